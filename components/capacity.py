@@ -1,0 +1,107 @@
+"""Capacity arithmetic: how many GPU nodes both colours need, so that a full green fits beside a full blue.
+
+Nothing here knows Pulumi or AWS. A replica never spans nodes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from components.gpu_instances import INSTANCE_TYPES, GpuInstance
+from components.naming import COLORS, Color
+
+HeadroomMode = Literal["always", "on_rollout", "reserved"]
+
+# What the daemonsets of a GPU node usually ask for (VPC CNI, kube-proxy, device plugin, node agents), on the safe side.
+DAEMONSET_MILLICPUS = 300
+DAEMONSET_MEMORY_MIB = 512
+
+
+class CapacityError(ValueError):
+    """A layout that no number of nodes can hold; the message says what, the limit and the fix."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaShape:
+    """What one replica asks of its node."""
+
+    gpus: int
+    millicpus: int
+    memory_mib: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorDemand:
+    """One colour's wish: how many replicas at full size, and whether its nodes must be up now."""
+
+    replicas: int
+    provisioned: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolSize:
+    """Node counts of one node group."""
+
+    min_nodes: int
+    desired_nodes: int
+    max_nodes: int
+
+
+def instance_type(name: str) -> GpuInstance:
+    """Look an instance type up.
+
+    Raises:
+        CapacityError: unknown, without GPUs, or with fractional ones.
+    """
+    if name in INSTANCE_TYPES:
+        return INSTANCE_TYPES[name]
+    family = name.split(".")[0]
+    same_family = [known for known in INSTANCE_TYPES if known.split(".")[0] == family]
+    hint = f"Known {family} types: {', '.join(same_family)}." if same_family else "Known types have whole NVIDIA GPUs."
+    raise CapacityError(f"instance_type={name!r} is not a type with whole GPUs that we know. {hint}")
+
+
+def replicas_per_node(instance: GpuInstance, shape: ReplicaShape) -> int:
+    """Return how many replicas one node holds by GPUs, CPU and memory, after the daemonsets' share.
+
+    Raises:
+        CapacityError: not even one fits.
+    """
+    offers = {
+        "GPUs": (instance.gpus, shape.gpus),
+        "millicpus": (instance.allocatable_millicpus - DAEMONSET_MILLICPUS, shape.millicpus),
+        "MiB of memory": (instance.allocatable_memory_mib - DAEMONSET_MEMORY_MIB, shape.memory_mib),
+    }
+    for what, (offered, asked) in offers.items():
+        if asked > offered:
+            raise CapacityError(
+                f"one replica asks for {asked} {what}, but a {instance.name} node offers {offered}. "
+                "Choose a larger instance_type or a smaller replica."
+            )
+    return min(offered // asked for offered, asked in offers.values())
+
+
+def nodes_for(replicas: int, instance: GpuInstance, shape: ReplicaShape) -> int:
+    """Return the nodes that hold ``replicas`` at full size."""
+    return -(-replicas // replicas_per_node(instance, shape))
+
+
+def pool_sizes(
+    demands: Mapping[Color, ColorDemand],
+    *,
+    instance: GpuInstance,
+    shape: ReplicaShape,
+    spare_nodes: int,
+    mode: HeadroomMode,
+) -> dict[Color, PoolSize]:
+    """Size one node group per colour.
+
+    The maximum always holds the colour at full size plus ``spare_nodes``. Its nodes are up when the mode is
+    ``always`` or the colour is provisioned; a parked colour keeps none in the other modes.
+    """
+    sizes: dict[Color, PoolSize] = {}
+    for color in COLORS:
+        full = nodes_for(demands[color].replicas, instance, shape)
+        desired = full if mode == "always" or demands[color].provisioned else 0
+        sizes[color] = PoolSize(min_nodes=0, desired_nodes=desired, max_nodes=max(full + spare_nodes, 1))
+    return sizes

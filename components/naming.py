@@ -1,0 +1,60 @@
+"""The names by which everything is found: keys of tags and labels, names per colour.
+
+Scripts find the rule and the target groups by these tags alone, without Pulumi's state, so they are
+an interface: changing one is a migration.
+"""
+
+from typing import Final, Literal
+
+Color = Literal["blue", "green"]
+COLORS: Final[tuple[Color, Color]] = ("blue", "green")
+
+PROJECT: Final = "vllm-blue-green"
+
+STACK_KEY: Final = f"{PROJECT}/stack"
+SERVICE_KEY: Final = f"{PROJECT}/service"
+COLOR_KEY: Final = f"{PROJECT}/color"
+ROLE_KEY: Final = f"{PROJECT}/role"
+RELEASE_KEY: Final = f"{PROJECT}/release"
+ACTIVE_COLOR_KEY: Final = f"{PROJECT}/active-color"
+KEEP_UNTIL_KEY: Final = f"{PROJECT}/keep-until"
+ROLLOUT_SERIAL_KEY: Final = f"{PROJECT}/rollout-serial"
+
+Role = Literal["weighted-rule", "candidate-rule", "target-group", "load-balancer", "listener", "node-group"]
+
+CANDIDATE_ROUTE_HEADER: Final = "x-candidate-route"
+
+CONTAINER_NAME: Final = "vllm"
+PORT_NAME: Final = "http"
+PORT: Final = 8000
+
+
+def other_color(color: Color) -> Color:
+    """Return the colour that is not ``color``."""
+    return "green" if color == "blue" else "blue"
+
+
+def color_name(service: str, color: Color) -> str:
+    """Name one colour's Deployment, Service, TargetGroupBinding and PodDisruptionBudget."""
+    return f"{service}-{color}"
+
+
+def fingerprint(color: Color, release_id: str) -> str:
+    """Return the ``system_fingerprint`` that every answer of this colour's release carries."""
+    return f"{color}-{release_id}"
+
+
+def readiness_gate(service: str, color: Color) -> str:
+    """Name the pod condition that the AWS Load Balancer Controller sets once the target is healthy."""
+    return f"target-health.elbv2.k8s.aws/{color_name(service, color)}"
+
+
+def aws_tags(stack: str, service: str, role: Role, color: Color | None = None) -> dict[str, str]:
+    """Return the tags that let scripts find a resource of ours without Pulumi's state."""
+    tags = {STACK_KEY: stack, SERVICE_KEY: service, ROLE_KEY: role}
+    return tags if color is None else {**tags, COLOR_KEY: color}
+
+
+def pod_labels(service: str, color: Color) -> dict[str, str]:
+    """Return the labels that select the pods of one colour; they never change for the life of a service."""
+    return {"app.kubernetes.io/name": "vllm", SERVICE_KEY: service, COLOR_KEY: color}

@@ -1,0 +1,291 @@
+"""The typed settings: the only reader of stack config, for the program and for the scripts alike.
+
+A stack serves one service with flat keys, or several under ``services`` (name to settings). Secrets are not read
+here: they stay Pulumi secrets.
+"""
+
+import difflib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from components.capacity import (
+    CapacityError,
+    ColorDemand,
+    HeadroomMode,
+    PoolSize,
+    ReplicaShape,
+    instance_type,
+    pool_sizes,
+)
+from components.drain_chain import DrainChain, DrainChainError, drain_chain
+from components.gpu_instances import GpuInstance
+from components.naming import COLORS, PROJECT, Color, other_color
+from components.release import Release
+from components.rollout_settings import RolloutSettings
+
+# Read as Pulumi secrets by whoever needs them, never into these models.
+SECRET_KEYS = frozenset({"candidate_route_secret"})
+
+DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,22}[a-z0-9])?$")]
+
+
+class SettingsError(ValueError):
+    """The stack config is wrong; the message lists every fault with field, value and fix."""
+
+
+class ColorSettings(BaseModel):
+    """One colour: what it serves, at which size, and whether it is up."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    release: Annotated[Release | None, Field(description="What this colour serves; none: it has never been used.")] = (
+        None
+    )
+    replicas: Annotated[int, Field(ge=1, le=1000, description="Replicas at full size.")] = 1
+    parked: Annotated[bool, Field(description="True: no replicas run, the release is kept for reference.")] = False
+    provisioned: Annotated[
+        bool | None,
+        Field(description="Whether its nodes are up (modes on_rollout and reserved). Default: when it has a release."),
+    ] = None
+
+    @property
+    def serves(self) -> bool:
+        """Whether replicas of this colour should be running."""
+        return self.release is not None and not self.parked
+
+    @property
+    def nodes_wanted(self) -> bool:
+        """Whether this colour's nodes must be up, whatever the headroom mode."""
+        return self.provisioned if self.provisioned is not None else self.release is not None
+
+    @model_validator(mode="after")
+    def _need_nodes_to_serve(self) -> Self:
+        if self.serves and not self.nodes_wanted:
+            raise ValueError("replicas run but provisioned is false; park the colour first (parked: true)")
+        return self
+
+
+class ServiceSettings(BaseModel):
+    """One model service: its colours, its traffic and its sizes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    active_color: Annotated[Color, Field(description="The promoted colour.")]
+    green_weight: Annotated[
+        int,
+        Field(ge=0, le=100, strict=True, description="Percent of new requests that go to green; blue gets the rest."),
+    ]
+    rollout_serial: Annotated[int, Field(ge=0, description="Counts the scripts' writes; a lower one is stale.")] = 0
+    keep_until: Annotated[
+        str, Field(description="RFC 3339 time until which the idle colour stays warm; empty: no such promise.")
+    ] = ""
+    announced: Annotated[
+        str, Field(description='Permission for one unusual change: "<serial> <reason>"; void once the serial moves on.')
+    ] = ""
+    blue: Annotated[ColorSettings, Field(description="The blue pool.")] = ColorSettings()
+    green: Annotated[ColorSettings, Field(description="The green pool.")] = ColorSettings()
+
+    namespace: Annotated[str | None, Field(description="Kubernetes namespace. Default: the service's name.")] = None
+    served_model_name: Annotated[
+        str | None,
+        Field(description="Model name that clients ask for, the same in both colours. Default: the service's."),
+    ] = None
+    instance_type: Annotated[str, Field(description="EC2 instance type of the GPU nodes.")]
+    gpus_per_replica: Annotated[int, Field(ge=1, le=8, description="GPUs of one replica (tensor parallel size).")] = 1
+    replica_millicpus: Annotated[int, Field(ge=100, description="CPU request of one replica, in thousandths.")] = 3000
+    replica_memory_mib: Annotated[int, Field(ge=256, description="Memory request of one replica.")] = 12288
+    spare_nodes: Annotated[
+        int, Field(ge=0, le=100, description="Nodes beyond full size that each pool may grow by.")
+    ] = 0
+    headroom_mode: Annotated[
+        HeadroomMode, Field(description="When the second pool's nodes are up: always, on_rollout or reserved.")
+    ] = "on_rollout"
+    node_volume_gib: Annotated[
+        int, Field(ge=30, le=16384, description="Root volume of a node: image, weights and caches.")
+    ] = 200
+    shared_memory_gib: Annotated[int, Field(ge=1, description="Size of /dev/shm in each replica.")] = 8
+
+    max_stream_seconds: Annotated[int, Field(ge=1, description="Longest request to protect, queueing included.")] = 120
+    deregistration_propagation_seconds: Annotated[
+        int, Field(ge=1, description="How long requests still arrive after a target is deregistered.")
+    ] = 30
+    cold_start_seconds: Annotated[
+        int, Field(ge=1, description="Longest time from container start to the first answer.")
+    ] = 600
+    readiness_threshold_seconds: Annotated[
+        float, Field(gt=0, description="Longest that the synthetic inference of the readiness probe may take.")
+    ] = 20
+    probe_period_seconds: Annotated[int, Field(ge=1, le=300, description="Interval of the pods' probes.")] = 10
+    health_check_interval_seconds: Annotated[
+        int, Field(ge=5, le=300, description="Interval of the load balancer's health checks.")
+    ] = 10
+
+    endpoint_url: Annotated[
+        str | None, Field(description="How clients reach the service. Default: the load balancer's DNS name.")
+    ] = None
+    rollout: Annotated[RolloutSettings, Field(description="How a rollout behaves.")] = RolloutSettings()
+
+    @field_validator("keep_until")
+    @classmethod
+    def _be_a_time(cls, keep_until: str) -> str:
+        if keep_until and datetime.fromisoformat(keep_until).tzinfo is None:
+            raise ValueError("must carry a time zone, e.g. 2026-11-22T08:00:00Z")
+        return keep_until
+
+    @model_validator(mode="after")
+    def _hold_together(self) -> Self:
+        try:
+            _ = self.pools, self.drain_chain
+        except (CapacityError, DrainChainError) as error:
+            raise ValueError(str(error)) from error
+        for color in COLORS:
+            # A new stack has weight on a colour without a release: nothing to lose yet.
+            if self.weight(color) and self.color(color).parked:
+                raise ValueError(
+                    f"{color} is parked but has weight {self.weight(color)}: move green_weight off it before parking it"
+                )
+            if self.weight(color) and self.color(color).release is None and self.color(other_color(color)).serves:
+                raise ValueError(
+                    f"{color} has weight {self.weight(color)} but no release: set green_weight to "
+                    f"{0 if color == 'green' else 100} until it has one"
+                )
+        return self
+
+    def color(self, color: Color) -> ColorSettings:
+        """Return one colour's settings."""
+        return self.blue if color == "blue" else self.green
+
+    def weight(self, color: Color) -> int:
+        """Return one colour's share of new requests, in percent."""
+        return self.green_weight if color == "green" else 100 - self.green_weight
+
+    @property
+    def idle_color(self) -> Color:
+        """The colour that is not promoted."""
+        return other_color(self.active_color)
+
+    @property
+    def instance(self) -> GpuInstance:
+        """What a node of this service offers."""
+        return instance_type(self.instance_type)
+
+    @property
+    def shape(self) -> ReplicaShape:
+        """What one replica asks of its node."""
+        return ReplicaShape(
+            gpus=self.gpus_per_replica, millicpus=self.replica_millicpus, memory_mib=self.replica_memory_mib
+        )
+
+    @property
+    def pools(self) -> dict[Color, PoolSize]:
+        """Node counts per colour."""
+        return pool_sizes(
+            {
+                color: ColorDemand(replicas=self.color(color).replicas, provisioned=self.color(color).nodes_wanted)
+                for color in COLORS
+            },
+            instance=self.instance,
+            shape=self.shape,
+            spare_nodes=self.spare_nodes,
+            mode=self.headroom_mode,
+        )
+
+    @property
+    def drain_chain(self) -> DrainChain:
+        """Every timeout that keeps a running request alive."""
+        return drain_chain(self.max_stream_seconds, self.deregistration_propagation_seconds)
+
+
+class Settings(BaseModel):
+    """A whole stack: what exists already, and the services on it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cluster_name: Annotated[str, Field(min_length=1, description="Existing EKS cluster.")]
+    vpc_id: Annotated[str, Field(pattern=r"^vpc-[0-9a-z]+$", description="VPC of the cluster.")]
+    node_subnet_ids: Annotated[tuple[str, ...], Field(min_length=1, description="Private subnets for the GPU nodes.")]
+    load_balancer_subnet_ids: Annotated[
+        tuple[str, ...], Field(min_length=2, description="Subnets for the load balancer, in two zones at least.")
+    ]
+    internet_facing: Annotated[bool, Field(description="True: the load balancer gets public addresses.")] = False
+    certificate_arn: Annotated[str | None, Field(description="ACM certificate; with it the listener speaks HTTPS.")] = (
+        None
+    )
+    client_cidrs: Annotated[
+        tuple[str, ...], Field(min_length=1, description="Networks that may reach the load balancer.")
+    ] = ("10.0.0.0/8",)
+    services: Annotated[dict[DnsLabel, ServiceSettings], Field(min_length=1, description="Services by name.")]
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, str]) -> Self:
+        """Read stack config as Pulumi gives it: keys ``vllm-blue-green:name`` (or bare), values as strings or JSON.
+
+        Raises:
+            SettingsError: one message that lists all that is wrong.
+        """
+        values: dict[str, Any] = {}
+        for key, text in config.items():
+            project, _, name = key.rpartition(":")
+            if project in ("", PROJECT) and name not in SECRET_KEYS:
+                values[name] = _parse(text)
+        stack_keys = set(cls.model_fields) - {"services"}
+        stack_values = {key: values.pop(key) for key in stack_keys & values.keys()}
+        if "services" not in values:
+            name = values.pop("service_name", "llm")
+            values = {"services": {name: values}}
+        try:
+            return cls.model_validate({**stack_values, **values})
+        except ValidationError as error:
+            raise SettingsError(_explain(error)) from error
+
+    def service(self, name: str | None = None) -> tuple[str, ServiceSettings]:
+        """Return a service by name, or the only one.
+
+        Raises:
+            SettingsError: no such service, or several and none named.
+        """
+        if name is None and len(self.services) == 1:
+            return next(iter(self.services.items()))
+        if name in self.services:
+            return name, self.services[name]
+        known = ", ".join(self.services)
+        raise SettingsError(f"service: {name!r} is not one of this stack's services ({known})")
+
+
+def _parse(text: str) -> Any:
+    """Read one config value: JSON where it is JSON, else the text itself."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _explain(error: ValidationError) -> str:
+    lines: list[str] = []
+    for fault in error.errors():
+        path = [str(part) for part in fault["loc"]]
+        if path[:1] == ["services"] and len(path) > 2:
+            path = path[2:]
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            message = f"unknown key{_nearest(path[-1])}"
+        elif fault["type"] == "missing":
+            message = "is required but not set"
+        value = (
+            ""
+            if fault["type"] in ("missing", "extra_forbidden") or isinstance(fault["input"], dict)
+            else (f" (got {fault['input']!r})")
+        )
+        lines.append(f"{PROJECT}:{'.'.join(path)}: {message}{value}")
+    return "The stack config is not right:\n" + "\n".join(f"  - {line}" for line in lines)
+
+
+def _nearest(key: str) -> str:
+    models: tuple[type[BaseModel], ...] = (Settings, ServiceSettings, ColorSettings, Release, RolloutSettings)
+    known = sorted({name for model in models for name in model.model_fields})
+    match = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {match[0]}?" if match else ""
