@@ -39,7 +39,7 @@ class GpuInstance:
 
     @property
     def allocatable_millicpus(self) -> int:
-        """CPU that pods may request: EKS keeps 6 % of the first core, 1 % of the second, 0.5 % of two more, then 0.25 %."""
+        """CPU that pods may request: EKS keeps 6 % of the first core, 1 % of the second, 0.5 % of two, then 0.25 %."""
         cores = self.vcpus
         tenths = 600 + 100 * min(max(cores - 1, 0), 1) + 50 * min(max(cores - 2, 0), 2) + 25 * max(cores - 4, 0)
         return cores * 1000 - -(-tenths // 10)

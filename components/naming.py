@@ -16,6 +16,7 @@ SERVICE_KEY: Final = f"{PROJECT}/service"
 COLOR_KEY: Final = f"{PROJECT}/color"
 ROLE_KEY: Final = f"{PROJECT}/role"
 RELEASE_KEY: Final = f"{PROJECT}/release"
+PROMPTS_HASH_KEY: Final = f"{PROJECT}/prompts-hash"
 ACTIVE_COLOR_KEY: Final = f"{PROJECT}/active-color"
 KEEP_UNTIL_KEY: Final = f"{PROJECT}/keep-until"
 ROLLOUT_SERIAL_KEY: Final = f"{PROJECT}/rollout-serial"
@@ -23,6 +24,9 @@ ROLLOUT_SERIAL_KEY: Final = f"{PROJECT}/rollout-serial"
 Role = Literal["weighted-rule", "candidate-rule", "target-group", "load-balancer", "listener", "node-group"]
 
 CANDIDATE_ROUTE_HEADER: Final = "x-candidate-route"
+
+GPU_RESOURCE: Final = "nvidia.com/gpu"
+GPU_LABEL: Final = "nvidia.com/gpu.present"
 
 CONTAINER_NAME: Final = "vllm"
 PORT_NAME: Final = "http"

@@ -14,6 +14,7 @@ DERIVED_ENGINE_ARGS = frozenset(
         "--revision",
         "--served-model-name",
         "--tensor-parallel-size",
+        "-tp",
         "--shutdown-timeout",
         "--fingerprint-mode",
         "--fingerprint-value",
@@ -56,8 +57,11 @@ class Release(BaseModel):
     @field_validator("engine_args")
     @classmethod
     def _leave_derived_arguments_alone(cls, engine_args: tuple[str, ...]) -> tuple[str, ...]:
+        if engine_args and not engine_args[0].startswith("-"):
+            raise ValueError(f"the first must be an option, got {engine_args[0]!r}")
         for argument in engine_args:
-            flag = argument.split("=", 1)[0]
+            # vLLM takes --served_model_name and --served-model-name alike.
+            flag = argument.split("=", 1)[0].replace("_", "-")
             if flag in DERIVED_ENGINE_ARGS:
                 raise ValueError(f"{flag} is derived by the program; remove it from engine_args")
         return engine_args

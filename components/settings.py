@@ -1,14 +1,14 @@
 """The typed settings: the only reader of stack config, for the program and for the scripts alike.
 
-A stack serves one service with flat keys, or several under ``services`` (name to settings). Secrets are not read
-here: they stay Pulumi secrets.
+A stack serves one service with flat keys, or several under ``services`` (name to settings), for which the flat keys
+are the defaults. Secrets are not read here: they stay Pulumi secrets.
 """
 
 import difflib
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -30,7 +30,9 @@ from components.rollout_settings import RolloutSettings
 # Read as Pulumi secrets by whoever needs them, never into these models.
 SECRET_KEYS = frozenset({"candidate_route_secret"})
 
-DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,22}[a-z0-9])?$")]
+# A target group's name has 32 characters: the service, "-green" and Pulumi's random suffix of 8.
+ServiceName = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,16}[a-z0-9])?$")]
+DEFAULT_SERVICE_NAME = "llm"
 
 
 class SettingsError(ValueError):
@@ -74,11 +76,11 @@ class ServiceSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    active_color: Annotated[Color, Field(description="The promoted colour.")]
+    active_color: Annotated[Color, Field(description="The promoted colour.")] = "blue"
     green_weight: Annotated[
         int,
         Field(ge=0, le=100, strict=True, description="Percent of new requests that go to green; blue gets the rest."),
-    ]
+    ] = 0
     rollout_serial: Annotated[int, Field(ge=0, description="Counts the scripts' writes; a lower one is stale.")] = 0
     keep_until: Annotated[
         str, Field(description="RFC 3339 time until which the idle colour stays warm; empty: no such promise.")
@@ -116,8 +118,11 @@ class ServiceSettings(BaseModel):
     cold_start_seconds: Annotated[
         int, Field(ge=1, description="Longest time from container start to the first answer.")
     ] = 600
+    node_start_seconds: Annotated[
+        int, Field(ge=1, description="Longest time until a new node has joined and pulled the image.")
+    ] = 900
     readiness_threshold_seconds: Annotated[
-        float, Field(gt=0, description="Longest that the synthetic inference of the readiness probe may take.")
+        int, Field(ge=1, le=300, description="Longest that the synthetic inference of the readiness probe may take.")
     ] = 20
     probe_period_seconds: Annotated[int, Field(ge=1, le=300, description="Interval of the pods' probes.")] = 10
     health_check_interval_seconds: Annotated[
@@ -163,6 +168,14 @@ class ServiceSettings(BaseModel):
         """Return one colour's share of new requests, in percent."""
         return self.green_weight if color == "green" else 100 - self.green_weight
 
+    def namespace_of(self, service: str) -> str:
+        """Return the Kubernetes namespace of the service."""
+        return self.namespace or service
+
+    def model_name(self, service: str) -> str:
+        """Return the model name that clients ask the service for."""
+        return self.served_model_name or service
+
     @property
     def idle_color(self) -> Color:
         """The colour that is not promoted."""
@@ -206,6 +219,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cluster_name: Annotated[str, Field(min_length=1, description="Existing EKS cluster.")]
+    cluster_security_group_id: Annotated[
+        str, Field(pattern=r"^sg-[0-9a-z]+$", description="Security group that EKS gave the cluster's nodes and pods.")
+    ]
     vpc_id: Annotated[str, Field(pattern=r"^vpc-[0-9a-z]+$", description="VPC of the cluster.")]
     node_subnet_ids: Annotated[tuple[str, ...], Field(min_length=1, description="Private subnets for the GPU nodes.")]
     load_balancer_subnet_ids: Annotated[
@@ -218,11 +234,29 @@ class Settings(BaseModel):
     client_cidrs: Annotated[
         tuple[str, ...], Field(min_length=1, description="Networks that may reach the load balancer.")
     ] = ("10.0.0.0/8",)
-    services: Annotated[dict[DnsLabel, ServiceSettings], Field(min_length=1, description="Services by name.")]
+    vpc_cni_uses_node_role: Annotated[
+        bool, Field(description="True: the VPC CNI has no IAM role of its own and needs the nodes' one.")
+    ] = False
+    protect: Annotated[
+        bool, Field(description="Refuse to delete what requests pass through; set it to false before a teardown.")
+    ] = True
+    services: Annotated[dict[ServiceName, ServiceSettings], Field(min_length=1, description="Services by name.")]
+
+    @model_validator(mode="after")
+    def _keep_namespaces_apart(self) -> Self:
+        owners: dict[str, str] = {}
+        for name, service in self.services.items():
+            namespace = service.namespace_of(name)
+            if namespace in owners:
+                raise ValueError(f"services {owners[namespace]} and {name} both want the namespace {namespace}")
+            owners[namespace] = name
+        return self
 
     @classmethod
     def from_config(cls, config: Mapping[str, str]) -> Self:
         """Read stack config as Pulumi gives it: keys ``vllm-blue-green:name`` (or bare), values as strings or JSON.
+
+        An empty value means that the key is not set.
 
         Raises:
             SettingsError: one message that lists all that is wrong.
@@ -230,17 +264,19 @@ class Settings(BaseModel):
         values: dict[str, Any] = {}
         for key, text in config.items():
             project, _, name = key.rpartition(":")
-            if project in ("", PROJECT) and name not in SECRET_KEYS:
+            if project in ("", PROJECT) and name not in SECRET_KEYS and text != "":
                 values[name] = _parse(text)
-        stack_keys = set(cls.model_fields) - {"services"}
-        stack_values = {key: values.pop(key) for key in stack_keys & values.keys()}
-        if "services" not in values:
-            name = values.pop("service_name", "llm")
-            values = {"services": {name: values}}
+        stack_values = {key: values.pop(key) for key in set(cls.model_fields) & values.keys()}
+        default_name = values.pop("service_name", DEFAULT_SERVICE_NAME)
+        flat = not stack_values.get("services")
+        services: Any = {default_name: {}} if flat else stack_values["services"]
+        if isinstance(services, dict):
+            own_values = cast(dict[str, Any], services)
+            services = {name: {**values, **own} for name, own in own_values.items()}
         try:
-            return cls.model_validate({**stack_values, **values})
+            return cls.model_validate({**stack_values, "services": services})
         except ValidationError as error:
-            raise SettingsError(_explain(error)) from error
+            raise SettingsError(_explain(error, flat=flat)) from error
 
     def service(self, name: str | None = None) -> tuple[str, ServiceSettings]:
         """Return a service by name, or the only one.
@@ -264,23 +300,23 @@ def _parse(text: str) -> Any:
         return text
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, *, flat: bool) -> str:
     lines: list[str] = []
     for fault in error.errors():
         path = [str(part) for part in fault["loc"]]
-        if path[:1] == ["services"] and len(path) > 2:
+        if path[-1] == "[key]":
+            path = ["service_name" if flat else "services"]
+        elif path[0:1] == ["services"] and flat:
             path = path[2:]
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             message = f"unknown key{_nearest(path[-1])}"
         elif fault["type"] == "missing":
             message = "is required but not set"
-        value = (
-            ""
-            if fault["type"] in ("missing", "extra_forbidden") or isinstance(fault["input"], dict)
-            else (f" (got {fault['input']!r})")
-        )
-        lines.append(f"{PROJECT}:{'.'.join(path)}: {message}{value}")
+        elif not isinstance(fault["input"], dict | BaseModel):
+            message += f" (got {fault['input']!r})"
+        where = ".".join(path)
+        lines.append(f"{PROJECT}:{where}: {message}" if where else message)
     return "The stack config is not right:\n" + "\n".join(f"  - {line}" for line in lines)
 
 

@@ -1,0 +1,46 @@
+# Two commands: `make rehearse` practises a model swap on this machine; `make test` runs every test.
+# Both set up what they need first, once.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.requirements
+
+.DEFAULT_GOAL := help
+.PHONY: help setup binaries rehearse test lint format clean
+
+help:
+	@echo "make rehearse   swap a model under live traffic on this machine (REHEARSAL_ENGINE=embedded|pulumi|auto)"
+	@echo "make test       run every test"
+	@echo "make lint       ruff and the type checker"
+	@echo "make clean      remove the virtual environment and the rehearsal's output"
+
+$(STAMP): requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed, {v[0]}.{v[1]} was found as \"$(PYTHON)\"; set PYTHON=/path/to/python3.11")'
+	@echo "Setting up $(VENV) (once; about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --disable-pip-version-check --quiet --progress-bar on --require-hashes -r requirements.txt
+	@touch $@
+
+setup: $(STAMP)
+
+binaries: setup
+	@$(RUN) -m rehearsal.controlplane build
+
+rehearse: binaries
+	@$(RUN) -m rehearsal run
+
+test: binaries
+	@$(RUN) -m pytest -n 2 --dist loadgroup
+
+lint: setup
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(VENV)/bin/basedpyright
+
+format: setup
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+
+clean:
+	rm -rf $(VENV) rehearsal/out

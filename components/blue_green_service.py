@@ -1,0 +1,140 @@
+"""One model service with both of its colours: nodes, pods and the weighted way to them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_kubernetes.core import v1 as core
+from pulumi_kubernetes.meta import v1 as meta
+
+from components.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
+from components.naming import COLORS, SERVICE_KEY, Color, color_name
+from components.settings import ServiceSettings, Settings
+from components.vllm_stack import VllmStack, VllmStackArgs
+from components.weighted_router import Traffic, WeightedRouter, WeightedRouterArgs
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlueGreenServiceArgs:
+    """The stack that the service lives on, the service itself, and the secret part of the candidate routes."""
+
+    stack: Settings
+    service: ServiceSettings
+    candidate_route_secret: pulumi.Input[str]
+
+
+class BlueGreenService(pulumi.ComponentResource):
+    """Two colours behind one load balancer. The component's name is the service's.
+
+    Whatever ``green_weight``, ``active_color``, ``keep_until`` and ``rollout_serial`` say reaches only the weighted
+    rule (and the outputs), so a step of a ramp is one update.
+    """
+
+    TYPE = "vllm-blue-green:index:BlueGreenService"
+
+    namespace: core.Namespace
+    router: WeightedRouter
+    node_groups: dict[Color, GpuNodeGroup]
+    stacks: dict[Color, VllmStack]
+    outputs: dict[str, Any]
+
+    def __init__(self, name: str, args: BlueGreenServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(self.TYPE, name, {}, opts)
+        self._name = name
+        self._args = args
+        self._child = pulumi.ResourceOptions(parent=self)
+        self.namespace = self._create_namespace()
+        self.router = self._create_router()
+        self.node_groups = {color: self._create_node_group(color) for color in COLORS}
+        self.stacks = {color: self._create_stack(color) for color in COLORS}
+        self.outputs = self._outputs()
+        self.register_outputs(self.outputs)
+
+    def _create_namespace(self) -> core.Namespace:
+        return core.Namespace(
+            self._name,
+            metadata=meta.ObjectMetaArgs(
+                name=self._args.service.namespace_of(self._name),
+                labels={
+                    SERVICE_KEY: self._name,
+                    "elbv2.k8s.aws/pod-readiness-gate-inject": "enabled",
+                    "pod-security.kubernetes.io/enforce": "restricted",
+                },
+            ),
+            opts=pulumi.ResourceOptions(parent=self, protect=self._args.stack.protect),
+        )
+
+    def _create_router(self) -> WeightedRouter:
+        stack, service = self._args.stack, self._args.service
+        return WeightedRouter(
+            self._name,
+            WeightedRouterArgs(
+                service=self._name,
+                vpc_id=stack.vpc_id,
+                subnet_ids=stack.load_balancer_subnet_ids,
+                pod_security_group_id=stack.cluster_security_group_id,
+                client_cidrs=stack.client_cidrs,
+                internet_facing=stack.internet_facing,
+                certificate_arn=stack.certificate_arn,
+                candidate_route_secret=self._args.candidate_route_secret,
+                drain_chain=service.drain_chain,
+                health_check_interval_seconds=service.health_check_interval_seconds,
+                traffic=Traffic(
+                    green_weight=service.green_weight,
+                    active_color=service.active_color,
+                    keep_until=service.keep_until,
+                    rollout_serial=service.rollout_serial,
+                ),
+                protect=stack.protect,
+            ),
+            opts=self._child,
+        )
+
+    def _create_node_group(self, color: Color) -> GpuNodeGroup:
+        stack, service = self._args.stack, self._args.service
+        return GpuNodeGroup(
+            color_name(self._name, color),
+            GpuNodeGroupArgs(
+                service=self._name,
+                color=color,
+                cluster_name=stack.cluster_name,
+                subnet_ids=stack.node_subnet_ids,
+                instance_type=service.instance_type,
+                volume_gib=service.node_volume_gib,
+                pool=service.pools[color],
+                vpc_cni_uses_node_role=stack.vpc_cni_uses_node_role,
+            ),
+            opts=self._child,
+        )
+
+    def _create_stack(self, color: Color) -> VllmStack:
+        return VllmStack(
+            color_name(self._name, color),
+            VllmStackArgs(
+                service=self._name,
+                color=color,
+                namespace=self.namespace.metadata.name,
+                target_group_arn=self.router.target_groups[color].arn,
+                load_balancer_security_group_id=self.router.security_group.id,
+                settings=self._args.service,
+                rules=[self.router.weighted_rule, self.router.candidate_rules[color]],
+                nodes=[self.node_groups[color].node_group],
+            ),
+            opts=self._child,
+        )
+
+    def _outputs(self) -> dict[str, Any]:
+        service = self._args.service
+        releases = {color: service.color(color).release for color in COLORS}
+        active = releases[service.active_color]
+        return {
+            "endpoint": service.endpoint_url or self.router.endpoint,
+            "active_color": service.active_color,
+            "green_weight": service.green_weight,
+            "release_ids": {color: release and release.release_id for color, release in releases.items()},
+            "semantic_cache_namespace": active and active.semantic_cache_namespace,
+            "namespace": self.namespace.metadata.name,
+            "load_balancer_dns_name": self.router.load_balancer.dns_name,
+            "weighted_rule_arn": self.router.weighted_rule.arn,
+            "target_group_arns": {color: group.arn for color, group in self.router.target_groups.items()},
+        }

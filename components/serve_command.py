@@ -1,0 +1,48 @@
+"""The `vllm serve` command line of one colour: what the program derives, then what the release adds."""
+
+import json
+from collections.abc import Mapping
+
+from components.drain_chain import DrainChain
+from components.naming import PORT, Color, fingerprint
+from components.release import CHAT_TEMPLATE, Release
+
+PROMPTS_PATH = "/etc/vllm/prompts"
+CACHE_PATH = "/var/cache/vllm"
+
+
+def serve_arguments(
+    release: Release, *, color: Color, served_model_name: str, gpus_per_replica: int, drain_chain: DrainChain
+) -> list[str]:
+    """Return the arguments that follow ``vllm serve``."""
+    derived = {
+        "--revision": release.model_revision,
+        "--served-model-name": served_model_name,
+        "--port": str(PORT),
+        "--tensor-parallel-size": str(gpus_per_replica),
+        "--shutdown-timeout": str(drain_chain.shutdown_timeout_seconds),
+        # Every answer then names the colour and release that gave it, in its system_fingerprint.
+        "--fingerprint-mode": "custom",
+        "--fingerprint-value": fingerprint(color, release.release_id),
+    }
+    if CHAT_TEMPLATE in release.prompts:
+        derived["--chat-template"] = f"{PROMPTS_PATH}/{CHAT_TEMPLATE}"
+    if release.sampling:
+        derived["--override-generation-config"] = json.dumps(release.sampling, sort_keys=True)
+    arguments = [release.model, *(word for pair in derived.items() for word in pair), "--enable-request-id-headers"]
+    if release.lora_adapters:
+        adapters = [f"{name}={source}" for name, source in sorted(release.lora_adapters.items())]
+        arguments += ["--enable-lora", "--lora-modules", *adapters]
+    return [*arguments, *release.engine_args]
+
+
+def serve_environment(drain_chain: DrainChain) -> Mapping[str, str]:
+    """Return the environment of the server; everything it caches goes to one volume."""
+    return {
+        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(drain_chain.keep_alive_seconds),
+        "VLLM_CACHE_ROOT": f"{CACHE_PATH}/vllm",
+        "HF_HOME": f"{CACHE_PATH}/huggingface",
+        # The image knows no user of our number: give its libraries a home to cache in and a name to call it.
+        "HOME": CACHE_PATH,
+        "USER": "vllm",
+    }

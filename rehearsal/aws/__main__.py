@@ -1,0 +1,27 @@
+"""Command line: run the rehearsal's AWS account until SIGTERM."""
+
+import argparse
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from rehearsal.aws.server import serve
+from rehearsal.aws.settings import AwsSettings
+
+
+def read_settings(arguments: list[str] | None = None) -> AwsSettings:
+    """Settings from a JSON file, from flags, or from both: a flag wins."""
+    parser = argparse.ArgumentParser(prog="python -m rehearsal.aws", description=__doc__)
+    parser.add_argument("--settings", type=Path, help="JSON file with the fields below")
+    for name, info in AwsSettings.model_fields.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", help=info.description)
+    given: dict[str, Any] = vars(parser.parse_args(arguments))
+    file: Path | None = given.pop("settings")
+    fields: dict[str, Any] = json.loads(file.read_text()) if file else {}
+    flags = {name: value for name, value in given.items() if value is not None}
+    return AwsSettings.model_validate(fields | flags)
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(read_settings()))

@@ -1,0 +1,82 @@
+"""moto's API server on a port of 127.0.0.1, with injected faults."""
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
+from rehearsal.aws.faults import Faults
+
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+QUERY_SERVICES = frozenset({"autoscaling", "ec2", "elasticloadbalancing", "iam", "sts"})
+"""Services that speak XML; the others speak JSON."""
+
+
+class QuietHandler(MotoRequestHandler):
+    """No line for each request on stderr."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
+
+
+class FaultyApi:
+    """A WSGI application that answers some calls with a fault and passes the others on."""
+
+    def __init__(self, application: DomainDispatcherApplication, faults: Faults) -> None:
+        self._application = application
+        self._faults = faults
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        faults, service = self._faults, _service(environ)
+        alias = "elbv2" if service == "elasticloadbalancing" else service
+        if service and (not faults.api_services or faults.api_services & {service, alias}):
+            time.sleep(faults.api_latency_seconds)
+            draw = random.random()
+            if draw < faults.api_throttle_fraction:
+                return _fault(start_response, service, "400 Bad Request", "Throttling", "Rate exceeded")
+            if draw < faults.api_throttle_fraction + faults.api_error_fraction:
+                return _fault(start_response, service, "500 Internal Server Error", "InternalFailure", "Injected fault")
+        return self._application(environ, start_response)
+
+
+def _service(environ: dict[str, Any]) -> str | None:
+    """The signing name in the credential scope of a signed request."""
+    scope = str(environ.get("HTTP_AUTHORIZATION", "")).partition("Credential=")[2].split("/")
+    return scope[3] if len(scope) > 4 else None
+
+
+def _fault(start_response: StartResponse, service: str, status: str, code: str, message: str) -> Iterable[bytes]:
+    if service in QUERY_SERVICES:
+        error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        wrapped = f"<Errors>{error}</Errors>" if service == "ec2" else error
+        root = "Response" if service == "ec2" else "ErrorResponse"
+        body = f"<{root}>{wrapped}<RequestID>injected</RequestID></{root}>".encode()
+        start_response(status, [("Content-Type", "text/xml"), ("Content-Length", str(len(body)))])
+        return [body]
+    name = "ThrottlingException" if code == "Throttling" else code
+    body = json.dumps({"__type": name, "message": message}).encode()
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("x-amzn-ErrorType", name)]
+    start_response(status, headers)
+    return [body]
+
+
+class ApiServer:
+    """The API in threads of its own: one for each connection."""
+
+    def __init__(self, port: int, faults: Faults) -> None:
+        application = FaultyApi(DomainDispatcherApplication(create_backend_app), faults)
+        self._server = make_server("127.0.0.1", port, application, threaded=True, request_handler=QuietHandler)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="aws-api", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._thread.join()

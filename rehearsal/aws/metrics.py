@@ -1,0 +1,115 @@
+"""Counts what the load balancers do: totals for the admin port, and data points for CloudWatch."""
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import cast
+
+from moto.cloudwatch.models import CloudWatchBackend
+
+from rehearsal.aws.moto_patches import Distribution
+from rehearsal.aws.plane import DataPlane
+from rehearsal.aws.topology import metric_dimension
+
+NAMESPACE = "AWS/ApplicationELB"
+KEPT_SECONDS = 3 * 3600
+"""How long CloudWatch keeps data points of less than a minute."""
+
+Dimensions = tuple[tuple[str, str], ...]
+
+
+@dataclass
+class GroupTotals:
+    """What a target group got since the start."""
+
+    requests: int = 0
+    by_rule: Counter[str] = field(default_factory=Counter[str])
+    by_status: Counter[str] = field(default_factory=Counter[str])
+    connection_errors: int = 0
+    last_request_started_at: float | None = None
+    """Of a request by the weighted rule; probes through the candidate route do not count."""
+
+
+class Metrics:
+    """Counters of one account."""
+
+    def __init__(self) -> None:
+        self.groups: defaultdict[str, GroupTotals] = defaultdict(GroupTotals)
+        self._counts: Counter[tuple[str, Dimensions]] = Counter()
+        self._values: defaultdict[tuple[str, Dimensions], list[float]] = defaultdict(list)
+
+    def request(self, group_arn: str, balancer_arn: str, rule: str, started_at: float) -> None:
+        """A target was chosen for a request."""
+        totals = self.groups[group_arn]
+        totals.requests += 1
+        totals.by_rule[rule] += 1
+        if rule == "weighted":
+            totals.last_request_started_at = started_at
+        self._counts["RequestCount", _of_group(group_arn, balancer_arn)] += 1
+        self._counts["RequestCount", _of_balancer(balancer_arn)] += 1
+
+    def target_answered(self, group_arn: str, balancer_arn: str, status: int, seconds: float) -> None:
+        """A target sent its headers this long after the request was sent to it."""
+        dimensions = _of_group(group_arn, balancer_arn)
+        self.groups[group_arn].by_status[f"{status // 100}xx"] += 1
+        self._counts[f"HTTPCode_Target_{status // 100}XX_Count", dimensions] += 1
+        self._values["TargetResponseTime", dimensions].append(seconds)
+
+    def connection_failed(self, group_arn: str, balancer_arn: str) -> None:
+        """A connection to a target could not be made."""
+        self.groups[group_arn].connection_errors += 1
+        self._counts["TargetConnectionErrorCount", _of_group(group_arn, balancer_arn)] += 1
+
+    def balancer_failed(self, balancer_arn: str, status: int) -> None:
+        """The load balancer itself answered with 5xx."""
+        self._counts["HTTPCode_ELB_5XX_Count", _of_balancer(balancer_arn)] += 1
+        self._counts[f"HTTPCode_ELB_{status}_Count", _of_balancer(balancer_arn)] += 1
+
+    def take(self) -> dict[tuple[str, Dimensions], list[float]]:
+        """Everything since the last take; a metric without an event is absent, not zero."""
+        points = {key: [float(count)] for key, count in self._counts.items()} | dict(self._values)
+        self._counts.clear()
+        self._values.clear()
+        return points
+
+
+def _of_group(group_arn: str, balancer_arn: str) -> Dimensions:
+    return (("TargetGroup", metric_dimension(group_arn)), *_of_balancer(balancer_arn))
+
+
+def _of_balancer(balancer_arn: str) -> Dimensions:
+    return (("LoadBalancer", metric_dimension(balancer_arn)),)
+
+
+def host_counts(plane: DataPlane) -> dict[tuple[str, Dimensions], list[float]]:
+    """Healthy and unhealthy targets of each group that has targets and is in use."""
+    points: dict[tuple[str, Dimensions], list[float]] = {}
+    for arn, balancer_arn in plane.balancer_of_group.items():
+        pool = plane.pools.get(arn)
+        states = Counter(target.health.state for target in pool.registered) if pool else None
+        if states:
+            dimensions = _of_group(arn, balancer_arn)
+            points["HealthyHostCount", dimensions] = [float(states["healthy"])]
+            points["UnHealthyHostCount", dimensions] = [float(states["unhealthy"])]
+    return points
+
+
+async def publish_forever(metrics: Metrics, plane: DataPlane, backend: CloudWatchBackend, period_seconds: int) -> None:
+    """Put a data point for each metric at the end of each period, stamped with the period's start."""
+    while True:
+        period_start = time.time() // period_seconds * period_seconds
+        await asyncio.sleep(period_start + period_seconds - time.time())
+        at = datetime.fromtimestamp(period_start, UTC).replace(tzinfo=None)  # moto compares naive UTC times
+        for (name, dimensions), values in (metrics.take() | host_counts(plane)).items():
+            named = [{"Name": key, "Value": value} for key, value in dimensions]
+            point = Distribution(NAMESPACE, name, named, at, values)
+            backend.metric_data.append(cast(Distribution, point))
+        _forget_old(backend, period_start - KEPT_SECONDS)
+
+
+def _forget_old(backend: CloudWatchBackend, before: float) -> None:
+    limit = datetime.fromtimestamp(before, UTC).replace(tzinfo=None)
+    old = next((i for i, one in enumerate(backend.metric_data) if one.timestamp >= limit), 0)
+    del backend.metric_data[:old]

@@ -1,0 +1,284 @@
+"""Everything that the rehearsal changes in moto, inside its process, each change with its reason."""
+
+import functools
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, SupportsFloat, cast
+
+from moto.cloudwatch import models as cloudwatch
+from moto.elbv2 import models as elbv2
+from moto.elbv2.exceptions import TargetGroupNotFoundError, TooManyTagsError, ValidationError
+
+from rehearsal.aws.topology import TargetKey
+
+
+@dataclass(frozen=True, slots=True)
+class TargetHealth:
+    """What DescribeTargetHealth says about one target."""
+
+    state: str
+    reason: str | None = None
+    description: str | None = None
+
+
+class Account(Protocol):
+    """What the patched backend tells, and asks, the data plane; called in moto's threads."""
+
+    def changed(self, backend: elbv2.ELBv2Backend, at: float) -> None:
+        """Load balancing changed at this time (epoch seconds). One call at a time, in the order of changes."""
+        ...
+
+    def target_health(self, target_group_arn: str, target: TargetKey) -> TargetHealth:
+        """The health of a registered target."""
+        ...
+
+
+MUTATIONS = (
+    "add_tags",
+    "create_listener",
+    "create_load_balancer",
+    "create_rule",
+    "create_target_group",
+    "delete_listener",
+    "delete_load_balancer",
+    "delete_rule",
+    "delete_target_group",
+    "deregister_targets",
+    "modify_listener",
+    "modify_load_balancer_attributes",
+    "modify_rule",
+    "modify_target_group",
+    "modify_target_group_attributes",
+    "register_targets",
+    "remove_tags",
+    "set_rule_priorities",
+)
+
+LOAD_BALANCER_DEFAULTS = {
+    "idle_timeout.timeout_seconds": "60",
+    "client_keep_alive.seconds": "3600",
+    "routing.http.desync_mitigation_mode": "defensive",
+    "routing.http.drop_invalid_header_fields.enabled": "false",
+    "routing.http.preserve_host_header.enabled": "false",
+    "routing.http.xff_header_processing.mode": "append",
+    "routing.http2.enabled": "true",
+    "load_balancing.cross_zone.enabled": "true",
+}
+
+_DRAINING = TargetHealth("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress")
+_NOT_REGISTERED = TargetHealth("unused", "Target.NotRegistered", "Target is not registered to the target group")
+
+
+def install(account: Account) -> None:
+    """Patch moto's classes. Call once in a process, before its server takes requests."""
+    _patch_attributes()
+    _patch_tag_limit()
+    _patch_validation()
+    _patch_targets(account)
+    _patch_metrics()
+    _patch_mutations(account)  # last, so that it wraps the patched methods
+
+
+def _patch_attributes() -> None:
+    """moto leaves load balancer attributes out until they are set, where AWS answers with their defaults; and it
+    refuses a deregistration delay of 3600 s, which AWS takes, and any idle timeout goes."""
+    backend = elbv2.ELBv2Backend
+    create = backend.create_load_balancer
+    modify_balancer = backend.modify_load_balancer_attributes
+    modify_group = backend.modify_target_group_attributes
+
+    def create_load_balancer(self: elbv2.ELBv2Backend, *args: Any, **kwargs: Any) -> elbv2.FakeLoadBalancer:
+        balancer = create(self, *args, **kwargs)
+        balancer.attrs.update(LOAD_BALANCER_DEFAULTS)
+        return balancer
+
+    def modify_load_balancer_attributes(self: elbv2.ELBv2Backend, arn: str, attrs: dict[str, Any]) -> dict[str, Any]:
+        idle_timeout = attrs.get("idle_timeout.timeout_seconds")
+        if idle_timeout is not None and not 1 <= int(idle_timeout) <= 4000:
+            raise ValidationError("'idle_timeout.timeout_seconds' must be between 1 and 4000 inclusive")
+        return modify_balancer(self, arn, attrs)
+
+    def modify_target_group_attributes(
+        self: elbv2.ELBv2Backend, target_group_arn: str, attributes: dict[str, Any]
+    ) -> None:
+        longest = {
+            name: value
+            for name, value in attributes.items()
+            if name == "deregistration_delay.timeout_seconds" and value == "3600"
+        }
+        rest = {name: value for name, value in attributes.items() if name not in longest}
+        modify_group(self, target_group_arn, rest)
+        self.target_groups[target_group_arn].attributes.update(longest)
+
+    backend.create_load_balancer = create_load_balancer
+    backend.modify_load_balancer_attributes = modify_load_balancer_attributes
+    backend.modify_target_group_attributes = modify_target_group_attributes
+
+
+def _patch_tag_limit() -> None:
+    """moto allows 10 tags on a resource, AWS 50: the weighted rule and default tags may need more than 10."""
+
+    def add_tags(self: elbv2.ELBv2Backend, resource_arns: Iterable[str], tags: list[dict[str, str]]) -> None:
+        for arn in resource_arns:
+            self._get_resource_by_arn(arn)  # pyright: ignore[reportPrivateUsage]
+            existing = self.tagging_service.get_tag_dict_for_resource(arn)
+            if len(existing.keys() | {tag["Key"] for tag in tags}) > 50:
+                raise TooManyTagsError()
+            self.tagging_service.tag_resource(arn, tags)
+
+    elbv2.ELBv2Backend.add_tags = add_tags
+
+
+def _patch_validation() -> None:
+    """moto takes any weight, any number of target groups and any stickiness, and does not look at a modified
+    default action at all."""
+    backend = elbv2.ELBv2Backend
+    validate = backend._validate_actions  # pyright: ignore[reportPrivateUsage]
+    modify = backend.modify_listener
+
+    def _validate_actions(self: elbv2.ELBv2Backend, actions: list[elbv2.FakeAction]) -> None:
+        for action in actions:
+            if action.type == "forward" and "ForwardConfig" in action.data:
+                _check_forward(action.data["ForwardConfig"])
+        validate(self, actions)
+
+    def modify_listener(
+        self: elbv2.ELBv2Backend,
+        arn: str,
+        port: str | None = None,
+        protocol: str | None = None,
+        ssl_policy: str | None = None,
+        certificates: list[dict[str, Any]] | None = None,
+        actions: list[dict[str, Any]] | None = None,
+    ) -> elbv2.FakeListener:
+        wanted = actions or []
+        _validate_actions(self, [cast(elbv2.FakeAction, elbv2.FakeAction(action)) for action in wanted])
+        return modify(self, arn, port, protocol, ssl_policy, certificates, wanted)
+
+    backend._validate_actions = _validate_actions  # pyright: ignore[reportPrivateUsage]
+    backend.modify_listener = modify_listener
+
+
+def _check_forward(config: Mapping[str, Any]) -> None:
+    groups: Sequence[Mapping[str, Any]] = config.get("TargetGroups", ())
+    if not 1 <= len(groups) <= 5:
+        raise ValidationError("A forward action must have between 1 and 5 target groups")
+    for group in groups:
+        if not 0 <= int(group.get("Weight", 1)) <= 999:
+            raise ValidationError(f"Weight '{group['Weight']}' must be between 0 and 999 inclusive")
+    stickiness: Mapping[str, Any] = config.get("TargetGroupStickinessConfig", {})
+    enabled = str(stickiness.get("Enabled", False)).lower() == "true"
+    duration = stickiness.get("DurationSeconds")
+    if (enabled and duration is None) or (duration is not None and not 1 <= int(duration) <= 604800):
+        raise ValidationError("Target group stickiness duration must be between 1 and 604800 seconds inclusive")
+
+
+def _patch_targets(account: Account) -> None:
+    """moto calls every registered target healthy, forgets deregistered ones at once, takes an address on two ports
+    for one target, and refuses to deregister what is not registered, which AWS lets pass."""
+
+    def key_of(group: elbv2.FakeTargetGroup, target: Mapping[str, Any]) -> TargetKey:
+        return TargetKey(target["Id"], int(target.get("Port") or group.port))
+
+    def register(self: elbv2.FakeTargetGroup, targets: Sequence[Mapping[str, Any]]) -> None:
+        for target in targets:
+            key = key_of(self, target)
+            self.targets[_name(key)] = {"Id": key.address, "Port": key.port}
+            self.deregistered_targets.pop(_name(key), None)
+
+    def deregister(self: elbv2.FakeTargetGroup, targets: Sequence[Mapping[str, Any]]) -> None:
+        for target in targets:
+            name = _name(key_of(self, target))
+            registered = self.targets.pop(name, None)
+            if registered:
+                self.deregistered_targets[name] = registered | {"DeregisteredAt": time.time()}
+
+    def draining(group: elbv2.FakeTargetGroup) -> list[dict[str, Any]]:
+        """Deregistered targets show as draining until the delay is over, even with no request left."""
+        delay = int(group.attributes["deregistration_delay.timeout_seconds"])
+        now = time.time()
+        for name, target in list(group.deregistered_targets.items()):
+            if now >= target["DeregisteredAt"] + delay:
+                group.deregistered_targets.pop(name, None)
+        return list(group.deregistered_targets.values())
+
+    def describe_target_health(
+        self: elbv2.ELBv2Backend, target_group_arn: str, targets: Sequence[Mapping[str, Any]]
+    ) -> list[elbv2.FakeHealthStatus]:
+        group = self.target_groups.get(target_group_arn)
+        if group is None:
+            raise TargetGroupNotFoundError()
+        leaving = {key_of(group, one) for one in draining(group)}
+        registered = [key_of(group, one) for one in list(group.targets.values())]
+        asked = [key_of(group, one) for one in targets] or [*registered, *sorted(leaving)]
+
+        def status(key: TargetKey) -> elbv2.FakeHealthStatus:
+            if key in registered:
+                seen = account.target_health(target_group_arn, key)
+            else:
+                seen = _DRAINING if key in leaving else _NOT_REGISTERED
+            port = str(key.port)
+            answer = elbv2.FakeHealthStatus(key.address, port, port, seen.state, seen.reason, seen.description)
+            return cast(elbv2.FakeHealthStatus, answer)
+
+        return [status(key) for key in asked]
+
+    elbv2.FakeTargetGroup.register = register
+    elbv2.FakeTargetGroup.deregister = deregister
+    elbv2.ELBv2Backend.describe_target_health = describe_target_health
+
+
+def _name(key: TargetKey) -> str:
+    return f"{key.address}:{key.port}"
+
+
+class Distribution(cloudwatch.MetricAggregatedDatum):
+    """A data point that keeps its values, so that percentiles can be computed over several of them."""
+
+    def __init__(self, namespace: str, name: str, dimensions: list[dict[str, str]], at: Any, values: list[float]):
+        super().__init__(namespace, name, min(values), max(values), len(values), sum(values), dimensions, at, None)
+        self.values = values
+
+
+def _patch_metrics() -> None:
+    """moto has no percentiles, and its order of dimensions is not an order: a query finds its metric only if it names
+    the dimensions as they were put."""
+    get_statistic = cloudwatch.Statistics.get_statistics_for_type
+
+    def get_statistics_for_type(self: cloudwatch.Statistics, stat: str) -> SupportsFloat | None:
+        if not stat.startswith("p"):
+            return get_statistic(self, stat)
+        values = self.metric_single_values_list
+        for datum in self.metric_data:
+            if isinstance(datum, Distribution):
+                values.extend(datum.values)
+        values.sort()
+        return values[max(0, math.ceil(len(values) * float(stat[1:]) / 100) - 1)] if values else None
+
+    def before(self: cloudwatch.Dimension, other: cloudwatch.Dimension) -> bool:
+        return (self.name or "", self.value or "") < (other.name or "", other.value or "")
+
+    cloudwatch.Statistics.get_statistics_for_type = get_statistics_for_type
+    cloudwatch.Dimension.__lt__ = before
+
+
+def _patch_mutations(account: Account) -> None:
+    """The data plane follows every change, in order: moto serves each connection in a thread of its own and has
+    no lock, so changes are made one at a time here."""
+    lock = threading.RLock()
+
+    def observed(change: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(change)
+        def changed(self: elbv2.ELBv2Backend, *args: Any, **kwargs: Any) -> Any:
+            with lock:
+                result = change(self, *args, **kwargs)
+                account.changed(self, time.time())
+                return result
+
+        return changed
+
+    for name in MUTATIONS:
+        setattr(elbv2.ELBv2Backend, name, observed(getattr(elbv2.ELBv2Backend, name)))

@@ -1,0 +1,81 @@
+"""Creates what must exist in an AWS account before the first stack: a network and an EKS cluster."""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+VPC_CIDR = "10.0.0.0/16"
+POD_CIDR = "10.64.0.0/16"
+"""Pods have addresses of their own, as with the VPC CNI's custom networking."""
+
+
+@dataclass(frozen=True)
+class SeedSettings:
+    endpoint_url: str
+    cluster_name: str
+    region: str = "us-east-1"
+
+
+@dataclass(frozen=True)
+class SeededAccount:
+    vpc_id: str
+    private_subnet_ids: list[str]
+    public_subnet_ids: list[str]
+    cluster_name: str
+    cluster_security_group_id: str
+
+
+def seed(settings: SeedSettings) -> SeededAccount:
+    """Create the network and the cluster. Credentials come from the environment."""
+
+    def client(service: str) -> Any:
+        session = boto3.Session(
+            aws_access_key_id="rehearsal", aws_secret_access_key="rehearsal", region_name=settings.region
+        )
+        return session.client(service, endpoint_url=settings.endpoint_url)  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+    ec2, iam, eks = client("ec2"), client("iam"), client("eks")
+    vpc_id = str(ec2.create_vpc(CidrBlock=VPC_CIDR)["Vpc"]["VpcId"])
+    ec2.associate_vpc_cidr_block(VpcId=vpc_id, CidrBlock=POD_CIDR)
+    zones = [f"{settings.region}a", f"{settings.region}b"]
+    private = [_subnet(ec2, vpc_id, zone, f"10.0.{16 * i}.0/20", "internal-elb") for i, zone in enumerate(zones)]
+    public = [_subnet(ec2, vpc_id, zone, f"10.0.{240 + i}.0/24", "elb") for i, zone in enumerate(zones)]
+    security_group = ec2.create_security_group(
+        VpcId=vpc_id, GroupName=f"{settings.cluster_name}-cluster", Description="EKS cluster and its nodes"
+    )["GroupId"]
+    role = iam.create_role(
+        RoleName=f"{settings.cluster_name}-cluster",
+        AssumeRolePolicyDocument=json.dumps(
+            {
+                "Version": "2012-10-17",
+                "Statement": [
+                    {
+                        "Effect": "Allow",
+                        "Principal": {"Service": "eks.amazonaws.com"},
+                        "Action": "sts:AssumeRole",
+                    }
+                ],
+            }
+        ),
+    )["Role"]
+    eks.create_cluster(
+        name=settings.cluster_name,
+        roleArn=role["Arn"],
+        resourcesVpcConfig={"subnetIds": [*private, *public], "securityGroupIds": [security_group]},
+    )
+    return SeededAccount(vpc_id, private, public, settings.cluster_name, security_group)
+
+
+def _subnet(ec2: "EC2Client", vpc_id: str, zone: str, cidr: str, role: str) -> str:
+    subnet = ec2.create_subnet(
+        VpcId=vpc_id,
+        AvailabilityZone=zone,
+        CidrBlock=cidr,
+        TagSpecifications=[{"ResourceType": "subnet", "Tags": [{"Key": f"kubernetes.io/role/{role}", "Value": "1"}]}],
+    )["Subnet"]
+    return str(subnet.get("SubnetId"))

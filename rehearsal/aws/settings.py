@@ -1,0 +1,32 @@
+"""Settings of the rehearsal's AWS account."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ACCOUNT_ID = "123456789012"
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class AwsSettings(BaseModel):
+    """What one account needs to know. Every server binds 127.0.0.1."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    api_port: Port = Field(description="moto's API: AWS_ENDPOINT_URL is http://127.0.0.1:<api_port>")
+    alb_port: Port = Field(description="the data plane of every load balancer of the account, plain HTTP")
+    admin_port: Port = Field(description="state, events and faults as JSON")
+    access_log: Path = Field(description="JSONL file, one line for each finished request")
+    region: str = "us-east-1"
+    weight_lag_seconds: float = Field(
+        default=0.3, ge=0, description="from a change of the rules by the API until requests follow it"
+    )
+    deregistration_propagation_seconds: float = Field(
+        default=0.3, ge=0, description="how long a deregistered target still gets new requests"
+    )
+    health_check_interval_scale: float = Field(
+        default=1.0, gt=0, le=1, description="shortens the health check interval, which AWS keeps at 5 s or more"
+    )
+    cloudwatch_period_seconds: int = Field(default=60, ge=1, description="one data point for each period")

@@ -1,0 +1,1 @@
+"""Stands in for the AWS Load Balancer Controller: registers the pods of TargetGroupBindings, opens readiness gates."""

@@ -1,0 +1,47 @@
+"""``python -m rehearsal.binder --kubeconfig FILE``: runs until SIGTERM or SIGINT."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+from pathlib import Path
+
+from rehearsal.binder.binder import Binder
+from rehearsal.kube import AsyncKubeClient
+
+
+async def run(kubeconfig: Path | None, *, health_poll_seconds: float, resync_seconds: float) -> None:
+    """Run the binder until a signal asks it to end."""
+    async with AsyncKubeClient.from_kubeconfig(kubeconfig) as kube:
+        binder = Binder(kube, health_poll_seconds=health_poll_seconds, resync_seconds=resync_seconds)
+        running = asyncio.ensure_future(binder.run())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m rehearsal.binder", description=__doc__)
+    parser.add_argument("--kubeconfig", type=Path, help="default: KUBECONFIG")
+    parser.add_argument(
+        "--health-poll-seconds", type=float, default=0.5, help="how often targets are asked for until healthy"
+    )
+    parser.add_argument(
+        "--resync-seconds", type=float, default=30.0, help="how often a group is compared without a reason"
+    )
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    asyncio.run(
+        run(
+            arguments.kubeconfig,
+            health_poll_seconds=arguments.health_poll_seconds,
+            resync_seconds=arguments.resync_seconds,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

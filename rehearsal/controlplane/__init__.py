@@ -1,0 +1,1 @@
+"""The real control plane of the rehearsal: etcd, Kubernetes' API server, controllers and scheduler, Prometheus."""

@@ -1,0 +1,26 @@
+"""``python -m rehearsal.controlplane build``: get the control plane's binaries ready, and nothing else."""
+
+import argparse
+import sys
+
+from rich.console import Console
+
+from rehearsal.controlplane.build import BuildError, binaries
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m rehearsal.controlplane", description=__doc__)
+    parser.add_argument("action", choices=["build"], help="find or build every binary and say where it is")
+    parser.parse_args()
+    console = Console()
+    try:
+        for name, path in binaries(console).items():
+            console.print(f"{name}: {path}", soft_wrap=True)
+    except BuildError as error:
+        Console(stderr=True).print(f"[red]error:[/red] {error}", soft_wrap=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

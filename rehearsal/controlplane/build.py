@@ -1,0 +1,201 @@
+"""Finds the control plane's binaries on this machine, or builds them once from pinned Go modules into a cache."""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+_MODULES = Path(__file__).parent
+_KUBERNETES_VERSION = "1.36.3"  # As pinned in kubernetes/go.mod.
+
+
+class BuildError(Exception):
+    """A binary is missing and cannot be built; the message is one line and says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """One binary and the Go package it is built from."""
+
+    name: str
+    module: str
+    """Folder next to this file that holds the go.mod."""
+    package: str
+    tags: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Go variables that the linker sets, by import path and name."""
+    disk_gib: float
+    """Free space that a first build needs, Go's caches included."""
+
+    @property
+    def folder(self) -> Path:
+        return _MODULES / self.module
+
+    @property
+    def build_flags(self) -> list[str]:
+        # Without symbol tables the binaries have half the size.
+        linker_flags = ["-s", "-w", *(f"-X={name}={value}" for name, value in self.variables.items())]
+        return ["-trimpath", "-ldflags", " ".join(linker_flags), *(["-tags", self.tags] if self.tags else [])]
+
+    @property
+    def cached(self) -> Path:
+        """Where the built binary lies: a new pin or flag is a new place."""
+        digest = hashlib.sha256()
+        for part in ((self.folder / "go.mod").read_bytes(), (self.folder / "go.sum").read_bytes()):
+            digest.update(part)
+        digest.update(" ".join(self.build_flags).encode())
+        return cache_folder() / digest.hexdigest()[:16] / "bin" / self.name
+
+
+def _kubernetes(name: str) -> Component:
+    # A build outside Kubernetes' own tree does not know its version, which clients ask the API server for.
+    major, minor, _ = _KUBERNETES_VERSION.split(".")
+    return Component(
+        name=name,
+        module="kubernetes",
+        package=f"k8s.io/kubernetes/cmd/{name}",
+        variables={
+            "k8s.io/component-base/version.gitVersion": f"v{_KUBERNETES_VERSION}",
+            "k8s.io/component-base/version.gitMajor": major,
+            "k8s.io/component-base/version.gitMinor": minor,
+        },
+        disk_gib=4.0,
+    )
+
+
+COMPONENTS = (
+    Component(name="etcd", module="etcd", package="go.etcd.io/etcd/server/v3", disk_gib=1.0),
+    _kubernetes("kube-apiserver"),
+    _kubernetes("kube-controller-manager"),
+    _kubernetes("kube-scheduler"),
+    Component(
+        name="prometheus",
+        module="prometheus",
+        package="github.com/prometheus/prometheus/cmd/prometheus",
+        tags="remove_all_sd,netgo",  # Without the clients of twenty clouds; discovery by file stays.
+        disk_gib=2.0,
+    ),
+)
+
+
+def cache_folder() -> Path:
+    """Where built binaries are kept: REHEARSAL_CACHE_DIR, by default a folder in the user's cache."""
+    return Path(os.environ.get("REHEARSAL_CACHE_DIR") or Path.home() / ".cache" / "vllm-blue-green")
+
+
+def find(component: Component) -> Path | None:
+    """The binary in KUBEBUILDER_ASSETS, on PATH or in the cache, in this order; None when it must be built."""
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    candidates = [Path(assets) / component.name] if assets else []
+    if on_path := shutil.which(component.name):
+        candidates.append(Path(on_path))
+    candidates.append(component.cached)
+    return next((path for path in candidates if os.access(path, os.X_OK) and path.is_file()), None)
+
+
+def binaries(console: Console | None = None) -> dict[str, Path]:
+    """Every component's binary by name; builds what is missing, telling the console. Raises BuildError."""
+    found = {component.name: find(component) for component in COMPONENTS}
+    missing = [component for component in COMPONENTS if found[component.name] is None]
+    if missing:
+        _check_tools(missing)
+        with _only_builder(console):
+            for component in missing:
+                found[component.name] = find(component) or _build(component, console)
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def can_build() -> bool:
+    """Whether the missing binaries could be built here."""
+    return shutil.which("go") is not None
+
+
+def _check_tools(missing: Iterable[Component]) -> None:
+    names = ", ".join(component.name for component in missing)
+    if not can_build():
+        raise BuildError(f"{names} must be built, but there is no Go: install Go {_needed_go()} or newer")
+    answer = subprocess.run(
+        ["go", "env", "GOVERSION", "GOCACHE", "GOMODCACHE"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"GOTOOLCHAIN": "local"},
+        cwd="/",
+        check=False,
+    )
+    if answer.returncode:
+        raise BuildError(f"`go env` fails: {answer.stderr.strip()}")
+    version, *folders = answer.stdout.splitlines()
+    if _version(version) < _version(_needed_go()):
+        raise BuildError(f"found {version}, but building {names} needs Go {_needed_go()} or newer")
+    needed_gib = sum({component.module: component.disk_gib for component in missing}.values())
+    for folder in (*folders, str(cache_folder())):
+        free_gib = shutil.disk_usage(_existing(Path(folder))).free / 2**30
+        if free_gib < needed_gib:
+            raise BuildError(f"building {names} needs {needed_gib:g} GiB in {folder}; {free_gib:.1f} GiB are free")
+
+
+def _needed_go() -> str:
+    """The highest ``go`` directive of our modules."""
+    texts = [(component.folder / "go.mod").read_text() for component in COMPONENTS]
+    found = [match[1] for text in texts if (match := re.search(r"^go (\S+)$", text, re.MULTILINE))]
+    return max(found, key=_version)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() else _existing(path.parent)
+
+
+@contextmanager
+def _only_builder(console: Console | None) -> Generator[None]:
+    """Hold the cache's lock, so that processes that start at once build once."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with (cache_folder() / "build.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if console:
+                console.print("waiting for another build of the control plane")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build(component: Component, console: Console | None) -> Path:
+    started = time.monotonic()
+    target = component.cached
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    # Low priority and our own module: the machine stays usable and its Go workspace does not matter.
+    command = ["nice", "go", "build", "-mod=readonly", *component.build_flags, "-o", unfinished, component.package]
+    environment = os.environ | {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "-buildvcs=false"}
+    message = f"building {component.name} (minutes, once)"
+    if console:
+        console.print(message)
+        with console.status(message):
+            result = _run(command, component.folder, environment)
+    else:
+        result = _run(command, component.folder, environment)
+    if result.returncode:
+        unfinished.unlink(missing_ok=True)
+        reason = [line for line in result.stderr.splitlines() if not line.startswith("go: downloading")]
+        raise BuildError(f"building {component.name} failed: {' | '.join(reason[-3:]) or 'no message'}")
+    unfinished.rename(target)
+    if console:
+        console.print(f"built {component.name} in {time.monotonic() - started:.0f} s")
+    return target
+
+
+def _run(command: list[str | Path], folder: Path, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

@@ -1,0 +1,180 @@
+"""Runs a whole Kubernetes control plane on 127.0.0.1: etcd, API server, controller manager and scheduler, all real."""
+
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from rehearsal.controlplane.certificates import Certificates, write_certificates, write_kubeconfig
+from rehearsal.kube import KubeClient, KubeError
+from rehearsal.processes import Process, free_port
+
+_CRDS = Path(__file__).parent / "crds"
+_READY_TIMEOUT_SECONDS = 60.0
+
+# What nobody in the rehearsal uses stays off: each controller costs informers, memory and CPU on a small machine.
+_CONTROLLERS = (
+    "daemonset-controller",
+    "deployment-controller",
+    "disruption-controller",
+    "endpointslice-controller",
+    "garbage-collector-controller",
+    "job-controller",
+    "namespace-controller",
+    "node-lifecycle-controller",
+    "pod-garbage-collector-controller",
+    "replicaset-controller",
+    "root-ca-certificate-publisher-controller",
+    "serviceaccount-controller",
+    "serviceaccount-token-controller",
+    "statefulset-controller",
+    "taint-eviction-controller",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlPlane:
+    """A running control plane."""
+
+    kubeconfig: Path
+    """Administrator's kubeconfig."""
+    server: str
+    """URL of the API server."""
+    processes: tuple[Process, ...]
+
+    def stop(self) -> None:
+        """Stop all of its processes, at once: nobody needs their data any more."""
+        for process in reversed(self.processes):
+            process.kill()
+
+
+def start_control_plane(folder: Path, binaries: Mapping[str, Path]) -> ControlPlane:
+    """Start everything with its data, logs and ``kubeconfig`` in ``folder``, and wait until the cluster can be used.
+
+    Raises ProcessError when something does not come up.
+    """
+    certificates = write_certificates(folder / "certificates")
+    port, etcd_port = free_port(), free_port()
+    server = f"https://127.0.0.1:{port}"
+    kubeconfig = write_kubeconfig(folder / "kubeconfig", server, certificates)
+    flags = {
+        "etcd": _etcd_flags(folder / "etcd", etcd_port),
+        "kube-apiserver": _apiserver_flags(certificates, port, etcd_port),
+        "kube-controller-manager": _controller_manager_flags(certificates, kubeconfig),
+        "kube-scheduler": {"kubeconfig": kubeconfig, "leader-elect": "false", "secure-port": 0},
+    }
+    started: list[Process] = []
+    try:
+        for name, options in flags.items():
+            command = [binaries[name], *(f"--{flag}={value}" for flag, value in options.items())]
+            started.append(Process.start(name, command, log=folder / "logs" / f"{name}.log"))
+            if name == "kube-apiserver":
+                _wait_for_api(started[-1], kubeconfig)
+        with KubeClient.from_kubeconfig(kubeconfig) as kube:
+            _install_crds(kube)
+            controllers = started[2]
+            # Pods are refused until the controller has made the namespace's service account.
+            controllers.wait_until(
+                lambda: _answers(kube, "/api/v1/namespaces/default/serviceaccounts/default"),
+                timeout_seconds=_READY_TIMEOUT_SECONDS,
+            )
+    except BaseException:
+        for process in reversed(started):
+            process.kill()
+        raise
+    return ControlPlane(kubeconfig=kubeconfig, server=server, processes=tuple(started))
+
+
+@contextmanager
+def control_plane(folder: Path, binaries: Mapping[str, Path]) -> Generator[ControlPlane]:
+    """A control plane for the length of a ``with`` block."""
+    running = start_control_plane(folder, binaries)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def _etcd_flags(data: Path, port: int) -> dict[str, Any]:
+    peer = f"http://127.0.0.1:{free_port()}"
+    client = f"http://127.0.0.1:{port}"
+    return {
+        "data-dir": data,
+        "listen-client-urls": client,
+        "advertise-client-urls": client,
+        "listen-peer-urls": peer,
+        "initial-advertise-peer-urls": peer,
+        "initial-cluster": f"default={peer}",
+        "unsafe-no-fsync": "true",  # The data lives as long as the rehearsal.
+        "log-level": "warn",
+    }
+
+
+def _apiserver_flags(certificates: Certificates, port: int, etcd_port: int) -> dict[str, Any]:
+    return {
+        "etcd-servers": f"http://127.0.0.1:{etcd_port}",
+        "bind-address": "127.0.0.1",
+        "secure-port": port,
+        # EndpointSlices refuse loopback addresses, so the API server does not publish its own.
+        "advertise-address": "10.0.0.10",
+        "endpoint-reconciler-type": "none",
+        "service-cluster-ip-range": "172.20.0.0/16",
+        "tls-cert-file": certificates.server,
+        "tls-private-key-file": certificates.server_key,
+        "client-ca-file": certificates.authority,
+        "authorization-mode": "AlwaysAllow",
+        "anonymous-auth": "false",
+        "service-account-issuer": "https://kubernetes.default.svc",
+        "service-account-key-file": certificates.service_account_public_key,
+        "service-account-signing-key-file": certificates.service_account_key,
+        "enable-priority-and-fairness": "false",
+        "profiling": "false",
+    }
+
+
+def _controller_manager_flags(certificates: Certificates, kubeconfig: Path) -> dict[str, Any]:
+    workers = ("deployment", "replicaset", "statefulset", "service-endpoint", "namespace", "gc", "job")
+    return {
+        "kubeconfig": kubeconfig,
+        "controllers": ",".join(_CONTROLLERS),
+        "root-ca-file": certificates.authority,
+        "service-account-private-key-file": certificates.service_account_key,
+        "leader-elect": "false",
+        "secure-port": 0,
+        "kube-api-qps": 100,
+        "kube-api-burst": 200,
+        "profiling": "false",
+        **{f"concurrent-{worker}-syncs": 2 for worker in workers},
+    }
+
+
+def _wait_for_api(process: Process, kubeconfig: Path) -> None:
+    with KubeClient.from_kubeconfig(kubeconfig) as kube:
+        process.wait_until(lambda: _answers(kube, "/readyz"), timeout_seconds=_READY_TIMEOUT_SECONDS)
+
+
+def _answers(kube: KubeClient, path: str) -> bool:
+    try:
+        kube.request("GET", path)
+    except (KubeError, httpx.HTTPError):
+        return False
+    return True
+
+
+def _install_crds(kube: KubeClient) -> None:
+    definitions: list[dict[str, Any]] = [yaml.safe_load(path.read_text()) for path in sorted(_CRDS.glob("*.yaml"))]
+    for definition in definitions:
+        kube.apply(definition, field_manager="rehearsal")
+    deadline = time.monotonic() + _READY_TIMEOUT_SECONDS
+    for definition in definitions:
+        group, version = definition["spec"]["group"], definition["spec"]["versions"][0]["name"]
+        path = f"/apis/{group}/{version}/{definition['spec']['names']['plural']}"
+        while not _answers(kube, path):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the API server does not serve {path}")
+            time.sleep(0.05)

@@ -1,0 +1,86 @@
+"""The passphrase secrets provider: the same key derivation, cipher and text format as the Pulumi CLI's."""
+
+import base64
+import functools
+import hashlib
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from rehearsal.engine.errors import CommandFailed
+
+_ITERATIONS = 1_000_000
+_VERSION = "v1"
+
+
+def _passphrase() -> str:
+    phrase = os.environ.get("PULUMI_CONFIG_PASSPHRASE")
+    if phrase is not None:
+        return phrase
+    path = os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE")
+    if path:
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise CommandFailed(f"unable to read PULUMI_CONFIG_PASSPHRASE_FILE: {error}") from error
+    raise CommandFailed(
+        "passphrase must be set with PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE environment variables"
+    )
+
+
+def _encode(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+class PassphraseSecrets:
+    """Encrypts and decrypts with a key made from the passphrase and a stack's salt; the key is made on first use."""
+
+    def __init__(self, encryption_salt: str) -> None:
+        self.encryption_salt = encryption_salt
+
+    @classmethod
+    def create(cls) -> "PassphraseSecrets":
+        """Choose a new salt; its text also proves later that a passphrase is the right one."""
+        salt = secrets.token_bytes(8)
+        provider = cls(f"{_VERSION}:{_encode(salt)}:")
+        provider.encryption_salt += provider.encrypt("pulumi")
+        return provider
+
+    @functools.cached_property
+    def _cipher(self) -> Any:
+        # Imported late: most commands of a stack without secrets never need it.
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        salt = base64.b64decode(self.encryption_salt.split(":")[1])
+        key = hashlib.pbkdf2_hmac("sha256", _passphrase().encode(), salt, _ITERATIONS, 32)
+        cipher = AESGCM(key)
+        proof = self.encryption_salt.split(":", 2)[2]
+        if proof and _decrypt(cipher, proof) != "pulumi":
+            raise CommandFailed("incorrect passphrase")
+        return cipher
+
+    def encrypt(self, plain: str) -> str:
+        """Encrypt a text: `v1:<nonce>:<ciphertext>`."""
+        nonce = secrets.token_bytes(12)
+        return f"{_VERSION}:{_encode(nonce)}:{_encode(self._cipher.encrypt(nonce, plain.encode(), None))}"
+
+    def decrypt(self, text: str) -> str:
+        """Decrypt what `encrypt` wrote; fails with a message when it was not this passphrase."""
+        return _decrypt(self._cipher, text)
+
+    def document(self) -> dict[str, Any]:
+        """What the state file records about this provider."""
+        return {"type": "passphrase", "state": {"salt": self.encryption_salt}}
+
+
+def _decrypt(cipher: Any, text: str) -> str:
+    from cryptography.exceptions import InvalidTag
+
+    version, nonce, ciphertext = text.split(":")
+    if version != _VERSION:
+        raise CommandFailed(f"unknown version of an encrypted value: {version}")
+    try:
+        return cipher.decrypt(base64.b64decode(nonce), base64.b64decode(ciphertext), None).decode()
+    except InvalidTag as error:
+        raise CommandFailed("incorrect passphrase") from error

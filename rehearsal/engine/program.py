@@ -1,0 +1,62 @@
+"""Runs a Pulumi program inside its own process: `python program.py SETTINGS PROGRAM`.
+
+SETTINGS is JSON for `pulumi.runtime.Settings`. Exit status 32 means that the program failed and said why.
+"""
+
+import asyncio
+import json
+import logging
+import runpy
+import sys
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+FAILED_AND_SAID_SO = 32
+
+
+def _own_traceback(error: BaseException, program: Path) -> str:
+    """The traceback from the program's first frame on."""
+    root = str(program if program.is_dir() else program.parent)
+    frames = traceback.extract_tb(error.__traceback__)
+    first = next((number for number, frame in enumerate(frames) if frame.filename.startswith(root)), 0)
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=first - len(frames)))
+
+
+def main(settings: dict[str, object], program: Path) -> int:
+    """Run the program against the engine that the settings name; returns the exit status."""
+    import pulumi
+    import pulumi.runtime
+
+    pulumi.runtime.set_all_config(pulumi.runtime.get_config_env(), pulumi.runtime.get_config_secret_keys_env())
+    pulumi.runtime.configure(pulumi.runtime.Settings(**settings))  # pyright: ignore[reportArgumentType]
+    sys.argv = [str(program)]
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    workers = ThreadPoolExecutor(max_workers=4 * max(1, min(int(str(settings["parallel"])), 64)))
+    loop.set_default_executor(workers)
+    # Every failure is reported below; asyncio would report those of abandoned tasks a second time.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    status = 1
+    try:
+        loop.run_until_complete(
+            pulumi.runtime.run_in_stack(lambda: runpy.run_path(str(program), run_name="__main__"))
+        )
+        status = 0
+    except pulumi.RunError as error:
+        pulumi.log.error(str(error))
+        status = FAILED_AND_SAID_SO
+    except Exception as error:
+        text = _own_traceback(error, program)
+        pulumi.log.error(f"Program failed with an unhandled exception:\n{text}")
+        status = FAILED_AND_SAID_SO
+    finally:
+        workers.shutdown(wait=True)
+        loop.close()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1]), Path(sys.argv[2])))

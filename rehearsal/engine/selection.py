@@ -1,0 +1,54 @@
+"""Which stack a command is about: named on the command line or selected earlier for this project."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from rehearsal.engine.backend import Backend, StackFiles, pulumi_home, write_atomically
+from rehearsal.engine.errors import CommandFailed
+from rehearsal.engine.project import Project
+
+
+def _settings_path(project: Project) -> Path:
+    digest = hashlib.sha1(str(project.root / "Pulumi.yaml").encode()).hexdigest()  # noqa: S324 (a file name)
+    return pulumi_home() / "workspaces" / f"{project.name}-{digest}-workspace.json"
+
+
+def selected(project: Project, backend: Backend) -> str:
+    """The name of the selected stack (empty: none)."""
+    if os.environ.get("PULUMI_STACK"):
+        return short_name(os.environ["PULUMI_STACK"])
+    path = _settings_path(project)
+    if not path.is_file():
+        return ""
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    return short_name(settings.get("stacks", {}).get(backend.url) or settings.get("stack", ""))
+
+
+def select(project: Project, backend: Backend, stack: str) -> None:
+    """Remember a stack as the selected one (empty: none)."""
+    path = _settings_path(project)
+    settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    settings.pop("stack", None)
+    stacks = settings.setdefault("stacks", {})
+    stacks.pop(backend.url, None)
+    if stack:
+        stacks[backend.url] = f"organization/{project.name}/{stack}"
+    write_atomically(path, json.dumps(settings))
+
+
+def short_name(name: str) -> str:
+    """A stack's own name: `organization/project/name` and `organization/name` name it in full."""
+    return name.rsplit("/", 1)[-1]
+
+
+def find_stack(project: Project, backend: Backend, name: str | None) -> StackFiles:
+    """The stack that a command is about; it must exist."""
+    chosen = short_name(name) if name else selected(project, backend)
+    if not chosen:
+        raise CommandFailed("no stack selected; please use `pulumi stack select` or `pulumi stack init` to choose one")
+    files = backend.stack(project.name, chosen)
+    if not files.exists():
+        raise CommandFailed(f"no stack named '{chosen}' found")
+    return files

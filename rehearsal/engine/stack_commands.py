@@ -1,0 +1,255 @@
+"""`pulumi stack ...` and `pulumi cancel`."""
+
+import argparse
+import json
+import re
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rehearsal.engine.backend import Backend, StackFiles
+from rehearsal.engine.config import StackConfig, displayed
+from rehearsal.engine.errors import CommandFailed, not_supported
+from rehearsal.engine.project import Project, as_text
+from rehearsal.engine.selection import find_stack, select, selected, short_name
+from rehearsal.engine.state import deserialize, serialize
+from rehearsal.engine.values import blind, reveal
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run one of the commands."""
+    project = Project.find()
+    backend = Backend.current(project.backend_url)
+    if options.command == "cancel":
+        files = find_stack(project, backend, options.stack_name or options.stack)
+        files.cancel()
+        print(f"The currently running update for '{files.name}' has been canceled!")
+        return 0
+    action = {
+        None: _show,
+        "init": _init,
+        "select": _select,
+        "ls": _list,
+        "output": _output,
+        "export": _export,
+        "import": _import,
+        "history": _history,
+        "rm": _remove,
+    }[options.action]
+    action(options, project, backend)
+    return 0
+
+
+def _show(options: argparse.Namespace, project: Project, backend: Backend) -> None:
+    files = find_stack(project, backend, options.stack)
+    if options.show_name:
+        print(files.name)
+        return
+    snapshot = deserialize(files.read(), _secrets_of(project, files).decrypt)
+    print(f"Current stack is {files.name}:")
+    print(f"Current stack resources ({len(snapshot.resources)}):")
+    for resource in snapshot.resources:
+        detail = f"  {resource.urn}" if options.show_urns else ""
+        detail += f"  {resource.id}" if options.show_ids and resource.id else ""
+        print(f"    {resource.type}  {resource.urn.rsplit('::', 1)[-1]}{detail}")
+    root = snapshot.root()
+    print(f"\nCurrent stack outputs ({len(root.outputs) if root else 0}):")
+    for key, value in sorted((root.outputs if root else {}).items()):
+        print(f"    {key}  {as_text(reveal(value) if options.show_secrets else blind(value))}")
+
+
+def _init(options: argparse.Namespace, project: Project, backend: Backend) -> None:
+    name = short_name(options.name or options.stack or "")
+    if not name:
+        raise CommandFailed("missing stack name")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", name):
+        raise CommandFailed(
+            f"invalid stack name {name!r}: it may contain alphanumeric, hyphens, underscores, and periods only"
+        )
+    if options.secrets_provider not in ("", "default", "passphrase"):
+        raise not_supported(f"the secrets provider '{options.secrets_provider}'")
+    files = backend.stack(project.name, name)
+    if files.exists():
+        raise CommandFailed(f"stack '{name}' already exists")
+    config = StackConfig(project, name)
+    # Proves at once that a passphrase is there.
+    config.secrets().encrypt("")
+    config.save()
+    backend.mark_project_layout()
+    files.write(None)
+    if not options.no_select:
+        select(project, backend, name)
+    print(f"Created stack '{name}'")
+
+
+def _select(options: argparse.Namespace, project: Project, backend: Backend) -> None:
+    name = short_name(options.name or options.stack or "")
+    if not name:
+        raise CommandFailed("missing stack name")
+    if not backend.stack(project.name, name).exists():
+        if not options.create:
+            raise CommandFailed(f"no stack named '{name}' found")
+        options.name, options.secrets_provider, options.no_select = name, "", False
+        _init(options, project, backend)
+    select(project, backend, name)
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def _list(options: argparse.Namespace, project: Project, backend: Backend) -> None:
+    chosen = selected(project, backend)
+    entries: list[dict[str, Any]] = []
+    for files in backend.stacks(None if options.all else options.project or project.name):
+        entry: dict[str, Any] = {
+            "name": files.name if files.project == project.name else f"organization/{files.project}/{files.name}",
+            "current": files.name == chosen and files.project == project.name,
+        }
+        last = files.last_update()
+        if last is not None:
+            entry["lastUpdate"] = _moment(last)
+        entry["updateInProgress"] = bool(files.lock_files())
+        entry["resourceCount"] = len((files.read() or {}).get("resources", []))
+        entries.append(entry)
+    if options.json:
+        print(json.dumps(entries, indent=2))
+        return
+    print(f"{'NAME':<30}{'LAST UPDATE':<28}RESOURCE COUNT")
+    for entry in entries:
+        name = entry["name"] + ("*" if entry["current"] else "")
+        print(f"{name:<30}{entry.get('lastUpdate', 'n/a'):<28}{entry['resourceCount']}")
+
+
+def _secrets_of(project: Project, files: StackFiles) -> Any:
+    from rehearsal.engine.passphrase import PassphraseSecrets
+
+    provider = (files.read() or {}).get("secrets_providers") or {}
+    if provider.get("type") == "passphrase":
+        return PassphraseSecrets(provider["state"]["salt"])
+    return StackConfig(project, files.name).secrets()
+
+
+def _output(options: argparse.Namespace, project: Project, backend: Backend) -> None:
+    files = find_stack(project, backend, options.stack)
+    root = deserialize(files.read(), _secrets_of(project, files).decrypt).root()
+    outputs = root.outputs if root else {}
+    shown = {key: reveal(value) if options.show_secrets else blind(value) for key, value in outputs.items()}
+    if options.name:
+        if options.name not in shown:
+            raise CommandFailed(f"current stack does not have output property '{options.name}'")
+        value = shown[options.name]
+        print(json.dumps(value, indent=2) if options.json else as_text(value))
+    elif options.json:
+        print(json.dumps(dict(sorted(shown.items())), indent=2, ensure_ascii=False))
+    elif options.shell:
+        for key, value in sorted(shown.items()):
+            quoted = as_text(value).replace("'", "'\"'\"'")
+            print(f"{key}='{quoted}'")
+    else:
+        print(f"Current stack outputs ({len(shown)}):")
+        for key, value in sorted(shown.items()):
+            print(f"    {key}  {as_text(value)}")
+
+
+def _export(options: argparse.Namespace, project: Project, backend: Backend) -> None:
+    files = find_stack(project, backend, options.stack)
+    deployment = files.read()
+    if deployment is not None and options.show_secrets:
+        deployment = _revealed(deployment, _secrets_of(project, files).decrypt)
+    text = json.dumps({"version": 3, "deployment": deployment}, indent=4, ensure_ascii=False) + "\n"
+    if options.file:
+        Path(options.file).write_text(text, encoding="utf-8")
+    else:
+        sys.stdout.write(text)
+
+
+def _revealed(deployment: dict[str, Any], decrypt: Any) -> dict[str, Any]:
+    from rehearsal.engine.values import SECRET, SIGNATURE, transform
+
+    def change(signed: dict[str, Any]) -> Any:
+        if signed[SIGNATURE] == SECRET and "ciphertext" in signed:
+            return {SIGNATURE: SECRET, "plaintext": decrypt(signed["ciphertext"])}
+        return None
+
+    shown: Any = transform(deployment, change)
+    return shown
+
+
+def _import(options: argparse.Namespace, project: Project, backend: Backend) -> None:
+    files = find_stack(project, backend, options.stack)
+    text = Path(options.file).read_text(encoding="utf-8") if options.file else sys.stdin.read()
+    document = json.loads(text)
+    if document.get("version") != 3:
+        raise CommandFailed(f"the deployment has version {document.get('version')}; only version 3 can be read")
+    deployment = document.get("deployment")
+    for resource in (deployment or {}).get("resources", []):
+        owner = resource["urn"].split("::")[0].removeprefix("urn:pulumi:")
+        if owner != files.name and not options.force:
+            raise CommandFailed(
+                f"resource '{resource['urn']}' is from a different stack ({owner} != {files.name}); use --force to "
+                "import it anyway"
+            )
+    with files.locked():
+        if deployment is None:
+            files.write(None)
+        else:
+            # Secrets that were exported in plain text, or under another salt, are encrypted for this stack.
+            secrets = StackConfig(project, files.name)
+            provider = secrets.secrets()
+            source = deployment.get("secrets_providers", {}).get("state", {}).get("salt")
+            from rehearsal.engine.passphrase import PassphraseSecrets
+
+            reader = PassphraseSecrets(source) if source and source != provider.encryption_salt else provider
+            snapshot = deserialize(deployment, reader.decrypt)
+            secrets.save()
+            files.write(serialize(snapshot, provider.document(), provider.encrypt))
+    print("Import complete.")
+
+
+def _history(options: argparse.Namespace, project: Project, backend: Backend) -> None:
+    files = find_stack(project, backend, options.stack)
+    entries = files.history()
+    if options.page_size > 0:
+        first = (max(options.page, 1) - 1) * options.page_size
+        entries = entries[first : first + options.page_size]
+    config = StackConfig(project, files.name)
+    if not options.json:
+        for entry in entries:
+            print(f"Version: {entry['version']}\nUpdateKind: {entry['kind']}\nStatus: {entry['result']}")
+            print(f"Message: {entry['message']}\nAt: {_moment(entry['startTime'])}")
+            changes = entry.get("resourceChanges", {})
+            print(f"Resource changes: {', '.join(f'{op}: {count}' for op, count in changes.items())}\n")
+        return
+    shown: list[dict[str, Any]] = []
+    for entry in entries:
+        item = {key: entry[key] for key in ("kind", "message", "environment", "result")}
+        item["startTime"], item["endTime"] = _moment(entry["startTime"]), _moment(entry["endTime"])
+        item["config"] = {
+            key: displayed(config, raw, show_secrets=options.show_secrets)
+            for key, raw in entry["config"].items()
+        }
+        if entry.get("resourceChanges"):
+            item["resourceChanges"] = entry["resourceChanges"]
+        shown.append(item)
+    print(json.dumps(shown, indent=2))
+
+
+def _remove(options: argparse.Namespace, project: Project, backend: Backend) -> None:
+    files = find_stack(project, backend, options.name or options.stack)
+    resources = (files.read() or {}).get("resources", [])
+    if resources and not options.force:
+        raise CommandFailed(
+            f"'{files.name}' still has resources; removal rejected. Possible actions:\n"
+            "- Make sure that there are no resources by running `pulumi destroy`\n"
+            "- Run `pulumi stack rm --force` to remove the stack anyway"
+        )
+    files.remove()
+    if not options.preserve_config:
+        StackConfig(project, files.name).path.unlink(missing_ok=True)
+    if selected(project, backend) == files.name:
+        select(project, backend, "")
+    print(f"Stack '{files.name}' has been removed!")
+
+

@@ -1,0 +1,294 @@
+"""The steps of an update: each runs one operation on one resource, with its events and its record in the state."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rehearsal.engine.events import EventStream, step_metadata
+from rehearsal.engine.hooks import HookRefused, Hooks
+from rehearsal.engine.journal import Journal
+from rehearsal.engine.provider import Diff, InitFailed, Provider, ProviderError
+from rehearsal.engine.state import Operation, ResourceState, now
+from rehearsal.engine.urns import is_provider, name_of
+from rehearsal.engine.values import mark_secret_outputs
+
+
+class Stopped(Exception):
+    """The update has failed or was cancelled: no further step starts."""
+
+
+@dataclass
+class Step:
+    """One operation as events and summary show it. `logical` steps are counted in the summary."""
+
+    operation: str
+    old: ResourceState | None
+    new: ResourceState | None
+    diff: Diff | None = None
+    logical: bool = True
+
+    @property
+    def subject(self) -> ResourceState:
+        """The resource that the step is about."""
+        subject = self.new or self.old
+        assert subject is not None
+        return subject
+
+    @property
+    def internal(self) -> bool:
+        """Whether people need not see the step: default providers, and records that only get tidied up."""
+        urn = self.subject.urn
+        if self.operation == "remove-pending-replace":
+            return True
+        return is_provider(self.subject.type) and name_of(urn).split("_")[0] == "default"
+
+
+class Steps:
+    """Runs steps, a limited number at a time, until one fails."""
+
+    def __init__(
+        self, journal: Journal, events: EventStream, hooks: Hooks, *, dry_run: bool, parallel: int
+    ) -> None:
+        self.journal = journal
+        self.hooks = hooks
+        self.events = events
+        self.dry_run = dry_run
+        self.counts: Counter[str] = Counter()
+        self.failed = asyncio.Event()
+        self.registered: dict[str, Step] = {}
+        self._slots = asyncio.Semaphore(parallel)
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def stop(self) -> None:
+        """Let running steps end and start no other."""
+        self.failed.set()
+
+    async def idle(self) -> None:
+        """Wait until no step runs."""
+        await self._idle.wait()
+
+    # -- operations
+
+    async def same(self, old: ResourceState, new: ResourceState) -> None:
+        """Keep a resource as it is."""
+        new.id = old.id
+        new.outputs = old.outputs
+        new.init_errors = old.init_errors
+        new.created, new.modified = old.created, old.modified
+
+        async def act(_: Operation | None) -> None:
+            self.journal.end(None, old=old, new=new)
+
+        await self._run(Step("same", old, new), None, act)
+
+    async def create(
+        self, provider: Provider | None, new: ResourceState, *, step: Step, replaced: ResourceState | None = None
+    ) -> None:
+        """Create a resource. `replaced` is an old one that stays until the end of the update."""
+
+        async def act(operation: Operation | None) -> None:
+            await self.hooks.run("beforeCreate", None, new)
+            failure: InitFailed | None = None
+            if provider is not None:
+                timeout = new.custom_timeouts.get("create", 0.0)
+                try:
+                    new.id, new.outputs = await provider.create(
+                        new.urn, new.inputs, timeout, preview=self.dry_run
+                    )
+                except InitFailed as error:
+                    failure = error
+                    new.id, new.outputs, new.init_errors = error.identity, error.outputs, error.reasons
+            new.outputs = mark_secret_outputs(new.outputs, {}, new.additional_secret_outputs)
+            if new.custom:
+                new.created = new.modified = now()
+            if replaced is not None:
+                replaced.delete = True
+            # A resource that had to go before its successor came is recorded as pending until now.
+            gone = step.old if step.old is not None and replaced is None else None
+            self.journal.end(operation, old=gone, new=new)
+            if failure is not None:
+                raise failure
+            await self.hooks.run("afterCreate", None, new)
+
+        await self._run(step, "creating" if new.custom else None, act)
+
+    async def update(
+        self, provider: Provider | None, old: ResourceState, new: ResourceState, diff: Diff
+    ) -> None:
+        """Change a resource in place."""
+        new.id, new.created, new.modified = old.id, old.created, old.modified
+
+        async def act(operation: Operation | None) -> None:
+            await self.hooks.run("beforeUpdate", old, new)
+            failure: InitFailed | None = None
+            if provider is None:
+                new.outputs = old.outputs
+            else:
+                try:
+                    new.outputs = await provider.update(
+                        new.urn,
+                        old.id,
+                        old.inputs,
+                        old.outputs,
+                        new.inputs,
+                        new.custom_timeouts.get("update", 0.0),
+                        new.ignore_changes,
+                        preview=self.dry_run,
+                    )
+                except InitFailed as error:
+                    failure = error
+                    new.outputs, new.init_errors = error.outputs, error.reasons
+                    new.inputs = error.inputs or new.inputs
+            new.outputs = mark_secret_outputs(new.outputs, {}, new.additional_secret_outputs)
+            if new.custom:
+                new.modified = now()
+            self.journal.end(operation, old=old, new=new)
+            if failure is not None:
+                raise failure
+            await self.hooks.run("afterUpdate", old, new)
+
+        await self._run(Step("update", old, new, diff), "updating" if new.custom else None, act)
+
+    async def configure(
+        self, provider: Provider, old: ResourceState | None, new: ResourceState, *, step: Step
+    ) -> None:
+        """Create or change a provider resource: its plugin is configured, nothing else happens."""
+
+        async def act(operation: Operation | None) -> None:
+            new.outputs = {key: value for key, value in new.inputs.items() if key != "__internal"}
+            if not provider.configured:
+                await provider.configure(new.urn, new.id, new.inputs)
+            if step.operation != "same":
+                new.modified = now()
+                new.created = old.created if old is not None and old.created else new.modified
+            self.journal.end(operation, old=old, new=new)
+
+        kind = {"create": "creating", "update": "updating"}.get(step.operation)
+        await self._run(step, kind, act)
+
+    async def delete(
+        self, provider: Provider | None, old: ResourceState, *, step: Step, pending_replacement: bool = False
+    ) -> None:
+        """Delete a resource, or only forget it when it is retained, external or goes with another one."""
+
+        async def act(operation: Operation | None) -> None:
+            await self.hooks.run("beforeDelete", old, None)
+            if provider is not None and not self.dry_run:
+                timeout = old.custom_timeouts.get("delete", 0.0)
+                await provider.delete(old.urn, old.id, old.inputs, old.outputs, timeout)
+            if pending_replacement:
+                old.pending_replacement = True
+                if operation is not None:
+                    self.journal.abandon(operation)
+            else:
+                self.journal.end(operation, old=old)
+            await self.hooks.run("afterDelete", old, None)
+
+        await self._run(step, "deleting" if old.custom else None, act)
+
+    async def read(self, provider: Provider, old: ResourceState | None, new: ResourceState) -> None:
+        """Read a resource that is managed elsewhere."""
+
+        async def act(operation: Operation | None) -> None:
+            identity, _, outputs = await provider.read(new.urn, new.id, new.inputs, new.inputs)
+            if not identity:
+                raise ProviderError(f"resource '{new.id}' does not exist")
+            new.id = identity
+            new.outputs = mark_secret_outputs(outputs, {}, new.additional_secret_outputs)
+            self.journal.end(operation, old=old, new=new)
+
+        await self._run(Step("read", old, new), "reading", act)
+
+    async def refresh(self, provider: Provider, resource: ResourceState) -> bool:
+        """Read a recorded resource and adopt what it is now; False when it is gone."""
+        before = resource.copy()
+        step = Step("refresh", before, resource, logical=False)
+        found = True
+
+        async def act(_: Operation | None) -> None:
+            nonlocal found
+            identity, inputs, outputs = await provider.read(
+                resource.urn, resource.id, resource.inputs, resource.outputs
+            )
+            found = bool(identity)
+            if not found:
+                self.journal.end(None, old=resource)
+                step.new = None
+                return
+            resource.inputs = inputs
+            resource.outputs = mark_secret_outputs(outputs, {}, resource.additional_secret_outputs)
+
+        await self._run(step, None, act)
+        changed = before.outputs != resource.outputs or before.inputs != resource.inputs
+        self.counts["delete" if not found else "update" if changed else "same"] += 1
+        return found
+
+    def announce(self, step: Step) -> None:
+        """Show a step that has no operation of its own, such as the visible half of a replacement."""
+        self._emit("resourcePreEvent", step)
+        if step.logical:
+            self.counts[step.operation] += 1
+        self._emit("resOutputsEvent", step)
+
+    # -- running
+
+    async def _run(
+        self, step: Step, kind: str | None, act: Callable[[Operation | None], Awaitable[None]]
+    ) -> None:
+        async with self._slots:
+            if self.failed.is_set():
+                raise Stopped
+            self._running += 1
+            self._idle.clear()
+            operation: Operation | None = None
+            try:
+                self._emit("resourcePreEvent", step)
+                if kind is not None and not self.dry_run:
+                    operation = self.journal.begin(kind, step.subject)
+                await act(operation)
+            except (ProviderError, HookRefused) as error:
+                if operation is not None and self.journal.is_pending(operation):
+                    self.journal.abandon(operation)
+                self._fail(step, str(error))
+                raise Stopped from error
+            finally:
+                self._running -= 1
+                if self._running == 0:
+                    self._idle.set()
+        if step.logical and not step.internal:
+            self.counts[step.operation] += 1
+        self.registered[step.subject.urn] = step
+        # A component is complete when the program registers its outputs.
+        if step.subject.custom or step.operation in ("delete", "delete-replaced"):
+            self._emit("resOutputsEvent", step)
+
+    def outputs_registered(self, resource: ResourceState) -> None:
+        """Show the outputs that the program registered for a component or the stack."""
+        self.journal.end(None, new=resource)
+        if not self.dry_run:
+            self.journal.save()
+        step = self.registered.get(resource.urn)
+        if step is not None:
+            self._emit("resOutputsEvent", step)
+
+    def _fail(self, step: Step, message: str) -> None:
+        prefix = "Preview failed: " if self.dry_run else ""
+        self.events.diagnostic("error", prefix + message, "" if step.internal else step.subject.urn)
+        if not step.internal:
+            metadata = step_metadata(step.operation, step.old, step.new, step.diff, logical=step.logical)
+            self.events.emit("resOpFailedEvent", {"metadata": metadata, "status": 0, "steps": 0})
+        self.failed.set()
+
+    def _emit(self, kind: str, step: Step) -> None:
+        if step.internal:
+            return
+        content: dict[str, Any] = {
+            "metadata": step_metadata(step.operation, step.old, step.new, step.diff, logical=step.logical)
+        }
+        if self.dry_run:
+            content["planning"] = True
+        self.events.emit(kind, content)

@@ -1,0 +1,41 @@
+"""Reads the journal that the product's scripts write, as anybody outside them would: from its file."""
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+
+class JournalTail:
+    """The records of a journal, read on from where the last look ended."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self.records: list[Record] = []
+
+    def look(self) -> None:
+        """Read the records that are new since the last look."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            text = file.read()
+        complete = text[: text.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        self.records += [json.loads(line) for line in complete.splitlines()]
+
+
+def at(record: Record) -> float:
+    """When a record was written, in seconds since the epoch."""
+    return datetime.fromisoformat(record["at"]).timestamp()
+
+
+def of_kind(records: Iterable[Record], kind: str, **fields: object) -> Iterator[Record]:
+    """Yield the records of one kind whose fields are as given."""
+    for record in records:
+        if record["kind"] == kind and all(record.get(name) == value for name, value in fields.items()):
+            yield record

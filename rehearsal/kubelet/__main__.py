@@ -1,0 +1,39 @@
+"""``python -m rehearsal.kubelet --kubeconfig FILE --settings FILE.json``: runs until SIGTERM or SIGINT."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+from pathlib import Path
+
+import aiohttp
+
+from rehearsal.kube import AsyncKubeClient
+from rehearsal.kubelet.kubelet import Kubelet
+from rehearsal.kubelet.settings import KubeletSettings
+
+
+async def run(kubeconfig: Path | None, settings: KubeletSettings) -> None:
+    """Run the kubelet stand-in until a signal asks it to end."""
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)  # Probes use a new connection each, as in Kubernetes.
+    async with AsyncKubeClient.from_kubeconfig(kubeconfig) as kube, aiohttp.ClientSession(connector=connector) as http:
+        running = asyncio.ensure_future(Kubelet(kube, settings, http).run())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m rehearsal.kubelet", description=__doc__)
+    parser.add_argument("--kubeconfig", type=Path, help="default: KUBECONFIG")
+    parser.add_argument("--settings", type=Path, required=True, help="JSON file, see rehearsal/kubelet/settings.py")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    asyncio.run(run(arguments.kubeconfig, KubeletSettings.model_validate_json(arguments.settings.read_text())))
+
+
+if __name__ == "__main__":
+    main()

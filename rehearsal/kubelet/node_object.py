@@ -1,0 +1,86 @@
+"""The Node and Lease objects of an EKS GPU node, as its kubelet would register them."""
+
+from components.gpu_instances import INSTANCE_TYPES
+from rehearsal.kube import Json
+from rehearsal.kubelet.clock import timestamp
+from rehearsal.kubelet.node_groups import NodeGroup
+
+GROUP_LABEL = "eks.amazonaws.com/nodegroup"
+_EPHEMERAL_STORAGE = "200Gi"
+_LEASE_SECONDS = 40
+
+
+def node_object(group: NodeGroup, number: int, zone_index: int, region: str) -> Json:
+    """A node that is ready. Raises KeyError for an instance type that is not in the table."""
+    instance = INSTANCE_TYPES[group.instance_type]
+    address = f"10.0.{number // 256}.{number % 256}"
+    domain = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
+    name = f"ip-{address.replace('.', '-')}.{domain}"
+    zones = group.zones or (f"{region}a",)
+    zone = zones[zone_index % len(zones)]
+    fixed = {
+        "pods": str(instance.max_pods),
+        "ephemeral-storage": _EPHEMERAL_STORAGE,
+        "nvidia.com/gpu": str(instance.gpus),
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "labels": {
+                **group.labels,
+                GROUP_LABEL: group.name,
+                "kubernetes.io/arch": "amd64",
+                "kubernetes.io/hostname": name,
+                "kubernetes.io/os": "linux",
+                "node.kubernetes.io/instance-type": group.instance_type,
+                "topology.kubernetes.io/region": region,
+                "topology.kubernetes.io/zone": zone,
+            },
+        },
+        "spec": {
+            "providerID": f"aws:///{zone}/i-{number:017x}",
+            "taints": [{"key": t.key, "value": t.value, "effect": t.effect} for t in group.taints],
+        },
+        "status": {
+            "capacity": {"cpu": str(instance.vcpus), "memory": f"{instance.memory_gib}Gi", **fixed},
+            "allocatable": {
+                "cpu": f"{instance.allocatable_millicpus}m",
+                "memory": f"{instance.allocatable_memory_mib}Mi",
+                **fixed,
+            },
+            "addresses": [
+                {"type": "InternalIP", "address": address},
+                {"type": "Hostname", "address": name},
+                {"type": "InternalDNS", "address": name},
+            ],
+            "conditions": [
+                _condition("MemoryPressure", "False", "KubeletHasSufficientMemory"),
+                _condition("DiskPressure", "False", "KubeletHasNoDiskPressure"),
+                _condition("PIDPressure", "False", "KubeletHasSufficientPID"),
+                _condition("Ready", "True", "KubeletReady"),
+            ],
+        },
+    }
+
+
+def lease_object(node: Json) -> Json:
+    """The heartbeat of a node; it goes away with the node."""
+    name = node["metadata"]["name"]
+    owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": node["metadata"]["uid"]}
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name, "namespace": "kube-node-lease", "ownerReferences": [owner]},
+        "spec": {
+            "holderIdentity": name,
+            "leaseDurationSeconds": _LEASE_SECONDS,
+            "renewTime": timestamp(micro=True),
+        },
+    }
+
+
+def _condition(kind: str, status: str, reason: str) -> Json:
+    now = timestamp()
+    return {"type": kind, "status": status, "reason": reason, "lastHeartbeatTime": now, "lastTransitionTime": now}

@@ -1,0 +1,198 @@
+"""Keeps Node objects equal to the EKS node groups: launches, drains and takes away nodes, renews their leases."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+import httpx
+
+from rehearsal.kube import AsyncKubeClient, Json, KubeError
+from rehearsal.kube_cache import KubeCache
+from rehearsal.kubelet.node_groups import NodeGroup, NodeGroupReader
+from rehearsal.kubelet.node_object import GROUP_LABEL, lease_object, node_object
+from rehearsal.kubelet.settings import KubeletSettings
+
+_LOG = logging.getLogger(__name__)
+_LEASE_RENEW_SECONDS = 10.0
+_TERMINATING = "rehearsal/terminating"
+_DRAIN_POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Launch:
+    """A node that is on its way."""
+
+    group: str
+    number: int
+    zone_index: int
+    ready_at: float
+
+
+class Nodes:
+    """All nodes of the cluster. A node's IP address is in the third and fourth byte of its number: 10.0.x.y."""
+
+    def __init__(
+        self,
+        kube: AsyncKubeClient,
+        settings: KubeletSettings,
+        *,
+        pods_on: Callable[[str], list[Json]],
+    ) -> None:
+        self._kube = kube
+        self._settings = settings
+        self._pods_on = pods_on
+        self._groups = NodeGroupReader(settings.cluster_name)
+        self._launches: list[_Launch] = []
+        self._next_number = 11  # The first addresses of a subnet belong to AWS.
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.cache = KubeCache(kube, "v1", "Node", on_change=self._on_node)
+
+    def address(self, node: str) -> str | None:
+        """The node's own address; None when it is none of our nodes."""
+        obj = self.cache.objects.get(("", node))
+        if obj is None or GROUP_LABEL not in obj["metadata"].get("labels", {}):
+            return None
+        return _address(obj)
+
+    async def run(self) -> NoReturn:
+        """Follow the node groups for ever."""
+        await self.cache.synced.wait()
+        renewing = asyncio.ensure_future(self._renew_leases())
+        try:
+            while True:
+                try:
+                    await self._reconcile(await asyncio.to_thread(self._groups.read))
+                except Exception as error:
+                    # Whatever it was, the nodes that are there stay, as in a cloud outage.
+                    _LOG.warning("node groups: %r", error)
+                await asyncio.sleep(self._settings.node_poll_seconds)
+        finally:
+            renewing.cancel()
+
+    def _on_node(self, node: Json, _deleted: bool) -> None:
+        self._next_number = max(self._next_number, _number(node) + 1)
+
+    async def _reconcile(self, groups: list[NodeGroup]) -> None:
+        wanted = {group.name: group for group in groups}
+        present: dict[str, list[Json]] = defaultdict(list)
+        for node in self.cache.objects.values():
+            group_name = node["metadata"].get("labels", {}).get(GROUP_LABEL)
+            if _TERMINATING in node["metadata"].get("annotations", {}):
+                self._begin_taking_away(node["metadata"]["name"])
+            elif group_name:
+                present[group_name].append(node)
+        for name in sorted({*wanted, *present}):
+            group = wanted.get(name)
+            await self._resize(name, group, present[name])
+        await self._register(wanted)
+
+    async def _resize(self, name: str, group: NodeGroup | None, nodes: list[Json]) -> None:
+        launching = [launch for launch in self._launches if launch.group == name]
+        excess = len(nodes) + len(launching) - (group.desired_size if group else 0)
+        for _ in range(-excess):
+            launch = _Launch(
+                group=name,
+                number=self._next_number,
+                zone_index=len(nodes) + len(launching),
+                ready_at=asyncio.get_running_loop().time() + self._settings.node_start_seconds,
+            )
+            self._next_number += 1
+            launching.append(launch)
+            self._launches.append(launch)
+        while excess > 0 and launching:
+            self._launches.remove(launching.pop())
+            excess -= 1
+        if excess > 0:
+            for node in sorted(nodes, key=_number)[-excess:]:
+                await self._mark_for_termination(node["metadata"]["name"])
+
+    async def _register(self, groups: dict[str, NodeGroup]) -> None:
+        now = asyncio.get_running_loop().time()
+        for launch in [launch for launch in self._launches if launch.ready_at <= now]:
+            node = node_object(groups[launch.group], launch.number, launch.zone_index, self._groups.region)
+            created = await self._kube.create(node)
+            self._launches.remove(launch)
+            # The watch may lag behind the next look at the node groups.
+            self.cache.objects.setdefault(("", created["metadata"]["name"]), created)
+            await self._renew_lease(created)
+            _LOG.info("node %s of group %s is there", created["metadata"]["name"], launch.group)
+
+    async def _mark_for_termination(self, name: str) -> None:
+        change = {"metadata": {"annotations": {_TERMINATING: "true"}}, "spec": {"unschedulable": True}}
+        self.cache.objects["", name] = await self._kube.patch("v1", "Node", None, name, change)
+        self._begin_taking_away(name)
+
+    def _begin_taking_away(self, name: str) -> None:
+        if name in self._tasks:
+            return
+        task = asyncio.ensure_future(self._take_away(name))
+        self._tasks[name] = task
+
+        def ended(task: asyncio.Task[None]) -> None:
+            del self._tasks[name]
+            if not task.cancelled() and (error := task.exception()):
+                _LOG.warning("taking away %s, to be tried again: %r", name, error)
+
+        task.add_done_callback(ended)
+
+    async def _take_away(self, name: str) -> None:
+        """As a managed node group scales in: no disruption budget is asked, and after a while pods are cut off."""
+        deadline = asyncio.get_running_loop().time() + self._settings.node_drain_seconds
+        deleted: set[str] = set()
+        while pods := [pod for pod in self._pods_on(name) if not _is_daemon(pod)]:
+            timed_out = asyncio.get_running_loop().time() > deadline
+            for pod in pods:
+                if pod["metadata"]["uid"] not in deleted or timed_out:
+                    deleted.add(pod["metadata"]["uid"])
+                    await self._delete_pod(pod, grace_seconds=0 if timed_out else None)
+            await asyncio.sleep(_DRAIN_POLL_SECONDS)
+        for pod in self._pods_on(name):
+            await self._delete_pod(pod, grace_seconds=0)
+        await self._kube.delete("v1", "Node", None, name)
+        _LOG.info("node %s is gone", name)
+
+    async def _delete_pod(self, pod: Json, *, grace_seconds: int | None) -> None:
+        metadata = pod["metadata"]
+        try:
+            await self._kube.delete(
+                "v1",
+                "Pod",
+                metadata["namespace"],
+                metadata["name"],
+                grace_period_seconds=grace_seconds,
+                uid=metadata["uid"],
+            )
+        except KubeError as error:
+            if error.status not in (404, 409):
+                raise
+
+    async def _renew_leases(self) -> NoReturn:
+        while True:
+            for node in list(self.cache.objects.values()):
+                if GROUP_LABEL in node["metadata"].get("labels", {}):
+                    try:
+                        await self._renew_lease(node)
+                    except (KubeError, httpx.HTTPError) as error:
+                        _LOG.info("lease of %s: %s", node["metadata"]["name"], error)
+            await asyncio.sleep(_LEASE_RENEW_SECONDS)
+
+    async def _renew_lease(self, node: Json) -> None:
+        await self._kube.apply(lease_object(node), field_manager="kubelet", force=True)
+
+
+def _number(node: Json) -> int:
+    """A node's number, from its address; nodes that came later have higher ones."""
+    high, low = _address(node).split(".")[2:]
+    return int(high) * 256 + int(low)
+
+
+def _address(node: Json) -> str:
+    addresses: list[Json] = node.get("status", {}).get("addresses", [])
+    return next((entry["address"] for entry in addresses if entry["type"] == "InternalIP"), "10.0.0.0")
+
+
+def _is_daemon(pod: Json) -> bool:
+    return any(owner["kind"] == "DaemonSet" for owner in pod["metadata"].get("ownerReferences", []))

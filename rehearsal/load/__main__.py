@@ -1,0 +1,43 @@
+"""`python -m rehearsal.load --url URL --model NAME --out FILE`: sends live traffic until SIGTERM."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+from rehearsal.load.generator import generate
+from rehearsal.load.mix import PROMPTS, Mix, load_prompts
+
+
+def main() -> None:
+    """Reads the command line and runs the generator."""
+    parser = argparse.ArgumentParser(
+        prog="python -m rehearsal.load", description="Sends live traffic to a vLLM service."
+    )
+    parser.add_argument("--url", required=True, help="service address, without /v1")
+    parser.add_argument("--model", required=True, help="served model name")
+    parser.add_argument("--rate", type=float, default=44.0, help="requests started per second (default: 44)")
+    parser.add_argument("--open-streams", type=int, default=45, help="streams to hold open at once (default: 45)")
+    parser.add_argument("--out", type=Path, required=True, help="file for the records, one JSON object a line")
+    parser.add_argument("--seconds", type=float, help="stop after this long (default: at SIGTERM or SIGINT)")
+    parser.add_argument(
+        "--prompts", type=Path, default=PROMPTS, help="prompts file, one JSON object with messages a line"
+    )
+    options = parser.parse_args()
+    asyncio.run(
+        generate(
+            url=options.url,
+            model=options.model,
+            rate_per_second=options.rate,
+            mix=Mix(load_prompts(options.prompts), options.open_streams, options.rate),
+            out=options.out,
+            status=sys.stdout,
+            stop_after_seconds=options.seconds,
+            stop_signals=(signal.SIGTERM, signal.SIGINT),
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""One request as an SDK makes it (pooled connections, no retry), and the record of what came back."""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+from uuid import uuid4
+
+import aiohttp
+
+from rehearsal.load.mix import Call
+from rehearsal.load.records import GOOD_FINISHES, Record
+
+# The longest request that the drain chain protects by default; whoever waits longer has been forgotten.
+REQUEST_TIMEOUT_SECONDS = 120.0
+
+# Inside a text the quotes are escaped, so these match the fields of the envelope only.
+_FINGERPRINT = re.compile(rb'"system_fingerprint": ?"([^"]*)"')
+_FINISH_REASON = re.compile(rb'"finish_reason": ?"([^"]*)"')
+_ERROR = re.compile(rb'^data: ?(\{"error".*)$', re.MULTILINE)
+_DONE = b"data: [DONE]"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who answered: the colour and the release that a fingerprint `<colour>-<release id>` names."""
+
+    color: str | None = None
+    release: str | None = None
+
+    @classmethod
+    def of(cls, fingerprint: str | None) -> Self:
+        """Reads a `system_fingerprint`; one of another form names nobody."""
+        color, _, release = (fingerprint or "").partition("-")
+        return cls(color, release) if color in ("blue", "green") and release else cls()
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What is known of an answer so far."""
+
+    status: int | None = None
+    origin: Origin = field(default_factory=Origin)
+    ttft_seconds: float | None = None
+    chunks: int = 0
+    complete: bool = False
+    finish_reason: str | None = None
+    error: str | None = None
+
+
+class Client:
+    """Sends chat completions to one service address."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, model: str) -> None:
+        self._session = session
+        self._endpoint = f"{url.rstrip('/')}/v1/chat/completions"
+        self._model = model
+
+    @staticmethod
+    def session() -> aiohttp.ClientSession:
+        """A session with an unbounded keep-alive pool. To be closed by the caller."""
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
+        )
+
+    async def send(self, call: Call, on_first_chunk: Callable[[Origin], None]) -> Record:
+        """Makes one request and never raises for what the other side does: that is in the record. For a stream,
+        `on_first_chunk` is told who answers as soon as that is known.
+        """
+        request_id = uuid4().hex[:24]
+        started_at, started = time.time(), time.monotonic()
+        headers = {
+            "x-request-id": request_id,
+            # An ALB keeps this and logs it, so that its log can be joined with these records.
+            "x-amzn-trace-id": f"Root=1-{int(started_at):08x}-{request_id}",
+        }
+        outcome = _Outcome()
+        try:
+            async with self._session.post(self._endpoint, json=self._body(call), headers=headers) as response:
+                outcome.status = response.status
+                if response.status != 200:
+                    await response.read()
+                    outcome.error = f"HTTP {response.status}"
+                elif call.stream:
+                    await _read_stream(response, outcome, started, on_first_chunk)
+                else:
+                    _read_whole(await response.read(), outcome)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            outcome.error = f"{type(error).__name__}: {error}"
+        return Record(
+            id=request_id,
+            started_at=started_at,
+            stream=call.stream,
+            status=outcome.status,
+            color=outcome.origin.color,
+            release=outcome.origin.release,
+            ttft_seconds=outcome.ttft_seconds,
+            duration_seconds=time.monotonic() - started,
+            chunks=outcome.chunks,
+            complete=outcome.complete,
+            finish_reason=outcome.finish_reason,
+            error=outcome.error,
+        )
+
+    def _body(self, call: Call) -> dict[str, Any]:
+        body: dict[str, Any] = {"model": self._model, "messages": call.messages, "max_tokens": call.max_tokens}
+        if call.min_tokens:
+            body["min_tokens"] = call.min_tokens
+        if call.stream:
+            body["stream"] = True
+        return body
+
+
+async def _read_stream(
+    response: aiohttp.ClientResponse, outcome: _Outcome, started: float, on_first_chunk: Callable[[Origin], None]
+) -> None:
+    parts: list[bytes] = []
+    try:
+        async for part in response.content.iter_any():
+            if not parts:
+                outcome.ttft_seconds = time.monotonic() - started
+                found = _FINGERPRINT.search(part)
+                outcome.origin = Origin.of(found[1].decode() if found else None)
+                on_first_chunk(outcome.origin)
+            parts.append(part)
+    finally:
+        # Events are looked at once, at the end: parsing each of them would cost more than all the rest.
+        _judge_stream(b"".join(parts), outcome)
+
+
+def _judge_stream(whole: bytes, outcome: _Outcome) -> None:
+    done = whole.rstrip().endswith(_DONE)
+    outcome.chunks = whole.count(b"\n\n") - done
+    reasons = _FINISH_REASON.findall(whole)
+    outcome.finish_reason = reasons[-1].decode() if reasons else None
+    outcome.complete = done and outcome.finish_reason in GOOD_FINISHES
+    failure = _ERROR.search(whole)
+    if failure:
+        outcome.error = failure[1].decode(errors="replace")[:200]
+    elif not outcome.complete:
+        outcome.error = f"finish_reason {outcome.finish_reason}" if done else "stream ended without [DONE]"
+
+
+def _read_whole(raw: bytes, outcome: _Outcome) -> None:
+    body: dict[str, Any] = json.loads(raw)
+    outcome.origin = Origin.of(body.get("system_fingerprint"))
+    choices: list[dict[str, Any]] = body.get("choices") or [{}]
+    outcome.finish_reason = choices[0].get("finish_reason")
+    outcome.chunks = 1
+    outcome.complete = outcome.finish_reason in GOOD_FINISHES
+    if not outcome.complete:
+        outcome.error = f"finish_reason {outcome.finish_reason}"

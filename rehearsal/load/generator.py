@@ -1,0 +1,90 @@
+"""The open loop: requests leave at a fixed rate, however long the answers take."""
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import TextIO
+
+from rehearsal.load.client import Client
+from rehearsal.load.live import Live
+from rehearsal.load.mix import Call, Mix
+
+STATUS_SECONDS = 1.0
+
+
+class Generator:
+    """Sends calls of a mix until it is stopped, then waits for the answers that are still open."""
+
+    def __init__(self, client: Client, mix: Mix, *, rate_per_second: float, records: TextIO, status: TextIO) -> None:
+        self._client = client
+        self._mix = mix
+        self._interval_seconds = 1 / rate_per_second
+        self._records = records
+        self._status = status
+        self._live = Live()
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """Starts no more requests; `run` returns when the open ones have ended."""
+        self._stopped.set()
+
+    async def run(self) -> None:
+        """Generates traffic until `stop`."""
+        reporting = asyncio.create_task(self._report())
+        async with asyncio.TaskGroup() as requests:
+            due = time.monotonic()
+            while not await self._stopped_before(due):
+                call = self._mix.next(self._live.open_streams)
+                self._live.request_started(stream=call.stream)
+                requests.create_task(self._send(call))
+                due += self._interval_seconds
+        reporting.cancel()
+        self._report_once()
+
+    async def _stopped_before(self, due: float) -> bool:
+        delay = due - time.monotonic()
+        # Even when late, others must get their turn: this is the only place where the loop waits.
+        await asyncio.sleep(max(0.0, delay))
+        return self._stopped.is_set()
+
+    async def _send(self, call: Call) -> None:
+        record = await self._client.send(call, self._live.stream_answered)
+        self._live.request_finished(record)
+        if record.finish_reason == "length" and record.ttft_seconds is not None:
+            self._mix.learn(call.max_tokens - 1, record.duration_seconds - record.ttft_seconds)
+        self._records.write(record.line() + "\n")
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(STATUS_SECONDS)
+            self._report_once()
+
+    def _report_once(self) -> None:
+        self._records.flush()
+        print(json.dumps(self._live.snapshot()), file=self._status, flush=True)
+
+
+async def generate(
+    *,
+    url: str,
+    model: str,
+    rate_per_second: float,
+    mix: Mix,
+    out: Path,
+    status: TextIO,
+    stop_after_seconds: float | None,
+    stop_signals: tuple[int, ...] = (),
+) -> None:
+    """Sends traffic to `url` until a signal or the time stops it; records go to `out`, status lines to `status`."""
+    loop = asyncio.get_running_loop()
+    with out.open("w", encoding="utf-8") as records:
+        async with Client.session() as session:
+            generator = Generator(
+                Client(session, url, model), mix, rate_per_second=rate_per_second, records=records, status=status
+            )
+            for number in stop_signals:
+                loop.add_signal_handler(number, generator.stop)
+            if stop_after_seconds is not None:
+                loop.call_later(stop_after_seconds, generator.stop)
+            await generator.run()

@@ -1,0 +1,73 @@
+"""What to ask next: prompts in turn, whole answers and streams in a steady mix, long streams while too few are open."""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PROMPTS = Path(__file__).parent / "prompts.jsonl"
+
+# Of four requests in a row one is never streamed and one is a short stream when enough streams are open.
+CYCLE = 4
+SHORT_STREAM_TOKENS = 20
+WHOLE_ANSWER_TOKENS = 40
+LONG_STREAM_TOKENS = (16, 400)
+# How much longer than needed long streams are, so that not every request has to be one.
+LONG_STREAM_MARGIN = 1.25
+# A server never measured is taken to be this fast.
+FIRST_GUESS_TOKENS_PER_SECOND = 20.0
+
+Message = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request to make. `min_tokens` (an extension of vLLM's) makes a long stream as long as it is meant to be."""
+
+    messages: Sequence[Message]
+    stream: bool
+    max_tokens: int
+    min_tokens: int = 0
+
+
+def load_prompts(path: Path = PROMPTS) -> list[list[Message]]:
+    """The conversations of a prompts file, one JSON object with `messages` a line."""
+    return [json.loads(line)["messages"] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+class Mix:
+    """Chooses the next call so that about `open_streams_wanted` streams are open at any time."""
+
+    def __init__(
+        self, prompts: Sequence[Sequence[Message]], open_streams_wanted: int, rate_per_second: float, *, seed: int = 1
+    ) -> None:
+        self._prompts = list(prompts)
+        self._open_streams_wanted = open_streams_wanted
+        long_streams_per_second = rate_per_second * (CYCLE - 1) / CYCLE
+        self._long_stream_seconds = LONG_STREAM_MARGIN * open_streams_wanted / long_streams_per_second
+        self._random = random.Random(seed)
+        self._count = 0
+        self._tokens_per_second = FIRST_GUESS_TOKENS_PER_SECOND
+
+    def next(self, open_streams: int) -> Call:
+        """The call to make now, with this many streams open."""
+        self._count += 1
+        turn = self._count % CYCLE
+        messages = self._random.choice(self._prompts)
+        if turn != 0 and open_streams < self._open_streams_wanted:
+            tokens = self._long_stream_tokens()
+            return Call(messages, stream=True, max_tokens=tokens, min_tokens=tokens)
+        if turn == 1:
+            return Call(messages, stream=True, max_tokens=SHORT_STREAM_TOKENS)
+        return Call(messages, stream=False, max_tokens=WHOLE_ANSWER_TOKENS)
+
+    def learn(self, tokens: int, seconds: float) -> None:
+        """A stream gave this many tokens in this time after its first; the pace seen sizes long streams."""
+        if seconds > 0:
+            self._tokens_per_second += 0.05 * (tokens / seconds - self._tokens_per_second)
+
+    def _long_stream_tokens(self) -> int:
+        least, most = LONG_STREAM_TOKENS
+        tokens = self._tokens_per_second * self._long_stream_seconds * self._random.uniform(0.7, 1.3)
+        return max(least, min(most, round(tokens)))

@@ -1,0 +1,143 @@
+"""Starts and stops child processes that log to a file and never outlive the process that started them."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+_POLL_SECONDS = 0.05
+_LOG_TAIL_CHARACTERS = 600
+
+
+class ProcessError(Exception):
+    """A child process ended too early, or was not ready in time; the message has the end of its log."""
+
+
+def die_with(parent_pid: int) -> Callable[[], None]:
+    """A ``preexec_fn``: the kernel kills the child when the *thread* that started it ends.
+
+    So processes that must live are started from a thread that lives as long, such as the main one.
+    """
+
+    def in_child() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent_pid:  # The parent ended before the call above took effect.
+            os._exit(1)
+
+    return in_child
+
+
+def free_port(address: str = "127.0.0.1") -> int:
+    """A TCP port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return probe.getsockname()[1]
+
+
+class Process:
+    """A running child process in a session of its own, so that a Ctrl-C reaches only its parent."""
+
+    def __init__(self, name: str, popen: "subprocess.Popen[bytes]", log: Path) -> None:
+        self.name = name
+        self.log = log
+        self._popen = popen
+
+    @classmethod
+    def start(
+        cls,
+        name: str,
+        command: Sequence[str | Path],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> Self:
+        """Start ``command``; output is appended to ``log``; the environment is ours unless ``env`` is given.
+
+        Raises ProcessError when there is no such executable.
+        """
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            try:
+                popen = subprocess.Popen(
+                    [str(word) for word in command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=None if env is None else dict(env),
+                    cwd=folder,
+                    start_new_session=True,
+                    preexec_fn=die_with(os.getpid()),
+                )
+            except OSError as error:
+                raise ProcessError(f"cannot start {name}: {error}") from error
+        return cls(name, popen, log)
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def running(self) -> bool:
+        return self._popen.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs, negative when a signal ended it."""
+        return self._popen.poll()
+
+    def wait_until(self, ready: Callable[[], bool], *, timeout_seconds: float) -> None:
+        """Wait until ``ready()`` is true. Raises ProcessError when the process ends or the time is up."""
+        deadline = time.monotonic() + timeout_seconds
+        while not ready():
+            if not self.running:
+                raise ProcessError(f"{self.name} ended with code {self.exit_code}: {self._log_tail()}")
+            if time.monotonic() > deadline:
+                raise ProcessError(f"{self.name} not ready after {timeout_seconds:g} s: {self._log_tail()}")
+            time.sleep(_POLL_SECONDS)
+
+    def terminate(self) -> None:
+        """Ask it to end (SIGTERM), without waiting."""
+        self._signal(signal.SIGTERM)
+
+    def stop(self, *, grace_seconds: float = 5.0) -> None:
+        """SIGTERM, then SIGKILL to its whole process group after ``grace_seconds``."""
+        stop_all([self], grace_seconds=grace_seconds)
+
+    def kill(self) -> None:
+        """SIGKILL to the whole process group, and wait for the end."""
+        self._signal(signal.SIGKILL)
+        self._popen.wait()
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """Whether it ended within the time."""
+        try:
+            self._popen.wait(max(timeout_seconds, 0.0))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.running:
+            os.killpg(self.pid, number)
+
+    def _log_tail(self) -> str:
+        return self.log.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:].strip() or "no output"
+
+
+def stop_all(processes: Iterable[Process], *, grace_seconds: float = 5.0) -> None:
+    """Stop several processes at once: SIGTERM to all, then SIGKILL to those still there after ``grace_seconds``."""
+    stopping = list(processes)
+    for process in stopping:
+        process.terminate()
+    deadline = time.monotonic() + grace_seconds
+    for process in stopping:
+        if not process.wait(deadline - time.monotonic()):
+            process.kill()

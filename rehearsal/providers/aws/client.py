@@ -1,0 +1,104 @@
+"""The provider's configuration and its boto3 clients, made when first used: each loads a large service model."""
+
+import json
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rehearsal.providers.aws import schema
+from rehearsal.providers.provider import Failure, ProviderError
+from rehearsal.providers.values import Tree
+
+if TYPE_CHECKING:
+    from boto3 import Session
+
+ENDPOINTS = ("cloudwatch", "ec2", "eks", "elb", "elbv2", "iam", "sts")
+
+CONFIG: schema.Properties = {
+    "region": schema.string(),
+    "profile": schema.string(),
+    "accessKey": schema.string(),
+    "secretKey": schema.string(),
+    "token": schema.string(),
+    "endpoints": schema.array(schema.block({name: schema.string() for name in ENDPOINTS})),
+    "defaultTags": schema.block({"tags": schema.mapping()}),
+    "maxRetries": schema.integer(0),
+    "skipCredentialsValidation": schema.boolean(),
+    "skipMetadataApiCheck": schema.boolean(),
+    "skipRegionValidation": schema.boolean(),
+    "skipRequestingAccountId": schema.boolean(),
+    "s3UsePathStyle": schema.boolean(),
+}
+"""The skip* flags and s3UsePathStyle are taken as given: this provider makes none of those calls."""
+
+_PLUGIN_KEYS = ("version", "pluginDownloadURL")
+_RETRIES = 10
+
+
+def decoded(config: Tree) -> Tree:
+    """Configuration with its JSON-encoded values as trees."""
+    return {
+        name: json.loads(value)
+        if isinstance(value, str) and name in CONFIG and CONFIG[name].type in ("list", "block")
+        else value
+        for name, value in config.items()
+        if name not in _PLUGIN_KEYS
+    }
+
+
+def check_config(config: Tree) -> list[Failure]:
+    try:
+        return schema.check(CONFIG, decoded(config))[1]
+    except json.JSONDecodeError as error:
+        return [Failure("", f"a value is not valid JSON: {error}")]
+
+
+@dataclass
+class Aws:
+    """Access to AWS with the provider's configuration; what it does not set comes from the environment."""
+
+    config: Tree = field(default_factory=dict[str, Any])
+    _clients: dict[str, Any] = field(default_factory=dict[str, Any])
+    _session: "Session | None" = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def default_tags(self) -> dict[str, str]:
+        return self.config.get("defaultTags", {}).get("tags", {})
+
+    @property
+    def region(self) -> str:
+        return self._open_session().region_name
+
+    def client(self, service: str) -> Any:
+        """The boto3 client of a service; clients may be shared between threads, making them may not."""
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self._make_client(service)
+            return self._clients[service]
+
+    def _make_client(self, service: str) -> Any:
+        from botocore.config import Config
+
+        endpoints = self.config.get("endpoints", [])
+        urls = [entry[service] for entry in endpoints if service in entry]
+        retries = {"max_attempts": self.config.get("maxRetries", _RETRIES), "mode": "standard"}
+        settings = Config(retries=retries, connect_timeout=10, read_timeout=30)
+        return self._open_session().client(service, endpoint_url=urls[0] if urls else None, config=settings)
+
+    def _open_session(self) -> "Session":
+        if self._session is None:
+            from boto3 import Session
+
+            config = self.config
+            session = Session(
+                region_name=config.get("region"),
+                profile_name=config.get("profile"),
+                aws_access_key_id=config.get("accessKey"),
+                aws_secret_access_key=config.get("secretKey"),
+                aws_session_token=config.get("token"),
+            )
+            if session.region_name is None:
+                raise ProviderError("no AWS region: set aws:region or AWS_REGION")
+            self._session = session
+        return self._session

@@ -1,0 +1,143 @@
+"""What a rehearsal does, in order: every command is one that an engineer or a CI job types."""
+
+import secrets
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from rehearsal.checkout import SERVICE, STACK, release_file
+from rehearsal.journal import JournalTail, of_kind
+from rehearsal.kube import KubeClient
+from rehearsal.processes import Process
+from rehearsal.settings import PROJECT_FOLDER, RehearsalSettings
+from rehearsal.view import LiveView
+from rehearsal.world import CommandError, World
+
+_UP = ("pulumi", "up", "--yes", "--non-interactive", "--stack", STACK)
+_TRAFFIC_BEFORE_SECONDS = 4.0
+_TRAFFIC_AFTER_SECONDS = 3.0
+_EXIT_ROLLED_BACK = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """When a scenario ran, in seconds since the epoch, and the GPU nodes there were before and after it."""
+
+    started_at: float
+    ended_at: float
+    nodes_before: int
+    nodes_after: int
+
+
+class Scenarios:
+    """The rehearsal's parts; each leaves the world as the next one needs it."""
+
+    def __init__(self, world: World, settings: RehearsalSettings, view: LiveView, journal: JournalTail) -> None:
+        self._world = world
+        self._settings = settings
+        self._view = view
+        self._journal = journal
+        self.windows: dict[str, Window] = {}
+
+    def run(self) -> None:
+        """Run them all.
+
+        Raises:
+            CommandError: a command ended otherwise than it must.
+        """
+        self._first_release()
+        with self._traffic():
+            self._release()
+            self._reap()
+            self._bad_release()
+
+    def _first_release(self) -> None:
+        self._view.phase("first release: A on blue, by `pulumi up`")
+        world = self._world
+        world.run("stack-init", "pulumi", "stack", "init", STACK, "--non-interactive")
+        route_secret = secrets.token_urlsafe(24)
+        world.run(
+            "config-set",
+            "pulumi",
+            "config",
+            "set",
+            "--stack",
+            STACK,
+            "--secret",
+            "candidate_route_secret",
+            route_secret,
+        )
+        world.run("first-up", *_UP)
+
+    def _release(self) -> None:
+        self._view.phase("release: B onto green, by `scripts.ramp`")
+        with self._window("release"):
+            self._ramp("b")
+            self._world.run("plain-up", *_UP, "--expect-no-changes")
+
+    def _reap(self) -> None:
+        self._view.phase("reap: blue has been kept warm for its TTL, `scripts.reap` gives its nodes back")
+        with self._window("reap"):
+            self._journal.look()
+            promoted = next(of_kind(reversed(self._journal.records), "promoted"))
+            self._pause(datetime.fromisoformat(promoted["keep_until"]).timestamp() - time.time())
+            self._world.script("reap", "--service", SERVICE)
+
+    def _bad_release(self) -> None:
+        self._view.phase("bad release: C onto blue, which fails and is slow")
+        with self._window("bad_release"):
+            self._ramp("c", expect=_EXIT_ROLLED_BACK)
+
+    def _ramp(self, letter: str, expect: int = 0) -> None:
+        release = release_file(self._world.checkout, letter)
+        self._world.script(
+            "ramp", "--service", SERVICE, "--release", str(release), expect=expect, name=f"ramp-{letter}"
+        )
+
+    @contextmanager
+    def _traffic(self) -> Generator[None]:
+        """Live traffic for the length of the block; every request that was started ends before it does."""
+        world, settings = self._world, self._settings
+        load = Process.start(
+            "load",
+            [
+                *(sys.executable, "-m", "rehearsal.load", "--url", world.endpoint_url, "--model", SERVICE),
+                *("--rate", str(settings.requests_per_second), "--open-streams", str(settings.open_streams)),
+                *("--out", world.requests_log),
+            ],
+            log=world.logs / "load.log",
+            env=world.environment,
+            folder=PROJECT_FOLDER,
+        )
+        try:
+            self._view.say("live traffic starts")
+            self._pause(_TRAFFIC_BEFORE_SECONDS)
+            yield
+            self._pause(_TRAFFIC_AFTER_SECONDS)
+            load.terminate()
+            if not load.wait(30.0) or load.exit_code != 0:
+                raise CommandError(f"the load generator did not end well ({load.exit_code}); see {load.log}")
+        finally:
+            load.stop()
+
+    @contextmanager
+    def _window(self, name: str) -> Generator[None]:
+        started_at, nodes_before = time.time(), self._gpu_nodes()
+        yield
+        self.windows[name] = Window(
+            started_at=started_at, ended_at=time.time(), nodes_before=nodes_before, nodes_after=self._gpu_nodes()
+        )
+
+    def _gpu_nodes(self) -> int:
+        with KubeClient.from_kubeconfig(self._world.kubeconfig) as kube:
+            nodes = kube.list("v1", "Node", label_selector="nvidia.com/gpu.present=true")
+        return len(nodes["items"])
+
+    def _pause(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self._view.tick()
+            time.sleep(0.1)

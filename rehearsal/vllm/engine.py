@@ -1,0 +1,222 @@
+"""The engine without a GPU: a queue, a prefix cache, paced tokens, and the two ways to stop (abort and drain)."""
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rehearsal.vllm.hub import Behavior
+from rehearsal.vllm.metrics import BLOCK_TOKENS, FinishedRequest, Metrics
+
+PREFIX_CACHE_BLOCKS = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a request asks of the engine: a prompt to read and the tokens that the answer will have."""
+
+    prompt: Sequence[str]
+    output: Sequence[str]
+    finish_reason: str  # "stop", "length"; "abort" and "error" when a fault of the hub says so
+    max_tokens: int
+    tokens_per_chunk: int
+
+
+class PrefixCache:
+    """The blocks of prompt tokens seen before, each known by all that precedes it; the longest unused are forgotten."""
+
+    def __init__(self, capacity_blocks: int = PREFIX_CACHE_BLOCKS) -> None:
+        self._capacity_blocks = capacity_blocks
+        self._blocks: OrderedDict[int, None] = OrderedDict()
+
+    def look_up(self, prompt: Sequence[str]) -> int:
+        """How many leading tokens are cached; the prompt is cached from now on. The last token is always computed."""
+        cached, known, chain = 0, True, 0
+        for end in range(BLOCK_TOKENS, len(prompt) + 1, BLOCK_TOKENS):
+            chain = hash((chain, tuple(prompt[end - BLOCK_TOKENS : end])))
+            known = known and chain in self._blocks
+            if known and end < len(prompt):
+                cached = end
+            self._blocks[chain] = None
+            self._blocks.move_to_end(chain)
+        while len(self._blocks) > self._capacity_blocks:
+            self._blocks.popitem(last=False)
+        return cached
+
+
+class Run:
+    """One request inside the engine. `finish_reason` is "abort" until `outputs()` has come to its end."""
+
+    def __init__(self, engine: "Engine", work: Work) -> None:
+        self._engine = engine
+        self._work = work
+        self._waiter: asyncio.Future[None] | None = None
+        self._aborted = False
+        self.placed = False
+        self.finish_reason = "abort"
+        self.cached_tokens = 0
+        self.output_tokens = 0
+        self.arrived = time.monotonic()
+        self.scheduled: float | None = None
+        self.first_token: float | None = None
+
+    def abort(self) -> None:
+        """Ends the request where it is; its answer ends with finish reason "abort"."""
+        self._aborted = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def admit(self) -> None:
+        """Ends the wait for a place in the batch."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def outputs(self) -> AsyncIterator[str]:
+        """The answer, `tokens_per_chunk` tokens at a time (the first token alone), paced as the behaviour says."""
+        work, behavior = self._work, self._engine.behavior
+        if not self._aborted:
+            await self._engine.enter(self)
+        if self._aborted:
+            return
+        self.scheduled = due = time.monotonic()
+        if work.finish_reason == "error":
+            self.finish_reason = "error"
+            return
+        due += self._engine.prefill_seconds(self, work.prompt)
+        count = 1
+        while count > 0:
+            await self._pause_until(due)
+            if self._aborted:
+                return
+            self._count(count)
+            yield "".join(work.output[self.output_tokens - count : self.output_tokens])
+            count = min(work.tokens_per_chunk, len(work.output) - self.output_tokens)
+            due += count * behavior.faults.slow_factor / behavior.tokens_per_second
+        self.finish_reason = work.finish_reason
+
+    def _count(self, tokens: int) -> None:
+        now = time.monotonic()
+        if self.first_token is None:
+            self.first_token = now
+            self._engine.metrics.first_token(now - self.arrived)
+        else:
+            behavior = self._engine.behavior
+            self._engine.metrics.tokens(tokens, behavior.faults.slow_factor / behavior.tokens_per_second)
+        self.output_tokens += tokens
+
+    async def _pause_until(self, moment: float) -> None:
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(moment - time.monotonic(), self.admit)
+        try:
+            await self.wait()
+        finally:
+            timer.cancel()
+
+    async def wait(self) -> None:
+        """Waits for `admit` or `abort`."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
+
+
+class Engine:
+    """Runs at most `max_concurrent` requests at once; the others wait in order of arrival."""
+
+    def __init__(self, behavior: Behavior, metrics: Metrics, *, max_concurrent: int, prefix_caching: bool) -> None:
+        self.behavior = behavior
+        self.metrics = metrics
+        self._max_concurrent = max_concurrent
+        self._prefix_cache = PrefixCache() if prefix_caching else None
+        self._runs: set[Run] = set()
+        self._waiting: deque[Run] = deque()
+        self._running = 0
+        self._stopping = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def requests(self) -> int:
+        """Requests running and waiting."""
+        return len(self._runs)
+
+    @contextmanager
+    def run(self, work: Work) -> Iterator[Run]:
+        """A request, inside the engine until the context ends. A stopping engine takes no more: it answers with "abort"."""
+        run = Run(self, work)
+        if self._stopping:
+            run.abort()
+        self._runs.add(run)
+        self._idle.clear()
+        try:
+            yield run
+        finally:
+            self._leave(run, work)
+
+    async def stop(self, timeout_seconds: float) -> None:
+        """Takes no more requests; those inside may finish for `timeout_seconds`, then are aborted. Returns idle."""
+        self._stopping = True
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            for run in list(self._runs):
+                run.abort()
+            await self._idle.wait()
+
+    async def enter(self, run: Run) -> None:
+        """Waits for a place in the batch (or for the abort of `run`)."""
+        if self._running < self._max_concurrent:
+            self._place(run)
+            return
+        self._waiting.append(run)
+        self.metrics.waits(1)
+        await run.wait()
+
+    def _leave(self, run: Run, work: Work) -> None:
+        """Gives the place of a run to the next one and records what became of it."""
+        self._runs.discard(run)
+        if run.placed:
+            self._set_running(self._running - 1)
+            if self._waiting:
+                following = self._waiting.popleft()
+                self.metrics.waits(-1)
+                self._place(following)
+                following.admit()
+        elif run in self._waiting:
+            self._waiting.remove(run)
+            self.metrics.waits(-1)
+        self.metrics.finished(
+            FinishedRequest(
+                reason=run.finish_reason,
+                prompt_tokens=len(work.prompt),
+                cached_tokens=run.cached_tokens,
+                output_tokens=run.output_tokens,
+                max_tokens=work.max_tokens,
+                arrived=run.arrived,
+                scheduled=run.scheduled,
+                first_token=run.first_token,
+                finished=time.monotonic(),
+            )
+        )
+        if not self._runs:
+            self._idle.set()
+
+    def _place(self, run: Run) -> None:
+        run.placed = True
+        self._set_running(self._running + 1)
+
+    def _set_running(self, running: int) -> None:
+        self._running = running
+        self.metrics.running.set(running)
+        self.metrics.kv_cache_usage.set(min(1.0, running / self._max_concurrent))
+
+    def prefill_seconds(self, run: Run, prompt: Sequence[str]) -> float:
+        """How long the prompt takes to read: less, the more of it is cached."""
+        behavior = self.behavior
+        if self._prefix_cache is not None:
+            run.cached_tokens = self._prefix_cache.look_up(prompt)
+        self.metrics.prefilled(len(prompt), run.cached_tokens)
+        cached = run.cached_tokens / len(prompt) if prompt else 0.0
+        seconds = behavior.ttft_seconds + (behavior.ttft_cached_seconds - behavior.ttft_seconds) * cached
+        return seconds * behavior.faults.slow_factor

@@ -1,0 +1,107 @@
+"""The model hub of a rehearsal: a file that says which models and revisions exist and how each behaves when served."""
+
+import os
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+HUB_VARIABLE = "REHEARSAL_MODEL_HUB"
+DEFAULT_HUB = Path(__file__).parent / "hub.yaml"
+
+
+class HubError(Exception):
+    """The hub cannot be read, or does not have the model or the revision."""
+
+
+class Fault(StrEnum):
+    """What a faulty release does to one prompt."""
+
+    ERROR = "error"
+    ABORT = "abort"
+    WRONG_ANSWER = "wrong_answer"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Faults(_Strict):
+    """What is wrong with a release. The fractions are of the prompts longer than `only_prompts_over_words`, so that
+    short probes pass; which prompts are hit follows from their text, so a repeated prompt fares the same each time.
+    """
+
+    only_prompts_over_words: int = Field(default=0, ge=0, description="prompts up to this many words are answered well")
+    error_fraction: float = Field(default=0.0, ge=0, le=1, description="prompts answered with HTTP 500")
+    abort_fraction: float = Field(default=0.0, ge=0, le=1, description="prompts cut half-way: 200, finish_reason abort")
+    wrong_answer_fraction: float = Field(default=0.0, ge=0, le=1, description="prompts answered with another text")
+    slow_factor: float = Field(default=1.0, gt=0, description="multiplies time to first token and time per token")
+    crash_after_seconds: float | None = Field(
+        default=None, gt=0, description="the process dies this long after it is ready"
+    )
+    never_ready: bool = Field(default=False, description="the cold start never ends")
+
+    @model_validator(mode="after")
+    def _fractions_fit(self) -> Self:
+        if self.error_fraction + self.abort_fraction + self.wrong_answer_fraction > 1:
+            raise ValueError("error_fraction, abort_fraction and wrong_answer_fraction together exceed 1")
+        return self
+
+    def of(self, prompt: str) -> Fault | None:
+        """The fault that this prompt meets, if any."""
+        if len(prompt.split()) <= self.only_prompts_over_words:
+            return None
+        draw = int.from_bytes(sha256(prompt.encode()).digest()[:6]) / 2**48
+        for fault, fraction in (
+            (Fault.ERROR, self.error_fraction),
+            (Fault.ABORT, self.abort_fraction),
+            (Fault.WRONG_ANSWER, self.wrong_answer_fraction),
+        ):
+            if draw < fraction:
+                return fault
+            draw -= fraction
+        return None
+
+
+class Behavior(_Strict):
+    """How one revision of one model behaves. Times are seconds of the wall clock."""
+
+    cold_start_seconds: float = Field(default=2.5, ge=0, description="from process start to the first answer")
+    ttft_seconds: float = Field(default=0.08, ge=0, description="time to first token of a prompt never seen")
+    ttft_cached_seconds: float = Field(
+        default=0.03, ge=0, description="the same when the whole prompt is in the prefix cache"
+    )
+    tokens_per_second: float = Field(default=20.0, gt=0, description="pace of one request")
+    stream_interval: int = Field(default=1, ge=1, description="tokens per streamed chunk (--stream-interval overrides)")
+    mean_output_tokens: int = Field(default=24, ge=2, description="natural answers have 0.5 to 1.5 times as many")
+    max_concurrent: int = Field(
+        default=256, ge=1, description="requests running at once; more wait (--max-num-seqs overrides)"
+    )
+    max_model_len_tokens: int = Field(default=8192, ge=16, description="prompt and answer together")
+    faults: Faults = Faults()
+
+
+def hub_path() -> Path:
+    """The hub that `REHEARSAL_MODEL_HUB` names, else the one beside this file."""
+    return Path(os.environ.get(HUB_VARIABLE) or DEFAULT_HUB)
+
+
+def load_hub(path: Path) -> dict[str, Behavior]:
+    """Reads a hub (YAML or JSON): `MODEL` or `MODEL@REVISION` to behaviour. Raises HubError."""
+    try:
+        return TypeAdapter(dict[str, Behavior]).validate_python(yaml.safe_load(path.read_text()))
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise HubError(f"model hub {path}: {error}") from error
+
+
+def find_behavior(hub: dict[str, Behavior], model: str, revision: str | None) -> Behavior:
+    """The behaviour of a model at a revision (None: its default branch, the key without `@`). Raises HubError."""
+    key = model if revision is None else f"{model}@{revision}"
+    if key in hub:
+        return hub[key]
+    if any(known.partition("@")[0] == model for known in hub):
+        raise HubError(f"{revision or 'main'} is not a valid git identifier of '{model}' on the model hub")
+    raise HubError(f"{model} is not a local folder and is not a valid model identifier on the model hub")

@@ -1,0 +1,179 @@
+"""What clients of the OpenAI API send and receive: requests read and checked, answers and errors in vLLM's shapes."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+
+class ApiError(Exception):
+    """An answer other than 200, as vLLM words it."""
+
+    def __init__(self, status: HTTPStatus, message: str, kind: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {"error": {"message": message, "type": kind or status.phrase, "param": param, "code": int(status)}}
+
+
+def bad_request(message: str, param: str | None = None) -> ApiError:
+    """A request that vLLM reads but cannot serve."""
+    return ApiError(HTTPStatus.BAD_REQUEST, message, "BadRequestError", param)
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """A chat completion or a completion, as far as this server looks at it."""
+
+    chat: bool
+    model: str | None
+    prompt: str
+    stream: bool
+    include_usage: bool
+    max_tokens: int | None
+    min_tokens: int
+    ignore_eos: bool
+    stop: tuple[str, ...]
+
+
+def read_body(raw: bytes, content_type: str) -> dict[str, Any]:
+    """The JSON object in a request. Raises ApiError (400)."""
+    if content_type != "application/json":
+        raise ApiError(HTTPStatus.BAD_REQUEST, "Unsupported Media Type: Only 'application/json' is allowed")
+    try:
+        body = json.loads(raw)
+    except ValueError as error:
+        raise ApiError(HTTPStatus.BAD_REQUEST, f"JSON decode error: {error}") from error
+    if not isinstance(body, dict):
+        raise ApiError(HTTPStatus.BAD_REQUEST, "Input should be a valid dictionary")
+    return body
+
+
+def read_completion(body: Mapping[str, Any], *, chat: bool) -> CompletionRequest:
+    """Checks the fields that this server uses. Raises ApiError (400)."""
+    if body.get("n") not in (None, 1):
+        raise bad_request("this server answers with one choice: n must be 1", "n")
+    stops: Any = body.get("stop") or []
+    options: Any = body.get("stream_options") or {}
+    if not isinstance(options, dict):
+        raise bad_request("stream_options must be an object", "stream_options")
+    if options and not body.get("stream"):
+        raise bad_request("Stream options can only be defined when `stream=True`.", "stream_options")
+    return CompletionRequest(
+        chat=chat,
+        model=body.get("model"),
+        prompt=render_chat(body.get("messages")) if chat else _read_prompt(body.get("prompt")),
+        stream=bool(body.get("stream")),
+        include_usage=bool(options.get("include_usage")),
+        max_tokens=_read_count(body, "max_completion_tokens", 1)
+        or _read_count(body, "max_tokens", 1)
+        or (None if chat else 16),
+        min_tokens=_read_count(body, "min_tokens", 0) or 0,
+        ignore_eos=bool(body.get("ignore_eos")),
+        stop=tuple([stops] if isinstance(stops, str) else stops),
+    )
+
+
+def _read_count(body: Mapping[str, Any], name: str, least: int) -> int | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise bad_request(f"{name} must be at least {least}, got {value}.", name)
+    return value
+
+
+def _read_prompt(prompt: Any) -> str:
+    if not isinstance(prompt, str) or not prompt:
+        raise bad_request("Either prompt or prompt_embeds must be provided and non-empty.", "prompt")
+    return prompt
+
+
+def render_chat(messages: Any) -> str:
+    """The prompt that a conversation becomes. Raises ApiError (400)."""
+    if not isinstance(messages, list) or not messages:
+        raise bad_request("messages must be a non-empty list", "messages")
+    turns: list[str] = []
+    for message in messages:
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise bad_request("every message must be an object with a role", "messages")
+        content: Any = message.get("content") or ""
+        if isinstance(content, list):
+            content = "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+        turns.append(f"<|{message['role']}|>\n{content}\n")
+    return "".join([*turns, "<|assistant|>\n"])
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of an answer; `cached_tokens` is None when the server does not show details."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int | None
+
+    def body(self) -> dict[str, Any]:
+        """As the API spells it."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "total_tokens": self.prompt_tokens + self.completion_tokens,
+            "completion_tokens": self.completion_tokens,
+            "prompt_tokens_details": None if self.cached_tokens is None else {"cached_tokens": self.cached_tokens},
+        }
+
+
+class Answer:
+    """The envelope of one answer: a whole body, or the chunks of a stream."""
+
+    def __init__(self, request_id: str, model: str, fingerprint: str | None, *, chat: bool) -> None:
+        self._chat = chat
+        self._head = {
+            "id": f"{'chatcmpl' if chat else 'cmpl'}-{request_id}",
+            "object": ("chat.completion.chunk" if chat else "text_completion"),
+            "created": int(time.time()),
+            "model": model,
+        }
+        self._fingerprint = fingerprint
+        # A stream has many chunks that differ in a text only: what surrounds it is serialised once.
+        delta: dict[str, Any] = {"delta": {"content": "@"}} if chat else {"text": "@"}
+        template = self._event([{"index": 0, **delta, "logprobs": None, "finish_reason": None}])
+        self._before, self._after = template.split(b'"@"')
+
+    def whole(self, text: str, finish_reason: str, usage: Usage) -> dict[str, Any]:
+        """The body of an answer without streaming."""
+        content: dict[str, Any] = {"message": {"role": "assistant", "content": text}} if self._chat else {"text": text}
+        choice = {"index": 0, **content, "logprobs": None, "finish_reason": finish_reason, "stop_reason": None}
+        return {
+            **self._head,
+            "object": "chat.completion" if self._chat else "text_completion",
+            "choices": [choice],
+            "usage": usage.body(),
+            "system_fingerprint": self._fingerprint,
+        }
+
+    def opening_event(self) -> bytes:
+        """What vLLM sends along with the first token of a chat: the role."""
+        choice = {"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
+        return self._event([choice])
+
+    def text_event(self, text: str) -> bytes:
+        """A piece of the answer."""
+        return self._before + json.dumps(text).encode() + self._after
+
+    def closing_event(self, finish_reason: str) -> bytes:
+        """The end of the choice."""
+        content: dict[str, Any] = {"delta": {"content": ""}} if self._chat else {"text": ""}
+        choice = {"index": 0, **content, "logprobs": None, "finish_reason": finish_reason, "stop_reason": None}
+        return self._event([choice])
+
+    def usage_event(self, usage: Usage) -> bytes:
+        """The event that `stream_options.include_usage` asks for."""
+        return self._event([], usage=usage.body())
+
+    def _event(self, choices: Sequence[Mapping[str, Any]], **more: Any) -> bytes:
+        body = {**self._head, "choices": choices, "system_fingerprint": self._fingerprint, **more}
+        return b"data: " + json.dumps(body, separators=(",", ":")).encode() + b"\n\n"
+
+
+DONE_EVENT = b"data: [DONE]\n\n"

@@ -1,0 +1,63 @@
+"""The journal: one JSON object a line, on disk before anything that follows from it is done."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+
+from pydantic import JsonValue
+
+Record = Mapping[str, JsonValue]
+
+
+class FileJournal:
+    """Appends the records of one rollout to a service's journal file."""
+
+    def __init__(
+        self,
+        path: Path,
+        rollout_id: str,
+        now: Callable[[], datetime],
+        on_record: Callable[[Record], None] = lambda _: None,
+    ) -> None:
+        """Append to ``path``; ``on_record`` sees each record once it is on disk."""
+        self._path = path
+        self._rollout_id = rollout_id
+        self._now = now
+        self._on_record = on_record
+        self._seq = max((int(cast(int, record["seq"])) for record in read_journal(path)), default=0)
+
+    def write(self, kind: str, **fields: JsonValue) -> None:
+        """Append one record and wait until it is on disk."""
+        self._seq += 1
+        at = self._now().isoformat(timespec="microseconds").replace("+00:00", "Z")
+        record: Record = {"seq": self._seq, "at": at, "rollout": self._rollout_id, "kind": kind, **fields}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("ab+") as file:
+            # A process killed in the middle of a line must not spoil the next one.
+            torn = file.tell() and _last_byte(self._path) != b"\n"
+            file.write(b"\n" * bool(torn) + json.dumps(record, ensure_ascii=False).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._on_record(record)
+
+
+def read_journal(path: Path) -> list[Record]:
+    """Read every whole record; none when there is no journal yet."""
+    return list(_records(path)) if path.exists() else []
+
+
+def _records(path: Path) -> Iterator[Record]:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            yield cast(Record, json.loads(line))
+        except json.JSONDecodeError:
+            continue  # the line a killed process did not finish
+
+
+def _last_byte(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1)

@@ -1,0 +1,200 @@
+"""The load balancer of one service through the ELBv2 API; found by tags, without Pulumi's state."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+from components.naming import (
+    ACTIVE_COLOR_KEY,
+    COLOR_KEY,
+    COLORS,
+    KEEP_UNTIL_KEY,
+    ROLLOUT_SERIAL_KEY,
+    Color,
+    Role,
+    aws_tags,
+)
+from rollout.errors import RolloutError
+from rollout.ports import LiveRule
+from rollout.verdicts import TargetHealth
+
+if TYPE_CHECKING:
+    from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
+    from mypy_boto3_elbv2.type_defs import ActionTypeDef, RuleTypeDef
+
+# DescribeTags takes no more resources in one call.
+TAGS_PER_CALL: Final = 20
+# Targets in these states are on their way out, or never counted.
+NOT_SERVING: Final = frozenset({"draining", "unused"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What does not change for the life of a service."""
+
+    load_balancer_arn: str
+    dns_name: str
+    rule_arn: str
+    target_groups: Mapping[Color, str]
+    actions: list[ActionTypeDef]
+
+
+class Elbv2LoadBalancer:
+    """The weighted rule and the target groups of one service."""
+
+    def __init__(self, client: ElasticLoadBalancingv2Client, *, stack: str, service: str) -> None:
+        """Look for what carries the tags of this stack and service."""
+        self._client = client
+        self._stack = stack
+        self._service = service
+        self._found: _Found | None = None
+
+    def rule(self) -> LiveRule:
+        """Read the weighted rule.
+
+        Raises:
+            RolloutError: there is none, or more than one, with our tags.
+        """
+        found = self._find()
+        rule = self._client.describe_rules(RuleArns=[found.rule_arn])["Rules"][0]
+        self._found = found = _Found(**{**vars(found), "actions": _actions(rule)})
+        tags = self._tags([found.rule_arn])[found.rule_arn]
+        active = tags.get(ACTIVE_COLOR_KEY)
+        weights = _weights(found.actions)
+        return LiveRule(
+            arn=found.rule_arn,
+            weights={color: weights.get(arn, 0) for color, arn in found.target_groups.items()},
+            target_groups=found.target_groups,
+            active_color=cast(Color, active) if active in COLORS else None,
+            keep_until=tags.get(KEEP_UNTIL_KEY, ""),
+            rollout_serial=int(tags.get(ROLLOUT_SERIAL_KEY) or 0),
+        )
+
+    def set_green_weight(self, green_weight: int) -> None:
+        """Set the weights of the weighted rule; one call when the rule has been read before."""
+        found = self._find()
+        weights = {found.target_groups["green"]: green_weight, found.target_groups["blue"]: 100 - green_weight}
+        self._client.modify_rule(RuleArn=found.rule_arn, Actions=_with_weights(found.actions, weights))
+
+    def health(self, color: Color) -> TargetHealth:
+        """Count a colour's targets by health."""
+        arn = self._find().target_groups[color]
+        described = self._client.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+        states = Counter(target.get("TargetHealth", {}).get("State", "unknown") for target in described)
+        return TargetHealth(
+            healthy=states["healthy"],
+            total=sum(count for state, count in states.items() if state not in NOT_SERVING),
+            states=dict(states),
+        )
+
+    def dns_name(self) -> str:
+        """Return the load balancer's own name."""
+        return self._find().dns_name
+
+    def dimensions(self, color: Color) -> dict[str, str]:
+        """Return the CloudWatch dimensions of a colour's target group."""
+        found = self._find()
+        return {
+            "TargetGroup": found.target_groups[color].rsplit(":", 1)[-1],
+            "LoadBalancer": found.load_balancer_arn.rsplit(":loadbalancer/", 1)[-1],
+        }
+
+    def _find(self) -> _Found:
+        if self._found is None:
+            self._found = self._search()
+        return self._found
+
+    def _search(self) -> _Found:
+        for load_balancer_arn, dns_name in self._load_balancers():
+            rules = list(self._rules(load_balancer_arn))
+            marked = self._marked((rule.get("RuleArn", "") for rule in rules), "weighted-rule")
+            if not marked:
+                continue
+            if len(marked) > 1:
+                raise RolloutError(
+                    f"several rules carry the tags of service {self._service!r} of stack {self._stack!r}: "
+                    f"{', '.join(marked)}. Remove the tags from all but the one that the program made."
+                )
+            rule = next(rule for rule in rules if rule.get("RuleArn") == marked[0])
+            actions = _actions(rule)
+            groups = {
+                tags.get(COLOR_KEY): arn for arn, tags in self._tags(_weights(actions)).items() if COLOR_KEY in tags
+            }
+            if set(groups) != set(COLORS):
+                raise RolloutError(
+                    f"rule {marked[0]} forwards to {sorted(str(color) for color in groups)}, not to blue and green; "
+                    "run `pulumi up` to restore it."
+                )
+            return _Found(
+                load_balancer_arn=load_balancer_arn,
+                dns_name=dns_name,
+                rule_arn=marked[0],
+                target_groups={color: groups[color] for color in COLORS},
+                actions=actions,
+            )
+        raise RolloutError(
+            f"no load balancer rule carries the tags of service {self._service!r} of stack {self._stack!r} in this "
+            "account and region. Check AWS_PROFILE and AWS_REGION; deploy a new stack with `pulumi up` first."
+        )
+
+    def _load_balancers(self) -> Iterator[tuple[str, str]]:
+        pages = self._client.get_paginator("describe_load_balancers").paginate()
+        names = {
+            one.get("LoadBalancerArn", ""): one.get("DNSName", "") for page in pages for one in page["LoadBalancers"]
+        }
+        for arn in self._marked(names, "load-balancer"):
+            yield arn, names[arn]
+
+    def _rules(self, load_balancer_arn: str) -> Iterator[RuleTypeDef]:
+        listener_pages = self._client.get_paginator("describe_listeners").paginate(LoadBalancerArn=load_balancer_arn)
+        for listener in (listener for page in listener_pages for listener in page["Listeners"]):
+            pages = self._client.get_paginator("describe_rules").paginate(ListenerArn=listener.get("ListenerArn", ""))
+            for page in pages:
+                yield from page["Rules"]
+
+    def _marked(self, arns: Iterable[str], role: Role) -> list[str]:
+        """Return those resources that carry our tags for this role."""
+        wanted = aws_tags(self._stack, self._service, role).items()
+        return [arn for arn, tags in self._tags(arns).items() if wanted <= tags.items()]
+
+    def _tags(self, arns: Iterable[str]) -> dict[str, dict[str, str]]:
+        every = list(arns)
+        tags: dict[str, dict[str, str]] = {}
+        for start in range(0, len(every), TAGS_PER_CALL):
+            described = self._client.describe_tags(ResourceArns=every[start : start + TAGS_PER_CALL])
+            for one in described["TagDescriptions"]:
+                tags[one.get("ResourceArn", "")] = {tag["Key"]: tag.get("Value", "") for tag in one.get("Tags", [])}
+        return tags
+
+
+def _actions(rule: RuleTypeDef) -> list[ActionTypeDef]:
+    return cast("list[ActionTypeDef]", rule.get("Actions", []))
+
+
+def _weights(actions: list[ActionTypeDef]) -> dict[str, int]:
+    return {
+        group.get("TargetGroupArn", ""): group.get("Weight", 0)
+        for action in actions
+        for group in action.get("ForwardConfig", {}).get("TargetGroups", [])
+    }
+
+
+def _with_weights(actions: list[ActionTypeDef], weights: Mapping[str, int]) -> list[ActionTypeDef]:
+    """Copy the actions with other weights; all else, such as the stickiness setting, stays."""
+    changed: list[ActionTypeDef] = []
+    for action in actions:
+        forward = action.get("ForwardConfig")
+        if forward is None:
+            changed.append(action)
+            continue
+        # A TargetGroupArn beside a ForwardConfig must name the same single group, so it cannot stay.
+        rest = {key: value for key, value in action.items() if key != "TargetGroupArn"}
+        groups = [
+            {"TargetGroupArn": arn, "Weight": weights[arn]}
+            for arn in (group.get("TargetGroupArn", "") for group in forward.get("TargetGroups", []))
+        ]
+        changed.append(cast("ActionTypeDef", {**rest, "ForwardConfig": {**forward, "TargetGroups": groups}}))
+    return changed

@@ -1,0 +1,320 @@
+"""The state machine of a rollout: which phase follows which event, and what is to be done in each phase.
+
+Pure: no clock, no I/O. The controller performs ``action_of(rollout)``, turns the result into an event, and asks
+``advance`` for the next state. The state alone says what to do next, so a rollout can be taken up at any point.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from components.naming import Color
+from rollout.plan import Plan
+from rollout.verdicts import Verdict
+
+
+class Phase(StrEnum):
+    """Where a rollout stands."""
+
+    PLANNED = "planned"
+    PREFLIGHT = "preflight"
+    DEPLOYING = "deploying"
+    WARMING = "warming"
+    VERIFYING = "verifying"
+    SHIFTING = "shifting"
+    ATTESTING = "attesting"
+    HOLDING = "holding"
+    PROMOTING = "promoting"
+    SOAKING = "soaking"
+    DONE = "done"
+    ROLLING_BACK = "rolling_back"
+    RETIRING = "retiring"
+    ROLLED_BACK = "rolled_back"
+    FAILED = "failed"
+    REAPING = "reaping"
+    REAPED = "reaped"
+
+
+CHECKS = ("smoke",)
+"""The checks of the phase ``verifying``, in order."""
+
+UNTOUCHED = frozenset({Phase.PLANNED, Phase.PREFLIGHT})
+"""Phases in which nothing has been changed yet: a failure needs no rollback."""
+
+FINAL = frozenset({Phase.DONE, Phase.ROLLED_BACK, Phase.FAILED, Phase.REAPED})
+"""Phases that ask for no action. ``done`` still takes a request to reap."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """The whole state of a rollout."""
+
+    plan: Plan
+    phase: Phase = Phase.PLANNED
+    step: int = 0
+    check: int = 0
+    promoted: bool = False
+    reason: str = ""
+
+    @property
+    def going_back(self) -> bool:
+        """Whether a rollback is under way."""
+        return self.phase is Phase.ROLLING_BACK or (self.phase is Phase.RETIRING and not self.promoted)
+
+    @property
+    def judged_step(self) -> int | None:
+        """The ramp step whose hold is being judged; none outside a hold."""
+        return self.step if self.phase is Phase.HOLDING else None
+
+
+# Events: what has happened.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Succeeded:
+    """The action of the current phase did what it should."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """The action of the current phase could not do what it should."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """The gates have spoken, ``elapsed_seconds`` into the hold or soak."""
+
+    verdict: Verdict
+    reason: str
+    elapsed_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopRequested:
+    """Somebody wants the rollout undone: a signal, or a rollback from another process."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReapRequested:
+    """Somebody wants the outgoing colour's replicas and nodes given back."""
+
+
+Event = Succeeded | Failed | Judged | StopRequested | ReapRequested
+
+
+# Actions: what is to be done.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begin:
+    """Record the plan."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckPreflight:
+    """Find every reason not to start, and measure the baseline."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deploy:
+    """Bring the candidate's nodes up, then its replicas, at no weight."""
+
+    color: Color
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwaitReady:
+    """Wait until every replica of the candidate is ready and healthy in its target group."""
+
+    color: Color
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verify:
+    """Run one check through the candidate route."""
+
+    check: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shift:
+    """Move the weight to this step's."""
+
+    step: int
+    green_weight: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attest:
+    """Make sure that the load balancer has taken this step's weight over."""
+
+    step: int
+    green_weight: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """Ask the gates once; the answer is a ``Judged`` event. ``step`` is none in the soak."""
+
+    step: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promote:
+    """Make the candidate the active colour."""
+
+    color: Color
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreTraffic:
+    """Put all traffic back on the outgoing colour, before anything else."""
+
+    green_weight: int
+    active_color: Color
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwaitIdle:
+    """Wait until no request can run on the colour any more."""
+
+    color: Color
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retire:
+    """Park the colour, wait until its pods are gone, then give its nodes back."""
+
+    color: Color
+
+
+Action = (
+    Begin
+    | CheckPreflight
+    | Deploy
+    | AwaitReady
+    | Verify
+    | Shift
+    | Attest
+    | Judge
+    | Promote
+    | RestoreTraffic
+    | AwaitIdle
+    | Retire
+)
+
+
+def action_of(rollout: Rollout) -> Action | None:
+    """Return what the current phase asks for; none when the rollout has come to an end."""
+    plan, step = rollout.plan, rollout.step
+    match rollout.phase:
+        case Phase.PLANNED:
+            return Begin()
+        case Phase.PREFLIGHT:
+            return CheckPreflight()
+        case Phase.DEPLOYING:
+            return Deploy(color=plan.candidate)
+        case Phase.WARMING:
+            return AwaitReady(color=plan.candidate)
+        case Phase.VERIFYING:
+            return Verify(check=CHECKS[rollout.check])
+        case Phase.SHIFTING:
+            return Shift(step=step, green_weight=plan.steps[step].green_weight)
+        case Phase.ATTESTING:
+            return Attest(step=step, green_weight=plan.steps[step].green_weight)
+        case Phase.HOLDING | Phase.SOAKING:
+            return Judge(step=rollout.judged_step)
+        case Phase.PROMOTING:
+            return Promote(color=plan.candidate)
+        case Phase.ROLLING_BACK:
+            return RestoreTraffic(green_weight=plan.initial_green_weight, active_color=plan.outgoing)
+        case Phase.RETIRING:
+            return Retire(color=plan.outgoing if rollout.promoted else plan.candidate)
+        case Phase.REAPING:
+            return AwaitIdle(color=plan.outgoing)
+        case Phase.DONE | Phase.ROLLED_BACK | Phase.FAILED | Phase.REAPED:
+            return None
+
+
+def advance(rollout: Rollout, event: Event) -> Rollout:
+    """Return the state after an event. An event that means nothing in the current phase leaves the state as it is."""
+    match event:
+        case Succeeded():
+            return _after_success(rollout)
+        case Judged():
+            return _after_verdict(rollout, event)
+        case Failed(reason=reason):
+            return _after_failure(rollout, reason)
+        case StopRequested(reason=reason):
+            # A rollback under way already is what a stop asks for, and must not be broken off.
+            return rollout if rollout.going_back else _after_failure(rollout, reason)
+        case ReapRequested():
+            return replace(rollout, phase=Phase.REAPING) if rollout.phase is Phase.DONE else rollout
+
+
+def _after_success(rollout: Rollout) -> Rollout:
+    match rollout.phase:
+        case Phase.VERIFYING if rollout.check + 1 < len(CHECKS):
+            return replace(rollout, check=rollout.check + 1)
+        case Phase.PROMOTING:
+            return replace(rollout, phase=Phase.SOAKING, promoted=True)
+        case Phase.ROLLING_BACK:
+            # Whoever was promoted is the failed candidate now.
+            return replace(rollout, phase=Phase.RETIRING, promoted=False)
+        case Phase.RETIRING:
+            return replace(rollout, phase=Phase.REAPED if rollout.promoted else Phase.ROLLED_BACK)
+        case Phase.REAPING:
+            return replace(rollout, phase=Phase.RETIRING, promoted=True)
+        case phase:
+            return replace(rollout, phase=_NEXT.get(phase, phase))
+
+
+_NEXT = {
+    Phase.PLANNED: Phase.PREFLIGHT,
+    Phase.PREFLIGHT: Phase.DEPLOYING,
+    Phase.DEPLOYING: Phase.WARMING,
+    Phase.WARMING: Phase.VERIFYING,
+    Phase.VERIFYING: Phase.SHIFTING,
+    Phase.SHIFTING: Phase.ATTESTING,
+    Phase.ATTESTING: Phase.HOLDING,
+}
+
+
+def _after_verdict(rollout: Rollout, judged: Judged) -> Rollout:
+    match rollout.phase:
+        case Phase.HOLDING:
+            asked_seconds = rollout.plan.steps[rollout.step].hold_seconds
+        case Phase.SOAKING:
+            asked_seconds = rollout.plan.soak_seconds
+        case _:
+            return rollout
+    if judged.verdict is Verdict.FAIL:
+        return _after_failure(rollout, judged.reason)
+    if judged.elapsed_seconds < asked_seconds:
+        return rollout
+    if judged.verdict is Verdict.PASS:
+        return _after_hold(rollout)
+    if judged.elapsed_seconds < asked_seconds + rollout.plan.max_hold_extension_seconds:
+        return rollout
+    return _after_failure(rollout, f"no verdict after {judged.elapsed_seconds:.0f} s: {judged.reason}")
+
+
+def _after_hold(rollout: Rollout) -> Rollout:
+    if rollout.phase is Phase.SOAKING:
+        return replace(rollout, phase=Phase.DONE)
+    if rollout.step + 1 < len(rollout.plan.steps):
+        return replace(rollout, phase=Phase.SHIFTING, step=rollout.step + 1)
+    return replace(rollout, phase=Phase.PROMOTING)
+
+
+def _after_failure(rollout: Rollout, reason: str) -> Rollout:
+    if rollout.phase in FINAL:
+        return rollout
+    # A failed rollback or reap cannot be undone by another rollback: a person must look.
+    hopeless = {Phase.ROLLING_BACK, Phase.RETIRING, Phase.REAPING}
+    if rollout.phase in UNTOUCHED or rollout.phase in hopeless:
+        return replace(rollout, phase=Phase.FAILED, reason=reason)
+    return replace(rollout, phase=Phase.ROLLING_BACK, reason=reason)

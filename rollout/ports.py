@@ -1,0 +1,186 @@
+"""What a rollout needs from the world, as protocols, and the values that cross them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from pydantic import JsonValue
+
+from components.naming import Color
+from components.release import Release
+from components.settings import ServiceSettings
+from rollout.changes import Change
+from rollout.measurements import Counters
+from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth
+
+
+class Clock(Protocol):
+    """Time."""
+
+    def now(self) -> datetime:
+        """Return the time, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds since some instant; never goes back."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait.
+
+        Raises:
+            StoppedError: somebody asked the rollout to stop.
+        """
+        ...
+
+
+class Journal(Protocol):
+    """The record of what happened."""
+
+    def write(self, kind: str, **fields: JsonValue) -> None:
+        """Append one record."""
+        ...
+
+
+class Config(Protocol):
+    """The config of one service, as the next update will read it."""
+
+    def read(self) -> ServiceSettings:
+        """Read the service's settings."""
+        ...
+
+    def edit(self, changes: Mapping[str, JsonValue]) -> Callable[[], None]:
+        """Set several keys at once (``green_weight``, ``green.parked``); returns what takes the edit back."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What an update would do."""
+
+    changes: tuple[Change, ...]
+    not_evaluated: tuple[str, ...] = ()
+    """Policies that could not be evaluated before the update, because values are not known yet."""
+
+
+class Stack(Protocol):
+    """The Pulumi stack."""
+
+    def preview(self, message: str) -> Preview:
+        """Compute what an update would change.
+
+        Raises:
+            UpdateFailedError: the program failed, or a mandatory policy refused.
+        """
+        ...
+
+    def up(self, message: str, *, targets: Sequence[str] = ()) -> None:
+        """Update the stack, or only the resources named by URN.
+
+        Raises:
+            UpdateFailedError: the update did not succeed; some of it may have been applied.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """End a running preview or update, and wait until it has ended."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveRule:
+    """The weighted rule as the load balancer has it."""
+
+    arn: str
+    weights: Mapping[Color, int]
+    target_groups: Mapping[Color, str]
+    active_color: Color | None
+    keep_until: str
+    rollout_serial: int
+
+    def splits(self, green_weight: int) -> bool:
+        """Tell whether the rule splits traffic as this green weight means."""
+        return self.weights == {"blue": 100 - green_weight, "green": green_weight}
+
+
+class LoadBalancer(Protocol):
+    """The load balancer in front of one service; everything is found by tags."""
+
+    def rule(self) -> LiveRule:
+        """Read the weighted rule."""
+        ...
+
+    def set_green_weight(self, green_weight: int) -> None:
+        """Set the weights of the weighted rule directly, in one call when the rule has been read before."""
+        ...
+
+    def health(self, color: Color) -> TargetHealth:
+        """Count a colour's targets by health."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pod:
+    """A replica as Kubernetes sees it."""
+
+    name: str
+    release_id: str
+    ready: bool
+    terminating: bool
+    waiting_reason: str
+    """Why it is not running, e.g. CrashLoopBackOff or Unschedulable; empty when it is."""
+    restarts: int
+
+
+class Replicas(Protocol):
+    """The pods of one service."""
+
+    def pods(self, color: Color) -> tuple[Pod, ...]:
+        """List a colour's pods, those on their way out included."""
+        ...
+
+
+class Metrics(Protocol):
+    """What the pods count."""
+
+    def counters(self, at: datetime) -> Mapping[Color, Counters]:
+        """Read both colours' counters as they were at an instant."""
+        ...
+
+    def running_requests(self, color: Color) -> float | None:
+        """Return how many requests run or wait on a colour; none when nothing is known."""
+        ...
+
+
+class TargetGroupMetrics(Protocol):
+    """What the load balancer counts."""
+
+    def counts(self, color: Color, start: datetime, end: datetime) -> TargetGroupCounts | None:
+        """Return a colour's counts over a window; none when nothing was counted."""
+        ...
+
+
+class Check(Protocol):
+    """A check through the candidate route."""
+
+    def run(self, color: Color, release: Release) -> GateVerdict:
+        """Judge the candidate at no weight."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Everything that a rollout touches."""
+
+    clock: Clock
+    journal: Journal
+    config: Config
+    stack: Stack
+    load_balancer: LoadBalancer
+    replicas: Replicas
+    metrics: Metrics
+    target_group_metrics: TargetGroupMetrics
+    checks: Mapping[str, Check]
+    shield: Callable[[], None]
+    """Ignore requests to stop from now on: a rollback must not be broken off."""

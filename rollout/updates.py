@@ -1,0 +1,79 @@
+"""The one writer: edits the config, previews, checks the plan, updates. Every write counts the rollout serial up."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from pydantic import JsonValue
+
+from components.naming import Color
+from rollout.changes import Change, is_weighted_rule, unlike_candidate_change, unlike_weight_change
+from rollout.errors import PlanRefusedError
+from rollout.ports import LiveRule, Ports
+
+Refusal = Callable[[Iterable[Change]], tuple[str, ...]]
+
+
+class Updater:
+    """Makes changes to one service, each of them a previewed update."""
+
+    def __init__(self, ports: Ports, service: str) -> None:
+        """Work on ``service`` through ``ports``."""
+        self._ports = ports
+        self._service = service
+        self.rule_urn: str | None = None
+        """URN of the weighted rule, once a preview has shown it."""
+
+    def change_rule(self, edits: Mapping[str, JsonValue], *, green_weight: int, message: str) -> None:
+        """Update the weighted rule and nothing else.
+
+        Raises:
+            PlanRefusedError: the preview shows anything else; the config is as it was.
+            UpdateFailedError: the preview or the update failed.
+        """
+        groups = self._ports.load_balancer.rule().target_groups
+        weights = {groups["green"]: green_weight, groups["blue"]: 100 - green_weight}
+        self._apply(
+            {**edits, "green_weight": green_weight},
+            lambda changes: unlike_weight_change(changes, service=self._service, weights=weights),
+            message,
+        )
+
+    def change_color(self, color: Color, edits: Mapping[str, JsonValue], *, message: str) -> None:
+        """Update what belongs to the idle colour, and the rule's tags.
+
+        Raises:
+            PlanRefusedError: the preview shows anything else; the config is as it was.
+            UpdateFailedError: the preview or the update failed.
+        """
+        self._apply(
+            edits, lambda changes: unlike_candidate_change(changes, service=self._service, color=color), message
+        )
+
+    def write(self, edits: Mapping[str, JsonValue], rule: LiveRule) -> Callable[[], None]:
+        """Edit the config, one serial beyond both the config's and the rule's; returns what takes the edit back."""
+        serial = max(self._ports.config.read().rollout_serial, rule.rollout_serial) + 1
+        return self._ports.config.edit({**edits, "rollout_serial": serial})
+
+    def preview(self, message: str) -> tuple[Change, ...]:
+        """Preview, and remember the weighted rule's URN when it is among the changes."""
+        preview = self._ports.stack.preview(message)
+        for note in preview.not_evaluated:
+            self._ports.journal.write("note", text=f"policy not evaluated before the update: {note}")
+        for change in preview.changes:
+            if is_weighted_rule(change, self._service):
+                self.rule_urn = change.urn
+        return preview.changes
+
+    def _apply(self, edits: Mapping[str, JsonValue], refusal: Refusal, message: str) -> None:
+        take_back = self.write(edits, self._ports.load_balancer.rule())
+        try:
+            found = refusal(self.preview(message))
+        except Exception:  # the update never began, so the config must not run ahead
+            take_back()
+            raise
+        if found:
+            take_back()
+            raise PlanRefusedError(
+                f"{message}: the plan holds more or other than that change: " + "; ".join(found)
+                + ". Somebody changed the program, the config or the infrastructure; bring them in line, then try again."
+            )
+        self._ports.stack.up(message)

@@ -1,0 +1,51 @@
+"""A stack config for tests: one service, release A on blue, nothing on green, and what differs from it."""
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+from components.settings import ServiceSettings, Settings
+from tests.components.registrations import Registrations, register
+
+ROOT = Path(__file__).parents[2]
+IMAGE = f"vllm/vllm-openai@sha256:{'a' * 64}"
+SECRET = "s3cret-part-of-the-route"
+
+
+def release(**changes: Any) -> dict[str, Any]:
+    return {"model": "org/model", "model_revision": "c0ffee", "image": IMAGE, **changes}
+
+
+def config(**changes: Any) -> dict[str, str]:
+    """Stack config as Pulumi hands it over; a change of None takes a key away."""
+    values: dict[str, Any] = {
+        "cluster_name": "main",
+        "cluster_security_group_id": "sg-0c",
+        "vpc_id": "vpc-0a",
+        "node_subnet_ids": ["subnet-1", "subnet-2"],
+        "load_balancer_subnet_ids": ["subnet-3", "subnet-4"],
+        "candidate_route_secret": SECRET,
+        "instance_type": "g6e.2xlarge",
+        "blue": {"replicas": 2, "release": release()},
+        "green": {"replicas": 2},
+        **changes,
+    }
+    return {
+        f"vllm-blue-green:{key}": value if isinstance(value, str) else json.dumps(value)
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def settings(**changes: Any) -> Settings:
+    return Settings.from_config(config(**changes))
+
+
+def service_settings(**changes: Any) -> ServiceSettings:
+    return settings(**changes).service()[1]
+
+
+def run_program(**changes: Any) -> Registrations:
+    """Run the real program, `__main__.py`, on this config."""
+    return register(lambda: runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__"), config(**changes))

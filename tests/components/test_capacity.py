@@ -1,0 +1,112 @@
+"""Capacity arithmetic: node counts that hold what they must and no more."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.capacity import (
+    DAEMONSET_MEMORY_MIB,
+    DAEMONSET_MILLICPUS,
+    CapacityError,
+    ColorDemand,
+    PoolSize,
+    ReplicaShape,
+    instance_type,
+    nodes_for,
+    pool_sizes,
+    replicas_per_node,
+)
+from components.gpu_instances import INSTANCE_TYPES, GpuInstance
+
+instances = st.sampled_from(sorted(INSTANCE_TYPES.values(), key=lambda instance: instance.name))
+SMALL = ReplicaShape(gpus=1, millicpus=1000, memory_mib=4096)
+
+
+@st.composite
+def fitting(draw: st.DrawFn) -> tuple[GpuInstance, ReplicaShape]:
+    instance = draw(instances)
+    return instance, ReplicaShape(
+        gpus=draw(st.integers(1, instance.gpus)),
+        millicpus=draw(st.integers(100, instance.allocatable_millicpus - DAEMONSET_MILLICPUS)),
+        memory_mib=draw(st.integers(256, instance.allocatable_memory_mib - DAEMONSET_MEMORY_MIB)),
+    )
+
+
+@given(fitting())
+def test_a_full_node_leaves_no_room_for_one_more_replica(case: tuple[GpuInstance, ReplicaShape]) -> None:
+    instance, shape = case
+    fit = replicas_per_node(instance, shape)
+    offers = (
+        (instance.gpus, shape.gpus),
+        (instance.allocatable_millicpus - DAEMONSET_MILLICPUS, shape.millicpus),
+        (instance.allocatable_memory_mib - DAEMONSET_MEMORY_MIB, shape.memory_mib),
+    )
+    assert all(fit * asked <= offered for offered, asked in offers)
+    assert any((fit + 1) * asked > offered for offered, asked in offers)
+
+
+@given(fitting(), st.integers(1, 500))
+def test_the_nodes_hold_all_replicas_and_one_node_less_would_not(
+    case: tuple[GpuInstance, ReplicaShape], replicas: int
+) -> None:
+    nodes = nodes_for(replicas, *case)
+    per_node = replicas_per_node(*case)
+    assert (nodes - 1) * per_node < replicas <= nodes * per_node
+
+
+def test_a_replica_never_spans_nodes() -> None:
+    three_of_four_gpus = ReplicaShape(gpus=3, millicpus=1000, memory_mib=4096)
+    assert nodes_for(2, instance_type("g6e.12xlarge"), three_of_four_gpus) == 2
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        (ReplicaShape(gpus=2, millicpus=1000, memory_mib=4096), "2 GPUs, but a g6e.xlarge node offers 1"),
+        (ReplicaShape(gpus=1, millicpus=4000, memory_mib=4096), "4000 millicpus, but a g6e.xlarge node offers 3620"),
+        (ReplicaShape(gpus=1, millicpus=1000, memory_mib=32768), "32768 MiB of memory"),
+    ],
+)
+def test_a_replica_that_fits_no_node_is_refused_with_the_numbers(shape: ReplicaShape, said: str) -> None:
+    with pytest.raises(CapacityError, match=said):
+        replicas_per_node(instance_type("g6e.xlarge"), shape)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("g6f.xlarge", "whole NVIDIA GPUs"), ("g6e.3xlarge", "Known g6e types: g6e.xlarge")]
+)
+def test_an_unknown_or_fractional_type_is_refused_with_a_hint(name: str, hint: str) -> None:
+    with pytest.raises(CapacityError, match=hint):
+        instance_type(name)
+
+
+def _sizes(*, green_provisioned: bool, mode: str, spare_nodes: int = 0) -> dict[str, PoolSize]:
+    demands = {
+        "blue": ColorDemand(replicas=3, provisioned=True),
+        "green": ColorDemand(replicas=2, provisioned=green_provisioned),
+    }
+    return dict(
+        pool_sizes(
+            demands,  # pyright: ignore[reportArgumentType] - plain strings read better in the cases below
+            instance=instance_type("g6e.2xlarge"),
+            shape=SMALL,
+            spare_nodes=spare_nodes,
+            mode=mode,  # pyright: ignore[reportArgumentType]
+        )
+    )
+
+
+@pytest.mark.parametrize("mode", ["on_rollout", "reserved"])
+def test_an_idle_colour_keeps_no_nodes_but_may_have_them_all(mode: str) -> None:
+    green = _sizes(green_provisioned=False, mode=mode, spare_nodes=1)["green"]
+    assert green == PoolSize(min_nodes=0, desired_nodes=0, max_nodes=3)
+
+
+@pytest.mark.parametrize("mode", ["always", "on_rollout", "reserved"])
+def test_full_green_has_its_nodes_beside_full_blue(mode: str) -> None:
+    sizes = _sizes(green_provisioned=True, mode=mode)
+    assert (sizes["blue"].desired_nodes, sizes["green"].desired_nodes) == (3, 2)
+
+
+def test_full_headroom_keeps_the_idle_colours_nodes_up() -> None:
+    assert _sizes(green_provisioned=False, mode="always")["green"].desired_nodes == 2

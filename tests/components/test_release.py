@@ -1,0 +1,74 @@
+"""The release: one identity for everything that decides what a colour answers."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from components.release import DERIVED_ENGINE_ARGS, Release
+from tests.components.example import release
+
+CHANGES: dict[str, Any] = {
+    "model": "org/other",
+    "model_revision": "beef",
+    "image": f"vllm/vllm-openai@sha256:{'b' * 64}",
+    "engine_args": ["--max-model-len=8192"],
+    "prompts": {"chat_template.jinja": "{{ messages }}"},
+    "sampling": {"temperature": 0.1},
+    "lora_adapters": {"law": "org/law"},
+}
+
+
+def test_the_release_id_is_twelve_hex_digits_and_stays_the_same_for_the_same_bundle() -> None:
+    first, second = Release(**release()), Release(**release())
+    assert first.release_id == second.release_id
+    assert len(first.release_id) == 12
+    assert int(first.release_id, 16) >= 0
+
+
+@pytest.mark.parametrize("part", CHANGES)
+def test_every_part_of_the_bundle_changes_the_release_id(part: str) -> None:
+    assert Release(**release(**{part: CHANGES[part]})).release_id != Release(**release()).release_id
+
+
+def test_all_parts_are_covered_above() -> None:
+    assert set(CHANGES) == set(Release.model_fields)
+
+
+@given(st.permutations(["a", "b", "c", "d"]))
+def test_the_order_of_prompts_does_not_matter(names: list[str]) -> None:
+    shuffled = Release(**release(prompts={name: name.upper() for name in names}))
+    in_order = Release(**release(prompts={name: name.upper() for name in sorted(names)}))
+    assert shuffled.release_id == in_order.release_id
+
+
+def test_a_new_image_keeps_the_semantic_cache_and_new_prompts_do_not() -> None:
+    before = Release(**release())
+    new_image = Release(**release(image=CHANGES["image"]))
+    new_prompts = Release(**release(prompts=CHANGES["prompts"]))
+    assert new_image.semantic_cache_namespace == before.semantic_cache_namespace
+    assert new_prompts.semantic_cache_namespace != before.semantic_cache_namespace
+
+
+@pytest.mark.parametrize("flag", sorted(DERIVED_ENGINE_ARGS))
+def test_an_argument_that_the_program_derives_is_refused(flag: str) -> None:
+    with pytest.raises(ValidationError, match="derived by the program"):
+        Release(**release(engine_args=[f"{flag}=x"]))
+
+
+def test_underscores_do_not_smuggle_a_derived_argument_in() -> None:
+    with pytest.raises(ValidationError, match="--served-model-name is derived"):
+        Release(**release(engine_args=["--served_model_name", "other"]))
+
+
+def test_a_stray_word_before_the_first_option_is_refused() -> None:
+    with pytest.raises(ValidationError, match="the first must be an option"):
+        Release(**release(engine_args=["8192"]))
+
+
+@pytest.mark.parametrize("image", ["vllm/vllm-openai:latest", "vllm/vllm-openai", f"vllm@sha256:{'a' * 63}"])
+def test_an_image_without_a_whole_digest_is_refused(image: str) -> None:
+    with pytest.raises(ValidationError, match="image"):
+        Release(**release(image=image))

@@ -1,0 +1,1 @@
+"""A provider plugin for tests of deployment engines."""

@@ -1,0 +1,48 @@
+"""One AWS, one node group and one kubelet for all tests of the kubelet stand-in."""
+
+import json
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+
+from rehearsal.controlplane.run import ControlPlane
+from rehearsal.kube import Json
+from rehearsal.processes import Process
+from tests.rehearsal import world_parts
+from tests.rehearsal.world_parts import GPU_LABEL, Aws
+
+
+class World:
+    """Two nodes with four GPUs each, and a kubelet that can be restarted."""
+
+    def __init__(self, aws: Aws, folder: Path, start_kubelet: Callable[[], Process]) -> None:
+        self.aws = aws
+        self.folder = folder
+        self._start_kubelet = start_kubelet
+        self.kubelet = start_kubelet()
+
+    def crash_kubelet(self) -> None:
+        self.kubelet.kill()
+
+    def start_kubelet(self) -> None:
+        self.kubelet = self._start_kubelet()
+
+    def events(self, namespace: str, pod: str, event: str) -> list[Json]:
+        """What the pod's server noted about events of one name, oldest first."""
+        log = self.folder / "logs" / "pods" / f"{namespace}_{pod}.log"
+        lines = log.read_text().splitlines() if log.exists() else []
+        noted: list[Json] = [json.loads(line) for line in lines if line.startswith("{")]
+        return [entry for entry in noted if entry["event"] == event]
+
+
+@pytest.fixture(scope="session")
+def world(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Generator[World]:
+    folder = tmp_path_factory.mktemp("kubelet")
+    with world_parts.aws() as aws:
+        aws.make_node_group("gpu", size=2, labels=GPU_LABEL)
+        running = World(aws, folder, lambda: world_parts.start_kubelet(folder, control_plane.kubeconfig, aws))
+        try:
+            yield running
+        finally:
+            running.kubelet.stop()

@@ -1,0 +1,113 @@
+"""How pods end: preStop hook, SIGTERM, grace period, SIGKILL."""
+
+import os
+import time
+
+import pytest
+
+from rehearsal.kube import Json, KubeClient
+from tests.rehearsal.kubelet.conftest import World
+from tests.rehearsal.world_parts import holds, pods, server_pod, wait_for
+
+HOOK_SECONDS = 1
+
+
+def run_and_delete(kube: KubeClient, pod: Json, *, grace_period_seconds: int | None = None) -> tuple[float, float]:
+    """When a ready pod's deletion was asked for, and when it was gone from the API."""
+    namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+    kube.create(pod)
+    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, name), "Ready"), "the pod is ready")
+    deleted_at = time.time()
+    kube.delete("v1", "Pod", namespace, name, grace_period_seconds=grace_period_seconds)
+    wait_for(lambda: not pods(kube, namespace), "the pod is gone")
+    return deleted_at, time.time()
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        {"sleep": {"seconds": HOOK_SECONDS}},
+        {"exec": {"command": ["python3", "-c", f"import time; time.sleep({HOOK_SECONDS})"]}},
+    ],
+    ids=["sleep", "exec"],
+)
+def test_sigterm_comes_after_the_prestop_hook_and_the_process_may_finish(
+    kube: KubeClient, world: World, namespace: str, hook: Json
+) -> None:
+    container = {"lifecycle": {"preStop": hook}, "env": [{"name": "SERVES_AFTER_SIGTERM", "value": "1"}]}
+    pod = server_pod("server", namespace, container=container, terminationGracePeriodSeconds=20)
+
+    deleted_at, gone_at = run_and_delete(kube, pod)
+
+    sigterm_at = world.events(namespace, "server", "sigterm")[0]["time"]
+    assert HOOK_SECONDS <= sigterm_at - deleted_at < HOOK_SECONDS + 2
+    assert 1 <= gone_at - sigterm_at < 3, "gone as soon as the process has ended, long before the grace period"
+
+
+def test_the_grace_period_counts_from_deletion_and_ends_with_sigkill(
+    kube: KubeClient, world: World, namespace: str
+) -> None:
+    container = {
+        "lifecycle": {"preStop": {"sleep": {"seconds": HOOK_SECONDS}}},
+        "env": [{"name": "IGNORE_SIGTERM", "value": "1"}],
+    }
+    pod = server_pod("server", namespace, container=container, terminationGracePeriodSeconds=4)
+
+    deleted_at, gone_at = run_and_delete(kube, pod)
+
+    assert world.events(namespace, "server", "sigterm")
+    assert 4 <= gone_at - deleted_at < 5.5
+
+
+def test_a_hook_that_takes_all_the_time_leaves_two_seconds_for_sigterm(
+    kube: KubeClient, world: World, namespace: str
+) -> None:
+    container = {
+        "lifecycle": {"preStop": {"sleep": {"seconds": 60}}},
+        "env": [{"name": "IGNORE_SIGTERM", "value": "1"}],
+    }
+    # The API server refuses a sleep longer than the grace period, so the deletion shortens it.
+    pod = server_pod("server", namespace, container=container, terminationGracePeriodSeconds=60)
+
+    deleted_at, gone_at = run_and_delete(kube, pod, grace_period_seconds=1)
+
+    sigterm_at = world.events(namespace, "server", "sigterm")[0]["time"]
+    assert 1 <= sigterm_at - deleted_at < 2
+    assert 3 <= gone_at - deleted_at < 4.5
+
+
+def test_a_pod_deleted_while_it_starts_ends_at_once(kube: KubeClient, world: World, namespace: str) -> None:
+    container = {"env": [{"name": "READY_AFTER", "value": "60"}]}
+    kube.create(server_pod("server", namespace, container=container, terminationGracePeriodSeconds=20))
+    wait_for(lambda: world.events(namespace, "server", "started"), "the process runs")
+
+    kube.delete("v1", "Pod", namespace, "server")
+
+    wait_for(lambda: not pods(kube, namespace), "gone", timeout_seconds=3)
+    assert world.events(namespace, "server", "sigterm")
+
+
+def test_a_second_deletion_can_shorten_the_grace_period(kube: KubeClient, world: World, namespace: str) -> None:
+    container = {"env": [{"name": "IGNORE_SIGTERM", "value": "1"}]}
+    kube.create(server_pod("server", namespace, container=container, terminationGracePeriodSeconds=60))
+    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready")
+    kube.delete("v1", "Pod", namespace, "server")
+    wait_for(lambda: world.events(namespace, "server", "sigterm"), "SIGTERM")
+
+    kube.delete("v1", "Pod", namespace, "server", grace_period_seconds=1)
+
+    wait_for(lambda: not pods(kube, namespace), "gone", timeout_seconds=4)
+
+
+def test_a_forced_deletion_leaves_no_process(kube: KubeClient, world: World, namespace: str) -> None:
+    container = {"env": [{"name": "IGNORE_SIGTERM", "value": "1"}]}
+    kube.create(server_pod("server", namespace, container=container, terminationGracePeriodSeconds=60))
+    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready")
+    folder = world.folder / "pods" / kube.get("v1", "Pod", namespace, "server")["metadata"]["uid"]
+    pid = world.events(namespace, "server", "started")[0]["pid"]
+
+    kube.delete("v1", "Pod", namespace, "server", grace_period_seconds=0)
+
+    wait_for(lambda: not folder.exists(), "cleaned up", timeout_seconds=4)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)

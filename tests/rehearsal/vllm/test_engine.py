@@ -1,0 +1,141 @@
+"""The engine: the prefix cache, the queue, and what stopping does to requests."""
+
+import asyncio
+
+from rehearsal.vllm.engine import Engine, PrefixCache, Run, Work
+from rehearsal.vllm.flags import parse
+from rehearsal.vllm.hub import Behavior
+from rehearsal.vllm.metrics import Metrics
+from rehearsal.vllm.text import tokenize
+
+PROMPT = tokenize("a prompt of several blocks, so that a part of it can be found in the cache. " * 8)
+WORK = Work(prompt=PROMPT, output=tokenize("an answer of some tokens"), finish_reason="stop", max_tokens=50, tokens_per_chunk=2)
+
+
+def engine(*, max_concurrent: int = 8, tokens_per_second: float = 500.0) -> Engine:
+    behavior = Behavior(ttft_seconds=0.05, ttft_cached_seconds=0.0, tokens_per_second=tokens_per_second)
+    metrics = Metrics(parse(["acme/tiny"]), 8192)
+    return Engine(behavior, metrics, max_concurrent=max_concurrent, prefix_caching=True)
+
+
+def sample(engine: Engine, name: str, **labels: str) -> float:
+    value = engine.metrics.registry.get_sample_value(f"vllm:{name}", {"model_name": "acme/tiny", "engine": "0", **labels})
+    assert value is not None, f"no sample of {name}"
+    return value
+
+
+class Asked:
+    """A request and what came of it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.answer = asyncio.create_task(self._finish(engine))
+        self.run: Run | None = None
+
+    async def _finish(self, engine: Engine) -> str:
+        with engine.run(WORK) as self.run:
+            return "".join([piece async for piece in self.run.outputs()])
+
+    def moment(self, name: str) -> float:
+        """When the request arrived, was scheduled or got its first token."""
+        moment: float | None = getattr(self.run, name)
+        assert moment is not None, f"never reached {name}"
+        return moment
+
+    @property
+    def finish_reason(self) -> str:
+        assert self.run is not None
+        return self.run.finish_reason
+
+
+def test_a_repeated_prefix_is_found_up_to_where_prompts_part() -> None:
+    cache = PrefixCache()
+    common = [f"t{number}" for number in range(64)]
+    assert cache.look_up([*common, "x"]) == 0
+    assert cache.look_up([*common, "y"]) == 64
+    assert cache.look_up([*common[:20], "z", *common[20:]]) == 16
+    assert cache.look_up(common) == 48, "the last token of a prompt is always computed"
+
+
+def test_the_prefix_cache_forgets_what_was_unused_longest() -> None:
+    cache = PrefixCache(capacity_blocks=4)
+    first, second = ([f"{name}{number}" for number in range(65)] for name in "ab")
+    assert cache.look_up(first) == 0
+    assert cache.look_up(second) == 0
+    assert cache.look_up(first) == 0
+
+
+def test_a_cached_prompt_gets_its_first_token_sooner_and_counts_hits() -> None:
+    async def scenario() -> None:
+        tested = engine()
+        fresh, cached = Asked(tested), Asked(tested)
+        assert await fresh.answer == await cached.answer == "an answer of some tokens"
+        assert fresh.moment("first_token") - fresh.moment("scheduled") >= 0.05
+        assert cached.moment("first_token") - cached.moment("scheduled") < 0.04
+        assert sample(tested, "prefix_cache_queries_total") == 2 * len(PROMPT)
+        assert sample(tested, "prefix_cache_hits_total") > len(PROMPT) * 0.8
+
+    asyncio.run(scenario())
+
+
+def test_requests_beyond_the_batch_wait_in_order() -> None:
+    async def scenario() -> None:
+        tested = engine(max_concurrent=2, tokens_per_second=50)
+        asked = [Asked(tested) for _ in range(5)]
+        await asyncio.sleep(0.02)
+        assert sample(tested, "num_requests_running") == 2
+        assert sample(tested, "num_requests_waiting") == 3
+        assert sample(tested, "num_requests_waiting_by_reason", reason="capacity") == 3
+        await asyncio.gather(*(one.answer for one in asked))
+        begun = [one.moment("scheduled") for one in asked]
+        assert begun == sorted(begun)
+        assert begun[2] > begun[1] + 0.01, "the third had to wait for a place"
+        assert sample(tested, "num_requests_running") == sample(tested, "num_requests_waiting") == 0
+        assert sample(tested, "request_success_total", finished_reason="stop") == 5
+
+    asyncio.run(scenario())
+
+
+def test_a_client_that_leaves_frees_its_place_wherever_it_was() -> None:
+    async def scenario() -> None:
+        tested = engine(max_concurrent=1, tokens_per_second=20)
+        running, waiting, last = (Asked(tested) for _ in range(3))
+        await asyncio.sleep(0.02)
+        waiting.answer.cancel()
+        running.answer.cancel()
+        assert await last.answer == "an answer of some tokens"
+        assert sample(tested, "request_success_total", finished_reason="abort") == 2
+        assert sample(tested, "num_requests_running") == sample(tested, "num_requests_waiting") == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_drain_lets_all_inside_finish_and_takes_nobody_else() -> None:
+    async def scenario() -> None:
+        tested = engine(max_concurrent=1)
+        inside = [Asked(tested) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        stopping = asyncio.create_task(tested.stop(5))
+        await asyncio.sleep(0)
+        late = Asked(tested)
+        assert (await late.answer, late.finish_reason) == ("", "abort")
+        await stopping
+        assert [await one.answer for one in inside] == ["an answer of some tokens"] * 2
+        assert [one.finish_reason for one in inside] == ["stop", "stop"]
+
+    asyncio.run(scenario())
+
+
+def test_without_a_drain_time_all_inside_are_aborted_at_once() -> None:
+    async def scenario() -> None:
+        tested = engine(max_concurrent=1, tokens_per_second=5)
+        asked = [Asked(tested) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(0.5):
+            await tested.stop(0)
+            texts = await asyncio.gather(*(one.answer for one in asked))
+        assert [one.finish_reason for one in asked] == ["abort", "abort"]
+        assert "an answer of some tokens".startswith(texts[0])
+        assert texts[0] != ""
+        assert texts[1] == "", "the second was still waiting"
+
+    asyncio.run(scenario())

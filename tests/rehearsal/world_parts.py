@@ -1,0 +1,149 @@
+"""Parts of a rehearsal world for tests: AWS with a cluster and nodes, a kubelet, pods that run a small server."""
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import boto3
+from moto.server import ThreadedMotoServer
+
+from rehearsal.kube import Json, KubeClient
+from rehearsal.processes import Process
+
+CLUSTER = "rehearsal"
+GPU_LABEL = {"pool": "gpu"}
+SERVER = Path(__file__).parent / "pod_server.py"
+_REGION = "us-east-1"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aws:
+    """moto, served from this process."""
+
+    url: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """This process's variables and what a client of this AWS needs."""
+        return os.environ | {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_REGION": _REGION,
+        }
+
+    def client(self, service: str) -> Any:
+        return boto3.client(
+            service,  # pyright: ignore[reportCallIssue, reportArgumentType] - the stubs know literal names only
+            endpoint_url=self.url,
+            region_name=_REGION,
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+        )
+
+    def make_node_group(self, name: str, *, size: int, labels: dict[str, str]) -> None:
+        subnets = [subnet["SubnetId"] for subnet in self.client("ec2").describe_subnets()["Subnets"][:2]]
+        self.client("eks").create_nodegroup(
+            clusterName=CLUSTER,
+            nodegroupName=name,
+            scalingConfig={"minSize": 0, "maxSize": 10, "desiredSize": size},
+            subnets=subnets,
+            nodeRole="arn:aws:iam::123456789012:role/nodes",
+            instanceTypes=["g6e.12xlarge"],
+            labels=labels,
+            taints=[{"key": "nvidia.com/gpu", "value": "present", "effect": "NO_SCHEDULE"}],
+        )
+
+    def resize(self, name: str, size: int) -> None:
+        scaling = {"minSize": 0, "maxSize": 10, "desiredSize": size}
+        self.client("eks").update_nodegroup_config(clusterName=CLUSTER, nodegroupName=name, scalingConfig=scaling)
+
+
+@contextmanager
+def aws() -> Generator[Aws]:
+    """moto with an EKS cluster and without node groups."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # Not a line for each request.
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    running = Aws(url=f"http://{host}:{port}")
+    try:
+        running.client("eks").create_cluster(
+            name=CLUSTER, roleArn="arn:aws:iam::123456789012:role/cluster", resourcesVpcConfig={}
+        )
+        yield running
+    finally:
+        server.stop()
+
+
+def start_kubelet(folder: Path, kubeconfig: Path, aws_api: Aws, **settings: Any) -> Process:
+    """A kubelet stand-in with its settings, log and pods in ``folder``."""
+    chosen = {"cluster_name": CLUSTER, "folder": str(folder), "targets_file": str(folder / "targets.json")}
+    quick = {"node_start_seconds": 0.2, "node_poll_seconds": 0.3, "restart_backoff_seconds": 0.5}
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "kubelet.json"
+    file.write_text(json.dumps(chosen | quick | {"pod_command": f"{sys.executable} {SERVER}"} | settings))
+    command = [sys.executable, "-m", "rehearsal.kubelet", "--kubeconfig", kubeconfig, "--settings", file]
+    return Process.start("kubelet", command, log=folder / "kubelet.log", env=aws_api.environment)
+
+
+def server_pod(name: str, namespace: str, *, container: Json | None = None, **spec: Any) -> Json:
+    """A pod that runs the small server on one GPU; ``container`` and ``spec`` add to it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}},
+        "spec": server_pod_spec(container, **spec),
+    }
+
+
+def server_pod_spec(container: Json | None = None, **spec: Any) -> Json:
+    main: Json = {
+        "name": "vllm",
+        "image": "example.com/vllm:1",
+        "command": ["vllm", "serve"],
+        "args": ["some/model", "--port", "8000"],
+        "ports": [{"name": "http", "containerPort": 8000}],
+        "resources": {"limits": {"nvidia.com/gpu": "1"}},
+        "readinessProbe": {"httpGet": {"path": "/health", "port": "http"}, "periodSeconds": 1},
+    }
+    return {
+        "nodeSelector": GPU_LABEL,
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+        "containers": [main | (container or {})],
+        **spec,
+    }
+
+
+def wait_for(look: Callable[[], T], what: str, *, timeout_seconds: float = 15.0) -> T:
+    """The first truthy answer of ``look``; fails the test when there is none in time."""
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        answer = look()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"not within {timeout_seconds:g} s: {what}"
+        time.sleep(0.05)
+
+
+def condition(obj: Json, kind: str) -> Json:
+    """A condition of an object, empty when it is not there."""
+    conditions: list[Json] = obj.get("status", {}).get("conditions") or []
+    return next((entry for entry in conditions if entry["type"] == kind), {})
+
+
+def holds(obj: Json, kind: str) -> bool:
+    return condition(obj, kind).get("status") == "True"
+
+
+def pods(kube: KubeClient, namespace: str) -> list[Json]:
+    return kube.list("v1", "Pod", namespace)["items"]
