@@ -304,9 +304,9 @@ def _explain(error: ValidationError, *, flat: bool) -> str:
     lines: list[str] = []
     for fault in error.errors():
         path = [str(part) for part in fault["loc"]]
-        if path[-1] == "[key]":
+        if path[-1:] == ["[key]"]:
             path = ["service_name" if flat else "services"]
-        elif path[0:1] == ["services"] and flat:
+        elif path[:1] == ["services"] and flat:
             path = path[2:]
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":

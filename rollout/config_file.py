@@ -1,5 +1,6 @@
 """The stack's config file, ``Pulumi.<stack>.yaml``: read it as the program will, and edit it without losing a comment."""
 
+import copy
 import io
 import json
 import os
@@ -60,7 +61,7 @@ class ConfigFile:
         document = _load(before, self.path)
         config = cast(Tree, document["config"])
         for key, value in changes.items():
-            _assign(config, self._path_of(config, key), value)
+            self._assign(config, key, value)
         after = _dump(document)
         _service(_parse(_load(after, self.path), self.path), self.service)
         _replace(self.path, after)
@@ -76,44 +77,21 @@ class ConfigFile:
             ) from error
         return _parse(_load(content, self.path), self.path)
 
-    def _path_of(self, config: Tree, key: str) -> list[str]:
-        parts = key.split(".")
-        if f"{PROJECT}:services" in config:
-            return [f"{PROJECT}:services", self.service, *parts]
-        return [f"{PROJECT}:{parts[0]}", *parts[1:]]
+    def raw(self, key: str) -> str | None:
+        """Return a value of another project's config, such as ``aws:region``; none when it is not set."""
+        value = cast(Tree, _load(self.path.read_bytes(), self.path)["config"]).get(key)
+        return None if value is None else str(value)
 
-
-def _service(settings: Settings, name: str | None) -> tuple[str, ServiceSettings]:
-    try:
-        return settings.service(name)
-    except SettingsError as error:
-        raise RefusedError(f"{error}. Name one with --service.") from error
-
-
-def _parse(document: Tree, path: Path) -> Settings:
-    config = cast(Mapping[str, object], document["config"])
-    try:
-        return Settings.from_config({key: _as_text(value) for key, value in config.items()})
-    except SettingsError as error:
-        raise RefusedError(f"{path}: {error}") from error
-
-
-def _as_text(value: object) -> str:
-    """Write a value as Pulumi hands it to the program: strings as they are, all else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _assign(tree: Tree, path: list[str], value: JsonValue) -> None:
-    for key in path[:-1]:
-        below = tree.get(key)
-        if isinstance(below, str):  # a JSON object written as text
-            below = json.loads(below)
-        if not isinstance(below, MutableMapping):
-            below = cast(Tree, {})
-        if tree.get(key) is not below:
-            tree[key] = below
-        tree = cast(Tree, below)
-    tree[path[-1]] = value
+    def _below(tree: Tree, key: str) -> Tree:
+    """Return the mapping under a key; made when there is none, unfolded when it is JSON text."""
+    below = tree.get(key)
+    if isinstance(below, str) and below:
+        below = json.loads(below)
+    if not isinstance(below, MutableMapping):
+        below = {}
+    if tree.get(key) is not below:
+        tree[key] = below
+    return cast(Tree, below)
 
 
 def _yaml() -> YAML:

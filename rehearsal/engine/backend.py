@@ -98,7 +98,7 @@ class StackFiles:
         checkpoint: dict[str, Any] = {"stack": f"{ORGANIZATION}/{self.project}/{self.name}"}
         if deployment is not None:
             checkpoint["latest"] = deployment
-        text = json.dumps({"version": 3, "checkpoint": checkpoint}, indent=4, ensure_ascii=False) + "\n"
+        text = json.dumps({"version": 3, "checkpoint": checkpoint}, separators=(",", ":"), ensure_ascii=False)
         if self.path.exists():
             shutil.copyfile(self.path, self.path.with_name(f"{self.path.name}.bak"))
         write_atomically(self.path, text)

@@ -4,7 +4,7 @@
 class CommandFailed(Exception):
     """A command cannot go on; the message is printed as `error: ...` and the exit status is `status`."""
 
-    def __init__(self, message: str, status: int = 255) -> None:
+    def __init__(self, message: str, status: int = 1) -> None:
         super().__init__(message)
         self.status = status
 
@@ -13,6 +13,5 @@ def not_supported(what: str) -> CommandFailed:
     """Refuse what the embedded engine leaves to the real CLI."""
     return CommandFailed(
         f"{what} is not supported by the embedded engine; install the Pulumi CLI "
-        "(https://www.pulumi.com/docs/install/) and put it on PATH",
-        1,
+        "(https://www.pulumi.com/docs/install/) and put it on PATH"
     )

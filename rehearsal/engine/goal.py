@@ -1,8 +1,11 @@
 """What the program asks for: one resource registration, read from the request."""
 
+import os
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlparse
 
 from rehearsal.engine.errors import CommandFailed
 from rehearsal.engine.urns import make_urn, name_of, type_of
@@ -47,8 +50,8 @@ class Goal:
     source_position: str = ""
 
 
-def goal_of(request: Any) -> Goal:
-    """Read a RegisterResourceRequest."""
+def goal_of(request: Any, root: Path) -> Goal:
+    """Read a RegisterResourceRequest of the program in a project folder."""
     unsupported = {
         "import_": bool(request.importId),
         "transforms": bool(request.transforms),
@@ -72,7 +75,9 @@ def goal_of(request: Any) -> Goal:
         version=request.version,
         protect=request.protect if request.HasField("protect") else None,
         dependencies=sorted(set(request.dependencies)),
-        property_dependencies={key: sorted(deps.urns) for key, deps in request.propertyDependencies.items()},
+        property_dependencies={
+            key: sorted(deps.urns) for key, deps in sorted(request.propertyDependencies.items())
+        },
         delete_before_replace=request.deleteBeforeReplace if request.deleteBeforeReplaceDefined else None,
         ignore_changes=list(request.ignoreChanges),
         replace_on_changes=list(request.replaceOnChanges),
@@ -86,12 +91,17 @@ def goal_of(request: Any) -> Goal:
             for field_name, kind in HOOK_KINDS.items()
             if getattr(request.hooks, field_name)
         },
-        source_position=_position(request.sourcePosition),
+        source_position=_position(request.sourcePosition, root),
     )
 
 
-def _position(position: Any) -> str:
-    return f"{position.uri}#{position.line},{position.column}" if position.uri else ""
+def _position(position: Any, root: Path) -> str:
+    """A place in the program's source, relative to the project's folder."""
+    if not position.uri:
+        return ""
+    path = os.path.relpath(unquote(urlparse(position.uri).path), root)
+    column = f",{position.column}" if position.column else ""
+    return f"project:///{path}#{position.line}{column}"
 
 
 def _timeouts(timeouts: Any) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -65,6 +66,7 @@ class MonitorService(resource_pb2_grpc.ResourceMonitorServicer):
         self,
         hooks: Hooks,
         *,
+        root: Path,
         project: str,
         stack: str,
         config: Mapping[str, str],
@@ -73,6 +75,7 @@ class MonitorService(resource_pb2_grpc.ResourceMonitorServicer):
         parallel: int,
     ) -> None:
         self._hooks = hooks
+        self._root = root
         self._info = resource_pb2.DeploymentInfo(
             project=project,
             stack=stack,
@@ -103,7 +106,7 @@ class MonitorService(resource_pb2_grpc.ResourceMonitorServicer):
     async def RegisterResource(self, request: Any, context: Context) -> Any:
         """Bring a resource to the wanted state and answer with what it became."""
         try:
-            registered = await self._target.register(goal_of(request))
+            registered = await self._target.register(goal_of(request, self._root))
         except (Stopped, CommandFailed) as error:
             await self._abort(context, error)
             raise

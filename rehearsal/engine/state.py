@@ -65,7 +65,10 @@ def _json_name(field_name: str) -> str:
     return head + "".join(part.capitalize() for part in tail)
 
 
-_FIELDS = {f.name: _json_name(f.name) for f in dataclasses.fields(ResourceState)}
+_FIRST = ("urn", "custom", "delete", "id", "type")
+_FIELDS = {
+    name: _json_name(name) for name in dict.fromkeys([*_FIRST, *(f.name for f in dataclasses.fields(ResourceState))])
+}
 _ALWAYS = {"urn", "custom", "type"}
 
 
@@ -128,7 +131,7 @@ def _serialize_resource(resource: ResourceState, encrypt: Encrypt) -> dict[str, 
     for name, json_name in _FIELDS.items():
         value = getattr(resource, name)
         if name in ("inputs", "outputs"):
-            value = serialize_value(value, encrypt)
+            value = serialize_value(dict(sorted(value.items())), encrypt)
         if value or name in _ALWAYS:
             document[json_name] = value
     return document

@@ -103,8 +103,7 @@ class Steps:
                     failure = error
                     new.id, new.outputs, new.init_errors = error.identity, error.outputs, error.reasons
             new.outputs = mark_secret_outputs(new.outputs, {}, new.additional_secret_outputs)
-            if new.custom:
-                new.created = new.modified = now()
+            new.created = new.modified = now()
             if replaced is not None:
                 replaced.delete = True
             # A resource that had to go before its successor came is recorded as pending until now.
@@ -144,8 +143,7 @@ class Steps:
                     new.outputs, new.init_errors = error.outputs, error.reasons
                     new.inputs = error.inputs or new.inputs
             new.outputs = mark_secret_outputs(new.outputs, {}, new.additional_secret_outputs)
-            if new.custom:
-                new.modified = now()
+            new.modified = now()
             self.journal.end(operation, old=old, new=new)
             if failure is not None:
                 raise failure

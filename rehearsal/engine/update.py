@@ -146,6 +146,7 @@ class Update:
         options = self._options
         monitor = MonitorService(
             steps.hooks,
+            root=self._project.root,
             project=self._project.name,
             stack=self._config.stack,
             config=self._texts,

@@ -24,7 +24,7 @@ _TITLES = {
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run one of the commands; 255 when the update failed, as the Pulumi CLI has it."""
+    """Run one of the commands."""
     _refuse_unsupported(options)
     project = Project.find()
     files = find_stack(project, Backend.current(project.backend_url), options.stack)
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     preview_only = options.command == "preview" or options.preview_only
     if not preview_only and not options.skip_preview:
         if not _run_once(options, project, files.name, kind, dry_run=True):
-            return 255
+            return 1
         if not options.yes and not _confirmed(options):
             raise CommandFailed("confirmation declined")
     succeeded = _run_once(options, project, files.name, kind, dry_run=preview_only)
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
             print(f"The resources in the stack have been deleted, but the history and configuration associated with "
                   f"the stack are still maintained.\nIf you want to remove the stack completely, run "
                   f"`pulumi stack rm {files.name}`.")  # fmt: skip
-    return 0 if succeeded else 255
+    return 0 if succeeded else 1
 
 
 def _refuse_unsupported(options: argparse.Namespace) -> None:

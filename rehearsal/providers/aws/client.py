@@ -32,7 +32,7 @@ CONFIG: schema.Properties = {
 """The skip* flags and s3UsePathStyle are taken as given: this provider makes none of those calls."""
 
 _PLUGIN_KEYS = ("version", "pluginDownloadURL")
-_RETRIES = 10
+_RETRIES = 6
 
 
 def decoded(config: Tree) -> Tree:

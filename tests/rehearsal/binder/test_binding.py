@@ -89,7 +89,7 @@ def set_health(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     """Makes moto, which runs in this process, say something else than "healthy" about registered targets."""
 
     def set_state(state: str, reason: str) -> None:
-        def health_for(group: Any, target: dict[str, Any], _: Any) -> FakeHealthStatus:
+        def health_for(group: Any, target: dict[str, Any], _: Any) -> Any:
             return FakeHealthStatus(target["Id"], target["Port"], group.health_check_port, state, reason, "as told")
 
         monkeypatch.setattr(FakeTargetGroup, "health_for", health_for)

@@ -56,15 +56,3 @@ def test_a_node_that_is_taken_away_ends_its_pods_whatever_the_disruption_budget_
     assert kube.list("v1", "Pod", namespace)["items"] == []
     log = (world.folder / "logs" / "pods" / f"{namespace}_server.log").read_text()
     assert '"sigterm"' in log
-
-
-@pytest.mark.usefixtures("world")
-def test_nodes_renew_their_leases(kube: KubeClient) -> None:
-    name = wait_for(lambda: nodes_of(kube, "gpu"), "nodes")[0]["metadata"]["name"]
-
-    def lease() -> Json:
-        return kube.get("coordination.k8s.io/v1", "Lease", "kube-node-lease", name)
-
-    first = lease()["spec"]["renewTime"]
-    wait_for(lambda: lease()["spec"]["renewTime"] > first, "renewed after ten seconds")
-    assert lease()["metadata"]["ownerReferences"][0]["name"] == name, "it goes away with its node"

@@ -1,0 +1,92 @@
+"""What the pods count, asked from Prometheus at a given instant."""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import httpx
+
+from components.naming import COLORS, Color
+from rollout.errors import RefusedError, RolloutError
+from rollout.measurements import Counters
+
+TIMEOUT_SECONDS = 5.0
+
+# Names as patterns: exporters differ in colons and in the suffix of counters.
+_TTFT_BUCKETS = "vllm[:_]time_to_first_token_seconds_bucket"
+_FINISHED = "vllm[:_]request_success(_total)?"
+_IN_FLIGHT = "vllm[:_]num_requests_(running|waiting)"
+
+
+class Prometheus:
+    """One service's counters, by the labels ``service`` and ``color`` that the scrape puts on the pods' metrics."""
+
+    def __init__(self, url: str | None, service: str, transport: httpx.BaseTransport | None = None) -> None:
+        """Ask ``url``, or the one that the variable PROMETHEUS_URL names.
+
+        Raises:
+            RefusedError: neither is set.
+        """
+        base = url or os.environ.get("PROMETHEUS_URL")
+        if not base:
+            raise RefusedError(
+                "rollout.prometheus_url: is not set, and neither is the variable PROMETHEUS_URL; name the Prometheus "
+                "that scrapes the pods"
+            )
+        self._service = service
+        self._client = httpx.Client(base_url=base, timeout=TIMEOUT_SECONDS, transport=transport)
+
+    def counters(self, at: datetime) -> Mapping[Color, Counters]:
+        """Read both colours' counters as they were at an instant.
+
+        Raises:
+            RolloutError: Prometheus does not answer.
+        """
+        service = f'service="{self._service}"'
+        responses = self._query(
+            f'sum by (color, pod, instance, status) (http_requests_total{{{service}, handler=~"/v1/.*", method="POST"}})',
+            at,
+        )
+        finished = self._query(
+            f'sum by (color, pod, instance, finished_reason) ({{__name__=~"{_FINISHED}", {service}}})', at
+        )
+        buckets = self._query(f'sum by (color, pod, instance, le) ({{__name__=~"{_TTFT_BUCKETS}", {service}}})', at)
+        return {
+            color: Counters(
+                responses=_series(responses, color, "status"),
+                finished=_series(finished, color, "finished_reason"),
+                ttft_buckets=_series(buckets, color, "le"),
+            )
+            for color in COLORS
+        }
+
+    def running_requests(self, color: Color) -> float | None:
+        """Return how many requests run or wait on a colour; none when nothing is known.
+
+        Raises:
+            RolloutError: Prometheus does not answer.
+        """
+        selector = f'{{__name__=~"{_IN_FLIGHT}", service="{self._service}", color="{color}"}}'
+        found = self._query(f"sum({selector})", datetime.now(UTC))
+        return float(found[0]["value"][1]) if found else None
+
+    def _query(self, query: str, at: datetime) -> list[dict[str, Any]]:
+        try:
+            response = self._client.get("/api/v1/query", params={"query": query, "time": f"{at.timestamp():.3f}"})
+            response.raise_for_status()
+            answer = response.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise RolloutError(f"Prometheus at {self._client.base_url} does not answer: {error}") from error
+        if answer.get("status") != "success":
+            raise RolloutError(f"Prometheus refuses {query!r}: {answer.get('error', 'no reason given')}")
+        return cast(list[dict[str, Any]], answer["data"]["result"])
+
+
+def _series(result: list[dict[str, Any]], color: Color, label: str) -> dict[tuple[str, str], float]:
+    """Key the values of one colour by its pods. A pod without a name is known by its address."""
+    return {
+        (f"{metric.get('pod', '')}@{metric.get('instance', '')}", metric.get(label, "")): float(value)
+        for metric, (_, value) in ((one["metric"], one["value"]) for one in result)
+        if metric.get("color") == color
+    }

@@ -1,0 +1,201 @@
+"""The Pulumi stack through the automation API: preview, update, one secret."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pulumi import automation as auto
+from pulumi.automation import errors
+from pulumi.automation.events import EngineEvent
+
+from components.naming import PROJECT
+from rollout.changes import Change
+from rollout.errors import RefusedError, UpdateFailedError
+from rollout.ports import Preview
+from rollout.pulumi_process import InterruptiblePulumi
+
+POLICY_PACK = "policies"
+# Operations that leave a resource as it is.
+UNCHANGING = frozenset({"same", "read", "refresh"})
+_WAIT_SLICE_SECONDS = 0.05
+
+
+class _LeanStack(auto.Stack):
+    """A stack whose updates are one command each: ``up`` of the SDK fetches outputs and history that nobody reads."""
+
+    def outputs(self) -> auto.OutputMap:
+        return {}
+
+    def info(self, show_secrets: bool = True) -> auto.UpdateSummary:  # noqa: ARG002 - the SDK's signature
+        return auto.UpdateSummary(
+            kind="update", start_time=datetime.now(UTC), message="", environment={}, config={}, result="succeeded"
+        )
+
+
+class PulumiStack:
+    """One stack of the program in a work directory. Every call ends early when a stop is asked for."""
+
+    def __init__(self, name: str, work_dir: Path, *, update_timeout_seconds: float, check: Callable[[], None]) -> None:
+        """Select the stack.
+
+        Args:
+            name: the stack.
+            work_dir: the folder with Pulumi.yaml.
+            update_timeout_seconds: the longest that one preview or update may take.
+            check: raises when the rollout should stop.
+
+        Raises:
+            RefusedError: no such stack, or no usable ``pulumi``.
+        """
+        self._update_timeout_seconds = update_timeout_seconds
+        self._check = check
+        pack = work_dir / POLICY_PACK
+        self._policy_packs = [str(pack)] if (pack / "PulumiPolicy.yaml").exists() else None
+        try:
+            self._command = InterruptiblePulumi()
+            workspace = auto.LocalWorkspace(work_dir=str(work_dir), pulumi_command=self._command)
+            self._stack = _LeanStack.select(name, workspace)
+        except FileNotFoundError as error:
+            raise RefusedError("there is no `pulumi` on PATH; install the Pulumi CLI") from error
+        except (errors.CommandError, errors.InvalidVersionError) as error:
+            raise RefusedError(f"stack {name!r} cannot be selected: {_essence(error)}") from error
+
+    def secret(self, key: str) -> str:
+        """Return a decrypted config value.
+
+        Raises:
+            RefusedError: it is not set, or cannot be decrypted.
+        """
+        try:
+            return self._stack.get_config(f"{PROJECT}:{key}").value
+        except errors.CommandError as error:
+            raise RefusedError(
+                f"config {PROJECT}:{key} cannot be read: {_essence(error)}. Set it with "
+                f"`pulumi config set --secret {key} <value>`."
+            ) from error
+
+    def preview(self, message: str) -> Preview:
+        """Compute what an update would change.
+
+        Raises:
+            UpdateFailedError: the program failed, or a mandatory policy refused.
+        """
+        events = _Events()
+        self._run(
+            f"preview of {message!r}",
+            lambda: self._stack.preview(
+                message=message, on_event=events.append, policy_packs=self._policy_packs, color="never"
+            ),
+            events,
+        )
+        return Preview(changes=tuple(events.changes()), not_evaluated=tuple(events.not_evaluated()))
+
+    def up(self, message: str, *, targets: Sequence[str] = ()) -> None:
+        """Update the stack, or only the resources named by URN.
+
+        Raises:
+            UpdateFailedError: the update did not succeed; some of it may have been applied.
+        """
+        events = _Events()
+        self._run(
+            f"update {message!r}",
+            lambda: self._stack.up(
+                message=message,
+                target=list(targets) or None,
+                on_event=events.append,
+                policy_packs=self._policy_packs,
+                color="never",
+                suppress_outputs=True,
+            ),
+            events,
+        )
+
+    def interrupt(self) -> None:
+        """End a running preview or update, and wait until it has ended.
+
+        Raises:
+            UpdateFailedError: it does not end.
+        """
+        if not self._command.interrupt():
+            raise UpdateFailedError("a running update does not end although it was interrupted; see `pulumi cancel`")
+
+    def _run(self, what: str, command: Callable[[], object], events: "_Events") -> None:
+        """Run a blocking command in a thread, so that a request to stop is heard while it runs."""
+        failure: list[Exception] = []
+
+        def work() -> None:
+            try:
+                command()
+            except Exception as error:
+                failure.append(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        deadline = time.monotonic() + self._update_timeout_seconds
+        while thread.is_alive():
+            self._check()
+            if time.monotonic() > deadline:
+                self.interrupt()
+                raise UpdateFailedError(
+                    f"{what} took longer than rollout.update_timeout_seconds ({self._update_timeout_seconds:g} s) and "
+                    "was interrupted"
+                )
+            thread.join(_WAIT_SLICE_SECONDS)
+        if failure:
+            raise UpdateFailedError(f"{what} failed: {events.errors() or _essence(failure[0])}") from failure[0]
+
+
+class _Events:
+    """What the engine tells during a preview or an update."""
+
+    def __init__(self) -> None:
+        self._events: list[EngineEvent] = []
+
+    def append(self, event: EngineEvent) -> None:
+        """Keep an event; called from the SDK's threads, which must not see an exception."""
+        self._events.append(event)
+
+    def changes(self) -> list[Change]:
+        """Return every resource that would not stay as it is."""
+        steps = [event.resource_pre_event.metadata for event in self._events if event.resource_pre_event]
+        return [
+            Change(
+                op=step.op.value,
+                urn=step.urn,
+                type=step.type,
+                old=_inputs(step.old),
+                new=_inputs(step.new),
+                paths=tuple(step.detailed_diff or step.diffs or ()),
+            )
+            for step in steps
+            if step.op.value not in UNCHANGING
+        ]
+
+    def not_evaluated(self) -> list[str]:
+        """Return the messages of policies that could not be evaluated because values are not known yet."""
+        return [message for level, message in self._policies() if level != "mandatory" and "can't run policy" in message]
+
+    def errors(self) -> str:
+        """Return what went wrong: refusals of mandatory policies first, then the errors that were reported."""
+        refusals = [f"policy refused: {message}" for level, message in self._policies() if level == "mandatory"]
+        diagnostics = [event.diagnostic_event for event in self._events if event.diagnostic_event]
+        messages = [one.message.strip() for one in diagnostics if one.severity == "error"]
+        return "\n".join(dict.fromkeys((*refusals, *messages)))
+
+    def _policies(self) -> list[tuple[str, str]]:
+        found = [event.policy_event for event in self._events if event.policy_event]
+        return [(one.enforcement_level, f"{one.policy_name}: {one.message.strip()}") for one in found]
+
+
+def _inputs(state: Any) -> Mapping[str, object]:
+    return {} if state is None else state.inputs or {}
+
+
+def _essence(error: Exception) -> str:
+    """Return what a failed command had to say, without the automation API's frame around it."""
+    text = str(error)
+    stderr = text.partition("stderr:")[2].strip()
+    return stderr or text.strip()

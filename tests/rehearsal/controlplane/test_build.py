@@ -1,0 +1,94 @@
+"""Where the control plane's binaries come from."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rehearsal.controlplane import build
+from rehearsal.controlplane.build import COMPONENTS, BuildError, binaries, find
+
+ETCD = COMPONENTS[0]
+
+
+def executable(path: Path, script: str = "") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither Go nor any binary."""
+    monkeypatch.setenv("REHEARSAL_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
+
+
+def test_assets_come_before_path_and_path_before_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find(ETCD) is None
+    cached = executable(ETCD.cached)
+    assert find(ETCD) == cached
+    on_path = executable(tmp_path / "path" / "etcd")
+    assert find(ETCD) == on_path
+    asset = executable(tmp_path / "assets" / "etcd")
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path / "assets"))
+    assert find(ETCD) == asset
+
+
+def test_a_changed_pin_is_another_place_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = ETCD.cached
+    shutil.copytree(ETCD.folder, tmp_path / "modules" / "etcd")
+    monkeypatch.setattr(build, "_MODULES", tmp_path / "modules")
+    assert ETCD.cached == before
+    with (tmp_path / "modules" / "etcd" / "go.mod").open("a") as module:
+        module.write("// changed\n")
+    assert ETCD.cached != before
+
+
+def test_without_go_the_error_says_which_to_install() -> None:
+    with pytest.raises(BuildError, match=r"there is no Go: install Go 1\.26"):
+        binaries()
+
+
+def test_too_old_a_go_is_refused_with_both_versions(tmp_path: Path) -> None:
+    executable(tmp_path / "path" / "go", f"echo go1.21.5; echo {tmp_path}; echo {tmp_path}")
+    with pytest.raises(BuildError, match=r"found go1\.21\.5, but .* needs Go 1\.26"):
+        binaries()
+
+
+def test_too_little_space_is_refused_before_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    executable(tmp_path / "path" / "go", f"echo go1.99.0; echo {tmp_path}; echo {tmp_path}")
+    usage = shutil.disk_usage(tmp_path)._replace(free=2**30)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)  # pyright: ignore[reportUnknownLambdaType]
+    with pytest.raises(BuildError, match=r"needs 7 GiB in .*; 1\.0 GiB are free"):
+        binaries()
+
+
+def test_what_is_missing_is_built_once_and_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
+    go = f"""
+if [ "$1" = env ]; then echo go1.99.0; echo {tmp_path}; echo {tmp_path}; exit; fi
+echo "$PWD $*" >> {tmp_path}/calls
+while [ $# -gt 1 ]; do [ "$1" = -o ] && target=$2; shift; done
+case "$1" in */prometheus) echo cannot find module >&2; exit 1;; esac
+echo built > "$target" && /bin/chmod +x "$target"
+"""
+    executable(tmp_path / "path" / "go", go)
+    for tool in ("nice", "sh"):
+        (tmp_path / "path" / tool).symlink_to(f"/bin/{tool}")
+
+    with pytest.raises(BuildError, match="building prometheus failed: cannot find module"):
+        binaries()
+
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [call.split()[-1].rsplit("/", 1)[-1] for call in calls] == [
+        "v3",
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+        "prometheus",
+    ]
+    assert all("-trimpath" in call for call in calls)
+    assert find(ETCD) == ETCD.cached
+    assert list(COMPONENTS[-1].cached.parent.iterdir()) == []

@@ -1,0 +1,75 @@
+"""Child processes: readiness, orderly stop, and no survivors."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from rehearsal.processes import Process, ProcessError, stop_all
+
+STUBBORN = "trap '' TERM; echo up; while :; do sleep 0.1; done"
+
+
+def start(script: str, log: Path) -> Process:
+    return Process.start("child", ["sh", "-c", script], log=log)
+
+
+def says_up(process: Process) -> None:
+    process.wait_until(lambda: "up" in process.log.read_text(), timeout_seconds=5)
+
+
+def test_one_that_ends_before_it_is_ready_is_an_error_with_the_end_of_its_log(tmp_path: Path) -> None:
+    process = start("echo no such flag; exit 3", tmp_path / "log")
+    with pytest.raises(ProcessError, match="ended with code 3: no such flag"):
+        process.wait_until(lambda: False, timeout_seconds=5)
+
+
+def test_one_that_is_not_ready_in_time_is_an_error(tmp_path: Path) -> None:
+    process = start("sleep 60", tmp_path / "log")
+    with pytest.raises(ProcessError, match=r"not ready after 0.1 s: no output"):
+        process.wait_until(lambda: False, timeout_seconds=0.1)
+    process.kill()
+
+
+def test_a_missing_executable_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(ProcessError, match="cannot start child.*no-such-program"):
+        Process.start("child", ["no-such-program"], log=tmp_path / "log")
+
+
+def test_stop_is_sigterm_first_and_sigkill_for_those_that_ignore_it(tmp_path: Path) -> None:
+    willing = start("echo up; exec sleep 60", tmp_path / "willing")
+    stubborn = start(STUBBORN, tmp_path / "stubborn")
+    says_up(willing)
+    says_up(stubborn)
+
+    stop_all([willing, stubborn], grace_seconds=0.5)
+
+    assert willing.exit_code == -signal.SIGTERM
+    assert stubborn.exit_code == -signal.SIGKILL
+
+
+def test_children_die_with_their_parent(tmp_path: Path) -> None:
+    program = f"""
+import os, time
+from pathlib import Path
+from rehearsal.processes import Process
+print(Process.start("child", ["sleep", "60"], log=Path({str(tmp_path / "log")!r})).pid, flush=True)
+time.sleep(60)
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment)
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+
+    parent.kill()
+    parent.wait()
+
+    deadline = time.monotonic() + 5
+    while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "the child lives on"
+        time.sleep(0.02)

@@ -1,0 +1,30 @@
+"""The rehearsal's choices come from variables; a wrong one is named."""
+
+import pytest
+
+from rehearsal.settings import RehearsalSettings, RehearsalSettingsError
+
+
+def test_without_variables_the_defaults_hold() -> None:
+    assert RehearsalSettings.from_environment({}).engine == "auto"
+
+
+def test_variables_are_read() -> None:
+    settings = RehearsalSettings.from_environment(
+        {"REHEARSAL_ENGINE": "embedded", "REHEARSAL_WEIGHT_LAG_SECONDS": "5", "REHEARSAL_OTHER": "x"}
+    )
+    assert (settings.engine, settings.weight_lag_seconds) == ("embedded", 5)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("REHEARSAL_ENGINE", "terraform"),
+        ("REHEARSAL_OPEN_STREAMS", "many"),
+        ("REHEARSAL_REQUESTS_PER_SECOND", "5"),
+        ("REHEARSAL_WEIGHT_LAG_SECONDS", "-1"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_variable(variable: str, value: str) -> None:
+    with pytest.raises(RehearsalSettingsError, match=f"{variable}={value}"):
+        RehearsalSettings.from_environment({variable: value})

@@ -1,0 +1,143 @@
+"""From start to exit: the cold start, the keep-alive, and SIGTERM with and without time to drain."""
+
+import json
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.rehearsal.vllm.server_process import FAST, MODEL, ServerProcess
+
+# A stream of this pace and length takes about a second.
+SLOW = {**FAST, "tokens_per_second": 20}
+STREAM = {"model": MODEL, "messages": [{"role": "user", "content": "go on"}], "stream": True, "max_tokens": 20, "min_tokens": 20}
+
+
+def finish_reason_of(lines: Iterator[str]) -> str | None:
+    """Reads a stream to its end."""
+    data = [line.removeprefix("data: ") for line in lines if line]
+    assert data[-1] == "[DONE]"
+    last: dict[str, Any] = json.loads(data[-2])
+    return last["choices"][0]["finish_reason"]
+
+
+def test_connections_are_refused_until_the_model_is_loaded(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with ServerProcess(tmp_path, behavior={**FAST, "cold_start_seconds": 1.5}) as server:
+        refused = 0
+        while time.monotonic() < started + 1.2:
+            with pytest.raises(httpx.ConnectError):
+                httpx.get(f"{server.url}/health")
+            refused += 1
+            time.sleep(0.2)
+        server.wait_until_ready()
+        assert refused >= 4
+        assert time.monotonic() - started >= 1.5
+
+
+def test_the_port_is_taken_while_the_model_loads(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, behavior={**FAST, "faults": {"never_ready": True}}) as server:
+        _wait_for_log(server, "Loading model")
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", server.port))
+            other.listen()
+
+
+def test_sigterm_while_loading_ends_with_the_tell_tale_interrupt(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, behavior={**FAST, "faults": {"never_ready": True}}) as server:
+        _wait_for_log(server, "Loading model")
+        server.terminate()
+        assert server.exit_code() == -signal.SIGINT
+        assert "KeyboardInterrupt: terminated" in server.log.read_text()
+
+
+def test_sigterm_aborts_running_requests_by_default(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, behavior=SLOW) as server:
+        server.wait_until_ready()
+        with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=STREAM) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            sent = time.monotonic()
+            server.terminate()
+            assert answer.status_code == 200
+            assert finish_reason_of(lines) == "abort"
+        assert server.exit_code() == 0
+        assert time.monotonic() - sent < 0.7, "the stream would have taken longer"
+
+
+def test_with_a_shutdown_timeout_running_requests_finish_and_new_ones_are_aborted(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, "--shutdown-timeout", "10", behavior=SLOW) as server:
+        server.wait_until_ready()
+        with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=STREAM) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            server.terminate()
+            time.sleep(0.1)
+            late = server.chat("too late")
+            assert (late.status_code, late.json()["choices"][0]["finish_reason"]) == (200, "abort")
+            assert httpx.get(f"{server.url}/health").status_code == 200, "vLLM stays healthy while it drains"
+            assert finish_reason_of(lines) == "length"
+        assert server.exit_code() == 0
+
+
+def test_requests_that_outlast_the_shutdown_timeout_are_aborted(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, "--shutdown-timeout", "1", behavior=SLOW) as server:
+        server.wait_until_ready()
+        endless = {**STREAM, "max_tokens": 200, "min_tokens": 200}
+        with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=endless) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            sent = time.monotonic()
+            server.terminate()
+            assert finish_reason_of(lines) == "abort"
+            assert 0.9 < time.monotonic() - sent < 2
+        assert server.exit_code() == 0
+
+
+def test_idle_connections_are_closed_after_the_keep_alive_time(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, environment={"VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "1"}) as server:
+        server.wait_until_ready()
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.settimeout(5)
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+            answered = time.monotonic()
+            assert connection.recv(4096) == b"", "closed by the server"
+            assert 0.8 < time.monotonic() - answered < 2.5
+
+
+def test_a_crash_ends_the_process_in_the_middle_of_its_streams(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, behavior={**SLOW, "faults": {"crash_after_seconds": 0.5}}) as server:
+        server.wait_until_ready()
+        with pytest.raises(httpx.TransportError):
+            server.chat("go on", stream=True, max_tokens=100, min_tokens=100)
+        assert server.exit_code() == 1
+        assert "EngineDeadError" in server.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "revision", "status", "message"),
+    [
+        ([], "gone", 1, "gone is not a valid git identifier"),
+        (["--disable-log-requests"], "main", 2, "unrecognized arguments: --disable-log-requests"),
+        (["--chat-template", "/no/such/template.jinja"], "main", 1, "no such file"),
+    ],
+)
+def test_a_pod_that_cannot_start_exits_and_says_why(
+    tmp_path: Path, flags: list[str], revision: str, status: int, message: str
+) -> None:
+    with ServerProcess(tmp_path, *flags, revision=revision) as server:
+        assert server.exit_code() == status
+        assert message in server.log.read_text()
+
+
+def _wait_for_log(server: ServerProcess, text: str) -> None:
+    deadline = time.monotonic() + 10
+    while text not in server.log.read_text():
+        assert time.monotonic() < deadline, server.log.read_text()
+        time.sleep(0.02)
