@@ -9,7 +9,8 @@ from pulumi_kubernetes.meta import v1 as meta
 
 from components.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
 from components.naming import COLORS, SERVICE_KEY, Color, color_name
-from components.settings import ServiceSettings, Settings
+from components.service_settings import ServiceSettings
+from components.settings import Settings
 from components.vllm_stack import VllmStack, VllmStackArgs
 from components.weighted_router import Traffic, WeightedRouter, WeightedRouterArgs
 

@@ -21,7 +21,7 @@ from components.naming import (
 )
 from components.release import Release
 from components.serve_command import CACHE_PATH, PROMPTS_PATH, serve_arguments, serve_environment
-from components.settings import ServiceSettings
+from components.service_settings import ServiceSettings
 
 PROBE_PATH = "/etc/vllm-probe"
 PROBE_FILE = "readiness_probe.py"

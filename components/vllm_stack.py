@@ -16,7 +16,7 @@ from pulumi_kubernetes.policy import v1 as policy
 from components.naming import PORT, PORT_NAME, Color, color_name, pod_labels
 from components.pod_template import PROBE_FILE, PodSubject, pod_template, startup_seconds
 from components.release import Release
-from components.settings import ServiceSettings
+from components.service_settings import ServiceSettings
 
 _PROBE_SOURCE = Path(__file__).with_name(PROBE_FILE)
 

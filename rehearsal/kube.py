@@ -1,143 +1,41 @@
 """A thin client of the Kubernetes REST API on httpx, for processes that must start fast."""
 
 import json
-import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 
+from rehearsal.kube_requests import (
+    APPLY_PATCH,
+    MERGE_PATCH,
+    STRATEGIC_MERGE_PATCH,
+    TIMEOUT,
+    WATCH_TIMEOUT,
+    Json,
+    KubeCommon,
+    KubeError,
+    apply_parameters,
+    delete_options,
+    event_of,
+    group_path,
+    identity_of,
+    selectors,
+    watch_parameters,
+)
 from rehearsal.kubeconfig import Kubeconfig, load_kubeconfig
 
-Json = dict[str, Any]
-"""A Kubernetes object as the API gives it."""
-
-MERGE_PATCH = "application/merge-patch+json"
-STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
-JSON_PATCH = "application/json-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
-
-_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
-_WATCH_TIMEOUT = httpx.Timeout(None, connect=5.0)
-_WARNING_HEADER = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
+__all__ = ["MERGE_PATCH", "STRATEGIC_MERGE_PATCH", "AsyncKubeClient", "Json", "KubeClient", "KubeError"]
 
 
-class KubeError(Exception):
-    """The API server refused a request: HTTP status, machine-readable reason and message."""
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(f"{message} ({status} {reason})")
-        self.status = status
-        self.reason = reason
-        self.message = message
-
-    @classmethod
-    def from_status(cls, status: Json) -> Self:
-        """From a ``Status`` object of the API."""
-        return cls(status.get("code", 500), status.get("reason", ""), status.get("message", ""))
-
-
-class _Common:
-    """What the synchronous and the asynchronous client share: everything but the I/O."""
-
-    def __init__(self, config: Kubeconfig) -> None:
-        self.server = config.server
-        self.namespace = config.namespace
-        self.warnings: list[str] = []
-        """Warnings that the API server attached to answers so far, each once."""
-        self._discovered: dict[str, dict[str, Json]] = {}
-        self._headers = {"Authorization": f"Bearer {config.token}"} if config.token else {}
-
-    def _decode(self, response: httpx.Response) -> Any:
-        for text in _WARNING_HEADER.findall(", ".join(response.headers.get_list("warning"))):
-            warning = text.replace('\\"', '"').replace("\\\\", "\\")
-            if warning not in self.warnings:
-                self.warnings.append(warning)
-        if response.is_success:
-            is_json = "json" in response.headers.get("content-type", "")
-            return response.json() if is_json else response.text
-        try:
-            status = response.json()
-        except ValueError:
-            raise KubeError(response.status_code, response.reason_phrase, response.text) from None
-        raise KubeError(response.status_code, status.get("reason", ""), status.get("message", response.text))
-
-    def _known(self, api_version: str, kind: str) -> Json | None:
-        return self._discovered.get(api_version, {}).get(kind)
-
-    def _learn(self, api_version: str, answer: Json) -> None:
-        self._discovered[api_version] = {r["kind"]: r for r in answer["resources"] if "/" not in r["name"]}
-
-    def _path(self, api_version: str, kind: str, namespace: str | None, name: str | None) -> str:
-        resource = self._known(api_version, kind)
-        if resource is None:
-            raise KubeError(404, "NotFound", f'no matches for kind "{kind}" in version "{api_version}"')
-        path = group_path(api_version)
-        if namespace and resource["namespaced"]:
-            path += f"/namespaces/{namespace}"
-        elif name and resource["namespaced"]:
-            path += f"/namespaces/{self.namespace}"
-        path += f"/{resource['name']}"
-        return f"{path}/{name}" if name else path
-
-
-def group_path(api_version: str) -> str:
-    """Where the API server keeps a group version: ``/api/v1`` or ``/apis/<group>/<version>``."""
-    return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
-
-
-def _identity(obj: Json) -> tuple[str, str, str | None, str | None]:
-    metadata = obj.get("metadata", {})
-    return obj["apiVersion"], obj["kind"], metadata.get("namespace"), metadata.get("name")
-
-
-def _selectors(label_selector: str | None, field_selector: str | None) -> dict[str, str]:
-    pairs = {"labelSelector": label_selector, "fieldSelector": field_selector}
-    return {key: value for key, value in pairs.items() if value}
-
-
-def _apply_parameters(field_manager: str, force: bool, dry_run: bool) -> dict[str, str]:
-    parameters = {"fieldManager": field_manager, "fieldValidation": "Strict"}
-    if force:
-        parameters["force"] = "true"
-    if dry_run:
-        parameters["dryRun"] = "All"
-    return parameters
-
-
-def _delete_options(grace_period_seconds: int | None, propagation_policy: str | None, uid: str | None) -> Json:
-    options: Json = {"kind": "DeleteOptions", "apiVersion": "v1"}
-    if grace_period_seconds is not None:
-        options["gracePeriodSeconds"] = grace_period_seconds
-    if propagation_policy is not None:
-        options["propagationPolicy"] = propagation_policy
-    if uid is not None:
-        options["preconditions"] = {"uid": uid}
-    return options
-
-
-def _watch_parameters(params: Mapping[str, str] | None, resource_version: str | None) -> dict[str, str]:
-    parameters = {**(params or {}), "watch": "true", "allowWatchBookmarks": "true"}
-    if resource_version is not None:
-        parameters["resourceVersion"] = resource_version
-    return parameters
-
-
-def _event(line: str) -> Json:
-    event: Json = json.loads(line)
-    if event["type"] == "ERROR":
-        raise KubeError.from_status(event["object"])
-    return event
-
-
-class KubeClient(_Common):
+class KubeClient(KubeCommon):
     """Synchronous client; may be shared between threads. Every call raises KubeError or httpx.HTTPError."""
 
     def __init__(self, config: Kubeconfig) -> None:
         super().__init__(config)
         self._http = httpx.Client(
-            base_url=config.server, verify=config.tls, headers=self._headers, timeout=_TIMEOUT, trust_env=False
+            base_url=config.server, verify=config.tls, headers=self._headers, timeout=TIMEOUT, trust_env=False
         )
 
     @classmethod
@@ -188,10 +86,10 @@ class KubeClient(_Common):
     ) -> Json:
         """The list object: ``items``, and ``metadata.resourceVersion`` to watch from."""
         path = self.resource_path(api_version, kind, namespace)
-        return self.request("GET", path, params=_selectors(label_selector, field_selector))
+        return self.request("GET", path, params=selectors(label_selector, field_selector))
 
     def create(self, obj: Json) -> Json:
-        api_version, kind, namespace, _ = _identity(obj)
+        api_version, kind, namespace, _ = identity_of(obj)
         path = self.resource_path(api_version, kind, namespace or self.namespace)
         return self.request("POST", path, params={"fieldValidation": "Strict"}, body=obj)
 
@@ -212,8 +110,8 @@ class KubeClient(_Common):
 
     def apply(self, obj: Json, *, field_manager: str, force: bool = False, dry_run: bool = False) -> Json:
         """Server-side apply with strict field validation; a conflict of ownership is KubeError 409 unless forced."""
-        path = self.resource_path(*_identity(obj))
-        parameters = _apply_parameters(field_manager, force, dry_run)
+        path = self.resource_path(*identity_of(obj))
+        parameters = apply_parameters(field_manager, force, dry_run)
         return self.request("PATCH", path, params=parameters, body=obj, content_type=APPLY_PATCH)
 
     def delete(
@@ -229,22 +127,22 @@ class KubeClient(_Common):
     ) -> Json:
         """Delete it, unless ``uid`` is given and the object is another one by now (KubeError 409)."""
         path = self.resource_path(api_version, kind, namespace, name)
-        return self.request("DELETE", path, body=_delete_options(grace_period_seconds, propagation_policy, uid))
+        return self.request("DELETE", path, body=delete_options(grace_period_seconds, propagation_policy, uid))
 
     def watch(
         self, path: str, *, params: Mapping[str, str] | None = None, resource_version: str | None = None
     ) -> Iterator[Json]:
         """Events ``{"type", "object"}`` (bookmarks too) until the server ends the watch; KubeError 410 when too old."""
-        parameters = _watch_parameters(params, resource_version)
-        with self._http.stream("GET", path, params=parameters, timeout=_WATCH_TIMEOUT) as response:
+        parameters = watch_parameters(params, resource_version)
+        with self._http.stream("GET", path, params=parameters, timeout=WATCH_TIMEOUT) as response:
             if not response.is_success:
                 response.read()
                 self._decode(response)
             for line in response.iter_lines():
-                yield _event(line)
+                yield event_of(line)
 
 
-class AsyncKubeClient(_Common):
+class AsyncKubeClient(KubeCommon):
     """The same surface for asyncio. Every call raises KubeError or httpx.HTTPError."""
 
     def __init__(self, config: Kubeconfig) -> None:
@@ -254,7 +152,7 @@ class AsyncKubeClient(_Common):
             base_url=config.server,
             verify=config.tls,
             headers=self._headers,
-            timeout=_TIMEOUT,
+            timeout=TIMEOUT,
             limits=limits,
             trust_env=False,
         )
@@ -308,10 +206,10 @@ class AsyncKubeClient(_Common):
     ) -> Json:
         """The list object: ``items``, and ``metadata.resourceVersion`` to watch from."""
         path = await self.resource_path(api_version, kind, namespace)
-        return await self.request("GET", path, params=_selectors(label_selector, field_selector))
+        return await self.request("GET", path, params=selectors(label_selector, field_selector))
 
     async def create(self, obj: Json) -> Json:
-        api_version, kind, namespace, _ = _identity(obj)
+        api_version, kind, namespace, _ = identity_of(obj)
         path = await self.resource_path(api_version, kind, namespace or self.namespace)
         return await self.request("POST", path, params={"fieldValidation": "Strict"}, body=obj)
 
@@ -332,8 +230,8 @@ class AsyncKubeClient(_Common):
 
     async def apply(self, obj: Json, *, field_manager: str, force: bool = False, dry_run: bool = False) -> Json:
         """Server-side apply with strict field validation; a conflict of ownership is KubeError 409 unless forced."""
-        path = await self.resource_path(*_identity(obj))
-        parameters = _apply_parameters(field_manager, force, dry_run)
+        path = await self.resource_path(*identity_of(obj))
+        parameters = apply_parameters(field_manager, force, dry_run)
         return await self.request("PATCH", path, params=parameters, body=obj, content_type=APPLY_PATCH)
 
     async def delete(
@@ -349,16 +247,16 @@ class AsyncKubeClient(_Common):
     ) -> Json:
         """Delete it, unless ``uid`` is given and the object is another one by now (KubeError 409)."""
         path = await self.resource_path(api_version, kind, namespace, name)
-        return await self.request("DELETE", path, body=_delete_options(grace_period_seconds, propagation_policy, uid))
+        return await self.request("DELETE", path, body=delete_options(grace_period_seconds, propagation_policy, uid))
 
     async def watch(
         self, path: str, *, params: Mapping[str, str] | None = None, resource_version: str | None = None
     ) -> AsyncIterator[Json]:
         """Events ``{"type", "object"}`` (bookmarks too) until the server ends the watch; KubeError 410 when too old."""
-        parameters = _watch_parameters(params, resource_version)
-        async with self._http.stream("GET", path, params=parameters, timeout=_WATCH_TIMEOUT) as response:
+        parameters = watch_parameters(params, resource_version)
+        async with self._http.stream("GET", path, params=parameters, timeout=WATCH_TIMEOUT) as response:
             if not response.is_success:
                 await response.aread()
                 self._decode(response)
             async for line in response.aiter_lines():
-                yield _event(line)
+                yield event_of(line)

@@ -1,5 +1,6 @@
 """Starts and stops child processes that log to a file and never outlive the process that started them."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -112,7 +113,7 @@ class Process:
         stop_all([self], grace_seconds=grace_seconds)
 
     def kill(self) -> None:
-        """SIGKILL to the whole process group, and wait for the end."""
+        """SIGKILL to the whole process group, also to what an ended process left behind, and wait for the end."""
         self._signal(signal.SIGKILL)
         self._popen.wait()
 
@@ -125,7 +126,7 @@ class Process:
         return True
 
     def _signal(self, number: signal.Signals) -> None:
-        if self.running:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
     def _log_tail(self) -> str:
@@ -133,11 +134,12 @@ class Process:
 
 
 def stop_all(processes: Iterable[Process], *, grace_seconds: float = 5.0) -> None:
-    """Stop several processes at once: SIGTERM to all, then SIGKILL to those still there after ``grace_seconds``."""
-    stopping = list(processes)
+    """Stop several processes at once: SIGTERM to all, then SIGKILL to whatever is left after ``grace_seconds``."""
+    # One that has ended by itself is left alone: its number may be another process's by now.
+    stopping = [process for process in processes if process.running]
     for process in stopping:
         process.terminate()
     deadline = time.monotonic() + grace_seconds
     for process in stopping:
-        if not process.wait(deadline - time.monotonic()):
-            process.kill()
+        process.wait(deadline - time.monotonic())
+        process.kill()

@@ -77,9 +77,7 @@ def weights_after(rule: Change) -> dict[str, int]:
     return weights
 
 
-def unlike_weight_change(
-    changes: Iterable[Change], *, service: str, weights: Mapping[str, int]
-) -> tuple[str, ...]:
+def unlike_weight_change(changes: Iterable[Change], *, service: str, weights: Mapping[str, int]) -> tuple[str, ...]:
     """Return everything in a preview that is not the weight change that was meant; nothing: go ahead.
 
     Args:

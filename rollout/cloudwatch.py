@@ -12,6 +12,7 @@ from rollout.verdicts import TargetGroupCounts
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import DimensionTypeDef, MetricDataQueryTypeDef
 
 METRICS: Final = {"requests": "RequestCount", "server_errors": "HTTPCode_Target_5XX_Count"}
 
@@ -33,22 +34,25 @@ class CloudWatchCounts:
         The window begins at the first whole period after ``start``, so that nothing from before counts. An absent 5xx
         metric is zero only where requests were counted: CloudWatch stays silent about both zero and no data.
         """
-        dimensions = [{"Name": name, "Value": value} for name, value in self._dimensions(color).items()]
+        dimensions: list[DimensionTypeDef] = [
+            {"Name": name, "Value": value} for name, value in self._dimensions(color).items()
+        ]
         first = math.ceil(start.timestamp() / self._period_seconds) * self._period_seconds
         if first >= end.timestamp():
             return None
+        queries: list[MetricDataQueryTypeDef] = [
+            {
+                "Id": key,
+                "MetricStat": {
+                    "Metric": {"Namespace": "AWS/ApplicationELB", "MetricName": name, "Dimensions": dimensions},
+                    "Period": self._period_seconds,
+                    "Stat": "Sum",
+                },
+            }
+            for key, name in METRICS.items()
+        ]
         results = self._client.get_metric_data(
-            MetricDataQueries=[
-                {
-                    "Id": key,
-                    "MetricStat": {
-                        "Metric": {"Namespace": "AWS/ApplicationELB", "MetricName": name, "Dimensions": dimensions},
-                        "Period": self._period_seconds,
-                        "Stat": "Sum",
-                    },
-                }
-                for key, name in METRICS.items()
-            ],
+            MetricDataQueries=queries,
             StartTime=datetime.fromtimestamp(first, UTC),
             EndTime=end,
         )["MetricDataResults"]

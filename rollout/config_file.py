@@ -1,4 +1,4 @@
-"""The stack's config file, ``Pulumi.<stack>.yaml``: read it as the program will, and edit it without losing a comment."""
+"""The stack's config file, ``Pulumi.<stack>.yaml``: read as the program will, edited without losing a comment."""
 
 import copy
 import io
@@ -82,7 +82,41 @@ class ConfigFile:
         value = cast(Tree, _load(self.path.read_bytes(), self.path)["config"]).get(key)
         return None if value is None else str(value)
 
-    def _below(tree: Tree, key: str) -> Tree:
+    def _assign(self, config: Tree, key: str, value: JsonValue) -> None:
+        first, *rest = key.split(".")
+        tree, name = config, f"{PROJECT}:{first}"
+        if config.get(f"{PROJECT}:services"):
+            tree = _below(_below(config, f"{PROJECT}:services"), self.service)
+            if rest and first not in tree and name in config:
+                # A flat key is the default of all services; what it holds beside the edited part must stay.
+                tree[first] = copy.deepcopy(config[name])
+            name = first
+        for part in rest:
+            tree, name = _below(tree, name), part
+        tree[name] = value
+
+
+def _service(settings: Settings, name: str | None) -> tuple[str, ServiceSettings]:
+    try:
+        return settings.service(name)
+    except SettingsError as error:
+        raise RefusedError(f"{error}. Name one with --service.") from error
+
+
+def _parse(document: Tree, path: Path) -> Settings:
+    config = cast(Mapping[str, object], document["config"])
+    try:
+        return Settings.from_config({key: _as_text(value) for key, value in config.items()})
+    except SettingsError as error:
+        raise RefusedError(f"{path}: {error}") from error
+
+
+def _as_text(value: object) -> str:
+    """Write a value as Pulumi hands it to the program: strings as they are, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _below(tree: Tree, key: str) -> Tree:
     """Return the mapping under a key; made when there is none, unfolded when it is JSON text."""
     below = tree.get(key)
     if isinstance(below, str) and below:

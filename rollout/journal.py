@@ -27,13 +27,22 @@ class FileJournal:
         self._rollout_id = rollout_id
         self._now = now
         self._on_record = on_record
+        self.phase = ""
+        """The phase that every record is stamped with."""
         self._seq = max((int(cast(int, record["seq"])) for record in read_journal(path)), default=0)
 
     def write(self, kind: str, **fields: JsonValue) -> None:
         """Append one record and wait until it is on disk."""
         self._seq += 1
         at = self._now().isoformat(timespec="microseconds").replace("+00:00", "Z")
-        record: Record = {"seq": self._seq, "at": at, "rollout": self._rollout_id, "kind": kind, **fields}
+        record: dict[str, JsonValue] = {
+            "seq": self._seq,
+            "at": at,
+            "rollout": self._rollout_id,
+            "kind": kind,
+            "phase": self.phase,
+        }
+        record |= fields
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab+") as file:
             # A process killed in the middle of a line must not spoil the next one.
@@ -47,6 +56,18 @@ class FileJournal:
 def read_journal(path: Path) -> list[Record]:
     """Read every whole record; none when there is no journal yet."""
     return list(_records(path)) if path.exists() else []
+
+
+def last_rule_change(records: list[Record]) -> datetime | None:
+    """Return when the weighted rule was last changed by us; none when the journal does not say."""
+    times = [str(record["at"]) for record in records if record["kind"] == "rule"]
+    return datetime.fromisoformat(times[-1]) if times else None
+
+
+def is_unfinished(records: list[Record]) -> bool:
+    """Tell whether the last rollout was begun and never brought to an end."""
+    bounds = [record["kind"] for record in records if record["kind"] in ("started", "finished")]
+    return bounds[-1:] == ["started"]
 
 
 def _records(path: Path) -> Iterator[Record]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
 from components.naming import (
@@ -60,7 +60,7 @@ class Elbv2LoadBalancer:
         """
         found = self._find()
         rule = self._client.describe_rules(RuleArns=[found.rule_arn])["Rules"][0]
-        self._found = found = _Found(**{**vars(found), "actions": _actions(rule)})
+        self._found = found = replace(found, actions=_actions(rule))
         tags = self._tags([found.rule_arn])[found.rule_arn]
         active = tags.get(ACTIVE_COLOR_KEY)
         weights = _weights(found.actions)
@@ -68,7 +68,7 @@ class Elbv2LoadBalancer:
             arn=found.rule_arn,
             weights={color: weights.get(arn, 0) for color, arn in found.target_groups.items()},
             target_groups=found.target_groups,
-            active_color=cast(Color, active) if active in COLORS else None,
+            active_color=active if active in COLORS else None,
             keep_until=tags.get(KEEP_UNTIL_KEY, ""),
             rollout_serial=int(tags.get(ROLLOUT_SERIAL_KEY) or 0),
         )

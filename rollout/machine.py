@@ -30,6 +30,7 @@ class Phase(StrEnum):
     RETIRING = "retiring"
     ROLLED_BACK = "rolled_back"
     FAILED = "failed"
+    REFUSED = "refused"
     REAPING = "reaping"
     REAPED = "reaped"
 
@@ -40,7 +41,7 @@ CHECKS = ("smoke",)
 UNTOUCHED = frozenset({Phase.PLANNED, Phase.PREFLIGHT})
 """Phases in which nothing has been changed yet: a failure needs no rollback."""
 
-FINAL = frozenset({Phase.DONE, Phase.ROLLED_BACK, Phase.FAILED, Phase.REAPED})
+FINAL = frozenset({Phase.DONE, Phase.ROLLED_BACK, Phase.FAILED, Phase.REFUSED, Phase.REAPED})
 """Phases that ask for no action. ``done`` still takes a request to reap."""
 
 
@@ -235,7 +236,7 @@ def action_of(rollout: Rollout) -> Action | None:
             return Retire(color=plan.outgoing if rollout.promoted else plan.candidate)
         case Phase.REAPING:
             return AwaitIdle(color=plan.outgoing)
-        case Phase.DONE | Phase.ROLLED_BACK | Phase.FAILED | Phase.REAPED:
+        case Phase.DONE | Phase.ROLLED_BACK | Phase.FAILED | Phase.REFUSED | Phase.REAPED:
             return None
 
 
@@ -313,8 +314,9 @@ def _after_hold(rollout: Rollout) -> Rollout:
 def _after_failure(rollout: Rollout, reason: str) -> Rollout:
     if rollout.phase in FINAL:
         return rollout
+    if rollout.phase in UNTOUCHED:
+        return replace(rollout, phase=Phase.REFUSED, reason=reason)
     # A failed rollback or reap cannot be undone by another rollback: a person must look.
-    hopeless = {Phase.ROLLING_BACK, Phase.RETIRING, Phase.REAPING}
-    if rollout.phase in UNTOUCHED or rollout.phase in hopeless:
+    if rollout.phase in (Phase.ROLLING_BACK, Phase.RETIRING, Phase.REAPING):
         return replace(rollout, phase=Phase.FAILED, reason=reason)
     return replace(rollout, phase=Phase.ROLLING_BACK, reason=reason)

@@ -38,6 +38,9 @@ class Clock(Protocol):
 class Journal(Protocol):
     """The record of what happened."""
 
+    phase: str
+    """The phase that every record is stamped with."""
+
     def write(self, kind: str, **fields: JsonValue) -> None:
         """Append one record."""
         ...
@@ -84,7 +87,11 @@ class Stack(Protocol):
         ...
 
     def interrupt(self) -> None:
-        """End a running preview or update, and wait until it has ended."""
+        """Ask a running preview or update to end."""
+        ...
+
+    def is_running(self) -> bool:
+        """Tell whether a preview or an update still runs."""
         ...
 
 
@@ -182,5 +189,7 @@ class Ports:
     metrics: Metrics
     target_group_metrics: TargetGroupMetrics
     checks: Mapping[str, Check]
+    rule_changed_at: datetime | None
+    """When the weighted rule was last changed before this run; none when that is not known."""
     shield: Callable[[], None]
     """Ignore requests to stop from now on: a rollback must not be broken off."""

@@ -45,7 +45,8 @@ class Prometheus:
         """
         service = f'service="{self._service}"'
         responses = self._query(
-            f'sum by (color, pod, instance, status) (http_requests_total{{{service}, handler=~"/v1/.*", method="POST"}})',
+            "sum by (color, pod, instance, status) "
+            f'(http_requests_total{{{service}, handler=~"/v1/.*", method="POST"}})',
             at,
         )
         finished = self._query(

@@ -10,9 +10,6 @@ from typing import IO
 from pulumi.automation import CommandResult, OnOutput, PulumiCommand
 from pulumi.automation.errors import create_command_error
 
-# An update that was interrupted finishes what is in flight; a load balancer or a node group may take minutes.
-INTERRUPT_GRACE_SECONDS = 300
-
 
 class InterruptiblePulumi(PulumiCommand):
     """Runs Pulumi commands in a process group of their own, one at a time."""
@@ -21,8 +18,6 @@ class InterruptiblePulumi(PulumiCommand):
         """Find ``pulumi`` on PATH."""
         super().__init__()
         self._process: subprocess.Popen[str] | None = None
-        self._ended = threading.Event()
-        self._ended.set()
 
     def run(
         self,
@@ -39,7 +34,6 @@ class InterruptiblePulumi(PulumiCommand):
         """
         environment = {**os.environ, **additional_env, "PULUMI_AUTOMATION_API": "true"}
         command = [self.command, "--non-interactive", *args]
-        self._ended.clear()
         try:
             with subprocess.Popen(
                 command,
@@ -57,17 +51,15 @@ class InterruptiblePulumi(PulumiCommand):
                 result = CommandResult(stdout=output.text(), stderr=errors.text(), code=process.wait())
         finally:
             self._process = None
-            self._ended.set()
         if result.code != 0:
             raise create_command_error(result)
         return result
 
-    def interrupt(self) -> bool:
-        """Ask a running command to end, as Ctrl-C does, and wait for it; returns whether none runs any more."""
+    def interrupt(self) -> None:
+        """Ask a running command to end, as Ctrl-C does: it finishes what is in flight, and saves its state."""
         process = self._process
         if process is not None and process.poll() is None:
             process.send_signal(signal.SIGINT)
-        return self._ended.wait(INTERRUPT_GRACE_SECONDS)
 
 
 class _Reader:

@@ -52,6 +52,7 @@ class PulumiStack:
         """
         self._update_timeout_seconds = update_timeout_seconds
         self._check = check
+        self._thread: threading.Thread | None = None
         pack = work_dir / POLICY_PACK
         self._policy_packs = [str(pack)] if (pack / "PulumiPolicy.yaml").exists() else None
         try:
@@ -114,13 +115,12 @@ class PulumiStack:
         )
 
     def interrupt(self) -> None:
-        """End a running preview or update, and wait until it has ended.
+        """Ask a running preview or update to end."""
+        self._command.interrupt()
 
-        Raises:
-            UpdateFailedError: it does not end.
-        """
-        if not self._command.interrupt():
-            raise UpdateFailedError("a running update does not end although it was interrupted; see `pulumi cancel`")
+    def is_running(self) -> bool:
+        """Tell whether a preview or an update still runs."""
+        return self._thread is not None and self._thread.is_alive()
 
     def _run(self, what: str, command: Callable[[], object], events: "_Events") -> None:
         """Run a blocking command in a thread, so that a request to stop is heard while it runs."""
@@ -132,7 +132,7 @@ class PulumiStack:
             except Exception as error:
                 failure.append(error)
 
-        thread = threading.Thread(target=work, daemon=True)
+        self._thread = thread = threading.Thread(target=work, daemon=True)
         thread.start()
         deadline = time.monotonic() + self._update_timeout_seconds
         while thread.is_alive():
@@ -176,7 +176,9 @@ class _Events:
 
     def not_evaluated(self) -> list[str]:
         """Return the messages of policies that could not be evaluated because values are not known yet."""
-        return [message for level, message in self._policies() if level != "mandatory" and "can't run policy" in message]
+        return [
+            message for level, message in self._policies() if level != "mandatory" and "can't run policy" in message
+        ]
 
     def errors(self) -> str:
         """Return what went wrong: refusals of mandatory policies first, then the errors that were reported."""

@@ -29,7 +29,14 @@ class Updater:
             PlanRefusedError: the preview shows anything else; the config is as it was.
             UpdateFailedError: the preview or the update failed.
         """
-        groups = self._ports.load_balancer.rule().target_groups
+        rule = self._ports.load_balancer.rule()
+        configured = self._ports.config.read().green_weight
+        if not rule.splits(configured):
+            raise PlanRefusedError(
+                f"{message}: the live rule splits {dict(rule.weights)} but the config says green_weight {configured}; "
+                "somebody changed the rule outside of Pulumi"
+            )
+        groups = rule.target_groups
         weights = {groups["green"]: green_weight, groups["blue"]: 100 - green_weight}
         self._apply(
             {**edits, "green_weight": green_weight},
@@ -73,7 +80,8 @@ class Updater:
         if found:
             take_back()
             raise PlanRefusedError(
-                f"{message}: the plan holds more or other than that change: " + "; ".join(found)
-                + ". Somebody changed the program, the config or the infrastructure; bring them in line, then try again."
+                f"{message}: the plan holds more or other than that change: "
+                + "; ".join(found)
+                + ". Somebody changed the program, the config or the infrastructure; bring them in line and try again."
             )
         self._ports.stack.up(message)

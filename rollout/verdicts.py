@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from components.rollout_settings import GateSettings
-from rollout.measurements import Histogram, Sample
+from rollout.measurements import Histogram
 
 FALSE_ALARM_RATE = 0.001
 QUANTILE = 0.95
@@ -136,15 +136,6 @@ def judge_targets(health: TargetHealth, replicas: int) -> GateVerdict:
     ready = health.healthy >= replicas and health.healthy == health.total
     verdict = Verdict.PASS if ready else Verdict.INCONCLUSIVE
     return GateVerdict(gate="targets", verdict=verdict, reason=reason, evidence=evidence)
-
-
-def baseline_p95(
-    outgoing: Sample | None, preflight_p95_seconds: float | None, limits: GateSettings
-) -> float | None:
-    """Choose what to compare with: the outgoing colour over the same window, else its p95 measured in preflight."""
-    if outgoing is not None and outgoing.ttft.count >= limits.minimum_requests:
-        return outgoing.ttft.quantile(QUANTILE)
-    return preflight_p95_seconds
 
 
 def exceeds_surely(hits: int, trials: int, rate: float) -> bool:

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +26,4 @@ def read_settings(arguments: list[str] | None = None) -> AwsSettings:
 
 if __name__ == "__main__":
     asyncio.run(serve(read_settings()))
+    os._exit(0)  # All is closed; taking moto's modules and threads down would need two more seconds.

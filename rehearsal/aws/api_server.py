@@ -66,17 +66,8 @@ def _fault(start_response: StartResponse, service: str, status: str, code: str, 
     return [body]
 
 
-class ApiServer:
-    """The API in threads of its own: one for each connection."""
-
-    def __init__(self, port: int, faults: Faults) -> None:
-        application = FaultyApi(DomainDispatcherApplication(create_backend_app), faults)
-        self._server = make_server("127.0.0.1", port, application, threaded=True, request_handler=QuietHandler)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="aws-api", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
+def start_api_server(port: int, faults: Faults) -> None:
+    """Serve the API in daemon threads, one for each connection, until the process ends."""
+    application = FaultyApi(DomainDispatcherApplication(create_backend_app), faults)
+    server = make_server("127.0.0.1", port, application, threaded=True, request_handler=QuietHandler)
+    threading.Thread(target=server.serve_forever, name="aws-api", daemon=True).start()

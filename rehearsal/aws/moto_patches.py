@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, SupportsFloat, cast
 
 from moto.cloudwatch import models as cloudwatch
+from moto.core.config import default_user_config
 from moto.elbv2 import models as elbv2
 from moto.elbv2.exceptions import TargetGroupNotFoundError, TooManyTagsError, ValidationError
 
@@ -74,12 +75,18 @@ _NOT_REGISTERED = TargetHealth("unused", "Target.NotRegistered", "Target is not 
 
 def install(account: Account) -> None:
     """Patch moto's classes. Call once in a process, before its server takes requests."""
+    _load_managed_policies()
     _patch_attributes()
     _patch_tag_limit()
     _patch_validation()
     _patch_targets(account)
     _patch_metrics()
     _patch_mutations(account)  # last, so that it wraps the patched methods
+
+
+def _load_managed_policies() -> None:
+    """moto leaves AWS's managed IAM policies out unless told; node roles attach some of them."""
+    default_user_config["iam"]["load_aws_managed_policies"] = True
 
 
 def _patch_attributes() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from collections.abc import AsyncGenerator
@@ -12,7 +13,7 @@ from moto.cloudwatch.models import cloudwatch_backends
 from rehearsal.aws import moto_patches
 from rehearsal.aws.access_log import AccessLog
 from rehearsal.aws.admin import create_admin
-from rehearsal.aws.api_server import ApiServer
+from rehearsal.aws.api_server import start_api_server
 from rehearsal.aws.events import EventLog
 from rehearsal.aws.faults import Faults
 from rehearsal.aws.metrics import Metrics, publish_forever
@@ -27,6 +28,7 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 async def serve(settings: AwsSettings) -> None:
     """Run until SIGTERM or SIGINT. Open requests are cut then."""
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    gc.freeze()  # moto's many objects would make each full collection a pause of the data plane
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -51,16 +53,14 @@ async def _account(settings: AwsSettings) -> AsyncGenerator[None]:
         web.Server(proxy.handle, handler_cancellation=True, auto_decompress=False), shutdown_timeout=0.1
     )
     admin = web.AppRunner(create_admin(plane, metrics), access_log=None, shutdown_timeout=0.1)
-    api = ApiServer(settings.api_port, faults)
     for runner, port in ((data_plane, settings.alb_port), (admin, settings.admin_port)):
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port, backlog=1024).start()
-    api.start()
+    start_api_server(settings.api_port, faults)
     try:
         yield
     finally:
         publisher.cancel()
-        await asyncio.to_thread(api.stop)
         await admin.cleanup()
         await data_plane.cleanup()
         await proxy.close()

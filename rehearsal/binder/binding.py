@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from rehearsal.binder.endpoints import Target, condition, endpoints, gate_of, has_gate
 from rehearsal.binder.target_group import Health, TargetGroups
 from rehearsal.kube import STRATEGIC_MERGE_PATCH, AsyncKubeClient, Json, KubeError
-from rehearsal.kubelet.clock import timestamp
+from rehearsal.kube_time import timestamp
 
 _LOG = logging.getLogger(__name__)
 _API_VERSION = "elbv2.k8s.aws/v1beta1"

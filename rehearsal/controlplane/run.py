@@ -66,7 +66,7 @@ def start_control_plane(folder: Path, binaries: Mapping[str, Path]) -> ControlPl
         "etcd": _etcd_flags(folder / "etcd", etcd_port),
         "kube-apiserver": _apiserver_flags(certificates, port, etcd_port),
         "kube-controller-manager": _controller_manager_flags(certificates, kubeconfig),
-        "kube-scheduler": {"kubeconfig": kubeconfig, "leader-elect": "false", "secure-port": 0},
+        "kube-scheduler": {"config": _write_scheduler_configuration(folder, kubeconfig), "secure-port": 0},
     }
     started: list[Process] = []
     try:
@@ -151,6 +151,22 @@ def _controller_manager_flags(certificates: Certificates, kubeconfig: Path) -> d
         "profiling": "false",
         **{f"concurrent-{worker}-syncs": 2 for worker in workers},
     }
+
+
+def _write_scheduler_configuration(folder: Path, kubeconfig: Path) -> Path:
+    configuration = {
+        "apiVersion": "kubescheduler.config.k8s.io/v1",
+        "kind": "KubeSchedulerConfiguration",
+        "clientConnection": {"kubeconfig": str(kubeconfig)},
+        "leaderElection": {"leaderElect": False},
+        "enableProfiling": False,
+        # A pod that waits for a new node tries again at once instead of after up to ten seconds.
+        "podInitialBackoffSeconds": 1,
+        "podMaxBackoffSeconds": 1,
+    }
+    path = folder / "kube-scheduler.yaml"
+    path.write_text(yaml.safe_dump(configuration))
+    return path
 
 
 def _wait_for_api(process: Process, kubeconfig: Path) -> None:

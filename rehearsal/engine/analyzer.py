@@ -8,7 +8,7 @@ import grpc
 import grpc.aio
 
 from rehearsal.engine.children import Child, start_server
-from rehearsal.engine.errors import CommandFailed
+from rehearsal.engine.errors import CommandError
 from rehearsal.engine.events import EventStream
 from rehearsal.engine.goal import Goal
 from rehearsal.engine.language import interpreter
@@ -18,7 +18,12 @@ from rehearsal.engine.state import ResourceState
 from rehearsal.engine.urns import STACK_TYPE, name_of
 from rehearsal.engine.values import from_struct, to_struct
 
-_LEVELS = {"advisory": 0, "mandatory": 1, "disabled": 2, "remediate": 3}
+_LEVELS = {
+    "advisory": analyzer_pb2.ADVISORY,
+    "mandatory": analyzer_pb2.MANDATORY,
+    "disabled": analyzer_pb2.DISABLED,
+    "remediate": analyzer_pb2.REMEDIATE,
+}
 
 
 class Pack:
@@ -62,10 +67,10 @@ class Analyzers:
         stack_config: dict[str, str],
         secret_keys: list[str],
     ) -> None:
-        """Start one pack and configure it; raises CommandFailed when it does not come up."""
+        """Start one pack and configure it; raises CommandError when it does not come up."""
         manifest = folder / "PulumiPolicy.yaml"
         if not manifest.is_file():
-            raise CommandFailed(f"failed to load policy pack: {manifest} not found")
+            raise CommandError(f"failed to load policy pack: {manifest} not found")
         document = load_yaml(manifest)
         runtime = document.get("runtime")
         options = runtime.get("options") or {} if isinstance(runtime, dict) else {}
@@ -110,9 +115,7 @@ class Analyzers:
         try:
             return await start_server(command, cwd=folder, environment=environment, on_line=on_line)
         except OSError as error:
-            raise CommandFailed(
-                "\n".join([f"failed to load policy pack at {folder}: {error}", *lines[-20:]])
-            ) from error
+            raise CommandError("\n".join([f"failed to load policy pack at {folder}: {error}", *lines[-20:]])) from error
 
     async def analyze(self, new: ResourceState, goal: Goal, provider: ResourceState | None) -> bool:
         """Judge one resource; False when the update must stop because of it (a preview goes on)."""
@@ -130,9 +133,7 @@ class Analyzers:
             answer = await pack.stub.Analyze(resource)
             for found in answer.diagnostics:
                 mandatory = found.enforcementLevel in (_LEVELS["mandatory"], _LEVELS["remediate"])
-                self._report(
-                    pack, found, "mandatory" if mandatory else "advisory", found.message, found.urn or new.urn
-                )
+                self._report(pack, found, "mandatory" if mandatory else "advisory", found.message, found.urn or new.urn)
                 acceptable = acceptable and not mandatory
         return acceptable or self._dry_run
 
@@ -144,9 +145,7 @@ class Analyzers:
         root = next((resource.urn for resource in resources if resource.type == STACK_TYPE), "")
         request = analyzer_pb2.AnalyzeStackRequest()
         for resource in resources:
-            item = _describe(
-                analyzer_pb2.AnalyzerResource, resource, None, provider_of(resource), resource.outputs
-            )
+            item = _describe(analyzer_pb2.AnalyzerResource, resource, None, provider_of(resource), resource.outputs)
             item.parent = resource.parent
             item.dependencies.extend(resource.dependencies)
             for key, urns in resource.property_dependencies.items():
@@ -222,13 +221,13 @@ def _describe(
 
 def _pack_config(info: Any, path: Path | None) -> dict[str, Any]:
     """The pack's config for each policy: what the pack brings, overlaid with the file's."""
-    chosen: dict[str, Any] = {key: config for key, config in info.initialConfig.items()}
+    chosen: dict[str, Any] = dict(info.initialConfig)
     if path is None:
         return chosen
     try:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CommandFailed(f"could not read the policy pack config {path}: {error}") from error
+        raise CommandError(f"could not read the policy pack config {path}: {error}") from error
     everything = document.pop("all", None)
     if everything is not None:
         for policy in info.policies:
@@ -238,11 +237,10 @@ def _pack_config(info: Any, path: Path | None) -> dict[str, Any]:
         settings: dict[str, Any] = {"enforcementLevel": value} if isinstance(value, str) else dict(value)
         level = settings.pop("enforcementLevel", None)
         if level is not None and level not in _LEVELS:
-            raise CommandFailed(f"{path}: {name}: {level} is not a valid enforcement level")
-        chosen[name] = analyzer_pb2.PolicyConfig(
-            enforcementLevel=levels.get(name, 0) if level is None else _LEVELS[level],
-            properties=to_struct(settings),
-        )
+            raise CommandError(f"{path}: {name}: {level} is not a valid enforcement level")
+        policy = analyzer_pb2.PolicyConfig(properties=to_struct(settings))
+        policy.enforcementLevel = levels.get(name, analyzer_pb2.ADVISORY) if level is None else _LEVELS[level]
+        chosen[name] = policy
     return chosen
 
 

@@ -7,14 +7,14 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from rehearsal.engine.errors import CommandFailed, not_supported
+from rehearsal.engine.errors import CommandError, not_supported
 
 ORGANIZATION = "organization"
 
@@ -45,9 +45,7 @@ class Backend:
         path = unquote(url.removeprefix("file://"))
         self.root = Path(path).expanduser().absolute() / ".pulumi"
         if not self.root.parent.is_dir():
-            raise CommandFailed(
-                f"unable to open bucket {url}: stat {self.root.parent}: no such file or directory"
-            )
+            raise CommandError(f"unable to open bucket {url}: stat {self.root.parent}: no such file or directory")
 
     @classmethod
     def current(cls, project_backend_url: str = "") -> "Backend":
@@ -115,7 +113,7 @@ class StackFiles:
         return sorted(self._locks.glob("*.json"))
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Generator[None]:
         """Hold the stack's lock; fails when another process holds it."""
         mine = self._locks / f"{uuid.uuid4()}.json"
         self._check_locks(mine)
@@ -148,10 +146,8 @@ class StackFiles:
                 continue
             url = "file://" + str(path)
             moment = datetime.fromisoformat(lock["timestamp"]).isoformat(timespec="seconds")
-            lines.append(
-                f"  {url}: created by {lock['username']}@{lock['hostname']} (pid {lock['pid']}) at {moment}"
-            )
-        raise CommandFailed("\n".join(lines))
+            lines.append(f"  {url}: created by {lock['username']}@{lock['hostname']} (pid {lock['pid']}) at {moment}")
+        raise CommandError("\n".join(lines))
 
     def cancel(self) -> None:
         """Delete all locks; this does not stop the process that took them."""
@@ -176,5 +172,3 @@ class StackFiles:
         manifest = (self.read() or {}).get("manifest", {})
         moment = manifest.get("time")
         return datetime.fromisoformat(moment).timestamp() if moment else None
-
-

@@ -4,9 +4,9 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from rehearsal.engine.errors import CommandFailed, not_supported
+from rehearsal.engine.errors import CommandError, not_supported
 from rehearsal.engine.version import VERSION_LINE
 
 _ELSEWHERE = (
@@ -20,10 +20,10 @@ class _Parser(argparse.ArgumentParser):
     """Reports wrong arguments as the CLI does."""
 
     def error(self, message: str) -> NoReturn:
-        raise CommandFailed(message)
+        raise CommandError(message)
 
 
-def _global_options() -> argparse.ArgumentParser:
+def _global_options() -> _Parser:
     options = _Parser(add_help=False)
     options.add_argument("-C", "--cwd", default=argparse.SUPPRESS)
     options.add_argument("--color", default=argparse.SUPPRESS)
@@ -34,10 +34,11 @@ def _global_options() -> argparse.ArgumentParser:
     return options
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def _build_parser() -> _Parser:
     shared = _global_options()
     parser = _Parser(prog="pulumi", parents=[shared], description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    # Its type is private to argparse, so the functions below take it as Any.
+    commands = parser.add_subparsers(dest="command", required=True)
 
     commands.add_parser("version", parents=[shared], help="print the version")
     whoami = commands.add_parser("whoami", parents=[shared], help="show the user of the backend")
@@ -60,14 +61,14 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_stack(commands: "argparse._SubParsersAction[_Parser]", shared: argparse.ArgumentParser) -> None:
+def _add_stack(commands: Any, shared: _Parser) -> None:
     stack = commands.add_parser("stack", parents=[shared], help="show and manage stacks")
     stack.add_argument("-s", "--stack", default=None)
     stack.add_argument("--show-name", action="store_true")
     stack.add_argument("-u", "--show-urns", action="store_true")
     stack.add_argument("-i", "--show-ids", action="store_true")
     stack.add_argument("--show-secrets", action="store_true")
-    actions = stack.add_subparsers(dest="action", parser_class=_Parser)
+    actions = stack.add_subparsers(dest="action")
 
     def add(name: str) -> argparse.ArgumentParser:
         action = actions.add_parser(name, parents=[shared])
@@ -109,13 +110,13 @@ def _add_stack(commands: "argparse._SubParsersAction[_Parser]", shared: argparse
     remove.add_argument("--preserve-config", action="store_true")
 
 
-def _add_config(commands: "argparse._SubParsersAction[_Parser]", shared: argparse.ArgumentParser) -> None:
+def _add_config(commands: Any, shared: _Parser) -> None:
     config = commands.add_parser("config", parents=[shared], help="show and change a stack's config")
     config.add_argument("-s", "--stack", default=None)
     config.add_argument("--config-file", default=None)
     config.add_argument("--show-secrets", action="store_true")
     config.add_argument("-j", "--json", action="store_true")
-    actions = config.add_subparsers(dest="action", parser_class=_Parser)
+    actions = config.add_subparsers(dest="action")
 
     def add(name: str, *, path: bool = True) -> argparse.ArgumentParser:
         action = actions.add_parser(name, parents=[shared])
@@ -143,7 +144,7 @@ def _add_config(commands: "argparse._SubParsersAction[_Parser]", shared: argpars
     remove_all.add_argument("keys", nargs="+")
 
 
-def _add_updates(commands: "argparse._SubParsersAction[_Parser]", shared: argparse.ArgumentParser) -> None:
+def _add_updates(commands: Any, shared: _Parser) -> None:
     for name, aliases in (("preview", ["pre"]), ("up", ["update"]), ("destroy", ["down"]), ("refresh", [])):
         update = commands.add_parser(name, aliases=aliases, parents=[shared])
         update.set_defaults(command=name)
@@ -174,6 +175,8 @@ def _add_updates(commands: "argparse._SubParsersAction[_Parser]", shared: argpar
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
+    # The engine forks only to start other programs, which needs none of gRPC's preparations (and warnings).
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     try:
         command = next((word for word in arguments if not word.startswith("-")), "")
         if command in _ELSEWHERE:
@@ -182,7 +185,7 @@ def main(arguments: Sequence[str]) -> int:
         if getattr(options, "cwd", None):
             os.chdir(options.cwd)
         return _dispatch(options)
-    except CommandFailed as error:
+    except CommandError as error:
         sys.stdout.flush()
         print(f"error: {error}", file=sys.stderr)
         return error.status
@@ -196,7 +199,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         if words and ("--" in left or not words[0].startswith("-")) and getattr(options, name, "set") in (None, ""):
             setattr(options, name, words.pop(0))
     if words:
-        raise CommandFailed(f"unknown argument: {words[0]}")
+        raise CommandError(f"unknown argument: {words[0]}")
     return options
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from rehearsal.engine.backend import write_atomically
-from rehearsal.engine.errors import CommandFailed, not_supported
+from rehearsal.engine.errors import CommandError, not_supported
 from rehearsal.engine.passphrase import PassphraseSecrets
 from rehearsal.engine.project import Project, as_text, fits, load_yaml
 
@@ -98,14 +98,14 @@ class StackConfig:
             raw = merged[key]
             subject = f"Stack '{self.stack}' with configuration key '{field.key}' must be"
             if field.secret and not has_secure(raw):
-                raise CommandFailed(f"{subject} encrypted as it's secret")
+                raise CommandError(f"{subject} encrypted as it's secret")
             if field.type and not fits(field.type, field.items, self.plain(raw)):
-                raise CommandFailed(f"{subject} of type '{field.type_name}'")
+                raise CommandError(f"{subject} of type '{field.type_name}'")
         if missing:
             names = [f"'{name}'" for name in missing]
             listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
             noun = "value" if len(names) == 1 else "values"
-            raise CommandFailed(f"Stack '{self.stack}' is missing configuration {noun} {listed}")
+            raise CommandError(f"Stack '{self.stack}' is missing configuration {noun} {listed}")
         return merged
 
     # -- editing
@@ -190,11 +190,11 @@ def _assign(container: Any, step: str | int, value: Any) -> None:
     if isinstance(container, list):
         items = cast(list[Any], container)
         if not isinstance(step, int) or step > len(items):
-            raise CommandFailed(f"cannot set array element {step} in an array of length {len(items)}")
+            raise CommandError(f"cannot set array element {step} in an array of length {len(items)}")
         if step == len(items):
             items.append(value)
             return
-    container[step] = value
+    cast(Any, container)[step] = value
 
 
 def _remove_in(container: Any, steps: list[str | int]) -> None:
@@ -217,12 +217,12 @@ def parse_path(path: str) -> list[str | int]:
     while position < len(rest):
         match = _PATH_STEP.match(rest, position)
         if match is None:
-            raise CommandFailed(f"invalid configuration key path: {path}")
+            raise CommandError(f"invalid configuration key path: {path}")
         name, index, quoted = match.groups()
         steps.append(int(index) if index is not None else name or re.sub(r"\\(.)", r"\1", quoted or ""))
         position = match.end()
     if not steps or isinstance(steps[0], int):
-        raise CommandFailed(f"invalid configuration key path: {path}")
+        raise CommandError(f"invalid configuration key path: {path}")
     steps[0] = f"{namespace}{colon}{steps[0]}"
     return steps
 

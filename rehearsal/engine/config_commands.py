@@ -8,7 +8,7 @@ from typing import Any
 
 from rehearsal.engine.backend import Backend
 from rehearsal.engine.config import StackConfig, displayed, lookup, parse_path
-from rehearsal.engine.errors import CommandFailed
+from rehearsal.engine.errors import CommandError
 from rehearsal.engine.project import Project, as_text
 from rehearsal.engine.selection import find_stack
 
@@ -63,9 +63,7 @@ def _get(options: argparse.Namespace, config: StackConfig) -> None:
     try:
         raw = lookup(_with_defaults(config)[key], steps[1:])
     except KeyError as error:
-        raise CommandFailed(
-            f"configuration key '{options.key}' not found for stack '{config.stack}'"
-        ) from error
+        raise CommandError(f"configuration key '{options.key}' not found for stack '{config.stack}'") from error
     if options.json:
         entry = {"name": key, **displayed(config, raw, show_secrets=True)}
         print(json.dumps(entry, indent=2, ensure_ascii=False))
@@ -83,10 +81,10 @@ def _set_all(options: argparse.Namespace, config: StackConfig) -> None:
         for pair in pairs:
             key, equals, value = pair.partition("=")
             if not equals:
-                raise CommandFailed(f"config value for '{pair}' must be given as key=value")
+                raise CommandError(f"config value for '{pair}' must be given as key=value")
             config.set(key, value, secret=secret, path=options.path)
     if options.document:
         for key, entry in json.loads(options.document).items():
             if "objectValue" in entry:
-                raise CommandFailed("object values cannot be set from JSON; use --path")
+                raise CommandError("object values cannot be set from JSON; use --path")
             config.set(key, entry["value"], secret=bool(entry.get("secret")), path=False)

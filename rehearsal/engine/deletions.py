@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from rehearsal.engine.provider import Diff, Provider
 from rehearsal.engine.registry import Plugins
 from rehearsal.engine.state import ResourceState, Snapshot
-from rehearsal.engine.steps import Step, Steps, Stopped
+from rehearsal.engine.steps import Step, Steps, StoppedError
 from rehearsal.engine.targets import Targets
 from rehearsal.engine.values import UNKNOWN, Properties
 
@@ -49,7 +49,7 @@ class Deletions:
                     old.urn,
                 )
                 self._steps.stop()
-                raise Stopped
+                raise StoppedError
             self._condemned.add(id(dependent))
             self.deleted.add(dependent.urn)
             await self._delete(dependent, Step("delete-replaced", dependent, None, logical=False), pending=True)
@@ -85,7 +85,7 @@ class Deletions:
         doomed: list[ResourceState] = []
         for resource in self._base.resources:
             left_over = resource.urn not in handled and not resource.delete
-            if not targets.chosen(resource) or self.is_condemned(resource) and resource.urn in handled:
+            if not targets.chosen(resource) or (self.is_condemned(resource) and resource.urn in handled):
                 continue
             if left_over or resource.delete or id(resource) in later:
                 doomed.append(resource)
@@ -105,7 +105,7 @@ class Deletions:
                 )
                 self._steps.stop()
         if self._steps.failed.is_set():
-            raise Stopped
+            raise StoppedError
 
     async def _run_waves(self, doomed: list[ResourceState], later: set[int]) -> None:
         waiting = list(doomed)
@@ -129,9 +129,7 @@ class Deletions:
         operation = "delete-replaced" if replaced else "delete"
         await self._delete(resource, Step(operation, resource, None, logical=not replaced))
 
-    async def _delete(
-        self, resource: ResourceState, step: Step, *, pending: bool = False, gone: bool = False
-    ) -> None:
+    async def _delete(self, resource: ResourceState, step: Step, *, pending: bool = False, gone: bool = False) -> None:
         provider: Provider | None = None
         untouched = gone or resource.external or resource.retain_on_delete
         goes_with = resource.deleted_with in self.deleted

@@ -1,4 +1,4 @@
-"""One deployment: what each registration of the program means for the recorded state, and what is deleted at the end."""
+"""One deployment: what each registration of the program means for the recorded state."""
 
 import asyncio
 import uuid
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from rehearsal.engine.analyzer import Analyzers
 from rehearsal.engine.deletions import Deletions
-from rehearsal.engine.errors import CommandFailed
+from rehearsal.engine.errors import CommandError
 from rehearsal.engine.events import EventStream
 from rehearsal.engine.goal import Goal, alias_urns
 from rehearsal.engine.paths import begins_with, differences, keep_old
 from rehearsal.engine.provider import CheckFailure, Diff, Provider, ProviderError
 from rehearsal.engine.registry import Plugins
 from rehearsal.engine.state import ResourceState, Snapshot
-from rehearsal.engine.steps import Step, Steps, Stopped
+from rehearsal.engine.steps import Step, Steps, StoppedError
 from rehearsal.engine.targets import Targets
 from rehearsal.engine.urns import PROVIDER_PREFIX, is_provider, make_urn, name_of, package_of
 from rehearsal.engine.values import UNKNOWN, Properties, Value, has_unknowns
@@ -66,7 +66,7 @@ class Deployment:
     # -- what the program asks for
 
     async def register(self, goal: Goal) -> Registered:
-        """Bring one resource to the wanted state; raises Stopped when the update cannot go on."""
+        """Bring one resource to the wanted state; raises StoppedError when the update cannot go on."""
         try:
             return await self._register(goal)
         except ProviderError as error:
@@ -74,7 +74,7 @@ class Deployment:
 
     async def _register(self, goal: Goal) -> Registered:
         if self._steps.failed.is_set():
-            raise Stopped
+            raise StoppedError
         urn = make_urn(self._stack, self._project, goal.parent, goal.type, goal.name)
         if urn in self._urns:
             raise self._refuse(urn, f"Duplicate resource URN '{urn}'; try giving it a unique name")
@@ -146,7 +146,7 @@ class Deployment:
         """Record the outputs of a component or of the stack."""
         new = self._news.get(urn)
         if new is None:
-            raise CommandFailed(f"cannot complete a resource '{urn}' whose registration isn't in progress")
+            raise CommandError(f"cannot complete a resource '{urn}' whose registration isn't in progress")
         new.outputs = outputs
         self._steps.outputs_registered(new)
 
@@ -272,9 +272,7 @@ class Deployment:
             resource_hooks=goal.hooks,
         )
 
-    async def _diff(
-        self, provider: Provider | None, old: ResourceState, new: ResourceState, goal: Goal
-    ) -> Diff:
+    async def _diff(self, provider: Provider | None, old: ResourceState, new: ResourceState, goal: Goal) -> Diff:
         if new.deleted_with in self._replaced:
             return Diff(changed=True, replace_keys=["deletedWith"])
         if old.provider != new.provider and await self._provider_differs(old, new):
@@ -410,16 +408,15 @@ class Deployment:
         if failures:
             raise self._stop()
 
-    def _refuse(self, urn: str, message: str) -> Stopped:
+    def _refuse(self, urn: str, message: str) -> StoppedError:
         self._events.diagnostic("error", message, urn)
         return self._stop()
 
-    def _stop(self) -> Stopped:
+    def _stop(self) -> StoppedError:
         self._steps.stop()
-        return Stopped()
+        return StoppedError()
 
 
 def _shown(state: ResourceState, key: str) -> str:
     value = state.inputs.get(key)
     return "<unknown>" if has_unknowns(value) else str(value)
-

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from rehearsal.engine.errors import CommandFailed
+from rehearsal.engine.errors import CommandError
 from rehearsal.engine.urns import make_urn, name_of, type_of
 from rehearsal.engine.values import Properties, from_struct
 
@@ -61,9 +61,8 @@ def goal_of(request: Any, root: Path) -> Goal:
     }
     for what, asked in unsupported.items():
         if asked:
-            raise CommandFailed(
-                f"resource '{request.name}' uses {what}, which the embedded engine does not support; "
-                "use the Pulumi CLI"
+            raise CommandError(
+                f"resource '{request.name}' uses {what}, which the embedded engine does not support; use the Pulumi CLI"
             )
     return Goal(
         type=request.type,
@@ -75,9 +74,7 @@ def goal_of(request: Any, root: Path) -> Goal:
         version=request.version,
         protect=request.protect if request.HasField("protect") else None,
         dependencies=sorted(set(request.dependencies)),
-        property_dependencies={
-            key: sorted(deps.urns) for key, deps in sorted(request.propertyDependencies.items())
-        },
+        property_dependencies={key: sorted(deps.urns) for key, deps in sorted(request.propertyDependencies.items())},
         delete_before_replace=request.deleteBeforeReplace if request.deleteBeforeReplaceDefined else None,
         ignore_changes=list(request.ignoreChanges),
         replace_on_changes=list(request.replaceOnChanges),
@@ -113,7 +110,7 @@ def duration_seconds(text: str) -> float:
     """Read a duration such as `1h30m` or `90s`."""
     parts = re.findall(r"([0-9.]+)(ns|us|µs|ms|s|m|h)", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise CommandFailed(f"invalid duration {text!r}")
+        raise CommandError(f"invalid duration {text!r}")
     return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
 
 

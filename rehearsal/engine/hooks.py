@@ -13,7 +13,7 @@ from rehearsal.engine.urns import name_of
 from rehearsal.engine.values import to_struct
 
 
-class HookRefused(Exception):
+class HookError(Exception):
     """A hook failed, and with it the operation that it guards."""
 
 
@@ -49,7 +49,7 @@ class Hooks:
         for name in subject.resource_hooks.get(kind, []):
             hook = self._hooks.get(name)
             if hook is None:
-                raise HookRefused(f'hook "{name}" was not registered')
+                raise HookError(f'hook "{name}" was not registered')
             if self._dry_run and not hook.on_dry_run:
                 continue
             error = await self._call(hook, kind, old, new, subject)
@@ -57,7 +57,7 @@ class Hooks:
                 self._events.diagnostic("warning", f'{kind} hook "{name}" failed: {error}', subject.urn)
             elif error:
                 side = "before" if kind.startswith("before") else "after"
-                raise HookRefused(f'{side} hook "{name}" failed: {error}')
+                raise HookError(f'{side} hook "{name}" failed: {error}')
 
     async def _call(
         self, hook: _Hook, kind: str, old: ResourceState | None, new: ResourceState | None, subject: ResourceState

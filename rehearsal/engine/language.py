@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal.engine.children import Child, OnLine, start
-from rehearsal.engine.errors import CommandFailed
+from rehearsal.engine.errors import CommandError
 from rehearsal.engine.project import Project
 
 
@@ -18,7 +18,7 @@ def interpreter(root: Path, options: Mapping[str, Any]) -> str:
         return sys.executable
     python = root / str(declared) / "bin" / "python"
     if not python.exists():
-        raise CommandFailed(f"the virtual environment {root / str(declared)} does not exist or has no Python")
+        raise CommandError(f"the virtual environment {root / str(declared)} does not exist or has no Python")
     return str(python)
 
 
@@ -54,7 +54,7 @@ async def start_program(
     folder = main if main.is_dir() else main.parent
     runner = Path(__file__).with_name("program.py")
     return await start(
-        [interpreter(project.root, project.runtime_options), str(runner), json.dumps(settings), str(main)],
+        [interpreter(project.root, project.runtime_options), "-P", str(runner), json.dumps(settings), str(main)],
         cwd=folder,
         environment=environment,
         on_stdout=on_stdout,

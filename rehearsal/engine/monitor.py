@@ -10,13 +10,13 @@ import grpc.aio
 from google.protobuf import empty_pb2
 
 from rehearsal.engine.deployment import Deployment
-from rehearsal.engine.errors import CommandFailed
+from rehearsal.engine.errors import CommandError
 from rehearsal.engine.events import EventStream
 from rehearsal.engine.goal import Goal, goal_of
 from rehearsal.engine.hooks import Hooks
 from rehearsal.engine.protocol import engine_pb2, engine_pb2_grpc, resource_pb2, resource_pb2_grpc
 from rehearsal.engine.provider import ProviderError
-from rehearsal.engine.steps import Stopped
+from rehearsal.engine.steps import StoppedError
 from rehearsal.engine.values import from_struct, to_struct
 
 _FEATURES = {
@@ -107,7 +107,7 @@ class MonitorService(resource_pb2_grpc.ResourceMonitorServicer):
         """Bring a resource to the wanted state and answer with what it became."""
         try:
             registered = await self._target.register(goal_of(request, self._root))
-        except (Stopped, CommandFailed) as error:
+        except (StoppedError, CommandError) as error:
             await self._abort(context, error)
             raise
         state = registered.state
@@ -122,7 +122,7 @@ class MonitorService(resource_pb2_grpc.ResourceMonitorServicer):
         """Record the outputs of a component or of the stack."""
         try:
             self._target.register_outputs(request.urn, from_struct(request.outputs))
-        except CommandFailed as error:
+        except CommandError as error:
             await self._abort(context, error)
         return empty_pb2.Empty()
 
@@ -141,7 +141,7 @@ class MonitorService(resource_pb2_grpc.ResourceMonitorServicer):
         )
         try:
             state = await self._target.read(goal, request.id)
-        except (Stopped, CommandFailed, ProviderError) as error:
+        except (StoppedError, CommandError, ProviderError) as error:
             await self._abort(context, error)
             raise
         return resource_pb2.ReadResourceResponse(urn=state.urn, properties=to_struct(state.outputs))
@@ -152,7 +152,7 @@ class MonitorService(resource_pb2_grpc.ResourceMonitorServicer):
             result, failures = await self._target.invoke(
                 request.tok, from_struct(request.args), request.provider, request.version
             )
-        except (Stopped, ProviderError) as error:
+        except (StoppedError, ProviderError) as error:
             await self._abort(context, error)
             raise
         response = resource_pb2.ResourceInvokeResponse()
@@ -176,7 +176,7 @@ class MonitorService(resource_pb2_grpc.ResourceMonitorServicer):
         return empty_pb2.Empty()
 
     async def _abort(self, context: Context, error: Exception) -> None:
-        if isinstance(error, Stopped):
+        if isinstance(error, StoppedError):
             # The program ends quietly when its monitor is gone; the reason has been reported already.
             await context.abort(grpc.StatusCode.UNAVAILABLE, "resource monitor is shutting down")
         await context.abort(grpc.StatusCode.UNKNOWN, str(error))

@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from rehearsal.engine.errors import CommandFailed
+from rehearsal.engine.errors import CommandError
 
 _ITERATIONS = 1_000_000
 _VERSION = "v1"
@@ -23,8 +23,8 @@ def _passphrase() -> str:
         try:
             return Path(path).read_text(encoding="utf-8").strip()
         except OSError as error:
-            raise CommandFailed(f"unable to read PULUMI_CONFIG_PASSPHRASE_FILE: {error}") from error
-    raise CommandFailed(
+            raise CommandError(f"unable to read PULUMI_CONFIG_PASSPHRASE_FILE: {error}") from error
+    raise CommandError(
         "passphrase must be set with PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE environment variables"
     )
 
@@ -57,7 +57,7 @@ class PassphraseSecrets:
         cipher = AESGCM(key)
         proof = self.encryption_salt.split(":", 2)[2]
         if proof and _decrypt(cipher, proof) != "pulumi":
-            raise CommandFailed("incorrect passphrase")
+            raise CommandError("incorrect passphrase")
         return cipher
 
     def encrypt(self, plain: str) -> str:
@@ -79,8 +79,8 @@ def _decrypt(cipher: Any, text: str) -> str:
 
     version, nonce, ciphertext = text.split(":")
     if version != _VERSION:
-        raise CommandFailed(f"unknown version of an encrypted value: {version}")
+        raise CommandError(f"unknown version of an encrypted value: {version}")
     try:
         return cipher.decrypt(base64.b64decode(nonce), base64.b64decode(ciphertext), None).decode()
     except InvalidTag as error:
-        raise CommandFailed("incorrect passphrase") from error
+        raise CommandError("incorrect passphrase") from error

@@ -58,7 +58,7 @@ def _reset(target: Any, source: Any, steps: list[str | int]) -> None:
     in_source = step in _keys(source)
     if rest:
         if in_source and step in _keys(target):
-            _reset(target[step], source[step], rest)
+            _reset(cast(dict[Any, Any], target)[step], cast(dict[Any, Any], source)[step], rest)
         return
     if in_source:
         _put(target, step, source[step])

@@ -38,10 +38,12 @@ def main(settings: dict[str, object], program: Path) -> int:
     # Every failure is reported below; asyncio would report those of abandoned tasks a second time.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     status = 1
+
+    def run() -> None:
+        runpy.run_path(str(program), run_name="__main__")
+
     try:
-        loop.run_until_complete(
-            pulumi.runtime.run_in_stack(lambda: runpy.run_path(str(program), run_name="__main__"))
-        )
+        loop.run_until_complete(pulumi.runtime.run_in_stack(run))
         status = 0
     except pulumi.RunError as error:
         pulumi.log.error(str(error))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from rehearsal.engine.errors import CommandFailed, not_supported
+from rehearsal.engine.errors import CommandError, not_supported
 
 
 def load_yaml(path: Path) -> Any:
@@ -14,9 +14,9 @@ def load_yaml(path: Path) -> Any:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=loader) or {}  # noqa: S506 (a safe loader)
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=loader) or {}
     except yaml.YAMLError as error:
-        raise CommandFailed(f"could not parse {path}: {error}") from error
+        raise CommandError(f"could not parse {path}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Project:
             for name in ("Pulumi.yaml", "Pulumi.yml"):
                 if (folder / name).is_file():
                     return cls._load(folder / name)
-        raise CommandFailed(
+        raise CommandError(
             f"no Pulumi.yaml project file found (searching upwards from {start}). If you have not created a "
             "project yet, use `pulumi new` to do so"
         )
@@ -75,8 +75,9 @@ class Project:
         runtime = document.get("runtime")
         if not name or not runtime:
             missing = "name" if not name else "runtime"
-            raise CommandFailed(
-                f"could not load current project: could not validate '{path}': project is missing a '{missing}' attribute"
+            raise CommandError(
+                f"could not load current project: could not validate '{path}': "
+                f"project is missing a '{missing}' attribute"
             )
         options: dict[str, Any] = {}
         if isinstance(runtime, dict):
@@ -85,9 +86,7 @@ class Project:
         if runtime != "python":
             raise not_supported(f"the runtime '{runtime}' (only python is)")
         backend = document.get("backend") or {}
-        fields = tuple(
-            _field(str(key), declared) for key, declared in sorted((document.get("config") or {}).items())
-        )
+        fields = tuple(_field(str(key), declared) for key, declared in sorted((document.get("config") or {}).items()))
         return cls(
             path.parent,
             str(name),
@@ -108,7 +107,7 @@ class Project:
             return f"{parts[0]}:{parts[2]}"
         if len(parts) == 2:
             return key
-        raise CommandFailed(
+        raise CommandError(
             f"invalid configuration key: could not parse {key} as a configuration key "
             "(configuration keys should be of the form `<namespace>:<name>`)"
         )
@@ -133,7 +132,7 @@ def fits(type_: str, items: dict[str, Any] | None, value: Any) -> bool:
     if type_ == "string":
         return isinstance(value, str)
     if type_ == "integer":
-        return isinstance(value, int) and not isinstance(value, bool) or _reads_as_integer(value)
+        return (isinstance(value, int) and not isinstance(value, bool)) or _reads_as_integer(value)
     if type_ == "boolean":
         return isinstance(value, bool) or value in ("true", "false")
     if type_ == "array":

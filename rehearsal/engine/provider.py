@@ -29,7 +29,7 @@ class ProviderError(Exception):
     """A call to a plugin failed; the message is the plugin's."""
 
 
-class InitFailed(ProviderError):
+class InitError(ProviderError):
     """The resource exists but did not become ready: it is recorded together with the reasons."""
 
     def __init__(self, identity: str, outputs: Properties, inputs: Properties, reasons: list[str]) -> None:
@@ -68,13 +68,13 @@ class CheckFailure:
 def raise_provider_error(error: grpc.aio.AioRpcError) -> None:
     """Turn a failed call into the error that the engine knows."""
     for key, value in error.trailing_metadata() or ():
-        if key != "grpc-status-details-bin":
+        if key != "grpc-status-details-bin" or not isinstance(value, bytes):
             continue
         status = status_pb2.Status.FromString(value)
         for detail in status.details:
             failed = provider_pb2.ErrorResourceInitFailed()
             if detail.Unpack(failed):
-                raise InitFailed(
+                raise InitError(
                     failed.id, from_struct(failed.properties), from_struct(failed.inputs), list(failed.reasons)
                 ) from error
     raise ProviderError(error.details() or str(error.code())) from error
@@ -135,9 +135,7 @@ class Provider:
             ),
         )
 
-    async def check_config(
-        self, urn: str, olds: Properties, news: Properties
-    ) -> tuple[Properties, list[CheckFailure]]:
+    async def check_config(self, urn: str, olds: Properties, news: Properties) -> tuple[Properties, list[CheckFailure]]:
         """Check the provider's own inputs."""
         request = provider_pb2.CheckRequest(urn=urn, olds=to_struct(olds), news=to_struct(news))
         answer = await self._call_optional("CheckConfig", request)

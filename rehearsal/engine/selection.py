@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 from rehearsal.engine.backend import Backend, StackFiles, pulumi_home, write_atomically
-from rehearsal.engine.errors import CommandFailed
+from rehearsal.engine.errors import CommandError
 from rehearsal.engine.project import Project
 
 
 def _settings_path(project: Project) -> Path:
-    digest = hashlib.sha1(str(project.root / "Pulumi.yaml").encode()).hexdigest()  # noqa: S324 (a file name)
+    digest = hashlib.sha1(str(project.root / "Pulumi.yaml").encode()).hexdigest()
     return pulumi_home() / "workspaces" / f"{project.name}-{digest}-workspace.json"
 
 
@@ -47,8 +47,8 @@ def find_stack(project: Project, backend: Backend, name: str | None) -> StackFil
     """The stack that a command is about; it must exist."""
     chosen = short_name(name) if name else selected(project, backend)
     if not chosen:
-        raise CommandFailed("no stack selected; please use `pulumi stack select` or `pulumi stack init` to choose one")
+        raise CommandError("no stack selected; please use `pulumi stack select` or `pulumi stack init` to choose one")
     files = backend.stack(project.name, chosen)
     if not files.exists():
-        raise CommandFailed(f"no stack named '{chosen}' found")
+        raise CommandError(f"no stack named '{chosen}' found")
     return files

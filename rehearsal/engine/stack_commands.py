@@ -10,7 +10,7 @@ from typing import Any
 
 from rehearsal.engine.backend import Backend, StackFiles
 from rehearsal.engine.config import StackConfig, displayed
-from rehearsal.engine.errors import CommandFailed, not_supported
+from rehearsal.engine.errors import CommandError, not_supported
 from rehearsal.engine.project import Project, as_text
 from rehearsal.engine.selection import find_stack, select, selected, short_name
 from rehearsal.engine.state import deserialize, serialize
@@ -62,16 +62,16 @@ def _show(options: argparse.Namespace, project: Project, backend: Backend) -> No
 def _init(options: argparse.Namespace, project: Project, backend: Backend) -> None:
     name = short_name(options.name or options.stack or "")
     if not name:
-        raise CommandFailed("missing stack name")
+        raise CommandError("missing stack name")
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", name):
-        raise CommandFailed(
+        raise CommandError(
             f"invalid stack name {name!r}: it may contain alphanumeric, hyphens, underscores, and periods only"
         )
     if options.secrets_provider not in ("", "default", "passphrase"):
         raise not_supported(f"the secrets provider '{options.secrets_provider}'")
     files = backend.stack(project.name, name)
     if files.exists():
-        raise CommandFailed(f"stack '{name}' already exists")
+        raise CommandError(f"stack '{name}' already exists")
     config = StackConfig(project, name)
     # Proves at once that a passphrase is there.
     config.secrets().encrypt("")
@@ -86,10 +86,10 @@ def _init(options: argparse.Namespace, project: Project, backend: Backend) -> No
 def _select(options: argparse.Namespace, project: Project, backend: Backend) -> None:
     name = short_name(options.name or options.stack or "")
     if not name:
-        raise CommandFailed("missing stack name")
+        raise CommandError("missing stack name")
     if not backend.stack(project.name, name).exists():
         if not options.create:
-            raise CommandFailed(f"no stack named '{name}' found")
+            raise CommandError(f"no stack named '{name}' found")
         options.name, options.secrets_provider, options.no_select = name, "", False
         _init(options, project, backend)
     select(project, backend, name)
@@ -138,7 +138,7 @@ def _output(options: argparse.Namespace, project: Project, backend: Backend) -> 
     shown = {key: reveal(value) if options.show_secrets else blind(value) for key, value in outputs.items()}
     if options.name:
         if options.name not in shown:
-            raise CommandFailed(f"current stack does not have output property '{options.name}'")
+            raise CommandError(f"current stack does not have output property '{options.name}'")
         value = shown[options.name]
         print(json.dumps(value, indent=2) if options.json else as_text(value))
     elif options.json:
@@ -182,12 +182,12 @@ def _import(options: argparse.Namespace, project: Project, backend: Backend) -> 
     text = Path(options.file).read_text(encoding="utf-8") if options.file else sys.stdin.read()
     document = json.loads(text)
     if document.get("version") != 3:
-        raise CommandFailed(f"the deployment has version {document.get('version')}; only version 3 can be read")
+        raise CommandError(f"the deployment has version {document.get('version')}; only version 3 can be read")
     deployment = document.get("deployment")
     for resource in (deployment or {}).get("resources", []):
         owner = resource["urn"].split("::")[0].removeprefix("urn:pulumi:")
         if owner != files.name and not options.force:
-            raise CommandFailed(
+            raise CommandError(
                 f"resource '{resource['urn']}' is from a different stack ({owner} != {files.name}); use --force to "
                 "import it anyway"
             )
@@ -227,8 +227,7 @@ def _history(options: argparse.Namespace, project: Project, backend: Backend) ->
         item = {key: entry[key] for key in ("kind", "message", "environment", "result")}
         item["startTime"], item["endTime"] = _moment(entry["startTime"]), _moment(entry["endTime"])
         item["config"] = {
-            key: displayed(config, raw, show_secrets=options.show_secrets)
-            for key, raw in entry["config"].items()
+            key: displayed(config, raw, show_secrets=options.show_secrets) for key, raw in entry["config"].items()
         }
         if entry.get("resourceChanges"):
             item["resourceChanges"] = entry["resourceChanges"]
@@ -240,7 +239,7 @@ def _remove(options: argparse.Namespace, project: Project, backend: Backend) -> 
     files = find_stack(project, backend, options.name or options.stack)
     resources = (files.read() or {}).get("resources", [])
     if resources and not options.force:
-        raise CommandFailed(
+        raise CommandError(
             f"'{files.name}' still has resources; removal rejected. Possible actions:\n"
             "- Make sure that there are no resources by running `pulumi destroy`\n"
             "- Run `pulumi stack rm --force` to remove the stack anyway"
@@ -251,5 +250,3 @@ def _remove(options: argparse.Namespace, project: Project, backend: Backend) -> 
     if selected(project, backend) == files.name:
         select(project, backend, "")
     print(f"Stack '{files.name}' has been removed!")
-
-

@@ -117,10 +117,7 @@ def deserialize_value(value: Value, decrypt: Decrypt) -> Value:
     def change(signed: dict[str, Value]) -> Value | None:
         if signed[SIGNATURE] != SECRET:
             return None
-        if "plaintext" in signed:
-            plain = str(signed["plaintext"])
-        else:
-            plain = decrypt(str(signed["ciphertext"]))
+        plain = str(signed["plaintext"]) if "plaintext" in signed else decrypt(str(signed["ciphertext"]))
         return {SIGNATURE: SECRET, "value": deserialize_value(json.loads(plain), decrypt)}
 
     return transform(value, change)

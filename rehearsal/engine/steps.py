@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from rehearsal.engine.events import EventStream, step_metadata
-from rehearsal.engine.hooks import HookRefused, Hooks
+from rehearsal.engine.hooks import HookError, Hooks
 from rehearsal.engine.journal import Journal
-from rehearsal.engine.provider import Diff, InitFailed, Provider, ProviderError
+from rehearsal.engine.provider import Diff, InitError, Provider, ProviderError
 from rehearsal.engine.state import Operation, ResourceState, now
 from rehearsal.engine.urns import is_provider, name_of
 from rehearsal.engine.values import mark_secret_outputs
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """The update has failed or was cancelled: no further step starts."""
 
 
@@ -48,9 +48,7 @@ class Step:
 class Steps:
     """Runs steps, a limited number at a time, until one fails."""
 
-    def __init__(
-        self, journal: Journal, events: EventStream, hooks: Hooks, *, dry_run: bool, parallel: int
-    ) -> None:
+    def __init__(self, journal: Journal, events: EventStream, hooks: Hooks, *, dry_run: bool, parallel: int) -> None:
         self.journal = journal
         self.hooks = hooks
         self.events = events
@@ -92,14 +90,12 @@ class Steps:
 
         async def act(operation: Operation | None) -> None:
             await self.hooks.run("beforeCreate", None, new)
-            failure: InitFailed | None = None
+            failure: InitError | None = None
             if provider is not None:
                 timeout = new.custom_timeouts.get("create", 0.0)
                 try:
-                    new.id, new.outputs = await provider.create(
-                        new.urn, new.inputs, timeout, preview=self.dry_run
-                    )
-                except InitFailed as error:
+                    new.id, new.outputs = await provider.create(new.urn, new.inputs, timeout, preview=self.dry_run)
+                except InitError as error:
                     failure = error
                     new.id, new.outputs, new.init_errors = error.identity, error.outputs, error.reasons
             new.outputs = mark_secret_outputs(new.outputs, {}, new.additional_secret_outputs)
@@ -115,15 +111,13 @@ class Steps:
 
         await self._run(step, "creating" if new.custom else None, act)
 
-    async def update(
-        self, provider: Provider | None, old: ResourceState, new: ResourceState, diff: Diff
-    ) -> None:
+    async def update(self, provider: Provider | None, old: ResourceState, new: ResourceState, diff: Diff) -> None:
         """Change a resource in place."""
         new.id, new.created, new.modified = old.id, old.created, old.modified
 
         async def act(operation: Operation | None) -> None:
             await self.hooks.run("beforeUpdate", old, new)
-            failure: InitFailed | None = None
+            failure: InitError | None = None
             if provider is None:
                 new.outputs = old.outputs
             else:
@@ -138,7 +132,7 @@ class Steps:
                         new.ignore_changes,
                         preview=self.dry_run,
                     )
-                except InitFailed as error:
+                except InitError as error:
                     failure = error
                     new.outputs, new.init_errors = error.outputs, error.reasons
                     new.inputs = error.inputs or new.inputs
@@ -151,9 +145,7 @@ class Steps:
 
         await self._run(Step("update", old, new, diff), "updating" if new.custom else None, act)
 
-    async def configure(
-        self, provider: Provider, old: ResourceState | None, new: ResourceState, *, step: Step
-    ) -> None:
+    async def configure(self, provider: Provider, old: ResourceState | None, new: ResourceState, *, step: Step) -> None:
         """Create or change a provider resource: its plugin is configured, nothing else happens."""
 
         async def act(operation: Operation | None) -> None:
@@ -234,12 +226,10 @@ class Steps:
 
     # -- running
 
-    async def _run(
-        self, step: Step, kind: str | None, act: Callable[[Operation | None], Awaitable[None]]
-    ) -> None:
+    async def _run(self, step: Step, kind: str | None, act: Callable[[Operation | None], Awaitable[None]]) -> None:
         async with self._slots:
             if self.failed.is_set():
-                raise Stopped
+                raise StoppedError
             self._running += 1
             self._idle.clear()
             operation: Operation | None = None
@@ -248,11 +238,11 @@ class Steps:
                 if kind is not None and not self.dry_run:
                     operation = self.journal.begin(kind, step.subject)
                 await act(operation)
-            except (ProviderError, HookRefused) as error:
+            except (ProviderError, HookError) as error:
                 if operation is not None and self.journal.is_pending(operation):
                     self.journal.abandon(operation)
                 self._fail(step, str(error))
-                raise Stopped from error
+                raise StoppedError from error
             finally:
                 self._running -= 1
                 if self._running == 0:

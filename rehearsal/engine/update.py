@@ -18,7 +18,7 @@ from rehearsal.engine.backend import StackFiles
 from rehearsal.engine.children import Child
 from rehearsal.engine.config import StackConfig, has_secure
 from rehearsal.engine.deployment import Deployment
-from rehearsal.engine.errors import CommandFailed
+from rehearsal.engine.errors import CommandError
 from rehearsal.engine.events import EventStream
 from rehearsal.engine.hooks import Hooks
 from rehearsal.engine.journal import Journal
@@ -29,7 +29,7 @@ from rehearsal.engine.project import as_text
 from rehearsal.engine.protocol import CHANNEL_OPTIONS, engine_pb2_grpc, resource_pb2_grpc
 from rehearsal.engine.registry import Plugins
 from rehearsal.engine.state import Snapshot, deserialize, serialize
-from rehearsal.engine.steps import Steps, Stopped
+from rehearsal.engine.steps import Steps, StoppedError
 from rehearsal.engine.targets import Targets
 from rehearsal.engine.urns import is_provider, package_of
 from rehearsal.engine.values import Value, make_secret
@@ -57,9 +57,7 @@ class UpdateOptions:
 class Update:
     """Runs one operation on one stack."""
 
-    def __init__(
-        self, config: StackConfig, files: StackFiles, options: UpdateOptions, events: EventStream
-    ) -> None:
+    def __init__(self, config: StackConfig, files: StackFiles, options: UpdateOptions, events: EventStream) -> None:
         self._project = config.project
         self._files = files
         self._options = options
@@ -74,7 +72,7 @@ class Update:
         config.save()
 
     def run(self) -> bool:
-        """Do it; returns whether it succeeded. Raises CommandFailed when it could not begin."""
+        """Do it; returns whether it succeeded. Raises CommandError when it could not begin."""
         if self._options.dry_run:
             return asyncio.run(self._run())
         with self._files.locked():
@@ -92,16 +90,14 @@ class Update:
         if self._options.clear_pending:
             journal.forget_pending()
         hooks = Hooks(self._events, dry_run=self._options.dry_run)
-        steps = Steps(
-            journal, self._events, hooks, dry_run=self._options.dry_run, parallel=self._options.parallel
-        )
+        steps = Steps(journal, self._events, hooks, dry_run=self._options.dry_run, parallel=self._options.parallel)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._interrupt, steps)
         analyzers = Analyzers(self._events, dry_run=self._options.dry_run)
         try:
             await self._serve(base, steps, analyzers)
-        except Stopped:
+        except StoppedError:
             await steps.idle()
         changes = dict(sorted(steps.counts.items()))
         if self._options.expect_no_changes and any(op != "same" for op in changes):
@@ -126,7 +122,7 @@ class Update:
         steps.stop()
 
     def _warn_of_pending(self, base: Snapshot) -> None:
-        if not base.pending or self._options.dry_run and self._options.kind == "destroy":
+        if not base.pending or (self._options.dry_run and self._options.kind == "destroy"):
             return
         lines = [
             f"Attempting to deploy or update resources with {len(base.pending)} pending operations from previous "
@@ -197,7 +193,7 @@ class Update:
         configs: list[Path | None] = [*self._options.policy_pack_configs]
         packs = self._options.policy_packs
         if configs and len(configs) != len(packs):
-            raise CommandFailed(
+            raise CommandError(
                 'the number of "--policy-pack-config" flags must match the number of "--policy-pack" flags'
             )
         for pack, config in zip(packs, configs or [None] * len(packs), strict=True):
@@ -236,13 +232,13 @@ class Update:
         for waiter in (declared, failed):
             waiter.cancel()
         if steps.failed.is_set():
-            raise Stopped
+            raise StoppedError
         if ended.done() and ended.result() != 0:
             status = ended.result()
             if status != FAILED_AND_SAID_SO:
                 self._events.diagnostic("error", f"Program exited with non-zero exit code: {status}")
             steps.stop()
-            raise Stopped
+            raise StoppedError
 
     def _value(self, key: str) -> Value:
         text = self._texts[key]
@@ -278,5 +274,3 @@ class Update:
 def _packages(base: Snapshot) -> list[str]:
     """One package name for each recorded provider."""
     return [package_of(resource.type) for resource in base.resources if is_provider(resource.type)]
-
-

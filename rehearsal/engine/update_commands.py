@@ -7,7 +7,7 @@ from pathlib import Path
 from rehearsal.engine.backend import Backend
 from rehearsal.engine.config import StackConfig
 from rehearsal.engine.display import Display, JsonPreview
-from rehearsal.engine.errors import CommandFailed, not_supported
+from rehearsal.engine.errors import CommandError, not_supported
 from rehearsal.engine.events import EventStream
 from rehearsal.engine.project import Project
 from rehearsal.engine.selection import find_stack
@@ -28,13 +28,13 @@ def run(options: argparse.Namespace) -> int:
     _refuse_unsupported(options)
     project = Project.find()
     files = find_stack(project, Backend.current(project.backend_url), options.stack)
-    kind = {"preview": "update", "up": "update"}.get(options.command, options.command)
+    kind = "update" if options.command in ("preview", "up") else str(options.command)
     preview_only = options.command == "preview" or options.preview_only
     if not preview_only and not options.skip_preview:
         if not _run_once(options, project, files.name, kind, dry_run=True):
             return 1
         if not options.yes and not _confirmed(options):
-            raise CommandFailed("confirmation declined")
+            raise CommandError("confirmation declined")
     succeeded = _run_once(options, project, files.name, kind, dry_run=preview_only)
     if succeeded and options.command == "destroy" and not preview_only:
         if options.remove:
@@ -60,9 +60,7 @@ def _refuse_unsupported(options: argparse.Namespace) -> None:
 
 def _confirmed(options: argparse.Namespace) -> bool:
     if getattr(options, "non_interactive", False) or not sys.stdin.isatty():
-        raise CommandFailed(
-            "--yes or --skip-preview must be passed in to proceed when running in non-interactive mode"
-        )
+        raise CommandError("--yes or --skip-preview must be passed in to proceed when running in non-interactive mode")
     return input(f"Do you want to perform this {options.command}? [yes/no] ").strip() in ("y", "yes")
 
 

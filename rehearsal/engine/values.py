@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from google.protobuf import struct_pb2
 
 # A Union object, not a quoted text: other modules build annotations such as `Value | None` from it.
-Value: TypeAlias = Union[None, bool, int, float, str, "list[Value]", "dict[str, Value]"]  # noqa: UP007
+Value: TypeAlias = Union[bool, int, float, str, "list[Value]", "dict[str, Value]", None]
 Properties: TypeAlias = dict[str, Value]
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
+import httpx
 
 from rehearsal.kube import Json, KubeError
-from rehearsal.kubelet.clock import timestamp
+from rehearsal.kube_time import timestamp
 from rehearsal.kubelet.grace import Grace
 from rehearsal.kubelet.probes import ProbeTarget, act, verdicts
 from rehearsal.kubelet.sandbox import ConfigError, Sandbox, base_environment, expanded
@@ -126,7 +127,7 @@ class Container:
             try:
                 command = await self._prepare()
                 break
-            except (ConfigError, KubeError) as error:
+            except (ConfigError, KubeError, httpx.HTTPError) as error:
                 self._wait_as("CreateContainerConfigError", str(error))
                 await asyncio.sleep(_CONFIG_RETRY_SECONDS)
         self._process = await self._spawn(command)

@@ -2,7 +2,7 @@
 
 from components.gpu_instances import INSTANCE_TYPES
 from rehearsal.kube import Json
-from rehearsal.kubelet.clock import timestamp
+from rehearsal.kube_time import timestamp
 from rehearsal.kubelet.node_groups import NodeGroup
 
 GROUP_LABEL = "eks.amazonaws.com/nodegroup"

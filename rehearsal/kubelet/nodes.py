@@ -32,7 +32,7 @@ class _Launch:
 
 
 class Nodes:
-    """All nodes of the cluster. A node's IP address is in the third and fourth byte of its number: 10.0.x.y."""
+    """All nodes of the cluster. They are numbered, and the number is the end of their address: 10.0.x.y."""
 
     def __init__(
         self,

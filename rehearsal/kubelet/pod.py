@@ -8,7 +8,7 @@ import aiohttp
 import httpx
 
 from rehearsal.kube import STRATEGIC_MERGE_PATCH, AsyncKubeClient, Json, KubeError
-from rehearsal.kubelet.clock import timestamp
+from rehearsal.kube_time import timestamp
 from rehearsal.kubelet.container import Container
 from rehearsal.kubelet.grace import Grace
 from rehearsal.kubelet.sandbox import ConfigError, Sandbox

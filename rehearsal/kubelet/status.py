@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rehearsal.kube import Json
-from rehearsal.kubelet.clock import timestamp
+from rehearsal.kube_time import timestamp
 
 
 def pod_status(

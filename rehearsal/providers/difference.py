@@ -71,13 +71,8 @@ def _values(path: Path, old: Any, new: Any, same: Callable[[Path, Any, Any], boo
                 yield (*path, index), "delete"
             else:
                 yield from _values((*path, index), old[index], new[index], same)
-    elif type(old) is not type(new) or old != new:
-        if not (_is_number(old) and _is_number(new) and old == new):
-            yield path, "update"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    elif old != new or isinstance(old, bool) is not isinstance(new, bool):
+        yield path, "update"
 
 
 def render(path: Path) -> str:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from rehearsal.providers.protocol import (
     provider_pb2_grpc,
     status_pb2,
 )
-from rehearsal.providers.provider import Checked, NotReady, Provider, ProviderError, Resource
+from rehearsal.providers.provider import Checked, NotReadyError, Provider, ProviderError, Resource
 from rehearsal.providers.values import from_struct, to_struct
 
 _MESSAGE_LIMIT_BYTES = 400 * 1024 * 1024
@@ -39,7 +39,7 @@ _MESSAGE_LIMIT_BYTES = 400 * 1024 * 1024
 class _Status(grpc.Status):
     code: grpc.StatusCode
     details: str
-    trailing_metadata: tuple[tuple[str, bytes], ...]
+    trailing_metadata: Any
 
 
 class _EngineLog:
@@ -59,9 +59,17 @@ class _EngineLog:
         print(f"{level}: {message}", file=sys.stderr)
 
 
-def _abort_not_ready(context: grpc.ServicerContext, error: NotReady, inputs: Struct) -> NoReturn:
+def _state_like(inputs: Struct) -> Struct:
+    """Where a state has secrets when its inputs do: the Kubernetes provider keeps a copy of the inputs in it."""
+    like = Struct()
+    like.CopyFrom(inputs)
+    like.fields["__inputs"].struct_value.CopyFrom(inputs)
+    return like
+
+
+def _abort_not_ready(context: grpc.ServicerContext, error: NotReadyError, inputs: Struct) -> NoReturn:
     status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(error))
-    state = to_struct(error.state, inputs)
+    state = to_struct(error.state, _state_like(inputs))
     status.details.add().Pack(
         provider_pb2.ErrorResourceInitFailed(
             id=error.resource_id, properties=state, reasons=error.reasons, inputs=inputs
@@ -73,10 +81,10 @@ def _abort_not_ready(context: grpc.ServicerContext, error: NotReady, inputs: Str
 
 
 @contextmanager
-def _errors_as_status(context: grpc.ServicerContext, inputs: Struct | None = None) -> Iterator[None]:
+def _errors_as_status(context: grpc.ServicerContext, inputs: Struct | None = None) -> Generator[None]:
     try:
         yield
-    except NotReady as error:
+    except NotReadyError as error:
         _abort_not_ready(context, error, Struct() if inputs is None else inputs)
     except ProviderError as error:
         context.abort(grpc.StatusCode.UNKNOWN, str(error))
@@ -170,7 +178,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 preview=request.preview,
                 timeout_seconds=request.timeout or None,
             )
-            return provider_pb2.CreateResponse(id=resource_id, properties=to_struct(state, request.properties))
+            return provider_pb2.CreateResponse(
+                id=resource_id, properties=to_struct(state, _state_like(request.properties))
+            )
 
     def Read(self, request: Any, context: grpc.ServicerContext) -> Any:
         with _errors_as_status(context, request.inputs):
@@ -180,7 +190,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 return provider_pb2.ReadResponse()
             state, inputs = found
             return provider_pb2.ReadResponse(
-                id=request.id, properties=to_struct(state, request.inputs), inputs=to_struct(inputs, request.inputs)
+                id=request.id,
+                properties=to_struct(state, _state_like(request.inputs)),
+                inputs=to_struct(inputs, request.inputs),
             )
 
     def Update(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -193,7 +205,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 preview=request.preview,
                 timeout_seconds=request.timeout or None,
             )
-            return provider_pb2.UpdateResponse(properties=to_struct(state, request.news))
+            return provider_pb2.UpdateResponse(properties=to_struct(state, _state_like(request.news)))
 
     def Delete(self, request: Any, context: grpc.ServicerContext) -> Any:
         with _errors_as_status(context):

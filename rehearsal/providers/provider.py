@@ -14,7 +14,7 @@ class ProviderError(Exception):
     """The operation failed; the message is one line for the person at the terminal."""
 
 
-class NotReady(ProviderError):
+class NotReadyError(ProviderError):
     """The resource exists, but is not what was asked for yet: it is kept in the state with the reasons."""
 
     def __init__(self, resource_id: str, state: Tree, reasons: list[str]) -> None:
@@ -84,7 +84,7 @@ class Provider(ABC):
     def create(
         self, resource: Resource, inputs: Tree, *, preview: bool, timeout_seconds: float | None
     ) -> tuple[str, Tree]:
-        """Id and state of the new resource; raises NotReady when it exists but is not ready."""
+        """Id and state of the new resource; raises NotReadyError when it exists but is not ready."""
 
     @abstractmethod
     def read(self, resource: Resource, state: Tree, inputs: Tree) -> tuple[Tree, Tree] | None:

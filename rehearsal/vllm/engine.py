@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -61,6 +61,7 @@ class Run:
         self.arrived = time.monotonic()
         self.scheduled: float | None = None
         self.first_token: float | None = None
+        self._last_tokens = self.arrived
 
     def abort(self) -> None:
         """Ends the request where it is; its answer ends with finish reason "abort"."""
@@ -102,8 +103,8 @@ class Run:
             self.first_token = now
             self._engine.metrics.first_token(now - self.arrived)
         else:
-            behavior = self._engine.behavior
-            self._engine.metrics.tokens(tokens, behavior.faults.slow_factor / behavior.tokens_per_second)
+            self._engine.metrics.tokens(tokens, (now - self._last_tokens) / tokens)
+        self._last_tokens = now
         self.output_tokens += tokens
 
     async def _pause_until(self, moment: float) -> None:
@@ -141,8 +142,8 @@ class Engine:
         return len(self._runs)
 
     @contextmanager
-    def run(self, work: Work) -> Iterator[Run]:
-        """A request, inside the engine until the context ends. A stopping engine takes no more: it answers with "abort"."""
+    def run(self, work: Work) -> Generator[Run]:
+        """A request, inside the engine until the context ends. A stopping engine answers it with "abort"."""
         run = Run(self, work)
         if self._stopping:
             run.abort()

@@ -5,7 +5,8 @@ import runpy
 from pathlib import Path
 from typing import Any
 
-from components.settings import ServiceSettings, Settings
+from components.service_settings import ServiceSettings
+from components.settings import Settings
 from tests.components.registrations import Registrations, register
 
 ROOT = Path(__file__).parents[2]

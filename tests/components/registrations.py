@@ -1,4 +1,4 @@
-"""Runs a Pulumi program against a mock monitor and keeps what it registered: inputs, parents, order, secrets, outputs."""
+"""Runs a Pulumi program against a mock monitor and keeps what it registered: inputs, order, secrets, outputs."""
 
 import asyncio
 import contextvars
@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf import json_format
 from pulumi.runtime.config import set_all_config
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
-from pulumi.runtime.settings import ROOT
+from pulumi.runtime.settings import ROOT, SETTINGS
 from pulumi.runtime.stack import run_in_stack
 
 from components.naming import PROJECT
@@ -108,7 +108,7 @@ class _RecordingMonitor(MockMonitor):
                 secrets=frozenset(secrets),
                 dependencies=frozenset(_reference(urn) for urn in request.dependencies),
                 protect=request.protect,
-                timeouts={name: value for name, value in json_format.MessageToDict(request.customTimeouts).items()},
+                timeouts=json_format.MessageToDict(request.customTimeouts),
                 position=len(self.registrations.resources),
             )
             self.registrations.resources[resource.reference] = resource
@@ -150,6 +150,10 @@ def _register(program: Callable[[], Any], config: dict[str, str]) -> Registratio
         monitor = _RecordingMonitor(registrations)
         set_mocks(monitor.mocks, project=PROJECT, stack=STACK, preview=False, monitor=monitor)
         set_all_config(config)
+        # A run that failed leaves work behind, on a loop that is closed by now.
+        settings: Any = SETTINGS
+        settings.rpc_manager.clear()
+        settings.outputs.clear()
         # The mocks bring a root stack of their own, without the program's exports.
         ROOT.set(None)
 

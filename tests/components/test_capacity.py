@@ -9,6 +9,7 @@ from components.capacity import (
     DAEMONSET_MILLICPUS,
     CapacityError,
     ColorDemand,
+    HeadroomMode,
     PoolSize,
     ReplicaShape,
     instance_type,
@@ -17,6 +18,7 @@ from components.capacity import (
     replicas_per_node,
 )
 from components.gpu_instances import INSTANCE_TYPES, GpuInstance
+from components.naming import Color
 
 instances = st.sampled_from(sorted(INSTANCE_TYPES.values(), key=lambda instance: instance.name))
 SMALL = ReplicaShape(gpus=1, millicpus=1000, memory_mib=4096)
@@ -80,30 +82,22 @@ def test_an_unknown_or_fractional_type_is_refused_with_a_hint(name: str, hint: s
         instance_type(name)
 
 
-def _sizes(*, green_provisioned: bool, mode: str, spare_nodes: int = 0) -> dict[str, PoolSize]:
-    demands = {
+def _sizes(*, green_provisioned: bool, mode: HeadroomMode, spare_nodes: int = 0) -> dict[Color, PoolSize]:
+    demands: dict[Color, ColorDemand] = {
         "blue": ColorDemand(replicas=3, provisioned=True),
         "green": ColorDemand(replicas=2, provisioned=green_provisioned),
     }
-    return dict(
-        pool_sizes(
-            demands,  # pyright: ignore[reportArgumentType] - plain strings read better in the cases below
-            instance=instance_type("g6e.2xlarge"),
-            shape=SMALL,
-            spare_nodes=spare_nodes,
-            mode=mode,  # pyright: ignore[reportArgumentType]
-        )
-    )
+    return pool_sizes(demands, instance=instance_type("g6e.2xlarge"), shape=SMALL, spare_nodes=spare_nodes, mode=mode)
 
 
 @pytest.mark.parametrize("mode", ["on_rollout", "reserved"])
-def test_an_idle_colour_keeps_no_nodes_but_may_have_them_all(mode: str) -> None:
+def test_an_idle_colour_keeps_no_nodes_but_may_have_them_all(mode: HeadroomMode) -> None:
     green = _sizes(green_provisioned=False, mode=mode, spare_nodes=1)["green"]
     assert green == PoolSize(min_nodes=0, desired_nodes=0, max_nodes=3)
 
 
 @pytest.mark.parametrize("mode", ["always", "on_rollout", "reserved"])
-def test_full_green_has_its_nodes_beside_full_blue(mode: str) -> None:
+def test_full_green_has_its_nodes_beside_full_blue(mode: HeadroomMode) -> None:
     sizes = _sizes(green_provisioned=True, mode=mode)
     assert (sizes["blue"].desired_nodes, sizes["green"].desired_nodes) == (3, 2)
 

@@ -71,7 +71,9 @@ def test_the_root_volume_is_encrypted_and_large_enough(declared: Registrations) 
 def test_the_template_leaves_to_eks_what_eks_decides(declared: Registrations) -> None:
     # With any of these the node group's AMI type, instance types or the cluster's security group would not apply.
     template = declared["LaunchTemplate", "chat-green"].inputs
-    assert {"imageId", "instanceType", "vpcSecurityGroupIds", "networkInterfaces", "iamInstanceProfile"}.isdisjoint(template)
+    assert {"imageId", "instanceType", "vpcSecurityGroupIds", "networkInterfaces", "iamInstanceProfile"}.isdisjoint(
+        template
+    )
     assert {"diskSize", "remoteAccess"}.isdisjoint(declared["NodeGroup", "chat-green"].inputs)
 
 

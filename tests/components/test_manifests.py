@@ -1,6 +1,5 @@
 """A real API server judges what the program declares: strict field validation and restricted pod security."""
 
-import math
 from collections.abc import Generator
 from typing import Any
 
@@ -22,7 +21,7 @@ def _whole_numbers(value: Any) -> Any:
         return {key: _whole_numbers(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_whole_numbers(item) for item in value]
-    if isinstance(value, float) and math.trunc(value) == value:
+    if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
 

@@ -9,7 +9,8 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from components.naming import PROJECT
-from components.settings import DEFAULT_SERVICE_NAME, SECRET_KEYS, ServiceSettings, Settings
+from components.service_settings import ServiceSettings
+from components.settings import DEFAULT_SERVICE_NAME, SECRET_KEYS, Settings
 from tests.components.example import ROOT
 
 PROJECT_FILE: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))

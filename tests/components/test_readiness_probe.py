@@ -33,7 +33,7 @@ class Server:
         state = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 - the library's name
+            def do_GET(self) -> None:
                 if self.path == "/metrics":
                     state.tokens += state.tokens_per_look
                     text = (
@@ -46,7 +46,7 @@ class Server:
                     card = {"id": state.served_model_name, "object": "model", "root": state.root}
                     self._answer(json.dumps({"object": "list", "data": [card]}).encode())
 
-            def do_POST(self) -> None:  # noqa: N802 - the library's name
+            def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 time.sleep(state.inference_seconds)
                 choice: dict[str, Any] = {"index": 0, "text": " ", "finish_reason": state.finish_reason}

@@ -99,7 +99,7 @@ def test_replicas_need_nodes() -> None:
 
 
 def test_a_replica_that_fits_no_node_is_refused() -> None:
-    with pytest.raises(SettingsError, match="asks for 2 GPUs, but a g6e.2xlarge node offers 1"):
+    with pytest.raises(SettingsError, match=r"asks for 2 GPUs, but a g6e\.2xlarge node offers 1"):
         settings(gpus_per_replica=2)
 
 

@@ -21,7 +21,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 
-THINGS = '''
+THINGS = """
 import pulumi
 
 
@@ -36,7 +36,7 @@ class Thing(pulumi.CustomResource):
 class Box(pulumi.ComponentResource):
     def __init__(self, resource_name, opts=None):
         super().__init__("probe:index:Box", resource_name, None, opts)
-'''
+"""
 
 
 @cache
@@ -75,7 +75,6 @@ class World:
         for folder in ("bin", "state", "home", "cloud", "project"):
             (self.root / folder).mkdir()
         _write_script(self.root / "bin" / "pulumi-resource-test", "tests.engine.provider")
-        (self.root / "bin" / "python3").symlink_to(sys.executable)
         path = [str(self.root / "bin"), str(Path(sys.executable).parent)]
         real = real_pulumi()
         if self.engine == "real" and real is not None:

@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from rehearsal.processes import Process, ProcessError, stop_all
@@ -21,6 +20,19 @@ def start(script: str, log: Path) -> Process:
 
 def says_up(process: Process) -> None:
     process.wait_until(lambda: "up" in process.log.read_text(), timeout_seconds=5)
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process is there and not just waiting for init to take note of its end."""
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def wait_for_end(pid: int) -> None:
+    deadline = time.monotonic() + 5
+    while is_running(pid):
+        assert time.monotonic() < deadline, "it lives on"
+        time.sleep(0.02)
 
 
 def test_one_that_ends_before_it_is_ready_is_an_error_with_the_end_of_its_log(tmp_path: Path) -> None:
@@ -37,7 +49,7 @@ def test_one_that_is_not_ready_in_time_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_missing_executable_is_an_error_that_names_it(tmp_path: Path) -> None:
-    with pytest.raises(ProcessError, match="cannot start child.*no-such-program"):
+    with pytest.raises(ProcessError, match=r"cannot start child.*no-such-program"):
         Process.start("child", ["no-such-program"], log=tmp_path / "log")
 
 
@@ -53,6 +65,17 @@ def test_stop_is_sigterm_first_and_sigkill_for_those_that_ignore_it(tmp_path: Pa
     assert stubborn.exit_code == -signal.SIGKILL
 
 
+def test_stop_leaves_no_descendant_behind(tmp_path: Path) -> None:
+    parent = start("(trap '' TERM; exec sleep 60) & echo $!; echo up; wait", tmp_path / "log")
+    says_up(parent)
+    descendant = int((tmp_path / "log").read_text().split()[0])
+    assert is_running(descendant)
+
+    parent.stop()
+
+    wait_for_end(descendant)
+
+
 def test_children_die_with_their_parent(tmp_path: Path) -> None:
     program = f"""
 import os, time
@@ -64,12 +87,10 @@ time.sleep(60)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment)
     assert parent.stdout is not None
-    child = psutil.Process(int(parent.stdout.readline()))
+    child = int(parent.stdout.readline())
+    assert is_running(child)
 
     parent.kill()
     parent.wait()
 
-    deadline = time.monotonic() + 5
-    while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline, "the child lives on"
-        time.sleep(0.02)
+    wait_for_end(child)

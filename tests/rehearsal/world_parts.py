@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import time
+import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from moto.server import ThreadedMotoServer
 from rehearsal.kube import Json, KubeClient
 from rehearsal.processes import Process
 
-CLUSTER = "rehearsal"
 GPU_LABEL = {"pool": "gpu"}
 SERVER = Path(__file__).parent / "pod_server.py"
 _REGION = "us-east-1"
@@ -27,9 +27,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Aws:
-    """moto, served from this process."""
+    """moto, served from this process, with an EKS cluster."""
 
     url: str
+    cluster: str
 
     @property
     def environment(self) -> dict[str, str]:
@@ -53,7 +54,7 @@ class Aws:
     def make_node_group(self, name: str, *, size: int, labels: dict[str, str]) -> None:
         subnets = [subnet["SubnetId"] for subnet in self.client("ec2").describe_subnets()["Subnets"][:2]]
         self.client("eks").create_nodegroup(
-            clusterName=CLUSTER,
+            clusterName=self.cluster,
             nodegroupName=name,
             scalingConfig={"minSize": 0, "maxSize": 10, "desiredSize": size},
             subnets=subnets,
@@ -65,7 +66,7 @@ class Aws:
 
     def resize(self, name: str, size: int) -> None:
         scaling = {"minSize": 0, "maxSize": 10, "desiredSize": size}
-        self.client("eks").update_nodegroup_config(clusterName=CLUSTER, nodegroupName=name, scalingConfig=scaling)
+        self.client("eks").update_nodegroup_config(clusterName=self.cluster, nodegroupName=name, scalingConfig=scaling)
 
 
 @contextmanager
@@ -75,10 +76,11 @@ def aws() -> Generator[Aws]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    running = Aws(url=f"http://{host}:{port}")
+    # All moto servers of one process share their state, so the cluster needs a name of its own.
+    running = Aws(url=f"http://{host}:{port}", cluster=f"cluster-{uuid.uuid4().hex[:8]}")
     try:
         running.client("eks").create_cluster(
-            name=CLUSTER, roleArn="arn:aws:iam::123456789012:role/cluster", resourcesVpcConfig={}
+            name=running.cluster, roleArn="arn:aws:iam::123456789012:role/cluster", resourcesVpcConfig={}
         )
         yield running
     finally:
@@ -87,7 +89,7 @@ def aws() -> Generator[Aws]:
 
 def start_kubelet(folder: Path, kubeconfig: Path, aws_api: Aws, **settings: Any) -> Process:
     """A kubelet stand-in with its settings, log and pods in ``folder``."""
-    chosen = {"cluster_name": CLUSTER, "folder": str(folder), "targets_file": str(folder / "targets.json")}
+    chosen = {"cluster_name": aws_api.cluster, "folder": str(folder), "targets_file": str(folder / "targets.json")}
     quick = {"node_start_seconds": 0.2, "node_poll_seconds": 0.3, "restart_backoff_seconds": 0.5}
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "kubelet.json"

@@ -3,7 +3,7 @@
 import json
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rehearsal.providers.aws import schema
 from rehearsal.providers.provider import Failure, ProviderError
@@ -60,6 +60,7 @@ class Aws:
     config: Tree = field(default_factory=dict[str, Any])
     _clients: dict[str, Any] = field(default_factory=dict[str, Any])
     _session: "Session | None" = None
+    _account_id: str | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -67,8 +68,14 @@ class Aws:
         return self.config.get("defaultTags", {}).get("tags", {})
 
     @property
+    def account_id(self) -> str:
+        if self._account_id is None:
+            self._account_id = self.client("sts").get_caller_identity()["Account"]
+        return self._account_id
+
+    @property
     def region(self) -> str:
-        return self._open_session().region_name
+        return str(self._open_session().region_name)
 
     def client(self, service: str) -> Any:
         """The boto3 client of a service; clients may be shared between threads, making them may not."""
@@ -82,9 +89,13 @@ class Aws:
 
         endpoints = self.config.get("endpoints", [])
         urls = [entry[service] for entry in endpoints if service in entry]
-        retries = {"max_attempts": self.config.get("maxRetries", _RETRIES), "mode": "standard"}
-        settings = Config(retries=retries, connect_timeout=10, read_timeout=30)
-        return self._open_session().client(service, endpoint_url=urls[0] if urls else None, config=settings)
+        settings = Config(
+            retries={"max_attempts": self.config.get("maxRetries", _RETRIES), "mode": "standard"},
+            connect_timeout=10,
+            read_timeout=30,
+        )
+        session = cast("Any", self._open_session())  # its stubs know the services by literal names only
+        return session.client(service, endpoint_url=urls[0] if urls else None, config=settings)
 
     def _open_session(self) -> "Session":
         if self._session is None:
@@ -98,7 +109,7 @@ class Aws:
                 aws_secret_access_key=config.get("secretKey"),
                 aws_session_token=config.get("token"),
             )
-            if session.region_name is None:
+            if not session.region_name:
                 raise ProviderError("no AWS region: set aws:region or AWS_REGION")
             self._session = session
         return self._session

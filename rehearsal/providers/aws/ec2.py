@@ -49,12 +49,11 @@ def _read_group(call: Call) -> Tree | None:
         if is_missing(error):
             return None
         raise
-    owner = group["OwnerId"]
     return {
-        "arn": f"arn:aws:ec2:{call.aws.region}:{owner}:security-group/{call.id}",
+        "arn": call.arn("ec2", f"security-group/{call.id}"),
         "name": group["GroupName"],
         "description": group["Description"],
-        "ownerId": owner,
+        "ownerId": group["OwnerId"],
         "vpcId": group.get("VpcId"),
         "tags": tags_of(group.get("Tags", [])),
         "region": call.aws.region,
@@ -147,7 +146,7 @@ def _read_rule(call: Call) -> Tree | None:
     return {
         **live,
         "ipProtocol": rule["IpProtocol"],
-        "arn": f"arn:aws:ec2:{call.aws.region}:{rule['GroupOwnerId']}:security-group-rule/{call.id}",
+        "arn": call.arn("ec2", f"security-group-rule/{call.id}"),
         "securityGroupRuleId": call.id,
         "securityGroupId": rule["GroupId"],
         "referencedSecurityGroupId": rule.get("ReferencedGroupInfo", {}).get("GroupId"),

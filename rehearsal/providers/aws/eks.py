@@ -1,6 +1,6 @@
 """Managed node groups of EKS."""
 
-from rehearsal.providers.aws.resource import Call, Naming, ResourceType
+from rehearsal.providers.aws.resource import Call, Naming, ResourceType, without_marks
 from rehearsal.providers.aws.schema import array, block, boolean, integer, mapping, string, unordered
 from rehearsal.providers.aws.waiting import is_missing, missing_is_fine, wait_until
 from rehearsal.providers.provider import ProviderError
@@ -31,21 +31,13 @@ def _parts(call: Call) -> dict[str, str]:
     return {"clusterName": cluster, "nodegroupName": name}
 
 
-def _plain(value: object) -> object:
-    """A value without the book-keeping that the bridge adds to blocks."""
-    if isinstance(value, dict):
-        tree: Tree = value
-        return {key: _plain(item) for key, item in tree.items() if not key.startswith("__")}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
-
-
 def _create(call: Call) -> str:
     inputs = call.inputs
     call.client("eks").create_nodegroup(
         clusterName=inputs["clusterName"],
         nodegroupName=inputs["nodeGroupName"],
         nodeRole=inputs["nodeRoleArn"],
-        **{api: _plain(inputs[name]) for name, api in _ON_CREATE.items() if name in inputs},
+        **{api: without_marks(inputs[name]) for name, api in _ON_CREATE.items() if name in inputs},
     )
     return f"{inputs['clusterName']}:{inputs['nodeGroupName']}"
 
@@ -94,7 +86,7 @@ def _read(call: Call) -> Tree | None:
 def _update(call: Call) -> None:
     client, inputs = call.client("eks"), call.inputs
     config: Tree = {
-        name: _plain(inputs[name])
+        name: without_marks(inputs[name])
         for name in ("nodeRepairConfig", "scalingConfig", "updateConfig")
         if name in call.changed and name in inputs
     }
@@ -106,7 +98,7 @@ def _update(call: Call) -> None:
         client.update_nodegroup_config(**_parts(call), **config)
         _wait_active(call)
     if _VERSION & call.changed:
-        version = {name: _plain(inputs[name]) for name in sorted(_VERSION & call.changed) if name in inputs}
+        version = {name: without_marks(inputs[name]) for name in sorted(_VERSION & call.changed) if name in inputs}
         client.update_nodegroup_version(**_parts(call), force=inputs.get("forceUpdateVersion", False), **version)
         _wait_active(call)
 
@@ -118,8 +110,8 @@ def _label_changes(old: Tree, new: Tree) -> Tree:
 
 def _taint_changes(old: list[Tree], new: list[Tree]) -> Tree:
     kept = {(taint["key"], taint["effect"]) for taint in new}
-    removed = [_plain(taint) for taint in old if (taint["key"], taint["effect"]) not in kept]
-    return {"addOrUpdateTaints": _plain(new), "removeTaints": removed}
+    removed = [without_marks(taint) for taint in old if (taint["key"], taint["effect"]) not in kept]
+    return {"addOrUpdateTaints": without_marks(new), "removeTaints": removed}
 
 
 def _delete(call: Call) -> None:

@@ -135,8 +135,13 @@ def _from_settings(data: dict[str, Any]) -> Tree:
     for interface in live.get("networkInterfaces", []):
         if "groups" in interface:
             interface["securityGroups"] = interface.pop("groups")
-    for specification in live.get("tagSpecifications", []):
-        specification["tags"] = {tag["key"]: tag["value"] for tag in specification["tags"]}
+    if "tagSpecifications" in live:
+        # The template's own tags are no setting of the instances, though moto lists them here.
+        live["tagSpecifications"] = [
+            {**entry, "tags": {tag["key"]: tag["value"] for tag in entry["tags"]}}
+            for entry in live["tagSpecifications"]
+            if entry["resourceType"] != "launch-template"
+        ]
     if "EbsOptimized" in data:
         live["ebsOptimized"] = str(data["EbsOptimized"]).lower()
     return live
@@ -171,11 +176,9 @@ def _read(call: Call) -> Tree | None:
         raise
     latest = client.describe_launch_template_versions(LaunchTemplateId=call.id, Versions=["$Latest"])
     version = latest["LaunchTemplateVersions"][0]
-    sts = call.client("sts")
-    account = sts.get_caller_identity()["Account"]
     return {
         **_from_settings(version["LaunchTemplateData"]),
-        "arn": f"arn:aws:ec2:{call.aws.region}:{account}:launch-template/{call.id}",
+        "arn": call.arn("ec2", f"launch-template/{call.id}"),
         "name": template["LaunchTemplateName"],
         "latestVersion": template["LatestVersionNumber"],
         "defaultVersion": template["DefaultVersionNumber"],

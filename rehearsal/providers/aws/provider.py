@@ -2,14 +2,14 @@
 
 import difflib
 import random
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from rehearsal.providers.aws import client, cloudwatch, ec2, eks, iam, launch_template, lb, listener, schema
 from rehearsal.providers.aws.resource import Call, Naming, ResourceType, outputs, preview_outputs
 from rehearsal.providers.aws.tags import retag
 from rehearsal.providers.difference import Change, Diff, Path, changed
-from rehearsal.providers.provider import Checked, Failure, NotReady, Provider, ProviderError, Resource
+from rehearsal.providers.provider import Checked, Failure, NotReadyError, Provider, ProviderError, Resource
 from rehearsal.providers.values import UNKNOWN, Tree
 
 RESOURCE_TYPES = {
@@ -30,7 +30,7 @@ _MOST_TAGS = 50
 
 
 @contextmanager
-def _aws_errors(resource: Resource) -> Iterator[None]:
+def _aws_errors(resource: Resource) -> Generator[None]:
     """AWS's refusals as one line: type and name of the resource, operation, code, message."""
     try:
         yield
@@ -109,7 +109,7 @@ class AwsProvider(Provider):
         # An update without a difference repeats one that failed half-way: everything is set again.
         changed_names = frozenset(str(change.path[0]) for change in changes) or frozenset(new)
         if preview:
-            unknown = {name: UNKNOWN for name in kind.changing(changed_names, new)}
+            unknown = dict.fromkeys(kind.changing(changed_names, new), UNKNOWN)
             tags = {"tagsAll": new.get("tags", {})} if kind.tag_service else {}
             return {**old_state, **outputs(new, {}, resource.id, {}), **tags, **unknown}
         call = Call(self._aws, resource.id, new, old_inputs, changed_names, timeout_seconds)
@@ -132,10 +132,11 @@ class AwsProvider(Provider):
                 if kind.settle is not None:
                     kind.settle(call)
                 return self._state(kind, call)
-        except ProviderError as error:
+        except Exception as error:
+            # Whatever went wrong, the resource is there: forgetting it would orphan it.
             state = preview_outputs(kind, call.inputs, call.id)
             partial = {name: value for name, value in state.items() if value is not UNKNOWN}
-            raise NotReady(call.id, partial, [str(error)]) from error
+            raise NotReadyError(call.id, partial, [str(error)]) from error
 
     def _state(self, kind: ResourceType, call: Call) -> Tree:
         live = kind.read(call)

@@ -38,6 +38,10 @@ class Call:
     def client(self, service: str) -> Any:
         return self.aws.client(service)
 
+    def arn(self, service: str, resource: str) -> str:
+        """ARN of something in the provider's account and region."""
+        return f"arn:aws:{service}:{self.aws.region}:{self.aws.account_id}:{resource}"
+
     @property
     def tag_list(self) -> list[dict[str, str]]:
         """The tags as most services take them."""
@@ -73,14 +77,14 @@ class ResourceType:
 def preview_outputs(kind: ResourceType, inputs: Tree, resource_id: str) -> Tree:
     """State that a create is going to give, as far as it can be known before."""
     chosen = {name: UNKNOWN for name, prop in kind.properties.items() if prop.computed}
-    outputs = {name: UNKNOWN for name in kind.outputs}
+    outputs = dict.fromkeys(kind.outputs, UNKNOWN)
     tags = {"tagsAll": inputs.get("tags", {})} if kind.tag_service else {}
-    return {**chosen, **outputs, **_values(inputs), **tags, "id": resource_id or UNKNOWN}
+    return {**chosen, **outputs, **without_marks(inputs), **tags, "id": resource_id or UNKNOWN}
 
 
 def outputs(inputs: Tree, live: Tree, resource_id: str, default_tags: Mapping[str, str]) -> Tree:
     """State: the inputs, overlaid with what AWS says."""
-    state = {**_values(inputs), **{name: value for name, value in live.items() if value is not None}}
+    state = {**without_marks(inputs), **{name: value for name, value in live.items() if value is not None}}
     if "tags" in live:
         state["tagsAll"] = dict(live["tags"])
         state["tags"] = dict(live["tags"])
@@ -90,8 +94,12 @@ def outputs(inputs: Tree, live: Tree, resource_id: str, default_tags: Mapping[st
     return {**state, "id": resource_id}
 
 
-def _values(inputs: Tree) -> Tree:
-    return {key: value for key, value in inputs.items() if not key.startswith("__")}
+def without_marks(value: Any) -> Any:
+    """A value without the book-keeping that inputs have in them."""
+    if isinstance(value, dict):
+        tree: Tree = value
+        return {key: without_marks(item) for key, item in tree.items() if not key.startswith("__")}
+    return [without_marks(item) for item in value] if isinstance(value, list) else value
 
 
 def tags_of(tag_list: list[dict[str, str]]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The inputs of a resource type as data: which properties there are, their types, ranges, defaults and what replaces."""
+"""The inputs of a resource type as data: the properties, their types, ranges and defaults, and what replaces."""
 
 import difflib
 import json
@@ -214,10 +214,16 @@ def _convert(kind: str, value: Any) -> Any:
 
 
 def _limits(prop: Property, value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield from _text_limits(prop, value)
+        return
     low, high = prop.low, prop.high
     outside = (low is not None and value < low) or (high is not None and value > high)
     if outside and not (prop.or_zero and value == 0):
         yield f"must be {'0 or ' if prop.or_zero else ''}from {low} to {high}, not {value}"
+
+
+def _text_limits(prop: Property, value: str) -> Iterator[str]:
     if prop.longest is not None and len(value) > prop.longest:
         yield f"must have at most {prop.longest} characters, but {value!r} has {len(value)}"
     if prop.pattern is not None and not re.fullmatch(prop.pattern, value):
@@ -249,17 +255,17 @@ def same(properties: Properties, path: Path, old: Any, new: Any) -> bool:
     if prop is None:
         return False
     if prop.type == "set" and isinstance(old, list) and isinstance(new, list):
-        return sorted(map(repr, map(_without_marks, old))) == sorted(map(repr, map(_without_marks, new)))
+        return sorted(map(repr, map(_canonical, old))) == sorted(map(repr, map(_canonical, new)))
     if prop.type == "json" and isinstance(old, str) and isinstance(new, str):
         return json.loads(old) == json.loads(new)
     return False
 
 
-def _without_marks(value: Any) -> Any:
+def _canonical(value: Any) -> Any:
     if isinstance(value, dict):
         tree: Tree = value
-        return {key: _without_marks(item) for key, item in sorted(tree.items()) if not key.startswith("__")}
-    return [_without_marks(item) for item in value] if isinstance(value, list) else value
+        return {key: _canonical(item) for key, item in sorted(tree.items()) if not key.startswith("__")}
+    return [_canonical(item) for item in value] if isinstance(value, list) else value
 
 
 def keep_computed(properties: Properties, old: Tree, new: Tree) -> Tree:

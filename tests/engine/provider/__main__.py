@@ -74,8 +74,9 @@ class TestProvider(provider_pb2_grpc.ResourceProviderServicer):
         detailed: dict[str, Any] = {}
         kinds = provider_pb2.PropertyDiff
         for key in changed:
-            kind = kinds.ADD if key not in olds else kinds.DELETE if key not in news else kinds.UPDATE
-            detailed[key] = provider_pb2.PropertyDiff(kind=kind + 1 if key in REPLACING else kind)
+            kind = "ADD" if key not in olds else "DELETE" if key not in news else "UPDATE"
+            kind += "_REPLACE" if key in REPLACING else ""
+            detailed[key] = provider_pb2.PropertyDiff(kind=kinds.Kind.Value(kind))
         return provider_pb2.DiffResponse(
             changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
             replaces=[key for key in changed if key in REPLACING],

@@ -12,7 +12,7 @@ from rehearsal.processes import Process, free_port
 from tests.rehearsal.aws.account import Account, Service
 from tests.rehearsal.aws.farm import Farm
 
-WEIGHT_LAG_SECONDS = 0.1
+WEIGHT_LAG_SECONDS = 0.02
 
 
 @pytest.fixture(scope="session")

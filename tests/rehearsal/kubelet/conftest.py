@@ -36,7 +36,7 @@ class World:
         return [entry for entry in noted if entry["event"] == event]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def world(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Generator[World]:
     folder = tmp_path_factory.mktemp("kubelet")
     with world_parts.aws() as aws:

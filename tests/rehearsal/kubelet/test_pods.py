@@ -179,3 +179,29 @@ def test_pods_die_with_the_kubelet_and_are_started_again_by_the_next_one(
     wait_for(lambda: container_status(kube, namespace, "server")["restartCount"] == 1, "restarted")
     wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready again")
     assert kube.get("v1", "Pod", namespace, "server")["status"]["podIP"] == address
+
+
+def test_init_containers_run_first_and_a_pod_that_is_not_restarted_succeeds(
+    kube: KubeClient, world: World, namespace: str
+) -> None:
+    metadata = {"name": "settings", "namespace": namespace}
+    kube.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"WORD": "hello"}})
+    mounts = [{"name": "shared", "mountPath": "/shared"}]
+    fetch: Json = {
+        "name": "fetch",
+        "image": "example.com/fetch",
+        "command": ["sh", "-c", "sleep 0.3; echo $MY_WORD > /shared/word"],
+        "envFrom": [{"prefix": "MY_", "configMapRef": {"name": "settings"}}],
+        "volumeMounts": mounts,
+    }
+    show = {"command": ["sh", "-c", "cat /shared/word"], "args": [], "volumeMounts": mounts}
+    pod = server_pod("job", namespace, container=show, initContainers=[fetch], restartPolicy="Never")
+    pod["spec"]["volumes"] = [{"name": "shared", "emptyDir": {}}]
+    kube.create(pod)
+
+    wait_for(lambda: kube.get("v1", "Pod", namespace, "job")["status"]["phase"] == "Succeeded", "done")
+    status = kube.get("v1", "Pod", namespace, "job")["status"]
+    assert status["containerStatuses"][0]["state"]["terminated"]["reason"] == "Completed"
+    assert (world.folder / "logs" / "pods" / f"{namespace}_job.log").read_text() == "hello\n"
+    kube.delete("v1", "Pod", namespace, "job")
+    wait_for(lambda: not pods(kube, namespace), "a finished pod is deleted at once", timeout_seconds=3)

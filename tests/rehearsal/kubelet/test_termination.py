@@ -44,6 +44,13 @@ def test_sigterm_comes_after_the_prestop_hook_and_the_process_may_finish(
     assert 1 <= gone_at - sigterm_at < 3, "gone as soon as the process has ended, long before the grace period"
 
 
+def test_a_prestop_hook_may_be_a_request(kube: KubeClient, world: World, namespace: str) -> None:
+    hook = {"httpGet": {"path": "/prestop", "port": "http"}}
+    run_and_delete(kube, server_pod("server", namespace, container={"lifecycle": {"preStop": hook}}))
+    asked_at = world.events(namespace, "server", "prestop")[0]["time"]
+    assert asked_at < world.events(namespace, "server", "sigterm")[0]["time"]
+
+
 def test_the_grace_period_counts_from_deletion_and_ends_with_sigkill(
     kube: KubeClient, world: World, namespace: str
 ) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pytest
@@ -27,7 +27,7 @@ class FakeAws:
 
 
 def _client(url: str, service: str) -> Any:
-    return boto3.client(
+    return cast("Any", boto3).client(
         service,
         endpoint_url=url,
         region_name="us-east-1",
@@ -46,9 +46,9 @@ def aws() -> Iterator[FakeAws]:
         ec2 = _client(url, "ec2")
         vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         subnet_ids = [
-            ec2.create_subnet(VpcId=vpc_id, CidrBlock=f"10.0.{i}.0/24", AvailabilityZone=f"us-east-1{zone}")[
-                "Subnet"
-            ]["SubnetId"]
+            ec2.create_subnet(VpcId=vpc_id, CidrBlock=f"10.0.{i}.0/24", AvailabilityZone=f"us-east-1{zone}")["Subnet"][
+                "SubnetId"
+            ]
             for i, zone in enumerate("ab")
         ]
         _client(url, "eks").create_cluster(
@@ -64,7 +64,7 @@ def aws() -> Iterator[FakeAws]:
 @pytest.fixture
 def aws_engine(aws: FakeAws) -> Iterator[Engine]:
     with engine_for(AwsProvider()) as engine:
-        endpoints = {name: aws.url for name in ("cloudwatch", "ec2", "eks", "elbv2", "iam", "sts")}
+        endpoints = dict.fromkeys(("cloudwatch", "ec2", "eks", "elbv2", "iam", "sts"), aws.url)
         engine.configure(
             region="us-east-1",
             accessKey="testing",

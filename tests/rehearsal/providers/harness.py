@@ -1,10 +1,10 @@
 """Drives a provider over gRPC the way Pulumi's engine does: check, diff, then create, update or replace."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from google.protobuf.struct_pb2 import Struct
@@ -87,9 +87,7 @@ class Engine:
             )
         )
 
-    def up(
-        self, kind: str, name: str, inputs: Tree | Struct, *, preview: bool = False, timeout: float = 0
-    ) -> Tree:
+    def up(self, kind: str, name: str, inputs: Tree | Struct, *, preview: bool = False, timeout: float = 0) -> Tree:
         """Bring one resource to these inputs; its outputs."""
         known = self.resources.get(_urn(kind, name))
         if known is None:
@@ -117,9 +115,7 @@ class Engine:
 
     def _create(self, kind: str, name: str, inputs: Tree | Struct, preview: bool, timeout: float) -> Tree:
         checked = self.check(kind, name, inputs)
-        request = provider_pb2.CreateRequest(
-            urn=_urn(kind, name), properties=checked, preview=preview, timeout=timeout
-        )
+        request = provider_pb2.CreateRequest(urn=_urn(kind, name), properties=checked, preview=preview, timeout=timeout)
         with self._init_failures(kind, name, checked):
             answer = self.stub.Create(request)
         if not preview:
@@ -145,7 +141,7 @@ class Engine:
         return from_struct(answer.properties)
 
     @contextmanager
-    def _init_failures(self, kind: str, name: str, inputs: Struct) -> Iterator[None]:
+    def _init_failures(self, kind: str, name: str, inputs: Struct) -> Generator[None]:
         try:
             yield
         except grpc.RpcError as error:
@@ -160,9 +156,7 @@ class Engine:
         """Read the live state into the state; None when the resource is gone."""
         known = self.resources[_urn(kind, name)]
         answer = self.stub.Read(
-            provider_pb2.ReadRequest(
-                urn=_urn(kind, name), id=known.id, properties=known.state, inputs=known.inputs
-            )
+            provider_pb2.ReadRequest(urn=_urn(kind, name), id=known.id, properties=known.state, inputs=known.inputs)
         )
         if not answer.id:
             del self.resources[_urn(kind, name)]
@@ -174,9 +168,7 @@ class Engine:
         self._delete(_urn(kind, name), self.resources.pop(_urn(kind, name)))
 
     def _delete(self, urn: str, known: Deployed) -> None:
-        request = provider_pb2.DeleteRequest(
-            urn=urn, id=known.id, properties=known.state, old_inputs=known.inputs
-        )
+        request = provider_pb2.DeleteRequest(urn=urn, id=known.id, properties=known.state, old_inputs=known.inputs)
         self.stub.Delete(request)
 
     def deployed(self, kind: str, name: str) -> Deployed:
@@ -184,7 +176,8 @@ class Engine:
 
 
 def _init_failure(error: grpc.RpcError) -> Any:
-    for key, value in error.trailing_metadata() or ():
+    metadata = cast("list[tuple[str, bytes]]", error.trailing_metadata() or [])
+    for key, value in metadata:
         if key == "grpc-status-details-bin":
             failure = provider_pb2.ErrorResourceInitFailed()
             status_pb2.Status.FromString(value).details[0].Unpack(failure)
@@ -203,7 +196,7 @@ def detailed(answer: Any) -> dict[str, str]:
 
 
 @contextmanager
-def engine_for(provider: Provider) -> Iterator[Engine]:
+def engine_for(provider: Provider) -> Generator[Engine]:
     """An engine that talks to a provider served in this process."""
     server = grpc.server(ThreadPoolExecutor(max_workers=8))
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(provider), server)

@@ -16,5 +16,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[ServerProcess]
         *("--max-model-len", "400", "--enable-prompt-tokens-details", "--enable-request-id-headers"),
         *("--enable-lora", "--lora-modules", "haiku=/adapters/haiku"),
     ]
-    with ServerProcess(tmp_path_factory.mktemp("vllm"), *flags) as running:
+    environment = {"VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "1"}
+    with ServerProcess(tmp_path_factory.mktemp("vllm"), *flags, environment=environment) as running:
         yield running.wait_until_ready()

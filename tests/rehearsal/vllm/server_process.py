@@ -34,7 +34,10 @@ class ServerProcess:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        # Each request on a connection of its own, so that no test meets one that the server is about to close.
+        self.http = httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port}", timeout=15, limits=httpx.Limits(max_keepalive_connections=0)
+        )
         self.log = folder / "server.log"
         command = [sys.executable, "-m", "rehearsal.vllm", MODEL, "--revision", revision, *flags]
         with self.log.open("wb") as log:
@@ -49,6 +52,7 @@ class ServerProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.http.close()
         self.process.kill()
         self.process.wait()
 
@@ -57,7 +61,7 @@ class ServerProcess:
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                if httpx.get(f"{self.url}/health").status_code == 200:
+                if self.http.get("/health").status_code == 200:
                     return self
             except httpx.TransportError:
                 time.sleep(0.02)
@@ -74,10 +78,10 @@ class ServerProcess:
     def chat(self, text: str = "hello", **more: Any) -> httpx.Response:
         """A chat completion with one user message."""
         body = {"model": MODEL, "messages": [{"role": "user", "content": text}], **more}
-        return httpx.post(f"{self.url}/v1/chat/completions", json=body, timeout=15)
+        return self.http.post("/v1/chat/completions", json=body)
 
     def metrics(self) -> dict[str, float]:
         """All samples, by name and labels as they are printed."""
-        lines = httpx.get(f"{self.url}/metrics").text.splitlines()
+        lines = self.http.get("/metrics").text.splitlines()
         samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
         return {name: float(value) for name, _, value in samples}

@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from rehearsal.vllm.hub import Fault, Faults
+from rehearsal.vllm.protocol import render_chat
 from tests.rehearsal.vllm.server_process import FAST, MODEL, ServerProcess
 
 
@@ -19,7 +21,7 @@ def events(answer: httpx.Response) -> list[Any]:
 
 
 def test_the_model_list_shows_served_names_weights_and_adapters(server: ServerProcess) -> None:
-    cards = httpx.get(f"{server.url}/v1/models").json()["data"]
+    cards = server.http.get("/v1/models").json()["data"]
     assert [(card["id"], card["root"], card["parent"]) for card in cards] == [
         ("acme/tiny", "acme/tiny", None),
         ("tiny-alias", "acme/tiny", None),
@@ -78,8 +80,8 @@ def test_a_chat_stream_has_a_role_texts_a_finish_reason_and_done(server: ServerP
 
 def test_completions_answer_whole_and_streamed(server: ServerProcess) -> None:
     asked = {"model": MODEL, "prompt": "once upon a time", "max_tokens": 4}
-    whole = httpx.post(f"{server.url}/v1/completions", json=asked).json()
-    *chunks, closing, done = events(httpx.post(f"{server.url}/v1/completions", json={**asked, "stream": True}))
+    whole = server.http.post("/v1/completions", json=asked).json()
+    *chunks, closing, done = events(server.http.post("/v1/completions", json={**asked, "stream": True}))
     assert whole["object"] == chunks[0]["object"] == "text_completion"
     assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == whole["choices"][0]["text"]
     assert closing["choices"][0]["finish_reason"] == whole["choices"][0]["finish_reason"] == "length"
@@ -87,22 +89,22 @@ def test_completions_answer_whole_and_streamed(server: ServerProcess) -> None:
 
 
 def test_text_becomes_tokens_and_tokens_become_text(server: ServerProcess) -> None:
-    tokens = httpx.post(f"{server.url}/tokenize", json={"prompt": "über alles"}).json()
+    tokens = server.http.post("/tokenize", json={"prompt": "über alles"}).json()
     assert tokens["count"] == len(tokens["tokens"]) == 3
-    text = httpx.post(f"{server.url}/detokenize", json={"tokens": tokens["tokens"]}).json()
+    text = server.http.post("/detokenize", json={"tokens": tokens["tokens"]}).json()
     assert text == {"prompt": "über alles"}
 
 
 def test_the_small_endpoints_answer(server: ServerProcess) -> None:
-    assert httpx.get(f"{server.url}/health").content == b""
-    assert httpx.post(f"{server.url}/ping").status_code == 200
-    assert httpx.get(f"{server.url}/version").json() == {"version": "0.33.0"}
-    assert httpx.get(f"{server.url}/load").json() == {"server_load": 0}
+    assert server.http.get("/health").content == b""
+    assert server.http.post("/ping").status_code == 200
+    assert server.http.get("/version").json() == {"version": "0.33.0"}
+    assert server.http.get("/load").json() == {"server_load": 0}
 
 
 def test_request_ids_are_echoed_when_asked_for(server: ServerProcess) -> None:
     asked = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], "stream": True}
-    answer = httpx.post(f"{server.url}/v1/chat/completions", json=asked, headers={"X-Request-Id": "abc"})
+    answer = server.http.post("/v1/chat/completions", json=asked, headers={"X-Request-Id": "abc"})
     assert answer.headers["x-request-id"] == "abc"
     assert events(answer)[0]["id"] == "chatcmpl-abc"
 
@@ -138,7 +140,7 @@ def test_what_cannot_be_served_is_refused_as_vllm_does(
     ],
 )
 def test_http_errors_have_the_same_shape(server: ServerProcess, path: str, body: bytes, status: int) -> None:
-    answer = httpx.post(server.url + path, content=body, headers={"content-type": "application/json"})
+    answer = server.http.post(path, content=body, headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, status)
 
 
@@ -146,36 +148,37 @@ def test_a_key_guards_the_api_and_nothing_else(tmp_path: Path) -> None:
     with ServerProcess(tmp_path, environment={"VLLM_API_KEY": "secret"}) as guarded:
         guarded.wait_until_ready()
         assert guarded.chat().status_code == 401
-        assert httpx.get(f"{guarded.url}/v1/models").json() == {"error": "Unauthorized"}
+        assert guarded.http.get("/v1/models").json() == {"error": "Unauthorized"}
         headers = {"Authorization": "Bearer secret"}
-        assert httpx.get(f"{guarded.url}/v1/models", headers=headers).status_code == 200
+        assert guarded.http.get("/v1/models", headers=headers).status_code == 200
         asked = {"messages": [{"role": "user", "content": "hi"}]}
-        assert httpx.post(f"{guarded.url}/invocations", json=asked).status_code == 200, "as open as vLLM's"
-        assert "vllm:num_requests_running" in httpx.get(f"{guarded.url}/metrics").text
+        assert guarded.http.post("/invocations", json=asked).status_code == 200, "as open as vLLM's"
+        assert "vllm:num_requests_running" in guarded.http.get("/metrics").text
 
 
-def test_faults_of_the_hub_show_as_errors_aborts_and_other_answers(tmp_path: Path) -> None:
-    long = "tell me a story about " + "rain and " * 10
-    faults: dict[str, Any] = {"only_prompts_over_words": 10}
-    for name, expected in (("error_fraction", 500), ("abort_fraction", 200), ("wrong_answer_fraction", 200)):
-        with ServerProcess(tmp_path, behavior={**FAST, "faults": {**faults, name: 1.0}}) as faulty:
-            faulty.wait_until_ready()
-            short, whole, stream = faulty.chat("hi"), faulty.chat(long), faulty.chat(long, stream=True)
-            assert short.json()["choices"][0]["finish_reason"] == "stop", "short prompts are answered well"
-            assert (whole.status_code, stream.status_code) == (expected, expected)
-            counts = faulty.metrics()
-        by_reason = {
-            reason: counts[f'vllm:request_success_total{{engine="0",finished_reason="{reason}",model_name="acme/tiny"}}']
-            for reason in ("stop", "abort", "error")
-        }
-        if name == "error_fraction":
-            assert whole.json()["error"]["type"] == "InternalServerError"
-            assert by_reason == {"stop": 1, "abort": 0, "error": 2}
-        elif name == "abort_fraction":
-            assert whole.json()["choices"][0]["finish_reason"] == "abort"
-            assert events(stream)[-2]["choices"][0]["finish_reason"] == "abort"
-            assert by_reason == {"stop": 1, "abort": 2, "error": 0}
-        else:
-            with ServerProcess(tmp_path) as healthy:
-                right = healthy.wait_until_ready().chat(long).json()["choices"][0]["message"]
-            assert whole.json()["choices"][0]["message"] != right
+def test_faults_of_the_hub_show_as_errors_aborts_and_other_answers(server: ServerProcess, tmp_path: Path) -> None:
+    faults = Faults(only_prompts_over_words=10, error_fraction=0.3, abort_fraction=0.3, wrong_answer_fraction=0.3)
+    prompts = [f"tell me story {number} about " + "rain and " * 10 for number in range(100)]
+    by_fault = {
+        fault: next(
+            prompt for prompt in prompts if faults.of(render_chat([{"role": "user", "content": prompt}])) is fault
+        )
+        for fault in (Fault.ERROR, Fault.ABORT, Fault.WRONG_ANSWER, None)
+    }
+    with ServerProcess(tmp_path, behavior={**FAST, "faults": faults.model_dump()}) as faulty:
+        faulty.wait_until_ready()
+        failures = [faulty.chat(by_fault[Fault.ERROR], stream=stream) for stream in (False, True)]
+        assert [failure.status_code for failure in failures] == [500, 500], "before the stream begins"
+        assert failures[0].json()["error"]["type"] == "InternalServerError"
+        whole, stream = (faulty.chat(by_fault[Fault.ABORT], stream=stream) for stream in (False, True))
+        assert whole.json()["choices"][0]["finish_reason"] == "abort"
+        assert events(stream)[-2]["choices"][0]["finish_reason"] == "abort"
+        for fault, same in ((Fault.WRONG_ANSWER, False), (None, True)):
+            answers = [each.chat(by_fault[fault]).json()["choices"][0]["message"] for each in (server, faulty)]
+            assert (answers[0] == answers[1]) is same, fault
+        counts = faulty.metrics()
+    for reason, count in (("error", 2), ("abort", 2), ("stop", 2)):
+        assert (
+            counts[f'vllm:request_success_total{{engine="0",finished_reason="{reason}",model_name="acme/tiny"}}']
+            == count
+        )

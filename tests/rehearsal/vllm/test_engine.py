@@ -9,7 +9,9 @@ from rehearsal.vllm.metrics import Metrics
 from rehearsal.vllm.text import tokenize
 
 PROMPT = tokenize("a prompt of several blocks, so that a part of it can be found in the cache. " * 8)
-WORK = Work(prompt=PROMPT, output=tokenize("an answer of some tokens"), finish_reason="stop", max_tokens=50, tokens_per_chunk=2)
+WORK = Work(
+    prompt=PROMPT, output=tokenize("an answer of some tokens"), finish_reason="stop", max_tokens=50, tokens_per_chunk=2
+)
 
 
 def engine(*, max_concurrent: int = 8, tokens_per_second: float = 500.0) -> Engine:
@@ -19,7 +21,9 @@ def engine(*, max_concurrent: int = 8, tokens_per_second: float = 500.0) -> Engi
 
 
 def sample(engine: Engine, name: str, **labels: str) -> float:
-    value = engine.metrics.registry.get_sample_value(f"vllm:{name}", {"model_name": "acme/tiny", "engine": "0", **labels})
+    value = engine.metrics.registry.get_sample_value(
+        f"vllm:{name}", {"model_name": "acme/tiny", "engine": "0", **labels}
+    )
     assert value is not None, f"no sample of {name}"
     return value
 

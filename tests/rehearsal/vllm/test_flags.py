@@ -10,7 +10,14 @@ def test_the_arguments_of_our_deployment_are_understood() -> None:
         [
             *("acme/assistant-8b", "--revision", "a", "--served-model-name", "assistant", "--max-model-len", "8k"),
             *("--tensor-parallel-size", "2", "--gpu-memory-utilization", "0.9", "--shutdown-timeout", "120"),
-            *("--fingerprint-mode", "custom", "--fingerprint-value", "blue-0123456789ab", "--load-format", "runai_streamer"),
+            *(
+                "--fingerprint-mode",
+                "custom",
+                "--fingerprint-value",
+                "blue-0123456789ab",
+                "--load-format",
+                "runai_streamer",
+            ),
             *("--safetensors-load-strategy", "prefetch", "--disable-uvicorn-access-log", "--enable-request-id-headers"),
             *("--override-generation-config", '{"temperature": 0.2}', "--host", "127.0.0.1", "--port", "8000"),
         ]

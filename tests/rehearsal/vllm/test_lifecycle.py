@@ -15,7 +15,13 @@ from tests.rehearsal.vllm.server_process import FAST, MODEL, ServerProcess
 
 # A stream of this pace and length takes about a second.
 SLOW = {**FAST, "tokens_per_second": 20}
-STREAM = {"model": MODEL, "messages": [{"role": "user", "content": "go on"}], "stream": True, "max_tokens": 20, "min_tokens": 20}
+STREAM = {
+    "model": MODEL,
+    "messages": [{"role": "user", "content": "go on"}],
+    "stream": True,
+    "max_tokens": 20,
+    "min_tokens": 20,
+}
 
 
 def finish_reason_of(lines: Iterator[str]) -> str | None:
@@ -32,7 +38,7 @@ def test_connections_are_refused_until_the_model_is_loaded(tmp_path: Path) -> No
         refused = 0
         while time.monotonic() < started + 1.2:
             with pytest.raises(httpx.ConnectError):
-                httpx.get(f"{server.url}/health")
+                server.http.get("/health")
             refused += 1
             time.sleep(0.2)
         server.wait_until_ready()
@@ -40,17 +46,14 @@ def test_connections_are_refused_until_the_model_is_loaded(tmp_path: Path) -> No
         assert time.monotonic() - started >= 1.5
 
 
-def test_the_port_is_taken_while_the_model_loads(tmp_path: Path) -> None:
-    with ServerProcess(tmp_path, behavior={**FAST, "faults": {"never_ready": True}}) as server:
-        _wait_for_log(server, "Loading model")
-        with socket.socket() as other, pytest.raises(OSError, match="in use"):
-            other.bind(("127.0.0.1", server.port))
-            other.listen()
-
-
 def test_sigterm_while_loading_ends_with_the_tell_tale_interrupt(tmp_path: Path) -> None:
     with ServerProcess(tmp_path, behavior={**FAST, "faults": {"never_ready": True}}) as server:
-        _wait_for_log(server, "Loading model")
+        deadline = time.monotonic() + 10
+        while "Loading model" not in server.log.read_text():
+            assert time.monotonic() < deadline, server.log.read_text()
+            time.sleep(0.02)
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", server.port))
         server.terminate()
         assert server.exit_code() == -signal.SIGINT
         assert "KeyboardInterrupt: terminated" in server.log.read_text()
@@ -59,7 +62,7 @@ def test_sigterm_while_loading_ends_with_the_tell_tale_interrupt(tmp_path: Path)
 def test_sigterm_aborts_running_requests_by_default(tmp_path: Path) -> None:
     with ServerProcess(tmp_path, behavior=SLOW) as server:
         server.wait_until_ready()
-        with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=STREAM) as answer:
+        with server.http.stream("POST", "/v1/chat/completions", json=STREAM) as answer:
             lines = answer.iter_lines()
             next(lines)
             sent = time.monotonic()
@@ -73,14 +76,14 @@ def test_sigterm_aborts_running_requests_by_default(tmp_path: Path) -> None:
 def test_with_a_shutdown_timeout_running_requests_finish_and_new_ones_are_aborted(tmp_path: Path) -> None:
     with ServerProcess(tmp_path, "--shutdown-timeout", "10", behavior=SLOW) as server:
         server.wait_until_ready()
-        with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=STREAM) as answer:
+        with server.http.stream("POST", "/v1/chat/completions", json=STREAM) as answer:
             lines = answer.iter_lines()
             next(lines)
             server.terminate()
             time.sleep(0.1)
             late = server.chat("too late")
             assert (late.status_code, late.json()["choices"][0]["finish_reason"]) == (200, "abort")
-            assert httpx.get(f"{server.url}/health").status_code == 200, "vLLM stays healthy while it drains"
+            assert server.http.get("/health").status_code == 200, "vLLM stays healthy while it drains"
             assert finish_reason_of(lines) == "length"
         assert server.exit_code() == 0
 
@@ -89,7 +92,7 @@ def test_requests_that_outlast_the_shutdown_timeout_are_aborted(tmp_path: Path) 
     with ServerProcess(tmp_path, "--shutdown-timeout", "1", behavior=SLOW) as server:
         server.wait_until_ready()
         endless = {**STREAM, "max_tokens": 200, "min_tokens": 200}
-        with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=endless) as answer:
+        with server.http.stream("POST", "/v1/chat/completions", json=endless) as answer:
             lines = answer.iter_lines()
             next(lines)
             sent = time.monotonic()
@@ -99,16 +102,14 @@ def test_requests_that_outlast_the_shutdown_timeout_are_aborted(tmp_path: Path) 
         assert server.exit_code() == 0
 
 
-def test_idle_connections_are_closed_after_the_keep_alive_time(tmp_path: Path) -> None:
-    with ServerProcess(tmp_path, environment={"VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "1"}) as server:
-        server.wait_until_ready()
-        with socket.create_connection(("127.0.0.1", server.port)) as connection:
-            connection.settimeout(5)
-            connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
-            answered = time.monotonic()
-            assert connection.recv(4096) == b"", "closed by the server"
-            assert 0.8 < time.monotonic() - answered < 2.5
+def test_idle_connections_are_closed_after_the_keep_alive_time(server: ServerProcess) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.settimeout(5)
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        answered = time.monotonic()
+        assert connection.recv(4096) == b"", "closed by the server"
+        assert 0.8 < time.monotonic() - answered < 2.5
 
 
 def test_a_crash_ends_the_process_in_the_middle_of_its_streams(tmp_path: Path) -> None:
@@ -134,10 +135,3 @@ def test_a_pod_that_cannot_start_exits_and_says_why(
     with ServerProcess(tmp_path, *flags, revision=revision) as server:
         assert server.exit_code() == status
         assert message in server.log.read_text()
-
-
-def _wait_for_log(server: ServerProcess, text: str) -> None:
-    deadline = time.monotonic() + 10
-    while text not in server.log.read_text():
-        assert time.monotonic() < deadline, server.log.read_text()
-        time.sleep(0.02)

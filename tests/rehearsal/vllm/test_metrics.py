@@ -1,6 +1,5 @@
 """The metrics have vLLM's names, labels and buckets: dashboards and gates are written against them."""
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from rehearsal.vllm.metrics import one_two_five_buckets
@@ -31,7 +30,9 @@ GAUGES = {
     "vllm:lora_requests_info",
 }
 # The bounds are printed as Prometheus prints them.
-TTFT = "0.001 0.005 0.01 0.02 0.04 0.06 0.08 0.1 0.25 0.5 0.75 1.0 2.5 5.0 7.5 10.0 20.0 40.0 80.0 160.0 640.0 2560.0 +Inf"
+TTFT = (
+    "0.001 0.005 0.01 0.02 0.04 0.06 0.08 0.1 0.25 0.5 0.75 1.0 2.5 5.0 7.5 10.0 20.0 40.0 80.0 160.0 640.0 2560.0 +Inf"
+)
 TOKEN = "0.01 0.025 0.05 0.075 0.1 0.15 0.2 0.3 0.4 0.5 0.75 1.0 2.5 5.0 7.5 10.0 20.0 40.0 80.0 +Inf"
 REQUEST = (
     "0.3 0.5 0.8 1.0 1.5 2.0 2.5 5.0 10.0 15.0 20.0 30.0 40.0 50.0 60.0 120.0 240.0 480.0 960.0 1920.0 7680.0 +Inf"
@@ -60,7 +61,7 @@ HISTOGRAMS = {
 
 def test_names_labels_and_buckets_are_vllms(server: ServerProcess) -> None:
     server.chat()
-    answer = httpx.get(f"{server.url}/metrics")
+    answer = server.http.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     families = {family.name: family for family in text_string_to_metric_families(answer.text)}
     kinds = {name: family.type for name, family in families.items()}
@@ -103,8 +104,8 @@ def test_a_request_is_counted_once_in_each_place(server: ServerProcess) -> None:
 
 
 def test_probes_and_scrapes_are_not_counted_as_requests_but_unknown_paths_are(server: ServerProcess) -> None:
-    httpx.get(f"{server.url}/health")
-    httpx.get(f"{server.url}/nothing/here")
+    server.http.get("/health")
+    server.http.get("/nothing/here")
     counted = [name for name in server.metrics() if name.startswith("http_requests_total")]
     assert not any('handler="/health"' in name or 'handler="/metrics"' in name for name in counted)
     assert 'http_requests_total{handler="none",method="GET",status="4xx"}' in counted

@@ -5,7 +5,9 @@ import pytest
 from rehearsal.vllm.text import TOKEN_BYTES, answer, detokenize, token_id, tokenize
 
 
-@pytest.mark.parametrize("text", ["", "hello world", "naïve café", "東京から大阪まで", "🚦🚦 mixed ü 電 text", "\x00\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "hello world", "naïve café", "東京から大阪まで", "🚦🚦 mixed ü 電 text", "\x00\x00"]
+)
 def test_tokens_are_small_and_reversible(text: str) -> None:
     tokens = tokenize(text)
     assert "".join(tokens) == text

@@ -1,0 +1,157 @@
+"""A fork server that spares Python programs and plugins their start-up.
+
+`python -m rehearsal.engine.warm --socket PATH MODULE ...` imports the third-party modules named (never the project's
+own), then forks for each run that a client asks for on its socket. It has no threads and opens no gRPC channel, so that
+forking is safe. The client (`rehearsal.engine.children`) finds it by the variable PULUMI_EMBEDDED_WARM_SOCKET.
+
+One connection is one run: the client sends a JSON line {"arguments", "cwd", "environment"} with its stdin, stdout and
+stderr attached; it may then send `TERM` or `KILL` lines; it receives the exit status as a line. When the client goes
+away, so does the run.
+"""
+
+import argparse
+import contextlib
+import gc
+import importlib
+import json
+import os
+import random
+import runpy
+import selectors
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "PULUMI_EMBEDDED_WARM_SOCKET"
+_MAX_REQUEST_BYTES = 2**20
+
+
+@dataclass
+class _Run:
+    """A forked process and the client that waits for it."""
+
+    client: socket.socket
+    pid: int
+
+
+class Server:
+    """Accepts runs; `serve` returns a request only in a forked child, which must then carry it out."""
+
+    def __init__(self, path: Path) -> None:
+        self._listener = socket.socket(socket.AF_UNIX)
+        path.unlink(missing_ok=True)
+        self._listener.bind(str(path))
+        self._listener.listen(64)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ, None)
+
+    def serve(self) -> dict[str, Any]:
+        """Accept and supervise runs until a child is forked, and return the request in that child."""
+        while True:
+            for key, _ in self._selector.select():
+                if key.fileobj is self._listener:
+                    request = self._accept()
+                    if request is not None:
+                        return request
+                elif isinstance(key.fileobj, int):
+                    self._finish(key.fileobj, key.data)
+                else:
+                    self._obey(key.data)
+
+    def _accept(self) -> dict[str, Any] | None:
+        client, _ = self._listener.accept()
+        try:
+            text, descriptors, _, _ = socket.recv_fds(client, _MAX_REQUEST_BYTES, 3)
+            while text and not text.endswith(b"\n"):
+                text += client.recv(_MAX_REQUEST_BYTES)
+            request = json.loads(text)
+        except (OSError, ValueError):
+            client.close()
+            return None
+        pid = os.fork()
+        if pid == 0:
+            self._become(descriptors)
+            return request
+        for descriptor in descriptors:
+            os.close(descriptor)
+        run = _Run(client, pid)
+        self._selector.register(client, selectors.EVENT_READ, run)
+        self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, run)
+        return None
+
+    def _become(self, descriptors: Sequence[int]) -> None:
+        """In the child: leave the server behind and take the client's standard streams."""
+        for key in list(self._selector.get_map().values()):
+            os.close(key.fd)
+        self._selector.close()
+        os.setsid()
+        for target, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, target)
+            os.close(descriptor)
+
+    def _obey(self, run: _Run) -> None:
+        try:
+            words = run.client.recv(64).split()
+        except OSError:
+            words = []
+        for word in words or [b"KILL"]:
+            os.kill(run.pid, signal.SIGTERM if word == b"TERM" else signal.SIGKILL)
+        if not words:
+            self._selector.unregister(run.client)
+
+    def _finish(self, pidfd: int, run: _Run) -> None:
+        _, status = os.waitpid(run.pid, 0)
+        self._selector.unregister(pidfd)
+        os.close(pidfd)
+        if run.client.fileno() in self._selector.get_map():
+            self._selector.unregister(run.client)
+        with contextlib.suppress(OSError):
+            run.client.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+        run.client.close()
+
+
+def _carry_out(request: dict[str, Any]) -> None:
+    """Run what a request names, as `python ARGUMENTS` would: `-m MODULE ...` or `SCRIPT ...`."""
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    # Two runs must not draw the same numbers.
+    random.seed()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
+    known = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    sys.path[:0] = [entry for entry in known if entry not in sys.path]
+    arguments = list(request["arguments"])
+    if arguments[0] == "-m":
+        sys.argv = arguments[1:]
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = arguments
+        runpy.run_path(arguments[0], run_name="__main__")
+
+
+def main() -> None:
+    """Import, then serve."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("modules", nargs="*", help="third-party modules to import before the first fork")
+    options = parser.parse_args()
+    if not sys.flags.safe_path:
+        # The folder that this server was started in is nothing to the programs that it runs.
+        sys.path.pop(0)
+    for module in options.modules:
+        importlib.import_module(module)
+    if threading.active_count() > 1:
+        sys.exit("a preloaded module has started a thread; forking would not be safe")
+    gc.collect()
+    gc.freeze()
+    _carry_out(Server(options.socket).serve())
+
+
+if __name__ == "__main__":
+    main()

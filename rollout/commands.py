@@ -1,0 +1,89 @@
+"""What the scripts do: ramp, roll back, reap. Each opens a session, takes the lock, and drives the state machine."""
+
+from components.naming import other_color
+from components.release import Release
+from rollout.controller import Controller, Subject
+from rollout.errors import RefusedError
+from rollout.machine import Phase, ReapRequested, Rollout, advance
+from rollout.plan import make_plan
+from rollout.preflight import config_faults, full_weight_of, still_promised
+from rollout.rollback import candidate_to_undo
+from rollout.session import Session
+
+HANDOVER_POLL_SECONDS = 0.5
+
+
+def ramp(session: Session, release: Release) -> Rollout:
+    """Roll a release out onto the idle colour.
+
+    Raises:
+        RefusedError: nothing was changed.
+    """
+    session.stop.listen()
+    with session.lock:
+        if session.unfinished:
+            raise RefusedError("the last rollout did not come to an end; run scripts.rollback first")
+        settings = session.settings()
+        plan = make_plan(settings.idle_color, settings.rollout)
+        return Controller(session.ports(), Subject(service=session.service, release=release)).run(Rollout(plan=plan))
+
+
+def roll_back(session: Session, reason: str) -> Rollout:
+    """Put all traffic back to where it was before the rollout under way, or before the last promotion.
+
+    Raises:
+        RefusedError: there is nothing to roll back; nothing was changed.
+    """
+    settings, rule = session.settings(), session.load_balancer.rule()
+    candidate = candidate_to_undo(settings, rule, session.clock.now(), unfinished=session.unfinished)
+    outgoing = other_color(candidate)
+    if session.load_balancer.health(outgoing).healthy == 0:
+        raise RefusedError(f"{outgoing} has no healthy target: sending all traffic there would lose it")
+    session.stop.shield()
+    plan = make_plan(candidate, settings.rollout)
+    session.load_balancer.set_green_weight(plan.initial_green_weight)
+    _take_over(session, plan.initial_green_weight, reason)
+    with session.lock:
+        rollout = Rollout(plan=plan, phase=Phase.ROLLING_BACK, reason=reason)
+        return Controller(session.ports(), Subject(service=session.service)).run(rollout)
+
+
+def reap(session: Session) -> Rollout | None:
+    """Park the idle colour and give its nodes back; none when there is nothing to reap.
+
+    Raises:
+        RefusedError: it must not be reaped now; nothing was changed.
+    """
+    session.stop.listen()
+    with session.lock:
+        settings, rule = session.settings(), session.load_balancer.rule()
+        active, idle = settings.active_color, settings.idle_color
+        faults = list(config_faults(settings, rule))
+        if session.unfinished:
+            faults.append("the last rollout did not come to an end; run scripts.rollback first")
+        if not rule.splits(full_weight_of(active)):
+            faults.append(f"green_weight: {idle} still has weight {rule.weights[idle]}")
+        if until := still_promised(settings, session.clock.now()):
+            faults.append(f"keep_until: {idle} is kept warm until {until}")
+        if faults:
+            raise RefusedError("\n".join(faults))
+        colored = settings.color(idle)
+        if not colored.serves and (settings.headroom_mode == "always" or not colored.nodes_wanted):
+            return None
+        done = Rollout(plan=make_plan(active, settings.rollout), phase=Phase.DONE)
+        return Controller(session.ports(), Subject(service=session.service)).run(advance(done, ReapRequested()))
+
+
+def _take_over(session: Session, green_weight: int, reason: str) -> None:
+    """Have whoever holds the lock stop, and keep the weight where it is meanwhile."""
+    owner = session.lock.owner()
+    if owner is None:
+        return
+    session.lock.ask_to_stop(reason)
+    deadline = session.clock.monotonic() + session.settings().rollout.update_timeout_seconds
+    while session.lock.owner() is not None:
+        if session.clock.monotonic() > deadline:
+            raise RefusedError(f"traffic is back, but {owner} does not end; end it, then run scripts.rollback again")
+        if not session.load_balancer.rule().splits(green_weight):
+            session.load_balancer.set_green_weight(green_weight)
+        session.clock.sleep(HANDOVER_POLL_SECONDS)

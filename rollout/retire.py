@@ -1,0 +1,48 @@
+"""Taking a colour out of use, in an order that harms nobody: no weight, no pods, no nodes."""
+
+from components.naming import Color
+from components.settings import ServiceSettings
+from rollout.errors import RolloutError
+from rollout.ports import Ports
+from rollout.updates import Updater
+
+
+def park(ports: Ports, updater: Updater, color: Color, *, message: str) -> None:
+    """End a colour's replicas and wait until the last one has finished its requests and is gone.
+
+    Raises:
+        RolloutError: the colour has weight, the update is refused or fails, or pods stay.
+    """
+    rule = ports.load_balancer.rule()
+    if rule.weights[color]:
+        raise RolloutError(f"{color} still has weight {rule.weights[color]} and is not parked")
+    settings = ports.config.read()
+    if settings.color(color).serves:
+        # A promise to keep this colour ends here.
+        updater.change_color(color, {f"{color}.parked": True, "keep_until": ""}, message=message)
+    _await_gone(ports, settings, color)
+    ports.journal.write("parked", color=color)
+
+
+def release_nodes(ports: Ports, updater: Updater, color: Color, *, message: str) -> None:
+    """Give a parked colour's nodes back, unless the headroom mode keeps them up.
+
+    Raises:
+        RolloutError: the update is refused or fails.
+    """
+    settings = ports.config.read()
+    if settings.headroom_mode == "always" or not settings.color(color).nodes_wanted:
+        return
+    updater.change_color(color, {f"{color}.provisioned": False}, message=message)
+    ports.journal.write("nodes_released", color=color)
+
+
+def _await_gone(ports: Ports, settings: ServiceSettings, color: Color) -> None:
+    # A node group that scales in ignores disruption budgets, so no pod may be left on its nodes.
+    timeout_seconds = settings.drain_chain.grace_period_seconds + settings.rollout.ready_timeout_seconds
+    deadline = ports.clock.monotonic() + timeout_seconds
+    while pods := ports.replicas.pods(color):
+        if ports.clock.monotonic() > deadline:
+            names = ", ".join(pod.name for pod in pods)
+            raise RolloutError(f"pods of {color} are still there after {timeout_seconds:.0f} s: {names}")
+        ports.clock.sleep(min(settings.rollout.poll_seconds, 1))

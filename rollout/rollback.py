@@ -1,0 +1,110 @@
+"""Going back: the rule first, by a direct call; then config and state follow until all three agree."""
+
+from datetime import datetime
+
+from components.naming import Color, other_color
+from components.settings import ServiceSettings
+from rollout.errors import RefusedError, RolloutError, UpdateFailedError
+from rollout.ports import LiveRule, Ports
+from rollout.preflight import full_weight_of, still_promised
+from rollout.updates import Updater
+
+MAX_ATTEMPTS = 5
+RETRY_SECONDS = 2.0
+# An interrupted update finishes what is in flight: a node group may take minutes.
+INTERRUPT_GRACE_SECONDS = 300.0
+REASSERT_SECONDS = 0.2
+
+
+def candidate_to_undo(settings: ServiceSettings, rule: LiveRule, now: datetime, *, unfinished: bool) -> Color:
+    """Find out which colour a rollback takes traffic from.
+
+    Raises:
+        RefusedError: there is nothing to go back from, or nothing to go back to.
+    """
+    active = rule.active_color or settings.active_color
+    idle = other_color(active)
+    if not rule.splits(full_weight_of(active)):
+        return idle
+    if settings.color(idle).serves and still_promised(settings, now):
+        return active
+    if unfinished or settings.green_weight != full_weight_of(active) or settings.active_color != active:
+        return idle
+    raise RefusedError(
+        f"nothing to roll back: all traffic is on {active}, the promoted colour, and {idle} is not kept warm any more "
+        f"(keep_until is {settings.keep_until or 'empty'}). To return to an older release, ramp to it."
+    )
+
+
+def restore_traffic(ports: Ports, updater: Updater, *, green_weight: int, active_color: Color, reason: str) -> None:
+    """Put the rule back at once, end any running update, then repeat until rule, config and state agree.
+
+    Raises:
+        RolloutError: they do not come to agree; the message says what remains.
+    """
+    ports.shield()
+    _set_rule(ports, green_weight)
+    _end_running_update(ports, green_weight)
+    message = f"roll back to {active_color}: {reason}"[:200]
+    failure: RolloutError | None = None
+    for attempt in range(MAX_ATTEMPTS):
+        if attempt:
+            ports.clock.sleep(RETRY_SECONDS)
+        rule = ports.load_balancer.rule()
+        if not rule.splits(green_weight):
+            _set_rule(ports, green_weight)
+        elif failure is None and _agree(rule, ports.config.read(), green_weight, active_color):
+            return
+        try:
+            _reconcile(ports, updater, rule, green_weight, active_color, message)
+            failure = None
+        except UpdateFailedError as error:
+            failure = error
+            ports.journal.write("note", text=f"the update that reconciles the state failed: {error}")
+    raise RolloutError(
+        f"traffic: the rule was set to green_weight {green_weight} directly, but rule, config and state do not agree"
+        + (f": {failure}" if failure else "")
+        + ". Run scripts.rollback again once the cause is mended; until then a `pulumi up` may move the weight."
+    )
+
+
+def _set_rule(ports: Ports, green_weight: int) -> None:
+    ports.load_balancer.set_green_weight(green_weight)
+    ports.journal.write("rule", green_weight=green_weight, how="direct")
+
+
+def _end_running_update(ports: Ports, green_weight: int) -> None:
+    ports.stack.interrupt()
+    deadline = ports.clock.monotonic() + INTERRUPT_GRACE_SECONDS
+    while ports.stack.is_running():
+        if ports.clock.monotonic() > deadline:
+            raise RolloutError("a running update does not end although it was interrupted; see `pulumi cancel`")
+        ports.clock.sleep(REASSERT_SECONDS)
+        if not ports.load_balancer.rule().splits(green_weight):
+            _set_rule(ports, green_weight)  # the update wrote the old weight after us
+
+
+def _agree(rule: LiveRule, settings: ServiceSettings, green_weight: int, active_color: Color) -> bool:
+    """Tell whether rule and config agree. The rule's serial comes through Pulumi alone, so it speaks for the state."""
+    return (
+        rule.splits(green_weight)
+        and settings.green_weight == green_weight
+        and rule.active_color == settings.active_color == active_color
+        and rule.rollout_serial == settings.rollout_serial
+    )
+
+
+def _reconcile(
+    ports: Ports, updater: Updater, rule: LiveRule, green_weight: int, active_color: Color, message: str
+) -> None:
+    settings = ports.config.read()
+    # A step that did not come to its end keeps the promise to the idle colour; a promotion undone has none to keep.
+    promise = {"keep_until": ""} if settings.active_color != active_color else {}
+    updater.write({"green_weight": green_weight, "active_color": active_color, **promise}, rule)
+    if updater.rule_urn is None:
+        updater.preview(message)
+    if updater.rule_urn is None:
+        raise UpdateFailedError("the preview does not show the weighted rule; is this the right program and stack?")
+    # The rule alone: whatever else the program or the config would change has no place in a rollback.
+    ports.stack.up(message, targets=[updater.rule_urn])
+    ports.journal.write("rule", green_weight=green_weight, how="up")

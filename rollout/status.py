@@ -1,0 +1,114 @@
+"""Where a service stands: what the load balancer, the config, Kubernetes and the journal say, side by side."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+from components.naming import COLORS
+from rollout.journal import Record
+from rollout.preflight import config_faults
+from rollout.session import Session
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorStatus:
+    """One colour. What could not be read is none."""
+
+    weight: int | None
+    release_id: str | None
+    parked: bool
+    nodes_wanted: bool
+    replicas_ready: int | None
+    replicas_wanted: int
+    targets_healthy: int | None
+    targets_total: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """A whole service."""
+
+    service: str
+    active_color: str
+    green_weight_of_rule: int | None
+    green_weight_of_config: int
+    serial_of_rule: int | None
+    serial_of_config: int
+    agree: bool
+    keep_until: str
+    colors: dict[str, ColorStatus]
+    rollout_under_way: str | None
+    last_rollout: dict[str, Any] | None
+    problems: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+
+def read_status(session: Session) -> Status:
+    """Read everything; what does not answer becomes a problem, not an error."""
+    settings = session.settings()
+    problems: list[str] = []
+    rule = _ask(session.load_balancer.rule, "load balancer", problems)
+    if rule is not None:
+        problems += config_faults(settings, rule)
+    colors: dict[str, ColorStatus] = {}
+    for color in COLORS:
+        colored = settings.color(color)
+        pods = _ask(lambda color=color: session.replicas.pods(color), "Kubernetes", problems)
+        health = rule and _ask(lambda color=color: session.load_balancer.health(color), "load balancer", problems)
+        colors[color] = ColorStatus(
+            weight=None if rule is None else rule.weights[color],
+            release_id=None if colored.release is None else colored.release.release_id,
+            parked=colored.parked,
+            nodes_wanted=colored.nodes_wanted,
+            replicas_ready=None if pods is None else sum(pod.ready for pod in pods),
+            replicas_wanted=colored.replicas if colored.serves else 0,
+            targets_healthy=None if health is None else health.healthy,
+            targets_total=None if health is None else health.total,
+        )
+    owner = session.lock.owner()
+    if session.unfinished and owner is None:
+        problems.append("the last rollout did not come to an end; run scripts.rollback")
+    return Status(
+        service=session.service,
+        active_color=settings.active_color,
+        green_weight_of_rule=None if rule is None else rule.weights["green"],
+        green_weight_of_config=settings.green_weight,
+        serial_of_rule=None if rule is None else rule.rollout_serial,
+        serial_of_config=settings.rollout_serial,
+        agree=rule is not None and not config_faults(settings, rule),
+        keep_until=settings.keep_until,
+        colors=colors,
+        rollout_under_way=None if owner is None else str(owner),
+        last_rollout=_last_rollout(session.records),
+        problems=tuple(dict.fromkeys(problems)),
+    )
+
+
+def _ask(read: Callable[[], _T], what: str, problems: list[str]) -> _T | None:
+    try:
+        return read()
+    except Exception as error:  # a status must be told above all when something is down
+        problems.append(f"{what}: {error}")
+        return None
+
+
+def _last_rollout(records: list[Record]) -> dict[str, Any] | None:
+    started = [record for record in records if record["kind"] == "started"]
+    if not started:
+        return None
+    last = started[-1]
+    ends = [one for one in records if one["kind"] == "finished" and one["rollout"] == last["rollout"]]
+    return {
+        "rollout": last["rollout"],
+        "candidate": last["candidate"],
+        "release_id": last["release_id"],
+        "started_at": last["at"],
+        "finished_at": ends[-1]["at"] if ends else None,
+        "outcome": ends[-1]["outcome"] if ends else None,
+        "reason": ends[-1]["reason"] if ends else None,
+    }

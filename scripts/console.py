@@ -1,0 +1,126 @@
+"""How the scripts talk: common options, progress lines from the journal, exit codes, errors without traceback."""
+
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from rollout.errors import RefusedError, RolloutError
+from rollout.journal import Record
+from rollout.machine import Phase, Rollout
+
+EXIT_DONE = 0
+EXIT_ROLLED_BACK = 1
+EXIT_REFUSED = 2
+EXIT_NEEDS_HUMAN = 3
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 rolled back, the candidate was refused; 2 refused, nothing was changed; "
+    "3 a person must look."
+)
+
+StackOption = Annotated[str, typer.Option("--stack", "-s", help="Pulumi stack.")]
+ServiceOption = Annotated[str | None, typer.Option(help="Service of the stack; needed only when it has several.")]
+WorkDirOption = Annotated[Path, typer.Option(help="Folder with Pulumi.yaml and Pulumi.<stack>.yaml.")]
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+_STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "rollback": "bold red", "promote": "green"}
+
+
+def run(command: Callable[..., None]) -> None:
+    """Run one script as a command line."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(epilog=EXIT_CODES)(command)
+    app()
+
+
+def end(rollout: Rollout) -> NoReturn:
+    """Exit with the code that says how a rollout ended."""
+    match rollout.phase:
+        case Phase.DONE | Phase.REAPED:
+            code = EXIT_DONE
+        case Phase.ROLLED_BACK:
+            code = EXIT_ROLLED_BACK
+        case Phase.REFUSED:
+            code = EXIT_REFUSED
+        case _:
+            code = EXIT_NEEDS_HUMAN
+    if code != EXIT_DONE:
+        errors.print(f"[bold]{rollout.phase}[/]: {escape(rollout.reason)}")
+    raise typer.Exit(code)
+
+
+@contextmanager
+def refusals() -> Generator[None]:
+    """Turn an expected error into one message and an exit code."""
+    try:
+        yield
+    except RefusedError as error:
+        fail(str(error), EXIT_REFUSED)
+    except RolloutError as error:
+        fail(str(error), EXIT_NEEDS_HUMAN)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say what is wrong and exit."""
+    errors.print(f"[bold red]error[/]: {escape(message)}")
+    raise typer.Exit(code)
+
+
+def tell(record: Record) -> None:
+    """Print one journal record as a line."""
+    text = _line(record)
+    if text is not None:
+        at = str(record["at"])[11:19]
+        console.print(f"[dim]{at}[/] {text}")
+        sys.stdout.flush()
+
+
+def _line(record: Record) -> str | None:
+    fields: dict[str, Any] = dict(record)
+    match fields["kind"]:
+        case "started":
+            former = fields["previous_release_id"] or "none"
+            return (
+                f"[bold]{fields['service']}[/]: release {fields['release_id']} onto {fields['candidate']} "
+                f"(serving now: {former}, green_weight {fields['green_weight']})"
+            )
+        case "phase":
+            return f"[bold cyan]{fields['phase']}[/]"
+        case "weight":
+            word = "asking for" if fields["status"] == "begun" else "in effect:"
+            return f"  {word} {fields['candidate_percent']} % candidate (green_weight {fields['green_weight']})"
+        case "rule":
+            return f"  rule set to green_weight {fields['green_weight']} ({fields['how']})"
+        case "verdict":
+            style = _STYLES[fields["verdict"]]
+            return f"  [{style}]{fields['verdict']:<12}[/] {fields['gate']}: {escape(fields['reason'])}"
+        case "decision":
+            style = _STYLES[fields["action"]]
+            return (
+                f"[{style}]{fields['action']}[/] to green_weight {fields['green_weight']}: {escape(fields['reason'])}"
+            )
+        case "baseline":
+            p95 = fields["p95_seconds"]
+            return f"  {fields['color']} now: p95 time to first token {'unknown' if p95 is None else f'{p95:.3f} s'}"
+        case "promoted":
+            return (
+                f"  {fields['active_color']} is the active colour; the way back stays warm until {fields['keep_until']}"
+            )
+        case "parked":
+            return f"  {fields['color']} is parked, its pods are gone"
+        case "nodes_released":
+            return f"  the nodes of {fields['color']} are given back"
+        case "note":
+            return f"  {escape(fields['text'])}"
+        case "finished":
+            return f"[bold]{fields['outcome']}[/]"
+        case _:
+            return None

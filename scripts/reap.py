@@ -1,0 +1,23 @@
+"""Give the idle colour's replicas and nodes back, once its time to stay warm is over."""
+
+from pathlib import Path
+
+from rollout.commands import reap
+from rollout.session import Place, Session
+from scripts import console
+from scripts.console import ServiceOption, StackOption, WorkDirOption
+
+
+def main(stack: StackOption, service: ServiceOption = None, work_dir: WorkDirOption = Path()) -> None:
+    """Park the idle colour, wait until its pods are gone, then give its nodes back."""
+    with console.refusals():
+        session = Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "reap", console.tell)
+        rollout = reap(session)
+        if rollout is None:
+            console.console.print("nothing to reap")
+        else:
+            console.end(rollout)
+
+
+if __name__ == "__main__":
+    console.run(main)

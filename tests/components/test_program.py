@@ -1,0 +1,159 @@
+"""The whole program: order, ownership, outputs, and how little a change of traffic touches."""
+
+from itertools import pairwise
+from typing import Any
+
+import pulumi
+import pytest
+
+from components.naming import COLORS
+from components.release import Release
+from tests.components.example import SECRET, release, run_program
+from tests.components.registrations import Registrations
+
+BOTH_COLORS: dict[str, Any] = {
+    "blue": {"replicas": 2, "release": release()},
+    "green": {"replicas": 2, "release": release(model_revision="beef")},
+}
+WEIGHTED_RULE = ("ListenerRule", "llm")
+
+
+@pytest.fixture(scope="module")
+def before() -> Registrations:
+    return run_program(**BOTH_COLORS, green_weight=1)
+
+
+def test_a_change_of_traffic_changes_only_the_weighted_rule(before: Registrations) -> None:
+    after = run_program(
+        **BOTH_COLORS, green_weight=25, active_color="green", keep_until="2026-11-22T08:00:00Z", rollout_serial=9
+    )
+    assert set(after.resources) == set(before.resources)
+    changed = {
+        reference
+        for reference, resource in after.resources.items()
+        if (resource.inputs, resource.dependencies, resource.parent, resource.protect, resource.timeouts)
+        != (
+            before[reference].inputs,
+            before[reference].dependencies,
+            before[reference].parent,
+            before[reference].protect,
+            before[reference].timeouts,
+        )
+    }
+    assert changed == {WEIGHTED_RULE}
+    old, new = before[WEIGHTED_RULE].inputs, after[WEIGHTED_RULE].inputs
+    assert {name for name in new if new[name] != old[name]} == {"actions", "tags"}
+
+
+def test_a_step_of_the_ramp_changes_only_the_weights(before: Registrations) -> None:
+    after = run_program(**BOTH_COLORS, green_weight=25)
+    old, new = before[WEIGHTED_RULE].inputs, after[WEIGHTED_RULE].inputs
+    assert {name for name in new if new[name] != old[name]} == {"actions"}
+
+
+def test_announcements_and_rollout_settings_reach_no_resource(before: Registrations) -> None:
+    after = run_program(**BOTH_COLORS, green_weight=1, announced="3 because", rollout={"soak_seconds": 60})
+    assert {reference: resource.inputs for reference, resource in after.resources.items()} == {
+        reference: resource.inputs for reference, resource in before.resources.items()
+    }
+
+
+@pytest.mark.parametrize("color", COLORS)
+def test_namespace_service_rules_binding_and_nodes_come_before_the_pods_in_this_order(
+    before: Registrations, color: str
+) -> None:
+    name = f"llm-{color}"
+    order = [("Namespace", "llm"), ("Service", name), ("TargetGroupBinding", name), ("Deployment", name)]
+    for earlier, later in pairwise(order):
+        assert earlier in before.precede(later)
+    assert before.precede(("TargetGroupBinding", name)) >= {WEIGHTED_RULE, ("ListenerRule", f"{name}-candidate")}
+    assert ("NodeGroup", name) in before.precede(("Deployment", name))
+
+
+@pytest.mark.parametrize("color", COLORS)
+def test_one_colour_never_waits_for_the_others_pods_or_nodes(before: Registrations, color: str) -> None:
+    other = "green" if color == "blue" else "blue"
+    waited_for = before.precede(("Deployment", f"llm-{color}"))
+    assert waited_for.isdisjoint({("Deployment", f"llm-{other}"), ("NodeGroup", f"llm-{other}")})
+
+
+def test_the_namespace_asks_for_the_readiness_gate_and_admits_restricted_pods_only(before: Registrations) -> None:
+    labels = before["Namespace", "llm"].inputs["metadata"]["labels"]
+    assert labels["elbv2.k8s.aws/pod-readiness-gate-inject"] == "enabled"
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_everything_belongs_to_the_service(before: Registrations) -> None:
+    tops = {
+        resource.reference
+        for resource in before.resources.values()
+        if resource.parent == ("Stack", "vllm-blue-green-test")
+    }
+    assert tops == {("BlueGreenService", "llm")}
+
+
+def test_outputs_tell_how_to_reach_the_service_and_what_it_serves(before: Registrations) -> None:
+    blue, green = Release(**release()), Release(**release(model_revision="beef"))
+    assert before.stack_outputs() == {
+        "llm": {
+            "endpoint": "http://llm.elb.example",
+            "active_color": "blue",
+            "green_weight": 1,
+            "release_ids": {"blue": blue.release_id, "green": green.release_id},
+            "semantic_cache_namespace": blue.semantic_cache_namespace,
+            "namespace": "llm",
+            "load_balancer_dns_name": "llm.elb.example",
+            "weighted_rule_arn": "arn:ListenerRule:llm",
+            "target_group_arns": {"blue": "arn:TargetGroup:llm-blue", "green": "arn:TargetGroup:llm-green"},
+        }
+    }
+
+
+def test_an_endpoint_of_ones_own_takes_the_load_balancers_place() -> None:
+    outputs = run_program(endpoint_url="https://llm.example.com").stack_outputs()["llm"]
+    assert outputs["endpoint"] == "https://llm.example.com"
+
+
+def test_a_new_stack_has_no_release_and_a_whole_way_to_it() -> None:
+    declared = run_program(blue=None, green=None)
+    assert declared.of_type("Deployment") == {}
+    assert set(declared.of_type("TargetGroupBinding")) == {"llm-blue", "llm-green"}
+    assert declared.stack_outputs()["llm"]["semantic_cache_namespace"] is None
+    for color in COLORS:
+        assert declared["NodeGroup", f"llm-{color}"].inputs["scalingConfig"]["desiredSize"] == 0
+
+
+def test_the_secret_is_nowhere_in_the_clear(before: Registrations) -> None:
+    holders = {reference for reference, resource in before.resources.items() if SECRET in str(resource.inputs)}
+    assert holders == {("ListenerRule", f"llm-{color}-candidate") for color in COLORS}
+    assert all(before[reference].secrets for reference in holders)
+    assert SECRET not in str(before.outputs)
+
+
+def test_several_services_share_nothing_but_the_stack() -> None:
+    services: dict[str, Any] = {"chat": BOTH_COLORS, "code": BOTH_COLORS}
+    declared = run_program(blue=None, green=None, services=services)
+    assert set(declared.of_type("BlueGreenService")) == {"chat", "code"}
+    assert set(declared.of_type("Deployment")) == {"chat-blue", "chat-green", "code-blue", "code-green"}
+    assert set(declared.stack_outputs()) == {"chat", "code"}
+    for name in ("chat", "code"):
+        waited_for = declared.precede(("Deployment", f"{name}-blue"))
+        assert all(reference[1].startswith(name) for reference in waited_for)
+
+
+def test_a_wrong_config_is_one_clean_error() -> None:
+    with pytest.raises(pulumi.RunError, match="vllm-blue-green:instance_typ: unknown key; did you mean instance_type"):
+        run_program(instance_typ="g6e.2xlarge")
+
+
+def test_a_missing_secret_is_a_clean_error() -> None:
+    with pytest.raises(pulumi.RunError, match="candidate_route_secret"):
+        run_program(candidate_route_secret=None)
+
+
+def test_a_teardown_needs_the_protection_to_be_lifted_first(before: Registrations) -> None:
+    def protected(declared: Registrations) -> set[str]:
+        return {reference[0] for reference, resource in declared.resources.items() if resource.protect}
+
+    assert protected(before) == {"Namespace", "LoadBalancer", "Listener", "TargetGroup", "ListenerRule"}
+    assert protected(run_program(protect=False)) == set()

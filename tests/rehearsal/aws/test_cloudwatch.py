@@ -1,0 +1,89 @@
+"""The metrics of the load balancers, read as the gates read them: with GetMetricData."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from rehearsal.aws.topology import metric_dimension
+from tests.rehearsal.aws.account import Service, wait_for
+from tests.rehearsal.aws.farm import Farm
+
+NewService = Callable[..., Service]
+
+
+def metric(service: Service, name: str, statistic: str, color: str | None = "blue") -> list[float]:
+    """The values of the last minute, newest last; of the load balancer itself when there is no colour."""
+    dimensions = [{"Name": "LoadBalancer", "Value": metric_dimension(service.load_balancer_arn)}]
+    if color:
+        dimensions.append({"Name": "TargetGroup", "Value": metric_dimension(service.groups[color])})
+    now = datetime.now(UTC)
+    answer = service.account.cloudwatch.get_metric_data(
+        MetricDataQueries=[
+            {
+                "Id": "m",
+                "MetricStat": {
+                    "Metric": {"Namespace": "AWS/ApplicationELB", "MetricName": name, "Dimensions": dimensions},  # pyright: ignore
+                    "Period": 60,
+                    "Stat": statistic,
+                },
+            }
+        ],
+        StartTime=now - timedelta(seconds=59),
+        EndTime=now + timedelta(seconds=1),
+        ScanBy="TimestampAscending",
+    )
+    return list(answer["MetricDataResults"][0].get("Values", []))
+
+
+def test_counts_and_percentiles_of_a_target_group(new_service: NewService, farm: Farm) -> None:
+    service = new_service(100, 0)
+    service.register("blue", farm.start("blue"))
+    assert metric_dimension(service.groups["blue"]).startswith("targetgroup/")
+    assert metric_dimension(service.load_balancer_arn).startswith(f"app/{service.name}/")
+    for path in ["status/200"] * 8 + ["status/404", "status/500"] + ["slow/300"] * 2:
+        service.http.get(f"/v1/{path}")
+    service.create_candidate_rule("blue", "secret")
+    service.http.get("/v1/status/200", headers={"x-candidate-route": "secret"})
+    wait_for(lambda: sum(metric(service, "RequestCount", "Sum")) == 13)
+    assert metric(service, "HTTPCode_Target_2XX_Count", "Sum") == [11]
+    assert metric(service, "HTTPCode_Target_4XX_Count", "Sum") == [1]
+    assert metric(service, "HTTPCode_Target_5XX_Count", "Sum") == [1]
+    assert metric(service, "RequestCount", "Sum", color=None) == [13]
+    assert metric(service, "TargetResponseTime", "SampleCount") == [13]
+    (p50,), (p95,) = metric(service, "TargetResponseTime", "p50"), metric(service, "TargetResponseTime", "p95")
+    assert p50 < 0.3 <= p95 < 1
+
+
+def test_a_metric_without_an_event_is_absent(new_service: NewService, farm: Farm) -> None:
+    service = new_service(100, 0)
+    service.register("blue", farm.start("blue"))
+    service.http.get("/v1/status/200")
+    wait_for(lambda: metric(service, "RequestCount", "Sum"))
+    for name in ("HTTPCode_Target_4XX_Count", "HTTPCode_Target_5XX_Count", "TargetConnectionErrorCount"):
+        assert metric(service, name, "Sum") == []
+    assert metric(service, "RequestCount", "Sum", color="green") == []
+
+
+def test_errors_of_the_load_balancer_are_not_the_targets(new_service: NewService, farm: Farm) -> None:
+    service = new_service(100, 0)
+    target = farm.start("blue")
+    service.register("blue", target)
+    farm.stop(target)
+    service.http.get("/v1/status/200")
+    wait_for(lambda: metric(service, "HTTPCode_ELB_5XX_Count", "Sum", color=None))
+    assert metric(service, "HTTPCode_ELB_502_Count", "Sum", color=None) == [1]
+    assert metric(service, "TargetConnectionErrorCount", "Sum") == [1]
+    assert metric(service, "HTTPCode_Target_5XX_Count", "Sum") == []
+
+
+def test_host_counts_follow_health(new_service: NewService, farm: Farm) -> None:
+    service = new_service(100, 0)
+    good, bad = farm.start("good"), farm.start("bad")
+    service.register("blue", good, bad)
+    bad.health_status = 500
+    wait_for(lambda: service.states("blue")[bad.address] == "unhealthy")
+    time.sleep(1)
+    wait_for(lambda: metric(service, "UnHealthyHostCount", "Maximum") == [1])
+    assert metric(service, "HealthyHostCount", "Minimum") == [1]
+    assert metric(service, "HealthyHostCount", "Maximum")[0] >= 1
+    assert metric(service, "HealthyHostCount", "Maximum", color="green") == []

@@ -1,0 +1,312 @@
+"""A world of plain objects that a rollout can be driven through: time stands still unless somebody waits."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from pydantic import JsonValue
+
+from components.naming import (
+    ACTIVE_COLOR_KEY,
+    COLOR_KEY,
+    COLORS,
+    KEEP_UNTIL_KEY,
+    ROLE_KEY,
+    ROLLOUT_SERIAL_KEY,
+    SERVICE_KEY,
+    Color,
+)
+from components.release import Release
+from components.settings import ServiceSettings
+from rollout.changes import RULE_TYPE, Change
+from rollout.errors import StoppedError, UpdateFailedError
+from rollout.measurements import Counters
+from rollout.ports import LiveRule, Pod, Ports, Preview
+from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth, Verdict
+
+SERVICE = "chat"
+ARNS: dict[Color, str] = {"blue": "arn:blue", "green": "arn:green"}
+RULE_URN = "urn:pulumi:prod::vllm-blue-green::aws:lb/listenerRule:ListenerRule::chat"
+
+
+def release(revision: str) -> Release:
+    return Release(model="acme/assistant", model_revision=revision, image=f"vllm/vllm-openai@sha256:{'a' * 64}")
+
+
+OLD, NEW = release("a"), release("b")
+
+BASE: dict[str, Any] = {
+    "active_color": "blue",
+    "green_weight": 0,
+    "instance_type": "g6e.2xlarge",
+    "blue": {"release": OLD.model_dump(mode="json"), "replicas": 2},
+    "green": {"replicas": 2},
+    "rollout": {
+        "steps": [
+            {"candidate_percent": 1, "hold_seconds": 60},
+            {"candidate_percent": 25, "hold_seconds": 60},
+            {"candidate_percent": 100, "hold_seconds": 60},
+        ],
+        "soak_seconds": 100,
+        "settle_seconds": 10,
+        "keep_warm_seconds": 3600,
+        "gates": {"max_hold_extension_seconds": 120},
+    },
+}
+
+
+@dataclass
+class FakeClock:
+    stop_at: float | None = None
+    elapsed: float = 0.0
+    shielded: bool = False
+    on_sleep: Callable[[], None] = lambda: None
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 21, 8, tzinfo=UTC) + timedelta(seconds=self.elapsed)
+
+    def monotonic(self) -> float:
+        return self.elapsed
+
+    def sleep(self, seconds: float) -> None:
+        self.check()
+        self.elapsed += seconds
+        self.on_sleep()
+
+    def check(self) -> None:
+        if self.stop_at is not None and self.elapsed >= self.stop_at and not self.shielded:
+            raise StoppedError("stopped by SIGTERM")
+
+    def shield(self) -> None:
+        self.shielded = True
+
+
+@dataclass
+class FakeJournal:
+    clock: FakeClock
+    phase: str = ""
+    records: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    def write(self, kind: str, **fields: JsonValue) -> None:
+        json.dumps(fields)
+        self.records.append({"kind": kind, "phase": self.phase, "at": self.clock.elapsed, **fields})
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [record for record in self.records if record["kind"] == kind]
+
+
+@dataclass
+class FakeConfig:
+    values: dict[str, Any]
+
+    def read(self) -> ServiceSettings:
+        return ServiceSettings.model_validate(self.values)
+
+    def edit(self, changes: Mapping[str, JsonValue]) -> Callable[[], None]:
+        before = self.values
+        self.values = json.loads(json.dumps(before))
+        for key, value in changes.items():
+            *path, last = key.split(".")
+            tree = self.values
+            for part in path:
+                tree = tree.setdefault(part, {})
+            tree[last] = value
+        self.read()
+
+        def take_back() -> None:
+            self.values = before
+
+        return take_back
+
+
+class World:
+    """The load balancer, Kubernetes, Prometheus, CloudWatch and Pulumi, all following the config on ``up``."""
+
+    def __init__(self, **overrides: Any) -> None:
+        self.clock = FakeClock()
+        self.journal = FakeJournal(self.clock)
+        self.config = FakeConfig({**BASE, **overrides})
+        self.state = self.config.read()  # as of the last update
+        self.weights: dict[Color, int] = {color: self.state.weight(color) for color in COLORS}
+        self.requests_per_second = 100.0
+        self.error_rate: dict[Color, float] = {"blue": 0.0, "green": 0.0}
+        self.ttft_bucket: dict[Color, str] = {"blue": "0.25", "green": "0.25"}
+        self.counted: dict[Color, float] = dict.fromkeys(COLORS, 0.0)
+        self.history: list[tuple[float, dict[Color, float]]] = []
+        self.foreign: list[Change] = []
+        self.smoke = Verdict.PASS
+        self.healthy: dict[Color, int | None] = dict.fromkeys(COLORS)
+        self.metrics_down = False
+        self.failing_ups = 0
+        self.ups: list[tuple[str, tuple[str, ...]]] = []
+        self.direct: list[int] = []
+        self.running_for_ever = False
+        self.forget_ups = False
+        self.interrupted = 0
+        self.shifts_of_traffic: list[int] = [self.weights["green"]]
+        self._last_count = 0.0
+        self.clock.on_sleep = self._count
+        self._count()
+        self.clock.sleep(600)  # it has served for a while
+
+    def ports(self, rule_changed_at: datetime | None = None) -> Ports:
+        return Ports(
+            clock=self.clock,
+            journal=self.journal,
+            config=self.config,
+            stack=self,
+            load_balancer=self,
+            replicas=self,
+            metrics=self,
+            target_group_metrics=self,
+            checks={"smoke": self},
+            rule_changed_at=rule_changed_at,
+            shield=self.clock.shield,
+        )
+
+    # Traffic
+
+    def _count(self) -> None:
+        seconds = self.clock.elapsed - self._last_count
+        self._last_count = self.clock.elapsed
+        for color in COLORS:
+            self.counted[color] += seconds * self.requests_per_second * self.weights[color] / 100
+        self.history.append((self.clock.elapsed, dict(self.counted)))
+
+    def _counted_at(self, at: datetime) -> dict[Color, float]:
+        elapsed = (at - (self.clock.now() - timedelta(seconds=self.clock.elapsed))).total_seconds()
+        known = [counted for when, counted in self.history if when <= elapsed]
+        return known[-1] if known else dict.fromkeys(COLORS, 0.0)
+
+    def _set_weights(self, green_weight: int) -> None:
+        self._count()
+        self.weights = {"blue": 100 - green_weight, "green": green_weight}
+        if self.shifts_of_traffic[-1] != green_weight:
+            self.shifts_of_traffic.append(green_weight)
+
+    # Stack
+
+    def preview(self, message: str) -> Preview:
+        del message
+        self.clock.check()
+        wanted, changes = self.config.read(), list(self.foreign)
+        if self._rule_inputs(wanted) != self._rule_inputs(self.state):
+            old, new = self._rule_inputs(self.state), self._rule_inputs(wanted)
+            changes.append(Change(op="update", urn=RULE_URN, type=RULE_TYPE, old=old, new=new))
+        for color in COLORS:
+            if wanted.color(color) != self.state.color(color):
+                tags = {SERVICE_KEY: SERVICE, COLOR_KEY: color}
+                inputs = {"tags": tags, "color": wanted.color(color).model_dump()}
+                changes.append(Change(op="update", urn=f"urn::x::{SERVICE}-{color}", type="x:y:Z", new=inputs))
+        return Preview(changes=tuple(changes))
+
+    def up(self, message: str, *, targets: Sequence[str] = ()) -> None:
+        self.clock.elapsed += 3
+        self.clock.check()
+        if self.failing_ups:
+            self.failing_ups -= 1
+            raise UpdateFailedError("update failed: no credentials")
+        self.ups.append((message, tuple(targets)))
+        wanted = self.config.read()
+        if self.state.green_weight != wanted.green_weight:
+            self._set_weights(wanted.green_weight)
+        if targets:
+            rule_keys = ("green_weight", "active_color", "keep_until", "rollout_serial")
+            wanted = self.state.model_copy(update={key: getattr(wanted, key) for key in rule_keys})
+        self.state = wanted
+
+    def interrupt(self) -> None:
+        self.interrupted += 1
+
+    def is_running(self) -> bool:
+        return False
+
+    def _rule_inputs(self, settings: ServiceSettings) -> dict[str, object]:
+        groups = [{"arn": ARNS[color], "weight": settings.weight(color)} for color in COLORS]
+        tags = {
+            ROLE_KEY: "weighted-rule",
+            SERVICE_KEY: SERVICE,
+            ACTIVE_COLOR_KEY: settings.active_color,
+            KEEP_UNTIL_KEY: settings.keep_until,
+            ROLLOUT_SERIAL_KEY: str(settings.rollout_serial),
+        }
+        return {"actions": [{"type": "forward", "forward": {"targetGroups": groups}}], "tags": tags}
+
+    # Load balancer
+
+    def rule(self) -> LiveRule:
+        return LiveRule(
+            arn="arn:rule",
+            weights=dict(self.weights),
+            target_groups=ARNS,
+            active_color=self.state.active_color,
+            keep_until=self.state.keep_until,
+            rollout_serial=self.state.rollout_serial,
+        )
+
+    def set_green_weight(self, green_weight: int) -> None:
+        self.direct.append(green_weight)
+        self._set_weights(green_weight)
+
+    def health(self, color: Color) -> TargetHealth:
+        total = len(self.pods(color))
+        healthy = self.healthy[color]
+        return TargetHealth(healthy=total if healthy is None else healthy, total=total)
+
+    # Kubernetes, Prometheus, CloudWatch, smoke
+
+    def pods(self, color: Color) -> tuple[Pod, ...]:
+        colored = self.state.color(color)
+        if not colored.serves or colored.release is None:
+            return ()
+        return tuple(
+            Pod(
+                name=f"{SERVICE}-{color}-{number}",
+                release_id=colored.release.release_id,
+                ready=True,
+                terminating=False,
+                waiting_reason="",
+                restarts=0,
+            )
+            for number in range(colored.replicas)
+        )
+
+    def counters(self, at: datetime) -> Mapping[Color, Counters]:
+        if self.metrics_down:
+            raise UpdateFailedError("Prometheus does not answer")
+        counted = self._counted_at(at)
+        return {color: self._counters(color, counted[color]) for color in COLORS if self.pods(color)} | {
+            color: Counters() for color in COLORS if not self.pods(color)
+        }
+
+    def _counters(self, color: Color, requests: float) -> Counters:
+        failed = requests * self.error_rate[color]
+        slow = self.ttft_bucket[color]
+        return Counters(
+            responses={("pod", "2xx"): requests - failed, ("pod", "5xx"): failed},
+            finished={("pod", "stop"): requests - failed},
+            ttft_buckets={
+                ("pod", bound): requests if float(bound) >= float(slow) else 0.0
+                for bound in ("0.1", "0.25", "0.5", "1", "2.5", "5", "+Inf")
+            },
+        )
+
+    def running_requests(self, color: Color) -> float | None:
+        return 1.0 if self.running_for_ever or self.weights[color] else 0.0
+
+    def counts(self, color: Color, start: datetime, end: datetime) -> TargetGroupCounts | None:
+        requests = self._counted_at(end)[color] - self._counted_at(start)[color]
+        if not requests:
+            return None
+        return TargetGroupCounts(requests=round(requests), server_errors=round(requests * self.error_rate[color]))
+
+    def run(self, color: Color, release: Release) -> GateVerdict:
+        assert self.pods(color)[0].release_id == release.release_id
+        return GateVerdict(gate="smoke", verdict=self.smoke, reason="as told")
+
+
+def phases(world: World) -> list[str]:
+    """The phases that a rollout went through, in order."""
+    return [cast(str, record["phase"]) for record in world.journal.of("phase")]

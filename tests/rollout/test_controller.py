@@ -1,0 +1,332 @@
+"""Whole rollouts through the controller, in a world of fakes."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from rollout.changes import Change
+from rollout.controller import Controller, Subject
+from rollout.machine import Phase, ReapRequested, Rollout, advance
+from rollout.plan import make_plan
+from rollout.verdicts import Verdict
+from tests.rollout.fakes import NEW, OLD, RULE_URN, SERVICE, World, phases
+
+FOREIGN = Change(op="update", urn="urn::x::chat-blue", type="kubernetes:apps/v1:Deployment", new={"metadata": {}})
+
+
+def ramp(world: World) -> Rollout:
+    settings = world.config.read()
+    plan = make_plan(settings.idle_color, settings.rollout)
+    return Controller(world.ports(), Subject(service=SERVICE, release=NEW)).run(Rollout(plan=plan))
+
+
+def undo(world: World) -> Rollout:
+    plan = make_plan("green", world.config.read().rollout)
+    state = Rollout(plan=plan, phase=Phase.ROLLING_BACK, reason="asked")
+    return Controller(world.ports(), Subject(service=SERVICE)).run(state)
+
+
+def assert_all_agree(world: World, *, green_weight: int, active_color: str) -> None:
+    settings = world.config.read()
+    assert world.weights["green"] == settings.green_weight == world.state.green_weight == green_weight
+    assert settings.active_color == world.state.active_color == active_color
+    assert settings.rollout_serial == world.state.rollout_serial
+
+
+def test_a_good_release_is_promoted_step_by_step() -> None:
+    world = World()
+    assert ramp(world).phase is Phase.DONE
+    assert world.shifts_of_traffic == [0, 1, 25, 100]
+    assert_all_agree(world, green_weight=100, active_color="green")
+    assert world.direct == []
+    settings = world.config.read()
+    assert settings.color("blue").serves
+    assert settings.color("green").release == NEW
+    until = world.journal.of("promoted")[0]["keep_until"]
+    assert until == settings.keep_until
+    assert until.endswith("Z")
+    held = [record["status"] for record in world.journal.of("weight")]
+    assert held == ["begun", "done"] * 3
+    assert world.journal.of("finished")[0]["outcome"] == "promoted"
+
+
+def test_a_rollout_onto_blue_lowers_the_green_weight() -> None:
+    blue: dict[str, Any] = {"replicas": 2}
+    green = {"replicas": 2, "release": OLD.model_dump(mode="json")}
+    world = World(active_color="green", green_weight=100, blue=blue, green=green)
+    assert ramp(world).phase is Phase.DONE
+    assert world.shifts_of_traffic == [100, 99, 75, 0]
+    assert_all_agree(world, green_weight=0, active_color="blue")
+
+
+def test_each_hold_lasts_at_least_as_long_as_asked() -> None:
+    world = World()
+    ramp(world)
+    done = [record["at"] for record in world.journal.of("weight") if record["status"] == "done"]
+    begun = [record["at"] for record in world.journal.of("weight") if record["status"] == "begun"]
+    holds = [
+        after - before for before, after in zip(done, [*begun[1:], world.journal.of("promoted")[0]["at"]], strict=True)
+    ]
+    assert all(hold >= 60 for hold in holds)
+
+
+def test_every_write_counts_the_serial_up() -> None:
+    world = World(rollout_serial=7)
+    ramp(world)
+    assert world.config.read().rollout_serial == 7 + len(world.ups)
+
+
+def test_errors_on_the_candidate_send_all_traffic_back_and_park_it() -> None:
+    world = World()
+    world.error_rate["green"] = 0.35
+    rollout = ramp(world)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "error_rate" in rollout.reason
+    assert world.shifts_of_traffic == [0, 1, 0]
+    assert_all_agree(world, green_weight=0, active_color="blue")
+    green = world.config.read().color("green")
+    assert green.parked
+    assert green.provisioned is False
+    assert world.state.color("green") == green
+    kinds = [record["kind"] for record in world.journal.records]
+    assert kinds.index("decision") < kinds.index("parked") < kinds.index("nodes_released") < kinds.index("finished")
+
+
+def test_a_rollback_begins_with_the_rule_and_reconciles_the_rule_alone() -> None:
+    world = World()
+    world.error_rate["green"] = 0.35
+    ramp(world)
+    decision = world.journal.of("decision")[0]
+    direct = next(record for record in world.journal.of("rule") if record["how"] == "direct")
+    assert direct["at"] == decision["at"]
+    assert [targets for message, targets in world.ups if message.startswith("roll back")] == [(RULE_URN,)]
+
+
+def test_a_slow_candidate_is_caught_by_comparison_with_the_outgoing_colour() -> None:
+    world = World()
+    world.ttft_bucket["green"] = "1"
+    rollout = ramp(world)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "ttft_p95" in rollout.reason
+    assert world.shifts_of_traffic == [0, 1, 0]
+
+
+def test_without_enough_requests_the_hold_is_extended_and_then_given_up() -> None:
+    world = World()
+    world.requests_per_second = 1
+    rollout = ramp(world)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "no verdict after" in rollout.reason
+    done = next(record["at"] for record in world.journal.of("weight") if record["status"] == "done")
+    assert world.journal.of("decision")[0]["at"] - done >= 60 + 120
+
+
+def test_a_prometheus_that_stops_answering_is_never_a_pass() -> None:
+    world = World()
+    count = world.clock.on_sleep
+
+    def break_at_the_first_step() -> None:
+        count()
+        world.metrics_down = world.weights["green"] > 0
+
+    world.clock.on_sleep = break_at_the_first_step
+    rollout = ramp(world)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert world.shifts_of_traffic == [0, 1, 0]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.FAIL, Verdict.INCONCLUSIVE])
+def test_a_candidate_that_does_not_pass_smoke_never_gets_traffic(verdict: Verdict) -> None:
+    world = World()
+    world.smoke = verdict
+    assert ramp(world).phase is Phase.ROLLED_BACK
+    assert world.shifts_of_traffic == [0]
+    assert not world.pods("green")
+
+
+def test_a_foreign_change_in_the_plan_stops_the_ramp_and_is_not_applied() -> None:
+    world = World()
+    count = world.clock.on_sleep
+
+    def meddle() -> None:
+        count()
+        if world.weights["green"] == 25:
+            world.foreign = [FOREIGN]
+
+    world.clock.on_sleep = meddle
+    rollout = ramp(world)
+    assert "chat-blue" in world.journal.of("decision")[0]["reason"]
+    assert world.shifts_of_traffic == [0, 1, 25, 0]
+    assert_all_agree(world, green_weight=0, active_color="blue")
+    # Parking would apply the foreign change too, so a person must look.
+    assert rollout.phase is Phase.FAILED
+    assert world.pods("green")
+
+
+def test_a_foreign_change_before_the_deploy_changes_nothing() -> None:
+    world = World()
+    world.foreign = [FOREIGN]
+    before = world.config.values
+    assert ramp(world).phase is Phase.ROLLED_BACK
+    assert world.ups == []
+    assert world.config.values == before
+
+
+def test_a_rule_changed_by_hand_stops_the_ramp() -> None:
+    world = World()
+    count = world.clock.on_sleep
+
+    def meddle() -> None:
+        count()
+        if world.weights["green"] == 25:
+            world.weights = {"blue": 50, "green": 50}
+
+    world.clock.on_sleep = meddle
+    assert ramp(world).phase is Phase.ROLLED_BACK
+    assert_all_agree(world, green_weight=0, active_color="blue")
+
+
+@pytest.mark.parametrize("stop_at", range(600, 1020, 7))
+def test_a_stop_at_any_time_puts_all_traffic_back(stop_at: int) -> None:
+    world = World()
+    world.clock.stop_at = stop_at
+    rollout = ramp(world)
+    if rollout.phase is Phase.DONE:
+        assert world.clock.elapsed <= stop_at + 5  # the last poll was asleep already
+        return
+    assert rollout.phase in (Phase.ROLLED_BACK, Phase.REFUSED)
+    assert world.weights == {"blue": 100, "green": 0}
+    assert_all_agree(world, green_weight=0, active_color="blue")
+    assert not world.pods("green")
+
+
+def test_a_failure_in_the_soak_takes_the_promotion_back() -> None:
+    world = World()
+    count = world.clock.on_sleep
+
+    def break_in_the_soak() -> None:
+        count()
+        if world.state.active_color == "green":
+            world.healthy["green"] = 0
+
+    world.clock.on_sleep = break_in_the_soak
+    rollout = ramp(world)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert world.shifts_of_traffic == [0, 1, 25, 100, 0]
+    assert_all_agree(world, green_weight=0, active_color="blue")
+    assert world.config.read().keep_until == ""
+    assert not world.pods("green")
+
+
+def test_reconciling_is_tried_again_when_an_update_fails() -> None:
+    world = World()
+    world.error_rate["green"] = 0.35
+    write = world.journal.write
+
+    def fail_after_the_decision(kind: str, **fields: Any) -> None:
+        write(kind, **fields)
+        if kind == "decision":
+            world.failing_ups = 2
+
+    world.journal.write = fail_after_the_decision  # pyright: ignore[reportAttributeAccessIssue]
+    assert ramp(world).phase is Phase.ROLLED_BACK
+    assert_all_agree(world, green_weight=0, active_color="blue")
+
+
+def test_with_the_backend_down_traffic_is_back_and_a_person_is_told() -> None:
+    world = World()
+    world.error_rate["green"] = 0.35
+    write = world.journal.write
+
+    def fail_after_the_decision(kind: str, **fields: Any) -> None:
+        write(kind, **fields)
+        if kind == "decision":
+            world.failing_ups = 1000
+
+    world.journal.write = fail_after_the_decision  # pyright: ignore[reportAttributeAccessIssue]
+    rollout = ramp(world)
+    assert rollout.phase is Phase.FAILED
+    assert "no credentials" in rollout.reason
+    assert world.weights == {"blue": 100, "green": 0}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "field"),
+    [
+        ({"blue": {"replicas": 2}}, "blue"),
+        ({"green_weight": 1, "green": {"replicas": 2, "release": OLD.model_dump(mode="json")}}, "green_weight"),
+        (
+            {"keep_until": "2026-11-22T08:00:00Z", "green": {"replicas": 2, "release": OLD.model_dump(mode="json")}},
+            "keep_until",
+        ),
+    ],
+)
+def test_preflight_refuses_and_changes_nothing(overrides: dict[str, Any], field: str) -> None:
+    world = World(**overrides)
+    rollout = ramp(world)
+    assert rollout.phase is Phase.REFUSED
+    assert rollout.reason.startswith(field)
+    assert world.ups == []
+
+
+def test_a_config_file_behind_the_rule_is_refused() -> None:
+    world = World(rollout_serial=3)
+    world.config.values = {**world.config.values, "rollout_serial": 2}
+    rollout = ramp(world)
+    assert rollout.phase is Phase.REFUSED
+    assert "stale" in rollout.reason
+
+
+def test_an_idle_colour_past_its_time_is_parked_before_it_gets_the_new_release() -> None:
+    green = {"replicas": 2, "release": OLD.model_dump(mode="json")}
+    world = World(keep_until="2026-11-20T08:00:00Z", green=green)
+    assert ramp(world).phase is Phase.DONE
+    assert world.journal.of("parked")[0]["color"] == "green"
+    assert world.ups[0][0].startswith("park the former release")
+
+
+def test_reap_parks_first_and_gives_the_nodes_back_last() -> None:
+    world = World()
+    ramp(world)
+    settings = world.config.read()
+    world.clock.elapsed += 3600
+    world.config.values = {**world.config.values}
+    done = Rollout(plan=make_plan("green", settings.rollout), phase=Phase.DONE)
+    changed = world.clock.now() - timedelta(seconds=10)
+    controller = Controller(world.ports(rule_changed_at=changed), Subject(service=SERVICE))
+    waited_from = world.clock.elapsed
+    assert controller.run(advance(done, ReapRequested())).phase is Phase.REAPED
+    assert world.journal.of("parked")[-1]["at"] - waited_from >= settings.drain_chain.deregistration_delay_seconds - 10
+    blue, green = world.config.read().color("blue"), world.config.read().color("green")
+    assert blue.parked
+    assert blue.provisioned is False
+    assert green.serves
+    assert [message for message, _ in world.ups[-2:]] == ["park blue", "give the nodes of blue back"]
+
+
+def test_reap_leaves_a_colour_with_running_requests_as_it_is() -> None:
+    world = World()
+    ramp(world)
+    world.running_for_ever = True
+    done = Rollout(plan=make_plan("green", world.config.read().rollout), phase=Phase.DONE)
+    rollout = Controller(world.ports(), Subject(service=SERVICE)).run(advance(done, ReapRequested()))
+    assert rollout.phase is Phase.FAILED
+    assert world.pods("blue")
+
+
+def test_undoing_a_promotion_restores_the_former_colour() -> None:
+    world = World()
+    ramp(world)
+    assert undo(world).phase is Phase.ROLLED_BACK
+    assert_all_agree(world, green_weight=0, active_color="blue")
+    assert not world.pods("green")
+
+
+def test_undoing_twice_changes_nothing_more() -> None:
+    world = World()
+    ramp(world)
+    undo(world)
+    ups = len(world.ups)
+    assert undo(world).phase is Phase.ROLLED_BACK
+    assert len(world.ups) == ups
