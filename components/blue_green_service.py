@@ -81,7 +81,7 @@ class BlueGreenService(pulumi.ComponentResource):
                 drain_chain=service.drain_chain,
                 health_check_interval_seconds=service.health_check_interval_seconds,
                 traffic=Traffic(
-                    green_weight=service.green_weight,
+                    weights={color: service.weight(color) for color in COLORS},
                     active_color=service.active_color,
                     keep_until=service.keep_until,
                     rollout_serial=service.rollout_serial,

@@ -77,17 +77,18 @@ class Settings(BaseModel):
             SettingsError: one message that lists all that is wrong.
         """
         values: dict[str, Any] = {}
+        text_keys = _text_keys()
         for key, text in config.items():
             project, _, name = key.rpartition(":")
             if project in ("", PROJECT) and name not in SECRET_KEYS and text != "":
-                values[name] = _parse(text)
+                values[name] = text if name in text_keys else _parse(text)
         stack_values = {key: values.pop(key) for key in set(cls.model_fields) & values.keys()}
         default_name = values.pop("service_name", DEFAULT_SERVICE_NAME)
         flat = not stack_values.get("services")
         services: Any = {default_name: {}} if flat else stack_values["services"]
         if isinstance(services, dict):
             own_values = cast(dict[str, Any], services)
-            services = {name: {**values, **own} for name, own in own_values.items()}
+            services = {name: {**values, **own} if isinstance(own, dict) else own for name, own in own_values.items()}
         try:
             return cls.model_validate({**stack_values, "services": services})
         except ValidationError as error:
@@ -105,6 +106,13 @@ class Settings(BaseModel):
             return name, self.services[name]
         known = ", ".join(self.services)
         raise SettingsError(f"service: {name!r} is not one of this stack's services ({known})")
+
+
+def _text_keys() -> frozenset[str]:
+    """Return the flat keys that are texts, so that a name like 123 or true stays one."""
+    fields = {**Settings.model_fields, **ServiceSettings.model_fields}
+    texts: tuple[object, ...] = (str, str | None)
+    return frozenset({"service_name", *(name for name, field in fields.items() if field.annotation in texts)})
 
 
 def _parse(text: str) -> Any:

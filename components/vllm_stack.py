@@ -151,6 +151,7 @@ class VllmStack(pulumi.ComponentResource):
             settings.node_start_seconds + startup_seconds(settings) + settings.drain_chain.grace_period_seconds
         )
         longest_update = f"{progress_seconds * self._color.replicas}s"
+        longest_end = f"{settings.drain_chain.grace_period_seconds + 60}s"
         return apps.Deployment(
             self._name,
             metadata=self._metadata(),
@@ -170,7 +171,7 @@ class VllmStack(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[self.target_group_binding, *config_maps, *self._args.nodes],
-                custom_timeouts=pulumi.CustomTimeouts(create=longest_update, update=longest_update),
+                custom_timeouts=pulumi.CustomTimeouts(create=longest_update, update=longest_update, delete=longest_end),
             ),
         )
 

@@ -33,16 +33,12 @@ _SECRET_PATTERN = re.compile(r"[A-Za-z0-9_-]{16,100}")
 
 @dataclass(frozen=True, kw_only=True)
 class Traffic:
-    """Who gets the new requests, and what the scripts note about it; nothing else depends on these values."""
+    """Who gets the new requests (in percent), and what the scripts note about it; only the weighted rule has these."""
 
-    green_weight: int
+    weights: Mapping[Color, int]
     active_color: Color
     keep_until: str
     rollout_serial: int
-
-    def weight(self, color: Color) -> int:
-        """Return one colour's share of new requests, in percent."""
-        return self.green_weight if color == "green" else 100 - self.green_weight
 
     def tags(self) -> dict[str, str]:
         """Return what the weighted rule carries, so that scripts know the promoted colour without Pulumi's state."""
@@ -238,7 +234,7 @@ class WeightedRouter(pulumi.ComponentResource):
                         # Both, even at weight 0: a target group outside every rule gets no health checks.
                         target_groups=[
                             lb.ListenerRuleActionForwardTargetGroupArgs(
-                                arn=self.target_groups[color].arn, weight=traffic.weight(color)
+                                arn=self.target_groups[color].arn, weight=traffic.weights[color]
                             )
                             for color in COLORS
                         ],

@@ -48,13 +48,14 @@ class Scenarios:
         Raises:
             CommandError: a command ended otherwise than it must.
         """
-        self._first_release()
-        with self._traffic():
+        self.first_release()
+        with self.traffic():
             self._release()
             self._reap()
             self._bad_release()
 
-    def _first_release(self) -> None:
+    def first_release(self) -> None:
+        """Bring release A up on blue, as the first `pulumi up` of a new stack."""
         self._view.phase("first release: A on blue, by `pulumi up`")
         world = self._world
         world.run("stack-init", "pulumi", "stack", "init", STACK, "--non-interactive")
@@ -98,7 +99,7 @@ class Scenarios:
         )
 
     @contextmanager
-    def _traffic(self) -> Generator[None]:
+    def traffic(self) -> Generator[None]:
         """Live traffic for the length of the block; every request that was started ends before it does."""
         world, settings = self._world, self._settings
         load = Process.start(

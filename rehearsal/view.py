@@ -31,6 +31,7 @@ class LiveView:
         self._lined_at = 0.0
         self._phase = ""
         self._described = 0
+        self._verdicts: dict[str, str] = {}
         self._world: World | None = None
         self._journal: JournalTail | None = None
 
@@ -66,7 +67,7 @@ class LiveView:
         self._refreshed_at = now
         self._journal.look()
         for record in self._journal.records[self._described :]:
-            if text := _describe(record):
+            if self._is_news(record) and (text := _describe(record)):
                 self.say(text)
         self._described = len(self._journal.records)
         traffic = _last_json_line(self._world.logs / "load.log")
@@ -78,6 +79,15 @@ class LiveView:
         elif now - self._lined_at >= _PLAIN_LINE_SECONDS:
             self._lined_at = now
             self.say(_line(traffic, weights))
+
+    def _is_news(self, record: Record) -> bool:
+        """Whether a record says something new: gates repeat themselves at every poll."""
+        if record["kind"] == "phase":
+            self._verdicts.clear()
+        if record["kind"] != "verdict":
+            return True
+        before, self._verdicts[record["gate"]] = self._verdicts.get(record["gate"]), record["verdict"]
+        return before != record["verdict"]
 
 
 def _table(traffic: dict[str, Any], weights: dict[str, int]) -> Table:

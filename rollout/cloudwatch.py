@@ -38,7 +38,7 @@ class CloudWatchCounts:
             {"Name": name, "Value": value} for name, value in self._dimensions(color).items()
         ]
         first = math.ceil(start.timestamp() / self._period_seconds) * self._period_seconds
-        if first >= end.timestamp():
+        if first >= int(end.timestamp()):  # CloudWatch knows whole seconds only
             return None
         queries: list[MetricDataQueryTypeDef] = [
             {

@@ -2,24 +2,20 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pulumi import automation as auto
 from pulumi.automation import errors
-from pulumi.automation.events import EngineEvent
 
 from components.naming import PROJECT
-from rollout.changes import Change
+from rollout.engine_events import EngineEvents
 from rollout.errors import RefusedError, UpdateFailedError
 from rollout.ports import Preview
 from rollout.pulumi_process import InterruptiblePulumi
 
 POLICY_PACK = "policies"
-# Operations that leave a resource as it is.
-UNCHANGING = frozenset({"same", "read", "refresh"})
 _WAIT_SLICE_SECONDS = 0.05
 
 
@@ -84,7 +80,7 @@ class PulumiStack:
         Raises:
             UpdateFailedError: the program failed, or a mandatory policy refused.
         """
-        events = _Events()
+        events = EngineEvents()
         self._run(
             f"preview of {message!r}",
             lambda: self._stack.preview(
@@ -100,7 +96,7 @@ class PulumiStack:
         Raises:
             UpdateFailedError: the update did not succeed; some of it may have been applied.
         """
-        events = _Events()
+        events = EngineEvents()
         self._run(
             f"update {message!r}",
             lambda: self._stack.up(
@@ -122,7 +118,7 @@ class PulumiStack:
         """Tell whether a preview or an update still runs."""
         return self._thread is not None and self._thread.is_alive()
 
-    def _run(self, what: str, command: Callable[[], object], events: "_Events") -> None:
+    def _run(self, what: str, command: Callable[[], object], events: EngineEvents) -> None:
         """Run a blocking command in a thread, so that a request to stop is heard while it runs."""
         failure: list[Exception] = []
 
@@ -146,54 +142,6 @@ class PulumiStack:
             thread.join(_WAIT_SLICE_SECONDS)
         if failure:
             raise UpdateFailedError(f"{what} failed: {events.errors() or _essence(failure[0])}") from failure[0]
-
-
-class _Events:
-    """What the engine tells during a preview or an update."""
-
-    def __init__(self) -> None:
-        self._events: list[EngineEvent] = []
-
-    def append(self, event: EngineEvent) -> None:
-        """Keep an event; called from the SDK's threads, which must not see an exception."""
-        self._events.append(event)
-
-    def changes(self) -> list[Change]:
-        """Return every resource that would not stay as it is."""
-        steps = [event.resource_pre_event.metadata for event in self._events if event.resource_pre_event]
-        return [
-            Change(
-                op=step.op.value,
-                urn=step.urn,
-                type=step.type,
-                old=_inputs(step.old),
-                new=_inputs(step.new),
-                paths=tuple(step.detailed_diff or step.diffs or ()),
-            )
-            for step in steps
-            if step.op.value not in UNCHANGING
-        ]
-
-    def not_evaluated(self) -> list[str]:
-        """Return the messages of policies that could not be evaluated because values are not known yet."""
-        return [
-            message for level, message in self._policies() if level != "mandatory" and "can't run policy" in message
-        ]
-
-    def errors(self) -> str:
-        """Return what went wrong: refusals of mandatory policies first, then the errors that were reported."""
-        refusals = [f"policy refused: {message}" for level, message in self._policies() if level == "mandatory"]
-        diagnostics = [event.diagnostic_event for event in self._events if event.diagnostic_event]
-        messages = [one.message.strip() for one in diagnostics if one.severity == "error"]
-        return "\n".join(dict.fromkeys((*refusals, *messages)))
-
-    def _policies(self) -> list[tuple[str, str]]:
-        found = [event.policy_event for event in self._events if event.policy_event]
-        return [(one.enforcement_level, f"{one.policy_name}: {one.message.strip()}") for one in found]
-
-
-def _inputs(state: Any) -> Mapping[str, object]:
-    return {} if state is None else state.inputs or {}
 
 
 def _essence(error: Exception) -> str:

@@ -74,12 +74,34 @@ def fail(message: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def tell(record: Record) -> None:
-    """Print one journal record as a line."""
+class Progress:
+    """Prints journal records as lines: of a hold's many verdicts only the changes, and the figures it ended with."""
+
+    def __init__(self) -> None:
+        self._printed: dict[str, str] = {}
+        self._latest: dict[str, Record] = {}
+
+    def tell(self, record: Record) -> None:
+        """Print what is new in a record."""
+        if record["kind"] == "verdict":
+            gate, verdict = str(record["gate"]), str(record["verdict"])
+            self._latest[gate] = record
+            if self._printed.get(gate) == verdict:
+                return
+            self._printed[gate] = verdict
+            del self._latest[gate]
+        elif record["kind"] in ("phase", "decision"):
+            for latest in self._latest.values():
+                _print(latest)
+            self._printed.clear()
+            self._latest.clear()
+        _print(record)
+
+
+def _print(record: Record) -> None:
     text = _line(record)
     if text is not None:
-        at = str(record["at"])[11:19]
-        console.print(f"[dim]{at}[/] {text}")
+        console.print(f"[dim]{str(record['at'])[11:19]}[/] {text}")
         sys.stdout.flush()
 
 

@@ -25,7 +25,9 @@ def main(
     """Deploy a release to the idle colour, verify it, move traffic to it in steps, promote it, and watch it soak."""
     with console.refusals():
         bundle = read_release(release)
-        session = Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "ramp", console.tell)
+        session = Session(
+            Place(stack=stack, service=service, work_dir=work_dir.resolve()), "ramp", console.Progress().tell
+        )
         console.end(ramp(session, bundle))
 
 

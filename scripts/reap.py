@@ -11,7 +11,9 @@ from scripts.console import ServiceOption, StackOption, WorkDirOption
 def main(stack: StackOption, service: ServiceOption = None, work_dir: WorkDirOption = Path()) -> None:
     """Park the idle colour, wait until its pods are gone, then give its nodes back."""
     with console.refusals():
-        session = Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "reap", console.tell)
+        session = Session(
+            Place(stack=stack, service=service, work_dir=work_dir.resolve()), "reap", console.Progress().tell
+        )
         rollout = reap(session)
         if rollout is None:
             console.console.print("nothing to reap")

@@ -23,7 +23,9 @@ def main(
     Here exit code 0 means that traffic is back and everything agrees.
     """
     with console.refusals():
-        session = Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "rollback", console.tell)
+        session = Session(
+            Place(stack=stack, service=service, work_dir=work_dir.resolve()), "rollback", console.Progress().tell
+        )
         rollout = roll_back(session, reason)
         if rollout.phase is not Phase.ROLLED_BACK:
             console.end(rollout)

@@ -13,6 +13,7 @@ from moto.core.config import default_user_config
 from moto.elbv2 import models as elbv2
 from moto.elbv2.exceptions import TargetGroupNotFoundError, TooManyTagsError, ValidationError
 
+from rehearsal.addresses import loopback_of
 from rehearsal.aws.topology import TargetKey
 
 
@@ -86,7 +87,7 @@ def install(account: Account) -> None:
 
 def _load_managed_policies() -> None:
     """moto leaves AWS's managed IAM policies out unless told; node roles attach some of them."""
-    default_user_config["iam"]["load_aws_managed_policies"] = True
+    default_user_config["iam"] = {"load_aws_managed_policies": True}
 
 
 def _patch_attributes() -> None:
@@ -185,7 +186,8 @@ def _check_forward(config: Mapping[str, Any]) -> None:
 
 def _patch_targets(account: Account) -> None:
     """moto calls every registered target healthy, forgets deregistered ones at once, takes an address on two ports
-    for one target, and refuses to deregister what is not registered, which AWS lets pass."""
+    for one target, takes any text for an address, and refuses to deregister what is not registered, which AWS lets
+    pass."""
 
     def key_of(group: elbv2.FakeTargetGroup, target: Mapping[str, Any]) -> TargetKey:
         return TargetKey(target["Id"], int(target.get("Port") or group.port))
@@ -193,6 +195,7 @@ def _patch_targets(account: Account) -> None:
     def register(self: elbv2.FakeTargetGroup, targets: Sequence[Mapping[str, Any]]) -> None:
         for target in targets:
             key = key_of(self, target)
+            _check_address(key.address)
             self.targets[_name(key)] = {"Id": key.address, "Port": key.port}
             self.deregistered_targets.pop(_name(key), None)
 
@@ -236,6 +239,13 @@ def _patch_targets(account: Account) -> None:
     elbv2.FakeTargetGroup.register = register
     elbv2.FakeTargetGroup.deregister = deregister
     elbv2.ELBv2Backend.describe_target_health = describe_target_health
+
+
+def _check_address(address: str) -> None:
+    try:
+        loopback_of(address)
+    except ValueError as error:
+        raise ValidationError(f"The IP address '{address}' is not a valid IPv4 address of the VPC") from error
 
 
 def _name(key: TargetKey) -> str:

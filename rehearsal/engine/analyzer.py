@@ -1,5 +1,6 @@
 """Policy packs: the pack's own process judges every resource before its step, and the whole stack at the end."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class Analyzers:
         self._events = events
         self._dry_run = dry_run
         self._packs: list[Pack] = []
+        self.ready = asyncio.Event()
 
     @property
     def versions(self) -> dict[str, str]:
@@ -119,6 +121,7 @@ class Analyzers:
 
     async def analyze(self, new: ResourceState, goal: Goal, provider: ResourceState | None) -> bool:
         """Judge one resource; False when the update must stop because of it (a preview goes on)."""
+        await self.ready.wait()
         acceptable = True
         for pack in self._packs:
             resource = _describe(analyzer_pb2.AnalyzeRequest, new, goal, provider, new.inputs)

@@ -17,9 +17,6 @@ OnLine = Callable[[str], None]
 """Takes one line of a child's output, without its end."""
 
 
-_PR_SET_PDEATHSIG = 1
-
-
 class Process(Protocol):
     """What is needed of a process that runs."""
 
@@ -79,7 +76,7 @@ async def start(
                 stderr=outputs[1][1],
                 # An interrupt at the terminal is for the engine, which then ends its children in order.
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=warm.end_with_parent,
             )
     finally:
         for _, write_end in outputs:
@@ -89,13 +86,6 @@ async def start(
         for (read_end, _), on_line in zip(outputs, (on_stdout, on_stderr), strict=True)
     ]
     return Child(process, readers)
-
-
-def _end_with_parent() -> None:
-    """Linux ends the process when the engine dies, even by SIGKILL: no program or plugin is left behind."""
-    import ctypes
-
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class _WarmProcess:

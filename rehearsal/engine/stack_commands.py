@@ -13,7 +13,7 @@ from rehearsal.engine.config import StackConfig, displayed
 from rehearsal.engine.errors import CommandError, not_supported
 from rehearsal.engine.project import Project, as_text
 from rehearsal.engine.selection import find_stack, select, selected, short_name
-from rehearsal.engine.state import deserialize, serialize
+from rehearsal.engine.state import Snapshot, deserialize, serialize
 from rehearsal.engine.values import blind, reveal
 
 
@@ -46,7 +46,7 @@ def _show(options: argparse.Namespace, project: Project, backend: Backend) -> No
     if options.show_name:
         print(files.name)
         return
-    snapshot = deserialize(files.read(), _secrets_of(project, files).decrypt)
+    snapshot = _snapshot(project, files, show_secrets=options.show_secrets)
     print(f"Current stack is {files.name}:")
     print(f"Current stack resources ({len(snapshot.resources)}):")
     for resource in snapshot.resources:
@@ -131,9 +131,14 @@ def _secrets_of(project: Project, files: StackFiles) -> Any:
     return StackConfig(project, files.name).secrets()
 
 
+def _snapshot(project: Project, files: StackFiles, *, show_secrets: bool) -> Snapshot:
+    """The recorded state; secrets that are not to be shown are not decrypted, which would take a while."""
+    return deserialize(files.read(), _secrets_of(project, files).decrypt if show_secrets else lambda _: "null")
+
+
 def _output(options: argparse.Namespace, project: Project, backend: Backend) -> None:
     files = find_stack(project, backend, options.stack)
-    root = deserialize(files.read(), _secrets_of(project, files).decrypt).root()
+    root = _snapshot(project, files, show_secrets=options.show_secrets).root()
     outputs = root.outputs if root else {}
     shown = {key: reveal(value) if options.show_secrets else blind(value) for key, value in outputs.items()}
     if options.name:

@@ -5,10 +5,8 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import grpc.aio
 
@@ -175,12 +173,15 @@ class Update:
             if options.kind == "refresh" or options.refresh_first:
                 await refresh.run(base, plugins, steps, targets)
             if options.kind == "update":
-                starting = [self._start_packs(analyzers, address)]
                 program = await self._start_program(address)
-                # Registrations wait for the packs: `deployment` asks them first.
-                await self._until_declared(program, monitor, steps, asyncio.gather(*starting))
+                # Packs start while the program does; registrations wait for them.
+                await self._start_packs(analyzers, address)
+                await self._until_declared(program, monitor, steps)
             if options.kind != "refresh":
                 await deployment.finish()
+        except BaseException:
+            steps.stop()
+            raise
         finally:
             await steps.idle()
             monitor.may_end.set()
@@ -206,6 +207,7 @@ class Update:
                 stack_config=self._texts,
                 secret_keys=self._secret_keys,
             )
+        analyzers.ready.set()
 
     async def _start_program(self, address: str) -> Child:
         return await start_program(
@@ -220,11 +222,8 @@ class Update:
             on_stderr=lambda line: self._events.diagnostic("info#err", line),
         )
 
-    async def _until_declared(
-        self, program: Child, monitor: MonitorService, steps: Steps, packs: Awaitable[Any]
-    ) -> None:
+    async def _until_declared(self, program: Child, monitor: MonitorService, steps: Steps) -> None:
         """Wait until the program has declared everything, failed, or a step has failed."""
-        await packs
         ended = asyncio.ensure_future(program.wait())
         declared = asyncio.ensure_future(monitor.program_done.wait())
         failed = asyncio.ensure_future(steps.failed.wait())

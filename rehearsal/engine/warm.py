@@ -11,6 +11,7 @@ away, so does the run.
 
 import argparse
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -29,6 +30,12 @@ from typing import Any
 
 VARIABLE = "PULUMI_EMBEDDED_WARM_SOCKET"
 _MAX_REQUEST_BYTES = 2**20
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent() -> None:
+    """Let Linux end this process when its parent dies, even by SIGKILL: no program or plugin is left behind."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @dataclass
@@ -90,6 +97,7 @@ class Server:
             os.close(key.fd)
         self._selector.close()
         os.setsid()
+        end_with_parent()
         for target, descriptor in enumerate(descriptors):
             os.dup2(descriptor, target)
             os.close(descriptor)
@@ -141,13 +149,13 @@ def main() -> None:
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("modules", nargs="*", help="third-party modules to import before the first fork")
     options = parser.parse_args()
-    if not sys.flags.safe_path:
-        # The folder that this server was started in is nothing to the programs that it runs.
-        sys.path.pop(0)
     for module in options.modules:
         importlib.import_module(module)
     if threading.active_count() > 1:
         sys.exit("a preloaded module has started a thread; forking would not be safe")
+    # Where this server comes from is nothing to the programs that it runs: they bring a search path of their own.
+    own = {str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)}
+    sys.path[:] = [entry for entry in sys.path if entry not in own]
     gc.collect()
     gc.freeze()
     _carry_out(Server(options.socket).serve())

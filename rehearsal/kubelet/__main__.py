@@ -31,7 +31,8 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True, help="JSON file, see rehearsal/kubelet/settings.py")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for chatty in ("httpx", "botocore"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     asyncio.run(run(arguments.kubeconfig, KubeletSettings.model_validate_json(arguments.settings.read_text())))
 
 

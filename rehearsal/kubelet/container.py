@@ -61,6 +61,10 @@ class Container:
         self._environment: dict[str, str] = {}
 
     @property
+    def _pod_name(self) -> str:
+        return self._sandbox.pod["metadata"]["name"]
+
+    @property
     def running(self) -> bool:
         return "running" in self._state
 
@@ -197,13 +201,14 @@ class Container:
     async def _follow_readiness(self, target: ProbeTarget, since: float) -> None:
         if readiness := self._spec.get("readinessProbe"):
             async for ready in verdicts(readiness, target, since=since):
+                _LOG.info("%s: container %s is %sready", self._pod_name, self.name, "" if ready else "not ")
                 self._ready = ready
                 self._on_change()
         else:
             await asyncio.get_running_loop().create_future()
 
     def _probe_failed(self, kind: str, probe: Json) -> float:
-        _LOG.info("%s: container %s failed its %s probe", self._sandbox.pod["metadata"]["name"], self.name, kind)
+        _LOG.info("%s: container %s failed its %s probe", self._pod_name, self.name, kind)
         of_pod = self._sandbox.pod["spec"].get("terminationGracePeriodSeconds", 30)
         return probe.get("terminationGracePeriodSeconds", of_pod)
 
@@ -213,16 +218,17 @@ class Container:
 
     async def _run_inside(self, command: list[str]) -> int:
         words = _with_our_python([self._sandbox.local(word, self._spec) for word in command])
-        process = await asyncio.create_subprocess_exec(
-            *words,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=self._environment,
-            cwd=self._sandbox.folder,
-            start_new_session=True,
-            preexec_fn=die_with(os.getpid()),
-        )
+        with self._log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *words,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=log,  # There are no events to say why a probe fails.
+                env=self._environment,
+                cwd=self._sandbox.folder,
+                start_new_session=True,
+                preexec_fn=die_with(os.getpid()),
+            )
         try:
             return await process.wait()
         finally:

@@ -8,6 +8,7 @@ exists but did not become ready, nor log to the engine; and it loads all of the 
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -218,10 +219,11 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
 
 def serve(provider: Provider) -> None:
-    """Run as a plugin: print the port for the engine and serve until the engine ends."""
+    """Run as a plugin: print the port for the engine and serve until the engine ends or sends a signal."""
     engine_address = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
-    # Ctrl-C reaches the whole process group: the engine decides what it means, and cancels.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: stopped.set())
     limits = [("grpc.max_receive_message_length", _MESSAGE_LIMIT_BYTES), ("grpc.max_send_message_length", -1)]
     server = grpc.server(ThreadPoolExecutor(max_workers=64), options=limits)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(provider, engine_address), server)
@@ -229,6 +231,7 @@ def serve(provider: Provider) -> None:
     server.start()
     print(port, flush=True)
     engine = os.getppid()
-    while server.wait_for_termination(timeout=1):
-        if os.getppid() != engine:
-            server.stop(grace=None)
+    while os.getppid() == engine and not stopped.wait(1):
+        pass
+    provider.cancelled.set()
+    server.stop(grace=None).wait()

@@ -39,6 +39,13 @@ def test_an_empty_value_means_not_set() -> None:
     assert list(stack.services) == ["llm"]
 
 
+def test_a_text_that_looks_like_something_else_stays_a_text() -> None:
+    stack = settings(cluster_name="123", service_name="true", announced="7")
+    assert stack.cluster_name == "123"
+    assert stack.service()[0] == "true"
+    assert stack.service()[1].announced == "7"
+
+
 def test_keys_of_other_projects_are_left_alone() -> None:
     assert Settings.from_config({**config(), "aws:region": "us-east-1"}) == settings()
 
@@ -66,6 +73,11 @@ def test_all_faults_are_listed_at_once_with_field_value_and_fix() -> None:
         "  - vllm-blue-green:green_weigth: unknown key; did you mean green_weight?",
         "  - vllm-blue-green:vpc_id: is required but not set",
     ]
+
+
+def test_a_service_without_settings_is_a_fault_like_any_other() -> None:
+    with pytest.raises(SettingsError, match=r"vllm-blue-green:services\.chat: Input should be a valid dictionary"):
+        settings(services={"chat": None})
 
 
 def test_a_fault_among_several_services_names_the_service() -> None:

@@ -235,7 +235,7 @@ def test_a_change_in_place_takes_one_pod_at_a_time_and_no_spare_gpu(declared: Re
 def test_a_rollout_may_take_as_long_as_nodes_images_and_cold_starts_do() -> None:
     declared = _declare(_green(node_start_seconds=300, cold_start_seconds=200, probe_period_seconds=10))
     assert _spec(declared)["progressDeadlineSeconds"] == 300 + 300 + 160
-    assert declared["Deployment", "chat-green"].timeouts == {"create": "1520s", "update": "1520s"}
+    assert declared["Deployment", "chat-green"].timeouts == {"create": "1520s", "update": "1520s", "delete": "220s"}
 
 
 @pytest.mark.parametrize(("replicas", "evictable"), [(1, 0), (2, 1), (5, 1)])

@@ -11,7 +11,18 @@ from components.weighted_router import Traffic, WeightedRouter, WeightedRouterAr
 from tests.components.example import SECRET
 from tests.components.registrations import Registrations, register
 
-TRAFFIC = Traffic(green_weight=25, active_color="blue", keep_until="", rollout_serial=7)
+
+def _traffic(
+    green_weight: int, *, active_color: Color = "blue", keep_until: str = "", rollout_serial: int = 0
+) -> Traffic:
+    return Traffic(
+        weights={"blue": 100 - green_weight, "green": green_weight},
+        active_color=active_color,
+        keep_until=keep_until,
+        rollout_serial=rollout_serial,
+    )
+
+
 ARGS: dict[str, Any] = {
     "service": "chat",
     "vpc_id": "vpc-0a",
@@ -23,7 +34,7 @@ ARGS: dict[str, Any] = {
     "candidate_route_secret": SECRET,
     "drain_chain": drain_chain(120, 30),
     "health_check_interval_seconds": 10,
-    "traffic": TRAFFIC,
+    "traffic": _traffic(25),
     "protect": True,
 }
 ON_THE_WAY = [
@@ -52,8 +63,7 @@ def _forward(declared: Registrations) -> dict[str, Any]:
 
 @pytest.mark.parametrize("green_weight", [0, 1, 100])
 def test_both_colours_stay_in_the_rule_with_explicit_weights(green_weight: int) -> None:
-    traffic = Traffic(green_weight=green_weight, active_color="blue", keep_until="", rollout_serial=0)
-    assert _forward(_declare(traffic=traffic))["targetGroups"] == [
+    assert _forward(_declare(traffic=_traffic(green_weight)))["targetGroups"] == [
         {"arn": "arn:TargetGroup:chat-blue", "weight": 100 - green_weight},
         {"arn": "arn:TargetGroup:chat-green", "weight": green_weight},
     ]
@@ -68,7 +78,7 @@ def test_nothing_outranks_the_weights(declared: Registrations) -> None:
 
 
 def test_the_weighted_rule_carries_what_the_scripts_look_for() -> None:
-    traffic = Traffic(green_weight=100, active_color="green", keep_until="2026-11-22T08:00:00Z", rollout_serial=7)
+    traffic = _traffic(100, active_color="green", keep_until="2026-11-22T08:00:00Z", rollout_serial=7)
     assert _declare(traffic=traffic)["ListenerRule", "chat"].inputs["tags"] == {
         "vllm-blue-green/stack": "test",
         "vllm-blue-green/service": "chat",

@@ -72,6 +72,7 @@ class World:
     stack: auto.Stack = field(init=False)
 
     def __post_init__(self) -> None:
+        self.root.mkdir(exist_ok=True)
         for folder in ("bin", "state", "home", "cloud", "project"):
             (self.root / folder).mkdir()
         _write_script(self.root / "bin" / "pulumi-resource-test", "tests.engine.provider")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -305,8 +305,3 @@ class World:
     def run(self, color: Color, release: Release) -> GateVerdict:
         assert self.pods(color)[0].release_id == release.release_id
         return GateVerdict(gate="smoke", verdict=self.smoke, reason="as told")
-
-
-def phases(world: World) -> list[str]:
-    """The phases that a rollout went through, in order."""
-    return [cast(str, record["phase"]) for record in world.journal.of("phase")]

@@ -10,7 +10,7 @@ from rollout.controller import Controller, Subject
 from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.plan import make_plan
 from rollout.verdicts import Verdict
-from tests.rollout.fakes import NEW, OLD, RULE_URN, SERVICE, World, phases
+from tests.rollout.fakes import NEW, OLD, RULE_URN, SERVICE, World
 
 FOREIGN = Change(op="update", urn="urn::x::chat-blue", type="kubernetes:apps/v1:Deployment", new={"metadata": {}})
 

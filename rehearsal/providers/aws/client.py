@@ -5,7 +5,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from rehearsal.providers.aws import schema
+from rehearsal.providers.aws import checking, schema
 from rehearsal.providers.provider import Failure, ProviderError
 from rehearsal.providers.values import Tree
 
@@ -48,7 +48,7 @@ def decoded(config: Tree) -> Tree:
 
 def check_config(config: Tree) -> list[Failure]:
     try:
-        return schema.check(CONFIG, decoded(config))[1]
+        return checking.check(CONFIG, decoded(config))[1]
     except json.JSONDecodeError as error:
         return [Failure("", f"a value is not valid JSON: {error}")]
 

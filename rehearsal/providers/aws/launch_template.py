@@ -183,7 +183,7 @@ def _read(call: Call) -> Tree | None:
         "latestVersion": template["LatestVersionNumber"],
         "defaultVersion": template["DefaultVersionNumber"],
         "description": version.get("VersionDescription"),
-        "tags": tags_of(template.get("Tags", [])),
+        "tags": tags_of(client.describe_tags(Filters=[{"Name": "resource-id", "Values": [call.id]}])["Tags"]),
         "region": call.aws.region,
     }
 

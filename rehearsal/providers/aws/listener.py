@@ -3,7 +3,8 @@
 from typing import Any
 
 from rehearsal.providers.aws.actions import action_list, from_actions, to_actions
-from rehearsal.providers.aws.resource import Call, ResourceType, tags_of
+from rehearsal.providers.aws.elbv2 import live_tags, tags_argument
+from rehearsal.providers.aws.resource import Call, ResourceType
 from rehearsal.providers.aws.schema import array, block, boolean, integer, mapping, string, unordered
 from rehearsal.providers.aws.waiting import is_missing, missing_is_fine
 from rehearsal.providers.values import Tree
@@ -64,7 +65,7 @@ def _create_rule(call: Call) -> str:
         Priority=inputs.get("priority") or _free_priority(client, inputs["listenerArn"]),
         Conditions=[_to_condition(condition) for condition in inputs["conditions"]],
         Actions=to_actions(inputs["actions"]),
-        **_tags(call),
+        **tags_argument(call),
     )
     return answer["Rules"][0]["RuleArn"]
 
@@ -97,16 +98,6 @@ def _listener_of(rule_arn: str) -> str:
     return rule_arn.replace(":listener-rule/", ":listener/").rsplit("/", 1)[0]
 
 
-def live_tags(call: Call) -> dict[str, str]:
-    """The tags of a load balancer, target group, listener or rule by the call's ARN."""
-    answer = call.client("elbv2").describe_tags(ResourceArns=[call.id])
-    return tags_of(answer["TagDescriptions"][0]["Tags"])
-
-
-def _tags(call: Call) -> Tree:
-    return {"Tags": call.tag_list} if call.tag_list else {}
-
-
 def _update_rule(call: Call) -> None:
     client, inputs = call.client("elbv2"), call.inputs
     if "priority" in call.changed and inputs.get("priority"):
@@ -123,7 +114,7 @@ def _update_rule(call: Call) -> None:
 def _create_listener(call: Call) -> str:
     inputs = call.inputs
     answer = call.client("elbv2").create_listener(
-        LoadBalancerArn=inputs["loadBalancerArn"], **_listener_settings(inputs), **_tags(call)
+        LoadBalancerArn=inputs["loadBalancerArn"], **_listener_settings(inputs), **tags_argument(call)
     )
     return answer["Listeners"][0]["ListenerArn"]
 

@@ -5,8 +5,21 @@ import random
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from rehearsal.providers.aws import client, cloudwatch, ec2, eks, iam, launch_template, lb, listener, schema
+from rehearsal.providers.aws import (
+    checking,
+    client,
+    cloudwatch,
+    comparison,
+    ec2,
+    eks,
+    iam,
+    launch_template,
+    listener,
+    load_balancer,
+    target_group,
+)
 from rehearsal.providers.aws.resource import Call, Naming, ResourceType, outputs, preview_outputs
+from rehearsal.providers.aws.schema import DEFAULTS_KEY
 from rehearsal.providers.aws.tags import retag
 from rehearsal.providers.difference import Change, Diff, Path, changed
 from rehearsal.providers.provider import Checked, Failure, NotReadyError, Provider, ProviderError, Resource
@@ -15,7 +28,8 @@ from rehearsal.providers.values import UNKNOWN, Tree
 RESOURCE_TYPES = {
     kind.token: kind
     for kind in (
-        *lb.TYPES,
+        *load_balancer.TYPES,
+        *target_group.TYPES,
         *listener.TYPES,
         *eks.TYPES,
         *launch_template.TYPES,
@@ -60,7 +74,7 @@ class AwsProvider(Provider):
 
     def check(self, resource: Resource, old: Tree, new: Tree, seed: bytes) -> Checked:
         kind = _kind(resource)
-        inputs, failures = schema.check(kind.properties, new)
+        inputs, failures = checking.check(kind.properties, new)
         if kind.naming is not None:
             failures += _name(kind.naming, resource, old, inputs, seed)
         if kind.tag_service is not None and self._aws.default_tags and inputs.get("tags") is not UNKNOWN:
@@ -92,7 +106,7 @@ class AwsProvider(Provider):
         if live is None:
             return None
         found = outputs(inputs, live, resource.id, self._aws.default_tags)
-        return found, schema.refreshed(kind.properties, inputs, found)
+        return found, comparison.refreshed(kind.properties, inputs, found)
 
     def update(
         self,
@@ -171,16 +185,16 @@ def _name(naming: Naming, resource: Resource, old: Tree, inputs: Tree, seed: byt
             reason = f"{resource.name!r} is too long to name it by: with {_RANDOM_DIGITS} random digits it has "
             return [Failure(naming.property, f"{reason}{len(name)} characters, of which {naming.longest} are allowed")]
         inputs[naming.property] = name
-    inputs[schema.DEFAULTS_KEY] = sorted({*inputs[schema.DEFAULTS_KEY], naming.property})
+    inputs[DEFAULTS_KEY] = sorted({*inputs[DEFAULTS_KEY], naming.property})
     return []
 
 
 def _changes(kind: ResourceType, old_inputs: Tree, old_state: Tree, new: Tree) -> list[Change]:
     def replaces(path: Path) -> bool:
-        return path[0] != "tagsAll" and schema.replaces(kind.properties, path)
+        return path[0] != "tagsAll" and comparison.replaces(kind.properties, path)
 
-    old = schema.keep_computed(kind.properties, old_inputs, new)
+    old = comparison.keep_computed(kind.properties, old_inputs, new)
     if kind.tag_service is not None:
         old = {**old, "tagsAll": old_state.get("tagsAll", {})}
         new = {**new, "tagsAll": new.get("tags", {})}
-    return list(changed(old, new, replaces, lambda path, a, b: schema.same(kind.properties, path, a, b)))
+    return list(changed(old, new, replaces, lambda path, a, b: comparison.same(kind.properties, path, a, b)))

@@ -47,6 +47,13 @@ def test_an_unknown_target_group_is_refused_in_rules_and_default_actions(new_ser
     )
 
 
+@pytest.mark.parametrize("address", ["i-0123456789abcdef0", "192.0.2.1", "127.64.0.1"])
+def test_a_target_outside_of_the_vpc_is_refused(new_service: NewService, address: str) -> None:
+    service = new_service(100, 0)
+    register, group = service.elbv2.register_targets, service.groups["blue"]
+    assert refused(lambda: register(TargetGroupArn=group, Targets=[{"Id": address}])) == "ValidationError"
+
+
 def test_a_rule_reads_back_as_it_was_written(new_service: NewService) -> None:
     service = new_service(73, 27)
     rule = service.elbv2.describe_rules(RuleArns=[service.rule_arn])["Rules"][0]

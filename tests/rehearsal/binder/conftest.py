@@ -11,7 +11,7 @@ from tests.rehearsal import world_parts
 from tests.rehearsal.world_parts import Aws
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def bound_aws(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Generator[Aws]:
     """AWS with a binder that acts on it."""
     folder = tmp_path_factory.mktemp("binder")

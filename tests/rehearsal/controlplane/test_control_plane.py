@@ -3,6 +3,7 @@
 import pytest
 
 from rehearsal.kube import Json, KubeClient, KubeError
+from tests.rehearsal.world_parts import condition, wait_for
 
 
 def config_map(namespace: str, **data: str) -> Json:
@@ -27,14 +28,22 @@ def test_controllers_and_scheduler_work_but_without_nodes_nothing_runs(kube: Kub
             "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
         }
     )
-    listed = kube.list("v1", "Pod", namespace)
-    path = kube.resource_path("v1", "Pod", namespace)
-    version = listed["metadata"]["resourceVersion"]
-    for event in kube.watch(path, resource_version=version):
-        conditions: list[Json] = event["object"].get("status", {}).get("conditions", [])
-        if conditions:
-            assert conditions[0]["reason"] == "Unschedulable"
-            break
+
+    def unschedulable() -> bool:
+        pods = kube.list("v1", "Pod", namespace)["items"]
+        return any(condition(pod, "PodScheduled").get("reason") == "Unschedulable" for pod in pods)
+
+    wait_for(unschedulable, "the scheduler finds no node")
+
+
+def test_a_watch_tells_of_changes_from_the_version_of_a_list_on(kube: KubeClient, namespace: str) -> None:
+    version = kube.list("v1", "ConfigMap", namespace)["metadata"]["resourceVersion"]
+    kube.create(config_map(namespace))
+    kube.delete("v1", "ConfigMap", namespace, "settings")
+
+    path = kube.resource_path("v1", "ConfigMap", namespace)
+    events = kube.watch(path, params={"fieldSelector": "metadata.name=settings"}, resource_version=version)
+    assert [next(events)["type"], next(events)["type"]] == ["ADDED", "DELETED"]
 
 
 @pytest.mark.parametrize(

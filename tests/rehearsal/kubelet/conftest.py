@@ -1,4 +1,4 @@
-"""One AWS, one node group and one kubelet for all tests of the kubelet stand-in."""
+"""AWS, a node group and a kubelet for the tests of the kubelet stand-in, new for each file of tests."""
 
 import json
 from collections.abc import Callable, Generator
@@ -36,7 +36,7 @@ class World:
         return [entry for entry in noted if entry["event"] == event]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def world(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Generator[World]:
     folder = tmp_path_factory.mktemp("kubelet")
     with world_parts.aws() as aws:

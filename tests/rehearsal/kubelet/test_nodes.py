@@ -1,5 +1,7 @@
 """Nodes follow the EKS node groups."""
 
+import datetime
+
 import pytest
 
 from rehearsal.kube import Json, KubeClient
@@ -56,3 +58,18 @@ def test_a_node_that_is_taken_away_ends_its_pods_whatever_the_disruption_budget_
     assert kube.list("v1", "Pod", namespace)["items"] == []
     log = (world.folder / "logs" / "pods" / f"{namespace}_server.log").read_text()
     assert '"sigterm"' in log
+
+
+@pytest.mark.usefixtures("world")
+def test_nodes_renew_their_leases(kube: KubeClient) -> None:
+    node = wait_for(lambda: nodes_of(kube, "gpu"), "nodes")[0]
+    made = datetime.datetime.fromisoformat(node["metadata"]["creationTimestamp"])
+
+    def lease() -> Json:
+        return kube.get("coordination.k8s.io/v1", "Lease", "kube-node-lease", node["metadata"]["name"])
+
+    def age_at_renewal() -> float:
+        return (datetime.datetime.fromisoformat(lease()["spec"]["renewTime"]) - made).total_seconds()
+
+    wait_for(lambda: age_at_renewal() > 2, "the lease is renewed every ten seconds")
+    assert lease()["metadata"]["ownerReferences"][0]["uid"] == node["metadata"]["uid"], "it goes with its node"

@@ -12,6 +12,9 @@ from moto.server import ThreadedMotoServer
 from rehearsal.providers.aws.provider import AwsProvider
 from tests.rehearsal.providers.harness import Engine, engine_for
 
+_CLUSTER = "provider-tests"
+"""moto keeps its state for the whole process: other tests have clusters of their own."""
+
 
 @dataclass(frozen=True)
 class FakeAws:
@@ -36,7 +39,7 @@ def _client(url: str, service: str) -> Any:
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def aws() -> Iterator[FakeAws]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
@@ -52,17 +55,18 @@ def aws() -> Iterator[FakeAws]:
             for i, zone in enumerate("ab")
         ]
         _client(url, "eks").create_cluster(
-            name="gpu",
+            name=_CLUSTER,
             roleArn="arn:aws:iam::123456789012:role/cluster",
             resourcesVpcConfig={"subnetIds": subnet_ids},
         )
-        yield FakeAws(url, vpc_id, subnet_ids, "gpu")
+        yield FakeAws(url, vpc_id, subnet_ids, _CLUSTER)
     finally:
         server.stop()
 
 
-@pytest.fixture
-def aws_engine(aws: FakeAws) -> Iterator[Engine]:
+@pytest.fixture(scope="session")
+def configured_engine(aws: FakeAws) -> Iterator[Engine]:
+    """One for all tests: AWS clients are slow to make."""
     with engine_for(AwsProvider()) as engine:
         endpoints = dict.fromkeys(("cloudwatch", "ec2", "eks", "elbv2", "iam", "sts"), aws.url)
         engine.configure(
@@ -73,3 +77,9 @@ def aws_engine(aws: FakeAws) -> Iterator[Engine]:
             endpoints=json.dumps([endpoints]),
         )
         yield engine
+
+
+@pytest.fixture
+def aws_engine(configured_engine: Engine, request: pytest.FixtureRequest) -> Engine:
+    """An engine with an empty state, and names of its own for what it creates."""
+    return Engine(configured_engine.stub, seed=request.node.name.encode())

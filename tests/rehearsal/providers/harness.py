@@ -171,6 +171,10 @@ class Engine:
         request = provider_pb2.DeleteRequest(urn=urn, id=known.id, properties=known.state, old_inputs=known.inputs)
         self.stub.Delete(request)
 
+    def put_back(self, kind: str, name: str, resource: Deployed) -> None:
+        """Have a resource in the state that the provider no longer finds."""
+        self.resources[_urn(kind, name)] = resource
+
     def deployed(self, kind: str, name: str) -> Deployed:
         return self.resources[_urn(kind, name)]
 

@@ -1,0 +1,224 @@
+"""The load balancer and its metrics through moto's AWS API."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from components.naming import ACTIVE_COLOR_KEY, COLORS, KEEP_UNTIL_KEY, ROLLOUT_SERIAL_KEY, Color, aws_tags
+from rollout.cloudwatch import CloudWatchCounts
+from rollout.errors import RolloutError
+from rollout.load_balancer import Elbv2LoadBalancer
+from rollout.verdicts import TargetGroupCounts
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
+
+STACK, SERVICE, REGION = "prod", "chat", "us-east-1"
+
+
+def tags(*arguments: Any, **more: str) -> Any:
+    return [{"Key": key, "Value": value} for key, value in {**aws_tags(STACK, SERVICE, *arguments), **more}.items()]
+
+
+@dataclass
+class Account:
+    client: "ElasticLoadBalancingv2Client"
+    listener: str
+    rule: str
+    groups: dict[Color, str]
+
+    def load_balancer(self) -> Elbv2LoadBalancer:
+        return Elbv2LoadBalancer(self.client, stack=STACK, service=SERVICE)
+
+    def forward(self) -> Any:
+        return self.client.describe_rules(RuleArns=[self.rule])["Rules"][0].get("Actions", [])[0].get("ForwardConfig")
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Generator[Account]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        yield make_account()
+
+
+def make_account() -> Account:
+    ec2, client = boto3.client("ec2", region_name=REGION), boto3.client("elbv2", region_name=REGION)
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"].get("VpcId", "")
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{zone}.0/24", AvailabilityZone=f"{REGION}{'ab'[zone]}")["Subnet"]
+        for zone in range(2)
+    ]
+    ids = [subnet.get("SubnetId", "") for subnet in subnets]
+    client.create_load_balancer(Name="other", Subnets=ids)
+    balancer = client.create_load_balancer(Name="chat-1", Subnets=ids, Tags=tags("load-balancer"))["LoadBalancers"][0]
+    groups: dict[Color, str] = {}
+    for color in COLORS:
+        group = client.create_target_group(
+            Name=f"chat-{color}",
+            Protocol="HTTP",
+            Port=8000,
+            VpcId=vpc,
+            TargetType="ip",
+            Tags=tags("target-group", color),
+        )
+        groups[color] = group["TargetGroups"][0].get("TargetGroupArn", "")
+    not_found: Any = [{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}]
+    listener = client.create_listener(
+        LoadBalancerArn=balancer.get("LoadBalancerArn", ""), Protocol="HTTP", Port=80, DefaultActions=not_found
+    )["Listeners"][0].get("ListenerArn", "")
+    client.create_rule(
+        ListenerArn=listener,
+        Priority=10,
+        Conditions=[{"Field": "path-pattern", "Values": ["/v1/*"]}],
+        Actions=[{"Type": "forward", "TargetGroupArn": groups["blue"]}],
+        Tags=tags("candidate-rule", "blue"),
+    )
+    weighted = client.create_rule(
+        ListenerArn=listener,
+        Priority=100,
+        Conditions=[{"Field": "path-pattern", "Values": ["/v1/*"]}],
+        Actions=[
+            {
+                "Type": "forward",
+                "ForwardConfig": {
+                    "TargetGroups": [
+                        {"TargetGroupArn": groups["blue"], "Weight": 75},
+                        {"TargetGroupArn": groups["green"], "Weight": 25},
+                    ],
+                    "TargetGroupStickinessConfig": {"Enabled": False, "DurationSeconds": 3600},
+                },
+            }
+        ],
+        Tags=tags(
+            "weighted-rule",
+            **{ACTIVE_COLOR_KEY: "blue", KEEP_UNTIL_KEY: "2026-11-22T08:00:00Z", ROLLOUT_SERIAL_KEY: "7"},
+        ),
+    )
+    return Account(client, listener, weighted["Rules"][0].get("RuleArn", ""), groups)
+
+
+def test_the_rule_is_found_by_its_tags_alone(account: Account) -> None:
+    rule = account.load_balancer().rule()
+    assert rule.arn == account.rule
+    assert rule.weights == {"blue": 75, "green": 25}
+    assert rule.splits(25)
+    assert not rule.splits(75)
+    assert rule.target_groups == account.groups
+    assert (rule.active_color, rule.keep_until, rule.rollout_serial) == ("blue", "2026-11-22T08:00:00Z", 7)
+
+
+def test_setting_the_weight_keeps_everything_else_of_the_action(account: Account) -> None:
+    account.load_balancer().set_green_weight(0)
+    forward = account.forward()
+    assert forward["TargetGroups"] == [
+        {"TargetGroupArn": account.groups["blue"], "Weight": 100},
+        {"TargetGroupArn": account.groups["green"], "Weight": 0},
+    ]
+    assert forward["TargetGroupStickinessConfig"]["Enabled"] is False
+    assert account.load_balancer().rule().rollout_serial == 7
+
+
+def test_once_the_rule_has_been_read_setting_it_is_one_call(account: Account) -> None:
+    load_balancer = account.load_balancer()
+    load_balancer.rule()
+    calls: list[str] = []
+
+    def note(model: Any, **_: Any) -> None:
+        calls.append(model.name)
+
+    account.client.meta.events.register("before-call.*", note)
+    load_balancer.set_green_weight(0)
+    assert calls == ["ModifyRule"]
+
+
+def test_without_our_tags_nothing_is_found(account: Account) -> None:
+    with pytest.raises(RolloutError, match="no load balancer rule carries the tags of service 'search'"):
+        Elbv2LoadBalancer(account.client, stack=STACK, service="search").rule()
+
+
+def test_two_rules_with_our_tags_are_refused(account: Account) -> None:
+    account.client.create_rule(
+        ListenerArn=account.listener,
+        Priority=101,
+        Conditions=[{"Field": "path-pattern", "Values": ["/v2/*"]}],
+        Actions=[{"Type": "forward", "TargetGroupArn": account.groups["blue"]}],
+        Tags=tags("weighted-rule"),
+    )
+    with pytest.raises(RolloutError, match="several rules"):
+        account.load_balancer().rule()
+
+
+def test_targets_are_counted_by_health(account: Account) -> None:
+    targets: Any = [{"Id": "10.0.0.5", "Port": 8000}, {"Id": "10.0.0.6", "Port": 8000}]
+    account.client.register_targets(TargetGroupArn=account.groups["green"], Targets=targets)
+    health = account.load_balancer().health("green")
+    assert (health.healthy, health.total) == (2, 2)
+    assert account.load_balancer().health("blue").total == 0
+
+
+NOON = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=30)
+
+
+def put(client: "CloudWatchClient", metric: str, dimensions: dict[str, str], seconds: int, value: float) -> None:
+    client.put_metric_data(
+        Namespace="AWS/ApplicationELB",
+        MetricData=[
+            {
+                "MetricName": metric,
+                "Dimensions": [{"Name": name, "Value": text} for name, text in dimensions.items()],
+                "Timestamp": NOON + timedelta(seconds=seconds),
+                "Value": value,
+            }
+        ],
+    )
+
+
+@pytest.fixture
+def cloudwatch(account: Account) -> Any:
+    client = boto3.client("cloudwatch", region_name=REGION)
+    return client, CloudWatchCounts(client, account.load_balancer().dimensions, period_seconds=60)
+
+
+def count(counts: CloudWatchCounts, start: int, end: int) -> TargetGroupCounts | None:
+    return counts.counts("green", NOON + timedelta(seconds=start), NOON + timedelta(seconds=end))
+
+
+def test_the_dimensions_are_those_of_the_load_balancers_metrics(account: Account) -> None:
+    dimensions = account.load_balancer().dimensions("green")
+    assert dimensions["TargetGroup"].startswith("targetgroup/chat-green/")
+    assert dimensions["LoadBalancer"].startswith("app/chat-1/")
+
+
+def test_requests_without_errors_mean_no_errors(account: Account, cloudwatch: Any) -> None:
+    client, counts = cloudwatch
+    dimensions = account.load_balancer().dimensions("green")
+    put(client, "RequestCount", dimensions, 60, 40)
+    put(client, "RequestCount", dimensions, 120, 2)
+    assert count(counts, 0, 300) == TargetGroupCounts(requests=42, server_errors=0)
+    put(client, "HTTPCode_Target_5XX_Count", dimensions, 120, 3)
+    assert count(counts, 0, 300) == TargetGroupCounts(requests=42, server_errors=3)
+
+
+def test_no_requests_are_no_data(account: Account, cloudwatch: Any) -> None:
+    client, counts = cloudwatch
+    assert count(counts, 0, 300) is None
+    put(client, "RequestCount", account.load_balancer().dimensions("blue"), 60, 40)
+    assert count(counts, 0, 300) is None
+
+
+def test_nothing_from_before_the_window_counts(account: Account, cloudwatch: Any) -> None:
+    client, counts = cloudwatch
+    put(client, "RequestCount", account.load_balancer().dimensions("green"), 0, 40)
+    assert count(counts, 10, 300) is None
+
+
+def test_a_window_without_a_whole_period_is_no_data(cloudwatch: Any) -> None:
+    assert count(cloudwatch[1], 10, 50) is None

@@ -1,0 +1,98 @@
+"""Which colour a rollback takes traffic from, and how it gets rule, config and state to agree."""
+
+from typing import Any
+
+import pytest
+
+from components.settings import ServiceSettings
+from rollout.errors import RefusedError, RolloutError
+from rollout.rollback import candidate_to_undo, restore_traffic
+from rollout.updates import Updater
+from tests.rollout.fakes import BASE, NEW, SERVICE, World
+
+FUTURE, PAST = "2026-11-22T08:00:00Z", "2026-11-20T08:00:00Z"
+BOTH: dict[str, Any] = {"green": {"replicas": 2, "release": NEW.model_dump(mode="json")}}
+
+
+def undo(*, unfinished: bool = False, live_weight: int | None = None, **overrides: Any) -> str:
+    world = World(**BOTH, **overrides)
+    if live_weight is not None:
+        world.weights = {"blue": 100 - live_weight, "green": live_weight}
+    return candidate_to_undo(world.config.read(), world.rule(), world.clock.now(), unfinished=unfinished)
+
+
+def test_in_a_ramp_the_idle_colour_gives_its_share_back() -> None:
+    assert undo(green_weight=25) == "green"
+    assert undo(active_color="green", green_weight=75) == "blue"
+
+
+def test_before_the_promotion_even_full_traffic_goes_back() -> None:
+    assert undo(green_weight=100) == "green"
+
+
+def test_after_a_promotion_the_promoted_colour_gives_all_back_while_the_former_is_warm() -> None:
+    assert undo(active_color="green", green_weight=100, keep_until=FUTURE) == "green"
+
+
+@pytest.mark.parametrize("keep_until", [PAST, ""])
+def test_when_the_former_colour_is_not_kept_any_more_there_is_no_way_back(keep_until: str) -> None:
+    with pytest.raises(RefusedError, match="nothing to roll back"):
+        undo(active_color="green", green_weight=100, keep_until=keep_until)
+
+
+def test_a_candidate_left_behind_by_a_killed_ramp_is_undone() -> None:
+    assert undo(unfinished=True) == "green"
+
+
+def test_a_weight_set_directly_is_reconciled_with_a_config_that_differs() -> None:
+    assert undo(green_weight=25, live_weight=0) == "green"
+
+
+def restore(world: World) -> None:
+    restore_traffic(world.ports(), Updater(world.ports(), SERVICE), green_weight=0, active_color="blue", reason="test")
+
+
+def at_25() -> World:
+    return World(**BOTH, green_weight=25)
+
+
+def test_the_rule_comes_before_anything_else() -> None:
+    world = at_25()
+    world.failing_ups = 1000
+    with pytest.raises(RolloutError, match="do not agree"):
+        restore(world)
+    assert world.journal.records[0]["kind"] == "rule"
+    assert world.journal.records[0]["how"] == "direct"
+    assert world.weights["green"] == 0
+
+
+def test_an_update_that_writes_the_old_weight_after_us_is_undone() -> None:
+    world = at_25()
+    running = [True]
+
+    def late_write() -> None:
+        if running[0]:
+            running[0] = False
+            world.weights = {"blue": 75, "green": 25}
+
+    world.clock.on_sleep = late_write
+    world.is_running = lambda: running[0]  # pyright: ignore[reportAttributeAccessIssue]
+    restore(world)
+    assert world.direct == [0, 0]
+    assert world.weights == {"blue": 100, "green": 0}
+    assert world.interrupted == 1
+
+
+def test_when_all_agree_already_nothing_is_updated() -> None:
+    world = World(**BOTH)
+    restore(world)
+    assert world.ups == []
+
+
+def test_foreign_changes_stay_out_of_a_rollback() -> None:
+    world = at_25()
+    world.config.values["blue"] = {**BASE["blue"], "replicas": 5}
+    restore(world)
+    assert world.state.color("blue").replicas == 2
+    assert isinstance(world.config.read(), ServiceSettings)
+    assert world.weights["green"] == world.state.green_weight == 0
