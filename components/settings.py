@@ -111,7 +111,7 @@ class Settings(BaseModel):
 def _text_keys() -> frozenset[str]:
     """Return the flat keys that are texts, so that a name like 123 or true stays one."""
     fields = {**Settings.model_fields, **ServiceSettings.model_fields}
-    texts: tuple[object, ...] = (str, str | None)
+    texts = frozenset[object]((str, str | None))
     return frozenset({"service_name", *(name for name, field in fields.items() if field.annotation in texts)})
 
 

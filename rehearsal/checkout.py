@@ -72,6 +72,7 @@ def _stack_config(account: SeededAccount, endpoint_url: str) -> dict[str, Any]:
         # Seconds where production has minutes; the chain between them is derived as ever.
         "max_stream_seconds": 8,
         "deregistration_propagation_seconds": 2,
+        "node_start_seconds": 30,
         "cold_start_seconds": 30,
         "probe_period_seconds": 2,
         "health_check_interval_seconds": 5,

@@ -13,6 +13,7 @@ from rehearsal.result import Evidence
 
 _TEMPLATE = "report.html.jinja"
 _WIDTH, _HEIGHT = 1080, 200
+_WINDOW_SECONDS = 5.0
 _COLORS = ("blue", "green")
 _NOTABLE = {"promoted": "promoted", "parked": "parked", "nodes_released": "nodes given back"}
 
@@ -52,7 +53,7 @@ class _Chart:
         )
         self.areas = self._stacked(rates)
         self.weight_line = self._weight_line(evidence)
-        self.first_token_lines = {color: self._first_token_line(requests, color) for color in _COLORS}
+        self.first_token_lines = {color: self._first_token_lines(requests, color) for color in _COLORS}
         self.failed = [self._x(request.started_at) for request in requests if request.failed]
         self.scenarios = [
             (name.replace("_", " "), self._x(window.started_at), self._x(window.ended_at))
@@ -94,16 +95,21 @@ class _Chart:
             for x, value in [(0.0, points[0][1] if points else 0), *points, (_WIDTH, weight)]
         )
 
-    def _first_token_line(self, requests: Sequence[Record], color: str) -> str:
-        """Draw the 95th percentile of the time to first token over windows of five seconds; the top is one second."""
+    def _first_token_lines(self, requests: Sequence[Record], color: str) -> list[str]:
+        """Draw the 95th percentile of the time to first token; the top is one second. Where a colour had no traffic
+        there is no line."""
         windows: dict[int, list[float]] = {}
         for request in requests:
             if request.color == color and request.ttft_seconds is not None:
-                windows.setdefault(int((request.started_at - self._begin) / 5), []).append(request.ttft_seconds)
-        return _points(
-            (self._x(self._begin + window * 5 + 2.5), _HEIGHT * (1 - min(1.0, percentile(times, 95) or 0.0)))
-            for window, times in sorted(windows.items())
-        )
+                window = int((request.started_at - self._begin) / _WINDOW_SECONDS)
+                windows.setdefault(window, []).append(request.ttft_seconds)
+        lines: list[list[Point]] = []
+        for window, times in sorted(windows.items()):
+            x = self._x(self._begin + (window + 0.5) * _WINDOW_SECONDS)
+            if window - 1 not in windows:
+                lines.append([])
+            lines[-1].append((x, _HEIGHT * (1 - min(1.0, percentile(times, 95) or 0.0))))
+        return [_points(line) for line in lines]
 
     def _marks(self, evidence: Evidence) -> list[tuple[float, str]]:
         marks = [

@@ -29,7 +29,7 @@ class RehearsalSettings(BaseModel):
         description="Shell words that start a server; vLLM's arguments follow them.",
     )
     requests_per_second: float = Field(default=46.0, ge=40, description="New requests, streaming and not.")
-    open_streams: int = Field(default=110, ge=30, description="Streams that the load generator keeps open at once.")
+    open_streams: int = Field(default=150, ge=30, description="Streams that the load generator keeps open at once.")
     weight_lag_seconds: float = Field(default=0.5, ge=0, description="Until the load balancer applies a weight change.")
 
     @classmethod

@@ -1,9 +1,14 @@
 """What the scripts do: ramp, roll back, reap. Each opens a session, takes the lock, and drives the state machine."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from botocore.exceptions import BotoCoreError, ClientError
+
 from components.naming import other_color
 from components.release import Release
 from rollout.controller import Controller, Subject
-from rollout.errors import RefusedError
+from rollout.errors import RefusedError, RolloutError
 from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.plan import make_plan
 from rollout.preflight import config_faults, full_weight_of, still_promised
@@ -25,7 +30,9 @@ def ramp(session: Session, release: Release) -> Rollout:
             raise RefusedError("the last rollout did not come to an end; run scripts.rollback first")
         settings = session.settings()
         plan = make_plan(settings.idle_color, settings.rollout)
-        return Controller(session.ports(), Subject(service=session.service, release=release)).run(Rollout(plan=plan))
+        with _refusing():
+            ports = session.ports()
+        return Controller(ports, Subject(service=session.service, release=release)).run(Rollout(plan=plan))
 
 
 def roll_back(session: Session, reason: str) -> Rollout:
@@ -33,19 +40,29 @@ def roll_back(session: Session, reason: str) -> Rollout:
 
     Raises:
         RefusedError: there is nothing to roll back; nothing was changed.
+        RolloutError: traffic is back, but config and state could not follow.
     """
-    settings, rule = session.settings(), session.load_balancer.rule()
-    candidate = candidate_to_undo(settings, rule, session.clock.now(), unfinished=session.unfinished)
-    outgoing = other_color(candidate)
-    if session.load_balancer.health(outgoing).healthy == 0:
-        raise RefusedError(f"{outgoing} has no healthy target: sending all traffic there would lose it")
-    session.stop.shield()
+    session.stop.listen()
+    session.stop.shield()  # from here on neither Ctrl-C nor the mark that we leave ourselves may end it
+    settings = session.settings()
+    with _refusing():
+        rule = session.load_balancer.rule()
+        candidate = candidate_to_undo(settings, rule, session.clock.now(), unfinished=session.unfinished)
+        outgoing = other_color(candidate)
+        if session.load_balancer.health(outgoing).healthy == 0:
+            raise RefusedError(f"{outgoing} has no healthy target: sending all traffic there would lose it")
     plan = make_plan(candidate, settings.rollout)
     session.load_balancer.set_green_weight(plan.initial_green_weight)
-    _take_over(session, plan.initial_green_weight, reason)
-    with session.lock:
-        rollout = Rollout(plan=plan, phase=Phase.ROLLING_BACK, reason=reason)
-        return Controller(session.ports(), Subject(service=session.service)).run(rollout)
+    try:
+        _take_over(session, plan.initial_green_weight, reason)
+        with session.lock:
+            rollout = Rollout(plan=plan, phase=Phase.ROLLING_BACK, reason=reason)
+            return Controller(session.ports(), Subject(service=session.service)).run(rollout)
+    except RefusedError as error:
+        raise RolloutError(
+            f"all traffic is on {outgoing}, but config and state do not say so yet: {error}. Run scripts.rollback again "
+            "once that is mended; until then a `pulumi up` may move the weight."
+        ) from error
 
 
 def reap(session: Session) -> Rollout | None:
@@ -56,7 +73,9 @@ def reap(session: Session) -> Rollout | None:
     """
     session.stop.listen()
     with session.lock:
-        settings, rule = session.settings(), session.load_balancer.rule()
+        settings = session.settings()
+        with _refusing():
+            rule, ports = session.load_balancer.rule(), session.ports()
         active, idle = settings.active_color, settings.idle_color
         faults = list(config_faults(settings, rule))
         if session.unfinished:
@@ -71,7 +90,20 @@ def reap(session: Session) -> Rollout | None:
         if not colored.serves and (settings.headroom_mode == "always" or not colored.nodes_wanted):
             return None
         done = Rollout(plan=make_plan(active, settings.rollout), phase=Phase.DONE)
-        return Controller(session.ports(), Subject(service=session.service)).run(advance(done, ReapRequested()))
+        return Controller(ports, Subject(service=session.service)).run(advance(done, ReapRequested()))
+
+
+@contextmanager
+def _refusing() -> Generator[None]:
+    """Whatever fails before the first change is a refusal."""
+    try:
+        yield
+    except RefusedError:
+        raise
+    except RolloutError as error:
+        raise RefusedError(str(error)) from error
+    except (BotoCoreError, ClientError) as error:
+        raise RefusedError(f"AWS: {error}. Check AWS_PROFILE, AWS_REGION and the credentials.") from error
 
 
 def _take_over(session: Session, green_weight: int, reason: str) -> None:
@@ -83,7 +115,7 @@ def _take_over(session: Session, green_weight: int, reason: str) -> None:
     deadline = session.clock.monotonic() + session.settings().rollout.update_timeout_seconds
     while session.lock.owner() is not None:
         if session.clock.monotonic() > deadline:
-            raise RefusedError(f"traffic is back, but {owner} does not end; end it, then run scripts.rollback again")
+            raise RefusedError(f"{owner} does not end; end it")
         if not session.load_balancer.rule().splits(green_weight):
             session.load_balancer.set_green_weight(green_weight)
         session.clock.sleep(HANDOVER_POLL_SECONDS)

@@ -11,7 +11,19 @@ from rollout import machine
 from rollout.deploy import await_idle, await_ready, deploy
 from rollout.errors import RefusedError, RolloutError, StoppedError
 from rollout.gates import Gates, measure_baseline
-from rollout.machine import Action, Event, Failed, Judged, Phase, Rollout, StopRequested, Succeeded, action_of, advance
+from rollout.machine import (
+    EXPOSED,
+    Action,
+    Event,
+    Failed,
+    Judged,
+    Phase,
+    Rollout,
+    StopRequested,
+    Succeeded,
+    action_of,
+    advance,
+)
 from rollout.ports import Ports
 from rollout.preflight import preflight_faults
 from rollout.retire import park, release_nodes
@@ -52,14 +64,26 @@ class Controller:
         self._baseline_p95_seconds: float | None = None
 
     def run(self, rollout: Rollout) -> Rollout:
-        """Perform and advance until there is nothing left to do; returns the last state."""
-        self._enter(rollout)
-        while (action := action_of(rollout)) is not None:
-            following = advance(rollout, self._attempt(rollout, action))
-            if following.phase is not rollout.phase:
-                self._enter(following)
-            rollout = following
-        self._ports.journal.write("finished", outcome=_OUTCOMES[rollout.phase], reason=rollout.reason)
+        """Perform and advance until there is nothing left to do; returns the last state.
+
+        Raises:
+            RolloutError: the journal cannot be written. Traffic has been put back where that was needed.
+        """
+        try:
+            self._enter(rollout)
+            while (action := action_of(rollout)) is not None:
+                before, rollout = rollout, advance(rollout, self._attempt(rollout, action))
+                if rollout.phase is not before.phase:
+                    self._enter(rollout)
+            self._ports.journal.write("finished", outcome=_OUTCOMES[rollout.phase], reason=rollout.reason)
+        except OSError as error:
+            # Nobody could tell later what was done, so nothing more is done than what protects the users.
+            if rollout.phase in EXPOSED:
+                self._ports.load_balancer.set_green_weight(rollout.plan.initial_green_weight)
+            raise RolloutError(
+                f"the journal cannot be written ({error}), so the rollout ends in phase {rollout.phase}. "
+                "Mend that, then run scripts.rollback"
+            ) from error
         return rollout
 
     def _enter(self, rollout: Rollout) -> None:

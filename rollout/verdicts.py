@@ -1,13 +1,14 @@
 """The gates' judgement: pass, fail or inconclusive, each with its reason and the numbers it rests on.
 
 No data is never a pass. A gate fails only when chance is ruled out at ``FALSE_ALARM_RATE`` per look, so it may be
-looked at early and often; it passes only with the minimum of requests and a figure within the limit; all in between
-is inconclusive, and more data decides.
+looked at early and often: errors as soon as they are that many, latency from the minimum of requests on. It passes
+only with that minimum and a figure within the limit; all in between is inconclusive, and more data decides.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import isinf
 
 from components.rollout_settings import GateSettings
 from rollout.measurements import Histogram
@@ -107,15 +108,16 @@ def judge_ttft(candidate: Histogram | None, baseline_p95_seconds: float | None, 
     p95 = candidate.quantile(QUANTILE)
     evidence: Evidence = {
         "requests": candidate.count,
-        "p95_seconds": p95 if p95 is None else round(p95, 4),
+        "p95_seconds": None if p95 is None or isinf(p95) else round(p95, 4),
         "baseline_p95_seconds": None if baseline_p95_seconds is None else round(baseline_p95_seconds, 4),
         "limit_seconds": round(limit, 4),
     }
     figures = f"p95 {p95:.3f} s over {candidate.count} requests (limit {limit:.3f} s)"
+    if candidate.count < limits.minimum_requests:
+        # However slow: the first requests meet cold caches, and say little about those that follow.
+        return _too_few(gate, candidate.count, limits, evidence)
     if exceeds_surely(candidate.surely_above(limit), candidate.count, 1 - QUANTILE):
         return GateVerdict(gate=gate, verdict=Verdict.FAIL, reason=figures, evidence=evidence)
-    if candidate.count < limits.minimum_requests:
-        return _too_few(gate, candidate.count, limits, evidence)
     if relative is None:
         reason = f"{figures}, but nothing is known of the outgoing colour to compare with"
         return GateVerdict(gate=gate, verdict=Verdict.INCONCLUSIVE, reason=reason, evidence=evidence)

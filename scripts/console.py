@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from rollout.errors import RefusedError, RolloutError
 from rollout.journal import Record
-from rollout.machine import Phase, Rollout
+from rollout.machine import FINAL, Phase, Rollout
 
 EXIT_DONE = 0
 EXIT_ROLLED_BACK = 1
@@ -52,8 +52,6 @@ def end(rollout: Rollout) -> NoReturn:
             code = EXIT_REFUSED
         case _:
             code = EXIT_NEEDS_HUMAN
-    if code != EXIT_DONE:
-        errors.print(f"[bold]{rollout.phase}[/]: {escape(rollout.reason)}")
     raise typer.Exit(code)
 
 
@@ -115,7 +113,8 @@ def _line(record: Record) -> str | None:
                 f"(serving now: {former}, green_weight {fields['green_weight']})"
             )
         case "phase":
-            return f"[bold cyan]{fields['phase']}[/]"
+            # An end is told by the record "finished".
+            return None if fields["phase"] in FINAL else f"[bold cyan]{fields['phase']}[/]"
         case "weight":
             word = "asking for" if fields["status"] == "begun" else "in effect:"
             return f"  {word} {fields['candidate_percent']} % candidate (green_weight {fields['green_weight']})"
@@ -143,6 +142,7 @@ def _line(record: Record) -> str | None:
         case "note":
             return f"  {escape(fields['text'])}"
         case "finished":
-            return f"[bold]{fields['outcome']}[/]"
+            reason = f": {escape(fields['reason'])}" if fields["reason"] else ""
+            return f"[bold]{fields['outcome']}[/]{reason}"
         case _:
             return None

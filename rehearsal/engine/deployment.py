@@ -11,7 +11,14 @@ from rehearsal.engine.errors import CommandError
 from rehearsal.engine.events import EventStream
 from rehearsal.engine.goal import Goal, alias_urns
 from rehearsal.engine.paths import begins_with, differences, keep_old
-from rehearsal.engine.provider import CheckFailure, Diff, Provider, ProviderError
+from rehearsal.engine.provider import (
+    ENGINE_KEYS,
+    CheckFailure,
+    Diff,
+    Provider,
+    ProviderError,
+    without_engine_keys,
+)
 from rehearsal.engine.registry import Plugins
 from rehearsal.engine.state import ResourceState, Snapshot
 from rehearsal.engine.steps import Step, Steps, StoppedError
@@ -203,10 +210,12 @@ class Deployment:
         provider = await self._plugins.take(package)
         if goal.version:
             new.inputs.setdefault("version", goal.version)
-        # The engine's own settings of a provider (its version) are not the plugin's business.
-        own = {key: new.inputs.pop(key) for key in ("version",) if key in new.inputs}
-        old_inputs = {key: value for key, value in (old.inputs if old else {}).items() if key != "version"}
-        new.inputs, failures = await provider.check_config(new.urn, old_inputs, new.inputs)
+        # What the engine itself keeps about a provider is not the plugin's business.
+        own: Properties = {key: new.inputs.pop(key) for key in ENGINE_KEYS if key in new.inputs}
+        if own:
+            own.setdefault("__internal", {})
+        old_inputs = old.inputs if old is not None else {}
+        new.inputs, failures = await provider.check_config(new.urn, without_engine_keys(old_inputs), new.inputs)
         self._report_failures(new, failures)
         new.inputs.update(own)
         if not await self._analyzers.analyze(new, goal, None):
@@ -215,7 +224,10 @@ class Deployment:
         step = Step("create", None, new)
         diff = Diff()
         if old is not None:
-            diff = await provider.diff_config(new.urn, old.id, old.inputs, old.outputs, new.inputs)
+            news = without_engine_keys(new.inputs)
+            diff = await provider.diff_config(
+                new.urn, old.id, without_engine_keys(old.inputs), without_engine_keys(old.outputs), news
+            )
             diff = self._settle(diff, old, new, goal)
             step = Step("update" if diff.changed else "same", old, new, diff)
         if old is not None and not diff.replaces:
@@ -325,7 +337,13 @@ class Deployment:
         if recorded is None or registered is None:
             return True
         provider = await self._plugins.get(new.provider)
-        diff = await provider.diff_config(new_urn, recorded.id, recorded.inputs, recorded.outputs, registered.inputs)
+        diff = await provider.diff_config(
+            new_urn,
+            recorded.id,
+            without_engine_keys(recorded.inputs),
+            without_engine_keys(recorded.outputs),
+            without_engine_keys(registered.inputs),
+        )
         return diff.replaces
 
     # -- steps

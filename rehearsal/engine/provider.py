@@ -25,6 +25,15 @@ from rehearsal.engine.values import (
 DIFF_KINDS = ("add", "add-replace", "delete", "delete-replace", "update", "update-replace")
 
 
+ENGINE_KEYS = ("version", "__internal")
+"""Inputs of a provider resource that the engine keeps for itself."""
+
+
+def without_engine_keys(properties: Properties) -> Properties:
+    """A provider's inputs as its plugin knows them."""
+    return {key: value for key, value in properties.items() if key not in ENGINE_KEYS}
+
+
 class ProviderError(Exception):
     """A call to a plugin failed; the message is the plugin's."""
 
@@ -161,12 +170,10 @@ class Provider:
         """Configure the plugin; with inputs that are not known yet it stays unconfigured (a preview)."""
         if has_unknowns(list(inputs.values())):
             return
-        plain = {key: reveal(value) for key, value in inputs.items() if key != "__internal"}
+        own = without_engine_keys(inputs)
         request = provider_pb2.ConfigureRequest(
-            variables={
-                f"{self.package}:config:{key}": as_text(value) for key, value in plain.items() if key != "version"
-            },
-            args=to_struct(inputs),
+            variables={f"{self.package}:config:{key}": as_text(reveal(value)) for key, value in own.items()},
+            args=to_struct(own),
             acceptSecrets=True,
             acceptResources=True,
             sends_old_inputs=True,

@@ -277,9 +277,7 @@ class World:
         if self.metrics_down:
             raise UpdateFailedError("Prometheus does not answer")
         counted = self._counted_at(at)
-        return {color: self._counters(color, counted[color]) for color in COLORS if self.pods(color)} | {
-            color: Counters() for color in COLORS if not self.pods(color)
-        }
+        return {color: self._counters(color, counted[color]) if self.pods(color) else Counters() for color in COLORS}
 
     def _counters(self, color: Color, requests: float) -> Counters:
         failed = requests * self.error_rate[color]

@@ -7,6 +7,7 @@ import pytest
 
 from rollout.changes import Change
 from rollout.controller import Controller, Subject
+from rollout.errors import RolloutError
 from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.plan import make_plan
 from rollout.verdicts import Verdict
@@ -330,3 +331,37 @@ def test_undoing_twice_changes_nothing_more() -> None:
     ups = len(world.ups)
     assert undo(world).phase is Phase.ROLLED_BACK
     assert len(world.ups) == ups
+
+
+@pytest.mark.parametrize("failing", ["weight", "verdict", "decision", "rule"])
+def test_a_journal_that_cannot_be_written_sends_all_traffic_back(failing: str) -> None:
+    world = World()
+    write = world.journal.write
+    full: list[str] = []
+
+    def fill_the_disk(kind: str, **fields: Any) -> None:
+        if full or (kind == failing and world.weights["green"] == 25):
+            full.append(kind)
+            raise OSError(28, "No space left on device")
+        write(kind, **fields)
+
+    world.journal.write = fill_the_disk  # pyright: ignore[reportAttributeAccessIssue]
+    if failing == "decision":
+        world.clock.stop_at = 750
+    with pytest.raises(RolloutError, match="No space left"):
+        ramp(world)
+    assert world.weights == {"blue": 100, "green": 0}
+
+
+def test_a_reap_never_moves_weight_even_when_its_journal_fails() -> None:
+    world = World()
+    ramp(world)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    world.journal.write = fail  # pyright: ignore[reportAttributeAccessIssue]
+    done = Rollout(plan=make_plan("green", world.config.read().rollout), phase=Phase.DONE)
+    with pytest.raises(RolloutError, match="No space left"):
+        Controller(world.ports(), Subject(service=SERVICE)).run(advance(done, ReapRequested()))
+    assert world.weights == {"blue": 0, "green": 100}

@@ -90,7 +90,7 @@ def test_a_good_candidate_is_rarely_failed_by_chance() -> None:
         (80, 20, 0.2, Verdict.FAIL),
         (94, 6, 0.2, Verdict.INCONCLUSIVE),
         (40, 0, 0.2, Verdict.INCONCLUSIVE),
-        (10, 10, 0.2, Verdict.FAIL),
+        (10, 30, 0.2, Verdict.INCONCLUSIVE),  # below the minimum even that many may be cold caches
         (100, 0, None, Verdict.INCONCLUSIVE),
         (0, 100, None, Verdict.FAIL),
         (0, 100, 60.0, Verdict.FAIL),  # the absolute limit holds whatever the other colour does

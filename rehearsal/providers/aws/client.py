@@ -60,7 +60,7 @@ class Aws:
     config: Tree = field(default_factory=dict[str, Any])
     _clients: dict[str, Any] = field(default_factory=dict[str, Any])
     _session: "Session | None" = None
-    _account_id: str | None = None
+    _account_id: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -69,8 +69,8 @@ class Aws:
 
     @property
     def account_id(self) -> str:
-        if self._account_id is None:
-            self._account_id = self.client("sts").get_caller_identity()["Account"]
+        if not self._account_id:
+            self._account_id = str(self.client("sts").get_caller_identity()["Account"])
         return self._account_id
 
     @property

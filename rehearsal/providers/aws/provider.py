@@ -54,7 +54,8 @@ def _aws_errors(resource: Resource) -> Generator[None]:
         response = getattr(error, "response", None)
         if not isinstance(response, dict) and not type(error).__module__.startswith(("botocore", "boto3")):
             raise
-        raise ProviderError(f"{resource.type} {resource.name}: {error}") from error
+        message = " ".join(str(error).split())
+        raise ProviderError(f"{resource.type} {resource.name}: {message}") from error
 
 
 class AwsProvider(Provider):

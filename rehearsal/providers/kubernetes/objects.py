@@ -31,8 +31,9 @@ def with_name(resource: Resource, inputs: Tree, old: Tree, seed: bytes) -> Tree:
     else:
         digits = "".join(random.Random(seed or None).choices("0123456789abcdef", k=_RANDOM_DIGITS))
         name = f"{resource.name}-{digits}"
-    annotations = {**metadata.get("annotations", {}), AUTONAMED: "true"}
-    return {**inputs, "metadata": {**metadata, "name": name, "annotations": annotations}}
+    annotations = metadata.get("annotations", {})
+    marked = annotations if annotations is UNKNOWN else {**annotations, AUTONAMED: "true"}
+    return {**inputs, "metadata": {**metadata, "name": name, "annotations": marked}}
 
 
 def is_autonamed(inputs: Tree) -> bool:

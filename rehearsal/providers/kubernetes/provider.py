@@ -132,7 +132,8 @@ class KubernetesProvider(Provider):
             try:
                 return objects.previewed(cluster.apply(inputs, dry_run=True), inputs)
             except KubeError as error:
-                if error.status == 404:  # its namespace is created in the same update
+                # Its namespace is created, or the object itself replaced, in the same update.
+                if error.status == 404 or (error.status == 422 and "immutable" in error.message):
                     return inputs
                 raise
 
@@ -179,7 +180,8 @@ class KubernetesProvider(Provider):
         try:
             yield
         except KubeError as error:
-            raise ProviderError(f"{resource.type} {resource.name}: {error}") from error
+            message = " ".join(str(error).split())
+            raise ProviderError(f"{resource.type} {resource.name}: {message}") from error
         except httpx.HTTPError as error:
             raise ProviderError(f"{resource.type} {resource.name}: the API server does not answer: {error}") from error
         finally:

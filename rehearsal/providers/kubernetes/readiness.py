@@ -77,10 +77,8 @@ def pod_problems(pod: Json) -> Iterator[str]:
     """Why a pod is not ready: not scheduled, a container waiting or ended, or a condition that is not met."""
     status = pod.get("status", {})
     conditions: list[Json] = status.get("conditions", [])
-    if all(condition["status"] == "True" for condition in conditions if condition["type"] == "Ready") and conditions:
-        ready = any(condition["type"] == "Ready" for condition in conditions)
-        if ready:
-            return
+    if any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions):
+        return
     for condition in conditions:
         unmet = condition["status"] != "True" and condition.get("reason")
         if unmet and condition["type"] not in ("ContainersReady", "Initialized"):

@@ -73,7 +73,7 @@ def test_a_node_group_scales_and_relabels_in_place(aws: FakeAws, engine: Engine)
 )
 def test_what_a_node_group_cannot_change_replaces_it(aws: FakeAws, engine: Engine, name: str, value: object) -> None:
     engine.up(NODES, "blue", nodes(aws))
-    answer = engine.diff(NODES, "blue", nodes(aws, **{name: value}))
+    answer = engine.diff(NODES, "blue", {**nodes(aws), name: value})
     assert [path.split("[")[0] for path in answer.replaces] == [name]
 
 

@@ -208,7 +208,7 @@ def test_a_preview_leaves_what_aws_decides_unknown(aws: FakeAws, aws_engine: Eng
 def test_aws_s_refusal_is_one_line_with_its_code(aws_engine: Engine) -> None:
     inputs = {
         "listenerArn": "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/none/1/2",
-        "actions": [{"type": "fixed-response", "fixedResponse": {"contentType": "text/plain"}}],
+        "actions": [{"type": "fixed-response", "fixedResponse": {"contentType": "text/plain", "statusCode": "404"}}],
         "conditions": [{"pathPattern": {"values": ["/"]}}],
         "priority": 1,
     }

@@ -1,7 +1,7 @@
 """The Kubernetes provider against a real API server and its controllers."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import grpc
@@ -46,7 +46,7 @@ def config_map(namespace: str, value: str, **metadata: object) -> Tree:
 
 
 @contextmanager
-def pods_become_ready(kube: KubeClient, namespace: str) -> Iterator[None]:
+def pods_become_ready(kube: KubeClient, namespace: str) -> Generator[None]:
     """Stands in for a kubelet: every pod turns Ready, and goes when it is deleted."""
     stopped = threading.Event()
 
@@ -145,6 +145,9 @@ def test_another_selector_replaces_a_deployment(engine: Engine, namespace: str) 
     changed["spec"]["selector"]["matchLabels"]["app"] = "other"
     answer = engine.diff(DEPLOYMENT, "vllm", changed)
     assert list(answer.replaces) == ["spec.selector.matchLabels.app"]
+    changed["spec"]["template"]["metadata"]["labels"]["app"] = "other"
+    assert engine.preview(DEPLOYMENT, "vllm", changed)["spec"]["selector"]["matchLabels"] == {"app": "other"}
+    assert engine.up(DEPLOYMENT, "vllm", changed, timeout=20)["spec"]["selector"]["matchLabels"] == {"app": "other"}
 
 
 def test_a_deployment_without_replicas_is_ready(engine: Engine, namespace: str) -> None:
