@@ -60,8 +60,8 @@ def roll_back(session: Session, reason: str) -> Rollout:
             return Controller(session.ports(), Subject(service=session.service)).run(rollout)
     except RefusedError as error:
         raise RolloutError(
-            f"all traffic is on {outgoing}, but config and state do not say so yet: {error}. Run scripts.rollback again "
-            "once that is mended; until then a `pulumi up` may move the weight."
+            f"all traffic is on {outgoing}, but config and state do not say so yet: {error}. Run scripts.rollback "
+            "again once that is mended; until then a `pulumi up` may move the weight."
         ) from error
 
 
