@@ -38,7 +38,9 @@ def test_secret_values_stay_out_of_output_and_events(world: World) -> None:
     stack = world.open()
     stack.set_config("password", auto.ConfigValue("hunter2-and-more", secret=True))
     log = world.root / "events.jsonl"
-    result = world.pulumi("up", "--yes", "--skip-preview", "--diff", "--event-log", str(log))
+    result = world.pulumi(
+        "up", "--yes", "--skip-preview", "--diff", "--event-log", str(log), PULUMI_DEBUG_COMMANDS="true"
+    )
     assert "hunter2" not in result.stdout
     assert "hunter2" not in log.read_text(encoding="utf-8")
 
