@@ -14,6 +14,9 @@ from rehearsal.processes import ProcessError
 from rehearsal.run import rehearse
 from rehearsal.settings import RehearsalSettings, RehearsalSettingsError
 
+# A log has no width of its own; a table needs one.
+_LOG_WIDTH = 140
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
 
@@ -26,7 +29,7 @@ def main() -> None:
 def run() -> None:
     """Run every scenario once, under live traffic, and judge what was counted."""
     signal.signal(signal.SIGTERM, _stop)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
     try:
         rehearsal = rehearse(RehearsalSettings.from_environment(), console)
     except (RehearsalSettingsError, EngineError, BuildError, ProcessError) as error:

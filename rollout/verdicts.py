@@ -86,10 +86,10 @@ def judge_error_rate(gate: str, counts: tuple[int, int] | None, limits: GateSett
         "limit_percent": limit,
     }
     figures = f"{failed} of {requests} requests failed ({rate:.2f} %, limit {limit:g} %)"
-    if exceeds_surely(failed, requests, limit / 100):
-        return GateVerdict(gate=gate, verdict=Verdict.FAIL, reason=figures, evidence=evidence)
     if requests < limits.minimum_requests:
         return _too_few(gate, requests, limits, evidence)
+    if exceeds_surely(failed, requests, limit / 100):
+        return GateVerdict(gate=gate, verdict=Verdict.FAIL, reason=figures, evidence=evidence)
     if rate > limit:
         return GateVerdict(
             gate=gate, verdict=Verdict.INCONCLUSIVE, reason=f"{figures}, could be chance", evidence=evidence

@@ -68,13 +68,13 @@ def test_more_failures_never_make_a_verdict_better(requests: int, data: st.DataO
 
 
 @given(st.integers(0, 49), st.data())
-def test_below_the_minimum_nothing_passes(requests: int, data: st.DataObject) -> None:
-    assert errors(requests, data.draw(st.integers(0, requests))) is not Verdict.PASS
+def test_below_the_minimum_there_is_no_verdict(requests: int, data: st.DataObject) -> None:
+    assert errors(requests, data.draw(st.integers(0, requests))) is Verdict.INCONCLUSIVE
 
 
 def test_a_limit_of_zero_fails_with_the_first_error() -> None:
     limits = GateSettings(error_rate_limit_percent=0)
-    assert judge_error_rate("error_rate", (10, 1), limits).verdict is Verdict.FAIL
+    assert judge_error_rate("error_rate", (50, 1), limits).verdict is Verdict.FAIL
 
 
 def test_a_good_candidate_is_rarely_failed_by_chance() -> None:
