@@ -1,10 +1,21 @@
 """The one error that ends a command with a message for a person."""
 
+from enum import IntEnum
+
+
+class Status(IntEnum):
+    """Exit statuses that the Pulumi CLI tells apart."""
+
+    FAILED = 1
+    WRONG_INVOCATION = 2
+    NO_STACK = 6
+    CHANGES = 7
+
 
 class CommandError(Exception):
     """A command cannot go on; the message is printed as `error: ...` and the exit status is `status`."""
 
-    def __init__(self, message: str, status: int = 1) -> None:
+    def __init__(self, message: str, status: int = Status.FAILED) -> None:
         super().__init__(message)
         self.status = status
 

@@ -111,7 +111,7 @@ def duration_seconds(text: str) -> float:
     parts = re.findall(r"([0-9.]+)(ns|us|µs|ms|s|m|h)", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise CommandError(f"invalid duration {text!r}")
-    seconds = sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+    seconds = sum((float(number) * _UNIT_SECONDS[unit] for number, unit in parts), start=0.0)
     return int(seconds) if seconds.is_integer() else seconds
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from rehearsal.engine.backend import Backend, StackFiles, pulumi_home, write_atomically
-from rehearsal.engine.errors import CommandError
+from rehearsal.engine.errors import CommandError, Status
 from rehearsal.engine.project import Project
 
 
@@ -47,8 +47,10 @@ def find_stack(project: Project, backend: Backend, name: str | None) -> StackFil
     """The stack that a command is about; it must exist."""
     chosen = short_name(name) if name else selected(project, backend)
     if not chosen:
-        raise CommandError("no stack selected; please use `pulumi stack select` or `pulumi stack init` to choose one")
+        raise CommandError(
+            "no stack selected; please use `pulumi stack select` or `pulumi stack init` to choose one", Status.NO_STACK
+        )
     files = backend.stack(project.name, chosen)
     if not files.exists():
-        raise CommandError(f"no stack named '{chosen}' found")
+        raise CommandError(f"no stack named '{chosen}' found", Status.NO_STACK)
     return files

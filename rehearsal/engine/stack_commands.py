@@ -10,7 +10,7 @@ from typing import Any
 
 from rehearsal.engine.backend import Backend, StackFiles
 from rehearsal.engine.config import StackConfig, displayed
-from rehearsal.engine.errors import CommandError, not_supported
+from rehearsal.engine.errors import CommandError, Status, not_supported
 from rehearsal.engine.project import Project, as_text
 from rehearsal.engine.selection import find_stack, select, selected, short_name
 from rehearsal.engine.state import Snapshot, deserialize, serialize
@@ -89,7 +89,7 @@ def _select(options: argparse.Namespace, project: Project, backend: Backend) -> 
         raise CommandError("missing stack name")
     if not backend.stack(project.name, name).exists():
         if not options.create:
-            raise CommandError(f"no stack named '{name}' found")
+            raise CommandError(f"no stack named '{name}' found", Status.NO_STACK)
         options.name, options.secrets_provider, options.no_select = name, "", False
         _init(options, project, backend)
     select(project, backend, name)

@@ -16,7 +16,7 @@ from rehearsal.engine.backend import StackFiles
 from rehearsal.engine.children import Child
 from rehearsal.engine.config import StackConfig, has_secure
 from rehearsal.engine.deployment import Deployment
-from rehearsal.engine.errors import CommandError
+from rehearsal.engine.errors import CommandError, Status
 from rehearsal.engine.events import EventStream
 from rehearsal.engine.hooks import Hooks
 from rehearsal.engine.journal import Journal
@@ -98,8 +98,6 @@ class Update:
         except StoppedError:
             await steps.idle()
         changes = dict(sorted(steps.counts.items()))
-        if self._options.expect_no_changes and any(op != "same" for op in changes):
-            self._events.diagnostic("error", "no changes were expected but changes occurred")
         succeeded = not (self._events.has_errors or steps.failed.is_set())
         summary = {
             "maybeCorrupt": False,
@@ -112,6 +110,9 @@ class Update:
             journal.save()
             self._record(begun, changes, succeeded=succeeded)
         self._events.emit("cancelEvent", {})
+        if succeeded and self._options.expect_no_changes and any(op != "same" for op in changes):
+            planned = "for preview but changes were proposed" if self._options.dry_run else "but changes occurred"
+            raise CommandError(f"no changes were expected {planned}", Status.CHANGES)
         return succeeded
 
     def _interrupt(self, steps: Steps) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rehearsal.engine.backend import Backend
 from rehearsal.engine.config import StackConfig
 from rehearsal.engine.display import Display, JsonPreview
-from rehearsal.engine.errors import CommandError, not_supported
+from rehearsal.engine.errors import CommandError, Status, not_supported
 from rehearsal.engine.events import EventStream
 from rehearsal.engine.project import Project
 from rehearsal.engine.selection import find_stack
@@ -60,7 +60,10 @@ def _refuse_unsupported(options: argparse.Namespace) -> None:
 
 def _confirmed(options: argparse.Namespace) -> bool:
     if getattr(options, "non_interactive", False) or not sys.stdin.isatty():
-        raise CommandError("--yes or --skip-preview must be passed in to proceed when running in non-interactive mode")
+        raise CommandError(
+            "--yes or --skip-preview must be passed in to proceed when running in non-interactive mode",
+            Status.WRONG_INVOCATION,
+        )
     return input(f"Do you want to perform this {options.command}? [yes/no] ").strip() in ("y", "yes")
 
 

@@ -159,8 +159,10 @@ def test_a_preview_is_printed_as_json(world: World) -> None:
 def test_expected_stillness_is_enforced(world: World) -> None:
     world.program('Thing("a", size=1)')
     stack = world.open()
-    with pytest.raises(auto.CommandError, match="no changes were expected but changes"):
+    with pytest.raises(auto.CommandError, match="no changes were expected for preview but changes were proposed"):
         stack.preview(expect_no_changes=True)
+    world.pulumi("preview", "--expect-no-changes", status=7)
+    world.pulumi("preview", "--stack", "nowhere", status=6)
     stack.up()
     stack.preview(expect_no_changes=True)
 

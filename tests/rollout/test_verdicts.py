@@ -50,7 +50,8 @@ def test_no_data_is_never_a_pass() -> None:
         (1000, 11, Verdict.INCONCLUSIVE),
         (1000, 30, Verdict.FAIL),
         (50, 1, Verdict.INCONCLUSIVE),
-        (10, 4, Verdict.FAIL),
+        (50, 10, Verdict.FAIL),
+        (10, 4, Verdict.INCONCLUSIVE),
         (3, 1, Verdict.INCONCLUSIVE),
     ],
 )
