@@ -27,7 +27,7 @@ setup: $(STAMP)
 binaries: setup
 	@$(RUN) -m rehearsal.controlplane build
 
-rehearse: binaries
+rehearse: setup
 	@$(RUN) -m rehearsal run
 
 test: binaries

@@ -16,6 +16,7 @@ from rollout.verdicts import (
     judge_error_rate,
     judge_targets,
     judge_ttft,
+    rest_on_clients,
 )
 
 # How far back preflight looks for the outgoing colour's usual latency.
@@ -50,6 +51,7 @@ class Gates:
         self._preflight_p95_seconds = preflight_p95_seconds
         self._opened = ports.clock.now()
         self._opened_monotonic = ports.clock.monotonic()
+        self._client_requests: int | None = None
         self._start: Mapping[Color, Counters] | None = None
         self.outgoing_p95_seconds: float | None = None
         """The outgoing colour's p95 over this window so far, once it had the minimum of requests."""
@@ -62,10 +64,12 @@ class Gates:
     def judge(self) -> tuple[GateVerdict, ...]:
         """Judge once. A source that does not answer makes its gates inconclusive, whatever it would have said."""
         now = self._ports.clock.now()
+        self._client_requests = None
+        target_group = _asked("target_group_errors", lambda: self._judge_target_group(now))
         return (
             _asked("targets", self._judge_targets)[0],
             *_asked("error_rate", lambda: self._judge_pods(now)),
-            *_asked("target_group_errors", lambda: self._judge_target_group(now)),
+            *target_group,
         )
 
     def _judge_targets(self) -> tuple[GateVerdict]:
@@ -84,14 +88,18 @@ class Gates:
         if outgoing is not None and outgoing.ttft.count >= self._limits.minimum_requests:
             self.outgoing_p95_seconds = outgoing.ttft.quantile(QUANTILE)
         baseline = self.outgoing_p95_seconds or self._preflight_p95_seconds
-        return (
+        verdicts = (
             judge_error_rate("error_rate", counts, self._limits),
             judge_ttft(None if candidate is None else candidate.ttft, baseline, self._limits),
         )
+        if self._client_requests is None:
+            return verdicts  # The load balancer cannot be asked; what the pods say may still stop a bad candidate.
+        return tuple(rest_on_clients(verdict, self._client_requests, self._limits) for verdict in verdicts)
 
     def _judge_target_group(self, now: datetime) -> tuple[GateVerdict]:
         counted = self._ports.target_group_metrics.counts(self._plan.candidate, self._opened, now)
         counts = None if counted is None else (counted.requests, counted.server_errors)
+        self._client_requests = 0 if counted is None else counted.requests
         return (judge_error_rate("target_group_errors", counts, self._limits),)
 
 

@@ -1,8 +1,8 @@
 """The gates' judgement: pass, fail or inconclusive, each with its reason and the numbers it rests on.
 
-No data is never a pass. A gate fails only when chance is ruled out at ``FALSE_ALARM_RATE`` per look, so it may be
-looked at early and often: errors as soon as they are that many, latency from the minimum of requests on. It passes
-only with that minimum and a figure within the limit; all in between is inconclusive, and more data decides.
+No data is never a pass, and below the minimum of requests there is no verdict. From there on a gate fails only when
+chance is ruled out at ``FALSE_ALARM_RATE`` per look, so it may be looked at often; it passes with a figure within the
+limit; all in between is inconclusive, and more data decides.
 """
 
 from collections.abc import Iterable, Mapping
@@ -126,6 +126,13 @@ def judge_ttft(candidate: Histogram | None, baseline_p95_seconds: float | None, 
             gate=gate, verdict=Verdict.INCONCLUSIVE, reason=f"{figures}, could be chance", evidence=evidence
         )
     return GateVerdict(gate=gate, verdict=Verdict.PASS, reason=figures, evidence=evidence)
+
+
+def rest_on_clients(verdict: GateVerdict, client_requests: int, limits: GateSettings) -> GateVerdict:
+    """Withhold a verdict of the pods' own metrics until enough clients were served: they count the probes as well."""
+    if client_requests >= limits.minimum_requests or verdict.verdict is Verdict.INCONCLUSIVE:
+        return verdict
+    return _too_few(verdict.gate, client_requests, limits, {**verdict.evidence, "client_requests": client_requests})
 
 
 def judge_targets(health: TargetHealth, replicas: int) -> GateVerdict:

@@ -17,6 +17,7 @@ from rollout.verdicts import (
     judge_error_rate,
     judge_targets,
     judge_ttft,
+    rest_on_clients,
 )
 
 LIMITS = GateSettings()  # 50 requests, 1 %, 2 s, 1.5 times
@@ -117,3 +118,13 @@ def test_one_failure_fails_and_only_a_unanimous_pass_passes(verdicts: list[Verdi
     assert (combined is Verdict.FAIL) == (Verdict.FAIL in verdicts)
     assert (combined is Verdict.PASS) == (set(verdicts) == {Verdict.PASS})
     assert combined in reason
+
+
+@pytest.mark.parametrize("verdict", [Verdict.PASS, Verdict.FAIL])
+def test_a_verdict_of_the_pods_waits_for_enough_clients(verdict: Verdict) -> None:
+    # Ten probes and no client may well have made the pods' histogram look full.
+    judged = GateVerdict(gate="ttft_p95", verdict=verdict, reason="p95", evidence={"requests": 60})
+    withheld = rest_on_clients(judged, 49, LIMITS)
+    assert withheld.verdict is Verdict.INCONCLUSIVE
+    assert withheld.evidence == {"requests": 60, "client_requests": 49}
+    assert rest_on_clients(judged, 50, LIMITS) is judged
