@@ -1,0 +1,76 @@
+"""The folders keep to their roles: who may import what, and that the product knows nothing of the rehearsal."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+PRODUCT = ("__main__.py", "components", "policies", "rollout", "scripts")
+
+PURE = (
+    "components/capacity.py",
+    "components/drain_chain.py",
+    "components/gpu_instances.py",
+    "components/naming.py",
+    "components/release.py",
+    "components/rollout_settings.py",
+    "components/serve_command.py",
+    "components/service_settings.py",
+    "components/settings.py",
+    "rollout/changes.py",
+    "rollout/machine.py",
+    "rollout/measurements.py",
+    "rollout/plan.py",
+    "rollout/verdicts.py",
+)
+IMPURE_PACKAGES = {
+    "pulumi",
+    "pulumi_aws",
+    "pulumi_kubernetes",
+    "boto3",
+    "botocore",
+    "httpx",
+    "kubernetes",
+    "time",
+    "os",
+}
+
+FORBIDDEN = {
+    "components": {"rollout", "scripts", "policies", "rehearsal", "boto3", "httpx", "kubernetes", "typer", "rich"},
+    "rollout": {"scripts", "policies", "rehearsal", "typer", "rich"},
+    "scripts": {"policies", "rehearsal", "boto3", "httpx", "kubernetes", "pulumi"},
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The top-level packages that a file imports, at any depth of its code."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+def files(*places: str) -> list[Path]:
+    found = [path for place in places for path in [ROOT / place, *(ROOT / place).rglob("*.py")] if path.suffix == ".py"]
+    assert found, f"no Python files in {places}"
+    return found
+
+
+@pytest.mark.parametrize("path", files(*PRODUCT), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_product_never_mentions_the_rehearsal(path: Path) -> None:
+    assert "rehears" not in path.read_text().lower()
+
+
+@pytest.mark.parametrize("place", PURE)
+def test_pure_modules_do_no_io(place: str) -> None:
+    assert not IMPURE_PACKAGES & set(imports(ROOT / place))
+
+
+@pytest.mark.parametrize("folder", FORBIDDEN)
+def test_folders_import_only_what_their_role_allows(folder: str) -> None:
+    for path in files(folder):
+        assert not FORBIDDEN[folder] & set(imports(path)), path
