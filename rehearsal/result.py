@@ -8,7 +8,15 @@ from typing import Any
 
 from rehearsal.journal import Record as JournalRecord
 from rehearsal.journal import at, of_kind
-from rehearsal.load.records import Record, open_streams, read_records, started_between, summarize, with_colors
+from rehearsal.load.records import (
+    Record,
+    last_started_at,
+    open_streams,
+    read_records,
+    started_between,
+    summarize,
+    with_colors,
+)
 from rehearsal.rule import RuleChange
 from rehearsal.scenarios import Window
 
@@ -95,7 +103,7 @@ def _bad_release(evidence: Evidence) -> Result:
     if decision:
         decided_at = at(decision)
         rule_at = _when_candidate_lost_traffic(evidence, candidate, decided_at)
-        last_at = max((request.started_at for request in on_candidate), default=decided_at)
+        last_at = last_started_at(requests, candidate) or decided_at
         result["rollback_seconds"] = {
             "decision_to_rule": None if rule_at is None else round(rule_at - decided_at, 3),
             "decision_to_last_candidate_request": round(max(0.0, last_at - decided_at), 3),

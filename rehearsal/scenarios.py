@@ -11,7 +11,6 @@ from datetime import datetime
 from rehearsal.checkout import SERVICE, STACK, release_file
 from rehearsal.journal import JournalTail, of_kind
 from rehearsal.kube import KubeClient
-from rehearsal.processes import Process
 from rehearsal.settings import PROJECT_FOLDER, RehearsalSettings
 from rehearsal.view import LiveView
 from rehearsal.world import CommandError, World
@@ -102,15 +101,13 @@ class Scenarios:
     def traffic(self) -> Generator[None]:
         """Live traffic for the length of the block; every request that was started ends before it does."""
         world, settings = self._world, self._settings
-        load = Process.start(
+        load = world.start(
             "load",
             [
                 *(sys.executable, "-m", "rehearsal.load", "--url", world.endpoint_url, "--model", SERVICE),
                 *("--rate", str(settings.requests_per_second), "--open-streams", str(settings.open_streams)),
                 *("--out", world.requests_log),
             ],
-            log=world.logs / "load.log",
-            env=world.environment,
             folder=PROJECT_FOLDER,
         )
         try:

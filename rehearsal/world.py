@@ -1,6 +1,5 @@
 """The world: every process that a rehearsal needs, started and stopped as one."""
 
-import json
 import os
 import shutil
 import sys
@@ -9,6 +8,8 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from pydantic import BaseModel
 
 from rehearsal.aws.client import AwsAdmin
 from rehearsal.aws.seed import SeedSettings, seed
@@ -158,9 +159,7 @@ def world(
         if engine == "embedded":
             start("warm", "rehearsal.engine.warm", "--socket", folder / "warm.sock", *_WARM_MODULES)
         say("AWS account and load balancer")
-        aws_process = start(
-            "aws", "rehearsal.aws", "--settings", _json(folder / "aws.json", aws_settings.model_dump_json())
-        )
+        aws_process = start("aws", "rehearsal.aws", "--settings", _settings_file(folder / "aws.json", aws_settings))
         aws = stack.enter_context(AwsAdmin(aws_settings.admin_port))
         aws_process.wait_until(aws.healthy, timeout_seconds=_READY_TIMEOUT_SECONDS)
         account = seed(SeedSettings(endpoint_url=environment["AWS_ENDPOINT_URL"], cluster_name=CLUSTER))
@@ -184,7 +183,7 @@ def world(
             "kubelet",
             "rehearsal.kubelet",
             "--settings",
-            _json(folder / "kubelet.json", kubelet_settings.model_dump_json()),
+            _settings_file(folder / "kubelet.json", kubelet_settings),
         )
         start("binder", "rehearsal.binder")
         endpoint_url = f"http://127.0.0.1:{aws_settings.alb_port}"
@@ -223,8 +222,8 @@ def _environment(folder: Path, engine: Engine, kubeconfig: Path, aws: AwsSetting
     return environment
 
 
-def _json(path: Path, document: str) -> Path:
-    path.write_text(json.dumps(json.loads(document), indent=2))
+def _settings_file(path: Path, settings: BaseModel) -> Path:
+    path.write_text(settings.model_dump_json(indent=2))
     return path
 
 

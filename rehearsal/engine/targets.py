@@ -16,11 +16,6 @@ class Targets:
         for resource in base.resources:
             self.chosen(resource)
 
-    @property
-    def constrained(self) -> bool:
-        """Whether only some resources are chosen."""
-        return bool(self._patterns)
-
     def chosen(self, resource: ResourceState) -> bool:
         """Tell whether a resource is among the chosen ones (or depends on one, if asked for)."""
         if not self._patterns:

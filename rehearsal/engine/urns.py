@@ -39,9 +39,3 @@ def package_of(resource_type: str) -> str:
     if is_provider(resource_type):
         return resource_type.removeprefix(PROVIDER_PREFIX)
     return resource_type.split(":", 1)[0]
-
-
-def split_reference(reference: str) -> tuple[str, str]:
-    """Split a provider reference into its URN and id."""
-    urn, _, identity = reference.rpartition("::")
-    return urn, identity

@@ -113,11 +113,6 @@ def transform(value: Value, change: Callable[[dict[str, Value]], Value | None]) 
     return value
 
 
-def transform_all(properties: Mapping[str, Value], change: Callable[[dict[str, Value]], Value | None]) -> Properties:
-    """`transform` for each property."""
-    return {key: transform(value, change) for key, value in properties.items()}
-
-
 def reveal(value: Value) -> Value:
     """Take the secret marks off, at every depth."""
     if is_secret(value):
