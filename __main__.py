@@ -1,25 +1,44 @@
 """The program: every model service of the stack, blue and green, behind its weighted listener rule."""
 
-import pulumi
-from pulumi.runtime.config import CONFIG, get_config_env
+import sys
 
+import pulumi
+from pulumi.runtime.config import CONFIG, get_config_env, get_config_secret_keys_env, is_config_secret
+
+if sys.version_info < (3, 11):  # noqa: UP036 - whoever runs it may have an older one
+    raise pulumi.RunError(
+        f"Python {sys.version.split()[0]} at {sys.executable} is too old: this program needs 3.11 or newer. "
+        "Run `make setup` and activate its environment: . .venv/bin/activate"
+    )
+
+from components import route_secret
 from components.blue_green_service import BlueGreenService, BlueGreenServiceArgs
-from components.settings import Settings, SettingsError
+from components.faults import Fault
+from components.settings import PREFIX, Settings, SettingsError
 
 
 def main() -> None:
     """Declare the services that the stack config describes and export how to reach them."""
+    config = {**get_config_env(), **CONFIG.get()}
     try:
-        settings = Settings.from_config({**get_config_env(), **CONFIG.get()})
+        settings = Settings.from_config(config, _secret_fault(config.get(PREFIX + route_secret.KEY, "")))
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
-    candidate_route_secret = pulumi.Config().require_secret("candidate_route_secret")
+    candidate_route_secret = pulumi.Config().require_secret(route_secret.KEY)
     for name, service in settings.services.items():
         component = BlueGreenService(
             name,
             BlueGreenServiceArgs(stack=settings, service=service, candidate_route_secret=candidate_route_secret),
         )
         pulumi.export(name, component.outputs)
+
+
+def _secret_fault(secret: str) -> Fault | None:
+    key = PREFIX + route_secret.KEY
+    encrypted = is_config_secret(key) or key in get_config_secret_keys_env()
+    if secret and not encrypted:
+        return route_secret.in_plain_text()
+    return route_secret.value_fault(secret)
 
 
 main()

@@ -11,6 +11,7 @@ from components.gpu_instances import INSTANCE_TYPES, GpuInstance
 from components.naming import COLORS, Color
 
 HeadroomMode = Literal["always", "on_rollout", "reserved"]
+Resource = Literal["GPUs", "millicpus", "MiB of memory"]
 
 # What the daemonsets of a GPU node usually ask for (VPC CNI, kube-proxy, device plugin, node agents), on the safe side.
 DAEMONSET_MILLICPUS = 300
@@ -55,10 +56,20 @@ def instance_type(name: str) -> GpuInstance:
     """
     if name in INSTANCE_TYPES:
         return INSTANCE_TYPES[name]
+    raise CapacityError(f"instance_type={name!r} is not a type with whole GPUs that we know. {gpu_types_like(name)}")
+
+
+def gpu_types_like(name: str) -> str:
+    """Say which types with GPUs there are: those of the same family, else the families."""
     family = name.split(".")[0]
     same_family = [known for known in INSTANCE_TYPES if known.split(".")[0] == family]
-    hint = f"Known {family} types: {', '.join(same_family)}." if same_family else "Known types have whole NVIDIA GPUs."
-    raise CapacityError(f"instance_type={name!r} is not a type with whole GPUs that we know. {hint}")
+    families = dict.fromkeys(known.split(".")[0] for known in INSTANCE_TYPES)
+    return f"Known {family} types: {', '.join(same_family)}." if same_family else f"Families: {', '.join(families)}."
+
+
+def misfits(instance: GpuInstance, shape: ReplicaShape) -> dict[Resource, int]:
+    """Return what one replica asks for and no node has, after the daemonsets' share, with what a node offers."""
+    return {what: offered for what, (offered, asked) in _offers(instance, shape).items() if asked > offered}
 
 
 def replicas_per_node(instance: GpuInstance, shape: ReplicaShape) -> int:
@@ -67,18 +78,21 @@ def replicas_per_node(instance: GpuInstance, shape: ReplicaShape) -> int:
     Raises:
         CapacityError: not even one fits.
     """
-    offers = {
+    offers = _offers(instance, shape)
+    for what, offered in misfits(instance, shape).items():
+        raise CapacityError(
+            f"one replica asks for {offers[what][1]} {what}, but a {instance.name} node offers {offered}. "
+            "Choose a larger instance_type or a smaller replica."
+        )
+    return min(offered // asked for offered, asked in offers.values())
+
+
+def _offers(instance: GpuInstance, shape: ReplicaShape) -> dict[Resource, tuple[int, int]]:
+    return {
         "GPUs": (instance.gpus, shape.gpus),
         "millicpus": (instance.allocatable_millicpus - DAEMONSET_MILLICPUS, shape.millicpus),
         "MiB of memory": (instance.allocatable_memory_mib - DAEMONSET_MEMORY_MIB, shape.memory_mib),
     }
-    for what, (offered, asked) in offers.items():
-        if asked > offered:
-            raise CapacityError(
-                f"one replica asks for {asked} {what}, but a {instance.name} node offers {offered}. "
-                "Choose a larger instance_type or a smaller replica."
-            )
-    return min(offered // asked for offered, asked in offers.values())
 
 
 def nodes_for(replicas: int, instance: GpuInstance, shape: ReplicaShape) -> int:

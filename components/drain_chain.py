@@ -28,6 +28,11 @@ class DrainChain:
     keep_alive_seconds: int
 
 
+def longest_stream_seconds(deregistration_propagation_seconds: int) -> int:
+    """Return the greatest max_stream_seconds that leaves a chain which AWS and Kubernetes honour."""
+    return MAX_GRACE_PERIOD_SECONDS - 1 - EXIT_MARGIN_SECONDS - deregistration_propagation_seconds
+
+
 def drain_chain(max_stream_seconds: int, deregistration_propagation_seconds: int) -> DrainChain:
     """Derive the chain.
 

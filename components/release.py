@@ -2,69 +2,70 @@
 
 import hashlib
 import json
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import BaseModel, Field, JsonValue, ValidationInfo, field_validator
 
-# Arguments that the program derives; a release that set them would break the swap or its attribution.
-DERIVED_ENGINE_ARGS = frozenset(
-    {
-        "--host",
-        "--port",
-        "--revision",
-        "--served-model-name",
-        "--tensor-parallel-size",
-        "-tp",
-        "--shutdown-timeout",
-        "--fingerprint-mode",
-        "--fingerprint-value",
-        "--api-key",
-        "--chat-template",
-        "--override-generation-config",
-        "--lora-modules",
-        "--enable-lora",
-    }
-)
+from components.engine_args import engine_args_faults
+from components.faults import Fault, wrong
+from components.forms import ADAPTER_NAME, FILE_NAME, IMAGE, MODEL, REVISION
+from components.model import STRICT, Items
 
-CHAT_TEMPLATE = "chat_template.jinja"
+CHAT_TEMPLATE: Final = "chat_template.jinja"
+# A ConfigMap holds no more than 1 MiB, names included.
+MAX_PROMPTS_BYTES: Final = 1_000_000
 
 
 class Release(BaseModel):
     """One version of the model service. Its digest is the release id."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = STRICT
 
-    model: Annotated[str, Field(min_length=1, description="Model repository or s3:// path that vLLM serves.")]
+    model: Annotated[str, MODEL, Field(description="Model repository or s3:// path that vLLM serves.")]
     model_revision: Annotated[
-        str, Field(min_length=1, description="Pinned revision of the model (a commit, never a branch).")
+        str, REVISION, Field(description="Pinned revision of the model (a commit, never a branch).")
     ]
-    image: Annotated[
-        str,
-        Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$", description="vLLM image, pinned by digest (name@sha256:…)."),
-    ]
+    image: Annotated[str, IMAGE, Field(description="vLLM image, pinned by digest (name@sha256:…).")]
     engine_args: Annotated[
-        tuple[str, ...], Field(description="Further `vllm serve` arguments, e.g. --max-model-len=8192.")
+        Items[str], Field(description="Further `vllm serve` arguments, e.g. --max-model-len=8192.")
     ] = ()
     prompts: Annotated[
-        dict[str, str],
+        dict[Annotated[str, FILE_NAME], str],
         Field(description=f"Prompt files by name, mounted at /etc/vllm/prompts; {CHAT_TEMPLATE} is the chat template."),
     ] = {}
     sampling: Annotated[
         dict[str, JsonValue], Field(description="Sampling defaults (vLLM generation config), e.g. temperature.")
     ] = {}
-    lora_adapters: Annotated[dict[str, str], Field(description="LoRA adapters: name to repository or path.")] = {}
+    lora_adapters: Annotated[
+        dict[Annotated[str, ADAPTER_NAME], Annotated[str, MODEL]],
+        Field(description="LoRA adapters: name to repository or path."),
+    ] = {}
 
     @field_validator("engine_args")
     @classmethod
     def _leave_derived_arguments_alone(cls, engine_args: tuple[str, ...]) -> tuple[str, ...]:
-        if engine_args and not engine_args[0].startswith("-"):
-            raise ValueError(f"the first must be an option, got {engine_args[0]!r}")
-        for argument in engine_args:
-            # vLLM takes --served_model_name and --served-model-name alike.
-            flag = argument.split("=", 1)[0].replace("_", "-")
-            if flag in DERIVED_ENGINE_ARGS:
-                raise ValueError(f"{flag} is derived by the program; remove it from engine_args")
+        if faults := tuple(engine_args_faults(engine_args)):
+            raise wrong(*faults)
         return engine_args
+
+    @field_validator("prompts")
+    @classmethod
+    def _fit_a_config_map(cls, prompts: dict[str, str]) -> dict[str, str]:
+        size = sum(len(name.encode()) + len(text.encode(errors="replace")) for name, text in prompts.items())
+        if size > MAX_PROMPTS_BYTES:
+            raise wrong(Fault((), f"must not exceed {MAX_PROMPTS_BYTES} bytes in all (they have {size})"))
+        return prompts
+
+    @field_validator("model_revision")
+    @classmethod
+    def _pin_the_model(cls, revision: str, info: ValidationInfo) -> str:
+        model = info.data.get("model")
+        # A repository has commits; whatever else a model may come from has versions of its own.
+        if model and not re.match(r"/|[a-z][a-z0-9]+://", model) and not re.fullmatch(r"[0-9a-f]{1,64}", revision):
+            what = f"must be {REVISION.expected}; a branch or a tag may move"
+            raise wrong(Fault((), what, "Look the commit up where the model is kept.", revision))
+        return revision
 
     @property
     def release_id(self) -> str:

@@ -1,27 +1,39 @@
 """How a rollout behaves: steps, holds, gates and times, with production values as defaults."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
-Seconds = Annotated[float, Field(ge=0)]
+from components.faults import Fault, wrong
+from components.forms import URL
+from components.model import STRICT, Items
+
+# A year: what is longer is a slip of the pen.
+MAX_SECONDS: Final = 31_536_000
+
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
 
 
 class RampStep(BaseModel):
     """One step of the ramp: the candidate's share of new requests and how long the gates judge it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = STRICT
 
-    candidate_percent: Annotated[int, Field(ge=1, le=100, description="Share of new requests, in percent.")]
-    hold_seconds: Annotated[float, Field(ge=0, description="How long the gates judge this step.")]
+    candidate_percent: Annotated[
+        int, Field(ge=1, le=100, description="Share of new requests, in percent.", examples=[25])
+    ]
+    hold_seconds: Annotated[Seconds, Field(description="How long the gates judge this step.", examples=[600])]
 
 
 class GateSettings(BaseModel):
     """Limits that the candidate must keep, and the evidence a verdict needs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = STRICT
 
-    minimum_requests: Annotated[int, Field(ge=1, description="No verdict below this many candidate requests.")] = 50
+    minimum_requests: Annotated[
+        int, Field(ge=1, le=1_000_000, description="No verdict below this many candidate requests.")
+    ] = 50
     max_hold_extension_seconds: Annotated[
         Seconds, Field(description="How much longer a hold may wait for a verdict before the ramp rolls back.")
     ] = 1800
@@ -29,31 +41,35 @@ class GateSettings(BaseModel):
         float, Field(ge=0, le=100, description="Highest share of failed candidate requests.")
     ] = 1.0
     ttft_p95_limit_seconds: Annotated[
-        float, Field(gt=0, description="Highest 95th percentile of the candidate's time to first token.")
+        PositiveSeconds, Field(description="Highest 95th percentile of the candidate's time to first token.")
     ] = 2.0
     ttft_p95_ratio_limit: Annotated[
         float,
-        Field(ge=1, description="Highest ratio of the candidate's p95 time to first token to the active colour's."),
+        Field(
+            ge=1,
+            le=1000,
+            description="Highest ratio of the candidate's p95 time to first token to the active colour's.",
+        ),
     ] = 1.5
 
 
 class SmokeSettings(BaseModel):
     """The smoke test: synthetic requests through the candidate route, before any user is sent there."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = STRICT
 
     requests: Annotated[int, Field(ge=1, le=1000, description="Requests to send, streaming and not.")] = 10
-    timeout_seconds: Annotated[float, Field(gt=0, description="Longest that one request may take.")] = 60
-    max_tokens: Annotated[int, Field(ge=1, description="Tokens to ask for in each request.")] = 16
+    timeout_seconds: Annotated[PositiveSeconds, Field(description="Longest that one request may take.")] = 60
+    max_tokens: Annotated[int, Field(ge=1, le=100_000, description="Tokens to ask for in each request.")] = 16
 
 
 class RolloutSettings(BaseModel):
     """Steps, holds, soak and the time to keep the old colour warm."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = STRICT
 
     steps: Annotated[
-        tuple[RampStep, ...], Field(min_length=1, description="The ramp; shares rise and end at 100 percent.")
+        Items[RampStep], Field(min_length=1, description="The ramp; shares rise and end at 100 percent.")
     ] = (
         RampStep(candidate_percent=1, hold_seconds=600),
         RampStep(candidate_percent=25, hold_seconds=900),
@@ -67,18 +83,23 @@ class RolloutSettings(BaseModel):
     settle_seconds: Annotated[
         Seconds, Field(description="Wait after a weight change until every load balancer node applies it.")
     ] = 60
-    poll_seconds: Annotated[float, Field(gt=0, description="Interval of checks while waiting or holding.")] = 5
+    poll_seconds: Annotated[PositiveSeconds, Field(description="Interval of checks while waiting or holding.")] = 5
     ready_timeout_seconds: Annotated[
         Seconds, Field(description="Longest wait for replicas and their targets, beyond the cold start.")
     ] = 900
     update_timeout_seconds: Annotated[
-        float, Field(gt=0, description="Longest that one `pulumi up` may take before the ramp gives up on it.")
+        PositiveSeconds, Field(description="Longest that one `pulumi up` may take before the ramp gives up on it.")
     ] = 3600
     prometheus_url: Annotated[
-        str | None, Field(description="Prometheus that scrapes the pods; the variable PROMETHEUS_URL when not set.")
+        str | None,
+        URL,
+        Field(description="Prometheus that scrapes the pods; the variable PROMETHEUS_URL when not set."),
     ] = None
     cloudwatch_period_seconds: Annotated[
-        int, Field(ge=1, description="Period of the load balancer's CloudWatch metrics (AWS publishes every 60 s).")
+        int,
+        Field(
+            ge=1, le=86_400, description="Period of the load balancer's CloudWatch metrics (AWS publishes every 60 s)."
+        ),
     ] = 60
     gates: Annotated[GateSettings, Field(description="Limits of the metric gates.")] = GateSettings()
     smoke: Annotated[SmokeSettings, Field(description="The smoke test.")] = SmokeSettings()
@@ -88,5 +109,5 @@ class RolloutSettings(BaseModel):
     def _rise_to_full_traffic(cls, steps: tuple[RampStep, ...]) -> tuple[RampStep, ...]:
         shares = [step.candidate_percent for step in steps]
         if shares != sorted(set(shares)) or shares[-1] != 100:
-            raise ValueError(f"candidate_percent must rise from step to step and end at 100, got {shares}")
+            raise wrong(Fault((), "must have candidate_percent rise from step to step and end at 100", value=shares))
         return steps

@@ -1,30 +1,50 @@
 """The settings of one service: its two colours, its traffic, its sizes and its times."""
 
-from datetime import datetime
-from typing import Annotated, Self
+from collections.abc import Iterator
+from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from components.capacity import (
-    CapacityError,
     ColorDemand,
     HeadroomMode,
     PoolSize,
     ReplicaShape,
+    Resource,
+    gpu_types_like,
     instance_type,
+    misfits,
     pool_sizes,
 )
-from components.drain_chain import DrainChain, DrainChainError, drain_chain
-from components.gpu_instances import GpuInstance
+from components.drain_chain import DrainChain, drain_chain, longest_stream_seconds
+from components.faults import Fault, wrong
+from components.forms import ANNOUNCEMENT, BASE_URL, MODEL_NAME, NAMESPACE, TIME, Form
+from components.gpu_instances import INSTANCE_TYPES, GpuInstance
+from components.model import STRICT
 from components.naming import COLORS, Color, other_color
 from components.release import Release
 from components.rollout_settings import RolloutSettings
+
+MAX_SERIAL: Final = 1_000_000_000
+MAX_START_SECONDS: Final = 86_400
+
+INSTANCE_TYPE: Final = Form(
+    "an EC2 instance type with whole NVIDIA GPUs",
+    "g6e.2xlarge",
+    lambda name: None if name in INSTANCE_TYPES else gpu_types_like(name),
+)
+
+_SIZES: Final[dict[Resource, str]] = {
+    "GPUs": "gpus_per_replica",
+    "millicpus": "replica_millicpus",
+    "MiB of memory": "replica_memory_mib",
+}
 
 
 class ColorSettings(BaseModel):
     """One colour: what it serves, at which size, and whether it is up."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = STRICT
 
     release: Annotated[Release | None, Field(description="What this colour serves; none: it has never been used.")] = (
         None
@@ -49,36 +69,46 @@ class ColorSettings(BaseModel):
     @model_validator(mode="after")
     def _need_nodes_to_serve(self) -> Self:
         if self.serves and not self.nodes_wanted:
-            raise ValueError("replicas run but provisioned is false; park the colour first (parked: true)")
+            fault = Fault(
+                ("provisioned",), "must be true while replicas run", "Park the colour first: parked: true.", False
+            )
+            raise wrong(fault)
         return self
 
 
 class ServiceSettings(BaseModel):
     """One model service: its colours, its traffic and its sizes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = STRICT
 
     active_color: Annotated[Color, Field(description="The promoted colour.")] = "blue"
     green_weight: Annotated[
         int,
-        Field(ge=0, le=100, strict=True, description="Percent of new requests that go to green; blue gets the rest."),
+        Field(ge=0, le=100, description="Percent of new requests that go to green; blue gets the rest.", examples=[25]),
     ] = 0
-    rollout_serial: Annotated[int, Field(ge=0, description="Counts the scripts' writes; a lower one is stale.")] = 0
+    rollout_serial: Annotated[
+        int, Field(ge=0, le=MAX_SERIAL, description="Counts the scripts' writes; a lower one is stale.")
+    ] = 0
     keep_until: Annotated[
-        str, Field(description="RFC 3339 time until which the idle colour stays warm; empty: no such promise.")
+        str, TIME, Field(description="RFC 3339 time until which the idle colour stays warm; empty: no such promise.")
     ] = ""
     announced: Annotated[
-        str, Field(description='Permission for one unusual change: "<serial> <reason>"; void once the serial moves on.')
+        str,
+        ANNOUNCEMENT,
+        Field(description='Permission for one unusual change: "<serial> <reason>"; void once the serial moves on.'),
     ] = ""
     blue: Annotated[ColorSettings, Field(description="The blue pool.")] = ColorSettings()
     green: Annotated[ColorSettings, Field(description="The green pool.")] = ColorSettings()
 
-    namespace: Annotated[str | None, Field(description="Kubernetes namespace. Default: the service's name.")] = None
+    namespace: Annotated[
+        str | None, NAMESPACE, Field(description="Kubernetes namespace. Default: the service's name.")
+    ] = None
     served_model_name: Annotated[
         str | None,
+        MODEL_NAME,
         Field(description="Model name that clients ask for, the same in both colours. Default: the service's."),
     ] = None
-    instance_type: Annotated[str, Field(description="EC2 instance type of the GPU nodes.")]
+    instance_type: Annotated[str, INSTANCE_TYPE, Field(description="EC2 instance type of the GPU nodes.")]
     gpus_per_replica: Annotated[int, Field(ge=1, le=8, description="GPUs of one replica (tensor parallel size).")] = 1
     replica_millicpus: Annotated[int, Field(ge=100, description="CPU request of one replica, in thousandths.")] = 3000
     replica_memory_mib: Annotated[int, Field(ge=256, description="Memory request of one replica.")] = 12288
@@ -91,17 +121,21 @@ class ServiceSettings(BaseModel):
     node_volume_gib: Annotated[
         int, Field(ge=30, le=16384, description="Root volume of a node: image, weights and caches.")
     ] = 200
-    shared_memory_gib: Annotated[int, Field(ge=1, description="Size of /dev/shm in each replica.")] = 8
+    shared_memory_gib: Annotated[int, Field(ge=1, le=2048, description="Size of /dev/shm in each replica.")] = 8
 
-    max_stream_seconds: Annotated[int, Field(ge=1, description="Longest request to protect, queueing included.")] = 120
+    max_stream_seconds: Annotated[
+        int, Field(ge=1, le=MAX_START_SECONDS, description="Longest request to protect, queueing included.")
+    ] = 120
     deregistration_propagation_seconds: Annotated[
-        int, Field(ge=1, description="How long requests still arrive after a target is deregistered.")
+        int,
+        Field(ge=1, le=MAX_START_SECONDS, description="How long requests still arrive after a target is deregistered."),
     ] = 30
     cold_start_seconds: Annotated[
-        int, Field(ge=1, description="Longest time from container start to the first answer.")
+        int, Field(ge=1, le=MAX_START_SECONDS, description="Longest time from container start to the first answer.")
     ] = 600
     node_start_seconds: Annotated[
-        int, Field(ge=1, description="Longest time until a new node has joined and pulled the image.")
+        int,
+        Field(ge=1, le=MAX_START_SECONDS, description="Longest time until a new node has joined and pulled the image."),
     ] = 900
     readiness_threshold_seconds: Annotated[
         int, Field(ge=1, le=300, description="Longest that the synthetic inference of the readiness probe may take.")
@@ -112,35 +146,47 @@ class ServiceSettings(BaseModel):
     ] = 10
 
     endpoint_url: Annotated[
-        str | None, Field(description="How clients reach the service. Default: the load balancer's DNS name.")
+        str | None, BASE_URL, Field(description="How clients reach the service. Default: the load balancer's DNS name.")
     ] = None
     rollout: Annotated[RolloutSettings, Field(description="How a rollout behaves.")] = RolloutSettings()
 
-    @field_validator("keep_until")
-    @classmethod
-    def _be_a_time(cls, keep_until: str) -> str:
-        if keep_until and datetime.fromisoformat(keep_until).tzinfo is None:
-            raise ValueError("must carry a time zone, e.g. 2026-11-22T08:00:00Z")
-        return keep_until
-
     @model_validator(mode="after")
     def _hold_together(self) -> Self:
-        try:
-            _ = self.pools, self.drain_chain
-        except (CapacityError, DrainChainError) as error:
-            raise ValueError(str(error)) from error
-        for color in COLORS:
-            # A new stack has weight on a colour without a release: nothing to lose yet.
-            if self.weight(color) and self.color(color).parked:
-                raise ValueError(
-                    f"{color} is parked but has weight {self.weight(color)}: move green_weight off it before parking it"
-                )
-            if self.weight(color) and self.color(color).release is None and self.color(other_color(color)).serves:
-                raise ValueError(
-                    f"{color} has weight {self.weight(color)} but no release: set green_weight to "
-                    f"{0 if color == 'green' else 100} until it has one"
-                )
+        if faults := (*self._size_faults(), *self._drain_faults(), *self._traffic_faults()):
+            raise wrong(*faults)
         return self
+
+    def _size_faults(self) -> Iterator[Fault]:
+        for resource, offered in misfits(self.instance, self.shape).items():
+            what = f"must be at most {offered}, the {resource} that a {self.instance_type} node offers one replica"
+            fix = "Choose a larger instance_type or a smaller replica."
+            yield Fault((_SIZES[resource],), what, fix, getattr(self, _SIZES[resource]))
+
+    def _drain_faults(self) -> Iterator[Fault]:
+        longest = longest_stream_seconds(self.deregistration_propagation_seconds)
+        if longest < 1:
+            most = longest_stream_seconds(1)
+            what = f"must be at most {most}: a node ends 15 minutes after it was told to"
+            yield Fault(("deregistration_propagation_seconds",), what, "", self.deregistration_propagation_seconds)
+        elif self.max_stream_seconds > longest:
+            what = (
+                f"must be at most {longest} beside deregistration_propagation_seconds "
+                f"{self.deregistration_propagation_seconds}: a node ends 15 minutes after it was told to"
+            )
+            yield Fault(("max_stream_seconds",), what, "", self.max_stream_seconds)
+
+    def _traffic_faults(self) -> Iterator[Fault]:
+        for color in COLORS:
+            share, none = self.weight(color), 0 if color == "green" else 100
+            # A new stack has weight on a colour without a release: nothing to lose yet.
+            if share and self.color(color).parked:
+                what = f"must be false while green_weight {self.green_weight} sends {share} % of requests to {color}"
+                yield Fault((color, "parked"), what, f"Move green_weight to {none} first.", True)
+            elif share and self.color(color).release is None and self.color(other_color(color)).serves:
+                what = f"must be {none} while {color} has no release: it would get {share} % of requests"
+                yield Fault(
+                    ("green_weight",), what, f"Give {color} a release, or all traffic to the other.", self.green_weight
+                )
 
     def color(self, color: Color) -> ColorSettings:
         """Return one colour's settings."""

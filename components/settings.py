@@ -4,24 +4,30 @@ A stack serves one service with flat keys, or several under ``services`` (name t
 are the defaults. Secrets are not read here: they stay Pulumi secrets.
 """
 
-import difflib
-import json
-from collections.abc import Mapping
-from typing import Annotated, Any, Self, cast
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Final, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from components import route_secret
+from components.config_values import ConfigValues, read_values, without_empty
+from components.explain import explain, homes, nearest_name
+from components.faults import Fault, Path, shown, text_faults, wrong
+from components.forms import CERTIFICATE, EKS_NAME, NETWORK, SECURITY_GROUP, SERVICE_NAME, SUBNET, VPC
+from components.model import STRICT, Items
 from components.naming import PROJECT
-from components.release import Release
-from components.rollout_settings import RolloutSettings
 from components.service_settings import ColorSettings, ServiceSettings
 
-# Read as Pulumi secrets by whoever needs them, never into these models.
-SECRET_KEYS = frozenset({"candidate_route_secret"})
+__all__ = ["ColorSettings", "ServiceSettings", "Settings", "SettingsError"]
 
-# A target group's name has 32 characters: the service, "-green" and Pulumi's random suffix of 8.
-ServiceName = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,16}[a-z0-9])?$")]
-DEFAULT_SERVICE_NAME = "llm"
+# Read as Pulumi secrets by whoever needs them, never into these models.
+SECRET_KEYS: Final = frozenset({route_secret.KEY})
+
+DEFAULT_SERVICE_NAME: Final = "llm"
+PREFIX: Final = f"{PROJECT}:"
+
+ServiceName = Annotated[str, SERVICE_NAME]
 
 
 class SettingsError(ValueError):
@@ -31,23 +37,32 @@ class SettingsError(ValueError):
 class Settings(BaseModel):
     """A whole stack: what exists already, and the services on it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = STRICT
 
-    cluster_name: Annotated[str, Field(min_length=1, description="Existing EKS cluster.")]
+    cluster_name: Annotated[str, EKS_NAME, Field(description="Existing EKS cluster.")]
     cluster_security_group_id: Annotated[
-        str, Field(pattern=r"^sg-[0-9a-z]+$", description="Security group that EKS gave the cluster's nodes and pods.")
+        str, SECURITY_GROUP, Field(description="Security group that EKS gave the cluster's nodes and pods.")
     ]
-    vpc_id: Annotated[str, Field(pattern=r"^vpc-[0-9a-z]+$", description="VPC of the cluster.")]
-    node_subnet_ids: Annotated[tuple[str, ...], Field(min_length=1, description="Private subnets for the GPU nodes.")]
+    vpc_id: Annotated[str, VPC, Field(description="VPC of the cluster.")]
+    node_subnet_ids: Annotated[
+        Items[Annotated[str, SUBNET]],
+        Field(min_length=1, description="Private subnets for the GPU nodes.", examples=[f'["{SUBNET.example}"]']),
+    ]
     load_balancer_subnet_ids: Annotated[
-        tuple[str, ...], Field(min_length=2, description="Subnets for the load balancer, in two zones at least.")
+        Items[Annotated[str, SUBNET]],
+        Field(
+            min_length=2,
+            description="Subnets for the load balancer, in two zones at least.",
+            examples=['["subnet-0a1b2c3d4e5f60711", "subnet-0a1b2c3d4e5f60712"]'],
+        ),
     ]
     internet_facing: Annotated[bool, Field(description="True: the load balancer gets public addresses.")] = False
-    certificate_arn: Annotated[str | None, Field(description="ACM certificate; with it the listener speaks HTTPS.")] = (
-        None
-    )
+    certificate_arn: Annotated[
+        str | None, CERTIFICATE, Field(description="ACM certificate; with it the listener speaks HTTPS.")
+    ] = None
     client_cidrs: Annotated[
-        tuple[str, ...], Field(min_length=1, description="Networks that may reach the load balancer.")
+        Items[Annotated[str, NETWORK]],
+        Field(min_length=1, description="Networks that may reach the load balancer.", examples=['["10.0.0.0/8"]']),
     ] = ("10.0.0.0/8",)
     vpc_cni_uses_node_role: Annotated[
         bool, Field(description="True: the VPC CNI has no IAM role of its own and needs the nodes' one.")
@@ -57,42 +72,53 @@ class Settings(BaseModel):
     ] = True
     services: Annotated[dict[ServiceName, ServiceSettings], Field(min_length=1, description="Services by name.")]
 
+    @field_validator("node_subnet_ids", "load_balancer_subnet_ids", "client_cidrs")
+    @classmethod
+    def _be_different(cls, items: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := [item for item, count in Counter(items).items() if count > 1]:
+            raise wrong(Fault((), f"must not name {', '.join(twice)} more than once", value=items))
+        return items
+
     @model_validator(mode="after")
     def _keep_namespaces_apart(self) -> Self:
         owners: dict[str, str] = {}
         for name, service in self.services.items():
             namespace = service.namespace_of(name)
             if namespace in owners:
-                raise ValueError(f"services {owners[namespace]} and {name} both want the namespace {namespace}")
+                what = f"must be different for the services {owners[namespace]} and {name}"
+                fix = "Leave it out to take the service's own name."
+                raise wrong(Fault(("services", name, "namespace"), what, fix, namespace))
             owners[namespace] = name
         return self
 
     @classmethod
-    def from_config(cls, config: Mapping[str, str]) -> Self:
+    def from_config(cls, config: Mapping[str, str], secret_fault: Fault | None = None) -> Self:
         """Read stack config as Pulumi gives it: keys ``vllm-blue-green:name`` (or bare), values as strings or JSON.
 
         An empty value means that the key is not set.
 
+        Args:
+            config: the config; the values of SECRET_KEYS are not looked at.
+            secret_fault: what the caller found wrong with the secret, for the list.
+
         Raises:
             SettingsError: one message that lists all that is wrong.
         """
-        values: dict[str, Any] = {}
-        text_keys = _text_keys()
-        for key, text in config.items():
-            project, _, name = key.rpartition(":")
-            if project in ("", PROJECT) and name not in SECRET_KEYS and text != "":
-                values[name] = text if name in text_keys else _parse(text)
-        stack_values = {key: values.pop(key) for key in set(cls.model_fields) & values.keys()}
-        default_name = values.pop("service_name", DEFAULT_SERVICE_NAME)
-        flat = not stack_values.get("services")
-        services: Any = {default_name: {}} if flat else stack_values["services"]
-        if isinstance(services, dict):
-            own_values = cast(dict[str, Any], services)
-            services = {name: {**values, **own} if isinstance(own, dict) else own for name, own in own_values.items()}
+        open_config = {key: text for key, text in config.items() if key.removeprefix(PREFIX) not in SECRET_KEYS}
+        read = read_values(open_config, known=_FLAT_KEYS, texts=_TEXT_KEYS, elsewhere=homes(cls))
+        layout = _Layout(read)
+        found = [*read.faults, *text_faults(read.values), *layout.unused_faults()]
+        found += [secret_fault] if secret_fault else []
         try:
-            return cls.model_validate({**stack_values, "services": services})
+            settings = cls.model_validate(layout.tree)
         except ValidationError as error:
-            raise SettingsError(_explain(error, flat=flat)) from error
+            found += layout.placed(explain(error, cls))
+        else:
+            found += _region_faults(settings, config.get("aws:region"))
+            if not found and not read.foreign_faults:
+                return settings
+        lines = dict.fromkeys([*read.foreign_faults, *(fault.line(PREFIX) for fault in found)])
+        raise SettingsError("The stack config is not right:\n" + "\n".join(f"  - {line}" for line in lines))
 
     def service(self, name: str | None = None) -> tuple[str, ServiceSettings]:
         """Return a service by name, or the only one.
@@ -105,46 +131,72 @@ class Settings(BaseModel):
         if name in self.services:
             return name, self.services[name]
         known = ", ".join(self.services)
-        raise SettingsError(f"service: {name!r} is not one of this stack's services ({known})")
+        if name is None:
+            raise SettingsError(f"service: must be named, since this stack has several ({known})")
+        nearest = nearest_name(name, self.services)
+        hint = f". Did you mean {nearest}?" if nearest else ""
+        raise SettingsError(f"service: {shown(name)} is not one of this stack's services ({known}){hint}")
+
+
+class _Layout:
+    """The values as the tree that the models expect, and the way back from its paths to the keys of the config."""
+
+    def __init__(self, read: ConfigValues) -> None:
+        values = dict(read.values)
+        stack_values = {name: values.pop(name) for name in set(Settings.model_fields) & values.keys()}
+        self._name: str = values.pop(_NAME_KEY, DEFAULT_SERVICE_NAME)
+        self._defaults = values
+        self._flat = stack_values.get("services", {}) == {}
+        given: Any = {self._name: {}} if self._flat else stack_values["services"]
+        self._own = cast(dict[str, Any], given) if isinstance(given, dict) else {}
+        services = {
+            name: without_empty({**values, **own}) if isinstance(own, dict) else own for name, own in self._own.items()
+        }
+        self.tree: dict[str, Any] = {**stack_values, "services": services if isinstance(given, dict) else given}
+
+    def placed(self, faults: Iterable[Fault]) -> Iterator[Fault]:
+        """Give each fault the path under which its value is in the config."""
+        for fault in faults:
+            yield Fault(self._path(fault), fault.what, fault.fix, fault.value)
+
+    def unused_faults(self) -> Iterator[Fault]:
+        """Find what is wrong with flat keys that every service sets anew, so that no model has seen them."""
+        if not self._flat and (hint := SERVICE_NAME.check(self._name)) is not None:
+            yield Fault((_NAME_KEY,), f"must be {SERVICE_NAME.expected}", hint, self._name)
+        try:
+            ServiceSettings.model_validate(self._defaults)
+        except ValidationError as error:
+            for fault in explain(error, ServiceSettings):
+                used = any(fault.path[0] not in own for own in self._own.values()) if fault.path else True
+                if not used and not fault.what.startswith("is required"):
+                    yield fault
+
+    def _path(self, fault: Fault) -> Path:
+        match fault.path:
+            case ("services", _) if self._flat:
+                return (_NAME_KEY,)
+            case ("services", str(name), str(key), *_) if self._flat or key not in self._own.get(name, {}):
+                return fault.path[2:]
+            case _:
+                return fault.path
+
+
+def _region_faults(settings: Settings, region: str | None) -> Iterator[Fault]:
+    arn = settings.certificate_arn
+    if arn and region and arn.split(":")[3] != region:
+        what = f"must be of the load balancer's region, aws:region {region}"
+        yield Fault(("certificate_arn",), what, "Request or import the certificate there.", arn)
+
+
+_NAME_KEY: Final = "service_name"
 
 
 def _text_keys() -> frozenset[str]:
     """Return the flat keys that are texts, so that a name like 123 or true stays one."""
     fields = {**Settings.model_fields, **ServiceSettings.model_fields}
     texts = frozenset[object]((str, str | None))
-    return frozenset({"service_name", *(name for name, field in fields.items() if field.annotation in texts)})
+    return frozenset({_NAME_KEY, *(name for name, field in fields.items() if field.annotation in texts)})
 
 
-def _parse(text: str) -> Any:
-    """Read one config value: JSON where it is JSON, else the text itself."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
-def _explain(error: ValidationError, *, flat: bool) -> str:
-    lines: list[str] = []
-    for fault in error.errors():
-        path = [str(part) for part in fault["loc"]]
-        if path[-1:] == ["[key]"]:
-            path = ["service_name" if flat else "services"]
-        elif path[:1] == ["services"] and flat:
-            path = path[2:]
-        message = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "extra_forbidden":
-            message = f"unknown key{_nearest(path[-1])}"
-        elif fault["type"] == "missing":
-            message = "is required but not set"
-        elif not isinstance(fault["input"], dict | BaseModel):
-            message += f" (got {fault['input']!r})"
-        where = ".".join(path)
-        lines.append(f"{PROJECT}:{where}: {message}" if where else message)
-    return "The stack config is not right:\n" + "\n".join(f"  - {line}" for line in lines)
-
-
-def _nearest(key: str) -> str:
-    models: tuple[type[BaseModel], ...] = (Settings, ServiceSettings, ColorSettings, Release, RolloutSettings)
-    known = sorted({name for model in models for name in model.model_fields})
-    match = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean {match[0]}?" if match else ""
+_TEXT_KEYS: Final = _text_keys()
+_FLAT_KEYS: Final = frozenset({_NAME_KEY, *Settings.model_fields, *ServiceSettings.model_fields})

@@ -1,12 +1,12 @@
 """The way of a request: load balancer, listener, a target group per colour, and the rules that choose between them."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 from pulumi_aws import ec2, lb, vpc
 
+from components import route_secret
 from components.drain_chain import DrainChain
 from components.naming import (
     ACTIVE_COLOR_KEY,
@@ -14,6 +14,7 @@ from components.naming import (
     COLORS,
     KEEP_UNTIL_KEY,
     PORT,
+    PROJECT,
     ROLLOUT_SERIAL_KEY,
     Color,
     Role,
@@ -27,8 +28,6 @@ CANDIDATE_PRIORITIES: Mapping[Color, int] = {"blue": 10, "green": 11}
 WEIGHTED_PRIORITY = 100
 # ALB wants a valid duration even where stickiness is off.
 _UNUSED_STICKINESS_SECONDS = 3600
-# Header conditions know wildcards: a value of "*" would send every client to the candidate.
-_SECRET_PATTERN = re.compile(r"[A-Za-z0-9_-]{16,100}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,9 +255,6 @@ def _api_paths() -> lb.ListenerRuleConditionArgs:
 
 
 def _checked_secret(secret: str) -> str:
-    if not _SECRET_PATTERN.fullmatch(secret):
-        raise pulumi.RunError(
-            "vllm-blue-green:candidate_route_secret must be 16 to 100 letters, digits, '-' or '_'. Set one with: "
-            "pulumi config set --secret candidate_route_secret $(openssl rand -hex 16)"
-        )
+    if fault := route_secret.value_fault(secret):
+        raise pulumi.RunError(fault.line(f"{PROJECT}:"))
     return secret

@@ -49,4 +49,10 @@ def service_settings(**changes: Any) -> ServiceSettings:
 
 def run_program(**changes: Any) -> Registrations:
     """Run the real program, `__main__.py`, on this config."""
-    return register(lambda: runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__"), config(**changes))
+    return run_program_on(config(**changes))
+
+
+def run_program_on(values: dict[str, str], *, encrypted: bool = True) -> Registrations:
+    """Run the real program on a whole config; ``encrypted`` says how the secret is kept."""
+    secret_keys = ["vllm-blue-green:candidate_route_secret"] if encrypted else []
+    return register(lambda: runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__"), values, secret_keys)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -136,20 +136,22 @@ def _unwrap(value: Any, path: str, secrets: set[str]) -> Any:
     return {key: _unwrap(item, f"{path}.{key}" if path else key, secrets) for key, item in value.items()}
 
 
-def register(program: Callable[[], Any], config: Mapping[str, str] | None = None) -> Registrations:
+def register(
+    program: Callable[[], Any], config: Mapping[str, str] | None = None, secret_keys: Iterable[str] = ()
+) -> Registrations:
     """Run a program to its end and return what it registered; raises what the program raises."""
     # The SDK keeps its settings, config and root stack in context variables: each run gets a context of its own.
-    return contextvars.Context().run(_register, program, dict(config or {}))
+    return contextvars.Context().run(_register, program, dict(config or {}), list(secret_keys))
 
 
-def _register(program: Callable[[], Any], config: dict[str, str]) -> Registrations:
+def _register(program: Callable[[], Any], config: dict[str, str], secret_keys: list[str]) -> Registrations:
     registrations = Registrations()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
         monitor = _RecordingMonitor(registrations)
         set_mocks(monitor.mocks, project=PROJECT, stack=STACK, preview=False, monitor=monitor)
-        set_all_config(config)
+        set_all_config(config, secret_keys)
         # A run that failed leaves work behind, on a loop that is closed by now.
         settings: Any = SETTINGS
         settings.rpc_manager.clear()

@@ -75,7 +75,7 @@ def test_a_replica_that_fits_no_node_is_refused_with_the_numbers(shape: ReplicaS
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("g6f.xlarge", "whole NVIDIA GPUs"), ("g6e.3xlarge", "Known g6e types: g6e.xlarge")]
+    ("name", "hint"), [("g6f.xlarge", "Families: g5, g6"), ("g6e.3xlarge", "Known g6e types: g6e.xlarge")]
 )
 def test_an_unknown_or_fractional_type_is_refused_with_a_hint(name: str, hint: str) -> None:
     with pytest.raises(CapacityError, match=hint):

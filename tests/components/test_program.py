@@ -8,7 +8,7 @@ import pytest
 
 from components.naming import COLORS
 from components.release import Release
-from tests.components.example import SECRET, release, run_program
+from tests.components.example import SECRET, config, release, run_program, run_program_on
 from tests.components.registrations import Registrations
 
 BOTH_COLORS: dict[str, Any] = {
@@ -142,13 +142,42 @@ def test_several_services_share_nothing_but_the_stack() -> None:
 
 
 def test_a_wrong_config_is_one_clean_error() -> None:
-    with pytest.raises(pulumi.RunError, match="vllm-blue-green:instance_typ: unknown key; did you mean instance_type"):
+    with pytest.raises(
+        pulumi.RunError, match=r"vllm-blue-green:instance_typ: is not a known key\. Did you mean instance_type\?"
+    ):
         run_program(instance_typ="g6e.2xlarge")
 
 
-def test_a_missing_secret_is_a_clean_error() -> None:
-    with pytest.raises(pulumi.RunError, match="candidate_route_secret"):
-        run_program(candidate_route_secret=None)
+@pytest.mark.parametrize(
+    ("secret", "encrypted", "told"),
+    [
+        (None, True, "is required but not set"),
+        (SECRET, False, "is a secret, but is in the config in plain text"),
+        ("short", True, "must be 16 to 100 letters, digits, '-' or '_', and has 5 characters"),
+        ("with a space, and long enough", True, "must be 16 to 100 letters, digits, '-' or '_'."),
+    ],
+)
+def test_a_secret_that_is_not_kept_as_one_is_told_with_the_command_and_without_the_value(
+    secret: str | None, encrypted: bool, told: str
+) -> None:
+    with pytest.raises(pulumi.RunError) as raised:
+        run_program_on(config(candidate_route_secret=secret), encrypted=encrypted)
+    message = str(raised.value)
+    assert f"vllm-blue-green:candidate_route_secret: {told}" in message
+    assert "pulumi config set --secret candidate_route_secret" in message
+    assert secret is None or secret not in message
+
+
+def test_the_secret_is_told_in_the_same_list_as_all_else() -> None:
+    with pytest.raises(pulumi.RunError) as raised:
+        run_program(candidate_route_secret=None, green_weight=101)
+    assert len(str(raised.value).splitlines()) == 3
+
+
+def test_an_old_python_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.version_info", (3, 10, 0))
+    with pytest.raises(pulumi.RunError, match=r"is too old: this program needs 3\.11 or newer"):
+        run_program()
 
 
 def test_a_teardown_needs_the_protection_to_be_lifted_first(before: Registrations) -> None:

@@ -1,11 +1,11 @@
 """Pulumi.yaml and the settings declare the same config, and the example stack is one that they accept."""
 
 import json
-import types
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, get_origin
 
 import pytest
 import yaml
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from components.naming import PROJECT
@@ -23,23 +23,13 @@ FIELDS: dict[str, FieldInfo] = {**STACK_FIELDS, **ServiceSettings.model_fields}
 SERVICE_KEYS = {"service_name", "services"}
 
 
-def _pulumi_type(annotation: Any) -> str:
-    if get_origin(annotation) in (Union, types.UnionType):
-        (annotation,) = (option for option in get_args(annotation) if option is not types.NoneType)
-    if get_origin(annotation) is Literal:
-        return "string"
-    simple = {str: "string", bool: "boolean", int: "integer"}
-    return simple.get(annotation) or ("array" if get_origin(annotation) is tuple else "object")
-
-
 def _pulumi_default(declared: FieldInfo) -> Any:
-    """Pulumi demands a value of the declared type, so "not set" is an empty one."""
-    kind = _pulumi_type(declared.annotation)
-    if kind == "object":
+    """What means "not set", or the setting's own default."""
+    if get_origin(declared.annotation) is tuple:
+        return [] if declared.is_required() else list(declared.default)
+    if isinstance(declared.default, BaseModel):
         return {}
-    if kind == "array":
-        return list(declared.default)
-    return "" if declared.default is None else declared.default
+    return "" if declared.is_required() or declared.default is None else declared.default
 
 
 def test_both_know_the_same_keys() -> None:
@@ -48,15 +38,7 @@ def test_both_know_the_same_keys() -> None:
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_key_is_declared_as_its_setting_is(name: str) -> None:
-    expected: dict[str, Any] = {
-        "type": _pulumi_type(FIELDS[name].annotation),
-        "description": FIELDS[name].description,
-    }
-    if expected["type"] == "array":
-        expected["items"] = {"type": "string"}
-    if not FIELDS[name].is_required():
-        expected["default"] = _pulumi_default(FIELDS[name])
-    assert SCHEMA[name] == expected
+    assert SCHEMA[name] == {"description": FIELDS[name].description, "default": _pulumi_default(FIELDS[name])}
 
 
 def test_the_service_keys_default_to_one_flat_service() -> None:
@@ -64,8 +46,9 @@ def test_the_service_keys_default_to_one_flat_service() -> None:
     assert SCHEMA["services"]["default"] == {}
 
 
-def test_secrets_must_be_secret() -> None:
-    assert {name for name, declared in SCHEMA.items() if declared.get("secret")} == SECRET_KEYS
+def test_pulumi_leaves_every_check_to_the_program_which_tells_all_faults_at_once() -> None:
+    for name, declared in SCHEMA.items():
+        assert set(declared) == {"description", "default"}, name
 
 
 def _as_program_gets_it(values: dict[str, Any]) -> dict[str, str]:
@@ -73,16 +56,16 @@ def _as_program_gets_it(values: dict[str, Any]) -> dict[str, str]:
 
 
 def test_the_defaults_of_the_project_file_are_those_of_the_settings() -> None:
-    defaults = {f"{PROJECT}:{name}": declared["default"] for name, declared in SCHEMA.items() if "default" in declared}
+    defaults = {f"{PROJECT}:{name}": declared["default"] for name, declared in SCHEMA.items()}
     bare = {key: value for key, value in EXAMPLE.items() if key.removeprefix(f"{PROJECT}:") not in SERVICE_KEYS}
     assert Settings.from_config(_as_program_gets_it({**defaults, **bare})) == Settings.from_config(
         _as_program_gets_it(bare)
     )
 
 
-def test_the_example_stack_sets_all_that_has_no_default_but_the_secret() -> None:
-    required = {name for name, declared in SCHEMA.items() if "default" not in declared}
-    assert {f"{PROJECT}:{name}" for name in required - SECRET_KEYS} <= set(EXAMPLE)
+def test_the_example_stack_sets_all_that_is_required_but_the_secret() -> None:
+    required = {name for name, declared in FIELDS.items() if declared.is_required()}
+    assert {f"{PROJECT}:{name}" for name in required} <= set(EXAMPLE)
     assert not any(key.endswith(tuple(SECRET_KEYS)) for key in EXAMPLE)
 
 

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from components.release import DERIVED_ENGINE_ARGS, Release
+from components.engine_args import DERIVED_ENGINE_ARGS, HARMFUL_ENGINE_ARGS
+from components.explain import explain
+from components.release import Release
 from tests.components.example import release
 
 CHANGES: dict[str, Any] = {
@@ -63,12 +65,48 @@ def test_underscores_do_not_smuggle_a_derived_argument_in() -> None:
         Release(**release(engine_args=["--served_model_name", "other"]))
 
 
+@pytest.mark.parametrize("flag", sorted(HARMFUL_ENGINE_ARGS))
+def test_an_argument_that_would_break_the_swap_is_refused_without_its_value(flag: str) -> None:
+    with pytest.raises(ValidationError, match=flag) as raised:
+        Release(**release(engine_args=[f"{flag}=precious"]))
+    (fault,) = explain(raised.value, Release)
+    assert "precious" not in fault.line()
+    assert "Remove it." in fault.line()
+
+
+@pytest.mark.parametrize("given", ["--rev=x", "--no-enable-lora", "--override-generation-config.top_k=1", "--hf_token"])
+def test_no_other_spelling_smuggles_a_refused_argument_in(given: str) -> None:
+    with pytest.raises(ValidationError, match=given.split("=")[0]):
+        Release(**release(engine_args=[given]))
+
+
+@pytest.mark.parametrize("flag", ["--chat-template-content-format=openai", "--no-enable-prefix-caching", "-O3"])
+def test_an_argument_that_only_begins_alike_is_accepted(flag: str) -> None:
+    assert Release(**release(engine_args=[flag])).engine_args == (flag,)
+
+
+@pytest.mark.parametrize("revision", ["main", "v1.0", "refs/heads/main", "HEAD", ""])
+def test_a_repositorys_revision_is_a_commit(revision: str) -> None:
+    with pytest.raises(ValidationError, match="must be a commit"):
+        Release(**release(model_revision=revision))
+
+
+@pytest.mark.parametrize("model", ["s3://bucket/model", "/models/llama"])
+def test_what_is_no_repository_has_versions_of_its_own(model: str) -> None:
+    assert Release(**release(model=model, model_revision="v1.0")).model_revision == "v1.0"
+
+
+def test_prompts_fit_a_config_map() -> None:
+    with pytest.raises(ValidationError, match="must not exceed 1000000 bytes"):
+        Release(**release(prompts={"a": "ü" * 500_000}))
+
+
 def test_a_stray_word_before_the_first_option_is_refused() -> None:
-    with pytest.raises(ValidationError, match="the first must be an option"):
+    with pytest.raises(ValidationError, match="must begin with an option"):
         Release(**release(engine_args=["8192"]))
 
 
 @pytest.mark.parametrize("image", ["vllm/vllm-openai:latest", "vllm/vllm-openai", f"vllm@sha256:{'a' * 63}"])
 def test_an_image_without_a_whole_digest_is_refused(image: str) -> None:
-    with pytest.raises(ValidationError, match="image"):
+    with pytest.raises(ValidationError, match="pinned by its digest"):
         Release(**release(image=image))

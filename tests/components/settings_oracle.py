@@ -1,0 +1,356 @@
+"""A second, hand-written judgement of stack configs, by which that of the settings is judged: no pydantic in here."""
+
+import ipaddress
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from components.faults import Path, dotted
+
+Json = Any
+Accepts = Callable[[Json], bool]
+
+SECRET_TEXTS = ("hf_abcdefghijklmnopqrstuvwx", "AKIAABCDEFGHIJKLMNOP", "https://user:hunter2@prometheus.internal")
+
+
+def whole(least: int, most: float) -> Accepts:
+    return lambda value: type(value) is int and least <= value <= most
+
+
+def number(least: float, most: float) -> Accepts:
+    return lambda value: type(value) in (int, float) and least <= value <= most
+
+
+def above_zero(value: Json) -> bool:
+    return seconds(value) and value > 0
+
+
+def truth(value: Json) -> bool:
+    return value is True or value is False
+
+
+def one_of(*choices: str) -> Accepts:
+    return lambda value: isinstance(value, str) and value in choices
+
+
+def text(pattern: str) -> Accepts:
+    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value, re.ASCII) is not None
+
+
+def any_text(value: Json) -> bool:
+    return isinstance(value, str)
+
+
+def network(value: Json) -> bool:
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-f.:]+/[0-9]+", value, re.IGNORECASE):
+        return False
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        return False
+    return True
+
+
+def base_url(value: Json) -> bool:
+    return url(value, with_path=False)
+
+
+def url(value: Json, *, with_path: bool = True) -> bool:
+    host = r"([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])"
+    path = r"(/[!\"$->@-~]*)?" if with_path else ""
+    return isinstance(value, str) and re.fullmatch(rf"https?://{host}(:[1-9][0-9]{{0,3}})?{path}", value) is not None
+
+
+def time(value: Json) -> bool:
+    if value == "":
+        return True
+    shape = r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)"
+    if not isinstance(value, str) or not re.fullmatch(shape, value, re.ASCII):
+        return False
+    try:
+        datetime.fromisoformat(value.upper())
+    except ValueError:
+        return False
+    return True
+
+
+def optional(accepts: Accepts) -> Accepts:
+    return lambda value: value is None or accepts(value)
+
+
+seconds = number(0, 31_536_000)
+
+
+@dataclass(frozen=True)
+class Names:
+    """An object of free names."""
+
+    name: Accepts
+    value: Accepts
+
+
+def finite(value: Json) -> bool:
+    if isinstance(value, dict):
+        return all(map(finite, value.values()))
+    if isinstance(value, list):
+        return all(map(finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+REFUSED_OPTIONS = [
+    *("--model", "--host", "--port", "--uds", "--revision", "--served-model-name", "--tensor-parallel-size", "-tp"),
+    *("--shutdown-timeout", "--fingerprint-mode", "--fingerprint-value", "--chat-template"),
+    *("--override-generation-config", "--lora-modules", "--enable-lora", "--enable-request-id-headers", "--api-key"),
+    *("--hf-token", "--pipeline-parallel-size", "-pp", "--data-parallel-size", "-dp", "--ssl-keyfile"),
+    *("--ssl-certfile", "--config", "--root-path", "--disable-log-stats"),
+]
+
+
+def engine_args(items: list[Json]) -> Iterator[int]:
+    """Positions of what a release may not carry."""
+    others = [position for position, item in enumerate(items) if not isinstance(item, str)]
+    if others:
+        yield from others
+        return
+    for position, item in enumerate(items):
+        option = re.split("[=.]", item.replace("_", "-"))[0]
+        option = f"--{option[5:]}" if option.startswith("--no-") else option
+        meant = [one for one in REFUSED_OPTIONS if one == option or (len(option) > 3 and one.startswith(option))]
+        stray = position == 0 and not item.startswith("-")
+        if stray or item == "" or not item.isprintable() or (item.startswith("-") and meant):
+            yield position
+
+
+MODEL = text(r"([a-z][a-z0-9]+://)?[A-Za-z0-9/][A-Za-z0-9._/+=-]{0,499}")
+RELEASE: dict[str, Any] = {
+    "model": MODEL,
+    "model_revision": text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"),
+    "image": text(r"[a-z0-9][A-Za-z0-9._/:-]{0,255}@sha256:[0-9a-f]{64}"),
+    "engine_args": engine_args,
+    "prompts": Names(text(r"(?!\.)[A-Za-z0-9._-]{1,100}"), any_text),
+    "sampling": Names(any_text, finite),
+    "lora_adapters": Names(text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"), MODEL),
+}
+COLOR: dict[str, Any] = {
+    "release": RELEASE,
+    "replicas": whole(1, 1000),
+    "parked": truth,
+    "provisioned": optional(truth),
+}
+SPEC: dict[str, Any] = {
+    "cluster_name": text(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}"),
+    "cluster_security_group_id": text(r"sg-[0-9a-f]{1,17}"),
+    "vpc_id": text(r"vpc-[0-9a-f]{1,17}"),
+    "node_subnet_ids": [text(r"subnet-[0-9a-f]{1,17}")],
+    "load_balancer_subnet_ids": [text(r"subnet-[0-9a-f]{1,17}")],
+    "internet_facing": truth,
+    "certificate_arn": text(
+        r"arn:aws(-[a-z]+)*:acm:[a-z]+(-[a-z]+)+-[0-9]+:[0-9]{12}:"
+        r"certificate/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    ),
+    "client_cidrs": [network],
+    "vpc_cni_uses_node_role": truth,
+    "protect": truth,
+    "service_name": text(r"[a-z]([-a-z0-9]{0,16}[a-z0-9])?"),
+    "active_color": one_of("blue", "green"),
+    "green_weight": whole(0, 100),
+    "rollout_serial": whole(0, 1_000_000_000),
+    "keep_until": time,
+    "announced": text(r"([0-9]{1,10} \S[^\x00-\x1f]*)?"),
+    "blue": COLOR,
+    "green": COLOR,
+    "namespace": text(r"(?!default$|kube-)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
+    "served_model_name": text(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,199}"),
+    "instance_type": one_of("g6e.2xlarge", "g6e.12xlarge"),
+    "gpus_per_replica": whole(1, 8),
+    "replica_millicpus": whole(100, math.inf),
+    "replica_memory_mib": whole(256, math.inf),
+    "spare_nodes": whole(0, 100),
+    "headroom_mode": one_of("always", "on_rollout", "reserved"),
+    "node_volume_gib": whole(30, 16_384),
+    "shared_memory_gib": whole(1, 2048),
+    "max_stream_seconds": whole(1, 86_400),
+    "deregistration_propagation_seconds": whole(1, 86_400),
+    "cold_start_seconds": whole(1, 86_400),
+    "node_start_seconds": whole(1, 86_400),
+    "readiness_threshold_seconds": whole(1, 300),
+    "probe_period_seconds": whole(1, 300),
+    "health_check_interval_seconds": whole(5, 300),
+    "endpoint_url": base_url,
+    "rollout": {
+        "steps": [{"candidate_percent": whole(1, 100), "hold_seconds": seconds}],
+        "soak_seconds": seconds,
+        "keep_warm_seconds": seconds,
+        "settle_seconds": seconds,
+        "poll_seconds": above_zero,
+        "ready_timeout_seconds": seconds,
+        "update_timeout_seconds": above_zero,
+        "prometheus_url": optional(url),
+        "cloudwatch_period_seconds": whole(1, 86_400),
+        "gates": {
+            "minimum_requests": whole(1, 1_000_000),
+            "max_hold_extension_seconds": seconds,
+            "error_rate_limit_percent": number(0, 100),
+            "ttft_p95_limit_seconds": above_zero,
+            "ttft_p95_ratio_limit": number(1, 1000),
+        },
+        "smoke": {"requests": whole(1, 1000), "timeout_seconds": above_zero, "max_tokens": whole(1, 100_000)},
+    },
+}
+REQUIRED: dict[Path, tuple[str, ...]] = {
+    (): (*list(SPEC)[:5], "instance_type"),
+    ("blue", "release"): ("model", "model_revision", "image"),
+    ("green", "release"): ("model", "model_revision", "image"),
+    ("rollout", "steps", 0): ("candidate_percent", "hold_seconds"),
+}
+SHORTEST: dict[Path, int] = {
+    ("node_subnet_ids",): 1,
+    ("load_balancer_subnet_ids",): 2,
+    ("client_cidrs",): 1,
+    ("rollout", "steps"): 1,
+}
+COLORS = ("blue", "green")
+STACK_KEYS = {*list(SPEC)[: list(SPEC).index("service_name")], "service_name"}
+TEXT_KEYS = frozenset(
+    {"cluster_name", "cluster_security_group_id", "vpc_id", "certificate_arn", "service_name", "keep_until"}
+    | {"announced", "namespace", "served_model_name", "instance_type", "endpoint_url"}
+)
+# GPUs, thousandths of CPUs and MiB that a replica may have: EKS's own reserves and 300 / 512 for daemonsets are off.
+NODES = {"g6e.2xlarge": (1, 7610, 59_115), "g6e.12xlarge": (4, 47_510, 354_750)}
+
+
+def pulumi_text(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def as_read(values: dict[str, Json]) -> dict[str, Json]:
+    """The values as any reader of Pulumi's texts must take them."""
+    read: dict[str, Json] = {}
+    for key, value in values.items():
+        written = pulumi_text(value)
+        if written == "" and key in SPEC:
+            continue
+        read[key] = written
+        if key not in TEXT_KEYS and written == written.strip():
+            with suppress(ValueError, RecursionError):
+                read[key] = json.loads(written)
+    return read
+
+
+def faulty_paths(values: dict[str, Json]) -> set[str]:
+    """The fields of a flat config that an error must name, and none besides."""
+    read = as_read(values)
+    fields = set(_field_faults(SPEC, read, ()))
+    colors = {fault for color in COLORS for fault in _color_faults(color, read.get(color), fields)}
+    texts = set(_bad_texts({key: one for key, one in read.items() if key in SPEC}, ()))
+    of_service = {path for path in fields | colors if path[0] in SPEC and path[0] not in STACK_KEYS}
+    crossing = set() if of_service else set(_service_faults(read))
+    return {dotted(path) for path in fields | colors | texts | crossing}
+
+
+def _field_faults(spec: Any, value: Json, path: Path) -> Iterator[Path]:
+    if spec is engine_args:
+        if isinstance(value, list):
+            yield from ((*path, position) for position in engine_args(value))
+        else:
+            yield path
+    elif isinstance(spec, Names):
+        if isinstance(value, dict):
+            yield from ((*path, name) for name, one in value.items() if not (spec.name(name) and spec.value(one)))
+        else:
+            yield path
+    elif callable(spec):
+        if not spec(value):
+            yield path
+    elif isinstance(spec, dict):
+        if path[1:] == ("release",) and value is None:
+            return
+        if not isinstance(value, dict):
+            yield path
+            return
+        for name, one in value.items():
+            if name in spec:
+                yield from _field_faults(spec[name], one, (*path, name))
+            else:
+                yield (*path, name)
+        generic = tuple(0 if isinstance(part, int) else part for part in path)
+        yield from ((*path, name) for name in REQUIRED.get(generic, ()) if name not in value)
+    elif not isinstance(value, list):
+        yield path
+    else:
+        inner = [
+            fault for position, one in enumerate(value) for fault in _field_faults(spec[0], one, (*path, position))
+        ]
+        yield from inner
+        if not inner and (len(value) < SHORTEST[path] or not _list_holds(path, value)):
+            yield path
+
+
+def _list_holds(path: Path, items: list[Json]) -> bool:
+    if path != ("rollout", "steps"):
+        return len(items) == len(set(items))
+    shares = [item["candidate_percent"] for item in items]
+    return all(low < high for low, high in pairwise(shares)) and shares[-1] == 100
+
+
+def _bad_texts(value: Json, path: Path) -> Iterator[Path]:
+    if isinstance(value, str):
+        if _bad(value):
+            yield path
+    elif isinstance(value, list):
+        for position, one in enumerate(value):
+            yield from _bad_texts(one, (*path, position))
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            if _bad(key):
+                yield (*path, "…" if key in SECRET_TEXTS else key)
+            yield from _bad_texts(one, (*path, key))
+
+
+def _bad(one: str) -> bool:
+    return one in SECRET_TEXTS or any(0xD800 <= ord(character) < 0xE000 for character in one)
+
+
+def _serves(colored: dict[str, Json]) -> bool:
+    return colored.get("release") is not None and not colored.get("parked", False)
+
+
+def _color_faults(color: str, colored: Json, fields: set[Path]) -> Iterator[Path]:
+    if not isinstance(colored, dict):
+        return
+    release = colored.get("release")
+    movable = False
+    if isinstance(release, dict) and all(
+        name in release and (color, "release", name) not in fields for name in ("model", "model_revision")
+    ):
+        repository = not re.match(r"/|[a-z][a-z0-9]+://", release["model"])
+        movable = repository and not re.fullmatch(r"[0-9a-f]{1,64}", release["model_revision"])
+        if movable:
+            yield (color, "release", "model_revision")
+    broken = movable or any(path[0] == color for path in fields)
+    if not broken and _serves(colored) and colored.get("provisioned") is False:
+        yield (color, "provisioned")
+
+
+def _service_faults(read: dict[str, Json]) -> Iterator[Path]:
+    limits = NODES[read["instance_type"]]
+    wishes = {"gpus_per_replica": 1, "replica_millicpus": 3000, "replica_memory_mib": 12_288}
+    for (field, default), limit in zip(wishes.items(), limits, strict=True):
+        if read.get(field, default) > limit:
+            yield (field,)
+    stream, propagation = read.get("max_stream_seconds", 120), read.get("deregistration_propagation_seconds", 30)
+    if stream + propagation + 10 >= 900:
+        yield ("max_stream_seconds",) if propagation + 11 < 900 else ("deregistration_propagation_seconds",)
+    green = read.get("green_weight", 0)
+    for color, share, other in (("blue", 100 - green, "green"), ("green", green, "blue")):
+        mine, theirs = read.get(color, {}), read.get(other, {})
+        if share and mine.get("parked", False):
+            yield (color, "parked")
+        elif share and mine.get("release") is None and _serves(theirs):
+            yield ("green_weight",)
