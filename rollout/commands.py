@@ -3,12 +3,11 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from components.naming import other_color
 from components.release import Release
 from rollout.controller import Controller, Subject
 from rollout.errors import RefusedError, RolloutError
+from rollout.failures import plain
 from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.plan import make_plan
 from rollout.preflight import config_faults, full_weight_of, still_promised
@@ -51,17 +50,17 @@ def roll_back(session: Session, reason: str) -> Rollout:
         outgoing = other_color(candidate)
         if session.load_balancer.health(outgoing).healthy == 0:
             raise RefusedError(f"{outgoing} has no healthy target: sending all traffic there would lose it")
-    plan = make_plan(candidate, settings.rollout)
-    session.load_balancer.set_green_weight(plan.initial_green_weight)
+        plan = make_plan(candidate, settings.rollout)
+        session.load_balancer.set_green_weight(plan.initial_green_weight)
     try:
         _take_over(session, plan.initial_green_weight, reason)
         with session.lock:
             rollout = Rollout(plan=plan, phase=Phase.ROLLING_BACK, reason=reason)
             return Controller(session.ports(), Subject(service=session.service)).run(rollout)
-    except RefusedError as error:
+    except Exception as error:  # the users are safe; what is left needs a person
         raise RolloutError(
-            f"all traffic is on {outgoing}, but config and state do not say so yet: {error}. Run scripts.rollback "
-            "again once that is mended; until then a `pulumi up` may move the weight."
+            f"all traffic is on {outgoing}, but config and state do not say so yet: {plain(error)}. "
+            "Run scripts.rollback again once that is mended; until then a `pulumi up` may move the weight."
         ) from error
 
 
@@ -100,10 +99,8 @@ def _refusing() -> Generator[None]:
         yield
     except RefusedError:
         raise
-    except RolloutError as error:
-        raise RefusedError(str(error)) from error
-    except (BotoCoreError, ClientError) as error:
-        raise RefusedError(f"AWS: {error}. Check AWS_PROFILE, AWS_REGION and the credentials.") from error
+    except Exception as error:  # the world was only asked so far
+        raise RefusedError(plain(error)) from error
 
 
 def _take_over(session: Session, green_weight: int, reason: str) -> None:

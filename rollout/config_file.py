@@ -3,19 +3,22 @@
 import copy
 import io
 import json
-import os
-import tempfile
-from collections.abc import Callable, Mapping, MutableMapping
+import re
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from datetime import date, datetime
 from pathlib import Path
 from typing import cast
 
 from pydantic import JsonValue
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from components import route_secret
+from components.explain import nearest_name
+from components.faults import Fault, shown
 from components.naming import PROJECT
 from components.settings import ServiceSettings, Settings, SettingsError
-from rollout.errors import RefusedError
+from rollout.errors import RefusedError, RolloutError
+from rollout.files import load_yaml, replace_file
 
 Tree = MutableMapping[str, object]
 
@@ -56,37 +59,48 @@ class ConfigFile:
 
         Raises:
             RefusedError: the settings would not be valid; nothing is written.
+            RolloutError: the file cannot be written, or somebody else changed it; nothing is written.
         """
-        before = self.path.read_bytes()
+        before = self._read()
         document = _load(before, self.path)
         config = cast(Tree, document["config"])
         for key, value in changes.items():
             self._assign(config, key, value)
         after = _dump(document)
         _service(_parse(_load(after, self.path), self.path), self.service)
-        _replace(self.path, after)
-        return lambda: _replace(self.path, before)
+        self._exchange(before, after)
+        return lambda: self._exchange(after, before)
+
+    def _exchange(self, old: bytes, new: bytes) -> None:
+        if self._read() != old:
+            raise RolloutError(
+                f"{self.path}: was changed by somebody else meanwhile, and is left as it is. Compare it with its last "
+                "commit; nobody may edit it during a rollout"
+            )
+        try:
+            replace_file(self.path, new)
+        except OSError as error:
+            raise RolloutError(f"{self.path}: cannot be written ({error.strerror}); it is left as it was") from error
 
     def _settings(self) -> Settings:
+        return _parse(_load(self._read(), self.path), self.path)
+
+    def _read(self) -> bytes:
         try:
-            content = self.path.read_bytes()
+            return self.path.read_bytes()
         except OSError as error:
-            raise RefusedError(
-                f"{self.path}: cannot be read ({error.strerror}). Run from the project directory, or name it with "
-                "--work-dir, and check --stack."
-            ) from error
-        return _parse(_load(content, self.path), self.path)
+            raise RefusedError(f"{self.path}: cannot be read ({error.strerror})") from error
 
     def raw(self, key: str) -> str | None:
         """Return a value of another project's config, such as ``aws:region``; none when it is not set."""
-        value = cast(Tree, _load(self.path.read_bytes(), self.path)["config"]).get(key)
+        value = cast(Tree, _load(self._read(), self.path)["config"]).get(key)
         return None if value is None else str(value)
 
     def _assign(self, config: Tree, key: str, value: JsonValue) -> None:
         first, *rest = key.split(".")
-        tree, name = config, f"{PROJECT}:{first}"
-        if config.get(f"{PROJECT}:services"):
-            tree = _below(_below(config, f"{PROJECT}:services"), self.service)
+        tree, name = config, _spelled(config, first)
+        if config.get(services := _spelled(config, "services")):
+            tree = _below(_below(config, services), self.service)
             if rest and first not in tree and name in config:
                 # A flat key is the default of all services; what it holds beside the edited part must stay.
                 tree[first] = copy.deepcopy(config[name])
@@ -96,24 +110,86 @@ class ConfigFile:
         tree[name] = value
 
 
+def stack_file(work_dir: Path, stack: str) -> Path:
+    """Return the config file of a stack.
+
+    Raises:
+        RefusedError: that is no project's folder, or it has no such stack; the message has the nearest one.
+    """
+    if not (work_dir / "Pulumi.yaml").is_file():
+        what = "has no Pulumi.yaml" if work_dir.is_dir() else "is no folder"
+        raise RefusedError(f"--work-dir {work_dir}: {what}. Run from the project's folder, or name it with --work-dir")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", stack, re.ASCII):
+        raise RefusedError(
+            f"--stack {shown(stack)}: must be the stack's bare name, without its organization, e.g. prod"
+        )
+    path = work_dir / f"Pulumi.{stack}.yaml"
+    if not path.exists():
+        known = sorted(one.name.removeprefix("Pulumi.").removesuffix(".yaml") for one in work_dir.glob("Pulumi.*.yaml"))
+        nearest = nearest_name(stack, known)
+        hint = f"Did you mean {nearest}?" if nearest else f"There are: {', '.join(known) or 'none'}."
+        raise RefusedError(f"--stack {stack}: {path} does not exist. {hint}")
+    return path
+
+
+def _spelled(config: Tree, name: str) -> str:
+    """Return a key as the file has it: Pulumi lets the project's name be left out."""
+    return name if name in config else f"{PROJECT}:{name}"
+
+
 def _service(settings: Settings, name: str | None) -> tuple[str, ServiceSettings]:
     try:
         return settings.service(name)
     except SettingsError as error:
-        raise RefusedError(f"{error}. Name one with --service.") from error
+        told = str(error)
+        raise RefusedError(f"{told}{'' if told.endswith('?') else '.'} Name one with --service.") from error
 
 
 def _parse(document: Tree, path: Path) -> Settings:
-    config = cast(Mapping[str, object], document["config"])
+    config = cast(Tree, document["config"])
     try:
-        return Settings.from_config({key: _as_text(value) for key, value in config.items()})
+        texts = {str(key): _as_text(value) for key, value in config.items()}
+        return Settings.from_config(texts, _secret_fault(config))
     except SettingsError as error:
         raise RefusedError(f"{path}: {error}") from error
 
 
+def _secret_fault(config: Tree) -> Fault | None:
+    kept = config.get(_spelled(config, route_secret.KEY))
+    if kept is None or kept == "":
+        return route_secret.missing()
+    return None if isinstance(kept, Mapping) and "secure" in kept else route_secret.in_plain_text()
+
+
 def _as_text(value: object) -> str:
-    """Write a value as Pulumi hands it to the program: strings as they are, all else as JSON."""
+    """Write a value as Pulumi hands it to the program: texts as they are, all else as JSON."""
+    if value is None:
+        return ""
+    value = _as_json(value)
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _as_json(value: object) -> JsonValue:
+    """Return a value as Pulumi takes it from YAML: whole numbers are integers, and a time is a text of its own form."""
+    match value:
+        case datetime():
+            return value.strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
+        case date():
+            return value.strftime("%Y-%m-%d 00:00:00 +0000 UTC")
+        case bool() | None:
+            return value
+        case str():
+            return str(value)
+        case int():
+            return int(value)
+        case float():
+            return int(value) if value.is_integer() else float(value)
+        case Mapping():
+            return {str(key): _as_json(one) for key, one in cast(Mapping[object, object], value).items()}
+        case Sequence():
+            return [_as_json(one) for one in cast(Sequence[object], value)]
+        case _:
+            return str(value)
 
 
 def _below(tree: Tree, key: str) -> Tree:
@@ -137,10 +213,7 @@ def _yaml() -> YAML:
 
 
 def _load(content: bytes, path: Path) -> Tree:
-    try:
-        document = _yaml().load(content)
-    except YAMLError as error:
-        raise RefusedError(f"{path}: is not YAML: {error}") from error
+    document = load_yaml(content, str(path), _yaml())
     if not isinstance(document, MutableMapping) or not isinstance(document.get("config"), MutableMapping):
         raise RefusedError(f"{path}: has no 'config' section; set the stack's config first (see the README)")
     return cast(Tree, document)
@@ -150,17 +223,3 @@ def _dump(document: Tree) -> bytes:
     buffer = io.BytesIO()
     _yaml().dump(document, buffer)
     return buffer.getvalue()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(path.stat().st_mode)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from components.naming import Color
 from components.release import Release
 from rollout import machine
 from rollout.deploy import await_idle, await_ready, deploy
-from rollout.errors import RefusedError, RolloutError, StoppedError
+from rollout.errors import JournalError, RefusedError, RolloutError, StoppedError
+from rollout.failures import plain
 from rollout.gates import Gates, measure_baseline
 from rollout.machine import (
-    EXPOSED,
     Action,
     Event,
     Failed,
@@ -25,7 +23,7 @@ from rollout.machine import (
     advance,
 )
 from rollout.ports import Ports
-from rollout.preflight import preflight_faults
+from rollout.preflight import preflight_faults, unreachable
 from rollout.retire import park, release_nodes
 from rollout.rollback import restore_traffic
 from rollout.updates import Updater
@@ -66,29 +64,32 @@ class Controller:
     def run(self, rollout: Rollout) -> Rollout:
         """Perform and advance until there is nothing left to do; returns the last state.
 
-        Raises:
-            RolloutError: the journal cannot be written. Traffic has been put back where that was needed.
+        A journal that cannot be written ends a rollout like any other failure; the way back goes on without it.
         """
+        rollout = self._entered(rollout)
+        while (action := action_of(rollout)) is not None:
+            before, rollout = rollout, advance(rollout, self._attempt(rollout, action))
+            if rollout.phase is not before.phase:
+                rollout = self._entered(rollout)
+        self._ports.journal.dispensable = True
+        self._ports.journal.write("finished", outcome=_OUTCOMES[rollout.phase], reason=rollout.reason)
+        return rollout
+
+    def _entered(self, rollout: Rollout) -> Rollout:
+        """Record a phase; a phase that cannot be recorded is not begun."""
         try:
             self._enter(rollout)
-            while (action := action_of(rollout)) is not None:
-                before, rollout = rollout, advance(rollout, self._attempt(rollout, action))
-                if rollout.phase is not before.phase:
-                    self._enter(rollout)
-            self._ports.journal.write("finished", outcome=_OUTCOMES[rollout.phase], reason=rollout.reason)
-        except OSError as error:
-            # Nobody could tell later what was done, so nothing more is done than what protects the users.
-            if rollout.phase in EXPOSED:
-                self._ports.load_balancer.set_green_weight(rollout.plan.initial_green_weight)
-            raise RolloutError(
-                f"the journal cannot be written ({error}), so the rollout ends in phase {rollout.phase}. "
-                "Mend that, then run scripts.rollback"
-            ) from error
+        except JournalError as error:
+            self._ports.journal.dispensable = True
+            rollout = advance(rollout, Failed(reason=str(error)))
+            self._enter(rollout)
         return rollout
 
     def _enter(self, rollout: Rollout) -> None:
         journal = self._ports.journal
         journal.phase = rollout.phase
+        if rollout.phase is Phase.ROLLING_BACK:
+            journal.dispensable = True  # what protects the users does not wait for a disk
         if rollout.phase is Phase.ROLLING_BACK:
             weight = rollout.plan.initial_green_weight
             journal.write("decision", action="rollback", reason=rollout.reason, green_weight=weight)
@@ -102,12 +103,8 @@ class Controller:
             return self._perform(rollout, action)
         except StoppedError as stop:
             return StopRequested(reason=str(stop))
-        except RolloutError as error:
-            return Failed(reason=str(error))
-        except (BotoCoreError, ClientError) as error:
-            return Failed(reason=f"AWS: {error}")
         except Exception as error:  # a fault of our own must not leave users on a candidate either
-            return Failed(reason=f"{type(error).__name__}: {error}")
+            return Failed(reason=plain(error), nothing_changed=not self._updater.touched)
 
     def _perform(self, rollout: Rollout, action: Action) -> Event:
         match action:
@@ -172,8 +169,9 @@ class Controller:
         minimum = settings.rollout.gates.minimum_requests
         try:
             self._baseline_p95_seconds = measure_baseline(ports, rollout.plan.outgoing, minimum)
-        except RolloutError as error:
-            faults.append(str(error))
+        except Exception as error:  # whatever a source fails with, a rollout could not go on without it
+            faults.append(plain(error))
+        faults += unreachable(ports, rollout.plan.outgoing)
         if faults:
             raise RefusedError("\n".join(faults))
         ports.journal.write("baseline", color=rollout.plan.outgoing, p95_seconds=self._baseline_p95_seconds)

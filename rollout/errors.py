@@ -17,5 +17,13 @@ class UpdateFailedError(RolloutError):
     """A preview or an update did not succeed; the message carries its diagnostics."""
 
 
+class StackLockedError(UpdateFailedError):
+    """Another update holds Pulumi's lock on the stack; this one did not begin."""
+
+
+class JournalError(RolloutError):
+    """A record cannot be written, so nobody could tell later what was done."""
+
+
 class StoppedError(RolloutError):
     """Somebody asked the rollout to stop: a signal, or a rollback from another process."""

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from components.naming import Color
 from components.settings import ServiceSettings
-from rollout.errors import RolloutError
+from rollout.failures import plain
 from rollout.measurements import Counters, Sample, sample
 from rollout.plan import Plan
 from rollout.ports import Ports
@@ -107,5 +107,4 @@ def _asked(gate: str, ask: Callable[[], tuple[GateVerdict, ...]]) -> tuple[GateV
     try:
         return ask()
     except Exception as error:  # whatever a source fails with, it has not said that the candidate is well
-        reason = str(error) if isinstance(error, RolloutError) else f"{type(error).__name__}: {error}"
-        return (GateVerdict(gate=gate, verdict=Verdict.INCONCLUSIVE, reason=f"could not be asked: {reason}"),)
+        return (GateVerdict(gate=gate, verdict=Verdict.INCONCLUSIVE, reason=f"could not be asked: {plain(error)}"),)

@@ -9,6 +9,8 @@ from typing import cast
 
 from pydantic import JsonValue
 
+from rollout.errors import JournalError, RefusedError
+
 Record = Mapping[str, JsonValue]
 
 
@@ -29,10 +31,17 @@ class FileJournal:
         self._on_record = on_record
         self.phase = ""
         """The phase that every record is stamped with."""
+        self.dispensable = False
+        """Whether to go on without records that cannot be written; the listener still sees them."""
+        self._told_of_loss = False
         self._seq = max((int(cast(int, record["seq"])) for record in read_journal(path)), default=0)
 
     def write(self, kind: str, **fields: JsonValue) -> None:
-        """Append one record and wait until it is on disk."""
+        """Append one record and wait until it is on disk.
+
+        Raises:
+            JournalError: it cannot be written, and the journal is not dispensable.
+        """
         self._seq += 1
         at = self._now().isoformat(timespec="microseconds").replace("+00:00", "Z")
         record: dict[str, JsonValue] = {
@@ -43,6 +52,18 @@ class FileJournal:
             "phase": self.phase,
         }
         record |= fields
+        try:
+            self._append(record)
+        except OSError as error:
+            if not self.dispensable:
+                raise JournalError(f"{self._path}: cannot be written ({error.strerror})") from error
+            if not self._told_of_loss:
+                self._told_of_loss = True
+                text = f"going on without the journal: {self._path} cannot be written ({error.strerror})"
+                self._on_record({**record, "kind": "note", "text": text})
+        self._on_record(record)
+
+    def _append(self, record: Record) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab+") as file:
             # A process killed in the middle of a line must not spoil the next one.
@@ -50,12 +71,18 @@ class FileJournal:
             file.write(b"\n" * bool(torn) + json.dumps(record, ensure_ascii=False).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        self._on_record(record)
 
 
 def read_journal(path: Path) -> list[Record]:
-    """Read every whole record; none when there is no journal yet."""
-    return list(_records(path)) if path.exists() else []
+    """Read every whole record; none when there is no journal yet.
+
+    Raises:
+        RefusedError: the file cannot be read.
+    """
+    try:
+        return list(_records(path)) if path.exists() else []
+    except OSError as error:
+        raise RefusedError(f"{path}: the journal cannot be read ({error.strerror})") from error
 
 
 def last_rule_change(records: list[Record]) -> datetime | None:
@@ -73,9 +100,11 @@ def is_unfinished(records: list[Record]) -> bool:
 def _records(path: Path) -> Iterator[Record]:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            yield cast(Record, json.loads(line))
-        except json.JSONDecodeError:
+            record = json.loads(line)
+        except ValueError:
             continue  # the line a killed process did not finish
+        if isinstance(record, dict) and "seq" in record and "kind" in record:
+            yield cast(Record, record)
 
 
 def _last_byte(path: Path) -> bytes:

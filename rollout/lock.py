@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from rollout.errors import RefusedError
+from rollout.failures import plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +52,14 @@ class Lock:
         """Take the lock.
 
         Raises:
-            RefusedError: somebody else holds it; the message says who.
+            RefusedError: somebody else holds it, the message says who; or it cannot be written.
         """
+        try:
+            return self._take()
+        except OSError as error:
+            raise RefusedError(f"{self._path}: cannot be written ({error.strerror}); mend that first") from error
+
+    def _take(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if (owner := self.owner()) is not None:
             raise RefusedError(f"the stack is in use by {owner}; wait until it ends, or run scripts.rollback to end it")
@@ -63,14 +70,14 @@ class Lock:
             since=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         )
         draft = self._path.with_name(f"lock.{os.getpid()}")
-        draft.write_text(json.dumps(asdict(mine)), encoding="utf-8")
         try:
+            draft.write_text(json.dumps(asdict(mine)), encoding="utf-8")
             # A link appears whole or not at all, and only one process can make it.
             self._path.hardlink_to(draft)
         except FileExistsError as error:
             raise RefusedError(f"the stack is in use by {self.owner()}; wait until it ends") from error
         finally:
-            draft.unlink()
+            draft.unlink(missing_ok=True)
         self._mark.unlink(missing_ok=True)
         return self
 
@@ -82,11 +89,19 @@ class Lock:
         self._mark.unlink(missing_ok=True)
 
     def owner(self) -> Owner | None:
-        """Return who holds the lock; a lock whose process is gone is cleared away first."""
+        """Return who holds the lock; a lock whose process is gone is cleared away first.
+
+        Raises:
+            RefusedError: the file is there but says nothing that we understand.
+        """
         try:
             owner = Owner(**json.loads(self._path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
+        except (OSError, ValueError, TypeError) as error:
+            raise RefusedError(
+                f"{self._path}: cannot be read as a lock ({plain(error)}); when no rollout runs, delete the file"
+            ) from error
         if owner.is_gone:
             self._path.unlink(missing_ok=True)
             return None

@@ -95,6 +95,8 @@ class Failed:
     """The action of the current phase could not do what it should."""
 
     reason: str
+    nothing_changed: bool = False
+    """Whether nothing has been changed since the rollout began, so that there is nothing to roll back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,6 +264,8 @@ def advance(rollout: Rollout, event: Event) -> Rollout:
             return _after_success(rollout)
         case Judged():
             return _after_verdict(rollout, event)
+        case Failed(reason=reason, nothing_changed=True) if rollout.phase is Phase.DEPLOYING:
+            return replace(rollout, phase=Phase.REFUSED, reason=reason)
         case Failed(reason=reason):
             return _after_failure(rollout, reason)
         case StopRequested(reason=reason):

@@ -40,6 +40,8 @@ class Journal(Protocol):
 
     phase: str
     """The phase that every record is stamped with."""
+    dispensable: bool
+    """Whether to go on without records that cannot be written."""
 
     def write(self, kind: str, **fields: JsonValue) -> None:
         """Append one record."""
@@ -170,6 +172,14 @@ class TargetGroupMetrics(Protocol):
 
 class Check(Protocol):
     """A check through the candidate route."""
+
+    def prepare(self) -> None:
+        """Find out, before anything is changed, whether the check could be made at all.
+
+        Raises:
+            RolloutError: it could not.
+        """
+        ...
 
     def run(self, color: Color, release: Release) -> GateVerdict:
         """Judge the candidate at no weight."""

@@ -1,12 +1,17 @@
 """What must be true before a rollout starts; every fault is found before any is told."""
 
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Final
 
 from components.naming import Color
 from components.settings import ServiceSettings
+from rollout.failures import plain
 from rollout.plan import Plan, green_weight_for
-from rollout.ports import LiveRule
+from rollout.ports import LiveRule, Ports
 from rollout.verdicts import TargetHealth
+
+METRICS_WINDOW: Final = timedelta(minutes=5)
 
 
 def preflight_faults(
@@ -36,6 +41,21 @@ def preflight_faults(
             '`pulumi config set keep_until ""` and `pulumi up`'
         )
     return tuple(faults)
+
+
+def unreachable(ports: Ports, outgoing: Color) -> Iterator[str]:
+    """Ask everything once that a rollout will ask later; yields who does not answer, and why."""
+    now = ports.clock.now()
+    questions: tuple[Callable[[], object], ...] = (
+        lambda: ports.replicas.pods(outgoing),
+        lambda: ports.target_group_metrics.counts(outgoing, now - METRICS_WINDOW, now),
+        *(check.prepare for check in ports.checks.values()),
+    )
+    for ask in questions:
+        try:
+            ask()
+        except Exception as error:  # whatever it fails with, it does not answer
+            yield plain(error)
 
 
 def config_faults(settings: ServiceSettings, rule: LiveRule) -> tuple[str, ...]:

@@ -7,8 +7,11 @@ from typing import Any, cast
 
 import httpx
 
+from components.faults import shown
+from components.forms import URL
 from components.naming import COLORS, Color
 from rollout.errors import RefusedError, RolloutError
+from rollout.failures import plain
 from rollout.measurements import Counters
 
 TIMEOUT_SECONDS = 5.0
@@ -26,7 +29,7 @@ class Prometheus:
         """Ask ``url``, or the one that the variable PROMETHEUS_URL names.
 
         Raises:
-            RefusedError: neither is set.
+            RefusedError: neither is set, or what is set is no URL.
         """
         base = url or os.environ.get("PROMETHEUS_URL")
         if not base:
@@ -34,6 +37,9 @@ class Prometheus:
                 "rollout.prometheus_url: is not set, and neither is the variable PROMETHEUS_URL; name the Prometheus "
                 "that scrapes the pods"
             )
+        if (hint := URL.check(base)) is not None:
+            where = "rollout.prometheus_url" if url else "the variable PROMETHEUS_URL"
+            raise RefusedError(f"{where}: must be {URL.expected} (got {shown(base)}). {hint}".rstrip())
         self._service = service
         self._client = httpx.Client(base_url=base, timeout=TIMEOUT_SECONDS, transport=transport)
 
@@ -77,11 +83,21 @@ class Prometheus:
             response = self._client.get("/api/v1/query", params={"query": query, "time": f"{at.timestamp():.3f}"})
             response.raise_for_status()
             answer = response.json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise RolloutError(f"Prometheus at {self._client.base_url} does not answer: {error}") from error
-        if answer.get("status") != "success":
-            raise RolloutError(f"Prometheus refuses {query!r}: {answer.get('error', 'no reason given')}")
-        return cast(list[dict[str, Any]], answer["data"]["result"])
+        except httpx.HTTPError as error:
+            raise RolloutError(
+                f"Prometheus at {self._client.base_url} does not answer: {plain(error)}. Check "
+                "rollout.prometheus_url or PROMETHEUS_URL, and the network"
+            ) from error
+        except ValueError as error:
+            raise RolloutError(
+                f"what answers at {self._client.base_url} is not Prometheus: it sends no JSON"
+            ) from error
+        if not isinstance(answer, dict) or "status" not in answer:
+            raise RolloutError(f"what answers at {self._client.base_url} is not Prometheus: it sends other JSON")
+        told = cast(dict[str, Any], answer)
+        if told["status"] != "success":
+            raise RolloutError(f"Prometheus refuses {query!r}: {told.get('error', 'no reason given')}")
+        return cast(list[dict[str, Any]], told["data"]["result"])
 
 
 def _series(result: list[dict[str, Any]], color: Color, label: str) -> dict[tuple[str, str], float]:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.naming import COLOR_KEY, CONTAINER_NAME, RELEASE_KEY, SERVICE_KEY, Color
 from rollout.errors import RolloutError
+from rollout.failures import plain
 from rollout.ports import Pod
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class KubernetesReplicas:
                 _request_timeout=REQUEST_TIMEOUT_SECONDS,
             )
         except (ApiException, HTTPError) as error:
-            raise RolloutError(f"Kubernetes cannot list the pods of {color}: {error}") from error
+            raise RolloutError(f"Kubernetes cannot list the pods of {color}: {plain(error)}") from error
         return tuple(_pod(item) for item in listed.items)
 
     def _client(self) -> "CoreV1Api":
@@ -50,7 +51,7 @@ class KubernetesReplicas:
             try:
                 config.load_config(**({"context": self._context} if self._context else {}))
             except ConfigException as error:
-                raise RolloutError(f"no access to Kubernetes: {error}. Set KUBECONFIG.") from error
+                raise RolloutError(f"no access to Kubernetes: {plain(error)}") from error
             self._api = client.CoreV1Api()
         return self._api
 

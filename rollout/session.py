@@ -9,9 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components import route_secret
+from components.naming import PROJECT
 from components.settings import ServiceSettings
 from rollout.clock import StopSignal, SystemClock
-from rollout.config_file import ConfigFile
+from rollout.config_file import ConfigFile, stack_file
+from rollout.errors import RefusedError
 from rollout.journal import FileJournal, Record, is_unfinished, last_rule_change, read_journal
 from rollout.lock import Lock
 from rollout.ports import Ports
@@ -57,7 +60,7 @@ class Session:
             RefusedError: the config cannot be read or is wrong.
         """
         self._place = place
-        self.config = ConfigFile(place.work_dir / f"Pulumi.{place.stack}.yaml", place.service)
+        self.config = ConfigFile(stack_file(place.work_dir, place.stack), place.service)
         self.service = self.config.service
         self._folder = place.work_dir / RECORDS_FOLDER / place.stack
         self.lock = Lock(self._folder, command)
@@ -162,13 +165,20 @@ class Session:
     def _region(self) -> str | None:
         return self.config.raw("aws:region")
 
+    @cached_property
+    def _route_secret(self) -> str:
+        secret = self.pulumi.secret(route_secret.KEY)
+        if fault := route_secret.value_fault(secret):
+            raise RefusedError(fault.line(f"{PROJECT}:"))
+        return secret
+
     def _smoke(self) -> Smoke:
         from rollout.smoke import Smoke
 
         settings = self.settings()
         return Smoke(
             endpoint_url=self.endpoint_url,
-            route_secret=lambda: self.pulumi.secret("candidate_route_secret"),
+            route_secret=lambda: self._route_secret,
             served_model_name=settings.model_name(self.service),
             settings=settings.rollout.smoke,
         )

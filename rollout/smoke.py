@@ -10,6 +10,8 @@ import httpx
 from components.naming import CANDIDATE_ROUTE_HEADER, Color, fingerprint
 from components.release import CHAT_TEMPLATE, Release
 from components.rollout_settings import SmokeSettings
+from rollout.errors import RolloutError
+from rollout.failures import plain
 from rollout.verdicts import GateVerdict, Verdict
 
 QUESTION = "In one word: which colour is the sky on a clear day?"
@@ -28,6 +30,22 @@ class Smoke:
     served_model_name: str
     settings: SmokeSettings
     transport: httpx.BaseTransport | None = None
+
+    def prepare(self) -> None:
+        """Find the secret and reach the endpoint; whatever it answers.
+
+        Raises:
+            RolloutError: there is no usable secret, or nobody answers.
+        """
+        self.route_secret()
+        url = self.endpoint_url()
+        try:
+            with httpx.Client(base_url=url, timeout=self.settings.timeout_seconds, transport=self.transport) as client:
+                client.get("/v1/models")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise RolloutError(
+                f"the endpoint {url} does not answer ({plain(error)}); check endpoint_url, DNS and the network"
+            ) from error
 
     def run(self, color: Color, release: Release) -> GateVerdict:
         """Send the requests; one wrong or missing answer fails."""
@@ -87,9 +105,10 @@ class Smoke:
                 chunks = list(_chunks(response))
         else:
             chunks = [_json(client.post(path, json=asked))]
-        for chunk in chunks:
-            if chunk.get("system_fingerprint") != expected:
-                raise _Fault(f"answered by {chunk.get('system_fingerprint')!r}, not {expected!r}")
+        # A stream names who answers in its last chunk only.
+        names = {chunk["system_fingerprint"] for chunk in chunks if chunk.get("system_fingerprint")}
+        if names != {expected}:
+            raise _Fault(f"answered by {' and '.join(sorted(names)) or 'nobody that it names'}, not {expected}")
         choices = [choice for chunk in chunks for choice in chunk["choices"]]
         if not any(_text(choice) for choice in choices):
             raise _Fault("the answer is empty")

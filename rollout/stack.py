@@ -11,7 +11,8 @@ from pulumi.automation import errors
 
 from components.naming import PROJECT
 from rollout.engine_events import EngineEvents
-from rollout.errors import RefusedError, UpdateFailedError
+from rollout.errors import RefusedError, StackLockedError, UpdateFailedError
+from rollout.failures import plain, pulumi_words
 from rollout.ports import Preview
 from rollout.pulumi_process import InterruptiblePulumi
 
@@ -57,8 +58,10 @@ class PulumiStack:
             self._stack = _LeanStack.select(name, workspace)
         except FileNotFoundError as error:
             raise RefusedError("there is no `pulumi` on PATH; install the Pulumi CLI") from error
-        except (errors.CommandError, errors.InvalidVersionError) as error:
-            raise RefusedError(f"stack {name!r} cannot be selected: {_essence(error)}") from error
+        except errors.InvalidVersionError as error:
+            raise RefusedError(f"the `pulumi` on PATH is too old: {pulumi_words(error)}. Update it") from error
+        except errors.CommandError as error:
+            raise RefusedError(f"stack {name!r} cannot be selected: {pulumi_words(error)}") from error
 
     def secret(self, key: str) -> str:
         """Return a decrypted config value.
@@ -69,10 +72,9 @@ class PulumiStack:
         try:
             return self._stack.get_config(f"{PROJECT}:{key}").value
         except errors.CommandError as error:
-            raise RefusedError(
-                f"config {PROJECT}:{key} cannot be read: {_essence(error)}. Set it with "
-                f"`pulumi config set --secret {key} <value>`."
-            ) from error
+            words = pulumi_words(error)
+            fix = f". Set it with `pulumi config set --secret {key} <value>`" if "not found" in words else ""
+            raise RefusedError(f"config {PROJECT}:{key} cannot be read: {words}{fix}") from error
 
     def preview(self, message: str) -> Preview:
         """Compute what an update would change.
@@ -141,11 +143,6 @@ class PulumiStack:
                 )
             thread.join(_WAIT_SLICE_SECONDS)
         if failure:
-            raise UpdateFailedError(f"{what} failed: {events.errors() or _essence(failure[0])}") from failure[0]
-
-
-def _essence(error: Exception) -> str:
-    """Return what a failed command had to say, without the automation API's frame around it."""
-    text = str(error)
-    stderr = text.partition("stderr:")[2].strip()
-    return stderr or text.strip()
+            locked = isinstance(failure[0], errors.ConcurrentUpdateError)
+            kind = StackLockedError if locked else UpdateFailedError
+            raise kind(f"{what} failed: {events.errors() or plain(failure[0])}") from failure[0]

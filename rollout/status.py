@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from components.naming import COLORS
+from rollout.failures import plain
 from rollout.journal import Record
 from rollout.preflight import config_faults
 from rollout.session import Session
@@ -52,7 +53,7 @@ def read_status(session: Session) -> Status:
     """Read everything; what does not answer becomes a problem, not an error."""
     settings = session.settings()
     problems: list[str] = []
-    rule = _ask(session.load_balancer.rule, "load balancer", problems)
+    rule = _ask(lambda: session.load_balancer.rule(), "load balancer", problems)
     if rule is not None:
         problems += config_faults(settings, rule)
     colors: dict[str, ColorStatus] = {}
@@ -93,7 +94,7 @@ def _ask(read: Callable[[], _T], what: str, problems: list[str]) -> _T | None:
     try:
         return read()
     except Exception as error:  # a status must be told above all when something is down
-        problems.append(f"{what}: {error}")
+        problems.append(f"{what}: {plain(error)}")
         return None
 
 

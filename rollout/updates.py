@@ -6,7 +6,7 @@ from pydantic import JsonValue
 
 from components.naming import Color
 from rollout.changes import Change, is_weighted_rule, unlike_candidate_change, unlike_weight_change
-from rollout.errors import PlanRefusedError
+from rollout.errors import PlanRefusedError, StackLockedError
 from rollout.ports import LiveRule, Ports
 
 Refusal = Callable[[Iterable[Change]], tuple[str, ...]]
@@ -21,6 +21,8 @@ class Updater:
         self._service = service
         self.rule_urn: str | None = None
         """URN of the weighted rule, once a preview has shown it."""
+        self.touched = False
+        """Whether the config or the stack is other than it was: an edit was not taken back, or an update has begun."""
 
     def change_rule(self, edits: Mapping[str, JsonValue], *, green_weight: int, message: str) -> None:
         """Update the weighted rule and nothing else.
@@ -71,7 +73,14 @@ class Updater:
         return preview.changes
 
     def _apply(self, edits: Mapping[str, JsonValue], refusal: Refusal, message: str) -> None:
-        take_back = self.write(edits, self._ports.load_balancer.rule())
+        before = self.touched
+        put_back = self.write(edits, self._ports.load_balancer.rule())
+        self.touched = True
+
+        def take_back() -> None:
+            put_back()
+            self.touched = before
+
         try:
             found = refusal(self.preview(message))
         except Exception:  # the update never began, so the config must not run ahead
@@ -84,4 +93,8 @@ class Updater:
                 + "; ".join(found)
                 + ". Somebody changed the program, the config or the infrastructure; bring them in line and try again."
             )
-        self._ports.stack.up(message)
+        try:
+            self._ports.stack.up(message)
+        except StackLockedError:
+            take_back()
+            raise

@@ -1,6 +1,7 @@
 """How the scripts talk: common options, progress lines from the journal, exit codes, errors without traceback."""
 
 import sys
+import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from rollout.errors import RefusedError, RolloutError
+from rollout.failures import plain
 from rollout.journal import Record
 from rollout.machine import FINAL, Phase, Rollout
 
@@ -60,10 +62,21 @@ def refusals() -> Generator[None]:
     """Turn an expected error into one message and an exit code."""
     try:
         yield
+    except (typer.Exit, typer.Abort):
+        raise
     except RefusedError as error:
         fail(str(error), EXIT_REFUSED)
     except RolloutError as error:
         fail(str(error), EXIT_NEEDS_HUMAN)
+    except KeyboardInterrupt:
+        fail("ended by Ctrl-C before anything was changed", EXIT_REFUSED)
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        fail(
+            f"{plain(error)}. That was not foreseen ({Path(where.filename).name}, line {where.lineno}); please report "
+            "it. See with scripts.status where things stand",
+            EXIT_NEEDS_HUMAN,
+        )
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -6,11 +6,13 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from components.explain import explain
+from components.faults import text_faults
 from components.release import Release
 from rollout.commands import ramp
 from rollout.errors import RefusedError
+from rollout.files import load_yaml
 from rollout.session import Place, Session
 from scripts import console
 from scripts.console import ServiceOption, StackOption, WorkDirOption
@@ -38,22 +40,20 @@ def read_release(path: Path) -> Release:
         RefusedError: the file cannot be read, or is not a release; the message lists every fault.
     """
     try:
-        return Release.model_validate(YAML(typ="safe").load(path.read_bytes()))
+        content = path.read_bytes()
     except OSError as error:
         raise RefusedError(f"--release {path}: cannot be read ({error.strerror})") from error
-    except YAMLError as error:
-        raise RefusedError(f"--release {path}: is not YAML: {error}") from error
+    bundle = load_yaml(content, f"--release {path}", YAML(typ="safe"))
+    faults = list(text_faults(bundle))
+    try:
+        release = Release.model_validate(bundle)
     except ValidationError as error:
-        raise RefusedError(f"--release {path}: is not a release:\n{_explain(error)}") from error
-
-
-def _explain(error: ValidationError) -> str:
-    lines: list[str] = []
-    for fault in error.errors():
-        field = ".".join(str(part) for part in fault["loc"]) or "release"
-        value = "" if fault["type"] == "missing" else f" (got {fault['input']!r})"
-        lines.append(f"  - {field}: {fault['msg'].removeprefix('Value error, ')}{value}")
-    return "\n".join(lines)
+        faults += explain(error, Release)
+    else:
+        if not faults:
+            return release
+    lines = "\n".join(f"  - {line}" for line in dict.fromkeys(fault.line() for fault in faults))
+    raise RefusedError(f"--release {path}: is not a release:\n{lines}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from components.naming import (
 from components.release import Release
 from components.settings import ServiceSettings
 from rollout.changes import RULE_TYPE, Change
-from rollout.errors import StoppedError, UpdateFailedError
+from rollout.errors import RolloutError, StackLockedError, StoppedError, UpdateFailedError
 from rollout.measurements import Counters
 from rollout.ports import LiveRule, Pod, Ports, Preview
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth, Verdict
@@ -87,6 +87,7 @@ class FakeClock:
 class FakeJournal:
     clock: FakeClock
     phase: str = ""
+    dispensable: bool = False
     records: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def write(self, kind: str, **fields: JsonValue) -> None:
@@ -139,6 +140,8 @@ class World:
         self.smoke = Verdict.PASS
         self.healthy: dict[Color, int | None] = dict.fromkeys(COLORS)
         self.metrics_down = False
+        self.endpoint_down = False
+        self.stack_locked = False
         self.failing_ups = 0
         self.ups: list[tuple[str, tuple[str, ...]]] = []
         self.direct: list[int] = []
@@ -152,6 +155,7 @@ class World:
         self.clock.sleep(600)  # it has served for a while
 
     def ports(self, rule_changed_at: datetime | None = None) -> Ports:
+        self.journal.dispensable = False
         return Ports(
             clock=self.clock,
             journal=self.journal,
@@ -205,6 +209,8 @@ class World:
     def up(self, message: str, *, targets: Sequence[str] = ()) -> None:
         self.clock.elapsed += 3
         self.clock.check()
+        if self.stack_locked:
+            raise StackLockedError("the stack is currently locked by 1 lock(s)")
         if self.failing_ups:
             self.failing_ups -= 1
             raise UpdateFailedError("update failed: no credentials")
@@ -299,6 +305,10 @@ class World:
         if not requests:
             return None
         return TargetGroupCounts(requests=round(requests), server_errors=round(requests * self.error_rate[color]))
+
+    def prepare(self) -> None:
+        if self.endpoint_down:
+            raise RolloutError("the endpoint http://llm does not answer")
 
     def run(self, color: Color, release: Release) -> GateVerdict:
         assert self.pods(color)[0].release_id == release.release_id

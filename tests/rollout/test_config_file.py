@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from rollout.config_file import ConfigFile
-from rollout.errors import RefusedError
+from rollout.config_file import ConfigFile, stack_file
+from rollout.errors import RefusedError, RolloutError
 from tests.rollout.fakes import NEW
+from tests.rollout.full_disk import no_room
 
 STACK_KEYS = """\
   vllm-blue-green:cluster_name: prod
@@ -118,12 +119,125 @@ def test_json_text_is_unfolded_when_something_in_it_changes(tmp_path: Path) -> N
     assert config.read().color("green").parked
 
 
-@pytest.mark.parametrize("text", ["config: [", "a: 1", "config:\n  x:y: 1\n"])
-def test_a_file_that_is_no_stack_config_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(RefusedError, match=r"Pulumi\.prod\.yaml"):
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("config: [", ":1: is not YAML"),
+        ("a: 1\nb: *c\n", ":2: is not YAML: found undefined alias"),
+        ("config:\n  a: 1\n  a: hunter2\n", ':3: is not YAML: it has this key twice: "a"'),
+        (f"config:\n  a: {'9' * 5000}", "is not YAML"),
+        (f"config:\n  a: {'[' * 5000}", "is not YAML"),
+        ("config:\n  a: \x00", "is not YAML"),
+        ("a: 1", "has no 'config' section"),
+        ("", "has no 'config' section"),
+        ("- config", "has no 'config' section"),
+        ("config:\n  x:y: 1\n", "cluster_name: is required but not set"),
+    ],
+)
+def test_a_file_that_is_no_stack_config_is_refused_by_its_line(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(RefusedError, match=r"Pulumi\.prod\.yaml") as raised:
+        ConfigFile(write(tmp_path, text))
+    assert told in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+def project(folder: Path) -> Path:
+    (folder / "Pulumi.yaml").write_text("name: vllm-blue-green\n")
+    return write(folder, FLAT)
+
+
+def test_a_stack_is_found_by_its_bare_name(tmp_path: Path) -> None:
+    path = project(tmp_path)
+    assert stack_file(tmp_path, "prod") == path
+
+
+@pytest.mark.parametrize(
+    ("stack", "told"),
+    [
+        ("prd", "Did you mean prod?"),
+        ("something", "There are: prod."),
+        ("acme/vllm-blue-green/prod", "bare name"),
+        ("", "bare name"),
+        ("../prod", "bare name"),
+    ],
+)
+def test_an_unknown_stack_is_refused_with_what_there_is(tmp_path: Path, stack: str, told: str) -> None:
+    project(tmp_path)
+    with pytest.raises(RefusedError, match="--stack") as raised:
+        stack_file(tmp_path, stack)
+    assert told in str(raised.value)
+
+
+def test_a_folder_without_a_project_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match=r"has no Pulumi\.yaml"):
+        stack_file(tmp_path, "prod")
+    with pytest.raises(RefusedError, match="is no folder"):
+        stack_file(tmp_path / "nowhere", "prod")
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        ("    secure: v1:abc=\n", None),
+        ("", "candidate_route_secret: is required but not set"),
+        (" hunter2hunter2hunter2\n", "candidate_route_secret: is a secret, but is in the config in plain text"),
+    ],
+)
+def test_the_secret_must_be_there_and_encrypted(tmp_path: Path, kept: str, told: str | None) -> None:
+    key = "  vllm-blue-green:candidate_route_secret:"
+    before = f"{key}\n    secure: v1:abc=\n"
+    after = (f"{key}\n{kept}" if kept.startswith("    ") else f"{key}{kept}") if kept else ""
+    path = write(tmp_path, FLAT.replace(before, after))
+    if told is None:
+        assert ConfigFile(path).service == "chat"
+        return
+    with pytest.raises(RefusedError, match=told) as raised:
+        ConfigFile(path)
+    assert "pulumi config set --secret candidate_route_secret" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_key_without_the_projects_name_is_edited_where_it_is(tmp_path: Path) -> None:
+    path = write(tmp_path, FLAT.replace("vllm-blue-green:green_weight: 0", "rollout_serial: 1"))
+    ConfigFile(path).edit({"rollout_serial": 4})
+    assert ConfigFile(path).read().rollout_serial == 4
+    assert "vllm-blue-green:rollout_serial" not in path.read_text()
+
+
+def test_values_are_taken_as_pulumi_takes_them(tmp_path: Path) -> None:
+    text = FLAT.replace("replicas: 2", "replicas: 3.0", 1) + "  vllm-blue-green:endpoint_url:\n"
+    settings = ConfigFile(write(tmp_path, text)).read()
+    assert (settings.blue.replicas, settings.endpoint_url) == (3, None)
+
+
+def test_a_time_without_quotes_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    text = FLAT + "  vllm-blue-green:keep_until: 2026-11-22T08:00:00Z\n"
+    with pytest.raises(RefusedError, match=r"keep_until: must be an RFC 3339 time.*Put it in quotes"):
         ConfigFile(write(tmp_path, text))
 
 
-def test_a_missing_file_says_where_to_look(tmp_path: Path) -> None:
-    with pytest.raises(RefusedError, match="--work-dir"):
-        ConfigFile(tmp_path / "Pulumi.nope.yaml")
+def test_what_somebody_else_wrote_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    path = write(tmp_path, FLAT)
+    take_back = ConfigFile(path).edit({"rollout_serial": 4})
+    theirs = path.read_text() + "# mine\n"
+    path.write_text(theirs)
+    with pytest.raises(RolloutError, match=r"Pulumi\.prod\.yaml: was changed by somebody else"):
+        take_back()
+    assert path.read_text() == theirs
+
+
+def test_an_edit_that_does_not_fit_on_the_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = write(tmp_path, FLAT)
+    with no_room(), pytest.raises(RolloutError, match=r"Pulumi\.prod\.yaml: cannot be written \(File too large\)"):
+        ConfigFile(path).edit({"rollout_serial": 4})
+    assert path.read_text() == FLAT
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_link_to_the_file_stays_one(tmp_path: Path) -> None:
+    path = write(tmp_path, FLAT)
+    link = tmp_path / "Pulumi.link.yaml"
+    link.symlink_to(path)
+    ConfigFile(link).edit({"rollout_serial": 4})
+    assert link.is_symlink()
+    assert ConfigFile(path).read().rollout_serial == 4

@@ -1,5 +1,6 @@
 """Whole rollouts through the controller, in a world of fakes."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from rollout.changes import Change
 from rollout.controller import Controller, Subject
-from rollout.errors import RolloutError
+from rollout.errors import JournalError
 from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.plan import make_plan
 from rollout.verdicts import Verdict
@@ -169,7 +170,7 @@ def test_a_foreign_change_before_the_deploy_changes_nothing() -> None:
     world = World()
     world.foreign = [FOREIGN]
     before = world.config.values
-    assert ramp(world).phase is Phase.ROLLED_BACK
+    assert ramp(world).phase is Phase.REFUSED
     assert world.ups == []
     assert world.config.values == before
 
@@ -333,35 +334,88 @@ def test_undoing_twice_changes_nothing_more() -> None:
     assert len(world.ups) == ups
 
 
-@pytest.mark.parametrize("failing", ["weight", "verdict", "decision", "rule"])
-def test_a_journal_that_cannot_be_written_sends_all_traffic_back(failing: str) -> None:
+def fill_the_disk(world: World, when: Callable[[str], bool]) -> list[str]:
+    """From the first such record on, none can be written; returns those that were lost without ending anything."""
+    write, full, lost = world.journal.write, list[str](), list[str]()
+
+    def refuse(kind: str, **fields: Any) -> None:
+        if not full and not when(kind):
+            write(kind, **fields)
+            return
+        full.append(kind)
+        if world.journal.dispensable:
+            lost.append(kind)
+        else:
+            raise JournalError("chat.jsonl: cannot be written (No space left on device)")
+
+    world.journal.write = refuse  # pyright: ignore[reportAttributeAccessIssue]
+    return lost
+
+
+@pytest.mark.parametrize("failing", ["phase", "weight", "verdict", "decision", "rule"])
+def test_a_journal_that_cannot_be_written_ends_the_ramp_and_the_way_back_goes_on_without_it(failing: str) -> None:
     world = World()
-    write = world.journal.write
-    full: list[str] = []
-
-    def fill_the_disk(kind: str, **fields: Any) -> None:
-        if full or (kind == failing and world.weights["green"] == 25):
-            full.append(kind)
-            raise OSError(28, "No space left on device")
-        write(kind, **fields)
-
-    world.journal.write = fill_the_disk  # pyright: ignore[reportAttributeAccessIssue]
     if failing == "decision":
         world.clock.stop_at = 750
-    with pytest.raises(RolloutError, match="No space left"):
-        ramp(world)
-    assert world.weights == {"blue": 100, "green": 0}
+    lost = fill_the_disk(world, lambda kind: kind == failing and world.weights["green"] == 25)
+    rollout = ramp(world)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert ("No space left" in rollout.reason) == (failing != "decision")
+    assert_all_agree(world, green_weight=0, active_color="blue")
+    assert lost[-1] == "finished"
+
+
+@pytest.mark.parametrize("failing", ["phase", "started"])
+def test_a_journal_that_cannot_be_begun_refuses_the_ramp_before_anything_is_changed(failing: str) -> None:
+    world = World()
+    before = world.config.values
+    fill_the_disk(world, lambda kind: kind == failing)
+    rollout = ramp(world)
+    assert rollout.phase is Phase.REFUSED
+    assert "No space left" in rollout.reason
+    assert (world.config.values, world.ups, world.direct) == (before, [], [])
 
 
 def test_a_reap_never_moves_weight_even_when_its_journal_fails() -> None:
     world = World()
     ramp(world)
-
-    def fail(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    world.journal.write = fail  # pyright: ignore[reportAttributeAccessIssue]
+    fill_the_disk(world, lambda _: True)
     done = Rollout(plan=make_plan("green", world.config.read().rollout), phase=Phase.DONE)
-    with pytest.raises(RolloutError, match="No space left"):
-        Controller(world.ports(), Subject(service=SERVICE)).run(advance(done, ReapRequested()))
+    rollout = Controller(world.ports(), Subject(service=SERVICE)).run(advance(done, ReapRequested()))
+    assert rollout.phase is Phase.FAILED
+    assert "No space left" in rollout.reason
     assert world.weights == {"blue": 0, "green": 100}
+
+
+def test_a_locked_stack_is_refused_and_the_config_is_as_it_was() -> None:
+    world = World()
+    before = world.config.values
+    world.stack_locked = True
+    rollout = ramp(world)
+    assert rollout.phase is Phase.REFUSED
+    assert "currently locked" in rollout.reason
+    assert (world.config.values, world.ups, world.direct) == (before, [], [])
+
+
+def test_a_stack_that_is_locked_later_is_rolled_back() -> None:
+    world = World()
+    count = world.clock.on_sleep
+
+    def lock() -> None:
+        count()
+        world.stack_locked = world.weights["green"] == 25
+
+    world.clock.on_sleep = lock
+    rollout = ramp(world)
+    assert world.weights == {"blue": 100, "green": 0}
+    assert "currently locked" in world.journal.of("decision")[0]["reason"]
+    assert rollout.phase is Phase.ROLLED_BACK
+
+
+def test_an_endpoint_that_is_down_is_found_before_anything_is_changed() -> None:
+    world = World()
+    world.endpoint_down = True
+    rollout = ramp(world)
+    assert rollout.phase is Phase.REFUSED
+    assert "http://llm does not answer" in rollout.reason
+    assert (world.ups, world.direct) == ([], [])

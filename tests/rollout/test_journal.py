@@ -3,7 +3,11 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
+from rollout.errors import JournalError, RefusedError
 from rollout.journal import FileJournal, Record, is_unfinished, last_rule_change, read_journal
+from tests.rollout.full_disk import no_room
 
 NOW = datetime(2026, 11, 21, 8, 0, 0, 5, tzinfo=UTC)
 
@@ -61,3 +65,32 @@ def test_the_last_change_of_the_rule_is_found(tmp_path: Path) -> None:
     assert last_rule_change(read_journal(tmp_path / "none.jsonl")) is None
     journal(tmp_path / "chat.jsonl").write("rule", green_weight=1, how="up")
     assert last_rule_change(read_journal(tmp_path / "chat.jsonl")) == NOW
+
+
+def test_a_record_that_does_not_fit_on_the_disk_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "chat.jsonl"
+    with no_room(), pytest.raises(JournalError, match=r"chat\.jsonl: cannot be written \(File too large\)"):
+        journal(path).write("note", text="lost")
+
+
+def test_a_dispensable_journal_says_once_that_records_are_lost_and_goes_on(tmp_path: Path) -> None:
+    seen: list[Record] = []
+    writing = FileJournal(tmp_path / "chat.jsonl", "r1", lambda: NOW, seen.append)
+    writing.dispensable = True
+    with no_room():
+        writing.write("rule", green_weight=0, how="direct")
+        writing.write("phase", step=0)
+    assert [record["kind"] for record in seen] == ["note", "rule", "phase"]
+    assert "going on without the journal" in str(seen[0]["text"])
+
+
+def test_a_journal_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "chat.jsonl").mkdir()
+    with pytest.raises(RefusedError, match=r"chat\.jsonl: the journal cannot be read"):
+        read_journal(tmp_path / "chat.jsonl")
+
+
+def test_lines_that_are_no_records_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "chat.jsonl"
+    path.write_text('[]\n3\n{"kind": "note"}\n{"seq": 1, "kind": "note"}\n')
+    assert [record["seq"] for record in read_journal(path)] == [1]

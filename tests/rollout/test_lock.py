@@ -9,6 +9,7 @@ import pytest
 
 from rollout.errors import RefusedError
 from rollout.lock import Lock
+from tests.rollout.full_disk import no_room
 
 
 def test_a_second_rollout_is_told_who_holds_the_lock(tmp_path: Path) -> None:
@@ -55,3 +56,16 @@ def test_a_stop_mark_reaches_the_owner_and_ends_with_it(tmp_path: Path) -> None:
         assert lock.asked_to_stop() == "users complain"
     with Lock(tmp_path, "ramp") as lock:
         assert lock.asked_to_stop() is None
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", "nonsense", '{"what": 1, "more": 2}'])
+def test_a_lock_that_says_nothing_is_refused_with_what_to_do(tmp_path: Path, content: str) -> None:
+    (tmp_path / "lock").write_text(content)
+    with pytest.raises(RefusedError, match=r"cannot be read as a lock .* delete the file"):
+        Lock(tmp_path, "ramp").__enter__()
+
+
+def test_a_lock_that_does_not_fit_on_the_disk_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    with no_room(), pytest.raises(RefusedError, match=r"lock: cannot be written \(File too large\)"):
+        Lock(tmp_path, "ramp").__enter__()
+    assert list(tmp_path.iterdir()) == []

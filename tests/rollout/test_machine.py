@@ -215,3 +215,11 @@ def test_a_judgement_outside_a_hold_means_nothing() -> None:
         if phase not in (Phase.HOLDING, Phase.SOAKING):
             state = replace(Rollout(plan=PLANS["green"]), phase=phase)
             assert advance(state, FAIL) == state
+
+
+def test_a_failure_before_the_first_change_of_a_deployment_is_a_refusal() -> None:
+    plan = make_plan("green", RolloutSettings())
+    failed = Failed(reason="locked", nothing_changed=True)
+    for phase in Phase:
+        ended = advance(Rollout(plan=plan, phase=phase), failed).phase
+        assert (ended is Phase.REFUSED) == (phase in {*UNTOUCHED, Phase.DEPLOYING, Phase.REFUSED}), phase

@@ -40,7 +40,10 @@ class Candidate:
         body: dict[str, Any] = {"system_fingerprint": FINGERPRINT, "choices": [{"finish_reason": "stop", **text}]}
         self.edit(body)
         if asked["stream"]:
-            return httpx.Response(self.status, text=f"data: {json.dumps(body)}\n\n{self.done}")
+            # Only the last chunk says who answers.
+            first: dict[str, Any] = {"choices": [{"finish_reason": None, "delta": {}}]}
+            chunks = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in (first, body))
+            return httpx.Response(self.status, text=chunks + self.done)
         return httpx.Response(self.status, json=body)
 
 
@@ -73,8 +76,8 @@ def test_even_one_request_asks_in_every_way() -> None:
 
 
 WRONG: list[tuple[Edit, str]] = [
-    (lambda body: body.update(system_fingerprint="blue-0123456789ab"), "answered by 'blue-0123456789ab'"),
-    (lambda body: body.pop("system_fingerprint"), "answered by None"),
+    (lambda body: body.update(system_fingerprint="blue-0123456789ab"), "answered by blue-0123456789ab"),
+    (lambda body: body.pop("system_fingerprint"), "answered by nobody"),
     (lambda body: body["choices"][0].update(finish_reason="abort"), "ended with 'abort'"),
     (lambda body: body["choices"][0].update(message={}, delta={}, text=""), "empty"),
     (lambda body: body.update(choices=[]), "empty"),

@@ -1,0 +1,130 @@
+"""What is made of what the Pulumi CLI answers when something is wrong, in the real one's words."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rollout.errors import RefusedError, RolloutError, StackLockedError, UpdateFailedError
+from rollout.stack import PulumiStack
+
+LOCKED = """\
+error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the lock \
+file with `pulumi cancel`.
+  file:///state/.pulumi/locks/organization/vllm-blue-green/prod/aa.json: created by ann@build-7 (pid 42) at 2026-11-21
+"""
+NO_PASSPHRASE = "error: passphrase must be set with PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE"
+
+Call = Callable[[Path], object]
+
+
+def answering(folder: Path, monkeypatch: pytest.MonkeyPatch, on: str, told: str, version: str = "v3.260.0") -> None:
+    """Put a ``pulumi`` on PATH that fails at one command with this on stderr."""
+    (folder / "told").write_text(told)
+    (folder / "pulumi").write_text(
+        f'#!/bin/sh\n[ "$1" = version ] && {{ echo {version}; exit 0; }}\n'
+        f'case "$*" in *"{on}"*) cat "{folder}/told" >&2; exit 255;; esac\n'
+    )
+    (folder / "pulumi").chmod(0o755)
+    (folder / "Pulumi.yaml").write_text("name: vllm-blue-green\nruntime: python\n")
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+
+def open_stack(folder: Path) -> PulumiStack:
+    return PulumiStack("prod", folder, update_timeout_seconds=60, check=lambda: None)
+
+
+def secret(folder: Path) -> str:
+    return open_stack(folder).secret("candidate_route_secret")
+
+
+def preview(folder: Path) -> object:
+    return open_stack(folder).preview("a change")
+
+
+def update(folder: Path) -> None:
+    open_stack(folder).up("a change")
+
+
+@pytest.mark.parametrize(
+    ("on", "told", "call", "kind", "said"),
+    [
+        ("stack select", "error: no stack named 'prod' found", open_stack, RefusedError, ["'prod'", "pulumi stack ls"]),
+        ("stack select", "error: PULUMI_ACCESS_TOKEN must be set", open_stack, RefusedError, ["pulumi login"]),
+        (
+            "stack select",
+            'error: unable to open state directory "file:///nope"',
+            open_stack,
+            RefusedError,
+            ["file:///nope", "PULUMI_BACKEND_URL"],
+        ),
+        (
+            "config get",
+            "error: incorrect passphrase",
+            secret,
+            RefusedError,
+            ["vllm-blue-green:candidate_route_secret", "Set PULUMI_CONFIG_PASSPHRASE"],
+        ),
+        ("config get", NO_PASSPHRASE, secret, RefusedError, ["Set one of them to the stack's passphrase"]),
+        (
+            "config get",
+            "error: configuration key 'candidate_route_secret' not found for stack 'prod'",
+            secret,
+            RefusedError,
+            ["pulumi config set --secret candidate_route_secret"],
+        ),
+        (
+            "preview",
+            "error: getting stack configuration: get stack secrets manager: incorrect passphrase",
+            preview,
+            UpdateFailedError,
+            ["preview of 'a change' failed", "Set PULUMI_CONFIG_PASSPHRASE"],
+        ),
+        ("up", "", update, UpdateFailedError, ["said nothing, and exited with 255"]),
+        ("up", LOCKED, update, StackLockedError, ["ann@build-7 (pid 42) at 2026-11-21", "pulumi cancel --stack"]),
+        (
+            "up",
+            "error: operation error STS: GetCallerIdentity, api error ExpiredToken: expired",
+            update,
+            UpdateFailedError,
+            ["Log in again"],
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_what_to_do(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    on: str,
+    told: str,
+    call: Call,
+    kind: type[RolloutError],
+    said: list[str],
+) -> None:
+    answering(tmp_path, monkeypatch, on, told)
+    with pytest.raises(kind) as raised:
+        call(tmp_path)
+    message = str(raised.value)
+    assert all(one in message for one in said), message
+    assert "\n" not in message
+    assert "code:" not in message, "the automation API's frame around it"
+
+
+def test_a_passphrase_that_is_wrong_is_not_taken_for_a_missing_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(tmp_path, monkeypatch, "config get", "error: incorrect passphrase")
+    with pytest.raises(RefusedError) as raised:
+        secret(tmp_path)
+    assert "config set" not in str(raised.value)
+
+
+def test_a_pulumi_that_is_too_old_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(tmp_path, monkeypatch, "nothing", "", version="v2.9.0")
+    with pytest.raises(RefusedError, match=r"on PATH is too old: .* Update it"):
+        open_stack(tmp_path)
+
+
+def test_a_pulumi_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RefusedError, match="no `pulumi` on PATH"):
+        open_stack(tmp_path)

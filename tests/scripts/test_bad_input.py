@@ -1,0 +1,330 @@
+"""Whatever is wrong, a script says it in one error with the fix, exits as it should, and changes nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.naming import COLORS, Color
+from rollout.errors import RolloutError
+from rollout.ports import LiveRule
+from rollout.verdicts import TargetHealth
+from scripts import console, ramp, reap, rollback, status
+from tests.rollout.full_disk import no_room
+from tests.rollout.test_config_file import FLAT, SEVERAL
+from tests.rollout.test_failures import aws_error, server
+from tests.scripts.test_scripts import GOOD, PROJECT, call
+
+CLOSED = "http://127.0.0.1:9"
+COMMANDS: list[Callable[..., None]] = [ramp.main, rollback.main, reap.main, status.main]
+CHANGING = COMMANDS[:3]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a good config and a good release, and an AWS that is down."""
+    (tmp_path / "Pulumi.yaml").write_text("name: vllm-blue-green\nruntime: python\n")
+    (tmp_path / "Pulumi.prod.yaml").write_text(FLAT)
+    (tmp_path / "release.yaml").write_text(GOOD)
+    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "PROMETHEUS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "precious")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", CLOSED)
+    monkeypatch.setenv("KUBECONFIG", "/dev/null")
+    monkeypatch.setattr("rollout.session.AWS_ATTEMPTS", 1)
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it would remember another test's credentials
+    return tmp_path
+
+
+def refused(command: Callable[..., None], project: Path, *more: str, stack: str = "prod") -> str:
+    """Run a command that must be refused, and return its one error."""
+    before = {path: path.read_bytes() for path in project.glob("*.yaml")}
+    release = ("--release", str(project / "release.yaml")) if command is ramp.main and "--release" not in more else ()
+    result = call(command, "--stack", stack, "--work-dir", str(project), *release, *more)
+    assert result.exit_code == console.EXIT_REFUSED, result.output
+    assert result.stderr.count("error:") == 1
+    assert "Traceback" not in result.output
+    assert "precious" not in result.output
+    assert {path: path.read_bytes() for path in project.glob("*.yaml")} == before
+    return result.stderr
+
+
+def set_config(project: Path, before: str, after: str) -> None:
+    path = project / "Pulumi.prod.yaml"
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_wrong_place_is_refused(project: Path, command: Callable[..., None]) -> None:
+    assert "Did you mean prod?" in refused(command, project, stack="prodd")
+    assert "bare name" in refused(command, project, stack="acme/prod")
+    (project / "Pulumi.yaml").unlink()
+    assert "has no Pulumi.yaml. Run from the project's folder" in refused(command, project)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_wrong_config_is_refused(project: Path, command: Callable[..., None]) -> None:
+    set_config(project, "green_weight: 0", "green_weight: half")
+    told = refused(command, project)
+    assert 'vllm-blue-green:green_weight: must be a whole number from 0 to 100, e.g. 25 (got "half").' in told
+    set_config(project, "green_weight: half", "green_weight: 0\n  vllm-blue-green:green_weight: 1")
+    assert "Pulumi.prod.yaml:17: is not YAML: it has this key twice" in refused(command, project)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_wrong_service_is_refused_with_the_nearest(project: Path, command: Callable[..., None]) -> None:
+    (project / "Pulumi.prod.yaml").write_text(SEVERAL)
+    assert "has several (chat, search). Name one with --service" in refused(command, project)
+    told = refused(command, project, "--service", "serach")
+    assert "Did you mean search? Name one with --service" in told
+
+
+@pytest.mark.parametrize(
+    ("release", "told"),
+    [
+        ("model: [", "release.yaml:1: is not YAML"),
+        ("a: &a [*a]", "is not YAML: Circular reference"),
+        ("- a", "all of it: must be an object with the keys model"),
+        (GOOD.replace("model: acme/assistant\n", ""), "model: is required but not set. Set it to a model repository"),
+        (GOOD + "modle: x\n", "modle: is not a known key. Did you mean model?"),
+        (GOOD + "replicas: 2\n", "replicas: is not a known key. Known here: engine_args"),
+        (GOOD.replace("@sha256:", ":v"), "image: must be an image pinned by its digest"),
+        (GOOD.replace("revision: b", "revision: main"), "model_revision: must be a commit"),
+        (GOOD + "engine_args: [--port=1]\n", "engine_args[0]: --port is derived by the program. Remove it."),
+        (GOOD + "engine_args: [--api-key, precious]\n", "--api-key would put a secret into plain config"),
+        (GOOD + "prompts: {a: hf_preciouspreciousprecious}\n", "prompts.a: holds a Hugging Face token in plain text"),
+        (GOOD + 'prompts: {a: "\\ud800"}\n', "prompts.a: holds half a character"),
+    ],
+)
+def test_a_wrong_release_is_refused_by_field(project: Path, release: str, told: str) -> None:
+    (project / "release.yaml").write_text(release)
+    assert told in refused(ramp.main, project)
+
+
+def test_a_release_that_cannot_be_read_is_refused(project: Path) -> None:
+    told = refused(ramp.main, project, "--release", str(project / "nope.yaml"))
+    assert "nope.yaml: cannot be read (No such file or directory)" in told
+    assert "Is a directory" in refused(ramp.main, project, "--release", str(project))
+
+
+@pytest.mark.parametrize("command", CHANGING)
+def test_an_aws_that_is_down_is_refused(project: Path, command: Callable[..., None]) -> None:
+    assert f"AWS: {CLOSED}/ does not answer" in refused(command, project)
+
+
+@pytest.mark.parametrize("command", CHANGING)
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [("ExpiredToken", "have expired"), ("InvalidClientTokenId", "not valid"), ("AccessDenied", "Allow")],
+)
+def test_credentials_that_are_no_good_are_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., None], code: str, told: str
+) -> None:
+    with server(403, aws_error(code)) as (url, _):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        assert told in refused(command, project)
+
+
+@pytest.mark.parametrize("command", CHANGING)
+def test_a_profile_or_a_region_that_is_missing_is_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., None]
+) -> None:
+    set_config(project, "  aws:region: eu-central-1\n", "")
+    assert "AWS: no region is set" in refused(command, project)
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    assert "nobody" in refused(command, project)
+
+
+ALL_BLUE = LiveRule(
+    arn="arn:rule",
+    weights={"blue": 100, "green": 0},
+    target_groups={color: f"arn:{color}" for color in COLORS},
+    active_color="blue",
+    keep_until="",
+    rollout_serial=0,
+)
+HALF = replace(ALL_BLUE, weights={"blue": 50, "green": 50})
+
+
+def set_rule(monkeypatch: pytest.MonkeyPatch, rule: LiveRule) -> None:
+    def read(_: object) -> LiveRule:
+        return rule
+
+    monkeypatch.setattr("rollout.load_balancer.Elbv2LoadBalancer.rule", read)
+
+
+def _healthy(_: object, color: Color) -> TargetHealth:
+    return TargetHealth(healthy=2, total=2) if color == "blue" else TargetHealth(healthy=0, total=0)
+
+
+@pytest.fixture
+def with_aws(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project, with a load balancer; whatever comes after that is wrong."""
+    set_rule(monkeypatch, ALL_BLUE)
+    monkeypatch.setattr("rollout.load_balancer.Elbv2LoadBalancer.health", _healthy)
+    return project
+
+
+def put_pulumi(project: Path, monkeypatch: pytest.MonkeyPatch, script: str = "") -> None:
+    folder = project / "bin"
+    folder.mkdir(exist_ok=True)
+    (folder / "pulumi").write_text(f'#!/bin/sh\n[ "$1" = version ] && {{ echo v3.260.0; exit 0; }}\n{script}\nexit 0\n')
+    (folder / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+
+@pytest.mark.parametrize("command", [ramp.main, reap.main])
+def test_a_pulumi_that_is_missing_or_cannot_select_is_refused(
+    with_aws: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., None]
+) -> None:
+    put_pulumi(with_aws, monkeypatch, "echo \"error: no stack named 'prod' found\" >&2; exit 255")
+    assert "See `pulumi stack ls`" in refused(command, with_aws)
+    monkeypatch.setenv("PATH", str(with_aws))
+    assert "there is no `pulumi` on PATH" in refused(command, with_aws)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("", "rollout.prometheus_url: is not set, and neither is the variable PROMETHEUS_URL"),
+        ("prometheus:9090", "the variable PROMETHEUS_URL: must be an http(s) URL"),
+    ],
+)
+def test_a_prometheus_url_that_is_none_is_refused(
+    with_aws: Path, monkeypatch: pytest.MonkeyPatch, url: str, told: str
+) -> None:
+    put_pulumi(with_aws, monkeypatch)
+    monkeypatch.setenv("PROMETHEUS_URL", url)
+    assert told in refused(ramp.main, with_aws)
+
+
+def records(project: Path) -> list[dict[str, Any]]:
+    lines = (project / ".rollout" / "prod" / "chat.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_all_that_a_rollout_would_ask_later_is_asked_before_anything_is_changed(
+    with_aws: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_pulumi(
+        with_aws, monkeypatch, "case \"$*\" in *'config get'*) echo 'error: incorrect passphrase' >&2; exit 1;; esac"
+    )
+    monkeypatch.setenv("PROMETHEUS_URL", CLOSED)
+    before = (with_aws / "Pulumi.prod.yaml").read_bytes()
+    result = call(
+        ramp.main, "--stack", "prod", "--work-dir", str(with_aws), "--release", str(with_aws / "release.yaml")
+    )
+    assert result.exit_code == console.EXIT_REFUSED
+    assert (with_aws / "Pulumi.prod.yaml").read_bytes() == before
+    reason = records(with_aws)[-1]["reason"]
+    assert len(reason.splitlines()) == 4
+    for told in (
+        f"Prometheus at {CLOSED} does not answer: [Errno 111] Connection refused",
+        "no access to Kubernetes: ",
+        f"AWS: {CLOSED}/ does not answer",
+        "Set PULUMI_CONFIG_PASSPHRASE",
+    ):
+        assert told in reason
+
+
+def test_a_full_disk_is_refused_before_anything_is_changed(with_aws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_pulumi(with_aws, monkeypatch)
+    with no_room():
+        for command in (ramp.main, reap.main):
+            assert "lock: cannot be written (File too large)" in refused(command, with_aws)
+
+
+def test_a_rollback_sends_traffic_back_although_the_disk_is_full(
+    with_aws: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+
+    def modify(_: object, green_weight: int) -> None:
+        sent.append(green_weight)
+
+    set_rule(monkeypatch, HALF)
+    monkeypatch.setattr("rollout.load_balancer.Elbv2LoadBalancer.set_green_weight", modify)
+    with no_room():
+        result = call(rollback.main, "--stack", "prod", "--work-dir", str(with_aws))
+    assert sent == [0]
+    assert result.exit_code == console.EXIT_NEEDS_HUMAN
+    assert "all traffic is on blue, but config and state do not say so yet" in result.stderr
+    assert "lock: cannot be written" in result.stderr
+
+
+def test_a_rollback_that_may_not_change_the_rule_is_refused(with_aws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(_: object, green_weight: int) -> None:
+        raise RolloutError(f"AWS ModifyRule: AccessDenied: no {green_weight}")
+
+    set_rule(monkeypatch, HALF)
+    monkeypatch.setattr("rollout.load_balancer.Elbv2LoadBalancer.set_green_weight", forbidden)
+    assert "AWS ModifyRule: AccessDenied" in refused(rollback.main, with_aws)
+
+
+@pytest.mark.parametrize("command", [ramp.main, reap.main])
+def test_a_lock_that_somebody_holds_is_refused_by_name(project: Path, command: Callable[..., None]) -> None:
+    folder = project / ".rollout" / "prod"
+    folder.mkdir(parents=True)
+    owner = {"what": "ramp", "host": "build-7", "pid": 42, "since": "2026-11-21T08:00:00Z"}
+    (folder / "lock").write_text(json.dumps(owner))
+    told = refused(command, project)
+    assert "in use by ramp (process 42 on build-7, since 2026-11-21T08:00:00Z)" in told
+    (folder / "lock").write_text("garbage")
+    assert "delete the file" in refused(command, project)
+
+
+def test_a_status_tells_what_does_not_answer_and_the_rest(project: Path) -> None:
+    result = call(status.main, "--stack", "prod", "--work-dir", str(project))
+    assert result.exit_code == console.EXIT_NEEDS_HUMAN
+    assert "Traceback" not in result.output
+    assert f"problem: load balancer: AWS: {CLOSED}/ does not answer" in result.stdout
+    assert "problem: Kubernetes: no access to Kubernetes" in result.stdout
+    assert "green_weight: rule ?, config 0" in result.stdout
+
+
+def test_a_status_without_a_region_is_a_status(project: Path) -> None:
+    set_config(project, "  aws:region: eu-central-1\n", "")
+    result = call(status.main, "--stack", "prod", "--work-dir", str(project))
+    assert result.exit_code == console.EXIT_NEEDS_HUMAN
+    assert "problem: load balancer: AWS: no region is set" in result.stdout
+
+
+def test_what_was_not_foreseen_is_one_line_too(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(*_: object) -> None:
+        raise TypeError("of\nours")
+
+    monkeypatch.setattr("scripts.status.read_status", break_down)
+    result = call(status.main, "--stack", "prod", "--work-dir", str(project))
+    assert result.exit_code == console.EXIT_NEEDS_HUMAN
+    assert "error: TypeError: of ours. That was not foreseen (test_bad_input.py, line" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_ctrl_c_while_nothing_was_changed_is_no_rollback(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scripts.ramp.ramp", interrupt)
+    assert "ended by Ctrl-C" in refused(ramp.main, project)
+
+
+@pytest.mark.parametrize("name", ["ramp", "rollback", "reap", "status"])
+def test_an_old_python_is_told_so_in_one_line(name: str) -> None:
+    pretend = (
+        f"import sys, runpy; sys.version_info = (3, 9, 0); runpy.run_module('scripts.{name}', run_name='__main__')"
+    )
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", pretend], cwd=PROJECT, capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == console.EXIT_REFUSED
+    assert len(done.stderr.splitlines()) == 1
+    assert "3.11 or newer is needed" in done.stderr
