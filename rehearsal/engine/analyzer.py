@@ -55,12 +55,12 @@ class Analyzers:
 
     @property
     def versions(self) -> dict[str, str]:
-        """The packs that run, by name, with their versions."""
-        return {pack.name: f"v{pack.version}" for pack in self._packs}
+        """The packs that run, by name and place, with their versions."""
+        return {f"{pack.name}|local|{pack.path}": pack.version for pack in self._packs}
 
     async def start(
         self,
-        folder: Path,
+        path: Path,
         config: Path | None,
         *,
         engine_address: str,
@@ -70,7 +70,8 @@ class Analyzers:
         secret_keys: list[str],
     ) -> None:
         """Start one pack and configure it; raises CommandError when it does not come up."""
-        manifest = folder / "PulumiPolicy.yaml"
+        manifest = _manifest(path)
+        folder = manifest.parent
         if not manifest.is_file():
             raise CommandError(f"failed to load policy pack: {manifest} not found")
         document = load_yaml(manifest)
@@ -78,7 +79,7 @@ class Analyzers:
         options = runtime.get("options") or {} if isinstance(runtime, dict) else {}
         main = folder / str(document.get("main") or ".")
         child, port = await self._launch(folder, main, options, engine_address, project, stack)
-        pack = Pack(folder, child, port, str(document.get("version") or ""))
+        pack = Pack(path, child, port, str(document.get("version") or ""))
         self._packs.append(pack)
         info = await pack.stub.GetAnalyzerInfo(_empty())
         pack.name = info.name
@@ -164,8 +165,7 @@ class Analyzers:
     def _report(self, pack: Pack, found: Any, level: str, message: str, urn: str) -> None:
         if level == "mandatory":
             self._events.has_errors = True
-        text = f"{found.description}\n{message}" if found.description else message
-        self._events.emit("policyEvent", _policy_event(pack, found.policyName, level, text, urn))
+        self._events.emit("policyEvent", _policy_event(pack, found.policyName, level, message, urn))
 
     def _remediated(self, pack: Pack, remediation: Any, urn: str) -> None:
         event = _policy_event(pack, remediation.policyName, "remediate", remediation.description, urn)
@@ -175,6 +175,10 @@ class Analyzers:
         """End all packs."""
         for pack in self._packs:
             await pack.stop()
+
+
+def _manifest(pack: Path) -> Path:
+    return pack.absolute() / "PulumiPolicy.yaml"
 
 
 def _policy_event(pack: Pack, policy: str, level: str, message: str, urn: str) -> dict[str, str]:

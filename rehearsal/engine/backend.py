@@ -8,26 +8,43 @@ import socket
 import time
 import uuid
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from rehearsal.engine.errors import CommandError, not_supported
 
 ORGANIZATION = "organization"
+STATE_VERSION = 3
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file so that a reader, or the next process after a crash, sees the old or the new text."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise CommandError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON object; raises CommandError when the file holds anything else."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CommandError(f"{path} is damaged: {error}") from error
+    if not isinstance(document, dict):
+        raise CommandError(f"{path} is damaged: it holds no JSON object")
+    return cast(Any, document)
 
 
 def pulumi_home() -> Path:
@@ -45,7 +62,9 @@ class Backend:
         path = unquote(url.removeprefix("file://"))
         self.root = Path(path).expanduser().absolute() / ".pulumi"
         if not self.root.parent.is_dir():
-            raise CommandError(f"unable to open bucket {url}: stat {self.root.parent}: no such file or directory")
+            raise CommandError(
+                f'unable to open state directory "{url}": stat {self.root.parent}: no such file or directory'
+            )
 
     @classmethod
     def current(cls, project_backend_url: str = "") -> "Backend":
@@ -53,7 +72,7 @@ class Backend:
         url = os.environ.get("PULUMI_BACKEND_URL") or project_backend_url
         credentials = pulumi_home() / "credentials.json"
         if not url and credentials.is_file():
-            url = json.loads(credentials.read_text(encoding="utf-8")).get("current", "")
+            url = read_json(credentials).get("current", "")
         return cls(url)
 
     def mark_project_layout(self) -> None:
@@ -89,16 +108,29 @@ class StackFiles:
 
     def read(self) -> dict[str, Any] | None:
         """The deployment document; None for a stack without any update."""
-        return json.loads(self.path.read_text(encoding="utf-8"))["checkpoint"].get("latest")
+        document = read_json(self.path)
+        version = document.get("version")
+        if version != STATE_VERSION:
+            raise CommandError(f"{self.path} has version {version!r}; only version {STATE_VERSION} can be read")
+        try:
+            return document["checkpoint"].get("latest")
+        except (KeyError, AttributeError) as error:
+            raise CommandError(f"{self.path} is damaged: it has no `checkpoint`") from error
 
     def write(self, deployment: dict[str, Any] | None) -> None:
         """Replace the deployment document; the version before stays beside it as `.bak`."""
         checkpoint: dict[str, Any] = {"stack": f"{ORGANIZATION}/{self.project}/{self.name}"}
         if deployment is not None:
             checkpoint["latest"] = deployment
-        text = json.dumps({"version": 3, "checkpoint": checkpoint}, separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps(
+            {"version": STATE_VERSION, "checkpoint": checkpoint}, separators=(",", ":"), ensure_ascii=False
+        )
         if self.path.exists():
-            shutil.copyfile(self.path, self.path.with_name(f"{self.path.name}.bak"))
+            before = self.path.with_name(f"{self.path.name}.bak")
+            # The file itself is never written to again, only replaced. Not every file system has links.
+            with suppress(OSError):
+                before.unlink(missing_ok=True)
+                before.hardlink_to(self.path)
         write_atomically(self.path, text)
 
     def remove(self) -> None:
@@ -127,6 +159,8 @@ class StackFiles:
         try:
             # Two processes may have written at once: then both see the other and give up.
             self._check_locks(mine)
+            for unfinished in self.path.parent.glob(f".{self.path.name}.*.tmp"):
+                unfinished.unlink()
             yield
         finally:
             mine.unlink(missing_ok=True)
@@ -141,17 +175,19 @@ class StackFiles:
         ]
         for path in others:
             try:
-                lock = json.loads(path.read_text(encoding="utf-8"))
+                lock = read_json(path)
+                moment = datetime.fromisoformat(lock["timestamp"]).isoformat(timespec="seconds")
+                holder = f"created by {lock['username']}@{lock['hostname']} (pid {lock['pid']}) at {moment}"
             except FileNotFoundError:
                 continue
-            url = "file://" + str(path)
-            moment = datetime.fromisoformat(lock["timestamp"]).isoformat(timespec="seconds")
-            lines.append(f"  {url}: created by {lock['username']}@{lock['hostname']} (pid {lock['pid']}) at {moment}")
+            except (CommandError, KeyError, TypeError, ValueError):
+                holder = "its file is damaged"
+            lines.append(f"  file://{path}: {holder}")
         raise CommandError("\n".join(lines))
 
     def cancel(self) -> None:
         """Delete all locks; this does not stop the process that took them."""
-        for path in self.lock_files():
+        for path in self._locks.glob("*"):
             path.unlink(missing_ok=True)
 
     # -- history
@@ -165,7 +201,7 @@ class StackFiles:
     def history(self) -> list[dict[str, Any]]:
         """All recorded updates, the latest first."""
         paths = sorted(self._history.glob("*.history.json"), reverse=True)
-        return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        return [read_json(path) for path in paths]
 
     def last_update(self) -> float | None:
         """When the state was last written by an update (seconds since 1970)."""

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -76,7 +77,7 @@ async def start(
                 stderr=outputs[1][1],
                 # An interrupt at the terminal is for the engine, which then ends its children in order.
                 start_new_session=True,
-                preexec_fn=warm.end_with_parent,
+                preexec_fn=partial(warm.end_with_parent, os.getpid()),
             )
     finally:
         for _, write_end in outputs:

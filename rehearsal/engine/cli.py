@@ -1,176 +1,141 @@
 """The command line. Commands import what they need when they run: most runs are short."""
 
 import argparse
+import difflib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from rehearsal.engine.errors import CommandError, not_supported
+from rehearsal.engine.surface import COMMANDS, GLOBAL, LEFT, Command
 from rehearsal.engine.version import VERSION_LINE
 
-_ELSEWHERE = (
-    "new", "import", "state", "watch", "logs", "console", "org", "policy", "package", "install", "convert", "env",
-    "deployment", "about", "schema", "template", "ai", "logout",
-)  # fmt: skip
-"""Commands of the Pulumi CLI that the embedded engine leaves to it."""
+_TAKES: dict[str, dict[str, Any]] = {
+    "": {"action": "store_true"},
+    "=": {"metavar": "VALUE"},
+    "=*": {"metavar": "VALUE", "action": "append", "default": []},
+    "=#": {"metavar": "NUMBER", "type": int},
+    "=?": {"metavar": "VALUE", "nargs": "?", "const": "true"},
+}
+
+
+class _Left(argparse.Action):
+    """A flag of the Pulumi CLI that is left to it."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> NoReturn:
+        raise not_supported(f"`{parser.prog} {option_string}`")
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports wrong arguments as the CLI does."""
+    """The flags of one command, which may stand anywhere among its arguments."""
+
+    def __init__(self, name: str, command: Command) -> None:
+        lines = [f"  {own:<12}{each.help}" for own, each in _children(name).items()]
+        super().__init__(
+            prog=f"pulumi {name}".strip(),
+            description=command.help,
+            epilog="\n".join(["commands:", *lines]) if lines else None,
+            usage=f"pulumi {name or '[command]'} {command.words} [flags]",
+            allow_abbrev=False,
+            conflict_handler="resolve",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self._known: list[str] = []
+        for each in (GLOBAL, command):
+            self._add_flags(f"{each.does} {each.accepts}")
+            self._add_flags(each.leaves, action=_Left, help=argparse.SUPPRESS)
+
+    def _add_flags(self, flags: str, **how: Any) -> None:
+        for flag in flags.split():
+            spelled, equals, rest = flag.partition("=")
+            takes: dict[str, Any] = {**how, "nargs": "?" if equals else 0} if how else _TAKES[equals + rest]
+            names = spelled.split("/")
+            self.add_argument(*names, **takes)
+            self._known.append(names[0])
 
     def error(self, message: str) -> NoReturn:
-        raise CommandError(message)
+        """Report a wrong argument."""
+        raise CommandError(f"`{self.prog}`: {message}")
+
+    def words(self, left: list[str]) -> list[str]:
+        """The arguments among what was not understood; the rest are flags that do not exist."""
+        end = left.index("--") if "--" in left else len(left)
+        for word in left[:end]:
+            flag = word.partition("=")[0]
+            if flag.startswith("--"):
+                raise CommandError(f"unknown flag: {flag}{_nearest(flag, self._known)}")
+            if flag.startswith("-") and flag != "-":
+                raise CommandError(f"unknown shorthand flag: '{flag[1]}' in {flag}")
+        return left[:end] + left[end + 1 :]
 
 
-def _global_options() -> _Parser:
-    options = _Parser(add_help=False)
-    options.add_argument("-C", "--cwd", default=argparse.SUPPRESS)
-    options.add_argument("--color", default=argparse.SUPPRESS)
-    options.add_argument("-v", "--verbose", default=argparse.SUPPRESS)
-    options.add_argument("--tracing", default=argparse.SUPPRESS)
-    for flag in ("--non-interactive", "--logtostderr", "--logflow", "--emoji", "--disable-integrity-checking"):
-        options.add_argument(flag, action="store_true", default=argparse.SUPPRESS)
+def _children(name: str) -> dict[str, Command]:
+    """The commands right under one, by their own name."""
+    prefix = f"{name} " if name else ""
+    found = {full.removeprefix(prefix): each for full, each in COMMANDS.items() if full.startswith(prefix)}
+    return {own: each for own, each in found.items() if " " not in own}
+
+
+def _nearest(word: str, known: Iterable[str], before: str = "") -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
+    return f"\n\nDid you mean this?\n\t{before}{close[0]}\n" if close else ""
+
+
+def _resolve(name: str, word: str) -> str:
+    """The full name of the sub-command that a word stands for."""
+    program = f"pulumi {name}".strip()
+    spellings = {word: own for own, each in _children(name).items() for word in (own, *each.aliases)}
+    left = LEFT.get(name, "").split()
+    if word in left:
+        raise not_supported(f"`{program} {word}`")
+    if word not in spellings:
+        near = _nearest(word, [*spellings, *left], f"{program} ")
+        raise CommandError(f'unknown command "{word}" for "{program}"{near}\nRun \'{program} --help\' for usage.')
+    return f"{name} {spellings[word]}".strip()
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read a command line; raises CommandError, or SystemExit after `--help`.
+
+    Besides flags and arguments, the result has `command` (such as `stack`) and `action` (such as `export`, or None).
+    """
+    options = argparse.Namespace()
+    name, command = "", Command("The rehearsal's embedded engine: what it does of the Pulumi CLI.")
+    rest = list(arguments)
+    while True:
+        parser = _Parser(name, command)
+        if name and name not in LEFT:
+            options, left = parser.parse_known_args(rest, options)
+            break
+        # Only the flags up to the sub-command's name are this command's.
+        parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+        options, left = parser.parse_known_args(rest, options)
+        rest = options.rest
+        if not rest:
+            break
+        parser.words(left)
+        name = _resolve(name, rest.pop(0))
+        command = COMMANDS[name]
+    if not name:
+        parser.parse_args(["--help"])
+    _fill(options, parser, command, parser.words(left))
+    options.command, _, action = name.partition(" ")
+    options.action = action or None
     return options
 
 
-def _build_parser() -> _Parser:
-    shared = _global_options()
-    parser = _Parser(prog="pulumi", parents=[shared], description=__doc__)
-    # Its type is private to argparse, so the functions below take it as Any.
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    commands.add_parser("version", parents=[shared], help="print the version")
-    whoami = commands.add_parser("whoami", parents=[shared], help="show the user of the backend")
-    whoami.add_argument("-j", "--json", action="store_true")
-    login = commands.add_parser("login", parents=[shared], help="choose a file backend")
-    login.add_argument("url", nargs="?", default="")
-    login.add_argument("-l", "--local", action="store_true")
-    plugin = commands.add_parser("plugin", parents=[shared], help="list plugins on PATH")
-    plugin.add_argument("action", choices=["ls"])
-    plugin.add_argument("--json", action="store_true")
-
-    cancel = commands.add_parser("cancel", parents=[shared], help="remove the locks of a stack")
-    cancel.add_argument("stack_name", nargs="?")
-    cancel.add_argument("-s", "--stack")
-    cancel.add_argument("-y", "--yes", action="store_true")
-
-    _add_stack(commands, shared)
-    _add_config(commands, shared)
-    _add_updates(commands, shared)
-    return parser
-
-
-def _add_stack(commands: Any, shared: _Parser) -> None:
-    stack = commands.add_parser("stack", parents=[shared], help="show and manage stacks")
-    stack.add_argument("-s", "--stack", default=None)
-    stack.add_argument("--show-name", action="store_true")
-    stack.add_argument("-u", "--show-urns", action="store_true")
-    stack.add_argument("-i", "--show-ids", action="store_true")
-    stack.add_argument("--show-secrets", action="store_true")
-    actions = stack.add_subparsers(dest="action")
-
-    def add(name: str) -> argparse.ArgumentParser:
-        action = actions.add_parser(name, parents=[shared])
-        action.add_argument("-s", "--stack", default=argparse.SUPPRESS)
-        return action
-
-    init = add("init")
-    init.add_argument("name", nargs="?")
-    init.add_argument("--secrets-provider", default="")
-    init.add_argument("--no-select", action="store_true")
-    select = add("select")
-    select.add_argument("name", nargs="?")
-    select.add_argument("-c", "--create", action="store_true")
-    listing = add("ls")
-    listing.add_argument("-j", "--json", action="store_true")
-    listing.add_argument("-a", "--all", action="store_true")
-    listing.add_argument("-p", "--project")
-    output = add("output")
-    output.add_argument("name", nargs="?")
-    output.add_argument("-j", "--json", action="store_true")
-    output.add_argument("--shell", action="store_true")
-    output.add_argument("--show-secrets", action="store_true", default=argparse.SUPPRESS)
-    export = add("export")
-    export.add_argument("--file")
-    export.add_argument("--show-secrets", action="store_true", default=argparse.SUPPRESS)
-    importing = add("import")
-    importing.add_argument("--file")
-    importing.add_argument("-f", "--force", action="store_true")
-    history = add("history")
-    history.add_argument("-j", "--json", action="store_true")
-    history.add_argument("--show-secrets", action="store_true", default=argparse.SUPPRESS)
-    history.add_argument("--page-size", type=int, default=10)
-    history.add_argument("--page", type=int, default=1)
-    history.add_argument("--full-dates", action="store_true")
-    remove = add("rm")
-    remove.add_argument("name", nargs="?")
-    remove.add_argument("-y", "--yes", action="store_true")
-    remove.add_argument("-f", "--force", action="store_true")
-    remove.add_argument("--preserve-config", action="store_true")
-
-
-def _add_config(commands: Any, shared: _Parser) -> None:
-    config = commands.add_parser("config", parents=[shared], help="show and change a stack's config")
-    config.add_argument("-s", "--stack", default=None)
-    config.add_argument("--config-file", default=None)
-    config.add_argument("--show-secrets", action="store_true")
-    config.add_argument("-j", "--json", action="store_true")
-    actions = config.add_subparsers(dest="action")
-
-    def add(name: str, *, path: bool = True) -> argparse.ArgumentParser:
-        action = actions.add_parser(name, parents=[shared])
-        action.add_argument("-s", "--stack", default=argparse.SUPPRESS)
-        action.add_argument("--config-file", default=argparse.SUPPRESS)
-        if path:
-            action.add_argument("--path", action="store_true")
-        return action
-
-    get = add("get")
-    get.add_argument("key")
-    get.add_argument("-j", "--json", action="store_true", default=argparse.SUPPRESS)
-    setting = add("set")
-    setting.add_argument("key")
-    setting.add_argument("value", nargs="?")
-    setting.add_argument("--secret", action="store_true")
-    setting.add_argument("--plaintext", action="store_true")
-    set_all = add("set-all")
-    set_all.add_argument("--secret", action="append", default=[])
-    set_all.add_argument("--plaintext", action="append", default=[])
-    set_all.add_argument("--json", dest="document")
-    remove = add("rm")
-    remove.add_argument("key")
-    remove_all = add("rm-all")
-    remove_all.add_argument("keys", nargs="+")
-
-
-def _add_updates(commands: Any, shared: _Parser) -> None:
-    for name, aliases in (("preview", ["pre"]), ("up", ["update"]), ("destroy", ["down"]), ("refresh", [])):
-        update = commands.add_parser(name, aliases=aliases, parents=[shared])
-        update.set_defaults(command=name)
-        for flag in ("--yes", "--skip-preview", "--diff", "--json", "--expect-no-changes", "--target-dependents",
-                     "--show-secrets", "--suppress-outputs", "--suppress-progress", "--suppress-permalink",
-                     "--show-config", "--show-reads", "--show-sames", "--show-full-output", "--debug", "--remove",
-                     "--preview-only", "--clear-pending-creates", "--show-replacement-steps"):  # fmt: skip
-            short = {"--yes": ["-y"], "--skip-preview": ["-f"], "--json": ["-j"], "--debug": ["-d"]}.get(flag, [])
-            update.add_argument(flag, *short, action="store_true")
-        for flag in ("--target", "--policy-pack", "--policy-pack-config"):
-            short = {"--target": ["-t"]}.get(flag, [])
-            update.add_argument(flag, *short, action="append", default=[])
-        update.add_argument("-s", "--stack")
-        update.add_argument("-m", "--message", default="")
-        update.add_argument("-p", "--parallel", type=int, default=16)
-        update.add_argument("--refresh", nargs="?", const="true", default="")
-        update.add_argument("--config-file")
-        update.add_argument("--event-log", action="append", default=[])
-        update.add_argument("--exec-kind", default="")
-        update.add_argument("--run-program", nargs="?", const="true", default="")
-        for flag in ("--client", "--plan", "--save-plan", "--import-file", "--exec-agent"):
-            update.add_argument(flag)
-        for flag in ("--exclude", "--replace", "--target-replace"):
-            update.add_argument(flag, action="append")
-        for flag in ("--exclude-dependents", "--continue-on-error", "--attach-debugger", "--exclude-protected"):
-            update.add_argument(flag, action="store_true")
+def _fill(options: argparse.Namespace, parser: _Parser, command: Command, words: list[str]) -> None:
+    """Give each argument its field."""
+    names = command.words.split()
+    least = sum(not name.endswith("?") for name in names)
+    variadic = command.words.endswith("+")
+    if len(words) < least or (len(words) > len(names) and not variadic):
+        bound = f"at least {least}" if variadic else f"{least} to {len(names)}" if least < len(names) else f"{least}"
+        raise CommandError(f"`{parser.prog}` takes {bound} argument(s), but {len(words)} were given")
+    for position, name in enumerate(names):
+        value = words[position:] if variadic else words[position] if position < len(words) else None
+        setattr(options, name.rstrip("?+"), value)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -178,40 +143,28 @@ def main(arguments: Sequence[str]) -> int:
     # The engine forks only to start other programs, which needs none of gRPC's preparations (and warnings).
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     try:
-        command = next((word for word in arguments if not word.startswith("-")), "")
-        if command in _ELSEWHERE:
-            raise not_supported(f"`pulumi {command}`")
-        options = _parse(arguments)
-        if getattr(options, "cwd", None):
+        options = parse(["version"] if list(arguments) == ["--version"] else arguments)
+        if options.cwd:
             os.chdir(options.cwd)
         return _dispatch(options)
     except CommandError as error:
-        sys.stdout.flush()
-        print(f"error: {error}", file=sys.stderr)
-        return error.status
+        return _failed(str(error), error.status)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _failed(f"{where}{error.strerror or error}")
 
 
-def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    # argparse gives up on optional positionals once a flag stands before them, so those that are left go in by hand.
-    options, left = _build_parser().parse_known_args(arguments)
-    words = [word for position, word in enumerate(left) if word != "--" or "--" in left[:position]]
-    for name in ("name", "stack_name", "value", "url"):
-        if words and ("--" in left or not words[0].startswith("-")) and getattr(options, name, "set") in (None, ""):
-            setattr(options, name, words.pop(0))
-    if words:
-        raise CommandError(f"unknown argument: {words[0]}")
-    return options
+def _failed(message: str, status: int = 1) -> int:
+    sys.stdout.flush()
+    print(f"error: {message}", file=sys.stderr)
+    return status
 
 
 def _dispatch(options: argparse.Namespace) -> int:
     if options.command == "version":
         print(VERSION_LINE)
         return 0
-    if options.command in ("whoami", "login", "plugin"):
-        from rehearsal.engine import session_commands
-
-        return session_commands.run(options)
-    if options.command in ("stack", "cancel"):
+    if options.command in ("stack", "cancel", "whoami"):
         from rehearsal.engine import stack_commands
 
         return stack_commands.run(options)

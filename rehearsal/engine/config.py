@@ -2,12 +2,12 @@
 
 import io
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from rehearsal.engine.backend import write_atomically
+from rehearsal.engine.config_paths import coerce, parse_path, remove_in, set_in
 from rehearsal.engine.errors import CommandError, not_supported
 from rehearsal.engine.passphrase import PassphraseSecrets
 from rehearsal.engine.project import Project, as_text, fits, load_yaml
@@ -47,7 +47,7 @@ class StackConfig:
         self.project = project
         self.stack = stack
         self.path = path or project.root / project.stack_config_dir / f"Pulumi.{stack}.yaml"
-        document = load_yaml(self.path) if self.path.is_file() else {}
+        document = load_yaml(self.path, ("config",)) if self.path.is_file() else {}
         if document.get("secretsprovider") not in (None, "", "passphrase"):
             raise not_supported(f"the secrets provider '{document['secretsprovider']}'")
         if document.get("environment"):
@@ -116,19 +116,19 @@ class StackConfig:
         full = self.project.qualify(str(steps[0]))
         stored: Any = {_SECURE: self.secrets().encrypt(value)} if secret else value
         if path and len(steps) > 1 and not secret:
-            stored = _coerce(value)
-        self._set_in(self._raw, [full, *steps[1:]], stored)
+            stored = coerce(value)
+        set_in(self._raw, [full, *steps[1:]], stored)
         self._edits.append(
-            lambda document: self._set_in(_config_of(document), [self._name_in(document, full), *steps[1:]], stored)
+            lambda document: set_in(_config_of(document), [self._name_in(document, full), *steps[1:]], stored)
         )
 
     def remove(self, key: str, *, path: bool) -> None:
         """Take one value away; a key that is not set is no error."""
         steps = parse_path(key) if path else [key]
         full = self.project.qualify(str(steps[0]))
-        _remove_in(self._raw, [full, *steps[1:]])
+        remove_in(self._raw, [full, *steps[1:]])
         self._edits.append(
-            lambda document: _remove_in(_config_of(document), [self._name_in(document, full), *steps[1:]])
+            lambda document: remove_in(_config_of(document), [self._name_in(document, full), *steps[1:]])
         )
 
     def _name_in(self, document: Any, full: str) -> str:
@@ -141,13 +141,19 @@ class StackConfig:
         if not self._edits:
             return
         from ruamel.yaml import YAML
+        from ruamel.yaml.error import MarkedYAMLError
 
         yaml = YAML()
         yaml.preserve_quotes = True
         yaml.width = 2**16
         yaml.indent(mapping=2, sequence=4, offset=2)
         text = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
-        document: Any = yaml.load(text) or {}
+        try:
+            document: Any = yaml.load(text) or {}
+        except MarkedYAMLError as error:
+            # Such as two equal keys, which only the reader for edits refuses.
+            where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+            raise CommandError(f"could not edit {self.path}: {where}{error.problem}") from error
         for edit in self._edits:
             edit(document)
         if not document.get("config"):
@@ -158,90 +164,11 @@ class StackConfig:
             yaml.dump(document, out)
         write_atomically(self.path, out.getvalue())
 
-    @staticmethod
-    def _set_in(container: Any, steps: list[str | int], value: Any) -> None:
-        for position, step in enumerate(steps[:-1]):
-            following: Any = [] if isinstance(steps[position + 1], int) else {}
-            container = _child(container, step, following)
-        _assign(container, steps[-1], value)
-
 
 def _config_of(document: Any) -> Any:
     if document.get("config") is None:
         document["config"] = {}
     return document["config"]
-
-
-def _child(container: Any, step: str | int, fresh: Any) -> Any:
-    known = container[step] if _holds(container, step) else None
-    if not isinstance(known, dict | list):
-        _assign(container, step, fresh)
-        known = container[step]
-    return cast(Any, known)
-
-
-def _holds(container: Any, step: str | int) -> bool:
-    if isinstance(container, list):
-        return isinstance(step, int) and step < len(cast(list[Any], container))
-    return step in container
-
-
-def _assign(container: Any, step: str | int, value: Any) -> None:
-    if isinstance(container, list):
-        items = cast(list[Any], container)
-        if not isinstance(step, int) or step > len(items):
-            raise CommandError(f"cannot set array element {step} in an array of length {len(items)}")
-        if step == len(items):
-            items.append(value)
-            return
-    cast(Any, container)[step] = value
-
-
-def _remove_in(container: Any, steps: list[str | int]) -> None:
-    for step in steps[:-1]:
-        if not _holds(container, step):
-            return
-        container = container[step]
-    if _holds(container, steps[-1]):
-        del container[steps[-1]]
-
-
-_PATH_STEP = re.compile(r"""(?:^|\.)([^.\[\]]+)|\[(\d+)\]|\["((?:[^"\\]|\\.)*)"\]""")
-
-
-def parse_path(path: str) -> list[str | int]:
-    """Split `ns:a.b[0]["c.d"]` into its steps; the first one is the config key."""
-    namespace, colon, rest = path.rpartition(":")
-    steps: list[str | int] = []
-    position = 0
-    while position < len(rest):
-        match = _PATH_STEP.match(rest, position)
-        if match is None:
-            raise CommandError(f"invalid configuration key path: {path}")
-        name, index, quoted = match.groups()
-        steps.append(int(index) if index is not None else name or re.sub(r"\\(.)", r"\1", quoted or ""))
-        position = match.end()
-    if not steps or isinstance(steps[0], int):
-        raise CommandError(f"invalid configuration key path: {path}")
-    steps[0] = f"{namespace}{colon}{steps[0]}"
-    return steps
-
-
-def lookup(value: Any, steps: list[str | int]) -> Any:
-    """The part of a value at a path; KeyError when there is none."""
-    for step in steps:
-        if not isinstance(value, dict | list) or not _holds(value, step):
-            raise KeyError(step)
-        value = cast(Any, value)[step]
-    return value
-
-
-def _coerce(text: str) -> Any:
-    if text in ("true", "false"):
-        return text == "true"
-    if re.fullmatch(r"-?(0|[1-9][0-9]*)", text):
-        return int(text)
-    return text
 
 
 def displayed(config: StackConfig, raw: Any, *, show_secrets: bool) -> dict[str, Any]:

@@ -4,10 +4,11 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rehearsal.engine.backend import Backend
-from rehearsal.engine.config import StackConfig, displayed, lookup, parse_path
+from rehearsal.engine.config import StackConfig, displayed
+from rehearsal.engine.config_paths import lookup, parse_path
 from rehearsal.engine.errors import CommandError
 from rehearsal.engine.project import Project, as_text
 from rehearsal.engine.selection import find_stack
@@ -27,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     elif options.action == "set-all":
         _set_all(options, config)
     else:
-        for key in [options.key] if options.action == "rm" else options.keys:
+        for key in [options.key] if options.action == "remove" else options.keys:
             config.remove(key, path=options.path)
     config.save()
     return 0
@@ -72,7 +73,10 @@ def _get(options: argparse.Namespace, config: StackConfig) -> None:
 
 
 def _set(options: argparse.Namespace, config: StackConfig) -> None:
-    value = options.value if options.value is not None else sys.stdin.read().removesuffix("\n")
+    value = options.value
+    if value is None:
+        value = sys.stdin.read()
+        value = value if options.raw else value.rstrip("\r\n")
     config.set(options.key, value, secret=options.secret, path=options.path)
 
 
@@ -83,8 +87,20 @@ def _set_all(options: argparse.Namespace, config: StackConfig) -> None:
             if not equals:
                 raise CommandError(f"config value for '{pair}' must be given as key=value")
             config.set(key, value, secret=secret, path=options.path)
-    if options.document:
-        for key, entry in json.loads(options.document).items():
-            if "objectValue" in entry:
-                raise CommandError("object values cannot be set from JSON; use --path")
-            config.set(key, entry["value"], secret=bool(entry.get("secret")), path=False)
+    for key, entry in _document(options.json or "{}").items():
+        if "objectValue" in entry:
+            raise CommandError("object values cannot be set from JSON; use --path")
+        config.set(key, entry["value"], secret=bool(entry.get("secret")), path=False)
+
+
+def _document(text: str) -> dict[str, dict[str, Any]]:
+    """The values given to `set-all --json`."""
+    try:
+        document = json.loads(text)
+        entries = dict(document.items())
+    except (ValueError, AttributeError) as error:
+        raise CommandError(f"--json is no JSON object: {error}") from error
+    for key, entry in entries.items():
+        if not isinstance(entry, dict) or not isinstance(cast(dict[str, Any], entry).get("value"), str):
+            raise CommandError(f"--json: '{key}' must hold a `value` text")
+    return entries

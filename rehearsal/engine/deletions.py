@@ -25,7 +25,7 @@ class Deletions:
         self._steps = steps
         self._provider_of = provider_of
         self._diff = diff
-        self._condemned: set[int] = set()
+        self._condemned: dict[int, list[str]] = {}
         self._later: list[ResourceState] = []
         self.deleted: set[str] = set()
 
@@ -33,76 +33,89 @@ class Deletions:
         """Tell whether a recorded resource was deleted early because something that it depends on is replaced."""
         return id(old) in self._condemned
 
+    def reasons(self, old: ResourceState) -> list[str]:
+        """The properties for which a condemned resource must be replaced."""
+        return self._condemned[id(old)]
+
     def condemn_later(self, old: ResourceState) -> None:
         """A replaced resource goes at the end of the update."""
         self._later.append(old)
 
     async def delete_before_replace(self, old: ResourceState, handled: set[str]) -> None:
         """Delete a resource now, and before it those that its replacement forces to be replaced."""
-        for dependent in reversed(await self._forced_by(old, handled)):
+        self.deleted.add(old.urn)
+        for dependent, keys in reversed(await self._forced_by(old, handled)):
             if dependent.protect:
                 self._steps.events.diagnostic(
                     "error",
                     f'unable to replace resource "{dependent.urn}" as part of replacing "{old.urn}" as it is '
                     "currently marked for protection. To unprotect the resource, remove the `protect` flag from "
-                    "the resource in your Pulumi program and run `pulumi up`",
+                    "the resource in your Pulumi program and run `pulumi up`, or use the command:\n"
+                    f"`pulumi state unprotect '{dependent.urn}'`",
                     old.urn,
                 )
                 self._steps.stop()
                 raise StoppedError
-            self._condemned.add(id(dependent))
+            self._condemned[id(dependent)] = keys
             self.deleted.add(dependent.urn)
             await self._delete(dependent, Step("delete-replaced", dependent, None, logical=False), pending=True)
         await self._delete(old, Step("delete-replaced", old, None, logical=False), pending=True)
 
-    async def _forced_by(self, root: ResourceState, handled: set[str]) -> list[ResourceState]:
-        forced: list[ResourceState] = []
+    async def _forced_by(self, root: ResourceState, handled: set[str]) -> list[tuple[ResourceState, list[str]]]:
+        forced: list[tuple[ResourceState, list[str]]] = []
         urns = {root.urn}
         for resource in self._base.resources:
             if resource.urn in handled or resource.delete or not resource.custom or resource.external:
                 continue
-            if self.is_condemned(resource) or not await self._must_follow(resource, urns):
+            if self.is_condemned(resource):
                 continue
-            forced.append(resource)
-            urns.add(resource.urn)
+            keys = await self._must_follow(resource, urns)
+            if keys is not None:
+                forced.append((resource, keys))
+                urns.add(resource.urn)
         return forced
 
-    async def _must_follow(self, resource: ResourceState, replaced: set[str]) -> bool:
+    async def _must_follow(self, resource: ResourceState, replaced: set[str]) -> list[str] | None:
+        """The properties that force a resource to be replaced too (none: all of it); None when nothing does."""
         if resource.provider.rpartition("::")[0] in replaced or resource.deleted_with in replaced:
-            return True
+            return []
         touched = {key for key, urns in resource.property_dependencies.items() if replaced & set(urns)}
         touched &= set(resource.inputs)
         provider = await self._provider_of(resource) if touched else None
         if provider is None:
-            return False
+            return None
         inputs: Properties = {key: UNKNOWN if key in touched else value for key, value in resource.inputs.items()}
         diff = await self._diff(provider, resource, inputs, resource.ignore_changes)
-        return diff.replaces
+        return diff.replace_keys if diff.replaces else None
 
     async def run(self, handled: set[str], targets: Targets) -> None:
         """Delete what is pending and what the program did not register, dependents first."""
         later = {id(resource) for resource in self._later}
         doomed: list[ResourceState] = []
+        kept: list[ResourceState] = []
         for resource in self._base.resources:
             left_over = resource.urn not in handled and not resource.delete
-            if not targets.chosen(resource) or (self.is_condemned(resource) and resource.urn in handled):
+            if self.is_condemned(resource) and resource.urn in handled:
                 continue
             if left_over or resource.delete or id(resource) in later:
-                doomed.append(resource)
-        self._check_protection(doomed, later)
+                (doomed if targets.chosen(resource) else kept).append(resource)
+        self._refuse_dangling(doomed, kept)
+        for resource in kept:
+            await self._steps.keep(resource)
         self.deleted.update(each.urn for each in doomed if not each.delete and id(each) not in later)
         await self._run_waves(doomed, later)
 
-    def _check_protection(self, doomed: list[ResourceState], later: set[int]) -> None:
-        for resource in doomed:
-            if resource.protect and not resource.delete and id(resource) not in later:
+    def _refuse_dangling(self, doomed: list[ResourceState], kept: list[ResourceState]) -> None:
+        urns = {resource.urn for resource in doomed}
+        for resource in kept:
+            if resource.all_dependencies() & urns:
                 self._steps.events.diagnostic(
                     "error",
-                    f'resource "{resource.urn}" cannot be deleted\nbecause it is protected. To unprotect the '
-                    "resource, either remove the `protect` flag from the resource in your Pulumi program and run "
-                    f"`pulumi up`, or use the command:\n`pulumi state unprotect {resource.urn}`",
+                    f"Resource '{resource.urn}' will be destroyed but was not specified in --target list.\n"
+                    "Either include resource in --target list or pass --target-dependents to proceed.",
                     resource.urn,
                 )
+                self._steps.step_failed = True
                 self._steps.stop()
         if self._steps.failed.is_set():
             raise StoppedError
@@ -127,6 +140,8 @@ class Deletions:
             await self._delete(resource, Step("remove-pending-replace", resource, None, logical=False), gone=True)
             return
         operation = "delete-replaced" if replaced else "delete"
+        if resource.external:
+            operation = "discard-replaced" if replaced else "discard"
         await self._delete(resource, Step(operation, resource, None, logical=not replaced))
 
     async def _delete(self, resource: ResourceState, step: Step, *, pending: bool = False, gone: bool = False) -> None:

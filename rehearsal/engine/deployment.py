@@ -10,7 +10,7 @@ from rehearsal.engine.deletions import Deletions
 from rehearsal.engine.errors import CommandError
 from rehearsal.engine.events import EventStream
 from rehearsal.engine.goal import Goal, alias_urns
-from rehearsal.engine.paths import begins_with, differences, keep_old
+from rehearsal.engine.paths import begins_with, keep_old
 from rehearsal.engine.provider import (
     ENGINE_KEYS,
     CheckFailure,
@@ -86,10 +86,10 @@ class Deployment:
         if urn in self._urns:
             raise self._refuse(urn, f"Duplicate resource URN '{urn}'; try giving it a unique name")
         self._urns.add(urn)
-        old, alias = self._find_old(urn, goal)
+        old = self._find_old(urn, goal)
         if goal.custom and not is_provider(goal.type) and not goal.provider:
             goal.provider = await self._default_provider(package_of(goal.type), goal.version)
-        new = self._new_state(urn, goal, alias)
+        new = self._new_state(urn, goal)
         self._news[urn] = new
         if is_provider(goal.type):
             return await self._register_provider(goal, old, new)
@@ -129,7 +129,7 @@ class Deployment:
         old = self._olds.get(urn)
         if not goal.provider:
             goal.provider = await self._default_provider(package_of(goal.type), goal.version)
-        new = self._new_state(urn, goal, "")
+        new = self._new_state(urn, goal)
         new.external = True
         new.id = identity
         self._news[urn] = new
@@ -207,7 +207,10 @@ class Deployment:
 
     async def _register_provider(self, goal: Goal, old: ResourceState | None, new: ResourceState) -> Registered:
         package = package_of(goal.type)
-        provider = await self._plugins.take(package)
+        try:
+            provider = await self._plugins.take(package)
+        except ProviderError as error:
+            raise self._refuse(new.urn, str(error)) from error
         if goal.version:
             new.inputs.setdefault("version", goal.version)
         # What the engine itself keeps about a provider is not the plugin's business.
@@ -231,36 +234,35 @@ class Deployment:
             diff = self._settle(diff, old, new, goal)
             step = Step("update" if diff.changed else "same", old, new, diff)
         if old is not None and not diff.replaces:
-            new.id = old.id
             new.created, new.modified = old.created, old.modified
-            await self._steps.configure(provider, old, new, step=step)
+            await self._steps.configure(provider, old, new, old.id, step=step)
         else:
-            new.id = UNKNOWN if self._dry_run else str(uuid.uuid4())
+            identity = UNKNOWN if self._dry_run else str(uuid.uuid4())
             if old is not None:
                 # Resources of the replaced provider are replaced too; the old one goes at the end.
                 self._replaced.add(new.urn)
                 step = Step("create-replacement", old, new, diff, logical=False)
-                old.delete = not self._dry_run
                 self.deletions.condemn_later(old)
+            await self._steps.configure(provider, None, new, identity, step=step)
+            if old is not None:
                 self._steps.announce(Step("replace", old, new, diff))
-            await self._steps.configure(provider, None, new, step=step)
         self._plugins.add(f"{new.urn}::{new.id}", provider)
         return Registered(new)
 
     # -- decisions
 
-    def _find_old(self, urn: str, goal: Goal) -> tuple[ResourceState | None, str]:
+    def _find_old(self, urn: str, goal: Goal) -> ResourceState | None:
         if urn in self._olds:
-            return self._olds[urn], ""
+            return self._olds[urn]
         parent_alias = self._aliases_of.get(goal.parent, "")
         for alias in alias_urns(goal, self._stack, self._project, parent_alias):
             if alias in self._olds and alias not in self._aliased:
                 self._aliased[alias] = urn
                 self._aliases_of[urn] = alias
-                return self._olds[alias], alias
-        return None, ""
+                return self._olds[alias]
+        return None
 
-    def _new_state(self, urn: str, goal: Goal, alias: str) -> ResourceState:
+    def _new_state(self, urn: str, goal: Goal) -> ResourceState:
         parent = self._news.get(goal.parent)
         protect = goal.protect if goal.protect is not None else bool(parent and parent.protect)
         return ResourceState(
@@ -274,7 +276,6 @@ class Deployment:
             provider=goal.provider,
             property_dependencies=goal.property_dependencies,
             additional_secret_outputs=goal.additional_secret_outputs,
-            aliases=[alias] if alias else [],
             custom_timeouts=goal.custom_timeouts,
             retain_on_delete=goal.retain_on_delete,
             deleted_with=goal.deleted_with,
@@ -308,12 +309,7 @@ class Deployment:
 
     def _settle(self, diff: Diff, old: ResourceState, new: ResourceState, goal: Goal | None) -> Diff:
         """Fill in what the plugin left open and apply what the program says about replacement."""
-        if diff.changed is None:
-            found = differences(old.inputs, new.inputs)
-            diff.changed = bool(found) or diff.replaces
-            diff.detailed = diff.detailed or found
-            diff.detailed_is_of_inputs = True
-            diff.changed_keys = diff.changed_keys or sorted({path.split(".")[0].split("[")[0] for path in found})
+        diff = diff.settled(old.inputs, new.inputs)
         wanted = goal.replace_on_changes if goal is not None else old.replace_on_changes
         if diff.changed and wanted:
             touched = diff.detailed or dict.fromkeys(diff.changed_keys, "update")
@@ -353,6 +349,9 @@ class Deployment:
     ) -> Registered:
         if not included:
             self._skipped.add(new.urn)
+            nothing = new.copy()
+            nothing.inputs = {}
+            self._steps.announce(Step("same", nothing, nothing))
             return Registered(new, unknown=True)
         skipped = sorted(new.all_dependencies() & self._skipped)
         if skipped:
@@ -367,7 +366,8 @@ class Deployment:
         self._replaced.add(new.urn)
         self.deletions.deleted.discard(new.urn)
         self._steps.announce(Step("replace", old, new))
-        step = Step("create-replacement", old, new, logical=False)
+        diff = Diff(replace_keys=self.deletions.reasons(old))
+        step = Step("create-replacement", old, new, diff, logical=False)
         await self._steps.create(provider, new, step=step)
         return Registered(new)
 
@@ -379,7 +379,10 @@ class Deployment:
                 f'unable to replace resource "{new.urn}"\nas it is currently marked for protection. To unprotect '
                 "the resource, remove the `protect` flag from the resource in your Pulumi program and run `pulumi up`"
             )
-            raise self._refuse(new.urn, message)
+            if not self._dry_run:
+                raise self._refuse(new.urn, message)
+            # A preview goes on, to show what would happen.
+            self._events.diagnostic("error", message, new.urn)
         self._replaced.add(new.urn)
         if provider is not None:
             new.inputs, failures = await provider.check(new.urn, name_of(new.urn), {}, goal.inputs)
@@ -391,6 +394,7 @@ class Deployment:
         if delete_first or old.pending_replacement:
             if not old.pending_replacement:
                 await self.deletions.delete_before_replace(old, self._handled_news())
+            self.deletions.deleted.discard(new.urn)
             self._steps.announce(Step("replace", old, new, diff))
             await self._steps.create(provider, new, step=replacement)
         else:
@@ -405,11 +409,9 @@ class Deployment:
         """A resource that is not targeted stays as recorded, and before it all that it depends on."""
         for urn in sorted(old.all_dependencies()):
             dependency = self._olds.get(urn)
-            if dependency is not None and urn not in self._news:
+            if dependency is not None and urn not in self._news and urn not in self._aliased:
                 await self._keep_untouched(dependency)
-        new = old.copy()
-        self._news[old.urn] = new
-        await self._steps.same(old, new)
+        self._news[old.urn] = await self._steps.keep(old)
 
     # -- refusals
 

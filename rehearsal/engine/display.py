@@ -19,6 +19,7 @@ _SIGNS = {
     "create-replacement": "++",
     "delete-replaced": "--",
     "read": "> ",
+    "discard": "< ",
     "refresh": "~ ",
     "remove-pending-replace": "~ ",
 }
@@ -30,6 +31,7 @@ _DOING = {
     "create-replacement": ("creating replacement", "created replacement"),
     "delete-replaced": ("deleting original", "deleted original"),
     "read": ("reading", "read"),
+    "discard": ("discarding", "discarded"),
     "refresh": ("refreshing", "refreshed"),
 }
 _COUNTED = {
@@ -38,6 +40,7 @@ _COUNTED = {
     "delete": ("- ", "to delete", "deleted"),
     "replace": ("+-", "to replace", "replaced"),
     "read": ("> ", "to read", "read"),
+    "discard": ("< ", "to discard", "discarded"),
 }
 
 
@@ -164,10 +167,11 @@ class Display:
         if not packs:
             return
         self._print("Policies:")
-        for pack, version in packs.items():
+        for place, version in packs.items():
+            pack = place.split("|")[0]
             own = [policy for policy in self._policies if policy["policyPackName"] == pack]
             failed = any(policy["enforcementLevel"] == "mandatory" for policy in own)
-            self._print(f"    {'❌' if failed else '✅'} {pack}@{version} (local)")
+            self._print(f"    {'❌' if failed else '✅'} {pack}@v{version} (local)")
             for policy in own:
                 urn = policy["resourceUrn"]
                 subject = f"  ({type_of(urn)}: {name_of(urn)})" if urn else ""
@@ -221,13 +225,32 @@ def _at(properties: dict[str, Any], path: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    from rehearsal.engine.values import UNKNOWN
+    from rehearsal.engine.values import UNKNOWN, masked
 
-    if value == "[secret]":
-        return "[secret]"
-    if value == UNKNOWN:
-        return "[unknown]"
-    return json.dumps(value, ensure_ascii=False)
+    shown = masked(value)
+    if shown in ("[secret]", UNKNOWN):
+        return "[unknown]" if shown == UNKNOWN else "[secret]"
+    return json.dumps(shown, ensure_ascii=False)
+
+
+def _json_step(step: dict[str, Any]) -> dict[str, Any]:
+    """One step as a preview's document has it."""
+    document: dict[str, Any] = {"op": step["op"], "urn": step["urn"], "provider": step["provider"]}
+    document.update({"oldState": _json_state(step["old"]), "newState": _json_state(step["new"])})
+    document.update({"diffReasons": step.get("diffs"), "replaceReasons": step.get("keys")})
+    document = {key: value for key, value in document.items() if value}
+    details = step["detailedDiff"] or {}
+    document["detailedDiff"] = {
+        path: {"kind": each["diffKind"], "inputDiff": each["inputDiff"]} for path, each in details.items()
+    } or None
+    return document
+
+
+def _json_state(state: dict[str, Any] | None) -> dict[str, Any] | None:
+    if state is None:
+        return None
+    known = {key: value for key, value in state.items() if value}
+    return {**known, "custom": state.get("custom", False)}
 
 
 class JsonPreview:
@@ -241,13 +264,14 @@ class JsonPreview:
         """Take one event; the summary prints the document."""
         if "resourcePreEvent" in event:
             step = event["resourcePreEvent"]["metadata"]
-            document = {"op": step["op"], "urn": step["urn"], "provider": step["provider"]}
-            document.update({"oldState": step["old"], "newState": step["new"]})
-            document.update({"diffReasons": step.get("diffs"), "replaceReasons": step.get("keys")})
-            document["detailedDiff"] = step["detailedDiff"]
-            self._steps.append({key: value for key, value in document.items() if value})
+            untouched = step["op"] == "same" and step["type"] != STACK_TYPE
+            if not untouched and step["op"] not in ("create-replacement", "delete-replaced", "discard-replaced"):
+                self._steps.append(_json_step(step))
         elif "diagnosticEvent" in event and event["diagnosticEvent"]["severity"] != "debug":
-            self._diagnostics.append(event["diagnosticEvent"])
+            told = event["diagnosticEvent"]
+            document = {"urn": told.get("urn"), "message": told.get("prefix", "") + told["message"]}
+            document["severity"] = told["severity"]
+            self._diagnostics.append({key: value for key, value in document.items() if value})
         elif "summaryEvent" in event:
             summary = event["summaryEvent"]
             document: dict[str, Any] = {

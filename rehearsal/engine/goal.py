@@ -14,12 +14,12 @@ from rehearsal.engine.values import Properties, from_struct
 _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 HOOK_KINDS = {
-    "before_create": "beforeCreate",
-    "after_create": "afterCreate",
-    "before_update": "beforeUpdate",
-    "after_update": "afterUpdate",
-    "before_delete": "beforeDelete",
-    "after_delete": "afterDelete",
+    "before_create": "BeforeCreate",
+    "after_create": "AfterCreate",
+    "before_update": "BeforeUpdate",
+    "after_update": "AfterUpdate",
+    "before_delete": "BeforeDelete",
+    "after_delete": "AfterDelete",
 }
 """Hook lists of a registration and what the state file calls them."""
 
@@ -88,11 +88,11 @@ def goal_of(request: Any, root: Path) -> Goal:
             for field_name, kind in HOOK_KINDS.items()
             if getattr(request.hooks, field_name)
         },
-        source_position=_position(request.sourcePosition, root),
+        source_position=position_of(request.sourcePosition, root),
     )
 
 
-def _position(position: Any, root: Path) -> str:
+def position_of(position: Any, root: Path) -> str:
     """A place in the program's source, relative to the project's folder."""
     if not position.uri:
         return ""

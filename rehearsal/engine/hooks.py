@@ -17,6 +17,10 @@ class HookError(Exception):
     """A hook failed, and with it the operation that it guards."""
 
 
+class AftermathError(HookError):
+    """A hook failed after its operation had succeeded."""
+
+
 @dataclass(frozen=True)
 class _Hook:
     target: str
@@ -43,7 +47,7 @@ class Hooks:
         )
 
     async def run(self, kind: str, old: ResourceState | None, new: ResourceState | None) -> None:
-        """Call the hooks of a kind such as `beforeUpdate` that are bound to a resource."""
+        """Call the hooks of a kind such as `BeforeUpdate` that are bound to a resource."""
         subject = new or old
         assert subject is not None
         for name in subject.resource_hooks.get(kind, []):
@@ -56,8 +60,9 @@ class Hooks:
             if error and hook.ignore_errors:
                 self._events.diagnostic("warning", f'{kind} hook "{name}" failed: {error}', subject.urn)
             elif error:
-                side = "before" if kind.startswith("before") else "after"
-                raise HookError(f'{side} hook "{name}" failed: {error}')
+                if kind.startswith("Before"):
+                    raise HookError(f'before hook "{name}" failed: {error}')
+                raise AftermathError(f'after hook "{name}" failed: {error}')
 
     async def _call(
         self, hook: _Hook, kind: str, old: ResourceState | None, new: ResourceState | None, subject: ResourceState
@@ -73,7 +78,7 @@ class Hooks:
         )
         if new is not None:
             request.new_inputs.CopyFrom(to_struct(new.inputs))
-            if kind.startswith("after"):
+            if kind.startswith("After"):
                 request.new_outputs.CopyFrom(to_struct(new.outputs))
         if old is not None:
             request.old_inputs.CopyFrom(to_struct(old.inputs))

@@ -1,8 +1,13 @@
-"""The state of a stack while an update runs: every step changes it here, and every change is written at once."""
+"""The state of a stack while an update runs: every step changes it here, and every change is written at once.
+
+What cannot be written (a full disk) is kept here: no operation begins without its record, and the end tries again.
+"""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields
 
+from rehearsal.engine.errors import CommandError
 from rehearsal.engine.state import Operation, ResourceState, Snapshot
 
 _NOT_COMPARED = {"created", "modified", "source_position"}
@@ -20,10 +25,18 @@ class Journal:
         self._renamed: dict[str, str] = {}
 
     def begin(self, kind: str, resource: ResourceState) -> Operation:
-        """Record that an operation is under way: creating, updating, deleting or reading."""
+        """Record that an operation is under way: creating, updating, deleting or reading.
+
+        Raises:
+            CommandError: the record cannot be written; then the operation must not begin.
+        """
         operation = Operation(resource.copy(), kind)
         self._pending.append(operation)
-        self.save()
+        try:
+            self.commit()
+        except CommandError:
+            self._pending.remove(operation)
+            raise
         return operation
 
     def end(
@@ -64,12 +77,16 @@ class Journal:
         """All resources as they are now, dependencies first."""
         rest = [resource for resource in self._base if id(resource) not in self._dropped]
         alive = [resource for resource in self._done if id(resource) not in self._dropped]
-        for resource in rest:
-            _rename(resource, self._renamed)
-        return Snapshot(alive + rest, list(self._pending))
+        resources = [_renamed(resource, self._renamed) for resource in alive + rest]
+        return Snapshot(resources, list(self._pending))
 
     def save(self) -> None:
-        """Write the state."""
+        """Write the state if that is possible now."""
+        with suppress(CommandError):
+            self.commit()
+
+    def commit(self) -> None:
+        """Write the state; raises CommandError when that fails."""
         self._write(self.snapshot())
 
 
@@ -81,14 +98,15 @@ def _same_record(old: ResourceState, new: ResourceState) -> bool:
     )
 
 
-def _rename(resource: ResourceState, renamed: dict[str, str]) -> None:
+def _renamed(resource: ResourceState, renamed: dict[str, str]) -> ResourceState:
     """Follow resources that were found under an alias: whoever refers to them must use their new names."""
     if not renamed:
-        return
+        return resource
 
     def name(urn: str) -> str:
         return renamed.get(urn, urn)
 
+    resource = resource.copy()
     resource.parent = name(resource.parent)
     resource.deleted_with = name(resource.deleted_with)
     resource.dependencies = [name(urn) for urn in resource.dependencies]
@@ -98,3 +116,4 @@ def _rename(resource: ResourceState, renamed: dict[str, str]) -> None:
     if resource.provider:
         urn, _, identity = resource.provider.rpartition("::")
         resource.provider = f"{name(urn)}::{identity}"
+    return resource

@@ -12,7 +12,7 @@ from google.protobuf import empty_pb2
 from rehearsal.engine.deployment import Deployment
 from rehearsal.engine.errors import CommandError
 from rehearsal.engine.events import EventStream
-from rehearsal.engine.goal import Goal, goal_of
+from rehearsal.engine.goal import Goal, goal_of, position_of
 from rehearsal.engine.hooks import Hooks
 from rehearsal.engine.protocol import engine_pb2, engine_pb2_grpc, resource_pb2, resource_pb2_grpc
 from rehearsal.engine.provider import ProviderError
@@ -42,7 +42,7 @@ class EngineService(engine_pb2_grpc.EngineServicer):
         """Pass a message on."""
         severity = ("debug", "info", "warning", "error")[request.severity]
         if severity != "debug":
-            self._events.diagnostic(severity, request.message, request.urn, ephemeral=request.ephemeral)
+            self._events.diagnostic(severity, request.message, request.urn, ephemeral=request.ephemeral, logged=True)
         return empty_pb2.Empty()
 
     async def SetRootResource(self, request: Any, context: Context) -> Any:
@@ -111,12 +111,9 @@ class MonitorService(resource_pb2_grpc.ResourceMonitorServicer):
             await self._abort(context, error)
             raise
         state = registered.state
-        response = resource_pb2.RegisterResourceResponse(
+        return resource_pb2.RegisterResourceResponse(
             urn=state.urn, id=state.id, object=to_struct(state.outputs), unknown=registered.unknown
         )
-        for key, urns in state.property_dependencies.items():
-            response.propertyDependencies[key].urns.extend(urns)
-        return response
 
     async def RegisterResourceOutputs(self, request: Any, context: Context) -> Any:
         """Record the outputs of a component or of the stack."""
@@ -138,6 +135,7 @@ class MonitorService(resource_pb2_grpc.ResourceMonitorServicer):
             version=request.version,
             dependencies=sorted(set(request.dependencies)),
             additional_secret_outputs=list(request.additionalSecretOutputs),
+            source_position=position_of(request.sourcePosition, self._root),
         )
         try:
             state = await self._target.read(goal, request.id)
@@ -177,6 +175,6 @@ class MonitorService(resource_pb2_grpc.ResourceMonitorServicer):
 
     async def _abort(self, context: Context, error: Exception) -> None:
         if isinstance(error, StoppedError):
-            # The program ends quietly when its monitor is gone; the reason has been reported already.
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "resource monitor is shutting down")
+            # The reason has been reported already, and the program is about to be ended.
+            await asyncio.Event().wait()
         await context.abort(grpc.StatusCode.UNKNOWN, str(error))

@@ -38,6 +38,13 @@ class PassphraseSecrets:
 
     def __init__(self, encryption_salt: str) -> None:
         self.encryption_salt = encryption_salt
+        try:
+            version, salt, _ = encryption_salt.split(":", 2)
+            if version != _VERSION:
+                raise ValueError(f"its version is not {_VERSION}")
+            base64.b64decode(salt, validate=True)
+        except ValueError as error:
+            raise CommandError(f"encryptionsalt {encryption_salt!r} is damaged: {error}") from error
 
     @classmethod
     def create(cls) -> "PassphraseSecrets":
@@ -52,13 +59,16 @@ class PassphraseSecrets:
         # Imported late: most commands of a stack without secrets never need it.
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        salt = base64.b64decode(self.encryption_salt.split(":")[1])
-        key = hashlib.pbkdf2_hmac("sha256", _passphrase().encode(), salt, _ITERATIONS, 32)
+        _, salt, proof = self.encryption_salt.split(":", 2)
+        key = hashlib.pbkdf2_hmac("sha256", _passphrase().encode(), base64.b64decode(salt), _ITERATIONS, 32)
         cipher = AESGCM(key)
-        proof = self.encryption_salt.split(":", 2)[2]
         if proof and _decrypt(cipher, proof) != "pulumi":
             raise CommandError("incorrect passphrase")
         return cipher
+
+    def require(self) -> None:
+        """Fail when there is no passphrase, without the time that a key takes."""
+        _passphrase()
 
     def encrypt(self, plain: str) -> str:
         """Encrypt a text: `v1:<nonce>:<ciphertext>`."""
@@ -77,10 +87,12 @@ class PassphraseSecrets:
 def _decrypt(cipher: Any, text: str) -> str:
     from cryptography.exceptions import InvalidTag
 
-    version, nonce, ciphertext = text.split(":")
-    if version != _VERSION:
-        raise CommandError(f"unknown version of an encrypted value: {version}")
     try:
+        version, nonce, ciphertext = text.split(":")
+        if version != _VERSION:
+            raise CommandError(f"unknown version of an encrypted value: {version}")
         return cipher.decrypt(base64.b64decode(nonce), base64.b64decode(ciphertext), None).decode()
+    except ValueError as error:
+        raise CommandError(f"the encrypted value {text!r} is damaged: {error}") from error
     except InvalidTag as error:
         raise CommandError("incorrect passphrase") from error

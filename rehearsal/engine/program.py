@@ -47,7 +47,6 @@ def main(settings: dict[str, object], program: Path) -> int:
         status = 0
     except pulumi.RunError as error:
         pulumi.log.error(str(error))
-        status = FAILED_AND_SAID_SO
     except Exception as error:
         text = _own_traceback(error, program)
         pulumi.log.error(f"Program failed with an unhandled exception:\n{text}")

@@ -1,6 +1,7 @@
 """Pulumi.yaml: the project's name, runtime and config schema."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -8,15 +9,30 @@ from typing import Any, cast
 from rehearsal.engine.errors import CommandError, not_supported
 
 
-def load_yaml(path: Path) -> Any:
-    """Read a YAML file (an empty one is an empty mapping)."""
+def load_yaml(path: Path, mappings: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping (an empty file does), and mappings under the keys named.
+
+    Raises:
+        CommandError: it holds something else; the message tells where.
+    """
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=loader) or {}
-    except yaml.YAMLError as error:
-        raise CommandError(f"could not parse {path}: {error}") from error
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=loader) or {}
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise CommandError(f"could not parse {path}: {where}{error.problem}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CommandError(f"could not parse {path}: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict):
+        raise CommandError(f"could not read {path}: it must hold `key: value` lines, not {document!r}")
+    known = cast(dict[str, Any], document)
+    for key in mappings:
+        if known.get(key) is not None and not isinstance(known[key], dict):
+            raise CommandError(f"could not read {path}: `{key}` must hold `key: value` lines, not {known[key]!r}")
+    return known
 
 
 @dataclass(frozen=True)
@@ -70,7 +86,10 @@ class Project:
 
     @classmethod
     def _load(cls, path: Path) -> "Project":
-        document = load_yaml(path)
+        document = load_yaml(path, ("backend", "config"))
+        for section in ("options", "packages", "plugins"):
+            if document.get(section):
+                raise not_supported(f"`{section}` in {path.name}")
         name = document.get("name")
         runtime = document.get("runtime")
         if not name or not runtime:
@@ -81,8 +100,8 @@ class Project:
             )
         options: dict[str, Any] = {}
         if isinstance(runtime, dict):
-            options = runtime.get("options") or {}
-            runtime = runtime["name"]
+            declared = cast(dict[str, Any], runtime)
+            options, runtime = declared.get("options") or {}, declared.get("name")
         if runtime != "python":
             raise not_supported(f"the runtime '{runtime}' (only python is)")
         backend = document.get("backend") or {}

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
 import grpc.aio
 
 from rehearsal.engine.children import Child
+from rehearsal.engine.paths import differences
 from rehearsal.engine.project import as_text
 from rehearsal.engine.protocol import CHANNEL_OPTIONS, provider_pb2, provider_pb2_grpc, status_pb2
 from rehearsal.engine.values import (
@@ -34,15 +35,26 @@ def without_engine_keys(properties: Properties) -> Properties:
     return {key: value for key, value in properties.items() if key not in ENGINE_KEYS}
 
 
+_UNSURE = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS)
+
+
 class ProviderError(Exception):
-    """A call to a plugin failed; the message is the plugin's."""
+    """A call to a plugin failed; the message is the plugin's.
+
+    `status` is what that means for the resource: 0 untouched, 1 half done, 2 not known.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class InitError(ProviderError):
     """The resource exists but did not become ready: it is recorded together with the reasons."""
 
     def __init__(self, identity: str, outputs: Properties, inputs: Properties, reasons: list[str]) -> None:
-        super().__init__("\n".join(reasons))
+        count = "1 error" if len(reasons) == 1 else f"{len(reasons)} errors"
+        super().__init__(f"{count} occurred:\n" + "\n".join(f"\t* {reason}" for reason in reasons), status=1)
         self.identity = identity
         self.outputs = outputs
         self.inputs = inputs
@@ -65,6 +77,29 @@ class Diff:
         """Whether the change needs a new resource."""
         return bool(self.replace_keys)
 
+    def settled(self, olds: Properties, news: Properties) -> "Diff":
+        """Fill in what the plugin left open by comparing the inputs."""
+        if self.changed is not None:
+            return self
+        found = differences(olds, news)
+        keys = sorted({path.split(".")[0].split("[")[0] for path in found})
+        return replace(
+            self,
+            changed=bool(found) or self.replaces,
+            detailed=self.detailed or found,
+            detailed_is_of_inputs=True,
+            changed_keys=self.changed_keys or keys,
+        )
+
+    def inverted(self) -> "Diff":
+        """The same change the other way round: what was added was deleted."""
+        swapped = {"add": "delete", "delete": "add"}
+        detailed: dict[str, str] = {}
+        for path, kind in self.detailed.items():
+            word, dash, rest = kind.partition("-")
+            detailed[path] = swapped.get(word, word) + dash + rest
+        return replace(self, detailed=detailed)
+
 
 @dataclass(frozen=True)
 class CheckFailure:
@@ -74,7 +109,7 @@ class CheckFailure:
     reason: str
 
 
-def raise_provider_error(error: grpc.aio.AioRpcError) -> None:
+def raise_provider_error(error: grpc.aio.AioRpcError, package: str) -> None:
     """Turn a failed call into the error that the engine knows."""
     for key, value in error.trailing_metadata() or ():
         if key != "grpc-status-details-bin" or not isinstance(value, bytes):
@@ -86,7 +121,9 @@ def raise_provider_error(error: grpc.aio.AioRpcError) -> None:
                 raise InitError(
                     failed.id, from_struct(failed.properties), from_struct(failed.inputs), list(failed.reasons)
                 ) from error
-    raise ProviderError(error.details() or str(error.code())) from error
+    status = 2 if error.code() in _UNSURE else 0
+    gone = f"the plugin 'pulumi-resource-{package}' has ended: " if error.code() == grpc.StatusCode.UNAVAILABLE else ""
+    raise ProviderError(gone + (error.details() or str(error.code())), status) from error
 
 
 class Provider:
@@ -112,7 +149,7 @@ class Provider:
         try:
             return await getattr(self._stub, method)(request)
         except grpc.aio.AioRpcError as error:
-            raise_provider_error(error)
+            raise_provider_error(error, self.package)
 
     async def _call_optional(self, method: str, request: Any) -> Any | None:
         """Call a method that a plugin may leave out; None when it does."""
@@ -121,7 +158,7 @@ class Provider:
         except grpc.aio.AioRpcError as error:
             if error.code() == grpc.StatusCode.UNIMPLEMENTED:
                 return None
-            raise_provider_error(error)
+            raise_provider_error(error, self.package)
 
     def _marshal(self, properties: Mapping[str, Any]) -> Any:
         ready = properties if self._accepts_secrets else reveal_all(properties)
@@ -234,7 +271,9 @@ class Provider:
         self, urn: str, inputs: Properties, timeout_seconds: float, *, preview: bool
     ) -> tuple[str, Properties]:
         """Create a resource; returns its id and outputs (in a preview as far as they are known)."""
-        if preview and not (self._supports_preview and self.configured):
+        if preview and not self.configured:
+            return "", {}
+        if preview and not self._supports_preview:
             return "", inputs
         request = provider_pb2.CreateRequest(
             urn=urn, properties=self._marshal(inputs), timeout=timeout_seconds, preview=preview
@@ -257,7 +296,9 @@ class Provider:
         preview: bool,
     ) -> Properties:
         """Change a resource in place; returns its outputs."""
-        if preview and not (self._supports_preview and self.configured):
+        if preview and not self.configured:
+            return {}
+        if preview and not self._supports_preview:
             return news
         request = provider_pb2.UpdateRequest(
             id=identity,
@@ -301,7 +342,10 @@ class Provider:
     ) -> tuple[Properties, list[CheckFailure]]:
         """Call a function of the plugin."""
         request = provider_pb2.InvokeRequest(tok=token, args=self._marshal(arguments), preview=preview)
-        answer = await self._call("Invoke", request)
+        try:
+            answer = await self._call("Invoke", request)
+        except ProviderError as error:
+            raise ProviderError(f"invocation of {token} returned an error: {error}") from error
         failures = [CheckFailure(f.property, f.reason) for f in answer.failures]
         return from_struct(getattr(answer, "return")), failures
 

@@ -40,10 +40,7 @@ class Plugins:
         name = f"pulumi-resource-{package}"
         executable = shutil.which(name)
         if executable is None:
-            raise ProviderError(
-                f"no resource plugin '{name}' found in the workspace or on your $PATH; the embedded engine does "
-                "not download plugins"
-            )
+            raise ProviderError(f"no resource plugin '{name}' found in the workspace or on your $PATH")
         try:
             child, port = await start_server(
                 [executable, self._engine_address],

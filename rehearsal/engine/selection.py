@@ -1,11 +1,12 @@
 """Which stack a command is about: named on the command line or selected earlier for this project."""
 
+import difflib
 import hashlib
 import json
 import os
 from pathlib import Path
 
-from rehearsal.engine.backend import Backend, StackFiles, pulumi_home, write_atomically
+from rehearsal.engine.backend import Backend, StackFiles, pulumi_home, read_json, write_atomically
 from rehearsal.engine.errors import CommandError, Status
 from rehearsal.engine.project import Project
 
@@ -22,14 +23,14 @@ def selected(project: Project, backend: Backend) -> str:
     path = _settings_path(project)
     if not path.is_file():
         return ""
-    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings = read_json(path)
     return short_name(settings.get("stacks", {}).get(backend.url) or settings.get("stack", ""))
 
 
 def select(project: Project, backend: Backend, stack: str) -> None:
     """Remember a stack as the selected one (empty: none)."""
     path = _settings_path(project)
-    settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    settings = read_json(path) if path.is_file() else {}
     settings.pop("stack", None)
     stacks = settings.setdefault("stacks", {})
     stacks.pop(backend.url, None)
@@ -52,5 +53,13 @@ def find_stack(project: Project, backend: Backend, name: str | None) -> StackFil
         )
     files = backend.stack(project.name, chosen)
     if not files.exists():
-        raise CommandError(f"no stack named '{chosen}' found", Status.NO_STACK)
+        raise no_such_stack(project, backend, chosen)
     return files
+
+
+def no_such_stack(project: Project, backend: Backend, name: str) -> CommandError:
+    """The error for a stack that does not exist, with the one that may be meant."""
+    known = [files.name for files in backend.stacks(project.name)]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return CommandError(f"no stack named '{name}' found{hint}", Status.NO_STACK)

@@ -1,24 +1,28 @@
 """`pulumi stack ...` and `pulumi cancel`."""
 
 import argparse
+import getpass
 import json
 import re
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from rehearsal.engine.backend import Backend, StackFiles
+from rehearsal.engine.backend import ORGANIZATION, Backend, StackFiles
 from rehearsal.engine.config import StackConfig, displayed
-from rehearsal.engine.errors import CommandError, Status, not_supported
+from rehearsal.engine.errors import CommandError, not_supported
 from rehearsal.engine.project import Project, as_text
-from rehearsal.engine.selection import find_stack, select, selected, short_name
+from rehearsal.engine.selection import find_stack, no_such_stack, select, selected, short_name
 from rehearsal.engine.state import Snapshot, deserialize, serialize
-from rehearsal.engine.values import blind, reveal
+from rehearsal.engine.transfer import export_state, import_state, secrets_of
+from rehearsal.engine.values import masked, reveal
+
+_PAGE_SIZE = 10
 
 
 def run(options: argparse.Namespace) -> int:
     """Run one of the commands."""
+    if options.command == "whoami":
+        return _whoami(options)
     project = Project.find()
     backend = Backend.current(project.backend_url)
     if options.command == "cancel":
@@ -28,16 +32,22 @@ def run(options: argparse.Namespace) -> int:
         return 0
     action = {
         None: _show,
-        "init": _init,
+        "new": _new,
         "select": _select,
-        "ls": _list,
+        "list": _list,
         "output": _output,
-        "export": _export,
-        "import": _import,
+        "export": export_state,
+        "import": import_state,
         "history": _history,
-        "rm": _remove,
+        "remove": _remove,
     }[options.action]
     action(options, project, backend)
+    return 0
+
+
+def _whoami(options: argparse.Namespace) -> int:
+    user, url = getpass.getuser(), Backend.current().url
+    print(json.dumps({"user": user, "url": url}) if options.json else user)
     return 0
 
 
@@ -56,10 +66,10 @@ def _show(options: argparse.Namespace, project: Project, backend: Backend) -> No
     root = snapshot.root()
     print(f"\nCurrent stack outputs ({len(root.outputs) if root else 0}):")
     for key, value in sorted((root.outputs if root else {}).items()):
-        print(f"    {key}  {as_text(reveal(value) if options.show_secrets else blind(value))}")
+        print(f"    {key}  {as_text(reveal(value) if options.show_secrets else masked(value))}")
 
 
-def _init(options: argparse.Namespace, project: Project, backend: Backend) -> None:
+def _new(options: argparse.Namespace, project: Project, backend: Backend) -> None:
     name = short_name(options.name or options.stack or "")
     if not name:
         raise CommandError("missing stack name")
@@ -67,17 +77,18 @@ def _init(options: argparse.Namespace, project: Project, backend: Backend) -> No
         raise CommandError(
             f"invalid stack name {name!r}: it may contain alphanumeric, hyphens, underscores, and periods only"
         )
-    if options.secrets_provider not in ("", "default", "passphrase"):
+    if options.secrets_provider not in (None, "", "default", "passphrase"):
         raise not_supported(f"the secrets provider '{options.secrets_provider}'")
     files = backend.stack(project.name, name)
     if files.exists():
-        raise CommandError(f"stack '{name}' already exists")
+        raise CommandError(f"stack '{ORGANIZATION}/{project.name}/{name}' already exists")
     config = StackConfig(project, name)
+    provider = config.secrets()
     # Proves at once that a passphrase is there.
-    config.secrets().encrypt("")
+    provider.encrypt("")
     config.save()
     backend.mark_project_layout()
-    files.write(None)
+    files.write(serialize(Snapshot(), provider.document(), provider.encrypt))
     if not options.no_select:
         select(project, backend, name)
     print(f"Created stack '{name}'")
@@ -89,9 +100,9 @@ def _select(options: argparse.Namespace, project: Project, backend: Backend) -> 
         raise CommandError("missing stack name")
     if not backend.stack(project.name, name).exists():
         if not options.create:
-            raise CommandError(f"no stack named '{name}' found", Status.NO_STACK)
-        options.name, options.secrets_provider, options.no_select = name, "", False
-        _init(options, project, backend)
+            raise no_such_stack(project, backend, name)
+        options.name, options.no_select = name, False
+        _new(options, project, backend)
     select(project, backend, name)
 
 
@@ -104,7 +115,7 @@ def _list(options: argparse.Namespace, project: Project, backend: Backend) -> No
     entries: list[dict[str, Any]] = []
     for files in backend.stacks(None if options.all else options.project or project.name):
         entry: dict[str, Any] = {
-            "name": files.name if files.project == project.name else f"organization/{files.project}/{files.name}",
+            "name": files.name if files.project == project.name else f"{ORGANIZATION}/{files.project}/{files.name}",
             "current": files.name == chosen and files.project == project.name,
         }
         last = files.last_update()
@@ -122,25 +133,16 @@ def _list(options: argparse.Namespace, project: Project, backend: Backend) -> No
         print(f"{name:<30}{entry.get('lastUpdate', 'n/a'):<28}{entry['resourceCount']}")
 
 
-def _secrets_of(project: Project, files: StackFiles) -> Any:
-    from rehearsal.engine.passphrase import PassphraseSecrets
-
-    provider = (files.read() or {}).get("secrets_providers") or {}
-    if provider.get("type") == "passphrase":
-        return PassphraseSecrets(provider["state"]["salt"])
-    return StackConfig(project, files.name).secrets()
-
-
 def _snapshot(project: Project, files: StackFiles, *, show_secrets: bool) -> Snapshot:
     """The recorded state; secrets that are not to be shown are not decrypted, which would take a while."""
-    return deserialize(files.read(), _secrets_of(project, files).decrypt if show_secrets else lambda _: "null")
+    return deserialize(files.read(), secrets_of(project, files).decrypt if show_secrets else lambda _: "null")
 
 
 def _output(options: argparse.Namespace, project: Project, backend: Backend) -> None:
     files = find_stack(project, backend, options.stack)
     root = _snapshot(project, files, show_secrets=options.show_secrets).root()
     outputs = root.outputs if root else {}
-    shown = {key: reveal(value) if options.show_secrets else blind(value) for key, value in outputs.items()}
+    shown = {key: reveal(value) if options.show_secrets else masked(value) for key, value in outputs.items()}
     if options.name:
         if options.name not in shown:
             raise CommandError(f"current stack does not have output property '{options.name}'")
@@ -158,67 +160,13 @@ def _output(options: argparse.Namespace, project: Project, backend: Backend) -> 
             print(f"    {key}  {as_text(value)}")
 
 
-def _export(options: argparse.Namespace, project: Project, backend: Backend) -> None:
-    files = find_stack(project, backend, options.stack)
-    deployment = files.read()
-    if deployment is not None and options.show_secrets:
-        deployment = _revealed(deployment, _secrets_of(project, files).decrypt)
-    text = json.dumps({"version": 3, "deployment": deployment}, indent=4, ensure_ascii=False) + "\n"
-    if options.file:
-        Path(options.file).write_text(text, encoding="utf-8")
-    else:
-        sys.stdout.write(text)
-
-
-def _revealed(deployment: dict[str, Any], decrypt: Any) -> dict[str, Any]:
-    from rehearsal.engine.values import SECRET, SIGNATURE, transform
-
-    def change(signed: dict[str, Any]) -> Any:
-        if signed[SIGNATURE] == SECRET and "ciphertext" in signed:
-            return {SIGNATURE: SECRET, "plaintext": decrypt(signed["ciphertext"])}
-        return None
-
-    shown: Any = transform(deployment, change)
-    return shown
-
-
-def _import(options: argparse.Namespace, project: Project, backend: Backend) -> None:
-    files = find_stack(project, backend, options.stack)
-    text = Path(options.file).read_text(encoding="utf-8") if options.file else sys.stdin.read()
-    document = json.loads(text)
-    if document.get("version") != 3:
-        raise CommandError(f"the deployment has version {document.get('version')}; only version 3 can be read")
-    deployment = document.get("deployment")
-    for resource in (deployment or {}).get("resources", []):
-        owner = resource["urn"].split("::")[0].removeprefix("urn:pulumi:")
-        if owner != files.name and not options.force:
-            raise CommandError(
-                f"resource '{resource['urn']}' is from a different stack ({owner} != {files.name}); use --force to "
-                "import it anyway"
-            )
-    with files.locked():
-        if deployment is None:
-            files.write(None)
-        else:
-            # Secrets that were exported in plain text, or under another salt, are encrypted for this stack.
-            secrets = StackConfig(project, files.name)
-            provider = secrets.secrets()
-            source = deployment.get("secrets_providers", {}).get("state", {}).get("salt")
-            from rehearsal.engine.passphrase import PassphraseSecrets
-
-            reader = PassphraseSecrets(source) if source and source != provider.encryption_salt else provider
-            snapshot = deserialize(deployment, reader.decrypt)
-            secrets.save()
-            files.write(serialize(snapshot, provider.document(), provider.encrypt))
-    print("Import complete.")
-
-
 def _history(options: argparse.Namespace, project: Project, backend: Backend) -> None:
     files = find_stack(project, backend, options.stack)
     entries = files.history()
-    if options.page_size > 0:
-        first = (max(options.page, 1) - 1) * options.page_size
-        entries = entries[first : first + options.page_size]
+    size = _PAGE_SIZE if options.page_size is None else options.page_size
+    if size > 0:
+        first = (max(options.page or 1, 1) - 1) * size
+        entries = entries[first : first + size]
     config = StackConfig(project, files.name)
     if not options.json:
         for entry in entries:

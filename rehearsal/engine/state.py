@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from rehearsal.engine.errors import CommandError
 from rehearsal.engine.values import SECRET, SIGNATURE, Properties, Value, transform
 from rehearsal.engine.version import ENGINE_VERSION
 
@@ -168,10 +169,13 @@ def serialize(snapshot: Snapshot, secrets_provider: dict[str, Any] | None, encry
 def deserialize(document: dict[str, Any] | None, decrypt: Decrypt) -> Snapshot:
     """Read a deployment document."""
     document = document or {}
-    return Snapshot(
-        [_deserialize_resource(item, decrypt) for item in cast(Iterable[Any], document.get("resources") or [])],
-        [
-            Operation(_deserialize_resource(item["resource"], decrypt), item["type"])
-            for item in cast(Iterable[Any], document.get("pending_operations") or [])
-        ],
-    )
+    try:
+        return Snapshot(
+            [_deserialize_resource(item, decrypt) for item in cast(Iterable[Any], document.get("resources") or [])],
+            [
+                Operation(_deserialize_resource(item["resource"], decrypt), item["type"])
+                for item in cast(Iterable[Any], document.get("pending_operations") or [])
+            ],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CommandError(f"the state is damaged: a resource or a pending operation lacks a field: {error}") from error

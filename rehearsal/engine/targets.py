@@ -13,6 +13,7 @@ class Targets:
         self._patterns = patterns
         self._dependents = dependents
         self._chosen: set[str] = set()
+        self._named: set[str] = set()
         for resource in base.resources:
             self.chosen(resource)
 
@@ -21,10 +22,16 @@ class Targets:
         if not self._patterns:
             return True
         by_name = any(fnmatch.fnmatchcase(resource.urn, pattern) for pattern in self._patterns)
+        if by_name:
+            self._named.add(resource.urn)
         by_link = self._dependents and bool(resource.all_dependencies() & self._chosen)
         if by_name or by_link:
             self._chosen.add(resource.urn)
         return by_name or by_link
+
+    def missing(self) -> list[str]:
+        """The URNs asked for by their full name that no resource so far has."""
+        return [pattern for pattern in self._patterns if "*" not in pattern and pattern not in self._named]
 
     def include(self, resource: ResourceState) -> bool:
         """Tell whether the update may touch a registered resource: providers and the stack always are."""

@@ -22,6 +22,7 @@ from rehearsal.engine.hooks import Hooks
 from rehearsal.engine.journal import Journal
 from rehearsal.engine.language import start_program
 from rehearsal.engine.monitor import EngineService, MonitorService
+from rehearsal.engine.preconditions import pending_warning, refuse_delete_hooks
 from rehearsal.engine.program import FAILED_AND_SAID_SO
 from rehearsal.engine.project import as_text
 from rehearsal.engine.protocol import CHANNEL_OPTIONS, engine_pb2_grpc, resource_pb2_grpc
@@ -67,6 +68,7 @@ class Update:
         self._secret_keys = sorted(key for key, raw in merged.items() if has_secure(raw))
         self._raw = merged
         self._secrets = config.secrets()
+        self._secrets.require()
         config.save()
 
     def run(self) -> bool:
@@ -79,7 +81,11 @@ class Update:
     async def _run(self) -> bool:
         begun = time.time()
         base = deserialize(self._files.read(), self._secrets.decrypt)
-        self._warn_of_pending(base)
+        if self._options.kind == "destroy":
+            refuse_delete_hooks(base)
+        refreshes = self._options.kind == "refresh" or self._options.refresh_first
+        if base.pending and not self._options.dry_run and not refreshes:
+            self._events.diagnostic("warning", pending_warning(base))
         self._events.emit(
             "preludeEvent",
             {"config": {key: "[secret]" if key in self._secret_keys else self._texts[key] for key in self._texts}},
@@ -97,18 +103,26 @@ class Update:
             await self._serve(base, steps, analyzers)
         except StoppedError:
             await steps.idle()
+        if steps.step_failed or (self._events.has_errors and not steps.failed.is_set()):
+            self._events.diagnostic("error", f"{'preview' if self._options.dry_run else 'update'} failed")
         changes = dict(sorted(steps.counts.items()))
         succeeded = not (self._events.has_errors or steps.failed.is_set())
+        if not self._options.dry_run:
+            try:
+                journal.commit()
+                self._record(begun, changes, succeeded=succeeded)
+            except (CommandError, OSError) as error:
+                succeeded = False
+                self._events.diagnostic("error", str(error))
         summary = {
-            "maybeCorrupt": False,
+            "maybeCorrupt": steps.maybe_corrupt,
             "durationSeconds": math.floor(time.time() - begun + 0.5),
             "resourceChanges": changes,
             "PolicyPacks": analyzers.versions,
+            "isPreview": self._options.dry_run,
+            "result": "succeeded" if succeeded else "failed",
         }
         self._events.emit("summaryEvent", summary)
-        if not self._options.dry_run:
-            journal.save()
-            self._record(begun, changes, succeeded=succeeded)
         self._events.emit("cancelEvent", {})
         if succeeded and self._options.expect_no_changes and any(op != "same" for op in changes):
             planned = "for preview but changes were proposed" if self._options.dry_run else "but changes occurred"
@@ -119,21 +133,6 @@ class Update:
         print("^C received; waiting for running operations to end", file=sys.stderr, flush=True)
         self._events.diagnostic("error", "update cancelled")
         steps.stop()
-
-    def _warn_of_pending(self, base: Snapshot) -> None:
-        if not base.pending or (self._options.dry_run and self._options.kind == "destroy"):
-            return
-        lines = [
-            f"Attempting to deploy or update resources with {len(base.pending)} pending operations from previous "
-            "deployment."
-        ]
-        lines += [f"  * {operation.resource.urn}, interrupted while {operation.kind}" for operation in base.pending]
-        lines.append(
-            "These resources are in an unknown state because the Pulumi CLI was interrupted while waiting for "
-            "changes to these resources to complete. Check whether they exist; `pulumi refresh "
-            "--clear-pending-creates` removes pending CREATE operations."
-        )
-        self._events.diagnostic("warning", "\n".join(lines))
 
     # -- the parts
 
@@ -172,13 +171,16 @@ class Update:
         program: Child | None = None
         try:
             if options.kind == "refresh" or options.refresh_first:
-                await refresh.run(base, plugins, steps, targets)
+                if self._report_missing(targets):
+                    raise StoppedError
+                await refresh.run(base, plugins, steps, targets, reported=options.kind == "refresh")
             if options.kind == "update":
                 program = await self._start_program(address)
                 # Packs start while the program does; registrations wait for them.
                 await self._start_packs(analyzers, address)
                 await self._until_declared(program, monitor, steps)
             if options.kind != "refresh":
+                self._report_missing(targets)
                 await deployment.finish()
         except BaseException:
             steps.stop()
@@ -190,6 +192,14 @@ class Update:
                 await program.stop() if steps.failed.is_set() else await program.wait()
             await asyncio.gather(plugins.stop(), analyzers.stop(), steps.hooks.close())
             await server.stop(None)
+
+    def _report_missing(self, targets: Targets) -> bool:
+        """Report the targets that do not exist; the update fails by it."""
+        missing = targets.missing()
+        for urn in missing:
+            hint = "" if "$" in urn else " Did you forget to escape $ in your shell?"
+            self._events.diagnostic("error", f"Target '{urn}' could not be found in the stack.{hint}")
+        return bool(missing)
 
     async def _start_packs(self, analyzers: Analyzers, address: str) -> None:
         configs: list[Path | None] = [*self._options.policy_pack_configs]
@@ -236,7 +246,9 @@ class Update:
         if ended.done() and ended.result() != 0:
             status = ended.result()
             if status != FAILED_AND_SAID_SO:
-                self._events.diagnostic("error", f"Program exited with non-zero exit code: {status}")
+                self._events.diagnostic(
+                    "error", f"an unhandled error occurred: program exited with non-zero exit code: {status}"
+                )
             steps.stop()
             raise StoppedError
 
@@ -266,7 +278,7 @@ class Update:
                 "version": 0,
                 "result": "succeeded" if succeeded else "failed",
                 "endTime": int(time.time()),
-                "resourceChanges": changes,
+                "resourceChanges": changes or None,
             }
         )
 

@@ -13,6 +13,7 @@ from rehearsal.engine.project import Project
 from rehearsal.engine.selection import find_stack
 from rehearsal.engine.update import Update, UpdateOptions
 
+_PARALLEL = 16
 _TITLES = {
     ("update", True): "Previewing update",
     ("update", False): "Updating",
@@ -25,11 +26,11 @@ _TITLES = {
 
 def run(options: argparse.Namespace) -> int:
     """Run one of the commands."""
-    _refuse_unsupported(options)
+    preview_only = options.command == "preview" or getattr(options, "preview_only", False)
+    _check(options, preview_only=preview_only)
     project = Project.find()
     files = find_stack(project, Backend.current(project.backend_url), options.stack)
     kind = "update" if options.command in ("preview", "up") else str(options.command)
-    preview_only = options.command == "preview" or options.preview_only
     if not preview_only and not options.skip_preview:
         if not _run_once(options, project, files.name, kind, dry_run=True):
             return 1
@@ -47,23 +48,24 @@ def run(options: argparse.Namespace) -> int:
     return 0 if succeeded else 1
 
 
-def _refuse_unsupported(options: argparse.Namespace) -> None:
-    for name in ("client", "plan", "save_plan", "import_file", "exclude", "replace", "target_replace",
-                 "exclude_dependents", "continue_on_error", "attach_debugger", "exclude_protected"):  # fmt: skip
-        if getattr(options, name):
-            raise not_supported(f"--{name.replace('_', '-')}")
-    if options.run_program == "true" and options.command in ("destroy", "refresh"):
-        raise not_supported("--run-program")
-    if options.json and options.command != "preview":
-        raise not_supported(f"--json of `pulumi {options.command}`")
+def _check(options: argparse.Namespace, *, preview_only: bool) -> None:
+    if options.run_program not in (None, "false"):
+        raise not_supported(f"`pulumi {options.command} --run-program`")
+    refresh = getattr(options, "refresh", None)
+    if refresh not in (None, "true", "false"):
+        raise CommandError(f"could not determine value for --refresh from '{refresh}': it is true or false")
+    if getattr(options, "clear_pending_creates", False) and options.skip_pending_creates:
+        raise CommandError("cannot set both --skip-pending-creates and --clear-pending-creates")
+    interactive = sys.stdin.isatty() and not options.non_interactive
+    if not (interactive or preview_only or options.yes or options.skip_preview):
+        raise CommandError(
+            "--yes or --skip-preview or --preview-only must be passed in to proceed when running in non-interactive "
+            "mode",
+            Status.WRONG_INVOCATION,
+        )
 
 
 def _confirmed(options: argparse.Namespace) -> bool:
-    if getattr(options, "non_interactive", False) or not sys.stdin.isatty():
-        raise CommandError(
-            "--yes or --skip-preview must be passed in to proceed when running in non-interactive mode",
-            Status.WRONG_INVOCATION,
-        )
     return input(f"Do you want to perform this {options.command}? [yes/no] ").strip() in ("y", "yes")
 
 
@@ -77,20 +79,20 @@ def _run_once(options: argparse.Namespace, project: Project, stack: str, kind: s
         UpdateOptions(
             kind=kind,
             dry_run=dry_run,
-            message=options.message,
-            parallel=max(1, options.parallel),
+            message=options.message or "",
+            parallel=max(1, _PARALLEL if options.parallel is None else options.parallel),
             targets=options.target,
             target_dependents=options.target_dependents,
-            policy_packs=[Path(each).absolute() for each in options.policy_pack],
-            policy_pack_configs=[Path(each).absolute() for each in options.policy_pack_config],
-            expect_no_changes=options.expect_no_changes,
-            refresh_first=options.refresh == "true",
-            clear_pending=options.clear_pending_creates,
-            exec_kind=options.exec_kind,
+            policy_packs=[Path(each) for each in getattr(options, "policy_pack", [])],
+            policy_pack_configs=[Path(each).absolute() for each in getattr(options, "policy_pack_config", [])],
+            expect_no_changes=getattr(options, "expect_no_changes", False),
+            refresh_first=getattr(options, "refresh", None) == "true",
+            clear_pending=getattr(options, "clear_pending_creates", False),
+            exec_kind=options.exec_kind or "",
         ),
         events,
     )
-    if options.json:
+    if getattr(options, "json", False):
         events.listen(JsonPreview())
     else:
         display = Display(

@@ -130,16 +130,21 @@ def reveal_all(properties: Mapping[str, Value]) -> Properties:
 
 
 def blind(value: Value) -> Value:
-    """Put `[secret]` in the place of every secret and `output<string>` in that of every unknown, for display."""
-    if is_secret(value):
-        return "[secret]"
-    if value == UNKNOWN:
-        return UNKNOWN
-    if isinstance(value, list):
-        return [blind(item) for item in value]
-    if isinstance(value, dict):
-        return {key: blind(item) for key, item in value.items()}
-    return value
+    """Put `[secret]` in the place of every secret, as an encrypted value's text, for events."""
+
+    def hide(signed: dict[str, Value]) -> Value | None:
+        return {SIGNATURE: SECRET, "ciphertext": "[secret]"} if is_secret(signed) else None
+
+    return transform(value, hide)
+
+
+def masked(value: Value) -> Value:
+    """Put the text `[secret]` in the place of every secret, encrypted or not, for people."""
+
+    def hide(signed: dict[str, Value]) -> Value | None:
+        return "[secret]" if is_secret(signed) else None
+
+    return transform(value, hide)
 
 
 def contains(value: Value, wanted: Callable[[Value], bool]) -> bool:

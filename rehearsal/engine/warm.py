@@ -33,9 +33,11 @@ _MAX_REQUEST_BYTES = 2**20
 _PR_SET_PDEATHSIG = 1
 
 
-def end_with_parent() -> None:
+def end_with_parent(parent: int) -> None:
     """Let Linux end this process when its parent dies, even by SIGKILL: no program or plugin is left behind."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 @dataclass
@@ -80,8 +82,10 @@ class Server:
         except (OSError, ValueError):
             client.close()
             return None
+        server = os.getpid()
         pid = os.fork()
         if pid == 0:
+            end_with_parent(server)
             self._become(descriptors)
             return request
         for descriptor in descriptors:
@@ -97,7 +101,6 @@ class Server:
             os.close(key.fd)
         self._selector.close()
         os.setsid()
-        end_with_parent()
         for target, descriptor in enumerate(descriptors):
             os.dup2(descriptor, target)
             os.close(descriptor)

@@ -21,6 +21,8 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 
+PASSPHRASE = "correct horse"
+
 THINGS = """
 import pulumi
 
@@ -86,7 +88,7 @@ class World:
             "PATH": os.pathsep.join([*path, os.environ["PATH"]]),
             "PULUMI_BACKEND_URL": f"file://{self.root}/state",
             "PULUMI_HOME": str(self.root / "home"),
-            "PULUMI_CONFIG_PASSPHRASE": "correct horse",
+            "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "TEST_CLOUD": str(self.root / "cloud"),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.engine.config import lookup, parse_path
+from rehearsal.engine.config_paths import lookup, parse_path
 from rehearsal.engine.errors import CommandError
 from rehearsal.engine.goal import duration_seconds
 from rehearsal.engine.passphrase import PassphraseSecrets

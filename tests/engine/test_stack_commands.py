@@ -224,3 +224,15 @@ def test_what_is_declared_in_the_project_is_all_there_in_a_second_process(world:
     assert world.pulumi("stack", "output", "organization").stdout.strip() == "organization"
     assert world.pulumi("whoami").stdout.strip()
     assert "pulumi" in world.pulumi("version").stdout or world.pulumi("version").stdout.startswith("v3.")
+
+
+def test_another_config_file_is_read_and_written_where_it_is_named(world: World) -> None:
+    world.program('Thing("a", size=pulumi.Config().require_int("size"))')
+    world.open()
+    other = str(world.root / "other.yaml")
+    own = (world.project / "Pulumi.dev.yaml").read_text(encoding="utf-8")
+    world.pulumi("config", "set", "size", "7", "--config-file", other)
+    assert world.pulumi("config", "get", "size", "--config-file", other).stdout.strip() == "7"
+    assert (world.project / "Pulumi.dev.yaml").read_text(encoding="utf-8") == own
+    world.pulumi("up", "--yes", "--skip-preview", "--config-file", other)
+    assert world.resources()["a"]["inputs"]["size"] == 7

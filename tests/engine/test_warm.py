@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,25 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.engine.conftest import REPOSITORY, World
+from tests.engine.fork_server import running_fork_server
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     """A fork server with the SDK loaded."""
-    path = tmp_path / "warm.sock"
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "rehearsal.engine.warm", "--socket", str(path), "pulumi"],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    while not path.exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    yield process
-    process.terminate()
-    process.wait(timeout=30)
+    with running_fork_server(tmp_path / "warm.sock", "pulumi") as process:
+        yield process
 
 
 @pytest.fixture

@@ -2,17 +2,21 @@
 
 `test:index:Thing` takes any properties. `size` is changed in place, `name` needs a replacement, `slot` one that deletes
 first. `fail` names an operation that fails, `slow` holds create and update up for some seconds, `unready` makes a
-create end half-way. Outputs are the inputs, a `serial` number and `token`, which is as secret as `password` is.
+create end half-way; what has become `sick` in the folder is read as not ready. Outputs are the inputs, a `serial`
+number and `token`, which is as secret as `password` is.
+
+A FIFO `hold-<point>-<resource name>` in TEST_CLOUD stops a call for ever: `create`, `update`, `delete` and `read`
+before they take effect, `created`, `updated` and `deleted` after it. Its reader is told this process's id.
 """
 
 # ruff: noqa: N802, ARG002 (a servicer carries the protocol's method names and arguments)
 
+import itertools
 import json
 import os
 import sys
 import threading
 import time
-import uuid
 from concurrent import futures
 from pathlib import Path
 from typing import Any
@@ -36,6 +40,14 @@ def log(operation: str, urn: str, **details: Any) -> None:
         file.write(json.dumps({"op": operation, "name": urn.rsplit("::", 1)[-1], **details}) + "\n")
 
 
+def hold(point: str, urn: str) -> None:
+    """Stop here for ever if a test waits for it."""
+    pipe = CLOUD / f"hold-{point}-{urn.rsplit('::', 1)[-1]}"
+    if pipe.is_fifo():
+        pipe.write_text(f"{os.getpid()}\n", encoding="utf-8")
+        threading.Event().wait()
+
+
 class TestProvider(provider_pb2_grpc.ResourceProviderServicer):
     """Implements the calls that engines make."""
 
@@ -50,10 +62,11 @@ class TestProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     def DiffConfig(self, request: Any, context: Any) -> Any:
         olds, news = from_struct(request.old_inputs), from_struct(request.news)
-        changed = olds.get("account") != news.get("account")
+        changed = sorted(key for key in {*olds, *news} - {"note"} if olds.get(key) != news.get(key))
         return provider_pb2.DiffResponse(
             changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
-            replaces=["account"] if changed else [],
+            diffs=changed,
+            replaces=["account"] if "account" in changed else [],
         )
 
     def Configure(self, request: Any, context: Any) -> Any:
@@ -93,9 +106,11 @@ class TestProvider(provider_pb2_grpc.ResourceProviderServicer):
         if request.preview:
             return provider_pb2.CreateResponse(properties=request.properties)
         log("create", request.urn, timeout=request.timeout)
+        hold("create", request.urn)
         self._act("create", inputs, context)
-        identity = f"{request.urn.rsplit('::', 1)[-1]}-{uuid.uuid4().hex[:6]}"
+        identity = _new_identity(request.urn)
         outputs = self._store(identity, inputs, serial=1)
+        hold("created", request.urn)
         if inputs.get("unready"):
             _abort_unready(context, identity, outputs)
         return provider_pb2.CreateResponse(id=identity, properties=to_struct(outputs))
@@ -105,22 +120,31 @@ class TestProvider(provider_pb2_grpc.ResourceProviderServicer):
         if request.preview:
             return provider_pb2.UpdateResponse(properties=to_struct({**from_struct(request.olds), **inputs}))
         log("update", request.urn, timeout=request.timeout)
+        hold("update", request.urn)
         self._act("update", inputs, context)
         serial = int(str(reveal(from_struct(request.olds).get("serial", 0)))) + 1
-        return provider_pb2.UpdateResponse(properties=to_struct(self._store(request.id, inputs, serial=serial)))
+        outputs = self._store(request.id, inputs, serial=serial)
+        hold("updated", request.urn)
+        return provider_pb2.UpdateResponse(properties=to_struct(outputs))
 
     def Delete(self, request: Any, context: Any) -> Any:
         log("delete", request.urn)
+        hold("delete", request.urn)
         self._act("delete", from_struct(request.old_inputs), context)
         (CLOUD / f"{request.id}.json").unlink(missing_ok=True)
+        hold("deleted", request.urn)
         return empty_pb2.Empty()
 
     def Read(self, request: Any, context: Any) -> Any:
+        hold("read", request.urn)
         path = CLOUD / f"{request.id}.json"
+        self._act("read", from_struct(request.inputs), context)
         if not path.exists():
             return provider_pb2.ReadResponse()
         stored = json.loads(path.read_text(encoding="utf-8"))
         inputs = {key: value for key, value in stored.items() if key not in ("serial", "token")}
+        if stored.get("sick"):
+            _abort_unready(context, request.id, stored, inputs)
         return provider_pb2.ReadResponse(id=request.id, properties=to_struct(stored), inputs=to_struct(inputs))
 
     def Invoke(self, request: Any, context: Any) -> Any:
@@ -133,7 +157,7 @@ class TestProvider(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def _act(self, operation: str, inputs: dict[str, Any], context: Any) -> None:
-        if operation != "delete":
+        if operation in ("create", "update"):
             time.sleep(float(inputs.get("slow", 0)))
         if inputs.get("fail") == operation:
             context.abort(grpc.StatusCode.UNKNOWN, f"the cloud refuses to {operation} this")
@@ -144,11 +168,24 @@ class TestProvider(provider_pb2_grpc.ResourceProviderServicer):
         return outputs
 
 
-def _abort_unready(context: Any, identity: str, outputs: dict[str, Any]) -> None:
+def _new_identity(urn: str) -> str:
+    """The resource's name and how often the cloud has created one of that name."""
+    name = urn.rsplit("::", 1)[-1]
+    for number in itertools.count(1):
+        try:
+            (CLOUD / f"{name}-{number}.taken").touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        return f"{name}-{number}"
+    raise AssertionError
+
+
+def _abort_unready(context: Any, identity: str, outputs: dict[str, Any], inputs: dict[str, Any] | None = None) -> None:
     detail = any_pb2.Any()
+    reason = "it never became ready" if inputs is None else "it has become sick"
     detail.Pack(
         provider_pb2.ErrorResourceInitFailed(
-            id=identity, properties=to_struct(outputs), reasons=["it never became ready"]
+            id=identity, properties=to_struct(outputs), reasons=[reason], inputs=to_struct(inputs or {})
         )
     )
     status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message="resource failed to initialize")
