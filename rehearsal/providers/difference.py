@@ -12,16 +12,18 @@ Path = tuple[str | int, ...]
 
 Kind = Literal["add", "delete", "update"]
 
-_PLAIN_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
+PLAIN_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
+"""Property names that most providers write without quotes."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One property that differs, and whether that takes a new resource."""
+    """One property that differs, whether that takes a new resource, and whether old and new inputs show it."""
 
     path: Path
     kind: Kind
     replaces: bool
+    of_inputs: bool = True
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,13 @@ def _values(path: Path, old: Any, new: Any, same: Callable[[Path, Any, Any], boo
         yield path, "update"
 
 
-def render(path: Path) -> str:
-    """A path as Pulumi writes it: ``actions[0].forward``, ``tags["a/b"]``."""
+def render(path: Path, plain_name: re.Pattern[str] = PLAIN_NAME) -> str:
+    """A path as Pulumi writes it: ``actions[0].forward``, ``tags["a/b"]``; plain names are not quoted."""
     text = ""
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif _PLAIN_NAME.fullmatch(part):
+        elif plain_name.fullmatch(part):
             text += f".{part}" if text else part
         else:
             escaped = part.replace('"', '\\"')

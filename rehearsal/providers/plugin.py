@@ -6,6 +6,7 @@ exists but did not become ready, nor log to the engine; and it loads all of the 
 """
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -20,7 +21,7 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.struct_pb2 import Struct
 
-from rehearsal.providers.difference import Change, Diff, render
+from rehearsal.providers.difference import PLAIN_NAME, Change, Diff, render
 from rehearsal.providers.protocol import (
     engine_pb2,
     engine_pb2_grpc,
@@ -71,9 +72,10 @@ def _state_like(inputs: Struct) -> Struct:
 def _abort_not_ready(context: grpc.ServicerContext, error: NotReadyError, inputs: Struct) -> NoReturn:
     status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(error))
     state = to_struct(error.state, _state_like(inputs))
+    known = inputs if error.inputs is None else to_struct(error.inputs, inputs)
     status.details.add().Pack(
         provider_pb2.ErrorResourceInitFailed(
-            id=error.resource_id, properties=state, reasons=error.reasons, inputs=inputs
+            id=error.resource_id, properties=state, reasons=error.reasons, inputs=known
         )
     )
     metadata = (("grpc-status-details-bin", status.SerializeToString()),)
@@ -103,11 +105,11 @@ def _check_response(checked: Checked, like: Struct) -> Any:
 
 def _property_diff(change: Change) -> Any:
     kind = f"{change.kind.upper()}_REPLACE" if change.replaces else change.kind.upper()
-    return provider_pb2.PropertyDiff(kind=provider_pb2.PropertyDiff.Kind.Value(kind), inputDiff=True)
+    return provider_pb2.PropertyDiff(kind=provider_pb2.PropertyDiff.Kind.Value(kind), inputDiff=change.of_inputs)
 
 
-def _diff_response(diff: Diff) -> Any:
-    paths = {render(change.path): change for change in diff.changes}
+def _diff_response(diff: Diff, plain_name: re.Pattern[str] = PLAIN_NAME) -> Any:
+    paths = {render(change.path, plain_name): change for change in diff.changes}
     kinds = provider_pb2.DiffResponse
     return provider_pb2.DiffResponse(
         changes=kinds.DIFF_SOME if paths else kinds.DIFF_NONE,
@@ -169,7 +171,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         with _errors_as_status(context):
             resource = Resource(request.urn, request.id)
             old_inputs, olds = from_struct(request.old_inputs), from_struct(request.olds)
-            return _diff_response(self._provider.diff(resource, old_inputs, olds, from_struct(request.news)))
+            diff = self._provider.diff(resource, old_inputs, olds, from_struct(request.news))
+            return _diff_response(diff, self._provider.plain_name)
 
     def Create(self, request: Any, context: grpc.ServicerContext) -> Any:
         with _errors_as_status(context, request.properties):

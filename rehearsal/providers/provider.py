@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rehearsal.providers.difference import Diff
+from rehearsal.providers.difference import PLAIN_NAME, Diff
 from rehearsal.providers.values import Tree
 
 
@@ -15,13 +15,17 @@ class ProviderError(Exception):
 
 
 class NotReadyError(ProviderError):
-    """The resource exists, but is not what was asked for yet: it is kept in the state with the reasons."""
+    """The resource exists, but is not what was asked for yet: it is kept in the state with the reasons.
 
-    def __init__(self, resource_id: str, state: Tree, reasons: list[str]) -> None:
+    ``inputs`` are those that the state corresponds to, when they are not the ones asked for.
+    """
+
+    def __init__(self, resource_id: str, state: Tree, reasons: list[str], inputs: Tree | None = None) -> None:
         super().__init__(reasons[0])
         self.resource_id = resource_id
         self.state = state
         self.reasons = reasons
+        self.inputs = inputs
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Provider(ABC):
     """One provider's behaviour on plain property trees. Methods may raise ProviderError and block."""
 
     version: str
+    plain_name = PLAIN_NAME
+    """Property names that stand without quotes in the paths of a diff."""
 
     def __init__(self) -> None:
         self.log: Callable[[Literal["info", "warning"], str, str], None] = lambda _level, _message, _urn: None
@@ -88,7 +94,10 @@ class Provider(ABC):
 
     @abstractmethod
     def read(self, resource: Resource, state: Tree, inputs: Tree) -> tuple[Tree, Tree] | None:
-        """Live state and the inputs that correspond to it; None when the resource is gone."""
+        """Live state and the inputs that correspond to it; None when the resource is gone.
+
+        Raises NotReadyError when it exists but is not ready (any more).
+        """
 
     @abstractmethod
     def update(

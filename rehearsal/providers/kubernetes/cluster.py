@@ -1,21 +1,17 @@
-"""The cluster as the provider uses it: apply, wait until ready, read, delete and wait until gone."""
+"""The cluster as the provider uses it: create, apply, wait until ready, read, delete and wait until gone."""
 
 import threading
 import time
 from collections.abc import Callable
 
 from rehearsal.kube import Json, KubeClient, KubeError
-from rehearsal.providers.kubernetes.readiness import (
-    Problems,
-    annotation,
-    readiness_of,
-    skips_await,
-    timeout_seconds,
-)
+from rehearsal.providers.kubernetes import ownership
+from rehearsal.providers.kubernetes.annotations import propagation_policy, skips_await_of_deletion, timeout_seconds
+from rehearsal.providers.kubernetes.readiness import Problems, readiness_of
 
-FIELD_MANAGER = "pulumi-kubernetes"
-_PROPAGATION = "pulumi.com/deletionPropagationPolicy"
 _POLL_SECONDS = 0.5
+_CREATE_RETRY_SECONDS = (1, 2, 4, 8, 16)
+_JSON_PATCH = "application/json-patch+json"
 
 
 class Cluster:
@@ -31,6 +27,11 @@ class Cluster:
         """The kubeconfig context's namespace."""
         return self._kube.namespace
 
+    @property
+    def server(self) -> str:
+        """URL of the API server."""
+        return self._kube.server
+
     def is_namespaced(self, api_version: str, kind: str) -> bool | None:
         """None when the API server does not know the kind (yet)."""
         try:
@@ -40,8 +41,35 @@ class Cluster:
                 return None
             raise
 
-    def apply(self, obj: Json, *, dry_run: bool) -> Json:
-        return self._kube.apply(obj, field_manager=FIELD_MANAGER, force=True, dry_run=dry_run)
+    def create(self, obj: Json, *, dry_run: bool) -> Json:
+        """Create a new object. What it needs (its kind, its namespace) may come a little later than it."""
+        parameters = {"fieldManager": ownership.CREATOR, "fieldValidation": "Strict"}
+        if dry_run:
+            return self._post(obj, {**parameters, "dryRun": "All"})
+        for seconds in _CREATE_RETRY_SECONDS:
+            try:
+                return self._post(obj, parameters)
+            except KubeError as error:
+                if error.status != 404 or self._cancelled.wait(seconds):
+                    raise
+        return self._post(obj, parameters)
+
+    def _post(self, obj: Json, parameters: dict[str, str]) -> Json:
+        namespace = obj["metadata"].get("namespace")
+        path = self._kube.resource_path(obj["apiVersion"], obj["kind"], namespace)
+        return self._kube.request("POST", path, params=parameters, body=obj)
+
+    def apply(self, obj: Json, manager: str, *, force: bool, dry_run: bool) -> Json:
+        """Server-side apply; a field that somebody else owns is KubeError 409 unless forced."""
+        return self._kube.apply(obj, field_manager=manager, force=force, dry_run=dry_run)
+
+    def adopt(self, live: Json, manager: str) -> None:
+        """Make ``manager`` the owner of the fields that the object was created with."""
+        patch = ownership.adoption(live, manager)
+        if patch:
+            api_version, kind, metadata = live["apiVersion"], live["kind"], live["metadata"]
+            namespace, name = metadata.get("namespace"), metadata["name"]
+            self._kube.patch(api_version, kind, namespace, name, patch, content_type=_JSON_PATCH)
 
     def get(self, obj: Json) -> Json | None:
         """The live object; None when there is none, or its kind is gone."""
@@ -53,45 +81,51 @@ class Cluster:
                 return None
             raise
 
-    def wait_ready(self, obj: Json, custom_timeout_seconds: float | None) -> tuple[Json, Problems]:
+    def wait_ready(self, inputs: Json, obj: Json, custom_timeout_seconds: float | None) -> tuple[Json, Problems]:
         """The live object once it is ready, or after the time allowed, with what is wrong then."""
-        check = readiness_of(obj)
-        if check is None:
+        readiness = readiness_of(inputs)
+        if readiness is None:
             return obj, []
-        live, problems = obj, check(self._kube, obj)
+        live, problems = obj, readiness.problems(self._kube, obj)
 
         def ready() -> bool:
             nonlocal live, problems
             found = self.get(obj)
-            live, problems = found or live, ["it was deleted"] if found is None else check(self._kube, found)
+            live = found or live
+            problems = ["it was deleted"] if found is None else readiness.problems(self._kube, found)
             return not problems
 
-        if problems:
-            self._poll(ready, timeout_seconds(obj, custom_timeout_seconds))
+        if problems and not self._poll(ready, timeout_seconds(inputs, custom_timeout_seconds)):
+            problems += readiness.details(self._kube, live)
         return live, problems
 
-    def delete(self, obj: Json, custom_timeout_seconds: float | None) -> bool:
-        """Delete an object, its dependents first; whether it is gone within the time allowed."""
+    def problems(self, inputs: Json, live: Json) -> Problems:
+        """What is wrong with an object at this moment."""
+        readiness = readiness_of(inputs)
+        problems = [] if readiness is None else readiness.problems(self._kube, live)
+        return [*problems, *readiness.details(self._kube, live)] if readiness and problems else problems
+
+    def delete(self, obj: Json, custom_timeout_seconds: float | None) -> Json | None:
+        """Delete an object; None once it is gone, else what is left of it after the time allowed."""
         metadata = obj["metadata"]
-        policy = (annotation(obj, _PROPAGATION) or "foreground").capitalize()
+        namespace, name = metadata.get("namespace"), metadata["name"]
+        policy = propagation_policy(obj)
         try:
-            self._kube.delete(
-                obj["apiVersion"],
-                obj["kind"],
-                metadata.get("namespace"),
-                metadata["name"],
-                propagation_policy=policy,
-            )
+            self._kube.delete(obj["apiVersion"], obj["kind"], namespace, name, propagation_policy=policy)
         except KubeError as error:
             if error.status == 404:
-                return True
+                return None
             raise
+        left: Json | None = None
 
         def gone() -> bool:
-            live = self.get(obj)
-            return live is None or live["metadata"]["uid"] != metadata.get("uid", live["metadata"]["uid"])
+            nonlocal left
+            left = self.get(obj)
+            return left is None or left["metadata"]["uid"] != metadata.get("uid", left["metadata"]["uid"])
 
-        return skips_await(obj) or self._poll(gone, timeout_seconds(obj, custom_timeout_seconds))
+        if skips_await_of_deletion(obj) or self._poll(gone, timeout_seconds(obj, custom_timeout_seconds)):
+            return None
+        return left
 
     def new_warnings(self) -> list[str]:
         """Warnings that the API server gave since the last call."""

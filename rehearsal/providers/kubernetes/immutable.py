@@ -1,8 +1,9 @@
 """Which changes of a Kubernetes object take a new one, as the real provider decides it."""
 
 from rehearsal.providers.difference import Path, names
+from rehearsal.providers.values import Tree
 
-_IDENTITY = ("metadata.name", "metadata.namespace", "kind")
+_IDENTITY = ("metadata.name", "metadata.namespace")
 
 _FIELDS = {
     ("apps", "DaemonSet"): ("spec.selector",),
@@ -15,26 +16,28 @@ _FIELDS = {
         "spec.volumeClaimTemplates",
     ),
     ("batch", "Job"): ("spec.completions", "spec.parallelism", "spec.selector", "spec.template"),
-    ("", "ConfigMap"): ("binaryData", "data"),
-    ("", "PersistentVolumeClaim"): ("spec",),
+    ("", "PersistentVolumeClaim"): ("spec.accessModes", "spec.selector", "spec.storageClassName", "spec.volumeName"),
     ("", "Pod"): ("spec",),
     ("", "ResourceQuota"): ("spec.scopes",),
-    ("", "Secret"): ("data", "stringData", "type"),
+    ("", "Secret"): ("type",),
     ("", "Service"): ("spec.clusterIP",),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): ("roleRef",),
     ("rbac.authorization.k8s.io", "RoleBinding"): ("roleRef",),
     ("storage.k8s.io", "StorageClass"): ("parameters", "provisioner"),
 }
+_DATA = {"ConfigMap": ("binaryData", "data"), "Secret": ("data", "stringData", "type")}
 
 
-def replaces(api_version: str, kind: str, path: Path, mutable_kinds: frozenset[str]) -> bool:
+def replaces(inputs: Tree, path: Path, mutable_kinds: frozenset[str]) -> bool:
     """Whether a change at this path takes a new object.
 
     ConfigMaps and Secrets are replaced when their data changes, unless the provider's configuration makes their kind
-    mutable: what the program gives a name is then updated in place.
+    mutable (and the object itself does not forbid it): what the program gives a name is then updated in place.
     """
-    group = api_version.rpartition("/")[0]
-    fields = () if kind in mutable_kinds else _FIELDS.get((group, kind), ())
+    group, kind = inputs["apiVersion"].rpartition("/")[0], inputs["kind"]
+    fields = _FIELDS.get((group, kind), ())
+    if not group and kind in _DATA and (kind not in mutable_kinds or inputs.get("immutable") is True):
+        fields = _DATA[kind]
     changed = names(path)
     return any(_touches(changed, tuple(field.split("."))) for field in (*_IDENTITY, *fields))
 

@@ -4,14 +4,16 @@ import random
 from typing import Any
 
 from rehearsal.kube import Json
-from rehearsal.providers.kubernetes.cluster import FIELD_MANAGER
+from rehearsal.providers.kubernetes import ownership
+from rehearsal.providers.kubernetes.annotations import AUTONAMED
+from rehearsal.providers.kubernetes.normal import READ_ONLY
 from rehearsal.providers.provider import Resource
 from rehearsal.providers.values import UNKNOWN, Tree
 
-AUTONAMED = "pulumi.com/autonamed"
 INPUTS = "__inputs"
 _RANDOM_DIGITS = 8
-_READ_ONLY = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "uid")
+_REVISION = "deployment.kubernetes.io/revision"
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def api_version_and_kind(token: str) -> tuple[str, str]:
@@ -37,14 +39,20 @@ def with_name(resource: Resource, inputs: Tree, old: Tree, seed: bytes) -> Tree:
 
 
 def is_autonamed(inputs: Tree) -> bool:
-    annotations = inputs.get("metadata", {}).get("annotations", {})
+    annotations = _metadata(inputs).get("annotations", {})
     return annotations is not UNKNOWN and annotations.get(AUTONAMED) == "true"
 
 
 def identity(inputs: Tree) -> tuple[str, str]:
     """Namespace (empty when there is none) and name."""
-    metadata = inputs.get("metadata", {})
+    metadata = _metadata(inputs)
     return metadata.get("namespace", ""), metadata.get("name", "")
+
+
+def _metadata(inputs: Tree) -> Tree:
+    """Metadata as far as it is known."""
+    metadata = inputs.get("metadata", {})
+    return {} if metadata is UNKNOWN else metadata
 
 
 def id_of(obj: Json) -> str:
@@ -60,44 +68,30 @@ def from_id(token: str, resource_id: str) -> Json:
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
 
 
-def state_of(live: Json, inputs: Tree) -> Tree:
-    """State as the real provider keeps it: the live object, and the inputs that it came from."""
-    metadata = {key: value for key, value in live["metadata"].items() if key != "managedFields"}
-    return {
-        **live,
-        "metadata": metadata,
-        INPUTS: inputs,
-        "__initialApiVersion": inputs.get("apiVersion", live["apiVersion"]),
-        "__fieldManager": FIELD_MANAGER,
-    }
-
-
-def previewed(dry_run: Json, inputs: Tree) -> Tree:
-    """State that a create or an update is going to give: without what only the real one decides."""
-    return state_of(settings_of(dry_run), inputs)
+def state_of(live: Json, inputs: Tree, old_state: Tree, manager: str) -> Tree:
+    """State as the real provider keeps it: the live object, the inputs that it came from and who applies it."""
+    first_version = old_state.get("__initialApiVersion") or inputs.get("apiVersion", live["apiVersion"])
+    return {**live, INPUTS: inputs, "__initialApiVersion": first_version, ownership.STATE_KEY: manager}
 
 
 def settings_of(obj: Json) -> Json:
-    """An object without its status and what only the server sets."""
-    metadata = {key: value for key, value in obj["metadata"].items() if key not in _READ_ONLY}
+    """An object without its status and what only the server and its controllers set."""
+    metadata = {key: value for key, value in obj["metadata"].items() if key not in READ_ONLY}
+    annotations = metadata.get("annotations", {})
+    kept = {key: value for key, value in annotations.items() if key not in (_REVISION, _LAST_APPLIED)}
+    if annotations:
+        metadata["annotations"] = kept
     return {**{key: value for key, value in obj.items() if key != "status"}, "metadata": metadata}
 
 
-def refreshed(inputs: Any, applied: Any, live: Any) -> Any:
-    """The inputs as they are in force now: each value as the program gave it, unless someone changed it since.
-
-    ``applied`` is what the server makes of the inputs. Where the live value is the same there is no change, however
-    the program and the server spell it (``"0.5"`` and ``"500m"``).
-    """
-    if applied == live and live is not None:
-        return inputs
-    if isinstance(inputs, dict) and isinstance(live, dict):
+def in_force(live: Any, inputs: Any) -> Any:
+    """As much of a live object as the inputs speak of: where it differs from them, somebody changed it since."""
+    if isinstance(live, dict) and isinstance(inputs, dict):
         fields: Tree = inputs
         now: Tree = live
-        then: Tree = applied if isinstance(applied, dict) else {}
-        return {key: refreshed(value, then.get(key), now[key]) for key, value in fields.items() if key in now}
-    if isinstance(inputs, list) and isinstance(live, list) and len(inputs) == len(live):
+        return {key: in_force(value, fields[key]) for key, value in now.items() if key in fields}
+    if isinstance(live, list) and isinstance(inputs, list):
         given: list[Any] = inputs
-        before: list[Any] = applied if isinstance(applied, list) and len(applied) == len(live) else [None] * len(live)
-        return [refreshed(*values) for values in zip(given, before, live, strict=True)]
+        items: list[Any] = live
+        return [in_force(item, shape) for item, shape in zip(items, given, strict=False)]
     return live

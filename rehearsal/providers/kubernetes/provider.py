@@ -1,19 +1,15 @@
-"""The Kubernetes provider: check, diff and the life cycle of any object, by server-side apply."""
+"""The Kubernetes provider: check, diff and the life cycle of any object, as the real provider goes about it."""
 
 import difflib
-import tempfile
-import threading
-from collections.abc import Generator
-from contextlib import contextmanager
-from pathlib import Path as FilePath
+import re
 
-import httpx
-
-from rehearsal.kube import KubeClient, KubeError
-from rehearsal.kubeconfig import KubeconfigError
-from rehearsal.providers.difference import Diff, Path, changed
-from rehearsal.providers.kubernetes import immutable, objects
-from rehearsal.providers.kubernetes.cluster import Cluster
+from rehearsal.kube import Json, KubeError
+from rehearsal.providers.difference import Change, Diff, Path, changed
+from rehearsal.providers.kubernetes import immutable, objects, ownership
+from rehearsal.providers.kubernetes.annotations import NOT_SUPPORTED
+from rehearsal.providers.kubernetes.normal import normalized
+from rehearsal.providers.kubernetes.readiness import Problems
+from rehearsal.providers.kubernetes.session import Session
 from rehearsal.providers.provider import Checked, Failure, NotReadyError, Provider, ProviderError, Resource
 from rehearsal.providers.values import UNKNOWN, Tree, contains_unknown
 
@@ -24,6 +20,7 @@ _CONFIG = (
     "enableServerSideApply",
     "enableConfigMapMutable",
     "enableSecretMutable",
+    "enablePatchForce",
     "suppressDeprecationWarnings",
 )
 _PLUGIN_KEYS = ("version", "pluginDownloadURL")
@@ -34,12 +31,11 @@ class KubernetesProvider(Provider):
     """The Kubernetes provider; it connects to the cluster when it first needs to."""
 
     version = "4.34.2"
+    plain_name = re.compile(r'[^."\[\]]+')
 
     def __init__(self) -> None:
         super().__init__()
-        self._config: Tree = {}
-        self._connected: Cluster | None = None
-        self._connecting = threading.Lock()
+        self._session = Session(lambda level, message, urn: self.log(level, message, urn), self.cancelled)
 
     def check_config(self, config: Tree) -> Checked:
         failures: list[Failure] = []
@@ -54,29 +50,34 @@ class KubernetesProvider(Provider):
         return Checked(config, failures)
 
     def configure(self, config: Tree) -> None:
-        self._config = config
+        self._session.config = config
 
     def check(self, resource: Resource, old: Tree, new: Tree, seed: bytes) -> Checked:
         api_version, kind = objects.api_version_and_kind(resource.type)
-        inputs = {"apiVersion": api_version, "kind": kind, **new}
-        metadata = inputs.get("metadata", {})
-        if metadata is not UNKNOWN and "generateName" in metadata:
-            return Checked(inputs, [Failure("metadata.generateName", "cannot be used with server-side apply")])
-        inputs = objects.with_name(resource, inputs, old, seed)
-        with self._kube_errors(resource):
-            namespaced = self._cluster().is_namespaced(inputs["apiVersion"], inputs["kind"])
-        if namespaced is not False and inputs["metadata"] is not UNKNOWN:
-            namespace = inputs["metadata"].get("namespace") or self._namespace()
-            inputs["metadata"] = {**inputs["metadata"], "namespace": namespace}
-        return Checked(inputs)
+        inputs = objects.with_name(resource, {"apiVersion": api_version, "kind": kind, **new}, old, seed)
+        if inputs["metadata"] is UNKNOWN:
+            return Checked(inputs)
+        failures = _failures(inputs)
+        if failures:
+            return Checked(inputs, failures)
+        with self._session.errors(resource):
+            namespaced = self._session.cluster.is_namespaced(inputs["apiVersion"], inputs["kind"])
+        if namespaced is not False:
+            namespace = inputs["metadata"].get("namespace") or self._session.namespace
+            inputs = {**inputs, "metadata": {**inputs["metadata"], "namespace": namespace}}
+        return Checked(normalized(inputs))
 
     def diff(self, resource: Resource, old_inputs: Tree, old_state: Tree, new: Tree) -> Diff:
-        mutable = frozenset(kind for key, kind in _MUTABLE_SETTINGS.items() if _is_on(self._config.get(key, False)))
+        mutable = frozenset(
+            kind for key, kind in _MUTABLE_SETTINGS.items() if _is_on(self._session.config.get(key, False))
+        )
 
         def replaces(path: Path) -> bool:
-            return immutable.replaces(new["apiVersion"], new["kind"], path, mutable)
+            return immutable.replaces(new, path, mutable)
 
-        changes = changed(old_inputs, new, replaces)
+        found = changed(objects.in_force(old_state, old_inputs), new, replaces)
+        # Only a removal is told apart from drift by the inputs; the rest is by what is live.
+        changes = tuple(Change(c.path, c.kind, c.replaces, of_inputs=c.kind == "delete") for c in found)
         replaced = any(change.replaces for change in changes)
         same_name = objects.identity(new) == objects.identity(old_state)
         return Diff(changes, delete_before_replace=replaced and same_name and not objects.is_autonamed(new))
@@ -84,9 +85,26 @@ class KubernetesProvider(Provider):
     def create(
         self, resource: Resource, inputs: Tree, *, preview: bool, timeout_seconds: float | None
     ) -> tuple[str, Tree]:
-        if preview:
-            return "", self._preview(resource, inputs)
-        return self._apply(resource, inputs, timeout_seconds)
+        with self._session.errors(resource):
+            if preview:
+                return "", self._preview_creation(inputs)
+            created = self._session.cluster.create(inputs, dry_run=False)
+        manager = ownership.field_manager(inputs, {})
+        return objects.id_of(created), self._wait(resource, inputs, {}, created, manager, timeout_seconds)
+
+    def _preview_creation(self, inputs: Tree) -> Tree:
+        cluster = self._session.cluster
+        if contains_unknown(inputs) or cluster.is_namespaced(inputs["apiVersion"], inputs["kind"]) is None:
+            return inputs
+        try:
+            planned = cluster.create(inputs, dry_run=True)
+        except KubeError as error:
+            # Its namespace is created, or the object of this name replaced, in the same update; or only the real
+            # thing is allowed.
+            if error.status in (403, 404) or error.reason == "AlreadyExists":
+                return inputs
+            raise
+        return objects.state_of(_without_status(planned), inputs, {}, ownership.field_manager(inputs, {}))
 
     def update(
         self,
@@ -98,96 +116,103 @@ class KubernetesProvider(Provider):
         preview: bool,
         timeout_seconds: float | None,
     ) -> Tree:
+        with self._session.errors(resource):
+            live = self._known_live(resource, new, preview=preview)
+        if live is None:
+            return new
+        manager = ownership.field_manager(new, old_state)
+        try:
+            with self._session.errors(resource):
+                applied = self._apply(live, new, manager, dry_run=preview)
+        except ProviderError as error:
+            if preview:
+                raise
+            with self._session.errors(resource):
+                live = self._session.cluster.get(live) or live
+            raise NotReadyError(resource.id, objects.state_of(live, new, old_state, manager), [str(error)]) from error
         if preview:
-            return self._preview(resource, new)
-        return self._apply(resource, new, timeout_seconds)[1]
+            return objects.state_of(applied, new, old_state, manager)
+        return self._wait(resource, new, old_state, applied, manager, timeout_seconds)
+
+    def _known_live(self, resource: Resource, new: Tree, *, preview: bool) -> Json | None:
+        """The object to update; None in a preview that cannot ask the server."""
+        cluster = self._session.cluster
+        if preview and (contains_unknown(new) or cluster.is_namespaced(new["apiVersion"], new["kind"]) is None):
+            return None
+        live = cluster.get(objects.from_id(resource.type, resource.id))
+        if live is None:
+            raise ProviderError(f"{resource.type} {resource.name}: {resource.id} is gone; run `pulumi refresh`")
+        return live
+
+    def _apply(self, live: Json, new: Tree, manager: str, *, dry_run: bool) -> Json:
+        cluster = self._session.cluster
+        always = _is_on(self._session.config.get("enablePatchForce", False))
+        force = always or ownership.takes_over(new, live, dry_run=dry_run)
+        if not dry_run:
+            cluster.adopt(live, manager)
+        return cluster.apply(new, manager, force=force, dry_run=dry_run)
 
     def read(self, resource: Resource, state: Tree, inputs: Tree) -> tuple[Tree, Tree] | None:
-        with self._kube_errors(resource):
-            cluster = self._cluster()
+        with self._session.errors(resource):
+            cluster = self._session.cluster
             live = cluster.get(objects.from_id(resource.type, resource.id))
             if live is None:
                 return None
-            try:
-                applied = cluster.apply(inputs, dry_run=True) if inputs else None
-            except KubeError:
-                applied = None
-        inputs = objects.refreshed(inputs, applied, live) if inputs else objects.settings_of(live)
-        return objects.state_of(live, inputs), inputs
+            problems = cluster.problems(inputs, live) if inputs else []
+        known = objects.in_force(live, inputs) if inputs else objects.settings_of(live)
+        found = objects.state_of(live, known, state, ownership.field_manager(inputs, state))
+        if problems:
+            raise NotReadyError(resource.id, found, _summarized(live, resource.id, problems), inputs=known)
+        return found, known
 
     def delete(self, resource: Resource, state: Tree, *, timeout_seconds: float | None) -> None:
-        obj = {**objects.from_id(resource.type, resource.id)}
-        obj["metadata"] = {**state.get("metadata", {}), **obj["metadata"]}
-        with self._kube_errors(resource):
-            if not self._cluster().delete(obj, timeout_seconds):
-                raise ProviderError(f"{obj['kind']} {resource.id} was not gone in the time allowed")
+        obj = objects.from_id(resource.type, resource.id)
+        # How to delete is what the program last said, whatever was done to the object since.
+        asked = state.get(objects.INPUTS, {}).get("metadata", {}).get("annotations") or {}
+        obj["metadata"] = {**state.get("metadata", {}), **obj["metadata"], "annotations": asked}
+        with self._session.errors(resource):
+            left = self._session.cluster.delete(obj, timeout_seconds)
+        if left is not None:
+            finalizers = ", ".join(left["metadata"].get("finalizers", [])) or "none"
+            raise ProviderError(
+                f"{obj['kind']} {resource.id} was not gone in the time allowed; its finalizers: {finalizers}"
+            )
 
-    def _preview(self, resource: Resource, inputs: Tree) -> Tree:
-        """What the API server would make of the inputs; its refusals show in the preview already."""
-        with self._kube_errors(resource):
-            known = not contains_unknown(inputs)
-            cluster = self._cluster()
-            if not known or cluster.is_namespaced(inputs["apiVersion"], inputs["kind"]) is None:
-                return inputs
-            try:
-                return objects.previewed(cluster.apply(inputs, dry_run=True), inputs)
-            except KubeError as error:
-                # Its namespace is created, or the object itself replaced, in the same update.
-                if error.status == 404 or (error.status == 422 and "immutable" in error.message):
-                    return inputs
-                raise
-
-    def _apply(self, resource: Resource, inputs: Tree, timeout_seconds: float | None) -> tuple[str, Tree]:
-        with self._kube_errors(resource):
-            cluster = self._cluster()
-            applied = cluster.apply(inputs, dry_run=False)
-            resource_id = objects.id_of(applied)
+    def _wait(
+        self, resource: Resource, inputs: Tree, old_state: Tree, obj: Json, manager: str, timeout_seconds: float | None
+    ) -> Tree:
+        """State once the object is ready; it exists, so whatever goes wrong from here on is kept with it."""
         try:
-            with self._kube_errors(resource):
-                live, problems = cluster.wait_ready(applied, timeout_seconds)
+            with self._session.errors(resource):
+                live, problems = self._session.cluster.wait_ready(inputs, obj, timeout_seconds)
         except ProviderError as error:
-            live, problems = applied, [str(error)]
-        state = objects.state_of(live, inputs)
+            live, problems = obj, [str(error)]
+        state = objects.state_of(live, inputs, old_state, manager)
         if problems:
-            summary = f"{live['kind']} {resource_id} exists but did not become ready: {problems[0]}"
-            raise NotReadyError(resource_id, state, [summary, *problems[1:]])
-        return resource_id, state
+            resource_id = objects.id_of(live)
+            raise NotReadyError(resource_id, state, _summarized(live, resource_id, problems))
+        return state
 
-    def _namespace(self) -> str:
-        return self._config.get("namespace") or self._cluster().namespace
 
-    def _cluster(self) -> Cluster:
-        with self._connecting:
-            if self._connected is None:
-                self._connected = Cluster(self._connect(), self.cancelled)
-            return self._connected
+def _failures(inputs: Tree) -> list[Failure]:
+    metadata = inputs["metadata"]
+    failures: list[Failure] = []
+    if metadata.get("generateName"):
+        failures.append(Failure("metadata.generateName", "cannot be used with server-side apply"))
+    annotations = metadata.get("annotations") or {}
+    for key in NOT_SUPPORTED:
+        if annotations is not UNKNOWN and key in annotations:
+            reason = "is an annotation that the rehearsal's Kubernetes provider does not honour; remove it"
+            failures.append(Failure(f'metadata.annotations["{key}"]', reason))
+    return failures
 
-    def _connect(self) -> KubeClient:
-        kubeconfig, context = self._config.get("kubeconfig"), self._config.get("context")
-        try:
-            if kubeconfig is None or ("\n" not in kubeconfig and not kubeconfig.lstrip().startswith("{")):
-                return KubeClient.from_kubeconfig(kubeconfig, context)
-            with tempfile.TemporaryDirectory() as folder:
-                path = FilePath(folder) / "kubeconfig"
-                path.write_text(kubeconfig)
-                return KubeClient.from_kubeconfig(path, context)
-        except KubeconfigError as error:
-            raise ProviderError(str(error)) from error
 
-    @contextmanager
-    def _kube_errors(self, resource: Resource) -> Generator[None]:
-        """Refusals of the API server as one line, its warnings to the engine's log."""
-        try:
-            yield
-        except KubeError as error:
-            message = " ".join(str(error).split())
-            raise ProviderError(f"{resource.type} {resource.name}: {message}") from error
-        except httpx.HTTPError as error:
-            raise ProviderError(f"{resource.type} {resource.name}: the API server does not answer: {error}") from error
-        finally:
-            if self._connected is not None:
-                for warning in self._connected.new_warnings():
-                    self.log("warning", warning, resource.urn)
+def _without_status(obj: Json) -> Json:
+    return {key: value for key, value in obj.items() if key != "status"}
+
+
+def _summarized(live: Json, resource_id: str, problems: Problems) -> list[str]:
+    return [f"{live['kind']} {resource_id} exists but did not become ready: {problems[0]}", *problems[1:]]
 
 
 def _is_on(value: object) -> bool:

@@ -1,83 +1,98 @@
 """When a Kubernetes object counts as ready, and what to tell a person about one that is not."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from rehearsal.kube import Json, KubeClient
+from rehearsal.kube_conditions import is_met
+from rehearsal.providers.kubernetes.annotations import SKIP_AWAIT, is_on
 
-SKIP_AWAIT = "pulumi.com/skipAwait"
-TIMEOUT_SECONDS = "pulumi.com/timeoutSeconds"
-_DEFAULT_TIMEOUT_SECONDS = 600.0
+_REVISION = "deployment.kubernetes.io/revision"
 
 Problems = list[str]
 """Why an object is not ready; empty when it is."""
 
 
-def annotation(obj: Json, key: str) -> str | None:
-    return obj.get("metadata", {}).get("annotations", {}).get(key)
+@dataclass(frozen=True)
+class Readiness:
+    """How to judge objects of one kind: what is wrong now, and what more to say of it once time is up."""
+
+    problems: Callable[[KubeClient, Json], Problems]
+    details: Callable[[KubeClient, Json], Problems] = lambda _kube, _obj: []
 
 
-def skips_await(obj: Json) -> bool:
-    return annotation(obj, SKIP_AWAIT) == "true"
-
-
-def timeout_seconds(obj: Json, custom: float | None) -> float:
-    """How long to wait for an object: the resource's customTimeouts, its annotation, or ten minutes."""
-    return custom or float(annotation(obj, TIMEOUT_SECONDS) or _DEFAULT_TIMEOUT_SECONDS)
-
-
-def readiness_of(obj: Json) -> Callable[[KubeClient, Json], Problems] | None:
+def readiness_of(inputs: Json) -> Readiness | None:
     """How to judge objects of this one's kind; None when they are ready as soon as they exist."""
-    if skips_await(obj):
+    if is_on(inputs, SKIP_AWAIT):
         return None
-    return _CHECKS.get((obj["apiVersion"], obj["kind"]))
+    return _KINDS.get((inputs["apiVersion"], inputs["kind"]))
 
 
-def _deployment(kube: KubeClient, obj: Json) -> Problems:
-    problems = deployment_problems(obj)
-    return [*problems, *_pod_problems(kube, obj)] if problems else []
+def _deployment(kube: KubeClient, deployment: Json) -> Problems:
+    return deployment_problems(deployment, _newest_replica_set(kube, deployment))
 
 
-def deployment_problems(obj: Json) -> Problems:
-    """What is missing until the newest pod template runs in full; stale status counts for nothing."""
-    status = obj.get("status", {})
-    if status.get("observedGeneration", 0) < obj["metadata"].get("generation", 1):
+def deployment_problems(deployment: Json, newest: Json | None) -> Problems:
+    """What is missing until the newest pod template runs in full; stale status counts for nothing.
+
+    Pods of older templates may still be ending. A first template needs no word that its rollout is complete.
+    """
+    status = deployment.get("status", {})
+    if status.get("observedGeneration", 0) != deployment["metadata"].get("generation", 1):
         return ["the Deployment controller has not seen the change yet"]
-    problems = [*_condition_problems(status)]
-    wanted = obj["spec"].get("replicas", 1)
-    ready = min(status.get("readyReplicas", 0), status.get("updatedReplicas", 0))
-    if ready < wanted or status.get("updatedReplicas", 0) > wanted:
-        problems.append(f"{ready} of {wanted} updated Pods are ready")
-    return problems
-
-
-def _condition_problems(status: Json) -> Iterator[str]:
     conditions = {condition["type"]: condition for condition in status.get("conditions", [])}
-    progressing = conditions.get("Progressing")
-    if progressing is None:
-        yield "the rollout has not started"
-    elif progressing["status"] != "True":
-        yield f"[{progressing.get('reason', '')}] {progressing.get('message', '')}"
-    elif progressing.get("reason") != "NewReplicaSetAvailable":
-        yield "the new ReplicaSet is not available yet"
-    available = conditions.get("Available")
-    if available is not None and available["status"] != "True":
-        yield f"[{available.get('reason', '')}] {available.get('message', '')}"
+    problems = [*_unmet(conditions.get("Progressing")), *_unmet(conditions.get("Available"))]
+    if "Available" not in conditions:
+        problems.append("it is not known to be available yet")
+    complete = conditions.get("Progressing", {}).get("reason") == "NewReplicaSetAvailable"
+    if not complete and _revision(deployment) != "1":
+        problems.append("the new ReplicaSet is not available yet")
+    return [*problems, *_missing_replicas(newest)]
 
 
-def _pod_problems(kube: KubeClient, deployment: Json) -> Iterator[str]:
-    labels: dict[str, str] = deployment["spec"]["selector"].get("matchLabels", {})
-    selector = ",".join(f"{key}={value}" for key, value in labels.items())
-    pods = kube.list("v1", "Pod", deployment["metadata"].get("namespace"), label_selector=selector)
-    for pod in pods["items"]:
-        for problem in pod_problems(pod):
-            yield f"Pod {pod['metadata']['name']}: {problem}"
+def _unmet(condition: Json | None) -> Problems:
+    if condition is None or condition["status"] == "True":
+        return []
+    return [f"[{condition.get('reason', '')}] {condition.get('message', '')}"]
+
+
+def _missing_replicas(newest: Json | None) -> Problems:
+    if newest is None:
+        return ["the new ReplicaSet does not exist yet"]
+    wanted, ready = newest["spec"].get("replicas", 1), newest.get("status", {}).get("readyReplicas", 0)
+    return [] if ready >= wanted else [f"{ready} of {wanted} updated Pods are ready"]
+
+
+def _revision(obj: Json) -> str:
+    return obj["metadata"].get("annotations", {}).get(_REVISION, "")
+
+
+def _newest_replica_set(kube: KubeClient, deployment: Json) -> Json | None:
+    namespace, revision = deployment["metadata"].get("namespace"), _revision(deployment)
+    owned = _owned_by(deployment, kube.list("apps/v1", "ReplicaSet", namespace)["items"])
+    return next((item for item in owned if revision and _revision(item) == revision), None)
+
+
+def _owned_by(owner: Json, items: list[Json]) -> Iterator[Json]:
+    uid = owner["metadata"]["uid"]
+    for item in items:
+        if any(reference["uid"] == uid for reference in item["metadata"].get("ownerReferences", [])):
+            yield item
+
+
+def _deployment_pods(kube: KubeClient, deployment: Json) -> Problems:
+    newest = _newest_replica_set(kube, deployment)
+    if newest is None:
+        return []
+    pods = _owned_by(newest, kube.list("v1", "Pod", deployment["metadata"].get("namespace"))["items"])
+    return [f"Pod {pod['metadata']['name']}: {problem}" for pod in pods for problem in pod_problems(pod)]
 
 
 def pod_problems(pod: Json) -> Iterator[str]:
     """Why a pod is not ready: not scheduled, a container waiting or ended, or a condition that is not met."""
     status = pod.get("status", {})
     conditions: list[Json] = status.get("conditions", [])
-    if any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions):
+    if is_met(pod):
         return
     for condition in conditions:
         unmet = condition["status"] != "True" and condition.get("reason")
@@ -112,20 +127,7 @@ def _service(kube: KubeClient, obj: Json) -> Problems:
     return problems
 
 
-def _namespace(_kube: KubeClient, obj: Json) -> Problems:
-    phase = obj.get("status", {}).get("phase")
-    return [] if phase == "Active" else [f"the phase is {phase}"]
-
-
-def _definition(_kube: KubeClient, obj: Json) -> Problems:
-    conditions = obj.get("status", {}).get("conditions", [])
-    established = any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
-    return [] if established else ["the definition is not established"]
-
-
-_CHECKS: dict[tuple[str, str], Callable[[KubeClient, Json], Problems]] = {
-    ("apps/v1", "Deployment"): _deployment,
-    ("v1", "Service"): _service,
-    ("v1", "Namespace"): _namespace,
-    ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): _definition,
+_KINDS = {
+    ("apps/v1", "Deployment"): Readiness(_deployment, _deployment_pods),
+    ("v1", "Service"): Readiness(_service),
 }

@@ -1,6 +1,8 @@
-"""An AWS (moto over HTTP) and an engine for the provider tests."""
+"""An AWS (moto over HTTP), the Kubernetes providers, ours and the real one, and engines for the provider tests."""
 
 import json
+import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -9,9 +11,13 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from rehearsal.controlplane.run import ControlPlane
 from rehearsal.providers.aws.provider import AwsProvider
+from rehearsal.providers.kubernetes.provider import KubernetesProvider
 from tests.rehearsal.providers.harness import Engine, engine_for
+from tests.rehearsal.providers.plugin_process import plugin_process
 
+_REAL_KUBERNETES = "REHEARSAL_REAL_KUBERNETES_PROVIDER"
 _CLUSTER = "provider-tests"
 """moto keeps its state for the whole process: other tests have clusters of their own."""
 
@@ -83,3 +89,30 @@ def configured_engine(aws: FakeAws) -> Iterator[Engine]:
 def aws_engine(configured_engine: Engine, request: pytest.FixtureRequest) -> Engine:
     """An engine with an empty state, and names of its own for what it creates."""
     return Engine(configured_engine.stub, seed=request.node.name.encode())
+
+
+@pytest.fixture(scope="session")
+def our_kubernetes(control_plane: ControlPlane) -> Iterator[Engine]:
+    """The rehearsal's Kubernetes provider."""
+    with engine_for(KubernetesProvider()) as engine:
+        engine.configure(kubeconfig=str(control_plane.kubeconfig), enableServerSideApply="true")
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def real_kubernetes(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The real provider's executable, where there is one."""
+    executable = os.environ.get(_REAL_KUBERNETES) or shutil.which("pulumi-resource-kubernetes")
+    if executable is None:
+        pytest.skip(f"no pulumi-resource-kubernetes on PATH, and {_REAL_KUBERNETES} does not name one")
+    log = tmp_path_factory.mktemp("real-kubernetes") / "log"
+    with plugin_process([executable], log, "kubernetes") as engine:
+        engine.configure(kubeconfig=str(control_plane.kubeconfig), enableServerSideApply="true")
+        yield engine
+
+
+@pytest.fixture(params=["our_kubernetes", "real_kubernetes"])
+def kubernetes(request: pytest.FixtureRequest) -> Engine:
+    """Each of the two with an empty state: what holds for one holds for the other."""
+    engine: Engine = request.getfixturevalue(request.param)
+    return engine.afresh(request.node.name.encode())

@@ -44,10 +44,14 @@ class Deployed:
 
 @dataclass(frozen=True)
 class Step:
-    """What the last call of up did."""
+    """What the last call of up did, and what of the provider's diff led to it."""
 
     op: str
-    detailed_diff: dict[str, str]
+    detailed_diff: dict[str, str] = field(default_factory=dict[str, str])
+    replaces: frozenset[str] = frozenset()
+    seen_in_inputs: frozenset[str] = frozenset()
+    """Paths that the provider says to show by inputs, not by the live state."""
+    delete_first: bool = False
 
 
 @dataclass
@@ -58,15 +62,23 @@ class Engine:
     resources: dict[str, Deployed] = field(default_factory=dict[str, Deployed])
     steps: list[Step] = field(default_factory=list[Step])
     seed: bytes = b"seed"
+    package: str = ""
 
     def configure(self, **config: Any) -> None:
+        """Configure the plugin, by both the ways that engines know."""
         args = to_struct(config)
-        self.stub.CheckConfig(provider_pb2.CheckRequest(urn="urn", news=args))
-        self.stub.Configure(provider_pb2.ConfigureRequest(args=args, acceptSecrets=True))
+        variables = {f"{self.package}:config:{key}": str(value) for key, value in config.items()}
+        urn = f"urn:pulumi:test::vllm-blue-green::pulumi:providers:{self.package}::default"
+        self.stub.CheckConfig(provider_pb2.CheckRequest(urn=urn, news=args))
+        self.stub.Configure(provider_pb2.ConfigureRequest(variables=variables, args=args, acceptSecrets=True))
 
-    def check(self, kind: str, name: str, inputs: Tree | Struct) -> Struct:
-        """Checked inputs; raises CheckFailedError."""
-        known = self.resources.get(_urn(kind, name))
+    def afresh(self, seed: bytes = b"seed") -> "Engine":
+        """The same plugin with an empty state."""
+        return Engine(self.stub, seed=seed, package=self.package)
+
+    def check(self, kind: str, name: str, inputs: Tree | Struct, *, anew: bool = False) -> Struct:
+        """Checked inputs, for a resource that is to be created anew or the known one; raises CheckFailedError."""
+        known = None if anew else self.resources.get(_urn(kind, name))
         news = inputs if isinstance(inputs, Struct) else to_struct(inputs)
         answer = self.stub.Check(
             provider_pb2.CheckRequest(
@@ -91,14 +103,14 @@ class Engine:
         """Bring one resource to these inputs; its outputs."""
         known = self.resources.get(_urn(kind, name))
         if known is None:
-            self.steps.append(Step("create", {}))
+            self.steps.append(Step("create"))
             return self._create(kind, name, inputs, preview, timeout)
         answer = self.diff(kind, name, inputs)
         if answer.changes == provider_pb2.DiffResponse.DIFF_NONE and not known.init_errors:
-            self.steps.append(Step("same", {}))
+            self.steps.append(Step("same"))
             return known.outputs
         op = "replace" if answer.replaces else "update"
-        self.steps.append(Step(op, detailed(answer)))
+        self.steps.append(_step(op, answer))
         if op == "update":
             return self._update(kind, name, inputs, preview, timeout)
         if preview:
@@ -114,7 +126,7 @@ class Engine:
         return self.up(kind, name, inputs, preview=True)
 
     def _create(self, kind: str, name: str, inputs: Tree | Struct, preview: bool, timeout: float) -> Tree:
-        checked = self.check(kind, name, inputs)
+        checked = self.check(kind, name, inputs, anew=True)
         request = provider_pb2.CreateRequest(urn=_urn(kind, name), properties=checked, preview=preview, timeout=timeout)
         with self._init_failures(kind, name, checked):
             answer = self.stub.Create(request)
@@ -149,15 +161,18 @@ class Engine:
             if failure is None:
                 raise
             reasons = list(failure.reasons)
-            self.resources[_urn(kind, name)] = Deployed(failure.id, inputs, failure.properties, reasons)
+            known_inputs = failure.inputs if failure.inputs.fields else inputs
+            self.resources[_urn(kind, name)] = Deployed(failure.id, known_inputs, failure.properties, reasons)
             raise InitFailedError(failure.id, reasons) from error
 
     def refresh(self, kind: str, name: str) -> Tree | None:
         """Read the live state into the state; None when the resource is gone."""
         known = self.resources[_urn(kind, name)]
-        answer = self.stub.Read(
-            provider_pb2.ReadRequest(urn=_urn(kind, name), id=known.id, properties=known.state, inputs=known.inputs)
+        request = provider_pb2.ReadRequest(
+            urn=_urn(kind, name), id=known.id, properties=known.state, inputs=known.inputs
         )
+        with self._init_failures(kind, name, known.inputs):
+            answer = self.stub.Read(request)
         if not answer.id:
             del self.resources[_urn(kind, name)]
             return None
@@ -175,6 +190,10 @@ class Engine:
         """Have a resource in the state that the provider no longer finds."""
         self.resources[_urn(kind, name)] = resource
 
+    def names(self) -> list[tuple[str, str]]:
+        """Type and logical name of everything in the state, oldest first."""
+        return [(urn.split("::")[2].rpartition("$")[2], urn.rpartition("::")[2]) for urn in self.resources]
+
     def deployed(self, kind: str, name: str) -> Deployed:
         return self.resources[_urn(kind, name)]
 
@@ -191,6 +210,16 @@ def _init_failure(error: grpc.RpcError) -> Any:
 
 def _urn(kind: str, name: str) -> str:
     return f"urn:pulumi:test::vllm-blue-green::vllm-blue-green:index:WeightedRouter${kind}::{name}"
+
+
+def _step(op: str, answer: Any) -> Step:
+    return Step(
+        op,
+        detailed(answer),
+        replaces=frozenset(answer.replaces),
+        seen_in_inputs=frozenset(path for path, diff in answer.detailedDiff.items() if diff.inputDiff),
+        delete_first=answer.deleteBeforeReplace,
+    )
 
 
 def detailed(answer: Any) -> dict[str, str]:

@@ -1,17 +1,14 @@
-"""The Kubernetes provider against a real API server and its controllers."""
+"""The Kubernetes providers, ours and the real one, against a real API server and its controllers."""
 
-import threading
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+import time
 
 import grpc
 import pytest
 
-from rehearsal.controlplane.run import ControlPlane
-from rehearsal.kube import STRATEGIC_MERGE_PATCH, KubeClient, KubeError
-from rehearsal.providers.kubernetes.provider import KubernetesProvider
+from rehearsal.kube import KubeClient
 from rehearsal.providers.values import UNKNOWN, Tree
-from tests.rehearsal.providers.harness import CheckFailedError, Engine, InitFailedError, engine_for
+from tests.rehearsal.providers.harness import CheckFailedError, Engine, InitFailedError
+from tests.rehearsal.providers.pods import pods_become_ready
 
 CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
@@ -20,15 +17,22 @@ SERVICE = "kubernetes:core/v1:Service"
 
 
 @pytest.fixture
-def engine(control_plane: ControlPlane) -> Iterator[Engine]:
-    with engine_for(KubernetesProvider()) as engine:
-        engine.configure(kubeconfig=str(control_plane.kubeconfig), enableServerSideApply="true")
-        yield engine
+def engine(kubernetes: Engine) -> Engine:
+    """Ours, and the real one where there is one."""
+    return kubernetes
+
+
+@pytest.fixture
+def ours(our_kubernetes: Engine, request: pytest.FixtureRequest) -> Engine:
+    """Ours alone, where it says or asks more than the real one does."""
+    return our_kubernetes.afresh(request.node.name.encode())
 
 
 def deployment(namespace: str, replicas: int = 0, image: str = "one", **container: object) -> Tree:
     containers = [{"name": "vllm", "image": image, "resources": {"requests": {"cpu": "0.5"}}, **container}]
     return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
         "metadata": {"name": "vllm", "namespace": namespace},
         "spec": {
             "replicas": replicas,
@@ -42,43 +46,8 @@ def deployment(namespace: str, replicas: int = 0, image: str = "one", **containe
 
 
 def config_map(namespace: str, value: str, **metadata: object) -> Tree:
-    return {"metadata": {"namespace": namespace, **metadata}, "data": {"prompt": value}}
-
-
-@contextmanager
-def pods_become_ready(kube: KubeClient, namespace: str) -> Generator[None]:
-    """Stands in for a kubelet: every pod turns Ready, and goes when it is deleted."""
-    stopped = threading.Event()
-
-    def attend() -> None:
-        while not stopped.wait(0.2):
-            for pod in kube.list("v1", "Pod", namespace)["items"]:
-                name = pod["metadata"]["name"]
-                status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-                try:
-                    if "deletionTimestamp" in pod["metadata"]:
-                        kube.delete("v1", "Pod", namespace, name, grace_period_seconds=0)
-                    elif pod["status"].get("phase") != "Running":
-                        kube.patch(
-                            "v1",
-                            "Pod",
-                            namespace,
-                            name,
-                            {"status": status},
-                            subresource="status",
-                            content_type=STRATEGIC_MERGE_PATCH,
-                        )
-                except KubeError as error:
-                    if error.status != 404:
-                        raise
-
-    thread = threading.Thread(target=attend)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopped.set()
-        thread.join()
+    data = {"prompt": value}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": namespace, **metadata}, "data": data}
 
 
 def test_an_object_without_a_name_gets_one_and_keeps_it(engine: Engine, namespace: str) -> None:
@@ -91,25 +60,34 @@ def test_an_object_without_a_name_gets_one_and_keeps_it(engine: Engine, namespac
 
 
 def test_an_object_without_a_namespace_goes_to_the_default_one(engine: Engine) -> None:
-    outputs = engine.preview(CONFIG_MAP, "prompts", {"data": {"a": "b"}})
+    outputs = engine.preview(CONFIG_MAP, "prompts", {"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"}})
     assert outputs["metadata"]["namespace"] == "default"
 
 
 def test_a_cluster_wide_object_gets_no_namespace(engine: Engine, namespace: str) -> None:
-    outputs = engine.up(NAMESPACE, "other", {"metadata": {"name": f"{namespace}-other"}})
+    outputs = engine.up(
+        NAMESPACE, "other", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"{namespace}-other"}}
+    )
     assert outputs["status"]["phase"] == "Active"
     assert engine.deployed(NAMESPACE, "other").id == f"{namespace}-other"
     engine.delete(NAMESPACE, "other")
 
 
-def test_a_misspelt_field_is_refused_in_the_preview(engine: Engine, namespace: str) -> None:
+def test_a_misspelt_field_is_refused_in_the_preview(ours: Engine, namespace: str) -> None:
     with pytest.raises(grpc.RpcError, match="imagee"):
-        engine.preview(DEPLOYMENT, "vllm", deployment(namespace, imagee="one"))
+        ours.preview(DEPLOYMENT, "vllm", deployment(namespace, imagee="one"))
 
 
 def test_an_unknown_value_is_previewed_without_the_server(engine: Engine, namespace: str) -> None:
     outputs = engine.preview(DEPLOYMENT, "vllm", deployment(namespace, image=UNKNOWN))  # pyright: ignore[reportArgumentType]
     assert outputs["spec"]["template"]["spec"]["containers"][0]["image"] is UNKNOWN
+
+
+def test_unknown_metadata_do_not_stop_the_preview_of_an_update(engine: Engine, namespace: str) -> None:
+    given = config_map(namespace, "a", name="prompts", annotations={"x/y": "z"})
+    engine.up(CONFIG_MAP, "prompts", given)
+    unknown = config_map(namespace, "a", name="prompts", annotations=UNKNOWN)
+    assert engine.preview(CONFIG_MAP, "prompts", unknown)["metadata"]["annotations"] is UNKNOWN
 
 
 def test_a_preview_changes_nothing(engine: Engine, kube: KubeClient, namespace: str) -> None:
@@ -164,13 +142,53 @@ def test_a_deployment_is_ready_when_the_new_pods_are(engine: Engine, kube: KubeC
     assert kube.list("apps/v1", "Deployment", namespace)["items"] == []
 
 
-def test_a_deployment_that_does_not_become_ready_is_kept_with_the_pods_reasons(engine: Engine, namespace: str) -> None:
-    with pytest.raises(InitFailedError, match="0 of 1 updated Pods are ready"):
+def test_a_deployment_that_does_not_become_ready_is_kept(engine: Engine, namespace: str) -> None:
+    with pytest.raises(InitFailedError, match="MinimumReplicasUnavailable"):
         engine.up(DEPLOYMENT, "vllm", deployment(namespace, 1), timeout=3)
     deployed = engine.deployed(DEPLOYMENT, "vllm")
     assert deployed.id == f"{namespace}/vllm"
     assert deployed.outputs["spec"]["replicas"] == 1
-    assert any("Unschedulable" in reason for reason in deployed.init_errors)
+
+
+def test_what_is_wrong_with_the_pods_is_said(ours: Engine, namespace: str) -> None:
+    with pytest.raises(InitFailedError, match="0 of 1 updated Pods are ready"):
+        ours.up(DEPLOYMENT, "vllm", deployment(namespace, 1), timeout=3)
+    assert any("Unschedulable" in reason for reason in ours.deployed(DEPLOYMENT, "vllm").init_errors)
+
+
+def test_the_annotation_says_how_long_to_wait(engine: Engine, namespace: str) -> None:
+    hurried = deployment(namespace, 1)
+    hurried["metadata"]["annotations"] = {"pulumi.com/timeoutSeconds": "1"}
+    with pytest.raises(InitFailedError):
+        engine.up(DEPLOYMENT, "vllm", hurried)
+
+
+def test_nobody_waits_for_a_deployment_whose_annotation_says_so(engine: Engine, namespace: str) -> None:
+    careless = deployment(namespace, 1)
+    careless["metadata"]["annotations"] = {"pulumi.com/skipAwait": "true"}
+    assert engine.up(DEPLOYMENT, "vllm", careless)["spec"]["replicas"] == 1
+    engine.delete(DEPLOYMENT, "vllm")
+
+
+def test_a_namespace_is_gone_when_its_deletion_returns(engine: Engine, kube: KubeClient, namespace: str) -> None:
+    name = f"{namespace}-other"
+    engine.up(NAMESPACE, "other", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    engine.delete(NAMESPACE, "other")
+    assert name not in [item["metadata"]["name"] for item in kube.list("v1", "Namespace")["items"]]
+
+
+def test_the_server_s_reason_to_refuse_an_object_is_passed_on(engine: Engine, namespace: str) -> None:
+    with pytest.raises(grpc.RpcError, match=r"vllm.*spec\.replicas.*-1.*greater than or equal to 0"):
+        engine.up(DEPLOYMENT, "vllm", deployment(namespace, -1))
+
+
+def test_a_refused_update_leaves_a_resource_to_be_updated_again(engine: Engine, namespace: str) -> None:
+    engine.up(DEPLOYMENT, "vllm", deployment(namespace), timeout=20)
+    with pytest.raises(InitFailedError, match=r"spec\.replicas"):
+        engine.up(DEPLOYMENT, "vllm", deployment(namespace, -1))
+    assert engine.deployed(DEPLOYMENT, "vllm").outputs["spec"]["replicas"] == 0
+    engine.up(DEPLOYMENT, "vllm", deployment(namespace), timeout=20)
+    assert engine.steps[-1].op == "update"
 
 
 def test_drift_shows_after_a_refresh_and_nothing_else_does(engine: Engine, kube: KubeClient, namespace: str) -> None:
@@ -178,12 +196,39 @@ def test_drift_shows_after_a_refresh_and_nothing_else_does(engine: Engine, kube:
     engine.refresh(DEPLOYMENT, "vllm")
     engine.up(DEPLOYMENT, "vllm", deployment(namespace))
     assert engine.steps[-1].op == "same", "half a core and 500m are the same"
-    foreign = {"spec": {"minReadySeconds": 1, "replicas": 1}}
-    kube.patch("apps/v1", "Deployment", namespace, "vllm", foreign)
-    engine.refresh(DEPLOYMENT, "vllm")
-    engine.up(DEPLOYMENT, "vllm", deployment(namespace), timeout=20)
-    assert engine.steps[-1].detailed_diff == {"spec.replicas": "update"}
+    kube.patch("apps/v1", "Deployment", namespace, "vllm", {"spec": {"minReadySeconds": 1, "replicas": 1}})
+    while kube.get("apps/v1", "Deployment", namespace, "vllm")["status"].get("unavailableReplicas") != 1:
+        time.sleep(0.05)
+    with pytest.raises(InitFailedError):
+        engine.refresh(DEPLOYMENT, "vllm")
+    taken_over = deployment(namespace)
+    taken_over["metadata"]["annotations"] = {"pulumi.com/patchForce": "true"}
+    engine.up(DEPLOYMENT, "vllm", taken_over, timeout=20)
+    assert engine.steps[-1].detailed_diff == {"spec.replicas": "update", "metadata.annotations": "add"}
     assert kube.get("apps/v1", "Deployment", namespace, "vllm")["spec"]["replicas"] == 0
+
+
+def test_what_somebody_else_changed_is_not_taken_over_unasked(engine: Engine, kube: KubeClient, namespace: str) -> None:
+    engine.up(DEPLOYMENT, "vllm", deployment(namespace))
+    kube.patch("apps/v1", "Deployment", namespace, "vllm", {"spec": {"replicas": 1}})
+    with pytest.raises(InitFailedError, match=r"conflict.*spec\.replicas"):
+        engine.up(DEPLOYMENT, "vllm", deployment(namespace, image="two"))
+    live = kube.get("apps/v1", "Deployment", namespace, "vllm")
+    assert live["spec"]["replicas"] == 1
+    assert live["spec"]["template"]["spec"]["containers"][0]["image"] == "one"
+
+
+def test_an_object_that_exists_already_is_not_taken_over(engine: Engine, kube: KubeClient, namespace: str) -> None:
+    kube.create(config_map(namespace, "mine", name="prompts"))
+    with pytest.raises(grpc.RpcError, match="already exists"):
+        engine.up(CONFIG_MAP, "prompts", config_map(namespace, "a", name="prompts"))
+    assert kube.get("v1", "ConfigMap", namespace, "prompts")["data"] == {"prompt": "mine"}
+
+
+def test_an_annotation_that_is_not_honoured_is_refused(ours: Engine, namespace: str) -> None:
+    annotations = {"pulumi.com/waitFor": "jsonpath={.data}"}
+    with pytest.raises(CheckFailedError, match="waitFor"):
+        ours.check(CONFIG_MAP, "prompts", config_map(namespace, "a", annotations=annotations))
 
 
 def test_an_object_that_is_gone_is_read_as_gone(engine: Engine, kube: KubeClient, namespace: str) -> None:
@@ -193,19 +238,23 @@ def test_an_object_that_is_gone_is_read_as_gone(engine: Engine, kube: KubeClient
 
 
 @pytest.mark.parametrize("skips", [True, False])
-def test_a_service_waits_for_ready_endpoints_unless_told_not_to(engine: Engine, namespace: str, skips: bool) -> None:
+def test_a_service_waits_for_ready_endpoints_unless_told_not_to(ours: Engine, namespace: str, skips: bool) -> None:
     annotations = {"pulumi.com/skipAwait": "true"} if skips else {"pulumi.com/timeoutSeconds": "1"}
     service = {
+        "apiVersion": "v1",
+        "kind": "Service",
         "metadata": {"name": "vllm", "namespace": namespace, "annotations": annotations},
         "spec": {"selector": {"app": "vllm"}, "ports": [{"name": "http", "port": 8000}]},
     }
     if skips:
-        assert engine.up(SERVICE, "vllm", service)["spec"]["clusterIP"]
+        assert ours.up(SERVICE, "vllm", service)["spec"]["clusterIP"]
     else:
         with pytest.raises(InitFailedError, match="does not target any Pods"):
-            engine.up(SERVICE, "vllm", service)
+            ours.up(SERVICE, "vllm", service)
 
 
-def test_a_generated_name_is_refused(engine: Engine) -> None:
+def test_a_generated_name_is_refused(ours: Engine) -> None:
     with pytest.raises(CheckFailedError, match="generateName"):
-        engine.check(CONFIG_MAP, "prompts", {"metadata": {"generateName": "prompts-"}})
+        ours.check(
+            CONFIG_MAP, "prompts", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "prompts-"}}
+        )

@@ -3,52 +3,62 @@
 import pytest
 
 from rehearsal.kube import Json
-from rehearsal.providers.kubernetes.readiness import deployment_problems, pod_problems, skips_await, timeout_seconds
+from rehearsal.providers.kubernetes.readiness import deployment_problems, pod_problems
 
 AVAILABLE = {"type": "Available", "status": "True"}
 COMPLETE = {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}
+ROLLING = {"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"}
 
 
-def deployment(replicas: int, *conditions: Json, **status: int) -> Json:
+def deployment(*conditions: Json, revision: str = "2") -> Json:
+    annotations = {"deployment.kubernetes.io/revision": revision}
     return {
-        "metadata": {"generation": 2},
-        "spec": {"replicas": replicas},
-        "status": {"observedGeneration": 2, "conditions": list(conditions), **status},
+        "metadata": {"generation": 2, "annotations": annotations},
+        "status": {"observedGeneration": 2, "conditions": list(conditions)},
     }
 
 
+def replica_set(wanted: int, ready: int) -> Json:
+    return {"spec": {"replicas": wanted}, "status": {"readyReplicas": ready}}
+
+
 def test_a_complete_rollout_is_ready() -> None:
-    ready = deployment(2, AVAILABLE, COMPLETE, updatedReplicas=2, readyReplicas=2)
-    assert deployment_problems(ready) == []
+    assert deployment_problems(deployment(AVAILABLE, COMPLETE), replica_set(2, 2)) == []
 
 
 def test_no_replicas_are_ready_at_once() -> None:
-    assert deployment_problems(deployment(0, AVAILABLE, COMPLETE)) == []
+    assert deployment_problems(deployment(AVAILABLE, COMPLETE), replica_set(0, 0)) == []
+
+
+def test_the_first_template_is_ready_once_its_pods_are() -> None:
+    assert deployment_problems(deployment(AVAILABLE, ROLLING, revision="1"), replica_set(2, 2)) == []
 
 
 @pytest.mark.parametrize(
-    ("waiting", "problem"),
+    ("waiting", "newest", "problem"),
     [
-        (deployment(2, AVAILABLE, COMPLETE, updatedReplicas=2, readyReplicas=1), "1 of 2 updated Pods are ready"),
-        (deployment(2, AVAILABLE, COMPLETE, updatedReplicas=1, readyReplicas=2), "1 of 2 updated Pods are ready"),
-        (deployment(1, AVAILABLE, updatedReplicas=1, readyReplicas=1), "the rollout has not started"),
+        (deployment(AVAILABLE, COMPLETE), replica_set(2, 1), "1 of 2 updated Pods are ready"),
+        (deployment(AVAILABLE, ROLLING), replica_set(1, 1), "the new ReplicaSet is not available yet"),
+        (deployment(AVAILABLE, COMPLETE), None, "the new ReplicaSet does not exist yet"),
+        (deployment(COMPLETE), replica_set(1, 1), "it is not known to be available yet"),
         (
             deployment(
-                1,
+                AVAILABLE,
                 {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "late"},
             ),
+            replica_set(1, 1),
             "[ProgressDeadlineExceeded] late",
         ),
     ],
 )
-def test_an_unfinished_rollout_says_what_is_missing(waiting: Json, problem: str) -> None:
-    assert problem in deployment_problems(waiting)
+def test_an_unfinished_rollout_says_what_is_missing(waiting: Json, newest: Json | None, problem: str) -> None:
+    assert problem in deployment_problems(waiting, newest)
 
 
 def test_a_status_of_before_the_change_counts_for_nothing() -> None:
-    stale = deployment(1, AVAILABLE, COMPLETE, updatedReplicas=1, readyReplicas=1)
+    stale = deployment(AVAILABLE, COMPLETE)
     stale["status"]["observedGeneration"] = 1
-    assert deployment_problems(stale) == ["the Deployment controller has not seen the change yet"]
+    assert deployment_problems(stale, replica_set(1, 1)) == ["the Deployment controller has not seen the change yet"]
 
 
 def test_a_crashing_container_is_named_with_its_reason() -> None:
@@ -67,13 +77,3 @@ def test_a_crashing_container_is_named_with_its_reason() -> None:
 
 def test_a_ready_pod_has_no_problems() -> None:
     assert list(pod_problems({"status": {"conditions": [{"type": "Ready", "status": "True"}]}})) == []
-
-
-def test_time_allowed_is_the_resource_s_then_the_annotation_s_then_ten_minutes() -> None:
-    annotated: Json = {"metadata": {"annotations": {"pulumi.com/timeoutSeconds": "30"}}}
-    assert [timeout_seconds(annotated, 5), timeout_seconds(annotated, None), timeout_seconds({}, None)] == [5, 30, 600]
-
-
-def test_waiting_is_skipped_only_when_the_annotation_says_true() -> None:
-    assert skips_await({"metadata": {"annotations": {"pulumi.com/skipAwait": "true"}}})
-    assert not skips_await({"metadata": {"annotations": {"pulumi.com/skipAwait": "false"}}})

@@ -1,0 +1,76 @@
+"""Who owns an object's fields: the provider creates under one name and applies under another, as the real one does."""
+
+import secrets
+from typing import Any
+
+from rehearsal.kube import Json
+from rehearsal.providers.kubernetes.annotations import FIELD_MANAGER, PATCH_FORCE, annotation, is_on
+from rehearsal.providers.values import Tree
+
+CREATOR = "pulumi-kubernetes"
+"""The field manager of a creation."""
+
+STATE_KEY = "__fieldManager"
+
+_ADOPTED = {
+    "Apply": ("kubectl",),
+    "Update": ("kubectl", "before-first-apply", CREATOR, "pulumi-resource-kubernetes"),
+}
+"""Beginnings of the managers' names whose fields an update takes over, by their operation."""
+
+
+def field_manager(inputs: Tree, state: Tree) -> str:
+    """The name to apply under: the annotation's, the one chosen before, or a new one of this object's own."""
+    chosen = annotation(inputs, FIELD_MANAGER) or state.get(STATE_KEY)
+    return chosen or f"{CREATOR}-{secrets.token_hex(4)}"
+
+
+def takes_over(inputs: Tree, live: Json, *, dry_run: bool) -> bool:
+    """Whether to take fields that somebody else owns; otherwise the API server reports a conflict."""
+    if is_on(inputs, PATCH_FORCE):
+        return True
+    managed = managed_fields(live)
+    # Before an update the creator's fields are adopted, which a dry run cannot do.
+    created = any(entry["manager"] == CREATOR and entry["operation"] == "Update" for entry in managed)
+    return not managed or (dry_run and created)
+
+
+def adoption(live: Json, manager: str) -> list[Json]:
+    """JSON patch that makes ``manager`` own what the creator (or kubectl) set; empty when nothing is theirs."""
+    managed = managed_fields(live)
+    theirs = [entry for entry in managed if _is_adopted(entry)]
+    if not theirs:
+        return []
+    ours = [entry for entry in managed if _is_applied_by(entry, manager)]
+    fields: Json = {}
+    for entry in (*ours, *theirs):
+        fields = _union(fields, entry.get("fieldsV1", {}))
+    kept = [entry for entry in managed if entry not in theirs and entry not in ours]
+    applied = {
+        "manager": manager,
+        "operation": "Apply",
+        "apiVersion": live["apiVersion"],
+        "fieldsType": "FieldsV1",
+        "fieldsV1": fields,
+        "time": theirs[-1]["time"],
+    }
+    return [{"op": "replace", "path": "/metadata/managedFields", "value": [*kept, applied]}]
+
+
+def managed_fields(live: Json) -> list[Json]:
+    return live["metadata"].get("managedFields", [])
+
+
+def _is_adopted(entry: Json) -> bool:
+    return entry["manager"].startswith(_ADOPTED[entry["operation"]]) and not entry.get("subresource")
+
+
+def _is_applied_by(entry: Json, manager: str) -> bool:
+    return (entry["manager"], entry["operation"]) == (manager, "Apply") and not entry.get("subresource")
+
+
+def _union(one: Json, other: Json) -> Json:
+    both: dict[str, Any] = dict(one)
+    for key, value in other.items():
+        both[key] = _union(both.get(key, {}), value)
+    return both
