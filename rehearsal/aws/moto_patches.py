@@ -186,8 +186,8 @@ def _check_forward(config: Mapping[str, Any]) -> None:
 
 def _patch_targets(account: Account) -> None:
     """moto calls every registered target healthy, forgets deregistered ones at once, takes an address on two ports
-    for one target, takes any text for an address, and refuses to deregister what is not registered, which AWS lets
-    pass."""
+    for one target, takes any text for an address or an ARN, and refuses to deregister what is not registered, which
+    AWS lets pass."""
 
     def key_of(group: elbv2.FakeTargetGroup, target: Mapping[str, Any]) -> TargetKey:
         return TargetKey(target["Id"], int(target.get("Port") or group.port))
@@ -219,6 +219,8 @@ def _patch_targets(account: Account) -> None:
         self: elbv2.ELBv2Backend, target_group_arn: str, targets: Sequence[Mapping[str, Any]]
     ) -> list[elbv2.FakeHealthStatus]:
         group = self.target_groups.get(target_group_arn)
+        if not target_group_arn.startswith("arn:"):
+            raise ValidationError(f"'{target_group_arn}' is not a valid target group ARN")
         if group is None:
             raise TargetGroupNotFoundError()
         leaving = {key_of(group, one) for one in draining(group)}

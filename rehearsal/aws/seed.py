@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 VPC_CIDR = "10.0.0.0/16"
-POD_CIDR = "10.64.0.0/16"
-"""Pods have addresses of their own, as with the VPC CNI's custom networking."""
+"""Of the nodes; the kubelet stand-in adds a network for the pods, which differs from world to world."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,9 @@ def seed(settings: SeedSettings) -> SeededAccount:
 
     ec2, iam, eks = client("ec2"), client("iam"), client("eks")
     vpc_id = str(ec2.create_vpc(CidrBlock=VPC_CIDR)["Vpc"]["VpcId"])
-    ec2.associate_vpc_cidr_block(VpcId=vpc_id, CidrBlock=POD_CIDR)
     zones = [f"{settings.region}a", f"{settings.region}b"]
     private = [_subnet(ec2, vpc_id, zone, f"10.0.{16 * i}.0/20", "internal-elb") for i, zone in enumerate(zones)]
     public = [_subnet(ec2, vpc_id, zone, f"10.0.{240 + i}.0/24", "elb") for i, zone in enumerate(zones)]
-    security_group = ec2.create_security_group(
-        VpcId=vpc_id, GroupName=f"{settings.cluster_name}-cluster", Description="EKS cluster and its nodes"
-    )["GroupId"]
     role = iam.create_role(
         RoleName=f"{settings.cluster_name}-cluster",
         AssumeRolePolicyDocument=json.dumps(
@@ -63,11 +58,9 @@ def seed(settings: SeedSettings) -> SeededAccount:
             }
         ),
     )["Role"]
-    eks.create_cluster(
-        name=settings.cluster_name,
-        roleArn=role["Arn"],
-        resourcesVpcConfig={"subnetIds": [*private, *public], "securityGroupIds": [security_group]},
-    )
+    network = {"subnetIds": [*private, *public]}
+    cluster = eks.create_cluster(name=settings.cluster_name, roleArn=role["Arn"], resourcesVpcConfig=network)["cluster"]
+    security_group = str(cluster["resourcesVpcConfig"]["clusterSecurityGroupId"])
     return SeededAccount(vpc_id, private, public, settings.cluster_name, security_group)
 
 

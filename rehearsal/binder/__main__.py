@@ -11,10 +11,10 @@ from rehearsal.binder.binder import Binder
 from rehearsal.kube import AsyncKubeClient
 
 
-async def run(kubeconfig: Path | None, *, health_poll_seconds: float, resync_seconds: float) -> None:
+async def run(kubeconfig: Path | None, *, health_poll_seconds: float) -> None:
     """Run the binder until a signal asks it to end."""
     async with AsyncKubeClient.from_kubeconfig(kubeconfig) as kube:
-        binder = Binder(kube, health_poll_seconds=health_poll_seconds, resync_seconds=resync_seconds)
+        binder = Binder(kube, health_poll_seconds=health_poll_seconds)
         running = asyncio.ensure_future(binder.run())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, running.cancel)
@@ -28,20 +28,11 @@ def main() -> None:
     parser.add_argument(
         "--health-poll-seconds", type=float, default=0.5, help="how often targets are asked for until healthy"
     )
-    parser.add_argument(
-        "--resync-seconds", type=float, default=30.0, help="how often a group is compared without a reason"
-    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for chatty in ("httpx", "botocore"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    asyncio.run(
-        run(
-            arguments.kubeconfig,
-            health_poll_seconds=arguments.health_poll_seconds,
-            resync_seconds=arguments.resync_seconds,
-        )
-    )
+    asyncio.run(run(arguments.kubeconfig, health_poll_seconds=arguments.health_poll_seconds))
 
 
 if __name__ == "__main__":

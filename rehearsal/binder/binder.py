@@ -1,11 +1,13 @@
-"""The binder as a whole: one worker for each TargetGroupBinding, told of changes to it, its Service and its pods."""
+"""The binder as a whole: one worker for each TargetGroupBinding, told of changes to it and in its namespace."""
 
 import asyncio
 import logging
 from typing import NoReturn
 
 from rehearsal.binder.binding import BindingWorker
+from rehearsal.binder.networking import Networking
 from rehearsal.binder.target_group import TargetGroups
+from rehearsal.binder.view import ClusterView
 from rehearsal.kube import AsyncKubeClient, Json
 from rehearsal.kube_cache import KubeCache
 
@@ -15,22 +17,21 @@ _LOG = logging.getLogger(__name__)
 class Binder:
     """Runs until it is cancelled; targets stay registered then, as with the real controller."""
 
-    def __init__(self, kube: AsyncKubeClient, *, health_poll_seconds: float, resync_seconds: float) -> None:
+    def __init__(self, kube: AsyncKubeClient, *, health_poll_seconds: float) -> None:
         self._kube = kube
         self._health_poll_seconds = health_poll_seconds
-        self._resync_seconds = resync_seconds
         self._target_groups = TargetGroups()
         self._workers: dict[str, BindingWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._pods = KubeCache(kube, "v1", "Pod", field_selector="spec.nodeName!=", on_change=self._on_change)
-        self._services = KubeCache(kube, "v1", "Service", on_change=self._on_change)
+        self._view = ClusterView(kube, self._on_change)
         self._bindings = KubeCache(kube, "elbv2.k8s.aws/v1beta1", "TargetGroupBinding", on_change=self._on_binding)
+        self._networking = Networking(self._bindings.objects.values, self._view.node)
 
     async def run(self) -> NoReturn:
         """Everything, for ever."""
         try:
             async with asyncio.TaskGroup() as group:
-                for cache in (self._pods, self._services):
+                for cache in self._view.caches:
                     group.create_task(cache.run())
                     # A binding must not be judged by an incomplete picture: it would deregister serving pods.
                     await cache.synced.wait()
@@ -41,9 +42,9 @@ class Binder:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         raise AssertionError("tasks that run for ever have ended")
 
-    def _on_change(self, obj: Json, _deleted: bool) -> None:
+    def _on_change(self, namespace: str) -> None:
         for worker in self._workers.values():
-            if worker.binding["metadata"]["namespace"] == obj["metadata"]["namespace"]:
+            if worker.binding["metadata"]["namespace"] == namespace:
                 worker.touch()
 
     def _on_binding(self, binding: Json, deleted: bool) -> None:
@@ -60,10 +61,9 @@ class Binder:
             binding,
             kube=self._kube,
             target_groups=self._target_groups,
-            find_service=lambda namespace, name: self._services.objects.get((namespace, name)),
-            find_pods=lambda namespace: [p for (ns, _), p in self._pods.objects.items() if ns == namespace],
+            networking=self._networking,
+            view=self._view,
             health_poll_seconds=self._health_poll_seconds,
-            resync_seconds=self._resync_seconds,
         )
         task = asyncio.ensure_future(worker.run())
         self._workers[uid] = worker

@@ -1,25 +1,41 @@
 """Keeps one target group equal to the pods of its TargetGroupBinding, and the pods' readiness gates to its health."""
 
 import asyncio
+import hashlib
+import json
 import logging
-from collections.abc import Callable, Iterable
-from typing import Any
+import time
+from collections.abc import Mapping
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from rehearsal.binder.endpoints import Target, condition, endpoints, gate_of, has_gate
-from rehearsal.binder.target_group import Health, TargetGroups
-from rehearsal.kube import STRATEGIC_MERGE_PATCH, AsyncKubeClient, Json, KubeError
+from rehearsal.binder.endpoints import (
+    BackendNotFound,
+    Target,
+    endpoints,
+    gate_of,
+    has_gate,
+    service_port,
+)
+from rehearsal.binder.events import Recorder
+from rehearsal.binder.gates import REGISTERING, UNBOUND, set_gate
+from rehearsal.binder.networking import Networking, NetworkingError
+from rehearsal.binder.target_group import TargetGroups
+from rehearsal.binder.view import ClusterView
+from rehearsal.kube import AsyncKubeClient, Json, KubeError
+from rehearsal.kube_conditions import condition, is_met
 from rehearsal.kube_time import timestamp
 
 _LOG = logging.getLogger(__name__)
 _API_VERSION = "elbv2.k8s.aws/v1beta1"
 _KIND = "TargetGroupBinding"
 _FINALIZER = "elbv2.k8s.aws/resources"
+_CHECKPOINT = "elbv2.k8s.aws/checkpoint"
 _SETTLE_SECONDS = 0.05
 _FIRST_BACKOFF_SECONDS = 0.2
 _LONGEST_BACKOFF_SECONDS = 5.0
-_NOT_REGISTERED = Health(state="unused", reason="Target.NotRegistered", description="Target is not registered yet")
+_GONE = ("TargetGroupNotFound", "InvalidTarget", "ValidationError")
+"""What AWS says about a target group that is not there, or never was."""
 
 
 class BindingWorker:
@@ -31,18 +47,17 @@ class BindingWorker:
         *,
         kube: AsyncKubeClient,
         target_groups: TargetGroups,
-        find_service: Callable[[str, str], Json | None],
-        find_pods: Callable[[str], Iterable[Json]],
+        networking: Networking,
+        view: ClusterView,
         health_poll_seconds: float,
-        resync_seconds: float,
     ) -> None:
         self.binding = binding
         self._kube = kube
         self._target_groups = target_groups
-        self._find_service = find_service
-        self._find_pods = find_pods
+        self._networking = networking
+        self._view = view
         self._health_poll_seconds = health_poll_seconds
-        self._resync_seconds = resync_seconds
+        self._events = Recorder(kube)
         self._changed = asyncio.Event()
         self._changed.set()
 
@@ -61,56 +76,90 @@ class BindingWorker:
     async def run(self) -> None:
         """Reconcile until the binding is deleted; errors are tried again with growing waits."""
         backoff = _FIRST_BACKOFF_SECONDS
-        done: tuple[Any, ...] | None = None
-        all_healthy = False
         while True:
             self._changed.clear()
+            leaving = "deletionTimestamp" in self.binding["metadata"]
             try:
-                if "deletionTimestamp" in self.binding["metadata"]:
+                if leaving:
                     await self._release()
                     return
-                wanted = self._wanted()
-                outline = (self.binding["metadata"]["generation"], sorted(wanted))
-                if outline != done or not all_healthy:
-                    all_healthy = await self._reconcile(wanted)
-                    done = outline
+                pause = None if await self._reconcile() else self._health_poll_seconds
                 backoff = _FIRST_BACKOFF_SECONDS
-                pause = self._resync_seconds if all_healthy else self._health_poll_seconds
             except Exception as error:
                 if isinstance(error, KubeError) and error.status == 404:
                     return  # The binding itself is gone.
                 # Whatever it was: a controller that stops trying leaves pods unreachable for ever.
                 _LOG.warning("%s/%s: %r", self._namespace, self._name, error)
-                pause, done, backoff = backoff, None, min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
+                await self._report_failure(error, leaving)
+                pause, backoff = backoff, min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
             try:
                 await asyncio.wait_for(self._changed.wait(), pause)
                 await asyncio.sleep(_SETTLE_SECONDS)  # Several pods often change together.
             except TimeoutError:
-                done = None  # Look again even if nothing seems to have changed: others may have touched the group.
+                continue
 
-    def _wanted(self) -> dict[Target, Json]:
-        reference = self.binding["spec"]["serviceRef"]
-        service = self._find_service(self._namespace, reference["name"])
-        return endpoints(service, reference["port"], self._find_pods(self._namespace)) if service else {}
-
-    async def _reconcile(self, wanted: dict[Target, Json]) -> bool:
-        """Make the target group and the gates what they must be; whether every wanted target is healthy."""
+    async def _reconcile(self) -> bool:
+        """Make the target group and the gates what they must be; whether nothing is left to wait for."""
         await self._hold()
+        reference = self.binding["spec"]["serviceRef"]
+        try:
+            service = self._view.service(self._namespace, reference["name"])
+            port = service_port(service, reference["name"], reference["port"])
+        except BackendNotFound as error:
+            await self._events.record(self.binding, "Warning", "BackendNotFound", str(error))
+            await self._clean_up()
+            await self._succeed("")
+            return True
+        wanted = endpoints(
+            port,
+            self._view.slices(self._namespace, reference["name"]),
+            find_pod=lambda name: self._view.pod(self._namespace, name),
+            find_node=self._view.node,
+        )
+        checkpoint = _checkpoint(wanted, self.binding["spec"])
+        if checkpoint == self._saved_checkpoint and not self._any_gate_is_closed(wanted):
+            return True
+        if not await self._bring_about(wanted):
+            return False
+        await self._succeed(checkpoint)
+        return True
+
+    async def _bring_about(self, wanted: Mapping[Target, Json]) -> bool:
+        """Register, deregister and set the gates; whether nothing is left to wait for."""
         arn = await self._arn()
         health = await asyncio.to_thread(self._target_groups.health, arn)
         present = {target for target, state in health.items() if not state.leaving}
-        if missing := wanted.keys() - present:
-            await asyncio.to_thread(self._target_groups.register, arn, missing)
-            _LOG.info("%s: registered %s", self._name, sorted(missing))
-        surplus = present - wanted.keys()
+        missing, surplus = wanted.keys() - present, present - wanted.keys()
+        reachable = await self._open_network(wanted)
+        verdicts = {target: REGISTERING if target in missing else health[target] for target in wanted}
+        gate = gate_of(self.binding)
+        pending = any(has_gate(pod, gate) and not verdicts[target].healthy for target, pod in wanted.items())
+        if missing or surplus or pending or not reachable:
+            # Whatever happens from here on, the next look at the binding must be a thorough one.
+            await self._save_checkpoint("")
         if surplus and not self.binding["spec"].get("multiClusterTargetGroup"):
             await asyncio.to_thread(self._target_groups.deregister, arn, surplus)
             _LOG.info("%s: deregistered %s", self._name, sorted(surplus))
-        verdicts = {target: _NOT_REGISTERED if target in missing else health[target] for target in wanted}
+        if missing:
+            await asyncio.to_thread(self._target_groups.register, arn, missing)
+            _LOG.info("%s: registered %s", self._name, sorted(missing))
         for target, pod in wanted.items():
-            await self._set_gate(pod, verdicts[target])
-        await self._report()
-        return all(verdict.healthy for verdict in verdicts.values())
+            await set_gate(self._kube, pod, gate, verdicts[target])
+        return reachable and not pending
+
+    async def _open_network(self, wanted: Mapping[Target, Json]) -> bool:
+        """Whether load balancers can reach the pods; when not, that does not keep them from being registered."""
+        try:
+            await self._networking.open(self.binding, wanted.values())
+        except (NetworkingError, BotoCoreError, ClientError) as error:
+            _LOG.warning("%s/%s: %r", self._namespace, self._name, error)
+            await self._events.record(self.binding, "Warning", "FailedNetworkReconcile", str(error))
+            return False
+        return True
+
+    def _any_gate_is_closed(self, wanted: Mapping[Target, Json]) -> bool:
+        gate = gate_of(self.binding)
+        return any(condition(pod, gate) and not is_met(pod, gate) for pod in wanted.values())
 
     async def _arn(self) -> str:
         spec = self.binding["spec"]
@@ -126,59 +175,67 @@ class BindingWorker:
 
     async def _release(self) -> None:
         finalizers: list[str] = self.binding["metadata"].get("finalizers") or []
-        if _FINALIZER not in finalizers:
-            return
+        if _FINALIZER in finalizers:
+            await self._clean_up()
+            await self._patch_binding({"metadata": {"finalizers": [one for one in finalizers if one != _FINALIZER]}})
+
+    async def _clean_up(self) -> None:
+        """Leave no target, and no pod that waits for one."""
         try:
             arn = await self._arn()
-            health = await asyncio.to_thread(self._target_groups.health, arn)
-            if present := {target for target, state in health.items() if not state.leaving}:
-                await asyncio.to_thread(self._target_groups.deregister, arn, present)
+            if health := await asyncio.to_thread(self._target_groups.health, arn):
+                await asyncio.to_thread(self._target_groups.deregister, arn, health)
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") not in ("TargetGroupNotFound", "InvalidTarget"):
+            if error.response.get("Error", {}).get("Code") not in _GONE:
                 raise
-        for pod in self._wanted().values():
-            # Without a binding nobody would ever open the gate again.
-            await self._set_gate(pod, Health(state="healthy"))
-        await self._patch_binding({"metadata": {"finalizers": [f for f in finalizers if f != _FINALIZER]}})
+        await self._networking.close(self.binding)
+        for pod in self._view.pods(self._namespace):
+            await set_gate(self._kube, pod, gate_of(self.binding), UNBOUND)
 
-    async def _set_gate(self, pod: Json, health: Health) -> None:
-        gate = gate_of(self.binding)
-        if not has_gate(pod, gate):
-            return
-        known = condition(pod, gate)
-        status = "True" if health.healthy else "False"
-        reason = None if health.healthy else health.reason or "Unknown"
-        if (known.get("status"), known.get("reason")) == (status, reason):
-            return
-        changed_at = timestamp() if known.get("status") != status else known.get("lastTransitionTime")
-        entry = {
-            "type": gate,
-            "status": status,
-            "reason": reason,
-            "message": health.description or None,
-            "lastTransitionTime": changed_at,
-        }
-        metadata = pod["metadata"]
-        try:
-            await self._kube.patch(
-                "v1",
-                "Pod",
-                metadata["namespace"],
-                metadata["name"],
-                {"metadata": {"uid": metadata["uid"]}, "status": {"conditions": [entry]}},
-                subresource="status",
-                content_type=STRATEGIC_MERGE_PATCH,
-            )
-        except KubeError as error:
-            if error.status not in (404, 409):  # The pod is gone.
-                raise
+    @property
+    def _saved_checkpoint(self) -> str:
+        return (self.binding["metadata"].get("annotations") or {}).get(_CHECKPOINT, "")
 
-    async def _report(self) -> None:
+    async def _save_checkpoint(self, checkpoint: str) -> None:
+        if checkpoint != self._saved_checkpoint:
+            notes = {_CHECKPOINT: checkpoint, f"{_CHECKPOINT}-timestamp": str(int(time.time()))}
+            await self._patch_binding({"metadata": {"annotations": notes}})
+
+    async def _succeed(self, checkpoint: str) -> None:
+        await self._save_checkpoint(checkpoint)
         generation = self.binding["metadata"]["generation"]
         if self.binding.get("status", {}).get("observedGeneration") != generation:
             await self._patch_binding({"status": {"observedGeneration": generation}}, subresource="status")
+        await self._events.record(self.binding, "Normal", "SuccessfullyReconciled", "Successfully reconciled")
+
+    async def _report_failure(self, error: Exception, leaving: bool) -> None:
+        what, reason = ("cleanup", "FailedCleanup") if leaving else ("reconcile", "FailedReconcile")
+        await self._events.record(self.binding, "Warning", reason, f"Failed {what} due to {error}")
+        if not leaving:
+            return
+        entry = {
+            "type": "Ready",
+            "status": "False",
+            "reason": reason,
+            "message": str(error),
+            "lastTransitionTime": timestamp(),
+            "observedGeneration": self.binding["metadata"]["generation"],
+        }
+        try:
+            await self._patch_binding({"status": {"conditions": [entry]}}, subresource="status")
+        except KubeError as failure:
+            _LOG.warning("status of %s: %s", self._name, failure)
 
     async def _patch_binding(self, patch: Json, subresource: str | None = None) -> None:
         self.binding = await self._kube.patch(
             _API_VERSION, _KIND, self._namespace, self._name, patch, subresource=subresource
         )
+
+
+def _checkpoint(wanted: Mapping[Target, Json], spec: Json) -> str:
+    """Says for what the target group was last put in order, so that nothing is done while that stays the same."""
+    pods = sorted(
+        f"{target.address}:{target.port}:{pod['metadata']['creationTimestamp']}" for target, pod in wanted.items()
+    )
+    digests = (hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest() for part in (pods, spec))
+    return "/".join(digests)

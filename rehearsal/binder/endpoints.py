@@ -1,9 +1,14 @@
 """Which pods a TargetGroupBinding wants as targets: pure functions on Kubernetes objects."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from rehearsal.kube import Json
+from rehearsal.kube_conditions import condition, is_met
+
+
+class BackendNotFound(Exception):  # noqa: N818 - the controller's own word
+    """There is no such Service, or it has no such port."""
 
 
 @dataclass(frozen=True, order=True)
@@ -14,23 +19,47 @@ class Target:
     port: int
 
 
-def endpoints(service: Json, service_port: int | str, pods: Iterable[Json]) -> dict[Target, Json]:
-    """The pods behind a port of a Service that can take requests: containers ready, not terminating.
+def service_port(service: Json | None, name: str, wanted: int | str) -> Json:
+    """The port of a Service that a binding refers to by number or name. Raises BackendNotFound."""
+    if service is None:
+        raise BackendNotFound(f'backend not found: Service "{name}" not found')
+    ports: list[Json] = service["spec"].get("ports") or []
+    for port in ports:
+        if wanted in (port["port"], port.get("name")):
+            return port
+    namespace = service["metadata"]["namespace"]
+    raise BackendNotFound(f"backend not found: unable to find port {wanted} on service {namespace}/{name}")
 
-    The pod's Ready condition does not count, as the readiness gate that we open is a part of it.
+
+def endpoints(
+    port: Json,
+    slices: Iterable[Json],
+    *,
+    find_pod: Callable[[str], Json | None],
+    find_node: Callable[[str], Json | None],
+) -> dict[Target, Json]:
+    """The pods behind a port of a Service, by its EndpointSlices, that can take requests.
+
+    That is those with ready containers that do not terminate. The pod's Ready condition does not count, as the
+    readiness gate that we open is a part of it. While no pod qualifies, those on nodes that fell silent do.
     """
-    selector: dict[str, str] = service["spec"].get("selector") or {}
-    port = _find_port(service, service_port)
-    if not selector or port is None:
-        return {}
-    found: dict[Target, Json] = {}
-    for pod in pods:
-        labels = pod["metadata"].get("labels", {})
-        if selector.items() <= labels.items() and _takes_requests(pod):
-            number = _container_port(pod, port.get("targetPort", port["port"]))
-            if number is not None:
-                found[Target(pod["status"]["podIP"], number)] = pod
-    return found
+    ready: dict[Target, Json] = {}
+    unknown: dict[Target, Json] = {}
+    for target, endpoint in _addresses(port, slices):
+        pod = find_pod(endpoint["targetRef"]["name"])
+        if pod is None:
+            continue
+        conditions: Json = endpoint.get("conditions") or {}
+        if conditions.get("ready", True):
+            ready[target] = pod
+        elif is_met(pod, "ContainersReady"):
+            node = find_node(pod["spec"].get("nodeName", ""))
+            state = condition(node, "Ready").get("status") if node else None
+            if state == "True" and not conditions.get("terminating"):
+                ready[target] = pod
+            elif state == "Unknown":
+                unknown[target] = pod
+    return ready or unknown
 
 
 def gate_of(binding: Json) -> str:
@@ -42,27 +71,13 @@ def has_gate(pod: Json, gate: str) -> bool:
     return any(entry["conditionType"] == gate for entry in pod["spec"].get("readinessGates") or [])
 
 
-def condition(pod: Json, kind: str) -> Json:
-    """A condition of the pod, empty when it has none of the type."""
-    conditions: list[Json] = pod.get("status", {}).get("conditions") or []
-    return next((entry for entry in conditions if entry["type"] == kind), {})
-
-
-def _find_port(service: Json, wanted: int | str) -> Json | None:
-    ports: list[Json] = service["spec"].get("ports") or []
-    return next((port for port in ports if wanted in (port["port"], port.get("name"))), None)
-
-
-def _takes_requests(pod: Json) -> bool:
-    ready = condition(pod, "ContainersReady").get("status") == "True"
-    return ready and "deletionTimestamp" not in pod["metadata"] and bool(pod["status"].get("podIP"))
-
-
-def _container_port(pod: Json, wanted: int | str) -> int | None:
-    if isinstance(wanted, int):
-        return wanted
-    for container in pod["spec"]["containers"]:
-        for port in container.get("ports", []):
-            if port.get("name") == wanted:
-                return port["containerPort"]
-    return None
+def _addresses(port: Json, slices: Iterable[Json]) -> Iterable[tuple[Target, Json]]:
+    for one in slices:
+        if one["addressType"] != "IPv4":
+            continue
+        for entry in one.get("ports") or []:
+            if port.get("name") and entry.get("name") != port["name"]:
+                continue
+            for endpoint in one.get("endpoints") or []:
+                if (endpoint.get("targetRef") or {}).get("kind") == "Pod":
+                    yield Target(endpoint["addresses"][0], entry["port"]), endpoint

@@ -16,9 +16,11 @@ def main() -> int:
     try:
         for name, path in binaries(console).items():
             console.print(f"{name}: {path}", soft_wrap=True)
-    except BuildError as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", soft_wrap=True)
-        return 1
+    except (BuildError, OSError) as error:
+        Console(stderr=True).print(f"[red]error:[/red] {error}", soft_wrap=True, highlight=False)
+        return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -1,10 +1,12 @@
 """Finds the control plane's binaries on this machine, or builds them once from pinned Go modules into a cache."""
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Generator, Iterable, Mapping
@@ -14,7 +16,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from rehearsal.processes import die_with
+
 _MODULES = Path(__file__).parent
+_INTERRUPT_SECONDS = 5.0
 _KUBERNETES_VERSION = "1.36.3"  # As pinned in kubernetes/go.mod.
 
 
@@ -181,21 +186,43 @@ def _build(component: Component, console: Console | None) -> Path:
     command = ["nice", "go", "build", "-mod=readonly", *component.build_flags, "-o", unfinished, component.package]
     environment = os.environ | {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "-buildvcs=false"}
     message = f"building {component.name} (minutes, once)"
-    if console:
-        console.print(message)
-        with console.status(message):
-            result = _run(command, component.folder, environment)
-    else:
-        result = _run(command, component.folder, environment)
-    if result.returncode:
+    try:
+        if console:
+            console.print(message)
+            with console.status(message):
+                _run(component.name, command, component.folder, environment)
+        else:
+            _run(component.name, command, component.folder, environment)
+        unfinished.rename(target)
+    finally:
         unfinished.unlink(missing_ok=True)
-        reason = [line for line in result.stderr.splitlines() if not line.startswith("go: downloading")]
-        raise BuildError(f"building {component.name} failed: {' | '.join(reason[-3:]) or 'no message'}")
-    unfinished.rename(target)
     if console:
         console.print(f"built {component.name} in {time.monotonic() - started:.0f} s")
     return target
 
 
-def _run(command: list[str | Path], folder: Path, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+def _run(name: str, command: list[str | Path], folder: Path, environment: dict[str, str]) -> None:
+    """Run Go to its end; when we are interrupted, so is Go with all that it has started. Raises BuildError."""
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=die_with(os.getpid()),
+    ) as go:
+        try:
+            _, messages = go.communicate()
+        except BaseException:
+            os.killpg(go.pid, signal.SIGINT)  # So that it removes its work folder.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                go.wait(_INTERRUPT_SECONDS)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(go.pid, signal.SIGKILL)
+            raise
+    if go.returncode:
+        reason = [line for line in messages.splitlines() if not line.startswith("go: downloading")]
+        raise BuildError(f"building {name} failed: {' | '.join(reason[-3:]) or 'no message'}")

@@ -243,6 +243,7 @@ class Container:
             grace.extend(_LEAST_GRACE_AFTER_HOOK_SECONDS)
         _signal_group(process, signal.SIGTERM)
         if not await grace.wait(process.wait()):
+            _LOG.warning("pod %s did not end within its grace period and was killed", self._pod_name)
             _signal_group(process, signal.SIGKILL)
             await process.wait()
 

@@ -8,9 +8,11 @@ import aiohttp
 
 from rehearsal.kube import AsyncKubeClient, Json
 from rehearsal.kube_cache import KubeCache
+from rehearsal.kubelet.instances import Instances
 from rehearsal.kubelet.network import PodNetwork
 from rehearsal.kubelet.nodes import Nodes
 from rehearsal.kubelet.pod import PodWorker
+from rehearsal.kubelet.pod_interface import PodInterface
 from rehearsal.kubelet.sandbox import Sandbox
 from rehearsal.kubelet.settings import KubeletSettings
 from rehearsal.kubelet.targets import TargetsFile
@@ -31,7 +33,8 @@ class Kubelet:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._targets = TargetsFile(settings.targets_file)
         self._pods_changed = asyncio.Event()
-        self._nodes = Nodes(kube, settings, pods_on=self._pods_on)
+        self._instances = Instances(settings.cluster_name, str(self._network.network))
+        self._nodes = Nodes(kube, settings, self._instances, pods_on=self._pods_on)
         self._pods = KubeCache(kube, "v1", "Pod", field_selector="spec.nodeName!=", on_change=self._on_pod)
 
     async def run(self) -> NoReturn:
@@ -78,7 +81,8 @@ class Kubelet:
             node_folder=self._settings.folder / "nodes" / pod["spec"]["nodeName"],
             kube=self._kube,
         )
-        worker = PodWorker(pod, sandbox, settings=self._settings, kube=self._kube, http=self._http)
+        interface = PodInterface(self._instances, self._nodes.instance(pod["spec"]["nodeName"]), address)
+        worker = PodWorker(pod, sandbox, interface, settings=self._settings, kube=self._kube, http=self._http)
         task = asyncio.ensure_future(worker.run())
         self._workers[uid] = worker
         self._tasks[uid] = task

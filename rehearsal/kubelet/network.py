@@ -16,7 +16,7 @@ class PodNetwork:
     """
 
     def __init__(self) -> None:
-        self._claim, self._network = _claim()
+        self._claim, self.network = _claim()
         self._used: set[str] = set()
         self._next = 1
 
@@ -25,12 +25,12 @@ class PodNetwork:
 
         Addresses are not used again soon, so that nobody mistakes a new pod for a gone one.
         """
-        if wanted and IPv4Address(wanted) in self._network and wanted not in self._used:
+        if wanted and IPv4Address(wanted) in self.network and wanted not in self._used:
             self._used.add(wanted)
             return wanted
         while True:
-            address = str(self._network[self._next])
-            self._next = self._next % (self._network.num_addresses - 3) + 1
+            address = str(self.network[self._next])
+            self._next = self._next % (self.network.num_addresses - 3) + 1
             if address not in self._used:
                 self._used.add(address)
                 return address

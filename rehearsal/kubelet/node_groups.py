@@ -25,13 +25,24 @@ class Taint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Subnet:
+    """A subnet that nodes are launched into."""
+
+    identity: str
+    zone: str
+    vpc: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodeGroup:
     """What the nodes of one group look like, and how many there should be."""
 
     name: str
     desired_size: int
     instance_type: str
-    zones: tuple[str, ...]
+    subnets: tuple[Subnet, ...]
+    security_groups: tuple[str, ...]
+    """Of the nodes and their pods; none: the default one of the VPC."""
     labels: dict[str, str]
     taints: tuple[Taint, ...]
 
@@ -42,7 +53,7 @@ class NodeGroupReader:
     def __init__(self, cluster_name: str) -> None:
         self._cluster_name = cluster_name
         self._template_types: dict[tuple[str, str], str] = {}
-        self._subnet_zones: dict[str, str] = {}
+        self._subnets: dict[str, Subnet] = {}
 
     @cached_property
     def region(self) -> str:
@@ -64,6 +75,13 @@ class NodeGroupReader:
             return []
         return [self._describe(name) for name in names]
 
+    @cached_property
+    def _security_groups(self) -> tuple[str, ...]:
+        """EKS gives the nodes of a managed group the cluster's own security group."""
+        cluster = self._eks.describe_cluster(name=self._cluster_name)["cluster"]
+        group = cluster.get("resourcesVpcConfig", {}).get("clusterSecurityGroupId")
+        return (group,) if group else ()
+
     def _describe(self, name: str) -> NodeGroup:
         group = self._eks.describe_nodegroup(clusterName=self._cluster_name, nodegroupName=name)["nodegroup"]
         types = group.get("instanceTypes") or []
@@ -75,7 +93,8 @@ class NodeGroupReader:
             name=name,
             desired_size=group.get("scalingConfig", {}).get("desiredSize", 0),
             instance_type=types[0] if types else self._type_in_template(group.get("launchTemplate", {})),
-            zones=tuple(self._zone(subnet) for subnet in group.get("subnets", [])),
+            subnets=tuple(self._subnet(subnet) for subnet in group.get("subnets", [])),
+            security_groups=self._security_groups,
             labels=group.get("labels") or {},
             taints=tuple(taints),
         )
@@ -90,8 +109,10 @@ class NodeGroupReader:
             self._template_types[key] = str(data.get("InstanceType", ""))
         return self._template_types[key]
 
-    def _zone(self, subnet: str) -> str:
-        if subnet not in self._subnet_zones:
-            answer = self._ec2.describe_subnets(SubnetIds=[subnet])
-            self._subnet_zones[subnet] = answer["Subnets"][0].get("AvailabilityZone", f"{self.region}a")
-        return self._subnet_zones[subnet]
+    def _subnet(self, identity: str) -> Subnet:
+        if identity not in self._subnets:
+            found = self._ec2.describe_subnets(SubnetIds=[identity])["Subnets"][0]
+            self._subnets[identity] = Subnet(
+                identity=identity, zone=found.get("AvailabilityZone", ""), vpc=found.get("VpcId", "")
+            )
+        return self._subnets[identity]

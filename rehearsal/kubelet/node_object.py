@@ -3,6 +3,7 @@
 from components.gpu_instances import INSTANCE_TYPES
 from rehearsal.kube import Json
 from rehearsal.kube_time import timestamp
+from rehearsal.kubelet.instances import Instance
 from rehearsal.kubelet.node_groups import NodeGroup
 
 GROUP_LABEL = "eks.amazonaws.com/nodegroup"
@@ -10,18 +11,15 @@ _EPHEMERAL_STORAGE = "200Gi"
 _LEASE_SECONDS = 40
 
 
-def node_object(group: NodeGroup, number: int, zone_index: int, region: str) -> Json:
+def node_object(group: NodeGroup, instance: Instance, region: str) -> Json:
     """A node that is ready. Raises KeyError for an instance type that is not in the table."""
-    instance = INSTANCE_TYPES[group.instance_type]
-    address = f"10.0.{number // 256}.{number % 256}"
+    size = INSTANCE_TYPES[group.instance_type]
     domain = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
-    name = f"ip-{address.replace('.', '-')}.{domain}"
-    zones = group.zones or (f"{region}a",)
-    zone = zones[zone_index % len(zones)]
+    name = f"ip-{instance.address.replace('.', '-')}.{domain}"
     fixed = {
-        "pods": str(instance.max_pods),
+        "pods": str(size.max_pods),
         "ephemeral-storage": _EPHEMERAL_STORAGE,
-        "nvidia.com/gpu": str(instance.gpus),
+        "nvidia.com/gpu": str(size.gpus),
     }
     return {
         "apiVersion": "v1",
@@ -36,22 +34,22 @@ def node_object(group: NodeGroup, number: int, zone_index: int, region: str) -> 
                 "kubernetes.io/os": "linux",
                 "node.kubernetes.io/instance-type": group.instance_type,
                 "topology.kubernetes.io/region": region,
-                "topology.kubernetes.io/zone": zone,
+                "topology.kubernetes.io/zone": instance.zone,
             },
         },
         "spec": {
-            "providerID": f"aws:///{zone}/i-{number:017x}",
+            "providerID": instance.provider_id,
             "taints": [{"key": t.key, "value": t.value, "effect": t.effect} for t in group.taints],
         },
         "status": {
-            "capacity": {"cpu": str(instance.vcpus), "memory": f"{instance.memory_gib}Gi", **fixed},
+            "capacity": {"cpu": str(size.vcpus), "memory": f"{size.memory_gib}Gi", **fixed},
             "allocatable": {
-                "cpu": f"{instance.allocatable_millicpus}m",
-                "memory": f"{instance.allocatable_memory_mib}Mi",
+                "cpu": f"{size.allocatable_millicpus}m",
+                "memory": f"{size.allocatable_memory_mib}Mi",
                 **fixed,
             },
             "addresses": [
-                {"type": "InternalIP", "address": address},
+                {"type": "InternalIP", "address": instance.address},
                 {"type": "Hostname", "address": name},
                 {"type": "InternalDNS", "address": name},
             ],

@@ -1,4 +1,5 @@
-"""Keeps Node objects equal to the EKS node groups: launches, drains and takes away nodes, renews their leases."""
+"""Keeps instances and Node objects equal to the EKS node groups: launches, drains and takes away nodes, renews their
+leases."""
 
 import asyncio
 import logging
@@ -11,6 +12,7 @@ import httpx
 
 from rehearsal.kube import AsyncKubeClient, Json, KubeError
 from rehearsal.kube_cache import KubeCache
+from rehearsal.kubelet.instances import Instance, Instances
 from rehearsal.kubelet.node_groups import NodeGroup, NodeGroupReader
 from rehearsal.kubelet.node_object import GROUP_LABEL, lease_object, node_object
 from rehearsal.kubelet.settings import KubeletSettings
@@ -23,32 +25,32 @@ _DRAIN_POLL_SECONDS = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class _Launch:
-    """A node that is on its way."""
+    """A node that is on its way: its instance runs, but it has not registered yet."""
 
-    group: str
-    number: int
-    zone_index: int
+    instance: Instance
     ready_at: float
 
 
 class Nodes:
-    """All nodes of the cluster. They are numbered, and the number is the end of their address: 10.0.x.y."""
+    """All nodes of the cluster."""
 
     def __init__(
         self,
         kube: AsyncKubeClient,
         settings: KubeletSettings,
+        instances: Instances,
         *,
         pods_on: Callable[[str], list[Json]],
     ) -> None:
         self._kube = kube
         self._settings = settings
         self._pods_on = pods_on
+        self._instances = instances
         self._groups = NodeGroupReader(settings.cluster_name)
-        self._launches: list[_Launch] = []
-        self._next_number = 11  # The first addresses of a subnet belong to AWS.
+        self._launches: list[_Launch] | None = None
+        """None until the instances that an earlier kubelet launched were looked for."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self.cache = KubeCache(kube, "v1", "Node", on_change=self._on_node)
+        self.cache = KubeCache(kube, "v1", "Node", on_change=lambda _node, _deleted: None)
 
     def address(self, node: str) -> str | None:
         """The node's own address; None when it is none of our nodes."""
@@ -56,6 +58,10 @@ class Nodes:
         if obj is None or GROUP_LABEL not in obj["metadata"].get("labels", {}):
             return None
         return _address(obj)
+
+    def instance(self, node: str) -> str:
+        """The id of the instance that one of our nodes is."""
+        return _instance_id(self.cache.objects["", node])
 
     async def run(self) -> NoReturn:
         """Follow the node groups for ever."""
@@ -72,10 +78,8 @@ class Nodes:
         finally:
             renewing.cancel()
 
-    def _on_node(self, node: Json, _deleted: bool) -> None:
-        self._next_number = max(self._next_number, _number(node) + 1)
-
     async def _reconcile(self, groups: list[NodeGroup]) -> None:
+        launches = self._launches = await self._underway() if self._launches is None else self._launches
         wanted = {group.name: group for group in groups}
         present: dict[str, list[Json]] = defaultdict(list)
         for node in self.cache.objects.values():
@@ -84,41 +88,44 @@ class Nodes:
                 self._begin_taking_away(node["metadata"]["name"])
             elif group_name:
                 present[group_name].append(node)
-        for name in sorted({*wanted, *present}):
-            group = wanted.get(name)
-            await self._resize(name, group, present[name])
-        await self._register(wanted)
+        for name in sorted({*wanted, *present, *(launch.instance.group for launch in launches)}):
+            await self._resize(name, wanted.get(name), present[name], launches)
+        await self._register(wanted, launches)
 
-    async def _resize(self, name: str, group: NodeGroup | None, nodes: list[Json]) -> None:
-        launching = [launch for launch in self._launches if launch.group == name]
+    async def _underway(self) -> list[_Launch]:
+        """The launches of a kubelet that ended before their nodes registered."""
+        registered = {_instance_id(node) for node in self.cache.objects.values()}
+        running = await asyncio.to_thread(self._instances.running)
+        now = asyncio.get_running_loop().time()
+        return [_Launch(instance=one, ready_at=now) for one in running if one.identity not in registered]
+
+    async def _resize(self, name: str, group: NodeGroup | None, nodes: list[Json], launches: list[_Launch]) -> None:
+        launching = [launch for launch in launches if launch.instance.group == name]
         excess = len(nodes) + len(launching) - (group.desired_size if group else 0)
-        for _ in range(-excess):
-            launch = _Launch(
-                group=name,
-                number=self._next_number,
-                zone_index=len(nodes) + len(launching),
-                ready_at=asyncio.get_running_loop().time() + self._settings.node_start_seconds,
-            )
-            self._next_number += 1
-            launching.append(launch)
-            self._launches.append(launch)
+        while group and excess < 0:
+            instance = await asyncio.to_thread(self._instances.launch, group, group.desired_size + excess)
+            ready_at = asyncio.get_running_loop().time() + self._settings.node_start_seconds
+            launches.append(_Launch(instance=instance, ready_at=ready_at))
+            excess += 1
         while excess > 0 and launching:
-            self._launches.remove(launching.pop())
+            launch = launching.pop()
+            await asyncio.to_thread(self._instances.terminate, launch.instance.identity)
+            launches.remove(launch)
             excess -= 1
         if excess > 0:
-            for node in sorted(nodes, key=_number)[-excess:]:
+            for node in sorted(nodes, key=_age_key)[-excess:]:
                 await self._mark_for_termination(node["metadata"]["name"])
 
-    async def _register(self, groups: dict[str, NodeGroup]) -> None:
+    async def _register(self, groups: dict[str, NodeGroup], launches: list[_Launch]) -> None:
         now = asyncio.get_running_loop().time()
-        for launch in [launch for launch in self._launches if launch.ready_at <= now]:
-            node = node_object(groups[launch.group], launch.number, launch.zone_index, self._groups.region)
+        for launch in [launch for launch in launches if launch.ready_at <= now]:
+            node = node_object(groups[launch.instance.group], launch.instance, self._groups.region)
             created = await self._kube.create(node)
-            self._launches.remove(launch)
+            launches.remove(launch)
             # The watch may lag behind the next look at the node groups.
             self.cache.objects.setdefault(("", created["metadata"]["name"]), created)
             await self._renew_lease(created)
-            _LOG.info("node %s of group %s is there", created["metadata"]["name"], launch.group)
+            _LOG.info("node %s of group %s is there", created["metadata"]["name"], launch.instance.group)
 
     async def _mark_for_termination(self, name: str) -> None:
         change = {"metadata": {"annotations": {_TERMINATING: "true"}}, "spec": {"unschedulable": True}}
@@ -140,6 +147,7 @@ class Nodes:
 
     async def _take_away(self, name: str) -> None:
         """As a managed node group scales in: no disruption budget is asked, and after a while pods are cut off."""
+        instance = self.instance(name)
         deadline = asyncio.get_running_loop().time() + self._settings.node_drain_seconds
         deleted: set[str] = set()
         while pods := [pod for pod in self._pods_on(name) if not _is_daemon(pod)]:
@@ -152,6 +160,7 @@ class Nodes:
         for pod in self._pods_on(name):
             await self._delete_pod(pod, grace_seconds=0)
         await self._kube.delete("v1", "Node", None, name)
+        await asyncio.to_thread(self._instances.terminate, instance)
         _LOG.info("node %s is gone", name)
 
     async def _delete_pod(self, pod: Json, *, grace_seconds: int | None) -> None:
@@ -183,10 +192,13 @@ class Nodes:
         await self._kube.apply(lease_object(node), field_manager="kubelet", force=True)
 
 
-def _number(node: Json) -> int:
-    """A node's number, from its address; nodes that came later have higher ones."""
-    high, low = _address(node).split(".")[2:]
-    return int(high) * 256 + int(low)
+def _age_key(node: Json) -> tuple[str, str]:
+    """Sorts nodes by age, the youngest last."""
+    return node["metadata"]["creationTimestamp"], node["metadata"]["name"]
+
+
+def _instance_id(node: Json) -> str:
+    return node["spec"].get("providerID", "").rpartition("/")[2]
 
 
 def _address(node: Json) -> str:

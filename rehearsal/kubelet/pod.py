@@ -6,11 +6,13 @@ from pathlib import Path
 
 import aiohttp
 import httpx
+from botocore.exceptions import BotoCoreError, ClientError
 
 from rehearsal.kube import STRATEGIC_MERGE_PATCH, AsyncKubeClient, Json, KubeError
 from rehearsal.kube_time import timestamp
 from rehearsal.kubelet.container import Container
 from rehearsal.kubelet.grace import Grace
+from rehearsal.kubelet.pod_interface import PodInterface
 from rehearsal.kubelet.sandbox import ConfigError, Sandbox
 from rehearsal.kubelet.settings import KubeletSettings
 from rehearsal.kubelet.status import pod_status
@@ -28,6 +30,7 @@ class PodWorker:
         self,
         pod: Json,
         sandbox: Sandbox,
+        interface: PodInterface,
         *,
         settings: KubeletSettings,
         kube: AsyncKubeClient,
@@ -35,6 +38,7 @@ class PodWorker:
     ) -> None:
         self.pod = pod
         self.sandbox = sandbox
+        self._interface = interface
         self._kube = kube
         self._gone = False
         self._grace: Grace | None = None
@@ -103,6 +107,7 @@ class PodWorker:
                 task.cancel()
             await asyncio.gather(running, deleted, reporting, return_exceptions=True)
             self.sandbox.remove()
+        await self._interface.disconnect()
         await self._finish()
 
     def _delete_within(self, grace_seconds: float) -> None:
@@ -116,9 +121,10 @@ class PodWorker:
     async def _run_containers(self) -> None:
         while True:
             try:
+                await self._interface.connect()
                 await self.sandbox.make_volumes()
                 break
-            except (ConfigError, KubeError, httpx.HTTPError) as error:
+            except (BotoCoreError, ClientError, ConfigError, KubeError, httpx.HTTPError) as error:
                 _LOG.warning("pod %s: %s", self.pod["metadata"]["name"], error)
                 await asyncio.sleep(_RETRY_SECONDS)
         for container in self._init_containers:

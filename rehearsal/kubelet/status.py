@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from rehearsal.kube import Json
+from rehearsal.kube_conditions import condition, is_met
 from rehearsal.kube_time import timestamp
 
 
@@ -43,15 +44,10 @@ def pod_status(
         "podIP": address,
         "podIPs": [{"ip": address}],
         "startTime": started_at,
-        "conditions": [_condition(pod, *condition) for condition in conditions],
+        "conditions": [_condition(pod, *entry) for entry in conditions],
         "initContainerStatuses": list(init_containers),
         "containerStatuses": list(containers),
     }
-
-
-def is_ready(pod: Json, condition_type: str = "Ready") -> bool:
-    """Whether a condition of the pod is True."""
-    return _existing(pod, condition_type).get("status") == "True"
 
 
 def _phase(containers: Sequence[Json], *, restarts: str) -> str:
@@ -65,12 +61,12 @@ def _phase(containers: Sequence[Json], *, restarts: str) -> str:
 
 def _waiting_gates(pod: Json) -> list[str]:
     gates: list[str] = [gate["conditionType"] for gate in pod["spec"].get("readinessGates") or []]
-    return [f'"{gate}"' for gate in gates if not is_ready(pod, gate)]
+    return [f'"{gate}"' for gate in gates if not is_met(pod, gate)]
 
 
 def _condition(pod: Json, kind: str, holds: bool, reason: str, message: str) -> Json:
     status = "True" if holds else "False"
-    known = _existing(pod, kind)
+    known = condition(pod, kind)
     since = known.get("lastTransitionTime") if known.get("status") == status else None
     return {
         "type": kind,
@@ -80,8 +76,3 @@ def _condition(pod: Json, kind: str, holds: bool, reason: str, message: str) -> 
         "message": None if holds else message,
         "lastTransitionTime": since or timestamp(),
     }
-
-
-def _existing(pod: Json, kind: str) -> Json:
-    conditions: list[Json] = pod.get("status", {}).get("conditions") or []
-    return next((condition for condition in conditions if condition["type"] == kind), {})

@@ -2,9 +2,11 @@
 
 import itertools
 import json
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,15 +16,19 @@ import boto3
 import httpx
 
 from rehearsal.aws.client import AwsAdmin
-from rehearsal.aws.seed import SeededAccount
+from rehearsal.aws.seed import SeededAccount, SeedSettings, seed
+from rehearsal.processes import Process, free_port
 from tests.rehearsal.aws.farm import PORT, Target
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_eks import EKSClient
     from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
 
 REGION = "us-east-1"
+CLUSTER = "test"
+WEIGHT_LAG_SECONDS = 0.02
 _numbers = itertools.count(1)
 
 
@@ -62,6 +68,10 @@ class Account:
         return boto3.client("cloudwatch", **self._access)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
     @cached_property
+    def ec2(self) -> "EC2Client":
+        return boto3.client("ec2", **self._access)  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+    @cached_property
     def eks(self) -> "EKSClient":
         return boto3.client("eks", **self._access)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
@@ -77,6 +87,37 @@ class Account:
         wait_for(search)
         assert len(found) == 1
         return found[0]
+
+
+@contextmanager
+def running_account(folder: Path) -> Generator[Account]:
+    """A seeded account with short lags, intervals and metric periods."""
+    api_port, alb_port, admin_port = free_port(), free_port(), free_port()
+    settings = folder / "settings.json"
+    settings.write_text(
+        json.dumps(
+            {
+                "api_port": api_port,
+                "alb_port": alb_port,
+                "admin_port": admin_port,
+                "access_log": str(folder / "access.jsonl"),
+                "weight_lag_seconds": WEIGHT_LAG_SECONDS,
+                "deregistration_propagation_seconds": 0.1,
+                "health_check_interval_scale": 0.06,
+                "cloudwatch_period_seconds": 1,
+            }
+        )
+    )
+    command = [sys.executable, "-m", "rehearsal.aws", "--settings", settings]
+    process = Process.start("aws", command, log=folder / "aws.log")
+    with AwsAdmin(admin_port) as admin:
+        running = Account(api_port, alb_port, admin, folder / "access.jsonl")
+        try:
+            process.wait_until(admin.healthy, timeout_seconds=30)
+            running.seeded = seed(SeedSettings(running.endpoint_url, CLUSTER))
+            yield running
+        finally:
+            process.stop()
 
 
 class Service:

@@ -18,6 +18,15 @@ def refused(call: Callable[[], object]) -> str:
     return str(failure.value.response.get("Error", {}).get("Code"))
 
 
+def test_a_cluster_has_a_security_group_of_its_own_for_nodes_and_pods(account: Account) -> None:
+    network = account.eks.describe_cluster(name=account.seeded.cluster_name)["cluster"].get("resourcesVpcConfig", {})
+    group = network.get("clusterSecurityGroupId", "")
+    assert group == account.seeded.cluster_security_group_id
+    found = account.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]
+    assert found.get("VpcId") == network.get("vpcId") == account.seeded.vpc_id
+    assert found.get("Tags") == [{"Key": f"kubernetes.io/cluster/{account.seeded.cluster_name}", "Value": "owned"}]
+
+
 @pytest.mark.parametrize("weights", [{"blue": 1000, "green": 0}, {"blue": -1, "green": 0}])
 def test_weights_outside_0_to_999_are_refused(new_service: NewService, weights: Mapping[str, int]) -> None:
     service = new_service(100, 0)

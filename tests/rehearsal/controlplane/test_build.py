@@ -1,12 +1,17 @@
 """Where the control plane's binaries come from."""
 
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from rehearsal.controlplane import build
 from rehearsal.controlplane.build import COMPONENTS, BuildError, binaries, find
+from rehearsal.settings import PROJECT_FOLDER
 
 ETCD = COMPONENTS[0]
 
@@ -92,3 +97,25 @@ echo built > "$target" && /bin/chmod +x "$target"
     assert all("-trimpath" in call for call in calls)
     assert find(ETCD) == ETCD.cached
     assert list(COMPONENTS[-1].cached.parent.iterdir()) == []
+
+
+def test_an_interrupt_ends_go_in_order_and_leaves_no_unfinished_binary(tmp_path: Path) -> None:
+    go = f"""
+if [ "$1" = env ]; then echo go1.99.0; echo {tmp_path}; echo {tmp_path}; exit; fi
+while [ $# -gt 1 ]; do [ "$1" = -o ] && target=$2; shift; done
+trap 'echo interrupted > {tmp_path}/end; exit 130' INT
+echo half > "$target"
+/bin/head -c 200000 /dev/zero >&2 # more than a pipe holds: from here on somebody listens
+echo > {tmp_path}/begun
+while :; do /bin/sleep 0.05; done
+"""
+    executable(tmp_path / "path" / "go", go)
+    (tmp_path / "path" / "nice").symlink_to("/bin/nice")
+    builder = subprocess.Popen([sys.executable, "-m", "rehearsal.controlplane", "build"], cwd=PROJECT_FOLDER)
+    while not (tmp_path / "begun").exists():
+        assert builder.poll() is None
+        time.sleep(0.05)
+    builder.send_signal(signal.SIGINT)
+    assert builder.wait(30) != 0
+    assert (tmp_path / "end").read_text() == "interrupted\n"
+    assert list(ETCD.cached.parent.iterdir()) == []

@@ -1,6 +1,7 @@
 """Nodes follow the EKS node groups."""
 
 import datetime
+from ipaddress import ip_address, ip_network
 
 import pytest
 
@@ -11,6 +12,15 @@ from tests.rehearsal.world_parts import holds, server_pod, wait_for
 
 def nodes_of(kube: KubeClient, group: str) -> list[Json]:
     return kube.list("v1", "Node", label_selector=f"eks.amazonaws.com/nodegroup={group}")["items"]
+
+
+def instance_of(world: World, identity: str) -> Json:
+    return world.aws.client("ec2").describe_instances(InstanceIds=[identity])["Reservations"][0]["Instances"][0]
+
+
+def addresses_of(instance: Json) -> list[str]:
+    interfaces = instance["NetworkInterfaces"]
+    return [entry["PrivateIpAddress"] for interface in interfaces for entry in interface["PrivateIpAddresses"]]
 
 
 def untainted(node: Json) -> bool:
@@ -27,13 +37,57 @@ def test_a_node_group_becomes_ready_gpu_nodes_with_its_labels_and_taints(kube: K
     assert len(nodes) == 2
     for node in nodes:
         labels = node["metadata"]["labels"]
-        assert node["metadata"]["name"].startswith("ip-10-0-")
         assert labels["pool"] == "gpu"
         assert labels["node.kubernetes.io/instance-type"] == "g6e.12xlarge"
         assert node["status"]["capacity"]["nvidia.com/gpu"] == "4"
         assert node["spec"]["taints"] == [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}]
     zones = {node["metadata"]["labels"]["topology.kubernetes.io/zone"] for node in nodes}
     assert len(zones) == 2, "nodes are spread over the zones of the group's subnets"
+
+
+def test_a_node_is_a_running_instance_that_has_its_pods_addresses(
+    kube: KubeClient, world: World, namespace: str
+) -> None:
+    world.aws.make_node_group("found", size=1, labels={"pool": "found"})
+    kube.create(server_pod("server", namespace, nodeSelector={"pool": "found"}, terminationGracePeriodSeconds=1))
+    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "the pod is ready")
+    pod = kube.get("v1", "Pod", namespace, "server")
+    node = nodes_of(kube, "found")[0]
+    zone = node["metadata"]["labels"]["topology.kubernetes.io/zone"]
+    scheme, _, identity = node["spec"]["providerID"].rpartition("/")
+    assert scheme == f"aws:///{zone}"
+
+    instance = instance_of(world, identity)
+    assert instance["State"]["Name"] == "running"
+    assert instance["Placement"]["AvailabilityZone"] == zone
+    assert instance["PrivateIpAddress"] in [entry["address"] for entry in node["status"]["addresses"]]
+    assert pod["status"]["podIP"] in addresses_of(instance)
+    networks = world.aws.client("ec2").describe_vpcs(VpcIds=[instance["VpcId"]])["Vpcs"][0]["CidrBlockAssociationSet"]
+    assert any(ip_address(pod["status"]["podIP"]) in ip_network(network["CidrBlock"]) for network in networks)
+
+    kube.delete("v1", "Pod", namespace, "server")
+    wait_for(lambda: addresses_of(instance_of(world, identity)) == [instance["PrivateIpAddress"]], "given back")
+    world.aws.resize("found", 0)
+    wait_for(lambda: instance_of(world, identity)["State"]["Name"] == "terminated", "terminated")
+
+
+def test_an_instance_that_a_crashed_kubelet_launched_becomes_a_node(kube: KubeClient, world: World) -> None:
+    world.crash_kubelet()
+    world.aws.make_node_group("orphan", size=1, labels={"pool": "orphan"})
+    tags = {"eks:cluster-name": world.aws.cluster, "eks:nodegroup-name": "orphan"}
+    launched = world.aws.client("ec2").run_instances(
+        ImageId="ami-0123456789abcdef0",
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[
+            {"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+        ],
+    )["Instances"][0]["InstanceId"]
+
+    world.start_kubelet()
+
+    node = wait_for(lambda: nodes_of(kube, "orphan"), "a node")[0]
+    assert node["spec"]["providerID"].endswith(f"/{launched}")
 
 
 def test_a_node_that_is_taken_away_ends_its_pods_whatever_the_disruption_budget_says(

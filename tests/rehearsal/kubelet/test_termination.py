@@ -6,6 +6,7 @@ import time
 import pytest
 
 from rehearsal.kube import Json, KubeClient
+from rehearsal.pod_watch import killed_pods
 from tests.rehearsal.kubelet.conftest import World
 from tests.rehearsal.world_parts import holds, pods, server_pod, wait_for
 
@@ -64,6 +65,9 @@ def test_the_grace_period_counts_from_deletion_and_ends_with_sigkill(
 
     assert world.events(namespace, "server", "sigterm")
     assert 4 <= gone_at - deleted_at < 8
+    assert killed_pods(world.folder / "kubelet.log") == [
+        "pod server did not end within its grace period and was killed"
+    ]
 
 
 def test_a_hook_that_takes_all_the_time_leaves_two_seconds_for_sigterm(

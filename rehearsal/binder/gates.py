@@ -1,0 +1,46 @@
+"""Readiness gates: conditions of pods that say what the load balancer thinks of them."""
+
+from rehearsal.binder.endpoints import has_gate
+from rehearsal.binder.target_group import Health
+from rehearsal.kube import STRATEGIC_MERGE_PATCH, AsyncKubeClient, Json, KubeError
+from rehearsal.kube_conditions import condition
+from rehearsal.kube_time import timestamp
+
+REGISTERING = Health(
+    state="initial", reason="Elb.RegistrationInProgress", description="Target registration is in progress"
+)
+UNBOUND = Health(state="healthy", description="Target Group Binding is deleted")
+"""Without a binding nobody would ever open the gate again."""
+
+
+async def set_gate(kube: AsyncKubeClient, pod: Json, gate: str, health: Health) -> None:
+    """Open or close a pod's gate, saying why; nothing happens to a pod that has none, or is gone."""
+    if not has_gate(pod, gate):
+        return
+    known = condition(pod, gate)
+    status = "True" if health.healthy else "False"
+    said = (status, health.reason, health.description)
+    if (known.get("status"), known.get("reason", ""), known.get("message", "")) == said:
+        return
+    entry = {
+        "type": gate,
+        "status": status,
+        # None takes away what the last verdict said.
+        "reason": health.reason or None,
+        "message": health.description or None,
+        "lastTransitionTime": known.get("lastTransitionTime") if known.get("status") == status else timestamp(),
+    }
+    metadata = pod["metadata"]
+    try:
+        await kube.patch(
+            "v1",
+            "Pod",
+            metadata["namespace"],
+            metadata["name"],
+            {"metadata": {"uid": metadata["uid"]}, "status": {"conditions": [entry]}},
+            subresource="status",
+            content_type=STRATEGIC_MERGE_PATCH,
+        )
+    except KubeError as error:
+        if error.status not in (404, 409):
+            raise
