@@ -3,7 +3,6 @@
 import json
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 from uuid import uuid4
@@ -66,10 +65,8 @@ class Client:
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
         )
 
-    async def send(self, call: Call, on_first_chunk: Callable[[Origin], None]) -> Record:
-        """Makes one request and never raises for what the other side does: that is in the record. For a stream,
-        `on_first_chunk` is told who answers as soon as that is known.
-        """
+    async def send(self, call: Call) -> Record:
+        """Makes one request and never raises for what the other side does: that is in the record."""
         request_id = uuid4().hex[:24]
         started_at, started = time.time(), time.monotonic()
         headers = {
@@ -85,7 +82,7 @@ class Client:
                     await response.read()
                     outcome.error = f"HTTP {response.status}"
                 elif call.stream:
-                    await _read_stream(response, outcome, started, on_first_chunk)
+                    await _read_stream(response, outcome, started)
                 else:
                     _read_whole(await response.read(), outcome)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
@@ -107,24 +104,19 @@ class Client:
 
     def _body(self, call: Call) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self._model, "messages": call.messages, "max_tokens": call.max_tokens}
-        if call.min_tokens:
-            body["min_tokens"] = call.min_tokens
+        if call.ignore_eos:
+            body["ignore_eos"] = True
         if call.stream:
             body["stream"] = True
         return body
 
 
-async def _read_stream(
-    response: aiohttp.ClientResponse, outcome: _Outcome, started: float, on_first_chunk: Callable[[Origin], None]
-) -> None:
+async def _read_stream(response: aiohttp.ClientResponse, outcome: _Outcome, started: float) -> None:
     parts: list[bytes] = []
     try:
         async for part in response.content.iter_any():
             if not parts:
                 outcome.ttft_seconds = time.monotonic() - started
-                found = _FINGERPRINT.search(part)
-                outcome.origin = Origin.of(found[1].decode() if found else None)
-                on_first_chunk(outcome.origin)
             parts.append(part)
     finally:
         # Events are looked at once, at the end: parsing each of them would cost more than all the rest.
@@ -134,6 +126,8 @@ async def _read_stream(
 def _judge_stream(whole: bytes, outcome: _Outcome) -> None:
     done = whole.rstrip().endswith(_DONE)
     outcome.chunks = whole.count(b"\n\n") - done
+    fingerprints = _FINGERPRINT.findall(whole)  # vLLM puts it into the last chunk only.
+    outcome.origin = Origin.of(fingerprints[-1].decode() if fingerprints else None)
     reasons = _FINISH_REASON.findall(whole)
     outcome.finish_reason = reasons[-1].decode() if reasons else None
     outcome.complete = done and outcome.finish_reason in GOOD_FINISHES

@@ -49,7 +49,7 @@ class Generator:
         return self._stopped.is_set()
 
     async def _send(self, call: Call) -> None:
-        record = await self._client.send(call, self._live.stream_answered)
+        record = await self._client.send(call)
         self._live.request_finished(record)
         if record.finish_reason == "length" and record.ttft_seconds is not None:
             self._mix.learn(call.max_tokens - 1, record.duration_seconds - record.ttft_seconds)

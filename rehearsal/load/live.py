@@ -4,7 +4,6 @@ import time
 from collections import Counter, deque
 from typing import Any
 
-from rehearsal.load.client import Origin
 from rehearsal.load.records import Record, percentile
 
 # Rates and percentiles are of the requests that finished within this many seconds.
@@ -20,7 +19,6 @@ class Live:
         self._finished = 0
         self._failed = 0
         self._failed_by_color: Counter[str] = Counter()
-        self._streams_by_color: Counter[str] = Counter()
         self._recent: deque[tuple[float, Record]] = deque()
         self.open_streams = 0
 
@@ -28,11 +26,6 @@ class Live:
         """A request was sent."""
         self._started += 1
         self.open_streams += stream
-
-    def stream_answered(self, origin: Origin) -> None:
-        """The first chunk of a stream told who serves it."""
-        if origin.color:
-            self._streams_by_color[origin.color] += 1
 
     def request_finished(self, record: Record) -> None:
         """A request ended, well or badly."""
@@ -42,8 +35,6 @@ class Live:
             self.open_streams -= 1
         if record.color:
             self._failed_by_color[record.color] += record.failed
-            if record.stream:
-                self._streams_by_color[record.color] -= 1
         self._recent.append((time.monotonic(), record))
 
     def snapshot(self) -> dict[str, Any]:
@@ -52,7 +43,7 @@ class Live:
         while self._recent and self._recent[0][0] < now - WINDOW_SECONDS:
             self._recent.popleft()
         seconds = min(WINDOW_SECONDS, max(now - self._began, 1e-3))
-        recent: dict[str, list[Record]] = {color: [] for color in self._streams_by_color}
+        recent: dict[str, list[Record]] = {color: [] for color in self._failed_by_color}
         for _, record in self._recent:
             if record.color:
                 recent.setdefault(record.color, []).append(record)
@@ -67,7 +58,6 @@ class Live:
                     "rate": round(len(records) / seconds, 2),
                     "ttft_p95_seconds": percentile([r.ttft_seconds for r in records if r.ttft_seconds is not None], 95),
                     "failed": self._failed_by_color[color],
-                    "open_streams": self._streams_by_color[color],
                 }
                 for color, records in sorted(recent.items())
             },

@@ -12,7 +12,7 @@ PROMPTS = Path(__file__).parent / "prompts.jsonl"
 CYCLE = 4
 SHORT_STREAM_TOKENS = 20
 WHOLE_ANSWER_TOKENS = 40
-LONG_STREAM_TOKENS = (16, 400)
+LONG_STREAM_TOKENS = (16, 2000)
 # How much longer than needed long streams are, so that not every request has to be one.
 LONG_STREAM_MARGIN = 1.25
 # A server never measured is taken to be this fast.
@@ -23,12 +23,12 @@ Message = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request to make. `min_tokens` (an extension of vLLM's) makes a long stream as long as it is meant to be."""
+    """A request to make. `ignore_eos` (an extension of vLLM's) makes a stream as long as `max_tokens` says."""
 
     messages: Sequence[Message]
     stream: bool
     max_tokens: int
-    min_tokens: int = 0
+    ignore_eos: bool = False
 
 
 def load_prompts(path: Path = PROMPTS) -> list[list[Message]]:
@@ -57,7 +57,7 @@ class Mix:
         messages = self._random.choice(self._prompts)
         if turn != 0 and open_streams < self._open_streams_wanted:
             tokens = self._long_stream_tokens()
-            return Call(messages, stream=True, max_tokens=tokens, min_tokens=tokens)
+            return Call(messages, stream=True, max_tokens=tokens, ignore_eos=True)
         if turn == 1:
             return Call(messages, stream=True, max_tokens=SHORT_STREAM_TOKENS)
         return Call(messages, stream=False, max_tokens=WHOLE_ANSWER_TOKENS)

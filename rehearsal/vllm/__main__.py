@@ -16,7 +16,10 @@ from rehearsal.vllm.hub import HubError, find_behavior, hub_path, load_hub
 
 
 def main() -> None:
-    """Binds the port, "loads the model", serves. Exits 0 after a drain, 1 without a model, 2 on an unknown argument."""
+    """Binds the port, "loads the model", serves.
+
+    Exits 0 after a drain, 1 without a model or a port, 2 on an unknown argument.
+    """
     started = time.monotonic()
     arguments = flags.parse(sys.argv[1:])
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(asctime)s [%(name)s] %(message)s")
@@ -33,7 +36,11 @@ def main() -> None:
     # Bound, but not listening: until the model is loaded, connections are refused, as vLLM's are.
     listener = socket.socket(socket.AF_INET6 if ":" in arguments.host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((arguments.host, arguments.port))
+    try:
+        listener.bind((arguments.host, arguments.port))
+    except OSError as error:
+        place = f"--host {arguments.host} --port {arguments.port}"
+        sys.exit(f"OSError: cannot listen on {place}: {error.strerror}; choose another")
     logging.getLogger("vllm").info("Loading model %s, revision %s", arguments.model, arguments.revision)
 
     # Imported here because it takes a while, which a cold start may and the parsing of arguments may not.

@@ -79,8 +79,9 @@ class Completions:
         async for piece in run.outputs():
             await response.write(opening + answer.text_event(piece))
             opening = b""
-        end = opening + answer.closing_event(run.finish_reason)
-        if asked.include_usage or self._arguments.force_include_usage:
+        shows_usage = asked.include_usage or self._arguments.force_include_usage
+        end = opening + answer.closing_event(run.finish_reason, last=not shows_usage)
+        if shows_usage:
             end += answer.usage_event(self._usage(work, run))
         await response.write(end + DONE_EVENT)
         await response.write_eof()

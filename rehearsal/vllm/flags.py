@@ -1,7 +1,8 @@
 """The arguments of `vllm serve`: which exist, of what kind they are, and the few that this server acts on.
 
-The table beside this file holds the flags of vLLM's main branch of summer 2026. What vLLM refuses (a typo, a
-removed flag), this parser refuses too, with exit status 2, so that a rehearsal fails where a real pod would crash-loop.
+The table beside this file holds the flags of vLLM's main branch of summer 2026 and of its release 0.32. What vLLM
+refuses (a typo, a removed flag), this parser refuses too, with exit status 2, so that a rehearsal fails where a real
+pod would crash-loop.
 """
 
 import argparse

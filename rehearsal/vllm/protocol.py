@@ -134,7 +134,7 @@ class Answer:
             "created": int(time.time()),
             "model": model,
         }
-        self._fingerprint = fingerprint
+        self._signature = {"system_fingerprint": fingerprint}
         # A stream has many chunks that differ in a text only: what surrounds it is serialised once.
         delta: dict[str, Any] = {"delta": {"content": "@"}} if chat else {"text": "@"}
         template = self._event([{"index": 0, **delta, "logprobs": None, "finish_reason": None}])
@@ -149,7 +149,7 @@ class Answer:
             "object": "chat.completion" if self._chat else "text_completion",
             "choices": [choice],
             "usage": usage.body(),
-            "system_fingerprint": self._fingerprint,
+            **self._signature,
         }
 
     def opening_event(self) -> bytes:
@@ -161,18 +161,18 @@ class Answer:
         """A piece of the answer."""
         return self._before + json.dumps(text).encode() + self._after
 
-    def closing_event(self, finish_reason: str) -> bytes:
-        """The end of the choice."""
+    def closing_event(self, finish_reason: str, *, last: bool) -> bytes:
+        """The end of the choice; the last event of a stream, and no other, says who answered."""
         content: dict[str, Any] = {"delta": {"content": ""}} if self._chat else {"text": ""}
         choice = {"index": 0, **content, "logprobs": None, "finish_reason": finish_reason, "stop_reason": None}
-        return self._event([choice])
+        return self._event([choice], **self._signature if last else {})
 
     def usage_event(self, usage: Usage) -> bytes:
         """The event that `stream_options.include_usage` asks for."""
-        return self._event([], usage=usage.body())
+        return self._event([], usage=usage.body(), **self._signature)
 
     def _event(self, choices: Sequence[Mapping[str, Any]], **more: Any) -> bytes:
-        body = {**self._head, "choices": choices, "system_fingerprint": self._fingerprint, **more}
+        body = {**self._head, "choices": choices, **more}
         return b"data: " + json.dumps(body, separators=(",", ":")).encode() + b"\n\n"
 
 

@@ -95,6 +95,8 @@ def test_requests_beyond_the_batch_wait_in_order() -> None:
         assert begun[2] > begun[1] + 0.01, "the third had to wait for a place"
         assert sample(tested, "num_requests_running") == sample(tested, "num_requests_waiting") == 0
         assert sample(tested, "request_success_total", finished_reason="stop") == 5
+        waited_seconds = sample(tested, "request_queue_time_seconds_sum")
+        assert sample(tested, "time_to_first_token_seconds_sum") > waited_seconds > 0, "the wait is part of it"
 
     asyncio.run(scenario())
 

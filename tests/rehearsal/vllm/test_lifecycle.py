@@ -1,8 +1,11 @@
 """From start to exit: the cold start, the keep-alive, and SIGTERM with and without time to drain."""
 
 import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,3 +138,23 @@ def test_a_pod_that_cannot_start_exits_and_says_why(
     with ServerProcess(tmp_path, *flags, revision=revision) as server:
         assert server.exit_code() == status
         assert message in server.log.read_text()
+
+
+def test_a_port_that_somebody_has_is_named(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "rehearsal.vllm", "test/model", "--revision", "main"]
+        hub = tmp_path / "hub.yaml"
+        hub.write_text("test/model@main: {}\n")
+        done = subprocess.run(
+            [*command, "--host", "127.0.0.1", "--port", port],
+            env={**os.environ, "REHEARSAL_MODEL_HUB": str(hub)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"cannot listen on --host 127.0.0.1 --port {port}: Address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
