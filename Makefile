@@ -31,7 +31,7 @@ rehearse: setup
 	@$(RUN) -m rehearsal run
 
 test: binaries
-	@$(RUN) -m pytest -n 2 --dist loadgroup
+	@$(RUN) -m pytest -n 2 --dist loadfile
 
 lint: setup
 	@$(RUN) -m ruff check .
@@ -43,4 +43,5 @@ format: setup
 	@$(RUN) -m ruff format .
 
 clean:
+	@test ! -x $(RUN) || $(RUN) -m rehearsal down --all
 	rm -rf $(VENV) rehearsal/out

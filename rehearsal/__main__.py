@@ -1,50 +1,28 @@
-"""``python -m rehearsal run``: practise a model swap on this machine; exits 0 only if everything went as it must."""
+"""``python -m rehearsal``: checks that this Python can run the commands, and runs them."""
 
-import signal
+import importlib.util
 import sys
-from types import FrameType
-from typing import NoReturn
-
-import typer
-from rich.console import Console
-
-from rehearsal.controlplane.build import BuildError
-from rehearsal.executables import EngineError
-from rehearsal.processes import ProcessError
-from rehearsal.run import rehearse
-from rehearsal.settings import RehearsalSettings, RehearsalSettingsError
-
-# A log has no width of its own; a table needs one.
-_LOG_WIDTH = 140
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
 
-@app.callback()
+def fault() -> str:
+    """What is wrong with this Python; found without anything that an older Python 3 does not understand."""
+    if sys.version_info < (3, 11):  # noqa: UP036
+        return "is older than Python 3.11; set up another one with `make setup PYTHON=/path/to/python3.11`"
+    if importlib.util.find_spec("typer") is None:
+        return "lacks the packages that this needs: `make setup` once, then `.venv/bin/python -m rehearsal`"
+    return ""
+
+
 def main() -> None:
-    """A world to practise in: blue/green swaps of a vLLM model, on one machine."""
+    """Run the command line."""
+    what = fault()
+    if what:
+        sys.stderr.write("error: " + sys.executable + " " + what + "\n")
+        sys.exit(2)
+    from rehearsal.commands import app
 
-
-@app.command()
-def run() -> None:
-    """Run every scenario once, under live traffic, and judge what was counted."""
-    signal.signal(signal.SIGTERM, _stop)
-    console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
-    try:
-        rehearsal = rehearse(RehearsalSettings.from_environment(), console)
-    except (RehearsalSettingsError, EngineError, BuildError, ProcessError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", soft_wrap=True, highlight=False)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        Console(stderr=True).print("stopped; the world has been taken down", highlight=False)
-        raise typer.Exit(130) from None
-    raise typer.Exit(1 if rehearsal.faults else 0)
-
-
-def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
-    """Turn SIGTERM into the orderly way down that Ctrl-C takes."""
-    raise KeyboardInterrupt
+    app()
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    main()

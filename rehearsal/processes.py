@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -14,6 +15,10 @@ from typing import Self
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 _POLL_SECONDS = 0.05
+# Below the ports that the kernel gives to outgoing connections, so that none of those is in the way.
+_PORTS = range(20000, 30000)
+_CLAIM_ADDRESS = "127.255.0.1"  # Pods are on 127.64.0.0/10.
+_claims: list[socket.socket] = []
 _LOG_TAIL_CHARACTERS = 600
 
 
@@ -35,11 +40,23 @@ def die_with(parent_pid: int) -> Callable[[], None]:
     return in_child
 
 
-def free_port(address: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return probe.getsockname()[1]
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that is free, and that no other rehearsal takes as long as this process lives.
+
+    It is claimed by a socket on the same port of another loopback address, so the claim ends with the process.
+    """
+    for port in random.sample(_PORTS, len(_PORTS)):
+        claim = socket.socket()
+        try:
+            claim.bind((_CLAIM_ADDRESS, port))
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return port
+    raise ProcessError(f"no free port between {_PORTS.start} and {_PORTS.stop - 1} on 127.0.0.1")
 
 
 class Process:
@@ -130,7 +147,8 @@ class Process:
             os.killpg(self.pid, number)
 
     def _log_tail(self) -> str:
-        return self.log.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:].strip() or "no output"
+        lines = self.log.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:].splitlines()
+        return " | ".join(line.strip() for line in lines if line.strip()) or "no output"
 
 
 def stop_all(processes: Iterable[Process], *, grace_seconds: float = 5.0) -> None:

@@ -109,7 +109,8 @@ class _Chart:
             if window - 1 not in windows:
                 lines.append([])
             lines[-1].append((x, _HEIGHT * (1 - min(1.0, percentile(times, 95) or 0.0))))
-        return [_points(line) for line in lines]
+        # A line of one point is not drawn; one from a point to itself is a dot.
+        return [_points(line if len(line) > 1 else line * 2) for line in lines]
 
     def _marks(self, evidence: Evidence) -> list[tuple[float, str]]:
         marks = [

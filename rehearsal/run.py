@@ -13,13 +13,17 @@ from rich.table import Table
 
 from rehearsal.checkout import SERVICE, STACK
 from rehearsal.controlplane.build import binaries
+from rehearsal.executables import kubernetes_provider
 from rehearsal.journal import JournalTail
 from rehearsal.leftovers import left_running
+from rehearsal.pod_watch import killed_pods
+from rehearsal.preflight import preflight
 from rehearsal.report import write_report
 from rehearsal.result import Evidence, faults, read_requests, scenario_results
 from rehearsal.rule import rule_changes
 from rehearsal.scenarios import Scenarios
 from rehearsal.settings import OUT_FOLDER, RehearsalSettings
+from rehearsal.standing.hold import empty_and_held
 from rehearsal.view import LiveView
 from rehearsal.world import CommandError, World, world
 
@@ -38,13 +42,14 @@ def rehearse(settings: RehearsalSettings, console: Console, out: Path = OUT_FOLD
     """Run the whole rehearsal and write ``result.json`` to ``out``.
 
     Raises:
-        BuildError, EngineError, ProcessError: the world could not be built.
+        BuildError, ExecutableError, OutFolderError, ProcessError, OSError: the world could not be built.
     """
+    preflight(settings, out)
     built = binaries(console)
     started_at = time.monotonic()
     folder = out / "world"
     broken: list[str] = []
-    with LiveView(console) as view:
+    with empty_and_held(folder), LiveView(console) as view:
         view.phase("building the world")
         with world(folder, settings, built, lambda what: view.say(f"  {what}")) as running:
             journal = JournalTail(running.checkout / ".rollout" / STACK / f"{SERVICE}.jsonl")
@@ -54,12 +59,15 @@ def rehearse(settings: RehearsalSettings, console: Console, out: Path = OUT_FOLD
                 scenarios.run()
             except CommandError as error:
                 broken.append(str(error))
+            broken += killed_pods(running.logs / "kubelet.log")
             evidence = _evidence(running, scenarios, journal)
             view.phase("taking the world down")
         leftovers = left_running(folder)
     results = scenario_results(evidence)
     result: dict[str, Any] = {
         "engine": running.engine,
+        "kubernetes_provider": kubernetes_provider(running.folder / "bin"),
+        "load_balancer_controller": running.load_balancer_controller,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "wall_seconds": round(time.monotonic() - started_at, 1),
         "scenarios": results,
@@ -82,9 +90,13 @@ def _evidence(running: World, scenarios: Scenarios, journal: JournalTail) -> Evi
 
 
 def _summarize(console: Console, result: dict[str, Any], found: list[str], out: Path) -> None:
-    table = Table(
-        title=f"Rehearsal on the {result['engine']} engine, {result['wall_seconds']:.0f} s", title_justify="left"
+    console.print(
+        f"Rehearsal, {result['wall_seconds']:.0f} s. Engine: {result['engine']}, Kubernetes provider:"
+        f" {result['kubernetes_provider']}, load balancer controller: {result['load_balancer_controller']}",
+        soft_wrap=True,
+        highlight=False,
     )
+    table = Table()
     for heading in ("scenario", "outcome", "requests", "lost", "streams broken", "what was seen"):
         table.add_column(heading, justify="left" if heading in ("scenario", "outcome", "what was seen") else "right")
     for name, scenario in result["scenarios"].items():

@@ -1,17 +1,19 @@
 """What a rehearsal does, in order: every command is one that an engineer or a CI job types."""
 
-import secrets
-import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from components.naming import GPU_LABEL
 from rehearsal.checkout import SERVICE, STACK, release_file
 from rehearsal.journal import JournalTail, of_kind
 from rehearsal.kube import KubeClient
-from rehearsal.settings import PROJECT_FOLDER, RehearsalSettings
+from rehearsal.pod_watch import watched_pods
+from rehearsal.settings import RehearsalSettings
+from rehearsal.stack import create_stack
+from rehearsal.traffic import start_load
 from rehearsal.view import LiveView
 from rehearsal.world import CommandError, World
 
@@ -49,30 +51,19 @@ class Scenarios:
         """
         self.first_release()
         with self.traffic():
-            self._release()
+            self.release()
             self._reap()
-            self._bad_release()
+            self.bad_release()
 
     def first_release(self) -> None:
         """Bring release A up on blue, as the first `pulumi up` of a new stack."""
         self._view.phase("first release: A on blue, by `pulumi up`")
-        world = self._world
-        world.run("stack-init", "pulumi", "stack", "init", STACK, "--non-interactive")
-        route_secret = secrets.token_urlsafe(24)
-        world.run(
-            "config-set",
-            "pulumi",
-            "config",
-            "set",
-            "--stack",
-            STACK,
-            "--secret",
-            "candidate_route_secret",
-            route_secret,
-        )
-        world.run("first-up", *_UP)
+        create_stack(self._world)
+        with watched_pods(self._world):
+            self._world.run("first-up", *_UP)
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Swap to release B under traffic; a plain `pulumi up` then has nothing to do."""
         self._view.phase("release: B onto green, by `scripts.ramp`")
         with self._window("release"):
             self._ramp("b")
@@ -86,30 +77,22 @@ class Scenarios:
             self._pause(datetime.fromisoformat(promoted["keep_until"]).timestamp() - time.time())
             self._world.script("reap", "--service", SERVICE)
 
-    def _bad_release(self) -> None:
-        self._view.phase("bad release: C onto blue, which fails and is slow")
+    def bad_release(self) -> None:
+        """Try release C under traffic, which the ramp must roll back."""
+        self._view.phase("bad release: C onto blue, which lets requests wait")
         with self._window("bad_release"):
             self._ramp("c", expect=_EXIT_ROLLED_BACK)
 
     def _ramp(self, letter: str, expect: int = 0) -> None:
         release = release_file(self._world.checkout, letter)
-        self._world.script(
-            "ramp", "--service", SERVICE, "--release", str(release), expect=expect, name=f"ramp-{letter}"
-        )
+        arguments = ("--service", SERVICE, "--release", str(release))
+        with watched_pods(self._world):
+            self._world.script("ramp", *arguments, expect=expect, name=f"ramp-{letter}")
 
     @contextmanager
     def traffic(self) -> Generator[None]:
         """Live traffic for the length of the block; every request that was started ends before it does."""
-        world, settings = self._world, self._settings
-        load = world.start(
-            "load",
-            [
-                *(sys.executable, "-m", "rehearsal.load", "--url", world.endpoint_url, "--model", SERVICE),
-                *("--rate", str(settings.requests_per_second), "--open-streams", str(settings.open_streams)),
-                *("--out", world.requests_log),
-            ],
-            folder=PROJECT_FOLDER,
-        )
+        load = start_load(self._world, self._settings)
         try:
             self._view.say("live traffic starts")
             self._pause(_TRAFFIC_BEFORE_SECONDS)
@@ -131,7 +114,7 @@ class Scenarios:
 
     def _gpu_nodes(self) -> int:
         with KubeClient.from_kubeconfig(self._world.kubeconfig) as kube:
-            nodes = kube.list("v1", "Node", label_selector="nvidia.com/gpu.present=true")
+            nodes = kube.list("v1", "Node", label_selector=f"{GPU_LABEL}=true")
         return len(nodes["items"])
 
     def _pause(self, seconds: float) -> None:

@@ -2,20 +2,45 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from rehearsal.releases import Releases, own_releases, read_releases
+from rehearsal.stack_config import Config, read_config
 
 PROJECT_FOLDER = Path(__file__).parent.parent
 OUT_FOLDER = PROJECT_FOLDER / "rehearsal" / "out"
 
+OUT_VARIABLE = "REHEARSAL_OUT"
+"""Another folder than `OUT_FOLDER` for worlds and results."""
+
+FOLDER_VARIABLE = "REHEARSAL_FOLDER"
+"""Set in every process that is a world's own, to the world's folder."""
+CHECKOUT_VARIABLE = "REHEARSAL_CHECKOUT"
+"""Set in a shell that works in a world, to the folder to work in."""
+WORLD_VARIABLE = "REHEARSAL_WORLD"
+"""Set in such a shell to the world's name."""
+ENDPOINT_VARIABLE = "REHEARSAL_ENDPOINT"
+"""Set in such a shell to the service's address."""
+
 Engine = Literal["embedded", "pulumi", "auto"]
+
+
+def out_folder() -> Path:
+    """Where worlds and results go."""
+    return Path(os.environ.get(OUT_VARIABLE) or OUT_FOLDER).absolute()
 
 
 class RehearsalSettingsError(ValueError):
     """A variable has a value that cannot be; the message names it."""
+
+
+def _file(read: Callable[[Path], Any]) -> Callable[[Any], Any]:
+    """Read what a path names; anything else is taken as it is."""
+    return lambda value: read(Path(value).absolute()) if isinstance(value, str | Path) else value
 
 
 class RehearsalSettings(BaseModel):
@@ -28,9 +53,15 @@ class RehearsalSettings(BaseModel):
         default=f"{sys.executable} -m rehearsal.vllm",
         description="Shell words that start a server; vLLM's arguments follow them.",
     )
-    requests_per_second: float = Field(default=46.0, ge=40, description="New requests, streaming and not.")
+    requests_per_second: float = Field(default=46.0, ge=1, description="New requests, streaming and not.")
     open_streams: int = Field(default=150, ge=30, description="Streams that the load generator keeps open at once.")
     weight_lag_seconds: float = Field(default=0.5, ge=0, description="Until the load balancer applies a weight change.")
+    releases: Annotated[Releases, BeforeValidator(_file(read_releases))] = Field(
+        default_factory=own_releases, description="Folder with the releases a.yaml, b.yaml and, if one likes, c.yaml."
+    )
+    config: Annotated[Config, BeforeValidator(_file(read_config))] = Field(
+        default_factory=dict, description="YAML file with keys of the stack's config, laid over the rehearsal's own."
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -44,5 +75,8 @@ class RehearsalSettings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            faults = (f"{given[str(fault['loc'][0])]}={fault['input']}: {fault['msg']}" for fault in error.errors())
+            faults = (
+                f"{given[str(fault['loc'][0])]}={fault['input']}: {fault['msg'].removeprefix('Value error, ')}"
+                for fault in error.errors()
+            )
             raise RehearsalSettingsError("; ".join(faults)) from error

@@ -91,8 +91,8 @@ class LiveView:
 
 
 def _table(traffic: dict[str, Any], weights: dict[str, int]) -> Table:
-    table = Table(title="live traffic", title_justify="left")
-    for heading in ("colour", "weight asked", "observed", "requests/s", "p95 first token", "open streams", "failed"):
+    table = Table(title=f"live traffic, {traffic['open_streams']} streams open", title_justify="left")
+    for heading in ("colour", "weight asked", "observed", "requests/s", "p95 first token", "failed"):
         table.add_column(heading, justify="left" if heading == "colour" else "right")
     for color in _COLORS:
         part = traffic["by_color"].get(color, {})
@@ -102,7 +102,6 @@ def _table(traffic: dict[str, Any], weights: dict[str, int]) -> Table:
             f"{_share(traffic, color):.0f} %",
             f"{part.get('rate', 0):.1f}",
             _milliseconds(part.get("ttft_p95_seconds")),
-            str(part.get("open_streams", 0)),
             str(part.get("failed", 0)),
         )
     return table

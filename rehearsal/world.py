@@ -1,7 +1,6 @@
 """The world: every process that a rehearsal needs, started and stopped as one."""
 
 import os
-import shutil
 import sys
 import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -19,12 +18,16 @@ from rehearsal.controlplane.prometheus import start_prometheus
 from rehearsal.controlplane.run import control_plane
 from rehearsal.executables import path_with, resolve_engine, write_executables
 from rehearsal.kubelet.settings import KubeletSettings
+from rehearsal.load_balancer_controller import Cluster, load_balancer_controller
 from rehearsal.processes import Process, free_port
-from rehearsal.settings import PROJECT_FOLDER, Engine, RehearsalSettings
+from rehearsal.settings import FOLDER_VARIABLE, PROJECT_FOLDER, Engine, RehearsalSettings
 
 _HUB = PROJECT_FOLDER / "rehearsal" / "vllm" / "hub.yaml"
+_AWS_SETTINGS = "aws.json"
 _READY_TIMEOUT_SECONDS = 60.0
 _COMMAND_POLL_SECONDS = 0.1
+# The kernel's limit. Where the folder's name is longer, every command starts cold.
+_LONGEST_SOCKET_PATH = 107
 
 # Third-party modules that every run of the program or a plugin imports; one process imports them ahead.
 _WARM_MODULES = (
@@ -60,6 +63,10 @@ class World:
     aws: AwsAdmin
     kubeconfig: Path
     endpoint_url: str
+    load_balancer_controller: str
+    """The name of the one that runs."""
+    processes: Sequence[Process] = ()
+    """All that must run for as long as the world does."""
     on_tick: list[Callable[[], None]] = field(default_factory=list)
     """Called about ten times a second while a command runs."""
 
@@ -118,16 +125,18 @@ class World:
 def world(
     folder: Path, settings: RehearsalSettings, binaries: Mapping[str, Path], say: Callable[[str], None]
 ) -> Generator[World]:
-    """Run a world in ``folder`` (emptied first) for the length of a ``with`` block.
+    """Run a world for the length of a ``with`` block.
 
     Args:
-        folder: gets logs, state and the checkout.
+        folder: gets logs, state and the checkout; new or empty.
         settings: the choices.
         binaries: the control plane's.
         say: told in a few words what is being started.
+
+    Raises:
+        ExecutableError, ProcessError, OSError: it cannot be built; nothing of it runs then.
     """
     engine = resolve_engine(settings.engine)
-    shutil.rmtree(folder, ignore_errors=True)
     (folder / "backend").mkdir(parents=True)
     write_executables(folder / "bin", engine)
     with ExitStack() as stack:
@@ -144,22 +153,23 @@ def world(
             cloudwatch_period_seconds=1,
         )
         environment = _environment(folder, engine, cluster.kubeconfig, aws_settings)
+        processes = list(cluster.processes)
 
-        def start(name: str, *arguments: str | Path) -> Process:
+        def launch(name: str, command: Sequence[str | Path]) -> Process:
             process = Process.start(
-                name,
-                [sys.executable, "-m", *arguments],
-                log=folder / "logs" / f"{name}.log",
-                env=environment,
-                folder=PROJECT_FOLDER,
+                name, command, log=folder / "logs" / f"{name}.log", env=environment, folder=PROJECT_FOLDER
             )
             stack.callback(process.stop)
+            processes.append(process)
             return process
 
-        if engine == "embedded":
-            start("warm", "rehearsal.engine.warm", "--socket", folder / "warm.sock", *_WARM_MODULES)
+        def start(name: str, *arguments: str | Path) -> Process:
+            return launch(name, [sys.executable, "-m", *arguments])
+
+        if "PULUMI_EMBEDDED_WARM_SOCKET" in environment:
+            start("warm", "rehearsal.engine.warm", "--socket", _warm_socket(folder), *_WARM_MODULES)
         say("AWS account and load balancer")
-        aws_process = start("aws", "rehearsal.aws", "--settings", _settings_file(folder / "aws.json", aws_settings))
+        aws_process = start("aws", "rehearsal.aws", "--settings", _settings_file(folder / _AWS_SETTINGS, aws_settings))
         aws = stack.enter_context(AwsAdmin(aws_settings.admin_port))
         aws_process.wait_until(aws.healthy, timeout_seconds=_READY_TIMEOUT_SECONDS)
         account = seed(SeedSettings(endpoint_url=environment["AWS_ENDPOINT_URL"], cluster_name=CLUSTER))
@@ -171,12 +181,13 @@ def world(
             folder / "prometheus", binaries["prometheus"], targets_folder=targets.parent, scrape_interval_seconds=1.0
         )
         stack.callback(prometheus.stop)
+        processes.append(prometheus.process)
         environment["PROMETHEUS_URL"] = prometheus.url
         kubelet_settings = KubeletSettings(
             cluster_name=CLUSTER,
             folder=folder,
             targets_file=targets,
-            pod_environment={"REHEARSAL_MODEL_HUB": str(_HUB)},
+            pod_environment={"REHEARSAL_MODEL_HUB": str(_HUB), FOLDER_VARIABLE: str(folder)},
             pod_command=settings.pod_command,
         )
         start(
@@ -185,9 +196,21 @@ def world(
             "--settings",
             _settings_file(folder / "kubelet.json", kubelet_settings),
         )
-        start("binder", "rehearsal.binder")
+        controller = load_balancer_controller(
+            folder / "load-balancer-controller",
+            Cluster(
+                name=CLUSTER,
+                kubeconfig=cluster.kubeconfig,
+                aws_url=environment["AWS_ENDPOINT_URL"],
+                region=aws_settings.region,
+                vpc_id=account.vpc_id,
+            ),
+        )
+        controlling = launch("load-balancer-controller", controller.command)
+        stack.callback(controlling.kill)  # It keeps nothing, and the real one would take its time to end.
+        controlling.wait_until(controller.ready, timeout_seconds=_READY_TIMEOUT_SECONDS)
         endpoint_url = f"http://127.0.0.1:{aws_settings.alb_port}"
-        write_checkout(folder / "checkout", account, aws_settings.region, endpoint_url)
+        write_checkout(folder / "checkout", account, aws_settings.region, endpoint_url, settings)
         yield World(
             folder=folder,
             engine=engine,
@@ -195,6 +218,8 @@ def world(
             aws=aws,
             kubeconfig=cluster.kubeconfig,
             endpoint_url=endpoint_url,
+            load_balancer_controller=controller.name,
+            processes=processes,
         )
 
 
@@ -215,11 +240,21 @@ def _environment(folder: Path, engine: Engine, kubeconfig: Path, aws: AwsSetting
         "PULUMI_CONFIG_PASSPHRASE": uuid.uuid4().hex,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "NO_PROXY": "*",
+        FOLDER_VARIABLE: str(folder),
         "PYTHONUNBUFFERED": "1",
     }
-    if engine == "embedded":
-        environment["PULUMI_EMBEDDED_WARM_SOCKET"] = str(folder / "warm.sock")
+    if engine == "embedded" and len(os.fsencode(_warm_socket(folder))) <= _LONGEST_SOCKET_PATH:
+        environment["PULUMI_EMBEDDED_WARM_SOCKET"] = str(_warm_socket(folder))
     return environment
+
+
+def _warm_socket(folder: Path) -> Path:
+    return folder / "warm.sock"
+
+
+def aws_settings_of(folder: Path) -> AwsSettings:
+    """The settings of the AWS account of the world in a folder."""
+    return AwsSettings.model_validate_json((folder / _AWS_SETTINGS).read_bytes())
 
 
 def _settings_file(path: Path, settings: BaseModel) -> Path:

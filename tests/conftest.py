@@ -1,5 +1,6 @@
 """What tests of several parts need: a real Kubernetes control plane, one for each test process."""
 
+import signal
 import uuid
 from collections.abc import Generator
 from pathlib import Path
@@ -10,6 +11,12 @@ from rehearsal.controlplane.build import COMPONENTS, binaries, can_build, find
 from rehearsal.controlplane.run import ControlPlane
 from rehearsal.controlplane.run import control_plane as running_control_plane
 from rehearsal.kube import KubeClient
+
+
+def pytest_configure() -> None:
+    """Heed Ctrl-C, as do all processes that tests start: a shell has it ignored in what it starts in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

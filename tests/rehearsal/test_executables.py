@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.executables import EngineError, path_with, resolve_engine, write_executables
+from rehearsal.executables import (
+    ExecutableError,
+    kubernetes_provider,
+    path_with,
+    resolve_engine,
+    write_executables,
+)
 from rehearsal.leftovers import left_running
 
 
@@ -37,21 +43,28 @@ def test_auto_takes_a_real_pulumi_when_there_is_one(real: Path) -> None:
 
 @pytest.mark.usefixtures("real")
 def test_asking_for_a_pulumi_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(EngineError, match="no `pulumi` is on PATH"):
+    with pytest.raises(ExecutableError, match="no `pulumi` is on PATH"):
         resolve_engine("pulumi")
 
 
 @pytest.mark.usefixtures("real")
 def test_with_a_real_engine_only_the_plugins_are_ours(tmp_path: Path) -> None:
     write_executables(tmp_path / "bin", "pulumi")
-    assert names_in(tmp_path / "bin") == ["pulumi-resource-aws", "pulumi-resource-kubernetes"]
+    assert kubernetes_provider(tmp_path / "bin") == "stand-in"
+    assert names_in(tmp_path / "bin") == [
+        ".rehearsal",
+        "pulumi-resource-aws",
+        "pulumi-resource-kubernetes",
+        "rehearsal",
+    ]
 
 
 def test_a_real_kubernetes_provider_takes_our_stand_ins_place(real: Path, tmp_path: Path) -> None:
     have(real, "pulumi-resource-kubernetes")
     write_executables(tmp_path / "bin", "embedded")
-    assert names_in(tmp_path / "bin") == ["pulumi", "pulumi-resource-aws"]
+    assert names_in(tmp_path / "bin") == [".rehearsal", "pulumi", "pulumi-resource-aws", "rehearsal"]
     assert path_with(tmp_path / "bin").split(os.pathsep)[-1] == str(real)
+    assert kubernetes_provider(tmp_path / "bin") == "pulumi-resource-kubernetes"
 
 
 def test_the_embedded_engine_runs_from_any_folder(tmp_path: Path) -> None:

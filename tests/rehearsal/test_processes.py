@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rehearsal import processes
 from rehearsal.processes import Process, ProcessError, stop_all
 
 STUBBORN = "trap '' TERM; echo up; while :; do sleep 0.1; done"
@@ -80,6 +82,7 @@ def test_children_die_with_their_parent(tmp_path: Path) -> None:
     program = f"""
 import os, time
 from pathlib import Path
+from rehearsal import processes
 from rehearsal.processes import Process
 print(Process.start("child", ["sleep", "60"], log=Path({str(tmp_path / "log")!r})).pid, flush=True)
 time.sleep(60)
@@ -94,3 +97,18 @@ time.sleep(60)
     parent.wait()
 
     wait_for_end(child)
+
+
+def test_a_free_port_is_neither_listened_on_nor_claimed_by_another_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = processes.free_port()
+    monkeypatch.setattr(processes, "_PORTS", range(port, port + 1))
+    with pytest.raises(ProcessError, match=f"no free port between {port} and {port} on 127.0.0.1"):
+        processes.free_port()
+    # As if nobody had claimed it.
+    monkeypatch.setattr(processes, "_CLAIM_ADDRESS", "127.255.0.2")
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", port))
+        listener.listen()
+        with pytest.raises(ProcessError, match="no free port"):
+            processes.free_port()
+    assert processes.free_port() == port

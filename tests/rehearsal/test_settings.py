@@ -21,7 +21,7 @@ def test_variables_are_read() -> None:
     [
         ("REHEARSAL_ENGINE", "terraform"),
         ("REHEARSAL_OPEN_STREAMS", "many"),
-        ("REHEARSAL_REQUESTS_PER_SECOND", "5"),
+        ("REHEARSAL_REQUESTS_PER_SECOND", "0"),
         ("REHEARSAL_WEIGHT_LAG_SECONDS", "-1"),
     ],
 )

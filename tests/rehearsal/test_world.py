@@ -21,7 +21,7 @@ from rehearsal.settings import RehearsalSettings
 from rehearsal.view import LiveView
 from rehearsal.world import World, world
 
-pytestmark = [pytest.mark.xdist_group("world"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 SETTINGS = RehearsalSettings(engine="embedded", open_streams=60)
 

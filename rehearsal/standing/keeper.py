@@ -1,0 +1,82 @@
+"""``python -m rehearsal.standing.keeper``: builds a world and keeps it until SIGTERM.
+
+``up`` starts it, detached from the shell. Every process of the world ends with this one, even by SIGKILL.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, TextIO
+
+from rehearsal.controlplane.build import binaries
+from rehearsal.errors import EXPECTED, explain
+from rehearsal.settings import PROJECT_FOLDER, RehearsalSettings
+from rehearsal.stack import create_stack
+from rehearsal.standing.hold import holds, remove_held
+from rehearsal.standing.worlds import Record
+from rehearsal.world import world
+
+_POLL_SECONDS = 1.0
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def main() -> int:
+    """Read the command line and keep a world."""
+    for number in _SIGNALS:
+        signal.signal(number, _stop)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="the world's")
+    parser.add_argument("--lock", type=int, required=True, help="descriptor of the folder's lock")
+    parser.add_argument("--progress", type=int, required=True, help="descriptor of a pipe for JSON lines")
+    options = parser.parse_args()
+    for descriptor in (options.lock, options.progress):
+        os.set_inheritable(descriptor, False)  # Else a child could hold the world when we are gone.
+    try:
+        _keep(options.folder, options.lock, os.fdopen(options.progress, "w", buffering=1))
+    except KeyboardInterrupt:
+        pass
+    finally:
+        if holds(options.lock, options.folder):
+            remove_held(options.folder)
+    return 0
+
+
+def _keep(folder: Path, lock: int, progress: TextIO) -> None:
+    def tell(**message: Any) -> None:
+        # Whoever waited for the world may be gone; the broken pipe is then the end of it.
+        print(json.dumps(message), file=progress)
+
+    try:
+        settings = RehearsalSettings.from_environment()
+        os.chdir(PROJECT_FOLDER)  # The folder that it was started in is the person's, to remove or to unmount.
+        with world(folder, settings, binaries(), lambda what: tell(say=what)) as running:
+            tell(say="the stack")
+            create_stack(running)
+            record = Record.of(running)
+            record.write()
+            tell(ready=True)
+            progress.close()
+            # A folder that somebody removed takes its world with it.
+            while holds(lock, folder):
+                time.sleep(_POLL_SECONDS)
+    except Exception as error:
+        if not progress.closed:
+            tell(error=explain(error) if isinstance(error, EXPECTED) else traceback.format_exc())
+        raise
+
+
+def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Take the orderly way down; once is enough."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

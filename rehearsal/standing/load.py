@@ -1,0 +1,102 @@
+"""Live traffic for a person who works by hand: seen while it runs, counted when it ends."""
+
+import time
+from collections.abc import Mapping
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from rehearsal.checkout import SERVICE, STACK
+from rehearsal.journal import JournalTail
+from rehearsal.leftovers import own_processes
+from rehearsal.load.records import Summary, by_color, summarize
+from rehearsal.processes import Process, ProcessError
+from rehearsal.result import read_requests
+from rehearsal.rule import weights_asked
+from rehearsal.settings import RehearsalSettings
+from rehearsal.standing.worlds import Record, StandingError
+from rehearsal.traffic import LOAD, start_load
+from rehearsal.view import LiveView
+from rehearsal.world import World
+
+_GENERATOR = b"rehearsal.load"
+_TICK_SECONDS = 0.1
+_LONGEST_ANSWER_SECONDS = 30.0
+
+
+def load_by_hand(record: Record, settings: RehearsalSettings, console: Console, seconds: float | None) -> int:
+    """Send traffic until Ctrl-C or for some seconds; how many requests failed.
+
+    Raises:
+        StandingError: there is nothing yet, or no longer, to send requests to; or there is traffic already.
+        ProcessError: the generator did not go on, or did not end well.
+    """
+    with record.world() as world:
+        _check(record, world)
+        world.requests_log.unlink(missing_ok=True)
+        (world.logs / f"{LOAD}.log").unlink(missing_ok=True)
+        load = start_load(world, settings)
+        try:
+            _watch(world, load, console, seconds)
+            load.terminate()
+            if not load.wait(_LONGEST_ANSWER_SECONDS) or load.exit_code != 0:
+                raise ProcessError(f"the load generator did not end well ({load.exit_code}); see {load.log}")
+        except httpx.HTTPError as error:
+            raise StandingError(f"world {record.name} does not answer any more ({error})") from error
+        finally:
+            load.stop()
+        records = read_requests(world.requests_log, world.access_log)
+    whole = summarize(records)
+    console.print(_table(whole, by_color(records)))
+    return whole.failed
+
+
+def _check(record: Record, world: World) -> None:
+    """Raises StandingError when there cannot be traffic now."""
+    try:
+        weights = weights_asked(world.aws)
+    except httpx.HTTPError as error:
+        raise StandingError(f"the load balancer does not answer ({error}); see `status`") from error
+    if not weights:
+        raise StandingError(f"world {record.name} has no load balancer rule yet: `pulumi up` first")
+    for process in own_processes(world.folder):
+        if _GENERATOR in process.words:
+            raise StandingError(f"process {process.pid} sends traffic to world {record.name} already")
+
+
+def _watch(world: World, load: Process, console: Console, seconds: float | None) -> None:
+    """Show the traffic until Ctrl-C, the end of the time or of the generator."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    try:
+        with LiveView(console) as view:
+            view.say(f"live traffic on {world.endpoint_url}" + ("; Ctrl-C ends it" if seconds is None else ""))
+            view.follow(world, JournalTail(world.checkout / ".rollout" / STACK / f"{SERVICE}.jsonl"))
+            while load.running and (deadline is None or time.monotonic() < deadline):
+                view.tick()
+                time.sleep(_TICK_SECONDS)
+    except KeyboardInterrupt:
+        console.print("waiting for the answers under way")
+
+
+def _table(whole: Summary, colors: Mapping[str | None, Summary]) -> Table:
+    table = Table(title="what became of every request", title_justify="left")
+    for heading in ("colour", "requests", "lost", "streams", "streams broken", "p95 first token"):
+        table.add_column(heading, justify="left" if heading == "colour" else "right")
+    for color in ("blue", "green", None):
+        if color in colors:
+            _add(table, color or "none named", colors[color])
+    _add(table, "all", whole)
+    return table
+
+
+def _add(table: Table, name: str, summary: Summary) -> None:
+    p95 = summary.ttft_p95_seconds
+    table.add_row(
+        name,
+        str(summary.total),
+        str(summary.failed),
+        str(summary.streams),
+        str(summary.streams_broken),
+        "–" if p95 is None else f"{p95 * 1000:.0f} ms",
+    )

@@ -1,0 +1,34 @@
+"""The environment of a shell that works in a world."""
+
+import os
+import shlex
+
+from rehearsal.executables import path_with, real_path
+from rehearsal.settings import CHECKOUT_VARIABLE, ENDPOINT_VARIABLE, OUT_VARIABLE, WORLD_VARIABLE, out_folder
+from rehearsal.standing.worlds import Record
+
+_FOREIGN = ("AWS_", "PULUMI_", "KUBECONFIG", "PROMETHEUS_URL", WORLD_VARIABLE, CHECKOUT_VARIABLE, ENDPOINT_VARIABLE)
+_EXPORTED = ("AWS_", "PULUMI_", "KUBECONFIG", "PROMETHEUS_URL")
+
+
+def exports(record: Record) -> str:
+    """Return shell lines that let a shell work in the world; to evaluate them again changes nothing."""
+    variables = {name: value for name, value in record.environment.items() if name.startswith(_EXPORTED)}
+    variables |= {
+        "PATH": path_with(record.folder / "bin"),
+        # Clients differ in which of the two they read.
+        "NO_PROXY": "*",
+        "no_proxy": "*",
+        WORLD_VARIABLE: record.name,
+        CHECKOUT_VARIABLE: str(record.folder / "checkout"),
+        ENDPOINT_VARIABLE: record.endpoint_url,
+    }
+    if OUT_VARIABLE in os.environ:
+        variables[OUT_VARIABLE] = str(out_folder())
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
+
+
+def outer_environment() -> dict[str, str]:
+    """Return our environment without what belongs to a world, or to a real account."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    return kept | {"PATH": os.pathsep.join(real_path())}

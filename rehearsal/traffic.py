@@ -1,0 +1,24 @@
+"""Starts live traffic on a world's service."""
+
+import sys
+
+from rehearsal.checkout import SERVICE
+from rehearsal.processes import Process
+from rehearsal.settings import PROJECT_FOLDER, RehearsalSettings
+from rehearsal.world import World
+
+LOAD = "load"
+"""The process's name, and so its log's."""
+
+
+def start_load(world: World, settings: RehearsalSettings) -> Process:
+    """Start the load generator; SIGTERM lets it end the requests that it has begun, and then itself."""
+    return world.start(
+        LOAD,
+        [
+            *(sys.executable, "-m", "rehearsal.load", "--url", world.endpoint_url, "--model", SERVICE),
+            *("--rate", str(settings.requests_per_second), "--open-streams", str(settings.open_streams)),
+            *("--out", world.requests_log),
+        ],
+        folder=PROJECT_FOLDER,
+    )

@@ -1,0 +1,105 @@
+"""A world whose pods run another server: a bad release is caught and a good one promoted, and nobody loses anything."""
+
+import shlex
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from rehearsal.checkout import SERVICE, STACK
+from rehearsal.journal import JournalTail
+from rehearsal.leftovers import left_running
+from rehearsal.result import Evidence, read_requests, scenario_results
+from rehearsal.rule import rule_changes
+from rehearsal.scenarios import Scenarios
+from rehearsal.settings import RehearsalSettings
+from rehearsal.view import LiveView
+from rehearsal.world import CommandError, World, world
+
+pytestmark = pytest.mark.timeout(600)
+
+OTHER = Path(__file__).parent / "other_server.py"
+# Two steps and short times; otherwise the rehearsal's own.
+CONFIG = {
+    "rollout": {
+        "steps": [{"candidate_percent": 2, "hold_seconds": 3}, {"candidate_percent": 100, "hold_seconds": 3}],
+        "soak_seconds": 2,
+    }
+}
+
+
+def scenarios_in(running: World, settings: RehearsalSettings) -> Scenarios:
+    journal = JournalTail(running.checkout / ".rollout" / STACK / f"{SERVICE}.jsonl")
+    return Scenarios(running, settings, LiveView(Console(quiet=True)), journal)
+
+
+@pytest.fixture(scope="module")
+def results(control_plane_binaries: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+    """What became of release C and then B, both onto green, with A on blue."""
+    folder = tmp_path_factory.mktemp("any-server") / "world"
+    command = f"{shlex.quote(sys.executable)} {shlex.quote(str(OTHER))}"
+    settings = RehearsalSettings(engine="embedded", pod_command=command, open_streams=80, config=CONFIG)
+    with world(folder, settings, control_plane_binaries, lambda _: None) as running:
+        scenarios = scenarios_in(running, settings)
+        scenarios.first_release()
+        with scenarios.traffic():
+            scenarios.bad_release()
+            scenarios.release()
+        journal = JournalTail(running.checkout / ".rollout" / STACK / f"{SERVICE}.jsonl")
+        journal.look()
+        requests = read_requests(running.requests_log, running.access_log)
+        found = scenario_results(
+            Evidence(
+                requests=requests,
+                rule_changes=rule_changes(running.aws),
+                journal=journal.records,
+                windows=scenarios.windows,
+            )
+        )
+    assert left_running(folder) == []
+    return found
+
+
+def test_a_starved_release_is_caught_at_the_first_step(results: Mapping[str, Any]) -> None:
+    bad = results["bad_release"]
+    assert (bad["outcome"], bad["caught_at_green_weight"]) == ("rolled_back", 2)
+    assert bad["rollback_seconds"]["decision_to_rule"] < 5
+    assert bad["requests"]["failed_elsewhere"] == 0
+    assert bad["requests"]["streams_broken"] == 0
+    assert bad["nodes_after"] == bad["nodes_before"]
+
+
+def test_a_good_release_is_promoted_and_nothing_is_lost(results: Mapping[str, Any]) -> None:
+    good = results["release"]
+    assert good["outcome"] == "promoted"
+    assert [step["green_weight"] for step in good["steps"]] == [2, 100]
+    assert good["steps"][-1]["observed_green_percent"] == 100, "every answer was to say who gave it"
+    assert (good["requests"]["failed"], good["requests"]["streams_broken"]) == (0, 0)
+    assert good["requests"]["streams"] > 500
+
+
+@pytest.mark.parametrize(
+    ("program", "exit_code"),
+    [
+        ('raise SystemExit("no such weights")', 1),
+        ('import time; print("no such weights"); time.sleep(600)', 128 + signal.SIGTERM),
+    ],
+    ids=["ends at once", "is never ready"],
+)
+def test_a_server_that_cannot_come_up_is_shown_with_its_last_words(
+    control_plane_binaries: dict[str, Path], tmp_path: Path, program: str, exit_code: int
+) -> None:
+    command = shlex.join([sys.executable, "-c", program])
+    settings = RehearsalSettings(engine="embedded", pod_command=command, config={"cold_start_seconds": 4})
+    with world(tmp_path / "world", settings, control_plane_binaries, lambda _: None) as running:
+        with pytest.raises(CommandError) as error:
+            scenarios_in(running, settings).first_release()
+        logs = running.logs / "pods"
+    message = str(error.value)
+    assert "cannot come up" in message
+    assert f"last ended with exit code {exit_code}; see {logs}" in message
+    assert "  no such weights" in message

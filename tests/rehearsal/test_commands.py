@@ -1,0 +1,97 @@
+"""What a person asks of the rehearsal wrongly gets one line and exit status 2, and leaves nothing behind."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from rehearsal.settings import OUT_VARIABLE, PROJECT_FOLDER
+
+SYSTEM_PATH = "/usr/bin:/bin"
+"""Without the engine, without Go."""
+
+
+MODULE = (sys.executable, "-m", "rehearsal")
+
+
+def rehearsal(*arguments: str, out: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return run([*MODULE, *arguments], out, environment)
+
+
+def run(command: list[str], out: Path, environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("REHEARSAL_")}
+    return subprocess.run(
+        command,
+        env={**kept, OUT_VARIABLE: str(out), **environment},
+        cwd=PROJECT_FOLDER,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def assert_refused(answer: "subprocess.CompletedProcess[str]", fault: str) -> None:
+    """One line that says ``fault``, and nothing for a shell to evaluate."""
+    assert answer.returncode == 2, answer
+    assert answer.stdout == ""
+    assert answer.stderr.startswith("error: ")
+    assert fault in answer.stderr
+    assert answer.stderr.count("\n") == 1, answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "fault"),
+    [
+        ({"REHEARSAL_ENGINE": "terraform"}, "REHEARSAL_ENGINE=terraform: Input should be 'embedded', 'pulumi' or"),
+        ({"REHEARSAL_ENGINE": "pulumi", "PATH": SYSTEM_PATH}, "no `pulumi` is on PATH; install it or use embedded"),
+        ({"REHEARSAL_POD_COMMAND": "vllm-next serve"}, "there is no executable 'vllm-next'"),
+        ({"REHEARSAL_OPEN_STREAMS": "many"}, "REHEARSAL_OPEN_STREAMS=many: Input should be a valid integer"),
+    ],
+    ids=["engine", "no pulumi", "pod command", "open streams"],
+)
+@pytest.mark.parametrize("command", ["up", "run"])
+def test_a_wrong_variable_is_refused(tmp_path: Path, command: str, variables: dict[str, str], fault: str) -> None:
+    assert_refused(rehearsal(command, out=tmp_path, **variables), fault)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_go_or_binaries_it_says_which_go_to_install(tmp_path: Path) -> None:
+    variables = {"PATH": SYSTEM_PATH, "REHEARSAL_CACHE_DIR": str(tmp_path / "cache"), "KUBEBUILDER_ASSETS": ""}
+    answer = rehearsal("up", out=tmp_path / "out", REHEARSAL_ENGINE="embedded", **variables)
+    assert_refused(answer, "must be built, but there is no Go: install Go 1.26")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_out_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert_refused(rehearsal("up", out=tmp_path / "file" / "out"), "Not a directory; set REHEARSAL_OUT")
+
+
+@pytest.mark.parametrize("command", ["env", "load", "down"])
+def test_a_world_that_does_not_stand_is_refused(tmp_path: Path, command: str) -> None:
+    assert_refused(rehearsal(command, "--world", "demo", out=tmp_path), "no world demo stands; `up` builds one")
+    assert_refused(rehearsal(command, out=tmp_path, REHEARSAL_WORLD="demo"), "no world demo stands")
+    assert_refused(rehearsal(command, "--world", "Demo!", out=tmp_path), "--world Demo!: a name has up to 31")
+
+
+def test_nothing_stands_and_all_of_it_can_be_taken_down(tmp_path: Path) -> None:
+    assert rehearsal("status", out=tmp_path).stdout == "no world stands; `up` builds one\n"
+    answer = rehearsal("down", "--all", out=tmp_path)
+    assert (answer.returncode, answer.stderr) == (0, "no world stands\n")
+
+
+def test_a_python_without_the_packages_says_how_to_get_one_with_them(tmp_path: Path) -> None:
+    answer = run([sys.executable, "-S", "-m", "rehearsal", "status"], tmp_path, {})
+    assert_refused(
+        answer, "lacks the packages that this needs: `make setup` once, then `.venv/bin/python -m rehearsal`"
+    )
+
+
+def test_too_old_a_python_says_so_before_it_meets_newer_syntax(tmp_path: Path) -> None:
+    pretend = "import runpy, sys; sys.version_info = (3, 9, 2); runpy.run_module('rehearsal', run_name='__main__')"
+    answer = run([sys.executable, "-c", pretend], tmp_path, {})
+    assert_refused(answer, "is older than Python 3.11")
