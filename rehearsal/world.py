@@ -17,6 +17,7 @@ from rehearsal.checkout import CLUSTER, STACK, write_checkout
 from rehearsal.controlplane.prometheus import start_prometheus
 from rehearsal.controlplane.run import control_plane
 from rehearsal.executables import path_with, resolve_engine, write_executables
+from rehearsal.kubelet.network import claim_pod_network
 from rehearsal.kubelet.settings import KubeletSettings
 from rehearsal.load_balancer_controller import Cluster, load_balancer_controller
 from rehearsal.processes import Process, free_port
@@ -185,6 +186,7 @@ def world(
         environment["PROMETHEUS_URL"] = prometheus.url
         kubelet_settings = KubeletSettings(
             cluster_name=CLUSTER,
+            pod_network=claim_pod_network(),
             folder=folder,
             targets_file=targets,
             pod_environment={"REHEARSAL_MODEL_HUB": str(_HUB), FOLDER_VARIABLE: str(folder)},

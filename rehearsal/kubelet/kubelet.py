@@ -28,12 +28,12 @@ class Kubelet:
         self._kube = kube
         self._settings = settings
         self._http = http
-        self._network = PodNetwork()
+        self._network = PodNetwork(settings.pod_network)
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._targets = TargetsFile(settings.targets_file)
         self._pods_changed = asyncio.Event()
-        self._instances = Instances(settings.cluster_name, str(self._network.network))
+        self._instances = Instances(settings.cluster_name, str(settings.pod_network))
         self._nodes = Nodes(kube, settings, self._instances, pods_on=self._pods_on)
         self._pods = KubeCache(kube, "v1", "Pod", field_selector="spec.nodeName!=", on_change=self._on_pod)
 
@@ -49,7 +49,6 @@ class Kubelet:
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-            self._network.close()
         raise AssertionError("tasks that run for ever have ended")
 
     def _pods_on(self, node: str) -> list[Json]:

@@ -7,42 +7,16 @@ from rehearsal.addresses import POD_NETWORK, loopback_of
 
 _CLAIM_PORT = 64064
 _SHARE_PREFIX_LENGTH = 16
+_claims: list[socket.socket] = []
 
 
-class PodNetwork:
-    """A /16 of the pod network that is ours alone on this machine, so that several worlds can run side by side.
+def claim_pod_network() -> IPv4Network:
+    """A /16 of the pod network that no other rehearsal on this machine takes as long as this process lives.
 
-    It is claimed by listening on its last address, so the claim ends with the process.
+    It is claimed by listening on its last address, so the claim ends with the process. Whoever starts kubelets claims
+    it, and not a kubelet: one that starts again must find its pods' addresses free. Raises RuntimeError when none is
+    left.
     """
-
-    def __init__(self) -> None:
-        self._claim, self.network = _claim()
-        self._used: set[str] = set()
-        self._next = 1
-
-    def take(self, wanted: str | None = None) -> str:
-        """A free pod address; the wanted one if it is ours to give.
-
-        Addresses are not used again soon, so that nobody mistakes a new pod for a gone one.
-        """
-        if wanted and IPv4Address(wanted) in self.network and wanted not in self._used:
-            self._used.add(wanted)
-            return wanted
-        while True:
-            address = str(self.network[self._next])
-            self._next = self._next % (self.network.num_addresses - 3) + 1
-            if address not in self._used:
-                self._used.add(address)
-                return address
-
-    def give_back(self, address: str) -> None:
-        self._used.discard(address)
-
-    def close(self) -> None:
-        self._claim.close()
-
-
-def _claim() -> tuple[socket.socket, IPv4Network]:
     for network in POD_NETWORK.subnets(new_prefix=_SHARE_PREFIX_LENGTH):
         claim = socket.socket()
         try:
@@ -51,5 +25,33 @@ def _claim() -> tuple[socket.socket, IPv4Network]:
             claim.close()
             continue
         claim.listen()
-        return claim, network
+        _claims.append(claim)
+        return network
     raise RuntimeError(f"every part of {POD_NETWORK} is in use on this machine")
+
+
+class PodNetwork:
+    """The addresses of one network, each given to one pod at a time."""
+
+    def __init__(self, network: IPv4Network) -> None:
+        self._network = network
+        self._used: set[str] = set()
+        self._next = 1
+
+    def take(self, wanted: str | None = None) -> str:
+        """A free pod address; the wanted one if it is ours to give.
+
+        Addresses are not used again soon, so that nobody mistakes a new pod for a gone one.
+        """
+        if wanted and IPv4Address(wanted) in self._network and wanted not in self._used:
+            self._used.add(wanted)
+            return wanted
+        while True:
+            address = str(self._network[self._next])
+            self._next = self._next % (self._network.num_addresses - 3) + 1
+            if address not in self._used:
+                self._used.add(address)
+                return address
+
+    def give_back(self, address: str) -> None:
+        self._used.discard(address)

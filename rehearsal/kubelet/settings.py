@@ -1,6 +1,7 @@
 """What one can choose about the kubelet stand-in."""
 
 import sys
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +13,7 @@ class KubeletSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cluster_name: str = Field(description="EKS cluster whose node groups become nodes.")
+    pod_network: IPv4Network = Field(description="Where pods get their addresses from; see claim_pod_network.")
     folder: Path = Field(description="Folder of the world: pod logs go to logs/pods, volumes to pods and nodes.")
     targets_file: Path = Field(description="Prometheus file_sd document that lists the running vLLM pods.")
     pod_command: str = Field(

@@ -42,7 +42,8 @@ def pod_status(
         "hostIP": host_address,
         "hostIPs": [{"ip": host_address}],
         "podIP": address,
-        "podIPs": [{"ip": address}],
+        # Merged by address, a list would keep the one that the pod had on an earlier kubelet.
+        "podIPs": [{"ip": address}, {"$patch": "replace"}],
         "startTime": started_at,
         "conditions": [_condition(pod, *entry) for entry in conditions],
         "initContainerStatuses": list(init_containers),

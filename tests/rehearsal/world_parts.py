@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -87,9 +88,16 @@ def aws() -> Generator[Aws]:
         server.stop()
 
 
-def start_kubelet(folder: Path, kubeconfig: Path, aws_api: Aws, **settings: Any) -> Process:
+def start_kubelet(
+    folder: Path, kubeconfig: Path, aws_api: Aws, *, pod_network: IPv4Network, **settings: Any
+) -> Process:
     """A kubelet stand-in with its settings, log and pods in ``folder``."""
-    chosen = {"cluster_name": aws_api.cluster, "folder": str(folder), "targets_file": str(folder / "targets.json")}
+    chosen = {
+        "cluster_name": aws_api.cluster,
+        "pod_network": str(pod_network),
+        "folder": str(folder),
+        "targets_file": str(folder / "targets.json"),
+    }
     quick = {"node_start_seconds": 0.2, "node_poll_seconds": 0.3, "restart_backoff_seconds": 0.5}
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "kubelet.json"

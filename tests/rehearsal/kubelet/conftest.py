@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable, Generator
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
 from rehearsal.controlplane.run import ControlPlane
 from rehearsal.kube import Json
+from rehearsal.kubelet.network import claim_pod_network
 from rehearsal.processes import Process
 from tests.rehearsal import world_parts
 from tests.rehearsal.world_parts import GPU_LABEL, Aws
@@ -16,17 +18,23 @@ from tests.rehearsal.world_parts import GPU_LABEL, Aws
 class World:
     """Two nodes with four GPUs each, and a kubelet that can be restarted."""
 
-    def __init__(self, aws: Aws, folder: Path, start_kubelet: Callable[[], Process]) -> None:
+    def __init__(self, aws: Aws, folder: Path, start_kubelet: Callable[[IPv4Network], Process]) -> None:
         self.aws = aws
         self.folder = folder
         self._start_kubelet = start_kubelet
-        self.kubelet = start_kubelet()
+        self._pod_network = claim_pod_network()
+        self.kubelet = start_kubelet(self._pod_network)
 
     def crash_kubelet(self) -> None:
         self.kubelet.kill()
 
     def start_kubelet(self) -> None:
-        self.kubelet = self._start_kubelet()
+        self.kubelet = self._start_kubelet(self._pod_network)
+
+    def change_pod_network(self) -> IPv4Network:
+        """From the kubelet's next start on."""
+        self._pod_network = claim_pod_network()
+        return self._pod_network
 
     def events(self, namespace: str, pod: str, event: str) -> list[Json]:
         """What the pod's server noted about events of one name, oldest first."""
@@ -41,7 +49,11 @@ def world(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("kubelet")
     with world_parts.aws() as aws:
         aws.make_node_group("gpu", size=2, labels=GPU_LABEL)
-        running = World(aws, folder, lambda: world_parts.start_kubelet(folder, control_plane.kubeconfig, aws))
+        running = World(
+            aws,
+            folder,
+            lambda pods: world_parts.start_kubelet(folder, control_plane.kubeconfig, aws, pod_network=pods),
+        )
         try:
             yield running
         finally:

@@ -1,37 +1,57 @@
 """Pod addresses are a world's own, and are not given again soon."""
 
-from collections.abc import Generator
+import subprocess
+import sys
+from ipaddress import IPv4Network
 
 import pytest
 
-from rehearsal.kubelet.network import PodNetwork
+from rehearsal.kubelet import network as networks
+from rehearsal.kubelet.network import PodNetwork, claim_pod_network
+from rehearsal.processes import free_port
+
+_CLAIM = """
+from rehearsal.kubelet import network
+network._CLAIM_PORT = {port}
+print(network.claim_pod_network(), flush=True)
+input()
+"""
 
 
 @pytest.fixture
-def network() -> Generator[PodNetwork]:
-    claimed = PodNetwork()
-    yield claimed
-    claimed.close()
+def claim_port(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A port for claims of one test, so that worlds beside it change nothing."""
+    port = free_port()
+    monkeypatch.setattr(networks, "_CLAIM_PORT", port)
+    return port
 
 
-def test_two_worlds_have_different_addresses(network: PodNetwork) -> None:
-    other = PodNetwork()
-    try:
-        assert network.take().split(".")[:2] != other.take().split(".")[:2]
-    finally:
-        other.close()
+@pytest.fixture
+def network() -> PodNetwork:
+    return PodNetwork(IPv4Network("10.64.0.0/16"))
 
 
-def test_a_claim_ends_with_its_owner(network: PodNetwork) -> None:
-    first = PodNetwork()
-    address = first.take()
-    first.close()
-    second = PodNetwork()
-    try:
-        assert second.take() == address
-    finally:
-        second.close()
-    assert network.take() != address
+def test_a_claim_is_its_process_s_own_and_ends_with_it(claim_port: int) -> None:
+    command = [sys.executable, "-c", _CLAIM.format(port=claim_port)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout
+        theirs = IPv4Network(other.stdout.readline().strip())
+        ours = claim_pod_network()
+        assert not ours.overlaps(theirs)
+        other.communicate("\n")
+    assert claim_pod_network() == theirs
+
+
+@pytest.mark.usefixtures("claim_port")
+def test_without_a_free_network_there_is_one_clear_error() -> None:
+    for _ in range(64):
+        claim_pod_network()
+    with pytest.raises(RuntimeError, match=r"every part of 10\.64\.0\.0/10 is in use on this machine"):
+        claim_pod_network()
+
+
+def test_two_pods_have_different_addresses_of_the_network(network: PodNetwork) -> None:
+    assert {network.take(), network.take()} == {"10.64.0.1", "10.64.0.2"}
 
 
 def test_an_address_that_was_given_back_is_not_the_next_one(network: PodNetwork) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import urllib.request
+from ipaddress import ip_address
 
 import pytest
 
@@ -186,6 +187,25 @@ def test_pods_die_with_the_kubelet_and_are_started_again_by_the_next_one(
     wait_for(lambda: container_status(kube, namespace, "server")["restartCount"] == 1, "restarted")
     wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready again")
     assert kube.get("v1", "Pod", namespace, "server")["status"]["podIP"] == address
+    assert answers(address)
+
+
+def test_a_pod_gets_a_new_address_from_a_kubelet_that_has_another_network(
+    kube: KubeClient, world: World, namespace: str
+) -> None:
+    kube.create(server_pod("server", namespace))
+    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready")
+
+    world.crash_kubelet()
+    network = world.change_pod_network()
+    world.start_kubelet()
+
+    wait_for(lambda: container_status(kube, namespace, "server")["restartCount"] == 1, "restarted")
+    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready again")
+    status = kube.get("v1", "Pod", namespace, "server")["status"]
+    assert ip_address(status["podIP"]) in network
+    assert status["podIPs"] == [{"ip": status["podIP"]}]
+    assert answers(status["podIP"])
 
 
 def test_init_containers_run_first_and_a_pod_that_is_not_restarted_succeeds(
