@@ -5,9 +5,10 @@ their colour: a node has a whole number of places for them, any free place takes
 arrival can fragment a pool.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from components.gpu_instances import INSTANCE_TYPES, GpuInstance
 from components.naming import COLORS, Color
@@ -16,8 +17,18 @@ HeadroomMode = Literal["always", "on_rollout", "reserved"]
 Resource = Literal["GPUs", "millicpus", "MiB of memory"]
 
 # What the daemonsets of a GPU node usually ask for (VPC CNI, kube-proxy, device plugin, node agents), on the safe side.
-DAEMONSET_MILLICPUS = 300
-DAEMONSET_MEMORY_MIB = 512
+DAEMONSET_MILLICPUS: Final = 300
+DAEMONSET_MEMORY_MIB: Final = 512
+
+_FRACTIONAL: Final = "Its nodes have a fraction of a GPU and advertise no whole one, so a replica can ask for none."
+_ARM: Final = "Its CPUs are ARM, and the nodes' image is for x86-64."
+_REASONS: Final[Mapping[str, str]] = {
+    "g6f": _FRACTIONAL,
+    "gr6f": _FRACTIONAL,
+    "g4ad": "Its GPUs are AMD's.",
+    "g5g": _ARM,
+    "p6e-gb200": _ARM,
+}
 
 
 class CapacityError(ValueError):
@@ -62,11 +73,45 @@ def instance_type(name: str) -> GpuInstance:
 
 
 def gpu_types_like(name: str) -> str:
-    """Say which types with GPUs there are: those of the same family, else the families."""
-    family = name.split(".")[0]
-    same_family = [known for known in INSTANCE_TYPES if known.split(".")[0] == family]
-    families = dict.fromkeys(known.split(".")[0] for known in INSTANCE_TYPES)
-    return f"Known {family} types: {', '.join(same_family)}." if same_family else f"Families: {', '.join(families)}."
+    """Say why a type is none of ours, where that is known, and which there are: of its family, else the families."""
+    family = _family(name)
+    same_family = [known for known in INSTANCE_TYPES if _family(known) == family]
+    if same_family:
+        return f"Known {family} types: {', '.join(same_family)}."
+    reason = _REASONS.get(family, "")
+    # EC2 names all its families with NVIDIA GPUs by these letters.
+    if (letters := re.match(r"[a-z]+(?=\d)", family)) and letters[0] not in ("g", "gr", "p"):
+        reason = "Its nodes have no NVIDIA GPU."
+    families = f"Families: {', '.join(dict.fromkeys(map(_family, INSTANCE_TYPES)))}."
+    return f"{reason} {families}" if reason else families
+
+
+def types_that_hold(shape: ReplicaShape, *, like: GpuInstance) -> list[str]:
+    """Return the types that hold such a replica: those of the same family, else the smallest of each other one."""
+    holding = sorted(
+        (instance for instance in INSTANCE_TYPES.values() if not misfits(instance, shape)),
+        key=lambda instance: (instance.gpus, instance.vcpus, instance.memory_gib),
+    )
+    if same_family := [instance.name for instance in holding if _family(instance.name) == _family(like.name)]:
+        return same_family
+    return list({_family(instance.name): instance.name for instance in reversed(holding)}.values())[::-1]
+
+
+def misfit_fix(instance: GpuInstance, shape: ReplicaShape) -> str:
+    """Say what to do about a replica that no node of this type holds."""
+    holding = types_that_hold(shape, like=instance)
+    choice = f"Choose {_one_of(holding)}, or a smaller replica." if holding else "No known type holds such a replica."
+    if shape.gpus <= instance.gpus:
+        return choice
+    return f"A replica never spans nodes (LeaderWorkerSet is not supported). {choice}"
+
+
+def _one_of(names: list[str]) -> str:
+    return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def _family(name: str) -> str:
+    return name.split(".")[0]
 
 
 def misfits(instance: GpuInstance, shape: ReplicaShape) -> dict[Resource, int]:
@@ -84,7 +129,7 @@ def replicas_per_node(instance: GpuInstance, shape: ReplicaShape) -> int:
     for what, offered in misfits(instance, shape).items():
         raise CapacityError(
             f"one replica asks for {offers[what][1]} {what}, but a {instance.name} node offers {offered}. "
-            "Choose a larger instance_type or a smaller replica."
+            + misfit_fix(instance, shape)
         )
     return min(offered // asked for offered, asked in offers.values())
 
