@@ -13,6 +13,7 @@ from components.capacity import (
     Resource,
     gpu_types_like,
     instance_type,
+    misfit_fix,
     misfits,
     pool_sizes,
 )
@@ -109,7 +110,7 @@ class ServiceSettings(BaseModel):
         Field(description="Model name that clients ask for, the same in both colours. Default: the service's."),
     ] = None
     instance_type: Annotated[str, INSTANCE_TYPE, Field(description="EC2 instance type of the GPU nodes.")]
-    gpus_per_replica: Annotated[int, Field(ge=1, le=8, description="GPUs of one replica (tensor parallel size).")] = 1
+    gpus_per_replica: Annotated[int, Field(ge=1, description="GPUs of one replica (tensor parallel size).")] = 1
     replica_millicpus: Annotated[int, Field(ge=100, description="CPU request of one replica, in thousandths.")] = 3000
     replica_memory_mib: Annotated[int, Field(ge=256, description="Memory request of one replica.")] = 12288
     spare_nodes: Annotated[
@@ -159,7 +160,7 @@ class ServiceSettings(BaseModel):
     def _size_faults(self) -> Iterator[Fault]:
         for resource, offered in misfits(self.instance, self.shape).items():
             what = f"must be at most {offered}, the {resource} that a {self.instance_type} node offers one replica"
-            fix = "Choose a larger instance_type or a smaller replica."
+            fix = misfit_fix(self.instance, self.shape)
             yield Fault((_SIZES[resource],), what, fix, getattr(self, _SIZES[resource]))
 
     def _drain_faults(self) -> Iterator[Fault]:

@@ -168,7 +168,7 @@ SPEC: dict[str, Any] = {
     "namespace": text(r"(?!default$|kube-)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
     "served_model_name": text(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,199}"),
     "instance_type": one_of("g6e.2xlarge", "g6e.12xlarge"),
-    "gpus_per_replica": whole(1, 8),
+    "gpus_per_replica": whole(1, math.inf),
     "replica_millicpus": whole(100, math.inf),
     "replica_memory_mib": whole(256, math.inf),
     "spare_nodes": whole(0, 100),
@@ -222,7 +222,7 @@ TEXT_KEYS = frozenset(
     | {"announced", "namespace", "served_model_name", "instance_type", "endpoint_url"}
 )
 # GPUs, thousandths of CPUs and MiB that a replica may have: EKS's own reserves and 300 / 512 for daemonsets are off.
-NODES = {"g6e.2xlarge": (1, 7610, 59_115), "g6e.12xlarge": (4, 47_510, 354_750)}
+NODES = {"g6e.2xlarge": (1, 7610, 59_115), "g6e.12xlarge": (4, 47_510, 359_645)}
 
 
 def pulumi_text(value: Json) -> str:

@@ -198,12 +198,24 @@ def faults(extra: dict[str, str] | None = None, **changes: Any) -> list[str]:
         (
             {"instance_type": "m5.large"},
             'instance_type: must be an EC2 instance type with whole NVIDIA GPUs, e.g. g6e.2xlarge (got "m5.large"). '
+            "Its nodes have no NVIDIA GPU. "
             "Families: g5, g6, gr6, g6e, g7, g7e, p4d, p4de, p5, p5e, p5en, p6-b200, p6-b300.",
         ),
         (
             {"gpus_per_replica": 4},
             "gpus_per_replica: must be at most 1, the GPUs that a g6e.2xlarge node offers one replica (got 4). "
-            "Choose a larger instance_type or a smaller replica.",
+            "A replica never spans nodes (LeaderWorkerSet is not supported). "
+            "Choose g6e.12xlarge, g6e.24xlarge or g6e.48xlarge, or a smaller replica.",
+        ),
+        (
+            {"gpus_per_replica": 16},
+            "gpus_per_replica: must be at most 1, the GPUs that a g6e.2xlarge node offers one replica (got 16). "
+            "A replica never spans nodes (LeaderWorkerSet is not supported). No known type holds such a replica.",
+        ),
+        (
+            {"replica_millicpus": 191_000},
+            "replica_millicpus: must be at most 7610, the millicpus that a g6e.2xlarge node offers one replica "
+            "(got 191000). Choose g6e.48xlarge, or a smaller replica.",
         ),
         (
             {"green": {"release": {key: value for key, value in release().items() if key != "model"}}},
