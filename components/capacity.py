@@ -1,6 +1,8 @@
 """Capacity arithmetic: how many GPU nodes both colours need, so that a full green fits beside a full blue.
 
-Nothing here knows Pulumi or AWS. A replica never spans nodes.
+Nothing here knows Pulumi or AWS. A replica never spans nodes. All replicas of a service ask for the same, whatever
+their colour: a node has a whole number of places for them, any free place takes any replica, and so no order of
+arrival can fragment a pool.
 """
 
 from collections.abc import Mapping
@@ -119,3 +121,33 @@ def pool_sizes(
         desired = full if mode == "always" or demands[color].provisioned else 0
         sizes[color] = PoolSize(min_nodes=0, desired_nodes=desired, max_nodes=max(full + spare_nodes, 1))
     return sizes
+
+
+def shared_pool_size(
+    replicas: Mapping[Color, int], *, instance: GpuInstance, shape: ReplicaShape, spare_nodes: int
+) -> PoolSize:
+    """Size the one node group that both colours share, each at full size; ``spare_nodes`` is for the group once.
+
+    Its nodes are always up: one that shrinks may take the other colour's nodes away, so it is for mode ``always`` only.
+    """
+    full = nodes_for(sum(replicas[color] for color in COLORS), instance, shape)
+    return PoolSize(min_nodes=0, desired_nodes=full, max_nodes=full + spare_nodes)
+
+
+def usd_per_hour(instance: GpuInstance, nodes: int) -> float | None:
+    """Return what so many nodes cost on demand; None when the price is unknown."""
+    return None if instance.usd_per_hour is None else round(instance.usd_per_hour * nodes, 6)
+
+
+def headroom_usd_per_hour(
+    nodes_up: int, *, active_replicas: int, instance: GpuInstance, shape: ReplicaShape
+) -> float | None:
+    """Return what the nodes cost that are up beyond what the active colour needs; None when the price is unknown.
+
+    Args:
+        nodes_up: desired nodes of all groups of the service.
+        active_replicas: the active colour's replicas at full size; 0 when it has no release yet.
+        instance: what the nodes are.
+        shape: what one replica asks for.
+    """
+    return usd_per_hour(instance, max(nodes_up - nodes_for(active_replicas, instance, shape), 0))

@@ -12,10 +12,13 @@ from components.capacity import (
     HeadroomMode,
     PoolSize,
     ReplicaShape,
+    headroom_usd_per_hour,
     instance_type,
     nodes_for,
     pool_sizes,
     replicas_per_node,
+    shared_pool_size,
+    usd_per_hour,
 )
 from components.gpu_instances import INSTANCE_TYPES, GpuInstance
 from components.naming import Color
@@ -104,3 +107,21 @@ def test_full_green_has_its_nodes_beside_full_blue(mode: HeadroomMode) -> None:
 
 def test_full_headroom_keeps_the_idle_colours_nodes_up() -> None:
     assert _sizes(green_provisioned=False, mode="always")["green"].desired_nodes == 2
+
+
+def test_a_shared_group_packs_both_colours_into_the_same_nodes() -> None:
+    instance = instance_type("g6e.12xlarge")
+    size = shared_pool_size({"blue": 3, "green": 2}, instance=instance, shape=SMALL, spare_nodes=1)
+    assert size == PoolSize(min_nodes=0, desired_nodes=2, max_nodes=3)
+
+
+def test_the_headroom_costs_what_is_up_beyond_the_active_colour() -> None:
+    instance = instance_type("g6e.12xlarge")
+    assert headroom_usd_per_hour(3, active_replicas=4, instance=instance, shape=SMALL) == 2 * 10.49264
+    assert headroom_usd_per_hour(1, active_replicas=4, instance=instance, shape=SMALL) == 0
+
+
+def test_the_cost_of_a_type_without_a_known_price_is_unknown() -> None:
+    instance = instance_type("p5e.48xlarge")
+    assert usd_per_hour(instance, 2) is None
+    assert headroom_usd_per_hour(2, active_replicas=1, instance=instance, shape=SMALL) is None
