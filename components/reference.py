@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from components.release import Release
+from components.reservation import Reservation
 from components.rollout_settings import GateSettings, RampStep, RolloutSettings, SmokeSettings
 from components.settings import ColorSettings, ServiceSettings, Settings
 
@@ -16,6 +17,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The service", ServiceSettings),
     ("`blue` and `green`", ColorSettings),
     ("`release`", Release),
+    ("`reservation`", Reservation),
     ("`rollout`", RolloutSettings),
     ("`rollout.steps[]`", RampStep),
     ("`rollout.gates`", GateSettings),
