@@ -8,11 +8,13 @@ from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
 from components.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
+from components.guard_hooks import ServiceGuards
 from components.naming import COLORS, SERVICE_KEY, Color, color_name
 from components.service_settings import ServiceSettings
 from components.settings import Settings
+from components.traffic import Traffic
 from components.vllm_stack import VllmStack, VllmStackArgs
-from components.weighted_router import Traffic, WeightedRouter, WeightedRouterArgs
+from components.weighted_router import WeightedRouter, WeightedRouterArgs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,15 @@ class BlueGreenService(pulumi.ComponentResource):
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
         self.namespace = self._create_namespace()
+        self._traffic = Traffic(
+            weights={color: args.service.weight(color) for color in COLORS},
+            active_color=args.service.active_color,
+            keep_until=args.service.keep_until,
+            rollout_serial=args.service.rollout_serial,
+        )
+        self._guards = ServiceGuards(name, args.service, self._traffic)
         self.router = self._create_router()
+        self._guards.watch(self.router.weighted_rule, self.router.target_groups)
         self.node_groups = {color: self._create_node_group(color) for color in COLORS}
         self.stacks = {color: self._create_stack(color) for color in COLORS}
         self.outputs = self._outputs()
@@ -80,13 +90,9 @@ class BlueGreenService(pulumi.ComponentResource):
                 candidate_route_secret=self._args.candidate_route_secret,
                 drain_chain=service.drain_chain,
                 health_check_interval_seconds=service.health_check_interval_seconds,
-                traffic=Traffic(
-                    weights={color: service.weight(color) for color in COLORS},
-                    active_color=service.active_color,
-                    keep_until=service.keep_until,
-                    rollout_serial=service.rollout_serial,
-                ),
+                traffic=self._traffic,
                 protect=stack.protect,
+                guards=self._guards.binding,
             ),
             opts=self._child,
         )
@@ -104,6 +110,10 @@ class BlueGreenService(pulumi.ComponentResource):
                 volume_gib=service.node_volume_gib,
                 pool=service.pools[color],
                 vpc_cni_uses_node_role=stack.vpc_cni_uses_node_role,
+                protect=stack.protect,
+                # The rule's update is judged first, so that a stale config reaches no node.
+                after=[self.router.weighted_rule],
+                guards=self._guards.binding,
             ),
             opts=self._child,
         )
@@ -120,6 +130,8 @@ class BlueGreenService(pulumi.ComponentResource):
                 settings=self._args.service,
                 rules=[self.router.weighted_rule, self.router.candidate_rules[color]],
                 nodes=[self.node_groups[color].node_group],
+                protect=self._args.stack.protect,
+                guards=self._guards.binding,
             ),
             opts=self._child,
         )

@@ -33,6 +33,9 @@ class GpuNodeGroupArgs:
     volume_gib: int
     pool: PoolSize
     vpc_cni_uses_node_role: bool = False
+    protect: bool = False
+    after: Sequence[pulumi.Resource] = ()
+    guards: pulumi.ResourceHookBinding | None = None
 
 
 class GpuNodeGroup(pulumi.ComponentResource):
@@ -125,7 +128,9 @@ class GpuNodeGroup(pulumi.ComponentResource):
             node_repair_config=eks.NodeGroupNodeRepairConfigArgs(enabled=True),
             tags=self._tags,
             # Without its policies a node cannot join, nor leave in good order.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=policies),
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[*policies, *args.after], protect=args.protect, hooks=args.guards
+            ),
         )
 
 
