@@ -7,7 +7,7 @@ Every write of the scripts counts ``rollout_serial`` up, so the serials tell who
 an equal one a person's plain update, a higher one a script, which keeps to steps, holds and gates of its own.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -64,47 +64,32 @@ def rule_refusal(context: Context) -> str | None:
 
 def pods_refusal(color: Color, old: Pods, new: Pods, context: Context) -> str | None:
     """Judge an update of a colour's pods: what serves, or is promised to stay, keeps its release and its size."""
-    if context.deployed is not None and _is_stale(context.deployed, context.desired):
-        return _stale(context, context.deployed)
-    reason = _reason_to_keep((color,), context)
-    if reason is None or _is_announced(context):
-        return None
-    where = f"{context.service}-{color}"
     if new.release_id != old.release_id:
-        fix = f"Give the idle colour the release with `python -m scripts.ramp --stack {context.stack}`"
-        return _lines(
-            f"{where}: release may not go from {old.release_id} to {new.release_id} in place: {reason}", fix, context
-        )
-    if new.replicas < old.replicas:
-        what = (
-            f"{where}: replicas may not go from {old.replicas} to {new.replicas}, {old.replicas} is the least: {reason}"
-        )
-        return _lines(what, _move_away(context), context)
-    return None
+        what = f"release may not go from {old.release_id} to {new.release_id} in place"
+    elif new.replicas < old.replicas:
+        what = f"replicas may not go from {old.replicas} to {new.replicas}, {old.replicas} is the least"
+    else:
+        what = None
+    return _refusal(f"{context.service}-{color}", what, (color,), context)
 
 
-def nodes_refusal(colors: Collection[Color], old: Nodes, new: Nodes, context: Context) -> str | None:
+def nodes_refusal(colors: Sequence[Color], old: Nodes, new: Nodes, context: Context) -> str | None:
     """Judge an update of the node group of these colours: nodes that serve are neither taken away nor exchanged."""
-    if context.deployed is not None and _is_stale(context.deployed, context.desired):
-        return _stale(context, context.deployed)
-    reason = _reason_to_keep(colors, context)
-    if reason is None or _is_announced(context):
-        return None
-    where = f"{'-'.join((context.service, *colors)) if len(colors) == 1 else context.service} nodes"
     fewest = min(new.desired, new.maximum)
-    if fewest < old.desired:
-        what = f"{where}: may not go from {old.desired} to {fewest}, {old.desired} is the least: {reason}"
-        return _lines(what, _move_away(context), context)
     # What the program says nothing about any more, the cloud keeps as it is.
     changed = [
         f"{key} {old.made_from.get(key, 'unset')} to {value}"
         for key, value in new.made_from.items()
         if old.made_from.get(key) != value
     ]
-    if changed:
-        what = f"{where}: may not be exchanged in place ({', '.join(changed)}): {reason}"
-        return _lines(what, _move_away(context), context)
-    return None
+    if fewest < old.desired:
+        what = f"may not go from {old.desired} to {fewest}, {old.desired} is the least"
+    elif changed:
+        what = f"may not be exchanged in place ({', '.join(changed)})"
+    else:
+        what = None
+    where = "-".join((context.service, *colors)) if len(colors) == 1 else context.service
+    return _refusal(f"{where} nodes", what, colors, context)
 
 
 def is_promised(traffic: Traffic, now: datetime) -> bool:
@@ -190,25 +175,41 @@ def _broken_promise(context: Context, deployed: Traffic) -> str | None:
     return _lines(what, "Wait until then", context)
 
 
-def _reason_to_keep(colors: Collection[Color], context: Context) -> str | None:
-    """Say why these colours must stay as they are: requests go there, or it is promised; none: they may change."""
+def _refusal(where: str, what: str | None, colors: Sequence[Color], context: Context) -> str | None:
+    """Judge a change of what serves: a stale config may change nothing, any other one what need not stay."""
+    if context.deployed is not None and _is_stale(context.deployed, context.desired):
+        return _stale(context, context.deployed)
+    if what is None or _is_announced(context):
+        return None
+    reason_and_fix = _share(colors, context) or _promise(colors, context)
+    if reason_and_fix is None:
+        return None
+    reason, fix = reason_and_fix
+    return _lines(f"{where}: {what}: {reason}", fix, context)
+
+
+def _share(colors: Sequence[Color], context: Context) -> tuple[str, str] | None:
+    """Say that requests go to one of these colours, before the update or after it."""
     desired = context.desired
     deployed = desired if context.deployed is None else context.deployed
-    for color in colors:
-        # A weight that nobody knows may be all of it.
-        share = max(deployed.weights.get(color, 100), desired.weights[color])
-        if share:
-            return f"{share} % of requests go to {color}"
+    # A weight that nobody knows may be all of it.
+    shares = {color: max(deployed.weights.get(color, 100), desired.weights[color]) for color in colors}
+    color = max(shares, key=lambda color: shares[color])
+    if not shares[color]:
+        return None
+    fix = f"Change the idle colour, with `python -m scripts.ramp --stack {context.stack}`"
+    return f"{shares[color]} % of requests go to {color}", fix
+
+
+def _promise(colors: Sequence[Color], context: Context) -> tuple[str, str] | None:
+    """Say that one of these colours is kept warm as the way back."""
+    desired = context.desired
+    deployed = desired if context.deployed is None else context.deployed
     # A script that ends the promise says so in the same write, with a higher serial.
-    promises = (desired,) if desired.rollout_serial > deployed.rollout_serial else (deployed, desired)
-    for promise in promises:
-        if promise.idle_color in colors and is_promised(promise, context.now):
-            return f"{promise.idle_color} is kept warm until {promise.keep_until}"
+    for traffic in (desired,) if desired.rollout_serial > deployed.rollout_serial else (deployed, desired):
+        if traffic.idle_color in colors and is_promised(traffic, context.now):
+            return f"{traffic.idle_color} is kept warm until {traffic.keep_until}", "Wait until then"
     return None
-
-
-def _move_away(context: Context) -> str:
-    return f"Move the traffic away first, with `python -m scripts.ramp --stack {context.stack}`"
 
 
 def _lines(what: str, fix: str, context: Context) -> str:
