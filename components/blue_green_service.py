@@ -9,11 +9,13 @@ from pulumi_kubernetes.meta import v1 as meta
 
 from components.capacity import PoolSize
 from components.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
+from components.guard_hooks import ServiceGuards
 from components.naming import COLORS, SERVICE_KEY, Color, color_name
 from components.service_settings import ColorSettings, ServiceSettings
 from components.settings import Settings
+from components.traffic import Traffic
 from components.vllm_stack import VllmStack, VllmStackArgs
-from components.weighted_router import Traffic, WeightedRouter, WeightedRouterArgs
+from components.weighted_router import WeightedRouter, WeightedRouterArgs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,15 @@ class BlueGreenService(pulumi.ComponentResource):
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
         self.namespace = self._create_namespace()
+        self._traffic = Traffic(
+            weights={color: args.service.weight(color) for color in COLORS},
+            active_color=args.service.active_color,
+            keep_until=args.service.keep_until,
+            rollout_serial=args.service.rollout_serial,
+        )
+        self._guards = ServiceGuards(name, args.service, self._traffic)
         self.router = self._create_router()
+        self._guards.watch(self.router.weighted_rule, self.router.target_groups)
         self.node_groups = self._create_node_groups()
         self.stacks = {color: self._create_stack(color) for color in COLORS}
         self.outputs = self._outputs()
@@ -81,13 +91,9 @@ class BlueGreenService(pulumi.ComponentResource):
                 candidate_route_secret=self._args.candidate_route_secret,
                 drain_chain=service.drain_chain,
                 health_check_interval_seconds=service.health_check_interval_seconds,
-                traffic=Traffic(
-                    weights={color: service.weight(color) for color in COLORS},
-                    active_color=service.active_color,
-                    keep_until=service.keep_until,
-                    rollout_serial=service.rollout_serial,
-                ),
+                traffic=self._traffic,
                 protect=stack.protect,
+                guards=self._guards.binding,
             ),
             opts=self._child,
         )
@@ -117,6 +123,9 @@ class BlueGreenService(pulumi.ComponentResource):
                 release_version=colored.node_release_version,
                 vpc_cni_uses_node_role=stack.vpc_cni_uses_node_role,
                 protect=stack.protect,
+                # The rule's update is judged first, so that a stale config reaches no node.
+                after=[self.router.weighted_rule],
+                guards=self._guards.binding,
             ),
             opts=self._child,
         )
@@ -133,6 +142,8 @@ class BlueGreenService(pulumi.ComponentResource):
                 settings=self._args.service,
                 rules=[self.router.weighted_rule, self.router.candidate_rules[color]],
                 nodes=[self.node_groups[color].node_group],
+                protect=self._args.stack.protect,
+                guards=self._guards.binding,
             ),
             opts=self._child,
         )

@@ -56,6 +56,8 @@ class GpuNodeGroupArgs:
     release_version: str | None = None
     vpc_cni_uses_node_role: bool = False
     protect: bool = False
+    after: Sequence[pulumi.Resource] = ()
+    guards: pulumi.ResourceHookBinding | None = None
 
 
 class GpuNodeGroup(pulumi.ComponentResource):
@@ -183,7 +185,10 @@ class GpuNodeGroup(pulumi.ComponentResource):
             tags={**self._tags, **ends},
             # Without its policies a node cannot join, nor leave in good order.
             opts=pulumi.ResourceOptions(
-                parent=self, depends_on=policies, protect=args.protect and args.pool.desired_nodes > 0
+                parent=self,
+                depends_on=[*policies, *args.after],
+                protect=args.protect and args.pool.desired_nodes > 0,
+                hooks=args.guards,
             ),
         )
 

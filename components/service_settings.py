@@ -111,6 +111,12 @@ class ServiceSettings(BaseModel):
         ANNOUNCEMENT,
         Field(description='Permission for one unusual change: "<serial> <reason>"; void once the serial moves on.'),
     ] = ""
+    max_step_points: Annotated[
+        int,
+        Field(
+            ge=1, le=100, description="Most that a plain `pulumi up` may raise the idle colour's weight by, in percent."
+        ),
+    ] = 50
     blue: Annotated[ColorSettings, Field(description="The blue pool.")] = ColorSettings()
     green: Annotated[ColorSettings, Field(description="The green pool.")] = ColorSettings()
 

@@ -33,6 +33,8 @@ class VllmStackArgs:
     settings: ServiceSettings
     rules: Sequence[pulumi.Resource]
     nodes: Sequence[pulumi.Resource]
+    protect: bool = False
+    guards: pulumi.ResourceHookBinding | None = None
 
 
 class VllmStack(pulumi.ComponentResource):
@@ -171,6 +173,8 @@ class VllmStack(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[self.target_group_binding, *config_maps, *self._args.nodes],
+                protect=self._args.protect,
+                hooks=self._args.guards,
                 custom_timeouts=pulumi.CustomTimeouts(create=longest_update, update=longest_update, delete=longest_end),
             ),
         )

@@ -9,18 +9,16 @@ from pulumi_aws import ec2, lb, vpc
 from components import route_secret
 from components.drain_chain import DrainChain
 from components.naming import (
-    ACTIVE_COLOR_KEY,
     CANDIDATE_ROUTE_HEADER,
     COLORS,
-    KEEP_UNTIL_KEY,
     PORT,
     PROJECT,
-    ROLLOUT_SERIAL_KEY,
     Color,
     Role,
     aws_tags,
     color_name,
 )
+from components.traffic import Traffic
 
 # Only the API is reachable: vLLM serves more than that without asking for a key (/metrics, /invocations, /pause).
 API_PATHS = "/v1/*"
@@ -28,24 +26,6 @@ CANDIDATE_PRIORITIES: Mapping[Color, int] = {"blue": 10, "green": 11}
 WEIGHTED_PRIORITY = 100
 # ALB wants a valid duration even where stickiness is off.
 _UNUSED_STICKINESS_SECONDS = 3600
-
-
-@dataclass(frozen=True, kw_only=True)
-class Traffic:
-    """Who gets the new requests (in percent), and what the scripts note about it; only the weighted rule has these."""
-
-    weights: Mapping[Color, int]
-    active_color: Color
-    keep_until: str
-    rollout_serial: int
-
-    def tags(self) -> dict[str, str]:
-        """Return what the weighted rule carries, so that scripts know the promoted colour without Pulumi's state."""
-        return {
-            ACTIVE_COLOR_KEY: self.active_color,
-            KEEP_UNTIL_KEY: self.keep_until,
-            ROLLOUT_SERIAL_KEY: str(self.rollout_serial),
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +44,7 @@ class WeightedRouterArgs:
     health_check_interval_seconds: int
     traffic: Traffic
     protect: bool
+    guards: pulumi.ResourceHookBinding | None = None
 
 
 class WeightedRouter(pulumi.ComponentResource):
@@ -244,7 +225,7 @@ class WeightedRouter(pulumi.ComponentResource):
                 )
             ],
             tags={**self._tags("weighted-rule"), **traffic.tags()},
-            opts=self._guarded_child,
+            opts=pulumi.ResourceOptions(parent=self, protect=self._args.protect, hooks=self._args.guards),
         )
 
 

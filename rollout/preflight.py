@@ -37,8 +37,8 @@ def preflight_faults(
     faults += config_faults(settings, rule)
     if settings.color(candidate).serves and (until := still_promised(settings, now)):
         faults.append(
-            f"keep_until: {candidate} is kept warm until {until} as the way back; wait, or give the way back up with "
-            '`pulumi config set keep_until ""` and `pulumi up`'
+            f"keep_until: {candidate} is kept warm until {until} as the way back; wait, or give the way back up: set "
+            f'keep_until to "" and announced to "{settings.rollout_serial} <reason>", and `pulumi up`'
         )
     return tuple(faults)
 

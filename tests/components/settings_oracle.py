@@ -181,6 +181,7 @@ SPEC: dict[str, Any] = {
     "rollout_serial": whole(0, 1_000_000_000),
     "keep_until": time,
     "announced": text(r"([0-9]{1,10} \S[^\x00-\x1f]*)?"),
+    "max_step_points": whole(1, 100),
     "blue": COLOR,
     "green": COLOR,
     "namespace": text(r"(?!default$|kube-)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
