@@ -21,7 +21,18 @@ ACTIVE_COLOR_KEY: Final = f"{PROJECT}/active-color"
 KEEP_UNTIL_KEY: Final = f"{PROJECT}/keep-until"
 ROLLOUT_SERIAL_KEY: Final = f"{PROJECT}/rollout-serial"
 
-Role = Literal["weighted-rule", "candidate-rule", "target-group", "load-balancer", "listener", "node-group"]
+Role = Literal[
+    "weighted-rule",
+    "candidate-rule",
+    "target-group",
+    "load-balancer",
+    "listener",
+    "redirect-listener",
+    "security-group",
+    "security-group-rule",
+    "alarm",
+    "node-group",
+]
 
 CANDIDATE_ROUTE_HEADER: Final = "x-candidate-route"
 

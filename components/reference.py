@@ -9,13 +9,17 @@ from pydantic.fields import FieldInfo
 
 from components.release import Release
 from components.rollout_settings import GateSettings, RampStep, RolloutSettings, SmokeSettings
+from components.router_settings import AccessLogs, AlarmSettings, ListenerSettings
 from components.settings import ColorSettings, ServiceSettings, Settings
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The stack", Settings),
+    ("`access_logs`", AccessLogs),
     ("The service", ServiceSettings),
     ("`blue` and `green`", ColorSettings),
     ("`release`", Release),
+    ("`listener`", ListenerSettings),
+    ("`alarms`", AlarmSettings),
     ("`rollout`", RolloutSettings),
     ("`rollout.steps[]`", RampStep),
     ("`rollout.gates`", GateSettings),
