@@ -12,7 +12,7 @@ from components.forms import SECURITY_GROUP, Form, matching
 from components.load_balancer_arns import load_balancer_of
 from components.model import STRICT, Items
 from components.naming import COLORS, Color
-from components.rollout_settings import GateSettings, PositiveSeconds
+from components.rollout_settings import MAX_SECONDS, GateSettings
 
 # CloudWatch takes no more actions for one state of an alarm.
 MAX_TOPICS: Final = 5
@@ -121,10 +121,12 @@ class AlarmSettings(BaseModel):
         float, Field(ge=0, le=100, description="Highest share of 5xx answers of a colour's targets.")
     ] = GateSettings().error_rate_limit_percent
     response_time_p95_limit_seconds: Annotated[
-        PositiveSeconds | None,
+        float | None,
         Field(
+            gt=0,
+            le=MAX_SECONDS,
             description="Highest 95th percentile of the time until a target's answer begins. "
-            "Default: half of max_stream_seconds."
+            "Default: half of max_stream_seconds.",
         ),
     ] = None
     load_balancer_errors_limit_per_minute: Annotated[

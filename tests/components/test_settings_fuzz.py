@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from components.naming import PROJECT
+from components.router_settings import LISTENER, TOPIC
 from components.service_settings import ServiceSettings
 from components.settings import Settings, SettingsError
 from tests.components.example import release
@@ -28,6 +29,16 @@ BASE: dict[str, Any] = {
     "green_weight": 25,
     "blue": {"replicas": 2, "release": release(engine_args=["--max-model-len", "8192"], prompts={"a.txt": "b"})},
     "green": {"replicas": 2, "release": release(model_revision="beef", sampling={"top_p": 0.5}), "parked": False},
+    "access_logs": {"bucket": "logs", "prefix": "vllm/main"},
+    "endpoint_url": "https://chat.example.com",
+    "listener": {
+        "arn": LISTENER.example,
+        "security_group_id": "sg-0e",
+        "idle_timeout_seconds": 300,
+        "rule_priority": 100,
+        "host": "chat.example.com",
+    },
+    "alarms": {"topic_arns": [TOPIC.example], "window_minutes": 3},
     "rollout": {
         "steps": [{"candidate_percent": 50, "hold_seconds": 5}, {"candidate_percent": 100, "hold_seconds": 5}],
         "gates": {"minimum_requests": 5},
@@ -127,6 +138,9 @@ ODD: list[Any] = [
     *("7 larger nodes", "7", "larger nodes", "org/model", "s3://bucket/x", "/models/x", "c0ffee", "v1.0"),
     *(f"vllm/vllm-openai@sha256:{'b' * 64}", "vllm/vllm-openai:latest", f"vllm@sha256:{'b' * 63}"),
     "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",
+    *(LISTENER.example, LISTENER.example.replace("/app/", "/net/"), [TOPIC.example], [TOPIC.example] * 2),
+    [f"{TOPIC.example}-{number}" for number in range(6)],
+    *("llm.example.com", "chat.example.com", "chat.example.com.", "10.0.0.1", "Logs", "a..b", "/vllm", "AWSLogs/x"),
     *SECRET_TEXTS,
     *([], [1], ["--x"], ["--port=1"], ["8192"], ["--api_key", "x"], ["--rev=1"], ["-O3", "\t"], ["-O3", 3]),
     *(["subnet-1", "subnet-1"], ["subnet-8", "subnet-9"], ["10.0.0.0/8"], [["subnet-1"]], "subnet-1,subnet-2"),
