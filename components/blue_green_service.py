@@ -94,6 +94,9 @@ class BlueGreenService(pulumi.ComponentResource):
                 traffic=self._traffic,
                 protect=stack.protect,
                 guards=self._guards.binding,
+                listener=service.listener,
+                access_logs=stack.access_logs,
+                alarms=service.alarms,
             ),
             opts=self._child,
         )
@@ -138,7 +141,7 @@ class BlueGreenService(pulumi.ComponentResource):
                 color=color,
                 namespace=self.namespace.metadata.name,
                 target_group_arn=self.router.target_groups[color].arn,
-                load_balancer_security_group_id=self.router.security_group.id,
+                load_balancer_security_group_id=self.router.load_balancer_security_group_id,
                 settings=self._args.service,
                 rules=[self.router.weighted_rule, self.router.candidate_rules[color]],
                 nodes=[self.node_groups[color].node_group],
@@ -163,7 +166,8 @@ class BlueGreenService(pulumi.ComponentResource):
                 color: held and held.ends for color in COLORS for held in [service.color(color).reservation]
             },
             "namespace": self.namespace.metadata.name,
-            "load_balancer_dns_name": self.router.load_balancer.dns_name,
+            "load_balancer_dns_name": self.router.own and self.router.own.load_balancer.dns_name,
+            "required_idle_timeout_seconds": service.required_idle_timeout_seconds,
             "weighted_rule_arn": self.router.weighted_rule.arn,
             "target_group_arns": {color: group.arn for color, group in self.router.target_groups.items()},
         }

@@ -22,7 +22,18 @@ KEEP_UNTIL_KEY: Final = f"{PROJECT}/keep-until"
 ROLLOUT_SERIAL_KEY: Final = f"{PROJECT}/rollout-serial"
 RESERVATION_ENDS_KEY: Final = f"{PROJECT}/reservation-ends"
 
-Role = Literal["weighted-rule", "candidate-rule", "target-group", "load-balancer", "listener", "node-group"]
+Role = Literal[
+    "weighted-rule",
+    "candidate-rule",
+    "target-group",
+    "load-balancer",
+    "listener",
+    "redirect-listener",
+    "security-group",
+    "security-group-rule",
+    "alarm",
+    "node-group",
+]
 
 CANDIDATE_ROUTE_HEADER: Final = "x-candidate-route"
 

@@ -10,14 +10,18 @@ from pydantic.fields import FieldInfo
 from components.release import Release
 from components.reservation import Reservation
 from components.rollout_settings import GateSettings, RampStep, RolloutSettings, SmokeSettings
+from components.router_settings import AccessLogs, AlarmSettings, ListenerSettings
 from components.settings import ColorSettings, ServiceSettings, Settings
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The stack", Settings),
+    ("`access_logs`", AccessLogs),
     ("The service", ServiceSettings),
     ("`blue` and `green`", ColorSettings),
     ("`release`", Release),
     ("`reservation`", Reservation),
+    ("`listener`", ListenerSettings),
+    ("`alarms`", AlarmSettings),
     ("`rollout`", RolloutSettings),
     ("`rollout.steps[]`", RampStep),
     ("`rollout.gates`", GateSettings),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -20,7 +21,7 @@ from components.capacity import (
     replicas_per_node,
     shared_pool_size,
 )
-from components.drain_chain import DrainChain, drain_chain, longest_stream_seconds
+from components.drain_chain import EXIT_MARGIN_SECONDS, DrainChain, drain_chain, longest_stream_seconds
 from components.faults import Fault, wrong
 from components.forms import AMI_RELEASE, ANNOUNCEMENT, BASE_URL, MODEL_NAME, NAMESPACE, TIME, Form
 from components.gpu_instances import INSTANCE_TYPES, GpuInstance
@@ -30,6 +31,7 @@ from components.release import Release
 from components.reservation import Reservation
 from components.rollout_settings import RolloutSettings
 from components.root_volume import root_volume_gib
+from components.router_settings import AlarmSettings, ListenerSettings
 
 MAX_SERIAL: Final = 1_000_000_000
 MAX_START_SECONDS: Final = 86_400
@@ -177,12 +179,22 @@ class ServiceSettings(BaseModel):
     endpoint_url: Annotated[
         str | None, BASE_URL, Field(description="How clients reach the service. Default: the load balancer's DNS name.")
     ] = None
+    listener: Annotated[
+        ListenerSettings | None,
+        Field(description="Existing listener to join. Default: a load balancer of the service's own."),
+    ] = None
+    alarms: Annotated[AlarmSettings, Field(description="When an alarm rings, and who hears it.")] = AlarmSettings()
     rollout: Annotated[RolloutSettings, Field(description="How a rollout behaves.")] = RolloutSettings()
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:
-        pools = (*self._size_faults(), *self._headroom_faults())
-        if faults := (*pools, *self._drain_faults(), *self._traffic_faults()):
+        if faults := (
+            *self._size_faults(),
+            *self._headroom_faults(),
+            *self._drain_faults(),
+            *self._traffic_faults(),
+            *self._listener_faults(),
+        ):
             raise wrong(*faults)
         return self
 
@@ -241,6 +253,21 @@ class ServiceSettings(BaseModel):
                 yield Fault(
                     ("green_weight",), what, f"Give {color} a release, or all traffic to the other.", self.green_weight
                 )
+
+    def _listener_faults(self) -> Iterator[Fault]:
+        if self.listener is None:
+            return
+        if self.endpoint_url is None:
+            what = "is required beside listener but not set: the load balancer's name may lead to others' services"
+            yield Fault(("endpoint_url",), what, f"Set it to {BASE_URL.expected}.")
+        elif self.listener.host not in (None, urlsplit(self.endpoint_url).hostname):
+            what = f"must be the host of endpoint_url {self.endpoint_url}: the rules pass over requests for any other"
+            yield Fault(("listener", "host"), what, "", self.listener.host)
+        needed, given = self.max_stream_seconds + EXIT_MARGIN_SECONDS, self.listener.idle_timeout_seconds
+        if given < needed:
+            what = f"must be at least {needed}, or requests of max_stream_seconds {self.max_stream_seconds} are cut"
+            fix = "Have the load balancer's owner raise it, or lower max_stream_seconds."
+            yield Fault(("listener", "idle_timeout_seconds"), what, fix, given)
 
     def color(self, color: Color) -> ColorSettings:
         """Return one colour's settings."""
@@ -325,4 +352,10 @@ class ServiceSettings(BaseModel):
     @property
     def drain_chain(self) -> DrainChain:
         """Every timeout that keeps a running request alive."""
-        return drain_chain(self.max_stream_seconds, self.deregistration_propagation_seconds)
+        chain = drain_chain(self.max_stream_seconds, self.deregistration_propagation_seconds)
+        return chain if self.listener is None else chain.behind(self.listener.idle_timeout_seconds)
+
+    @property
+    def required_idle_timeout_seconds(self) -> int:
+        """The shortest idle timeout of a load balancer that lets the longest request finish."""
+        return drain_chain(self.max_stream_seconds, self.deregistration_propagation_seconds).idle_timeout_seconds

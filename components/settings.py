@@ -6,6 +6,7 @@ are the defaults. Secrets are not read here: they stay Pulumi secrets.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Final, Self, cast
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -17,6 +18,7 @@ from components.faults import Fault, Path, shown, text_faults, wrong
 from components.forms import CERTIFICATE, EKS_NAME, NETWORK, SECURITY_GROUP, SERVICE_NAME, SUBNET, VPC
 from components.model import STRICT, Items
 from components.naming import PROJECT
+from components.router_settings import AccessLogs, clashes
 from components.service_settings import ColorSettings, ServiceSettings
 
 __all__ = ["ColorSettings", "ServiceSettings", "Settings", "SettingsError"]
@@ -64,6 +66,9 @@ class Settings(BaseModel):
         Items[Annotated[str, NETWORK]],
         Field(min_length=1, description="Networks that may reach the load balancer.", examples=['["10.0.0.0/8"]']),
     ] = ("10.0.0.0/8",)
+    access_logs: Annotated[
+        AccessLogs | None, Field(description="Where load balancers write their access logs. Default: nowhere.")
+    ] = None
     vpc_cni_uses_node_role: Annotated[
         bool, Field(description="True: the VPC CNI has no IAM role of its own and needs the nodes' one.")
     ] = False
@@ -91,6 +96,21 @@ class Settings(BaseModel):
             owners[namespace] = name
         return self
 
+    @model_validator(mode="after")
+    def _keep_requests_secret(self) -> Self:
+        joined = all(service.listener for service in self.services.values())
+        if self.internet_facing and self.certificate_arn is None and not joined:
+            what = "is not set, but internet_facing is true: prompts and answers would cross the internet in the clear"
+            raise wrong(Fault(("certificate_arn",), what, f"Set it to {CERTIFICATE.expected}."))
+        return self
+
+    @model_validator(mode="after")
+    def _keep_rules_apart(self) -> Self:
+        listeners = {name: service.listener for name, service in self.services.items() if service.listener is not None}
+        if faults := [replace(fault, path=("services", *fault.path)) for fault in clashes(listeners)]:
+            raise wrong(*faults)
+        return self
+
     @classmethod
     def from_config(cls, config: Mapping[str, str], secret_fault: Fault | None = None) -> Self:
         """Read stack config as Pulumi gives it: keys ``vllm-blue-green:name`` (or bare), values as strings or JSON.
@@ -114,7 +134,7 @@ class Settings(BaseModel):
         except ValidationError as error:
             found += layout.placed(explain(error, cls))
         else:
-            found += _region_faults(settings, config.get("aws:region"))
+            found += layout.placed(_region_faults(settings, config.get("aws:region")))
             if not found and not read.foreign_faults:
                 return settings
         lines = dict.fromkeys([*read.foreign_faults, *(fault.line(PREFIX) for fault in found)])
@@ -186,6 +206,15 @@ def _region_faults(settings: Settings, region: str | None) -> Iterator[Fault]:
     if arn and region and arn.split(":")[3] != region:
         what = f"must be of the load balancer's region, aws:region {region}"
         yield Fault(("certificate_arn",), what, "Request or import the certificate there.", arn)
+    for name, service in settings.services.items():
+        of_service: dict[Path, str] = {
+            ("alarms", "topic_arns", position): topic for position, topic in enumerate(service.alarms.topic_arns)
+        }
+        if service.listener is not None:
+            of_service["listener", "arn"] = service.listener.arn
+        for path, one in of_service.items():
+            if region and one.split(":")[3] != region:
+                yield Fault(("services", name, *path), f"must be of the stack's region, aws:region {region}", "", one)
 
 
 _NAME_KEY: Final = "service_name"

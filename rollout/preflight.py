@@ -15,7 +15,13 @@ METRICS_WINDOW: Final = timedelta(minutes=5)
 
 
 def preflight_faults(
-    *, plan: Plan, settings: ServiceSettings, rule: LiveRule, outgoing: TargetHealth, now: datetime
+    *,
+    plan: Plan,
+    settings: ServiceSettings,
+    rule: LiveRule,
+    outgoing: TargetHealth,
+    idle_timeout_seconds: int,
+    now: datetime,
 ) -> tuple[str, ...]:
     """Return every reason not to start, each with what to do about it."""
     active, candidate = settings.active_color, plan.candidate
@@ -35,6 +41,7 @@ def preflight_faults(
             f"{plan.initial_green_weight}; run scripts.rollback to put all traffic on {active}"
         )
     faults += config_faults(settings, rule)
+    faults += idle_timeout_faults(settings, idle_timeout_seconds)
     if settings.color(candidate).serves and (until := still_promised(settings, now)):
         faults.append(
             f"keep_until: {candidate} is kept warm until {until} as the way back; wait, or give the way back up: set "
@@ -56,6 +63,25 @@ def unreachable(ports: Ports, outgoing: Color) -> Iterator[str]:
             ask()
         except Exception as error:  # whatever it fails with, it does not answer
             yield plain(error)
+
+
+def idle_timeout_faults(settings: ServiceSettings, idle_timeout_seconds: int) -> Iterator[str]:
+    """Tell when the load balancer ends connections sooner than requests end, or later than the pods do."""
+    needed, kept = settings.required_idle_timeout_seconds, settings.drain_chain.keep_alive_seconds
+    joined = settings.listener is not None
+    where = "listener.idle_timeout_seconds" if joined else "max_stream_seconds"
+    if idle_timeout_seconds < needed:
+        mend = "have its owner raise it, or lower max_stream_seconds" if joined else "run `pulumi up` to restore it"
+        yield (
+            f"{where}: the load balancer ends connections that are silent for {idle_timeout_seconds} s, but requests "
+            f"need {needed} s; {mend}"
+        )
+    elif idle_timeout_seconds >= kept:
+        mend = f"set it to {idle_timeout_seconds} and run `pulumi up`" if joined else "run `pulumi up` to restore it"
+        yield (
+            f"{where}: the load balancer reuses connections for {idle_timeout_seconds} s, but the pods end them after "
+            f"{kept} s, which users see as 502; {mend}"
+        )
 
 
 def config_faults(settings: ServiceSettings, rule: LiveRule) -> tuple[str, ...]:

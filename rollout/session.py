@@ -109,7 +109,13 @@ class Session:
         from rollout.load_balancer import Elbv2LoadBalancer
 
         client = boto3.client("elbv2", region_name=self._region, config=_aws_config())
-        return Elbv2LoadBalancer(client, stack=self._place.stack, service=self.service)
+        listener = self.settings().listener
+        return Elbv2LoadBalancer(
+            client,
+            stack=self._place.stack,
+            service=self.service,
+            listener_arn=None if listener is None else listener.arn,
+        )
 
     @cached_property
     def cloudwatch(self) -> CloudWatchCounts:

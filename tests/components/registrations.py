@@ -83,6 +83,9 @@ class _Mocks(Mocks):
             state["arn"] = f"arn:aws-us-gov:iam::123456789012:role/{args.name}"
         if kind == "LoadBalancer":
             state["dnsName"] = f"{args.name}.elb.example"
+            state["arnSuffix"] = f"app/{args.name}/1"
+        if kind == "TargetGroup":
+            state["arnSuffix"] = f"targetgroup/{args.name}/1"
         if kind == "LaunchTemplate":
             state["latestVersion"] = 3
         return f"id:{kind}:{args.name}", state

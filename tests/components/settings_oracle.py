@@ -61,6 +61,12 @@ def base_url(value: Json) -> bool:
     return url(value, with_path=False)
 
 
+def host(value: Json) -> bool:
+    labels = value.split(".") if isinstance(value, str) else [""]
+    fits = all(re.fullmatch(r"(?!-)[a-z0-9-]{1,63}(?<!-)", one) for one in labels)
+    return fits and len(labels) > 1 and re.fullmatch(r"[a-z]{2,63}", labels[-1]) is not None and len(value) <= 128
+
+
 def url(value: Json, *, with_path: bool = True) -> bool:
     host = r"([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])"
     path = r"(/[!\"$->@-~]*)?" if with_path else ""
@@ -173,6 +179,10 @@ SPEC: dict[str, Any] = {
         r"certificate/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     ),
     "client_cidrs": [network],
+    "access_logs": {
+        "bucket": text(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"),
+        "prefix": text(r"(?!.*AWSLogs)([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?"),
+    },
     "vpc_cni_uses_node_role": truth,
     "protect": truth,
     "service_name": text(r"[a-z]([-a-z0-9]{0,16}[a-z0-9])?"),
@@ -203,6 +213,23 @@ SPEC: dict[str, Any] = {
     "probe_period_seconds": whole(1, 300),
     "health_check_interval_seconds": whole(5, 300),
     "endpoint_url": base_url,
+    "listener": {
+        "arn": text(
+            r"arn:aws(-[a-z]+)*:elasticloadbalancing:[a-z]+(-[a-z]+)+-[0-9]+:[0-9]{12}:"
+            r"listener/app/[A-Za-z0-9-]{1,32}/[0-9a-f]{1,32}/[0-9a-f]{1,32}"
+        ),
+        "security_group_id": text(r"sg-[0-9a-f]{1,17}"),
+        "idle_timeout_seconds": whole(1, 4000),
+        "rule_priority": whole(3, 50_000),
+        "host": optional(host),
+    },
+    "alarms": {
+        "topic_arns": [text(r"arn:aws(-[a-z]+)*:sns:[a-z]+(-[a-z]+)+-[0-9]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")],
+        "window_minutes": whole(1, 60),
+        "error_rate_limit_percent": number(0, 100),
+        "response_time_p95_limit_seconds": optional(above_zero),
+        "load_balancer_errors_limit_per_minute": whole(0, 1_000_000),
+    },
     "rollout": {
         "steps": [{"candidate_percent": whole(1, 100), "hold_seconds": seconds}],
         "soak_seconds": seconds,
@@ -225,6 +252,8 @@ SPEC: dict[str, Any] = {
 }
 REQUIRED: dict[Path, tuple[str, ...]] = {
     (): (*list(SPEC)[:5], "instance_type"),
+    ("access_logs",): ("bucket",),
+    ("listener",): ("arn", "security_group_id", "idle_timeout_seconds", "rule_priority"),
     ("blue", "release"): ("model", "model_revision", "image"),
     ("green", "release"): ("model", "model_revision", "image"),
     ("blue", "reservation"): ("kind", "ends"),
@@ -235,9 +264,16 @@ SHORTEST: dict[Path, int] = {
     ("node_subnet_ids",): 1,
     ("load_balancer_subnet_ids",): 2,
     ("client_cidrs",): 1,
+    ("alarms", "topic_arns"): 0,
     ("rollout", "steps"): 1,
 }
 COLORS = ("blue", "green")
+# Objects that may be null, for none.
+OPTIONAL: set[Path] = {
+    ("access_logs",),
+    ("listener",),
+    *((color, part) for color in ("blue", "green") for part in ("release", "reservation")),
+}
 STACK_KEYS = {*list(SPEC)[: list(SPEC).index("service_name")], "service_name"}
 TEXT_KEYS = frozenset(
     {"cluster_name", "cluster_security_group_id", "vpc_id", "certificate_arn", "service_name", "keep_until"}
@@ -273,7 +309,9 @@ def faulty_paths(values: dict[str, Json]) -> set[str]:
     texts = set(_bad_texts({key: one for key, one in read.items() if key in SPEC}, ()))
     of_service = {path for path in fields | colors if path[0] in SPEC and path[0] not in STACK_KEYS}
     crossing = set() if of_service else set(_service_faults(read))
-    return {dotted(path) for path in fields | colors | texts | crossing}
+    refused = crossing or any(path[0] in SPEC for path in fields | colors)
+    of_stack = set() if refused else set(_stack_faults(read))
+    return {dotted(path) for path in fields | colors | texts | crossing | of_stack}
 
 
 def _field_faults(spec: Any, value: Json, path: Path) -> Iterator[Path]:
@@ -291,7 +329,7 @@ def _field_faults(spec: Any, value: Json, path: Path) -> Iterator[Path]:
         if not spec(value):
             yield path
     elif isinstance(spec, dict):
-        if path[1:] in {("release",), ("reservation",)} and value is None:
+        if path in OPTIONAL and value is None:
             return
         if not isinstance(value, dict):
             yield path
@@ -316,7 +354,7 @@ def _field_faults(spec: Any, value: Json, path: Path) -> Iterator[Path]:
 
 def _list_holds(path: Path, items: list[Json]) -> bool:
     if path != ("rollout", "steps"):
-        return len(items) == len(set(items))
+        return len(items) == len(set(items)) and (path[0] != "alarms" or len(items) <= 5)
     shares = [item["candidate_percent"] for item in items]
     return all(low < high for low, high in pairwise(shares)) and shares[-1] == 100
 
@@ -392,6 +430,11 @@ def _headroom_faults(read: dict[str, Json]) -> Iterator[Path]:
             yield (color, "reservation", "kind")  # No P type is among NODES.
 
 
+def _stack_faults(read: dict[str, Json]) -> Iterator[Path]:
+    if read.get("internet_facing", False) and "certificate_arn" not in read and not read.get("listener"):
+        yield ("certificate_arn",)
+
+
 def _service_faults(read: dict[str, Json]) -> Iterator[Path]:
     yield from _headroom_faults(read)
     limits = NODES[read["instance_type"]]
@@ -402,6 +445,15 @@ def _service_faults(read: dict[str, Json]) -> Iterator[Path]:
     stream, propagation = read.get("max_stream_seconds", 120), read.get("deregistration_propagation_seconds", 30)
     if stream + propagation + 10 >= 900:
         yield ("max_stream_seconds",) if propagation + 11 < 900 else ("deregistration_propagation_seconds",)
+    if listener := read.get("listener"):
+        if "endpoint_url" not in read:
+            yield ("endpoint_url",)
+        elif listener.get("host") is not None:
+            named = re.match(r"https?://([^:/]*)", read["endpoint_url"])
+            if named is None or named[1].lower() != listener["host"]:
+                yield ("listener", "host")
+        if listener["idle_timeout_seconds"] < stream + 10:
+            yield ("listener", "idle_timeout_seconds")
     green = read.get("green_weight", 0)
     for color, share, other in (("blue", 100 - green, "green"), ("green", green, "blue")):
         mine, theirs = read.get(color, {}), read.get(other, {})

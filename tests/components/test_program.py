@@ -8,6 +8,7 @@ import pytest
 
 from components.naming import COLORS
 from components.release import Release
+from components.router_settings import LISTENER
 from tests.components.example import SECRET, config, release, run_program, run_program_on
 from tests.components.registrations import Registrations
 
@@ -105,6 +106,7 @@ def test_outputs_tell_how_to_reach_the_service_and_what_it_serves(before: Regist
             "reservation_ends": {"blue": None, "green": None},
             "namespace": "llm",
             "load_balancer_dns_name": "llm.elb.example",
+            "required_idle_timeout_seconds": 130,
             "weighted_rule_arn": "arn:ListenerRule:llm",
             "target_group_arns": {"blue": "arn:TargetGroup:llm-blue", "green": "arn:TargetGroup:llm-green"},
         }
@@ -141,6 +143,39 @@ def test_several_services_share_nothing_but_the_stack() -> None:
     for name in ("chat", "code"):
         waited_for = declared.precede(("Deployment", f"{name}-blue"))
         assert all(reference[1].startswith(name) for reference in waited_for)
+
+
+def _joined(**changes: Any) -> dict[str, Any]:
+    listener = {"arn": LISTENER.example, "security_group_id": "sg-0e", "idle_timeout_seconds": 300, **changes}
+    return {**BOTH_COLORS, "endpoint_url": f"https://{changes.get('host', 'llm.example.com')}", "listener": listener}
+
+
+def test_several_services_share_a_listener_by_their_hosts() -> None:
+    names = ("chat", "code", "search")
+    services = {
+        name: _joined(rule_priority=10 * position, host=f"{name}.example.com")
+        for position, name in enumerate(names, start=1)
+    }
+    declared = run_program(blue=None, green=None, services=services)
+    rules = declared.of_type("ListenerRule")
+    priorities = [rule.inputs["priority"] for rule in rules.values()]
+    assert len(set(priorities)) == len(priorities) == 9
+    for name, rule in rules.items():
+        assert {"hostHeader": {"values": [f"{name.split('-')[0]}.example.com"]}} in rule.inputs["conditions"]
+    for name, outputs in declared.stack_outputs().items():
+        assert outputs["endpoint"] == f"https://{name}.example.com"
+        assert outputs["load_balancer_dns_name"] is None
+        assert outputs["required_idle_timeout_seconds"] == 130
+
+
+def test_behind_a_joined_listener_pods_let_its_load_balancer_in_and_outwait_it() -> None:
+    declared = run_program(**_joined(rule_priority=40))
+    for color in COLORS:
+        (ingress,) = declared["TargetGroupBinding", f"llm-{color}"].inputs["spec"]["networking"]["ingress"]
+        assert ingress["from"] == [{"securityGroup": {"groupID": "sg-0e"}}]
+        (container,) = declared["Deployment", f"llm-{color}"].inputs["spec"]["template"]["spec"]["containers"]
+        environment = {variable["name"]: variable.get("value") for variable in container["env"]}
+        assert environment["VLLM_HTTP_TIMEOUT_KEEP_ALIVE"] == "310"
 
 
 def test_a_wrong_config_is_one_clean_error() -> None:

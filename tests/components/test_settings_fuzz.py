@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from components.naming import PROJECT
+from components.router_settings import LISTENER, TOPIC
 from components.service_settings import ServiceSettings
 from components.settings import Settings, SettingsError
 from tests.components.example import release
@@ -34,6 +35,16 @@ BASE: dict[str, Any] = {
         "reservation": {"kind": "on_demand", "id": "cr-0a", "subnet_id": "subnet-1", "ends": "2026-12-01T08:00:00Z"},
     },
     "headroom_mode": "reserved",
+    "access_logs": {"bucket": "logs", "prefix": "vllm/main"},
+    "endpoint_url": "https://chat.example.com",
+    "listener": {
+        "arn": LISTENER.example,
+        "security_group_id": "sg-0e",
+        "idle_timeout_seconds": 300,
+        "rule_priority": 100,
+        "host": "chat.example.com",
+    },
+    "alarms": {"topic_arns": [TOPIC.example], "window_minutes": 3},
     "rollout": {
         "steps": [{"candidate_percent": 50, "hold_seconds": 5}, {"candidate_percent": 100, "hold_seconds": 5}],
         "gates": {"minimum_requests": 5},
@@ -139,6 +150,9 @@ ODD: list[Any] = [
     *(f"vllm/vllm-openai@sha256:{'b' * 64}", "vllm/vllm-openai:latest", f"vllm@sha256:{'b' * 63}"),
     "arn:aws:resource-groups:us-east-1:123456789012:group/gpus",
     "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",
+    *(LISTENER.example, LISTENER.example.replace("/app/", "/net/"), [TOPIC.example], [TOPIC.example] * 2),
+    [f"{TOPIC.example}-{number}" for number in range(6)],
+    *("llm.example.com", "chat.example.com", "chat.example.com.", "10.0.0.1", "Logs", "a..b", "/vllm", "AWSLogs/x"),
     *SECRET_TEXTS,
     *([], [1], ["--x"], ["--port=1"], ["8192"], ["--api_key", "x"], ["--rev=1"], ["-O3", "\t"], ["-O3", 3]),
     *(["subnet-1", "subnet-1"], ["subnet-8", "subnet-9"], ["10.0.0.0/8"], [["subnet-1"]], "subnet-1,subnet-2"),
