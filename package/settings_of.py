@@ -69,7 +69,8 @@ def _checked(name: str, values: Mapping[str, Any], faults: list[Fault]) -> Setti
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
-        found += explain(error, Settings)
+        said = {one.path[0] for one in faults}
+        found += [one for one in explain(error, Settings) if said.isdisjoint(one.path)]
     else:
         if not found:
             return settings

@@ -15,6 +15,7 @@ from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import (
     callback_pb2,
     callback_pb2_grpc,
+    engine_pb2_grpc,
     provider_pb2,
     provider_pb2_grpc,
     resource_pb2,
@@ -46,8 +47,8 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
     outputs: dict[str, Any] = field(default_factory=dict[str, Any])
     hooks: dict[str, Any] = field(default_factory=dict[str, Any])
 
-    def SupportsFeature(self, request: Any, context: Any) -> Any:
-        return resource_pb2.SupportsFeatureResponse(hasSupport=True)
+    def GetDeploymentInfo(self, request: Any, context: Any) -> Any:
+        return resource_pb2.DeploymentInfo(supportedFeatures=resource_pb2.ResourceMonitorFeature.values())
 
     def RegisterResource(self, request: Any, context: Any) -> Any:
         self.resources.append(request)
@@ -84,6 +85,17 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
 
 
 @dataclass
+class Engine(engine_pb2_grpc.EngineServicer):
+    """Keeps what the provider logs."""
+
+    messages: list[str] = field(default_factory=list[str])
+
+    def Log(self, request: Any, context: Any) -> Any:
+        self.messages.append(request.message)
+        return empty_pb2.Empty()
+
+
+@dataclass
 class Constructed:
     """What Construct answered, and the program's side of it."""
 
@@ -98,6 +110,7 @@ class Package:
 
     stub: Any
     monitor: Monitor
+    engine: Engine
     address: str
 
     def schema(self) -> dict[str, Any]:
@@ -145,6 +158,8 @@ def running_package(folder: Path = ROOT / "package") -> Generator[Package]:
     monitor = Monitor()
     server = grpc.server(ThreadPoolExecutor(max_workers=16))
     resource_pb2_grpc.add_ResourceMonitorServicer_to_server(monitor, server)
+    engine = Engine()
+    engine_pb2_grpc.add_EngineServicer_to_server(engine, server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     command = [sys.executable, str(folder), address]
@@ -154,7 +169,7 @@ def running_package(folder: Path = ROOT / "package") -> Generator[Package]:
             try:
                 port = int(process.stdout.readline())
                 with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-                    yield Package(provider_pb2_grpc.ResourceProviderStub(channel), monitor, address)
+                    yield Package(provider_pb2_grpc.ResourceProviderStub(channel), monitor, engine, address)
             finally:
                 process.kill()
     finally:
