@@ -1,4 +1,4 @@
-"""``python -m benchmarks.program_scale``: what our components cost beside bare SDK resources, at 1, 10 and 100 services.
+"""``python -m benchmarks.program_scale``: what our components cost beside bare SDK resources.
 
 Each timing is a whole process, as the language host would run it: interpreter start, imports, config, every
 registration, and the end. The bare program makes the same custom resources with the same inputs, without components:
@@ -149,7 +149,7 @@ def registrations(services: int, folder: Path) -> list[dict[str, Any]]:
 
 
 def bare_resources(registered: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the custom resources as the bare program takes them: secrets as plain values, typed ones without a kind."""
+    """Return the custom resources as the bare program takes them, secrets as plain values."""
     return [
         {"type": one["type"], "name": one["name"], "inputs": _arguments(one["type"], one["inputs"])}
         for one in registered

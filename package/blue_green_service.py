@@ -7,7 +7,19 @@ from pulumi.provider.experimental.util import camel_case
 
 from components import blue_green_service, route_secret
 from package.arguments import BlueGreenServiceArgs
-from package.settings_of import settings_of
+from package.settings_of import InputsError, settings_of
+
+
+class _RefusedError(InputsError):
+    """A refusal that says all that there is to say.
+
+    Pulumi's provider writes the frames of a component's error below the message, if it has any; ours would tell nobody
+    anything.
+    """
+
+    @property
+    def __traceback__(self) -> None:
+        return None
 
 
 class BlueGreenService(blue_green_service.BlueGreenService):
@@ -29,7 +41,10 @@ class BlueGreenService(blue_green_service.BlueGreenService):
     """Semantic-cache namespace of the active colour's release; it changes when answers may change."""
 
     def __init__(self, name: str, args: BlueGreenServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        settings = settings_of(name, args)
+        try:
+            settings = settings_of(name, args)
+        except InputsError as error:
+            raise _RefusedError(str(error)) from None
         super().__init__(
             name,
             blue_green_service.BlueGreenServiceArgs(

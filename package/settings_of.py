@@ -26,14 +26,7 @@ _FREE_KEYS: Final = ("prompts", "sampling", "lora_adapters")
 
 
 class InputsError(pulumi.RunError):
-    """The inputs are wrong; the message lists every fault with input, value and fix, and says all that there is to say.
-
-    Pulumi writes the frames of a component's error below its message; those of this one would tell nobody anything.
-    """
-
-    @property
-    def __traceback__(self) -> None:
-        return None
+    """The inputs are wrong; the message lists every fault with input, value and fix."""
 
 
 def settings_of(name: str, inputs: Mapping[str, Any]) -> Settings:

@@ -1,4 +1,4 @@
-"""Runs the package's provider process as Pulumi's engine does, with a monitor of ours that records what it registers."""
+"""Runs the package's provider process as Pulumi's engine does, with a monitor that records what it registers."""
 
 import json
 import subprocess

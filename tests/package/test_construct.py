@@ -61,7 +61,10 @@ def test_it_registers_what_the_program_registers(package: Package, llm: Construc
 def test_its_outputs_are_those_of_the_schema_in_the_answer_and_in_the_state(package: Package, llm: Constructed) -> None:
     declared = set(package.schema()["resources"]["vllm-blue-green:index:BlueGreenService"]["properties"])
     assert set(llm.state) == declared
-    plain = {key: value["value"] if isinstance(value, dict) and "value" in value else value for key, value in llm.state.items()}
+    plain = {
+        key: value["value"] if isinstance(value, dict) and "value" in value else value
+        for key, value in llm.state.items()
+    }
     assert plain["endpoint"] == "http://llm.elb.example"
     assert plain["targetGroupArns"] == {"blue": "arn:TargetGroup:llm-blue", "green": "arn:TargetGroup:llm-green"}
     assert set(plain["releaseIds"]) == {"blue"}
@@ -80,7 +83,11 @@ def test_the_secret_stays_one(package: Package, llm: Constructed) -> None:
 
 def test_another_resources_output_may_be_an_id_even_before_it_is_known() -> None:
     with running_package() as package:
-        package.construct("llm", inputs(vpcId=output(None, VPC_URN), nodeSubnetIds=["subnet-1", output("subnet-2", VPC_URN)]), preview=True)
+        package.construct(
+            "llm",
+            inputs(vpcId=output(None, VPC_URN), nodeSubnetIds=["subnet-1", output("subnet-2", VPC_URN)]),
+            preview=True,
+        )
         group = package.monitor.named("TargetGroup", "llm-blue")
         assert "vpcId" in json_format.MessageToDict(group.object)
         assert VPC_URN in group.propertyDependencies["vpcId"].urns
@@ -88,7 +95,7 @@ def test_another_resources_output_may_be_an_id_even_before_it_is_known() -> None
 
 def test_an_output_is_checked_when_it_is_known(package: Package) -> None:
     told = refusal(package, vpcId=output("subnet-1", VPC_URN))
-    assert "vpcId: must be a VPC's id, e.g. vpc-0a1b2c3d4e5f60718 (got \"subnet-1\")." in told
+    assert 'vpcId: must be a VPC\'s id, e.g. vpc-0a1b2c3d4e5f60718 (got "subnet-1").' in told
 
 
 @pytest.mark.parametrize(
