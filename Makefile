@@ -7,11 +7,12 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help setup binaries rehearse test lint format clean
+.PHONY: help setup binaries rehearse test package lint format clean
 
 help:
 	@echo "make rehearse   swap a model under live traffic on this machine (REHEARSAL_ENGINE=embedded|pulumi|auto)"
 	@echo "make test       run every test"
+	@echo "make package    write the component package's inputs and schema from the settings"
 	@echo "make lint       ruff and the type checker"
 	@echo "make clean      remove the virtual environment and the rehearsal's output"
 
@@ -32,6 +33,9 @@ rehearse: setup
 
 test: binaries
 	@$(RUN) -m pytest -n 2 --dist loadfile
+
+package: setup
+	@$(RUN) -m package.generate
 
 lint: setup
 	@$(RUN) -m ruff check .

@@ -36,12 +36,6 @@ class BlueGreenService(pulumi.ComponentResource):
 
     TYPE = "vllm-blue-green:index:BlueGreenService"
 
-    namespace: core.Namespace
-    router: WeightedRouter
-    node_groups: dict[Color, GpuNodeGroup]
-    stacks: dict[Color, VllmStack]
-    outputs: dict[str, Any]
-
     def __init__(self, name: str, args: BlueGreenServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(self.TYPE, name, {}, opts)
         self._name = name

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-PRODUCT = ("__main__.py", "components", "policies", "rollout", "scripts")
+PRODUCT = ("__main__.py", "components", "package", "policies", "rollout", "scripts")
 
 PURE = (
     "components/capacity.py",
@@ -55,6 +55,7 @@ IMPURE_PACKAGES = {
 FORBIDDEN = {
     "components": {"rollout", "scripts", "policies", "rehearsal", "boto3", "httpx", "kubernetes", "typer", "rich"},
     "rollout": {"scripts", "policies", "rehearsal", "typer", "rich"},
+    "package": {"rollout", "scripts", "policies", "rehearsal", "boto3", "httpx", "kubernetes", "typer", "rich"},
     "scripts": {"policies", "rehearsal", "boto3", "httpx", "kubernetes", "pulumi"},
 }
 

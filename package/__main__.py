@@ -1,0 +1,22 @@
+"""The component package's provider process, as Pulumi starts it: ``python <this folder> <engine address>``."""
+
+import sys
+from pathlib import Path
+
+# Pulumi starts the folder, but the modules here and in components/ are imported from the one above it.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+
+def main() -> None:
+    """Serve the components until Pulumi ends the process."""
+    from pulumi.provider.experimental import component_provider_host
+
+    from components.naming import PROJECT
+    from package.blue_green_service import BlueGreenService
+    from package.version import VERSION
+
+    component_provider_host(components=[BlueGreenService], name=PROJECT, version=VERSION)
+
+
+if __name__ == "__main__":
+    main()

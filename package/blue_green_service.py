@@ -1,0 +1,64 @@
+"""BlueGreenService as others see it: plain inputs, documented outputs, the component of this project inside."""
+
+from typing import Any
+
+import pulumi
+from pulumi.provider.experimental.util import camel_case
+
+from components import blue_green_service, route_secret
+from package.arguments import BlueGreenServiceArgs
+from package.settings_of import InputsError, settings_of
+
+
+class _RefusedError(InputsError):
+    """A refusal that says all that there is to say.
+
+    Pulumi's provider writes the frames of a component's error below the message, if it has any; ours would tell nobody
+    anything.
+    """
+
+    @property
+    def __traceback__(self) -> None:
+        return None
+
+
+class BlueGreenService(blue_green_service.BlueGreenService):
+    """A vLLM service on EKS with blue and green GPU pools behind one load balancer; its name is the service's."""
+
+    endpoint: pulumi.Output[str]
+    """How clients reach the service."""
+    load_balancer_dns_name: pulumi.Output[str]
+    """DNS name of the load balancer."""
+    weighted_rule_arn: pulumi.Output[str]
+    """ARN of the listener rule that has the weights."""
+    target_group_arns: pulumi.Output[dict[str, str]]
+    """ARN of each colour's target group."""
+    kubernetes_namespace: pulumi.Output[str]
+    """Namespace of the pods."""
+    release_ids: pulumi.Output[dict[str, str]]
+    """Release id of each colour that has a release."""
+    semantic_cache_namespace: pulumi.Output[str | None]
+    """Semantic-cache namespace of the active colour's release; it changes when answers may change."""
+
+    def __init__(self, name: str, args: BlueGreenServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        try:
+            settings = settings_of(name, args)
+        except InputsError as error:
+            raise _RefusedError(str(error)) from None
+        super().__init__(
+            name,
+            blue_green_service.BlueGreenServiceArgs(
+                stack=settings,
+                service=settings.services[name],
+                candidate_route_secret=args[route_secret.KEY],
+            ),
+            opts,
+        )
+
+    def register_outputs(self, outputs: Any) -> None:
+        """Register the outputs that the schema knows, under its names."""
+        found: dict[str, Any] = {**outputs, "kubernetes_namespace": outputs["namespace"]}
+        found["release_ids"] = {color: release for color, release in found["release_ids"].items() if release}
+        for name in BlueGreenService.__annotations__:
+            setattr(self, name, pulumi.Output.from_input(found[name]))
+        super().register_outputs({camel_case(name): found[name] for name in BlueGreenService.__annotations__})

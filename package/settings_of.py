@@ -1,0 +1,113 @@
+"""The settings that a component's inputs say, checked as the stack config is; ids may be outputs of other resources."""
+
+import json
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, Final, cast
+
+import pulumi
+from pulumi.provider.experimental.util import camel_case
+from pydantic import ValidationError
+
+from components import route_secret
+from components.explain import explain
+from components.faults import Fault, Path, text_faults
+from components.settings import Settings
+from package.inputs import SERVICE_FIELDS, STACK_FIELDS, identifier
+
+# What an id is checked as until it is known.
+_STAND_INS: Final[Mapping[str, Any]] = {
+    name: json.loads(field.examples[0]) if field.examples else form.example
+    for name, field in {**STACK_FIELDS, **SERVICE_FIELDS}.items()
+    if (form := identifier(field))
+}
+# Below these are names that the user chose.
+_FREE_KEYS: Final = ("prompts", "sampling", "lora_adapters")
+
+
+class InputsError(pulumi.RunError):
+    """The inputs are wrong; the message lists every fault with input, value and fix."""
+
+
+def settings_of(name: str, inputs: Mapping[str, Any]) -> Settings:
+    """Read the inputs of the service ``name``; other resources' outputs stay outputs, checked when they are known.
+
+    Raises:
+        InputsError: one message that lists all that is wrong.
+    """
+    plain = {key: _plain(value) for key, value in inputs.items() if key != route_secret.KEY}
+    later = {key: value for key, value in plain.items() if key in _STAND_INS and _has_outputs(value)}
+    known = {**plain, **{key: _STAND_INS[key] for key in later}}
+    faults = [_must_be_plain(key) for key, value in known.items() if _has_outputs(value)]
+    if isinstance(secret := inputs.get(route_secret.KEY), str) and (fault := route_secret.value_fault(secret)):
+        faults.append(Fault(fault.path, fault.what))
+    settings = _checked(name, known, faults)
+    updates = {key: pulumi.Output.from_input(value).apply(_check(name, key, known)) for key, value in later.items()}
+    # An output is no text, as the models have it, but every place that takes one of these takes an output too.
+    return settings.model_copy(update=updates)
+
+
+def _check(name: str, key: str, known: Mapping[str, Any]) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        _checked(name, {**known, key: value}, [])
+        return value
+
+    return check
+
+
+def _checked(name: str, values: Mapping[str, Any], faults: list[Fault]) -> Settings:
+    service = {key: value for key, value in values.items() if key in SERVICE_FIELDS}
+    tree = {**{key: value for key, value in values.items() if key in STACK_FIELDS}, "services": {name: service}}
+    found = [*faults, *(() if faults else text_faults(tree))]
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        said = {one.path[0] for one in faults}
+        found += [one for one in explain(error, Settings) if said.isdisjoint(one.path)]
+    else:
+        if not found:
+            return settings
+    lines = dict.fromkeys(Fault(_input_path(one.path), one.what, one.fix, one.value).line() for one in found)
+    raise InputsError("The inputs are not right:\n" + "\n".join(f"  - {line}" for line in lines))
+
+
+def _must_be_plain(key: str) -> Fault:
+    what = "must be a plain value: neither another resource's output nor a secret"
+    return Fault((key,), what, "It decides which resources there are.")
+
+
+def _input_path(path: Path) -> Path:
+    """Return a fault's path as the package's user writes it; names that the user chose stay."""
+    match path:
+        case ("services", _):
+            return ("name",)
+        case ("services", _, *rest):
+            return _input_path(tuple(rest))
+        case _:
+            free = next(
+                (place for place, part in enumerate(path) if part in ("prompts", "sampling", "lora_adapters")), 99
+            )
+            return tuple(
+                camel_case(part) if isinstance(part, str) and place <= free else part for place, part in enumerate(path)
+            )
+
+
+def _plain(value: Any) -> Any:
+    """Write a value as the stack config has it: the protocol knows only one kind of number, and enums are texts."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _plain(below) for key, below in cast(dict[str, Any], value).items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in cast(list[Any], value)]
+    return value
+
+
+def _has_outputs(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_outputs(below) for below in cast(dict[str, Any], value).values())
+    if isinstance(value, list):
+        return any(_has_outputs(item) for item in cast(list[Any], value))
+    return isinstance(value, pulumi.Output)

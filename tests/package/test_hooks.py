@@ -1,0 +1,49 @@
+"""Hooks of a packaged component: they are called in the provider's process, as long as that runs."""
+
+from pathlib import Path
+
+from tests.package.host import running_package
+
+COMPONENT = '''
+import gc
+from typing import TypedDict
+
+import pulumi
+from pulumi.provider.experimental import component_provider_host
+
+
+class Args(TypedDict):
+    limit: int
+    """What the hook permits."""
+
+
+class BlueGreenService(pulumi.ComponentResource):
+    """A component with a hook of its own."""
+
+    def __init__(self, name: str, args: Args, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("vllm-blue-green:index:BlueGreenService", name, {}, opts)
+
+        def refuse(event: pulumi.ResourceHookArgs) -> None:
+            raise ValueError(f"{name} permits {args['limit']:g}")
+
+        hook = pulumi.ResourceHook(f"{name}-guards", refuse, pulumi.ResourceHookOptions(on_dry_run=True))
+        binding = pulumi.ResourceHookBinding(before_update=[hook])
+        pulumi.ComponentResource("test:index:Part", name, {}, pulumi.ResourceOptions(parent=self, hooks=binding))
+        gc.collect()
+        self.register_outputs({})
+
+
+component_provider_host(components=[BlueGreenService], name="vllm-blue-green")
+'''
+
+
+def test_a_constructed_components_hooks_are_registered_bound_and_called_after_it_was_made(tmp_path: Path) -> None:
+    (tmp_path / "__main__.py").write_text(COMPONENT, encoding="utf-8")
+    with running_package(tmp_path) as package:
+        package.construct("chat", {"limit": 50})
+        package.construct("code", {"limit": 25})
+        assert set(package.monitor.hooks) == {"chat-guards", "code-guards"}
+        assert all(hook.on_dry_run for hook in package.monitor.hooks.values())
+        assert list(package.monitor.named("Part", "chat").hooks.before_update) == ["chat-guards"]
+        assert "code permits 25" in package.call_hook("code-guards")
+        assert "chat permits 50" in package.call_hook("chat-guards")

@@ -1,0 +1,89 @@
+"""The committed schema is the one that Pulumi gets from the process, and documents every input as its setting does."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_origin
+
+import pytest
+import yaml
+from pulumi.provider.experimental.util import camel_case
+from pydantic.fields import FieldInfo
+
+from components.naming import PROJECT
+from components.release import Release
+from components.route_secret import KEY
+from components.service_settings import ColorSettings
+from package.generate import ARGUMENTS, SCHEMA, arguments, description
+from package.inputs import SERVICE_FIELDS, STACK_FIELDS, identifier
+from tests.package.host import ROOT, TOKEN, running_package
+
+COMMITTED: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
+SERVICE: dict[str, Any] = COMMITTED["resources"][TOKEN]
+FIELDS: dict[str, FieldInfo] = {**STACK_FIELDS, **SERVICE_FIELDS}
+NESTED: list[tuple[str, Mapping[str, FieldInfo]]] = [
+    ("ColorSettings", ColorSettings.model_fields),
+    ("Release", Release.model_fields),
+]
+
+
+def test_the_arguments_are_written_from_the_settings() -> None:
+    assert ARGUMENTS.read_text(encoding="utf-8") == arguments(), "run `make package`"
+
+
+def test_the_schema_is_what_the_process_answers() -> None:
+    with running_package() as package:
+        assert package.schema() == COMMITTED, "run `make package`"
+
+
+def test_every_setting_is_an_input_and_the_secret_is_one_too() -> None:
+    assert set(SERVICE["inputProperties"]) == {camel_case(name) for name in [*FIELDS, KEY]}
+    required = {name for name, field in FIELDS.items() if field.is_required()}
+    assert set(SERVICE["requiredInputs"]) == {camel_case(name) for name in [*required, KEY]}
+
+
+@pytest.mark.parametrize(("type_name", "fields"), NESTED)
+def test_nested_types_have_their_models_fields(type_name: str, fields: Mapping[str, FieldInfo]) -> None:
+    declared = COMMITTED["types"][f"{PROJECT}:index:{type_name}"]
+    assert set(declared["properties"]) == {camel_case(name) for name in fields}
+    assert set(declared.get("required") or []) == {
+        camel_case(name) for name, one in fields.items() if one.is_required()
+    }
+    for name, field in fields.items():
+        assert declared["properties"][camel_case(name)]["description"] == description(field)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_an_input_is_documented_as_its_setting_and_plain_unless_it_is_an_id(name: str) -> None:
+    declared = SERVICE["inputProperties"][camel_case(name)]
+    assert declared["description"].startswith((FIELDS[name].description or "no description").replace('"', "'"))
+    assert declared.get("plain", False) == (identifier(FIELDS[name]) is None)
+    if get_origin(FIELDS[name].annotation) is Literal:
+        assert COMMITTED["types"][declared["$ref"].removeprefix("#/types/")]["enum"]
+
+
+def test_all_that_the_schema_offers_is_documented() -> None:
+    for where, declared in _properties(COMMITTED):
+        assert declared.get("description"), where
+
+
+def _properties(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for token, resource in schema["resources"].items():
+        yield token, resource
+        yield from resource["inputProperties"].items()
+        yield from resource["properties"].items()
+    for token, declared in schema["types"].items():
+        yield token, declared
+        yield from (declared.get("properties") or {}).items()
+
+
+def test_the_process_gets_the_versions_that_are_tested() -> None:
+    pinned = {line.split(" ")[0] for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()}
+    lines = (ROOT / "package" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    wanted = {line for line in lines if not line.startswith("#")}
+    assert wanted <= pinned
+    assert {line.split("==")[0] for line in wanted} == {"pulumi", "pulumi-aws", "pulumi-kubernetes", "pydantic"}
+
+
+def test_pulumi_starts_the_folder_with_an_environment_of_its_own() -> None:
+    plugin = yaml.safe_load((ROOT / "package" / "PulumiPlugin.yaml").read_text(encoding="utf-8"))
+    assert plugin == {"runtime": {"name": "python", "options": {"toolchain": "pip", "virtualenv": "venv"}}}
