@@ -9,8 +9,8 @@ changes, never by itself); and an update is never forced past a disruption budge
 update.
 
 **One group for each colour, or one for both, is a choice for good.** The two kinds share no resource, and going from
-one to the other takes the serving nodes away while pods move. To change it, declare the service anew under another
-name, with the other kind, move its clients there, and then remove the old one.
+one to the other takes the serving nodes away while pods move, which ``protect`` refuses. To change it, declare the
+service anew under another name, with the other kind, move its clients there, and then remove the old one.
 """
 
 import json

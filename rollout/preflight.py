@@ -34,8 +34,8 @@ def preflight_faults(
             f"green_weight: the live rule splits {dict(rule.weights)}, but a rollout onto {candidate} starts from "
             f"{plan.initial_green_weight}; run scripts.rollback to put all traffic on {active}"
         )
-    faults += config_faults(settings, rule)
     faults += reservation_faults(settings, now)
+    faults += config_faults(settings, rule)
     if settings.color(candidate).serves and (until := still_promised(settings, now)):
         faults.append(
             f"keep_until: {candidate} is kept warm until {until} as the way back; wait, or give the way back up with "
