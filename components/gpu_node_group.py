@@ -55,6 +55,7 @@ class GpuNodeGroupArgs:
     reservation: Reservation | None = None
     release_version: str | None = None
     vpc_cni_uses_node_role: bool = False
+    permissions_boundary_arn: str | None = None
     protect: bool = False
 
 
@@ -90,6 +91,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
         role = iam.Role(
             self._name,
             assume_role_policy=_ASSUME_BY_EC2,
+            permissions_boundary=self._args.permissions_boundary_arn,
             tags=self._tags,
             opts=pulumi.ResourceOptions(parent=self),
         )
