@@ -119,6 +119,7 @@ class BlueGreenService(pulumi.ComponentResource):
                 reservation=colored.reservation,
                 release_version=colored.node_release_version,
                 vpc_cni_uses_node_role=stack.vpc_cni_uses_node_role,
+                permissions_boundary_arn=stack.node_permissions_boundary_arn,
                 protect=stack.protect,
                 # The rule's update is judged first, so that a stale config reaches no node.
                 after=[self.router.weighted_rule],

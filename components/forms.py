@@ -114,6 +114,11 @@ EKS_NAME: Final = Form("an EKS cluster's name", "production", matching(r"[0-9A-Z
 SECURITY_GROUP: Final = Form("a security group's id", "sg-0a1b2c3d4e5f60718", matching(r"sg-[0-9a-f]{1,17}"))
 VPC: Final = Form("a VPC's id", "vpc-0a1b2c3d4e5f60718", matching(r"vpc-[0-9a-f]{1,17}"))
 SUBNET: Final = Form("a subnet's id", "subnet-0a1b2c3d4e5f60718", matching(r"subnet-[0-9a-f]{1,17}"))
+POLICY: Final = Form(
+    "the ARN of an IAM policy",
+    "arn:aws:iam::123456789012:policy/boundary",
+    matching(r"arn:aws(-[a-z]+)*:iam::([0-9]{12}|aws):policy/[A-Za-z0-9+=,.@_/-]{1,600}"),
+)
 RESERVATION: Final = Form("a capacity reservation's id", "cr-0a1b2c3d4e5f60718", matching(r"cr-[0-9a-f]{1,17}"))
 RESERVATION_GROUP: Final = Form(
     "the ARN of a resource group of capacity reservations",

@@ -9,8 +9,8 @@ changes, never by itself); and an update is never forced past a disruption budge
 update.
 
 **One group for each colour, or one for both, is a choice for good.** The two kinds share no resource, and going from
-one to the other takes the serving nodes away while pods move. To change it, declare the service anew under another
-name, with the other kind, move its clients there, and then remove the old one.
+one to the other takes the serving nodes away while pods move, which ``protect`` refuses. To change it, declare the
+service anew under another name, with the other kind, move its clients there, and then remove the old one.
 """
 
 import json
@@ -55,6 +55,7 @@ class GpuNodeGroupArgs:
     reservation: Reservation | None = None
     release_version: str | None = None
     vpc_cni_uses_node_role: bool = False
+    permissions_boundary_arn: str | None = None
     protect: bool = False
     after: Sequence[pulumi.Resource] = ()
     guards: pulumi.ResourceHookBinding | None = None
@@ -92,6 +93,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
         role = iam.Role(
             self._name,
             assume_role_policy=_ASSUME_BY_EC2,
+            permissions_boundary=self._args.permissions_boundary_arn,
             tags=self._tags,
             opts=pulumi.ResourceOptions(parent=self),
         )

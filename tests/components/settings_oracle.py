@@ -184,6 +184,7 @@ SPEC: dict[str, Any] = {
         "prefix": text(r"(?!.*AWSLogs)([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?"),
     },
     "vpc_cni_uses_node_role": truth,
+    "node_permissions_boundary_arn": text(r"arn:aws(-[a-z]+)*:iam::([0-9]{12}|aws):policy/[A-Za-z0-9+=,.@_/-]{1,600}"),
     "protect": truth,
     "service_name": text(r"[a-z]([-a-z0-9]{0,16}[a-z0-9])?"),
     "active_color": one_of("blue", "green"),
@@ -277,7 +278,7 @@ OPTIONAL: set[Path] = {
 STACK_KEYS = {*list(SPEC)[: list(SPEC).index("service_name")], "service_name"}
 TEXT_KEYS = frozenset(
     {"cluster_name", "cluster_security_group_id", "vpc_id", "certificate_arn", "service_name", "keep_until"}
-    | {"announced", "namespace", "served_model_name", "instance_type", "endpoint_url"}
+    | {"node_permissions_boundary_arn", "announced", "namespace", "served_model_name", "instance_type", "endpoint_url"}
 )
 # GPUs, thousandths of CPUs and MiB that a replica may have: EKS's own reserves and 300 / 512 for daemonsets are off.
 NODES = {"g6e.2xlarge": (1, 7610, 59_115), "g6e.12xlarge": (4, 47_510, 359_645)}

@@ -253,6 +253,13 @@ def test_what_one_colour_does_leaves_shared_nodes_alone(parked: bool) -> None:
     assert groups[0].inputs == groups[1].inputs
 
 
+def test_the_roles_of_all_nodes_stay_within_the_accounts_boundary(before: Registrations) -> None:
+    boundary = "arn:aws:iam::123456789012:policy/boundary"
+    roles = run_program(**BOTH_COLORS, node_permissions_boundary_arn=boundary).of_type("Role")
+    assert {role.inputs["permissionsBoundary"] for role in roles.values()} == {boundary}
+    assert all("permissionsBoundary" not in role.inputs for role in before.of_type("Role").values())
+
+
 def test_each_colours_pods_select_its_own_nodes(before: Registrations) -> None:
     for color in COLORS:
         pod = before["Deployment", f"llm-{color}"].inputs["spec"]["template"]["spec"]

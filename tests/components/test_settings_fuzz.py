@@ -148,6 +148,7 @@ ODD: list[Any] = [
     ),
     *("7 larger nodes", "7", "larger nodes", "org/model", "s3://bucket/x", "/models/x", "c0ffee", "v1.0"),
     *(f"vllm/vllm-openai@sha256:{'b' * 64}", "vllm/vllm-openai:latest", f"vllm@sha256:{'b' * 63}"),
+    "arn:aws:iam::123456789012:policy/boundary",
     "arn:aws:resource-groups:us-east-1:123456789012:group/gpus",
     "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",
     *(LISTENER.example, LISTENER.example.replace("/app/", "/net/"), [TOPIC.example], [TOPIC.example] * 2),

@@ -186,6 +186,7 @@ def test_a_ramp_onto_a_colour_that_is_kept_warm_is_refused_before_it_begins_with
         rule=world.rule(),
         outgoing=world.health("green"),
         now=world.clock.now(),
+        idle_timeout_seconds=state.required_idle_timeout_seconds,
     )
     assert [fault for fault in faults if fault.startswith("keep_until: blue is kept warm until")]
     assert f'announced to "{state.rollout_serial} <reason>"' in str(faults)
