@@ -97,6 +97,13 @@ def test_nobody_on_the_internet_is_served_in_the_clear() -> None:
     assert faults(internet_facing=True, blue=None, green=None, services=services) == [line]
 
 
+def test_a_load_balancer_needs_subnets_and_a_joined_listener_none() -> None:
+    for subnets in (None, [], ["subnet-3"]):
+        (line,) = faults(load_balancer_subnet_ids=subnets)
+        assert line.startswith("load_balancer_subnet_ids: must be a list of at least 2, in two zones, unless every")
+        assert settings(load_balancer_subnet_ids=subnets, **ENDPOINT, listener=listener())
+
+
 def test_listener_and_topics_are_of_the_stacks_region() -> None:
     changes: dict[str, Any] = {**ENDPOINT, "listener": listener(), "alarms": {"topic_arns": [TOPIC.example]}}
     assert Settings.from_config({**config(**changes), "aws:region": "us-east-1"})
