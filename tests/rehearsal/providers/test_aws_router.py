@@ -1,15 +1,21 @@
 """The product's own way in, as its program registers it, against a real AWS API surface (moto)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from moto.elbv2.models import elbv2_backends
+from multidict import CIMultiDict
 
-from components.naming import COLORS
+from components.naming import CANDIDATE_ROUTE_HEADER, COLORS
+from rehearsal.aws.moto_topology import read_topology
+from rehearsal.aws.routing import RequestView, rule_for
+from rehearsal.aws.topology import Forward
 from rehearsal.providers.values import Tree
 from rollout.cloudwatch import METRICS
 from rollout.load_balancer import Elbv2LoadBalancer
-from tests.components.example import release, run_program
+from tests.components.example import SECRET, release, run_program
 from tests.components.registrations import STACK, Registered, Registrations
 from tests.rehearsal.providers.conftest import FakeAws
 from tests.rehearsal.providers.harness import Engine
@@ -153,45 +159,87 @@ def test_a_target_group_that_must_be_another_is_made_beside_the_one_in_use(
     assert old["arn"] not in {one["TargetGroupArn"] for one in groups}
 
 
-def test_services_on_somebody_elses_listener_are_found_and_moved_each_on_its_own(
-    aws: FakeAws, deployment: Deployment
-) -> None:
+@dataclass(frozen=True)
+class Foreign:
+    """Somebody else's load balancer and listener, and how a request fares there by an ALB's own rules."""
+
+    load_balancer_arn: str
+    listener_arn: str
+
+    def meets(self, host: str, path: str, **headers: str) -> str:
+        """The role that the rule which a request meets has in its tags, and the groups' weights there, if any."""
+        topology = read_topology(elbv2_backends["123456789012"]["us-east-1"])
+        (balancer,) = (one for one in topology.load_balancers if one.arn == self.load_balancer_arn)
+        (listener,) = balancer.listeners
+        request = RequestView("POST", host, path, "", CIMultiDict(headers), "10.0.0.9")
+        rule = rule_for(listener.rules, request)
+        assert rule is not None
+        if not isinstance(rule.action, Forward):
+            return rule.kind
+        names = {group.arn: group.name.rpartition("-")[0] for group in topology.target_groups}
+        return " ".join([rule.kind, *(f"{names[arn]}={weight}" for arn, weight in rule.action.weights)])
+
+
+@pytest.fixture
+def foreign(aws: FakeAws) -> Iterator[Foreign]:
     client = aws.client("elbv2")
     balancer = client.create_load_balancer(Name="shared", Subnets=aws.subnet_ids)["LoadBalancers"][0]
+    arn = balancer["LoadBalancerArn"]
     not_found = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}
-    listener = client.create_listener(
-        LoadBalancerArn=balancer["LoadBalancerArn"], Protocol="HTTP", Port=80, DefaultActions=[not_found]
-    )["Listeners"][0]["ListenerArn"]
+    made = client.create_listener(LoadBalancerArn=arn, Protocol="HTTP", Port=80, DefaultActions=[not_found])
+    yield Foreign(arn, made["Listeners"][0]["ListenerArn"])
+    client.delete_load_balancer(LoadBalancerArn=arn)
 
-    def services(weights: dict[str, int]) -> dict[str, Any]:
-        return {
-            name: {
-                **BOTH,
-                "green_weight": weight,
-                "endpoint_url": f"https://{name}.example.com",
-                "listener": {
-                    "arn": listener,
-                    "security_group_id": "sg-0e",
-                    "idle_timeout_seconds": 300,
-                    "rule_priority": 10 * position,
-                    "host": f"{name}.example.com",
-                },
-            }
-            for position, (name, weight) in enumerate(weights.items(), start=1)
+
+def _on(listener_arn: str, **weights: int) -> dict[str, Any]:
+    """Settings of services that share a listener, by name, at these green weights."""
+    return {
+        name: {
+            **BOTH,
+            "green_weight": weight,
+            "endpoint_url": f"https://{name}.example.com",
+            "listener": {
+                "arn": listener_arn,
+                "security_group_id": "sg-0e",
+                "idle_timeout_seconds": 300,
+                "rule_priority": 10 * position,
+                "host": f"{name}.example.com",
+            },
         }
+        for position, (name, weight) in enumerate(weights.items(), start=1)
+    }
 
+
+def test_services_on_somebody_elses_listener_are_found_and_moved_each_on_its_own(
+    aws: FakeAws, foreign: Foreign, deployment: Deployment
+) -> None:
     def declare(**weights: int) -> Registrations:
-        return program(aws, blue=None, green=None, services=services(weights))
+        return program(aws, blue=None, green=None, services=_on(foreign.listener_arn, **weights))
 
     done = deployment.up(declare(chat=1, code=75))
     assert {kind for kind, _ in done} == {"TargetGroup", "ListenerRule", "MetricAlarm"}
     chat, code = (
-        Elbv2LoadBalancer(client, stack=STACK, service=name, listener_arn=listener) for name in ("chat", "code")
+        Elbv2LoadBalancer(aws.client("elbv2"), stack=STACK, service=name, listener_arn=foreign.listener_arn)
+        for name in ("chat", "code")
     )
     assert (chat.rule().weights["green"], code.rule().weights["green"]) == (1, 75)
     done = deployment.up(declare(chat=25, code=75))
     assert {reference: op for reference, op in done.items() if op != "same"} == {("ListenerRule", "chat"): "update"}
     assert (chat.rule().weights["green"], code.rule().weights["green"]) == (25, 75)
-    dimension = balancer["LoadBalancerArn"].split(":loadbalancer/")[1]
     alarm = deployment.outputs["MetricAlarm", "code-blue-unhealthy"]
-    assert alarm["dimensions"]["LoadBalancer"] == dimension == chat.dimensions("blue")["LoadBalancer"]
+    assert alarm["dimensions"] == chat.dimensions("blue") | {"TargetGroup": code.dimensions("blue")["TargetGroup"]}
+
+
+def test_services_on_one_listener_get_their_own_requests_and_candidates_and_no_others(
+    aws: FakeAws, foreign: Foreign, deployment: Deployment
+) -> None:
+    deployment.up(program(aws, blue=None, green=None, services=_on(foreign.listener_arn, chat=1, code=75)))
+    assert foreign.meets("chat.example.com", "/v1/completions") == "weighted chat-blue=99 chat-green=1"
+    assert foreign.meets("code.example.com", "/v1/completions") == "weighted code-blue=25 code-green=75"
+    for name in ("chat", "code"):
+        for color in COLORS:
+            route = {CANDIDATE_ROUTE_HEADER: f"{color}-{SECRET}"}
+            met = foreign.meets(f"{name}.example.com", "/v1/completions", **route)
+            assert met == f"candidate {name}-{color}=1"
+        assert foreign.meets(f"{name}.example.com", "/metrics") == "fixed"
+    assert foreign.meets("search.example.com", "/v1/completions") == "fixed"
