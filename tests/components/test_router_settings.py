@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from components.drain_chain import drain_chain
 from components.naming import COLORS
 from components.router_settings import LISTENER, TOPIC, ListenerSettings, clashes
 from components.settings import Settings, SettingsError
-from tests.components.example import config, service_settings, settings
+from tests.components.example import ROOT, config, service_settings, settings
 
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
 ENDPOINT = {"endpoint_url": "https://chat.example.com"}
@@ -142,6 +143,16 @@ def test_services_on_one_listener_are_told_apart_by_host_and_priority() -> None:
     assert line.startswith("services.chat.listener.host: must be set, and different, for chat and code: they share")
     elsewhere = LISTENER.example.replace("shared", "other")
     assert settings(**stack({}, {"arn": elsewhere}))
+
+
+def test_the_guides_example_is_a_config_that_works() -> None:
+    example = (ROOT / "docs" / "shared-listener.md").read_text(encoding="utf-8").split("```")[1].removeprefix("yaml\n")
+    keys = {key.partition(":")[2]: value for key, value in yaml.safe_load(example)["config"].items()}
+    stack = settings(blue=None, green=None, load_balancer_subnet_ids=None, **keys)
+    assert {name: one.listener and one.listener.rule_priority for name, one in stack.services.items()} == {
+        "chat": 100,
+        "code": 110,
+    }
 
 
 PRIORITIES = st.integers(3, 60)
