@@ -28,6 +28,8 @@ SECRET_KEYS: Final = frozenset({route_secret.KEY})
 
 DEFAULT_SERVICE_NAME: Final = "llm"
 PREFIX: Final = f"{PROJECT}:"
+# A load balancer wants to stand in two zones.
+_LEAST_SUBNETS: Final = 2
 
 ServiceName = Annotated[str, SERVICE_NAME]
 
@@ -52,12 +54,8 @@ class Settings(BaseModel):
     ]
     load_balancer_subnet_ids: Annotated[
         Items[Annotated[str, SUBNET]],
-        Field(
-            min_length=2,
-            description="Subnets for the load balancer, in two zones at least.",
-            examples=['["subnet-0a1b2c3d4e5f60711", "subnet-0a1b2c3d4e5f60712"]'],
-        ),
-    ]
+        Field(description="Subnets for the load balancer, in two zones at least; needed where no listener is joined."),
+    ] = ()
     internet_facing: Annotated[bool, Field(description="True: the load balancer gets public addresses.")] = False
     certificate_arn: Annotated[
         str | None, CERTIFICATE, Field(description="ACM certificate; with it the listener speaks HTTPS.")
@@ -100,11 +98,20 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _keep_requests_secret(self) -> Self:
-        joined = all(service.listener for service in self.services.values())
-        if self.internet_facing and self.certificate_arn is None and not joined:
+    def _place_load_balancers(self) -> Self:
+        if all(service.listener for service in self.services.values()):
+            return self
+        faults: list[Fault] = []
+        subnets = self.load_balancer_subnet_ids
+        if len(subnets) < _LEAST_SUBNETS:
+            what = f"must be a list of at least {_LEAST_SUBNETS}, in two zones, unless every service joins a listener"
+            fix = 'E.g. ["subnet-0a1b2c3d4e5f60711", "subnet-0a1b2c3d4e5f60712"].'
+            faults.append(Fault(("load_balancer_subnet_ids",), what, fix, subnets))
+        if self.internet_facing and self.certificate_arn is None:
             what = "is not set, but internet_facing is true: prompts and answers would cross the internet in the clear"
-            raise wrong(Fault(("certificate_arn",), what, f"Set it to {CERTIFICATE.expected}."))
+            faults.append(Fault(("certificate_arn",), what, f"Set it to {CERTIFICATE.expected}."))
+        if faults:
+            raise wrong(*faults)
         return self
 
     @model_validator(mode="after")

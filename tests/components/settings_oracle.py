@@ -252,7 +252,7 @@ SPEC: dict[str, Any] = {
     },
 }
 REQUIRED: dict[Path, tuple[str, ...]] = {
-    (): (*list(SPEC)[:5], "instance_type"),
+    (): (*list(SPEC)[:4], "instance_type"),
     ("access_logs",): ("bucket",),
     ("listener",): ("arn", "security_group_id", "idle_timeout_seconds", "rule_priority"),
     ("blue", "release"): ("model", "model_revision", "image"),
@@ -263,7 +263,7 @@ REQUIRED: dict[Path, tuple[str, ...]] = {
 }
 SHORTEST: dict[Path, int] = {
     ("node_subnet_ids",): 1,
-    ("load_balancer_subnet_ids",): 2,
+    ("load_balancer_subnet_ids",): 0,
     ("client_cidrs",): 1,
     ("alarms", "topic_arns"): 0,
     ("rollout", "steps"): 1,
@@ -432,7 +432,11 @@ def _headroom_faults(read: dict[str, Json]) -> Iterator[Path]:
 
 
 def _stack_faults(read: dict[str, Json]) -> Iterator[Path]:
-    if read.get("internet_facing", False) and "certificate_arn" not in read and not read.get("listener"):
+    if read.get("listener"):
+        return
+    if len(read.get("load_balancer_subnet_ids", [])) < 2:
+        yield ("load_balancer_subnet_ids",)
+    if read.get("internet_facing", False) and "certificate_arn" not in read:
         yield ("certificate_arn",)
 
 

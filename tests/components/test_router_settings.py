@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from components.drain_chain import drain_chain
 from components.naming import COLORS
 from components.router_settings import LISTENER, TOPIC, ListenerSettings, clashes
 from components.settings import Settings, SettingsError
-from tests.components.example import config, service_settings, settings
+from tests.components.example import ROOT, config, service_settings, settings
 
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
 ENDPOINT = {"endpoint_url": "https://chat.example.com"}
@@ -97,6 +98,13 @@ def test_nobody_on_the_internet_is_served_in_the_clear() -> None:
     assert faults(internet_facing=True, blue=None, green=None, services=services) == [line]
 
 
+def test_a_load_balancer_needs_subnets_and_a_joined_listener_none() -> None:
+    for subnets in (None, [], ["subnet-3"]):
+        (line,) = faults(load_balancer_subnet_ids=subnets)
+        assert line.startswith("load_balancer_subnet_ids: must be a list of at least 2, in two zones, unless every")
+        assert settings(load_balancer_subnet_ids=subnets, **ENDPOINT, listener=listener())
+
+
 def test_listener_and_topics_are_of_the_stacks_region() -> None:
     changes: dict[str, Any] = {**ENDPOINT, "listener": listener(), "alarms": {"topic_arns": [TOPIC.example]}}
     assert Settings.from_config({**config(**changes), "aws:region": "us-east-1"})
@@ -135,6 +143,16 @@ def test_services_on_one_listener_are_told_apart_by_host_and_priority() -> None:
     assert line.startswith("services.chat.listener.host: must be set, and different, for chat and code: they share")
     elsewhere = LISTENER.example.replace("shared", "other")
     assert settings(**stack({}, {"arn": elsewhere}))
+
+
+def test_the_guides_example_is_a_config_that_works() -> None:
+    example = (ROOT / "docs" / "shared-listener.md").read_text(encoding="utf-8").split("```")[1].removeprefix("yaml\n")
+    keys = {key.partition(":")[2]: value for key, value in yaml.safe_load(example)["config"].items()}
+    stack = settings(blue=None, green=None, load_balancer_subnet_ids=None, **keys)
+    assert {name: one.listener and one.listener.rule_priority for name, one in stack.services.items()} == {
+        "chat": 100,
+        "code": 110,
+    }
 
 
 PRIORITIES = st.integers(3, 60)
