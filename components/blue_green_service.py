@@ -8,6 +8,7 @@ from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
 from components.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
+from components.model_memory import memory_warning
 from components.naming import COLORS, SERVICE_KEY, Color, color_name
 from components.service_settings import ServiceSettings
 from components.settings import Settings
@@ -109,6 +110,7 @@ class BlueGreenService(pulumi.ComponentResource):
         )
 
     def _create_stack(self, color: Color) -> VllmStack:
+        self._warn_of_memory(color)
         return VllmStack(
             color_name(self._name, color),
             VllmStackArgs(
@@ -123,6 +125,12 @@ class BlueGreenService(pulumi.ComponentResource):
             ),
             opts=self._child,
         )
+
+    def _warn_of_memory(self, color: Color) -> None:
+        service = self._args.service
+        release = service.color(color).release
+        if release and (warning := memory_warning(release, service.instance, service.gpus_per_replica)):
+            pulumi.log.warn(f"{color_name(self._name, color)}: {warning}", self)
 
     def _outputs(self) -> dict[str, Any]:
         service = self._args.service

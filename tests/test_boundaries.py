@@ -20,6 +20,7 @@ PURE = (
     "components/forms.py",
     "components/gpu_instances.py",
     "components/model.py",
+    "components/model_memory.py",
     "components/naming.py",
     "components/release.py",
     "components/rollout_settings.py",
