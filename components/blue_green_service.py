@@ -10,6 +10,7 @@ from pulumi_kubernetes.meta import v1 as meta
 from components.capacity import PoolSize
 from components.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
 from components.guard_hooks import ServiceGuards
+from components.model_memory import memory_warning
 from components.naming import COLORS, SERVICE_KEY, Color, color_name
 from components.service_settings import ColorSettings, ServiceSettings
 from components.settings import Settings
@@ -129,6 +130,7 @@ class BlueGreenService(pulumi.ComponentResource):
         )
 
     def _create_stack(self, color: Color) -> VllmStack:
+        self._warn_of_memory(color)
         return VllmStack(
             color_name(self._name, color),
             VllmStackArgs(
@@ -145,6 +147,12 @@ class BlueGreenService(pulumi.ComponentResource):
             ),
             opts=self._child,
         )
+
+    def _warn_of_memory(self, color: Color) -> None:
+        service = self._args.service
+        release = service.color(color).release
+        if release and (warning := memory_warning(release, service.instance, service.gpus_per_replica)):
+            pulumi.log.warn(f"{color_name(self._name, color)}: {warning}", self)
 
     def _outputs(self) -> dict[str, Any]:
         service = self._args.service

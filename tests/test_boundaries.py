@@ -22,6 +22,7 @@ PURE = (
     "components/guards.py",
     "components/load_balancer_arns.py",
     "components/model.py",
+    "components/model_memory.py",
     "components/naming.py",
     "components/release.py",
     "components/reservation.py",

@@ -31,6 +31,10 @@ def above_zero(value: Json) -> bool:
     return seconds(value) and value > 0
 
 
+def size(value: Json) -> bool:
+    return number(0, 100_000)(value) and value > 0
+
+
 def truth(value: Json) -> bool:
     return value is True or value is False
 
@@ -146,6 +150,8 @@ RELEASE: dict[str, Any] = {
     "prompts": Names(text(r"(?!\.)[A-Za-z0-9._-]{1,100}"), any_text),
     "sampling": Names(any_text, finite),
     "lora_adapters": Names(text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"), MODEL),
+    "weights_gib": optional(size),
+    "kv_cache_kib_per_token": optional(size),
 }
 RESERVATION: dict[str, Any] = {
     "kind": one_of("on_demand", "capacity_block"),
