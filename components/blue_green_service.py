@@ -49,9 +49,10 @@ class BlueGreenService(pulumi.ComponentResource):
             keep_until=args.service.keep_until,
             rollout_serial=args.service.rollout_serial,
         )
-        self._guards = ServiceGuards(name, args.service, self._traffic)
+        guards = ServiceGuards(name, args.service, self._traffic)
+        self._hooks = guards.bind()
         self.router = self._create_router()
-        self._guards.watch(self.router.weighted_rule, self.router.target_groups)
+        guards.watch(self.router.weighted_rule, self.router.target_groups)
         self.node_groups = self._create_node_groups()
         self.stacks = {color: self._create_stack(color) for color in COLORS}
         self.outputs = self._outputs()
@@ -88,7 +89,7 @@ class BlueGreenService(pulumi.ComponentResource):
                 health_check_interval_seconds=service.health_check_interval_seconds,
                 traffic=self._traffic,
                 protect=stack.protect,
-                guards=self._guards.binding,
+                guards=self._hooks,
                 listener=service.listener,
                 access_logs=stack.access_logs,
                 alarms=service.alarms,
@@ -124,7 +125,7 @@ class BlueGreenService(pulumi.ComponentResource):
                 protect=stack.protect,
                 # The rule's update is judged first, so that a stale config reaches no node.
                 after=[self.router.weighted_rule],
-                guards=self._guards.binding,
+                guards=self._hooks,
             ),
             opts=self._child,
         )
@@ -143,7 +144,7 @@ class BlueGreenService(pulumi.ComponentResource):
                 rules=[self.router.weighted_rule, self.router.candidate_rules[color]],
                 nodes=[self.node_groups[color].node_group],
                 protect=self._args.stack.protect,
-                guards=self._guards.binding,
+                guards=self._hooks,
             ),
             opts=self._child,
         )

@@ -39,28 +39,26 @@ class RefusedError(Exception):
 
 
 class ServiceGuards:
-    """The guards of one service. ``binding`` goes to its weighted rule, and to the pods and nodes behind it.
+    """The guards of one service: of its weighted rule, and of the pods and nodes behind it.
 
     Pods and nodes must depend on the rule: then its update is judged first, a refused one stops theirs, and their
     guards know what was deployed before.
     """
 
     def __init__(self, service: str, settings: ServiceSettings, desired: Traffic) -> None:
-        """Register the hook.
-
-        Args:
-            service: the service's name.
-            settings: what is permitted.
-            desired: what the program gives the rule.
-        """
+        """Judge updates of ``service`` by what its settings permit; ``desired`` is what the program gives the rule."""
         self._service = service
         self._settings = settings
         self._desired = desired
         self._before: Traffic | None = None
         self._rule: lb.ListenerRule | None = None
         self._target_groups: Mapping[Color, lb.TargetGroup] = {}
-        hook = pulumi.ResourceHook(f"{service}-guards", self.judge, pulumi.ResourceHookOptions(on_dry_run=True))
-        self.binding = pulumi.ResourceHookBinding(before_update=[hook])
+
+    def bind(self) -> pulumi.ResourceHookBinding:
+        """Register the hook; returns what goes to the resources."""
+        hook = pulumi.ResourceHook(f"{self._service}-guards", self.judge, pulumi.ResourceHookOptions(on_dry_run=True))
+        # None for deletions: with one, `pulumi destroy` would need the program. Protection sees to those.
+        return pulumi.ResourceHookBinding(before_update=[hook])
 
     def watch(self, rule: lb.ListenerRule, target_groups: Mapping[Color, lb.TargetGroup]) -> None:
         """Take the resources that say what is deployed; to be called in the same breath as they are declared."""

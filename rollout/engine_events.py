@@ -9,7 +9,7 @@ from pulumi.automation.events import EngineEvent
 from rollout.changes import Change
 
 # What engines put before the words of a guard, which is a hook.
-_GUARD = re.compile(r"^(?:Preview failed: )?before hook \"[^\"]*-guards\" failed: ")
+_GUARD = re.compile(r"^.*?before hook \"[^\"]*-guards\" failed: ")
 
 # Operations that leave a resource as it is.
 UNCHANGING = frozenset({"same", "read", "refresh"})

@@ -34,6 +34,7 @@ class Registered:
     dependencies: frozenset[Reference]
     protect: bool
     timeouts: dict[str, str]
+    hooks: dict[str, list[str]]
     position: int
 
     @property
@@ -47,6 +48,8 @@ class Registrations:
 
     resources: dict[Reference, Registered] = field(default_factory=dict[Reference, Registered])
     outputs: dict[Reference, dict[str, Any]] = field(default_factory=dict[Reference, dict[str, Any]])
+    hooks: dict[str, bool] = field(default_factory=dict[str, bool])
+    """Every hook by name, and whether previews run it."""
 
     def __getitem__(self, reference: Reference) -> Registered:
         return self.resources[reference]
@@ -114,10 +117,17 @@ class _RecordingMonitor(MockMonitor):
                 dependencies=frozenset(_reference(urn) for urn in request.dependencies),
                 protect=request.protect,
                 timeouts=json_format.MessageToDict(request.customTimeouts),
+                hooks=json_format.MessageToDict(request.hooks),
                 position=len(self.registrations.resources),
             )
             self.registrations.resources[resource.reference] = resource
         return super().RegisterResource(request)
+
+    def RegisterResourceHook(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
+        assert request.name not in self.registrations.hooks
+        assert not request.ignore_errors
+        self.registrations.hooks[request.name] = request.on_dry_run
+        return super().RegisterResourceHook(request)
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
         raw = json_format.MessageToDict(request.outputs)
