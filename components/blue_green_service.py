@@ -59,7 +59,8 @@ class BlueGreenService(pulumi.ComponentResource):
                 labels={
                     SERVICE_KEY: self._name,
                     "elbv2.k8s.aws/pod-readiness-gate-inject": "enabled",
-                    "pod-security.kubernetes.io/enforce": "restricted",
+                    # Whoever applies something that would not be admitted is warned, before any pod is missing.
+                    **{f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")},
                 },
             ),
             opts=pulumi.ResourceOptions(parent=self, protect=self._args.stack.protect),
@@ -134,6 +135,7 @@ class BlueGreenService(pulumi.ComponentResource):
             "green_weight": service.green_weight,
             "release_ids": {color: release and release.release_id for color, release in releases.items()},
             "semantic_cache_namespace": active and active.semantic_cache_namespace,
+            "colors": {color: stack.outputs for color, stack in self.stacks.items()},
             "namespace": self.namespace.metadata.name,
             "load_balancer_dns_name": self.router.load_balancer.dns_name,
             "weighted_rule_arn": self.router.weighted_rule.arn,

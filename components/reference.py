@@ -7,6 +7,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from components.pod_settings import PodSettings, SecretReference
 from components.release import Release
 from components.rollout_settings import GateSettings, RampStep, RolloutSettings, SmokeSettings
 from components.settings import ColorSettings, ServiceSettings, Settings
@@ -16,6 +17,8 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The service", ServiceSettings),
     ("`blue` and `green`", ColorSettings),
     ("`release`", Release),
+    ("`pods`", PodSettings),
+    ("`pods.api_key_secret` and `pods.hub_token_secret`", SecretReference),
     ("`rollout`", RolloutSettings),
     ("`rollout.steps[]`", RampStep),
     ("`rollout.gates`", GateSettings),

@@ -1,7 +1,7 @@
 """The settings of one service: its two colours, its traffic, its sizes and its times."""
 
 from collections.abc import Iterator
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -22,6 +22,8 @@ from components.forms import ANNOUNCEMENT, BASE_URL, MODEL_NAME, NAMESPACE, TIME
 from components.gpu_instances import INSTANCE_TYPES, GpuInstance
 from components.model import STRICT
 from components.naming import COLORS, Color, other_color
+from components.pod_settings import PodSettings
+from components.pod_times import PodTimes, pod_times
 from components.release import Release
 from components.rollout_settings import RolloutSettings
 
@@ -55,6 +57,13 @@ class ColorSettings(BaseModel):
         bool | None,
         Field(description="Whether its nodes are up (modes on_rollout and reserved). Default: when it has a release."),
     ] = None
+
+    @property
+    def state(self) -> Literal["serving", "parked", "unused"]:
+        """Whether replicas run, may run again without a new release, or have nothing to serve yet."""
+        if self.release is None:
+            return "unused"
+        return "parked" if self.parked else "serving"
 
     @property
     def serves(self) -> bool:
@@ -145,6 +154,9 @@ class ServiceSettings(BaseModel):
         int, Field(ge=5, le=300, description="Interval of the load balancer's health checks.")
     ] = 10
 
+    pods: Annotated[
+        PodSettings, Field(description="What the pods need besides a release: secrets, caches, who may reach them.")
+    ] = PodSettings()
     endpoint_url: Annotated[
         str | None, BASE_URL, Field(description="How clients reach the service. Default: the load balancer's DNS name.")
     ] = None
@@ -239,3 +251,15 @@ class ServiceSettings(BaseModel):
     def drain_chain(self) -> DrainChain:
         """Every timeout that keeps a running request alive."""
         return drain_chain(self.max_stream_seconds, self.deregistration_propagation_seconds)
+
+    @property
+    def pod_times(self) -> PodTimes:
+        """How long a pod may take, and how it is asked."""
+        return pod_times(
+            cold_start_seconds=self.cold_start_seconds,
+            node_start_seconds=self.node_start_seconds,
+            probe_period_seconds=self.probe_period_seconds,
+            readiness_threshold_seconds=self.readiness_threshold_seconds,
+            health_check_interval_seconds=self.health_check_interval_seconds,
+            drain_chain=self.drain_chain,
+        )

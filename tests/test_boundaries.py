@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 PRODUCT = ("__main__.py", "components", "policies", "rollout", "scripts")
 
 PURE = (
+    "components/answer_arguments.py",
     "components/capacity.py",
     "components/config_values.py",
     "components/drain_chain.py",
@@ -21,6 +22,9 @@ PURE = (
     "components/gpu_instances.py",
     "components/model.py",
     "components/naming.py",
+    "components/pod_monitor.py",
+    "components/pod_settings.py",
+    "components/pod_times.py",
     "components/release.py",
     "components/rollout_settings.py",
     "components/route_secret.py",
@@ -29,6 +33,7 @@ PURE = (
     "components/service_settings.py",
     "components/settings.py",
     "rollout/changes.py",
+    "rollout/endpoint_key.py",
     "rollout/machine.py",
     "rollout/measurements.py",
     "rollout/plan.py",

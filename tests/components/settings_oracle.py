@@ -143,6 +143,14 @@ COLOR: dict[str, Any] = {
     "parked": truth,
     "provisioned": optional(truth),
 }
+DNS_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*"
+
+
+def object_name(value: Json) -> bool:
+    return text(DNS_NAME)(value) and len(value) <= 253
+
+
+SECRET_REFERENCE: dict[str, Any] = {"name": object_name, "key": text(r"(?!\.$|\.\.)[A-Za-z0-9._-]{1,253}")}
 SPEC: dict[str, Any] = {
     "cluster_name": text(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}"),
     "cluster_security_group_id": text(r"sg-[0-9a-f]{1,17}"),
@@ -182,6 +190,20 @@ SPEC: dict[str, Any] = {
     "readiness_threshold_seconds": whole(1, 300),
     "probe_period_seconds": whole(1, 300),
     "health_check_interval_seconds": whole(5, 300),
+    "pods": {
+        "api_key_secret": SECRET_REFERENCE,
+        "hub_token_secret": SECRET_REFERENCE,
+        "model_cache_claim": optional(object_name),
+        "compile_cache_claim": optional(object_name),
+        "ingress_cidrs": [network],
+        "monitoring_namespace": text(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
+        "pod_monitor": truth,
+        "pod_monitor_labels": Names(
+            text(rf"({DNS_NAME}/)?[A-Za-z0-9]([A-Za-z0-9._-]{{0,61}}[A-Za-z0-9])?"),
+            text(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"),
+        ),
+        "scrape_interval_seconds": whole(1, 300),
+    },
     "endpoint_url": base_url,
     "rollout": {
         "steps": [{"candidate_percent": whole(1, 100), "hold_seconds": seconds}],
@@ -207,12 +229,15 @@ REQUIRED: dict[Path, tuple[str, ...]] = {
     (): (*list(SPEC)[:5], "instance_type"),
     ("blue", "release"): ("model", "model_revision", "image"),
     ("green", "release"): ("model", "model_revision", "image"),
+    ("pods", "api_key_secret"): ("name", "key"),
+    ("pods", "hub_token_secret"): ("name", "key"),
     ("rollout", "steps", 0): ("candidate_percent", "hold_seconds"),
 }
 SHORTEST: dict[Path, int] = {
     ("node_subnet_ids",): 1,
     ("load_balancer_subnet_ids",): 2,
     ("client_cidrs",): 1,
+    ("pods", "ingress_cidrs"): 1,
     ("rollout", "steps"): 1,
 }
 COLORS = ("blue", "green")
@@ -269,7 +294,7 @@ def _field_faults(spec: Any, value: Json, path: Path) -> Iterator[Path]:
         if not spec(value):
             yield path
     elif isinstance(spec, dict):
-        if path[1:] == ("release",) and value is None:
+        if value is None and (path[1:] == ("release",) or path[-1:] in (("api_key_secret",), ("hub_token_secret",))):
             return
         if not isinstance(value, dict):
             yield path

@@ -28,6 +28,10 @@ BASE: dict[str, Any] = {
     "green_weight": 25,
     "blue": {"replicas": 2, "release": release(engine_args=["--max-model-len", "8192"], prompts={"a.txt": "b"})},
     "green": {"replicas": 2, "release": release(model_revision="beef", sampling={"top_p": 0.5}), "parked": False},
+    "pods": {
+        "api_key_secret": {"name": "vllm-keys", "key": "api-key"},
+        "pod_monitor_labels": {"release": "prometheus"},
+    },
     "rollout": {
         "steps": [{"candidate_percent": 50, "hold_seconds": 5}, {"candidate_percent": 100, "hold_seconds": 5}],
         "gates": {"minimum_requests": 5},
@@ -137,6 +141,8 @@ ODD: list[Any] = [
         {"release": None},
         {"a": {"b": [float("nan")]}},
         {"x y": "z"},
+        {"name": "keys", "key": "api"},
+        {"name": "Keys", "key": ".."},
         {"a": SECRET_TEXTS[0]},
     ),
     *([{"candidate_percent": 100, "hold_seconds": 1}], [{"candidate_percent": 50, "hold_seconds": 1}]),
