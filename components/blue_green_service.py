@@ -66,7 +66,8 @@ class BlueGreenService(pulumi.ComponentResource):
                 labels={
                     SERVICE_KEY: self._name,
                     "elbv2.k8s.aws/pod-readiness-gate-inject": "enabled",
-                    "pod-security.kubernetes.io/enforce": "restricted",
+                    # Whoever applies something that would not be admitted is warned, before any pod is missing.
+                    **{f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")},
                 },
             ),
             opts=pulumi.ResourceOptions(parent=self, protect=self._args.stack.protect),
@@ -165,6 +166,7 @@ class BlueGreenService(pulumi.ComponentResource):
             "green_weight": service.green_weight,
             "release_ids": {color: release and release.release_id for color, release in releases.items()},
             "semantic_cache_namespace": active and active.semantic_cache_namespace,
+            "colors": {color: stack.outputs for color, stack in self.stacks.items()},
             "headroom_usd_per_hour": service.headroom_usd_per_hour,
             "reservation_ends": {
                 color: held and held.ends for color in COLORS for held in [service.color(color).reservation]

@@ -7,6 +7,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from components.pod_settings import PodSettings, SecretReference
 from components.release import Release
 from components.reservation import Reservation
 from components.rollout_settings import GateSettings, RampStep, RolloutSettings, SmokeSettings
@@ -22,6 +23,8 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`release`", Release),
     ("`listener`", ListenerSettings),
     ("`alarms`", AlarmSettings),
+    ("`pods`", PodSettings),
+    ("`pods.api_key_secret` and `pods.hub_token_secret`", SecretReference),
     ("`rollout`", RolloutSettings),
     ("`rollout.steps[]`", RampStep),
     ("`rollout.gates`", GateSettings),

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, Field, JsonValue, ValidationInfo, field_validator
 
+from components.answer_arguments import answer_arguments
 from components.engine_args import engine_args_faults
 from components.faults import Fault, wrong
 from components.forms import ADAPTER_NAME, FILE_NAME, IMAGE, MODEL, REVISION
@@ -90,13 +91,17 @@ class Release(BaseModel):
 
     @property
     def release_id(self) -> str:
-        """Twelve hex digits of the digest over every part of the bundle."""
+        """Twelve hex digits of the digest over every part of the bundle that reaches a pod."""
         return _digest(self.model_dump(mode="json", exclude=set(SIZES)))
 
     @property
     def semantic_cache_namespace(self) -> str:
-        """Name the semantic-cache namespace; it changes when answers may change, not with the image alone."""
-        return _digest(self.model_dump(mode="json", exclude={"image", *SIZES}))
+        """Name the semantic-cache namespace: it changes exactly when answers may change.
+
+        An image alone is taken to answer as the one before, and so are arguments that are known not to matter.
+        """
+        bundle: dict[str, JsonValue] = self.model_dump(mode="json", exclude={"image", *SIZES})
+        return _digest({**bundle, "engine_args": [list(words) for words in answer_arguments(self.engine_args)]})
 
 
 def _digest(bundle: dict[str, JsonValue]) -> str:

@@ -27,6 +27,8 @@ from components.forms import AMI_RELEASE, ANNOUNCEMENT, BASE_URL, MODEL_NAME, NA
 from components.gpu_instances import INSTANCE_TYPES, GpuInstance
 from components.model import STRICT
 from components.naming import COLORS, Color, other_color
+from components.pod_settings import PodSettings
+from components.pod_times import PodTimes, pod_times
 from components.release import Release
 from components.reservation import Reservation
 from components.rollout_settings import RolloutSettings
@@ -71,6 +73,13 @@ class ColorSettings(BaseModel):
         AMI_RELEASE,
         Field(description="AMI release of its nodes. Default: the newest, anew whenever the launch template changes."),
     ] = None
+
+    @property
+    def state(self) -> Literal["serving", "parked", "unused"]:
+        """Whether replicas run, may run again without a new release, or have nothing to serve yet."""
+        if self.release is None:
+            return "unused"
+        return "parked" if self.parked else "serving"
 
     @property
     def serves(self) -> bool:
@@ -176,6 +185,9 @@ class ServiceSettings(BaseModel):
         int, Field(ge=5, le=300, description="Interval of the load balancer's health checks.")
     ] = 10
 
+    pods: Annotated[
+        PodSettings, Field(description="What the pods need besides a release: secrets, caches, who may reach them.")
+    ] = PodSettings()
     endpoint_url: Annotated[
         str | None, BASE_URL, Field(description="How clients reach the service. Default: the load balancer's DNS name.")
     ] = None
@@ -359,3 +371,15 @@ class ServiceSettings(BaseModel):
     def required_idle_timeout_seconds(self) -> int:
         """The shortest idle timeout of a load balancer that lets the longest request finish."""
         return drain_chain(self.max_stream_seconds, self.deregistration_propagation_seconds).idle_timeout_seconds
+
+    @property
+    def pod_times(self) -> PodTimes:
+        """How long a pod may take, and how it is asked."""
+        return pod_times(
+            cold_start_seconds=self.cold_start_seconds,
+            node_start_seconds=self.node_start_seconds,
+            probe_period_seconds=self.probe_period_seconds,
+            readiness_threshold_seconds=self.readiness_threshold_seconds,
+            health_check_interval_seconds=self.health_check_interval_seconds,
+            drain_chain=self.drain_chain,
+        )

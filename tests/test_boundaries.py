@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 PRODUCT = ("__main__.py", "components", "package", "policies", "rollout", "scripts")
 
 PURE = (
+    "components/answer_arguments.py",
     "components/capacity.py",
     "components/config_values.py",
     "components/drain_chain.py",
@@ -24,6 +25,9 @@ PURE = (
     "components/model.py",
     "components/model_memory.py",
     "components/naming.py",
+    "components/pod_monitor.py",
+    "components/pod_settings.py",
+    "components/pod_times.py",
     "components/release.py",
     "components/reservation.py",
     "components/rollout_settings.py",
@@ -36,6 +40,7 @@ PURE = (
     "components/settings.py",
     "components/traffic.py",
     "rollout/changes.py",
+    "rollout/endpoint_key.py",
     "rollout/machine.py",
     "rollout/measurements.py",
     "rollout/plan.py",

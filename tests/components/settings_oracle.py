@@ -173,6 +173,14 @@ COLOR: dict[str, Any] = {
     "reservation": RESERVATION,
     "node_release_version": optional(text(r"1\.[0-9]{2}\.[0-9]{1,2}-20[0-9]{6}")),
 }
+DNS_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*"
+
+
+def object_name(value: Json) -> bool:
+    return text(DNS_NAME)(value) and len(value) <= 253
+
+
+SECRET_REFERENCE: dict[str, Any] = {"name": object_name, "key": text(r"(?!\.$|\.\.)[A-Za-z0-9._-]{1,253}")}
 SPEC: dict[str, Any] = {
     "cluster_name": text(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}"),
     "cluster_security_group_id": text(r"sg-[0-9a-f]{1,17}"),
@@ -219,6 +227,20 @@ SPEC: dict[str, Any] = {
     "readiness_threshold_seconds": whole(1, 300),
     "probe_period_seconds": whole(1, 300),
     "health_check_interval_seconds": whole(5, 300),
+    "pods": {
+        "api_key_secret": SECRET_REFERENCE,
+        "hub_token_secret": SECRET_REFERENCE,
+        "model_cache_claim": optional(object_name),
+        "compile_cache_claim": optional(object_name),
+        "ingress_cidrs": [network],
+        "monitoring_namespace": text(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
+        "pod_monitor": truth,
+        "pod_monitor_labels": Names(
+            text(rf"({DNS_NAME}/)?[A-Za-z0-9]([A-Za-z0-9._-]{{0,61}}[A-Za-z0-9])?"),
+            text(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"),
+        ),
+        "scrape_interval_seconds": whole(1, 300),
+    },
     "endpoint_url": base_url,
     "listener": {
         "arn": text(
@@ -265,6 +287,8 @@ REQUIRED: dict[Path, tuple[str, ...]] = {
     ("green", "release"): ("model", "model_revision", "image"),
     ("blue", "reservation"): ("kind", "ends"),
     ("green", "reservation"): ("kind", "ends"),
+    ("pods", "api_key_secret"): ("name", "key"),
+    ("pods", "hub_token_secret"): ("name", "key"),
     ("rollout", "steps", 0): ("candidate_percent", "hold_seconds"),
 }
 SHORTEST: dict[Path, int] = {
@@ -272,6 +296,7 @@ SHORTEST: dict[Path, int] = {
     ("load_balancer_subnet_ids",): 0,
     ("client_cidrs",): 1,
     ("alarms", "topic_arns"): 0,
+    ("pods", "ingress_cidrs"): 1,
     ("rollout", "steps"): 1,
 }
 COLORS = ("blue", "green")
@@ -280,6 +305,7 @@ OPTIONAL: set[Path] = {
     ("access_logs",),
     ("listener",),
     *((color, part) for color in ("blue", "green") for part in ("release", "reservation")),
+    *(("pods", secret) for secret in ("api_key_secret", "hub_token_secret")),
 }
 STACK_KEYS = {*list(SPEC)[: list(SPEC).index("service_name")], "service_name"}
 TEXT_KEYS = frozenset(

@@ -81,7 +81,7 @@ def test_one_colour_never_waits_for_the_others_pods_or_nodes(before: Registratio
 def test_the_namespace_asks_for_the_readiness_gate_and_admits_restricted_pods_only(before: Registrations) -> None:
     labels = before["Namespace", "llm"].inputs["metadata"]["labels"]
     assert labels["elbv2.k8s.aws/pod-readiness-gate-inject"] == "enabled"
-    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert {labels[f"pod-security.kubernetes.io/{mode}"] for mode in ("enforce", "warn", "audit")} == {"restricted"}
 
 
 def test_everything_belongs_to_the_service(before: Registrations) -> None:
@@ -102,6 +102,14 @@ def test_outputs_tell_how_to_reach_the_service_and_what_it_serves(before: Regist
             "green_weight": 1,
             "release_ids": {"blue": blue.release_id, "green": green.release_id},
             "semantic_cache_namespace": blue.semantic_cache_namespace,
+            "colors": {
+                color: {
+                    "state": "serving",
+                    "release_id": served.release_id,
+                    "semantic_cache_namespace": served.semantic_cache_namespace,
+                }
+                for color, served in (("blue", blue), ("green", green))
+            },
             "headroom_usd_per_hour": pytest.approx(2 * 2.24208),
             "reservation_ends": {"blue": None, "green": None},
             "namespace": "llm",
@@ -123,6 +131,8 @@ def test_a_new_stack_has_no_release_and_a_whole_way_to_it() -> None:
     assert declared.of_type("Deployment") == {}
     assert set(declared.of_type("TargetGroupBinding")) == {"llm-blue", "llm-green"}
     assert declared.stack_outputs()["llm"]["semantic_cache_namespace"] is None
+    unused = {"state": "unused", "release_id": None, "semantic_cache_namespace": None}
+    assert declared.stack_outputs()["llm"]["colors"] == {"blue": unused, "green": unused}
     for color in COLORS:
         assert declared["NodeGroup", f"llm-{color}"].inputs["scalingConfig"]["desiredSize"] == 0
 

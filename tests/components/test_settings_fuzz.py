@@ -45,6 +45,10 @@ BASE: dict[str, Any] = {
         "host": "chat.example.com",
     },
     "alarms": {"topic_arns": [TOPIC.example], "window_minutes": 3},
+    "pods": {
+        "api_key_secret": {"name": "vllm-keys", "key": "api-key"},
+        "pod_monitor_labels": {"release": "prometheus"},
+    },
     "rollout": {
         "steps": [{"candidate_percent": 50, "hold_seconds": 5}, {"candidate_percent": 100, "hold_seconds": 5}],
         "gates": {"minimum_requests": 5},
@@ -164,6 +168,8 @@ ODD: list[Any] = [
         {"release": None},
         {"a": {"b": [float("nan")]}},
         {"x y": "z"},
+        {"name": "keys", "key": "api"},
+        {"name": "Keys", "key": ".."},
         {"a": SECRET_TEXTS[0]},
     ),
     *([{"candidate_percent": 100, "hold_seconds": 1}], [{"candidate_percent": 50, "hold_seconds": 1}]),
