@@ -98,7 +98,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
                 for resource_type in ("instance", "volume")
             ],
             tags=self._tags,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=args.after, hooks=args.guards),
         )
 
     def _create_node_group(
