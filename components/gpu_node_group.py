@@ -152,7 +152,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
                 for resource_type in ("instance", "volume", "network-interface")
             ],
             tags=self._tags,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=args.after, hooks=args.guards),
         )
 
     def _create_node_group(

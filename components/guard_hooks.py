@@ -31,6 +31,9 @@ _MADE_FROM: Final = (
     *("releaseVersion", "taints", "version"),
 )
 
+# Inputs of a launch template that make no new version of it.
+_UNVERSIONED: Final = ("__defaults", "defaultVersion", "name", "namePrefix", "tags", "tagsAll", "updateDefaultVersion")
+
 Json = Mapping[str, Any]
 
 
@@ -85,6 +88,9 @@ class ServiceGuards:
             return pods_refusal(color, _pods(old), _pods(new), context)
         if type_ == "aws:eks/nodeGroup:NodeGroup":
             return nodes_refusal(_colors(new), _nodes(old), _nodes(new), context)
+        if type_ == "aws:ec2/launchTemplate:LaunchTemplate":
+            # A new version would outlive the refusal of its nodes: undoing it makes another new one.
+            return nodes_refusal(_colors(new), _template(old), _template(new), context)
         raise TypeError(f"no guard knows {type_}")
 
     def _context(self, deployed: Traffic) -> Context:
@@ -145,8 +151,8 @@ def _weights(rule: Json) -> dict[Any, Any]:
 
 
 def _colors(labelled: Json) -> Sequence[Color]:
-    """Return the colour that a label names; both where there is none."""
-    color = (labelled.get("labels") or {}).get(COLOR_KEY)
+    """Return the colour that a label or a tag names; both where there is none."""
+    color = (labelled.get("labels") or labelled.get("tags") or {}).get(COLOR_KEY)
     return [one for one in COLORS if one == color] or COLORS
 
 
@@ -163,6 +169,11 @@ def _nodes(group: Json) -> Nodes:
         maximum=int(sizes["maxSize"]),
         made_from={key: _text(group[key]) for key in _MADE_FROM if group.get(key) is not None},
     )
+
+
+def _template(template: Json) -> Nodes:
+    inputs = {key: _text(value) for key, value in template.items() if key not in _UNVERSIONED and value is not None}
+    return Nodes(desired=0, maximum=0, made_from=inputs)
 
 
 def _text(value: Any) -> str:

@@ -10,9 +10,13 @@ an equal one a person's plain update, a higher one a script, which keeps to step
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from components.naming import COLORS, Color
 from components.traffic import Traffic
+
+# What is longer says no more than the name of the input does.
+_MAX_SHOWN_CHARACTERS: Final = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +82,7 @@ def nodes_refusal(colors: Sequence[Color], old: Nodes, new: Nodes, context: Cont
     fewest = min(new.desired, new.maximum)
     # What the program says nothing about any more, the cloud keeps as it is.
     changed = [
-        f"{key} {old.made_from.get(key, 'unset')} to {value}"
+        _change(key, old.made_from.get(key, "unset"), value)
         for key, value in new.made_from.items()
         if old.made_from.get(key) != value
     ]
@@ -186,6 +190,10 @@ def _refusal(where: str, what: str | None, colors: Sequence[Color], context: Con
         return None
     reason, fix = reason_and_fix
     return _lines(f"{where}: {what}: {reason}", fix, context)
+
+
+def _change(key: str, old: str, new: str) -> str:
+    return key if max(len(old), len(new)) > _MAX_SHOWN_CHARACTERS else f"{key} {old} to {new}"
 
 
 def _share(colors: Sequence[Color], context: Context) -> tuple[str, str] | None:

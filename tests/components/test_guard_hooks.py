@@ -14,6 +14,7 @@ from tests.components.example import release, run_program, service_settings
 from tests.components.registrations import Reference, Registrations
 
 SERIAL = 7
+BEHIND_THE_RULE = ("Deployment", "NodeGroup", "LaunchTemplate")
 BOTH_COLORS: dict[str, Any] = {
     "blue": {"replicas": 2, "release": release()},
     "green": {"replicas": 2, "release": release(model_revision="beef")},
@@ -39,15 +40,16 @@ def test_rule_pods_and_nodes_are_guarded_against_updates_and_nothing_else_is(
         if resource.hooks and reference[1].startswith(service)
     }
     guarded: set[Reference] = {("ListenerRule", service)}
-    guarded |= {(kind, f"{service}-{color}") for kind in ("Deployment", "NodeGroup") for color in COLORS}
+    guarded |= {(kind, f"{service}-{color}") for kind in BEHIND_THE_RULE for color in COLORS}
     # No hook for deletions: with one, `pulumi destroy` would need the program. Protection sees to those.
     assert bound == {reference: {"beforeUpdate": [f"{service}-guards"]} for reference in guarded}
-    assert all(declared[reference].protect for reference in guarded)
+    # A launch template goes with its node group.
+    assert {reference[0] for reference in guarded if not declared[reference].protect} == {"LaunchTemplate"}
 
 
 @pytest.mark.parametrize("color", COLORS)
 def test_the_rule_is_judged_before_pods_and_nodes(declared: Registrations, color: Color) -> None:
-    for kind in ("Deployment", "NodeGroup"):
+    for kind in BEHIND_THE_RULE:
         assert ("ListenerRule", "chat") in declared.precede((kind, f"chat-{color}"))
 
 
@@ -206,6 +208,22 @@ def test_nodes_are_judged_by_number_and_make(new: dict[str, Any], said: str) -> 
     refusal = judge((NODE_GROUP, node_group(), new))
     assert said in refusal
     assert bool(refusal) == bool(said)
+
+
+def test_a_launch_template_makes_no_new_version_for_nodes_that_serve() -> None:
+    old: dict[str, Any] = {
+        "tags": {"vllm-blue-green/color": "blue"},
+        "description": "GPU nodes",
+        "blockDeviceMappings": [{"deviceName": "/dev/xvda", "ebs": {"volumeSize": 200.0, "__defaults": []}}],
+    }
+    kind = "aws:ec2/launchTemplate:LaunchTemplate"
+    larger = {**old, "blockDeviceMappings": [{"deviceName": "/dev/xvda", "ebs": {"volumeSize": 300.0}}]}
+    said = "(blockDeviceMappings /dev/xvda 200 to /dev/xvda 300)"
+    assert said in judge((kind, old, larger))
+    assert judge((kind, old, larger), green=100) == ""
+    assert "exchanged in place (userData)" in judge((kind, old, {**old, "userData": "x" * 100}))
+    tagged = {"vllm-blue-green/color": "blue", "team": "ml"}
+    assert judge((kind, old, {**old, "tags": tagged, "name": "x", "updateDefaultVersion": True})) == ""
 
 
 def test_nodes_without_a_colour_are_both_colours_nodes() -> None:

@@ -250,6 +250,8 @@ def faults(extra: dict[str, str] | None = None, **changes: Any) -> list[str]:
         ({"node_subnet_ids": ["subnet-1", "subnet-1"]}, "node_subnet_ids: must not name subnet-1 more than once"),
         ({"client_cidrs": ["10.1.2.3/8"]}, '(got "10.1.2.3/8"). Did you mean 10.0.0.0/8?'),
         ({"keep_until": "2026-13-40"}, "keep_until: must be an RFC 3339 time, e.g. 2026-11-22T08:00:00Z"),
+        ({"max_step_points": 0}, "max_step_points: must be a whole number from 1 to 100, e.g. 50 (got 0)."),
+        ({"max_step_points": 101}, "max_step_points: must be a whole number from 1 to 100, e.g. 50 (got 101)."),
         ({"announced": "larger nodes"}, 'announced: must be a serial and a reason: "<serial> <reason>", e.g. '),
         ({"endpoint_url": "llm:8000"}, "Begin it with https:// or http://."),
         ({"endpoint_url": "https://llm/v1"}, "Leave the path out"),
