@@ -122,7 +122,7 @@ REFUSED_OPTIONS = [
     *("--shutdown-timeout", "--fingerprint-mode", "--fingerprint-value", "--chat-template"),
     *("--override-generation-config", "--lora-modules", "--enable-lora", "--enable-request-id-headers", "--api-key"),
     *("--hf-token", "--pipeline-parallel-size", "-pp", "--data-parallel-size", "-dp", "--ssl-keyfile"),
-    *("--ssl-certfile", "--config", "--root-path", "--disable-log-stats"),
+    *("--ssl-certfile", "--config", "--root-path", "--disable-log-stats", "--disable-log-requests"),
 ]
 
 

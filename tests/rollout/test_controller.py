@@ -74,6 +74,16 @@ def test_each_hold_lasts_at_least_as_long_as_asked() -> None:
     assert all(hold >= 60 for hold in holds)
 
 
+def test_a_new_weight_is_read_back_and_given_time_to_spread() -> None:
+    world = World()
+    ramp(world)
+    settle_seconds = world.config.read().rollout.settle_seconds
+    written = [record["at"] for record in world.journal.of("rule")][: len(world.config.read().rollout.steps)]
+    attested = [record["at"] for record in world.journal.of("weight") if record["status"] == "done"]
+    assert settle_seconds > 0
+    assert all(after - before >= settle_seconds for before, after in zip(written, attested, strict=True))
+
+
 def test_every_write_counts_the_serial_up() -> None:
     world = World(rollout_serial=7)
     ramp(world)
