@@ -47,6 +47,8 @@ class Registrations:
 
     resources: dict[Reference, Registered] = field(default_factory=dict[Reference, Registered])
     outputs: dict[Reference, dict[str, Any]] = field(default_factory=dict[Reference, dict[str, Any]])
+    count: int = 0
+    """Registrations, also of two resources with one name."""
 
     def __getitem__(self, reference: Reference) -> Registered:
         return self.resources[reference]
@@ -112,6 +114,7 @@ class _RecordingMonitor(MockMonitor):
                 position=len(self.registrations.resources),
             )
             self.registrations.resources[resource.reference] = resource
+            self.registrations.count += 1
         return super().RegisterResource(request)
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
