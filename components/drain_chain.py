@@ -4,7 +4,8 @@ A request survives a pod's end only if each link waits for the one before it: th
 the pod keeps serving, the engine finishes what runs, and no connection idles out in between.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 # vLLM needs a moment after its last request to leave; Kubernetes must not kill it in that moment.
 EXIT_MARGIN_SECONDS = 10
@@ -26,6 +27,11 @@ class DrainChain:
     grace_period_seconds: int
     idle_timeout_seconds: int
     keep_alive_seconds: int
+
+    def behind(self, idle_timeout_seconds: int) -> Self:
+        """Return the chain behind a load balancer whose idle timeout is its owner's choice."""
+        keep_alive = idle_timeout_seconds + EXIT_MARGIN_SECONDS
+        return replace(self, idle_timeout_seconds=idle_timeout_seconds, keep_alive_seconds=keep_alive)
 
 
 def longest_stream_seconds(deregistration_propagation_seconds: int) -> int:

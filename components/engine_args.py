@@ -53,6 +53,7 @@ HARMFUL_ENGINE_ARGS: Final = {
     "--ssl-certfile": _TLS,
     "--config": "could set anything that the program derives",
     "--root-path": "would move the paths that probes and clients ask for",
+    "--disable-log-requests": "no longer exists, and vLLM ends at once when it meets it",
     "--disable-log-stats": "would end the metrics that the gates judge by",
 }
 # argparse takes any beginning of an option's name for the option; shorter ones are never meant so.

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 # What a node keeps for itself. EKS reserves CPU by core and memory by pod; the hypervisor and kernel take part of the
-# memory (Karpenter reckons 7.5 %), and the kubelet evicts below 100 MiB. Pod counts are upper bounds of the VPC CNI.
+# memory (Karpenter reckons 7.5 %), and the kubelet evicts below 100 MiB.
 _HYPERVISOR_MEMORY_SHARE: Final = 0.075
 _EVICTION_MIB: Final = 100
 _KUBELET_BASE_MIB: Final = 255
@@ -20,22 +20,27 @@ _KUBELET_MIB_PER_POD: Final = 11
 
 @dataclass(frozen=True)
 class GpuInstance:
-    """One instance type; GPU memory is per GPU, the price is US dollars per hour (``None``: unknown)."""
+    """One instance type, as EC2 reports it.
+
+    Args:
+        name: such as ``g6e.2xlarge``.
+        vcpus: of a node.
+        memory_gib: of a node.
+        max_pods: what the VPC CNI gives addresses to, without prefix delegation.
+        gpus: whole ones of a node.
+        gpu_model: as people call it.
+        gpu_memory_mib: of each GPU.
+        usd_per_hour: of a node; None when unknown.
+    """
 
     name: str
     vcpus: int
     memory_gib: int
+    max_pods: int
     gpus: int
     gpu_model: str
     gpu_memory_mib: int
     usd_per_hour: float | None
-
-    @property
-    def max_pods(self) -> int:
-        """An upper bound of the pods that the VPC CNI gives addresses to."""
-        if self.name.startswith(("p4", "p5", "p6")):
-            return 100
-        return 58 if self.vcpus <= 8 else 234 if self.vcpus <= 32 else 737
 
     @property
     def allocatable_millicpus(self) -> int:
@@ -46,7 +51,7 @@ class GpuInstance:
 
     @property
     def allocatable_memory_mib(self) -> int:
-        """Memory that pods may request, reckoned on the safe side."""
+        """Memory that pods may request; a node with room for more pods keeps more of it for itself."""
         usable = self.memory_gib * 1024 * (1 - _HYPERVISOR_MEMORY_SHARE)
         return int(usable - _KUBELET_BASE_MIB - _KUBELET_MIB_PER_POD * self.max_pods - _EVICTION_MIB)
 
@@ -55,52 +60,52 @@ INSTANCE_TYPES: Final[Mapping[str, GpuInstance]] = MappingProxyType(
     {
         instance.name: instance
         for instance in (
-            GpuInstance("g5.xlarge", 4, 16, 1, "A10G", 22888, 1.006),
-            GpuInstance("g5.2xlarge", 8, 32, 1, "A10G", 22888, 1.212),
-            GpuInstance("g5.4xlarge", 16, 64, 1, "A10G", 22888, 1.624),
-            GpuInstance("g5.8xlarge", 32, 128, 1, "A10G", 22888, 2.448),
-            GpuInstance("g5.16xlarge", 64, 256, 1, "A10G", 22888, 4.096),
-            GpuInstance("g5.12xlarge", 48, 192, 4, "A10G", 22888, 5.672),
-            GpuInstance("g5.24xlarge", 96, 384, 4, "A10G", 22888, 8.144),
-            GpuInstance("g5.48xlarge", 192, 768, 8, "A10G", 22888, 16.288),
-            GpuInstance("g6.xlarge", 4, 16, 1, "L4", 22888, 0.8048),
-            GpuInstance("g6.2xlarge", 8, 32, 1, "L4", 22888, 0.9776),
-            GpuInstance("g6.4xlarge", 16, 64, 1, "L4", 22888, 1.3232),
-            GpuInstance("g6.8xlarge", 32, 128, 1, "L4", 22888, 2.0144),
-            GpuInstance("g6.16xlarge", 64, 256, 1, "L4", 22888, 3.3968),
-            GpuInstance("g6.12xlarge", 48, 192, 4, "L4", 22888, 4.6016),
-            GpuInstance("g6.24xlarge", 96, 384, 4, "L4", 22888, 6.6752),
-            GpuInstance("g6.48xlarge", 192, 768, 8, "L4", 22888, 13.3504),
-            GpuInstance("gr6.4xlarge", 16, 128, 1, "L4", 22888, 1.5392),
-            GpuInstance("gr6.8xlarge", 32, 256, 1, "L4", 22888, 2.4464),
-            GpuInstance("g6e.xlarge", 4, 32, 1, "L40S", 45776, 1.861),
-            GpuInstance("g6e.2xlarge", 8, 64, 1, "L40S", 45776, 2.24208),
-            GpuInstance("g6e.4xlarge", 16, 128, 1, "L40S", 45776, 3.00424),
-            GpuInstance("g6e.8xlarge", 32, 256, 1, "L40S", 45776, 4.52856),
-            GpuInstance("g6e.16xlarge", 64, 512, 1, "L40S", 45776, 7.57719),
-            GpuInstance("g6e.12xlarge", 48, 384, 4, "L40S", 45776, 10.49264),
-            GpuInstance("g6e.24xlarge", 96, 768, 4, "L40S", 45776, 15.06559),
-            GpuInstance("g6e.48xlarge", 192, 1536, 8, "L40S", 45776, 30.13118),
-            GpuInstance("g7.2xlarge", 8, 32, 1, "RTX PRO 4500", 32768, 2.520),
-            GpuInstance("g7.4xlarge", 16, 64, 1, "RTX PRO 4500", 32768, 3.04208),
-            GpuInstance("g7.8xlarge", 32, 128, 1, "RTX PRO 4500", 32768, 4.08624),
-            GpuInstance("g7.12xlarge", 48, 192, 2, "RTX PRO 4500", 32768, 7.12832),
-            GpuInstance("g7.24xlarge", 96, 384, 4, "RTX PRO 4500", 32768, 14.25664),
-            GpuInstance("g7.48xlarge", 192, 768, 8, "RTX PRO 4500", 32768, 28.51328),
-            GpuInstance("g7e.2xlarge", 8, 64, 1, "RTX PRO 6000 Server", 98304, 3.36312),
-            GpuInstance("g7e.4xlarge", 16, 128, 1, "RTX PRO 6000 Server", 98304, 3.99816),
-            GpuInstance("g7e.8xlarge", 32, 256, 1, "RTX PRO 6000 Server", 98304, 5.26824),
-            GpuInstance("g7e.12xlarge", 48, 512, 2, "RTX PRO 6000 Server", 98304, 8.28608),
-            GpuInstance("g7e.24xlarge", 96, 1024, 4, "RTX PRO 6000 Server", 98304, 16.57216),
-            GpuInstance("g7e.48xlarge", 192, 2048, 8, "RTX PRO 6000 Server", 98304, 33.14432),
-            GpuInstance("p4d.24xlarge", 96, 1152, 8, "A100-40", 40960, 21.957642),
-            GpuInstance("p4de.24xlarge", 96, 1152, 8, "A100-80", 81920, 27.44705),
-            GpuInstance("p5.4xlarge", 16, 256, 1, "H100", 81920, 6.88),
-            GpuInstance("p5.48xlarge", 192, 2048, 8, "H100", 81920, 55.04),
-            GpuInstance("p5e.48xlarge", 192, 2048, 8, "H200", 144384, None),
-            GpuInstance("p5en.48xlarge", 192, 2048, 8, "H200", 144384, 63.296),
-            GpuInstance("p6-b200.48xlarge", 192, 2048, 8, "B200", 183359, 113.9328),
-            GpuInstance("p6-b300.48xlarge", 192, 4096, 8, "B300", 275040, 142.416),
+            GpuInstance("g5.xlarge", 4, 16, 58, 1, "A10G", 22888, 1.006),
+            GpuInstance("g5.2xlarge", 8, 32, 58, 1, "A10G", 22888, 1.212),
+            GpuInstance("g5.4xlarge", 16, 64, 234, 1, "A10G", 22888, 1.624),
+            GpuInstance("g5.8xlarge", 32, 128, 234, 1, "A10G", 22888, 2.448),
+            GpuInstance("g5.16xlarge", 64, 256, 234, 1, "A10G", 22888, 4.096),
+            GpuInstance("g5.12xlarge", 48, 192, 737, 4, "A10G", 22888, 5.672),
+            GpuInstance("g5.24xlarge", 96, 384, 737, 4, "A10G", 22888, 8.144),
+            GpuInstance("g5.48xlarge", 192, 768, 345, 8, "A10G", 22888, 16.288),
+            GpuInstance("g6.xlarge", 4, 16, 58, 1, "L4", 22888, 0.8048),
+            GpuInstance("g6.2xlarge", 8, 32, 58, 1, "L4", 22888, 0.9776),
+            GpuInstance("g6.4xlarge", 16, 64, 234, 1, "L4", 22888, 1.3232),
+            GpuInstance("g6.8xlarge", 32, 128, 234, 1, "L4", 22888, 2.0144),
+            GpuInstance("g6.16xlarge", 64, 256, 737, 1, "L4", 22888, 3.3968),
+            GpuInstance("g6.12xlarge", 48, 192, 234, 4, "L4", 22888, 4.6016),
+            GpuInstance("g6.24xlarge", 96, 384, 737, 4, "L4", 22888, 6.6752),
+            GpuInstance("g6.48xlarge", 192, 768, 737, 8, "L4", 22888, 13.3504),
+            GpuInstance("gr6.4xlarge", 16, 128, 234, 1, "L4", 22888, 1.5392),
+            GpuInstance("gr6.8xlarge", 32, 256, 234, 1, "L4", 22888, 2.4464),
+            GpuInstance("g6e.xlarge", 4, 32, 58, 1, "L40S", 45776, 1.861),
+            GpuInstance("g6e.2xlarge", 8, 64, 58, 1, "L40S", 45776, 2.24208),
+            GpuInstance("g6e.4xlarge", 16, 128, 234, 1, "L40S", 45776, 3.00424),
+            GpuInstance("g6e.8xlarge", 32, 256, 234, 1, "L40S", 45776, 4.52856),
+            GpuInstance("g6e.16xlarge", 64, 512, 737, 1, "L40S", 45776, 7.57719),
+            GpuInstance("g6e.12xlarge", 48, 384, 292, 4, "L40S", 45776, 10.49264),
+            GpuInstance("g6e.24xlarge", 96, 768, 492, 4, "L40S", 45776, 15.06559),
+            GpuInstance("g6e.48xlarge", 192, 1536, 492, 8, "L40S", 45776, 30.13118),
+            GpuInstance("g7.2xlarge", 8, 32, 254, 1, "RTX PRO 4500", 32768, 2.520),
+            GpuInstance("g7.4xlarge", 16, 64, 506, 1, "RTX PRO 4500", 32768, 3.04208),
+            GpuInstance("g7.8xlarge", 32, 128, 632, 1, "RTX PRO 4500", 32768, 4.08624),
+            GpuInstance("g7.12xlarge", 48, 192, 758, 2, "RTX PRO 4500", 32768, 7.12832),
+            GpuInstance("g7.24xlarge", 96, 384, 1514, 4, "RTX PRO 4500", 32768, 14.25664),
+            GpuInstance("g7.48xlarge", 192, 768, 758, 8, "RTX PRO 4500", 32768, 28.51328),
+            GpuInstance("g7e.2xlarge", 8, 64, 254, 1, "RTX PRO 6000 Server", 98304, 3.36312),
+            GpuInstance("g7e.4xlarge", 16, 128, 506, 1, "RTX PRO 6000 Server", 98304, 3.99816),
+            GpuInstance("g7e.8xlarge", 32, 256, 506, 1, "RTX PRO 6000 Server", 98304, 5.26824),
+            GpuInstance("g7e.12xlarge", 48, 512, 632, 2, "RTX PRO 6000 Server", 98304, 8.28608),
+            GpuInstance("g7e.24xlarge", 96, 1024, 632, 4, "RTX PRO 6000 Server", 98304, 16.57216),
+            GpuInstance("g7e.48xlarge", 192, 2048, 632, 8, "RTX PRO 6000 Server", 98304, 33.14432),
+            GpuInstance("p4d.24xlarge", 96, 1152, 737, 8, "A100-40", 40960, 21.957642),
+            GpuInstance("p4de.24xlarge", 96, 1152, 737, 8, "A100-80", 81920, 27.44705),
+            GpuInstance("p5.4xlarge", 16, 256, 118, 1, "H100", 81920, 6.88),
+            GpuInstance("p5.48xlarge", 192, 2048, 100, 8, "H100", 81920, 55.04),
+            GpuInstance("p5e.48xlarge", 192, 2048, 100, 8, "H200", 144384, None),
+            GpuInstance("p5en.48xlarge", 192, 2048, 198, 8, "H200", 144384, 63.296),
+            GpuInstance("p6-b200.48xlarge", 192, 2048, 198, 8, "B200", 183359, 113.9328),
+            GpuInstance("p6-b300.48xlarge", 192, 4096, 198, 8, "B300", 275040, 142.416),
         )
     }
 )

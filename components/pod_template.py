@@ -1,38 +1,47 @@
 """The pods of one colour: one vLLM container, ready only when it answers, gone only when it is empty."""
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
+from components.capacity import replicas_per_node
 from components.naming import (
-    COLOR_KEY,
     CONTAINER_NAME,
     GPU_RESOURCE,
     PORT,
     PORT_NAME,
     PROMPTS_HASH_KEY,
     RELEASE_KEY,
-    SERVICE_KEY,
     Color,
     pod_labels,
+    pool_labels,
     readiness_gate,
 )
+from components.pod_settings import SecretReference
+from components.pod_times import LIVENESS_TIMEOUT_SECONDS, READINESS_FAILURES, STARTUP_TIMEOUT_SECONDS
 from components.release import Release
-from components.serve_command import CACHE_PATH, PROMPTS_PATH, serve_arguments, serve_environment
+from components.serve_command import (
+    COMPILE_CACHE_PATH,
+    HOME_PATH,
+    MODEL_CACHE_PATH,
+    PROMPTS_PATH,
+    serve_arguments,
+    serve_environment,
+)
 from components.service_settings import ServiceSettings
 
 PROBE_PATH = "/etc/vllm-probe"
 PROBE_FILE = "readiness_probe.py"
+# vLLM asks whoever calls /v1 for it, the readiness probe included.
+API_KEY_VARIABLE = "VLLM_API_KEY"
 # The image's own user is root; any other number will do.
 _USER_ID = 2000
-# A start that takes half as long again as it should is still better left alone than begun anew.
-_STARTUP_MARGIN = 1.5
-_HTTP_TIMEOUT_SECONDS = 5
-# Beyond the inference: the interpreter's start and one look at the metrics.
-_PROBE_MARGIN_SECONDS = 3
-_LIVENESS_FAILURES = 6
+# The system's and the image's part of a node's root volume; what is left is for weights.
+_SYSTEM_GIB = 30
+# Compiled kernels, and whatever else is written: a pod that writes without end goes, not its node.
+_SCRATCH_GIB = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +54,6 @@ class PodSubject:
     prompts_config_map: str
     prompts_hash: str
     probe_config_map: str
-
-
-def startup_seconds(settings: ServiceSettings) -> int:
-    """Return how long a container may take until its first answer before Kubernetes starts it again."""
-    return _startup_failures(settings) * settings.probe_period_seconds
 
 
 def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemplateSpecArgs:
@@ -67,7 +71,7 @@ def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemp
                 core.PodReadinessGateArgs(condition_type=readiness_gate(subject.service, subject.color)),
             ],
             termination_grace_period_seconds=settings.drain_chain.grace_period_seconds,
-            node_selector={SERVICE_KEY: subject.service, COLOR_KEY: subject.color},
+            node_selector=pool_labels(subject.service, None if settings.shares_nodes else subject.color),
             tolerations=[core.TolerationArgs(key=GPU_RESOURCE, operator="Exists", effect="NoSchedule")],
             topology_spread_constraints=[
                 core.TopologySpreadConstraintArgs(
@@ -85,6 +89,8 @@ def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemp
                 run_as_user=_USER_ID,
                 run_as_group=_USER_ID,
                 fs_group=_USER_ID,
+                # A shared cache holds many files; only a new one needs its owners set.
+                fs_group_change_policy="OnRootMismatch",
                 seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
             ),
             automount_service_account_token=False,
@@ -96,6 +102,7 @@ def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemp
 
 def _container(subject: PodSubject, settings: ServiceSettings) -> core.ContainerArgs:
     gpus = {GPU_RESOURCE: str(settings.gpus_per_replica)}
+    times = settings.pod_times
     return core.ContainerArgs(
         name=CONTAINER_NAME,
         image=subject.release.image,
@@ -114,8 +121,9 @@ def _container(subject: PodSubject, settings: ServiceSettings) -> core.Container
             ),
             *(
                 core.EnvVarArgs(name=name, value=value)
-                for name, value in serve_environment(settings.drain_chain).items()
+                for name, value in serve_environment(subject.release, settings.drain_chain).items()
             ),
+            *_secret_variables(settings),
         ],
         ports=[core.ContainerPortArgs(name=PORT_NAME, container_port=PORT, protocol="TCP")],
         resources=core.ResourceRequirementsArgs(
@@ -129,27 +137,32 @@ def _container(subject: PodSubject, settings: ServiceSettings) -> core.Container
         volume_mounts=[
             core.VolumeMountArgs(name="prompts", mount_path=PROMPTS_PATH, read_only=True),
             core.VolumeMountArgs(name="probe", mount_path=PROBE_PATH, read_only=True),
-            core.VolumeMountArgs(name="cache", mount_path=CACHE_PATH),
+            core.VolumeMountArgs(name="model-cache", mount_path=MODEL_CACHE_PATH),
+            core.VolumeMountArgs(name="compile-cache", mount_path=COMPILE_CACHE_PATH),
+            core.VolumeMountArgs(name="home", mount_path=HOME_PATH),
+            core.VolumeMountArgs(name="temporary", mount_path="/tmp"),
             core.VolumeMountArgs(name="shared-memory", mount_path="/dev/shm"),
         ],
         startup_probe=core.ProbeArgs(
             http_get=_health(),
-            period_seconds=settings.probe_period_seconds,
-            timeout_seconds=_HTTP_TIMEOUT_SECONDS,
-            failure_threshold=_startup_failures(settings),
+            period_seconds=times.period_seconds,
+            timeout_seconds=STARTUP_TIMEOUT_SECONDS,
+            failure_threshold=times.startup_failures,
+            termination_grace_period_seconds=times.dead_grace_period_seconds,
         ),
         readiness_probe=core.ProbeArgs(
             exec_=core.ExecActionArgs(command=_readiness_command(subject, settings)),
-            period_seconds=settings.probe_period_seconds,
-            timeout_seconds=settings.readiness_threshold_seconds + _PROBE_MARGIN_SECONDS,
-            failure_threshold=3,
+            period_seconds=times.period_seconds,
+            timeout_seconds=times.readiness_timeout_seconds,
+            failure_threshold=READINESS_FAILURES,
         ),
-        # Only a dead engine is worth a restart, which costs a cold start: a slow one is not.
+        # Only a dead engine is worth a restart, which costs a cold start: a busy one is not, however slow it answers.
         liveness_probe=core.ProbeArgs(
             http_get=_health(),
-            period_seconds=settings.probe_period_seconds,
-            timeout_seconds=2 * _HTTP_TIMEOUT_SECONDS,
-            failure_threshold=_LIVENESS_FAILURES,
+            period_seconds=times.period_seconds,
+            timeout_seconds=LIVENESS_TIMEOUT_SECONDS,
+            failure_threshold=times.liveness_failures,
+            termination_grace_period_seconds=times.dead_grace_period_seconds,
         ),
         lifecycle=core.LifecycleArgs(
             # Requests still arrive while the load balancer forgets the target; only then may the server stop.
@@ -158,7 +171,10 @@ def _container(subject: PodSubject, settings: ServiceSettings) -> core.Container
             )
         ),
         security_context=core.SecurityContextArgs(
-            allow_privilege_escalation=False, capabilities=core.CapabilitiesArgs(drop=["ALL"])
+            allow_privilege_escalation=False,
+            capabilities=core.CapabilitiesArgs(drop=["ALL"]),
+            # Our user may write to nothing of the image but its /tmp, so this takes away what nobody should need.
+            read_only_root_filesystem=True,
         ),
     )
 
@@ -167,8 +183,11 @@ def _volumes(subject: PodSubject, settings: ServiceSettings) -> list[core.Volume
     return [
         core.VolumeArgs(name="prompts", config_map=core.ConfigMapVolumeSourceArgs(name=subject.prompts_config_map)),
         core.VolumeArgs(name="probe", config_map=core.ConfigMapVolumeSourceArgs(name=subject.probe_config_map)),
-        # Outlives a restart of the container, so weights and compiled kernels are fetched once a pod.
-        core.VolumeArgs(name="cache", empty_dir=core.EmptyDirVolumeSourceArgs()),
+        # They outlive a restart of the container, so weights and compiled kernels are fetched once a pod.
+        _cache("model-cache", settings.pods.model_cache_claim, _weights_gib(settings)),
+        _cache("compile-cache", settings.pods.compile_cache_claim, _SCRATCH_GIB),
+        _cache("home", None, _SCRATCH_GIB),
+        _cache("temporary", None, _SCRATCH_GIB),
         # Tensor-parallel workers talk through it; the default of 64 MiB is too small.
         core.VolumeArgs(
             name="shared-memory",
@@ -181,8 +200,29 @@ def _health() -> core.HTTPGetActionArgs:
     return core.HTTPGetActionArgs(path="/health", port=PORT_NAME, scheme="HTTP")
 
 
-def _startup_failures(settings: ServiceSettings) -> int:
-    return math.ceil(settings.cold_start_seconds * _STARTUP_MARGIN / settings.probe_period_seconds)
+def _cache(name: str, claim: str | None, limit_gib: int) -> core.VolumeArgs:
+    if claim is not None:
+        source = core.PersistentVolumeClaimVolumeSourceArgs(claim_name=claim)
+        return core.VolumeArgs(name=name, persistent_volume_claim=source)
+    return core.VolumeArgs(name=name, empty_dir=core.EmptyDirVolumeSourceArgs(size_limit=f"{limit_gib}Gi"))
+
+
+def _weights_gib(settings: ServiceSettings) -> int:
+    """Return an even share of the node's volume: with more, a replica would take its neighbours' or fill the disk."""
+    replicas = replicas_per_node(settings.instance, settings.shape)
+    return max((settings.root_volume_gib - _SYSTEM_GIB) // replicas, 1)
+
+
+def _secret_variables(settings: ServiceSettings) -> Iterator[core.EnvVarArgs]:
+    """Yield the variables whose values only the kubelet reads. It does so once: a new value needs new pods."""
+    references = {API_KEY_VARIABLE: settings.pods.api_key_secret, "HF_TOKEN": settings.pods.hub_token_secret}
+    for name, reference in references.items():
+        if reference is not None:
+            yield core.EnvVarArgs(name=name, value_from=_from_secret(reference))
+
+
+def _from_secret(reference: SecretReference) -> core.EnvVarSourceArgs:
+    return core.EnvVarSourceArgs(secret_key_ref=core.SecretKeySelectorArgs(name=reference.name, key=reference.key))
 
 
 def _readiness_command(subject: PodSubject, settings: ServiceSettings) -> list[str]:

@@ -8,7 +8,9 @@ import argparse
 import http.client
 import json
 import os
+import re
 import time
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -24,20 +26,34 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--threshold-seconds", type=float, required=True)
     options = parser.parse_args()
-    pod = Pod(os.environ["POD_IP"], options.port, options.threshold_seconds)
     try:
+        headers = authorization(os.environ.get("VLLM_API_KEY"))
+        pod = Pod(os.environ["POD_IP"], options.port, options.threshold_seconds, headers)
         check_identity(pod, options.served_model_name, options.model)
         check_inference(pod, options.served_model_name)
     except (NotReady, OSError, http.client.HTTPException, ValueError) as reason:
         raise SystemExit(f"not ready: {reason}") from None
 
 
+def authorization(api_key: str | None) -> dict[str, str]:
+    """Return the header that the server's own key asks for; raises NotReady when no header can carry it."""
+    if not api_key:
+        return {}
+    if not re.fullmatch(r"[!-~]+", api_key):
+        # Said without the key: whatever a probe says is in the pod's events.
+        raise NotReady("VLLM_API_KEY is not one word of plain characters (does the Secret's value end in a newline?)")
+    return {"Authorization": f"Bearer {api_key}"}
+
+
 class Pod:
     """HTTP requests to this pod, together within a deadline."""
 
-    def __init__(self, address: str, port: int, threshold_seconds: float) -> None:
+    def __init__(
+        self, address: str, port: int, threshold_seconds: float, headers: Mapping[str, str] | None = None
+    ) -> None:
         self.address = address
         self.port = port
+        self.headers = dict(headers or {})
         self.deadline = time.monotonic() + threshold_seconds
 
     def request(self, path: str, body: Any = None, *, grace_seconds: float = 0) -> bytes:
@@ -46,9 +62,10 @@ class Pod:
         connection = http.client.HTTPConnection(self.address, self.port, timeout=left_seconds)
         try:
             if body is None:
-                connection.request("GET", path)
+                connection.request("GET", path, headers=self.headers)
             else:
-                connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+                headers = {"Content-Type": "application/json", **self.headers}
+                connection.request("POST", path, json.dumps(body), headers)
             answer = connection.getresponse()
             content = answer.read()
         finally:

@@ -7,15 +7,24 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from components.pod_settings import PodSettings, SecretReference
 from components.release import Release
+from components.reservation import Reservation
 from components.rollout_settings import GateSettings, RampStep, RolloutSettings, SmokeSettings
+from components.router_settings import AccessLogs, AlarmSettings, ListenerSettings
 from components.settings import ColorSettings, ServiceSettings, Settings
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The stack", Settings),
+    ("`access_logs`", AccessLogs),
     ("The service", ServiceSettings),
     ("`blue` and `green`", ColorSettings),
+    ("`reservation`", Reservation),
     ("`release`", Release),
+    ("`listener`", ListenerSettings),
+    ("`alarms`", AlarmSettings),
+    ("`pods`", PodSettings),
+    ("`pods.api_key_secret` and `pods.hub_token_secret`", SecretReference),
     ("`rollout`", RolloutSettings),
     ("`rollout.steps[]`", RampStep),
     ("`rollout.gates`", GateSettings),

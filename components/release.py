@@ -7,12 +7,16 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, Field, JsonValue, ValidationInfo, field_validator
 
+from components.answer_arguments import answer_arguments
 from components.engine_args import engine_args_faults
 from components.faults import Fault, wrong
 from components.forms import ADAPTER_NAME, FILE_NAME, IMAGE, MODEL, REVISION
 from components.model import STRICT, Items
 
 CHAT_TEMPLATE: Final = "chat_template.jinja"
+# They say how large the model is, not what it is: to declare one later neither makes it another release nor restarts
+# the pods that serve it.
+SIZES: Final = frozenset({"weights_gib", "kv_cache_kib_per_token"})
 # A ConfigMap holds no more than 1 MiB, names included.
 MAX_PROMPTS_BYTES: Final = 1_000_000
 
@@ -41,6 +45,24 @@ class Release(BaseModel):
         dict[Annotated[str, ADAPTER_NAME], Annotated[str, MODEL]],
         Field(description="LoRA adapters: name to repository or path."),
     ] = {}
+    weights_gib: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=100_000,
+            description="Weights as loaded, over all GPUs of a replica; a model that does not fit is then warned of.",
+            examples=[15],
+        ),
+    ] = None
+    kv_cache_kib_per_token: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=100_000,
+            description="KV cache of one token, over all layers and GPUs of a replica, in its --kv-cache-dtype.",
+            examples=[128],
+        ),
+    ] = None
 
     @field_validator("engine_args")
     @classmethod
@@ -69,13 +91,17 @@ class Release(BaseModel):
 
     @property
     def release_id(self) -> str:
-        """Twelve hex digits of the digest over every part of the bundle."""
-        return _digest(self.model_dump(mode="json"))
+        """Twelve hex digits of the digest over every part of the bundle that reaches a pod."""
+        return _digest(self.model_dump(mode="json", exclude=set(SIZES)))
 
     @property
     def semantic_cache_namespace(self) -> str:
-        """Name the semantic-cache namespace; it changes when answers may change, not with the image alone."""
-        return _digest(self.model_dump(mode="json", exclude={"image"}))
+        """Name the semantic-cache namespace: it changes exactly when answers may change.
+
+        An image alone is taken to answer as the one before, and so are arguments that are known not to matter.
+        """
+        bundle: dict[str, JsonValue] = self.model_dump(mode="json", exclude={"image", *SIZES})
+        return _digest({**bundle, "engine_args": [list(words) for words in answer_arguments(self.engine_args)]})
 
 
 def _digest(bundle: dict[str, JsonValue]) -> str:

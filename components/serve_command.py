@@ -8,7 +8,9 @@ from components.naming import PORT, Color, fingerprint
 from components.release import CHAT_TEMPLATE, Release
 
 PROMPTS_PATH = "/etc/vllm/prompts"
-CACHE_PATH = "/var/cache/vllm"
+MODEL_CACHE_PATH = "/var/cache/models"
+COMPILE_CACHE_PATH = "/var/cache/compile"
+HOME_PATH = "/home/vllm"
 
 
 def serve_arguments(
@@ -36,13 +38,18 @@ def serve_arguments(
     return [*arguments, *release.engine_args]
 
 
-def serve_environment(drain_chain: DrainChain) -> Mapping[str, str]:
-    """Return the environment of the server; everything it caches goes to one volume."""
+def serve_environment(release: Release, drain_chain: DrainChain) -> Mapping[str, str]:
+    """Return the environment of the server; what it writes goes to volumes: all else is read-only."""
     return {
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(drain_chain.keep_alive_seconds),
-        "VLLM_CACHE_ROOT": f"{CACHE_PATH}/vllm",
-        "HF_HOME": f"{CACHE_PATH}/huggingface",
+        "HF_HOME": MODEL_CACHE_PATH,
+        # Its keys for compiled kernels hold vLLM's version; a folder for each image keeps the other caches apart too.
+        "VLLM_CACHE_ROOT": f"{COMPILE_CACHE_PATH}/{_image_digest(release)}",
         # The image knows no user of our number: give its libraries a home to cache in and a name to call it.
-        "HOME": CACHE_PATH,
+        "HOME": HOME_PATH,
         "USER": "vllm",
     }
+
+
+def _image_digest(release: Release) -> str:
+    return release.image.rpartition(":")[2][:12]

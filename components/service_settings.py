@@ -1,7 +1,8 @@
 """The settings of one service: its two colours, its traffic, its sizes and its times."""
 
 from collections.abc import Iterator
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -12,18 +13,27 @@ from components.capacity import (
     ReplicaShape,
     Resource,
     gpu_types_like,
+    headroom_usd_per_hour,
     instance_type,
+    misfit_fix,
     misfits,
     pool_sizes,
+    replicas_per_node,
+    shared_pool_size,
 )
-from components.drain_chain import DrainChain, drain_chain, longest_stream_seconds
+from components.drain_chain import EXIT_MARGIN_SECONDS, DrainChain, drain_chain, longest_stream_seconds
 from components.faults import Fault, wrong
-from components.forms import ANNOUNCEMENT, BASE_URL, MODEL_NAME, NAMESPACE, TIME, Form
+from components.forms import AMI_RELEASE, ANNOUNCEMENT, BASE_URL, MODEL_NAME, NAMESPACE, TIME, Form
 from components.gpu_instances import INSTANCE_TYPES, GpuInstance
 from components.model import STRICT
 from components.naming import COLORS, Color, other_color
+from components.pod_settings import PodSettings
+from components.pod_times import PodTimes, pod_times
 from components.release import Release
+from components.reservation import Reservation
 from components.rollout_settings import RolloutSettings
+from components.root_volume import root_volume_gib
+from components.router_settings import AlarmSettings, ListenerSettings
 
 MAX_SERIAL: Final = 1_000_000_000
 MAX_START_SECONDS: Final = 86_400
@@ -55,6 +65,21 @@ class ColorSettings(BaseModel):
         bool | None,
         Field(description="Whether its nodes are up (modes on_rollout and reserved). Default: when it has a release."),
     ] = None
+    reservation: Annotated[
+        Reservation | None, Field(description="What its nodes run in (mode reserved); none: plain On-Demand.")
+    ] = None
+    node_release_version: Annotated[
+        str | None,
+        AMI_RELEASE,
+        Field(description="AMI release of its nodes. Default: the newest, anew whenever the launch template changes."),
+    ] = None
+
+    @property
+    def state(self) -> Literal["serving", "parked", "unused"]:
+        """Whether replicas run, may run again without a new release, or have nothing to serve yet."""
+        if self.release is None:
+            return "unused"
+        return "parked" if self.parked else "serving"
 
     @property
     def serves(self) -> bool:
@@ -97,6 +122,12 @@ class ServiceSettings(BaseModel):
         ANNOUNCEMENT,
         Field(description='Permission for one unusual change: "<serial> <reason>"; void once the serial moves on.'),
     ] = ""
+    max_step_points: Annotated[
+        int,
+        Field(
+            ge=1, le=100, description="Most that a plain `pulumi up` may raise the idle colour's weight by, in percent."
+        ),
+    ] = 50
     blue: Annotated[ColorSettings, Field(description="The blue pool.")] = ColorSettings()
     green: Annotated[ColorSettings, Field(description="The green pool.")] = ColorSettings()
 
@@ -109,7 +140,7 @@ class ServiceSettings(BaseModel):
         Field(description="Model name that clients ask for, the same in both colours. Default: the service's."),
     ] = None
     instance_type: Annotated[str, INSTANCE_TYPE, Field(description="EC2 instance type of the GPU nodes.")]
-    gpus_per_replica: Annotated[int, Field(ge=1, le=8, description="GPUs of one replica (tensor parallel size).")] = 1
+    gpus_per_replica: Annotated[int, Field(ge=1, description="GPUs of one replica (tensor parallel size).")] = 1
     replica_millicpus: Annotated[int, Field(ge=100, description="CPU request of one replica, in thousandths.")] = 3000
     replica_memory_mib: Annotated[int, Field(ge=256, description="Memory request of one replica.")] = 12288
     spare_nodes: Annotated[
@@ -118,9 +149,18 @@ class ServiceSettings(BaseModel):
     headroom_mode: Annotated[
         HeadroomMode, Field(description="When the second pool's nodes are up: always, on_rollout or reserved.")
     ] = "on_rollout"
+    node_groups: Annotated[
+        Literal["per_color", "shared"],
+        Field(description="A node group for each colour, or one for both (mode always); set once, for good."),
+    ] = "per_color"
     node_volume_gib: Annotated[
-        int, Field(ge=30, le=16384, description="Root volume of a node: image, weights and caches.")
-    ] = 200
+        int | None,
+        Field(
+            ge=30,
+            le=16384,
+            description="Root volume of a node. Default: room for two images, and weights that fill the GPUs.",
+        ),
+    ] = None
     shared_memory_gib: Annotated[int, Field(ge=1, le=2048, description="Size of /dev/shm in each replica.")] = 8
 
     max_stream_seconds: Annotated[
@@ -145,22 +185,60 @@ class ServiceSettings(BaseModel):
         int, Field(ge=5, le=300, description="Interval of the load balancer's health checks.")
     ] = 10
 
+    pods: Annotated[
+        PodSettings, Field(description="What the pods need besides a release: secrets, caches, who may reach them.")
+    ] = PodSettings()
     endpoint_url: Annotated[
         str | None, BASE_URL, Field(description="How clients reach the service. Default: the load balancer's DNS name.")
     ] = None
+    listener: Annotated[
+        ListenerSettings | None,
+        Field(description="Existing listener to join. Default: a load balancer of the service's own."),
+    ] = None
+    alarms: Annotated[AlarmSettings, Field(description="When an alarm rings, and who hears it.")] = AlarmSettings()
     rollout: Annotated[RolloutSettings, Field(description="How a rollout behaves.")] = RolloutSettings()
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:
-        if faults := (*self._size_faults(), *self._drain_faults(), *self._traffic_faults()):
+        if faults := (
+            *self._size_faults(),
+            *self._headroom_faults(),
+            *self._drain_faults(),
+            *self._traffic_faults(),
+            *self._listener_faults(),
+        ):
             raise wrong(*faults)
         return self
 
     def _size_faults(self) -> Iterator[Fault]:
         for resource, offered in misfits(self.instance, self.shape).items():
             what = f"must be at most {offered}, the {resource} that a {self.instance_type} node offers one replica"
-            fix = "Choose a larger instance_type or a smaller replica."
+            fix = misfit_fix(self.instance, self.shape)
             yield Fault((_SIZES[resource],), what, fix, getattr(self, _SIZES[resource]))
+
+    def _headroom_faults(self) -> Iterator[Fault]:
+        mode = self.headroom_mode
+        if self.shares_nodes and mode != "always":
+            what = f"must be per_color with headroom_mode {mode}: a shared group that shrinks may end serving nodes"
+            yield Fault(("node_groups",), what, "Or set headroom_mode to always.", self.node_groups)
+        if self.shares_nodes and self.blue.node_release_version != self.green.node_release_version:
+            what = f"must be {self.blue.node_release_version or 'left out'}, as for blue: both share their nodes"
+            yield Fault(("green", "node_release_version"), what, "", self.green.node_release_version)
+        if mode == "reserved" and not any(self.color(color).reservation for color in COLORS):
+            what = "must not be reserved while neither colour has a reservation"
+            yield Fault(("headroom_mode",), what, "Set green.reservation or blue.reservation.", mode)
+        for color in COLORS:
+            if (reservation := self.color(color).reservation) is None:
+                continue
+            if mode != "reserved":
+                what = f"must not be set with headroom_mode {mode}"
+                yield Fault((color, "reservation"), what, "Remove it, or set headroom_mode to reserved.")
+            elif reservation.kind == "capacity_block" and not self.instance_type.startswith("p"):
+                what = f"must be on_demand with instance_type {self.instance_type}: there are blocks of P types only"
+                yield Fault((color, "reservation", "kind"), what, "", reservation.kind)
+            elif self.keep_until and self.color(color).nodes_wanted and not reservation.outlasts(self.keep_until):
+                what = f"must be 40 minutes after keep_until {self.keep_until} at least: then EKS ends its nodes"
+                yield Fault((color, "reservation", "ends"), what, "", reservation.ends)
 
     def _drain_faults(self) -> Iterator[Fault]:
         longest = longest_stream_seconds(self.deregistration_propagation_seconds)
@@ -187,6 +265,21 @@ class ServiceSettings(BaseModel):
                 yield Fault(
                     ("green_weight",), what, f"Give {color} a release, or all traffic to the other.", self.green_weight
                 )
+
+    def _listener_faults(self) -> Iterator[Fault]:
+        if self.listener is None:
+            return
+        if self.endpoint_url is None:
+            what = "is required beside listener but not set: the load balancer's name may lead to others' services"
+            yield Fault(("endpoint_url",), what, f"Set it to {BASE_URL.expected}.")
+        elif self.listener.host not in (None, urlsplit(self.endpoint_url).hostname):
+            what = f"must be the host of endpoint_url {self.endpoint_url}: the rules pass over requests for any other"
+            yield Fault(("listener", "host"), what, "", self.listener.host)
+        needed, given = self.max_stream_seconds + EXIT_MARGIN_SECONDS, self.listener.idle_timeout_seconds
+        if given < needed:
+            what = f"must be at least {needed}, or requests of max_stream_seconds {self.max_stream_seconds} are cut"
+            fix = "Have the load balancer's owner raise it, or lower max_stream_seconds."
+            yield Fault(("listener", "idle_timeout_seconds"), what, fix, given)
 
     def color(self, color: Color) -> ColorSettings:
         """Return one colour's settings."""
@@ -236,6 +329,57 @@ class ServiceSettings(BaseModel):
         )
 
     @property
+    def shares_nodes(self) -> bool:
+        """Whether both colours run on the nodes of one group."""
+        return self.node_groups == "shared"
+
+    @property
+    def shared_pool(self) -> PoolSize:
+        """Node count of the group that both colours share."""
+        return shared_pool_size(
+            {color: self.color(color).replicas for color in COLORS},
+            instance=self.instance,
+            shape=self.shape,
+            spare_nodes=self.spare_nodes,
+        )
+
+    @property
+    def root_volume_gib(self) -> int:
+        """Root volume of a node. Weights that a replica has loaded fill its GPUs at most."""
+        weights_gib = self.gpus_per_replica * self.instance.gpu_memory_mib / 1024
+        return self.node_volume_gib or root_volume_gib(weights_gib, replicas_per_node(self.instance, self.shape))
+
+    @property
+    def headroom_usd_per_hour(self) -> float | None:
+        """What the nodes cost that are up beyond the active colour's; none when the price is unknown."""
+        pools = [self.shared_pool] if self.shares_nodes else self.pools.values()
+        active = self.color(self.active_color)
+        return headroom_usd_per_hour(
+            sum(pool.desired_nodes for pool in pools),
+            active_replicas=0 if active.release is None else active.replicas,
+            instance=self.instance,
+            shape=self.shape,
+        )
+
+    @property
     def drain_chain(self) -> DrainChain:
         """Every timeout that keeps a running request alive."""
-        return drain_chain(self.max_stream_seconds, self.deregistration_propagation_seconds)
+        chain = drain_chain(self.max_stream_seconds, self.deregistration_propagation_seconds)
+        return chain if self.listener is None else chain.behind(self.listener.idle_timeout_seconds)
+
+    @property
+    def required_idle_timeout_seconds(self) -> int:
+        """The shortest idle timeout of a load balancer that lets the longest request finish."""
+        return drain_chain(self.max_stream_seconds, self.deregistration_propagation_seconds).idle_timeout_seconds
+
+    @property
+    def pod_times(self) -> PodTimes:
+        """How long a pod may take, and how it is asked."""
+        return pod_times(
+            cold_start_seconds=self.cold_start_seconds,
+            node_start_seconds=self.node_start_seconds,
+            probe_period_seconds=self.probe_period_seconds,
+            readiness_threshold_seconds=self.readiness_threshold_seconds,
+            health_check_interval_seconds=self.health_check_interval_seconds,
+            drain_chain=self.drain_chain,
+        )

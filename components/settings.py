@@ -7,6 +7,7 @@ are the defaults. Secrets are not read here: they stay Pulumi secrets.
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Final, Self, cast
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -15,9 +16,10 @@ from components import route_secret
 from components.config_values import ConfigValues, read_values, without_empty
 from components.explain import explain, homes, nearest_name
 from components.faults import Fault, Path, shown, text_faults, wrong
-from components.forms import CERTIFICATE, EKS_NAME, NETWORK, SECURITY_GROUP, SERVICE_NAME, SUBNET, VPC
+from components.forms import CERTIFICATE, EKS_NAME, NETWORK, POLICY, SECURITY_GROUP, SERVICE_NAME, SUBNET, VPC
 from components.model import STRICT, Items
 from components.naming import COLORS, PROJECT
+from components.router_settings import AccessLogs, clashes
 from components.service_settings import ColorSettings, ServiceSettings
 
 __all__ = ["ColorSettings", "ServiceSettings", "Settings", "SettingsError"]
@@ -27,6 +29,8 @@ SECRET_KEYS: Final = frozenset({route_secret.KEY})
 
 DEFAULT_SERVICE_NAME: Final = "llm"
 PREFIX: Final = f"{PROJECT}:"
+# A load balancer wants to stand in two zones.
+_LEAST_SUBNETS: Final = 2
 
 _POOL: Final = re.compile(rf"-({'|'.join(COLORS)})(?=-|$)")
 
@@ -53,12 +57,8 @@ class Settings(BaseModel):
     ]
     load_balancer_subnet_ids: Annotated[
         Items[Annotated[str, SUBNET]],
-        Field(
-            min_length=2,
-            description="Subnets for the load balancer, in two zones at least.",
-            examples=['["subnet-0a1b2c3d4e5f60711", "subnet-0a1b2c3d4e5f60712"]'],
-        ),
-    ]
+        Field(description="Subnets for the load balancer, in two zones at least; needed where no listener is joined."),
+    ] = ()
     internet_facing: Annotated[bool, Field(description="True: the load balancer gets public addresses.")] = False
     certificate_arn: Annotated[
         str | None, CERTIFICATE, Field(description="ACM certificate; with it the listener speaks HTTPS.")
@@ -67,9 +67,15 @@ class Settings(BaseModel):
         Items[Annotated[str, NETWORK]],
         Field(min_length=1, description="Networks that may reach the load balancer.", examples=['["10.0.0.0/8"]']),
     ] = ("10.0.0.0/8",)
+    access_logs: Annotated[
+        AccessLogs | None, Field(description="Where load balancers write their access logs. Default: nowhere.")
+    ] = None
     vpc_cni_uses_node_role: Annotated[
         bool, Field(description="True: the VPC CNI has no IAM role of its own and needs the nodes' one.")
     ] = False
+    node_permissions_boundary_arn: Annotated[
+        str | None, POLICY, Field(description="IAM policy that bounds the nodes' roles, where the account demands one.")
+    ] = None
     protect: Annotated[
         bool, Field(description="Refuse to delete what requests pass through; set it to false before a teardown.")
     ] = True
@@ -105,6 +111,30 @@ class Settings(BaseModel):
                     raise wrong(Fault(("services", name), what, "Choose another name for one of the two."))
         return self
 
+    @model_validator(mode="after")
+    def _place_load_balancers(self) -> Self:
+        if all(service.listener for service in self.services.values()):
+            return self
+        faults: list[Fault] = []
+        subnets = self.load_balancer_subnet_ids
+        if len(subnets) < _LEAST_SUBNETS:
+            what = f"must be a list of at least {_LEAST_SUBNETS}, in two zones, unless every service joins a listener"
+            fix = 'E.g. ["subnet-0a1b2c3d4e5f60711", "subnet-0a1b2c3d4e5f60712"].'
+            faults.append(Fault(("load_balancer_subnet_ids",), what, fix, subnets))
+        if self.internet_facing and self.certificate_arn is None:
+            what = "is not set, but internet_facing is true: prompts and answers would cross the internet in the clear"
+            faults.append(Fault(("certificate_arn",), what, f"Set it to {CERTIFICATE.expected}."))
+        if faults:
+            raise wrong(*faults)
+        return self
+
+    @model_validator(mode="after")
+    def _keep_rules_apart(self) -> Self:
+        listeners = {name: service.listener for name, service in self.services.items() if service.listener is not None}
+        if faults := [replace(fault, path=("services", *fault.path)) for fault in clashes(listeners)]:
+            raise wrong(*faults)
+        return self
+
     @classmethod
     def from_config(cls, config: Mapping[str, str], secret_fault: Fault | None = None) -> Self:
         """Read stack config as Pulumi gives it: keys ``vllm-blue-green:name`` (or bare), values as strings or JSON.
@@ -128,7 +158,7 @@ class Settings(BaseModel):
         except ValidationError as error:
             found += layout.placed(explain(error, cls))
         else:
-            found += _region_faults(settings, config.get("aws:region"))
+            found += layout.placed(_region_faults(settings, config.get("aws:region")))
             if not found and not read.foreign_faults:
                 return settings
         lines = dict.fromkeys([*read.foreign_faults, *(fault.line(PREFIX) for fault in found)])
@@ -200,6 +230,15 @@ def _region_faults(settings: Settings, region: str | None) -> Iterator[Fault]:
     if arn and region and arn.split(":")[3] != region:
         what = f"must be of the load balancer's region, aws:region {region}"
         yield Fault(("certificate_arn",), what, "Request or import the certificate there.", arn)
+    for name, service in settings.services.items():
+        of_service: dict[Path, str] = {
+            ("alarms", "topic_arns", position): topic for position, topic in enumerate(service.alarms.topic_arns)
+        }
+        if service.listener is not None:
+            of_service["listener", "arn"] = service.listener.arn
+        for path, one in of_service.items():
+            if region and one.split(":")[3] != region:
+                yield Fault(("services", name, *path), f"must be of the stack's region, aws:region {region}", "", one)
 
 
 _NAME_KEY: Final = "service_name"

@@ -11,10 +11,21 @@ from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.apps import v1 as apps
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
+from pulumi_kubernetes.networking import v1 as networking
 from pulumi_kubernetes.policy import v1 as policy
 
-from components.naming import PORT, PORT_NAME, Color, color_name, pod_labels
-from components.pod_template import PROBE_FILE, PodSubject, pod_template, startup_seconds
+from components.naming import (
+    PORT,
+    PORT_NAME,
+    RELEASE_KEY,
+    SEMANTIC_CACHE_NAMESPACE_KEY,
+    Color,
+    color_name,
+    pod_labels,
+)
+from components.network_policy import network_policy_spec
+from components.pod_monitor import pod_monitor_spec
+from components.pod_template import PROBE_FILE, PodSubject, pod_template
 from components.release import Release
 from components.service_settings import ServiceSettings
 
@@ -33,16 +44,26 @@ class VllmStackArgs:
     settings: ServiceSettings
     rules: Sequence[pulumi.Resource]
     nodes: Sequence[pulumi.Resource]
+    protect: bool = False
+    guards: pulumi.ResourceHookBinding | None = None
 
 
 class VllmStack(pulumi.ComponentResource):
-    """One colour's Service and TargetGroupBinding for good; with a release also its pods and what belongs to them."""
+    """One colour in one of three states.
+
+    unused: the way to the pods, for good: Service, TargetGroupBinding and NetworkPolicy, with a PodMonitor if asked.
+    serving: also the release's ConfigMaps, a PodDisruptionBudget and the Deployment at full size.
+    parked: all of that, and the Deployment has no replicas.
+    """
 
     TYPE = "vllm-blue-green:index:VllmStack"
 
     service: core.Service
     target_group_binding: CustomResource
+    network_policy: networking.NetworkPolicy
+    pod_monitor: CustomResource | None
     deployment: apps.Deployment | None
+    outputs: dict[str, str | None]
 
     def __init__(self, name: str, args: VllmStackArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(self.TYPE, name, {}, opts)
@@ -54,15 +75,27 @@ class VllmStack(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self.service = self._create_service()
         self.target_group_binding = self._create_target_group_binding()
+        self.network_policy = self._create_network_policy()
+        self.pod_monitor = self._create_pod_monitor() if args.settings.pods.pod_monitor else None
         release = self._color.release
         self.deployment = None if release is None else self._create_pods(release)
-        self.register_outputs({"release_id": None if release is None else release.release_id})
+        self.outputs = {
+            "state": self._color.state,
+            "release_id": release and release.release_id,
+            "semantic_cache_namespace": release and release.semantic_cache_namespace,
+        }
+        self.register_outputs(self.outputs)
 
-    def _metadata(self, name: str | None = None, annotations: Mapping[str, str] | None = None) -> meta.ObjectMetaArgs:
+    def _metadata(
+        self,
+        name: str | None = None,
+        annotations: Mapping[str, str] | None = None,
+        more_labels: Mapping[str, str] | None = None,
+    ) -> meta.ObjectMetaArgs:
         return meta.ObjectMetaArgs(
             name=name or self._kubernetes_name,
             namespace=self._args.namespace,
-            labels=self._labels,
+            labels={**(more_labels or {}), **self._labels},
             annotations=annotations,
         )
 
@@ -101,6 +134,25 @@ class VllmStack(pulumi.ComponentResource):
             },
             # A target group outside every rule is not health-checked, and its pods would never become ready.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.service, *self._args.rules]),
+        )
+
+    def _create_network_policy(self) -> networking.NetworkPolicy:
+        return networking.NetworkPolicy(
+            self._name,
+            metadata=self._metadata(),
+            spec=network_policy_spec(self._labels, self._args.settings.pods),
+            opts=self._child,
+        )
+
+    def _create_pod_monitor(self) -> CustomResource:
+        pods = self._args.settings.pods
+        return CustomResource(
+            self._name,
+            api_version="monitoring.coreos.com/v1",
+            kind="PodMonitor",
+            metadata=self._metadata(more_labels=pods.pod_monitor_labels),
+            spec=pod_monitor_spec(self._labels, pods),
+            opts=self._child,
         )
 
     def _create_pods(self, release: Release) -> apps.Deployment:
@@ -147,14 +199,17 @@ class VllmStack(pulumi.ComponentResource):
 
     def _create_deployment(self, subject: PodSubject, config_maps: Sequence[pulumi.Resource]) -> apps.Deployment:
         settings = self._args.settings
-        progress_seconds = (
-            settings.node_start_seconds + startup_seconds(settings) + settings.drain_chain.grace_period_seconds
-        )
-        longest_update = f"{progress_seconds * self._color.replicas}s"
-        longest_end = f"{settings.drain_chain.grace_period_seconds + 60}s"
+        times = settings.pod_times
+        longest_update = f"{times.update_seconds(self._color.replicas)}s"
         return apps.Deployment(
             self._name,
-            metadata=self._metadata(),
+            metadata=self._metadata(
+                annotations={
+                    RELEASE_KEY: subject.release.release_id,
+                    SEMANTIC_CACHE_NAMESPACE_KEY: subject.release.semantic_cache_namespace,
+                },
+                more_labels={RELEASE_KEY: subject.release.release_id},
+            ),
             spec=apps.DeploymentSpecArgs(
                 replicas=self._color.replicas if self._color.serves else 0,
                 selector=meta.LabelSelectorArgs(match_labels=self._labels),
@@ -164,14 +219,18 @@ class VllmStack(pulumi.ComponentResource):
                     type="RollingUpdate",
                     rolling_update=apps.RollingUpdateDeploymentArgs(max_surge=0, max_unavailable=1),
                 ),
-                progress_deadline_seconds=progress_seconds,
+                progress_deadline_seconds=times.progress_deadline_seconds,
                 revision_history_limit=2,
                 template=pod_template(subject, settings),
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[self.target_group_binding, *config_maps, *self._args.nodes],
-                custom_timeouts=pulumi.CustomTimeouts(create=longest_update, update=longest_update, delete=longest_end),
+                depends_on=[self.target_group_binding, self.network_policy, *config_maps, *self._args.nodes],
+                protect=self._args.protect,
+                hooks=self._args.guards,
+                custom_timeouts=pulumi.CustomTimeouts(
+                    create=longest_update, update=longest_update, delete=f"{times.deletion_seconds}s"
+                ),
             ),
         )
 

@@ -1,26 +1,28 @@
 """The way of a request: load balancer, listener, a target group per colour, and the rules that choose between them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
-from pulumi_aws import ec2, lb, vpc
+from pulumi_aws import lb
 
 from components import route_secret
 from components.drain_chain import DrainChain
+from components.load_balancer_arns import load_balancer_dimension
 from components.naming import (
-    ACTIVE_COLOR_KEY,
     CANDIDATE_ROUTE_HEADER,
     COLORS,
-    KEEP_UNTIL_KEY,
     PORT,
     PROJECT,
-    ROLLOUT_SERIAL_KEY,
     Color,
     Role,
     aws_tags,
     color_name,
 )
+from components.own_load_balancer import OwnLoadBalancer, OwnLoadBalancerArgs
+from components.router_alarms import RouterAlarms, RouterAlarmsArgs
+from components.router_settings import AccessLogs, AlarmSettings, ListenerSettings
+from components.traffic import Traffic
 
 # Only the API is reachable: vLLM serves more than that without asking for a key (/metrics, /invocations, /pause).
 API_PATHS = "/v1/*"
@@ -31,26 +33,11 @@ _UNUSED_STICKINESS_SECONDS = 3600
 
 
 @dataclass(frozen=True, kw_only=True)
-class Traffic:
-    """Who gets the new requests (in percent), and what the scripts note about it; only the weighted rule has these."""
-
-    weights: Mapping[Color, int]
-    active_color: Color
-    keep_until: str
-    rollout_serial: int
-
-    def tags(self) -> dict[str, str]:
-        """Return what the weighted rule carries, so that scripts know the promoted colour without Pulumi's state."""
-        return {
-            ACTIVE_COLOR_KEY: self.active_color,
-            KEEP_UNTIL_KEY: self.keep_until,
-            ROLLOUT_SERIAL_KEY: str(self.rollout_serial),
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
 class WeightedRouterArgs:
-    """Where the load balancer stands, who may reach it, and how it treats requests and targets."""
+    """Where the load balancer stands, who may reach it, and how it treats requests and targets.
+
+    With a ``listener`` to join there is no load balancer to make, and what describes one is not looked at.
+    """
 
     service: str
     vpc_id: pulumi.Input[str]
@@ -64,6 +51,10 @@ class WeightedRouterArgs:
     health_check_interval_seconds: int
     traffic: Traffic
     protect: bool
+    guards: pulumi.ResourceHookBinding | None = None
+    listener: ListenerSettings | None = None
+    access_logs: AccessLogs | None = None
+    alarms: AlarmSettings = field(default_factory=AlarmSettings)
 
 
 class WeightedRouter(pulumi.ComponentResource):
@@ -71,13 +62,14 @@ class WeightedRouter(pulumi.ComponentResource):
 
     TYPE = "vllm-blue-green:index:WeightedRouter"
 
-    security_group: ec2.SecurityGroup
-    load_balancer: lb.LoadBalancer
-    listener: lb.Listener
+    own: OwnLoadBalancer | None
+    """Load balancer and listener; none where another's listener is joined."""
+    load_balancer_security_group_id: pulumi.Output[str]
     target_groups: dict[Color, lb.TargetGroup]
     candidate_rules: dict[Color, lb.ListenerRule]
     weighted_rule: lb.ListenerRule
-    endpoint: pulumi.Output[str]
+    endpoint: pulumi.Output[str] | None
+    """How clients reach a load balancer of our own; none where another's listener is joined."""
 
     def __init__(self, name: str, args: WeightedRouterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(self.TYPE, name, {}, opts)
@@ -85,90 +77,61 @@ class WeightedRouter(pulumi.ComponentResource):
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
         self._guarded_child = pulumi.ResourceOptions(parent=self, protect=args.protect)
-        self.security_group = self._create_security_group()
-        self.load_balancer = self._create_load_balancer()
-        self.listener = self._create_listener()
+        if args.listener is None:
+            self.own = self._create_load_balancer()
+            self.endpoint = self.own.endpoint
+            self.load_balancer_security_group_id = self.own.security_group.id
+            self._listener_arn = self.own.listener.arn
+            load_balancer = self.own.load_balancer.arn_suffix
+            self._candidate_priorities, self._weighted_priority = CANDIDATE_PRIORITIES, WEIGHTED_PRIORITY
+        else:
+            self.own = self.endpoint = None
+            self.load_balancer_security_group_id = pulumi.Output.from_input(args.listener.security_group_id)
+            self._listener_arn = pulumi.Output.from_input(args.listener.arn)
+            load_balancer = pulumi.Output.from_input(load_balancer_dimension(args.listener.load_balancer_arn))
+            self._candidate_priorities = args.listener.candidate_priorities
+            self._weighted_priority = args.listener.rule_priority
         self.target_groups = {color: self._create_target_group(color) for color in COLORS}
         secret = pulumi.Output.secret(args.candidate_route_secret).apply(_checked_secret)
         self.candidate_rules = {color: self._create_candidate_rule(color, secret) for color in COLORS}
         self.weighted_rule = self._create_weighted_rule()
-        scheme = "http" if args.certificate_arn is None else "https"
-        self.endpoint = pulumi.Output.concat(scheme, "://", self.load_balancer.dns_name)
+        self._create_alarms(load_balancer)
         self.register_outputs({"endpoint": self.endpoint, "weighted_rule_arn": self.weighted_rule.arn})
-
-    @property
-    def _port(self) -> int:
-        return 80 if self._args.certificate_arn is None else 443
 
     def _tags(self, role: Role, color: Color | None = None) -> dict[str, str]:
         return aws_tags(pulumi.get_stack(), self._args.service, role, color)
 
-    def _create_security_group(self) -> ec2.SecurityGroup:
-        """Let clients reach the listener, and the load balancer the pods' port: nothing else, in either direction."""
-        group = ec2.SecurityGroup(
+    def _create_load_balancer(self) -> OwnLoadBalancer:
+        args = self._args
+        return OwnLoadBalancer(
             self._name,
-            description=f"Load balancer of {self._args.service}",
-            vpc_id=self._args.vpc_id,
-            tags=self._tags("load-balancer"),
-            opts=self._child,
-        )
-        for position, cidr in enumerate(self._args.client_cidrs):
-            vpc.SecurityGroupIngressRule(
-                f"{self._name}-clients-{position}",
-                security_group_id=group.id,
-                description="Clients to the listener",
-                ip_protocol="tcp",
-                from_port=self._port,
-                to_port=self._port,
-                cidr_ipv4=None if ":" in cidr else cidr,
-                cidr_ipv6=cidr if ":" in cidr else None,
-                opts=self._child,
-            )
-        vpc.SecurityGroupEgressRule(
-            f"{self._name}-pods",
-            security_group_id=group.id,
-            description="Requests and health checks to the pods",
-            ip_protocol="tcp",
-            from_port=PORT,
-            to_port=PORT,
-            referenced_security_group_id=self._args.pod_security_group_id,
-            opts=self._child,
-        )
-        return group
-
-    def _create_load_balancer(self) -> lb.LoadBalancer:
-        return lb.LoadBalancer(
-            self._name,
-            load_balancer_type="application",
-            internal=not self._args.internet_facing,
-            subnets=self._args.subnet_ids,
-            security_groups=[self.security_group.id],
-            idle_timeout=self._args.drain_chain.idle_timeout_seconds,
-            drop_invalid_header_fields=True,
-            enable_deletion_protection=self._args.protect,
-            tags=self._tags("load-balancer"),
-            opts=self._guarded_child,
+            OwnLoadBalancerArgs(
+                service=args.service,
+                vpc_id=args.vpc_id,
+                subnet_ids=args.subnet_ids,
+                pod_security_group_id=args.pod_security_group_id,
+                client_cidrs=args.client_cidrs,
+                internet_facing=args.internet_facing,
+                certificate_arn=args.certificate_arn,
+                access_logs=args.access_logs,
+                idle_timeout_seconds=args.drain_chain.idle_timeout_seconds,
+                protect=args.protect,
+            ),
+            parent=self,
         )
 
-    def _create_listener(self) -> lb.Listener:
-        certificate_arn = self._args.certificate_arn
-        return lb.Listener(
+    def _create_alarms(self, load_balancer: pulumi.Output[str]) -> None:
+        RouterAlarms(
             self._name,
-            load_balancer_arn=self.load_balancer.arn,
-            port=self._port,
-            protocol="HTTP" if certificate_arn is None else "HTTPS",
-            certificate_arn=certificate_arn,
-            ssl_policy=None if certificate_arn is None else "ELBSecurityPolicy-TLS13-1-2-2021-06",
-            default_actions=[
-                lb.ListenerDefaultActionArgs(
-                    type="fixed-response",
-                    fixed_response=lb.ListenerDefaultActionFixedResponseArgs(
-                        status_code="404", content_type="text/plain", message_body="No such path"
-                    ),
-                )
-            ],
-            tags=self._tags("listener"),
-            opts=self._guarded_child,
+            RouterAlarmsArgs(
+                service=self._args.service,
+                load_balancer=load_balancer,
+                target_groups={color: group.arn_suffix for color, group in self.target_groups.items()},
+                owns_load_balancer=self.own is not None,
+                settings=self._args.alarms,
+                max_stream_seconds=self._args.drain_chain.shutdown_timeout_seconds,
+            ),
+            parent=self,
         )
 
     def _create_target_group(self, color: Color) -> lb.TargetGroup:
@@ -183,6 +146,8 @@ class WeightedRouter(pulumi.ComponentResource):
             deregistration_delay=self._args.drain_chain.deregistration_delay_seconds,
             # One generation may take a hundred times as long as another, so taking turns would pile them up.
             load_balancing_algorithm_type="least_outstanding_requests",
+            # It does not go with that algorithm, and does nothing for a group that was empty: pods warm up themselves.
+            slow_start=0,
             health_check=lb.TargetGroupHealthCheckArgs(
                 path="/health",
                 protocol="HTTP",
@@ -199,12 +164,23 @@ class WeightedRouter(pulumi.ComponentResource):
             opts=self._guarded_child,
         )
 
+    def _addressed(self) -> list[lb.ListenerRuleConditionArgs]:
+        """Return the conditions that every rule of the service has: the API's paths and, if asked, its host."""
+        paths = lb.ListenerRuleConditionArgs(
+            path_pattern=lb.ListenerRuleConditionPathPatternArgs(values=[API_PATHS]),
+        )
+        host = None if self._args.listener is None else self._args.listener.host
+        if host is None:
+            return [paths]
+        hosts = lb.ListenerRuleConditionHostHeaderArgs(values=[host])
+        return [paths, lb.ListenerRuleConditionArgs(host_header=hosts)]
+
     def _create_candidate_rule(self, color: Color, secret: pulumi.Output[str]) -> lb.ListenerRule:
         """Reach one colour at any weight: how smoke tests and evaluations get to a candidate without traffic."""
         return lb.ListenerRule(
             f"{color_name(self._name, color)}-candidate",
-            listener_arn=self.listener.arn,
-            priority=CANDIDATE_PRIORITIES[color],
+            listener_arn=self._listener_arn,
+            priority=self._candidate_priorities[color],
             conditions=[
                 lb.ListenerRuleConditionArgs(
                     http_header=lb.ListenerRuleConditionHttpHeaderArgs(
@@ -212,7 +188,7 @@ class WeightedRouter(pulumi.ComponentResource):
                         values=[pulumi.Output.concat(color, "-", secret)],
                     )
                 ),
-                _api_paths(),
+                *self._addressed(),
             ],
             actions=[lb.ListenerRuleActionArgs(type="forward", target_group_arn=self.target_groups[color].arn)],
             tags=self._tags("candidate-rule", color),
@@ -223,9 +199,9 @@ class WeightedRouter(pulumi.ComponentResource):
         traffic = self._args.traffic
         return lb.ListenerRule(
             self._name,
-            listener_arn=self.listener.arn,
-            priority=WEIGHTED_PRIORITY,
-            conditions=[_api_paths()],
+            listener_arn=self._listener_arn,
+            priority=self._weighted_priority,
+            conditions=self._addressed(),
             actions=[
                 lb.ListenerRuleActionArgs(
                     type="forward",
@@ -244,14 +220,8 @@ class WeightedRouter(pulumi.ComponentResource):
                 )
             ],
             tags={**self._tags("weighted-rule"), **traffic.tags()},
-            opts=self._guarded_child,
+            opts=pulumi.ResourceOptions(parent=self, protect=self._args.protect, hooks=self._args.guards),
         )
-
-
-def _api_paths() -> lb.ListenerRuleConditionArgs:
-    return lb.ListenerRuleConditionArgs(
-        path_pattern=lb.ListenerRuleConditionPathPatternArgs(values=[API_PATHS]),
-    )
 
 
 def _checked_secret(secret: str) -> str:

@@ -63,6 +63,7 @@ def stack_config(account: SeededAccount, endpoint_url: str, release: Mapping[str
         "node_start_seconds": 30,
         "cold_start_seconds": 30,
         "probe_period_seconds": 2,
+        "pods": {"pod_monitor": True},
         "health_check_interval_seconds": 5,
         "rollout": {
             "steps": [

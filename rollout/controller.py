@@ -163,6 +163,7 @@ class Controller:
                 settings=settings,
                 rule=ports.load_balancer.rule(),
                 outgoing=ports.load_balancer.health(rollout.plan.outgoing),
+                idle_timeout_seconds=ports.load_balancer.idle_timeout_seconds(),
                 now=ports.clock.now(),
             )
         )

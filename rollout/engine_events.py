@@ -1,11 +1,15 @@
 """What the engine tells during a preview or an update, as far as a rollout cares."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from pulumi.automation.events import EngineEvent
 
 from rollout.changes import Change
+
+# What engines put before the words of a guard, which is a hook.
+_GUARD = re.compile(r"^.*?before hook \"[^\"]*-guards\" failed: ")
 
 # Operations that leave a resource as it is.
 UNCHANGING = frozenset({"same", "read", "refresh"})
@@ -47,7 +51,8 @@ class EngineEvents:
         """Return what went wrong: refusals of mandatory policies first, then the errors that were reported."""
         refusals = [f"policy refused: {message}" for level, message in self._policies() if level == "mandatory"]
         diagnostics = [event.diagnostic_event for event in self._events if event.diagnostic_event]
-        messages = [one.message.strip() for one in diagnostics if one.severity == "error"]
+        errors = (one.message.strip() for one in diagnostics if one.severity == "error")
+        messages = [_GUARD.sub("guard refused: ", message) for message in errors]
         return "\n".join(dict.fromkeys((*refusals, *messages)))
 
     def _policies(self) -> list[tuple[str, str]]:

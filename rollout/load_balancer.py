@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
+from components.load_balancer_arns import load_balancer_dimension, load_balancer_of, target_group_dimension
 from components.naming import (
     ACTIVE_COLOR_KEY,
     COLOR_KEY,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 # DescribeTags takes no more resources in one call.
 TAGS_PER_CALL: Final = 20
+IDLE_TIMEOUT: Final = "idle_timeout.timeout_seconds"
+DEFAULT_IDLE_TIMEOUT_SECONDS: Final = 60
 # Targets in these states are on their way out, or never counted.
 NOT_SERVING: Final = frozenset({"draining", "unused"})
 
@@ -36,7 +39,6 @@ class _Found:
     """What does not change for the life of a service."""
 
     load_balancer_arn: str
-    dns_name: str
     rule_arn: str
     target_groups: Mapping[Color, str]
     actions: list[ActionTypeDef]
@@ -45,11 +47,21 @@ class _Found:
 class Elbv2LoadBalancer:
     """The weighted rule and the target groups of one service."""
 
-    def __init__(self, client: ElasticLoadBalancingv2Client, *, stack: str, service: str) -> None:
-        """Look for what carries the tags of this stack and service."""
+    def __init__(
+        self, client: ElasticLoadBalancingv2Client, *, stack: str, service: str, listener_arn: str | None = None
+    ) -> None:
+        """Look for what carries the tags of this stack and service.
+
+        Args:
+            client: the ELBv2 API.
+            stack: the stack.
+            service: the service.
+            listener_arn: the listener that the service joined; none when its load balancer is its own.
+        """
         self._client = client
         self._stack = stack
         self._service = service
+        self._listener_arn = listener_arn
         self._found: _Found | None = None
 
     def rule(self) -> LiveRule:
@@ -92,14 +104,22 @@ class Elbv2LoadBalancer:
 
     def dns_name(self) -> str:
         """Return the load balancer's own name."""
-        return self._find().dns_name
+        arn = self._find().load_balancer_arn
+        return self._client.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0].get("DNSName", "")
+
+    def idle_timeout_seconds(self) -> int:
+        """Return for how long the load balancer leaves a silent connection open."""
+        arn = self._find().load_balancer_arn
+        attributes = self._client.describe_load_balancer_attributes(LoadBalancerArn=arn)["Attributes"]
+        values = {one.get("Key"): one.get("Value", "") for one in attributes}
+        return int(values.get(IDLE_TIMEOUT) or DEFAULT_IDLE_TIMEOUT_SECONDS)
 
     def dimensions(self, color: Color) -> dict[str, str]:
         """Return the CloudWatch dimensions of a colour's target group."""
         found = self._find()
         return {
-            "TargetGroup": found.target_groups[color].rsplit(":", 1)[-1],
-            "LoadBalancer": found.load_balancer_arn.rsplit(":loadbalancer/", 1)[-1],
+            "TargetGroup": target_group_dimension(found.target_groups[color]),
+            "LoadBalancer": load_balancer_dimension(found.load_balancer_arn),
         }
 
     def _find(self) -> _Found:
@@ -108,8 +128,8 @@ class Elbv2LoadBalancer:
         return self._found
 
     def _search(self) -> _Found:
-        for load_balancer_arn, dns_name in self._load_balancers():
-            rules = list(self._rules(load_balancer_arn))
+        for load_balancer_arn, listener_arns in self._places():
+            rules = [rule for arn in listener_arns for rule in self._rules(arn)]
             marked = self._marked((rule.get("RuleArn", "") for rule in rules), "weighted-rule")
             if not marked:
                 continue
@@ -130,30 +150,34 @@ class Elbv2LoadBalancer:
                 )
             return _Found(
                 load_balancer_arn=load_balancer_arn,
-                dns_name=dns_name,
                 rule_arn=marked[0],
                 target_groups={color: groups[color] for color in COLORS},
                 actions=actions,
             )
+        where = f"on listener {self._listener_arn}" if self._listener_arn else "in this account and region"
         raise RolloutError(
-            f"no load balancer rule carries the tags of service {self._service!r} of stack {self._stack!r} in this "
-            "account and region. Check AWS_PROFILE and AWS_REGION; deploy a new stack with `pulumi up` first."
+            f"no load balancer rule carries the tags of service {self._service!r} of stack {self._stack!r} {where}. "
+            "Check AWS_PROFILE and AWS_REGION; deploy a new stack with `pulumi up` first."
         )
 
-    def _load_balancers(self) -> Iterator[tuple[str, str]]:
+    def _places(self) -> Iterator[tuple[str, Iterable[str]]]:
+        """Yield load balancers with those of their listeners that may have our rules."""
+        if self._listener_arn is not None:
+            yield load_balancer_of(self._listener_arn), [self._listener_arn]
+            return
         pages = self._client.get_paginator("describe_load_balancers").paginate()
-        names = {
-            one.get("LoadBalancerArn", ""): one.get("DNSName", "") for page in pages for one in page["LoadBalancers"]
-        }
-        for arn in self._marked(names, "load-balancer"):
-            yield arn, names[arn]
+        arns = [one.get("LoadBalancerArn", "") for page in pages for one in page["LoadBalancers"]]
+        for arn in self._marked(arns, "load-balancer"):
+            yield arn, self._listeners(arn)
 
-    def _rules(self, load_balancer_arn: str) -> Iterator[RuleTypeDef]:
-        listener_pages = self._client.get_paginator("describe_listeners").paginate(LoadBalancerArn=load_balancer_arn)
-        for listener in (listener for page in listener_pages for listener in page["Listeners"]):
-            pages = self._client.get_paginator("describe_rules").paginate(ListenerArn=listener.get("ListenerArn", ""))
-            for page in pages:
-                yield from page["Rules"]
+    def _listeners(self, load_balancer_arn: str) -> Iterator[str]:
+        pages = self._client.get_paginator("describe_listeners").paginate(LoadBalancerArn=load_balancer_arn)
+        for page in pages:
+            yield from (listener.get("ListenerArn", "") for listener in page["Listeners"])
+
+    def _rules(self, listener_arn: str) -> Iterator[RuleTypeDef]:
+        for page in self._client.get_paginator("describe_rules").paginate(ListenerArn=listener_arn):
+            yield from page["Rules"]
 
     def _marked(self, arns: Iterable[str], role: Role) -> list[str]:
         """Return those resources that carry our tags for this role."""

@@ -128,6 +128,10 @@ class LoadBalancer(Protocol):
         """Count a colour's targets by health."""
         ...
 
+    def idle_timeout_seconds(self) -> int:
+        """Return for how long the load balancer leaves a silent connection open."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pod:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from components.naming import Color
+from components.naming import COLORS, Color
 from components.settings import ServiceSettings
 from rollout.failures import plain
 from rollout.plan import Plan, green_weight_for
@@ -15,7 +15,13 @@ METRICS_WINDOW: Final = timedelta(minutes=5)
 
 
 def preflight_faults(
-    *, plan: Plan, settings: ServiceSettings, rule: LiveRule, outgoing: TargetHealth, now: datetime
+    *,
+    plan: Plan,
+    settings: ServiceSettings,
+    rule: LiveRule,
+    outgoing: TargetHealth,
+    idle_timeout_seconds: int,
+    now: datetime,
 ) -> tuple[str, ...]:
     """Return every reason not to start, each with what to do about it."""
     active, candidate = settings.active_color, plan.candidate
@@ -34,11 +40,13 @@ def preflight_faults(
             f"green_weight: the live rule splits {dict(rule.weights)}, but a rollout onto {candidate} starts from "
             f"{plan.initial_green_weight}; run scripts.rollback to put all traffic on {active}"
         )
+    faults += reservation_faults(settings, now)
     faults += config_faults(settings, rule)
+    faults += idle_timeout_faults(settings, idle_timeout_seconds)
     if settings.color(candidate).serves and (until := still_promised(settings, now)):
         faults.append(
-            f"keep_until: {candidate} is kept warm until {until} as the way back; wait, or give the way back up with "
-            '`pulumi config set keep_until ""` and `pulumi up`'
+            f"keep_until: {candidate} is kept warm until {until} as the way back; wait, or give the way back up: set "
+            f'keep_until to "" and announced to "{settings.rollout_serial} <reason>", and `pulumi up`'
         )
     return tuple(faults)
 
@@ -56,6 +64,25 @@ def unreachable(ports: Ports, outgoing: Color) -> Iterator[str]:
             ask()
         except Exception as error:  # whatever it fails with, it does not answer
             yield plain(error)
+
+
+def idle_timeout_faults(settings: ServiceSettings, idle_timeout_seconds: int) -> Iterator[str]:
+    """Tell when the load balancer ends connections sooner than requests end, or later than the pods do."""
+    needed, kept = settings.required_idle_timeout_seconds, settings.drain_chain.keep_alive_seconds
+    joined = settings.listener is not None
+    where = "listener.idle_timeout_seconds" if joined else "max_stream_seconds"
+    if idle_timeout_seconds < needed:
+        mend = "have its owner raise it, or lower max_stream_seconds" if joined else "run `pulumi up` to restore it"
+        yield (
+            f"{where}: the load balancer ends connections that are silent for {idle_timeout_seconds} s, but requests "
+            f"need {needed} s; {mend}"
+        )
+    elif idle_timeout_seconds >= kept:
+        mend = f"set it to {idle_timeout_seconds} and run `pulumi up`" if joined else "run `pulumi up` to restore it"
+        yield (
+            f"{where}: the load balancer reuses connections for {idle_timeout_seconds} s, but the pods end them after "
+            f"{kept} s, which users see as 502; {mend}"
+        )
 
 
 def config_faults(settings: ServiceSettings, rule: LiveRule) -> tuple[str, ...]:
@@ -77,6 +104,20 @@ def config_faults(settings: ServiceSettings, rule: LiveRule) -> tuple[str, ...]:
             "newest file, or run `pulumi up`"
         )
     return tuple(faults)
+
+
+def reservation_faults(settings: ServiceSettings, now: datetime) -> Iterator[str]:
+    """Yield the colours whose nodes end, with their capacity block, before the time that a promotion would promise."""
+    holds_seconds = sum(step.hold_seconds for step in settings.rollout.steps)
+    promised = now + timedelta(seconds=holds_seconds + settings.rollout.keep_warm_seconds)
+    for color in COLORS:
+        reservation = settings.color(color).reservation
+        if reservation is not None and not reservation.outlasts(promised.isoformat(timespec="seconds")):
+            yield (
+                f"{color}.reservation.ends: is {reservation.ends}, and EKS takes a block's nodes away 40 minutes "
+                f"before; a promotion would keep both colours until {promised:%Y-%m-%dT%H:%M:%SZ} at least. Take a "
+                "block that ends later, or shorten rollout.keep_warm_seconds"
+            )
 
 
 def still_promised(settings: ServiceSettings, now: datetime) -> str | None:

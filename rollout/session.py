@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from components.naming import PROJECT
 from components.settings import ServiceSettings
 from rollout.clock import StopSignal, SystemClock
 from rollout.config_file import ConfigFile, stack_file
+from rollout.endpoint_key import endpoint_key
 from rollout.errors import RefusedError
 from rollout.journal import FileJournal, Record, is_unfinished, last_rule_change, read_journal
 from rollout.lock import Lock
@@ -109,7 +111,13 @@ class Session:
         from rollout.load_balancer import Elbv2LoadBalancer
 
         client = boto3.client("elbv2", region_name=self._region, config=_aws_config())
-        return Elbv2LoadBalancer(client, stack=self._place.stack, service=self.service)
+        listener = self.settings().listener
+        return Elbv2LoadBalancer(
+            client,
+            stack=self._place.stack,
+            service=self.service,
+            listener_arn=None if listener is None else listener.arn,
+        )
 
     @cached_property
     def cloudwatch(self) -> CloudWatchCounts:
@@ -179,6 +187,7 @@ class Session:
         return Smoke(
             endpoint_url=self.endpoint_url,
             route_secret=lambda: self._route_secret,
+            api_key=lambda: endpoint_key(os.environ, required=settings.pods.api_key_secret is not None),
             served_model_name=settings.model_name(self.service),
             settings=settings.rollout.smoke,
         )

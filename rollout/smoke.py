@@ -10,6 +10,7 @@ import httpx
 from components.naming import CANDIDATE_ROUTE_HEADER, Color, fingerprint
 from components.release import CHAT_TEMPLATE, Release
 from components.rollout_settings import SmokeSettings
+from rollout.endpoint_key import FIX, VARIABLE
 from rollout.errors import RolloutError
 from rollout.failures import plain
 from rollout.verdicts import GateVerdict, Verdict
@@ -27,30 +28,41 @@ class Smoke:
 
     endpoint_url: Callable[[], str]
     route_secret: Callable[[], str]
+    api_key: Callable[[], str | None]
     served_model_name: str
     settings: SmokeSettings
     transport: httpx.BaseTransport | None = None
 
     def prepare(self) -> None:
-        """Find the secret and reach the endpoint; whatever it answers.
+        """Find the secrets and reach the endpoint; whatever it answers but that the key is not the right one.
 
         Raises:
-            RolloutError: there is no usable secret, or nobody answers.
+            RolloutError: a secret is missing or cannot be used, or nobody answers.
         """
         self.route_secret()
+        headers = self._authorization()
         url = self.endpoint_url()
         try:
-            with httpx.Client(base_url=url, timeout=self.settings.timeout_seconds, transport=self.transport) as client:
-                client.get("/v1/models")
+            with httpx.Client(
+                base_url=url, headers=headers, timeout=self.settings.timeout_seconds, transport=self.transport
+            ) as client:
+                answer = client.get("/v1/models")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RolloutError(
                 f"the endpoint {url} does not answer ({plain(error)}); check endpoint_url, DNS and the network"
             ) from error
+        if answer.status_code == 401:
+            told = f"it does not take the key in {VARIABLE}" if headers else "it asks for an API key"
+            raise RolloutError(f"the endpoint {url} answers 401: {told}; {FIX}")
+
+    def _authorization(self) -> dict[str, str]:
+        key = self.api_key()
+        return {} if key is None else {"Authorization": f"Bearer {key}"}
 
     def run(self, color: Color, release: Release) -> GateVerdict:
         """Send the requests; one wrong or missing answer fails."""
         expected = fingerprint(color, release.release_id)
-        headers = {CANDIDATE_ROUTE_HEADER: f"{color}-{self.route_secret()}"}
+        headers = {CANDIDATE_ROUTE_HEADER: f"{color}-{self.route_secret()}", **self._authorization()}
         faults: list[str] = []
         sent = 0
         with httpx.Client(

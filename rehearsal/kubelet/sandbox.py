@@ -52,6 +52,8 @@ class Sandbox:
     def local(self, text: str, container: Json) -> str:
         """``text`` with the container's mount paths replaced by where their volumes lie on this machine."""
         mounts = {mount["mountPath"].rstrip("/"): mount for mount in container.get("volumeMounts", [])}
+        # This machine has one as well, and a path in it may be meant as it is: that of a model, say.
+        mounts.pop("/tmp", None)
         if not mounts:
             return text
         longest_first = sorted(mounts, key=len, reverse=True)

@@ -34,6 +34,7 @@ class Registered:
     dependencies: frozenset[Reference]
     protect: bool
     timeouts: dict[str, str]
+    hooks: dict[str, list[str]]
     position: int
 
     @property
@@ -49,6 +50,8 @@ class Registrations:
     outputs: dict[Reference, dict[str, Any]] = field(default_factory=dict[Reference, dict[str, Any]])
     count: int = 0
     """Registrations, also of two resources with one name."""
+    hooks: dict[str, bool] = field(default_factory=dict[str, bool])
+    """Every hook by name, and whether previews run it."""
 
     def __getitem__(self, reference: Reference) -> Registered:
         return self.resources[reference]
@@ -81,8 +84,13 @@ class _Mocks(Mocks):
         if args.typ.startswith("aws:"):
             state.setdefault("name", args.name)
             state["arn"] = f"arn:{kind}:{args.name}"
+        if kind == "Role":
+            state["arn"] = f"arn:aws-us-gov:iam::123456789012:role/{args.name}"
         if kind == "LoadBalancer":
             state["dnsName"] = f"{args.name}.elb.example"
+            state["arnSuffix"] = f"app/{args.name}/1"
+        if kind == "TargetGroup":
+            state["arnSuffix"] = f"targetgroup/{args.name}/1"
         if kind == "LaunchTemplate":
             state["latestVersion"] = 3
         return f"id:{kind}:{args.name}", state
@@ -111,11 +119,18 @@ class _RecordingMonitor(MockMonitor):
                 dependencies=frozenset(_reference(urn) for urn in request.dependencies),
                 protect=request.protect,
                 timeouts=json_format.MessageToDict(request.customTimeouts),
+                hooks=json_format.MessageToDict(request.hooks),
                 position=len(self.registrations.resources),
             )
             self.registrations.resources[resource.reference] = resource
             self.registrations.count += 1
         return super().RegisterResource(request)
+
+    def RegisterResourceHook(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
+        assert request.name not in self.registrations.hooks
+        assert not request.ignore_errors
+        self.registrations.hooks[request.name] = request.on_dry_run
+        return super().RegisterResourceHook(request)
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
         raw = json_format.MessageToDict(request.outputs)

@@ -31,6 +31,10 @@ def above_zero(value: Json) -> bool:
     return seconds(value) and value > 0
 
 
+def size(value: Json) -> bool:
+    return number(0, 100_000)(value) and value > 0
+
+
 def truth(value: Json) -> bool:
     return value is True or value is False
 
@@ -61,6 +65,12 @@ def base_url(value: Json) -> bool:
     return url(value, with_path=False)
 
 
+def host(value: Json) -> bool:
+    labels = value.split(".") if isinstance(value, str) else [""]
+    fits = all(re.fullmatch(r"(?!-)[a-z0-9-]{1,63}(?<!-)", one) for one in labels)
+    return fits and len(labels) > 1 and re.fullmatch(r"[a-z]{2,63}", labels[-1]) is not None and len(value) <= 128
+
+
 def url(value: Json, *, with_path: bool = True) -> bool:
     host = r"([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])"
     path = r"(/[!\"$->@-~]*)?" if with_path else ""
@@ -78,6 +88,10 @@ def time(value: Json) -> bool:
     except ValueError:
         return False
     return True
+
+
+def set_time(value: Json) -> bool:
+    return value != "" and time(value)
 
 
 def optional(accepts: Accepts) -> Accepts:
@@ -108,7 +122,7 @@ REFUSED_OPTIONS = [
     *("--shutdown-timeout", "--fingerprint-mode", "--fingerprint-value", "--chat-template"),
     *("--override-generation-config", "--lora-modules", "--enable-lora", "--enable-request-id-headers", "--api-key"),
     *("--hf-token", "--pipeline-parallel-size", "-pp", "--data-parallel-size", "-dp", "--ssl-keyfile"),
-    *("--ssl-certfile", "--config", "--root-path", "--disable-log-stats"),
+    *("--ssl-certfile", "--config", "--root-path", "--disable-log-stats", "--disable-log-requests"),
 ]
 
 
@@ -136,13 +150,37 @@ RELEASE: dict[str, Any] = {
     "prompts": Names(text(r"(?!\.)[A-Za-z0-9._-]{1,100}"), any_text),
     "sampling": Names(any_text, finite),
     "lora_adapters": Names(text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"), MODEL),
+    "weights_gib": optional(size),
+    "kv_cache_kib_per_token": optional(size),
+}
+RESERVATION: dict[str, Any] = {
+    "kind": one_of("on_demand", "capacity_block"),
+    "id": optional(text(r"cr-[0-9a-f]{1,17}")),
+    "resource_group_arn": optional(
+        text(
+            r"arn:aws(-[a-z]+)*:resource-groups:[a-z]+(-[a-z]+)+-[0-9]+:[0-9]{12}:"
+            r"group/[A-Za-z0-9_.-]{1,300}(/[a-z0-9]+)?"
+        )
+    ),
+    "subnet_id": optional(text(r"subnet-[0-9a-f]{1,17}")),
+    "ends": set_time,
 }
 COLOR: dict[str, Any] = {
     "release": RELEASE,
     "replicas": whole(1, 1000),
     "parked": truth,
     "provisioned": optional(truth),
+    "reservation": RESERVATION,
+    "node_release_version": optional(text(r"1\.[0-9]{2}\.[0-9]{1,2}-20[0-9]{6}")),
 }
+DNS_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*"
+
+
+def object_name(value: Json) -> bool:
+    return text(DNS_NAME)(value) and len(value) <= 253
+
+
+SECRET_REFERENCE: dict[str, Any] = {"name": object_name, "key": text(r"(?!\.$|\.\.)[A-Za-z0-9._-]{1,253}")}
 SPEC: dict[str, Any] = {
     "cluster_name": text(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}"),
     "cluster_security_group_id": text(r"sg-[0-9a-f]{1,17}"),
@@ -155,7 +193,12 @@ SPEC: dict[str, Any] = {
         r"certificate/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     ),
     "client_cidrs": [network],
+    "access_logs": {
+        "bucket": text(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"),
+        "prefix": text(r"(?!.*AWSLogs)([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?"),
+    },
     "vpc_cni_uses_node_role": truth,
+    "node_permissions_boundary_arn": text(r"arn:aws(-[a-z]+)*:iam::([0-9]{12}|aws):policy/[A-Za-z0-9+=,.@_/-]{1,600}"),
     "protect": truth,
     "service_name": text(r"[a-z]([-a-z0-9]{0,16}[a-z0-9])?"),
     "active_color": one_of("blue", "green"),
@@ -163,17 +206,19 @@ SPEC: dict[str, Any] = {
     "rollout_serial": whole(0, 1_000_000_000),
     "keep_until": time,
     "announced": text(r"([0-9]{1,10} \S[^\x00-\x1f]*)?"),
+    "max_step_points": whole(1, 100),
     "blue": COLOR,
     "green": COLOR,
     "namespace": text(r"(?!default$|kube-)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
     "served_model_name": text(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,199}"),
     "instance_type": one_of("g6e.2xlarge", "g6e.12xlarge"),
-    "gpus_per_replica": whole(1, 8),
+    "gpus_per_replica": whole(1, math.inf),
     "replica_millicpus": whole(100, math.inf),
     "replica_memory_mib": whole(256, math.inf),
     "spare_nodes": whole(0, 100),
     "headroom_mode": one_of("always", "on_rollout", "reserved"),
-    "node_volume_gib": whole(30, 16_384),
+    "node_groups": one_of("per_color", "shared"),
+    "node_volume_gib": optional(whole(30, 16_384)),
     "shared_memory_gib": whole(1, 2048),
     "max_stream_seconds": whole(1, 86_400),
     "deregistration_propagation_seconds": whole(1, 86_400),
@@ -182,7 +227,38 @@ SPEC: dict[str, Any] = {
     "readiness_threshold_seconds": whole(1, 300),
     "probe_period_seconds": whole(1, 300),
     "health_check_interval_seconds": whole(5, 300),
+    "pods": {
+        "api_key_secret": SECRET_REFERENCE,
+        "hub_token_secret": SECRET_REFERENCE,
+        "model_cache_claim": optional(object_name),
+        "compile_cache_claim": optional(object_name),
+        "ingress_cidrs": [network],
+        "monitoring_namespace": text(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
+        "pod_monitor": truth,
+        "pod_monitor_labels": Names(
+            text(rf"({DNS_NAME}/)?[A-Za-z0-9]([A-Za-z0-9._-]{{0,61}}[A-Za-z0-9])?"),
+            text(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"),
+        ),
+        "scrape_interval_seconds": whole(1, 300),
+    },
     "endpoint_url": base_url,
+    "listener": {
+        "arn": text(
+            r"arn:aws(-[a-z]+)*:elasticloadbalancing:[a-z]+(-[a-z]+)+-[0-9]+:[0-9]{12}:"
+            r"listener/app/[A-Za-z0-9-]{1,32}/[0-9a-f]{1,32}/[0-9a-f]{1,32}"
+        ),
+        "security_group_id": text(r"sg-[0-9a-f]{1,17}"),
+        "idle_timeout_seconds": whole(1, 4000),
+        "rule_priority": whole(3, 50_000),
+        "host": optional(host),
+    },
+    "alarms": {
+        "topic_arns": [text(r"arn:aws(-[a-z]+)*:sns:[a-z]+(-[a-z]+)+-[0-9]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")],
+        "window_minutes": whole(1, 60),
+        "error_rate_limit_percent": number(0, 100),
+        "response_time_p95_limit_seconds": optional(above_zero),
+        "load_balancer_errors_limit_per_minute": whole(0, 1_000_000),
+    },
     "rollout": {
         "steps": [{"candidate_percent": whole(1, 100), "hold_seconds": seconds}],
         "soak_seconds": seconds,
@@ -204,25 +280,40 @@ SPEC: dict[str, Any] = {
     },
 }
 REQUIRED: dict[Path, tuple[str, ...]] = {
-    (): (*list(SPEC)[:5], "instance_type"),
+    (): (*list(SPEC)[:4], "instance_type"),
+    ("access_logs",): ("bucket",),
+    ("listener",): ("arn", "security_group_id", "idle_timeout_seconds", "rule_priority"),
     ("blue", "release"): ("model", "model_revision", "image"),
     ("green", "release"): ("model", "model_revision", "image"),
+    ("blue", "reservation"): ("kind", "ends"),
+    ("green", "reservation"): ("kind", "ends"),
+    ("pods", "api_key_secret"): ("name", "key"),
+    ("pods", "hub_token_secret"): ("name", "key"),
     ("rollout", "steps", 0): ("candidate_percent", "hold_seconds"),
 }
 SHORTEST: dict[Path, int] = {
     ("node_subnet_ids",): 1,
-    ("load_balancer_subnet_ids",): 2,
+    ("load_balancer_subnet_ids",): 0,
     ("client_cidrs",): 1,
+    ("alarms", "topic_arns"): 0,
+    ("pods", "ingress_cidrs"): 1,
     ("rollout", "steps"): 1,
 }
 COLORS = ("blue", "green")
+# Objects that may be null, for none.
+OPTIONAL: set[Path] = {
+    ("access_logs",),
+    ("listener",),
+    *((color, part) for color in ("blue", "green") for part in ("release", "reservation")),
+    *(("pods", secret) for secret in ("api_key_secret", "hub_token_secret")),
+}
 STACK_KEYS = {*list(SPEC)[: list(SPEC).index("service_name")], "service_name"}
 TEXT_KEYS = frozenset(
     {"cluster_name", "cluster_security_group_id", "vpc_id", "certificate_arn", "service_name", "keep_until"}
-    | {"announced", "namespace", "served_model_name", "instance_type", "endpoint_url"}
+    | {"node_permissions_boundary_arn", "announced", "namespace", "served_model_name", "instance_type", "endpoint_url"}
 )
 # GPUs, thousandths of CPUs and MiB that a replica may have: EKS's own reserves and 300 / 512 for daemonsets are off.
-NODES = {"g6e.2xlarge": (1, 7610, 59_115), "g6e.12xlarge": (4, 47_510, 354_750)}
+NODES = {"g6e.2xlarge": (1, 7610, 59_115), "g6e.12xlarge": (4, 47_510, 359_645)}
 
 
 def pulumi_text(value: Json) -> str:
@@ -251,7 +342,9 @@ def faulty_paths(values: dict[str, Json]) -> set[str]:
     texts = set(_bad_texts({key: one for key, one in read.items() if key in SPEC}, ()))
     of_service = {path for path in fields | colors if path[0] in SPEC and path[0] not in STACK_KEYS}
     crossing = set() if of_service else set(_service_faults(read))
-    return {dotted(path) for path in fields | colors | texts | crossing}
+    refused = crossing or any(path[0] in SPEC for path in fields | colors)
+    of_stack = set() if refused else set(_stack_faults(read))
+    return {dotted(path) for path in fields | colors | texts | crossing | of_stack}
 
 
 def _field_faults(spec: Any, value: Json, path: Path) -> Iterator[Path]:
@@ -269,7 +362,7 @@ def _field_faults(spec: Any, value: Json, path: Path) -> Iterator[Path]:
         if not spec(value):
             yield path
     elif isinstance(spec, dict):
-        if path[1:] == ("release",) and value is None:
+        if path in OPTIONAL and value is None:
             return
         if not isinstance(value, dict):
             yield path
@@ -294,7 +387,7 @@ def _field_faults(spec: Any, value: Json, path: Path) -> Iterator[Path]:
 
 def _list_holds(path: Path, items: list[Json]) -> bool:
     if path != ("rollout", "steps"):
-        return len(items) == len(set(items))
+        return len(items) == len(set(items)) and (path[0] != "alarms" or len(items) <= 5)
     shares = [item["candidate_percent"] for item in items]
     return all(low < high for low, high in pairwise(shares)) and shares[-1] == 100
 
@@ -333,12 +426,54 @@ def _color_faults(color: str, colored: Json, fields: set[Path]) -> Iterator[Path
         movable = repository and not re.fullmatch(r"[0-9a-f]{1,64}", release["model_revision"])
         if movable:
             yield (color, "release", "model_revision")
-    broken = movable or any(path[0] == color for path in fields)
+    aimless = set[Path]()
+    reservation = colored.get("reservation")
+    if isinstance(reservation, dict) and not any(path[:2] == (color, "reservation") for path in fields):
+        aimless = {(color, "reservation", name) for name in _reservation_faults(reservation)}
+        yield from aimless
+    broken = movable or aimless or any(path[0] == color for path in fields)
     if not broken and _serves(colored) and colored.get("provisioned") is False:
         yield (color, "provisioned")
 
 
+def _reservation_faults(reservation: dict[str, Json]) -> Iterator[str]:
+    one, group = reservation.get("id"), reservation.get("resource_group_arn")
+    if group is not None and (one is not None or reservation["kind"] == "capacity_block"):
+        yield "resource_group_arn"
+    if group is None and one is None:
+        yield "id"
+    if one is not None and reservation.get("subnet_id") is None:
+        yield "subnet_id"
+
+
+def _headroom_faults(read: dict[str, Json]) -> Iterator[Path]:
+    mode = read.get("headroom_mode", "on_rollout")
+    if read.get("node_groups") == "shared":
+        if mode != "always":
+            yield ("node_groups",)
+        if read.get("blue", {}).get("node_release_version") != read.get("green", {}).get("node_release_version"):
+            yield ("green", "node_release_version")
+    reserved = [color for color in COLORS if read.get(color, {}).get("reservation") is not None]
+    if mode == "reserved" and not reserved:
+        yield ("headroom_mode",)
+    for color in reserved:
+        if mode != "reserved":
+            yield (color, "reservation")
+        elif read[color]["reservation"]["kind"] == "capacity_block":
+            yield (color, "reservation", "kind")  # No P type is among NODES.
+
+
+def _stack_faults(read: dict[str, Json]) -> Iterator[Path]:
+    if read.get("listener"):
+        return
+    if len(read.get("load_balancer_subnet_ids", [])) < 2:
+        yield ("load_balancer_subnet_ids",)
+    if read.get("internet_facing", False) and "certificate_arn" not in read:
+        yield ("certificate_arn",)
+
+
 def _service_faults(read: dict[str, Json]) -> Iterator[Path]:
+    yield from _headroom_faults(read)
     limits = NODES[read["instance_type"]]
     wishes = {"gpus_per_replica": 1, "replica_millicpus": 3000, "replica_memory_mib": 12_288}
     for (field, default), limit in zip(wishes.items(), limits, strict=True):
@@ -347,6 +482,15 @@ def _service_faults(read: dict[str, Json]) -> Iterator[Path]:
     stream, propagation = read.get("max_stream_seconds", 120), read.get("deregistration_propagation_seconds", 30)
     if stream + propagation + 10 >= 900:
         yield ("max_stream_seconds",) if propagation + 11 < 900 else ("deregistration_propagation_seconds",)
+    if listener := read.get("listener"):
+        if "endpoint_url" not in read:
+            yield ("endpoint_url",)
+        elif listener.get("host") is not None:
+            named = re.match(r"https?://([^:/]*)", read["endpoint_url"])
+            if named is None or named[1].lower() != listener["host"]:
+                yield ("listener", "host")
+        if listener["idle_timeout_seconds"] < stream + 10:
+            yield ("listener", "idle_timeout_seconds")
     green = read.get("green_weight", 0)
     for color, share, other in (("blue", 100 - green, "green"), ("green", green, "blue")):
         mine, theirs = read.get(color, {}), read.get(other, {})

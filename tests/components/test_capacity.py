@@ -12,10 +12,15 @@ from components.capacity import (
     HeadroomMode,
     PoolSize,
     ReplicaShape,
+    headroom_usd_per_hour,
     instance_type,
+    misfits,
     nodes_for,
     pool_sizes,
     replicas_per_node,
+    shared_pool_size,
+    types_that_hold,
+    usd_per_hour,
 )
 from components.gpu_instances import INSTANCE_TYPES, GpuInstance
 from components.naming import Color
@@ -74,10 +79,58 @@ def test_a_replica_that_fits_no_node_is_refused_with_the_numbers(shape: ReplicaS
         replicas_per_node(instance_type("g6e.xlarge"), shape)
 
 
+def test_a_replica_larger_than_a_node_is_told_that_it_cannot_span_nodes_and_what_would_hold_it() -> None:
+    four_gpus = ReplicaShape(gpus=4, millicpus=1000, memory_mib=4096)
+    with pytest.raises(CapacityError) as raised:
+        replicas_per_node(instance_type("g6e.xlarge"), four_gpus)
+    assert str(raised.value) == (
+        "one replica asks for 4 GPUs, but a g6e.xlarge node offers 1. "
+        "A replica never spans nodes (LeaderWorkerSet is not supported). "
+        "Choose g6e.12xlarge, g6e.24xlarge or g6e.48xlarge, or a smaller replica."
+    )
+
+
+def test_a_replica_beyond_its_family_is_told_the_smallest_type_of_each_other() -> None:
+    much_memory = ReplicaShape(gpus=1, millicpus=1000, memory_mib=1_500_000)
+    assert types_that_hold(much_memory, like=instance_type("g6e.48xlarge")) == [
+        *("g7e.48xlarge", "p5.48xlarge", "p5e.48xlarge", "p5en.48xlarge", "p6-b200.48xlarge", "p6-b300.48xlarge")
+    ]
+
+
+def test_a_replica_that_no_type_holds_is_told_so() -> None:
+    sixteen_gpus = ReplicaShape(gpus=16, millicpus=1000, memory_mib=4096)
+    with pytest.raises(CapacityError, match=r"LeaderWorkerSet is not supported\). No known type holds such a replica"):
+        replicas_per_node(instance_type("p5.48xlarge"), sixteen_gpus)
+
+
+@given(instances, st.integers(1, 9), st.integers(100, 200_000), st.integers(256, 4_000_000))
+def test_the_types_named_do_hold_it_and_none_named_means_that_none_does(
+    instance: GpuInstance, gpus: int, millicpus: int, memory_mib: int
+) -> None:
+    shape = ReplicaShape(gpus=gpus, millicpus=millicpus, memory_mib=memory_mib)
+    named = types_that_hold(shape, like=instance)
+    assert all(replicas_per_node(instance_type(name), shape) >= 1 for name in named)
+    if not named:
+        assert all(misfits(other, shape) for other in INSTANCE_TYPES.values())
+
+
 @pytest.mark.parametrize(
-    ("name", "hint"), [("g6f.xlarge", "Families: g5, g6"), ("g6e.3xlarge", "Known g6e types: g6e.xlarge")]
+    ("name", "hint"),
+    [
+        ("g6e.3xlarge", "Known g6e types: g6e.xlarge"),
+        ("g6f.xlarge", "Its nodes have a fraction of a GPU and advertise no whole one.* Families: g5, g6"),
+        ("gr6f.4xlarge", "Its nodes have a fraction of a GPU"),
+        ("m5.large", "Its nodes have no NVIDIA GPU. Families: g5"),
+        ("inf2.xlarge", "Its nodes have no NVIDIA GPU"),
+        ("g4ad.xlarge", "Its GPUs are AMD's"),
+        ("g5g.xlarge", "Its CPUs are ARM"),
+        ("p6e-gb200.36xlarge", "Its CPUs are ARM"),
+        ("p9.large", "that we know. Families: g5"),
+        ("large", "that we know. Families: g5"),
+        ("", "that we know. Families: g5"),
+    ],
 )
-def test_an_unknown_or_fractional_type_is_refused_with_a_hint(name: str, hint: str) -> None:
+def test_a_type_without_whole_gpus_is_refused_with_the_reason(name: str, hint: str) -> None:
     with pytest.raises(CapacityError, match=hint):
         instance_type(name)
 
@@ -104,3 +157,21 @@ def test_full_green_has_its_nodes_beside_full_blue(mode: HeadroomMode) -> None:
 
 def test_full_headroom_keeps_the_idle_colours_nodes_up() -> None:
     assert _sizes(green_provisioned=False, mode="always")["green"].desired_nodes == 2
+
+
+def test_a_shared_group_packs_both_colours_into_the_same_nodes() -> None:
+    instance = instance_type("g6e.12xlarge")
+    size = shared_pool_size({"blue": 3, "green": 2}, instance=instance, shape=SMALL, spare_nodes=1)
+    assert size == PoolSize(min_nodes=0, desired_nodes=2, max_nodes=3)
+
+
+def test_the_headroom_costs_what_is_up_beyond_the_active_colour() -> None:
+    instance = instance_type("g6e.12xlarge")
+    assert headroom_usd_per_hour(3, active_replicas=4, instance=instance, shape=SMALL) == 2 * 10.49264
+    assert headroom_usd_per_hour(1, active_replicas=4, instance=instance, shape=SMALL) == 0
+
+
+def test_the_cost_of_a_type_without_a_known_price_is_unknown() -> None:
+    instance = instance_type("p5e.48xlarge")
+    assert usd_per_hour(instance, 2) is None
+    assert headroom_usd_per_hour(2, active_replicas=1, instance=instance, shape=SMALL) is None

@@ -8,6 +8,7 @@ import pytest
 
 from components.naming import COLORS
 from components.release import Release
+from components.router_settings import LISTENER
 from tests.components.example import SECRET, config, release, run_program, run_program_on
 from tests.components.registrations import Registrations
 
@@ -80,7 +81,7 @@ def test_one_colour_never_waits_for_the_others_pods_or_nodes(before: Registratio
 def test_the_namespace_asks_for_the_readiness_gate_and_admits_restricted_pods_only(before: Registrations) -> None:
     labels = before["Namespace", "llm"].inputs["metadata"]["labels"]
     assert labels["elbv2.k8s.aws/pod-readiness-gate-inject"] == "enabled"
-    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert {labels[f"pod-security.kubernetes.io/{mode}"] for mode in ("enforce", "warn", "audit")} == {"restricted"}
 
 
 def test_everything_belongs_to_the_service(before: Registrations) -> None:
@@ -101,8 +102,19 @@ def test_outputs_tell_how_to_reach_the_service_and_what_it_serves(before: Regist
             "green_weight": 1,
             "release_ids": {"blue": blue.release_id, "green": green.release_id},
             "semantic_cache_namespace": blue.semantic_cache_namespace,
+            "colors": {
+                color: {
+                    "state": "serving",
+                    "release_id": served.release_id,
+                    "semantic_cache_namespace": served.semantic_cache_namespace,
+                }
+                for color, served in (("blue", blue), ("green", green))
+            },
+            "headroom_usd_per_hour": pytest.approx(2 * 2.24208),
+            "reservation_ends": {"blue": None, "green": None},
             "namespace": "llm",
             "load_balancer_dns_name": "llm.elb.example",
+            "required_idle_timeout_seconds": 130,
             "weighted_rule_arn": "arn:ListenerRule:llm",
             "target_group_arns": {"blue": "arn:TargetGroup:llm-blue", "green": "arn:TargetGroup:llm-green"},
         }
@@ -119,6 +131,8 @@ def test_a_new_stack_has_no_release_and_a_whole_way_to_it() -> None:
     assert declared.of_type("Deployment") == {}
     assert set(declared.of_type("TargetGroupBinding")) == {"llm-blue", "llm-green"}
     assert declared.stack_outputs()["llm"]["semantic_cache_namespace"] is None
+    unused = {"state": "unused", "release_id": None, "semantic_cache_namespace": None}
+    assert declared.stack_outputs()["llm"]["colors"] == {"blue": unused, "green": unused}
     for color in COLORS:
         assert declared["NodeGroup", f"llm-{color}"].inputs["scalingConfig"]["desiredSize"] == 0
 
@@ -139,6 +153,39 @@ def test_several_services_share_nothing_but_the_stack() -> None:
     for name in ("chat", "code"):
         waited_for = declared.precede(("Deployment", f"{name}-blue"))
         assert all(reference[1].startswith(name) for reference in waited_for)
+
+
+def _joined(**changes: Any) -> dict[str, Any]:
+    listener = {"arn": LISTENER.example, "security_group_id": "sg-0e", "idle_timeout_seconds": 300, **changes}
+    return {**BOTH_COLORS, "endpoint_url": f"https://{changes.get('host', 'llm.example.com')}", "listener": listener}
+
+
+def test_several_services_share_a_listener_by_their_hosts() -> None:
+    names = ("chat", "code", "search")
+    services = {
+        name: _joined(rule_priority=10 * position, host=f"{name}.example.com")
+        for position, name in enumerate(names, start=1)
+    }
+    declared = run_program(blue=None, green=None, services=services)
+    rules = declared.of_type("ListenerRule")
+    priorities = [rule.inputs["priority"] for rule in rules.values()]
+    assert len(set(priorities)) == len(priorities) == 9
+    for name, rule in rules.items():
+        assert {"hostHeader": {"values": [f"{name.split('-')[0]}.example.com"]}} in rule.inputs["conditions"]
+    for name, outputs in declared.stack_outputs().items():
+        assert outputs["endpoint"] == f"https://{name}.example.com"
+        assert outputs["load_balancer_dns_name"] is None
+        assert outputs["required_idle_timeout_seconds"] == 130
+
+
+def test_behind_a_joined_listener_pods_let_its_load_balancer_in_and_outwait_it() -> None:
+    declared = run_program(**_joined(rule_priority=40))
+    for color in COLORS:
+        (ingress,) = declared["TargetGroupBinding", f"llm-{color}"].inputs["spec"]["networking"]["ingress"]
+        assert ingress["from"] == [{"securityGroup": {"groupID": "sg-0e"}}]
+        (container,) = declared["Deployment", f"llm-{color}"].inputs["spec"]["template"]["spec"]["containers"]
+        environment = {variable["name"]: variable.get("value") for variable in container["env"]}
+        assert environment["VLLM_HTTP_TIMEOUT_KEEP_ALIVE"] == "310"
 
 
 def test_a_wrong_config_is_one_clean_error() -> None:
@@ -184,5 +231,69 @@ def test_a_teardown_needs_the_protection_to_be_lifted_first(before: Registration
     def protected(declared: Registrations) -> set[str]:
         return {reference[0] for reference, resource in declared.resources.items() if resource.protect}
 
-    assert protected(before) == {"Namespace", "LoadBalancer", "Listener", "TargetGroup", "ListenerRule"}
+    assert protected(before) == {
+        *("Namespace", "LoadBalancer", "Listener", "TargetGroup", "ListenerRule"),
+        *("NodeGroup", "Deployment"),
+    }
     assert protected(run_program(protect=False)) == set()
+
+
+def test_colours_that_share_their_nodes_select_those_of_the_service() -> None:
+    declared = run_program(**BOTH_COLORS, headroom_mode="always", node_groups="shared")
+    assert set(declared.of_type("NodeGroup")) == set(declared.of_type("LaunchTemplate")) == {"llm"}
+    assert set(declared.of_type("Role")) == {"llm"}
+    group = declared["NodeGroup", "llm"]
+    assert group.inputs["scalingConfig"] == {"minSize": 0, "desiredSize": 4, "maxSize": 4}
+    assert group.protect
+    for color in COLORS:
+        pod = declared["Deployment", f"llm-{color}"].inputs["spec"]["template"]["spec"]
+        assert pod["nodeSelector"] == {"vllm-blue-green/service": "llm"}
+        assert pod["nodeSelector"].items() <= group.inputs["labels"].items()
+        assert ("NodeGroup", "llm") in declared.precede(("Deployment", f"llm-{color}"))
+
+
+@pytest.mark.parametrize("parked", [True, False])
+def test_what_one_colour_does_leaves_shared_nodes_alone(parked: bool) -> None:
+    green = {**BOTH_COLORS["green"], "parked": parked}
+    shared = {"headroom_mode": "always", "node_groups": "shared", "green_weight": 0}
+    groups = [
+        run_program(blue=BOTH_COLORS["blue"], green=colored, **shared)["NodeGroup", "llm"]
+        for colored in (green, {"replicas": 2})
+    ]
+    assert groups[0].inputs == groups[1].inputs
+
+
+def test_the_roles_of_all_nodes_stay_within_the_accounts_boundary(before: Registrations) -> None:
+    boundary = "arn:aws:iam::123456789012:policy/boundary"
+    roles = run_program(**BOTH_COLORS, node_permissions_boundary_arn=boundary).of_type("Role")
+    assert {role.inputs["permissionsBoundary"] for role in roles.values()} == {boundary}
+    assert all("permissionsBoundary" not in role.inputs for role in before.of_type("Role").values())
+
+
+def test_each_colours_pods_select_its_own_nodes(before: Registrations) -> None:
+    for color in COLORS:
+        pod = before["Deployment", f"llm-{color}"].inputs["spec"]["template"]["spec"]
+        assert pod["nodeSelector"] == {"vllm-blue-green/service": "llm", "vllm-blue-green/color": color}
+        assert pod["nodeSelector"].items() <= before["NodeGroup", f"llm-{color}"].inputs["labels"].items()
+
+
+def test_headroom_costs_what_is_up_beyond_the_active_colour() -> None:
+    one_up = run_program(blue=BOTH_COLORS["blue"], green={"replicas": 2})
+    assert one_up.stack_outputs()["llm"]["headroom_usd_per_hour"] == 0
+    p5e = {"instance_type": "p5e.48xlarge", "gpus_per_replica": 8}
+    assert run_program(**BOTH_COLORS, **p5e).stack_outputs()["llm"]["headroom_usd_per_hour"] is None
+
+
+def test_the_end_of_a_reservation_and_an_ami_release_are_one_colours_own() -> None:
+    ends = "2026-12-01T08:00:00Z"
+    green = {
+        **BOTH_COLORS["green"],
+        "reservation": {"kind": "on_demand", "id": "cr-1", "subnet_id": "subnet-2", "ends": ends},
+        "node_release_version": "1.33.4-20260801",
+    }
+    declared = run_program(blue=BOTH_COLORS["blue"], green=green, headroom_mode="reserved")
+    assert declared.stack_outputs()["llm"]["reservation_ends"] == {"blue": None, "green": ends}
+    plain = run_program(**BOTH_COLORS)
+    assert declared["NodeGroup", "llm-blue"].inputs == plain["NodeGroup", "llm-blue"].inputs
+    assert declared["LaunchTemplate", "llm-blue"].inputs == plain["LaunchTemplate", "llm-blue"].inputs
+    assert declared["NodeGroup", "llm-green"].inputs["releaseVersion"] == "1.33.4-20260801"

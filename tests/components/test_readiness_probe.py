@@ -28,13 +28,16 @@ class Server:
     status: int = 200
     tokens: int = 1000
     tokens_per_look: int = 0
+    api_key: str | None = None
 
     def start(self) -> Self:
         state = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                if self.path == "/metrics":
+                if not self._may():
+                    self._answer(b"", 401)
+                elif self.path == "/metrics":
                     state.tokens += state.tokens_per_look
                     text = (
                         "# TYPE vllm:generation_tokens_total counter\n"
@@ -48,9 +51,17 @@ class Server:
 
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
+                if not self._may():
+                    self._answer(b"", 401)
+                    return
                 time.sleep(state.inference_seconds)
                 choice: dict[str, Any] = {"index": 0, "text": " ", "finish_reason": state.finish_reason}
                 self._answer(json.dumps({"choices": [choice]}).encode(), state.status)
+
+            def _may(self) -> bool:
+                """Ask for the key as vLLM does: for whatever is under /v1."""
+                wanted = state.api_key and f"Bearer {state.api_key}"
+                return not self.path.startswith("/v1") or self.headers.get("Authorization") == wanted
 
             def _answer(self, content: bytes, status: int = 200) -> None:
                 self.send_response(status)
@@ -121,11 +132,11 @@ def test_a_failing_inference_is_not_ready(server: Server) -> None:
         check_inference(server.pod(), "chat")
 
 
-def _run(port: int, model: str = "org/model") -> subprocess.CompletedProcess[str]:
+def _run(port: int, model: str = "org/model", **environment: str) -> subprocess.CompletedProcess[str]:
     options = ["--served-model-name=chat", f"--model={model}", f"--port={port}", "--threshold-seconds=5"]
     return subprocess.run(
         [sys.executable, "-I", readiness_probe.__file__, *options],
-        env={"POD_IP": "127.0.0.1"},
+        env={"POD_IP": "127.0.0.1", **environment},
         capture_output=True,
         text=True,
         timeout=30,
@@ -144,3 +155,18 @@ def test_a_server_that_is_not_there_is_not_ready() -> None:
     assert absent.returncode == 1
     assert absent.stderr.startswith("not ready: ")
     assert "Traceback" not in absent.stderr
+
+
+def test_it_has_the_key_that_the_server_asks_for(server: Server) -> None:
+    server.api_key = "sesame"
+    assert _run(server.port, VLLM_API_KEY="sesame").returncode == 0
+    without = _run(server.port)
+    assert (without.returncode, without.stderr) == (1, "not ready: /v1/models answered 401\n")
+
+
+def test_a_key_that_no_header_can_carry_is_not_shown(server: Server) -> None:
+    server.api_key = "sesame"
+    spoilt = _run(server.port, VLLM_API_KEY="sesame\n")
+    assert spoilt.returncode == 1
+    assert spoilt.stderr.startswith("not ready: VLLM_API_KEY is not one word of plain characters")
+    assert "sesame" not in spoilt.stderr

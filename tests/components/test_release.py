@@ -21,6 +21,7 @@ CHANGES: dict[str, Any] = {
     "sampling": {"temperature": 0.1},
     "lora_adapters": {"law": "org/law"},
 }
+SIZES: dict[str, Any] = {"weights_gib": 15, "kv_cache_kib_per_token": 128.5}
 
 
 def test_the_release_id_is_twelve_hex_digits_and_stays_the_same_for_the_same_bundle() -> None:
@@ -36,7 +37,18 @@ def test_every_part_of_the_bundle_changes_the_release_id(part: str) -> None:
 
 
 def test_all_parts_are_covered_above() -> None:
-    assert set(CHANGES) == set(Release.model_fields)
+    assert {*CHANGES, *SIZES} == set(Release.model_fields)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_to_declare_how_large_a_model_is_makes_it_no_other_one(size: str) -> None:
+    before, after = Release(**release()), Release(**release(**{size: SIZES[size]}))
+    assert after.release_id == before.release_id
+    assert after.semantic_cache_namespace == before.semantic_cache_namespace
+
+
+def test_ids_given_to_earlier_releases_still_hold() -> None:
+    assert Release(**release()).release_id == "7a96c0970da5"
 
 
 @given(st.permutations(["a", "b", "c", "d"]))

@@ -1,6 +1,7 @@
 """The `vllm serve` command line."""
 
 import json
+from collections.abc import Mapping
 
 from components.drain_chain import drain_chain
 from components.naming import Color
@@ -15,6 +16,10 @@ def _arguments(color: Color = "green", **changes: object) -> list[str]:
     return serve_arguments(
         Release(**release(**changes)), color=color, served_model_name="chat", gpus_per_replica=4, drain_chain=CHAIN
     )
+
+
+def _environment(**changes: object) -> Mapping[str, str]:
+    return serve_environment(Release(**release(**changes)), CHAIN)
 
 
 def _value(arguments: list[str], flag: str) -> str:
@@ -39,7 +44,13 @@ def test_both_colours_serve_under_the_same_name() -> None:
 
 def test_the_server_drains_as_long_as_the_longest_request() -> None:
     assert _value(_arguments(), "--shutdown-timeout") == "120"
-    assert serve_environment(CHAIN)["VLLM_HTTP_TIMEOUT_KEEP_ALIVE"] == "140"
+    assert _environment()["VLLM_HTTP_TIMEOUT_KEEP_ALIVE"] == "140"
+
+
+def test_images_share_no_folder_of_compiled_kernels() -> None:
+    roots = {_environment(image=f"vllm@sha256:{digit * 64}")["VLLM_CACHE_ROOT"] for digit in "ab"}
+    assert roots == {"/var/cache/compile/aaaaaaaaaaaa", "/var/cache/compile/bbbbbbbbbbbb"}
+    assert _environment(model_revision="beef") == _environment()
 
 
 def test_a_bare_release_adds_nothing() -> None:

@@ -123,6 +123,21 @@ def test_a_replica_that_fits_no_node_is_refused() -> None:
         settings(gpus_per_replica=2)
 
 
+@pytest.mark.parametrize("mode", ["on_rollout", "reserved"])
+def test_only_nodes_that_are_always_up_can_be_shared(mode: str) -> None:
+    told = f"node_groups: must be per_color with headroom_mode {mode}: a shared group that shrinks"
+    with pytest.raises(SettingsError, match=told):
+        service_settings(node_groups="shared", headroom_mode=mode)
+    assert service_settings(node_groups="shared", headroom_mode="always").shares_nodes
+
+
+def test_colours_that_share_their_nodes_share_their_ami_release() -> None:
+    shared = {"node_groups": "shared", "headroom_mode": "always", "blue": {"node_release_version": "1.33.4-20260801"}}
+    with pytest.raises(SettingsError, match=r"green\.node_release_version: must be 1\.33\.4-20260801, as for blue"):
+        service_settings(**shared)
+    assert service_settings(**shared, green={"node_release_version": "1.33.4-20260801"}).shares_nodes
+
+
 def test_a_drain_longer_than_a_node_group_waits_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"max_stream_seconds: must be at most 859 beside .* \(got 870\)"):
         settings(max_stream_seconds=870)
@@ -210,19 +225,31 @@ def faults(extra: dict[str, str] | None = None, **changes: Any) -> list[str]:
         (
             {"instance_type": "m5.large"},
             'instance_type: must be an EC2 instance type with whole NVIDIA GPUs, e.g. g6e.2xlarge (got "m5.large"). '
+            "Its nodes have no NVIDIA GPU. "
             "Families: g5, g6, gr6, g6e, g7, g7e, p4d, p4de, p5, p5e, p5en, p6-b200, p6-b300.",
         ),
         (
             {"gpus_per_replica": 4},
             "gpus_per_replica: must be at most 1, the GPUs that a g6e.2xlarge node offers one replica (got 4). "
-            "Choose a larger instance_type or a smaller replica.",
+            "A replica never spans nodes (LeaderWorkerSet is not supported). "
+            "Choose g6e.12xlarge, g6e.24xlarge or g6e.48xlarge, or a smaller replica.",
+        ),
+        (
+            {"gpus_per_replica": 16},
+            "gpus_per_replica: must be at most 1, the GPUs that a g6e.2xlarge node offers one replica (got 16). "
+            "A replica never spans nodes (LeaderWorkerSet is not supported). No known type holds such a replica.",
+        ),
+        (
+            {"replica_millicpus": 191_000},
+            "replica_millicpus: must be at most 7610, the millicpus that a g6e.2xlarge node offers one replica "
+            "(got 191000). Choose g6e.48xlarge, or a smaller replica.",
         ),
         (
             {"green": {"release": {key: value for key, value in release().items() if key != "model"}}},
             "green.release.model: is required but not set. Set it to a model repository or path, e.g. "
             "Qwen/Qwen2.5-7B-Instruct. Model repository or s3:// path that vLLM serves.",
         ),
-        ({"green": [2]}, "green: must be an object with the keys release, replicas, parked, provisioned (got [2])."),
+        ({"green": [2]}, "green: must be an object with the keys release, replicas, parked, provisioned"),
         ({"active-color": "blue"}, "active-color: is not a known key. Did you mean active_color?"),
         ({"Green_Weight": 25}, "Green_Weight: is not a known key. Did you mean green_weight?"),
         ({"replicas": 3}, "replicas: is not a known key here. It belongs to blue or green."),
@@ -235,6 +262,8 @@ def faults(extra: dict[str, str] | None = None, **changes: Any) -> list[str]:
         ({"node_subnet_ids": ["subnet-1", "subnet-1"]}, "node_subnet_ids: must not name subnet-1 more than once"),
         ({"client_cidrs": ["10.1.2.3/8"]}, '(got "10.1.2.3/8"). Did you mean 10.0.0.0/8?'),
         ({"keep_until": "2026-13-40"}, "keep_until: must be an RFC 3339 time, e.g. 2026-11-22T08:00:00Z"),
+        ({"max_step_points": 0}, "max_step_points: must be a whole number from 1 to 100, e.g. 50 (got 0)."),
+        ({"max_step_points": 101}, "max_step_points: must be a whole number from 1 to 100, e.g. 50 (got 101)."),
         ({"announced": "larger nodes"}, 'announced: must be a serial and a reason: "<serial> <reason>", e.g. '),
         ({"endpoint_url": "llm:8000"}, "Begin it with https:// or http://."),
         ({"endpoint_url": "https://llm/v1"}, "Leave the path out"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from components.naming import PROJECT
+from components.router_settings import LISTENER, TOPIC
 from components.service_settings import ServiceSettings
 from components.settings import Settings, SettingsError
 from tests.components.example import release
@@ -27,7 +28,27 @@ BASE: dict[str, Any] = {
     "instance_type": "g6e.12xlarge",
     "green_weight": 25,
     "blue": {"replicas": 2, "release": release(engine_args=["--max-model-len", "8192"], prompts={"a.txt": "b"})},
-    "green": {"replicas": 2, "release": release(model_revision="beef", sampling={"top_p": 0.5}), "parked": False},
+    "green": {
+        "replicas": 2,
+        "release": release(model_revision="beef", sampling={"top_p": 0.5}),
+        "parked": False,
+        "reservation": {"kind": "on_demand", "id": "cr-0a", "subnet_id": "subnet-1", "ends": "2026-12-01T08:00:00Z"},
+    },
+    "headroom_mode": "reserved",
+    "access_logs": {"bucket": "logs", "prefix": "vllm/main"},
+    "endpoint_url": "https://chat.example.com",
+    "listener": {
+        "arn": LISTENER.example,
+        "security_group_id": "sg-0e",
+        "idle_timeout_seconds": 300,
+        "rule_priority": 100,
+        "host": "chat.example.com",
+    },
+    "alarms": {"topic_arns": [TOPIC.example], "window_minutes": 3},
+    "pods": {
+        "api_key_secret": {"name": "vllm-keys", "key": "api-key"},
+        "pod_monitor_labels": {"release": "prometheus"},
+    },
     "rollout": {
         "steps": [{"candidate_percent": 50, "hold_seconds": 5}, {"candidate_percent": 100, "hold_seconds": 5}],
         "gates": {"minimum_requests": 5},
@@ -89,6 +110,11 @@ ODD: list[Any] = [
         "green",
         "purple",
         "always",
+        "reserved",
+        "shared",
+        "capacity_block",
+        "cr-0a",
+        "1.33.4-20260801",
         "main",
         "HEAD",
         "default",
@@ -126,7 +152,12 @@ ODD: list[Any] = [
     ),
     *("7 larger nodes", "7", "larger nodes", "org/model", "s3://bucket/x", "/models/x", "c0ffee", "v1.0"),
     *(f"vllm/vllm-openai@sha256:{'b' * 64}", "vllm/vllm-openai:latest", f"vllm@sha256:{'b' * 63}"),
+    "arn:aws:iam::123456789012:policy/boundary",
+    "arn:aws:resource-groups:us-east-1:123456789012:group/gpus",
     "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",
+    *(LISTENER.example, LISTENER.example.replace("/app/", "/net/"), [TOPIC.example], [TOPIC.example] * 2),
+    [f"{TOPIC.example}-{number}" for number in range(6)],
+    *("llm.example.com", "chat.example.com", "chat.example.com.", "10.0.0.1", "Logs", "a..b", "/vllm", "AWSLogs/x"),
     *SECRET_TEXTS,
     *([], [1], ["--x"], ["--port=1"], ["8192"], ["--api_key", "x"], ["--rev=1"], ["-O3", "\t"], ["-O3", 3]),
     *(["subnet-1", "subnet-1"], ["subnet-8", "subnet-9"], ["10.0.0.0/8"], [["subnet-1"]], "subnet-1,subnet-2"),
@@ -137,6 +168,8 @@ ODD: list[Any] = [
         {"release": None},
         {"a": {"b": [float("nan")]}},
         {"x y": "z"},
+        {"name": "keys", "key": "api"},
+        {"name": "Keys", "key": ".."},
         {"a": SECRET_TEXTS[0]},
     ),
     *([{"candidate_percent": 100, "hold_seconds": 1}], [{"candidate_percent": 50, "hold_seconds": 1}]),

@@ -7,6 +7,7 @@ import pytest
 
 from components.drain_chain import drain_chain
 from components.naming import COLORS, Color
+from components.router_settings import LISTENER, AccessLogs, ListenerSettings
 from components.weighted_router import Traffic, WeightedRouter, WeightedRouterArgs
 from tests.components.example import SECRET
 from tests.components.registrations import Registrations, register
@@ -139,7 +140,7 @@ def test_with_a_certificate_it_speaks_modern_tls_only() -> None:
     declared = _declare(certificate_arn="arn:aws:acm:us-east-1:1:certificate/x")
     listener = declared["Listener", "chat"].inputs
     assert (listener["protocol"], listener["port"]) == ("HTTPS", 443)
-    assert listener["sslPolicy"] == "ELBSecurityPolicy-TLS13-1-2-2021-06"
+    assert listener["sslPolicy"] == "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
     assert declared["SecurityGroupIngressRule", "chat-clients-0"].inputs["toPort"] == 443
     assert declared.outputs["WeightedRouter", "chat"]["endpoint"] == "https://chat.elb.example"
 
@@ -161,7 +162,7 @@ def test_targets_are_pods_and_the_least_busy_one_is_next(declared: Registrations
     group = declared["TargetGroup", "chat-green"].inputs
     assert (group["targetType"], group["port"], group["protocol"]) == ("ip", 8000, "HTTP")
     assert group["loadBalancingAlgorithmType"] == "least_outstanding_requests"
-    assert "slowStart" not in group
+    assert group["slowStart"] == 0, "it does not go with that algorithm"
 
 
 def test_clients_reach_the_listener_and_the_load_balancer_reaches_pods_and_that_is_all() -> None:
@@ -183,6 +184,34 @@ def test_the_load_balancer_is_internal_unless_asked_otherwise(internet_facing: b
     assert inputs["dropInvalidHeaderFields"] is True
 
 
+def test_plain_http_is_sent_to_https_when_there_is_a_certificate(declared: Registrations) -> None:
+    assert ("Listener", "chat-redirect") not in declared
+    encrypted = _declare(certificate_arn="arn:aws:acm:us-east-1:1:certificate/x", client_cidrs=("10.0.0.0/8", "::/0"))
+    redirect = encrypted["Listener", "chat-redirect"]
+    assert (redirect.inputs["protocol"], redirect.inputs["port"]) == ("HTTP", 80)
+    (action,) = redirect.inputs["defaultActions"]
+    assert action == {"type": "redirect", "redirect": {"protocol": "HTTPS", "port": "443", "statusCode": "HTTP_301"}}
+    # Port 80 is the old listener's until that has moved to 443.
+    assert ("Listener", "chat") in redirect.dependencies
+    for position, cidr in enumerate(["cidrIpv4", "cidrIpv6"]):
+        rule = encrypted["SecurityGroupIngressRule", f"chat-redirect-{position}"]
+        assert (rule.inputs["fromPort"], rule.inputs["toPort"], cidr in rule.inputs) == (80, 80, True)
+        assert ("SecurityGroupIngressRule", f"chat-clients-{position}") in rule.dependencies
+
+
+def test_access_logs_are_written_where_asked_and_only_then(declared: Registrations) -> None:
+    assert "accessLogs" not in declared["LoadBalancer", "chat"].inputs
+    logs = _declare(access_logs=AccessLogs(bucket="logs", prefix="vllm"))["LoadBalancer", "chat"].inputs["accessLogs"]
+    assert logs == {"bucket": "logs", "prefix": "vllm", "enabled": True}
+    logs = _declare(access_logs=AccessLogs(bucket="logs"))["LoadBalancer", "chat"].inputs["accessLogs"]
+    assert logs == {"bucket": "logs", "enabled": True}
+
+
+def test_ambiguous_requests_and_invalid_headers_stay_outside(declared: Registrations) -> None:
+    inputs = declared["LoadBalancer", "chat"].inputs
+    assert (inputs["desyncMitigationMode"], inputs["dropInvalidHeaderFields"]) == ("defensive", True)
+
+
 @pytest.mark.parametrize("protect", [True, False])
 def test_what_requests_pass_through_is_protected_when_asked(protect: bool) -> None:
     declared = _declare(protect=protect)
@@ -198,3 +227,81 @@ def test_scripts_find_each_target_group_by_its_tags(declared: Registrations) -> 
             "vllm-blue-green/role": "target-group",
             "vllm-blue-green/color": color,
         }
+
+
+def _listener(**changes: Any) -> ListenerSettings:
+    values = {
+        "arn": LISTENER.example,
+        "security_group_id": "sg-0e",
+        "idle_timeout_seconds": 300,
+        "rule_priority": 40,
+        **changes,
+    }
+    return ListenerSettings.model_validate(values)
+
+
+@pytest.fixture(scope="module")
+def joined() -> Registrations:
+    return _declare(listener=_listener(host="chat.example.com"))
+
+
+def test_on_a_joined_listener_there_are_only_target_groups_rules_and_alarms_of_ours(joined: Registrations) -> None:
+    assert {kind for kind, _ in joined.resources} == {"WeightedRouter", "TargetGroup", "ListenerRule", "MetricAlarm"}
+    assert {rule.inputs["listenerArn"] for rule in joined.of_type("ListenerRule").values()} == {LISTENER.example}
+
+
+def test_on_a_joined_listener_the_candidate_routes_come_right_before_the_weights(joined: Registrations) -> None:
+    assert {name: rule.inputs["priority"] for name, rule in joined.of_type("ListenerRule").items()} == {
+        "chat-blue-candidate": 38,
+        "chat-green-candidate": 39,
+        "chat": 40,
+    }
+
+
+def test_every_rule_of_a_service_with_a_host_is_for_that_host_alone(joined: Registrations) -> None:
+    for rule in joined.of_type("ListenerRule").values():
+        assert {"hostHeader": {"values": ["chat.example.com"]}} in rule.inputs["conditions"]
+        assert {"pathPattern": {"values": ["/v1/*"]}} in rule.inputs["conditions"]
+    for rule in _declare(listener=_listener()).of_type("ListenerRule").values():
+        assert not any("hostHeader" in condition for condition in rule.inputs["conditions"])
+
+
+def test_a_joined_load_balancer_has_no_address_that_is_ours_to_tell(joined: Registrations) -> None:
+    assert joined.outputs["WeightedRouter", "chat"] == {"weighted_rule_arn": "arn:ListenerRule:chat"}
+
+
+def test_the_secret_stays_secret_on_a_joined_listener_too(joined: Registrations) -> None:
+    holders = {reference for reference, resource in joined.resources.items() if SECRET in str(resource.inputs)}
+    assert holders == {("ListenerRule", f"chat-{color}-candidate") for color in COLORS}
+    assert all(joined[reference].secrets for reference in holders)
+    assert SECRET not in str(joined.outputs)
+
+
+def test_all_in_aws_carries_stack_service_and_role_and_its_colour_where_it_has_one(joined: Registrations) -> None:
+    own = _declare(certificate_arn="arn:aws:acm:us-east-1:1:certificate/x")
+    roles: dict[str, set[str]] = {}
+    for declared in (own, joined):
+        for (kind, name), resource in declared.resources.items():
+            if not resource.token.startswith("aws:"):
+                continue
+            tags = resource.inputs["tags"]
+            assert (tags["vllm-blue-green/stack"], tags["vllm-blue-green/service"]) == ("test", "chat")
+            color = next((color for color in COLORS if color in name), None)
+            assert tags.get("vllm-blue-green/color") == color
+            roles.setdefault(kind, set()).add(tags["vllm-blue-green/role"])
+    assert roles == {
+        "SecurityGroup": {"security-group"},
+        "SecurityGroupIngressRule": {"security-group-rule"},
+        "SecurityGroupEgressRule": {"security-group-rule"},
+        "LoadBalancer": {"load-balancer"},
+        "Listener": {"listener", "redirect-listener"},
+        "TargetGroup": {"target-group"},
+        "ListenerRule": {"candidate-rule", "weighted-rule"},
+        "MetricAlarm": {"alarm"},
+    }
+
+
+def test_nothing_has_a_name_that_would_stand_in_a_replacements_way_or_another_stacks(declared: Registrations) -> None:
+    for resource in declared.resources.values():
+        assert {"name", "namePrefix"}.isdisjoint(resource.inputs), resource.reference
+    assert max(len(name) + len("-1234567") for name in declared.of_type("TargetGroup")) <= 32

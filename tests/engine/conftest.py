@@ -60,7 +60,7 @@ def engine(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def _write_script(path: Path, module: str) -> None:
+def write_script(path: Path, module: str) -> None:
     path.write_text(f'#!/bin/sh\nPYTHONPATH={REPOSITORY} exec {sys.executable} -m {module} "$@"\n', encoding="utf-8")
     path.chmod(0o755)
 
@@ -77,13 +77,13 @@ class World:
         self.root.mkdir(exist_ok=True)
         for folder in ("bin", "state", "home", "cloud", "project"):
             (self.root / folder).mkdir()
-        _write_script(self.root / "bin" / "pulumi-resource-test", "tests.engine.provider")
+        write_script(self.root / "bin" / "pulumi-resource-test", "tests.engine.provider")
         path = [str(self.root / "bin"), str(Path(sys.executable).parent)]
         real = real_pulumi()
         if self.engine == "real" and real is not None:
             path.insert(0, str(real.parent))
         else:
-            _write_script(self.root / "bin" / "pulumi", "rehearsal.engine")
+            write_script(self.root / "bin" / "pulumi", "rehearsal.engine")
         self.environment = {
             "PATH": os.pathsep.join([*path, os.environ["PATH"]]),
             "PULUMI_BACKEND_URL": f"file://{self.root}/state",

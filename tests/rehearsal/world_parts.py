@@ -134,7 +134,7 @@ def server_pod_spec(container: Json | None = None, **spec: Any) -> Json:
     }
 
 
-def wait_for(look: Callable[[], T], what: str, *, timeout_seconds: float = 60.0) -> T:
+def wait_for(look: Callable[[], T], what: str, *, timeout_seconds: float = 120.0) -> T:
     """The first truthy answer of ``look``; fails the test when there is none in time."""
     deadline = time.monotonic() + timeout_seconds
     while True:

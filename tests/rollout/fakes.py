@@ -139,6 +139,7 @@ class World:
         self.foreign: list[Change] = []
         self.smoke = Verdict.PASS
         self.healthy: dict[Color, int | None] = dict.fromkeys(COLORS)
+        self.idle_timeout: int | None = None  # in seconds; none: as the settings have it
         self.metrics_down = False
         self.endpoint_down = False
         self.stack_locked = False
@@ -260,6 +261,11 @@ class World:
         total = len(self.pods(color))
         healthy = self.healthy[color]
         return TargetHealth(healthy=total if healthy is None else healthy, total=total)
+
+    def idle_timeout_seconds(self) -> int:
+        if self.idle_timeout is not None:
+            return self.idle_timeout
+        return self.state.drain_chain.idle_timeout_seconds
 
     # Kubernetes, Prometheus, CloudWatch, smoke
 

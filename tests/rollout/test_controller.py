@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from components.router_settings import LISTENER
 from rollout.changes import Change
 from rollout.controller import Controller, Subject
 from rollout.errors import JournalError
@@ -71,6 +72,16 @@ def test_each_hold_lasts_at_least_as_long_as_asked() -> None:
         after - before for before, after in zip(done, [*begun[1:], world.journal.of("promoted")[0]["at"]], strict=True)
     ]
     assert all(hold >= 60 for hold in holds)
+
+
+def test_a_new_weight_is_read_back_and_given_time_to_spread() -> None:
+    world = World()
+    ramp(world)
+    settle_seconds = world.config.read().rollout.settle_seconds
+    written = [record["at"] for record in world.journal.of("rule")][: len(world.config.read().rollout.steps)]
+    attested = [record["at"] for record in world.journal.of("weight") if record["status"] == "done"]
+    assert settle_seconds > 0
+    assert all(after - before >= settle_seconds for before, after in zip(written, attested, strict=True))
 
 
 def test_every_write_counts_the_serial_up() -> None:
@@ -270,6 +281,60 @@ def test_preflight_refuses_and_changes_nothing(overrides: dict[str, Any], field:
     assert rollout.phase is Phase.REFUSED
     assert rollout.reason.startswith(field)
     assert world.ups == []
+
+
+JOINED = {
+    "endpoint_url": "https://chat.example.com",
+    "listener": {
+        "arn": LISTENER.example,
+        "security_group_id": "sg-0a",
+        "idle_timeout_seconds": 300,
+        "rule_priority": 100,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "idle_timeout", "told"),
+    [
+        (
+            {},
+            129,
+            "max_stream_seconds: the load balancer ends connections that are silent for 129 s, but requests need",
+        ),
+        (
+            {},
+            140,
+            "max_stream_seconds: the load balancer reuses connections for 140 s, but the pods end them after 140",
+        ),
+        (JOINED, 129, "listener.idle_timeout_seconds: the load balancer ends connections that are silent for 129 s"),
+        (
+            JOINED,
+            310,
+            "listener.idle_timeout_seconds: the load balancer reuses connections for 310 s, but the pods end",
+        ),
+    ],
+)
+def test_a_load_balancer_that_would_break_requests_off_is_refused(
+    overrides: dict[str, Any], idle_timeout: int, told: str
+) -> None:
+    world = World(**overrides)
+    world.idle_timeout = idle_timeout
+    rollout = ramp(world)
+    assert rollout.phase is Phase.REFUSED
+    assert rollout.reason.startswith(told)
+    assert "\n" not in rollout.reason
+    assert world.ups == []
+
+
+@pytest.mark.parametrize(("overrides", "idle_timeouts"), [({}, (130, 139)), (JOINED, (130, 309))])
+def test_any_idle_timeout_between_the_requests_and_the_pods_will_do(
+    overrides: dict[str, Any], idle_timeouts: tuple[int, int]
+) -> None:
+    for idle_timeout in idle_timeouts:
+        world = World(**overrides)
+        world.idle_timeout = idle_timeout
+        assert ramp(world).phase is Phase.DONE
 
 
 def test_a_config_file_behind_the_rule_is_refused() -> None:

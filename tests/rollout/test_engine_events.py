@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from pulumi.automation.events import EngineEvent
 
 from rollout.engine_events import EngineEvents
@@ -61,6 +62,15 @@ def test_refusals_of_policies_and_errors_are_told() -> None:
     info = event(diagnosticEvent={"message": "fine", "color": "never", "severity": "info"})
     text = collected(error, info, policy("mandatory", "no"), policy("advisory", "hm")).errors()
     assert text == "policy refused: weights-add-up: no\nboom"
+
+
+@pytest.mark.parametrize("where", ["Preview failed: ", ""])
+def test_what_a_guard_says_is_told_without_the_engine_s_frame(where: str) -> None:
+    said = f'{where}before hook "chat-guards" failed: chat: the weight of green may not\nGo to 75 at most'
+    refusal = event(diagnosticEvent={"message": said, "color": "never", "severity": "error"})
+    failed = event(diagnosticEvent={"message": "preview failed", "color": "never", "severity": "error"})
+    told = "guard refused: chat: the weight of green may not\nGo to 75 at most\npreview failed"
+    assert collected(refusal, failed).errors() == told
 
 
 def test_a_policy_that_could_not_run_is_not_a_policy_that_passed() -> None:

@@ -156,6 +156,78 @@ def test_two_rules_with_our_tags_are_refused(account: Account) -> None:
         account.load_balancer().rule()
 
 
+@dataclass
+class Shared:
+    """Somebody else's load balancer, without tags of ours, and two services of ours on its listener."""
+
+    account: Account
+    load_balancer_arn: str
+    listener: str
+
+    def of(self, service: str) -> Elbv2LoadBalancer:
+        return Elbv2LoadBalancer(self.account.client, stack=STACK, service=service, listener_arn=self.listener)
+
+
+@pytest.fixture
+def shared(account: Account) -> Shared:
+    client = account.client
+    (balancer,) = client.describe_load_balancers(Names=["other"])["LoadBalancers"]
+    not_found: Any = [{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}]
+    listener = client.create_listener(
+        LoadBalancerArn=balancer.get("LoadBalancerArn", ""), Protocol="HTTP", Port=80, DefaultActions=not_found
+    )["Listeners"][0].get("ListenerArn", "")
+    for position, (service, weight) in enumerate({"search": 1, "code": 25}.items()):
+        groups: list[dict[str, Any]] = []
+        for color in COLORS:
+            name = f"{service}-{color}"
+            marks = [{"Key": key, "Value": one} for key, one in aws_tags(STACK, service, "target-group", color).items()]
+            made = client.create_target_group(
+                Name=name,
+                Protocol="HTTP",
+                Port=8000,
+                VpcId=balancer.get("VpcId", ""),
+                TargetType="ip",
+                Tags=marks,  # pyright: ignore[reportArgumentType]
+            )
+            share = weight if color == "green" else 100 - weight
+            groups.append({"TargetGroupArn": made["TargetGroups"][0].get("TargetGroupArn", ""), "Weight": share})
+        marks = [{"Key": key, "Value": one} for key, one in aws_tags(STACK, service, "weighted-rule").items()]
+        client.create_rule(
+            ListenerArn=listener,
+            Priority=100 + 10 * position,
+            Conditions=[{"Field": "host-header", "Values": [f"{service}.example.com"]}],
+            Actions=[{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}],  # pyright: ignore[reportArgumentType]
+            Tags=marks,  # pyright: ignore[reportArgumentType]
+        )
+    return Shared(account, balancer.get("LoadBalancerArn", ""), listener)
+
+
+def test_on_a_listener_that_was_joined_each_service_finds_its_own_rule(shared: Shared) -> None:
+    search, code = shared.of("search"), shared.of("code")
+    assert search.rule().weights == {"blue": 99, "green": 1}
+    assert code.rule().weights == {"blue": 75, "green": 25}
+    search.set_green_weight(75)
+    assert search.rule().weights == {"blue": 25, "green": 75}
+    assert code.rule().weights == {"blue": 75, "green": 25}
+
+
+def test_metrics_name_and_idle_timeout_are_those_of_the_joined_listeners_load_balancer(shared: Shared) -> None:
+    search = shared.of("search")
+    assert search.dimensions("green")["LoadBalancer"] == shared.load_balancer_arn.split(":loadbalancer/")[1]
+    assert search.dimensions("green")["TargetGroup"].startswith("targetgroup/search-green/")
+    assert search.dns_name().startswith("other-")
+    shared.account.client.modify_load_balancer_attributes(
+        LoadBalancerArn=shared.load_balancer_arn, Attributes=[{"Key": "idle_timeout.timeout_seconds", "Value": "300"}]
+    )
+    assert search.idle_timeout_seconds() == 300
+    assert shared.account.load_balancer().idle_timeout_seconds() == 60
+
+
+def test_a_service_that_is_not_on_the_listener_is_told_with_the_listener(shared: Shared) -> None:
+    with pytest.raises(RolloutError, match=f"no load balancer rule .* 'chat' .* on listener {shared.listener}"):
+        shared.of("chat").rule()
+
+
 def test_targets_are_counted_by_health(account: Account) -> None:
     targets: Any = [{"Id": "10.0.0.5", "Port": 8000}, {"Id": "10.0.0.6", "Port": 8000}]
     account.client.register_targets(TargetGroupArn=account.groups["green"], Targets=targets)

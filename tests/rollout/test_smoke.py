@@ -9,6 +9,7 @@ import pytest
 
 from components.naming import fingerprint
 from components.rollout_settings import SmokeSettings
+from rollout.errors import RolloutError
 from rollout.smoke import Smoke
 from rollout.verdicts import GateVerdict, Verdict
 from tests.rollout.fakes import NEW
@@ -47,14 +48,19 @@ class Candidate:
         return httpx.Response(self.status, json=body)
 
 
-def smoke(candidate: Candidate, requests: int = 8) -> GateVerdict:
+def _smoke(candidate: Candidate, requests: int = 8, api_key: str | None = None) -> Smoke:
     return Smoke(
         endpoint_url=lambda: "http://service",
         route_secret=lambda: "s3cret",
+        api_key=lambda: api_key,
         served_model_name="chat",
         settings=SmokeSettings(requests=requests),
         transport=httpx.MockTransport(candidate),
-    ).run("green", RELEASE)
+    )
+
+
+def smoke(candidate: Candidate, requests: int = 8, api_key: str | None = None) -> GateVerdict:
+    return _smoke(candidate, requests, api_key).run("green", RELEASE)
 
 
 def test_a_good_candidate_passes_and_is_asked_in_every_way() -> None:
@@ -119,3 +125,38 @@ class Unreachable(Candidate):
 
 def test_a_service_that_cannot_be_reached_fails() -> None:
     assert smoke(Unreachable()).verdict is Verdict.FAIL
+
+
+def test_a_service_with_an_api_key_is_asked_with_it() -> None:
+    candidate = Candidate()
+    assert smoke(candidate, api_key="sesame").verdict is Verdict.PASS
+    assert {request.headers["authorization"] for request in candidate.requests} == {"Bearer sesame"}
+
+
+def test_a_service_without_one_gets_no_key() -> None:
+    candidate = Candidate()
+    smoke(candidate)
+    assert not any("authorization" in request.headers for request in candidate.requests)
+
+
+@pytest.mark.parametrize(
+    ("api_key", "told"),
+    [("sesame", "does not take the key in ENDPOINT_API_KEY"), (None, "asks for an API key; put the service's API key")],
+)
+def test_a_key_that_is_not_taken_is_found_before_the_rollout_and_not_shown(api_key: str | None, told: str) -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        assert request.headers.get("authorization") == (api_key and f"Bearer {api_key}")
+        return httpx.Response(401, json={"error": "Unauthorized"})
+
+    candidate = Candidate()
+    with pytest.raises(RolloutError, match=told) as raised:
+        Smoke(
+            endpoint_url=lambda: "http://service",
+            route_secret=lambda: "s3cret",
+            api_key=lambda: api_key,
+            served_model_name="chat",
+            settings=SmokeSettings(),
+            transport=httpx.MockTransport(refuse),
+        ).prepare()
+    assert "sesame" not in str(raised.value)
+    _smoke(candidate, api_key=api_key).prepare()

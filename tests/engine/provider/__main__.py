@@ -194,10 +194,10 @@ def _abort_unready(context: Any, identity: str, outputs: dict[str, Any], inputs:
     context.abort(grpc.StatusCode.UNKNOWN, "resource failed to initialize")
 
 
-def main() -> None:
+def serve(provider: TestProvider) -> None:
     """Serve until the engine ends the process."""
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=32))
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(TestProvider(), server)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     sys.stdout.write(f"{port}\n")
@@ -206,4 +206,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(TestProvider())

@@ -32,7 +32,7 @@ WEIGHT_LAG_SECONDS = 0.02
 _numbers = itertools.count(1)
 
 
-def wait_for(fact: Callable[[], object], timeout_seconds: float = 5) -> None:
+def wait_for(fact: Callable[[], object], timeout_seconds: float = 30) -> None:
     """Wait until the fact is true; fails the test when it does not become true."""
     deadline = time.monotonic() + timeout_seconds
     while not fact():

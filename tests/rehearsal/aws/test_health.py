@@ -85,7 +85,7 @@ def test_deregistering_what_is_not_registered_passes(new_service: NewService, fa
 def test_a_deregistered_target_finishes_its_streams_and_gets_no_new_requests(
     account: Account, new_service: NewService, farm: Farm
 ) -> None:
-    service = new_service(100, 0, deregistration_delay_seconds=2)
+    service = new_service(100, 0, deregistration_delay_seconds=5)
     leaving, staying = farm.start("leaving"), farm.start("staying")
     service.register("blue", leaving)
     with service.http.stream("GET", "/v1/stream/10/100") as answer:
@@ -99,8 +99,12 @@ def test_a_deregistered_target_finishes_its_streams_and_gets_no_new_requests(
         assert b"".join(chunks).endswith(b"[DONE]\n\n")
     assert service.states("blue")[leaving.address] == "draining"
     wait_for(lambda: leaving.address not in service.states("blue"))
-    events = [event["type"] for event in account.admin.events() if event.get("target") == f"{leaving.address}:{PORT}"]
-    assert events == ["target_registered", "target_health", "target_deregistered", "target_drained"]
+
+    def events() -> list[str]:
+        return [event["type"] for event in account.admin.events() if event.get("target") == f"{leaving.address}:{PORT}"]
+
+    wait_for(lambda: "target_drained" in events())
+    assert events() == ["target_registered", "target_health", "target_deregistered", "target_drained"]
 
 
 @pytest.mark.parametrize("path", ["/v1/stream/100/50", "/v1/slow/5000"])

@@ -150,18 +150,19 @@ def _ops(seen: Seen, step: str) -> dict[str, list[str]]:
     return {op: sorted(kinds) for op, kinds in found.items()}
 
 
+_WAY = ["Service", "TargetGroupBinding", "NetworkPolicy"]
 _COLOR = ["Deployment", "PodDisruptionBudget", "ConfigMap", "ConfigMap"]
 
 
 def test_every_object_is_created_once_and_then_left_alone(ours: Seen) -> None:
-    every = sorted(["Namespace", *["Service", "TargetGroupBinding"] * 2, *_COLOR * 2])
+    every = sorted(["Namespace", *_WAY * 2, *_COLOR * 2])
     assert _ops(ours, "create") == {"create": every}
     assert _ops(ours, "again") == {"same": every}
 
 
 def test_a_new_release_replaces_its_config_maps_and_updates_its_deployment(ours: Seen) -> None:
     assert _ops(ours, "release") == {
-        "same": sorted(["Namespace", *["Service", "TargetGroupBinding"] * 2, "ConfigMap", "PodDisruptionBudget"]),
+        "same": sorted(["Namespace", *_WAY * 2, "ConfigMap", "PodDisruptionBudget"]),
         "replace": ["ConfigMap"],
         "update": ["Deployment"],
         "delete": sorted(_COLOR),

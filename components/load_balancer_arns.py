@@ -1,0 +1,19 @@
+"""What the ARNs of load balancing say about each other, so that nothing has to be looked up for it."""
+
+
+def load_balancer_of(listener_arn: str) -> str:
+    """Return the ARN of the load balancer that a listener belongs to.
+
+    ``…:listener/app/NAME/ID/LISTENER`` is a listener of ``…:loadbalancer/app/NAME/ID``.
+    """
+    return listener_arn.rpartition("/")[0].replace(":listener/", ":loadbalancer/", 1)
+
+
+def load_balancer_dimension(load_balancer_arn: str) -> str:
+    """Return what CloudWatch calls a load balancer in its metrics: ``app/NAME/ID``."""
+    return load_balancer_arn.rpartition(":loadbalancer/")[2]
+
+
+def target_group_dimension(target_group_arn: str) -> str:
+    """Return what CloudWatch calls a target group in its metrics: ``targetgroup/NAME/ID``."""
+    return target_group_arn.rpartition(":")[2]

@@ -1,0 +1,43 @@
+"""The plugins `pulumi-resource-aws` and `pulumi-resource-kubernetes`: any resource is a file, as of the test's plugin.
+
+Beside its inputs a resource has what programs read of it: an ARN, a DNS name, and the version of a launch template,
+which an update raises and a preview of one cannot know.
+"""
+
+# ruff: noqa: N802, ARG002 (a servicer carries the protocol's method names and arguments)
+
+from typing import Any
+
+from rehearsal.engine.protocol import provider_pb2
+from rehearsal.engine.values import from_struct, to_struct
+from tests.engine.provider.__main__ import TestProvider, serve
+
+VERSION = "latestVersion"
+
+
+class Clouds(TestProvider):
+    """Accepts resources of any type."""
+
+    def Check(self, request: Any, context: Any) -> Any:
+        return provider_pb2.CheckResponse(inputs=request.news)
+
+    def Create(self, request: Any, context: Any) -> Any:
+        answer = super().Create(request, context)
+        if request.preview:
+            return answer
+        name = request.urn.rsplit("::", 1)[-1]
+        outputs = {"arn": f"arn:{request.type}:{name}", "dnsName": f"{name}.example", VERSION: 1}
+        return provider_pb2.CreateResponse(
+            id=answer.id, properties=to_struct({**outputs, "name": name, **from_struct(answer.properties)})
+        )
+
+    def Update(self, request: Any, context: Any) -> Any:
+        outputs = {**from_struct(request.olds), **from_struct(super().Update(request, context).properties)}
+        outputs[VERSION] = int(str(outputs[VERSION])) + 1
+        if request.preview:
+            del outputs[VERSION]
+        return provider_pb2.UpdateResponse(properties=to_struct(outputs))
+
+
+if __name__ == "__main__":
+    serve(Clouds())

@@ -1,0 +1,246 @@
+"""The whole program on an engine, with clouds that accept anything: what guards refuse is refused, and nothing moves.
+
+The clouds are files, so this says nothing about AWS or Kubernetes; it is about hooks, their order and their messages.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import yaml
+
+from components.release import Release
+from rehearsal.engine import warm
+from tests.components.example import ROOT, SECRET, config, release
+from tests.engine.conftest import World, write_script
+from tests.engine.fork_server import running_fork_server
+
+pytestmark = pytest.mark.timeout(900)
+
+NEXT_YEAR = (datetime.now(UTC) + timedelta(days=365)).isoformat(timespec="seconds")
+A, B = release(), release(model_revision="beef")
+SERIAL = 7
+LIVE: dict[str, Any] = {
+    "rollout_serial": SERIAL,
+    "green_weight": 25,
+    "blue": {"replicas": 3, "release": A},
+    "green": {"replicas": 3, "release": B},
+}
+GUARDED = {"ListenerRule", "Deployment", "NodeGroup", "LaunchTemplate"}
+
+
+class Stack:
+    """The program's stack, with a config that each test changes."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        for plugin in ("aws", "kubernetes"):
+            write_script(world.root / "bin" / f"pulumi-resource-{plugin}", "tests.engine.provider.clouds")
+        for name in ("Pulumi.yaml", "__main__.py"):
+            shutil.copy(ROOT / name, world.project / name)
+        (world.project / "components").symlink_to(ROOT / "components")
+        world.environment["PULUMI_STACK"] = "dev"
+        world.open()
+        world.pulumi("config", "set", "--secret", "candidate_route_secret", SECRET)
+        self._file = world.project / "Pulumi.dev.yaml"
+        self._fixed = yaml.safe_load(self._file.read_text())
+        self.configure()
+        self.up()
+
+    def configure(self, **changes: Any) -> None:
+        """Write the live config, with changes."""
+        values = config(**{"candidate_route_secret": None, **LIVE, **changes})
+        keys = {key: json.loads(text) if text[:1] in '[{"' else text for key, text in values.items()}
+        merged = {**self._fixed, "config": {**self._fixed["config"], **keys}}
+        self._file.write_text(yaml.safe_dump(merged))
+
+    def up(self, *flags: str) -> None:
+        self.world.pulumi("up", "--yes", "--skip-preview", *flags)
+        self.world.forget_calls()
+
+    def preview(self, *flags: str) -> str:
+        return self.world.pulumi("preview", *flags).stdout
+
+    def refused(self, *command: str) -> str:
+        """What a command says that is refused."""
+        answer = self.world.pulumi(*command, status=None)
+        text = answer.stdout + answer.stderr
+        assert answer.returncode != 0, text
+        assert "Traceback" not in text, text
+        return re.sub(r"\s+", " ", text)
+
+    def recorded(self) -> dict[str, Any]:
+        """What is recorded of the resources that guards watch."""
+        return {
+            one["urn"]: (one["inputs"], one["outputs"])
+            for one in self.resources()
+            if one["type"].rpartition(":")[2] in GUARDED
+        }
+
+    def resources(self) -> list[dict[str, Any]]:
+        """Everything that is recorded."""
+        exported = json.loads(self.world.pulumi("stack", "export", "--show-secrets").stdout)
+        return exported["deployment"].get("resources") or []
+
+    def urn(self, kind: str, name: str) -> str:
+        return next(urn for urn in self.recorded() if urn.endswith(f":{kind}::{name}"))
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Two releases, a quarter of the requests on green; every test leaves it as it is."""
+    folder = tmp_path_factory.mktemp("guards")
+    modules = ("pulumi", "grpc.aio", "yaml", "pydantic", "pulumi_aws.lb", "pulumi_kubernetes.apps.v1")
+    with pytest.MonkeyPatch.context() as patch, running_fork_server(folder / "warm.sock", *modules):
+        patch.setenv(warm.VARIABLE, str(folder / "warm.sock"))
+        patch.setenv("PATH", os.environ["PATH"])  # a world puts itself in front
+        world = World(folder / "world", "embedded")
+        yield Stack(world)
+
+
+PARKED = {"replicas": 3, "release": B, "parked": True}
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a stale config": (
+        {"rollout_serial": 5, "green_weight": 0},
+        r"llm: rollout_serial 5 of the config is behind the deployed 7: the config is stale .* write the deployed "
+        r'values into it: rollout_serial 7, green_weight 25, active_color blue, keep_until ""\.',
+    ),
+    "a stale config that changes the pods too": (
+        {"rollout_serial": 5, "green_weight": 0, "green": PARKED, "blue": {"replicas": 1, "release": B}},
+        "llm: rollout_serial 5 of the config is behind the deployed 7",
+    ),
+    "a leap": (
+        {"green_weight": 90},
+        "the weight of green, the idle colour, may not go from 25 to 90 in one update: 65 points, and max_step_points "
+        "is 50",
+    ),
+    "a leap announced for another serial": (
+        {"green_weight": 90, "announced": "6 in a hurry"},
+        "may not go from 25 to 90",
+    ),
+    "a promotion by hand": ({"active_color": "green"}, "active_color may not go from blue to green while"),
+    "a release under weight": (
+        {"blue": {"replicas": 3, "release": B}},
+        f"llm-blue: release may not go from {Release(**A).release_id} to {Release(**B).release_id} in place: 75 % of",
+    ),
+    "fewer replicas under weight": (
+        {"green": {"replicas": 2, "release": B}},
+        "llm-green nodes: may not go from 3 to 2, 3 is the least: 25 % of requests go to green",
+    ),
+    "parked while its weight leaves": (
+        {"green_weight": 0, "green": PARKED},
+        "llm-green: replicas may not go from 3 to 0, 3 is the least: 25 % of requests go to green",
+    ),
+    "fewer nodes under weight": (
+        {"instance_type": "g6e.12xlarge", "protect": False},
+        "llm-(blue|green) nodes: may not go from 3 to 1",
+    ),
+    "nodes exchanged under weight": (
+        {"node_volume_gib": 300},
+        r"llm-(blue|green) nodes: may not be exchanged in place \(blockDeviceMappings .* 200 .* 300",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refused_preview_says_why_and_changes_nothing(stack: Stack, case: str) -> None:
+    changes, message = REFUSED[case]
+    before = stack.recorded()
+    stack.configure(**changes)
+    assert re.search(message, stack.refused("preview"))
+    assert stack.world.calls() == []
+    assert stack.recorded() == before
+
+
+@pytest.mark.parametrize("case", ["a stale config that changes the pods too", "a leap", "nodes exchanged under weight"])
+def test_a_refused_update_leaves_rule_pods_and_nodes_alone(stack: Stack, case: str) -> None:
+    changes, message = REFUSED[case]
+    before = stack.recorded()
+    stack.configure(**changes)
+    said = stack.refused("up", "--yes", "--skip-preview")
+    stack.configure()
+    after = stack.recorded()
+    stack.up()
+    assert re.search(message, said)
+    assert after == before
+
+
+def test_a_stale_config_is_refused_where_the_rule_is_not_among_the_targets(stack: Stack) -> None:
+    deployment = stack.urn("Deployment", "llm-green")
+    stack.configure(rollout_serial=5, green_weight=0, green=PARKED)
+    assert "rollout_serial 5 of the config is behind the deployed 7" in stack.refused("preview", "--target", deployment)
+    stack.configure(green_weight=0, green=PARKED)
+    assert "replicas may not go from 3 to 0" in stack.refused("preview", "--target", deployment)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"green_weight": 75},
+        {"green_weight": 0},
+        {"green_weight": 100, "rollout_serial": SERIAL + 1, "active_color": "green", "keep_until": NEXT_YEAR},
+        {"green_weight": 100, "announced": f"{SERIAL} all at once"},
+        {"blue": {"replicas": 2, "release": B}, "announced": f"{SERIAL} the first one never started"},
+        {"green": {"replicas": 4, "release": B}},
+        {"cold_start_seconds": 900},
+    ],
+    ids=str,
+)
+def test_what_is_allowed_passes(stack: Stack, changes: dict[str, Any]) -> None:
+    stack.configure(**changes)
+    assert "to update" in stack.preview()
+
+
+@pytest.fixture
+def put_back(stack: Stack) -> Iterator[None]:
+    """What a test does to the stack is undone in its state."""
+    kept = stack.world.root / "state.json"
+    stack.world.pulumi("stack", "export", "--file", str(kept))
+    yield
+    stack.world.pulumi("stack", "import", "--file", str(kept))
+
+
+@pytest.mark.usefixtures("put_back")
+def test_a_way_back_that_is_promised_is_kept_until_a_script_or_a_word_ends_the_promise(stack: Stack) -> None:
+    promoted: dict[str, Any] = {
+        "active_color": "green",
+        "green_weight": 100,
+        "rollout_serial": SERIAL + 1,
+        "keep_until": NEXT_YEAR,
+    }
+    parked = {"blue": {"replicas": 3, "release": A, "parked": True}}
+    stack.configure(**promoted)
+    stack.up()
+    stack.configure(**promoted, **parked)
+    assert f"llm-blue: replicas may not go from 3 to 0, 3 is the least: blue is kept warm until {NEXT_YEAR}" in (
+        stack.refused("preview")
+    )
+    stack.configure(**{**promoted, "keep_until": ""}, **parked)
+    assert "keep_until may not go from" in stack.refused("preview")
+    stack.configure(**{**promoted, "keep_until": "", "announced": f"{SERIAL + 1} the nodes are needed"}, **parked)
+    assert "2 to update" in stack.preview()
+    stack.configure(**{**promoted, "keep_until": "", "rollout_serial": SERIAL + 2}, **parked)
+    assert "2 to update" in stack.preview()
+    # Back by hand, as it must always be possible.
+    stack.configure(**{**promoted, "active_color": "blue", "green_weight": 0})
+    assert "1 to update" in stack.preview()
+
+
+def test_protection_takes_the_place_of_guards_where_resources_would_be_replaced_or_deleted(stack: Stack) -> None:
+    assert {one["type"].rpartition(":")[2] for one in stack.resources() if one.get("protect")} >= GUARDED - {
+        "LaunchTemplate"
+    }
+    assert "protected" in stack.refused("destroy", "--yes", "--skip-preview")
+
+
+@pytest.mark.usefixtures("put_back")
+def test_a_teardown_needs_no_more_than_protection_lifted(stack: Stack) -> None:
+    stack.configure(protect=False)
+    stack.up()
+    stack.world.pulumi("destroy", "--yes", "--skip-preview")
+    assert stack.recorded() == {}

@@ -1,0 +1,107 @@
+"""Random layouts of a service: types of all families, replicas bound by GPUs, CPU or memory, groups of both kinds."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any, Literal
+
+from components.capacity import (
+    DAEMONSET_MEMORY_MIB,
+    DAEMONSET_MILLICPUS,
+    HeadroomMode,
+    ReplicaShape,
+    replicas_per_node,
+)
+from components.gpu_instances import INSTANCE_TYPES, GpuInstance
+from components.naming import COLORS, Color
+
+Bound = Literal["GPUs", "CPU", "memory"]
+
+_BOUNDS: tuple[Bound, ...] = ("GPUs", "CPU", "memory")
+_MODES: tuple[HeadroomMode, ...] = ("always", "on_rollout", "reserved")
+_MAX_REPLICAS = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """One service: both colours at full size, in a group of their own each, or in one that they share."""
+
+    service: str
+    instance: GpuInstance
+    shape: ReplicaShape
+    replicas: Mapping[Color, int]
+    mode: HeadroomMode
+    shared: bool
+    bound: Bound
+
+    @property
+    def per_node(self) -> int:
+        return replicas_per_node(self.instance, self.shape)
+
+    def settings(self, release: dict[str, Any]) -> dict[str, Any]:
+        """The service's config, with a release on both colours."""
+        return {
+            "instance_type": self.instance.name,
+            "gpus_per_replica": self.shape.gpus,
+            "replica_millicpus": self.shape.millicpus,
+            "replica_memory_mib": self.shape.memory_mib,
+            "headroom_mode": self.mode,
+            **{color: {"replicas": self.replicas[color], "release": release} for color in COLORS},
+        }
+
+
+def random_layouts(chance: random.Random, count: int) -> list[Layout]:
+    """Draw layouts; all families, bounds, modes, kinds of group and GPU counts come in turn."""
+    families: dict[str, list[GpuInstance]] = {}
+    for instance in INSTANCE_TYPES.values():
+        families.setdefault(instance.name.split(".")[0], []).append(instance)
+    family, bound, mode, gpus = cycle(families.values()), cycle(_BOUNDS), cycle(_MODES), cycle((1, 2, 4, 8, 3))
+    layouts: list[Layout] = []
+    for number in range(count):
+        shared = number % 3 == 2
+        instance = chance.choice(next(family))
+        layouts.append(
+            _draw(
+                chance,
+                service=f"layout-{number}",
+                instance=instance,
+                gpus=min(next(gpus), instance.gpus),
+                mode="always" if shared else next(mode),
+                shared=shared,
+                # Turns of three would pair a bound with a kind of group for good.
+                bound=chance.choice(_BOUNDS) if shared else next(bound),
+            )
+        )
+    return layouts
+
+
+def _draw(
+    chance: random.Random,
+    *,
+    service: str,
+    instance: GpuInstance,
+    gpus: int,
+    mode: HeadroomMode,
+    shared: bool,
+    bound: Bound,
+) -> Layout:
+    places = chance.randint(1, instance.gpus // gpus)
+    # As much as so many replicas can have: a thousandth or a MiB more, and one of them would not fit.
+    millicpus = (instance.allocatable_millicpus - DAEMONSET_MILLICPUS) // places
+    memory_mib = (instance.allocatable_memory_mib - DAEMONSET_MEMORY_MIB) // places
+    shape = ReplicaShape(
+        gpus=gpus,
+        millicpus=millicpus if bound == "CPU" else chance.randint(100, millicpus // 4),
+        memory_mib=memory_mib if bound == "memory" else chance.randint(256, memory_mib // 4),
+    )
+    most = min(2 * replicas_per_node(instance, shape) + 1, _MAX_REPLICAS)
+    return Layout(
+        service=service,
+        instance=instance,
+        shape=shape,
+        replicas={color: chance.randint(1, most) for color in COLORS},
+        mode=mode,
+        shared=shared,
+        bound=bound,
+    )

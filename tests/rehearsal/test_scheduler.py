@@ -1,0 +1,299 @@
+"""The real scheduler judges the capacity arithmetic: the nodes that it says hold both colours, and not one less does.
+
+The program declares the node groups and the pods; nodes are objects only, for a pod counts as placed once it is bound.
+"""
+
+import copy
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from components.capacity import DAEMONSET_MEMORY_MIB, DAEMONSET_MILLICPUS, nodes_for, shared_pool_size
+from components.gpu_instances import INSTANCE_TYPES
+from components.naming import COLOR_KEY, COLORS, SERVICE_KEY, color_name
+from rehearsal.kube import Json, KubeClient
+from rehearsal.kubelet.instances import Instance
+from rehearsal.kubelet.node_groups import NodeGroup, Taint
+from rehearsal.kubelet.node_object import lease_object, node_object
+from tests.components.example import config, release, run_program_on
+from tests.components.registrations import Registrations
+from tests.rehearsal.layouts import Layout, random_layouts
+
+LAYOUTS = 60
+_SEED = "SCHEDULER_SEED"
+_TEST_LABEL = "test"
+_SERVICES_PER_PROGRAM = 4
+_TIMEOUT_SECONDS = 240.0
+_LEASE_SECONDS = 15.0
+_POLL_SECONDS = 0.5
+_TAINT_EFFECTS = {"NO_SCHEDULE": "NoSchedule"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """A node group and the Deployments whose pods it must hold."""
+
+    layout: Layout
+    group: NodeGroup
+    deployments: Sequence[Json]
+
+    @property
+    def replicas(self) -> int:
+        return sum(deployment["spec"]["replicas"] for deployment in self.deployments)
+
+    @property
+    def pending_with_one_node_less(self) -> int:
+        return self.replicas - (self.group.desired_size - 1) * self.layout.per_node
+
+
+class Cluster:
+    """The nodes and pods of all layouts, in one namespace."""
+
+    def __init__(self, kube: KubeClient, namespace: str, pools: Sequence[Pool]) -> None:
+        self._kube = kube
+        self._namespace = namespace
+        self._pools = pools
+        self._threads = ThreadPoolExecutor(8)
+        self._renewed_at = time.monotonic()
+        self.nodes: dict[str, list[Json]] = {}
+        """By the name of their group."""
+
+    @property
+    def node_names(self) -> set[str]:
+        return {node["metadata"]["name"] for nodes in self.nodes.values() for node in nodes}
+
+    def create(self) -> None:
+        """All nodes, each with what its daemonsets take, then all pods."""
+        address = iter(range(1, 1 << 16))
+        wanted = [(pool, next(address)) for pool in self._pools for _ in range(pool.group.desired_size)]
+        for pool, node in zip((pool for pool, _ in wanted), self._all(self._create_node, wanted), strict=True):
+            self.nodes.setdefault(pool.group.name, []).append(node)
+        self._all(self._kube.create, (self._daemons(node) for nodes in self.nodes.values() for node in nodes))
+        deployments = (deployment for pool in self._pools for deployment in pool.deployments)
+        self._all(lambda one: self._kube.apply(one, field_manager="test"), deployments)
+
+    def lose_a_node_of_each_pool(self) -> None:
+        lost = {nodes.pop()["metadata"]["name"] for nodes in self.nodes.values()}
+        self._all(lambda name: self._kube.delete("v1", "Node", None, name), lost)
+        bound = self._kube.list("v1", "Pod", self._namespace)["items"]
+        self._all(self._kill, (pod for pod in bound if pod["spec"].get("nodeName") in lost))
+
+    def placed(self) -> list[Json]:
+        """The services' pods once all of them have a node."""
+        return self._pods_when(lambda unbound: not unbound)
+
+    def settled(self) -> list[Json]:
+        """The services' pods once each has a node or was found to fit none."""
+        return self._pods_when(lambda unbound: all(map(_is_unschedulable, unbound)))
+
+    def _pods_when(self, ready: Callable[[list[Json]], bool]) -> list[Json]:
+        expected = sum(pool.replicas for pool in self._pools)
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
+        while True:
+            # Few of them, most of the time; all pods are a long list.
+            unbound = self._services_pods("spec.nodeName=")
+            if ready(unbound):
+                pods = self._services_pods()
+                if len(pods) == expected and ready([pod for pod in pods if not _is_bound(pod)]):
+                    return pods
+            assert time.monotonic() < deadline, [_told(pod) for pod in unbound]
+            self._renew_leases()
+            time.sleep(_POLL_SECONDS)
+
+    def _services_pods(self, field_selector: str | None = None) -> list[Json]:
+        return self._kube.list("v1", "Pod", self._namespace, label_selector=SERVICE_KEY, field_selector=field_selector)[
+            "items"
+        ]
+
+    def remove(self) -> None:
+        """Everything; nobody is there to end the pods in order."""
+        try:
+            base = f"/apis/apps/v1/namespaces/{self._namespace}/deployments"
+            self._kube.request("DELETE", base, body={"propagationPolicy": "Orphan"})
+            self._kube.request("DELETE", f"/apis/apps/v1/namespaces/{self._namespace}/replicasets", body={})
+            pods = f"/api/v1/namespaces/{self._namespace}/pods"
+            self._kube.request("DELETE", pods, body={"gracePeriodSeconds": 0})
+            self._kube.request("DELETE", "/api/v1/nodes", params={"labelSelector": f"{_TEST_LABEL}={self._namespace}"})
+        finally:
+            self._threads.shutdown()
+
+    def _all(self, action: Callable[[Any], Json], each: Iterable[Any]) -> list[Json]:
+        return list(self._threads.map(action, each))
+
+    def _create_node(self, wanted: tuple[Pool, int]) -> Json:
+        pool, number = wanted
+        instance = Instance(
+            identity=f"i-{number:017x}",
+            group=pool.group.name,
+            zone=f"us-east-1{'ab'[number % 2]}",
+            address=f"10.200.{number >> 8}.{number & 255}",
+        )
+        node = node_object(pool.group, instance, "us-east-1")
+        node["metadata"]["labels"][_TEST_LABEL] = self._namespace
+        return self._kube.create(node)
+
+    def _daemons(self, node: Json) -> Json:
+        name = node["metadata"]["name"]
+        requests = {"cpu": f"{DAEMONSET_MILLICPUS}m", "memory": f"{DAEMONSET_MEMORY_MIB}Mi"}
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": self._namespace},
+            "spec": {
+                "nodeName": name,
+                "tolerations": [{"operator": "Exists"}],
+                "containers": [{"name": "daemons", "image": "daemons", "resources": {"requests": requests}}],
+            },
+        }
+
+    def _kill(self, pod: Json) -> Json:
+        name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+        return self._kube.delete("v1", "Pod", self._namespace, name, grace_period_seconds=0, uid=uid)
+
+    def _renew_leases(self) -> None:
+        if time.monotonic() - self._renewed_at < _LEASE_SECONDS:
+            return
+        self._renewed_at = time.monotonic()
+        leases = (lease_object(node) for nodes in self.nodes.values() for node in nodes)
+        self._all(lambda lease: self._kube.apply(lease, field_manager="kubelet", force=True), leases)
+
+
+def _is_bound(pod: Json) -> bool:
+    return "nodeName" in pod["spec"]
+
+
+def _is_unschedulable(pod: Json) -> bool:
+    return any(condition.get("reason") == "Unschedulable" for condition in pod["status"].get("conditions", ()))
+
+
+def _told(pod: Json) -> str:
+    messages = [condition.get("message", "") for condition in pod["status"].get("conditions", ())]
+    return f"{pod['metadata']['name']}: {'; '.join(messages)}"
+
+
+def _evictions(kube: KubeClient, namespace: str) -> list[str]:
+    events = kube.list("v1", "Event", namespace)["items"]
+    return [event["message"] for event in events if event["reason"] in ("Preempted", "Evicted", "TaintManagerEviction")]
+
+
+def _pods_by_pool(pods: Iterable[Json], pools: Sequence[Pool]) -> Counter[str]:
+    """Count pods by the name of their pool's group."""
+    owners = {deployment["metadata"]["name"]: pool.group.name for pool in pools for deployment in pool.deployments}
+    labels = [pod["metadata"]["labels"] for pod in pods]
+    return Counter(owners[color_name(one[SERVICE_KEY], one[COLOR_KEY])] for one in labels)
+
+
+def _declared(layouts: Sequence[Layout], namespace: str) -> Iterator[Pool]:
+    """Run the program on a few layouts at a time, which costs less than one by one and less than all at once."""
+    for first in range(0, len(layouts), _SERVICES_PER_PROGRAM):
+        some = layouts[first : first + _SERVICES_PER_PROGRAM]
+        services = {layout.service: layout.settings(release()) for layout in some}
+        registrations = run_program_on(config(services=services, blue=None, green=None, instance_type=None))
+        for layout in some:
+            yield from _pools(layout, registrations, namespace)
+
+
+def _pools(layout: Layout, registrations: Registrations, namespace: str) -> Iterator[Pool]:
+    groups: list[NodeGroup] = []
+    deployments: list[Json] = []
+    for color in COLORS:
+        name = color_name(layout.service, color)
+        groups.append(_group(name, registrations["NodeGroup", name].inputs))
+        deployment = _whole_numbers(copy.deepcopy(registrations["Deployment", name].inputs))
+        deployment["metadata"]["namespace"] = namespace
+        deployments.append(deployment)
+    if not layout.shared:
+        for group, deployment in zip(groups, deployments, strict=True):
+            yield Pool(layout=layout, group=group, deployments=[deployment])
+        return
+    size = shared_pool_size(layout.replicas, instance=layout.instance, shape=layout.shape, spare_nodes=0)
+    labels = {key: value for key, value in groups[0].labels.items() if key != COLOR_KEY}
+    for deployment in deployments:
+        del deployment["spec"]["template"]["spec"]["nodeSelector"][COLOR_KEY]
+    group = _group(layout.service, registrations["NodeGroup", deployments[0]["metadata"]["name"]].inputs)
+    shared = replace(group, labels=labels, desired_size=size.desired_nodes)
+    yield Pool(layout=layout, group=shared, deployments=deployments)
+
+
+def _group(name: str, inputs: dict[str, Any]) -> NodeGroup:
+    return NodeGroup(
+        name=name,
+        desired_size=int(inputs["scalingConfig"]["desiredSize"]),
+        instance_type=inputs["instanceTypes"][0],
+        subnets=(),
+        security_groups=(),
+        labels=inputs["labels"],
+        taints=tuple(
+            Taint(key=taint["key"], value=taint["value"], effect=_TAINT_EFFECTS[taint["effect"]])
+            for taint in inputs["taints"]
+        ),
+    )
+
+
+def _whole_numbers(value: Any) -> Any:
+    """Undo what the engine's protocol does to integers."""
+    if isinstance(value, dict):
+        return {key: _whole_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole_numbers(item) for item in value]
+    return int(value) if isinstance(value, float) else value
+
+
+@pytest.fixture(scope="module")
+def layouts() -> list[Layout]:
+    """New ones in each run; the seed is told when a test fails."""
+    seed = int(os.environ.get(_SEED) or random.randrange(1 << 32))
+    print(f"{_SEED}={seed} draws these layouts again")
+    return random_layouts(random.Random(seed), LAYOUTS)
+
+
+@pytest.fixture
+def pools(layouts: list[Layout], namespace: str) -> list[Pool]:
+    return list(_declared(layouts, namespace))
+
+
+@pytest.fixture
+def cluster(kube: KubeClient, namespace: str, pools: list[Pool]) -> Generator[Cluster]:
+    cluster = Cluster(kube, namespace, pools)
+    yield cluster
+    cluster.remove()
+
+
+def test_the_layouts_cover_what_can_be_asked_for(layouts: list[Layout]) -> None:
+    assert {layout.instance.name.split(".")[0] for layout in layouts} == {name.split(".")[0] for name in INSTANCE_TYPES}
+    assert {layout.mode for layout in layouts} == {"always", "on_rollout", "reserved"}
+    assert {layout.shape.gpus for layout in layouts} >= {1, 2, 4, 8}
+    assert {layout.bound for layout in layouts} == {"GPUs", "CPU", "memory"}
+    assert {layout.shared for layout in layouts} == {True, False}
+    assert any(layout.per_node > 1 for layout in layouts)
+
+
+@pytest.mark.timeout(600)
+def test_the_computed_nodes_hold_both_colours_and_one_node_less_does_not(
+    kube: KubeClient, namespace: str, pools: list[Pool], cluster: Cluster
+) -> None:
+    assert all(
+        pool.group.desired_size == nodes_for(pool.replicas, pool.layout.instance, pool.layout.shape) for pool in pools
+    )
+    cluster.create()
+    placed = cluster.placed()
+    assert {pod["spec"]["nodeName"] for pod in placed} == cluster.node_names
+    assert _evictions(kube, namespace) == []
+    # Nobody made room for another: the pods that are there are the first ones.
+    assert len({pod["metadata"]["uid"] for pod in placed}) == len(placed)
+    assert not any("deletionTimestamp" in pod["metadata"] for pod in placed)
+    assert not any("nominatedNodeName" in pod["status"] for pod in placed)
+
+    cluster.lose_a_node_of_each_pool()
+    pods = cluster.settled()
+    waiting = _pods_by_pool((pod for pod in pods if not _is_bound(pod)), pools)
+    assert waiting == {pool.group.name: pool.pending_with_one_node_less for pool in pools}
+    assert min(waiting.values()) >= 1
+    assert _evictions(kube, namespace) == []
