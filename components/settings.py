@@ -4,6 +4,7 @@ A stack serves one service with flat keys, or several under ``services`` (name t
 are the defaults. Secrets are not read here: they stay Pulumi secrets.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -17,7 +18,7 @@ from components.explain import explain, homes, nearest_name
 from components.faults import Fault, Path, shown, text_faults, wrong
 from components.forms import CERTIFICATE, EKS_NAME, NETWORK, POLICY, SECURITY_GROUP, SERVICE_NAME, SUBNET, VPC
 from components.model import STRICT, Items
-from components.naming import PROJECT
+from components.naming import COLORS, PROJECT
 from components.router_settings import AccessLogs, clashes
 from components.service_settings import ColorSettings, ServiceSettings
 
@@ -30,6 +31,8 @@ DEFAULT_SERVICE_NAME: Final = "llm"
 PREFIX: Final = f"{PROJECT}:"
 # A load balancer wants to stand in two zones.
 _LEAST_SUBNETS: Final = 2
+
+_POOL: Final = re.compile(rf"-({'|'.join(COLORS)})(?=-|$)")
 
 ServiceName = Annotated[str, SERVICE_NAME]
 
@@ -95,6 +98,17 @@ class Settings(BaseModel):
                 fix = "Leave it out to take the service's own name."
                 raise wrong(Fault(("services", name, "namespace"), what, fix, namespace))
             owners[namespace] = name
+        return self
+
+    @model_validator(mode="after")
+    def _keep_names_apart(self) -> Self:
+        """A colour's resources begin with ``<service>-<colour>``: no other service's may, or two would be one."""
+        for name in self.services:
+            for pool in _POOL.finditer(name):
+                other = name[: pool.start()]
+                if other in self.services:
+                    what = f"must not begin with {name[: pool.end()]}, the name of a pool of the service {other}"
+                    raise wrong(Fault(("services", name), what, "Choose another name for one of the two."))
         return self
 
     @model_validator(mode="after")

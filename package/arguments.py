@@ -45,7 +45,7 @@ class Release(TypedDict):
     """KV cache of one token, over all layers and GPUs of a replica, in its --kv-cache-dtype."""
 
 
-class Kind(Enum):
+class ReservationKind(Enum):
     """One of: on_demand, capacity_block."""
 
     on_demand = "on_demand"
@@ -55,13 +55,13 @@ class Kind(Enum):
 class Reservation(TypedDict):
     """What a colour's nodes run in, and until when; its end is required so that nobody forgets it."""
 
-    kind: Kind
+    kind: ReservationKind
     """An On-Demand Capacity Reservation, or a Capacity Block for ML."""
     id: NotRequired[str]
     """The reservation."""
     resource_group_arn: NotRequired[str]
     """A resource group of such reservations, instead of an id."""
-    subnet_id: NotRequired[pulumi.Input[str]]
+    subnet_id: NotRequired[str]
     """The subnet in the reservation's zone; required with an id."""
     ends: str
     """RFC 3339 time at which it ends."""
@@ -136,7 +136,7 @@ class ListenerSettings(TypedDict):
 
     arn: str
     """The listener; only rules are added to it."""
-    security_group_id: pulumi.Input[str]
+    security_group_id: str
     """Security group of its load balancer, which the pods let in."""
     idle_timeout_seconds: int
     """Idle timeout of its load balancer: the pods must keep connections open for longer."""

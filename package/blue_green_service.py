@@ -18,7 +18,7 @@ class _RefusedError(InputsError):
     """
 
     @property
-    def __traceback__(self) -> None:
+    def __traceback__(self) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         return None
 
 

@@ -37,7 +37,7 @@ class _Source:
         self.classes: dict[str, str] = {}
 
     def type_name(self, annotation: Any, field: str) -> str:
-        """Write an annotation's type, and the classes that it needs."""
+        """Write an annotation's type, and the classes that it needs; an enum is named after its field."""
         origin, parts = get_origin(annotation), get_args(annotation)
         if annotation == JsonValue:
             return "Any"
@@ -57,13 +57,15 @@ class _Source:
         return str(annotation.__name__)
 
     def _enum(self, field: str, values: tuple[str, ...]) -> str:
-        name = "".join(word.title() for word in field.split("_"))
+        name = "".join(word[:1].upper() + word[1:] for word in field.split("_"))
         lines = [f"class {name}(Enum):", f'    """One of: {", ".join(values)}."""', ""]
         self._add(name, [*lines, *(f'    {value} = "{value}"' for value in values)])
         return name
 
     def _typed_dict(self, model: type[BaseModel]) -> str:
-        self._add(model.__name__, self._members(model.__name__, model.__doc__ or "", model.model_fields))
+        self._add(
+            model.__name__, self._members(model.__name__, model.__doc__ or "", model.model_fields, model.__name__)
+        )
         return model.__name__
 
     def service_arguments(self) -> None:
@@ -76,11 +78,11 @@ class _Source:
             [*lines, "    candidate_route_secret: pulumi.Input[str]", f'    """{_SECRET}"""'],
         )
 
-    def _members(self, name: str, doc: str, fields: Mapping[str, FieldInfo]) -> list[str]:
+    def _members(self, name: str, doc: str, fields: Mapping[str, FieldInfo], owner: str = "") -> list[str]:
         lines = [f"class {name}(TypedDict):", f'    """{doc.strip()}"""', ""]
         for field_name, field in fields.items():
-            written = self.type_name(field.annotation, field_name)
-            if identifier(field):
+            written = self.type_name(field.annotation, f"{owner.removesuffix('Settings')}_{field_name}")
+            if not owner and identifier(field):
                 written = f"pulumi.Input[{written.replace('[str]', '[pulumi.Input[str]]')}]"
             required = written if field.is_required() else f"NotRequired[{written}]"
             lines += [f"    {field_name}: {required}", f'    """{description(field)}"""']

@@ -1,7 +1,7 @@
 """Which of the settings are the package's inputs, and which of these may be another resource's outputs.
 
 What exists before the service does often comes from another resource of the same program, so its id may be known only
-when that one is made. Everything else decides which resources there are, and must be known before.
+when that one is made. All else, and all that is nested, decides which resources there are: it must be known before.
 """
 
 from collections.abc import Mapping

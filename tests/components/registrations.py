@@ -48,6 +48,8 @@ class Registrations:
 
     resources: dict[Reference, Registered] = field(default_factory=dict[Reference, Registered])
     outputs: dict[Reference, dict[str, Any]] = field(default_factory=dict[Reference, dict[str, Any]])
+    count: int = 0
+    """Registrations, also of two resources with one name."""
     hooks: dict[str, bool] = field(default_factory=dict[str, bool])
     """Every hook by name, and whether previews run it."""
 
@@ -121,6 +123,7 @@ class _RecordingMonitor(MockMonitor):
                 position=len(self.registrations.resources),
             )
             self.registrations.resources[resource.reference] = resource
+            self.registrations.count += 1
         return super().RegisterResource(request)
 
     def RegisterResourceHook(self, request: Any) -> Any:  # noqa: N802 - the protocol's name

@@ -149,6 +149,18 @@ def test_keep_until_needs_a_time_zone() -> None:
         settings(keep_until="2026-11-22T08:00:00")
 
 
+@pytest.mark.parametrize("name", ["chat-blue", "chat-green", "chat-green-x"])
+def test_a_service_cannot_be_named_like_a_pool_of_another(name: str) -> None:
+    told = rf"services\.{name}: must not begin with chat-(blue|green), the name of a pool of the service chat"
+    with pytest.raises(SettingsError, match=told):
+        settings(blue=None, green=None, services={"chat": {}, name: {}})
+
+
+@pytest.mark.parametrize("name", ["chat-bluegreen", "chat-blues", "chatter-blue", "blue", "green-chat"])
+def test_a_service_may_be_named_after_a_colour_that_is_no_pool(name: str) -> None:
+    assert set(settings(blue=None, green=None, services={"chat": {}, name: {}}).services) == {"chat", name}
+
+
 def test_two_services_cannot_share_a_namespace() -> None:
     with pytest.raises(
         SettingsError, match=r"vllm-blue-green:namespace: must be different for the services chat and code"

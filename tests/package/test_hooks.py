@@ -24,7 +24,7 @@ class BlueGreenService(pulumi.ComponentResource):
         super().__init__("vllm-blue-green:index:BlueGreenService", name, {}, opts)
 
         def refuse(event: pulumi.ResourceHookArgs) -> None:
-            raise ValueError(f"{name} permits {args['limit']:g}")
+            raise ValueError(f"{name} in {pulumi.get_stack()} permits {args['limit']:g}")
 
         hook = pulumi.ResourceHook(f"{name}-guards", refuse, pulumi.ResourceHookOptions(on_dry_run=True))
         binding = pulumi.ResourceHookBinding(before_update=[hook])
@@ -45,5 +45,5 @@ def test_a_constructed_components_hooks_are_registered_bound_and_called_after_it
         assert set(package.monitor.hooks) == {"chat-guards", "code-guards"}
         assert all(hook.on_dry_run for hook in package.monitor.hooks.values())
         assert list(package.monitor.named("Part", "chat").hooks.before_update) == ["chat-guards"]
-        assert "code permits 25" in package.call_hook("code-guards")
-        assert "chat permits 50" in package.call_hook("chat-guards")
+        assert "code in dev permits 25" in package.call_hook("code-guards")
+        assert "chat in dev permits 50" in package.call_hook("chat-guards")

@@ -1,18 +1,17 @@
 """The committed schema is the one that Pulumi gets from the process, and documents every input as its setting does."""
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal, get_origin
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import yaml
 from pulumi.provider.experimental.util import camel_case
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from components.naming import PROJECT
-from components.release import Release
 from components.route_secret import KEY
-from components.service_settings import ColorSettings
 from package.generate import ARGUMENTS, SCHEMA, arguments, description
 from package.inputs import SERVICE_FIELDS, STACK_FIELDS, identifier
 from tests.package.host import ROOT, TOKEN, running_package
@@ -20,10 +19,21 @@ from tests.package.host import ROOT, TOKEN, running_package
 COMMITTED: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
 SERVICE: dict[str, Any] = COMMITTED["resources"][TOKEN]
 FIELDS: dict[str, FieldInfo] = {**STACK_FIELDS, **SERVICE_FIELDS}
-NESTED: list[tuple[str, Mapping[str, FieldInfo]]] = [
-    ("ColorSettings", ColorSettings.model_fields),
-    ("Release", Release.model_fields),
-]
+
+
+def models(annotations: Iterable[Any]) -> dict[str, type[BaseModel]]:
+    """The models that annotations lead to, by name."""
+    found: dict[str, type[BaseModel]] = {}
+    for annotation in annotations:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            fields = annotation.model_fields.values()
+            found |= {annotation.__name__: annotation, **models(field.annotation for field in fields)}
+        else:
+            found |= models(get_args(annotation))
+    return found
+
+
+NESTED = models(field.annotation for field in FIELDS.values())
 
 
 def test_the_arguments_are_written_from_the_settings() -> None:
@@ -41,8 +51,15 @@ def test_every_setting_is_an_input_and_the_secret_is_one_too() -> None:
     assert set(SERVICE["requiredInputs"]) == {camel_case(name) for name in [*required, KEY]}
 
 
-@pytest.mark.parametrize(("type_name", "fields"), NESTED)
-def test_nested_types_have_their_models_fields(type_name: str, fields: Mapping[str, FieldInfo]) -> None:
+def test_the_nested_types_are_the_models_and_the_choices() -> None:
+    types = {token.rpartition(":")[2]: declared for token, declared in COMMITTED["types"].items()}
+    assert {"ColorSettings", "Release"} <= set(NESTED)
+    assert {name for name, declared in types.items() if not declared.get("enum")} == set(NESTED)
+
+
+@pytest.mark.parametrize("type_name", NESTED)
+def test_nested_types_have_their_models_fields(type_name: str) -> None:
+    fields = NESTED[type_name].model_fields
     declared = COMMITTED["types"][f"{PROJECT}:index:{type_name}"]
     assert set(declared["properties"]) == {camel_case(name) for name in fields}
     assert set(declared.get("required") or []) == {
@@ -86,4 +103,4 @@ def test_the_process_gets_the_versions_that_are_tested() -> None:
 
 def test_pulumi_starts_the_folder_with_an_environment_of_its_own() -> None:
     plugin = yaml.safe_load((ROOT / "package" / "PulumiPlugin.yaml").read_text(encoding="utf-8"))
-    assert plugin == {"runtime": {"name": "python", "options": {"toolchain": "pip", "virtualenv": "venv"}}}
+    assert plugin == {"runtime": {"name": "python", "options": {"toolchain": "pip", "virtualenv": "../.venv-package"}}}
