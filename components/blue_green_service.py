@@ -7,10 +7,11 @@ import pulumi
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
+from components.capacity import PoolSize
 from components.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
 from components.model_memory import memory_warning
 from components.naming import COLORS, SERVICE_KEY, Color, color_name
-from components.service_settings import ServiceSettings
+from components.service_settings import ColorSettings, ServiceSettings
 from components.settings import Settings
 from components.vllm_stack import VllmStack, VllmStackArgs
 from components.weighted_router import Traffic, WeightedRouter, WeightedRouterArgs
@@ -47,7 +48,7 @@ class BlueGreenService(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self.namespace = self._create_namespace()
         self.router = self._create_router()
-        self.node_groups = {color: self._create_node_group(color) for color in COLORS}
+        self.node_groups = self._create_node_groups()
         self.stacks = {color: self._create_stack(color) for color in COLORS}
         self.outputs = self._outputs()
         self.register_outputs(self.outputs)
@@ -92,19 +93,32 @@ class BlueGreenService(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _create_node_group(self, color: Color) -> GpuNodeGroup:
+    def _create_node_groups(self) -> dict[Color, GpuNodeGroup]:
+        service = self._args.service
+        if service.shares_nodes:
+            shared = self._create_node_group(None, service.blue, service.shared_pool)
+            return dict.fromkeys(COLORS, shared)
+        return {color: self._create_node_group(color, service.color(color), service.pools[color]) for color in COLORS}
+
+    def _create_node_group(self, color: Color | None, colored: ColorSettings, pool: PoolSize) -> GpuNodeGroup:
         stack, service = self._args.stack, self._args.service
         return GpuNodeGroup(
-            color_name(self._name, color),
+            self._name if color is None else color_name(self._name, color),
             GpuNodeGroupArgs(
                 service=self._name,
                 color=color,
                 cluster_name=stack.cluster_name,
+                cluster_security_group_id=stack.cluster_security_group_id,
                 subnet_ids=stack.node_subnet_ids,
                 instance_type=service.instance_type,
-                volume_gib=service.node_volume_gib,
-                pool=service.pools[color],
+                volume_gib=service.root_volume_gib,
+                pool=pool,
+                serves=colored.serves,
+                reservation=colored.reservation,
+                release_version=colored.node_release_version,
                 vpc_cni_uses_node_role=stack.vpc_cni_uses_node_role,
+                permissions_boundary_arn=stack.node_permissions_boundary_arn,
+                protect=stack.protect,
             ),
             opts=self._child,
         )
@@ -142,6 +156,10 @@ class BlueGreenService(pulumi.ComponentResource):
             "green_weight": service.green_weight,
             "release_ids": {color: release and release.release_id for color, release in releases.items()},
             "semantic_cache_namespace": active and active.semantic_cache_namespace,
+            "headroom_usd_per_hour": service.headroom_usd_per_hour,
+            "reservation_ends": {
+                color: held and held.ends for color in COLORS for held in [service.color(color).reservation]
+            },
             "namespace": self.namespace.metadata.name,
             "load_balancer_dns_name": self.router.load_balancer.dns_name,
             "weighted_rule_arn": self.router.weighted_rule.arn,

@@ -114,6 +114,24 @@ EKS_NAME: Final = Form("an EKS cluster's name", "production", matching(r"[0-9A-Z
 SECURITY_GROUP: Final = Form("a security group's id", "sg-0a1b2c3d4e5f60718", matching(r"sg-[0-9a-f]{1,17}"))
 VPC: Final = Form("a VPC's id", "vpc-0a1b2c3d4e5f60718", matching(r"vpc-[0-9a-f]{1,17}"))
 SUBNET: Final = Form("a subnet's id", "subnet-0a1b2c3d4e5f60718", matching(r"subnet-[0-9a-f]{1,17}"))
+POLICY: Final = Form(
+    "the ARN of an IAM policy",
+    "arn:aws:iam::123456789012:policy/boundary",
+    matching(r"arn:aws(-[a-z]+)*:iam::([0-9]{12}|aws):policy/[A-Za-z0-9+=,.@_/-]{1,600}"),
+)
+RESERVATION: Final = Form("a capacity reservation's id", "cr-0a1b2c3d4e5f60718", matching(r"cr-[0-9a-f]{1,17}"))
+RESERVATION_GROUP: Final = Form(
+    "the ARN of a resource group of capacity reservations",
+    "arn:aws:resource-groups:us-east-1:123456789012:group/gpus",
+    matching(
+        r"arn:aws(-[a-z]+)*:resource-groups:[a-z]+(-[a-z]+)+-[0-9]+:[0-9]{12}:group/[A-Za-z0-9_.-]{1,300}(/[a-z0-9]+)?"
+    ),
+)
+AMI_RELEASE: Final = Form(
+    "a release of the EKS AMI: Kubernetes version and date",
+    "1.33.4-20260801",
+    matching(r"1\.[0-9]{2}\.[0-9]{1,2}-20[0-9]{6}"),
+)
 CERTIFICATE: Final = Form(
     "the ARN of an ACM certificate",
     "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",

@@ -20,6 +20,7 @@ PROMPTS_HASH_KEY: Final = f"{PROJECT}/prompts-hash"
 ACTIVE_COLOR_KEY: Final = f"{PROJECT}/active-color"
 KEEP_UNTIL_KEY: Final = f"{PROJECT}/keep-until"
 ROLLOUT_SERIAL_KEY: Final = f"{PROJECT}/rollout-serial"
+RESERVATION_ENDS_KEY: Final = f"{PROJECT}/reservation-ends"
 
 Role = Literal["weighted-rule", "candidate-rule", "target-group", "load-balancer", "listener", "node-group"]
 
@@ -57,6 +58,11 @@ def aws_tags(stack: str, service: str, role: Role, color: Color | None = None) -
     """Return the tags that let scripts find a resource of ours without Pulumi's state."""
     tags = {STACK_KEY: stack, SERVICE_KEY: service, ROLE_KEY: role}
     return tags if color is None else {**tags, COLOR_KEY: color}
+
+
+def pool_labels(service: str, color: Color | None) -> dict[str, str]:
+    """Return the labels by which pods find their nodes; without a colour, nodes that both colours share."""
+    return {SERVICE_KEY: service} if color is None else {SERVICE_KEY: service, COLOR_KEY: color}
 
 
 def pod_labels(service: str, color: Color) -> dict[str, str]:

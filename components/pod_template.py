@@ -7,16 +7,15 @@ from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
 from components.naming import (
-    COLOR_KEY,
     CONTAINER_NAME,
     GPU_RESOURCE,
     PORT,
     PORT_NAME,
     PROMPTS_HASH_KEY,
     RELEASE_KEY,
-    SERVICE_KEY,
     Color,
     pod_labels,
+    pool_labels,
     readiness_gate,
 )
 from components.release import Release
@@ -67,7 +66,7 @@ def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemp
                 core.PodReadinessGateArgs(condition_type=readiness_gate(subject.service, subject.color)),
             ],
             termination_grace_period_seconds=settings.drain_chain.grace_period_seconds,
-            node_selector={SERVICE_KEY: subject.service, COLOR_KEY: subject.color},
+            node_selector=pool_labels(subject.service, None if settings.shares_nodes else subject.color),
             tolerations=[core.TolerationArgs(key=GPU_RESOURCE, operator="Exists", effect="NoSchedule")],
             topology_spread_constraints=[
                 core.TopologySpreadConstraintArgs(

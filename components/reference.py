@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from components.release import Release
+from components.reservation import Reservation
 from components.rollout_settings import GateSettings, RampStep, RolloutSettings, SmokeSettings
 from components.settings import ColorSettings, ServiceSettings, Settings
 
@@ -15,6 +16,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The stack", Settings),
     ("The service", ServiceSettings),
     ("`blue` and `green`", ColorSettings),
+    ("`reservation`", Reservation),
     ("`release`", Release),
     ("`rollout`", RolloutSettings),
     ("`rollout.steps[]`", RampStep),

@@ -1,7 +1,7 @@
 """The settings of one service: its two colours, its traffic, its sizes and its times."""
 
 from collections.abc import Iterator
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -12,19 +12,24 @@ from components.capacity import (
     ReplicaShape,
     Resource,
     gpu_types_like,
+    headroom_usd_per_hour,
     instance_type,
     misfit_fix,
     misfits,
     pool_sizes,
+    replicas_per_node,
+    shared_pool_size,
 )
 from components.drain_chain import DrainChain, drain_chain, longest_stream_seconds
 from components.faults import Fault, wrong
-from components.forms import ANNOUNCEMENT, BASE_URL, MODEL_NAME, NAMESPACE, TIME, Form
+from components.forms import AMI_RELEASE, ANNOUNCEMENT, BASE_URL, MODEL_NAME, NAMESPACE, TIME, Form
 from components.gpu_instances import INSTANCE_TYPES, GpuInstance
 from components.model import STRICT
 from components.naming import COLORS, Color, other_color
 from components.release import Release
+from components.reservation import Reservation
 from components.rollout_settings import RolloutSettings
+from components.root_volume import root_volume_gib
 
 MAX_SERIAL: Final = 1_000_000_000
 MAX_START_SECONDS: Final = 86_400
@@ -55,6 +60,14 @@ class ColorSettings(BaseModel):
     provisioned: Annotated[
         bool | None,
         Field(description="Whether its nodes are up (modes on_rollout and reserved). Default: when it has a release."),
+    ] = None
+    reservation: Annotated[
+        Reservation | None, Field(description="What its nodes run in (mode reserved); none: plain On-Demand.")
+    ] = None
+    node_release_version: Annotated[
+        str | None,
+        AMI_RELEASE,
+        Field(description="AMI release of its nodes. Default: the newest, anew whenever the launch template changes."),
     ] = None
 
     @property
@@ -119,9 +132,18 @@ class ServiceSettings(BaseModel):
     headroom_mode: Annotated[
         HeadroomMode, Field(description="When the second pool's nodes are up: always, on_rollout or reserved.")
     ] = "on_rollout"
+    node_groups: Annotated[
+        Literal["per_color", "shared"],
+        Field(description="A node group for each colour, or one for both (mode always); set once, for good."),
+    ] = "per_color"
     node_volume_gib: Annotated[
-        int, Field(ge=30, le=16384, description="Root volume of a node: image, weights and caches.")
-    ] = 200
+        int | None,
+        Field(
+            ge=30,
+            le=16384,
+            description="Root volume of a node. Default: room for two images, and weights that fill the GPUs.",
+        ),
+    ] = None
     shared_memory_gib: Annotated[int, Field(ge=1, le=2048, description="Size of /dev/shm in each replica.")] = 8
 
     max_stream_seconds: Annotated[
@@ -153,7 +175,8 @@ class ServiceSettings(BaseModel):
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:
-        if faults := (*self._size_faults(), *self._drain_faults(), *self._traffic_faults()):
+        pools = (*self._size_faults(), *self._headroom_faults())
+        if faults := (*pools, *self._drain_faults(), *self._traffic_faults()):
             raise wrong(*faults)
         return self
 
@@ -162,6 +185,30 @@ class ServiceSettings(BaseModel):
             what = f"must be at most {offered}, the {resource} that a {self.instance_type} node offers one replica"
             fix = misfit_fix(self.instance, self.shape)
             yield Fault((_SIZES[resource],), what, fix, getattr(self, _SIZES[resource]))
+
+    def _headroom_faults(self) -> Iterator[Fault]:
+        mode = self.headroom_mode
+        if self.shares_nodes and mode != "always":
+            what = f"must be per_color with headroom_mode {mode}: a shared group that shrinks may end serving nodes"
+            yield Fault(("node_groups",), what, "Or set headroom_mode to always.", self.node_groups)
+        if self.shares_nodes and self.blue.node_release_version != self.green.node_release_version:
+            what = f"must be {self.blue.node_release_version or 'left out'}, as for blue: both share their nodes"
+            yield Fault(("green", "node_release_version"), what, "", self.green.node_release_version)
+        if mode == "reserved" and not any(self.color(color).reservation for color in COLORS):
+            what = "must not be reserved while neither colour has a reservation"
+            yield Fault(("headroom_mode",), what, "Set green.reservation or blue.reservation.", mode)
+        for color in COLORS:
+            if (reservation := self.color(color).reservation) is None:
+                continue
+            if mode != "reserved":
+                what = f"must not be set with headroom_mode {mode}"
+                yield Fault((color, "reservation"), what, "Remove it, or set headroom_mode to reserved.")
+            elif reservation.kind == "capacity_block" and not self.instance_type.startswith("p"):
+                what = f"must be on_demand with instance_type {self.instance_type}: there are blocks of P types only"
+                yield Fault((color, "reservation", "kind"), what, "", reservation.kind)
+            elif self.keep_until and self.color(color).nodes_wanted and not reservation.outlasts(self.keep_until):
+                what = f"must be 40 minutes after keep_until {self.keep_until} at least: then EKS ends its nodes"
+                yield Fault((color, "reservation", "ends"), what, "", reservation.ends)
 
     def _drain_faults(self) -> Iterator[Fault]:
         longest = longest_stream_seconds(self.deregistration_propagation_seconds)
@@ -234,6 +281,39 @@ class ServiceSettings(BaseModel):
             shape=self.shape,
             spare_nodes=self.spare_nodes,
             mode=self.headroom_mode,
+        )
+
+    @property
+    def shares_nodes(self) -> bool:
+        """Whether both colours run on the nodes of one group."""
+        return self.node_groups == "shared"
+
+    @property
+    def shared_pool(self) -> PoolSize:
+        """Node count of the group that both colours share."""
+        return shared_pool_size(
+            {color: self.color(color).replicas for color in COLORS},
+            instance=self.instance,
+            shape=self.shape,
+            spare_nodes=self.spare_nodes,
+        )
+
+    @property
+    def root_volume_gib(self) -> int:
+        """Root volume of a node. Weights that a replica has loaded fill its GPUs at most."""
+        weights_gib = self.gpus_per_replica * self.instance.gpu_memory_mib / 1024
+        return self.node_volume_gib or root_volume_gib(weights_gib, replicas_per_node(self.instance, self.shape))
+
+    @property
+    def headroom_usd_per_hour(self) -> float | None:
+        """What the nodes cost that are up beyond the active colour's; none when the price is unknown."""
+        pools = [self.shared_pool] if self.shares_nodes else self.pools.values()
+        active = self.color(self.active_color)
+        return headroom_usd_per_hour(
+            sum(pool.desired_nodes for pool in pools),
+            active_replicas=0 if active.release is None else active.replicas,
+            instance=self.instance,
+            shape=self.shape,
         )
 
     @property

@@ -14,7 +14,7 @@ from components import route_secret
 from components.config_values import ConfigValues, read_values, without_empty
 from components.explain import explain, homes, nearest_name
 from components.faults import Fault, Path, shown, text_faults, wrong
-from components.forms import CERTIFICATE, EKS_NAME, NETWORK, SECURITY_GROUP, SERVICE_NAME, SUBNET, VPC
+from components.forms import CERTIFICATE, EKS_NAME, NETWORK, POLICY, SECURITY_GROUP, SERVICE_NAME, SUBNET, VPC
 from components.model import STRICT, Items
 from components.naming import PROJECT
 from components.service_settings import ColorSettings, ServiceSettings
@@ -67,6 +67,9 @@ class Settings(BaseModel):
     vpc_cni_uses_node_role: Annotated[
         bool, Field(description="True: the VPC CNI has no IAM role of its own and needs the nodes' one.")
     ] = False
+    node_permissions_boundary_arn: Annotated[
+        str | None, POLICY, Field(description="IAM policy that bounds the nodes' roles, where the account demands one.")
+    ] = None
     protect: Annotated[
         bool, Field(description="Refuse to delete what requests pass through; set it to false before a teardown.")
     ] = True

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from components.naming import Color
+from components.naming import COLORS, Color
 from components.settings import ServiceSettings
 from rollout.failures import plain
 from rollout.plan import Plan, green_weight_for
@@ -34,6 +34,7 @@ def preflight_faults(
             f"green_weight: the live rule splits {dict(rule.weights)}, but a rollout onto {candidate} starts from "
             f"{plan.initial_green_weight}; run scripts.rollback to put all traffic on {active}"
         )
+    faults += reservation_faults(settings, now)
     faults += config_faults(settings, rule)
     if settings.color(candidate).serves and (until := still_promised(settings, now)):
         faults.append(
@@ -77,6 +78,20 @@ def config_faults(settings: ServiceSettings, rule: LiveRule) -> tuple[str, ...]:
             "newest file, or run `pulumi up`"
         )
     return tuple(faults)
+
+
+def reservation_faults(settings: ServiceSettings, now: datetime) -> Iterator[str]:
+    """Yield the colours whose nodes end, with their capacity block, before the time that a promotion would promise."""
+    holds_seconds = sum(step.hold_seconds for step in settings.rollout.steps)
+    promised = now + timedelta(seconds=holds_seconds + settings.rollout.keep_warm_seconds)
+    for color in COLORS:
+        reservation = settings.color(color).reservation
+        if reservation is not None and not reservation.outlasts(promised.isoformat(timespec="seconds")):
+            yield (
+                f"{color}.reservation.ends: is {reservation.ends}, and EKS takes a block's nodes away 40 minutes "
+                f"before; a promotion would keep both colours until {promised:%Y-%m-%dT%H:%M:%SZ} at least. Take a "
+                "block that ends later, or shorten rollout.keep_warm_seconds"
+            )
 
 
 def still_promised(settings: ServiceSettings, now: datetime) -> str | None:

@@ -79,6 +79,8 @@ class _Mocks(Mocks):
         if args.typ.startswith("aws:"):
             state.setdefault("name", args.name)
             state["arn"] = f"arn:{kind}:{args.name}"
+        if kind == "Role":
+            state["arn"] = f"arn:aws-us-gov:iam::123456789012:role/{args.name}"
         if kind == "LoadBalancer":
             state["dnsName"] = f"{args.name}.elb.example"
         if kind == "LaunchTemplate":

@@ -84,6 +84,10 @@ def time(value: Json) -> bool:
     return True
 
 
+def set_time(value: Json) -> bool:
+    return value != "" and time(value)
+
+
 def optional(accepts: Accepts) -> Accepts:
     return lambda value: value is None or accepts(value)
 
@@ -143,11 +147,25 @@ RELEASE: dict[str, Any] = {
     "weights_gib": optional(size),
     "kv_cache_kib_per_token": optional(size),
 }
+RESERVATION: dict[str, Any] = {
+    "kind": one_of("on_demand", "capacity_block"),
+    "id": optional(text(r"cr-[0-9a-f]{1,17}")),
+    "resource_group_arn": optional(
+        text(
+            r"arn:aws(-[a-z]+)*:resource-groups:[a-z]+(-[a-z]+)+-[0-9]+:[0-9]{12}:"
+            r"group/[A-Za-z0-9_.-]{1,300}(/[a-z0-9]+)?"
+        )
+    ),
+    "subnet_id": optional(text(r"subnet-[0-9a-f]{1,17}")),
+    "ends": set_time,
+}
 COLOR: dict[str, Any] = {
     "release": RELEASE,
     "replicas": whole(1, 1000),
     "parked": truth,
     "provisioned": optional(truth),
+    "reservation": RESERVATION,
+    "node_release_version": optional(text(r"1\.[0-9]{2}\.[0-9]{1,2}-20[0-9]{6}")),
 }
 SPEC: dict[str, Any] = {
     "cluster_name": text(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}"),
@@ -162,6 +180,7 @@ SPEC: dict[str, Any] = {
     ),
     "client_cidrs": [network],
     "vpc_cni_uses_node_role": truth,
+    "node_permissions_boundary_arn": text(r"arn:aws(-[a-z]+)*:iam::([0-9]{12}|aws):policy/[A-Za-z0-9+=,.@_/-]{1,600}"),
     "protect": truth,
     "service_name": text(r"[a-z]([-a-z0-9]{0,16}[a-z0-9])?"),
     "active_color": one_of("blue", "green"),
@@ -179,7 +198,8 @@ SPEC: dict[str, Any] = {
     "replica_memory_mib": whole(256, math.inf),
     "spare_nodes": whole(0, 100),
     "headroom_mode": one_of("always", "on_rollout", "reserved"),
-    "node_volume_gib": whole(30, 16_384),
+    "node_groups": one_of("per_color", "shared"),
+    "node_volume_gib": optional(whole(30, 16_384)),
     "shared_memory_gib": whole(1, 2048),
     "max_stream_seconds": whole(1, 86_400),
     "deregistration_propagation_seconds": whole(1, 86_400),
@@ -213,6 +233,8 @@ REQUIRED: dict[Path, tuple[str, ...]] = {
     (): (*list(SPEC)[:5], "instance_type"),
     ("blue", "release"): ("model", "model_revision", "image"),
     ("green", "release"): ("model", "model_revision", "image"),
+    ("blue", "reservation"): ("kind", "ends"),
+    ("green", "reservation"): ("kind", "ends"),
     ("rollout", "steps", 0): ("candidate_percent", "hold_seconds"),
 }
 SHORTEST: dict[Path, int] = {
@@ -225,7 +247,7 @@ COLORS = ("blue", "green")
 STACK_KEYS = {*list(SPEC)[: list(SPEC).index("service_name")], "service_name"}
 TEXT_KEYS = frozenset(
     {"cluster_name", "cluster_security_group_id", "vpc_id", "certificate_arn", "service_name", "keep_until"}
-    | {"announced", "namespace", "served_model_name", "instance_type", "endpoint_url"}
+    | {"node_permissions_boundary_arn", "announced", "namespace", "served_model_name", "instance_type", "endpoint_url"}
 )
 # GPUs, thousandths of CPUs and MiB that a replica may have: EKS's own reserves and 300 / 512 for daemonsets are off.
 NODES = {"g6e.2xlarge": (1, 7610, 59_115), "g6e.12xlarge": (4, 47_510, 359_645)}
@@ -275,7 +297,7 @@ def _field_faults(spec: Any, value: Json, path: Path) -> Iterator[Path]:
         if not spec(value):
             yield path
     elif isinstance(spec, dict):
-        if path[1:] == ("release",) and value is None:
+        if path[1:] in {("release",), ("reservation",)} and value is None:
             return
         if not isinstance(value, dict):
             yield path
@@ -339,12 +361,45 @@ def _color_faults(color: str, colored: Json, fields: set[Path]) -> Iterator[Path
         movable = repository and not re.fullmatch(r"[0-9a-f]{1,64}", release["model_revision"])
         if movable:
             yield (color, "release", "model_revision")
-    broken = movable or any(path[0] == color for path in fields)
+    aimless = set[Path]()
+    reservation = colored.get("reservation")
+    if isinstance(reservation, dict) and not any(path[:2] == (color, "reservation") for path in fields):
+        aimless = {(color, "reservation", name) for name in _reservation_faults(reservation)}
+        yield from aimless
+    broken = movable or aimless or any(path[0] == color for path in fields)
     if not broken and _serves(colored) and colored.get("provisioned") is False:
         yield (color, "provisioned")
 
 
+def _reservation_faults(reservation: dict[str, Json]) -> Iterator[str]:
+    one, group = reservation.get("id"), reservation.get("resource_group_arn")
+    if group is not None and (one is not None or reservation["kind"] == "capacity_block"):
+        yield "resource_group_arn"
+    if group is None and one is None:
+        yield "id"
+    if one is not None and reservation.get("subnet_id") is None:
+        yield "subnet_id"
+
+
+def _headroom_faults(read: dict[str, Json]) -> Iterator[Path]:
+    mode = read.get("headroom_mode", "on_rollout")
+    if read.get("node_groups") == "shared":
+        if mode != "always":
+            yield ("node_groups",)
+        if read.get("blue", {}).get("node_release_version") != read.get("green", {}).get("node_release_version"):
+            yield ("green", "node_release_version")
+    reserved = [color for color in COLORS if read.get(color, {}).get("reservation") is not None]
+    if mode == "reserved" and not reserved:
+        yield ("headroom_mode",)
+    for color in reserved:
+        if mode != "reserved":
+            yield (color, "reservation")
+        elif read[color]["reservation"]["kind"] == "capacity_block":
+            yield (color, "reservation", "kind")  # No P type is among NODES.
+
+
 def _service_faults(read: dict[str, Json]) -> Iterator[Path]:
+    yield from _headroom_faults(read)
     limits = NODES[read["instance_type"]]
     wishes = {"gpus_per_replica": 1, "replica_millicpus": 3000, "replica_memory_mib": 12_288}
     for (field, default), limit in zip(wishes.items(), limits, strict=True):

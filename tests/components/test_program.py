@@ -101,6 +101,8 @@ def test_outputs_tell_how_to_reach_the_service_and_what_it_serves(before: Regist
             "green_weight": 1,
             "release_ids": {"blue": blue.release_id, "green": green.release_id},
             "semantic_cache_namespace": blue.semantic_cache_namespace,
+            "headroom_usd_per_hour": pytest.approx(2 * 2.24208),
+            "reservation_ends": {"blue": None, "green": None},
             "namespace": "llm",
             "load_balancer_dns_name": "llm.elb.example",
             "weighted_rule_arn": "arn:ListenerRule:llm",
@@ -184,5 +186,73 @@ def test_a_teardown_needs_the_protection_to_be_lifted_first(before: Registration
     def protected(declared: Registrations) -> set[str]:
         return {reference[0] for reference, resource in declared.resources.items() if resource.protect}
 
-    assert protected(before) == {"Namespace", "LoadBalancer", "Listener", "TargetGroup", "ListenerRule"}
+    assert protected(before) == {
+        "Namespace",
+        "LoadBalancer",
+        "Listener",
+        "TargetGroup",
+        "ListenerRule",
+        "NodeGroup",
+    }
     assert protected(run_program(protect=False)) == set()
+
+
+def test_colours_that_share_their_nodes_select_those_of_the_service() -> None:
+    declared = run_program(**BOTH_COLORS, headroom_mode="always", node_groups="shared")
+    assert set(declared.of_type("NodeGroup")) == set(declared.of_type("LaunchTemplate")) == {"llm"}
+    assert set(declared.of_type("Role")) == {"llm"}
+    group = declared["NodeGroup", "llm"]
+    assert group.inputs["scalingConfig"] == {"minSize": 0, "desiredSize": 4, "maxSize": 4}
+    assert group.protect
+    for color in COLORS:
+        pod = declared["Deployment", f"llm-{color}"].inputs["spec"]["template"]["spec"]
+        assert pod["nodeSelector"] == {"vllm-blue-green/service": "llm"}
+        assert pod["nodeSelector"].items() <= group.inputs["labels"].items()
+        assert ("NodeGroup", "llm") in declared.precede(("Deployment", f"llm-{color}"))
+
+
+@pytest.mark.parametrize("parked", [True, False])
+def test_what_one_colour_does_leaves_shared_nodes_alone(parked: bool) -> None:
+    green = {**BOTH_COLORS["green"], "parked": parked}
+    shared = {"headroom_mode": "always", "node_groups": "shared", "green_weight": 0}
+    groups = [
+        run_program(blue=BOTH_COLORS["blue"], green=colored, **shared)["NodeGroup", "llm"]
+        for colored in (green, {"replicas": 2})
+    ]
+    assert groups[0].inputs == groups[1].inputs
+
+
+def test_the_roles_of_all_nodes_stay_within_the_accounts_boundary(before: Registrations) -> None:
+    boundary = "arn:aws:iam::123456789012:policy/boundary"
+    roles = run_program(**BOTH_COLORS, node_permissions_boundary_arn=boundary).of_type("Role")
+    assert {role.inputs["permissionsBoundary"] for role in roles.values()} == {boundary}
+    assert all("permissionsBoundary" not in role.inputs for role in before.of_type("Role").values())
+
+
+def test_each_colours_pods_select_its_own_nodes(before: Registrations) -> None:
+    for color in COLORS:
+        pod = before["Deployment", f"llm-{color}"].inputs["spec"]["template"]["spec"]
+        assert pod["nodeSelector"] == {"vllm-blue-green/service": "llm", "vllm-blue-green/color": color}
+        assert pod["nodeSelector"].items() <= before["NodeGroup", f"llm-{color}"].inputs["labels"].items()
+
+
+def test_headroom_costs_what_is_up_beyond_the_active_colour() -> None:
+    one_up = run_program(blue=BOTH_COLORS["blue"], green={"replicas": 2})
+    assert one_up.stack_outputs()["llm"]["headroom_usd_per_hour"] == 0
+    p5e = {"instance_type": "p5e.48xlarge", "gpus_per_replica": 8}
+    assert run_program(**BOTH_COLORS, **p5e).stack_outputs()["llm"]["headroom_usd_per_hour"] is None
+
+
+def test_the_end_of_a_reservation_and_an_ami_release_are_one_colours_own() -> None:
+    ends = "2026-12-01T08:00:00Z"
+    green = {
+        **BOTH_COLORS["green"],
+        "reservation": {"kind": "on_demand", "id": "cr-1", "subnet_id": "subnet-2", "ends": ends},
+        "node_release_version": "1.33.4-20260801",
+    }
+    declared = run_program(blue=BOTH_COLORS["blue"], green=green, headroom_mode="reserved")
+    assert declared.stack_outputs()["llm"]["reservation_ends"] == {"blue": None, "green": ends}
+    plain = run_program(**BOTH_COLORS)
+    assert declared["NodeGroup", "llm-blue"].inputs == plain["NodeGroup", "llm-blue"].inputs
+    assert declared["LaunchTemplate", "llm-blue"].inputs == plain["LaunchTemplate", "llm-blue"].inputs
+    assert declared["NodeGroup", "llm-green"].inputs["releaseVersion"] == "1.33.4-20260801"

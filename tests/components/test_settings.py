@@ -123,6 +123,21 @@ def test_a_replica_that_fits_no_node_is_refused() -> None:
         settings(gpus_per_replica=2)
 
 
+@pytest.mark.parametrize("mode", ["on_rollout", "reserved"])
+def test_only_nodes_that_are_always_up_can_be_shared(mode: str) -> None:
+    told = f"node_groups: must be per_color with headroom_mode {mode}: a shared group that shrinks"
+    with pytest.raises(SettingsError, match=told):
+        service_settings(node_groups="shared", headroom_mode=mode)
+    assert service_settings(node_groups="shared", headroom_mode="always").shares_nodes
+
+
+def test_colours_that_share_their_nodes_share_their_ami_release() -> None:
+    shared = {"node_groups": "shared", "headroom_mode": "always", "blue": {"node_release_version": "1.33.4-20260801"}}
+    with pytest.raises(SettingsError, match=r"green\.node_release_version: must be 1\.33\.4-20260801, as for blue"):
+        service_settings(**shared)
+    assert service_settings(**shared, green={"node_release_version": "1.33.4-20260801"}).shares_nodes
+
+
 def test_a_drain_longer_than_a_node_group_waits_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"max_stream_seconds: must be at most 859 beside .* \(got 870\)"):
         settings(max_stream_seconds=870)
@@ -222,7 +237,7 @@ def faults(extra: dict[str, str] | None = None, **changes: Any) -> list[str]:
             "green.release.model: is required but not set. Set it to a model repository or path, e.g. "
             "Qwen/Qwen2.5-7B-Instruct. Model repository or s3:// path that vLLM serves.",
         ),
-        ({"green": [2]}, "green: must be an object with the keys release, replicas, parked, provisioned (got [2])."),
+        ({"green": [2]}, "green: must be an object with the keys release, replicas, parked, provisioned"),
         ({"active-color": "blue"}, "active-color: is not a known key. Did you mean active_color?"),
         ({"Green_Weight": 25}, "Green_Weight: is not a known key. Did you mean green_weight?"),
         ({"replicas": 3}, "replicas: is not a known key here. It belongs to blue or green."),

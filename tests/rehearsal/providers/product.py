@@ -26,7 +26,7 @@ def objects(config: dict[str, Any]) -> dict[tuple[str, str], Tree]:
     """Inputs by type token and logical name, in the order of registration."""
     registrations = run_program(service_name=NAMESPACE, **config)
     return {
-        (resource.token, resource.name): _whole_numbers(resource.inputs)
+        (resource.token, resource.name): whole_numbers(resource.inputs)
         for resource in registrations.resources.values()
         if _is_object(resource)
     }
@@ -36,12 +36,12 @@ def _is_object(resource: Registered) -> bool:
     return resource.token.startswith("kubernetes:")
 
 
-def _whole_numbers(value: Any) -> Any:
+def whole_numbers(value: Any) -> Any:
     """Undo what the engine's protocol does to integers."""
     if isinstance(value, dict):
         fields: Tree = value
-        return {key: _whole_numbers(item) for key, item in fields.items()}
+        return {key: whole_numbers(item) for key, item in fields.items()}
     if isinstance(value, list):
         items: list[Any] = value
-        return [_whole_numbers(item) for item in items]
+        return [whole_numbers(item) for item in items]
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,12 +1,15 @@
 """Node groups, launch templates, roles, security groups and alarms against a real AWS API surface (moto)."""
 
 import json
+from typing import Any
 
 import pytest
 
 from rehearsal.providers.values import UNKNOWN, Tree
+from tests.components.example import release, run_program
 from tests.rehearsal.providers.conftest import FakeAws
-from tests.rehearsal.providers.harness import Engine
+from tests.rehearsal.providers.harness import CheckFailedError, Engine
+from tests.rehearsal.providers.product import whole_numbers
 
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
 ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
@@ -104,6 +107,97 @@ def test_a_refresh_without_drift_leaves_no_difference(aws: FakeAws, engine: Engi
         engine.refresh(kind, "blue")
         engine.up(kind, "blue", inputs)
         assert engine.steps[-1].op == "same", (kind, engine.steps[-1])
+
+
+ENDS = "2026-12-01T08:00:00Z"
+RESERVATION = {"kind": "on_demand", "id": "cr-1", "subnet_id": "subnet-2", "ends": ENDS}
+RESERVATION_GROUP = "arn:aws:resource-groups:us-east-1:123456789012:group/gpus"
+P5 = {"instance_type": "p5.48xlarge", "gpus_per_replica": 8}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "on demand": {},
+    "for both colours": {"headroom_mode": "always", "node_groups": "shared"},
+    "in a reservation": {"headroom_mode": "reserved", "blue": {"reservation": RESERVATION}},
+    "in a group of reservations": {
+        "headroom_mode": "reserved",
+        "blue": {"reservation": {"kind": "on_demand", "resource_group_arn": RESERVATION_GROUP, "ends": ENDS}},
+    },
+    "in a capacity block": {
+        **P5,
+        "headroom_mode": "reserved",
+        "blue": {"reservation": {**RESERVATION, "kind": "capacity_block"}},
+    },
+    "of a named AMI release": {"blue": {"node_release_version": "1.33.4-20260801"}},
+}
+
+
+def declared(aws: FakeAws, variant: str) -> tuple[Tree, Tree]:
+    """What the program declares for the nodes of blue, or of both: launch template and node group, on this AWS."""
+    changes = VARIANTS[variant]
+    blue = {"replicas": 2, "release": release(), **changes.get("blue", {})}
+    program = run_program(**{**changes, "blue": blue})
+    name = "llm" if changes.get("node_groups") == "shared" else "llm-blue"
+    group = whole_numbers(program["NodeGroup", name].inputs)
+    here = {"clusterName": aws.cluster_name, "nodeRoleArn": "arn:aws:iam::123456789012:role/node"}
+    subnets = aws.subnet_ids[: len(group["subnetIds"])]
+    return whole_numbers(program["LaunchTemplate", name].inputs), {**group, **here, "subnetIds": subnets}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_programs_nodes_reach_aws_as_declared_and_stay_as_they_are(
+    aws: FakeAws, engine: Engine, variant: str
+) -> None:
+    template_inputs, group_inputs = declared(aws, variant)
+    created = engine.up(TEMPLATE, "blue", template_inputs)
+    group_inputs["launchTemplate"] = {"id": created["id"], "version": str(created["latestVersion"])}
+    outputs = engine.up(NODES, "blue", group_inputs)
+    for kind, inputs in ((TEMPLATE, template_inputs), (NODES, group_inputs)):
+        engine.refresh(kind, "blue")
+        engine.up(kind, "blue", inputs)
+        assert engine.steps[-1].op == "same", (kind, engine.steps[-1])
+
+    versions = aws.client("ec2").describe_launch_template_versions(LaunchTemplateId=created["id"], Versions=["$Latest"])
+    data = versions["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+    (interface,) = data["NetworkInterfaces"]
+    assert (interface["AssociatePublicIpAddress"], interface["Groups"]) == (False, ["sg-0c"])
+    group = aws.client("eks").describe_nodegroup(clusterName=aws.cluster_name, nodegroupName=outputs["nodeGroupName"])[
+        "nodegroup"
+    ]
+    target = data.get("CapacityReservationSpecification", {}).get("CapacityReservationTarget")
+    if "reservation" not in VARIANTS[variant].get("blue", {}):
+        assert target is None
+        assert "vllm-blue-green/reservation-ends" not in group["tags"]
+    else:
+        held = (
+            {"CapacityReservationResourceGroupArn": RESERVATION_GROUP}
+            if "group" in variant
+            else {"CapacityReservationId": "cr-1"}
+        )
+        assert target == held
+        assert group["tags"]["vllm-blue-green/reservation-ends"] == ENDS
+    in_block = variant == "in a capacity block"
+    assert group["capacityType"] == ("CAPACITY_BLOCK" if in_block else "ON_DEMAND")
+    assert data.get("InstanceType") == ("p5.48xlarge" if in_block else None)
+    assert data.get("InstanceMarketOptions") == ({"MarketType": "capacity-block"} if in_block else None)
+    if variant == "of a named AMI release":
+        assert (group["releaseVersion"], group["version"]) == ("1.33.4-20260801", "1.33")
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        (TEMPLATE, {"instanceMarketOptions": {"marketType": "block"}}),
+        (TEMPLATE, {"capacityReservationSpecification": {"capacityReservationPreference": "only"}}),
+        (TEMPLATE, {"networkInterfaces": [{"associatePublicIpAddress": "no"}]}),
+        (NODES, {"nodeRepairConfig": {"enabled": True, "maxParallelNodesRepairedCount": 0}}),
+        (NODES, {"capacityType": "RESERVED"}),
+    ],
+)
+def test_what_aws_does_not_know_is_found_before_it_is_asked(
+    aws: FakeAws, engine: Engine, kind: str, changes: Tree
+) -> None:
+    template_inputs, group_inputs = declared(aws, "on demand")
+    with pytest.raises(CheckFailedError):
+        engine.up(kind, "blue", {**(template_inputs if kind == TEMPLATE else group_inputs), **changes})
 
 
 def test_a_trust_policy_may_be_text_in_any_format(engine: Engine) -> None:
