@@ -21,6 +21,7 @@ Bound = Literal["GPUs", "CPU", "memory"]
 _BOUNDS: tuple[Bound, ...] = ("GPUs", "CPU", "memory")
 _MODES: tuple[HeadroomMode, ...] = ("always", "on_rollout", "reserved")
 _MAX_REPLICAS = 12
+_RESERVATION = {"kind": "on_demand", "id": "cr-0a", "subnet_id": "subnet-1", "ends": "2099-01-01T00:00:00Z"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,15 @@ class Layout:
             "replica_millicpus": self.shape.millicpus,
             "replica_memory_mib": self.shape.memory_mib,
             "headroom_mode": self.mode,
-            **{color: {"replicas": self.replicas[color], "release": release} for color in COLORS},
+            "node_groups": "shared" if self.shared else "per_color",
+            **{
+                color: {
+                    "replicas": self.replicas[color],
+                    "release": release,
+                    "reservation": _RESERVATION if self.mode == "reserved" else None,
+                }
+                for color in COLORS
+            },
         }
 
 
