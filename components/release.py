@@ -91,14 +91,15 @@ class Release(BaseModel):
     @property
     def release_id(self) -> str:
         """Twelve hex digits of the digest over every part of the bundle."""
-        return _digest(self.model_dump(mode="json", exclude=set(SIZES)))
+        return _digest(self.model_dump(mode="json"))
 
     @property
     def semantic_cache_namespace(self) -> str:
         """Name the semantic-cache namespace; it changes when answers may change, not with the image alone."""
-        return _digest(self.model_dump(mode="json", exclude={"image", *SIZES}))
+        return _digest(self.model_dump(mode="json", exclude={"image"}))
 
 
 def _digest(bundle: dict[str, JsonValue]) -> str:
-    canonical = json.dumps(bundle, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    identity = {key: value for key, value in bundle.items() if key not in SIZES}
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
