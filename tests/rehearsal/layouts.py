@@ -106,12 +106,14 @@ def _draw(
         millicpus=millicpus // share + beyond if bound == "CPU" else chance.randint(100, millicpus // by_gpus),
         memory_mib=memory_mib // share + beyond if bound == "memory" else chance.randint(256, memory_mib // by_gpus),
     )
-    most = min(2 * replicas_per_node(instance, shape) + 1, _MAX_REPLICAS)
+    fit = replicas_per_node(instance, shape)
+    most = min(2 * fit + 1, _MAX_REPLICAS)
     return Layout(
         service=service,
         instance=instance,
         shape=shape,
-        replicas={color: chance.randint(1, most) for color in COLORS},
+        # A whole node, and one replica more, tell right from wrong by one.
+        replicas={color: chance.choice((fit, fit + 1, chance.randint(1, most))) for color in COLORS},
         mode=mode,
         shared=shared,
         bound=bound,
