@@ -241,11 +241,17 @@ def _whole_numbers(value: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def layouts() -> list[Layout]:
-    """New ones in each run; the seed is told when a test fails."""
+def drawn() -> tuple[int, list[Layout]]:
+    """New layouts in each run, and the seed that draws them again."""
     seed = int(os.environ.get(_SEED) or random.randrange(1 << 32))
-    print(f"{_SEED}={seed} draws these layouts again")
-    return random_layouts(random.Random(seed), LAYOUTS)
+    return seed, random_layouts(random.Random(seed), LAYOUTS)
+
+
+@pytest.fixture
+def layouts(drawn: tuple[int, list[Layout]]) -> list[Layout]:
+    seed, layouts = drawn
+    print(f"{_SEED}={seed} draws these layouts again")  # pytest shows it with each test that fails
+    return layouts
 
 
 @pytest.fixture
