@@ -21,6 +21,7 @@ Bound = Literal["GPUs", "CPU", "memory"]
 _BOUNDS: tuple[Bound, ...] = ("GPUs", "CPU", "memory")
 _MODES: tuple[HeadroomMode, ...] = ("always", "on_rollout", "reserved")
 _MAX_REPLICAS = 12
+_RESERVATION = {"kind": "on_demand", "id": "cr-0a", "subnet_id": "subnet-1", "ends": "2099-01-01T00:00:00Z"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,15 @@ class Layout:
             "replica_millicpus": self.shape.millicpus,
             "replica_memory_mib": self.shape.memory_mib,
             "headroom_mode": self.mode,
-            **{color: {"replicas": self.replicas[color], "release": release} for color in COLORS},
+            "node_groups": "shared" if self.shared else "per_color",
+            **{
+                color: {
+                    "replicas": self.replicas[color],
+                    "release": release,
+                    "reservation": _RESERVATION if self.mode == "reserved" else None,
+                }
+                for color in COLORS
+            },
         }
 
 
@@ -97,12 +106,14 @@ def _draw(
         millicpus=millicpus // share + beyond if bound == "CPU" else chance.randint(100, millicpus // by_gpus),
         memory_mib=memory_mib // share + beyond if bound == "memory" else chance.randint(256, memory_mib // by_gpus),
     )
-    most = min(2 * replicas_per_node(instance, shape) + 1, _MAX_REPLICAS)
+    fit = replicas_per_node(instance, shape)
+    most = min(2 * fit + 1, _MAX_REPLICAS)
     return Layout(
         service=service,
         instance=instance,
         shape=shape,
-        replicas={color: chance.randint(1, most) for color in COLORS},
+        # A whole node, and one replica more, tell right from wrong by one.
+        replicas={color: chance.choice((fit, fit + 1, chance.randint(1, most))) for color in COLORS},
         mode=mode,
         shared=shared,
         bound=bound,

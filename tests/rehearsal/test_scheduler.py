@@ -3,7 +3,6 @@
 The program declares the node groups and the pods; nodes are objects only, for a pod counts as placed once it is bound.
 """
 
-import copy
 import os
 import random
 import threading
@@ -11,12 +10,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from components.capacity import DAEMONSET_MEMORY_MIB, DAEMONSET_MILLICPUS, nodes_for, shared_pool_size
+from components.capacity import DAEMONSET_MEMORY_MIB, DAEMONSET_MILLICPUS, nodes_for
 from components.gpu_instances import INSTANCE_TYPES
 from components.naming import COLOR_KEY, COLORS, SERVICE_KEY, color_name
 from rehearsal.kube import Json, KubeClient
@@ -202,25 +201,19 @@ def _declared(layouts: Sequence[Layout], namespace: str) -> Iterator[Pool]:
 
 
 def _pools(layout: Layout, registrations: Registrations, namespace: str) -> Iterator[Pool]:
-    groups: list[NodeGroup] = []
-    deployments: list[Json] = []
-    for color in COLORS:
-        name = color_name(layout.service, color)
-        groups.append(_group(name, registrations["NodeGroup", name].inputs))
-        deployment = _whole_numbers(copy.deepcopy(registrations["Deployment", name].inputs))
-        deployment["metadata"]["namespace"] = namespace
-        deployments.append(deployment)
-    if not layout.shared:
-        for group, deployment in zip(groups, deployments, strict=True):
-            yield Pool(layout=layout, group=group, deployments=[deployment])
-        return
-    size = shared_pool_size(layout.replicas, instance=layout.instance, shape=layout.shape, spare_nodes=0)
-    labels = {key: value for key, value in groups[0].labels.items() if key != COLOR_KEY}
+    names = [color_name(layout.service, color) for color in COLORS]
+    deployments: list[Json] = [_whole_numbers(registrations["Deployment", name].inputs) for name in names]
     for deployment in deployments:
-        del deployment["spec"]["template"]["spec"]["nodeSelector"][COLOR_KEY]
-    group = _group(layout.service, registrations["NodeGroup", deployments[0]["metadata"]["name"]].inputs)
-    shared = replace(group, labels=labels, desired_size=size.desired_nodes)
-    yield Pool(layout=layout, group=shared, deployments=deployments)
+        deployment["metadata"]["namespace"] = namespace
+    # Two groups have a colour each, a shared one has the service's own name.
+    held = (
+        {layout.service: deployments}
+        if layout.shared
+        else dict(zip(names, ([one] for one in deployments), strict=True))
+    )
+    for name, some in held.items():
+        group = _group(name, registrations["NodeGroup", name].inputs)
+        yield Pool(layout=layout, group=group, deployments=some)
 
 
 def _group(name: str, inputs: dict[str, Any]) -> NodeGroup:
@@ -248,11 +241,17 @@ def _whole_numbers(value: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def layouts() -> list[Layout]:
-    """New ones in each run; the seed is told when a test fails."""
+def drawn() -> tuple[int, list[Layout]]:
+    """New layouts in each run, and the seed that draws them again."""
     seed = int(os.environ.get(_SEED) or random.randrange(1 << 32))
-    print(f"{_SEED}={seed} draws these layouts again")
-    return random_layouts(random.Random(seed), LAYOUTS)
+    return seed, random_layouts(random.Random(seed), LAYOUTS)
+
+
+@pytest.fixture
+def layouts(drawn: tuple[int, list[Layout]]) -> list[Layout]:
+    seed, layouts = drawn
+    print(f"{_SEED}={seed} draws these layouts again")  # pytest shows it with each test that fails
+    return layouts
 
 
 @pytest.fixture
