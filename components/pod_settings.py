@@ -1,9 +1,9 @@
 """What the pods of a service need besides a release: secrets, caches, who may reach them, who watches them."""
 
 from collections import Counter
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from components.faults import Fault, wrong
 from components.forms import NETWORK, Form, matching
@@ -40,6 +40,15 @@ class SecretReference(BaseModel):
 
     name: Annotated[str, OBJECT_NAME, Field(description="An existing Secret in the service's namespace.")]
     key: Annotated[str, SECRET_KEY, Field(description="The key in that Secret that holds the value.")]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _be_no_value(cls, reference: object) -> object:
+        if isinstance(reference, dict):
+            return cast(object, reference)
+        # Not shown: it may be the secret itself.
+        fix = "Remove it, and name the Kubernetes Secret that holds the value."
+        raise wrong(Fault((), "must be an object with the keys name and key", fix))
 
 
 class PodSettings(BaseModel):

@@ -92,7 +92,7 @@ class Release(BaseModel):
     @property
     def release_id(self) -> str:
         """Twelve hex digits of the digest over every part of the bundle that reaches a pod."""
-        return _digest(self.model_dump(mode="json", exclude=set(SIZES)))
+        return _digest(self.model_dump(mode="json"))
 
     @property
     def semantic_cache_namespace(self) -> str:
@@ -100,10 +100,11 @@ class Release(BaseModel):
 
         An image alone is taken to answer as the one before, and so are arguments that are known not to matter.
         """
-        bundle: dict[str, JsonValue] = self.model_dump(mode="json", exclude={"image", *SIZES})
+        bundle: dict[str, JsonValue] = self.model_dump(mode="json", exclude={"image"})
         return _digest({**bundle, "engine_args": [list(words) for words in answer_arguments(self.engine_args)]})
 
 
 def _digest(bundle: dict[str, JsonValue]) -> str:
-    canonical = json.dumps(bundle, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    identity = {key: value for key, value in bundle.items() if key not in SIZES}
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]

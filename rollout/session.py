@@ -169,6 +169,14 @@ class Session:
         scheme = "https" if self.config.settings().certificate_arn else "http"
         return f"{scheme}://{self.load_balancer.dns_name()}"
 
+    def api_key(self) -> str | None:
+        """Return the key for requests of our own; none when there is none and the service asks for none.
+
+        Raises:
+            RefusedError: the service asks for a key that is not there, or that no header can carry.
+        """
+        return endpoint_key(os.environ, required=self.settings().pods.api_key_secret is not None)
+
     @property
     def _region(self) -> str | None:
         return self.config.raw("aws:region")
@@ -187,7 +195,7 @@ class Session:
         return Smoke(
             endpoint_url=self.endpoint_url,
             route_secret=lambda: self._route_secret,
-            api_key=lambda: endpoint_key(os.environ, required=settings.pods.api_key_secret is not None),
+            api_key=self.api_key,
             served_model_name=settings.model_name(self.service),
             settings=settings.rollout.smoke,
         )

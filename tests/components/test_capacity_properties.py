@@ -25,16 +25,20 @@ Case = tuple[GpuInstance, ReplicaShape]
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """A type and a replica that fits it; often so large that a few fill a node to the last MiB."""
+    """A type and a replica that fits it; often so that a few fill a node to the last MiB, or just do not."""
     instance = draw(st.sampled_from(sorted(INSTANCE_TYPES.values(), key=lambda one: one.name)))
     millicpus = instance.allocatable_millicpus - DAEMONSET_MILLICPUS
     memory_mib = instance.allocatable_memory_mib - DAEMONSET_MEMORY_MIB
-    shares = st.integers(1, 9)
+    shares = st.integers(2, 9)
     return instance, ReplicaShape(
         gpus=draw(st.integers(1, instance.gpus)),
-        millicpus=draw(st.integers(100, millicpus) | shares.map(lambda share: millicpus // share)),
-        memory_mib=draw(st.integers(256, memory_mib) | shares.map(lambda share: memory_mib // share)),
+        millicpus=draw(st.integers(100, millicpus) | st.builds(_edge, st.just(millicpus), shares, st.booleans())),
+        memory_mib=draw(st.integers(256, memory_mib) | st.builds(_edge, st.just(memory_mib), shares, st.booleans())),
     )
+
+
+def _edge(offered: int, share: int, beyond: bool) -> int:
+    return offered // share + beyond
 
 
 replicas_of_both = st.fixed_dictionaries({"blue": st.integers(1, 40), "green": st.integers(1, 40)})

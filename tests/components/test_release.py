@@ -1,5 +1,7 @@
 """The release: one identity for everything that decides what a colour answers."""
 
+import copy
+import json
 from typing import Any
 
 import pytest
@@ -122,3 +124,82 @@ def test_a_stray_word_before_the_first_option_is_refused() -> None:
 def test_an_image_without_a_whole_digest_is_refused(image: str) -> None:
     with pytest.raises(ValidationError, match="pinned by its digest"):
         Release(**release(image=image))
+
+
+names = st.from_regex(r"[a-z]{1,6}", fullmatch=True)
+values = st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab", max_size=3)
+json_values = st.recursive(
+    values, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(names, inner, max_size=2), max_leaves=4
+)
+bundles = st.fixed_dictionaries(
+    {
+        "model": st.sampled_from(["org/a", "org/b"]),
+        "model_revision": st.sampled_from(["c0ffee", "beef"]),
+        "image": st.sampled_from([release()["image"], CHANGES["image"]]),
+        "engine_args": st.lists(st.sampled_from(["--dtype=half", "--max-num-seqs=9", "--seed", "-O3"]), max_size=3),
+        "prompts": st.dictionaries(names, st.text("ab", max_size=3), max_size=2),
+        "sampling": st.dictionaries(names, json_values, max_size=2),
+        "lora_adapters": st.dictionaries(names, st.sampled_from(["org/law", "org/code"]), max_size=2),
+    }
+)
+
+
+def _canonical(bundle: Any) -> str:
+    return json.dumps(bundle, sort_keys=True)
+
+
+@given(bundles, bundles)
+def test_two_bundles_have_one_release_id_exactly_when_they_are_the_same_to_the_last_leaf(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    same = _canonical(one) == _canonical(other)
+    assert (Release(**one).release_id == Release(**other).release_id) == same
+
+
+@given(bundles, st.data())
+def test_a_change_of_any_leaf_however_deep_changes_the_release_id(bundle: dict[str, Any], data: st.DataObject) -> None:
+    field = data.draw(st.sampled_from(sorted(bundle)))
+    changed: dict[str, Any] = {**bundle, field: data.draw(bundles)[field]}
+    same = _canonical(changed[field]) == _canonical(bundle[field])
+    assert (Release(**changed).release_id == Release(**bundle).release_id) == same
+
+
+def _leaves(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    return [path] if items is None else [found for key, one in items for found in _leaves(one, (*path, key))]
+
+
+NESTED = release(
+    engine_args=["--dtype=half", "--seed", "1"],
+    prompts={"a.txt": "one", "b.txt": "two"},
+    sampling={"stop": ["x", {"deep": [1, 2.5, True, None]}]},
+    lora_adapters={"law": "org/law"},
+)
+# What each leaf becomes, in a form that its field takes.
+OTHER_FORMS = {"model": "org/other", "model_revision": "beef", "image": CHANGES["image"], "lora_adapters": "org/other"}
+
+
+@pytest.mark.parametrize("path", _leaves(NESTED), ids=lambda path: ".".join(map(str, path)))
+def test_each_leaf_counts_and_all_but_the_image_count_for_the_answers(path: tuple[str | int, ...]) -> None:
+    changed = copy.deepcopy(NESTED)
+    *above, last = path
+    tree: Any = changed
+    for part in above:
+        tree = tree[part]
+    field = str(path[0])
+    tree[last] = "--dtype=float" if path == ("engine_args", 0) else "--x" if path == ("engine_args", 1) else "77"
+    if field in OTHER_FORMS:
+        tree[last] = OTHER_FORMS[field]
+    before, after = Release(**NESTED), Release(**changed)
+    assert after.release_id != before.release_id
+    assert (after.semantic_cache_namespace == before.semantic_cache_namespace) == (field == "image")
+
+
+def test_how_much_an_engine_takes_on_at_once_keeps_the_semantic_cache() -> None:
+    small = Release(**release(engine_args=["--max-model-len=8192", "--max-num-seqs=64"]))
+    large = Release(
+        **release(engine_args=["--max-model-len=8192", "--max-num-seqs=256", "--gpu-memory-utilization=0.95"])
+    )
+    longer = Release(**release(engine_args=["--max-model-len=16384", "--max-num-seqs=64"]))
+    assert len({small.release_id, large.release_id, longer.release_id}) == 3
+    assert small.semantic_cache_namespace == large.semantic_cache_namespace != longer.semantic_cache_namespace

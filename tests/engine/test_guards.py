@@ -55,7 +55,7 @@ class Stack:
     def configure(self, **changes: Any) -> None:
         """Write the live config, with changes."""
         values = config(**{"candidate_route_secret": None, **LIVE, **changes})
-        keys = {key: json.loads(text) if text[:1] in '[{"' else text for key, text in values.items()}
+        keys = {key: json.loads(text) if text.startswith(("[", "{")) else text for key, text in values.items()}
         merged = {**self._fixed, "config": {**self._fixed["config"], **keys}}
         self._file.write_text(yaml.safe_dump(merged))
 

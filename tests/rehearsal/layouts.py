@@ -86,14 +86,16 @@ def _draw(
     shared: bool,
     bound: Bound,
 ) -> Layout:
-    places = chance.randint(1, instance.gpus // gpus)
-    # As much as so many replicas can have: a thousandth or a MiB more, and one of them would not fit.
-    millicpus = (instance.allocatable_millicpus - DAEMONSET_MILLICPUS) // places
-    memory_mib = (instance.allocatable_memory_mib - DAEMONSET_MEMORY_MIB) // places
+    by_gpus = instance.gpus // gpus
+    places = chance.randint(1, max(by_gpus - 1, 1))
+    millicpus = instance.allocatable_millicpus - DAEMONSET_MILLICPUS
+    memory_mib = instance.allocatable_memory_mib - DAEMONSET_MEMORY_MIB
+    # Just so much that this many find room and no more: the last one takes all that is left, or one more lacks a bit.
+    share, beyond = chance.choice(((places, 0), (places + 1, 1)))
     shape = ReplicaShape(
         gpus=gpus,
-        millicpus=millicpus if bound == "CPU" else chance.randint(100, millicpus // 4),
-        memory_mib=memory_mib if bound == "memory" else chance.randint(256, memory_mib // 4),
+        millicpus=millicpus // share + beyond if bound == "CPU" else chance.randint(100, millicpus // by_gpus),
+        memory_mib=memory_mib // share + beyond if bound == "memory" else chance.randint(256, memory_mib // by_gpus),
     )
     most = min(2 * replicas_per_node(instance, shape) + 1, _MAX_REPLICAS)
     return Layout(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 
 from components.naming import fingerprint
 from components.rollout_settings import SmokeSettings
+from rollout.endpoint_key import endpoint_key
 from rollout.errors import RolloutError
 from rollout.smoke import Smoke
 from rollout.verdicts import GateVerdict, Verdict
@@ -137,6 +139,14 @@ def test_a_service_without_one_gets_no_key() -> None:
     candidate = Candidate()
     smoke(candidate)
     assert not any("authorization" in request.headers for request in candidate.requests)
+
+
+def test_without_the_operators_key_no_request_is_sent() -> None:
+    candidate = Candidate()
+    without = replace(_smoke(candidate), api_key=lambda: endpoint_key({}, required=True))
+    with pytest.raises(RolloutError, match="ENDPOINT_API_KEY: is not set"):
+        without.prepare()
+    assert candidate.requests == []
 
 
 @pytest.mark.parametrize(

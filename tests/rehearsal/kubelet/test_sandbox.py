@@ -13,6 +13,7 @@ CONTAINER = {
     "volumeMounts": [
         {"name": "models", "mountPath": "/models"},
         {"name": "lora", "mountPath": "/models/lora/", "subPath": "adapters"},
+        {"name": "models", "mountPath": "/tmp"},
     ]
 }
 
@@ -45,6 +46,7 @@ def make_sandbox(tmp_path: Path) -> Sandbox:
         ("s3://bucket/models", "s3://bucket/models"),
         ("http://10.0.0.1/models/a", "http://10.0.0.1/models/a"),
         ("acme/models", "acme/models"),
+        ("/tmp/of-this-machine", "/tmp/of-this-machine"),
     ],
 )
 def test_a_mount_path_is_replaced_as_a_whole_path_only(tmp_path: Path, inside: str, outside: str) -> None:
