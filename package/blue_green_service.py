@@ -1,6 +1,6 @@
 """BlueGreenService as others see it: plain inputs, documented outputs, the component of this project inside."""
 
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 from pulumi.provider.experimental.util import camel_case
@@ -27,8 +27,8 @@ class BlueGreenService(blue_green_service.BlueGreenService):
 
     endpoint: pulumi.Output[str]
     """How clients reach the service."""
-    load_balancer_dns_name: pulumi.Output[str]
-    """DNS name of the load balancer."""
+    load_balancer_dns_name: pulumi.Output[str | None]
+    """DNS name of the service's own load balancer; none where it joins a listener."""
     weighted_rule_arn: pulumi.Output[str]
     """ARN of the listener rule that has the weights."""
     target_group_arns: pulumi.Output[dict[str, str]]
@@ -39,6 +39,13 @@ class BlueGreenService(blue_green_service.BlueGreenService):
     """Release id of each colour that has a release."""
     semantic_cache_namespace: pulumi.Output[str | None]
     """Semantic-cache namespace of the active colour's release; it changes when answers may change."""
+
+    headroom_usd_per_hour: pulumi.Output[float | None]
+    """What the capacity beyond the active colour costs at On-Demand prices, in US dollars; none: no price is known."""
+    required_idle_timeout_seconds: pulumi.Output[int]
+    """Idle timeout that the load balancer must have at least."""
+    reservation_ends: pulumi.Output[dict[str, str]]
+    """When each colour's reserved capacity ends (RFC 3339), where there is any."""
 
     def __init__(self, name: str, args: BlueGreenServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         try:
@@ -57,8 +64,14 @@ class BlueGreenService(blue_green_service.BlueGreenService):
 
     def register_outputs(self, outputs: Any) -> None:
         """Register the outputs that the schema knows, under its names."""
-        found: dict[str, Any] = {**outputs, "kubernetes_namespace": outputs["namespace"]}
-        found["release_ids"] = {color: release for color, release in found["release_ids"].items() if release}
-        for name in BlueGreenService.__annotations__:
-            setattr(self, name, pulumi.Output.from_input(found[name]))
-        super().register_outputs({camel_case(name): found[name] for name in BlueGreenService.__annotations__})
+        named: dict[str, Any] = {**outputs, "kubernetes_namespace": outputs["namespace"]}
+        found = {name: _without_none(named[name]) for name in BlueGreenService.__annotations__}
+        for name, value in found.items():
+            setattr(self, name, None if value is None else pulumi.Output.from_input(value))
+        super().register_outputs({camel_case(name): value for name, value in found.items() if value is not None})
+
+
+def _without_none(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: below for key, below in cast(dict[str, Any], value).items() if below is not None}

@@ -139,10 +139,16 @@ class Package:
         dependencies = {key: set(one.urns) for key, one in answer.stateDependencies.items()}
         return Constructed(answer.urn, json_format.MessageToDict(answer.state), dependencies)
 
-    def call_hook(self, name: str, **inputs: Any) -> str:
-        """Call a hook as the engine does around an update; gives its refusal, empty when there is none."""
+    def call_hook(self, name: str, resource: Any, old_inputs: Any = None) -> str:
+        """Call a hook as the engine does before it updates a resource; gives the refusal, empty when there is none."""
         hook = self.monitor.hooks[name]
-        request = resource_pb2.ResourceHookRequest(urn="urn:pulumi:dev::elsewhere::x::y", name="y", type="x", **inputs)
+        request = resource_pb2.ResourceHookRequest(
+            urn=f"urn:pulumi:dev::elsewhere::{resource.type}::{resource.name}",
+            name=resource.name,
+            type=resource.type,
+            old_inputs=old_inputs,
+            new_inputs=resource.object,
+        )
         with grpc.insecure_channel(hook.callback.target) as channel:
             stub: Any = callback_pb2_grpc.CallbacksStub(channel)
             answer = stub.Invoke(

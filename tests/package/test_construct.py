@@ -7,30 +7,11 @@ import grpc
 import pytest
 from google.protobuf import json_format
 
-from tests.components.example import IMAGE, SECRET, run_program
-from tests.package.host import SECRET_MARK, Constructed, Package, output, running_package, secret
+from tests.components.example import SECRET, run_program
+from tests.package.host import SECRET_MARK, Constructed, Package, output, running_package
+from tests.package.inputs import inputs, release
 
 VPC_URN = "urn:pulumi:dev::elsewhere::aws:ec2/vpc:Vpc::main"
-
-
-def release(**changes: Any) -> dict[str, Any]:
-    return {"model": "org/model", "modelRevision": "c0ffee", "image": IMAGE, **changes}
-
-
-def inputs(**changes: Any) -> dict[str, Any]:
-    """The inputs of the tests' example, as another language's program hands them over."""
-    return {
-        "clusterName": "main",
-        "clusterSecurityGroupId": "sg-0c",
-        "vpcId": "vpc-0a",
-        "nodeSubnetIds": ["subnet-1", "subnet-2"],
-        "loadBalancerSubnetIds": ["subnet-3", "subnet-4"],
-        "candidateRouteSecret": secret(SECRET),
-        "instanceType": "g6e.2xlarge",
-        "blue": {"replicas": 2, "release": release()},
-        "green": {"replicas": 2},
-        **changes,
-    }
 
 
 @pytest.fixture(scope="module")

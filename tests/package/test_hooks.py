@@ -1,8 +1,13 @@
 """Hooks of a packaged component: they are called in the provider's process, as long as that runs."""
 
 from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import struct_pb2
 
 from tests.package.host import running_package
+from tests.package.inputs import inputs, release
 
 COMPONENT = '''
 import gc
@@ -45,5 +50,25 @@ def test_a_constructed_components_hooks_are_registered_bound_and_called_after_it
         assert set(package.monitor.hooks) == {"chat-guards", "code-guards"}
         assert all(hook.on_dry_run for hook in package.monitor.hooks.values())
         assert list(package.monitor.named("Part", "chat").hooks.before_update) == ["chat-guards"]
-        assert "code in dev permits 25" in package.call_hook("code-guards")
-        assert "chat in dev permits 50" in package.call_hook("chat-guards")
+        assert "code in dev permits 25" in package.call_hook("code-guards", package.monitor.named("Part", "code"))
+        assert "chat in dev permits 50" in package.call_hook("chat-guards", package.monitor.named("Part", "chat"))
+
+
+@pytest.mark.parametrize(("weight", "refused"), [(50, False), (100, True)])
+def test_the_guards_refuse_too_large_a_step_of_a_packaged_service(weight: int, refused: bool) -> None:
+    releases = {
+        "blue": {"replicas": 1, "release": release()},
+        "green": {"replicas": 1, "release": release(modelRevision="beef")},
+    }
+    with running_package() as package:
+        package.construct("llm", inputs(**releases, greenWeight=weight), preview=True)
+        rule = package.monitor.named("ListenerRule", "llm")
+        (guard,) = rule.hooks.before_update
+        assert package.monitor.hooks[guard].on_dry_run
+        before: Any = struct_pb2.Struct()
+        before.CopyFrom(rule.object)
+        blue, green = before["actions"][0]["forward"]["targetGroups"]
+        blue["weight"], green["weight"] = 100, 0
+        told = package.call_hook(guard, rule, before)
+        assert bool(told) is refused
+        assert not refused or "max_step_points" in told
