@@ -170,6 +170,7 @@ def with_aws(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project, with a load balancer; whatever comes after that is wrong."""
     set_rule(monkeypatch, ALL_BLUE)
     monkeypatch.setattr("rollout.load_balancer.Elbv2LoadBalancer.health", _healthy)
+    monkeypatch.setattr("rollout.load_balancer.Elbv2LoadBalancer.idle_timeout_seconds", lambda _: 130)
     return project
 
 
