@@ -165,12 +165,16 @@ def _healthy(_: object, color: Color) -> TargetHealth:
     return TargetHealth(healthy=2, total=2) if color == "blue" else TargetHealth(healthy=0, total=0)
 
 
+def _idle_timeout_seconds(_: object) -> int:
+    return 130
+
+
 @pytest.fixture
 def with_aws(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project, with a load balancer; whatever comes after that is wrong."""
     set_rule(monkeypatch, ALL_BLUE)
     monkeypatch.setattr("rollout.load_balancer.Elbv2LoadBalancer.health", _healthy)
-    monkeypatch.setattr("rollout.load_balancer.Elbv2LoadBalancer.idle_timeout_seconds", lambda _: 130)
+    monkeypatch.setattr("rollout.load_balancer.Elbv2LoadBalancer.idle_timeout_seconds", _idle_timeout_seconds)
     return project
 
 
