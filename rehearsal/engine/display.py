@@ -188,16 +188,47 @@ class Display:
         lines: list[str] = []
         for key in sorted({*old, *new}):
             if key not in new:
-                lines.append(f"  - {key}: {_shown(old[key])}")
+                lines += _tree("-", key, old[key])
             elif key not in old:
-                sign = "+ " if self._root["op"] != "create" or self._dry_run else "  "
-                lines.append(f"  {sign}{key}: {_shown(new[key])}")
+                lines += _tree("+" if self._root["op"] != "create" or self._dry_run else " ", key, new[key])
             elif old[key] != new[key]:
-                lines.append(f"  ~ {key}: {_shown(old[key])} => {_shown(new[key])}")
+                lines += _changed_tree(key, old[key], new[key])
             elif not self._dry_run:
-                lines.append(f"    {key}: {_shown(new[key])}")
+                lines += _tree(" ", key, new[key])
         if lines:
             self._print("\n".join(["Outputs:", *lines, ""]))
+
+
+def _tree(sign: str, key: str, value: Any, depth: int = 1) -> list[str]:
+    """Write an output, an object with a line for each of its keys."""
+    indent = "    " * depth
+    if not _is_object(value):
+        return [f"{indent[:-2]}{sign} {key}: {_shown(value)}"]
+    within = [line for name in sorted(value) for line in _tree(sign, name, value[name], depth + 1)]
+    return [f"{indent[:-2]}{sign} {key}: {{", *within, f"{indent}}}"]
+
+
+def _changed_tree(key: str, old: Any, new: Any, depth: int = 1) -> list[str]:
+    """Write an output that changes, an object with those of its keys that do."""
+    indent = "    " * depth
+    if not (_is_object(old) and _is_object(new)):
+        return [f"{indent[:-2]}~ {key}: {_shown(old)} => {_shown(new)}"]
+    within: list[str] = []
+    for name in sorted({*old, *new}):
+        if name not in new:
+            within += _tree("-", name, old[name], depth + 1)
+        elif name not in old:
+            within += _tree("+", name, new[name], depth + 1)
+        elif old[name] != new[name]:
+            within += _changed_tree(name, old[name], new[name], depth + 1)
+    return [f"{indent[:-2]}~ {key}: {{", *within, f"{indent}}}"]
+
+
+def _is_object(value: Any) -> bool:
+    """Whether it is one that can be looked into: not empty, and neither a secret nor unknown."""
+    from rehearsal.engine.values import masked
+
+    return isinstance(value, dict) and bool(value) and isinstance(masked(value), dict)
 
 
 def _changed_inputs(step: dict[str, Any]) -> str:
