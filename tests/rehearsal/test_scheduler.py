@@ -28,6 +28,7 @@ from tests.rehearsal.layouts import Layout, random_layouts
 
 LAYOUTS = 60
 _SEED = "SCHEDULER_SEED"
+_USUAL_SEED = 60
 _TEST_LABEL = "test"
 _SERVICES_PER_PROGRAM = 4
 _TIMEOUT_SECONDS = 240.0
@@ -242,8 +243,8 @@ def _whole_numbers(value: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def drawn() -> tuple[int, list[Layout]]:
-    """New layouts in each run, and the seed that draws them again."""
-    seed = int(os.environ.get(_SEED) or random.randrange(1 << 32))
+    """The same layouts in each run, so that a change is judged by what the last one was; others with another seed."""
+    seed = int(os.environ.get(_SEED) or _USUAL_SEED)
     return seed, random_layouts(random.Random(seed), LAYOUTS)
 
 
