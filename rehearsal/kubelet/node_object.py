@@ -53,14 +53,19 @@ def node_object(group: NodeGroup, instance: Instance, region: str) -> Json:
                 {"type": "Hostname", "address": name},
                 {"type": "InternalDNS", "address": name},
             ],
-            "conditions": [
-                _condition("MemoryPressure", "False", "KubeletHasSufficientMemory"),
-                _condition("DiskPressure", "False", "KubeletHasNoDiskPressure"),
-                _condition("PIDPressure", "False", "KubeletHasSufficientPID"),
-                _condition("Ready", "True", "KubeletReady"),
-            ],
+            "conditions": node_conditions(),
         },
     }
+
+
+def node_conditions() -> list[Json]:
+    """What a kubelet says of a node that is well."""
+    return [
+        _condition("MemoryPressure", "False", "KubeletHasSufficientMemory"),
+        _condition("DiskPressure", "False", "KubeletHasNoDiskPressure"),
+        _condition("PIDPressure", "False", "KubeletHasSufficientPID"),
+        _condition("Ready", "True", "KubeletReady"),
+    ]
 
 
 def lease_object(node: Json) -> Json:

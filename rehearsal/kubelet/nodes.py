@@ -10,11 +10,12 @@ from typing import NoReturn
 
 import httpx
 
-from rehearsal.kube import AsyncKubeClient, Json, KubeError
+from rehearsal.kube import STRATEGIC_MERGE_PATCH, AsyncKubeClient, Json, KubeError
 from rehearsal.kube_cache import KubeCache
+from rehearsal.kube_conditions import is_met
 from rehearsal.kubelet.instances import Instance, Instances
 from rehearsal.kubelet.node_groups import NodeGroup, NodeGroupReader
-from rehearsal.kubelet.node_object import GROUP_LABEL, lease_object, node_object
+from rehearsal.kubelet.node_object import GROUP_LABEL, lease_object, node_conditions, node_object
 from rehearsal.kubelet.settings import KubeletSettings
 
 _LOG = logging.getLogger(__name__)
@@ -184,12 +185,22 @@ class Nodes:
                 if GROUP_LABEL in node["metadata"].get("labels", {}):
                     try:
                         await self._renew_lease(node)
+                        await self._tell_that_it_is_ready(node)
                     except (KubeError, httpx.HTTPError) as error:
                         _LOG.info("lease of %s: %s", node["metadata"]["name"], error)
             await asyncio.sleep(_LEASE_RENEW_SECONDS)
 
     async def _renew_lease(self, node: Json) -> None:
         await self._kube.apply(lease_object(node), field_manager="kubelet", force=True)
+
+    async def _tell_that_it_is_ready(self, node: Json) -> None:
+        """A node whose lease was not renewed while its kubelet was away is taken for lost until it says so itself."""
+        if not is_met(node):
+            status = {"status": {"conditions": node_conditions()}}
+            name = node["metadata"]["name"]
+            await self._kube.patch(
+                "v1", "Node", None, name, status, subresource="status", content_type=STRATEGIC_MERGE_PATCH
+            )
 
 
 def _age_key(node: Json) -> tuple[str, str]:

@@ -26,7 +26,8 @@ class Clouds(TestProvider):
         if request.preview:
             return answer
         name = request.urn.rsplit("::", 1)[-1]
-        outputs = {"arn": f"arn:{request.type}:{name}", "dnsName": f"{name}.example", VERSION: 1}
+        suffix = f"{request.type.rpartition(':')[2]}/{name}"
+        outputs = {"arn": f"arn:{request.type}:{name}", "arnSuffix": suffix, "dnsName": f"{name}.example", VERSION: 1}
         return provider_pb2.CreateResponse(
             id=answer.id, properties=to_struct({**outputs, "name": name, **from_struct(answer.properties)})
         )

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from rehearsal.controlplane.run import ControlPlane
-from rehearsal.kube import Json
+from rehearsal.kube import Json, KubeClient
 from rehearsal.kubelet.network import claim_pod_network
+from rehearsal.kubelet.node_object import GROUP_LABEL
 from rehearsal.processes import Process
 from tests.rehearsal import world_parts
-from tests.rehearsal.world_parts import GPU_LABEL, Aws
+from tests.rehearsal.world_parts import GPU_LABEL as POOL_LABELS
+from tests.rehearsal.world_parts import Aws
 
 
 class World:
@@ -45,10 +47,10 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Generator[World]:
+def world(control_plane: ControlPlane, kube: KubeClient, tmp_path_factory: pytest.TempPathFactory) -> Generator[World]:
     folder = tmp_path_factory.mktemp("kubelet")
     with world_parts.aws() as aws:
-        aws.make_node_group("gpu", size=2, labels=GPU_LABEL)
+        aws.make_node_group("gpu", size=2, labels=POOL_LABELS)
         running = World(
             aws,
             folder,
@@ -58,3 +60,5 @@ def world(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory)
             yield running
         finally:
             running.kubelet.stop()
+            # The next world's kubelet would take them over, with instances that are another account's.
+            kube.request("DELETE", "/api/v1/nodes", params={"labelSelector": GROUP_LABEL})

@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from rehearsal.kube import Json, KubeClient
+from rehearsal.kube import STRATEGIC_MERGE_PATCH, Json, KubeClient
 from tests.rehearsal.kubelet.conftest import World
 from tests.rehearsal.world_parts import holds, server_pod, wait_for
 
@@ -88,6 +88,19 @@ def test_an_instance_that_a_crashed_kubelet_launched_becomes_a_node(kube: KubeCl
 
     node = wait_for(lambda: nodes_of(kube, "orphan"), "a node")[0]
     assert node["spec"]["providerID"].endswith(f"/{launched}")
+
+
+def test_a_node_that_was_taken_for_lost_while_its_kubelet_was_away_is_ready_again(
+    kube: KubeClient, world: World
+) -> None:
+    name = wait_for(lambda: nodes_of(kube, "gpu"), "nodes")[0]["metadata"]["name"]
+    world.crash_kubelet()
+    lost = {"status": {"conditions": [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}]}}
+    kube.patch("v1", "Node", None, name, lost, subresource="status", content_type=STRATEGIC_MERGE_PATCH)
+
+    world.start_kubelet()
+
+    wait_for(lambda: holds(kube.get("v1", "Node", None, name), "Ready"), "the node is ready")
 
 
 def test_a_node_that_is_taken_away_ends_its_pods_whatever_the_disruption_budget_says(

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,8 +19,6 @@ from tests.rehearsal.providers.harness import Engine, engine_for
 from tests.rehearsal.providers.plugin_process import plugin_process
 
 _REAL_KUBERNETES = "REHEARSAL_REAL_KUBERNETES_PROVIDER"
-_CLUSTER = "provider-tests"
-"""moto keeps its state for the whole process: other tests have clusters of their own."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,10 @@ def _client(url: str, service: str) -> Any:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def aws() -> Iterator[FakeAws]:
+    """New for each file of tests: moto keeps its state for the whole process, until a test that mocks AWS resets it."""
+    cluster = f"provider-tests-{uuid.uuid4().hex[:8]}"
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
@@ -61,18 +62,18 @@ def aws() -> Iterator[FakeAws]:
             for i, zone in enumerate("ab")
         ]
         _client(url, "eks").create_cluster(
-            name=_CLUSTER,
+            name=cluster,
             roleArn="arn:aws:iam::123456789012:role/cluster",
             resourcesVpcConfig={"subnetIds": subnet_ids},
         )
-        yield FakeAws(url, vpc_id, subnet_ids, _CLUSTER)
+        yield FakeAws(url, vpc_id, subnet_ids, cluster)
     finally:
         server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def configured_engine(aws: FakeAws) -> Iterator[Engine]:
-    """One for all tests: AWS clients are slow to make."""
+    """One for all tests of a file: AWS clients are slow to make."""
     with engine_for(AwsProvider()) as engine:
         endpoints = dict.fromkeys(("cloudwatch", "ec2", "eks", "elbv2", "iam", "sts"), aws.url)
         engine.configure(
