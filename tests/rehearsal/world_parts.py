@@ -1,7 +1,6 @@
 """Parts of a rehearsal world for tests: AWS with a cluster and nodes, a kubelet, pods that run a small server."""
 
 import json
-import logging
 import os
 import sys
 import time
@@ -14,10 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
-from moto.server import ThreadedMotoServer
 
 from rehearsal.kube import Json, KubeClient
 from rehearsal.processes import Process
+from tests.moto_server import moto_server
 
 GPU_LABEL = {"pool": "gpu"}
 SERVER = Path(__file__).parent / "pod_server.py"
@@ -73,19 +72,12 @@ class Aws:
 @contextmanager
 def aws() -> Generator[Aws]:
     """moto with an EKS cluster and without node groups."""
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # Not a line for each request.
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    # All moto servers of one process share their state, so the cluster needs a name of its own.
-    running = Aws(url=f"http://{host}:{port}", cluster=f"cluster-{uuid.uuid4().hex[:8]}")
-    try:
+    with moto_server() as url:
+        running = Aws(url=url, cluster=f"cluster-{uuid.uuid4().hex[:8]}")
         running.client("eks").create_cluster(
             name=running.cluster, roleArn="arn:aws:iam::123456789012:role/cluster", resourcesVpcConfig={}
         )
         yield running
-    finally:
-        server.stop()
 
 
 def start_kubelet(

@@ -10,11 +10,11 @@ from typing import Any, cast
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from rehearsal.controlplane.run import ControlPlane
 from rehearsal.providers.aws.provider import AwsProvider
 from rehearsal.providers.kubernetes.provider import KubernetesProvider
+from tests.moto_server import moto_server
 from tests.rehearsal.providers.harness import Engine, engine_for
 from tests.rehearsal.providers.plugin_process import plugin_process
 
@@ -46,13 +46,9 @@ def _client(url: str, service: str) -> Any:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[FakeAws]:
-    """New for each file of tests: moto keeps its state for the whole process, until a test that mocks AWS resets it."""
+    """New for each file of tests."""
     cluster = f"provider-tests-{uuid.uuid4().hex[:8]}"
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    try:
+    with moto_server() as url:
         ec2 = _client(url, "ec2")
         vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         subnet_ids = [
@@ -67,8 +63,6 @@ def aws() -> Iterator[FakeAws]:
             resourcesVpcConfig={"subnetIds": subnet_ids},
         )
         yield FakeAws(url, vpc_id, subnet_ids, cluster)
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="module")
