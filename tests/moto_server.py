@@ -1,0 +1,26 @@
+"""An AWS of a test's own: moto over HTTP, served from the test's process."""
+
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from moto.moto_api._internal.models import moto_api_backend
+from moto.server import ThreadedMotoServer
+
+
+@contextmanager
+def moto_server() -> Generator[str]:
+    """The URL of an AWS in which nothing has been made yet.
+
+    All of moto in one process is one account, whatever is served or mocked, so only one may be in use at a time:
+    a fixture that outlives its file of tests must not hold one.
+    """
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # Not a line for each request.
+    moto_api_backend.reset()
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
