@@ -14,7 +14,6 @@ from components.model_memory import memory_warning
 from components.naming import COLORS, SERVICE_KEY, Color, color_name
 from components.service_settings import ColorSettings, ServiceSettings
 from components.settings import Settings
-from components.traffic import Traffic
 from components.vllm_stack import VllmStack, VllmStackArgs
 from components.weighted_router import WeightedRouter, WeightedRouterArgs
 
@@ -43,12 +42,7 @@ class BlueGreenService(pulumi.ComponentResource):
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
         self.namespace = self._create_namespace()
-        self._traffic = Traffic(
-            weights={color: args.service.weight(color) for color in COLORS},
-            active_color=args.service.active_color,
-            keep_until=args.service.keep_until,
-            rollout_serial=args.service.rollout_serial,
-        )
+        self._traffic = args.service.traffic
         guards = ServiceGuards(name, args.service, self._traffic)
         self._hooks = guards.bind()
         self.router = self._create_router()

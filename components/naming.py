@@ -21,6 +21,8 @@ SEMANTIC_CACHE_NAMESPACE_KEY: Final = f"{PROJECT}/semantic-cache-namespace"
 ACTIVE_COLOR_KEY: Final = f"{PROJECT}/active-color"
 KEEP_UNTIL_KEY: Final = f"{PROJECT}/keep-until"
 ROLLOUT_SERIAL_KEY: Final = f"{PROJECT}/rollout-serial"
+ROLLING_OUT_KEY: Final = f"{PROJECT}/rolling-out"
+ANNOUNCED_KEY: Final = f"{PROJECT}/announced"
 RESERVATION_ENDS_KEY: Final = f"{PROJECT}/reservation-ends"
 
 Role = Literal[
@@ -49,6 +51,11 @@ PORT: Final = 8000
 def other_color(color: Color) -> Color:
     """Return the colour that is not ``color``."""
     return "green" if color == "blue" else "blue"
+
+
+def color_state_key(color: Color) -> str:
+    """Return the key of the weighted rule's tag that says what a colour is: its release and its replicas."""
+    return f"{PROJECT}/{color}"
 
 
 def color_name(service: str, color: Color) -> str:

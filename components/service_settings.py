@@ -34,6 +34,7 @@ from components.reservation import Reservation
 from components.rollout_settings import RolloutSettings
 from components.root_volume import root_volume_gib
 from components.router_settings import AlarmSettings, ListenerSettings
+from components.traffic import ColorState, Traffic
 
 MAX_SERIAL: Final = 1_000_000_000
 MAX_START_SECONDS: Final = 86_400
@@ -87,6 +88,13 @@ class ColorSettings(BaseModel):
         return self.release is not None and not self.parked
 
     @property
+    def as_tagged(self) -> ColorState:
+        """What the weighted rule says of this colour."""
+        return ColorState(
+            release_id=self.release and self.release.release_id, replicas=self.replicas if self.serves else 0
+        )
+
+    @property
     def nodes_wanted(self) -> bool:
         """Whether this colour's nodes must be up, whatever the headroom mode."""
         return self.provisioned if self.provisioned is not None else self.release is not None
@@ -122,6 +130,9 @@ class ServiceSettings(BaseModel):
         ANNOUNCEMENT,
         Field(description='Permission for one unusual change: "<serial> <reason>"; void once the serial moves on.'),
     ] = ""
+    rolling_out: Annotated[
+        bool, Field(description="True while a rollout moves the weights to the idle colour; the scripts write it.")
+    ] = False
     max_step_points: Annotated[
         int,
         Field(
@@ -288,6 +299,24 @@ class ServiceSettings(BaseModel):
     def weight(self, color: Color) -> int:
         """Return one colour's share of new requests, in percent."""
         return self.green_weight if color == "green" else 100 - self.green_weight
+
+    @property
+    def traffic(self) -> Traffic:
+        """What the weighted rule does and says."""
+        return Traffic(
+            weights={color: self.weight(color) for color in COLORS},
+            active_color=self.active_color,
+            keep_until=self.keep_until,
+            rollout_serial=self.rollout_serial,
+            rolling_out=self.rolling_out,
+            announced_serial=self._announced_serial,
+            colors={color: self.color(color).as_tagged for color in COLORS},
+        )
+
+    @property
+    def _announced_serial(self) -> str:
+        serial = self.announced.partition(" ")[0]
+        return serial if serial and int(serial) == self.rollout_serial else ""
 
     def namespace_of(self, service: str) -> str:
         """Return the Kubernetes namespace of the service."""

@@ -198,6 +198,8 @@ class BlueGreenServiceArgs(TypedDict):
     """RFC 3339 time until which the idle colour stays warm; empty: no such promise."""
     announced: NotRequired[str]
     """Permission for one unusual change: '<serial> <reason>'; void once the serial moves on."""
+    rolling_out: NotRequired[bool]
+    """True while a rollout moves the weights to the idle colour; the scripts write it. Default: false."""
     max_step_points: NotRequired[int]
     """Most that a plain `pulumi up` may raise the idle colour's weight by, in percent. Default: 50."""
     blue: NotRequired[ColorSettings]

@@ -7,19 +7,28 @@ from typing import cast
 
 from components.naming import (
     ACTIVE_COLOR_KEY,
+    ANNOUNCED_KEY,
     COLOR_KEY,
+    COLORS,
     KEEP_UNTIL_KEY,
     PROJECT,
     ROLE_KEY,
+    ROLLING_OUT_KEY,
     ROLLOUT_SERIAL_KEY,
     SERVICE_KEY,
     Color,
     color_name,
+    color_state_key,
     other_color,
 )
 
 RULE_TYPE = "aws:lb/listenerRule:ListenerRule"
-OUR_TAGS = frozenset({ACTIVE_COLOR_KEY, KEEP_UNTIL_KEY, ROLLOUT_SERIAL_KEY})
+OUR_TAGS = frozenset(
+    {
+        *(ACTIVE_COLOR_KEY, ANNOUNCED_KEY, KEEP_UNTIL_KEY, ROLLING_OUT_KEY, ROLLOUT_SERIAL_KEY),
+        *(color_state_key(color) for color in COLORS),
+    }
+)
 
 _WEIGHT = re.compile(r"actions\[\d+\]\.forward\.targetGroups\[\d+\]\.weight")
 _TAG = re.compile(r"""tags(?:All)?(?:\.|\[['"])(?P<key>[^'"\]]+)(?:['"]\])?""")

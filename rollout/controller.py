@@ -233,7 +233,7 @@ class Controller:
         until = ports.clock.now() + timedelta(seconds=settings.rollout.keep_warm_seconds)
         keep_until = until.isoformat(timespec="seconds").replace("+00:00", "Z")
         self._updater.change_rule(
-            {"active_color": color, "keep_until": keep_until},
+            {"active_color": color, "keep_until": keep_until, "rolling_out": False},
             green_weight=rollout.plan.steps[-1].green_weight,
             message=f"{self._subject.service}: promote {color}",
         )

@@ -28,7 +28,12 @@ def deploy(ports: Ports, updater: Updater, color: Color, release: Release) -> No
     if colored.serves:
         # Two releases at once would need nodes for both.
         park(ports, updater, color, message=f"park the former release of {color}")
-    edits: dict[str, JsonValue] = {f"{color}.provisioned": True, f"{color}.parked": True, "keep_until": ""}
+    edits: dict[str, JsonValue] = {
+        "rolling_out": True,
+        "keep_until": "",
+        f"{color}.provisioned": True,
+        f"{color}.parked": True,
+    }
     if not colored.nodes_wanted:
         updater.change_color(color, edits, message=f"bring the nodes of {color} up")
     bundle = release.model_dump(mode="json", exclude_defaults=True)

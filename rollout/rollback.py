@@ -100,7 +100,8 @@ def _reconcile(
     settings = ports.config.read()
     # A step that did not come to its end keeps the promise to the idle colour; a promotion undone has none to keep.
     promise = {"keep_until": ""} if settings.active_color != active_color else {}
-    updater.write({"green_weight": green_weight, "active_color": active_color, **promise}, rule)
+    edits = {"green_weight": green_weight, "active_color": active_color, "rolling_out": False, **promise}
+    updater.write(edits, rule)
     if updater.rule_urn is None:
         updater.preview(message)
     if updater.rule_urn is None:

@@ -206,6 +206,7 @@ SPEC: dict[str, Any] = {
     "rollout_serial": whole(0, 1_000_000_000),
     "keep_until": time,
     "announced": text(r"([0-9]{1,10} \S[^\x00-\x1f]*)?"),
+    "rolling_out": truth,
     "max_step_points": whole(1, 100),
     "blue": COLOR,
     "green": COLOR,

@@ -1,0 +1,166 @@
+"""What makes a function a policy: one that judges a resource before its change, or one that judges whole services.
+
+The functions yield what is wrong, so they can be read and tested without an engine. Their options are pydantic models,
+which are the typed config schema that platform teams set policies by (`--policy-pack-config`).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from pulumi_policy import (
+    PolicyConfigSchema,
+    PolicyResource,
+    ReportViolation,
+    ResourceValidationArgs,
+    ResourceValidationPolicy,
+    Severity,
+    StackValidationArgs,
+    StackValidationPolicy,
+)
+from pulumi_policy.proxy import UnknownValueError
+from pydantic import BaseModel, ConfigDict, Field
+
+from policies.resource import Resource
+from policies.service import Service, services_of
+
+GUIDE = "docs/policies.md"
+
+
+class Options(BaseModel):
+    """What every policy can be told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=None)
+
+    exempt: Annotated[
+        tuple[str, ...], Field(description="Names of resources or services that the policy passes over.")
+    ] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What is wrong in a service, and with which of its resources; none: with something that is missing."""
+
+    message: str
+    resource: Resource | None = None
+
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+ResourceFunction = Callable[[Resource, AnyOptions], Iterator[str]]
+ServiceFunction = Callable[[Service, AnyOptions], Iterator[Finding]]
+
+
+def resource_policy(
+    name: str,
+    *types: str,
+    description: str,
+    fix: str,
+    severity: Severity = Severity.HIGH,
+    options: type[AnyOptions] = Options,
+) -> Callable[[ResourceFunction[AnyOptions]], ResourceValidationPolicy]:
+    """Make a policy of a function that judges one resource by its inputs, before it is changed.
+
+    Args:
+        name: what config and messages call the policy.
+        types: the resource types that it is about.
+        description: the rule, as one sentence.
+        fix: what to do when it is broken.
+        severity: how bad a breach is.
+        options: what it can be told.
+    """
+
+    def decorate(function: ResourceFunction[AnyOptions]) -> ResourceValidationPolicy:
+        def validate(args: ResourceValidationArgs, report_violation: ReportViolation) -> None:
+            if args.resource_type not in types:
+                return
+            chosen = options.model_validate(dict(args.get_config()))
+            resource = _resource(args)
+            if {resource.name, resource.service} & set(chosen.exempt):
+                return
+            for message in function(resource, chosen):
+                report_violation(message, None)
+
+        return ResourceValidationPolicy(validate=validate, **_described(name, description, fix, severity, options))
+
+    return decorate
+
+
+def service_policy(
+    name: str,
+    *,
+    description: str,
+    fix: str,
+    severity: Severity = Severity.HIGH,
+    options: type[AnyOptions] = Options,
+) -> Callable[[ServiceFunction[AnyOptions]], StackValidationPolicy]:
+    """Make a policy of a function that judges how the resources of one service go together.
+
+    Engines ask for it after the resources: in a preview still in time, in an update too late to prevent it.
+    """
+
+    def decorate(function: ServiceFunction[AnyOptions]) -> StackValidationPolicy:
+        def validate(args: StackValidationArgs, report_violation: ReportViolation) -> None:
+            chosen = options.model_validate(dict(args.get_config()))
+            unknown: list[UnknownValueError] = []
+            for service in services_of([_resource(resource) for resource in args.resources]):
+                if service.name in chosen.exempt:
+                    continue
+                try:
+                    for finding in function(service, chosen):
+                        report_violation(finding.message, finding.resource and finding.resource.urn)
+                except UnknownValueError as error:
+                    # One service that cannot be judged yet must not keep the others from it.
+                    unknown.append(error)
+            if unknown:
+                raise unknown[0]
+
+        return StackValidationPolicy(validate=validate, **_described(name, description, fix, severity, options))
+
+    return decorate
+
+
+def wrong(resource: Resource, field: str, value: Any, must: str, fix: str) -> str:
+    """Say in one line what is wrong: the resource, the field, its value, the limit and the fix."""
+    return f"{resource.name}: {field} is {shown(value)}, but must be {must}. {fix}"
+
+
+def shown(value: Any) -> str:
+    """Write a value as a person would, and not more of it than helps."""
+    if value is None or value == "":
+        return "not set"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(shown(item) for item in value) or "empty"
+    text = str(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+
+
+_MOST_SHOWN = 80
+
+
+def _resource(shown_as: ResourceValidationArgs | PolicyResource) -> Resource:
+    return Resource(
+        type=shown_as.resource_type,
+        name=shown_as.name,
+        urn=shown_as.urn,
+        props=shown_as.props,
+        protect=shown_as.opts.protect,
+        ignore_changes=tuple(shown_as.opts.ignore_changes),
+    )
+
+
+def _described(name: str, description: str, fix: str, severity: Severity, options: type[Options]) -> dict[str, Any]:
+    schema = options.model_json_schema()["properties"]
+    return {
+        "name": name,
+        "description": description,
+        "severity": severity,
+        "config_schema": PolicyConfigSchema(
+            {key: {part: value for part, value in about.items() if part != "title"} for key, about in schema.items()}
+        ),
+        "remediation_steps": f"{fix} See {GUIDE}#{name}.",
+        "url": f"{GUIDE}#{name}",
+    }

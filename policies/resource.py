@@ -1,0 +1,96 @@
+"""One resource as a policy is shown it, whoever wrote it: our components, somebody's own program, or an import."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from components.naming import COLOR_KEY, COLORS, ROLE_KEY, SERVICE_KEY, Color
+
+LISTENER_RULE: Final = "aws:lb/listenerRule:ListenerRule"
+TARGET_GROUP: Final = "aws:lb/targetGroup:TargetGroup"
+LOAD_BALANCER: Final = "aws:lb/loadBalancer:LoadBalancer"
+LISTENER: Final = "aws:lb/listener:Listener"
+NODE_GROUP: Final = "aws:eks/nodeGroup:NodeGroup"
+LAUNCH_TEMPLATE: Final = "aws:ec2/launchTemplate:LaunchTemplate"
+SECURITY_GROUP: Final = "aws:ec2/securityGroup:SecurityGroup"
+SECURITY_GROUP_RULE: Final = "aws:ec2/securityGroupRule:SecurityGroupRule"
+INGRESS_RULE: Final = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+DEPLOYMENT: Final = "kubernetes:apps/v1:Deployment"
+DISRUPTION_BUDGET: Final = "kubernetes:policy/v1:PodDisruptionBudget"
+NETWORK_POLICY: Final = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
+CONFIG_MAP: Final = "kubernetes:core/v1:ConfigMap"
+TARGET_GROUP_BINDING: Final = "kubernetes:elbv2.k8s.aws/v1beta1:TargetGroupBinding"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """Inputs before a change, outputs in a stack policy.
+
+    Reading a value that is not known yet raises pulumi_policy's UnknownValueError, which a policy lets pass: it then
+    counts as not evaluated, and never as passed.
+    """
+
+    type: str
+    name: str
+    urn: str
+    props: Mapping[str, Any]
+    protect: bool = False
+    ignore_changes: Sequence[str] = field(default_factory=tuple)
+
+    def get(self, path: str) -> Any:
+        """Return what is at a path such as ``spec.template.spec``; none where a part of it is missing."""
+        return at(self.props, path)
+
+    @property
+    def marks(self) -> Mapping[str, Any]:
+        """The tags of an AWS resource, the labels of a Kubernetes one."""
+        return table(self.get("metadata.labels" if self.type.startswith("kubernetes:") else "tags"))
+
+    @property
+    def service(self) -> str | None:
+        """The service that it says it belongs to."""
+        return self.marks.get(SERVICE_KEY)
+
+    @property
+    def color(self) -> Color | None:
+        """The colour that it says it belongs to."""
+        marked = self.marks.get(COLOR_KEY)
+        return next((color for color in COLORS if color == marked), None)
+
+    @property
+    def role(self) -> str | None:
+        """What it says it is for."""
+        return self.marks.get(ROLE_KEY)
+
+
+def at(value: Any, path: str) -> Any:
+    """Return what is at a path of keys with dots between; none where a part of it is missing."""
+    for key in path.split("."):
+        value = table(value).get(key)
+    return value
+
+
+def table(value: Any) -> Mapping[str, Any]:
+    """Return a mapping as it is, and an empty one for anything else."""
+    return cast(Mapping[str, Any], value) if isinstance(value, Mapping) else {}
+
+
+def items(value: Any) -> Sequence[Any]:
+    """Return a list as it is, and an empty one for anything else, texts included."""
+    return cast(Sequence[Any], value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
+
+
+def tables(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the mappings of a list."""
+    return (table(item) for item in items(value))
+
+
+def whole(value: Any) -> int | None:
+    """Return a whole number; none for anything else. Texts of digits count: AWS takes either."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        return int(value) if value.isascii() and value.isdecimal() else None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value if isinstance(value, int) else None

@@ -1,0 +1,96 @@
+"""The reader of weighted rules: which colour gets which weight, and what the rule says about the colours."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.naming import (
+    ACTIVE_COLOR_KEY,
+    ANNOUNCED_KEY,
+    COLORS,
+    KEEP_UNTIL_KEY,
+    ROLLING_OUT_KEY,
+    ROLLOUT_SERIAL_KEY,
+    Color,
+    color_state_key,
+)
+from components.traffic import ColorState, Traffic
+from policies.resource import LISTENER_RULE, Resource, tables, whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """One target group of a forward action."""
+
+    arn: str
+    color: Color | None
+    """None: its name does not say."""
+    weight: Any
+    """As it is written, whole or not."""
+
+
+def is_weighted_rule(resource: Resource) -> bool:
+    """Tell a service's weighted rule, by its tag or by where it forwards to, from any other rule."""
+    if resource.type != LISTENER_RULE:
+        return False
+    role = resource.role
+    if role is not None:
+        return role == "weighted-rule"
+    return {share.color for share in shares(resource)} == set(COLORS)
+
+
+def shares(rule: Resource) -> list[Share]:
+    """Return where a rule forwards to; raises UnknownValueError while the target groups have no ARN yet."""
+    service = rule.service
+    return [
+        Share(arn=str(group.get("arn")), color=_color_of(str(group.get("arn")), service), weight=group.get("weight"))
+        for action in tables(rule.get("actions"))
+        for group in tables((action.get("forward") or {}).get("targetGroups"))
+    ]
+
+
+def traffic(rule: Resource) -> Traffic | None:
+    """Return what a rule does and says; none where that cannot be read, which is for policies of its own to refuse."""
+    weights = weights_by_color(rule)
+    active = rule.marks.get(ACTIVE_COLOR_KEY)
+    colors: list[tuple[Color, ColorState | None]] = [
+        (color, ColorState.parse(str(rule.marks.get(color_state_key(color))))) for color in COLORS
+    ]
+    known: dict[Color, ColorState] = {color: state for color, state in colors if state is not None}
+    if weights is None or active not in COLORS or len(known) < len(COLORS):
+        return None
+    return Traffic(
+        weights=weights,
+        active_color=active,
+        keep_until=str(rule.marks.get(KEEP_UNTIL_KEY) or ""),
+        rollout_serial=whole(rule.marks.get(ROLLOUT_SERIAL_KEY)) or 0,
+        rolling_out=rule.marks.get(ROLLING_OUT_KEY) == "true",
+        announced_serial=str(rule.marks.get(ANNOUNCED_KEY) or ""),
+        colors=known,
+    )
+
+
+def weights_by_color(rule: Resource) -> Mapping[Color, int] | None:
+    """Return both colours' weights; none when the rule does not forward to each of them once, by whole numbers."""
+    found = shares(rule)
+    weights: list[tuple[Color | None, int | None]] = [(share.color, whole(share.weight)) for share in found]
+    numbers: dict[Color, int] = {color: weight for color, weight in weights if color and weight is not None}
+    return numbers if len(found) == len(numbers) == len(COLORS) else None
+
+
+def _color_of(arn: str, service: str | None) -> Color | None:
+    """Read the colour from a target group's name, ``<service>-<color>`` and maybe more."""
+    name = arn.rpartition(":targetgroup/")[2].partition("/")[0]
+    # A service may have a colour in its own name.
+    own = bool(service) and name.startswith(f"{service}-")
+    words = name.removeprefix(f"{service}-").split("-")[:1] if own else name.split("-")
+    found: list[Color] = [color for color in COLORS if color in words]
+    return found[0] if len(found) == 1 else None
+
+
+def is_announced(traffic: Traffic) -> bool:
+    """Tell whether a person permitted what is unusual, at the serial that the rule has."""
+    return re.fullmatch(r"[0-9]+", traffic.announced_serial) is not None and (
+        int(traffic.announced_serial) == traffic.rollout_serial
+    )

@@ -1,0 +1,42 @@
+"""The resources of one service, found by their tags and labels, whoever declared them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from components.naming import Color
+from components.traffic import Traffic
+from policies.resource import LISTENER_RULE, Resource
+from policies.rule import is_weighted_rule, traffic
+
+
+@dataclass
+class Service:
+    """A service and all that says it belongs to it."""
+
+    name: str
+    resources: list[Resource] = field(default_factory=list[Resource])
+
+    def of(self, type_: str, color: Color | None = None) -> Iterator[Resource]:
+        """Yield the resources of a type; with a colour, those of that colour alone."""
+        return (one for one in self.resources if one.type == type_ and (color is None or one.color == color))
+
+    @cached_property
+    def rule(self) -> Resource | None:
+        """The weighted rule."""
+        return next((one for one in self.of(LISTENER_RULE) if is_weighted_rule(one)), None)
+
+    @cached_property
+    def traffic(self) -> Traffic | None:
+        """What the weighted rule does and says; none where there is none, or one that cannot be read."""
+        return None if self.rule is None else traffic(self.rule)
+
+
+def services_of(resources: Iterable[Resource]) -> list[Service]:
+    """Group a stack's resources by the service that they name; those that name none are nobody's."""
+    services: dict[str, Service] = {}
+    for resource in resources:
+        name = resource.service
+        if name is not None:
+            services.setdefault(name, Service(name)).resources.append(resource)
+    return list(services.values())

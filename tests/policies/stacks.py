@@ -1,0 +1,112 @@
+"""Stacks for the cases: what the real program declares for a few configs, as engines show it to a policy pack."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from tests.components.example import release, run_program
+from tests.components.registrations import STACK
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """One resource of a stack."""
+
+    type: str
+    name: str
+    props: dict[str, Any]
+    protect: bool = False
+    ignore_changes: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """How edits name it."""
+        return f"{self.type.rpartition(':')[2]} {self.name}"
+
+    @property
+    def urn(self) -> str:
+        return f"urn:pulumi:{STACK}::vllm-blue-green::{self.type}::{self.name}"
+
+
+Stack = dict[str, Declared]
+
+BOTH: Final[dict[str, Any]] = {
+    "service_name": "chat",
+    "blue": {"replicas": 4, "release": release()},
+    "green": {"replicas": 4, "release": release(model_revision="beef")},
+}
+LATER: Final = "2099-01-01T00:00:00Z"
+CERTIFICATE: Final = "arn:aws:acm:us-east-1:123456789012:certificate/6a0d3f5e-1111-2222-3333-444455556666"
+
+CONFIGS: Final[dict[str, dict[str, Any]]] = {
+    # A new stack: one release, the other colour never used.
+    "first": {"service_name": "chat", "blue": {"replicas": 4, "release": release()}, "green": {"replicas": 4}},
+    # A rollout onto green, a quarter of the way.
+    "ramp": {**BOTH, "green_weight": 25, "rolling_out": True, "rollout_serial": 5},
+    # Green is promoted, blue stays warm as the way back.
+    "promoted": {**BOTH, "green_weight": 100, "active_color": "green", "keep_until": LATER, "rollout_serial": 7},
+    # Much later: blue is parked and its nodes are given back.
+    "reaped": {
+        **BOTH,
+        "green_weight": 100,
+        "active_color": "green",
+        "rollout_serial": 9,
+        "blue": {"replicas": 4, "release": release(), "parked": True, "provisioned": False},
+    },
+    # One node group for both colours.
+    "shared": {**BOTH, "headroom_mode": "always", "node_groups": "shared"},
+    # The second pool in a capacity reservation.
+    "reserved": {
+        **BOTH,
+        "headroom_mode": "reserved",
+        "green": {
+            **BOTH["green"],
+            "reservation": {"kind": "on_demand", "id": "cr-0a1b2c3d4e5f60718", "subnet_id": "subnet-1", "ends": LATER},
+        },
+    },
+    # On the internet, with a certificate.
+    "public": {
+        **BOTH,
+        "internet_facing": True,
+        "certificate_arn": CERTIFICATE,
+        "client_cidrs": ["0.0.0.0/0", "::/0"],
+        "green_weight": 1,
+        "rolling_out": True,
+    },
+    # Two services in one stack.
+    "two": {
+        "blue": {"replicas": 2, "release": release()},
+        "green": {"replicas": 2, "release": release(model_revision="beef")},
+        "services": {"chat": {"green_weight": 25, "rolling_out": True}, "search": {"green_weight": 0}},
+    },
+}
+
+
+@cache
+def stack(name: str) -> Stack:
+    """What the program declares for one of the configs."""
+    return declared(**CONFIGS[name])
+
+
+def declared(**config: Any) -> Stack:
+    """What the program declares."""
+    registered = run_program(**config).resources.values()
+    resources = [
+        Declared(type=one.token, name=one.name, props=_with_arns(one.inputs), protect=one.protect)
+        for one in registered
+        if not one.token.startswith("vllm-blue-green:")
+    ]
+    return {resource.key: resource for resource in resources}
+
+
+def _with_arns(value: Any) -> Any:
+    """Give target groups the ARNs that they have in AWS, with their names in them."""
+    if isinstance(value, dict):
+        return {key: _with_arns(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_arns(item) for item in value]
+    if isinstance(value, str):
+        arn = r"arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/\1-0a1b2c3/0123456789abcdef"
+        return re.sub(r"^arn:TargetGroup:(.*)$", arn, value)
+    return value
