@@ -5,9 +5,9 @@ from typing import Final
 
 from pulumi_policy import Policy
 
-from policies import traffic
+from policies import capacity, exposure, lifecycle, serving, traffic
 
-TOPICS: Final[tuple[ModuleType, ...]] = (traffic,)
+TOPICS: Final[tuple[ModuleType, ...]] = (capacity, traffic, lifecycle, serving, exposure)
 
 POLICIES: Final[tuple[Policy, ...]] = tuple(
     value for topic in TOPICS for value in vars(topic).values() if isinstance(value, Policy)

@@ -1,0 +1,7 @@
+"""Cases: exposure."""
+
+from tests.policies.case import Safe, Unsafe
+
+UNSAFE: tuple[Unsafe, ...] = ()
+
+SAFE: tuple[Safe, ...] = ()

@@ -1,0 +1,7 @@
+"""Cases: serving."""
+
+from tests.policies.case import Safe, Unsafe
+
+UNSAFE: tuple[Unsafe, ...] = ()
+
+SAFE: tuple[Safe, ...] = ()
