@@ -8,7 +8,8 @@ import pytest
 from components.drain_chain import drain_chain
 from components.naming import COLORS, Color
 from components.router_settings import LISTENER, AccessLogs, ListenerSettings
-from components.weighted_router import Traffic, WeightedRouter, WeightedRouterArgs
+from components.traffic import ColorState, Traffic
+from components.weighted_router import WeightedRouter, WeightedRouterArgs
 from tests.components.example import SECRET
 from tests.components.registrations import Registrations, register
 
@@ -21,6 +22,7 @@ def _traffic(
         active_color=active_color,
         keep_until=keep_until,
         rollout_serial=rollout_serial,
+        colors={"blue": ColorState(), "green": ColorState(release_id="0a1b2c3d4e5f", replicas=4)},
     )
 
 
@@ -87,6 +89,10 @@ def test_the_weighted_rule_carries_what_the_scripts_look_for() -> None:
         "vllm-blue-green/active-color": "green",
         "vllm-blue-green/keep-until": "2026-11-22T08:00:00Z",
         "vllm-blue-green/rollout-serial": "7",
+        "vllm-blue-green/rolling-out": "false",
+        "vllm-blue-green/announced": "",
+        "vllm-blue-green/blue": "unused",
+        "vllm-blue-green/green": "0a1b2c3d4e5f x4",
     }
 
 

@@ -9,12 +9,9 @@ from typing import Any
 from pydantic import JsonValue
 
 from components.naming import (
-    ACTIVE_COLOR_KEY,
     COLOR_KEY,
     COLORS,
-    KEEP_UNTIL_KEY,
     ROLE_KEY,
-    ROLLOUT_SERIAL_KEY,
     SERVICE_KEY,
     Color,
 )
@@ -145,6 +142,8 @@ class World:
         self.stack_locked = False
         self.failing_ups = 0
         self.ups: list[tuple[str, tuple[str, ...]]] = []
+        self.applied: list[ServiceSettings] = []
+        """What the stack was after each update."""
         self.direct: list[int] = []
         self.running_for_ever = False
         self.forget_ups = False
@@ -220,9 +219,10 @@ class World:
         if self.state.green_weight != wanted.green_weight:
             self._set_weights(wanted.green_weight)
         if targets:
-            rule_keys = ("green_weight", "active_color", "keep_until", "rollout_serial")
+            rule_keys = ("green_weight", "active_color", "keep_until", "rollout_serial", "rolling_out")
             wanted = self.state.model_copy(update={key: getattr(wanted, key) for key in rule_keys})
         self.state = wanted
+        self.applied.append(wanted)
 
     def interrupt(self) -> None:
         self.interrupted += 1
@@ -232,13 +232,7 @@ class World:
 
     def _rule_inputs(self, settings: ServiceSettings) -> dict[str, object]:
         groups = [{"arn": ARNS[color], "weight": settings.weight(color)} for color in COLORS]
-        tags = {
-            ROLE_KEY: "weighted-rule",
-            SERVICE_KEY: SERVICE,
-            ACTIVE_COLOR_KEY: settings.active_color,
-            KEEP_UNTIL_KEY: settings.keep_until,
-            ROLLOUT_SERIAL_KEY: str(settings.rollout_serial),
-        }
+        tags = {ROLE_KEY: "weighted-rule", SERVICE_KEY: SERVICE, **settings.traffic.tags()}
         return {"actions": [{"type": "forward", "forward": {"targetGroups": groups}}], "tags": tags}
 
     # Load balancer

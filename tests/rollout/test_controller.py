@@ -106,6 +106,22 @@ def test_errors_on_the_candidate_send_all_traffic_back_and_park_it() -> None:
     assert kinds.index("decision") < kinds.index("parked") < kinds.index("nodes_released") < kinds.index("finished")
 
 
+def test_the_config_says_for_how_long_weights_are_being_moved() -> None:
+    world = World()
+    ramp(world)
+    moved = [(state.green_weight, state.active_color, state.rolling_out) for state in world.applied]
+    shifts = [(weight, "blue", True) for weight in (0, 1, 25, 100)]
+    assert list(dict.fromkeys(moved)) == [*shifts, (100, "green", False)]
+
+
+def test_after_a_rollback_no_weights_are_being_moved() -> None:
+    world = World()
+    world.error_rate["green"] = 0.35
+    ramp(world)
+    assert [state.rolling_out for state in world.applied if state.green_weight == 1] == [True]
+    assert not world.state.rolling_out
+
+
 def test_a_rollback_begins_with_the_rule_and_reconciles_the_rule_alone() -> None:
     world = World()
     world.error_rate["green"] = 0.35
