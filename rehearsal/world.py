@@ -30,7 +30,7 @@ _COMMAND_POLL_SECONDS = 0.1
 # The kernel's limit. Where the folder's name is longer, every command starts cold.
 _LONGEST_SOCKET_PATH = 107
 
-# Third-party modules that every run of the program or a plugin imports; one process imports them ahead.
+# Third-party modules that every run of the program, the policy pack or a plugin imports; one process imports them ahead.
 _WARM_MODULES = (
     "pulumi",
     "pulumi.automation",
@@ -45,7 +45,9 @@ _WARM_MODULES = (
     "pulumi_kubernetes.apps.v1",
     "pulumi_kubernetes.core.v1",
     "pulumi_kubernetes.meta.v1",
+    "pulumi_kubernetes.networking.v1",
     "pulumi_kubernetes.policy.v1",
+    "pulumi_policy",
     "pydantic",
 )
 
