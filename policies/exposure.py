@@ -1,1 +1,390 @@
 """Exposure: nothing is open that need not be, and nothing travels or rests in the clear."""
+
+import re
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
+from typing import Annotated, Any, Final, Literal
+
+from pulumi_policy import Severity
+from pydantic import Field
+
+from policies.policy import Finding, Options, resource_policy, service_policy, wrong
+from policies.resource import (
+    DEFAULT_SECURITY_GROUP,
+    INGRESS_RULE,
+    KUBERNETES_SERVICE,
+    LAUNCH_TEMPLATE,
+    LISTENER,
+    LISTENER_RULE,
+    LOAD_BALANCER,
+    NODE_GROUP,
+    SECURITY_GROUP,
+    SECURITY_GROUP_RULE,
+    TARGET_GROUP_BINDING,
+    Resource,
+    at,
+    is_on,
+    items,
+    table,
+    tables,
+    whole,
+)
+from policies.router import (
+    is_application,
+    is_encrypted,
+    is_internet_facing,
+    leads_to_pods,
+    listeners_by_balancer,
+    only_redirects,
+    path_conditions,
+)
+from policies.service import Service
+
+# What AWS takes where nothing is said.
+_OLDEST_TLS_POLICY: Final = "ELBSecurityPolicy-2016-08"
+
+# AWS names the oldest version that a policy speaks, except in those of before 2018, which speak 1.0:
+# ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09, ELBSecurityPolicy-FS-1-2-Res-2020-10, ELBSecurityPolicy-TLS-1-1-2017-01.
+_TLS_POLICY: Final = re.compile(r"ELBSecurityPolicy-(?:TLS13|TLS|FS)-(?P<major>[0-9])-(?P<minor>[0-9])-.+")
+_REFUSAL: Final = re.compile(r"4[0-9]{2}")
+
+# No private network is wider than IPv6's, fc00::/7: what is wider holds strangers.
+_NARROWEST_WORLD: Final = 6
+
+
+@service_policy(
+    "exposure-tls-when-internet-facing",
+    description="A load balancer that faces the internet must have an HTTPS listener, or send all clients to one.",
+    fix="Set certificate_arn, or internet_facing to false.",
+    severity=Severity.CRITICAL,
+)
+def tls_when_internet_facing(service: Service, _: Options) -> Iterator[Finding]:
+    """Prompts, answers and keys would cross the internet in the clear."""
+    for balancer, listeners in listeners_by_balancer(service):
+        if balancer is None or not is_application(balancer) or not is_internet_facing(balancer):
+            continue
+        if any(map(is_encrypted, listeners)):
+            continue
+        for listener in listeners:
+            if not only_redirects(listener):
+                must = f"HTTPS, for {balancer.name} faces the internet"
+                fix = "Set certificate_arn, or internet_facing to false."
+                message = wrong(listener, "protocol", listener.get("protocol") or "HTTP", must, fix)
+                yield Finding(message=message, resource=listener)
+
+
+@service_policy(
+    "exposure-redirect",
+    description="A plain HTTP listener beside an HTTPS one must do nothing but send clients to HTTPS.",
+    fix="Give it a redirect to HTTPS for its only default action, and put the rules on the HTTPS listener.",
+)
+def redirect(service: Service, _: Options) -> Iterator[Finding]:
+    """Whoever finds the plain one uses it, and nobody sees that it is not encrypted."""
+    for _balancer, listeners in listeners_by_balancer(service):
+        if not any(map(is_encrypted, listeners)):
+            continue
+        plain = [listener for listener in listeners if not is_encrypted(listener)]
+        for listener in plain:
+            if not only_redirects(listener):
+                fix = "Redirect to HTTPS, as the program does when certificate_arn is set."
+                kinds = [action.get("type") for action in tables(listener.get("defaultActions"))]
+                message = wrong(listener, "defaultActions", kinds, "a redirect to the protocol HTTPS", fix)
+                yield Finding(message=message, resource=listener)
+        arns = {listener.get("arn") for listener in plain} - {None}
+        for rule in service.of(LISTENER_RULE) if arns else ():
+            if (arn := rule.get("listenerArn")) in arns:
+                fix = "Put it on the HTTPS listener: here its requests are not encrypted."
+                yield Finding(message=wrong(rule, "listenerArn", arn, "that of the HTTPS listener", fix), resource=rule)
+
+
+class TlsOptions(Options):
+    """How old a client may be."""
+
+    minimum_tls: Annotated[
+        Literal["1.2", "1.3"], Field(description="Oldest version of TLS that clients may speak.")
+    ] = "1.2"
+
+
+@resource_policy(
+    "exposure-tls-policy",
+    LISTENER,
+    description="The security policy of an HTTPS listener must speak TLS 1.2 or newer alone.",
+    fix="Set ssl_policy to ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09, which AWS recommends.",
+    options=TlsOptions,
+)
+def tls_policy(listener: Resource, options: TlsOptions) -> Iterator[str]:
+    """AWS's default still speaks TLS 1.0."""
+    if not is_encrypted(listener):
+        return
+    policy = listener.get("sslPolicy") or _OLDEST_TLS_POLICY
+    found = _TLS_POLICY.fullmatch(policy)
+    if found is None or f"{found['major']}.{found['minor']}" < options.minimum_tls:
+        fix = "AWS recommends ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09."
+        yield wrong(listener, "sslPolicy", policy, f"one of TLS {options.minimum_tls} or newer", fix)
+
+
+@resource_policy(
+    "exposure-default-deny",
+    LISTENER,
+    description="What no rule takes must be refused: a service's listener answers it 4xx, or redirects it.",
+    fix="Make the default action a fixed response with status 404, and leave pods to the rules.",
+)
+def default_deny(listener: Resource, _: Options) -> Iterator[str]:
+    """What pods serve beside the API asks for no key: /metrics, /invocations, /pause."""
+    fix = "Answer 404 by default, and leave pods to rules for /v1/*."
+    kinds = [action.get("type") for action in tables(listener.get("defaultActions"))]
+    if "forward" in kinds and (listener.service is not None or leads_to_pods(listener)):
+        yield wrong(listener, "defaultActions", kinds, "a fixed response of 4xx, or a redirect", fix)
+    if listener.service is None:
+        return
+    for action in tables(listener.get("defaultActions")):
+        status = at(action, "fixedResponse.statusCode")
+        if status is not None and not _REFUSAL.fullmatch(str(status)):
+            yield wrong(listener, "defaultActions.fixedResponse.statusCode", status, "4xx", fix)
+
+
+class ApiOptions(Options):
+    """What clients may reach."""
+
+    paths: Annotated[
+        tuple[str, ...], Field(min_length=1, description="Paths that may lead to pods; * at the end: all below.")
+    ] = ("/v1/*",)
+
+
+@resource_policy(
+    "exposure-api-only",
+    LISTENER_RULE,
+    description="A rule that leads to pods must be for the API's paths alone.",
+    fix="Add a condition on the path /v1/* to the rule.",
+    options=ApiOptions,
+)
+def api_only(rule: Resource, options: ApiOptions) -> Iterator[str]:
+    """What pods serve beside the API asks for no key: /metrics, /invocations, /pause."""
+    if rule.role not in ("weighted-rule", "candidate-rule") and not leads_to_pods(rule):
+        return
+    conditions = [[str(value) for value in items(one.get("values"))] for one in path_conditions(rule)]
+    if not any(paths and all(_is_within(path, options.paths) for path in paths) for paths in conditions):
+        fix = "Add a condition on it: pods serve more than the API, and ask for no key there."
+        beyond = [path for paths in conditions for path in paths if not _is_within(path, options.paths)]
+        yield wrong(rule, "the path condition", beyond[:3] or None, " or ".join(options.paths), fix)
+
+
+class IngressOptions(Options):
+    """What strangers may reach."""
+
+    client_ports: Annotated[
+        tuple[int, ...], Field(description="Ports that the load balancers' clients come to.", examples=[[80, 443]])
+    ] = (80, 443)
+
+
+@resource_policy(
+    "exposure-nodes-closed",
+    SECURITY_GROUP,
+    DEFAULT_SECURITY_GROUP,
+    SECURITY_GROUP_RULE,
+    INGRESS_RULE,
+    TARGET_GROUP_BINDING,
+    NODE_GROUP,
+    description="Nothing but a load balancer's client ports must be open to the whole world.",
+    fix="Let the load balancer's security group in instead, or the networks that need it.",
+    severity=Severity.CRITICAL,
+    options=IngressOptions,
+)
+def nodes_closed(resource: Resource, options: IngressOptions) -> Iterator[str]:
+    """Whoever reaches a pod past the load balancer gets past its rules, and a node's ports are nobody's."""
+    fix = "Name the security group or the networks that need it."
+    if resource.type == TARGET_GROUP_BINDING:
+        for cidr in _open_peers(resource):
+            yield wrong(resource, "spec.networking.ingress.from.ipBlock", cidr, "the load balancer's group", fix)
+    elif resource.type == NODE_GROUP:
+        access = table(resource.get("remoteAccess"))
+        if access.get("ec2SshKey") and not items(access.get("sourceSecurityGroupIds")):
+            must = "set beside ec2SshKey: EKS opens port 22 to the whole world otherwise"
+            yield wrong(resource, "remoteAccess.sourceSecurityGroupIds", None, must, fix)
+    else:
+        ports = [str(port) for port in options.client_ports]
+        for ingress in _ingress(resource):
+            cidrs = [cidr for cidr in _sources(ingress) if _is_world(cidr)]
+            if cidrs and _open_ports(ingress) not in [f"tcp {port}" for port in ports]:
+                must = f"a load balancer's: tcp {' or '.join(ports)}" if ports else "nothing"
+                yield wrong(resource, f"what {', '.join(cidrs[:3])} may reach", _open_ports(ingress), must, fix)
+
+
+@resource_policy(
+    "exposure-no-other-way-in",
+    KUBERNETES_SERVICE,
+    description="A Kubernetes Service of a vLLM service must be of type ClusterIP, without external addresses.",
+    fix="Take type LoadBalancer or NodePort away; the load balancer reaches pods by their own addresses.",
+)
+def no_other_way_in(service: Resource, _: Options) -> Iterator[str]:
+    """Requests that come by another way follow no weights, and nothing checks or encrypts them."""
+    if service.service is None:
+        return
+    fix = "Clients come by the load balancer, which reaches pods by their own addresses."
+    if (type_ := service.get("spec.type")) in ("LoadBalancer", "NodePort"):
+        yield wrong(service, "spec.type", type_, "ClusterIP", fix)
+    if addresses := items(service.get("spec.externalIPs")):
+        yield wrong(service, "spec.externalIPs", addresses, "empty", fix)
+
+
+class AddressOptions(Options):
+    """What is known of the subnets."""
+
+    subnets_are_private: Annotated[
+        bool, Field(description="True: the nodes' subnets give no public addresses, so templates need not say so.")
+    ] = False
+
+
+@resource_policy(
+    "exposure-no-public-addresses",
+    LAUNCH_TEMPLATE,
+    description="Launch templates must say that nodes get no public address.",
+    fix="Set associate_public_ip_address to false on the network interface.",
+    options=AddressOptions,
+)
+def no_public_addresses(template: Resource, options: AddressOptions) -> Iterator[str]:
+    """Where a template says nothing the subnet decides, and somebody else decides what that says."""
+    field = "networkInterfaces.associatePublicIpAddress"
+    fix = "Set it to false: only load balancers have clients."
+    said = [one.get("associatePublicIpAddress") for one in tables(template.get("networkInterfaces"))]
+    if any(map(is_on, said)):
+        yield wrong(template, field, True, "false", fix)
+    # With several interfaces EC2 gives no public address at all.
+    elif (not said or said in ([None], [""])) and not options.subnets_are_private:
+        yield wrong(template, field, None, "false, or the subnet decides", fix)
+
+
+class MetadataOptions(Options):
+    """Who may ask for a node's metadata, its credentials among them."""
+
+    maximum_hops: Annotated[
+        int, Field(ge=1, le=64, description="How far an answer may travel, in hops; 1: not into pods.")
+    ] = 1
+
+
+@resource_policy(
+    "exposure-nodes-by-template",
+    NODE_GROUP,
+    description="GPU nodes must be made from a launch template of the stack's own.",
+    fix="Give the node group a launch_template; then the policies on launch templates judge its nodes.",
+)
+def nodes_by_template(group: Resource, _: Options) -> Iterator[str]:
+    """EKS's own template lets pods ask for the node's credentials, and leaves volumes to the account's defaults."""
+    is_for_gpus = group.service is not None or re.search("NVIDIA|GPU", str(group.get("amiType")))
+    if is_for_gpus and group.get("launchTemplate") is None:
+        fix = "Make one that says what EKS leaves open: metadata, volumes, addresses."
+        yield wrong(group, "launchTemplate", None, "one of the stack", fix)
+
+
+@resource_policy(
+    "exposure-imds",
+    LAUNCH_TEMPLATE,
+    description="Launch templates must require session tokens for instance metadata, and keep pods from them.",
+    fix="Set metadata_options: http_tokens required, http_put_response_hop_limit 1.",
+    options=MetadataOptions,
+)
+def imds(template: Resource, options: MetadataOptions) -> Iterator[str]:
+    """Whoever can make a pod fetch a URL gets the node's credentials otherwise."""
+    metadata = table(template.get("metadataOptions"))
+    if metadata.get("httpEndpoint") == "disabled":
+        return
+    if (tokens := metadata.get("httpTokens")) != "required":
+        fix = "Set it; what a template leaves open the account or the AMI decides."
+        yield wrong(template, "metadataOptions.httpTokens", tokens, "required", fix)
+    hops = whole(metadata.get("httpPutResponseHopLimit"))
+    if hops is None or hops > options.maximum_hops:
+        fix = "Set it; Amazon Linux 2023 takes 2 otherwise, which lets pods use the node's credentials."
+        must = f"at most {options.maximum_hops}"
+        yield wrong(template, "metadataOptions.httpPutResponseHopLimit", hops, must, fix)
+
+
+@resource_policy(
+    "exposure-encrypted-volumes",
+    LAUNCH_TEMPLATE,
+    description="Every volume of a launch template must be encrypted, and the root volume be one of them.",
+    fix="Set encrypted to true on each block device mapping.",
+)
+def encrypted_volumes(template: Resource, _: Options) -> Iterator[str]:
+    """Weights, caches and what pods write rest there; snapshots of them travel."""
+    fix = "Set it to true; otherwise the AMI or the account decides."
+    mappings = list(tables(template.get("blockDeviceMappings")))
+    volumes = [(mapping, table(mapping.get("ebs"))) for mapping in mappings if table(mapping.get("ebs"))]
+    if not volumes:
+        yield wrong(template, "blockDeviceMappings", None, "there, with an encrypted root volume", fix)
+    for mapping, volume in volumes:
+        if not is_on(encrypted := volume.get("encrypted")):
+            device = mapping.get("deviceName")
+            yield wrong(template, f"blockDeviceMappings.ebs.encrypted of {device}", encrypted, "true", fix)
+
+
+@resource_policy(
+    "exposure-drop-invalid-headers",
+    LOAD_BALANCER,
+    description="A load balancer must drop header fields with invalid names.",
+    fix="Set drop_invalid_header_fields to true.",
+)
+def drop_invalid_headers(balancer: Resource, _: Options) -> Iterator[str]:
+    """What the load balancer and a pod read in two ways smuggles a request past the rules."""
+    if is_application(balancer) and not is_on(given := balancer.get("dropInvalidHeaderFields")):
+        fix = "Set it to true: AWS passes them on to the pods otherwise."
+        yield wrong(balancer, "dropInvalidHeaderFields", given, "true", fix)
+
+
+@resource_policy(
+    "exposure-desync-mitigation",
+    LOAD_BALANCER,
+    description="A load balancer must not pass on requests that are known to be read in two ways.",
+    fix="Set desync_mitigation_mode to defensive, which is AWS's default, or strictest.",
+)
+def desync_mitigation(balancer: Resource, _: Options) -> Iterator[str]:
+    """With monitor it counts such requests, and passes them on."""
+    if is_application(balancer) and (given := balancer.get("desyncMitigationMode")) == "monitor":
+        yield wrong(balancer, "desyncMitigationMode", given, "defensive or strictest", "Or leave it to AWS's default.")
+
+
+def _is_within(path: str, allowed: tuple[str, ...]) -> bool:
+    """Tell a path pattern that takes nothing beyond those that are allowed."""
+    return any(path == one or (one.endswith("*") and path.startswith(one[:-1])) for one in allowed)
+
+
+def _ingress(resource: Resource) -> Iterator[Mapping[str, Any]]:
+    """Yield what a security group, or a rule of one, lets in."""
+    if resource.type in (SECURITY_GROUP, DEFAULT_SECURITY_GROUP):
+        yield from tables(resource.get("ingress"))
+    elif resource.type == INGRESS_RULE or resource.get("type") == "ingress":
+        yield resource.props
+
+
+def _sources(ingress: Mapping[str, Any]) -> Iterator[str]:
+    for key in ("cidrBlocks", "ipv6CidrBlocks"):
+        yield from items(ingress.get(key))
+    for key in ("cidrIpv4", "cidrIpv6"):
+        if (cidr := ingress.get(key)) is not None:
+            yield cidr
+
+
+def _open_ports(ingress: Mapping[str, Any]) -> str:
+    """Write the ports such as ``tcp 443``; both kinds of rule name the protocol by a key of their own."""
+    protocol = str(ingress.get("protocol") or ingress.get("ipProtocol")).lower()
+    if protocol in ("-1", "all"):
+        return "everything"
+    first, last = whole(ingress.get("fromPort")), whole(ingress.get("toPort"))
+    ports = f"{first}" if first == last else f"{first} to {last}"
+    return f"{'tcp' if protocol == '6' else protocol} {ports}"
+
+
+def _open_peers(binding: Resource) -> Iterator[str]:
+    """Yield the networks as wide as the world that a TargetGroupBinding lets in to its pods."""
+    for ingress in tables(binding.get("spec.networking.ingress")):
+        for peer in tables(ingress.get("from")):
+            if (cidr := at(peer, "ipBlock.cidr")) is not None and _is_world(cidr):
+                yield cidr
+
+
+def _is_world(cidr: str) -> bool:
+    """Tell a network that is wider than any private one."""
+    try:
+        return ip_network(cidr, strict=False).prefixlen <= _NARROWEST_WORLD
+    except ValueError:
+        # AWS refuses it.
+        return False

@@ -13,8 +13,10 @@ LISTENER: Final = "aws:lb/listener:Listener"
 NODE_GROUP: Final = "aws:eks/nodeGroup:NodeGroup"
 LAUNCH_TEMPLATE: Final = "aws:ec2/launchTemplate:LaunchTemplate"
 SECURITY_GROUP: Final = "aws:ec2/securityGroup:SecurityGroup"
+DEFAULT_SECURITY_GROUP: Final = "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup"
 SECURITY_GROUP_RULE: Final = "aws:ec2/securityGroupRule:SecurityGroupRule"
 INGRESS_RULE: Final = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+KUBERNETES_SERVICE: Final = "kubernetes:core/v1:Service"
 DEPLOYMENT: Final = "kubernetes:apps/v1:Deployment"
 DISRUPTION_BUDGET: Final = "kubernetes:policy/v1:PodDisruptionBudget"
 NETWORK_POLICY: Final = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
@@ -83,6 +85,11 @@ def items(value: Any) -> Sequence[Any]:
 def tables(value: Any) -> Iterator[Mapping[str, Any]]:
     """Yield the mappings of a list."""
     return (table(item) for item in items(value))
+
+
+def is_on(value: Any, *, by_default: bool = False) -> bool:
+    """Tell a switch that is on, written as a boolean or as a text; ``by_default`` says what AWS makes of none."""
+    return by_default if value is None else str(value).lower() == "true"
 
 
 def whole(value: Any) -> int | None:

@@ -1,7 +1,7 @@
 """The reader of weighted rules: which colour gets which weight, and what the rule says about the colours."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from components.naming import (
     color_state_key,
 )
 from components.traffic import ColorState, Traffic
-from policies.resource import LISTENER_RULE, Resource, tables, whole
+from policies.resource import LISTENER, LISTENER_RULE, Resource, at, items, tables, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +40,17 @@ def is_weighted_rule(resource: Resource) -> bool:
     return {share.color for share in shares(resource)} == set(COLORS)
 
 
-def shares(rule: Resource) -> list[Share]:
-    """Return where a rule forwards to; raises UnknownValueError while the target groups have no ARN yet."""
-    service = rule.service
+def shares(forwarder: Resource) -> list[Share]:
+    """Return where a rule, or a listener by default, forwards to.
+
+    Raises UnknownValueError while the target groups have no ARN yet.
+    """
+    service = forwarder.service
+    actions = forwarder.get("defaultActions" if forwarder.type == LISTENER else "actions")
+    groups = (group for action in tables(actions) for group in _groups(action))
     return [
         Share(arn=str(group.get("arn")), color=_color_of(str(group.get("arn")), service), weight=group.get("weight"))
-        for action in tables(rule.get("actions"))
-        for group in tables((action.get("forward") or {}).get("targetGroups"))
+        for group in groups
     ]
 
 
@@ -79,9 +83,8 @@ def weights_by_color(rule: Resource) -> Mapping[Color, int] | None:
     return numbers if len(found) == len(numbers) == len(COLORS) else None
 
 
-def _color_of(arn: str, service: str | None) -> Color | None:
+def color_in(name: str, service: str | None) -> Color | None:
     """Read the colour from a target group's name, ``<service>-<color>`` and maybe more."""
-    name = arn.rpartition(":targetgroup/")[2].partition("/")[0]
     # A service may have a colour in its own name.
     own = bool(service) and name.startswith(f"{service}-")
     words = name.removeprefix(f"{service}-").split("-")[:1] if own else name.split("-")
@@ -94,3 +97,15 @@ def is_announced(traffic: Traffic) -> bool:
     return re.fullmatch(r"[0-9]+", traffic.announced_serial) is not None and (
         int(traffic.announced_serial) == traffic.rollout_serial
     )
+
+
+def _groups(action: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield an action's target groups; one that stands alone, without a weight, gets everything."""
+    if items(at(action, "forward.targetGroups")):
+        yield from tables(at(action, "forward.targetGroups"))
+    elif (arn := action.get("targetGroupArn")) is not None:
+        yield {"arn": arn, "weight": 100}
+
+
+def _color_of(arn: str, service: str | None) -> Color | None:
+    return color_in(arn.rpartition(":targetgroup/")[2].partition("/")[0], service)

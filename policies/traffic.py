@@ -1,13 +1,39 @@
 """Traffic: whatever the weights are, every request finds somebody who answers it, and a weight means what it says."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Final
 
 from pulumi_policy import Severity
+from pydantic import Field
 
-from components.naming import COLORS
-from policies.policy import Options, resource_policy, wrong
-from policies.resource import LISTENER_RULE, Resource, whole
-from policies.rule import is_weighted_rule, shares
+from components import route_secret
+from components.drain_chain import EXIT_MARGIN_SECONDS
+from components.naming import CANDIDATE_ROUTE_HEADER, COLORS, PROJECT, Color, other_color
+from policies.pods import Pods, is_vllm
+from policies.policy import Finding, Options, resource_policy, service_policy, wrong
+from policies.resource import (
+    DEPLOYMENT,
+    LISTENER_RULE,
+    LOAD_BALANCER,
+    TARGET_GROUP,
+    Resource,
+    is_on,
+    items,
+    table,
+    tables,
+    whole,
+)
+from policies.router import candidate_header, candidate_routes, is_application, target_group_color
+from policies.rule import is_weighted_rule, shares, traffic
+from policies.service import Service
+
+# What AWS and vLLM take where nothing is said.
+_DEREGISTRATION_DELAY_SECONDS: Final = 300
+_IDLE_TIMEOUT_SECONDS: Final = 60
+_KEEP_ALIVE_SECONDS: Final = 5
+
+_KEEP_ALIVE: Final = "VLLM_HTTP_TIMEOUT_KEEP_ALIVE"
 
 
 @resource_policy(
@@ -49,3 +75,259 @@ def both_target_groups(rule: Resource, _: Options) -> Iterator[str]:
         yield wrong(
             rule, "the target groups of the forward action", [c or "unknown" for c in colors], "blue, green", fix
         )
+
+
+@resource_policy(
+    "traffic-weights-not-ignored",
+    LISTENER_RULE,
+    description="No option of a weighted rule must make Pulumi ignore its weights or the tags that scripts read.",
+    fix="Take the path out of ignore_changes; whoever moves the weights writes them into the stack's config.",
+    severity=Severity.CRITICAL,
+)
+def weights_not_ignored(rule: Resource, _: Options) -> Iterator[str]:
+    """Weights that Pulumi ignores are not as the config says: a rollback by config changes nothing, and says it did."""
+    ignored = [path for path in rule.ignore_changes if _covers_traffic(path)]
+    if ignored and is_weighted_rule(rule):
+        fix = "Take it out, and move traffic by green_weight: one owner for the weights and their tags."
+        yield wrong(rule, "ignore_changes", ignored, "without actions, weights and our tags", fix)
+
+
+@resource_policy(
+    "traffic-weight-needs-release",
+    LISTENER_RULE,
+    description="A colour that runs nothing must have no weight, except on a new stack where neither colour runs.",
+    fix="Move green_weight to the colour that runs, or give the other one a release and wait until it is ready.",
+    severity=Severity.CRITICAL,
+)
+def weight_needs_release(rule: Resource, _: Options) -> Iterator[str]:
+    """An empty target group answers 503 to every request that the weights send there."""
+    told = traffic(rule) if is_weighted_rule(rule) else None
+    if told is None:
+        return
+    for color in COLORS:
+        state = told.colors[color]
+        is_new = state.release_id is None and not told.colors[other_color(color)].replicas
+        if told.weights[color] and not state.replicas and not is_new:
+            fix = f"Move green_weight to {0 if color == 'green' else 100} first, or have {color} run again."
+            yield wrong(rule, f"the weight of {color}, which is {state}", told.weights[color], "0", fix)
+
+
+@resource_policy(
+    "traffic-stickiness-off",
+    LISTENER_RULE,
+    TARGET_GROUP,
+    description="Stickiness must be off, on the weighted rule as on both target groups.",
+    fix="Set stickiness to enabled: false.",
+)
+def stickiness_off(resource: Resource, _: Options) -> Iterator[str]:
+    """A cookie outranks the weights: neither a ramp nor a rollback moves a client that has one."""
+    fix = "Set it to false: cookies outrank the weights, and a rollback would wait until they expire."
+    if target_group_color(resource):
+        # In a target group stickiness is on once there is a block that does not say otherwise.
+        block = table(resource.get("stickiness"))
+        if block and is_on(block.get("enabled"), by_default=True):
+            yield wrong(resource, "stickiness.enabled", True, "false", fix)
+    elif is_weighted_rule(resource):
+        forwards = (table(action.get("forward")) for action in tables(resource.get("actions")))
+        if any(is_on(table(forward.get("stickiness")).get("enabled")) for forward in forwards):
+            yield wrong(resource, "actions.forward.stickiness.enabled", True, "false", fix)
+
+
+@service_policy(
+    "traffic-candidate-route-first",
+    description="Each colour must have a candidate route before the weighted rule, on its listener, with a secret.",
+    fix=f"Add a rule per colour for the header {CANDIDATE_ROUTE_HEADER}, with a lower priority than the weighted one.",
+)
+def candidate_route_first(service: Service, _: Options) -> Iterator[Finding]:
+    """Smoke tests and evaluations reach a candidate by its route; behind the weights they would judge the other one."""
+    weighted = service.rule
+    if weighted is None:
+        return
+    for color in COLORS:
+        routes = list(candidate_routes(service, color))
+        if not routes:
+            fix = f"Forward requests with the header {CANDIDATE_ROUTE_HEADER} and a secret value of its own to {color}."
+            must = "a rule before this one"
+            yield Finding(
+                message=wrong(weighted, f"the candidate route of {color}", None, must, fix), resource=weighted
+            )
+        for route in routes:
+            for message in _route_faults(route, weighted, color):
+                yield Finding(message=message, resource=route)
+    values = {color: {one for route in candidate_routes(service, color) for one in _values(route)} for color in COLORS}
+    for route in candidate_routes(service, "green"):
+        if values["blue"] & values["green"]:
+            fix = "Give each colour a value of its own: the rule that comes first takes the requests for both."
+            must = "another than that of blue"
+            yield Finding(message=wrong(route, "its secret", "that of blue", must, fix), resource=route)
+
+
+@service_policy(
+    "traffic-deregistration-delay-covers-drain",
+    description="A target group's deregistration delay must last as long as its pods take to end: preStop and drain.",
+    fix="Leave deregistration_delay to max_stream_seconds and deregistration_propagation_seconds, or raise it.",
+)
+def deregistration_delay_covers_drain(service: Service, _: Options) -> Iterator[Finding]:
+    """Once the delay is over the load balancer cuts what still runs, however long the pod would have served on."""
+    for target_group in service.of(TARGET_GROUP):
+        color = target_group_color(target_group)
+        given = _whole(target_group.get("deregistrationDelay"), _DEREGISTRATION_DELAY_SECONDS)
+        for pods in _pods(service, color) if color else ():
+            needed = (pods.pre_stop_seconds or 0) + (pods.shutdown_timeout_seconds or 0)
+            if given < needed:
+                must = f"at least {needed}, the preStop sleep and --shutdown-timeout of {pods.deployment.name}"
+                fix = "Raise it, or lower max_stream_seconds."
+                message = wrong(target_group, "deregistrationDelay", given, must, fix)
+                yield Finding(message=message, resource=target_group)
+
+
+@service_policy(
+    "traffic-idle-timeout-outlasts-streams",
+    description="The load balancer's idle timeout must be 10 s longer than the longest request that pods let finish.",
+    fix="Leave idle_timeout to max_stream_seconds, or raise it.",
+)
+def idle_timeout_outlasts_streams(service: Service, _: Options) -> Iterator[Finding]:
+    """A request that does not stream is silent until it ends; the load balancer gives it up when it idles out."""
+    needed, whose = max(
+        ((_needed_idle_timeout(pods), pods.deployment.name) for pods in _pods(service)), default=(0, "")
+    )
+    for balancer in _balancers(service):
+        given = _idle_timeout(balancer)
+        if given < needed:
+            must = f"at least {needed}, {EXIT_MARGIN_SECONDS} more than --shutdown-timeout of {whose}"
+            fix = "Raise it, or lower max_stream_seconds."
+            yield Finding(message=wrong(balancer, "idleTimeout", given, must, fix), resource=balancer)
+
+
+@service_policy(
+    "traffic-keep-alive-outlasts-idle-timeout",
+    description="Pods must keep an idle connection open for longer than the load balancer does.",
+    fix=f"Set {_KEEP_ALIVE} to more than the load balancer's idle timeout.",
+)
+def keep_alive_outlasts_idle_timeout(service: Service, _: Options) -> Iterator[Finding]:
+    """A pod that closes first may do so as the next request arrives, and the load balancer answers 502 for it."""
+    timeouts = [(_idle_timeout(balancer), balancer.name) for balancer in _balancers(service)]
+    for pods in _pods(service):
+        given = _keep_alive(pods)
+        # Another's load balancer is not shown; its idle timeout must at least outlast the streams.
+        idle, whose = max(timeouts, default=(_needed_idle_timeout(pods), "any load balancer for its requests"))
+        if given is not None and given <= idle:
+            must = f"more than {idle}, the idle timeout of {whose}"
+            fix = "Raise it, and listener.idle_timeout_seconds where another's listener is joined."
+            yield Finding(message=wrong(pods.deployment, _KEEP_ALIVE, given, must, fix), resource=pods.deployment)
+
+
+class HealthOptions(Options):
+    """What counts as a sign of health."""
+
+    paths: Annotated[
+        tuple[str, ...],
+        Field(min_length=1, description="Paths that answer 200 only while the engine is alive."),
+    ] = ("/health", "/ping")
+
+
+@resource_policy(
+    "traffic-health-checked",
+    TARGET_GROUP,
+    description="A colour's target group must check its pods' health where they answer 200 only with a live engine.",
+    fix="Check /health by HTTP, on the port that gets the requests, and take 200 alone for an answer.",
+    options=HealthOptions,
+)
+def health_checked(target_group: Resource, options: HealthOptions) -> Iterator[str]:
+    """An open socket, or any answer at all, says nothing of the engine, and requests then go to dead pods."""
+    if not target_group_color(target_group):
+        return
+    check = table(target_group.get("healthCheck"))
+    fix = "Check /health by HTTP on traffic-port, with the matcher 200."
+    if not is_on(check.get("enabled"), by_default=True):
+        yield wrong(target_group, "healthCheck.enabled", False, "true", fix)
+    if check.get("protocol") not in (None, "HTTP", "HTTPS"):
+        yield wrong(target_group, "healthCheck.protocol", check.get("protocol"), "HTTP", fix)
+    elif (path := check.get("path") or "/") not in options.paths:
+        yield wrong(target_group, "healthCheck.path", path, " or ".join(options.paths), fix)
+    if not _SUCCESS.fullmatch(matcher := str(check.get("matcher") or "200")):
+        yield wrong(target_group, "healthCheck.matcher", matcher, "200", fix)
+    port = check.get("port") or "traffic-port"
+    if port != "traffic-port" and whole(port) != whole(target_group.get("port")):
+        yield wrong(target_group, "healthCheck.port", port, "traffic-port, where the requests go", fix)
+
+
+# Codes and ranges of codes that all mean success.
+_SUCCESS: Final = re.compile(r"2[0-9]{2}([-,]2[0-9]{2})*")
+
+# Where a rule says who gets what, as paths of Pulumi's options: "*" stands for any key or position.
+_TRAFFIC: Final = (("actions", "*", "forward", "targetGroups", "*", "*"), ("tags", f"{PROJECT}/*"))
+_STEP: Final = re.compile(r'\["(?P<quoted>[^"]*)"\]|\[(?P<position>[^\]]*)\]|(?P<key>[^.\[\]]+)')
+
+
+def _covers_traffic(path: str) -> bool:
+    """Tell a path that holds something of who gets what, or is a part of that."""
+    steps = [found["quoted"] or found["position"] or found["key"] for found in _STEP.finditer(path)]
+    return any(all(map(_is_same_step, steps, wanted)) for wanted in _TRAFFIC)
+
+
+def _is_same_step(step: str, wanted: str) -> bool:
+    return "*" in (step, wanted) or step == wanted or (wanted.endswith("/*") and step.startswith(wanted[:-1]))
+
+
+def _route_faults(route: Resource, weighted: Resource, color: Color) -> Iterator[str]:
+    """Say what keeps a candidate route from being one; never what its secret is."""
+    priority, limit = whole(route.get("priority")), whole(weighted.get("priority"))
+    if priority is None or limit is None or priority >= limit:
+        fix = "The lower number comes first; the weighted rule must have one too."
+        shown_limit = f"less than {limit}, that of {weighted.name}" if limit else f"set, as that of {weighted.name}"
+        yield wrong(route, "priority", priority, shown_limit, fix)
+    header = candidate_header(route)
+    if header is None:
+        fix = "Without it the rule takes requests that the weights are for."
+        yield wrong(route, f"the condition on {CANDIDATE_ROUTE_HEADER}", None, "there", fix)
+    elif not (values := _values(route)) or not all(_is_secret(value, color) for value in values):
+        fix = f"Set a new one: {route_secret.COMMAND}"
+        must = "16 to 100 letters, digits, dashes or underscores"
+        yield wrong(route, "its secret", "one that others may guess", must, fix)
+    if route.get("listenerArn") != weighted.get("listenerArn"):
+        fix = "Put both on one listener, or the route does not lead past the weights."
+        yield wrong(route, "listenerArn", route.get("listenerArn"), f"that of {weighted.name}", fix)
+    if [share.color for share in shares(route)] != [color]:
+        leads = [share.color or "unknown" for share in shares(route)]
+        yield wrong(route, "what it forwards to", leads, color, "Forward to this colour's target group alone.")
+
+
+def _is_secret(value: str, color: Color) -> bool:
+    """Tell a value that nobody can guess; ours begin with the colour."""
+    return route_secret.value_fault(value.removeprefix(f"{color}-")) is None
+
+
+def _values(route: Resource) -> Sequence[str]:
+    """Return the header values of a candidate route, but no regular expressions.
+
+    Load balancers do not tell capitals from small letters.
+    """
+    return [str(value).lower() for value in items((candidate_header(route) or {}).get("values"))]
+
+
+def _pods(service: Service, color: Color | None = None) -> Iterator[Pods]:
+    return (Pods(one) for one in service.of(DEPLOYMENT, color) if is_vllm(one))
+
+
+def _balancers(service: Service) -> Iterator[Resource]:
+    return filter(is_application, service.of(LOAD_BALANCER))
+
+
+def _idle_timeout(balancer: Resource) -> int:
+    return _whole(balancer.get("idleTimeout"), _IDLE_TIMEOUT_SECONDS)
+
+
+def _needed_idle_timeout(pods: Pods) -> int:
+    return (pods.shutdown_timeout_seconds or 0) + EXIT_MARGIN_SECONDS
+
+
+def _keep_alive(pods: Pods) -> int | None:
+    """Return how long pods keep an idle connection open; none where it comes from elsewhere."""
+    variable = next((one for one in pods.variables() if one.get("name") == _KEEP_ALIVE), {})
+    return None if "valueFrom" in variable else _whole(variable.get("value"), _KEEP_ALIVE_SECONDS)
+
+
+def _whole(value: object, default: int) -> int:
+    """Return a whole number, or what is taken where there is none."""
+    return default if value is None else whole(value) or 0

@@ -37,6 +37,11 @@ BOTH: Final[dict[str, Any]] = {
     "green": {"replicas": 4, "release": release(model_revision="beef")},
 }
 LATER: Final = "2099-01-01T00:00:00Z"
+SHARED: Final[dict[str, Any]] = {
+    "arn": "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/shared/50dc6c495c0c9188/f2f7dc8efc522ab2",
+    "security_group_id": "sg-0a1b2c3d4e5f60718",
+    "idle_timeout_seconds": 300,
+}
 CERTIFICATE: Final = "arn:aws:acm:us-east-1:123456789012:certificate/6a0d3f5e-1111-2222-3333-444455556666"
 
 CONFIGS: Final[dict[str, dict[str, Any]]] = {
@@ -73,6 +78,32 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
         "client_cidrs": ["0.0.0.0/0", "::/0"],
         "green_weight": 1,
         "rolling_out": True,
+    },
+    # Inside the network, with a certificate, access logs and long streams.
+    "private": {
+        **BOTH,
+        "certificate_arn": CERTIFICATE,
+        "client_cidrs": ["10.0.0.0/8", "fd00::/8"],
+        "access_logs": {"bucket": "example-access-logs", "prefix": "vllm"},
+        "max_stream_seconds": 800,
+        "deregistration_propagation_seconds": 60,
+        "health_check_interval_seconds": 300,
+    },
+    # Two services on a listener that is somebody else's.
+    "joined": {
+        "blue": {"replicas": 2, "release": release()},
+        "green": {"replicas": 2, "release": release(model_revision="beef")},
+        "services": {
+            "chat": {
+                "endpoint_url": "https://chat.example.com",
+                "listener": {**SHARED, "rule_priority": 100, "host": "chat.example.com"},
+            },
+            "code": {
+                "endpoint_url": "https://code.example.com",
+                "listener": {**SHARED, "rule_priority": 3, "host": "code.example.com"},
+                "max_stream_seconds": 290,
+            },
+        },
     },
     # Two services in one stack.
     "two": {
