@@ -1,12 +1,13 @@
 """Capacity: both colours fit at full size, and whoever gets requests has the replicas for them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from pulumi_policy import Severity
 from pydantic import Field
 
-from components.capacity import INSTANCE_TYPES, ReplicaShape, gpu_types_like, misfit_fix, misfits
+from components.capacity import ReplicaShape, gpu_types_like, misfit_fix, misfits
+from components.gpu_instances import INSTANCE_TYPES, GpuInstance
 from components.guards import is_promised
 from components.naming import COLORS, RELEASE_KEY, RESERVATION_ENDS_KEY, Color
 from components.reservation import BLOCK_LEAD
@@ -15,8 +16,8 @@ from policies import clock
 from policies.nodes import NodeGroup, Pool, groups_of, pods_of, pools_of, replicas_of, shortage
 from policies.pods import Pods
 from policies.policy import Finding, Options, resource_policy, service_policy, wrong
-from policies.resource import LISTENER_RULE, Resource, at
-from policies.rule import is_weighted_rule, traffic
+from policies.resource import LISTENER_RULE, Resource, table
+from policies.rule import traffic_of
 from policies.service import Service
 
 
@@ -50,25 +51,23 @@ class WeightOptions(Options):
 def replica_fits_node(service: Service, _: Options) -> Iterator[Finding]:
     """A pod that fits no node stays pending for ever, and with it the whole colour."""
     for pool in pools_of(service):
-        for color in pool.colors:
-            for pods in pods_of(service, color):
-                if (shape := pods.shape) is not None:
-                    yield from _misfits(pool, pods, shape)
+        pods = [(one, shape) for color in pool.colors for one in pods_of(service, color) if (shape := one.shape)]
+        for group in pool.groups if pods else ():
+            for name in group.instance_types or ():
+                if name not in INSTANCE_TYPES:
+                    must = "types with whole NVIDIA GPUs whose size is known"
+                    yield _finding(group.resource, "instanceTypes", name, must, gpu_types_like(name))
+                else:
+                    yield from _misfits(INSTANCE_TYPES[name], pods)
 
 
-def _misfits(pool: Pool, pods: Pods, shape: ReplicaShape) -> Iterator[Finding]:
-    for group in pool.groups:
-        for name in group.instance_types or ():
-            instance = INSTANCE_TYPES.get(name)
-            if instance is None:
-                must = "types with whole NVIDIA GPUs whose size is known"
-                yield _finding(group.resource, "instanceTypes", name, must, gpu_types_like(name))
-                continue
-            asked = {"GPUs": shape.gpus, "millicpus": shape.millicpus, "MiB of memory": shape.memory_mib}
-            for what, offered in misfits(instance, shape).items():
-                must = f"at most {offered}, what a {name} node offers one"
-                fix = misfit_fix(instance, shape)
-                yield _finding(pods.deployment, f"{what} of a replica", asked[what], must, fix)
+def _misfits(instance: GpuInstance, pods: Sequence[tuple[Pods, ReplicaShape]]) -> Iterator[Finding]:
+    for one, shape in pods:
+        asked = {"GPUs": shape.gpus, "millicpus": shape.millicpus, "MiB of memory": shape.memory_mib}
+        for what, offered in misfits(instance, shape).items():
+            must = f"at most {offered}, what a {instance.name} node offers one"
+            fix = misfit_fix(instance, shape)
+            yield _finding(one.deployment, f"{what} of a replica", asked[what], must, fix)
 
 
 @service_policy(
@@ -84,9 +83,7 @@ def maximum_holds_both_colors(service: Service, options: MaximumOptions) -> Iter
         replicas = sum(max(replicas_of(service, color), 1) for color in pool.colors)
         spare = options.spare_nodes
         if short := shortage(service, pool, "maxSize", replicas=replicas, spare_nodes=spare):
-            must = f"at least {short.least_nodes}: {_whose(replicas, pool)}" + (
-                f", {spare} nodes spare" if spare else ""
-            )
+            must = f"at least {short.least_nodes}: {_whose(replicas, pool)}, spare nodes: {spare}"
             fix = "Raise the maximum; from stack config it follows by itself, with spare_nodes."
             yield _finding(short.group.resource, "scalingConfig.maxSize", short.nodes, must, fix)
 
@@ -109,10 +106,6 @@ def desired_holds_running_colors(service: Service, _: Options) -> Iterator[Findi
             must = f"at least {short.least_nodes}: {_whose(replicas, pool)}"
             fix = "Set provisioned of the colour to true, or raise the desired size."
             yield _finding(short.group.resource, "scalingConfig.desiredSize", short.nodes, must, fix)
-
-
-def _finding(resource: Resource, field: str, value: object, must: str, fix: str) -> Finding:
-    return Finding(message=wrong(resource, field, value, must, fix), resource=resource)
 
 
 def _whose(replicas: int, pool: Pool) -> str:
@@ -168,9 +161,7 @@ def reservation_outlasts_promise(service: Service, _: Options) -> Iterator[Findi
         return
     until = clock.moment(traffic.keep_until)
     for group in groups_of(service):
-        if not group.is_in_block or not group.nodes("desiredSize"):
-            continue
-        ends = clock.moment(group.reservation_ends)
+        ends = clock.moment(group.reservation_ends) if group.is_in_block and group.nodes("desiredSize") else None
         if until is not None and ends is not None and ends - BLOCK_LEAD < until:
             must = f"40 minutes after keep_until {traffic.keep_until} at least"
             fix = "Take a block that ends later for that colour: reservation.ends."
@@ -216,13 +207,14 @@ def _rough_updates(group: NodeGroup) -> Iterator[Finding]:
 )
 def weight_needs_replicas(rule: Resource, options: WeightOptions) -> Iterator[str]:
     """Too few replicas queue requests until they time out."""
-    judged = traffic(rule) if is_weighted_rule(rule) else None
+    judged = traffic_of(rule)
     if judged is None:
         return
     idle = judged.idle_color
     weight, has, full = judged.weights[idle], judged.colors[idle].replicas, judged.colors[judged.active_color].replicas
     needs = -(-weight * full * options.replicas_percent // 100**2)
-    if has < needs:
+    # That requests go to nobody at all is for the traffic policies.
+    if 0 < has < needs:
         must = f"at least {needs} at weight {weight}, with {full} of {judged.active_color}"
         fix = f"Set {idle}.replicas to {full}, or green_weight so that {idle} gets less."
         yield wrong(rule, f"the number of {idle} replicas", has, must, fix)
@@ -237,7 +229,7 @@ def weight_needs_replicas(rule: Resource, options: WeightOptions) -> Iterator[st
 )
 def active_color_runs(rule: Resource, _: Options) -> Iterator[str]:
     """A rollback puts all traffic on the active colour at once, without waiting for a cold start."""
-    judged = traffic(rule) if is_weighted_rule(rule) else None
+    judged = traffic_of(rule)
     if judged is None:
         return
     active, idle = judged.active_color, judged.idle_color
@@ -277,7 +269,10 @@ def tags_tell_the_truth(service: Service, _: Options) -> Iterator[Finding]:
 
 def _state(service: Service, color: Color) -> ColorState:
     """Return what a colour is, by its Deployments."""
-    pods = pods_of(service, color)
-    named = [at(one.deployment.props, "spec.template.metadata.labels") or {} for one in pods]
-    releases = [str(labels.get(RELEASE_KEY)) for labels in named if labels.get(RELEASE_KEY)]
-    return ColorState(release_id=releases[0] if releases else None, replicas=replicas_of(service, color))
+    labels = [table(pods.deployment.get("spec.template.metadata.labels")) for pods in pods_of(service, color)]
+    releases = {str(one.get(RELEASE_KEY, "unnamed")) for one in labels}
+    return ColorState(release_id=" and ".join(sorted(releases)) or None, replicas=replicas_of(service, color))
+
+
+def _finding(resource: Resource, field: str, value: object, must: str, fix: str) -> Finding:
+    return Finding(message=wrong(resource, field, value, must, fix), resource=resource)

@@ -29,7 +29,7 @@ from policies.resource import (
     Resource,
     whole,
 )
-from policies.rule import is_announced, is_weighted_rule, traffic
+from policies.rule import is_announced, is_weighted_rule, traffic_of
 
 _EMPTY_OR_TIME: Final = "an RFC 3339 time with its zone, or empty"
 
@@ -80,7 +80,7 @@ def _unreadable(rule: Resource, key: str, value: object, must: str) -> str:
 )
 def idle_color_kept(rule: Resource, _: Options) -> Iterator[str]:
     """It is the way back from the last promotion: parked, it would need a cold start first."""
-    judged = traffic(rule) if is_weighted_rule(rule) else None
+    judged = traffic_of(rule)
     if judged is None or not is_promised(judged, clock.now()) or is_announced(judged):
         return
     idle = judged.idle_color
@@ -101,7 +101,7 @@ def idle_color_kept(rule: Resource, _: Options) -> Iterator[str]:
 )
 def promotion_matches_weights(rule: Resource, _: Options) -> Iterator[str]:
     """Whoever reads the active colour takes it for the one that serves: rollouts, rollbacks and reaps start from it."""
-    judged = traffic(rule) if is_weighted_rule(rule) else None
+    judged = traffic_of(rule)
     if judged is None or judged.rolling_out or is_announced(judged):
         return
     idle = judged.idle_color
@@ -121,7 +121,7 @@ def promotion_matches_weights(rule: Resource, _: Options) -> Iterator[str]:
 )
 def rollout_ends_the_promise(rule: Resource, _: Options) -> Iterator[str]:
     """A rollback would take the candidate for the colour to go back to, and send everybody there."""
-    judged = traffic(rule) if is_weighted_rule(rule) else None
+    judged = traffic_of(rule)
     if judged is not None and judged.rolling_out and is_promised(judged, clock.now()):
         must = f"over or empty while a rollout onto {judged.idle_color} is under way"
         yield wrong(rule, "keep_until", judged.keep_until, must, 'Set keep_until to "", or rolling_out to false.')

@@ -62,9 +62,9 @@ class NodeGroup:
     def is_reserved(self) -> bool:
         """Whether its nodes need a reservation to start in."""
         asked = table(self._template.get("capacityReservationSpecification"))
-        named = table(asked.get("capacityReservationTarget"))
         only = asked.get("capacityReservationPreference") == "capacity-reservations-only"
-        return self.is_in_block or only or any(value for value in named.values())
+        # The reservation itself may not be there yet, and is not read.
+        return self.is_in_block or only or len(table(asked.get("capacityReservationTarget"))) > 0
 
     @property
     def reservation_ends(self) -> str:
