@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
+from math import ceil
 from typing import Any, Final
 
 from components.capacity import ReplicaShape
@@ -52,14 +53,18 @@ class Pods:
 
     @property
     def shape(self) -> ReplicaShape | None:
-        """What one pod asks of its node; none where that cannot be read."""
-        limits, requests = (table(at(self.container, f"resources.{kind}")) for kind in ("limits", "requests"))
+        """What one pod asks of its node, all its containers together; none for a pod without a GPU."""
+        containers = list(tables(self.spec.get("containers")))
         gpus, cpus, memory = (
-            quantity(one) for one in (limits.get(GPU_RESOURCE), requests.get("cpu"), requests.get("memory"))
+            sum((_asked(container, what) for container in containers), Decimal())
+            for what in (GPU_RESOURCE, "cpu", "memory")
         )
-        if gpus is None or cpus is None or memory is None:
+        if gpus < 1:
             return None
-        return ReplicaShape(gpus=int(gpus), millicpus=int(cpus * 1000), memory_mib=int(memory / 1024**2))
+        # Whoever asks for nothing still is somewhere.
+        return ReplicaShape(
+            gpus=int(gpus), millicpus=max(ceil(cpus * 1000), 1), memory_mib=max(ceil(memory / 1024**2), 1)
+        )
 
     @property
     def pre_stop_seconds(self) -> int | None:
@@ -93,6 +98,14 @@ def quantity(value: Any) -> Decimal | None:
         return Decimal(digits) * _UNITS[text.removeprefix(digits)]
     except (InvalidOperation, KeyError):
         return None
+
+
+def _asked(container: Mapping[str, Any], what: str) -> Decimal:
+    """Return what a container asks for; Kubernetes takes its limit where it says nothing else."""
+    resources = table(container.get("resources"))
+    requested = table(resources.get("requests")).get(what)
+    limit = table(resources.get("limits")).get(what)
+    return quantity(limit if requested is None else requested) or Decimal()
 
 
 def _vllm_container(deployment: Resource) -> Mapping[str, Any] | None:

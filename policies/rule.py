@@ -75,6 +75,11 @@ def traffic(rule: Resource) -> Traffic | None:
     )
 
 
+def traffic_of(resource: Resource) -> Traffic | None:
+    """Return what a weighted rule does and says; none also for any other resource."""
+    return traffic(resource) if is_weighted_rule(resource) else None
+
+
 def weights_by_color(rule: Resource) -> Mapping[Color, int] | None:
     """Return both colours' weights; none when the rule does not forward to each of them once, by whole numbers."""
     found = shares(rule)

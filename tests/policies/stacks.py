@@ -70,6 +70,25 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
             "reservation": {"kind": "on_demand", "id": "cr-0a1b2c3d4e5f60718", "subnet_id": "subnet-1", "ends": LATER},
         },
     },
+    # Green is promoted and runs in a capacity block, which ends a day after blue is let go.
+    "block": {
+        **BOTH,
+        "instance_type": "p5.48xlarge",
+        "gpus_per_replica": 8,
+        "headroom_mode": "reserved",
+        "green_weight": 100,
+        "active_color": "green",
+        "keep_until": LATER,
+        "green": {
+            **BOTH["green"],
+            "reservation": {
+                "kind": "capacity_block",
+                "id": "cr-0a1b2c3d4e5f60718",
+                "subnet_id": "subnet-1",
+                "ends": "2099-01-02T00:00:00Z",
+            },
+        },
+    },
     # On the internet, with a certificate.
     "public": {
         **BOTH,

@@ -1,7 +1,698 @@
 """Cases: capacity."""
 
 from tests.policies.case import Safe, Unsafe
+from tests.policies.edits import GONE, UNKNOWN
+from tests.policies.stacks import LATER, Declared
 
-UNSAFE: tuple[Unsafe, ...] = ()
+_WEIGHTS = "actions[0].forward.targetGroups"
+_REQUESTS = "spec.template.spec.containers[0].resources.requests"
+_LIMITS = "spec.template.spec.containers[0].resources.limits"
+_GPU = '["nvidia.com/gpu"]'
+_LABELS = "spec.template.metadata.labels"
+_ENDS = 'tags["vllm-blue-green/reservation-ends"]'
+_RELEASE = "vllm-blue-green/release"
+_COLOR = "vllm-blue-green/color"
+_BLUE = 'tags["vllm-blue-green/blue"]'
+_GREEN = 'tags["vllm-blue-green/green"]'
+_ACTIVE = 'tags["vllm-blue-green/active-color"]'
+_KEEP_UNTIL = 'tags["vllm-blue-green/keep-until"]'
+_ROLLING_OUT = 'tags["vllm-blue-green/rolling-out"]'
+_BLUE_ID, _GREEN_ID = "7a96c0970da5", "3ed285688389"
 
-SAFE: tuple[Safe, ...] = ()
+
+def _in_zone_b(nodes: int) -> Declared:
+    """A second node group of green's, as somebody would write it by hand."""
+    return Declared(
+        type="aws:eks/nodeGroup:NodeGroup",
+        name="green-zone-b",
+        props={
+            "instanceTypes": ["g6e.2xlarge"],
+            "scalingConfig": {"minSize": 0, "maxSize": nodes, "desiredSize": nodes},
+            "labels": {_COLOR: "green"},
+            "tags": {"vllm-blue-green/service": "chat"},
+        },
+        protect=True,
+    )
+
+
+_FITS = (
+    Unsafe(
+        policy="capacity-replica-fits-node",
+        why="two GPUs a replica, on nodes with one",
+        base="ramp",
+        edits={"Deployment chat-green": {f"{_REQUESTS}{_GPU}": "2", f"{_LIMITS}{_GPU}": "2"}},
+        says="chat-green: GPUs of a replica is 2, but must be at most 1, what a g6e.2xlarge node offers one. A replica",
+    ),
+    Unsafe(
+        policy="capacity-replica-fits-node",
+        why="a millicpu more than is left beside what every node runs",
+        base="ramp",
+        edits={"Deployment chat-blue": {f"{_REQUESTS}.cpu": "7611m"}},
+        says="chat-blue: millicpus of a replica is 7611, but must be at most 7610",
+    ),
+    Unsafe(
+        policy="capacity-replica-fits-node",
+        why="a mebibyte more than is left beside what every node runs",
+        base="ramp",
+        edits={"Deployment chat-blue": {f"{_REQUESTS}.memory": "59116Mi"}},
+        says="chat-blue: MiB of memory of a replica is 59116, but must be at most 59115",
+    ),
+    Unsafe(
+        policy="capacity-replica-fits-node",
+        why="without a request Kubernetes takes the limit for one",
+        base="ramp",
+        edits={"Deployment chat-blue": {f"{_REQUESTS}.memory": GONE, f"{_LIMITS}.memory": "64Gi"}},
+        says="chat-blue: MiB of memory of a replica is 65536",
+    ),
+    Unsafe(
+        policy="capacity-replica-fits-node",
+        why="a helper in the pod asks for CPU, too",
+        base="ramp",
+        edits={
+            "Deployment chat-blue": {
+                "spec.template.spec.containers[1]": {"name": "logs", "resources": {"requests": {"cpu": 5}}}
+            }
+        },
+        says="chat-blue: millicpus of a replica is 8000",
+    ),
+    Unsafe(
+        policy="capacity-replica-fits-node",
+        why="one of the types that EKS may choose from is too small",
+        base="ramp",
+        edits={
+            "NodeGroup chat-blue": {"instanceTypes": ["g6e.2xlarge", "g6.xlarge"]},
+            "Deployment chat-blue": {f"{_REQUESTS}.cpu": "3700m"},
+        },
+        says="millicpus of a replica is 3700, but must be at most 3620, what a g6.xlarge node offers one",
+    ),
+    Unsafe(
+        policy="capacity-replica-fits-node",
+        why="nobody says what a node is, so EKS takes a t3.medium",
+        base="ramp",
+        edits={"NodeGroup chat-blue": {"instanceTypes": GONE}},
+        says="chat-blue: instanceTypes is t3.medium, but must be types with whole NVIDIA GPUs",
+    ),
+    Unsafe(
+        policy="capacity-replica-fits-node",
+        why="no launch template either",
+        base="ramp",
+        edits={"NodeGroup chat-blue": {"instanceTypes": GONE, "launchTemplate": GONE}},
+        says="chat-blue: instanceTypes is t3.medium",
+    ),
+    Unsafe(
+        policy="capacity-replica-fits-node",
+        why="in a block the launch template says what a node is",
+        base="block",
+        edits={"LaunchTemplate chat-green": {"instanceType": "p5.4xlarge"}},
+        says="chat-green: GPUs of a replica is 8, but must be at most 1, what a p5.4xlarge node offers one",
+    ),
+    Unsafe(
+        policy="capacity-replica-fits-node",
+        why="fractions of a GPU are none",
+        base="shared",
+        edits={"NodeGroup chat": {"instanceTypes": ["g6f.large"]}},
+        says="chat: instanceTypes is g6f.large, but must be types with whole NVIDIA GPUs",
+    ),
+)
+
+_MAXIMUM = (
+    Unsafe(
+        policy="capacity-maximum-holds-both-colors",
+        why="a full green does not fit any more: three nodes for four replicas",
+        base="ramp",
+        edits={"NodeGroup chat-green": {"scalingConfig.maxSize": 3, "scalingConfig.desiredSize": 3}},
+        also=("capacity-desired-holds-running-colors",),
+        says="chat-green: scalingConfig.maxSize is 3, but must be at least 4: room for 4 replicas of green",
+    ),
+    Unsafe(
+        policy="capacity-maximum-holds-both-colors",
+        why="the maximum was lowered, the nodes are still there",
+        base="promoted",
+        edits={"NodeGroup chat-blue": {"scalingConfig.maxSize": 3}},
+        says="chat-blue: scalingConfig.maxSize is 3, but must be at least 4",
+    ),
+    Unsafe(
+        policy="capacity-maximum-holds-both-colors",
+        why="a shared group needs room for both, not for one",
+        base="shared",
+        edits={"NodeGroup chat": {"scalingConfig.maxSize": 7}},
+        says="chat: scalingConfig.maxSize is 7, but must be at least 8: room for 8 replicas of blue and green",
+    ),
+    Unsafe(
+        policy="capacity-maximum-holds-both-colors",
+        why="a parked colour cannot come back to no node at all",
+        base="reaped",
+        edits={"NodeGroup chat-blue": {"scalingConfig.maxSize": 0}},
+        says="chat-blue: scalingConfig.maxSize is 0, but must be at least 1: room for 1 replicas of blue",
+    ),
+    Unsafe(
+        policy="capacity-maximum-holds-both-colors",
+        why="the platform team wants a node to spare",
+        base="ramp",
+        config={"capacity-maximum-holds-both-colors": {"spare_nodes": 1}},
+        says="scalingConfig.maxSize is 4, but must be at least 5: room for 4 replicas of blue, spare nodes: 1",
+    ),
+    Unsafe(
+        policy="capacity-maximum-holds-both-colors",
+        why="four replicas need two nodes when a node takes three",
+        base="ramp",
+        edits={
+            "NodeGroup chat-green": {"instanceTypes": ["g6e.12xlarge"], "scalingConfig.maxSize": 1},
+            "Deployment chat-green": {f"{_REQUESTS}.cpu": "12"},
+        },
+        says="chat-green: scalingConfig.maxSize is 1, but must be at least 2: room for 4 replicas of green",
+    ),
+    Unsafe(
+        policy="capacity-maximum-holds-both-colors",
+        why="of several types the smallest one counts",
+        base="ramp",
+        edits={
+            "NodeGroup chat-green": {
+                "instanceTypes": ["g6e.12xlarge", "g6e.2xlarge"],
+                "scalingConfig.maxSize": 3,
+                "scalingConfig.desiredSize": 4,
+            }
+        },
+        says="chat-green: scalingConfig.maxSize is 3, but must be at least 4",
+    ),
+)
+
+_DESIRED = (
+    Unsafe(
+        policy="capacity-desired-holds-running-colors",
+        why="two groups of one colour, in two zones, have three nodes together",
+        base="ramp",
+        edits={"NodeGroup chat-green": {"scalingConfig.desiredSize": 1}},
+        added=(_in_zone_b(2),),
+        says="chat-green: scalingConfig.desiredSize is 1, but must be at least 2: room for 4 replicas of green",
+    ),
+    Unsafe(
+        policy="capacity-desired-holds-running-colors",
+        why="nodes were taken from green while all its replicas run",
+        base="ramp",
+        edits={"NodeGroup chat-green": {"scalingConfig.desiredSize": 3}},
+        says="chat-green: scalingConfig.desiredSize is 3, but must be at least 4: room for 4 replicas of green",
+    ),
+    Unsafe(
+        policy="capacity-desired-holds-running-colors",
+        why="the way back has pods but no nodes",
+        base="promoted",
+        edits={"NodeGroup chat-blue": {"scalingConfig.desiredSize": 0}, "Deployment chat-blue": {}},
+        says="chat-blue: scalingConfig.desiredSize is 0, but must be at least 4",
+    ),
+    Unsafe(
+        policy="capacity-desired-holds-running-colors",
+        why="a shared group shrank for a parked colour: EKS may end nodes of the one that serves",
+        base="shared",
+        edits={
+            "NodeGroup chat": {"scalingConfig.desiredSize": 4},
+            "Deployment chat-green": {"spec.replicas": 0},
+            "ListenerRule chat": {_GREEN: f"{_GREEN_ID} parked"},
+        },
+        says="chat: scalingConfig.desiredSize is 4, but must be at least 5: room for 5 replicas of blue and green",
+    ),
+    Unsafe(
+        policy="capacity-desired-holds-running-colors",
+        why="whoever scales it may not, only the maximum is left to others",
+        base="ramp",
+        edits={"NodeGroup chat-green": {"scalingConfig.desiredSize": 3, "#ignore_changes": ("scalingConfig.maxSize",)}},
+        says="chat-green: scalingConfig.desiredSize is 3",
+    ),
+    Unsafe(
+        policy="capacity-desired-holds-running-colors",
+        why="without a word on replicas Kubernetes runs one",
+        base="reaped",
+        edits={"Deployment chat-blue": {"spec.replicas": GONE}},
+        says="chat-blue: scalingConfig.desiredSize is 0, but must be at least 1",
+    ),
+)
+
+_GROUPS = (
+    Unsafe(
+        policy="capacity-node-group-per-color",
+        why="a reservation for nodes of both colours: its end takes the way back along",
+        base="shared",
+        edits={
+            "LaunchTemplate chat": {"capacityReservationSpecification.capacityReservationPreference": "open"},
+            "NodeGroup chat": {_ENDS: LATER},
+        },
+        says="chat: the capacity of a group that both colours share is reserved, but must be plain On-Demand",
+    ),
+    Unsafe(
+        policy="capacity-node-group-per-color",
+        why="a reservation for both, named in the launch template alone",
+        base="shared",
+        edits={
+            "LaunchTemplate chat": {
+                "capacityReservationSpecification.capacityReservationTarget": {"capacityReservationId": UNKNOWN}
+            }
+        },
+        also=("capacity-reservation-end-known",),
+        says="must be plain On-Demand: its end would take both colours' nodes",
+    ),
+    Unsafe(
+        policy="capacity-node-group-per-color",
+        why="green's nodes are labelled as blue's: its pods find none",
+        base="ramp",
+        edits={"NodeGroup chat-green": {f'labels["{_COLOR}"]': "blue"}},
+        says="chat: the node group of green is not set, but must be there for full size",
+    ),
+    Unsafe(
+        policy="capacity-node-group-per-color",
+        why="blue's nodes are gone",
+        base="ramp",
+        edits={"NodeGroup chat-blue": GONE},
+        says="chat: the node group of blue is not set",
+    ),
+)
+
+_RESERVATIONS = (
+    Unsafe(
+        policy="capacity-reservation-end-known",
+        why="the tag was taken off: nobody knows when the block ends",
+        base="block",
+        edits={"NodeGroup chat-green": {_ENDS: GONE}},
+        says="chat-green: the end of its reservation is not set, but must be an RFC 3339 time with its zone",
+    ),
+    Unsafe(
+        policy="capacity-reservation-end-known",
+        why="a time without its zone",
+        base="reserved",
+        edits={"NodeGroup chat-green": {_ENDS: "2099-01-01T00:00:00"}},
+        says="chat-green: the end of its reservation is 2099-01-01T00:00:00, but must be",
+    ),
+    Unsafe(
+        policy="capacity-reservation-end-known",
+        why="any reservation will do, but none other than one",
+        base="reserved",
+        edits={
+            "LaunchTemplate chat-green": {"capacityReservationSpecification.capacityReservationTarget": GONE},
+            "NodeGroup chat-green": {_ENDS: ""},
+        },
+        says="chat-green: the end of its reservation is not set",
+    ),
+    Unsafe(
+        policy="capacity-reservation-end-known",
+        why="a block that the node group does not speak of",
+        base="ramp",
+        edits={"LaunchTemplate chat-green": {"instanceMarketOptions.marketType": "capacity-block"}},
+        says="chat-green: the end of its reservation is not set",
+    ),
+    Unsafe(
+        policy="capacity-reservation-outlasts-promise",
+        why="EKS takes the nodes 40 minutes before the block ends: a second too soon",
+        base="block",
+        edits={"NodeGroup chat-green": {_ENDS: "2099-01-01T00:39:59Z"}},
+        says="chat-green: the end of its reservation is 2099-01-01T00:39:59Z, but must be 40 minutes after keep_until",
+    ),
+    Unsafe(
+        policy="capacity-reservation-outlasts-promise",
+        why="the promise was prolonged beyond the block",
+        base="block",
+        edits={"ListenerRule chat": {_KEEP_UNTIL: "2099-01-02T01:00:00+01:00"}},
+        says="but must be 40 minutes after keep_until 2099-01-02T01:00:00+01:00 at least",
+    ),
+    Unsafe(
+        policy="capacity-reservation-outlasts-promise",
+        why="the way back itself is in a block that ends too soon",
+        base="block",
+        edits={"NodeGroup chat-blue": {"capacityType": "CAPACITY_BLOCK", _ENDS: "2030-01-01T00:00:00Z"}},
+        says="chat-blue: the end of its reservation is 2030-01-01T00:00:00Z",
+    ),
+)
+
+_STAY = (
+    Unsafe(
+        policy="capacity-serving-nodes-stay",
+        why="nodes that serve would end before there are new ones",
+        base="ramp",
+        edits={"NodeGroup chat-blue": {"updateConfig.updateStrategy": "MINIMAL"}},
+        says="chat-blue: updateConfig.updateStrategy is MINIMAL, but must be DEFAULT while requests go to its pods",
+    ),
+    Unsafe(
+        policy="capacity-serving-nodes-stay",
+        why="an update of nodes that passes over disruption budgets",
+        base="ramp",
+        edits={"NodeGroup chat-green": {"forceUpdateVersion": True}},
+        says="chat-green: forceUpdateVersion is true, but must be false while requests go to its pods",
+    ),
+    Unsafe(
+        policy="capacity-serving-nodes-stay",
+        why="a shared group always has somebody on it who serves",
+        base="shared",
+        edits={"NodeGroup chat": {"updateConfig.updateStrategy": "MINIMAL"}},
+        says="chat: updateConfig.updateStrategy is MINIMAL",
+    ),
+)
+
+_WEIGHT = (
+    Unsafe(
+        policy="capacity-weight-needs-replicas",
+        why="half of the requests for a quarter of the replicas",
+        base="ramp",
+        edits={
+            "ListenerRule chat": {
+                f"{_WEIGHTS}[0].weight": 50,
+                f"{_WEIGHTS}[1].weight": 50,
+                _GREEN: f"{_GREEN_ID} x1",
+            },
+            "Deployment chat-green": {"spec.replicas": 1},
+        },
+        says="chat: the number of green replicas is 1, but must be at least 2 at weight 50, with 4 of blue",
+    ),
+    Unsafe(
+        policy="capacity-weight-needs-replicas",
+        why="one percent more than a replica's quarter",
+        base="ramp",
+        edits={
+            "ListenerRule chat": {
+                f"{_WEIGHTS}[0].weight": 74,
+                f"{_WEIGHTS}[1].weight": 26,
+                _GREEN: f"{_GREEN_ID} x1",
+            },
+            "Deployment chat-green": {"spec.replicas": 1},
+        },
+        says="must be at least 2 at weight 26",
+    ),
+    Unsafe(
+        policy="capacity-weight-needs-replicas",
+        why="fewer than even the platform team's ratio asks for",
+        base="ramp",
+        edits={
+            "ListenerRule chat": {
+                f"{_WEIGHTS}[0].weight": 0,
+                f"{_WEIGHTS}[1].weight": 100,
+                _GREEN: f"{_GREEN_ID} x2",
+            },
+            "Deployment chat-green": {"spec.replicas": 2},
+        },
+        config={"capacity-weight-needs-replicas": {"replicas_percent": 51}},
+        says="must be at least 3 at weight 100, with 4 of blue",
+    ),
+)
+
+_RUNS = (
+    Unsafe(
+        policy="capacity-active-color-runs",
+        why="at the last step, before promotion, the way back was parked",
+        base="ramp",
+        edits={
+            "ListenerRule chat": {
+                f"{_WEIGHTS}[0].weight": 0,
+                f"{_WEIGHTS}[1].weight": 100,
+                _BLUE: f"{_BLUE_ID} parked",
+            },
+            "Deployment chat-blue": {"spec.replicas": 0},
+        },
+        says="chat: blue, the active colour, is 7a96c0970da5 parked, but must be running while green has weight 100",
+    ),
+    Unsafe(
+        policy="capacity-active-color-runs",
+        why="the colour that is called active was never used",
+        base="ramp",
+        edits={
+            "ListenerRule chat": {f"{_WEIGHTS}[0].weight": 0, f"{_WEIGHTS}[1].weight": 100, _BLUE: "unused"},
+            "Deployment chat-blue": GONE,
+        },
+        says="chat: blue, the active colour, is unused, but must be running",
+    ),
+)
+
+_TRUTH = (
+    Unsafe(
+        policy="capacity-tags-tell-the-truth",
+        why="the tag promises more replicas than the candidate has",
+        base="ramp",
+        edits={"Deployment chat-green": {"spec.replicas": 3}},
+        says=f"chat: the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} x3, what its Deployment is",
+    ),
+    Unsafe(
+        policy="capacity-tags-tell-the-truth",
+        why="the tag names another release than the one that gets requests",
+        base="ramp",
+        edits={"ListenerRule chat": {_GREEN: f"{_BLUE_ID} x4"}},
+        says=f"but must be {_GREEN_ID} x4, what its Deployment is",
+    ),
+    Unsafe(
+        policy="capacity-tags-tell-the-truth",
+        why="while requests go to both, the active colour is what shares are measured by",
+        base="ramp",
+        edits={"ListenerRule chat": {_BLUE: f"{_BLUE_ID} x3"}},
+        says=f"the tag of blue is {_BLUE_ID} x3, but must be {_BLUE_ID} x4",
+    ),
+    Unsafe(
+        policy="capacity-tags-tell-the-truth",
+        why="the way back that the tag speaks of is parked",
+        base="promoted",
+        edits={"Deployment chat-blue": {"spec.replicas": 0}},
+        says=f"the tag of blue is {_BLUE_ID} x4, but must be {_BLUE_ID} parked",
+    ),
+    Unsafe(
+        policy="capacity-tags-tell-the-truth",
+        why="the way back is there in the tag alone",
+        base="promoted",
+        edits={"Deployment chat-blue": GONE},
+        says=f"the tag of blue is {_BLUE_ID} x4, but must be unused",
+    ),
+    Unsafe(
+        policy="capacity-tags-tell-the-truth",
+        why="a Deployment of the way back that names no release",
+        base="promoted",
+        edits={"Deployment chat-blue": {f'{_LABELS}["{_RELEASE}"]': GONE}},
+        says="must be unnamed x4, what its Deployment is",
+    ),
+    Unsafe(
+        policy="capacity-tags-tell-the-truth",
+        why="the colour with all the requests has no replicas",
+        base="reaped",
+        edits={"Deployment chat-green": {"spec.replicas": 0}},
+        says=f"the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} parked",
+    ),
+    Unsafe(
+        policy="capacity-tags-tell-the-truth",
+        why="the colour with all the requests is said to be parked",
+        base="first",
+        edits={"ListenerRule chat": {_BLUE: f"{_BLUE_ID} parked"}},
+        says="the tag of blue is",
+    ),
+)
+
+UNSAFE = (
+    *_FITS,
+    *_MAXIMUM,
+    *_DESIRED,
+    *_GROUPS,
+    *_RESERVATIONS,
+    *_STAY,
+    *_WEIGHT,
+    *_RUNS,
+    *_TRUTH,
+)
+
+SAFE = (
+    Safe(
+        why="a replica that fills its node to the last millicpu and mebibyte",
+        base="ramp",
+        edits={"Deployment chat-blue": {f"{_REQUESTS}.cpu": "7610m", f"{_REQUESTS}.memory": "59115Mi"}},
+    ),
+    Safe(
+        why="a pod that asks for no CPU and no memory fits by its GPU",
+        base="ramp",
+        edits={"Deployment chat-blue": {f"{_REQUESTS}.cpu": GONE, f"{_REQUESTS}.memory": GONE}},
+    ),
+    Safe(
+        why="quantities written in other units",
+        base="ramp",
+        edits={"Deployment chat-blue": {f"{_REQUESTS}.cpu": 7.61, f"{_REQUESTS}.memory": "59G"}},
+    ),
+    Safe(
+        why="the larger of two types holds more, the smaller one just enough",
+        base="ramp",
+        edits={"NodeGroup chat-blue": {"instanceTypes": ["g6e.2xlarge", "g6e.12xlarge"]}},
+    ),
+    Safe(
+        why="a launch template of another stack says what the nodes are",
+        base="ramp",
+        edits={
+            "NodeGroup chat-blue": {"instanceTypes": GONE, "scalingConfig.maxSize": 1, "scalingConfig.desiredSize": 1},
+            "LaunchTemplate chat-blue": GONE,
+        },
+    ),
+    Safe(
+        why="nodes with four GPUs take four replicas each",
+        base="ramp",
+        edits={
+            "NodeGroup chat-green": {
+                "instanceTypes": ["g6e.12xlarge"],
+                "scalingConfig.maxSize": 1,
+                "scalingConfig.desiredSize": 1,
+            }
+        },
+    ),
+    Safe(
+        why="a maximum with the spare node that the platform team wants",
+        base="ramp",
+        edits={
+            "NodeGroup chat-blue": {"scalingConfig.maxSize": "5"},
+            "NodeGroup chat-green": {"scalingConfig.maxSize": 5},
+        },
+        config={"capacity-maximum-holds-both-colors": {"spare_nodes": 1}},
+    ),
+    Safe(
+        why="two groups of one colour, in two zones, have four nodes together",
+        base="ramp",
+        edits={"NodeGroup chat-green": {"scalingConfig.maxSize": 2, "scalingConfig.desiredSize": 2}},
+        added=(_in_zone_b(2),),
+    ),
+    Safe(
+        why="an autoscaler owns the desired size",
+        base="ramp",
+        edits={
+            "NodeGroup chat-green": {
+                "scalingConfig.desiredSize": 0,
+                "#ignore_changes": ('scalingConfig["desiredSize"]',),
+            }
+        },
+    ),
+    Safe(
+        why="an autoscaler owns all sizes",
+        base="ramp",
+        edits={"NodeGroup chat-green": {"scalingConfig.desiredSize": 0, "#ignore_changes": ("scalingConfig",)}},
+    ),
+    Safe(
+        why="no change of the group is made here at all",
+        base="ramp",
+        edits={"NodeGroup chat-green": {"scalingConfig.desiredSize": 0, "#ignore_changes": ("*",)}},
+    ),
+    Safe(
+        why="a shared group with room for one replica of the parked colour, whose size nobody knows",
+        base="shared",
+        edits={
+            "NodeGroup chat": {"scalingConfig.maxSize": 5, "scalingConfig.desiredSize": 5},
+            "Deployment chat-green": {"spec.replicas": 0},
+            "ListenerRule chat": {_GREEN: f"{_GREEN_ID} parked"},
+        },
+    ),
+    Safe(
+        why="node groups that say their colour by their nodes' labels alone",
+        base="ramp",
+        edits={"NodeGroup chat-green": {f'tags["{_COLOR}"]': GONE}},
+    ),
+    Safe(
+        why="node groups of another stack, or nodes of another kind",
+        base="ramp",
+        edits={"NodeGroup chat-blue": GONE, "NodeGroup chat-green": GONE},
+    ),
+    Safe(
+        why="a block that ends 40 minutes after the promise, to the second",
+        base="block",
+        edits={"NodeGroup chat-green": {_ENDS: "2099-01-01T00:40:00Z"}},
+    ),
+    Safe(
+        why="nodes outlive an On-Demand reservation as ordinary ones",
+        base="reserved",
+        edits={
+            "NodeGroup chat-green": {_ENDS: "2030-01-01T00:00:00Z"},
+            "ListenerRule chat": {_KEEP_UNTIL: LATER},
+        },
+    ),
+    Safe(
+        why="a block that ends before a promise that is over",
+        base="block",
+        edits={
+            "ListenerRule chat": {_KEEP_UNTIL: "2020-01-01T00:00:00Z"},
+            "NodeGroup chat-green": {_ENDS: "2019-01-01T00:00:00Z"},
+        },
+    ),
+    Safe(
+        why="a block without nodes has none to lose",
+        base="block",
+        edits={
+            "NodeGroup chat-blue": {
+                "capacityType": "CAPACITY_BLOCK",
+                _ENDS: "2030-01-01T00:00:00Z",
+                "scalingConfig.desiredSize": 0,
+                "#ignore_changes": ("scalingConfig.desiredSize",),
+            }
+        },
+    ),
+    Safe(
+        why="nodes without a reservation need no word about its end",
+        base="reserved",
+        edits={
+            "LaunchTemplate chat-green": {
+                "capacityReservationSpecification": {"capacityReservationPreference": "open"}
+            },
+            "NodeGroup chat-green": {_ENDS: GONE},
+        },
+    ),
+    Safe(
+        why="nodes of a colour without requests may be exchanged as one likes",
+        base="promoted",
+        edits={"NodeGroup chat-blue": {"updateConfig.updateStrategy": "MINIMAL", "forceUpdateVersion": True}},
+    ),
+    Safe(
+        why="a replica for a quarter of the requests",
+        base="ramp",
+        edits={
+            "ListenerRule chat": {_GREEN: f"{_GREEN_ID} x1"},
+            "Deployment chat-green": {"spec.replicas": 1},
+        },
+    ),
+    Safe(
+        why="a release that needs half the replicas, where the platform team says so",
+        base="ramp",
+        edits={
+            "ListenerRule chat": {
+                f"{_WEIGHTS}[0].weight": 0,
+                f"{_WEIGHTS}[1].weight": 100,
+                _GREEN: f"{_GREEN_ID} x2",
+            },
+            "Deployment chat-green": {"spec.replicas": 2},
+        },
+        config={"capacity-weight-needs-replicas": {"replicas_percent": 50}},
+    ),
+    Safe(
+        why="a larger green may be ramped as well",
+        base="ramp",
+        edits={
+            "ListenerRule chat": {_GREEN: f"{_GREEN_ID} x6"},
+            "Deployment chat-green": {"spec.replicas": 6},
+            "NodeGroup chat-green": {"scalingConfig.maxSize": 6, "scalingConfig.desiredSize": 6},
+        },
+    ),
+    Safe(
+        why="a rollback in the middle of a deploy: the tag is ahead of a colour that nobody needs",
+        base="ramp",
+        edits={
+            "ListenerRule chat": {f"{_WEIGHTS}[0].weight": 100, f"{_WEIGHTS}[1].weight": 0, _ROLLING_OUT: "false"},
+            "Deployment chat-green": {f'{_LABELS}["{_RELEASE}"]': "0123456789ab", "spec.replicas": 0},
+        },
+    ),
+    Safe(
+        why="a rollback in the middle of a first deploy: the colour's pods are not there yet",
+        base="ramp",
+        edits={
+            "ListenerRule chat": {f"{_WEIGHTS}[0].weight": 100, f"{_WEIGHTS}[1].weight": 0, _ROLLING_OUT: "false"},
+            "Deployment chat-green": GONE,
+        },
+    ),
+    Safe(
+        why="a rollback while the config is ahead by a size that was never applied",
+        base="reaped",
+        edits={"ListenerRule chat": {_GREEN: f"{_GREEN_ID} x6"}},
+    ),
+    Safe(
+        why="pods that another tool deploys",
+        base="promoted",
+        edits={"Deployment chat-blue": GONE, "Deployment chat-green": GONE},
+    ),
+    Safe(
+        why="a new stack whose weight is on a colour that nobody uses yet",
+        base="first",
+        edits={
+            "ListenerRule chat": {_BLUE: "unused", _ACTIVE: "green"},
+            "Deployment chat-blue": GONE,
+        },
+    ),
+)
