@@ -1,0 +1,7 @@
+"""Cases: releases."""
+
+from tests.policies.case import Safe, Unsafe
+
+UNSAFE: tuple[Unsafe, ...] = ()
+
+SAFE: tuple[Safe, ...] = ()
