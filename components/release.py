@@ -104,7 +104,8 @@ class Release(BaseModel):
 
 
 def is_pinned(model: str, revision: str) -> bool:
-    """Tell whether a revision stays what it is. A repository has commits; paths and stores have versions of their own."""
+    """Tell whether a revision stays what it is."""
+    # A repository has commits; whatever else a model may come from has versions of its own.
     return bool(re.match(r"/|[a-z][a-z0-9]+://", model) or re.fullmatch(r"[0-9a-f]{1,64}", revision))
 
 

@@ -112,7 +112,7 @@ def prompts_immutable(service: Service, _: Options) -> Iterator[Finding]:
 
 @service_policy(
     "release-cache-namespace",
-    description="Colours with the same release must share a semantic-cache namespace, those with other answers must not.",
+    description="Colours of the same release must share a semantic-cache namespace, those with other answers must not.",
     fix="Let VllmStack write it: the release's semantic_cache_namespace.",
     severity=Severity.CRITICAL,
 )

@@ -288,7 +288,7 @@ def disruption_budget(service: Service, options: DisruptionOptions) -> Iterator[
             message = wrong(deployment, "its PodDisruptionBudgets", names, "one", fix)
             yield Finding(message=message, resource=deployment)
         for budget in budgets:
-            others = [one.name for one, theirs in deployments if one != deployment and _covers(budget, one, theirs)]
+            others = [one.name for one, theirs in deployments if one is not deployment and _covers(budget, one, theirs)]
             if others:
                 fix = "Add the colour to its selector: a budget over both lets one colour go for the other."
                 message = wrong(budget, "spec.selector", [deployment.name, *others], "for one colour's pods", fix)
