@@ -4,7 +4,10 @@ Scripts find the rule and the target groups by these tags alone, without Pulumi'
 an interface: changing one is a migration.
 """
 
-from typing import Final, Literal
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 Color = Literal["blue", "green"]
 COLORS: Final[tuple[Color, Color]] = ("blue", "green")
@@ -68,9 +71,19 @@ def fingerprint(color: Color, release_id: str) -> str:
     return f"{color}-{release_id}"
 
 
+def content_hash(data: Mapping[str, Any]) -> str:
+    """Return what a ConfigMap's name ends in: it changes with the content."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:10]
+
+
 def readiness_gate(service: str, color: Color) -> str:
     """Name the pod condition that the AWS Load Balancer Controller sets once the target is healthy."""
-    return f"target-health.elbv2.k8s.aws/{color_name(service, color)}"
+    return target_health(color_name(service, color))
+
+
+def target_health(binding: str) -> str:
+    """Name the pod condition for a TargetGroupBinding of any name."""
+    return f"target-health.elbv2.k8s.aws/{binding}"
 
 
 def aws_tags(stack: str, service: str, role: Role, color: Color | None = None) -> dict[str, str]:

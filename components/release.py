@@ -83,8 +83,7 @@ class Release(BaseModel):
     @classmethod
     def _pin_the_model(cls, revision: str, info: ValidationInfo) -> str:
         model = info.data.get("model")
-        # A repository has commits; whatever else a model may come from has versions of its own.
-        if model and not re.match(r"/|[a-z][a-z0-9]+://", model) and not re.fullmatch(r"[0-9a-f]{1,64}", revision):
+        if model and not is_pinned(model, revision):
             what = f"must be {REVISION.expected}; a branch or a tag may move"
             raise wrong(Fault((), what, "Look the commit up where the model is kept.", revision))
         return revision
@@ -102,6 +101,12 @@ class Release(BaseModel):
         """
         bundle: dict[str, JsonValue] = self.model_dump(mode="json", exclude={"image"})
         return _digest({**bundle, "engine_args": [list(words) for words in answer_arguments(self.engine_args)]})
+
+
+def is_pinned(model: str, revision: str) -> bool:
+    """Tell whether a revision stays what it is."""
+    # A repository has commits; whatever else a model may come from has versions of its own.
+    return bool(re.match(r"/|[a-z][a-z0-9]+://", model) or re.fullmatch(r"[0-9a-f]{1,64}", revision))
 
 
 def _digest(bundle: dict[str, JsonValue]) -> str:

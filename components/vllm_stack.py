@@ -1,7 +1,5 @@
 """One colour in Kubernetes: the pods that serve its release, and how the load balancer finds them."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from components.naming import (
     SEMANTIC_CACHE_NAMESPACE_KEY,
     Color,
     color_name,
+    content_hash,
     pod_labels,
 )
 from components.network_policy import network_policy_spec
@@ -156,7 +155,7 @@ class VllmStack(pulumi.ComponentResource):
         )
 
     def _create_pods(self, release: Release) -> apps.Deployment:
-        prompts_hash = _digest(release.prompts)
+        prompts_hash = content_hash(release.prompts)
         probe = {PROBE_FILE: _PROBE_SOURCE.read_text(encoding="utf-8")}
         subject = PodSubject(
             service=self._args.service,
@@ -164,7 +163,7 @@ class VllmStack(pulumi.ComponentResource):
             release=release,
             prompts_config_map=f"{self._kubernetes_name}-prompts-{prompts_hash}",
             prompts_hash=prompts_hash,
-            probe_config_map=f"{self._kubernetes_name}-probe-{_digest(probe)}",
+            probe_config_map=f"{self._kubernetes_name}-probe-{content_hash(probe)}",
         )
         config_maps = [
             self._create_config_map("prompts", subject.prompts_config_map, release.prompts),
@@ -233,7 +232,3 @@ class VllmStack(pulumi.ComponentResource):
                 ),
             ),
         )
-
-
-def _digest(data: Mapping[str, str]) -> str:
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:10]

@@ -1,20 +1,27 @@
 """The reader of vLLM pods: what a Deployment's container runs, asks for and waits for."""
 
+import re
 from collections.abc import Iterator, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from math import ceil
 from typing import Any, Final
 
 from components.capacity import ReplicaShape
-from components.naming import CONTAINER_NAME, GPU_RESOURCE
+from components.naming import COLOR_KEY, CONTAINER_NAME, GPU_RESOURCE
+from policies.commands import slept_seconds, words
+from policies.probes import Probe
 from policies.resource import DEPLOYMENT, Resource, at, items, table, tables, whole
+from policies.service import Service
 
 _UNITS: Final[Mapping[str, Decimal]] = {
     "": Decimal(1),
-    "m": Decimal("0.001"),
-    **{f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTP", start=1)},
-    **{letter: Decimal(1000) ** power for power, letter in enumerate("kMGTP", start=1)},
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("1e-3"),
+    **{f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", start=1)},
+    **{letter: Decimal(1000) ** power for power, letter in enumerate("kMGTPE", start=1)},
 }
+_QUANTITY: Final = re.compile(r"(?P<number>[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?)(?P<unit>[A-Za-z]{0,2})")
 
 
 class Pods:
@@ -23,8 +30,9 @@ class Pods:
     def __init__(self, deployment: Resource) -> None:
         """Read the pods of a Deployment that ``is_vllm``."""
         self.deployment = deployment
-        self.spec = table(deployment.get("spec.template.spec"))
-        self.container = _vllm_container(deployment) or {}
+        self.template = table(deployment.get("spec.template"))
+        self.spec = table(self.template.get("spec"))
+        self.container = _server(deployment)
 
     @property
     def replicas(self) -> int:
@@ -33,15 +41,48 @@ class Pods:
         return 1 if asked is None else whole(asked) or 0
 
     @property
+    def labels(self) -> Mapping[str, Any]:
+        """What selectors see of them."""
+        return table(at(self.template, "metadata.labels"))
+
+    @property
+    def annotations(self) -> Mapping[str, Any]:
+        """What they say beside that."""
+        return table(at(self.template, "metadata.annotations"))
+
+    @property
+    def containers(self) -> Iterator[Mapping[str, Any]]:
+        """Yield every container, those that only prepare or accompany the server included."""
+        yield from tables(self.spec.get("containers"))
+        yield from tables(self.spec.get("initContainers"))
+
+    @property
+    def words(self) -> list[str]:
+        """The words of the server's command line, with the variables that they name."""
+        given = words(self.container.get("command"), self.container.get("args"))
+        return [re.sub(r"\$\((\w+)\)", lambda found: str(self.variable(found[1]) or found[0]), word) for word in given]
+
+    @property
     def arguments(self) -> Mapping[str, str]:
         """The server's options by name, ``--revision`` say, each with its value; empty for a switch."""
-        words = [str(word) for word in (*items(self.container.get("command")), *items(self.container.get("args")))]
+        given = self.words
         found: dict[str, str] = {}
-        for word, following in zip(words, (*words[1:], "--"), strict=True):
+        for word, following in zip(given, (*given[1:], "--"), strict=True):
             if word.startswith("--"):
                 name, equals, value = word.partition("=")
                 found[name.replace("_", "-")] = value if equals or following.startswith("--") else following
         return found
+
+    @property
+    def model(self) -> str | None:
+        """What is served: ``--model``, or what follows ``serve``, which an image may run by itself."""
+        given = self.words
+        start = given.index("serve") + 1 if "serve" in given else 0
+        first = given[start] if start < len(given) else ""
+        named = self.arguments.get("--model")
+        if named or first.startswith("-"):
+            return named
+        return (first or None) if start or self.container.get("command") is None else None
 
     def variable(self, name: str) -> Any:
         """Return an environment variable's value; none where it is not set, or not in plain text."""
@@ -51,25 +92,42 @@ class Pods:
         """Yield the environment variables."""
         return tables(self.container.get("env"))
 
+    def probe(self, kind: str) -> Probe:
+        """Return the server's ``startupProbe``, ``readinessProbe`` or ``livenessProbe``."""
+        return Probe(self.container.get(kind))
+
+    def volume_of(self, path: str) -> Mapping[str, Any] | None:
+        """Return the volume in which the server finds a path; none: it is the image's own."""
+        mounts = [(str(one.get("mountPath")).rstrip("/"), one) for one in tables(self.container.get("volumeMounts"))]
+        over = [(where, one) for where, one in mounts if f"{path}/".startswith(f"{where}/")]
+        if not over:
+            return None
+        _, innermost = max(over, key=lambda found: len(found[0]))
+        name = innermost.get("name")
+        return next((one for one in tables(self.spec.get("volumes")) if one.get("name") == name), {})
+
+    @property
+    def readiness_gates(self) -> list[Any]:
+        """The conditions beside the containers' own that a pod waits for until it counts as ready."""
+        return [gate.get("conditionType") for gate in tables(self.spec.get("readinessGates"))]
+
     @property
     def shape(self) -> ReplicaShape | None:
-        """What one pod asks of its node, all its containers together; none for a pod without a GPU."""
-        containers = list(tables(self.spec.get("containers")))
-        gpus, cpus, memory = (
-            sum((_asked(container, what) for container in containers), Decimal())
-            for what in (GPU_RESOURCE, "cpu", "memory")
-        )
+        """What one pod asks of its node, all its containers together; none for a pod without a whole GPU."""
+        gpus, cpus, memory = (self._asked(resource) or Decimal() for resource in (GPU_RESOURCE, "cpu", "memory"))
         if gpus < 1:
             return None
         # Whoever asks for nothing still is somewhere.
         return ReplicaShape(
-            gpus=int(gpus), millicpus=max(ceil(cpus * 1000), 1), memory_mib=max(ceil(memory / 1024**2), 1)
+            gpus=ceil(gpus), millicpus=max(ceil(cpus * 1000), 1), memory_mib=max(ceil(memory / 1024**2), 1)
         )
 
     @property
     def pre_stop_seconds(self) -> int | None:
         """How long the pod serves on once it is to end; none: not at all, or nobody can tell."""
-        return whole(at(self.container, "lifecycle.preStop.sleep.seconds"))
+        hook = table(at(self.container, "lifecycle.preStop"))
+        slept = whole(at(hook, "sleep.seconds"))
+        return slept_seconds(at(hook, "exec.command")) if slept is None else slept
 
     @property
     def grace_period_seconds(self) -> int:
@@ -82,39 +140,85 @@ class Pods:
         """How long vLLM lets running requests go on once it is told to end."""
         return whole(self.arguments.get("--shutdown-timeout"))
 
+    @property
+    def keep_alive_seconds(self) -> int | None:
+        """How long vLLM keeps a connection that nobody uses; none where it is not said, which is 5 s."""
+        return whole(self.variable("VLLM_HTTP_TIMEOUT_KEEP_ALIVE"))
+
+    def _asked(self, resource: str) -> Decimal | None:
+        """Return what the scheduler counts: what runs at once, or a start's container that wants more than that."""
+        running, starting = Decimal(0), Decimal(0)
+        for container in tables(self.spec.get("initContainers")):
+            asked = _request(container, resource)
+            if asked is None:
+                return None
+            # One that is started anew stays, beside all that follow.
+            stays = container.get("restartPolicy") == "Always"
+            running += asked if stays else 0
+            starting = max(starting, running if stays else running + asked)
+        for container in tables(self.spec.get("containers")):
+            asked = _request(container, resource)
+            if asked is None:
+                return None
+            running += asked
+        return max(running, starting)
+
 
 def is_vllm(resource: Resource) -> bool:
     """Tell a Deployment whose pods run vLLM on GPUs, or that says it is a colour of ours, from any other one."""
     if resource.type != DEPLOYMENT:
         return False
-    return resource.color is not None or _vllm_container(resource) is not None
+    named = resource.color is not None or COLOR_KEY in table(resource.get("spec.template.metadata.labels"))
+    return named or any(_is_server(one) for one in _containers(resource))
+
+
+def vllm_deployments(service: Service) -> Iterator[Resource]:
+    """Yield the Deployments of a service whose pods run vLLM."""
+    return (one for one in service.of(DEPLOYMENT) if is_vllm(one))
+
+
+def share_namespace(one: Resource, other: Resource) -> bool:
+    """Tell whether two Kubernetes objects are in the same namespace, without which neither selects the other."""
+    mine, theirs = (each.get("metadata.namespace") or "default" for each in (one, other))
+    return mine == theirs
 
 
 def quantity(value: Any) -> Decimal | None:
     """Read a Kubernetes quantity, such as ``3000m`` or ``12Gi``; none for anything else."""
-    text = str(value)
-    digits = text.rstrip("KMGTPkim")
-    try:
-        return Decimal(digits) * _UNITS[text.removeprefix(digits)]
-    except (InvalidOperation, KeyError):
+    found = _QUANTITY.fullmatch(str(value))
+    if found is None or found["unit"] not in _UNITS:
         return None
+    return Decimal(found["number"]) * _UNITS[found["unit"]]
 
 
-def _asked(container: Mapping[str, Any], what: str) -> Decimal:
-    """Return what a container asks for; Kubernetes takes its limit where it says nothing else."""
-    resources = table(container.get("resources"))
-    requested = table(resources.get("requests")).get(what)
-    limit = table(resources.get("limits")).get(what)
-    return quantity(limit if requested is None else requested) or Decimal()
+def _server(deployment: Resource) -> Mapping[str, Any]:
+    """Return the container that serves: the likeliest, where a Deployment only says that it is a colour."""
+    containers = _containers(deployment)
+    likely = [one for one in containers if _is_server(one)] or [one for one in containers if _has_gpu(one)]
+    return next(iter((*likely, *containers)), {})
 
 
-def _vllm_container(deployment: Resource) -> Mapping[str, Any] | None:
-    containers = list(tables(deployment.get("spec.template.spec.containers")))
-    named = [one for one in containers if one.get("name") == CONTAINER_NAME]
-    asking = [one for one in containers if GPU_RESOURCE in table(at(one, "resources.limits")) and _runs_vllm(one)]
-    return next(iter((*named, *asking)), None)
+def _containers(deployment: Resource) -> list[Mapping[str, Any]]:
+    return list(tables(deployment.get("spec.template.spec.containers")))
+
+
+def _is_server(container: Mapping[str, Any]) -> bool:
+    return container.get("name") == CONTAINER_NAME or (_has_gpu(container) and _runs_vllm(container))
+
+
+def _has_gpu(container: Mapping[str, Any]) -> bool:
+    return GPU_RESOURCE in table(at(container, "resources.limits"))
 
 
 def _runs_vllm(container: Mapping[str, Any]) -> bool:
-    words = [container.get("image"), *items(container.get("command")), *items(container.get("args"))]
-    return any("vllm" in str(word) for word in words)
+    given = [container.get("image"), *items(container.get("command")), *items(container.get("args"))]
+    return any("vllm" in str(word) for word in given)
+
+
+def _request(container: Mapping[str, Any], resource: str) -> Decimal | None:
+    """Return what a container asks for; where it only has a limit, Kubernetes asks for that."""
+    for kind in ("requests", "limits"):
+        asked = table(at(container, f"resources.{kind}")).get(resource)
+        if asked is not None:
+            return quantity(asked)
+    return Decimal(0)

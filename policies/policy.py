@@ -21,6 +21,7 @@ from pulumi_policy import (
 from pulumi_policy.proxy import UnknownValueError
 from pydantic import BaseModel, ConfigDict, Field
 
+from components.secret_values import secret_kind
 from policies.resource import Resource
 from policies.service import Service, services_of
 
@@ -135,6 +136,8 @@ def shown(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(shown(item) for item in value) or "empty"
     text = str(value)
+    if kind := secret_kind(text):
+        return f"({kind})"
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 

@@ -1,1 +1,348 @@
-"""Serving: pods that are ready only when they answer, that leave without dropping a request, and that are pinned."""
+"""Serving: pods that are ready only when they answer, are spared while busy, and leave without dropping a request."""
+
+from collections.abc import Iterator
+from typing import Annotated, Final
+
+from pulumi_policy import Severity
+from pydantic import Field
+
+from components.drain_chain import EXIT_MARGIN_SECONDS, MAX_GRACE_PERIOD_SECONDS
+from components.naming import COLOR_KEY, SERVICE_KEY, other_color, target_health
+from components.pod_times import MIN_SILENCE_SECONDS, READINESS_MARGIN_SECONDS
+from policies.pods import Pods, is_vllm, share_namespace, vllm_deployments
+from policies.policy import Finding, Options, resource_policy, service_policy, wrong
+from policies.resource import (
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    TARGET_GROUP_BINDING,
+    Resource,
+    at,
+    table,
+    whole,
+)
+from policies.selectors import portion, selects
+from policies.service import Service
+
+# What vLLM takes where nothing is said; every connection then ends before the load balancer's does.
+_DEFAULT_KEEP_ALIVE_SECONDS: Final = 5
+
+
+class StartupOptions(Options):
+    """What a start may cost."""
+
+    min_startup_seconds: Annotated[
+        int, Field(ge=0, le=86_400, description="The shortest time that a pod must be given to start, in seconds.")
+    ] = 0
+
+
+@resource_policy(
+    "serving-startup-probe",
+    DEPLOYMENT,
+    description="A vLLM pod must have a startup probe that asks the server, and time for it before anybody gives up.",
+    fix="Set cold_start_seconds to the longest time from a container's start to its first answer.",
+    options=StartupOptions,
+)
+def startup_probe(deployment: Resource, options: StartupOptions) -> Iterator[str]:
+    """Without it, a pod that loads weights for minutes is restarted by its liveness probe, for ever.
+
+    vLLM opens its port long before it can answer, so a mere connect ends the start too early.
+    """
+    if not is_vllm(deployment):
+        return
+    probe = Pods(deployment).probe("startupProbe")
+    if probe.asks in (None, "no more than its presence"):
+        fix = "Ask GET /health, as VllmStack does: the port is open long before the model is loaded."
+        yield wrong(deployment, "what the startup probe asks", probe.asks, "an answer of the server", fix)
+        return
+    given, least = probe.startup_seconds, options.min_startup_seconds
+    if given < least:
+        fix = "Set cold_start_seconds, or failureThreshold x periodSeconds."
+        yield wrong(deployment, "the time to start (s)", given, f"at least {least}", fix)
+    deadline = _progress_deadline_seconds(deployment)
+    if deadline < given:
+        fix = "Raise progressDeadlineSeconds: a rollout fails at the deadline, while its pods may still start."
+        yield wrong(deployment, "spec.progressDeadlineSeconds", deadline, f"at least {given}, the time to start", fix)
+
+
+@resource_policy(
+    "serving-readiness-answers",
+    DEPLOYMENT,
+    description="A vLLM pod must be ready only when it answers: its readiness probe runs an inference.",
+    fix="Use VllmStack's probe, or have an exec probe ask /v1/completions for one token.",
+    severity=Severity.CRITICAL,
+)
+def readiness_answers(deployment: Resource, _: Options) -> Iterator[str]:
+    """A hung GPU leaves the port open, and /health, /v1/models and /metrics as they were.
+
+    So what passes is an exec probe that asks an inference of the server, or that runs a program of its own: what that
+    asks cannot be seen here, as with VllmStack's readiness_probe.py. An exec that only connects or looks (nc, pgrep,
+    cat, curl of another path, code that is all in view) does not. Nor does an httpGet, which can run no inference of
+    vLLM's, unless on a path below /v1/ other than /v1/models: vLLM itself answers none of those, so whoever does was
+    put there to ask.
+    """
+    if not is_vllm(deployment):
+        return
+    probe = Pods(deployment).probe("readinessProbe")
+    if probe.asks not in ("an inference", "a program"):
+        fix = "Use VllmStack's probe, or an exec that asks /v1/completions for one token."
+        yield wrong(deployment, "what the readiness probe asks", probe.asks, "an inference", fix)
+        return
+    least = probe.threshold_seconds + READINESS_MARGIN_SECONDS
+    if probe.timeout_seconds < least:
+        fix = "Raise it: a probe cut short takes busy pods out of service, and their load goes to the rest."
+        yield wrong(deployment, "readinessProbe.timeoutSeconds", probe.timeout_seconds, f"at least {least}", fix)
+
+
+class LivenessOptions(Options):
+    """When an engine counts as dead."""
+
+    min_silence_seconds: Annotated[
+        int, Field(ge=1, le=86_400, description="How long an engine must be silent before a restart, in seconds.")
+    ] = MIN_SILENCE_SECONDS
+
+
+@resource_policy(
+    "serving-liveness-spares-the-busy",
+    DEPLOYMENT,
+    description="A vLLM pod's liveness probe must ask /health, and be patient: only a dead engine is worth a restart.",
+    fix="Ask GET /health; raise failureThreshold x the longer of periodSeconds and timeoutSeconds.",
+    options=LivenessOptions,
+)
+def liveness_spares_the_busy(deployment: Resource, options: LivenessOptions) -> Iterator[str]:
+    """A restart costs a cold start and every request of the pod, and moves their load to pods as busy as it was.
+
+    /health (or /ping, or the health service of gRPC) runs no inference and tells a dead engine. Anything more fails
+    under load; anything less, such as an open port, never fails.
+    """
+    if not is_vllm(deployment):
+        return
+    probe = Pods(deployment).probe("livenessProbe")
+    if probe.asks != "the engine's health":
+        fix = "Ask GET /health: an inference fails where the engine is only busy, an open port where it is long dead."
+        yield wrong(deployment, "what the liveness probe asks", probe.asks, "the engine's health", fix)
+        return
+    silence, least = probe.silence_seconds, options.min_silence_seconds
+    if silence < least:
+        fix = "Raise failureThreshold, periodSeconds or timeoutSeconds."
+        yield wrong(deployment, "the silence before a restart (s)", silence, f"at least {least}", fix)
+
+
+@resource_policy(
+    "serving-readiness-gate",
+    DEPLOYMENT,
+    description="A vLLM pod must wait for its target to be healthy: a readiness gate for its TargetGroupBinding.",
+    fix="Declare it in the pod template: the controller's webhook may silently be absent.",
+)
+def readiness_gate(deployment: Resource, _: Options) -> Iterator[str]:
+    """Without it, a Deployment goes on to its next pod while the load balancer knows none of the new ones."""
+    if not is_vllm(deployment):
+        return
+    gates = Pods(deployment).readiness_gates
+    if not any(str(gate).startswith(target_health("")) for gate in gates):
+        must = f"{target_health('<TargetGroupBinding>')} at least"
+        yield wrong(deployment, "readinessGates", gates, must, "Name the pods' TargetGroupBinding in a readiness gate.")
+
+
+@service_policy(
+    "serving-readiness-gate-of-its-binding",
+    description="A vLLM pod must wait for each of its colour's TargetGroupBindings.",
+    fix="Name the colour's TargetGroupBinding in the pod template's readiness gate.",
+)
+def readiness_gate_of_its_binding(service: Service, _: Options) -> Iterator[Finding]:
+    """A gate for another binding is true too early, or never: then no pod becomes ready and the update hangs."""
+    for deployment in vllm_deployments(service):
+        if deployment.color is None:
+            continue
+        gates = Pods(deployment).readiness_gates
+        for binding in service.of(TARGET_GROUP_BINDING, deployment.color):
+            name = binding.get("metadata.name")
+            if name is not None and target_health(str(name)) not in gates:
+                must = f"{target_health(str(name))} among others"
+                fix = f"The pods of TargetGroupBinding {name} must wait for it."
+                yield Finding(message=wrong(deployment, "readinessGates", gates, must, fix), resource=deployment)
+
+
+class DrainOptions(Options):
+    """How a pod ends."""
+
+    min_pre_stop_seconds: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MAX_GRACE_PERIOD_SECONDS,
+            description="How long a pod must serve on at least once it is to end, in seconds.",
+        ),
+    ] = 1
+
+
+@resource_policy(
+    "serving-drain-chain",
+    DEPLOYMENT,
+    description="A vLLM pod must end without dropping a request: preStop, then its shutdown timeout, within its grace.",
+    fix="Set max_stream_seconds and deregistration_propagation_seconds; all other times follow from them.",
+    severity=Severity.CRITICAL,
+    options=DrainOptions,
+)
+def drain_chain(deployment: Resource, options: DrainOptions) -> Iterator[str]:
+    """Each link waits for the one before it; vLLM's own defaults abort what runs and close connections after 5 s.
+
+    A preStop hook that is neither a sleep nor an exec of one counts as none: nobody can tell how long it takes.
+    """
+    if not is_vllm(deployment):
+        return
+    pods = Pods(deployment)
+    pre_stop, shutdown, grace = pods.pre_stop_seconds, pods.shutdown_timeout_seconds, pods.grace_period_seconds
+    if (pre_stop or 0) < options.min_pre_stop_seconds:
+        fix = "Set deregistration_propagation_seconds: until then requests still arrive."
+        must = f"a sleep of at least {options.min_pre_stop_seconds}"
+        yield wrong(deployment, "lifecycle.preStop (s)", pre_stop, must, fix)
+    if not shutdown:
+        value = pods.arguments.get("--shutdown-timeout")
+        fix = "Set max_stream_seconds: without it, running requests are aborted."
+        yield wrong(deployment, "--shutdown-timeout", value, "the seconds of the longest request", fix)
+    least = (pre_stop or 0) + (shutdown or 0) + EXIT_MARGIN_SECONDS
+    if not least <= grace < MAX_GRACE_PERIOD_SECONDS:
+        must = f"from {least} (preStop + --shutdown-timeout + {EXIT_MARGIN_SECONDS}) to {MAX_GRACE_PERIOD_SECONDS - 1}"
+        fix = "Set max_stream_seconds, from which it follows; EKS ends a node 15 minutes after it was told to."
+        yield wrong(deployment, "terminationGracePeriodSeconds", grace, must, fix)
+    keep_alive = pods.keep_alive_seconds
+    if (keep_alive or 0) <= _DEFAULT_KEEP_ALIVE_SECONDS:
+        fix = "Make it longer than the load balancer's idle timeout, or vLLM closes connections that it still uses."
+        must = f"more than vLLM's default of {_DEFAULT_KEEP_ALIVE_SECONDS} s"
+        yield wrong(deployment, "VLLM_HTTP_TIMEOUT_KEEP_ALIVE", keep_alive, must, fix)
+
+
+class SurgeOptions(Options):
+    """What an update of pods may take and leave."""
+
+    max_surge_pods: Annotated[
+        int, Field(ge=0, le=1000, description="Pods that an update may add: as many as there are spare places for.")
+    ] = 0
+    max_unavailable_pods: Annotated[
+        int, Field(ge=1, le=1000, description="Pods that an update may take out of service at once.")
+    ] = 1
+
+
+@resource_policy(
+    "serving-no-surge",
+    DEPLOYMENT,
+    description="An update of vLLM pods must take one at a time, and need no GPU beyond theirs.",
+    fix="Use RollingUpdate with maxSurge 0 and maxUnavailable 1.",
+    options=SurgeOptions,
+)
+def no_surge(deployment: Resource, options: SurgeOptions) -> Iterator[str]:
+    """Kubernetes' defaults add a quarter of the pods, for which there is no GPU; Recreate ends all at once.
+
+    Where no pod runs, whatever the strategy says ends none.
+    """
+    if not is_vllm(deployment) or not (replicas := Pods(deployment).replicas):
+        return
+    strategy = table(deployment.get("spec.strategy"))
+    if strategy.get("type") == "Recreate":
+        fix = "Set it to RollingUpdate: Recreate ends every pod before the first new one starts."
+        yield wrong(deployment, "spec.strategy.type", "Recreate", "RollingUpdate while replicas run", fix)
+        return
+    surge, unavailable = (at(strategy, f"rollingUpdate.{name}") for name in ("maxSurge", "maxUnavailable"))
+    surge, unavailable = ("25%" if value is None else value for value in (surge, unavailable))
+    for name, value, up, limit in (
+        ("maxSurge", surge, True, options.max_surge_pods),
+        ("maxUnavailable", unavailable, False, options.max_unavailable_pods),
+    ):
+        pods = portion(value, replicas, up=up)
+        if pods is None or pods > limit:
+            fix = "Set maxSurge 0 and maxUnavailable 1; without them Kubernetes takes 25% for each."
+            where = f"spec.strategy.rollingUpdate.{name}"
+            yield wrong(deployment, where, value, f"at most {limit} of {replicas} pods", fix)
+
+
+class DisruptionOptions(Options):
+    """What a node's drain may take."""
+
+    max_evicted_pods: Annotated[
+        int, Field(ge=1, le=1000, description="Pods of one colour that may be evicted at the same time.")
+    ] = 1
+
+
+@service_policy(
+    "serving-disruption-budget",
+    description="Each colour that runs must have one PodDisruptionBudget of its own, which lets one pod go at a time.",
+    fix="Declare a PodDisruptionBudget with the colour's pod labels and maxUnavailable 1 (0 for a single replica).",
+    options=DisruptionOptions,
+)
+def disruption_budget(service: Service, options: DisruptionOptions) -> Iterator[Finding]:
+    """An upgrade of nodes would otherwise take a colour away at once; with two budgets, Kubernetes evicts nobody."""
+    deployments = [(deployment, Pods(deployment)) for deployment in vllm_deployments(service)]
+    for deployment, pods in deployments:
+        if not pods.replicas:
+            continue
+        budgets = [
+            one
+            for one in service.of(DISRUPTION_BUDGET)
+            if one.get("spec.selector") is not None
+            and selects(one.get("spec.selector"), pods.labels)
+            and share_namespace(one, deployment)
+        ]
+        if len(budgets) != 1:
+            names = [budget.name for budget in budgets]
+            fix = "Declare one, with the colour's pod labels in its selector and the service's on itself."
+            message = wrong(deployment, "its PodDisruptionBudgets", names, "one", fix)
+            yield Finding(message=message, resource=deployment)
+        for budget in budgets:
+            others = [one.name for one, theirs in deployments if one is not deployment and _covers(budget, one, theirs)]
+            if others:
+                fix = "Add the colour to its selector: a budget over both lets one colour go for the other."
+                message = wrong(budget, "spec.selector", [deployment.name, *others], "for one colour's pods", fix)
+                yield Finding(message=message, resource=budget)
+            most = min(options.max_evicted_pods, pods.replicas - 1)
+            evicted = _evicted(budget, pods.replicas)
+            if evicted is None or evicted > most:
+                fix = f"Set maxUnavailable to {most}, and no minAvailable."
+                must = f"at most {most} of {pods.replicas}"
+                message = wrong(budget, "the number of pods that may be evicted at once", evicted, must, fix)
+                yield Finding(message=message, resource=budget)
+
+
+@resource_policy(
+    "serving-colors-named",
+    DEPLOYMENT,
+    description="A Deployment of vLLM must name its service and colour: on itself, on its pods and in its selector.",
+    fix="Label it, or exempt it where it is no part of a blue/green service.",
+)
+def colors_named(deployment: Resource, _: Options) -> Iterator[str]:
+    """Whatever has no such name escapes the policies for services; a selector without it adopts the other's pods."""
+    if not is_vllm(deployment):
+        return
+    fix = "Label it like VllmStack does, or exempt it where it is no part of a blue/green service."
+    if deployment.service is None or deployment.color is None:
+        labels = [deployment.service or "no service", deployment.marks.get(COLOR_KEY) or "no colour"]
+        yield wrong(deployment, "metadata.labels", labels, f"a {SERVICE_KEY}, and blue or green as {COLOR_KEY}", fix)
+        return
+    names = {SERVICE_KEY: deployment.service, COLOR_KEY: deployment.color}
+    labels = {key: Pods(deployment).labels.get(key) for key in names}
+    if labels != names:
+        must = f"{deployment.service}, {deployment.color}, as on the Deployment"
+        yield wrong(deployment, "service and colour on its pods", [*labels.values()], must, fix)
+        return
+    pods, selector = Pods(deployment).labels, deployment.get("spec.selector")
+    others = ({COLOR_KEY: other_color(deployment.color)}, {SERVICE_KEY: f"not-{deployment.service}"})
+    if any(selects(selector, {**pods, **other}) for other in others):
+        must = f"on {SERVICE_KEY} and {COLOR_KEY}, or it adopts others' pods"
+        yield wrong(deployment, "spec.selector", [*table(at(selector, "matchLabels"))], must, fix)
+
+
+def _covers(budget: Resource, deployment: Resource, pods: Pods) -> bool:
+    return selects(budget.get("spec.selector"), pods.labels) and share_namespace(budget, deployment)
+
+
+def _progress_deadline_seconds(deployment: Resource) -> int:
+    """Return when Kubernetes gives a rollout up: ten minutes where nothing is said."""
+    return whole(deployment.get("spec.progressDeadlineSeconds")) or 600
+
+
+def _evicted(budget: Resource, replicas: int) -> int | None:
+    """Return how many pods a budget lets go at once: all where it says nothing."""
+    most, least = budget.get("spec.maxUnavailable"), budget.get("spec.minAvailable")
+    if most is not None:
+        return portion(most, replicas, up=True)
+    kept = 0 if least is None else portion(least, replicas, up=True)
+    return None if kept is None else max(replicas - kept, 0)

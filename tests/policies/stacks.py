@@ -124,6 +124,51 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
             },
         },
     },
+    # The same release in both colours, to roll it onto new nodes.
+    "alike": {**BOTH, "green": {"replicas": 4, "release": release()}, "green_weight": 25, "rolling_out": True},
+    # Everything that a release and its pods may have, a single replica, and the shortest times there can be.
+    "small": {
+        "service_name": "chat",
+        "blue": {
+            "replicas": 1,
+            "release": release(
+                model="s3://models/chat",
+                model_revision="v3",
+                engine_args=["--max-model-len=8192", "--no-enable-prefix-caching", "--seed", "-1"],
+                prompts={"chat_template.jinja": "{{ messages }}", "system.txt": "Be kind."},
+                sampling={"temperature": 0.2, "stop": ["</s>"]},
+                lora_adapters={"legal": "org/legal", "terse": "/adapters/terse"},
+            ),
+        },
+        "green": {"replicas": 2, "release": release()},
+        "green_weight": 50,
+        "rolling_out": True,
+        "max_stream_seconds": 1,
+        "deregistration_propagation_seconds": 1,
+        "cold_start_seconds": 1,
+        "node_start_seconds": 1,
+        "readiness_threshold_seconds": 1,
+        "probe_period_seconds": 1,
+        "health_check_interval_seconds": 5,
+        "pods": {
+            "api_key_secret": {"name": "chat", "key": "api-key"},
+            "hub_token_secret": {"name": "chat", "key": "hub-token"},
+            "model_cache_claim": "models",
+            "compile_cache_claim": "kernels",
+            "ingress_cidrs": ["10.1.0.0/16", "fd00::/8"],
+            "monitoring_namespace": "observability",
+        },
+    },
+    # The longest times there can be.
+    "slow": {
+        **BOTH,
+        "max_stream_seconds": 859,
+        "cold_start_seconds": 86_400,
+        "node_start_seconds": 86_400,
+        "readiness_threshold_seconds": 300,
+        "probe_period_seconds": 300,
+        "health_check_interval_seconds": 300,
+    },
     # Two services in one stack.
     "two": {
         "blue": {"replicas": 2, "release": release()},

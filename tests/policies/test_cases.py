@@ -6,11 +6,11 @@ import pytest
 
 from policies.catalogue import POLICIES
 from tests.policies.case import Safe, Unsafe
-from tests.policies.cases import capacity, exposure, lifecycle, serving, traffic
+from tests.policies.cases import capacity, exposure, isolation, lifecycle, releases, serving, traffic
 from tests.policies.judge import judge
 from tests.policies.stacks import CONFIGS, stack
 
-TOPICS = (capacity, traffic, lifecycle, serving, exposure)
+TOPICS = (capacity, traffic, lifecycle, serving, releases, isolation, exposure)
 UNSAFE: tuple[Unsafe, ...] = tuple(case for topic in TOPICS for case in topic.UNSAFE)
 SAFE: tuple[Safe, ...] = tuple(case for topic in TOPICS for case in topic.SAFE)
 

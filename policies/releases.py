@@ -1,0 +1,170 @@
+"""Releases: what a colour answers is pinned and named, so that a rollback brings back the very same."""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Any, Final
+
+from pulumi_policy import Severity
+
+from components.answer_arguments import answer_arguments
+from components.naming import (
+    PROMPTS_HASH_KEY,
+    RELEASE_KEY,
+    SEMANTIC_CACHE_NAMESPACE_KEY,
+    content_hash,
+    fingerprint,
+)
+from components.release import is_pinned
+from components.serve_command import PROMPTS_PATH
+from policies.pods import Pods, is_vllm, share_namespace, vllm_deployments
+from policies.policy import Finding, Options, resource_policy, service_policy, wrong
+from policies.resource import CONFIG_MAP, DEPLOYMENT, Resource, at, table
+from policies.service import Service
+
+_DIGEST: Final = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
+# Who answers, and where: none of it changes what.
+_NAMES: Final = ("--port", "--host", "--served-model-name", "--shutdown-timeout", "--fingerprint-value")
+
+
+@resource_policy(
+    "release-image-pinned",
+    DEPLOYMENT,
+    description="Every image of a vLLM pod must be pinned by its digest.",
+    fix="Write name@sha256:… for each image.",
+)
+def image_pinned(deployment: Resource, _: Options) -> Iterator[str]:
+    """A tag moves: pods that start later would serve something else than their release, in both colours at once."""
+    if not is_vllm(deployment):
+        return
+    for container in Pods(deployment).containers:
+        image = container.get("image")
+        if not _DIGEST.fullmatch(str(image)):
+            fix = "Set image of the release to the digest that the registry shows for it."
+            yield wrong(deployment, f"the image of container {container.get('name')}", image, "name@sha256:…", fix)
+
+
+@resource_policy(
+    "release-model-pinned",
+    DEPLOYMENT,
+    description="A model from a repository must be pinned by a commit.",
+    fix="Set model_revision of the release to a commit.",
+)
+def model_pinned(deployment: Resource, _: Options) -> Iterator[str]:
+    """A branch or a tag moves, and no revision is the branch main. Paths and stores have versions of their own."""
+    if not is_vllm(deployment):
+        return
+    pods = Pods(deployment)
+    revision = pods.arguments.get("--revision")
+    if not is_pinned(pods.model or "", revision or ""):
+        fix = "Set model_revision of the release to it; a branch or a tag may move."
+        yield wrong(deployment, f"--revision of {pods.model or 'the model'}", revision, "a commit", fix)
+
+
+@resource_policy(
+    "release-named",
+    DEPLOYMENT,
+    description="A colour must name its release on itself, on its pods, and in every answer.",
+    fix="Let VllmStack write them: the release id as a label, and <colour>-<release id> as --fingerprint-value.",
+)
+def named(deployment: Resource, _: Options) -> Iterator[str]:
+    """Scripts tell by the labels what runs, gates and clients by an answer's system_fingerprint who gave it."""
+    if not is_vllm(deployment) or deployment.color is None:
+        return
+    pods = Pods(deployment)
+    fix = "Let VllmStack write it; by hand, name the release everywhere alike."
+    release = deployment.marks.get(RELEASE_KEY)
+    if not release:
+        yield wrong(deployment, f"the label {RELEASE_KEY}", release, "the id of its release", fix)
+        return
+    for where, value, must in (
+        (f"the annotation {RELEASE_KEY}", at(deployment.props, "metadata.annotations"), release),
+        (f"the label {RELEASE_KEY} on its pods", pods.labels, release),
+    ):
+        if table(value).get(RELEASE_KEY) != must:
+            yield wrong(deployment, where, table(value).get(RELEASE_KEY), must, fix)
+    for option, must in (
+        ("--fingerprint-mode", "custom"),
+        ("--fingerprint-value", fingerprint(deployment.color, str(release))),
+    ):
+        if pods.arguments.get(option) != must:
+            yield wrong(deployment, option, pods.arguments.get(option), must, fix)
+
+
+@service_policy(
+    "release-prompts-immutable",
+    description="Prompts must come from an immutable ConfigMap of the stack that is named by its content.",
+    fix="Set prompts of the release; VllmStack then makes the ConfigMap.",
+)
+def prompts_immutable(service: Service, _: Options) -> Iterator[Finding]:
+    """Prompts that change under a colour change its answers, at each pod's next start and without a release.
+
+    A chat template of the image's own is pinned with it.
+    """
+    for deployment in vllm_deployments(service):
+        pods = Pods(deployment)
+        places = [pods.volume_of(path) for path in (PROMPTS_PATH, pods.arguments.get("--chat-template", ""))]
+        names = {volume.get("name"): at(volume, "configMap.name") for volume in places if volume is not None}
+        for name in names.values():
+            for message in _prompts_faults(service, deployment, pods, name):
+                yield Finding(message=message, resource=deployment)
+
+
+@service_policy(
+    "release-cache-namespace",
+    description="Colours of the same release must share a semantic-cache namespace, those with other answers must not.",
+    fix="Let VllmStack write it: the release's semantic_cache_namespace.",
+    severity=Severity.CRITICAL,
+)
+def cache_namespace(service: Service, _: Options) -> Iterator[Finding]:
+    """A cache that both colours share hands out the answers of one in the name of the other, after a rollback too.
+
+    Answers may differ by the model and by every argument and prompt but the few that are known not to matter; another
+    image alone is taken to answer alike, as in Release.
+    """
+    for one, other in combinations(vllm_deployments(service), 2):
+        mine, theirs = (_annotation(each, SEMANTIC_CACHE_NAMESPACE_KEY) for each in (one, other))
+        release, fix = one.marks.get(RELEASE_KEY), "Let VllmStack write the release's semantic_cache_namespace."
+        where = f"the annotation {SEMANTIC_CACHE_NAMESPACE_KEY}"
+        if mine != theirs and release and release == other.marks.get(RELEASE_KEY):
+            must = f"{mine}, as on {one.name}, which has the same release"
+            yield Finding(message=wrong(other, where, theirs, must, fix), resource=other)
+        elif mine == theirs and _answers(one) != _answers(other):
+            must = f"another one than on {one.name}, whose answers may differ"
+            yield Finding(message=wrong(other, where, theirs, must, fix), resource=other)
+
+
+def _prompts_faults(service: Service, deployment: Resource, pods: Pods, name: Any) -> Iterator[str]:
+    """Yield what is wrong with the ConfigMap that pods find their prompts in."""
+    fix = "Set prompts of the release: VllmStack then makes one for each content."
+    found = [
+        one
+        for one in service.of(CONFIG_MAP)
+        if name and one.get("metadata.name") == name and share_namespace(one, deployment)
+    ]
+    if not found:
+        yield wrong(deployment, "the ConfigMap of its prompts", name, "one of the stack with the service's label", fix)
+        return
+    config_map = found[0]
+    if config_map.get("immutable") is not True:
+        yield wrong(config_map, "immutable", config_map.get("immutable"), "true", fix)
+    content = content_hash(dict(table(config_map.get("data"))))
+    if not str(name).endswith(content):
+        yield wrong(config_map, "metadata.name", name, f"one that ends in {content}, after its content", fix)
+    noted = pods.annotations.get(PROMPTS_HASH_KEY)
+    if noted != content:
+        where = f"the annotation {PROMPTS_HASH_KEY} on its pods"
+        yield wrong(deployment, where, noted, f"{content}, after the content of {name}", fix)
+
+
+def _annotation(deployment: Resource, key: str) -> Any:
+    return table(deployment.get("metadata.annotations")).get(key)
+
+
+def _answers(deployment: Resource) -> tuple[Any, Sequence[Sequence[str]]]:
+    """Return all that answers may depend on."""
+    pods = Pods(deployment)
+    options = answer_arguments(pods.words)
+    return pods.annotations.get(PROMPTS_HASH_KEY), [
+        words for words in options if words[0].replace("_", "-") not in _NAMES
+    ]

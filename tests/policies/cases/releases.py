@@ -1,0 +1,276 @@
+"""Cases: releases."""
+
+from typing import Any
+
+from components.naming import (
+    COLOR_KEY,
+    PROMPTS_HASH_KEY,
+    RELEASE_KEY,
+    SEMANTIC_CACHE_NAMESPACE_KEY,
+    SERVICE_KEY,
+    content_hash,
+)
+from tests.policies.by_hand import CONTAINER, by_hand
+from tests.policies.case import Safe, Unsafe
+from tests.policies.edits import GONE
+
+_BLUE, _GREEN = "Deployment chat-blue", "Deployment chat-green"
+_PROMPTS = "ConfigMap chat-blue-prompts"
+_VLLM = "spec.template.spec.containers[0]"
+_NAMESPACE = f'metadata.annotations["{SEMANTIC_CACHE_NAMESPACE_KEY}"]'
+_NOTED = f'spec.template.metadata.annotations["{PROMPTS_HASH_KEY}"]'
+_TEMPLATE = {"template.jinja": "{{ messages }}"}
+_CONTENT = content_hash(_TEMPLATE)
+# What blue has in these stacks: a commit of its own, and no other difference.
+_BLUES_REVISION = {f"{_VLLM}.args[--revision]": "c0ffee"}
+
+
+def _template_at(path: str, volume: dict[str, Any]) -> dict[str, Any]:
+    """Pods that find a chat template in a volume of their own."""
+    return {
+        f"{_VLLM}.args[16]": f"--chat-template={path}",
+        f"{_VLLM}.volumeMounts[7]": {"name": "templates", "mountPath": "/templates"},
+        "spec.template.spec.volumes[7]": {"name": "templates", **volume},
+    }
+
+
+_PINNED = (
+    Unsafe(
+        policy="release-image-pinned",
+        why="a tag, which moves",
+        base="ramp",
+        edits={_GREEN: {f"{_VLLM}.image": "vllm/vllm-openai:v0.18.0"}},
+        says="chat-green: the image of container vllm is vllm/vllm-openai:v0.18.0, but must be name@sha256:…",
+    ),
+    Unsafe(
+        policy="release-image-pinned",
+        why="half of a digest",
+        base="ramp",
+        edits={_GREEN: {f"{_VLLM}.image": f"vllm/vllm-openai@sha256:{'a' * 63}"}},
+        says="the image of container vllm is vllm/",
+    ),
+    Unsafe(
+        policy="release-image-pinned",
+        why="a sidecar's tag: both colours may break at their next start",
+        base="ramp",
+        added=by_hand({"spec.template.spec.containers[0].image": "otel/collector:latest"}),
+        says="llm: the image of container metrics is otel/collector:latest",
+    ),
+    Unsafe(
+        policy="release-model-pinned",
+        why="a branch",
+        base="ramp",
+        edits={_GREEN: {f"{_VLLM}.args[--revision]": "main"}},
+        says="chat-green: --revision of org/model is main, but must be a commit.",
+    ),
+    Unsafe(
+        policy="release-model-pinned",
+        why="no revision, which is the branch main",
+        base="ramp",
+        added=by_hand({f"{CONTAINER}.args[0]": "vllm serve org/model --shutdown-timeout 60 --fingerprint-mode custom"
+                       " --fingerprint-value blue-r7"}),
+        says="llm: --revision of org/model is not set",
+    ),
+    Unsafe(
+        policy="release-model-pinned",
+        why="no model either: vLLM takes one of its own",
+        base="ramp",
+        added=by_hand({f"{CONTAINER}.args[0]": "vllm serve --shutdown-timeout 60 --fingerprint-mode custom"
+                       " --fingerprint-value blue-r7"}),
+        says="llm: --revision of the model is not set",
+    ),
+)  # fmt: skip
+
+_NAMED = (
+    Unsafe(
+        policy="release-named",
+        why="a Deployment that does not say what it serves",
+        base="ramp",
+        edits={_BLUE: {f'metadata.labels["{RELEASE_KEY}"]': GONE}},
+        says=f"chat-blue: the label {RELEASE_KEY} is not set, but must be the id of its release",
+    ),
+    Unsafe(
+        policy="release-named",
+        why="pods with another release's label",
+        base="ramp",
+        edits={_BLUE: {f'spec.template.metadata.labels["{RELEASE_KEY}"]': "0a1b2c"}},
+        says=f"the label {RELEASE_KEY} on its pods is 0a1b2c, but must be 7a96c0970da5",
+    ),
+    Unsafe(
+        policy="release-named",
+        why="an annotation that scripts read, left behind by an edit",
+        base="ramp",
+        edits={_BLUE: {f'metadata.annotations["{RELEASE_KEY}"]': "0a1b2c"}},
+        says=f"the annotation {RELEASE_KEY} is 0a1b2c, but must be 7a96c0970da5",
+    ),
+    Unsafe(
+        policy="release-named",
+        why="answers that name the other colour",
+        base="ramp",
+        edits={_BLUE: {f"{_VLLM}.args[--fingerprint-value]": "green-7a96c0970da5"}},
+        says="--fingerprint-value is green-7a96c0970da5, but must be blue-7a96c0970da5",
+    ),
+    Unsafe(
+        policy="release-named",
+        why="answers with a fingerprint of vLLM's own",
+        base="ramp",
+        edits={_BLUE: {f"{_VLLM}.args[--fingerprint-mode]": "full"}},
+        says="--fingerprint-mode is full, but must be custom",
+    ),
+)
+
+_PROMPTED = (
+    Unsafe(
+        policy="release-prompts-immutable",
+        why="a ConfigMap that may be edited under its pods",
+        base="ramp",
+        edits={_PROMPTS: {"immutable": GONE}},
+        says="chat-blue-prompts: immutable is not set, but must be true",
+    ),
+    Unsafe(
+        policy="release-prompts-immutable",
+        why="other content under the same name: pods get it at their next start, without a release",
+        base="ramp",
+        edits={_PROMPTS: {"data": _TEMPLATE}},
+        says=f"metadata.name is chat-blue-prompts-44136fa355, but must be one that ends in {_CONTENT}",
+    ),
+    Unsafe(
+        policy="release-prompts-immutable",
+        why="pods that note other prompts than they are given",
+        base="ramp",
+        edits={_BLUE: {_NOTED: "0a1b2c3d4e"}},
+        says=f"chat-blue: the annotation {PROMPTS_HASH_KEY} on its pods is 0a1b2c3d4e, but must be 44136fa355",
+    ),
+    Unsafe(
+        policy="release-prompts-immutable",
+        why="somebody else's ConfigMap",
+        base="ramp",
+        edits={_BLUE: {"spec.template.spec.volumes[0].configMap.name": "prompts"}},
+        says="chat-blue: the ConfigMap of its prompts is prompts, but must be one of the stack",
+    ),
+    Unsafe(
+        policy="release-prompts-immutable",
+        why="the ConfigMap is in another namespace, where no pod finds it",
+        base="ramp",
+        edits={_PROMPTS: {"metadata.namespace": "prompts"}},
+        says="the ConfigMap of its prompts is chat-blue-prompts-44136fa355, but must be one of the stack",
+    ),
+    Unsafe(
+        policy="release-prompts-immutable",
+        why="prompts from a claim, which anybody may write to",
+        base="ramp",
+        edits={_BLUE: _template_at("/templates/a.jinja", {"persistentVolumeClaim": {"claimName": "templates"}})},
+        says="chat-blue: the ConfigMap of its prompts is not set",
+    ),
+)
+
+_CACHED = (
+    Unsafe(
+        policy="release-cache-namespace",
+        why="two revisions of a model in one namespace: green's answers in blue's name",
+        base="ramp",
+        edits={_GREEN: {_NAMESPACE: "c6ccc5860bc6"}},
+        says=f"the annotation {SEMANTIC_CACHE_NAMESPACE_KEY} is c6ccc5860bc6, but must be another one than on chat-",
+    ),
+    Unsafe(
+        policy="release-cache-namespace",
+        why="no namespaces at all",
+        base="ramp",
+        edits={_BLUE: {_NAMESPACE: GONE}, _GREEN: {_NAMESPACE: GONE}},
+        says="is not set, but must be another one",
+    ),
+    Unsafe(
+        policy="release-cache-namespace",
+        why="an argument that changes answers",
+        base="ramp",
+        edits={_GREEN: {**_BLUES_REVISION, _NAMESPACE: "c6ccc5860bc6", f"{_VLLM}.args[16]": "--max-model-len=4096"}},
+        says="must be another one than on chat-",
+    ),
+    Unsafe(
+        policy="release-cache-namespace",
+        why="other prompts",
+        base="ramp",
+        edits={_GREEN: {**_BLUES_REVISION, _NAMESPACE: "c6ccc5860bc6", _NOTED: "0a1b2c3d4e"}},
+        also=("release-prompts-immutable",),
+        says="must be another one than on chat-",
+    ),
+    Unsafe(
+        policy="release-cache-namespace",
+        why="one release in two namespaces: a rollback begins with a cold cache",
+        base="alike",
+        edits={_GREEN: {_NAMESPACE: "0a1b2c3d4e5f"}},
+        says=", which has the same release",
+    ),
+)
+
+UNSAFE = (*_PINNED, *_NAMED, *_PROMPTED, *_CACHED)
+
+SAFE = (
+    Safe(
+        why="an image with a tag and a digest: the digest counts",
+        base="ramp",
+        edits={_GREEN: {f"{_VLLM}.image": f"registry.example.com:5000/vllm:v1@sha256:{'b' * 64}"}},
+    ),
+    Safe(
+        why="a model from a path, whatever its revision says",
+        base="ramp",
+        edits={_GREEN: {f"{_VLLM}.args[0]": "/models/chat", f"{_VLLM}.args[--revision]": "main"}},
+    ),
+    Safe(
+        why="by hand: a model from a store, without a revision, by the module's own name",
+        base="ramp",
+        added=by_hand(
+            {
+                f"{CONTAINER}.command": ["python3", "-m", "vllm.entrypoints.openai.api_server"],
+                f"{CONTAINER}.args": [
+                    *("--model", "s3://models/chat/3", "--shutdown-timeout", "60"),
+                    *("--fingerprint-mode=custom", "--fingerprint-value=blue-r7"),
+                ],
+            }
+        ),
+    ),
+    Safe(why="the same release in both colours, in one namespace", base="alike"),
+    Safe(
+        why="another image, and arguments that are known not to matter, in one namespace",
+        base="ramp",
+        edits={
+            _GREEN: {
+                **_BLUES_REVISION,
+                _NAMESPACE: "c6ccc5860bc6",
+                f"{_VLLM}.image": f"vllm/vllm-openai@sha256:{'b' * 64}",
+                f"{_VLLM}.args[16]": "--max-num-seqs=64",
+                f"{_VLLM}.args[17]": "--host=0.0.0.0",
+            }
+        },
+    ),
+    Safe(
+        why="a colour without a release's name: other policies say so, once",
+        base="first",
+        config={"release-named": {"exempt": ["chat"]}},
+        edits={_BLUE: {f'metadata.labels["{RELEASE_KEY}"]': GONE}},
+    ),
+    Safe(
+        why="a chat template of the image's own",
+        base="ramp",
+        edits={_BLUE: {f"{_VLLM}.args[16]": "--chat-template=/opt/templates/a.jinja"}},
+    ),
+    Safe(
+        why="by hand: a chat template from an immutable ConfigMap, named by its content",
+        base="first",
+        edits={
+            _BLUE: {
+                **_template_at("/templates/template.jinja", {"configMap": {"name": f"a-{_CONTENT}"}}),
+                "spec.template.spec.volumes[0]": {"name": "prompts", "configMap": {"name": f"a-{_CONTENT}"}},
+                _NOTED: _CONTENT,
+            },
+            _PROMPTS: {
+                "metadata": {
+                    "name": f"a-{_CONTENT}",
+                    "namespace": "chat",
+                    "labels": {SERVICE_KEY: "chat", COLOR_KEY: "blue"},
+                },
+                "data": _TEMPLATE,
+            },
+        },
+    ),
+)
