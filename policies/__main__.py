@@ -9,5 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pulumi_policy import PolicyPack
 
 from policies.catalogue import LEVEL, POLICIES
+from policies.conversion import convert_once
 
+convert_once()
 PolicyPack("vllm-blue-green", list(POLICIES), enforcement_level=LEVEL)

@@ -22,6 +22,7 @@ from pulumi_policy import (
 from pulumi_policy.proxy import UnknownValueError
 from pydantic import BaseModel, ConfigDict, Field
 
+from policies.conversion import share
 from policies.resource import Resource
 from policies.service import Service, services_of
 
@@ -107,7 +108,7 @@ def resource_policy(
             if args.resource_type not in types:
                 return
             chosen = options.model_validate(dict(args.get_config()))
-            resource = _resource(args)
+            resource = _shared_resource(args)
             if {resource.name, resource.service} & set(chosen.exempt):
                 return
             for message in function(resource, chosen):
@@ -144,7 +145,8 @@ def service_policy(
         def validate(args: StackValidationArgs, report_violation: ReportViolation) -> None:
             chosen = options.model_validate(dict(args.get_config()))
             unknown: list[UnknownValueError] = []
-            for service in services_of([_resource(resource) for resource in args.resources]):
+            resources = tuple(_shared_resource(resource) for resource in args.resources)
+            for service in share("services", resources, _services_of):
                 if service.name in chosen.exempt:
                     continue
                 try:
@@ -189,6 +191,18 @@ def shown(value: Any) -> str:
 
 
 _MOST_SHOWN = 80
+
+
+def _services_of(*resources: Resource) -> list[Service]:
+    return services_of(resources)
+
+
+def _shared_resource(shown_as: ResourceValidationArgs | PolicyResource) -> Resource:
+    def make(_: Any) -> Resource:
+        return _resource(shown_as)
+
+    # Its properties stand for it: within a request every policy is shown the same ones.
+    return share("resource", (shown_as.props,), make)
 
 
 def _resource(shown_as: ResourceValidationArgs | PolicyResource) -> Resource:
