@@ -7,12 +7,13 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help setup binaries rehearse test package lint format clean
+.PHONY: help setup binaries rehearse test package policies lint format clean
 
 help:
 	@echo "make rehearse   swap a model under live traffic on this machine (REHEARSAL_ENGINE=embedded|pulumi|auto)"
 	@echo "make test       run every test"
 	@echo "make package    write the component package's inputs and schema from the settings"
+	@echo "make policies   write the guide to the policies, docs/policies.md, from the policies"
 	@echo "make lint       ruff and the type checker"
 	@echo "make clean      remove the virtual environment and the rehearsal's output"
 
@@ -36,6 +37,9 @@ test: binaries
 
 package: setup
 	@$(RUN) -m package.generate
+
+policies: setup
+	@$(RUN) -m policies.catalogue --markdown > docs/policies.md
 
 lint: setup
 	@$(RUN) -m ruff check .

@@ -1,14 +1,37 @@
-"""All policies of the pack, by topic."""
+"""All policies of the pack, by topic. ``python -m policies.catalogue`` tells of each, ``--markdown`` as the guide."""
 
+import argparse
 from types import ModuleType
 from typing import Final
 
-from pulumi_policy import Policy
+from pulumi_policy import EnforcementLevel
 
-from policies import capacity, exposure, isolation, lifecycle, releases, serving, traffic
+from policies import capacity, exposure, guide, isolation, lifecycle, releases, serving, traffic
+from policies.policy import ResourcePolicy, ServicePolicy
 
 TOPICS: Final[tuple[ModuleType, ...]] = (capacity, traffic, lifecycle, serving, releases, isolation, exposure)
 
-POLICIES: Final[tuple[Policy, ...]] = tuple(
-    value for topic in TOPICS for value in vars(topic).values() if isinstance(value, Policy)
+LEVEL: Final = EnforcementLevel.MANDATORY
+"""What every policy is, unless config says otherwise."""
+
+
+def policies_of(topic: ModuleType) -> tuple[ResourcePolicy | ServicePolicy, ...]:
+    """Return a topic's policies in the order in which it has them."""
+    return tuple(value for value in vars(topic).values() if isinstance(value, ResourcePolicy | ServicePolicy))
+
+
+POLICIES: Final[tuple[ResourcePolicy | ServicePolicy, ...]] = tuple(
+    policy for topic in TOPICS for policy in policies_of(topic)
 )
+
+
+def main() -> None:
+    """Print the catalogue."""
+    parser = argparse.ArgumentParser(prog="python -m policies.catalogue", description="Tell of every policy.")
+    parser.add_argument("--markdown", action="store_true", help=f"write the whole guide, which {guide.PLACE} is")
+    topics = {topic.__name__.rpartition(".")[2]: (topic.__doc__ or "", policies_of(topic)) for topic in TOPICS}
+    print(guide.page(topics, LEVEL) if parser.parse_args().markdown else guide.text(topics, LEVEL), end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@ which are the typed config schema that platform teams set policies by (`--policy
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from inspect import getdoc
 from typing import Annotated, Any, TypeVar
 
 from pulumi_policy import (
@@ -22,6 +23,7 @@ from pulumi_policy.proxy import UnknownValueError
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.secret_values import secret_kind
+from policies.conversion import share
 from policies.resource import Resource
 from policies.service import Service, services_of
 
@@ -46,6 +48,38 @@ class Finding:
     resource: Resource | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What people are told of a policy."""
+
+    name: str
+    description: str
+    """The rule, as one sentence."""
+    why: str
+    """What happens where it is broken: the function's docstring."""
+    fix: str
+    severity: Severity
+    options: type[Options]
+    types: tuple[str, ...] = ()
+    """The resource types that it is about; none: it judges services."""
+
+
+class ResourcePolicy(ResourceValidationPolicy):
+    """A policy that judges one resource by its inputs, before it is changed."""
+
+    def __init__(self, validate: Callable[[ResourceValidationArgs, ReportViolation], None], about: About) -> None:
+        super().__init__(validate=validate, **_described(about))
+        self.about = about
+
+
+class ServicePolicy(StackValidationPolicy):
+    """A policy that judges how the resources of a service go together."""
+
+    def __init__(self, validate: Callable[[StackValidationArgs, ReportViolation], None], about: About) -> None:
+        super().__init__(validate=validate, **_described(about))
+        self.about = about
+
+
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 ResourceFunction = Callable[[Resource, AnyOptions], Iterator[str]]
 ServiceFunction = Callable[[Service, AnyOptions], Iterator[Finding]]
@@ -58,7 +92,7 @@ def resource_policy(
     fix: str,
     severity: Severity = Severity.HIGH,
     options: type[AnyOptions] = Options,
-) -> Callable[[ResourceFunction[AnyOptions]], ResourceValidationPolicy]:
+) -> Callable[[ResourceFunction[AnyOptions]], ResourcePolicy]:
     """Make a policy of a function that judges one resource by its inputs, before it is changed.
 
     Args:
@@ -70,18 +104,27 @@ def resource_policy(
         options: what it can be told.
     """
 
-    def decorate(function: ResourceFunction[AnyOptions]) -> ResourceValidationPolicy:
+    def decorate(function: ResourceFunction[AnyOptions]) -> ResourcePolicy:
         def validate(args: ResourceValidationArgs, report_violation: ReportViolation) -> None:
             if args.resource_type not in types:
                 return
             chosen = options.model_validate(dict(args.get_config()))
-            resource = _resource(args)
+            resource = _shared_resource(args)
             if {resource.name, resource.service} & set(chosen.exempt):
                 return
             for message in function(resource, chosen):
                 report_violation(message, None)
 
-        return ResourceValidationPolicy(validate=validate, **_described(name, description, fix, severity, options))
+        about = About(
+            name=name,
+            description=description,
+            why=getdoc(function) or "",
+            fix=fix,
+            severity=severity,
+            options=options,
+            types=types,
+        )
+        return ResourcePolicy(validate, about)
 
     return decorate
 
@@ -93,17 +136,18 @@ def service_policy(
     fix: str,
     severity: Severity = Severity.HIGH,
     options: type[AnyOptions] = Options,
-) -> Callable[[ServiceFunction[AnyOptions]], StackValidationPolicy]:
+) -> Callable[[ServiceFunction[AnyOptions]], ServicePolicy]:
     """Make a policy of a function that judges how the resources of one service go together.
 
     Engines ask for it after the resources: in a preview still in time, in an update too late to prevent it.
     """
 
-    def decorate(function: ServiceFunction[AnyOptions]) -> StackValidationPolicy:
+    def decorate(function: ServiceFunction[AnyOptions]) -> ServicePolicy:
         def validate(args: StackValidationArgs, report_violation: ReportViolation) -> None:
             chosen = options.model_validate(dict(args.get_config()))
             unknown: list[UnknownValueError] = []
-            for service in services_of([_resource(resource) for resource in args.resources]):
+            resources = tuple(_shared_resource(resource) for resource in args.resources)
+            for service in share("services", resources, _services_of):
                 if service.name in chosen.exempt:
                     continue
                 try:
@@ -115,7 +159,15 @@ def service_policy(
             if unknown:
                 raise unknown[0]
 
-        return StackValidationPolicy(validate=validate, **_described(name, description, fix, severity, options))
+        about = About(
+            name=name,
+            description=description,
+            why=getdoc(function) or "",
+            fix=fix,
+            severity=severity,
+            options=options,
+        )
+        return ServicePolicy(validate, about)
 
     return decorate
 
@@ -144,6 +196,18 @@ def shown(value: Any) -> str:
 _MOST_SHOWN = 80
 
 
+def _services_of(*resources: Resource) -> list[Service]:
+    return services_of(resources)
+
+
+def _shared_resource(shown_as: ResourceValidationArgs | PolicyResource) -> Resource:
+    def make(_: Any) -> Resource:
+        return _resource(shown_as)
+
+    # Its properties stand for it: within a request every policy is shown the same ones.
+    return share("resource", (shown_as.props,), make)
+
+
 def _resource(shown_as: ResourceValidationArgs | PolicyResource) -> Resource:
     return Resource(
         type=shown_as.resource_type,
@@ -155,15 +219,15 @@ def _resource(shown_as: ResourceValidationArgs | PolicyResource) -> Resource:
     )
 
 
-def _described(name: str, description: str, fix: str, severity: Severity, options: type[Options]) -> dict[str, Any]:
-    schema = options.model_json_schema()["properties"]
+def _described(about: About) -> dict[str, Any]:
+    schema = about.options.model_json_schema()["properties"]
     return {
-        "name": name,
-        "description": description,
-        "severity": severity,
+        "name": about.name,
+        "description": about.description,
+        "severity": about.severity,
         "config_schema": PolicyConfigSchema(
-            {key: {part: value for part, value in about.items() if part != "title"} for key, about in schema.items()}
+            {key: {part: value for part, value in parts.items() if part != "title"} for key, parts in schema.items()}
         ),
-        "remediation_steps": f"{fix} See {GUIDE}#{name}.",
-        "url": f"{GUIDE}#{name}",
+        "remediation_steps": f"{about.fix} See {GUIDE}#{about.name}.",
+        "url": f"{GUIDE}#{about.name}",
     }

@@ -30,7 +30,7 @@ _COMMAND_POLL_SECONDS = 0.1
 # The kernel's limit. Where the folder's name is longer, every command starts cold.
 _LONGEST_SOCKET_PATH = 107
 
-# Third-party modules that every run of the program, the policy pack or a plugin imports; one process imports them ahead.
+# Third-party modules that every run of program, policy pack or plugin imports; one process imports them ahead.
 _WARM_MODULES = (
     "pulumi",
     "pulumi.automation",

@@ -5,21 +5,17 @@ from collections import Counter
 import pytest
 
 from policies.catalogue import POLICIES
+from tests.policies.all_cases import SAFE, UNSAFE
 from tests.policies.case import Safe, Unsafe
-from tests.policies.cases import capacity, exposure, isolation, lifecycle, releases, serving, traffic
 from tests.policies.judge import judge
 from tests.policies.stacks import CONFIGS, stack
-
-TOPICS = (capacity, traffic, lifecycle, serving, releases, isolation, exposure)
-UNSAFE: tuple[Unsafe, ...] = tuple(case for topic in TOPICS for case in topic.UNSAFE)
-SAFE: tuple[Safe, ...] = tuple(case for topic in TOPICS for case in topic.SAFE)
 
 
 @pytest.mark.parametrize("case", UNSAFE, ids=lambda case: f"{case.policy}: {case.why}"[:90])
 def test_an_unsafe_state_is_refused_by_its_policy_alone(case: Unsafe) -> None:
     found = judge(case.stack(), case.config)
     assert {violation.policy for violation in found} == {case.policy, *case.also}
-    messages = [violation.message or "" for violation in found if violation.policy == case.policy]
+    messages = [one.message for one in found if one.policy == case.policy and one.message is not None]
     assert any(case.says in message for message in messages), messages
     assert all("\n" not in message and len(message) <= 400 for message in messages)
 
