@@ -7,11 +7,12 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help setup binaries rehearse test package policies lint format clean
+.PHONY: help setup binaries rehearse test mutants package policies lint format clean
 
 help:
 	@echo "make rehearse   swap a model under live traffic on this machine (REHEARSAL_ENGINE=embedded|pulumi|auto)"
 	@echo "make test       run every test"
+	@echo "make mutants    change every condition of the policies, and print what no test notices"
 	@echo "make package    write the component package's inputs and schema from the settings"
 	@echo "make policies   write the guide to the policies, docs/policies.md, from the policies"
 	@echo "make lint       ruff and the type checker"
@@ -34,6 +35,10 @@ rehearse: setup
 
 test: binaries
 	@$(RUN) -m pytest -n 2 --dist loadfile
+
+# Not a part of `test`: it takes minutes, and says something about the tests rather than about the program.
+mutants: setup
+	@$(RUN) -m tests.mutants
 
 package: setup
 	@$(RUN) -m package.generate

@@ -1,0 +1,260 @@
+"""Runs the tests on every mutation: each in a fork of one process that has imported and collected everything."""
+
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final, NoReturn
+
+import pytest
+
+from tests.mutants.mutations import MODULE, Mutation
+from tests.mutants.swap import live_caches, live_functions, load_anew, swap_functions
+
+ROOT: Final = Path(__file__).parents[2]
+POLICIES: Final = ROOT / "policies"
+COMPONENTS: Final = ROOT / "components"
+CASES: Final = ROOT / "tests" / "policies"
+STACKS: Final = "tests.policies.stacks"
+"""What the program declares unmutated: this module stays, with all that it remembers."""
+
+_SURVIVED, _KILLED, _BROKEN = 0, 1, 2
+_FACTOR: Final = 5
+"""A mutated run may take this many times as much CPU as the plain one; then it counts as killed: it loops."""
+_LEAST_SECONDS: Final = 10
+
+
+@dataclass
+class Test:
+    """One test, and what it runs of the files that are mutated."""
+
+    item: pytest.Item
+    seconds: float = 0.0
+    lines: frozenset[tuple[str, int]] = frozenset()
+
+    def notices(self, mutation: Mutation) -> bool:
+        """Whether it runs the mutated lines, and is there for that file."""
+        is_its_own = self.item.path.stem.startswith(f"test_{mutation.file.stem}")
+        return (is_its_own or self.item.path.parent == CASES) and any(
+            (str(mutation.file), line) in self.lines for line in mutation.lines
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a mutation."""
+
+    mutation: Mutation
+    killed: bool
+    by: str = ""
+    """The test."""
+
+
+class BrokenTrialError(Exception):
+    """The trials themselves do not work: tests fail without any mutation, or a change cannot be made."""
+
+
+@dataclass(eq=False)
+class Trials:
+    """A pytest plugin: takes the place of the loop that runs the tests."""
+
+    mutations: Sequence[Mutation]
+    jobs: int
+    progress: Callable[[int], None] = print
+    outcomes: list[Outcome] = field(default_factory=list[Outcome])
+    broken: str = ""
+    _failed: list[str] = field(default_factory=list[str])
+    _tests: list[Test] = field(default_factory=list[Test])
+    _running: dict[int, tuple[Mutation, int]] = field(default_factory=dict[int, tuple[Mutation, int]])
+    _kills: defaultdict[tuple[Path, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Try every mutation on the tests that were collected."""
+        try:
+            if self._failed or not session.items:
+                raise BrokenTrialError(f"the tests cannot be collected: {''.join(self._failed[:1])}")
+            self._measure(session.items)
+            self._functions = live_functions((POLICIES, COMPONENTS))
+            self._caches = live_caches((POLICIES, COMPONENTS))
+            gc.collect()
+            gc.freeze()
+            for plain in self._unmutated():
+                if next(self._tried([plain])).killed:
+                    raise BrokenTrialError(f"{plain.file}: unmutated code does not survive")
+            for outcome in self._tried(self.mutations):
+                self.outcomes.append(outcome)
+                self.progress(len(self.outcomes))
+        except BrokenTrialError as error:
+            self.broken = str(error)
+        return True
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note what fails."""
+        if report.failed:
+            self._failed.append(f"{report.nodeid}\n{report.longreprtext}")
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note what cannot be imported."""
+        if report.failed:
+            self._failed.append(f"{report.nodeid}\n{report.longreprtext}")
+
+    def _measure(self, items: Sequence[pytest.Item]) -> None:
+        """Run every test as it is: once to warm up what they share, and once to see what each of them runs."""
+        for item in items:
+            _run(item)
+        folders = (POLICIES, COMPONENTS)
+        for item in items:
+            for cache in live_caches(folders):
+                cache.cache_clear()
+            began = time.process_time()
+            with _lines_run(folders) as lines:
+                _run(item)
+            self._tests.append(Test(item, time.process_time() - began, frozenset(lines)))
+        if self._failed:
+            raise BrokenTrialError(f"tests fail without any mutation: {self._failed[0]}")
+
+    def _unmutated(self) -> Iterator[Mutation]:
+        """Yield changes that change nothing, for each way of putting them in place."""
+        for one in {one.file: one for one in self.mutations}.values():
+            plain = replace(one, lines=range(100_000), place=lambda: None)
+            yield replace(plain, function="")
+            if one.file.parent == POLICIES:
+                yield replace(plain, function=MODULE)
+
+    def _tried(self, mutations: Sequence[Mutation]) -> Iterator[Outcome]:
+        waiting = list(reversed(mutations))
+        while waiting or self._running:
+            while waiting and len(self._running) < self.jobs:
+                self._start(waiting.pop())
+            yield self._finished()
+
+    def _start(self, mutation: Mutation) -> None:
+        receiver, sender = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(receiver)
+            self._try(mutation, sender)
+        os.close(sender)
+        self._running[pid] = mutation, receiver
+
+    def _finished(self) -> Outcome:
+        pid, status = os.wait()
+        while pid not in self._running:
+            pid, status = os.wait()
+        mutation, receiver = self._running.pop(pid)
+        with os.fdopen(receiver, encoding="utf-8") as pipe:
+            said = pipe.read()
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _BROKEN:
+            raise BrokenTrialError(f"{mutation.file}:{mutation.line}: {mutation}: {said}")
+        killed = os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == _KILLED
+        self._kills[mutation.file, mutation.function][said] += killed
+        return Outcome(mutation=mutation, killed=killed, by=said or "the time limit")
+
+    def _try(self, mutation: Mutation, sender: int) -> NoReturn:
+        """Run tests on a mutation, those first that killed others of the same function, and end the process."""
+        status, said = _BROKEN, "ended early"
+        try:
+            _hush()
+            kills = self._kills[mutation.file, mutation.function]
+            tests = [one for one in self._tests if one.notices(mutation)]
+            tests.sort(key=lambda one: (-kills[one.item.nodeid], one.seconds))
+            _limit(sum(one.seconds for one in tests))
+            mutation.place()
+            if mutation.function == MODULE:
+                said = self._first_failure_anew(mutation)
+            else:
+                said = self._first_failure(mutation, tests)
+            status = _KILLED if said else _SURVIVED
+        except BaseException as error:  # the process ends here, whatever happens
+            said = repr(error)
+        os.write(sender, said.encode()[:4000])
+        os._exit(status)
+
+    def _first_failure(self, mutation: Mutation, tests: Sequence[Test]) -> str:
+        swap_functions(mutation.tree, mutation.file, self._functions.get(str(mutation.file), []))
+        for cache in self._caches:
+            cache.cache_clear()
+        for item, following in pairwise([*(one.item for one in tests), None]):
+            assert item is not None
+            _run(item, following)
+            if self._failed:
+                return item.nodeid
+        return ""
+
+    def _first_failure_anew(self, mutation: Mutation) -> str:
+        """Import the policies again, and all that tests them: what is in no function runs only then."""
+        kept = {STACKS, __name__, "tests.policies"}
+        load_anew(mutation.tree, mutation.file, ROOT, ("policies", "tests.policies"), kept)
+        files = sorted({str(one.item.path) for one in self._tests if one.item.path.parent == CASES})
+        _limit(sum(one.seconds for one in self._tests if one.item.path.parent == CASES))
+        status = pytest.main([*PYTEST_FLAGS, "-x", *files], plugins=[self._listener()])
+        return "" if status == 0 else "".join(self._failed[:1]).partition("\n")[0] or "imports"
+
+    def _listener(self) -> object:
+        trials = self
+
+        class Listener:
+            def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+                trials.pytest_runtest_logreport(report)
+
+        return Listener()
+
+
+_WITHOUT: Final = ("terminal", "cacheprovider", "timeout", "xdist", "xdist.looponfail")
+PYTEST_FLAGS: Final = (
+    *("--rootdir", str(ROOT), "-o", "addopts=", "--import-mode=importlib", "--capture=no"),
+    *(f"-pno:{plugin}" for plugin in _WITHOUT),
+)
+
+
+def _run(item: pytest.Item, following: pytest.Item | None = None) -> None:
+    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+
+
+@contextmanager
+def _lines_run(folders: Sequence[Path]) -> Generator[set[tuple[str, int]]]:
+    """Collect the lines of files in the folders that run meanwhile."""
+    found: set[tuple[str, int]] = set()
+    places = tuple(f"{folder}/" for folder in folders)
+
+    def lines(frame: FrameType, event: str, _: Any) -> Any:
+        if event == "line":
+            found.add((frame.f_code.co_filename, frame.f_lineno))
+        return lines
+
+    def calls(frame: FrameType, _: str, __: Any) -> Any:
+        return lines if frame.f_code.co_filename.startswith(places) else None
+
+    before = sys.gettrace()
+    threading.settrace(calls)
+    sys.settrace(calls)
+    try:
+        yield found
+    finally:
+        sys.settrace(before)
+        threading.settrace(None)  # pyright: ignore[reportArgumentType]
+
+
+def _hush() -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
+
+
+def _limit(seconds: float) -> None:
+    """End the process once it has used too much CPU, or waits for what never comes."""
+    most = max(_LEAST_SECONDS, _FACTOR * seconds)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, most)
+    signal.setitimer(signal.ITIMER_REAL, 10 * most)
