@@ -96,7 +96,7 @@ def by_hand(
         (NETWORK_POLICY, _POLICY, policy),
     )
     return tuple(
-        Declared(type=type_, name="llm", props=_edited(props, edits or {}))
+        Declared(type=type_, name="llm", props=_edited(props, edits or {}), protect=True)
         for type_, props, edits in declared
         if not isinstance(edits, Gone)
     )

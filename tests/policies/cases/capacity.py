@@ -27,6 +27,7 @@ def _in_zone_b(nodes: int) -> Declared:
         name="green-zone-b",
         props={
             "instanceTypes": ["g6e.2xlarge"],
+            "launchTemplate": {"id": "lt-0a1b2c3d4e5f60718", "version": "1"},
             "scalingConfig": {"minSize": 0, "maxSize": nodes, "desiredSize": nodes},
             "labels": {_COLOR: "green"},
             "tags": {"vllm-blue-green/service": "chat"},
@@ -73,6 +74,10 @@ _FITS = (
                 "spec.template.spec.containers[1]": {"name": "logs", "resources": {"requests": {"cpu": 5}}}
             }
         },
+        also=(
+            "isolation-restricted",
+            "release-image-pinned",
+        ),
         says="chat-blue: millicpus of a replica is 8000",
     ),
     Unsafe(
@@ -97,6 +102,7 @@ _FITS = (
         why="no launch template either",
         base="ramp",
         edits={"NodeGroup chat-blue": {"instanceTypes": GONE, "launchTemplate": GONE}},
+        also=("exposure-nodes-by-template",),
         says="chat-blue: instanceTypes is t3.medium",
     ),
     Unsafe(
@@ -222,7 +228,10 @@ _DESIRED = (
         policy="capacity-desired-holds-running-colors",
         why="without a word on replicas Kubernetes runs one",
         base="reaped",
-        edits={"Deployment chat-blue": {"spec.replicas": GONE}},
+        edits={
+            "Deployment chat-blue": {"spec.replicas": GONE},
+            "PodDisruptionBudget chat-blue": {"spec.maxUnavailable": 0},
+        },
         says="chat-blue: scalingConfig.desiredSize is 0, but must be at least 1",
     ),
 )
@@ -357,6 +366,7 @@ _WEIGHT = (
                 _GREEN: f"{_GREEN_ID} x1",
             },
             "Deployment chat-green": {"spec.replicas": 1},
+            "PodDisruptionBudget chat-green": {"spec.maxUnavailable": 0},
         },
         says="chat: the number of green replicas is 1, but must be at least 2 at weight 50, with 4 of blue",
     ),
@@ -371,6 +381,7 @@ _WEIGHT = (
                 _GREEN: f"{_GREEN_ID} x1",
             },
             "Deployment chat-green": {"spec.replicas": 1},
+            "PodDisruptionBudget chat-green": {"spec.maxUnavailable": 0},
         },
         says="must be at least 2 at weight 26",
     ),
@@ -459,6 +470,7 @@ _TRUTH = (
         why="a Deployment of the way back that names no release",
         base="promoted",
         edits={"Deployment chat-blue": {f'{_LABELS}["{_RELEASE}"]': GONE}},
+        also=("release-named",),
         says="must be unnamed x4, what its Deployment is",
     ),
     Unsafe(
@@ -473,6 +485,7 @@ _TRUTH = (
         why="the colour with all the requests is said to be parked",
         base="first",
         edits={"ListenerRule chat": {_BLUE: f"{_BLUE_ID} parked"}},
+        also=("traffic-weight-needs-release",),
         says="the tag of blue is",
     ),
 )
@@ -637,6 +650,7 @@ SAFE = (
         edits={
             "ListenerRule chat": {_GREEN: f"{_GREEN_ID} x1"},
             "Deployment chat-green": {"spec.replicas": 1},
+            "PodDisruptionBudget chat-green": {"spec.maxUnavailable": 0},
         },
     ),
     Safe(
@@ -666,7 +680,7 @@ SAFE = (
         base="ramp",
         edits={
             "ListenerRule chat": {f"{_WEIGHTS}[0].weight": 100, f"{_WEIGHTS}[1].weight": 0, _ROLLING_OUT: "false"},
-            "Deployment chat-green": {f'{_LABELS}["{_RELEASE}"]': "0123456789ab", "spec.replicas": 0},
+            "Deployment chat-green": {"spec.replicas": 0},
         },
     ),
     Safe(

@@ -190,7 +190,10 @@ _PROTECTED = (
         policy="lifecycle-protected",
         why="nothing said of replicas: there is one",
         base="reaped",
-        edits={"Deployment chat-blue": {"spec.replicas": GONE, "#protect": False}},
+        edits={
+            "Deployment chat-blue": {"spec.replicas": GONE, "#protect": False},
+            "PodDisruptionBudget chat-blue": {"spec.maxUnavailable": 0},
+        },
         also=("capacity-desired-holds-running-colors",),
         says="chat-blue: protect is false",
     ),

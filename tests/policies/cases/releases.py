@@ -94,6 +94,7 @@ _NAMED = (
         why="pods with another release's label",
         base="ramp",
         edits={_BLUE: {f'spec.template.metadata.labels["{RELEASE_KEY}"]': "0a1b2c"}},
+        also=("capacity-tags-tell-the-truth",),
         says=f"the label {RELEASE_KEY} on its pods is 0a1b2c, but must be 7a96c0970da5",
     ),
     Unsafe(

@@ -315,6 +315,7 @@ _DRAINED = (
         why="by hand, with vLLM's own keep-alive of 5 s",
         base="ramp",
         added=by_hand({f"{CONTAINER}.env[1]": GONE}),
+        also=("traffic-keep-alive-outlasts-idle-timeout",),
         says="llm: VLLM_HTTP_TIMEOUT_KEEP_ALIVE is not set, but must be more than vLLM's default of 5 s",
     ),
     Unsafe(
@@ -322,6 +323,7 @@ _DRAINED = (
         why="by hand, with that keep-alive written out",
         base="ramp",
         added=by_hand({f"{CONTAINER}.env[1].value": "5"}),
+        also=("traffic-keep-alive-outlasts-idle-timeout",),
         says="VLLM_HTTP_TIMEOUT_KEEP_ALIVE is 5",
     ),
 )
@@ -582,7 +584,7 @@ SAFE = (
         added=by_hand(
             {
                 f"{CONTAINER}.lifecycle.preStop": {"sleep": {"seconds": 1}},
-                f"{CONTAINER}.env[1].value": "6",
+                f"{CONTAINER}.env[1].value": "71",
                 _GRACE: 71,
             }
         ),
