@@ -12,6 +12,7 @@ _KEEP_UNTIL = 'tags["vllm-blue-green/keep-until"]'
 _SERIAL = 'tags["vllm-blue-green/rollout-serial"]'
 _ROLLING_OUT = 'tags["vllm-blue-green/rolling-out"]'
 _ANNOUNCED = 'tags["vllm-blue-green/announced"]'
+_ROLE = 'tags["vllm-blue-green/role"]'
 _SERVICE = 'tags["vllm-blue-green/service"]'
 _BLUE_ID = "7a96c0970da5"
 _OVER = "2020-01-01T00:00:00Z"
@@ -26,6 +27,13 @@ _SAYS = (
         base="ramp",
         edits={"ListenerRule chat": {_ACTIVE: GONE}},
         says="chat: the tag vllm-blue-green/active-color is not set, but must be blue or green",
+    ),
+    Unsafe(
+        policy="lifecycle-rule-says-what-it-does",
+        why="a rule by hand, told by where it leads, that does not say who is active",
+        base="ramp",
+        edits={"ListenerRule chat": {_ROLE: GONE, _ACTIVE: GONE}},
+        says="the tag vllm-blue-green/active-color is not set",
     ),
     Unsafe(
         policy="lifecycle-rule-says-what-it-does",

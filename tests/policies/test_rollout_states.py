@@ -1,0 +1,242 @@
+"""No policy stands in the way of the scripts: neither of what they write, nor of a rollback in the middle of it.
+
+The real controller drives whole lives of a service; every config that it writes is declared by the real program and
+judged, at the time that it was written. What is in the middle of an update is judged as a rollback finds it: the rule
+as the rollback wants it, all else as far as the update had come.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import pytest
+from pulumi_policy import StackValidationPolicy
+
+from components.naming import Color
+from components.release import Release
+from policies import clock
+from policies.catalogue import POLICIES
+from rollout.controller import Controller, Subject
+from rollout.machine import Phase, ReapRequested, Rollout, advance
+from rollout.plan import make_plan
+from rollout.ports import Preview
+from tests.policies.judge import judge
+from tests.policies.stacks import Stack, declared
+from tests.rollout.fakes import BASE, NEW, SERVICE, World, release
+
+RULE = f"ListenerRule {SERVICE}"
+SERVICE_POLICIES = tuple(policy for policy in POLICIES if isinstance(policy, StackValidationPolicy))
+
+_BLOCK: Mapping[str, Any] = {"kind": "capacity_block", "id": "cr-0a1b2c3d4e5f60718", "subnet_id": "subnet-1"}
+LAYOUTS: Mapping[str, Mapping[str, Any]] = {
+    "on_rollout": {},
+    "always": {"headroom_mode": "always", "spare_nodes": 1},
+    "shared": {"headroom_mode": "always", "node_groups": "shared"},
+    "on_demand reservation that ends before the promise": {
+        "headroom_mode": "reserved",
+        "green": {
+            "replicas": 2,
+            "reservation": {**_BLOCK, "kind": "on_demand", "ends": "2026-11-21T08:30:00Z"},
+        },
+    },
+    "capacity block": {
+        "headroom_mode": "reserved",
+        "instance_type": "p5.48xlarge",
+        "gpus_per_replica": 8,
+        "blue": {**BASE["blue"], "reservation": {**_BLOCK, "ends": "2026-11-23T08:00:00Z"}},
+        "green": {"replicas": 2, "reservation": {**_BLOCK, "ends": "2026-11-22T08:00:00Z"}},
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Write:
+    """A config that a script has just written, and what it did next: a preview, or an update of some targets."""
+
+    what: str
+    at: datetime
+    values: dict[str, Any]
+    targets: Sequence[str] | None = None
+
+
+class Recorder(World):
+    """The world of fakes, which remembers what it was asked for."""
+
+    def __init__(self, **values: Any) -> None:
+        self.writes: list[Write] = []
+        super().__init__(**values)
+
+    def preview(self, message: str) -> Preview:
+        self._record(f"preview of {message}", None)
+        return super().preview(message)
+
+    def up(self, message: str, *, targets: Sequence[str] = ()) -> None:
+        self._record(message, targets)
+        super().up(message, targets=targets)
+
+    def _record(self, what: str, targets: Sequence[str] | None) -> None:
+        values = json.loads(json.dumps(self.config.values))
+        self.writes.append(Write(what=what, at=self.clock.now(), values=values, targets=targets))
+
+    def ramp(self, subject: Release) -> Phase:
+        settings = self.config.read()
+        plan = make_plan(settings.idle_color, settings.rollout)
+        return Controller(self.ports(), Subject(service=SERVICE, release=subject)).run(Rollout(plan=plan)).phase
+
+    def roll_back(self, candidate: Color) -> Phase:
+        plan = make_plan(candidate, self.config.read().rollout)
+        state = Rollout(plan=plan, phase=Phase.ROLLING_BACK, reason="asked")
+        phase = Controller(self.ports(), Subject(service=SERVICE)).run(state).phase
+        self.clock.shielded = False
+        return phase
+
+    def reap(self) -> Phase:
+        settings = self.config.read()
+        done = Rollout(plan=make_plan(settings.active_color, settings.rollout), phase=Phase.DONE)
+        return Controller(self.ports(), Subject(service=SERVICE)).run(advance(done, ReapRequested())).phase
+
+    def wait_until_the_promise_is_over(self) -> None:
+        self.clock.sleep(BASE["rollout"]["keep_warm_seconds"])
+
+
+def promote_roll_back_and_promote_again(world: Recorder) -> None:
+    """The way there and back, from a new stack: green has never had a release."""
+    assert world.ramp(NEW) is Phase.DONE
+    assert world.roll_back("green") is Phase.ROLLED_BACK
+    assert world.ramp(NEW) is Phase.DONE
+
+
+def fail_at_a_step(world: Recorder) -> None:
+    """The gates refuse a release in the middle of the ramp, and then the smoke test refuses the next one."""
+    world.error_rate["green"] = 0.5
+    assert world.ramp(NEW) is Phase.ROLLED_BACK
+    assert world.config.read().green_weight == 0
+    world.endpoint_down = True
+    assert world.ramp(NEW) is Phase.REFUSED
+
+
+def replace_a_colour_that_still_runs(world: Recorder) -> None:
+    """Nobody reaped: the former release is parked first, and then its colour is reaped for once."""
+    assert world.ramp(NEW) is Phase.DONE
+    world.wait_until_the_promise_is_over()
+    assert world.ramp(release("c")) is Phase.DONE
+    world.wait_until_the_promise_is_over()
+    assert world.reap() is Phase.REAPED
+
+
+def stop_during_the_deploy(world: Recorder) -> None:
+    """Somebody ends the ramp while nodes and pods come up."""
+    world.clock.stop_at = world.clock.elapsed + 3
+    assert world.ramp(NEW) is Phase.ROLLED_BACK
+
+
+LIVES: tuple[Callable[[Recorder], None], ...] = (
+    promote_roll_back_and_promote_again,
+    fail_at_a_step,
+    replace_a_colour_that_still_runs,
+    stop_during_the_deploy,
+)
+
+
+def stack_of(values: Mapping[str, Any]) -> Stack:
+    return _stack_of(json.dumps(values))
+
+
+@cache
+def _stack_of(values: str) -> Stack:
+    return declared(service_name=SERVICE, **json.loads(values))
+
+
+@pytest.fixture
+def judged_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
+    def set_time(time: datetime) -> None:
+        monkeypatch.setattr(clock, "now", lambda: time)
+
+    return set_time
+
+
+@pytest.mark.parametrize(
+    ("life", "layout"),
+    [
+        *((life, "on_rollout") for life in LIVES),
+        *((promote_roll_back_and_promote_again, layout) for layout in list(LAYOUTS)[1:]),
+    ],
+)
+def test_whatever_the_scripts_write_passes(
+    life: Callable[[Recorder], None], layout: str, judged_at: Callable[[datetime], None]
+) -> None:
+    world = Recorder(**LAYOUTS[layout])
+    applied, judged = stack_of(world.config.values), None
+    life(world)
+    assert len(world.writes) >= 4
+    for write in world.writes:
+        judged_at(write.at)
+        wanted = stack_of(write.values)
+        if wanted is not judged:
+            assert judge(wanted) == [], write.what
+            judged = wanted
+        if write.targets:
+            applied = {**applied, RULE: wanted[RULE]}
+            assert judge(applied, policies=SERVICE_POLICIES) == [], write.what
+        elif write.targets is not None:
+            applied = wanted
+
+
+@pytest.mark.parametrize("layout", ["on_rollout", "shared"])
+def test_a_rollback_passes_in_the_middle_of_any_update(layout: str, judged_at: Callable[[datetime], None]) -> None:
+    world = Recorder(**LAYOUTS[layout])
+    before = world.config.values
+    replace_a_colour_that_still_runs(world)
+    for write in world.writes:
+        if write.targets is None:
+            continue
+        assert not write.targets
+        asked = rollback_from(before, write.values)
+        judged_at(write.at)
+        assert judge(stack_of(asked)) == [], write.what
+        rule = stack_of(asked)[RULE]
+        for found in on_the_way(stack_of(before), stack_of(write.values)):
+            assert judge({**found, RULE: rule}, policies=SERVICE_POLICIES) == [], write.what
+        before = write.values
+
+
+def rollback_from(before: dict[str, Any], written: dict[str, Any]) -> dict[str, Any]:
+    """Return the config that a rollback writes first when an update from one config to another was broken off."""
+    world = Recorder(**before)
+    world.config.values = written
+    settings = world.config.read()
+    # As candidate_to_undo has it: a promotion is undone, else whatever was on its way to the idle colour.
+    undoes = settings.keep_until and settings.color(settings.idle_color).serves
+    world.roll_back(settings.active_color if undoes else settings.idle_color)
+    return next(write.values for write in world.writes if write.targets)
+
+
+def on_the_way(before: Stack, after: Stack) -> Iterator[Stack]:
+    """The states of an update, in the order in which the program's resources depend on each other."""
+    kinds = ("ListenerRule", "LaunchTemplate", "NodeGroup", "ConfigMap", "PodDisruptionBudget", "Deployment")
+    for done in range(len(kinds) + 1):
+        yield {**before, **{key: one for key, one in after.items() if key.split()[0] in kinds[:done]}}
+
+
+def test_the_lives_pass_through_every_state_of_a_rule() -> None:
+    """The tests above would be worth little if their worlds did not get anywhere."""
+    seen: set[tuple[int, bool, bool, bool]] = set()
+    for life in LIVES:
+        world = Recorder()
+        life(world)
+        for write in world.writes:
+            settings = World(**write.values).config.read()
+            idle = settings.color(settings.idle_color)
+            seen.add(
+                (settings.weight(settings.idle_color), settings.rolling_out, bool(settings.keep_until), idle.serves)
+            )
+    assert {weight for weight, *_ in seen} == {0, 1, 25, 100}
+    assert (0, True, False, False) in seen  # nodes come up
+    assert (0, True, False, True) in seen  # the candidate comes up
+    assert (100, True, False, True) in seen  # the last step
+    assert (0, False, True, True) in seen  # promoted
+    assert (0, False, False, True) in seen  # rolled back, not yet parked
+    assert (0, False, False, False) in seen  # parked
