@@ -120,6 +120,12 @@ def test_what_nobody_says_is_kubernetes_choice() -> None:
     assert Pods(_resource({"spec": {"replicas": 0.0}})).replicas == 0
 
 
+def test_what_is_no_number_counts_as_none() -> None:
+    pods = Pods(_deployment(terminationGracePeriodSeconds="soon"))
+    assert pods.grace_period_seconds == 0
+    assert Pods(_resource({"spec": {"replicas": "some"}})).replicas == 0
+
+
 def test_a_pods_shape_is_that_of_all_its_containers() -> None:
     server = {"name": "vllm", "resources": {"limits": {"nvidia.com/gpu": "2", "cpu": 4, "memory": "8Gi"}}}
     sidecar = {"name": "metrics", "resources": {"requests": {"cpu": "250m", "memory": "100Mi"}, "limits": {"cpu": "2"}}}
@@ -138,10 +144,11 @@ def test_a_pods_shape_is_at_least_that_of_its_start() -> None:
 
 
 @pytest.mark.parametrize("place", ["containers", "initContainers"])
-def test_a_shape_that_cannot_be_read_is_none(place: str) -> None:
-    asking = {"name": "odd", "resources": {"requests": {"cpu": "many"}}}
-    containers = [{"name": "vllm", "resources": _GPU}, asking] if place == "containers" else []
-    assert Pods(_deployment(*containers, **({} if containers else {place: [asking]}))).shape is None
+@pytest.mark.parametrize("resource", ["nvidia.com/gpu", "cpu", "memory"])
+def test_a_shape_that_cannot_be_read_is_none(place: str, resource: str) -> None:
+    odd = {"name": "odd", "resources": {"requests": {resource: "many"}}}
+    props = {"spec": {"template": {"spec": {place: [odd]}}}}
+    assert Pods(_resource(props)).shape is None
 
 
 def test_part_of_a_unit_is_a_whole_one() -> None:

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from components.naming import SERVICE_KEY
 from policies.catalogue import POLICIES
-from tests.policies.by_hand import CONTAINER, by_hand
+from tests.policies.by_hand import by_hand
 from tests.policies.cases import isolation, releases, serving
 from tests.policies.edits import UNKNOWN, edited
 from tests.policies.judge import Violation, judge
@@ -59,12 +60,10 @@ def test_one_unknown_service_keeps_no_other_from_being_judged() -> None:
 
 
 def test_other_deployments_are_nobodys_business() -> None:
+    container = {"name": "web", "image": "web:latest", "env": [{"name": "API_KEY", "value": "x"}]}
     web = {
-        "metadata.labels": {},
-        "spec.template.metadata.labels": {"app": "web"},
-        f"{CONTAINER}.resources": {},
-        f"{CONTAINER}.livenessProbe": {},
-        f"{CONTAINER}.image": "web:latest",
+        "metadata.labels": {SERVICE_KEY: "ask"},
+        "spec.template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container]}},
         "spec.strategy": {"type": "Recreate"},
     }
     assert judge({one.key: one for one in by_hand(web)[:1]}, policies=_MINE) == []
