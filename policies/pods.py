@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from itertools import pairwise
 from math import ceil
 from typing import Any, Final
 
@@ -67,7 +68,7 @@ class Pods:
         """The server's options by name, ``--revision`` say, each with its value; empty for a switch."""
         given = self.words
         found: dict[str, str] = {}
-        for word, following in zip(given, (*given[1:], "--"), strict=True):
+        for word, following in pairwise((*given, "--")):
             if word.startswith("--"):
                 name, equals, value = word.partition("=")
                 found[name.replace("_", "-")] = value if equals or following.startswith("--") else following

@@ -69,7 +69,7 @@ def model_pinned(deployment: Resource, _: Options) -> Iterator[str]:
 )
 def named(deployment: Resource, _: Options) -> Iterator[str]:
     """Scripts tell by the labels what runs, gates and clients by an answer's system_fingerprint who gave it."""
-    if not is_vllm(deployment) or deployment.color is None:
+    if deployment.color is None:
         return
     pods = Pods(deployment)
     fix = "Let VllmStack write it; by hand, name the release everywhere alike."

@@ -11,7 +11,7 @@ _POD = "spec.template.spec"
 _VLLM = "spec.template.spec.containers[0]"
 _FROM = "spec.ingress[0].from"
 # Made up, and put together here so that nobody takes it for a real one.
-_TOKEN = "hf_" + "A1b2C3d4" * 4
+TOKEN = "hf_" + "A1b2C3d4" * 4
 
 _CLOSED = (
     Unsafe(
@@ -91,7 +91,7 @@ _SECRETS = (
         policy="isolation-no-plain-secrets",
         why="a token under a name that says nothing",
         base="ramp",
-        edits={_BLUE: {f"{_VLLM}.env[6]": {"name": "HUB", "value": _TOKEN}}},
+        edits={_BLUE: {f"{_VLLM}.env[6]": {"name": "HUB", "value": TOKEN}}},
         says="HUB of container vllm is a Hugging Face token",
     ),
     Unsafe(
@@ -130,14 +130,14 @@ _SECRETS = (
         policy="isolation-no-plain-secrets",
         why="a token within an argument",
         base="ramp",
-        edits={_BLUE: {f"{_VLLM}.args[16]": f"--kv-transfer-config={{'token': '{_TOKEN}'}}"}},
+        edits={_BLUE: {f"{_VLLM}.args[16]": f"--kv-transfer-config={{'token': '{TOKEN}'}}"}},
         says="args of container vllm is a Hugging Face token",
     ),
     Unsafe(
         policy="isolation-no-plain-secrets",
         why="a token in a shell's script",
         base="ramp",
-        added=by_hand({f"{CONTAINER}.command[2]": f"export HUB={_TOKEN}; exec vllm serve"}),
+        added=by_hand({f"{CONTAINER}.command[2]": f"export HUB={TOKEN}; exec vllm serve"}),
         also=("release-model-pinned", "release-named", "serving-drain-chain"),
         says="command of container server is a Hugging Face token",
     ),

@@ -160,7 +160,11 @@ _PROMPTED = (
         policy="release-prompts-immutable",
         why="prompts from a claim, which anybody may write to",
         base="ramp",
-        edits={_BLUE: _template_at("/templates/a.jinja", {"persistentVolumeClaim": {"claimName": "templates"}})},
+        edits={
+            _BLUE: _template_at("/templates/a.jinja", {"persistentVolumeClaim": {"claimName": "templates"}}),
+            # One that the provider is to name is no match for what names none.
+            "ConfigMap chat-blue-probe": {"metadata.name": GONE},
+        },
         says="chat-blue: the ConfigMap of its prompts is not set",
     ),
 )
@@ -245,10 +249,10 @@ SAFE = (
         },
     ),
     Safe(
-        why="a colour without a release's name: other policies say so, once",
-        base="first",
+        why="colours that do not name their releases need not share a namespace",
+        base="ramp",
+        edits={one: {f'metadata.labels["{RELEASE_KEY}"]': GONE} for one in (_BLUE, _GREEN)},
         config={"release-named": {"exempt": ["chat"]}},
-        edits={_BLUE: {f'metadata.labels["{RELEASE_KEY}"]': GONE}},
     ),
     Safe(
         why="a chat template of the image's own",

@@ -1,0 +1,102 @@
+"""What cases cannot show of pods' policies: what is not known yet, what config is taken, what is never printed."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from components.naming import SERVICE_KEY
+from policies.catalogue import POLICIES
+from tests.policies.by_hand import by_hand
+from tests.policies.cases import isolation, releases, serving
+from tests.policies.edits import UNKNOWN, edited
+from tests.policies.judge import Violation, judge
+from tests.policies.stacks import stack
+
+_TOPICS = ("serving-", "release-", "isolation-")
+_MINE = tuple(policy for policy in POLICIES if policy.name.startswith(_TOPICS))
+
+
+def _judged(edits: dict[str, Any]) -> list[Violation]:
+    return judge(edited(stack("ramp"), edits), policies=_MINE)
+
+
+def _unknown(*policies: str, resource: str | None) -> set[Violation]:
+    return {Violation(policy=policy, message=None, resource=resource) for policy in policies}
+
+
+def test_an_unknown_target_group_keeps_nothing_from_being_judged() -> None:
+    assert _judged({"TargetGroupBinding chat-blue": {"spec.targetGroupARN": UNKNOWN}}) == []
+
+
+def test_what_is_not_known_yet_is_not_judged_and_not_passed() -> None:
+    image = "spec.template.spec.containers[0].image"
+    found = _judged({"Deployment chat-blue": {image: UNKNOWN}})
+    assert set(found) == _unknown("release-image-pinned", resource="Deployment chat-blue")
+
+
+def test_an_unknown_namespace_keeps_a_missing_budget_from_nobody() -> None:
+    found = judge(
+        edited(
+            {**stack("ramp"), **{one.key: one for one in by_hand({"metadata.namespace": UNKNOWN}, budget=None)}},
+            {"PodDisruptionBudget llm": {"spec.selector.matchLabels": {"app": "other"}}},
+        ),
+        policies=_MINE,
+    )
+    messages = {violation.policy: violation.message for violation in found}
+    assert "must be one" in (messages.pop("serving-disruption-budget") or "")
+    assert messages == {"isolation-network-policy": None}
+
+
+def test_one_unknown_service_keeps_no_other_from_being_judged() -> None:
+    found = _judged(
+        {
+            "PodDisruptionBudget chat-blue": {"spec.maxUnavailable": UNKNOWN},
+            "PodDisruptionBudget chat-green": {"spec.maxUnavailable": 3},
+        }
+    )
+    assert {violation.policy for violation in found} == {"serving-disruption-budget"}
+    assert None in {violation.message for violation in found}
+
+
+def test_other_deployments_are_nobodys_business() -> None:
+    container = {"name": "web", "image": "web:latest", "env": [{"name": "API_KEY", "value": "x"}]}
+    web = {
+        "metadata.labels": {SERVICE_KEY: "ask"},
+        "spec.template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container]}},
+        "spec.strategy": {"type": "Recreate"},
+    }
+    assert judge({one.key: one for one in by_hand(web)[:1]}, policies=_MINE) == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "options"),
+    [
+        ("serving-startup-probe", {"min_startup_seconds": -1}),
+        ("serving-liveness-spares-the-busy", {"min_silence_seconds": 0}),
+        ("serving-drain-chain", {"min_pre_stop_seconds": 0}),
+        ("serving-no-surge", {"max_unavailable_pods": 0}),
+        ("serving-disruption-budget", {"max_evicted_pods": 0}),
+        ("serving-no-surge", {"max_surge": 1}),
+    ],
+)
+def test_options_out_of_range_or_unheard_of_are_refused(policy: str, options: dict[str, int]) -> None:
+    with pytest.raises(ValidationError):
+        judge(stack("ramp"), {policy: options}, _MINE)
+
+
+def test_no_message_tells_a_secret() -> None:
+    cases = (*isolation.UNSAFE, *serving.UNSAFE, *releases.UNSAFE)
+    messages = [one.message or "" for case in cases for one in judge(case.stack(), case.config, _MINE)]
+    assert messages
+    assert not [message for message in messages if isolation.TOKEN in message or "open-sesame" in message]
+
+
+def test_a_secret_in_place_of_a_revision_is_not_told_either() -> None:
+    args = "spec.template.spec.containers[0].args[--revision]"
+    found = _judged({"Deployment chat-blue": {args: isolation.TOKEN}})
+    assert {violation.policy for violation in found} == {
+        "release-model-pinned",
+        "isolation-no-plain-secrets",
+    }
+    assert not [one for one in found if isolation.TOKEN in (one.message or "")]
