@@ -15,8 +15,13 @@ import grpc.aio
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, resource_pb2, resource_pb2_grpc
 
-# What no input says and the program uses.
-_COMPUTED = {"arn": "arn:aws:benchmark", "dnsName": "benchmark.elb.example", "latestVersion": 1}
+
+def computed(token: str, name: str) -> dict[str, Any]:
+    """Return what no input of an AWS resource says and the program uses; nothing for any other."""
+    if not token.startswith("aws:"):
+        return {}
+    arn = f"arn:aws:benchmark:us-east-1:123456789012:{token.rpartition(':')[2].lower()}/{name}/0123456789abcdef"
+    return {"name": name, "arn": arn, "dnsName": "benchmark.elb.example", "latestVersion": 1}
 
 
 class Engine(engine_pb2_grpc.EngineServicer):
@@ -54,13 +59,14 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
                 "type": request.type,
                 "name": request.name,
                 "custom": request.custom,
+                "protect": request.protect,
                 "inputs": json_format.MessageToDict(request.object),
             }
             print(json.dumps(registration), file=self._record, flush=True)
         state = struct_pb2.Struct()
         state.CopyFrom(request.object)
-        if request.custom and request.type.startswith("aws:"):
-            state.update({"name": request.name, **_COMPUTED})
+        if request.custom:
+            state.update(computed(request.type, request.name))
         urn = f"urn:pulumi:benchmark::benchmark::{request.type}::{request.name}"
         return resource_pb2.RegisterResourceResponse(urn=urn, id=request.name if request.custom else "", object=state)
 

@@ -9,6 +9,7 @@ that run side by side share nothing.
 import sys
 from collections.abc import Callable, Hashable
 from contextvars import ContextVar
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any, Final, TypeVar
 
@@ -29,7 +30,7 @@ _results: ContextVar[dict[Hashable, tuple[Any, Any]] | None] = ContextVar("resul
 """By key, what was given and what was made of it in the request that this thread answers; none outside of one."""
 
 
-def share(what: Hashable, given: tuple[Any, ...], make: Callable[..., Result]) -> Result:
+def share(what: Hashable, make: Callable[..., Result], *given: Any) -> Result:
     """Make something once a request of what is given, and each time anew outside of one.
 
     What is given counts as the same only if it is the same object.
@@ -56,7 +57,7 @@ def convert_once(library: ModuleType = policy) -> bool:
     parts = vars(library)
     servicer = parts[_SERVICER]
     methods = {name: _in_one_request(getattr(servicer, name)) for name in _REQUESTS}
-    methods |= {name: _shared(getattr(servicer, name)) for name in _METHODS}
+    methods |= {name: _shared_method(getattr(servicer, name)) for name in _METHODS}
     # Only the names that the servicer looks up are replaced; nobody else's conversions change.
     parts[_SERVICER] = type(_SERVICER, (servicer,), methods)
     parts["json_format"] = SimpleNamespace(MessageToDict=_shared(parts["json_format"].MessageToDict))
@@ -84,7 +85,11 @@ def _in_one_request(answer: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _shared(convert: Callable[..., Any]) -> Callable[..., Any]:
-    def converted(*given: Any) -> Any:
-        return share(convert, given, convert)
+    return partial(share, convert, convert)
+
+
+def _shared_method(convert: Callable[..., Any]) -> Callable[..., Any]:
+    def converted(servicer: Any, request: Any) -> Any:
+        return share(convert, convert, servicer, request)
 
     return converted

@@ -147,7 +147,7 @@ def service_policy(
             chosen = options.model_validate(dict(args.get_config()))
             unknown: list[UnknownValueError] = []
             resources = tuple(_shared_resource(resource) for resource in args.resources)
-            for service in share("services", resources, _services_of):
+            for service in share("services", _services_of, *resources):
                 if service.name in chosen.exempt:
                     continue
                 try:
@@ -205,7 +205,7 @@ def _shared_resource(shown_as: ResourceValidationArgs | PolicyResource) -> Resou
         return _resource(shown_as)
 
     # Its properties stand for it: within a request every policy is shown the same ones.
-    return share("resource", (shown_as.props,), make)
+    return share("resource", make, shown_as.props)
 
 
 def _resource(shown_as: ResourceValidationArgs | PolicyResource) -> Resource:

@@ -1,30 +1,26 @@
 """Policy packs: the pack's own process judges every resource before its step, and the whole stack at the end."""
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
 
+from rehearsal.engine import policy_config
 from rehearsal.engine.children import Child, start_server
 from rehearsal.engine.errors import CommandError
 from rehearsal.engine.events import EventStream
 from rehearsal.engine.goal import Goal
 from rehearsal.engine.language import interpreter
+from rehearsal.engine.policy_config import LEVELS
 from rehearsal.engine.project import load_yaml
 from rehearsal.engine.protocol import CHANNEL_OPTIONS, analyzer_pb2, analyzer_pb2_grpc
 from rehearsal.engine.state import ResourceState
 from rehearsal.engine.urns import STACK_TYPE, name_of
 from rehearsal.engine.values import from_struct, to_struct
 
-_LEVELS = {
-    "advisory": analyzer_pb2.ADVISORY,
-    "mandatory": analyzer_pb2.MANDATORY,
-    "disabled": analyzer_pb2.DISABLED,
-    "remediate": analyzer_pb2.REMEDIATE,
-}
+_REFUSING = (LEVELS["mandatory"], LEVELS["remediate"])
 
 
 class Pack:
@@ -70,6 +66,7 @@ class Analyzers:
         secret_keys: list[str],
     ) -> None:
         """Start one pack and configure it; raises CommandError when it does not come up."""
+        given = {} if config is None else policy_config.read(config, path)
         manifest = _manifest(path)
         folder = manifest.parent
         if not manifest.is_file():
@@ -84,7 +81,10 @@ class Analyzers:
         info = await pack.stub.GetAnalyzerInfo(_empty())
         pack.name = info.name
         pack.version = pack.version or info.version
-        await pack.stub.Configure(analyzer_pb2.ConfigureAnalyzerRequest(policyConfig=_pack_config(info, config)))
+        if info.supportsConfig:
+            await self._configure(pack, info, given)
+        elif config is not None:
+            raise CommandError(f'policy pack "{pack.name}" at "{pack.path}" does not support config')
         request = analyzer_pb2.AnalyzerStackConfigureRequest(
             stack=stack,
             project=project,
@@ -98,6 +98,18 @@ class Analyzers:
         except grpc.aio.AioRpcError as error:
             if error.code() != grpc.StatusCode.UNIMPLEMENTED:
                 raise
+
+    async def _configure(self, pack: Pack, info: Any, given: policy_config.Config) -> None:
+        config = policy_config.reconcile(info, given)
+        faults = policy_config.faults(info, config)
+        for fault in faults:
+            self._events.diagnostic("error", f"validating policy config: {pack.name} {pack.version}  {fault}")
+        if faults:
+            raise CommandError("validating policy config")
+        try:
+            await pack.stub.Configure(policy_config.message(config))
+        except CommandError as error:
+            raise CommandError(f'configuring policy pack "{pack.name}" at "{pack.path}": {error}') from error
 
     async def _launch(
         self, folder: Path, main: Path, options: dict[str, Any], engine_address: str, project: str, stack: str
@@ -136,7 +148,7 @@ class Analyzers:
                     resource.properties.CopyFrom(remediation.properties)
             answer = await pack.stub.Analyze(resource)
             for found in answer.diagnostics:
-                mandatory = found.enforcementLevel in (_LEVELS["mandatory"], _LEVELS["remediate"])
+                mandatory = found.enforcementLevel in _REFUSING
                 self._report(pack, found, "mandatory" if mandatory else "advisory", found.message, found.urn or new.urn)
                 acceptable = acceptable and not mandatory
         return acceptable or self._dry_run
@@ -158,7 +170,7 @@ class Analyzers:
         for pack in self._packs:
             answer = await pack.stub.AnalyzeStack(request)
             for found in answer.diagnostics:
-                mandatory = found.enforcementLevel in (_LEVELS["mandatory"], _LEVELS["remediate"])
+                mandatory = found.enforcementLevel in _REFUSING
                 urn = found.urn if found.urn in known else root
                 self._report(pack, found, "mandatory" if mandatory else "advisory", found.message, urn)
 
@@ -224,31 +236,6 @@ def _describe(
             )
         )
     return described
-
-
-def _pack_config(info: Any, path: Path | None) -> dict[str, Any]:
-    """The pack's config for each policy: what the pack brings, overlaid with the file's."""
-    chosen: dict[str, Any] = dict(info.initialConfig)
-    if path is None:
-        return chosen
-    try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CommandError(f"could not read the policy pack config {path}: {error}") from error
-    everything = document.pop("all", None)
-    if everything is not None:
-        for policy in info.policies:
-            document.setdefault(policy.name, everything)
-    levels = {policy.name: policy.enforcementLevel for policy in info.policies}
-    for name, value in document.items():
-        settings: dict[str, Any] = {"enforcementLevel": value} if isinstance(value, str) else dict(value)
-        level = settings.pop("enforcementLevel", None)
-        if level is not None and level not in _LEVELS:
-            raise CommandError(f"{path}: {name}: {level} is not a valid enforcement level")
-        policy = analyzer_pb2.PolicyConfig(properties=to_struct(settings))
-        policy.enforcementLevel = levels.get(name, analyzer_pb2.ADVISORY) if level is None else _LEVELS[level]
-        chosen[name] = policy
-    return chosen
 
 
 def _empty() -> Any:

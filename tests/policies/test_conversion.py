@@ -188,6 +188,6 @@ def test_another_servicer_is_left_as_it_is(missing: str, capsys: pytest.CaptureF
 
 
 def test_nothing_is_shared_outside_of_a_request() -> None:
-    given = ({"a": 1},)
-    assert share("copy", given, dict) == share("copy", given, dict)
-    assert share("copy", given, dict) is not share("copy", given, dict)
+    given = {"a": 1}
+    assert share("copy", dict, given) == share("copy", dict, given)
+    assert share("copy", dict, given) is not share("copy", dict, given)

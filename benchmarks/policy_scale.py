@@ -1,0 +1,239 @@
+"""``python -m benchmarks.policy_scale``: what the policies cost.
+
+By resource: the pack's own process is asked over gRPC as engines ask it, about what the program really declares, of
+each resource twice (``Remediate``, ``Analyze``) and at the end of all together (``AnalyzeStack``), one after another.
+Beside it stands what is left with every policy disabled, which is the price of asking. Both packs run at once and are
+asked in turns, so that a busy machine is busy for both. What counts is the CPU time of the pack's process; wall time,
+which has the asking side and the wait for a core in it, is told beside it.
+
+By preview: the embedded engine previews the same program with and without the pack, in turns. Its providers answer at
+once, so no cloud hides the difference.
+
+The last line is JSON: medians of milliseconds per resource by the number of resources, of CPU and of wall time, and the
+ratio of the previews' medians at the largest number.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+from google.protobuf import empty_pb2
+
+from benchmarks.program_scale import ROOT, SECRET_KEY, BenchmarkError, Timings, config, registrations
+from rehearsal.engine import policy_config
+from rehearsal.engine.protocol import CHANNEL_OPTIONS, analyzer_pb2, analyzer_pb2_grpc
+from rehearsal.engine.values import to_struct
+
+PACK: Final = ROOT / "policies"
+SIZES: Final = (10, 100, 1000)
+STACK: Final = "benchmark"
+_LEAST_PER_SERVICE: Final = 40
+"""The program declares more than so many resources for each service."""
+
+
+@dataclass
+class Pack:
+    """The pack's process, with what it was asked."""
+
+    pid: int
+    stub: Any
+    policies: Sequence[str]
+    timings: dict[int, Timings] = field(default_factory=dict[int, Timings])
+
+    def ask(self, requests: "Requests") -> None:
+        """Ask once, and note what a resource took.
+
+        Raises:
+            BenchmarkError: a policy refused something, so it is not the usual that was timed.
+        """
+        cpu, start = cpu_seconds(self.pid), time.perf_counter()
+        answers: list[Any] = []
+        for request in requests.each:
+            self.stub.Remediate(request)
+            answers.append(self.stub.Analyze(request))
+        answers.append(self.stub.AnalyzeStack(requests.whole))
+        wall = time.perf_counter() - start
+        refused = [found.message for answer in answers for found in answer.diagnostics]
+        if refused:
+            raise BenchmarkError(f"the pack refuses the program's own resources: {refused[0]}")
+        count = len(requests.each)
+        timings = self.timings.setdefault(count, Timings())
+        timings.wall.append(wall / count)
+        timings.cpu.append((cpu_seconds(self.pid) - cpu) / count)
+
+
+@dataclass
+class Requests:
+    """Resources as engines describe them: one by one, and all together."""
+
+    each: list[Any]
+    whole: Any
+
+
+def requests_for(registered: Sequence[Mapping[str, Any]], count: int) -> Requests:
+    """Describe so many of the resources, taken evenly."""
+    chosen = [registered[number * len(registered) // count] for number in range(count)]
+    requests = Requests([], analyzer_pb2.AnalyzeStackRequest())
+    for one in chosen:
+        described: dict[str, Any] = {
+            "type": one["type"],
+            "name": one["name"],
+            "urn": f"urn:pulumi:{STACK}::vllm-blue-green::{one['type']}::{one['name']}",
+            "properties": to_struct(one["inputs"]),
+            "options": analyzer_pb2.AnalyzerResourceOptions(protect=one["protect"]),
+        }
+        requests.each.append(analyzer_pb2.AnalyzeRequest(**described))
+        requests.whole.resources.append(analyzer_pb2.AnalyzerResource(**described))
+    return requests
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process's threads, to the nanosecond."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
+
+@contextmanager
+def pack(*, disabled: bool = False) -> Generator[Pack]:
+    """Run the pack as engines do, configured with its defaults, or with every policy disabled."""
+    environment = {"PULUMI_PROJECT": "vllm-blue-green", "PULUMI_STACK": STACK, "PULUMI_DRY_RUN": "true"}
+    # There is no engine at that address; the pack has nothing to tell it.
+    command = [sys.executable, "-u", "-m", "pulumi.policy", "127.0.0.1:1", str(PACK)]
+    with subprocess.Popen(
+        command, cwd=PACK, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            channel = grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}", options=CHANNEL_OPTIONS)
+            with channel:
+                stub: Any = analyzer_pb2_grpc.AnalyzerStub(channel)
+                info = stub.GetAnalyzerInfo(empty_pb2.Empty())
+                given = {"all": policy_config.PolicyConfig("disabled")} if disabled else {}
+                stub.Configure(policy_config.message(policy_config.reconcile(info, given)))
+                yield Pack(process.pid, stub, [policy.name for policy in info.policies])
+        finally:
+            process.kill()
+
+
+def measure_pack(sizes: Sequence[int], repetitions: int, folder: Path) -> tuple[Pack, Pack]:
+    """Time the pack with its policies and with all disabled, in turns."""
+    registered = {size: registrations(services_for(size), folder) for size in sizes}
+    with pack() as judging, pack(disabled=True) as idle:
+        for size in sizes:
+            requests = requests_for(registered[size], size)
+            for repetition in range(repetitions + 1):
+                for one in (judging, idle):
+                    one.ask(requests)
+                    if repetition == 0:  # not timed: the first finds everything cold
+                        del one.timings[size]
+            row = [one.timings[size] for one in (judging, idle)]
+            walls, cpus = [1000 * one.seconds for one in row], [1000 * one.cpu_seconds for one in row]
+            print(f"{size:>9} {cpus[0]:>9.3f} {cpus[1]:>11.3f} {walls[0]:>9.3f} {walls[1]:>11.3f}", flush=True)
+    return judging, idle
+
+
+def services_for(size: int) -> int:
+    """Return how many services have so many resources, at least."""
+    return -(-size // _LEAST_PER_SERVICE)
+
+
+def measure_previews(size: int, repetitions: int, folder: Path) -> tuple[Timings, Timings]:
+    """Time previews with and without the pack, in turns."""
+    project = Project(folder, services_for(size))
+    with_pack, without = Timings(), Timings()
+    project.preview()  # not timed: it finds everything cold
+    for _ in range(repetitions):
+        project.preview(timings=without)
+        project.preview("--policy-pack", str(PACK), timings=with_pack)
+    return with_pack, without
+
+
+class Project:
+    """A stack of the program on the embedded engine, with providers that answer at once."""
+
+    def __init__(self, folder: Path, services: int) -> None:
+        self._folder = folder / "project"
+        executables, state = folder / "bin", folder / "state"
+        for path in (self._folder, executables, state):
+            path.mkdir()
+        modules = {
+            "pulumi": "rehearsal.engine",
+            "pulumi-resource-aws": "benchmarks.instant_provider",
+            "pulumi-resource-kubernetes": "benchmarks.instant_provider",
+        }
+        for name, module in modules.items():
+            words = f'PYTHONPATH={shlex.quote(str(ROOT))} exec {shlex.quote(sys.executable)} -P -m {module} "$@"'
+            (executables / name).write_text(f"#!/bin/sh\n{words}\n", encoding="utf-8")
+            (executables / name).chmod(0o755)
+        definition = (ROOT / "Pulumi.yaml").read_text(encoding="utf-8")
+        (self._folder / "Pulumi.yaml").write_text(f"main: {ROOT}\n{definition}", encoding="utf-8")
+        self._environment = {
+            "PATH": os.pathsep.join([str(executables), os.environ["PATH"]]),
+            "PULUMI_BACKEND_URL": f"file://{state}",
+            "PULUMI_CONFIG_PASSPHRASE": "benchmark",
+            "PULUMI_STACK": STACK,
+        }
+        self._run(["stack", "init", STACK, "--no-select"])
+        values = config(services)
+        words = [f"--plaintext={key}={value}" for key, value in values.items() if key != SECRET_KEY]
+        self._run(["config", "set-all", *words, f"--secret={SECRET_KEY}={values[SECRET_KEY]}"])
+
+    def preview(self, *flags: str, timings: Timings | None = None) -> None:
+        """Preview the stack, which is new.
+
+        Raises:
+            BenchmarkError: the preview failed.
+        """
+        start = time.perf_counter()
+        self._run(["preview", "--non-interactive", *flags])
+        if timings is not None:
+            timings.wall.append(time.perf_counter() - start)
+
+    def _run(self, words: Sequence[str]) -> None:
+        answer = subprocess.run(
+            ["pulumi", *words],
+            cwd=self._folder,
+            env={**os.environ, **self._environment},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if answer.returncode:
+            raise BenchmarkError(f"pulumi {words[0]} ended with {answer.returncode}:\n{answer.stdout}{answer.stderr}")
+
+
+def main() -> None:
+    """Measure at every number of resources and print the result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=5, help="timed pairs of runs (at most 3 of previews)")
+    parser.add_argument("--resources", type=int, nargs="+", default=list(SIZES), help="numbers of resources")
+    arguments = parser.parse_args()
+    sizes: list[int] = sorted(arguments.resources)
+    print("milliseconds per resource: of the pack, and with every policy disabled")
+    print("resources    cpu ms disabled ms   wall ms disabled ms")
+    with tempfile.TemporaryDirectory() as folder:
+        judging, _ = measure_pack(sizes, arguments.repetitions, Path(folder))
+        with_pack, without = measure_previews(sizes[-1], min(arguments.repetitions, 3), Path(folder))
+    print(f"policies {len(judging.policies)}, preview s {without.seconds:.2f}, with the pack {with_pack.seconds:.2f}")
+    timings = judging.timings
+    result = {
+        "milliseconds_per_resource": {str(size): round(1000 * timings[size].cpu_seconds, 3) for size in sizes},
+        "wall_milliseconds_per_resource": {str(size): round(1000 * timings[size].seconds, 3) for size in sizes},
+        "preview_ratio": round(with_pack.seconds / without.seconds, 3),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The benchmark asks the real pack about the program's real resources, and says so in its last line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.policy_scale import SIZES, BenchmarkError, pack, requests_for, services_for
+from benchmarks.program_scale import registrations
+from policies.catalogue import POLICIES
+from policies.resource import LISTENER_RULE
+from tests.components.example import ROOT
+
+
+def test_it_times_both_and_ends_with_the_figures() -> None:
+    command = [sys.executable, "-m", "benchmarks.policy_scale", "--resources", "10", "5", "--repetitions", "1"]
+    output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=280).stdout
+    _, header, *rows, policies, last = output.splitlines()
+    assert header.split()[0] == "resources"
+    assert [row.split()[0] for row in rows] == ["5", "10"]
+    assert policies.startswith(f"policies {len(POLICIES)}, ")
+    figures = json.loads(last)
+    assert set(figures) == {"milliseconds_per_resource", "wall_milliseconds_per_resource", "preview_ratio"}
+    for row in rows:
+        size, cpu, _, wall, _ = row.split()
+        assert figures["milliseconds_per_resource"][size] == float(cpu)
+        assert figures["wall_milliseconds_per_resource"][size] == float(wall)
+        assert 0 < float(cpu) < 1000
+    assert figures["preview_ratio"] > 0
+
+
+def test_the_real_pack_judges_what_the_program_declares(tmp_path: Path) -> None:
+    registered = registrations(services_for(50), tmp_path)
+    assert all(len(registered) / services_for(50) >= size / services_for(size) for size in SIZES)
+    rule = next(one for one in registered if one["type"] == LISTENER_RULE and one["name"] == "s000")
+    with pack() as judging, pack(disabled=True) as idle:
+        judging.ask(requests_for(registered, len(registered)))
+        assert set(judging.timings) == {len(registered)}
+        rule["inputs"]["actions"][0]["forward"]["targetGroups"][0]["weight"] += 1
+        broken = requests_for([rule], 1)
+        with pytest.raises(BenchmarkError, match="must be whole percents that add up to 100"):
+            judging.ask(broken)
+        idle.ask(broken)
+
+
+def test_resources_are_taken_evenly() -> None:
+    registered = [{"type": "test:index:Thing", "name": str(n), "inputs": {}, "protect": n == 3} for n in range(7)]
+    requests = requests_for(registered, 3)
+    assert [one.name for one in requests.each] == [one.name for one in requests.whole.resources] == ["0", "2", "4"]
+    assert [one.options.protect for one in requests_for(registered, 7).each].index(True) == 3
