@@ -3,21 +3,19 @@
 The clouds are files, so this says nothing about AWS or Kubernetes; it is about hooks, their order and their messages.
 """
 
-import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
 from components.release import Release
 from rehearsal.engine import warm
-from tests.components.example import ROOT, SECRET, config, release
-from tests.engine.conftest import World, write_script
+from tests.components.example import release
+from tests.engine.conftest import World
 from tests.engine.fork_server import running_fork_server
+from tests.engine.program import GUARDED, Stack
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -31,64 +29,6 @@ LIVE: dict[str, Any] = {
     "blue": {"replicas": 3, "release": A},
     "green": {"replicas": 3, "release": B},
 }
-GUARDED = {"ListenerRule", "Deployment", "NodeGroup", "LaunchTemplate"}
-
-
-class Stack:
-    """The program's stack, with a config that each test changes."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        for plugin in ("aws", "kubernetes"):
-            write_script(world.root / "bin" / f"pulumi-resource-{plugin}", "tests.engine.provider.clouds")
-        for name in ("Pulumi.yaml", "__main__.py"):
-            shutil.copy(ROOT / name, world.project / name)
-        (world.project / "components").symlink_to(ROOT / "components")
-        world.environment["PULUMI_STACK"] = "dev"
-        world.open()
-        world.pulumi("config", "set", "--secret", "candidate_route_secret", SECRET)
-        self._file = world.project / "Pulumi.dev.yaml"
-        self._fixed = yaml.safe_load(self._file.read_text())
-        self.configure()
-        self.up()
-
-    def configure(self, **changes: Any) -> None:
-        """Write the live config, with changes."""
-        values = config(**{"candidate_route_secret": None, **LIVE, **changes})
-        keys = {key: json.loads(text) if text.startswith(("[", "{")) else text for key, text in values.items()}
-        merged = {**self._fixed, "config": {**self._fixed["config"], **keys}}
-        self._file.write_text(yaml.safe_dump(merged))
-
-    def up(self, *flags: str) -> None:
-        self.world.pulumi("up", "--yes", "--skip-preview", *flags)
-        self.world.forget_calls()
-
-    def preview(self, *flags: str) -> str:
-        return self.world.pulumi("preview", *flags).stdout
-
-    def refused(self, *command: str) -> str:
-        """What a command says that is refused."""
-        answer = self.world.pulumi(*command, status=None)
-        text = answer.stdout + answer.stderr
-        assert answer.returncode != 0, text
-        assert "Traceback" not in text, text
-        return re.sub(r"\s+", " ", text)
-
-    def recorded(self) -> dict[str, Any]:
-        """What is recorded of the resources that guards watch."""
-        return {
-            one["urn"]: (one["inputs"], one["outputs"])
-            for one in self.resources()
-            if one["type"].rpartition(":")[2] in GUARDED
-        }
-
-    def resources(self) -> list[dict[str, Any]]:
-        """Everything that is recorded."""
-        exported = json.loads(self.world.pulumi("stack", "export", "--show-secrets").stdout)
-        return exported["deployment"].get("resources") or []
-
-    def urn(self, kind: str, name: str) -> str:
-        return next(urn for urn in self.recorded() if urn.endswith(f":{kind}::{name}"))
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +40,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         patch.setenv(warm.VARIABLE, str(folder / "warm.sock"))
         patch.setenv("PATH", os.environ["PATH"])  # a world puts itself in front
         world = World(folder / "world", "embedded")
-        yield Stack(world)
+        stack = Stack(world, LIVE)
+        stack.up()
+        yield stack
 
 
 PARKED = {"replicas": 3, "release": B, "parked": True}

@@ -27,7 +27,7 @@ class Clouds(TestProvider):
             return answer
         name = request.urn.rsplit("::", 1)[-1]
         suffix = f"{request.type.rpartition(':')[2]}/{name}"
-        outputs = {"arn": f"arn:{request.type}:{name}", "arnSuffix": suffix, "dnsName": f"{name}.example", VERSION: 1}
+        outputs = {"arn": _arn(request.type, name), "arnSuffix": suffix, "dnsName": f"{name}.example", VERSION: 1}
         return provider_pb2.CreateResponse(
             id=answer.id, properties=to_struct({**outputs, "name": name, **from_struct(answer.properties)})
         )
@@ -38,6 +38,13 @@ class Clouds(TestProvider):
         if request.preview:
             del outputs[VERSION]
         return provider_pb2.UpdateResponse(properties=to_struct(outputs))
+
+
+def _arn(type_: str, name: str) -> str:
+    """Return an ARN as AWS would where programs and policies read more of it than that it is one."""
+    if type_ == "aws:lb/targetGroup:TargetGroup":
+        return f"arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/{name}-0a1b2c3/0123456789abcdef"
+    return f"arn:{type_}:{name}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,72 @@
+"""The whole program as a stack on an engine, with clouds that accept anything."""
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from tests.components.example import ROOT, SECRET, config
+from tests.engine.conftest import World, write_script
+
+GUARDED = {"ListenerRule", "Deployment", "NodeGroup", "LaunchTemplate"}
+
+
+class Stack:
+    """The program's stack, with a config that each test changes."""
+
+    def __init__(self, world: World, live: Mapping[str, Any]) -> None:
+        """Set the project up and configure it; ``up`` brings it to life."""
+        self.world = world
+        self.live = live
+        for plugin in ("aws", "kubernetes"):
+            write_script(world.root / "bin" / f"pulumi-resource-{plugin}", "tests.engine.provider.clouds")
+        for name in ("Pulumi.yaml", "__main__.py"):
+            shutil.copy(ROOT / name, world.project / name)
+        (world.project / "components").symlink_to(ROOT / "components")
+        world.environment["PULUMI_STACK"] = "dev"
+        world.open()
+        world.pulumi("config", "set", "--secret", "candidate_route_secret", SECRET)
+        self.file = world.project / "Pulumi.dev.yaml"
+        self._fixed = yaml.safe_load(self.file.read_text())
+        self.configure()
+
+    def configure(self, **changes: Any) -> None:
+        """Write the live config, with changes."""
+        values = config(**{"candidate_route_secret": None, **self.live, **changes})
+        keys = {key: json.loads(text) if text.startswith(("[", "{")) else text for key, text in values.items()}
+        merged = {**self._fixed, "config": {**self._fixed["config"], **keys}}
+        self.file.write_text(yaml.safe_dump(merged))
+
+    def up(self, *flags: str) -> None:
+        self.world.pulumi("up", "--yes", "--skip-preview", *flags)
+        self.world.forget_calls()
+
+    def preview(self, *flags: str) -> str:
+        return self.world.pulumi("preview", *flags).stdout
+
+    def refused(self, *command: str) -> str:
+        """What a command says that is refused."""
+        answer = self.world.pulumi(*command, status=None)
+        text = answer.stdout + answer.stderr
+        assert answer.returncode != 0, text
+        assert "Traceback" not in text, text
+        return re.sub(r"\s+", " ", text)
+
+    def recorded(self) -> dict[str, Any]:
+        """What is recorded of the resources that guards watch."""
+        return {
+            one["urn"]: (one["inputs"], one["outputs"])
+            for one in self.resources()
+            if one["type"].rpartition(":")[2] in GUARDED
+        }
+
+    def resources(self) -> list[dict[str, Any]]:
+        """Everything that is recorded."""
+        exported = json.loads(self.world.pulumi("stack", "export", "--show-secrets").stdout)
+        return exported["deployment"].get("resources") or []
+
+    def urn(self, kind: str, name: str) -> str:
+        return next(urn for urn in self.recorded() if urn.endswith(f":{kind}::{name}"))

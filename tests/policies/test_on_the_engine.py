@@ -1,0 +1,292 @@
+"""The pack as its own process beside the whole program: what it refuses is refused before anything moves.
+
+The clouds are files, so this says nothing about AWS or Kubernetes; it is about what engines show to policies, when they
+ask, and what becomes of the answers. Two services in one stack, so that nothing holds only for one.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import pytest
+from pulumi.automation.events import EngineEvent
+
+from components.naming import COLORS, Color
+from policies.catalogue import POLICIES
+from rehearsal.engine import warm
+from rollout.config_file import ConfigFile
+from rollout.errors import UpdateFailedError
+from rollout.ports import LiveRule
+from rollout.stack import PulumiStack
+from rollout.updates import Updater
+from tests.components.example import ROOT, release
+from tests.engine.conftest import World, real_pulumi
+from tests.engine.fork_server import running_fork_server
+from tests.engine.program import Stack
+from tests.rollout import fakes
+
+pytestmark = pytest.mark.timeout(900)
+
+A, B = release(), release(model_revision="beef")
+SERIAL = 7
+GREEN = {"replicas": 3, "release": B}
+CHAT: dict[str, Any] = {"rollout_serial": SERIAL, "green_weight": 25, "rolling_out": True, "green": GREEN}
+LIVE: dict[str, Any] = {
+    "blue": {"replicas": 3, "release": A},
+    "green": {"replicas": 3},
+    "services": {"chat": CHAT, "search": {}},
+}
+PACK = ("--policy-pack", "policies")
+
+TAMPERED = """
+import runpy
+
+import pulumi
+
+def tamper(args):
+    if (args.type_, args.name) == ("aws:lb/listenerRule:ListenerRule", "chat"):
+        forward, opts = args.props["actions"][0].forward, args.opts
+        {change}
+        return pulumi.ResourceTransformationResult(args.props, opts)
+
+pulumi.runtime.register_stack_transformation(tamper)
+runpy.run_path("program.py", run_name="__main__")
+"""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one policy says in a preview or an update."""
+
+    policy: str
+    level: str
+    message: str
+
+    @property
+    def is_not_evaluated(self) -> bool:
+        return self.level == "advisory" and "can't run policy" in self.message
+
+
+class PackStack(Stack):
+    """The program's stack, judged by the pack."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world, LIVE)
+        (world.project / "policies").symlink_to(ROOT / "policies")
+
+    def told(self, command: Literal["preview", "up"]) -> list[Told]:
+        """What policies say of a preview or an update, which passes."""
+        events: list[EngineEvent] = []
+        run = self.world.stack.preview if command == "preview" else self.world.stack.up
+        run(policy_packs=["policies"], on_event=events.append)
+        found = [event.policy_event for event in events if event.policy_event]
+        return [Told(one.policy_name, one.enforcement_level, one.message.strip()) for one in found]
+
+    @contextmanager
+    def tampered(self, change: str) -> Generator[None]:
+        """Have somebody's own program around ours change the weighted rule of chat."""
+        program = self.world.project / "__main__.py"
+        shutil.copy(program, self.world.project / "program.py")
+        program.write_text(TAMPERED.format(change=change), encoding="utf-8")
+        yield
+        shutil.copy(ROOT / "__main__.py", program)
+
+    def everything(self) -> dict[str, Any]:
+        """All that is recorded."""
+        return {one["urn"]: (one.get("inputs"), one.get("outputs"), one.get("protect")) for one in self.resources()}
+
+
+@pytest.fixture(scope="module", params=["embedded", "real"])
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackStack]:
+    """A rollout of one service, a quarter of the way, and another service; not deployed yet."""
+    if request.param == "real" and real_pulumi() is None:
+        pytest.skip("no real Pulumi CLI on PATH or in REHEARSAL_REAL_PULUMI")
+    folder = tmp_path_factory.mktemp("pack")
+    modules = ("pulumi", "grpc.aio", "yaml", "pydantic", "pulumi_policy", "pulumi_aws.lb", "pulumi_kubernetes.apps.v1")
+    with pytest.MonkeyPatch.context() as patch, running_fork_server(folder / "warm.sock", *modules):
+        patch.setenv(warm.VARIABLE, str(folder / "warm.sock"))
+        patch.setenv("PATH", os.environ["PATH"])  # a world puts itself in front
+        made = PackStack(World(folder / "world", request.param))
+        for name, value in made.world.environment.items():
+            patch.setenv(name, value)  # as it is around a script
+        yield made
+
+
+@pytest.fixture
+def live(stack: PackStack) -> Iterator[PackStack]:
+    """The same, deployed under the pack's eyes; tests leave it as it is."""
+    stack.configure()
+    if not stack.resources():
+        assert stack.told("up") == []
+    before = stack.everything()
+    yield stack
+    stack.configure()
+    assert stack.everything() == before
+
+
+def test_a_first_preview_is_refused_by_nobody_and_says_what_cannot_be_judged_yet(stack: PackStack) -> None:
+    assert stack.resources() == []
+    told = stack.told("preview")
+    assert [one for one in told if not one.is_not_evaluated] == []
+    # The target groups of a new stack have no names yet, so nobody can say which colour gets which weight.
+    assert "traffic-weights-add-up" in {one.policy for one in told}
+    assert {one.policy for one in told} <= {policy.name for policy in POLICIES}
+
+
+def test_a_first_preview_leaves_a_note_in_the_journal_of_what_could_not_be_judged(stack: PackStack) -> None:
+    assert stack.resources() == []
+    updater, journal, _ = script(stack)
+    assert updater.preview("the first one")
+    notes = [record["text"] for record in journal.of("note")]
+    start = "policy not evaluated before the update: traffic-weights-add-up: can't run policy"
+    assert any(note.startswith(start) for note in notes), notes
+
+
+def test_once_deployed_every_policy_has_judged_and_passed(live: PackStack) -> None:
+    assert live.told("preview") == []
+    assert live.told("up") == []
+
+
+def test_a_step_of_a_rollout_is_judged_before_it_is_made(live: PackStack) -> None:
+    live.configure(services={"chat": {**CHAT, "green_weight": 50, "rollout_serial": SERIAL + 1}, "search": {}})
+    assert live.told("preview") == []
+
+
+REFUSED_PROGRAMS: dict[str, tuple[str, str, str]] = {
+    "weights that are no percents": (
+        "forward.target_groups[1].weight += 1",
+        "traffic-weights-add-up",
+        "chat: the sum of the weights is 101, but must be 100.",
+    ),
+    "a rule without the idle colour": (
+        "del forward.target_groups[1]",
+        "traffic-both-target-groups",
+        "chat: the target groups of the forward action is blue, but must be blue, green.",
+    ),
+    "cookies that outrank the weights": (
+        "forward.stickiness.enabled = True",
+        "traffic-stickiness-off",
+        "chat: ",
+    ),
+    "weights that updates pass over": (
+        'opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=["actions"]))',
+        "traffic-weights-not-ignored",
+        "chat: ",
+    ),
+}
+
+
+def services(**chat: Any) -> dict[str, Any]:
+    return {"services": {"chat": {**CHAT, **chat}, "search": {}}}
+
+
+REFUSED_CONFIGS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "protection lifted": ({"protect": False}, "lifecycle-protected", "chat: "),
+    "half of the requests for a third of the replicas": (
+        services(green={**GREEN, "replicas": 1}, green_weight=50, announced=f"{SERIAL} in a hurry"),
+        "capacity-weight-needs-replicas",
+        "chat: the number of green replicas is 1, but must be at least 2 at weight 50, with 3 of blue.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_PROGRAMS)
+def test_a_program_that_is_unsafe_is_refused_in_its_preview(live: PackStack, case: str) -> None:
+    change, policy, message = REFUSED_PROGRAMS[case]
+    with live.tampered(change):
+        said = live.refused("preview", *PACK)
+    assert_refused_for(said, policy, message)
+    assert "search: " not in said
+
+
+@pytest.mark.parametrize("case", REFUSED_CONFIGS)
+def test_a_config_that_is_accepted_and_unsafe_is_refused_in_its_preview(live: PackStack, case: str) -> None:
+    changes, policy, message = REFUSED_CONFIGS[case]
+    live.configure(**changes)
+    assert_refused_for(live.refused("preview", *PACK), policy, message)
+
+
+@pytest.mark.parametrize("case", REFUSED_PROGRAMS)
+def test_an_update_without_a_preview_is_refused_before_the_rule_changes(live: PackStack, case: str) -> None:
+    change, policy, message = REFUSED_PROGRAMS[case]
+    with live.tampered(change):
+        said = live.refused("up", "--yes", "--skip-preview", *PACK)
+    assert_refused_for(said, policy, message)
+    assert live.world.calls() == []
+
+
+def test_a_config_that_is_unsafe_is_refused_without_a_preview_too(live: PackStack) -> None:
+    changes, policy, message = REFUSED_CONFIGS["half of the requests for a third of the replicas"]
+    before = live.recorded()[live.urn("ListenerRule", "chat")]
+    kept = live.world.root / "state.json"
+    live.world.pulumi("stack", "export", "--file", str(kept))
+    live.configure(**changes)
+    said = live.refused("up", "--yes", "--skip-preview", *PACK)
+    after = live.recorded()[live.urn("ListenerRule", "chat")]
+    live.world.pulumi("stack", "import", "--file", str(kept))
+    assert_refused_for(said, policy, message)
+    assert after == before
+
+
+def test_a_script_says_which_policy_refused_and_leaves_config_and_stack_alone(live: PackStack) -> None:
+    updater, _, _ = script(live)
+    before = live.file.read_bytes()
+    with live.tampered("forward.target_groups[1].weight += 1"), pytest.raises(UpdateFailedError) as raised:
+        updater.change_rule({"green_weight": 50}, green_weight=50, message="Set green to 50 %")
+    assert str(raised.value).startswith(
+        "preview of 'Set green to 50 %' failed: policy refused: traffic-weights-add-up: "
+    )
+    assert "chat: the sum of the weights is 101, but must be 100." in str(raised.value)
+    assert live.file.read_bytes() == before
+    assert live.world.calls() == []
+    updater.change_rule({"green_weight": 50}, green_weight=50, message="Set green to 50 %")
+    updater.change_rule({"green_weight": 25}, green_weight=25, message="Set green to 25 %")
+    assert [name for _, name in live.world.calls()] == ["chat", "chat"]
+
+
+def test_a_script_whose_update_is_refused_says_so_too(live: PackStack) -> None:
+    _, _, pulumi = script(live)
+    with live.tampered("forward.target_groups[1].weight += 1"), pytest.raises(UpdateFailedError) as raised:
+        pulumi.up("a change", targets=[live.urn("ListenerRule", "chat")])
+    assert str(raised.value).startswith("update 'a change' failed: policy refused: traffic-weights-add-up: ")
+
+
+def assert_refused_for(said: str, policy: str, message: str) -> None:
+    assert re.search(rf"\[mandatory\]\s+{policy}\b", said), said
+    assert message in said
+
+
+class Balancer(fakes.World):
+    """A load balancer whose rule is what the stack's state says."""
+
+    def __init__(self, stack: PackStack) -> None:
+        super().__init__()
+        self.stack = stack
+
+    def rule(self) -> LiveRule:
+        inputs, outputs = self.stack.recorded()[self.stack.urn("ListenerRule", "chat")]
+        groups: list[dict[str, Any]] = inputs["actions"][0]["forward"]["targetGroups"]
+        by_color: dict[Color, dict[str, Any]] = dict(zip(COLORS, groups, strict=True))
+        return LiveRule(
+            arn=outputs["arn"],
+            weights={color: int(group["weight"]) for color, group in by_color.items()},
+            target_groups={color: group["arn"] for color, group in by_color.items()},
+            active_color="blue",
+            keep_until="",
+            rollout_serial=SERIAL,
+        )
+
+
+def script(stack: PackStack) -> tuple[Updater, fakes.FakeJournal, PulumiStack]:
+    """What a script works with: the stack and its config file are real."""
+    pulumi = PulumiStack("dev", stack.world.project, update_timeout_seconds=600, check=lambda: None)
+    journal = fakes.FakeJournal(fakes.FakeClock())
+    world = Balancer(stack)
+    ports = replace(
+        world.ports(), journal=journal, config=ConfigFile(stack.file, "chat"), stack=pulumi, load_balancer=world
+    )
+    return Updater(ports, "chat"), journal, pulumi

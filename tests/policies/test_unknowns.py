@@ -1,0 +1,193 @@
+"""Values that are not known before an update, are missing or are nonsense: no policy fails, and none passes in silence.
+
+Only what a policy reads is taken from it: as it is a function of what it reads, nothing else can change its mind.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pytest
+from pulumi_policy import Policy, StackValidationPolicy
+
+from policies.catalogue import POLICIES
+from tests.policies import judge as judging
+from tests.policies.case import Unsafe
+from tests.policies.edits import GONE, UNKNOWN, Gone
+from tests.policies.judge import Violation, judge
+from tests.policies.stacks import CONFIGS, Stack, stack
+from tests.policies.test_cases import UNSAFE
+
+Field = tuple[str | int, ...]
+"""The way to a value: keys and positions."""
+
+NONSENSE: tuple[Any, ...] = (None, "", "word", -1, 1.5, True, [], {}, [None], {"key": None})
+
+
+@dataclass
+class Reads:
+    """What is read of a resource."""
+
+    values: set[Field] = field(default_factory=set[Field])
+    presence: set[Field] = field(default_factory=set[Field])
+    """What is counted or listed: that it is there matters, though not what it is."""
+
+
+class WatchedMapping(Mapping[str, Any]):
+    """Reads as a policy's values do, and notes what is read."""
+
+    def __init__(self, values: Mapping[str, Any], reads: Reads, place: Field = ()) -> None:
+        self._values, self._reads, self._place = values, reads, place
+
+    def __getitem__(self, key: str) -> Any:
+        value = self._values[key]
+        self._reads.values.add((*self._place, key))
+        return watched(value, self._reads, (*self._place, key))
+
+    def __iter__(self) -> Iterator[str]:
+        self._reads.presence.update((*self._place, key) for key in self._values)
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        self._reads.presence.update((*self._place, key) for key in self._values)
+        return len(self._values)
+
+
+class WatchedSequence(Sequence[Any]):
+    """Reads as a policy's values do, and notes what is read."""
+
+    def __init__(self, values: Sequence[Any], reads: Reads, place: Field) -> None:
+        self._values, self._reads, self._place = values, reads, place
+
+    def __getitem__(self, position: Any) -> Any:
+        every = range(len(self._values))
+        if isinstance(position, slice):
+            return [self[each] for each in every[position]]
+        value = self._values[position]
+        place = (*self._place, every[position])
+        self._reads.values.add(place)
+        return watched(value, self._reads, place)
+
+    def __len__(self) -> int:
+        self._reads.presence.update((*self._place, position) for position in range(len(self._values)))
+        return len(self._values)
+
+
+def watched(value: Any, reads: Reads, place: Field = ()) -> Any:
+    if isinstance(value, dict):
+        return WatchedMapping(cast(dict[str, Any], value), reads, place)
+    return WatchedSequence(cast(list[Any], value), reads, place) if isinstance(value, list) else value
+
+
+def reads_of(policy: Policy, of: Stack) -> dict[str, Reads]:
+    """What a policy reads of a stack, by resource."""
+    keys = {id(resource.props): key for key, resource in of.items()}
+    found: defaultdict[str, Reads] = defaultdict(Reads)
+    with pytest.MonkeyPatch.context() as patch:
+
+        def proxy(props: object) -> Any:
+            return watched(props, found[keys[id(props)]])
+
+        patch.setattr(judging, "unknown_checking_proxy", proxy)
+        assert judge(of, policies=(policy,)) == []
+    return found
+
+
+def put(value: Any, field: Field, new: Any) -> Any:
+    """Values with another one in one place; what does not change is shared."""
+    if not field:
+        return new
+    copied: Any = value.copy()
+    if len(field) == 1 and isinstance(new, Gone):
+        del copied[field[0]]
+    else:
+        copied[field[0]] = put(value[field[0]], field[1:], new)
+    return copied
+
+
+Outcome = list[Violation] | Exception
+
+
+def outcomes(
+    name: str, fields_of: Callable[[Reads], set[Field]], values_for: Callable[[bool, Field], Sequence[Any]]
+) -> dict[str, Outcome]:
+    """What each policy makes of a safe stack with other values in the place of each one that it reads."""
+    whole = stack(name)
+    found: dict[str, Outcome] = {}
+    for policy in POLICIES:
+        is_of_services = isinstance(policy, StackValidationPolicy)
+        for key, reads in reads_of(policy, whole).items():
+            for place in fields_of(reads):
+                for value in values_for(is_of_services, place):
+                    changed = replace(whole[key], props=put(whole[key].props, place, value))
+                    where = f"{policy.name} with {value!r} at {key}: {'.'.join(map(str, place))}"
+                    found[where] = judged(policy, {**(whole if is_of_services else {}), key: changed})
+    return found
+
+
+def judged(policy: Policy, of: Stack) -> Outcome:
+    try:
+        return judge(of, policies=(policy,))
+    except Exception as error:
+        return error
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_what_is_read_and_not_known_is_neither_a_violation_nor_fine(name: str) -> None:
+    found = outcomes(name, lambda reads: reads.values, lambda _is_of_services, _place: [UNKNOWN])
+    assert found
+    assert {where: result for where, result in found.items() if not is_not_evaluated(result)} == {}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_no_policy_fails_whatever_is_missing_or_nonsense(name: str) -> None:
+    def values(is_of_services: bool, place: Field) -> Sequence[Any]:
+        # A whole stack takes its time: one kind of nonsense for each place, another one in each of the stacks.
+        chosen = (list(CONFIGS).index(name) + len(str(place))) % len(NONSENSE)
+        return [GONE, NONSENSE[chosen]] if is_of_services else [GONE, *NONSENSE]
+
+    found = outcomes(name, lambda reads: reads.values | reads.presence, values)
+    assert found
+    assert {where: repr(result) for where, result in found.items() if isinstance(result, Exception)} == {}
+
+
+def is_not_evaluated(result: Outcome) -> bool:
+    return isinstance(result, list) and len(result) > 0 and all(one.message is None for one in result)
+
+
+def leaves(value: Any, place: Field = ()) -> Iterator[Field]:
+    """Every place in a value that an engine may not know, and the value as a whole."""
+    yield place
+    if isinstance(value, Mapping):
+        for key, item in cast(Mapping[str, Any], value).items():
+            yield from leaves(item, (*place, key))
+    elif isinstance(value, list):
+        for position, item in enumerate(cast(list[Any], value)):
+            yield from leaves(item, (*place, position))
+
+
+def made_unknown(case: Unsafe) -> Iterator[tuple[str, Stack]]:
+    """The case with each of its edited values unknown, and with all of them."""
+    every: dict[str, Any] = {}
+    for key, changes in case.edits.items():
+        if isinstance(changes, Gone):
+            continue
+        known = {path: new for path, new in changes.items() if not path.startswith("#") and new is not GONE}
+        every[key] = {**changes, **dict.fromkeys(known, UNKNOWN)}
+        for path, new in known.items():
+            for place in leaves(new):
+                edits = {**case.edits, key: {**changes, path: put(new, place, UNKNOWN)}}
+                yield f"{key} {path} {place or ''}", replace(case, edits=edits).stack()
+    if every:
+        yield "all edits", replace(case, edits={**case.edits, **every}).stack()
+
+
+@pytest.mark.parametrize("case", UNSAFE, ids=lambda case: f"{case.policy}: {case.why}"[:90])
+def test_an_unsafe_state_of_which_a_part_is_not_known_is_not_passed_in_silence(case: Unsafe) -> None:
+    policy = next(one for one in POLICIES if one.name == case.policy)
+    said = {where: judge(of, case.config, (policy,)) for where, of in made_unknown(case)}
+    assert [where for where, result in said.items() if not result] == []
+    # With nothing else that is wrong, what is not known is no violation.
+    if len(said) == 2:
+        assert all(map(is_not_evaluated, said.values())), said
