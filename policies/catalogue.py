@@ -6,10 +6,10 @@ from typing import Final
 
 from pulumi_policy import EnforcementLevel
 
-from policies import capacity, exposure, guide, isolation, lifecycle, releases, serving, traffic
+from policies import capacity, exposure, guide, isolation, lifecycle, release, serving, traffic
 from policies.policy import ResourcePolicy, ServicePolicy
 
-TOPICS: Final[tuple[ModuleType, ...]] = (capacity, traffic, lifecycle, serving, releases, isolation, exposure)
+TOPICS: Final[tuple[ModuleType, ...]] = (capacity, traffic, lifecycle, serving, release, isolation, exposure)
 
 LEVEL: Final = EnforcementLevel.MANDATORY
 """What every policy is, unless config says otherwise."""

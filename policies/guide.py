@@ -92,7 +92,7 @@ def _facts(policy: AnyPolicy, level: EnforcementLevel) -> Iterator[str]:
     if isinstance(policy, ServicePolicy):
         yield "judges a service as a whole"
     else:
-        yield "judges one resource: " + " or ".join(policy.about.types)
+        yield "judges one resource: " + " or ".join(type_.rpartition(":")[2] for type_ in policy.about.types)
 
 
 def _options(policy: AnyPolicy) -> Iterator[tuple[str, str, str, str]]:

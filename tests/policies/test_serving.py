@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from components.naming import SERVICE_KEY
 from policies.catalogue import POLICIES
 from tests.policies.by_hand import by_hand
-from tests.policies.cases import isolation, releases, serving
+from tests.policies.cases import isolation, release, serving
 from tests.policies.edits import UNKNOWN, edited
 from tests.policies.judge import Violation, judge
 from tests.policies.stacks import stack
@@ -86,7 +86,7 @@ def test_options_out_of_range_or_unheard_of_are_refused(policy: str, options: di
 
 
 def test_no_message_tells_a_secret() -> None:
-    cases = (*isolation.UNSAFE, *serving.UNSAFE, *releases.UNSAFE)
+    cases = (*isolation.UNSAFE, *serving.UNSAFE, *release.UNSAFE)
     messages = [one.message or "" for case in cases for one in judge(case.stack(), case.config, _MINE)]
     assert messages
     assert not [message for message in messages if isolation.TOKEN in message or "open-sesame" in message]
