@@ -143,23 +143,21 @@ def candidate_route_first(service: Service, _: Options) -> Iterator[Finding]:
     weighted = service.rule
     if weighted is None:
         return
+    routes = {color: list(candidate_routes(service, color)) for color in COLORS}
     for color in COLORS:
-        routes = list(candidate_routes(service, color))
-        if not routes:
+        if not routes[color]:
             fix = f"Forward requests with the header {CANDIDATE_ROUTE_HEADER} and a secret value of its own to {color}."
-            must = "a rule before this one"
-            yield Finding(
-                message=wrong(weighted, f"the candidate route of {color}", None, must, fix), resource=weighted
-            )
-        for route in routes:
+            missing = wrong(weighted, f"the candidate route of {color}", None, "a rule before this one", fix)
+            yield Finding(message=missing, resource=weighted)
+        for route in routes[color]:
             for message in _route_faults(route, weighted, color):
                 yield Finding(message=message, resource=route)
-    values = {color: {one for route in candidate_routes(service, color) for one in _values(route)} for color in COLORS}
-    for route in candidate_routes(service, "green"):
-        if values["blue"] & values["green"]:
+    of_blue = {value for route in routes["blue"] for value in _values(route)}
+    for route in routes["green"]:
+        if of_blue.intersection(_values(route)):
             fix = "Give each colour a value of its own: the rule that comes first takes the requests for both."
-            must = "another than that of blue"
-            yield Finding(message=wrong(route, "its secret", "that of blue", must, fix), resource=route)
+            message = wrong(route, "its secret", "that of blue", "another than that of blue", fix)
+            yield Finding(message=message, resource=route)
 
 
 @service_policy(
