@@ -58,7 +58,7 @@ def rule_says_what_it_does(rule: Resource, _: Options) -> Iterator[str]:
                 rule, color_state_key(color), state, '"<release> x<replicas>", "<release> parked" or unused'
             )
     # Without these three nothing is promised, under way or permitted.
-    keep_until, announced = marks.get(KEEP_UNTIL_KEY) or "", marks.get(ANNOUNCED_KEY) or ""
+    keep_until, announced = marks.get(KEEP_UNTIL_KEY), marks.get(ANNOUNCED_KEY)
     if keep_until and clock.moment(str(keep_until)) is None:
         yield _unreadable(rule, KEEP_UNTIL_KEY, keep_until, _EMPTY_OR_TIME)
     if announced and whole(announced) is None:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from components.gpu_instances import INSTANCE_TYPES
 from policies import clock
 from policies.capacity import (
+    active_color_runs,
     desired_holds_running_colors,
     maximum_holds_both_colors,
     node_group_per_color,
@@ -83,6 +84,13 @@ def test_a_weight_needs_its_share_of_the_active_colours_replicas(weight: int, pe
         }
         refused = found(weight_needs_replicas, "ramp", edits, {"replicas_percent": percent}) != []
         assert refused == (replicas < needed)
+
+
+def test_requests_to_a_colour_that_does_not_run_are_left_to_the_traffic_policies() -> None:
+    candidate: Edits = {"ListenerRule chat": {'tags["vllm-blue-green/green"]': "3ed285688389 parked"}}
+    assert found(weight_needs_replicas, "ramp", candidate) == []
+    active: Edits = {"ListenerRule chat": {'tags["vllm-blue-green/green"]': "3ed285688389 parked"}}
+    assert found(active_color_runs, "promoted", active) == []
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from tests.policies.stacks import stack
 _BLUE = 'tags["vllm-blue-green/blue"]'
 _ROLLING_OUT = 'tags["vllm-blue-green/rolling-out"]'
 _ARN = "actions[0].forward.targetGroups[0].arn"
+_GREEN_WEIGHT = "actions[0].forward.targetGroups[1].weight"
 _ROLE = 'tags["vllm-blue-green/role"]'
 NOT_EVALUATED = None
 
@@ -44,6 +45,10 @@ def test_a_promise_holds_to_its_last_second(
 ) -> None:
     monkeypatch.setattr(clock, "now", lambda: now)
     assert bool(found(policy, "promoted", edits)) == refused
+
+
+def test_a_rule_without_any_weight_is_left_to_the_traffic_policies() -> None:
+    assert found(promotion_matches_weights, "promoted", {"ListenerRule chat": {_GREEN_WEIGHT: 0}}) == []
 
 
 @pytest.mark.parametrize("policy", [idle_color_kept, promotion_matches_weights, rollout_ends_the_promise])

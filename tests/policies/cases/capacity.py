@@ -432,6 +432,13 @@ _RUNS = (
 _TRUTH = (
     Unsafe(
         policy="capacity-tags-tell-the-truth",
+        why="the first percent of the requests rests on a wrong tag",
+        base="public",
+        edits={"Deployment chat-green": {"spec.replicas": 3}},
+        says="the tag of green is",
+    ),
+    Unsafe(
+        policy="capacity-tags-tell-the-truth",
         why="the tag promises more replicas than the candidate has",
         base="ramp",
         edits={"Deployment chat-green": {"spec.replicas": 3}},
@@ -595,6 +602,11 @@ SAFE = (
         why="node groups of another stack, or nodes of another kind",
         base="ramp",
         edits={"NodeGroup chat-blue": GONE, "NodeGroup chat-green": GONE},
+    ),
+    Safe(
+        why="a rule of another stack: nobody knows here whether green is to be",
+        base="ramp",
+        edits={"ListenerRule chat": GONE, "NodeGroup chat-green": GONE},
     ),
     Safe(
         why="a block that ends 40 minutes after the promise, to the second",
