@@ -7,12 +7,14 @@ from pydantic import ValidationError
 
 from components.naming import SERVICE_KEY
 from policies.catalogue import POLICIES
-from tests.policies.by_hand import by_hand
+from tests.policies.by_hand import CONTAINER, by_hand
 from tests.policies.cases import isolation, release, serving
-from tests.policies.edits import UNKNOWN, edited
+from tests.policies.edits import GONE, UNKNOWN, edited
 from tests.policies.judge import Violation, judge
 from tests.policies.stacks import stack
 
+_GRACE = "spec.template.spec.terminationGracePeriodSeconds"
+_NEVER_DRAINED = "vllm serve org/model --revision 0a1b --fingerprint-mode custom --fingerprint-value blue-r7"
 _TOPICS = ("serving-", "release-", "isolation-")
 _MINE = tuple(policy for policy in POLICIES if policy.name.startswith(_TOPICS))
 
@@ -70,19 +72,43 @@ def test_other_deployments_are_nobodys_business() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "options"),
+    ("policy", "option", "least", "most", "default"),
     [
-        ("serving-startup-probe", {"min_startup_seconds": -1}),
-        ("serving-liveness-spares-the-busy", {"min_silence_seconds": 0}),
-        ("serving-drain-chain", {"min_pre_stop_seconds": 0}),
-        ("serving-no-surge", {"max_unavailable_pods": 0}),
-        ("serving-disruption-budget", {"max_evicted_pods": 0}),
-        ("serving-no-surge", {"max_surge": 1}),
+        ("serving-startup-probe", "min_startup_seconds", 0, 86_400, 0),
+        ("serving-liveness-spares-the-busy", "min_silence_seconds", 1, 86_400, 180),
+        ("serving-drain-chain", "min_pre_stop_seconds", 1, 900, 1),
+        ("serving-no-surge", "max_surge_pods", 0, 1000, 0),
+        ("serving-no-surge", "max_unavailable_pods", 1, 1000, 1),
+        ("serving-disruption-budget", "max_evicted_pods", 1, 1000, 1),
     ],
 )
-def test_options_out_of_range_or_unheard_of_are_refused(policy: str, options: dict[str, int]) -> None:
+def test_options_have_a_range_and_a_default(policy: str, option: str, least: int, most: int, default: int) -> None:
+    (schema,) = (one.config_schema for one in _MINE if one.name == policy)
+    assert schema is not None
+    about = schema.properties[option]
+    assert (about["minimum"], about["maximum"], about["default"]) == (least, most, default)
+    assert about["description"]
+    for value in (least - 1, most + 1):
+        with pytest.raises(ValidationError):
+            judge(stack("ramp"), {policy: {option: value}}, _MINE)
+
+
+def test_an_option_unheard_of_is_refused() -> None:
     with pytest.raises(ValidationError):
-        judge(stack("ramp"), {policy: options}, _MINE)
+        judge(stack("ramp"), {"serving-no-surge": {"max_surge": 1}}, _MINE)
+
+
+@pytest.mark.parametrize(
+    ("edits", "missing"),
+    [
+        ({f"{CONTAINER}.lifecycle": GONE, _GRACE: 70}, "preStop"),
+        ({f"{CONTAINER}.command[2]": _NEVER_DRAINED, _GRACE: 25}, "--shutdown-timeout"),
+    ],
+)
+def test_a_link_that_is_missing_is_all_that_is_wrong(edits: dict[str, Any], missing: str) -> None:
+    found = judge({one.key: one for one in by_hand(edits)}, policies=_MINE)
+    assert [violation.policy for violation in found] == ["serving-drain-chain"]
+    assert missing in (found[0].message or "")
 
 
 def test_no_message_tells_a_secret() -> None:

@@ -65,6 +65,13 @@ _CLOSED = (
     ),
     Unsafe(
         policy="isolation-network-policy",
+        why="the whole internet, by a slip of the prefix",
+        base="ramp",
+        edits={_POLICY: {f"{_FROM}[0].ipBlock.cidr": "10.0.0.0/0"}},
+        says="spec.ingress.from is the whole internet",
+    ),
+    Unsafe(
+        policy="isolation-network-policy",
         why="every namespace in place of Prometheus's",
         base="ramp",
         edits={_POLICY: {f"{_FROM}[4].namespaceSelector": {}}},

@@ -3,9 +3,11 @@
 from typing import Any
 
 from components.naming import COLOR_KEY, SERVICE_KEY
+from policies.resource import TARGET_GROUP_BINDING
 from tests.policies.by_hand import CONTAINER, by_hand
 from tests.policies.case import Safe, Unsafe
 from tests.policies.edits import GONE, Gone
+from tests.policies.stacks import Declared
 
 _BLUE, _GREEN = "Deployment chat-blue", "Deployment chat-green"
 _BLUE_BUDGET = "PodDisruptionBudget chat-blue"
@@ -17,6 +19,12 @@ _GRACE = "spec.template.spec.terminationGracePeriodSeconds"
 _ROLLING = "spec.strategy.rollingUpdate"
 _POD_LABELS = "spec.template.metadata.labels"
 _CHATS: dict[str, Any] = {"namespace": "chat", "labels": {SERVICE_KEY: "chat", COLOR_KEY: "blue"}}
+# A binding whose pods do not wait for it, were they a colour's.
+_BINDING = Declared(
+    type=TARGET_GROUP_BINDING,
+    name="llm",
+    props={"metadata": {"name": "llm", "namespace": "ask", "labels": {SERVICE_KEY: "ask", COLOR_KEY: "blue"}}},
+)
 
 
 def _ready_by(*command: str) -> dict[str, Any]:
@@ -468,7 +476,7 @@ _NAMED = (
         policy="serving-colors-named",
         why="pods that are named blue, of a Deployment that is not",
         base="ramp",
-        added=by_hand({f'metadata.labels["{COLOR_KEY}"]': GONE}),
+        added=(*by_hand({f'metadata.labels["{COLOR_KEY}"]': GONE}), _BINDING),
         says="metadata.labels is ask, no colour",
     ),
     Unsafe(
@@ -512,6 +520,11 @@ UNSAFE = (*_STARTUP, *_READY, *_ALIVE, *_GATED, *_DRAINED, *_UPDATED, *_DISRUPTE
 
 SAFE = (
     Safe(why="by hand: other names, a shell, a sidecar, defaults that will do", base="ramp", added=by_hand()),
+    Safe(
+        why="by hand: half of three, rounded as Kubernetes does: down for updates, up for evictions",
+        base="ramp",
+        added=by_hand({"spec.replicas": 3}),
+    ),
     Safe(
         why="a start of 900 s, and a deadline of exactly that",
         base="ramp",
