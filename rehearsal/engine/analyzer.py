@@ -13,7 +13,7 @@ from rehearsal.engine.errors import CommandError
 from rehearsal.engine.events import EventStream
 from rehearsal.engine.goal import Goal
 from rehearsal.engine.language import interpreter
-from rehearsal.engine.policy_config import LEVELS
+from rehearsal.engine.policy_config import LEVELS, PackConfigError
 from rehearsal.engine.project import load_yaml
 from rehearsal.engine.protocol import CHANNEL_OPTIONS, analyzer_pb2, analyzer_pb2_grpc
 from rehearsal.engine.state import ResourceState
@@ -84,7 +84,7 @@ class Analyzers:
         if info.supportsConfig:
             await self._configure(pack, info, given)
         elif config is not None:
-            raise CommandError(f'policy pack "{pack.name}" at "{pack.path}" does not support config')
+            raise PackConfigError(f'policy pack "{pack.name}" at "{pack.path}" does not support config')
         request = analyzer_pb2.AnalyzerStackConfigureRequest(
             stack=stack,
             project=project,
@@ -105,11 +105,11 @@ class Analyzers:
         for fault in faults:
             self._events.diagnostic("error", f"validating policy config: {pack.name} {pack.version}  {fault}")
         if faults:
-            raise CommandError("validating policy config")
+            raise PackConfigError("validating policy config")
         try:
             await pack.stub.Configure(policy_config.message(config))
-        except CommandError as error:
-            raise CommandError(f'configuring policy pack "{pack.name}" at "{pack.path}": {error}') from error
+        except PackConfigError as error:
+            raise PackConfigError(f'configuring policy pack "{pack.name}" at "{pack.path}": {error}') from error
 
     async def _launch(
         self, folder: Path, main: Path, options: dict[str, Any], engine_address: str, project: str, stack: str

@@ -178,7 +178,7 @@ def options_that_break_their_schema_are_refused(stack: Driver) -> None:
     pack = _typed_pack(stack, tells=broken, demands={"owner": None}, muted={"any": [1]})
     stack.preview(*pack, fails="tells: whole: Must be less than or equal to 10")
     stack.preview(*pack, fails="demands: owner: Invalid type. Expected: string, given: null")
-    stack.command("up", "--yes", *pack, fails="validating policy config")
+    stack.up(*pack, fails="validating policy config")
     others = {"whole": 0, "share": 0, "text": "x", "fixed": {}, "names": [], "maybe": "5", "on": "true"}
     stack.preview(*_typed_pack(stack, tells=others), fails="tells: names: Array must have at least 1 items")
     stack.preview(*_typed_pack(stack, tells={"whole": 1.5, "share": "1"}), fails="integer, given: number")
