@@ -213,3 +213,10 @@ def a_config_file_that_is_none_is_refused(stack: Driver) -> None:
     }.items():
         stack.preview(*_flags(stack, TYPED_PACK, text), fails=why or "error: ")
     stack.preview("--policy-pack", "../pack", "--policy-pack-config", "../nowhere.json", fails="nowhere.json")
+
+
+@scenario
+def a_stack_policy_that_fails_fails_the_preview(stack: Driver) -> None:
+    stack.program('Thing("a", size=1)')
+    broken = PACK.replace("def few(args, report):", "def few(args, report):\n    raise ValueError('nobody knows')")
+    stack.preview(*_flags(stack, broken, "{}"), fails="Exception calling application: nobody knows")
