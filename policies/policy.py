@@ -4,7 +4,7 @@ The functions yield what is wrong, so they can be read and tested without an eng
 which are the typed config schema that platform teams set policies by (`--policy-pack-config`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import getdoc
 from typing import Annotated, Any, TypeVar
@@ -20,7 +20,7 @@ from pulumi_policy import (
     StackValidationPolicy,
 )
 from pulumi_policy.proxy import UnknownValueError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.secret_values import secret_kind
 from policies.conversion import share
@@ -108,7 +108,7 @@ def resource_policy(
         def validate(args: ResourceValidationArgs, report_violation: ReportViolation) -> None:
             if args.resource_type not in types:
                 return
-            chosen = options.model_validate(dict(args.get_config()))
+            chosen = _chosen(options, args.get_config(), report_violation)
             resource = _shared_resource(args)
             if {resource.name, resource.service} & set(chosen.exempt):
                 return
@@ -144,7 +144,7 @@ def service_policy(
 
     def decorate(function: ServiceFunction[AnyOptions]) -> ServicePolicy:
         def validate(args: StackValidationArgs, report_violation: ReportViolation) -> None:
-            chosen = options.model_validate(dict(args.get_config()))
+            chosen = _chosen(options, args.get_config(), report_violation)
             unknown: list[UnknownValueError] = []
             resources = tuple(_shared_resource(resource) for resource in args.resources)
             for service in share("services", _services_of, *resources):
@@ -194,6 +194,20 @@ def shown(value: Any) -> str:
 
 
 _MOST_SHOWN = 80
+
+
+def _chosen(options: type[AnyOptions], config: Mapping[str, Any], report_violation: ReportViolation) -> AnyOptions:
+    """Read the options; wrong ones are refused, and the defaults hold."""
+    try:
+        return options.model_validate(dict(config))
+    except ValidationError as error:
+        # Engines check what a schema can say; they let through an option that it does not have.
+        known = f"is no option; there are {', '.join(options.model_fields)}"
+        for fault in error.errors():
+            name = ".".join(str(part) for part in fault["loc"]) or "it"
+            what = known if fault["type"] == "extra_forbidden" else f"is {shown(fault['input'])}: {fault['msg']}"
+            report_violation(f"config of the policy: {name} {what}. Correct it in the policy pack's config.", None)
+        return options()
 
 
 def _services_of(*resources: Resource) -> list[Service]:

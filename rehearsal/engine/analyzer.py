@@ -13,7 +13,7 @@ from rehearsal.engine.errors import CommandError
 from rehearsal.engine.events import EventStream
 from rehearsal.engine.goal import Goal
 from rehearsal.engine.language import interpreter
-from rehearsal.engine.policy_config import LEVELS
+from rehearsal.engine.policy_config import LEVELS, PackConfigError
 from rehearsal.engine.project import load_yaml
 from rehearsal.engine.protocol import CHANNEL_OPTIONS, analyzer_pb2, analyzer_pb2_grpc
 from rehearsal.engine.state import ResourceState
@@ -84,7 +84,7 @@ class Analyzers:
         if info.supportsConfig:
             await self._configure(pack, info, given)
         elif config is not None:
-            raise CommandError(f'policy pack "{pack.name}" at "{pack.path}" does not support config')
+            raise PackConfigError(f'policy pack "{pack.name}" at "{pack.path}" does not support config')
         request = analyzer_pb2.AnalyzerStackConfigureRequest(
             stack=stack,
             project=project,
@@ -105,11 +105,11 @@ class Analyzers:
         for fault in faults:
             self._events.diagnostic("error", f"validating policy config: {pack.name} {pack.version}  {fault}")
         if faults:
-            raise CommandError("validating policy config")
+            raise PackConfigError("validating policy config")
         try:
             await pack.stub.Configure(policy_config.message(config))
-        except CommandError as error:
-            raise CommandError(f'configuring policy pack "{pack.name}" at "{pack.path}": {error}') from error
+        except PackConfigError as error:
+            raise PackConfigError(f'configuring policy pack "{pack.name}" at "{pack.path}": {error}') from error
 
     async def _launch(
         self, folder: Path, main: Path, options: dict[str, Any], engine_address: str, project: str, stack: str
@@ -135,6 +135,13 @@ class Analyzers:
     async def analyze(self, new: ResourceState, goal: Goal, provider: ResourceState | None) -> bool:
         """Judge one resource; False when the update must stop because of it (a preview goes on)."""
         await self.ready.wait()
+        try:
+            return await self._judge(new, goal, provider)
+        except grpc.aio.AioRpcError as error:
+            self._events.diagnostic("error", f"failed to run policy: {error.details()}", new.urn)
+            return False
+
+    async def _judge(self, new: ResourceState, goal: Goal, provider: ResourceState | None) -> bool:
         acceptable = True
         for pack in self._packs:
             resource = _describe(analyzer_pb2.AnalyzeRequest, new, goal, provider, new.inputs)
@@ -153,10 +160,10 @@ class Analyzers:
                 acceptable = acceptable and not mandatory
         return acceptable or self._dry_run
 
-    async def analyze_stack(self, resources: list[ResourceState], provider_of: Any) -> None:
-        """Judge the whole stack by what its resources have become."""
+    async def analyze_stack(self, resources: list[ResourceState], provider_of: Any) -> bool:
+        """Judge the whole stack by what its resources have become; False when a pack could not."""
         if not self._packs:
-            return
+            return True
         known = {resource.urn for resource in resources}
         root = next((resource.urn for resource in resources if resource.type == STACK_TYPE), "")
         request = analyzer_pb2.AnalyzeStackRequest()
@@ -168,11 +175,16 @@ class Analyzers:
                 item.propertyDependencies[key].urns.extend(urns)
             request.resources.append(item)
         for pack in self._packs:
-            answer = await pack.stub.AnalyzeStack(request)
+            try:
+                answer = await pack.stub.AnalyzeStack(request)
+            except grpc.aio.AioRpcError as error:
+                self._events.diagnostic("error", str(error.details()))
+                return False
             for found in answer.diagnostics:
                 mandatory = found.enforcementLevel in _REFUSING
                 urn = found.urn if found.urn in known else root
                 self._report(pack, found, "mandatory" if mandatory else "advisory", found.message, urn)
+        return True
 
     def _report(self, pack: Pack, found: Any, level: str, message: str, urn: str) -> None:
         if level == "mandatory":

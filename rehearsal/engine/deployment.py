@@ -162,7 +162,8 @@ class Deployment:
         await self.deletions.run(self._handled(), self._targets)
         deleted = self.deletions.deleted
         resources = [state for urn, state in self._news.items() if urn not in deleted and urn not in self._skipped]
-        await self._analyzers.analyze_stack(resources, self._provider_state)
+        if not await self._analyzers.analyze_stack(resources, self._provider_state):
+            raise self._stop()
 
     def _handled(self) -> set[str]:
         return self._urns | set(self._aliased)

@@ -25,6 +25,10 @@ _KEYWORDS: Final = {
 _ANNOTATIONS: Final = {"title", "description", "default", "examples"}
 
 
+class PackConfigError(CommandError):
+    """A pack cannot be configured: the update has begun, and has failed."""
+
+
 @dataclass
 class PolicyConfig:
     """One policy's config; no level: the one that it has without."""
@@ -40,18 +44,20 @@ def read(path: Path, pack: Path) -> Config:
     """Read the config file of a pack; an empty one says nothing.
 
     Raises:
-        CommandError: it is not a table of levels and options.
+        PackConfigError: it is not a table of levels and options.
     """
     try:
         text = path.read_text(encoding="utf-8")
         document: Any = json.loads(text, parse_float=_number) if text.strip() else {}
     except (OSError, ValueError) as error:
-        raise CommandError(f"could not read the policy pack config {path}: {error}") from error
+        raise PackConfigError(f"could not read the policy pack config {path}: {error}") from error
     if not isinstance(document, dict):
-        raise CommandError(f"could not read the policy pack config {path}: it must hold an object, not {_go(document)}")
+        raise PackConfigError(
+            f"could not read the policy pack config {path}: it must hold an object, not {_go(document)}"
+        )
     table = cast(dict[str, Any], document)
     if "environments" in table:
-        raise CommandError(
+        raise PackConfigError(
             f'policy pack at "{pack}" specifies ESC environments but the current backend does not support them'
         )
     config = {name: _entry(name, value) for name, value in table.items()}
@@ -98,12 +104,12 @@ def message(config: Config) -> Any:
     """Write a config as the pack takes it.
 
     Raises:
-        CommandError: there is no level for a policy that the pack does not have.
+        PackConfigError: there is no level for a policy that the pack does not have.
     """
     request = analyzer_pb2.ConfigureAnalyzerRequest()
     for name, entry in config.items():
         if entry.level is None:
-            raise CommandError('invalid enforcement level ""')
+            raise PackConfigError('invalid enforcement level ""')
         request.policyConfig[name].enforcementLevel = LEVELS[entry.level]
         request.policyConfig[name].properties.CopyFrom(to_struct(entry.options))
     return request
@@ -113,7 +119,7 @@ def _entry(name: str, value: Any) -> PolicyConfig:
     if isinstance(value, str):
         return PolicyConfig(_checked_level(name, value))
     if not isinstance(value, dict):
-        raise CommandError(f'parsing "{name}": {_go(value)} is not a valid value; must be a string or object')
+        raise PackConfigError(f'parsing "{name}": {_go(value)} is not a valid value; must be a string or object')
     options = dict(cast(dict[str, Any], value))
     level = _checked_level(name, options.pop(_LEVEL_KEY)) if _LEVEL_KEY in options else None
     return PolicyConfig(level, options)
@@ -126,7 +132,7 @@ def _checked_level(name: str, level: Any) -> str:
         why = f'"{level}" is not a valid enforcement level'
     else:
         return level
-    raise CommandError(f'parsing enforcement level for "{name}": {why}')
+    raise PackConfigError(f'parsing enforcement level for "{name}": {why}')
 
 
 def _number(text: str) -> int | float:

@@ -22,6 +22,7 @@ from rehearsal.engine.hooks import Hooks
 from rehearsal.engine.journal import Journal
 from rehearsal.engine.language import start_program
 from rehearsal.engine.monitor import EngineService, MonitorService
+from rehearsal.engine.policy_config import PackConfigError
 from rehearsal.engine.preconditions import pending_warning, refuse_delete_hooks
 from rehearsal.engine.program import FAILED_AND_SAID_SO
 from rehearsal.engine.project import as_text
@@ -103,6 +104,11 @@ class Update:
             await self._serve(base, steps, analyzers)
         except StoppedError:
             await steps.idle()
+        except PackConfigError:
+            if not self._options.dry_run:
+                journal.commit()
+                self._record(begun, {}, succeeded=False)
+            raise
         if steps.step_failed or (self._events.has_errors and not steps.failed.is_set()):
             self._events.diagnostic("error", f"{'preview' if self._options.dry_run else 'update'} failed")
         changes = dict(sorted(steps.counts.items()))

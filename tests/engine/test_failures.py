@@ -31,6 +31,22 @@ def test_an_exception_in_the_program_is_shown_with_its_traceback(world: World) -
     assert "__main__.py" in str(caught.value)
 
 
+def test_a_policy_that_fails_is_shown_and_stops_the_update(world: World) -> None:
+    world.program('Thing("a", size=1)')
+    pack = world.root / "pack"
+    pack.mkdir()
+    (pack / "PulumiPolicy.yaml").write_text("runtime: python\n", encoding="utf-8")
+    (pack / "__main__.py").write_text(
+        "from pulumi_policy import PolicyPack, ResourceValidationPolicy\n"
+        "def fail(args, report):\n    raise ValueError('nobody knows')\n"
+        "PolicyPack('broken', [ResourceValidationPolicy('fails', 'It must fail.', fail)])\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(auto.CommandError, match="failed to run policy: Exception calling application: nobody knows"):
+        world.open().up(policy_packs=[str(pack)])
+    assert world.calls("create") == []
+
+
 def _wait_for_call(world: World, operation: str) -> None:
     deadline = time.monotonic() + 60
     while not world.calls(operation):

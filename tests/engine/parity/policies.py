@@ -178,7 +178,7 @@ def options_that_break_their_schema_are_refused(stack: Driver) -> None:
     pack = _typed_pack(stack, tells=broken, demands={"owner": None}, muted={"any": [1]})
     stack.preview(*pack, fails="tells: whole: Must be less than or equal to 10")
     stack.preview(*pack, fails="demands: owner: Invalid type. Expected: string, given: null")
-    stack.command("up", "--yes", *pack, fails="validating policy config")
+    stack.up(*pack, fails="validating policy config")
     others = {"whole": 0, "share": 0, "text": "x", "fixed": {}, "names": [], "maybe": "5", "on": "true"}
     stack.preview(*_typed_pack(stack, tells=others), fails="tells: names: Array must have at least 1 items")
     stack.preview(*_typed_pack(stack, tells={"whole": 1.5, "share": "1"}), fails="integer, given: number")
@@ -213,3 +213,10 @@ def a_config_file_that_is_none_is_refused(stack: Driver) -> None:
     }.items():
         stack.preview(*_flags(stack, TYPED_PACK, text), fails=why or "error: ")
     stack.preview("--policy-pack", "../pack", "--policy-pack-config", "../nowhere.json", fails="nowhere.json")
+
+
+@scenario
+def a_stack_policy_that_fails_fails_the_preview(stack: Driver) -> None:
+    stack.program('Thing("a", size=1)')
+    broken = PACK.replace("def few(args, report):", "def few(args, report):\n    raise ValueError('nobody knows')")
+    stack.preview(*_flags(stack, broken, "{}"), fails="Exception calling application: nobody knows")
