@@ -92,8 +92,10 @@ class PackStack(Stack):
         program = self.world.project / "__main__.py"
         shutil.copy(program, self.world.project / "program.py")
         program.write_text(TAMPERED.format(change=change), encoding="utf-8")
-        yield
-        shutil.copy(ROOT / "__main__.py", program)
+        try:
+            yield
+        finally:
+            shutil.copy(ROOT / "__main__.py", program)
 
     def everything(self) -> dict[str, Any]:
         """All that is recorded."""
@@ -123,9 +125,19 @@ def live(stack: PackStack) -> Iterator[PackStack]:
     if not stack.resources():
         assert stack.told("up") == []
     before = stack.everything()
+    stack.world.forget_calls()
     yield stack
     stack.configure()
     assert stack.everything() == before
+
+
+@pytest.fixture
+def put_back(live: PackStack) -> Iterator[None]:
+    """What a test does to the stack is undone in its state."""
+    kept = live.world.root / "state.json"
+    live.world.pulumi("stack", "export", "--file", str(kept))
+    yield
+    live.world.pulumi("stack", "import", "--file", str(kept))
 
 
 def test_a_first_preview_is_refused_by_nobody_and_says_what_cannot_be_judged_yet(stack: PackStack) -> None:
@@ -210,7 +222,7 @@ def test_a_config_that_is_accepted_and_unsafe_is_refused_in_its_preview(live: Pa
     assert_refused_for(live.refused("preview", *PACK), policy, message)
 
 
-@pytest.mark.parametrize("case", REFUSED_PROGRAMS)
+@pytest.mark.parametrize("case", ["weights that are no percents", "weights that updates pass over"])
 def test_an_update_without_a_preview_is_refused_before_the_rule_changes(live: PackStack, case: str) -> None:
     change, policy, message = REFUSED_PROGRAMS[case]
     with live.tampered(change):
@@ -219,19 +231,18 @@ def test_an_update_without_a_preview_is_refused_before_the_rule_changes(live: Pa
     assert live.world.calls() == []
 
 
+@pytest.mark.usefixtures("put_back")
 def test_a_config_that_is_unsafe_is_refused_without_a_preview_too(live: PackStack) -> None:
     changes, policy, message = REFUSED_CONFIGS["half of the requests for a third of the replicas"]
     before = live.recorded()[live.urn("ListenerRule", "chat")]
-    kept = live.world.root / "state.json"
-    live.world.pulumi("stack", "export", "--file", str(kept))
     live.configure(**changes)
     said = live.refused("up", "--yes", "--skip-preview", *PACK)
     after = live.recorded()[live.urn("ListenerRule", "chat")]
-    live.world.pulumi("stack", "import", "--file", str(kept))
     assert_refused_for(said, policy, message)
     assert after == before
 
 
+@pytest.mark.usefixtures("put_back")
 def test_a_script_says_which_policy_refused_and_leaves_config_and_stack_alone(live: PackStack) -> None:
     updater, _, _ = script(live)
     before = live.file.read_bytes()
