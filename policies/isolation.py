@@ -21,7 +21,7 @@ from policies.service import Service
     fix="Set pods.ingress_cidrs to the load balancer's subnets, and keep the colour's NetworkPolicy.",
 )
 def network_policy(service: Service, _: Options) -> Iterator[Finding]:
-    """The API key is asked for below /v1 only: whoever reaches a pod may run its model by other paths, or abort requests.
+    """The API key is asked for below /v1 only: whoever reaches a pod may run its model by other paths.
 
     Policies add up, so one that is open to all undoes the others.
     """
