@@ -17,7 +17,8 @@ from rehearsal.traffic import start_load
 from rehearsal.view import LiveView
 from rehearsal.world import CommandError, World
 
-_UP = ("pulumi", "up", "--yes", "--non-interactive", "--stack", STACK)
+# With the policy pack, which the scripts bring along by themselves.
+_UP = ("pulumi", "up", "--yes", "--non-interactive", "--stack", STACK, "--policy-pack", "policies")
 _TRAFFIC_BEFORE_SECONDS = 4.0
 _TRAFFIC_AFTER_SECONDS = 3.0
 _EXIT_ROLLED_BACK = 1
