@@ -105,7 +105,7 @@ def pools_of(service: Service) -> list[Pool]:
     }
     pools = [Pool(colors=(color,), groups=found) for color, found in own.items()]
     others: list[Color] = [color for color in COLORS if color not in own]
-    return [*pools, Pool(colors=others, groups=shared)] if shared and others else pools
+    return [*pools, Pool(colors=others, groups=shared)] if shared else pools
 
 
 def pods_of(service: Service, color: Color) -> list[Pods]:

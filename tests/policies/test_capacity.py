@@ -195,6 +195,15 @@ def test_options_that_mean_nothing_are_refused(policy: Policy, options: Mapping[
         found(policy, "ramp", {}, options)
 
 
+def test_options_at_their_limits_are_taken() -> None:
+    for spare_nodes in (0, 100):
+        assert len(found(maximum_holds_both_colors, "ramp", {}, {"spare_nodes": spare_nodes})) == (
+            2 if spare_nodes else 0
+        )
+    for percent in (1, 100):
+        assert found(weight_needs_replicas, "ramp", {}, {"replicas_percent": percent}) == []
+
+
 def test_the_clock_tells_the_time() -> None:
     before = datetime.now(UTC)
     assert before <= clock.now() <= datetime.now(UTC)

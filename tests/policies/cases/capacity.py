@@ -1,5 +1,7 @@
 """Cases: capacity."""
 
+from typing import Any
+
 from tests.policies.case import Safe, Unsafe
 from tests.policies.edits import GONE, UNKNOWN
 from tests.policies.stacks import LATER, Declared
@@ -20,14 +22,28 @@ _ROLLING_OUT = 'tags["vllm-blue-green/rolling-out"]'
 _BLUE_ID, _GREEN_ID = "7a96c0970da5", "3ed285688389"
 
 
-def _in_zone_b(nodes: int) -> Declared:
+def _template(name: str, instance_type: str) -> Declared:
+    """A launch template for green's nodes, as somebody would write it by hand."""
+    return Declared(
+        type="aws:ec2/launchTemplate:LaunchTemplate",
+        name=name,
+        props={
+            "instanceType": instance_type,
+            "metadataOptions": {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 1},
+            "blockDeviceMappings": [{"deviceName": "/dev/xvda", "ebs": {"volumeSize": 200, "encrypted": "true"}}],
+            "tags": {"vllm-blue-green/service": "chat", _COLOR: "green"},
+        },
+    )
+
+
+def _in_zone_b(nodes: int, **props: Any) -> Declared:
     """A second node group of green's, as somebody would write it by hand."""
     return Declared(
         type="aws:eks/nodeGroup:NodeGroup",
         name="green-zone-b",
         props={
-            "instanceTypes": ["g6e.2xlarge"],
             "launchTemplate": {"id": "lt-0a1b2c3d4e5f60718", "version": "1"},
+            **(props or {"instanceTypes": ["g6e.2xlarge"]}),
             "scalingConfig": {"minSize": 0, "maxSize": nodes, "desiredSize": nodes},
             "labels": {_COLOR: "green"},
             "tags": {"vllm-blue-green/service": "chat"},
@@ -121,7 +137,46 @@ _FITS = (
     ),
 )
 
+_TEMPLATES = (
+    Unsafe(
+        policy="capacity-replica-fits-node",
+        why="a launch template that the node group does not use",
+        base="block",
+        edits={"NodeGroup chat-green": {"launchTemplate": GONE}},
+        says="chat-green: instanceTypes is t3.medium",
+    ),
+    Unsafe(
+        policy="capacity-replica-fits-node",
+        why="of two launch templates of green's, the one that is called as its group is",
+        base="ramp",
+        added=(_in_zone_b(1, launchTemplate={"id": UNKNOWN}), _template("green-zone-b", "g6f.large")),
+        says="green-zone-b: instanceTypes is g6f.large",
+    ),
+    Unsafe(
+        policy="capacity-replica-fits-node",
+        why="green's only launch template, whatever it is called",
+        base="ramp",
+        edits={"NodeGroup chat-green": {"instanceTypes": GONE}, "LaunchTemplate chat-green": GONE},
+        added=(_template("nodes-of-green", "g6f.large"),),
+        says="chat-green: instanceTypes is g6f.large",
+    ),
+)
+
 _MAXIMUM = (
+    Unsafe(
+        policy="capacity-maximum-holds-both-colors",
+        why="a colour that was never used will need a node as the other one does",
+        base="first",
+        edits={"NodeGroup chat-green": {"scalingConfig.maxSize": 0}},
+        says="chat-green: scalingConfig.maxSize is 0, but must be at least 1: room for 1 replicas of green",
+    ),
+    Unsafe(
+        policy="capacity-maximum-holds-both-colors",
+        why="no maximum that anybody can read",
+        base="ramp",
+        edits={"NodeGroup chat-green": {"scalingConfig.maxSize": "four"}},
+        says="chat-green: scalingConfig.maxSize is 0, but must be at least 4",
+    ),
     Unsafe(
         policy="capacity-maximum-holds-both-colors",
         why="a full green does not fit any more: three nodes for four replicas",
@@ -499,6 +554,7 @@ _TRUTH = (
 
 UNSAFE = (
     *_FITS,
+    *_TEMPLATES,
     *_MAXIMUM,
     *_DESIRED,
     *_GROUPS,
@@ -563,6 +619,22 @@ SAFE = (
         base="ramp",
         edits={"NodeGroup chat-green": {"scalingConfig.maxSize": 2, "scalingConfig.desiredSize": 2}},
         added=(_in_zone_b(2),),
+    ),
+    Safe(
+        why="nodes of the service on which no colour runs: its gateway, say",
+        base="ramp",
+        added=(
+            Declared(
+                type="aws:eks/nodeGroup:NodeGroup",
+                name="gateway",
+                props={
+                    "instanceTypes": ["m7i.large"],
+                    "scalingConfig": {"minSize": 0, "maxSize": 1, "desiredSize": 1},
+                    "tags": {"vllm-blue-green/service": "chat"},
+                },
+                protect=True,
+            ),
+        ),
     ),
     Safe(
         why="an autoscaler owns the desired size",
