@@ -25,7 +25,7 @@ def test_names_are_unique() -> None:
 @each_policy
 def test_a_name_is_its_topic_and_its_rule(name: str) -> None:
     (topic,) = (topic for topic, (_, policies) in TOPIC_NAMES.items() if BY_NAME[name] in policies)
-    assert re.fullmatch(rf"{topic}(-[a-z0-9]+)+", name)
+    assert re.fullmatch(rf"{topic.removesuffix('s')}(-[a-z0-9]+)+", name)
     assert len(name) <= 100
 
 
