@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,13 @@ each_policy = pytest.mark.parametrize("name", BY_NAME)
 
 def test_names_are_unique() -> None:
     assert len(BY_NAME) == len(POLICIES)
+
+
+def test_no_module_hides_one_of_python() -> None:
+    """A pack's process starts in this folder, and Python looks there first: `selectors.py` would stop it."""
+    names = {path.stem for path in Path(guide.__file__).parent.glob("*.py")}
+    # What imports that one, to limit a process, is no part of a pack's process.
+    assert names & set(sys.stdlib_module_names) <= {"resource"}
 
 
 @each_policy
