@@ -51,12 +51,8 @@ class Pack:
     policies: Sequence[str]
     timings: dict[int, Timings] = field(default_factory=dict[int, Timings])
 
-    def ask(self, requests: "Requests") -> None:
-        """Ask once, and note what a resource took.
-
-        Raises:
-            BenchmarkError: a policy refused something, so it is not the usual that was timed.
-        """
+    def ask(self, requests: "Requests") -> list[str]:
+        """Ask once, note what a resource took, and return what the policies refuse."""
         cpu, start = cpu_seconds(self.pid), time.perf_counter()
         answers: list[Any] = []
         for request in requests.each:
@@ -64,13 +60,11 @@ class Pack:
             answers.append(self.stub.Analyze(request))
         answers.append(self.stub.AnalyzeStack(requests.whole))
         wall = time.perf_counter() - start
-        refused = [found.message for answer in answers for found in answer.diagnostics]
-        if refused:
-            raise BenchmarkError(f"the pack refuses the program's own resources: {refused[0]}")
         count = len(requests.each)
         timings = self.timings.setdefault(count, Timings())
         timings.wall.append(wall / count)
         timings.cpu.append((cpu_seconds(self.pid) - cpu) / count)
+        return [found.message for answer in answers for found in answer.diagnostics]
 
 
 @dataclass
@@ -82,8 +76,14 @@ class Requests:
 
 
 def requests_for(registered: Sequence[Mapping[str, Any]], count: int) -> Requests:
-    """Describe so many of the resources, taken evenly."""
-    chosen = [registered[number * len(registered) // count] for number in range(count)]
+    """Describe so many of the resources: whole services first, and of the last one some of every kind."""
+    services: dict[str, list[Mapping[str, Any]]] = {}
+    for one in registered:
+        services.setdefault(one["name"].partition("-")[0], []).append(one)
+    chosen: list[Mapping[str, Any]] = []
+    for members in services.values():
+        fitting = min(count - len(chosen), len(members))
+        chosen += [members[number * len(members) // fitting] for number in range(fitting)]
     requests = Requests([], analyzer_pb2.AnalyzeStackRequest())
     for one in chosen:
         described: dict[str, Any] = {
@@ -127,11 +127,18 @@ def pack(*, disabled: bool = False) -> Generator[Pack]:
 
 
 def measure_pack(sizes: Sequence[int], repetitions: int, folder: Path) -> tuple[Pack, Pack]:
-    """Time the pack with its policies and with all disabled, in turns."""
-    registered = {size: registrations(services_for(size), folder) for size in sizes}
+    """Time the pack with its policies and with all disabled, in turns.
+
+    Raises:
+        BenchmarkError: a policy refuses what the program declares, so it is not the usual that would be timed.
+    """
+    registered = registrations(services_for(sizes[-1]), folder)
     with pack() as judging, pack(disabled=True) as idle:
+        if refused := judging.ask(requests_for(registered, len(registered))):
+            raise BenchmarkError(f"the pack refuses the program's own resources: {refused[0]}")
+        judging.timings.clear()
         for size in sizes:
-            requests = requests_for(registered[size], size)
+            requests = requests_for(registered, size)
             for repetition in range(repetitions + 1):
                 for one in (judging, idle):
                     one.ask(requests)

@@ -3,7 +3,7 @@
 pulumi_policy 1.21 turns a resource's properties and options into what a policy reads anew for every policy. With dozens
 of policies that is most of the pack's cost, and nothing supported turns it off. The results are equal every time, and
 our policies only read them, so here the policies of one request share them. Nothing outlives its request, and requests
-that run side by side share nothing.
+that run side by side share nothing. Policies on other types of resources are passed over before that.
 """
 
 import sys
@@ -13,13 +13,14 @@ from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any, Final, TypeVar
 
-from pulumi_policy import deserialize, policy, proxy
+from pulumi_policy import EnforcementLevel, deserialize, policy, proxy
 
 Result = TypeVar("Result")
 
 _SERVICER: Final = "_PolicyAnalyzerServicer"
 _REQUESTS: Final = ("Analyze", "AnalyzeStack")
 """What only reads. ``Remediate`` may change what it converted."""
+_LEVEL: Final = "_get_enforcement_level"
 _METHODS: Final = ("_get_resource_options", "_get_provider_resource")
 _FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "deserialize_properties": deserialize.deserialize_properties,
@@ -28,6 +29,8 @@ _FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
 
 _results: ContextVar[dict[Hashable, tuple[Any, Any]] | None] = ContextVar("results", default=None)
 """By key, what was given and what was made of it in the request that this thread answers; none outside of one."""
+_type: ContextVar[str | None] = ContextVar("type", default=None)
+"""The type of the resource that this thread is asked about; none where it is asked about a stack."""
 
 
 def share(what: Hashable, make: Callable[..., Result], *given: Any) -> Result:
@@ -58,6 +61,7 @@ def convert_once(library: ModuleType = policy) -> bool:
     servicer = parts[_SERVICER]
     methods = {name: _in_one_request(getattr(servicer, name)) for name in _REQUESTS}
     methods |= {name: _shared_method(getattr(servicer, name)) for name in _METHODS}
+    methods[_LEVEL] = _disabling_other_types(getattr(servicer, _LEVEL))
     # Only the names that the servicer looks up are replaced; nobody else's conversions change.
     parts[_SERVICER] = type(_SERVICER, (servicer,), methods)
     parts["json_format"] = SimpleNamespace(MessageToDict=_shared(parts["json_format"].MessageToDict))
@@ -70,18 +74,29 @@ def _unexpected(library: ModuleType) -> list[str]:
     servicer = parts.get(_SERVICER)
     found = [name for name, function in _FUNCTIONS.items() if parts.get(name) is not function]
     found += [] if callable(getattr(parts.get("json_format"), "MessageToDict", None)) else ["json_format"]
-    return found + [name for name in (*_REQUESTS, *_METHODS) if not callable(getattr(servicer, name, None))]
+    return found + [name for name in (*_REQUESTS, *_METHODS, _LEVEL) if not callable(getattr(servicer, name, None))]
 
 
 def _in_one_request(answer: Callable[..., Any]) -> Callable[..., Any]:
     def answer_converting_once(servicer: Any, request: Any, context: Any) -> Any:
-        token = _results.set({})
+        results, type_ = _results.set({}), _type.set(getattr(request, "type", None))
         try:
             return answer(servicer, request, context)
         finally:
-            _results.reset(token)
+            _results.reset(results)
+            _type.reset(type_)
 
     return answer_converting_once
+
+
+def _disabling_other_types(level_of: Callable[..., EnforcementLevel]) -> Callable[..., EnforcementLevel]:
+    def level(servicer: Any, judge: Any) -> EnforcementLevel:
+        types = getattr(judge, "types", None)
+        if types and (asked := _type.get()) is not None and asked not in types:
+            return EnforcementLevel.DISABLED
+        return level_of(servicer, judge)
+
+    return level
 
 
 def _shared(convert: Callable[..., Any]) -> Callable[..., Any]:

@@ -28,9 +28,9 @@ def text(topics: Topics, level: EnforcementLevel) -> str:
     """Return the catalogue as plain text."""
     lines: list[str] = []
     for topic, (about, policies) in topics.items():
-        lines += [f"{topic.upper()} – {_flat(about)}", ""]
+        lines += [*textwrap.wrap(f"{topic.upper()} – {_flat(about).partition(': ')[2]}", _WIDTH), ""]
         for policy in policies:
-            lines += [f"{policy.name} ({', '.join(_facts(policy, level))})"]
+            lines += [policy.name, *_paragraph(f"({', '.join(_facts(policy, level))})")]
             lines += _paragraph(policy.about.description)
             lines += _paragraph(policy.about.why)
             for name, type_, default, meaning in _options(policy):

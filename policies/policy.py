@@ -70,6 +70,7 @@ class ResourcePolicy(ResourceValidationPolicy):
     def __init__(self, validate: Callable[[ResourceValidationArgs, ReportViolation], None], about: About) -> None:
         super().__init__(validate=validate, **_described(about))
         self.about = about
+        self.types = frozenset(about.types)
 
 
 class ServicePolicy(StackValidationPolicy):

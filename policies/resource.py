@@ -52,7 +52,7 @@ class Resource:
     @property
     def service(self) -> str | None:
         """The service that it says it belongs to."""
-        return self.marks.get(SERVICE_KEY)
+        return text(self.marks.get(SERVICE_KEY))
 
     @property
     def color(self) -> Color | None:
@@ -63,7 +63,7 @@ class Resource:
     @property
     def role(self) -> str | None:
         """What it says it is for."""
-        return self.marks.get(ROLE_KEY)
+        return text(self.marks.get(ROLE_KEY))
 
 
 def at(value: Any, path: str) -> Any:
@@ -76,6 +76,11 @@ def at(value: Any, path: str) -> Any:
 def table(value: Any) -> Mapping[str, Any]:
     """Return a mapping as it is, and an empty one for anything else."""
     return cast(Mapping[str, Any], value) if isinstance(value, Mapping) else {}
+
+
+def text(value: Any) -> str | None:
+    """Return a text as it is, and none for anything else."""
+    return value if isinstance(value, str) else None
 
 
 def items(value: Any) -> Sequence[Any]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,17 @@ def test_names_are_unique() -> None:
     assert len(BY_NAME) == len(POLICIES)
 
 
+def test_no_module_hides_one_of_python() -> None:
+    """A pack's process starts in this folder, and Python looks there first: `selectors.py` would stop it."""
+    names = {path.stem for path in Path(guide.__file__).parent.glob("*.py")}
+    # What imports that one, to limit a process, is no part of a pack's process.
+    assert names & set(sys.stdlib_module_names) <= {"resource"}
+
+
 @each_policy
 def test_a_name_is_its_topic_and_its_rule(name: str) -> None:
     (topic,) = (topic for topic, (_, policies) in TOPIC_NAMES.items() if BY_NAME[name] in policies)
-    assert re.fullmatch(rf"{topic}(-[a-z0-9]+)+", name)
+    assert re.fullmatch(rf"{topic.removesuffix('s')}(-[a-z0-9]+)+", name)
     assert len(name) <= 100
 
 
@@ -34,7 +42,7 @@ def test_a_policy_says_its_rule_why_and_what_to_do(name: str) -> None:
     about = BY_NAME[name].about
     assert re.search(r"\bmust\b", about.description)
     for words in (about.description, about.why, about.fix):
-        assert re.fullmatch(r"[A-Z`<].*\.", " ".join(words.split())), words
+        assert re.fullmatch(r"(vLLM|[A-Z`<]).*\.", " ".join(words.split())), words
     assert "\n" not in about.description + about.fix
     assert BY_NAME[name].remediation_steps == f"{about.fix} See docs/policies.md#{name}."
 
@@ -83,8 +91,8 @@ def test_the_page_is_as_the_policies_are() -> None:
 def test_the_text_tells_of_every_policy() -> None:
     text = guide.text(TOPIC_NAMES, LEVEL)
     for name, policy in BY_NAME.items():
-        assert f"\n{name} (mandatory, severity {policy.about.severity.value}, judges " in text
-    assert max(map(len, text.splitlines())) < 200
+        assert f"\n{name}\n    (mandatory, severity {policy.about.severity.value}, judges " in text
+    assert max(map(len, text.splitlines())) <= 100
 
 
 @pytest.mark.parametrize(

@@ -18,15 +18,19 @@ from pulumi_policy import (
     ReportViolation,
     ResourceValidationArgs,
     ResourceValidationPolicy,
+    Severity,
     StackValidationArgs,
     StackValidationPolicy,
 )
 
 from policies.catalogue import LEVEL, POLICIES
 from policies.conversion import convert_once, share
+from policies.policy import About, Options, ResourcePolicy
+from policies.resource import DEPLOYMENT, LISTENER_RULE
 from tests.policies.edits import UNKNOWN, edited
 from tests.policies.stacks import CONFIGS, Declared, Stack, stack
 
+METHODS = ["Analyze", "AnalyzeStack", "_get_enforcement_level", "_get_resource_options", "_get_provider_resource"]
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 SECRET = {SIGNATURE: "1b47061264138c4ac30d75fd1eb44270", "value": {"password": ["hunter2"]}}
 ASSET = {SIGNATURE: "c44067f5952c0a294b673a41bacd8c17", "text": "hello"}
@@ -155,8 +159,7 @@ def test_a_request_converts_each_resource_once(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(library, "json_format", SimpleNamespace(MessageToDict=count))
     resource = stack("ramp")["Deployment chat-blue"]
     servicer().Analyze(request(resource), None)
-    plainly = converted.pop("Deployment")
-    assert plainly > 2
+    assert converted["Deployment"] > 2
     converted.clear()
     assert convert_once()
     pack = servicer()
@@ -164,6 +167,31 @@ def test_a_request_converts_each_resource_once(monkeypatch: pytest.MonkeyPatch) 
     assert converted == {"Deployment": 1, "provider": 1}
     pack.Analyze(request(resource), None)
     assert converted == {"Deployment": 2, "provider": 2}
+
+
+@pytest.mark.usefixtures("restored")
+def test_policies_on_other_types_are_passed_over() -> None:
+    asked: list[str] = []
+
+    class Counting(ResourcePolicy):
+        def validate(
+            self,
+            args: ResourceValidationArgs,
+            report_violation: ReportViolation,  # noqa: ARG002 - the library's signature
+        ) -> None:
+            asked.append(f"{self.name} {args.resource_type}")
+
+    def counting(name: str, *types: str) -> Policy:
+        about = About(name=name, description="x", why="x", fix="x", severity=Severity.LOW, options=Options, types=types)
+        return Counting(lambda _, __: None, about)
+
+    assert convert_once()
+    make = vars(library)["_PolicyAnalyzerServicer"]
+    pack = make("pack", "1.0.0", [counting("one", LISTENER_RULE), counting("both", LISTENER_RULE, DEPLOYMENT)], LEVEL)
+    pack.Analyze(request(stack("ramp")["Deployment chat-blue"]), None)
+    pack.Analyze(request(stack("ramp")["ListenerRule chat"]), None)
+    pack.Analyze(request(STRANGE), None)
+    assert asked == [f"both {DEPLOYMENT}", f"one {LISTENER_RULE}", f"both {LISTENER_RULE}"]
 
 
 @pytest.mark.usefixtures("restored")
@@ -177,10 +205,9 @@ def test_another_library_is_left_as_it_is(missing: str, capsys: pytest.CaptureFi
 
 
 @pytest.mark.usefixtures("restored")
-@pytest.mark.parametrize("missing", ["Analyze", "AnalyzeStack", "_get_resource_options", "_get_provider_resource"])
+@pytest.mark.parametrize("missing", METHODS)
 def test_another_servicer_is_left_as_it_is(missing: str, capsys: pytest.CaptureFixture[str]) -> None:
-    names = {"Analyze", "AnalyzeStack", "_get_resource_options", "_get_provider_resource"} - {missing}
-    other = SimpleNamespace(**dict.fromkeys(names, print))
+    other = SimpleNamespace(**{name: print for name in METHODS if name != missing})
     library.__dict__["_PolicyAnalyzerServicer"] = other
     assert not convert_once()
     assert vars(library)["_PolicyAnalyzerServicer"] is other
