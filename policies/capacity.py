@@ -16,7 +16,7 @@ from policies import clock
 from policies.nodes import NodeGroup, Pool, groups_of, pods_of, pools_of, replicas_of, shortage
 from policies.pods import Pods
 from policies.policy import Finding, Options, resource_policy, service_policy, wrong
-from policies.resource import LISTENER_RULE, Resource, table
+from policies.resources import LISTENER_RULE, Resource, table
 from policies.rule import traffic_of
 from policies.service import Service
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from policies.resource import items
+from policies.resources import items
 
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "ash", "zsh"})
 _INLINE: Final = re.compile(r"\b(python[0-9.]*|perl|ruby|node) (-\w+ )*?-[A-Za-z]*[ce] ")

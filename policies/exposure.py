@@ -9,7 +9,7 @@ from pulumi_policy import Severity
 from pydantic import Field
 
 from policies.policy import Finding, Options, resource_policy, service_policy, wrong
-from policies.resource import (
+from policies.resources import (
     DEFAULT_SECURITY_GROUP,
     INGRESS_RULE,
     KUBERNETES_SERVICE,
@@ -27,6 +27,7 @@ from policies.resource import (
     items,
     table,
     tables,
+    text,
     whole,
 )
 from policies.router import (
@@ -116,7 +117,7 @@ def tls_policy(listener: Resource, options: TlsOptions) -> Iterator[str]:
     """AWS's default still speaks TLS 1.0."""
     if not is_encrypted(listener):
         return
-    policy = listener.get("sslPolicy") or _OLDEST_TLS_POLICY
+    policy = text(listener.get("sslPolicy")) or _OLDEST_TLS_POLICY
     found = _TLS_POLICY.fullmatch(policy)
     if found is None or f"{found['major']}.{found['minor']}" < options.minimum_tls:
         fix = "AWS recommends ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09."

@@ -8,10 +8,10 @@ from typing import Any, Final
 from pulumi_policy import Severity
 
 from components.secret_values import secret_kind
+from policies.label_selectors import is_empty, selects
 from policies.pods import Pods, is_vllm, share_namespace, vllm_deployments
 from policies.policy import Finding, Options, resource_policy, service_policy, wrong
-from policies.resource import DEPLOYMENT, NETWORK_POLICY, Resource, at, items, tables
-from policies.selectors import is_empty, selects
+from policies.resources import DEPLOYMENT, NETWORK_POLICY, Resource, at, items, tables
 from policies.service import Service
 
 

@@ -18,7 +18,7 @@ from components.naming import (
 from components.traffic import ColorState
 from policies import clock
 from policies.policy import Options, resource_policy, wrong
-from policies.resource import (
+from policies.resources import (
     DEPLOYMENT,
     LISTENER,
     LISTENER_RULE,

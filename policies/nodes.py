@@ -9,7 +9,7 @@ from typing import Any, Final
 from components.capacity import CapacityError, ReplicaShape, instance_type, replicas_per_node
 from components.naming import COLOR_KEY, COLORS, RESERVATION_ENDS_KEY, Color
 from policies.pods import Pods
-from policies.resource import DEPLOYMENT, LAUNCH_TEMPLATE, NODE_GROUP, Resource, at, items, table, whole
+from policies.resources import DEPLOYMENT, LAUNCH_TEMPLATE, NODE_GROUP, Resource, at, items, table, whole
 from policies.service import Service
 
 EKS_DEFAULT_TYPE: Final = "t3.medium"

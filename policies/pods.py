@@ -11,7 +11,7 @@ from components.capacity import ReplicaShape
 from components.naming import COLOR_KEY, CONTAINER_NAME, GPU_RESOURCE
 from policies.commands import slept_seconds, words
 from policies.probes import Probe
-from policies.resource import DEPLOYMENT, Resource, at, items, table, tables, whole
+from policies.resources import DEPLOYMENT, Resource, at, items, table, tables, whole
 from policies.service import Service
 
 _UNITS: Final[Mapping[str, Decimal]] = {

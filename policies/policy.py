@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.secret_values import secret_kind
 from policies.conversion import share
-from policies.resource import Resource
+from policies.resources import Resource
 from policies.service import Service, services_of
 
 GUIDE = "docs/policies.md"

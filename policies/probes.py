@@ -4,7 +4,7 @@ import re
 from typing import Any, Final, Literal
 
 from policies.commands import is_inline_code, programs
-from policies.resource import at, items, table, whole
+from policies.resources import at, items, table, whole
 
 Asks = Literal["an inference", "the engine's health", "an HTTP answer", "no more than its presence", "a program", None]
 """What a probe wants to know: ``a program`` is somebody's own, whose questions are not in the probe."""

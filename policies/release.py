@@ -19,7 +19,7 @@ from components.release import is_pinned
 from components.serve_command import PROMPTS_PATH
 from policies.pods import Pods, is_vllm, share_namespace, vllm_deployments
 from policies.policy import Finding, Options, resource_policy, service_policy, wrong
-from policies.resource import CONFIG_MAP, DEPLOYMENT, Resource, at, table
+from policies.resources import CONFIG_MAP, DEPLOYMENT, Resource, at, table
 from policies.service import Service
 
 _DIGEST: Final = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.naming import CANDIDATE_ROUTE_HEADER, Color
-from policies.resource import (
+from policies.resources import (
     LISTENER,
     LISTENER_RULE,
     LOAD_BALANCER,

@@ -16,7 +16,7 @@ from components.naming import (
     color_state_key,
 )
 from components.traffic import ColorState, Traffic
-from policies.resource import LISTENER, LISTENER_RULE, Resource, at, items, tables, whole
+from policies.resources import LISTENER, LISTENER_RULE, Resource, at, items, tables, whole
 
 
 @dataclass(frozen=True, kw_only=True)

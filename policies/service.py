@@ -6,7 +6,7 @@ from functools import cached_property
 
 from components.naming import Color
 from components.traffic import Traffic
-from policies.resource import LISTENER_RULE, Resource
+from policies.resources import LISTENER_RULE, Resource
 from policies.rule import is_weighted_rule, traffic
 
 

@@ -9,9 +9,10 @@ from pydantic import Field
 from components.drain_chain import EXIT_MARGIN_SECONDS, MAX_GRACE_PERIOD_SECONDS
 from components.naming import COLOR_KEY, SERVICE_KEY, other_color, target_health
 from components.pod_times import MIN_SILENCE_SECONDS, READINESS_MARGIN_SECONDS
+from policies.label_selectors import portion, selects
 from policies.pods import Pods, is_vllm, share_namespace, vllm_deployments
 from policies.policy import Finding, Options, resource_policy, service_policy, wrong
-from policies.resource import (
+from policies.resources import (
     DEPLOYMENT,
     DISRUPTION_BUDGET,
     TARGET_GROUP_BINDING,
@@ -20,7 +21,6 @@ from policies.resource import (
     table,
     whole,
 )
-from policies.selectors import portion, selects
 from policies.service import Service
 
 # What vLLM takes where nothing is said; every connection then ends before the load balancer's does.

@@ -12,7 +12,7 @@ from components.drain_chain import EXIT_MARGIN_SECONDS
 from components.naming import CANDIDATE_ROUTE_HEADER, COLORS, PROJECT, Color, other_color
 from policies.pods import Pods, is_vllm
 from policies.policy import Finding, Options, resource_policy, service_policy, wrong
-from policies.resource import (
+from policies.resources import (
     DEPLOYMENT,
     LISTENER_RULE,
     LOAD_BALANCER,

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.policy_scale import SIZES, pack, requests_for, services_for
 from benchmarks.program_scale import registrations
 from policies.catalogue import POLICIES
-from policies.resource import LISTENER_RULE
+from policies.resources import LISTENER_RULE
 from tests.components.example import ROOT
 
 

@@ -190,8 +190,8 @@ def test_a_promise_that_only_guards_can_read_is_not_for_blocks_to_keep() -> None
     ],
 )
 def test_options_that_mean_nothing_are_refused(policy: Policy, options: Mapping[str, Any]) -> None:
-    (message,) = found(policy, "ramp", {}, options)
-    assert message.startswith(f"config of the policy: {next(iter(options))} is ")
+    (message,) = set(found(policy, "ramp", {}, options))
+    assert (message or "").startswith(f"config of the policy: {next(iter(options))} is ")
 
 
 def test_options_at_their_limits_are_taken() -> None:

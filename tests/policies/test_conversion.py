@@ -26,7 +26,7 @@ from pulumi_policy import (
 from policies.catalogue import LEVEL, POLICIES
 from policies.conversion import convert_once, share
 from policies.policy import About, Options, ResourcePolicy
-from policies.resource import DEPLOYMENT, LISTENER_RULE
+from policies.resources import DEPLOYMENT, LISTENER_RULE
 from tests.policies.edits import UNKNOWN, edited
 from tests.policies.stacks import CONFIGS, Declared, Stack, stack
 

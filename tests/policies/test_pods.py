@@ -8,7 +8,7 @@ import pytest
 from components.capacity import ReplicaShape
 from components.naming import COLOR_KEY
 from policies.pods import Pods, is_vllm, quantity, share_namespace
-from policies.resource import Resource
+from policies.resources import Resource
 
 _GPU = {"limits": {"nvidia.com/gpu": 1}}
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field
 
 from policies.policy import Finding, Options, ResourcePolicy, ServicePolicy, resource_policy, service_policy
-from policies.resource import LISTENER_RULE, Resource
+from policies.resources import LISTENER_RULE, Resource
 from policies.service import Service
 from tests.policies.judge import judge
 from tests.policies.stacks import stack

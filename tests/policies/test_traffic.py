@@ -7,7 +7,7 @@ import pytest
 from pulumi_policy import Policy
 
 from policies import traffic
-from policies.resource import LISTENER, LISTENER_RULE, LOAD_BALANCER, TARGET_GROUP, Resource, is_on
+from policies.resources import LISTENER, LISTENER_RULE, LOAD_BALANCER, TARGET_GROUP, Resource, is_on
 from policies.router import candidate_header, only_redirects, target_group_color
 from policies.rule import Share, color_in, shares
 from tests.policies.edits import GONE, UNKNOWN, Edits, edited

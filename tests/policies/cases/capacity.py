@@ -29,6 +29,7 @@ def _template(name: str, instance_type: str) -> Declared:
         name=name,
         props={
             "instanceType": instance_type,
+            "networkInterfaces": [{"deviceIndex": 0, "associatePublicIpAddress": "false"}],
             "metadataOptions": {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 1},
             "blockDeviceMappings": [{"deviceName": "/dev/xvda", "ebs": {"volumeSize": 200, "encrypted": "true"}}],
             "tags": {"vllm-blue-green/service": "chat", _COLOR: "green"},
@@ -143,6 +144,7 @@ _TEMPLATES = (
         why="a launch template that the node group does not use",
         base="block",
         edits={"NodeGroup chat-green": {"launchTemplate": GONE}},
+        also=("exposure-nodes-by-template",),
         says="chat-green: instanceTypes is t3.medium",
     ),
     Unsafe(
@@ -629,6 +631,7 @@ SAFE = (
                 name="gateway",
                 props={
                     "instanceTypes": ["m7i.large"],
+                    "launchTemplate": {"id": "lt-0a1b2c3d4e5f60718", "version": "1"},
                     "scalingConfig": {"minSize": 0, "maxSize": 1, "desiredSize": 1},
                     "tags": {"vllm-blue-green/service": "chat"},
                 },

@@ -3,7 +3,7 @@
 from typing import Any
 
 from components.naming import COLOR_KEY, SERVICE_KEY
-from policies.resource import TARGET_GROUP_BINDING
+from policies.resources import TARGET_GROUP_BINDING
 from tests.policies.by_hand import CONTAINER, by_hand
 from tests.policies.case import Safe, Unsafe
 from tests.policies.edits import GONE, Gone

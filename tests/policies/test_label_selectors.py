@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from policies.selectors import is_empty, portion, selects
+from policies.label_selectors import is_empty, portion, selects
 
 _LABELS = {"app": "llm", "color": "blue"}
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Any
 
-from policies.resource import items, table, tables, whole
+from policies.resources import items, table, tables, whole
 
 
 def selects(selector: Any, labels: Mapping[str, Any]) -> bool:
