@@ -49,7 +49,8 @@ class Resource:
     @property
     def service(self) -> str | None:
         """The service that it says it belongs to."""
-        return self.marks.get(SERVICE_KEY)
+        marked = self.marks.get(SERVICE_KEY)
+        return marked if isinstance(marked, str) else None
 
     @property
     def color(self) -> Color | None:
