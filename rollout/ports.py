@@ -72,16 +72,16 @@ class Preview:
 class Stack(Protocol):
     """The Pulumi stack."""
 
-    def preview(self, message: str) -> Preview:
-        """Compute what an update would change.
+    def preview(self, message: str, *, judged: bool = True) -> Preview:
+        """Compute what an update would change; unless ``judged``, without the policy pack.
 
         Raises:
             UpdateFailedError: the program failed, or a mandatory policy refused.
         """
         ...
 
-    def up(self, message: str, *, targets: Sequence[str] = ()) -> None:
-        """Update the stack, or only the resources named by URN.
+    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True) -> None:
+        """Update the stack, or only the resources named by URN; unless ``judged``, without the policy pack.
 
         Raises:
             UpdateFailedError: the update did not succeed; some of it may have been applied.

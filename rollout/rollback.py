@@ -103,9 +103,10 @@ def _reconcile(
     edits = {"green_weight": green_weight, "active_color": active_color, "rolling_out": False, **promise}
     updater.write(edits, rule)
     if updater.rule_urn is None:
-        updater.preview(message)
+        updater.preview(message, judged=False)
     if updater.rule_urn is None:
         raise UpdateFailedError("the preview does not show the weighted rule; is this the right program and stack?")
-    # The rule alone: whatever else the program or the config would change has no place in a rollback.
-    ports.stack.up(message, targets=[updater.rule_urn])
+    # The rule alone: whatever else the program or the config would change has no place in a rollback. Nor has a policy:
+    # a rollback always passes, and an update broken off may have left what a policy refuses.
+    ports.stack.up(message, targets=[updater.rule_urn], judged=False)
     ports.journal.write("rule", green_weight=green_weight, how="up")

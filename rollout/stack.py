@@ -76,8 +76,8 @@ class PulumiStack:
             fix = f". Set it with `pulumi config set --secret {key} <value>`" if "not found" in words else ""
             raise RefusedError(f"config {PROJECT}:{key} cannot be read: {words}{fix}") from error
 
-    def preview(self, message: str) -> Preview:
-        """Compute what an update would change.
+    def preview(self, message: str, *, judged: bool = True) -> Preview:
+        """Compute what an update would change; unless ``judged``, without the policy pack.
 
         Raises:
             UpdateFailedError: the program failed, or a mandatory policy refused.
@@ -86,14 +86,14 @@ class PulumiStack:
         self._run(
             f"preview of {message!r}",
             lambda: self._stack.preview(
-                message=message, on_event=events.append, policy_packs=self._policy_packs, color="never"
+                message=message, on_event=events.append, policy_packs=self._packs(judged), color="never"
             ),
             events,
         )
         return Preview(changes=tuple(events.changes()), not_evaluated=tuple(events.not_evaluated()))
 
-    def up(self, message: str, *, targets: Sequence[str] = ()) -> None:
-        """Update the stack, or only the resources named by URN.
+    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True) -> None:
+        """Update the stack, or only the resources named by URN; unless ``judged``, without the policy pack.
 
         Raises:
             UpdateFailedError: the update did not succeed; some of it may have been applied.
@@ -105,12 +105,15 @@ class PulumiStack:
                 message=message,
                 target=list(targets) or None,
                 on_event=events.append,
-                policy_packs=self._policy_packs,
+                policy_packs=self._packs(judged),
                 color="never",
                 suppress_outputs=True,
             ),
             events,
         )
+
+    def _packs(self, judged: bool) -> list[str] | None:
+        return self._policy_packs if judged else None
 
     def interrupt(self) -> None:
         """Ask a running preview or update to end."""

@@ -62,9 +62,9 @@ class Updater:
         serial = max(self._ports.config.read().rollout_serial, rule.rollout_serial) + 1
         return self._ports.config.edit({**edits, "rollout_serial": serial})
 
-    def preview(self, message: str) -> tuple[Change, ...]:
+    def preview(self, message: str, *, judged: bool = True) -> tuple[Change, ...]:
         """Preview, and remember the weighted rule's URN when it is among the changes."""
-        preview = self._ports.stack.preview(message)
+        preview = self._ports.stack.preview(message, judged=judged)
         for note in preview.not_evaluated:
             self._ports.journal.write("note", text=f"policy not evaluated before the update: {note}")
         for change in preview.changes:

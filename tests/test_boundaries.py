@@ -60,6 +60,10 @@ IMPURE_PACKAGES = {
 
 FORBIDDEN = {
     "components": {"rollout", "scripts", "policies", "rehearsal", "boto3", "httpx", "kubernetes", "typer", "rich"},
+    "policies": {
+        *("rollout", "scripts", "rehearsal", "package", "pulumi_aws", "pulumi_kubernetes"),
+        *("boto3", "httpx", "kubernetes", "typer", "rich"),
+    },
     "rollout": {"scripts", "policies", "rehearsal", "typer", "rich"},
     "package": {"rollout", "scripts", "policies", "rehearsal", "boto3", "httpx", "kubernetes", "typer", "rich"},
     "scripts": {"policies", "rehearsal", "boto3", "httpx", "kubernetes", "pulumi"},

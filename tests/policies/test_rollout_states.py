@@ -69,13 +69,13 @@ class Recorder(World):
         self.writes: list[Write] = []
         super().__init__(**values)
 
-    def preview(self, message: str) -> Preview:
+    def preview(self, message: str, *, judged: bool = True) -> Preview:
         self._record(f"preview of {message}", None)
-        return super().preview(message)
+        return super().preview(message, judged=judged)
 
-    def up(self, message: str, *, targets: Sequence[str] = ()) -> None:
+    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True) -> None:
         self._record(message, targets)
-        super().up(message, targets=targets)
+        super().up(message, targets=targets, judged=judged)
 
     def _record(self, what: str, targets: Sequence[str] | None) -> None:
         values = json.loads(json.dumps(self.config.values))

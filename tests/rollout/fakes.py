@@ -142,6 +142,8 @@ class World:
         self.stack_locked = False
         self.failing_ups = 0
         self.ups: list[tuple[str, tuple[str, ...]]] = []
+        self.refused_by_policy = ""
+        """What a policy says to every update from now on."""
         self.applied: list[ServiceSettings] = []
         """What the stack was after each update."""
         self.direct: list[int] = []
@@ -192,9 +194,10 @@ class World:
 
     # Stack
 
-    def preview(self, message: str) -> Preview:
-        del message
+    def preview(self, message: str, *, judged: bool = True) -> Preview:
         self.clock.check()
+        if judged and self.refused_by_policy:
+            raise UpdateFailedError(f"preview of {message!r} failed: policy refused: {self.refused_by_policy}")
         wanted, changes = self.config.read(), list(self.foreign)
         if self._rule_inputs(wanted) != self._rule_inputs(self.state):
             old, new = self._rule_inputs(self.state), self._rule_inputs(wanted)
@@ -206,9 +209,11 @@ class World:
                 changes.append(Change(op="update", urn=f"urn::x::{SERVICE}-{color}", type="x:y:Z", new=inputs))
         return Preview(changes=tuple(changes))
 
-    def up(self, message: str, *, targets: Sequence[str] = ()) -> None:
+    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True) -> None:
         self.clock.elapsed += 3
         self.clock.check()
+        if judged and self.refused_by_policy:
+            raise UpdateFailedError(f"update {message!r} failed: policy refused: {self.refused_by_policy}")
         if self.stack_locked:
             raise StackLockedError("the stack is currently locked by 1 lock(s)")
         if self.failing_ups:

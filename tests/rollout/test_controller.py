@@ -122,6 +122,28 @@ def test_after_a_rollback_no_weights_are_being_moved() -> None:
     assert not world.state.rolling_out
 
 
+def test_no_policy_keeps_traffic_from_going_back() -> None:
+    world = World()
+    ramp(world)
+    world.refused_by_policy = "chat-green: scalingConfig.maxSize is 1"
+    rollout = undo(world)
+    assert_all_agree(world, green_weight=0, active_color="blue")
+    # What follows is judged again: the candidate is left as it is.
+    assert rollout.phase is Phase.FAILED
+    assert "policy refused: chat-green: scalingConfig.maxSize is 1" in rollout.reason
+
+
+def test_a_policy_that_refuses_keeps_a_rollout_from_beginning() -> None:
+    world = World()
+    world.refused_by_policy = "chat-green: scalingConfig.maxSize is 1"
+    before = world.config.read()
+    rollout = ramp(world)
+    assert rollout.phase is Phase.REFUSED
+    assert "policy refused: chat-green: scalingConfig.maxSize is 1" in rollout.reason
+    assert world.config.read() == before
+    assert world.ups == []
+
+
 def test_a_rollback_begins_with_the_rule_and_reconciles_the_rule_alone() -> None:
     world = World()
     world.error_rate["green"] = 0.35

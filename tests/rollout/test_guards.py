@@ -38,14 +38,14 @@ class GuardedWorld(World):
         self.accepted = 0
         super().__init__(**overrides)
 
-    def preview(self, message: str) -> Preview:
-        preview = super().preview(message)
+    def preview(self, message: str, *, judged: bool = True) -> Preview:
+        preview = super().preview(message, judged=judged)
         self._ask(())
         return preview
 
-    def up(self, message: str, *, targets: Sequence[str] = ()) -> None:
+    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True) -> None:
         self._ask(targets)
-        super().up(message, targets=targets)
+        super().up(message, targets=targets, judged=judged)
 
     def refusals(self, targets: Sequence[str] = ()) -> list[str]:
         old, new = self.state, self.config.read()

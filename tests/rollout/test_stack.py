@@ -128,3 +128,22 @@ def test_a_pulumi_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RefusedError, match="no `pulumi` on PATH"):
         open_stack(tmp_path)
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_the_policy_pack_judges_unless_it_must_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judged: bool
+) -> None:
+    answering(tmp_path, monkeypatch, "a change", "error: no")
+    told = (tmp_path / "pulumi").read_text().replace("case ", f'echo " $* " >> "{tmp_path}/calls"\ncase ', 1)
+    (tmp_path / "pulumi").write_text(told)
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "PulumiPolicy.yaml").write_text("runtime: python\n")
+    stack = open_stack(tmp_path)
+    with pytest.raises(UpdateFailedError):
+        stack.up("a change", judged=judged)
+    with pytest.raises(UpdateFailedError):
+        stack.preview("a change", judged=judged)
+    calls = [line for line in (tmp_path / "calls").read_text().splitlines() if "a change" in line]
+    assert [(" up " in line, " preview " in line) for line in calls] == [(True, False), (False, True)]
+    assert [f"--policy-pack {tmp_path}/policies " in line for line in calls] == [judged, judged]
