@@ -112,6 +112,8 @@ class _Finder:
 
     def _at(self, node: ast.AST, slot: "_Slot", scope: _Scope) -> Iterator[Mutation]:
         if isinstance(node, ast.stmt):
+            if isinstance(node, ast.If) and ast.unparse(node.test).startswith("__name__ "):
+                return  # runs as a program only
             scope = _Scope(scope.function, scope.prefix, scope.node, _header(node))
         for old, new, change in _changes(node, slot, scope):
             yield Mutation(
@@ -241,10 +243,11 @@ def _header(statement: ast.stmt) -> range:
 
 
 def _joins(node: ast.BinOp | ast.AugAssign) -> bool:
-    """Tell what puts texts or lists together from arithmetic."""
+    """Tell what puts texts, lists or types together from arithmetic."""
     sides = [node.left, node.right] if isinstance(node, ast.BinOp) else [node.value]
     return any(
         isinstance(side, _NO_NUMBERS)
+        or (isinstance(side, ast.Name) and side.id[0].isupper() and not side.id.isupper())
         or (isinstance(side, ast.Constant) and isinstance(side.value, str))
         or (isinstance(side, ast.BinOp) and _joins(side))
         for side in sides

@@ -1,5 +1,6 @@
 """Runs the tests on every mutation: each in a fork of one process that has imported and collected everything."""
 
+import ast
 import gc
 import os
 import signal
@@ -28,6 +29,8 @@ STACKS: Final = "tests.policies.stacks"
 """What the program declares unmutated: this module stays, with all that it remembers."""
 
 _SURVIVED, _KILLED, _BROKEN = 0, 1, 2
+_NOTHING: Final = "<nothing>"
+"""In place of a function: all of them take their own code again."""
 _FACTOR: Final = 5
 """A mutated run may take this many times as much CPU as the plain one; then it counts as killed: it loops."""
 _LEAST_SECONDS: Final = 10
@@ -73,6 +76,7 @@ class Trials:
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
     broken: str = ""
     _failed: list[str] = field(default_factory=list[str])
+    _caches: list[Any] = field(default_factory=list[Any])
     _tests: list[Test] = field(default_factory=list[Test])
     _running: dict[int, tuple[Mutation, int]] = field(default_factory=dict[int, tuple[Mutation, int]])
     _kills: defaultdict[tuple[Path, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -85,12 +89,11 @@ class Trials:
                 raise BrokenTrialError(f"the tests cannot be collected: {''.join(self._failed[:1])}")
             self._measure(session.items)
             self._functions = live_functions((POLICIES, COMPONENTS))
-            self._caches = live_caches((POLICIES, COMPONENTS))
             gc.collect()
             gc.freeze()
-            for plain in self._unmutated():
-                if next(self._tried([plain])).killed:
-                    raise BrokenTrialError(f"{plain.file}: unmutated code does not survive")
+            for outcome in self._tried(list(self._unmutated())):
+                if outcome.killed:
+                    raise BrokenTrialError(f"unmutated code does not survive: {outcome.by}")
             for outcome in self._tried(self.mutations):
                 self.outcomes.append(outcome)
                 self.progress(len(self.outcomes))
@@ -109,12 +112,11 @@ class Trials:
             self._failed.append(f"{report.nodeid}\n{report.longreprtext}")
 
     def _measure(self, items: Sequence[pytest.Item]) -> None:
-        """Run every test as it is: once to warm up what they share, and once to see what each of them runs."""
-        for item in items:
-            _run(item)
+        """Run every test as it is, and see what it runs; what tests share, such as stacks, is warm from then on."""
         folders = (POLICIES, COMPONENTS)
+        self._caches = live_caches(folders)
         for item in items:
-            for cache in live_caches(folders):
+            for cache in self._caches:
                 cache.cache_clear()
             began = time.process_time()
             with _lines_run(folders) as lines:
@@ -125,11 +127,11 @@ class Trials:
 
     def _unmutated(self) -> Iterator[Mutation]:
         """Yield changes that change nothing, for each way of putting them in place."""
-        for one in {one.file: one for one in self.mutations}.values():
-            plain = replace(one, lines=range(100_000), place=lambda: None)
-            yield replace(plain, function="")
-            if one.file.parent == POLICIES:
-                yield replace(plain, function=MODULE)
+        files = {one.file: one for one in self.mutations}
+        for function, file in ((_NOTHING, max(files)), (MODULE, min(files))):
+            if function != MODULE or file.parent == POLICIES:
+                every = range(100_000)
+                yield replace(files[file], function=function, lines=every, place=lambda: None)
 
     def _tried(self, mutations: Sequence[Mutation]) -> Iterator[Outcome]:
         waiting = list(reversed(mutations))
@@ -166,7 +168,7 @@ class Trials:
         try:
             _hush()
             kills = self._kills[mutation.file, mutation.function]
-            tests = [one for one in self._tests if one.notices(mutation)]
+            tests = [one for one in self._tests if mutation.function == _NOTHING or one.notices(mutation)]
             tests.sort(key=lambda one: (-kills[one.item.nodeid], one.seconds))
             _limit(sum(one.seconds for one in tests))
             mutation.place()
@@ -181,7 +183,11 @@ class Trials:
         os._exit(status)
 
     def _first_failure(self, mutation: Mutation, tests: Sequence[Test]) -> str:
-        swap_functions(mutation.tree, mutation.file, self._functions.get(str(mutation.file), []))
+        trees = {str(mutation.file): mutation.tree}
+        if mutation.function == _NOTHING:
+            trees = {name: ast.parse(Path(name).read_text(encoding="utf-8")) for name in self._functions}
+        for name, tree in trees.items():
+            swap_functions(tree, Path(name), self._functions.get(name, []))
         for cache in self._caches:
             cache.cache_clear()
         for item, following in pairwise([*(one.item for one in tests), None]):

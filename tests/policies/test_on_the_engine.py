@@ -7,7 +7,6 @@ ask, and what becomes of the answers. Two services in one stack, so that nothing
 import os
 import re
 import shutil
-import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -148,11 +147,6 @@ def test_a_first_preview_is_refused_by_nobody_and_says_what_cannot_be_judged_yet
     # The target groups of a new stack have no names yet, so nobody can say which colour gets which weight.
     assert "traffic-weights-add-up" in {one.policy for one in told}
     assert {one.policy for one in told} <= {policy.name for policy in POLICIES}
-
-
-def test_no_module_of_the_pack_hides_one_of_python() -> None:
-    """Engines run Python in the pack's folder, which is then the first place where anybody's imports are looked for."""
-    assert {file.stem for file in (ROOT / "policies").iterdir()} & sys.stdlib_module_names == set()
 
 
 def test_the_pack_starts_where_nothing_is_imported_yet(stack: PackStack) -> None:
