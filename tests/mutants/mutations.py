@@ -59,6 +59,8 @@ class Mutation:
     new: str
     lines: range
     """The statement: a test that runs none of these lines cannot notice."""
+    span: range
+    """The function."""
     place: Callable[[], None] = field(repr=False, compare=False)
     """Put the change into ``tree``, for good."""
     tree: ast.Module = field(repr=False, compare=False)
@@ -123,6 +125,9 @@ class _Finder:
                 old=old,
                 new=new,
                 lines=scope.statement,
+                span=range(scope.node.lineno, (scope.node.end_lineno or 0) + 1)
+                if isinstance(scope.node, _Function)
+                else scope.statement,
                 place=_placing(change, node, scope),
                 tree=self._tree,
             )

@@ -31,14 +31,18 @@ _STEP: Final = re.compile(r'\.?(?P<key>[A-Za-z0-9_-]+)|\["(?P<quoted>[^"]+)"\]|\
 
 
 def edited(stack: Stack, edits: Edits) -> Stack:
-    """Return the stack with all edits made; raises KeyError for one that finds nothing to change."""
-    resources = {key: copy.deepcopy(resource) for key, resource in stack.items()}
+    """Return the stack with all edits made; raises KeyError for one that finds nothing to change.
+
+    What is not edited is the same as before, and nobody may change it.
+    """
+    resources = dict(stack)
     for key, changes in edits.items():
         if key not in resources:
             raise KeyError(f"no resource {key!r}; there are {sorted(resources)}")
         if isinstance(changes, Gone):
             del resources[key]
             continue
+        resources[key] = copy.deepcopy(resources[key])
         for path, value in changes.items():
             resources[key] = _changed(resources[key], path, value)
     return resources

@@ -1,8 +1,8 @@
 """Runs the pack's policies on a stack, as an engine would: each resource first, then the stack as a whole."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from pulumi_policy import (
     Policy,
@@ -34,49 +34,56 @@ class Violation:
 
 def judge(stack: Stack, config: Config | None = None, policies: tuple[Policy, ...] = POLICIES) -> list[Violation]:
     """Return every violation, and every policy that could not be evaluated."""
-    return [violation for policy in policies for violation in _judged(policy, stack, (config or {}).get(policy.name))]
+    # Policies only read, so they can share what they are shown.
+    shown = [_Shown.of(resource) for resource in stack.values()]
+    return [violation for policy in policies for violation in _judged(policy, shown, (config or {}).get(policy.name))]
 
 
-def _judged(policy: Policy, stack: Stack, config: Mapping[str, Any] | None) -> Iterator[Violation]:
+@dataclass(frozen=True)
+class _Shown:
+    """A resource as policies are shown it: by itself, and in its stack."""
+
+    key: str
+    urn: str
+    inputs: ResourceValidationArgs
+    whole: PolicyResource
+
+    @classmethod
+    def of(cls, resource: Declared) -> Self:
+        props = unknown_checking_proxy(resource.props)
+        times = PolicyCustomTimeouts(0, 0, 0)
+        options = PolicyResourceOptions(resource.protect, list(resource.ignore_changes), None, [], times, [])
+        inputs = ResourceValidationArgs(resource.type, props, resource.urn, resource.name, options, None, None)
+        whole = PolicyResource(resource.type, props, resource.urn, resource.name, options, None, None, [], {})
+        return cls(resource.key, resource.urn, inputs, whole)
+
+    def with_config(self, config: Mapping[str, Any] | None) -> ResourceValidationArgs:
+        if config is None:
+            return self.inputs
+        one = self.inputs
+        return ResourceValidationArgs(one.resource_type, one.props, one.urn, one.name, one.opts, None, config)
+
+
+def _judged(policy: Policy, shown: Sequence[_Shown], config: Mapping[str, Any] | None) -> Iterator[Violation]:
     found: list[Violation] = []
-    names = {resource.urn: resource.key for resource in stack.values()}
+    names = {one.urn: one.key for one in shown}
 
     def report(message: str, urn: str | None = None) -> None:
         found.append(Violation(policy=policy.name, message=message, resource=names.get(urn or "")))
 
     if isinstance(policy, StackValidationPolicy):
         try:
-            policy.validate(StackValidationArgs([_whole(one) for one in stack.values()], config), report)
+            policy.validate(StackValidationArgs([one.whole for one in shown], config), report)
         except UnknownValueError:
             found.append(Violation(policy=policy.name, message=None))
     elif isinstance(policy, ResourceValidationPolicy):
-        for resource in stack.values():
+        for resource in shown:
             before = len(found)
             try:
-                policy.validate(_inputs(resource, config), report)
+                policy.validate(resource.with_config(config), report)
             except UnknownValueError:
                 found.append(Violation(policy=policy.name, message=None, resource=resource.key))
             found[before:] = [
                 Violation(policy=one.policy, message=one.message, resource=resource.key) for one in found[before:]
             ]
     yield from found
-
-
-def _inputs(resource: Declared, config: Mapping[str, Any] | None) -> ResourceValidationArgs:
-    return ResourceValidationArgs(
-        resource.type, unknown_checking_proxy(resource.props), resource.urn, resource.name, _options(resource), None,
-        config,
-    )  # fmt: skip
-
-
-def _whole(resource: Declared) -> PolicyResource:
-    props = unknown_checking_proxy(resource.props)
-    return PolicyResource(
-        resource.type, props, resource.urn, resource.name, _options(resource), None, None, [], {}
-    )  # fmt: skip
-
-
-def _options(resource: Declared) -> PolicyResourceOptions:
-    return PolicyResourceOptions(
-        resource.protect, list(resource.ignore_changes), None, [], PolicyCustomTimeouts(0, 0, 0), []
-    )
