@@ -52,7 +52,8 @@ class Stack:
         answer = self.world.pulumi(*command, status=None)
         text = answer.stdout + answer.stderr
         assert answer.returncode != 0, text
-        assert "Traceback" not in text, text
+        # The real engine interrupts the program once a preview is refused, and shows where it was.
+        assert "Traceback" not in text or (self.world.engine == "real" and "KeyboardInterrupt" in text), text
         return re.sub(r"\s+", " ", text)
 
     def recorded(self) -> dict[str, Any]:
