@@ -1,11 +1,11 @@
 """How a rollout behaves: steps, holds, gates and times, with production values as defaults."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
 from components.faults import Fault, wrong
-from components.forms import URL
+from components.forms import STORE_URL, URL
 from components.model import STRICT, Items
 
 # A year: what is longer is a slip of the pen.
@@ -35,8 +35,12 @@ class GateSettings(BaseModel):
         int, Field(ge=1, le=1_000_000, description="No verdict below this many candidate requests.")
     ] = 50
     max_hold_extension_seconds: Annotated[
-        Seconds, Field(description="How much longer a hold may wait for a verdict before the ramp rolls back.")
+        Seconds, Field(description="How much longer a hold may wait for a verdict before `on_timeout` applies.")
     ] = 1800
+    on_timeout: Annotated[
+        Literal["rollback", "pause"],
+        Field(description="When a hold's longest wait is over without a verdict: roll back, or pause for a person."),
+    ] = "rollback"
     error_rate_limit_percent: Annotated[
         float, Field(ge=0, le=100, description="Highest share of failed candidate requests.")
     ] = 1.0
@@ -90,6 +94,15 @@ class RolloutSettings(BaseModel):
     update_timeout_seconds: Annotated[
         PositiveSeconds, Field(description="Longest that one `pulumi up` may take before the ramp gives up on it.")
     ] = 3600
+    records_url: Annotated[
+        str | None,
+        STORE_URL,
+        Field(description="Where journal and lock are kept, one for all services; `.rollout` when not set."),
+    ] = None
+    lock_expiry_seconds: Annotated[
+        float,
+        Field(ge=1, le=86_400, description="How long a lock may show no sign of life before another takes it over."),
+    ] = 120
     prometheus_url: Annotated[
         str | None,
         URL,
