@@ -1,18 +1,14 @@
 """How a rollout behaves: steps, holds, gates and times, with production values as defaults."""
 
-from typing import Annotated, Final
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from components.check_settings import SmokeSettings
+from components.durations import PositiveSeconds, Seconds
 from components.faults import Fault, wrong
-from components.forms import URL
+from components.forms import STORE_URL, URL
 from components.model import STRICT, Items
-
-# A year: what is longer is a slip of the pen.
-MAX_SECONDS: Final = 31_536_000
-
-Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
-PositiveSeconds = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
 
 
 class RampStep(BaseModel):
@@ -35,8 +31,12 @@ class GateSettings(BaseModel):
         int, Field(ge=1, le=1_000_000, description="No verdict below this many candidate requests.")
     ] = 50
     max_hold_extension_seconds: Annotated[
-        Seconds, Field(description="How much longer a hold may wait for a verdict before the ramp rolls back.")
+        Seconds, Field(description="How much longer a hold may wait for a verdict before `on_timeout` applies.")
     ] = 1800
+    on_timeout: Annotated[
+        Literal["rollback", "pause"],
+        Field(description="When a hold's longest wait is over without a verdict: roll back, or pause for a person."),
+    ] = "rollback"
     error_rate_limit_percent: Annotated[
         float, Field(ge=0, le=100, description="Highest share of failed candidate requests.")
     ] = 1.0
@@ -51,16 +51,7 @@ class GateSettings(BaseModel):
             description="Highest ratio of the candidate's p95 time to first token to the active colour's.",
         ),
     ] = 1.5
-
-
-class SmokeSettings(BaseModel):
-    """The smoke test: synthetic requests through the candidate route, before any user is sent there."""
-
-    model_config = STRICT
-
-    requests: Annotated[int, Field(ge=1, le=1000, description="Requests to send, streaming and not.")] = 10
-    timeout_seconds: Annotated[PositiveSeconds, Field(description="Longest that one request may take.")] = 60
-    max_tokens: Annotated[int, Field(ge=1, le=100_000, description="Tokens to ask for in each request.")] = 16
+    smoke: Annotated[SmokeSettings, Field(description="The smoke test.")] = SmokeSettings()
 
 
 class RolloutSettings(BaseModel):
@@ -90,6 +81,15 @@ class RolloutSettings(BaseModel):
     update_timeout_seconds: Annotated[
         PositiveSeconds, Field(description="Longest that one `pulumi up` may take before the ramp gives up on it.")
     ] = 3600
+    records_url: Annotated[
+        str | None,
+        STORE_URL,
+        Field(description="Where journal and lock are kept, one for all services; `.rollout` when not set."),
+    ] = None
+    lock_expiry_seconds: Annotated[
+        float,
+        Field(ge=1, le=86_400, description="How long a lock may show no sign of life before another takes it over."),
+    ] = 120
     prometheus_url: Annotated[
         str | None,
         URL,
@@ -101,8 +101,7 @@ class RolloutSettings(BaseModel):
             ge=1, le=86_400, description="Period of the load balancer's CloudWatch metrics (AWS publishes every 60 s)."
         ),
     ] = 60
-    gates: Annotated[GateSettings, Field(description="Limits of the metric gates.")] = GateSettings()
-    smoke: Annotated[SmokeSettings, Field(description="The smoke test.")] = SmokeSettings()
+    gates: Annotated[GateSettings, Field(description="The gates: their limits, and the checks.")] = GateSettings()
 
     @field_validator("steps")
     @classmethod

@@ -268,16 +268,23 @@ SPEC: dict[str, Any] = {
         "poll_seconds": above_zero,
         "ready_timeout_seconds": seconds,
         "update_timeout_seconds": above_zero,
+        "records_url": optional(
+            text(
+                r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=/-]{0,500})?|file:///[A-Za-z0-9._=/%@+-]{0,500}"
+            )
+        ),
+        "lock_expiry_seconds": number(1, 86_400),
         "prometheus_url": optional(url),
         "cloudwatch_period_seconds": whole(1, 86_400),
         "gates": {
             "minimum_requests": whole(1, 1_000_000),
             "max_hold_extension_seconds": seconds,
+            "on_timeout": one_of("rollback", "pause"),
             "error_rate_limit_percent": number(0, 100),
             "ttft_p95_limit_seconds": above_zero,
             "ttft_p95_ratio_limit": number(1, 1000),
+            "smoke": {"requests": whole(1, 1000), "timeout_seconds": above_zero, "max_tokens": whole(1, 100_000)},
         },
-        "smoke": {"requests": whole(1, 1000), "timeout_seconds": above_zero, "max_tokens": whole(1, 100_000)},
     },
 }
 REQUIRED: dict[Path, tuple[str, ...]] = {
