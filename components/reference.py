@@ -7,10 +7,11 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from components.check_settings import SmokeSettings
 from components.pod_settings import PodSettings, SecretReference
 from components.release import Release
 from components.reservation import Reservation
-from components.rollout_settings import GateSettings, RampStep, RolloutSettings, SmokeSettings
+from components.rollout_settings import GateSettings, RampStep, RolloutSettings
 from components.router_settings import AccessLogs, AlarmSettings, ListenerSettings
 from components.settings import ColorSettings, ServiceSettings, Settings
 
@@ -28,7 +29,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout`", RolloutSettings),
     ("`rollout.steps[]`", RampStep),
     ("`rollout.gates`", GateSettings),
-    ("`rollout.smoke`", SmokeSettings),
+    ("`rollout.gates.smoke`", SmokeSettings),
 )
 
 

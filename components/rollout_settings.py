@@ -1,18 +1,14 @@
 """How a rollout behaves: steps, holds, gates and times, with production values as defaults."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import BaseModel, Field, field_validator
 
+from components.check_settings import SmokeSettings
+from components.durations import PositiveSeconds, Seconds
 from components.faults import Fault, wrong
 from components.forms import URL
 from components.model import STRICT, Items
-
-# A year: what is longer is a slip of the pen.
-MAX_SECONDS: Final = 31_536_000
-
-Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
-PositiveSeconds = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
 
 
 class RampStep(BaseModel):
@@ -51,16 +47,7 @@ class GateSettings(BaseModel):
             description="Highest ratio of the candidate's p95 time to first token to the active colour's.",
         ),
     ] = 1.5
-
-
-class SmokeSettings(BaseModel):
-    """The smoke test: synthetic requests through the candidate route, before any user is sent there."""
-
-    model_config = STRICT
-
-    requests: Annotated[int, Field(ge=1, le=1000, description="Requests to send, streaming and not.")] = 10
-    timeout_seconds: Annotated[PositiveSeconds, Field(description="Longest that one request may take.")] = 60
-    max_tokens: Annotated[int, Field(ge=1, le=100_000, description="Tokens to ask for in each request.")] = 16
+    smoke: Annotated[SmokeSettings, Field(description="The smoke test.")] = SmokeSettings()
 
 
 class RolloutSettings(BaseModel):
@@ -101,8 +88,7 @@ class RolloutSettings(BaseModel):
             ge=1, le=86_400, description="Period of the load balancer's CloudWatch metrics (AWS publishes every 60 s)."
         ),
     ] = 60
-    gates: Annotated[GateSettings, Field(description="Limits of the metric gates.")] = GateSettings()
-    smoke: Annotated[SmokeSettings, Field(description="The smoke test.")] = SmokeSettings()
+    gates: Annotated[GateSettings, Field(description="The gates: their limits, and the checks.")] = GateSettings()
 
     @field_validator("steps")
     @classmethod

@@ -84,8 +84,8 @@ def stack_config(account: SeededAccount, endpoint_url: str, release: Mapping[str
                 "error_rate_limit_percent": 2,
                 "ttft_p95_limit_seconds": 1.5,
                 "ttft_p95_ratio_limit": 2.5,
+                "smoke": {"requests": 4, "timeout_seconds": 10},
             },
-            "smoke": {"requests": 4, "timeout_seconds": 10},
         },
     }
     return _merged(own, chosen)

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import JsonValue
 
 from components.naming import Color
 from components.release import Release
 from components.settings import ServiceSettings
+from rollout.answers import Answer
 from rollout.changes import Change
 from rollout.measurements import Counters
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth
@@ -174,6 +175,36 @@ class TargetGroupMetrics(Protocol):
         ...
 
 
+class Route(Protocol):
+    """The candidate route: requests of our own to either colour, at any weight."""
+
+    def prepare(self) -> None:
+        """Reach the endpoint.
+
+        Raises:
+            RolloutError: a secret is missing or cannot be used, or nobody answers.
+        """
+        ...
+
+    def models(self, color: Color, *, timeout_seconds: float = 60.0) -> Mapping[str, str | None]:
+        """Return what a colour serves: each served name with the model that it is.
+
+        Raises:
+            RolloutError: it does not say.
+        """
+        ...
+
+    def ask(
+        self, color: Color, body: Mapping[str, Any], *, stream: bool = False, timeout_seconds: float = 60.0
+    ) -> Answer:
+        """Send a chat or a completion, whichever the body is; whatever goes wrong is the answer's ``fault``."""
+        ...
+
+    def sent(self, color: Color, start: datetime, end: datetime) -> int:
+        """Return how many requests went to a colour in a window: what the load balancer counts besides traffic."""
+        ...
+
+
 class Check(Protocol):
     """A check through the candidate route."""
 
@@ -202,6 +233,7 @@ class Ports:
     replicas: Replicas
     metrics: Metrics
     target_group_metrics: TargetGroupMetrics
+    route: Route
     checks: Mapping[str, Check]
     rule_changed_at: datetime | None
     """When the weighted rule was last changed before this run; none when that is not known."""

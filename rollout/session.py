@@ -24,6 +24,7 @@ from rollout.ports import Ports
 if TYPE_CHECKING:
     from botocore.config import Config
 
+    from rollout.candidate_route import CandidateRoute
     from rollout.cloudwatch import CloudWatchCounts
     from rollout.load_balancer import Elbv2LoadBalancer
     from rollout.prometheus import Prometheus
@@ -98,6 +99,7 @@ class Session:
             replicas=self.replicas,
             metrics=self.prometheus,
             target_group_metrics=self.cloudwatch,
+            route=self.route,
             checks={"smoke": self._smoke()},
             rule_changed_at=last_rule_change(self.records),
             shield=self.stop.shield,
@@ -188,16 +190,27 @@ class Session:
             raise RefusedError(fault.line(f"{PROJECT}:"))
         return secret
 
+    @cached_property
+    def route(self) -> CandidateRoute:
+        """The candidate route."""
+        from rollout.candidate_route import CandidateRoute
+
+        return CandidateRoute(
+            endpoint_url=self.endpoint_url,
+            route_secret=lambda: self._route_secret,
+            api_key=self.api_key,
+            served_model_name=self.settings().model_name(self.service),
+            now=self.clock.now,
+        )
+
     def _smoke(self) -> Smoke:
         from rollout.smoke import Smoke
 
         settings = self.settings()
         return Smoke(
-            endpoint_url=self.endpoint_url,
-            route_secret=lambda: self._route_secret,
-            api_key=self.api_key,
+            route=self.route,
             served_model_name=settings.model_name(self.service),
-            settings=settings.rollout.smoke,
+            settings=settings.rollout.gates.smoke,
         )
 
 

@@ -276,8 +276,8 @@ SPEC: dict[str, Any] = {
             "error_rate_limit_percent": number(0, 100),
             "ttft_p95_limit_seconds": above_zero,
             "ttft_p95_ratio_limit": number(1, 1000),
+            "smoke": {"requests": whole(1, 1000), "timeout_seconds": above_zero, "max_tokens": whole(1, 100_000)},
         },
-        "smoke": {"requests": whole(1, 1000), "timeout_seconds": above_zero, "max_tokens": whole(1, 100_000)},
     },
 }
 REQUIRED: dict[Path, tuple[str, ...]] = {
