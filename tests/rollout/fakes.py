@@ -142,14 +142,15 @@ class FakeConfig:
 
     def edit(self, changes: Mapping[str, JsonValue]) -> Callable[[], None]:
         before = self.values
-        self.values = json.loads(json.dumps(before))
+        after = json.loads(json.dumps(before))
         for key, value in changes.items():
             *path, last = key.split(".")
-            tree = self.values
+            tree = after
             for part in path:
                 tree = tree.setdefault(part, {})
             tree[last] = value
-        self.read()
+        ServiceSettings.model_validate(after)
+        self.values = after
 
         def take_back() -> None:
             self.values = before
