@@ -7,7 +7,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from components.check_settings import SmokeSettings
+from components.check_settings import EvalSettings, ManualSettings, ShadowSettings, SmokeSettings, WarmUpSettings
 from components.pod_settings import PodSettings, SecretReference
 from components.release import Release
 from components.reservation import Reservation
@@ -30,6 +30,10 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout.steps[]`", RampStep),
     ("`rollout.gates`", GateSettings),
     ("`rollout.gates.smoke`", SmokeSettings),
+    ("`rollout.gates.eval`", EvalSettings),
+    ("`rollout.gates.warm_up`", WarmUpSettings),
+    ("`rollout.gates.shadow`", ShadowSettings),
+    ("`rollout.gates.manual`", ManualSettings),
 )
 
 

@@ -12,7 +12,7 @@ from components.release import Release
 from components.settings import ServiceSettings
 from rollout.answers import Answer
 from rollout.changes import Change
-from rollout.measurements import Counters
+from rollout.measurements import Counters, PrefixCache
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth
 
 
@@ -164,6 +164,10 @@ class Metrics(Protocol):
 
     def running_requests(self, color: Color) -> float | None:
         """Return how many requests run or wait on a colour; none when nothing is known."""
+        ...
+
+    def prefix_cache(self, color: Color) -> PrefixCache | None:
+        """Return what a colour's prefix caches have counted so far; none when nothing is known."""
         ...
 
 

@@ -130,6 +130,25 @@ class FakeRoute:
 
 
 @dataclass
+class FakeCheck:
+    """A check that says what it is told to."""
+
+    name: str
+    verdict: Verdict = Verdict.PASS
+    runs: int = 0
+    prepared: int = 0
+
+    def prepare(self) -> None:
+        self.prepared += 1
+
+    def run(self, color: Color, release: Release) -> GateVerdict:
+        assert color in COLORS
+        assert release.release_id
+        self.runs += 1
+        return GateVerdict(gate=self.name, verdict=self.verdict, reason="as told")
+
+
+@dataclass
 class FakeConfig:
     values: dict[str, Any]
 
@@ -169,6 +188,7 @@ class World:
         self.history: list[tuple[float, dict[Color, float]]] = []
         self.foreign: list[Change] = []
         self.smoke = Verdict.PASS
+        self.checks = {name: FakeCheck(name) for name in ("eval", "warm_up", "shadow")}
         self.route = FakeRoute(self._answer, now=self.clock.now)
         self.healthy: dict[Color, int | None] = dict.fromkeys(COLORS)
         self.idle_timeout: int | None = None  # in seconds; none: as the settings have it
@@ -203,7 +223,7 @@ class World:
             metrics=self,
             target_group_metrics=self,
             route=self.route,
-            checks={"smoke": self},
+            checks={"smoke": self, **self.checks},
             rule_changed_at=rule_changed_at,
             shield=self.clock.shield,
         )
