@@ -9,7 +9,7 @@ from rollout.controller import Controller, Subject
 from rollout.errors import RefusedError, RolloutError
 from rollout.failures import plain
 from rollout.machine import Phase, ReapRequested, Rollout, advance
-from rollout.plan import make_plan
+from rollout.plan import Skip, make_plan
 from rollout.preflight import config_faults, full_weight_of, still_promised
 from rollout.rollback import candidate_to_undo
 from rollout.session import Session
@@ -17,8 +17,8 @@ from rollout.session import Session
 HANDOVER_POLL_SECONDS = 0.5
 
 
-def ramp(session: Session, release: Release) -> Rollout:
-    """Roll a release out onto the idle colour.
+def ramp(session: Session, release: Release, skip: Skip | None = None) -> Rollout:
+    """Roll a release out onto the idle colour; ``skip`` names checks that somebody chose to leave out.
 
     Raises:
         RefusedError: nothing was changed.
@@ -28,7 +28,7 @@ def ramp(session: Session, release: Release) -> Rollout:
         if session.unfinished:
             raise RefusedError("the last rollout did not come to an end; run scripts.rollback first")
         settings = session.settings()
-        plan = make_plan(settings.idle_color, settings.rollout)
+        plan = make_plan(settings.idle_color, settings.rollout, skip)
         with _refusing():
             ports = session.ports()
         return Controller(ports, Subject(service=session.service, release=release)).run(Rollout(plan=plan))

@@ -26,7 +26,8 @@ class FileJournal:
     ) -> None:
         """Append to ``path``; ``on_record`` sees each record once it is on disk."""
         self._path = path
-        self._rollout_id = rollout_id
+        self.rollout_id = rollout_id
+        """What every record is stamped with."""
         self._now = now
         self._on_record = on_record
         self.phase = ""
@@ -47,7 +48,7 @@ class FileJournal:
         record: dict[str, JsonValue] = {
             "seq": self._seq,
             "at": at,
-            "rollout": self._rollout_id,
+            "rollout": self.rollout_id,
             "kind": kind,
             "phase": self.phase,
         }

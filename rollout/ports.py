@@ -12,6 +12,7 @@ from components.release import Release
 from components.settings import ServiceSettings
 from rollout.account import CapacityReservation, RunningInstance, Subnet
 from rollout.answers import Answer
+from rollout.approvals import Approval
 from rollout.changes import Change
 from rollout.measurements import Counters, PrefixCache
 from rollout.scheduling import BoundPod, Node
@@ -45,6 +46,11 @@ class Journal(Protocol):
     """The phase that every record is stamped with."""
     dispensable: bool
     """Whether to go on without records that cannot be written."""
+
+    @property
+    def rollout_id(self) -> str:
+        """What every record of this rollout is stamped with."""
+        ...
 
     def write(self, kind: str, **fields: JsonValue) -> None:
         """Append one record."""
@@ -289,6 +295,14 @@ class Check(Protocol):
         ...
 
 
+class Decisions(Protocol):
+    """What people have said to steps that wait for them."""
+
+    def find(self, rollout_id: str, percent: int) -> Approval | None:
+        """Return the decision on a step; none so far."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ports:
     """Everything that a rollout touches."""
@@ -305,6 +319,7 @@ class Ports:
     target_group_metrics: TargetGroupMetrics
     route: Route
     checks: Mapping[str, Check]
+    approvals: Decisions
     rule_changed_at: datetime | None
     """When the weighted rule was last changed before this run; none when that is not known."""
     shield: Callable[[], None]

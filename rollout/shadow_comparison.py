@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from statistics import fmean, median
+from typing import Any
 
 from components.check_settings import ShadowSettings
 from rollout.answers import Answer
@@ -158,8 +159,8 @@ def _above_p_value(values: Sequence[float], limit: float) -> float:
         return 1.0
     from scipy.stats import wilcoxon  # slow to import, and needed only when a limit is passed
 
-    _, p_value = wilcoxon(beyond, alternative="greater")
-    return float(p_value)
+    tested: Any = wilcoxon(beyond, alternative="greater")
+    return float(tested.pvalue)
 
 
 def _pace(answer: Answer) -> float | None:

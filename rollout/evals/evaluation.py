@@ -36,11 +36,12 @@ class Evaluation:
     work_dir: Path
 
     def prepare(self) -> None:
-        """Read the suite.
+        """Reach the endpoint, and read the suite.
 
         Raises:
-            RefusedError: it cannot be read, or is wrong.
+            RolloutError: nobody answers, or the suite cannot be read or is wrong.
         """
+        self.route.prepare()
         if not self.settings.command:
             _ = self._questions
 
