@@ -77,7 +77,9 @@ class ShadowSettings(BaseModel):
 
     samples: Annotated[int, Field(ge=1, le=100_000, description="Prompts to replay, drawn from the newest.")] = 100
     minimum_samples: Annotated[
-        int, Field(ge=1, le=100_000, description="No verdict below this many prompts answered by both colours.")
+        # Of fewer, not even answers that are all worse rule chance out.
+        int,
+        Field(ge=9, le=100_000, description="No verdict below this many prompts that the active colour answered."),
     ] = 30
     seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="Seed of the draw and of the answers.")] = 1
     max_tokens: Annotated[int, Field(ge=1, le=100_000, description="Longest answer to ask for, in tokens.")] = 128

@@ -341,7 +341,7 @@ SPEC: dict[str, Any] = {
             },
             "shadow": {
                 "samples": whole(1, 100_000),
-                "minimum_samples": whole(1, 100_000),
+                "minimum_samples": whole(9, 100_000),
                 "seed": whole(0, 2**31 - 1),
                 "max_tokens": whole(1, 100_000),
                 "max_difference_points": number(0, 100),
