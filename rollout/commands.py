@@ -9,7 +9,7 @@ from rollout.controller import Controller, Subject
 from rollout.errors import RefusedError, RolloutError
 from rollout.failures import plain
 from rollout.machine import Phase, ReapRequested, Rollout, advance
-from rollout.plan import make_plan
+from rollout.plan import Skip, make_plan
 from rollout.preflight import config_faults, full_weight_of, still_promised
 from rollout.resume import missing_edits, run_to_resume
 from rollout.rollback import candidate_to_undo
@@ -18,13 +18,14 @@ from rollout.session import Session
 HANDOVER_POLL_SECONDS = 0.5
 
 
-def ramp(session: Session, release: Release | None, *, resume: bool = False) -> Rollout:
+def ramp(session: Session, release: Release | None, *, resume: bool = False, skip: Skip | None = None) -> Rollout:
     """Roll a release out onto the idle colour, or go on with a rollout that did not come to its end.
 
     Args:
         session: the service.
         release: what to roll out; none only to resume.
         resume: go on with the unfinished rollout, if it is this release's or none is given; else begin.
+        skip: checks that somebody chose to leave out; what is resumed leaves out what it began with.
 
     Raises:
         RefusedError: nothing was changed.
@@ -45,7 +46,7 @@ def ramp(session: Session, release: Release | None, *, resume: bool = False) -> 
         if release is None:
             raise RefusedError("--release: name the release to roll out, or go on with --resume")
         settings = session.settings()
-        plan = make_plan(settings.idle_color, settings.rollout)
+        plan = make_plan(settings.idle_color, settings.rollout, skip)
         return Controller(ports, Subject(service=session.service, release=release)).run(Rollout(plan=plan))
 
 

@@ -8,6 +8,8 @@ from pydantic import JsonValue
 from components.naming import Color
 from components.release import Release
 from rollout import machine
+from rollout.approvals import GATE as APPROVAL
+from rollout.approvals import judge_approval
 from rollout.deploy import await_idle, await_ready, deploy
 from rollout.errors import JournalError, LostLockError, RefusedError, RolloutError, StoppedError
 from rollout.failures import plain
@@ -27,7 +29,7 @@ from rollout.machine import (
     expected_green_weights,
 )
 from rollout.ports import Ports
-from rollout.preflight import preflight_faults, unreachable
+from rollout.preflight import preflight
 from rollout.records import Kind
 from rollout.resume import Run, Update, plan_fields, release_fields, state_fields
 from rollout.retire import park, release_nodes
@@ -230,27 +232,23 @@ class Controller:
             previous_release_id=None if previous is None else previous.release_id,
             green_weight=settings.green_weight,
         )
+        if (skip := rollout.plan.skip) is not None:
+            for check in skip.checks:
+                self._ports.journal.write("skipped", check=check, because=skip.because)
+        if settings.rollout.gates.recorded_prompts is None:
+            text = "no shadow check and no warm-up: rollout.gates.recorded_prompts names no prompts"
+            self._ports.journal.write("note", text=text)
 
     def _preflight(self, rollout: Rollout) -> None:
         ports, settings = self._ports, self._ports.config.read()
-        faults = list(
-            preflight_faults(
-                plan=rollout.plan,
-                settings=settings,
-                rule=ports.load_balancer.rule(),
-                outgoing=ports.load_balancer.health(rollout.plan.outgoing),
-                idle_timeout_seconds=ports.load_balancer.idle_timeout_seconds(),
-                now=ports.clock.now(),
-            )
-        )
+        faults = list(preflight(ports, rollout.plan, self._subject.service))
         minimum = settings.rollout.gates.minimum_requests
         try:
             self._baseline_p95_seconds = measure_baseline(ports, rollout.plan.outgoing, minimum)
         except Exception as error:  # whatever a source fails with, a rollout could not go on without it
             faults.append(plain(error))
-        faults += unreachable(ports, rollout.plan.outgoing)
         if faults:
-            raise RefusedError("\n".join(faults))
+            raise RefusedError("\n".join(dict.fromkeys(faults)))
         ports.journal.write("baseline", color=rollout.plan.outgoing, p95_seconds=self._baseline_p95_seconds)
 
     def _verify(self, check: str, candidate: Color) -> Event:
@@ -293,11 +291,23 @@ class Controller:
             self._gates = (rollout.phase, rollout.step, gates)
         gates = self._gates[2]
         self._ports.clock.sleep(settings.rollout.poll_seconds)
-        verdicts = gates.judge()
+        verdicts = (*gates.judge(), *self._judge_approval(rollout))
         for verdict in verdicts:
             self._record(verdict)
         combined, reason = combine(verdicts)
         return Judged(verdict=combined, reason=reason, elapsed_seconds=gates.elapsed_seconds)
+
+    def _judge_approval(self, rollout: Rollout) -> tuple[GateVerdict, ...]:
+        """Ask for the decision of a person, at a step that waits for one."""
+        step = rollout.plan.steps[rollout.step]
+        if rollout.judged_step is None or step.approval_timeout_seconds is None:
+            return ()
+        try:
+            found = self._ports.approvals.find(self._ports.journal.rollout_id, step.candidate_percent)
+        except Exception as error:  # whatever the store fails with, nobody has said yes
+            reason = f"could not be asked for: {plain(error)}"
+            return (GateVerdict(gate=APPROVAL, verdict=Verdict.INCONCLUSIVE, reason=reason),)
+        return (judge_approval(step.candidate_percent, found),)
 
     def _keep_baseline(self) -> None:
         """Without a baseline from preflight, the first step that saw enough of the outgoing colour gives one."""

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components import route_secret
 from components.naming import PROJECT
 from components.settings import ServiceSettings
+from rollout.approvals import Approvals
 from rollout.clock import StopSignal, SystemClock
 from rollout.config_file import ConfigFile, stack_file
 from rollout.endpoint_key import endpoint_key
 from rollout.errors import LostLockError, RefusedError
 from rollout.journal import Journal, RecordFile, RecordObjects, Records, last_seq
 from rollout.lock import Lock
-from rollout.ports import Ports
+from rollout.ports import Check, Ports
 from rollout.records import Kind, Record, last_rule_change
 from rollout.resume import Run, last_run
 from rollout.store import FileStore, open_store
@@ -27,11 +28,13 @@ from rollout.store import FileStore, open_store
 if TYPE_CHECKING:
     from botocore.config import Config
 
+    from rollout.aws_account import AwsAccount
+    from rollout.candidate_route import CandidateRoute
     from rollout.cloudwatch import CloudWatchCounts
+    from rollout.cluster import KubernetesCluster
     from rollout.load_balancer import Elbv2LoadBalancer
     from rollout.prometheus import Prometheus
     from rollout.replicas import KubernetesReplicas
-    from rollout.smoke import Smoke
     from rollout.stack import PulumiStack
 
 RECORDS_FOLDER = ".rollout"
@@ -126,9 +129,13 @@ class Session:
             stack=self.pulumi,
             load_balancer=self.load_balancer,
             replicas=self.replicas,
+            cluster=self._cluster(),
+            account=self._account(),
             metrics=self.prometheus,
             target_group_metrics=self.cloudwatch,
-            checks={"smoke": self._smoke()},
+            route=self.route,
+            checks=self._checks(),
+            approvals=Approvals(self.store),
             rule_changed_at=last_rule_change(self.records),
             shield=self.stop.shield,
         )
@@ -250,17 +257,57 @@ class Session:
             raise RefusedError(fault.line(f"{PROJECT}:"))
         return secret
 
-    def _smoke(self) -> Smoke:
-        from rollout.smoke import Smoke
+    @cached_property
+    def route(self) -> CandidateRoute:
+        """The candidate route."""
+        from rollout.candidate_route import CandidateRoute
 
-        settings = self.settings()
-        return Smoke(
+        return CandidateRoute(
             endpoint_url=self.endpoint_url,
             route_secret=lambda: self._route_secret,
             api_key=self.api_key,
-            served_model_name=settings.model_name(self.service),
-            settings=settings.rollout.smoke,
+            served_model_name=self.settings().model_name(self.service),
+            now=self.clock.now,
         )
+
+    def _cluster(self) -> KubernetesCluster:
+        from rollout.cluster import KubernetesCluster
+
+        return KubernetesCluster(
+            namespace=self.settings().namespace_of(self.service), context=self.config.raw("kubernetes:context")
+        )
+
+    def _account(self) -> AwsAccount:
+        import boto3
+
+        from rollout.aws_account import AwsAccount
+
+        region, config = self._region, _aws_config()
+        return AwsAccount(
+            boto3.client("ec2", region_name=region, config=config),
+            boto3.client("service-quotas", region_name=region, config=config),
+            boto3.client("resource-groups", region_name=region, config=config),
+            node_subnet_ids=self.config.settings().node_subnet_ids,
+        )
+
+    def _checks(self) -> Mapping[str, Check]:
+        from rollout.checks import Workshop, make_checks
+
+        shop = Workshop(
+            route=self.route,
+            config=self.config,
+            clock=self.clock,
+            metrics=self.prometheus,
+            s3=self._s3,
+            work_dir=self._place.work_dir,
+        )
+        settings = self.settings()
+        return make_checks(shop, settings, settings.model_name(self.service))
+
+    def _s3(self) -> Any:
+        import boto3
+
+        return boto3.client("s3", region_name=self._region, config=_aws_config())
 
 
 def _aws_config() -> Config:

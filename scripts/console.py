@@ -161,6 +161,8 @@ def _line(record: Record) -> str | None:
             return f"  {fields['color']} is parked, its pods are gone"
         case "nodes_released":
             return f"  the nodes of {fields['color']} are given back"
+        case "skipped":
+            return f"  [bold yellow]skipped[/]      {fields['check']}: {escape(fields['because'])}"
         case "note":
             return f"  {escape(fields['text'])}"
         case "finished":
