@@ -1,13 +1,14 @@
 """The controller: performs what the state machine asks for, and tells it what came of it."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from components.naming import Color
 from components.release import Release
 from rollout import machine
+from rollout.attestation import WeightChange, attest_weight
 from rollout.deploy import await_idle, await_ready, deploy
-from rollout.errors import JournalError, RefusedError, RolloutError, StoppedError
+from rollout.errors import JournalError, RefusedError, StoppedError
 from rollout.failures import plain
 from rollout.gates import Gates, measure_baseline
 from rollout.machine import (
@@ -27,11 +28,7 @@ from rollout.preflight import preflight_faults, unreachable
 from rollout.retire import park, release_nodes
 from rollout.rollback import restore_traffic
 from rollout.updates import Updater
-from rollout.verdicts import GateVerdict, Verdict, combine, judge_targets
-
-# A change of a rule is there at once or within seconds; what does not show by then was undone by somebody.
-ATTEST_TIMEOUT_SECONDS = 60.0
-READS = 2
+from rollout.verdicts import GateVerdict, Verdict, combine
 
 _OUTCOMES = {
     Phase.DONE: "promoted",
@@ -60,6 +57,7 @@ class Controller:
         self._updater = Updater(ports, subject.service)
         self._gates: tuple[Phase, int, Gates] | None = None
         self._baseline_p95_seconds: float | None = None
+        self._shifted_at: datetime | None = None
 
     def run(self, rollout: Rollout) -> Rollout:
         """Perform and advance until there is nothing left to do; returns the last state.
@@ -120,8 +118,8 @@ class Controller:
                 return self._verify(check, rollout.plan.candidate)
             case machine.Shift(step=step, green_weight=green_weight):
                 self._shift(rollout, step, green_weight)
-            case machine.Attest(step=step, green_weight=green_weight):
-                self._attest(rollout, step, green_weight)
+            case machine.Attest(step=step):
+                self._attest(rollout, step)
             case machine.Judge():
                 return self._judge(rollout)
             case machine.Promote(color=color):
@@ -187,27 +185,25 @@ class Controller:
         self._record_weight(rollout, step, "begun")
         message = f"{self._subject.service}: {percent} % of requests to {rollout.plan.candidate}"
         self._updater.change_rule({}, green_weight=green_weight, message=message)
+        self._shifted_at = self._ports.clock.now()
         self._ports.journal.write("rule", green_weight=green_weight, how="up")
 
-    def _attest(self, rollout: Rollout, step: int, green_weight: int) -> None:
-        ports, settings, candidate = self._ports, self._ports.config.read(), rollout.plan.candidate
-        replicas = settings.color(candidate).replicas
-        deadline = ports.clock.monotonic() + ATTEST_TIMEOUT_SECONDS
-        pause_seconds = min(settings.rollout.poll_seconds, 1.0)
-        reads = 0
-        while reads < READS:
-            rule = ports.load_balancer.rule()
-            targets = judge_targets(ports.load_balancer.health(candidate), replicas)
-            reads = reads + 1 if rule.splits(green_weight) and targets.verdict is Verdict.PASS else 0
-            if ports.clock.monotonic() > deadline:
-                raise RolloutError(
-                    f"green_weight {green_weight} could not be attested within {ATTEST_TIMEOUT_SECONDS:.0f} s: the "
-                    f"rule splits {dict(rule.weights)}, {targets.reason} in the candidate's target group"
-                )
-            if reads < READS:
-                ports.clock.sleep(pause_seconds)
-        ports.clock.sleep(settings.rollout.settle_seconds)
+    def _attest(self, rollout: Rollout, step: int) -> None:
+        attest_weight(self._ports, self._change(rollout, step))
         self._record_weight(rollout, step, "done")
+
+    def _change(self, rollout: Rollout, step: int) -> WeightChange:
+        asked, steps = rollout.plan.steps[step], rollout.plan.steps
+        if self._shifted_at is None:
+            # Taken up in the middle: what was counted before now may be from before the change, or from our own checks.
+            self._shifted_at = self._ports.clock.now()
+        return WeightChange(
+            candidate=rollout.plan.candidate,
+            previous_percent=steps[step - 1].candidate_percent if step else 0,
+            intended_percent=asked.candidate_percent,
+            green_weight=asked.green_weight,
+            since=self._shifted_at,
+        )
 
     def _judge(self, rollout: Rollout) -> Event:
         settings = self._ports.config.read()
@@ -230,6 +226,7 @@ class Controller:
 
     def _promote(self, rollout: Rollout, color: Color) -> None:
         ports, settings = self._ports, self._ports.config.read()
+        attest_weight(ports, self._change(rollout, len(rollout.plan.steps) - 1))
         until = ports.clock.now() + timedelta(seconds=settings.rollout.keep_warm_seconds)
         keep_until = until.isoformat(timespec="seconds").replace("+00:00", "Z")
         self._updater.change_rule(

@@ -23,12 +23,14 @@ from rollout.ports import Ports
 
 if TYPE_CHECKING:
     from botocore.config import Config
+    from mypy_boto3_cloudwatch import CloudWatchClient
 
     from rollout.candidate_route import CandidateRoute
     from rollout.cloudwatch import CloudWatchCounts
     from rollout.load_balancer import Elbv2LoadBalancer
     from rollout.prometheus import Prometheus
     from rollout.replicas import KubernetesReplicas
+    from rollout.request_counts import RequestCounts
     from rollout.smoke import Smoke
     from rollout.stack import PulumiStack
 
@@ -99,6 +101,7 @@ class Session:
             replicas=self.replicas,
             metrics=self.prometheus,
             target_group_metrics=self.cloudwatch,
+            request_counts=self.request_counts,
             route=self.route,
             checks={"smoke": self._smoke()},
             rule_changed_at=last_rule_change(self.records),
@@ -122,14 +125,29 @@ class Session:
         )
 
     @cached_property
-    def cloudwatch(self) -> CloudWatchCounts:
-        """The load balancer's metrics."""
+    def _cloudwatch(self) -> CloudWatchClient:
         import boto3
 
+        return boto3.client("cloudwatch", region_name=self._region, config=_aws_config())
+
+    @cached_property
+    def request_counts(self) -> RequestCounts:
+        """The load balancer's requests by colour and period."""
+        from rollout.request_counts import RequestCounts
+
+        return RequestCounts(
+            self._cloudwatch,
+            self.load_balancer.dimensions,
+            period_seconds=self.settings().rollout.cloudwatch_period_seconds,
+        )
+
+    @cached_property
+    def cloudwatch(self) -> CloudWatchCounts:
+        """The load balancer's metrics."""
         from rollout.cloudwatch import CloudWatchCounts
 
         return CloudWatchCounts(
-            boto3.client("cloudwatch", region_name=self._region, config=_aws_config()),
+            self._cloudwatch,
             self.load_balancer.dimensions,
             period_seconds=self.settings().rollout.cloudwatch_period_seconds,
         )

@@ -131,6 +131,10 @@ def _line(record: Record) -> str | None:
         case "weight":
             word = "asking for" if fields["status"] == "begun" else "in effect:"
             return f"  {word} {fields['candidate_percent']} % candidate (green_weight {fields['green_weight']})"
+        case "attested":
+            return (
+                f"  attested: {fields['candidate_requests']} of {fields['requests']} requests went to {fields['color']}"
+            )
         case "rule":
             return f"  rule set to green_weight {fields['green_weight']} ({fields['how']})"
         case "verdict":
