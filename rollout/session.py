@@ -111,14 +111,12 @@ class Session:
     @cached_property
     def load_balancer(self) -> Elbv2LoadBalancer:
         """The load balancer."""
-        import boto3
-
+        from rollout.elbv2_client import elbv2_client
         from rollout.load_balancer import Elbv2LoadBalancer
 
-        client = boto3.client("elbv2", region_name=self._region, config=_aws_config())
         listener = self.settings().listener
         return Elbv2LoadBalancer(
-            client,
+            elbv2_client(self._region),
             stack=self._place.stack,
             service=self.service,
             listener_arn=None if listener is None else listener.arn,

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from rollout.errors import RefusedError, RolloutError
+from rollout.errors import RefusedError, RolloutError, UnreconciledError
 from rollout.failures import plain
 from rollout.journal import Record
 from rollout.machine import FINAL, Phase, Rollout
@@ -20,10 +20,11 @@ EXIT_DONE = 0
 EXIT_ROLLED_BACK = 1
 EXIT_REFUSED = 2
 EXIT_NEEDS_HUMAN = 3
+EXIT_UNRECONCILED = 5
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 rolled back, the candidate was refused; 2 refused, nothing was changed; "
-    "3 a person must look."
+    "3 a person must look; 5 all traffic is back, but config or state do not say so yet: run scripts.rollback again."
 )
 
 StackOption = Annotated[str, typer.Option("--stack", "-s", help="Pulumi stack.")]
@@ -66,6 +67,8 @@ def refusals() -> Generator[None]:
         raise
     except RefusedError as error:
         fail(str(error), EXIT_REFUSED)
+    except UnreconciledError as error:
+        fail(str(error), EXIT_UNRECONCILED)
     except RolloutError as error:
         fail(str(error), EXIT_NEEDS_HUMAN)
     except KeyboardInterrupt:

@@ -270,7 +270,7 @@ SPEC: dict[str, Any] = {
         "keep_warm_seconds": seconds,
         "settle_seconds": seconds,
         "attestation": {
-            "error_percent": lambda value: number(0, 10)(value) and value > 0,
+            "error_percent": up_to(10),
             "timeout_seconds": above_zero,
         },
         "drill_max_age_days": optional(up_to(3650)),
