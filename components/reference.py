@@ -8,6 +8,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from components.check_settings import SmokeSettings
+from components.gate_settings import (
+    EndToEndSettings,
+    ErrorRateSettings,
+    InterTokenSettings,
+    ProbeSettings,
+    QueueDepthSettings,
+    TargetGroupLatencySettings,
+    TtftSettings,
+)
 from components.pod_settings import PodSettings, SecretReference
 from components.release import Release
 from components.reservation import Reservation
@@ -29,6 +38,13 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout`", RolloutSettings),
     ("`rollout.steps[]`", RampStep),
     ("`rollout.gates`", GateSettings),
+    ("`rollout.gates.error_rate` and `rollout.gates.target_group_errors`", ErrorRateSettings),
+    ("`rollout.gates.ttft_p95`", TtftSettings),
+    ("`rollout.gates.inter_token_p95`", InterTokenSettings),
+    ("`rollout.gates.end_to_end_p95`", EndToEndSettings),
+    ("`rollout.gates.queue_depth`", QueueDepthSettings),
+    ("`rollout.gates.target_group_latency`", TargetGroupLatencySettings),
+    ("`rollout.gates.probes`", ProbeSettings),
     ("`rollout.gates.smoke`", SmokeSettings),
 )
 

@@ -120,7 +120,7 @@ class AlarmSettings(BaseModel):
     ] = 5
     error_rate_limit_percent: Annotated[
         float, Field(ge=0, le=100, description="Highest share of 5xx answers of a colour's targets.")
-    ] = GateSettings().error_rate_limit_percent
+    ] = GateSettings().error_rate.limit_percent
     response_time_p95_limit_seconds: Annotated[
         float | None,
         Field(

@@ -24,7 +24,7 @@ from rollout.machine import (
     advance,
 )
 from rollout.ports import Ports
-from rollout.preflight import preflight_faults, unreachable
+from rollout.preflight import preflight
 from rollout.retire import park, release_nodes
 from rollout.rollback import restore_traffic
 from rollout.updates import Updater
@@ -155,24 +155,14 @@ class Controller:
 
     def _preflight(self, rollout: Rollout) -> None:
         ports, settings = self._ports, self._ports.config.read()
-        faults = list(
-            preflight_faults(
-                plan=rollout.plan,
-                settings=settings,
-                rule=ports.load_balancer.rule(),
-                outgoing=ports.load_balancer.health(rollout.plan.outgoing),
-                idle_timeout_seconds=ports.load_balancer.idle_timeout_seconds(),
-                now=ports.clock.now(),
-            )
-        )
+        faults = list(preflight(ports, rollout.plan, self._subject.service))
         minimum = settings.rollout.gates.minimum_requests
         try:
             self._baseline_p95_seconds = measure_baseline(ports, rollout.plan.outgoing, minimum)
         except Exception as error:  # whatever a source fails with, a rollout could not go on without it
             faults.append(plain(error))
-        faults += unreachable(ports, rollout.plan.outgoing)
         if faults:
-            raise RefusedError("\n".join(faults))
+            raise RefusedError("\n".join(dict.fromkeys(faults)))
         ports.journal.write("baseline", color=rollout.plan.outgoing, p95_seconds=self._baseline_p95_seconds)
 
     def _verify(self, check: str, candidate: Color) -> Event:

@@ -10,9 +10,11 @@ from pydantic import JsonValue
 from components.naming import Color
 from components.release import Release
 from components.settings import ServiceSettings
+from rollout.account import CapacityReservation, RunningInstance, Subnet
 from rollout.answers import Answer
 from rollout.changes import Change
 from rollout.measurements import Counters
+from rollout.scheduling import BoundPod, Node
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth
 
 
@@ -89,6 +91,14 @@ class Stack(Protocol):
         """
         ...
 
+    def rule_in_state(self, service: str) -> "StateRule | None":
+        """Return the weighted rule as Pulumi's state has it; none when it has none.
+
+        Raises:
+            UpdateFailedError: the backend does not answer.
+        """
+        ...
+
     def interrupt(self) -> None:
         """Ask a running preview or update to end."""
         ...
@@ -96,6 +106,16 @@ class Stack(Protocol):
     def is_running(self) -> bool:
         """Tell whether a preview or an update still runs."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateRule:
+    """The weighted rule as Pulumi's state has it."""
+
+    weights: Mapping[str, int]
+    """By target group ARN."""
+    active_color: str
+    rollout_serial: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +172,50 @@ class Replicas(Protocol):
 
     def pods(self, color: Color) -> tuple[Pod, ...]:
         """List a colour's pods, those on their way out included."""
+        ...
+
+
+class Cluster(Protocol):
+    """What the scheduler sees, and what pods of the service refer to."""
+
+    def nodes(self) -> Sequence[Node]:
+        """List every node."""
+        ...
+
+    def bound_pods(self) -> Sequence[BoundPod]:
+        """List the pods of all namespaces that have a node and have not ended."""
+        ...
+
+    def secret_keys(self, name: str) -> frozenset[str] | None:
+        """Return the keys of a Secret in the service's namespace; none when there is no such Secret."""
+        ...
+
+    def has_claim(self, name: str) -> bool:
+        """Tell whether the service's namespace has this PersistentVolumeClaim."""
+        ...
+
+
+class Account(Protocol):
+    """What the AWS account has room for."""
+
+    def vcpu_quota(self, code: str) -> float:
+        """Return an EC2 quota of the region, in vCPUs."""
+        ...
+
+    def instances(self) -> Sequence[RunningInstance]:
+        """List the region's GPU instances that run or start."""
+        ...
+
+    def reservations(self) -> Sequence[CapacityReservation]:
+        """List the region's capacity reservations that have not been cancelled, others' that are shared included."""
+        ...
+
+    def group_members(self, resource_group_arn: str) -> frozenset[str]:
+        """Return the ids of the capacity reservations in a resource group."""
+        ...
+
+    def subnets(self, ids: Sequence[str] = ()) -> Sequence[Subnet]:
+        """Return these subnets; without ids those that the stack names for its nodes."""
         ...
 
 
@@ -248,6 +312,8 @@ class Ports:
     stack: Stack
     load_balancer: LoadBalancer
     replicas: Replicas
+    cluster: Cluster
+    account: Account
     metrics: Metrics
     target_group_metrics: TargetGroupMetrics
     request_counts: RequestsByPeriod

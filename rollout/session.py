@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from botocore.config import Config
     from mypy_boto3_cloudwatch import CloudWatchClient
 
+    from rollout.aws_account import AwsAccount
     from rollout.candidate_route import CandidateRoute
     from rollout.cloudwatch import CloudWatchCounts
+    from rollout.cluster import KubernetesCluster
     from rollout.load_balancer import Elbv2LoadBalancer
     from rollout.prometheus import Prometheus
     from rollout.replicas import KubernetesReplicas
@@ -99,6 +101,8 @@ class Session:
             stack=self.pulumi,
             load_balancer=self.load_balancer,
             replicas=self.replicas,
+            cluster=self._cluster(),
+            account=self._account(),
             metrics=self.prometheus,
             target_group_metrics=self.cloudwatch,
             request_counts=self.request_counts,
@@ -217,6 +221,26 @@ class Session:
             api_key=self.api_key,
             served_model_name=self.settings().model_name(self.service),
             now=self.clock.now,
+        )
+
+    def _cluster(self) -> KubernetesCluster:
+        from rollout.cluster import KubernetesCluster
+
+        return KubernetesCluster(
+            namespace=self.settings().namespace_of(self.service), context=self.config.raw("kubernetes:context")
+        )
+
+    def _account(self) -> AwsAccount:
+        import boto3
+
+        from rollout.aws_account import AwsAccount
+
+        region, config = self._region, _aws_config()
+        return AwsAccount(
+            boto3.client("ec2", region_name=region, config=config),
+            boto3.client("service-quotas", region_name=region, config=config),
+            boto3.client("resource-groups", region_name=region, config=config),
+            node_subnet_ids=self.config.settings().node_subnet_ids,
         )
 
     def _smoke(self) -> Smoke:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from components.capacity import nodes_for
 from components.naming import (
     COLOR_KEY,
     COLORS,
@@ -15,14 +16,17 @@ from components.naming import (
     SERVICE_KEY,
     Color,
     fingerprint,
+    pool_labels,
 )
 from components.release import Release
 from components.settings import ServiceSettings
+from rollout.account import CapacityReservation, RunningInstance, Subnet
 from rollout.answers import Answer
 from rollout.changes import RULE_TYPE, Change
 from rollout.errors import RolloutError, StackLockedError, StoppedError, UpdateFailedError
 from rollout.measurements import Counters
-from rollout.ports import LiveRule, PeriodRequests, Pod, Ports, Preview
+from rollout.ports import LiveRule, PeriodRequests, Pod, Ports, Preview, StateRule
+from rollout.scheduling import BoundPod, Node, Resources, replica_of
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth, Verdict
 
 SERVICE = "chat"
@@ -139,14 +143,15 @@ class FakeConfig:
 
     def edit(self, changes: Mapping[str, JsonValue]) -> Callable[[], None]:
         before = self.values
-        self.values = json.loads(json.dumps(before))
+        after = json.loads(json.dumps(before))
         for key, value in changes.items():
             *path, last = key.split(".")
-            tree = self.values
+            tree = after
             for part in path:
                 tree = tree.setdefault(part, {})
             tree[last] = value
-        self.read()
+        ServiceSettings.model_validate(after)
+        self.values = after
 
         def take_back() -> None:
             self.values = before
@@ -188,6 +193,14 @@ class World:
         self.applied: list[ServiceSettings] = []
         """What the stack was after each update."""
         self.direct: list[int] = []
+        self.quota_vcpus = 1000.0
+        self.running_instances: list[RunningInstance] = []
+        self.capacity_reservations: list[CapacityReservation] = []
+        self.free_addresses = 1000
+        self.guests: list[BoundPod] = []
+        """Pods of others that have a node."""
+        self.secrets: dict[str, frozenset[str]] = {}
+        self.claims: set[str] = set()
         self.running_for_ever = False
         self.forget_ups = False
         self.interrupted = 0
@@ -206,6 +219,8 @@ class World:
             stack=self,
             load_balancer=self,
             replicas=self,
+            cluster=self,
+            account=self,
             metrics=self,
             target_group_metrics=self,
             request_counts=self,
@@ -281,6 +296,14 @@ class World:
         self.state = wanted
         self.applied.append(wanted)
 
+    def rule_in_state(self, service: str) -> StateRule | None:
+        assert service == SERVICE
+        return StateRule(
+            weights={ARNS[color]: self.state.weight(color) for color in COLORS},
+            active_color=self.state.active_color,
+            rollout_serial=self.state.rollout_serial,
+        )
+
     def interrupt(self) -> None:
         self.interrupted += 1
 
@@ -317,6 +340,58 @@ class World:
         if self.idle_timeout is not None:
             return self.idle_timeout
         return self.state.drain_chain.idle_timeout_seconds
+
+    # Kubernetes's scheduler, and the AWS account
+
+    def nodes(self) -> Sequence[Node]:
+        settings = self.state
+        offered = Resources(
+            gpus=settings.instance.gpus,
+            millicpus=settings.instance.allocatable_millicpus,
+            memory_mib=settings.instance.allocatable_memory_mib,
+            pods=settings.instance.max_pods,
+        )
+        return [
+            Node(name=f"{color}-{number}", allocatable=offered, labels=pool_labels(SERVICE, color))
+            for color in COLORS
+            if settings.color(color).nodes_wanted or settings.headroom_mode == "always"
+            for number in range(nodes_for(settings.color(color).replicas, settings.instance, settings.shape))
+        ]
+
+    def bound_pods(self) -> Sequence[BoundPod]:
+        ours = [
+            BoundPod(
+                node=f"{color}-{number}",
+                requests=replica_of(self.state),
+                labels={SERVICE_KEY: SERVICE, COLOR_KEY: color},
+            )
+            for color in COLORS
+            for number, _ in enumerate(self.pods(color))
+        ]
+        return [*ours, *self.guests]
+
+    def secret_keys(self, name: str) -> frozenset[str] | None:
+        return self.secrets.get(name)
+
+    def has_claim(self, name: str) -> bool:
+        return name in self.claims
+
+    def vcpu_quota(self, code: str) -> float:
+        assert code == "L-DB2E81BA"
+        return self.quota_vcpus
+
+    def instances(self) -> Sequence[RunningInstance]:
+        return self.running_instances
+
+    def reservations(self) -> Sequence[CapacityReservation]:
+        return self.capacity_reservations
+
+    def group_members(self, resource_group_arn: str) -> frozenset[str]:
+        assert resource_group_arn
+        return frozenset(one.id for one in self.capacity_reservations)
+
+    def subnets(self, ids: Sequence[str] = ()) -> Sequence[Subnet]:
+        return [Subnet(id=one, zone="us-east-1a", free_addresses=self.free_addresses) for one in ids or ("subnet-1",)]
 
     # Kubernetes, Prometheus, CloudWatch, smoke
 
