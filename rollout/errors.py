@@ -35,3 +35,7 @@ class UnavailableError(RolloutError):
 
 class UnreconciledError(RolloutError):
     """All traffic is back, but config or state do not say so yet; the message says what remains."""
+
+
+class LostLockError(StoppedError):
+    """Somebody else has taken the stack over: this process must change nothing more, not even back."""

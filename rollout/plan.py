@@ -1,6 +1,7 @@
 """The ramp as a plan: candidate shares translated into green weights, in either direction."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from components.naming import Color, other_color
 from components.rollout_settings import RolloutSettings
@@ -41,6 +42,7 @@ class Plan:
     steps: tuple[Step, ...]
     soak_seconds: float
     max_hold_extension_seconds: float
+    on_timeout: Literal["rollback", "pause"] = "rollback"
 
     @property
     def outgoing(self) -> Color:
@@ -67,4 +69,5 @@ def make_plan(candidate: Color, settings: RolloutSettings) -> Plan:
         ),
         soak_seconds=settings.soak_seconds,
         max_hold_extension_seconds=settings.gates.max_hold_extension_seconds,
+        on_timeout=settings.gates.on_timeout,
     )

@@ -45,15 +45,28 @@ def candidate_to_undo(settings: ServiceSettings, rule: LiveRule, now: datetime, 
     )
 
 
-def restore_traffic(ports: Ports, updater: Updater, *, green_weight: int, active_color: Color, reason: str) -> None:
+def restore_traffic(
+    ports: Ports, updater: Updater, *, green_weight: int, active_color: Color, reason: str, sent_back: bool = False
+) -> None:
     """Put the rule back at once, end any running update, then repeat until rule, config and state agree.
+
+    Args:
+        ports: the world.
+        updater: who updates the stack.
+        green_weight: where the weight goes back to.
+        active_color: the colour that is active from then on.
+        reason: why, for the update's message.
+        sent_back: whether the rule has been set just now, so that it only remains to be recorded.
 
     Raises:
         UnreconciledError: traffic is back, but they do not come to agree; the message says what remains.
         RolloutError: not even the rule could be set.
     """
     ports.shield()
-    _set_rule(ports, green_weight)
+    if sent_back:
+        ports.journal.write("rule", green_weight=green_weight, how="direct")
+    else:
+        _set_rule(ports, green_weight)
     _end_running_update(ports, green_weight)
     message = f"roll back to {active_color}: {reason}"[:200]
     failure: RolloutError | None = None
@@ -156,7 +169,7 @@ def _reconcile(
     # A step that did not come to its end keeps the promise to the idle colour; a promotion undone has none to keep.
     promise = {"keep_until": ""} if settings.active_color != active_color else {}
     edits = {"green_weight": green_weight, "active_color": active_color, "rolling_out": False, **promise}
-    updater.write(edits, rule)
+    updater.write(edits, rule, message=message)
     if updater.rule_urn is None:
         updater.preview(message, judged=False)
     if updater.rule_urn is None:
