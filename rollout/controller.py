@@ -1,7 +1,7 @@
 """The controller: performs what the state machine asks for, and tells it what came of it."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pydantic import JsonValue
 
@@ -10,6 +10,7 @@ from components.release import Release
 from rollout import machine
 from rollout.approvals import GATE as APPROVAL
 from rollout.approvals import judge_approval
+from rollout.attestation import AttestationTimeoutError, WeightChange, attest_weight
 from rollout.deploy import await_idle, await_ready, deploy
 from rollout.errors import JournalError, LostLockError, RefusedError, RolloutError, StoppedError
 from rollout.failures import plain
@@ -24,6 +25,7 @@ from rollout.machine import (
     Rollout,
     StopRequested,
     Succeeded,
+    TimedOut,
     action_of,
     advance,
     expected_green_weights,
@@ -35,11 +37,7 @@ from rollout.resume import Run, Update, plan_fields, release_fields, state_field
 from rollout.retire import park, release_nodes
 from rollout.rollback import restore_traffic
 from rollout.updates import Updater
-from rollout.verdicts import GateVerdict, Verdict, combine, judge_targets
-
-# A change of a rule is there at once or within seconds; what does not show by then was undone by somebody.
-ATTEST_TIMEOUT_SECONDS = 60.0
-READS = 2
+from rollout.verdicts import GateVerdict, Verdict, combine
 
 _OUTCOMES = {
     Phase.DONE: "promoted",
@@ -68,7 +66,9 @@ class Controller:
         self._updater = Updater(ports, subject.service)
         self._gates: tuple[Phase, int, Gates] | None = None
         self._baseline_p95_seconds: float | None = None
+        self._shifted_at: datetime | None = None
         self._unsettled: Update | None = None
+        self._sent_back = False
 
     def run(self, rollout: Rollout) -> Rollout:
         """Perform and advance until there is nothing left to do; returns the last state.
@@ -147,6 +147,7 @@ class Controller:
         journal = self._ports.journal
         journal.phase = rollout.phase
         if rollout.phase is Phase.ROLLING_BACK:
+            self._send_back(rollout)
             journal.dispensable = True  # what protects the users does not wait for a disk
         if begins and rollout.phase is not Phase.PLANNED:
             journal.write(
@@ -163,6 +164,15 @@ class Controller:
             journal.write("decision", action="promote", reason="every step passed", green_weight=weight)
         journal.write(Kind.PHASE, **state_fields(rollout))
 
+    def _send_back(self, rollout: Rollout) -> None:
+        """Set the rule before a rollback is so much as recorded; what fails here is tried again, and told, later on."""
+        try:
+            self._ports.load_balancer.set_green_weight(rollout.plan.initial_green_weight)
+        except Exception:
+            self._sent_back = False
+        else:
+            self._sent_back = True
+
     def _attempt(self, rollout: Rollout, action: Action) -> Event:
         try:
             return self._perform(rollout, action)
@@ -170,6 +180,8 @@ class Controller:
             raise  # whoever has the stack now decides what becomes of it
         except StoppedError as stop:
             return StopRequested(reason=str(stop))
+        except AttestationTimeoutError as timeout:
+            return TimedOut(reason=str(timeout))
         except Exception as error:  # a fault of our own must not leave users on a candidate either
             return Failed(reason=plain(error), nothing_changed=not self._updater.touched)
 
@@ -188,15 +200,20 @@ class Controller:
                 return self._verify(check, rollout.plan.candidate)
             case machine.Shift(step=step, green_weight=green_weight, from_green_weight=before):
                 self._shift(rollout, step, green_weight, before)
-            case machine.Attest(step=step, green_weight=green_weight):
-                self._attest(rollout, step, green_weight)
+            case machine.Attest(step=step):
+                self._attest(rollout, step)
             case machine.Judge():
                 return self._judge(rollout)
             case machine.Promote(color=color):
                 self._promote(rollout, color)
             case machine.RestoreTraffic(green_weight=green_weight, active_color=color):
                 restore_traffic(
-                    self._ports, self._updater, green_weight=green_weight, active_color=color, reason=rollout.reason
+                    self._ports,
+                    self._updater,
+                    green_weight=green_weight,
+                    active_color=color,
+                    reason=rollout.reason,
+                    sent_back=self._sent_back,
                 )
             case machine.AwaitIdle(color=color):
                 await_idle(self._ports, color)
@@ -261,27 +278,25 @@ class Controller:
         self._record_weight(rollout, step, "begun")
         message = f"{self._subject.service}: {percent} % of requests to {rollout.plan.candidate}"
         self._updater.change_rule({}, green_weight=green_weight, message=message, from_green_weight=before)
+        self._shifted_at = self._ports.clock.now()
         self._ports.journal.write("rule", green_weight=green_weight, how="up")
 
-    def _attest(self, rollout: Rollout, step: int, green_weight: int) -> None:
-        ports, settings, candidate = self._ports, self._ports.config.read(), rollout.plan.candidate
-        replicas = settings.color(candidate).replicas
-        deadline = ports.clock.monotonic() + ATTEST_TIMEOUT_SECONDS
-        pause_seconds = min(settings.rollout.poll_seconds, 1.0)
-        reads = 0
-        while reads < READS:
-            rule = ports.load_balancer.rule()
-            targets = judge_targets(ports.load_balancer.health(candidate), replicas)
-            reads = reads + 1 if rule.splits(green_weight) and targets.verdict is Verdict.PASS else 0
-            if ports.clock.monotonic() > deadline:
-                raise RolloutError(
-                    f"green_weight {green_weight} could not be attested within {ATTEST_TIMEOUT_SECONDS:.0f} s: the "
-                    f"rule splits {dict(rule.weights)}, {targets.reason} in the candidate's target group"
-                )
-            if reads < READS:
-                ports.clock.sleep(pause_seconds)
-        ports.clock.sleep(settings.rollout.settle_seconds)
+    def _attest(self, rollout: Rollout, step: int) -> None:
+        attest_weight(self._ports, self._change(rollout, step))
         self._record_weight(rollout, step, "done")
+
+    def _change(self, rollout: Rollout, step: int) -> WeightChange:
+        asked, steps = rollout.plan.steps[step], rollout.plan.steps
+        if self._shifted_at is None:
+            # Taken up in the middle: what was counted before now may be from before the change, or from our own checks.
+            self._shifted_at = self._ports.clock.now()
+        return WeightChange(
+            candidate=rollout.plan.candidate,
+            previous_percent=steps[step - 1].candidate_percent if step else 0,
+            intended_percent=asked.candidate_percent,
+            green_weight=asked.green_weight,
+            since=self._shifted_at,
+        )
 
     def _judge(self, rollout: Rollout) -> Event:
         settings = self._ports.config.read()
@@ -316,6 +331,7 @@ class Controller:
 
     def _promote(self, rollout: Rollout, color: Color) -> None:
         ports, settings = self._ports, self._ports.config.read()
+        attest_weight(ports, self._change(rollout, len(rollout.plan.steps) - 1))
         until = ports.clock.now() + timedelta(seconds=settings.rollout.keep_warm_seconds)
         keep_until = until.isoformat(timespec="seconds").replace("+00:00", "Z")
         self._updater.change_rule(
