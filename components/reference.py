@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from components.pod_settings import PodSettings, SecretReference
 from components.release import Release
 from components.reservation import Reservation
-from components.rollout_settings import GateSettings, RampStep, RolloutSettings, SmokeSettings
+from components.rollout_settings import GateSettings, HookSettings, RampStep, RolloutSettings, SmokeSettings
 from components.router_settings import AccessLogs, AlarmSettings, ListenerSettings
 from components.settings import ColorSettings, ServiceSettings, Settings
 
@@ -29,6 +29,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout.steps[]`", RampStep),
     ("`rollout.gates`", GateSettings),
     ("`rollout.smoke`", SmokeSettings),
+    ("`rollout.hooks`", HookSettings),
 )
 
 

@@ -5,11 +5,13 @@ from typing import Annotated, Final
 from pydantic import BaseModel, Field, field_validator
 
 from components.faults import Fault, wrong
-from components.forms import URL
+from components.forms import URL, Form, matching
 from components.model import STRICT, Items
 
 # A year: what is longer is a slip of the pen.
 MAX_SECONDS: Final = 31_536_000
+
+WORD: Final = Form("a word of a command that does not begin with a space", "purge_cache.py", matching(r"(?s:\S.*)"))
 
 Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
@@ -63,6 +65,25 @@ class SmokeSettings(BaseModel):
     max_tokens: Annotated[int, Field(ge=1, le=100_000, description="Tokens to ask for in each request.")] = 16
 
 
+class HookSettings(BaseModel):
+    """Commands of your own, such as one that empties a semantic cache; a failing one undoes nothing."""
+
+    model_config = STRICT
+
+    after_promotion: Annotated[
+        Items[Annotated[str, WORD]],
+        Field(
+            description="Command, as a list of words, to run once the candidate is promoted.",
+            examples=['["python", "purge_cache.py"]'],
+        ),
+    ] = ()
+    after_rollback: Annotated[
+        Items[Annotated[str, WORD]],
+        Field(description="Command, as a list of words, to run once all traffic is back and config and state agree."),
+    ] = ()
+    timeout_seconds: Annotated[PositiveSeconds, Field(description="Longest that one of them may take.")] = 60
+
+
 class RolloutSettings(BaseModel):
     """Steps, holds, soak and the time to keep the old colour warm."""
 
@@ -103,6 +124,9 @@ class RolloutSettings(BaseModel):
     ] = 60
     gates: Annotated[GateSettings, Field(description="Limits of the metric gates.")] = GateSettings()
     smoke: Annotated[SmokeSettings, Field(description="The smoke test.")] = SmokeSettings()
+    hooks: Annotated[HookSettings, Field(description="Commands to run after a promotion or a rollback.")] = (
+        HookSettings()
+    )
 
     @field_validator("steps")
     @classmethod

@@ -13,11 +13,14 @@ from components.naming import (
     COLOR_KEY,
     COLORS,
     KEEP_UNTIL_KEY,
+    ROLLING_OUT_KEY,
     ROLLOUT_SERIAL_KEY,
     Color,
     Role,
     aws_tags,
+    color_state_key,
 )
+from components.traffic import ColorState
 from rollout.errors import RolloutError
 from rollout.ports import LiveRule
 from rollout.verdicts import TargetHealth
@@ -83,6 +86,12 @@ class Elbv2LoadBalancer:
             active_color=active if active in COLORS else None,
             keep_until=tags.get(KEEP_UNTIL_KEY, ""),
             rollout_serial=int(tags.get(ROLLOUT_SERIAL_KEY) or 0),
+            rolling_out=tags.get(ROLLING_OUT_KEY) == "true",
+            colors={
+                color: state
+                for color in COLORS
+                if (state := ColorState.parse(tags.get(color_state_key(color), ""))) is not None
+            },
         )
 
     def set_green_weight(self, green_weight: int) -> None:

@@ -17,6 +17,7 @@ from rollout.clock import StopSignal, SystemClock
 from rollout.config_file import ConfigFile, stack_file
 from rollout.endpoint_key import endpoint_key
 from rollout.errors import RefusedError
+from rollout.hooks import CommandHooks
 from rollout.journal import FileJournal, Record, is_unfinished, last_rule_change, read_journal
 from rollout.lock import Lock
 from rollout.ports import Ports
@@ -103,6 +104,7 @@ class Session:
             metrics=self.prometheus,
             target_group_metrics=self.cloudwatch,
             checks={"smoke": self._smoke()},
+            hooks=CommandHooks(self._place.work_dir, self.stop.check),
             rule_changed_at=last_rule_change(self.records),
             shield=self.stop.shield,
         )

@@ -99,6 +99,7 @@ def optional(accepts: Accepts) -> Accepts:
 
 
 seconds = number(0, 31_536_000)
+word = text(r"\S(.|\n)*")
 
 
 @dataclass(frozen=True)
@@ -278,6 +279,7 @@ SPEC: dict[str, Any] = {
             "ttft_p95_ratio_limit": number(1, 1000),
         },
         "smoke": {"requests": whole(1, 1000), "timeout_seconds": above_zero, "max_tokens": whole(1, 100_000)},
+        "hooks": {"after_promotion": [word], "after_rollback": [word], "timeout_seconds": above_zero},
     },
 }
 REQUIRED: dict[Path, tuple[str, ...]] = {
