@@ -1,20 +1,24 @@
 """How a rollout behaves: steps, holds, gates and times, with production values as defaults."""
 
-from typing import Annotated, Final
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from components.check_settings import SmokeSettings
+from components.durations import PositiveSeconds, Seconds
 from components.faults import Fault, wrong
-from components.forms import URL, Form, matching
+from components.forms import STORE_URL, URL
+from components.gate_settings import (
+    EndToEndSettings,
+    ErrorRateSettings,
+    InterTokenSettings,
+    ProbeSettings,
+    QueueDepthSettings,
+    TargetGroupLatencySettings,
+    TtftSettings,
+)
+from components.hook_settings import HookSettings
 from components.model import STRICT, Items
-
-# A year: what is longer is a slip of the pen.
-MAX_SECONDS: Final = 31_536_000
-
-WORD: Final = Form("a word of a command that does not begin with a space", "purge_cache.py", matching(r"(?s:\S.*)"))
-
-Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
-PositiveSeconds = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
 
 
 class RampStep(BaseModel):
@@ -37,51 +41,37 @@ class GateSettings(BaseModel):
         int, Field(ge=1, le=1_000_000, description="No verdict below this many candidate requests.")
     ] = 50
     max_hold_extension_seconds: Annotated[
-        Seconds, Field(description="How much longer a hold may wait for a verdict before the ramp rolls back.")
+        Seconds, Field(description="How much longer a hold may wait for a verdict before `on_timeout` applies.")
     ] = 1800
-    error_rate_limit_percent: Annotated[
-        float, Field(ge=0, le=100, description="Highest share of failed candidate requests.")
-    ] = 1.0
-    ttft_p95_limit_seconds: Annotated[
-        PositiveSeconds, Field(description="Highest 95th percentile of the candidate's time to first token.")
-    ] = 2.0
-    ttft_p95_ratio_limit: Annotated[
+    on_timeout: Annotated[
+        Literal["rollback", "pause"],
+        Field(description="When a hold's longest wait is over without a verdict: roll back, or pause for a person."),
+    ] = "rollback"
+    false_alarm_rate: Annotated[
         float,
         Field(
-            ge=1,
-            le=1000,
-            description="Highest ratio of the candidate's p95 time to first token to the active colour's.",
+            gt=0,
+            le=0.2,
+            description="Chance that one gate fails a candidate within its limits in one hold, however often it looks.",
         ),
-    ] = 1.5
-
-
-class SmokeSettings(BaseModel):
-    """The smoke test: synthetic requests through the candidate route, before any user is sent there."""
-
-    model_config = STRICT
-
-    requests: Annotated[int, Field(ge=1, le=1000, description="Requests to send, streaming and not.")] = 10
-    timeout_seconds: Annotated[PositiveSeconds, Field(description="Longest that one request may take.")] = 60
-    max_tokens: Annotated[int, Field(ge=1, le=100_000, description="Tokens to ask for in each request.")] = 16
-
-
-class HookSettings(BaseModel):
-    """Commands of your own, such as one that empties a semantic cache; a failing one undoes nothing."""
-
-    model_config = STRICT
-
-    after_promotion: Annotated[
-        Items[Annotated[str, WORD]],
-        Field(
-            description="Command, as a list of words, to run once the candidate is promoted.",
-            examples=['["python", "purge_cache.py"]'],
-        ),
-    ] = ()
-    after_rollback: Annotated[
-        Items[Annotated[str, WORD]],
-        Field(description="Command, as a list of words, to run once all traffic is back and config and state agree."),
-    ] = ()
-    timeout_seconds: Annotated[PositiveSeconds, Field(description="Longest that one of them may take.")] = 60
+    ] = 0.001
+    error_rate: Annotated[ErrorRateSettings, Field(description="Failed requests, as the pods count them.")] = (
+        ErrorRateSettings()
+    )
+    ttft_p95: Annotated[TtftSettings, Field(description="Time to first token.")] = TtftSettings()
+    inter_token_p95: Annotated[InterTokenSettings, Field(description="Time between tokens.")] = InterTokenSettings()
+    end_to_end_p95: Annotated[EndToEndSettings, Field(description="Time of whole requests.")] = EndToEndSettings()
+    queue_depth: Annotated[QueueDepthSettings, Field(description="Requests that wait.")] = QueueDepthSettings()
+    target_group_errors: Annotated[
+        ErrorRateSettings, Field(description="5xx answers, as the load balancer counts them.")
+    ] = ErrorRateSettings()
+    target_group_latency: Annotated[
+        TargetGroupLatencySettings, Field(description="Time to the first byte, as the load balancer measures it.")
+    ] = TargetGroupLatencySettings()
+    probes: Annotated[ProbeSettings, Field(description="Requests of our own, where clients send too few.")] = (
+        ProbeSettings()
+    )
+    smoke: Annotated[SmokeSettings, Field(description="The smoke test.")] = SmokeSettings()
 
 
 class RolloutSettings(BaseModel):
@@ -111,6 +101,15 @@ class RolloutSettings(BaseModel):
     update_timeout_seconds: Annotated[
         PositiveSeconds, Field(description="Longest that one `pulumi up` may take before the ramp gives up on it.")
     ] = 3600
+    records_url: Annotated[
+        str | None,
+        STORE_URL,
+        Field(description="Where journal and lock are kept, one for all services; `.rollout` when not set."),
+    ] = None
+    lock_expiry_seconds: Annotated[
+        float,
+        Field(ge=1, le=86_400, description="How long a lock may show no sign of life before another takes it over."),
+    ] = 120
     prometheus_url: Annotated[
         str | None,
         URL,
@@ -122,8 +121,7 @@ class RolloutSettings(BaseModel):
             ge=1, le=86_400, description="Period of the load balancer's CloudWatch metrics (AWS publishes every 60 s)."
         ),
     ] = 60
-    gates: Annotated[GateSettings, Field(description="Limits of the metric gates.")] = GateSettings()
-    smoke: Annotated[SmokeSettings, Field(description="The smoke test.")] = SmokeSettings()
+    gates: Annotated[GateSettings, Field(description="The gates: their limits, and the checks.")] = GateSettings()
     hooks: Annotated[HookSettings, Field(description="Commands to run after a promotion or a rollback.")] = (
         HookSettings()
     )

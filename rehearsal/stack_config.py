@@ -81,11 +81,14 @@ def stack_config(account: SeededAccount, endpoint_url: str, release: Mapping[str
             "gates": {
                 "minimum_requests": 5,
                 "max_hold_extension_seconds": 30,
-                "error_rate_limit_percent": 2,
-                "ttft_p95_limit_seconds": 1.5,
-                "ttft_p95_ratio_limit": 2.5,
+                "error_rate": {"limit_percent": 2, "increase_limit_points": 2},
+                "ttft_p95": {"limit_seconds": 1.5, "ratio_limit": 2.5},
+                "inter_token_p95": {"ratio_limit": 2.5},
+                "end_to_end_p95": {"limit_seconds": 15, "ratio_limit": 2.5},
+                "target_group_errors": {"limit_percent": 2, "increase_limit_points": 2},
+                "target_group_latency": {"limit_seconds": 10, "ratio_limit": 4},
+                "smoke": {"requests": 4, "timeout_seconds": 10},
             },
-            "smoke": {"requests": 4, "timeout_seconds": 10},
         },
     }
     return _merged(own, chosen)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import JsonValue
 
@@ -12,6 +12,7 @@ from components.release import Release
 from components.settings import ServiceSettings
 from components.traffic import ColorState
 from rollout.account import CapacityReservation, RunningInstance, Subnet
+from rollout.answers import Answer
 from rollout.changes import Change
 from rollout.hooks import HookResult
 from rollout.measurements import Counters
@@ -243,6 +244,36 @@ class TargetGroupMetrics(Protocol):
         ...
 
 
+class Route(Protocol):
+    """The candidate route: requests of our own to either colour, at any weight."""
+
+    def prepare(self) -> None:
+        """Reach the endpoint.
+
+        Raises:
+            RolloutError: a secret is missing or cannot be used, or nobody answers.
+        """
+        ...
+
+    def models(self, color: Color, *, timeout_seconds: float = 60.0) -> Mapping[str, str | None]:
+        """Return what a colour serves: each served name with the model that it is.
+
+        Raises:
+            RolloutError: it does not say.
+        """
+        ...
+
+    def ask(
+        self, color: Color, body: Mapping[str, Any], *, stream: bool = False, timeout_seconds: float = 60.0
+    ) -> Answer:
+        """Send a chat or a completion, whichever the body is; whatever goes wrong is the answer's ``fault``."""
+        ...
+
+    def sent(self, color: Color, start: datetime, end: datetime) -> int:
+        """Return how many requests went to a colour in a window: what the load balancer counts besides traffic."""
+        ...
+
+
 class Check(Protocol):
     """A check through the candidate route."""
 
@@ -281,6 +312,7 @@ class Ports:
     account: Account
     metrics: Metrics
     target_group_metrics: TargetGroupMetrics
+    route: Route
     checks: Mapping[str, Check]
     hooks: Hooks
     rule_changed_at: datetime | None

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from botocore.config import Config
 
     from rollout.aws_account import AwsAccount
+    from rollout.candidate_route import CandidateRoute
     from rollout.cloudwatch import CloudWatchCounts
     from rollout.cluster import KubernetesCluster
     from rollout.load_balancer import Elbv2LoadBalancer
@@ -103,6 +104,7 @@ class Session:
             account=self._account(),
             metrics=self.prometheus,
             target_group_metrics=self.cloudwatch,
+            route=self.route,
             checks={"smoke": self._smoke()},
             hooks=CommandHooks(self._place.work_dir, self.stop.check),
             rule_changed_at=last_rule_change(self.records),
@@ -194,6 +196,19 @@ class Session:
             raise RefusedError(fault.line(f"{PROJECT}:"))
         return secret
 
+    @cached_property
+    def route(self) -> CandidateRoute:
+        """The candidate route."""
+        from rollout.candidate_route import CandidateRoute
+
+        return CandidateRoute(
+            endpoint_url=self.endpoint_url,
+            route_secret=lambda: self._route_secret,
+            api_key=self.api_key,
+            served_model_name=self.settings().model_name(self.service),
+            now=self.clock.now,
+        )
+
     def _cluster(self) -> KubernetesCluster:
         from rollout.cluster import KubernetesCluster
 
@@ -219,11 +234,9 @@ class Session:
 
         settings = self.settings()
         return Smoke(
-            endpoint_url=self.endpoint_url,
-            route_secret=lambda: self._route_secret,
-            api_key=self.api_key,
+            route=self.route,
             served_model_name=settings.model_name(self.service),
-            settings=settings.rollout.smoke,
+            settings=settings.rollout.gates.smoke,
         )
 
 

@@ -182,6 +182,13 @@ def object_name(value: Json) -> bool:
 
 
 SECRET_REFERENCE: dict[str, Any] = {"name": object_name, "key": text(r"(?!\.$|\.\.)[A-Za-z0-9._-]{1,253}")}
+ERROR_GATE: dict[str, Any] = {
+    "dry_run": truth,
+    "limit_percent": number(0, 100),
+    "increase_limit_points": number(0, 100),
+}
+LATENCY_GATE: dict[str, Any] = {"dry_run": truth, "limit_seconds": above_zero, "ratio_limit": number(1, 1000)}
+
 SPEC: dict[str, Any] = {
     "cluster_name": text(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}"),
     "cluster_security_group_id": text(r"sg-[0-9a-f]{1,17}"),
@@ -269,16 +276,35 @@ SPEC: dict[str, Any] = {
         "poll_seconds": above_zero,
         "ready_timeout_seconds": seconds,
         "update_timeout_seconds": above_zero,
+        "records_url": optional(
+            text(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=/-]{0,500})?|file:///[A-Za-z0-9._=/%@+-]{0,500}")
+        ),
+        "lock_expiry_seconds": number(1, 86_400),
         "prometheus_url": optional(url),
         "cloudwatch_period_seconds": whole(1, 86_400),
         "gates": {
             "minimum_requests": whole(1, 1_000_000),
             "max_hold_extension_seconds": seconds,
-            "error_rate_limit_percent": number(0, 100),
-            "ttft_p95_limit_seconds": above_zero,
-            "ttft_p95_ratio_limit": number(1, 1000),
+            "on_timeout": one_of("rollback", "pause"),
+            "false_alarm_rate": number(1e-9, 0.2),
+            "error_rate": ERROR_GATE,
+            "ttft_p95": LATENCY_GATE,
+            "inter_token_p95": LATENCY_GATE,
+            "end_to_end_p95": LATENCY_GATE,
+            "queue_depth": {
+                "dry_run": truth,
+                "limit_per_replica": number(0, 1_000_000),
+                "increase_limit_per_replica": number(0, 1_000_000),
+            },
+            "target_group_errors": ERROR_GATE,
+            "target_group_latency": LATENCY_GATE,
+            "probes": {
+                "enabled": truth,
+                "requests_per_second": number(1e-9, 1000),
+                "max_tokens": whole(1, 100_000),
+            },
+            "smoke": {"requests": whole(1, 1000), "timeout_seconds": above_zero, "max_tokens": whole(1, 100_000)},
         },
-        "smoke": {"requests": whole(1, 1000), "timeout_seconds": above_zero, "max_tokens": whole(1, 100_000)},
         "hooks": {"after_promotion": [word], "after_rollback": [word], "timeout_seconds": above_zero},
     },
 }
@@ -301,6 +327,8 @@ SHORTEST: dict[Path, int] = {
     ("alarms", "topic_arns"): 0,
     ("pods", "ingress_cidrs"): 1,
     ("rollout", "steps"): 1,
+    ("rollout", "hooks", "after_promotion"): 0,
+    ("rollout", "hooks", "after_rollback"): 0,
 }
 COLORS = ("blue", "green")
 # Objects that may be null, for none.
@@ -389,6 +417,8 @@ def _field_faults(spec: Any, value: Json, path: Path) -> Iterator[Path]:
 
 
 def _list_holds(path: Path, items: list[Json]) -> bool:
+    if path[:2] == ("rollout", "hooks"):
+        return True  # a command may have a word twice
     if path != ("rollout", "steps"):
         return len(items) == len(set(items)) and (path[0] != "alarms" or len(items) <= 5)
     shares = [item["candidate_percent"] for item in items]

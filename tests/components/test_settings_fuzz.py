@@ -51,8 +51,7 @@ BASE: dict[str, Any] = {
     },
     "rollout": {
         "steps": [{"candidate_percent": 50, "hold_seconds": 5}, {"candidate_percent": 100, "hold_seconds": 5}],
-        "gates": {"minimum_requests": 5},
-        "smoke": {"requests": 3},
+        "gates": {"minimum_requests": 5, "smoke": {"requests": 3}},
     },
 }
 

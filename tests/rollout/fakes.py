@@ -15,11 +15,13 @@ from components.naming import (
     ROLE_KEY,
     SERVICE_KEY,
     Color,
+    fingerprint,
     pool_labels,
 )
 from components.release import Release
 from components.settings import ServiceSettings
 from rollout.account import CapacityReservation, RunningInstance, Subnet
+from rollout.answers import Answer
 from rollout.changes import RULE_TYPE, Change
 from rollout.errors import RolloutError, StackLockedError, StoppedError, UpdateFailedError
 from rollout.hooks import HookResult
@@ -101,6 +103,38 @@ class FakeJournal:
 
 
 @dataclass
+class FakeRoute:
+    """Answers as ``answer`` says: every request well, and by whom the config says, until told otherwise."""
+
+    answer: Callable[[Color, Mapping[str, Any]], Answer]
+    served: Mapping[str, str | None] = field(default_factory=lambda: {SERVICE: OLD.model})
+    asked: list[tuple[Color, Mapping[str, Any], bool]] = field(
+        default_factory=list[tuple[Color, Mapping[str, Any], bool]]
+    )
+    now: Callable[[], datetime] = lambda: datetime(2026, 11, 21, 8, tzinfo=UTC)
+    times: list[tuple[Color, datetime]] = field(default_factory=list[tuple[Color, datetime]])
+
+    def prepare(self) -> None:
+        pass
+
+    def models(self, color: Color, *, timeout_seconds: float = 60.0) -> Mapping[str, str | None]:
+        assert timeout_seconds > 0
+        self.times.append((color, self.now()))
+        return self.served
+
+    def ask(
+        self, color: Color, body: Mapping[str, Any], *, stream: bool = False, timeout_seconds: float = 60.0
+    ) -> Answer:
+        assert timeout_seconds > 0
+        self.times.append((color, self.now()))
+        self.asked.append((color, body, stream))
+        return self.answer(color, body)
+
+    def sent(self, color: Color, start: datetime, end: datetime) -> int:
+        return sum(to == color and start <= at < end for to, at in self.times)
+
+
+@dataclass
 class FakeConfig:
     values: dict[str, Any]
 
@@ -109,14 +143,15 @@ class FakeConfig:
 
     def edit(self, changes: Mapping[str, JsonValue]) -> Callable[[], None]:
         before = self.values
-        self.values = json.loads(json.dumps(before))
+        after = json.loads(json.dumps(before))
         for key, value in changes.items():
             *path, last = key.split(".")
-            tree = self.values
+            tree = after
             for part in path:
                 tree = tree.setdefault(part, {})
             tree[last] = value
-        self.read()
+        ServiceSettings.model_validate(after)
+        self.values = after
 
         def take_back() -> None:
             self.values = before
@@ -153,6 +188,7 @@ class World:
         self.history: list[tuple[float, dict[Color, float]]] = []
         self.foreign: list[Change] = []
         self.smoke = Verdict.PASS
+        self.route = FakeRoute(self._answer, now=self.clock.now)
         self.healthy: dict[Color, int | None] = dict.fromkeys(COLORS)
         self.idle_timeout: int | None = None  # in seconds; none: as the settings have it
         self.metrics_down = False
@@ -196,6 +232,7 @@ class World:
             account=self,
             metrics=self,
             target_group_metrics=self,
+            route=self.route,
             checks={"smoke": self},
             hooks=self.hooks,
             rule_changed_at=rule_changed_at,
@@ -402,6 +439,18 @@ class World:
         if not requests:
             return None
         return TargetGroupCounts(requests=round(requests), server_errors=round(requests * self.error_rate[color]))
+
+    def _answer(self, color: Color, body: Mapping[str, Any]) -> Answer:
+        colored = self.state.color(color)
+        assert colored.release is not None
+        return Answer(
+            status=200,
+            text=f"An answer to {json.dumps(body)}.",
+            fingerprint=fingerprint(color, colored.release.release_id),
+            finish_reason="stop",
+            ttft_seconds=0.1,
+            total_seconds=0.5,
+        )
 
     def prepare(self) -> None:
         if self.endpoint_down:

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
+from components.check_settings import SmokeSettings
 from components.naming import fingerprint
-from components.rollout_settings import SmokeSettings
+from rollout.candidate_route import CandidateRoute
 from rollout.endpoint_key import endpoint_key
 from rollout.errors import RolloutError
 from rollout.smoke import Smoke
@@ -52,12 +52,17 @@ class Candidate:
 
 def _smoke(candidate: Candidate, requests: int = 8, api_key: str | None = None) -> Smoke:
     return Smoke(
+        route=_route(candidate, lambda: api_key), served_model_name="chat", settings=SmokeSettings(requests=requests)
+    )
+
+
+def _route(answer: Callable[[httpx.Request], httpx.Response], api_key: Callable[[], str | None]) -> CandidateRoute:
+    return CandidateRoute(
         endpoint_url=lambda: "http://service",
         route_secret=lambda: "s3cret",
-        api_key=lambda: api_key,
+        api_key=api_key,
         served_model_name="chat",
-        settings=SmokeSettings(requests=requests),
-        transport=httpx.MockTransport(candidate),
+        transport=httpx.MockTransport(answer),
     )
 
 
@@ -143,7 +148,7 @@ def test_a_service_without_one_gets_no_key() -> None:
 
 def test_without_the_operators_key_no_request_is_sent() -> None:
     candidate = Candidate()
-    without = replace(_smoke(candidate), api_key=lambda: endpoint_key({}, required=True))
+    without = _route(candidate, lambda: endpoint_key({}, required=True))
     with pytest.raises(RolloutError, match="ENDPOINT_API_KEY: is not set"):
         without.prepare()
     assert candidate.requests == []
@@ -160,13 +165,6 @@ def test_a_key_that_is_not_taken_is_found_before_the_rollout_and_not_shown(api_k
 
     candidate = Candidate()
     with pytest.raises(RolloutError, match=told) as raised:
-        Smoke(
-            endpoint_url=lambda: "http://service",
-            route_secret=lambda: "s3cret",
-            api_key=lambda: api_key,
-            served_model_name="chat",
-            settings=SmokeSettings(),
-            transport=httpx.MockTransport(refuse),
-        ).prepare()
+        _route(refuse, lambda: api_key).prepare()
     assert "sesame" not in str(raised.value)
     _smoke(candidate, api_key=api_key).prepare()
