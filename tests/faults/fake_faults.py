@@ -116,6 +116,7 @@ class PrometheusDown(Breakage):
     """Prometheus does not answer."""
 
     def call(self, world: FaultyWorld, call: Call) -> Any:
+        del world
         if call.port != "metrics":
             return call.ask()
         self.hits += 1
@@ -127,6 +128,7 @@ class PrometheusEmpty(Breakage):
     """Prometheus answers, and has no sample."""
 
     def call(self, world: FaultyWorld, call: Call) -> Any:
+        del world
         if call.port != "metrics":
             return call.ask()
         self.hits += 1
@@ -202,6 +204,7 @@ class SecondRamp(Breakage):
     told: str = field(default="", init=False)
 
     def begin(self, world: FaultyWorld) -> None:
+        del world
         try:
             with Lock(self.folder, "ramp"):
                 pass
@@ -312,7 +315,7 @@ class ClockJump(Breakage):
 
 def ways(fault: Fault, world: FaultyWorld, folder: Path) -> dict[str, Breakage]:
     """Return the ways in which a fault can strike, by name."""
-    candidate = frozenset({CANDIDATE})
+    candidate = frozenset[Color]({CANDIDATE})
     throttled, failing, hanging = "Throttling|Rate exceeded", "InternalFailure|Injected", "does not answer|Read timeout"
     unavailable = _refused("InternalFailure", "Injected")
     patience = AWS_ATTEMPTS * AWS_READ_TIMEOUT_SECONDS
