@@ -16,9 +16,10 @@ from rehearsal.controlplane.build import binaries
 from tests.faults.cells import CELLS, Cell, Fault, Moment, parse_cells
 from tests.faults.fake_cells import Trial, run_cell
 from tests.faults.stage import stage
-from tests.faults.world_cells import SAMPLED, SENSIBLE, WorldTrial, run_in_world
+from tests.faults.world_cells import SAMPLED, SENSIBLE, WorldTrial, run_all
 from tests.faults.world_faults import small_disk
 
+WIDTH = 230
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -58,12 +59,12 @@ def in_one_world(cells: Sequence[Cell]) -> tuple[list[WorldTrial], float]:
         stage(Path(folder) / "world", built, console.print) as running,
         small_disk(running) as disk_can_be_filled,
     ):
-        for number, cell in enumerate(cells, start=1):
-            if cell.fault is Fault.DISK_FULL and not disk_can_be_filled:
-                console.print(f"{cell}: left out, for only root may mount a disk to fill")
-                continue
-            trials.append(run_in_world(running, cell))
-            console.print(f"{number}/{len(cells)} {trials[-1]} ({trials[-1].seconds:.0f} s)", markup=False)
+        possible = [cell for cell in cells if cell.fault is not Fault.DISK_FULL or disk_can_be_filled]
+        if len(possible) < len(cells):
+            console.print(f"{Fault.DISK_FULL}: left out, for only root may mount a disk to fill")
+        for trial in run_all(running, possible):
+            trials.append(trial)
+            console.print(f"{len(trials)}/{len(possible)} {trial} ({trial.seconds:.0f} s)", markup=False)
     return trials, time.monotonic() - started_at
 
 
@@ -78,7 +79,7 @@ def report(on_fakes: Sequence[Trial], in_world: Sequence[WorldTrial], seconds: f
         table.add_column(moment)
     for fault in Fault:
         table.add_row(fault, *(_entry(Cell(fault, moment), on_fakes, in_world) for moment in Moment))
-    console.print(table)
+    Console(highlight=False, width=WIDTH).print(table)
     if in_world:
         console.print(f"{len(in_world)} cells in one world: {seconds / 60:.1f} min")
     faked = {trial.cell for trial in on_fakes}
@@ -100,9 +101,7 @@ def _entry(cell: Cell, on_fakes: Sequence[Trial], in_world: Sequence[WorldTrial]
     seen = [trial for trial in in_world if trial.cell == cell]
     if not seen:
         return faked
-    ended = seen[-1].outcome
-    word = "hung" if ended is None else ended.replace("_", " ")
-    return f"{faked} / {word}{'' if seen[-1].survived else ' ✗'}"
+    return f"{faked} / {seen[-1].ended.replace('_', ' ')}{'' if seen[-1].survived else ' ✗'}"
 
 
 if __name__ == "__main__":

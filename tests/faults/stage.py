@@ -32,7 +32,8 @@ from rehearsal.world import World, world
 
 RECORDS = Path(".rollout") / STACK
 JOURNAL = RECORDS / f"{SERVICE}.jsonl"
-FAULTY_RELEASES = ("crashes", "slow", "wrong")
+CRASHING, SLOW, WRONG = "def"
+"""Releases with one fault each; see the rehearsal's hub."""
 _LONGEST_COMMAND_SECONDS = 150.0
 _POLL_SECONDS = 0.05
 # The load generator writes its records once a second.
@@ -46,7 +47,7 @@ Tick = Callable[[], None]
 def stage_settings() -> RehearsalSettings:
     """A rehearsal whose rollouts take seconds, and whose releases include faulty ones."""
     releases = own_releases()
-    releases |= {letter: {**releases["a"], "model_revision": letter} for letter in FAULTY_RELEASES}
+    releases |= {letter: {**releases["a"], "model_revision": letter} for letter in (CRASHING, SLOW, WRONG)}
     steps = [{"candidate_percent": percent, "hold_seconds": 2} for percent in (10, 50, 100)]
     config: dict[str, Any] = {
         "rollout": {

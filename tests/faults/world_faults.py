@@ -13,7 +13,7 @@ from rehearsal.checkout import SERVICE, STACK
 from rehearsal.kube import KubeClient, KubeError
 from rehearsal.kubelet.nodes import LOST
 from tests.faults.cells import STEPS, Fault, Lasting, Moment
-from tests.faults.stage import RECORDS, Stage, copy_checkout
+from tests.faults.stage import CRASHING, RECORDS, SLOW, WRONG, Stage, copy_checkout
 
 Mend = Callable[[], list[str]]
 """Ends a fault; returns what was not as it must be while it lasted."""
@@ -239,7 +239,7 @@ WORLD_FAULTS: dict[Fault, WorldFault] = {
         sampled=Moment.STEP_2,
     ),
     Fault.CRASH_LOOP: WorldFault(
-        release="crashes",
+        release=CRASHING,
         excuses_candidate=True,
         lasting=Lasting.FOR_GOOD,
         moments=(Moment.DEPLOYING,),
@@ -247,7 +247,7 @@ WORLD_FAULTS: dict[Fault, WorldFault] = {
         words="CrashLoopBackOff|not ready",
     ),
     Fault.SLOW: WorldFault(
-        release="slow",
+        release=SLOW,
         excuses_candidate=True,
         lasting=Lasting.FOR_GOOD,
         moments=(Moment.DEPLOYING,),
@@ -255,7 +255,7 @@ WORLD_FAULTS: dict[Fault, WorldFault] = {
         words="ttft|latency|shadow|warm",
     ),
     Fault.WRONG_ANSWERS: WorldFault(
-        release="wrong",
+        release=WRONG,
         excuses_candidate=True,
         lasting=Lasting.FOR_GOOD,
         moments=(Moment.DEPLOYING,),
