@@ -126,9 +126,14 @@ class Process:
                 raise ProcessError(f"{self.name} not ready after {timeout_seconds:g} s: {self._log_tail()}")
             time.sleep(_POLL_SECONDS)
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to its whole process group, without waiting."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
     def terminate(self) -> None:
         """Ask it to end (SIGTERM), without waiting."""
-        self._signal(signal.SIGTERM)
+        self.send(signal.SIGTERM)
 
     def stop(self, *, grace_seconds: float = 5.0) -> None:
         """SIGTERM, then SIGKILL to its whole process group after ``grace_seconds``."""
@@ -136,21 +141,13 @@ class Process:
 
     def kill(self) -> None:
         """SIGKILL to the whole process group, also to what an ended process left behind, and wait for the end."""
-        self._signal(signal.SIGKILL)
+        self.send(signal.SIGKILL)
         self._popen.wait()
 
     def restart(self) -> None:
         """Start it anew, with the same command, in the place of one that has ended."""
         if not self.running:
             self._popen = self._start()
-
-    def pause(self) -> None:
-        """SIGSTOP to its whole process group: it hangs, and its connections with it."""
-        self._signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        """SIGCONT to its whole process group."""
-        self._signal(signal.SIGCONT)
 
     def wait(self, timeout_seconds: float) -> bool:
         """Whether it ended within the time."""
@@ -159,10 +156,6 @@ class Process:
         except subprocess.TimeoutExpired:
             return False
         return True
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, number)
 
     def _log_tail(self) -> str:
         lines = self.log.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:].splitlines()

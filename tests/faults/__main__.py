@@ -3,6 +3,7 @@ JSON. See ``make faults``."""
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -32,6 +33,8 @@ def main() -> int:
     parser.add_argument("--sampled", action="store_true", help="in the world, one cell for each fault")
     parser.add_argument("--only", choices=("fakes", "world"), help="only on the pure machine, or only in the world")
     chosen = parser.parse_args()
+    # A world is taken down, and a disk unmounted, however this ends.
+    signal.signal(signal.SIGTERM, _exit)
     on_fakes = [] if chosen.only == "world" else on_the_pure_machine(chosen.cells)
     wanted = SAMPLED if chosen.sampled else SENSIBLE
     in_world, seconds = ([], 0.0)
@@ -39,6 +42,10 @@ def main() -> int:
         in_world, seconds = in_one_world([cell for cell in wanted if cell in chosen.cells])
     report(on_fakes, in_world, seconds)
     return 0 if not any(trial.problems for trial in (*on_fakes, *in_world)) else 1
+
+
+def _exit(number: int, _frame: object) -> None:
+    sys.exit(f"ended by {signal.Signals(number).name}")
 
 
 def on_the_pure_machine(cells: Sequence[Cell]) -> list[Trial]:

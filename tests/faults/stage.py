@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 import yaml
@@ -69,7 +70,7 @@ class Played:
     """What came of a command."""
 
     exit_code: int | None
-    """None when it had to be killed, because it did not end."""
+    """None when it had to be killed, because it did not end; negative when a signal ended it."""
     records: list[Record]
     said: str
     seconds: float
@@ -93,16 +94,40 @@ class Stage:
 
     # The product's commands
 
-    def play(self, *arguments: str, watch: Watch = lambda _: None, tick: Tick = lambda: None) -> Played:
-        """Run one of the product's scripts to its end; ``watch`` sees each new record of the journal."""
+    def play(
+        self,
+        *arguments: str,
+        watch: Watch = lambda _: None,
+        tick: Tick = lambda: None,
+        signal_at: Callable[[Record], Signals | None] = lambda _: None,
+        grace_seconds: float = _LONGEST_COMMAND_SECONDS,
+    ) -> Played:
+        """Run one of the product's scripts to its end; ``watch`` sees each new record of the journal.
+
+        Args:
+            arguments: the script and its options.
+            watch: sees each new record.
+            tick: called every few hundredths of a second.
+            signal_at: says at a record which signal the script gets.
+            grace_seconds: how long it may take after that; then it is killed.
+        """
         process = self.begin(*arguments)
         started_at, first = time.monotonic(), len(self.journal.records)
+        deadline = started_at + _LONGEST_COMMAND_SECONDS
         seen, killed = first, False
+
+        def look(record: Record) -> None:
+            nonlocal deadline
+            watch(record)
+            if number := signal_at(record):
+                process.send(number)
+                deadline = time.monotonic() + grace_seconds
+
         try:
             while not process.wait(_POLL_SECONDS):
-                seen = self._look(seen, watch)
+                seen = self._look(seen, look)
                 tick()
-                if time.monotonic() - started_at > _LONGEST_COMMAND_SECONDS:
+                if time.monotonic() > deadline:
                     killed = True
                     process.kill()
         finally:

@@ -1,6 +1,7 @@
 """The faults as they strike a rehearsal's world: processes stopped, AWS refusing, nodes lost, files changed."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -62,7 +63,11 @@ def _aws(**faults: Any) -> Callable[[Stage, str], Mend]:
     return strike
 
 
-def _killed(name: str, works: Callable[[Stage], bool]) -> Callable[[Stage, str], Mend]:
+def _killed(
+    name: str, works: Callable[[Stage], bool], *, followers: tuple[str, ...] = ()
+) -> Callable[[Stage, str], Mend]:
+    """``followers`` are started anew afterwards: by themselves they would try again after minutes only."""
+
     def strike(stage: Stage, _: str) -> Mend:
         process = stage.world.process(name)
         process.kill()
@@ -70,6 +75,9 @@ def _killed(name: str, works: Callable[[Stage], bool]) -> Callable[[Stage, str],
         def mend() -> list[str]:
             process.restart()
             process.wait_until(lambda: works(stage), timeout_seconds=_MENDED_TIMEOUT_SECONDS)
+            for follower in followers:
+                stage.world.process(follower).kill()
+                stage.world.process(follower).restart()
             return []
 
         return mend
@@ -80,10 +88,10 @@ def _killed(name: str, works: Callable[[Stage], bool]) -> Callable[[Stage, str],
 def _paused(name: str) -> Callable[[Stage, str], Mend]:
     def strike(stage: Stage, _: str) -> Mend:
         process = stage.world.process(name)
-        process.pause()
+        process.send(signal.SIGSTOP)
 
         def mend() -> list[str]:
-            process.go_on()
+            process.send(signal.SIGCONT)
             return []
 
         return mend
@@ -224,7 +232,7 @@ WORLD_FAULTS: dict[Fault, WorldFault] = {
         strike=_aws(api_latency_seconds=20.0), lasts_seconds=6, words="does not answer|timed out", sampled=Moment.STEP_2
     ),
     Fault.API_SERVER_DOWN: WorldFault(
-        strike=_killed("kube-apiserver", _api_server_works),
+        strike=_killed("kube-apiserver", _api_server_works, followers=("kube-controller-manager", "kube-scheduler")),
         words="unreachable|refused|does not answer",
         sampled=Moment.STEP_3,
     ),
