@@ -148,11 +148,25 @@ NAMESPACE: Final = Form("a Kubernetes namespace: lower-case letters, digits and 
 MODEL_NAME: Final = Form("a model name without spaces", "qwen2.5-7b", matching(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,199}"))
 BASE_URL: Final = Form("an http(s) URL of scheme and host", "https://llm.example.com", _base_url)
 URL: Final = Form("an http(s) URL", "https://prometheus.internal", _url)
+STORE_URL: Final = Form(
+    "the URL of an S3 prefix or a folder",
+    "s3://team-rollouts/llm",
+    # A bucket's name has no capitals; neither kind has a query or a user.
+    matching(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=/-]{0,500})?|file:///[A-Za-z0-9._=/%@+-]{0,500}"),
+)
 TIME: Final = Form("an RFC 3339 time", "2026-11-22T08:00:00Z", _time)
 ANNOUNCEMENT: Final = Form(
     'a serial and a reason: "<serial> <reason>"',
     '"7 move to larger nodes"',
     matching(r"([0-9]{1,10} \S[^\x00-\x1f]*)?"),
+)
+
+_PATH = r"(?!/*$)[^\x00-\x1f:]{1,500}"
+PATH: Final = Form("a path, from the folder of Pulumi.yaml", "evals/suite.jsonl", matching(_PATH))
+PATH_OR_S3: Final = Form(
+    "a path, from the folder of Pulumi.yaml, or s3://<bucket>/<prefix>",
+    "s3://gateway-logs/chat/",
+    matching(rf"{_PATH}|s3://[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9]/[^\x00-\x1f]{{0,500}}"),
 )
 
 MODEL: Final = Form(

@@ -7,10 +7,20 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from components.check_settings import EvalSettings, ManualSettings, ShadowSettings, SmokeSettings, WarmUpSettings
+from components.gate_settings import (
+    EndToEndSettings,
+    ErrorRateSettings,
+    InterTokenSettings,
+    ProbeSettings,
+    QueueDepthSettings,
+    TargetGroupLatencySettings,
+    TtftSettings,
+)
 from components.pod_settings import PodSettings, SecretReference
 from components.release import Release
 from components.reservation import Reservation
-from components.rollout_settings import GateSettings, RampStep, RolloutSettings, SmokeSettings
+from components.rollout_settings import GateSettings, RampStep, RolloutSettings
 from components.router_settings import AccessLogs, AlarmSettings, ListenerSettings
 from components.settings import ColorSettings, ServiceSettings, Settings
 
@@ -28,7 +38,18 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout`", RolloutSettings),
     ("`rollout.steps[]`", RampStep),
     ("`rollout.gates`", GateSettings),
-    ("`rollout.smoke`", SmokeSettings),
+    ("`rollout.gates.error_rate` and `rollout.gates.target_group_errors`", ErrorRateSettings),
+    ("`rollout.gates.ttft_p95`", TtftSettings),
+    ("`rollout.gates.inter_token_p95`", InterTokenSettings),
+    ("`rollout.gates.end_to_end_p95`", EndToEndSettings),
+    ("`rollout.gates.queue_depth`", QueueDepthSettings),
+    ("`rollout.gates.target_group_latency`", TargetGroupLatencySettings),
+    ("`rollout.gates.probes`", ProbeSettings),
+    ("`rollout.gates.smoke`", SmokeSettings),
+    ("`rollout.gates.eval`", EvalSettings),
+    ("`rollout.gates.warm_up`", WarmUpSettings),
+    ("`rollout.gates.shadow`", ShadowSettings),
+    ("`rollout.gates.manual`", ManualSettings),
 )
 
 

@@ -1,18 +1,23 @@
 """How a rollout behaves: steps, holds, gates and times, with production values as defaults."""
 
-from typing import Annotated, Final
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
+from components.check_settings import EvalSettings, ManualSettings, ShadowSettings, SmokeSettings, WarmUpSettings
+from components.durations import PositiveSeconds, Seconds
 from components.faults import Fault, wrong
-from components.forms import URL
+from components.forms import PATH_OR_S3, STORE_URL, URL
+from components.gate_settings import (
+    EndToEndSettings,
+    ErrorRateSettings,
+    InterTokenSettings,
+    ProbeSettings,
+    QueueDepthSettings,
+    TargetGroupLatencySettings,
+    TtftSettings,
+)
 from components.model import STRICT, Items
-
-# A year: what is longer is a slip of the pen.
-MAX_SECONDS: Final = 31_536_000
-
-Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
-PositiveSeconds = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
 
 
 class RampStep(BaseModel):
@@ -35,32 +40,46 @@ class GateSettings(BaseModel):
         int, Field(ge=1, le=1_000_000, description="No verdict below this many candidate requests.")
     ] = 50
     max_hold_extension_seconds: Annotated[
-        Seconds, Field(description="How much longer a hold may wait for a verdict before the ramp rolls back.")
+        Seconds, Field(description="How much longer a hold may wait for a verdict before `on_timeout` applies.")
     ] = 1800
-    error_rate_limit_percent: Annotated[
-        float, Field(ge=0, le=100, description="Highest share of failed candidate requests.")
-    ] = 1.0
-    ttft_p95_limit_seconds: Annotated[
-        PositiveSeconds, Field(description="Highest 95th percentile of the candidate's time to first token.")
-    ] = 2.0
-    ttft_p95_ratio_limit: Annotated[
+    on_timeout: Annotated[
+        Literal["rollback", "pause"],
+        Field(description="When a hold's longest wait is over without a verdict: roll back, or pause for a person."),
+    ] = "rollback"
+    false_alarm_rate: Annotated[
         float,
         Field(
-            ge=1,
-            le=1000,
-            description="Highest ratio of the candidate's p95 time to first token to the active colour's.",
+            gt=0,
+            le=0.2,
+            description="Chance that one gate fails a candidate within its limits in one hold, however often it looks.",
         ),
-    ] = 1.5
-
-
-class SmokeSettings(BaseModel):
-    """The smoke test: synthetic requests through the candidate route, before any user is sent there."""
-
-    model_config = STRICT
-
-    requests: Annotated[int, Field(ge=1, le=1000, description="Requests to send, streaming and not.")] = 10
-    timeout_seconds: Annotated[PositiveSeconds, Field(description="Longest that one request may take.")] = 60
-    max_tokens: Annotated[int, Field(ge=1, le=100_000, description="Tokens to ask for in each request.")] = 16
+    ] = 0.001
+    error_rate: Annotated[ErrorRateSettings, Field(description="Failed requests, as the pods count them.")] = (
+        ErrorRateSettings()
+    )
+    ttft_p95: Annotated[TtftSettings, Field(description="Time to first token.")] = TtftSettings()
+    inter_token_p95: Annotated[InterTokenSettings, Field(description="Time between tokens.")] = InterTokenSettings()
+    end_to_end_p95: Annotated[EndToEndSettings, Field(description="Time of whole requests.")] = EndToEndSettings()
+    queue_depth: Annotated[QueueDepthSettings, Field(description="Requests that wait.")] = QueueDepthSettings()
+    target_group_errors: Annotated[
+        ErrorRateSettings, Field(description="5xx answers, as the load balancer counts them.")
+    ] = ErrorRateSettings()
+    target_group_latency: Annotated[
+        TargetGroupLatencySettings, Field(description="Time to the first byte, as the load balancer measures it.")
+    ] = TargetGroupLatencySettings()
+    probes: Annotated[ProbeSettings, Field(description="Requests of our own, where clients send too few.")] = (
+        ProbeSettings()
+    )
+    recorded_prompts: Annotated[
+        str | None,
+        PATH_OR_S3,
+        Field(description="JSONL of your gateway's requests (docs/shadow.md), for the shadow check and the warm-up."),
+    ] = None
+    smoke: Annotated[SmokeSettings, Field(description="The smoke test.")] = SmokeSettings()
+    eval: Annotated[EvalSettings, Field(description="The evaluation.")] = EvalSettings()
+    warm_up: Annotated[WarmUpSettings, Field(description="The warm-up of the prefix cache.")] = WarmUpSettings()
+    shadow: Annotated[ShadowSettings, Field(description="The shadow check.")] = ShadowSettings()
+    manual: Annotated[ManualSettings, Field(description="Steps that a person approves.")] = ManualSettings()
 
 
 class RolloutSettings(BaseModel):
@@ -90,6 +109,15 @@ class RolloutSettings(BaseModel):
     update_timeout_seconds: Annotated[
         PositiveSeconds, Field(description="Longest that one `pulumi up` may take before the ramp gives up on it.")
     ] = 3600
+    records_url: Annotated[
+        str | None,
+        STORE_URL,
+        Field(description="Where journal and lock are kept, one for all services; `.rollout` when not set."),
+    ] = None
+    lock_expiry_seconds: Annotated[
+        float,
+        Field(ge=1, le=86_400, description="How long a lock may show no sign of life before another takes it over."),
+    ] = 120
     prometheus_url: Annotated[
         str | None,
         URL,
@@ -101,8 +129,7 @@ class RolloutSettings(BaseModel):
             ge=1, le=86_400, description="Period of the load balancer's CloudWatch metrics (AWS publishes every 60 s)."
         ),
     ] = 60
-    gates: Annotated[GateSettings, Field(description="Limits of the metric gates.")] = GateSettings()
-    smoke: Annotated[SmokeSettings, Field(description="The smoke test.")] = SmokeSettings()
+    gates: Annotated[GateSettings, Field(description="The gates: their limits, and the checks.")] = GateSettings()
 
     @field_validator("steps")
     @classmethod
@@ -111,3 +138,12 @@ class RolloutSettings(BaseModel):
         if shares != sorted(set(shares)) or shares[-1] != 100:
             raise wrong(Fault((), "must have candidate_percent rise from step to step and end at 100", value=shares))
         return steps
+
+    @model_validator(mode="after")
+    def _approve_steps_of_the_ramp(self) -> Self:
+        shares = [step.candidate_percent for step in self.steps]
+        for percent in self.gates.manual.at_percents:
+            if percent not in shares:
+                what = f"must be the candidate_percent of steps ({', '.join(map(str, shares))})"
+                raise wrong(Fault(("gates", "manual", "at_percents"), what, value=percent))
+        return self

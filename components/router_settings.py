@@ -7,12 +7,13 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, Field, field_validator
 
+from components.durations import MAX_SECONDS
 from components.faults import Fault, wrong
 from components.forms import SECURITY_GROUP, Form, matching
 from components.load_balancer_arns import load_balancer_of
 from components.model import STRICT, Items
 from components.naming import COLORS, Color
-from components.rollout_settings import MAX_SECONDS, GateSettings
+from components.rollout_settings import GateSettings
 
 # CloudWatch takes no more actions for one state of an alarm.
 MAX_TOPICS: Final = 5
@@ -119,7 +120,7 @@ class AlarmSettings(BaseModel):
     ] = 5
     error_rate_limit_percent: Annotated[
         float, Field(ge=0, le=100, description="Highest share of 5xx answers of a colour's targets.")
-    ] = GateSettings().error_rate_limit_percent
+    ] = GateSettings().error_rate.limit_percent
     response_time_p95_limit_seconds: Annotated[
         float | None,
         Field(

@@ -3,15 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import JsonValue
 
 from components.naming import Color
 from components.release import Release
 from components.settings import ServiceSettings
+from rollout.account import CapacityReservation, RunningInstance, Subnet
+from rollout.answers import Answer
+from rollout.approvals import Approval
 from rollout.changes import Change
-from rollout.measurements import Counters
+from rollout.measurements import Counters, PrefixCache
+from rollout.scheduling import BoundPod, Node
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth
 
 
@@ -42,6 +46,11 @@ class Journal(Protocol):
     """The phase that every record is stamped with."""
     dispensable: bool
     """Whether to go on without records that cannot be written."""
+
+    @property
+    def rollout_id(self) -> str:
+        """What every record of this rollout is stamped with."""
+        ...
 
     def write(self, kind: str, **fields: JsonValue) -> None:
         """Append one record."""
@@ -88,6 +97,14 @@ class Stack(Protocol):
         """
         ...
 
+    def rule_in_state(self, service: str) -> "StateRule | None":
+        """Return the weighted rule as Pulumi's state has it; none when it has none.
+
+        Raises:
+            UpdateFailedError: the backend does not answer.
+        """
+        ...
+
     def interrupt(self) -> None:
         """Ask a running preview or update to end."""
         ...
@@ -95,6 +112,16 @@ class Stack(Protocol):
     def is_running(self) -> bool:
         """Tell whether a preview or an update still runs."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateRule:
+    """The weighted rule as Pulumi's state has it."""
+
+    weights: Mapping[str, int]
+    """By target group ARN."""
+    active_color: str
+    rollout_serial: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +181,50 @@ class Replicas(Protocol):
         ...
 
 
+class Cluster(Protocol):
+    """What the scheduler sees, and what pods of the service refer to."""
+
+    def nodes(self) -> Sequence[Node]:
+        """List every node."""
+        ...
+
+    def bound_pods(self) -> Sequence[BoundPod]:
+        """List the pods of all namespaces that have a node and have not ended."""
+        ...
+
+    def secret_keys(self, name: str) -> frozenset[str] | None:
+        """Return the keys of a Secret in the service's namespace; none when there is no such Secret."""
+        ...
+
+    def has_claim(self, name: str) -> bool:
+        """Tell whether the service's namespace has this PersistentVolumeClaim."""
+        ...
+
+
+class Account(Protocol):
+    """What the AWS account has room for."""
+
+    def vcpu_quota(self, code: str) -> float:
+        """Return an EC2 quota of the region, in vCPUs."""
+        ...
+
+    def instances(self) -> Sequence[RunningInstance]:
+        """List the region's GPU instances that run or start."""
+        ...
+
+    def reservations(self) -> Sequence[CapacityReservation]:
+        """List the region's capacity reservations that have not been cancelled, others' that are shared included."""
+        ...
+
+    def group_members(self, resource_group_arn: str) -> frozenset[str]:
+        """Return the ids of the capacity reservations in a resource group."""
+        ...
+
+    def subnets(self, ids: Sequence[str] = ()) -> Sequence[Subnet]:
+        """Return these subnets; without ids those that the stack names for its nodes."""
+        ...
+
+
 class Metrics(Protocol):
     """What the pods count."""
 
@@ -165,12 +236,46 @@ class Metrics(Protocol):
         """Return how many requests run or wait on a colour; none when nothing is known."""
         ...
 
+    def prefix_cache(self, color: Color) -> PrefixCache | None:
+        """Return what a colour's prefix caches have counted so far; none when nothing is known."""
+        ...
+
 
 class TargetGroupMetrics(Protocol):
     """What the load balancer counts."""
 
     def counts(self, color: Color, start: datetime, end: datetime) -> TargetGroupCounts | None:
         """Return a colour's counts over a window; none when nothing was counted."""
+        ...
+
+
+class Route(Protocol):
+    """The candidate route: requests of our own to either colour, at any weight."""
+
+    def prepare(self) -> None:
+        """Reach the endpoint.
+
+        Raises:
+            RolloutError: a secret is missing or cannot be used, or nobody answers.
+        """
+        ...
+
+    def models(self, color: Color, *, timeout_seconds: float = 60.0) -> Mapping[str, str | None]:
+        """Return what a colour serves: each served name with the model that it is.
+
+        Raises:
+            RolloutError: it does not say.
+        """
+        ...
+
+    def ask(
+        self, color: Color, body: Mapping[str, Any], *, stream: bool = False, timeout_seconds: float = 60.0
+    ) -> Answer:
+        """Send a chat or a completion, whichever the body is; whatever goes wrong is the answer's ``fault``."""
+        ...
+
+    def sent(self, color: Color, start: datetime, end: datetime) -> int:
+        """Return how many requests went to a colour in a window: what the load balancer counts besides traffic."""
         ...
 
 
@@ -190,6 +295,14 @@ class Check(Protocol):
         ...
 
 
+class Decisions(Protocol):
+    """What people have said to steps that wait for them."""
+
+    def find(self, rollout_id: str, percent: int) -> Approval | None:
+        """Return the decision on a step; none so far."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ports:
     """Everything that a rollout touches."""
@@ -200,9 +313,13 @@ class Ports:
     stack: Stack
     load_balancer: LoadBalancer
     replicas: Replicas
+    cluster: Cluster
+    account: Account
     metrics: Metrics
     target_group_metrics: TargetGroupMetrics
+    route: Route
     checks: Mapping[str, Check]
+    approvals: Decisions
     rule_changed_at: datetime | None
     """When the weighted rule was last changed before this run; none when that is not known."""
     shield: Callable[[], None]

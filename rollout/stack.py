@@ -13,8 +13,9 @@ from components.naming import PROJECT
 from rollout.engine_events import EngineEvents
 from rollout.errors import RefusedError, StackLockedError, UpdateFailedError
 from rollout.failures import plain, pulumi_words
-from rollout.ports import Preview
+from rollout.ports import Preview, StateRule
 from rollout.pulumi_process import InterruptiblePulumi
+from rollout.state import state_rule
 
 POLICY_PACK = "policies"
 _WAIT_SLICE_SECONDS = 0.05
@@ -75,6 +76,18 @@ class PulumiStack:
             words = pulumi_words(error)
             fix = f". Set it with `pulumi config set --secret {key} <value>`" if "not found" in words else ""
             raise RefusedError(f"config {PROJECT}:{key} cannot be read: {words}{fix}") from error
+
+    def rule_in_state(self, service: str) -> StateRule | None:
+        """Return the weighted rule as the state has it; none when it has none.
+
+        Raises:
+            UpdateFailedError: the backend does not answer.
+        """
+        try:
+            deployment = self._stack.export_stack().deployment or {}
+        except errors.CommandError as error:
+            raise UpdateFailedError(f"Pulumi's state cannot be read: {pulumi_words(error)}") from error
+        return state_rule(deployment.get("resources") or (), service)
 
     def preview(self, message: str, *, judged: bool = True) -> Preview:
         """Compute what an update would change; unless ``judged``, without the policy pack.

@@ -13,8 +13,10 @@ PRODUCT = ("__main__.py", "components", "package", "policies", "rollout", "scrip
 PURE = (
     "components/answer_arguments.py",
     "components/capacity.py",
+    "components/check_settings.py",
     "components/config_values.py",
     "components/drain_chain.py",
+    "components/durations.py",
     "components/engine_args.py",
     "components/explain.py",
     "components/faults.py",
@@ -39,6 +41,7 @@ PURE = (
     "components/service_settings.py",
     "components/settings.py",
     "components/traffic.py",
+    "rollout/answers.py",
     "rollout/changes.py",
     "rollout/endpoint_key.py",
     "rollout/machine.py",

@@ -47,6 +47,20 @@ def text(pattern: str) -> Accepts:
     return lambda value: isinstance(value, str) and re.fullmatch(pattern, value, re.ASCII) is not None
 
 
+def some_text(value: Json) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def path(value: Json) -> bool:
+    fits = isinstance(value, str) and 1 <= len(value) <= 500 and value.strip("/") != ""
+    return fits and ":" not in value and not any(ord(character) < 32 for character in value)
+
+
+def path_or_s3(value: Json) -> bool:
+    bucket = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/"
+    return path(value) or (isinstance(value, str) and re.fullmatch(bucket + r"[^\x00-\x1f]{0,500}", value) is not None)
+
+
 def any_text(value: Json) -> bool:
     return isinstance(value, str)
 
@@ -181,6 +195,13 @@ def object_name(value: Json) -> bool:
 
 
 SECRET_REFERENCE: dict[str, Any] = {"name": object_name, "key": text(r"(?!\.$|\.\.)[A-Za-z0-9._-]{1,253}")}
+ERROR_GATE: dict[str, Any] = {
+    "dry_run": truth,
+    "limit_percent": number(0, 100),
+    "increase_limit_points": number(0, 100),
+}
+LATENCY_GATE: dict[str, Any] = {"dry_run": truth, "limit_seconds": above_zero, "ratio_limit": number(1, 1000)}
+
 SPEC: dict[str, Any] = {
     "cluster_name": text(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}"),
     "cluster_security_group_id": text(r"sg-[0-9a-f]{1,17}"),
@@ -268,16 +289,69 @@ SPEC: dict[str, Any] = {
         "poll_seconds": above_zero,
         "ready_timeout_seconds": seconds,
         "update_timeout_seconds": above_zero,
+        "records_url": optional(
+            text(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=/-]{0,500})?|file:///[A-Za-z0-9._=/%@+-]{0,500}")
+        ),
+        "lock_expiry_seconds": number(1, 86_400),
         "prometheus_url": optional(url),
         "cloudwatch_period_seconds": whole(1, 86_400),
         "gates": {
             "minimum_requests": whole(1, 1_000_000),
             "max_hold_extension_seconds": seconds,
-            "error_rate_limit_percent": number(0, 100),
-            "ttft_p95_limit_seconds": above_zero,
-            "ttft_p95_ratio_limit": number(1, 1000),
+            "on_timeout": one_of("rollback", "pause"),
+            "false_alarm_rate": number(1e-9, 0.2),
+            "error_rate": ERROR_GATE,
+            "ttft_p95": LATENCY_GATE,
+            "inter_token_p95": LATENCY_GATE,
+            "end_to_end_p95": LATENCY_GATE,
+            "queue_depth": {
+                "dry_run": truth,
+                "limit_per_replica": number(0, 1_000_000),
+                "increase_limit_per_replica": number(0, 1_000_000),
+            },
+            "target_group_errors": ERROR_GATE,
+            "target_group_latency": LATENCY_GATE,
+            "probes": {
+                "enabled": truth,
+                "requests_per_second": number(1e-9, 1000),
+                "max_tokens": whole(1, 100_000),
+            },
+            "recorded_prompts": optional(path_or_s3),
+            "smoke": {"requests": whole(1, 1000), "timeout_seconds": above_zero, "max_tokens": whole(1, 100_000)},
+            "eval": {
+                "command": [any_text],
+                "suite": optional(path),
+                "score_file": optional(path),
+                "score_path": some_text,
+                "standard_error_path": optional(some_text),
+                "full_score": lambda value: number(0, 1_000_000)(value) and value > 0,
+                "minimum_score_percent": optional(number(0, 100)),
+                "max_drop_points": optional(number(0, 100)),
+                "timeout_seconds": above_zero,
+                "request_timeout_seconds": above_zero,
+                "max_tokens": whole(1, 100_000),
+                "concurrency": whole(1, 256),
+            },
+            "warm_up": {
+                "prefixes": whole(1, 10_000),
+                "max_seconds": number(0, 86_400),
+                "level_points": lambda value: number(0, 100)(value) and value > 0,
+                "timeout_seconds": above_zero,
+                "concurrency": whole(1, 256),
+            },
+            "shadow": {
+                "samples": whole(1, 100_000),
+                "minimum_samples": whole(9, 100_000),
+                "seed": whole(0, 2**31 - 1),
+                "max_tokens": whole(1, 100_000),
+                "max_difference_points": number(0, 100),
+                "max_similarity_drop": optional(lambda value: number(0, 1)(value) and value > 0),
+                "latency_ratio_limit": number(1, 1000),
+                "timeout_seconds": above_zero,
+                "concurrency": whole(1, 256),
+            },
+            "manual": {"at_percents": [whole(1, 100)], "timeout_seconds": above_zero},
         },
-        "smoke": {"requests": whole(1, 1000), "timeout_seconds": above_zero, "max_tokens": whole(1, 100_000)},
     },
 }
 REQUIRED: dict[Path, tuple[str, ...]] = {
@@ -299,7 +373,11 @@ SHORTEST: dict[Path, int] = {
     ("alarms", "topic_arns"): 0,
     ("pods", "ingress_cidrs"): 1,
     ("rollout", "steps"): 1,
+    ("rollout", "gates", "eval", "command"): 0,
+    ("rollout", "gates", "manual", "at_percents"): 0,
 }
+# Lists that may hold the same twice.
+REPEATABLE = {path for path in SHORTEST if path[-1] in ("command", "at_percents")}
 COLORS = ("blue", "green")
 # Objects that may be null, for none.
 OPTIONAL: set[Path] = {
@@ -368,13 +446,16 @@ def _field_faults(spec: Any, value: Json, path: Path) -> Iterator[Path]:
         if not isinstance(value, dict):
             yield path
             return
+        found = False
         for name, one in value.items():
-            if name in spec:
-                yield from _field_faults(spec[name], one, (*path, name))
-            else:
-                yield (*path, name)
+            for fault in _field_faults(spec[name], one, (*path, name)) if name in spec else [(*path, name)]:
+                found = True
+                yield fault
         generic = tuple(0 if isinstance(part, int) else part for part in path)
-        yield from ((*path, name) for name in REQUIRED.get(generic, ()) if name not in value)
+        missing = [(*path, name) for name in REQUIRED.get(generic, ()) if name not in value]
+        yield from missing
+        if not found and not missing:
+            yield from _between(value, path)
     elif not isinstance(value, list):
         yield path
     else:
@@ -386,7 +467,25 @@ def _field_faults(spec: Any, value: Json, path: Path) -> Iterator[Path]:
             yield path
 
 
+def _between(value: dict[str, Json], path: Path) -> Iterator[Path]:
+    """Faults between the fields of one object whose fields are all good."""
+    if path == ("rollout", "gates", "eval"):
+        if value.get("minimum_score_percent") is None and value.get("max_drop_points", 5) is None:
+            yield (*path, "max_drop_points")
+        elif value.get("command") and value.get("suite") is not None:
+            yield (*path, "suite")
+        elif not value.get("command") and value.get("score_file") is not None:
+            yield (*path, "score_file")
+    if path == ("rollout",):
+        shares = [step["candidate_percent"] for step in value.get("steps", [])] or [1, 25, 75, 100]
+        percents = value.get("gates", {}).get("manual", {}).get("at_percents", [])
+        if any(percent not in shares for percent in percents):
+            yield (*path, "gates", "manual", "at_percents")
+
+
 def _list_holds(path: Path, items: list[Json]) -> bool:
+    if path in REPEATABLE:
+        return True
     if path != ("rollout", "steps"):
         return len(items) == len(set(items)) and (path[0] != "alarms" or len(items) <= 5)
     shares = [item["candidate_percent"] for item in items]

@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from components import readiness_probe
+from components.check_settings import SmokeSettings
 from components.naming import fingerprint
 from components.release import Release
-from components.rollout_settings import SmokeSettings
+from rollout.candidate_route import CandidateRoute
 from rollout.errors import RolloutError
 from rollout.smoke import Smoke
 from rollout.verdicts import Verdict
@@ -48,14 +49,14 @@ def _probe(server: ServerProcess, tmp_path: Path, **environment: str) -> subproc
 
 
 def _smoke(server: ServerProcess, api_key: str | None) -> Smoke:
-    return Smoke(
+    route = CandidateRoute(
         endpoint_url=lambda: str(server.http.base_url),
         route_secret=lambda: "s3cret",
         api_key=lambda: api_key,
         served_model_name="chat",
-        settings=SmokeSettings(requests=4),
         transport=httpx.HTTPTransport(),
     )
+    return Smoke(route=route, served_model_name="chat", settings=SmokeSettings(requests=4))
 
 
 def test_the_pods_own_probe_has_the_key_from_the_containers_environment(server: ServerProcess, tmp_path: Path) -> None:

@@ -101,5 +101,5 @@ def test_what_was_chosen_is_in_the_checkout_and_all_else_stays(tmp_path: Path) -
     assert config["vllm-blue-green:cold_start_seconds"] == 300
     assert config["vllm-blue-green:blue"] == {"release": {**GOOD, "model_revision": "4567def"}, "replicas": 1}
     assert config["vllm-blue-green:rollout"]["gates"]["minimum_requests"] == 9
-    assert config["vllm-blue-green:rollout"]["gates"]["ttft_p95_ratio_limit"] == 2.5
+    assert config["vllm-blue-green:rollout"]["gates"]["ttft_p95"]["ratio_limit"] == 2.5
     assert yaml.safe_load(release_file(tmp_path / "checkout", "b").read_text()) == GOOD

@@ -8,19 +8,26 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from components.capacity import nodes_for
 from components.naming import (
     COLOR_KEY,
     COLORS,
     ROLE_KEY,
     SERVICE_KEY,
     Color,
+    fingerprint,
+    pool_labels,
 )
 from components.release import Release
 from components.settings import ServiceSettings
+from rollout.account import CapacityReservation, RunningInstance, Subnet
+from rollout.answers import Answer
+from rollout.approvals import Approval
 from rollout.changes import RULE_TYPE, Change
 from rollout.errors import RolloutError, StackLockedError, StoppedError, UpdateFailedError
-from rollout.measurements import Counters
-from rollout.ports import LiveRule, Pod, Ports, Preview
+from rollout.measurements import Counters, PrefixCache
+from rollout.ports import LiveRule, Pod, Ports, Preview, StateRule
+from rollout.scheduling import BoundPod, Node, Resources, replica_of
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth, Verdict
 
 SERVICE = "chat"
@@ -85,6 +92,7 @@ class FakeJournal:
     clock: FakeClock
     phase: str = ""
     dispensable: bool = False
+    rollout_id: str = "r1"
     records: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def write(self, kind: str, **fields: JsonValue) -> None:
@@ -93,6 +101,61 @@ class FakeJournal:
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [record for record in self.records if record["kind"] == kind]
+
+
+@dataclass
+class FakeRoute:
+    """Answers as ``answer`` says: every request well, and by whom the config says, until told otherwise."""
+
+    answer: Callable[[Color, Mapping[str, Any]], Answer]
+    served: Mapping[str, str | None] = field(default_factory=lambda: {SERVICE: OLD.model})
+    asked: list[tuple[Color, Mapping[str, Any], bool]] = field(
+        default_factory=list[tuple[Color, Mapping[str, Any], bool]]
+    )
+    now: Callable[[], datetime] = lambda: datetime(2026, 11, 21, 8, tzinfo=UTC)
+    times: list[tuple[Color, datetime]] = field(default_factory=list[tuple[Color, datetime]])
+
+    def prepare(self) -> None:
+        pass
+
+    def models(self, color: Color, *, timeout_seconds: float = 60.0) -> Mapping[str, str | None]:
+        assert timeout_seconds > 0
+        self.times.append((color, self.now()))
+        return self.served
+
+    def ask(
+        self, color: Color, body: Mapping[str, Any], *, stream: bool = False, timeout_seconds: float = 60.0
+    ) -> Answer:
+        assert timeout_seconds > 0
+        self.times.append((color, self.now()))
+        self.asked.append((color, body, stream))
+        return self.answer(color, body)
+
+    def asked_of(self, color: Color) -> int:
+        """How many requests a colour was asked."""
+        return sum(to == color for to, _, _ in self.asked)
+
+    def sent(self, color: Color, start: datetime, end: datetime) -> int:
+        return sum(to == color and start <= at < end for to, at in self.times)
+
+
+@dataclass
+class FakeCheck:
+    """A check that says what it is told to."""
+
+    name: str
+    verdict: Verdict = Verdict.PASS
+    runs: int = 0
+    prepared: int = 0
+
+    def prepare(self) -> None:
+        self.prepared += 1
+
+    def run(self, color: Color, release: Release) -> GateVerdict:
+        assert color in COLORS
+        assert release.release_id
+        self.runs += 1
+        return GateVerdict(gate=self.name, verdict=self.verdict, reason="as told")
 
 
 @dataclass
@@ -136,6 +199,9 @@ class World:
         self.history: list[tuple[float, dict[Color, float]]] = []
         self.foreign: list[Change] = []
         self.smoke = Verdict.PASS
+        self.approvals: dict[int, Approval] = {}
+        self.checks = {name: FakeCheck(name) for name in ("eval", "warm_up", "shadow")}
+        self.route = FakeRoute(self._answer, now=self.clock.now)
         self.healthy: dict[Color, int | None] = dict.fromkeys(COLORS)
         self.idle_timeout: int | None = None  # in seconds; none: as the settings have it
         self.metrics_down = False
@@ -148,6 +214,14 @@ class World:
         self.applied: list[ServiceSettings] = []
         """What the stack was after each update."""
         self.direct: list[int] = []
+        self.quota_vcpus = 1000.0
+        self.running_instances: list[RunningInstance] = []
+        self.capacity_reservations: list[CapacityReservation] = []
+        self.free_addresses = 1000
+        self.guests: list[BoundPod] = []
+        """Pods of others that have a node."""
+        self.secrets: dict[str, frozenset[str]] = {}
+        self.claims: set[str] = set()
         self.running_for_ever = False
         self.forget_ups = False
         self.interrupted = 0
@@ -166,9 +240,13 @@ class World:
             stack=self,
             load_balancer=self,
             replicas=self,
+            cluster=self,
+            account=self,
             metrics=self,
             target_group_metrics=self,
-            checks={"smoke": self},
+            route=self.route,
+            checks={"smoke": self, **self.checks},
+            approvals=self,
             rule_changed_at=rule_changed_at,
             shield=self.clock.shield,
         )
@@ -230,6 +308,14 @@ class World:
         self.state = wanted
         self.applied.append(wanted)
 
+    def rule_in_state(self, service: str) -> StateRule | None:
+        assert service == SERVICE
+        return StateRule(
+            weights={ARNS[color]: self.state.weight(color) for color in COLORS},
+            active_color=self.state.active_color,
+            rollout_serial=self.state.rollout_serial,
+        )
+
     def interrupt(self) -> None:
         self.interrupted += 1
 
@@ -266,6 +352,58 @@ class World:
         if self.idle_timeout is not None:
             return self.idle_timeout
         return self.state.drain_chain.idle_timeout_seconds
+
+    # Kubernetes's scheduler, and the AWS account
+
+    def nodes(self) -> Sequence[Node]:
+        settings = self.state
+        offered = Resources(
+            gpus=settings.instance.gpus,
+            millicpus=settings.instance.allocatable_millicpus,
+            memory_mib=settings.instance.allocatable_memory_mib,
+            pods=settings.instance.max_pods,
+        )
+        return [
+            Node(name=f"{color}-{number}", allocatable=offered, labels=pool_labels(SERVICE, color))
+            for color in COLORS
+            if settings.color(color).nodes_wanted or settings.headroom_mode == "always"
+            for number in range(nodes_for(settings.color(color).replicas, settings.instance, settings.shape))
+        ]
+
+    def bound_pods(self) -> Sequence[BoundPod]:
+        ours = [
+            BoundPod(
+                node=f"{color}-{number}",
+                requests=replica_of(self.state),
+                labels={SERVICE_KEY: SERVICE, COLOR_KEY: color},
+            )
+            for color in COLORS
+            for number, _ in enumerate(self.pods(color))
+        ]
+        return [*ours, *self.guests]
+
+    def secret_keys(self, name: str) -> frozenset[str] | None:
+        return self.secrets.get(name)
+
+    def has_claim(self, name: str) -> bool:
+        return name in self.claims
+
+    def vcpu_quota(self, code: str) -> float:
+        assert code == "L-DB2E81BA"
+        return self.quota_vcpus
+
+    def instances(self) -> Sequence[RunningInstance]:
+        return self.running_instances
+
+    def reservations(self) -> Sequence[CapacityReservation]:
+        return self.capacity_reservations
+
+    def group_members(self, resource_group_arn: str) -> frozenset[str]:
+        assert resource_group_arn
+        return frozenset(one.id for one in self.capacity_reservations)
+
+    def subnets(self, ids: Sequence[str] = ()) -> Sequence[Subnet]:
+        return [Subnet(id=one, zone="us-east-1a", free_addresses=self.free_addresses) for one in ids or ("subnet-1",)]
 
     # Kubernetes, Prometheus, CloudWatch, smoke
 
@@ -311,6 +449,28 @@ class World:
         if not requests:
             return None
         return TargetGroupCounts(requests=round(requests), server_errors=round(requests * self.error_rate[color]))
+
+    def _answer(self, color: Color, body: Mapping[str, Any]) -> Answer:
+        colored = self.state.color(color)
+        assert colored.release is not None
+        return Answer(
+            status=200,
+            text=f"An answer to {json.dumps(body)}.",
+            fingerprint=fingerprint(color, colored.release.release_id),
+            finish_reason="stop",
+            ttft_seconds=0.1,
+            total_seconds=0.5,
+        )
+
+    def prefix_cache(self, color: Color) -> PrefixCache | None:
+        if self.metrics_down:
+            raise UpdateFailedError("Prometheus does not answer")
+        asked = self.route.asked_of(color)
+        return PrefixCache(queries=asked, hits=asked / 2)
+
+    def find(self, rollout_id: str, percent: int) -> Approval | None:
+        assert rollout_id == self.journal.rollout_id
+        return self.approvals.get(percent)
 
     def prepare(self) -> None:
         if self.endpoint_down:

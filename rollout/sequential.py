@@ -1,0 +1,244 @@
+"""Sequential tests: evidence that a candidate is worse than allowed, which may be looked at as often as one likes.
+
+Each function gives the natural logarithm of an e-value: a bet against "no worse than allowed" whose expected value is
+at most 1 as long as that is true, whatever was seen before. By Ville's inequality the chance that it ever reaches
+1/alpha is at most alpha, so a gate that fails there has the false-alarm rate alpha over a whole hold, looked at after
+every request or once, and extended at will. A bet at every size of effect would miss few, so each is a mixture of
+bets over effects from small to large.
+
+- ``evidence_above``: a share against a fixed limit (failed requests; requests above a latency limit). The bets are
+  the true share, mixed by a beta distribution over what lies above the limit.
+- ``Comparison``: two colours over the same time, in blocks of requests between two scrapes. What is given in a block is
+  how many requests each colour had and what came out of all of them together; if the candidate is no worse, its share
+  of the bad outcomes is one by lot (a multivariate hypergeometric draw), so neither a model of latencies nor knowledge
+  of the active colour's is needed, and whatever slows both colours down at a time (load, time of day) cancels out.
+  The bets are odds: that an outcome with a score s falls exp(s) times as often to the candidate (Fisher's noncentral
+  distribution). A block's e-value grows with every outcome of the candidate and falls with every one of the active
+  colour, so it is valid for a candidate that is better than the active colour, too, not only for an equal one.
+
+What breaks the guarantee is not looking often but outcomes that belong together. Requests that wait in one queue or run
+in one batch share their latency, and a replica that hangs fails a handful at once; a cluster of c such requests of one
+colour counts as up to c pieces of evidence but is little more than one. A slow spell of one replica out of two can so
+raise an alarm that says: this colour is slower now. That is true, but may not be the release's fault. Hence three
+precautions outside of this module: latencies have no verdict before a minimum of requests, error rates none before a
+minimum of failures, and the tokens of one request are counted as one observation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+# Bets of the comparison. Of odds that a failure falls to the candidate:
+FAILURE_ODDS: Final = (1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)
+# Of a shift of all latencies, in standard deviations of their normal scores:
+SHIFTS: Final = (0.15, 0.3, 0.6, 1.2)
+# Of odds that a latency beyond the active colour's quantile falls to the candidate, by quantile:
+TAILS: Final = ((0.8, (1.5, 2.5)), (0.95, (2.0, 4.0, 10.0)))
+
+BLOCK_REQUESTS: Final = 10
+"""A block ends when both colours have had so many requests, so that it can tell more from less."""
+
+_NEGLIGIBLE: Final = 1e-9
+
+
+def preload() -> None:
+    """Import what the tests need: seconds that no decision should wait for."""
+    import numpy
+    import scipy.special
+
+    evidence_above(1, 2, 0.5)
+    assert numpy
+    assert scipy.special
+
+
+def alarm_threshold(false_alarm_rate: float, tests: int) -> float:
+    """Return the log evidence at which one of several tests is failed, so that all together keep the rate."""
+    return math.log(tests / false_alarm_rate)
+
+
+def evidence_above(hits: int, trials: int, limit: float) -> float:
+    """Return the log evidence that a share is above ``limit``, after ``hits`` of ``trials``.
+
+    The mixture over shares above the limit is Jeffreys' beta distribution, cut off below the limit.
+    """
+    if limit <= 0:
+        return math.inf if hits else 0.0
+    if limit >= 1:
+        return 0.0
+    return _beta_mixture(hits, trials, limit)
+
+
+def _beta_mixture(hits: int, trials: int, limit: float) -> float:
+    from scipy.special import betaln
+
+    a, b = hits + 0.5, trials - hits + 0.5
+    mixed = float(betaln(a, b)) + _log_tail(a, b, limit)
+    prior = float(betaln(0.5, 0.5)) + _log_tail(0.5, 0.5, limit)
+    return mixed - prior - hits * math.log(limit) - (trials - hits) * math.log1p(-limit)
+
+
+def _log_tail(a: float, b: float, limit: float) -> float:
+    from scipy.special import betaincc
+
+    tail = float(betaincc(a, b, limit))
+    return math.log(tail) if tail > 0 else -math.inf
+
+
+class Comparison:
+    """Evidence that the candidate's outcomes are worse than the active colour's, block by block.
+
+    Counts are by category, from best to worst, in the last axis. Leading axes are comparisons of their own, so that a
+    simulation can make thousands at once.
+    """
+
+    def __init__(self, *, allowed_increase: float = 0.0) -> None:
+        """Begin without evidence.
+
+        Args:
+            allowed_increase: by how much the candidate's share of failures may be above the active colour's; only for
+                one comparison of two categories. It is given to the active colour: each of its successes is taken to
+                have been a failure with this chance, and the evidence is the mean over all ways this could come out.
+        """
+        self._allowed_increase = allowed_increase
+        self._bets: Floats | None = None
+        self._seen: Floats | None = None
+
+    @property
+    def log_evidence(self) -> Floats:
+        """The evidence so far, as a logarithm; 0 says nothing, and below 0 the candidate looks no worse."""
+        import numpy as np
+        from scipy.special import logsumexp
+
+        if self._bets is None:
+            return np.zeros(())
+        return np.asarray(logsumexp(self._bets, axis=-1)) - math.log(self._bets.shape[-1])
+
+    def add(self, candidate: Sequence[int] | Floats, active: Sequence[int] | Floats) -> None:
+        """Bet on one more block. Latencies are scored by what earlier blocks showed, so the first of them is learnt."""
+        import numpy as np
+
+        mine = np.asarray(candidate, dtype=np.float64)
+        pooled = mine + np.asarray(active, dtype=np.float64)
+        scores = _failure_scores() if mine.shape[-1] == 2 else _latency_scores(self._seen)
+        self._seen = pooled if self._seen is None else self._seen + pooled
+        if scores is None:
+            return
+        if self._allowed_increase:
+            gain = _log_mean_ratio(mine, pooled, scores, self._allowed_increase)
+        else:
+            gain = log_ratio(mine, pooled, scores)
+        self._bets = gain if self._bets is None else self._bets + gain
+
+
+def log_ratio(candidate: Floats, pooled: Floats, scores: Floats) -> Floats:
+    """Return for each row of ``scores`` how much likelier the candidate's counts are by those odds than by lot.
+
+    Args:
+        candidate: the candidate's counts by category, in the last axis.
+        pooled: both colours' counts.
+        scores: log odds by category, one row a bet; leading axes are matched to those of the counts.
+    """
+    requests = candidate.sum(axis=-1)
+    told = (candidate[..., None, :] * scores).sum(axis=-1)
+    return told - _log_mean_by_lot(pooled[..., None, :], requests[..., None], scores)
+
+
+def _log_mean_by_lot(pooled: Floats, drawn: Floats, scores: Floats) -> Floats:
+    """Return log E[exp(sum of the scores of ``drawn`` outcomes)], drawn from the pooled ones without replacement.
+
+    It is the coefficient of z^drawn in the product of (1 + exp(score) z)^pooled, by the number of ways to draw. The
+    product with z = r exp(it) is the generating function of a sum of independent coin flips, and r can be chosen so
+    that this sum has its mean at ``drawn``; the coefficient then is a Fourier sum over a few points.
+    """
+    import numpy as np
+    from scipy.special import expit, gammaln
+
+    filled = pooled.sum(axis=tuple(range(pooled.ndim - 1))) > 0
+    pooled, scores = pooled[..., filled], scores[..., filled]
+    total = pooled.sum(axis=-1)
+    drawn = np.broadcast_to(drawn, np.broadcast_shapes(drawn.shape, total.shape, scores.shape[:-1]))
+    trivial = (drawn <= 0) | (drawn >= total)
+    safe = np.where(trivial, np.maximum(total, 2) / 2, drawn)
+    base = np.log(safe) - np.log(np.maximum(total, 2) - safe)
+    low, high = base - scores.max(axis=-1), base - scores.min(axis=-1)
+    for _ in range(10):
+        middle = (low + high) / 2
+        beyond = (pooled * expit(scores + middle[..., None])).sum(axis=-1) > safe
+        low, high = np.where(beyond, low, middle), np.where(beyond, middle, high)
+    log_radius = (low + high) / 2
+    flips = expit(scores + log_radius[..., None])
+    deviation = math.sqrt(float((pooled * flips * (1 - flips)).sum(axis=-1).max()))
+    # An odd number of points: one at 0, and pairs that mirror each other, of which one is enough.
+    pairs = math.ceil(8 + 6 * deviation)
+    angles = 2 * math.pi * np.arange(pairs + 1) / (2 * pairs + 1)
+    steps = np.expm1(1j * angles)
+    logs = np.log1p(flips[..., None] * steps)  # the last axis: points
+    waves = np.exp((pooled[..., None] * logs).sum(axis=-2) - 1j * safe[..., None] * angles).real
+    chance = np.maximum((2 * waves.sum(axis=-1) - waves[..., 0]) / (2 * pairs + 1), 1e-300)
+    ways = gammaln(total + 1) - gammaln(safe + 1) - gammaln(total - safe + 1)
+    mean = np.log(chance) + (pooled * np.logaddexp(0, scores + log_radius[..., None])).sum(axis=-1)
+    everything = (pooled * scores).sum(axis=-1)
+    return np.where(trivial, np.where(drawn <= 0, 0.0, everything), mean - safe * log_radius - ways)
+
+
+def _log_mean_ratio(candidate: Floats, pooled: Floats, scores: Floats, increase: float) -> Floats:
+    import numpy as np
+    from scipy.special import logsumexp, xlog1py, xlogy
+    from scipy.stats import binom
+
+    active_good = float(pooled[0] - candidate[0])
+    most = int(binom.isf(_NEGLIGIBLE, active_good, increase))
+    turned = np.arange(most + 1, dtype=np.float64)
+    chances = binom.logpmf(turned, active_good, increase) if active_good else xlogy(0.0, 1.0) + xlog1py(0.0, turned)
+    moved = pooled + np.stack([-turned, turned], axis=-1)
+    ratios = log_ratio(np.broadcast_to(candidate, moved.shape), moved, scores)
+    return np.asarray(logsumexp(ratios + np.asarray(chances)[:, None], axis=0))
+
+
+def _failure_scores() -> Floats:
+    import numpy as np
+
+    return np.array([[0.0, math.log(odds)] for odds in FAILURE_ODDS])
+
+
+def _latency_scores(seen: Floats | None) -> Floats | None:
+    """Return the bets' scores by category; none before anything was seen that they could be scaled by."""
+    import numpy as np
+    from scipy.special import ndtri
+
+    if seen is None:
+        return None
+    smoothed = seen + 0.5 / seen.shape[-1]
+    shares = smoothed / smoothed.sum(axis=-1, keepdims=True)
+    up_to = np.cumsum(shares, axis=-1)
+    middle = up_to - shares / 2
+    normal = ndtri(middle)
+    rows: list[Floats] = [shift * normal for shift in SHIFTS]
+    for quantile, odds in TAILS:
+        tail = middle >= quantile
+        rows += [math.log(one) * tail for one in odds]
+    return np.stack(rows, axis=-2)
+
+
+def categories(bounds: Sequence[float], counts: Sequence[int], category_bounds: Sequence[float]) -> tuple[int, ...]:
+    """Sort the counts of histogram buckets into coarser or scaled categories, each as good as it may have been.
+
+    Args:
+        bounds: upper bounds of the buckets, rising.
+        counts: observations in each bucket.
+        category_bounds: upper bounds of the categories but the last, which has none.
+    """
+    sorted_in = [0] * (len(category_bounds) + 1)
+    lower = 0.0
+    for bound, count in zip(bounds, counts, strict=True):
+        sorted_in[sum(lower >= edge for edge in category_bounds)] += count
+        lower = bound
+    return tuple(sorted_in)
