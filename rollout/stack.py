@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pulumi import automation as auto
 from pulumi.automation import errors
+from pulumi.automation._stack import StackInitMode  # `Stack.select` makes no subclass
 
 from components.naming import PROJECT
 from rollout.engine_events import EngineEvents
@@ -79,7 +80,7 @@ class PulumiStack:
         try:
             self._command = InterruptiblePulumi(name)
             workspace = auto.LocalWorkspace(work_dir=str(work_dir), pulumi_command=self._command)
-            self._stack = _LeanStack.select(name, workspace)
+            self._stack = _LeanStack(name, workspace, StackInitMode.SELECT)
         except FileNotFoundError as error:
             raise RefusedError("there is no `pulumi` on PATH; install the Pulumi CLI") from error
         except errors.InvalidVersionError as error:
