@@ -59,7 +59,8 @@ class Controller:
         self._subject = subject
         self._updater = Updater(ports, subject.service)
         self._gates: tuple[Phase, int, Gates] | None = None
-        self._baseline_p95_seconds: float | None = None
+        self._baseline_p95_seconds: dict[str, float] = {}
+        """The outgoing colour's p95 by gate, for windows in which it has too little traffic."""
 
     def run(self, rollout: Rollout) -> Rollout:
         """Perform and advance until there is nothing left to do; returns the last state.
@@ -175,7 +176,7 @@ class Controller:
         faults += unreachable(ports, rollout.plan.outgoing)
         if faults:
             raise RefusedError("\n".join(faults))
-        ports.journal.write("baseline", color=rollout.plan.outgoing, p95_seconds=self._baseline_p95_seconds)
+        ports.journal.write("baseline", color=rollout.plan.outgoing, p95_seconds={**self._baseline_p95_seconds})
 
     def _verify(self, check: str, candidate: Color) -> Event:
         verdict = self._ports.checks[check].run(candidate, self._release)
@@ -213,7 +214,11 @@ class Controller:
         settings = self._ports.config.read()
         if self._gates is None or self._gates[:2] != (rollout.phase, rollout.step):
             self._keep_baseline()
-            gates = Gates(self._ports, rollout.plan, settings, self._baseline_p95_seconds)
+            plan = rollout.plan
+            hold_seconds = (
+                plan.soak_seconds if rollout.phase is Phase.SOAKING else plan.steps[rollout.step].hold_seconds
+            )
+            gates = Gates(self._ports, plan, settings, self._baseline_p95_seconds, hold_seconds=hold_seconds)
             self._gates = (rollout.phase, rollout.step, gates)
         gates = self._gates[2]
         self._ports.clock.sleep(settings.rollout.poll_seconds)
@@ -224,9 +229,9 @@ class Controller:
         return Judged(verdict=combined, reason=reason, elapsed_seconds=gates.elapsed_seconds)
 
     def _keep_baseline(self) -> None:
-        """Without a baseline from preflight, the first step that saw enough of the outgoing colour gives one."""
-        if self._baseline_p95_seconds is None and self._gates is not None:
-            self._baseline_p95_seconds = self._gates[2].outgoing_p95_seconds
+        """What preflight could not say of the outgoing colour, the first step that saw enough of it does."""
+        if self._gates is not None:
+            self._baseline_p95_seconds = self._gates[2].outgoing_p95_seconds | self._baseline_p95_seconds
 
     def _promote(self, rollout: Rollout, color: Color) -> None:
         ports, settings = self._ports, self._ports.config.read()
@@ -246,6 +251,7 @@ class Controller:
             verdict=verdict.verdict,
             reason=verdict.reason,
             evidence=dict(verdict.evidence),
+            dry_run=verdict.dry_run,
         )
 
     def _record_weight(self, rollout: Rollout, step: int, status: str) -> None:

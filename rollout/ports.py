@@ -12,7 +12,7 @@ from components.release import Release
 from components.settings import ServiceSettings
 from rollout.answers import Answer
 from rollout.changes import Change
-from rollout.measurements import Counters
+from rollout.measurements import Counters, Period
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth
 
 
@@ -172,6 +172,10 @@ class TargetGroupMetrics(Protocol):
 
     def counts(self, color: Color, start: datetime, end: datetime) -> TargetGroupCounts | None:
         """Return a colour's counts over a window; none when nothing was counted."""
+        ...
+
+    def periods(self, start: datetime, end: datetime) -> Mapping[Color, Sequence[Period]]:
+        """Return both colours' figures of a window by period, the same periods for both."""
         ...
 
 

@@ -21,6 +21,7 @@ PURE = (
     "components/explain.py",
     "components/faults.py",
     "components/forms.py",
+    "components/gate_settings.py",
     "components/gpu_instances.py",
     "components/guards.py",
     "components/load_balancer_arns.py",
@@ -43,10 +44,12 @@ PURE = (
     "components/traffic.py",
     "rollout/answers.py",
     "rollout/changes.py",
+    "rollout/comparisons.py",
     "rollout/endpoint_key.py",
     "rollout/machine.py",
     "rollout/measurements.py",
     "rollout/plan.py",
+    "rollout/sequential.py",
     "rollout/verdicts.py",
 )
 IMPURE_PACKAGES = {

@@ -276,9 +276,7 @@ SPEC: dict[str, Any] = {
         "ready_timeout_seconds": seconds,
         "update_timeout_seconds": above_zero,
         "records_url": optional(
-            text(
-                r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=/-]{0,500})?|file:///[A-Za-z0-9._=/%@+-]{0,500}"
-            )
+            text(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=/-]{0,500})?|file:///[A-Za-z0-9._=/%@+-]{0,500}")
         ),
         "lock_expiry_seconds": number(1, 86_400),
         "prometheus_url": optional(url),
