@@ -1,7 +1,7 @@
 """Taking a rollout up from its records alone: where it stands, what was under way, what a stale config file lacks."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 from pydantic import JsonValue, TypeAdapter
@@ -35,7 +35,8 @@ class Run:
     release: Release | None = None
     update: Update | None = None
     """An update that was under way in this phase."""
-    baseline_p95_seconds: float | None = None
+    baseline_p95_seconds: Mapping[str, float] = field(default_factory=dict[str, float])
+    """The outgoing colour's p95 by gate, before the rollout."""
     finished: bool = False
 
     @property

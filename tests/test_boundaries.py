@@ -21,6 +21,7 @@ PURE = (
     "components/explain.py",
     "components/faults.py",
     "components/forms.py",
+    "components/gate_settings.py",
     "components/gpu_instances.py",
     "components/guards.py",
     "components/hook_settings.py",
@@ -46,6 +47,7 @@ PURE = (
     "rollout/adoption.py",
     "rollout/answers.py",
     "rollout/changes.py",
+    "rollout/comparisons.py",
     "rollout/endpoint_key.py",
     "rollout/keeping.py",
     "rollout/machine.py",
@@ -53,6 +55,7 @@ PURE = (
     "rollout/passed.py",
     "rollout/plan.py",
     "rollout/scheduling.py",
+    "rollout/sequential.py",
     "rollout/verdicts.py",
 )
 IMPURE_PACKAGES = {
