@@ -3,65 +3,109 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from components.naming import other_color
+from components.naming import Color, other_color
 from components.release import Release
 from rollout.controller import Controller, Subject
-from rollout.errors import RefusedError, RolloutError
+from rollout.direct_update import DirectUpdate, require_targets
+from rollout.errors import RefusedError, UnreconciledError
 from rollout.failures import plain
 from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.plan import Skip, make_plan
 from rollout.preflight import config_faults, full_weight_of, still_promised
+from rollout.resume import missing_edits, run_to_resume
 from rollout.rollback import candidate_to_undo
 from rollout.session import Session
 
 HANDOVER_POLL_SECONDS = 0.5
 
 
-def ramp(session: Session, release: Release, skip: Skip | None = None) -> Rollout:
-    """Roll a release out onto the idle colour; ``skip`` names checks that somebody chose to leave out.
+def ramp(session: Session, release: Release | None, *, resume: bool = False, skip: Skip | None = None) -> Rollout:
+    """Roll a release out onto the idle colour, or go on with a rollout that did not come to its end.
+
+    Args:
+        session: the service.
+        release: what to roll out; none only to resume.
+        resume: go on with the unfinished rollout, if it is this release's or none is given; else begin.
+        skip: checks that somebody chose to leave out; what is resumed leaves out what it began with.
 
     Raises:
         RefusedError: nothing was changed.
     """
     session.stop.listen()
     with session.lock:
-        if session.unfinished:
-            raise RefusedError("the last rollout did not come to an end; run scripts.rollback first")
-        settings = session.settings()
-        plan = make_plan(settings.idle_color, settings.rollout, skip)
         with _refusing():
             ports = session.ports()
+            run = session.last_run
+            found = run_to_resume(run, release) if resume else None
+            if found is not None:
+                _catch_up(session)
+        if found is not None:
+            subject = Subject(service=session.service, release=found.release)
+            return Controller(ports, subject).resume(found, session.lock.left_mark)
+        if run is not None and run.is_unfinished_rollout:
+            raise RefusedError(f"unfinished is {run}: go on with --resume, or undo it with scripts.rollback")
+        if release is None:
+            raise RefusedError("--release: name the release to roll out, or go on with --resume")
+        settings = session.settings()
+        plan = make_plan(settings.idle_color, settings.rollout, skip)
         return Controller(ports, Subject(service=session.service, release=release)).run(Rollout(plan=plan))
 
 
-def roll_back(session: Session, reason: str) -> Rollout:
+def _catch_up(session: Session) -> None:
+    """Write into a config file from before the rollout what the rollout has put into it elsewhere."""
+    config_serial, rule = session.settings().rollout_serial, session.load_balancer.rule()
+    edits = missing_edits(session.records, config_serial=config_serial, rule_serial=rule.rollout_serial)
+    if edits:
+        session.config.edit(edits)
+
+
+def roll_back(session: Session, reason: str, moved: DirectUpdate | None = None, *, force: bool = False) -> Rollout:
     """Put all traffic back to where it was before the rollout under way, or before the last promotion.
+
+    Args:
+        session: the service.
+        reason: why, for the journal.
+        moved: the direct update that has sent traffic back already, if one has.
+        force: go back to targets that are not healthy, too.
 
     Raises:
         RefusedError: there is nothing to roll back; nothing was changed.
-        RolloutError: traffic is back, but config and state could not follow.
+        UnreconciledError: traffic is back, but config and state could not follow.
     """
     session.stop.listen()
     session.stop.shield()  # from here on neither Ctrl-C nor the mark that we leave ourselves may end it
-    settings = session.settings()
-    with _refusing():
-        rule = session.load_balancer.rule()
-        candidate = candidate_to_undo(settings, rule, session.clock.now(), unfinished=session.unfinished)
-        outgoing = other_color(candidate)
-        if session.load_balancer.health(outgoing).healthy == 0:
-            raise RefusedError(f"{outgoing} has no healthy target: sending all traffic there would lose it")
-        plan = make_plan(candidate, settings.rollout)
-        session.load_balancer.set_green_weight(plan.initial_green_weight)
+    outgoing = None if moved is None else moved.to
     try:
+        settings = session.settings()
+        if outgoing is None:
+            with _refusing():
+                rule = session.load_balancer.rule()
+                candidate = candidate_to_undo(settings, rule, session.clock.now(), unfinished=session.unfinished)
+                require_targets(session.load_balancer, other_color(candidate), force=force)
+                session.load_balancer.set_green_weight(full_weight_of(other_color(candidate)))
+            outgoing = other_color(candidate)
+        plan = make_plan(other_color(outgoing), settings.rollout)
         _take_over(session, plan.initial_green_weight, reason)
         with session.lock:
             rollout = Rollout(plan=plan, phase=Phase.ROLLING_BACK, reason=reason)
-            return Controller(session.ports(), Subject(service=session.service)).run(rollout)
+            rollout = Controller(session.ports(), Subject(service=session.service)).run(rollout)
+        if rollout.phase is Phase.FAILED and session.load_balancer.rule().splits(plan.initial_green_weight):
+            raise UnreconciledError(f"all traffic is on {outgoing}. What remains: {rollout.reason}")
+    except UnreconciledError:
+        raise
     except Exception as error:  # the users are safe; what is left needs a person
-        raise RolloutError(
-            f"all traffic is on {outgoing}, but config and state do not say so yet: {plain(error)}. "
-            "Run scripts.rollback again once that is mended; until then a `pulumi up` may move the weight."
-        ) from error
+        if outgoing is None:
+            raise
+        raise unreconciled(outgoing, error) from error
+    return rollout
+
+
+def unreconciled(outgoing: Color, error: Exception) -> UnreconciledError:
+    """Say that traffic is back, and what kept all else from following."""
+    return UnreconciledError(
+        f"all traffic is on {outgoing}, but config and state do not say so yet: {plain(error)}. "
+        "Run scripts.rollback again once that is mended; until then a `pulumi up` may move the weight."
+    )
 
 
 def reap(session: Session) -> Rollout | None:
@@ -85,6 +129,9 @@ def reap(session: Session) -> Rollout | None:
             faults.append(f"keep_until: {idle} is kept warm until {until}")
         if faults:
             raise RefusedError("\n".join(faults))
+        run = session.last_run
+        if run is not None and run.is_reap and not run.is_over:
+            return Controller(ports, Subject(service=session.service)).resume(run)
         colored = settings.color(idle)
         if not colored.serves and (settings.headroom_mode == "always" or not colored.nodes_wanted):
             return None

@@ -1,15 +1,18 @@
 """The controller: performs what the state machine asks for, and tells it what came of it."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+from pydantic import JsonValue
 
 from components.naming import Color
 from components.release import Release
 from rollout import machine
 from rollout.approvals import GATE as APPROVAL
 from rollout.approvals import judge_approval
+from rollout.attestation import AttestationTimeoutError, WeightChange, attest_weight
 from rollout.deploy import await_idle, await_ready, deploy
-from rollout.errors import JournalError, RefusedError, RolloutError, StoppedError
+from rollout.errors import JournalError, LostLockError, RefusedError, RolloutError, StoppedError
 from rollout.failures import plain
 from rollout.gates import Gates, measure_baseline
 from rollout.machine import (
@@ -18,22 +21,23 @@ from rollout.machine import (
     Failed,
     Judged,
     Phase,
+    ResumeRequested,
     Rollout,
     StopRequested,
     Succeeded,
+    TimedOut,
     action_of,
     advance,
+    expected_green_weights,
 )
 from rollout.ports import Ports
 from rollout.preflight import preflight
+from rollout.records import Kind
+from rollout.resume import Run, Update, plan_fields, release_fields, state_fields
 from rollout.retire import park, release_nodes
 from rollout.rollback import restore_traffic
 from rollout.updates import Updater
-from rollout.verdicts import GateVerdict, Verdict, combine, judge_targets
-
-# A change of a rule is there at once or within seconds; what does not show by then was undone by somebody.
-ATTEST_TIMEOUT_SECONDS = 60.0
-READS = 2
+from rollout.verdicts import GateVerdict, Verdict, combine
 
 _OUTCOMES = {
     Phase.DONE: "promoted",
@@ -62,49 +66,122 @@ class Controller:
         self._updater = Updater(ports, subject.service)
         self._gates: tuple[Phase, int, Gates] | None = None
         self._baseline_p95_seconds: float | None = None
+        self._shifted_at: datetime | None = None
+        self._unsettled: Update | None = None
+        self._sent_back = False
 
     def run(self, rollout: Rollout) -> Rollout:
         """Perform and advance until there is nothing left to do; returns the last state.
 
         A journal that cannot be written ends a rollout like any other failure; the way back goes on without it.
+
+        Raises:
+            LostLockError: somebody else has taken the stack over; nothing was changed since.
         """
-        rollout = self._entered(rollout)
+        rollout = self._entered(rollout, begins=True)
         while (action := action_of(rollout)) is not None:
-            before, rollout = rollout, advance(rollout, self._attempt(rollout, action))
+            before, rollout = rollout, self._moved(rollout, self._attempt(rollout, action))
             if rollout.phase is not before.phase:
                 rollout = self._entered(rollout)
-        self._ports.journal.dispensable = True
-        self._ports.journal.write("finished", outcome=_OUTCOMES[rollout.phase], reason=rollout.reason)
+        if rollout.phase is not Phase.PAUSED:
+            self._ports.journal.dispensable = True
+            self._ports.journal.write(Kind.FINISHED, outcome=_OUTCOMES[rollout.phase], reason=rollout.reason)
         return rollout
 
-    def _entered(self, rollout: Rollout) -> Rollout:
+    def resume(self, run: Run, stop: str | None = None) -> Rollout:
+        """Go on with a rollout whose process has ended, from its records; or reverse it when that is safer.
+
+        Args:
+            run: what the records tell.
+            stop: why the ended process was asked to stop, if it was.
+
+        Raises:
+            RolloutError: the load balancer cannot be asked; nothing was changed.
+            LostLockError: somebody else has taken the stack over; nothing was changed since.
+        """
+        rollout = advance(run.rollout, ResumeRequested())
+        rule, expected = self._ports.load_balancer.rule(), expected_green_weights(rollout)
+        if stop is not None:
+            rollout = advance(rollout, StopRequested(reason=stop))
+        elif expected and not any(rule.splits(weight) for weight in expected):
+            told = f"the rule splits {dict(rule.weights)}, but the rollout stood at green_weight {expected[-1]}"
+            rollout = advance(rollout, StopRequested(reason=f"{told}: somebody has moved it since"))
+        self._updater.touched = True
+        self._unsettled = run.update
+        if not rollout.going_back:
+            self._baseline_p95_seconds = self._fresh_baseline(rollout) or run.baseline_p95_seconds
+        return self.run(rollout)
+
+    def _fresh_baseline(self, rollout: Rollout) -> float | None:
+        """Return the outgoing colour's latency as it is now; none where it has no traffic any more."""
+        minimum = self._ports.config.read().rollout.gates.minimum_requests
+        try:
+            return measure_baseline(self._ports, rollout.plan.outgoing, minimum)
+        except RolloutError:  # the gates will not pass without their source either
+            return None
+
+    def _entered(self, rollout: Rollout, *, begins: bool = False) -> Rollout:
         """Record a phase; a phase that cannot be recorded is not begun."""
         try:
-            self._enter(rollout)
+            self._enter(rollout, begins=begins)
         except JournalError as error:
             self._ports.journal.dispensable = True
             rollout = advance(rollout, Failed(reason=str(error)))
             self._enter(rollout)
         return rollout
 
-    def _enter(self, rollout: Rollout) -> None:
+    def _moved(self, before: Rollout, event: Event) -> Rollout:
+        """Advance, and record what an action came to. A rollback's first act waits for no record."""
+        after = advance(before, event)
+        if after == before or after.phase is Phase.ROLLING_BACK:
+            return after
+        try:
+            following: dict[str, JsonValue] = {"phase": after.phase, **state_fields(after)}
+            self._ports.journal.write(Kind.RESULT, event=type(event).__name__.lower(), next=following)
+        except JournalError as error:
+            self._ports.journal.dispensable = True
+            return advance(before, Failed(reason=str(error)))
+        return after
+
+    def _enter(self, rollout: Rollout, *, begins: bool = False) -> None:
         journal = self._ports.journal
         journal.phase = rollout.phase
         if rollout.phase is Phase.ROLLING_BACK:
+            self._send_back(rollout)
             journal.dispensable = True  # what protects the users does not wait for a disk
+        if begins and rollout.phase is not Phase.PLANNED:
+            journal.write(
+                Kind.TAKEN_UP,
+                plan=plan_fields(rollout.plan),
+                release=release_fields(self._subject.release),
+                **state_fields(rollout),
+            )
         if rollout.phase is Phase.ROLLING_BACK:
             weight = rollout.plan.initial_green_weight
             journal.write("decision", action="rollback", reason=rollout.reason, green_weight=weight)
         elif rollout.phase is Phase.PROMOTING:
             weight = rollout.plan.steps[-1].green_weight
             journal.write("decision", action="promote", reason="every step passed", green_weight=weight)
-        journal.write("phase", step=rollout.step)
+        journal.write(Kind.PHASE, **state_fields(rollout))
+
+    def _send_back(self, rollout: Rollout) -> None:
+        """Set the rule before a rollback is so much as recorded; what fails here is tried again, and told, later on."""
+        try:
+            self._ports.load_balancer.set_green_weight(rollout.plan.initial_green_weight)
+        except Exception:
+            self._sent_back = False
+        else:
+            self._sent_back = True
 
     def _attempt(self, rollout: Rollout, action: Action) -> Event:
         try:
             return self._perform(rollout, action)
+        except LostLockError:
+            raise  # whoever has the stack now decides what becomes of it
         except StoppedError as stop:
             return StopRequested(reason=str(stop))
+        except AttestationTimeoutError as timeout:
+            return TimedOut(reason=str(timeout))
         except Exception as error:  # a fault of our own must not leave users on a candidate either
             return Failed(reason=plain(error), nothing_changed=not self._updater.touched)
 
@@ -115,29 +192,42 @@ class Controller:
             case machine.CheckPreflight():
                 self._preflight(rollout)
             case machine.Deploy(color=color):
+                self._settle(color)
                 deploy(self._ports, self._updater, color, self._release)
             case machine.AwaitReady(color=color):
                 await_ready(self._ports, color, self._release.release_id)
             case machine.Verify(check=check):
                 return self._verify(check, rollout.plan.candidate)
-            case machine.Shift(step=step, green_weight=green_weight):
-                self._shift(rollout, step, green_weight)
-            case machine.Attest(step=step, green_weight=green_weight):
-                self._attest(rollout, step, green_weight)
+            case machine.Shift(step=step, green_weight=green_weight, from_green_weight=before):
+                self._shift(rollout, step, green_weight, before)
+            case machine.Attest(step=step):
+                self._attest(rollout, step)
             case machine.Judge():
                 return self._judge(rollout)
             case machine.Promote(color=color):
                 self._promote(rollout, color)
             case machine.RestoreTraffic(green_weight=green_weight, active_color=color):
                 restore_traffic(
-                    self._ports, self._updater, green_weight=green_weight, active_color=color, reason=rollout.reason
+                    self._ports,
+                    self._updater,
+                    green_weight=green_weight,
+                    active_color=color,
+                    reason=rollout.reason,
+                    sent_back=self._sent_back,
                 )
             case machine.AwaitIdle(color=color):
                 await_idle(self._ports, color)
             case machine.Retire(color=color):
+                self._settle(color)
                 park(self._ports, self._updater, color, message=f"park {color}")
                 release_nodes(self._ports, self._updater, color, message=f"give the nodes of {color} back")
         return Succeeded()
+
+    def _settle(self, color: Color) -> None:
+        """Make an update again whose process has ended in the middle; then config and stack agree."""
+        update, self._unsettled = self._unsettled, None
+        if update is not None and update.color == color and not self._ports.load_balancer.rule().weights[color]:
+            self._updater.change_color(color, update.edits, message=update.message)
 
     @property
     def _release(self) -> Release:
@@ -149,7 +239,10 @@ class Controller:
         settings = self._ports.config.read()
         previous = settings.color(rollout.plan.outgoing).release
         self._ports.journal.write(
-            "started",
+            Kind.STARTED,
+            plan=plan_fields(rollout.plan),
+            release=release_fields(self._release),
+            **state_fields(rollout),
             service=self._subject.service,
             candidate=rollout.plan.candidate,
             release_id=self._release.release_id,
@@ -180,32 +273,30 @@ class Controller:
         self._record(verdict)
         return Succeeded() if verdict.verdict is Verdict.PASS else Failed(reason=f"{check}: {verdict.reason}")
 
-    def _shift(self, rollout: Rollout, step: int, green_weight: int) -> None:
+    def _shift(self, rollout: Rollout, step: int, green_weight: int, before: int) -> None:
         percent = rollout.plan.steps[step].candidate_percent
         self._record_weight(rollout, step, "begun")
         message = f"{self._subject.service}: {percent} % of requests to {rollout.plan.candidate}"
-        self._updater.change_rule({}, green_weight=green_weight, message=message)
+        self._updater.change_rule({}, green_weight=green_weight, message=message, from_green_weight=before)
+        self._shifted_at = self._ports.clock.now()
         self._ports.journal.write("rule", green_weight=green_weight, how="up")
 
-    def _attest(self, rollout: Rollout, step: int, green_weight: int) -> None:
-        ports, settings, candidate = self._ports, self._ports.config.read(), rollout.plan.candidate
-        replicas = settings.color(candidate).replicas
-        deadline = ports.clock.monotonic() + ATTEST_TIMEOUT_SECONDS
-        pause_seconds = min(settings.rollout.poll_seconds, 1.0)
-        reads = 0
-        while reads < READS:
-            rule = ports.load_balancer.rule()
-            targets = judge_targets(ports.load_balancer.health(candidate), replicas)
-            reads = reads + 1 if rule.splits(green_weight) and targets.verdict is Verdict.PASS else 0
-            if ports.clock.monotonic() > deadline:
-                raise RolloutError(
-                    f"green_weight {green_weight} could not be attested within {ATTEST_TIMEOUT_SECONDS:.0f} s: the "
-                    f"rule splits {dict(rule.weights)}, {targets.reason} in the candidate's target group"
-                )
-            if reads < READS:
-                ports.clock.sleep(pause_seconds)
-        ports.clock.sleep(settings.rollout.settle_seconds)
+    def _attest(self, rollout: Rollout, step: int) -> None:
+        attest_weight(self._ports, self._change(rollout, step))
         self._record_weight(rollout, step, "done")
+
+    def _change(self, rollout: Rollout, step: int) -> WeightChange:
+        asked, steps = rollout.plan.steps[step], rollout.plan.steps
+        if self._shifted_at is None:
+            # Taken up in the middle: what was counted before now may be from before the change, or from our own checks.
+            self._shifted_at = self._ports.clock.now()
+        return WeightChange(
+            candidate=rollout.plan.candidate,
+            previous_percent=steps[step - 1].candidate_percent if step else 0,
+            intended_percent=asked.candidate_percent,
+            green_weight=asked.green_weight,
+            since=self._shifted_at,
+        )
 
     def _judge(self, rollout: Rollout) -> Event:
         settings = self._ports.config.read()
@@ -240,6 +331,7 @@ class Controller:
 
     def _promote(self, rollout: Rollout, color: Color) -> None:
         ports, settings = self._ports, self._ports.config.read()
+        attest_weight(ports, self._change(rollout, len(rollout.plan.steps) - 1))
         until = ports.clock.now() + timedelta(seconds=settings.rollout.keep_warm_seconds)
         keep_until = until.isoformat(timespec="seconds").replace("+00:00", "Z")
         self._updater.change_rule(

@@ -1,6 +1,7 @@
 """The ramp as a plan: candidate shares translated into green weights, in either direction."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from components.naming import Color, other_color
 from components.rollout_settings import GateSettings, RolloutSettings
@@ -54,6 +55,7 @@ class Plan:
     steps: tuple[Step, ...]
     soak_seconds: float
     max_hold_extension_seconds: float
+    on_timeout: Literal["rollback", "pause"] = "rollback"
     checks: tuple[str, ...] = ("smoke",)
     """The checks of the phase ``verifying``, in order."""
     skip: Skip | None = None
@@ -102,6 +104,7 @@ def make_plan(candidate: Color, settings: RolloutSettings, skip: Skip | None = N
         ),
         soak_seconds=settings.soak_seconds,
         max_hold_extension_seconds=settings.gates.max_hold_extension_seconds,
+        on_timeout=settings.gates.on_timeout,
         checks=planned_checks(settings.gates, skip),
         skip=skip,
     )

@@ -279,6 +279,23 @@ class Route(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class PeriodRequests:
+    """Requests by colour in one period of the load balancer's metrics, requests of our own included."""
+
+    start: datetime
+    end: datetime
+    requests: Mapping[Color, int]
+
+
+class RequestsByPeriod(Protocol):
+    """The requests that the load balancer counts for each colour."""
+
+    def by_period(self, start: datetime, end: datetime) -> Sequence[PeriodRequests]:
+        """Return the whole periods of a window that are published by now, oldest first."""
+        ...
+
+
 class Check(Protocol):
     """A check through the candidate route."""
 
@@ -317,6 +334,7 @@ class Ports:
     account: Account
     metrics: Metrics
     target_group_metrics: TargetGroupMetrics
+    request_counts: RequestsByPeriod
     route: Route
     checks: Mapping[str, Check]
     approvals: Decisions

@@ -22,7 +22,16 @@ from scripts.console import ServiceOption, StackOption, WorkDirOption
 
 def main(
     stack: StackOption,
-    release: Annotated[Path, typer.Option(help="YAML file with the release: model, model_revision, image, …")],
+    release: Annotated[
+        Path | None, typer.Option(help="YAML file with the release: model, model_revision, image, …")
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with a rollout that was killed or paused. With --release: if there is none, begin with that.",
+        ),
+    ] = False,
     skip: Annotated[
         list[str] | None,
         typer.Option(help=f"Leave a check out ({', '.join(CHECKS)}); may be given several times, with --because."),
@@ -33,12 +42,14 @@ def main(
 ) -> None:
     """Deploy a release to the idle colour, verify it, move traffic to it in steps, promote it, and watch it soak."""
     with console.refusals():
-        bundle = read_release(release)
+        if release is None and not resume:
+            raise RefusedError("--release: name the release to roll out, or go on with --resume")
+        bundle = None if release is None else read_release(release)
         left_out = read_skip(skip or (), because)
         session = Session(
             Place(stack=stack, service=service, work_dir=work_dir.resolve()), "ramp", console.Progress().tell
         )
-        console.end(ramp(session, bundle, left_out))
+        console.end(ramp(session, bundle, resume=resume, skip=left_out))
 
 
 def read_skip(checks: Sequence[str], because: str) -> Skip | None:

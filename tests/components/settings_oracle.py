@@ -31,6 +31,10 @@ def above_zero(value: Json) -> bool:
     return seconds(value) and value > 0
 
 
+def up_to(most: float) -> Accepts:
+    return lambda value: number(0, most)(value) and value > 0
+
+
 def size(value: Json) -> bool:
     return number(0, 100_000)(value) and value > 0
 
@@ -286,6 +290,11 @@ SPEC: dict[str, Any] = {
         "soak_seconds": seconds,
         "keep_warm_seconds": seconds,
         "settle_seconds": seconds,
+        "attestation": {
+            "error_percent": up_to(10),
+            "timeout_seconds": above_zero,
+        },
+        "drill_max_age_days": optional(up_to(3650)),
         "poll_seconds": above_zero,
         "ready_timeout_seconds": seconds,
         "update_timeout_seconds": above_zero,
