@@ -89,7 +89,10 @@ LINES = [json.dumps({"timestamp": number, "prompt": f"p{number}"}) for number in
 
 
 def source(where: str, folder: Path) -> RecordedPrompts:
-    return RecordedPrompts(source=where, work_dir=folder, s3=lambda: boto3.client("s3", region_name="eu-central-1"))
+    def s3() -> Any:
+        return boto3.client("s3", region_name="eu-central-1")
+
+    return RecordedPrompts(source=where, work_dir=folder, s3=s3)
 
 
 def asked(found: list[Recorded]) -> list[str]:
