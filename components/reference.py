@@ -17,6 +17,7 @@ from components.gate_settings import (
     TargetGroupLatencySettings,
     TtftSettings,
 )
+from components.hook_settings import HookSettings
 from components.pod_settings import PodSettings, SecretReference
 from components.release import Release
 from components.reservation import Reservation
@@ -50,6 +51,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout.gates.warm_up`", WarmUpSettings),
     ("`rollout.gates.shadow`", ShadowSettings),
     ("`rollout.gates.manual`", ManualSettings),
+    ("`rollout.hooks`", HookSettings),
 )
 
 

@@ -17,6 +17,7 @@ from components.gate_settings import (
     TargetGroupLatencySettings,
     TtftSettings,
 )
+from components.hook_settings import HookSettings
 from components.model import STRICT, Items
 
 
@@ -161,6 +162,9 @@ class RolloutSettings(BaseModel):
         ),
     ] = 60
     gates: Annotated[GateSettings, Field(description="The gates: their limits, and the checks.")] = GateSettings()
+    hooks: Annotated[HookSettings, Field(description="Commands to run after a promotion or a rollback.")] = (
+        HookSettings()
+    )
 
     @field_validator("steps")
     @classmethod

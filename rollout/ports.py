@@ -1,7 +1,7 @@
 """What a rollout needs from the world, as protocols, and the values that cross them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -10,10 +10,12 @@ from pydantic import JsonValue
 from components.naming import Color
 from components.release import Release
 from components.settings import ServiceSettings
+from components.traffic import ColorState
 from rollout.account import CapacityReservation, RunningInstance, Subnet
 from rollout.answers import Answer
 from rollout.approvals import Approval
 from rollout.changes import Change
+from rollout.hooks import HookResult
 from rollout.measurements import Counters, PrefixCache
 from rollout.scheduling import BoundPod, Node
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth
@@ -134,6 +136,9 @@ class LiveRule:
     active_color: Color | None
     keep_until: str
     rollout_serial: int
+    rolling_out: bool = False
+    colors: Mapping[Color, ColorState] = field(default_factory=dict["Color", ColorState])
+    """What the colours are, as far as the rule says it."""
 
     def splits(self, green_weight: int) -> bool:
         """Tell whether the rule splits traffic as this green weight means."""
@@ -320,6 +325,14 @@ class Decisions(Protocol):
         ...
 
 
+class Hooks(Protocol):
+    """Commands of the user's."""
+
+    def run(self, command: Sequence[str], variables: Mapping[str, str], *, timeout_seconds: float) -> HookResult:
+        """Run one and wait for its end; its failure is a result, not an error."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ports:
     """Everything that a rollout touches."""
@@ -338,6 +351,7 @@ class Ports:
     route: Route
     checks: Mapping[str, Check]
     approvals: Decisions
+    hooks: Hooks
     rule_changed_at: datetime | None
     """When the weighted rule was last changed before this run; none when that is not known."""
     shield: Callable[[], None]

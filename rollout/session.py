@@ -18,6 +18,7 @@ from rollout.clock import StopSignal, SystemClock
 from rollout.config_file import ConfigFile, stack_file
 from rollout.endpoint_key import endpoint_key
 from rollout.errors import LostLockError, RefusedError
+from rollout.hooks import CommandHooks
 from rollout.journal import Journal, RecordFile, RecordObjects, Records, last_seq
 from rollout.lock import Lock
 from rollout.ports import Check, Ports
@@ -139,6 +140,7 @@ class Session:
             route=self.route,
             checks=self._checks(),
             approvals=Approvals(self.store),
+            hooks=CommandHooks(self._place.work_dir, self.stop.check),
             rule_changed_at=last_rule_change(self.records),
             shield=self.stop.shield,
         )

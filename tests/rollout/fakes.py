@@ -25,6 +25,7 @@ from rollout.answers import Answer
 from rollout.approvals import Approval
 from rollout.changes import RULE_TYPE, Change
 from rollout.errors import RolloutError, StackLockedError, StoppedError, UpdateFailedError
+from rollout.hooks import HookResult
 from rollout.measurements import Counters, PrefixCache
 from rollout.ports import LiveRule, PeriodRequests, Pod, Ports, Preview, StateRule
 from rollout.scheduling import BoundPod, Node, Resources, replica_of
@@ -184,6 +185,19 @@ class FakeConfig:
         return take_back
 
 
+@dataclass
+class FakeHooks:
+    fault: str = ""
+    ran: list[tuple[tuple[str, ...], dict[str, str]]] = field(
+        default_factory=list[tuple[tuple[str, ...], dict[str, str]]]
+    )
+
+    def run(self, command: Sequence[str], variables: Mapping[str, str], *, timeout_seconds: float) -> HookResult:
+        assert timeout_seconds > 0
+        self.ran.append((tuple(command), dict(variables)))
+        return HookResult(seconds=1.0, fault=self.fault)
+
+
 class World:
     """The load balancer, Kubernetes, Prometheus, CloudWatch and Pulumi, all following the config on ``up``."""
 
@@ -220,6 +234,7 @@ class World:
         self.applied: list[ServiceSettings] = []
         """What the stack was after each update."""
         self.direct: list[int] = []
+        self.hooks = FakeHooks()
         self.quota_vcpus = 1000.0
         self.running_instances: list[RunningInstance] = []
         self.capacity_reservations: list[CapacityReservation] = []
@@ -254,6 +269,7 @@ class World:
             route=self.route,
             checks={"smoke": self, **self.checks},
             approvals=self,
+            hooks=self.hooks,
             rule_changed_at=rule_changed_at,
             shield=self.clock.shield,
         )
@@ -353,6 +369,8 @@ class World:
             active_color=self.state.active_color,
             keep_until=self.state.keep_until,
             rollout_serial=self.state.rollout_serial,
+            rolling_out=self.state.rolling_out,
+            colors={color: self.state.color(color).as_tagged for color in COLORS},
         )
 
     def set_green_weight(self, green_weight: int) -> None:
