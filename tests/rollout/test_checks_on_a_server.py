@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Generator
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,10 @@ class Scrapes:
     def __init__(self, servers: dict[Color, ServerProcess]) -> None:
         self.servers = servers
 
-    def counters(self, _at: object) -> dict[Color, Counters]:
+    def counters(self, at: datetime) -> dict[Color, Counters]:
         raise NotImplementedError
 
-    def running_requests(self, _color: Color) -> float | None:
+    def running_requests(self, color: Color) -> float | None:
         raise NotImplementedError
 
     def prefix_cache(self, color: Color) -> PrefixCache | None:
