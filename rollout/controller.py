@@ -258,10 +258,10 @@ class Controller:
         )
         if (skip := rollout.plan.skip) is not None:
             for check in skip.checks:
-                self._ports.journal.write("skipped", check=check, because=skip.because)
+                self._ports.journal.write(Kind.SKIPPED, check=check, because=skip.because)
         if settings.rollout.gates.recorded_prompts is None:
             text = "no shadow check and no warm-up: rollout.gates.recorded_prompts names no prompts"
-            self._ports.journal.write("note", text=text)
+            self._ports.journal.write(Kind.NOTE, text=text)
 
     def _preflight(self, rollout: Rollout) -> None:
         ports, settings = self._ports, self._ports.config.read()
