@@ -1,31 +1,41 @@
 """What the scripts do: ramp, roll back, reap. Each opens a session, takes the lock, and drives the state machine."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+
+from pydantic import JsonValue
 
 from components.naming import Color, other_color
 from components.release import Release
+from components.settings import ServiceSettings
+from rollout.adoption import adopted, adoption_faults
 from rollout.controller import Controller, Subject
 from rollout.direct_update import DirectUpdate, require_targets
-from rollout.errors import RefusedError, UnreconciledError
+from rollout.errors import PromisedError, RefusedError, UnreconciledError
 from rollout.failures import plain
+from rollout.keeping import keep_faults, kept_color, last_brought_up, read_until, written
 from rollout.machine import Phase, ReapRequested, Rollout, advance
-from rollout.plan import make_plan
+from rollout.passed import last_passed_faults
+from rollout.plan import Skip, make_plan
 from rollout.preflight import config_faults, full_weight_of, still_promised
 from rollout.resume import missing_edits, run_to_resume
 from rollout.rollback import candidate_to_undo
 from rollout.session import Session
+from rollout.updates import Updater
 
 HANDOVER_POLL_SECONDS = 0.5
+# Pulumi keeps a message for people with every update.
+MAX_MESSAGE = 200
 
 
-def ramp(session: Session, release: Release | None, *, resume: bool = False) -> Rollout:
+def ramp(session: Session, release: Release | None, *, resume: bool = False, skip: Skip | None = None) -> Rollout:
     """Roll a release out onto the idle colour, or go on with a rollout that did not come to its end.
 
     Args:
         session: the service.
         release: what to roll out; none only to resume.
         resume: go on with the unfinished rollout, if it is this release's or none is given; else begin.
+        skip: checks that somebody chose to leave out; what is resumed leaves out what it began with.
 
     Raises:
         RefusedError: nothing was changed.
@@ -46,7 +56,7 @@ def ramp(session: Session, release: Release | None, *, resume: bool = False) -> 
         if release is None:
             raise RefusedError("--release: name the release to roll out, or go on with --resume")
         settings = session.settings()
-        plan = make_plan(settings.idle_color, settings.rollout)
+        plan = make_plan(settings.idle_color, settings.rollout, skip)
         return Controller(ports, Subject(service=session.service, release=release)).run(Rollout(plan=plan))
 
 
@@ -111,21 +121,21 @@ def reap(session: Session) -> Rollout | None:
     """Park the idle colour and give its nodes back; none when there is nothing to reap.
 
     Raises:
+        PromisedError: it is still promised to stay warm; nothing was changed.
         RefusedError: it must not be reaped now; nothing was changed.
     """
     session.stop.listen()
     with session.lock:
         settings = session.settings()
+        active, idle = settings.active_color, settings.idle_color
         with _refusing():
             rule, ports = session.load_balancer.rule(), session.ports()
-        active, idle = settings.active_color, settings.idle_color
-        faults = list(config_faults(settings, rule))
-        if session.unfinished:
-            faults.append("the last rollout did not come to an end; run scripts.rollback first")
+            health = session.load_balancer.health(active)
+        now = session.clock.now()
+        faults = [*config_faults(settings, rule), *_unfinished_faults(session, settings)]
         if not rule.splits(full_weight_of(active)):
             faults.append(f"green_weight: {idle} still has weight {rule.weights[idle]}")
-        if until := still_promised(settings, session.clock.now()):
-            faults.append(f"keep_until: {idle} is kept warm until {until}")
+        faults += last_passed_faults(settings, session.records, health)
         if faults:
             raise RefusedError("\n".join(faults))
         run = session.last_run
@@ -134,8 +144,85 @@ def reap(session: Session) -> Rollout | None:
         colored = settings.color(idle)
         if not colored.serves and (settings.headroom_mode == "always" or not colored.nodes_wanted):
             return None
+        if until := still_promised(settings, now):
+            raise PromisedError(f"keep_until: {idle} is kept warm until {until}")
+        ports.journal.write("keeping", **_keeping(session, settings))
         done = Rollout(plan=make_plan(active, settings.rollout), phase=Phase.DONE)
         return Controller(ports, Subject(service=session.service)).run(advance(done, ReapRequested()))
+
+
+def keep(session: Session, until: str, shorten: str) -> None:
+    """Promise the idle colour to stay warm until another time.
+
+    Args:
+        session: the service.
+        until: an RFC 3339 time, or one from now such as ``+24h``.
+        shorten: why the promise may end earlier than it did; empty: it may not.
+
+    Raises:
+        RefusedError: it cannot be promised; nothing was changed.
+    """
+    session.stop.listen()
+    with session.lock:
+        settings = session.settings()
+        time = read_until(until, session.clock.now())
+        with _refusing():
+            rule, ports = session.load_balancer.rule(), session.ports()
+        faults = [
+            *config_faults(settings, rule),
+            *_unfinished_faults(session, settings),
+            *keep_faults(settings, time, shorten=shorten),
+        ]
+        if faults:
+            raise RefusedError("\n".join(faults))
+        why = f": {shorten.strip()}" if shorten.strip() else ""
+        message = f"{session.service}: keep {settings.idle_color} until {written(time)}{why}"
+        with _refusing():
+            Updater(ports, session.service).change_rule(
+                {"keep_until": written(time)}, green_weight=settings.green_weight, message=message[:MAX_MESSAGE]
+            )
+        ports.journal.write(
+            "kept", color=settings.idle_color, former=settings.keep_until, until=written(time), reason=shorten.strip()
+        )
+        ports.journal.write("keeping", **_keeping(session, session.settings()))
+
+
+def adopt(session: Session) -> dict[str, JsonValue]:
+    """Write what the live rule says into a config file that is behind it; returns what was written, by key.
+
+    Raises:
+        RefusedError: the rule does not say enough, or the file is not behind; nothing was changed.
+    """
+    session.stop.listen()
+    with session.lock:
+        settings = session.settings()
+        with _refusing():
+            rule = session.load_balancer.rule()
+        if faults := tuple(adoption_faults(settings, rule)):
+            raise RefusedError("\n".join(faults))
+        edits = adopted(settings, rule)
+        if edits:
+            session.config.edit(edits)
+        return edits
+
+
+def _unfinished_faults(session: Session, settings: ServiceSettings) -> Iterator[str]:
+    if session.unfinished:
+        yield "the last rollout did not come to an end; run scripts.rollback first"
+    elif settings.rolling_out:
+        yield "rolling_out: is true: a rollout of another checkout has not come to its end; run scripts.rollback first"
+
+
+def _keeping(session: Session, settings: ServiceSettings) -> dict[str, JsonValue]:
+    """Return what is known of the colour that is kept, for the journal."""
+    kept = kept_color(settings, session.records, session.clock.now())
+    brought_up = last_brought_up(session.records)
+    return {
+        "kept": None if kept is None else str(kept),
+        "usd_per_hour": kept and kept.usd_per_hour,
+        "usd_so_far": kept and kept.usd_so_far,
+        "brought_up": None if brought_up is None else str(brought_up),
+    }
 
 
 @contextmanager

@@ -2,17 +2,22 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from pydantic import JsonValue
 
-from components.naming import Color
+from components.naming import Color, other_color
 from components.release import Release
 from rollout import machine
+from rollout.approvals import GATE as APPROVAL
+from rollout.approvals import judge_approval
 from rollout.attestation import AttestationTimeoutError, WeightChange, attest_weight
 from rollout.deploy import await_idle, await_ready, deploy
 from rollout.errors import JournalError, LostLockError, RefusedError, RolloutError, StoppedError
 from rollout.failures import plain
 from rollout.gates import Gates, measure_baseline
+from rollout.hooks import Serving
+from rollout.keeping import written
 from rollout.machine import (
     Action,
     Event,
@@ -34,6 +39,7 @@ from rollout.records import Kind
 from rollout.resume import Run, Update, plan_fields, release_fields, state_fields
 from rollout.retire import park, release_nodes
 from rollout.rollback import restore_traffic
+from rollout.scheduling import nodes_to_come
 from rollout.updates import Updater
 from rollout.verdicts import GateVerdict, Verdict, combine
 
@@ -67,6 +73,7 @@ class Controller:
         self._shifted_at: datetime | None = None
         self._unsettled: Update | None = None
         self._sent_back = False
+        self._bringing_up: tuple[float, bool] | None = None
 
     def run(self, rollout: Rollout) -> Rollout:
         """Perform and advance until there is nothing left to do; returns the last state.
@@ -191,9 +198,9 @@ class Controller:
                 self._preflight(rollout)
             case machine.Deploy(color=color):
                 self._settle(color)
-                deploy(self._ports, self._updater, color, self._release)
+                self._deploy(color)
             case machine.AwaitReady(color=color):
-                await_ready(self._ports, color, self._release.release_id)
+                self._await_ready(color)
             case machine.Verify(check=check):
                 return self._verify(check, rollout.plan.candidate)
             case machine.Shift(step=step, green_weight=green_weight, from_green_weight=before):
@@ -213,6 +220,7 @@ class Controller:
                     reason=rollout.reason,
                     sent_back=self._sent_back,
                 )
+                self._tell_who_serves(color, "after_rollback")
             case machine.AwaitIdle(color=color):
                 await_idle(self._ports, color)
             case machine.Retire(color=color):
@@ -247,6 +255,12 @@ class Controller:
             previous_release_id=None if previous is None else previous.release_id,
             green_weight=settings.green_weight,
         )
+        if (skip := rollout.plan.skip) is not None:
+            for check in skip.checks:
+                self._ports.journal.write("skipped", check=check, because=skip.because)
+        if settings.rollout.gates.recorded_prompts is None:
+            text = "no shadow check and no warm-up: rollout.gates.recorded_prompts names no prompts"
+            self._ports.journal.write("note", text=text)
 
     def _preflight(self, rollout: Rollout) -> None:
         ports, settings = self._ports, self._ports.config.read()
@@ -259,6 +273,18 @@ class Controller:
         if faults:
             raise RefusedError("\n".join(dict.fromkeys(faults)))
         ports.journal.write("baseline", color=rollout.plan.outgoing, p95_seconds=self._baseline_p95_seconds)
+
+    def _deploy(self, color: Color) -> None:
+        with_nodes = nodes_to_come(self._ports.config.read(), color) > 0
+        self._bringing_up = (self._ports.clock.monotonic(), with_nodes)
+        deploy(self._ports, self._updater, color, self._release)
+
+    def _await_ready(self, color: Color) -> None:
+        await_ready(self._ports, color, self._release.release_id)
+        if self._bringing_up is not None:  # a rollout that was taken up in between does not know when it began
+            began, with_nodes = self._bringing_up
+            seconds = round(self._ports.clock.monotonic() - began, 1)
+            self._ports.journal.write("ready", color=color, seconds=seconds, with_nodes=with_nodes)
 
     def _verify(self, check: str, candidate: Color) -> Event:
         verdict = self._ports.checks[check].run(candidate, self._release)
@@ -298,11 +324,23 @@ class Controller:
             self._gates = (rollout.phase, rollout.step, gates)
         gates = self._gates[2]
         self._ports.clock.sleep(settings.rollout.poll_seconds)
-        verdicts = gates.judge()
+        verdicts = (*gates.judge(), *self._judge_approval(rollout))
         for verdict in verdicts:
             self._record(verdict)
         combined, reason = combine(verdicts)
         return Judged(verdict=combined, reason=reason, elapsed_seconds=gates.elapsed_seconds)
+
+    def _judge_approval(self, rollout: Rollout) -> tuple[GateVerdict, ...]:
+        """Ask for the decision of a person, at a step that waits for one."""
+        step = rollout.plan.steps[rollout.step]
+        if rollout.judged_step is None or step.approval_timeout_seconds is None:
+            return ()
+        try:
+            found = self._ports.approvals.find(self._ports.journal.rollout_id, step.candidate_percent)
+        except Exception as error:  # whatever the store fails with, nobody has said yes
+            reason = f"could not be asked for: {plain(error)}"
+            return (GateVerdict(gate=APPROVAL, verdict=Verdict.INCONCLUSIVE, reason=reason),)
+        return (judge_approval(step.candidate_percent, found),)
 
     def _keep_baseline(self) -> None:
         """Without a baseline from preflight, the first step that saw enough of the outgoing colour gives one."""
@@ -312,14 +350,33 @@ class Controller:
     def _promote(self, rollout: Rollout, color: Color) -> None:
         ports, settings = self._ports, self._ports.config.read()
         attest_weight(ports, self._change(rollout, len(rollout.plan.steps) - 1))
-        until = ports.clock.now() + timedelta(seconds=settings.rollout.keep_warm_seconds)
-        keep_until = until.isoformat(timespec="seconds").replace("+00:00", "Z")
+        keep_until = written(ports.clock.now() + timedelta(seconds=settings.rollout.keep_warm_seconds))
         self._updater.change_rule(
             {"active_color": color, "keep_until": keep_until, "rolling_out": False},
             green_weight=rollout.plan.steps[-1].green_weight,
             message=f"{self._subject.service}: promote {color}",
         )
         ports.journal.write("promoted", active_color=color, keep_until=keep_until)
+        self._tell_who_serves(color, "after_promotion")
+
+    def _tell_who_serves(self, color: Color, hook: Literal["after_promotion", "after_rollback"]) -> None:
+        """Record whose answers users get now, and run the user's command for it, which cannot fail a rollout."""
+        ports, settings = self._ports, self._ports.config.read()
+        release, previous = settings.color(color).release, settings.color(other_color(color)).release
+        serving = Serving(service=self._subject.service, color=color, release=release, previous=previous)
+        ports.journal.write(
+            "serving",
+            color=color,
+            release_id=release and release.release_id,
+            cache_namespace=serving.namespace,
+            previous_cache_namespace=serving.previous_namespace,
+            cache_namespace_changed=serving.changed,
+        )
+        hooks = settings.rollout.hooks
+        command = getattr(hooks, hook)
+        if command:
+            result = ports.hooks.run(command, serving.variables(), timeout_seconds=hooks.timeout_seconds)
+            ports.journal.write("hook", name=hook, seconds=result.seconds, fault=result.fault)
 
     def _record(self, verdict: GateVerdict) -> None:
         self._ports.journal.write(

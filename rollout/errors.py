@@ -9,6 +9,10 @@ class RefusedError(RolloutError):
     """Nothing was changed: bad input, or the world is not in a state to start from."""
 
 
+class PromisedError(RefusedError):
+    """The idle colour may not go yet: it is promised to stay warm. Nothing is wrong."""
+
+
 class PlanRefusedError(RolloutError):
     """A preview shows more, or other, than the change that was meant; it was not applied."""
 

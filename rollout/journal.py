@@ -232,7 +232,8 @@ class Journal:
             on_record: sees each record.
         """
         self._records = records
-        self._rollout_id = rollout_id
+        self.rollout_id = rollout_id
+        """What every record is stamped with."""
         self._token = token
         self._seq = last_seq
         self._now = now
@@ -260,7 +261,7 @@ class Journal:
         record: dict[str, JsonValue] = {
             "seq": self._seq,
             "at": at,
-            "rollout": self._rollout_id,
+            "rollout": self.rollout_id,
             "token": self._token,
             "kind": kind,
             "phase": self.phase,

@@ -14,12 +14,15 @@ from components.naming import (
     COLORS,
     KEEP_UNTIL_KEY,
     ROLE_KEY,
+    ROLLING_OUT_KEY,
     ROLLOUT_SERIAL_KEY,
     SERVICE_KEY,
     STACK_KEY,
     Color,
     Role,
+    color_state_key,
 )
+from components.traffic import ColorState
 from rollout.elbv2_client import is_passing
 from rollout.errors import RolloutError, UnavailableError
 from rollout.failures import plain
@@ -92,6 +95,12 @@ class Elbv2LoadBalancer:
             active_color=active if active in COLORS else None,
             keep_until=tags.get(KEEP_UNTIL_KEY, ""),
             rollout_serial=int(tags.get(ROLLOUT_SERIAL_KEY) or 0),
+            rolling_out=tags.get(ROLLING_OUT_KEY) == "true",
+            colors={
+                color: state
+                for color in COLORS
+                if (state := ColorState.parse(tags.get(color_state_key(color), ""))) is not None
+            },
         )
 
     def set_green_weight(self, green_weight: int) -> None:

@@ -36,9 +36,6 @@ class Phase(StrEnum):
     REAPED = "reaped"
 
 
-CHECKS = ("smoke",)
-"""The checks of the phase ``verifying``, in order."""
-
 UNTOUCHED = frozenset({Phase.PLANNED, Phase.PREFLIGHT})
 """Phases in which nothing has been changed yet: a failure needs no rollback."""
 
@@ -253,7 +250,7 @@ def action_of(rollout: Rollout) -> Action | None:
         case Phase.WARMING:
             return AwaitReady(color=plan.candidate)
         case Phase.VERIFYING:
-            return Verify(check=CHECKS[rollout.check])
+            return Verify(check=plan.checks[rollout.check])
         case Phase.SHIFTING:
             return Shift(
                 step=step, green_weight=plan.steps[step].green_weight, from_green_weight=_weight_before(rollout)
@@ -318,7 +315,9 @@ def advance(rollout: Rollout, event: Event) -> Rollout:
 
 def _after_success(rollout: Rollout) -> Rollout:
     match rollout.phase:
-        case Phase.VERIFYING if rollout.check + 1 < len(CHECKS):
+        case Phase.WARMING if not rollout.plan.checks:
+            return replace(rollout, phase=Phase.SHIFTING)
+        case Phase.VERIFYING if rollout.check + 1 < len(rollout.plan.checks):
             return replace(rollout, check=rollout.check + 1)
         case Phase.PROMOTING:
             return replace(rollout, phase=Phase.SOAKING, promoted=True)
@@ -358,7 +357,7 @@ def _after_verdict(rollout: Rollout, judged: Judged) -> Rollout:
         return rollout
     if judged.verdict is Verdict.PASS:
         return _after_hold(rollout)
-    if judged.elapsed_seconds < asked_seconds + rollout.plan.max_hold_extension_seconds:
+    if judged.elapsed_seconds < asked_seconds + rollout.plan.extension_seconds(rollout.judged_step):
         return rollout
     return _after_timeout(rollout, f"no verdict after {judged.elapsed_seconds:.0f} s: {judged.reason}")
 

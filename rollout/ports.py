@@ -1,7 +1,7 @@
 """What a rollout needs from the world, as protocols, and the values that cross them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -10,10 +10,13 @@ from pydantic import JsonValue
 from components.naming import Color
 from components.release import Release
 from components.settings import ServiceSettings
+from components.traffic import ColorState
 from rollout.account import CapacityReservation, RunningInstance, Subnet
 from rollout.answers import Answer
+from rollout.approvals import Approval
 from rollout.changes import Change
-from rollout.measurements import Counters
+from rollout.hooks import HookResult
+from rollout.measurements import Counters, PrefixCache
 from rollout.scheduling import BoundPod, Node
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth
 
@@ -45,6 +48,11 @@ class Journal(Protocol):
     """The phase that every record is stamped with."""
     dispensable: bool
     """Whether to go on without records that cannot be written."""
+
+    @property
+    def rollout_id(self) -> str:
+        """What every record of this rollout is stamped with."""
+        ...
 
     def write(self, kind: str, **fields: JsonValue) -> None:
         """Append one record."""
@@ -128,6 +136,9 @@ class LiveRule:
     active_color: Color | None
     keep_until: str
     rollout_serial: int
+    rolling_out: bool = False
+    colors: Mapping[Color, ColorState] = field(default_factory=dict["Color", ColorState])
+    """What the colours are, as far as the rule says it."""
 
     def splits(self, green_weight: int) -> bool:
         """Tell whether the rule splits traffic as this green weight means."""
@@ -230,6 +241,10 @@ class Metrics(Protocol):
         """Return how many requests run or wait on a colour; none when nothing is known."""
         ...
 
+    def prefix_cache(self, color: Color) -> PrefixCache | None:
+        """Return what a colour's prefix caches have counted so far; none when nothing is known."""
+        ...
+
 
 class TargetGroupMetrics(Protocol):
     """What the load balancer counts."""
@@ -302,6 +317,22 @@ class Check(Protocol):
         ...
 
 
+class Decisions(Protocol):
+    """What people have said to steps that wait for them."""
+
+    def find(self, rollout_id: str, percent: int) -> Approval | None:
+        """Return the decision on a step; none so far."""
+        ...
+
+
+class Hooks(Protocol):
+    """Commands of the user's."""
+
+    def run(self, command: Sequence[str], variables: Mapping[str, str], *, timeout_seconds: float) -> HookResult:
+        """Run one and wait for its end; its failure is a result, not an error."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ports:
     """Everything that a rollout touches."""
@@ -319,6 +350,8 @@ class Ports:
     request_counts: RequestsByPeriod
     route: Route
     checks: Mapping[str, Check]
+    approvals: Decisions
+    hooks: Hooks
     rule_changed_at: datetime | None
     """When the weighted rule was last changed before this run; none when that is not known."""
     shield: Callable[[], None]

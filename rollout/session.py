@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components import route_secret
 from components.naming import PROJECT
 from components.settings import ServiceSettings
+from rollout.approvals import Approvals
 from rollout.clock import StopSignal, SystemClock
 from rollout.config_file import ConfigFile, stack_file
 from rollout.endpoint_key import endpoint_key
 from rollout.errors import LostLockError, RefusedError
+from rollout.hooks import CommandHooks
 from rollout.journal import Journal, RecordFile, RecordObjects, Records, last_seq
 from rollout.lock import Lock
-from rollout.ports import Ports
+from rollout.ports import Check, Ports
 from rollout.records import Kind, Record, last_rule_change
 from rollout.resume import Run, last_run
 from rollout.store import FileStore, open_store
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from rollout.prometheus import Prometheus
     from rollout.replicas import KubernetesReplicas
     from rollout.request_counts import RequestCounts
-    from rollout.smoke import Smoke
     from rollout.stack import PulumiStack
 
 RECORDS_FOLDER = ".rollout"
@@ -137,7 +138,9 @@ class Session:
             target_group_metrics=self.cloudwatch,
             request_counts=self.request_counts,
             route=self.route,
-            checks={"smoke": self._smoke()},
+            checks=self._checks(),
+            approvals=Approvals(self.store),
+            hooks=CommandHooks(self._place.work_dir, self.stop.check),
             rule_changed_at=last_rule_change(self.records),
             shield=self.stop.shield,
         )
@@ -305,15 +308,24 @@ class Session:
             node_subnet_ids=self.config.settings().node_subnet_ids,
         )
 
-    def _smoke(self) -> Smoke:
-        from rollout.smoke import Smoke
+    def _checks(self) -> Mapping[str, Check]:
+        from rollout.checks import Workshop, make_checks
 
-        settings = self.settings()
-        return Smoke(
+        shop = Workshop(
             route=self.route,
-            served_model_name=settings.model_name(self.service),
-            settings=settings.rollout.gates.smoke,
+            config=self.config,
+            clock=self.clock,
+            metrics=self.prometheus,
+            s3=self._s3,
+            work_dir=self._place.work_dir,
         )
+        settings = self.settings()
+        return make_checks(shop, settings, settings.model_name(self.service))
+
+    def _s3(self) -> Any:
+        import boto3
+
+        return boto3.client("s3", region_name=self._region, config=_aws_config())
 
 
 def _aws_config() -> Config:

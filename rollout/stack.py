@@ -85,7 +85,7 @@ class PulumiStack:
         """
         try:
             deployment = self._stack.export_stack().deployment or {}
-        except errors.CommandError as error:
+        except (errors.CommandError, ValueError) as error:
             raise UpdateFailedError(f"Pulumi's state cannot be read: {pulumi_words(error)}") from error
         return state_rule(deployment.get("resources") or (), service)
 

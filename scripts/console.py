@@ -165,10 +165,34 @@ def _line(record: Record) -> str | None:
             return (
                 f"  {fields['active_color']} is the active colour; the way back stays warm until {fields['keep_until']}"
             )
+        case "serving":
+            how = "changed" if fields["cache_namespace_changed"] else "as before"
+            was = f" (was {fields['previous_cache_namespace'] or 'none'})" if fields["cache_namespace_changed"] else ""
+            return (
+                f"  serving now: release {fields['release_id']} on {fields['color']}; semantic-cache namespace "
+                f"{fields['cache_namespace'] or 'none'}, {how}{was}"
+            )
+        case "hook":
+            if not fields["fault"]:
+                return f"  rollout.hooks.{fields['name']} ran, {fields['seconds']:.1f} s"
+            told = f"rollout.hooks.{fields['name']}: {escape(fields['fault'])}. Nothing was undone; run it by hand"
+            return f"  [bold yellow]warning[/] {told}"
+        case "ready":
+            what = "nodes and replicas" if fields["with_nodes"] else "replicas"
+            return f"  {fields['color']} is up ({what}), {fields['seconds']:.0f} s after its deploy began"
+        case "kept":
+            was = f" (was {fields['former']})" if fields["former"] else ""
+            why = f": {escape(fields['reason'])}" if fields["reason"] else ""
+            return f"  {fields['color']} is kept warm until {fields['until']}{was}{why}"
+        case "keeping":
+            told = [escape(fields[key]) for key in ("kept", "brought_up") if fields[key]]
+            return f"  {'; '.join(told)}" if told else None
         case "parked":
             return f"  {fields['color']} is parked, its pods are gone"
         case "nodes_released":
             return f"  the nodes of {fields['color']} are given back"
+        case "skipped":
+            return f"  [bold yellow]skipped[/]      {fields['check']}: {escape(fields['because'])}"
         case "note":
             return f"  {escape(fields['text'])}"
         case "finished":

@@ -22,9 +22,11 @@ from components.release import Release
 from components.settings import ServiceSettings
 from rollout.account import CapacityReservation, RunningInstance, Subnet
 from rollout.answers import Answer
+from rollout.approvals import Approval
 from rollout.changes import RULE_TYPE, Change
 from rollout.errors import RolloutError, StackLockedError, StoppedError, UpdateFailedError
-from rollout.measurements import Counters
+from rollout.hooks import HookResult
+from rollout.measurements import Counters, PrefixCache
 from rollout.ports import LiveRule, PeriodRequests, Pod, Ports, Preview, StateRule
 from rollout.scheduling import BoundPod, Node, Resources, replica_of
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth, Verdict
@@ -92,6 +94,7 @@ class FakeJournal:
     clock: FakeClock
     phase: str = ""
     dispensable: bool = False
+    rollout_id: str = "r1"
     records: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def write(self, kind: str, **fields: JsonValue) -> None:
@@ -130,8 +133,31 @@ class FakeRoute:
         self.asked.append((color, body, stream))
         return self.answer(color, body)
 
+    def asked_of(self, color: Color) -> int:
+        """How many requests a colour was asked."""
+        return sum(to == color for to, _, _ in self.asked)
+
     def sent(self, color: Color, start: datetime, end: datetime) -> int:
         return sum(to == color and start <= at < end for to, at in self.times)
+
+
+@dataclass
+class FakeCheck:
+    """A check that says what it is told to."""
+
+    name: str
+    verdict: Verdict = Verdict.PASS
+    runs: int = 0
+    prepared: int = 0
+
+    def prepare(self) -> None:
+        self.prepared += 1
+
+    def run(self, color: Color, release: Release) -> GateVerdict:
+        assert color in COLORS
+        assert release.release_id
+        self.runs += 1
+        return GateVerdict(gate=self.name, verdict=self.verdict, reason="as told")
 
 
 @dataclass
@@ -159,6 +185,19 @@ class FakeConfig:
         return take_back
 
 
+@dataclass
+class FakeHooks:
+    fault: str = ""
+    ran: list[tuple[tuple[str, ...], dict[str, str]]] = field(
+        default_factory=list[tuple[tuple[str, ...], dict[str, str]]]
+    )
+
+    def run(self, command: Sequence[str], variables: Mapping[str, str], *, timeout_seconds: float) -> HookResult:
+        assert timeout_seconds > 0
+        self.ran.append((tuple(command), dict(variables)))
+        return HookResult(seconds=1.0, fault=self.fault)
+
+
 class World:
     """The load balancer, Kubernetes, Prometheus, CloudWatch and Pulumi, all following the config on ``up``."""
 
@@ -180,6 +219,8 @@ class World:
         self.history: list[tuple[float, dict[Color, float]]] = []
         self.foreign: list[Change] = []
         self.smoke = Verdict.PASS
+        self.approvals: dict[int, Approval] = {}
+        self.checks = {name: FakeCheck(name) for name in ("eval", "warm_up", "shadow")}
         self.route = FakeRoute(self._answer, now=self.clock.now)
         self.healthy: dict[Color, int | None] = dict.fromkeys(COLORS)
         self.idle_timeout: int | None = None  # in seconds; none: as the settings have it
@@ -193,6 +234,7 @@ class World:
         self.applied: list[ServiceSettings] = []
         """What the stack was after each update."""
         self.direct: list[int] = []
+        self.hooks = FakeHooks()
         self.quota_vcpus = 1000.0
         self.running_instances: list[RunningInstance] = []
         self.capacity_reservations: list[CapacityReservation] = []
@@ -225,7 +267,9 @@ class World:
             target_group_metrics=self,
             request_counts=self,
             route=self.route,
-            checks={"smoke": self},
+            checks={"smoke": self, **self.checks},
+            approvals=self,
+            hooks=self.hooks,
             rule_changed_at=rule_changed_at,
             shield=self.clock.shield,
         )
@@ -325,6 +369,8 @@ class World:
             active_color=self.state.active_color,
             keep_until=self.state.keep_until,
             rollout_serial=self.state.rollout_serial,
+            rolling_out=self.state.rolling_out,
+            colors={color: self.state.color(color).as_tagged for color in COLORS},
         )
 
     def set_green_weight(self, green_weight: int) -> None:
@@ -449,6 +495,16 @@ class World:
             ttft_seconds=0.1,
             total_seconds=0.5,
         )
+
+    def prefix_cache(self, color: Color) -> PrefixCache | None:
+        if self.metrics_down:
+            raise UpdateFailedError("Prometheus does not answer")
+        asked = self.route.asked_of(color)
+        return PrefixCache(queries=asked, hits=asked / 2)
+
+    def find(self, rollout_id: str, percent: int) -> Approval | None:
+        assert rollout_id == self.journal.rollout_id
+        return self.approvals.get(percent)
 
     def by_period(self, start: datetime, end: datetime) -> Sequence[PeriodRequests]:
         periods: list[PeriodRequests] = []

@@ -91,10 +91,10 @@ def test_what_pods_refer_to_and_is_there_is_no_fault() -> None:
 
 @pytest.mark.parametrize(
     "question",
-    (
+    [
         *("rule", "health", "idle_timeout_seconds", "rule_in_state", "nodes", "bound_pods", "vcpu_quota"),
         *("instances", "reservations", "subnets", "pods", "counts", "prepare"),
-    ),
+    ],
 )
 def test_whoever_does_not_answer_is_a_fault_once(question: str) -> None:
     world = World()

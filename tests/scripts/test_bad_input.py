@@ -234,8 +234,9 @@ def test_all_that_a_rollout_would_ask_later_is_asked_before_anything_is_changed(
     assert result.exit_code == console.EXIT_REFUSED
     assert (with_aws / "Pulumi.prod.yaml").read_bytes() == before
     reason = records(with_aws)[-1]["reason"]
-    assert len(reason.splitlines()) == 4
+    assert len(reason.splitlines()) == 5
     for told in (
+        "Pulumi's state cannot be read",
         f"Prometheus at {CLOSED} does not answer: [Errno 111] Connection refused",
         "no access to Kubernetes: ",
         f"AWS: {CLOSED}/ does not answer",
