@@ -24,6 +24,7 @@ from rollout.account import CapacityReservation, RunningInstance, Subnet
 from rollout.answers import Answer
 from rollout.approvals import Approval
 from rollout.changes import RULE_TYPE, Change
+from rollout.drill_history import DrillHistory
 from rollout.errors import RolloutError, StackLockedError, StoppedError, UpdateFailedError
 from rollout.hooks import HookResult
 from rollout.measurements import Counters, PrefixCache
@@ -211,6 +212,7 @@ class World:
         self.error_rate: dict[Color, float] = {"blue": 0.0, "green": 0.0}
         self.ttft_bucket: dict[Color, str] = {"blue": "0.25", "green": "0.25"}
         self.counted: dict[Color, float] = dict.fromkeys(COLORS, 0.0)
+        self.drills = DrillHistory()
         self.weight_lag_seconds = 0.0
         self.ignore_weights = False
         """Whether requests go on by the weights as they were, whatever the rule says."""
@@ -271,6 +273,7 @@ class World:
             approvals=self,
             hooks=self.hooks,
             rule_changed_at=rule_changed_at,
+            drills=self.drills,
             shield=self.clock.shield,
         )
 
