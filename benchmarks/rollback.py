@@ -1,4 +1,4 @@
-"""``python -m benchmarks.rollback``: from the decision to roll back to the rule, and to the last request on the candidate.
+"""``python -m benchmarks.rollback``: from the decision to roll back to the rule, and to the candidate's last request.
 
 A world of the rehearsal is built, with both colours deployed, and live traffic runs. Each repetition has 25 % on the
 candidate and rolls back as the controller does. Then 25 % go to the candidate by a step of the ramp (preview, then
@@ -6,8 +6,8 @@ update) and back by preview and update alone, as one would without a direct call
 for each of ``--full-repetitions``. The rule's times are those of the account itself, the requests' those of the load
 balancer's access log, on one clock.
 
-``bare_call_seconds`` is a ModifyRule call and nothing else, from a client that is warm; the ratio is that of the time from
-the decision to the last request on the candidate to this call plus the load balancer's lag, the least that there is.
+``bare_call_seconds`` is a ModifyRule call and nothing else, from a client that is warm; the ratio is that of the time
+from the decision to the candidate's last request to this call plus the load balancer's lag, the least that there is.
 ``decision_to_rule_seconds`` and ``weight_step_seconds`` end with the rule's change, ``full_up_seconds`` with the end of
 the update. Beside them, the time from the start of a ``scripts.rollback`` process to the rule is told.
 
@@ -37,7 +37,6 @@ from rehearsal.stack import create_stack
 from rehearsal.traffic import start_load
 from rehearsal.world import World, world
 from rollout.load_balancer import Elbv2LoadBalancer
-from rollout.ports import Ports
 from rollout.rollback import restore_traffic
 from rollout.session import Place, Session
 from rollout.updates import Updater
@@ -46,6 +45,8 @@ CANDIDATE_WEIGHT: Final = 25
 LAG_SECONDS: Final = 0.5
 REQUESTS_PER_SECOND: Final = 40.0
 PROCESS_REPETITIONS: Final = 3
+WATCHED_SECONDS: Final = 2.0
+"""How long after a decision requests on the candidate are looked for; longer than the lag."""
 _SETTLE_SECONDS: Final = 1.0
 _UP: Final = ("pulumi", "up", "--yes", "--non-interactive", "--stack", STACK, "--policy-pack", "policies")
 
@@ -60,6 +61,7 @@ class Measured:
 
     bare_call: list[float] = field(default_factory=list[float])
     rule: list[float] = field(default_factory=list[float])
+    decisions: list[float] = field(default_factory=list[float])
     last_request: list[float] = field(default_factory=list[float])
     full_up: list[float] = field(default_factory=list[float])
     weight_step: list[float] = field(default_factory=list[float])
@@ -95,12 +97,18 @@ class Observer:
                     return float(event["at"])
         raise BenchmarkError(f"the rule did not get green_weight {green_weight}")
 
-    def last_candidate_request_at(self, since: float) -> float | None:
-        """Return when the last request of a client on green was started, from the decision on; none without any."""
+    def last_candidate_requests(self, decisions: Sequence[float]) -> list[float]:
+        """Return how long after each decision the last client's request on green was started; 0 when none was.
+
+        A request is logged when it ends, so this is asked once traffic has ended.
+        """
         lines = self._running.access_log.read_text(encoding="utf-8").splitlines()
         requests = (cast(dict[str, Any], json.loads(line)) for line in lines)
         started = [one["started_at"] for one in requests if one["color"] == "green" and one["rule"] == "weighted"]
-        return max((at for at in started if at >= since), default=None)
+        return [
+            max((at - decided for at in started if decided <= at < decided + WATCHED_SECONDS), default=0.0)
+            for decided in decisions
+        ]
 
 
 def bare_calls(load_balancer: Elbv2LoadBalancer, repetitions: int) -> list[float]:
@@ -115,7 +123,7 @@ def bare_calls(load_balancer: Elbv2LoadBalancer, repetitions: int) -> list[float
     return seconds[1:]  # the first one connects
 
 
-def step(ports: Ports, updater: Updater, observer: Observer, green_weight: int) -> tuple[float, float]:
+def step(updater: Updater, observer: Observer, green_weight: int) -> tuple[float, float]:
     """Move the weight by preview and update; returns when the rule changed and when all was done, from the decision."""
     decided = time.time()
     updater.change_rule({}, green_weight=green_weight, message=f"benchmark: green_weight {green_weight}")
@@ -138,13 +146,12 @@ def measure(running: World, repetitions: int, full_repetitions: int) -> Measured
             decided = time.time()
             restore_traffic(ports, updater, green_weight=0, active_color="blue", reason="benchmark")
             measured.rule.append(observer.rule_changed_at(0, decided) - decided)
-            time.sleep(max(0.0, decided + LAG_SECONDS + _SETTLE_SECONDS - time.time()))
-            last = observer.last_candidate_request_at(decided)
-            measured.last_request.append(0.0 if last is None else last - decided)
-            print(f"{number + 1:>3} rule {measured.rule[-1]:.3f} s, last request {measured.last_request[-1]:.3f} s")
+            measured.decisions.append(decided)
+            print(f"{number + 1:>3} rule {measured.rule[-1]:.3f} s")
+            time.sleep(max(0.0, decided + WATCHED_SECONDS - time.time()))
         for number in range(full_repetitions):
-            there, _ = step(ports, updater, observer, CANDIDATE_WEIGHT)
-            back, done = step(ports, updater, observer, 0)
+            there, _ = step(updater, observer, CANDIDATE_WEIGHT)
+            back, done = step(updater, observer, 0)
             measured.weight_step += (there, back)
             measured.full_up.append(done)
             print(f"{number + 1:>3} weight steps {there:.2f} s and {back:.2f} s, all of the rollback {done:.2f} s")
@@ -188,9 +195,11 @@ def run(folder: Path, repetitions: int, full_repetitions: int) -> Measured:
             # The scripts' world is their environment, and here they run in this process.
             os.environ.update(running.environment)
             time.sleep(_SETTLE_SECONDS)
-            return measure(running, repetitions, full_repetitions)
+            measured = measure(running, repetitions, full_repetitions)
         finally:
             load.stop()
+        measured.last_request += Observer(running).last_candidate_requests(measured.decisions)
+        return measured
 
 
 def _spread(seconds: Sequence[float]) -> str:
