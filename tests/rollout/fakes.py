@@ -24,6 +24,7 @@ from rollout.account import CapacityReservation, RunningInstance, Subnet
 from rollout.answers import Answer
 from rollout.approvals import Approval
 from rollout.changes import RULE_TYPE, Change
+from rollout.drill_history import DrillHistory
 from rollout.errors import RolloutError, StackLockedError, StoppedError, UpdateFailedError
 from rollout.hooks import HookResult
 from rollout.measurements import Counters, Period, PrefixCache, Series
@@ -225,6 +226,7 @@ class World:
         self.waiting_per_replica: dict[Color, float] = {"blue": 0.0, "green": 0.0}
         self.response_p95_seconds: dict[Color, float] = {"blue": 0.2, "green": 0.2}
         self.counted: dict[Color, float] = dict.fromkeys(COLORS, 0.0)
+        self.drills = DrillHistory()
         self.weight_lag_seconds = 0.0
         self.ignore_weights = False
         """Whether requests go on by the weights as they were, whatever the rule says."""
@@ -285,6 +287,7 @@ class World:
             approvals=self,
             hooks=self.hooks,
             rule_changed_at=rule_changed_at,
+            drills=self.drills,
             shield=self.clock.shield,
         )
 
