@@ -7,7 +7,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from components.check_settings import SmokeSettings
+from components.check_settings import EvalSettings, ManualSettings, ShadowSettings, SmokeSettings, WarmUpSettings
 from components.gate_settings import (
     EndToEndSettings,
     ErrorRateSettings,
@@ -47,6 +47,10 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout.gates.target_group_latency`", TargetGroupLatencySettings),
     ("`rollout.gates.probes`", ProbeSettings),
     ("`rollout.gates.smoke`", SmokeSettings),
+    ("`rollout.gates.eval`", EvalSettings),
+    ("`rollout.gates.warm_up`", WarmUpSettings),
+    ("`rollout.gates.shadow`", ShadowSettings),
+    ("`rollout.gates.manual`", ManualSettings),
     ("`rollout.hooks`", HookSettings),
 )
 

@@ -1,13 +1,13 @@
 """How a rollout behaves: steps, holds, gates and times, with production values as defaults."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
-from components.check_settings import SmokeSettings
+from components.check_settings import EvalSettings, ManualSettings, ShadowSettings, SmokeSettings, WarmUpSettings
 from components.durations import PositiveSeconds, Seconds
 from components.faults import Fault, wrong
-from components.forms import STORE_URL, URL
+from components.forms import PATH_OR_S3, STORE_URL, URL
 from components.gate_settings import (
     EndToEndSettings,
     ErrorRateSettings,
@@ -71,7 +71,16 @@ class GateSettings(BaseModel):
     probes: Annotated[ProbeSettings, Field(description="Requests of our own, where clients send too few.")] = (
         ProbeSettings()
     )
+    recorded_prompts: Annotated[
+        str | None,
+        PATH_OR_S3,
+        Field(description="JSONL of your gateway's requests (docs/shadow.md), for the shadow check and the warm-up."),
+    ] = None
     smoke: Annotated[SmokeSettings, Field(description="The smoke test.")] = SmokeSettings()
+    eval: Annotated[EvalSettings, Field(description="The evaluation.")] = EvalSettings()
+    warm_up: Annotated[WarmUpSettings, Field(description="The warm-up of the prefix cache.")] = WarmUpSettings()
+    shadow: Annotated[ShadowSettings, Field(description="The shadow check.")] = ShadowSettings()
+    manual: Annotated[ManualSettings, Field(description="Steps that a person approves.")] = ManualSettings()
 
 
 class RolloutSettings(BaseModel):
@@ -133,3 +142,12 @@ class RolloutSettings(BaseModel):
         if shares != sorted(set(shares)) or shares[-1] != 100:
             raise wrong(Fault((), "must have candidate_percent rise from step to step and end at 100", value=shares))
         return steps
+
+    @model_validator(mode="after")
+    def _approve_steps_of_the_ramp(self) -> Self:
+        shares = [step.candidate_percent for step in self.steps]
+        for percent in self.gates.manual.at_percents:
+            if percent not in shares:
+                what = f"must be the candidate_percent of steps ({', '.join(map(str, shares))})"
+                raise wrong(Fault(("gates", "manual", "at_percents"), what, value=percent))
+        return self

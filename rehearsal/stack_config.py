@@ -15,6 +15,8 @@ Config = dict[str, Any]
 
 SERVICE = "chat"
 CLUSTER = "rehearsal"
+GATEWAY_LOG = "gateway.jsonl"
+"""Name of the file, beside the checkout, that the requests of users are written to."""
 
 _REPLICAS = 2
 _NO_ACCOUNT = SeededAccount("vpc-0", ["subnet-0"], ["subnet-1", "subnet-2"], CLUSTER, "sg-0")
@@ -87,7 +89,20 @@ def stack_config(account: SeededAccount, endpoint_url: str, release: Mapping[str
                 "end_to_end_p95": {"limit_seconds": 15, "ratio_limit": 2.5},
                 "target_group_errors": {"limit_percent": 2, "increase_limit_points": 2},
                 "target_group_latency": {"limit_seconds": 10, "ratio_limit": 4},
+                "recorded_prompts": f"../{GATEWAY_LOG}",
                 "smoke": {"requests": 4, "timeout_seconds": 10},
+                "eval": {"suite": "evals/sums.jsonl", "max_tokens": 16, "request_timeout_seconds": 20},
+                "warm_up": {"prefixes": 4, "max_seconds": 4, "level_points": 20},
+                # As few prompts as a verdict needs. Limits that let release C, which answers some prompts and
+                # slowly, go on to the ramp: that the gates of the metrics catch it is what is rehearsed.
+                "shadow": {
+                    "samples": 12,
+                    "minimum_samples": 9,
+                    "max_tokens": 2,
+                    "max_difference_points": 60,
+                    "latency_ratio_limit": 100,
+                    "concurrency": 2,
+                },
             },
         },
     }

@@ -22,6 +22,7 @@ from rehearsal.kubelet.settings import KubeletSettings
 from rehearsal.load_balancer_controller import Cluster, load_balancer_controller
 from rehearsal.processes import Process, free_port
 from rehearsal.settings import FOLDER_VARIABLE, PROJECT_FOLDER, Engine, RehearsalSettings
+from rehearsal.stack_config import GATEWAY_LOG
 
 _HUB = PROJECT_FOLDER / "rehearsal" / "vllm" / "hub.yaml"
 _AWS_SETTINGS = "aws.json"
@@ -87,6 +88,11 @@ class World:
     def requests_log(self) -> Path:
         """The load generator's record of every request."""
         return self.folder / "requests.jsonl"
+
+    @property
+    def gateway_log(self) -> Path:
+        """The requests of users, as a gateway in front of the service writes them down."""
+        return self.folder / GATEWAY_LOG
 
     @property
     def logs(self) -> Path:

@@ -15,8 +15,10 @@ from rollout.failures import plain
 from rollout.keeping import keep_faults, kept_color, last_brought_up, read_until, written
 from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.passed import last_passed_faults
-from rollout.plan import make_plan
+from rollout.plan import Skip, make_plan
 from rollout.preflight import config_faults, full_weight_of, still_promised
+from rollout.records import Kind
+from rollout.resume import missing_edits, run_to_resume
 from rollout.rollback import candidate_to_undo
 from rollout.session import Session
 from rollout.updates import Updater
@@ -26,21 +28,44 @@ HANDOVER_POLL_SECONDS = 0.5
 MAX_MESSAGE = 200
 
 
-def ramp(session: Session, release: Release) -> Rollout:
-    """Roll a release out onto the idle colour.
+def ramp(session: Session, release: Release | None, *, resume: bool = False, skip: Skip | None = None) -> Rollout:
+    """Roll a release out onto the idle colour, or go on with a rollout that did not come to its end.
+
+    Args:
+        session: the service.
+        release: what to roll out; none only to resume.
+        resume: go on with the unfinished rollout, if it is this release's or none is given; else begin.
+        skip: checks that somebody chose to leave out; what is resumed leaves out what it began with.
 
     Raises:
         RefusedError: nothing was changed.
     """
     session.stop.listen()
     with session.lock:
-        if session.unfinished:
-            raise RefusedError("the last rollout did not come to an end; run scripts.rollback first")
-        settings = session.settings()
-        plan = make_plan(settings.idle_color, settings.rollout)
         with _refusing():
             ports = session.ports()
+            run = session.last_run
+            found = run_to_resume(run, release) if resume else None
+            if found is not None:
+                _catch_up(session)
+        if found is not None:
+            subject = Subject(service=session.service, release=found.release)
+            return Controller(ports, subject).resume(found, session.lock.left_mark)
+        if run is not None and run.is_unfinished_rollout:
+            raise RefusedError(f"unfinished is {run}: go on with --resume, or undo it with scripts.rollback")
+        if release is None:
+            raise RefusedError("--release: name the release to roll out, or go on with --resume")
+        settings = session.settings()
+        plan = make_plan(settings.idle_color, settings.rollout, skip)
         return Controller(ports, Subject(service=session.service, release=release)).run(Rollout(plan=plan))
+
+
+def _catch_up(session: Session) -> None:
+    """Write into a config file from before the rollout what the rollout has put into it elsewhere."""
+    config_serial, rule = session.settings().rollout_serial, session.load_balancer.rule()
+    edits = missing_edits(session.records, config_serial=config_serial, rule_serial=rule.rollout_serial)
+    if edits:
+        session.config.edit(edits)
 
 
 def roll_back(session: Session, reason: str) -> Rollout:
@@ -94,12 +119,15 @@ def reap(session: Session) -> Rollout | None:
         faults += last_passed_faults(settings, session.records, health)
         if faults:
             raise RefusedError("\n".join(faults))
+        run = session.last_run
+        if run is not None and run.is_reap and not run.is_over:
+            return Controller(ports, Subject(service=session.service)).resume(run)
         colored = settings.color(idle)
         if not colored.serves and (settings.headroom_mode == "always" or not colored.nodes_wanted):
             return None
         if until := still_promised(settings, now):
             raise PromisedError(f"keep_until: {idle} is kept warm until {until}")
-        ports.journal.write("keeping", **_keeping(session, settings))
+        ports.journal.write(Kind.KEEPING, **_keeping(session, settings))
         done = Rollout(plan=make_plan(active, settings.rollout), phase=Phase.DONE)
         return Controller(ports, Subject(service=session.service)).run(advance(done, ReapRequested()))
 
@@ -135,9 +163,13 @@ def keep(session: Session, until: str, shorten: str) -> None:
                 {"keep_until": written(time)}, green_weight=settings.green_weight, message=message[:MAX_MESSAGE]
             )
         ports.journal.write(
-            "kept", color=settings.idle_color, former=settings.keep_until, until=written(time), reason=shorten.strip()
+            Kind.KEPT,
+            color=settings.idle_color,
+            former=settings.keep_until,
+            until=written(time),
+            reason=shorten.strip(),
         )
-        ports.journal.write("keeping", **_keeping(session, session.settings()))
+        ports.journal.write(Kind.KEEPING, **_keeping(session, session.settings()))
 
 
 def adopt(session: Session) -> dict[str, JsonValue]:

@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from pydantic import JsonValue
+
 from components.naming import Color, other_color
 from components.release import Release
 from rollout import machine
+from rollout.approvals import GATE as APPROVAL
+from rollout.approvals import judge_approval
 from rollout.deploy import await_idle, await_ready, deploy
-from rollout.errors import JournalError, RefusedError, RolloutError, StoppedError
+from rollout.errors import JournalError, LostLockError, RefusedError, RolloutError, StoppedError
 from rollout.failures import plain
 from rollout.gates import Gates, measure_baseline
 from rollout.hooks import Serving
@@ -19,14 +23,18 @@ from rollout.machine import (
     Failed,
     Judged,
     Phase,
+    ResumeRequested,
     Rollout,
     StopRequested,
     Succeeded,
     action_of,
     advance,
+    expected_green_weights,
 )
 from rollout.ports import Ports
 from rollout.preflight import preflight
+from rollout.records import Kind
+from rollout.resume import Run, Update, plan_fields, release_fields, state_fields
 from rollout.retire import park, release_nodes
 from rollout.rollback import restore_traffic
 from rollout.scheduling import nodes_to_come
@@ -65,47 +73,106 @@ class Controller:
         self._gates: tuple[Phase, int, Gates] | None = None
         self._baseline_p95_seconds: float | None = None
         self._bringing_up: tuple[float, bool] | None = None
+        self._unsettled: Update | None = None
 
     def run(self, rollout: Rollout) -> Rollout:
         """Perform and advance until there is nothing left to do; returns the last state.
 
         A journal that cannot be written ends a rollout like any other failure; the way back goes on without it.
+
+        Raises:
+            LostLockError: somebody else has taken the stack over; nothing was changed since.
         """
-        rollout = self._entered(rollout)
+        rollout = self._entered(rollout, begins=True)
         while (action := action_of(rollout)) is not None:
-            before, rollout = rollout, advance(rollout, self._attempt(rollout, action))
+            before, rollout = rollout, self._moved(rollout, self._attempt(rollout, action))
             if rollout.phase is not before.phase:
                 rollout = self._entered(rollout)
-        self._ports.journal.dispensable = True
-        self._ports.journal.write("finished", outcome=_OUTCOMES[rollout.phase], reason=rollout.reason)
+        if rollout.phase is not Phase.PAUSED:
+            self._ports.journal.dispensable = True
+            self._ports.journal.write(Kind.FINISHED, outcome=_OUTCOMES[rollout.phase], reason=rollout.reason)
         return rollout
 
-    def _entered(self, rollout: Rollout) -> Rollout:
+    def resume(self, run: Run, stop: str | None = None) -> Rollout:
+        """Go on with a rollout whose process has ended, from its records; or reverse it when that is safer.
+
+        Args:
+            run: what the records tell.
+            stop: why the ended process was asked to stop, if it was.
+
+        Raises:
+            RolloutError: the load balancer cannot be asked; nothing was changed.
+            LostLockError: somebody else has taken the stack over; nothing was changed since.
+        """
+        rollout = advance(run.rollout, ResumeRequested())
+        rule, expected = self._ports.load_balancer.rule(), expected_green_weights(rollout)
+        if stop is not None:
+            rollout = advance(rollout, StopRequested(reason=stop))
+        elif expected and not any(rule.splits(weight) for weight in expected):
+            told = f"the rule splits {dict(rule.weights)}, but the rollout stood at green_weight {expected[-1]}"
+            rollout = advance(rollout, StopRequested(reason=f"{told}: somebody has moved it since"))
+        self._updater.touched = True
+        self._unsettled = run.update
+        if not rollout.going_back:
+            self._baseline_p95_seconds = self._fresh_baseline(rollout) or run.baseline_p95_seconds
+        return self.run(rollout)
+
+    def _fresh_baseline(self, rollout: Rollout) -> float | None:
+        """Return the outgoing colour's latency as it is now; none where it has no traffic any more."""
+        minimum = self._ports.config.read().rollout.gates.minimum_requests
+        try:
+            return measure_baseline(self._ports, rollout.plan.outgoing, minimum)
+        except RolloutError:  # the gates will not pass without their source either
+            return None
+
+    def _entered(self, rollout: Rollout, *, begins: bool = False) -> Rollout:
         """Record a phase; a phase that cannot be recorded is not begun."""
         try:
-            self._enter(rollout)
+            self._enter(rollout, begins=begins)
         except JournalError as error:
             self._ports.journal.dispensable = True
             rollout = advance(rollout, Failed(reason=str(error)))
             self._enter(rollout)
         return rollout
 
-    def _enter(self, rollout: Rollout) -> None:
+    def _moved(self, before: Rollout, event: Event) -> Rollout:
+        """Advance, and record what an action came to. A rollback's first act waits for no record."""
+        after = advance(before, event)
+        if after == before or after.phase is Phase.ROLLING_BACK:
+            return after
+        try:
+            following: dict[str, JsonValue] = {"phase": after.phase, **state_fields(after)}
+            self._ports.journal.write(Kind.RESULT, event=type(event).__name__.lower(), next=following)
+        except JournalError as error:
+            self._ports.journal.dispensable = True
+            return advance(before, Failed(reason=str(error)))
+        return after
+
+    def _enter(self, rollout: Rollout, *, begins: bool = False) -> None:
         journal = self._ports.journal
         journal.phase = rollout.phase
         if rollout.phase is Phase.ROLLING_BACK:
             journal.dispensable = True  # what protects the users does not wait for a disk
+        if begins and rollout.phase is not Phase.PLANNED:
+            journal.write(
+                Kind.TAKEN_UP,
+                plan=plan_fields(rollout.plan),
+                release=release_fields(self._subject.release),
+                **state_fields(rollout),
+            )
         if rollout.phase is Phase.ROLLING_BACK:
             weight = rollout.plan.initial_green_weight
             journal.write("decision", action="rollback", reason=rollout.reason, green_weight=weight)
         elif rollout.phase is Phase.PROMOTING:
             weight = rollout.plan.steps[-1].green_weight
             journal.write("decision", action="promote", reason="every step passed", green_weight=weight)
-        journal.write("phase", step=rollout.step)
+        journal.write(Kind.PHASE, **state_fields(rollout))
 
     def _attempt(self, rollout: Rollout, action: Action) -> Event:
         try:
             return self._perform(rollout, action)
+        except LostLockError:
+            raise  # whoever has the stack now decides what becomes of it
         except StoppedError as stop:
             return StopRequested(reason=str(stop))
         except Exception as error:  # a fault of our own must not leave users on a candidate either
@@ -118,13 +185,14 @@ class Controller:
             case machine.CheckPreflight():
                 self._preflight(rollout)
             case machine.Deploy(color=color):
+                self._settle(color)
                 self._deploy(color)
             case machine.AwaitReady(color=color):
                 self._await_ready(color)
             case machine.Verify(check=check):
                 return self._verify(check, rollout.plan.candidate)
-            case machine.Shift(step=step, green_weight=green_weight):
-                self._shift(rollout, step, green_weight)
+            case machine.Shift(step=step, green_weight=green_weight, from_green_weight=before):
+                self._shift(rollout, step, green_weight, before)
             case machine.Attest(step=step, green_weight=green_weight):
                 self._attest(rollout, step, green_weight)
             case machine.Judge():
@@ -139,9 +207,16 @@ class Controller:
             case machine.AwaitIdle(color=color):
                 await_idle(self._ports, color)
             case machine.Retire(color=color):
+                self._settle(color)
                 park(self._ports, self._updater, color, message=f"park {color}")
                 release_nodes(self._ports, self._updater, color, message=f"give the nodes of {color} back")
         return Succeeded()
+
+    def _settle(self, color: Color) -> None:
+        """Make an update again whose process has ended in the middle; then config and stack agree."""
+        update, self._unsettled = self._unsettled, None
+        if update is not None and update.color == color and not self._ports.load_balancer.rule().weights[color]:
+            self._updater.change_color(color, update.edits, message=update.message)
 
     @property
     def _release(self) -> Release:
@@ -153,13 +228,22 @@ class Controller:
         settings = self._ports.config.read()
         previous = settings.color(rollout.plan.outgoing).release
         self._ports.journal.write(
-            "started",
+            Kind.STARTED,
+            plan=plan_fields(rollout.plan),
+            release=release_fields(self._release),
+            **state_fields(rollout),
             service=self._subject.service,
             candidate=rollout.plan.candidate,
             release_id=self._release.release_id,
             previous_release_id=None if previous is None else previous.release_id,
             green_weight=settings.green_weight,
         )
+        if (skip := rollout.plan.skip) is not None:
+            for check in skip.checks:
+                self._ports.journal.write("skipped", check=check, because=skip.because)
+        if settings.rollout.gates.recorded_prompts is None:
+            text = "no shadow check and no warm-up: rollout.gates.recorded_prompts names no prompts"
+            self._ports.journal.write("note", text=text)
 
     def _preflight(self, rollout: Rollout) -> None:
         ports, settings = self._ports, self._ports.config.read()
@@ -183,18 +267,18 @@ class Controller:
         if self._bringing_up is not None:  # a rollout that was taken up in between does not know when it began
             began, with_nodes = self._bringing_up
             seconds = round(self._ports.clock.monotonic() - began, 1)
-            self._ports.journal.write("ready", color=color, seconds=seconds, with_nodes=with_nodes)
+            self._ports.journal.write(Kind.READY, color=color, seconds=seconds, with_nodes=with_nodes)
 
     def _verify(self, check: str, candidate: Color) -> Event:
         verdict = self._ports.checks[check].run(candidate, self._release)
         self._record(verdict)
         return Succeeded() if verdict.verdict is Verdict.PASS else Failed(reason=f"{check}: {verdict.reason}")
 
-    def _shift(self, rollout: Rollout, step: int, green_weight: int) -> None:
+    def _shift(self, rollout: Rollout, step: int, green_weight: int, before: int) -> None:
         percent = rollout.plan.steps[step].candidate_percent
         self._record_weight(rollout, step, "begun")
         message = f"{self._subject.service}: {percent} % of requests to {rollout.plan.candidate}"
-        self._updater.change_rule({}, green_weight=green_weight, message=message)
+        self._updater.change_rule({}, green_weight=green_weight, message=message, from_green_weight=before)
         self._ports.journal.write("rule", green_weight=green_weight, how="up")
 
     def _attest(self, rollout: Rollout, step: int, green_weight: int) -> None:
@@ -225,11 +309,23 @@ class Controller:
             self._gates = (rollout.phase, rollout.step, gates)
         gates = self._gates[2]
         self._ports.clock.sleep(settings.rollout.poll_seconds)
-        verdicts = gates.judge()
+        verdicts = (*gates.judge(), *self._judge_approval(rollout))
         for verdict in verdicts:
             self._record(verdict)
         combined, reason = combine(verdicts)
         return Judged(verdict=combined, reason=reason, elapsed_seconds=gates.elapsed_seconds)
+
+    def _judge_approval(self, rollout: Rollout) -> tuple[GateVerdict, ...]:
+        """Ask for the decision of a person, at a step that waits for one."""
+        step = rollout.plan.steps[rollout.step]
+        if rollout.judged_step is None or step.approval_timeout_seconds is None:
+            return ()
+        try:
+            found = self._ports.approvals.find(self._ports.journal.rollout_id, step.candidate_percent)
+        except Exception as error:  # whatever the store fails with, nobody has said yes
+            reason = f"could not be asked for: {plain(error)}"
+            return (GateVerdict(gate=APPROVAL, verdict=Verdict.INCONCLUSIVE, reason=reason),)
+        return (judge_approval(step.candidate_percent, found),)
 
     def _keep_baseline(self) -> None:
         """Without a baseline from preflight, the first step that saw enough of the outgoing colour gives one."""
@@ -253,7 +349,7 @@ class Controller:
         release, previous = settings.color(color).release, settings.color(other_color(color)).release
         serving = Serving(service=self._subject.service, color=color, release=release, previous=previous)
         ports.journal.write(
-            "serving",
+            Kind.SERVING,
             color=color,
             release_id=release and release.release_id,
             cache_namespace=serving.namespace,
@@ -264,7 +360,7 @@ class Controller:
         command = getattr(hooks, hook)
         if command:
             result = ports.hooks.run(command, serving.variables(), timeout_seconds=hooks.timeout_seconds)
-            ports.journal.write("hook", name=hook, seconds=result.seconds, fault=result.fault)
+            ports.journal.write(Kind.HOOK, name=hook, seconds=result.seconds, fault=result.fault)
 
     def _record(self, verdict: GateVerdict) -> None:
         self._ports.journal.write(

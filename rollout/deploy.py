@@ -25,7 +25,8 @@ def deploy(ports: Ports, updater: Updater, color: Color, release: Release) -> No
         RolloutError: an update is refused or fails, or an older release does not go.
     """
     colored = ports.config.read().color(color)
-    if colored.serves:
+    former = any(pod.release_id != release.release_id for pod in ports.replicas.pods(color))
+    if former or (colored.serves and colored.release != release):
         # Two releases at once would need nodes for both.
         park(ports, updater, color, message=f"park the former release of {color}")
     edits: dict[str, JsonValue] = {

@@ -31,3 +31,7 @@ class JournalError(RolloutError):
 
 class StoppedError(RolloutError):
     """Somebody asked the rollout to stop: a signal, or a rollback from another process."""
+
+
+class LostLockError(StoppedError):
+    """Somebody else has taken the stack over: this process must change nothing more, not even back."""

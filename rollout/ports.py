@@ -13,9 +13,10 @@ from components.settings import ServiceSettings
 from components.traffic import ColorState
 from rollout.account import CapacityReservation, RunningInstance, Subnet
 from rollout.answers import Answer
+from rollout.approvals import Approval
 from rollout.changes import Change
 from rollout.hooks import HookResult
-from rollout.measurements import Counters
+from rollout.measurements import Counters, PrefixCache
 from rollout.scheduling import BoundPod, Node
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth
 
@@ -47,6 +48,11 @@ class Journal(Protocol):
     """The phase that every record is stamped with."""
     dispensable: bool
     """Whether to go on without records that cannot be written."""
+
+    @property
+    def rollout_id(self) -> str:
+        """What every record of this rollout is stamped with."""
+        ...
 
     def write(self, kind: str, **fields: JsonValue) -> None:
         """Append one record."""
@@ -235,6 +241,10 @@ class Metrics(Protocol):
         """Return how many requests run or wait on a colour; none when nothing is known."""
         ...
 
+    def prefix_cache(self, color: Color) -> PrefixCache | None:
+        """Return what a colour's prefix caches have counted so far; none when nothing is known."""
+        ...
+
 
 class TargetGroupMetrics(Protocol):
     """What the load balancer counts."""
@@ -298,6 +308,14 @@ class Hooks(Protocol):
         ...
 
 
+class Decisions(Protocol):
+    """What people have said to steps that wait for them."""
+
+    def find(self, rollout_id: str, percent: int) -> Approval | None:
+        """Return the decision on a step; none so far."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ports:
     """Everything that a rollout touches."""
@@ -315,6 +333,7 @@ class Ports:
     route: Route
     checks: Mapping[str, Check]
     hooks: Hooks
+    approvals: Decisions
     rule_changed_at: datetime | None
     """When the weighted rule was last changed before this run; none when that is not known."""
     shield: Callable[[], None]

@@ -45,7 +45,7 @@ def preflight(ports: Ports, plan: Plan, service: str) -> tuple[str, ...]:
         *_capacity_faults(ports, plan, service, settings, questions),
         *_reference_faults(ports.cluster, settings, service, questions),
     ]
-    for question in _later_questions(ports, plan.outgoing):
+    for question in _later_questions(ports, plan):
         questions.ask(question)
     return tuple(dict.fromkeys((*faults, *questions.unanswered)))
 
@@ -139,13 +139,13 @@ def secret_faults(field: str, reference: SecretReference, keys: frozenset[str] |
         yield f"{field}.key: {have} has no key {reference.key}; it has {known}. Add it, or name another one"
 
 
-def _later_questions(ports: Ports, outgoing: Color) -> tuple[Callable[[], object], ...]:
+def _later_questions(ports: Ports, plan: Plan) -> tuple[Callable[[], object], ...]:
     """Return what a rollout will ask later."""
     now = ports.clock.now()
     return (
-        lambda: ports.replicas.pods(outgoing),
-        lambda: ports.target_group_metrics.counts(outgoing, now - METRICS_WINDOW, now),
-        *(check.prepare for check in ports.checks.values()),
+        lambda: ports.replicas.pods(plan.outgoing),
+        lambda: ports.target_group_metrics.counts(plan.outgoing, now - METRICS_WINDOW, now),
+        *(ports.checks[name].prepare for name in plan.checks),
     )
 
 

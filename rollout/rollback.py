@@ -101,7 +101,7 @@ def _reconcile(
     # A step that did not come to its end keeps the promise to the idle colour; a promotion undone has none to keep.
     promise = {"keep_until": ""} if settings.active_color != active_color else {}
     edits = {"green_weight": green_weight, "active_color": active_color, "rolling_out": False, **promise}
-    updater.write(edits, rule)
+    updater.write(edits, rule, message=message)
     if updater.rule_urn is None:
         updater.preview(message, judged=False)
     if updater.rule_urn is None:

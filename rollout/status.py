@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 from components.naming import COLORS
 from rollout.failures import plain
-from rollout.journal import Record
 from rollout.keeping import kept_color, last_brought_up
 from rollout.preflight import config_faults
+from rollout.records import Record
 from rollout.session import Session
 
 _T = TypeVar("_T")

@@ -13,17 +13,18 @@ from rich.markup import escape
 
 from rollout.errors import RefusedError, RolloutError
 from rollout.failures import plain
-from rollout.journal import Record
 from rollout.machine import FINAL, Phase, Rollout
+from rollout.records import Record
 
 EXIT_DONE = 0
 EXIT_ROLLED_BACK = 1
 EXIT_REFUSED = 2
 EXIT_NEEDS_HUMAN = 3
+EXIT_PAUSED = 4
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 rolled back, the candidate was refused; 2 refused, nothing was changed; "
-    "3 a person must look."
+    "3 a person must look; 4 paused, the weight stays: resume or roll back."
 )
 
 StackOption = Annotated[str, typer.Option("--stack", "-s", help="Pulumi stack.")]
@@ -52,6 +53,8 @@ def end(rollout: Rollout) -> NoReturn:
             code = EXIT_ROLLED_BACK
         case Phase.REFUSED:
             code = EXIT_REFUSED
+        case Phase.PAUSED:
+            code = EXIT_PAUSED
         case _:
             code = EXIT_NEEDS_HUMAN
     raise typer.Exit(code)
@@ -127,7 +130,13 @@ def _line(record: Record) -> str | None:
             )
         case "phase":
             # An end is told by the record "finished".
+            if fields["phase"] == Phase.PAUSED:
+                return f"[bold yellow]paused[/], the weight stays: {escape(fields['reason'])}"
             return None if fields["phase"] in FINAL else f"[bold cyan]{fields['phase']}[/]"
+        case "lock" if fields["before"]:
+            return f"  taken over from {escape(fields['before'])}"
+        case "taken_up":
+            return f"[bold]{fields['phase']}[/]: taken up"
         case "weight":
             word = "asking for" if fields["status"] == "begun" else "in effect:"
             return f"  {word} {fields['candidate_percent']} % candidate (green_weight {fields['green_weight']})"
@@ -174,6 +183,8 @@ def _line(record: Record) -> str | None:
             return f"  {fields['color']} is parked, its pods are gone"
         case "nodes_released":
             return f"  the nodes of {fields['color']} are given back"
+        case "skipped":
+            return f"  [bold yellow]skipped[/]      {fields['check']}: {escape(fields['because'])}"
         case "note":
             return f"  {escape(fields['text'])}"
         case "finished":

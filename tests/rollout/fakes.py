@@ -22,10 +22,11 @@ from components.release import Release
 from components.settings import ServiceSettings
 from rollout.account import CapacityReservation, RunningInstance, Subnet
 from rollout.answers import Answer
+from rollout.approvals import Approval
 from rollout.changes import RULE_TYPE, Change
 from rollout.errors import RolloutError, StackLockedError, StoppedError, UpdateFailedError
 from rollout.hooks import HookResult
-from rollout.measurements import Counters
+from rollout.measurements import Counters, PrefixCache
 from rollout.ports import LiveRule, Pod, Ports, Preview, StateRule
 from rollout.scheduling import BoundPod, Node, Resources, replica_of
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth, Verdict
@@ -92,6 +93,7 @@ class FakeJournal:
     clock: FakeClock
     phase: str = ""
     dispensable: bool = False
+    rollout_id: str = "r1"
     records: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def write(self, kind: str, **fields: JsonValue) -> None:
@@ -130,8 +132,31 @@ class FakeRoute:
         self.asked.append((color, body, stream))
         return self.answer(color, body)
 
+    def asked_of(self, color: Color) -> int:
+        """How many requests a colour was asked."""
+        return sum(to == color for to, _, _ in self.asked)
+
     def sent(self, color: Color, start: datetime, end: datetime) -> int:
         return sum(to == color and start <= at < end for to, at in self.times)
+
+
+@dataclass
+class FakeCheck:
+    """A check that says what it is told to."""
+
+    name: str
+    verdict: Verdict = Verdict.PASS
+    runs: int = 0
+    prepared: int = 0
+
+    def prepare(self) -> None:
+        self.prepared += 1
+
+    def run(self, color: Color, release: Release) -> GateVerdict:
+        assert color in COLORS
+        assert release.release_id
+        self.runs += 1
+        return GateVerdict(gate=self.name, verdict=self.verdict, reason="as told")
 
 
 @dataclass
@@ -188,6 +213,8 @@ class World:
         self.history: list[tuple[float, dict[Color, float]]] = []
         self.foreign: list[Change] = []
         self.smoke = Verdict.PASS
+        self.approvals: dict[int, Approval] = {}
+        self.checks = {name: FakeCheck(name) for name in ("eval", "warm_up", "shadow")}
         self.route = FakeRoute(self._answer, now=self.clock.now)
         self.healthy: dict[Color, int | None] = dict.fromkeys(COLORS)
         self.idle_timeout: int | None = None  # in seconds; none: as the settings have it
@@ -233,8 +260,9 @@ class World:
             metrics=self,
             target_group_metrics=self,
             route=self.route,
-            checks={"smoke": self},
             hooks=self.hooks,
+            checks={"smoke": self, **self.checks},
+            approvals=self,
             rule_changed_at=rule_changed_at,
             shield=self.clock.shield,
         )
@@ -451,6 +479,16 @@ class World:
             ttft_seconds=0.1,
             total_seconds=0.5,
         )
+
+    def prefix_cache(self, color: Color) -> PrefixCache | None:
+        if self.metrics_down:
+            raise UpdateFailedError("Prometheus does not answer")
+        asked = self.route.asked_of(color)
+        return PrefixCache(queries=asked, hits=asked / 2)
+
+    def find(self, rollout_id: str, percent: int) -> Approval | None:
+        assert rollout_id == self.journal.rollout_id
+        return self.approvals.get(percent)
 
     def prepare(self) -> None:
         if self.endpoint_down:

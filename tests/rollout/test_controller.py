@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 
 from components.router_settings import LISTENER
 from rollout.changes import Change
@@ -524,7 +525,7 @@ def test_an_endpoint_that_is_down_is_found_before_anything_is_changed() -> None:
     assert (world.ups, world.direct) == ([], [])
 
 
-HOOKS = {"after_promotion": ["purge", "new"], "after_rollback": ["purge", "back"]}
+HOOKS: dict[str, JsonValue] = {"after_promotion": ["purge", "new"], "after_rollback": ["purge", "back"]}
 
 
 def with_hooks() -> World:
