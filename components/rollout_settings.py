@@ -83,6 +83,26 @@ class GateSettings(BaseModel):
     manual: Annotated[ManualSettings, Field(description="Steps that a person approves.")] = ManualSettings()
 
 
+class AttestationSettings(BaseModel):
+    """The proof that the load balancer really serves a weight, from the requests that it counts per target group."""
+
+    model_config = STRICT
+
+    error_percent: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=10,
+            description="Highest chance that a weight is taken to be in effect though it is not, in percent.",
+            examples=[1],
+        ),
+    ] = 1.0
+    timeout_seconds: Annotated[
+        PositiveSeconds,
+        Field(description="Longest wait for that proof, in seconds; with little traffic a small step takes long."),
+    ] = 1800
+
+
 class RolloutSettings(BaseModel):
     """Steps, holds, soak and the time to keep the old colour warm."""
 
@@ -101,8 +121,19 @@ class RolloutSettings(BaseModel):
         Seconds, Field(description="How long after promotion the old colour stays warm (its TTL).")
     ] = 86400
     settle_seconds: Annotated[
-        Seconds, Field(description="Wait after a weight change until every load balancer node applies it.")
+        Seconds,
+        Field(
+            description="Shortest wait after a weight change, whatever the counts say: load balancer nodes with little "
+            "traffic do not show in them."
+        ),
     ] = 60
+    attestation: Annotated[AttestationSettings, Field(description="The proof that a weight is in effect.")] = (
+        AttestationSettings()
+    )
+    drill_max_age_days: Annotated[
+        float | None,
+        Field(gt=0, le=3650, description="Refuse a rollout when the last rollback drill is older; none asks for none."),
+    ] = None
     poll_seconds: Annotated[PositiveSeconds, Field(description="Interval of checks while waiting or holding.")] = 5
     ready_timeout_seconds: Annotated[
         Seconds, Field(description="Longest wait for replicas and their targets, beyond the cold start.")

@@ -99,6 +99,10 @@ class World:
         """Where every process logs to."""
         return self.folder / "logs"
 
+    def process(self, name: str) -> Process:
+        """One of the processes that run as long as the world does."""
+        return next(process for process in self.processes if process.name == name)
+
     def start(self, name: str, command: Sequence[str | Path], *, folder: Path | None = None) -> Process:
         """Start a process in the world's environment, by default in the checkout."""
         return Process.start(

@@ -5,12 +5,13 @@ from contextlib import contextmanager
 
 from pydantic import JsonValue
 
-from components.naming import other_color
+from components.naming import Color, other_color
 from components.release import Release
 from components.settings import ServiceSettings
 from rollout.adoption import adopted, adoption_faults
 from rollout.controller import Controller, Subject
-from rollout.errors import PromisedError, RefusedError, RolloutError
+from rollout.direct_update import DirectUpdate, require_targets
+from rollout.errors import PromisedError, RefusedError, UnreconciledError
 from rollout.failures import plain
 from rollout.keeping import keep_faults, kept_color, last_brought_up, read_until, written
 from rollout.machine import Phase, ReapRequested, Rollout, advance
@@ -68,34 +69,53 @@ def _catch_up(session: Session) -> None:
         session.config.edit(edits)
 
 
-def roll_back(session: Session, reason: str) -> Rollout:
+def roll_back(session: Session, reason: str, moved: DirectUpdate | None = None, *, force: bool = False) -> Rollout:
     """Put all traffic back to where it was before the rollout under way, or before the last promotion.
+
+    Args:
+        session: the service.
+        reason: why, for the journal.
+        moved: the direct update that has sent traffic back already, if one has.
+        force: go back to targets that are not healthy, too.
 
     Raises:
         RefusedError: there is nothing to roll back; nothing was changed.
-        RolloutError: traffic is back, but config and state could not follow.
+        UnreconciledError: traffic is back, but config and state could not follow.
     """
     session.stop.listen()
     session.stop.shield()  # from here on neither Ctrl-C nor the mark that we leave ourselves may end it
-    settings = session.settings()
-    with _refusing():
-        rule = session.load_balancer.rule()
-        candidate = candidate_to_undo(settings, rule, session.clock.now(), unfinished=session.unfinished)
-        outgoing = other_color(candidate)
-        if session.load_balancer.health(outgoing).healthy == 0:
-            raise RefusedError(f"{outgoing} has no healthy target: sending all traffic there would lose it")
-        plan = make_plan(candidate, settings.rollout)
-        session.load_balancer.set_green_weight(plan.initial_green_weight)
+    outgoing = None if moved is None else moved.to
     try:
+        settings = session.settings()
+        if outgoing is None:
+            with _refusing():
+                rule = session.load_balancer.rule()
+                candidate = candidate_to_undo(settings, rule, session.clock.now(), unfinished=session.unfinished)
+                require_targets(session.load_balancer, other_color(candidate), force=force)
+                session.load_balancer.set_green_weight(full_weight_of(other_color(candidate)))
+            outgoing = other_color(candidate)
+        plan = make_plan(other_color(outgoing), settings.rollout)
         _take_over(session, plan.initial_green_weight, reason)
         with session.lock:
             rollout = Rollout(plan=plan, phase=Phase.ROLLING_BACK, reason=reason)
-            return Controller(session.ports(), Subject(service=session.service)).run(rollout)
+            rollout = Controller(session.ports(), Subject(service=session.service)).run(rollout)
+        if rollout.phase is Phase.FAILED and session.load_balancer.rule().splits(plan.initial_green_weight):
+            raise UnreconciledError(f"all traffic is on {outgoing}. What remains: {rollout.reason}")
+    except UnreconciledError:
+        raise
     except Exception as error:  # the users are safe; what is left needs a person
-        raise RolloutError(
-            f"all traffic is on {outgoing}, but config and state do not say so yet: {plain(error)}. "
-            "Run scripts.rollback again once that is mended; until then a `pulumi up` may move the weight."
-        ) from error
+        if outgoing is None:
+            raise
+        raise unreconciled(outgoing, error) from error
+    return rollout
+
+
+def unreconciled(outgoing: Color, error: Exception) -> UnreconciledError:
+    """Say that traffic is back, and what kept all else from following."""
+    return UnreconciledError(
+        f"all traffic is on {outgoing}, but config and state do not say so yet: {plain(error)}. "
+        "Run scripts.rollback again once that is mended; until then a `pulumi up` may move the weight."
+    )
 
 
 def reap(session: Session) -> Rollout | None:

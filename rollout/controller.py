@@ -1,7 +1,7 @@
 """The controller: performs what the state machine asks for, and tells it what came of it."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import JsonValue
@@ -11,6 +11,7 @@ from components.release import Release
 from rollout import machine
 from rollout.approvals import GATE as APPROVAL
 from rollout.approvals import judge_approval
+from rollout.attestation import AttestationTimeoutError, WeightChange, attest_weight
 from rollout.deploy import await_idle, await_ready, deploy
 from rollout.errors import JournalError, LostLockError, RefusedError, RolloutError, StoppedError
 from rollout.failures import plain
@@ -27,6 +28,7 @@ from rollout.machine import (
     Rollout,
     StopRequested,
     Succeeded,
+    TimedOut,
     action_of,
     advance,
     expected_green_weights,
@@ -39,11 +41,7 @@ from rollout.retire import park, release_nodes
 from rollout.rollback import restore_traffic
 from rollout.scheduling import nodes_to_come
 from rollout.updates import Updater
-from rollout.verdicts import GateVerdict, Verdict, combine, judge_targets
-
-# A change of a rule is there at once or within seconds; what does not show by then was undone by somebody.
-ATTEST_TIMEOUT_SECONDS = 60.0
-READS = 2
+from rollout.verdicts import GateVerdict, Verdict, combine
 
 _OUTCOMES = {
     Phase.DONE: "promoted",
@@ -72,8 +70,10 @@ class Controller:
         self._updater = Updater(ports, subject.service)
         self._gates: tuple[Phase, int, Gates] | None = None
         self._baseline_p95_seconds: float | None = None
-        self._bringing_up: tuple[float, bool] | None = None
+        self._shifted_at: datetime | None = None
         self._unsettled: Update | None = None
+        self._sent_back = False
+        self._bringing_up: tuple[float, bool] | None = None
 
     def run(self, rollout: Rollout) -> Rollout:
         """Perform and advance until there is nothing left to do; returns the last state.
@@ -152,6 +152,7 @@ class Controller:
         journal = self._ports.journal
         journal.phase = rollout.phase
         if rollout.phase is Phase.ROLLING_BACK:
+            self._send_back(rollout)
             journal.dispensable = True  # what protects the users does not wait for a disk
         if begins and rollout.phase is not Phase.PLANNED:
             journal.write(
@@ -168,6 +169,15 @@ class Controller:
             journal.write("decision", action="promote", reason="every step passed", green_weight=weight)
         journal.write(Kind.PHASE, **state_fields(rollout))
 
+    def _send_back(self, rollout: Rollout) -> None:
+        """Set the rule before a rollback is so much as recorded; what fails here is tried again, and told, later on."""
+        try:
+            self._ports.load_balancer.set_green_weight(rollout.plan.initial_green_weight)
+        except Exception:
+            self._sent_back = False
+        else:
+            self._sent_back = True
+
     def _attempt(self, rollout: Rollout, action: Action) -> Event:
         try:
             return self._perform(rollout, action)
@@ -175,6 +185,8 @@ class Controller:
             raise  # whoever has the stack now decides what becomes of it
         except StoppedError as stop:
             return StopRequested(reason=str(stop))
+        except AttestationTimeoutError as timeout:
+            return TimedOut(reason=str(timeout))
         except Exception as error:  # a fault of our own must not leave users on a candidate either
             return Failed(reason=plain(error), nothing_changed=not self._updater.touched)
 
@@ -193,15 +205,20 @@ class Controller:
                 return self._verify(check, rollout.plan.candidate)
             case machine.Shift(step=step, green_weight=green_weight, from_green_weight=before):
                 self._shift(rollout, step, green_weight, before)
-            case machine.Attest(step=step, green_weight=green_weight):
-                self._attest(rollout, step, green_weight)
+            case machine.Attest(step=step):
+                self._attest(rollout, step)
             case machine.Judge():
                 return self._judge(rollout)
             case machine.Promote(color=color):
                 self._promote(rollout, color)
             case machine.RestoreTraffic(green_weight=green_weight, active_color=color):
                 restore_traffic(
-                    self._ports, self._updater, green_weight=green_weight, active_color=color, reason=rollout.reason
+                    self._ports,
+                    self._updater,
+                    green_weight=green_weight,
+                    active_color=color,
+                    reason=rollout.reason,
+                    sent_back=self._sent_back,
                 )
                 self._tell_who_serves(color, "after_rollback")
             case machine.AwaitIdle(color=color):
@@ -267,7 +284,7 @@ class Controller:
         if self._bringing_up is not None:  # a rollout that was taken up in between does not know when it began
             began, with_nodes = self._bringing_up
             seconds = round(self._ports.clock.monotonic() - began, 1)
-            self._ports.journal.write(Kind.READY, color=color, seconds=seconds, with_nodes=with_nodes)
+            self._ports.journal.write("ready", color=color, seconds=seconds, with_nodes=with_nodes)
 
     def _verify(self, check: str, candidate: Color) -> Event:
         verdict = self._ports.checks[check].run(candidate, self._release)
@@ -279,27 +296,25 @@ class Controller:
         self._record_weight(rollout, step, "begun")
         message = f"{self._subject.service}: {percent} % of requests to {rollout.plan.candidate}"
         self._updater.change_rule({}, green_weight=green_weight, message=message, from_green_weight=before)
+        self._shifted_at = self._ports.clock.now()
         self._ports.journal.write("rule", green_weight=green_weight, how="up")
 
-    def _attest(self, rollout: Rollout, step: int, green_weight: int) -> None:
-        ports, settings, candidate = self._ports, self._ports.config.read(), rollout.plan.candidate
-        replicas = settings.color(candidate).replicas
-        deadline = ports.clock.monotonic() + ATTEST_TIMEOUT_SECONDS
-        pause_seconds = min(settings.rollout.poll_seconds, 1.0)
-        reads = 0
-        while reads < READS:
-            rule = ports.load_balancer.rule()
-            targets = judge_targets(ports.load_balancer.health(candidate), replicas)
-            reads = reads + 1 if rule.splits(green_weight) and targets.verdict is Verdict.PASS else 0
-            if ports.clock.monotonic() > deadline:
-                raise RolloutError(
-                    f"green_weight {green_weight} could not be attested within {ATTEST_TIMEOUT_SECONDS:.0f} s: the "
-                    f"rule splits {dict(rule.weights)}, {targets.reason} in the candidate's target group"
-                )
-            if reads < READS:
-                ports.clock.sleep(pause_seconds)
-        ports.clock.sleep(settings.rollout.settle_seconds)
+    def _attest(self, rollout: Rollout, step: int) -> None:
+        attest_weight(self._ports, self._change(rollout, step))
         self._record_weight(rollout, step, "done")
+
+    def _change(self, rollout: Rollout, step: int) -> WeightChange:
+        asked, steps = rollout.plan.steps[step], rollout.plan.steps
+        if self._shifted_at is None:
+            # Taken up in the middle: what was counted before now may be from before the change, or from our own checks.
+            self._shifted_at = self._ports.clock.now()
+        return WeightChange(
+            candidate=rollout.plan.candidate,
+            previous_percent=steps[step - 1].candidate_percent if step else 0,
+            intended_percent=asked.candidate_percent,
+            green_weight=asked.green_weight,
+            since=self._shifted_at,
+        )
 
     def _judge(self, rollout: Rollout) -> Event:
         settings = self._ports.config.read()
@@ -334,6 +349,7 @@ class Controller:
 
     def _promote(self, rollout: Rollout, color: Color) -> None:
         ports, settings = self._ports, self._ports.config.read()
+        attest_weight(ports, self._change(rollout, len(rollout.plan.steps) - 1))
         keep_until = written(ports.clock.now() + timedelta(seconds=settings.rollout.keep_warm_seconds))
         self._updater.change_rule(
             {"active_color": color, "keep_until": keep_until, "rolling_out": False},
@@ -349,7 +365,7 @@ class Controller:
         release, previous = settings.color(color).release, settings.color(other_color(color)).release
         serving = Serving(service=self._subject.service, color=color, release=release, previous=previous)
         ports.journal.write(
-            Kind.SERVING,
+            "serving",
             color=color,
             release_id=release and release.release_id,
             cache_namespace=serving.namespace,
@@ -360,7 +376,7 @@ class Controller:
         command = getattr(hooks, hook)
         if command:
             result = ports.hooks.run(command, serving.variables(), timeout_seconds=hooks.timeout_seconds)
-            ports.journal.write(Kind.HOOK, name=hook, seconds=result.seconds, fault=result.fault)
+            ports.journal.write("hook", name=hook, seconds=result.seconds, fault=result.fault)
 
     def _record(self, verdict: GateVerdict) -> None:
         self._ports.journal.write(

@@ -33,5 +33,13 @@ class StoppedError(RolloutError):
     """Somebody asked the rollout to stop: a signal, or a rollback from another process."""
 
 
+class UnavailableError(RolloutError):
+    """A service does not take a call now, for it is throttled or down; the same call may well succeed later."""
+
+
+class UnreconciledError(RolloutError):
+    """All traffic is back, but config or state do not say so yet; the message says what remains."""
+
+
 class LostLockError(StoppedError):
     """Somebody else has taken the stack over: this process must change nothing more, not even back."""

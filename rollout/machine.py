@@ -108,6 +108,13 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimedOut:
+    """The time is up without proof for or against the weight."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class StopRequested:
     """Somebody wants the rollout undone: a signal, or a rollback from another process."""
 
@@ -124,7 +131,7 @@ class ReapRequested:
     """Somebody wants the outgoing colour's replicas and nodes given back."""
 
 
-Event = Succeeded | Failed | Judged | StopRequested | ResumeRequested | ReapRequested
+Event = Succeeded | Failed | Judged | TimedOut | StopRequested | ResumeRequested | ReapRequested
 
 
 # Actions: what is to be done.
@@ -289,6 +296,8 @@ def advance(rollout: Rollout, event: Event) -> Rollout:
             return _after_success(rollout)
         case Judged():
             return _after_verdict(rollout, event)
+        case TimedOut(reason=reason):
+            return _after_timeout(rollout, reason)
         case Failed(reason=reason, nothing_changed=True) if rollout.phase is Phase.DEPLOYING:
             return replace(rollout, phase=Phase.REFUSED, reason=reason)
         case Failed(reason=reason):
@@ -297,7 +306,8 @@ def advance(rollout: Rollout, event: Event) -> Rollout:
             # A rollback under way already is what a stop asks for, and must not be broken off.
             return rollout if rollout.going_back else _after_failure(rollout, reason)
         case ResumeRequested():
-            resumed = Phase.SOAKING if rollout.promoted else Phase.HOLDING
+            # A person's pause may have lasted; and it may have begun before the weight was ever attested.
+            resumed = Phase.SOAKING if rollout.promoted else Phase.ATTESTING
             return replace(rollout, phase=resumed, reason="") if rollout.phase is Phase.PAUSED else rollout
         case ReapRequested():
             return replace(rollout, phase=Phase.REAPING) if rollout.phase is Phase.DONE else rollout
@@ -349,10 +359,17 @@ def _after_verdict(rollout: Rollout, judged: Judged) -> Rollout:
         return _after_hold(rollout)
     if judged.elapsed_seconds < asked_seconds + rollout.plan.extension_seconds(rollout.judged_step):
         return rollout
-    reason = f"no verdict after {judged.elapsed_seconds:.0f} s: {judged.reason}"
-    if rollout.plan.on_timeout == "pause":
+    return _after_timeout(rollout, f"no verdict after {judged.elapsed_seconds:.0f} s: {judged.reason}")
+
+
+def _after_timeout(rollout: Rollout, reason: str) -> Rollout:
+    if rollout.plan.on_timeout == "pause" and rollout.phase in _MAY_PAUSE:
         return replace(rollout, phase=Phase.PAUSED, reason=reason)
     return _after_failure(rollout, reason)
+
+
+_MAY_PAUSE = frozenset({Phase.ATTESTING, Phase.HOLDING, Phase.PROMOTING, Phase.SOAKING})
+"""Phases in which the weight may stay as it is until a person has looked."""
 
 
 def _after_hold(rollout: Rollout) -> Rollout:

@@ -284,6 +284,23 @@ class Route(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class PeriodRequests:
+    """Requests by colour in one period of the load balancer's metrics, requests of our own included."""
+
+    start: datetime
+    end: datetime
+    requests: Mapping[Color, int]
+
+
+class RequestsByPeriod(Protocol):
+    """The requests that the load balancer counts for each colour."""
+
+    def by_period(self, start: datetime, end: datetime) -> Sequence[PeriodRequests]:
+        """Return the whole periods of a window that are published by now, oldest first."""
+        ...
+
+
 class Check(Protocol):
     """A check through the candidate route."""
 
@@ -300,19 +317,19 @@ class Check(Protocol):
         ...
 
 
-class Hooks(Protocol):
-    """Commands of the user's."""
-
-    def run(self, command: Sequence[str], variables: Mapping[str, str], *, timeout_seconds: float) -> HookResult:
-        """Run one and wait for its end; its failure is a result, not an error."""
-        ...
-
-
 class Decisions(Protocol):
     """What people have said to steps that wait for them."""
 
     def find(self, rollout_id: str, percent: int) -> Approval | None:
         """Return the decision on a step; none so far."""
+        ...
+
+
+class Hooks(Protocol):
+    """Commands of the user's."""
+
+    def run(self, command: Sequence[str], variables: Mapping[str, str], *, timeout_seconds: float) -> HookResult:
+        """Run one and wait for its end; its failure is a result, not an error."""
         ...
 
 
@@ -330,10 +347,11 @@ class Ports:
     account: Account
     metrics: Metrics
     target_group_metrics: TargetGroupMetrics
+    request_counts: RequestsByPeriod
     route: Route
     checks: Mapping[str, Check]
-    hooks: Hooks
     approvals: Decisions
+    hooks: Hooks
     rule_changed_at: datetime | None
     """When the weighted rule was last changed before this run; none when that is not known."""
     shield: Callable[[], None]

@@ -28,6 +28,7 @@ from rollout.store import FileStore, open_store
 
 if TYPE_CHECKING:
     from botocore.config import Config
+    from mypy_boto3_cloudwatch import CloudWatchClient
 
     from rollout.aws_account import AwsAccount
     from rollout.candidate_route import CandidateRoute
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from rollout.load_balancer import Elbv2LoadBalancer
     from rollout.prometheus import Prometheus
     from rollout.replicas import KubernetesReplicas
+    from rollout.request_counts import RequestCounts
     from rollout.stack import PulumiStack
 
 RECORDS_FOLDER = ".rollout"
@@ -134,10 +136,11 @@ class Session:
             account=self._account(),
             metrics=self.prometheus,
             target_group_metrics=self.cloudwatch,
+            request_counts=self.request_counts,
             route=self.route,
-            hooks=CommandHooks(self._place.work_dir, self.stop.check),
             checks=self._checks(),
             approvals=Approvals(self.store),
+            hooks=CommandHooks(self._place.work_dir, self.stop.check),
             rule_changed_at=last_rule_change(self.records),
             shield=self.stop.shield,
         )
@@ -177,28 +180,41 @@ class Session:
     @cached_property
     def load_balancer(self) -> Elbv2LoadBalancer:
         """The load balancer."""
-        import boto3
-
+        from rollout.elbv2_client import elbv2_client
         from rollout.load_balancer import Elbv2LoadBalancer
 
-        client = boto3.client("elbv2", region_name=self._region, config=_aws_config())
         listener = self.settings().listener
         return Elbv2LoadBalancer(
-            client,
+            elbv2_client(self._region),
             stack=self._place.stack,
             service=self.service,
             listener_arn=None if listener is None else listener.arn,
         )
 
     @cached_property
-    def cloudwatch(self) -> CloudWatchCounts:
-        """The load balancer's metrics."""
+    def _cloudwatch(self) -> CloudWatchClient:
         import boto3
 
+        return boto3.client("cloudwatch", region_name=self._region, config=_aws_config())
+
+    @cached_property
+    def request_counts(self) -> RequestCounts:
+        """The load balancer's requests by colour and period."""
+        from rollout.request_counts import RequestCounts
+
+        return RequestCounts(
+            self._cloudwatch,
+            self.load_balancer.dimensions,
+            period_seconds=self.settings().rollout.cloudwatch_period_seconds,
+        )
+
+    @cached_property
+    def cloudwatch(self) -> CloudWatchCounts:
+        """The load balancer's metrics."""
         from rollout.cloudwatch import CloudWatchCounts
 
         return CloudWatchCounts(
-            boto3.client("cloudwatch", region_name=self._region, config=_aws_config()),
+            self._cloudwatch,
             self.load_balancer.dimensions,
             period_seconds=self.settings().rollout.cloudwatch_period_seconds,
         )

@@ -11,8 +11,9 @@ to be begun anew after a lag, and every beginning would be another chance of a f
 measured in the arcsine of the share's root, where a binomial share spreads equally everywhere. Shares further back only
 lower the statistic's mean, so one test holds for all of them. A second test of the same form rules out that the share
 went beyond the intended one by as much as the change itself (``BEYOND``): stickiness, or somebody else's weight. What
-lies between is for a goodness-of-fit test, sharper the more requests there are: it compares the intended share with any
-share at all. The requests of a window that it refuses are left out, and the tests go on with those that follow.
+lies between is for a goodness-of-fit test, sharper the more requests there are: it compares the shares within a tenth
+of the change around the intended one (``TOLERANCE``) with any share at all. The requests of a window that it refuses
+are left out, and the tests go on with those that follow.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from math import asin, exp, inf, lgamma, log, log1p, pi, sin, sqrt
 
 UNCHANGED = 1 / 3
 BEYOND = 2.0
+TOLERANCE = 0.1
 STRAY_SHARE = 0.001
 """Of requests that may go elsewhere than the weights say without refuting them, as somebody's on a candidate route."""
 
@@ -45,16 +47,21 @@ class Split:
         """The intended share, with room for strays."""
         return _with_strays(self.intended_percent / 100)
 
-    @property
-    def previous(self) -> float:
-        """The previous share, with room for strays."""
-        return _with_strays(self.previous_percent / 100)
-
     def along(self, fraction: float) -> float:
         """Return the share at this fraction of the way from the previous to the intended one, or beyond it."""
         before, after = (asin(sqrt(percent / 100)) for percent in (self.previous_percent, self.intended_percent))
         angle = before + fraction * (after - before)
         return _with_strays(sin(min(max(angle, 0.0), pi / 2)) ** 2)
+
+    @property
+    def fitting(self) -> tuple[float, float]:
+        """The shares around the intended one that are as good as it."""
+        return _ordered(self.along(1 - TOLERANCE), self.along(1 + TOLERANCE))
+
+    @property
+    def former(self) -> tuple[float, float]:
+        """The shares around the previous one that are as good as it."""
+        return _ordered(self.along(-TOLERANCE), self.along(TOLERANCE))
 
     @property
     def refuted(self) -> tuple[float, ...]:
@@ -120,10 +127,17 @@ class _Window:
             other=start.other + counts.other,
         )
 
-    def misfit(self, share: float) -> float:
-        """Return the evidence against a share: the likelihood of any share (Jeffreys' mixture) over its likelihood."""
+    def misfit(self, shares: tuple[float, float]) -> float:
+        """Return the evidence against all of these shares: the likelihood of any at all over that of the best of them.
+
+        Any share at all means Jeffreys' mixture; the ratio to each of these shares alone is at least this one.
+        """
+        requests = self.candidate + self.other
+        if not requests:
+            return 0.0
+        best = min(max(self.candidate / requests, shares[0]), shares[1])
         of_any = _log_beta(self.candidate + 0.5, self.other + 0.5) - _log_beta(0.5, 0.5)
-        return of_any - _likelihood(share, self)
+        return of_any - _likelihood(best, self)
 
 
 def examine(split: Split, periods: Sequence[PeriodCounts]) -> Answer:
@@ -142,12 +156,12 @@ def examine(split: Split, periods: Sequence[PeriodCounts]) -> Answer:
         gains = [_likelihood(split.intended, counts) - _likelihood(share, counts) for share in split.refuted]
         evidence = [_log_sum(one, prior) + gain for one, gain in zip(evidence, gains, strict=True)]
         after, before = after.extended(counts, gains[0]), before.extended(counts, -gains[0])
-        if after.misfit(split.intended) >= split.threshold:
+        if after.misfit(split.fitting) >= split.threshold:
             evidence, after, refused = [-inf for _ in evidence], _Window(), True
     if min(evidence) >= split.threshold:
         return _answer(Finding.AGREES, after)
     if before.evidence >= split.threshold:
-        follows = before.misfit(split.previous) < split.threshold
+        follows = before.misfit(split.former) < split.threshold
         return _answer(Finding.PREVIOUS if follows else Finding.NEITHER, before)
     if refused and after.candidate + after.other < split.expected_requests:
         return _answer(Finding.NEITHER, _all(periods))
@@ -168,6 +182,10 @@ def _likelihood(share: float, counts: PeriodCounts | _Window) -> float:
 
 def _with_strays(share: float) -> float:
     return min(max(share, STRAY_SHARE), 1 - STRAY_SHARE)
+
+
+def _ordered(a: float, b: float) -> tuple[float, float]:
+    return min(a, b), max(a, b)
 
 
 def _relative_entropy(share: float, other: float) -> float:

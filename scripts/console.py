@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from rollout.errors import RefusedError, RolloutError
+from rollout.errors import RefusedError, RolloutError, UnreconciledError
 from rollout.failures import plain
 from rollout.machine import FINAL, Phase, Rollout
 from rollout.records import Record
@@ -21,10 +21,12 @@ EXIT_ROLLED_BACK = 1
 EXIT_REFUSED = 2
 EXIT_NEEDS_HUMAN = 3
 EXIT_PAUSED = 4
+EXIT_UNRECONCILED = 5
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 rolled back, the candidate was refused; 2 refused, nothing was changed; "
-    "3 a person must look; 4 paused, the weight stays: resume or roll back."
+    "3 a person must look; 4 paused, the weight stays: resume or roll back; "
+    "5 all traffic is back, but config or state do not say so yet: run scripts.rollback again."
 )
 
 StackOption = Annotated[str, typer.Option("--stack", "-s", help="Pulumi stack.")]
@@ -69,6 +71,8 @@ def refusals() -> Generator[None]:
         raise
     except RefusedError as error:
         fail(str(error), EXIT_REFUSED)
+    except UnreconciledError as error:
+        fail(str(error), EXIT_UNRECONCILED)
     except RolloutError as error:
         fail(str(error), EXIT_NEEDS_HUMAN)
     except KeyboardInterrupt:
@@ -140,6 +144,10 @@ def _line(record: Record) -> str | None:
         case "weight":
             word = "asking for" if fields["status"] == "begun" else "in effect:"
             return f"  {word} {fields['candidate_percent']} % candidate (green_weight {fields['green_weight']})"
+        case "attested":
+            return (
+                f"  attested: {fields['candidate_requests']} of {fields['requests']} requests went to {fields['color']}"
+            )
         case "rule":
             return f"  rule set to green_weight {fields['green_weight']} ({fields['how']})"
         case "verdict":

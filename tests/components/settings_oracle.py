@@ -27,8 +27,16 @@ def number(least: float, most: float) -> Accepts:
     return lambda value: type(value) in (int, float) and least <= value <= most
 
 
+def positive(most: float) -> Accepts:
+    return lambda value: number(0, most)(value) and value > 0
+
+
 def above_zero(value: Json) -> bool:
     return seconds(value) and value > 0
+
+
+def up_to(most: float) -> Accepts:
+    return lambda value: number(0, most)(value) and value > 0
 
 
 def size(value: Json) -> bool:
@@ -287,6 +295,11 @@ SPEC: dict[str, Any] = {
         "soak_seconds": seconds,
         "keep_warm_seconds": seconds,
         "settle_seconds": seconds,
+        "attestation": {
+            "error_percent": up_to(10),
+            "timeout_seconds": above_zero,
+        },
+        "drill_max_age_days": optional(up_to(3650)),
         "poll_seconds": above_zero,
         "ready_timeout_seconds": seconds,
         "update_timeout_seconds": above_zero,
@@ -325,7 +338,7 @@ SPEC: dict[str, Any] = {
                 "score_file": optional(path),
                 "score_path": some_text,
                 "standard_error_path": optional(some_text),
-                "full_score": lambda value: number(0, 1_000_000)(value) and value > 0,
+                "full_score": positive(1_000_000),
                 "minimum_score_percent": optional(number(0, 100)),
                 "max_drop_points": optional(number(0, 100)),
                 "timeout_seconds": above_zero,
@@ -336,7 +349,7 @@ SPEC: dict[str, Any] = {
             "warm_up": {
                 "prefixes": whole(1, 10_000),
                 "max_seconds": number(0, 86_400),
-                "level_points": lambda value: number(0, 100)(value) and value > 0,
+                "level_points": positive(100),
                 "timeout_seconds": above_zero,
                 "concurrency": whole(1, 256),
             },
@@ -346,7 +359,7 @@ SPEC: dict[str, Any] = {
                 "seed": whole(0, 2**31 - 1),
                 "max_tokens": whole(1, 100_000),
                 "max_difference_points": number(0, 100),
-                "max_similarity_drop": optional(lambda value: number(0, 1)(value) and value > 0),
+                "max_similarity_drop": optional(positive(1)),
                 "latency_ratio_limit": number(1, 1000),
                 "timeout_seconds": above_zero,
                 "concurrency": whole(1, 256),
@@ -375,13 +388,13 @@ SHORTEST: dict[Path, int] = {
     ("alarms", "topic_arns"): 0,
     ("pods", "ingress_cidrs"): 1,
     ("rollout", "steps"): 1,
-    ("rollout", "hooks", "after_promotion"): 0,
-    ("rollout", "hooks", "after_rollback"): 0,
     ("rollout", "gates", "eval", "command"): 0,
     ("rollout", "gates", "manual", "at_percents"): 0,
+    ("rollout", "hooks", "after_promotion"): 0,
+    ("rollout", "hooks", "after_rollback"): 0,
 }
 # Lists that may hold the same twice.
-REPEATABLE = {path for path in SHORTEST if path[-1] in ("command", "at_percents", "after_promotion", "after_rollback")}
+REPEATABLE = {path for path in SHORTEST if path[-1] in ("command", "at_percents")}
 COLORS = ("blue", "green")
 # Objects that may be null, for none.
 OPTIONAL: set[Path] = {
@@ -490,6 +503,8 @@ def _between(value: dict[str, Json], path: Path) -> Iterator[Path]:
 def _list_holds(path: Path, items: list[Json]) -> bool:
     if path in REPEATABLE:
         return True
+    if path[:2] == ("rollout", "hooks"):
+        return True  # a command may have a word twice
     if path != ("rollout", "steps"):
         return len(items) == len(set(items)) and (path[0] != "alarms" or len(items) <= 5)
     shares = [item["candidate_percent"] for item in items]

@@ -97,6 +97,16 @@ _USUAL: dict[Moment, set[Outcome]] = {
 
 _BEFORE_AND_DURING = (Moment.DEPLOYING, *STEPS, Moment.PROMOTING, Moment.SOAKING)
 
+_BLIND: dict[Moment, set[Outcome]] = {
+    **dict.fromkeys((*STEPS, Moment.PROMOTING, Moment.SOAKING), _NOT_TRUSTED),
+    Moment.DEPLOYING: _NOT_TRUSTED | {Outcome.REFUSED},
+}
+# A config that does not know the candidate cannot describe its end: its pods are left for a person.
+_FORGETFUL: dict[Moment, set[Outcome]] = {
+    Moment.DEPLOYING: _ENDED | _LEFT,
+    **dict.fromkeys((*STEPS, Moment.PROMOTING, Moment.SOAKING, Moment.ROLLING_BACK), _BACK | _A_PERSON),
+}
+
 _SPECIAL: dict[tuple[Fault, Lasting], dict[Moment, set[Outcome]]] = {
     # Nobody can move a rule while AWS refuses: what is left is to say so.
     (Fault.AWS_5XX, Lasting.FOR_GOOD): {
@@ -116,13 +126,8 @@ _SPECIAL: dict[tuple[Fault, Lasting], dict[Moment, set[Outcome]]] = {
         Moment.SOAKING: _A_PERSON | {Outcome.PROMOTED},
         Moment.REAPING: _LEFT,
     },
-    **dict.fromkeys(
-        ((Fault.PROMETHEUS_DOWN, Lasting.FOR_GOOD), (Fault.PROMETHEUS_EMPTY, Lasting.FOR_GOOD)),
-        {
-            **dict.fromkeys((*STEPS, Moment.PROMOTING, Moment.SOAKING), _NOT_TRUSTED),
-            Moment.DEPLOYING: _NOT_TRUSTED | {Outcome.REFUSED},
-        },
-    ),
+    (Fault.PROMETHEUS_DOWN, Lasting.FOR_GOOD): _BLIND,
+    (Fault.PROMETHEUS_EMPTY, Lasting.FOR_GOOD): _BLIND,
     (Fault.CRASH_LOOP, Lasting.FOR_GOOD): {
         **dict.fromkeys(_BEFORE_AND_DURING, _BACK),
         # The colour that would be reaped is the only one that works.
@@ -141,14 +146,9 @@ _SPECIAL: dict[tuple[Fault, Lasting], dict[Moment, set[Outcome]]] = {
         Moment.DEPLOYING: _BACK | {Outcome.REFUSED},
         **dict.fromkeys((*STEPS, Moment.PROMOTING, Moment.SOAKING), _BACK),
     },
-    # A config that does not know the candidate cannot describe its end: its pods are left for a person.
-    **dict.fromkeys(
-        ((Fault.STALE_CONFIG, Lasting.A_WHILE), (Fault.STALE_CONFIG, Lasting.FOR_GOOD)),
-        {
-            Moment.DEPLOYING: _ENDED | _LEFT,
-            **dict.fromkeys((*STEPS, Moment.PROMOTING, Moment.SOAKING, Moment.ROLLING_BACK), _BACK | _A_PERSON),
-        },
-    ),
+    # The file stays what it has become.
+    (Fault.STALE_CONFIG, Lasting.A_WHILE): _FORGETFUL,
+    (Fault.STALE_CONFIG, Lasting.FOR_GOOD): _FORGETFUL,
 }
 
 

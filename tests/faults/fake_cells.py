@@ -8,11 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from rollout.controller import Controller, Subject
-from rollout.lock import Lock
 from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.plan import make_plan
 from tests.faults.cells import STEPS, Cell, Fault, Lasting, Moment, Outcome, allowed
-from tests.faults.fake_faults import CANDIDATE, OUTGOING, SecondRamp, WeightMoved, ways
+from tests.faults.fake_faults import CANDIDATE, OUTGOING, SecondRamp, WeightMoved, stack_lock, ways
 from tests.faults.fake_world import Breakage, FaultyWorld
 from tests.rollout.fakes import NEW, SERVICE
 
@@ -72,8 +71,8 @@ def _trials(cell: Cell) -> Iterator[Trial]:
 
 
 def _run(cell: Cell, lasting: Lasting, reached: _Way, name: str) -> Trial:
-    with tempfile.TemporaryDirectory() as folder, Lock(Path(folder), "ramp"):
-        world = FaultyWorld()
+    world = FaultyWorld()
+    with tempfile.TemporaryDirectory() as folder, stack_lock(world, Path(folder)):
         breakage = ways(cell.fault, world, Path(folder))[name]
         reached.prepare(world)
         lasts_seconds = A_WHILE_SECONDS if lasting is Lasting.A_WHILE else None

@@ -18,6 +18,7 @@ from rollout.errors import JournalError, RefusedError, RolloutError, StackLocked
 from rollout.lock import Lock
 from rollout.measurements import Counters
 from rollout.plan import green_weight_for
+from rollout.store import FileStore
 from rollout.verdicts import Verdict
 from tests.faults.cells import Fault
 from tests.faults.fake_world import Breakage, Call, FaultyWorld
@@ -31,6 +32,8 @@ AWS_READ_TIMEOUT_SECONDS = 5.0
 UPDATE_TIMEOUT_SECONDS = 300.0
 # A future instant is answered as the present for so long; then there is no data.
 PROMETHEUS_LOOKBACK = timedelta(minutes=5)
+
+LOCK_EXPIRY_SECONDS = 60.0
 
 _CHANGING = frozenset({"up", "set_green_weight"})
 _FOREIGN = Change(op="update", urn="urn::x::chat-blue", type="kubernetes:apps/v1:Deployment", new={"metadata": {}})
@@ -116,6 +119,7 @@ class PrometheusDown(Breakage):
     """Prometheus does not answer."""
 
     def call(self, world: FaultyWorld, call: Call) -> Any:
+        del world
         if call.port != "metrics":
             return call.ask()
         self.hits += 1
@@ -127,6 +131,7 @@ class PrometheusEmpty(Breakage):
     """Prometheus answers, and has no sample."""
 
     def call(self, world: FaultyWorld, call: Call) -> Any:
+        del world
         if call.port != "metrics":
             return call.ask()
         self.hits += 1
@@ -198,12 +203,13 @@ class Lag(Breakage):
 class SecondRamp(Breakage):
     """Somebody starts another ramp while this one holds the lock."""
 
-    folder: Path
+    lock: Lock
     told: str = field(default="", init=False)
 
     def begin(self, world: FaultyWorld) -> None:
+        del world
         try:
-            with Lock(self.folder, "ramp"):
+            with self.lock:
                 pass
         except RefusedError as error:
             self.told = str(error)
@@ -310,9 +316,14 @@ class ClockJump(Breakage):
         return call.ask()
 
 
+def stack_lock(world: FaultyWorld, folder: Path) -> Lock:
+    """The lock of the stack whose records are in a folder, for one ramp."""
+    return Lock(FileStore(folder), "ramp", clock=world.clock, expiry_seconds=LOCK_EXPIRY_SECONDS, beats=False)
+
+
 def ways(fault: Fault, world: FaultyWorld, folder: Path) -> dict[str, Breakage]:
     """Return the ways in which a fault can strike, by name."""
-    candidate = frozenset({CANDIDATE})
+    candidate = frozenset[Color]({CANDIDATE})
     throttled, failing, hanging = "Throttling|Rate exceeded", "InternalFailure|Injected", "does not answer|Read timeout"
     unavailable = _refused("InternalFailure", "Injected")
     patience = AWS_ATTEMPTS * AWS_READ_TIMEOUT_SECONDS
@@ -353,7 +364,7 @@ def ways(fault: Fault, world: FaultyWorld, folder: Path) -> dict[str, Breakage]:
         case Fault.ALB_LAG:
             return {f"of {seconds:g} s": Lag(words="splits|attest|waiting|lag", seconds=seconds) for seconds in (5, 30)}
         case Fault.SECOND_RAMP:
-            return {"": SecondRamp(words="", folder=folder)}
+            return {"": SecondRamp(words="", lock=stack_lock(world, folder))}
         case Fault.ENGINEERS_UP:
             return {
                 "that holds the lock": StackLocked(words="currently locked"),

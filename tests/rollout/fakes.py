@@ -27,11 +27,12 @@ from rollout.changes import RULE_TYPE, Change
 from rollout.errors import RolloutError, StackLockedError, StoppedError, UpdateFailedError
 from rollout.hooks import HookResult
 from rollout.measurements import Counters, PrefixCache
-from rollout.ports import LiveRule, Pod, Ports, Preview, StateRule
+from rollout.ports import LiveRule, PeriodRequests, Pod, Ports, Preview, StateRule
 from rollout.scheduling import BoundPod, Node, Resources, replica_of
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth, Verdict
 
 SERVICE = "chat"
+PERIOD = timedelta(seconds=5)
 ARNS: dict[Color, str] = {"blue": "arn:blue", "green": "arn:green"}
 RULE_URN = "urn:pulumi:prod::vllm-blue-green::aws:lb/listenerRule:ListenerRule::chat"
 
@@ -210,6 +211,11 @@ class World:
         self.error_rate: dict[Color, float] = {"blue": 0.0, "green": 0.0}
         self.ttft_bucket: dict[Color, str] = {"blue": "0.25", "green": "0.25"}
         self.counted: dict[Color, float] = dict.fromkeys(COLORS, 0.0)
+        self.weight_lag_seconds = 0.0
+        self.ignore_weights = False
+        """Whether requests go on by the weights as they were, whatever the rule says."""
+        self._served: dict[Color, int] = dict(self.weights)
+        self._pending: list[tuple[float, dict[Color, int]]] = []
         self.history: list[tuple[float, dict[Color, float]]] = []
         self.foreign: list[Change] = []
         self.smoke = Verdict.PASS
@@ -259,10 +265,11 @@ class World:
             account=self,
             metrics=self,
             target_group_metrics=self,
+            request_counts=self,
             route=self.route,
-            hooks=self.hooks,
             checks={"smoke": self, **self.checks},
             approvals=self,
+            hooks=self.hooks,
             rule_changed_at=rule_changed_at,
             shield=self.clock.shield,
         )
@@ -273,8 +280,15 @@ class World:
         seconds = self.clock.elapsed - self._last_count
         self._last_count = self.clock.elapsed
         for color in COLORS:
-            self.counted[color] += seconds * self.requests_per_second * self.weights[color] / 100
+            self.counted[color] += seconds * self.requests_per_second * self.served[color] / 100
         self.history.append((self.clock.elapsed, dict(self.counted)))
+        while self._pending and self._pending[0][0] <= self.clock.elapsed:
+            self._served = self._pending.pop(0)[1]
+
+    @property
+    def served(self) -> dict[Color, int]:
+        """The weights that requests follow now."""
+        return self._served if self.weight_lag_seconds or self.ignore_weights else self.weights
 
     def _counted_at(self, at: datetime) -> dict[Color, float]:
         elapsed = (at - (self.clock.now() - timedelta(seconds=self.clock.elapsed))).total_seconds()
@@ -284,6 +298,8 @@ class World:
     def _set_weights(self, green_weight: int) -> None:
         self._count()
         self.weights = {"blue": 100 - green_weight, "green": green_weight}
+        if not self.ignore_weights:
+            self._pending.append((self.clock.elapsed + self.weight_lag_seconds, dict(self.weights)))
         if self.shifts_of_traffic[-1] != green_weight:
             self.shifts_of_traffic.append(green_weight)
 
@@ -489,6 +505,15 @@ class World:
     def find(self, rollout_id: str, percent: int) -> Approval | None:
         assert rollout_id == self.journal.rollout_id
         return self.approvals.get(percent)
+
+    def by_period(self, start: datetime, end: datetime) -> Sequence[PeriodRequests]:
+        periods: list[PeriodRequests] = []
+        while (start + PERIOD) <= end:
+            before, after = self._counted_at(start), self._counted_at(start + PERIOD)
+            requests: dict[Color, int] = {color: round(after[color]) - round(before[color]) for color in COLORS}
+            periods.append(PeriodRequests(start=start, end=start + PERIOD, requests=requests))
+            start += PERIOD
+        return periods
 
     def prepare(self) -> None:
         if self.endpoint_down:

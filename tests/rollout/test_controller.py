@@ -525,7 +525,7 @@ def test_an_endpoint_that_is_down_is_found_before_anything_is_changed() -> None:
     assert (world.ups, world.direct) == ([], [])
 
 
-HOOKS: dict[str, JsonValue] = {"after_promotion": ["purge", "new"], "after_rollback": ["purge", "back"]}
+HOOKS: JsonValue = {"after_promotion": ["purge", "new"], "after_rollback": ["purge", "back"]}
 
 
 def with_hooks() -> World:
