@@ -19,7 +19,7 @@ class Answers:
     """Clients that answer what a test says, and nothing else."""
 
     def __init__(self) -> None:
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+        keys: Any = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
         names: tuple[Any, ...] = ("ec2", "service-quotas", "resource-groups")
         self.clients: dict[str, Any] = {name: boto3.client(name, **keys) for name in names}
         self._stubs = {name: Stubber(client) for name, client in self.clients.items()}

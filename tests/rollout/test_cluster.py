@@ -18,11 +18,18 @@ from rollout.scheduling import Resources, Taint
 IMAGE = f"vllm/vllm-openai@sha256:{'a' * 64}"
 
 
+def use(monkeypatch: pytest.MonkeyPatch, api: client.CoreV1Api) -> None:
+    def core_api(_: str | None) -> client.CoreV1Api:
+        return api
+
+    monkeypatch.setattr("rollout.cluster.core_api", core_api)
+
+
 @pytest.fixture
 def cluster(control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch) -> KubernetesCluster:
     # The client reads KUBECONFIG when it is imported, which another test may have had done before.
     api = client.CoreV1Api(config.new_client_from_config(str(control_plane.kubeconfig)))
-    monkeypatch.setattr("rollout.cluster.core_api", lambda _: api)
+    use(monkeypatch, api)
     return KubernetesCluster(namespace=namespace)
 
 
@@ -108,6 +115,6 @@ def test_claims_are_there_or_not(cluster: KubernetesCluster, kube: KubeClient, n
 
 def test_an_api_server_that_does_not_answer_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = client.CoreV1Api(client.ApiClient(client.Configuration(host="http://127.0.0.1:9")))
-    monkeypatch.setattr("rollout.cluster.core_api", lambda _: nobody)
+    use(monkeypatch, nobody)
     with pytest.raises(RolloutError, match=r"Kubernetes cannot list nodes: 127\.0\.0\.1:9 does not answer"):
         KubernetesCluster(namespace="chat").nodes()
