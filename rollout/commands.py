@@ -19,6 +19,7 @@ from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.passed import last_passed_faults
 from rollout.plan import Skip, make_plan
 from rollout.preflight import config_faults, full_weight_of, still_promised
+from rollout.records import Kind
 from rollout.resume import missing_edits, run_to_resume
 from rollout.rollback import candidate_to_undo, restore_traffic
 from rollout.session import Session
@@ -174,7 +175,7 @@ def reap(session: Session) -> Rollout | None:
             return None
         if until := still_promised(settings, now):
             raise PromisedError(f"keep_until: {idle} is kept warm until {until}")
-        ports.journal.write("keeping", **_keeping(session, settings))
+        ports.journal.write(Kind.KEEPING, **_keeping(session, settings))
         done = Rollout(plan=make_plan(active, settings.rollout), phase=Phase.DONE)
         return Controller(ports, Subject(service=session.service)).run(advance(done, ReapRequested()))
 
@@ -236,9 +237,13 @@ def keep(session: Session, until: str, shorten: str) -> None:
                 {"keep_until": written(time)}, green_weight=settings.green_weight, message=message[:MAX_MESSAGE]
             )
         ports.journal.write(
-            "kept", color=settings.idle_color, former=settings.keep_until, until=written(time), reason=shorten.strip()
+            Kind.KEPT,
+            color=settings.idle_color,
+            former=settings.keep_until,
+            until=written(time),
+            reason=shorten.strip(),
         )
-        ports.journal.write("keeping", **_keeping(session, session.settings()))
+        ports.journal.write(Kind.KEEPING, **_keeping(session, session.settings()))
 
 
 def adopt(session: Session) -> dict[str, JsonValue]:

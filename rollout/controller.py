@@ -285,7 +285,7 @@ class Controller:
         if self._bringing_up is not None:  # a rollout that was taken up in between does not know when it began
             began, with_nodes = self._bringing_up
             seconds = round(self._ports.clock.monotonic() - began, 1)
-            self._ports.journal.write("ready", color=color, seconds=seconds, with_nodes=with_nodes)
+            self._ports.journal.write(Kind.READY, color=color, seconds=seconds, with_nodes=with_nodes)
 
     def _verify(self, check: str, candidate: Color) -> Event:
         verdict = self._ports.checks[check].run(candidate, self._release)
@@ -370,7 +370,7 @@ class Controller:
         release, previous = settings.color(color).release, settings.color(other_color(color)).release
         serving = Serving(service=self._subject.service, color=color, release=release, previous=previous)
         ports.journal.write(
-            "serving",
+            Kind.SERVING,
             color=color,
             release_id=release and release.release_id,
             cache_namespace=serving.namespace,
@@ -381,7 +381,7 @@ class Controller:
         command = getattr(hooks, hook)
         if command:
             result = ports.hooks.run(command, serving.variables(), timeout_seconds=hooks.timeout_seconds)
-            ports.journal.write("hook", name=hook, seconds=result.seconds, fault=result.fault)
+            ports.journal.write(Kind.HOOK, name=hook, seconds=result.seconds, fault=result.fault)
 
     def _record(self, verdict: GateVerdict) -> None:
         self._ports.journal.write(
