@@ -461,7 +461,7 @@ def test_a_journal_that_cannot_be_written_ends_the_ramp_and_the_way_back_goes_on
     world = World()
     if failing == "decision":
         world.clock.stop_at = 750
-    lost = fill_the_disk(world, lambda kind: kind == failing and world.weights["green"] == 25)
+    lost = fill_the_disk(world, lambda kind: kind == failing and 25 in world.shifts_of_traffic)
     rollout = ramp(world)
     assert rollout.phase is Phase.ROLLED_BACK
     assert ("No space left" in rollout.reason) == (failing != "decision")
