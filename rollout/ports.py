@@ -16,7 +16,7 @@ from rollout.answers import Answer
 from rollout.approvals import Approval
 from rollout.changes import Change
 from rollout.hooks import HookResult
-from rollout.measurements import Counters, PrefixCache
+from rollout.measurements import Counters, Period, PrefixCache
 from rollout.scheduling import BoundPod, Node
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth
 
@@ -251,6 +251,10 @@ class TargetGroupMetrics(Protocol):
 
     def counts(self, color: Color, start: datetime, end: datetime) -> TargetGroupCounts | None:
         """Return a colour's counts over a window; none when nothing was counted."""
+        ...
+
+    def periods(self, start: datetime, end: datetime) -> Mapping[Color, Sequence[Period]]:
+        """Return both colours' figures of a window by period, the same periods for both."""
         ...
 
 

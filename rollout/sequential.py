@@ -46,8 +46,6 @@ TAILS: Final = ((0.8, (1.5, 2.5)), (0.95, (2.0, 4.0, 10.0)))
 BLOCK_REQUESTS: Final = 10
 """A block ends when both colours have had so many requests, so that it can tell more from less."""
 
-_NEGLIGIBLE: Final = 1e-9
-
 
 def preload() -> None:
     """Import what the tests need: seconds that no decision should wait for."""
@@ -163,6 +161,8 @@ def _log_mean_by_lot(pooled: Floats, drawn: Floats, scores: Floats) -> Floats:
 
     filled = pooled.sum(axis=tuple(range(pooled.ndim - 1))) > 0
     pooled, scores = pooled[..., filled], scores[..., filled]
+    if not filled.any():
+        return np.zeros(scores.shape[:-1])
     total = pooled.sum(axis=-1)
     drawn = np.broadcast_to(drawn, np.broadcast_shapes(drawn.shape, total.shape, scores.shape[:-1]))
     trivial = (drawn <= 0) | (drawn >= total)
@@ -191,16 +191,17 @@ def _log_mean_by_lot(pooled: Floats, drawn: Floats, scores: Floats) -> Floats:
 
 def _log_mean_ratio(candidate: Floats, pooled: Floats, scores: Floats, increase: float) -> Floats:
     import numpy as np
-    from scipy.special import logsumexp, xlog1py, xlogy
-    from scipy.stats import binom
+    from scipy.special import gammaln, logsumexp, xlog1py, xlogy
 
-    active_good = float(pooled[0] - candidate[0])
-    most = int(binom.isf(_NEGLIGIBLE, active_good, increase))
-    turned = np.arange(most + 1, dtype=np.float64)
-    chances = binom.logpmf(turned, active_good, increase) if active_good else xlogy(0.0, 1.0) + xlog1py(0.0, turned)
+    # How many of the active colour's successes are taken to have failed: a binomial, without its far end.
+    good = float(pooled[0] - candidate[0])
+    usual = good * increase
+    turned = np.arange(min(good, math.ceil(usual + 7 * math.sqrt(usual) + 10)) + 1)
+    ways = gammaln(good + 1) - gammaln(turned + 1) - gammaln(good - turned + 1)
+    chances = ways + xlogy(turned, increase) + xlog1py(good - turned, -increase)
     moved = pooled + np.stack([-turned, turned], axis=-1)
     ratios = log_ratio(np.broadcast_to(candidate, moved.shape), moved, scores)
-    return np.asarray(logsumexp(ratios + np.asarray(chances)[:, None], axis=0))
+    return np.asarray(logsumexp(ratios + chances[:, None], axis=0))
 
 
 def _failure_scores() -> Floats:

@@ -21,6 +21,7 @@ PURE = (
     "components/explain.py",
     "components/faults.py",
     "components/forms.py",
+    "components/gate_settings.py",
     "components/gpu_instances.py",
     "components/guards.py",
     "components/hook_settings.py",
@@ -46,6 +47,7 @@ PURE = (
     "rollout/adoption.py",
     "rollout/answers.py",
     "rollout/changes.py",
+    "rollout/comparisons.py",
     "rollout/endpoint_key.py",
     "rollout/evals/judgement.py",
     "rollout/evals/questions.py",
@@ -59,6 +61,7 @@ PURE = (
     "rollout/prompt_presence.py",
     "rollout/prompt_records.py",
     "rollout/scheduling.py",
+    "rollout/sequential.py",
     "rollout/shadow_comparison.py",
     "rollout/verdicts.py",
 )
