@@ -7,11 +7,12 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help setup binaries rehearse test mutants package policies lint format clean
+.PHONY: help setup binaries rehearse test faults mutants package policies lint format clean
 
 help:
 	@echo "make rehearse   swap a model under live traffic on this machine (REHEARSAL_ENGINE=embedded|pulumi|auto)"
 	@echo "make test       run every test"
+	@echo "make faults     break everything at every moment of a rollout, on fakes and in one world (CELLS=fault:moment,…)"
 	@echo "make mutants    change every condition of the policies, and print what no test notices"
 	@echo "make package    write the component package's inputs and schema from the settings"
 	@echo "make policies   write the guide to the policies, docs/policies.md, from the policies"
@@ -35,6 +36,11 @@ rehearse: setup
 
 test: binaries
 	@$(RUN) -m pytest -n 2 --dist loadfile
+
+# Not a part of `test`, which tries one cell for each fault: all of them take about half an hour.
+CELLS ?= *
+faults: binaries
+	@$(RUN) -m tests.faults --cells '$(CELLS)'
 
 # Not a part of `test`: it takes minutes, and says something about the tests rather than about the program.
 mutants: setup

@@ -2,15 +2,16 @@
 
 By resource: the pack's own process is asked over gRPC as engines ask it, about what the program really declares, of
 each resource twice (``Remediate``, ``Analyze``) and at the end of all together (``AnalyzeStack``), one after another.
-Beside it stands what is left with every policy disabled, which is the price of asking. Both packs run at once and are
-asked in turns, so that a busy machine is busy for both. What counts is the CPU time of the pack's process; wall time,
-which has the asking side and the wait for a core in it, is told beside it.
+Beside it stands what is left with every policy disabled, and what as many calls cost that ask for nothing: that much
+is gRPC's, whatever a pack does. Both packs run at once and are asked in turns, so that a busy machine is busy for both.
+What counts is the CPU time of the pack's process; wall time, which has the asking side and the wait for a core in it,
+is told beside it.
 
 By preview: the embedded engine previews the same program with and without the pack, in turns. Its providers answer at
 once, so no cloud hides the difference.
 
-The last line is JSON: medians of milliseconds per resource by the number of resources, of CPU and of wall time, and the
-ratio of the previews' medians at the largest number.
+The last line is JSON: medians of milliseconds per resource by the number of resources, of CPU, of what of it empty
+calls cost, and of wall time, and the ratio of the previews' medians at the largest number.
 """
 
 import argparse
@@ -50,6 +51,7 @@ class Pack:
     stub: Any
     policies: Sequence[str]
     timings: dict[int, Timings] = field(default_factory=dict[int, Timings])
+    empty_calls: dict[int, Timings] = field(default_factory=dict[int, Timings])
 
     def ask(self, requests: "Requests") -> list[str]:
         """Ask once, note what a resource took, and return what the policies refuse."""
@@ -65,6 +67,17 @@ class Pack:
         timings.wall.append(wall / count)
         timings.cpu.append((cpu_seconds(self.pid) - cpu) / count)
         return [found.message for answer in answers for found in answer.diagnostics]
+
+    def call(self, requests: "Requests") -> None:
+        """Call as often as asking does, for nothing, and note what a resource took."""
+        cpu, start = cpu_seconds(self.pid), time.perf_counter()
+        for _ in range(2 * len(requests.each) + 1):
+            self.stub.GetPluginInfo(empty_pb2.Empty())
+        wall = time.perf_counter() - start
+        count = len(requests.each)
+        timings = self.empty_calls.setdefault(count, Timings())
+        timings.wall.append(wall / count)
+        timings.cpu.append((cpu_seconds(self.pid) - cpu) / count)
 
 
 @dataclass
@@ -144,9 +157,10 @@ def measure_pack(sizes: Sequence[int], repetitions: int, folder: Path) -> tuple[
                     one.ask(requests)
                     if repetition == 0:  # not timed: the first finds everything cold
                         del one.timings[size]
-            row = [one.timings[size] for one in (judging, idle)]
-            walls, cpus = [1000 * one.seconds for one in row], [1000 * one.cpu_seconds for one in row]
-            print(f"{size:>9} {cpus[0]:>9.3f} {cpus[1]:>11.3f} {walls[0]:>9.3f} {walls[1]:>11.3f}", flush=True)
+                judging.call(requests)
+            row = (judging.timings[size], idle.timings[size], judging.empty_calls[size])
+            figures = [*(1000 * one.cpu_seconds for one in row), *(1000 * one.seconds for one in row)]
+            print(f"{size:>9}" + "".join(f"{figure:>11.3f}" for figure in figures), flush=True)
     return judging, idle
 
 
@@ -227,8 +241,8 @@ def main() -> None:
     parser.add_argument("--resources", type=int, nargs="+", default=list(SIZES), help="numbers of resources")
     arguments = parser.parse_args()
     sizes: list[int] = sorted(arguments.resources)
-    print("milliseconds per resource: of the pack, and with every policy disabled")
-    print("resources    cpu ms disabled ms   wall ms disabled ms")
+    print("milliseconds per resource: of the pack, with every policy disabled, and of calls that ask for nothing")
+    print("resources   cpu pack   disabled      empty  wall pack   disabled      empty")
     with tempfile.TemporaryDirectory() as folder:
         judging, _ = measure_pack(sizes, arguments.repetitions, Path(folder))
         with_pack, without = measure_previews(sizes[-1], min(arguments.repetitions, 3), Path(folder))
@@ -236,6 +250,9 @@ def main() -> None:
     timings = judging.timings
     result = {
         "milliseconds_per_resource": {str(size): round(1000 * timings[size].cpu_seconds, 3) for size in sizes},
+        "empty_calls_milliseconds_per_resource": {
+            str(size): round(1000 * judging.empty_calls[size].cpu_seconds, 3) for size in sizes
+        },
         "wall_milliseconds_per_resource": {str(size): round(1000 * timings[size].seconds, 3) for size in sizes},
         "preview_ratio": round(with_pack.seconds / without.seconds, 3),
     }

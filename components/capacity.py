@@ -147,6 +147,17 @@ def nodes_for(replicas: int, instance: GpuInstance, shape: ReplicaShape) -> int:
     return -(-replicas // replicas_per_node(instance, shape))
 
 
+def replicas_for_weight(weight_percent: int, full_replicas: int, *, replicas_percent: int = 100) -> int:
+    """Return the replicas that a colour needs for its share of the requests.
+
+    Args:
+        weight_percent: its share of new requests.
+        full_replicas: what the active colour has for all of them.
+        replicas_percent: what the colour needs for all of them, in percent of that.
+    """
+    return -(-weight_percent * full_replicas * replicas_percent // 100**2)
+
+
 def pool_sizes(
     demands: Mapping[Color, ColorDemand],
     *,

@@ -161,6 +161,14 @@ ANNOUNCEMENT: Final = Form(
     matching(r"([0-9]{1,10} \S[^\x00-\x1f]*)?"),
 )
 
+_PATH = r"(?!/*$)[^\x00-\x1f:]{1,500}"
+PATH: Final = Form("a path, from the folder of Pulumi.yaml", "evals/suite.jsonl", matching(_PATH))
+PATH_OR_S3: Final = Form(
+    "a path, from the folder of Pulumi.yaml, or s3://<bucket>/<prefix>",
+    "s3://gateway-logs/chat/",
+    matching(rf"{_PATH}|s3://[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9]/[^\x00-\x1f]{{0,500}}"),
+)
+
 MODEL: Final = Form(
     "a model repository or path",
     "Qwen/Qwen2.5-7B-Instruct",

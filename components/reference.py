@@ -7,7 +7,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from components.check_settings import SmokeSettings
+from components.check_settings import EvalSettings, ManualSettings, ShadowSettings, SmokeSettings, WarmUpSettings
 from components.gate_settings import (
     EndToEndSettings,
     ErrorRateSettings,
@@ -17,10 +17,11 @@ from components.gate_settings import (
     TargetGroupLatencySettings,
     TtftSettings,
 )
+from components.hook_settings import HookSettings
 from components.pod_settings import PodSettings, SecretReference
 from components.release import Release
 from components.reservation import Reservation
-from components.rollout_settings import GateSettings, RampStep, RolloutSettings
+from components.rollout_settings import AttestationSettings, GateSettings, RampStep, RolloutSettings
 from components.router_settings import AccessLogs, AlarmSettings, ListenerSettings
 from components.settings import ColorSettings, ServiceSettings, Settings
 
@@ -37,6 +38,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`pods.api_key_secret` and `pods.hub_token_secret`", SecretReference),
     ("`rollout`", RolloutSettings),
     ("`rollout.steps[]`", RampStep),
+    ("`rollout.attestation`", AttestationSettings),
     ("`rollout.gates`", GateSettings),
     ("`rollout.gates.error_rate` and `rollout.gates.target_group_errors`", ErrorRateSettings),
     ("`rollout.gates.ttft_p95`", TtftSettings),
@@ -46,6 +48,11 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout.gates.target_group_latency`", TargetGroupLatencySettings),
     ("`rollout.gates.probes`", ProbeSettings),
     ("`rollout.gates.smoke`", SmokeSettings),
+    ("`rollout.gates.eval`", EvalSettings),
+    ("`rollout.gates.warm_up`", WarmUpSettings),
+    ("`rollout.gates.shadow`", ShadowSettings),
+    ("`rollout.gates.manual`", ManualSettings),
+    ("`rollout.hooks`", HookSettings),
 )
 
 

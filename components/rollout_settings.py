@@ -1,13 +1,13 @@
 """How a rollout behaves: steps, holds, gates and times, with production values as defaults."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
-from components.check_settings import SmokeSettings
+from components.check_settings import EvalSettings, ManualSettings, ShadowSettings, SmokeSettings, WarmUpSettings
 from components.durations import PositiveSeconds, Seconds
 from components.faults import Fault, wrong
-from components.forms import STORE_URL, URL
+from components.forms import PATH_OR_S3, STORE_URL, URL
 from components.gate_settings import (
     EndToEndSettings,
     ErrorRateSettings,
@@ -17,6 +17,7 @@ from components.gate_settings import (
     TargetGroupLatencySettings,
     TtftSettings,
 )
+from components.hook_settings import HookSettings
 from components.model import STRICT, Items
 
 
@@ -70,7 +71,36 @@ class GateSettings(BaseModel):
     probes: Annotated[ProbeSettings, Field(description="Requests of our own, where clients send too few.")] = (
         ProbeSettings()
     )
+    recorded_prompts: Annotated[
+        str | None,
+        PATH_OR_S3,
+        Field(description="JSONL of your gateway's requests (docs/shadow.md), for the shadow check and the warm-up."),
+    ] = None
     smoke: Annotated[SmokeSettings, Field(description="The smoke test.")] = SmokeSettings()
+    eval: Annotated[EvalSettings, Field(description="The evaluation.")] = EvalSettings()
+    warm_up: Annotated[WarmUpSettings, Field(description="The warm-up of the prefix cache.")] = WarmUpSettings()
+    shadow: Annotated[ShadowSettings, Field(description="The shadow check.")] = ShadowSettings()
+    manual: Annotated[ManualSettings, Field(description="Steps that a person approves.")] = ManualSettings()
+
+
+class AttestationSettings(BaseModel):
+    """The proof that the load balancer really serves a weight, from the requests that it counts per target group."""
+
+    model_config = STRICT
+
+    error_percent: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=10,
+            description="Highest chance that a weight is taken to be in effect though it is not, in percent.",
+            examples=[1],
+        ),
+    ] = 1.0
+    timeout_seconds: Annotated[
+        PositiveSeconds,
+        Field(description="Longest wait for that proof, in seconds; with little traffic a small step takes long."),
+    ] = 1800
 
 
 class RolloutSettings(BaseModel):
@@ -91,8 +121,19 @@ class RolloutSettings(BaseModel):
         Seconds, Field(description="How long after promotion the old colour stays warm (its TTL).")
     ] = 86400
     settle_seconds: Annotated[
-        Seconds, Field(description="Wait after a weight change until every load balancer node applies it.")
+        Seconds,
+        Field(
+            description="Shortest wait after a weight change, whatever the counts say: load balancer nodes with little "
+            "traffic do not show in them."
+        ),
     ] = 60
+    attestation: Annotated[AttestationSettings, Field(description="The proof that a weight is in effect.")] = (
+        AttestationSettings()
+    )
+    drill_max_age_days: Annotated[
+        float | None,
+        Field(gt=0, le=3650, description="Refuse a rollout when the last rollback drill is older; none asks for none."),
+    ] = None
     poll_seconds: Annotated[PositiveSeconds, Field(description="Interval of checks while waiting or holding.")] = 5
     ready_timeout_seconds: Annotated[
         Seconds, Field(description="Longest wait for replicas and their targets, beyond the cold start.")
@@ -121,6 +162,9 @@ class RolloutSettings(BaseModel):
         ),
     ] = 60
     gates: Annotated[GateSettings, Field(description="The gates: their limits, and the checks.")] = GateSettings()
+    hooks: Annotated[HookSettings, Field(description="Commands to run after a promotion or a rollback.")] = (
+        HookSettings()
+    )
 
     @field_validator("steps")
     @classmethod
@@ -129,3 +173,12 @@ class RolloutSettings(BaseModel):
         if shares != sorted(set(shares)) or shares[-1] != 100:
             raise wrong(Fault((), "must have candidate_percent rise from step to step and end at 100", value=shares))
         return steps
+
+    @model_validator(mode="after")
+    def _approve_steps_of_the_ramp(self) -> Self:
+        shares = [step.candidate_percent for step in self.steps]
+        for percent in self.gates.manual.at_percents:
+            if percent not in shares:
+                what = f"must be the candidate_percent of steps ({', '.join(map(str, shares))})"
+                raise wrong(Fault(("gates", "manual", "at_percents"), what, value=percent))
+        return self

@@ -6,7 +6,7 @@ from typing import Annotated
 from pulumi_policy import Severity
 from pydantic import Field
 
-from components.capacity import ReplicaShape, gpu_types_like, misfit_fix, misfits
+from components.capacity import ReplicaShape, gpu_types_like, misfit_fix, misfits, replicas_for_weight
 from components.gpu_instances import INSTANCE_TYPES, GpuInstance
 from components.guards import is_promised
 from components.naming import COLORS, RELEASE_KEY, RESERVATION_ENDS_KEY, Color
@@ -212,7 +212,7 @@ def weight_needs_replicas(rule: Resource, options: WeightOptions) -> Iterator[st
         return
     idle = judged.idle_color
     weight, has, full = judged.weights[idle], judged.colors[idle].replicas, judged.colors[judged.active_color].replicas
-    needs = -(-weight * full * options.replicas_percent // 100**2)
+    needs = replicas_for_weight(weight, full, replicas_percent=options.replicas_percent)
     # That requests go to nobody at all is for the traffic policies.
     if 0 < has < needs:
         must = f"at least {needs} at weight {weight}, with {full} of {judged.active_color}"

@@ -6,8 +6,9 @@ from pathlib import Path
 import yaml
 
 from rehearsal.aws.seed import SeededAccount
+from rehearsal.load.mix import PROMPTS
 from rehearsal.settings import PROJECT_FOLDER, RehearsalSettings
-from rehearsal.stack_config import CLUSTER, SERVICE, stack_config
+from rehearsal.stack_config import CLUSTER, GATEWAY_LOG, SERVICE, stack_config
 
 __all__ = ["CLUSTER", "SERVICE", "STACK", "release_file", "write_checkout"]
 
@@ -27,9 +28,13 @@ def write_checkout(
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         elif source.exists():
             shutil.copy2(source, folder / name)
-    keys = stack_config(account, endpoint_url, settings.releases["a"], settings.config)
+    suite = "evals/sums.jsonl" if settings.runs_the_stand_in else "evals/says-something.jsonl"
+    keys = stack_config(account, endpoint_url, settings.releases["a"], settings.config, suite=suite)
     config = {"aws:region": region, **{f"vllm-blue-green:{key}": value for key, value in keys.items()}}
     (folder / f"Pulumi.{STACK}.yaml").write_text(yaml.safe_dump({"config": config}, sort_keys=False))
+    shutil.copytree(PROJECT_FOLDER / "rehearsal" / "evals", folder / "evals")
+    # The gateway has been there for longer than the world.
+    shutil.copy2(PROMPTS, folder.parent / GATEWAY_LOG)
     (folder / "releases").mkdir()
     for letter, release in settings.releases.items():
         release_file(folder, letter).write_text(yaml.safe_dump(release, sort_keys=False))

@@ -62,10 +62,11 @@ def free_port() -> int:
 class Process:
     """A running child process in a session of its own, so that a Ctrl-C reaches only its parent."""
 
-    def __init__(self, name: str, popen: "subprocess.Popen[bytes]", log: Path) -> None:
+    def __init__(self, name: str, start: "Callable[[], subprocess.Popen[bytes]]", log: Path) -> None:
         self.name = name
         self.log = log
-        self._popen = popen
+        self._start = start
+        self._popen = start()
 
     @classmethod
     def start(
@@ -82,21 +83,25 @@ class Process:
         Raises ProcessError when there is no such executable.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
-            try:
-                popen = subprocess.Popen(
-                    [str(word) for word in command],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=None if env is None else dict(env),
-                    cwd=folder,
-                    start_new_session=True,
-                    preexec_fn=die_with(os.getpid()),
-                )
-            except OSError as error:
-                raise ProcessError(f"cannot start {name}: {error}") from error
-        return cls(name, popen, log)
+        environment = None if env is None else dict(env)
+
+        def start() -> "subprocess.Popen[bytes]":
+            with log.open("ab") as output:
+                try:
+                    return subprocess.Popen(
+                        [str(word) for word in command],
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                        env=environment,
+                        cwd=folder,
+                        start_new_session=True,
+                        preexec_fn=die_with(os.getpid()),
+                    )
+                except OSError as error:
+                    raise ProcessError(f"cannot start {name}: {error}") from error
+
+        return cls(name, start, log)
 
     @property
     def pid(self) -> int:
@@ -121,9 +126,14 @@ class Process:
                 raise ProcessError(f"{self.name} not ready after {timeout_seconds:g} s: {self._log_tail()}")
             time.sleep(_POLL_SECONDS)
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to its whole process group, without waiting."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
     def terminate(self) -> None:
         """Ask it to end (SIGTERM), without waiting."""
-        self._signal(signal.SIGTERM)
+        self.send(signal.SIGTERM)
 
     def stop(self, *, grace_seconds: float = 5.0) -> None:
         """SIGTERM, then SIGKILL to its whole process group after ``grace_seconds``."""
@@ -131,8 +141,13 @@ class Process:
 
     def kill(self) -> None:
         """SIGKILL to the whole process group, also to what an ended process left behind, and wait for the end."""
-        self._signal(signal.SIGKILL)
+        self.send(signal.SIGKILL)
         self._popen.wait()
+
+    def restart(self) -> None:
+        """Start it anew, with the same command, in the place of one that has ended."""
+        if not self.running:
+            self._popen = self._start()
 
     def wait(self, timeout_seconds: float) -> bool:
         """Whether it ended within the time."""
@@ -141,10 +156,6 @@ class Process:
         except subprocess.TimeoutExpired:
             return False
         return True
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, number)
 
     def _log_tail(self) -> str:
         lines = self.log.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:].splitlines()

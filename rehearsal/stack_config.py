@@ -15,6 +15,8 @@ Config = dict[str, Any]
 
 SERVICE = "chat"
 CLUSTER = "rehearsal"
+GATEWAY_LOG = "gateway.jsonl"
+"""Name of the file, beside the checkout, that the requests of users are written to."""
 
 _REPLICAS = 2
 _NO_ACCOUNT = SeededAccount("vpc-0", ["subnet-0"], ["subnet-1", "subnet-2"], CLUSTER, "sg-0")
@@ -41,8 +43,18 @@ _NOT_TO_CHOOSE = (
 )
 
 
-def stack_config(account: SeededAccount, endpoint_url: str, release: Mapping[str, Any], chosen: Config) -> Config:
-    """Return the stack's keys: a release on blue, green not used yet, and ``chosen`` over all."""
+def stack_config(
+    account: SeededAccount,
+    endpoint_url: str,
+    release: Mapping[str, Any],
+    chosen: Config,
+    *,
+    suite: str = "evals/sums.jsonl",
+) -> Config:
+    """Return the stack's keys: a release on blue, green not used yet, and ``chosen`` over all.
+
+    ``suite`` is what the evaluation asks; not every server can do sums.
+    """
     own = {
         "cluster_name": CLUSTER,
         "cluster_security_group_id": account.cluster_security_group_id,
@@ -74,7 +86,8 @@ def stack_config(account: SeededAccount, endpoint_url: str, release: Mapping[str
             ],
             "soak_seconds": 6,
             "keep_warm_seconds": 12,
-            "settle_seconds": 1,
+            "settle_seconds": 0,
+            "attestation": {"error_percent": 5, "timeout_seconds": 60},
             "poll_seconds": 0.5,
             "ready_timeout_seconds": 60,
             "cloudwatch_period_seconds": 1,
@@ -87,7 +100,20 @@ def stack_config(account: SeededAccount, endpoint_url: str, release: Mapping[str
                 "end_to_end_p95": {"limit_seconds": 15, "ratio_limit": 2.5},
                 "target_group_errors": {"limit_percent": 2, "increase_limit_points": 2},
                 "target_group_latency": {"limit_seconds": 10, "ratio_limit": 4},
+                "recorded_prompts": f"../{GATEWAY_LOG}",
                 "smoke": {"requests": 4, "timeout_seconds": 10},
+                "eval": {"suite": suite, "max_tokens": 16, "request_timeout_seconds": 20},
+                "warm_up": {"prefixes": 4, "max_seconds": 4, "level_points": 20},
+                # As few prompts as a verdict needs. Limits that let release C, which answers some prompts and
+                # slowly, go on to the ramp: that the gates of the metrics catch it is what is rehearsed.
+                "shadow": {
+                    "samples": 12,
+                    "minimum_samples": 9,
+                    "max_tokens": 2,
+                    "max_difference_points": 60,
+                    "latency_ratio_limit": 100,
+                    "concurrency": 2,
+                },
             },
         },
     }

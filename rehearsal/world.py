@@ -22,6 +22,7 @@ from rehearsal.kubelet.settings import KubeletSettings
 from rehearsal.load_balancer_controller import Cluster, load_balancer_controller
 from rehearsal.processes import Process, free_port
 from rehearsal.settings import FOLDER_VARIABLE, PROJECT_FOLDER, Engine, RehearsalSettings
+from rehearsal.stack_config import GATEWAY_LOG
 
 _HUB = PROJECT_FOLDER / "rehearsal" / "vllm" / "hub.yaml"
 _AWS_SETTINGS = "aws.json"
@@ -89,9 +90,18 @@ class World:
         return self.folder / "requests.jsonl"
 
     @property
+    def gateway_log(self) -> Path:
+        """The requests of users, as a gateway in front of the service writes them down."""
+        return self.folder / GATEWAY_LOG
+
+    @property
     def logs(self) -> Path:
         """Where every process logs to."""
         return self.folder / "logs"
+
+    def process(self, name: str) -> Process:
+        """One of the processes that run as long as the world does."""
+        return next(process for process in self.processes if process.name == name)
 
     def start(self, name: str, command: Sequence[str | Path], *, folder: Path | None = None) -> Process:
         """Start a process in the world's environment, by default in the checkout."""

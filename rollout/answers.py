@@ -1,9 +1,9 @@
 """Answers of the OpenAI API as a client sees them: read from a whole body or from the events of a stream."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 CHAT_PATH = "/v1/chat/completions"
 COMPLETION_PATH = "/v1/completions"
@@ -27,8 +27,8 @@ class Answer:
     fingerprint: str | None = None
     """The ``system_fingerprint``: which colour and release answered."""
     finish_reason: str | None = None
-    prompt_token_ids: tuple[int, ...] = ()
-    """The prompt as the server rendered it, when the request asked for it (``return_token_ids``)."""
+    prompt_text: str | None = None
+    """The prompt as the chat template made it, when the request asked for it (``return_prompt_text``)."""
     ttft_seconds: float | None = None
     """Time to first token; only a stream shows it."""
     inter_token_seconds: tuple[float, ...] = ()
@@ -36,6 +36,12 @@ class Answer:
     total_seconds: float = 0.0
     fault: str | None = None
     """Why this is no answer: nobody there, an error status, a stream that broke off, no JSON, a bad end."""
+
+    def by(self, expected: str) -> "Answer":
+        """Return the answer, or none where another than ``expected`` gave it: that says nothing of who was asked."""
+        if self.fault or self.fingerprint == expected:
+            return self
+        return replace(self, fault=f"answered by {self.fingerprint or 'nobody that it names'}, not {expected}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +53,7 @@ class Reading:
     tool_calls: tuple[str, ...] = ()
     fingerprint: str | None = None
     finish_reason: str | None = None
-    prompt_token_ids: tuple[int, ...] = ()
+    prompt_text: str | None = None
     fault: str | None = None
 
 
@@ -71,7 +77,7 @@ def read_chunks(chunks: Iterable[Mapping[str, Any]]) -> Reading:
     calls: dict[int, list[str]] = {}
     names: list[str] = []
     finish_reason: str | None = None
-    prompt_token_ids: tuple[int, ...] = ()
+    prompt_text: str | None = None
     for chunk in chunks:
         if error := chunk.get("error"):
             return Reading(fault=f"the answer is an error: {json.dumps(error, ensure_ascii=False)[:200]}")
@@ -85,10 +91,7 @@ def read_chunks(chunks: Iterable[Mapping[str, Any]]) -> Reading:
             thoughts.append(part.get("reasoning_content") or part.get("reasoning") or "")
             _add_calls(calls, part.get("tool_calls") or ())
             finish_reason = choice.get("finish_reason") or finish_reason
-        # vLLM puts them beside the choices of a chat, and into the choice of a completion.
-        first: Mapping[str, Any] = (chunk.get("choices") or [{}])[0]
-        found = chunk.get("prompt_token_ids") or first.get("prompt_token_ids")
-        prompt_token_ids = prompt_token_ids or tuple(cast(Sequence[int], found or ()))
+        prompt_text = prompt_text or chunk.get("prompt_text")
     fault = None if finish_reason in GOOD_FINISHES else f"the answer ended with {finish_reason!r}"
     if not texts:
         fault = "the answer is empty"
@@ -98,7 +101,7 @@ def read_chunks(chunks: Iterable[Mapping[str, Any]]) -> Reading:
         tool_calls=tuple("".join(parts) for _, parts in sorted(calls.items())),
         fingerprint=" and ".join(names) or None,
         finish_reason=finish_reason,
-        prompt_token_ids=prompt_token_ids,
+        prompt_text=prompt_text,
         fault=fault,
     )
 

@@ -3,7 +3,8 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -94,6 +95,28 @@ class CandidateRoute:
         """Return the secret header that leads to a colour."""
         return {CANDIDATE_ROUTE_HEADER: f"{color}-{self.route_secret()}"}
 
+    @contextmanager
+    def forward(
+        self,
+        color: Color,
+        method: str,
+        path: str,
+        *,
+        content: bytes,
+        headers: Mapping[str, str],
+        timeout_seconds: float = 60.0,
+    ) -> Generator[httpx.Response]:
+        """Send somebody else's request on to a colour; what comes back is read as it comes.
+
+        Raises:
+            httpx.HTTPError: nobody answers.
+        """
+        self._count(color)
+        # Ours last: nobody else chooses the colour or the key.
+        sent = {**headers, **self._client.headers, **self.headers(color)}
+        with self._client.stream(method, path, content=content, headers=sent, timeout=timeout_seconds) as response:
+            yield response
+
     def sent(self, color: Color, start: datetime, end: datetime) -> int:
         """Return how many requests went to a colour in a window."""
         with self._counting:
@@ -139,7 +162,7 @@ def _read(response: httpx.Response, began: float, *, stream: bool) -> Answer:
         tool_calls=reading.tool_calls,
         fingerprint=reading.fingerprint,
         finish_reason=reading.finish_reason,
-        prompt_token_ids=reading.prompt_token_ids,
+        prompt_text=reading.prompt_text,
         ttft_seconds=first,
         inter_token_seconds=tuple(gaps),
         fault=reading.fault,

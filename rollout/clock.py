@@ -15,9 +15,17 @@ SLICE_SECONDS = 0.1
 class StopSignal:
     """Remembers SIGTERM and SIGINT, and looks for a stop mark left by another process."""
 
-    def __init__(self, marked: Callable[[], str | None] = lambda: None) -> None:
-        """Watch ``marked``, which returns why to stop, or none."""
+    def __init__(
+        self, marked: Callable[[], str | None] = lambda: None, still_ours: Callable[[], None] = lambda: None
+    ) -> None:
+        """Watch ``marked``, which returns why to stop, or none.
+
+        Args:
+            marked: returns why to stop, or none.
+            still_ours: raises when somebody else has taken the stack over; no shield keeps that off.
+        """
         self._marked = marked
+        self._still_ours = still_ours
         self._received: str | None = None
         self._shielded = False
 
@@ -35,7 +43,9 @@ class StopSignal:
 
         Raises:
             StoppedError: with who asked.
+            LostLockError: with who has taken the stack over.
         """
+        self._still_ours()
         if self._shielded:
             return
         reason = self._received or self._marked()

@@ -1,95 +1,287 @@
 """What the scripts do: ramp, roll back, reap. Each opens a session, takes the lock, and drives the state machine."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
-from components.naming import other_color
+from pydantic import JsonValue
+
+from components.naming import Color, other_color
 from components.release import Release
+from components.settings import ServiceSettings
+from rollout.adoption import adopted, adoption_faults
 from rollout.controller import Controller, Subject
-from rollout.errors import RefusedError, RolloutError
+from rollout.direct_update import DirectUpdate, require_targets
+from rollout.drill import practise
+from rollout.errors import PromisedError, RefusedError, UnreconciledError
 from rollout.failures import plain
+from rollout.keeping import keep_faults, kept_color, last_brought_up, read_until, written
 from rollout.machine import Phase, ReapRequested, Rollout, advance
-from rollout.plan import make_plan
+from rollout.passed import last_passed_faults
+from rollout.plan import Skip, make_plan
 from rollout.preflight import config_faults, full_weight_of, still_promised
-from rollout.rollback import candidate_to_undo
+from rollout.records import Kind
+from rollout.resume import missing_edits, run_to_resume
+from rollout.rollback import candidate_to_undo, restore_traffic
 from rollout.session import Session
+from rollout.updates import Updater
 
 HANDOVER_POLL_SECONDS = 0.5
+# Pulumi keeps a message for people with every update.
+MAX_MESSAGE = 200
 
 
-def ramp(session: Session, release: Release) -> Rollout:
-    """Roll a release out onto the idle colour.
+def ramp(session: Session, release: Release | None, *, resume: bool = False, skip: Skip | None = None) -> Rollout:
+    """Roll a release out onto the idle colour, or go on with a rollout that did not come to its end.
+
+    Args:
+        session: the service.
+        release: what to roll out; none only to resume.
+        resume: go on with the unfinished rollout, if it is this release's or none is given; else begin.
+        skip: checks that somebody chose to leave out; what is resumed leaves out what it began with.
 
     Raises:
         RefusedError: nothing was changed.
     """
     session.stop.listen()
     with session.lock:
-        if session.unfinished:
-            raise RefusedError("the last rollout did not come to an end; run scripts.rollback first")
-        settings = session.settings()
-        plan = make_plan(settings.idle_color, settings.rollout)
         with _refusing():
             ports = session.ports()
+            run = session.last_run
+            found = run_to_resume(run, release) if resume else None
+            if found is not None:
+                _catch_up(session)
+        if found is not None:
+            subject = Subject(service=session.service, release=found.release)
+            return Controller(ports, subject).resume(found, session.lock.left_mark)
+        if run is not None and run.is_unfinished_rollout:
+            raise RefusedError(f"unfinished is {run}: go on with --resume, or undo it with scripts.rollback")
+        if release is None:
+            raise RefusedError("--release: name the release to roll out, or go on with --resume")
+        settings = session.settings()
+        plan = make_plan(settings.idle_color, settings.rollout, skip)
         return Controller(ports, Subject(service=session.service, release=release)).run(Rollout(plan=plan))
 
 
-def roll_back(session: Session, reason: str) -> Rollout:
+def _catch_up(session: Session) -> None:
+    """Write into a config file from before the rollout what the rollout has put into it elsewhere."""
+    config_serial, rule = session.settings().rollout_serial, session.load_balancer.rule()
+    edits = missing_edits(session.records, config_serial=config_serial, rule_serial=rule.rollout_serial)
+    if edits:
+        session.config.edit(edits)
+
+
+def roll_back(session: Session, reason: str, moved: DirectUpdate | None = None, *, force: bool = False) -> Rollout:
     """Put all traffic back to where it was before the rollout under way, or before the last promotion.
+
+    Args:
+        session: the service.
+        reason: why, for the journal.
+        moved: the direct update that has sent traffic back already, if one has.
+        force: go back to targets that are not healthy, too.
 
     Raises:
         RefusedError: there is nothing to roll back; nothing was changed.
-        RolloutError: traffic is back, but config and state could not follow.
+        UnreconciledError: traffic is back, but config and state could not follow.
     """
     session.stop.listen()
     session.stop.shield()  # from here on neither Ctrl-C nor the mark that we leave ourselves may end it
-    settings = session.settings()
-    with _refusing():
-        rule = session.load_balancer.rule()
-        candidate = candidate_to_undo(settings, rule, session.clock.now(), unfinished=session.unfinished)
-        outgoing = other_color(candidate)
-        if session.load_balancer.health(outgoing).healthy == 0:
-            raise RefusedError(f"{outgoing} has no healthy target: sending all traffic there would lose it")
-        plan = make_plan(candidate, settings.rollout)
-        session.load_balancer.set_green_weight(plan.initial_green_weight)
+    outgoing = None if moved is None else moved.to
     try:
+        settings = session.settings()
+        if outgoing is None:
+            with _refusing():
+                rule = session.load_balancer.rule()
+                candidate = candidate_to_undo(settings, rule, session.clock.now(), unfinished=session.unfinished)
+                require_targets(session.load_balancer, other_color(candidate), force=force)
+                session.load_balancer.set_green_weight(full_weight_of(other_color(candidate)))
+            outgoing = other_color(candidate)
+        plan = make_plan(other_color(outgoing), settings.rollout)
         _take_over(session, plan.initial_green_weight, reason)
         with session.lock:
+            settings = session.settings()
+            if _is_promised_way_back(session, settings, outgoing):
+                return _return_from_drill(session, Rollout(plan=plan, phase=Phase.ROLLED_BACK, reason=reason))
             rollout = Rollout(plan=plan, phase=Phase.ROLLING_BACK, reason=reason)
-            return Controller(session.ports(), Subject(service=session.service)).run(rollout)
+            rollout = Controller(session.ports(), Subject(service=session.service)).run(rollout)
+        if rollout.phase is Phase.FAILED and session.load_balancer.rule().splits(plan.initial_green_weight):
+            raise UnreconciledError(f"all traffic is on {outgoing}. What remains: {rollout.reason}")
+    except UnreconciledError:
+        raise
     except Exception as error:  # the users are safe; what is left needs a person
-        raise RolloutError(
-            f"all traffic is on {outgoing}, but config and state do not say so yet: {plain(error)}. "
-            "Run scripts.rollback again once that is mended; until then a `pulumi up` may move the weight."
-        ) from error
+        if outgoing is None:
+            raise
+        raise unreconciled(outgoing, error) from error
+    return rollout
+
+
+def _is_promised_way_back(session: Session, settings: ServiceSettings, outgoing: Color) -> bool:
+    """Tell whether the idle colour is the way back of a promotion, as in a drill broken off, and not a candidate."""
+    return (
+        settings.active_color == outgoing
+        and not session.unfinished
+        and still_promised(settings, session.clock.now()) is not None
+    )
+
+
+def _return_from_drill(session: Session, rollout: Rollout) -> Rollout:
+    """Bring config and state in line, and leave the idle colour warm, as it is promised to be."""
+    ports = session.ports()
+    ports.journal.dispensable = True
+    restore_traffic(
+        ports,
+        Updater(ports, session.service),
+        green_weight=rollout.plan.initial_green_weight,
+        active_color=rollout.plan.outgoing,
+        reason=rollout.reason,
+    )
+    ports.journal.write("note", text=f"{rollout.plan.candidate} stays warm as the way back, as it is promised")
+    return rollout
+
+
+def unreconciled(outgoing: Color, error: Exception) -> UnreconciledError:
+    """Say that traffic is back, and what kept all else from following."""
+    return UnreconciledError(
+        f"all traffic is on {outgoing}, but config and state do not say so yet: {plain(error)}. "
+        "Run scripts.rollback again once that is mended; until then a `pulumi up` may move the weight."
+    )
 
 
 def reap(session: Session) -> Rollout | None:
     """Park the idle colour and give its nodes back; none when there is nothing to reap.
 
     Raises:
+        PromisedError: it is still promised to stay warm; nothing was changed.
         RefusedError: it must not be reaped now; nothing was changed.
     """
     session.stop.listen()
     with session.lock:
         settings = session.settings()
+        active, idle = settings.active_color, settings.idle_color
         with _refusing():
             rule, ports = session.load_balancer.rule(), session.ports()
-        active, idle = settings.active_color, settings.idle_color
-        faults = list(config_faults(settings, rule))
-        if session.unfinished:
-            faults.append("the last rollout did not come to an end; run scripts.rollback first")
+            health = session.load_balancer.health(active)
+        now = session.clock.now()
+        faults = [*config_faults(settings, rule), *_unfinished_faults(session, settings)]
         if not rule.splits(full_weight_of(active)):
             faults.append(f"green_weight: {idle} still has weight {rule.weights[idle]}")
-        if until := still_promised(settings, session.clock.now()):
-            faults.append(f"keep_until: {idle} is kept warm until {until}")
+        faults += last_passed_faults(settings, session.records, health)
         if faults:
             raise RefusedError("\n".join(faults))
+        run = session.last_run
+        if run is not None and run.is_reap and not run.is_over:
+            return Controller(ports, Subject(service=session.service)).resume(run)
         colored = settings.color(idle)
         if not colored.serves and (settings.headroom_mode == "always" or not colored.nodes_wanted):
             return None
+        if until := still_promised(settings, now):
+            raise PromisedError(f"keep_until: {idle} is kept warm until {until}")
+        ports.journal.write(Kind.KEEPING, **_keeping(session, settings))
         done = Rollout(plan=make_plan(active, settings.rollout), phase=Phase.DONE)
         return Controller(ports, Subject(service=session.service)).run(advance(done, ReapRequested()))
+
+
+def drill(session: Session) -> dict[str, JsonValue]:
+    """Practise a rollback with the idle colour while it is kept warm; returns what was measured.
+
+    Raises:
+        RefusedError: there is no warm way back to practise; nothing was changed.
+        RolloutError: it did not work; traffic is back.
+    """
+    session.stop.listen()
+    with session.lock:
+        settings = session.settings()
+        active, idle = settings.active_color, settings.idle_color
+        with _refusing():
+            rule, ports = session.load_balancer.rule(), session.ports()
+            health = {color: session.load_balancer.health(color) for color in (active, idle)}
+        faults = [*config_faults(settings, rule), *_unfinished_faults(session, settings)]
+        if not rule.splits(full_weight_of(active)):
+            faults.append(f"green_weight: {idle} has weight {rule.weights[idle]}; a drill begins with all on {active}")
+        if not settings.color(idle).serves:
+            faults.append(f"{idle}: serves nothing, so that there is no way back to practise; drill after a promotion")
+        else:
+            faults += (f"{color}: has no healthy target" for color, one in health.items() if not one.healthy)
+        if faults:
+            raise RefusedError("\n".join(faults))
+        return practise(ports, Updater(ports, session.service))
+
+
+def keep(session: Session, until: str, shorten: str) -> None:
+    """Promise the idle colour to stay warm until another time.
+
+    Args:
+        session: the service.
+        until: an RFC 3339 time, or one from now such as ``+24h``.
+        shorten: why the promise may end earlier than it did; empty: it may not.
+
+    Raises:
+        RefusedError: it cannot be promised; nothing was changed.
+    """
+    session.stop.listen()
+    with session.lock:
+        settings = session.settings()
+        time = read_until(until, session.clock.now())
+        with _refusing():
+            rule, ports = session.load_balancer.rule(), session.ports()
+        faults = [
+            *config_faults(settings, rule),
+            *_unfinished_faults(session, settings),
+            *keep_faults(settings, time, shorten=shorten),
+        ]
+        if faults:
+            raise RefusedError("\n".join(faults))
+        why = f": {shorten.strip()}" if shorten.strip() else ""
+        message = f"{session.service}: keep {settings.idle_color} until {written(time)}{why}"
+        with _refusing():
+            Updater(ports, session.service).change_rule(
+                {"keep_until": written(time)}, green_weight=settings.green_weight, message=message[:MAX_MESSAGE]
+            )
+        ports.journal.write(
+            Kind.KEPT,
+            color=settings.idle_color,
+            former=settings.keep_until,
+            until=written(time),
+            reason=shorten.strip(),
+        )
+        ports.journal.write(Kind.KEEPING, **_keeping(session, session.settings()))
+
+
+def adopt(session: Session) -> dict[str, JsonValue]:
+    """Write what the live rule says into a config file that is behind it; returns what was written, by key.
+
+    Raises:
+        RefusedError: the rule does not say enough, or the file is not behind; nothing was changed.
+    """
+    session.stop.listen()
+    with session.lock:
+        settings = session.settings()
+        with _refusing():
+            rule = session.load_balancer.rule()
+        if faults := tuple(adoption_faults(settings, rule)):
+            raise RefusedError("\n".join(faults))
+        edits = adopted(settings, rule)
+        if edits:
+            session.config.edit(edits)
+        return edits
+
+
+def _unfinished_faults(session: Session, settings: ServiceSettings) -> Iterator[str]:
+    if session.unfinished:
+        yield "the last rollout did not come to an end; run scripts.rollback first"
+    elif settings.rolling_out:
+        yield "rolling_out: is true: a rollout of another checkout has not come to its end; run scripts.rollback first"
+
+
+def _keeping(session: Session, settings: ServiceSettings) -> dict[str, JsonValue]:
+    """Return what is known of the colour that is kept, for the journal."""
+    kept = kept_color(settings, session.records, session.clock.now())
+    brought_up = last_brought_up(session.records)
+    return {
+        "kept": None if kept is None else str(kept),
+        "usd_per_hour": kept and kept.usd_per_hour,
+        "usd_so_far": kept and kept.usd_so_far,
+        "brought_up": None if brought_up is None else str(brought_up),
+    }
 
 
 @contextmanager

@@ -1,37 +1,47 @@
 """The controller: performs what the state machine asks for, and tells it what came of it."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Literal
 
-from components.naming import Color
+from pydantic import JsonValue
+
+from components.naming import Color, other_color
 from components.release import Release
 from rollout import machine
+from rollout.approvals import GATE as APPROVAL
+from rollout.approvals import judge_approval
+from rollout.attestation import AttestationTimeoutError, WeightChange, attest_weight
 from rollout.deploy import await_idle, await_ready, deploy
-from rollout.errors import JournalError, RefusedError, RolloutError, StoppedError
+from rollout.errors import JournalError, LostLockError, RefusedError, RolloutError, StoppedError
 from rollout.failures import plain
 from rollout.gates import Gates, measure_baseline
+from rollout.hooks import Serving
+from rollout.keeping import written
 from rollout.machine import (
     Action,
     Event,
     Failed,
     Judged,
     Phase,
+    ResumeRequested,
     Rollout,
     StopRequested,
     Succeeded,
+    TimedOut,
     action_of,
     advance,
+    expected_green_weights,
 )
 from rollout.ports import Ports
-from rollout.preflight import preflight_faults, unreachable
+from rollout.preflight import preflight
+from rollout.records import Kind
+from rollout.resume import Run, Update, plan_fields, release_fields, state_fields
 from rollout.retire import park, release_nodes
 from rollout.rollback import restore_traffic
+from rollout.scheduling import nodes_to_come
 from rollout.updates import Updater
-from rollout.verdicts import GateVerdict, Verdict, combine, judge_targets
-
-# A change of a rule is there at once or within seconds; what does not show by then was undone by somebody.
-ATTEST_TIMEOUT_SECONDS = 60.0
-READS = 2
+from rollout.verdicts import GateVerdict, Verdict, combine
 
 _OUTCOMES = {
     Phase.DONE: "promoted",
@@ -61,49 +71,123 @@ class Controller:
         self._gates: tuple[Phase, int, Gates] | None = None
         self._baseline_p95_seconds: dict[str, float] = {}
         """The outgoing colour's p95 by gate, for windows in which it has too little traffic."""
+        self._shifted_at: datetime | None = None
+        self._unsettled: Update | None = None
+        self._sent_back = False
+        self._bringing_up: tuple[float, bool] | None = None
 
     def run(self, rollout: Rollout) -> Rollout:
         """Perform and advance until there is nothing left to do; returns the last state.
 
         A journal that cannot be written ends a rollout like any other failure; the way back goes on without it.
+
+        Raises:
+            LostLockError: somebody else has taken the stack over; nothing was changed since.
         """
-        rollout = self._entered(rollout)
+        rollout = self._entered(rollout, begins=True)
         while (action := action_of(rollout)) is not None:
-            before, rollout = rollout, advance(rollout, self._attempt(rollout, action))
+            before, rollout = rollout, self._moved(rollout, self._attempt(rollout, action))
             if rollout.phase is not before.phase:
                 rollout = self._entered(rollout)
-        self._ports.journal.dispensable = True
-        self._ports.journal.write("finished", outcome=_OUTCOMES[rollout.phase], reason=rollout.reason)
+        if rollout.phase is not Phase.PAUSED:
+            self._ports.journal.dispensable = True
+            self._ports.journal.write(Kind.FINISHED, outcome=_OUTCOMES[rollout.phase], reason=rollout.reason)
         return rollout
 
-    def _entered(self, rollout: Rollout) -> Rollout:
+    def resume(self, run: Run, stop: str | None = None) -> Rollout:
+        """Go on with a rollout whose process has ended, from its records; or reverse it when that is safer.
+
+        Args:
+            run: what the records tell.
+            stop: why the ended process was asked to stop, if it was.
+
+        Raises:
+            RolloutError: the load balancer cannot be asked; nothing was changed.
+            LostLockError: somebody else has taken the stack over; nothing was changed since.
+        """
+        rollout = advance(run.rollout, ResumeRequested())
+        rule, expected = self._ports.load_balancer.rule(), expected_green_weights(rollout)
+        if stop is not None:
+            rollout = advance(rollout, StopRequested(reason=stop))
+        elif expected and not any(rule.splits(weight) for weight in expected):
+            told = f"the rule splits {dict(rule.weights)}, but the rollout stood at green_weight {expected[-1]}"
+            rollout = advance(rollout, StopRequested(reason=f"{told}: somebody has moved it since"))
+        self._updater.touched = True
+        self._unsettled = run.update
+        if not rollout.going_back:
+            self._baseline_p95_seconds = {**run.baseline_p95_seconds, **self._fresh_baseline(rollout)}
+        return self.run(rollout)
+
+    def _fresh_baseline(self, rollout: Rollout) -> dict[str, float]:
+        """Return the outgoing colour's latencies as they are now; nothing where it has no traffic any more."""
+        minimum = self._ports.config.read().rollout.gates.minimum_requests
+        try:
+            return measure_baseline(self._ports, rollout.plan.outgoing, minimum)
+        except RolloutError:  # the gates will not pass without their source either
+            return {}
+
+    def _entered(self, rollout: Rollout, *, begins: bool = False) -> Rollout:
         """Record a phase; a phase that cannot be recorded is not begun."""
         try:
-            self._enter(rollout)
+            self._enter(rollout, begins=begins)
         except JournalError as error:
             self._ports.journal.dispensable = True
             rollout = advance(rollout, Failed(reason=str(error)))
             self._enter(rollout)
         return rollout
 
-    def _enter(self, rollout: Rollout) -> None:
+    def _moved(self, before: Rollout, event: Event) -> Rollout:
+        """Advance, and record what an action came to. A rollback's first act waits for no record."""
+        after = advance(before, event)
+        if after == before or after.phase is Phase.ROLLING_BACK:
+            return after
+        try:
+            following: dict[str, JsonValue] = {"phase": after.phase, **state_fields(after)}
+            self._ports.journal.write(Kind.RESULT, event=type(event).__name__.lower(), next=following)
+        except JournalError as error:
+            self._ports.journal.dispensable = True
+            return advance(before, Failed(reason=str(error)))
+        return after
+
+    def _enter(self, rollout: Rollout, *, begins: bool = False) -> None:
         journal = self._ports.journal
         journal.phase = rollout.phase
         if rollout.phase is Phase.ROLLING_BACK:
+            self._send_back(rollout)
             journal.dispensable = True  # what protects the users does not wait for a disk
+        if begins and rollout.phase is not Phase.PLANNED:
+            journal.write(
+                Kind.TAKEN_UP,
+                plan=plan_fields(rollout.plan),
+                release=release_fields(self._subject.release),
+                **state_fields(rollout),
+            )
         if rollout.phase is Phase.ROLLING_BACK:
             weight = rollout.plan.initial_green_weight
             journal.write("decision", action="rollback", reason=rollout.reason, green_weight=weight)
         elif rollout.phase is Phase.PROMOTING:
             weight = rollout.plan.steps[-1].green_weight
             journal.write("decision", action="promote", reason="every step passed", green_weight=weight)
-        journal.write("phase", step=rollout.step)
+        journal.write(Kind.PHASE, **state_fields(rollout))
+
+    def _send_back(self, rollout: Rollout) -> None:
+        """Set the rule before a rollback is so much as recorded; what fails here is tried again, and told, later on."""
+        try:
+            self._ports.load_balancer.set_green_weight(rollout.plan.initial_green_weight)
+        except Exception:
+            self._sent_back = False
+        else:
+            self._sent_back = True
 
     def _attempt(self, rollout: Rollout, action: Action) -> Event:
         try:
             return self._perform(rollout, action)
+        except LostLockError:
+            raise  # whoever has the stack now decides what becomes of it
         except StoppedError as stop:
             return StopRequested(reason=str(stop))
+        except AttestationTimeoutError as timeout:
+            return TimedOut(reason=str(timeout))
         except Exception as error:  # a fault of our own must not leave users on a candidate either
             return Failed(reason=plain(error), nothing_changed=not self._updater.touched)
 
@@ -114,29 +198,43 @@ class Controller:
             case machine.CheckPreflight():
                 self._preflight(rollout)
             case machine.Deploy(color=color):
-                deploy(self._ports, self._updater, color, self._release)
+                self._settle(color)
+                self._deploy(color)
             case machine.AwaitReady(color=color):
-                await_ready(self._ports, color, self._release.release_id)
+                self._await_ready(color)
             case machine.Verify(check=check):
                 return self._verify(check, rollout.plan.candidate)
-            case machine.Shift(step=step, green_weight=green_weight):
-                self._shift(rollout, step, green_weight)
-            case machine.Attest(step=step, green_weight=green_weight):
-                self._attest(rollout, step, green_weight)
+            case machine.Shift(step=step, green_weight=green_weight, from_green_weight=before):
+                self._shift(rollout, step, green_weight, before)
+            case machine.Attest(step=step):
+                self._attest(rollout, step)
             case machine.Judge():
                 return self._judge(rollout)
             case machine.Promote(color=color):
                 self._promote(rollout, color)
             case machine.RestoreTraffic(green_weight=green_weight, active_color=color):
                 restore_traffic(
-                    self._ports, self._updater, green_weight=green_weight, active_color=color, reason=rollout.reason
+                    self._ports,
+                    self._updater,
+                    green_weight=green_weight,
+                    active_color=color,
+                    reason=rollout.reason,
+                    sent_back=self._sent_back,
                 )
+                self._tell_who_serves(color, "after_rollback")
             case machine.AwaitIdle(color=color):
                 await_idle(self._ports, color)
             case machine.Retire(color=color):
+                self._settle(color)
                 park(self._ports, self._updater, color, message=f"park {color}")
                 release_nodes(self._ports, self._updater, color, message=f"give the nodes of {color} back")
         return Succeeded()
+
+    def _settle(self, color: Color) -> None:
+        """Make an update again whose process has ended in the middle; then config and stack agree."""
+        update, self._unsettled = self._unsettled, None
+        if update is not None and update.color == color and not self._ports.load_balancer.rule().weights[color]:
+            self._updater.change_color(color, update.edits, message=update.message)
 
     @property
     def _release(self) -> Release:
@@ -148,67 +246,76 @@ class Controller:
         settings = self._ports.config.read()
         previous = settings.color(rollout.plan.outgoing).release
         self._ports.journal.write(
-            "started",
+            Kind.STARTED,
+            plan=plan_fields(rollout.plan),
+            release=release_fields(self._release),
+            **state_fields(rollout),
             service=self._subject.service,
             candidate=rollout.plan.candidate,
             release_id=self._release.release_id,
             previous_release_id=None if previous is None else previous.release_id,
             green_weight=settings.green_weight,
         )
+        if (skip := rollout.plan.skip) is not None:
+            for check in skip.checks:
+                self._ports.journal.write(Kind.SKIPPED, check=check, because=skip.because)
+        if settings.rollout.gates.recorded_prompts is None:
+            text = "no shadow check and no warm-up: rollout.gates.recorded_prompts names no prompts"
+            self._ports.journal.write(Kind.NOTE, text=text)
 
     def _preflight(self, rollout: Rollout) -> None:
         ports, settings = self._ports, self._ports.config.read()
-        faults = list(
-            preflight_faults(
-                plan=rollout.plan,
-                settings=settings,
-                rule=ports.load_balancer.rule(),
-                outgoing=ports.load_balancer.health(rollout.plan.outgoing),
-                idle_timeout_seconds=ports.load_balancer.idle_timeout_seconds(),
-                now=ports.clock.now(),
-            )
-        )
+        faults = list(preflight(ports, rollout.plan, self._subject.service))
         minimum = settings.rollout.gates.minimum_requests
         try:
             self._baseline_p95_seconds = measure_baseline(ports, rollout.plan.outgoing, minimum)
         except Exception as error:  # whatever a source fails with, a rollout could not go on without it
             faults.append(plain(error))
-        faults += unreachable(ports, rollout.plan.outgoing)
         if faults:
-            raise RefusedError("\n".join(faults))
+            raise RefusedError("\n".join(dict.fromkeys(faults)))
         ports.journal.write("baseline", color=rollout.plan.outgoing, p95_seconds={**self._baseline_p95_seconds})
+
+    def _deploy(self, color: Color) -> None:
+        with_nodes = nodes_to_come(self._ports.config.read(), color) > 0
+        self._bringing_up = (self._ports.clock.monotonic(), with_nodes)
+        deploy(self._ports, self._updater, color, self._release)
+
+    def _await_ready(self, color: Color) -> None:
+        await_ready(self._ports, color, self._release.release_id)
+        if self._bringing_up is not None:  # a rollout that was taken up in between does not know when it began
+            began, with_nodes = self._bringing_up
+            seconds = round(self._ports.clock.monotonic() - began, 1)
+            self._ports.journal.write(Kind.READY, color=color, seconds=seconds, with_nodes=with_nodes)
 
     def _verify(self, check: str, candidate: Color) -> Event:
         verdict = self._ports.checks[check].run(candidate, self._release)
         self._record(verdict)
         return Succeeded() if verdict.verdict is Verdict.PASS else Failed(reason=f"{check}: {verdict.reason}")
 
-    def _shift(self, rollout: Rollout, step: int, green_weight: int) -> None:
+    def _shift(self, rollout: Rollout, step: int, green_weight: int, before: int) -> None:
         percent = rollout.plan.steps[step].candidate_percent
         self._record_weight(rollout, step, "begun")
         message = f"{self._subject.service}: {percent} % of requests to {rollout.plan.candidate}"
-        self._updater.change_rule({}, green_weight=green_weight, message=message)
+        self._updater.change_rule({}, green_weight=green_weight, message=message, from_green_weight=before)
+        self._shifted_at = self._ports.clock.now()
         self._ports.journal.write("rule", green_weight=green_weight, how="up")
 
-    def _attest(self, rollout: Rollout, step: int, green_weight: int) -> None:
-        ports, settings, candidate = self._ports, self._ports.config.read(), rollout.plan.candidate
-        replicas = settings.color(candidate).replicas
-        deadline = ports.clock.monotonic() + ATTEST_TIMEOUT_SECONDS
-        pause_seconds = min(settings.rollout.poll_seconds, 1.0)
-        reads = 0
-        while reads < READS:
-            rule = ports.load_balancer.rule()
-            targets = judge_targets(ports.load_balancer.health(candidate), replicas)
-            reads = reads + 1 if rule.splits(green_weight) and targets.verdict is Verdict.PASS else 0
-            if ports.clock.monotonic() > deadline:
-                raise RolloutError(
-                    f"green_weight {green_weight} could not be attested within {ATTEST_TIMEOUT_SECONDS:.0f} s: the "
-                    f"rule splits {dict(rule.weights)}, {targets.reason} in the candidate's target group"
-                )
-            if reads < READS:
-                ports.clock.sleep(pause_seconds)
-        ports.clock.sleep(settings.rollout.settle_seconds)
+    def _attest(self, rollout: Rollout, step: int) -> None:
+        attest_weight(self._ports, self._change(rollout, step))
         self._record_weight(rollout, step, "done")
+
+    def _change(self, rollout: Rollout, step: int) -> WeightChange:
+        asked, steps = rollout.plan.steps[step], rollout.plan.steps
+        if self._shifted_at is None:
+            # Taken up in the middle: what was counted before now may be from before the change, or from our own checks.
+            self._shifted_at = self._ports.clock.now()
+        return WeightChange(
+            candidate=rollout.plan.candidate,
+            previous_percent=steps[step - 1].candidate_percent if step else 0,
+            intended_percent=asked.candidate_percent,
+            green_weight=asked.green_weight,
+            since=self._shifted_at,
+        )
 
     def _judge(self, rollout: Rollout) -> Event:
         settings = self._ports.config.read()
@@ -222,11 +329,23 @@ class Controller:
             self._gates = (rollout.phase, rollout.step, gates)
         gates = self._gates[2]
         self._ports.clock.sleep(settings.rollout.poll_seconds)
-        verdicts = gates.judge()
+        verdicts = (*gates.judge(), *self._judge_approval(rollout))
         for verdict in verdicts:
             self._record(verdict)
         combined, reason = combine(verdicts)
         return Judged(verdict=combined, reason=reason, elapsed_seconds=gates.elapsed_seconds)
+
+    def _judge_approval(self, rollout: Rollout) -> tuple[GateVerdict, ...]:
+        """Ask for the decision of a person, at a step that waits for one."""
+        step = rollout.plan.steps[rollout.step]
+        if rollout.judged_step is None or step.approval_timeout_seconds is None:
+            return ()
+        try:
+            found = self._ports.approvals.find(self._ports.journal.rollout_id, step.candidate_percent)
+        except Exception as error:  # whatever the store fails with, nobody has said yes
+            reason = f"could not be asked for: {plain(error)}"
+            return (GateVerdict(gate=APPROVAL, verdict=Verdict.INCONCLUSIVE, reason=reason),)
+        return (judge_approval(step.candidate_percent, found),)
 
     def _keep_baseline(self) -> None:
         """What preflight could not say of the outgoing colour, the first step that saw enough of it does."""
@@ -235,14 +354,34 @@ class Controller:
 
     def _promote(self, rollout: Rollout, color: Color) -> None:
         ports, settings = self._ports, self._ports.config.read()
-        until = ports.clock.now() + timedelta(seconds=settings.rollout.keep_warm_seconds)
-        keep_until = until.isoformat(timespec="seconds").replace("+00:00", "Z")
+        attest_weight(ports, self._change(rollout, len(rollout.plan.steps) - 1))
+        keep_until = written(ports.clock.now() + timedelta(seconds=settings.rollout.keep_warm_seconds))
         self._updater.change_rule(
             {"active_color": color, "keep_until": keep_until, "rolling_out": False},
             green_weight=rollout.plan.steps[-1].green_weight,
             message=f"{self._subject.service}: promote {color}",
         )
         ports.journal.write("promoted", active_color=color, keep_until=keep_until)
+        self._tell_who_serves(color, "after_promotion")
+
+    def _tell_who_serves(self, color: Color, hook: Literal["after_promotion", "after_rollback"]) -> None:
+        """Record whose answers users get now, and run the user's command for it, which cannot fail a rollout."""
+        ports, settings = self._ports, self._ports.config.read()
+        release, previous = settings.color(color).release, settings.color(other_color(color)).release
+        serving = Serving(service=self._subject.service, color=color, release=release, previous=previous)
+        ports.journal.write(
+            Kind.SERVING,
+            color=color,
+            release_id=release and release.release_id,
+            cache_namespace=serving.namespace,
+            previous_cache_namespace=serving.previous_namespace,
+            cache_namespace_changed=serving.changed,
+        )
+        hooks = settings.rollout.hooks
+        command = getattr(hooks, hook)
+        if command:
+            result = ports.hooks.run(command, serving.variables(), timeout_seconds=hooks.timeout_seconds)
+            ports.journal.write(Kind.HOOK, name=hook, seconds=result.seconds, fault=result.fault)
 
     def _record(self, verdict: GateVerdict) -> None:
         self._ports.journal.write(

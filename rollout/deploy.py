@@ -7,6 +7,7 @@ from pydantic import JsonValue
 from components.naming import Color
 from components.release import Release
 from components.settings import ServiceSettings
+from rollout.attestation import attest_idle
 from rollout.errors import RolloutError
 from rollout.ports import Pod, Ports
 from rollout.retire import park
@@ -25,7 +26,8 @@ def deploy(ports: Ports, updater: Updater, color: Color, release: Release) -> No
         RolloutError: an update is refused or fails, or an older release does not go.
     """
     colored = ports.config.read().color(color)
-    if colored.serves:
+    former = any(pod.release_id != release.release_id for pod in ports.replicas.pods(color))
+    if former or (colored.serves and colored.release != release):
         # Two releases at once would need nodes for both.
         park(ports, updater, color, message=f"park the former release of {color}")
     edits: dict[str, JsonValue] = {
@@ -78,7 +80,9 @@ def await_idle(ports: Ports, color: Color) -> None:
         RolloutError: it got weight, or requests still run after the longest that one may take.
     """
     settings = ports.config.read()
-    _wait_out_the_drain(ports, settings, color)
+    changed = ports.rule_changed_at or ports.clock.now()
+    _wait_out_the_drain(ports, settings, color, changed)
+    attest_idle(ports, color, since=changed)
     timeout_seconds = settings.max_stream_seconds + settings.rollout.ready_timeout_seconds
     deadline = ports.clock.monotonic() + timeout_seconds
     while ports.replicas.pods(color) and (running := ports.metrics.running_requests(color)) != 0:
@@ -90,8 +94,7 @@ def await_idle(ports: Ports, color: Color) -> None:
         raise RolloutError(f"{color} got weight {weight} meanwhile; it is left as it is")
 
 
-def _wait_out_the_drain(ports: Ports, settings: ServiceSettings, color: Color) -> None:
-    changed: datetime = ports.rule_changed_at or ports.clock.now()
+def _wait_out_the_drain(ports: Ports, settings: ServiceSettings, color: Color, changed: datetime) -> None:
     over = changed.timestamp() + settings.drain_chain.deregistration_delay_seconds
     if (left_seconds := over - ports.clock.now().timestamp()) > 0:
         ports.journal.write("note", text=f"waiting {left_seconds:.0f} s until {color} had no weight for its drain time")

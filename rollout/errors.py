@@ -9,6 +9,10 @@ class RefusedError(RolloutError):
     """Nothing was changed: bad input, or the world is not in a state to start from."""
 
 
+class PromisedError(RefusedError):
+    """The idle colour may not go yet: it is promised to stay warm. Nothing is wrong."""
+
+
 class PlanRefusedError(RolloutError):
     """A preview shows more, or other, than the change that was meant; it was not applied."""
 
@@ -27,3 +31,15 @@ class JournalError(RolloutError):
 
 class StoppedError(RolloutError):
     """Somebody asked the rollout to stop: a signal, or a rollback from another process."""
+
+
+class UnavailableError(RolloutError):
+    """A service does not take a call now, for it is throttled or down; the same call may well succeed later."""
+
+
+class UnreconciledError(RolloutError):
+    """All traffic is back, but config or state do not say so yet; the message says what remains."""
+
+
+class LostLockError(StoppedError):
+    """Somebody else has taken the stack over: this process must change nothing more, not even back."""

@@ -13,12 +13,19 @@ from components.naming import (
     COLOR_KEY,
     COLORS,
     KEEP_UNTIL_KEY,
+    ROLE_KEY,
+    ROLLING_OUT_KEY,
     ROLLOUT_SERIAL_KEY,
+    SERVICE_KEY,
+    STACK_KEY,
     Color,
     Role,
-    aws_tags,
+    color_state_key,
 )
-from rollout.errors import RolloutError
+from components.traffic import ColorState
+from rollout.elbv2_client import is_passing
+from rollout.errors import RolloutError, UnavailableError
+from rollout.failures import plain
 from rollout.ports import LiveRule
 from rollout.verdicts import TargetHealth
 
@@ -30,6 +37,7 @@ if TYPE_CHECKING:
 TAGS_PER_CALL: Final = 20
 IDLE_TIMEOUT: Final = "idle_timeout.timeout_seconds"
 DEFAULT_IDLE_TIMEOUT_SECONDS: Final = 60
+NAME_ONE: Final = "Name one with --service."
 # Targets in these states are on their way out, or never counted.
 NOT_SERVING: Final = frozenset({"draining", "unused"})
 
@@ -48,14 +56,14 @@ class Elbv2LoadBalancer:
     """The weighted rule and the target groups of one service."""
 
     def __init__(
-        self, client: ElasticLoadBalancingv2Client, *, stack: str, service: str, listener_arn: str | None = None
+        self, client: ElasticLoadBalancingv2Client, *, stack: str, service: str | None, listener_arn: str | None = None
     ) -> None:
         """Look for what carries the tags of this stack and service.
 
         Args:
             client: the ELBv2 API.
             stack: the stack.
-            service: the service.
+            service: the service; none for the only one of the stack.
             listener_arn: the listener that the service joined; none when its load balancer is its own.
         """
         self._client = client
@@ -70,10 +78,14 @@ class Elbv2LoadBalancer:
         Raises:
             RolloutError: there is none, or more than one, with our tags.
         """
-        found = self._find()
-        rule = self._client.describe_rules(RuleArns=[found.rule_arn])["Rules"][0]
-        self._found = found = replace(found, actions=_actions(rule))
-        tags = self._tags([found.rule_arn])[found.rule_arn]
+        if self._found is None:
+            # The search has read all of it already, and a rollback cannot wait.
+            self._found, tags = self._search()
+            found = self._found
+        else:
+            rule = self._client.describe_rules(RuleArns=[self._found.rule_arn])["Rules"][0]
+            self._found = found = replace(self._found, actions=_actions(rule))
+            tags = self._tags([found.rule_arn])[found.rule_arn]
         active = tags.get(ACTIVE_COLOR_KEY)
         weights = _weights(found.actions)
         return LiveRule(
@@ -83,13 +95,30 @@ class Elbv2LoadBalancer:
             active_color=active if active in COLORS else None,
             keep_until=tags.get(KEEP_UNTIL_KEY, ""),
             rollout_serial=int(tags.get(ROLLOUT_SERIAL_KEY) or 0),
+            rolling_out=tags.get(ROLLING_OUT_KEY) == "true",
+            colors={
+                color: state
+                for color in COLORS
+                if (state := ColorState.parse(tags.get(color_state_key(color), ""))) is not None
+            },
         )
 
     def set_green_weight(self, green_weight: int) -> None:
-        """Set the weights of the weighted rule; one call when the rule has been read before."""
-        found = self._find()
-        weights = {found.target_groups["green"]: green_weight, found.target_groups["blue"]: 100 - green_weight}
-        self._client.modify_rule(RuleArn=found.rule_arn, Actions=_with_weights(found.actions, weights))
+        """Set the weights of the weighted rule; one call when the rule has been read before.
+
+        Raises:
+            UnavailableError: AWS does not take the call now; later it may.
+        """
+        try:
+            found = self._find()
+            weights = {found.target_groups["green"]: green_weight, found.target_groups["blue"]: 100 - green_weight}
+            self._client.modify_rule(RuleArn=found.rule_arn, Actions=_with_weights(found.actions, weights))
+        except RolloutError:
+            raise
+        except Exception as error:
+            if is_passing(error):
+                raise UnavailableError(plain(error)) from error
+            raise
 
     def health(self, color: Color) -> TargetHealth:
         """Count a colour's targets by health."""
@@ -124,39 +153,41 @@ class Elbv2LoadBalancer:
 
     def _find(self) -> _Found:
         if self._found is None:
-            self._found = self._search()
+            self._found, _ = self._search()
         return self._found
 
-    def _search(self) -> _Found:
+    def _search(self) -> tuple[_Found, Mapping[str, str]]:
+        """Find the rule, and what its tags say."""
+        candidates: list[tuple[str, RuleTypeDef, Mapping[str, str]]] = []
         for load_balancer_arn, listener_arns in self._places():
-            rules = [rule for arn in listener_arns for rule in self._rules(arn)]
-            marked = self._marked((rule.get("RuleArn", "") for rule in rules), "weighted-rule")
-            if not marked:
-                continue
-            if len(marked) > 1:
-                raise RolloutError(
-                    f"several rules carry the tags of service {self._service!r} of stack {self._stack!r}: "
-                    f"{', '.join(marked)}. Remove the tags from all but the one that the program made."
-                )
-            rule = next(rule for rule in rules if rule.get("RuleArn") == marked[0])
-            actions = _actions(rule)
-            groups = {
-                tags.get(COLOR_KEY): arn for arn, tags in self._tags(_weights(actions)).items() if COLOR_KEY in tags
-            }
+            rules = {rule.get("RuleArn", ""): rule for arn in listener_arns for rule in self._rules(arn)}
+            tagged = self._marked(rules, "weighted-rule")
+            candidates += [(load_balancer_arn, rules[arn], tags) for arn, tags in tagged.items()]
+            if candidates and self._service:
+                break
+        if len(candidates) > 1:
+            arns = ", ".join(rule.get("RuleArn", "") for _, rule, _ in candidates)
+            fix = "Remove the tags from all but the one that the program made." if self._service else NAME_ONE
+            raise RolloutError(f"several rules carry the tags of {self._whose}: {arns}. {fix}")
+        for load_balancer_arn, rule, tags in candidates:
+            actions, arn = _actions(rule), rule.get("RuleArn", "")
+            groups = {tags.get(COLOR_KEY): one for one, tags in self._tags(_weights(actions)).items()}
+            groups.pop(None, None)
             if set(groups) != set(COLORS):
                 raise RolloutError(
-                    f"rule {marked[0]} forwards to {sorted(str(color) for color in groups)}, not to blue and green; "
-                    "run `pulumi up` to restore it."
+                    f"rule {arn} forwards to {sorted(str(color) for color in groups)}, not to blue and green; run "
+                    "`pulumi up` to restore it."
                 )
-            return _Found(
+            found = _Found(
                 load_balancer_arn=load_balancer_arn,
-                rule_arn=marked[0],
+                rule_arn=arn,
                 target_groups={color: groups[color] for color in COLORS},
                 actions=actions,
             )
+            return found, tags
         where = f"on listener {self._listener_arn}" if self._listener_arn else "in this account and region"
         raise RolloutError(
-            f"no load balancer rule carries the tags of service {self._service!r} of stack {self._stack!r} {where}. "
+            f"no load balancer rule carries the tags of {self._whose} {where}. "
             "Check AWS_PROFILE and AWS_REGION; deploy a new stack with `pulumi up` first."
         )
 
@@ -179,10 +210,15 @@ class Elbv2LoadBalancer:
         for page in self._client.get_paginator("describe_rules").paginate(ListenerArn=listener_arn):
             yield from page["Rules"]
 
-    def _marked(self, arns: Iterable[str], role: Role) -> list[str]:
-        """Return those resources that carry our tags for this role."""
-        wanted = aws_tags(self._stack, self._service, role).items()
-        return [arn for arn, tags in self._tags(arns).items() if wanted <= tags.items()]
+    @property
+    def _whose(self) -> str:
+        service = f"service {self._service!r}" if self._service else "any service"
+        return f"{service} of stack {self._stack!r}"
+
+    def _marked(self, arns: Iterable[str], role: Role) -> dict[str, dict[str, str]]:
+        """Return those resources that carry our tags for this role, with all their tags."""
+        wanted = {STACK_KEY: self._stack, ROLE_KEY: role} | ({SERVICE_KEY: self._service} if self._service else {})
+        return {arn: tags for arn, tags in self._tags(arns).items() if wanted.items() <= tags.items()}
 
     def _tags(self, arns: Iterable[str]) -> dict[str, dict[str, str]]:
         every = list(arns)

@@ -23,6 +23,7 @@ class Phase(StrEnum):
     SHIFTING = "shifting"
     ATTESTING = "attesting"
     HOLDING = "holding"
+    PAUSED = "paused"
     PROMOTING = "promoting"
     SOAKING = "soaking"
     DONE = "done"
@@ -35,9 +36,6 @@ class Phase(StrEnum):
     REAPED = "reaped"
 
 
-CHECKS = ("smoke",)
-"""The checks of the phase ``verifying``, in order."""
-
 UNTOUCHED = frozenset({Phase.PLANNED, Phase.PREFLIGHT})
 """Phases in which nothing has been changed yet: a failure needs no rollback."""
 
@@ -49,6 +47,7 @@ EXPOSED = frozenset(
         Phase.SHIFTING,
         Phase.ATTESTING,
         Phase.HOLDING,
+        Phase.PAUSED,
         Phase.PROMOTING,
         Phase.SOAKING,
         Phase.ROLLING_BACK,
@@ -57,7 +56,7 @@ EXPOSED = frozenset(
 """Phases in which traffic may be on a candidate that has not proved itself: whatever goes wrong, it goes back."""
 
 FINAL = frozenset({Phase.DONE, Phase.ROLLED_BACK, Phase.FAILED, Phase.REFUSED, Phase.REAPED})
-"""Phases that ask for no action. ``done`` still takes a request to reap."""
+"""Phases that a rollout ends in. ``done`` still takes a request to reap."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +108,13 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimedOut:
+    """The time is up without proof for or against the weight."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class StopRequested:
     """Somebody wants the rollout undone: a signal, or a rollback from another process."""
 
@@ -116,11 +122,16 @@ class StopRequested:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ResumeRequested:
+    """Somebody wants a paused rollout to go on: its hold or soak begins anew."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReapRequested:
     """Somebody wants the outgoing colour's replicas and nodes given back."""
 
 
-Event = Succeeded | Failed | Judged | StopRequested | ReapRequested
+Event = Succeeded | Failed | Judged | TimedOut | StopRequested | ResumeRequested | ReapRequested
 
 
 # Actions: what is to be done.
@@ -159,10 +170,11 @@ class Verify:
 
 @dataclass(frozen=True, kw_only=True)
 class Shift:
-    """Move the weight to this step's."""
+    """Move the weight to this step's, from the one before."""
 
     step: int
     green_weight: int
+    from_green_weight: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +238,7 @@ Action = (
 
 
 def action_of(rollout: Rollout) -> Action | None:
-    """Return what the current phase asks for; none when the rollout has come to an end."""
+    """Return what the current phase asks for; none when the rollout has come to an end, or waits for a person."""
     plan, step = rollout.plan, rollout.step
     match rollout.phase:
         case Phase.PLANNED:
@@ -238,9 +250,11 @@ def action_of(rollout: Rollout) -> Action | None:
         case Phase.WARMING:
             return AwaitReady(color=plan.candidate)
         case Phase.VERIFYING:
-            return Verify(check=CHECKS[rollout.check])
+            return Verify(check=plan.checks[rollout.check])
         case Phase.SHIFTING:
-            return Shift(step=step, green_weight=plan.steps[step].green_weight)
+            return Shift(
+                step=step, green_weight=plan.steps[step].green_weight, from_green_weight=_weight_before(rollout)
+            )
         case Phase.ATTESTING:
             return Attest(step=step, green_weight=plan.steps[step].green_weight)
         case Phase.HOLDING | Phase.SOAKING:
@@ -253,8 +267,26 @@ def action_of(rollout: Rollout) -> Action | None:
             return Retire(color=plan.outgoing if rollout.promoted else plan.candidate)
         case Phase.REAPING:
             return AwaitIdle(color=plan.outgoing)
-        case Phase.DONE | Phase.ROLLED_BACK | Phase.FAILED | Phase.REFUSED | Phase.REAPED:
+        case Phase.PAUSED | Phase.DONE | Phase.ROLLED_BACK | Phase.FAILED | Phase.REFUSED | Phase.REAPED:
             return None
+
+
+def expected_green_weights(rollout: Rollout) -> tuple[int, ...]:
+    """Return the green weights that the rule may have in this state; none when the state does not say."""
+    plan = rollout.plan
+    match rollout.phase:
+        case Phase.DEPLOYING | Phase.WARMING | Phase.VERIFYING:
+            return (plan.initial_green_weight,)
+        case Phase.SHIFTING:
+            return (_weight_before(rollout), plan.steps[rollout.step].green_weight)
+        case Phase.ATTESTING | Phase.HOLDING | Phase.PAUSED | Phase.PROMOTING | Phase.SOAKING:
+            return (plan.steps[rollout.step].green_weight,)
+        case _:
+            return ()
+
+
+def _weight_before(rollout: Rollout) -> int:
+    return rollout.plan.steps[rollout.step - 1].green_weight if rollout.step else rollout.plan.initial_green_weight
 
 
 def advance(rollout: Rollout, event: Event) -> Rollout:
@@ -264,6 +296,8 @@ def advance(rollout: Rollout, event: Event) -> Rollout:
             return _after_success(rollout)
         case Judged():
             return _after_verdict(rollout, event)
+        case TimedOut(reason=reason):
+            return _after_timeout(rollout, reason)
         case Failed(reason=reason, nothing_changed=True) if rollout.phase is Phase.DEPLOYING:
             return replace(rollout, phase=Phase.REFUSED, reason=reason)
         case Failed(reason=reason):
@@ -271,13 +305,19 @@ def advance(rollout: Rollout, event: Event) -> Rollout:
         case StopRequested(reason=reason):
             # A rollback under way already is what a stop asks for, and must not be broken off.
             return rollout if rollout.going_back else _after_failure(rollout, reason)
+        case ResumeRequested():
+            # A person's pause may have lasted; and it may have begun before the weight was ever attested.
+            resumed = Phase.SOAKING if rollout.promoted else Phase.ATTESTING
+            return replace(rollout, phase=resumed, reason="") if rollout.phase is Phase.PAUSED else rollout
         case ReapRequested():
             return replace(rollout, phase=Phase.REAPING) if rollout.phase is Phase.DONE else rollout
 
 
 def _after_success(rollout: Rollout) -> Rollout:
     match rollout.phase:
-        case Phase.VERIFYING if rollout.check + 1 < len(CHECKS):
+        case Phase.WARMING if not rollout.plan.checks:
+            return replace(rollout, phase=Phase.SHIFTING)
+        case Phase.VERIFYING if rollout.check + 1 < len(rollout.plan.checks):
             return replace(rollout, check=rollout.check + 1)
         case Phase.PROMOTING:
             return replace(rollout, phase=Phase.SOAKING, promoted=True)
@@ -317,9 +357,19 @@ def _after_verdict(rollout: Rollout, judged: Judged) -> Rollout:
         return rollout
     if judged.verdict is Verdict.PASS:
         return _after_hold(rollout)
-    if judged.elapsed_seconds < asked_seconds + rollout.plan.max_hold_extension_seconds:
+    if judged.elapsed_seconds < asked_seconds + rollout.plan.extension_seconds(rollout.judged_step):
         return rollout
-    return _after_failure(rollout, f"no verdict after {judged.elapsed_seconds:.0f} s: {judged.reason}")
+    return _after_timeout(rollout, f"no verdict after {judged.elapsed_seconds:.0f} s: {judged.reason}")
+
+
+def _after_timeout(rollout: Rollout, reason: str) -> Rollout:
+    if rollout.plan.on_timeout == "pause" and rollout.phase in _MAY_PAUSE:
+        return replace(rollout, phase=Phase.PAUSED, reason=reason)
+    return _after_failure(rollout, reason)
+
+
+_MAY_PAUSE = frozenset({Phase.ATTESTING, Phase.HOLDING, Phase.PROMOTING, Phase.SOAKING})
+"""Phases in which the weight may stay as it is until a person has looked."""
 
 
 def _after_hold(rollout: Rollout) -> Rollout:

@@ -149,6 +149,19 @@ def sample(start: Counters, end: Counters) -> Sample | None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrefixCache:
+    """What one colour's prefix caches were asked for and had, in tokens."""
+
+    queries: float
+    hits: float
+
+    def hit_percent_since(self, before: "PrefixCache") -> float | None:
+        """Return the hit rate of what was asked for in between, in percent; none when nothing was, or on a reset."""
+        queries, hits = self.queries - before.queries, self.hits - before.hits
+        return 100 * (hits / queries) if queries > 0 and 0 <= hits <= queries else None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Period:
     """What the load balancer counted for one target group in one period of its metrics."""
 

@@ -1,11 +1,23 @@
 """The ramp as a plan: candidate shares translated into green weights, in either direction."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from components.naming import Color, other_color
-from components.rollout_settings import RolloutSettings
+from components.rollout_settings import GateSettings, RolloutSettings
 
 FULL_PERCENT = 100
+
+CHECKS = ("smoke", "eval", "warm_up", "shadow")
+"""The checks through the candidate route, in order: cold caches would spoil the shadow check's comparison."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skip:
+    """Checks that somebody chose to leave out, and why."""
+
+    checks: tuple[str, ...]
+    because: str
 
 
 def green_weight_for(candidate: Color, candidate_percent: int) -> int:
@@ -31,6 +43,8 @@ class Step:
     candidate_percent: int
     green_weight: int
     hold_seconds: float
+    approval_timeout_seconds: float | None = None
+    """How long the hold waits for somebody's approval; none when it needs no approval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +55,17 @@ class Plan:
     steps: tuple[Step, ...]
     soak_seconds: float
     max_hold_extension_seconds: float
+    on_timeout: Literal["rollback", "pause"] = "rollback"
+    checks: tuple[str, ...] = ("smoke",)
+    """The checks of the phase ``verifying``, in order."""
+    skip: Skip | None = None
+
+    def extension_seconds(self, step: int | None) -> float:
+        """Return how much longer than asked a hold may take; none stands for the soak."""
+        approval = None if step is None else self.steps[step].approval_timeout_seconds
+        if step is None or approval is None:
+            return self.max_hold_extension_seconds
+        return max(self.max_hold_extension_seconds, approval - self.steps[step].hold_seconds)
 
     @property
     def outgoing(self) -> Color:
@@ -53,8 +78,17 @@ class Plan:
         return green_weight_for(self.candidate, 0)
 
 
-def make_plan(candidate: Color, settings: RolloutSettings) -> Plan:
+def planned_checks(gates: GateSettings, skip: Skip | None = None) -> tuple[str, ...]:
+    """Return the checks of a rollout: smoke and eval always, the others where there is something to check with."""
+    recorded = bool(gates.recorded_prompts)
+    on = {"smoke": True, "eval": True, "warm_up": recorded and gates.warm_up.max_seconds > 0, "shadow": recorded}
+    off = () if skip is None else skip.checks
+    return tuple(check for check in CHECKS if on[check] and check not in off)
+
+
+def make_plan(candidate: Color, settings: RolloutSettings, skip: Skip | None = None) -> Plan:
     """Translate the settings into the plan of a rollout onto ``candidate``."""
+    manual = settings.gates.manual
     return Plan(
         candidate=candidate,
         steps=tuple(
@@ -62,9 +96,15 @@ def make_plan(candidate: Color, settings: RolloutSettings) -> Plan:
                 candidate_percent=step.candidate_percent,
                 green_weight=green_weight_for(candidate, step.candidate_percent),
                 hold_seconds=step.hold_seconds,
+                approval_timeout_seconds=(
+                    manual.timeout_seconds if step.candidate_percent in manual.at_percents else None
+                ),
             )
             for step in settings.steps
         ),
         soak_seconds=settings.soak_seconds,
         max_hold_extension_seconds=settings.gates.max_hold_extension_seconds,
+        on_timeout=settings.gates.on_timeout,
+        checks=planned_checks(settings.gates, skip),
+        skip=skip,
     )

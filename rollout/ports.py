@@ -1,7 +1,7 @@
 """What a rollout needs from the world, as protocols, and the values that cross them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -10,9 +10,15 @@ from pydantic import JsonValue
 from components.naming import Color
 from components.release import Release
 from components.settings import ServiceSettings
+from components.traffic import ColorState
+from rollout.account import CapacityReservation, RunningInstance, Subnet
 from rollout.answers import Answer
+from rollout.approvals import Approval
 from rollout.changes import Change
-from rollout.measurements import Counters, Period
+from rollout.drill_history import DrillHistory
+from rollout.hooks import HookResult
+from rollout.measurements import Counters, Period, PrefixCache
+from rollout.scheduling import BoundPod, Node
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth
 
 
@@ -43,6 +49,11 @@ class Journal(Protocol):
     """The phase that every record is stamped with."""
     dispensable: bool
     """Whether to go on without records that cannot be written."""
+
+    @property
+    def rollout_id(self) -> str:
+        """What every record of this rollout is stamped with."""
+        ...
 
     def write(self, kind: str, **fields: JsonValue) -> None:
         """Append one record."""
@@ -89,6 +100,14 @@ class Stack(Protocol):
         """
         ...
 
+    def rule_in_state(self, service: str) -> "StateRule | None":
+        """Return the weighted rule as Pulumi's state has it; none when it has none.
+
+        Raises:
+            UpdateFailedError: the backend does not answer.
+        """
+        ...
+
     def interrupt(self) -> None:
         """Ask a running preview or update to end."""
         ...
@@ -96,6 +115,16 @@ class Stack(Protocol):
     def is_running(self) -> bool:
         """Tell whether a preview or an update still runs."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateRule:
+    """The weighted rule as Pulumi's state has it."""
+
+    weights: Mapping[str, int]
+    """By target group ARN."""
+    active_color: str
+    rollout_serial: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +137,9 @@ class LiveRule:
     active_color: Color | None
     keep_until: str
     rollout_serial: int
+    rolling_out: bool = False
+    colors: Mapping[Color, ColorState] = field(default_factory=dict["Color", ColorState])
+    """What the colours are, as far as the rule says it."""
 
     def splits(self, green_weight: int) -> bool:
         """Tell whether the rule splits traffic as this green weight means."""
@@ -155,6 +187,50 @@ class Replicas(Protocol):
         ...
 
 
+class Cluster(Protocol):
+    """What the scheduler sees, and what pods of the service refer to."""
+
+    def nodes(self) -> Sequence[Node]:
+        """List every node."""
+        ...
+
+    def bound_pods(self) -> Sequence[BoundPod]:
+        """List the pods of all namespaces that have a node and have not ended."""
+        ...
+
+    def secret_keys(self, name: str) -> frozenset[str] | None:
+        """Return the keys of a Secret in the service's namespace; none when there is no such Secret."""
+        ...
+
+    def has_claim(self, name: str) -> bool:
+        """Tell whether the service's namespace has this PersistentVolumeClaim."""
+        ...
+
+
+class Account(Protocol):
+    """What the AWS account has room for."""
+
+    def vcpu_quota(self, code: str) -> float:
+        """Return an EC2 quota of the region, in vCPUs."""
+        ...
+
+    def instances(self) -> Sequence[RunningInstance]:
+        """List the region's GPU instances that run or start."""
+        ...
+
+    def reservations(self) -> Sequence[CapacityReservation]:
+        """List the region's capacity reservations that have not been cancelled, others' that are shared included."""
+        ...
+
+    def group_members(self, resource_group_arn: str) -> frozenset[str]:
+        """Return the ids of the capacity reservations in a resource group."""
+        ...
+
+    def subnets(self, ids: Sequence[str] = ()) -> Sequence[Subnet]:
+        """Return these subnets; without ids those that the stack names for its nodes."""
+        ...
+
+
 class Metrics(Protocol):
     """What the pods count."""
 
@@ -164,6 +240,10 @@ class Metrics(Protocol):
 
     def running_requests(self, color: Color) -> float | None:
         """Return how many requests run or wait on a colour; none when nothing is known."""
+        ...
+
+    def prefix_cache(self, color: Color) -> PrefixCache | None:
+        """Return what a colour's prefix caches have counted so far; none when nothing is known."""
         ...
 
 
@@ -209,6 +289,23 @@ class Route(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class PeriodRequests:
+    """Requests by colour in one period of the load balancer's metrics, requests of our own included."""
+
+    start: datetime
+    end: datetime
+    requests: Mapping[Color, int]
+
+
+class RequestsByPeriod(Protocol):
+    """The requests that the load balancer counts for each colour."""
+
+    def by_period(self, start: datetime, end: datetime) -> Sequence[PeriodRequests]:
+        """Return the whole periods of a window that are published by now, oldest first."""
+        ...
+
+
 class Check(Protocol):
     """A check through the candidate route."""
 
@@ -225,6 +322,22 @@ class Check(Protocol):
         ...
 
 
+class Decisions(Protocol):
+    """What people have said to steps that wait for them."""
+
+    def find(self, rollout_id: str, percent: int) -> Approval | None:
+        """Return the decision on a step; none so far."""
+        ...
+
+
+class Hooks(Protocol):
+    """Commands of the user's."""
+
+    def run(self, command: Sequence[str], variables: Mapping[str, str], *, timeout_seconds: float) -> HookResult:
+        """Run one and wait for its end; its failure is a result, not an error."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ports:
     """Everything that a rollout touches."""
@@ -235,11 +348,18 @@ class Ports:
     stack: Stack
     load_balancer: LoadBalancer
     replicas: Replicas
+    cluster: Cluster
+    account: Account
     metrics: Metrics
     target_group_metrics: TargetGroupMetrics
+    request_counts: RequestsByPeriod
     route: Route
     checks: Mapping[str, Check]
+    approvals: Decisions
+    hooks: Hooks
     rule_changed_at: datetime | None
     """When the weighted rule was last changed before this run; none when that is not known."""
+    drills: DrillHistory
+    """What the journal says of rollback drills."""
     shield: Callable[[], None]
     """Ignore requests to stop from now on: a rollback must not be broken off."""

@@ -2,16 +2,170 @@
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from components.naming import COLORS, Color
+from components.pod_settings import SecretReference
+from components.reservation import Reservation
 from components.settings import ServiceSettings
+from rollout.account import address_faults, quota_faults, quota_of, reservation_state_faults
+from rollout.drill_history import drill_faults
 from rollout.failures import plain
 from rollout.plan import Plan, green_weight_for
-from rollout.ports import LiveRule, Ports
+from rollout.ports import Account, Cluster, LiveRule, Ports, StateRule
+from rollout.scheduling import nodes_to_come, scheduling_faults, weight_faults
 from rollout.verdicts import TargetHealth
 
 METRICS_WINDOW: Final = timedelta(minutes=5)
+
+_T = TypeVar("_T")
+
+
+class Questions:
+    """Asks the world, and keeps what went unanswered: no data is never a pass."""
+
+    def __init__(self) -> None:
+        """Start with nothing asked."""
+        self.unanswered: list[str] = []
+
+    def ask(self, question: Callable[[], _T]) -> _T | None:
+        """Return the answer; none when there is none, whatever the question failed with."""
+        try:
+            return question()
+        except Exception as error:
+            self.unanswered.append(plain(error))
+            return None
+
+
+def preflight(ports: Ports, plan: Plan, service: str) -> tuple[str, ...]:
+    """Ask everything that a rollout depends on, and return every reason not to start."""
+    settings, questions = ports.config.read(), Questions()
+    faults = [
+        *_traffic_faults(ports, plan, service, settings, questions),
+        *weight_faults(settings, plan),
+        *drill_faults(settings.rollout.drill_max_age_days, ports.drills, ports.clock.now()),
+        *_capacity_faults(ports, plan, service, settings, questions),
+        *_reference_faults(ports.cluster, settings, service, questions),
+    ]
+    for question in _later_questions(ports, plan):
+        questions.ask(question)
+    return tuple(dict.fromkeys((*faults, *questions.unanswered)))
+
+
+def _traffic_faults(
+    ports: Ports, plan: Plan, service: str, settings: ServiceSettings, questions: Questions
+) -> Iterator[str]:
+    rule = questions.ask(ports.load_balancer.rule)
+    outgoing = questions.ask(lambda: ports.load_balancer.health(plan.outgoing))
+    idle_timeout = questions.ask(ports.load_balancer.idle_timeout_seconds)
+    states = questions.ask(lambda: (ports.stack.rule_in_state(service),))
+    if rule is None:
+        return
+    if outgoing is not None and idle_timeout is not None:
+        yield from preflight_faults(
+            plan=plan,
+            settings=settings,
+            rule=rule,
+            outgoing=outgoing,
+            idle_timeout_seconds=idle_timeout,
+            now=ports.clock.now(),
+        )
+    if states is not None:
+        yield from state_faults(rule, *states)
+
+
+def _capacity_faults(
+    ports: Ports, plan: Plan, service: str, settings: ServiceSettings, questions: Questions
+) -> Iterator[str]:
+    candidate, account = plan.candidate, ports.account
+    nodes, pods = questions.ask(ports.cluster.nodes), questions.ask(ports.cluster.bound_pods)
+    if nodes is not None and pods is not None:
+        yield from scheduling_faults(settings, service, candidate, nodes=nodes, pods=pods)
+    declared = settings.color(candidate).reservation
+    subnet_ids = (declared.subnet_id,) if declared is not None and declared.subnet_id else ()
+    subnets = questions.ask(lambda: account.subnets(subnet_ids))
+    reservations = questions.ask(account.reservations)
+    if subnets is not None:
+        yield from address_faults(settings, candidate, subnets)
+    if nodes_to_come(settings, candidate) and declared is None:
+        limit = questions.ask(lambda: account.vcpu_quota(quota_of(settings.instance_type).code))
+        instances = questions.ask(account.instances)
+        if limit is not None and instances is not None and reservations is not None:
+            yield from quota_faults(
+                settings, candidate, limit_vcpus=limit, instances=instances, reservations=reservations
+            )
+    if declared is not None and subnets is not None and reservations is not None:
+        members = questions.ask(lambda: _members(account, declared))
+        if members is not None:
+            yield from reservation_state_faults(
+                settings,
+                candidate,
+                reservations=[one for one in reservations if one.id in members],
+                subnets=subnets,
+                now=ports.clock.now(),
+            )
+
+
+def _members(account: Account, declared: Reservation) -> frozenset[str]:
+    if declared.resource_group_arn is not None:
+        return account.group_members(declared.resource_group_arn)
+    return frozenset({declared.id or ""})
+
+
+def _reference_faults(cluster: Cluster, settings: ServiceSettings, service: str, questions: Questions) -> Iterator[str]:
+    """Find what pods refer to and would wait for in vain: a missing Secret fails a deploy, but only slowly."""
+    namespace, pods = settings.namespace_of(service), settings.pods
+    secrets = {"pods.api_key_secret": pods.api_key_secret, "pods.hub_token_secret": pods.hub_token_secret}
+    for field, reference in secrets.items():
+        if reference is None:
+            continue
+        keys = questions.ask(lambda name=reference.name: (cluster.secret_keys(name),))
+        if keys is not None:
+            yield from secret_faults(field, reference, keys[0], namespace)
+    claims = {"pods.model_cache_claim": pods.model_cache_claim, "pods.compile_cache_claim": pods.compile_cache_claim}
+    for field, name in claims.items():
+        if name is not None and questions.ask(lambda name=name: cluster.has_claim(name)) is False:
+            yield f"{field}: namespace {namespace} has no PersistentVolumeClaim {name}; create it, or name another one"
+
+
+def secret_faults(field: str, reference: SecretReference, keys: frozenset[str] | None, namespace: str) -> Iterator[str]:
+    """Yield what a Secret that pods refer to lacks, by its keys; none: there is no such Secret."""
+    if keys is None:
+        yield (
+            f"{field}.name: namespace {namespace} has no Secret {reference.name}; create it: `kubectl create secret "
+            f"generic {reference.name} --namespace {namespace} --from-file={reference.key}=<file>`"
+        )
+    elif reference.key not in keys:
+        known = ", ".join(sorted(keys)) or "none"
+        have = f"Secret {reference.name} of namespace {namespace}"
+        yield f"{field}.key: {have} has no key {reference.key}; it has {known}. Add it, or name another one"
+
+
+def _later_questions(ports: Ports, plan: Plan) -> tuple[Callable[[], object], ...]:
+    """Return what a rollout will ask later."""
+    now = ports.clock.now()
+    return (
+        lambda: ports.replicas.pods(plan.outgoing),
+        lambda: ports.target_group_metrics.counts(plan.outgoing, now - METRICS_WINDOW, now),
+        *(ports.checks[name].prepare for name in plan.checks),
+    )
+
+
+def state_faults(rule: LiveRule, state: StateRule | None) -> Iterator[str]:
+    """Yield in what the live rule is not as Pulumi's state has it: then somebody changed it outside of Pulumi."""
+    fix = "run `pulumi refresh`, and see with scripts.status what should be"
+    if state is None:
+        yield f"weighted rule: Pulumi's state does not have it; {fix}"
+        return
+    live = {rule.target_groups[color]: weight for color, weight in rule.weights.items()}
+    if live != state.weights:
+        kept = {color: state.weights.get(arn, 0) for color, arn in rule.target_groups.items()}
+        yield f"green_weight: the live rule splits {dict(rule.weights)}, Pulumi's state has {kept}; {fix}"
+    if (rule.active_color or "", rule.rollout_serial) != (state.active_color, state.rollout_serial):
+        yield (
+            f"weighted rule: its tags say {rule.active_color} at serial {rule.rollout_serial}, Pulumi's state "
+            f"{state.active_color or 'no colour'} at {state.rollout_serial}; {fix}"
+        )
 
 
 def preflight_faults(
@@ -51,21 +205,6 @@ def preflight_faults(
     return tuple(faults)
 
 
-def unreachable(ports: Ports, outgoing: Color) -> Iterator[str]:
-    """Ask everything once that a rollout will ask later; yields who does not answer, and why."""
-    now = ports.clock.now()
-    questions: tuple[Callable[[], object], ...] = (
-        lambda: ports.replicas.pods(outgoing),
-        lambda: ports.target_group_metrics.counts(outgoing, now - METRICS_WINDOW, now),
-        *(check.prepare for check in ports.checks.values()),
-    )
-    for ask in questions:
-        try:
-            ask()
-        except Exception as error:  # whatever it fails with, it does not answer
-            yield plain(error)
-
-
 def idle_timeout_faults(settings: ServiceSettings, idle_timeout_seconds: int) -> Iterator[str]:
     """Tell when the load balancer ends connections sooner than requests end, or later than the pods do."""
     needed, kept = settings.required_idle_timeout_seconds, settings.drain_chain.keep_alive_seconds
@@ -91,7 +230,7 @@ def config_faults(settings: ServiceSettings, rule: LiveRule) -> tuple[str, ...]:
     if settings.rollout_serial < rule.rollout_serial:
         faults.append(
             f"rollout_serial: the config file says {settings.rollout_serial}, the live rule {rule.rollout_serial}: the "
-            "file is stale; pull the newest one"
+            "file is stale; pull the newest one, or write the live values into it with scripts.adopt"
         )
     elif not rule.splits(settings.green_weight):
         faults.append(

@@ -13,7 +13,7 @@ from components.forms import URL
 from components.naming import COLORS, Color
 from rollout.errors import RefusedError, RolloutError
 from rollout.failures import plain
-from rollout.measurements import Counters
+from rollout.measurements import Counters, PrefixCache
 
 TIMEOUT_SECONDS = 5.0
 
@@ -73,6 +73,22 @@ class Prometheus:
         selector = f'{{__name__=~"{_IN_FLIGHT}", service="{self._service}", color="{color}"}}'
         found = self._query(f"sum({selector})", datetime.now(UTC))
         return float(found[0]["value"][1]) if found else None
+
+    def prefix_cache(self, color: Color) -> PrefixCache | None:
+        """Return what a colour's prefix caches have counted so far; none when nothing is known.
+
+        Raises:
+            RolloutError: Prometheus does not answer.
+        """
+        selector = f'service="{self._service}", color="{color}"'
+        now = datetime.now(UTC)
+        hits, queries = (
+            self._query(f'sum({{__name__=~"vllm[:_]prefix_cache_{what}(_total)?", {selector}}})', now)
+            for what in ("hits", "queries")
+        )
+        if not hits or not queries:
+            return None
+        return PrefixCache(hits=float(hits[0]["value"][1]), queries=float(queries[0]["value"][1]))
 
     def _query(self, query: str, at: datetime) -> list[dict[str, Any]]:
         try:

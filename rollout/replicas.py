@@ -44,16 +44,25 @@ class KubernetesReplicas:
 
     def _client(self) -> "CoreV1Api":
         if self._api is None:
-            # The official client takes seconds to import; most commands end before they need it.
-            from kubernetes import client, config
-            from kubernetes.config.config_exception import ConfigException
-
-            try:
-                config.load_config(**({"context": self._context} if self._context else {}))
-            except ConfigException as error:
-                raise RolloutError(f"no access to Kubernetes: {plain(error)}") from error
-            self._api = client.CoreV1Api()
+            self._api = core_api(self._context)
         return self._api
+
+
+def core_api(context: str | None) -> "CoreV1Api":
+    """Open the API server that KUBECONFIG, or the pod we run in, names.
+
+    Raises:
+        RolloutError: there is no such access.
+    """
+    # The official client takes seconds to import; most commands end before they need it.
+    from kubernetes import client, config
+    from kubernetes.config.config_exception import ConfigException
+
+    try:
+        config.load_config(**({"context": context} if context else {}))
+    except ConfigException as error:
+        raise RolloutError(f"no access to Kubernetes: {plain(error)}") from error
+    return client.CoreV1Api()
 
 
 def _pod(item: Any) -> Pod:

@@ -4,13 +4,22 @@ from datetime import datetime
 
 from components.naming import Color, other_color
 from components.settings import ServiceSettings
-from rollout.errors import RefusedError, RolloutError, UpdateFailedError
+from rollout.errors import (
+    RefusedError,
+    RolloutError,
+    StackLockedError,
+    UnavailableError,
+    UnreconciledError,
+    UpdateFailedError,
+)
 from rollout.ports import LiveRule, Ports
 from rollout.preflight import full_weight_of, still_promised
 from rollout.updates import Updater
 
 MAX_ATTEMPTS = 5
 RETRY_SECONDS = 2.0
+# How long to go on with a rule update that AWS does not take, beyond the retries of a single call.
+RULE_PATIENCE_SECONDS = 900.0
 # An interrupted update finishes what is in flight: a node group may take minutes.
 INTERRUPT_GRACE_SECONDS = 300.0
 REASSERT_SECONDS = 0.2
@@ -36,20 +45,33 @@ def candidate_to_undo(settings: ServiceSettings, rule: LiveRule, now: datetime, 
     )
 
 
-def restore_traffic(ports: Ports, updater: Updater, *, green_weight: int, active_color: Color, reason: str) -> None:
+def restore_traffic(
+    ports: Ports, updater: Updater, *, green_weight: int, active_color: Color, reason: str, sent_back: bool = False
+) -> None:
     """Put the rule back at once, end any running update, then repeat until rule, config and state agree.
 
+    Args:
+        ports: the world.
+        updater: who updates the stack.
+        green_weight: where the weight goes back to.
+        active_color: the colour that is active from then on.
+        reason: why, for the update's message.
+        sent_back: whether the rule has been set just now, so that it only remains to be recorded.
+
     Raises:
-        RolloutError: they do not come to agree; the message says what remains.
+        UnreconciledError: traffic is back, but they do not come to agree; the message says what remains.
+        RolloutError: not even the rule could be set.
     """
     ports.shield()
-    _set_rule(ports, green_weight)
+    if sent_back:
+        ports.journal.write("rule", green_weight=green_weight, how="direct")
+    else:
+        _set_rule(ports, green_weight)
     _end_running_update(ports, green_weight)
     message = f"roll back to {active_color}: {reason}"[:200]
     failure: RolloutError | None = None
-    for attempt in range(MAX_ATTEMPTS):
-        if attempt:
-            ports.clock.sleep(RETRY_SECONDS)
+    attempts, locked_since = 0, None
+    while attempts < MAX_ATTEMPTS:
         rule = ports.load_balancer.rule()
         if not rule.splits(green_weight):
             _set_rule(ports, green_weight)
@@ -58,19 +80,62 @@ def restore_traffic(ports: Ports, updater: Updater, *, green_weight: int, active
         try:
             _reconcile(ports, updater, rule, green_weight, active_color, message)
             failure = None
+        except StackLockedError as error:
+            # Somebody's update may write the rule once more before it ends; then it is our turn.
+            failure, now = error, ports.clock.monotonic()
+            if locked_since is None:
+                locked_since = now
+                ports.journal.write("note", text=f"traffic is back; waiting for another update to end: {error}")
+            if now - locked_since < ports.config.read().rollout.update_timeout_seconds:
+                _watch(ports, green_weight)
+                continue
+            attempts = MAX_ATTEMPTS
         except UpdateFailedError as error:
             failure = error
             ports.journal.write("note", text=f"the update that reconciles the state failed: {error}")
-    raise RolloutError(
-        f"traffic: the rule was set to green_weight {green_weight} directly, but rule, config and state do not agree"
+        attempts += 1
+        ports.clock.sleep(RETRY_SECONDS if failure else 0)
+    raise UnreconciledError(
+        f"all traffic is on {active_color}, by a direct update of the rule (green_weight {green_weight}), but rule, "
+        "config and state do not agree"
         + (f": {failure}" if failure else "")
         + ". Run scripts.rollback again once the cause is mended; until then a `pulumi up` may move the weight."
     )
 
 
+def set_rule(ports: Ports, green_weight: int) -> None:
+    """Set the rule directly, and go on trying for as long as AWS only asks for patience.
+
+    Raises:
+        RolloutError: the rule could not be set; traffic is where it was.
+    """
+    deadline = ports.clock.monotonic() + RULE_PATIENCE_SECONDS
+    told = False
+    while True:
+        try:
+            ports.load_balancer.set_green_weight(green_weight)
+            return
+        except UnavailableError as error:
+            if ports.clock.monotonic() >= deadline:
+                raise
+            if not told:
+                told = True
+                ports.journal.write("note", text=f"traffic is NOT back yet, the rule update is tried on: {error}")
+            ports.clock.sleep(REASSERT_SECONDS)
+
+
 def _set_rule(ports: Ports, green_weight: int) -> None:
-    ports.load_balancer.set_green_weight(green_weight)
+    set_rule(ports, green_weight)
     ports.journal.write("rule", green_weight=green_weight, how="direct")
+
+
+def _watch(ports: Ports, green_weight: int) -> None:
+    """Keep the rule where it is for a while."""
+    until = ports.clock.monotonic() + RETRY_SECONDS
+    while ports.clock.monotonic() < until:
+        ports.clock.sleep(REASSERT_SECONDS)
+        if not ports.load_balancer.rule().splits(green_weight):
+            _set_rule(ports, green_weight)
 
 
 def _end_running_update(ports: Ports, green_weight: int) -> None:
@@ -78,7 +143,10 @@ def _end_running_update(ports: Ports, green_weight: int) -> None:
     deadline = ports.clock.monotonic() + INTERRUPT_GRACE_SECONDS
     while ports.stack.is_running():
         if ports.clock.monotonic() > deadline:
-            raise RolloutError("a running update does not end although it was interrupted; see `pulumi cancel`")
+            raise UnreconciledError(
+                f"the rule is at green_weight {green_weight}, but a running update does not end although it was "
+                "interrupted; see `pulumi cancel`, then run scripts.rollback again"
+            )
         ports.clock.sleep(REASSERT_SECONDS)
         if not ports.load_balancer.rule().splits(green_weight):
             _set_rule(ports, green_weight)  # the update wrote the old weight after us
@@ -101,7 +169,7 @@ def _reconcile(
     # A step that did not come to its end keeps the promise to the idle colour; a promotion undone has none to keep.
     promise = {"keep_until": ""} if settings.active_color != active_color else {}
     edits = {"green_weight": green_weight, "active_color": active_color, "rolling_out": False, **promise}
-    updater.write(edits, rule)
+    updater.write(edits, rule, message=message)
     if updater.rule_urn is None:
         updater.preview(message, judged=False)
     if updater.rule_urn is None:

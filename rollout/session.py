@@ -4,32 +4,41 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components import route_secret
 from components.naming import PROJECT
 from components.settings import ServiceSettings
+from rollout.approvals import Approvals
 from rollout.clock import StopSignal, SystemClock
 from rollout.config_file import ConfigFile, stack_file
+from rollout.drill_history import history as drill_history
 from rollout.endpoint_key import endpoint_key
-from rollout.errors import RefusedError
-from rollout.journal import FileJournal, Record, is_unfinished, last_rule_change, read_journal
+from rollout.errors import LostLockError, RefusedError
+from rollout.hooks import CommandHooks
+from rollout.journal import Journal, RecordFile, RecordObjects, Records, last_seq
 from rollout.lock import Lock
-from rollout.ports import Ports
+from rollout.ports import Check, Ports
+from rollout.records import Kind, Record, last_rule_change
+from rollout.resume import Run, last_run
+from rollout.store import FileStore, open_store
 
 if TYPE_CHECKING:
     from botocore.config import Config
+    from mypy_boto3_cloudwatch import CloudWatchClient
 
+    from rollout.aws_account import AwsAccount
     from rollout.candidate_route import CandidateRoute
     from rollout.cloudwatch import CloudWatchCounts
+    from rollout.cluster import KubernetesCluster
     from rollout.load_balancer import Elbv2LoadBalancer
     from rollout.prometheus import Prometheus
     from rollout.replicas import KubernetesReplicas
-    from rollout.smoke import Smoke
+    from rollout.request_counts import RequestCounts
     from rollout.stack import PulumiStack
 
 RECORDS_FOLDER = ".rollout"
@@ -63,73 +72,164 @@ class Session:
             RefusedError: the config cannot be read or is wrong.
         """
         self._place = place
+        self._command = command
         self.config = ConfigFile(stack_file(place.work_dir, place.stack), place.service)
         self.service = self.config.service
-        self._folder = place.work_dir / RECORDS_FOLDER / place.stack
-        self.lock = Lock(self._folder, command)
-        self.stop = StopSignal(self.lock.asked_to_stop)
-        self.clock = SystemClock(self.stop.check)
-        self.records = read_journal(self.journal_path)
+        url = self._records_url()
+        folder = place.work_dir / RECORDS_FOLDER / place.stack
+        self.store = FileStore(folder) if url is None else open_store(f"{url}/{place.stack}", self._region)
+        """Where all records of the stack are, the lock among them."""
         self._on_record = on_record
+        self._journal: Journal | None = None
+        self.stop = StopSignal(lambda: self.lock.asked_to_stop(), lambda: self.lock.check())
+        self.clock = SystemClock(self.stop.check)
+        self.lock = Lock(
+            self.store,
+            command,
+            clock=self.clock,
+            expiry_seconds=self.settings().rollout.lock_expiry_seconds,
+            tell=self._note,
+        )
+        self._kept: Records = (
+            RecordFile(self.store.path(f"{self.service}.jsonl"))
+            if isinstance(self.store, FileStore)
+            else RecordObjects(self.store, f"journal/{self.service}")
+        )
+        self._records: list[Record] | None = None
 
     @property
-    def journal_path(self) -> Path:
-        """Where the service's journal is."""
-        return self._folder / f"{self.service}.jsonl"
+    def records(self) -> list[Record]:
+        """The service's journal, from the last rollout's beginning on or longer, as of when it was last read.
+
+        Raises:
+            RefusedError: it cannot be read.
+        """
+        if self._records is None:
+            self._records = self._kept.read()
+        return self._records
+
+    @property
+    def last_run(self) -> Run | None:
+        """The last rollout, rollback or reap; none when there never was one."""
+        return last_run(self.records)
 
     @property
     def unfinished(self) -> bool:
         """Whether the last rollout was begun and never brought to an end."""
-        return is_unfinished(self.records)
+        run = self.last_run
+        return run is not None and run.is_unfinished_rollout
 
     def settings(self) -> ServiceSettings:
         """Read the service's settings anew."""
         return self.config.read()
 
     def ports(self) -> Ports:
-        """Open everything, for a rollout."""
+        """Open everything, for a rollout, and have the journal to ourselves. The lock must be held."""
         # Found now, so that a rollback later begins with the one call that matters.
         self.load_balancer.rule()
         return Ports(
             clock=self.clock,
-            journal=FileJournal(self.journal_path, uuid.uuid4().hex[:12], self.clock.now, self._on_record),
+            journal=self._own_journal(),
             config=self.config,
             stack=self.pulumi,
             load_balancer=self.load_balancer,
             replicas=self.replicas,
+            cluster=self._cluster(),
+            account=self._account(),
             metrics=self.prometheus,
             target_group_metrics=self.cloudwatch,
+            request_counts=self.request_counts,
             route=self.route,
-            checks={"smoke": self._smoke()},
+            checks=self._checks(),
+            approvals=Approvals(self.store),
+            hooks=CommandHooks(self._place.work_dir, self.stop.check),
             rule_changed_at=last_rule_change(self.records),
+            drills=drill_history(self.records),
             shield=self.stop.shield,
         )
+
+    def _ended_hosts(self) -> tuple[str, ...]:
+        """Return the host, other than this one, from whose process we have taken the lock over."""
+        former = self.lock.taken_from
+        return () if former is None or former.is_here else (former.host,)
+
+    def _note(self, text: str) -> None:
+        if self._journal is None:
+            self._on_record({"kind": Kind.NOTE, "at": self.clock.now().isoformat(), "text": text})
+        else:
+            self._journal.write(Kind.NOTE, text=text)
+
+    def _own_journal(self) -> Journal:
+        """Read the journal anew and end its former writer, whoever that was."""
+        while True:
+            self._records = self._kept.read()
+            run = self.last_run
+            journal = Journal(
+                self._kept,
+                rollout_id=run.rollout_id if run is not None and not run.is_over else uuid.uuid4().hex[:12],
+                token=self.lock.token,
+                last_seq=last_seq(self._records),
+                now=self.clock.now,
+                on_record=self._on_record,
+            )
+            journal.dispensable = True  # what comes next finds out whether it can do without
+            try:
+                journal.write(Kind.LOCK, by=self._command, before=str(self.lock.taken_from or ""))
+            except LostLockError:
+                self.lock.renew()
+                self.lock.check()  # else it was a last record of the former holder: read again
+            else:
+                journal.dispensable = False
+                self._journal = journal
+                return journal
+
+    def _records_url(self) -> str | None:
+        urls = {name: one.rollout.records_url for name, one in self.config.settings().services.items()}
+        if len(set(urls.values())) > 1:
+            raise RefusedError(
+                f"rollout.records_url: must be one for all services of the stack, which has one lock; they have {urls}"
+            )
+        url = next(iter(urls.values()))
+        return None if url is None else url.rstrip("/")
 
     @cached_property
     def load_balancer(self) -> Elbv2LoadBalancer:
         """The load balancer."""
-        import boto3
-
+        from rollout.elbv2_client import elbv2_client
         from rollout.load_balancer import Elbv2LoadBalancer
 
-        client = boto3.client("elbv2", region_name=self._region, config=_aws_config())
         listener = self.settings().listener
         return Elbv2LoadBalancer(
-            client,
+            elbv2_client(self._region),
             stack=self._place.stack,
             service=self.service,
             listener_arn=None if listener is None else listener.arn,
         )
 
     @cached_property
-    def cloudwatch(self) -> CloudWatchCounts:
-        """The load balancer's metrics."""
+    def _cloudwatch(self) -> CloudWatchClient:
         import boto3
 
+        return boto3.client("cloudwatch", region_name=self._region, config=_aws_config())
+
+    @cached_property
+    def request_counts(self) -> RequestCounts:
+        """The load balancer's requests by colour and period."""
+        from rollout.request_counts import RequestCounts
+
+        return RequestCounts(
+            self._cloudwatch,
+            self.load_balancer.dimensions,
+            period_seconds=self.settings().rollout.cloudwatch_period_seconds,
+        )
+
+    @cached_property
+    def cloudwatch(self) -> CloudWatchCounts:
+        """The load balancer's metrics."""
         from rollout.cloudwatch import CloudWatchCounts
 
         return CloudWatchCounts(
-            boto3.client("cloudwatch", region_name=self._region, config=_aws_config()),
+            self._cloudwatch,
             self.load_balancer.dimensions,
             period_seconds=self.settings().rollout.cloudwatch_period_seconds,
         )
@@ -144,6 +244,8 @@ class Session:
             self._place.work_dir,
             update_timeout_seconds=self.settings().rollout.update_timeout_seconds,
             check=self.stop.check,
+            ended_hosts=self._ended_hosts,
+            tell=self._note,
         )
 
     @cached_property
@@ -203,15 +305,44 @@ class Session:
             now=self.clock.now,
         )
 
-    def _smoke(self) -> Smoke:
-        from rollout.smoke import Smoke
+    def _cluster(self) -> KubernetesCluster:
+        from rollout.cluster import KubernetesCluster
 
-        settings = self.settings()
-        return Smoke(
-            route=self.route,
-            served_model_name=settings.model_name(self.service),
-            settings=settings.rollout.gates.smoke,
+        return KubernetesCluster(
+            namespace=self.settings().namespace_of(self.service), context=self.config.raw("kubernetes:context")
         )
+
+    def _account(self) -> AwsAccount:
+        import boto3
+
+        from rollout.aws_account import AwsAccount
+
+        region, config = self._region, _aws_config()
+        return AwsAccount(
+            boto3.client("ec2", region_name=region, config=config),
+            boto3.client("service-quotas", region_name=region, config=config),
+            boto3.client("resource-groups", region_name=region, config=config),
+            node_subnet_ids=self.config.settings().node_subnet_ids,
+        )
+
+    def _checks(self) -> Mapping[str, Check]:
+        from rollout.checks import Workshop, make_checks
+
+        shop = Workshop(
+            route=self.route,
+            config=self.config,
+            clock=self.clock,
+            metrics=self.prometheus,
+            s3=self._s3,
+            work_dir=self._place.work_dir,
+        )
+        settings = self.settings()
+        return make_checks(shop, settings, settings.model_name(self.service))
+
+    def _s3(self) -> Any:
+        import boto3
+
+        return boto3.client("s3", region_name=self._region, config=_aws_config())
 
 
 def _aws_config() -> Config:

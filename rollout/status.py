@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 
 from components.naming import COLORS
 from rollout.failures import plain
-from rollout.journal import Record
+from rollout.keeping import kept_color, last_brought_up
 from rollout.preflight import config_faults
+from rollout.records import Record
 from rollout.session import Session
 
 _T = TypeVar("_T")
@@ -39,6 +40,12 @@ class Status:
     serial_of_config: int
     agree: bool
     keep_until: str
+    kept: str | None
+    """The idle colour whose nodes are up, and what it costs; none: there is none."""
+    usd_per_hour_kept: float | None
+    usd_so_far_kept: float | None
+    brought_up: str | None
+    """How long it took to bring a colour up; none: the journal does not say."""
     colors: dict[str, ColorStatus]
     rollout_under_way: str | None
     last_rollout: dict[str, Any] | None
@@ -72,6 +79,8 @@ def read_status(session: Session) -> Status:
             targets_total=None if health is None else health.total,
         )
     owner = session.lock.owner()
+    kept = kept_color(settings, session.records, session.clock.now())
+    brought_up = last_brought_up(session.records)
     if session.unfinished and owner is None:
         problems.append("the last rollout did not come to an end; run scripts.rollback")
     return Status(
@@ -83,6 +92,10 @@ def read_status(session: Session) -> Status:
         serial_of_config=settings.rollout_serial,
         agree=rule is not None and not config_faults(settings, rule),
         keep_until=settings.keep_until,
+        kept=None if kept is None else str(kept),
+        usd_per_hour_kept=kept and kept.usd_per_hour,
+        usd_so_far_kept=kept and kept.usd_so_far,
+        brought_up=None if brought_up is None else str(brought_up),
         colors=colors,
         rollout_under_way=None if owner is None else str(owner),
         last_rollout=_last_rollout(session.records),

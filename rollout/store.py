@@ -90,6 +90,10 @@ class FileStore:
         """Name it as an operator would."""
         return str(self._folder)
 
+    def path(self, key: str) -> Path:
+        """Return where a document is."""
+        return self._folder / key
+
     def read(self, key: str) -> Stored | None:
         """Return a document; none when there is none.
 

@@ -1,13 +1,15 @@
 """The one writer: edits the config, previews, checks the plan, updates. Every write counts the rollout serial up."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
 from pydantic import JsonValue
 
 from components.naming import Color
 from rollout.changes import Change, is_weighted_rule, unlike_candidate_change, unlike_weight_change
-from rollout.errors import PlanRefusedError, StackLockedError
+from rollout.errors import JournalError, PlanRefusedError, StackLockedError, UpdateFailedError
 from rollout.ports import LiveRule, Ports
+from rollout.records import Kind
 
 Refusal = Callable[[Iterable[Change]], tuple[str, ...]]
 
@@ -21,11 +23,26 @@ class Updater:
         self._service = service
         self.rule_urn: str | None = None
         """URN of the weighted rule, once a preview has shown it."""
+        self._serial = 0
         self.touched = False
         """Whether the config or the stack is other than it was: an edit was not taken back, or an update has begun."""
 
-    def change_rule(self, edits: Mapping[str, JsonValue], *, green_weight: int, message: str) -> None:
+    def change_rule(
+        self,
+        edits: Mapping[str, JsonValue],
+        *,
+        green_weight: int,
+        message: str,
+        from_green_weight: int | None = None,
+    ) -> None:
         """Update the weighted rule and nothing else.
+
+        Args:
+            edits: of the config, beside the weight.
+            green_weight: the weight that the rule gets.
+            message: what the update is for.
+            from_green_weight: the weight before. Then an update to be made again may have come any way: config and
+                rule may each be where it began or where it leads. Without it, rule and config must agree.
 
         Raises:
             PlanRefusedError: the preview shows anything else; the config is as it was.
@@ -33,7 +50,8 @@ class Updater:
         """
         rule = self._ports.load_balancer.rule()
         configured = self._ports.config.read().green_weight
-        if not rule.splits(configured):
+        ours = {configured} if from_green_weight is None else {from_green_weight, green_weight}
+        if configured not in ours or not any(rule.splits(weight) for weight in ours):
             raise PlanRefusedError(
                 f"{message}: the live rule splits {dict(rule.weights)} but the config says green_weight {configured}; "
                 "somebody changed the rule outside of Pulumi"
@@ -44,6 +62,7 @@ class Updater:
             {**edits, "green_weight": green_weight},
             lambda changes: unlike_weight_change(changes, service=self._service, weights=weights),
             message,
+            None,
         )
 
     def change_color(self, color: Color, edits: Mapping[str, JsonValue], *, message: str) -> None:
@@ -54,13 +73,28 @@ class Updater:
             UpdateFailedError: the preview or the update failed.
         """
         self._apply(
-            edits, lambda changes: unlike_candidate_change(changes, service=self._service, color=color), message
+            edits, lambda changes: unlike_candidate_change(changes, service=self._service, color=color), message, color
         )
 
-    def write(self, edits: Mapping[str, JsonValue], rule: LiveRule) -> Callable[[], None]:
-        """Edit the config, one serial beyond both the config's and the rule's; returns what takes the edit back."""
-        serial = max(self._ports.config.read().rollout_serial, rule.rollout_serial) + 1
-        return self._ports.config.edit({**edits, "rollout_serial": serial})
+    def write(
+        self, edits: Mapping[str, JsonValue], rule: LiveRule, *, message: str = "", color: Color | None = None
+    ) -> Callable[[], None]:
+        """Record an update as begun and edit the config for it; returns what takes the edit back.
+
+        The config gets a serial one beyond both its own and the rule's.
+        """
+        settings = self._ports.config.read()
+        self._serial = max(settings.rollout_serial, rule.rollout_serial) + 1
+        self._ports.journal.write(
+            Kind.UPDATE,
+            status="begun",
+            serial=self._serial,
+            green_weight=edits.get("green_weight", settings.green_weight),
+            message=message,
+            color=color,
+            edits=dict(edits),
+        )
+        return self._ports.config.edit({**edits, "rollout_serial": self._serial})
 
     def preview(self, message: str, *, judged: bool = True) -> tuple[Change, ...]:
         """Preview, and remember the weighted rule's URN when it is among the changes."""
@@ -72,14 +106,15 @@ class Updater:
                 self.rule_urn = change.urn
         return preview.changes
 
-    def _apply(self, edits: Mapping[str, JsonValue], refusal: Refusal, message: str) -> None:
+    def _apply(self, edits: Mapping[str, JsonValue], refusal: Refusal, message: str, color: Color | None) -> None:
         before = self.touched
-        put_back = self.write(edits, self._ports.load_balancer.rule())
+        put_back = self.write(edits, self._ports.load_balancer.rule(), message=message, color=color)
         self.touched = True
 
         def take_back() -> None:
             put_back()
             self.touched = before
+            self._record_end("taken_back")
 
         try:
             found = refusal(self.preview(message))
@@ -98,3 +133,11 @@ class Updater:
         except StackLockedError:
             take_back()
             raise
+        except UpdateFailedError:
+            self._record_end("failed")
+            raise
+        self._ports.journal.write(Kind.UPDATE, status="done", serial=self._serial)
+
+    def _record_end(self, status: str) -> None:
+        with suppress(JournalError):  # what it ended with is worse
+            self._ports.journal.write(Kind.UPDATE, status=status, serial=self._serial)

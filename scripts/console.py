@@ -11,19 +11,22 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from rollout.errors import RefusedError, RolloutError
+from rollout.errors import RefusedError, RolloutError, UnreconciledError
 from rollout.failures import plain
-from rollout.journal import Record
 from rollout.machine import FINAL, Phase, Rollout
+from rollout.records import Record
 
 EXIT_DONE = 0
 EXIT_ROLLED_BACK = 1
 EXIT_REFUSED = 2
 EXIT_NEEDS_HUMAN = 3
+EXIT_PAUSED = 4
+EXIT_UNRECONCILED = 5
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 rolled back, the candidate was refused; 2 refused, nothing was changed; "
-    "3 a person must look."
+    "3 a person must look; 4 paused, the weight stays: resume or roll back; "
+    "5 all traffic is back, but config or state do not say so yet: run scripts.rollback again."
 )
 
 StackOption = Annotated[str, typer.Option("--stack", "-s", help="Pulumi stack.")]
@@ -52,6 +55,8 @@ def end(rollout: Rollout) -> NoReturn:
             code = EXIT_ROLLED_BACK
         case Phase.REFUSED:
             code = EXIT_REFUSED
+        case Phase.PAUSED:
+            code = EXIT_PAUSED
         case _:
             code = EXIT_NEEDS_HUMAN
     raise typer.Exit(code)
@@ -66,6 +71,8 @@ def refusals() -> Generator[None]:
         raise
     except RefusedError as error:
         fail(str(error), EXIT_REFUSED)
+    except UnreconciledError as error:
+        fail(str(error), EXIT_UNRECONCILED)
     except RolloutError as error:
         fail(str(error), EXIT_NEEDS_HUMAN)
     except KeyboardInterrupt:
@@ -127,10 +134,26 @@ def _line(record: Record) -> str | None:
             )
         case "phase":
             # An end is told by the record "finished".
+            if fields["phase"] == Phase.PAUSED:
+                return f"[bold yellow]paused[/], the weight stays: {escape(fields['reason'])}"
             return None if fields["phase"] in FINAL else f"[bold cyan]{fields['phase']}[/]"
+        case "lock" if fields["before"]:
+            return f"  taken over from {escape(fields['before'])}"
+        case "taken_up":
+            return f"[bold]{fields['phase']}[/]: taken up"
         case "weight":
             word = "asking for" if fields["status"] == "begun" else "in effect:"
             return f"  {word} {fields['candidate_percent']} % candidate (green_weight {fields['green_weight']})"
+        case "attested":
+            return (
+                f"  attested: {fields['candidate_requests']} of {fields['requests']} requests went to {fields['color']}"
+            )
+        case "drill":
+            return (
+                f"  drill: the rule was back {fields['decision_to_rule_seconds']:.3f} s after the decision, the last "
+                f"request on {fields['color']} at most {fields['rule_to_last_request_seconds']:g} s later, config and "
+                f"state agreed after {fields['decision_to_agreement_seconds']:.1f} s"
+            )
         case "rule":
             return f"  rule set to green_weight {fields['green_weight']} ({fields['how']})"
         case "verdict":
@@ -149,10 +172,34 @@ def _line(record: Record) -> str | None:
             return (
                 f"  {fields['active_color']} is the active colour; the way back stays warm until {fields['keep_until']}"
             )
+        case "serving":
+            how = "changed" if fields["cache_namespace_changed"] else "as before"
+            was = f" (was {fields['previous_cache_namespace'] or 'none'})" if fields["cache_namespace_changed"] else ""
+            return (
+                f"  serving now: release {fields['release_id']} on {fields['color']}; semantic-cache namespace "
+                f"{fields['cache_namespace'] or 'none'}, {how}{was}"
+            )
+        case "hook":
+            if not fields["fault"]:
+                return f"  rollout.hooks.{fields['name']} ran, {fields['seconds']:.1f} s"
+            told = f"rollout.hooks.{fields['name']}: {escape(fields['fault'])}. Nothing was undone; run it by hand"
+            return f"  [bold yellow]warning[/] {told}"
+        case "ready":
+            what = "nodes and replicas" if fields["with_nodes"] else "replicas"
+            return f"  {fields['color']} is up ({what}), {fields['seconds']:.0f} s after its deploy began"
+        case "kept":
+            was = f" (was {fields['former']})" if fields["former"] else ""
+            why = f": {escape(fields['reason'])}" if fields["reason"] else ""
+            return f"  {fields['color']} is kept warm until {fields['until']}{was}{why}"
+        case "keeping":
+            told = [escape(fields[key]) for key in ("kept", "brought_up") if fields[key]]
+            return f"  {'; '.join(told)}" if told else None
         case "parked":
             return f"  {fields['color']} is parked, its pods are gone"
         case "nodes_released":
             return f"  the nodes of {fields['color']} are given back"
+        case "skipped":
+            return f"  [bold yellow]skipped[/]      {fields['check']}: {escape(fields['because'])}"
         case "note":
             return f"  {escape(fields['text'])}"
         case "finished":

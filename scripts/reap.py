@@ -1,20 +1,40 @@
 """Give the idle colour's replicas and nodes back, once its time to stay warm is over."""
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from rollout.commands import reap
+from rollout.errors import PromisedError
 from rollout.session import Place, Session
 from scripts import console
 from scripts.console import ServiceOption, StackOption, WorkDirOption
 
 
-def main(stack: StackOption, service: ServiceOption = None, work_dir: WorkDirOption = Path()) -> None:
+def main(
+    stack: StackOption,
+    service: ServiceOption = None,
+    work_dir: WorkDirOption = Path(),
+    if_due: Annotated[
+        bool, typer.Option("--if-due", help="End with exit code 0 while the colour is promised, or a rollout runs.")
+    ] = False,
+) -> None:
     """Park the idle colour, wait until its pods are gone, then give its nodes back."""
     with console.refusals():
         session = Session(
             Place(stack=stack, service=service, work_dir=work_dir.resolve()), "reap", console.Progress().tell
         )
-        rollout = reap(session)
+        if if_due and (owner := session.lock.owner()) is not None:
+            console.console.print(f"not due: {owner}")
+            return
+        try:
+            rollout = reap(session)
+        except PromisedError as promised:
+            if not if_due:
+                raise
+            console.console.print(f"not due: {promised}")
+            return
         if rollout is None:
             console.console.print("nothing to reap")
         else:

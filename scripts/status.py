@@ -50,6 +50,9 @@ def show(status: Status) -> None:
     console.console.print(f"green_weight: rule {rule}, config {config}")
     console.console.print(f"rollout_serial: rule {_known(status.serial_of_rule)}, config {status.serial_of_config}")
     console.console.print(f"keep_until: {status.keep_until or '–'}")
+    for line in (status.kept, status.brought_up):
+        if line is not None:
+            console.console.print(line)
     console.console.print(f"under way: {escape(status.rollout_under_way or '–')}")
     if last := status.last_rollout:
         outcome = last["outcome"] or "not finished"

@@ -10,8 +10,11 @@ from typing import Any, Protocol, SupportsFloat, cast
 
 from moto.cloudwatch import models as cloudwatch
 from moto.core.config import default_user_config
+from moto.core.responses import ActionResult
+from moto.ec2.responses import EC2Response
 from moto.elbv2 import models as elbv2
 from moto.elbv2.exceptions import TargetGroupNotFoundError, TooManyTagsError, ValidationError
+from moto.servicequotas import models as service_quotas
 
 from rehearsal.addresses import loopback_of
 from rehearsal.aws.topology import TargetKey
@@ -70,6 +73,11 @@ LOAD_BALANCER_DEFAULTS = {
     "load_balancing.cross_zone.enabled": "true",
 }
 
+VCPU_QUOTAS = {
+    "L-DB2E81BA": ("Running On-Demand G and VT instances", 768.0),
+    "L-417A185B": ("Running On-Demand P instances", 768.0),
+}
+
 _DRAINING = TargetHealth("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress")
 _NOT_REGISTERED = TargetHealth("unused", "Target.NotRegistered", "Target is not registered to the target group")
 
@@ -82,6 +90,7 @@ def install(account: Account) -> None:
     _patch_validation()
     _patch_targets(account)
     _patch_metrics()
+    _patch_room()
     _patch_mutations(account)  # last, so that it wraps the patched methods
 
 
@@ -282,6 +291,34 @@ def _patch_metrics() -> None:
 
     cloudwatch.Statistics.get_statistics_for_type = get_statistics_for_type
     cloudwatch.Dimension.__lt__ = before
+
+
+def _patch_room() -> None:
+    """moto knows no quota of EC2 and no capacity reservation: here an account has the former and none of the latter."""
+    known = service_quotas.ServiceQuotasBackend.get_service_quota
+
+    def get_service_quota(
+        self: service_quotas.ServiceQuotasBackend, service_code: str, quota_code: str
+    ) -> dict[str, Any]:
+        if service_code == "ec2" and quota_code in VCPU_QUOTAS:
+            name, vcpus = VCPU_QUOTAS[quota_code]
+            return {
+                "ServiceCode": service_code,
+                "ServiceName": "Amazon Elastic Compute Cloud (Amazon EC2)",
+                "QuotaCode": quota_code,
+                "QuotaName": name,
+                "Value": vcpus,
+                "Unit": "None",
+                "Adjustable": True,
+                "GlobalQuota": False,
+            }
+        return known(self, service_code, quota_code)
+
+    def describe_capacity_reservations(_: EC2Response) -> ActionResult:
+        return ActionResult({"CapacityReservations": []})
+
+    service_quotas.ServiceQuotasBackend.get_service_quota = get_service_quota
+    EC2Response.describe_capacity_reservations = describe_capacity_reservations  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _patch_mutations(account: Account) -> None:

@@ -34,7 +34,7 @@ class Kubelet:
         self._targets = TargetsFile(settings.targets_file)
         self._pods_changed = asyncio.Event()
         self._instances = Instances(settings.cluster_name, str(settings.pod_network))
-        self._nodes = Nodes(kube, settings, self._instances, pods_on=self._pods_on)
+        self._nodes = Nodes(kube, settings, self._instances, pods_on=self._pods_on, cut_off=self._cut_off)
         self._pods = KubeCache(kube, "v1", "Pod", field_selector="spec.nodeName!=", on_change=self._on_pod)
 
     async def run(self) -> NoReturn:
@@ -53,6 +53,11 @@ class Kubelet:
 
     def _pods_on(self, node: str) -> list[Json]:
         return [pod for pod in self._pods.objects.values() if pod["spec"]["nodeName"] == node]
+
+    def _cut_off(self, node: str) -> None:
+        for pod in self._pods_on(node):
+            if task := self._tasks.get(pod["metadata"]["uid"]):
+                task.cancel()
 
     def _on_pod(self, pod: Json, deleted: bool) -> None:
         uid: str = pod["metadata"]["uid"]

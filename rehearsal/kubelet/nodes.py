@@ -21,6 +21,8 @@ from rehearsal.kubelet.settings import KubeletSettings
 _LOG = logging.getLogger(__name__)
 _LEASE_RENEW_SECONDS = 10.0
 _TERMINATING = "rehearsal/terminating"
+LOST = "rehearsal/lost"
+"""Annotation of a node whose instance is to fail: everything on it ends at once, and nobody is told."""
 _DRAIN_POLL_SECONDS = 0.25
 
 
@@ -42,21 +44,25 @@ class Nodes:
         instances: Instances,
         *,
         pods_on: Callable[[str], list[Json]],
+        cut_off: Callable[[str], None],
     ) -> None:
+        """``cut_off`` ends what runs on a node, without a word to the API."""
         self._kube = kube
         self._settings = settings
         self._pods_on = pods_on
+        self._cut_off = cut_off
+        self._lost: set[str] = set()
         self._instances = instances
         self._groups = NodeGroupReader(settings.cluster_name)
         self._launches: list[_Launch] | None = None
         """None until the instances that an earlier kubelet launched were looked for."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self.cache = KubeCache(kube, "v1", "Node", on_change=lambda _node, _deleted: None)
+        self.cache = KubeCache(kube, "v1", "Node", on_change=self._on_node)
 
     def address(self, node: str) -> str | None:
-        """The node's own address; None when it is none of our nodes."""
+        """The node's own address; None when it is none of our nodes, or lost."""
         obj = self.cache.objects.get(("", node))
-        if obj is None or GROUP_LABEL not in obj["metadata"].get("labels", {}):
+        if obj is None or node in self._lost or GROUP_LABEL not in obj["metadata"].get("labels", {}):
             return None
         return _address(obj)
 
@@ -146,6 +152,26 @@ class Nodes:
 
         task.add_done_callback(ended)
 
+    def _on_node(self, node: Json, deleted: bool) -> None:
+        name: str = node["metadata"]["name"]
+        if deleted:
+            self._lost.discard(name)
+        elif LOST in node["metadata"].get("annotations", {}) and name not in self._lost:
+            self._lost.add(name)
+            self._tasks[name] = asyncio.ensure_future(self._lose(name))
+            self._tasks[name].add_done_callback(lambda _: self._tasks.pop(name))
+
+    async def _lose(self, name: str) -> None:
+        """The instance fails. After a while the cloud's node controller finds it gone: the node and its pods are taken
+        out of the API, and its group launches another."""
+        self._cut_off(name)
+        _LOG.info("node %s is lost", name)
+        await asyncio.to_thread(self._instances.terminate, self.instance(name))
+        await asyncio.sleep(self._settings.node_lost_seconds)
+        for pod in self._pods_on(name):
+            await self._delete_pod(pod, grace_seconds=0)
+        await self._kube.delete("v1", "Node", None, name)
+
     async def _take_away(self, name: str) -> None:
         """As a managed node group scales in: no disruption budget is asked, and after a while pods are cut off."""
         instance = self.instance(name)
@@ -182,7 +208,7 @@ class Nodes:
     async def _renew_leases(self) -> NoReturn:
         while True:
             for node in list(self.cache.objects.values()):
-                if GROUP_LABEL in node["metadata"].get("labels", {}):
+                if GROUP_LABEL in node["metadata"].get("labels", {}) and node["metadata"]["name"] not in self._lost:
                     try:
                         await self._renew_lease(node)
                         await self._tell_that_it_is_ready(node)

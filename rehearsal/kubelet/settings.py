@@ -28,6 +28,9 @@ class KubeletSettings(BaseModel):
     node_drain_seconds: float = Field(
         default=900.0, gt=0, description="How long a node that is taken away waits for its pods to end."
     )
+    node_lost_seconds: float = Field(
+        default=8.0, ge=0, description="From the loss of a node until the API no longer has it and its pods."
+    )
     restart_backoff_seconds: float = Field(
         default=10.0, gt=0, description="First wait of a container that keeps failing; doubles each time."
     )

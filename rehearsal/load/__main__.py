@@ -20,6 +20,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=44.0, help="requests started per second (default: 44)")
     parser.add_argument("--open-streams", type=int, default=45, help="streams to hold open at once (default: 45)")
     parser.add_argument("--out", type=Path, required=True, help="file for the records, one JSON object a line")
+    parser.add_argument(
+        "--gateway-log", type=Path, help="file to add the requests to, as a gateway would, one JSON object a line"
+    )
     parser.add_argument("--seconds", type=float, help="stop after this long (default: at SIGTERM or SIGINT)")
     parser.add_argument(
         "--prompts", type=Path, default=PROMPTS, help="prompts file, one JSON object with messages a line"
@@ -33,6 +36,7 @@ def main() -> None:
             mix=Mix(load_prompts(options.prompts), options.open_streams, options.rate),
             out=options.out,
             status=sys.stdout,
+            gateway_log=options.gateway_log,
             stop_after_seconds=options.seconds,
             stop_signals=(signal.SIGTERM, signal.SIGINT),
         )

@@ -76,7 +76,7 @@ class Client:
         }
         outcome = _Outcome()
         try:
-            async with self._session.post(self._endpoint, json=self._body(call), headers=headers) as response:
+            async with self._session.post(self._endpoint, json=self.body(call), headers=headers) as response:
                 outcome.status = response.status
                 if response.status != 200:
                     await response.read()
@@ -102,7 +102,8 @@ class Client:
             error=outcome.error,
         )
 
-    def _body(self, call: Call) -> dict[str, Any]:
+    def body(self, call: Call) -> dict[str, Any]:
+        """What is sent for a call."""
         body: dict[str, Any] = {"model": self._model, "messages": call.messages, "max_tokens": call.max_tokens}
         if call.ignore_eos:
             body["ignore_eos"] = True

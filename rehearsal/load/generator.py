@@ -3,8 +3,10 @@
 import asyncio
 import json
 import time
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from rehearsal.load.client import Client
 from rehearsal.load.live import Live
@@ -16,8 +18,18 @@ STATUS_SECONDS = 1.0
 class Generator:
     """Sends calls of a mix until it is stopped, then waits for the answers that are still open."""
 
-    def __init__(self, client: Client, mix: Mix, *, rate_per_second: float, records: TextIO, status: TextIO) -> None:
+    def __init__(
+        self,
+        client: Client,
+        mix: Mix,
+        *,
+        rate_per_second: float,
+        records: TextIO,
+        status: TextIO,
+        gateway: TextIO | None = None,
+    ) -> None:
         self._client = client
+        self._gateway = gateway
         self._mix = mix
         self._interval_seconds = 1 / rate_per_second
         self._records = records
@@ -49,6 +61,8 @@ class Generator:
         return self._stopped.is_set()
 
     async def _send(self, call: Call) -> None:
+        if self._gateway is not None:
+            self._gateway.write(gateway_line(self._client.body(call), time.time()) + "\n")
         record = await self._client.send(call)
         self._live.request_finished(record)
         if record.finish_reason == "length" and record.ttft_seconds is not None:
@@ -62,7 +76,14 @@ class Generator:
 
     def _report_once(self) -> None:
         self._records.flush()
+        if self._gateway is not None:
+            self._gateway.flush()
         print(json.dumps(self._live.snapshot()), file=self._status, flush=True)
+
+
+def gateway_line(body: Mapping[str, Any], at: float) -> str:
+    """A request as a gateway writes it down: the body, and when it came (seconds since the epoch)."""
+    return json.dumps({"timestamp": round(at, 3), **body}, ensure_ascii=False)
 
 
 async def generate(
@@ -73,15 +94,25 @@ async def generate(
     mix: Mix,
     out: Path,
     status: TextIO,
+    gateway_log: Path | None = None,
     stop_after_seconds: float | None,
     stop_signals: tuple[int, ...] = (),
 ) -> None:
-    """Sends traffic to `url` until a signal or the time stops it; records go to `out`, status lines to `status`."""
+    """Sends traffic to `url` until a signal or the time stops it; records go to `out`, status lines to `status`, and
+    the requests, as a gateway in front of the service would write them, to `gateway_log`.
+    """
     loop = asyncio.get_running_loop()
-    with out.open("w", encoding="utf-8") as records:
+    with ExitStack() as files:
+        records = files.enter_context(out.open("w", encoding="utf-8"))
+        gateway = None if gateway_log is None else files.enter_context(gateway_log.open("a", encoding="utf-8"))
         async with Client.session() as session:
             generator = Generator(
-                Client(session, url, model), mix, rate_per_second=rate_per_second, records=records, status=status
+                Client(session, url, model),
+                mix,
+                rate_per_second=rate_per_second,
+                records=records,
+                status=status,
+                gateway=gateway,
             )
             for number in stop_signals:
                 loop.add_signal_handler(number, generator.stop)

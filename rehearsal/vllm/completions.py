@@ -18,6 +18,7 @@ from rehearsal.vllm.protocol import (
     CompletionRequest,
     Usage,
     bad_request,
+    load_template,
     read_body,
     read_completion,
 )
@@ -33,6 +34,7 @@ class Completions:
         self._arguments = arguments
         self._engine = engine
         self._max_model_len_tokens = max_model_len_tokens
+        self._template = load_template(arguments.chat_template)
         self._fingerprint = identity.fingerprint(arguments)
         self._names = {*arguments.served_model_names, *(lora.name for lora in arguments.lora_modules)}
 
@@ -50,7 +52,7 @@ class Completions:
         return await self._answer(request, body, chat="messages" in body)
 
     async def _answer(self, request: web.Request, body: dict[str, Any], *, chat: bool) -> web.StreamResponse:
-        asked = read_completion(body, chat=chat)
+        asked = read_completion(body, chat=chat, template=self._template)
         model = asked.model or self._arguments.served_model_names[0]
         if model not in self._names:
             message = f"The model `{model}` does not exist."
@@ -64,7 +66,8 @@ class Completions:
             whole = "".join([piece async for piece in run.outputs()])
             if run.finish_reason == "error":
                 raise ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error", "InternalServerError")
-            body = answer.whole(whole, run.finish_reason, self._usage(work, run))
+            shown = asked.prompt if asked.return_prompt_text else None
+            body = answer.whole(whole, run.finish_reason, self._usage(work, run), prompt_text=shown)
             if self._arguments.per_request_metrics:
                 body["metrics"] = _timings(run)
             return web.json_response(body)

@@ -5,7 +5,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
+
+import jinja2
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+ChatTemplate = jinja2.Template
 
 
 class ApiError(Exception):
@@ -35,6 +42,7 @@ class CompletionRequest:
     min_tokens: int
     ignore_eos: bool
     stop: tuple[str, ...]
+    return_prompt_text: bool
 
 
 def read_body(raw: bytes, content_type: str) -> dict[str, Any]:
@@ -50,7 +58,7 @@ def read_body(raw: bytes, content_type: str) -> dict[str, Any]:
     return body
 
 
-def read_completion(body: Mapping[str, Any], *, chat: bool) -> CompletionRequest:
+def read_completion(body: Mapping[str, Any], *, chat: bool, template: ChatTemplate | None = None) -> CompletionRequest:
     """Checks the fields that this server uses. Raises ApiError (400)."""
     if body.get("n") not in (None, 1):
         raise bad_request("this server answers with one choice: n must be 1", "n")
@@ -63,7 +71,7 @@ def read_completion(body: Mapping[str, Any], *, chat: bool) -> CompletionRequest
     return CompletionRequest(
         chat=chat,
         model=body.get("model"),
-        prompt=render_chat(body.get("messages")) if chat else _read_prompt(body.get("prompt")),
+        prompt=render_chat(body.get("messages"), template) if chat else _read_prompt(body.get("prompt")),
         stream=bool(body.get("stream")),
         include_usage=bool(options.get("include_usage")),
         max_tokens=_read_count(body, "max_completion_tokens", 1)
@@ -72,6 +80,7 @@ def read_completion(body: Mapping[str, Any], *, chat: bool) -> CompletionRequest
         min_tokens=_read_count(body, "min_tokens", 0) or 0,
         ignore_eos=bool(body.get("ignore_eos")),
         stop=tuple([stops] if isinstance(stops, str) else stops),
+        return_prompt_text=chat and bool(body.get("return_prompt_text")),
     )
 
 
@@ -90,19 +99,34 @@ def _read_prompt(prompt: Any) -> str:
     return prompt
 
 
-def render_chat(messages: Any) -> str:
+def render_chat(messages: Any, template: ChatTemplate | None = None) -> str:
     """The prompt that a conversation becomes. Raises ApiError (400)."""
     if not isinstance(messages, list) or not messages:
         raise bad_request("messages must be a non-empty list", "messages")
-    turns: list[str] = []
+    turns: list[dict[str, str]] = []
     for message in messages:
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise bad_request("every message must be an object with a role", "messages")
         content: Any = message.get("content") or ""
         if isinstance(content, list):
             content = "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-        turns.append(f"<|{message['role']}|>\n{content}\n")
-    return "".join([*turns, "<|assistant|>\n"])
+        turns.append({"role": message["role"], "content": str(content)})
+    if template is None:
+        return "".join([*(f"<|{turn['role']}|>\n{turn['content']}\n" for turn in turns), "<|assistant|>\n"])
+    try:
+        return template.render(messages=turns, add_generation_prompt=True, bos_token="<s>", eos_token="</s>")
+    except jinja2.TemplateError as error:
+        raise bad_request(str(error)) from error
+
+
+def load_template(path: str | None) -> ChatTemplate | None:
+    """The chat template of ``--chat-template``, a file or the template itself; none without the flag."""
+    if path is None:
+        return None
+    file = Path(path)
+    text = path if "{" in path or not file.is_file() else file.read_text(encoding="utf-8")
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    return environment.from_string(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +164,7 @@ class Answer:
         template = self._event([{"index": 0, **delta, "logprobs": None, "finish_reason": None}])
         self._before, self._after = template.split(b'"@"')
 
-    def whole(self, text: str, finish_reason: str, usage: Usage) -> dict[str, Any]:
+    def whole(self, text: str, finish_reason: str, usage: Usage, *, prompt_text: str | None = None) -> dict[str, Any]:
         """The body of an answer without streaming."""
         content: dict[str, Any] = {"message": {"role": "assistant", "content": text}} if self._chat else {"text": text}
         choice = {"index": 0, **content, "logprobs": None, "finish_reason": finish_reason, "stop_reason": None}
@@ -150,6 +174,7 @@ class Answer:
             "choices": [choice],
             "usage": usage.body(),
             **self._signature,
+            **({} if prompt_text is None else {"prompt_text": prompt_text}),
         }
 
     def opening_event(self) -> bytes:

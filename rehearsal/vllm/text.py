@@ -1,9 +1,12 @@
 """Tokens and answers: a reversible tokenizer of about four characters a token, and texts made from the prompt."""
 
 import random
+import re
 from hashlib import sha256
 
 TOKEN_BYTES = 4
+
+_SUM = re.compile(r"What is (\d{1,6}) \+ (\d{1,6})\?")
 
 _SUBJECTS = (
     "the scheduler",
@@ -94,8 +97,12 @@ def detokenize(ids: list[int]) -> str:
 
 def answer(prompt: str, mean_tokens: int, *, at_least: int = 0, wrong: bool = False) -> list[str]:
     """The tokens of the answer to a prompt, always the same ones: whole sentences of about 0.5 to 1.5 times
-    `mean_tokens`, or at least `at_least` tokens. A wrong answer is another text of the same kind.
+    `mean_tokens`, or at least `at_least` tokens. A wrong answer is another text of the same kind. One thing it knows:
+    sums (`What is 2 + 3?`, the last one asked), so that an evaluation has something to ask.
     """
+    if not wrong and not at_least and (sums := _SUM.findall(prompt)):
+        first, second = map(int, sums[-1])
+        return tokenize(f"{first} + {second} = {first + second}.")
     seed = sha256(("wrong:" if wrong else "right:").encode() + prompt.encode("utf-8", "replace")).digest()
     choose = random.Random(seed)
     wanted = max(at_least, round(mean_tokens * choose.uniform(0.5, 1.5)))

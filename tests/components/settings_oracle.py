@@ -27,8 +27,16 @@ def number(least: float, most: float) -> Accepts:
     return lambda value: type(value) in (int, float) and least <= value <= most
 
 
+def positive(most: float) -> Accepts:
+    return lambda value: number(0, most)(value) and value > 0
+
+
 def above_zero(value: Json) -> bool:
     return seconds(value) and value > 0
+
+
+def up_to(most: float) -> Accepts:
+    return lambda value: number(0, most)(value) and value > 0
 
 
 def size(value: Json) -> bool:
@@ -45,6 +53,20 @@ def one_of(*choices: str) -> Accepts:
 
 def text(pattern: str) -> Accepts:
     return lambda value: isinstance(value, str) and re.fullmatch(pattern, value, re.ASCII) is not None
+
+
+def some_text(value: Json) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def path(value: Json) -> bool:
+    fits = isinstance(value, str) and 1 <= len(value) <= 500 and value.strip("/") != ""
+    return fits and ":" not in value and not any(ord(character) < 32 for character in value)
+
+
+def path_or_s3(value: Json) -> bool:
+    bucket = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/"
+    return path(value) or (isinstance(value, str) and re.fullmatch(bucket + r"[^\x00-\x1f]{0,500}", value) is not None)
 
 
 def any_text(value: Json) -> bool:
@@ -99,6 +121,7 @@ def optional(accepts: Accepts) -> Accepts:
 
 
 seconds = number(0, 31_536_000)
+word = text(r"\S(.|\n)*")
 
 
 @dataclass(frozen=True)
@@ -272,6 +295,11 @@ SPEC: dict[str, Any] = {
         "soak_seconds": seconds,
         "keep_warm_seconds": seconds,
         "settle_seconds": seconds,
+        "attestation": {
+            "error_percent": up_to(10),
+            "timeout_seconds": above_zero,
+        },
+        "drill_max_age_days": optional(up_to(3650)),
         "poll_seconds": above_zero,
         "ready_timeout_seconds": seconds,
         "update_timeout_seconds": above_zero,
@@ -302,8 +330,43 @@ SPEC: dict[str, Any] = {
                 "requests_per_second": number(1e-9, 1000),
                 "max_tokens": whole(1, 100_000),
             },
+            "recorded_prompts": optional(path_or_s3),
             "smoke": {"requests": whole(1, 1000), "timeout_seconds": above_zero, "max_tokens": whole(1, 100_000)},
+            "eval": {
+                "command": [any_text],
+                "suite": optional(path),
+                "score_file": optional(path),
+                "score_path": some_text,
+                "standard_error_path": optional(some_text),
+                "full_score": positive(1_000_000),
+                "minimum_score_percent": optional(number(0, 100)),
+                "max_drop_points": optional(number(0, 100)),
+                "timeout_seconds": above_zero,
+                "request_timeout_seconds": above_zero,
+                "max_tokens": whole(1, 100_000),
+                "concurrency": whole(1, 256),
+            },
+            "warm_up": {
+                "prefixes": whole(1, 10_000),
+                "max_seconds": number(0, 86_400),
+                "level_points": positive(100),
+                "timeout_seconds": above_zero,
+                "concurrency": whole(1, 256),
+            },
+            "shadow": {
+                "samples": whole(1, 100_000),
+                "minimum_samples": whole(9, 100_000),
+                "seed": whole(0, 2**31 - 1),
+                "max_tokens": whole(1, 100_000),
+                "max_difference_points": number(0, 100),
+                "max_similarity_drop": optional(positive(1)),
+                "latency_ratio_limit": number(1, 1000),
+                "timeout_seconds": above_zero,
+                "concurrency": whole(1, 256),
+            },
+            "manual": {"at_percents": [whole(1, 100)], "timeout_seconds": above_zero},
         },
+        "hooks": {"after_promotion": [word], "after_rollback": [word], "timeout_seconds": above_zero},
     },
 }
 REQUIRED: dict[Path, tuple[str, ...]] = {
@@ -325,7 +388,13 @@ SHORTEST: dict[Path, int] = {
     ("alarms", "topic_arns"): 0,
     ("pods", "ingress_cidrs"): 1,
     ("rollout", "steps"): 1,
+    ("rollout", "gates", "eval", "command"): 0,
+    ("rollout", "gates", "manual", "at_percents"): 0,
+    ("rollout", "hooks", "after_promotion"): 0,
+    ("rollout", "hooks", "after_rollback"): 0,
 }
+# Lists that may hold the same twice.
+REPEATABLE = {path for path in SHORTEST if path[-1] in ("command", "at_percents")}
 COLORS = ("blue", "green")
 # Objects that may be null, for none.
 OPTIONAL: set[Path] = {
@@ -394,13 +463,16 @@ def _field_faults(spec: Any, value: Json, path: Path) -> Iterator[Path]:
         if not isinstance(value, dict):
             yield path
             return
+        found = False
         for name, one in value.items():
-            if name in spec:
-                yield from _field_faults(spec[name], one, (*path, name))
-            else:
-                yield (*path, name)
+            for fault in _field_faults(spec[name], one, (*path, name)) if name in spec else [(*path, name)]:
+                found = True
+                yield fault
         generic = tuple(0 if isinstance(part, int) else part for part in path)
-        yield from ((*path, name) for name in REQUIRED.get(generic, ()) if name not in value)
+        missing = [(*path, name) for name in REQUIRED.get(generic, ()) if name not in value]
+        yield from missing
+        if not found and not missing:
+            yield from _between(value, path)
     elif not isinstance(value, list):
         yield path
     else:
@@ -412,7 +484,27 @@ def _field_faults(spec: Any, value: Json, path: Path) -> Iterator[Path]:
             yield path
 
 
+def _between(value: dict[str, Json], path: Path) -> Iterator[Path]:
+    """Faults between the fields of one object whose fields are all good."""
+    if path == ("rollout", "gates", "eval"):
+        if value.get("minimum_score_percent") is None and value.get("max_drop_points", 5) is None:
+            yield (*path, "max_drop_points")
+        elif value.get("command") and value.get("suite") is not None:
+            yield (*path, "suite")
+        elif not value.get("command") and value.get("score_file") is not None:
+            yield (*path, "score_file")
+    if path == ("rollout",):
+        shares = [step["candidate_percent"] for step in value.get("steps", [])] or [1, 25, 75, 100]
+        percents = value.get("gates", {}).get("manual", {}).get("at_percents", [])
+        if any(percent not in shares for percent in percents):
+            yield (*path, "gates", "manual", "at_percents")
+
+
 def _list_holds(path: Path, items: list[Json]) -> bool:
+    if path in REPEATABLE:
+        return True
+    if path[:2] == ("rollout", "hooks"):
+        return True  # a command may have a word twice
     if path != ("rollout", "steps"):
         return len(items) == len(set(items)) and (path[0] != "alarms" or len(items) <= 5)
     shares = [item["candidate_percent"] for item in items]

@@ -51,7 +51,15 @@ BASE: dict[str, Any] = {
     },
     "rollout": {
         "steps": [{"candidate_percent": 50, "hold_seconds": 5}, {"candidate_percent": 100, "hold_seconds": 5}],
-        "gates": {"minimum_requests": 5, "smoke": {"requests": 3}},
+        "gates": {
+            "minimum_requests": 5,
+            "recorded_prompts": "s3://gateway-logs/chat/",
+            "smoke": {"requests": 3},
+            "eval": {"command": ["lm_eval", "run"], "score_file": "results*.json", "minimum_score_percent": 70},
+            "warm_up": {"prefixes": 5},
+            "shadow": {"samples": 40},
+            "manual": {"at_percents": [50]},
+        },
     },
 }
 

@@ -186,7 +186,8 @@ class Trials:
             tests.sort(key=lambda one: (-kills[one.item.nodeid], self._company(one, mutation), one.seconds))
             _limit(sum(one.seconds for one in tests))
             mutation.place()
-            if mutation.function == MODULE:
+            # What no test runs may have run before any of them: what makes policies of functions, say.
+            if mutation.function == MODULE or (not tests and mutation.file.parent == POLICIES):
                 said = self._first_failure_anew(mutation)
             else:
                 said = self._first_failure(mutation, tests)
@@ -217,7 +218,7 @@ class Trials:
         return ""
 
     def _first_failure_anew(self, mutation: Mutation) -> str:
-        """Import the policies again, and all that tests them: what is in no function runs only then."""
+        """Import the policies again, and all that tests them: some code runs only then."""
         kept = {STACKS, __name__, "tests.policies"}
         load_anew(mutation.tree, mutation.file, ROOT, ("policies", "tests.policies"), kept)
         files = sorted({str(one.item.path) for one in self._tests if one.item.path.parent == CASES})

@@ -67,6 +67,21 @@ def test_stop_is_sigterm_first_and_sigkill_for_those_that_ignore_it(tmp_path: Pa
     assert stubborn.exit_code == -signal.SIGKILL
 
 
+def test_one_that_has_ended_is_started_anew_in_its_place_and_a_running_one_is_left_alone(tmp_path: Path) -> None:
+    process = start("echo up; exec sleep 60", tmp_path / "log")
+    says_up(process)
+    first = process.pid
+    process.restart()
+    assert process.pid == first
+    process.kill()
+
+    process.restart()
+
+    assert process.running
+    assert process.pid != first
+    process.kill()
+
+
 def test_stop_leaves_no_descendant_behind(tmp_path: Path) -> None:
     parent = start("(trap '' TERM; exec sleep 60) & echo $!; echo up; wait", tmp_path / "log")
     says_up(parent)

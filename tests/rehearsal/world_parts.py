@@ -90,7 +90,12 @@ def start_kubelet(
         "folder": str(folder),
         "targets_file": str(folder / "targets.json"),
     }
-    quick = {"node_start_seconds": 0.2, "node_poll_seconds": 0.3, "restart_backoff_seconds": 0.5}
+    quick = {
+        "node_start_seconds": 0.2,
+        "node_poll_seconds": 0.3,
+        "restart_backoff_seconds": 0.5,
+        "node_lost_seconds": 1.0,
+    }
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "kubelet.json"
     file.write_text(json.dumps(chosen | quick | {"pod_command": f"{sys.executable} {SERVER}"} | settings))

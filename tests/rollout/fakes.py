@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from components.capacity import nodes_for
 from components.naming import (
     COLOR_KEY,
     COLORS,
@@ -15,17 +16,24 @@ from components.naming import (
     SERVICE_KEY,
     Color,
     fingerprint,
+    pool_labels,
 )
 from components.release import Release
 from components.settings import ServiceSettings
+from rollout.account import CapacityReservation, RunningInstance, Subnet
 from rollout.answers import Answer
+from rollout.approvals import Approval
 from rollout.changes import RULE_TYPE, Change
+from rollout.drill_history import DrillHistory
 from rollout.errors import RolloutError, StackLockedError, StoppedError, UpdateFailedError
-from rollout.measurements import Counters, Period, Series
-from rollout.ports import LiveRule, Pod, Ports, Preview
+from rollout.hooks import HookResult
+from rollout.measurements import Counters, Period, PrefixCache, Series
+from rollout.ports import LiveRule, PeriodRequests, Pod, Ports, Preview, StateRule
+from rollout.scheduling import BoundPod, Node, Resources, replica_of
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth, Verdict
 
 SERVICE = "chat"
+PERIOD = timedelta(seconds=5)
 ARNS: dict[Color, str] = {"blue": "arn:blue", "green": "arn:green"}
 RULE_URN = "urn:pulumi:prod::vllm-blue-green::aws:lb/listenerRule:ListenerRule::chat"
 
@@ -91,6 +99,7 @@ class FakeJournal:
     clock: FakeClock
     phase: str = ""
     dispensable: bool = False
+    rollout_id: str = "r1"
     records: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def write(self, kind: str, **fields: JsonValue) -> None:
@@ -129,8 +138,31 @@ class FakeRoute:
         self.asked.append((color, body, stream))
         return self.answer(color, body)
 
+    def asked_of(self, color: Color) -> int:
+        """How many requests a colour was asked."""
+        return sum(to == color for to, _, _ in self.asked)
+
     def sent(self, color: Color, start: datetime, end: datetime) -> int:
         return sum(to == color and start <= at < end for to, at in self.times)
+
+
+@dataclass
+class FakeCheck:
+    """A check that says what it is told to."""
+
+    name: str
+    verdict: Verdict = Verdict.PASS
+    runs: int = 0
+    prepared: int = 0
+
+    def prepare(self) -> None:
+        self.prepared += 1
+
+    def run(self, color: Color, release: Release) -> GateVerdict:
+        assert color in COLORS
+        assert release.release_id
+        self.runs += 1
+        return GateVerdict(gate=self.name, verdict=self.verdict, reason="as told")
 
 
 @dataclass
@@ -142,19 +174,33 @@ class FakeConfig:
 
     def edit(self, changes: Mapping[str, JsonValue]) -> Callable[[], None]:
         before = self.values
-        self.values = json.loads(json.dumps(before))
+        after = json.loads(json.dumps(before))
         for key, value in changes.items():
             *path, last = key.split(".")
-            tree = self.values
+            tree = after
             for part in path:
                 tree = tree.setdefault(part, {})
             tree[last] = value
-        self.read()
+        ServiceSettings.model_validate(after)
+        self.values = after
 
         def take_back() -> None:
             self.values = before
 
         return take_back
+
+
+@dataclass
+class FakeHooks:
+    fault: str = ""
+    ran: list[tuple[tuple[str, ...], dict[str, str]]] = field(
+        default_factory=list[tuple[tuple[str, ...], dict[str, str]]]
+    )
+
+    def run(self, command: Sequence[str], variables: Mapping[str, str], *, timeout_seconds: float) -> HookResult:
+        assert timeout_seconds > 0
+        self.ran.append((tuple(command), dict(variables)))
+        return HookResult(seconds=1.0, fault=self.fault)
 
 
 def _buckets(count: float, slow: str) -> Series:
@@ -180,9 +226,17 @@ class World:
         self.waiting_per_replica: dict[Color, float] = {"blue": 0.0, "green": 0.0}
         self.response_p95_seconds: dict[Color, float] = {"blue": 0.2, "green": 0.2}
         self.counted: dict[Color, float] = dict.fromkeys(COLORS, 0.0)
+        self.drills = DrillHistory()
+        self.weight_lag_seconds = 0.0
+        self.ignore_weights = False
+        """Whether requests go on by the weights as they were, whatever the rule says."""
+        self._served: dict[Color, int] = dict(self.weights)
+        self._pending: list[tuple[float, dict[Color, int]]] = []
         self.history: list[tuple[float, dict[Color, float]]] = []
         self.foreign: list[Change] = []
         self.smoke = Verdict.PASS
+        self.approvals: dict[int, Approval] = {}
+        self.checks = {name: FakeCheck(name) for name in ("eval", "warm_up", "shadow")}
         self.route = FakeRoute(self._answer, now=self.clock.now)
         self.healthy: dict[Color, int | None] = dict.fromkeys(COLORS)
         self.idle_timeout: int | None = None  # in seconds; none: as the settings have it
@@ -196,6 +250,15 @@ class World:
         self.applied: list[ServiceSettings] = []
         """What the stack was after each update."""
         self.direct: list[int] = []
+        self.hooks = FakeHooks()
+        self.quota_vcpus = 1000.0
+        self.running_instances: list[RunningInstance] = []
+        self.capacity_reservations: list[CapacityReservation] = []
+        self.free_addresses = 1000
+        self.guests: list[BoundPod] = []
+        """Pods of others that have a node."""
+        self.secrets: dict[str, frozenset[str]] = {}
+        self.claims: set[str] = set()
         self.running_for_ever = False
         self.forget_ups = False
         self.interrupted = 0
@@ -215,11 +278,17 @@ class World:
             stack=self,
             load_balancer=self,
             replicas=self,
+            cluster=self,
+            account=self,
             metrics=self,
             target_group_metrics=self,
+            request_counts=self,
             route=self.route,
-            checks={"smoke": self},
+            checks={"smoke": self, **self.checks},
+            approvals=self,
+            hooks=self.hooks,
             rule_changed_at=rule_changed_at,
+            drills=self.drills,
             shield=self.clock.shield,
         )
 
@@ -229,12 +298,19 @@ class World:
         seconds = self.clock.elapsed - self._last_count
         self._last_count = self.clock.elapsed
         for color in COLORS:
-            self.counted[color] += seconds * self.requests_per_second * self.weights[color] / 100
+            self.counted[color] += seconds * self.requests_per_second * self.served[color] / 100
             # What is asked through the candidate route is counted like all else.
             asked = sum(to == color for to, _ in self.route.times)
             self.counted[color] += asked - self._probed[color]
             self._probed[color] = asked
         self.history.append((self.clock.elapsed, dict(self.counted)))
+        while self._pending and self._pending[0][0] <= self.clock.elapsed:
+            self._served = self._pending.pop(0)[1]
+
+    @property
+    def served(self) -> dict[Color, int]:
+        """The weights that requests follow now."""
+        return self._served if self.weight_lag_seconds or self.ignore_weights else self.weights
 
     def _counted_at(self, at: datetime) -> dict[Color, float]:
         elapsed = (at - (self.clock.now() - timedelta(seconds=self.clock.elapsed))).total_seconds()
@@ -244,6 +320,8 @@ class World:
     def _set_weights(self, green_weight: int) -> None:
         self._count()
         self.weights = {"blue": 100 - green_weight, "green": green_weight}
+        if not self.ignore_weights:
+            self._pending.append((self.clock.elapsed + self.weight_lag_seconds, dict(self.weights)))
         if self.shifts_of_traffic[-1] != green_weight:
             self.shifts_of_traffic.append(green_weight)
 
@@ -284,6 +362,14 @@ class World:
         self.state = wanted
         self.applied.append(wanted)
 
+    def rule_in_state(self, service: str) -> StateRule | None:
+        assert service == SERVICE
+        return StateRule(
+            weights={ARNS[color]: self.state.weight(color) for color in COLORS},
+            active_color=self.state.active_color,
+            rollout_serial=self.state.rollout_serial,
+        )
+
     def interrupt(self) -> None:
         self.interrupted += 1
 
@@ -305,6 +391,8 @@ class World:
             active_color=self.state.active_color,
             keep_until=self.state.keep_until,
             rollout_serial=self.state.rollout_serial,
+            rolling_out=self.state.rolling_out,
+            colors={color: self.state.color(color).as_tagged for color in COLORS},
         )
 
     def set_green_weight(self, green_weight: int) -> None:
@@ -320,6 +408,58 @@ class World:
         if self.idle_timeout is not None:
             return self.idle_timeout
         return self.state.drain_chain.idle_timeout_seconds
+
+    # Kubernetes's scheduler, and the AWS account
+
+    def nodes(self) -> Sequence[Node]:
+        settings = self.state
+        offered = Resources(
+            gpus=settings.instance.gpus,
+            millicpus=settings.instance.allocatable_millicpus,
+            memory_mib=settings.instance.allocatable_memory_mib,
+            pods=settings.instance.max_pods,
+        )
+        return [
+            Node(name=f"{color}-{number}", allocatable=offered, labels=pool_labels(SERVICE, color))
+            for color in COLORS
+            if settings.color(color).nodes_wanted or settings.headroom_mode == "always"
+            for number in range(nodes_for(settings.color(color).replicas, settings.instance, settings.shape))
+        ]
+
+    def bound_pods(self) -> Sequence[BoundPod]:
+        ours = [
+            BoundPod(
+                node=f"{color}-{number}",
+                requests=replica_of(self.state),
+                labels={SERVICE_KEY: SERVICE, COLOR_KEY: color},
+            )
+            for color in COLORS
+            for number, _ in enumerate(self.pods(color))
+        ]
+        return [*ours, *self.guests]
+
+    def secret_keys(self, name: str) -> frozenset[str] | None:
+        return self.secrets.get(name)
+
+    def has_claim(self, name: str) -> bool:
+        return name in self.claims
+
+    def vcpu_quota(self, code: str) -> float:
+        assert code == "L-DB2E81BA"
+        return self.quota_vcpus
+
+    def instances(self) -> Sequence[RunningInstance]:
+        return self.running_instances
+
+    def reservations(self) -> Sequence[CapacityReservation]:
+        return self.capacity_reservations
+
+    def group_members(self, resource_group_arn: str) -> frozenset[str]:
+        assert resource_group_arn
+        return frozenset(one.id for one in self.capacity_reservations)
+
+    def subnets(self, ids: Sequence[str] = ()) -> Sequence[Subnet]:
+        return [Subnet(id=one, zone="us-east-1a", free_addresses=self.free_addresses) for one in ids or ("subnet-1",)]
 
     # Kubernetes, Prometheus, CloudWatch, smoke
 
@@ -390,6 +530,25 @@ class World:
             ttft_seconds=0.1,
             total_seconds=0.5,
         )
+
+    def prefix_cache(self, color: Color) -> PrefixCache | None:
+        if self.metrics_down:
+            raise UpdateFailedError("Prometheus does not answer")
+        asked = self.route.asked_of(color)
+        return PrefixCache(queries=asked, hits=asked / 2)
+
+    def find(self, rollout_id: str, percent: int) -> Approval | None:
+        assert rollout_id == self.journal.rollout_id
+        return self.approvals.get(percent)
+
+    def by_period(self, start: datetime, end: datetime) -> Sequence[PeriodRequests]:
+        periods: list[PeriodRequests] = []
+        while (start + PERIOD) <= end:
+            before, after = self._counted_at(start), self._counted_at(start + PERIOD)
+            requests: dict[Color, int] = {color: round(after[color]) - round(before[color]) for color in COLORS}
+            periods.append(PeriodRequests(start=start, end=start + PERIOD, requests=requests))
+            start += PERIOD
+        return periods
 
     def prepare(self) -> None:
         if self.endpoint_down:

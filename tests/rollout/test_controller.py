@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 
 from components.router_settings import LISTENER
 from rollout.changes import Change
@@ -460,7 +461,7 @@ def test_a_journal_that_cannot_be_written_ends_the_ramp_and_the_way_back_goes_on
     world = World()
     if failing == "decision":
         world.clock.stop_at = 750
-    lost = fill_the_disk(world, lambda kind: kind == failing and world.weights["green"] == 25)
+    lost = fill_the_disk(world, lambda kind: kind == failing and 25 in world.shifts_of_traffic)
     rollout = ramp(world)
     assert rollout.phase is Phase.ROLLED_BACK
     assert ("No space left" in rollout.reason) == (failing != "decision")
@@ -522,6 +523,56 @@ def test_an_endpoint_that_is_down_is_found_before_anything_is_changed() -> None:
     assert rollout.phase is Phase.REFUSED
     assert "http://llm does not answer" in rollout.reason
     assert (world.ups, world.direct) == ([], [])
+
+
+HOOKS: JsonValue = {"after_promotion": ["purge", "new"], "after_rollback": ["purge", "back"]}
+
+
+def with_hooks() -> World:
+    world = World()
+    world.config.edit({"rollout.hooks": HOOKS})
+    return world
+
+
+def test_a_promotion_tells_whose_answers_users_get_and_runs_the_hook_for_it() -> None:
+    world = with_hooks()
+    assert ramp(world).phase is Phase.DONE
+    (serving,) = world.journal.of("serving")
+    assert (serving["release_id"], serving["cache_namespace"]) == (NEW.release_id, NEW.semantic_cache_namespace)
+    assert serving["previous_cache_namespace"] == OLD.semantic_cache_namespace
+    assert serving["cache_namespace_changed"] is True
+    ((command, variables),) = world.hooks.ran
+    assert command == ("purge", "new")
+    assert variables["ROLLOUT_SERVICE"] == SERVICE
+    assert variables["ROLLOUT_RELEASE_ID"] == NEW.release_id
+    assert variables["ROLLOUT_PREVIOUS_RELEASE_ID"] == OLD.release_id
+    assert world.journal.of("hook")[0]["fault"] == ""
+
+
+def test_a_rollback_after_promotion_runs_its_own_hook_once_traffic_is_back() -> None:
+    world = with_hooks()
+    assert ramp(world).phase is Phase.DONE
+    assert undo(world).phase is Phase.ROLLED_BACK
+    command, variables = world.hooks.ran[-1]
+    assert command == ("purge", "back")
+    assert (variables["ROLLOUT_COLOR"], variables["ROLLOUT_RELEASE_ID"]) == ("blue", OLD.release_id)
+    assert variables["ROLLOUT_CACHE_NAMESPACE"] == OLD.semantic_cache_namespace
+
+
+def test_a_failing_hook_undoes_nothing_and_is_told() -> None:
+    world = with_hooks()
+    world.hooks.fault = "purge exited with 1"
+    assert ramp(world).phase is Phase.DONE
+    assert world.journal.of("hook")[0]["fault"] == "purge exited with 1"
+    assert_all_agree(world, green_weight=100, active_color="green")
+
+
+def test_without_hooks_only_the_journal_is_told() -> None:
+    world = World()
+    ramp(world)
+    assert world.hooks.ran == []
+    assert world.journal.of("serving") != []
+    assert world.journal.of("hook") == []
 
 
 def gates(**changed: Any) -> dict[str, Any]:

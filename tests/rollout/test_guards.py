@@ -213,6 +213,7 @@ def test_a_guard_that_refuses_a_ramp_s_update_ends_it_with_its_words_and_nothing
     world.state = world.state.model_copy(update={"rollout_serial": 99})
     rule_before = world.weights
     world.rule = lambda: GuardedWorld().rule()  # type: ignore[method-assign]
+    world.rule_in_state = lambda service: GuardedWorld().rule_in_state(service)  # type: ignore[method-assign]
     rollout = ramp(world)
     assert rollout.phase is Phase.REFUSED
     assert "guard refused: chat: rollout_serial" in rollout.reason

@@ -12,12 +12,13 @@ from components.naming import fingerprint
 from rollout.candidate_route import CandidateRoute
 from rollout.endpoint_key import endpoint_key
 from rollout.errors import RolloutError
-from rollout.smoke import Smoke
+from rollout.smoke import QUESTION, Smoke
 from rollout.verdicts import GateVerdict, Verdict
 from tests.rollout.fakes import NEW
 
 RELEASE = NEW.model_copy(update={"prompts": {"system.txt": "Be brief.", "chat_template.jinja": "{{ x }}"}})
 Edit = Callable[[dict[str, Any]], object]
+TEMPLATE = "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}\n{% endfor %}<|assistant|>\n"
 FINGERPRINT = fingerprint("green", RELEASE.release_id)
 
 
@@ -78,14 +79,15 @@ def test_a_good_candidate_passes_and_is_asked_in_every_way() -> None:
     assert {(("messages" in body), body["stream"]) for body in bodies} == {
         (chat, stream) for chat in (True, False) for stream in (True, False)
     }
-    assert next(body["messages"][0]["content"] for body in bodies if "messages" in body) == "Be brief."
-    assert len(candidate.requests) == 1 + 1 + 8
+    chats = [body["messages"] for body in bodies if "messages" in body]
+    assert [chat[0]["content"] for chat in chats if chat[0]["role"] == "system"] == ["Be brief."]
+    assert len(candidate.requests) == 1 + 2 + 8
 
 
 def test_even_one_request_asks_in_every_way() -> None:
     candidate = Candidate()
     smoke(candidate, requests=1)
-    assert len(candidate.requests) == 1 + 1 + 4
+    assert len(candidate.requests) == 1 + 2 + 4
 
 
 WRONG: list[tuple[Edit, str]] = [
@@ -121,8 +123,42 @@ def test_errors_fail() -> None:
     candidate.status = 503
     verdict = smoke(candidate)
     assert verdict.verdict is Verdict.FAIL
-    assert verdict.evidence["failed"] == 9
+    assert verdict.evidence["failed"] == 10
     assert "status 503" in verdict.reason
+
+
+def judged(prompts: dict[str, str], prompt_text: str) -> GateVerdict:
+    """What smoke says of a candidate with these prompts, that makes this text of every chat."""
+    release = RELEASE.model_copy(update={"prompts": prompts})
+    name = fingerprint("green", release.release_id)
+    candidate = Candidate(lambda body: body.update(prompt_text=prompt_text, system_fingerprint=name))
+    return _smoke(candidate).run("green", release)
+
+
+def test_prompts_are_in_effect_when_the_server_shows_what_the_release_makes_of_them() -> None:
+    verdict = judged({"system.txt": "Be  brief."}, "<s>[INST] Be brief.\n\nIn one word")
+    assert (verdict.verdict, verdict.evidence["prompts_in_effect"]) == (Verdict.PASS, 1)
+    assert "prompts in effect: system.txt" in verdict.reason
+
+
+def test_a_prompt_that_does_not_reach_the_model_fails() -> None:
+    verdict = judged({"system.txt": "Be brief."}, "<s>[INST] In one word")
+    assert verdict.verdict is Verdict.FAIL
+    assert "prompt system.txt: the chat template leaves it out" in verdict.reason
+
+
+def test_a_chat_template_that_is_not_in_effect_fails() -> None:
+    prompts = {"chat_template.jinja": TEMPLATE}
+    assert judged(prompts, f"<|user|> {QUESTION} <|assistant|>").verdict is Verdict.PASS
+    verdict = judged(prompts, f"[INST] {QUESTION} [/INST]")
+    assert verdict.verdict is Verdict.FAIL
+    assert "prompt chat_template.jinja: the chat template is not in effect" in verdict.reason
+
+
+def test_a_server_that_does_not_show_prompts_is_believed_and_said_to_be() -> None:
+    verdict = smoke(Candidate())
+    assert (verdict.verdict, verdict.evidence["prompts_in_effect"]) == (Verdict.PASS, 0)
+    assert "prompts in effect: none shown by the server" in verdict.reason
 
 
 class Unreachable(Candidate):

@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from rehearsal.kube import STRATEGIC_MERGE_PATCH, Json, KubeClient
+from rehearsal.kubelet.nodes import LOST
 from tests.rehearsal.kubelet.conftest import World
 from tests.rehearsal.world_parts import holds, server_pod, wait_for
 
@@ -125,6 +126,28 @@ def test_a_node_that_is_taken_away_ends_its_pods_whatever_the_disruption_budget_
     assert kube.list("v1", "Pod", namespace)["items"] == []
     log = (world.folder / "logs" / "pods" / f"{namespace}_server.log").read_text()
     assert '"sigterm"' in log
+
+
+def test_a_node_that_is_lost_takes_its_pods_along_without_a_word_and_is_replaced(
+    kube: KubeClient, world: World, namespace: str
+) -> None:
+    world.aws.make_node_group("failing", size=1, labels={"pool": "failing"})
+    kube.create(server_pod("server", namespace, nodeSelector={"pool": "failing"}, terminationGracePeriodSeconds=30))
+    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "the pod is ready")
+    lost = nodes_of(kube, "failing")[0]
+    name, provider_id = lost["metadata"]["name"], lost["spec"]["providerID"]
+
+    kube.patch("v1", "Node", None, name, {"metadata": {"annotations": {LOST: "true"}}})
+
+    others = wait_for(
+        lambda: [n for n in nodes_of(kube, "failing") if n["spec"]["providerID"] != provider_id and holds(n, "Ready")],
+        "another node of the group is ready",
+    )
+    assert others == nodes_of(kube, "failing")
+    assert instance_of(world, provider_id.rpartition("/")[2])["State"]["Name"] == "terminated"
+    assert kube.list("v1", "Pod", namespace)["items"] == []
+    log = (world.folder / "logs" / "pods" / f"{namespace}_server.log").read_text()
+    assert '"sigterm"' not in log, "nobody told the server that it ends"
 
 
 @pytest.mark.usefixtures("world")

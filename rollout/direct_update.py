@@ -1,0 +1,151 @@
+"""The direct rule update that a rollback begins with, before config, journal, lock or Pulumi are so much as looked at.
+
+Everything that it needs is on the load balancer: the weighted rule and the target groups are found by tags, and the
+rule's own tags say which colour is active and until when the other one is kept. From the stack's config file it takes
+the region and the listener, when they are there, and goes without them when they are not. What the tags cannot tell,
+such as a rollout that has not moved any weight yet, is left to the rest of the rollback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, cast
+
+from components.naming import PROJECT, Color, other_color
+from rollout.errors import RefusedError, RolloutError
+from rollout.files import load_yaml
+from rollout.ports import LiveRule, LoadBalancer
+
+_REGION_KEY: Final = "aws:region"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectUpdate:
+    """Traffic that was sent back."""
+
+    to: Color
+    green_weight: int
+    at: datetime
+
+
+def send_back(stack: str, service: str | None, config_file: Path, *, force: bool) -> DirectUpdate | None:
+    """Send all traffic back with one rule update; none when the rule's tags do not ask for any.
+
+    Raises:
+        RefusedError: there is nobody healthy to send it to; nothing was changed.
+        RolloutError: the rule cannot be found.
+    """
+    # Slow to import, and all that is needed.
+    from rollout.elbv2_client import elbv2_client
+    from rollout.load_balancer import Elbv2LoadBalancer
+
+    config = _config(config_file)
+    if service is None and len(_mapping(_of_project(config, "services"))) > 1:
+        return None  # whoever reads the config next asks for the service
+    client = elbv2_client(_text(config.get(_REGION_KEY)))
+    failure: RolloutError | None = None
+    for listener_arn in (*_listeners(config, service), None):
+        load_balancer = Elbv2LoadBalancer(client, stack=stack, service=service, listener_arn=listener_arn)
+        try:
+            load_balancer.rule()
+        except RolloutError as error:
+            failure = failure or error
+            continue
+        return send_back_by(load_balancer, datetime.now(UTC), force=force)
+    assert failure is not None
+    raise failure
+
+
+def send_back_by(load_balancer: LoadBalancer, now: datetime, *, force: bool) -> DirectUpdate | None:
+    """Send all traffic back through a load balancer whose rule has been found.
+
+    Raises:
+        RefusedError: there is nobody healthy to send it to; nothing was changed.
+    """
+    rule = load_balancer.rule()
+    to = target_of(rule, now)
+    if to is None:
+        return None
+    require_targets(load_balancer, to, force=force)
+    green_weight = 100 if to == "green" else 0
+    load_balancer.set_green_weight(green_weight)
+    return DirectUpdate(to=to, green_weight=green_weight, at=datetime.now(UTC))
+
+
+def target_of(rule: LiveRule, now: datetime) -> Color | None:
+    """Return who should have all traffic after a rollback, as far as the rule says; none when it does not say."""
+    active = rule.active_color
+    if active is None:
+        return None
+    if rule.weights[active] != 100 or rule.weights[other_color(active)]:
+        return active
+    try:
+        kept = bool(rule.keep_until) and datetime.fromisoformat(rule.keep_until) > now
+    except ValueError:
+        return None
+    return other_color(active) if kept else None
+
+
+def require_targets(load_balancer: LoadBalancer, color: Color, *, force: bool) -> None:
+    """Make sure that somebody answers on the colour that is to get all traffic.
+
+    With ``force``, targets will do that are registered but not healthy: a load balancer sends requests to them when it
+    has no others, and whether they answer is for the operator to know. With no targets at all every request would be
+    answered by 503, which no emergency asks for.
+
+    Raises:
+        RefusedError: nobody would.
+    """
+    health = load_balancer.health(color)
+    if health.healthy or (force and health.total):
+        return
+    if health.total:
+        raise RefusedError(
+            f"{color} has no healthy target ({dict(health.states)}): sending all traffic there would most likely lose "
+            "it. When the health checks are wrong and the targets answer, say --force"
+        )
+    raise RefusedError(f"{color} has no healthy target, and none at all: sending all traffic there would lose it")
+
+
+def _config(path: Path) -> Mapping[str, Any]:
+    """Read the stack's config; empty when that cannot be: nothing in it is indispensable here."""
+    from ruamel.yaml import YAML
+
+    try:
+        document = load_yaml(path.read_bytes(), str(path), YAML(typ="safe"))
+    except (OSError, RolloutError):
+        return {}
+    config = cast(Mapping[str, Any], document).get("config") if isinstance(document, Mapping) else None
+    return cast(Mapping[str, Any], config) if isinstance(config, Mapping) else {}
+
+
+def _listeners(config: Mapping[str, Any], service: str | None) -> Iterator[str]:
+    """Yield the listeners that services of the stack have joined."""
+    services = _mapping(_of_project(config, "services"))
+    chosen = [services[service]] if service is not None and service in services else list(services.values())
+    for place in (*(_mapping(one).get("listener") for one in chosen), _of_project(config, "listener")):
+        if arn := _text(_mapping(place).get("arn")):
+            yield arn
+
+
+def _of_project(config: Mapping[str, Any], key: str) -> Any:
+    return config.get(f"{PROJECT}:{key}", config.get(key))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Return an object, also one written as JSON text; anything else as an empty one."""
+    if isinstance(value, str):
+        import json
+
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {}
+    return cast(Mapping[str, Any], value) if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,178 @@
+"""A suite: questions, one JSON object a line, each with a check of the answer. Pure.
+
+{"id": "capital", "prompt": "What is the capital of France?", "check": {"contains": "Paris"}}
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "number": (int, float),
+    "integer": (int,),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+_FENCED = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
+Lines = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+
+
+class SuiteError(ValueError):
+    """A suite cannot be read; the message names the line and what is wrong with it."""
+
+
+class Shape(BaseModel):
+    """What a JSON value must look like: the words of JSON Schema that need no library."""
+
+    model_config = _STRICT
+
+    type: str | None = None
+    enum: list[JsonValue] | None = None
+    properties: dict[str, "Shape"] = {}
+    required: list[str] = []
+    items: "Shape | None" = None
+
+    @field_validator("type")
+    @classmethod
+    def _known(cls, kind: str | None) -> str | None:
+        if kind is not None and kind not in _TYPES:
+            raise ValueError(f"must be one of {', '.join(_TYPES)}")
+        return kind
+
+    def fits(self, value: JsonValue) -> bool:
+        """Tell whether a value looks like this."""
+        if self.type is not None:
+            if not isinstance(value, _TYPES[self.type]):
+                return False
+            if isinstance(value, bool) and self.type != "boolean":  # to Python, true is a number
+                return False
+        if self.enum is not None and not any(value == one and type(value) is type(one) for one in self.enum):
+            return False
+        if isinstance(value, dict):
+            if any(name not in value for name in self.required):
+                return False
+            return all(shape.fits(value[name]) for name, shape in self.properties.items() if name in value)
+        if isinstance(value, list) and self.items is not None:
+            return all(self.items.fits(one) for one in value)
+        return True
+
+
+class AnswerCheck(BaseModel):
+    """What a right answer is; all that is given must hold. Texts are compared without regard to case."""
+
+    model_config = _STRICT
+
+    exact: str | Lines | None = None
+    contains: str | Lines | None = None
+    regex: str | None = None
+    json_shape: Shape | None = Field(default=None, alias="json")
+
+    @field_validator("regex")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"is no regular expression: {error}") from error
+        return pattern
+
+    @model_validator(mode="after")
+    def _checks_something(self) -> Self:
+        if (self.exact, self.contains, self.regex, self.json_shape) == (None,) * 4:
+            raise ValueError("needs exact, contains, regex or json")
+        return self
+
+    def holds(self, answer: str) -> bool:
+        """Tell whether an answer is right."""
+        said = _plain(answer)
+        if self.exact is not None and said.rstrip(".!") not in [_plain(one).rstrip(".!") for one in _all(self.exact)]:
+            return False
+        if self.contains is not None and not any(_plain(one) in said for one in _all(self.contains)):
+            return False
+        if self.regex is not None and not re.search(self.regex, answer, re.IGNORECASE | re.MULTILINE):
+            return False
+        return self.json_shape is None or _fits(self.json_shape, answer)
+
+
+class Question(BaseModel):
+    """One question of a suite: a prompt, or the messages of a chat."""
+
+    model_config = _STRICT
+
+    id: str = ""
+    prompt: str | None = None
+    messages: list[dict[str, JsonValue]] | None = None
+    check: AnswerCheck
+    max_tokens: Annotated[int | None, Field(ge=1)] = None
+
+    @model_validator(mode="after")
+    def _ask_one_thing(self) -> Self:
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("needs prompt or messages, and not both")
+        return self
+
+    def body(self, max_tokens: int) -> dict[str, Any]:
+        """Return the request: always a chat, as deterministic as the server can."""
+        messages = self.messages or [{"role": "user", "content": self.prompt}]
+        return {"messages": messages, "max_tokens": self.max_tokens or max_tokens, "temperature": 0, "seed": 1}
+
+
+def read_suite(text: str, where: str) -> tuple[Question, ...]:
+    """Read a suite; empty lines are passed over.
+
+    Raises:
+        SuiteError: a line is wrong, an id comes twice, or there is no question.
+    """
+    questions: list[Question] = []
+    numbers: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            question = Question.model_validate_json(line)
+        except ValidationError as error:
+            raise SuiteError(f"{where}, line {number}: {_told(error)}") from error
+        name = question.id or f"line {number}"
+        if name in numbers:
+            raise SuiteError(f"{where}, line {number}: id {name!r} is line {numbers[name]}'s already; rename one")
+        numbers[name] = number
+        questions.append(question.model_copy(update={"id": name}))
+    if not questions:
+        raise SuiteError(f"{where}: has no question")
+    return tuple(questions)
+
+
+def _told(error: ValidationError) -> str:
+    faults: list[str] = []
+    for fault in error.errors():
+        place = ".".join(str(part) for part in fault["loc"])
+        words = fault["msg"].removeprefix("Value error, ")
+        faults.append(f"{place}: {words}" if place else words)
+    return "; ".join(dict.fromkeys(faults))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def _all(wanted: str | Sequence[str]) -> Sequence[str]:
+    return [wanted] if isinstance(wanted, str) else wanted
+
+
+def _fits(shape: Shape, answer: str) -> bool:
+    """Find the JSON in an answer: all of it, or the first fenced block."""
+    fenced = _FENCED.search(answer)
+    try:
+        value = json.loads(fenced[1] if fenced else answer)
+    except ValueError:
+        return False
+    return shape.fits(value)

@@ -1,0 +1,35 @@
+"""Promise the former colour to stay warm for longer: the way back until then."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rollout.commands import keep
+from rollout.session import Place, Session
+from scripts import console
+from scripts.console import ServiceOption, StackOption, WorkDirOption
+
+
+def main(
+    stack: StackOption,
+    until: Annotated[
+        str,
+        typer.Option(help="RFC 3339 time (2026-12-24T08:00:00Z), or a time from now: +90m, +24h, +3d."),
+    ],
+    service: ServiceOption = None,
+    work_dir: WorkDirOption = Path(),
+    shorten: Annotated[
+        str, typer.Option(help="Permit a time earlier than promised; why, for the journal.", metavar="REASON")
+    ] = "",
+) -> None:
+    """Move keep_until, by one previewed update of the rule's tags, and show what the kept colour costs."""
+    with console.refusals():
+        session = Session(
+            Place(stack=stack, service=service, work_dir=work_dir.resolve()), "keep", console.Progress().tell
+        )
+        keep(session, until, shorten)
+
+
+if __name__ == "__main__":
+    console.run(main)

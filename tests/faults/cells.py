@@ -1,0 +1,177 @@
+"""The fault matrix as data: every fault, every moment at which it may strike, and how a rollout may end then."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Fault(StrEnum):
+    """What breaks."""
+
+    AWS_THROTTLING = "aws-throttling"
+    AWS_5XX = "aws-5xx"
+    AWS_TIMEOUTS = "aws-timeouts"
+    API_SERVER_DOWN = "api-server-down"
+    PROMETHEUS_DOWN = "prometheus-down"
+    PROMETHEUS_EMPTY = "prometheus-empty"
+    CRASH_LOOP = "candidate-crash-loop"
+    SLOW = "candidate-slow"
+    WRONG_ANSWERS = "candidate-wrong-answers"
+    NODE_LOST = "node-lost"
+    BINDER_STOPPED = "binder-stopped"
+    ALB_LAG = "alb-lag"
+    SECOND_RAMP = "second-ramp"
+    ENGINEERS_UP = "engineers-up"
+    STALE_CONFIG = "stale-config"
+    DISK_FULL = "journal-disk-full"
+    CLOCK_JUMP = "clock-jump"
+
+
+class Moment(StrEnum):
+    """When it breaks. The steps are numbered as the rollout's plan has them."""
+
+    DEPLOYING = "deploying"
+    STEP_1 = "step-1"
+    STEP_2 = "step-2"
+    STEP_3 = "step-3"
+    PROMOTING = "promoting"
+    SOAKING = "soaking"
+    ROLLING_BACK = "rolling-back"
+    REAPING = "reaping"
+
+
+STEPS = (Moment.STEP_1, Moment.STEP_2, Moment.STEP_3)
+JUDGED = (*STEPS, Moment.SOAKING)
+"""Moments in which gates look at the candidate."""
+
+
+class Lasting(StrEnum):
+    """For how long it is broken."""
+
+    A_WHILE = "a while"
+    """Less than the time that a controller should be patient for."""
+    FOR_GOOD = "for good"
+
+
+class Outcome(StrEnum):
+    """How a command may end, in the words of the journal's last record."""
+
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+    PAUSED = "paused"
+    REFUSED = "refused"
+    REAPED = "reaped"
+    FAILED = "failed"
+    """A person must look; the message says what remains."""
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One fault at one moment."""
+
+    fault: Fault
+    moment: Moment
+
+    def __str__(self) -> str:
+        return f"{self.fault}:{self.moment}"
+
+
+CELLS = tuple(Cell(fault, moment) for fault in Fault for moment in Moment)
+
+_ENDED = {Outcome.PROMOTED, Outcome.ROLLED_BACK, Outcome.PAUSED}
+_NOT_TRUSTED = {Outcome.ROLLED_BACK, Outcome.PAUSED}
+_BACK = {Outcome.ROLLED_BACK}
+_REAPED = {Outcome.REAPED}
+# A colour that is not given back can be reaped later: it costs money, and nobody's request.
+_REAPED_OR_LEFT = {Outcome.REAPED, Outcome.REFUSED, Outcome.FAILED}
+_LEFT = {Outcome.REFUSED, Outcome.FAILED}
+_A_PERSON = {Outcome.FAILED}
+
+_USUAL: dict[Moment, set[Outcome]] = {
+    Moment.DEPLOYING: _ENDED | {Outcome.REFUSED},
+    **dict.fromkeys(STEPS, _ENDED),
+    Moment.PROMOTING: _ENDED,
+    Moment.SOAKING: _ENDED,
+    Moment.ROLLING_BACK: _BACK,
+    Moment.REAPING: _REAPED_OR_LEFT,
+}
+
+_BEFORE_AND_DURING = (Moment.DEPLOYING, *STEPS, Moment.PROMOTING, Moment.SOAKING)
+
+_BLIND: dict[Moment, set[Outcome]] = {
+    **dict.fromkeys((*STEPS, Moment.PROMOTING, Moment.SOAKING), _NOT_TRUSTED),
+    Moment.DEPLOYING: _NOT_TRUSTED | {Outcome.REFUSED},
+}
+# A config that does not know the candidate cannot describe its end: its pods are left for a person.
+_FORGETFUL: dict[Moment, set[Outcome]] = {
+    Moment.DEPLOYING: _ENDED | _LEFT,
+    **dict.fromkeys((*STEPS, Moment.PROMOTING, Moment.SOAKING, Moment.ROLLING_BACK), _BACK | _A_PERSON),
+}
+
+_SPECIAL: dict[tuple[Fault, Lasting], dict[Moment, set[Outcome]]] = {
+    # Nobody can move a rule while AWS refuses: what is left is to say so.
+    (Fault.AWS_5XX, Lasting.FOR_GOOD): {
+        Moment.DEPLOYING: _LEFT,
+        **dict.fromkeys((*STEPS, Moment.PROMOTING, Moment.SOAKING, Moment.ROLLING_BACK), _A_PERSON),
+        Moment.REAPING: _LEFT,
+    },
+    (Fault.AWS_TIMEOUTS, Lasting.FOR_GOOD): {
+        Moment.DEPLOYING: _LEFT,
+        **dict.fromkeys((*STEPS, Moment.PROMOTING, Moment.SOAKING, Moment.ROLLING_BACK), _A_PERSON),
+        Moment.REAPING: _LEFT,
+    },
+    # Traffic is back, but pods cannot be parked.
+    (Fault.API_SERVER_DOWN, Lasting.FOR_GOOD): {
+        Moment.DEPLOYING: _A_PERSON | {Outcome.REFUSED},
+        **dict.fromkeys((*STEPS, Moment.PROMOTING, Moment.ROLLING_BACK), _A_PERSON),
+        Moment.SOAKING: _A_PERSON | {Outcome.PROMOTED},
+        Moment.REAPING: _LEFT,
+    },
+    (Fault.PROMETHEUS_DOWN, Lasting.FOR_GOOD): _BLIND,
+    (Fault.PROMETHEUS_EMPTY, Lasting.FOR_GOOD): _BLIND,
+    (Fault.CRASH_LOOP, Lasting.FOR_GOOD): {
+        **dict.fromkeys(_BEFORE_AND_DURING, _BACK),
+        # The colour that would be reaped is the only one that works.
+        Moment.REAPING: _LEFT,
+    },
+    (Fault.SLOW, Lasting.FOR_GOOD): dict.fromkeys(_BEFORE_AND_DURING, _BACK),
+    # Answers are compared before the first step; nobody sees later that a fluent answer is wrong.
+    (Fault.WRONG_ANSWERS, Lasting.FOR_GOOD): {Moment.DEPLOYING: _BACK},
+    (Fault.NODE_LOST, Lasting.FOR_GOOD): dict.fromkeys(_BEFORE_AND_DURING, _ENDED),
+    # Whoever holds Pulumi's lock for good keeps the state from following; the users are back all the same.
+    (Fault.ENGINEERS_UP, Lasting.FOR_GOOD): {
+        **dict.fromkeys(_BEFORE_AND_DURING, _ENDED | _LEFT),
+        Moment.ROLLING_BACK: _BACK | _A_PERSON,
+    },
+    (Fault.DISK_FULL, Lasting.FOR_GOOD): {
+        Moment.DEPLOYING: _BACK | {Outcome.REFUSED},
+        **dict.fromkeys((*STEPS, Moment.PROMOTING, Moment.SOAKING), _BACK),
+    },
+    # The file stays what it has become.
+    (Fault.STALE_CONFIG, Lasting.A_WHILE): _FORGETFUL,
+    (Fault.STALE_CONFIG, Lasting.FOR_GOOD): _FORGETFUL,
+}
+
+
+def allowed(cell: Cell, lasting: Lasting) -> frozenset[Outcome]:
+    """Return how a rollout may end when this breaks then, for so long."""
+    special = _SPECIAL.get((cell.fault, lasting), {})
+    return frozenset(special.get(cell.moment, _USUAL[cell.moment]))
+
+
+def parse_cells(words: str) -> tuple[Cell, ...]:
+    """Read ``fault:moment,…``; a fault or a moment may be ``*``.
+
+    Raises:
+        ValueError: there is no such cell; the message names what there is.
+    """
+    chosen: list[Cell] = []
+    for word in words.split(","):
+        fault, colon, moment = word.strip().partition(":")
+        found = [cell for cell in CELLS if fault in ("*", cell.fault) and (moment or "*") in ("*", cell.moment)]
+        if not found or (colon and not moment):
+            raise ValueError(
+                f"{word!r} is no cell; write FAULT:MOMENT with a fault of {', '.join(Fault)} and a moment of "
+                f"{', '.join(Moment)}, or * for all"
+            )
+        chosen += found
+    return tuple(dict.fromkeys(chosen))

@@ -1,0 +1,230 @@
+"""Runs cells of the matrix on the pure machine, in the world of fakes, and judges what came of each."""
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rollout.controller import Controller, Subject
+from rollout.machine import Phase, ReapRequested, Rollout, advance
+from rollout.plan import make_plan
+from tests.faults.cells import STEPS, Cell, Fault, Lasting, Moment, Outcome, allowed
+from tests.faults.fake_faults import CANDIDATE, OUTGOING, SecondRamp, WeightMoved, stack_lock, ways
+from tests.faults.fake_world import Breakage, FaultyWorld
+from tests.rollout.fakes import NEW, SERVICE
+
+A_WHILE_SECONDS = 60.0
+ENDINGS = {
+    Phase.DONE: Outcome.PROMOTED,
+    Phase.ROLLED_BACK: Outcome.ROLLED_BACK,
+    Phase.REFUSED: Outcome.REFUSED,
+    Phase.REAPED: Outcome.REAPED,
+    Phase.FAILED: Outcome.FAILED,
+}
+
+Drive = Callable[[FaultyWorld], Rollout]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One way in which a cell can come about, and what came of it."""
+
+    cell: Cell
+    way: str
+    lasting: Lasting
+    outcome: Outcome
+    lost: int
+    problems: tuple[str, ...]
+
+    def __str__(self) -> str:
+        told = "; ".join(self.problems) or "as it must be"
+        return f"{self.cell} {self.way} for {self.lasting.removeprefix('for ')}: {self.outcome}: {told}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Way:
+    """How a moment of the matrix is reached."""
+
+    name: str
+    phase: Phase
+    step: int | None
+    drive: Drive
+    prepare: Callable[[FaultyWorld], None] = lambda _: None
+
+    def is_at(self, phase: str, step: int) -> bool:
+        return phase == self.phase and self.step in (None, step)
+
+
+def run_cell(cell: Cell) -> tuple[Trial, ...]:
+    """Run a cell in every way in which it can come about, for a while and for good."""
+    return tuple(_trials(cell))
+
+
+def _trials(cell: Cell) -> Iterator[Trial]:
+    for lasting in Lasting:
+        for reached in _moments(cell.moment):
+            with tempfile.TemporaryDirectory() as folder:
+                names = tuple(ways(cell.fault, FaultyWorld(), Path(folder)))
+            yield from (_run(cell, lasting, reached, name) for name in names)
+
+
+def _run(cell: Cell, lasting: Lasting, reached: _Way, name: str) -> Trial:
+    world = FaultyWorld()
+    with tempfile.TemporaryDirectory() as folder, stack_lock(world, Path(folder)):
+        breakage = ways(cell.fault, world, Path(folder))[name]
+        reached.prepare(world)
+        lasts_seconds = A_WHILE_SECONDS if lasting is Lasting.A_WHILE else None
+        world.break_at(breakage, reached.is_at, lasts_seconds=lasts_seconds)
+        rollout = reached.drive(world)
+    outcome = ENDINGS.get(rollout.phase, Outcome.PAUSED)
+    end = _End(cell=cell, lasting=lasting, world=world, breakage=breakage, rollout=rollout, outcome=outcome)
+    return Trial(
+        cell=cell,
+        way=" ".join(filter(None, (reached.name, name))),
+        lasting=lasting,
+        outcome=outcome,
+        lost=round(world.lost),
+        problems=tuple(end.problems()),
+    )
+
+
+# The moments
+
+
+def _moments(moment: Moment) -> tuple[_Way, ...]:
+    if moment in STEPS:
+        step = STEPS.index(moment)
+        phases = (Phase.SHIFTING, Phase.ATTESTING, Phase.HOLDING)
+        return tuple(_Way(name=f"in {phase}", phase=phase, step=step, drive=_ramp) for phase in phases)
+    match moment:
+        case Moment.DEPLOYING:
+            phases = (Phase.PREFLIGHT, Phase.DEPLOYING, Phase.WARMING, Phase.VERIFYING)
+            return tuple(_Way(name=f"in {phase}", phase=phase, step=None, drive=_ramp) for phase in phases)
+        case Moment.PROMOTING | Moment.SOAKING:
+            return (_Way(name="", phase=Phase(moment), step=None, drive=_ramp),)
+        case Moment.ROLLING_BACK:
+            at = partial(_Way, phase=Phase.ROLLING_BACK, step=None)
+            return (
+                at(name="from a step", drive=_ramp, prepare=_fail_at_the_second_step),
+                at(name="from a promotion", drive=_undo, prepare=_promote),
+            )
+        case _:
+            return tuple(
+                _Way(name=f"in {phase}", phase=phase, step=None, drive=_reap, prepare=_promote_and_wait)
+                for phase in (Phase.REAPING, Phase.RETIRING)
+            )
+
+
+def _ramp(world: FaultyWorld) -> Rollout:
+    settings = world.config.read()
+    plan = make_plan(settings.idle_color, settings.rollout)
+    return Controller(world.ports(), Subject(service=SERVICE, release=NEW)).run(Rollout(plan=plan))
+
+
+def _undo(world: FaultyWorld) -> Rollout:
+    plan = make_plan(CANDIDATE, world.config.read().rollout)
+    rollout = Rollout(plan=plan, phase=Phase.ROLLING_BACK, reason="asked for by an operator")
+    return Controller(world.ports(), Subject(service=SERVICE)).run(rollout)
+
+
+def _reap(world: FaultyWorld) -> Rollout:
+    done = Rollout(plan=make_plan(CANDIDATE, world.config.read().rollout), phase=Phase.DONE)
+    return Controller(world.ports(), Subject(service=SERVICE)).run(advance(done, ReapRequested()))
+
+
+def _fail_at_the_second_step(world: FaultyWorld) -> None:
+    count = world.clock.on_sleep
+
+    def fail() -> None:
+        count()
+        if world.weights[CANDIDATE] == 25:
+            world.error_rate[CANDIDATE] = 0.35
+
+    world.clock.on_sleep = fail
+
+
+def _promote(world: FaultyWorld) -> None:
+    assert _ramp(world).phase is Phase.DONE
+
+
+def _promote_and_wait(world: FaultyWorld) -> None:
+    _promote(world)
+    world.clock.sleep(world.config.read().rollout.keep_warm_seconds + 1)
+
+
+# What must hold
+
+
+@dataclass(frozen=True, kw_only=True)
+class _End:
+    """How a trial ended."""
+
+    cell: Cell
+    lasting: Lasting
+    world: FaultyWorld
+    breakage: Breakage
+    rollout: Rollout
+    outcome: Outcome
+
+    def problems(self) -> Iterator[str]:
+        """Yield all that is not as it must be."""
+        if not self.world.has_broken:
+            yield "the moment never came"
+            return
+        may = allowed(self.cell, self.lasting) | ({Outcome.FAILED} if self.breakage.needs_a_person else set())
+        if self.outcome not in may:
+            yield f"ended {self.outcome} ({self.rollout.reason}), which is not among {', '.join(sorted(may))}"
+        if round(self.world.lost):
+            yield f"{self.world.lost:.0f} requests lost"
+        if self.world.wrong_totals:
+            yield f"weights do not total 100: {self.world.wrong_totals}"
+        yield from self._disagreements()
+        yield from self._whereabouts()
+        yield from self._untold()
+
+    def _disagreements(self) -> Iterator[str]:
+        world, settings = self.world, self.world.config.read()
+        agree = (
+            world.weights["green"] == settings.green_weight == world.state.green_weight
+            and settings.active_color == world.state.active_color
+            and settings.rollout_serial == world.state.rollout_serial
+        )
+        if not agree and not (self.outcome is Outcome.FAILED and self.rollout.reason):
+            yield (
+                f"rule {world.weights}, config (green_weight {settings.green_weight}, {settings.active_color}, serial "
+                f"{settings.rollout_serial}) and state (green_weight {world.state.green_weight}, "
+                f"{world.state.active_color}, serial {world.state.rollout_serial}) do not agree, and nobody says so"
+            )
+
+    def _whereabouts(self) -> Iterator[str]:
+        """Whether the traffic is where it belongs, and the way back as it was."""
+        world, cell = self.world, self.cell
+        nobody_could = cell.fault in (Fault.AWS_5XX, Fault.AWS_TIMEOUTS) and self.outcome is Outcome.FAILED
+        # A reap never moves weight, not even back.
+        left_alone = cell.moment is Moment.REAPING and isinstance(self.breakage, WeightMoved)
+        if self.outcome is not Outcome.PAUSED and not nobody_could and not left_alone:
+            stays = cell.moment is Moment.REAPING or self.outcome is Outcome.PROMOTED
+            home = CANDIDATE if stays else OUTGOING
+            if world.weights[home] != 100:
+                yield f"traffic is split {world.weights}, and belongs on {home}"
+        if cell.moment is not Moment.REAPING and not world.state.color(OUTGOING).serves:
+            yield "the former release does not serve any more"
+
+    def _untold(self) -> Iterator[str]:
+        """What the journal should tell and does not."""
+        world, breakage, rollout = self.world, self.breakage, self.rollout
+        if not world.journal.of("finished"):
+            yield "the journal has no end"
+        if isinstance(breakage, SecondRamp):
+            if not re.search(r"in use by ramp .*since", breakage.told):
+                yield f"the second ramp was told {breakage.told!r}, not who holds the lock since when"
+            return
+        if self.cell.moment is Moment.ROLLING_BACK and not breakage.hits:
+            return  # It goes back for another reason, and was not hindered.
+        if isinstance(breakage, WeightMoved) and self.cell.moment is Moment.ROLLING_BACK:
+            return  # Somebody did what the rollback does.
+        spoiled = self.outcome not in (Outcome.PROMOTED, Outcome.REAPED)
+        if (breakage.hits or spoiled) and not re.search(breakage.words, f"{world.journal.records} {rollout.reason}"):
+            yield f"the journal does not tell of it (none of {breakage.words!r}); its end: {rollout.reason!r}"

@@ -1,0 +1,205 @@
+"""The world of fakes with something in between: every call of a port passes a fault, and lost requests are counted."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+from components.naming import COLORS, Color
+from rollout.ports import Pod, Ports
+from rollout.verdicts import TargetHealth
+from tests.rollout.fakes import World
+
+Ask: TypeAlias = Callable[[], Any]
+
+_NOT_A_PORT = frozenset({"rule_changed_at", "shield"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A call of a port's method, not made yet."""
+
+    port: str
+    method: str
+    arguments: tuple[Any, ...]
+    named: Mapping[str, Any]
+    ask: Ask
+    """Makes it."""
+
+
+class Through:
+    """A port of which every call is handed to somebody who may make it, or not."""
+
+    def __init__(self, name: str, port: object, hand: Callable[[Call], Any]) -> None:
+        self.__dict__.update(_name=name, _port=port, _hand=hand)
+
+    def __getattr__(self, method: str) -> Any:
+        value = getattr(self._port, method)
+        if not callable(value):
+            return value
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            return self._hand(
+                Call(
+                    port=self._name,
+                    method=method,
+                    arguments=arguments,
+                    named=named,
+                    ask=lambda: value(*arguments, **named),
+                )
+            )
+
+        return call
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self._port, name, value)
+
+
+@dataclass(kw_only=True)
+class Breakage:
+    """What breaks, as hooks; this one breaks nothing."""
+
+    words: str
+    """Regular expression of how the journal speaks of it."""
+    excused: frozenset[Color] = frozenset()
+    """Colours that fail by themselves: what goes to them is their own failure."""
+    needs_a_person: bool = False
+    """Whether it leaves what only a person can put right, however short it was."""
+    hits: int = field(default=0, init=False)
+    """How many calls it spoiled."""
+
+    def begin(self, world: "FaultyWorld") -> None:
+        """It breaks."""
+
+    def end(self, world: "FaultyWorld") -> None:
+        """It is mended."""
+
+    def call(self, world: "FaultyWorld", call: Call) -> Any:
+        """A call while it is broken."""
+        del world
+        return call.ask()
+
+
+class FaultyWorld(World):
+    """A world in which one thing breaks when a phase is entered, for some seconds or for good."""
+
+    def __init__(self, **overrides: Any) -> None:
+        self.lost = 0.0
+        """Requests that went to a colour without a healthy target, those of an excused colour left out."""
+        self.wrong_totals: list[dict[Color, int]] = []
+        """Weights that did not total 100."""
+        self.not_ready: dict[Color, tuple[int, str]] = {}
+        """So many of a colour's pods are not ready, and why."""
+        self.registered: dict[Color, int] | None = None
+        """How many targets each group keeps when nobody follows the pods any more."""
+        self.lag_seconds = 0.0
+        """From a change of the rule until requests follow it."""
+        self.wall_clock_offset_seconds = 0.0
+        self._breakage: Breakage | None = None
+        self._strikes: Callable[[str, int], bool] = lambda _phase, _step: False
+        self._lasts_seconds: float | None = None
+        self._since: float | None = None
+        self._broken = False
+        self._followed: list[tuple[float, dict[Color, int]]] = []
+        super().__init__(**overrides)
+
+    def break_at(self, breakage: Breakage, strikes: Callable[[str, int], bool], *, lasts_seconds: float | None) -> None:
+        """Break when a phase, at a step, is entered for which ``strikes`` says so; for good without a time."""
+        self._breakage, self._strikes, self._lasts_seconds = breakage, strikes, lasts_seconds
+
+    @property
+    def has_broken(self) -> bool:
+        """Whether the moment has come."""
+        return self._since is not None
+
+    def ports(self, rule_changed_at: datetime | None = None) -> Ports:
+        plain = super().ports(rule_changed_at)
+        wrapped: dict[str, Any] = {}
+        for name in plain.__dataclass_fields__:
+            port = getattr(plain, name)
+            if isinstance(port, Mapping):
+                wrapped[name] = {key: Through(name, each, self._hand) for key, each in port.items()}
+            elif name not in _NOT_A_PORT:
+                wrapped[name] = Through(name, port, self._hand)
+        return replace(plain, **wrapped)
+
+    def pass_time(self, seconds: float) -> None:
+        """Time passes inside a call that nobody can break off."""
+        self._count()
+        self.clock.elapsed += seconds
+        self._count()
+
+    def move_traffic(self, green_weight: int) -> None:
+        """Somebody else changes the rule."""
+        self._set_weights(green_weight)
+
+    def _hand(self, call: Call) -> Any:
+        if call.port == "clock":
+            offset = timedelta(seconds=self.wall_clock_offset_seconds)
+            return call.ask() + offset if call.method == "now" else call.ask()
+        if call.port == "journal" and call.arguments[:1] == ("phase",):
+            self._perhaps_break(str(self.journal.phase), int(call.named.get("step", 0)))
+        self._count()
+        self._perhaps_mend()
+        try:
+            return self._breakage.call(self, call) if self._broken and self._breakage is not None else call.ask()
+        finally:
+            self._count()
+
+    def _perhaps_break(self, phase: str, step: int) -> None:
+        if self._breakage is not None and self._since is None and self._strikes(phase, step):
+            self._since, self._broken = self.clock.elapsed, True
+            self._breakage.begin(self)
+
+    def _perhaps_mend(self) -> None:
+        if not self._broken or self._lasts_seconds is None or self._since is None or self._breakage is None:
+            return
+        if self.clock.elapsed >= self._since + self._lasts_seconds:
+            self._broken = False
+            self._breakage.end(self)
+
+    # Traffic
+
+    def _count(self) -> None:
+        begin, now = self._last_count, self.clock.elapsed
+        self._last_count = now
+        if not self._followed:
+            self._followed.append((begin, dict(self.weights)))
+        elif self._followed[-1][1] != self.weights:
+            self._followed.append((now + self.lag_seconds, dict(self.weights)))
+            if sum(self.weights.values()) != 100:
+                self.wrong_totals.append(dict(self.weights))
+        cuts = [begin, *sorted(at for at, _ in self._followed if begin < at < now), now]
+        excused = frozenset[Color]() if self._breakage is None else self._breakage.excused
+        for start, end in pairwise(cuts):
+            weights = self._weights_followed(start)
+            for color in COLORS:
+                requests = (end - start) * self.requests_per_second * weights[color] / 100
+                self.counted[color] += requests
+                if requests and color not in excused and not self.health(color).healthy:
+                    self.lost += requests
+        self.history.append((now, dict(self.counted)))
+        self._perhaps_mend()
+
+    def _weights_followed(self, at: float) -> dict[Color, int]:
+        return [weights for since, weights in self._followed if since <= at][-1]
+
+    # Pods and targets
+
+    def pods(self, color: Color) -> tuple[Pod, ...]:
+        pods = super().pods(color)
+        count, reason = self.not_ready.get(color, (0, ""))
+        return tuple(
+            replace(pod, ready=False, waiting_reason=reason, restarts=5) if number < count else pod
+            for number, pod in enumerate(pods)
+        )
+
+    def health(self, color: Color) -> TargetHealth:
+        pods = self.pods(color)
+        ready = sum(pod.ready for pod in pods)
+        if (healthy := self.healthy[color]) is not None:
+            ready = min(ready, healthy)
+        if self.registered is None:
+            return TargetHealth(healthy=ready, total=len(pods))
+        return TargetHealth(healthy=min(ready, self.registered[color]), total=self.registered[color])

@@ -1,0 +1,252 @@
+"""One world for many cells: a service under live traffic, whose scripts are run while something is done to the world.
+
+Each ramp goes onto whichever colour is idle, so a promotion needs no way back before the next one.
+"""
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from components.naming import Color, other_color
+from rehearsal.checkout import SERVICE, STACK, release_file
+from rehearsal.journal import JournalTail, Record, of_kind
+from rehearsal.load.records import Record as Request
+from rehearsal.load.records import with_colors
+from rehearsal.processes import Process
+from rehearsal.releases import own_releases
+from rehearsal.rule import weights_asked
+from rehearsal.scenarios import Scenarios
+from rehearsal.settings import RehearsalSettings
+from rehearsal.traffic import start_load
+from rehearsal.view import LiveView
+from rehearsal.world import World, world
+
+RECORDS = Path(".rollout") / STACK
+JOURNAL = RECORDS / f"{SERVICE}.jsonl"
+CRASHING, SLOW, WRONG = "def"
+"""Releases with one fault each; see the rehearsal's hub."""
+_LONGEST_COMMAND_SECONDS = 150.0
+_POLL_SECONDS = 0.05
+# The load generator writes its records once a second.
+_RECORDS_SECONDS = 1.2
+_TRAFFIC_BEFORE_SECONDS = 3.0
+
+Watch = Callable[[Record], None]
+Tick = Callable[[], None]
+
+
+def stage_settings() -> RehearsalSettings:
+    """A rehearsal whose rollouts take seconds, and whose releases include faulty ones."""
+    releases = own_releases()
+    releases |= {letter: {**releases["a"], "model_revision": letter} for letter in (CRASHING, SLOW, WRONG)}
+    steps = [{"candidate_percent": percent, "hold_seconds": 2} for percent in (10, 50, 100)]
+    config: dict[str, Any] = {
+        "rollout": {
+            "steps": steps,
+            "soak_seconds": 3,
+            "keep_warm_seconds": 1,
+            "poll_seconds": 0.3,
+            "ready_timeout_seconds": 40,
+            "gates": {"max_hold_extension_seconds": 12},
+        }
+    }
+    return RehearsalSettings(
+        engine="embedded", open_streams=40, requests_per_second=30, releases=releases, config=config
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """What came of a command."""
+
+    exit_code: int | None
+    """None when it had to be killed, because it did not end; negative when a signal ended it."""
+    records: list[Record]
+    said: str
+    seconds: float
+
+    @property
+    def story(self) -> str:
+        """All that it wrote, to the journal and to the terminal."""
+        return f"{json.dumps(self.records)}\n{self.said}"
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """A running world, its live traffic, and what is known of both."""
+
+    world: World
+    settings: RehearsalSettings
+    journal: JournalTail
+    _offset: int = 0
+    _seen: int = 0
+    _commands: int = field(default=0)
+
+    # The product's commands
+
+    def play(
+        self,
+        *arguments: str,
+        watch: Watch = lambda _: None,
+        tick: Tick = lambda: None,
+        signal_at: Callable[[Record], Signals | None] = lambda _: None,
+        grace_seconds: float = _LONGEST_COMMAND_SECONDS,
+    ) -> Played:
+        """Run one of the product's scripts to its end; ``watch`` sees each new record of the journal.
+
+        Args:
+            arguments: the script and its options.
+            watch: sees each new record.
+            tick: called every few hundredths of a second.
+            signal_at: says at a record which signal the script gets.
+            grace_seconds: how long it may take after that; then it is killed.
+        """
+        process = self.begin(*arguments)
+        started_at, first = time.monotonic(), len(self.journal.records)
+        deadline = started_at + _LONGEST_COMMAND_SECONDS
+        seen, killed = first, False
+
+        def look(record: Record) -> None:
+            nonlocal deadline
+            watch(record)
+            if number := signal_at(record):
+                process.send(number)
+                deadline = time.monotonic() + grace_seconds
+
+        try:
+            while not process.wait(_POLL_SECONDS):
+                seen = self._look(seen, look)
+                tick()
+                if time.monotonic() > deadline:
+                    killed = True
+                    process.kill()
+        finally:
+            process.kill()
+        self._look(seen, watch)
+        return Played(
+            exit_code=None if killed else process.exit_code,
+            records=self.journal.records[first:],
+            said=process.log.read_text(errors="replace"),
+            seconds=time.monotonic() - started_at,
+        )
+
+    def begin(self, script: str, *arguments: str) -> Process:
+        """Start one of the product's scripts."""
+        self._commands += 1
+        name = f"{self._commands}-{script}"
+        return self.world.start(
+            name, [sys.executable, "-m", f"scripts.{script}", "--stack", STACK, "--service", SERVICE, *arguments]
+        )
+
+    def release(self, letter: str) -> tuple[str, str]:
+        """The option that names a release."""
+        return "--release", str(release_file(self.world.checkout, letter))
+
+    def _look(self, seen: int, watch: Watch) -> int:
+        self.journal.look()
+        for record in self.journal.records[seen:]:
+            watch(record)
+        return len(self.journal.records)
+
+    # What there is
+
+    @property
+    def config_file(self) -> Path:
+        """The stack's config."""
+        return self.world.checkout / f"Pulumi.{STACK}.yaml"
+
+    def config(self) -> Mapping[str, Any]:
+        """Read the stack's config, without the project's name before each key."""
+        content = yaml.safe_load(self.config_file.read_text())
+        return {key.rpartition(":")[2]: value for key, value in content["config"].items()}
+
+    @property
+    def idle(self) -> Color:
+        """The colour that a ramp goes onto now."""
+        active: Color = self.config()["active_color"]
+        return other_color(active)
+
+    def next_good_release(self) -> str:
+        """The one of A and B that does not serve now."""
+        active: Color = self.config()["active_color"]
+        return "b" if self.config()[active]["release"]["model_revision"] == "a" else "a"
+
+    def green_weight(self) -> int:
+        """The green weight that the API has."""
+        return weights_asked(self.world.aws)["green"]
+
+    def disagreements(self) -> list[str]:
+        """In what rule and config do not agree, or traffic is split although nothing rolls out."""
+        configured, live = int(self.config()["green_weight"]), self.green_weight()
+        home = 100 if self.config()["active_color"] == "green" else 0
+        found = [] if configured == live else [f"the config says green_weight {configured}, the rule {live}"]
+        return found + (
+            [] if live == home else [f"green_weight is {live}, and {home} would be all on the active colour"]
+        )
+
+    # Requests
+
+    def new_requests(self) -> list[Request]:
+        """Return the requests that have ended since the last call, with their colours."""
+        time.sleep(_RECORDS_SECONDS)
+        with self.world.requests_log.open("rb") as file:
+            file.seek(self._offset)
+            text = file.read()
+        complete = text[: text.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        requests = [Request(**json.loads(line)) for line in complete.splitlines()]
+        return with_colors(requests, self._colors() if any(one.failed for one in requests) else {})
+
+    def _colors(self) -> dict[str, str]:
+        lines = self.world.access_log.read_text(encoding="utf-8").splitlines()
+        entries = [json.loads(line) for line in lines if line.endswith("}")]
+        return {entry["request_id"]: entry["color"] for entry in entries if entry["request_id"] and entry["color"]}
+
+    # Between cells
+
+    def set_right(self) -> list[str]:
+        """Bring a rollout that came to no good end back, as its operator would; returns what could not be."""
+        self.journal.look()
+        bounds = [record["kind"] for record in self.journal.records if record["kind"] in ("started", "finished")]
+        last = next(of_kind(reversed(self.journal.records), "finished"), {"outcome": ""})
+        if bounds[-1:] != ["started"] and last["outcome"] != "failed" and not self.disagreements():
+            return []
+        played = self.play("rollback", "--reason", "set right after a fault")
+        if played.exit_code != 0 and "nothing to roll back" not in played.said:
+            return [f"scripts.rollback afterwards ended with {played.exit_code}: {played.said[-600:]}"]
+        return []
+
+
+@contextmanager
+def stage(folder: Path, binaries: Mapping[str, Path], say: Callable[[str], None]) -> Generator[Stage]:
+    """A stage for the length of a ``with`` block: release A serves on blue, under live traffic."""
+    settings = stage_settings()
+    with world(folder, settings, binaries, say) as running:
+        journal = JournalTail(running.checkout / JOURNAL)
+        say("first release")
+        Scenarios(running, settings, LiveView(Console(quiet=True)), journal).first_release()
+        load = start_load(running, settings)
+        try:
+            time.sleep(_TRAFFIC_BEFORE_SECONDS)
+            yield Stage(world=running, settings=settings, journal=journal)
+        finally:
+            load.stop()
+
+
+def copy_checkout(stage: Stage, name: str) -> Path:
+    """Another checkout of the same stack, as it is now: what an engineer has on a machine of his own."""
+    copy = stage.world.folder / name
+    with suppress(FileNotFoundError):
+        shutil.rmtree(copy)
+    shutil.copytree(stage.world.checkout, copy, ignore=shutil.ignore_patterns(".rollout", "__pycache__"))
+    return copy

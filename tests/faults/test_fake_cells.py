@@ -1,0 +1,32 @@
+"""The fault matrix on the pure machine: every fault at every moment, in the world of fakes."""
+
+import pytest
+
+from tests.faults.cells import CELLS, Cell, Fault, Lasting, Moment, allowed, parse_cells
+from tests.faults.fake_cells import run_cell
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_whatever_breaks_a_rollout_ends_as_it_may_and_loses_nothing(cell: Cell) -> None:
+    trials = run_cell(cell)
+    assert {trial.lasting for trial in trials} == set(Lasting)
+    assert [str(trial) for trial in trials if trial.problems] == []
+
+
+def test_every_cell_may_end_somehow_and_nothing_may_end_in_every_way() -> None:
+    for cell in CELLS:
+        for lasting in Lasting:
+            assert 0 < len(allowed(cell, lasting)) < 6
+
+
+def test_cells_are_chosen_by_fault_and_moment() -> None:
+    assert parse_cells("alb-lag:step-1") == (Cell(Fault.ALB_LAG, Moment.STEP_1),)
+    assert parse_cells("alb-lag") == parse_cells("alb-lag:*") == tuple(Cell(Fault.ALB_LAG, each) for each in Moment)
+    assert len(parse_cells("*:reaping")) == len(Fault)
+    assert len(parse_cells("alb-lag:reaping,*:reaping")) == len(Fault)
+
+
+@pytest.mark.parametrize("words", ["", "alb", "alb-lag:never", "alb-lag:"])
+def test_a_cell_that_is_not_there_is_told(words: str) -> None:
+    with pytest.raises(ValueError, match=r"is no cell; write FAULT:MOMENT with a fault of aws-throttling"):
+        parse_cells(words)

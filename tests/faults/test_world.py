@@ -1,0 +1,84 @@
+"""One cell for each fault, and rollouts that are ended from outside, in one world under live traffic."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from rehearsal.leftovers import left_running
+from scripts.console import EXIT_DONE, EXIT_ROLLED_BACK
+from tests.faults.cells import Fault
+from tests.faults.kills import CI_GRACE_SECONDS, kill_after_each, terminate_in_a_hold
+from tests.faults.stage import Stage, stage
+from tests.faults.world_cells import BAD_RELEASE, SAMPLED, run_all
+from tests.faults.world_faults import WORLD_FAULTS, small_disk
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+@pytest.fixture(scope="module")
+def running(control_plane_binaries: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Generator[Stage]:
+    """A world in which release A serves under live traffic."""
+    folder = tmp_path_factory.mktemp("faults") / "world"
+    with stage(folder, control_plane_binaries, lambda _: None) as started:
+        yield started
+    assert left_running(folder) == []
+
+
+def test_every_fault_of_a_world_is_among_the_matrix_and_only_the_clock_is_left_to_fakes() -> None:
+    assert set(Fault) - set(WORLD_FAULTS) == {Fault.CLOCK_JUMP}
+    assert all(how.sampled in how.moments for how in WORLD_FAULTS.values())
+
+
+def test_a_rollout_survives_one_cell_of_each_fault(running: Stage) -> None:
+    with small_disk(running) as disk_can_be_filled:
+        cells = [cell for cell in SAMPLED if cell.fault is not Fault.DISK_FULL or disk_can_be_filled]
+        trials = list(run_all(running, cells))
+    assert sorted(trial.cell for trial in trials) == sorted(cells)
+    assert [str(trial) for trial in trials if not trial.survived] == []
+    assert all(trial.requests for trial in trials)
+
+
+@pytest.mark.parametrize(
+    ("release", "kinds", "exit_code"),
+    [
+        (None, ("lock", "started", "baseline", "update", "verdict", "result", "weight", "rule", "promoted"), EXIT_DONE),
+        (BAD_RELEASE, ("phase", "taken_up", "decision", "note", "parked", "nodes_released"), EXIT_ROLLED_BACK),
+    ],
+    ids=["a good release", "a bad one"],
+)
+def test_a_rollout_killed_after_a_record_of_each_kind_is_taken_up_and_ends_well(
+    running: Stage, release: str | None, kinds: tuple[str, ...], exit_code: int
+) -> None:
+    candidate = running.idle
+    killed = kill_after_each(running, release or running.next_good_release(), kinds)
+    assert sorted(killed.kinds) == sorted(kinds)
+    assert killed.last.exit_code in (exit_code, EXIT_ROLLED_BACK), killed.last.said
+    assert running.disagreements() == []
+    assert [str(request) for request in killed.failed if not (release and request.color == candidate)] == []
+
+
+def test_a_rollout_that_is_asked_to_end_in_a_hold_puts_everything_back(running: Stage) -> None:
+    active = running.config()["active_color"]
+    running.new_requests()
+    played = terminate_in_a_hold(running, running.next_good_release())
+    assert played.exit_code == EXIT_ROLLED_BACK, played.said
+    assert running.config()["active_color"] == active
+    assert running.disagreements() == []
+    assert played.records[-1]["kind"] == "finished"
+    assert "SIGTERM" in played.records[-1]["reason"]
+    assert [str(request) for request in running.new_requests() if request.failed] == []
+
+
+def test_a_cancelled_ci_job_leaves_a_stated_position_that_a_resume_brings_to_an_end(running: Stage) -> None:
+    active = running.config()["active_color"]
+    running.new_requests()
+    played = terminate_in_a_hold(running, running.next_good_release(), grace_seconds=CI_GRACE_SECONDS)
+    # Whatever else was left undone, all traffic is back by now.
+    assert running.green_weight() == (100 if active == "green" else 0)
+    if played.exit_code is None:
+        resumed = running.play("ramp", "--resume")
+        assert resumed.exit_code == EXIT_ROLLED_BACK, resumed.said
+    assert running.disagreements() == []
+    assert running.journal.records[-1]["kind"] == "finished"
+    assert [str(request) for request in running.new_requests() if request.failed] == []

@@ -1,0 +1,300 @@
+"""The faults as they strike a rehearsal's world: processes stopped, AWS refusing, nodes lost, files changed."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from rehearsal.checkout import SERVICE, STACK
+from rehearsal.kube import KubeClient, KubeError
+from rehearsal.kubelet.nodes import LOST
+from tests.faults.cells import STEPS, Fault, Lasting, Moment
+from tests.faults.stage import CRASHING, RECORDS, SLOW, WRONG, Stage, copy_checkout
+
+Mend = Callable[[], list[str]]
+"""Ends a fault; returns what was not as it must be while it lasted."""
+
+_UP = ("pulumi", "up", "--yes", "--non-interactive", "--stack", STACK, "--policy-pack", "policies")
+_MENDED_TIMEOUT_SECONDS = 60.0
+_ALL = tuple(Moment)
+
+
+def _nothing() -> list[str]:
+    return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldFault:
+    """How a fault strikes the world."""
+
+    words: str
+    """Regular expression of how the story speaks of it, when it changed the outcome."""
+    strike: Callable[[Stage, str], Mend] = lambda _stage, _former_config: _nothing
+    """Does it, given the config file as it was before the command; returns how it is mended."""
+    lasts_seconds: float = 8.0
+    moments: tuple[Moment, ...] = _ALL
+    """The moments at which it makes sense in a world."""
+    sampled: Moment
+    """The moment that the tests try."""
+    release: str | None = None
+    """The faulty release that is ramped; none for a good one."""
+    excuses_candidate: bool = False
+    """Whether what the candidate loses is its own failure."""
+    lasting: Lasting = Lasting.A_WHILE
+    """Which of the two it is for a rollout as short as a rehearsal's."""
+
+
+def _aws(**faults: Any) -> Callable[[Stage, str], Mend]:
+    def strike(stage: Stage, _: str) -> Mend:
+        before = {name: value for name, value in stage.world.aws.faults().items() if name in faults}
+        stage.world.aws.set_faults(**faults)
+
+        def mend() -> list[str]:
+            stage.world.aws.set_faults(**before)
+            return []
+
+        return mend
+
+    return strike
+
+
+def _killed(
+    name: str, works: Callable[[Stage], bool], *, followers: tuple[str, ...] = ()
+) -> Callable[[Stage, str], Mend]:
+    """``followers`` are started anew afterwards: by themselves they would try again after minutes only."""
+
+    def strike(stage: Stage, _: str) -> Mend:
+        process = stage.world.process(name)
+        process.kill()
+
+        def mend() -> list[str]:
+            process.restart()
+            process.wait_until(lambda: works(stage), timeout_seconds=_MENDED_TIMEOUT_SECONDS)
+            for follower in followers:
+                stage.world.process(follower).kill()
+                stage.world.process(follower).restart()
+            return []
+
+        return mend
+
+    return strike
+
+
+def _paused(name: str) -> Callable[[Stage, str], Mend]:
+    def strike(stage: Stage, _: str) -> Mend:
+        process = stage.world.process(name)
+        process.send(signal.SIGSTOP)
+
+        def mend() -> list[str]:
+            process.send(signal.SIGCONT)
+            return []
+
+        return mend
+
+    return strike
+
+
+def _api_server_works(stage: Stage) -> bool:
+    try:
+        with KubeClient.from_kubeconfig(stage.world.kubeconfig) as kube:
+            kube.request("GET", "/readyz")
+    except (KubeError, httpx.HTTPError):
+        return False
+    return True
+
+
+def _prometheus_works(stage: Stage) -> bool:
+    try:
+        return httpx.get(f"{stage.world.environment['PROMETHEUS_URL']}/-/ready", verify=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _nothing_to_scrape(stage: Stage, _: str) -> Mend:
+    """Prometheus is told that there is nothing to scrape: every series ends."""
+    targets = stage.world.folder / "targets" / "vllm.json"
+    before = targets.read_bytes()
+    targets.write_bytes(b"[]")
+
+    def mend() -> list[str]:
+        if targets.read_bytes() == b"[]":
+            targets.write_bytes(before)
+        return []
+
+    return mend
+
+
+def _node_of_candidate_lost(stage: Stage, _: str) -> Mend:
+    with KubeClient.from_kubeconfig(stage.world.kubeconfig) as kube:
+        pods = kube.list("v1", "Pod", SERVICE, label_selector=f"vllm-blue-green/color={stage.idle}")["items"]
+        node = next((pod["spec"].get("nodeName") for pod in pods if pod["spec"].get("nodeName")), None)
+        if node is not None:
+            kube.patch("v1", "Node", None, node, {"metadata": {"annotations": {LOST: "true"}}})
+    return _nothing
+
+
+def _second_ramp(stage: Stage, _: str) -> Mend:
+    second = stage.begin("ramp", *stage.release("a"))
+
+    def mend() -> list[str]:
+        second.wait(_MENDED_TIMEOUT_SECONDS)
+        said = second.log.read_text(errors="replace")
+        code, told = second.exit_code, "since" in said and "ramp" in said
+        second.kill()
+        return [] if code == 2 and told else [f"the second ramp ended with {code}: {said[-300:]}"]
+
+    return mend
+
+
+def _engineers_up(stage: Stage, former_config: str) -> Mend:
+    """An engineer whose checkout is from before the rollout runs a plain `pulumi up`: the guards must refuse it."""
+    checkout = copy_checkout(stage, "engineer")
+    (checkout / stage.config_file.name).write_text(former_config)
+    up = stage.world.start("engineers-up", _UP, folder=checkout)
+
+    def mend() -> list[str]:
+        up.wait(_MENDED_TIMEOUT_SECONDS)
+        code, said = up.exit_code, up.log.read_text(errors="replace")
+        up.kill()
+        up.log.unlink()
+        if code == 0 and "unchanged" not in said:
+            return [f"the engineer's `pulumi up` with a config from before the rollout went through: {said[-600:]}"]
+        return []
+
+    return mend
+
+
+def _stale_config(stage: Stage, former_config: str) -> Mend:
+    """The config file becomes what it was before the command, as by `git checkout`."""
+    stage.config_file.write_text(former_config)
+    return _nothing
+
+
+@contextmanager
+def small_disk(stage: Stage) -> Generator[bool]:
+    """Put the stack's records on a disk of their own, small enough to be filled; tells whether this process may."""
+    folder = stage.world.checkout / RECORDS
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "records", str(folder)]
+    may = os.geteuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    try:
+        for path, content in kept.items() if may else ():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        yield may
+    finally:
+        if may:
+            kept = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+            subprocess.run(["umount", "--lazy", str(folder)], capture_output=True, check=True)
+            for path, content in kept.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+
+
+def _disk_full(stage: Stage, _: str) -> Mend:
+    ballast = stage.world.checkout / RECORDS / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"\0" * 4096)
+        except OSError:
+            pass  # full
+
+    def mend() -> list[str]:
+        ballast.unlink()
+        return []
+
+    return mend
+
+
+_DURING = (Moment.DEPLOYING, *STEPS, Moment.PROMOTING, Moment.SOAKING)
+
+WORLD_FAULTS: dict[Fault, WorldFault] = {
+    Fault.AWS_THROTTLING: WorldFault(
+        strike=_aws(api_throttle_fraction=0.5),
+        lasts_seconds=20,
+        words="Throttling|Rate exceeded",
+        sampled=Moment.STEP_1,
+    ),
+    Fault.AWS_5XX: WorldFault(
+        strike=_aws(api_error_fraction=1.0),
+        lasts_seconds=6,
+        words="InternalFailure|Injected fault",
+        sampled=Moment.ROLLING_BACK,
+    ),
+    Fault.AWS_TIMEOUTS: WorldFault(
+        strike=_aws(api_latency_seconds=20.0), lasts_seconds=6, words="does not answer|timed out", sampled=Moment.STEP_2
+    ),
+    Fault.API_SERVER_DOWN: WorldFault(
+        strike=_killed("kube-apiserver", _api_server_works, followers=("kube-controller-manager", "kube-scheduler")),
+        words="unreachable|refused|does not answer",
+        sampled=Moment.STEP_3,
+    ),
+    Fault.PROMETHEUS_DOWN: WorldFault(
+        strike=_killed("prometheus", _prometheus_works), words="Prometheus|refused", sampled=Moment.STEP_1
+    ),
+    Fault.PROMETHEUS_EMPTY: WorldFault(
+        strike=_nothing_to_scrape,
+        lasts_seconds=60,
+        lasting=Lasting.FOR_GOOD,
+        words="no data|requests seen|not be asked",
+        sampled=Moment.STEP_2,
+    ),
+    Fault.CRASH_LOOP: WorldFault(
+        release=CRASHING,
+        excuses_candidate=True,
+        lasting=Lasting.FOR_GOOD,
+        moments=(Moment.DEPLOYING,),
+        sampled=Moment.DEPLOYING,
+        words="CrashLoopBackOff|not ready",
+    ),
+    Fault.SLOW: WorldFault(
+        release=SLOW,
+        excuses_candidate=True,
+        lasting=Lasting.FOR_GOOD,
+        moments=(Moment.DEPLOYING,),
+        sampled=Moment.DEPLOYING,
+        words="ttft|latency|shadow|warm",
+    ),
+    Fault.WRONG_ANSWERS: WorldFault(
+        release=WRONG,
+        excuses_candidate=True,
+        lasting=Lasting.FOR_GOOD,
+        moments=(Moment.DEPLOYING,),
+        sampled=Moment.DEPLOYING,
+        words="smoke|eval|shadow",
+    ),
+    Fault.NODE_LOST: WorldFault(
+        strike=_node_of_candidate_lost,
+        excuses_candidate=True,
+        moments=_DURING[1:],
+        sampled=Moment.STEP_2,
+        words="targets healthy|ready",
+    ),
+    Fault.BINDER_STOPPED: WorldFault(
+        strike=_paused("load-balancer-controller"), words="targets healthy", sampled=Moment.DEPLOYING, lasts_seconds=15
+    ),
+    Fault.ALB_LAG: WorldFault(
+        strike=_aws(weight_lag_seconds=5.0),
+        lasts_seconds=60,
+        words="attest|requests",
+        sampled=Moment.DEPLOYING,
+        moments=(*_DURING, Moment.ROLLING_BACK),
+    ),
+    Fault.SECOND_RAMP: WorldFault(strike=_second_ramp, lasts_seconds=3, words="", sampled=Moment.STEP_1),
+    Fault.ENGINEERS_UP: WorldFault(
+        strike=_engineers_up, lasts_seconds=4, words="currently locked|more or other", sampled=Moment.STEP_2
+    ),
+    Fault.STALE_CONFIG: WorldFault(
+        strike=_stale_config, words="config|serial|splits|stale", sampled=Moment.STEP_2, moments=_DURING
+    ),
+    Fault.DISK_FULL: WorldFault(strike=_disk_full, lasts_seconds=10, words="No space left", sampled=Moment.STEP_3),
+}
+"""Every fault that a world can have. A clock that jumps is left to the fakes: the processes of a world share the
+machine's clock, and no time namespace moves the wall clock."""

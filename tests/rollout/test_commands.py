@@ -1,0 +1,201 @@
+"""Keep, reap and adopt, over a world of fakes."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+
+from rollout.commands import adopt, keep, reap
+from rollout.controller import Controller, Subject
+from rollout.errors import PromisedError, RefusedError
+from rollout.machine import Phase, Rollout
+from rollout.plan import make_plan
+from rollout.ports import Ports
+from rollout.resume import Run
+from rollout.session import Session
+from tests.rollout.fakes import NEW, OLD, SERVICE, World
+
+HOUR = 3600.0
+
+
+class _Stop:
+    def listen(self) -> None: ...
+
+
+class FakeSession:
+    """A session over a world: what it journals, the next command reads."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.service = SERVICE
+        self.stop = _Stop()
+        self.clock = world.clock
+        self.config = world.config
+        self.load_balancer = world
+        self.unfinished = False
+        self.last_run: Run | None = None
+        self.held = False
+
+    @property
+    @contextmanager
+    def lock(self) -> Generator[None]:
+        self.held = True
+        yield
+        self.held = False
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The journal, with times as they are on disk."""
+        began = self.world.clock.now() - timedelta(seconds=self.world.clock.elapsed)
+        return [
+            {**one, "at": (began + timedelta(seconds=one["at"])).isoformat(), "rollout": "one"}
+            for one in self.world.journal.records
+        ]
+
+    def settings(self) -> Any:
+        return self.world.config.read()
+
+    def ports(self) -> Ports:
+        assert self.held
+        return self.world.ports(rule_changed_at=self.world.clock.now())
+
+
+def session(world: World) -> Session:
+    return cast(Session, FakeSession(world))
+
+
+def promoted_world() -> World:
+    world = World()
+    plan = make_plan("green", world.config.read().rollout)
+    assert Controller(world.ports(), Subject(service=SERVICE, release=NEW)).run(Rollout(plan=plan)).phase is Phase.DONE
+    return world
+
+
+def refusal(world: World, **changes: Any) -> str:
+    asked = session(world)
+    for name, value in changes.items():
+        setattr(asked, name, value)
+    ups = len(world.ups)
+    with pytest.raises(RefusedError) as refused:
+        reap(asked)
+    assert len(world.ups) == ups
+    return str(refused.value)
+
+
+def test_a_colour_still_promised_is_not_reaped() -> None:
+    world = promoted_world()
+    with pytest.raises(PromisedError, match="keep_until: blue is kept warm until"):
+        reap(session(world))
+
+
+def test_after_its_time_a_colour_is_reaped_and_what_it_cost_is_told() -> None:
+    world = promoted_world()
+    world.clock.sleep(HOUR)
+    rollout = reap(session(world))
+    assert rollout is not None
+    assert rollout.phase is Phase.REAPED
+    blue = world.config.read().color("blue")
+    assert (blue.parked, blue.provisioned) == (True, False)
+    (told,) = world.journal.of("keeping")
+    # Two g6e.2xlarge, for the soak and an hour.
+    assert told["usd_per_hour"] == 4.48416
+    assert 4.48 < told["usd_so_far"] < 4.8
+    assert told["brought_up"].startswith("bringing green up (nodes and replicas) took 6 s")
+    assert reap(session(world)) is None
+
+
+def test_a_reaped_colour_takes_the_next_release_and_the_time_it_took_is_in_the_journal() -> None:
+    world = promoted_world()
+    world.clock.sleep(HOUR)
+    reap(session(world))
+    plan = make_plan("blue", world.config.read().rollout)
+    assert Controller(world.ports(), Subject(service=SERVICE, release=OLD)).run(Rollout(plan=plan)).phase is Phase.DONE
+    assert [(one["color"], one["with_nodes"]) for one in world.journal.of("ready")] == [("green", True), ("blue", True)]
+    assert world.shifts_of_traffic == [0, 1, 25, 100, 99, 75, 0]
+
+
+def test_everything_that_forbids_a_reap_is_told_at_once() -> None:
+    world = promoted_world()
+    world.clock.sleep(HOUR)
+    world.config.edit({"rolling_out": True})
+    world.healthy["green"] = 1
+    world.weights = {"blue": 10, "green": 90}
+    told = refusal(world)
+    for part in ("green_weight: blue still has weight 10", "rolling_out: is true", "green: has 1 healthy targets of 2"):
+        assert part in told
+
+
+def test_an_unfinished_rollout_forbids_a_reap() -> None:
+    assert "did not come to an end" in refusal(promoted_world(), unfinished=True)
+
+
+def test_running_streams_hold_a_reap_up() -> None:
+    world = promoted_world()
+    world.clock.sleep(HOUR)
+    world.running_for_ever = True
+    rollout = reap(session(world))
+    assert rollout is not None
+    assert rollout.phase is Phase.FAILED
+    assert "blue is not idle after" in rollout.reason
+    assert world.config.read().color("blue").serves
+
+
+def test_a_promise_is_moved_by_one_previewed_update() -> None:
+    world = promoted_world()
+    before, ups, serial = world.config.read().keep_until, len(world.ups), world.config.read().rollout_serial
+    keep(session(world), "+24h", "")
+    after = world.config.read()
+    assert after.keep_until > before
+    assert world.rule().keep_until == after.keep_until
+    assert len(world.ups) == ups + 1
+    assert after.rollout_serial == serial + 1
+    (record,) = world.journal.of("kept")
+    assert (record["former"], record["until"], record["reason"]) == (before, after.keep_until, "")
+    assert world.journal.of("keeping")[-1]["usd_per_hour"] == 4.48416
+
+
+def test_a_promise_is_shortened_with_a_reason_only() -> None:
+    world = promoted_world()
+    before = world.config.read().keep_until
+    with pytest.raises(RefusedError, match=r"--shorten \"<reason>\""):
+        keep(session(world), "+10m", "")
+    assert world.config.read().keep_until == before
+    keep(session(world), "+10m", "the GPUs are needed elsewhere")
+    assert world.config.read().keep_until < before
+    assert world.journal.of("kept")[0]["reason"] == "the GPUs are needed elsewhere"
+    assert world.ups[-1][0].endswith(": the GPUs are needed elsewhere")
+
+
+def test_a_foreign_change_stops_a_keep_before_it_begins() -> None:
+    world = promoted_world()
+    world.refused_by_policy = "no changes on Fridays"
+    before = world.config.read()
+    with pytest.raises(RefusedError, match="no changes on Fridays"):
+        keep(session(world), "+24h", "")
+    assert world.config.read() == before
+
+
+def test_nothing_is_kept_where_nothing_runs() -> None:
+    with pytest.raises(RefusedError, match="green runs no replicas"):
+        keep(session(World()), "+24h", "")
+
+
+def test_a_stale_file_takes_the_live_values_over() -> None:
+    world = promoted_world()
+    newest = world.config.read()
+    world.config.edit({"green_weight": 0, "active_color": "blue", "keep_until": "", "rollout_serial": 0})
+    written = adopt(session(world))
+    assert set(written) == {"green_weight", "active_color", "keep_until", "rollout_serial"}
+    assert world.config.read() == newest
+    assert adopt(session(world)) == {}
+
+
+def test_a_file_without_the_live_release_is_not_adopted_for() -> None:
+    world = promoted_world()
+    world.config.edit({"green.release": OLD.model_dump(mode="json"), "rollout_serial": 0})
+    before = world.config.read()
+    with pytest.raises(RefusedError, match=r"green\.release: the file has"):
+        adopt(session(world))
+    assert world.config.read() == before

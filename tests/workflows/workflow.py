@@ -1,0 +1,123 @@
+"""The committed workflows, and their shell lines run as GitHub's runner runs them."""
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = ROOT / ".github" / "workflows"
+NAMES = ("ramp", "reap")
+
+# What the runner makes of `shell: bash`.
+SHELL = ("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c")
+
+
+def load(name: str) -> dict[str, Any]:
+    """A workflow; YAML 1.1 takes its key ``on`` for true."""
+    document = yaml.safe_load((WORKFLOWS / f"{name}.yml").read_text())
+    return {("on" if key is True else key): value for key, value in document.items()}
+
+
+def job(name: str) -> dict[str, Any]:
+    """The only job of a workflow."""
+    (found,) = load(name)["jobs"].values()
+    return found
+
+
+def steps(name: str) -> dict[str, dict[str, Any]]:
+    """A workflow's steps by name."""
+    return {step["name"]: step for step in job(name)["steps"]}
+
+
+def line(workflow: str, step: str) -> str:
+    """What a step runs."""
+    return steps(workflow)[step]["run"]
+
+
+@dataclass
+class Runner:
+    """A runner in a checkout: runs steps and keeps what they leave for later ones."""
+
+    checkout: Path
+    environment: Mapping[str, str]
+    folder: Path
+    outputs: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+
+    def command(self, workflow: str, step: str) -> list[str]:
+        return [*SHELL, line(workflow, step)]
+
+    def variables(self, **more: str) -> dict[str, str]:
+        return {
+            **self.environment,
+            "GITHUB_OUTPUT": str(self.folder / "output"),
+            "GITHUB_STEP_SUMMARY": str(self.folder / "summary"),
+            "GITHUB_REF_NAME": "main",
+            "GITHUB_RUN_ID": "4711",
+            "GITHUB_RUN_ATTEMPT": "1",
+            **more,
+        }
+
+    def run(self, workflow: str, step: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+        """Run a step to its end."""
+        (self.folder / "output").write_text("")
+        done = subprocess.run(
+            self.command(workflow, step),
+            cwd=self.checkout,
+            env=self.variables(**variables),
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        self.read_outputs(step)
+        return done
+
+    def read_outputs(self, step: str) -> None:
+        """Keep what a step has written for later ones."""
+        lines = (self.folder / "output").read_text().splitlines()
+        self.outputs[step] = dict(one.split("=", 1) for one in lines)
+
+    @property
+    def summary(self) -> str:
+        path = self.folder / "summary"
+        return path.read_text() if path.exists() else ""
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git with an identity of the test's, and none of the machine's config."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_SYSTEM": "/dev/null",
+        **{
+            f"GIT_{who}_{what}": "engineer@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+        },
+    }
+    done = subprocess.run(["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def clone_of(origin: Path, folder: Path) -> Path:
+    """What actions/checkout leaves: a shallow clone of the branch's newest commit."""
+    git(origin.parent, "clone", "--quiet", "--depth", "1", "--branch", "main", f"file://{origin}", str(folder))
+    return folder
+
+
+def origin_of(folder: Path, bare: Path) -> Path:
+    """Make a folder the first commit of a repository, which the test's GitHub has."""
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "The program and its config")
+    git(bare.parent, "clone", "--quiet", "--bare", str(folder), str(bare))
+    return bare
+
+
+def expressions(text: str) -> list[str]:
+    """The ``${{ }}`` in a text."""
+    return re.findall(r"\$\{\{.*?\}\}", text)
