@@ -264,6 +264,7 @@ class World:
         self.interrupted = 0
         self.shifts_of_traffic: list[int] = [self.weights["green"]]
         self._last_count = 0.0
+        self._probed: dict[Color, int] = dict.fromkeys(COLORS, 0)
         self.clock.on_sleep = self._count
         self._count()
         self.clock.sleep(600)  # it has served for a while
@@ -298,6 +299,10 @@ class World:
         self._last_count = self.clock.elapsed
         for color in COLORS:
             self.counted[color] += seconds * self.requests_per_second * self.served[color] / 100
+            # What is asked through the candidate route is counted like all else.
+            asked = sum(to == color for to, _ in self.route.times)
+            self.counted[color] += asked - self._probed[color]
+            self._probed[color] = asked
         self.history.append((self.clock.elapsed, dict(self.counted)))
         while self._pending and self._pending[0][0] <= self.clock.elapsed:
             self._served = self._pending.pop(0)[1]
