@@ -69,12 +69,12 @@ class Controller:
         self._subject = subject
         self._updater = Updater(ports, subject.service)
         self._gates: tuple[Phase, int, Gates] | None = None
+        self._baseline_p95_seconds: dict[str, float] = {}
+        """The outgoing colour's p95 by gate, for windows in which it has too little traffic."""
         self._shifted_at: datetime | None = None
         self._unsettled: Update | None = None
         self._sent_back = False
         self._bringing_up: tuple[float, bool] | None = None
-        self._baseline_p95_seconds: dict[str, float] = {}
-        """The outgoing colour's p95 by gate, for windows in which it has too little traffic."""
 
     def run(self, rollout: Rollout) -> Rollout:
         """Perform and advance until there is nothing left to do; returns the last state.
@@ -119,7 +119,7 @@ class Controller:
         return self.run(rollout)
 
     def _fresh_baseline(self, rollout: Rollout) -> dict[str, float]:
-        """Return the outgoing colour's latency as it is now, by gate; nothing where it has no traffic any more."""
+        """Return the outgoing colour's latencies as they are now; nothing where it has no traffic any more."""
         minimum = self._ports.config.read().rollout.gates.minimum_requests
         try:
             return measure_baseline(self._ports, rollout.plan.outgoing, minimum)
@@ -258,10 +258,10 @@ class Controller:
         )
         if (skip := rollout.plan.skip) is not None:
             for check in skip.checks:
-                self._ports.journal.write("skipped", check=check, because=skip.because)
+                self._ports.journal.write(Kind.SKIPPED, check=check, because=skip.because)
         if settings.rollout.gates.recorded_prompts is None:
             text = "no shadow check and no warm-up: rollout.gates.recorded_prompts names no prompts"
-            self._ports.journal.write("note", text=text)
+            self._ports.journal.write(Kind.NOTE, text=text)
 
     def _preflight(self, rollout: Rollout) -> None:
         ports, settings = self._ports, self._ports.config.read()
@@ -285,7 +285,7 @@ class Controller:
         if self._bringing_up is not None:  # a rollout that was taken up in between does not know when it began
             began, with_nodes = self._bringing_up
             seconds = round(self._ports.clock.monotonic() - began, 1)
-            self._ports.journal.write("ready", color=color, seconds=seconds, with_nodes=with_nodes)
+            self._ports.journal.write(Kind.READY, color=color, seconds=seconds, with_nodes=with_nodes)
 
     def _verify(self, check: str, candidate: Color) -> Event:
         verdict = self._ports.checks[check].run(candidate, self._release)
@@ -370,7 +370,7 @@ class Controller:
         release, previous = settings.color(color).release, settings.color(other_color(color)).release
         serving = Serving(service=self._subject.service, color=color, release=release, previous=previous)
         ports.journal.write(
-            "serving",
+            Kind.SERVING,
             color=color,
             release_id=release and release.release_id,
             cache_namespace=serving.namespace,
@@ -381,7 +381,7 @@ class Controller:
         command = getattr(hooks, hook)
         if command:
             result = ports.hooks.run(command, serving.variables(), timeout_seconds=hooks.timeout_seconds)
-            ports.journal.write("hook", name=hook, seconds=result.seconds, fault=result.fault)
+            ports.journal.write(Kind.HOOK, name=hook, seconds=result.seconds, fault=result.fault)
 
     def _record(self, verdict: GateVerdict) -> None:
         self._ports.journal.write(

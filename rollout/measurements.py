@@ -158,7 +158,7 @@ class PrefixCache:
     def hit_percent_since(self, before: "PrefixCache") -> float | None:
         """Return the hit rate of what was asked for in between, in percent; none when nothing was, or on a reset."""
         queries, hits = self.queries - before.queries, self.hits - before.hits
-        return 100 * hits / queries if queries > 0 and 0 <= hits <= queries else None
+        return 100 * (hits / queries) if queries > 0 and 0 <= hits <= queries else None
 
 
 @dataclass(frozen=True, kw_only=True)

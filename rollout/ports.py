@@ -15,6 +15,7 @@ from rollout.account import CapacityReservation, RunningInstance, Subnet
 from rollout.answers import Answer
 from rollout.approvals import Approval
 from rollout.changes import Change
+from rollout.drill_history import DrillHistory
 from rollout.hooks import HookResult
 from rollout.measurements import Counters, Period, PrefixCache
 from rollout.scheduling import BoundPod, Node
@@ -358,5 +359,7 @@ class Ports:
     hooks: Hooks
     rule_changed_at: datetime | None
     """When the weighted rule was last changed before this run; none when that is not known."""
+    drills: DrillHistory
+    """What the journal says of rollback drills."""
     shield: Callable[[], None]
     """Ignore requests to stop from now on: a rollback must not be broken off."""

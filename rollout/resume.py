@@ -37,6 +37,7 @@ class Run:
     update: Update | None = None
     """An update that was under way in this phase."""
     baseline_p95_seconds: Mapping[str, float] = field(default_factory=dict[str, float])
+    """The outgoing colour's p95 by gate, before the rollout."""
     finished: bool = False
 
     @property

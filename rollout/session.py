@@ -16,6 +16,7 @@ from components.settings import ServiceSettings
 from rollout.approvals import Approvals
 from rollout.clock import StopSignal, SystemClock
 from rollout.config_file import ConfigFile, stack_file
+from rollout.drill_history import history as drill_history
 from rollout.endpoint_key import endpoint_key
 from rollout.errors import LostLockError, RefusedError
 from rollout.hooks import CommandHooks
@@ -143,6 +144,7 @@ class Session:
             approvals=Approvals(self.store),
             hooks=CommandHooks(self._place.work_dir, self.stop.check),
             rule_changed_at=last_rule_change(self.records),
+            drills=drill_history(self.records),
             shield=self.stop.shield,
         )
 

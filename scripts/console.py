@@ -148,6 +148,12 @@ def _line(record: Record) -> str | None:
             return (
                 f"  attested: {fields['candidate_requests']} of {fields['requests']} requests went to {fields['color']}"
             )
+        case "drill":
+            return (
+                f"  drill: the rule was back {fields['decision_to_rule_seconds']:.3f} s after the decision, the last "
+                f"request on {fields['color']} at most {fields['rule_to_last_request_seconds']:g} s later, config and "
+                f"state agreed after {fields['decision_to_agreement_seconds']:.1f} s"
+            )
         case "rule":
             return f"  rule set to green_weight {fields['green_weight']} ({fields['how']})"
         case "verdict":

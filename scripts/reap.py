@@ -17,7 +17,7 @@ def main(
     service: ServiceOption = None,
     work_dir: WorkDirOption = Path(),
     if_due: Annotated[
-        bool, typer.Option("--if-due", help="End with exit code 0 while the time to stay warm is not over.")
+        bool, typer.Option("--if-due", help="End with exit code 0 while the colour is promised, or a rollout runs.")
     ] = False,
 ) -> None:
     """Park the idle colour, wait until its pods are gone, then give its nodes back."""
@@ -25,6 +25,9 @@ def main(
         session = Session(
             Place(stack=stack, service=service, work_dir=work_dir.resolve()), "reap", console.Progress().tell
         )
+        if if_due and (owner := session.lock.owner()) is not None:
+            console.console.print(f"not due: {owner}")
+            return
         try:
             rollout = reap(session)
         except PromisedError as promised:

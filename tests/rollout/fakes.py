@@ -24,6 +24,7 @@ from rollout.account import CapacityReservation, RunningInstance, Subnet
 from rollout.answers import Answer
 from rollout.approvals import Approval
 from rollout.changes import RULE_TYPE, Change
+from rollout.drill_history import DrillHistory
 from rollout.errors import RolloutError, StackLockedError, StoppedError, UpdateFailedError
 from rollout.hooks import HookResult
 from rollout.measurements import Counters, Period, PrefixCache, Series
@@ -225,6 +226,7 @@ class World:
         self.waiting_per_replica: dict[Color, float] = {"blue": 0.0, "green": 0.0}
         self.response_p95_seconds: dict[Color, float] = {"blue": 0.2, "green": 0.2}
         self.counted: dict[Color, float] = dict.fromkeys(COLORS, 0.0)
+        self.drills = DrillHistory()
         self.weight_lag_seconds = 0.0
         self.ignore_weights = False
         """Whether requests go on by the weights as they were, whatever the rule says."""
@@ -262,6 +264,7 @@ class World:
         self.interrupted = 0
         self.shifts_of_traffic: list[int] = [self.weights["green"]]
         self._last_count = 0.0
+        self._probed: dict[Color, int] = dict.fromkeys(COLORS, 0)
         self.clock.on_sleep = self._count
         self._count()
         self.clock.sleep(600)  # it has served for a while
@@ -285,6 +288,7 @@ class World:
             approvals=self,
             hooks=self.hooks,
             rule_changed_at=rule_changed_at,
+            drills=self.drills,
             shield=self.clock.shield,
         )
 
@@ -295,6 +299,10 @@ class World:
         self._last_count = self.clock.elapsed
         for color in COLORS:
             self.counted[color] += seconds * self.requests_per_second * self.served[color] / 100
+            # What is asked through the candidate route is counted like all else.
+            asked = sum(to == color for to, _ in self.route.times)
+            self.counted[color] += asked - self._probed[color]
+            self._probed[color] = asked
         self.history.append((self.clock.elapsed, dict(self.counted)))
         while self._pending and self._pending[0][0] <= self.clock.elapsed:
             self._served = self._pending.pop(0)[1]

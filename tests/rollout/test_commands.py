@@ -13,6 +13,7 @@ from rollout.errors import PromisedError, RefusedError
 from rollout.machine import Phase, Rollout
 from rollout.plan import make_plan
 from rollout.ports import Ports
+from rollout.resume import Run
 from rollout.session import Session
 from tests.rollout.fakes import NEW, OLD, SERVICE, World
 
@@ -34,6 +35,7 @@ class FakeSession:
         self.config = world.config
         self.load_balancer = world
         self.unfinished = False
+        self.last_run: Run | None = None
         self.held = False
 
     @property

@@ -9,7 +9,17 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from components.naming import ACTIVE_COLOR_KEY, COLORS, KEEP_UNTIL_KEY, ROLLOUT_SERIAL_KEY, Color, aws_tags
+from components.naming import (
+    ACTIVE_COLOR_KEY,
+    COLORS,
+    KEEP_UNTIL_KEY,
+    ROLLING_OUT_KEY,
+    ROLLOUT_SERIAL_KEY,
+    Color,
+    aws_tags,
+    color_state_key,
+)
+from components.traffic import ColorState
 from rollout.cloudwatch import CloudWatchCounts
 from rollout.errors import RolloutError
 from rollout.load_balancer import Elbv2LoadBalancer
@@ -113,6 +123,16 @@ def test_the_rule_is_found_by_its_tags_alone(account: Account) -> None:
     assert not rule.splits(75)
     assert rule.target_groups == account.groups
     assert (rule.active_color, rule.keep_until, rule.rollout_serial) == ("blue", "2026-11-22T08:00:00Z", 7)
+
+
+def test_the_rule_says_what_the_colours_are(account: Account) -> None:
+    states = {"blue": ColorState(release_id="0a1b2c3d4e5f", replicas=4), "green": ColorState()}
+    said = {color_state_key(color): str(states[color]) for color in COLORS} | {ROLLING_OUT_KEY: "true"}
+    assert account.load_balancer().rule().colors == {}
+    account.client.add_tags(ResourceArns=[account.rule], Tags=[{"Key": key, "Value": said[key]} for key in said])
+    rule = account.load_balancer().rule()
+    assert rule.colors == states
+    assert rule.rolling_out
 
 
 def test_setting_the_weight_keeps_everything_else_of_the_action(account: Account) -> None:

@@ -13,6 +13,8 @@ from scipy.stats import hypergeom, nchypergeom_fisher
 
 from rollout.sequential import (
     FAILURE_ODDS,
+    SHIFTS,
+    TAILS,
     Comparison,
     alarm_threshold,
     categories,
@@ -33,10 +35,10 @@ def counts(*values: float) -> Floats:
     ("x", "drawn", "bad", "total"), [(3, 10, 5, 1000), (10, 10, 10, 1000), (0, 10, 3, 40), (1, 1, 1, 2)]
 )
 def test_two_categories_are_fishers_noncentral_distribution(x: int, drawn: int, bad: int, total: int) -> None:
-    scores = np.log([[1, odds] for odds in FAILURE_ODDS])
+    scores = np.log([[1, odds] for odds, _ in FAILURE_ODDS])
     got = log_ratio(counts(drawn - x, x), counts(total - bad, bad), scores)
     by_lot = hypergeom.logpmf(x, total, bad, drawn)
-    wanted = [nchypergeom_fisher.logpmf(x, total, bad, drawn, odds) - by_lot for odds in FAILURE_ODDS]
+    wanted = [nchypergeom_fisher.logpmf(x, total, bad, drawn, odds) - by_lot for odds, _ in FAILURE_ODDS]
     assert got == pytest.approx(wanted, abs=1e-6)
 
 
@@ -92,6 +94,12 @@ def test_what_may_never_happen_is_proved_by_one_case() -> None:
     assert evidence_above(1, 1_000_000, 0) == math.inf
     assert evidence_above(0, 1_000_000, 0) == 0
     assert evidence_above(5, 5, 1) == 0
+
+
+def test_the_bets_are_one_stake() -> None:
+    latencies = [weight for _, weight in SHIFTS] + [weight for _, _, weight in TAILS]
+    assert sum(latencies) == pytest.approx(1)
+    assert sum(weight for _, weight in FAILURE_ODDS) == pytest.approx(1)
 
 
 def test_several_tests_share_a_rate() -> None:

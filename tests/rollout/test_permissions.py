@@ -1,0 +1,104 @@
+"""docs/permissions.md asks for what the code calls: not less, and not more."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs" / "permissions.md").read_text()
+
+# IAM's name of a service, by boto3's; and of those actions that IAM names otherwise than the API.
+PREFIXES: dict[str, str] = {
+    "elbv2": "elasticloadbalancing",
+    "cloudwatch": "cloudwatch",
+    "ec2": "ec2",
+    "service-quotas": "servicequotas",
+    "resource-groups": "resource-groups",
+    "s3": "s3",
+}
+OTHERWISE = {"s3:ListObjectsV2": "s3:ListBucket"}
+
+VERBS = {"list": "list", "read": "get"}
+RESOURCES = {
+    "node": "nodes",
+    "pod": "pods",
+    "secret": "secrets",
+    "persistent_volume_claim": "persistentvolumeclaims",
+}
+
+
+ASKING = {
+    "aws_account.py": ("ec2", "service-quotas", "resource-groups"),
+    "cloudwatch.py": ("cloudwatch",),
+    "load_balancer.py": ("elbv2",),
+    "recorded_prompts.py": ("s3",),
+    "request_counts.py": ("cloudwatch",),
+    "store.py": ("s3",),
+}
+
+
+def names_in(pattern: str) -> set[str]:
+    """Every name of a method, and every text that may be one: paginators and calls by name."""
+    found: set[str] = set()
+    for path in (ROOT / "rollout").glob(pattern):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute):
+                found.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value)
+    return found
+
+
+def block(language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def called_actions(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    for service, prefix in PREFIXES.items():
+        names = {name for file, services in ASKING.items() if service in services for name in names_in(file)}
+        client: Any = boto3.client(service, region_name="us-east-1")  # pyright: ignore[reportCallIssue, reportArgumentType, reportUnknownVariableType]
+        for method, operation in client.meta.method_to_api_mapping.items():
+            if method in names:
+                action = f"{prefix}:{operation}"
+                yield OTHERWISE.get(action, action)
+
+
+def test_the_policy_allows_what_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = json.loads(block("json"))
+    allowed = [action for statement in policy["Statement"] for action in statement["Action"]]
+    assert sorted(allowed) == sorted(set(called_actions(monkeypatch)))
+    assert all(statement["Effect"] == "Allow" for statement in policy["Statement"])
+
+
+def test_every_client_that_the_code_opens_has_a_prefix() -> None:
+    sources = "\n".join(path.read_text() for path in (ROOT / "rollout").glob("*.py"))
+    assert set(re.findall(r'boto3\.client\(\s*"([a-z0-9-]+)"', sources)) <= PREFIXES.keys()
+
+
+def test_the_roles_allow_what_is_called() -> None:
+    called: set[tuple[str, str]] = set()
+    for name in names_in("*.py"):
+        if found := re.fullmatch(r"(list|read)_(?:namespaced_)?([a-z_]+?)(?:_for_all_namespaces)?", name):
+            verb, resource = found.groups()
+            if resource in RESOURCES:
+                called.add((VERBS[verb], RESOURCES[resource]))
+    roles = yaml.safe_load_all(block("yaml").replace("<", "").replace(">", ""))
+    allowed = {
+        (verb, resource)
+        for role in roles
+        for rule in role["rules"]
+        for verb in rule["verbs"]
+        for resource in rule["resources"]
+    }
+    assert allowed == called
