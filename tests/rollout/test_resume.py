@@ -524,7 +524,7 @@ def test_every_kind_of_record_that_a_rollout_writes_is_a_known_one() -> None:
         kinds |= {record["kind"] for record in world.journal.records}
     assert kinds <= set(Kind)
     # The others come from other commands, or from settings that these worlds do not have.
-    assert set(Kind) - kinds <= {Kind.LOCK, Kind.DRILL, Kind.KEEPING, Kind.SKIPPED, Kind.HOOK}
+    assert set(Kind) - kinds <= {Kind.LOCK, Kind.DRILL, Kind.KEEPING, Kind.KEPT, Kind.SKIPPED, Kind.HOOK}
 
 
 def test_the_record_of_the_beginning_has_all_that_a_resume_needs() -> None:
