@@ -112,7 +112,7 @@ class WarmUpSettings(BaseModel):
         float, Field(ge=0, le=86_400, description="When to stop at the latest; 0 turns the warm-up off.")
     ] = 180
     level_points: Annotated[
-        float, Field(gt=0, le=100, description="The hit rate is level when a round changes it by no more.")
+        float, Field(gt=0, le=100, description="The hit rate is level when three rounds differ by no more.")
     ] = 2.0
     timeout_seconds: _RequestTimeout = 60
     concurrency: _Concurrency = 4

@@ -21,7 +21,7 @@ from components.hook_settings import HookSettings
 from components.pod_settings import PodSettings, SecretReference
 from components.release import Release
 from components.reservation import Reservation
-from components.rollout_settings import GateSettings, RampStep, RolloutSettings
+from components.rollout_settings import AttestationSettings, GateSettings, RampStep, RolloutSettings
 from components.router_settings import AccessLogs, AlarmSettings, ListenerSettings
 from components.settings import ColorSettings, ServiceSettings, Settings
 
@@ -38,6 +38,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`pods.api_key_secret` and `pods.hub_token_secret`", SecretReference),
     ("`rollout`", RolloutSettings),
     ("`rollout.steps[]`", RampStep),
+    ("`rollout.attestation`", AttestationSettings),
     ("`rollout.gates`", GateSettings),
     ("`rollout.gates.error_rate` and `rollout.gates.target_group_errors`", ErrorRateSettings),
     ("`rollout.gates.ttft_p95`", TtftSettings),

@@ -28,7 +28,8 @@ def write_checkout(
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         elif source.exists():
             shutil.copy2(source, folder / name)
-    keys = stack_config(account, endpoint_url, settings.releases["a"], settings.config)
+    suite = "evals/sums.jsonl" if settings.runs_the_stand_in else "evals/says-something.jsonl"
+    keys = stack_config(account, endpoint_url, settings.releases["a"], settings.config, suite=suite)
     config = {"aws:region": region, **{f"vllm-blue-green:{key}": value for key, value in keys.items()}}
     (folder / f"Pulumi.{STACK}.yaml").write_text(yaml.safe_dump({"config": config}, sort_keys=False))
     shutil.copytree(PROJECT_FOLDER / "rehearsal" / "evals", folder / "evals")

@@ -63,6 +63,11 @@ class RehearsalSettings(BaseModel):
         default_factory=dict, description="YAML file with keys of the stack's config, laid over the rehearsal's own."
     )
 
+    @property
+    def runs_the_stand_in(self) -> bool:
+        """Whether the pods run our own server, which knows the answers to the rehearsal's own questions."""
+        return self.pod_command == type(self).model_fields["pod_command"].default
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Read the variables.

@@ -43,8 +43,18 @@ _NOT_TO_CHOOSE = (
 )
 
 
-def stack_config(account: SeededAccount, endpoint_url: str, release: Mapping[str, Any], chosen: Config) -> Config:
-    """Return the stack's keys: a release on blue, green not used yet, and ``chosen`` over all."""
+def stack_config(
+    account: SeededAccount,
+    endpoint_url: str,
+    release: Mapping[str, Any],
+    chosen: Config,
+    *,
+    suite: str = "evals/sums.jsonl",
+) -> Config:
+    """Return the stack's keys: a release on blue, green not used yet, and ``chosen`` over all.
+
+    ``suite`` is what the evaluation asks; not every server can do sums.
+    """
     own = {
         "cluster_name": CLUSTER,
         "cluster_security_group_id": account.cluster_security_group_id,
@@ -92,7 +102,7 @@ def stack_config(account: SeededAccount, endpoint_url: str, release: Mapping[str
                 "target_group_latency": {"limit_seconds": 10, "ratio_limit": 4},
                 "recorded_prompts": f"../{GATEWAY_LOG}",
                 "smoke": {"requests": 4, "timeout_seconds": 10},
-                "eval": {"suite": "evals/sums.jsonl", "max_tokens": 16, "request_timeout_seconds": 20},
+                "eval": {"suite": suite, "max_tokens": 16, "request_timeout_seconds": 20},
                 "warm_up": {"prefixes": 4, "max_seconds": 4, "level_points": 20},
                 # As few prompts as a verdict needs. Limits that let release C, which answers some prompts and
                 # slowly, go on to the ramp: that the gates of the metrics catch it is what is rehearsed.

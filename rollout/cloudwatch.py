@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from components.naming import Color
+from components.naming import COLORS, Color
+from rollout.measurements import Period
 from rollout.verdicts import TargetGroupCounts
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_cloudwatch.type_defs import DimensionTypeDef, MetricDataQueryTypeDef
 
-METRICS: Final = {"requests": "RequestCount", "server_errors": "HTTPCode_Target_5XX_Count"}
+METRICS: Final = {
+    "requests": ("RequestCount", "Sum"),
+    "server_errors": ("HTTPCode_Target_5XX_Count", "Sum"),
+    "p95_seconds": ("TargetResponseTime", "p95"),
+}
+NAMESPACE: Final = "AWS/ApplicationELB"
 
 
 class CloudWatchCounts:
-    """Requests and 5xx answers of a colour's targets."""
+    """Requests, 5xx answers and response times of the colours' targets."""
 
     def __init__(
         self, client: CloudWatchClient, dimensions: Callable[[Color], dict[str, str]], *, period_seconds: int
@@ -29,34 +35,54 @@ class CloudWatchCounts:
         self._period_seconds = period_seconds
 
     def counts(self, color: Color, start: datetime, end: datetime) -> TargetGroupCounts | None:
-        """Return a colour's counts over a window; none when nothing was counted.
+        """Return a colour's counts over a window; none when nothing was counted."""
+        periods = self.periods(start, end)[color]
+        requests = sum(period.requests for period in periods)
+        if not requests:
+            return None
+        return TargetGroupCounts(requests=requests, server_errors=sum(period.server_errors for period in periods))
+
+    def periods(self, start: datetime, end: datetime) -> Mapping[Color, tuple[Period, ...]]:
+        """Return both colours' figures by period, the same periods for both, in one call.
 
         The window begins at the first whole period after ``start``, so that nothing from before counts. An absent 5xx
         metric is zero only where requests were counted: CloudWatch stays silent about both zero and no data.
         """
-        dimensions: list[DimensionTypeDef] = [
-            {"Name": name, "Value": value} for name, value in self._dimensions(color).items()
-        ]
         first = math.ceil(start.timestamp() / self._period_seconds) * self._period_seconds
         if first >= int(end.timestamp()):  # CloudWatch knows whole seconds only
-            return None
+            return dict.fromkeys(COLORS, ())
         queries: list[MetricDataQueryTypeDef] = [
             {
-                "Id": key,
+                "Id": f"{color}_{key}",
                 "MetricStat": {
-                    "Metric": {"Namespace": "AWS/ApplicationELB", "MetricName": name, "Dimensions": dimensions},
+                    "Metric": {"Namespace": NAMESPACE, "MetricName": name, "Dimensions": self._named(color)},
                     "Period": self._period_seconds,
-                    "Stat": "Sum",
+                    "Stat": statistic,
                 },
             }
-            for key, name in METRICS.items()
+            for color in COLORS
+            for key, (name, statistic) in METRICS.items()
         ]
-        results = self._client.get_metric_data(
-            MetricDataQueries=queries,
-            StartTime=datetime.fromtimestamp(first, UTC),
-            EndTime=end,
-        )["MetricDataResults"]
-        sums = {result.get("Id", ""): round(sum(result.get("Values", []))) for result in results}
-        if not sums.get("requests"):
-            return None
-        return TargetGroupCounts(requests=sums["requests"], server_errors=sums.get("server_errors", 0))
+        found: dict[str, dict[datetime, float]] = {query["Id"]: {} for query in queries}
+        pages = self._client.get_paginator("get_metric_data").paginate(
+            MetricDataQueries=queries, StartTime=datetime.fromtimestamp(first, UTC), EndTime=end
+        )
+        for page in pages:
+            for result in page["MetricDataResults"]:
+                values = zip(result.get("Timestamps", []), result.get("Values", []), strict=True)
+                found[result.get("Id", "")].update(values)
+        instants = sorted({at for values in found.values() for at in values})
+        return {
+            color: tuple(
+                Period(
+                    requests=round(found[f"{color}_requests"].get(at, 0.0)),
+                    server_errors=round(found[f"{color}_server_errors"].get(at, 0.0)),
+                    p95_seconds=found[f"{color}_p95_seconds"].get(at),
+                )
+                for at in instants
+            )
+            for color in COLORS
+        }
+
+    def _named(self, color: Color) -> list[DimensionTypeDef]:
+        return [{"Name": name, "Value": value} for name, value in self._dimensions(color).items()]

@@ -11,6 +11,7 @@ from components.settings import ServiceSettings
 from rollout.adoption import adopted, adoption_faults
 from rollout.controller import Controller, Subject
 from rollout.direct_update import DirectUpdate, require_targets
+from rollout.drill import practise
 from rollout.errors import PromisedError, RefusedError, UnreconciledError
 from rollout.failures import plain
 from rollout.keeping import keep_faults, kept_color, last_brought_up, read_until, written
@@ -20,7 +21,7 @@ from rollout.plan import Skip, make_plan
 from rollout.preflight import config_faults, full_weight_of, still_promised
 from rollout.records import Kind
 from rollout.resume import missing_edits, run_to_resume
-from rollout.rollback import candidate_to_undo
+from rollout.rollback import candidate_to_undo, restore_traffic
 from rollout.session import Session
 from rollout.updates import Updater
 
@@ -97,6 +98,9 @@ def roll_back(session: Session, reason: str, moved: DirectUpdate | None = None, 
         plan = make_plan(other_color(outgoing), settings.rollout)
         _take_over(session, plan.initial_green_weight, reason)
         with session.lock:
+            settings = session.settings()
+            if _is_promised_way_back(session, settings, outgoing):
+                return _return_from_drill(session, Rollout(plan=plan, phase=Phase.ROLLED_BACK, reason=reason))
             rollout = Rollout(plan=plan, phase=Phase.ROLLING_BACK, reason=reason)
             rollout = Controller(session.ports(), Subject(service=session.service)).run(rollout)
         if rollout.phase is Phase.FAILED and session.load_balancer.rule().splits(plan.initial_green_weight):
@@ -107,6 +111,30 @@ def roll_back(session: Session, reason: str, moved: DirectUpdate | None = None, 
         if outgoing is None:
             raise
         raise unreconciled(outgoing, error) from error
+    return rollout
+
+
+def _is_promised_way_back(session: Session, settings: ServiceSettings, outgoing: Color) -> bool:
+    """Tell whether the idle colour is the way back of a promotion, as in a drill broken off, and not a candidate."""
+    return (
+        settings.active_color == outgoing
+        and not session.unfinished
+        and still_promised(settings, session.clock.now()) is not None
+    )
+
+
+def _return_from_drill(session: Session, rollout: Rollout) -> Rollout:
+    """Bring config and state in line, and leave the idle colour warm, as it is promised to be."""
+    ports = session.ports()
+    ports.journal.dispensable = True
+    restore_traffic(
+        ports,
+        Updater(ports, session.service),
+        green_weight=rollout.plan.initial_green_weight,
+        active_color=rollout.plan.outgoing,
+        reason=rollout.reason,
+    )
+    ports.journal.write("note", text=f"{rollout.plan.candidate} stays warm as the way back, as it is promised")
     return rollout
 
 
@@ -150,6 +178,32 @@ def reap(session: Session) -> Rollout | None:
         ports.journal.write(Kind.KEEPING, **_keeping(session, settings))
         done = Rollout(plan=make_plan(active, settings.rollout), phase=Phase.DONE)
         return Controller(ports, Subject(service=session.service)).run(advance(done, ReapRequested()))
+
+
+def drill(session: Session) -> dict[str, JsonValue]:
+    """Practise a rollback with the idle colour while it is kept warm; returns what was measured.
+
+    Raises:
+        RefusedError: there is no warm way back to practise; nothing was changed.
+        RolloutError: it did not work; traffic is back.
+    """
+    session.stop.listen()
+    with session.lock:
+        settings = session.settings()
+        active, idle = settings.active_color, settings.idle_color
+        with _refusing():
+            rule, ports = session.load_balancer.rule(), session.ports()
+            health = {color: session.load_balancer.health(color) for color in (active, idle)}
+        faults = [*config_faults(settings, rule), *_unfinished_faults(session, settings)]
+        if not rule.splits(full_weight_of(active)):
+            faults.append(f"green_weight: {idle} has weight {rule.weights[idle]}; a drill begins with all on {active}")
+        if not settings.color(idle).serves:
+            faults.append(f"{idle}: serves nothing, so that there is no way back to practise; drill after a promotion")
+        else:
+            faults += (f"{color}: has no healthy target" for color, one in health.items() if not one.healthy)
+        if faults:
+            raise RefusedError("\n".join(faults))
+        return practise(ports, Updater(ports, session.service))
 
 
 def keep(session: Session, until: str, shorten: str) -> None:

@@ -69,7 +69,8 @@ class Controller:
         self._subject = subject
         self._updater = Updater(ports, subject.service)
         self._gates: tuple[Phase, int, Gates] | None = None
-        self._baseline_p95_seconds: float | None = None
+        self._baseline_p95_seconds: dict[str, float] = {}
+        """The outgoing colour's p95 by gate, for windows in which it has too little traffic."""
         self._shifted_at: datetime | None = None
         self._unsettled: Update | None = None
         self._sent_back = False
@@ -114,16 +115,16 @@ class Controller:
         self._updater.touched = True
         self._unsettled = run.update
         if not rollout.going_back:
-            self._baseline_p95_seconds = self._fresh_baseline(rollout) or run.baseline_p95_seconds
+            self._baseline_p95_seconds = {**run.baseline_p95_seconds, **self._fresh_baseline(rollout)}
         return self.run(rollout)
 
-    def _fresh_baseline(self, rollout: Rollout) -> float | None:
-        """Return the outgoing colour's latency as it is now; none where it has no traffic any more."""
+    def _fresh_baseline(self, rollout: Rollout) -> dict[str, float]:
+        """Return the outgoing colour's latencies as they are now; nothing where it has no traffic any more."""
         minimum = self._ports.config.read().rollout.gates.minimum_requests
         try:
             return measure_baseline(self._ports, rollout.plan.outgoing, minimum)
         except RolloutError:  # the gates will not pass without their source either
-            return None
+            return {}
 
     def _entered(self, rollout: Rollout, *, begins: bool = False) -> Rollout:
         """Record a phase; a phase that cannot be recorded is not begun."""
@@ -257,10 +258,10 @@ class Controller:
         )
         if (skip := rollout.plan.skip) is not None:
             for check in skip.checks:
-                self._ports.journal.write("skipped", check=check, because=skip.because)
+                self._ports.journal.write(Kind.SKIPPED, check=check, because=skip.because)
         if settings.rollout.gates.recorded_prompts is None:
             text = "no shadow check and no warm-up: rollout.gates.recorded_prompts names no prompts"
-            self._ports.journal.write("note", text=text)
+            self._ports.journal.write(Kind.NOTE, text=text)
 
     def _preflight(self, rollout: Rollout) -> None:
         ports, settings = self._ports, self._ports.config.read()
@@ -272,7 +273,7 @@ class Controller:
             faults.append(plain(error))
         if faults:
             raise RefusedError("\n".join(dict.fromkeys(faults)))
-        ports.journal.write("baseline", color=rollout.plan.outgoing, p95_seconds=self._baseline_p95_seconds)
+        ports.journal.write("baseline", color=rollout.plan.outgoing, p95_seconds={**self._baseline_p95_seconds})
 
     def _deploy(self, color: Color) -> None:
         with_nodes = nodes_to_come(self._ports.config.read(), color) > 0
@@ -320,7 +321,11 @@ class Controller:
         settings = self._ports.config.read()
         if self._gates is None or self._gates[:2] != (rollout.phase, rollout.step):
             self._keep_baseline()
-            gates = Gates(self._ports, rollout.plan, settings, self._baseline_p95_seconds)
+            plan = rollout.plan
+            hold_seconds = (
+                plan.soak_seconds if rollout.phase is Phase.SOAKING else plan.steps[rollout.step].hold_seconds
+            )
+            gates = Gates(self._ports, plan, settings, self._baseline_p95_seconds, hold_seconds=hold_seconds)
             self._gates = (rollout.phase, rollout.step, gates)
         gates = self._gates[2]
         self._ports.clock.sleep(settings.rollout.poll_seconds)
@@ -343,9 +348,9 @@ class Controller:
         return (judge_approval(step.candidate_percent, found),)
 
     def _keep_baseline(self) -> None:
-        """Without a baseline from preflight, the first step that saw enough of the outgoing colour gives one."""
-        if self._baseline_p95_seconds is None and self._gates is not None:
-            self._baseline_p95_seconds = self._gates[2].outgoing_p95_seconds
+        """What preflight could not say of the outgoing colour, the first step that saw enough of it does."""
+        if self._gates is not None:
+            self._baseline_p95_seconds = self._gates[2].outgoing_p95_seconds | self._baseline_p95_seconds
 
     def _promote(self, rollout: Rollout, color: Color) -> None:
         ports, settings = self._ports, self._ports.config.read()
@@ -385,6 +390,7 @@ class Controller:
             verdict=verdict.verdict,
             reason=verdict.reason,
             evidence=dict(verdict.evidence),
+            dry_run=verdict.dry_run,
         )
 
     def _record_weight(self, rollout: Rollout, step: int, status: str) -> None:

@@ -14,14 +14,13 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from rollout.errors import LostLockError, RefusedError, StoppedError
 from rollout.failures import plain
 from rollout.ports import Clock
+from rollout.processes import born, this_machine
 from rollout.store import Store, StoreConflictError, Stored, StoreError
 
 LOCK_KEY: Final = "lock"
@@ -51,17 +50,17 @@ class Owner:
     @property
     def is_here(self) -> bool:
         """Whether it runs, or ran, where we can see its process."""
-        return self.machine == _machine() != ""
+        return self.machine == this_machine() != ""
 
     @property
     def is_gone(self) -> bool:
         """Whether its process has ended for certain; only its own machine can tell."""
-        return self.is_here and _born(self.pid) != self.born
+        return self.is_here and born(self.pid) != self.born
 
     @property
     def is_alive(self) -> bool:
         """Whether its process runs for certain; only its own machine can tell."""
-        return self.is_here and _born(self.pid) == self.born
+        return self.is_here and born(self.pid) == self.born
 
     def __str__(self) -> str:
         run = f", {self.run_url}" if self.run_url else ""
@@ -341,9 +340,9 @@ def _ourselves(what: str) -> Owner:
     return Owner(
         what=what,
         host=socket.gethostname(),
-        machine=_machine(),
+        machine=this_machine(),
         pid=os.getpid(),
-        born=_born(os.getpid()),
+        born=born(os.getpid()),
         since=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         run_url=_run_url(os.environ),
     )
@@ -353,23 +352,3 @@ def _run_url(environment: Mapping[str, str]) -> str:
     """Return the page of the GitHub Actions run that we are part of; empty outside of one."""
     parts = [environment.get(f"GITHUB_{name}") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
     return f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else ""
-
-
-@cache
-def _machine() -> str:
-    """Return what tells this boot of this host, and this namespace of processes, from all others."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""  # no Linux: then expiry alone decides
-
-
-def _born(pid: int) -> str:
-    """Return when a process began, in the kernel's count; empty when there is no such process, or it has ended."""
-    try:
-        # Its name, in brackets, may hold anything, blanks and brackets too.
-        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if told[0] in "ZX" else told[19]

@@ -54,6 +54,24 @@ class Histogram:
             below_bound, below_count = bound, count
         return math.inf
 
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The upper bounds of the buckets."""
+        return tuple(bound for bound, _ in self.buckets)
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Observations in each bucket by itself."""
+        rounded = [round(count) for _, count in self.buckets]
+        return tuple(max(0, count - below) for count, below in zip(rounded, [0, *rounded], strict=False))
+
+    def scaled(self, count: int) -> "Histogram":
+        """Return the same shares as if there had been at most so many observations."""
+        if not self.count or count >= self.count:
+            return self
+        factor = count / self.buckets[-1][1]
+        return Histogram(tuple((bound, cumulated * factor) for bound, cumulated in self.buckets))
+
     def surely_above(self, limit: float) -> int:
         """Count the observations that lie above ``limit`` seconds whatever their place inside their bucket."""
         if not self.buckets:
@@ -80,15 +98,30 @@ class Counters:
     """Finished generations by finish reason."""
     ttft_buckets: Series = field(default_factory=dict[tuple[str, str], float])
     """Time to first token, cumulative buckets."""
+    inter_token_buckets: Series = field(default_factory=dict[tuple[str, str], float])
+    """Time from one token to the next, cumulative buckets: an observation a token."""
+    end_to_end_buckets: Series = field(default_factory=dict[tuple[str, str], float])
+    """Time of whole requests, cumulative buckets."""
+    waiting: Series = field(default_factory=dict[tuple[str, str], float])
+    """How many requests wait for capacity: a gauge, by pod alone."""
+
+    @property
+    def waiting_per_replica(self) -> float | None:
+        """The mean over the pods; none when nothing is known."""
+        pods = {pod for pod, _ in self.waiting}
+        return sum(self.waiting.values()) / len(pods) if pods else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """What one colour did over a window."""
 
-    requests: int
-    failed: int
-    ttft: Histogram
+    requests: int = 0
+    failed: int = 0
+    ttft: Histogram = Histogram()
+    inter_token: Histogram = Histogram()
+    """Counts as many observations as requests finished: the tokens of one request share their fate."""
+    end_to_end: Histogram = Histogram()
 
 
 def sample(start: Counters, end: Counters) -> Sample | None:
@@ -105,10 +138,13 @@ def sample(start: Counters, end: Counters) -> Sample | None:
     engine_errors = total(finished, lambda reason: reason == "error")
     aborts = total(finished, lambda reason: reason == "abort")
     requests = total(responses)
+    tokens = histogram(growth(start.inter_token_buckets, end.inter_token_buckets))
     return Sample(
         requests=requests,
         failed=min(requests, max(server_errors, engine_errors) + aborts),
         ttft=histogram(growth(start.ttft_buckets, end.ttft_buckets)),
+        inter_token=tokens.scaled(total(finished)),
+        end_to_end=histogram(growth(start.end_to_end_buckets, end.end_to_end_buckets)),
     )
 
 
@@ -122,4 +158,14 @@ class PrefixCache:
     def hit_percent_since(self, before: "PrefixCache") -> float | None:
         """Return the hit rate of what was asked for in between, in percent; none when nothing was, or on a reset."""
         queries, hits = self.queries - before.queries, self.hits - before.hits
-        return 100 * hits / queries if queries > 0 and 0 <= hits <= queries else None
+        return 100 * (hits / queries) if queries > 0 and 0 <= hits <= queries else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Period:
+    """What the load balancer counted for one target group in one period of its metrics."""
+
+    requests: int = 0
+    server_errors: int = 0
+    p95_seconds: float | None = None
+    """Time until the targets began to answer; none without answers."""

@@ -15,8 +15,9 @@ from rollout.account import CapacityReservation, RunningInstance, Subnet
 from rollout.answers import Answer
 from rollout.approvals import Approval
 from rollout.changes import Change
+from rollout.drill_history import DrillHistory
 from rollout.hooks import HookResult
-from rollout.measurements import Counters, PrefixCache
+from rollout.measurements import Counters, Period, PrefixCache
 from rollout.scheduling import BoundPod, Node
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth
 
@@ -253,6 +254,10 @@ class TargetGroupMetrics(Protocol):
         """Return a colour's counts over a window; none when nothing was counted."""
         ...
 
+    def periods(self, start: datetime, end: datetime) -> Mapping[Color, Sequence[Period]]:
+        """Return both colours' figures of a window by period, the same periods for both."""
+        ...
+
 
 class Route(Protocol):
     """The candidate route: requests of our own to either colour, at any weight."""
@@ -354,5 +359,7 @@ class Ports:
     hooks: Hooks
     rule_changed_at: datetime | None
     """When the weighted rule was last changed before this run; none when that is not known."""
+    drills: DrillHistory
+    """What the journal says of rollback drills."""
     shield: Callable[[], None]
     """Ignore requests to stop from now on: a rollback must not be broken off."""

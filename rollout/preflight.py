@@ -9,6 +9,7 @@ from components.pod_settings import SecretReference
 from components.reservation import Reservation
 from components.settings import ServiceSettings
 from rollout.account import address_faults, quota_faults, quota_of, reservation_state_faults
+from rollout.drill_history import drill_faults
 from rollout.failures import plain
 from rollout.plan import Plan, green_weight_for
 from rollout.ports import Account, Cluster, LiveRule, Ports, StateRule
@@ -42,6 +43,7 @@ def preflight(ports: Ports, plan: Plan, service: str) -> tuple[str, ...]:
     faults = [
         *_traffic_faults(ports, plan, service, settings, questions),
         *weight_faults(settings, plan),
+        *drill_faults(settings.rollout.drill_max_age_days, ports.drills, ports.clock.now()),
         *_capacity_faults(ports, plan, service, settings, questions),
         *_reference_faults(ports.cluster, settings, service, questions),
     ]

@@ -1,6 +1,7 @@
 """What the pods count, asked from Prometheus at a given instant."""
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -16,9 +17,15 @@ from rollout.measurements import Counters, PrefixCache
 
 TIMEOUT_SECONDS = 5.0
 
-# Names as patterns: exporters differ in colons and in the suffix of counters.
-_TTFT_BUCKETS = "vllm[:_]time_to_first_token_seconds_bucket"
+# Names as patterns: exporters differ in colons and in the suffix of counters, and vLLM has renamed some.
+_RESPONSES = "http_requests_total"
 _FINISHED = "vllm[:_]request_success(_total)?"
+_TTFT = "vllm[:_]time_to_first_token_seconds_bucket"
+_INTER_TOKEN = "vllm[:_]inter_token_latency_seconds_bucket"
+_INTER_TOKEN_FORMERLY = "vllm[:_]time_per_output_token_seconds_bucket"
+_END_TO_END = "vllm[:_]e2e_request_latency_seconds_bucket"
+_WAITING = "vllm[:_]num_requests_waiting"
+_ALL = "|".join((_RESPONSES, _FINISHED, _TTFT, _INTER_TOKEN, _INTER_TOKEN_FORMERLY, _END_TO_END, _WAITING))
 _IN_FLIGHT = "vllm[:_]num_requests_(running|waiting)"
 
 
@@ -49,24 +56,13 @@ class Prometheus:
         Raises:
             RolloutError: Prometheus does not answer.
         """
-        service = f'service="{self._service}"'
-        responses = self._query(
-            "sum by (color, pod, instance, status) "
-            f'(http_requests_total{{{service}, handler=~"/v1/.*", method="POST"}})',
+        # One query for all of it: what a metric has no label for is taken to be empty.
+        found = self._query(
+            "sum by (__name__, color, pod, instance, status, finished_reason, le) "
+            f'({{__name__=~"{_ALL}", service="{self._service}", handler=~"(/v1/.*)?", method=~"(POST)?"}})',
             at,
         )
-        finished = self._query(
-            f'sum by (color, pod, instance, finished_reason) ({{__name__=~"{_FINISHED}", {service}}})', at
-        )
-        buckets = self._query(f'sum by (color, pod, instance, le) ({{__name__=~"{_TTFT_BUCKETS}", {service}}})', at)
-        return {
-            color: Counters(
-                responses=_series(responses, color, "status"),
-                finished=_series(finished, color, "finished_reason"),
-                ttft_buckets=_series(buckets, color, "le"),
-            )
-            for color in COLORS
-        }
+        return {color: _counters([one for one in found if one["metric"].get("color") == color]) for color in COLORS}
 
     def running_requests(self, color: Color) -> float | None:
         """Return how many requests run or wait on a colour; none when nothing is known.
@@ -116,10 +112,25 @@ class Prometheus:
         return cast(list[dict[str, Any]], told["data"]["result"])
 
 
-def _series(result: list[dict[str, Any]], color: Color, label: str) -> dict[tuple[str, str], float]:
-    """Key the values of one colour by its pods. A pod without a name is known by its address."""
+def _counters(found: list[dict[str, Any]]) -> Counters:
+    inter_token = _series(found, _INTER_TOKEN, "le")
+    known = {pod for pod, _ in inter_token}
+    former = {key: value for key, value in _series(found, _INTER_TOKEN_FORMERLY, "le").items() if key[0] not in known}
+    return Counters(
+        responses=_series(found, _RESPONSES, "status"),
+        finished=_series(found, _FINISHED, "finished_reason"),
+        ttft_buckets=_series(found, _TTFT, "le"),
+        inter_token_buckets=inter_token | former,
+        end_to_end_buckets=_series(found, _END_TO_END, "le"),
+        waiting=_series(found, _WAITING, ""),
+    )
+
+
+def _series(found: list[dict[str, Any]], name: str, label: str) -> dict[tuple[str, str], float]:
+    """Key the values of one metric by its pods and one label. A pod without a name is known by its address."""
+    pattern = re.compile(name)
     return {
         (f"{metric.get('pod', '')}@{metric.get('instance', '')}", metric.get(label, "")): float(value)
-        for metric, (_, value) in ((one["metric"], one["value"]) for one in result)
-        if metric.get("color") == color
+        for metric, (_, value) in ((one["metric"], one["value"]) for one in found)
+        if pattern.fullmatch(metric.get("__name__", ""))
     }

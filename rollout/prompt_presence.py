@@ -18,6 +18,9 @@ OPEN = "\ufdd0"
 # A template that was not used shares less than this with one that was; what the tokenizer fills in makes up the rest.
 SAME_RATIO = 0.5
 
+# Special tokens count as a whole: those of different templates are much alike in their letters.
+_TOKENS = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]|\w+|\S")
+
 
 def missing_text(prompt_file: str, prompt_text: str) -> bool:
     """Tell whether a prompt file's text did not reach the model; white space may differ."""
@@ -36,8 +39,8 @@ def template_fault(template: str, messages: Sequence[Mapping[str, str]], prompt_
     pattern = re.escape(_plain(expected)).replace(OPEN, ".*?")
     if re.fullmatch(pattern, _plain(prompt_text), re.DOTALL):
         return None
-    without = expected.replace(OPEN, "")
-    frame, shown = (_without_messages(text, messages) for text in (without, prompt_text))
+    without = expected.replace(OPEN, " ")
+    frame, shown = (_TOKENS.findall(_without_messages(text, messages)) for text in (without, prompt_text))
     if SequenceMatcher(None, frame, shown, autojunk=False).ratio() >= SAME_RATIO:
         return None  # near enough to be the same, with something filled in that is not known here
     return f"the chat template is not in effect: it makes {without[:80]!r} of a chat, the server {prompt_text[:80]!r}"

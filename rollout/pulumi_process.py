@@ -10,13 +10,16 @@ from typing import IO
 from pulumi.automation import CommandResult, OnOutput, PulumiCommand
 from pulumi.automation.errors import create_command_error
 
+from rollout.pulumi_lock import OURS
+
 
 class InterruptiblePulumi(PulumiCommand):
     """Runs Pulumi commands in a process group of their own, one at a time."""
 
-    def __init__(self) -> None:
-        """Find ``pulumi`` on PATH."""
+    def __init__(self, stack: str) -> None:
+        """Find ``pulumi`` on PATH; what it runs is marked as ours, for ``stack``."""
         super().__init__()
+        self._mark = {OURS: stack}
         self._process: subprocess.Popen[str] | None = None
 
     def run(
@@ -32,7 +35,7 @@ class InterruptiblePulumi(PulumiCommand):
         Raises:
             CommandError: it exited with another status than 0.
         """
-        environment = {**os.environ, **additional_env, "PULUMI_AUTOMATION_API": "true"}
+        environment = {**os.environ, **additional_env, **self._mark, "PULUMI_AUTOMATION_API": "true"}
         command = [self.command, "--non-interactive", *args]
         try:
             with subprocess.Popen(

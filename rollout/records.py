@@ -31,6 +31,8 @@ class Kind(StrEnum):
     """The requests that the load balancer counted agree with a weight."""
     DRILL = "drill"
     """A rollback was practised, and measured."""
+    SKIPPED = "skipped"
+    """Somebody chose to leave a check out, and why."""
     BASELINE = "baseline"
     DECISION = "decision"
     PROMOTED = "promoted"

@@ -1,7 +1,7 @@
 """Taking a rollout up from its records alone: where it stands, what was under way, what a stale config file lacks."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 from pydantic import JsonValue, TypeAdapter
@@ -14,6 +14,7 @@ from rollout.plan import Plan
 from rollout.records import Kind, Record
 
 _PLAN: Final = TypeAdapter(Plan)
+_ENDS: Final = frozenset({Phase.DONE, Phase.ROLLED_BACK, Phase.FAILED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,8 @@ class Run:
     release: Release | None = None
     update: Update | None = None
     """An update that was under way in this phase."""
-    baseline_p95_seconds: float | None = None
+    baseline_p95_seconds: Mapping[str, float] = field(default_factory=dict[str, float])
+    """The outgoing colour's p95 by gate, before the rollout."""
     finished: bool = False
 
     @property
@@ -144,6 +146,9 @@ def run_to_resume(run: Run | None, release: Release | None) -> Run | None:
     Raises:
         RefusedError: there is nothing to resume, or what is unfinished is another release's.
     """
+    same = run is not None and (release is None or (run.release is not None and _same(release, run.release)))
+    if same and run is not None and not run.finished and run.rollout.phase in _ENDS:
+        return run  # all is done, but its last record
     if run is None or not run.is_unfinished_rollout:
         if release is not None:
             return None
@@ -154,12 +159,16 @@ def run_to_resume(run: Run | None, release: Release | None) -> Run | None:
         else:
             told = f"the last one came to its end ({run.rollout.phase})"
         raise RefusedError(f"nothing to resume: {told}. To begin a rollout, name its --release")
-    if release is not None and run.release is not None and release.release_id != run.release.release_id:
+    if release is not None and run.release is not None and not _same(release, run.release):
         raise RefusedError(
             f"--release: is {release.release_id}, but unfinished is {run}. Finish that with --resume alone, or undo it "
             "with scripts.rollback"
         )
     return run
+
+
+def _same(one: Release, other: Release) -> bool:
+    return one.release_id == other.release_id
 
 
 def missing_edits(records: Sequence[Record], *, config_serial: int, rule_serial: int) -> dict[str, JsonValue]:

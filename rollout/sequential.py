@@ -36,17 +36,17 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-# Bets of the comparison. Of odds that a failure falls to the candidate:
-FAILURE_ODDS: Final = (1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)
-# Of a shift of all latencies, in standard deviations of their normal scores:
-SHIFTS: Final = (0.15, 0.3, 0.6, 1.2)
-# Of odds that a latency beyond the active colour's quantile falls to the candidate, by quantile:
-TAILS: Final = ((0.8, (1.5, 2.5)), (0.95, (2.0, 4.0, 10.0)))
+# Bets of the comparison, each with its weight: most on what is just worth noticing, a regression of about a fifth, as
+# that takes longest to see; a disaster shows soon enough on a small bet.
+# Odds that a failure falls to the candidate:
+FAILURE_ODDS: Final = ((1.6, 0.15), (3.0, 0.65), (10.0, 0.15), (50.0, 0.05))
+# A shift of all latencies, in standard deviations of their normal scores:
+SHIFTS: Final = ((0.15, 0.1), (0.3, 0.3), (0.6, 0.1), (1.2, 0.05))
+# Odds that a latency beyond a quantile falls to the candidate:
+TAILS: Final = ((0.8, 1.35, 0.15), (0.8, 2.5, 0.05), (0.95, 1.6, 0.2), (0.95, 5.0, 0.05))
 
 BLOCK_REQUESTS: Final = 10
 """A block ends when both colours have had so many requests, so that it can tell more from less."""
-
-_NEGLIGIBLE: Final = 1e-9
 
 
 def preload() -> None:
@@ -109,6 +109,7 @@ class Comparison:
         """
         self._allowed_increase = allowed_increase
         self._bets: Floats | None = None
+        self._weights: list[float] = []
         self._seen: Floats | None = None
 
     @property
@@ -119,7 +120,7 @@ class Comparison:
 
         if self._bets is None:
             return np.zeros(())
-        return np.asarray(logsumexp(self._bets, axis=-1)) - math.log(self._bets.shape[-1])
+        return np.asarray(logsumexp(self._bets + np.log(self._weights), axis=-1))
 
     def add(self, candidate: Sequence[int] | Floats, active: Sequence[int] | Floats) -> None:
         """Bet on one more block. Latencies are scored by what earlier blocks showed, so the first of them is learnt."""
@@ -127,7 +128,11 @@ class Comparison:
 
         mine = np.asarray(candidate, dtype=np.float64)
         pooled = mine + np.asarray(active, dtype=np.float64)
-        scores = _failure_scores() if mine.shape[-1] == 2 else _latency_scores(self._seen)
+        if mine.shape[-1] == 2:
+            scores, self._weights = _failure_scores(), [weight for _, weight in FAILURE_ODDS]
+        else:
+            scores = _latency_scores(self._seen)
+            self._weights = [weight for _, weight in SHIFTS] + [weight for _, _, weight in TAILS]
         self._seen = pooled if self._seen is None else self._seen + pooled
         if scores is None:
             return
@@ -163,6 +168,8 @@ def _log_mean_by_lot(pooled: Floats, drawn: Floats, scores: Floats) -> Floats:
 
     filled = pooled.sum(axis=tuple(range(pooled.ndim - 1))) > 0
     pooled, scores = pooled[..., filled], scores[..., filled]
+    if not filled.any():
+        return np.zeros(scores.shape[:-1])
     total = pooled.sum(axis=-1)
     drawn = np.broadcast_to(drawn, np.broadcast_shapes(drawn.shape, total.shape, scores.shape[:-1]))
     trivial = (drawn <= 0) | (drawn >= total)
@@ -179,9 +186,12 @@ def _log_mean_by_lot(pooled: Floats, drawn: Floats, scores: Floats) -> Floats:
     # An odd number of points: one at 0, and pairs that mirror each other, of which one is enough.
     pairs = math.ceil(8 + 6 * deviation)
     angles = 2 * math.pi * np.arange(pairs + 1) / (2 * pairs + 1)
-    steps = np.expm1(1j * angles)
-    logs = np.log1p(flips[..., None] * steps)  # the last axis: points
-    waves = np.exp((pooled[..., None] * logs).sum(axis=-2) - 1j * safe[..., None] * angles).real
+    # Of 1 - flip + flip exp(i angle), modulus and argument; the last axis: points.
+    flip = flips[..., None]
+    moduli = np.log1p(-2 * flip * (1 - flip) * (1 - np.cos(angles))) / 2
+    arguments = np.arctan2(flip * np.sin(angles), 1 - flip + flip * np.cos(angles))
+    turns = (pooled[..., None] * arguments).sum(axis=-2) - safe[..., None] * angles
+    waves = np.exp((pooled[..., None] * moduli).sum(axis=-2)) * np.cos(turns)
     chance = np.maximum((2 * waves.sum(axis=-1) - waves[..., 0]) / (2 * pairs + 1), 1e-300)
     ways = gammaln(total + 1) - gammaln(safe + 1) - gammaln(total - safe + 1)
     mean = np.log(chance) + (pooled * np.logaddexp(0, scores + log_radius[..., None])).sum(axis=-1)
@@ -191,22 +201,23 @@ def _log_mean_by_lot(pooled: Floats, drawn: Floats, scores: Floats) -> Floats:
 
 def _log_mean_ratio(candidate: Floats, pooled: Floats, scores: Floats, increase: float) -> Floats:
     import numpy as np
-    from scipy.special import logsumexp, xlog1py, xlogy
-    from scipy.stats import binom
+    from scipy.special import gammaln, logsumexp, xlog1py, xlogy
 
-    active_good = float(pooled[0] - candidate[0])
-    most = int(binom.isf(_NEGLIGIBLE, active_good, increase))
-    turned = np.arange(most + 1, dtype=np.float64)
-    chances = binom.logpmf(turned, active_good, increase) if active_good else xlogy(0.0, 1.0) + xlog1py(0.0, turned)
+    # How many of the active colour's successes are taken to have failed: a binomial, without its far end.
+    good = float(pooled[0] - candidate[0])
+    usual = good * increase
+    turned = np.arange(min(good, math.ceil(usual + 7 * math.sqrt(usual) + 10)) + 1)
+    ways = gammaln(good + 1) - gammaln(turned + 1) - gammaln(good - turned + 1)
+    chances = ways + xlogy(turned, increase) + xlog1py(good - turned, -increase)
     moved = pooled + np.stack([-turned, turned], axis=-1)
     ratios = log_ratio(np.broadcast_to(candidate, moved.shape), moved, scores)
-    return np.asarray(logsumexp(ratios + np.asarray(chances)[:, None], axis=0))
+    return np.asarray(logsumexp(ratios + chances[:, None], axis=0))
 
 
 def _failure_scores() -> Floats:
     import numpy as np
 
-    return np.array([[0.0, math.log(odds)] for odds in FAILURE_ODDS])
+    return np.array([[0.0, math.log(odds)] for odds, _ in FAILURE_ODDS])
 
 
 def _latency_scores(seen: Floats | None) -> Floats | None:
@@ -221,10 +232,8 @@ def _latency_scores(seen: Floats | None) -> Floats | None:
     up_to = np.cumsum(shares, axis=-1)
     middle = up_to - shares / 2
     normal = ndtri(middle)
-    rows: list[Floats] = [shift * normal for shift in SHIFTS]
-    for quantile, odds in TAILS:
-        tail = middle >= quantile
-        rows += [math.log(one) * tail for one in odds]
+    rows: list[Floats] = [shift * normal for shift, _ in SHIFTS]
+    rows += [math.log(odds) * (middle >= quantile) for quantile, odds, _ in TAILS]
     return np.stack(rows, axis=-2)
 
 

@@ -16,6 +16,7 @@ from components.settings import ServiceSettings
 from rollout.approvals import Approvals
 from rollout.clock import StopSignal, SystemClock
 from rollout.config_file import ConfigFile, stack_file
+from rollout.drill_history import history as drill_history
 from rollout.endpoint_key import endpoint_key
 from rollout.errors import LostLockError, RefusedError
 from rollout.hooks import CommandHooks
@@ -78,6 +79,8 @@ class Session:
         folder = place.work_dir / RECORDS_FOLDER / place.stack
         self.store = FileStore(folder) if url is None else open_store(f"{url}/{place.stack}", self._region)
         """Where all records of the stack are, the lock among them."""
+        self._on_record = on_record
+        self._journal: Journal | None = None
         self.stop = StopSignal(lambda: self.lock.asked_to_stop(), lambda: self.lock.check())
         self.clock = SystemClock(self.stop.check)
         self.lock = Lock(
@@ -85,7 +88,7 @@ class Session:
             command,
             clock=self.clock,
             expiry_seconds=self.settings().rollout.lock_expiry_seconds,
-            tell=lambda text: on_record({"kind": Kind.NOTE, "at": self.clock.now().isoformat(), "text": text}),
+            tell=self._note,
         )
         self._kept: Records = (
             RecordFile(self.store.path(f"{self.service}.jsonl"))
@@ -93,7 +96,6 @@ class Session:
             else RecordObjects(self.store, f"journal/{self.service}")
         )
         self._records: list[Record] | None = None
-        self._on_record = on_record
 
     @property
     def records(self) -> list[Record]:
@@ -142,8 +144,20 @@ class Session:
             approvals=Approvals(self.store),
             hooks=CommandHooks(self._place.work_dir, self.stop.check),
             rule_changed_at=last_rule_change(self.records),
+            drills=drill_history(self.records),
             shield=self.stop.shield,
         )
+
+    def _ended_hosts(self) -> tuple[str, ...]:
+        """Return the host, other than this one, from whose process we have taken the lock over."""
+        former = self.lock.taken_from
+        return () if former is None or former.is_here else (former.host,)
+
+    def _note(self, text: str) -> None:
+        if self._journal is None:
+            self._on_record({"kind": Kind.NOTE, "at": self.clock.now().isoformat(), "text": text})
+        else:
+            self._journal.write(Kind.NOTE, text=text)
 
     def _own_journal(self) -> Journal:
         """Read the journal anew and end its former writer, whoever that was."""
@@ -166,6 +180,7 @@ class Session:
                 self.lock.check()  # else it was a last record of the former holder: read again
             else:
                 journal.dispensable = False
+                self._journal = journal
                 return journal
 
     def _records_url(self) -> str | None:
@@ -229,6 +244,8 @@ class Session:
             self._place.work_dir,
             update_timeout_seconds=self.settings().rollout.update_timeout_seconds,
             check=self.stop.check,
+            ended_hosts=self._ended_hosts,
+            tell=self._note,
         )
 
     @cached_property

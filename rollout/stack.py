@@ -1,24 +1,33 @@
 """The Pulumi stack through the automation API: preview, update, one secret."""
 
+import os
+import signal
+import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pulumi import automation as auto
 from pulumi.automation import errors
+from pulumi.automation._stack import StackInitMode  # `Stack.select` makes no subclass
 
 from components.naming import PROJECT
 from rollout.engine_events import EngineEvents
 from rollout.errors import RefusedError, StackLockedError, UpdateFailedError
 from rollout.failures import plain, pulumi_words
 from rollout.ports import Preview, StateRule
+from rollout.processes import born
+from rollout.pulumi_lock import began_by_us, judge_lock
 from rollout.pulumi_process import InterruptiblePulumi
 from rollout.state import state_rule
 
 POLICY_PACK = "policies"
 _WAIT_SLICE_SECONDS = 0.05
+# An interrupted update finishes what is in flight: a node group may take minutes.
+ORPHAN_PATIENCE_SECONDS = 300.0
 
 
 class _LeanStack(auto.Stack):
@@ -36,7 +45,16 @@ class _LeanStack(auto.Stack):
 class PulumiStack:
     """One stack of the program in a work directory. Every call ends early when a stop is asked for."""
 
-    def __init__(self, name: str, work_dir: Path, *, update_timeout_seconds: float, check: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        work_dir: Path,
+        *,
+        update_timeout_seconds: float,
+        check: Callable[[], None],
+        ended_hosts: Callable[[], Collection[str]] = lambda: (),
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Select the stack.
 
         Args:
@@ -44,19 +62,25 @@ class PulumiStack:
             work_dir: the folder with Pulumi.yaml.
             update_timeout_seconds: the longest that one preview or update may take.
             check: raises when the rollout should stop.
+            ended_hosts: where a process of ours held our lock until it showed no life any more.
+            tell: hears what is done about a lock of Pulumi's that was left behind.
 
         Raises:
             RefusedError: no such stack, or no usable ``pulumi``.
         """
         self._update_timeout_seconds = update_timeout_seconds
         self._check = check
+        self._name = name
+        self._ended_hosts = ended_hosts
+        self._tell = tell
+        self._interrupted: set[int] = set()
         self._thread: threading.Thread | None = None
         pack = work_dir / POLICY_PACK
         self._policy_packs = [str(pack)] if (pack / "PulumiPolicy.yaml").exists() else None
         try:
-            self._command = InterruptiblePulumi()
+            self._command = InterruptiblePulumi(name)
             workspace = auto.LocalWorkspace(work_dir=str(work_dir), pulumi_command=self._command)
-            self._stack = _LeanStack.select(name, workspace)
+            self._stack = _LeanStack(name, workspace, StackInitMode.SELECT)
         except FileNotFoundError as error:
             raise RefusedError("there is no `pulumi` on PATH; install the Pulumi CLI") from error
         except errors.InvalidVersionError as error:
@@ -108,9 +132,21 @@ class PulumiStack:
     def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True) -> None:
         """Update the stack, or only the resources named by URN; unless ``judged``, without the policy pack.
 
+        A lock that an update of ours has left behind is cancelled. Such an update may still run, as an orphan; it is
+        interrupted and waited for, but not by a rollback (the one that nobody judges), which has a rule to watch.
+
         Raises:
+            StackLockedError: somebody else's update runs; nothing was done.
             UpdateFailedError: the update did not succeed; some of it may have been applied.
         """
+        try:
+            self._up(message, targets, judged=judged)
+        except StackLockedError as error:
+            if not self._frees(str(error), patience_seconds=ORPHAN_PATIENCE_SECONDS if judged else 0):
+                raise
+            self._up(message, targets, judged=judged)
+
+    def _up(self, message: str, targets: Sequence[str], *, judged: bool) -> None:
         events = EngineEvents()
         self._run(
             f"update {message!r}",
@@ -124,6 +160,36 @@ class PulumiStack:
             ),
             events,
         )
+
+    def _frees(self, told: str, *, patience_seconds: float) -> bool:
+        """Cancel a lock that was left behind; tells whether that was so."""
+        verdict = judge_lock(
+            told,
+            here=socket.gethostname(),
+            ended_hosts=self._ended_hosts(),
+            is_alive=lambda pid: born(pid) != "",
+            is_ours=lambda pid: began_by_us(pid, self._name),
+        )
+        if not verdict.may_cancel:
+            return False
+        for pid in set(verdict.orphans) - self._interrupted:
+            self._tell(f"an update of ours outlived the process that began it; interrupting it (process {pid})")
+            # Once: at a second time it would break off what is in flight.
+            self._interrupted.add(pid)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGINT)
+        deadline = time.monotonic() + patience_seconds
+        while any(born(pid) for pid in verdict.orphans):
+            if time.monotonic() >= deadline:
+                return False
+            self._check()
+            time.sleep(_WAIT_SLICE_SECONDS)
+        self._tell(f"cancelling Pulumi's lock, whose update has ended without giving it back: {told}")
+        try:
+            self._stack.cancel()
+        except errors.CommandError as error:
+            raise UpdateFailedError(f"Pulumi's lock cannot be cancelled: {pulumi_words(error)}") from error
+        return True
 
     def _packs(self, judged: bool) -> list[str] | None:
         return self._policy_packs if judged else None

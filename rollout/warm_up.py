@@ -20,6 +20,7 @@ from rollout.prompt_records import Recorded, frequent, replayed
 from rollout.verdicts import GateVerdict, Verdict
 
 GATE = "warm_up"
+LEVEL_ROUNDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,5 +110,10 @@ class WarmUp:
 
 
 def is_level(rates: Sequence[float], level_points: float) -> bool:
-    """Tell whether the last round changed the hit rate by next to nothing."""
-    return len(rates) > 1 and abs(rates[-1] - rates[-2]) <= level_points
+    """Tell whether the last rounds changed the hit rate by next to nothing.
+
+    Every replica has a cache of its own, and a round reaches only some of them for each prompt: two rounds that agree
+    may only be slow to rise.
+    """
+    last = rates[-LEVEL_ROUNDS:]
+    return len(last) == LEVEL_ROUNDS and max(last) - min(last) <= level_points

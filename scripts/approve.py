@@ -3,16 +3,16 @@
 import getpass
 import os
 import subprocess
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import typer
 
 from rollout.approvals import Approval, Approvals
 from rollout.errors import RefusedError
-from rollout.journal import Record
+from rollout.resume import Run
 from rollout.session import Place, Session
 from scripts import console
 from scripts.console import ServiceOption, StackOption, WorkDirOption
@@ -33,48 +33,44 @@ def main(
         if not because.strip():
             raise RefusedError("--because: say why; it goes into the journal")
         session = Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "approve")
-        rollout_id = rollout_under_way(session.records)
-        steps = session.settings().rollout.gates.manual.at_percents
-        step = step_that_waits(session.records) if percent is None else percent
-        if step not in steps:
-            known = ", ".join(f"{one} %" for one in steps) or "none"
-            raise RefusedError(
-                f"--percent: {step} % waits for nobody; steps that do (rollout.gates.manual.at_percents): {known}"
-            )
+        run = session.last_run
+        step = step_to_decide(run, percent)
         approval = Approval(
             approved=not deny,
             by=whoever_runs_this(),
             because=because.strip(),
             at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         )
-        Approvals(session.store).leave(rollout_id, step, approval)
-        console.console.print(f"{'denied' if deny else 'approved'}: {step} %, by {approval.by}")
+        Approvals(session.store).leave(step.rollout_id, step.percent, approval)
+        console.console.print(f"{'denied' if deny else 'approved'}: {step.percent} %, by {approval.by}")
 
 
-def rollout_under_way(records: Sequence[Record]) -> str:
-    """Return the id of the rollout that has begun and not ended.
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step of a rollout that is under way."""
+
+    rollout_id: str
+    percent: int
+
+
+def step_to_decide(run: Run | None, percent: int | None) -> Step:
+    """Return the step that is meant: the one named, or the one that the rollout is at.
 
     Raises:
-        RefusedError: there is none.
+        RefusedError: no rollout is under way, or the step waits for nobody.
     """
-    last = next((record for record in reversed(records) if record["kind"] in ("started", "finished")), None)
-    if last is None or last["kind"] == "finished":
+    if run is None or not run.is_unfinished_rollout:
         raise RefusedError("no rollout is under way, so nothing waits for approval")
-    return str(last["rollout"])
-
-
-def step_that_waits(records: Sequence[Record]) -> int:
-    """Return the step whose weight was asked for last.
-
-    Raises:
-        RefusedError: the ramp has not come to its first step; name one with --percent to approve it beforehand.
-    """
-    for record in reversed(records):
-        if record["kind"] == "started":
-            break
-        if record["kind"] == "weight":
-            return cast(int, cast(Any, record)["candidate_percent"])
-    raise RefusedError("--percent: the ramp has not come to its first step; name the step to approve it beforehand")
+    steps = run.rollout.plan.steps
+    chosen = steps[run.rollout.step].candidate_percent if percent is None else percent
+    waiting = [step.candidate_percent for step in steps if step.approval_timeout_seconds is not None]
+    if chosen not in waiting:
+        known = ", ".join(f"{one} %" for one in waiting) or "none"
+        raise RefusedError(
+            f"--percent: the step of {chosen} % waits for nobody; of this rollout these do "
+            f"(rollout.gates.manual.at_percents): {known}"
+        )
+    return Step(rollout_id=run.rollout_id, percent=chosen)
 
 
 def whoever_runs_this() -> str:

@@ -148,19 +148,26 @@ def _line(record: Record) -> str | None:
             return (
                 f"  attested: {fields['candidate_requests']} of {fields['requests']} requests went to {fields['color']}"
             )
+        case "drill":
+            return (
+                f"  drill: the rule was back {fields['decision_to_rule_seconds']:.3f} s after the decision, the last "
+                f"request on {fields['color']} at most {fields['rule_to_last_request_seconds']:g} s later, config and "
+                f"state agreed after {fields['decision_to_agreement_seconds']:.1f} s"
+            )
         case "rule":
             return f"  rule set to green_weight {fields['green_weight']} ({fields['how']})"
         case "verdict":
             style = _STYLES[fields["verdict"]]
-            return f"  [{style}]{fields['verdict']:<12}[/] {fields['gate']}: {escape(fields['reason'])}"
+            gate = f"{fields['gate']} (dry run)" if fields.get("dry_run") else fields["gate"]
+            return f"  [{style}]{fields['verdict']:<12}[/] {gate}: {escape(fields['reason'])}"
         case "decision":
             style = _STYLES[fields["action"]]
             return (
                 f"[{style}]{fields['action']}[/] to green_weight {fields['green_weight']}: {escape(fields['reason'])}"
             )
         case "baseline":
-            p95 = fields["p95_seconds"]
-            return f"  {fields['color']} now: p95 time to first token {'unknown' if p95 is None else f'{p95:.3f} s'}"
+            known = ", ".join(f"{gate} {seconds:.3f} s" for gate, seconds in fields["p95_seconds"].items())
+            return f"  {fields['color']} now: {known or 'too few requests to know its latencies'}"
         case "promoted":
             return (
                 f"  {fields['active_color']} is the active colour; the way back stays warm until {fields['keep_until']}"

@@ -66,6 +66,7 @@ class Proxy:
                     body = await answer.read()
                     if request.method == "POST" and status == HTTPStatus.OK and answer.content_type == _JSON:
                         body = self._signed(json.loads(body))
+                        self._metrics.ended(time.monotonic() - started)
                     return web.Response(status=status, body=body, content_type=answer.content_type)
             except aiohttp.ClientConnectorError as error:
                 return web.Response(status=status, text=f"the server does not answer: {error}")
@@ -75,20 +76,34 @@ class Proxy:
     async def _stream(self, request: web.Request, answer: aiohttp.ClientResponse, started: float) -> web.StreamResponse:
         response = web.StreamResponse(status=answer.status, headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        waiting = True
-        async for line in answer.content:
-            if not line.startswith(_DATA):
-                continue
-            data = line.removeprefix(_DATA).strip()
-            if data != _DONE:
-                event: dict[str, Any] = json.loads(data)
-                if waiting and _has_text(event):
-                    self._metrics.first_token(time.monotonic() - started)
-                    waiting = False
-                data = self._signed(event)
-            await response.write(_DATA + b" " + data + b"\n\n")
+        latest: float | None = None
+        self._metrics.waiting.inc()
+        try:
+            async for line in answer.content:
+                if not line.startswith(_DATA):
+                    continue
+                data = line.removeprefix(_DATA).strip()
+                if data != _DONE:
+                    event: dict[str, Any] = json.loads(data)
+                    if _has_text(event):
+                        latest = self._token(started, latest)
+                    data = self._signed(event)
+                await response.write(_DATA + b" " + data + b"\n\n")
+        finally:
+            if latest is None:
+                self._metrics.waiting.dec()
         await response.write_eof()
+        self._metrics.ended(time.monotonic() - started)
         return response
+
+    def _token(self, started: float, latest: float | None) -> float:
+        now = time.monotonic()
+        if latest is None:
+            self._metrics.waiting.dec()
+            self._metrics.first_token(now - started)
+        else:
+            self._metrics.next_token(now - latest)
+        return now
 
     def _signed(self, body: dict[str, Any]) -> bytes:
         """Name who answered, and count what the answer, or this part of it, holds."""

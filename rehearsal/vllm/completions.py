@@ -15,10 +15,10 @@ from rehearsal.vllm.protocol import (
     DONE_EVENT,
     Answer,
     ApiError,
+    ChatTemplate,
     CompletionRequest,
     Usage,
     bad_request,
-    load_template,
     read_body,
     read_completion,
 )
@@ -34,7 +34,7 @@ class Completions:
         self._arguments = arguments
         self._engine = engine
         self._max_model_len_tokens = max_model_len_tokens
-        self._template = load_template(arguments.chat_template)
+        self._template = None if arguments.chat_template is None else _template(arguments.chat_template)
         self._fingerprint = identity.fingerprint(arguments)
         self._names = {*arguments.served_model_names, *(lora.name for lora in arguments.lora_modules)}
 
@@ -126,6 +126,12 @@ class Completions:
     def _usage(self, work: Work, run: Run) -> Usage:
         cached = run.cached_tokens if self._arguments.prompt_tokens_details else None
         return Usage(len(work.prompt), run.output_tokens, cached)
+
+
+def _template(given: str) -> ChatTemplate:
+    from rehearsal.vllm.chat_template import load_template  # slow to import, and most servers have none
+
+    return load_template(given)
 
 
 def _cut_at_stop(output: list[str], stops: tuple[str, ...]) -> tuple[list[str], bool]:

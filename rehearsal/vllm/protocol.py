@@ -2,17 +2,13 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
-import jinja2
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-ChatTemplate = jinja2.Template
+ChatTemplate = Callable[[Sequence[Mapping[str, str]]], str]
+"""Makes the prompt of a conversation. Raises ValueError where the template refuses it."""
 
 
 class ApiError(Exception):
@@ -114,19 +110,9 @@ def render_chat(messages: Any, template: ChatTemplate | None = None) -> str:
     if template is None:
         return "".join([*(f"<|{turn['role']}|>\n{turn['content']}\n" for turn in turns), "<|assistant|>\n"])
     try:
-        return template.render(messages=turns, add_generation_prompt=True, bos_token="<s>", eos_token="</s>")
-    except jinja2.TemplateError as error:
+        return template(turns)
+    except ValueError as error:
         raise bad_request(str(error)) from error
-
-
-def load_template(path: str | None) -> ChatTemplate | None:
-    """The chat template of ``--chat-template``, a file or the template itself; none without the flag."""
-    if path is None:
-        return None
-    file = Path(path)
-    text = path if "{" in path or not file.is_file() else file.read_text(encoding="utf-8")
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-    return environment.from_string(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,8 @@ def run_command(settings: EvalSettings, target: Target, *, folder: Path, work_di
     environment = {name: value for name, value in os.environ.items() if name not in _WITHHELD}
     environment |= {f"EVAL_{name.upper()}": value for name, value in values.items()}
     # What OpenAI's own clients look for; they insist on a key.
-    environment |= {"OPENAI_BASE_URL": target.base_url, "OPENAI_API_KEY": "none-needed"}
+    key = "none-needed"
+    environment |= {"OPENAI_BASE_URL": target.base_url, "OPENAI_API_KEY": key, "EVAL_API_KEY": key}
     output, errors = folder / "output.log", folder / "errors.log"
     with output.open("wb") as out, errors.open("wb") as err:
         try:

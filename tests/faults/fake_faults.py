@@ -14,7 +14,15 @@ from urllib3.exceptions import MaxRetryError
 from components.naming import COLORS, Color, other_color
 from components.settings import ServiceSettings
 from rollout.changes import Change
-from rollout.errors import JournalError, RefusedError, RolloutError, StackLockedError, UpdateFailedError
+from rollout.errors import (
+    JournalError,
+    RefusedError,
+    RolloutError,
+    StackLockedError,
+    UnavailableError,
+    UpdateFailedError,
+)
+from rollout.failures import plain
 from rollout.lock import Lock
 from rollout.measurements import Counters
 from rollout.plan import green_weight_for
@@ -40,7 +48,7 @@ _FOREIGN = Change(op="update", urn="urn::x::chat-blue", type="kubernetes:apps/v1
 
 
 def _asks_aws(call: Call) -> bool:
-    return call.port in ("load_balancer", "target_group_metrics") or _updates(call)
+    return call.port in ("load_balancer", "target_group_metrics", "request_counts", "account") or _updates(call)
 
 
 def _updates(call: Call) -> bool:
@@ -65,8 +73,14 @@ class AwsFails(Breakage):
         )
         if self.makes_changes and call.method in _CHANGING:
             call.ask()
-        error = self.error(call.method)
-        raise UpdateFailedError(f"update failed: {error}") if _updates(call) else error
+        raise _failure(call, self.error(call.method))
+
+
+def _failure(call: Call, error: Exception) -> Exception:
+    """How a port passes on what AWS failed with."""
+    if _updates(call):
+        return UpdateFailedError(f"update failed: {error}")
+    return UnavailableError(plain(error)) if call.method == "set_green_weight" else error
 
 
 def _refused(code: str, message: str) -> Callable[[str], Exception]:
@@ -95,8 +109,7 @@ class AwsThrottles(Breakage):
                 return call.ask()
             world.pass_time(self._random.random() * min(2**attempt, AWS_BACKOFF_SECONDS))
         self.hits += 1
-        error = _refused("Throttling", "Rate exceeded")(call.method)
-        raise UpdateFailedError(f"update failed: {error}") if _updates(call) else error
+        raise _failure(call, _refused("Throttling", "Rate exceeded")(call.method))
 
 
 @dataclass(kw_only=True)
@@ -104,7 +117,7 @@ class ApiServerDown(Breakage):
     """No pod can be read; Pulumi can update what is not in Kubernetes, when that alone is asked for."""
 
     def call(self, world: FaultyWorld, call: Call) -> Any:
-        if call.port == "replicas":
+        if call.port in ("replicas", "cluster"):
             self.hits += 1
             world.pass_time(3)
             raise MaxRetryError(HTTPConnectionPool("10.0.0.10", 443), "/api/v1/pods", OSError("Connection refused"))
@@ -193,10 +206,10 @@ class Lag(Breakage):
     seconds: float
 
     def begin(self, world: FaultyWorld) -> None:
-        world.lag_seconds = self.seconds
+        world.weight_lag_seconds = self.seconds
 
     def end(self, world: FaultyWorld) -> None:
-        world.lag_seconds = 0
+        world.weight_lag_seconds = 0
 
 
 @dataclass(kw_only=True)

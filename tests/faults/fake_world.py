@@ -93,8 +93,6 @@ class FaultyWorld(World):
         """So many of a colour's pods are not ready, and why."""
         self.registered: dict[Color, int] | None = None
         """How many targets each group keeps when nobody follows the pods any more."""
-        self.lag_seconds = 0.0
-        """From a change of the rule until requests follow it."""
         self.wall_clock_offset_seconds = 0.0
         self._breakage: Breakage | None = None
         self._strikes: Callable[[str, int], bool] = lambda _phase, _step: False
@@ -167,7 +165,7 @@ class FaultyWorld(World):
         if not self._followed:
             self._followed.append((begin, dict(self.weights)))
         elif self._followed[-1][1] != self.weights:
-            self._followed.append((now + self.lag_seconds, dict(self.weights)))
+            self._followed.append((now + self.weight_lag_seconds, dict(self.weights)))
             if sum(self.weights.values()) != 100:
                 self.wrong_totals.append(dict(self.weights))
         cuts = [begin, *sorted(at for at, _ in self._followed if begin < at < now), now]
@@ -181,6 +179,10 @@ class FaultyWorld(World):
                     self.lost += requests
         self.history.append((now, dict(self.counted)))
         self._perhaps_mend()
+
+    @property
+    def served(self) -> dict[Color, int]:
+        return self._weights_followed(self.clock.elapsed)
 
     def _weights_followed(self, at: float) -> dict[Color, int]:
         return [weights for since, weights in self._followed if since <= at][-1]

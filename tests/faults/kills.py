@@ -1,6 +1,6 @@
 """Ends a rollout from outside, as machines do: killed after a record of each kind and taken up again; asked to end."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container
 from dataclasses import dataclass, field
 from signal import SIGKILL, SIGTERM, Signals
 
@@ -28,19 +28,16 @@ class Killed:
         return [request for request in self.requests if request.failed]
 
 
-def kill_after_each(
-    stage: Stage, release: str, kinds: Iterable[str], *, onward: Sequence[str] = ("ramp", "--resume")
-) -> Killed:
-    """Ramp, kill after the first record of each of these kinds, and take it up each time; until it ends by itself."""
-    left, killed = list(kinds), list[str]()
+def kill_after_each(stage: Stage, release: str, spared: Container[str]) -> Killed:
+    """Ramp, kill after the first record of each kind that is not spared, and take it up each time; until it ends."""
+    killed: list[str] = []
     stage.new_requests()
-    command: Sequence[str] = ("ramp", *stage.release(release))
+    command = ("ramp", *stage.release(release))
 
     def signal_at(record: Record) -> Signals | None:
         kind = str(record["kind"])
-        if kind not in left or done:
+        if kind in spared or kind in killed or done:
             return None
-        left.remove(kind)
         killed.append(kind)
         done.append(kind)
         return SIGKILL
@@ -50,7 +47,7 @@ def kill_after_each(
         played = stage.play(*command, signal_at=signal_at)
         if played.exit_code != -SIGKILL:
             return Killed(kinds=killed, last=played, requests=stage.new_requests())
-        command = onward
+        command = ("ramp", "--resume", *stage.release(release))
 
 
 def terminate_in_a_hold(stage: Stage, release: str, *, grace_seconds: float = 120.0) -> Played:

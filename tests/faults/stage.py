@@ -35,7 +35,7 @@ RECORDS = Path(".rollout") / STACK
 JOURNAL = RECORDS / f"{SERVICE}.jsonl"
 CRASHING, SLOW, WRONG = "def"
 """Releases with one fault each; see the rehearsal's hub."""
-_LONGEST_COMMAND_SECONDS = 150.0
+_LONGEST_COMMAND_SECONDS = 400.0
 _POLL_SECONDS = 0.05
 # The load generator writes its records once a second.
 _RECORDS_SECONDS = 1.2
@@ -235,6 +235,8 @@ def stage(folder: Path, binaries: Mapping[str, Path], say: Callable[[str], None]
         journal = JournalTail(running.checkout / JOURNAL)
         say("first release")
         Scenarios(running, settings, LiveView(Console(quiet=True)), journal).first_release()
+        # Policies judge every update of the rehearsal itself; here they would only double the time of each.
+        (running.checkout / "policies" / "PulumiPolicy.yaml").unlink()
         load = start_load(running, settings)
         try:
             time.sleep(_TRAFFIC_BEFORE_SECONDS)

@@ -19,7 +19,7 @@ from tests.faults.stage import CRASHING, RECORDS, SLOW, WRONG, Stage, copy_check
 Mend = Callable[[], list[str]]
 """Ends a fault; returns what was not as it must be while it lasted."""
 
-_UP = ("pulumi", "up", "--yes", "--non-interactive", "--stack", STACK, "--policy-pack", "policies")
+_UP = ("pulumi", "up", "--yes", "--non-interactive", "--stack", STACK)
 _MENDED_TIMEOUT_SECONDS = 60.0
 _ALL = tuple(Moment)
 

@@ -47,21 +47,22 @@ class Counts:
         with self.lock:
             self.values.update(names)
 
-    def first_token(self, seconds: float) -> None:
-        name = "vllm:time_to_first_token_seconds"
+    def took(self, name: str, seconds: float) -> None:
         bounds = [f"{bound:g}" for bound in BUCKETS_SECONDS if seconds <= bound]
         self.add(f"{name}_count", *(f'{name}_bucket{{le="{bound}"}}' for bound in [*bounds, "+Inf"]))
 
-    def exposition(self, running: int) -> str:
+    def exposition(self, running: int, waiting: int) -> str:
         with self.lock:
             lines = [f"{name} {value}" for name, value in self.values.items()]
-        return "\n".join([*lines, f"vllm:num_requests_running {running}", ""])
+        gauges = [f"vllm:num_requests_running {running}", f"vllm:num_requests_waiting {waiting}"]
+        return "\n".join([*lines, *gauges, ""])
 
 
 OPTIONS = parse()
 COUNTS = Counts()
 BATCH = threading.Semaphore(OPTIONS.max_num_seqs)
 RUNNING = [0]
+WAITING = [0]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -77,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
             case "/health":
                 self.answer("")
             case "/metrics":
-                self.answer(COUNTS.exposition(RUNNING[0]), "text/plain; version=0.0.4")
+                self.answer(COUNTS.exposition(RUNNING[0], WAITING[0]), "text/plain; version=0.0.4")
             case "/v1/models":
                 card = {"id": OPTIONS.served_model_name, "object": "model", "root": OPTIONS.model}
                 self.answer(json.dumps({"object": "list", "data": [card]}))
@@ -104,6 +105,7 @@ class Handler(BaseHTTPRequestHandler):
                 )
                 self.answer(self.chunk({"index": 0, "finish_reason": reason, **content}, last=True))
             COUNTS.add(f'http_requests_total{{handler="{self.path}",method="POST",status="2xx"}}')
+            COUNTS.took("vllm:e2e_request_latency_seconds", time.monotonic() - arrived)
             COUNTS.add(f'vllm:request_success_total{{finished_reason="{reason}"}}')
         finally:
             with COUNTS.lock:
@@ -111,12 +113,21 @@ class Handler(BaseHTTPRequestHandler):
 
     def generate(self, arrived: float, count: int) -> Iterator[str]:
         """The tokens in their time; only so many requests generate at once."""
+        with COUNTS.lock:
+            WAITING[0] += 1
         with BATCH:
-            due = time.monotonic() + FIRST_TOKEN_SECONDS
+            with COUNTS.lock:
+                WAITING[0] -= 1
+            before = time.monotonic()
+            due = before + FIRST_TOKEN_SECONDS
             for number in range(count):
                 time.sleep(max(0.0, due - time.monotonic()))
+                now = time.monotonic()
                 if number == 0:
-                    COUNTS.first_token(time.monotonic() - arrived)
+                    COUNTS.took("vllm:time_to_first_token_seconds", now - arrived)
+                else:
+                    COUNTS.took("vllm:inter_token_latency_seconds", now - before)
+                before = now
                 COUNTS.add("vllm:generation_tokens_total")
                 yield "word "
                 due += 1 / TOKENS_PER_SECOND

@@ -28,8 +28,6 @@ CONFIG = {
     "rollout": {
         "steps": [{"candidate_percent": 2, "hold_seconds": 3}, {"candidate_percent": 100, "hold_seconds": 3}],
         "soak_seconds": 2,
-        # It cannot even do sums.
-        "gates": {"eval": {"suite": "evals/says-something.jsonl"}},
     }
 }
 

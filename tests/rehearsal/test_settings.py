@@ -28,3 +28,8 @@ def test_variables_are_read() -> None:
 def test_a_wrong_value_is_named_with_its_variable(variable: str, value: str) -> None:
     with pytest.raises(RehearsalSettingsError, match=f"{variable}={value}"):
         RehearsalSettings.from_environment({variable: value})
+
+
+def test_another_server_than_the_stand_in_is_asked_what_any_can_answer() -> None:
+    assert RehearsalSettings().runs_the_stand_in
+    assert not RehearsalSettings(pod_command="vllm serve").runs_the_stand_in

@@ -24,9 +24,10 @@ from rollout.account import CapacityReservation, RunningInstance, Subnet
 from rollout.answers import Answer
 from rollout.approvals import Approval
 from rollout.changes import RULE_TYPE, Change
+from rollout.drill_history import DrillHistory
 from rollout.errors import RolloutError, StackLockedError, StoppedError, UpdateFailedError
 from rollout.hooks import HookResult
-from rollout.measurements import Counters, PrefixCache
+from rollout.measurements import Counters, Period, PrefixCache, Series
 from rollout.ports import LiveRule, PeriodRequests, Pod, Ports, Preview, StateRule
 from rollout.scheduling import BoundPod, Node, Resources, replica_of
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth, Verdict
@@ -61,6 +62,10 @@ BASE: dict[str, Any] = {
         "gates": {"max_hold_extension_seconds": 120},
     },
 }
+
+
+# What the load balancer's metrics have as a period.
+PERIOD_SECONDS = 5
 
 
 @dataclass
@@ -198,6 +203,12 @@ class FakeHooks:
         return HookResult(seconds=1.0, fault=self.fault)
 
 
+def _buckets(count: float, slow: str) -> Series:
+    """All observations in one bucket."""
+    bounds = ("0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "+Inf")
+    return {("pod", bound): count if float(bound) >= float(slow) else 0.0 for bound in bounds}
+
+
 class World:
     """The load balancer, Kubernetes, Prometheus, CloudWatch and Pulumi, all following the config on ``up``."""
 
@@ -210,7 +221,12 @@ class World:
         self.requests_per_second = 100.0
         self.error_rate: dict[Color, float] = {"blue": 0.0, "green": 0.0}
         self.ttft_bucket: dict[Color, str] = {"blue": "0.25", "green": "0.25"}
+        self.inter_token_bucket: dict[Color, str] = {"blue": "0.05", "green": "0.05"}
+        self.end_to_end_bucket: dict[Color, str] = {"blue": "5", "green": "5"}
+        self.waiting_per_replica: dict[Color, float] = {"blue": 0.0, "green": 0.0}
+        self.response_p95_seconds: dict[Color, float] = {"blue": 0.2, "green": 0.2}
         self.counted: dict[Color, float] = dict.fromkeys(COLORS, 0.0)
+        self.drills = DrillHistory()
         self.weight_lag_seconds = 0.0
         self.ignore_weights = False
         """Whether requests go on by the weights as they were, whatever the rule says."""
@@ -248,6 +264,7 @@ class World:
         self.interrupted = 0
         self.shifts_of_traffic: list[int] = [self.weights["green"]]
         self._last_count = 0.0
+        self._probed: dict[Color, int] = dict.fromkeys(COLORS, 0)
         self.clock.on_sleep = self._count
         self._count()
         self.clock.sleep(600)  # it has served for a while
@@ -271,6 +288,7 @@ class World:
             approvals=self,
             hooks=self.hooks,
             rule_changed_at=rule_changed_at,
+            drills=self.drills,
             shield=self.clock.shield,
         )
 
@@ -281,6 +299,10 @@ class World:
         self._last_count = self.clock.elapsed
         for color in COLORS:
             self.counted[color] += seconds * self.requests_per_second * self.served[color] / 100
+            # What is asked through the candidate route is counted like all else.
+            asked = sum(to == color for to, _ in self.route.times)
+            self.counted[color] += asked - self._probed[color]
+            self._probed[color] = asked
         self.history.append((self.clock.elapsed, dict(self.counted)))
         while self._pending and self._pending[0][0] <= self.clock.elapsed:
             self._served = self._pending.pop(0)[1]
@@ -465,14 +487,13 @@ class World:
 
     def _counters(self, color: Color, requests: float) -> Counters:
         failed = requests * self.error_rate[color]
-        slow = self.ttft_bucket[color]
         return Counters(
             responses={("pod", "2xx"): requests - failed, ("pod", "5xx"): failed},
             finished={("pod", "stop"): requests - failed},
-            ttft_buckets={
-                ("pod", bound): requests if float(bound) >= float(slow) else 0.0
-                for bound in ("0.1", "0.25", "0.5", "1", "2.5", "5", "+Inf")
-            },
+            ttft_buckets=_buckets(requests, self.ttft_bucket[color]),
+            inter_token_buckets=_buckets(requests * 100, self.inter_token_bucket[color]),
+            end_to_end_buckets=_buckets(requests, self.end_to_end_bucket[color]),
+            waiting={("pod", ""): self.waiting_per_replica[color]},
         )
 
     def running_requests(self, color: Color) -> float | None:
@@ -483,6 +504,20 @@ class World:
         if not requests:
             return None
         return TargetGroupCounts(requests=round(requests), server_errors=round(requests * self.error_rate[color]))
+
+    def periods(self, start: datetime, end: datetime) -> Mapping[Color, Sequence[Period]]:
+        length = timedelta(seconds=PERIOD_SECONDS)
+        whole = int((end - start) / length)
+        return {
+            color: [self._period(color, start + number * length, length) for number in range(whole)] for color in COLORS
+        }
+
+    def _period(self, color: Color, start: datetime, length: timedelta) -> Period:
+        counts = self.counts(color, start, start + length)
+        if counts is None:
+            return Period()
+        p95_seconds = self.response_p95_seconds[color]
+        return Period(requests=counts.requests, server_errors=counts.server_errors, p95_seconds=p95_seconds)
 
     def _answer(self, color: Color, body: Mapping[str, Any]) -> Answer:
         colored = self.state.color(color)

@@ -14,7 +14,7 @@ from rollout.errors import JournalError
 from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.plan import make_plan
 from rollout.verdicts import Verdict
-from tests.rollout.fakes import NEW, OLD, RULE_URN, SERVICE, World
+from tests.rollout.fakes import BASE, NEW, OLD, RULE_URN, SERVICE, World
 
 FOREIGN = Change(op="update", urn="urn::x::chat-blue", type="kubernetes:apps/v1:Deployment", new={"metadata": {}})
 
@@ -461,7 +461,7 @@ def test_a_journal_that_cannot_be_written_ends_the_ramp_and_the_way_back_goes_on
     world = World()
     if failing == "decision":
         world.clock.stop_at = 750
-    lost = fill_the_disk(world, lambda kind: kind == failing and world.weights["green"] == 25)
+    lost = fill_the_disk(world, lambda kind: kind == failing and 25 in world.shifts_of_traffic)
     rollout = ramp(world)
     assert rollout.phase is Phase.ROLLED_BACK
     assert ("No space left" in rollout.reason) == (failing != "decision")
@@ -573,3 +573,76 @@ def test_without_hooks_only_the_journal_is_told() -> None:
     assert world.hooks.ran == []
     assert world.journal.of("serving") != []
     assert world.journal.of("hook") == []
+
+
+def gates(**changed: Any) -> dict[str, Any]:
+    """The rollout's settings with these of the gates."""
+    return {**BASE["rollout"], "gates": {**BASE["rollout"]["gates"], **changed}}
+
+
+def verdicts(world: World, gate: str) -> list[dict[str, Any]]:
+    return [record for record in world.journal.of("verdict") if record["gate"] == gate]
+
+
+@pytest.mark.parametrize(
+    ("gate", "spoil"),
+    [
+        ("ttft_p95", lambda world: world.ttft_bucket.update(green="0.5")),
+        ("inter_token_p95", lambda world: world.inter_token_bucket.update(green="0.25")),
+        ("end_to_end_p95", lambda world: world.end_to_end_bucket.update(blue="1", green="5")),
+        ("queue_depth", lambda world: world.waiting_per_replica.update(green=30.0)),
+        ("target_group_latency", lambda world: world.response_p95_seconds.update(green=0.5)),
+        ("target_group_errors", lambda world: world.error_rate.update(green=0.2)),
+    ],
+)
+def test_each_gate_refuses_a_candidate_that_is_worse(gate: str, spoil: Callable[[World], None]) -> None:
+    world = World()
+    spoil(world)
+    rollout = ramp(world)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert gate in rollout.reason
+    assert verdicts(world, gate)[-1]["verdict"] in (Verdict.FAIL, Verdict.INCONCLUSIVE)
+
+
+@pytest.mark.parametrize("gate", ["error_rate", "ttft_p95", "queue_depth", "target_group_latency"])
+def test_a_dry_run_is_journalled_and_decides_nothing(gate: str) -> None:
+    spoiled: dict[str, Any] = {"error_rate": {"limit_percent": 0}, "ttft_p95": {"limit_seconds": 0.01}}
+    others = {"queue_depth": {"limit_per_replica": 0}, "target_group_latency": {"limit_seconds": 0.01}}
+    limits = {**spoiled, **others}[gate]
+    for dry_run in (False, True):
+        world = World(rollout=gates(**{gate: {**limits, "dry_run": dry_run}}))
+        world.waiting_per_replica["green"] = 1.0
+        world.error_rate = {"blue": 0.001, "green": 0.001}
+        assert ramp(world).phase is (Phase.DONE if dry_run else Phase.ROLLED_BACK)
+        judged = verdicts(world, gate)
+        assert any(record["verdict"] == Verdict.FAIL for record in judged)
+        assert all(record["dry_run"] is dry_run for record in judged)
+
+
+def test_a_candidate_that_answers_nobody_fails_below_the_minimum() -> None:
+    world = World(rollout=gates(minimum_requests=5000))
+    world.error_rate["green"] = 1.0
+    rollout = ramp(world)
+    assert rollout.phase is Phase.ROLLED_BACK
+    failed = next(record for record in world.journal.of("verdict") if record["verdict"] == Verdict.FAIL)
+    assert failed["evidence"]["requests"] < 100
+    assert failed["evidence"]["log_evidence_absolute"] >= failed["evidence"]["log_evidence_needed"]
+
+
+def test_probes_fill_the_minimum_that_clients_would_not_reach() -> None:
+    world = World(rollout={**gates(probes={"enabled": True}), "cloudwatch_period_seconds": 5})
+    world.requests_per_second = 10.0  # 0.1 a second for the candidate at first, over 180 s at most
+    assert ramp(world).phase is Phase.DONE
+    sent = [color for color, _, _ in world.route.asked]
+    assert sent.count("green") == sent.count("blue") > 10
+    assert any("probes to both colours" in record["text"] for record in world.journal.of("note"))
+    counted = [record["evidence"] for record in verdicts(world, "ttft_p95") if record["verdict"] == Verdict.PASS]
+    assert all(one["client_requests"] + one["probe_requests"] >= 50 for one in counted)
+    assert counted[0]["probe_requests"] > 10
+
+
+def test_without_probes_too_few_clients_are_never_a_pass() -> None:
+    world = World()
+    world.requests_per_second = 10.0
+    assert ramp(world).phase is Phase.ROLLED_BACK
+    assert world.route.asked == []

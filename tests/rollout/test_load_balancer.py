@@ -314,3 +314,16 @@ def test_nothing_from_before_the_window_counts(account: Account, cloudwatch: Any
 
 def test_a_window_without_a_whole_period_is_no_data(cloudwatch: Any) -> None:
     assert count(cloudwatch[1], 10, 50) is None
+
+
+def test_both_colours_are_told_by_the_same_periods(account: Account, cloudwatch: Any) -> None:
+    client, counts = cloudwatch
+    green, blue = (account.load_balancer().dimensions(color) for color in ("green", "blue"))
+    put(client, "RequestCount", green, 60, 40)
+    put(client, "RequestCount", blue, 60, 400)
+    put(client, "RequestCount", blue, 180, 300)
+    put(client, "HTTPCode_Target_5XX_Count", blue, 180, 3)
+    periods = counts.periods(NOON, NOON + timedelta(seconds=300))
+    assert [period.requests for period in periods["green"]] == [40, 0]
+    assert [(period.requests, period.server_errors) for period in periods["blue"]] == [(400, 0), (300, 3)]
+    assert counts.periods(NOON + timedelta(seconds=10), NOON + timedelta(seconds=50)) == {"blue": (), "green": ()}

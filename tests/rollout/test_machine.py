@@ -22,6 +22,7 @@ from rollout.machine import (
     Promote,
     ReapRequested,
     RestoreTraffic,
+    ResumeRequested,
     Retire,
     Rollout,
     Shift,
@@ -29,14 +30,16 @@ from rollout.machine import (
     Succeeded,
     action_of,
     advance,
+    expected_green_weights,
 )
-from rollout.plan import make_plan
+from rollout.plan import Plan, make_plan
 from rollout.verdicts import Verdict
 
 PLANS = {color: make_plan(color, RolloutSettings()) for color in COLORS}
+PAUSING = {color: replace(plan, on_timeout="pause") for color, plan in PLANS.items()}
 LONG = 1e6
 RAMPING = (Phase.DEPLOYING, Phase.WARMING, Phase.VERIFYING, Phase.SHIFTING, Phase.ATTESTING, Phase.HOLDING)
-TOUCHED = (*RAMPING, Phase.PROMOTING, Phase.SOAKING)
+TOUCHED = (*RAMPING, Phase.PAUSED, Phase.PROMOTING, Phase.SOAKING)
 
 
 def passed(elapsed_seconds: float = LONG) -> Judged:
@@ -132,7 +135,10 @@ def test_a_reap_waits_then_retires_the_outgoing_colour() -> None:
 @pytest.mark.parametrize("phase", sorted(FINAL - {Phase.DONE}))
 def test_an_end_stays_an_end(phase: Phase) -> None:
     ended = Rollout(plan=PLANS["green"], phase=phase)
-    for event in (Succeeded(), Failed(reason="r"), FAIL, StopRequested(reason="r"), ReapRequested()):
+    for event in (
+        *(Succeeded(), Failed(reason="r"), FAIL),
+        *(StopRequested(reason="r"), ReapRequested(), ResumeRequested()),
+    ):
         assert advance(ended, event) == ended
 
 
@@ -141,6 +147,7 @@ EVENTS = st.one_of(
     st.builds(Failed, reason=st.just("r")),
     st.builds(StopRequested, reason=st.just("r")),
     st.just(ReapRequested()),
+    st.just(ResumeRequested()),
     st.builds(Judged, verdict=st.sampled_from(Verdict), reason=st.just("r"), elapsed_seconds=st.floats(0, 1e4)),
 )
 
@@ -152,11 +159,14 @@ class Live:
         self.green_weight = state.plan.initial_green_weight
         self.active: Color = state.plan.outgoing
         self.retired: set[Color] = set()
+        self.step = -1
 
     def follow(self, action: Action | None) -> None:
         match action:
-            case Shift(green_weight=green_weight):
-                self.green_weight = green_weight
+            case Shift(step=step, green_weight=green_weight, from_green_weight=before):
+                assert step == self.step + 1, "a shift to another step than the next"
+                assert before == self.green_weight
+                self.step, self.green_weight = step, green_weight
             case Promote(color=color):
                 self.active = color
             case RestoreTraffic(green_weight=green_weight, active_color=color):
@@ -170,9 +180,9 @@ class Live:
         return self.green_weight if color == "green" else 100 - self.green_weight
 
 
-@given(st.sampled_from(COLORS), st.lists(EVENTS, max_size=60))
-def test_invariants_hold_under_any_events(candidate: Color, events: list[Event]) -> None:
-    state = Rollout(plan=PLANS[candidate])
+@given(st.sampled_from(COLORS), st.sampled_from([PLANS, PAUSING]), st.lists(EVENTS, max_size=60))
+def test_invariants_hold_under_any_events(candidate: Color, plans: dict[Color, Plan], events: list[Event]) -> None:
+    state = Rollout(plan=plans[candidate])
     live = Live(state)
     passes = 0
     for event in events:
@@ -183,6 +193,10 @@ def test_invariants_hold_under_any_events(candidate: Color, events: list[Event])
             if live.weight(candidate) > before and isinstance(action, Shift):
                 assert passes == action.step, "a step without the passes of all steps before it"
         following = advance(state, event)
+        expected = expected_green_weights(following)
+        assert not expected or live.green_weight in expected, "the state expects another weight than there is"
+        assert live.weight("blue") + live.weight("green") == 100
+        assert following == state or following.phase is not Phase.PAUSED or isinstance(event, Judged)
         if state.phase is Phase.HOLDING and following.phase in (Phase.SHIFTING, Phase.PROMOTING):
             assert isinstance(event, Judged)
             assert event.verdict is Verdict.PASS
@@ -197,12 +211,26 @@ def test_invariants_hold_under_any_events(candidate: Color, events: list[Event])
         assert live.active == state.plan.outgoing
 
 
+@pytest.mark.parametrize(("phase", "promoted"), [(Phase.HOLDING, False), (Phase.SOAKING, True)])
+def test_a_hold_without_a_verdict_pauses_where_that_is_asked_for_and_begins_anew(phase: Phase, promoted: bool) -> None:
+    holding = Rollout(plan=PAUSING["green"], phase=phase, step=3, promoted=promoted)
+    paused = advance(holding, inconclusive(LONG))
+    assert paused.phase is Phase.PAUSED
+    assert "too few" in paused.reason
+    assert action_of(paused) is None
+    assert advance(paused, ResumeRequested()) == holding
+    assert advance(holding, FAIL).phase is Phase.ROLLING_BACK
+    for event in (Succeeded(), passed(), FAIL, ReapRequested()):
+        assert advance(paused, event) == paused
+    assert advance(paused, StopRequested(reason="r")).phase is Phase.ROLLING_BACK
+
+
 @given(st.lists(EVENTS, max_size=40))
 def test_a_state_that_asks_for_nothing_is_final(events: list[Event]) -> None:
     state = Rollout(plan=PLANS["green"])
     for event in events:
         state = advance(state, event)
-        assert (action_of(state) is None) == (state.phase in FINAL)
+        assert (action_of(state) is None) == (state.phase in {*FINAL, Phase.PAUSED})
 
 
 def test_steps_come_in_order() -> None:

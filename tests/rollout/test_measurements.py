@@ -82,3 +82,26 @@ def test_failures_are_server_errors_or_engine_errors_and_aborts() -> None:
     seen = sample(Counters(), end)
     assert seen is not None
     assert (seen.requests, seen.failed) == (100, 5 + 7)
+
+
+def test_tokens_count_as_many_observations_as_requests_finished() -> None:
+    end = Counters(
+        responses={("a", "2xx"): 9.0},
+        finished={("a", "stop"): 6.0, ("a", "abort"): 2.0},
+        inter_token_buckets={("a", "0.05"): 600.0, ("a", "0.1"): 750.0, ("a", "+Inf"): 800.0},
+    )
+    seen = sample(Counters(), end)
+    assert seen is not None
+    assert seen.inter_token == Histogram(((0.05, 6.0), (0.1, 7.5), (math.inf, 8.0)))
+    assert seen.inter_token.counts == (6, 2, 0)
+
+
+def test_a_histogram_is_never_scaled_up() -> None:
+    few = Histogram(((0.05, 2.0), (math.inf, 3.0)))
+    assert few.scaled(10) is few
+    assert Histogram().scaled(10) == Histogram()
+
+
+def test_waiting_requests_are_told_per_replica() -> None:
+    assert Counters(waiting={("a", ""): 3.0, ("b", ""): 0.0}).waiting_per_replica == 1.5
+    assert Counters().waiting_per_replica is None

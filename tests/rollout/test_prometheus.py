@@ -29,32 +29,55 @@ def pod(color: str, name: str, **label: str) -> dict[str, str]:
     return {"color": color, "pod": name, "instance": f"{name}:8000", **label}
 
 
-def test_counters_are_told_apart_by_colour_and_pod() -> None:
+def test_counters_are_told_apart_by_colour_pod_and_metric() -> None:
     asked: list[httpx.QueryParams] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         asked.append(request.url.params)
-        query = request.url.params["query"]
-        if "http_requests_total" in query:
-            return httpx.Response(
-                200,
-                json=vector(
-                    (pod("green", "g1", status="2xx"), 10),
-                    (pod("green", "g2", status="2xx"), 20),
-                    (pod("blue", "b1", status="5xx"), 3),
-                ),
-            )
-        if "request_success" in query:
-            return httpx.Response(200, json=vector((pod("green", "g1", finished_reason="abort"), 1)))
-        return httpx.Response(200, json=vector((pod("green", "g1", le="+Inf"), 9)))
+        return httpx.Response(
+            200,
+            json=vector(
+                (pod("green", "g1", __name__="http_requests_total", status="2xx"), 10),
+                (pod("green", "g2", __name__="http_requests_total", status="2xx"), 20),
+                (pod("blue", "b1", __name__="http_requests_total", status="5xx"), 3),
+                (pod("green", "g1", __name__="vllm:request_success_total", finished_reason="abort"), 1),
+                (pod("green", "g1", __name__="vllm:time_to_first_token_seconds_bucket", le="+Inf"), 9),
+                (pod("green", "g1", __name__="vllm:e2e_request_latency_seconds_bucket", le="0.3"), 7),
+                (pod("green", "g1", __name__="vllm:num_requests_waiting"), 4),
+                (pod("green", "g2", __name__="vllm:num_requests_waiting"), 1),
+            ),
+        )
 
     counters = prometheus(answer).counters(NOW)
-    assert counters["green"].responses == {("g1@g1:8000", "2xx"): 10, ("g2@g2:8000", "2xx"): 20}
-    assert counters["green"].finished == {("g1@g1:8000", "abort"): 1}
-    assert counters["green"].ttft_buckets == {("g1@g1:8000", "+Inf"): 9}
+    green = counters["green"]
+    assert green.responses == {("g1@g1:8000", "2xx"): 10, ("g2@g2:8000", "2xx"): 20}
+    assert green.finished == {("g1@g1:8000", "abort"): 1}
+    assert green.ttft_buckets == {("g1@g1:8000", "+Inf"): 9}
+    assert green.end_to_end_buckets == {("g1@g1:8000", "0.3"): 7}
+    assert green.waiting_per_replica == 2.5
     assert counters["blue"].responses == {("b1@b1:8000", "5xx"): 3}
-    assert {params["time"] for params in asked} == {f"{NOW.timestamp():.3f}"}
-    assert all('service="chat"' in params["query"] for params in asked)
+    assert counters["blue"].waiting_per_replica is None
+    (params,) = asked  # one query tells it all
+    assert params["time"] == f"{NOW.timestamp():.3f}"
+    assert 'service="chat"' in params["query"]
+
+
+def test_an_old_server_tells_the_time_between_tokens_under_its_former_name() -> None:
+    new, old = "vllm:inter_token_latency_seconds_bucket", "vllm:time_per_output_token_seconds_bucket"
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(
+            200,
+            json=vector(
+                (pod("blue", "b1", __name__=old, le="0.1"), 5),
+                (pod("green", "g1", __name__=old, le="0.1"), 6),  # between two versions there are both
+                (pod("green", "g1", __name__=new, le="0.1"), 6),
+            ),
+        )
+
+    counters = prometheus(answer).counters(NOW)
+    assert counters["blue"].inter_token_buckets == {("b1@b1:8000", "0.1"): 5}
+    assert counters["green"].inter_token_buckets == {("g1@g1:8000", "0.1"): 6}
 
 
 def test_running_requests_are_unknown_without_series() -> None:

@@ -28,7 +28,7 @@ def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InterruptiblePulu
     executable.write_text(FAKE)
     executable.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    return InterruptiblePulumi()
+    return InterruptiblePulumi("prod")
 
 
 def test_a_command_runs_without_prompts_and_with_its_environment(pulumi: InterruptiblePulumi) -> None:

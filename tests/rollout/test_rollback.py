@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from components.settings import ServiceSettings
-from rollout.errors import RefusedError, RolloutError
+from rollout.errors import RefusedError, RolloutError, UnavailableError, UnreconciledError
 from rollout.rollback import candidate_to_undo, restore_traffic
 from rollout.updates import Updater
 from tests.rollout.fakes import BASE, NEW, SERVICE, World
@@ -96,3 +96,57 @@ def test_foreign_changes_stay_out_of_a_rollback() -> None:
     assert world.state.color("blue").replicas == 2
     assert isinstance(world.config.read(), ServiceSettings)
     assert world.weights["green"] == world.state.green_weight == 0
+
+
+def test_a_rule_update_that_aws_does_not_take_is_tried_on_and_told_once() -> None:
+    world = at_25()
+    failures, set_weight = [10], world.set_green_weight
+
+    def throttled(green_weight: int) -> None:
+        if failures[0]:
+            failures[0] -= 1
+            raise UnavailableError("AWS ModifyRule: Throttling: Rate exceeded, also after retries. Try again later")
+        set_weight(green_weight)
+
+    world.set_green_weight = throttled  # pyright: ignore[reportAttributeAccessIssue]
+    restore(world)
+    assert world.weights["green"] == 0
+    assert len([one for one in world.journal.of("note") if "NOT back yet" in one["text"]]) == 1
+
+
+def test_a_rule_update_that_is_forbidden_is_not_tried_again() -> None:
+    world = at_25()
+
+    def forbidden(green_weight: int) -> None:
+        world.direct.append(green_weight)
+        raise RolloutError("AWS ModifyRule: AccessDenied")
+
+    world.set_green_weight = forbidden  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(RolloutError, match="AccessDenied"):
+        restore(world)
+    assert world.direct == [0]
+
+
+def test_somebody_elses_update_is_waited_for_and_its_weight_undone() -> None:
+    world = at_25()
+    world.stack_locked = True
+    count, began = world.clock.on_sleep, world.clock.elapsed
+
+    def end_of_the_update() -> None:
+        count()
+        if world.stack_locked and world.clock.elapsed > began + 300:
+            world.weights = {"blue": 75, "green": 25}
+            world.stack_locked = False
+
+    world.clock.on_sleep = end_of_the_update
+    restore(world)
+    assert world.weights["green"] == world.state.green_weight == world.config.read().green_weight == 0
+    assert world.direct == [0, 0]
+
+
+def test_a_stack_that_stays_locked_is_told_as_what_remains() -> None:
+    world = at_25()
+    world.stack_locked = True
+    with pytest.raises(UnreconciledError, match=r"all traffic is on blue.*currently locked"):
+        restore(world)
+    assert world.weights["green"] == 0

@@ -1,11 +1,17 @@
 """What is made of what the Pulumi CLI answers when something is wrong, in the real one's words."""
 
-from collections.abc import Callable
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from rollout.errors import RefusedError, RolloutError, StackLockedError, UpdateFailedError
+from rollout.pulumi_lock import OURS
 from rollout.stack import PulumiStack
 
 LOCKED = """\
@@ -107,6 +113,132 @@ def test_what_is_wrong_is_one_line_with_what_to_do(
     assert all(one in message for one in said), message
     assert "\n" not in message
     assert "code:" not in message, "the automation API's frame around it"
+
+
+LOCKING = """#!/bin/sh
+[ "$1" = version ] && { echo v3.260.0; exit 0; }
+echo "$*" >> "$HERE/calls"
+case "$*" in
+*" cancel "*|*cancel) rm "$HERE/holder";;
+*" up "*) [ -f "$HERE/holder" ] && { cat "$HERE/holder" >&2; exit 255; };;
+esac
+exit 0
+"""
+
+
+def lock(folder: Path, monkeypatch: pytest.MonkeyPatch, *holders: str) -> list[str]:
+    """Put a ``pulumi`` on PATH whose stack is locked until that is cancelled; returns what is told later."""
+    answering(folder, monkeypatch, "nothing", "")
+    monkeypatch.setenv("HERE", str(folder))
+    (folder / "pulumi").write_text(LOCKING)
+    lines = [f"error: the stack is currently locked by {len(holders)} lock(s). Either wait or `pulumi cancel`."]
+    lines += [f"  file:///state/{number}.json: created by ann@{one} at now" for number, one in enumerate(holders)]
+    (folder / "holder").write_text("\n".join(lines) + "\n")
+    return []
+
+
+def locked_stack(folder: Path, told: list[str], *ended_hosts: str) -> PulumiStack:
+    return PulumiStack(
+        "prod",
+        folder,
+        update_timeout_seconds=60,
+        check=lambda: None,
+        ended_hosts=lambda: ended_hosts,
+        tell=told.append,
+    )
+
+
+def ended_pid() -> int:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+HERE = socket.gethostname()
+
+
+def test_the_lock_of_an_update_of_this_host_that_was_killed_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = lock(tmp_path, monkeypatch, f"{HERE} (pid {ended_pid()})")
+    locked_stack(tmp_path, told).up("a change")
+    assert "cancelling Pulumi's lock" in told[0]
+    calls = [line for line in (tmp_path / "calls").read_text().splitlines() if " up " in line or "cancel" in line]
+    assert ["cancel" in line for line in calls] == [False, True, False]
+
+
+def test_the_lock_of_a_host_from_which_ours_was_taken_over_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = lock(tmp_path, monkeypatch, "build-7 (pid 42)")
+    locked_stack(tmp_path, told, "build-7").up("a change")
+    assert not (tmp_path / "holder").exists()
+
+
+@pytest.mark.parametrize(
+    "holders",
+    [["build-8 (pid 42)"], [f"{HERE} (pid {os.getpid()})"], ["build-7 (pid 42)", "build-8 (pid 1)"], ["nobody"]],
+)
+def test_the_lock_of_anybody_else_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holders: list[str]
+) -> None:
+    told = lock(tmp_path, monkeypatch, *holders)
+    with pytest.raises(StackLockedError):
+        locked_stack(tmp_path, told, "build-7").up("a change")
+    assert (tmp_path / "holder").exists()
+    assert told == []
+
+
+@contextmanager
+def orphan(stack: str, on_interrupt: str) -> "Generator[subprocess.Popen[bytes]]":
+    """An update that has outlived the process that began it, and ends so many seconds after an interrupt."""
+    code = (
+        "import signal, sys, time\n"
+        f"signal.signal(signal.SIGINT, lambda *_: (time.sleep({on_interrupt}), sys.exit()))\n"
+        "print('ready', flush=True)\ntime.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, OURS: stack}
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_an_update_of_ours_that_is_an_orphan_is_interrupted_and_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with orphan("prod", "0.3") as process:
+        told = lock(tmp_path, monkeypatch, f"{HERE} (pid {process.pid})")
+        locked_stack(tmp_path, told).up("a change")
+        assert process.poll() == 0
+    assert ["interrupting" in line for line in told] == [True, False]
+
+
+def test_a_rollback_does_not_wait_for_an_orphan_and_interrupts_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with orphan("prod", "1") as process:
+        told = lock(tmp_path, monkeypatch, f"{HERE} (pid {process.pid})")
+        stack = locked_stack(tmp_path, told)
+        for _ in range(3):
+            with pytest.raises(StackLockedError):
+                stack.up("back", judged=False)
+        assert len(told) == 1
+        process.wait()
+        stack.up("back", judged=False)
+    assert process.returncode == 0
+
+
+def test_an_orphan_of_another_stack_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with orphan("staging", "0") as process:
+        told = lock(tmp_path, monkeypatch, f"{HERE} (pid {process.pid})")
+        with pytest.raises(StackLockedError):
+            locked_stack(tmp_path, told).up("a change")
+        assert process.poll() is None
 
 
 def test_a_passphrase_that_is_wrong_is_not_taken_for_a_missing_secret(

@@ -1,0 +1,377 @@
+"""``python -m benchmarks.gate_power``: how many requests it takes to see that a candidate is worse.
+
+Three kinds of gates watch the same requests, of which a quarter goes to the candidate (the 25 % step), until the hold
+is over, and look whenever they have something new:
+
+- *ours*: the comparison that the rollout makes (``rollout.sequential``), on Prometheus' buckets, at its stated
+  false-alarm rate, without any tuning to the traffic;
+- *threshold*, in the way of Argo Rollouts: a measurement each interval (the candidate's p95, or its error rate)
+  against a fixed number, failed when more than ``failureLimit`` measurements are beyond it;
+- *mann_whitney*, in the way of Kayenta: a measurement each interval of both colours, and a Mann-Whitney test over the
+  window since the beginning, as it grows. On raw latencies, which neither Kayenta nor Prometheus has, the same test is
+  shown for comparison only.
+
+All are held to the same false-alarm rate over the whole hold, with all its looks: the one that ours realises when
+candidate and active colour are alike. To that end the other two get the cut-off that does exactly this on the very
+traffic at hand (in practice nobody knows it), and of several intervals and failure limits the best for the case.
+
+Latencies are simulated as a mixture of lognormals (70 % short or cached prompts, median 0.12 s, sigma 0.35; 25 % long
+prompts, 0.45 s, 0.45; 5 % that queued, 1.4 s, 0.6), or taken from a rehearsal: 5,000 times to first token in the order
+in which they came (``recorded_ttft.txt``), each run from another point on, dealt to the colours by lot as a load
+balancer does, slow spells included. A regression of 20 % makes every request of the candidate take 1.2 times as long;
+one of the tail only those above the 80th percentile. Errors rise from 0.5 % to 1.5 %.
+
+Requests are the candidate's; the median is over runs, and counts a run in which nothing was noticed as never. The last
+line is JSON.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rollout.sequential import Comparison, alarm_threshold
+
+Floats = NDArray[np.float64]
+Draw = Callable[[np.random.Generator, int], tuple[Floats, Floats]]
+
+FALSE_ALARM_RATE: Final = 0.05
+"""What ours is asked for; a simulation cannot tell much rarer ones apart."""
+BLOCK_CANDIDATE: Final = 20
+BLOCK_ACTIVE: Final = 60
+BLOCKS: Final = 200
+REGRESSION: Final = 1.2
+ERROR_RATE: Final = 0.005
+ERROR_RISE: Final = 0.01
+
+# Of the others: blocks in an interval, and how many measurements beyond the threshold are forgiven.
+INTERVALS: Final = (2, 5, 10, 20, 40)
+FAILURE_LIMITS: Final = (0, 1, 2)
+MINIMUM_POINTS: Final = 4
+
+RECORDED: Final = Path(__file__).parent / "recorded_ttft.txt"
+# vLLM's.
+# fmt: off
+TTFT_BUCKETS: Final = np.array(
+    (.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640, 2560)
+)
+# fmt: on
+
+
+def simulated(generator: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Draw times to first token from the mixture."""
+    kind = generator.random(shape)
+    medians = np.select([kind < 0.7, kind < 0.95], [0.12, 0.45], 1.4)
+    sigmas = np.select([kind < 0.7, kind < 0.95], [0.35, 0.45], 0.6)
+    return medians * np.exp(sigmas * generator.standard_normal(shape))
+
+
+def recorded() -> Floats:
+    """Read the recorded times to first token, in seconds."""
+    lines = [line for line in RECORDED.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    return np.array(" ".join(lines).split(), dtype=np.float64) / 1e4
+
+
+def draw_simulated(generator: np.random.Generator, runs: int) -> tuple[Floats, Floats]:
+    """Draw latencies of both colours; axes: runs, blocks, requests."""
+    return (
+        simulated(generator, (runs, BLOCKS, BLOCK_CANDIDATE)),
+        simulated(generator, (runs, BLOCKS, BLOCK_ACTIVE)),
+    )
+
+
+def draw_recorded(generator: np.random.Generator, runs: int) -> tuple[Floats, Floats]:
+    """Take the recorded latencies in their order from some point on, and deal each block to the colours by lot."""
+    values = recorded()
+    size = BLOCK_CANDIDATE + BLOCK_ACTIVE
+    starts = generator.integers(0, len(values), (runs, 1, 1))
+    order = starts + np.arange(BLOCKS * size).reshape(1, BLOCKS, size)
+    dealt = generator.permuted(values[order % len(values)], axis=-1)
+    return dealt[..., :BLOCK_CANDIDATE], dealt[..., BLOCK_CANDIDATE:]
+
+
+def slower(latencies: Floats) -> Floats:
+    """Every request takes longer."""
+    return latencies * REGRESSION
+
+
+def slower_tail(latencies: Floats) -> Floats:
+    """The slowest fifth takes longer."""
+    return np.where(latencies > np.quantile(latencies, 0.8), latencies * REGRESSION, latencies)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What both colours did, block by block: counts by category and, for latencies, the raw values in fine bins."""
+
+    candidate: Floats
+    """Axes: runs, blocks, categories; with two categories the second is of failures."""
+    active: Floats
+    raw: tuple[Floats, Floats] | None = None
+
+    @property
+    def runs(self) -> int:
+        """How often it was simulated."""
+        return len(self.candidate)
+
+
+def latencies(draw: Draw, change: Callable[[Floats], Floats], seed: int, runs: int, bins: Floats) -> Traffic:
+    """Draw traffic of which the candidate's latencies are changed."""
+    candidate, active = draw(np.random.default_rng(seed), runs)
+    candidate = change(candidate)
+    return Traffic(
+        counted(candidate, TTFT_BUCKETS),
+        counted(active, TTFT_BUCKETS),
+        (counted(candidate, bins), counted(active, bins)),
+    )
+
+
+def failures(candidate_rate: float, seed: int, runs: int) -> Traffic:
+    """Draw traffic of which some requests fail."""
+    generator = np.random.default_rng(seed)
+
+    def outcomes(requests: int, rate: float) -> Floats:
+        failed = generator.binomial(requests, rate, (runs, BLOCKS)).astype(np.float64)
+        return np.stack([requests - failed, failed], axis=-1)
+
+    return Traffic(outcomes(BLOCK_CANDIDATE, candidate_rate), outcomes(BLOCK_ACTIVE, ERROR_RATE))
+
+
+def counted(values: Floats, bounds: Floats) -> Floats:
+    """Count the values of the last axis by bucket."""
+    buckets = np.searchsorted(bounds, values)
+    size = len(bounds) + 1
+    cells = np.arange(math.prod(values.shape[:-1])).reshape((*values.shape[:-1], 1)) * size + buckets
+    counts = np.bincount(cells.ravel(), minlength=math.prod(values.shape[:-1]) * size)
+    return counts.reshape((*values.shape[:-1], size)).astype(np.float64)
+
+
+def p95(histograms: Floats) -> Floats:
+    """Estimate the 95th percentile as Prometheus' histogram_quantile does."""
+    cumulated = np.cumsum(histograms, axis=-1)
+    rank = 0.95 * cumulated[..., -1:]
+    bucket = (cumulated >= rank).argmax(axis=-1)
+    below = np.where(bucket > 0, np.take_along_axis(cumulated, np.maximum(bucket - 1, 0)[..., None], -1)[..., 0], 0)
+    inside = np.take_along_axis(histograms, bucket[..., None], -1)[..., 0]
+    edges = np.concatenate([[0.0], TTFT_BUCKETS, [TTFT_BUCKETS[-1]]])
+    share = (rank[..., 0] - below) / np.maximum(inside, 1e-9)
+    return edges[bucket] + (edges[bucket + 1] - edges[bucket]) * share
+
+
+def measured(counts: Floats, interval: int) -> Floats:
+    """Measure each interval: its p95, or its error rate; axes: runs, intervals."""
+    whole = counts[:, : counts.shape[1] // interval * interval]
+    sums = whole.reshape(len(whole), -1, interval, counts.shape[-1]).sum(axis=2)
+    return sums[..., 1] / sums.sum(axis=-1) if counts.shape[-1] == 2 else p95(sums)
+
+
+# A gate: for each run and look a statistic, which fails the candidate when it is at least the gate's cut-off; the
+# number of blocks seen at each look comes with it.
+Statistic = tuple[Floats, NDArray[np.int64]]
+
+
+def ours(traffic: Traffic) -> Statistic:
+    """Log evidence after every block."""
+    comparison = Comparison()
+    looks: list[Floats] = []
+    for block in range(BLOCKS):
+        comparison.add(traffic.candidate[:, block], traffic.active[:, block])
+        looks.append(np.broadcast_to(comparison.log_evidence, (traffic.runs,)))
+    return np.stack(looks, axis=1), np.arange(1, BLOCKS + 1)
+
+
+def thresholds() -> Iterator[Callable[[Traffic], Statistic]]:
+    """Measurements of the candidate; with a failure limit of n the (n + 1)th highest so far has to be beyond."""
+    for interval in INTERVALS:
+        for limit in FAILURE_LIMITS:
+            yield lambda traffic, interval=interval, limit=limit: _threshold(traffic, interval, limit)
+
+
+def _threshold(traffic: Traffic, interval: int, limit: int) -> Statistic:
+    values = measured(traffic.candidate, interval)
+    highest = np.full((traffic.runs, limit + 1), -np.inf)
+    looks: list[Floats] = []
+    for look in range(values.shape[1]):
+        highest = np.sort(np.concatenate([highest, values[:, look : look + 1]], axis=1), axis=1)[:, 1:]
+        looks.append(highest[:, 0])
+    return np.stack(looks, axis=1), interval * np.arange(1, values.shape[1] + 1)
+
+
+def mann_whitneys() -> Iterator[Callable[[Traffic], Statistic]]:
+    """Mann-Whitney tests over the measurements of both colours."""
+    for interval in INTERVALS:
+        yield lambda traffic, interval=interval: _mann_whitney(traffic, interval)
+
+
+def _mann_whitney(traffic: Traffic, interval: int) -> Statistic:
+    mine, other = measured(traffic.candidate, interval), measured(traffic.active, interval)
+    wins = (mine[:, :, None] > other[:, None, :]) + 0.5 * (mine[:, :, None] == other[:, None, :])
+    points = np.arange(1, mine.shape[1] + 1)
+    won = np.diagonal(wins.cumsum(axis=1).cumsum(axis=2), axis1=1, axis2=2)
+    scores = _normal(won, points, points)
+    scores[:, : MINIMUM_POINTS - 1] = -np.inf
+    return scores, interval * points
+
+
+def raw_mann_whitneys() -> Iterator[Callable[[Traffic], Statistic]]:
+    """The Mann-Whitney test over all requests so far, every five blocks."""
+    yield _raw_mann_whitney
+
+
+def _raw_mann_whitney(traffic: Traffic) -> Statistic:
+    candidate, active = traffic.raw or (traffic.candidate, traffic.active)
+    looks: list[Floats] = []
+    blocks = np.arange(5, BLOCKS + 1, 5)
+    mine, other = np.zeros_like(candidate[:, 0]), np.zeros_like(active[:, 0])
+    for last in blocks:
+        mine = mine + candidate[:, last - 5 : last].sum(axis=1)
+        other = other + active[:, last - 5 : last].sum(axis=1)
+        below = np.cumsum(other, axis=-1) - other / 2
+        looks.append(_normal((mine * below).sum(axis=-1), mine.sum(axis=-1), other.sum(axis=-1)))
+    return np.stack(looks, axis=1), blocks
+
+
+def _normal(won: Floats, mine: Floats | NDArray[np.int64], other: Floats | NDArray[np.int64]) -> Floats:
+    return (won - mine * other / 2) / np.sqrt(mine * other * (mine + other + 1) / 12)
+
+
+@dataclass(frozen=True)
+class Power:
+    """How a gate did."""
+
+    false_alarms: float
+    """Share of the runs without any difference in which it failed the candidate."""
+    median_requests: float
+    detected: float
+    """Share of the runs with a difference in which it noticed within the hold."""
+
+
+def power(gate: Callable[[Traffic], Statistic], null: Statistic, worse: Traffic, cut_off: float) -> Power:
+    """Apply a gate with its cut-off."""
+    statistic, blocks = gate(worse)
+    beyond = statistic >= cut_off
+    found = beyond.any(axis=1)
+    requests = np.where(found, blocks[beyond.argmax(axis=1)] * BLOCK_CANDIDATE, np.inf)
+    return Power(float((null[0].max(axis=1) >= cut_off).mean()), float(np.median(requests)), float(found.mean()))
+
+
+def calibrated(null: Statistic, rate: float) -> float:
+    """Return the lowest cut-off with at most this rate of false alarms over the hold."""
+    highest = np.sort(null[0].max(axis=1))[::-1]
+    allowed = math.floor(rate * len(highest))
+    return float(np.nextafter(highest[min(allowed, len(highest) - 1)], np.inf))
+
+
+OTHERS: Final = {
+    "threshold": thresholds,
+    "mann_whitney": mann_whitneys,
+    "mann_whitney_raw": raw_mann_whitneys,
+}
+
+
+def compare(null: Traffic, worse: dict[str, Traffic]) -> dict[str, dict[str, Power]]:
+    """Return for each case what each gate did."""
+    mine = ours(null)
+    stated = alarm_threshold(FALSE_ALARM_RATE, 1)
+    results = {case: {"ours": power(ours, mine, traffic, stated)} for case, traffic in worse.items()}
+    rate = float((mine[0].max(axis=1) >= stated).mean())
+    for name, gates in OTHERS.items():
+        for gate in gates():
+            other = gate(null)
+            cut_off = calibrated(other, rate)
+            for case, traffic in worse.items():
+                new = power(gate, other, traffic, cut_off)
+                best = results[case].get(name)
+                if best is None or (new.median_requests, -new.detected) < (best.median_requests, -best.detected):
+                    results[case][name] = new
+    return results
+
+
+def run(runs: int, seed: int) -> dict[str, dict[str, Power]]:
+    """Simulate all cases."""
+    cases: dict[str, dict[str, Power]] = {}
+    for source, draw, values in (
+        ("simulated", draw_simulated, simulated(np.random.default_rng(seed), (100_000,))),
+        ("recorded", draw_recorded, recorded()),
+    ):
+        bins = np.unique(np.quantile(values, np.linspace(0.005, 0.995, 199)))
+        alike = latencies(draw, lambda same: same, seed + 1, runs, bins)
+        changes = {"p95_regression_20": slower, "p95_regression_20_tail": slower_tail}
+        worse = {case: latencies(draw, change, seed + 2, runs // 2, bins) for case, change in changes.items()}
+        cases |= {f"{case} ({source})": found for case, found in compare(alike, worse).items()}
+    rise = {"error_rise_1pt": failures(ERROR_RATE + ERROR_RISE, seed + 2, runs // 2)}
+    return cases | compare(failures(ERROR_RATE, seed + 1, runs), rise)
+
+
+def shown(requests: float) -> str:
+    """Write a number of requests down."""
+    return f"{requests:.0f}" if math.isfinite(requests) else f"over {BLOCKS * BLOCK_CANDIDATE}"
+
+
+def main() -> None:
+    """Read the command line, run, and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gate_power", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--runs", type=int, default=600, help="runs without a difference; half as many with (600)")
+    parser.add_argument("--seed", type=int, default=1, help="of the simulation (1)")
+    options = parser.parse_args()
+    began = time.monotonic()
+    cases = run(options.runs, options.seed)
+    print(f"{'case':<36}{'gate':<18}{'false alarms':>13}{'median requests':>17}{'noticed':>9}")
+    for case, gates in cases.items():
+        for name, found in gates.items():
+            print(
+                f"{case:<36}{name:<18}{found.false_alarms:>12.1%}{shown(found.median_requests):>17}{found.detected:>9.0%}"
+            )
+    print(
+        f"{options.runs} runs of {BLOCKS * BLOCK_CANDIDATE} candidate requests and {BLOCKS * BLOCK_ACTIVE} of the "
+        f"active colour, {time.monotonic() - began:.0f} s; ours is asked for {FALSE_ALARM_RATE:.0%} over the hold"
+    )
+    for case, gates in cases.items():
+        fewer = [
+            name
+            for name, found in gates.items()
+            if name != "ours" and found.median_requests <= gates["ours"].median_requests
+        ]
+        if fewer:
+            print(f"{case}: {' and '.join(fewer)} needed no more requests than ours")
+    print(json.dumps(summary(cases)))
+
+
+def summary(cases: dict[str, dict[str, Power]]) -> dict[str, dict[str, object]]:
+    """Return what the last line says; null is never."""
+
+    def medians(gates: dict[str, Power]) -> dict[str, int | None]:
+        return {
+            name: int(found.median_requests) if math.isfinite(found.median_requests) else None
+            for name, found in gates.items()
+        }
+
+    simulated_case = cases["p95_regression_20 (simulated)"]
+    named = {"p95_regression_20": simulated_case, "error_rise_1pt": cases["error_rise_1pt"]}
+    for case in (
+        "p95_regression_20 (recorded)",
+        "p95_regression_20_tail (simulated)",
+        "p95_regression_20_tail (recorded)",
+    ):
+        named[case.replace(" (", "_").removesuffix(")")] = cases[case]
+    rates = {
+        "stated": FALSE_ALARM_RATE,
+        **{
+            name: {gate: round(found.false_alarms, 4) for gate, found in gates.items()} for name, gates in named.items()
+        },
+    }
+    return {
+        "false_alarm_rate": rates,
+        "median_requests_to_detect": {name: medians(gates) for name, gates in named.items()},
+    }
+
+
+if __name__ == "__main__":
+    main()

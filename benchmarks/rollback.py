@@ -1,0 +1,230 @@
+"""``python -m benchmarks.rollback``: from the decision to roll back to the rule, and to the candidate's last request.
+
+A world of the rehearsal is built, with both colours deployed, and live traffic runs. Each repetition has 25 % on the
+candidate and rolls back as the controller does. Then 25 % go to the candidate by a step of the ramp (preview, then
+update) and back by preview and update alone, as one would without a direct call: two weight steps and one such rollback
+for each of ``--full-repetitions``. The rule's times are those of the account itself, the requests' those of the load
+balancer's access log, on one clock.
+
+``bare_call_seconds`` is a ModifyRule call and nothing else, from a client that is warm; the ratio is that of the time
+from the decision to the candidate's last request to this call plus the load balancer's lag, the least that there is.
+``decision_to_rule_seconds`` and ``weight_step_seconds`` end with the rule's change, ``full_up_seconds`` with the end of
+the update. Beside them, the time from the start of a ``scripts.rollback`` process to the rule is told.
+
+The last line is JSON: medians in seconds.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+
+from rich.console import Console
+
+from rehearsal.checkout import SERVICE, STACK
+from rehearsal.controlplane.build import binaries
+from rehearsal.releases import own_releases
+from rehearsal.settings import RehearsalSettings
+from rehearsal.stack import create_stack
+from rehearsal.traffic import start_load
+from rehearsal.world import World, world
+from rollout.load_balancer import Elbv2LoadBalancer
+from rollout.rollback import restore_traffic
+from rollout.session import Place, Session
+from rollout.updates import Updater
+
+CANDIDATE_WEIGHT: Final = 25
+LAG_SECONDS: Final = 0.5
+REQUESTS_PER_SECOND: Final = 40.0
+PROCESS_REPETITIONS: Final = 3
+WATCHED_SECONDS: Final = 2.0
+"""How long after a decision requests on the candidate are looked for; longer than the lag."""
+_SETTLE_SECONDS: Final = 1.0
+_UP: Final = ("pulumi", "up", "--yes", "--non-interactive", "--stack", STACK, "--policy-pack", "policies")
+
+
+class BenchmarkError(Exception):
+    """The world did not do what the benchmark measures."""
+
+
+@dataclass
+class Measured:
+    """Seconds of every repetition."""
+
+    bare_call: list[float] = field(default_factory=list[float])
+    rule: list[float] = field(default_factory=list[float])
+    decisions: list[float] = field(default_factory=list[float])
+    last_request: list[float] = field(default_factory=list[float])
+    full_up: list[float] = field(default_factory=list[float])
+    weight_step: list[float] = field(default_factory=list[float])
+    process: list[float] = field(default_factory=list[float])
+
+    def result(self) -> dict[str, float]:
+        """Return the medians under the names of the last line."""
+        medians = {
+            "bare_call_seconds": statistics.median(self.bare_call),
+            "decision_to_rule_seconds": statistics.median(self.rule),
+            "decision_to_last_candidate_request_seconds": statistics.median(self.last_request),
+        }
+        least = medians["bare_call_seconds"] + LAG_SECONDS
+        medians["ratio_to_bare_call"] = medians["decision_to_last_candidate_request_seconds"] / least
+        medians["full_up_seconds"] = statistics.median(self.full_up)
+        medians["weight_step_seconds"] = statistics.median(self.weight_step)
+        return {name: round(value, 4) for name, value in medians.items()}
+
+
+class Observer:
+    """What the world itself saw: rule changes and requests, with their times."""
+
+    def __init__(self, running: World) -> None:
+        self._running = running
+
+    def rule_changed_at(self, green_weight: int, since: float) -> float:
+        """Return when the account took a weight, in seconds since the epoch."""
+        groups = {group["arn"]: group["color"] for group in self._running.aws.state()["target_groups"]}
+        for event in self._running.aws.events():
+            if event["type"] == "rule_asked" and event["rule"] == "weighted" and event["at"] >= since:
+                weights = {groups[arn]: weight for arn, weight in event["weights"].items()}
+                if weights["green"] == green_weight:
+                    return float(event["at"])
+        raise BenchmarkError(f"the rule did not get green_weight {green_weight}")
+
+    def last_candidate_requests(self, decisions: Sequence[float]) -> list[float]:
+        """Return how long after each decision the last client's request on green was started; 0 when none was.
+
+        A request is logged when it ends, so this is asked once traffic has ended.
+        """
+        lines = self._running.access_log.read_text(encoding="utf-8").splitlines()
+        requests = (cast(dict[str, Any], json.loads(line)) for line in lines)
+        started = [one["started_at"] for one in requests if one["color"] == "green" and one["rule"] == "weighted"]
+        return [
+            max((at - decided for at in started if decided <= at < decided + WATCHED_SECONDS), default=0.0)
+            for decided in decisions
+        ]
+
+
+def bare_calls(load_balancer: Elbv2LoadBalancer, repetitions: int) -> list[float]:
+    """Time rule updates and nothing else."""
+    load_balancer.rule()
+    seconds: list[float] = []
+    for number in range(repetitions + 1):
+        began = time.perf_counter()
+        load_balancer.set_green_weight(number % 2)
+        seconds.append(time.perf_counter() - began)
+    load_balancer.set_green_weight(0)
+    return seconds[1:]  # the first one connects
+
+
+def step(updater: Updater, observer: Observer, green_weight: int) -> tuple[float, float]:
+    """Move the weight by preview and update; returns when the rule changed and when all was done, from the decision."""
+    decided = time.time()
+    updater.change_rule({}, green_weight=green_weight, message=f"benchmark: green_weight {green_weight}")
+    done = time.time()
+    return observer.rule_changed_at(green_weight, decided) - decided, done - decided
+
+
+def measure(running: World, repetitions: int, full_repetitions: int) -> Measured:
+    """Run the repetitions in a world with both colours deployed and traffic."""
+    measured, observer = Measured(), Observer(running)
+    place = Place(stack=STACK, service=SERVICE, work_dir=running.checkout)
+    session = Session(place, "benchmark")
+    with session.lock:
+        ports = session.ports()
+        updater = Updater(ports, SERVICE)
+        measured.bare_call += bare_calls(session.load_balancer, repetitions)
+        for number in range(repetitions):
+            session.load_balancer.set_green_weight(CANDIDATE_WEIGHT)
+            time.sleep(_SETTLE_SECONDS + LAG_SECONDS)
+            decided = time.time()
+            restore_traffic(ports, updater, green_weight=0, active_color="blue", reason="benchmark")
+            measured.rule.append(observer.rule_changed_at(0, decided) - decided)
+            measured.decisions.append(decided)
+            print(f"{number + 1:>3} rule {measured.rule[-1]:.3f} s")
+            time.sleep(max(0.0, decided + WATCHED_SECONDS - time.time()))
+        for number in range(full_repetitions):
+            there, _ = step(updater, observer, CANDIDATE_WEIGHT)
+            back, done = step(updater, observer, 0)
+            measured.weight_step += (there, back)
+            measured.full_up.append(done)
+            print(f"{number + 1:>3} weight steps {there:.2f} s and {back:.2f} s, all of the rollback {done:.2f} s")
+    measured.process += [process_to_rule(running, session.load_balancer, observer) for _ in range(PROCESS_REPETITIONS)]
+    return measured
+
+
+def process_to_rule(running: World, load_balancer: Elbv2LoadBalancer, observer: Observer) -> float:
+    """Time ``scripts.rollback`` from the start of its process to the rule."""
+    load_balancer.set_green_weight(CANDIDATE_WEIGHT)
+    began = time.time()
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.rollback", "--stack", STACK, "--service", SERVICE],
+        cwd=running.checkout,
+        env=dict(running.environment),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise BenchmarkError(f"scripts.rollback ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return observer.rule_changed_at(0, began) - began
+
+
+def run(folder: Path, repetitions: int, full_repetitions: int) -> Measured:
+    """Build the world and measure in it."""
+    console = Console(stderr=True)
+    releases = own_releases()
+    settings = RehearsalSettings(
+        weight_lag_seconds=LAG_SECONDS,
+        requests_per_second=REQUESTS_PER_SECOND,
+        open_streams=30,
+        config={"green": {"release": dict(releases["b"])}},
+    )
+    with world(folder, settings, binaries(console), lambda what: console.print(f"  {what}")) as running:
+        create_stack(running)
+        console.print("  first update: both colours")
+        running.run("first-up", *_UP)
+        load = start_load(running, settings)
+        try:
+            # The scripts' world is their environment, and here they run in this process.
+            os.environ.update(running.environment)
+            time.sleep(_SETTLE_SECONDS)
+            measured = measure(running, repetitions, full_repetitions)
+        finally:
+            load.stop()
+        measured.last_request += Observer(running).last_candidate_requests(measured.decisions)
+        return measured
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    return f"{statistics.median(seconds):.3f} s (of {len(seconds)}: {min(seconds):.3f} to {max(seconds):.3f})"
+
+
+def main() -> None:
+    """Measure and print the result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=20, help="rollbacks to measure")
+    parser.add_argument("--full-repetitions", type=int, default=10, help="rollbacks by preview and update alone")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="rollback-") as folder:
+        measured = run(Path(folder) / "world", arguments.repetitions, arguments.full_repetitions)
+    for name, seconds in (
+        ("a bare ModifyRule call", measured.bare_call),
+        ("decision to rule", measured.rule),
+        ("decision to last request started on the candidate", measured.last_request),
+        ("rollback by preview and update, to its end", measured.full_up),
+        ("weight step, decision to rule", measured.weight_step),
+        ("start of a scripts.rollback process to rule", measured.process),
+    ):
+        print(f"{name}: {_spread(seconds)}")
+    print(json.dumps(measured.result()))
+
+
+if __name__ == "__main__":
+    main()

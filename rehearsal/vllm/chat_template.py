@@ -1,0 +1,25 @@
+"""A chat template of one's own, as `--chat-template` names it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jinja2
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from rehearsal.vllm.protocol import ChatTemplate
+
+
+def load_template(given: str) -> ChatTemplate:
+    """The template in a file, or the one given in its own words."""
+    text = given if "{" in given else Path(given).read_text(encoding="utf-8")
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    template = environment.from_string(text)
+
+    def render(messages: Sequence[Mapping[str, str]]) -> str:
+        try:
+            return template.render(messages=messages, add_generation_prompt=True, bos_token="<s>", eos_token="</s>")
+        except jinja2.TemplateError as error:
+            raise ValueError(str(error)) from error
+
+    return render

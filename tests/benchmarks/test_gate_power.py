@@ -1,0 +1,53 @@
+"""The benchmark of the gates: its parts, and a small run of all of it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks.gate_power import BLOCK_ACTIVE, BLOCK_CANDIDATE, TTFT_BUCKETS, calibrated, counted, draw_recorded, p95
+from rollout.measurements import Histogram
+
+
+def test_values_are_counted_by_bucket() -> None:
+    counts = counted(np.array([[[0.0005, 0.03, 0.03, 9000.0]]]), TTFT_BUCKETS)
+    assert counts.shape == (1, 1, len(TTFT_BUCKETS) + 1)
+    assert np.flatnonzero(counts[0, 0]).tolist() == [0, 4, len(TTFT_BUCKETS)]
+    assert counts.sum() == 4
+
+
+def test_the_p95_is_the_one_that_the_gates_see() -> None:
+    values = np.random.default_rng(1).lognormal(-2, 1, (3, 2, 200))
+    counts = counted(values, TTFT_BUCKETS)
+    for histogram, estimate in zip(counts.reshape(6, -1), p95(counts).ravel(), strict=True):
+        cumulated = np.cumsum(histogram)
+        bounds = [*TTFT_BUCKETS, float("inf")]
+        assert estimate == pytest.approx(Histogram(tuple(zip(bounds, cumulated, strict=True))).quantile(0.95))
+
+
+def test_a_cut_off_keeps_the_rate() -> None:
+    looks = np.random.default_rng(1).standard_normal((1000, 7))
+    cut_off = calibrated((looks, np.arange(7)), 0.03)
+    assert (looks.max(axis=1) >= cut_off).mean() == pytest.approx(0.03)
+
+
+def test_recorded_requests_are_dealt_and_none_is_lost() -> None:
+    candidate, active = draw_recorded(np.random.default_rng(1), 2)
+    assert (candidate.shape[-1], active.shape[-1]) == (BLOCK_CANDIDATE, BLOCK_ACTIVE)
+    again, _ = draw_recorded(np.random.default_rng(1), 2)
+    assert (candidate == again).all()
+    assert 0.02 < np.median(active) < 0.1
+
+
+def test_the_last_line_tells_what_was_found() -> None:
+    command = [sys.executable, "-m", "benchmarks.gate_power", "--runs", "20"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    result = json.loads(output.splitlines()[-1])
+    gates = {"ours", "threshold", "mann_whitney"}
+    medians = result["median_requests_to_detect"]
+    for case in ("p95_regression_20", "error_rise_1pt"):
+        assert gates <= set(medians[case])
+        assert gates <= set(result["false_alarm_rate"][case])
+        assert 0 < medians[case]["ours"] <= 4000
