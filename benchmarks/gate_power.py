@@ -29,7 +29,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -344,7 +344,7 @@ def main() -> None:
     print(json.dumps(summary(cases)))
 
 
-def summary(cases: dict[str, dict[str, Power]]) -> dict[str, dict[str, object]]:
+def summary(cases: dict[str, dict[str, Power]]) -> Mapping[str, Mapping[str, object]]:
     """Return what the last line says; null is never."""
 
     def medians(gates: dict[str, Power]) -> dict[str, int | None]:

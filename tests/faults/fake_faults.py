@@ -342,7 +342,7 @@ def ways(fault: Fault, world: FaultyWorld, folder: Path) -> dict[str, Breakage]:
     patience = AWS_ATTEMPTS * AWS_READ_TIMEOUT_SECONDS
     match fault:
         case Fault.AWS_THROTTLING:
-            return {f"seed {seed}": AwsThrottles(words=throttled, seed=seed) for seed in range(5)}
+            return {f"seed {seed}": AwsThrottles(words=throttled, seed=seed) for seed in range(3)}
         case Fault.AWS_5XX:
             return {
                 name: AwsFails(words=failing, error=unavailable, seconds=AWS_BACKOFF_SECONDS, makes_changes=made)

@@ -168,6 +168,8 @@ class FaultyWorld(World):
             self._followed.append((now + self.weight_lag_seconds, dict(self.weights)))
             if sum(self.weights.values()) != 100:
                 self.wrong_totals.append(dict(self.weights))
+        if begin == now and self.history:
+            return
         cuts = [begin, *sorted(at for at, _ in self._followed if begin < at < now), now]
         excused = frozenset[Color]() if self._breakage is None else self._breakage.excused
         for start, end in pairwise(cuts):

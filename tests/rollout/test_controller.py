@@ -584,20 +584,22 @@ def verdicts(world: World, gate: str) -> list[dict[str, Any]]:
     return [record for record in world.journal.of("verdict") if record["gate"] == gate]
 
 
-@pytest.mark.parametrize(
-    ("gate", "spoil"),
-    [
-        ("ttft_p95", lambda world: world.ttft_bucket.update(green="0.5")),
-        ("inter_token_p95", lambda world: world.inter_token_bucket.update(green="0.25")),
-        ("end_to_end_p95", lambda world: world.end_to_end_bucket.update(blue="1", green="5")),
-        ("queue_depth", lambda world: world.waiting_per_replica.update(green=30.0)),
-        ("target_group_latency", lambda world: world.response_p95_seconds.update(green=0.5)),
-        ("target_group_errors", lambda world: world.error_rate.update(green=0.2)),
-    ],
-)
-def test_each_gate_refuses_a_candidate_that_is_worse(gate: str, spoil: Callable[[World], None]) -> None:
+# What of the world is set to what, by the gate that should notice.
+SPOILS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ttft_p95": ("ttft_bucket", {"green": "0.5"}),
+    "inter_token_p95": ("inter_token_bucket", {"green": "0.25"}),
+    "end_to_end_p95": ("end_to_end_bucket", {"blue": "1", "green": "5"}),
+    "queue_depth": ("waiting_per_replica", {"green": 30.0}),
+    "target_group_latency": ("response_p95_seconds", {"green": 0.5}),
+    "target_group_errors": ("error_rate", {"green": 0.2}),
+}
+
+
+@pytest.mark.parametrize("gate", SPOILS)
+def test_each_gate_refuses_a_candidate_that_is_worse(gate: str) -> None:
     world = World()
-    spoil(world)
+    what, values = SPOILS[gate]
+    getattr(world, what).update(values)
     rollout = ramp(world)
     assert rollout.phase is Phase.ROLLED_BACK
     assert gate in rollout.reason

@@ -1,0 +1,113 @@
+"""The workflows' shell lines in a real world: a ramp on one runner, the reap on another, GitHub between them."""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rich.console import Console
+
+from rehearsal.checkout import CLUSTER, SERVICE, STACK
+from rehearsal.journal import JournalTail
+from rehearsal.scenarios import Scenarios
+from rehearsal.settings import RehearsalSettings
+from rehearsal.view import LiveView
+from rehearsal.world import World, world
+from tests.workflows.workflow import ROOT, Runner, clone_of, git, origin_of
+
+pytestmark = pytest.mark.timeout(600)
+
+KEEP_WARM_SECONDS = 3600
+# Long enough for the update that writes it, even on a machine with other work.
+NEW_PROMISE_SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def running(control_plane_binaries: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Generator[World]:
+    """A world in which release A serves on blue, and whose records are outside of any checkout."""
+    folder = tmp_path_factory.mktemp("workflows") / "world"
+    config = {"rollout": {"keep_warm_seconds": KEEP_WARM_SECONDS, "records_url": f"file://{folder / 'records'}"}}
+    settings = RehearsalSettings(engine="embedded", open_streams=30, config=config)
+    with world(folder, settings, control_plane_binaries, lambda _: None) as started:
+        scenarios(started, settings).first_release()
+        yield started
+
+
+def scenarios(running: World, settings: RehearsalSettings) -> Scenarios:
+    return Scenarios(running, settings, LiveView(Console(quiet=True)), JournalTail(running.folder / "none"))
+
+
+def executable(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def runner(running: World, origin: Path, name: str) -> Runner:
+    """A fresh runner: a clone, the tools that it brings, and a kubeconfig that nobody has to fetch."""
+    folder = running.folder / name
+    tools = folder / "tools"
+    tools.mkdir(parents=True)
+    executable(tools / "python", f'exec "{sys.executable}" "$@"')
+    executable(tools / "aws", f'echo "$@" >> "{folder / "aws"}"')
+    environment = {
+        **running.environment,
+        "PATH": f"{tools}:{running.environment['PATH']}",
+        "STACK": STACK,
+        "SERVICE": SERVICE,
+        "SERVICES": SERVICE,
+        "RELEASE": "releases/b.yaml",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_SYSTEM": "/dev/null",
+    }
+    # Beside the engineer's checkout: the config names the gateway's prompts by a relative path.
+    return Runner(clone_of(origin, running.folder / f"{name}-clone"), environment, folder)
+
+
+def committed(origin: Path) -> dict[str, Any]:
+    config = yaml.safe_load(git(origin, "show", f"main:Pulumi.{STACK}.yaml"))["config"]
+    return {key.removeprefix("vllm-blue-green:"): value for key, value in config.items()}
+
+
+def test_a_release_is_ramped_on_one_runner_and_the_old_colour_reaped_on_the_next(running: World) -> None:
+    shutil.copytree(ROOT / ".github", running.checkout / ".github")
+    shutil.copy2(ROOT / ".gitignore", running.checkout / ".gitignore")
+    origin = origin_of(running.checkout, running.folder / "origin.git")
+
+    first = runner(running, origin, "first")
+    assert first.run("ramp", "Find the cluster").returncode == 0
+    assert (first.folder / "aws").read_text().split() == [
+        *("eks", "update-kubeconfig", "--name", CLUSTER, "--region"),
+        running.environment["AWS_REGION"],
+    ]
+    with scenarios(running, RehearsalSettings(engine="embedded", open_streams=30)).traffic():
+        ramped = first.run("ramp", "Ramp")
+    assert ramped.returncode == 0, ramped.stdout + ramped.stderr
+    code = first.outputs["Ramp"]["code"]
+    assert first.run("ramp", "Commit the config file back").returncode == 0
+    assert first.run("ramp", "Say how it ended", CODE=code, SERVICES="").returncode == 0
+    assert f"## ramp {STACK}: done" in first.summary
+    assert "green is active" in first.summary
+    promoted = committed(origin)
+    assert (promoted["green_weight"], promoted["active_color"]) == (100, "green")
+
+    second = runner(running, origin, "second")
+    early = second.run("reap", "Reap")
+    assert early.returncode == 0, early.stdout + early.stderr
+    assert "not due: keep_until: blue is kept warm until" in early.stdout
+    until = datetime.now(UTC) + timedelta(seconds=NEW_PROMISE_SECONDS)
+    keep = ("-m", "scripts.keep", "--stack", STACK, "--until", until.isoformat(), "--shorten", "the test is over")
+    subprocess.run([sys.executable, *keep], cwd=second.checkout, env=second.variables(), check=True, timeout=300)
+    time.sleep(max((until - datetime.now(UTC)).total_seconds(), 0) + 1)
+    due = second.run("reap", "Reap")
+    assert due.returncode == 0, due.stdout + due.stderr
+    assert "USD an hour" in due.stdout
+    assert "bringing green up (nodes and replicas) took" in due.stdout
+    assert second.run("reap", "Commit the config file back").returncode == 0
+    assert committed(origin)["blue"]["parked"] is True
+    assert committed(origin)["blue"]["provisioned"] is False
