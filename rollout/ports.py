@@ -121,6 +121,7 @@ class Stack(Protocol):
 class StateRule:
     """The weighted rule as Pulumi's state has it."""
 
+    urn: str
     weights: Mapping[str, int]
     """By target group ARN."""
     active_color: str

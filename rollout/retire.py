@@ -1,10 +1,18 @@
 """Taking a colour out of use, in an order that harms nobody: no weight, no pods, no nodes."""
 
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
 from components.naming import Color
 from components.settings import ServiceSettings
-from rollout.errors import RolloutError
+from rollout.errors import RolloutError, UpdateFailedError
 from rollout.ports import Ports
 from rollout.updates import Updater
+
+# An API server or somebody else's update comes back within minutes; what fails for longer needs a person.
+UPDATE_PATIENCE_SECONDS = 180.0
+UPDATE_RETRY_SECONDS = 5.0
 
 
 def park(ports: Ports, updater: Updater, color: Color, *, message: str) -> None:
@@ -19,7 +27,7 @@ def park(ports: Ports, updater: Updater, color: Color, *, message: str) -> None:
     settings = ports.config.read()
     if settings.color(color).serves:
         # A promise to keep this colour ends here.
-        updater.change_color(color, {f"{color}.parked": True, "keep_until": ""}, message=message)
+        _change(ports, updater, color, {f"{color}.parked": True, "keep_until": ""}, message=message)
     _await_gone(ports, settings, color)
     ports.journal.write("parked", color=color)
 
@@ -33,8 +41,26 @@ def release_nodes(ports: Ports, updater: Updater, color: Color, *, message: str)
     settings = ports.config.read()
     if settings.headroom_mode == "always" or not settings.color(color).nodes_wanted:
         return
-    updater.change_color(color, {f"{color}.provisioned": False}, message=message)
+    _change(ports, updater, color, {f"{color}.provisioned": False}, message=message)
     ports.journal.write("nodes_released", color=color)
+
+
+def _change(ports: Ports, updater: Updater, color: Color, edits: Mapping[str, JsonValue], *, message: str) -> None:
+    """Update, again and again for a while: no request depends on it any more, so patience costs nothing.
+
+    Raises:
+        RolloutError: the update is refused, or fails for longer than that.
+    """
+    deadline = ports.clock.monotonic() + UPDATE_PATIENCE_SECONDS
+    while True:
+        try:
+            updater.change_color(color, edits, message=message)
+            return
+        except UpdateFailedError as error:
+            if ports.clock.monotonic() >= deadline:
+                raise
+            ports.journal.write("note", text=f"to be tried again: {error}")
+            ports.clock.sleep(UPDATE_RETRY_SECONDS)
 
 
 def _await_gone(ports: Ports, settings: ServiceSettings, color: Color) -> None:

@@ -12,6 +12,7 @@ from rollout.errors import (
     UnreconciledError,
     UpdateFailedError,
 )
+from rollout.failures import plain
 from rollout.ports import LiveRule, Ports
 from rollout.preflight import full_weight_of, still_promised
 from rollout.updates import Updater
@@ -72,12 +73,13 @@ def restore_traffic(
     failure: RolloutError | None = None
     attempts, locked_since = 0, None
     while attempts < MAX_ATTEMPTS:
-        rule = ports.load_balancer.rule()
-        if not rule.splits(green_weight):
+        rule = _read_rule(ports)
+        in_place = rule.splits(green_weight)
+        if not in_place:
             _set_rule(ports, green_weight)
-        elif failure is None and _agree(rule, ports.config.read(), green_weight, active_color):
-            return
         try:
+            if in_place and failure is None and _agree(ports, updater.service, rule, green_weight, active_color):
+                return
             _reconcile(ports, updater, rule, green_weight, active_color, message)
             failure = None
         except StackLockedError as error:
@@ -129,12 +131,35 @@ def _set_rule(ports: Ports, green_weight: int) -> None:
     ports.journal.write("rule", green_weight=green_weight, how="direct")
 
 
+def _read_rule(ports: Ports) -> LiveRule:
+    """Read the rule, however long AWS takes: it was set already, and nobody gains from giving up now.
+
+    Raises:
+        UnreconciledError: it cannot be read for longer than we have patience.
+    """
+    deadline = ports.clock.monotonic() + RULE_PATIENCE_SECONDS
+    told = False
+    while True:
+        try:
+            return ports.load_balancer.rule()
+        except Exception as error:  # whatever AWS fails with
+            if ports.clock.monotonic() >= deadline:
+                raise UnreconciledError(
+                    f"the rule was set, but cannot be read again: {plain(error)}. Run scripts.rollback again once that "
+                    "is mended"
+                ) from error
+            if not told:
+                told = True
+                ports.journal.write("note", text=f"the rule was set; waiting until it can be read: {plain(error)}")
+            ports.clock.sleep(RETRY_SECONDS)
+
+
 def _watch(ports: Ports, green_weight: int) -> None:
     """Keep the rule where it is for a while."""
     until = ports.clock.monotonic() + RETRY_SECONDS
     while ports.clock.monotonic() < until:
         ports.clock.sleep(REASSERT_SECONDS)
-        if not ports.load_balancer.rule().splits(green_weight):
+        if not _read_rule(ports).splits(green_weight):
             _set_rule(ports, green_weight)
 
 
@@ -148,17 +173,27 @@ def _end_running_update(ports: Ports, green_weight: int) -> None:
                 "interrupted; see `pulumi cancel`, then run scripts.rollback again"
             )
         ports.clock.sleep(REASSERT_SECONDS)
-        if not ports.load_balancer.rule().splits(green_weight):
+        if not _read_rule(ports).splits(green_weight):
             _set_rule(ports, green_weight)  # the update wrote the old weight after us
 
 
-def _agree(rule: LiveRule, settings: ServiceSettings, green_weight: int, active_color: Color) -> bool:
-    """Tell whether rule and config agree. The rule's serial comes through Pulumi alone, so it speaks for the state."""
-    return (
+def _agree(ports: Ports, service: str, rule: LiveRule, green_weight: int, active_color: Color) -> bool:
+    """Tell whether rule, config and state agree. At equal serials, too, somebody's update may have moved the weight.
+
+    Raises:
+        UpdateFailedError: the backend does not answer.
+    """
+    settings = ports.config.read()
+    if not (
         rule.splits(green_weight)
         and settings.green_weight == green_weight
         and rule.active_color == settings.active_color == active_color
         and rule.rollout_serial == settings.rollout_serial
+    ):
+        return False
+    in_state = ports.stack.rule_in_state(service)
+    return in_state is not None and all(
+        in_state.weights.get(arn) == rule.weights[color] for color, arn in rule.target_groups.items()
     )
 
 
@@ -170,11 +205,11 @@ def _reconcile(
     promise = {"keep_until": ""} if settings.active_color != active_color else {}
     edits = {"green_weight": green_weight, "active_color": active_color, "rolling_out": False, **promise}
     updater.write(edits, rule, message=message)
-    if updater.rule_urn is None:
-        updater.preview(message, judged=False)
-    if updater.rule_urn is None:
-        raise UpdateFailedError("the preview does not show the weighted rule; is this the right program and stack?")
+    # A preview would tell, too, but it needs Kubernetes, which a rule does not.
+    in_state = ports.stack.rule_in_state(updater.service)
+    if in_state is None:
+        raise UpdateFailedError("Pulumi's state has no weighted rule; is this the right program and stack?")
     # The rule alone: whatever else the program or the config would change has no place in a rollback. Nor has a policy:
     # a rollback always passes, and an update broken off may have left what a policy refuses.
-    ports.stack.up(message, targets=[updater.rule_urn], judged=False)
+    ports.stack.up(message, targets=[in_state.urn], judged=False)
     ports.journal.write("rule", green_weight=green_weight, how="up")
