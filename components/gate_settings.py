@@ -55,7 +55,11 @@ class InterTokenSettings(LatencySettings):
 
 
 class EndToEndSettings(LatencySettings):
-    """Time from a request's arrival to its last token."""
+    """Time from a request's arrival to its last token.
+
+    Colours can be compared only over holds longer than their requests: where a window sees more of the long ones end,
+    it looks slower.
+    """
 
     model_config = STRICT
 

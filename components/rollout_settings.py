@@ -60,7 +60,9 @@ class GateSettings(BaseModel):
     )
     ttft_p95: Annotated[TtftSettings, Field(description="Time to first token.")] = TtftSettings()
     inter_token_p95: Annotated[InterTokenSettings, Field(description="Time between tokens.")] = InterTokenSettings()
-    end_to_end_p95: Annotated[EndToEndSettings, Field(description="Time of whole requests.")] = EndToEndSettings()
+    end_to_end_p95: Annotated[
+        EndToEndSettings, Field(description="Time of whole requests; needs holds longer than those.")
+    ] = EndToEndSettings()
     queue_depth: Annotated[QueueDepthSettings, Field(description="Requests that wait.")] = QueueDepthSettings()
     target_group_errors: Annotated[
         ErrorRateSettings, Field(description="5xx answers, as the load balancer counts them.")
