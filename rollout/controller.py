@@ -34,7 +34,7 @@ from rollout.machine import (
     expected_green_weights,
 )
 from rollout.ports import Ports
-from rollout.preflight import preflight
+from rollout.preflight import config_faults, preflight
 from rollout.records import Kind
 from rollout.resume import Run, Update, plan_fields, release_fields, state_fields
 from rollout.retire import park, release_nodes
@@ -42,6 +42,8 @@ from rollout.rollback import restore_traffic
 from rollout.scheduling import nodes_to_come
 from rollout.updates import Updater
 from rollout.verdicts import GateVerdict, Verdict, combine
+
+RULE = "rule"
 
 _OUTCOMES = {
     Phase.DONE: "promoted",
@@ -329,11 +331,21 @@ class Controller:
             self._gates = (rollout.phase, rollout.step, gates)
         gates = self._gates[2]
         self._ports.clock.sleep(settings.rollout.poll_seconds)
-        verdicts = (*gates.judge(), *self._judge_approval(rollout))
+        verdicts = (self._judge_rule(), *gates.judge(), *self._judge_approval(rollout))
         for verdict in verdicts:
             self._record(verdict)
         combined, reason = combine(verdicts)
         return Judged(verdict=combined, reason=reason, elapsed_seconds=gates.elapsed_seconds)
+
+    def _judge_rule(self) -> GateVerdict:
+        """Whether rule and config still are as this rollout has left them: nobody else may change either meanwhile."""
+        try:
+            faults = config_faults(self._ports.config.read(), self._ports.load_balancer.rule())
+        except Exception as error:  # whatever AWS fails with, it has not said that the rule is as it should be
+            reason = f"could not be asked: {plain(error)}"
+            return GateVerdict(gate=RULE, verdict=Verdict.INCONCLUSIVE, reason=reason)
+        verdict = Verdict.FAIL if faults else Verdict.PASS
+        return GateVerdict(gate=RULE, verdict=verdict, reason="; ".join(faults) or "rule and config agree")
 
     def _judge_approval(self, rollout: Rollout) -> tuple[GateVerdict, ...]:
         """Ask for the decision of a person, at a step that waits for one."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from components.naming import Color
+from components.naming import Color, other_color
 from components.settings import ServiceSettings
 from rollout.errors import RolloutError, UpdateFailedError
 from rollout.ports import Ports
@@ -26,6 +26,7 @@ def park(ports: Ports, updater: Updater, color: Color, *, message: str) -> None:
         raise RolloutError(f"{color} still has weight {rule.weights[color]} and is not parked")
     settings = ports.config.read()
     if settings.color(color).serves:
+        _refuse_the_last(ports, color)
         # A promise to keep this colour ends here.
         _change(ports, updater, color, {f"{color}.parked": True, "keep_until": ""}, message=message)
     _await_gone(ports, settings, color)
@@ -63,6 +64,12 @@ def _change(ports: Ports, updater: Updater, color: Color, edits: Mapping[str, Js
             ports.clock.sleep(UPDATE_RETRY_SECONDS)
 
 
+def _refuse_the_last(ports: Ports, color: Color) -> None:
+    other = other_color(color)
+    if ports.load_balancer.health(other).healthy == 0:
+        raise RolloutError(f"{other} has no healthy target, so {color} is left as it is: it is the only one that works")
+
+
 def _await_gone(ports: Ports, settings: ServiceSettings, color: Color) -> None:
     # A node group that scales in ignores disruption budgets, so no pod may be left on its nodes.
     timeout_seconds = settings.drain_chain.grace_period_seconds + settings.rollout.ready_timeout_seconds
@@ -70,5 +77,8 @@ def _await_gone(ports: Ports, settings: ServiceSettings, color: Color) -> None:
     while pods := ports.replicas.pods(color):
         if ports.clock.monotonic() > deadline:
             names = ", ".join(pod.name for pod in pods)
-            raise RolloutError(f"pods of {color} are still there after {timeout_seconds:.0f} s: {names}")
+            stale = (
+                "" if settings.color(color).release else f"; the config file knows no release of {color}: is it stale?"
+            )
+            raise RolloutError(f"pods of {color} are still there after {timeout_seconds:.0f} s: {names}{stale}")
         ports.clock.sleep(min(settings.rollout.poll_seconds, 1))
