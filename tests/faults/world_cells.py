@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from rehearsal.journal import Record
 from rehearsal.load.records import Record as Request
-from rollout.machine import Phase
 from scripts.console import EXIT_DONE, EXIT_NEEDS_HUMAN, EXIT_REFUSED, EXIT_ROLLED_BACK
 from tests.faults.cells import STEPS, Cell, Moment, Outcome, allowed
 from tests.faults.stage import Played, Stage
@@ -101,7 +100,7 @@ class _Striking:
 
     def watch(self, record: Record) -> None:
         """See a record of the journal."""
-        cell = next((cell for cell in self._left if record["kind"] == "phase" and _is_at(cell.moment, record)), None)
+        cell = next((cell for cell in self._left if record["kind"] == "phase" and _is_at(cell, record)), None)
         if cell is None:
             return
         self.end()
@@ -134,10 +133,11 @@ class _Striking:
         ]
 
 
-def _is_at(moment: Moment, record: Record) -> bool:
-    if moment in STEPS:
-        return record["phase"] == Phase.SHIFTING and record["step"] == STEPS.index(moment)
-    return record["phase"] == moment.replace("-", "_")
+def _is_at(cell: Cell, record: Record) -> bool:
+    if cell.moment in STEPS:
+        in_step = record["step"] == STEPS.index(cell.moment)
+        return in_step and record["phase"] == WORLD_FAULTS[cell.fault].step_phase
+    return record["phase"] == cell.moment.replace("-", "_")
 
 
 def _run(stage: Stage, cells: Sequence[Cell]) -> list[WorldTrial]:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import yaml
 
 from rehearsal.checkout import SERVICE, STACK
 from rehearsal.kube import KubeClient, KubeError
 from rehearsal.kubelet.nodes import LOST
+from rollout.machine import Phase
 from tests.faults.cells import STEPS, Fault, Lasting, Moment
 from tests.faults.stage import CRASHING, RECORDS, SLOW, WRONG, Stage, copy_checkout
 
@@ -21,6 +23,7 @@ Mend = Callable[[], list[str]]
 
 _UP = ("pulumi", "up", "--yes", "--non-interactive", "--stack", STACK)
 _MENDED_TIMEOUT_SECONDS = 60.0
+_OF_TRAFFIC = ("active_color", "green_weight", "keep_until", "rolling_out", "rollout_serial")
 _ALL = tuple(Moment)
 
 
@@ -45,6 +48,8 @@ class WorldFault:
     """The faulty release that is ramped; none for a good one."""
     excuses_candidate: bool = False
     """Whether what the candidate loses is its own failure."""
+    step_phase: Phase = Phase.SHIFTING
+    """With which phase of a step the moment of that step comes."""
     lasting: Lasting = Lasting.A_WHILE
     """Which of the two it is for a rollout as short as a rehearsal's."""
 
@@ -170,9 +175,20 @@ def _engineers_up(stage: Stage, former_config: str) -> Mend:
 
 
 def _stale_config(stage: Stage, former_config: str) -> Mend:
-    """The config file becomes what it was before the command, as by `git checkout`."""
+    """The config file becomes what it was before the command, as by `git checkout`; afterwards, as by another one, what
+    it was, with the traffic as the command has left it."""
+    struck = stage.config_file.read_text()
     stage.config_file.write_text(former_config)
-    return _nothing
+
+    def mend() -> list[str]:
+        content, left = yaml.safe_load(struck), stage.config()
+        for key in content["config"]:
+            if (name := key.rpartition(":")[2]) in _OF_TRAFFIC and name in left:
+                content["config"][key] = left[name]
+        stage.config_file.write_text(yaml.safe_dump(content, sort_keys=False))
+        return []
+
+    return mend
 
 
 @contextmanager
@@ -292,9 +308,16 @@ WORLD_FAULTS: dict[Fault, WorldFault] = {
         strike=_engineers_up, lasts_seconds=4, words="currently locked|more or other", sampled=Moment.STEP_2
     ),
     Fault.STALE_CONFIG: WorldFault(
-        strike=_stale_config, words="config|serial|splits|stale", sampled=Moment.STEP_2, moments=_DURING
+        # Not while the script itself writes the file, and would put its own content in its place.
+        step_phase=Phase.HOLDING,
+        strike=_stale_config,
+        lasts_seconds=float("inf"),
+        words="config|serial|splits|stale",
+        sampled=Moment.STEP_2,
+        moments=_DURING,
     ),
-    Fault.DISK_FULL: WorldFault(strike=_disk_full, lasts_seconds=10, words="No space left", sampled=Moment.STEP_3),
+    # Long enough that the room which is left in the journal's last block does not do.
+    Fault.DISK_FULL: WorldFault(strike=_disk_full, lasts_seconds=40, words="No space left", sampled=Moment.STEP_3),
 }
 """Every fault that a world can have. A clock that jumps is left to the fakes: the processes of a world share the
 machine's clock, and no time namespace moves the wall clock."""
