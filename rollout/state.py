@@ -18,6 +18,7 @@ def state_rule(resources: Iterable[Mapping[str, Any]], service: str) -> StateRul
         if not one.get("delete") and is_weighted_rule(rule, service):
             tags: Mapping[str, str] = one["outputs"].get("tags") or {}
             return StateRule(
+                urn=rule.urn,
                 weights=weights_after(rule),
                 active_color=tags.get(ACTIVE_COLOR_KEY, ""),
                 rollout_serial=int(tags.get(ROLLOUT_SERIAL_KEY) or 0),

@@ -365,6 +365,7 @@ class World:
     def rule_in_state(self, service: str) -> StateRule | None:
         assert service == SERVICE
         return StateRule(
+            urn=RULE_URN,
             weights={ARNS[color]: self.state.weight(color) for color in COLORS},
             active_color=self.state.active_color,
             rollout_serial=self.state.rollout_serial,

@@ -17,7 +17,9 @@ def rule(service: str = "chat", role: str = "weighted-rule", **more: Any) -> dic
 
 def test_the_rule_is_found_by_its_tags() -> None:
     resources = [{"type": "pulumi:pulumi:Stack"}, rule("search"), rule(role="candidate-rule"), rule()]
-    expected = StateRule(weights={"arn:blue": 75, "arn:green": 25}, active_color="blue", rollout_serial=7)
+    expected = StateRule(
+        urn="urn::chat", weights={"arn:blue": 75, "arn:green": 25}, active_color="blue", rollout_serial=7
+    )
     assert state_rule(resources, "chat") == expected
 
 
