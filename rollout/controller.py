@@ -12,8 +12,8 @@ from rollout import machine
 from rollout.approvals import GATE as APPROVAL
 from rollout.approvals import judge_approval
 from rollout.attestation import AttestationTimeoutError, WeightChange, attest_weight
-from rollout.deploy import await_idle, await_ready, deploy
-from rollout.errors import JournalError, LostLockError, RefusedError, RolloutError, StoppedError
+from rollout.deploy import await_idle, await_ready, await_unused, deploy, require_standing
+from rollout.errors import JournalError, LostLockError, RefusedError, RolloutError, StoppedError, UnavailableError
 from rollout.failures import plain
 from rollout.gates import Gates, measure_baseline
 from rollout.hooks import Serving
@@ -34,6 +34,7 @@ from rollout.machine import (
     expected_green_weights,
 )
 from rollout.ports import Ports
+from rollout.position import position_faults
 from rollout.preflight import preflight
 from rollout.records import Kind
 from rollout.resume import Run, Update, plan_fields, release_fields, state_fields
@@ -74,6 +75,8 @@ class Controller:
         self._shifted_at: datetime | None = None
         self._unsettled: Update | None = None
         self._sent_back = False
+        self._sent_back_at: datetime | None = None
+        """When rule, config and state had come to agree after a rollback."""
         self._bringing_up: tuple[float, bool] | None = None
 
     def run(self, rollout: Rollout) -> Rollout:
@@ -221,14 +224,27 @@ class Controller:
                     reason=rollout.reason,
                     sent_back=self._sent_back,
                 )
+                self._sent_back_at = self._ports.clock.now()
                 self._tell_who_serves(color, "after_rollback")
             case machine.AwaitIdle(color=color):
                 await_idle(self._ports, color)
             case machine.Retire(color=color):
-                self._settle(color)
-                park(self._ports, self._updater, color, message=f"park {color}")
-                release_nodes(self._ports, self._updater, color, message=f"give the nodes of {color} back")
+                self._retire(rollout, color)
         return Succeeded()
+
+    def _retire(self, rollout: Rollout, color: Color) -> None:
+        """Park a colour and give its nodes back; after a rollback users are safe, so what fails is tried again."""
+        ports, patience_seconds = self._ports, 0.0
+        if rollout.promoted:
+            require_standing(ports, other_color(color))
+        else:
+            await_unused(ports, color, since=self._sent_back_at or ports.rule_changed_at or ports.clock.now())
+            patience_seconds = ports.config.read().rollout.update_timeout_seconds
+        self._settle(color)
+        message = f"park {color}"
+        park(ports, self._updater, color, message=message, patience_seconds=patience_seconds)
+        message = f"give the nodes of {color} back"
+        release_nodes(ports, self._updater, color, message=message, patience_seconds=patience_seconds)
 
     def _settle(self, color: Color) -> None:
         """Make an update again whose process has ended in the middle; then config and stack agree."""
@@ -329,11 +345,22 @@ class Controller:
             self._gates = (rollout.phase, rollout.step, gates)
         gates = self._gates[2]
         self._ports.clock.sleep(settings.rollout.poll_seconds)
-        verdicts = (*gates.judge(), *self._judge_approval(rollout))
+        verdicts = (*self._judge_position(rollout), *gates.judge(), *self._judge_approval(rollout))
         for verdict in verdicts:
             self._record(verdict)
         combined, reason = combine(verdicts)
         return Judged(verdict=combined, reason=reason, elapsed_seconds=gates.elapsed_seconds)
+
+    def _judge_position(self, rollout: Rollout) -> tuple[GateVerdict, ...]:
+        """Look whether rule and config are still as the rollout has left them; a verdict only when they are not."""
+        try:
+            found = position_faults(self._ports, self._subject.service, *expected_green_weights(rollout))
+        except UnavailableError as error:
+            reason = f"the rule cannot be read: {error}"
+            return (GateVerdict(gate="position", verdict=Verdict.INCONCLUSIVE, reason=reason),)
+        if not found:
+            return ()
+        return (GateVerdict(gate="position", verdict=Verdict.FAIL, reason="; ".join(found)),)
 
     def _judge_approval(self, rollout: Rollout) -> tuple[GateVerdict, ...]:
         """Ask for the decision of a person, at a step that waits for one."""
@@ -355,6 +382,8 @@ class Controller:
     def _promote(self, rollout: Rollout, color: Color) -> None:
         ports, settings = self._ports, self._ports.config.read()
         attest_weight(ports, self._change(rollout, len(rollout.plan.steps) - 1))
+        if found := position_faults(ports, self._subject.service, *expected_green_weights(rollout)):
+            raise RolloutError("; ".join(found))
         keep_until = written(ports.clock.now() + timedelta(seconds=settings.rollout.keep_warm_seconds))
         self._updater.change_rule(
             {"active_color": color, "keep_until": keep_until, "rolling_out": False},
