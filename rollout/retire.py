@@ -46,8 +46,8 @@ def park(
         _update(ports, updater, color, {f"{color}.parked": True, "keep_until": ""}, message, patience_seconds)
     elif strange := _strange(ports, color, None if known.release is None else known.release.release_id):
         raise RolloutError(
-            f"pods of {color} run release {strange}, of which the config file knows nothing: the file is stale. Put the "
-            "newest one back (the one that the rollout has written), and run scripts.rollback again"
+            f"pods of {color} run release {strange}, of which the config file knows nothing: the file is stale. "
+            "Put the newest one back (the one that the rollout has written), and run scripts.rollback again"
         )
     _await_gone(ports, settings, color)
     ports.journal.write("parked", color=color)

@@ -167,3 +167,12 @@ def test_nodes_are_given_back_with_the_same_patience() -> None:
     until(world, world.clock.elapsed + 100, lambda: UpdateFailedError("unreachable"))
     release_nodes(world.ports(), Updater(world.ports(), SERVICE), "green", message="give back", patience_seconds=600)
     assert not world.state.color("green").nodes_wanted
+
+
+def test_a_reap_with_a_stale_file_stops_and_names_it() -> None:
+    world = World(active_color="green", green_weight=100, green=CANDIDATE)
+    world.state = world.state.model_copy(update={"rollout_serial": 7})
+    rollout = at(Phase.RETIRING, world, promoted=True)
+    assert rollout.phase is Phase.FAILED
+    assert "the file is stale" in rollout.reason
+    assert world.ups == []
