@@ -35,7 +35,7 @@ from rollout.machine import (
 )
 from rollout.ports import Ports
 from rollout.position import position_faults
-from rollout.preflight import preflight
+from rollout.preflight import config_faults, preflight
 from rollout.records import Kind
 from rollout.resume import Run, Update, plan_fields, release_fields, state_fields
 from rollout.retire import park, release_nodes
@@ -236,6 +236,8 @@ class Controller:
         """Park a colour and give its nodes back; after a rollback users are safe, so what fails is tried again."""
         ports, patience_seconds = self._ports, 0.0
         if rollout.promoted:
+            if found := config_faults(ports.config.read(), ports.load_balancer.rule()):
+                raise RolloutError("; ".join(found))
             require_standing(ports, other_color(color))
         else:
             await_unused(ports, color, since=self._sent_back_at or ports.rule_changed_at or ports.clock.now())
@@ -382,7 +384,9 @@ class Controller:
     def _promote(self, rollout: Rollout, color: Color) -> None:
         ports, settings = self._ports, self._ports.config.read()
         attest_weight(ports, self._change(rollout, len(rollout.plan.steps) - 1))
-        if found := position_faults(ports, self._subject.service, *expected_green_weights(rollout)):
+        update, self._unsettled = self._unsettled, None  # that one was ours: the config may be ahead of the rule
+        found = position_faults(ports, self._subject.service, *expected_green_weights(rollout))
+        if found and update is None:
             raise RolloutError("; ".join(found))
         keep_until = written(ports.clock.now() + timedelta(seconds=settings.rollout.keep_warm_seconds))
         self._updater.change_rule(

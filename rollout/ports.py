@@ -84,8 +84,8 @@ class Preview:
 class Stack(Protocol):
     """The Pulumi stack."""
 
-    def preview(self, message: str, *, judged: bool = True) -> Preview:
-        """Compute what an update would change; unless ``judged``, without the policy pack.
+    def preview(self, message: str) -> Preview:
+        """Compute what an update would change.
 
         Raises:
             UpdateFailedError: the program failed, or a mandatory policy refused.

@@ -40,9 +40,15 @@ def park(
     if rule.weights[color]:
         raise RolloutError(f"{color} still has weight {rule.weights[color]} and is not parked")
     settings = ports.config.read()
-    if settings.color(color).serves:
+    known = settings.color(color)
+    if known.serves:
         # A promise to keep this colour ends here.
         _update(ports, updater, color, {f"{color}.parked": True, "keep_until": ""}, message, patience_seconds)
+    elif strange := _strange(ports, color, None if known.release is None else known.release.release_id):
+        raise RolloutError(
+            f"pods of {color} run release {strange}, of which the config file knows nothing: the file is stale. "
+            "Put the newest one back (the one that the rollout has written), and run scripts.rollback again"
+        )
     _await_gone(ports, settings, color)
     ports.journal.write("parked", color=color)
 
@@ -98,29 +104,27 @@ def _await_gone(ports: Ports, settings: ServiceSettings, color: Color) -> None:
     # A node group that scales in ignores disruption budgets, so no pod may be left on its nodes.
     timeout_seconds = settings.drain_chain.grace_period_seconds + settings.rollout.ready_timeout_seconds
     deadline = ports.clock.monotonic() + timeout_seconds
-    while left := _left(ports, settings, color):
+    while left := _left(ports, color):
         if ports.clock.monotonic() > deadline:
             raise RolloutError(f"pods of {color} are still there after {timeout_seconds:.0f} s: {left}")
         ports.clock.sleep(min(settings.rollout.poll_seconds, 1))
 
 
-def _left(ports: Ports, settings: ServiceSettings, color: Color) -> str:
-    """Say which pods are left, and why as far as known; empty when none are.
+def _strange(ports: Ports, color: Color, release_id: str | None) -> str:
+    """Return the release of pods that no update will end, for the config does not have it; empty when none is known."""
+    try:
+        pods = ports.replicas.pods(color)
+    except Exception:  # they are asked for again
+        return ""
+    return next((pod.release_id for pod in pods if not pod.terminating and pod.release_id != release_id), "")
 
-    Raises:
-        RolloutError: they will stay, for the config does not know them.
-    """
+
+def _left(ports: Ports, color: Color) -> str:
+    """Say which pods are left, and why as far as known; empty when none are."""
     try:
         pods = ports.replicas.pods(color)
     except Exception as error:  # whatever it fails with, it has not said that they are gone
         return f"nothing is known of them: {plain(error)}"
-    release = settings.color(color).release
-    strange = [pod for pod in pods if not pod.terminating and (release is None or pod.release_id != release.release_id)]
-    if strange:
-        raise RolloutError(
-            f"pods of {color} run release {strange[0].release_id}, of which the config file knows nothing: the file is "
-            "stale. Put the newest one back (the one that the rollout has written), and run scripts.rollback again"
-        )
     return "; ".join(f"{pod.name} ({_why(pod)})" for pod in pods)
 
 
