@@ -44,6 +44,8 @@ from rollout.scheduling import nodes_to_come
 from rollout.updates import Updater
 from rollout.verdicts import GateVerdict, Verdict, combine
 
+RULE = "rule"
+
 _OUTCOMES = {
     Phase.DONE: "promoted",
     Phase.ROLLED_BACK: "rolled_back",

@@ -386,7 +386,11 @@ def ways(fault: Fault, world: FaultyWorld, folder: Path) -> dict[str, Breakage]:
                 "that is to come": ForeignChange(words="chat-blue|more or other", needs_a_person=True),
             }
         case Fault.STALE_CONFIG:
-            return {"": StaleConfig(words="config|splits|more or other|stale|settings", former=world.config.values)}
+            return {
+                "": StaleConfig(
+                    words="config|splits|more or other|stale|settings|green_weight", former=world.config.values
+                )
+            }
         case Fault.DISK_FULL:
             return {"": DiskFull(words="No space left")}
         case Fault.CLOCK_JUMP:
