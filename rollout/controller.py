@@ -44,8 +44,6 @@ from rollout.scheduling import nodes_to_come
 from rollout.updates import Updater
 from rollout.verdicts import GateVerdict, Verdict, combine
 
-RULE = "rule"
-
 _OUTCOMES = {
     Phase.DONE: "promoted",
     Phase.ROLLED_BACK: "rolled_back",
@@ -157,6 +155,7 @@ class Controller:
     def _enter(self, rollout: Rollout, *, begins: bool = False) -> None:
         journal = self._ports.journal
         journal.phase = rollout.phase
+        decided_at = self._ports.clock.now()
         if rollout.phase is Phase.ROLLING_BACK:
             self._send_back(rollout)
             journal.dispensable = True  # what protects the users does not wait for a disk
@@ -169,10 +168,17 @@ class Controller:
             )
         if rollout.phase is Phase.ROLLING_BACK:
             weight = rollout.plan.initial_green_weight
-            journal.write("decision", action="rollback", reason=rollout.reason, green_weight=weight)
+            # The rule came first, so the record is younger than the decision.
+            journal.write(
+                Kind.DECISION,
+                action="rollback",
+                reason=rollout.reason,
+                green_weight=weight,
+                decided_at=decided_at.isoformat(),
+            )
         elif rollout.phase is Phase.PROMOTING:
             weight = rollout.plan.steps[-1].green_weight
-            journal.write("decision", action="promote", reason="every step passed", green_weight=weight)
+            journal.write(Kind.DECISION, action="promote", reason="every step passed", green_weight=weight)
         journal.write(Kind.PHASE, **state_fields(rollout))
 
     def _send_back(self, rollout: Rollout) -> None:

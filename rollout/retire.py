@@ -5,7 +5,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from components.naming import Color, other_color
+from components.naming import Color
 from components.settings import ServiceSettings
 from rollout.errors import RolloutError, UnavailableError, UpdateFailedError
 from rollout.failures import plain
@@ -98,12 +98,6 @@ def _update(
                 told.add(type(error))
                 ports.journal.write("note", text=f"{message}: tried again until it works: {error}")
             ports.clock.sleep(RETRY_SECONDS)
-
-
-def _refuse_the_last(ports: Ports, color: Color) -> None:
-    other = other_color(color)
-    if ports.load_balancer.health(other).healthy == 0:
-        raise RolloutError(f"{other} has no healthy target, so {color} is left as it is: it is the only one that works")
 
 
 def _await_gone(ports: Ports, settings: ServiceSettings, color: Color) -> None:
