@@ -48,6 +48,9 @@ from pulumi.runtime.proto import (  # noqa: E402
 
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", 400 * 1024 * 1024),
+    # What a provider says of a resource that is not ready comes as metadata, with the whole resource in it.
+    ("grpc.max_metadata_size", 4 * 1024 * 1024),
+    ("grpc.absolute_max_metadata_size", 4 * 1024 * 1024),
     ("grpc.max_send_message_length", 400 * 1024 * 1024),
 ]
 

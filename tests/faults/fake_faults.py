@@ -361,7 +361,7 @@ def ways(fault: Fault, world: FaultyWorld, folder: Path) -> dict[str, Breakage]:
             return {"": PrometheusEmpty(words="no data|nothing is known|no verdict")}
         case Fault.CRASH_LOOP:
             reason = "CrashLoopBackOff"
-            words = f"{reason}|0 of 2 targets healthy|could not be attested"
+            words = f"{reason}|0 of 2 targets healthy|could not be attested|no healthy target"
             return {"": PodsFail(words=words, excused=candidate, color=CANDIDATE, count=2, reason=reason)}
         case Fault.SLOW:
             return {"": Slow(words="ttft")}
@@ -381,7 +381,7 @@ def ways(fault: Fault, world: FaultyWorld, folder: Path) -> dict[str, Breakage]:
         case Fault.ENGINEERS_UP:
             return {
                 "that holds the lock": StackLocked(words="currently locked"),
-                "that moves weight": WeightMoved(words="splits|outside of Pulumi|still has weight|got weight"),
+                "that moves weight": WeightMoved(words="splits|the live rule|still has weight|got weight"),
                 "that puts the weight back": WeightPutBack(words=""),
                 "that is to come": ForeignChange(words="chat-blue|more or other", needs_a_person=True),
             }

@@ -51,6 +51,9 @@ def stage_settings() -> RehearsalSettings:
     releases |= {letter: {**releases["a"], "model_revision": letter} for letter in (CRASHING, SLOW, WRONG)}
     steps = [{"candidate_percent": percent, "hold_seconds": 2} for percent in (10, 50, 100)]
     config: dict[str, Any] = {
+        # How long an update waits for pods that do not come up follows from these.
+        "node_start_seconds": 10,
+        "cold_start_seconds": 10,
         "rollout": {
             "steps": steps,
             "soak_seconds": 3,
