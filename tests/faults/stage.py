@@ -61,7 +61,7 @@ def stage_settings() -> RehearsalSettings:
             "poll_seconds": 0.3,
             "ready_timeout_seconds": 40,
             "gates": {"max_hold_extension_seconds": 12},
-        }
+        },
     }
     return RehearsalSettings(
         engine="embedded", open_streams=40, requests_per_second=30, releases=releases, config=config
