@@ -45,8 +45,8 @@ ON_THE_WAY = frozenset(
     | {Kind.ATTESTED, Kind.BASELINE, Kind.DECISION, Kind.PROMOTED, Kind.READY, Kind.SERVING}
 )
 ON_THE_WAY_BACK = frozenset({Kind.DECISION, Kind.PARKED, Kind.NODES_RELEASED})
-# After the last record there is nothing to take up; a drill is no rollout, nor is a promise that is moved; whether there
-# is a note, a hook or a check left out depends.
+# After the last record there is nothing to take up; a drill is no rollout, nor is a promise that is moved; whether
+# there is a note, a hook or a check left out depends.
 SPARED = frozenset({Kind.FINISHED, Kind.DRILL, Kind.KEPT, Kind.KEEPING, Kind.NOTE, Kind.HOOK, Kind.SKIPPED})
 
 
