@@ -107,7 +107,7 @@ class Updater:
             self.rule_urn = rule.urn
         return rule
 
-    def _preview(self, message: str) -> tuple[Change, ...]:
+    def preview(self, message: str) -> tuple[Change, ...]:
         """Preview, and remember the weighted rule's URN when it is among the changes."""
         preview = self._ports.stack.preview(message)
         for note in preview.not_evaluated:
@@ -128,7 +128,7 @@ class Updater:
             self._record_end("taken_back")
 
         try:
-            found = refusal(self._preview(message))
+            found = refusal(self.preview(message))
         except Exception:  # the update never began, so the config must not run ahead
             take_back()
             raise
