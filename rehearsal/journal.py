@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,14 @@ class JournalTail:
         with self._path.open("rb") as file:
             file.seek(self._offset)
             text = file.read()
-        complete = text[: text.rfind(b"\n") + 1]
-        self._offset += len(complete)
-        self.records += [json.loads(line) for line in complete.splitlines()]
+        end = 0
+        for line in text[: text.rfind(b"\n") + 1].splitlines(keepends=True):
+            end += len(line)
+            # A line may be half a record: its writer was killed, or the disk was full. It may be taken back, too.
+            with suppress(ValueError):
+                self.records.append(json.loads(line))
+                self._offset += end
+                end = 0
 
 
 def at(record: Record) -> float:

@@ -20,3 +20,16 @@ def test_records_appear_once_they_are_complete(tmp_path: Path) -> None:
     assert [record["kind"] for record in tail.records] == ["phase", "weight"]
     assert at(tail.records[1]) - at(tail.records[0]) == 1.5
     assert list(of_kind(tail.records, "weight", status="begun")) == []
+
+
+def test_half_a_record_of_a_full_disk_is_left_out_whether_it_stays_or_is_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    tail = JournalTail(path)
+    path.write_text('{"kind": "phase"}\n{"kind": "wei\n')
+    tail.look()
+    path.write_text('{"kind": "phase"}\n{"kind": "rule"}\n')
+    tail.look()
+    with path.open("a") as file:
+        file.write('{"kind\n\n{"kind": "note"}\n')
+    tail.look()
+    assert [record["kind"] for record in tail.records] == ["phase", "rule", "note"]
