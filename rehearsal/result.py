@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def _bad_release(evidence: Evidence) -> Result:
     decision = next(of_kind(journal, "decision", action="rollback"), None)
     result: Result = {
         "outcome": _outcome(journal),
-        "caught_at_green_weight": _green_weight_before(evidence, at(decision)) if decision else None,
+        "caught_at_green_weight": _green_weight_before(evidence, _decided_at(decision)) if decision else None,
         "steps": _steps(evidence, "bad_release"),
         "nodes_before": evidence.windows["bad_release"].nodes_before,
         "nodes_after": evidence.windows["bad_release"].nodes_after,
@@ -101,7 +102,7 @@ def _bad_release(evidence: Evidence) -> Result:
         "streams_broken": sum(request.broken for request in requests),
     }
     if decision:
-        decided_at = at(decision)
+        decided_at = _decided_at(decision)
         rule_at = _when_candidate_lost_traffic(evidence, candidate, decided_at)
         last_at = last_started_at(requests, candidate) or decided_at
         result["rollback_seconds"] = {
@@ -109,6 +110,11 @@ def _bad_release(evidence: Evidence) -> Result:
             "decision_to_last_candidate_request": round(max(0.0, last_at - decided_at), 3),
         }
     return result
+
+
+def _decided_at(decision: JournalRecord) -> float:
+    """When it was decided to roll back, in seconds since the epoch; the rule is set before that is recorded."""
+    return datetime.fromisoformat(decision["decided_at"]).timestamp()
 
 
 def _outcome(journal: Iterable[JournalRecord]) -> str | None:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from components.naming import Color, other_color
 from components.settings import ServiceSettings
-from rollout.errors import RolloutError
+from rollout.errors import RolloutError, UnavailableError
 from rollout.failures import plain
 from rollout.ports import PeriodRequests, Ports
 from rollout.split_test import Answer, Finding, PeriodCounts, Split, examine
@@ -24,8 +24,20 @@ RULE_PATIENCE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 5.0
 
 
+CLIENTS_SEEN = "requests"
+"""The cause of waiting for a colour to be idle when requests of clients still get there."""
+
+
 class AttestationTimeoutError(RolloutError):
-    """The time is up, and nothing has shown that the weight is in effect; it may be, or may not."""
+    """The time is up, and nothing has shown that the weight is in effect; it may be, or may not.
+
+    ``cause`` is the name of what was waited for last.
+    """
+
+    def __init__(self, message: str, cause: str = "") -> None:
+        """Say what was waited for."""
+        super().__init__(message)
+        self.cause = cause
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +81,14 @@ def attest_weight(ports: Ports, change: WeightChange) -> None:
     _await(ports, settings, change.green_weight, lambda: _weight(ports, settings, change, split))
 
 
-def attest_idle(ports: Ports, color: Color, *, since: datetime) -> None:
-    """Wait until the load balancer has sent no client to a colour for the deregistration delay.
+def attest_idle(ports: Ports, color: Color, *, since: datetime, quiet_seconds: float | None = None) -> None:
+    """Wait until the load balancer has sent no client to a colour for a while.
 
     Args:
         ports: the world.
         color: the colour without weight.
         since: when it lost its weight.
+        quiet_seconds: for how long; none for the deregistration delay.
 
     Raises:
         AttestationTimeoutError: clients still get there, or nothing is known.
@@ -83,7 +96,8 @@ def attest_idle(ports: Ports, color: Color, *, since: datetime) -> None:
     """
     settings = ports.config.read()
     green_weight = 0 if color == "green" else 100
-    _await(ports, settings, green_weight, lambda: _idle(ports, settings, color, since))
+    delay_seconds = settings.drain_chain.deregistration_delay_seconds if quiet_seconds is None else quiet_seconds
+    _await(ports, settings, green_weight, lambda: _idle(ports, settings, color, since, delay_seconds))
 
 
 def _await(ports: Ports, settings: ServiceSettings, green_weight: int, look: Callable[[], _Wait | Evidence]) -> None:
@@ -92,25 +106,31 @@ def _await(ports: Ports, settings: ServiceSettings, green_weight: int, look: Cal
     timeout_seconds = settings.rollout.attestation.timeout_seconds
     reads, told = 0, ""
     while True:
-        rule = ports.load_balancer.rule()
         now = ports.clock.monotonic()
-        if rule.splits(green_weight):
-            reads, agreed = reads + 1, now
-            seen = look()
-        else:
-            reads = 0
-            seen = _Wait(cause="rule", words=f"the rule splits {dict(rule.weights)}")
-            if now - agreed >= RULE_PATIENCE_SECONDS:
-                raise RolloutError(
-                    f"green_weight {green_weight} could not be attested: {seen.words} for {RULE_PATIENCE_SECONDS:.0f} s"
-                )
+        try:
+            rule = ports.load_balancer.rule()
+            now = ports.clock.monotonic()
+            if rule.splits(green_weight):
+                reads, agreed = reads + 1, now
+                seen = look()
+            else:
+                reads = 0
+                seen = _Wait(cause="rule", words=f"the rule splits {dict(rule.weights)}")
+        except UnavailableError as error:
+            reads, agreed = 0, now
+            seen = _Wait(cause="load balancer", words=f"the load balancer's API does not answer: {error}")
+        if now - agreed >= RULE_PATIENCE_SECONDS and isinstance(seen, _Wait):
+            raise RolloutError(
+                f"green_weight {green_weight} could not be attested: {seen.words} for {RULE_PATIENCE_SECONDS:.0f} s"
+            )
         if not isinstance(seen, _Wait):
             if reads >= READS:
                 ports.journal.write("attested", **seen)
                 return
         elif now - began >= timeout_seconds:
             raise AttestationTimeoutError(
-                f"green_weight {green_weight} could not be attested within {timeout_seconds:g} s: {seen.words}"
+                f"green_weight {green_weight} could not be attested within {timeout_seconds:g} s: {seen.words}",
+                seen.cause,
             )
         elif seen.cause != told:
             ports.journal.write("note", text=f"waiting: {seen.words}")
@@ -166,11 +186,13 @@ def _words(answer: Answer, split: Split, change: WeightChange, elapsed_seconds: 
             return f"too few requests counted so far ({answer.requests} of about {split.expected_requests}{when})"
 
 
-def _idle(ports: Ports, settings: ServiceSettings, color: Color, since: datetime) -> _Wait | Evidence:
+def _idle(
+    ports: Ports, settings: ServiceSettings, color: Color, since: datetime, delay_seconds: float
+) -> _Wait | Evidence:
     now = ports.clock.now()
-    delay_seconds = settings.drain_chain.deregistration_delay_seconds
     # Metrics are published late: the newest periods of the delay may not be there, so older ones stand in for them.
-    start = max(since, now - timedelta(seconds=delay_seconds + 2 * settings.rollout.cloudwatch_period_seconds))
+    window_seconds = delay_seconds + 2 * settings.rollout.cloudwatch_period_seconds
+    start = max(since, now - timedelta(seconds=window_seconds))
     try:
         periods = _client_requests(ports, color, start, now)
     except Exception as error:  # whatever it fails with, it has not said that nobody is there
@@ -179,7 +201,8 @@ def _idle(ports: Ports, settings: ServiceSettings, color: Color, since: datetime
         return _Wait(cause="no counts", words=f"the load balancer has not published what it sent to {color}")
     if requests := sum(period.candidate for period in periods):
         return _Wait(
-            cause="requests", words=f"{requests} requests of clients went to {color} in the last {delay_seconds:.0f} s"
+            cause=CLIENTS_SEEN,
+            words=f"{requests} requests of clients went to {color} in the last {window_seconds:.0f} s",
         )
     return {
         "color": color,

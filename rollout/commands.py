@@ -1,7 +1,7 @@
 """What the scripts do: ramp, roll back, reap. Each opens a session, takes the lock, and drives the state machine."""
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from pydantic import JsonValue
 
@@ -12,7 +12,7 @@ from rollout.adoption import adopted, adoption_faults
 from rollout.controller import Controller, Subject
 from rollout.direct_update import DirectUpdate, require_targets
 from rollout.drill import practise
-from rollout.errors import PromisedError, RefusedError, UnreconciledError
+from rollout.errors import PromisedError, RefusedError, UnavailableError, UnreconciledError
 from rollout.failures import plain
 from rollout.keeping import keep_faults, kept_color, last_brought_up, read_until, written
 from rollout.machine import Phase, ReapRequested, Rollout, advance
@@ -305,6 +305,7 @@ def _take_over(session: Session, green_weight: int, reason: str) -> None:
     while session.lock.owner() is not None:
         if session.clock.monotonic() > deadline:
             raise RefusedError(f"{owner} does not end; end it")
-        if not session.load_balancer.rule().splits(green_weight):
-            session.load_balancer.set_green_weight(green_weight)
+        with suppress(UnavailableError):  # tried again in a moment
+            if not session.load_balancer.rule().splits(green_weight):
+                session.load_balancer.set_green_weight(green_weight)
         session.clock.sleep(HANDOVER_POLL_SECONDS)

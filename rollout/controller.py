@@ -12,8 +12,8 @@ from rollout import machine
 from rollout.approvals import GATE as APPROVAL
 from rollout.approvals import judge_approval
 from rollout.attestation import AttestationTimeoutError, WeightChange, attest_weight
-from rollout.deploy import await_idle, await_ready, deploy
-from rollout.errors import JournalError, LostLockError, RefusedError, RolloutError, StoppedError
+from rollout.deploy import await_idle, await_ready, await_unused, deploy, require_standing
+from rollout.errors import JournalError, LostLockError, RefusedError, RolloutError, StoppedError, UnavailableError
 from rollout.failures import plain
 from rollout.gates import Gates, measure_baseline
 from rollout.hooks import Serving
@@ -34,6 +34,7 @@ from rollout.machine import (
     expected_green_weights,
 )
 from rollout.ports import Ports
+from rollout.position import position_faults
 from rollout.preflight import config_faults, preflight
 from rollout.records import Kind
 from rollout.resume import Run, Update, plan_fields, release_fields, state_fields
@@ -42,8 +43,6 @@ from rollout.rollback import restore_traffic
 from rollout.scheduling import nodes_to_come
 from rollout.updates import Updater
 from rollout.verdicts import GateVerdict, Verdict, combine
-
-RULE = "rule"
 
 _OUTCOMES = {
     Phase.DONE: "promoted",
@@ -76,6 +75,8 @@ class Controller:
         self._shifted_at: datetime | None = None
         self._unsettled: Update | None = None
         self._sent_back = False
+        self._sent_back_at: datetime | None = None
+        """When rule, config and state had come to agree after a rollback."""
         self._bringing_up: tuple[float, bool] | None = None
 
     def run(self, rollout: Rollout) -> Rollout:
@@ -154,6 +155,7 @@ class Controller:
     def _enter(self, rollout: Rollout, *, begins: bool = False) -> None:
         journal = self._ports.journal
         journal.phase = rollout.phase
+        decided_at = self._ports.clock.now()
         if rollout.phase is Phase.ROLLING_BACK:
             self._send_back(rollout)
             journal.dispensable = True  # what protects the users does not wait for a disk
@@ -166,10 +168,17 @@ class Controller:
             )
         if rollout.phase is Phase.ROLLING_BACK:
             weight = rollout.plan.initial_green_weight
-            journal.write("decision", action="rollback", reason=rollout.reason, green_weight=weight)
+            # The rule came first, so the record is younger than the decision.
+            journal.write(
+                Kind.DECISION,
+                action="rollback",
+                reason=rollout.reason,
+                green_weight=weight,
+                decided_at=decided_at.isoformat(),
+            )
         elif rollout.phase is Phase.PROMOTING:
             weight = rollout.plan.steps[-1].green_weight
-            journal.write("decision", action="promote", reason="every step passed", green_weight=weight)
+            journal.write(Kind.DECISION, action="promote", reason="every step passed", green_weight=weight)
         journal.write(Kind.PHASE, **state_fields(rollout))
 
     def _send_back(self, rollout: Rollout) -> None:
@@ -223,14 +232,29 @@ class Controller:
                     reason=rollout.reason,
                     sent_back=self._sent_back,
                 )
+                self._sent_back_at = self._ports.clock.now()
                 self._tell_who_serves(color, "after_rollback")
             case machine.AwaitIdle(color=color):
                 await_idle(self._ports, color)
             case machine.Retire(color=color):
-                self._settle(color)
-                park(self._ports, self._updater, color, message=f"park {color}")
-                release_nodes(self._ports, self._updater, color, message=f"give the nodes of {color} back")
+                self._retire(rollout, color)
         return Succeeded()
+
+    def _retire(self, rollout: Rollout, color: Color) -> None:
+        """Park a colour and give its nodes back; after a rollback users are safe, so what fails is tried again."""
+        ports, patience_seconds = self._ports, 0.0
+        if rollout.promoted:
+            if found := config_faults(ports.config.read(), ports.load_balancer.rule()):
+                raise RolloutError("; ".join(found))
+            require_standing(ports, other_color(color))
+        else:
+            await_unused(ports, color, since=self._sent_back_at or ports.rule_changed_at or ports.clock.now())
+            patience_seconds = ports.config.read().rollout.update_timeout_seconds
+        self._settle(color)
+        message = f"park {color}"
+        park(ports, self._updater, color, message=message, patience_seconds=patience_seconds)
+        message = f"give the nodes of {color} back"
+        release_nodes(ports, self._updater, color, message=message, patience_seconds=patience_seconds)
 
     def _settle(self, color: Color) -> None:
         """Make an update again whose process has ended in the middle; then config and stack agree."""
@@ -331,21 +355,22 @@ class Controller:
             self._gates = (rollout.phase, rollout.step, gates)
         gates = self._gates[2]
         self._ports.clock.sleep(settings.rollout.poll_seconds)
-        verdicts = (self._judge_rule(), *gates.judge(), *self._judge_approval(rollout))
+        verdicts = (*self._judge_position(rollout), *gates.judge(), *self._judge_approval(rollout))
         for verdict in verdicts:
             self._record(verdict)
         combined, reason = combine(verdicts)
         return Judged(verdict=combined, reason=reason, elapsed_seconds=gates.elapsed_seconds)
 
-    def _judge_rule(self) -> GateVerdict:
-        """Whether rule and config still are as this rollout has left them: nobody else may change either meanwhile."""
+    def _judge_position(self, rollout: Rollout) -> tuple[GateVerdict, ...]:
+        """Look whether rule and config are still as the rollout has left them; a verdict only when they are not."""
         try:
-            faults = config_faults(self._ports.config.read(), self._ports.load_balancer.rule())
-        except Exception as error:  # whatever AWS fails with, it has not said that the rule is as it should be
-            reason = f"could not be asked: {plain(error)}"
-            return GateVerdict(gate=RULE, verdict=Verdict.INCONCLUSIVE, reason=reason)
-        verdict = Verdict.FAIL if faults else Verdict.PASS
-        return GateVerdict(gate=RULE, verdict=verdict, reason="; ".join(faults) or "rule and config agree")
+            found = position_faults(self._ports, self._subject.service, *expected_green_weights(rollout))
+        except UnavailableError as error:
+            reason = f"the rule cannot be read: {error}"
+            return (GateVerdict(gate="position", verdict=Verdict.INCONCLUSIVE, reason=reason),)
+        if not found:
+            return ()
+        return (GateVerdict(gate="position", verdict=Verdict.FAIL, reason="; ".join(found)),)
 
     def _judge_approval(self, rollout: Rollout) -> tuple[GateVerdict, ...]:
         """Ask for the decision of a person, at a step that waits for one."""
@@ -367,6 +392,10 @@ class Controller:
     def _promote(self, rollout: Rollout, color: Color) -> None:
         ports, settings = self._ports, self._ports.config.read()
         attest_weight(ports, self._change(rollout, len(rollout.plan.steps) - 1))
+        update, self._unsettled = self._unsettled, None  # that one was ours: the config may be ahead of the rule
+        found = position_faults(ports, self._subject.service, *expected_green_weights(rollout))
+        if found and update is None:
+            raise RolloutError("; ".join(found))
         keep_until = written(ports.clock.now() + timedelta(seconds=settings.rollout.keep_warm_seconds))
         self._updater.change_rule(
             {"active_color": color, "keep_until": keep_until, "rolling_out": False},

@@ -4,10 +4,10 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from components.naming import Color
+from components.naming import Color, other_color
 from components.release import Release
 from components.settings import ServiceSettings
-from rollout.attestation import attest_idle
+from rollout.attestation import CLIENTS_SEEN, AttestationTimeoutError, attest_idle
 from rollout.errors import RolloutError
 from rollout.ports import Pod, Ports
 from rollout.retire import park
@@ -94,9 +94,45 @@ def await_idle(ports: Ports, color: Color) -> None:
         raise RolloutError(f"{color} got weight {weight} meanwhile; it is left as it is")
 
 
+def await_unused(ports: Ports, color: Color, *, since: datetime) -> None:
+    """Wait until a colour that was rolled back gets no request any more: the load balancer may follow its rule late.
+
+    Requests that run there are waited for when it is parked, as its pods end none. Where nothing is known of what the
+    load balancer does, the time for the attestation is long enough.
+
+    Raises:
+        AttestationTimeoutError: clients still get there.
+        RolloutError: it has weight.
+    """
+    try:
+        attest_idle(ports, color, since=since, quiet_seconds=0)
+    except AttestationTimeoutError as error:
+        if error.cause == CLIENTS_SEEN:
+            raise
+        ports.journal.write(
+            "note", text=f"{color} is parked without proof that nothing is sent there any more: {error}"
+        )
+
+
+def require_standing(ports: Ports, color: Color) -> None:
+    """Make sure that a colour can do without the other one.
+
+    Raises:
+        RolloutError: not all of its replicas are healthy.
+    """
+    health, needed = ports.load_balancer.health(color), ports.config.read().color(color).replicas
+    if health.healthy < needed:
+        raise RolloutError(
+            f"{color} has {health.healthy} of {needed} targets healthy ({dict(health.states)}), and "
+            f"{other_color(color)} is all there is besides: it is left as it is"
+        )
+
+
 def _wait_out_the_drain(ports: Ports, settings: ServiceSettings, color: Color, changed: datetime) -> None:
     over = changed.timestamp() + settings.drain_chain.deregistration_delay_seconds
-    if (left_seconds := over - ports.clock.now().timestamp()) > 0:
+    # The clock may have been put back since.
+    left_seconds = min(over - ports.clock.now().timestamp(), settings.drain_chain.deregistration_delay_seconds)
+    if left_seconds > 0:
         ports.journal.write("note", text=f"waiting {left_seconds:.0f} s until {color} had no weight for its drain time")
         ports.clock.sleep(left_seconds)
 

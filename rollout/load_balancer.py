@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
@@ -76,8 +77,13 @@ class Elbv2LoadBalancer:
         """Read the weighted rule.
 
         Raises:
+            UnavailableError: AWS does not take the call now; later it may.
             RolloutError: there is none, or more than one, with our tags.
         """
+        with _telling_what_passes():
+            return self._rule()
+
+    def _rule(self) -> LiveRule:
         if self._found is None:
             # The search has read all of it already, and a rollback cannot wait.
             self._found, tags = self._search()
@@ -109,21 +115,20 @@ class Elbv2LoadBalancer:
         Raises:
             UnavailableError: AWS does not take the call now; later it may.
         """
-        try:
+        with _telling_what_passes():
             found = self._find()
             weights = {found.target_groups["green"]: green_weight, found.target_groups["blue"]: 100 - green_weight}
             self._client.modify_rule(RuleArn=found.rule_arn, Actions=_with_weights(found.actions, weights))
-        except RolloutError:
-            raise
-        except Exception as error:
-            if is_passing(error):
-                raise UnavailableError(plain(error)) from error
-            raise
 
     def health(self, color: Color) -> TargetHealth:
-        """Count a colour's targets by health."""
-        arn = self._find().target_groups[color]
-        described = self._client.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+        """Count a colour's targets by health.
+
+        Raises:
+            UnavailableError: AWS does not take the call now; later it may.
+        """
+        with _telling_what_passes():
+            arn = self._find().target_groups[color]
+            described = self._client.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
         states = Counter(target.get("TargetHealth", {}).get("State", "unknown") for target in described)
         return TargetHealth(
             healthy=states["healthy"],
@@ -228,6 +233,19 @@ class Elbv2LoadBalancer:
             for one in described["TagDescriptions"]:
                 tags[one.get("ResourceArn", "")] = {tag["Key"]: tag.get("Value", "") for tag in one.get("Tags", [])}
         return tags
+
+
+@contextmanager
+def _telling_what_passes() -> Generator[None]:
+    """Tell a call that may well succeed later from one that will not."""
+    try:
+        yield
+    except RolloutError:
+        raise
+    except Exception as error:
+        if is_passing(error):
+            raise UnavailableError(plain(error)) from error
+        raise
 
 
 def _actions(rule: RuleTypeDef) -> list[ActionTypeDef]:

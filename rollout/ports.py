@@ -84,8 +84,8 @@ class Preview:
 class Stack(Protocol):
     """The Pulumi stack."""
 
-    def preview(self, message: str, *, judged: bool = True) -> Preview:
-        """Compute what an update would change; unless ``judged``, without the policy pack.
+    def preview(self, message: str) -> Preview:
+        """Compute what an update would change.
 
         Raises:
             UpdateFailedError: the program failed, or a mandatory policy refused.
@@ -151,15 +151,27 @@ class LoadBalancer(Protocol):
     """The load balancer in front of one service; everything is found by tags."""
 
     def rule(self) -> LiveRule:
-        """Read the weighted rule."""
+        """Read the weighted rule.
+
+        Raises:
+            UnavailableError: the API does not answer now; later it may.
+        """
         ...
 
     def set_green_weight(self, green_weight: int) -> None:
-        """Set the weights of the weighted rule directly, in one call when the rule has been read before."""
+        """Set the weights of the weighted rule directly, in one call when the rule has been read before.
+
+        Raises:
+            UnavailableError: the API does not answer now; later it may.
+        """
         ...
 
     def health(self, color: Color) -> TargetHealth:
-        """Count a colour's targets by health."""
+        """Count a colour's targets by health.
+
+        Raises:
+            UnavailableError: the API does not answer now; later it may.
+        """
         ...
 
     def idle_timeout_seconds(self) -> int:

@@ -1,39 +1,59 @@
 """Taking a colour out of use, in an order that harms nobody: no weight, no pods, no nodes."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from pydantic import JsonValue
 
-from components.naming import Color, other_color
+from components.naming import Color
 from components.settings import ServiceSettings
-from rollout.errors import RolloutError, UpdateFailedError
-from rollout.ports import Ports
+from rollout.errors import RolloutError, UnavailableError, UpdateFailedError
+from rollout.failures import plain
+from rollout.ports import LiveRule, Pod, Ports
 from rollout.updates import Updater
 
-# An API server or somebody else's update comes back within minutes; what fails for longer needs a person.
-UPDATE_PATIENCE_SECONDS = 180.0
-UPDATE_RETRY_SECONDS = 5.0
+RETRY_SECONDS: Final = 15.0
+"""Between updates that fail where nobody waits for them."""
 
 
-def park(ports: Ports, updater: Updater, color: Color, *, message: str) -> None:
+def park(
+    ports: Ports,
+    updater: Updater,
+    color: Color,
+    *,
+    message: str,
+    patience_seconds: float = 0.0,
+) -> None:
     """End a colour's replicas and wait until the last one has finished its requests and is gone.
+
+    Args:
+        ports: the world.
+        updater: who updates the stack.
+        color: the colour.
+        message: what the update is for.
+        patience_seconds: for how long to try again what fails.
 
     Raises:
         RolloutError: the colour has weight, the update is refused or fails, or pods stay.
     """
-    rule = ports.load_balancer.rule()
+    rule = _rule(ports, patience_seconds)
     if rule.weights[color]:
         raise RolloutError(f"{color} still has weight {rule.weights[color]} and is not parked")
     settings = ports.config.read()
-    if settings.color(color).serves:
-        _refuse_the_last(ports, color)
+    known = settings.color(color)
+    if known.serves:
         # A promise to keep this colour ends here.
-        _change(ports, updater, color, {f"{color}.parked": True, "keep_until": ""}, message=message)
+        _update(ports, updater, color, {f"{color}.parked": True, "keep_until": ""}, message, patience_seconds)
+    elif strange := _strange(ports, color, None if known.release is None else known.release.release_id):
+        raise RolloutError(
+            f"pods of {color} run release {strange}, of which the config file knows nothing: the file is stale. "
+            "Put the newest one back (the one that the rollout has written), and run scripts.rollback again"
+        )
     _await_gone(ports, settings, color)
     ports.journal.write("parked", color=color)
 
 
-def release_nodes(ports: Ports, updater: Updater, color: Color, *, message: str) -> None:
+def release_nodes(ports: Ports, updater: Updater, color: Color, *, message: str, patience_seconds: float = 0.0) -> None:
     """Give a parked colour's nodes back, unless the headroom mode keeps them up.
 
     Raises:
@@ -42,43 +62,73 @@ def release_nodes(ports: Ports, updater: Updater, color: Color, *, message: str)
     settings = ports.config.read()
     if settings.headroom_mode == "always" or not settings.color(color).nodes_wanted:
         return
-    _change(ports, updater, color, {f"{color}.provisioned": False}, message=message)
+    _update(ports, updater, color, {f"{color}.provisioned": False}, message, patience_seconds)
     ports.journal.write("nodes_released", color=color)
 
 
-def _change(ports: Ports, updater: Updater, color: Color, edits: Mapping[str, JsonValue], *, message: str) -> None:
-    """Update, again and again for a while: no request depends on it any more, so patience costs nothing.
+def _rule(ports: Ports, patience_seconds: float) -> LiveRule:
+    deadline = ports.clock.monotonic() + patience_seconds
+    while True:
+        try:
+            return ports.load_balancer.rule()
+        except UnavailableError:
+            if ports.clock.monotonic() >= deadline:
+                raise
+            ports.clock.sleep(RETRY_SECONDS)
 
-    Raises:
-        RolloutError: the update is refused, or fails for longer than that.
-    """
-    deadline = ports.clock.monotonic() + UPDATE_PATIENCE_SECONDS
+
+def _update(
+    ports: Ports,
+    updater: Updater,
+    color: Color,
+    edits: Mapping[str, JsonValue],
+    message: str,
+    patience_seconds: float,
+) -> None:
+    """Update a colour; what fails for want of a lock or a service is tried again, and told once per kind."""
+    deadline, told = ports.clock.monotonic() + patience_seconds, set[type[RolloutError]]()
     while True:
         try:
             updater.change_color(color, edits, message=message)
             return
-        except UpdateFailedError as error:
+        except (UpdateFailedError, UnavailableError) as error:
             if ports.clock.monotonic() >= deadline:
                 raise
-            ports.journal.write("note", text=f"to be tried again: {error}")
-            ports.clock.sleep(UPDATE_RETRY_SECONDS)
-
-
-def _refuse_the_last(ports: Ports, color: Color) -> None:
-    other = other_color(color)
-    if ports.load_balancer.health(other).healthy == 0:
-        raise RolloutError(f"{other} has no healthy target, so {color} is left as it is: it is the only one that works")
+            if type(error) not in told:
+                told.add(type(error))
+                ports.journal.write("note", text=f"{message}: tried again until it works: {error}")
+            ports.clock.sleep(RETRY_SECONDS)
 
 
 def _await_gone(ports: Ports, settings: ServiceSettings, color: Color) -> None:
     # A node group that scales in ignores disruption budgets, so no pod may be left on its nodes.
     timeout_seconds = settings.drain_chain.grace_period_seconds + settings.rollout.ready_timeout_seconds
     deadline = ports.clock.monotonic() + timeout_seconds
-    while pods := ports.replicas.pods(color):
+    while left := _left(ports, color):
         if ports.clock.monotonic() > deadline:
-            names = ", ".join(pod.name for pod in pods)
-            stale = (
-                "" if settings.color(color).release else f"; the config file knows no release of {color}: is it stale?"
-            )
-            raise RolloutError(f"pods of {color} are still there after {timeout_seconds:.0f} s: {names}{stale}")
+            raise RolloutError(f"pods of {color} are still there after {timeout_seconds:.0f} s: {left}")
         ports.clock.sleep(min(settings.rollout.poll_seconds, 1))
+
+
+def _strange(ports: Ports, color: Color, release_id: str | None) -> str:
+    """Return the release of pods that no update will end, for the config does not have it; empty when none is known."""
+    try:
+        pods = ports.replicas.pods(color)
+    except Exception:  # they are asked for again
+        return ""
+    return next((pod.release_id for pod in pods if not pod.terminating and pod.release_id != release_id), "")
+
+
+def _left(ports: Ports, color: Color) -> str:
+    """Say which pods are left, and why as far as known; empty when none are."""
+    try:
+        pods = ports.replicas.pods(color)
+    except Exception as error:  # whatever it fails with, it has not said that they are gone
+        return f"nothing is known of them: {plain(error)}"
+    return "; ".join(f"{pod.name} ({_why(pod)})" for pod in pods)
+
+
+def _why(pod: Pod) -> str:
+    if pod.terminating:
+        return "terminating: it finishes its requests, or its node does not answer"
+    return "not asked to end: Kubernetes' controllers have not followed the Deployment yet"

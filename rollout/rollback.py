@@ -1,8 +1,11 @@
 """Going back: the rule first, by a direct call; then config and state follow until all three agree."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
+from typing import TypeVar
 
-from components.naming import Color, other_color
+from components.naming import COLORS, Color, other_color
 from components.settings import ServiceSettings
 from rollout.errors import (
     RefusedError,
@@ -12,18 +15,19 @@ from rollout.errors import (
     UnreconciledError,
     UpdateFailedError,
 )
-from rollout.failures import plain
 from rollout.ports import LiveRule, Ports
 from rollout.preflight import full_weight_of, still_promised
 from rollout.updates import Updater
 
 MAX_ATTEMPTS = 5
 RETRY_SECONDS = 2.0
-# How long to go on with a rule update that AWS does not take, beyond the retries of a single call.
+# How long to go on with calls that AWS does not take, when the config does not say how long an update may take.
 RULE_PATIENCE_SECONDS = 900.0
 # An interrupted update finishes what is in flight: a node group may take minutes.
 INTERRUPT_GRACE_SECONDS = 300.0
 REASSERT_SECONDS = 0.2
+
+_T = TypeVar("_T")
 
 
 def candidate_to_undo(settings: ServiceSettings, rule: LiveRule, now: datetime, *, unfinished: bool) -> Color:
@@ -71,17 +75,16 @@ def restore_traffic(
     _end_running_update(ports, green_weight)
     message = f"roll back to {active_color}: {reason}"[:200]
     failure: RolloutError | None = None
-    attempts, locked_since = 0, None
+    attempts, locked_since, reconciled = 0, None, False
     while attempts < MAX_ATTEMPTS:
-        rule = _read_rule(ports)
-        in_place = rule.splits(green_weight)
-        if not in_place:
-            _set_rule(ports, green_weight)
+        rule = _hold_rule(ports, green_weight)
+        agree = failure is None and _agree(rule, ports.config.read(), green_weight, active_color)
+        # Only an update of ours has moved the serial for certain: until then the state is asked itself.
+        if agree and (reconciled or _is_in_state(ports, updater, rule)):
+            return
         try:
-            if in_place and failure is None and _agree(ports, updater.service, rule, green_weight, active_color):
-                return
             _reconcile(ports, updater, rule, green_weight, active_color, message)
-            failure = None
+            failure, reconciled = None, True
         except StackLockedError as error:
             # Somebody's update may write the rule once more before it ends; then it is our turn.
             failure, now = error, ports.clock.monotonic()
@@ -106,24 +109,13 @@ def restore_traffic(
 
 
 def set_rule(ports: Ports, green_weight: int) -> None:
-    """Set the rule directly, and go on trying for as long as AWS only asks for patience.
+    """Set the rule directly, and go on trying for as long as an update may take when AWS does not take the call.
 
     Raises:
         RolloutError: the rule could not be set; traffic is where it was.
     """
-    deadline = ports.clock.monotonic() + RULE_PATIENCE_SECONDS
-    told = False
-    while True:
-        try:
-            ports.load_balancer.set_green_weight(green_weight)
-            return
-        except UnavailableError as error:
-            if ports.clock.monotonic() >= deadline:
-                raise
-            if not told:
-                told = True
-                ports.journal.write("note", text=f"traffic is NOT back yet, the rule update is tried on: {error}")
-            ports.clock.sleep(REASSERT_SECONDS)
+    told = "traffic is NOT back yet, the rule update is tried on"
+    _insist(ports, lambda: ports.load_balancer.set_green_weight(green_weight), told)
 
 
 def _set_rule(ports: Ports, green_weight: int) -> None:
@@ -131,27 +123,43 @@ def _set_rule(ports: Ports, green_weight: int) -> None:
     ports.journal.write("rule", green_weight=green_weight, how="direct")
 
 
-def _read_rule(ports: Ports) -> LiveRule:
-    """Read the rule, however long AWS takes: it was set already, and nobody gains from giving up now.
+def _hold_rule(ports: Ports, green_weight: int) -> LiveRule:
+    """Read the rule, and put it back when it is elsewhere. While it cannot be read, it is set all the same."""
 
-    Raises:
-        UnreconciledError: it cannot be read for longer than we have patience.
-    """
-    deadline = ports.clock.monotonic() + RULE_PATIENCE_SECONDS
-    told = False
-    while True:
+    def read() -> LiveRule:
         try:
             return ports.load_balancer.rule()
-        except Exception as error:  # whatever AWS fails with
-            if ports.clock.monotonic() >= deadline:
-                raise UnreconciledError(
-                    f"the rule was set, but cannot be read again: {plain(error)}. Run scripts.rollback again once that "
-                    "is mended"
-                ) from error
-            if not told:
-                told = True
-                ports.journal.write("note", text=f"the rule was set; waiting until it can be read: {plain(error)}")
-            ports.clock.sleep(RETRY_SECONDS)
+        except UnavailableError:
+            with suppress(UnavailableError):
+                ports.load_balancer.set_green_weight(green_weight)
+            raise
+
+    rule = _insist(ports, read, "the rule cannot be read back, so it is set again and again")
+    if not rule.splits(green_weight):
+        _set_rule(ports, green_weight)
+    return rule
+
+
+def _insist(ports: Ports, call: Callable[[], _T], told: str) -> _T:
+    """Call until AWS takes it, or for as long as an update may take; each kind of failure is told once."""
+    began, known = ports.clock.monotonic(), set[str]()
+    while True:
+        try:
+            return call()
+        except UnavailableError as error:
+            if ports.clock.monotonic() - began >= _patience_seconds(ports):
+                raise
+            if str(error) not in known:
+                known.add(str(error))
+                ports.journal.write("note", text=f"{told}: {error}")
+            ports.clock.sleep(REASSERT_SECONDS)
+
+
+def _patience_seconds(ports: Ports) -> float:
+    try:
+        return ports.config.read().rollout.update_timeout_seconds
+    except RolloutError:  # told when it is edited; the rule comes first
+        return RULE_PATIENCE_SECONDS
 
 
 def _watch(ports: Ports, green_weight: int) -> None:
@@ -159,8 +167,7 @@ def _watch(ports: Ports, green_weight: int) -> None:
     until = ports.clock.monotonic() + RETRY_SECONDS
     while ports.clock.monotonic() < until:
         ports.clock.sleep(REASSERT_SECONDS)
-        if not _read_rule(ports).splits(green_weight):
-            _set_rule(ports, green_weight)
+        _hold_rule(ports, green_weight)
 
 
 def _end_running_update(ports: Ports, green_weight: int) -> None:
@@ -173,27 +180,31 @@ def _end_running_update(ports: Ports, green_weight: int) -> None:
                 "interrupted; see `pulumi cancel`, then run scripts.rollback again"
             )
         ports.clock.sleep(REASSERT_SECONDS)
-        if not _read_rule(ports).splits(green_weight):
-            _set_rule(ports, green_weight)  # the update wrote the old weight after us
+        _hold_rule(ports, green_weight)  # the update may write the old weight after us
 
 
-def _agree(ports: Ports, service: str, rule: LiveRule, green_weight: int, active_color: Color) -> bool:
-    """Tell whether rule, config and state agree. At equal serials, too, somebody's update may have moved the weight.
-
-    Raises:
-        UpdateFailedError: the backend does not answer.
-    """
-    settings = ports.config.read()
-    if not (
+def _agree(rule: LiveRule, settings: ServiceSettings, green_weight: int, active_color: Color) -> bool:
+    """Tell whether rule and config agree."""
+    return (
         rule.splits(green_weight)
         and settings.green_weight == green_weight
         and rule.active_color == settings.active_color == active_color
         and rule.rollout_serial == settings.rollout_serial
-    ):
+    )
+
+
+def _is_in_state(ports: Ports, updater: Updater, rule: LiveRule) -> bool:
+    """Tell whether Pulumi's state has the rule as it is; an update at the same serial may have moved it."""
+    try:
+        state = updater.rule_in_state()
+    except UpdateFailedError as error:
+        ports.journal.write("note", text=f"whether the state agrees is not known: {error}")
         return False
-    in_state = ports.stack.rule_in_state(service)
-    return in_state is not None and all(
-        in_state.weights.get(arn) == rule.weights[color] for color, arn in rule.target_groups.items()
+    return (
+        state is not None
+        and state.weights == {rule.target_groups[color]: rule.weights[color] for color in COLORS}
+        and state.active_color == rule.active_color
+        and state.rollout_serial == rule.rollout_serial
     )
 
 
@@ -205,11 +216,11 @@ def _reconcile(
     promise = {"keep_until": ""} if settings.active_color != active_color else {}
     edits = {"green_weight": green_weight, "active_color": active_color, "rolling_out": False, **promise}
     updater.write(edits, rule, message=message)
-    # A preview would tell, too, but it needs Kubernetes, which a rule does not.
-    in_state = ports.stack.rule_in_state(updater.service)
-    if in_state is None:
-        raise UpdateFailedError("Pulumi's state has no weighted rule; is this the right program and stack?")
+    if updater.rule_urn is None:
+        updater.rule_in_state()  # no preview: that needs Kubernetes' API too
+    if updater.rule_urn is None:
+        raise UpdateFailedError("Pulumi's state does not have the weighted rule; is this the right stack?")
     # The rule alone: whatever else the program or the config would change has no place in a rollback. Nor has a policy:
     # a rollback always passes, and an update broken off may have left what a policy refuses.
-    ports.stack.up(message, targets=[in_state.urn], judged=False)
+    ports.stack.up(message, targets=[updater.rule_urn], judged=False)
     ports.journal.write("rule", green_weight=green_weight, how="up")

@@ -113,8 +113,8 @@ class PulumiStack:
             raise UpdateFailedError(f"Pulumi's state cannot be read: {pulumi_words(error)}") from error
         return state_rule(deployment.get("resources") or (), service)
 
-    def preview(self, message: str, *, judged: bool = True) -> Preview:
-        """Compute what an update would change; unless ``judged``, without the policy pack.
+    def preview(self, message: str) -> Preview:
+        """Compute what an update would change.
 
         Raises:
             UpdateFailedError: the program failed, or a mandatory policy refused.
@@ -123,7 +123,7 @@ class PulumiStack:
         self._run(
             f"preview of {message!r}",
             lambda: self._stack.preview(
-                message=message, on_event=events.append, policy_packs=self._packs(judged), color="never"
+                message=message, on_event=events.append, policy_packs=self._policy_packs, color="never"
             ),
             events,
         )

@@ -6,9 +6,9 @@ from contextlib import suppress
 from pydantic import JsonValue
 
 from components.naming import Color
-from rollout.changes import Change, unlike_candidate_change, unlike_weight_change
+from rollout.changes import Change, is_weighted_rule, unlike_candidate_change, unlike_weight_change
 from rollout.errors import JournalError, PlanRefusedError, StackLockedError, UpdateFailedError
-from rollout.ports import LiveRule, Ports
+from rollout.ports import LiveRule, Ports, StateRule
 from rollout.records import Kind
 
 Refusal = Callable[[Iterable[Change]], tuple[str, ...]]
@@ -20,7 +20,9 @@ class Updater:
     def __init__(self, ports: Ports, service: str) -> None:
         """Work on ``service`` through ``ports``."""
         self._ports = ports
-        self.service = service
+        self._service = service
+        self.rule_urn: str | None = None
+        """URN of the weighted rule, once a preview or the state has shown it."""
         self._serial = 0
         self.touched = False
         """Whether the config or the stack is other than it was: an edit was not taken back, or an update has begun."""
@@ -58,7 +60,7 @@ class Updater:
         weights = {groups["green"]: green_weight, groups["blue"]: 100 - green_weight}
         self._apply(
             {**edits, "green_weight": green_weight},
-            lambda changes: unlike_weight_change(changes, service=self.service, weights=weights),
+            lambda changes: unlike_weight_change(changes, service=self._service, weights=weights),
             message,
             None,
         )
@@ -71,7 +73,7 @@ class Updater:
             UpdateFailedError: the preview or the update failed.
         """
         self._apply(
-            edits, lambda changes: unlike_candidate_change(changes, service=self.service, color=color), message, color
+            edits, lambda changes: unlike_candidate_change(changes, service=self._service, color=color), message, color
         )
 
     def write(
@@ -94,11 +96,25 @@ class Updater:
         )
         return self._ports.config.edit({**edits, "rollout_serial": self._serial})
 
-    def preview(self, message: str, *, judged: bool = True) -> tuple[Change, ...]:
-        """Preview."""
-        preview = self._ports.stack.preview(message, judged=judged)
+    def rule_in_state(self) -> StateRule | None:
+        """Read the weighted rule of Pulumi's state, and remember its URN; none when the state has none.
+
+        Raises:
+            UpdateFailedError: the backend does not answer.
+        """
+        rule = self._ports.stack.rule_in_state(self._service)
+        if rule is not None:
+            self.rule_urn = rule.urn
+        return rule
+
+    def preview(self, message: str) -> tuple[Change, ...]:
+        """Preview, and remember the weighted rule's URN when it is among the changes."""
+        preview = self._ports.stack.preview(message)
         for note in preview.not_evaluated:
             self._ports.journal.write("note", text=f"policy not evaluated before the update: {note}")
+        for change in preview.changes:
+            if is_weighted_rule(change, self._service):
+                self.rule_urn = change.urn
         return preview.changes
 
     def _apply(self, edits: Mapping[str, JsonValue], refusal: Refusal, message: str, color: Color | None) -> None:

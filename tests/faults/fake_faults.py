@@ -80,7 +80,7 @@ def _failure(call: Call, error: Exception) -> Exception:
     """How a port passes on what AWS failed with."""
     if _updates(call):
         return UpdateFailedError(f"update failed: {error}")
-    return UnavailableError(plain(error)) if call.method == "set_green_weight" else error
+    return UnavailableError(plain(error)) if call.port == "load_balancer" else error
 
 
 def _refused(code: str, message: str) -> Callable[[str], Exception]:

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from pulumi_policy import StackValidationPolicy
 
-from components.naming import Color
+from components.naming import COLORS, Color
 from components.release import Release
 from policies import clock
 from policies.catalogue import POLICIES
+from rollout.account import CapacityReservation
 from rollout.controller import Controller, Subject
 from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.plan import make_plan
@@ -68,10 +69,23 @@ class Recorder(World):
     def __init__(self, **values: Any) -> None:
         self.writes: list[Write] = []
         super().__init__(**values)
+        self.capacity_reservations = [
+            CapacityReservation(
+                id=reservation.id,
+                instance_type=self.state.instance_type,
+                zone="us-east-1a",
+                state="active",
+                total=10,
+                available=10,
+                is_block=reservation.kind == "capacity_block",
+            )
+            for color in COLORS
+            if (reservation := self.state.color(color).reservation) is not None and reservation.id is not None
+        ]
 
-    def preview(self, message: str, *, judged: bool = True) -> Preview:
+    def preview(self, message: str) -> Preview:
         self._record(f"preview of {message}", None)
-        return super().preview(message, judged=judged)
+        return super().preview(message)
 
     def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True) -> None:
         self._record(message, targets)

@@ -34,7 +34,11 @@ def request(number: int, at: float, color: str | None, **fields: Any) -> Record:
 
 
 def journal(at: float, kind: str, **fields: Any) -> dict[str, Any]:
-    return {"at": datetime.fromtimestamp(at, UTC).isoformat(), "kind": kind, **fields}
+    return {"at": written(at), "kind": kind, **fields}
+
+
+def written(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat()
 
 
 def change(at: float, green: int, *, applied: bool = True) -> RuleChange:
@@ -64,7 +68,8 @@ def evidence() -> Evidence:
             journal(199, "finished", outcome="promoted"),
             journal(299, "finished", outcome="reaped"),
             journal(301, "started", candidate="blue"),
-            journal(341, "decision", action="rollback", reason="errors", green_weight=99),
+            # Written once the rule was set.
+            journal(341.08, "decision", action="rollback", reason="errors", green_weight=99, decided_at=written(341)),
             journal(399, "finished", outcome="rolled_back"),
         ],
         windows={

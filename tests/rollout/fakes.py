@@ -327,9 +327,9 @@ class World:
 
     # Stack
 
-    def preview(self, message: str, *, judged: bool = True) -> Preview:
+    def preview(self, message: str) -> Preview:
         self.clock.check()
-        if judged and self.refused_by_policy:
+        if self.refused_by_policy:
             raise UpdateFailedError(f"preview of {message!r} failed: policy refused: {self.refused_by_policy}")
         wanted, changes = self.config.read(), list(self.foreign)
         if self._rule_inputs(wanted) != self._rule_inputs(self.state):

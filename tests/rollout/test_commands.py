@@ -1,20 +1,20 @@
 """Keep, reap and adopt, over a world of fakes."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, cast
 
 import pytest
 
-from rollout.commands import adopt, keep, reap
+from rollout.commands import adopt, keep, reap, roll_back
 from rollout.controller import Controller, Subject
+from rollout.direct_update import send_back_by
 from rollout.errors import PromisedError, RefusedError
 from rollout.machine import Phase, Rollout
 from rollout.plan import make_plan
 from rollout.ports import Ports
 from rollout.resume import Run
 from rollout.session import Session
+from rollout.updates import Updater
 from tests.rollout.fakes import NEW, OLD, SERVICE, World
 
 HOUR = 3600.0
@@ -22,6 +22,24 @@ HOUR = 3600.0
 
 class _Stop:
     def listen(self) -> None: ...
+
+    def shield(self) -> None: ...
+
+
+class _Lock:
+    """Held by whoever has entered it."""
+
+    def __init__(self) -> None:
+        self.held = False
+
+    def __enter__(self) -> None:
+        self.held = True
+
+    def __exit__(self, *_: object) -> None:
+        self.held = False
+
+    def owner(self) -> None:
+        """Nobody else has it."""
 
 
 class FakeSession:
@@ -36,14 +54,7 @@ class FakeSession:
         self.load_balancer = world
         self.unfinished = False
         self.last_run: Run | None = None
-        self.held = False
-
-    @property
-    @contextmanager
-    def lock(self) -> Generator[None]:
-        self.held = True
-        yield
-        self.held = False
+        self.lock = _Lock()
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -58,7 +69,7 @@ class FakeSession:
         return self.world.config.read()
 
     def ports(self) -> Ports:
-        assert self.held
+        assert self.lock.held
         return self.world.ports(rule_changed_at=self.world.clock.now())
 
 
@@ -199,3 +210,38 @@ def test_a_file_without_the_live_release_is_not_adopted_for() -> None:
     with pytest.raises(RefusedError, match=r"green\.release: the file has"):
         adopt(session(world))
     assert world.config.read() == before
+
+
+def broken_off_drill() -> World:
+    """After a promotion one percent went to the former colour, and the process was killed."""
+    world = promoted_world()
+    ports = world.ports()
+    Updater(ports, SERVICE).change_rule({}, green_weight=99, message="drill")
+    assert world.weights["blue"] == 1
+    return world
+
+
+@pytest.mark.parametrize("sent_back_already", [True, False])
+def test_a_drill_that_was_killed_is_undone_and_leaves_the_way_back_warm(sent_back_already: bool) -> None:
+    world = broken_off_drill()
+    kept = world.config.read().keep_until
+    moved = send_back_by(world, world.clock.now(), force=False) if sent_back_already else None
+    rollout = roll_back(session(world), "a drill was killed", moved)
+    assert rollout.phase is Phase.ROLLED_BACK
+    settings = world.config.read()
+    assert world.weights["green"] == settings.green_weight == world.state.green_weight == 100
+    assert settings.active_color == world.state.active_color == "green"
+    assert settings.rollout_serial == world.state.rollout_serial
+    assert len(world.pods("blue")) == 2
+    assert settings.keep_until == world.state.keep_until == kept
+    assert world.journal.of("parked") == []
+    assert world.journal.of("note")[-1]["text"] == "blue stays warm as the way back, as it is promised"
+
+
+def test_a_ramp_that_was_killed_is_undone_and_its_candidate_parked() -> None:
+    world = World(green={"replicas": 2, "release": NEW.model_dump(mode="json")}, green_weight=25)
+    asked = session(world)
+    cast(Any, asked).unfinished = True
+    assert roll_back(asked, "a ramp was killed").phase is Phase.ROLLED_BACK
+    assert world.weights["green"] == world.config.read().green_weight == world.state.green_weight == 0
+    assert not world.pods("green")

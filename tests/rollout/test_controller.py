@@ -10,9 +10,10 @@ from pydantic import JsonValue
 from components.router_settings import LISTENER
 from rollout.changes import Change
 from rollout.controller import Controller, Subject
-from rollout.errors import JournalError
+from rollout.errors import JournalError, UnavailableError
 from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.plan import make_plan
+from rollout.ports import LiveRule
 from rollout.verdicts import Verdict
 from tests.rollout.fakes import BASE, NEW, OLD, RULE_URN, SERVICE, World
 
@@ -648,3 +649,85 @@ def test_without_probes_too_few_clients_are_never_a_pass() -> None:
     world.requests_per_second = 10.0
     assert ramp(world).phase is Phase.ROLLED_BACK
     assert world.route.asked == []
+
+
+def meddled(at: Callable[[World], bool], meddle: Callable[[World], None]) -> tuple[World, Rollout]:
+    """A ramp in which somebody does something, once, when the time has come."""
+    world, done = World(), [False]
+    count = world.clock.on_sleep
+
+    def act() -> None:
+        count()
+        if not done[0] and at(world):
+            done[0] = True
+            meddle(world)
+
+    world.clock.on_sleep = act
+    return world, ramp(world)
+
+
+def in_the_hold(world: World) -> bool:
+    return world.journal.phase == "holding" and world.weights["green"] == 25
+
+
+def in_the_soak(world: World) -> bool:
+    return world.journal.phase == "soaking"
+
+
+def pulumi_up(world: World) -> None:
+    """Of somebody's own checkout, at the same serial."""
+    green_weight = 0 if world.weights["green"] == 25 else 50
+    world.state = world.state.model_copy(update={"green_weight": green_weight})
+    world.weights = {"blue": 100 - green_weight, "green": green_weight}
+
+
+def by_hand(world: World) -> None:
+    world.weights = {"blue": 50, "green": 50}
+
+
+def checkout(world: World) -> None:
+    """Of an older config file."""
+    world.config.values = {**world.config.values, "green_weight": 0, "active_color": "blue", "rollout_serial": 1}
+
+
+@pytest.mark.parametrize("at", [in_the_hold, in_the_soak])
+@pytest.mark.parametrize(
+    ("meddle", "told"),
+    [
+        (pulumi_up, "somebody's `pulumi up` has changed it"),
+        (by_hand, "somebody has changed it outside of Pulumi"),
+        (checkout, "the file is stale"),
+    ],
+)
+def test_whoever_moves_rule_or_config_in_a_hold_or_the_soak_is_noticed_at_the_next_look(
+    at: Callable[[World], bool], meddle: Callable[[World], None], told: str
+) -> None:
+    world, rollout = meddled(at, meddle)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert told in rollout.reason
+    assert ("position", "fail") in [(one["gate"], one["verdict"]) for one in world.journal.of("verdict")]
+    assert_all_agree(world, green_weight=0, active_color="blue")
+
+
+def test_a_file_put_back_before_the_promotion_stops_it() -> None:
+    world, rollout = meddled(lambda world: world.journal.phase == "promoting", checkout)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "the file is stale" in rollout.reason
+    assert world.journal.of("promoted") == []
+    assert_all_agree(world, green_weight=0, active_color="blue")
+
+
+def test_a_rule_that_cannot_be_read_for_a_moment_in_a_hold_is_no_verdict() -> None:
+    world = World()
+    read, left = world.rule, [3]
+
+    def rule() -> LiveRule:
+        if left[0] and world.journal.phase == "holding":
+            left[0] -= 1
+            raise UnavailableError("AWS DescribeRules: InternalFailure: oops")
+        return read()
+
+    world.rule = rule  # type: ignore[method-assign]
+    assert ramp(world).phase is Phase.DONE
+    told = [one for one in world.journal.of("verdict") if one["gate"] == "position"]
+    assert [one["verdict"] for one in told] == ["inconclusive"] * 3

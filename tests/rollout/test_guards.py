@@ -38,8 +38,8 @@ class GuardedWorld(World):
         self.accepted = 0
         super().__init__(**overrides)
 
-    def preview(self, message: str, *, judged: bool = True) -> Preview:
-        preview = super().preview(message, judged=judged)
+    def preview(self, message: str) -> Preview:
+        preview = super().preview(message)
         self._ask(())
         return preview
 

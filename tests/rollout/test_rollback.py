@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from components.settings import ServiceSettings
-from rollout.errors import RefusedError, RolloutError, UnavailableError, UnreconciledError
+from rollout.errors import RefusedError, RolloutError, UnavailableError, UnreconciledError, UpdateFailedError
 from rollout.rollback import candidate_to_undo, restore_traffic
 from rollout.updates import Updater
-from tests.rollout.fakes import BASE, NEW, SERVICE, World
+from tests.rollout.fakes import BASE, NEW, RULE_URN, SERVICE, World
 
 FUTURE, PAST = "2026-11-22T08:00:00Z", "2026-11-20T08:00:00Z"
 BOTH: dict[str, Any] = {"green": {"replicas": 2, "release": NEW.model_dump(mode="json")}}
@@ -150,3 +150,72 @@ def test_a_stack_that_stays_locked_is_told_as_what_remains() -> None:
     with pytest.raises(UnreconciledError, match=r"all traffic is on blue.*currently locked"):
         restore(world)
     assert world.weights["green"] == 0
+
+
+def failing(world: World, name: str, times: int, error: Exception, *, seconds: float = 10.0) -> None:
+    """A call of the world's fails so many times, each after some seconds, once the rule has been set."""
+    left, call = [times], getattr(world, name)
+
+    def fail(*arguments: Any, **named: Any) -> Any:
+        if left[0] and world.direct:
+            left[0] -= 1
+            world.clock.elapsed += seconds
+            raise error
+        return call(*arguments, **named)
+
+    setattr(world, name, fail)
+
+
+def test_a_rule_that_cannot_be_read_back_is_set_again_until_it_can_and_told_once() -> None:
+    world = at_25()
+    failing(world, "rule", 100, UnavailableError("AWS DescribeRules: InternalFailure: oops"))
+    restore(world)
+    assert set(world.direct) == {0}
+    assert len(world.direct) == 101
+    assert len([one for one in world.journal.of("note") if "cannot be read back" in one["text"]]) == 1
+    assert world.weights["green"] == world.state.green_weight == world.config.read().green_weight == 0
+
+
+def test_a_load_balancer_api_that_stays_down_is_given_up_after_the_time_of_an_update() -> None:
+    world = at_25()
+    failing(world, "rule", 10_000, UnavailableError("AWS: it does not answer"))
+    began = world.clock.elapsed
+    with pytest.raises(UnavailableError):
+        restore(world)
+    assert 3600 <= world.clock.elapsed - began < 3700
+    assert world.weights["green"] == 0
+
+
+def test_a_rule_that_cannot_be_read_while_an_update_ends_is_held_all_the_same() -> None:
+    world = at_25()
+    began = world.clock.elapsed
+    failing(world, "rule", 3, UnavailableError("AWS: it does not answer"))
+    world.is_running = lambda: world.clock.elapsed < began + 20  # pyright: ignore[reportAttributeAccessIssue]
+    restore(world)
+    assert world.weights["green"] == world.state.green_weight == 0
+
+
+def test_an_update_at_the_same_serial_that_moved_the_weight_is_undone_in_the_state_too() -> None:
+    world = World(**BOTH)
+    world.state = world.state.model_copy(update={"green_weight": 50})
+    world.weights = {"blue": 50, "green": 50}
+    serial = world.config.read().rollout_serial
+    restore(world)
+    assert world.weights["green"] == world.state.green_weight == world.config.read().green_weight == 0
+    assert world.state.rollout_serial == world.config.read().rollout_serial == serial + 1
+    assert len(world.ups) == 1
+
+
+def test_a_state_that_cannot_be_read_is_not_taken_to_agree() -> None:
+    world = World(**BOTH)
+    failing(world, "rule_in_state", 1, UpdateFailedError("Pulumi's state cannot be read"))
+    restore(world)
+    assert len(world.ups) == 1
+
+
+def test_the_rule_is_found_in_the_state_without_a_preview() -> None:
+    world = at_25()
+    failing(world, "preview", 1000, UpdateFailedError("configured Kubernetes cluster is unreachable"))
+    restore(world)
+    assert [targets for _, targets in world.ups] == [(RULE_URN,)]
+    assert world.state.green_weight == world.config.read().green_weight == 0

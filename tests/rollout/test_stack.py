@@ -275,7 +275,7 @@ def test_the_policy_pack_judges_unless_it_must_not(
     with pytest.raises(UpdateFailedError):
         stack.up("a change", judged=judged)
     with pytest.raises(UpdateFailedError):
-        stack.preview("a change", judged=judged)
+        stack.preview("a change")
     calls = [line for line in (tmp_path / "calls").read_text().splitlines() if "a change" in line]
     assert [(" up " in line, " preview " in line) for line in calls] == [(True, False), (False, True)]
-    assert [f"--policy-pack {tmp_path}/policies " in line for line in calls] == [judged, judged]
+    assert [f"--policy-pack {tmp_path}/policies " in line for line in calls] == [judged, True]
