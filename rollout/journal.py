@@ -89,7 +89,8 @@ class RecordFile:
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("ab+") as file:
+            # No buffer: what a full disk did not take would be written when the file is closed, after it was taken back.
+            with self._path.open("ab+", buffering=0) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 end = file.seek(0, os.SEEK_END)
                 if self._end is not None and end != self._end:
@@ -98,8 +99,9 @@ class RecordFile:
                 # A process killed in the middle of a line must not spoil the next one.
                 torn = file.read(1) not in (b"", b"\n")
                 try:
-                    file.write(b"\n" * torn + _lines(records))
-                    file.flush()
+                    left = memoryview(b"\n" * torn + _lines(records))
+                    while left:
+                        left = left[file.write(left) :]
                     os.fsync(file.fileno())
                 except OSError:
                     os.truncate(self._path, end)

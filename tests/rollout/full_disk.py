@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def no_room() -> Generator[None]:
-    """No file may grow beyond nothing: writing fails as on a full disk, with EFBIG in ENOSPC's place."""
+def no_room(beyond_bytes: int = 0) -> Generator[None]:
+    """No file may grow beyond a size: writing fails as on a full disk, with EFBIG in ENOSPC's place."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (beyond_bytes, limits[1]))
     try:
         yield
     finally:

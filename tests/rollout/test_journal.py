@@ -110,6 +110,18 @@ def test_a_record_that_does_not_fit_on_the_disk_is_an_error_that_names_the_file(
     assert texts(RecordFile(path).read()) == ["later"]
 
 
+def test_half_a_record_that_a_full_disk_took_is_taken_back_and_nobody_else_is_blamed(tmp_path: Path) -> None:
+    path = tmp_path / "chat.jsonl"
+    writing = journal(RecordFile(path))
+    writing.write("note", text="before")
+    size = path.stat().st_size
+    with no_room(beyond_bytes=size + 20), pytest.raises(JournalError, match=r"cannot be written \(File too large\)"):
+        writing.write("note", text="lost")
+    assert path.stat().st_size == size
+    writing.write("note", text="later")
+    assert texts(RecordFile(path).read()) == ["before", "later"]
+
+
 def test_a_dispensable_journal_says_once_that_records_are_lost_and_writes_them_when_it_can(tmp_path: Path) -> None:
     seen: list[Record] = []
     records = RecordFile(tmp_path / "chat.jsonl")
