@@ -261,9 +261,10 @@ def test_a_command_that_does_not_end_is_ended_with_all_that_it_started(
     tmp_path: Path, command: Callable[[str], list[str]]
 ) -> None:
     script = (
-        "import subprocess, sys, time\n"
+        "import pathlib, subprocess, sys, time\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
-        "open('child', 'w').write(str(child.pid))\n"
+        "pathlib.Path('draft').write_text(str(child.pid))\n"
+        "pathlib.Path('draft').rename('child')\n"
         "time.sleep(60)"
     )
 
