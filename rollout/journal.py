@@ -89,7 +89,7 @@ class RecordFile:
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            # No buffer: what a full disk did not take would be written when the file is closed, after it was taken back.
+            # No buffer: it would write on closing what a full disk did not take, after that was taken back.
             with self._path.open("ab+", buffering=0) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 end = file.seek(0, os.SEEK_END)
