@@ -37,7 +37,7 @@ rehearse: setup
 test: binaries
 	@$(RUN) -m pytest -n 2 --dist loadfile
 
-# Not a part of `test`, which tries one cell for each fault: all of them take about half an hour.
+# Not a part of `test`: a world is needed for every fault, and takes its time to get over it.
 CELLS ?= *
 faults: binaries
 	@$(RUN) -m tests.faults --cells '$(CELLS)'

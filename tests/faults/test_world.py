@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(1200)
 
 
 needs_time = pytest.mark.skipif(
-    "FAULTS_IN_A_WORLD" not in os.environ, reason="FAULTS_IN_A_WORLD is not set: these take a world for half an hour"
+    "FAULTS_IN_A_WORLD" not in os.environ, reason="FAULTS_IN_A_WORLD is not set: these take long"
 )
 
 
