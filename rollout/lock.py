@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 
 from rollout.errors import LostLockError, RefusedError, StoppedError
 from rollout.failures import plain
+from rollout.keeping import written
 from rollout.ports import Clock
 from rollout.processes import born, this_machine
 from rollout.store import Store, StoreConflictError, Stored, StoreError
@@ -343,7 +344,7 @@ def _ourselves(what: str) -> Owner:
         machine=this_machine(),
         pid=os.getpid(),
         born=born(os.getpid()),
-        since=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        since=written(datetime.now(UTC)),
         run_url=_run_url(os.environ),
     )
 

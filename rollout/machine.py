@@ -39,22 +39,6 @@ class Phase(StrEnum):
 UNTOUCHED = frozenset({Phase.PLANNED, Phase.PREFLIGHT})
 """Phases in which nothing has been changed yet: a failure needs no rollback."""
 
-EXPOSED = frozenset(
-    {
-        Phase.DEPLOYING,
-        Phase.WARMING,
-        Phase.VERIFYING,
-        Phase.SHIFTING,
-        Phase.ATTESTING,
-        Phase.HOLDING,
-        Phase.PAUSED,
-        Phase.PROMOTING,
-        Phase.SOAKING,
-        Phase.ROLLING_BACK,
-    }
-)
-"""Phases in which traffic may be on a candidate that has not proved itself: whatever goes wrong, it goes back."""
-
 FINAL = frozenset({Phase.DONE, Phase.ROLLED_BACK, Phase.FAILED, Phase.REFUSED, Phase.REAPED})
 """Phases that a rollout ends in. ``done`` still takes a request to reap."""
 

@@ -12,6 +12,7 @@ import typer
 
 from rollout.approvals import Approval, Approvals
 from rollout.errors import RefusedError
+from rollout.keeping import written
 from rollout.resume import Run
 from rollout.session import Place, Session
 from scripts import console
@@ -39,7 +40,7 @@ def main(
             approved=not deny,
             by=whoever_runs_this(),
             because=because.strip(),
-            at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            at=written(datetime.now(UTC)),
         )
         Approvals(session.store).leave(step.rollout_id, step.percent, approval)
         console.console.print(f"{'denied' if deny else 'approved'}: {step.percent} %, by {approval.by}")

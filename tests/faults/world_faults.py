@@ -231,6 +231,19 @@ def _disk_full(stage: Stage, _: str) -> Mend:
 
 _DURING = (Moment.DEPLOYING, *STEPS, Moment.PROMOTING, Moment.SOAKING)
 
+
+def _bad_release(release: str, *, words: str) -> WorldFault:
+    """The fault is the candidate's own, from its deploy on and for good."""
+    return WorldFault(
+        release=release,
+        excuses_candidate=True,
+        lasting=Lasting.FOR_GOOD,
+        moments=(Moment.DEPLOYING,),
+        sampled=Moment.DEPLOYING,
+        words=words,
+    )
+
+
 WORLD_FAULTS: dict[Fault, WorldFault] = {
     Fault.AWS_THROTTLING: WorldFault(
         strike=_aws(api_throttle_fraction=0.5),
@@ -262,30 +275,9 @@ WORLD_FAULTS: dict[Fault, WorldFault] = {
         words="no data|requests seen|not be asked",
         sampled=Moment.STEP_2,
     ),
-    Fault.CRASH_LOOP: WorldFault(
-        release=CRASHING,
-        excuses_candidate=True,
-        lasting=Lasting.FOR_GOOD,
-        moments=(Moment.DEPLOYING,),
-        sampled=Moment.DEPLOYING,
-        words="CrashLoopBackOff|not ready",
-    ),
-    Fault.SLOW: WorldFault(
-        release=SLOW,
-        excuses_candidate=True,
-        lasting=Lasting.FOR_GOOD,
-        moments=(Moment.DEPLOYING,),
-        sampled=Moment.DEPLOYING,
-        words="ttft|latency|shadow|warm",
-    ),
-    Fault.WRONG_ANSWERS: WorldFault(
-        release=WRONG,
-        excuses_candidate=True,
-        lasting=Lasting.FOR_GOOD,
-        moments=(Moment.DEPLOYING,),
-        sampled=Moment.DEPLOYING,
-        words="smoke|eval|shadow",
-    ),
+    Fault.CRASH_LOOP: _bad_release(CRASHING, words="CrashLoopBackOff|not ready"),
+    Fault.SLOW: _bad_release(SLOW, words="ttft|latency|shadow|warm"),
+    Fault.WRONG_ANSWERS: _bad_release(WRONG, words="smoke|eval|shadow"),
     Fault.NODE_LOST: WorldFault(
         strike=_node_of_candidate_lost,
         excuses_candidate=True,
