@@ -232,8 +232,10 @@ def serve(provider: Provider) -> None:
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(provider, engine_address), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    print(port, flush=True)
+    # Read before the port is told: an engine that ends right after it was told would leave a plugin that waits for
+    # the end of whoever inherited it. One that ended earlier has closed the pipe that the port is written to.
     engine = os.getppid()
+    print(port, flush=True)
     while os.getppid() == engine and not stopped.wait(1):
         pass
     provider.cancelled.set()
