@@ -12,13 +12,13 @@ from rollout.adoption import adopted, adoption_faults
 from rollout.controller import Controller, Subject
 from rollout.direct_update import DirectUpdate, require_targets
 from rollout.drill import practise
-from rollout.errors import PromisedError, RefusedError, UnavailableError, UnreconciledError
+from rollout.errors import PromisedError, RefusedError, RolloutError, UnavailableError, UnreconciledError
 from rollout.failures import plain
 from rollout.keeping import keep_faults, kept_color, last_brought_up, read_until, written
 from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.passed import last_passed_faults
 from rollout.plan import Skip, make_plan
-from rollout.preflight import config_faults, full_weight_of, still_promised
+from rollout.preflight import config_faults, full_weight_of, preflight, still_promised
 from rollout.records import Kind
 from rollout.resume import missing_edits, run_to_resume
 from rollout.rollback import candidate_to_undo, restore_traffic
@@ -53,19 +53,25 @@ def ramp(session: Session, release: Release | None, *, resume: bool = False, ski
         if found is not None:
             subject = Subject(service=session.service, release=found.release)
             return Controller(ports, subject).resume(found, session.lock.left_mark)
-        if run is not None and run.is_unfinished_rollout:
-            raise RefusedError(f"unfinished is {run}: go on with --resume, or undo it with scripts.rollback")
         if release is None:
             raise RefusedError("--release: name the release to roll out, or go on with --resume")
         settings = session.settings()
         plan = make_plan(settings.idle_color, settings.rollout, skip)
+        if run is not None and run.is_unfinished_rollout:
+            # Not even begun: a rollout that is refused would be the last one then, in place of this.
+            unfinished = f"unfinished is {run}: go on with --resume, or undo it with scripts.rollback"
+            raise RefusedError("\n".join((unfinished, *preflight(ports, plan, session.service))))
         return Controller(ports, Subject(service=session.service, release=release)).run(Rollout(plan=plan))
 
 
 def _catch_up(session: Session) -> None:
-    """Write into a config file from before the rollout what the rollout has put into it elsewhere."""
+    """Write into a config file from before the rollout what the rollout has put into it elsewhere.
+
+    Raises:
+        RefusedError: the file is so old that the journal does not tell all that it lacks.
+    """
     config_serial, rule = session.settings().rollout_serial, session.load_balancer.rule()
-    edits = missing_edits(session.records, config_serial=config_serial, rule_serial=rule.rollout_serial)
+    edits = missing_edits(session.history(), config_serial=config_serial, rule_serial=rule.rollout_serial)
     if edits:
         session.config.edit(edits)
 
@@ -98,6 +104,8 @@ def roll_back(session: Session, reason: str, moved: DirectUpdate | None = None, 
         plan = make_plan(other_color(outgoing), settings.rollout)
         _take_over(session, plan.initial_green_weight, reason)
         with session.lock:
+            with suppress(RolloutError):  # then an update of the rule alone has to do, and says what is left
+                _catch_up(session)
             settings = session.settings()
             if _is_promised_way_back(session, settings, outgoing):
                 return _return_from_drill(session, Rollout(plan=plan, phase=Phase.ROLLED_BACK, reason=reason))
@@ -164,7 +172,7 @@ def reap(session: Session) -> Rollout | None:
         faults = [*config_faults(settings, rule), *_unfinished_faults(session, settings)]
         if not rule.splits(full_weight_of(active)):
             faults.append(f"green_weight: {idle} still has weight {rule.weights[idle]}")
-        faults += last_passed_faults(settings, session.records, health)
+        faults += last_passed_faults(settings, session.history(), health)
         if faults:
             raise RefusedError("\n".join(faults))
         run = session.last_run
@@ -274,8 +282,9 @@ def _unfinished_faults(session: Session, settings: ServiceSettings) -> Iterator[
 
 def _keeping(session: Session, settings: ServiceSettings) -> dict[str, JsonValue]:
     """Return what is known of the colour that is kept, for the journal."""
-    kept = kept_color(settings, session.records, session.clock.now())
-    brought_up = last_brought_up(session.records)
+    history = session.history()
+    kept = kept_color(settings, history, session.clock.now())
+    brought_up = last_brought_up(history)
     return {
         "kept": None if kept is None else str(kept),
         "usd_per_hour": kept and kept.usd_per_hour,

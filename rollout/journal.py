@@ -18,7 +18,7 @@ from pydantic import JsonValue
 from rollout.errors import JournalError, LostLockError, RefusedError
 from rollout.machine import Phase
 from rollout.records import Kind, Record
-from rollout.store import Store, StoreConflictError, StoreError
+from rollout.store import Store, StoreConflictError, Stored, StoreError
 
 # One object holds many records, so that listing and reading stay cheap over years; it is sent whole with each of them.
 SEGMENT_RECORDS: Final = 200
@@ -37,6 +37,14 @@ class Records(Protocol):
 
     def read(self) -> list[Record]:
         """Read every whole record from the last ``started`` on, or more; the next append continues from here.
+
+        Raises:
+            RefusedError: they cannot be read.
+        """
+        ...
+
+    def history(self) -> list[Record]:
+        """Read every whole record there ever was, which may be many.
 
         Raises:
             RefusedError: they cannot be read.
@@ -73,12 +81,23 @@ class RecordFile:
         Raises:
             RefusedError: the file cannot be read.
         """
-        try:
-            content = self._path.read_bytes() if self._path.exists() else b""
-        except OSError as error:
-            raise RefusedError(f"{self._path}: the journal cannot be read ({error.strerror})") from error
+        content = self._content()
         self._end = len(content)
         return list(_records(content))
+
+    def history(self) -> list[Record]:
+        """Read every whole record; none when there is no journal yet.
+
+        Raises:
+            RefusedError: the file cannot be read.
+        """
+        return list(_records(self._content()))
+
+    def _content(self) -> bytes:
+        try:
+            return self._path.read_bytes() if self._path.exists() else b""
+        except OSError as error:
+            raise RefusedError(f"{self._path}: the journal cannot be read ({error.strerror})") from error
 
     def append(self, records: Sequence[Record]) -> None:
         """Append, and wait until all are on disk.
@@ -138,19 +157,34 @@ class RecordObjects:
         """
         try:
             pointer = self._store.read(self._pointer)
-            first = int(pointer.content) if pointer is not None else 1
-            keys = self._store.keys(f"{self._folder}/", after=self._segment(first - 1))
-            keys = [key for key in keys if key.endswith(".jsonl")]
-            with ThreadPoolExecutor(READERS) as pool:
-                segments = list(pool.map(self._store.read, keys))
+            found = self._segments(int(pointer.content) if pointer is not None else 1)
         except StoreError as error:
             raise RefusedError(f"the journal cannot be read: {error}") from error
-        found = [(key, stored) for key, stored in zip(keys, segments, strict=True) if stored is not None]
         self._attempted = None
         if found:
             self._key, last = found[-1]
             self._content, self._version = last.content, last.version
         return [record for _, stored in found for record in _records(stored.content)]
+
+    def history(self) -> list[Record]:
+        """Read every record, of all segments.
+
+        Raises:
+            RefusedError: they cannot be read.
+        """
+        try:
+            found = self._segments(1)
+        except StoreError as error:
+            raise RefusedError(f"the journal cannot be read: {error}") from error
+        return [record for _, stored in found for record in _records(stored.content)]
+
+    def _segments(self, first: int) -> list[tuple[str, Stored]]:
+        """Read the segments from the one that begins with this record on, with their keys."""
+        keys = self._store.keys(f"{self._folder}/", after=self._segment(first - 1))
+        keys = [key for key in keys if key.endswith(".jsonl")]
+        with ThreadPoolExecutor(READERS) as pool:
+            segments = list(pool.map(self._store.read, keys))
+        return [(key, stored) for key, stored in zip(keys, segments, strict=True) if stored is not None]
 
     def append(self, records: Sequence[Record]) -> None:
         """Append, and wait until all are kept.

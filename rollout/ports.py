@@ -372,7 +372,7 @@ class Ports:
     hooks: Hooks
     rule_changed_at: datetime | None
     """When the weighted rule was last changed before this run; none when that is not known."""
-    drills: DrillHistory
-    """What the journal says of rollback drills."""
+    drills: Callable[[], DrillHistory]
+    """Reads what the journal says of rollback drills."""
     shield: Callable[[], None]
     """Ignore requests to stop from now on: a rollback must not be broken off."""

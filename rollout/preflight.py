@@ -43,13 +43,19 @@ def preflight(ports: Ports, plan: Plan, service: str) -> tuple[str, ...]:
     faults = [
         *_traffic_faults(ports, plan, service, settings, questions),
         *weight_faults(settings, plan),
-        *drill_faults(settings.rollout.drill_max_age_days, ports.drills, ports.clock.now()),
+        *_drill_faults(ports, settings, questions),
         *_capacity_faults(ports, plan, service, settings, questions),
         *_reference_faults(ports.cluster, settings, service, questions),
     ]
     for question in _later_questions(ports, plan):
         questions.ask(question)
     return tuple(dict.fromkeys((*faults, *questions.unanswered)))
+
+
+def _drill_faults(ports: Ports, settings: ServiceSettings, questions: Questions) -> tuple[str, ...]:
+    max_age_days = settings.rollout.drill_max_age_days
+    drills = None if max_age_days is None else questions.ask(ports.drills)
+    return () if drills is None else drill_faults(max_age_days, drills, ports.clock.now())
 
 
 def _traffic_faults(

@@ -175,6 +175,9 @@ def missing_edits(records: Sequence[Record], *, config_serial: int, rule_serial:
     """Return what updates that took effect have put into a config file that this one, a stale copy, does not have.
 
     What an update meant but did not bring about is left out: it is done again.
+
+    Raises:
+        RefusedError: the file is from before all that these records tell.
     """
     begun: dict[int, Mapping[str, JsonValue]] = {}
     lasting: set[int] = set()
@@ -188,6 +191,12 @@ def missing_edits(records: Sequence[Record], *, config_serial: int, rule_serial:
             begun.pop(serial, None)
         elif record["status"] == "done":
             lasting.add(serial)
+    first = min((cast(int, record["serial"]) for record in records if record["kind"] == Kind.UPDATE), default=0)
+    if config_serial < min(first - 1, rule_serial):
+        raise RefusedError(
+            f"rollout_serial: the config file says {config_serial}, the live rule {rule_serial}, and the journal tells "
+            f"of no update before {first}; pull the newest file"
+        )
     edits: dict[str, JsonValue] = {}
     for serial, changed in sorted(begun.items()):
         if serial > config_serial and (serial in lasting or serial <= rule_serial):

@@ -108,6 +108,14 @@ class Session:
             self._records = self._kept.read()
         return self._records
 
+    def history(self) -> list[Record]:
+        """Read the service's whole journal, which takes a while when it is long and far away.
+
+        Raises:
+            RefusedError: it cannot be read.
+        """
+        return self._kept.history()
+
     @property
     def last_run(self) -> Run | None:
         """The last rollout, rollback or reap; none when there never was one."""
@@ -144,7 +152,7 @@ class Session:
             approvals=Approvals(self.store),
             hooks=CommandHooks(self._place.work_dir, self.stop.check),
             rule_changed_at=last_rule_change(self.records),
-            drills=drill_history(self.records),
+            drills=lambda: drill_history(self.history()),
             shield=self.stop.shield,
         )
 

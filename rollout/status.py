@@ -78,9 +78,9 @@ def read_status(session: Session) -> Status:
             targets_healthy=None if health is None else health.healthy,
             targets_total=None if health is None else health.total,
         )
-    owner = session.lock.owner()
-    kept = kept_color(settings, session.records, session.clock.now())
-    brought_up = last_brought_up(session.records)
+    owner, history = session.lock.owner(), session.history()
+    kept = kept_color(settings, history, session.clock.now())
+    brought_up = last_brought_up(history)
     if session.unfinished and owner is None:
         problems.append("the last rollout did not come to an end; run scripts.rollback")
     return Status(
@@ -98,7 +98,7 @@ def read_status(session: Session) -> Status:
         brought_up=None if brought_up is None else str(brought_up),
         colors=colors,
         rollout_under_way=None if owner is None else str(owner),
-        last_rollout=_last_rollout(session.records),
+        last_rollout=_last_rollout(history),
         problems=tuple(dict.fromkeys(problems)),
     )
 

@@ -288,7 +288,7 @@ class World:
             approvals=self,
             hooks=self.hooks,
             rule_changed_at=rule_changed_at,
-            drills=self.drills,
+            drills=lambda: self.drills,
             shield=self.clock.shield,
         )
 

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from rollout.commands import adopt, keep, reap, roll_back
+from rollout.commands import adopt, keep, ramp, reap, roll_back
 from rollout.controller import Controller, Subject
 from rollout.direct_update import send_back_by
 from rollout.errors import PromisedError, RefusedError
@@ -64,6 +64,9 @@ class FakeSession:
             {**one, "at": (began + timedelta(seconds=one["at"])).isoformat(), "rollout": "one"}
             for one in self.world.journal.records
         ]
+
+    def history(self) -> list[dict[str, Any]]:
+        return self.records
 
     def settings(self) -> Any:
         return self.world.config.read()
@@ -245,3 +248,35 @@ def test_a_ramp_that_was_killed_is_undone_and_its_candidate_parked() -> None:
     assert roll_back(asked, "a ramp was killed").phase is Phase.ROLLED_BACK
     assert world.weights["green"] == world.config.read().green_weight == world.state.green_weight == 0
     assert not world.pods("green")
+
+
+def test_a_rollback_from_a_checkout_of_before_the_rollout_parks_the_candidate_all_the_same() -> None:
+    world = World()
+    stale = world.config.values
+    plan = make_plan("green", world.config.read().rollout)
+    Controller(world.ports(), Subject(service=SERVICE, release=NEW)).run(Rollout(plan=plan))
+    world.config.values = stale
+    assert world.config.read().green.release is None
+    moved = send_back_by(world, world.clock.now(), force=False)
+    assert moved is not None
+    assert roll_back(session(world), "latencies", moved).phase is Phase.ROLLED_BACK
+    settings = world.config.read()
+    assert settings == world.state
+    assert settings.active_color == "blue"
+    assert settings.green.release == NEW
+    assert settings.green.parked
+    assert not world.pods("green")
+
+
+def test_a_rollout_in_the_way_is_told_with_all_else_that_is() -> None:
+    world = World()
+    world.set_green_weight(10)
+    asked = session(world)
+    plan = make_plan("green", world.config.read().rollout)
+    cast(Any, asked).last_run = Run(rollout_id="r1", rollout=Rollout(plan=plan, phase=Phase.HOLDING), release=OLD)
+    with pytest.raises(RefusedError) as refused:
+        ramp(asked, NEW)
+    unfinished, *others = str(refused.value).splitlines()
+    assert unfinished.startswith(f"unfinished is release {OLD.release_id} onto green (holding, step 1)")
+    assert any(other.startswith("green_weight: the live rule splits") for other in others)
+    assert world.journal.records == []

@@ -163,6 +163,17 @@ def test_a_long_journal_lies_in_few_objects_of_which_the_last_rollouts_are_read(
     ]
     read = [record["seq"] for record in RecordObjects(store, "journal/chat").read()]
     assert read == list(range(16, 25))
+    assert [record["seq"] for record in RecordObjects(store, "journal/chat").history()] == list(range(1, 25))
+
+
+def test_reading_the_history_does_not_move_where_the_next_record_goes(folder: Any) -> None:
+    one = folder()
+    writing = journal(one)
+    writing.write("note", text="first")
+    journal(folder()).write("note", text="second")
+    assert texts(one.history()) == ["first", "second"]
+    with pytest.raises(LostLockError):
+        writing.write("note", text="of one who has lost the lock")
 
 
 def test_an_object_that_has_grown_large_is_followed_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from rollout.controller import Controller, Subject
 from rollout.errors import RefusedError
 from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.plan import make_plan
-from rollout.records import Kind
+from rollout.records import Kind, Record
 from rollout.resume import Run, last_run, missing_edits, run_to_resume
 from tests.rollout.fakes import NEW, OLD, SERVICE, FakeJournal, World
 
@@ -470,6 +470,14 @@ def test_an_update_that_never_took_effect_is_no_part_of_a_stale_config_file() ->
     assert world.config.read() == world.state
     world.mortal.reborn()
     assert resume(world).phase is Phase.DONE
+
+
+def test_a_config_file_from_before_all_that_is_told_is_left_alone() -> None:
+    records: list[Record] = [{"kind": Kind.UPDATE, "status": "begun", "serial": 7, "edits": {"green_weight": 1}}]
+    assert missing_edits(records, config_serial=6, rule_serial=7) == {"green_weight": 1, "rollout_serial": 7}
+    with pytest.raises(RefusedError, match=r"the config file says 5, the live rule 7, .* no update before 7; pull"):
+        missing_edits(records, config_serial=5, rule_serial=7)
+    assert missing_edits([], config_serial=5, rule_serial=7) == {}
 
 
 def run_at(phase: Phase, **fields: Any) -> Run:
