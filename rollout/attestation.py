@@ -6,6 +6,7 @@ candidate's targets are healthy, and the requests that the load balancer counted
 see ``request_counts`` for why these counts). Whatever it waits for, the journal says, whenever that changes.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +23,8 @@ READS = 2
 RULE_PATIENCE_SECONDS = 60.0
 """The API shows a change at once or within seconds; what does not show by then was undone by somebody."""
 LONGEST_PAUSE_SECONDS = 5.0
+PUBLISHED_WITHIN_PERIODS = 5
+"""A count that is published later than this is not waited for: one that is older says little about now."""
 
 
 CLIENTS_SEEN = "requests"
@@ -189,12 +192,12 @@ def _words(answer: Answer, split: Split, change: WeightChange, elapsed_seconds: 
 def _idle(
     ports: Ports, settings: ServiceSettings, color: Color, since: datetime, delay_seconds: float
 ) -> _Wait | Evidence:
-    now = ports.clock.now()
-    # Metrics are published late: the newest periods of the delay may not be there, so older ones stand in for them.
-    window_seconds = delay_seconds + 2 * settings.rollout.cloudwatch_period_seconds
-    start = max(since, now - timedelta(seconds=window_seconds))
+    now, period_seconds = ports.clock.now(), settings.rollout.cloudwatch_period_seconds
+    # Metrics are published late, so the latest periods that there are stand for the ones that are not there yet.
+    latest = max(1, math.ceil(delay_seconds / period_seconds))
+    start = max(since, now - timedelta(seconds=(latest + PUBLISHED_WITHIN_PERIODS) * period_seconds))
     try:
-        periods = _client_requests(ports, color, start, now)
+        periods = _client_requests(ports, color, start, now)[-latest:]
     except Exception as error:  # whatever it fails with, it has not said that nobody is there
         return _Wait(cause="metrics", words=f"the load balancer's counts cannot be read: {plain(error)}")
     if not periods:
@@ -202,7 +205,7 @@ def _idle(
     if requests := sum(period.candidate for period in periods):
         return _Wait(
             cause=CLIENTS_SEEN,
-            words=f"{requests} requests of clients went to {color} in the last {window_seconds:.0f} s",
+            words=f"{requests} requests of clients went to {color} in the last {latest * period_seconds} s published",
         )
     return {
         "color": color,

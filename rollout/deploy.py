@@ -8,13 +8,14 @@ from components.naming import Color, other_color
 from components.release import Release
 from components.settings import ServiceSettings
 from rollout.attestation import CLIENTS_SEEN, AttestationTimeoutError, attest_idle
-from rollout.errors import RolloutError
+from rollout.errors import RolloutError, UpdateFailedError
 from rollout.ports import Pod, Ports
 from rollout.retire import park
 from rollout.updates import Updater
 
 # Waiting reasons that more waiting does not cure.
-HOPELESS = frozenset({"CrashLoopBackOff", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"})
+CRASHING = "CrashLoopBackOff"
+HOPELESS = frozenset({CRASHING, "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"})
 # A container may well start twice, for want of a mount or a slow network.
 FORGIVEN_RESTARTS = 2
 
@@ -40,7 +41,12 @@ def deploy(ports: Ports, updater: Updater, color: Color, release: Release) -> No
         updater.change_color(color, edits, message=f"bring the nodes of {color} up")
     bundle = release.model_dump(mode="json", exclude_defaults=True)
     edits |= {f"{color}.release": bundle, f"{color}.parked": False}
-    updater.change_color(color, edits, message=f"deploy release {release.release_id} on {color}")
+    updater.change_color(
+        color,
+        edits,
+        message=f"deploy release {release.release_id} on {color}",
+        watch=lambda: _give_up_on_crashes(ports, color, release.release_id),
+    )
 
 
 def await_ready(ports: Ports, color: Color, release_id: str) -> None:
@@ -137,7 +143,26 @@ def _wait_out_the_drain(ports: Ports, settings: ServiceSettings, color: Color, c
         ports.clock.sleep(left_seconds)
 
 
+def _give_up_on_crashes(ports: Ports, color: Color, release_id: str) -> None:
+    """Tell early of pods that crash again and again: the update itself waits for them as long as for slow ones.
+
+    Raises:
+        UpdateFailedError: a pod has crashed too often.
+    """
+    try:
+        pods = ports.replicas.pods(color)
+    except Exception:  # whether Kubernetes answers is for the update to find out
+        return
+    for pod in pods:
+        if pod.release_id == release_id and pod.waiting_reason == CRASHING and pod.restarts > FORGIVEN_RESTARTS:
+            raise UpdateFailedError(_does_not_come_up(pod))
+
+
 def _give_up_on(pods: list[Pod]) -> None:
     for pod in pods:
         if pod.waiting_reason in HOPELESS and (pod.restarts > FORGIVEN_RESTARTS or "Image" in pod.waiting_reason):
-            raise RolloutError(f"pod {pod.name} does not come up: {pod.waiting_reason} after {pod.restarts} restarts")
+            raise RolloutError(_does_not_come_up(pod))
+
+
+def _does_not_come_up(pod: Pod) -> str:
+    return f"pod {pod.name} does not come up: {pod.waiting_reason} after {pod.restarts} restarts"

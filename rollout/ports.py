@@ -81,6 +81,10 @@ class Preview:
     """Policies that could not be evaluated before the update, because values are not known yet."""
 
 
+Watch = Callable[[], None]
+"""Looks at the world every few seconds while an update runs, and raises when the update is no use any more."""
+
+
 class Stack(Protocol):
     """The Pulumi stack."""
 
@@ -92,8 +96,10 @@ class Stack(Protocol):
         """
         ...
 
-    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True) -> None:
+    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None) -> None:
         """Update the stack, or only the resources named by URN; unless ``judged``, without the policy pack.
+
+        What ``watch`` raises comes out at once; the update may still run then.
 
         Raises:
             UpdateFailedError: the update did not succeed; some of it may have been applied.

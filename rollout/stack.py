@@ -18,7 +18,7 @@ from components.naming import PROJECT
 from rollout.engine_events import EngineEvents
 from rollout.errors import RefusedError, StackLockedError, UpdateFailedError
 from rollout.failures import plain, pulumi_words
-from rollout.ports import Preview, StateRule
+from rollout.ports import Preview, StateRule, Watch
 from rollout.processes import born
 from rollout.pulumi_lock import began_by_us, judge_lock
 from rollout.pulumi_process import InterruptiblePulumi
@@ -26,6 +26,7 @@ from rollout.state import state_rule
 
 POLICY_PACK = "policies"
 _WAIT_SLICE_SECONDS = 0.05
+_WATCH_SECONDS = 2.0
 # An interrupted update finishes what is in flight: a node group may take minutes.
 ORPHAN_PATIENCE_SECONDS = 300.0
 
@@ -129,24 +130,25 @@ class PulumiStack:
         )
         return Preview(changes=tuple(events.changes()), not_evaluated=tuple(events.not_evaluated()))
 
-    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True) -> None:
+    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None) -> None:
         """Update the stack, or only the resources named by URN; unless ``judged``, without the policy pack.
 
         A lock that an update of ours has left behind is cancelled. Such an update may still run, as an orphan; it is
         interrupted and waited for, but not by a rollback (the one that nobody judges), which has a rule to watch.
+        What ``watch`` raises comes out at once; the update goes on until it is interrupted.
 
         Raises:
             StackLockedError: somebody else's update runs; nothing was done.
             UpdateFailedError: the update did not succeed; some of it may have been applied.
         """
         try:
-            self._up(message, targets, judged=judged)
+            self._up(message, targets, watch, judged=judged)
         except StackLockedError as error:
             if not self._frees(str(error), patience_seconds=ORPHAN_PATIENCE_SECONDS if judged else 0):
                 raise
-            self._up(message, targets, judged=judged)
+            self._up(message, targets, watch, judged=judged)
 
-    def _up(self, message: str, targets: Sequence[str], *, judged: bool) -> None:
+    def _up(self, message: str, targets: Sequence[str], watch: Watch | None, *, judged: bool) -> None:
         events = EngineEvents()
         self._run(
             f"update {message!r}",
@@ -159,6 +161,7 @@ class PulumiStack:
                 suppress_outputs=True,
             ),
             events,
+            watch,
         )
 
     def _frees(self, told: str, *, patience_seconds: float) -> bool:
@@ -202,7 +205,7 @@ class PulumiStack:
         """Tell whether a preview or an update still runs."""
         return self._thread is not None and self._thread.is_alive()
 
-    def _run(self, what: str, command: Callable[[], object], events: EngineEvents) -> None:
+    def _run(self, what: str, command: Callable[[], object], events: EngineEvents, watch: Watch | None = None) -> None:
         """Run a blocking command in a thread, so that a request to stop is heard while it runs."""
         failure: list[Exception] = []
 
@@ -215,8 +218,10 @@ class PulumiStack:
         self._thread = thread = threading.Thread(target=work, daemon=True)
         thread.start()
         deadline = time.monotonic() + self._update_timeout_seconds
+        watcher = _Watcher(watch, thread)
         while thread.is_alive():
             self._check()
+            watcher.check()
             if time.monotonic() > deadline:
                 self.interrupt()
                 raise UpdateFailedError(
@@ -228,3 +233,25 @@ class PulumiStack:
             locked = isinstance(failure[0], errors.ConcurrentUpdateError)
             kind = StackLockedError if locked else UpdateFailedError
             raise kind(f"{what} failed: {events.errors() or plain(failure[0])}") from failure[0]
+
+
+class _Watcher:
+    """Looks in a thread of its own, so that a question which hangs keeps nobody from hearing a request to stop."""
+
+    def __init__(self, look: Watch | None, update: threading.Thread) -> None:
+        self._failure: Exception | None = None
+        if look is not None:
+            threading.Thread(target=self._watch, args=(look, update), daemon=True).start()
+
+    def check(self) -> None:
+        """Raise what looking has raised."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _watch(self, look: Watch, update: threading.Thread) -> None:
+        while self._failure is None and update.is_alive():
+            try:
+                look()
+            except Exception as error:
+                self._failure = error
+            update.join(_WATCH_SECONDS)

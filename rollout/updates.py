@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from components.naming import Color
 from rollout.changes import Change, is_weighted_rule, unlike_candidate_change, unlike_weight_change
 from rollout.errors import JournalError, PlanRefusedError, StackLockedError, UpdateFailedError
-from rollout.ports import LiveRule, Ports, StateRule
+from rollout.ports import LiveRule, Ports, StateRule, Watch
 from rollout.records import Kind
 
 Refusal = Callable[[Iterable[Change]], tuple[str, ...]]
@@ -65,15 +65,27 @@ class Updater:
             None,
         )
 
-    def change_color(self, color: Color, edits: Mapping[str, JsonValue], *, message: str) -> None:
+    def change_color(
+        self, color: Color, edits: Mapping[str, JsonValue], *, message: str, watch: Watch | None = None
+    ) -> None:
         """Update what belongs to the idle colour, and the rule's tags.
+
+        Args:
+            color: the colour.
+            edits: of the config.
+            message: what the update is for.
+            watch: looks at the world while the update runs, and raises when it is no use any more.
 
         Raises:
             PlanRefusedError: the preview shows anything else; the config is as it was.
             UpdateFailedError: the preview or the update failed.
         """
         self._apply(
-            edits, lambda changes: unlike_candidate_change(changes, service=self._service, color=color), message, color
+            edits,
+            lambda changes: unlike_candidate_change(changes, service=self._service, color=color),
+            message,
+            color,
+            watch,
         )
 
     def write(
@@ -117,7 +129,14 @@ class Updater:
                 self.rule_urn = change.urn
         return preview.changes
 
-    def _apply(self, edits: Mapping[str, JsonValue], refusal: Refusal, message: str, color: Color | None) -> None:
+    def _apply(
+        self,
+        edits: Mapping[str, JsonValue],
+        refusal: Refusal,
+        message: str,
+        color: Color | None,
+        watch: Watch | None = None,
+    ) -> None:
         before = self.touched
         put_back = self.write(edits, self._ports.load_balancer.rule(), message=message, color=color)
         self.touched = True
@@ -140,7 +159,7 @@ class Updater:
                 + ". Somebody changed the program, the config or the infrastructure; bring them in line and try again."
             )
         try:
-            self._ports.stack.up(message)
+            self._ports.stack.up(message, watch=watch)
         except StackLockedError:
             take_back()
             raise

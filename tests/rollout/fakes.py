@@ -1,6 +1,7 @@
 """A world of plain objects that a rollout can be driven through: time stands still unless somebody waits."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -28,12 +29,12 @@ from rollout.drill_history import DrillHistory
 from rollout.errors import RolloutError, StackLockedError, StoppedError, UpdateFailedError
 from rollout.hooks import HookResult
 from rollout.measurements import Counters, Period, PrefixCache, Series
-from rollout.ports import LiveRule, PeriodRequests, Pod, Ports, Preview, StateRule
+from rollout.ports import LiveRule, PeriodRequests, Pod, Ports, Preview, StateRule, Watch
+from rollout.request_counts import PUBLICATION_PERIODS
 from rollout.scheduling import BoundPod, Node, Resources, replica_of
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth, Verdict
 
 SERVICE = "chat"
-PERIOD = timedelta(seconds=5)
 ARNS: dict[Color, str] = {"blue": "arn:blue", "green": "arn:green"}
 RULE_URN = "urn:pulumi:prod::vllm-blue-green::aws:lb/listenerRule:ListenerRule::chat"
 
@@ -44,6 +45,8 @@ def release(revision: str) -> Release:
 
 OLD, NEW = release("a"), release("b")
 
+PERIOD_SECONDS = 5
+PERIOD = timedelta(seconds=PERIOD_SECONDS)
 BASE: dict[str, Any] = {
     "active_color": "blue",
     "green_weight": 0,
@@ -59,13 +62,13 @@ BASE: dict[str, Any] = {
         "soak_seconds": 100,
         "settle_seconds": 10,
         "keep_warm_seconds": 3600,
+        "cloudwatch_period_seconds": PERIOD_SECONDS,
         "gates": {"max_hold_extension_seconds": 120},
     },
 }
 
 
 # What the load balancer's metrics have as a period.
-PERIOD_SECONDS = 5
 
 
 @dataclass
@@ -342,7 +345,7 @@ class World:
                 changes.append(Change(op="update", urn=f"urn::x::{SERVICE}-{color}", type="x:y:Z", new=inputs))
         return Preview(changes=tuple(changes))
 
-    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True) -> None:
+    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None) -> None:
         self.clock.elapsed += 3
         self.clock.check()
         if judged and self.refused_by_policy:
@@ -361,6 +364,8 @@ class World:
             wanted = self.state.model_copy(update={key: getattr(wanted, key) for key in rule_keys})
         self.state = wanted
         self.applied.append(wanted)
+        if watch is not None:
+            watch()
 
     def rule_in_state(self, service: str) -> StateRule | None:
         assert service == SERVICE
@@ -543,12 +548,14 @@ class World:
         return self.approvals.get(percent)
 
     def by_period(self, start: datetime, end: datetime) -> Sequence[PeriodRequests]:
+        """The whole periods by the clock that are published, as CloudWatch has them."""
         periods: list[PeriodRequests] = []
-        while (start + PERIOD) <= end:
-            before, after = self._counted_at(start), self._counted_at(start + PERIOD)
+        first = math.ceil(start.timestamp() / PERIOD_SECONDS)
+        for number in range(first, math.floor(end.timestamp() / PERIOD_SECONDS) - PUBLICATION_PERIODS):
+            begin = datetime.fromtimestamp(number * PERIOD_SECONDS, UTC)
+            before, after = self._counted_at(begin), self._counted_at(begin + PERIOD)
             requests: dict[Color, int] = {color: round(after[color]) - round(before[color]) for color in COLORS}
-            periods.append(PeriodRequests(start=start, end=start + PERIOD, requests=requests))
-            start += PERIOD
+            periods.append(PeriodRequests(start=begin, end=begin + PERIOD, requests=requests))
         return periods
 
     def prepare(self) -> None:

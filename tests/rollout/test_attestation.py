@@ -9,7 +9,7 @@ from components.naming import Color
 from rollout.attestation import AttestationTimeoutError, WeightChange, attest_idle, attest_weight
 from rollout.errors import RolloutError
 from rollout.ports import PeriodRequests
-from tests.rollout.fakes import BASE, NEW, World
+from tests.rollout.fakes import BASE, NEW, PERIOD_SECONDS, World
 
 GREEN: dict[str, Any] = {"replicas": 2, "release": NEW.model_dump(mode="json")}
 
@@ -161,6 +161,7 @@ def test_a_colour_without_clients_is_idle() -> None:
 
 def test_a_colour_that_clients_still_reach_is_not() -> None:
     world = world_at(1, timeout_seconds=300)
+    world.clock.sleep(500)
     world.ignore_weights = True
     world.set_green_weight(0)
     with pytest.raises(AttestationTimeoutError, match="requests of clients went to green"):
@@ -172,6 +173,25 @@ def test_a_lag_is_waited_out_for_the_whole_deregistration_delay() -> None:
     world.set_green_weight(0)
     delay_seconds = world.config.read().drain_chain.deregistration_delay_seconds
     assert idle(world, "green", 0) >= delay_seconds
+
+
+@pytest.mark.parametrize("begins_at", [0.0, 0.1, 2.5, 4.9])
+def test_a_colour_of_which_quiet_is_not_asked_is_idle_as_soon_as_one_period_tells(begins_at: float) -> None:
+    world = world_at(0)
+    world.clock.sleep(begins_at)
+    began = world.clock.elapsed
+    attest_idle(world.ports(), "green", since=world.clock.now(), quiet_seconds=0)
+    assert world.clock.elapsed - began <= 4 * PERIOD_SECONDS
+    attest_idle(world.ports(), "green", since=world.clock.now() - timedelta(days=1), quiet_seconds=0)
+
+
+def test_counts_that_are_published_very_late_are_waited_for() -> None:
+    world = world_at(0)
+    published = world.by_period
+    late = timedelta(seconds=3 * PERIOD_SECONDS)
+    world.by_period = lambda start, end: published(start, end - late)  # pyright: ignore[reportAttributeAccessIssue]
+    attest_idle(world.ports(), "green", since=world.clock.now(), quiet_seconds=0)
+    assert world.journal.of("attested")[0]["candidate_requests"] == 0
 
 
 def test_nothing_known_is_not_idle() -> None:

@@ -1,19 +1,21 @@
 """Whole rollouts through the controller, in a world of fakes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from pydantic import JsonValue
 
+from components.naming import Color
 from components.router_settings import LISTENER
 from rollout.changes import Change
 from rollout.controller import Controller, Subject
 from rollout.errors import JournalError, UnavailableError
 from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.plan import make_plan
-from rollout.ports import LiveRule
+from rollout.ports import LiveRule, Pod
 from rollout.verdicts import Verdict
 from tests.rollout.fakes import BASE, NEW, OLD, RULE_URN, SERVICE, World
 
@@ -215,6 +217,22 @@ def test_a_foreign_change_in_the_plan_stops_the_ramp_and_is_not_applied() -> Non
     # Parking would apply the foreign change too, so a person must look.
     assert rollout.phase is Phase.FAILED
     assert world.pods("green")
+
+
+def test_pods_that_crash_while_they_are_deployed_end_the_deploy() -> None:
+    class Crashing(World):
+        def pods(self, color: Color) -> tuple[Pod, ...]:
+            pods = super().pods(color)
+            if color == "blue":
+                return pods
+            return tuple(replace(pod, ready=False, waiting_reason="CrashLoopBackOff", restarts=3) for pod in pods)
+
+    world = Crashing()
+    rollout = ramp(world)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "pod chat-green-0 does not come up: CrashLoopBackOff after 3 restarts" in rollout.reason
+    assert world.journal.of("ready") == []
+    assert world.shifts_of_traffic == [0]
 
 
 def test_a_foreign_change_before_the_deploy_changes_nothing() -> None:

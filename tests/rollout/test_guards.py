@@ -16,7 +16,7 @@ from rollout.controller import Controller, Subject
 from rollout.errors import UpdateFailedError
 from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.plan import make_plan
-from rollout.ports import Preview
+from rollout.ports import Preview, Watch
 from rollout.preflight import preflight_faults
 from rollout.verdicts import Verdict
 from tests.rollout.fakes import NEW, OLD, SERVICE, World
@@ -43,9 +43,9 @@ class GuardedWorld(World):
         self._ask(())
         return preview
 
-    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True) -> None:
+    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None) -> None:
         self._ask(targets)
-        super().up(message, targets=targets, judged=judged)
+        super().up(message, targets=targets, judged=judged, watch=watch)
 
     def refusals(self, targets: Sequence[str] = ()) -> list[str]:
         old, new = self.state, self.config.read()

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -279,3 +280,28 @@ def test_the_policy_pack_judges_unless_it_must_not(
     calls = [line for line in (tmp_path / "calls").read_text().splitlines() if "a change" in line]
     assert [(" up " in line, " preview " in line) for line in calls] == [(True, False), (False, True)]
     assert [f"--policy-pack {tmp_path}/policies " in line for line in calls] == [judged, True]
+
+
+def test_an_update_that_is_no_use_any_more_is_left_at_once_and_can_be_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(tmp_path, monkeypatch, "no such command", "")
+    told = (
+        (tmp_path / "pulumi")
+        .read_text()
+        .replace("case ", 'case "$*" in "up "*|*" up "*) exec sleep 300;; esac\ncase ', 1)
+    )
+    (tmp_path / "pulumi").write_text(told)
+    stack, looks = open_stack(tmp_path), []
+
+    def crashed() -> None:
+        looks.append(stack.is_running())
+        raise UpdateFailedError("pod chat-green-0 does not come up")
+
+    with pytest.raises(UpdateFailedError, match="does not come up"):
+        stack.up("a change", watch=crashed)
+    assert looks == [True]
+    assert stack.is_running()
+    while stack.is_running():
+        stack.interrupt()
+        time.sleep(0.05)
