@@ -3,10 +3,11 @@
 from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from moto import mock_aws
 
 from components.naming import (
@@ -21,7 +22,7 @@ from components.naming import (
 )
 from components.traffic import ColorState
 from rollout.cloudwatch import CloudWatchCounts
-from rollout.errors import RolloutError
+from rollout.errors import RolloutError, UnavailableError
 from rollout.load_balancer import Elbv2LoadBalancer
 from rollout.verdicts import TargetGroupCounts
 
@@ -327,3 +328,37 @@ def test_both_colours_are_told_by_the_same_periods(account: Account, cloudwatch:
     assert [period.requests for period in periods["green"]] == [40, 0]
     assert [(period.requests, period.server_errors) for period in periods["blue"]] == [(400, 0), (300, 3)]
     assert counts.periods(NOON + timedelta(seconds=10), NOON + timedelta(seconds=50)) == {"blue": (), "green": ()}
+
+
+def _refuses(code: str, status: int) -> ClientError:
+    answer: Any = {"Error": {"Code": code, "Message": "told"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "AnyCall")
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (_refuses("Throttling", 400), True),
+        (_refuses("InternalFailure", 500), True),
+        (ReadTimeoutError(endpoint_url="https://elb"), True),
+        (EndpointConnectionError(endpoint_url="https://elb"), True),
+        (_refuses("AccessDenied", 403), False),
+        (_refuses("RuleNotFound", 400), False),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("call", ["rule", "health", "set_green_weight"])
+def test_only_what_may_pass_is_told_as_such(
+    account: Account, monkeypatch: pytest.MonkeyPatch, call: str, error: Exception, passes: bool
+) -> None:
+    load_balancer = account.load_balancer()
+    load_balancer.rule()
+
+    def fail(*_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(account.client, "_make_api_call", fail)
+    arguments = {"rule": (), "health": ("green",), "set_green_weight": (10,)}[call]
+    with pytest.raises(UnavailableError if passes else type(error), match=r"told|https://elb") as raised:
+        getattr(load_balancer, call)(*arguments)
+    assert isinstance(raised.value, UnavailableError) == passes
