@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf import empty_pb2
 
 from rehearsal.engine.children import Child
 from rehearsal.engine.paths import differences
@@ -139,6 +140,10 @@ class Provider:
         self._supports_preview = False
         self.configured = False
         self.version = ""
+
+    async def cancel(self) -> None:
+        """Ask it to break off what it waits for."""
+        await self._call_optional("Cancel", empty_pb2.Empty())
 
     async def stop(self) -> None:
         """End the process."""

@@ -87,6 +87,10 @@ class Plugins:
             self._by_reference[reference] = asyncio.create_task(start())
         return await self._by_reference[reference]
 
+    async def cancel(self) -> None:
+        """Ask all plugins to break off what they wait for."""
+        await asyncio.gather(*(provider.cancel() for provider in self._started), return_exceptions=True)
+
     async def stop(self) -> None:
         """End all plugins."""
         waiting = [task for tasks in self._ahead.values() for task in tasks]

@@ -70,6 +70,8 @@ class Update:
         self._raw = merged
         self._secrets = config.secrets()
         self._secrets.require()
+        self._plugins: Plugins | None = None
+        self._cancelling: asyncio.Future[None] | None = None
         config.save()
 
     def run(self) -> bool:
@@ -139,6 +141,8 @@ class Update:
         print("^C received; waiting for running operations to end", file=sys.stderr, flush=True)
         self._events.diagnostic("error", "update cancelled")
         steps.stop()
+        if self._plugins is not None:
+            self._cancelling = asyncio.ensure_future(self._plugins.cancel())
 
     # -- the parts
 
@@ -159,7 +163,7 @@ class Update:
         engine_pb2_grpc.add_EngineServicer_to_server(EngineService(self._events), server)
         address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         await server.start()
-        plugins = Plugins(address, self._project.root, self._events)
+        self._plugins = plugins = Plugins(address, self._project.root, self._events)
         plugins.start_ahead(_packages(base))
         targets = Targets(options.targets, base, dependents=options.target_dependents)
         deployment = Deployment(

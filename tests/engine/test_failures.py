@@ -82,6 +82,7 @@ def test_an_interrupt_ends_the_update_in_order(world: World) -> None:
     _wait_for_call(world, "create")
     os.kill(running.pid, signal.SIGINT)
     assert running.wait(timeout=60) != 0
+    assert (world.cloud / "cancelled").exists()
     assert "a" in world.resources()
     assert "b" not in world.resources()
     world.program('a = Thing("a", slow=3)')

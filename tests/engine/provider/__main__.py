@@ -154,6 +154,7 @@ class TestProvider(provider_pb2_grpc.ResourceProviderServicer):
         return response
 
     def Cancel(self, request: Any, context: Any) -> Any:
+        (CLOUD / "cancelled").touch()
         return empty_pb2.Empty()
 
     def _act(self, operation: str, inputs: dict[str, Any], context: Any) -> None:
