@@ -8,8 +8,8 @@ balancer's access log, on one clock.
 
 ``bare_call_seconds`` is a ModifyRule call and nothing else, from a client that is warm; the ratio is that of the time
 from the decision to the candidate's last request to this call plus the load balancer's lag, the least that there is.
-``decision_to_rule_seconds`` and ``weight_step_seconds`` end with the rule's change, ``full_up_seconds`` with the end of
-the update. Beside them, the time from the start of a ``scripts.rollback`` process to the rule is told.
+It, ``decision_to_rule_seconds`` and ``weight_step_seconds`` end with the rule's change, ``full_up_seconds`` with the
+end of the update. Beside them, the time from the start of a ``scripts.rollback`` process to the rule is told.
 
 The last line is JSON: medians in seconds.
 """
@@ -111,14 +111,14 @@ class Observer:
         ]
 
 
-def bare_calls(load_balancer: Elbv2LoadBalancer, repetitions: int) -> list[float]:
-    """Time rule updates and nothing else."""
+def bare_calls(load_balancer: Elbv2LoadBalancer, observer: Observer, repetitions: int) -> list[float]:
+    """Time rule updates and nothing else, to the rule's change as all else is."""
     load_balancer.rule()
     seconds: list[float] = []
     for number in range(repetitions + 1):
-        began = time.perf_counter()
-        load_balancer.set_green_weight(number % 2)
-        seconds.append(time.perf_counter() - began)
+        began, green_weight = time.time(), (number + 1) % 2
+        load_balancer.set_green_weight(green_weight)
+        seconds.append(observer.rule_changed_at(green_weight, began) - began)
     load_balancer.set_green_weight(0)
     return seconds[1:]  # the first one connects
 
@@ -139,7 +139,7 @@ def measure(running: World, repetitions: int, full_repetitions: int) -> Measured
     with session.lock:
         ports = session.ports()
         updater = Updater(ports, SERVICE)
-        measured.bare_call += bare_calls(session.load_balancer, repetitions)
+        measured.bare_call += bare_calls(session.load_balancer, observer, repetitions)
         for number in range(repetitions):
             session.load_balancer.set_green_weight(CANDIDATE_WEIGHT)
             time.sleep(_SETTLE_SECONDS + LAG_SECONDS)
