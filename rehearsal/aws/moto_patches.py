@@ -4,8 +4,11 @@ import functools
 import math
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from types import SimpleNamespace
 from typing import Any, Protocol, SupportsFloat, cast
 
 from moto.cloudwatch import models as cloudwatch
@@ -272,9 +275,33 @@ class Distribution(cloudwatch.MetricAggregatedDatum):
 
 
 def _patch_metrics() -> None:
-    """moto has no percentiles, and its order of dimensions is not an order: a query finds its metric only if it names
-    the dimensions as they were put."""
+    """moto has no percentiles; its order of dimensions is not an order: a query finds its metric only if it names the
+    dimensions as they were put; and it looks at all points of all metrics for each period of each query, which takes
+    many seconds for ten minutes of short periods."""
     get_statistic = cloudwatch.Statistics.get_statistics_for_type
+    get_data = cloudwatch.CloudWatchBackend.get_metric_data
+
+    def get_metric_data(
+        self: cloudwatch.CloudWatchBackend,
+        queries: list[dict[str, Any]],
+        start_time: datetime,
+        end_time: datetime,
+        scan_by: str = "TimestampAscending",
+    ) -> list[dict[str, Any]]:
+        if not all("MetricStat" in query for query in queries):
+            return get_data(self, queries, start_time, end_time, scan_by)
+        points: defaultdict[str, list[cloudwatch.MetricDatumBase]] = defaultdict(list)
+        for point in self.get_all_metrics():
+            if start_time.replace(microsecond=0) <= point.timestamp < end_time:
+                points[point.name].append(point)
+        found: list[dict[str, Any]] = []
+        for query in queries:
+            metric = query["MetricStat"]["Metric"]
+            asked = {(one["Name"], one["Value"]) for one in metric.get("Dimensions", [])}
+            of_metric = [one for one in points[metric["MetricName"]] if asked in (set(), _named(one))]
+            alone = cast(cloudwatch.CloudWatchBackend, SimpleNamespace(get_all_metrics=of_metric.copy))
+            found += get_data(alone, [query], start_time, end_time, scan_by)
+        return found
 
     def get_statistics_for_type(self: cloudwatch.Statistics, stat: str) -> SupportsFloat | None:
         if not stat.startswith("p"):
@@ -289,8 +316,13 @@ def _patch_metrics() -> None:
     def before(self: cloudwatch.Dimension, other: cloudwatch.Dimension) -> bool:
         return (self.name or "", self.value or "") < (other.name or "", other.value or "")
 
+    cloudwatch.CloudWatchBackend.get_metric_data = get_metric_data
     cloudwatch.Statistics.get_statistics_for_type = get_statistics_for_type
     cloudwatch.Dimension.__lt__ = before
+
+
+def _named(point: cloudwatch.MetricDatumBase) -> set[tuple[str, str]]:
+    return {(one.name or "", one.value or "") for one in point.dimensions}
 
 
 def _patch_room() -> None:
