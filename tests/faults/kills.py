@@ -1,11 +1,12 @@
 """Ends a rollout from outside, as machines do: killed after a record of each kind and taken up again; asked to end."""
 
-from collections.abc import Container
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from signal import SIGKILL, SIGTERM, Signals
 
 from rehearsal.journal import Record
 from rehearsal.load.records import Record as Request
+from rollout.records import Kind
 from tests.faults.stage import Played, Stage
 
 CI_GRACE_SECONDS = 10.0
@@ -28,7 +29,7 @@ class Killed:
         return [request for request in self.requests if request.failed]
 
 
-def kill_after_each(stage: Stage, release: str, spared: Container[str]) -> Killed:
+def kill_after_each(stage: Stage, release: str, spared: Collection[str]) -> Killed:
     """Ramp, kill after the first record of each kind that is not spared, and take it up each time; until it ends."""
     killed: list[str] = []
     stage.new_requests()
@@ -37,6 +38,9 @@ def kill_after_each(stage: Stage, release: str, spared: Container[str]) -> Kille
     def signal_at(record: Record) -> Signals | None:
         kind = str(record["kind"])
         if kind in spared or kind in killed or done:
+            return None
+        # Who takes a deploy up after its end does not know how long it took, and has nothing to say of that.
+        if kind == Kind.RESULT and Kind.READY not in (*killed, *spared):
             return None
         killed.append(kind)
         done.append(kind)
