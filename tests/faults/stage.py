@@ -179,6 +179,12 @@ class Stage:
         active: Color = self.config()["active_color"]
         return other_color(active)
 
+    @property
+    def has_way_back(self) -> bool:
+        """Whether the idle colour still runs what it ran before a promotion."""
+        idle = self.config().get(self.idle, {})
+        return bool(idle.get("release")) and not idle.get("parked", False)
+
     def next_good_release(self) -> str:
         """The one of A and B that does not serve now."""
         active: Color = self.config()["active_color"]

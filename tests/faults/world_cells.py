@@ -54,15 +54,18 @@ def run_all(stage: Stage, cells: Sequence[Cell]) -> Iterator[WorldTrial]:
     """Run cells on the stage, as many as fit into each command."""
     left = list(cells)
     while left:
-        together = _together(left)
+        together = _together(left, can_reap=stage.has_way_back)
         trials = _run(stage, together)
         left = [cell for cell in left if cell not in [trial.cell for trial in trials]]
         yield from trials
 
 
-def _together(cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    """Choose cells for one command: of the same kind as the first, and each at a moment of its own."""
-    first = cells[0]
+def _together(cells: Sequence[Cell], *, can_reap: bool) -> tuple[Cell, ...]:
+    """Choose cells for one command: of the same kind as the first, and each at a moment of its own.
+
+    A reap comes as soon as there is something to reap.
+    """
+    first = next((cell for cell in cells if can_reap and cell.moment is Moment.REAPING), cells[0])
     by_moment = {cell.moment: cell for cell in reversed(cells) if _release(cell) == _release(first)}
     if first.moment in (Moment.ROLLING_BACK, Moment.REAPING) or _release(first):
         return (first,)
@@ -141,8 +144,10 @@ def _is_at(cell: Cell, record: Record) -> bool:
 
 
 def _run(stage: Stage, cells: Sequence[Cell]) -> list[WorldTrial]:
-    if cells[0].moment is Moment.REAPING and (problem := _promote(stage)):
-        return [_unreached(cells[0], problem)]
+    if cells[0].moment is Moment.REAPING:
+        if not stage.has_way_back and (problem := _promote(stage)):
+            return [_unreached(cells[0], problem)]
+        time.sleep(_KEEP_WARM_SECONDS)
     striking = _Striking(stage, cells)
     stage.new_requests()
     played = stage.play(*_command(stage, cells[0]), watch=striking.watch, tick=striking.tick)
@@ -186,7 +191,6 @@ def _command(stage: Stage, cell: Cell) -> tuple[str, ...]:
 
 def _promote(stage: Stage) -> str:
     played = stage.play("ramp", *stage.release(stage.next_good_release()))
-    time.sleep(_KEEP_WARM_SECONDS)
     return "" if played.exit_code == EXIT_DONE else f"nothing to reap: {played.said[-600:]}"
 
 
