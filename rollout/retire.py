@@ -9,7 +9,8 @@ from components.naming import Color
 from components.settings import ServiceSettings
 from rollout.errors import RolloutError, UnavailableError, UpdateFailedError
 from rollout.failures import plain
-from rollout.ports import LiveRule, Pod, Ports
+from rollout.patience import insist
+from rollout.ports import Pod, Ports
 from rollout.updates import Updater
 
 RETRY_SECONDS: Final = 15.0
@@ -36,7 +37,12 @@ def park(
     Raises:
         RolloutError: the colour has weight, the update is refused or fails, or pods stay.
     """
-    rule = _rule(ports, patience_seconds)
+    rule = insist(
+        ports.load_balancer.rule,
+        ports.clock,
+        patience_seconds=lambda: patience_seconds,
+        pause_seconds=RETRY_SECONDS,
+    )
     if rule.weights[color]:
         raise RolloutError(f"{color} still has weight {rule.weights[color]} and is not parked")
     settings = ports.config.read()
@@ -66,17 +72,6 @@ def release_nodes(ports: Ports, updater: Updater, color: Color, *, message: str,
     ports.journal.write("nodes_released", color=color)
 
 
-def _rule(ports: Ports, patience_seconds: float) -> LiveRule:
-    deadline = ports.clock.monotonic() + patience_seconds
-    while True:
-        try:
-            return ports.load_balancer.rule()
-        except UnavailableError:
-            if ports.clock.monotonic() >= deadline:
-                raise
-            ports.clock.sleep(RETRY_SECONDS)
-
-
 def _update(
     ports: Ports,
     updater: Updater,
@@ -85,19 +80,15 @@ def _update(
     message: str,
     patience_seconds: float,
 ) -> None:
-    """Update a colour; what fails for want of a lock or a service is tried again, and told once per kind."""
-    deadline, told = ports.clock.monotonic() + patience_seconds, set[type[RolloutError]]()
-    while True:
-        try:
-            updater.change_color(color, edits, message=message)
-            return
-        except (UpdateFailedError, UnavailableError) as error:
-            if ports.clock.monotonic() >= deadline:
-                raise
-            if type(error) not in told:
-                told.add(type(error))
-                ports.journal.write("note", text=f"{message}: tried again until it works: {error}")
-            ports.clock.sleep(RETRY_SECONDS)
+    """Update a colour; what fails for want of a lock or a service is tried again."""
+    insist(
+        lambda: updater.change_color(color, edits, message=message),
+        ports.clock,
+        patience_seconds=lambda: patience_seconds,
+        pause_seconds=RETRY_SECONDS,
+        tell=lambda error: ports.journal.write("note", text=f"{message}: tried again until it works: {error}"),
+        forgiven=(UpdateFailedError, UnavailableError),
+    )
 
 
 def _await_gone(ports: Ports, settings: ServiceSettings, color: Color) -> None:

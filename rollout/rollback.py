@@ -15,6 +15,7 @@ from rollout.errors import (
     UnreconciledError,
     UpdateFailedError,
 )
+from rollout.patience import insist
 from rollout.ports import LiveRule, Ports
 from rollout.preflight import full_weight_of, still_promised
 from rollout.updates import Updater
@@ -141,18 +142,14 @@ def _hold_rule(ports: Ports, green_weight: int) -> LiveRule:
 
 
 def _insist(ports: Ports, call: Callable[[], _T], told: str) -> _T:
-    """Call until AWS takes it, or for as long as an update may take; each kind of failure is told once."""
-    began, known = ports.clock.monotonic(), set[str]()
-    while True:
-        try:
-            return call()
-        except UnavailableError as error:
-            if ports.clock.monotonic() - began >= _patience_seconds(ports):
-                raise
-            if str(error) not in known:
-                known.add(str(error))
-                ports.journal.write("note", text=f"{told}: {error}")
-            ports.clock.sleep(REASSERT_SECONDS)
+    """Call until AWS takes it, or for as long as an update may take."""
+    return insist(
+        call,
+        ports.clock,
+        patience_seconds=lambda: _patience_seconds(ports),
+        pause_seconds=REASSERT_SECONDS,
+        tell=lambda error: ports.journal.write("note", text=f"{told}: {error}"),
+    )
 
 
 def _patience_seconds(ports: Ports) -> float:
