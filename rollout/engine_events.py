@@ -49,11 +49,18 @@ class EngineEvents:
 
     def errors(self) -> str:
         """Return what went wrong: refusals of mandatory policies first, then the errors that were reported."""
-        refusals = [f"policy refused: {message}" for level, message in self._policies() if level == "mandatory"]
+        refusals = [f"policy refused: {message}" for message in self._refusals()]
         diagnostics = [event.diagnostic_event for event in self._events if event.diagnostic_event]
         errors = (one.message.strip() for one in diagnostics if one.severity == "error")
         messages = [_GUARD.sub("guard refused: ", message) for message in errors]
         return "\n".join(dict.fromkeys((*refusals, *messages)))
+
+    def refused_by_policy(self) -> bool:
+        """Tell whether a mandatory policy has refused."""
+        return bool(self._refusals())
+
+    def _refusals(self) -> list[str]:
+        return [message for level, message in self._policies() if level == "mandatory"]
 
     def _policies(self) -> list[tuple[str, str]]:
         found = [event.policy_event for event in self._events if event.policy_event]

@@ -21,6 +21,10 @@ class UpdateFailedError(RolloutError):
     """A preview or an update did not succeed; the message carries its diagnostics."""
 
 
+class PolicyRefusedError(UpdateFailedError):
+    """A mandatory policy does not let a preview or an update pass, and will not the next time either."""
+
+
 class StackLockedError(UpdateFailedError):
     """Another update holds Pulumi's lock on the stack; this one did not begin."""
 

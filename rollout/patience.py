@@ -17,6 +17,7 @@ def insist(
     pause_seconds: float,
     tell: Callable[[RolloutError], None] = lambda _: None,
     forgiven: tuple[type[RolloutError], ...] = (UnavailableError,),
+    final: tuple[type[RolloutError], ...] = (),
 ) -> _T:
     """Call until it succeeds, or until patience is over; returns what the call returns.
 
@@ -27,6 +28,7 @@ def insist(
         pause_seconds: between two attempts.
         tell: hears each failure once, by its words.
         forgiven: the errors that may pass; any other comes out at once.
+        final: those among them that will not.
 
     Raises:
         RolloutError: it still fails when patience is over.
@@ -36,7 +38,7 @@ def insist(
         try:
             return call()
         except forgiven as error:
-            if clock.monotonic() - began >= patience_seconds():
+            if isinstance(error, final) or clock.monotonic() - began >= patience_seconds():
                 raise
             if str(error) not in known:
                 known.add(str(error))

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from components.naming import Color
 from components.settings import ServiceSettings
-from rollout.errors import RolloutError, UnavailableError, UpdateFailedError
+from rollout.errors import PolicyRefusedError, RolloutError, UnavailableError, UpdateFailedError
 from rollout.failures import plain
 from rollout.patience import insist
 from rollout.ports import Pod, Ports
@@ -88,6 +88,7 @@ def _update(
         pause_seconds=RETRY_SECONDS,
         tell=lambda error: ports.journal.write("note", text=f"{message}: tried again until it works: {error}"),
         forgiven=(UpdateFailedError, UnavailableError),
+        final=(PolicyRefusedError,),
     )
 
 

@@ -16,7 +16,7 @@ from pulumi.automation._stack import StackInitMode  # `Stack.select` makes no su
 
 from components.naming import PROJECT
 from rollout.engine_events import EngineEvents
-from rollout.errors import RefusedError, StackLockedError, UpdateFailedError
+from rollout.errors import PolicyRefusedError, RefusedError, StackLockedError, UpdateFailedError
 from rollout.failures import plain, pulumi_words
 from rollout.ports import Preview, StateRule, Watch
 from rollout.processes import born
@@ -230,8 +230,9 @@ class PulumiStack:
                 )
             thread.join(_WAIT_SLICE_SECONDS)
         if failure:
-            locked = isinstance(failure[0], errors.ConcurrentUpdateError)
-            kind = StackLockedError if locked else UpdateFailedError
+            kind = PolicyRefusedError if events.refused_by_policy() else UpdateFailedError
+            if isinstance(failure[0], errors.ConcurrentUpdateError):
+                kind = StackLockedError
             raise kind(f"{what} failed: {events.errors() or plain(failure[0])}") from failure[0]
 
 

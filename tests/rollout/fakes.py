@@ -26,7 +26,7 @@ from rollout.answers import Answer
 from rollout.approvals import Approval
 from rollout.changes import RULE_TYPE, Change
 from rollout.drill_history import DrillHistory
-from rollout.errors import RolloutError, StackLockedError, StoppedError, UpdateFailedError
+from rollout.errors import PolicyRefusedError, RolloutError, StackLockedError, StoppedError, UpdateFailedError
 from rollout.hooks import HookResult
 from rollout.measurements import Counters, Period, PrefixCache, Series
 from rollout.ports import LiveRule, PeriodRequests, Pod, Ports, Preview, StateRule, Watch
@@ -333,7 +333,7 @@ class World:
     def preview(self, message: str) -> Preview:
         self.clock.check()
         if self.refused_by_policy:
-            raise UpdateFailedError(f"preview of {message!r} failed: policy refused: {self.refused_by_policy}")
+            raise PolicyRefusedError(f"preview of {message!r} failed: policy refused: {self.refused_by_policy}")
         wanted, changes = self.config.read(), list(self.foreign)
         if self._rule_inputs(wanted) != self._rule_inputs(self.state):
             old, new = self._rule_inputs(self.state), self._rule_inputs(wanted)
@@ -349,7 +349,7 @@ class World:
         self.clock.elapsed += 3
         self.clock.check()
         if judged and self.refused_by_policy:
-            raise UpdateFailedError(f"update {message!r} failed: policy refused: {self.refused_by_policy}")
+            raise PolicyRefusedError(f"update {message!r} failed: policy refused: {self.refused_by_policy}")
         if self.stack_locked:
             raise StackLockedError("the stack is currently locked by 1 lock(s)")
         if self.failing_ups:

@@ -130,8 +130,11 @@ def test_no_policy_keeps_traffic_from_going_back() -> None:
     world = World()
     ramp(world)
     world.refused_by_policy = "chat-green: scalingConfig.maxSize is 1"
+    began = world.clock.elapsed
     rollout = undo(world)
     assert_all_agree(world, green_weight=0, active_color="blue")
+    # Nobody waits for a policy to think better of it.
+    assert world.clock.elapsed - began < world.config.read().rollout.update_timeout_seconds / 10
     # What follows is judged again: the candidate is left as it is.
     assert rollout.phase is Phase.FAILED
     assert "policy refused: chat-green: scalingConfig.maxSize is 1" in rollout.reason

@@ -60,8 +60,10 @@ def test_a_creation_has_no_old_inputs() -> None:
 def test_refusals_of_policies_and_errors_are_told() -> None:
     error = event(diagnosticEvent={"message": "boom\n", "color": "never", "severity": "error"})
     info = event(diagnosticEvent={"message": "fine", "color": "never", "severity": "info"})
-    text = collected(error, info, policy("mandatory", "no"), policy("advisory", "hm")).errors()
-    assert text == "policy refused: weights-add-up: no\nboom"
+    told = collected(error, info, policy("mandatory", "no"), policy("advisory", "hm"))
+    assert told.errors() == "policy refused: weights-add-up: no\nboom"
+    assert told.refused_by_policy()
+    assert not collected(error, policy("advisory", "hm")).refused_by_policy()
 
 
 @pytest.mark.parametrize("where", ["Preview failed: ", ""])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rollout.errors import RefusedError, RolloutError, UnavailableError
+from rollout.errors import PolicyRefusedError, RefusedError, RolloutError, UnavailableError, UpdateFailedError
 from rollout.patience import insist
 from tests.rollout.fakes import FakeClock
 
@@ -51,3 +51,14 @@ def test_patience_ends(patience_seconds: float, attempts: int) -> None:
 def test_what_cannot_pass_comes_out_at_once() -> None:
     with pytest.raises(RefusedError):
         insist(failing(RefusedError("no")), FakeClock(), patience_seconds=lambda: 60, pause_seconds=5)
+    clock, error = FakeClock(), PolicyRefusedError("maxSize is 1")
+    with pytest.raises(PolicyRefusedError):
+        insist(
+            failing(error),
+            clock,
+            patience_seconds=lambda: 60,
+            pause_seconds=5,
+            forgiven=(UpdateFailedError,),
+            final=(PolicyRefusedError,),
+        )
+    assert clock.elapsed == 0
