@@ -25,6 +25,7 @@ STREAM = {
     "max_tokens": 20,
     "min_tokens": 20,
 }
+ENDLESS = {**STREAM, "max_tokens": 200, "min_tokens": 200}
 
 
 def finish_reason_of(lines: Iterator[str]) -> str | None:
@@ -65,15 +66,13 @@ def test_sigterm_while_loading_ends_with_the_tell_tale_interrupt(tmp_path: Path)
 def test_sigterm_aborts_running_requests_by_default(tmp_path: Path) -> None:
     with ServerProcess(tmp_path, behavior=SLOW) as server:
         server.wait_until_ready()
-        with server.http.stream("POST", "/v1/chat/completions", json=STREAM) as answer:
+        with server.http.stream("POST", "/v1/chat/completions", json=ENDLESS) as answer:
             lines = answer.iter_lines()
             next(lines)
-            sent = time.monotonic()
             server.terminate()
             assert answer.status_code == 200
-            assert finish_reason_of(lines) == "abort"
+            assert finish_reason_of(lines) == "abort", "else it would have been its length"
         assert server.exit_code() == 0
-        assert time.monotonic() - sent < 0.7, "the stream would have taken longer"
 
 
 def test_with_a_shutdown_timeout_running_requests_finish_and_new_ones_are_aborted(tmp_path: Path) -> None:
@@ -94,14 +93,13 @@ def test_with_a_shutdown_timeout_running_requests_finish_and_new_ones_are_aborte
 def test_requests_that_outlast_the_shutdown_timeout_are_aborted(tmp_path: Path) -> None:
     with ServerProcess(tmp_path, "--shutdown-timeout", "1", behavior=SLOW) as server:
         server.wait_until_ready()
-        endless = {**STREAM, "max_tokens": 200, "min_tokens": 200}
-        with server.http.stream("POST", "/v1/chat/completions", json=endless) as answer:
+        with server.http.stream("POST", "/v1/chat/completions", json=ENDLESS) as answer:
             lines = answer.iter_lines()
             next(lines)
             sent = time.monotonic()
             server.terminate()
             assert finish_reason_of(lines) == "abort"
-            assert 0.9 < time.monotonic() - sent < 2
+            assert time.monotonic() - sent > 0.9
         assert server.exit_code() == 0
 
 
