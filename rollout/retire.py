@@ -46,14 +46,17 @@ def park(
     if rule.weights[color]:
         raise RolloutError(f"{color} still has weight {rule.weights[color]} and is not parked")
     settings = ports.config.read()
-    known = settings.color(color)
-    if known.serves:
+    known, standing = settings.color(color), _standing(ports, color)
+    strange = standing - {"" if known.release is None else known.release.release_id}
+    # A stale file may say that it is parked already; the stack does not, then, and follows with the next update.
+    if known.serves or (standing and not strange):
         # A promise to keep this colour ends here.
         _update(ports, updater, color, {f"{color}.parked": True, "keep_until": ""}, message, patience_seconds)
-    elif strange := _strange(ports, color, None if known.release is None else known.release.release_id):
+    elif strange:
         raise RolloutError(
-            f"pods of {color} run release {strange}, of which the config file knows nothing: the file is stale. "
-            "Put the newest one back (the one that the rollout has written), and run scripts.rollback again"
+            f"pods of {color} run release {', '.join(sorted(strange))}, of which the config file knows nothing: the "
+            "file is stale. Put the newest one back (the one that the rollout has written), and run scripts.rollback "
+            "again"
         )
     _await_gone(ports, settings, color)
     ports.journal.write("parked", color=color)
@@ -102,13 +105,13 @@ def _await_gone(ports: Ports, settings: ServiceSettings, color: Color) -> None:
         ports.clock.sleep(min(settings.rollout.poll_seconds, 1))
 
 
-def _strange(ports: Ports, color: Color, release_id: str | None) -> str:
-    """Return the release of pods that no update will end, for the config does not have it; empty when none is known."""
+def _standing(ports: Ports, color: Color) -> frozenset[str]:
+    """Return the releases of the pods that nobody has asked to end; empty when none are known."""
     try:
         pods = ports.replicas.pods(color)
     except Exception:  # they are asked for again
-        return ""
-    return next((pod.release_id for pod in pods if not pod.terminating and pod.release_id != release_id), "")
+        return frozenset()
+    return frozenset(pod.release_id for pod in pods if not pod.terminating)
 
 
 def _left(ports: Ports, color: Color) -> str:

@@ -48,6 +48,15 @@ def test_a_rolled_back_candidate_is_parked_as_soon_as_updates_work_again(error: 
     assert len([one for one in world.journal.of("note") if "tried again until it works" in one["text"]]) == 1
 
 
+def test_pods_that_a_stale_file_takes_for_parked_are_parked() -> None:
+    world = World(green=CANDIDATE)
+    world.config.edit({"green.parked": True, "green.provisioned": False})
+    assert len(world.pods("green")) == 2
+    assert at(Phase.RETIRING, world).phase is Phase.ROLLED_BACK
+    assert not world.pods("green")
+    assert world.config.read() == world.state
+
+
 def test_after_the_time_of_an_update_a_person_must_look() -> None:
     world = World(green=CANDIDATE)
     until(world, float("inf"), lambda: UpdateFailedError("unreachable"))
