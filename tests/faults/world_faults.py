@@ -149,7 +149,7 @@ def _second_ramp(stage: Stage, _: str) -> Mend:
     def mend() -> list[str]:
         second.wait(_MENDED_TIMEOUT_SECONDS)
         said = second.log.read_text(errors="replace")
-        code, told = second.exit_code, "since" in said and "ramp" in said
+        code, told = second.exit_code, "is in use by" in said and ", since" in said
         second.kill()
         return [] if code == 2 and told else [f"the second ramp ended with {code}: {said[-300:]}"]
 
