@@ -12,10 +12,12 @@ import httpx
 import yaml
 
 from rehearsal.checkout import SERVICE, STACK
+from rehearsal.journal import of_kind
 from rehearsal.kube import KubeClient, KubeError
 from rehearsal.kubelet.nodes import LOST
 from rollout.machine import Phase
-from tests.faults.cells import STEPS, Fault, Lasting, Moment
+from rollout.records import Kind
+from tests.faults.cells import STEPS, Fault, Lasting, Moment, Outcome
 from tests.faults.stage import CRASHING, RECORDS, SLOW, WRONG, Stage, copy_checkout
 
 Mend = Callable[[], list[str]]
@@ -176,11 +178,15 @@ def _engineers_up(stage: Stage, former_config: str) -> Mend:
 
 def _stale_config(stage: Stage, former_config: str) -> Mend:
     """The config file becomes what it was before the command, as by `git checkout`; afterwards, as by another one, what
-    it was, with the traffic as the command has left it."""
-    struck = stage.config_file.read_text()
+    it was, with the traffic as the command has left it. A command that came to its end has left the newest file."""
+    struck, seen = stage.config_file.read_text(), len(stage.journal.records)
     stage.config_file.write_text(former_config)
 
     def mend() -> list[str]:
+        stage.journal.look()
+        ended = next(of_kind(reversed(stage.journal.records[seen:]), Kind.FINISHED), {"outcome": ""})
+        if ended["outcome"] in (Outcome.ROLLED_BACK, Outcome.PROMOTED):
+            return []
         content, left = yaml.safe_load(struck), stage.config()
         for key in content["config"]:
             if (name := key.rpartition(":")[2]) in _OF_TRAFFIC and name in left:
