@@ -37,7 +37,7 @@ rehearse: setup
 test: binaries
 	@$(RUN) -m pytest -n 2 --dist loadfile
 
-# Not a part of `test`: a world is needed for every fault, and takes its time to get over it.
+# Not a part of `test`, which tries one cell of each fault: all of them take about an hour.
 CELLS ?= *
 faults: binaries
 	@$(RUN) -m tests.faults --cells '$(CELLS)'
