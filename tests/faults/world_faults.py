@@ -180,6 +180,8 @@ def _stale_config(stage: Stage, former_config: str) -> Mend:
     """The config file becomes what it was before the command, as by `git checkout`; afterwards, as by another one, what
     it was, with the traffic as the command has left it. A command that came to its end has left the newest file."""
     struck, seen = stage.config_file.read_text(), len(stage.journal.records)
+    if struck == former_config:  # nothing has been written yet that could be lost
+        return _nothing
     stage.config_file.write_text(former_config)
 
     def mend() -> list[str]:
