@@ -1,6 +1,6 @@
 """What the scripts do: ramp, roll back, reap. Each opens a session, takes the lock, and drives the state machine."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from pydantic import JsonValue
@@ -19,7 +19,7 @@ from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.passed import last_passed_faults
 from rollout.plan import Skip, make_plan
 from rollout.preflight import config_faults, full_weight_of, preflight, still_promised
-from rollout.records import Kind
+from rollout.records import Kind, Record
 from rollout.resume import missing_edits, run_to_resume
 from rollout.rollback import candidate_to_undo, restore_traffic
 from rollout.session import Session
@@ -172,7 +172,8 @@ def reap(session: Session) -> Rollout | None:
         faults = [*config_faults(settings, rule), *_unfinished_faults(session, settings)]
         if not rule.splits(full_weight_of(active)):
             faults.append(f"green_weight: {idle} still has weight {rule.weights[idle]}")
-        faults += last_passed_faults(settings, session.history(), health)
+        history = session.history()
+        faults += last_passed_faults(settings, history, health)
         if faults:
             raise RefusedError("\n".join(faults))
         run = session.last_run
@@ -183,7 +184,7 @@ def reap(session: Session) -> Rollout | None:
             return None
         if until := still_promised(settings, now):
             raise PromisedError(f"keep_until: {idle} is kept warm until {until}")
-        ports.journal.write(Kind.KEEPING, **_keeping(session, settings))
+        ports.journal.write(Kind.KEEPING, **_keeping(session, settings, history))
         done = Rollout(plan=make_plan(active, settings.rollout), phase=Phase.DONE)
         return Controller(ports, Subject(service=session.service)).run(advance(done, ReapRequested()))
 
@@ -251,7 +252,7 @@ def keep(session: Session, until: str, shorten: str) -> None:
             until=written(time),
             reason=shorten.strip(),
         )
-        ports.journal.write(Kind.KEEPING, **_keeping(session, session.settings()))
+        ports.journal.write(Kind.KEEPING, **_keeping(session, session.settings(), session.history()))
 
 
 def adopt(session: Session) -> dict[str, JsonValue]:
@@ -280,9 +281,8 @@ def _unfinished_faults(session: Session, settings: ServiceSettings) -> Iterator[
         yield "rolling_out: is true: a rollout of another checkout has not come to its end; run scripts.rollback first"
 
 
-def _keeping(session: Session, settings: ServiceSettings) -> dict[str, JsonValue]:
+def _keeping(session: Session, settings: ServiceSettings, history: Sequence[Record]) -> dict[str, JsonValue]:
     """Return what is known of the colour that is kept, for the journal."""
-    history = session.history()
     kept = kept_color(settings, history, session.clock.now())
     brought_up = last_brought_up(history)
     return {

@@ -46,7 +46,8 @@ def park(
     if rule.weights[color]:
         raise RolloutError(f"{color} still has weight {rule.weights[color]} and is not parked")
     settings = ports.config.read()
-    known, standing = settings.color(color), _standing(ports, color)
+    known = settings.color(color)
+    standing = frozenset[str]() if known.serves else _standing(ports, color)
     strange = standing - {"" if known.release is None else known.release.release_id}
     # A stale file may say that it is parked already; the stack does not, then, and follows with the next update.
     if known.serves or (standing and not strange):

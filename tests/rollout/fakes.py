@@ -45,6 +45,7 @@ def release(revision: str) -> Release:
 
 OLD, NEW = release("a"), release("b")
 
+# What the load balancer's metrics have as a period.
 PERIOD_SECONDS = 5
 PERIOD = timedelta(seconds=PERIOD_SECONDS)
 BASE: dict[str, Any] = {
@@ -66,9 +67,6 @@ BASE: dict[str, Any] = {
         "gates": {"max_hold_extension_seconds": 120},
     },
 }
-
-
-# What the load balancer's metrics have as a period.
 
 
 @dataclass
