@@ -29,7 +29,7 @@ $(STAMP): requirements.txt
 setup: $(STAMP)
 
 binaries: setup
-	@$(RUN) -m rehearsal.controlplane build
+	@$(RUN) -m rehearsal.binaries build
 
 rehearse: setup
 	@$(RUN) -m rehearsal run

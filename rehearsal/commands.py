@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from rehearsal.controlplane.build import binaries
+from rehearsal.binaries.build import binaries
 from rehearsal.errors import EXPECTED, explain
 from rehearsal.preflight import preflight
 from rehearsal.run import rehearse

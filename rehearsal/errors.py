@@ -1,6 +1,6 @@
 """The errors that a person is told of in one line, and those lines."""
 
-from rehearsal.controlplane.build import BuildError
+from rehearsal.binaries.build import BuildError
 from rehearsal.executables import ExecutableError
 from rehearsal.preflight import OutFolderError
 from rehearsal.processes import ProcessError

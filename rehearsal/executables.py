@@ -3,12 +3,16 @@
 import os
 import shlex
 import shutil
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from rehearsal.settings import PROJECT_FOLDER, Engine
+from rehearsal.settings import PROJECT_FOLDER
+from rehearsal.warm import launch
 
 _KUBERNETES_PROVIDER = "pulumi-resource-kubernetes"
+_LANGUAGE_HOST = "pulumi-language-python"
 _PLUGINS = {
     "pulumi-resource-aws": "rehearsal.providers.aws",
     _KUBERNETES_PROVIDER: "rehearsal.providers.kubernetes",
@@ -19,20 +23,6 @@ _OURS = ".rehearsal"
 
 class ExecutableError(Exception):
     """An executable that was asked for is not there."""
-
-
-def resolve_engine(asked: Engine) -> Engine:
-    """Turn ``auto`` into what this machine has.
-
-    Raises:
-        ExecutableError: ``pulumi`` was asked for and is not on PATH.
-    """
-    on_path = find_real("pulumi")
-    if asked == "pulumi" and on_path is None:
-        raise ExecutableError("REHEARSAL_ENGINE=pulumi, but no `pulumi` is on PATH; install it or use embedded")
-    if asked == "auto":
-        return "pulumi" if on_path else "embedded"
-    return asked
 
 
 def check_pod_command(command: str) -> None:
@@ -56,28 +46,59 @@ def check_pod_command(command: str) -> None:
         )
 
 
-def write_executables(folder: Path, engine: Engine) -> None:
-    """Write the executables; a real Kubernetes provider on PATH takes precedence over our stand-in."""
+def write_executables(folder: Path, pulumi: Path) -> None:
+    """Write the executables.
+
+    What is real on PATH takes precedence over our stand-ins: the Kubernetes provider, and the language host, which may
+    also lie beside ``pulumi``.
+    """
     folder.mkdir(parents=True)
     (folder / _OURS).touch()
-    modules = {**_PLUGINS, "rehearsal": "rehearsal"}
-    if find_real(_KUBERNETES_PROVIDER):
-        del modules[_KUBERNETES_PROVIDER]
-    if engine == "embedded":
-        modules["pulumi"] = "rehearsal.engine"
+    (folder / "pulumi").symlink_to(pulumi.absolute())
+    modules = {**_PLUGINS, _LANGUAGE_HOST: "rehearsal.language_host"}
+    for name in (_KUBERNETES_PROVIDER, _LANGUAGE_HOST):
+        if find_real(name):
+            del modules[name]
+    if (pulumi.resolve().parent / _LANGUAGE_HOST).exists():
+        modules.pop(_LANGUAGE_HOST, None)
     for name, module in modules.items():
-        script = folder / name
-        script.write_text(
-            "#!/bin/sh\n"
-            f"PYTHONPATH={shlex.quote(str(PROJECT_FOLDER))}${{PYTHONPATH:+:$PYTHONPATH}} "
-            f'exec {shlex.quote(sys.executable)} -P -m {module} "$@"\n'
-        )
-        script.chmod(0o755)
+        _write_script(folder / name, [sys.executable, "-I", "-S", launch.__file__, "-m", module])
+    # A command of the terminal: Ctrl-C must reach it, so it is not forked elsewhere.
+    _write_script(folder / "rehearsal", [sys.executable, "-P", "-m", "rehearsal"])
+
+
+def _write_script(script: Path, words: Sequence[str]) -> None:
+    script.write_text(
+        "#!/bin/sh\n"
+        f"export PYTHONPATH={shlex.quote(str(PROJECT_FOLDER))}${{PYTHONPATH:+:$PYTHONPATH}}\n"
+        f'exec {shlex.join(words)} "$@"\n'
+    )
+    script.chmod(0o755)
+
+
+def pulumi_version(pulumi: Path) -> str:
+    """Return what ``pulumi version`` says.
+
+    Raises:
+        ExecutableError: it cannot be run, or fails.
+    """
+    try:
+        answer = subprocess.run([pulumi, "version"], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise ExecutableError(f"{pulumi} cannot be run: {error.strerror}") from error
+    if answer.returncode:
+        raise ExecutableError(f"`{pulumi} version` fails: {answer.stderr.strip() or answer.returncode}")
+    return answer.stdout.strip()
 
 
 def kubernetes_provider(folder: Path) -> str:
-    """Tell which Kubernetes provider a world with these executables uses: the real one's name, or ``stand-in``."""
+    """Say which Kubernetes provider a world with these executables uses: the real one's name, or ``stand-in``."""
     return "stand-in" if (folder / _KUBERNETES_PROVIDER).exists() else _KUBERNETES_PROVIDER
+
+
+def language_host(folder: Path) -> str:
+    """Say which language host a world with these executables uses: Pulumi's own, by name, or ``stand-in``."""
+    return "stand-in" if (folder / _LANGUAGE_HOST).exists() else _LANGUAGE_HOST
 
 
 def path_with(folder: Path) -> str:

@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from rehearsal.executables import check_pod_command, resolve_engine
+from rehearsal.executables import check_pod_command
 from rehearsal.settings import RehearsalSettings
 
 _NEEDED_MIB = 500
@@ -19,10 +19,9 @@ def preflight(settings: RehearsalSettings, out: Path) -> None:
     """Check all that can be checked without building anything.
 
     Raises:
-        ExecutableError: the engine or the pods' command is not there.
+        ExecutableError: the pods' command is not there.
         OutFolderError: ``out`` cannot be written, or its disk is full.
     """
-    resolve_engine(settings.engine)
     check_pod_command(settings.pod_command)
     try:
         out.mkdir(parents=True, exist_ok=True)

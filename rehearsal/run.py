@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from rehearsal.checkout import SERVICE, STACK
-from rehearsal.controlplane.build import binaries
-from rehearsal.executables import kubernetes_provider
+from rehearsal.binaries.build import binaries
+from rehearsal.executables import kubernetes_provider, language_host
 from rehearsal.journal import JournalTail
 from rehearsal.leftovers import left_running
 from rehearsal.pod_watch import killed_pods
@@ -66,6 +66,7 @@ def rehearse(settings: RehearsalSettings, console: Console, out: Path = OUT_FOLD
     results = scenario_results(evidence)
     result: dict[str, Any] = {
         "engine": running.engine,
+        "language_host": language_host(running.folder / "bin"),
         "kubernetes_provider": kubernetes_provider(running.folder / "bin"),
         "load_balancer_controller": running.load_balancer_controller,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
@@ -91,8 +92,9 @@ def _evidence(running: World, scenarios: Scenarios, journal: JournalTail) -> Evi
 
 def _summarize(console: Console, result: dict[str, Any], found: list[str], out: Path) -> None:
     console.print(
-        f"Rehearsal, {result['wall_seconds']:.0f} s. Engine: {result['engine']}, Kubernetes provider:"
-        f" {result['kubernetes_provider']}, load balancer controller: {result['load_balancer_controller']}",
+        f"Rehearsal, {result['wall_seconds']:.0f} s. Pulumi: {result['engine']}, language host:"
+        f" {result['language_host']}, Kubernetes provider: {result['kubernetes_provider']}, load balancer controller:"
+        f" {result['load_balancer_controller']}",
         soft_wrap=True,
         highlight=False,
     )

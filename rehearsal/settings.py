@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -26,8 +26,6 @@ WORLD_VARIABLE = "REHEARSAL_WORLD"
 ENDPOINT_VARIABLE = "REHEARSAL_ENDPOINT"
 """Set in such a shell to the service's address."""
 
-Engine = Literal["embedded", "pulumi", "auto"]
-
 
 def out_folder() -> Path:
     """Where worlds and results go."""
@@ -48,7 +46,6 @@ class RehearsalSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    engine: Engine = Field(default="auto", description="Which `pulumi` runs: ours, the one on PATH, or that if any.")
     pod_command: str = Field(
         default=f"{sys.executable} -m rehearsal.vllm",
         description="Shell words that start a server; vLLM's arguments follow them.",

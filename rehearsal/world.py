@@ -16,13 +16,14 @@ from rehearsal.aws.settings import AwsSettings
 from rehearsal.checkout import CLUSTER, STACK, write_checkout
 from rehearsal.controlplane.prometheus import start_prometheus
 from rehearsal.controlplane.run import control_plane
-from rehearsal.executables import path_with, resolve_engine, write_executables
+from rehearsal.executables import path_with, pulumi_version, write_executables
 from rehearsal.kubelet.network import claim_pod_network
 from rehearsal.kubelet.settings import KubeletSettings
 from rehearsal.load_balancer_controller import Cluster, load_balancer_controller
 from rehearsal.processes import Process, free_port
-from rehearsal.settings import FOLDER_VARIABLE, PROJECT_FOLDER, Engine, RehearsalSettings
+from rehearsal.settings import FOLDER_VARIABLE, PROJECT_FOLDER, RehearsalSettings
 from rehearsal.stack_config import GATEWAY_LOG
+from rehearsal.warm.launch import SOCKET_VARIABLE
 
 _HUB = PROJECT_FOLDER / "rehearsal" / "vllm" / "hub.yaml"
 _AWS_SETTINGS = "aws.json"
@@ -62,7 +63,8 @@ class World:
     """A running world."""
 
     folder: Path
-    engine: Engine
+    engine: str
+    """The version of the Pulumi CLI."""
     environment: Mapping[str, str]
     aws: AwsAdmin
     kubeconfig: Path
@@ -143,15 +145,15 @@ def world(
     Args:
         folder: gets logs, state and the checkout; new or empty.
         settings: the choices.
-        binaries: the control plane's.
+        binaries: the control plane's, Prometheus and the Pulumi CLI.
         say: told in a few words what is being started.
 
     Raises:
         ExecutableError, ProcessError, OSError: it cannot be built; nothing of it runs then.
     """
-    engine = resolve_engine(settings.engine)
+    engine = pulumi_version(binaries["pulumi"])
     (folder / "backend").mkdir(parents=True)
-    write_executables(folder / "bin", engine)
+    write_executables(folder / "bin", binaries["pulumi"])
     with ExitStack() as stack:
         say("Kubernetes control plane")
         cluster = stack.enter_context(control_plane(folder / "kubernetes", binaries))
@@ -165,7 +167,7 @@ def world(
             health_check_interval_scale=0.2,
             cloudwatch_period_seconds=1,
         )
-        environment = _environment(folder, engine, cluster.kubeconfig, aws_settings)
+        environment = _environment(folder, cluster.kubeconfig, aws_settings)
         processes = list(cluster.processes)
 
         def launch(name: str, command: Sequence[str | Path]) -> Process:
@@ -179,8 +181,8 @@ def world(
         def start(name: str, *arguments: str | Path) -> Process:
             return launch(name, [sys.executable, "-m", *arguments])
 
-        if "PULUMI_EMBEDDED_WARM_SOCKET" in environment:
-            start("warm", "rehearsal.engine.warm", "--socket", _warm_socket(folder), *_WARM_MODULES)
+        if SOCKET_VARIABLE in environment:
+            start("warm", "rehearsal.warm", "--socket", _warm_socket(folder), *_WARM_MODULES)
         say("AWS account and load balancer")
         aws_process = start("aws", "rehearsal.aws", "--settings", _settings_file(folder / _AWS_SETTINGS, aws_settings))
         aws = stack.enter_context(AwsAdmin(aws_settings.admin_port))
@@ -237,7 +239,7 @@ def world(
         )
 
 
-def _environment(folder: Path, engine: Engine, kubeconfig: Path, aws: AwsSettings) -> dict[str, str]:
+def _environment(folder: Path, kubeconfig: Path, aws: AwsSettings) -> dict[str, str]:
     """Return the environment of a production machine, pointed at this world."""
     environment = {name: os.environ[name] for name in ("HOME", "LANG", "TERM", "TMPDIR") if name in os.environ}
     environment |= {
@@ -253,12 +255,13 @@ def _environment(folder: Path, engine: Engine, kubeconfig: Path, aws: AwsSetting
         "PULUMI_HOME": str(folder / "pulumi-home"),
         "PULUMI_CONFIG_PASSPHRASE": uuid.uuid4().hex,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         "NO_PROXY": "*",
         FOLDER_VARIABLE: str(folder),
         "PYTHONUNBUFFERED": "1",
     }
-    if engine == "embedded" and len(os.fsencode(_warm_socket(folder))) <= _LONGEST_SOCKET_PATH:
-        environment["PULUMI_EMBEDDED_WARM_SOCKET"] = str(_warm_socket(folder))
+    if len(os.fsencode(_warm_socket(folder))) <= _LONGEST_SOCKET_PATH:
+        environment[SOCKET_VARIABLE] = str(_warm_socket(folder))
     return environment
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.controlplane.build import COMPONENTS, binaries, can_build, find
+from rehearsal.binaries.build import COMPONENTS, binaries, can_build, find
 from rehearsal.controlplane.run import ControlPlane
 from rehearsal.controlplane.run import control_plane as running_control_plane
 from rehearsal.kube import KubeClient

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -222,14 +222,28 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
 
 def serve(provider: Provider) -> None:
-    """Run as a plugin: print the port for the engine and serve until the engine ends or sends a signal."""
+    """Run as a resource plugin."""
     engine_address = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
+    servicer = Servicer(provider, engine_address)
+    serve_until_the_end(
+        lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server),
+        provider.cancelled.set,
+    )
+
+
+def serve_until_the_end(add_service: Callable[[grpc.Server], None], stop: Callable[[], None]) -> None:
+    """Run as a plugin of any kind: print the port for the engine, and serve until it ends or sends a signal.
+
+    Args:
+        add_service: adds the plugin's service to the server.
+        stop: ends what the plugin still does.
+    """
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stopped.set())
     limits = [("grpc.max_receive_message_length", _MESSAGE_LIMIT_BYTES), ("grpc.max_send_message_length", -1)]
     server = grpc.server(ThreadPoolExecutor(max_workers=64), options=limits)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(provider, engine_address), server)
+    add_service(server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     # Read before the port is told: an engine that ends right after it was told would leave a plugin that waits for
@@ -238,5 +252,5 @@ def serve(provider: Provider) -> None:
     print(port, flush=True)
     while os.getppid() == engine and not stopped.wait(1):
         pass
-    provider.cancelled.set()
+    stop()
     server.stop(grace=None).wait()

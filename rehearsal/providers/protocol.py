@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pulumi.runtime.proto import (
         engine_pb2,
         engine_pb2_grpc,
+        language_pb2,
+        language_pb2_grpc,
         plugin_pb2,
         provider_pb2,
         provider_pb2_grpc,
@@ -30,10 +32,21 @@ else:
     from pulumi_protocol import (
         engine_pb2,
         engine_pb2_grpc,
+        language_pb2,
+        language_pb2_grpc,
         plugin_pb2,
         provider_pb2,
         provider_pb2_grpc,
         status_pb2,
     )
 
-__all__ = ["engine_pb2", "engine_pb2_grpc", "plugin_pb2", "provider_pb2", "provider_pb2_grpc", "status_pb2"]
+__all__ = [
+    "engine_pb2",
+    "engine_pb2_grpc",
+    "language_pb2",
+    "language_pb2_grpc",
+    "plugin_pb2",
+    "provider_pb2",
+    "provider_pb2_grpc",
+    "status_pb2",
+]

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
-from rehearsal.controlplane.build import binaries
+from rehearsal.binaries.build import binaries
 from rehearsal.errors import EXPECTED, explain
 from rehearsal.settings import PROJECT_FOLDER, RehearsalSettings
 from rehearsal.stack import create_stack

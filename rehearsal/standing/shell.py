@@ -6,9 +6,10 @@ import shlex
 from rehearsal.executables import path_with, real_path
 from rehearsal.settings import CHECKOUT_VARIABLE, ENDPOINT_VARIABLE, OUT_VARIABLE, WORLD_VARIABLE, out_folder
 from rehearsal.standing.worlds import Record
+from rehearsal.warm.launch import SOCKET_VARIABLE
 
 _FOREIGN = ("AWS_", "PULUMI_", "KUBECONFIG", "PROMETHEUS_URL", WORLD_VARIABLE, CHECKOUT_VARIABLE, ENDPOINT_VARIABLE)
-_EXPORTED = ("AWS_", "PULUMI_", "KUBECONFIG", "PROMETHEUS_URL")
+_EXPORTED = ("AWS_", "PULUMI_", "KUBECONFIG", "PROMETHEUS_URL", SOCKET_VARIABLE)
 
 
 def exports(record: Record) -> str:

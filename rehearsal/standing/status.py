@@ -11,7 +11,7 @@ from rich.text import Text
 
 from components.naming import COLOR_KEY, GPU_LABEL
 from rehearsal.checkout import SERVICE
-from rehearsal.executables import kubernetes_provider
+from rehearsal.executables import kubernetes_provider, language_host
 from rehearsal.kube import KubeClient, KubeError
 from rehearsal.kube_conditions import is_met
 from rehearsal.kubeconfig import load_kubeconfig
@@ -27,7 +27,8 @@ def describe(record: Record) -> Table:
     table = Table(title=f"world {record.name}", title_justify="left", show_header=False)
     for what, value in {
         "since": f"{record.since.astimezone():%Y-%m-%d %H:%M:%S}",
-        "engine": record.engine,
+        "Pulumi": record.engine,
+        "language host": language_host(record.folder / "bin"),
         "Kubernetes provider": kubernetes_provider(record.folder / "bin"),
         "load balancer controller": record.load_balancer_controller,
         "endpoint": record.endpoint_url,

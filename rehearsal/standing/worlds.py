@@ -14,7 +14,6 @@ from typing import Self
 from pydantic import BaseModel, ValidationError
 
 from rehearsal.aws.client import AwsAdmin
-from rehearsal.settings import Engine
 from rehearsal.standing.hold import end_processes, hold, is_ours, mark, remove_if_left, take_down
 from rehearsal.world import World, aws_settings_of
 
@@ -38,7 +37,7 @@ class Record(BaseModel):
     """Number of the process that all others end with."""
     processes: dict[str, int]
     """Process numbers by name."""
-    engine: Engine
+    engine: str
     load_balancer_controller: str
     endpoint_url: str
     kubeconfig: Path

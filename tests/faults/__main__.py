@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from rehearsal.controlplane.build import binaries
+from rehearsal.binaries.build import binaries
 from tests.faults.cells import CELLS, Cell, Fault, Moment, parse_cells
 from tests.faults.fake_cells import Trial, run_cell
 from tests.faults.stage import stage

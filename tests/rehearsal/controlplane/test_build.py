@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rehearsal.controlplane import build
-from rehearsal.controlplane.build import COMPONENTS, BuildError, binaries, find
+from rehearsal.binaries.build import COMPONENTS, BuildError, binaries, find
 from rehearsal.settings import PROJECT_FOLDER
 
 ETCD = COMPONENTS[0]

@@ -1,4 +1,4 @@
-module rehearsal/controlplane/etcd
+module rehearsal/binaries/etcd
 
 go 1.26.0
 

@@ -1,12 +1,12 @@
 """A fork server that spares Python programs and plugins their start-up.
 
-`python -m rehearsal.engine.warm --socket PATH MODULE ...` imports the third-party modules named (never the project's
-own), then forks for each run that a client asks for on its socket. It has no threads and opens no gRPC channel, so that
-forking is safe. The client (`rehearsal.engine.children`) finds it by the variable PULUMI_EMBEDDED_WARM_SOCKET.
+``python -m rehearsal.warm --socket PATH MODULE …`` imports the third-party modules named (never the project's own),
+then forks for each run that `rehearsal.warm.launch` asks for on its socket. It has no threads and opens no gRPC
+channel, so that forking is safe.
 
-One connection is one run: the client sends a JSON line {"arguments", "cwd", "environment"} with its stdin, stdout and
-stderr attached; it may then send `TERM` or `KILL` lines; it receives the exit status as a line. When the client goes
-away, so does the run.
+One connection is one run: the client sends a JSON line {"interpreter", "words", "cwd", "environment"} with its standard
+streams attached, and is answered ``accepted``; it may then send signal numbers, a line each; it receives the exit
+status. When the client goes away, the run is killed.
 """
 
 import argparse
@@ -28,16 +28,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-VARIABLE = "PULUMI_EMBEDDED_WARM_SOCKET"
+from rehearsal.warm.launch import ACCEPTED, interpreter_folder
+
 _MAX_REQUEST_BYTES = 2**20
+_LONGEST_LINE = 64
 _PR_SET_PDEATHSIG = 1
-
-
-def end_with_parent(parent: int) -> None:
-    """Let Linux end this process when its parent dies, even by SIGKILL: no program or plugin is left behind."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 @dataclass
@@ -74,18 +69,29 @@ class Server:
 
     def _accept(self) -> dict[str, Any] | None:
         client, _ = self._listener.accept()
+        descriptors: list[int] = []
         try:
             text, descriptors, _, _ = socket.recv_fds(client, _MAX_REQUEST_BYTES, 3)
-            while text and not text.endswith(b"\n"):
-                text += client.recv(_MAX_REQUEST_BYTES)
+            while not text.endswith(b"\n"):
+                more = client.recv(_MAX_REQUEST_BYTES)
+                if not more:
+                    raise ValueError("the client has gone away")
+                text += more
             request = json.loads(text)
-        except (OSError, ValueError):
+            if request["interpreter"] != interpreter_folder():
+                raise ValueError("a run for another interpreter")
+            client.sendall(ACCEPTED)
+        except (OSError, ValueError, KeyError):
+            for descriptor in descriptors:
+                os.close(descriptor)
             client.close()
             return None
         server = os.getpid()
         pid = os.fork()
         if pid == 0:
-            end_with_parent(server)
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != server:
+                os._exit(1)
             self._become(descriptors)
             return request
         for descriptor in descriptors:
@@ -106,12 +112,14 @@ class Server:
             os.close(descriptor)
 
     def _obey(self, run: _Run) -> None:
+        if run.client.fileno() < 0:  # It has ended since it was selected.
+            return
         try:
-            words = run.client.recv(64).split()
+            words = run.client.recv(_LONGEST_LINE).split()
         except OSError:
             words = []
-        for word in words or [b"KILL"]:
-            os.kill(run.pid, signal.SIGTERM if word == b"TERM" else signal.SIGKILL)
+        for word in words or [b"%d" % signal.SIGKILL]:
+            os.kill(run.pid, int(word))
         if not words:
             self._selector.unregister(run.client)
 
@@ -127,7 +135,7 @@ class Server:
 
 
 def _carry_out(request: dict[str, Any]) -> None:
-    """Run what a request names, as `python ARGUMENTS` would: `-m MODULE ...` or `SCRIPT ...`."""
+    """Run what a request names, as ``python -P WORDS`` would."""
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
@@ -137,13 +145,13 @@ def _carry_out(request: dict[str, Any]) -> None:
         stream.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
     known = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     sys.path[:0] = [entry for entry in known if entry not in sys.path]
-    arguments = list(request["arguments"])
-    if arguments[0] == "-m":
-        sys.argv = arguments[1:]
-        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    words = list(request["words"])
+    if words[0] == "-m":
+        sys.argv = words[1:]
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
     else:
-        sys.argv = arguments
-        runpy.run_path(arguments[0], run_name="__main__")
+        sys.argv = words
+        runpy.run_path(words[0], run_name="__main__")
 
 
 def main() -> None:
@@ -156,12 +164,15 @@ def main() -> None:
         importlib.import_module(module)
     if threading.active_count() > 1:
         sys.exit("a preloaded module has started a thread; forking would not be safe")
+    server = Server(options.socket)
     # Where this server comes from is nothing to the programs that it runs: they bring a search path of their own.
     own = {str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)}
     sys.path[:] = [entry for entry in sys.path if entry not in own]
+    for name in [name for name in sys.modules if name == "rehearsal" or name.startswith("rehearsal.")]:
+        del sys.modules[name]
     gc.collect()
     gc.freeze()
-    _carry_out(Server(options.socket).serve())
+    _carry_out(server.serve())
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""``python -m rehearsal.controlplane build``: get the control plane's binaries ready, and nothing else."""
+"""``python -m rehearsal.binaries build``: get the binaries of a world ready, and nothing else."""
 
 import argparse
 import sys
 
 from rich.console import Console
 
-from rehearsal.controlplane.build import BuildError, binaries
+from rehearsal.binaries.build import BuildError, binaries
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m rehearsal.controlplane", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m rehearsal.binaries", description=__doc__)
     parser.add_argument("action", choices=["build"], help="find or build every binary and say where it is")
     parser.parse_args()
     console = Console()

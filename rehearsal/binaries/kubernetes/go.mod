@@ -1,4 +1,4 @@
-module rehearsal/controlplane/kubernetes
+module rehearsal/binaries/kubernetes
 
 go 1.26.0
 

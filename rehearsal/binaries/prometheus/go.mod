@@ -1,4 +1,4 @@
-module rehearsal/controlplane/prometheus
+module rehearsal/binaries/prometheus
 
 go 1.26.0
 

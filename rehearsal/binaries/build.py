@@ -1,4 +1,4 @@
-"""Finds the control plane's binaries on this machine, or builds them once from pinned Go modules into a cache."""
+"""Finds the binaries of a world on this machine, or builds them once from pinned Go modules into a cache."""
 
 import contextlib
 import fcntl
@@ -16,11 +16,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from rehearsal.executables import find_real
 from rehearsal.processes import die_with
 
 _MODULES = Path(__file__).parent
 _INTERRUPT_SECONDS = 5.0
 _KUBERNETES_VERSION = "1.36.3"  # As pinned in kubernetes/go.mod.
+_PULUMI_VERSION = "3.274.1"  # As pinned in pulumi/go.mod.
 
 
 class BuildError(Exception):
@@ -40,6 +42,8 @@ class Component:
     """Go variables that the linker sets, by import path and name."""
     disk_gib: float
     """Free space that a first build needs, Go's caches included."""
+    minutes: float
+    """How long a first build takes on two quiet cores, after the components before it."""
 
     @property
     def folder(self) -> Path:
@@ -61,7 +65,7 @@ class Component:
         return cache_folder() / digest.hexdigest()[:16] / "bin" / self.name
 
 
-def _kubernetes(name: str) -> Component:
+def _kubernetes(name: str, *, minutes: float) -> Component:
     # A build outside Kubernetes' own tree does not know its version, which clients ask the API server for.
     major, minor, _ = _KUBERNETES_VERSION.split(".")
     return Component(
@@ -74,20 +78,31 @@ def _kubernetes(name: str) -> Component:
             "k8s.io/component-base/version.gitMinor": minor,
         },
         disk_gib=4.0,
+        minutes=minutes,
     )
 
 
 COMPONENTS = (
-    Component(name="etcd", module="etcd", package="go.etcd.io/etcd/server/v3", disk_gib=1.0),
-    _kubernetes("kube-apiserver"),
-    _kubernetes("kube-controller-manager"),
-    _kubernetes("kube-scheduler"),
+    Component(name="etcd", module="etcd", package="go.etcd.io/etcd/server/v3", disk_gib=1.0, minutes=1),
+    _kubernetes("kube-apiserver", minutes=4),
+    _kubernetes("kube-controller-manager", minutes=1),
+    _kubernetes("kube-scheduler", minutes=0.2),
     Component(
         name="prometheus",
         module="prometheus",
         package="github.com/prometheus/prometheus/cmd/prometheus",
         tags="remove_all_sd,netgo",  # Without the clients of twenty clouds; discovery by file stays.
         disk_gib=2.0,
+        minutes=2.5,
+    ),
+    Component(
+        name="pulumi",
+        module="pulumi",
+        package="github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+        # A build outside Pulumi's own tree does not know its version either, which the automation API asks for.
+        variables={"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version": f"v{_PULUMI_VERSION}"},
+        disk_gib=3.0,
+        minutes=4,
     ),
 )
 
@@ -101,7 +116,7 @@ def find(component: Component) -> Path | None:
     """The binary in KUBEBUILDER_ASSETS, on PATH or in the cache, in this order; None when it must be built."""
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     candidates = [Path(assets) / component.name] if assets else []
-    if on_path := shutil.which(component.name):
+    if on_path := find_real(component.name):
         candidates.append(Path(on_path))
     candidates.append(component.cached)
     return next((path for path in candidates if os.access(path, os.X_OK) and path.is_file()), None)
@@ -114,8 +129,11 @@ def binaries(console: Console | None = None) -> dict[str, Path]:
     if missing:
         _check_tools(missing)
         with _only_builder(console):
-            for component in missing:
-                found[component.name] = find(component) or _build(component, console)
+            if console:
+                minutes = sum(component.minutes for component in missing)
+                console.print(f"{len(missing)} binaries are to be built, once: about {minutes:.0f} minutes on two cores")
+            for number, component in enumerate(missing, 1):
+                found[component.name] = find(component) or _build(component, f"{number} of {len(missing)}", console)
     return {name: path for name, path in found.items() if path is not None}
 
 
@@ -127,7 +145,9 @@ def can_build() -> bool:
 def _check_tools(missing: Iterable[Component]) -> None:
     names = ", ".join(component.name for component in missing)
     if not can_build():
-        raise BuildError(f"{names} must be built, but there is no Go: install Go {_needed_go()} or newer")
+        raise BuildError(
+            f"{names} must be built, but there is no Go: install Go {_needed_go()} or newer, or put {names} on PATH"
+        )
     answer = subprocess.run(
         ["go", "env", "GOVERSION", "GOCACHE", "GOMODCACHE"],
         capture_output=True,
@@ -172,12 +192,12 @@ def _only_builder(console: Console | None) -> Generator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if console:
-                console.print("waiting for another build of the control plane")
+                console.print("waiting for another build of the binaries")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _build(component: Component, console: Console | None) -> Path:
+def _build(component: Component, place: str, console: Console | None) -> Path:
     started = time.monotonic()
     target = component.cached
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -185,7 +205,8 @@ def _build(component: Component, console: Console | None) -> Path:
     # Low priority and our own module: the machine stays usable and its Go workspace does not matter.
     command = ["nice", "go", "build", "-mod=readonly", *component.build_flags, "-o", unfinished, component.package]
     environment = os.environ | {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "-buildvcs=false"}
-    message = f"building {component.name} (minutes, once)"
+    duration = f"about {component.minutes:g} min" if component.minutes >= 1 else "seconds"
+    message = f"building {component.name} ({place}, {duration})"
     try:
         if console:
             console.print(message)

@@ -1,4 +1,4 @@
-"""Runs a Pulumi program inside its own process: `python program.py SETTINGS PROGRAM`.
+"""Runs a Pulumi program inside its own process: `python program.py SETTINGS PROGRAM ARGUMENTS…`.
 
 SETTINGS is JSON for `pulumi.runtime.Settings`. Exit status 32 means that the program failed and said why.
 """
@@ -23,14 +23,15 @@ def _own_traceback(error: BaseException, program: Path) -> str:
     return "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=first - len(frames)))
 
 
-def main(settings: dict[str, object], program: Path) -> int:
+def main(settings: dict[str, object], words: list[str]) -> int:
     """Run the program against the engine that the settings name; returns the exit status."""
     import pulumi
     import pulumi.runtime
 
     pulumi.runtime.set_all_config(pulumi.runtime.get_config_env(), pulumi.runtime.get_config_secret_keys_env())
     pulumi.runtime.configure(pulumi.runtime.Settings(**settings))  # pyright: ignore[reportArgumentType]
-    sys.argv = [str(program)]
+    sys.argv = words
+    program = Path(words[0]).absolute()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     workers = ThreadPoolExecutor(max_workers=4 * max(1, min(int(str(settings["parallel"])), 64)))
@@ -40,6 +41,9 @@ def main(settings: dict[str, object], program: Path) -> int:
     status = 1
 
     def run() -> None:
+        if program.is_dir() and not (program / "__main__.py").exists():
+            pulumi.log.error(f"unable to find main python program `__main__.py` in `{program}`")
+            sys.exit(FAILED_AND_SAID_SO)
         runpy.run_path(str(program), run_name="__main__")
 
     try:
@@ -60,4 +64,4 @@ def main(settings: dict[str, object], program: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(json.loads(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(main(json.loads(sys.argv[1]), sys.argv[2:]))

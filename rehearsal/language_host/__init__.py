@@ -1,0 +1,1 @@
+"""Stands in for `pulumi-language-python` where the Pulumi CLI comes without it."""

@@ -1,0 +1,1 @@
+"""Spares Python programs and plugins their start-up: a server that has imported ahead, and what asks it to fork."""

@@ -1,0 +1,122 @@
+"""Runs Python words as ``python WORDS`` would, forked from a warm process where one serves, else in a new interpreter.
+
+``python -I -S launch.py -m MODULE …`` or ``… SCRIPT …``. REHEARSAL_WARM_SOCKET names the socket of the warm process,
+which must run the same interpreter. Either way the run has this process's folder, environment and standard streams;
+SIGINT and SIGTERM are passed on to it; its exit status is ours; and it ends with us, as we end with our parent.
+
+Only the standard library is imported, and little of it: this file starts several times for every Pulumi command.
+"""
+
+import os
+import select
+import signal
+import socket
+import sys
+
+SOCKET_VARIABLE = "REHEARSAL_WARM_SOCKET"
+ACCEPTED = b"accepted\n"
+_LONGEST_REPLY = 64
+
+
+def main(words: list[str]) -> int:
+    """Run the words to their end; returns the exit status, negative for a signal's number."""
+    parent = os.getppid()
+    # A wake-up descriptor, so that signals are heard while we wait.
+    told, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: None)
+    run = _warm_run(words) or _ColdRun(words)
+    try:
+        parent_end = os.pidfd_open(parent)
+    except ProcessLookupError:
+        run.kill()
+        return -signal.SIGKILL
+    if os.getppid() != parent:
+        run.kill()
+        return -signal.SIGKILL
+    while True:
+        ready, _, _ = select.select([run.end, told, parent_end], [], [])
+        if run.end in ready:
+            return run.status()
+        if parent_end in ready:
+            run.kill()
+            return -signal.SIGKILL
+        for number in os.read(told, _LONGEST_REPLY):
+            run.signal(number)
+
+
+class _WarmRun:
+    """A process that the warm server has forked for us."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.end = connection.fileno()
+
+    def signal(self, number: int) -> None:
+        self._connection.sendall(f"{number}\n".encode())
+
+    def kill(self) -> None:
+        self._connection.close()  # The server kills what nobody waits for.
+
+    def status(self) -> int:
+        return int(self._connection.recv(_LONGEST_REPLY) or -signal.SIGKILL)
+
+
+class _ColdRun:
+    """A new interpreter."""
+
+    def __init__(self, words: list[str]) -> None:
+        self._pid = os.posix_spawn(sys.executable, [sys.executable, "-P", *words], os.environ)
+        self.end = os.pidfd_open(self._pid)
+
+    def signal(self, number: int) -> None:
+        os.kill(self._pid, number)
+
+    def kill(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+
+    def status(self) -> int:
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+
+
+def _warm_run(words: list[str]) -> "_WarmRun | None":
+    """None when no warm process serves this interpreter."""
+    path = os.environ.get(SOCKET_VARIABLE)
+    if not path:
+        return None
+    import json
+
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(path)
+        request = {
+            "interpreter": interpreter_folder(),
+            "words": words,
+            "cwd": os.getcwd(),  # noqa: PTH109 - pathlib is slow to import
+            "environment": dict(os.environ),
+        }
+        text = json.dumps(request).encode() + b"\n"
+        sent = socket.send_fds(connection, [text], [0, 1, 2])
+        connection.sendall(text[sent:])
+        if connection.recv(len(ACCEPTED), socket.MSG_WAITALL) == ACCEPTED:
+            return _WarmRun(connection)
+    except OSError:
+        pass
+    connection.close()
+    return None
+
+
+def interpreter_folder() -> str:
+    """What tells one Python environment from another: where its interpreter lies, links not followed."""
+    return os.path.dirname(os.path.abspath(sys.executable))  # noqa: PTH100, PTH120 - pathlib is slow to import
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    if status < 0:
+        # To our parent, a run that a signal has ended must look like one.
+        signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    sys.exit(status)
