@@ -7,8 +7,8 @@ is gRPC's, whatever a pack does. Both packs run at once and are asked in turns, 
 What counts is the CPU time of the pack's process; wall time, which has the asking side and the wait for a core in it,
 is told beside it.
 
-By preview: the embedded engine previews the same program with and without the pack, in turns. Its providers answer at
-once, so no cloud hides the difference.
+By preview: the Pulumi CLI previews the same program with and without the pack, in turns. Its providers answer at once,
+so no cloud hides the difference; program and pack fork from a process that has imported ahead, so no start-up does.
 
 The last line is JSON: medians of milliseconds per resource by the number of resources, of CPU, of what of it empty
 calls cost, and of wall time, and the ratio of the previews' medians at the largest number.
@@ -17,7 +17,6 @@ calls cost, and of wall time, and the ratio of the previews' medians at the larg
 import argparse
 import json
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -30,15 +29,27 @@ from typing import Any, Final
 
 import grpc
 from google.protobuf import empty_pb2
+from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
 from benchmarks.program_scale import ROOT, SECRET_KEY, BenchmarkError, Timings, config, registrations
-from rehearsal.engine import policy_config
-from rehearsal.engine.protocol import CHANNEL_OPTIONS, analyzer_pb2, analyzer_pb2_grpc
-from rehearsal.engine.values import to_struct
+from rehearsal.binaries.build import binaries
+from rehearsal.executables import path_with, write_executables, write_module
+from rehearsal.providers.values import from_struct, to_struct
+from rehearsal.warm.launch import SOCKET_VARIABLE
 
 PACK: Final = ROOT / "policies"
 SIZES: Final = (10, 100, 1000)
 STACK: Final = "benchmark"
+MESSAGE_LIMIT: Final = [(f"grpc.max_{way}_message_length", 400 * 1024 * 1024) for way in ("receive", "send")]
+"""What Pulumi's engine allows for one message, in bytes."""
+_WARM_MODULES: Final = (
+    "pulumi_aws.ec2",
+    "pulumi_aws.eks",
+    "pulumi_aws.iam",
+    "pulumi_aws.lb",
+    "pulumi_kubernetes.apps.v1",
+)
+_WARM_TIMEOUT_SECONDS: Final = 60.0
 _LEAST_PER_SERVICE: Final = 40
 """The program declares more than so many resources for each service."""
 
@@ -128,15 +139,26 @@ def pack(*, disabled: bool = False) -> Generator[Pack]:
     ) as process:
         assert process.stdout is not None
         try:
-            channel = grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}", options=CHANNEL_OPTIONS)
+            channel = grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}", options=MESSAGE_LIMIT)
             with channel:
                 stub: Any = analyzer_pb2_grpc.AnalyzerStub(channel)
                 info = stub.GetAnalyzerInfo(empty_pb2.Empty())
-                given = {"all": policy_config.PolicyConfig("disabled")} if disabled else {}
-                stub.Configure(policy_config.message(policy_config.reconcile(info, given)))
+                stub.Configure(configured(info, disabled=disabled))
                 yield Pack(process.pid, stub, [policy.name for policy in info.policies])
         finally:
             process.kill()
+
+
+def configured(info: Any, *, disabled: bool) -> Any:
+    """Return the config that the engine gives a pack for which nobody has configured anything."""
+    request = analyzer_pb2.ConfigureAnalyzerRequest()
+    for policy in info.policies:
+        schemas = from_struct(policy.configSchema.properties)
+        defaults = {key: schema["default"] for key, schema in schemas.items() if "default" in schema}
+        one = request.policyConfig[policy.name]
+        one.enforcementLevel = analyzer_pb2.DISABLED if disabled else policy.enforcementLevel
+        one.properties.CopyFrom(to_struct(defaults))
+    return request
 
 
 def measure_pack(sizes: Sequence[int], repetitions: int, folder: Path) -> tuple[Pack, Pack]:
@@ -171,38 +193,53 @@ def services_for(size: int) -> int:
 
 def measure_previews(size: int, repetitions: int, folder: Path) -> tuple[Timings, Timings]:
     """Time previews with and without the pack, in turns."""
-    project = Project(folder, services_for(size))
     with_pack, without = Timings(), Timings()
-    project.preview()  # not timed: it finds everything cold
-    for _ in range(repetitions):
-        project.preview(timings=without)
-        project.preview("--policy-pack", str(PACK), timings=with_pack)
+    with warm_process(folder / "warm.sock") as socket:
+        project = Project(folder, services_for(size), socket)
+        project.preview()  # not timed: it finds everything cold
+        for _ in range(repetitions):
+            project.preview(timings=without)
+            project.preview("--policy-pack", str(PACK), timings=with_pack)
     return with_pack, without
 
 
-class Project:
-    """A stack of the program on the embedded engine, with providers that answer at once."""
+@contextmanager
+def warm_process(socket: Path) -> Generator[Path]:
+    """Run what programs, packs and plugins fork from, on a socket."""
+    words = ["-P", "-m", "rehearsal.warm", "--socket", str(socket), *_WARM_MODULES]
+    with subprocess.Popen([sys.executable, *words], env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
+        try:
+            deadline = time.monotonic() + _WARM_TIMEOUT_SECONDS
+            while not socket.exists():
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise BenchmarkError("the process to fork from does not start")
+                time.sleep(0.05)
+            yield socket
+        finally:
+            process.kill()
 
-    def __init__(self, folder: Path, services: int) -> None:
+
+class Project:
+    """A stack of the program, with providers that answer at once."""
+
+    def __init__(self, folder: Path, services: int, warm_socket: Path) -> None:
         self._folder = folder / "project"
         executables, state = folder / "bin", folder / "state"
-        for path in (self._folder, executables, state):
+        for path in (self._folder, state):
             path.mkdir()
-        modules = {
-            "pulumi": "rehearsal.engine",
-            "pulumi-resource-aws": "benchmarks.instant_provider",
-            "pulumi-resource-kubernetes": "benchmarks.instant_provider",
-        }
-        for name, module in modules.items():
-            words = f'PYTHONPATH={shlex.quote(str(ROOT))} exec {shlex.quote(sys.executable)} -P -m {module} "$@"'
-            (executables / name).write_text(f"#!/bin/sh\n{words}\n", encoding="utf-8")
-            (executables / name).chmod(0o755)
+        write_executables(executables, binaries()["pulumi"])
+        for package in ("aws", "kubernetes"):
+            write_module(executables / f"pulumi-resource-{package}", "benchmarks.instant_provider")
         definition = (ROOT / "Pulumi.yaml").read_text(encoding="utf-8")
         (self._folder / "Pulumi.yaml").write_text(f"main: {ROOT}\n{definition}", encoding="utf-8")
         self._environment = {
-            "PATH": os.pathsep.join([str(executables), os.environ["PATH"]]),
+            "PATH": path_with(executables),
             "PULUMI_BACKEND_URL": f"file://{state}",
             "PULUMI_CONFIG_PASSPHRASE": "benchmark",
+            "PULUMI_HOME": str(folder / "home"),
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            SOCKET_VARIABLE: str(warm_socket),
             "PULUMI_STACK": STACK,
         }
         self._run(["stack", "init", STACK, "--no-select"])

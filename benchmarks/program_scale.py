@@ -3,8 +3,8 @@
 Each timing is a whole process, as the language host would run it: interpreter start, imports, config, every
 registration, and the end. The bare program makes the same custom resources with the same inputs, without components:
 what they are is recorded from the program itself, so the count follows the code. Both speak to the same monitor, which
-answers at once from a process of its own: the embedded engine would add its own work and its providers' to both
-sides and so hide the difference that is looked for. The two run in turns, so that a busy machine is busy for both.
+answers at once from a process of its own: an engine would add its own work and its providers' to both sides and so
+hide the difference that is looked for. The two run in turns, so that a busy machine is busy for both.
 
 The last line is JSON: medians in seconds by the number of services, and the ratio of those at the largest number.
 """
@@ -26,7 +26,7 @@ from typing import Any, Final
 from benchmarks import bare_program
 
 ROOT: Final = Path(__file__).parent.parent
-RUNNER: Final = ROOT / "rehearsal" / "engine" / "program.py"
+RUNNER: Final = ROOT / "rehearsal" / "language_host" / "program.py"
 PROGRAM: Final = ROOT
 BARE_PROGRAM: Final = ROOT / "benchmarks" / "bare_program.py"
 SERVICES: Final = (1, 10, 100)

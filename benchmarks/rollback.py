@@ -29,8 +29,8 @@ from typing import Any, Final, cast
 
 from rich.console import Console
 
-from rehearsal.checkout import SERVICE, STACK
 from rehearsal.binaries.build import binaries
+from rehearsal.checkout import SERVICE, STACK
 from rehearsal.releases import own_releases
 from rehearsal.settings import RehearsalSettings
 from rehearsal.stack import create_stack

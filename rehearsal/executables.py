@@ -62,9 +62,14 @@ def write_executables(folder: Path, pulumi: Path) -> None:
     if (pulumi.resolve().parent / _LANGUAGE_HOST).exists():
         modules.pop(_LANGUAGE_HOST, None)
     for name, module in modules.items():
-        _write_script(folder / name, [sys.executable, "-I", "-S", launch.__file__, "-m", module])
+        write_module(folder / name, module)
     # A command of the terminal: Ctrl-C must reach it, so it is not forked elsewhere.
     _write_script(folder / "rehearsal", [sys.executable, "-P", "-m", "rehearsal"])
+
+
+def write_module(script: Path, module: str) -> None:
+    """Write an executable that runs a module, forked from a warm process where there is one."""
+    _write_script(script, [sys.executable, "-I", "-S", launch.__file__, "-m", module])
 
 
 def _write_script(script: Path, words: Sequence[str]) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rehearsal.checkout import SERVICE, STACK
 from rehearsal.binaries.build import binaries
+from rehearsal.checkout import SERVICE, STACK
 from rehearsal.executables import kubernetes_provider, language_host
 from rehearsal.journal import JournalTail
 from rehearsal.leftovers import left_running

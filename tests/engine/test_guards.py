@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from rehearsal.engine import warm
 
 from components.release import Release
-from rehearsal.engine import warm
 from tests.components.example import release
 from tests.engine.conftest import World
 from tests.engine.fork_server import running_fork_server

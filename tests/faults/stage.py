@@ -63,9 +63,7 @@ def stage_settings() -> RehearsalSettings:
             "gates": {"max_hold_extension_seconds": 12},
         },
     }
-    return RehearsalSettings(
-        engine="embedded", open_streams=40, requests_per_second=30, releases=releases, config=config
-    )
+    return RehearsalSettings(open_streams=40, requests_per_second=30, releases=releases, config=config)
 
 
 @dataclass(frozen=True, kw_only=True)

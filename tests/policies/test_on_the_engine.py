@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 import pytest
 from pulumi.automation.events import EngineEvent
+from rehearsal.engine import warm
 
 from components.naming import COLORS, Color
 from policies.catalogue import POLICIES
-from rehearsal.engine import warm
 from rollout.config_file import ConfigFile
 from rollout.errors import UpdateFailedError
 from rollout.ports import LiveRule

@@ -42,7 +42,7 @@ def results(control_plane_binaries: dict[str, Path], tmp_path_factory: pytest.Te
     """What became of release C and then B, both onto green, with A on blue."""
     folder = tmp_path_factory.mktemp("any-server") / "world"
     command = f"{shlex.quote(sys.executable)} {shlex.quote(str(OTHER))}"
-    settings = RehearsalSettings(engine="embedded", pod_command=command, open_streams=80, config=CONFIG)
+    settings = RehearsalSettings(pod_command=command, open_streams=80, config=CONFIG)
     with world(folder, settings, control_plane_binaries, lambda _: None) as running:
         scenarios = scenarios_in(running, settings)
         scenarios.first_release()
@@ -94,7 +94,7 @@ def test_a_server_that_cannot_come_up_is_shown_with_its_last_words(
     control_plane_binaries: dict[str, Path], tmp_path: Path, program: str, exit_code: int
 ) -> None:
     command = shlex.join([sys.executable, "-c", program])
-    settings = RehearsalSettings(engine="embedded", pod_command=command, config={"cold_start_seconds": 4})
+    settings = RehearsalSettings(pod_command=command, config={"cold_start_seconds": 4})
     with world(tmp_path / "world", settings, control_plane_binaries, lambda _: None) as running:
         with pytest.raises(CommandError) as error:
             scenarios_in(running, settings).first_release()

@@ -46,12 +46,10 @@ def assert_refused(answer: "subprocess.CompletedProcess[str]", fault: str) -> No
 @pytest.mark.parametrize(
     ("variables", "fault"),
     [
-        ({"REHEARSAL_ENGINE": "terraform"}, "REHEARSAL_ENGINE=terraform: Input should be 'embedded', 'pulumi' or"),
-        ({"REHEARSAL_ENGINE": "pulumi", "PATH": SYSTEM_PATH}, "no `pulumi` is on PATH; install it or use embedded"),
         ({"REHEARSAL_POD_COMMAND": "vllm-next serve"}, "there is no executable 'vllm-next'"),
         ({"REHEARSAL_OPEN_STREAMS": "many"}, "REHEARSAL_OPEN_STREAMS=many: Input should be a valid integer"),
     ],
-    ids=["engine", "no pulumi", "pod command", "open streams"],
+    ids=["pod command", "open streams"],
 )
 @pytest.mark.parametrize("command", ["up", "run"])
 def test_a_wrong_variable_is_refused(tmp_path: Path, command: str, variables: dict[str, str], fault: str) -> None:
@@ -61,8 +59,9 @@ def test_a_wrong_variable_is_refused(tmp_path: Path, command: str, variables: di
 
 def test_without_go_or_binaries_it_says_which_go_to_install(tmp_path: Path) -> None:
     variables = {"PATH": SYSTEM_PATH, "REHEARSAL_CACHE_DIR": str(tmp_path / "cache"), "KUBEBUILDER_ASSETS": ""}
-    answer = rehearsal("up", out=tmp_path / "out", REHEARSAL_ENGINE="embedded", **variables)
-    assert_refused(answer, "must be built, but there is no Go: install Go 1.26")
+    answer = rehearsal("up", out=tmp_path / "out", **variables)
+    assert_refused(answer, "pulumi must be built, but there is no Go: install Go 1.26")
+    assert_refused(answer, "pulumi on PATH")
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-"""The world's PATH has an engine and the provider plugins; what is real takes precedence."""
+"""The world's PATH has the CLI, a language host and the provider plugins; what is real takes precedence."""
 
 import os
 import subprocess
@@ -9,8 +9,9 @@ import pytest
 from rehearsal.executables import (
     ExecutableError,
     kubernetes_provider,
+    language_host,
     path_with,
-    resolve_engine,
+    pulumi_version,
     write_executables,
 )
 from rehearsal.leftovers import left_running
@@ -34,45 +35,62 @@ def have(folder: Path, name: str) -> None:
     (folder / name).chmod(0o755)
 
 
-def test_auto_takes_a_real_pulumi_when_there_is_one(real: Path) -> None:
-    assert resolve_engine("auto") == "embedded"
-    have(real, "pulumi")
-    assert resolve_engine("auto") == "pulumi"
-    assert resolve_engine("embedded") == "embedded"
+@pytest.fixture
+def pulumi(tmp_path: Path) -> Path:
+    """A CLI without a language host beside it."""
+    have(tmp_path, "pulumi")
+    return tmp_path / "pulumi"
 
 
 @pytest.mark.usefixtures("real")
-def test_asking_for_a_pulumi_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(ExecutableError, match="no `pulumi` is on PATH"):
-        resolve_engine("pulumi")
-
-
-@pytest.mark.usefixtures("real")
-def test_with_a_real_engine_only_the_plugins_are_ours(tmp_path: Path) -> None:
-    write_executables(tmp_path / "bin", "pulumi")
+def test_what_the_machine_lacks_is_ours(tmp_path: Path, pulumi: Path) -> None:
+    write_executables(tmp_path / "bin", pulumi)
     assert kubernetes_provider(tmp_path / "bin") == "stand-in"
+    assert language_host(tmp_path / "bin") == "stand-in"
     assert names_in(tmp_path / "bin") == [
         ".rehearsal",
+        "pulumi",
+        "pulumi-language-python",
         "pulumi-resource-aws",
         "pulumi-resource-kubernetes",
         "rehearsal",
     ]
 
 
-def test_a_real_kubernetes_provider_takes_our_stand_ins_place(real: Path, tmp_path: Path) -> None:
+def test_a_real_kubernetes_provider_takes_our_stand_ins_place(real: Path, tmp_path: Path, pulumi: Path) -> None:
     have(real, "pulumi-resource-kubernetes")
-    write_executables(tmp_path / "bin", "embedded")
-    assert names_in(tmp_path / "bin") == [".rehearsal", "pulumi", "pulumi-resource-aws", "rehearsal"]
+    write_executables(tmp_path / "bin", pulumi)
+    assert "pulumi-resource-kubernetes" not in names_in(tmp_path / "bin")
     assert path_with(tmp_path / "bin").split(os.pathsep)[-1] == str(real)
     assert kubernetes_provider(tmp_path / "bin") == "pulumi-resource-kubernetes"
 
 
-def test_the_embedded_engine_runs_from_any_folder(tmp_path: Path) -> None:
-    write_executables(tmp_path / "bin", "embedded")
-    version = subprocess.run(
-        [tmp_path / "bin" / "pulumi", "version"], cwd="/", capture_output=True, text=True, check=True
-    )
-    assert version.stdout.startswith("v3.")
+@pytest.mark.parametrize("place", ["on PATH", "beside the CLI"])
+def test_a_real_language_host_takes_our_stand_ins_place(real: Path, tmp_path: Path, pulumi: Path, place: str) -> None:
+    have(real if place == "on PATH" else pulumi.parent, "pulumi-language-python")
+    write_executables(tmp_path / "bin", pulumi)
+    assert "pulumi-language-python" not in names_in(tmp_path / "bin")
+    assert language_host(tmp_path / "bin") == "pulumi-language-python"
+
+
+def test_a_language_host_beside_what_the_cli_is_a_link_to_is_found(tmp_path: Path, pulumi: Path) -> None:
+    have(tmp_path, "pulumi-language-python")
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / "pulumi").symlink_to(pulumi)
+    write_executables(tmp_path / "bin", tmp_path / "link" / "pulumi")
+    assert language_host(tmp_path / "bin") == "pulumi-language-python"
+
+
+def test_the_clis_version_is_what_it_says(pulumi: Path) -> None:
+    pulumi.write_text("#!/bin/sh\necho v3.274.1\n")
+    assert pulumi_version(pulumi) == "v3.274.1"
+
+
+@pytest.mark.parametrize(("script", "why"), [("#!/bin/sh\necho broken >&2; exit 3", "broken"), ("", "cannot be run")])
+def test_a_cli_that_does_not_run_is_named(pulumi: Path, script: str, why: str) -> None:
+    pulumi.write_text(script)
+    with pytest.raises(ExecutableError, match=f"{pulumi}.*{why}"):
+        pulumi_version(pulumi)
 
 
 def test_a_process_left_behind_is_found_by_the_worlds_folder(tmp_path: Path) -> None:

@@ -25,17 +25,17 @@ def test_a_pod_command_that_cannot_start_is_named(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "server.sh").touch(mode=0o755)
     with pytest.raises(ExecutableError, match=f"REHEARSAL_POD_COMMAND={command}: {fault}"):
-        preflight(RehearsalSettings(engine="embedded", pod_command=command), tmp_path)
+        preflight(RehearsalSettings(pod_command=command), tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_named_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutFolderError, match=r"cannot make .*/file/out: Not a directory; set REHEARSAL_OUT"):
-        preflight(RehearsalSettings(engine="embedded"), tmp_path / "file" / "out")
+        preflight(RehearsalSettings(), tmp_path / "file" / "out")
 
 
 def test_a_full_disk_is_seen_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=3 * 2**20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)  # pyright: ignore[reportUnknownLambdaType]
     with pytest.raises(OutFolderError, match=r"a world needs \d+ MiB in .*; 3 MiB are free"):
-        preflight(RehearsalSettings(engine="embedded"), tmp_path)
+        preflight(RehearsalSettings(), tmp_path)

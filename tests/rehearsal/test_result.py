@@ -152,7 +152,8 @@ def test_there_are_no_requests_when_the_traffic_never_began(tmp_path: Path) -> N
 
 def test_the_report_shows_every_scenario_and_every_fault(evidence: Evidence, tmp_path: Path) -> None:
     result = {
-        "engine": "embedded",
+        "engine": "v3.274.1",
+        "language_host": "stand-in",
         "kubernetes_provider": "stand-in",
         "load_balancer_controller": "stand-in",
         "versions": {"pulumi": "3"},

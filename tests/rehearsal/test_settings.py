@@ -6,20 +6,19 @@ from rehearsal.settings import RehearsalSettings, RehearsalSettingsError
 
 
 def test_without_variables_the_defaults_hold() -> None:
-    assert RehearsalSettings.from_environment({}).engine == "auto"
+    assert RehearsalSettings.from_environment({}) == RehearsalSettings()
 
 
 def test_variables_are_read() -> None:
     settings = RehearsalSettings.from_environment(
-        {"REHEARSAL_ENGINE": "embedded", "REHEARSAL_WEIGHT_LAG_SECONDS": "5", "REHEARSAL_OTHER": "x"}
+        {"REHEARSAL_OPEN_STREAMS": "40", "REHEARSAL_WEIGHT_LAG_SECONDS": "5", "REHEARSAL_OTHER": "x"}
     )
-    assert (settings.engine, settings.weight_lag_seconds) == ("embedded", 5)
+    assert (settings.open_streams, settings.weight_lag_seconds) == (40, 5)
 
 
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
-        ("REHEARSAL_ENGINE", "terraform"),
         ("REHEARSAL_OPEN_STREAMS", "many"),
         ("REHEARSAL_REQUESTS_PER_SECOND", "0"),
         ("REHEARSAL_WEIGHT_LAG_SECONDS", "-1"),

@@ -23,7 +23,7 @@ from rehearsal.world import World, world
 
 pytestmark = pytest.mark.timeout(600)
 
-SETTINGS = RehearsalSettings(engine="embedded", open_streams=60)
+SETTINGS = RehearsalSettings(open_streams=60)
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ def running(control_plane_binaries: dict[str, Path], tmp_path_factory: pytest.Te
     """A world in which release A serves on blue, and whose records are outside of any checkout."""
     folder = tmp_path_factory.mktemp("workflows") / "world"
     config = {"rollout": {"keep_warm_seconds": KEEP_WARM_SECONDS, "records_url": f"file://{folder / 'records'}"}}
-    settings = RehearsalSettings(engine="embedded", open_streams=30, config=config)
+    settings = RehearsalSettings(open_streams=30, config=config)
     with world(folder, settings, control_plane_binaries, lambda _: None) as started:
         scenarios(started, settings).first_release()
         yield started
@@ -85,7 +85,7 @@ def test_a_release_is_ramped_on_one_runner_and_the_old_colour_reaped_on_the_next
         *("eks", "update-kubeconfig", "--name", CLUSTER, "--region"),
         running.environment["AWS_REGION"],
     ]
-    with scenarios(running, RehearsalSettings(engine="embedded", open_streams=30)).traffic():
+    with scenarios(running, RehearsalSettings(open_streams=30)).traffic():
         ramped = first.run("ramp", "Ramp")
     assert ramped.returncode == 0, ramped.stdout + ramped.stderr
     code = first.outputs["Ramp"]["code"]

@@ -23,7 +23,6 @@ from typing import Any
 
 import grpc
 from google.protobuf import any_pb2, empty_pb2
-
 from rehearsal.engine.protocol import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 from rehearsal.engine.values import from_struct, reveal, to_struct
 

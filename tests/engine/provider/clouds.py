@@ -10,6 +10,7 @@ from typing import Any
 
 from rehearsal.engine.protocol import provider_pb2
 from rehearsal.engine.values import from_struct, to_struct
+
 from tests.engine.provider.__main__ import TestProvider, serve
 
 VERSION = "latestVersion"

@@ -36,7 +36,7 @@ def environment(
     cache = {name: os.environ[name] for name in ("REHEARSAL_CACHE_DIR",) if name in os.environ}
     # Another test runs beside these, on two cores perhaps: little traffic will do.
     traffic = {"REHEARSAL_REQUESTS_PER_SECOND": "20", "REHEARSAL_OPEN_STREAMS": "40"}
-    chosen = kept | cache | traffic | {OUT_VARIABLE: str(out), "REHEARSAL_ENGINE": "embedded"}
+    chosen = kept | cache | traffic | {OUT_VARIABLE: str(out)}
     yield chosen
     rehearsal(chosen, "down", "--all")
     assert left_running(out / "worlds") == []

@@ -14,14 +14,14 @@ from rehearsal.standing.worlds import Record
 
 
 def record(folder: Path, **environment: str) -> Record:
-    write_executables(folder / "bin", "embedded")
+    write_executables(folder / "bin", folder / "pulumi")
     return Record(
         name=folder.name,
         folder=folder,
         since=datetime.now(UTC),
         keeper=1,
         processes={},
-        engine="embedded",
+        engine="v3.274.1",
         load_balancer_controller="stand-in",
         endpoint_url="http://127.0.0.1:1",
         kubeconfig=folder / "kubeconfig",

@@ -29,7 +29,7 @@ def stand(worlds: Worlds, name: str) -> Record:
         since=datetime.now(UTC),
         keeper=os.getpid(),
         processes={},
-        engine="embedded",
+        engine="v3.274.1",
         load_balancer_controller="stand-in",
         endpoint_url="http://127.0.0.1:1",
         kubeconfig=folder / "kubeconfig",
