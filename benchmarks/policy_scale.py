@@ -33,7 +33,7 @@ from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
 from benchmarks.program_scale import ROOT, SECRET_KEY, BenchmarkError, Timings, config, registrations
 from rehearsal.binaries.build import binaries
-from rehearsal.executables import path_with, write_executables, write_module
+from rehearsal.executables import path_with, pulumi_home, write_executables, write_module
 from rehearsal.providers.values import from_struct, to_struct
 from rehearsal.warm.launch import SOCKET_VARIABLE
 
@@ -224,19 +224,19 @@ class Project:
 
     def __init__(self, folder: Path, services: int, warm_socket: Path) -> None:
         self._folder = folder / "project"
-        executables, state = folder / "bin", folder / "state"
+        state = folder / "state"
         for path in (self._folder, state):
             path.mkdir()
-        write_executables(executables, binaries()["pulumi"])
-        for package in ("aws", "kubernetes"):
-            write_module(executables / f"pulumi-resource-{package}", "benchmarks.instant_provider")
+        write_executables(folder, binaries()["pulumi"])
+        for plugin in pulumi_home(folder).glob("plugins/*/pulumi-resource-*"):
+            write_module(plugin, "benchmarks.instant_provider")
         definition = (ROOT / "Pulumi.yaml").read_text(encoding="utf-8")
         (self._folder / "Pulumi.yaml").write_text(f"main: {ROOT}\n{definition}", encoding="utf-8")
         self._environment = {
-            "PATH": path_with(executables),
+            "PATH": path_with(folder / "bin"),
             "PULUMI_BACKEND_URL": f"file://{state}",
             "PULUMI_CONFIG_PASSPHRASE": "benchmark",
-            "PULUMI_HOME": str(folder / "home"),
+            "PULUMI_HOME": str(pulumi_home(folder)),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             SOCKET_VARIABLE: str(warm_socket),

@@ -6,17 +6,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from rehearsal.settings import PROJECT_FOLDER
 from rehearsal.warm import launch
 
-_KUBERNETES_PROVIDER = "pulumi-resource-kubernetes"
 _LANGUAGE_HOST = "pulumi-language-python"
-_PLUGINS = {
-    "pulumi-resource-aws": "rehearsal.providers.aws",
-    _KUBERNETES_PROVIDER: "rehearsal.providers.kubernetes",
-}
+_PROVIDERS = {"aws": "rehearsal.providers.aws", "kubernetes": "rehearsal.providers.kubernetes"}
 _OURS = ".rehearsal"
 """Marks a world's ``bin``, which a shell that works in a world has on its PATH."""
 
@@ -47,24 +44,50 @@ def check_pod_command(command: str) -> None:
 
 
 def write_executables(folder: Path, pulumi: Path) -> None:
-    """Write the executables.
+    """Write what a world's PATH needs to ``bin``, and the plugins to Pulumi's own folder for them, `pulumi_home`.
 
     What is real on PATH takes precedence over our stand-ins: the Kubernetes provider, and the language host, which may
-    also lie beside ``pulumi``.
+    also lie beside ``pulumi``. Where ours stands in, the CLI looks for it beside itself: anywhere else, every command
+    would warn of it.
+
+    Args:
+        folder: the world's.
+        pulumi: the CLI.
     """
-    folder.mkdir(parents=True)
-    (folder / _OURS).touch()
-    (folder / "pulumi").symlink_to(pulumi.absolute())
-    modules = {**_PLUGINS, _LANGUAGE_HOST: "rehearsal.language_host"}
-    for name in (_KUBERNETES_PROVIDER, _LANGUAGE_HOST):
-        if find_real(name):
-            del modules[name]
-    if (pulumi.resolve().parent / _LANGUAGE_HOST).exists():
-        modules.pop(_LANGUAGE_HOST, None)
-    for name, module in modules.items():
-        write_module(folder / name, module)
+    bin_folder = folder / "bin"
+    bin_folder.mkdir(parents=True)
+    (bin_folder / _OURS).touch()
+    cli = pulumi.resolve()
+    if find_real(_LANGUAGE_HOST) or (cli.parent / _LANGUAGE_HOST).exists():
+        (bin_folder / "pulumi").symlink_to(cli)
+    else:
+        _link_or_copy(cli, bin_folder / "pulumi")
+        write_module(bin_folder / _LANGUAGE_HOST, "rehearsal.language_host")
+    for package, module in _PROVIDERS.items():
+        plugin = _plugin(folder, package)
+        if package != "kubernetes" or not find_real(plugin.name):
+            plugin.parent.mkdir(parents=True)
+            write_module(plugin, module)
     # A command of the terminal: Ctrl-C must reach it, so it is not forked elsewhere.
-    _write_script(folder / "rehearsal", [sys.executable, "-P", "-m", "rehearsal"])
+    _write_script(bin_folder / "rehearsal", [sys.executable, "-P", "-m", "rehearsal"])
+
+
+def pulumi_home(folder: Path) -> Path:
+    """Where a world's Pulumi keeps its plugins and credentials."""
+    return folder / "pulumi-home"
+
+
+def _plugin(folder: Path, package: str) -> Path:
+    """Where Pulumi looks for the plugin of an SDK's version."""
+    place = f"resource-{package}-v{version(f'pulumi-{package}')}"
+    return pulumi_home(folder) / "plugins" / place / f"pulumi-resource-{package}"
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # On another disk, say.
+        shutil.copy2(source, target)
 
 
 def write_module(script: Path, module: str) -> None:
@@ -97,13 +120,14 @@ def pulumi_version(pulumi: Path) -> str:
 
 
 def kubernetes_provider(folder: Path) -> str:
-    """Say which Kubernetes provider a world with these executables uses: the real one's name, or ``stand-in``."""
-    return "stand-in" if (folder / _KUBERNETES_PROVIDER).exists() else _KUBERNETES_PROVIDER
+    """Say which Kubernetes provider a world uses: the real one's name, or ``stand-in``."""
+    plugin = _plugin(folder, "kubernetes")
+    return "stand-in" if plugin.exists() else plugin.name
 
 
 def language_host(folder: Path) -> str:
-    """Say which language host a world with these executables uses: Pulumi's own, by name, or ``stand-in``."""
-    return "stand-in" if (folder / _LANGUAGE_HOST).exists() else _LANGUAGE_HOST
+    """Say which language host a world uses: Pulumi's own, by name, or ``stand-in``."""
+    return "stand-in" if (folder / "bin" / _LANGUAGE_HOST).exists() else _LANGUAGE_HOST
 
 
 def path_with(folder: Path) -> str:

@@ -66,8 +66,8 @@ def rehearse(settings: RehearsalSettings, console: Console, out: Path = OUT_FOLD
     results = scenario_results(evidence)
     result: dict[str, Any] = {
         "engine": running.engine,
-        "language_host": language_host(running.folder / "bin"),
-        "kubernetes_provider": kubernetes_provider(running.folder / "bin"),
+        "language_host": language_host(running.folder),
+        "kubernetes_provider": kubernetes_provider(running.folder),
         "load_balancer_controller": running.load_balancer_controller,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "wall_seconds": round(time.monotonic() - started_at, 1),

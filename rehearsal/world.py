@@ -16,7 +16,7 @@ from rehearsal.aws.settings import AwsSettings
 from rehearsal.checkout import CLUSTER, STACK, write_checkout
 from rehearsal.controlplane.prometheus import start_prometheus
 from rehearsal.controlplane.run import control_plane
-from rehearsal.executables import path_with, pulumi_version, write_executables
+from rehearsal.executables import path_with, pulumi_home, pulumi_version, write_executables
 from rehearsal.kubelet.network import claim_pod_network
 from rehearsal.kubelet.settings import KubeletSettings
 from rehearsal.load_balancer_controller import Cluster, load_balancer_controller
@@ -153,7 +153,7 @@ def world(
     """
     engine = pulumi_version(binaries["pulumi"])
     (folder / "backend").mkdir(parents=True)
-    write_executables(folder / "bin", binaries["pulumi"])
+    write_executables(folder, binaries["pulumi"])
     with ExitStack() as stack:
         say("Kubernetes control plane")
         cluster = stack.enter_context(control_plane(folder / "kubernetes", binaries))
@@ -252,7 +252,7 @@ def _environment(folder: Path, kubeconfig: Path, aws: AwsSettings) -> dict[str, 
         "AWS_EC2_METADATA_DISABLED": "true",
         "KUBECONFIG": str(kubeconfig),
         "PULUMI_BACKEND_URL": f"file://{folder / 'backend'}",
-        "PULUMI_HOME": str(folder / "pulumi-home"),
+        "PULUMI_HOME": str(pulumi_home(folder)),
         "PULUMI_CONFIG_PASSPHRASE": uuid.uuid4().hex,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",

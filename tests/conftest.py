@@ -12,6 +12,16 @@ from rehearsal.controlplane.run import ControlPlane
 from rehearsal.controlplane.run import control_plane as running_control_plane
 from rehearsal.kube import KubeClient
 
+_NEED_BINARIES = frozenset({"control_plane_binaries"})
+"""The fixtures that build, or find, what a world runs; whoever asks for one belongs to the tiers that need them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need binaries, by what they ask for: nobody has to remember to."""
+    for item in items:
+        if _NEED_BINARIES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.binaries)
+
 
 def pytest_configure() -> None:
     """Heed Ctrl-C, as do all processes that tests start: a shell has it ignored in what it starts in the background."""

@@ -6,7 +6,9 @@ SETTINGS is JSON for `pulumi.runtime.Settings`. Exit status 32 means that the pr
 import asyncio
 import json
 import logging
+import os
 import runpy
+import signal
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +51,10 @@ def main(settings: dict[str, object], words: list[str]) -> int:
     try:
         loop.run_until_complete(pulumi.runtime.run_in_stack(run))
         status = 0
+    except KeyboardInterrupt:  # A refused preview, or Ctrl-C: ended by a signal, as any program would be.
+        traceback.print_exc()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     except pulumi.RunError as error:
         pulumi.log.error(str(error))
     except Exception as error:

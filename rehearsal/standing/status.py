@@ -28,8 +28,8 @@ def describe(record: Record) -> Table:
     for what, value in {
         "since": f"{record.since.astimezone():%Y-%m-%d %H:%M:%S}",
         "Pulumi": record.engine,
-        "language host": language_host(record.folder / "bin"),
-        "Kubernetes provider": kubernetes_provider(record.folder / "bin"),
+        "language host": language_host(record.folder),
+        "Kubernetes provider": kubernetes_provider(record.folder),
         "load balancer controller": record.load_balancer_controller,
         "endpoint": record.endpoint_url,
         "AWS": record.environment["AWS_ENDPOINT_URL"],

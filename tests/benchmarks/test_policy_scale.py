@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.policy_scale import SIZES, pack, requests_for, services_for
 from benchmarks.program_scale import registrations
 from policies.catalogue import POLICIES
@@ -12,6 +14,7 @@ from policies.resources import LISTENER_RULE
 from tests.components.example import ROOT
 
 
+@pytest.mark.usefixtures("control_plane_binaries")
 def test_it_times_both_and_ends_with_the_figures() -> None:
     command = [sys.executable, "-m", "benchmarks.policy_scale", "--resources", "10", "5", "--repetitions", "1"]
     output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=280).stdout

@@ -14,7 +14,7 @@ from tests.faults.stage import Stage, stage
 from tests.faults.world_cells import BAD_RELEASE, SAMPLED, run_all
 from tests.faults.world_faults import WORLD_FAULTS, small_disk
 
-pytestmark = pytest.mark.timeout(3600)
+pytestmark = [pytest.mark.long_world, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(scope="module")

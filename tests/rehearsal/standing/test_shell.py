@@ -14,7 +14,9 @@ from rehearsal.standing.worlds import Record
 
 
 def record(folder: Path, **environment: str) -> Record:
-    write_executables(folder / "bin", folder / "pulumi")
+    folder.mkdir()
+    (folder / "pulumi").touch()
+    write_executables(folder, folder / "pulumi")
     return Record(
         name=folder.name,
         folder=folder,
