@@ -7,17 +7,20 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help setup binaries rehearse test faults mutants package policies lint format clean
+.PHONY: help setup binaries rehearse test test-fast test-worlds faults mutants package policies lint format clean
 
+# Times are of two quiet cores, once the binaries are built; building them takes about 13 minutes, once.
 help:
-	@echo "make rehearse   swap a model under live traffic on this machine (REHEARSAL_ENGINE=embedded|pulumi|auto)"
-	@echo "make test       run every test"
-	@echo "make faults     break everything at every moment of a rollout, on fakes and in one world (CELLS=fault:moment,…)"
-	@echo "make mutants    change every condition of the policies, and print what no test notices"
-	@echo "make package    write the component package's inputs and schema from the settings"
-	@echo "make policies   write the guide to the policies, docs/policies.md, from the policies"
-	@echo "make lint       ruff and the type checker"
-	@echo "make clean      remove the virtual environment and the rehearsal's output"
+	@echo "make rehearse     swap a model under live traffic on this machine; under 5 minutes"
+	@echo "make test         every test but the long worlds; needs the binaries, builds what is missing; 15 minutes"
+	@echo "make test-fast    the tests that need no binaries and no patience; 3 minutes"
+	@echo "make test-worlds  one cell of each fault, and a kill after every kind of record, in one world; 20 minutes"
+	@echo "make faults       every fault at every moment, on fakes and in one world (CELLS=fault:moment,…); an hour"
+	@echo "make mutants      change every condition of the policies, and print what no test notices; half an hour"
+	@echo "make package      write the component package's inputs and schema from the settings"
+	@echo "make policies     write the guide to the policies, docs/policies.md, from the policies"
+	@echo "make lint         ruff and the type checker"
+	@echo "make clean        remove the virtual environment and the rehearsal's output"
 
 $(STAMP): requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed, {v[0]}.{v[1]} was found as \"$(PYTHON)\"; set PYTHON=/path/to/python3.11")'
@@ -34,15 +37,24 @@ binaries: setup
 rehearse: setup
 	@$(RUN) -m rehearsal run
 
-test: binaries
-	@$(RUN) -m pytest -n 2 --dist loadfile
+# The tiers are markers (pyproject.toml). Each ends with what it left out.
+PYTEST := $(RUN) -m pytest -n 2 --dist loadfile
 
-# Not a part of `test`, which tries one cell of each fault: all of them take about an hour.
+test: binaries
+	@$(PYTEST) -m "not long_world"
+
+test-fast: setup
+	@$(PYTEST) -m "not binaries and not slow and not long_world"
+
+test-worlds: binaries
+	@$(RUN) -m pytest -m long_world
+
+# Not a part of any tier: all cells take about an hour.
 CELLS ?= *
 faults: binaries
 	@$(RUN) -m tests.faults --cells '$(CELLS)'
 
-# Not a part of `test`: it takes minutes, and says something about the tests rather than about the program.
+# Not a part of any tier: it takes minutes, and says something about the tests rather than about the program.
 mutants: setup
 	@$(RUN) -m tests.mutants
 

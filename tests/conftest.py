@@ -4,6 +4,7 @@ import signal
 import uuid
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _NEED_BINARIES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.binaries)
+
+
+_LEFT_OUT = pytest.StashKey[int]()
+"""How many tests the tier that was asked for does not have."""
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Count them."""
+    if items:
+        stash = items[0].config.stash
+        stash[_LEFT_OUT] = stash.get(_LEFT_OUT, 0) + len(items)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In a process of xdist: send the count to the one that prints."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash.get(_LEFT_OUT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take it there; each process of xdist has collected the same tests."""
+    node.config.stash[_LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say what the tier left out."""
+    if left_out := config.stash.get(_LEFT_OUT, 0):
+        terminalreporter.write_line(
+            f"{left_out} tests belong to other tiers (`make help`): -m {config.option.markexpr!r}"
+        )
 
 
 def pytest_configure() -> None:

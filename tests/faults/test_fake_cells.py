@@ -6,6 +6,7 @@ from tests.faults.cells import CELLS, Cell, Fault, Lasting, Moment, allowed, par
 from tests.faults.fake_cells import run_cell
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_whatever_breaks_a_rollout_ends_as_it_may_and_loses_nothing(cell: Cell) -> None:
     trials = run_cell(cell)
