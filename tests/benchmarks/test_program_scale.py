@@ -13,6 +13,8 @@ from components.settings import Settings
 from tests.components.example import ROOT
 from tests.components.registrations import Registrations, register
 
+pytestmark = pytest.mark.slow
+
 LARGEST_VARIABLE_BYTES = 128 * 1024  # Linux takes no longer one, and the config is one
 
 

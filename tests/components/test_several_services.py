@@ -12,6 +12,8 @@ from components.naming import ACTIVE_COLOR_KEY, COLORS, ROLE_KEY, SERVICE_KEY
 from tests.components.example import release, run_program
 from tests.components.registrations import Registered, Registrations
 
+pytestmark = pytest.mark.slow
+
 AWS_NAME_SUFFIX = 8  # "-" and seven random hex digits, which Pulumi puts after a name that it chooses
 
 

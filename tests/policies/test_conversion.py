@@ -30,6 +30,8 @@ from policies.resources import DEPLOYMENT, LISTENER_RULE
 from tests.policies.edits import UNKNOWN, edited
 from tests.policies.stacks import CONFIGS, Declared, Stack, stack
 
+pytestmark = pytest.mark.slow
+
 METHODS = ["Analyze", "AnalyzeStack", "_get_enforcement_level", "_get_resource_options", "_get_provider_resource"]
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 SECRET = {SIGNATURE: "1b47061264138c4ac30d75fd1eb44270", "value": {"password": ["hunter2"]}}

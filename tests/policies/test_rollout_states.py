@@ -28,6 +28,8 @@ from tests.policies.judge import judge
 from tests.policies.stacks import Stack, declared
 from tests.rollout.fakes import BASE, NEW, SERVICE, World, release
 
+pytestmark = pytest.mark.slow
+
 RULE = f"ListenerRule {SERVICE}"
 SERVICE_POLICIES = tuple(policy for policy in POLICIES if isinstance(policy, StackValidationPolicy))
 

@@ -22,6 +22,8 @@ from tests.policies.judge import Violation, judge
 from tests.policies.stacks import CONFIGS, Stack, stack
 from tests.policies.test_cases import UNSAFE
 
+pytestmark = pytest.mark.slow
+
 Field = tuple[str | int, ...]
 """The way to a value: keys and positions."""
 

@@ -10,6 +10,8 @@ import pytest
 
 from rehearsal.settings import OUT_VARIABLE, PROJECT_FOLDER
 
+pytestmark = pytest.mark.slow
+
 SYSTEM_PATH = "/usr/bin:/bin"
 """Without the engine, without Go."""
 

@@ -34,6 +34,8 @@ from tests.rehearsal.aws.account import REGION, Account, Service, running_accoun
 from tests.rehearsal.aws.farm import Farm, Target
 from tests.rollout.fakes import BASE, NEW
 
+pytestmark = pytest.mark.slow
+
 STACK = "prod"
 # The account's periods are of one second, and published one after their end.
 PUBLISHED_WITHIN_SECONDS = 6.0

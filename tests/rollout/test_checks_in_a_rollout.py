@@ -15,6 +15,8 @@ from rollout.plan import CHECKS, Skip, make_plan, planned_checks
 from rollout.verdicts import Verdict
 from tests.rollout.fakes import BASE, NEW, SERVICE, World
 
+pytestmark = pytest.mark.slow
+
 RECORDED = {"recorded_prompts": "gateway.jsonl"}
 
 

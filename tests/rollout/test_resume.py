@@ -20,6 +20,8 @@ from rollout.records import Kind, Record
 from rollout.resume import Run, last_run, missing_edits, run_to_resume
 from tests.rollout.fakes import NEW, OLD, SERVICE, FakeJournal, World
 
+pytestmark = pytest.mark.slow
+
 
 class Killed(BaseException):
     """SIGKILL: nothing in the process gets a word in."""
