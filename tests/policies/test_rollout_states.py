@@ -23,7 +23,7 @@ from rollout.account import CapacityReservation
 from rollout.controller import Controller, Subject
 from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.plan import make_plan
-from rollout.ports import Preview, Watch
+from rollout.ports import EngineRun, Watch
 from tests.policies.judge import judge
 from tests.policies.stacks import Stack, declared
 from tests.rollout.fakes import BASE, NEW, SERVICE, World, release
@@ -83,13 +83,15 @@ class Recorder(World):
             if (reservation := self.state.color(color).reservation) is not None and reservation.id is not None
         ]
 
-    def preview(self, message: str) -> Preview:
+    def preview(self, message: str) -> EngineRun:
         self._record(f"preview of {message}", None)
         return super().preview(message)
 
-    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None) -> None:
+    def up(
+        self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None
+    ) -> EngineRun:
         self._record(message, targets)
-        super().up(message, targets=targets, judged=judged, watch=watch)
+        return super().up(message, targets=targets, judged=judged, watch=watch)
 
     def _record(self, what: str, targets: Sequence[str] | None) -> None:
         values = json.loads(json.dumps(self.config.values))
