@@ -251,15 +251,13 @@ def test_a_script_says_which_policy_refused_and_leaves_config_and_stack_alone(li
     updater, _, _ = script(live)
     before = live.file.read_bytes()
     with live.tampered("forward.target_groups[1].weight += 1"), pytest.raises(UpdateFailedError) as raised:
-        updater.change_rule({"green_weight": 50}, green_weight=50, message="Set green to 50 %")
-    assert str(raised.value).startswith(
-        "preview of 'Set green to 50 %' failed: policy refused: traffic-weights-add-up: "
-    )
+        updater.change_weight(50, message="Set green to 50 %")
+    assert str(raised.value).startswith("update 'Set green to 50 %' failed: policy refused: traffic-weights-add-up: ")
     assert "chat: the sum of the weights is 101, but must be 100." in str(raised.value)
     assert live.file.read_bytes() == before
     assert live.world.calls() == []
-    updater.change_rule({"green_weight": 50}, green_weight=50, message="Set green to 50 %")
-    updater.change_rule({"green_weight": 25}, green_weight=25, message="Set green to 25 %")
+    updater.change_weight(50, message="Set green to 50 %")
+    updater.change_weight(25, message="Set green to 25 %")
     assert [name for _, name in live.world.calls()] == ["chat", "chat"]
 
 

@@ -23,8 +23,11 @@ DEPLOYMENT = Change(op="update", urn="urn::x::chat-blue", type="kubernetes:apps/
 PROVIDER = Change(op="update", urn="urn::x::default", type="pulumi:providers:aws", new={"version": "8.0.0"})
 
 
-def warm(**overrides: Any) -> World:
-    return World(green={"replicas": 2, "release": NEW.model_dump(mode="json")}, **overrides)
+WARM: dict[str, Any] = {"replicas": 2, "release": NEW.model_dump(mode="json")}
+
+
+def warm() -> World:
+    return World(green=WARM)
 
 
 def step(world: World, green_weight: int = 25) -> Updater:
@@ -40,17 +43,17 @@ def statuses(world: World) -> list[str]:
 class Breaking(World):
     """Updates end as they are told to: before the rule is changed, in the middle, or after it."""
 
-    breaks: Callable[["Breaking", Callable[[], EngineRun]], EngineRun]
+    def __init__(self, how: "How") -> None:
+        self.how = how
+        super().__init__(green=WARM)
 
     def up(
         self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None
     ) -> EngineRun:
-        return self.breaks(lambda: super(Breaking, self).up(message, targets=targets, judged=judged, watch=watch))
+        return self.how(self, lambda: super(Breaking, self).up(message, targets=targets, judged=judged, watch=watch))
 
 
-def breaking(how: Callable[[Breaking, Callable[[], EngineRun]], EngineRun]) -> Breaking:
-    kind = type("Broken", (Breaking,), {"breaks": how})
-    return kind(green={"replicas": 2, "release": NEW.model_dump(mode="json")})
+How = Callable[[Breaking, Callable[[], EngineRun]], EngineRun]
 
 
 def test_a_step_is_one_update_of_the_rule_alone_without_a_preview() -> None:
@@ -101,7 +104,7 @@ def test_weights_that_are_not_those_that_were_meant_are_unexpected() -> None:
         world.config.edit({"green_weight": 30})
         return up()
 
-    world = breaking(elsewhere)
+    world = Breaking(elsewhere)
     with pytest.raises(UnexpectedChangeError, match=r"weights \{'arn:blue': 70, 'arn:green': 30\}, meant are"):
         step(world)
 
@@ -125,9 +128,9 @@ def locked(world: Breaking, up: Callable[[], EngineRun]) -> EngineRun:
     ("refusal", "kind"), [(guard, UpdateFailedError), (policy, PolicyRefusedError), (locked, StackLockedError)]
 )
 def test_what_refuses_before_the_change_leaves_the_config_as_it_was(
-    refusal: Callable[[Breaking, Callable[[], EngineRun]], EngineRun], kind: type[UpdateFailedError]
+    refusal: How, kind: type[UpdateFailedError]
 ) -> None:
-    world = breaking(refusal)
+    world = Breaking(refusal)
     before, updater = world.config.values, Updater(world.ports(), SERVICE)
     with pytest.raises(kind):
         updater.change_weight(25, message="a step")
@@ -141,7 +144,7 @@ def test_an_update_that_changes_nothing_is_refused_and_leaves_the_config_as_it_w
         del world, up
         return EngineRun(changes=())
 
-    world = breaking(idle)
+    world = Breaking(idle)
     before = world.config.values
     with pytest.raises(PlanRefusedError, match="no change of the weighted rule"):
         step(world)
@@ -187,9 +190,9 @@ def still_running(world: Breaking, up: Callable[[], EngineRun]) -> EngineRun:
 
 @pytest.mark.parametrize("failure", [after_all, after_the_weights, service_policy, unheard, still_running])
 def test_a_failure_after_which_the_rule_may_be_changed_leaves_the_edit(
-    failure: Callable[[Breaking, Callable[[], EngineRun]], EngineRun],
+    failure: How,
 ) -> None:
-    world = breaking(failure)
+    world = Breaking(failure)
     updater = Updater(world.ports(), SERVICE)
     with pytest.raises(UpdateFailedError):
         updater.change_weight(25, message="a step")
@@ -215,7 +218,7 @@ class Forgetful(World):
 
 
 def test_a_rule_that_nobody_can_name_is_changed_once_the_whole_plan_has_shown_it() -> None:
-    world = Forgetful(green={"replicas": 2, "release": NEW.model_dump(mode="json")})
+    world = Forgetful(green=WARM)
     updater = step(world, 1)
     assert (world.previews, world.ups) == (["a step"], [("a step", ())])
     updater.change_weight(25, message="another step")
@@ -223,7 +226,7 @@ def test_a_rule_that_nobody_can_name_is_changed_once_the_whole_plan_has_shown_it
 
 
 def test_a_foreign_change_stops_a_step_that_needs_the_whole_plan() -> None:
-    world = Forgetful(green={"replicas": 2, "release": NEW.model_dump(mode="json")})
+    world = Forgetful(green=WARM)
     world.foreign = [DEPLOYMENT]
     before = world.config.values
     with pytest.raises(PlanRefusedError, match="chat-blue"):
