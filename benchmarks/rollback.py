@@ -1,15 +1,18 @@
 """``python -m benchmarks.rollback``: from the decision to roll back to the rule, and to the candidate's last request.
 
 A world of the rehearsal is built, with both colours deployed, and live traffic runs. Each repetition has 25 % on the
-candidate and rolls back as the controller does. Then 25 % go to the candidate by a step of the ramp (preview, then
-update) and back by preview and update alone, as one would without a direct call: two weight steps and one such rollback
-for each of ``--full-repetitions``. The rule's times are those of the account itself, the requests' those of the load
-balancer's access log, on one clock.
+candidate and rolls back as the controller does. Then, for each of ``--full-repetitions``, the weight goes to 25 % and
+back three times: by steps of the ramp, by the `pulumi up --target <rule>` that such a step is, run as a plain process
+with the same policy pack, and once back by preview and update of the whole plan, as one would without a direct call.
+The rule's times are those of the account itself, the requests' those of the load balancer's access log, on one clock.
 
 ``bare_call_seconds`` is a ModifyRule call and nothing else, from a client that is warm; the ratio is that of the time
 from the decision to the candidate's last request to this call plus the load balancer's lag, the least that there is.
-It, ``decision_to_rule_seconds`` and ``weight_step_seconds`` end with the rule's change, ``full_up_seconds`` with the
-end of the update. Beside them, the time from the start of a ``scripts.rollback`` process to the rule is told.
+It and ``decision_to_rule_seconds`` end with the rule's change, ``full_up_seconds`` with the end of the update. Beside
+them, the time from the start of a ``scripts.rollback`` process to the rule is told.
+
+``weight_step_seconds`` and ``bare_up_seconds`` take turns, and go from the decision to the end of the run, the edit of
+the config file included. ``weight_step_over_bare_up`` is their ratio; the goal is at most 1.15.
 
 The last line is JSON: medians in seconds.
 """
@@ -22,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
@@ -49,6 +52,7 @@ WATCHED_SECONDS: Final = 2.0
 """How long after a decision requests on the candidate are looked for; longer than the lag."""
 _SETTLE_SECONDS: Final = 1.0
 _UP: Final = ("pulumi", "up", "--yes", "--non-interactive", "--stack", STACK, "--policy-pack", "policies")
+_BARE_UP: Final = (*_UP, "--skip-preview", "--target")
 
 
 class BenchmarkError(Exception):
@@ -65,6 +69,8 @@ class Measured:
     last_request: list[float] = field(default_factory=list[float])
     full_up: list[float] = field(default_factory=list[float])
     weight_step: list[float] = field(default_factory=list[float])
+    weight_step_rule: list[float] = field(default_factory=list[float])
+    bare_up: list[float] = field(default_factory=list[float])
     process: list[float] = field(default_factory=list[float])
 
     def result(self) -> dict[str, float]:
@@ -78,6 +84,8 @@ class Measured:
         medians["ratio_to_bare_call"] = medians["decision_to_last_candidate_request_seconds"] / least
         medians["full_up_seconds"] = statistics.median(self.full_up)
         medians["weight_step_seconds"] = statistics.median(self.weight_step)
+        medians["bare_up_seconds"] = statistics.median(self.bare_up)
+        medians["weight_step_over_bare_up"] = medians["weight_step_seconds"] / medians["bare_up_seconds"]
         return {name: round(value, 4) for name, value in medians.items()}
 
 
@@ -123,12 +131,54 @@ def bare_calls(load_balancer: Elbv2LoadBalancer, observer: Observer, repetitions
     return seconds[1:]  # the first one connects
 
 
-def step(updater: Updater, observer: Observer, green_weight: int) -> tuple[float, float]:
-    """Move the weight by preview and update; returns when the rule changed and when all was done, from the decision."""
+def timed(observer: Observer, green_weight: int, move: Callable[[], object]) -> tuple[float, float]:
+    """Move the weight; returns when the rule changed and when all was done, from the decision."""
     decided = time.time()
-    updater.change_rule({}, green_weight=green_weight, message=f"benchmark: green_weight {green_weight}")
+    move()
     done = time.time()
     return observer.rule_changed_at(green_weight, decided) - decided, done - decided
+
+
+def step(updater: Updater, observer: Observer, green_weight: int) -> tuple[float, float]:
+    """Move the weight by a step of the ramp."""
+    message = f"benchmark: step to green_weight {green_weight}"
+    return timed(observer, green_weight, lambda: updater.change_weight(green_weight, message=message))
+
+
+def full_up(updater: Updater, observer: Observer, green_weight: int) -> tuple[float, float]:
+    """Move the weight by preview and update of the whole plan."""
+    message = f"benchmark: green_weight {green_weight}"
+    return timed(observer, green_weight, lambda: updater.change_rule({}, green_weight=green_weight, message=message))
+
+
+def bare_up(running: World, session: Session, observer: Observer, rule_urn: str, green_weight: int) -> float:
+    """Move the weight by an edit of the config file and the CLI alone; returns when all was done."""
+
+    def move() -> None:
+        # The serial goes up as in a step, so that both change the same tags.
+        serial = session.config.read().rollout_serial + 1
+        session.config.edit({"green_weight": green_weight, "rollout_serial": serial})
+        done = subprocess.run(
+            [*_BARE_UP, rule_urn],
+            cwd=running.checkout,
+            env=dict(running.environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise BenchmarkError(f"pulumi up ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+
+    return timed(observer, green_weight, move)[1]
+
+
+def known_rule_urn(updater: Updater) -> str:
+    """Return the weighted rule's URN, and have the updater know it, as it does after a deploy."""
+    rule = updater.rule_in_state()
+    if rule is None:
+        raise BenchmarkError("the state has no weighted rule")
+    return rule.urn
 
 
 def measure(running: World, repetitions: int, full_repetitions: int) -> Measured:
@@ -149,12 +199,22 @@ def measure(running: World, repetitions: int, full_repetitions: int) -> Measured
             measured.decisions.append(decided)
             print(f"{number + 1:>3} rule {measured.rule[-1]:.3f} s")
             time.sleep(max(0.0, decided + WATCHED_SECONDS - time.time()))
+        rule_urn = known_rule_urn(updater)
         for number in range(full_repetitions):
-            there, _ = step(updater, observer, CANDIDATE_WEIGHT)
-            back, done = step(updater, observer, 0)
-            measured.weight_step += (there, back)
-            measured.full_up.append(done)
-            print(f"{number + 1:>3} weight steps {there:.2f} s and {back:.2f} s, all of the rollback {done:.2f} s")
+            there = step(updater, observer, CANDIDATE_WEIGHT)
+            bare_back = bare_up(running, session, observer, rule_urn, 0)
+            bare_there = bare_up(running, session, observer, rule_urn, CANDIDATE_WEIGHT)
+            back = step(updater, observer, 0)
+            step(updater, observer, CANDIDATE_WEIGHT)
+            _, full = full_up(updater, observer, 0)
+            measured.weight_step_rule += (there[0], back[0])
+            measured.weight_step += (there[1], back[1])
+            measured.bare_up += (bare_back, bare_there)
+            measured.full_up.append(full)
+            print(
+                f"{number + 1:>3} weight steps {there[1]:.2f} s and {back[1]:.2f} s, bare updates {bare_back:.2f} s "
+                f"and {bare_there:.2f} s, rollback by preview and update {full:.2f} s"
+            )
     measured.process += [process_to_rule(running, session.load_balancer, observer) for _ in range(PROCESS_REPETITIONS)]
     return measured
 
@@ -210,7 +270,12 @@ def main() -> None:
     """Measure and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=20, help="rollbacks to measure")
-    parser.add_argument("--full-repetitions", type=int, default=10, help="rollbacks by preview and update alone")
+    parser.add_argument(
+        "--full-repetitions",
+        type=int,
+        default=10,
+        help="turns of steps, bare updates and rollbacks by preview and update",
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="rollback-") as folder:
         measured = run(Path(folder) / "world", arguments.repetitions, arguments.full_repetitions)
@@ -219,7 +284,9 @@ def main() -> None:
         ("decision to rule", measured.rule),
         ("decision to last request started on the candidate", measured.last_request),
         ("rollback by preview and update, to its end", measured.full_up),
-        ("weight step, decision to rule", measured.weight_step),
+        ("weight step, decision to rule", measured.weight_step_rule),
+        ("weight step, to its end", measured.weight_step),
+        ("a bare `pulumi up` of the rule, to its end", measured.bare_up),
         ("start of a scripts.rollback process to rule", measured.process),
     ):
         print(f"{name}: {_spread(seconds)}")

@@ -1,4 +1,4 @@
-"""What a preview would change, and whether that is exactly what was meant."""
+"""What a preview would change or an update has changed, and whether that is exactly what was meant."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,7 +38,7 @@ Json = Mapping[str, object]
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One resource that a preview would not leave as it is."""
+    """One resource that a preview would not leave as it is, or an update has not."""
 
     op: str
     urn: str
@@ -87,10 +87,10 @@ def weights_after(rule: Change) -> dict[str, int]:
 
 
 def unlike_weight_change(changes: Iterable[Change], *, service: str, weights: Mapping[str, int]) -> tuple[str, ...]:
-    """Return everything in a preview that is not the weight change that was meant; nothing: go ahead.
+    """Return everything in a plan, or in what an update did, that is not the weight change that was meant.
 
     Args:
-        changes: what the preview would change.
+        changes: what would change, or was changed.
         service: the service whose rule may change.
         weights: the weight that each target group, by ARN, must have afterwards.
     """
@@ -104,9 +104,9 @@ def unlike_weight_change(changes: Iterable[Change], *, service: str, weights: Ma
         found += [f"{change.name}: {path}" for path in _foreign_paths(change, weights=True)]
         planned = weights_after(change)
         if planned != dict(weights):
-            found.append(f"{change.name}: weights would become {planned}, meant are {dict(weights)}")
+            found.append(f"{change.name}: weights {planned}, meant are {dict(weights)}")
     if not rules and not found:
-        found.append("the weighted rule would not change")
+        found.append("no change of the weighted rule")
     return tuple(found)
 
 

@@ -322,7 +322,7 @@ class Controller:
         percent = rollout.plan.steps[step].candidate_percent
         self._record_weight(rollout, step, "begun")
         message = f"{self._subject.service}: {percent} % of requests to {rollout.plan.candidate}"
-        self._updater.change_rule({}, green_weight=green_weight, message=message, from_green_weight=before)
+        self._updater.change_weight(green_weight, message=message, from_green_weight=before)
         self._shifted_at = self._ports.clock.now()
         self._ports.journal.write("rule", green_weight=green_weight, how="up")
 

@@ -35,7 +35,7 @@ def practise(ports: Ports, updater: Updater) -> dict[str, JsonValue]:
     idle = other_color(active)
     full, one = full_weight_of(active), green_weight_for(idle, PERCENT)
     try:
-        updater.change_rule({}, green_weight=one, message=f"drill: {PERCENT} % of requests to {idle}")
+        updater.change_weight(one, message=f"drill: {PERCENT} % of requests to {idle}")
         change = WeightChange(
             candidate=idle, previous_percent=0, intended_percent=PERCENT, green_weight=one, since=ports.clock.now()
         )

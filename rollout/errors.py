@@ -14,7 +14,11 @@ class PromisedError(RefusedError):
 
 
 class PlanRefusedError(RolloutError):
-    """A preview shows more, or other, than the change that was meant; it was not applied."""
+    """A plan holds more, or other, than the change that was meant, or not even that; nothing was applied."""
+
+
+class UnexpectedChangeError(RolloutError):
+    """An update has changed more, or other, than what was meant; it was applied, so what it did must be undone."""
 
 
 class UpdateFailedError(RolloutError):

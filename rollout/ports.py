@@ -73,12 +73,12 @@ class Config(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preview:
-    """What an update would do."""
+class EngineRun:
+    """What the engine told: what a preview would change, or what an update has changed."""
 
     changes: tuple[Change, ...]
     not_evaluated: tuple[str, ...] = ()
-    """Policies that could not be evaluated before the update, because values are not known yet."""
+    """Policies that could not be evaluated, because values are not known before the update."""
 
 
 Watch = Callable[[], None]
@@ -88,7 +88,7 @@ Watch = Callable[[], None]
 class Stack(Protocol):
     """The Pulumi stack."""
 
-    def preview(self, message: str) -> Preview:
+    def preview(self, message: str) -> EngineRun:
         """Compute what an update would change.
 
         Raises:
@@ -96,10 +96,12 @@ class Stack(Protocol):
         """
         ...
 
-    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None) -> None:
+    def up(
+        self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None
+    ) -> EngineRun:
         """Update the stack, or only the resources named by URN; unless ``judged``, without the policy pack.
 
-        What ``watch`` raises comes out at once; the update may still run then.
+        No preview comes before it. What ``watch`` raises comes out at once; the update may still run then.
 
         Raises:
             UpdateFailedError: the update did not succeed; some of it may have been applied.

@@ -9,7 +9,9 @@ from components.pod_settings import SecretReference
 from components.reservation import Reservation
 from components.settings import ServiceSettings
 from rollout.account import address_faults, quota_faults, quota_of, reservation_state_faults
+from rollout.changes import unlike_candidate_change
 from rollout.drill_history import drill_faults
+from rollout.errors import StoppedError
 from rollout.failures import plain
 from rollout.plan import Plan, green_weight_for
 from rollout.ports import Account, Cluster, LiveRule, Ports, StateRule
@@ -29,9 +31,15 @@ class Questions:
         self.unanswered: list[str] = []
 
     def ask(self, question: Callable[[], _T]) -> _T | None:
-        """Return the answer; none when there is none, whatever the question failed with."""
+        """Return the answer; none when there is none, whatever the question failed with.
+
+        Raises:
+            StoppedError: somebody asked the rollout to stop meanwhile.
+        """
         try:
             return question()
+        except StoppedError:
+            raise  # that is no answer
         except Exception as error:
             self.unanswered.append(plain(error))
             return None
@@ -46,10 +54,22 @@ def preflight(ports: Ports, plan: Plan, service: str) -> tuple[str, ...]:
         *_drill_faults(ports, settings, questions),
         *_capacity_faults(ports, plan, service, settings, questions),
         *_reference_faults(ports.cluster, settings, service, questions),
+        *_plan_faults(ports, plan, service, questions),
     ]
     for question in _later_questions(ports, plan):
         questions.ask(question)
     return tuple(dict.fromkeys((*faults, *questions.unanswered)))
+
+
+def _plan_faults(ports: Ports, plan: Plan, service: str, questions: Questions) -> Iterator[str]:
+    """Yield what the whole plan holds that is not the candidate's: the steps of a ramp are not asked for it again."""
+    planned = questions.ask(lambda: ports.stack.preview(f"{service}: what a rollout onto {plan.candidate} would find"))
+    foreign = () if planned is None else unlike_candidate_change(planned.changes, service=service, color=plan.candidate)
+    if foreign:
+        yield (
+            f"the plan holds more than {plan.candidate} and the rule's tags: {'; '.join(foreign)}. Somebody changed "
+            "the program, the config or the infrastructure; bring them in line and try again"
+        )
 
 
 def _drill_faults(ports: Ports, settings: ServiceSettings, questions: Questions) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from components.naming import PROJECT
 from rollout.engine_events import EngineEvents
 from rollout.errors import PolicyRefusedError, RefusedError, StackLockedError, UpdateFailedError
 from rollout.failures import plain, pulumi_words
-from rollout.ports import Preview, StateRule, Watch
+from rollout.ports import EngineRun, StateRule, Watch
 from rollout.processes import born
 from rollout.pulumi_lock import began_by_us, judge_lock
 from rollout.pulumi_process import InterruptiblePulumi
@@ -114,7 +114,7 @@ class PulumiStack:
             raise UpdateFailedError(f"Pulumi's state cannot be read: {pulumi_words(error)}") from error
         return state_rule(deployment.get("resources") or (), service)
 
-    def preview(self, message: str) -> Preview:
+    def preview(self, message: str) -> EngineRun:
         """Compute what an update would change.
 
         Raises:
@@ -128,11 +128,14 @@ class PulumiStack:
             ),
             events,
         )
-        return Preview(changes=tuple(events.changes()), not_evaluated=tuple(events.not_evaluated()))
+        return _told(events)
 
-    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None) -> None:
+    def up(
+        self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None
+    ) -> EngineRun:
         """Update the stack, or only the resources named by URN; unless ``judged``, without the policy pack.
 
+        It is one command: the SDK has ``up`` skip its preview.
         A lock that an update of ours has left behind is cancelled. Such an update may still run, as an orphan; it is
         interrupted and waited for, but not by a rollback (the one that nobody judges), which has a rule to watch.
         What ``watch`` raises comes out at once; the update goes on until it is interrupted.
@@ -142,13 +145,13 @@ class PulumiStack:
             UpdateFailedError: the update did not succeed; some of it may have been applied.
         """
         try:
-            self._up(message, targets, watch, judged=judged)
+            return self._up(message, targets, watch, judged=judged)
         except StackLockedError as error:
             if not self._frees(str(error), patience_seconds=ORPHAN_PATIENCE_SECONDS if judged else 0):
                 raise
-            self._up(message, targets, watch, judged=judged)
+            return self._up(message, targets, watch, judged=judged)
 
-    def _up(self, message: str, targets: Sequence[str], watch: Watch | None, *, judged: bool) -> None:
+    def _up(self, message: str, targets: Sequence[str], watch: Watch | None, *, judged: bool) -> EngineRun:
         events = EngineEvents()
         self._run(
             f"update {message!r}",
@@ -163,6 +166,7 @@ class PulumiStack:
             events,
             watch,
         )
+        return _told(events)
 
     def _frees(self, told: str, *, patience_seconds: float) -> bool:
         """Cancel a lock that was left behind; tells whether that was so."""
@@ -234,6 +238,10 @@ class PulumiStack:
             if isinstance(failure[0], errors.ConcurrentUpdateError):
                 kind = StackLockedError
             raise kind(f"{what} failed: {events.errors() or plain(failure[0])}") from failure[0]
+
+
+def _told(events: EngineEvents) -> EngineRun:
+    return EngineRun(changes=tuple(events.changes()), not_evaluated=tuple(events.not_evaluated()))
 
 
 class _Watcher:

@@ -19,7 +19,7 @@ from rehearsal.engine import warm
 from components.naming import COLORS, Color
 from policies.catalogue import POLICIES
 from rollout.config_file import ConfigFile
-from rollout.errors import UpdateFailedError
+from rollout.errors import UnexpectedChangeError, UpdateFailedError
 from rollout.ports import LiveRule
 from rollout.stack import PulumiStack
 from rollout.updates import Updater
@@ -251,16 +251,25 @@ def test_a_script_says_which_policy_refused_and_leaves_config_and_stack_alone(li
     updater, _, _ = script(live)
     before = live.file.read_bytes()
     with live.tampered("forward.target_groups[1].weight += 1"), pytest.raises(UpdateFailedError) as raised:
-        updater.change_rule({"green_weight": 50}, green_weight=50, message="Set green to 50 %")
-    assert str(raised.value).startswith(
-        "preview of 'Set green to 50 %' failed: policy refused: traffic-weights-add-up: "
-    )
+        updater.change_weight(50, message="Set green to 50 %")
+    assert str(raised.value).startswith("update 'Set green to 50 %' failed: policy refused: traffic-weights-add-up: ")
     assert "chat: the sum of the weights is 101, but must be 100." in str(raised.value)
     assert live.file.read_bytes() == before
     assert live.world.calls() == []
-    updater.change_rule({"green_weight": 50}, green_weight=50, message="Set green to 50 %")
-    updater.change_rule({"green_weight": 25}, green_weight=25, message="Set green to 25 %")
+    updater.change_weight(50, message="Set green to 50 %")
+    updater.change_weight(25, message="Set green to 25 %")
     assert [name for _, name in live.world.calls()] == ["chat", "chat"]
+
+
+@pytest.mark.usefixtures("put_back")
+def test_a_step_that_has_changed_more_of_the_rule_than_its_weight_says_what(live: PackStack) -> None:
+    updater, journal, _ = script(live)
+    before = live.file.read_bytes()
+    with live.tampered('args.props["priority"] = 777'), pytest.raises(UnexpectedChangeError, match="chat: priority"):
+        updater.change_weight(30, message="Set green to 30 %")
+    assert [name for _, name in live.world.calls()] == ["chat"]
+    assert [record.get("unexpected") for record in journal.of("update")] == [None, ["chat: priority"]]
+    live.file.write_bytes(before)
 
 
 def test_a_script_whose_update_is_refused_says_so_too(live: PackStack) -> None:

@@ -23,7 +23,7 @@ from rollout.account import CapacityReservation
 from rollout.controller import Controller, Subject
 from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.plan import make_plan
-from rollout.ports import Preview, Watch
+from rollout.ports import EngineRun, Watch
 from tests.policies.judge import judge
 from tests.policies.stacks import Stack, declared
 from tests.rollout.fakes import BASE, NEW, SERVICE, World, release
@@ -85,13 +85,15 @@ class Recorder(World):
             if (reservation := self.state.color(color).reservation) is not None and reservation.id is not None
         ]
 
-    def preview(self, message: str) -> Preview:
+    def preview(self, message: str) -> EngineRun:
         self._record(f"preview of {message}", None)
         return super().preview(message)
 
-    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None) -> None:
+    def up(
+        self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None
+    ) -> EngineRun:
         self._record(message, targets)
-        super().up(message, targets=targets, judged=judged, watch=watch)
+        return super().up(message, targets=targets, judged=judged, watch=watch)
 
     def _record(self, what: str, targets: Sequence[str] | None) -> None:
         values = json.loads(json.dumps(self.config.values))
@@ -209,7 +211,6 @@ def test_a_rollback_passes_in_the_middle_of_any_update(layout: str, judged_at: C
     for write in world.writes:
         if write.targets is None:
             continue
-        assert not write.targets
         asked = rollback_from(before, write.values)
         judged_at(write.at)
         assert judge(stack_of(asked)) == [], write.what

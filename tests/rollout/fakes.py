@@ -29,7 +29,7 @@ from rollout.drill_history import DrillHistory
 from rollout.errors import PolicyRefusedError, RolloutError, StackLockedError, StoppedError, UpdateFailedError
 from rollout.hooks import HookResult
 from rollout.measurements import Counters, Period, PrefixCache, Series
-from rollout.ports import LiveRule, PeriodRequests, Pod, Ports, Preview, StateRule, Watch
+from rollout.ports import EngineRun, LiveRule, PeriodRequests, Pod, Ports, StateRule, Watch
 from rollout.request_counts import PUBLICATION_PERIODS
 from rollout.scheduling import BoundPod, Node, Resources, replica_of
 from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth, Verdict
@@ -235,6 +235,12 @@ class World:
         self._pending: list[tuple[float, dict[Color, int]]] = []
         self.history: list[tuple[float, dict[Color, float]]] = []
         self.foreign: list[Change] = []
+        """What somebody has changed in the program, beside the rule."""
+        self.program_rule: dict[str, object] = {}
+        """What the program gives the rule beside weights and tags."""
+        self.state_rule: dict[str, object] = {}
+        """The same as of the last update."""
+        self.previews: list[str] = []
         self.smoke = Verdict.PASS
         self.approvals: dict[int, Approval] = {}
         self.checks = {name: FakeCheck(name) for name in ("eval", "warm_up", "shadow")}
@@ -328,22 +334,31 @@ class World:
 
     # Stack
 
-    def preview(self, message: str) -> Preview:
+    def preview(self, message: str) -> EngineRun:
         self.clock.check()
+        self.previews.append(message)
         if self.refused_by_policy:
             raise PolicyRefusedError(f"preview of {message!r} failed: policy refused: {self.refused_by_policy}")
-        wanted, changes = self.config.read(), list(self.foreign)
-        if self._rule_inputs(wanted) != self._rule_inputs(self.state):
-            old, new = self._rule_inputs(self.state), self._rule_inputs(wanted)
+        return EngineRun(changes=self._changes(()))
+
+    def _changes(self, targets: Sequence[str]) -> tuple[Change, ...]:
+        """What an update would change; default providers go with any target."""
+        wanted = self.config.read()
+        changes = [change for change in self.foreign if not targets or change.type.startswith("pulumi:providers:")]
+        old, new = self._rule_inputs(self.state) | self.state_rule, self._rule_inputs(wanted) | self.program_rule
+        if old != new:
             changes.append(Change(op="update", urn=RULE_URN, type=RULE_TYPE, old=old, new=new))
-        for color in COLORS:
+        for color in () if targets else COLORS:
             if wanted.color(color) != self.state.color(color):
                 tags = {SERVICE_KEY: SERVICE, COLOR_KEY: color}
                 inputs = {"tags": tags, "color": wanted.color(color).model_dump()}
                 changes.append(Change(op="update", urn=f"urn::x::{SERVICE}-{color}", type="x:y:Z", new=inputs))
-        return Preview(changes=tuple(changes))
+        return tuple(changes)
 
-    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None) -> None:
+    def up(
+        self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None
+    ) -> EngineRun:
+        assert set(targets) <= {RULE_URN}
         self.clock.elapsed += 3
         self.clock.check()
         if judged and self.refused_by_policy:
@@ -354,16 +369,17 @@ class World:
             self.failing_ups -= 1
             raise UpdateFailedError("update failed: no credentials")
         self.ups.append((message, tuple(targets)))
-        wanted = self.config.read()
+        wanted, changes = self.config.read(), self._changes(targets)
         if self.state.green_weight != wanted.green_weight:
             self._set_weights(wanted.green_weight)
         if targets:
             rule_keys = ("green_weight", "active_color", "keep_until", "rollout_serial", "rolling_out")
             wanted = self.state.model_copy(update={key: getattr(wanted, key) for key in rule_keys})
-        self.state = wanted
+        self.state, self.state_rule = wanted, dict(self.program_rule)
         self.applied.append(wanted)
         if watch is not None:
             watch()
+        return EngineRun(changes=changes)
 
     def rule_in_state(self, service: str) -> StateRule | None:
         assert service == SERVICE

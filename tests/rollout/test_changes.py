@@ -102,7 +102,7 @@ def test_a_candidate_rule_is_not_the_weighted_one() -> None:
 
 
 def test_no_change_at_all_is_not_the_weight_change() -> None:
-    assert found() == ("the weighted rule would not change",)
+    assert found() == ("no change of the weighted rule",)
 
 
 def of_color(color: str) -> Change:

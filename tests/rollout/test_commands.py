@@ -219,7 +219,7 @@ def broken_off_drill() -> World:
     """After a promotion one percent went to the former colour, and the process was killed."""
     world = promoted_world()
     ports = world.ports()
-    Updater(ports, SERVICE).change_rule({}, green_weight=99, message="drill")
+    Updater(ports, SERVICE).change_weight(99, message="drill")
     assert world.weights["blue"] == 1
     return world
 

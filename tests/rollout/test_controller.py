@@ -203,7 +203,7 @@ def test_a_candidate_that_does_not_pass_smoke_never_gets_traffic(verdict: Verdic
     assert not world.pods("green")
 
 
-def test_a_foreign_change_in_the_plan_stops_the_ramp_and_is_not_applied() -> None:
+def test_a_foreign_change_in_the_plan_stops_the_promotion_and_is_not_applied() -> None:
     world = World()
     count = world.clock.on_sleep
 
@@ -214,8 +214,10 @@ def test_a_foreign_change_in_the_plan_stops_the_ramp_and_is_not_applied() -> Non
 
     world.clock.on_sleep = meddle
     rollout = ramp(world)
-    assert "chat-blue" in world.journal.of("decision")[0]["reason"]
-    assert world.shifts_of_traffic == [0, 1, 25, 0]
+    assert "chat-blue" in world.journal.of("decision")[-1]["reason"]
+    # A step has the rule as its only target: what else somebody changed waits for the promotion.
+    assert world.shifts_of_traffic == [0, 1, 25, 100, 0]
+    assert [targets for message, targets in world.ups if "% of requests" in message] == [(RULE_URN,)] * 3
     assert_all_agree(world, green_weight=0, active_color="blue")
     # Parking would apply the foreign change too, so a person must look.
     assert rollout.phase is Phase.FAILED
@@ -242,9 +244,53 @@ def test_a_foreign_change_before_the_deploy_changes_nothing() -> None:
     world = World()
     world.foreign = [FOREIGN]
     before = world.config.values
-    assert ramp(world).phase is Phase.REFUSED
+    rollout = ramp(world)
+    assert rollout.phase is Phase.REFUSED
+    assert "the plan holds more than green and the rule's tags: update Deployment" in rollout.reason
     assert world.ups == []
     assert world.config.values == before
+    assert world.journal.of("update") == [], "preflight has found it"
+
+
+def test_a_policy_that_refuses_the_plan_refuses_the_ramp() -> None:
+    world = World()
+    world.refused_by_policy = "chat: keep two replicas"
+    rollout = ramp(world)
+    assert rollout.phase is Phase.REFUSED
+    assert "chat: keep two replicas" in rollout.reason
+    assert world.journal.of("update") == []
+
+
+def test_only_deploy_and_promotion_are_previewed_after_preflight() -> None:
+    world = World()
+    assert ramp(world).phase is Phase.DONE
+    assert [
+        word for message in world.previews for word in ("onto", "nodes", "deploy", "promote") if word in message
+    ] == [
+        "onto",
+        "nodes",
+        "deploy",
+        "promote",
+    ]
+
+
+def test_what_a_step_has_changed_beside_the_weight_sends_traffic_back() -> None:
+    world = World()
+    count = world.clock.on_sleep
+
+    def meddle() -> None:
+        count()
+        if world.weights["green"] == 1:
+            world.program_rule = {"priority": 7}
+
+    world.clock.on_sleep = meddle
+    rollout = ramp(world)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "has changed more or other than that: chat: priority" in rollout.reason
+    assert world.shifts_of_traffic == [0, 1, 25, 0]
+    assert_all_agree(world, green_weight=0, active_color="blue")
+    (told,) = (record for record in world.journal.of("update") if "unexpected" in record)
+    assert (told["status"], told["unexpected"]) == ("done", ["chat: priority"])
 
 
 def test_a_rule_changed_by_hand_stops_the_ramp() -> None:

@@ -16,7 +16,7 @@ from rollout.controller import Controller, Subject
 from rollout.errors import UpdateFailedError
 from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.plan import make_plan
-from rollout.ports import Preview, Watch
+from rollout.ports import EngineRun, Watch
 from rollout.preflight import preflight_faults
 from rollout.verdicts import Verdict
 from tests.rollout.fakes import NEW, OLD, SERVICE, World
@@ -38,14 +38,16 @@ class GuardedWorld(World):
         self.accepted = 0
         super().__init__(**overrides)
 
-    def preview(self, message: str) -> Preview:
+    def preview(self, message: str) -> EngineRun:
         preview = super().preview(message)
         self._ask(())
         return preview
 
-    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None) -> None:
+    def up(
+        self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None
+    ) -> EngineRun:
         self._ask(targets)
-        super().up(message, targets=targets, judged=judged, watch=watch)
+        return super().up(message, targets=targets, judged=judged, watch=watch)
 
     def refusals(self, targets: Sequence[str] = ()) -> list[str]:
         old, new = self.state, self.config.read()

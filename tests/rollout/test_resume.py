@@ -15,7 +15,7 @@ from rollout.controller import Controller, Subject
 from rollout.errors import RefusedError
 from rollout.machine import Phase, ReapRequested, Rollout, advance
 from rollout.plan import make_plan
-from rollout.ports import Watch
+from rollout.ports import EngineRun, Watch
 from rollout.records import Kind, Record
 from rollout.resume import Run, last_run, missing_edits, run_to_resume
 from tests.rollout.fakes import NEW, OLD, SERVICE, FakeJournal, World
@@ -60,7 +60,9 @@ class MortalWorld(World):
         self.up_dies_at: tuple[int, str] | None = None
         self.ups_begun = 0
 
-    def up(self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None) -> None:
+    def up(
+        self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None
+    ) -> EngineRun:
         self.ups_begun += 1
         dies = self.up_dies_at is not None and self.ups_begun == self.up_dies_at[0]
         how = self.up_dies_at[1] if self.up_dies_at is not None and dies else ""
@@ -69,9 +71,10 @@ class MortalWorld(World):
         if how == "weights":  # the rule's weights are set, its tags are not, and the state knows of neither
             self._set_weights(self.config.read().green_weight)
             raise Killed
-        super().up(message, targets=targets, judged=judged, watch=watch)
+        run = super().up(message, targets=targets, judged=judged, watch=watch)
         if how == "after":
             raise Killed
+        return run
 
 
 def begin(world: World) -> Rollout:

@@ -305,3 +305,25 @@ def test_an_update_that_is_no_use_any_more_is_left_at_once_and_can_be_interrupte
     while stack.is_running():
         stack.interrupt()
         time.sleep(0.05)
+
+
+def test_an_update_of_one_resource_is_one_command_without_a_preview(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(tmp_path, monkeypatch, "no such command", "")
+    told = (tmp_path / "pulumi").read_text().replace("case ", f'echo " $* " >> "{tmp_path}/calls"\ncase ', 1)
+    (tmp_path / "pulumi").write_text(told)
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "PulumiPolicy.yaml").write_text("runtime: python\n")
+    stack = open_stack(tmp_path)
+    (tmp_path / "calls").write_text("")
+    run = stack.up("a step", targets=["urn:pulumi:prod::x::rule"])
+    (call,) = (tmp_path / "calls").read_text().splitlines()
+    for word in (
+        " up ",
+        " --skip-preview ",
+        " --target urn:pulumi:prod::x::rule ",
+        f" --policy-pack {tmp_path}/policies ",
+    ):
+        assert word in call
+    assert run.changes == ()

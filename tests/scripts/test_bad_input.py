@@ -224,7 +224,9 @@ def test_all_that_a_rollout_would_ask_later_is_asked_before_anything_is_changed(
     with_aws: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_pulumi(
-        with_aws, monkeypatch, "case \"$*\" in *'config get'*) echo 'error: incorrect passphrase' >&2; exit 1;; esac"
+        with_aws,
+        monkeypatch,
+        "case \"$*\" in *'config get'*|*preview*) echo 'error: incorrect passphrase' >&2; exit 1;; esac",
     )
     monkeypatch.setenv("PROMETHEUS_URL", CLOSED)
     before = (with_aws / "Pulumi.prod.yaml").read_bytes()
@@ -234,9 +236,10 @@ def test_all_that_a_rollout_would_ask_later_is_asked_before_anything_is_changed(
     assert result.exit_code == console.EXIT_REFUSED
     assert (with_aws / "Pulumi.prod.yaml").read_bytes() == before
     reason = records(with_aws)[-1]["reason"]
-    assert len(reason.splitlines()) == 5
+    assert len(reason.splitlines()) == 6
     for told in (
         "Pulumi's state cannot be read",
+        "preview of 'chat: what a rollout onto green would find' failed: ",
         f"Prometheus at {CLOSED} does not answer: [Errno 111] Connection refused",
         "no access to Kubernetes: ",
         f"AWS: {CLOSED}/ does not answer",
