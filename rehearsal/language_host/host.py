@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
@@ -142,8 +142,12 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             )
         assert process.stdout is not None
         assert process.stderr is not None
-        for is_stdout, chunk in _chunks(process.stdout, process.stderr):
-            yield language_pb2.RunPluginResponse(**{"stdout" if is_stdout else "stderr": chunk})
+        chunks = _chunks(process.stdout, process.stderr)
+        with _told(context, lambda: self._end(process)):
+            if is_pack:
+                chunks = _after_the_port(chunks)
+            for is_stdout, chunk in chunks:
+                yield language_pb2.RunPluginResponse(**{"stdout" if is_stdout else "stderr": chunk})
         yield language_pb2.RunPluginResponse(exitcode=self._wait(process))
 
     def Cancel(self, request: Any, context: grpc.ServicerContext) -> Empty:
@@ -155,7 +159,18 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         with self._lock:
             running = list(self._running)
         for process in running:
-            _end(process)
+            self._end(process)
+
+    def _end(self, process: "subprocess.Popen[bytes]") -> None:
+        """Ask a process to end, and kill it after the grace period; once, however many reasons there are."""
+        with self._lock:
+            if process not in self._running:
+                return
+            self._running.discard(process)
+        process.send_signal(signal.SIGINT)
+        killer = threading.Timer(_GRACE_SECONDS, process.kill)
+        killer.daemon = True
+        killer.start()
 
     def _start(
         self,
@@ -175,8 +190,8 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             raise HostError(f"cannot run {python}: {error.strerror}") from error
         with self._lock:
             self._running.add(process)
-        if not context.add_callback(lambda: _end(process)):  # The CLI gave up meanwhile.
-            _end(process)
+        if not context.add_callback(lambda: self._end(process)):  # The CLI gave up meanwhile.
+            self._end(process)
         return process
 
     def _wait(self, process: "subprocess.Popen[bytes]") -> int:
@@ -187,10 +202,12 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
 
 
 @contextmanager
-def _told(context: grpc.ServicerContext) -> Iterator[None]:
+def _told(context: grpc.ServicerContext, end: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Say to the CLI what cannot be run, and end what does."""
     try:
         yield
     except HostError as error:
+        end()
         context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
 
 
@@ -200,14 +217,6 @@ def _own_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
     path = [entry for entry in given.get("PYTHONPATH", "").split(os.pathsep) if entry not in ("", project)]
     kept = {name: value for name, value in given.items() if name != "PYTHONPATH"}
     return kept | ({"PYTHONPATH": os.pathsep.join(path)} if path else {})
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        killer = threading.Timer(_GRACE_SECONDS, process.kill)
-        killer.daemon = True
-        killer.start()
 
 
 def _chunks(stdout: IO[bytes], stderr: IO[bytes]) -> Iterator[tuple[bool, bytes]]:
@@ -228,3 +237,26 @@ def _chunks(stdout: IO[bytes], stderr: IO[bytes]) -> Iterator[tuple[bool, bytes]
             yield is_stdout, chunk
         else:
             ended += 1
+
+
+def _after_the_port(chunks: Iterator[tuple[bool, bytes]]) -> Iterator[tuple[bool, bytes]]:
+    """Yield the same, once a pack's standard output begins with the port that it serves on.
+
+    The CLI would wait for ever on a pack that prints anything else first: it stops reading, and then waits for the end.
+    """
+    line = b""
+    for is_stdout, chunk in chunks:
+        if is_stdout:
+            line += chunk
+            if b"\n" not in line:
+                continue
+            first = line.partition(b"\n")[0]
+            if not first.strip().isdigit():
+                raise HostError(
+                    f"the policy pack printed {first.decode(errors='replace')!r} where its port was expected: "
+                    "print to standard error while it loads"
+                )
+            yield True, line
+            yield from chunks
+            return
+        yield is_stdout, chunk

@@ -52,6 +52,7 @@ def main(settings: dict[str, object], words: list[str]) -> int:
         loop.run_until_complete(pulumi.runtime.run_in_stack(run))
         status = 0
     except KeyboardInterrupt:  # A refused preview, or Ctrl-C: ended by a signal, as any program would be.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # The terminal and the host both send one.
         traceback.print_exc()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)

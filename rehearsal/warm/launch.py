@@ -116,7 +116,8 @@ def interpreter_folder() -> str:
 if __name__ == "__main__":
     status = main(sys.argv[1:])
     if status < 0:
-        # To our parent, a run that a signal has ended must look like one.
-        signal.signal(-status, signal.SIG_DFL)
+        # To our parent, a run that a signal has ended must look like one. SIGKILL has no handler to be taken away.
+        if -status != signal.SIGKILL:
+            signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     sys.exit(status)

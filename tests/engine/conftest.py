@@ -1,27 +1,26 @@
-"""Worlds for engine tests: a project, a backend and the test plugin, driven through the automation API.
-
-Every test runs on the embedded engine, and on the real Pulumi CLI too where there is one: REHEARSAL_REAL_PULUMI names
-its executable, or a `pulumi` on PATH is one. Its language host must lie beside it or on PATH.
-"""
+"""Worlds for engine tests: a project, a backend and the test plugin, on the real Pulumi CLI."""
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pulumi.automation as auto
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from rehearsal.binaries.build import COMPONENTS, binaries, can_build, find
+from rehearsal.executables import find_real, path_with, pulumi_home, write_executables, write_module
+from rehearsal.warm.launch import SOCKET_VARIABLE
+from tests.engine.fork_server import ForkServer, fork_server
 
-PASSPHRASE = "correct horse"
+PASSPHRASE: Final = "correct horse"
+UP: Final = ("up", "--yes", "--skip-preview")
 
 THINGS = """
 import pulumi
@@ -29,72 +28,55 @@ import pulumi
 
 class Thing(pulumi.CustomResource):
     serial: pulumi.Output[int]
-    token: pulumi.Output[str]
 
     def __init__(self, resource_name, opts=None, **props):
-        super().__init__("test:index:Thing", resource_name, {**props, "serial": None, "token": None}, opts)
-
-
-class Box(pulumi.ComponentResource):
-    def __init__(self, resource_name, opts=None):
-        super().__init__("probe:index:Box", resource_name, None, opts)
+        super().__init__("test:index:Thing", resource_name, {**props, "serial": None}, opts)
 """
 
 
 @cache
-def real_pulumi() -> Path | None:
-    """The real CLI, when there is one."""
-    named = os.environ.get("REHEARSAL_REAL_PULUMI") or shutil.which("pulumi")
-    if not named:
-        return None
-    answer = subprocess.run([named, "version"], capture_output=True, text=True, check=False)
-    is_real = answer.returncode == 0 and "embedded" not in answer.stdout
-    return Path(named).absolute() if is_real else None
-
-
-@pytest.fixture(params=["embedded", "real"])
-def engine(request: pytest.FixtureRequest) -> str:
-    """The engine that a test runs on."""
-    if request.param == "real" and real_pulumi() is None:
-        pytest.skip("no real Pulumi CLI on PATH or in REHEARSAL_REAL_PULUMI")
-    return request.param
-
-
-def write_script(path: Path, module: str) -> None:
-    path.write_text(f'#!/bin/sh\nPYTHONPATH={REPOSITORY} exec {sys.executable} -m {module} "$@"\n', encoding="utf-8")
-    path.chmod(0o755)
+def pulumi_cli() -> Path:
+    """The CLI, found or built; a test on a machine that has neither it nor Go is skipped."""
+    component = next(component for component in COMPONENTS if component.name == "pulumi")
+    found = find(component)
+    if found is None and not can_build():
+        pytest.skip("no pulumi on this machine, and no Go to build it with")
+    return found or binaries()["pulumi"]
 
 
 @dataclass
 class World:
-    """One project with one stack on one engine."""
+    """One project with one stack. What it starts is forked from a fork server where there is one."""
 
     root: Path
-    engine: str
+    warm: ForkServer | None = None
     stack: auto.Stack = field(init=False)
 
     def __post_init__(self) -> None:
-        self.root.mkdir(exist_ok=True)
-        for folder in ("bin", "state", "home", "cloud", "project"):
-            (self.root / folder).mkdir()
-        write_script(self.root / "bin" / "pulumi-resource-test", "tests.engine.provider")
-        path = [str(self.root / "bin"), str(Path(sys.executable).parent)]
-        real = real_pulumi()
-        if self.engine == "real" and real is not None:
-            path.insert(0, str(real.parent))
-        else:
-            write_script(self.root / "bin" / "pulumi", "rehearsal.engine")
+        for folder in ("state", "cloud", "project"):
+            (self.root / folder).mkdir(parents=True)
+        write_executables(self.root, pulumi_cli())
+        self.plugin("test", "1.0.0", "tests.engine.provider")
         self.environment = {
-            "PATH": os.pathsep.join([*path, os.environ["PATH"]]),
+            "PATH": path_with(self.root / "bin"),
             "PULUMI_BACKEND_URL": f"file://{self.root}/state",
-            "PULUMI_HOME": str(self.root / "home"),
+            "PULUMI_HOME": str(pulumi_home(self.root)),
             "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "TEST_CLOUD": str(self.root / "cloud"),
+            SOCKET_VARIABLE: str(self.warm.socket) if self.warm else "",
         }
-        self.project_file("name: probe\nruntime: python\n")
+        (self.project / "Pulumi.yaml").write_text("name: probe\nruntime: python\n", encoding="utf-8")
         (self.project / "things.py").write_text(THINGS, encoding="utf-8")
+
+    def plugin(self, package: str, version: str, module: str) -> None:
+        """Put a plugin where Pulumi looks for it; one that is real on PATH would be in its way."""
+        name = f"pulumi-resource-{package}"
+        installed = pulumi_home(self.root) / "plugins" / f"resource-{package}-v{version}" / name
+        script = self.root / "bin" / name if find_real(name) else installed
+        script.parent.mkdir(parents=True, exist_ok=True)
+        write_module(script, module)
 
     @property
     def project(self) -> Path:
@@ -106,28 +88,42 @@ class World:
         """Where the plugin keeps its resources."""
         return self.root / "cloud"
 
-    def project_file(self, text: str) -> None:
-        """Write Pulumi.yaml."""
-        (self.project / "Pulumi.yaml").write_text(text, encoding="utf-8")
-
     def program(self, text: str) -> None:
-        """Write the program; `pulumi`, `Thing` and `Box` are imported for it."""
-        head = "import pulumi\nfrom pulumi import ResourceOptions\nfrom things import Box, Thing\n\n"
+        """Write the program; `pulumi` and `Thing` are imported for it."""
+        head = "import pulumi\nfrom things import Thing\n\n"
         (self.project / "__main__.py").write_text(head + textwrap.dedent(text), encoding="utf-8")
+
+    def pack(self, text: str) -> Path:
+        """Write a policy pack, and return its folder."""
+        folder = self.root / "pack"
+        folder.mkdir(exist_ok=True)
+        (folder / "PulumiPolicy.yaml").write_text("runtime: python\n", encoding="utf-8")
+        (folder / "__main__.py").write_text(textwrap.dedent(text), encoding="utf-8")
+        return folder
 
     def open(self) -> auto.Stack:
         """The stack, created if need be."""
-        os.environ["PATH"] = self.environment["PATH"]
         options = auto.LocalWorkspaceOptions(env_vars=self.environment)
-        self.stack = auto.create_or_select_stack("dev", work_dir=str(self.project), opts=options)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PATH", self.environment["PATH"])  # where the SDK looks for the CLI
+            self.stack = auto.create_or_select_stack("dev", work_dir=str(self.project), opts=options)
         return self.stack
+
+    @contextmanager
+    def around(self) -> Generator[None]:
+        """Have this process's environment be the world's, as it is around a script."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            yield
 
     def pulumi(self, *arguments: str, status: int | None = 0, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the CLI in the project's folder and check its exit status (None: any)."""
         answer = subprocess.run(
-            ["pulumi", *arguments],
+            [self.root / "bin" / "pulumi", *arguments],
             cwd=self.project,
             env={**os.environ, **self.environment, **environment},
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
@@ -138,21 +134,19 @@ class World:
 
     # -- shorthands for what tests ask
 
-    def up(self, **options: Any) -> dict[str, int]:
-        """Update and return the changes by operation, without those that stayed the same."""
-        changes = self.stack.up(**options).summary.resource_changes or {}
-        return {str(op): count for op, count in changes.items() if op != "same"}
-
-    def preview(self, **options: Any) -> dict[str, int]:
-        """Preview and return the changes by operation, without those that stay the same."""
-        changes = self.stack.preview(**options).change_summary
-        return {str(getattr(op, "value", op)): count for op, count in changes.items() if op != "same"}
-
     def resources(self) -> dict[str, dict[str, Any]]:
         """The recorded resources by name, except those that wait for their deletion."""
-        deployment = self.stack.export_stack().deployment or {}
-        recorded = deployment.get("resources", [])
+        recorded = self.deployment().get("resources", [])
         return {each["urn"].rsplit("::", 1)[-1]: each for each in recorded if not each.get("delete")}
+
+    def deployment(self) -> dict[str, Any]:
+        """The recorded deployment, as the backend keeps it."""
+        file = next((self.root / "state" / ".pulumi" / "stacks").glob("*/dev.json"))
+        return json.loads(file.read_text(encoding="utf-8"))["checkpoint"].get("latest") or {}
+
+    def locks(self) -> list[Path]:
+        """The files that are the backend's locks."""
+        return list((self.root / "state" / ".pulumi" / "locks").rglob("*.json"))
 
     def calls(self, *operations: str) -> list[tuple[str, str]]:
         """What the plugin was asked to do, in order, as (operation, resource name)."""
@@ -167,9 +161,17 @@ class World:
         (self.cloud / "log.jsonl").unlink(missing_ok=True)
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[ForkServer]:
+    """A fork server that all tests of this process share."""
+    with fork_server() as running:
+        yield running
+
+
 @pytest.fixture
-def world(tmp_path: Path, engine: str) -> Iterator[World]:
-    """A new world on the engine under test."""
-    path = os.environ["PATH"]
-    yield World(tmp_path, engine)
-    os.environ["PATH"] = path
+def world(tmp_path: Path, warm: ForkServer) -> World:
+    """A new world, with a stack that nothing was deployed to."""
+    world = World(tmp_path / "world", warm)
+    world.program("")
+    world.open()
+    return world

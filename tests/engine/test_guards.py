@@ -1,23 +1,21 @@
-"""The whole program on an engine, with clouds that accept anything: what guards refuse is refused, and nothing moves.
+"""The whole program on the CLI, with clouds that accept anything: what guards refuse is refused, and nothing moves.
 
 The clouds are files, so this says nothing about AWS or Kubernetes; it is about hooks, their order and their messages.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from rehearsal.engine import warm
 
 from components.release import Release
 from tests.components.example import release
 from tests.engine.conftest import World
-from tests.engine.fork_server import running_fork_server
+from tests.engine.fork_server import ForkServer
 from tests.engine.program import GUARDED, Stack
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.binaries, pytest.mark.timeout(900)]
 
 NOT_SOON = "2099-01-01T00:00:00+00:00"
 A, B = release(), release(model_revision="beef")
@@ -32,17 +30,11 @@ LIVE: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, warm: ForkServer) -> Stack:
     """Two releases, a quarter of the requests on green; every test leaves it as it is."""
-    folder = tmp_path_factory.mktemp("guards")
-    modules = ("pulumi", "grpc.aio", "yaml", "pydantic", "pulumi_aws.lb", "pulumi_kubernetes.apps.v1")
-    with pytest.MonkeyPatch.context() as patch, running_fork_server(folder / "warm.sock", *modules):
-        patch.setenv(warm.VARIABLE, str(folder / "warm.sock"))
-        patch.setenv("PATH", os.environ["PATH"])  # a world puts itself in front
-        world = World(folder / "world", "embedded")
-        stack = Stack(world, LIVE)
-        stack.up()
-        yield stack
+    stack = Stack(World(tmp_path_factory.mktemp("guards") / "world", warm), LIVE)
+    stack.up()
+    return stack
 
 
 PARKED = {"replicas": 3, "release": B, "parked": True}

@@ -1,35 +1,13 @@
 """The fork server: programs and plugins run in forks of it as they would run by themselves."""
 
-import os
-import signal
-import subprocess
-import time
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from tests.engine.conftest import REPOSITORY, World
-from tests.engine.fork_server import running_fork_server
+from rehearsal.warm.launch import SOCKET_VARIABLE
+from tests.engine.conftest import UP, World
+from tests.engine.fork_server import REPOSITORY, ForkServer
+from tests.engine.held import left_running
 
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
-    """A fork server with the SDK loaded."""
-    with running_fork_server(tmp_path / "warm.sock", "pulumi") as process:
-        yield process
-
-
-@pytest.fixture
-def warm_world(tmp_path: Path, server: "subprocess.Popen[str]") -> Iterator[World]:
-    """A world whose engine uses the fork server."""
-    assert server.poll() is None
-    path = os.environ["PATH"]
-    world = World(tmp_path / "world", "embedded")
-    world.environment["PULUMI_EMBEDDED_WARM_SOCKET"] = str(tmp_path / "warm.sock")
-    yield world
-    os.environ["PATH"] = path
-
+pytestmark = pytest.mark.binaries
 
 PARENTS = """
 import os, sys
@@ -42,70 +20,39 @@ pulumi.export("home", os.environ["PULUMI_HOME"])
 """
 
 
-def test_program_and_plugin_run_in_forks_with_their_own_folder_and_environment(
-    warm_world: World, server: "subprocess.Popen[str]"
+def outputs(world: World) -> dict[str, object]:
+    return {key: output.value for key, output in world.stack.outputs().items()}
+
+
+def test_program_and_plugin_run_in_forks_with_their_own_folder_and_environment(world: World, warm: ForkServer) -> None:
+    world.program(PARENTS)
+    world.pulumi(*UP)
+    told = outputs(world)
+    assert told["parent"] == warm.pid
+    assert told["cwd"] == str(world.project)
+    assert told["home"] == world.environment["PULUMI_HOME"]
+    path = told["path"]
+    assert isinstance(path, list)
+    assert path[0] == str(world.project)
+    assert str(REPOSITORY) not in path
+    assert world.calls() == [("create", "a")]
+    assert left_running(world) == []
+
+
+def test_each_run_loads_the_projects_modules_anew(world: World) -> None:
+    (world.project / "local.py").write_text("VALUE = 1\n", encoding="utf-8")
+    world.program("import local\npulumi.export('value', local.VALUE)")
+    world.pulumi(*UP)
+    (world.project / "local.py").write_text("VALUE = 2000\n", encoding="utf-8")
+    world.pulumi(*UP)
+    assert outputs(world)["value"] == 2000
+
+
+@pytest.mark.parametrize("socket", ["", "/nowhere/warm.sock"])
+def test_without_a_server_at_the_socket_everything_starts_by_itself(
+    world: World, warm: ForkServer, socket: str
 ) -> None:
-    warm_world.program(PARENTS)
-    stack = warm_world.open()
-    assert warm_world.up() == {"create": 2}
-    outputs = {key: output.value for key, output in stack.outputs().items()}
-    assert outputs["parent"] == server.pid
-    assert outputs["cwd"] == str(warm_world.project)
-    assert outputs["home"] == str(warm_world.root / "home")
-    assert outputs["path"][0] == str(warm_world.project)
-    assert str(REPOSITORY) not in outputs["path"]
-    assert warm_world.calls() == [("create", "a")]
-
-
-def test_a_failing_program_fails_the_same_way(warm_world: World) -> None:
-    warm_world.program('raise ValueError("nonsense in line seven")')
-    warm_world.open()
-    answer = warm_world.pulumi("preview", status=1)
-    assert "nonsense in line seven" in answer.stdout
-
-
-def test_each_run_loads_the_projects_modules_anew(warm_world: World) -> None:
-    (warm_world.project / "local.py").write_text("VALUE = 1\n", encoding="utf-8")
-    warm_world.program("import local\npulumi.export('value', local.VALUE)")
-    stack = warm_world.open()
-    stack.up()
-    (warm_world.project / "local.py").write_text("VALUE = 2000\n", encoding="utf-8")
-    stack.up()
-    assert stack.outputs()["value"].value == 2000
-
-
-def test_forks_end_when_their_engine_is_killed(warm_world: World, server: "subprocess.Popen[str]") -> None:
-    warm_world.program('Thing("a", slow=60)')
-    warm_world.open()
-    running = subprocess.Popen(
-        ["pulumi", "up", "--yes", "--skip-preview"],
-        cwd=warm_world.project,
-        env={**os.environ, **warm_world.environment},
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 60
-    while not warm_world.calls("create"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert _children(server.pid)
-    os.kill(running.pid, signal.SIGKILL)
-    running.wait(timeout=30)
-    while _children(server.pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def _children(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
-
-
-def test_without_a_server_at_the_socket_everything_starts_by_itself(tmp_path: Path) -> None:
-    path = os.environ["PATH"]
-    world = World(tmp_path, "embedded")
-    world.environment["PULUMI_EMBEDDED_WARM_SOCKET"] = str(tmp_path / "nobody.sock")
-    world.program('Thing("a", size=1)')
-    try:
-        world.open()
-        assert world.up() == {"create": 2}
-    finally:
-        os.environ["PATH"] = path
+    world.program(PARENTS)
+    world.pulumi(*UP, **{SOCKET_VARIABLE: socket})
+    assert outputs(world)["parent"] != warm.pid
+    assert world.calls() == [("create", "a")]

@@ -1,10 +1,9 @@
 """The pack as its own process beside the whole program: what it refuses is refused before anything moves.
 
-The clouds are files, so this says nothing about AWS or Kubernetes; it is about what engines show to policies, when they
-ask, and what becomes of the answers. Two services in one stack, so that nothing holds only for one.
+The clouds are files, so this says nothing about AWS or Kubernetes; it is about what the CLI shows to policies, when
+they ask, and what becomes of the answers. Two services in one stack, so that nothing holds only for one.
 """
 
-import os
 import re
 import shutil
 from collections.abc import Generator, Iterator
@@ -14,22 +13,22 @@ from typing import Any, Literal
 
 import pytest
 from pulumi.automation.events import EngineEvent
-from rehearsal.engine import warm
 
 from components.naming import COLORS, Color
 from policies.catalogue import POLICIES
+from rehearsal.warm.launch import SOCKET_VARIABLE
 from rollout.config_file import ConfigFile
 from rollout.errors import UnexpectedChangeError, UpdateFailedError
 from rollout.ports import LiveRule
 from rollout.stack import PulumiStack
 from rollout.updates import Updater
 from tests.components.example import ROOT, release
-from tests.engine.conftest import World, real_pulumi
-from tests.engine.fork_server import running_fork_server
+from tests.engine.conftest import World
+from tests.engine.fork_server import fork_server
 from tests.engine.program import Stack
 from tests.rollout import fakes
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.binaries, pytest.mark.timeout(900)]
 
 A, B = release(), release(model_revision="beef")
 SERIAL = 7
@@ -102,20 +101,13 @@ class PackStack(Stack):
         return {one["urn"]: (one.get("inputs"), one.get("outputs"), one.get("protect")) for one in self.resources()}
 
 
-@pytest.fixture(scope="module", params=["embedded", "real"])
-def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackStack]:
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackStack]:
     """A rollout of one service, a quarter of the way, and another service; not deployed yet."""
-    if request.param == "real" and real_pulumi() is None:
-        pytest.skip("no real Pulumi CLI on PATH or in REHEARSAL_REAL_PULUMI")
-    folder = tmp_path_factory.mktemp("pack")
-    modules = ("pulumi", "grpc.aio", "yaml", "pydantic", "pulumi_policy", "pulumi_aws.lb", "pulumi_kubernetes.apps.v1")
-    with pytest.MonkeyPatch.context() as patch, running_fork_server(folder / "warm.sock", *modules):
-        patch.setenv(warm.VARIABLE, str(folder / "warm.sock"))
-        patch.setenv("PATH", os.environ["PATH"])  # a world puts itself in front
-        made = PackStack(World(folder / "world", request.param))
-        for name, value in made.world.environment.items():
-            patch.setenv(name, value)  # as it is around a script
-        yield made
+    with fork_server() as warm:
+        made = PackStack(World(tmp_path_factory.mktemp("pack") / "world", warm))
+        with made.world.around():
+            yield made
 
 
 @pytest.fixture
@@ -150,7 +142,7 @@ def test_a_first_preview_is_refused_by_nobody_and_says_what_cannot_be_judged_yet
 
 
 def test_the_pack_starts_where_nothing_is_imported_yet(stack: PackStack) -> None:
-    stack.world.pulumi("preview", *PACK, PULUMI_EMBEDDED_WARM_SOCKET="")
+    stack.world.pulumi("preview", *PACK, **{SOCKET_VARIABLE: ""})
 
 
 def test_a_first_preview_leaves_a_note_in_the_journal_of_what_could_not_be_judged(stack: PackStack) -> None:
@@ -280,7 +272,7 @@ def test_a_script_whose_update_is_refused_says_so_too(live: PackStack) -> None:
 
 
 def assert_refused_for(said: str, policy: str, message: str) -> None:
-    # The real engine says the severity, too.
+    # The CLI says the severity, too.
     assert re.search(rf"\[mandatory\]\s+(\[severity: \w+\]\s+)?{policy}\b", said), said
     assert message in said
 

@@ -4,48 +4,50 @@ Beside its inputs a resource has what programs read of it: an ARN, a DNS name, a
 which an update raises and a preview of one cannot know.
 """
 
-# ruff: noqa: N802, ARG002 (a servicer carries the protocol's method names and arguments)
-
-from typing import Any
-
-from rehearsal.engine.protocol import provider_pb2
-from rehearsal.engine.values import from_struct, to_struct
-
-from tests.engine.provider.__main__ import TestProvider, serve
+from rehearsal.providers.plugin import serve
+from rehearsal.providers.provider import Resource
+from rehearsal.providers.values import Tree
+from tests.engine.provider.__main__ import TestProvider
 
 VERSION = "latestVersion"
 
 
 class Clouds(TestProvider):
-    """Accepts resources of any type."""
+    """Has the outputs of both clouds."""
 
-    def Check(self, request: Any, context: Any) -> Any:
-        return provider_pb2.CheckResponse(inputs=request.news)
+    def create(
+        self, resource: Resource, inputs: Tree, *, preview: bool, timeout_seconds: float | None
+    ) -> tuple[str, Tree]:
+        identity, state = super().create(resource, inputs, preview=preview, timeout_seconds=timeout_seconds)
+        if preview:
+            return identity, state
+        suffix = f"{resource.type.rpartition(':')[2]}/{resource.name}"
+        outputs = {"arn": _arn(resource), "arnSuffix": suffix, "dnsName": f"{resource.name}.example", VERSION: 1}
+        return identity, {**outputs, "name": resource.name, **state}
 
-    def Create(self, request: Any, context: Any) -> Any:
-        answer = super().Create(request, context)
-        if request.preview:
-            return answer
-        name = request.urn.rsplit("::", 1)[-1]
-        suffix = f"{request.type.rpartition(':')[2]}/{name}"
-        outputs = {"arn": _arn(request.type, name), "arnSuffix": suffix, "dnsName": f"{name}.example", VERSION: 1}
-        return provider_pb2.CreateResponse(
-            id=answer.id, properties=to_struct({**outputs, "name": name, **from_struct(answer.properties)})
-        )
-
-    def Update(self, request: Any, context: Any) -> Any:
-        outputs = {**from_struct(request.olds), **from_struct(super().Update(request, context).properties)}
-        outputs[VERSION] = int(str(outputs[VERSION])) + 1
-        if request.preview:
+    def update(
+        self,
+        resource: Resource,
+        old_inputs: Tree,
+        old_state: Tree,
+        new: Tree,
+        *,
+        preview: bool,
+        timeout_seconds: float | None,
+    ) -> Tree:
+        state = super().update(resource, old_inputs, old_state, new, preview=preview, timeout_seconds=timeout_seconds)
+        outputs = {**old_state, **state, VERSION: old_state[VERSION] + 1}
+        if preview:
             del outputs[VERSION]
-        return provider_pb2.UpdateResponse(properties=to_struct(outputs))
+        return outputs
 
 
-def _arn(type_: str, name: str) -> str:
+def _arn(resource: Resource) -> str:
     """Return an ARN as AWS would where programs and policies read more of it than that it is one."""
-    if type_ == "aws:lb/targetGroup:TargetGroup":
+    if resource.type == "aws:lb/targetGroup:TargetGroup":
+        name = resource.name
         return f"arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/{name}-0a1b2c3/0123456789abcdef"
-    return f"arn:{type_}:{name}"
+    return f"arn:{resource.type}:{resource.name}"
 
 
 if __name__ == "__main__":
