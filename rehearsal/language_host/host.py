@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
@@ -147,7 +147,8 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             if is_pack:
                 chunks = _after_the_port(chunks)
             for is_stdout, chunk in chunks:
-                yield language_pb2.RunPluginResponse(**{"stdout" if is_stdout else "stderr": chunk})
+                response = language_pb2.RunPluginResponse
+                yield response(stdout=chunk) if is_stdout else response(stderr=chunk)
         yield language_pb2.RunPluginResponse(exitcode=self._wait(process))
 
     def Cancel(self, request: Any, context: grpc.ServicerContext) -> Empty:
@@ -202,7 +203,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
 
 
 @contextmanager
-def _told(context: grpc.ServicerContext, end: Callable[[], None] = lambda: None) -> Iterator[None]:
+def _told(context: grpc.ServicerContext, end: Callable[[], None] = lambda: None) -> Generator[None]:
     """Say to the CLI what cannot be run, and end what does."""
     try:
         yield
