@@ -147,8 +147,8 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             if is_pack:
                 chunks = _after_the_port(chunks)
             for is_stdout, chunk in chunks:
-                stdout, stderr = (chunk, None) if is_stdout else (None, chunk)
-                yield language_pb2.RunPluginResponse(stdout=stdout, stderr=stderr)
+                response = language_pb2.RunPluginResponse
+                yield response(stdout=chunk) if is_stdout else response(stderr=chunk)
         yield language_pb2.RunPluginResponse(exitcode=self._wait(process))
 
     def Cancel(self, request: Any, context: grpc.ServicerContext) -> Empty:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from rehearsal.warm.launch import SOCKET_VARIABLE
 from tests.engine.conftest import UP, World
 from tests.engine.fork_server import REPOSITORY, ForkServer
 from tests.engine.held import left_running
@@ -53,6 +52,6 @@ def test_without_a_server_at_the_socket_everything_starts_by_itself(
     world: World, warm: ForkServer, socket: str
 ) -> None:
     world.program(PARENTS)
-    world.pulumi(*UP, **{SOCKET_VARIABLE: socket})
+    world.pulumi(*UP, REHEARSAL_WARM_SOCKET=socket)
     assert outputs(world)["parent"] != warm.pid
     assert world.calls() == [("create", "a")]

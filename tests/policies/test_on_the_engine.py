@@ -16,7 +16,6 @@ from pulumi.automation.events import EngineEvent
 
 from components.naming import COLORS, Color
 from policies.catalogue import POLICIES
-from rehearsal.warm.launch import SOCKET_VARIABLE
 from rollout.config_file import ConfigFile
 from rollout.errors import UnexpectedChangeError, UpdateFailedError
 from rollout.ports import LiveRule
@@ -142,7 +141,7 @@ def test_a_first_preview_is_refused_by_nobody_and_says_what_cannot_be_judged_yet
 
 
 def test_the_pack_starts_where_nothing_is_imported_yet(stack: PackStack) -> None:
-    stack.world.pulumi("preview", *PACK, **{SOCKET_VARIABLE: ""})
+    stack.world.pulumi("preview", *PACK, REHEARSAL_WARM_SOCKET="")
 
 
 def test_a_first_preview_leaves_a_note_in_the_journal_of_what_could_not_be_judged(stack: PackStack) -> None:
