@@ -317,6 +317,29 @@ def test_a_guard_refuses_preview_and_update_in_its_own_words_and_nothing_changes
     assert live.world.calls() == []
 
 
+OLD_CLI = """
+import runpy
+from pulumi.runtime import settings
+from pulumi.runtime.proto import resource_pb2
+
+settings.SETTINGS.monitor_features.remove(resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS)
+runpy.run_path("program.py", run_name="__main__")
+"""
+
+
+def test_on_a_cli_without_resource_hooks_nothing_runs_rather_than_without_guards(live: Stack) -> None:
+    program, kept = live.world.project / "__main__.py", live.world.project / "program.py"
+    program.rename(kept)
+    program.write_text(OLD_CLI, encoding="utf-8")
+    try:
+        live.configure(green_weight=90)
+        with pytest.raises(UpdateFailedError, match="The Pulumi CLI does not support resource hooks"):
+            open_stack(live.world).up("leap")
+    finally:
+        kept.rename(program)
+    assert live.world.calls() == []
+
+
 def test_the_rule_is_read_from_a_state_that_was_exported_and_imported(live: Stack) -> None:
     stack = open_stack(live.world)
     before = stack.rule_in_state("llm")

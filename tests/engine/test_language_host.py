@@ -1,11 +1,11 @@
 """Our language host under the CLI: what a person sees of programs and policy packs that fail, and what is left running.
 
-The words are those of Pulumi's own host, unless a test says otherwise. Everything holds for runs that are forked from a
-warm process, and for runs that start by themselves.
+The words are those of Pulumi's own host, unless a test says otherwise. How a run ends holds for runs that are forked
+from a warm process, and for runs that start by themselves.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -27,10 +27,11 @@ PolicyPack("pack", [ResourceValidationPolicy("never", "Nothing.", lambda args, r
 GOOD = 'Thing("a", size=1)'
 
 
-@pytest.fixture(scope="module", params=["warm", "cold"])
+@pytest.fixture(scope="module")
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, warm: ForkServer) -> World:
     """A world that tests leave as it is: a stack that nothing is deployed to."""
-    made = World(tmp_path_factory.mktemp("host") / "world", warm if request.param == "warm" else None)
+    is_cold = getattr(request, "param", "warm") == "cold"
+    made = World(tmp_path_factory.mktemp("host") / "world", None if is_cold else warm)
     made.program("")
     made.open()
     return made
@@ -41,6 +42,15 @@ def world(shared: World) -> Iterator[World]:
     """The same; nothing may be left running."""
     yield shared
     assert left_running(shared) == []
+
+
+cold_too = pytest.mark.parametrize("shared", ["warm", "cold"], indirect=True)
+
+
+def cold_for(cases: Iterable[str], *cold: str) -> pytest.MarkDecorator:
+    """Have all cases run warm, and some cold too."""
+    wanted = [("warm", case) for case in cases] + [("cold", case) for case in cold]
+    return pytest.mark.parametrize(("shared", "case"), wanted, indirect=["shared"])
 
 
 def said(world: World, *arguments: str, status: int = 1) -> str:
@@ -78,7 +88,7 @@ FAILING = {
 }
 
 
-@pytest.mark.parametrize("case", FAILING)
+@cold_for(FAILING, "raises", "exits", "crashes", "is killed")
 def test_a_program_that_fails_is_told_with_its_reason(world: World, case: str) -> None:
     program, *words = FAILING[case]
     (world.project / "helper.py").write_text("raise KeyError('deep')\n", encoding="utf-8")
@@ -103,6 +113,7 @@ def test_a_missing_program_is_named(world: World) -> None:
     assert f"error: unable to find main python program `__main__.py` in `{world.project}`" in said(world)
 
 
+@cold_too
 def test_what_a_program_prints_to_either_stream_is_shown_in_whole_lines(world: World) -> None:
     lines = [f"{'x' * 300}{number}" for number in range(200)]
     world.program("import os\nfor n in range(200):\n    os.write(1 + n % 2, f\"{'x' * 300}{n}\\n\".encode())")
@@ -124,7 +135,7 @@ FAILING_PACKS = {
 }
 
 
-@pytest.mark.parametrize("case", FAILING_PACKS)
+@cold_for(FAILING_PACKS, "exits", "is killed", "prints before it is ready")
 def test_a_pack_that_does_not_load_is_told_with_its_reason(world: World, case: str) -> None:
     text, *words = FAILING_PACKS[case]
     world.program(GOOD)
@@ -184,6 +195,7 @@ def held_in_the_program(world: World) -> Held:
     return Held(world, "preview", "--policy-pack", str(pack), until=["program"])
 
 
+@cold_too
 @pytest.mark.parametrize("times", [1, 2])
 def test_an_interrupted_program_ends_with_all_that_was_started(world: World, times: int) -> None:
     held = held_in_the_program(world)
@@ -194,6 +206,7 @@ def test_an_interrupted_program_ends_with_all_that_was_started(world: World, tim
     assert "rehearsal/warm" not in held.said()
 
 
+@cold_too
 def test_nothing_outlives_a_cli_that_is_killed_while_the_program_runs(world: World) -> None:
     held = held_in_the_program(world)
     assert left_running(world, patience_seconds=0) != []
