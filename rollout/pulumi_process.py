@@ -5,12 +5,17 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
-from typing import IO
+from typing import IO, Final
 
 from pulumi.automation import CommandResult, OnOutput, PulumiCommand
 from pulumi.automation.errors import create_command_error
+from semver import VersionInfo
 
 from rollout.pulumi_lock import OURS
+
+OLDEST: Final = VersionInfo(3, 182, 0)
+"""The first CLI with resource hooks, which guards are.
+https://github.com/pulumi/pulumi/blob/master/CHANGELOG.md"""
 
 
 class InterruptiblePulumi(PulumiCommand):
@@ -18,7 +23,7 @@ class InterruptiblePulumi(PulumiCommand):
 
     def __init__(self, stack: str) -> None:
         """Find ``pulumi`` on PATH; what it runs is marked as ours, for ``stack``."""
-        super().__init__()
+        super().__init__(version=OLDEST)
         self._mark = {OURS: stack}
         self._process: subprocess.Popen[str] | None = None
 

@@ -251,8 +251,11 @@ def test_a_passphrase_that_is_wrong_is_not_taken_for_a_missing_secret(
     assert "config set" not in str(raised.value)
 
 
-def test_a_pulumi_that_is_too_old_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    answering(tmp_path, monkeypatch, "nothing", "", version="v2.9.0")
+@pytest.mark.parametrize("version", ["v2.9.0", "v3.181.0"])
+def test_a_pulumi_that_is_too_old_for_guards_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    answering(tmp_path, monkeypatch, "nothing", "", version=version)
     with pytest.raises(RefusedError, match=r"on PATH is too old: .* Update it"):
         open_stack(tmp_path)
 
