@@ -34,6 +34,8 @@ _LONGEST_SOCKET_PATH = 107
 
 # Third-party modules that every run of program, policy pack or plugin imports; one process imports them ahead.
 _WARM_MODULES = (
+    "boto3",
+    "httpx",
     "pulumi",
     "pulumi.automation",
     "pulumi_aws",
