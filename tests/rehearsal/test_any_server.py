@@ -20,7 +20,7 @@ from rehearsal.settings import RehearsalSettings
 from rehearsal.view import LiveView
 from rehearsal.world import CommandError, World, world
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long_world, pytest.mark.timeout(600)]
 
 OTHER = Path(__file__).parent / "other_server.py"
 # Two steps and short times; otherwise the rehearsal's own.

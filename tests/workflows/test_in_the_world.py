@@ -21,7 +21,7 @@ from rehearsal.view import LiveView
 from rehearsal.world import World, world
 from tests.workflows.workflow import ROOT, Runner, clone_of, git, origin_of
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long_world, pytest.mark.timeout(600)]
 
 KEEP_WARM_SECONDS = 3600
 # Long enough for the update that writes it, even on a machine with other work.
