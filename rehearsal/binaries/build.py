@@ -131,9 +131,7 @@ def binaries(console: Console | None = None) -> dict[str, Path]:
         with _only_builder(console):
             if console:
                 minutes = sum(component.minutes for component in missing)
-                console.print(
-                    f"{len(missing)} binaries are to be built, once: about {minutes:.0f} minutes on two cores"
-                )
+                console.print(f"building {len(missing)} binaries, once: about {minutes:.0f} minutes on two cores")
             for number, component in enumerate(missing, 1):
                 found[component.name] = find(component) or _build(component, f"{number} of {len(missing)}", console)
     return {name: path for name, path in found.items() if path is not None}
