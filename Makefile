@@ -11,10 +11,10 @@ STAMP := $(VENV)/.requirements
 
 # Times are of two quiet cores, once the binaries are built; building them takes about 13 minutes, once.
 help:
-	@echo "make rehearse     swap a model under live traffic on this machine; under 5 minutes"
+	@echo "make rehearse     swap a model under live traffic on this machine; 5 to 6 minutes"
 	@echo "make test         every test but the long worlds; needs the binaries, builds what is missing; 15 minutes"
 	@echo "make test-fast    the tests that need no binaries and no patience; 3 minutes"
-	@echo "make test-worlds  rollouts in worlds: one cell of each fault, a kill after every kind of record; 25 minutes"
+	@echo "make test-worlds  rollouts in worlds: one cell of each fault, a kill after every kind of record; 30 minutes"
 	@echo "make faults       every fault at every moment, on fakes and in one world (CELLS=fault:moment,…); an hour"
 	@echo "make mutants      change every condition of the policies, and print what no test notices; half an hour"
 	@echo "make package      write the component package's inputs and schema from the settings"
