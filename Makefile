@@ -38,7 +38,7 @@ rehearse: setup
 	@$(RUN) -m rehearsal run
 
 # The tiers are markers (pyproject.toml). Each ends with what it left out.
-PYTEST := $(RUN) -m pytest -n 2 --dist loadfile
+PYTEST := $(RUN) -m pytest -n 2 --dist loadfile --durations 10
 
 test: binaries
 	@$(PYTEST) -m "not long_world"
@@ -47,7 +47,7 @@ test-fast: setup
 	@$(PYTEST) -m "not binaries and not slow and not long_world"
 
 test-worlds: binaries
-	@$(RUN) -m pytest -m long_world
+	@$(RUN) -m pytest -m long_world --durations 10
 
 # Not a part of any tier: all cells take about an hour.
 CELLS ?= *
