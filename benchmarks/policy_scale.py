@@ -36,6 +36,7 @@ from rehearsal.binaries.build import binaries
 from rehearsal.executables import path_with, pulumi_home, write_executables, write_module
 from rehearsal.providers.values import from_struct, to_struct
 from rehearsal.warm.launch import SOCKET_VARIABLE
+from rehearsal.warm.server import warm_process
 
 PACK: Final = ROOT / "policies"
 SIZES: Final = (10, 100, 1000)
@@ -49,7 +50,6 @@ _WARM_MODULES: Final = (
     "pulumi_aws.lb",
     "pulumi_kubernetes.apps.v1",
 )
-_WARM_TIMEOUT_SECONDS: Final = 60.0
 _LEAST_PER_SERVICE: Final = 40
 """The program declares more than so many resources for each service."""
 
@@ -194,29 +194,14 @@ def services_for(size: int) -> int:
 def measure_previews(size: int, repetitions: int, folder: Path) -> tuple[Timings, Timings]:
     """Time previews with and without the pack, in turns."""
     with_pack, without = Timings(), Timings()
-    with warm_process(folder / "warm.sock") as socket:
+    socket = folder / "warm.sock"
+    with warm_process(socket, _WARM_MODULES):
         project = Project(folder, services_for(size), socket)
         project.preview()  # not timed: it finds everything cold
         for _ in range(repetitions):
             project.preview(timings=without)
             project.preview("--policy-pack", str(PACK), timings=with_pack)
     return with_pack, without
-
-
-@contextmanager
-def warm_process(socket: Path) -> Generator[Path]:
-    """Run what programs, packs and plugins fork from, on a socket."""
-    words = ["-P", "-m", "rehearsal.warm", "--socket", str(socket), *_WARM_MODULES]
-    with subprocess.Popen([sys.executable, *words], env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
-        try:
-            deadline = time.monotonic() + _WARM_TIMEOUT_SECONDS
-            while not socket.exists():
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise BenchmarkError("the process to fork from does not start")
-                time.sleep(0.05)
-            yield socket
-        finally:
-            process.kill()
 
 
 class Project:

@@ -1,14 +1,12 @@
 """Runs a fork server for the length of a block."""
 
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from rehearsal.warm.server import warm_process
 
 REPOSITORY = Path(__file__).parents[2]
 MODULES = (
@@ -24,8 +22,6 @@ MODULES = (
     "pulumi_kubernetes.core.v1",
 )
 """What the programs, packs and plugins of these tests import."""
-
-_START_TIMEOUT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -46,17 +42,5 @@ def fork_server() -> Generator[ForkServer]:
     # In a folder with a short name: the kernel's limit for a socket's is 107 characters.
     with tempfile.TemporaryDirectory(prefix="warm-") as folder:
         path = Path(folder) / "socket"
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "rehearsal.warm", "--socket", str(path), *MODULES],
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        )
-        try:
-            deadline = time.monotonic() + _START_TIMEOUT_SECONDS
-            while not path.exists():
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+        with warm_process(path, MODULES) as process:
             yield ForkServer(process.pid, path)
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
