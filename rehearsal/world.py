@@ -39,6 +39,7 @@ _WARM_MODULES = (
     "pulumi",
     "pulumi.automation",
     "pulumi_aws",
+    "pulumi_aws.cloudwatch",
     "pulumi_aws.ec2",
     "pulumi_aws.eks",
     "pulumi_aws.iam",
@@ -52,7 +53,11 @@ _WARM_MODULES = (
     "pulumi_kubernetes.networking.v1",
     "pulumi_kubernetes.policy.v1",
     "pulumi_policy",
-    "pydantic",
+    "pydantic.fields",
+    "pydantic.main",
+    "pydantic.type_adapter",
+    "pydantic.types",
+    "zoneinfo",
 )
 
 

@@ -160,8 +160,9 @@ def main() -> None:
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("modules", nargs="*", help="third-party modules to import before the first fork")
     options = parser.parse_args()
-    for module in options.modules:
-        importlib.import_module(module)
+    for name in options.modules:
+        # Pulumi's packages load a module when it is first used, not when it is imported.
+        getattr(importlib.import_module(name), "__all__", None)
     if threading.active_count() > 1:
         sys.exit("a preloaded module has started a thread; forking would not be safe")
     server = Server(options.socket)

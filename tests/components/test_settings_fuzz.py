@@ -18,6 +18,8 @@ from components.settings import Settings, SettingsError
 from tests.components.example import release
 from tests.components.settings_oracle import SECRET_TEXTS, SPEC, as_read, faulty_paths, pulumi_text
 
+pytestmark = pytest.mark.slow
+
 BASE: dict[str, Any] = {
     "cluster_name": "main",
     "cluster_security_group_id": "sg-0c",
