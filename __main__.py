@@ -12,10 +12,10 @@ if sys.version_info < (3, 11):  # noqa: UP036 - whoever runs it may have an olde
         "Run `make setup` and activate its environment: . .venv/bin/activate"
     )
 
-from components import route_secret
-from components.blue_green_service import BlueGreenService, BlueGreenServiceArgs
-from components.faults import Fault
-from components.settings import PREFIX, Settings, SettingsError
+from components.config import route_secret
+from components.config.faults import Fault
+from components.config.settings import PREFIX, Settings, SettingsError
+from components.resources.blue_green_service import BlueGreenService, BlueGreenServiceArgs
 
 
 def main() -> None:

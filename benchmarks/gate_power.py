@@ -3,7 +3,7 @@
 Three kinds of gates watch the same requests, of which a quarter goes to the candidate (the 25 % step), until the hold
 is over, and look whenever they have something new:
 
-- *ours*: the comparison that the rollout makes (``rollout.sequential``), on Prometheus' buckets, at its stated
+- *ours*: the comparison that the rollout makes (``rollout/statistics/sequential.py``), on Prometheus' buckets, at its stated
   false-alarm rate, without any tuning to the traffic;
 - *threshold*, in the way of Argo Rollouts: a measurement each interval (the candidate's p95, or its error rate)
   against a fixed number, failed when more than ``failureLimit`` measurements are beyond it;
@@ -37,7 +37,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.sequential import Comparison, alarm_threshold
+from rollout.statistics.sequential import Comparison, alarm_threshold
 
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], tuple[Floats, Floats]]

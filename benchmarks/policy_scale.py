@@ -33,16 +33,16 @@ from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
 from benchmarks.program_scale import ROOT, SECRET_KEY, BenchmarkError, Timings, config, registrations
 from rehearsal.binaries.build import binaries
-from rehearsal.executables import path_with, pulumi_home, write_executables, write_module
+from rehearsal.providers.plugin import MESSAGE_LIMIT_BYTES
 from rehearsal.providers.values import from_struct, to_struct
 from rehearsal.warm.launch import SOCKET_VARIABLE
 from rehearsal.warm.server import warm_process
+from rehearsal.world.executables import path_with, pulumi_home, write_executables, write_module
 
 PACK: Final = ROOT / "policies"
 SIZES: Final = (10, 100, 1000)
 STACK: Final = "benchmark"
-MESSAGE_LIMIT: Final = [(f"grpc.max_{way}_message_length", 400 * 1024 * 1024) for way in ("receive", "send")]
-"""What Pulumi's engine allows for one message, in bytes."""
+MESSAGE_LIMITS: Final = [(f"grpc.max_{way}_message_length", MESSAGE_LIMIT_BYTES) for way in ("receive", "send")]
 _WARM_MODULES: Final = (
     "pulumi_aws.ec2",
     "pulumi_aws.eks",
@@ -139,7 +139,7 @@ def pack(*, disabled: bool = False) -> Generator[Pack]:
     ) as process:
         assert process.stdout is not None
         try:
-            channel = grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}", options=MESSAGE_LIMIT)
+            channel = grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}", options=MESSAGE_LIMITS)
             with channel:
                 stub: Any = analyzer_pb2_grpc.AnalyzerStub(channel)
                 info = stub.GetAnalyzerInfo(empty_pb2.Empty())

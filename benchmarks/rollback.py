@@ -33,16 +33,16 @@ from typing import Any, Final, cast
 from rich.console import Console
 
 from rehearsal.binaries.build import binaries
-from rehearsal.checkout import SERVICE, STACK
-from rehearsal.releases import own_releases
-from rehearsal.settings import RehearsalSettings
-from rehearsal.stack import create_stack
-from rehearsal.traffic import start_load
-from rehearsal.world import World, world
-from rollout.load_balancer import Elbv2LoadBalancer
-from rollout.rollback import restore_traffic
+from rehearsal.world.checkout import SERVICE, STACK
+from rehearsal.world.releases import own_releases
+from rehearsal.world.settings import RehearsalSettings
+from rehearsal.world.stack import create_stack
+from rehearsal.world.traffic import start_load
+from rehearsal.world.world import World, world
+from rollout.adapters.aws.load_balancer import Elbv2LoadBalancer
 from rollout.session import Place, Session
-from rollout.updates import Updater
+from rollout.steps.rollback import restore_traffic
+from rollout.steps.updates import Updater
 
 CANDIDATE_WEIGHT: Final = 25
 LAG_SECONDS: Final = 0.5

@@ -11,7 +11,7 @@ def main() -> None:
     """Serve the components until Pulumi ends the process."""
     from pulumi.provider.experimental import component_provider_host
 
-    from components.naming import PROJECT
+    from components.domain.naming import PROJECT
     from package.blue_green_service import BlueGreenService
     from package.version import VERSION
 

@@ -124,7 +124,7 @@ def arguments() -> str:
 _PRINT_SCHEMA: Final = """
 import json
 from pulumi.provider.experimental.component import ComponentProvider
-from components.naming import PROJECT
+from components.domain.naming import PROJECT
 from package.blue_green_service import BlueGreenService
 from package.version import VERSION
 provider = ComponentProvider([BlueGreenService], PROJECT, version=VERSION)

@@ -9,9 +9,9 @@ from typing import Any, Final, get_args
 
 from pydantic.fields import FieldInfo
 
-from components.forms import CERTIFICATE, EKS_NAME, SECURITY_GROUP, SUBNET, VPC, Form
-from components.service_settings import ServiceSettings
-from components.settings import Settings
+from components.config.forms import CERTIFICATE, EKS_NAME, SECURITY_GROUP, SUBNET, VPC, Form
+from components.config.service_settings import ServiceSettings
+from components.config.settings import Settings
 
 IDENTIFIERS: Final = (CERTIFICATE, EKS_NAME, SECURITY_GROUP, SUBNET, VPC)
 

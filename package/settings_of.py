@@ -9,10 +9,10 @@ import pulumi
 from pulumi.provider.experimental.util import camel_case
 from pydantic import ValidationError
 
-from components import route_secret
-from components.explain import explain
-from components.faults import Fault, Path, text_faults
-from components.settings import Settings
+from components.config import route_secret
+from components.config.explain import explain
+from components.config.faults import Fault, Path, text_faults
+from components.config.settings import Settings
 from package.inputs import SERVICE_FIELDS, STACK_FIELDS, identifier
 
 # What an id is checked as until it is known.

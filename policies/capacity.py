@@ -6,12 +6,12 @@ from typing import Annotated
 from pulumi_policy import Severity
 from pydantic import Field
 
-from components.capacity import ReplicaShape, gpu_types_like, misfit_fix, misfits, replicas_for_weight
-from components.gpu_instances import INSTANCE_TYPES, GpuInstance
-from components.guards import is_promised
-from components.naming import COLORS, RELEASE_KEY, RESERVATION_ENDS_KEY, Color
-from components.reservation import BLOCK_LEAD
-from components.traffic import ColorState
+from components.config.reservation import BLOCK_LEAD
+from components.domain.capacity import ReplicaShape, gpu_types_like, misfit_fix, misfits, replicas_for_weight
+from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
+from components.domain.guards import is_promised
+from components.domain.naming import COLORS, RELEASE_KEY, RESERVATION_ENDS_KEY, Color
+from components.domain.traffic import ColorState
 from policies import clock
 from policies.nodes import NodeGroup, Pool, groups_of, pods_of, pools_of, replicas_of, shortage
 from policies.pods import Pods

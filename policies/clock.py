@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from components.forms import TIME
+from components.config.forms import TIME
 
 
 def now() -> datetime:

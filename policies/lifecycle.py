@@ -5,8 +5,8 @@ from typing import Final
 
 from pulumi_policy import Severity
 
-from components.guards import is_promised
-from components.naming import (
+from components.domain.guards import is_promised
+from components.domain.naming import (
     ACTIVE_COLOR_KEY,
     ANNOUNCED_KEY,
     COLORS,
@@ -15,7 +15,7 @@ from components.naming import (
     ROLLOUT_SERIAL_KEY,
     color_state_key,
 )
-from components.traffic import ColorState
+from components.domain.traffic import ColorState
 from policies import clock
 from policies.policy import Options, resource_policy, wrong
 from policies.resources import (

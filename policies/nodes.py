@@ -6,8 +6,8 @@ from functools import cached_property
 from math import ceil
 from typing import Any, Final
 
-from components.capacity import CapacityError, ReplicaShape, instance_type, replicas_per_node
-from components.naming import COLOR_KEY, COLORS, RESERVATION_ENDS_KEY, Color
+from components.domain.capacity import CapacityError, ReplicaShape, instance_type, replicas_per_node
+from components.domain.naming import COLOR_KEY, COLORS, RESERVATION_ENDS_KEY, Color
 from policies.pods import Pods
 from policies.resources import DEPLOYMENT, LAUNCH_TEMPLATE, NODE_GROUP, Resource, at, items, table, whole
 from policies.service import Service

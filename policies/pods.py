@@ -7,8 +7,8 @@ from itertools import pairwise
 from math import ceil
 from typing import Any, Final
 
-from components.capacity import ReplicaShape
-from components.naming import COLOR_KEY, CONTAINER_NAME, GPU_RESOURCE
+from components.domain.capacity import ReplicaShape
+from components.domain.naming import COLOR_KEY, CONTAINER_NAME, GPU_RESOURCE
 from policies.commands import slept_seconds, words
 from policies.probes import Probe
 from policies.resources import DEPLOYMENT, Resource, at, items, table, tables, whole

@@ -22,7 +22,7 @@ from pulumi_policy import (
 from pulumi_policy.proxy import UnknownValueError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from components.secret_values import secret_kind
+from components.config.secret_values import secret_kind
 from policies.conversion import share
 from policies.resources import Resource
 from policies.service import Service, services_of

@@ -7,16 +7,16 @@ from typing import Any, Final
 
 from pulumi_policy import Severity
 
-from components.answer_arguments import answer_arguments
-from components.naming import (
+from components.config.answer_arguments import answer_arguments
+from components.config.release import is_pinned
+from components.domain.naming import (
     PROMPTS_HASH_KEY,
     RELEASE_KEY,
     SEMANTIC_CACHE_NAMESPACE_KEY,
     content_hash,
     fingerprint,
 )
-from components.release import is_pinned
-from components.serve_command import PROMPTS_PATH
+from components.resources.serve_command import PROMPTS_PATH
 from policies.pods import Pods, is_vllm, share_namespace, vllm_deployments
 from policies.policy import Finding, Options, resource_policy, service_policy, wrong
 from policies.resources import CONFIG_MAP, DEPLOYMENT, Resource, at, table

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from components.naming import COLOR_KEY, COLORS, ROLE_KEY, SERVICE_KEY, Color
+from components.domain.naming import COLOR_KEY, COLORS, ROLE_KEY, SERVICE_KEY, Color
 
 LISTENER_RULE: Final = "aws:lb/listenerRule:ListenerRule"
 TARGET_GROUP: Final = "aws:lb/targetGroup:TargetGroup"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from components.naming import CANDIDATE_ROUTE_HEADER, Color
+from components.domain.naming import CANDIDATE_ROUTE_HEADER, Color
 from policies.resources import (
     LISTENER,
     LISTENER_RULE,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.naming import (
+from components.domain.naming import (
     ACTIVE_COLOR_KEY,
     ANNOUNCED_KEY,
     COLORS,
@@ -15,7 +15,7 @@ from components.naming import (
     Color,
     color_state_key,
 )
-from components.traffic import ColorState, Traffic
+from components.domain.traffic import ColorState, Traffic
 from policies.resources import LISTENER, LISTENER_RULE, Resource, at, items, tables, whole
 
 

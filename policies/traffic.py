@@ -7,9 +7,9 @@ from typing import Annotated, Final
 from pulumi_policy import Severity
 from pydantic import Field
 
-from components import route_secret
-from components.drain_chain import EXIT_MARGIN_SECONDS
-from components.naming import CANDIDATE_ROUTE_HEADER, COLORS, PROJECT, Color, other_color
+from components.config import route_secret
+from components.domain.drain_chain import EXIT_MARGIN_SECONDS
+from components.domain.naming import CANDIDATE_ROUTE_HEADER, COLORS, PROJECT, Color, other_color
 from policies.pods import Pods, is_vllm
 from policies.policy import Finding, Options, resource_policy, service_policy, wrong
 from policies.resources import (

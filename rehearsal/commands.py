@@ -12,15 +12,15 @@ import typer
 from rich.console import Console
 
 from rehearsal.binaries.build import binaries
-from rehearsal.errors import EXPECTED, explain
-from rehearsal.preflight import preflight
-from rehearsal.run import rehearse
-from rehearsal.settings import WORLD_VARIABLE, RehearsalSettings, out_folder
+from rehearsal.scenarios.run import rehearse
 from rehearsal.standing.build import build
+from rehearsal.standing.errors import EXPECTED, explain
 from rehearsal.standing.load import load_by_hand
 from rehearsal.standing.shell import exports
 from rehearsal.standing.status import describe
 from rehearsal.standing.worlds import StandingError, Worlds
+from rehearsal.world.preflight import preflight
+from rehearsal.world.settings import WORLD_VARIABLE, RehearsalSettings, out_folder
 
 # A log has no width of its own; a table needs one.
 _LOG_WIDTH = 140

@@ -5,25 +5,26 @@ from contextlib import contextmanager, suppress
 
 from pydantic import JsonValue
 
-from components.naming import Color, other_color
-from components.release import Release
-from components.settings import ServiceSettings
-from rollout.adoption import adopted, adoption_faults
+from components.config.release import Release
+from components.config.settings import ServiceSettings
+from components.domain.naming import Color, other_color
 from rollout.controller import Controller, Subject
 from rollout.direct_update import DirectUpdate, require_targets
-from rollout.drill import practise
-from rollout.errors import PromisedError, RefusedError, RolloutError, UnavailableError, UnreconciledError
-from rollout.failures import plain
-from rollout.keeping import keep_faults, kept_color, last_brought_up, read_until, written
-from rollout.machine import Phase, ReapRequested, Rollout, advance
-from rollout.passed import last_passed_faults
-from rollout.plan import Skip, make_plan
-from rollout.preflight import config_faults, full_weight_of, preflight, still_promised
-from rollout.records import Kind, Record
-from rollout.resume import missing_edits, run_to_resume
-from rollout.rollback import candidate_to_undo, restore_traffic
+from rollout.journal.replay import missing_edits, run_to_resume
+from rollout.model.errors import PromisedError, RefusedError, RolloutError, UnavailableError, UnreconciledError
+from rollout.model.machine import Phase, ReapRequested, Rollout, advance
+from rollout.model.plan import Skip, full_weight_of, make_plan
+from rollout.model.records import Kind, Record
+from rollout.model.times import written
 from rollout.session import Session
-from rollout.updates import Updater
+from rollout.steps.drift import adopted, adoption_faults, config_faults
+from rollout.steps.drill import practise
+from rollout.steps.keep_warm import keep_faults, kept_color, last_brought_up, read_until
+from rollout.steps.passed import last_passed_faults
+from rollout.steps.preflight import preflight, still_promised
+from rollout.steps.rollback import candidate_to_undo, restore_traffic
+from rollout.steps.updates import Updater
+from rollout.system.failures import plain
 
 HANDOVER_POLL_SECONDS = 0.5
 # Pulumi keeps a message for people with every update.

@@ -6,19 +6,16 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from components.naming import Color, other_color
-from components.release import Release
-from rollout import machine
-from rollout.approvals import GATE as APPROVAL
-from rollout.approvals import judge_approval
-from rollout.attestation import AttestationTimeoutError, WeightChange, attest_weight
-from rollout.deploy import await_idle, await_ready, await_unused, deploy, require_standing
-from rollout.errors import JournalError, LostLockError, RefusedError, RolloutError, StoppedError, UnavailableError
-from rollout.failures import plain
-from rollout.gates import Gates, measure_baseline
-from rollout.hooks import Serving
-from rollout.keeping import written
-from rollout.machine import (
+from components.config.release import Release
+from components.domain.naming import Color, other_color
+from rollout.gates.attestation import AttestationTimeoutError, WeightChange, attest_weight
+from rollout.gates.verdicts import GATE as APPROVAL
+from rollout.gates.verdicts import combine, judge_approval
+from rollout.gates.window import Gates, measure_baseline
+from rollout.journal.replay import Run, Update, plan_fields, release_fields, state_fields
+from rollout.model import machine
+from rollout.model.errors import JournalError, LostLockError, RefusedError, RolloutError, StoppedError, UnavailableError
+from rollout.model.machine import (
     Action,
     Event,
     Failed,
@@ -33,16 +30,19 @@ from rollout.machine import (
     advance,
     expected_green_weights,
 )
+from rollout.model.records import Kind
+from rollout.model.serving import Serving
+from rollout.model.times import written
+from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Ports
-from rollout.position import position_faults
-from rollout.preflight import config_faults, preflight
-from rollout.records import Kind
-from rollout.resume import Run, Update, plan_fields, release_fields, state_fields
-from rollout.retire import park, release_nodes
-from rollout.rollback import restore_traffic
-from rollout.scheduling import nodes_to_come
-from rollout.updates import Updater
-from rollout.verdicts import GateVerdict, Verdict, combine
+from rollout.steps.deploy import await_idle, await_ready, await_unused, deploy, require_standing
+from rollout.steps.drift import config_faults, position_faults
+from rollout.steps.preflight import preflight
+from rollout.steps.retire import park, release_nodes
+from rollout.steps.rollback import restore_traffic
+from rollout.steps.scheduling import nodes_to_come
+from rollout.steps.updates import Updater
+from rollout.system.failures import plain
 
 _OUTCOMES = {
     Phase.DONE: "promoted",

@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
-from components.naming import PROJECT, Color, other_color
-from rollout.errors import RefusedError, RolloutError
-from rollout.files import load_yaml
-from rollout.ports import LiveRule, LoadBalancer
+from components.domain.naming import PROJECT, Color, other_color
+from rollout.model.errors import RefusedError, RolloutError
+from rollout.model.rule import LiveRule
+from rollout.ports import LoadBalancer
+from rollout.system.files import load_yaml
 
 _REGION_KEY: Final = "aws:region"
 
@@ -39,8 +40,8 @@ def send_back(stack: str, service: str | None, config_file: Path, *, force: bool
         RolloutError: the rule cannot be found.
     """
     # Slow to import, and all that is needed.
-    from rollout.elbv2_client import elbv2_client
-    from rollout.load_balancer import Elbv2LoadBalancer
+    from rollout.adapters.aws.elbv2_client import elbv2_client
+    from rollout.adapters.aws.load_balancer import Elbv2LoadBalancer
 
     config = _config(config_file)
     if service is None and len(_mapping(_of_project(config, "services"))) > 1:

@@ -1,25 +1,25 @@
 """What a rollout needs from the world, as protocols, and the values that cross them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from pydantic import JsonValue
 
-from components.naming import Color
-from components.release import Release
-from components.settings import ServiceSettings
-from components.traffic import ColorState
-from rollout.account import CapacityReservation, RunningInstance, Subnet
-from rollout.answers import Answer
-from rollout.approvals import Approval
-from rollout.changes import Change
-from rollout.drill_history import DrillHistory
-from rollout.hooks import HookResult
-from rollout.measurements import Counters, Period, PrefixCache
-from rollout.scheduling import BoundPod, Node
-from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth
+from components.config.release import Release
+from components.config.settings import ServiceSettings
+from components.domain.naming import Color
+from rollout.model.account import CapacityReservation, RunningInstance, Subnet
+from rollout.model.answers import Answer
+from rollout.model.approval import Approval
+from rollout.model.changes import EngineRun
+from rollout.model.nodes import BoundPod, Node, Pod
+from rollout.model.records import DrillHistory
+from rollout.model.rule import LiveRule, StateRule
+from rollout.model.serving import HookResult
+from rollout.model.verdict import GateVerdict, TargetGroupCounts, TargetHealth
+from rollout.statistics.measurements import Counters, Period, PeriodRequests, PrefixCache
 
 
 class Clock(Protocol):
@@ -72,15 +72,6 @@ class Config(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class EngineRun:
-    """What the engine told: what a preview would change, or what an update has changed."""
-
-    changes: tuple[Change, ...]
-    not_evaluated: tuple[str, ...] = ()
-    """Policies that could not be evaluated, because values are not known before the update."""
-
-
 Watch = Callable[[], None]
 """Looks at the world every few seconds while an update runs, and raises when the update is no use any more."""
 
@@ -125,36 +116,6 @@ class Stack(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class StateRule:
-    """The weighted rule as Pulumi's state has it."""
-
-    urn: str
-    weights: Mapping[str, int]
-    """By target group ARN."""
-    active_color: str
-    rollout_serial: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class LiveRule:
-    """The weighted rule as the load balancer has it."""
-
-    arn: str
-    weights: Mapping[Color, int]
-    target_groups: Mapping[Color, str]
-    active_color: Color | None
-    keep_until: str
-    rollout_serial: int
-    rolling_out: bool = False
-    colors: Mapping[Color, ColorState] = field(default_factory=dict["Color", ColorState])
-    """What the colours are, as far as the rule says it."""
-
-    def splits(self, green_weight: int) -> bool:
-        """Tell whether the rule splits traffic as this green weight means."""
-        return self.weights == {"blue": 100 - green_weight, "green": green_weight}
-
-
 class LoadBalancer(Protocol):
     """The load balancer in front of one service; everything is found by tags."""
 
@@ -185,19 +146,6 @@ class LoadBalancer(Protocol):
     def idle_timeout_seconds(self) -> int:
         """Return for how long the load balancer leaves a silent connection open."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pod:
-    """A replica as Kubernetes sees it."""
-
-    name: str
-    release_id: str
-    ready: bool
-    terminating: bool
-    waiting_reason: str
-    """Why it is not running, e.g. CrashLoopBackOff or Unschedulable; empty when it is."""
-    restarts: int
 
 
 class Replicas(Protocol):
@@ -279,6 +227,10 @@ class TargetGroupMetrics(Protocol):
         """Return both colours' figures of a window by period, the same periods for both."""
         ...
 
+    def by_period(self, start: datetime, end: datetime) -> Sequence[PeriodRequests]:
+        """Return the whole periods of a window that are published by now, oldest first."""
+        ...
+
 
 class Route(Protocol):
     """The candidate route: requests of our own to either colour, at any weight."""
@@ -310,20 +262,17 @@ class Route(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class PeriodRequests:
-    """Requests by colour in one period of the load balancer's metrics, requests of our own included."""
+class Relay(Protocol):
+    """A base URL that leads to one colour, for tools that know no more than that."""
 
-    start: datetime
-    end: datetime
-    requests: Mapping[Color, int]
+    answered: int
+    """Requests that the colour has answered with a status below 400."""
+    failed: int
+    """Requests that it has not."""
 
-
-class RequestsByPeriod(Protocol):
-    """The requests that the load balancer counts for each colour."""
-
-    def by_period(self, start: datetime, end: datetime) -> Sequence[PeriodRequests]:
-        """Return the whole periods of a window that are published by now, oldest first."""
+    @property
+    def base_url(self) -> str:
+        """What OpenAI clients take as their base URL; ends in ``/v1``."""
         ...
 
 
@@ -373,7 +322,6 @@ class Ports:
     account: Account
     metrics: Metrics
     target_group_metrics: TargetGroupMetrics
-    request_counts: RequestsByPeriod
     route: Route
     checks: Mapping[str, Check]
     approvals: Decisions

@@ -10,36 +10,34 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components import route_secret
-from components.naming import PROJECT
-from components.settings import ServiceSettings
-from rollout.approvals import Approvals
-from rollout.clock import StopSignal, SystemClock
-from rollout.config_file import ConfigFile, stack_file
-from rollout.drill_history import history as drill_history
-from rollout.endpoint_key import endpoint_key
-from rollout.errors import LostLockError, RefusedError
-from rollout.hooks import CommandHooks
-from rollout.journal import Journal, RecordFile, RecordObjects, Records, last_seq
-from rollout.lock import Lock
+from components.config import route_secret
+from components.config.settings import ServiceSettings
+from components.domain.naming import PROJECT
+from rollout.adapters.config_file import ConfigFile, stack_file
+from rollout.adapters.hooks import CommandHooks
+from rollout.journal.approvals import Approvals
+from rollout.journal.journal import Journal, RecordFile, RecordObjects, Records, last_seq
+from rollout.journal.lock import Lock
+from rollout.journal.replay import Run, last_run
+from rollout.journal.store import FileStore, open_store
+from rollout.model.errors import LostLockError, RefusedError
+from rollout.model.records import Kind, Record, last_rule_change
+from rollout.model.records import history as drill_history
 from rollout.ports import Check, Ports
-from rollout.records import Kind, Record, last_rule_change
-from rollout.resume import Run, last_run
-from rollout.store import FileStore, open_store
+from rollout.system.clock import StopSignal, SystemClock
+from rollout.system.endpoint_key import endpoint_key
 
 if TYPE_CHECKING:
     from botocore.config import Config
-    from mypy_boto3_cloudwatch import CloudWatchClient
 
-    from rollout.aws_account import AwsAccount
-    from rollout.candidate_route import CandidateRoute
-    from rollout.cloudwatch import CloudWatchCounts
-    from rollout.cluster import KubernetesCluster
-    from rollout.load_balancer import Elbv2LoadBalancer
-    from rollout.prometheus import Prometheus
-    from rollout.replicas import KubernetesReplicas
-    from rollout.request_counts import RequestCounts
-    from rollout.stack import PulumiStack
+    from rollout.adapters.aws.account import AwsAccount
+    from rollout.adapters.aws.cloudwatch import CloudWatchMetrics
+    from rollout.adapters.aws.load_balancer import Elbv2LoadBalancer
+    from rollout.adapters.candidate_route import CandidateRoute
+    from rollout.adapters.kubernetes.cluster import KubernetesCluster
+    from rollout.adapters.kubernetes.replicas import KubernetesReplicas
+    from rollout.adapters.prometheus import Prometheus
+    from rollout.adapters.pulumi.stack import PulumiStack
 
 RECORDS_FOLDER = ".rollout"
 # A call that hangs must not hold a rollback up.
@@ -146,7 +144,6 @@ class Session:
             account=self._account(),
             metrics=self.prometheus,
             target_group_metrics=self.cloudwatch,
-            request_counts=self.request_counts,
             route=self.route,
             checks=self._checks(),
             approvals=Approvals(self.store),
@@ -203,8 +200,8 @@ class Session:
     @cached_property
     def load_balancer(self) -> Elbv2LoadBalancer:
         """The load balancer."""
-        from rollout.elbv2_client import elbv2_client
-        from rollout.load_balancer import Elbv2LoadBalancer
+        from rollout.adapters.aws.elbv2_client import elbv2_client
+        from rollout.adapters.aws.load_balancer import Elbv2LoadBalancer
 
         listener = self.settings().listener
         return Elbv2LoadBalancer(
@@ -215,29 +212,14 @@ class Session:
         )
 
     @cached_property
-    def _cloudwatch(self) -> CloudWatchClient:
+    def cloudwatch(self) -> CloudWatchMetrics:
+        """The load balancer's metrics."""
         import boto3
 
-        return boto3.client("cloudwatch", region_name=self._region, config=_aws_config())
+        from rollout.adapters.aws.cloudwatch import CloudWatchMetrics
 
-    @cached_property
-    def request_counts(self) -> RequestCounts:
-        """The load balancer's requests by colour and period."""
-        from rollout.request_counts import RequestCounts
-
-        return RequestCounts(
-            self._cloudwatch,
-            self.load_balancer.dimensions,
-            period_seconds=self.settings().rollout.cloudwatch_period_seconds,
-        )
-
-    @cached_property
-    def cloudwatch(self) -> CloudWatchCounts:
-        """The load balancer's metrics."""
-        from rollout.cloudwatch import CloudWatchCounts
-
-        return CloudWatchCounts(
-            self._cloudwatch,
+        return CloudWatchMetrics(
+            boto3.client("cloudwatch", region_name=self._region, config=_aws_config()),
             self.load_balancer.dimensions,
             period_seconds=self.settings().rollout.cloudwatch_period_seconds,
         )
@@ -245,7 +227,7 @@ class Session:
     @cached_property
     def pulumi(self) -> PulumiStack:
         """The stack."""
-        from rollout.stack import PulumiStack
+        from rollout.adapters.pulumi.stack import PulumiStack
 
         return PulumiStack(
             self._place.stack,
@@ -259,7 +241,7 @@ class Session:
     @cached_property
     def replicas(self) -> KubernetesReplicas:
         """The pods."""
-        from rollout.replicas import KubernetesReplicas
+        from rollout.adapters.kubernetes.replicas import KubernetesReplicas
 
         return KubernetesReplicas(
             service=self.service,
@@ -270,7 +252,7 @@ class Session:
     @cached_property
     def prometheus(self) -> Prometheus:
         """The pods' metrics."""
-        from rollout.prometheus import Prometheus
+        from rollout.adapters.prometheus import Prometheus
 
         return Prometheus(self.settings().rollout.prometheus_url, self.service)
 
@@ -303,7 +285,7 @@ class Session:
     @cached_property
     def route(self) -> CandidateRoute:
         """The candidate route."""
-        from rollout.candidate_route import CandidateRoute
+        from rollout.adapters.candidate_route import CandidateRoute
 
         return CandidateRoute(
             endpoint_url=self.endpoint_url,
@@ -314,7 +296,7 @@ class Session:
         )
 
     def _cluster(self) -> KubernetesCluster:
-        from rollout.cluster import KubernetesCluster
+        from rollout.adapters.kubernetes.cluster import KubernetesCluster
 
         return KubernetesCluster(
             namespace=self.settings().namespace_of(self.service), context=self.config.raw("kubernetes:context")
@@ -323,7 +305,7 @@ class Session:
     def _account(self) -> AwsAccount:
         import boto3
 
-        from rollout.aws_account import AwsAccount
+        from rollout.adapters.aws.account import AwsAccount
 
         region, config = self._region, _aws_config()
         return AwsAccount(
@@ -334,18 +316,21 @@ class Session:
         )
 
     def _checks(self) -> Mapping[str, Check]:
-        from rollout.checks import Workshop, make_checks
+        from rollout.adapters.relay import Relay
+        from rollout.checks.catalogue import CheckDependencies, make_checks
 
-        shop = Workshop(
+        settings = self.settings()
+        timeout_seconds = settings.rollout.gates.eval.request_timeout_seconds
+        uses = CheckDependencies(
             route=self.route,
+            relay=lambda color: Relay(self.route, color, timeout_seconds=timeout_seconds),
             config=self.config,
             clock=self.clock,
             metrics=self.prometheus,
             s3=self._s3,
             work_dir=self._place.work_dir,
         )
-        settings = self.settings()
-        return make_checks(shop, settings, settings.model_name(self.service))
+        return make_checks(uses, settings, settings.model_name(self.service))
 
     def _s3(self) -> Any:
         import boto3

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from components.naming import COLORS
-from rollout.failures import plain
-from rollout.keeping import kept_color, last_brought_up
-from rollout.preflight import config_faults
-from rollout.records import Record
+from components.domain.naming import COLORS
+from rollout.model.records import Record
 from rollout.session import Session
+from rollout.steps.drift import config_faults
+from rollout.steps.keep_warm import kept_color, last_brought_up
+from rollout.system.failures import plain
 
 _T = TypeVar("_T")
 

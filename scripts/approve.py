@@ -10,10 +10,11 @@ from typing import Annotated
 
 import typer
 
-from rollout.approvals import Approval, Approvals
-from rollout.errors import RefusedError
-from rollout.keeping import written
-from rollout.resume import Run
+from rollout.journal.approvals import Approvals
+from rollout.journal.replay import Run
+from rollout.model.approval import Approval
+from rollout.model.errors import RefusedError
+from rollout.model.times import written
 from rollout.session import Place, Session
 from scripts import console
 from scripts.console import ServiceOption, StackOption, WorkDirOption

@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from rollout.errors import RefusedError, RolloutError, UnreconciledError
-from rollout.failures import plain
-from rollout.machine import FINAL, Phase, Rollout
-from rollout.records import Record
+from rollout.model.errors import RefusedError, RolloutError, UnreconciledError
+from rollout.model.machine import FINAL, Phase, Rollout
+from rollout.model.records import Record
+from rollout.system.failures import plain
 
 EXIT_DONE = 0
 EXIT_ROLLED_BACK = 1

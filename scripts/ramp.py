@@ -8,14 +8,14 @@ import typer
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from components.explain import explain
-from components.faults import text_faults
-from components.release import Release
+from components.config.explain import explain
+from components.config.faults import text_faults
+from components.config.release import Release
 from rollout.commands import ramp
-from rollout.errors import RefusedError
-from rollout.files import load_yaml
-from rollout.plan import CHECKS, Skip
+from rollout.model.errors import RefusedError
+from rollout.model.plan import CHECKS, Skip
 from rollout.session import Place, Session
+from rollout.system.files import load_yaml
 from scripts import console
 from scripts.console import ServiceOption, StackOption, WorkDirOption
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from rollout.commands import reap
-from rollout.errors import PromisedError
+from rollout.model.errors import PromisedError
 from rollout.session import Place, Session
 from scripts import console
 from scripts.console import ServiceOption, StackOption, WorkDirOption

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from rollout.errors import RefusedError
+from rollout.model.errors import RefusedError
 from scripts import console
 from scripts.console import ServiceOption, StackOption, WorkDirOption
 
@@ -44,7 +44,7 @@ def main(
             console.console.print(f"all traffic is on {moved.to} since {moved.at:%H:%M:%S.%f} UTC")
 
         from rollout.commands import roll_back, unreconciled
-        from rollout.machine import Phase
+        from rollout.model.machine import Phase
         from rollout.session import Place, Session
 
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())

@@ -11,7 +11,7 @@ import pytest
 from rehearsal.binaries.build import COMPONENTS, binaries, can_build, find
 from rehearsal.controlplane.run import ControlPlane
 from rehearsal.controlplane.run import control_plane as running_control_plane
-from rehearsal.kube import KubeClient
+from rehearsal.kube.client import KubeClient
 
 _NEED_BINARIES = frozenset({"control_plane_binaries"})
 """The fixtures that build, or find, what a world runs; whoever asks for one belongs to the tiers that need them."""

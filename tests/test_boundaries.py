@@ -10,60 +10,50 @@ ROOT = Path(__file__).parent.parent
 
 PRODUCT = ("__main__.py", "components", "package", "policies", "rollout", "scripts")
 
+LAYERS = {
+    "components": ("domain", "config", "resources"),
+    "rollout": (
+        "model",
+        "statistics",
+        "system",
+        "ports",
+        "gates|checks|journal|adapters",
+        "steps",
+        "controller|direct_update",
+        "session",
+        "commands|status",
+    ),
+    "rehearsal": (
+        "system",
+        "kube|vllm|evals",
+        "binder|providers|adapter|load",
+        "kubelet|aws|controlplane",
+        "warm",
+        "language_host|world",
+        "binaries|report",
+        "scenarios",
+        "standing",
+        "commands",
+        "__main__",
+    ),
+}
+"""The rooms of each folder, from the ground up: a room imports from those below it, and never from beside or above."""
+
 PURE = (
-    "components/answer_arguments.py",
-    "components/capacity.py",
-    "components/check_settings.py",
-    "components/config_values.py",
-    "components/drain_chain.py",
-    "components/durations.py",
-    "components/engine_args.py",
-    "components/explain.py",
-    "components/faults.py",
-    "components/forms.py",
-    "components/gate_settings.py",
-    "components/gpu_instances.py",
-    "components/guards.py",
-    "components/hook_settings.py",
-    "components/load_balancer_arns.py",
-    "components/model.py",
-    "components/model_memory.py",
-    "components/naming.py",
-    "components/pod_monitor.py",
-    "components/pod_settings.py",
-    "components/pod_times.py",
-    "components/release.py",
-    "components/reservation.py",
-    "components/rollout_settings.py",
-    "components/root_volume.py",
-    "components/route_secret.py",
-    "components/router_settings.py",
-    "components/secret_values.py",
-    "components/serve_command.py",
-    "components/service_settings.py",
-    "components/settings.py",
-    "components/traffic.py",
-    "rollout/account.py",
-    "rollout/adoption.py",
-    "rollout/answers.py",
-    "rollout/changes.py",
-    "rollout/comparisons.py",
-    "rollout/endpoint_key.py",
-    "rollout/evals/judgement.py",
-    "rollout/evals/questions.py",
-    "rollout/evals/score.py",
-    "rollout/exact_tests.py",
-    "rollout/keeping.py",
-    "rollout/machine.py",
-    "rollout/measurements.py",
-    "rollout/passed.py",
-    "rollout/plan.py",
-    "rollout/prompt_presence.py",
-    "rollout/prompt_records.py",
-    "rollout/scheduling.py",
-    "rollout/sequential.py",
-    "rollout/shadow_comparison.py",
-    "rollout/verdicts.py",
+    "components/config",
+    "components/domain",
+    "rollout/model",
+    "rollout/statistics",
+    "rollout/checks/evals/judgement.py",
+    "rollout/checks/evals/questions.py",
+    "rollout/checks/evals/score.py",
+    "rollout/checks/prompt_presence.py",
+    "rollout/gates/comparisons.py",
+    "rollout/gates/verdicts.py",
+    "rollout/steps/account.py",
+    "rollout/steps/keep_warm.py",
+    "rollout/steps/passed.py",
+    "rollout/steps/scheduling.py",
 )
 IMPURE_PACKAGES = {
     "pulumi",
@@ -101,6 +91,21 @@ def imports(path: Path) -> Iterator[str]:
 def files(*places: str) -> list[Path]:
     found = [path for place in places for path in [ROOT / place, *(ROOT / place).rglob("*.py")] if path.suffix == ".py"]
     assert found, f"no Python files in {places}"
+    return [path for path in found if "out" not in path.relative_to(ROOT).parts]  # where worlds stand
+
+
+def room_of(path: Path, folder: str) -> str:
+    """The folder's subfolder or module that a file belongs to."""
+    return path.relative_to(ROOT / folder).parts[0].removesuffix(".py")
+
+
+def rooms_imported(path: Path, folder: str) -> set[str]:
+    """The rooms of a folder that a file imports from, at any depth of its code."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == folder:
+            words = node.module.split(".")
+            found |= {words[1]} if len(words) > 1 else {alias.name for alias in node.names}
     return found
 
 
@@ -116,7 +121,21 @@ def test_the_product_never_mentions_the_rehearsal(path: Path) -> None:
 
 @pytest.mark.parametrize("place", PURE)
 def test_pure_modules_do_no_io(place: str) -> None:
-    assert not IMPURE_PACKAGES & IMPORTS[ROOT / place]
+    for path in files(place):
+        assert not IMPURE_PACKAGES & IMPORTS[path], path
+
+
+@pytest.mark.parametrize("folder", LAYERS)
+def test_rooms_import_only_from_below(folder: str) -> None:
+    level_of = {room: level for level, rooms in enumerate(LAYERS[folder]) for room in rooms.split("|")}
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {folder}.{imported}"
+        for path in files(folder)
+        if (own := room_of(path, folder)) != "__init__"
+        for imported in rooms_imported(path, folder)
+        if imported != own and level_of[imported] >= level_of[own]
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("folder", FORBIDDEN)

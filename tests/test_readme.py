@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from components.reference import reference
+from components.config.reference import reference
 
 README = Path(__file__).parent.parent / "README.md"
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from rehearsal.adapter.arguments import Arguments, ArgumentsError, read_arguments
 from rehearsal.adapter.proxy import Proxy
-from rehearsal.processes import die_with
+from rehearsal.system.processes import die_with
 
 _POLL_SECONDS = 0.1
 

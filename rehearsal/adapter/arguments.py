@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rehearsal.processes import free_port
+from rehearsal.system.processes import free_port
 
 _HELP_TIMEOUT_SECONDS = 60.0
 _FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")

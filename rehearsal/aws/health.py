@@ -7,9 +7,9 @@ from collections.abc import Callable
 import aiohttp
 from yarl import URL
 
-from rehearsal.addresses import loopback_of
 from rehearsal.aws.moto_patches import TargetHealth
 from rehearsal.aws.targets import HEALTHY, Target, TargetPool
+from rehearsal.system.addresses import loopback_of
 
 TIMED_OUT = TargetHealth("unhealthy", "Target.Timeout", "Request timed out")
 FAILED = TargetHealth("unhealthy", "Target.FailedHealthChecks", "Health checks failed")

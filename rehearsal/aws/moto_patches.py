@@ -19,8 +19,8 @@ from moto.elbv2 import models as elbv2
 from moto.elbv2.exceptions import TargetGroupNotFoundError, TooManyTagsError, ValidationError
 from moto.servicequotas import models as service_quotas
 
-from rehearsal.addresses import loopback_of
 from rehearsal.aws.topology import TargetKey
+from rehearsal.system.addresses import loopback_of
 
 
 @dataclass(frozen=True, slots=True)

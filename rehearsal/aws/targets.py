@@ -7,9 +7,9 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rehearsal.addresses import loopback_of
 from rehearsal.aws.moto_patches import TargetHealth
 from rehearsal.aws.topology import TargetGroup, TargetKey
+from rehearsal.system.addresses import loopback_of
 
 HEALTHY = TargetHealth("healthy")
 REGISTERING = TargetHealth("initial", "Elb.RegistrationInProgress", "Target registration is in progress")

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from rehearsal.executables import find_real
-from rehearsal.processes import die_with
+from rehearsal.system.processes import die_with
+from rehearsal.world.executables import find_real
 
 _MODULES = Path(__file__).parent
 _INTERRUPT_SECONDS = 5.0

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 from rehearsal.binder.binder import Binder
-from rehearsal.kube import AsyncKubeClient
+from rehearsal.kube.client import AsyncKubeClient
 
 
 async def run(kubeconfig: Path | None, *, health_poll_seconds: float) -> None:

@@ -8,8 +8,8 @@ from rehearsal.binder.binding import BindingWorker
 from rehearsal.binder.networking import Networking
 from rehearsal.binder.target_group import TargetGroups
 from rehearsal.binder.view import ClusterView
-from rehearsal.kube import AsyncKubeClient, Json
-from rehearsal.kube_cache import KubeCache
+from rehearsal.kube.cache import KubeCache
+from rehearsal.kube.client import AsyncKubeClient, Json
 
 _LOG = logging.getLogger(__name__)
 

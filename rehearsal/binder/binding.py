@@ -22,9 +22,9 @@ from rehearsal.binder.gates import REGISTERING, UNBOUND, set_gate
 from rehearsal.binder.networking import Networking, NetworkingError
 from rehearsal.binder.target_group import TargetGroups
 from rehearsal.binder.view import ClusterView
-from rehearsal.kube import AsyncKubeClient, Json, KubeError
-from rehearsal.kube_conditions import condition, is_met
-from rehearsal.kube_time import timestamp
+from rehearsal.kube.client import AsyncKubeClient, Json, KubeError
+from rehearsal.kube.conditions import condition, is_met
+from rehearsal.kube.time import timestamp
 
 _LOG = logging.getLogger(__name__)
 _API_VERSION = "elbv2.k8s.aws/v1beta1"

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from rehearsal.kube import Json
-from rehearsal.kube_conditions import condition, is_met
+from rehearsal.kube.client import Json
+from rehearsal.kube.conditions import condition, is_met
 
 
 class BackendNotFound(Exception):  # noqa: N818 - the controller's own word

@@ -6,8 +6,8 @@ from typing import Literal
 
 import httpx
 
-from rehearsal.kube import AsyncKubeClient, Json, KubeError
-from rehearsal.kube_time import timestamp
+from rehearsal.kube.client import AsyncKubeClient, Json, KubeError
+from rehearsal.kube.time import timestamp
 
 _LOG = logging.getLogger(__name__)
 _COMPONENT = "targetGroupBinding"

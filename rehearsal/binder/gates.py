@@ -2,9 +2,9 @@
 
 from rehearsal.binder.endpoints import has_gate
 from rehearsal.binder.target_group import Health
-from rehearsal.kube import STRATEGIC_MERGE_PATCH, AsyncKubeClient, Json, KubeError
-from rehearsal.kube_conditions import condition
-from rehearsal.kube_time import timestamp
+from rehearsal.kube.client import STRATEGIC_MERGE_PATCH, AsyncKubeClient, Json, KubeError
+from rehearsal.kube.conditions import condition
+from rehearsal.kube.time import timestamp
 
 REGISTERING = Health(
     state="initial", reason="Elb.RegistrationInProgress", description="Target registration is in progress"

@@ -11,7 +11,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from rehearsal.binder.permissions import Permission, from_aws, merged, to_aws, wanted_permissions
-from rehearsal.kube import Json
+from rehearsal.kube.client import Json
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable
 
-from rehearsal.kube import AsyncKubeClient, Json
-from rehearsal.kube_cache import KubeCache
+from rehearsal.kube.cache import KubeCache
+from rehearsal.kube.client import AsyncKubeClient, Json
 
 _SERVICE_LABEL = "kubernetes.io/service-name"
 

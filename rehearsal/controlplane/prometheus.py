@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import yaml
 
-from rehearsal.processes import Process, free_port
+from rehearsal.system.processes import Process, free_port
 
 _READY_TIMEOUT_SECONDS = 30.0
 

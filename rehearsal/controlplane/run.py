@@ -11,8 +11,8 @@ import httpx
 import yaml
 
 from rehearsal.controlplane.certificates import Certificates, write_certificates, write_kubeconfig
-from rehearsal.kube import KubeClient, KubeError
-from rehearsal.processes import Process, free_port
+from rehearsal.kube.client import KubeClient, KubeError
+from rehearsal.system.processes import Process, free_port
 
 _CRDS = Path(__file__).parent / "crds"
 _READY_TIMEOUT_SECONDS = 60.0

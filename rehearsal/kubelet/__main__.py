@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 
-from rehearsal.kube import AsyncKubeClient
+from rehearsal.kube.client import AsyncKubeClient
 from rehearsal.kubelet.kubelet import Kubelet
 from rehearsal.kubelet.settings import KubeletSettings
 

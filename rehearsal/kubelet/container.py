@@ -13,13 +13,13 @@ from pathlib import Path
 import aiohttp
 import httpx
 
-from rehearsal.kube import Json, KubeError
-from rehearsal.kube_time import timestamp
+from rehearsal.kube.client import Json, KubeError
+from rehearsal.kube.time import timestamp
 from rehearsal.kubelet.grace import Grace
 from rehearsal.kubelet.probes import ProbeTarget, act, verdicts
 from rehearsal.kubelet.sandbox import ConfigError, Sandbox, base_environment, expanded
 from rehearsal.kubelet.settings import KubeletSettings
-from rehearsal.processes import die_with
+from rehearsal.system.processes import die_with
 
 _LOG = logging.getLogger(__name__)
 _LONGEST_BACKOFF_SECONDS = 300.0

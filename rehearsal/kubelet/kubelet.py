@@ -6,8 +6,8 @@ from typing import NoReturn
 
 import aiohttp
 
-from rehearsal.kube import AsyncKubeClient, Json
-from rehearsal.kube_cache import KubeCache
+from rehearsal.kube.cache import KubeCache
+from rehearsal.kube.client import AsyncKubeClient, Json
 from rehearsal.kubelet.instances import Instances
 from rehearsal.kubelet.network import PodNetwork
 from rehearsal.kubelet.nodes import Nodes

@@ -3,7 +3,7 @@
 import socket
 from ipaddress import IPv4Address, IPv4Network
 
-from rehearsal.addresses import POD_NETWORK, loopback_of
+from rehearsal.system.addresses import POD_NETWORK, loopback_of
 
 _CLAIM_PORT = 64064
 _SHARE_PREFIX_LENGTH = 16

@@ -1,8 +1,8 @@
 """The Node and Lease objects of an EKS GPU node, as its kubelet would register them."""
 
-from components.gpu_instances import INSTANCE_TYPES
-from rehearsal.kube import Json
-from rehearsal.kube_time import timestamp
+from components.domain.gpu_instances import INSTANCE_TYPES
+from rehearsal.kube.client import Json
+from rehearsal.kube.time import timestamp
 from rehearsal.kubelet.instances import Instance
 from rehearsal.kubelet.node_groups import NodeGroup
 

@@ -10,9 +10,9 @@ from typing import NoReturn
 
 import httpx
 
-from rehearsal.kube import STRATEGIC_MERGE_PATCH, AsyncKubeClient, Json, KubeError
-from rehearsal.kube_cache import KubeCache
-from rehearsal.kube_conditions import is_met
+from rehearsal.kube.cache import KubeCache
+from rehearsal.kube.client import STRATEGIC_MERGE_PATCH, AsyncKubeClient, Json, KubeError
+from rehearsal.kube.conditions import is_met
 from rehearsal.kubelet.instances import Instance, Instances
 from rehearsal.kubelet.node_groups import NodeGroup, NodeGroupReader
 from rehearsal.kubelet.node_object import GROUP_LABEL, lease_object, node_conditions, node_object

@@ -8,8 +8,8 @@ import aiohttp
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rehearsal.kube import STRATEGIC_MERGE_PATCH, AsyncKubeClient, Json, KubeError
-from rehearsal.kube_time import timestamp
+from rehearsal.kube.client import STRATEGIC_MERGE_PATCH, AsyncKubeClient, Json, KubeError
+from rehearsal.kube.time import timestamp
 from rehearsal.kubelet.container import Container
 from rehearsal.kubelet.grace import Grace
 from rehearsal.kubelet.pod_interface import PodInterface

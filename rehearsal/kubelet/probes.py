@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from rehearsal.kube import Json
+from rehearsal.kube.client import Json
 
 RunCommand = Callable[[list[str]], Awaitable[int]]
 """Runs a command inside a container and gives its exit code; the command ends when the call is cancelled."""

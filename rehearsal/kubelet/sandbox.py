@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rehearsal.addresses import loopback_of
-from rehearsal.kube import AsyncKubeClient, Json, KubeError
+from rehearsal.kube.client import AsyncKubeClient, Json, KubeError
+from rehearsal.system.addresses import loopback_of
 
 _REFERENCE = re.compile(r"\$\$|\$\(([-._a-zA-Z0-9]+)\)")
 _LABEL_FIELD = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")

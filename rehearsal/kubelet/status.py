@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from rehearsal.kube import Json
-from rehearsal.kube_conditions import condition, is_met
-from rehearsal.kube_time import timestamp
+from rehearsal.kube.client import Json
+from rehearsal.kube.conditions import condition, is_met
+from rehearsal.kube.time import timestamp
 
 
 def pod_status(

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from rehearsal.addresses import loopback_of
-from rehearsal.kube import Json
+from rehearsal.kube.client import Json
+from rehearsal.system.addresses import loopback_of
 
 _PREFIX = "vllm-blue-green/"
 _DEFAULT_PORT = 8000

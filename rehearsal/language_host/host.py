@@ -24,6 +24,7 @@ from google.protobuf.json_format import MessageToDict
 
 from rehearsal.language_host.program import FAILED_AND_SAID_SO
 from rehearsal.providers.protocol import language_pb2, language_pb2_grpc, plugin_pb2
+from rehearsal.system.project import PROJECT_FOLDER
 from rehearsal.warm import launch
 
 _PROGRAM: Final = Path(__file__).with_name("program.py")
@@ -214,8 +215,7 @@ def _told(context: grpc.ServicerContext, end: Callable[[], None] = lambda: None)
 
 def _own_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The CLI's environment, without the search path that this host was started with."""
-    project = str(Path(__file__).parents[2])
-    path = [entry for entry in given.get("PYTHONPATH", "").split(os.pathsep) if entry not in ("", project)]
+    path = [entry for entry in given.get("PYTHONPATH", "").split(os.pathsep) if entry not in ("", str(PROJECT_FOLDER))]
     kept = {name: value for name, value in given.items() if name != "PYTHONPATH"}
     return kept | ({"PYTHONPATH": os.pathsep.join(path)} if path else {})
 

@@ -33,7 +33,7 @@ from rehearsal.providers.protocol import (
 from rehearsal.providers.provider import Checked, NotReadyError, Provider, ProviderError, Resource
 from rehearsal.providers.values import from_struct, to_struct
 
-_MESSAGE_LIMIT_BYTES = 400 * 1024 * 1024
+MESSAGE_LIMIT_BYTES = 400 * 1024 * 1024
 """What Pulumi's engine allows for one message."""
 
 
@@ -241,7 +241,7 @@ def serve_until_the_end(add_service: Callable[[grpc.Server], None], stop: Callab
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stopped.set())
-    limits = [("grpc.max_receive_message_length", _MESSAGE_LIMIT_BYTES), ("grpc.max_send_message_length", -1)]
+    limits = [("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES), ("grpc.max_send_message_length", -1)]
     server = grpc.server(ThreadPoolExecutor(max_workers=64), options=limits)
     add_service(server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from rehearsal.settings import FOLDER_VARIABLE, PROJECT_FOLDER
-from rehearsal.standing.hold import KEEPER_MODULE, take_down
 from rehearsal.standing.shell import outer_environment
 from rehearsal.standing.worlds import Record, StandingError, Worlds
+from rehearsal.system.project import PROJECT_FOLDER
+from rehearsal.world.hold import KEEPER_MODULE, take_down
+from rehearsal.world.settings import FOLDER_VARIABLE
 
 _LOG_TAIL_CHARACTERS = 600
 

@@ -15,12 +15,13 @@ from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 from rehearsal.binaries.build import binaries
-from rehearsal.errors import EXPECTED, explain
-from rehearsal.settings import PROJECT_FOLDER, RehearsalSettings
-from rehearsal.stack import create_stack
-from rehearsal.standing.hold import holds, remove_held
+from rehearsal.standing.errors import EXPECTED, explain
 from rehearsal.standing.worlds import Record
-from rehearsal.world import world
+from rehearsal.system.project import PROJECT_FOLDER
+from rehearsal.world.hold import holds, remove_held
+from rehearsal.world.settings import RehearsalSettings
+from rehearsal.world.stack import create_stack
+from rehearsal.world.world import world
 
 _POLL_SECONDS = 1.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

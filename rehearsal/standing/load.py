@@ -7,18 +7,18 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from rehearsal.checkout import SERVICE, STACK
-from rehearsal.journal import JournalTail
-from rehearsal.leftovers import own_processes
 from rehearsal.load.records import Summary, by_color, summarize
-from rehearsal.processes import Process, ProcessError
-from rehearsal.result import read_requests
-from rehearsal.rule import weights_asked
-from rehearsal.settings import RehearsalSettings
+from rehearsal.report.journal import JournalTail
+from rehearsal.report.result import read_requests
+from rehearsal.report.rule import weights_asked
+from rehearsal.report.view import LiveView
 from rehearsal.standing.worlds import Record, StandingError
-from rehearsal.traffic import LOAD, start_load
-from rehearsal.view import LiveView
-from rehearsal.world import World
+from rehearsal.system.processes import Process, ProcessError
+from rehearsal.world.checkout import SERVICE, STACK
+from rehearsal.world.leftovers import own_processes
+from rehearsal.world.settings import RehearsalSettings
+from rehearsal.world.traffic import LOAD, start_load
+from rehearsal.world.world import World
 
 _GENERATOR = b"rehearsal.load"
 _TICK_SECONDS = 0.1

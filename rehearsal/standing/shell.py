@@ -3,10 +3,10 @@
 import os
 import shlex
 
-from rehearsal.executables import path_with, real_path
-from rehearsal.settings import CHECKOUT_VARIABLE, ENDPOINT_VARIABLE, OUT_VARIABLE, WORLD_VARIABLE, out_folder
 from rehearsal.standing.worlds import Record
 from rehearsal.warm.launch import SOCKET_VARIABLE
+from rehearsal.world.executables import path_with, real_path
+from rehearsal.world.settings import CHECKOUT_VARIABLE, ENDPOINT_VARIABLE, OUT_VARIABLE, WORLD_VARIABLE, out_folder
 
 _FOREIGN = ("AWS_", "PULUMI_", "KUBECONFIG", "PROMETHEUS_URL", WORLD_VARIABLE, CHECKOUT_VARIABLE, ENDPOINT_VARIABLE)
 _EXPORTED = ("AWS_", "PULUMI_", "KUBECONFIG", "PROMETHEUS_URL", SOCKET_VARIABLE)

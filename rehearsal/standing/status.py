@@ -9,14 +9,14 @@ import httpx
 from rich.table import Table
 from rich.text import Text
 
-from components.naming import COLOR_KEY, GPU_LABEL
-from rehearsal.checkout import SERVICE
-from rehearsal.executables import kubernetes_provider, language_host
-from rehearsal.kube import KubeClient, KubeError
-from rehearsal.kube_conditions import is_met
-from rehearsal.kubeconfig import load_kubeconfig
-from rehearsal.rule import weights_asked
+from components.domain.naming import COLOR_KEY, GPU_LABEL
+from rehearsal.kube.client import KubeClient, KubeError
+from rehearsal.kube.conditions import is_met
+from rehearsal.kube.kubeconfig import load_kubeconfig
+from rehearsal.report.rule import weights_asked
 from rehearsal.standing.worlds import Record
+from rehearsal.world.checkout import SERVICE
+from rehearsal.world.executables import kubernetes_provider, language_host
 
 _GPU_NODES = f"{GPU_LABEL}=true"
 

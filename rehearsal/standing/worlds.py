@@ -14,8 +14,8 @@ from typing import Self
 from pydantic import BaseModel, ValidationError
 
 from rehearsal.aws.client import AwsAdmin
-from rehearsal.standing.hold import end_processes, hold, is_ours, mark, remove_if_left, take_down
-from rehearsal.world import World, aws_settings_of
+from rehearsal.world.hold import end_processes, hold, is_ours, mark, remove_if_left, take_down
+from rehearsal.world.world import World, aws_settings_of
 
 _RECORD = "world.json"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")

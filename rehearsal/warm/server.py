@@ -6,8 +6,8 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rehearsal.processes import Process
-from rehearsal.settings import PROJECT_FOLDER
+from rehearsal.system.processes import Process
+from rehearsal.system.project import PROJECT_FOLDER
 
 _START_TIMEOUT_SECONDS = 120.0
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.gate_power import BLOCK_ACTIVE, BLOCK_CANDIDATE, TTFT_BUCKETS, calibrated, counted, draw_recorded, p95
-from rollout.measurements import Histogram
+from rollout.statistics.measurements import Histogram
 
 
 def test_values_are_counted_by_bucket() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.program_scale import SERVICES, BenchmarkError, bare_resources, config, monitor, program_environment, run
-from components.naming import COLORS
-from components.settings import Settings
+from components.config.settings import Settings
+from components.domain.naming import COLORS
 from tests.components.example import ROOT
 from tests.components.registrations import Registrations, register
 

@@ -5,8 +5,8 @@ import runpy
 from pathlib import Path
 from typing import Any
 
-from components.service_settings import ServiceSettings
-from components.settings import Settings
+from components.config.service_settings import ServiceSettings
+from components.config.settings import Settings
 from tests.components.registrations import Registrations, register
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mo
 from pulumi.runtime.settings import ROOT, SETTINGS
 from pulumi.runtime.stack import run_in_stack
 
-from components.naming import PROJECT
+from components.domain.naming import PROJECT
 
 STACK = "test"
 _SIGNATURE = "4dabf18193072939515e22adb298388d"

@@ -8,9 +8,9 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from components.naming import PROJECT
-from components.service_settings import ServiceSettings
-from components.settings import DEFAULT_SERVICE_NAME, SECRET_KEYS, Settings
+from components.config.service_settings import ServiceSettings
+from components.config.settings import DEFAULT_SERVICE_NAME, SECRET_KEYS, Settings
+from components.domain.naming import PROJECT
 from tests.components.example import ROOT
 
 PROJECT_FILE: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))

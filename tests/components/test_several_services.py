@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from components.naming import ACTIVE_COLOR_KEY, COLORS, ROLE_KEY, SERVICE_KEY
+from components.domain.naming import ACTIVE_COLOR_KEY, COLORS, ROLE_KEY, SERVICE_KEY
 from tests.components.example import release, run_program
 from tests.components.registrations import Registered, Registrations
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from components.engine_args import DERIVED_ENGINE_ARGS, HARMFUL_ENGINE_ARGS
-from components.naming import COLORS
-from components.settings import SettingsError
+from components.config.engine_args import DERIVED_ENGINE_ARGS, HARMFUL_ENGINE_ARGS
+from components.config.settings import SettingsError
+from components.domain.naming import COLORS
 from rehearsal.vllm.flags import build_parser
 from tests.components.example import ROOT, release, run_program, settings
 from tests.components.registrations import Registrations
@@ -64,7 +64,7 @@ def test_t2_pods_come_after_the_rule_that_makes_their_readiness_gate_true(declar
 def test_t3_weights_are_always_given_and_never_ignored(declared: Registrations) -> None:
     # With ignored weights the provider writes a weight of 1 for 0, and resets live ones.
     assert set(_weights(declared).values()) == {0, 100}
-    owners = [path for path in (ROOT / "components").glob("*.py") if "ListenerRule(" in path.read_text()]
+    owners = [path for path in (ROOT / "components").rglob("*.py") if "ListenerRule(" in path.read_text()]
     assert owners
     assert not any("ignore_changes" in path.read_text() for path in owners)
 
@@ -145,13 +145,16 @@ def test_t13_an_argument_that_vllm_has_given_up_is_refused_before_a_pod_meets_it
 
 ELSEWHERE = {
     # An aborted request is a 200: its finish reason counts as a failure.
-    "T6": ("tests/rollout/test_measurements.py", "test_failures_are_server_errors_or_engine_errors_and_aborts"),
+    "T6": (
+        "tests/rollout/statistics/test_measurements.py",
+        "test_failures_are_server_errors_or_engine_errors_and_aborts",
+    ),
     # A weight takes time to reach every node of the load balancer.
     "T9": ("tests/rollout/test_controller.py", "test_a_new_weight_is_read_back_and_given_time_to_spread"),
     # CloudWatch has no zeros: no metric is no data, never a pass.
-    "T12": ("tests/rollout/test_load_balancer.py", "test_no_requests_are_no_data"),
+    "T12": ("tests/rollout/adapters/test_load_balancer.py", "test_no_requests_are_no_data"),
     # moto calls every target healthy: verdicts on health are tested without it.
-    "T14": ("tests/rollout/test_verdicts.py", "test_targets_pass_only_all_together"),
+    "T14": ("tests/rollout/gates/test_verdicts.py", "test_targets_pass_only_all_together"),
 }
 
 

@@ -15,8 +15,8 @@ import pulumi.automation as auto
 import pytest
 
 from rehearsal.binaries.build import COMPONENTS, binaries, can_build, find
-from rehearsal.executables import find_real, path_with, pulumi_home, write_executables, write_module
 from rehearsal.warm.launch import SOCKET_VARIABLE
+from rehearsal.world.executables import find_real, path_with, pulumi_home, write_executables, write_module
 from tests.engine.fork_server import ForkServer, fork_server
 
 PASSPHRASE: Final = "correct horse"

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rehearsal.warm.server import warm_process
 
-REPOSITORY = Path(__file__).parents[2]
 MODULES = (
     "pulumi",
     "grpc.aio",

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from components.naming import PROJECT
-from rollout.errors import PolicyRefusedError, RefusedError, StackLockedError, UpdateFailedError
-from rollout.processes import born
-from rollout.pulumi_lock import OURS
-from rollout.stack import PulumiStack
+from components.domain.naming import PROJECT
+from rollout.adapters.pulumi.lock import OURS
+from rollout.adapters.pulumi.stack import PulumiStack
+from rollout.model.errors import PolicyRefusedError, RefusedError, StackLockedError, UpdateFailedError
+from rollout.system.processes import born
 from tests.components.example import SECRET, release
 from tests.engine.conftest import UP, World
 from tests.engine.fork_server import ForkServer

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from rehearsal.executables import find_real
+from rehearsal.world.executables import find_real
 from tests.engine.conftest import UP, World
 from tests.engine.fork_server import ForkServer
 from tests.engine.held import HOLD, Held, left_running

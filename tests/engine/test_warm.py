@@ -2,8 +2,9 @@
 
 import pytest
 
+from rehearsal.system.project import PROJECT_FOLDER
 from tests.engine.conftest import UP, World
-from tests.engine.fork_server import REPOSITORY, ForkServer
+from tests.engine.fork_server import ForkServer
 from tests.engine.held import left_running
 
 pytestmark = pytest.mark.binaries
@@ -33,7 +34,7 @@ def test_program_and_plugin_run_in_forks_with_their_own_folder_and_environment(w
     path = told["path"]
     assert isinstance(path, list)
     assert path[0] == str(world.project)
-    assert str(REPOSITORY) not in path
+    assert str(PROJECT_FOLDER) not in path
     assert world.calls() == [("create", "a")]
     assert left_running(world) == []
 

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from rollout.controller import Controller, Subject
-from rollout.machine import Phase, ReapRequested, Rollout, advance
-from rollout.plan import make_plan
+from rollout.model.machine import Phase, ReapRequested, Rollout, advance
+from rollout.model.plan import make_plan
 from tests.faults.cells import STEPS, Cell, Fault, Lasting, Moment, Outcome, allowed
 from tests.faults.fake_faults import CANDIDATE, OUTGOING, SecondRamp, WeightMoved, stack_lock, ways
 from tests.faults.fake_world import Breakage, FaultyWorld

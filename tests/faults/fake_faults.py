@@ -11,10 +11,12 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import MaxRetryError
 
-from components.naming import COLORS, Color, other_color
-from components.settings import ServiceSettings
-from rollout.changes import Change
-from rollout.errors import (
+from components.config.settings import ServiceSettings
+from components.domain.naming import COLORS, Color, other_color
+from rollout.journal.lock import Lock
+from rollout.journal.store import FileStore
+from rollout.model.changes import Change
+from rollout.model.errors import (
     JournalError,
     RefusedError,
     RolloutError,
@@ -22,12 +24,10 @@ from rollout.errors import (
     UnavailableError,
     UpdateFailedError,
 )
-from rollout.failures import plain
-from rollout.lock import Lock
-from rollout.measurements import Counters
-from rollout.plan import green_weight_for
-from rollout.store import FileStore
-from rollout.verdicts import Verdict
+from rollout.model.plan import green_weight_for
+from rollout.model.verdict import Verdict
+from rollout.statistics.measurements import Counters
+from rollout.system.failures import plain
 from tests.faults.cells import Fault
 from tests.faults.fake_world import Breakage, Call, FaultyWorld
 
@@ -48,7 +48,7 @@ _FOREIGN = Change(op="update", urn="urn::x::chat-blue", type="kubernetes:apps/v1
 
 
 def _asks_aws(call: Call) -> bool:
-    return call.port in ("load_balancer", "target_group_metrics", "request_counts", "account") or _updates(call)
+    return call.port in ("load_balancer", "target_group_metrics", "account") or _updates(call)
 
 
 def _updates(call: Call) -> bool:

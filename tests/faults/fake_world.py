@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from components.naming import COLORS, Color
-from rollout.ports import Pod, Ports
-from rollout.verdicts import TargetHealth
+from components.domain.naming import COLORS, Color
+from rollout.model.nodes import Pod
+from rollout.model.verdict import TargetHealth
+from rollout.ports import Ports
 from tests.rollout.fakes import World
 
 Ask: TypeAlias = Callable[[], Any]

@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from signal import SIGKILL, SIGTERM, Signals
 
-from rehearsal.journal import Record
 from rehearsal.load.records import Record as Request
-from rollout.records import Kind
+from rehearsal.report.journal import Record
+from rollout.model.records import Kind
 from tests.faults.stage import Played, Stage
 
 _MOST_ROLLOUTS = 3

@@ -17,19 +17,19 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from components.naming import Color, other_color
-from rehearsal.checkout import SERVICE, STACK, release_file
-from rehearsal.journal import JournalTail, Record, of_kind
+from components.domain.naming import Color, other_color
 from rehearsal.load.records import Record as Request
 from rehearsal.load.records import with_colors
-from rehearsal.processes import Process
-from rehearsal.releases import own_releases
-from rehearsal.rule import weights_asked
-from rehearsal.scenarios import Scenarios
-from rehearsal.settings import RehearsalSettings
-from rehearsal.traffic import start_load
-from rehearsal.view import LiveView
-from rehearsal.world import World, world
+from rehearsal.report.journal import JournalTail, Record, of_kind
+from rehearsal.report.rule import weights_asked
+from rehearsal.report.view import LiveView
+from rehearsal.scenarios.scenarios import Scenarios
+from rehearsal.system.processes import Process
+from rehearsal.world.checkout import SERVICE, STACK, release_file
+from rehearsal.world.releases import own_releases
+from rehearsal.world.settings import RehearsalSettings
+from rehearsal.world.traffic import start_load
+from rehearsal.world.world import World, world
 
 RECORDS = Path(".rollout") / STACK
 JOURNAL = RECORDS / f"{SERVICE}.jsonl"

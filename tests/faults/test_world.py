@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.leftovers import left_running
-from rollout.records import Kind
+from rehearsal.world.leftovers import left_running
+from rollout.model.records import Kind
 from scripts.console import EXIT_DONE, EXIT_ROLLED_BACK
 from tests.faults.cells import Fault
 from tests.faults.kills import CI_GRACE_SECONDS, kill_after_each, terminate_in_a_hold

@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rehearsal.journal import Record
 from rehearsal.load.records import Record as Request
+from rehearsal.report.journal import Record
 from scripts.console import EXIT_DONE, EXIT_NEEDS_HUMAN, EXIT_REFUSED, EXIT_ROLLED_BACK
 from tests.faults.cells import STEPS, Cell, Moment, Outcome, allowed
 from tests.faults.stage import Played, Stage

@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import yaml
 
-from rehearsal.checkout import SERVICE, STACK
-from rehearsal.journal import of_kind
-from rehearsal.kube import KubeClient, KubeError
+from rehearsal.kube.client import KubeClient, KubeError
 from rehearsal.kubelet.nodes import LOST
-from rollout.machine import Phase
-from rollout.records import Kind
+from rehearsal.report.journal import of_kind
+from rehearsal.world.checkout import SERVICE, STACK
+from rollout.model.machine import Phase
+from rollout.model.records import Kind
 from tests.faults.cells import STEPS, Fault, Lasting, Moment, Outcome
 from tests.faults.stage import CRASHING, RECORDS, SLOW, WRONG, Stage, copy_checkout
 

@@ -81,7 +81,7 @@ def tests_for(files: set[Path]) -> list[Path]:
     cases = [file for file in sorted(CASES.glob("test_*.py")) if file.name not in NOT_RUN]
     components = ROOT / "tests" / "components"
     own = {
-        test for file in files if file.parent.name == "components" for test in components.glob(f"test_{file.stem}*.py")
+        test for file in files if ROOT / "components" in file.parents for test in components.rglob(f"test_{file.stem}*.py")
     }
     return [*cases, *sorted(own)]
 

@@ -10,8 +10,8 @@ from pulumi.provider.experimental.util import camel_case
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from components.naming import PROJECT
-from components.route_secret import KEY
+from components.config.route_secret import KEY
+from components.domain.naming import PROJECT
 from package.generate import ARGUMENTS, SCHEMA, arguments, description
 from package.inputs import SERVICE_FIELDS, STACK_FIELDS, identifier
 from tests.package.host import ROOT, TOKEN, running_package

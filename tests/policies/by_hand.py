@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any, Final
 
-from components.naming import COLOR_KEY, RELEASE_KEY, SEMANTIC_CACHE_NAMESPACE_KEY, SERVICE_KEY
+from components.domain.naming import COLOR_KEY, RELEASE_KEY, SEMANTIC_CACHE_NAMESPACE_KEY, SERVICE_KEY
 from policies.resources import DEPLOYMENT, DISRUPTION_BUDGET, NETWORK_POLICY
 from tests.policies.edits import Gone, set_at
 from tests.policies.stacks import Declared

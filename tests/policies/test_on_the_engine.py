@@ -14,13 +14,13 @@ from typing import Any, Literal
 import pytest
 from pulumi.automation.events import EngineEvent
 
-from components.naming import COLORS, Color
+from components.domain.naming import COLORS, Color
 from policies.catalogue import POLICIES
-from rollout.config_file import ConfigFile
-from rollout.errors import UnexpectedChangeError, UpdateFailedError
-from rollout.ports import LiveRule
-from rollout.stack import PulumiStack
-from rollout.updates import Updater
+from rollout.adapters.config_file import ConfigFile
+from rollout.adapters.pulumi.stack import PulumiStack
+from rollout.model.errors import UnexpectedChangeError, UpdateFailedError
+from rollout.model.rule import LiveRule
+from rollout.steps.updates import Updater
 from tests.components.example import ROOT, release
 from tests.engine.conftest import World
 from tests.engine.fork_server import fork_server

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from components.capacity import ReplicaShape
-from components.naming import COLOR_KEY
+from components.domain.capacity import ReplicaShape
+from components.domain.naming import COLOR_KEY
 from policies.pods import Pods, is_vllm, quantity, share_namespace
 from policies.resources import Resource
 

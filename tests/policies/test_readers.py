@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from components import route_secret
-from components.forms import TIME
+from components.config import route_secret
+from components.config.forms import TIME
 from policies.catalogue import POLICIES, TOPICS, policies_of
 from policies.policy import shown
 from policies.resources import LISTENER_RULE, TARGET_GROUP, Resource, items, text, whole

@@ -15,15 +15,16 @@ from typing import Any
 import pytest
 from pulumi_policy import StackValidationPolicy
 
-from components.naming import COLORS, Color
-from components.release import Release
+from components.config.release import Release
+from components.domain.naming import COLORS, Color
 from policies import clock
 from policies.catalogue import POLICIES
-from rollout.account import CapacityReservation
 from rollout.controller import Controller, Subject
-from rollout.machine import Phase, ReapRequested, Rollout, advance
-from rollout.plan import make_plan
-from rollout.ports import EngineRun, Watch
+from rollout.model.account import CapacityReservation
+from rollout.model.changes import EngineRun
+from rollout.model.machine import Phase, ReapRequested, Rollout, advance
+from rollout.model.plan import make_plan
+from rollout.ports import Watch
 from tests.policies.judge import judge
 from tests.policies.stacks import Stack, declared
 from tests.rollout.fakes import BASE, NEW, SERVICE, World, release

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from components.naming import SERVICE_KEY
+from components.domain.naming import SERVICE_KEY
 from policies.catalogue import POLICIES
 from tests.policies.by_hand import CONTAINER, by_hand
 from tests.policies.cases import isolation, release, serving

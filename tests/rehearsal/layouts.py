@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, Literal
 
-from components.capacity import (
+from components.domain.capacity import (
     DAEMONSET_MEMORY_MIB,
     DAEMONSET_MILLICPUS,
     HeadroomMode,
     ReplicaShape,
     replicas_per_node,
 )
-from components.gpu_instances import INSTANCE_TYPES, GpuInstance
-from components.naming import COLORS, Color
+from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
+from components.domain.naming import COLORS, Color
 
 Bound = Literal["GPUs", "CPU", "memory"]
 

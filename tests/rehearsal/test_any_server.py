@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from rehearsal.checkout import SERVICE, STACK
-from rehearsal.journal import JournalTail
-from rehearsal.leftovers import left_running
-from rehearsal.result import Evidence, read_requests, scenario_results
-from rehearsal.rule import rule_changes
-from rehearsal.scenarios import Scenarios
-from rehearsal.settings import RehearsalSettings
-from rehearsal.view import LiveView
-from rehearsal.world import CommandError, World, world
+from rehearsal.report.journal import JournalTail
+from rehearsal.report.result import Evidence, read_requests, scenario_results
+from rehearsal.report.rule import rule_changes
+from rehearsal.report.view import LiveView
+from rehearsal.scenarios.scenarios import Scenarios
+from rehearsal.world.checkout import SERVICE, STACK
+from rehearsal.world.leftovers import left_running
+from rehearsal.world.settings import RehearsalSettings
+from rehearsal.world.world import CommandError, World, world
 
 pytestmark = [pytest.mark.long_world, pytest.mark.timeout(600)]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.settings import OUT_VARIABLE, PROJECT_FOLDER
+from rehearsal.system.project import PROJECT_FOLDER
+from rehearsal.world.settings import OUT_VARIABLE
 
 pytestmark = pytest.mark.slow
 

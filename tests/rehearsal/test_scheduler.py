@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from components.capacity import DAEMONSET_MEMORY_MIB, DAEMONSET_MILLICPUS, nodes_for
-from components.gpu_instances import INSTANCE_TYPES
-from components.naming import COLOR_KEY, COLORS, SERVICE_KEY, color_name
-from rehearsal.kube import Json, KubeClient
+from components.domain.capacity import DAEMONSET_MEMORY_MIB, DAEMONSET_MILLICPUS, nodes_for
+from components.domain.gpu_instances import INSTANCE_TYPES
+from components.domain.naming import COLOR_KEY, COLORS, SERVICE_KEY, color_name
+from rehearsal.kube.client import Json, KubeClient
 from rehearsal.kubelet.instances import Instance
 from rehearsal.kubelet.node_groups import NodeGroup, Taint
 from rehearsal.kubelet.node_object import lease_object, node_object

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import boto3
 
-from rehearsal.kube import Json, KubeClient
-from rehearsal.processes import Process
+from rehearsal.kube.client import Json, KubeClient
+from rehearsal.system.processes import Process
 from tests.moto_server import moto_server
 
 GPU_LABEL = {"pool": "gpu"}

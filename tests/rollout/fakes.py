@@ -9,8 +9,10 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from components.capacity import nodes_for
-from components.naming import (
+from components.config.release import Release
+from components.config.settings import ServiceSettings
+from components.domain.capacity import nodes_for
+from components.domain.naming import (
     COLOR_KEY,
     COLORS,
     ROLE_KEY,
@@ -19,20 +21,20 @@ from components.naming import (
     fingerprint,
     pool_labels,
 )
-from components.release import Release
-from components.settings import ServiceSettings
-from rollout.account import CapacityReservation, RunningInstance, Subnet
-from rollout.answers import Answer
-from rollout.approvals import Approval
-from rollout.changes import RULE_TYPE, Change
-from rollout.drill_history import DrillHistory
-from rollout.errors import PolicyRefusedError, RolloutError, StackLockedError, StoppedError, UpdateFailedError
-from rollout.hooks import HookResult
-from rollout.measurements import Counters, Period, PrefixCache, Series
-from rollout.ports import EngineRun, LiveRule, PeriodRequests, Pod, Ports, StateRule, Watch
-from rollout.request_counts import PUBLICATION_PERIODS
-from rollout.scheduling import BoundPod, Node, Resources, replica_of
-from rollout.verdicts import GateVerdict, TargetGroupCounts, TargetHealth, Verdict
+from rollout.adapters.aws.cloudwatch import PUBLICATION_PERIODS
+from rollout.model.account import CapacityReservation, RunningInstance, Subnet
+from rollout.model.answers import Answer
+from rollout.model.approval import Approval
+from rollout.model.changes import RULE_TYPE, Change, EngineRun
+from rollout.model.errors import PolicyRefusedError, RolloutError, StackLockedError, StoppedError, UpdateFailedError
+from rollout.model.nodes import BoundPod, Node, Pod, Resources
+from rollout.model.records import DrillHistory
+from rollout.model.rule import LiveRule, StateRule
+from rollout.model.serving import HookResult
+from rollout.model.verdict import GateVerdict, TargetGroupCounts, TargetHealth, Verdict
+from rollout.ports import Ports, Watch
+from rollout.statistics.measurements import Counters, Period, PeriodRequests, PrefixCache, Series
+from rollout.steps.scheduling import replica_of
 
 SERVICE = "chat"
 ARNS: dict[Color, str] = {"blue": "arn:blue", "green": "arn:green"}
@@ -289,7 +291,6 @@ class World:
             account=self,
             metrics=self,
             target_group_metrics=self,
-            request_counts=self,
             route=self.route,
             checks={"smoke": self, **self.checks},
             approvals=self,

@@ -8,13 +8,13 @@ import pytest
 from rollout.commands import adopt, keep, ramp, reap, roll_back
 from rollout.controller import Controller, Subject
 from rollout.direct_update import send_back_by
-from rollout.errors import PromisedError, RefusedError
-from rollout.machine import Phase, Rollout
-from rollout.plan import make_plan
+from rollout.journal.replay import Run
+from rollout.model.errors import PromisedError, RefusedError
+from rollout.model.machine import Phase, Rollout
+from rollout.model.plan import make_plan
 from rollout.ports import Ports
-from rollout.resume import Run
 from rollout.session import Session
-from rollout.updates import Updater
+from rollout.steps.updates import Updater
 from tests.rollout.fakes import NEW, OLD, SERVICE, World
 
 HOUR = 3600.0

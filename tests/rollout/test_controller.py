@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
-from components.naming import Color
-from components.router_settings import LISTENER
-from rollout.changes import Change
+from components.config.router_settings import LISTENER
+from components.domain.naming import Color
 from rollout.controller import Controller, Subject
-from rollout.errors import JournalError, UnavailableError
-from rollout.machine import Phase, ReapRequested, Rollout, advance
-from rollout.plan import make_plan
-from rollout.ports import LiveRule, Pod
-from rollout.verdicts import Verdict
+from rollout.model.changes import Change
+from rollout.model.errors import JournalError, UnavailableError
+from rollout.model.machine import Phase, ReapRequested, Rollout, advance
+from rollout.model.nodes import Pod
+from rollout.model.plan import make_plan
+from rollout.model.rule import LiveRule
+from rollout.model.verdict import Verdict
 from tests.rollout.fakes import BASE, NEW, OLD, RULE_URN, SERVICE, World
 
 FOREIGN = Change(op="update", urn="urn::x::chat-blue", type="kubernetes:apps/v1:Deployment", new={"metadata": {}})

@@ -8,17 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.guards import Context, Nodes, Pods, nodes_refusal, pods_refusal, rule_refusal
-from components.naming import COLORS, Color
-from components.service_settings import ServiceSettings
-from components.traffic import Traffic
+from components.config.service_settings import ServiceSettings
+from components.domain.guards import Context, Nodes, Pods, nodes_refusal, pods_refusal, rule_refusal
+from components.domain.naming import COLORS, Color
+from components.domain.traffic import Traffic
 from rollout.controller import Controller, Subject
-from rollout.errors import UpdateFailedError
-from rollout.machine import Phase, ReapRequested, Rollout, advance
-from rollout.plan import make_plan
-from rollout.ports import EngineRun, Watch
-from rollout.preflight import preflight_faults
-from rollout.verdicts import Verdict
+from rollout.model.changes import EngineRun
+from rollout.model.errors import UpdateFailedError
+from rollout.model.machine import Phase, ReapRequested, Rollout, advance
+from rollout.model.plan import make_plan
+from rollout.model.verdict import Verdict
+from rollout.ports import Watch
+from rollout.steps.preflight import preflight_faults
 from tests.rollout.fakes import NEW, OLD, SERVICE, World
 
 

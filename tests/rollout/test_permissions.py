@@ -35,12 +35,11 @@ RESOURCES = {
 
 
 ASKING = {
-    "aws_account.py": ("ec2", "service-quotas", "resource-groups"),
-    "cloudwatch.py": ("cloudwatch",),
-    "load_balancer.py": ("elbv2",),
-    "recorded_prompts.py": ("s3",),
-    "request_counts.py": ("cloudwatch",),
-    "store.py": ("s3",),
+    "adapters/aws/account.py": ("ec2", "service-quotas", "resource-groups"),
+    "adapters/aws/cloudwatch.py": ("cloudwatch",),
+    "adapters/aws/load_balancer.py": ("elbv2",),
+    "checks/recorded_prompts.py": ("s3",),
+    "journal/store.py": ("s3",),
 }
 
 
@@ -82,13 +81,13 @@ def test_the_policy_allows_what_is_called(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_every_client_that_the_code_opens_has_a_prefix() -> None:
-    sources = "\n".join(path.read_text() for path in (ROOT / "rollout").glob("*.py"))
+    sources = "\n".join(path.read_text() for path in (ROOT / "rollout").rglob("*.py"))
     assert set(re.findall(r'boto3\.client\(\s*"([a-z0-9-]+)"', sources)) <= PREFIXES.keys()
 
 
 def test_the_roles_allow_what_is_called() -> None:
     called: set[tuple[str, str]] = set()
-    for name in names_in("*.py"):
+    for name in names_in("**/*.py"):
         if found := re.fullmatch(r"(list|read)_(?:namespaced_)?([a-z_]+?)(?:_for_all_namespaces)?", name):
             verb, resource = found.groups()
             if resource in RESOURCES:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rollout.errors import RefusedError
+from rollout.model.errors import RefusedError
 from rollout.session import Place, Session
 from tests.components.example import config
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from components.rollout_settings import RolloutSettings
-from rollout.errors import RefusedError
-from rollout.machine import Phase, Rollout
-from rollout.plan import CHECKS, Skip, make_plan
-from rollout.resume import Run
+from components.config.rollout_settings import RolloutSettings
+from rollout.journal.replay import Run
+from rollout.model.errors import RefusedError
+from rollout.model.machine import Phase, Rollout
+from rollout.model.plan import CHECKS, Skip, make_plan
 from scripts.approve import step_to_decide, whoever_runs_this
 from scripts.ramp import read_skip
 

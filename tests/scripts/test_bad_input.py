@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from components.naming import COLORS, Color
-from rollout.clock import SystemClock
-from rollout.errors import RolloutError
-from rollout.lock import Lock
-from rollout.ports import LiveRule
-from rollout.store import FileStore
-from rollout.verdicts import TargetHealth
+from components.domain.naming import COLORS, Color
+from rollout.journal.lock import Lock
+from rollout.journal.store import FileStore
+from rollout.model.errors import RolloutError
+from rollout.model.rule import LiveRule
+from rollout.model.verdict import TargetHealth
+from rollout.system.clock import SystemClock
 from scripts import console, ramp, reap, rollback, status
+from tests.rollout.adapters.test_config_file import FLAT, SEVERAL
 from tests.rollout.full_disk import no_room
-from tests.rollout.test_config_file import FLAT, SEVERAL
-from tests.rollout.test_failures import aws_error, server
+from tests.rollout.system.test_failures import aws_error, server
 from tests.scripts.test_scripts import GOOD, PROJECT, call
 
 CLOSED = "http://127.0.0.1:9"
@@ -42,7 +42,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("AWS_ENDPOINT_URL", CLOSED)
     monkeypatch.setenv("KUBECONFIG", "/dev/null")
     monkeypatch.setattr("rollout.session.AWS_ATTEMPTS", 1)
-    monkeypatch.setattr("rollout.elbv2_client.BUDGET_SECONDS", 0)
+    monkeypatch.setattr("rollout.adapters.aws.elbv2_client.BUDGET_SECONDS", 0)
     monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it would remember another test's credentials
     return tmp_path
 
@@ -162,7 +162,7 @@ def set_rule(monkeypatch: pytest.MonkeyPatch, rule: LiveRule) -> None:
     def read(_: object) -> LiveRule:
         return rule
 
-    monkeypatch.setattr("rollout.load_balancer.Elbv2LoadBalancer.rule", read)
+    monkeypatch.setattr("rollout.adapters.aws.load_balancer.Elbv2LoadBalancer.rule", read)
 
 
 def _healthy(_: object, color: Color) -> TargetHealth:
@@ -177,8 +177,10 @@ def _idle_timeout_seconds(_: object) -> int:
 def with_aws(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project, with a load balancer; whatever comes after that is wrong."""
     set_rule(monkeypatch, ALL_BLUE)
-    monkeypatch.setattr("rollout.load_balancer.Elbv2LoadBalancer.health", _healthy)
-    monkeypatch.setattr("rollout.load_balancer.Elbv2LoadBalancer.idle_timeout_seconds", _idle_timeout_seconds)
+    monkeypatch.setattr("rollout.adapters.aws.load_balancer.Elbv2LoadBalancer.health", _healthy)
+    monkeypatch.setattr(
+        "rollout.adapters.aws.load_balancer.Elbv2LoadBalancer.idle_timeout_seconds", _idle_timeout_seconds
+    )
     return project
 
 
@@ -264,7 +266,7 @@ def test_a_rollback_sends_traffic_back_although_the_disk_is_full(
         sent.append(green_weight)
 
     set_rule(monkeypatch, HALF)
-    monkeypatch.setattr("rollout.load_balancer.Elbv2LoadBalancer.set_green_weight", modify)
+    monkeypatch.setattr("rollout.adapters.aws.load_balancer.Elbv2LoadBalancer.set_green_weight", modify)
     with no_room():
         result = call(rollback.main, "--stack", "prod", "--work-dir", str(with_aws))
     assert sent == [0]
@@ -278,7 +280,7 @@ def test_a_rollback_that_may_not_change_the_rule_is_refused(with_aws: Path, monk
         raise RolloutError(f"AWS ModifyRule: AccessDenied: no {green_weight}")
 
     set_rule(monkeypatch, HALF)
-    monkeypatch.setattr("rollout.load_balancer.Elbv2LoadBalancer.set_green_weight", forbidden)
+    monkeypatch.setattr("rollout.adapters.aws.load_balancer.Elbv2LoadBalancer.set_green_weight", forbidden)
     assert "AWS ModifyRule: AccessDenied" in refused(rollback.main, with_aws)
 
 

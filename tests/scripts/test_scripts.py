@@ -10,9 +10,9 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from components.rollout_settings import RolloutSettings
-from rollout.machine import Phase, Rollout
-from rollout.plan import make_plan
+from components.config.rollout_settings import RolloutSettings
+from rollout.model.machine import Phase, Rollout
+from rollout.model.plan import make_plan
 from scripts import console
 
 PROJECT = Path(__file__).parents[2]

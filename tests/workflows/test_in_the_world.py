@@ -13,12 +13,12 @@ import pytest
 import yaml
 from rich.console import Console
 
-from rehearsal.checkout import CLUSTER, SERVICE, STACK
-from rehearsal.journal import JournalTail
-from rehearsal.scenarios import Scenarios
-from rehearsal.settings import RehearsalSettings
-from rehearsal.view import LiveView
-from rehearsal.world import World, world
+from rehearsal.report.journal import JournalTail
+from rehearsal.report.view import LiveView
+from rehearsal.scenarios.scenarios import Scenarios
+from rehearsal.world.checkout import CLUSTER, SERVICE, STACK
+from rehearsal.world.settings import RehearsalSettings
+from rehearsal.world.world import World, world
 from tests.workflows.workflow import ROOT, Runner, clone_of, git, origin_of
 
 pytestmark = [pytest.mark.long_world, pytest.mark.timeout(600)]

@@ -1,6 +1,6 @@
 """The annotations by which a program tells the provider how to treat one object."""
 
-from rehearsal.kube import Json
+from rehearsal.kube.client import Json
 
 PREFIX = "pulumi.com/"
 AUTONAMED = f"{PREFIX}autonamed"

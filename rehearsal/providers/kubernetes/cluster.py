@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from rehearsal.kube import Json, KubeClient, KubeError
+from rehearsal.kube.client import Json, KubeClient, KubeError
 from rehearsal.providers.kubernetes import ownership
 from rehearsal.providers.kubernetes.annotations import propagation_policy, skips_await_of_deletion, timeout_seconds
 from rehearsal.providers.kubernetes.readiness import Problems, readiness_of

@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from rehearsal.kube import Json
+from rehearsal.kube.client import Json
 from rehearsal.providers.kubernetes import ownership
 from rehearsal.providers.kubernetes.annotations import AUTONAMED
 from rehearsal.providers.kubernetes.normal import READ_ONLY

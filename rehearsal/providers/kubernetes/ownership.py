@@ -3,7 +3,7 @@
 import secrets
 from typing import Any
 
-from rehearsal.kube import Json
+from rehearsal.kube.client import Json
 from rehearsal.providers.kubernetes.annotations import FIELD_MANAGER, PATCH_FORCE, annotation, is_on
 from rehearsal.providers.values import Tree
 

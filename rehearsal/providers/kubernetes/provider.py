@@ -3,7 +3,7 @@
 import difflib
 import re
 
-from rehearsal.kube import Json, KubeError
+from rehearsal.kube.client import Json, KubeError
 from rehearsal.providers.difference import Change, Diff, Path, changed
 from rehearsal.providers.kubernetes import immutable, objects, ownership
 from rehearsal.providers.kubernetes.annotations import NOT_SUPPORTED

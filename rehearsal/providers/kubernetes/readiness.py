@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from rehearsal.kube import Json, KubeClient
-from rehearsal.kube_conditions import is_met
+from rehearsal.kube.client import Json, KubeClient
+from rehearsal.kube.conditions import is_met
 from rehearsal.providers.kubernetes.annotations import SKIP_AWAIT, is_on
 
 _REVISION = "deployment.kubernetes.io/revision"

@@ -9,8 +9,8 @@ from typing import Literal
 
 import httpx
 
-from rehearsal.kube import KubeClient, KubeError
-from rehearsal.kubeconfig import KubeconfigError
+from rehearsal.kube.client import KubeClient, KubeError
+from rehearsal.kube.kubeconfig import KubeconfigError
 from rehearsal.providers.kubernetes.cluster import Cluster
 from rehearsal.providers.provider import ProviderError, Resource
 from rehearsal.providers.values import Tree

@@ -1,6 +1,6 @@
 """Cases: isolation."""
 
-from components.naming import SERVICE_KEY
+from components.domain.naming import SERVICE_KEY
 from tests.policies.by_hand import CONTAINER, by_hand
 from tests.policies.case import Safe, Unsafe
 from tests.policies.edits import GONE

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components.naming import (
+from components.domain.naming import (
     COLOR_KEY,
     PROMPTS_HASH_KEY,
     RELEASE_KEY,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components.naming import COLOR_KEY, SERVICE_KEY
+from components.domain.naming import COLOR_KEY, SERVICE_KEY
 from policies.resources import TARGET_GROUP_BINDING
 from tests.policies.by_hand import CONTAINER, by_hand
 from tests.policies.case import Safe, Unsafe

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rehearsal.processes import free_port
+from rehearsal.system.processes import free_port
 
 OTHER = Path(__file__).parents[1] / "other_server.py"
 NAMED = "green-0123456789ab"

@@ -17,7 +17,7 @@ import httpx
 
 from rehearsal.aws.client import AwsAdmin
 from rehearsal.aws.seed import SeededAccount, SeedSettings, seed
-from rehearsal.processes import Process, free_port
+from rehearsal.system.processes import Process, free_port
 from tests.rehearsal.aws.farm import PORT, Target
 
 if TYPE_CHECKING:

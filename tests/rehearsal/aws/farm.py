@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from rehearsal.addresses import pod_address_of
+from rehearsal.system.addresses import pod_address_of
 
 PORT = 8000
 _numbers = itertools.count(1)

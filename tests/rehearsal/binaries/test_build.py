@@ -13,7 +13,7 @@ from rich.console import Console
 
 from rehearsal.binaries import build
 from rehearsal.binaries.build import COMPONENTS, BuildError, binaries, find
-from rehearsal.settings import PROJECT_FOLDER
+from rehearsal.system.project import PROJECT_FOLDER
 
 ETCD = COMPONENTS[0]
 

@@ -7,7 +7,7 @@ the load balancer checks.
 from collections.abc import Mapping
 from typing import Any
 
-from rehearsal.kube import STRATEGIC_MERGE_PATCH, Json, KubeClient, KubeError
+from rehearsal.kube.client import STRATEGIC_MERGE_PATCH, Json, KubeClient, KubeError
 from tests.rehearsal.aws.account import Account
 from tests.rehearsal.aws.farm import PORT, Farm, Target
 from tests.rehearsal.world_parts import condition, server_pod, wait_for

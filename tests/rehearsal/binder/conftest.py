@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from rehearsal.controlplane.run import ControlPlane
-from rehearsal.executables import find_real
-from rehearsal.kube import KubeClient
-from rehearsal.load_balancer_controller import (
+from rehearsal.kube.client import KubeClient
+from rehearsal.system.processes import Process
+from rehearsal.world.executables import find_real
+from rehearsal.world.load_balancer_controller import (
     REAL_NAME,
     STAND_IN_NAME,
     Cluster,
@@ -17,7 +18,6 @@ from rehearsal.load_balancer_controller import (
     real,
     stand_in,
 )
-from rehearsal.processes import Process
 from tests.rehearsal.aws.account import CLUSTER, REGION, Account, Service, running_account
 from tests.rehearsal.aws.farm import Farm
 from tests.rehearsal.binder.bound import Bound, Node

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rehearsal.binder.endpoints import BackendNotFound, Target, endpoints, service_port
-from rehearsal.kube import Json
+from rehearsal.kube.client import Json
 
 PORT = {"name": "http", "port": 80}
 

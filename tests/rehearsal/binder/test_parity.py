@@ -7,8 +7,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from rehearsal.kube import Json
-from rehearsal.processes import Process
+from rehearsal.kube.client import Json
+from rehearsal.system.processes import Process
 from tests.rehearsal.aws.account import Account, Service
 from tests.rehearsal.binder.bound import Bound
 from tests.rehearsal.binder.sockets import listening

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rehearsal.kube import Json, KubeClient, KubeError
+from rehearsal.kube.client import Json, KubeClient, KubeError
 from tests.rehearsal.world_parts import condition, wait_for
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 
 from rehearsal.controlplane.prometheus import start_prometheus
-from rollout.measurements import Counters
-from rollout.prometheus import Prometheus
+from rollout.adapters.prometheus import Prometheus
+from rollout.statistics.measurements import Counters
 from tests.rehearsal.world_parts import wait_for
 
 

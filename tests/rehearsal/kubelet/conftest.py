@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from rehearsal.controlplane.run import ControlPlane
-from rehearsal.kube import Json, KubeClient
+from rehearsal.kube.client import Json, KubeClient
 from rehearsal.kubelet.network import claim_pod_network
 from rehearsal.kubelet.node_object import GROUP_LABEL
-from rehearsal.processes import Process
+from rehearsal.system.processes import Process
 from tests.rehearsal import world_parts
 from tests.rehearsal.world_parts import GPU_LABEL as POOL_LABELS
 from tests.rehearsal.world_parts import Aws

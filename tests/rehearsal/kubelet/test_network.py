@@ -8,7 +8,7 @@ import pytest
 
 from rehearsal.kubelet import network as networks
 from rehearsal.kubelet.network import PodNetwork, claim_pod_network
-from rehearsal.processes import free_port
+from rehearsal.system.processes import free_port
 
 _CLAIM = """
 from rehearsal.kubelet import network

@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from rehearsal.kube import STRATEGIC_MERGE_PATCH, Json, KubeClient
+from rehearsal.kube.client import STRATEGIC_MERGE_PATCH, Json, KubeClient
 from rehearsal.kubelet.nodes import LOST
 from tests.rehearsal.kubelet.conftest import World
 from tests.rehearsal.world_parts import holds, server_pod, wait_for

@@ -6,8 +6,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from rehearsal.addresses import loopback_of
-from rehearsal.kube import STRATEGIC_MERGE_PATCH, Json, KubeClient
+from rehearsal.kube.client import STRATEGIC_MERGE_PATCH, Json, KubeClient
+from rehearsal.system.addresses import loopback_of
 from tests.rehearsal.kubelet.conftest import World
 from tests.rehearsal.world_parts import condition, holds, pods, server_pod, server_pod_spec, wait_for
 

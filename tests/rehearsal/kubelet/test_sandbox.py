@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from rehearsal.kube import AsyncKubeClient
+from rehearsal.kube.client import AsyncKubeClient
 from rehearsal.kubelet.sandbox import Sandbox, expanded
 
 CONTAINER = {

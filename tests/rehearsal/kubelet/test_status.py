@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.kube import Json
+from rehearsal.kube.client import Json
 from rehearsal.kubelet.status import pod_status
 
 RUNNING: Json = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}

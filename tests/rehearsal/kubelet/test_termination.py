@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from rehearsal.kube import Json, KubeClient
-from rehearsal.pod_watch import killed_pods
+from rehearsal.kube.client import Json, KubeClient
+from rehearsal.scenarios.pod_watch import killed_pods
 from tests.rehearsal.kubelet.conftest import World
 from tests.rehearsal.world_parts import holds, pods, server_pod, wait_for
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from rehearsal.kube import STRATEGIC_MERGE_PATCH, KubeClient, KubeError
+from rehearsal.kube.client import STRATEGIC_MERGE_PATCH, KubeClient, KubeError
 
 _READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 

@@ -8,13 +8,13 @@ import pytest
 from moto.elbv2.models import elbv2_backends
 from multidict import CIMultiDict
 
-from components.naming import CANDIDATE_ROUTE_HEADER, COLORS
+from components.domain.naming import CANDIDATE_ROUTE_HEADER, COLORS
 from rehearsal.aws.moto_topology import read_topology
 from rehearsal.aws.routing import RequestView, rule_for
 from rehearsal.aws.topology import Forward
 from rehearsal.providers.values import Tree
-from rollout.cloudwatch import METRICS
-from rollout.load_balancer import Elbv2LoadBalancer
+from rollout.adapters.aws.cloudwatch import REQUESTS, SERVER_ERRORS
+from rollout.adapters.aws.load_balancer import Elbv2LoadBalancer
 from tests.components.example import SECRET, release, run_program
 from tests.components.registrations import STACK, Registered, Registrations
 from tests.rehearsal.providers.conftest import FakeAws
@@ -122,7 +122,7 @@ def test_alarms_are_in_aws_as_declared_and_watch_what_the_gates_watch(aws: FakeA
             if watched:
                 names = {metric["MetricName"] for metric in watched}
                 assert names == {"RequestCount", "HTTPCode_Target_5XX_Count"}
-                assert names <= {name for name, _ in METRICS.values()}
+                assert names <= {name for name, _ in (REQUESTS, SERVER_ERRORS)}
 
 
 def test_a_certificate_moves_the_listener_and_leaves_a_redirect_where_it_was(

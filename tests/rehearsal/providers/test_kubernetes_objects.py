@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.kube import Json
+from rehearsal.kube.client import Json
 from rehearsal.providers.kubernetes import immutable, objects
 from rehearsal.providers.kubernetes.annotations import propagation_policy, skips_await_of_deletion, timeout_seconds
 from rehearsal.providers.kubernetes.normal import normalized

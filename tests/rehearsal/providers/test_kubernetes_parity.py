@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.kube import Json, KubeClient, KubeError
+from rehearsal.kube.client import Json, KubeClient, KubeError
 from rehearsal.providers.values import Tree, from_struct
 from tests.rehearsal.providers import product
 from tests.rehearsal.providers.harness import Engine

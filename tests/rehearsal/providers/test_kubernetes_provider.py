@@ -5,7 +5,7 @@ import time
 import grpc
 import pytest
 
-from rehearsal.kube import KubeClient
+from rehearsal.kube.client import KubeClient
 from rehearsal.providers.values import UNKNOWN, Tree
 from tests.rehearsal.providers.harness import CheckFailedError, Engine, InitFailedError
 from tests.rehearsal.providers.pods import pods_become_ready

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rehearsal.kube import Json
+from rehearsal.kube.client import Json
 from rehearsal.providers.kubernetes.readiness import deployment_problems, pod_problems
 
 AVAILABLE = {"type": "Available", "status": "True"}

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from rehearsal.controlplane.run import ControlPlane
-from rehearsal.kube import KubeClient
-from rehearsal.processes import free_port
+from rehearsal.kube.client import KubeClient
 from rehearsal.providers.kubernetes.provider import KubernetesProvider
 from rehearsal.providers.values import Tree
+from rehearsal.system.processes import free_port
 from tests.rehearsal.providers.harness import Engine, engine_for
 
 CONFIG_MAP = "kubernetes:core/v1:ConfigMap"

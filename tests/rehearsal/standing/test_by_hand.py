@@ -14,9 +14,10 @@ from typing import IO
 
 import pytest
 
-from rehearsal.leftovers import left_running, own_processes
-from rehearsal.settings import OUT_VARIABLE, PROJECT_FOLDER
-from rehearsal.standing.hold import keeper_of
+from rehearsal.system.project import PROJECT_FOLDER
+from rehearsal.world.hold import keeper_of
+from rehearsal.world.leftovers import left_running, own_processes
+from rehearsal.world.settings import OUT_VARIABLE
 
 pytestmark = pytest.mark.timeout(600)
 

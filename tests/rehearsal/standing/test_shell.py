@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.executables import write_executables
 from rehearsal.standing.shell import exports, outer_environment
 from rehearsal.standing.worlds import Record
+from rehearsal.world.executables import write_executables
 
 
 def record(folder: Path, **environment: str) -> Record:

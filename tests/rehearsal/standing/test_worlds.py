@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.standing.hold import mark
 from rehearsal.standing.worlds import Record, StandingError, Worlds
+from rehearsal.world.hold import mark
 
 
 @pytest.fixture

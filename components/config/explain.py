@@ -1,0 +1,205 @@
+"""Turns pydantic's errors into faults in plain words: what the field must be, with its range and an example."""
+
+import difflib
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+import annotated_types
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from components.config.faults import UNSET, Fault, Path
+from components.config.forms import Form
+
+_NUMBERS: Final[Mapping[object, str]] = {int: "a whole number", float: "a number"}
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What the models declare at a path: its type, and what goes with the type."""
+
+    type: Any
+    metadata: tuple[Any, ...] = ()
+    field: FieldInfo | None = None
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
+    """Return a fault for every error, by its path in ``model``."""
+    details = error.errors(include_url=False)
+    faults = [fault for one in details for fault in _explain(one, model)]
+    # A list of which some items are wrong is also reported as too short by as many.
+    above = {one.path[:length] for one in faults for length in range(len(one.path))}
+    short = {one["loc"] for one in details if one["type"] == "too_short"}
+    return [one for one in faults if not (one.path in short and one.path in above)]
+
+
+def unknown_key(path: Path, known: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> Fault:
+    """Return the fault of a key that is not among the known ones, with the nearest of them."""
+    key, names = str(path[-1]), sorted(known)
+    if elsewhere and key in elsewhere:
+        return Fault(path, "is not a known key here", f"It belongs to {elsewhere[key]}.")
+    nearest = nearest_name(key, names)
+    fix = f"Did you mean {nearest}?" if nearest else f"Known here: {', '.join(names)}."
+    return Fault(path, "is not a known key", fix)
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like this one, whatever its case and dashes; none when none is."""
+    by_plain = {_plain(one): one for one in known}
+    found = difflib.get_close_matches(_plain(name), by_plain, n=1, cutoff=0.6)
+    return by_plain[found[0]] if found else None
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("-", "_")
+
+
+def _explain(error: ErrorDetails, model: type[BaseModel]) -> Iterator[Fault]:
+    path, place, parent = _find(model, error["loc"])
+    value: object = error["input"]
+    match error["type"]:
+        case "faults":
+            context: dict[str, Any] = error.get("ctx", {})
+            for fault in context["faults"]:
+                # A fault of the field itself is about the value that was given for it.
+                own = fault.value if fault.path or fault.value is not UNSET else UNSET
+                yield replace(fault, path=(*path, *fault.path), value=own)
+        case "missing":
+            yield Fault(path, "is required but not set", _how_to_set(place))
+        case "extra_forbidden":
+            owner = parent.type
+            known = owner.model_fields if _is_model(owner) else ()
+            yield unknown_key(path, known, homes(model, owner))
+        case "invalid_key":
+            yield Fault(path, "must have a text as its key", f'Put it in quotes: "{path[-1]}".')
+        case "recursion_loop":
+            yield Fault(path, "holds itself")
+        case _:
+            fix = _nearest_choice(value, place)
+            yield Fault(path, f"must be {_expected(place)}", fix, value)
+
+
+def _find(model: type[BaseModel], loc: tuple[str | int, ...]) -> tuple[Path, _Place, _Place]:
+    """Follow a location; ends where the models do, since errors add parts of their own inside free values."""
+    path: list[str | int] = []
+    place = parent = _Place(model)
+    for part in loc:
+        below = _below(place, part)
+        if below is None:
+            break
+        if part != "[key]":
+            path.append(part)
+        parent, place = place, below
+    return tuple(path), place, parent
+
+
+def _below(place: _Place, part: str | int) -> _Place | None:
+    origin, arguments = get_origin(place.type), get_args(place.type)
+    if part == "[key]":
+        return place
+    if _is_model(place.type):
+        field = place.type.model_fields.get(part)
+        return _Place(None) if field is None else _place(field.annotation, tuple(field.metadata), field)
+    if origin is tuple:
+        return _place(arguments[0])
+    if origin is dict:
+        return _place(arguments[1])
+    return None
+
+
+def _place(annotation: Any, metadata: tuple[Any, ...] = (), field: FieldInfo | None = None) -> _Place:
+    if get_origin(annotation) in (Union, types.UnionType):
+        (annotation,) = (option for option in get_args(annotation) if option is not types.NoneType)
+    if get_origin(annotation) is Annotated:
+        annotation, *more = get_args(annotation)
+        metadata = (*metadata, *more)
+    return _Place(annotation, metadata, field)
+
+
+def _expected(place: _Place) -> str:
+    forms = [one for one in place.metadata if isinstance(one, Form)]
+    if forms:
+        return forms[0].expected
+    origin = get_origin(place.type)
+    if origin is Literal:
+        return " or ".join(str(choice) for choice in get_args(place.type))
+    if place.type in _NUMBERS:
+        return f"{_NUMBERS[place.type]}{_range(place.metadata)}{_example(place)}"
+    if origin is tuple:
+        least = max((one.min_length for one in place.metadata if isinstance(one, annotated_types.MinLen)), default=0)
+        return f"a list{f' of at least {least}' if least else ''}{_example(place)}"
+    if origin is dict:
+        return f"an object of names and values{_example(place)}"
+    if _is_model(place.type):
+        return f"an object with the keys {', '.join(place.type.model_fields)}"
+    simple = {bool: "true or false", str: "a text"}
+    return simple.get(place.type, "plain JSON, with finite numbers") + (_example(place) if place.type is str else "")
+
+
+def _range(metadata: tuple[Any, ...]) -> str:
+    def bound(kind: Any, name: str) -> float | None:
+        return next((getattr(one, name) for one in metadata if isinstance(one, kind)), None)
+
+    least, most = bound(annotated_types.Ge, "ge"), bound(annotated_types.Le, "le")
+    above = bound(annotated_types.Gt, "gt")
+    if above is not None:
+        return f" above {above:g}" + ("" if most is None else f" and at most {most:.15g}")
+    if least is not None and most is not None:
+        return f" from {least:.15g} to {most:.15g}"
+    return "" if least is None else f" of at least {least:.15g}"
+
+
+def _example(place: _Place) -> str:
+    field = place.field
+    if field is None:
+        return ""
+    if field.examples:
+        return f", e.g. {field.examples[0]}"
+    default = field.get_default()
+    return f", e.g. {default:g}" if isinstance(default, int | float) else ""
+
+
+def _how_to_set(place: _Place) -> str:
+    description = place.field.description if place.field else None
+    return f"Set it to {_expected(place)}." + (f" {description}" if description else "")
+
+
+def _nearest_choice(value: object, place: _Place) -> str:
+    if get_origin(place.type) is not Literal or not isinstance(value, str):
+        return ""
+    nearest = nearest_name(value, get_args(place.type))
+    return f"Did you mean {nearest}?" if nearest else ""
+
+
+def homes(model: type[BaseModel], here: Any = None) -> dict[str, str]:
+    """Return for every key of other levels where it belongs; a key that several levels have belongs to none."""
+    homes: dict[str, list[str]] = {}
+    waiting: list[tuple[str, Any]] = [("the stack", model)]
+    while waiting:
+        where, owner = waiting.pop()
+        for name, field in owner.model_fields.items():
+            if owner is not here:
+                homes.setdefault(name, []).append(where)
+            below = _innermost(field.annotation)
+            if below is not None:
+                waiting.append((name if where in ("the stack", "services") else f"{where}.{name}", below))
+    return {
+        name: " or ".join(sorted(places))
+        for name, places in homes.items()
+        if not _is_model(here) or name not in here.model_fields
+    }
+
+
+def _innermost(annotation: Any) -> type[BaseModel] | None:
+    """Return the model that a field leads to, through optional values, lists and dictionaries."""
+    if _is_model(annotation):
+        return annotation
+    found = (_innermost(part) for part in get_args(annotation))
+    return next((model for model in found if model is not None), None)
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

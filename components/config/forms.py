@@ -1,0 +1,191 @@
+"""The forms that texts of the config must have, each with words for what it is and an example."""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from components.config.faults import UNSET, Fault, wrong
+from components.config.secret_values import secret_kind
+
+
+@dataclass(frozen=True)
+class Form:
+    """A text's form. ``check`` returns none for a good text, else what would help beyond the form's own words."""
+
+    what: str
+    example: str
+    check: Callable[[str], str | None]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check after the text itself was found to be one."""
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    @property
+    def expected(self) -> str:
+        """What the text must be, with an example."""
+        return f"{self.what}, e.g. {self.example}"
+
+    def _checked(self, text: str | None) -> str | None:
+        if text is None or (hint := self.check(text)) is None:
+            return text
+        value = UNSET if secret_kind(text) else text
+        raise wrong(Fault((), f"must be {self.expected}", hint, value))
+
+
+def matching(pattern: str) -> Callable[[str], str | None]:
+    """Return a check against the whole text."""
+    compiled = re.compile(pattern, re.ASCII)
+    return lambda text: None if compiled.fullmatch(text) else ""
+
+
+def _network(text: str) -> str | None:
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return ""
+    if "/" not in text or not text.rpartition("/")[2].isdigit():
+        return f"Write its prefix length: {network}."
+    return None if str(network.network_address) == text.partition("/")[0].lower() else f"Did you mean {network}?"
+
+
+def _base_url(text: str) -> str | None:
+    if (hint := _url(text)) is not None:
+        return hint
+    return None if urlsplit(text).path == "" else "Leave the path out, and a slash at the end."
+
+
+def _url(text: str) -> str | None:
+    try:
+        parts = urlsplit(text)
+        usable = parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return ""
+    if parts.scheme not in ("http", "https"):
+        return "Begin it with https:// or http://."
+    if parts.username is not None or parts.password is not None:
+        return "Take the user and the password out: config is plain text."
+    if parts.query or parts.fragment or text.endswith(("?", "#")):
+        return "Leave the query and the fragment out."
+    authority = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)(:[0-9]+)?", parts.netloc)
+    return None if usable and authority and re.fullmatch(r"[!-~]+", text) else ""
+
+
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})?"
+)
+
+
+def _time(text: str) -> str | None:
+    if text == "":
+        return None
+    found = _RFC3339.fullmatch(text)
+    if found is None:
+        # This is how Pulumi hands over a time that YAML took for one.
+        return "Put it in quotes in the YAML." if re.search(r"\d [+-]\d{4}( [A-Z]+)?$", text) else ""
+    if found[2] is None:
+        return "It must carry a time zone: put a Z at its end for UTC."
+    try:
+        datetime.fromisoformat(text.upper())
+    except ValueError:
+        return "There is no such day or hour."
+    return None
+
+
+_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_SCHEME = r"([a-z][a-z0-9]+://)?"
+
+
+def _namespace(text: str) -> str | None:
+    if re.fullmatch(_LABEL, text) is None:
+        return ""
+    taken = text == "default" or text.startswith("kube-")
+    return "That one is the cluster's own; the stack makes its own." if taken else None
+
+
+EKS_NAME: Final = Form("an EKS cluster's name", "production", matching(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}"))
+SECURITY_GROUP: Final = Form("a security group's id", "sg-0a1b2c3d4e5f60718", matching(r"sg-[0-9a-f]{1,17}"))
+VPC: Final = Form("a VPC's id", "vpc-0a1b2c3d4e5f60718", matching(r"vpc-[0-9a-f]{1,17}"))
+SUBNET: Final = Form("a subnet's id", "subnet-0a1b2c3d4e5f60718", matching(r"subnet-[0-9a-f]{1,17}"))
+POLICY: Final = Form(
+    "the ARN of an IAM policy",
+    "arn:aws:iam::123456789012:policy/boundary",
+    matching(r"arn:aws(-[a-z]+)*:iam::([0-9]{12}|aws):policy/[A-Za-z0-9+=,.@_/-]{1,600}"),
+)
+RESERVATION: Final = Form("a capacity reservation's id", "cr-0a1b2c3d4e5f60718", matching(r"cr-[0-9a-f]{1,17}"))
+RESERVATION_GROUP: Final = Form(
+    "the ARN of a resource group of capacity reservations",
+    "arn:aws:resource-groups:us-east-1:123456789012:group/gpus",
+    matching(
+        r"arn:aws(-[a-z]+)*:resource-groups:[a-z]+(-[a-z]+)+-[0-9]+:[0-9]{12}:group/[A-Za-z0-9_.-]{1,300}(/[a-z0-9]+)?"
+    ),
+)
+AMI_RELEASE: Final = Form(
+    "a release of the EKS AMI: Kubernetes version and date",
+    "1.33.4-20260801",
+    matching(r"1\.[0-9]{2}\.[0-9]{1,2}-20[0-9]{6}"),
+)
+CERTIFICATE: Final = Form(
+    "the ARN of an ACM certificate",
+    "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",
+    matching(rf"arn:aws(-[a-z]+)*:acm:[a-z]+(-[a-z]+)+-[0-9]+:[0-9]{{12}}:certificate/{_UUID}"),
+)
+NETWORK: Final = Form("a network in CIDR notation", "10.0.0.0/8", _network)
+# A target group's name has 32 characters: the service, "-green" and Pulumi's random suffix of 8.
+SERVICE_NAME: Final = Form(
+    "a service's name: at most 18 lower-case letters, digits and dashes, a letter first",
+    "chat",
+    matching(r"[a-z]([-a-z0-9]{0,16}[a-z0-9])?"),
+)
+NAMESPACE: Final = Form("a Kubernetes namespace: lower-case letters, digits and dashes", "chat", _namespace)
+MODEL_NAME: Final = Form("a model name without spaces", "qwen2.5-7b", matching(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,199}"))
+BASE_URL: Final = Form("an http(s) URL of scheme and host", "https://llm.example.com", _base_url)
+URL: Final = Form("an http(s) URL", "https://prometheus.internal", _url)
+STORE_URL: Final = Form(
+    "the URL of an S3 prefix or a folder",
+    "s3://team-rollouts/llm",
+    # A bucket's name has no capitals; neither kind has a query or a user.
+    matching(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=/-]{0,500})?|file:///[A-Za-z0-9._=/%@+-]{0,500}"),
+)
+TIME: Final = Form("an RFC 3339 time", "2026-11-22T08:00:00Z", _time)
+ANNOUNCEMENT: Final = Form(
+    'a serial and a reason: "<serial> <reason>"',
+    '"7 move to larger nodes"',
+    matching(r"([0-9]{1,10} \S[^\x00-\x1f]*)?"),
+)
+
+_PATH = r"(?!/*$)[^\x00-\x1f:]{1,500}"
+PATH: Final = Form("a path, from the folder of Pulumi.yaml", "evals/suite.jsonl", matching(_PATH))
+PATH_OR_S3: Final = Form(
+    "a path, from the folder of Pulumi.yaml, or s3://<bucket>/<prefix>",
+    "s3://gateway-logs/chat/",
+    matching(rf"{_PATH}|s3://[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9]/[^\x00-\x1f]{{0,500}}"),
+)
+
+MODEL: Final = Form(
+    "a model repository or path",
+    "Qwen/Qwen2.5-7B-Instruct",
+    matching(_SCHEME + r"[A-Za-z0-9/][A-Za-z0-9._/+=-]{0,499}"),
+)
+REVISION: Final = Form(
+    "a commit", "a09a35458c702b33eeacc393d103063234e8bc28", matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+)
+IMAGE: Final = Form(
+    "an image pinned by its digest",
+    "vllm/vllm-openai@sha256:<64 hex digits>",
+    matching(r"[a-z0-9][A-Za-z0-9._/:-]{0,255}@sha256:[0-9a-f]{64}"),
+)
+FILE_NAME: Final = Form(
+    "a file name: letters, digits, dots, dashes and underscores", "system.txt", matching(r"(?!\.)[A-Za-z0-9._-]{1,100}")
+)
+ADAPTER_NAME: Final = Form("an adapter's name", "legal", matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"))
+
+SubnetId = Annotated[str, SUBNET]
+Cidr = Annotated[str, NETWORK]

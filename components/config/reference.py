@@ -1,0 +1,108 @@
+"""``python -m components.config.reference``: the config reference as Markdown, made from the typed settings."""
+
+import types
+from collections.abc import Iterator
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from components.config.check_settings import EvalSettings, ManualSettings, ShadowSettings, SmokeSettings, WarmUpSettings
+from components.config.gate_settings import (
+    EndToEndSettings,
+    ErrorRateSettings,
+    InterTokenSettings,
+    ProbeSettings,
+    QueueDepthSettings,
+    TargetGroupLatencySettings,
+    TtftSettings,
+)
+from components.config.hook_settings import HookSettings
+from components.config.pod_settings import PodSettings, SecretReference
+from components.config.release import Release
+from components.config.reservation import Reservation
+from components.config.rollout_settings import AttestationSettings, GateSettings, RampStep, RolloutSettings
+from components.config.router_settings import AccessLogs, AlarmSettings, ListenerSettings
+from components.config.settings import ColorSettings, ServiceSettings, Settings
+
+_SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("The stack", Settings),
+    ("`access_logs`", AccessLogs),
+    ("The service", ServiceSettings),
+    ("`blue` and `green`", ColorSettings),
+    ("`reservation`", Reservation),
+    ("`release`", Release),
+    ("`listener`", ListenerSettings),
+    ("`alarms`", AlarmSettings),
+    ("`pods`", PodSettings),
+    ("`pods.api_key_secret` and `pods.hub_token_secret`", SecretReference),
+    ("`rollout`", RolloutSettings),
+    ("`rollout.steps[]`", RampStep),
+    ("`rollout.attestation`", AttestationSettings),
+    ("`rollout.gates`", GateSettings),
+    ("`rollout.gates.error_rate` and `rollout.gates.target_group_errors`", ErrorRateSettings),
+    ("`rollout.gates.ttft_p95`", TtftSettings),
+    ("`rollout.gates.inter_token_p95`", InterTokenSettings),
+    ("`rollout.gates.end_to_end_p95`", EndToEndSettings),
+    ("`rollout.gates.queue_depth`", QueueDepthSettings),
+    ("`rollout.gates.target_group_latency`", TargetGroupLatencySettings),
+    ("`rollout.gates.probes`", ProbeSettings),
+    ("`rollout.gates.smoke`", SmokeSettings),
+    ("`rollout.gates.eval`", EvalSettings),
+    ("`rollout.gates.warm_up`", WarmUpSettings),
+    ("`rollout.gates.shadow`", ShadowSettings),
+    ("`rollout.gates.manual`", ManualSettings),
+    ("`rollout.hooks`", HookSettings),
+)
+
+
+def reference() -> str:
+    """Return every key with its type, default and meaning."""
+    return "\n".join(_lines())
+
+
+def _lines() -> Iterator[str]:
+    for title, model in _SECTIONS:
+        yield f"### {title}\n"
+        yield "| key | type | default | meaning |"
+        yield "| --- | --- | --- | --- |"
+        for name, field in model.model_fields.items():
+            if name == "services":
+                continue  # Several services in one stack: the README tells how.
+            yield f"| `{name}` | {_type_name(field.annotation)} | {_default(field)} | {field.description or ''} |"
+        yield ""
+
+
+def _type_name(annotation: Any) -> str:
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_type_name(part) for part in get_args(annotation) if part is not type(None))
+    if origin is Literal:
+        return " \\| ".join(str(value) for value in get_args(annotation))
+    if origin is tuple:
+        return "list"
+    if origin is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        return "object"
+    return {str: "text", int: "integer", float: "number", bool: "boolean"}.get(annotation, "text")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    match field.default:
+        case None | "" | () | {}:
+            return "–"
+        case bool() as value:
+            return f"`{str(value).lower()}`"
+        case BaseModel():
+            return "see below"
+        case (RampStep(), *_) as steps:
+            return ", ".join(f"{step.candidate_percent} % for {step.hold_seconds:g} s" for step in steps)
+        case tuple() as values:
+            return ", ".join(f"`{value}`" for value in values)
+        case value:
+            return f"`{value}`"
+
+
+if __name__ == "__main__":
+    print(reference())

@@ -1,0 +1,115 @@
+"""The release: everything that decides what a colour answers, deployed and rolled back as one unit."""
+
+import hashlib
+import json
+import re
+from typing import Annotated, Final
+
+from pydantic import BaseModel, Field, JsonValue, ValidationInfo, field_validator
+
+from components.config.answer_arguments import answer_arguments
+from components.config.engine_args import engine_args_faults
+from components.config.faults import Fault, wrong
+from components.config.forms import ADAPTER_NAME, FILE_NAME, IMAGE, MODEL, REVISION
+from components.config.model import STRICT, Items
+
+CHAT_TEMPLATE: Final = "chat_template.jinja"
+# They say how large the model is, not what it is: to declare one later neither makes it another release nor restarts
+# the pods that serve it.
+SIZES: Final = frozenset({"weights_gib", "kv_cache_kib_per_token"})
+# A ConfigMap holds no more than 1 MiB, names included.
+MAX_PROMPTS_BYTES: Final = 1_000_000
+
+
+class Release(BaseModel):
+    """One version of the model service. Its digest is the release id."""
+
+    model_config = STRICT
+
+    model: Annotated[str, MODEL, Field(description="Model repository or s3:// path that vLLM serves.")]
+    model_revision: Annotated[
+        str, REVISION, Field(description="Pinned revision of the model (a commit, never a branch).")
+    ]
+    image: Annotated[str, IMAGE, Field(description="vLLM image, pinned by digest (name@sha256:…).")]
+    engine_args: Annotated[
+        Items[str], Field(description="Further `vllm serve` arguments, e.g. --max-model-len=8192.")
+    ] = ()
+    prompts: Annotated[
+        dict[Annotated[str, FILE_NAME], str],
+        Field(description=f"Prompt files by name, mounted at /etc/vllm/prompts; {CHAT_TEMPLATE} is the chat template."),
+    ] = {}
+    sampling: Annotated[
+        dict[str, JsonValue], Field(description="Sampling defaults (vLLM generation config), e.g. temperature.")
+    ] = {}
+    lora_adapters: Annotated[
+        dict[Annotated[str, ADAPTER_NAME], Annotated[str, MODEL]],
+        Field(description="LoRA adapters: name to repository or path."),
+    ] = {}
+    weights_gib: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=100_000,
+            description="Weights as loaded, over all GPUs of a replica; a model that does not fit is then warned of.",
+            examples=[15],
+        ),
+    ] = None
+    kv_cache_kib_per_token: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=100_000,
+            description="KV cache of one token, over all layers and GPUs of a replica, in its --kv-cache-dtype.",
+            examples=[128],
+        ),
+    ] = None
+
+    @field_validator("engine_args")
+    @classmethod
+    def _leave_derived_arguments_alone(cls, engine_args: tuple[str, ...]) -> tuple[str, ...]:
+        if faults := tuple(engine_args_faults(engine_args)):
+            raise wrong(*faults)
+        return engine_args
+
+    @field_validator("prompts")
+    @classmethod
+    def _fit_a_config_map(cls, prompts: dict[str, str]) -> dict[str, str]:
+        size = sum(len(name.encode()) + len(text.encode(errors="replace")) for name, text in prompts.items())
+        if size > MAX_PROMPTS_BYTES:
+            raise wrong(Fault((), f"must not exceed {MAX_PROMPTS_BYTES} bytes in all (they have {size})"))
+        return prompts
+
+    @field_validator("model_revision")
+    @classmethod
+    def _pin_the_model(cls, revision: str, info: ValidationInfo) -> str:
+        model = info.data.get("model")
+        if model and not is_pinned(model, revision):
+            what = f"must be {REVISION.expected}; a branch or a tag may move"
+            raise wrong(Fault((), what, "Look the commit up where the model is kept.", revision))
+        return revision
+
+    @property
+    def release_id(self) -> str:
+        """Twelve hex digits of the digest over every part of the bundle that reaches a pod."""
+        return _digest(self.model_dump(mode="json"))
+
+    @property
+    def semantic_cache_namespace(self) -> str:
+        """Name the semantic-cache namespace: it changes exactly when answers may change.
+
+        An image alone is taken to answer as the one before, and so are arguments that are known not to matter.
+        """
+        bundle: dict[str, JsonValue] = self.model_dump(mode="json", exclude={"image"})
+        return _digest({**bundle, "engine_args": [list(words) for words in answer_arguments(self.engine_args)]})
+
+
+def is_pinned(model: str, revision: str) -> bool:
+    """Tell whether a revision stays what it is."""
+    # A repository has commits; whatever else a model may come from has versions of its own.
+    return bool(re.match(r"/|[a-z][a-z0-9]+://", model) or re.fullmatch(r"[0-9a-f]{1,64}", revision))
+
+
+def _digest(bundle: dict[str, JsonValue]) -> str:
+    identity = {key: value for key, value in bundle.items() if key not in SIZES}
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]

@@ -1,0 +1,414 @@
+"""The settings of one service: its two colours, its traffic, its sizes and its times."""
+
+from collections.abc import Iterator
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, Field, model_validator
+
+from components.config.faults import Fault, wrong
+from components.config.forms import AMI_RELEASE, ANNOUNCEMENT, BASE_URL, MODEL_NAME, NAMESPACE, TIME, Form
+from components.config.model import STRICT
+from components.config.pod_settings import PodSettings
+from components.config.release import Release
+from components.config.reservation import Reservation
+from components.config.rollout_settings import RolloutSettings
+from components.config.router_settings import AlarmSettings, ListenerSettings
+from components.domain.capacity import (
+    ColorDemand,
+    HeadroomMode,
+    PoolSize,
+    ReplicaShape,
+    Resource,
+    gpu_types_like,
+    headroom_usd_per_hour,
+    instance_type,
+    misfit_fix,
+    misfits,
+    pool_sizes,
+    replicas_per_node,
+    shared_pool_size,
+)
+from components.domain.drain_chain import EXIT_MARGIN_SECONDS, DrainChain, drain_chain, longest_stream_seconds
+from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
+from components.domain.naming import COLORS, Color, other_color
+from components.domain.pod_times import PodTimes, pod_times
+from components.domain.root_volume import root_volume_gib
+from components.domain.traffic import ColorState, Traffic
+
+MAX_SERIAL: Final = 1_000_000_000
+MAX_START_SECONDS: Final = 86_400
+
+INSTANCE_TYPE: Final = Form(
+    "an EC2 instance type with whole NVIDIA GPUs",
+    "g6e.2xlarge",
+    lambda name: None if name in INSTANCE_TYPES else gpu_types_like(name),
+)
+
+_SIZES: Final[dict[Resource, str]] = {
+    "GPUs": "gpus_per_replica",
+    "millicpus": "replica_millicpus",
+    "MiB of memory": "replica_memory_mib",
+}
+
+
+class ColorSettings(BaseModel):
+    """One colour: what it serves, at which size, and whether it is up."""
+
+    model_config = STRICT
+
+    release: Annotated[Release | None, Field(description="What this colour serves; none: it has never been used.")] = (
+        None
+    )
+    replicas: Annotated[int, Field(ge=1, le=1000, description="Replicas at full size.")] = 1
+    parked: Annotated[bool, Field(description="True: no replicas run, the release is kept for reference.")] = False
+    provisioned: Annotated[
+        bool | None,
+        Field(description="Whether its nodes are up (modes on_rollout and reserved). Default: when it has a release."),
+    ] = None
+    reservation: Annotated[
+        Reservation | None, Field(description="What its nodes run in (mode reserved); none: plain On-Demand.")
+    ] = None
+    node_release_version: Annotated[
+        str | None,
+        AMI_RELEASE,
+        Field(description="AMI release of its nodes. Default: the newest, anew whenever the launch template changes."),
+    ] = None
+
+    @property
+    def state(self) -> Literal["serving", "parked", "unused"]:
+        """Whether replicas run, may run again without a new release, or have nothing to serve yet."""
+        if self.release is None:
+            return "unused"
+        return "parked" if self.parked else "serving"
+
+    @property
+    def serves(self) -> bool:
+        """Whether replicas of this colour should be running."""
+        return self.release is not None and not self.parked
+
+    @property
+    def as_tagged(self) -> ColorState:
+        """What the weighted rule says of this colour."""
+        return ColorState(
+            release_id=self.release and self.release.release_id, replicas=self.replicas if self.serves else 0
+        )
+
+    @property
+    def nodes_wanted(self) -> bool:
+        """Whether this colour's nodes must be up, whatever the headroom mode."""
+        return self.provisioned if self.provisioned is not None else self.release is not None
+
+    @model_validator(mode="after")
+    def _need_nodes_to_serve(self) -> Self:
+        if self.serves and not self.nodes_wanted:
+            fault = Fault(
+                ("provisioned",), "must be true while replicas run", "Park the colour first: parked: true.", False
+            )
+            raise wrong(fault)
+        return self
+
+
+class ServiceSettings(BaseModel):
+    """One model service: its colours, its traffic and its sizes."""
+
+    model_config = STRICT
+
+    active_color: Annotated[Color, Field(description="The promoted colour.")] = "blue"
+    green_weight: Annotated[
+        int,
+        Field(ge=0, le=100, description="Percent of new requests that go to green; blue gets the rest.", examples=[25]),
+    ] = 0
+    rollout_serial: Annotated[
+        int, Field(ge=0, le=MAX_SERIAL, description="Counts the scripts' writes; a lower one is stale.")
+    ] = 0
+    keep_until: Annotated[
+        str, TIME, Field(description="RFC 3339 time until which the idle colour stays warm; empty: no such promise.")
+    ] = ""
+    announced: Annotated[
+        str,
+        ANNOUNCEMENT,
+        Field(description='Permission for one unusual change: "<serial> <reason>"; void once the serial moves on.'),
+    ] = ""
+    rolling_out: Annotated[
+        bool, Field(description="True while a rollout moves the weights to the idle colour; the scripts write it.")
+    ] = False
+    max_step_points: Annotated[
+        int,
+        Field(
+            ge=1, le=100, description="Most that a plain `pulumi up` may raise the idle colour's weight by, in percent."
+        ),
+    ] = 50
+    blue: Annotated[ColorSettings, Field(description="The blue pool.")] = ColorSettings()
+    green: Annotated[ColorSettings, Field(description="The green pool.")] = ColorSettings()
+
+    namespace: Annotated[
+        str | None, NAMESPACE, Field(description="Kubernetes namespace. Default: the service's name.")
+    ] = None
+    served_model_name: Annotated[
+        str | None,
+        MODEL_NAME,
+        Field(description="Model name that clients ask for, the same in both colours. Default: the service's."),
+    ] = None
+    instance_type: Annotated[str, INSTANCE_TYPE, Field(description="EC2 instance type of the GPU nodes.")]
+    gpus_per_replica: Annotated[int, Field(ge=1, description="GPUs of one replica (tensor parallel size).")] = 1
+    replica_millicpus: Annotated[int, Field(ge=100, description="CPU request of one replica, in thousandths.")] = 3000
+    replica_memory_mib: Annotated[int, Field(ge=256, description="Memory request of one replica.")] = 12288
+    spare_nodes: Annotated[
+        int, Field(ge=0, le=100, description="Nodes beyond full size that each pool may grow by.")
+    ] = 0
+    headroom_mode: Annotated[
+        HeadroomMode, Field(description="When the second pool's nodes are up: always, on_rollout or reserved.")
+    ] = "on_rollout"
+    node_groups: Annotated[
+        Literal["per_color", "shared"],
+        Field(description="A node group for each colour, or one for both (mode always); set once, for good."),
+    ] = "per_color"
+    node_volume_gib: Annotated[
+        int | None,
+        Field(
+            ge=30,
+            le=16384,
+            description="Root volume of a node. Default: room for two images, and weights that fill the GPUs.",
+        ),
+    ] = None
+    shared_memory_gib: Annotated[int, Field(ge=1, le=2048, description="Size of /dev/shm in each replica.")] = 8
+
+    max_stream_seconds: Annotated[
+        int, Field(ge=1, le=MAX_START_SECONDS, description="Longest request to protect, queueing included.")
+    ] = 120
+    deregistration_propagation_seconds: Annotated[
+        int,
+        Field(ge=1, le=MAX_START_SECONDS, description="How long requests still arrive after a target is deregistered."),
+    ] = 30
+    cold_start_seconds: Annotated[
+        int, Field(ge=1, le=MAX_START_SECONDS, description="Longest time from container start to the first answer.")
+    ] = 600
+    node_start_seconds: Annotated[
+        int,
+        Field(ge=1, le=MAX_START_SECONDS, description="Longest time until a new node has joined and pulled the image."),
+    ] = 900
+    readiness_threshold_seconds: Annotated[
+        int, Field(ge=1, le=300, description="Longest that the synthetic inference of the readiness probe may take.")
+    ] = 20
+    probe_period_seconds: Annotated[int, Field(ge=1, le=300, description="Interval of the pods' probes.")] = 10
+    health_check_interval_seconds: Annotated[
+        int, Field(ge=5, le=300, description="Interval of the load balancer's health checks.")
+    ] = 10
+
+    pods: Annotated[
+        PodSettings, Field(description="What the pods need besides a release: secrets, caches, who may reach them.")
+    ] = PodSettings()
+    endpoint_url: Annotated[
+        str | None, BASE_URL, Field(description="How clients reach the service. Default: the load balancer's DNS name.")
+    ] = None
+    listener: Annotated[
+        ListenerSettings | None,
+        Field(description="Existing listener to join. Default: a load balancer of the service's own."),
+    ] = None
+    alarms: Annotated[AlarmSettings, Field(description="When an alarm rings, and who hears it.")] = AlarmSettings()
+    rollout: Annotated[RolloutSettings, Field(description="How a rollout behaves.")] = RolloutSettings()
+
+    @model_validator(mode="after")
+    def _hold_together(self) -> Self:
+        if faults := (
+            *self._size_faults(),
+            *self._headroom_faults(),
+            *self._drain_faults(),
+            *self._traffic_faults(),
+            *self._listener_faults(),
+        ):
+            raise wrong(*faults)
+        return self
+
+    def _size_faults(self) -> Iterator[Fault]:
+        for resource, offered in misfits(self.instance, self.shape).items():
+            what = f"must be at most {offered}, the {resource} that a {self.instance_type} node offers one replica"
+            fix = misfit_fix(self.instance, self.shape)
+            yield Fault((_SIZES[resource],), what, fix, getattr(self, _SIZES[resource]))
+
+    def _headroom_faults(self) -> Iterator[Fault]:
+        mode = self.headroom_mode
+        if self.shares_nodes and mode != "always":
+            what = f"must be per_color with headroom_mode {mode}: a shared group that shrinks may end serving nodes"
+            yield Fault(("node_groups",), what, "Or set headroom_mode to always.", self.node_groups)
+        if self.shares_nodes and self.blue.node_release_version != self.green.node_release_version:
+            what = f"must be {self.blue.node_release_version or 'left out'}, as for blue: both share their nodes"
+            yield Fault(("green", "node_release_version"), what, "", self.green.node_release_version)
+        if mode == "reserved" and not any(self.color(color).reservation for color in COLORS):
+            what = "must not be reserved while neither colour has a reservation"
+            yield Fault(("headroom_mode",), what, "Set green.reservation or blue.reservation.", mode)
+        for color in COLORS:
+            if (reservation := self.color(color).reservation) is None:
+                continue
+            if mode != "reserved":
+                what = f"must not be set with headroom_mode {mode}"
+                yield Fault((color, "reservation"), what, "Remove it, or set headroom_mode to reserved.")
+            elif reservation.kind == "capacity_block" and not self.instance_type.startswith("p"):
+                what = f"must be on_demand with instance_type {self.instance_type}: there are blocks of P types only"
+                yield Fault((color, "reservation", "kind"), what, "", reservation.kind)
+            elif self.keep_until and self.color(color).nodes_wanted and not reservation.outlasts(self.keep_until):
+                what = f"must be 40 minutes after keep_until {self.keep_until} at least: then EKS ends its nodes"
+                yield Fault((color, "reservation", "ends"), what, "", reservation.ends)
+
+    def _drain_faults(self) -> Iterator[Fault]:
+        longest = longest_stream_seconds(self.deregistration_propagation_seconds)
+        if longest < 1:
+            most = longest_stream_seconds(1)
+            what = f"must be at most {most}: a node ends 15 minutes after it was told to"
+            yield Fault(("deregistration_propagation_seconds",), what, "", self.deregistration_propagation_seconds)
+        elif self.max_stream_seconds > longest:
+            what = (
+                f"must be at most {longest} beside deregistration_propagation_seconds "
+                f"{self.deregistration_propagation_seconds}: a node ends 15 minutes after it was told to"
+            )
+            yield Fault(("max_stream_seconds",), what, "", self.max_stream_seconds)
+
+    def _traffic_faults(self) -> Iterator[Fault]:
+        for color in COLORS:
+            share, none = self.weight(color), 0 if color == "green" else 100
+            # A new stack has weight on a colour without a release: nothing to lose yet.
+            if share and self.color(color).parked:
+                what = f"must be false while green_weight {self.green_weight} sends {share} % of requests to {color}"
+                yield Fault((color, "parked"), what, f"Move green_weight to {none} first.", True)
+            elif share and self.color(color).release is None and self.color(other_color(color)).serves:
+                what = f"must be {none} while {color} has no release: it would get {share} % of requests"
+                yield Fault(
+                    ("green_weight",), what, f"Give {color} a release, or all traffic to the other.", self.green_weight
+                )
+
+    def _listener_faults(self) -> Iterator[Fault]:
+        if self.listener is None:
+            return
+        if self.endpoint_url is None:
+            what = "is required beside listener but not set: the load balancer's name may lead to others' services"
+            yield Fault(("endpoint_url",), what, f"Set it to {BASE_URL.expected}.")
+        elif self.listener.host not in (None, urlsplit(self.endpoint_url).hostname):
+            what = f"must be the host of endpoint_url {self.endpoint_url}: the rules pass over requests for any other"
+            yield Fault(("listener", "host"), what, "", self.listener.host)
+        needed, given = self.max_stream_seconds + EXIT_MARGIN_SECONDS, self.listener.idle_timeout_seconds
+        if given < needed:
+            what = f"must be at least {needed}, or requests of max_stream_seconds {self.max_stream_seconds} are cut"
+            fix = "Have the load balancer's owner raise it, or lower max_stream_seconds."
+            yield Fault(("listener", "idle_timeout_seconds"), what, fix, given)
+
+    def color(self, color: Color) -> ColorSettings:
+        """Return one colour's settings."""
+        return self.blue if color == "blue" else self.green
+
+    def weight(self, color: Color) -> int:
+        """Return one colour's share of new requests, in percent."""
+        return self.green_weight if color == "green" else 100 - self.green_weight
+
+    @property
+    def traffic(self) -> Traffic:
+        """What the weighted rule does and says."""
+        return Traffic(
+            weights={color: self.weight(color) for color in COLORS},
+            active_color=self.active_color,
+            keep_until=self.keep_until,
+            rollout_serial=self.rollout_serial,
+            rolling_out=self.rolling_out,
+            announced_serial=self._announced_serial,
+            colors={color: self.color(color).as_tagged for color in COLORS},
+        )
+
+    @property
+    def _announced_serial(self) -> str:
+        serial = self.announced.partition(" ")[0]
+        return serial if serial and int(serial) == self.rollout_serial else ""
+
+    def namespace_of(self, service: str) -> str:
+        """Return the Kubernetes namespace of the service."""
+        return self.namespace or service
+
+    def model_name(self, service: str) -> str:
+        """Return the model name that clients ask the service for."""
+        return self.served_model_name or service
+
+    @property
+    def idle_color(self) -> Color:
+        """The colour that is not promoted."""
+        return other_color(self.active_color)
+
+    @property
+    def instance(self) -> GpuInstance:
+        """What a node of this service offers."""
+        return instance_type(self.instance_type)
+
+    @property
+    def shape(self) -> ReplicaShape:
+        """What one replica asks of its node."""
+        return ReplicaShape(
+            gpus=self.gpus_per_replica, millicpus=self.replica_millicpus, memory_mib=self.replica_memory_mib
+        )
+
+    @property
+    def pools(self) -> dict[Color, PoolSize]:
+        """Node counts per colour."""
+        return pool_sizes(
+            {
+                color: ColorDemand(replicas=self.color(color).replicas, provisioned=self.color(color).nodes_wanted)
+                for color in COLORS
+            },
+            instance=self.instance,
+            shape=self.shape,
+            spare_nodes=self.spare_nodes,
+            mode=self.headroom_mode,
+        )
+
+    @property
+    def shares_nodes(self) -> bool:
+        """Whether both colours run on the nodes of one group."""
+        return self.node_groups == "shared"
+
+    @property
+    def shared_pool(self) -> PoolSize:
+        """Node count of the group that both colours share."""
+        return shared_pool_size(
+            {color: self.color(color).replicas for color in COLORS},
+            instance=self.instance,
+            shape=self.shape,
+            spare_nodes=self.spare_nodes,
+        )
+
+    @property
+    def root_volume_gib(self) -> int:
+        """Root volume of a node. Weights that a replica has loaded fill its GPUs at most."""
+        weights_gib = self.gpus_per_replica * self.instance.gpu_memory_mib / 1024
+        return self.node_volume_gib or root_volume_gib(weights_gib, replicas_per_node(self.instance, self.shape))
+
+    @property
+    def headroom_usd_per_hour(self) -> float | None:
+        """What the nodes cost that are up beyond the active colour's; none when the price is unknown."""
+        pools = [self.shared_pool] if self.shares_nodes else self.pools.values()
+        active = self.color(self.active_color)
+        return headroom_usd_per_hour(
+            sum(pool.desired_nodes for pool in pools),
+            active_replicas=0 if active.release is None else active.replicas,
+            instance=self.instance,
+            shape=self.shape,
+        )
+
+    @property
+    def drain_chain(self) -> DrainChain:
+        """Every timeout that keeps a running request alive."""
+        chain = drain_chain(self.max_stream_seconds, self.deregistration_propagation_seconds)
+        return chain if self.listener is None else chain.behind(self.listener.idle_timeout_seconds)
+
+    @property
+    def required_idle_timeout_seconds(self) -> int:
+        """The shortest idle timeout of a load balancer that lets the longest request finish."""
+        return drain_chain(self.max_stream_seconds, self.deregistration_propagation_seconds).idle_timeout_seconds
+
+    @property
+    def pod_times(self) -> PodTimes:
+        """How long a pod may take, and how it is asked."""
+        return pod_times(
+            cold_start_seconds=self.cold_start_seconds,
+            node_start_seconds=self.node_start_seconds,
+            probe_period_seconds=self.probe_period_seconds,
+            readiness_threshold_seconds=self.readiness_threshold_seconds,
+            health_check_interval_seconds=self.health_check_interval_seconds,
+            drain_chain=self.drain_chain,
+        )

@@ -1,0 +1,255 @@
+"""The typed settings: the only reader of stack config, for the program and for the scripts alike.
+
+A stack serves one service with flat keys, or several under ``services`` (name to settings), for which the flat keys
+are the defaults. Secrets are not read here: they stay Pulumi secrets.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Final, Self, cast
+
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from components.config import route_secret
+from components.config.explain import explain, homes, nearest_name
+from components.config.faults import Fault, Path, shown, text_faults, wrong
+from components.config.forms import CERTIFICATE, EKS_NAME, NETWORK, POLICY, SECURITY_GROUP, SERVICE_NAME, SUBNET, VPC
+from components.config.model import STRICT, Items
+from components.config.router_settings import AccessLogs, clashes
+from components.config.service_settings import ColorSettings, ServiceSettings
+from components.config.values import ConfigValues, read_values, without_empty
+from components.domain.naming import COLORS, PROJECT
+
+__all__ = ["ColorSettings", "ServiceSettings", "Settings", "SettingsError"]
+
+# Read as Pulumi secrets by whoever needs them, never into these models.
+SECRET_KEYS: Final = frozenset({route_secret.KEY})
+
+DEFAULT_SERVICE_NAME: Final = "llm"
+PREFIX: Final = f"{PROJECT}:"
+# A load balancer wants to stand in two zones.
+_LEAST_SUBNETS: Final = 2
+
+_POOL: Final = re.compile(rf"-({'|'.join(COLORS)})(?=-|$)")
+
+ServiceName = Annotated[str, SERVICE_NAME]
+
+
+class SettingsError(ValueError):
+    """The stack config is wrong; the message lists every fault with field, value and fix."""
+
+
+class Settings(BaseModel):
+    """A whole stack: what exists already, and the services on it."""
+
+    model_config = STRICT
+
+    cluster_name: Annotated[str, EKS_NAME, Field(description="Existing EKS cluster.")]
+    cluster_security_group_id: Annotated[
+        str, SECURITY_GROUP, Field(description="Security group that EKS gave the cluster's nodes and pods.")
+    ]
+    vpc_id: Annotated[str, VPC, Field(description="VPC of the cluster.")]
+    node_subnet_ids: Annotated[
+        Items[Annotated[str, SUBNET]],
+        Field(min_length=1, description="Private subnets for the GPU nodes.", examples=[f'["{SUBNET.example}"]']),
+    ]
+    load_balancer_subnet_ids: Annotated[
+        Items[Annotated[str, SUBNET]],
+        Field(description="Subnets for the load balancer, in two zones at least; needed where no listener is joined."),
+    ] = ()
+    internet_facing: Annotated[bool, Field(description="True: the load balancer gets public addresses.")] = False
+    certificate_arn: Annotated[
+        str | None, CERTIFICATE, Field(description="ACM certificate; with it the listener speaks HTTPS.")
+    ] = None
+    client_cidrs: Annotated[
+        Items[Annotated[str, NETWORK]],
+        Field(min_length=1, description="Networks that may reach the load balancer.", examples=['["10.0.0.0/8"]']),
+    ] = ("10.0.0.0/8",)
+    access_logs: Annotated[
+        AccessLogs | None, Field(description="Where load balancers write their access logs. Default: nowhere.")
+    ] = None
+    vpc_cni_uses_node_role: Annotated[
+        bool, Field(description="True: the VPC CNI has no IAM role of its own and needs the nodes' one.")
+    ] = False
+    node_permissions_boundary_arn: Annotated[
+        str | None, POLICY, Field(description="IAM policy that bounds the nodes' roles, where the account demands one.")
+    ] = None
+    protect: Annotated[
+        bool, Field(description="Refuse to delete what requests pass through; set it to false before a teardown.")
+    ] = True
+    services: Annotated[dict[ServiceName, ServiceSettings], Field(min_length=1, description="Services by name.")]
+
+    @field_validator("node_subnet_ids", "load_balancer_subnet_ids", "client_cidrs")
+    @classmethod
+    def _be_different(cls, items: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := [item for item, count in Counter(items).items() if count > 1]:
+            raise wrong(Fault((), f"must not name {', '.join(twice)} more than once", value=items))
+        return items
+
+    @model_validator(mode="after")
+    def _keep_namespaces_apart(self) -> Self:
+        owners: dict[str, str] = {}
+        for name, service in self.services.items():
+            namespace = service.namespace_of(name)
+            if namespace in owners:
+                what = f"must be different for the services {owners[namespace]} and {name}"
+                fix = "Leave it out to take the service's own name."
+                raise wrong(Fault(("services", name, "namespace"), what, fix, namespace))
+            owners[namespace] = name
+        return self
+
+    @model_validator(mode="after")
+    def _keep_names_apart(self) -> Self:
+        """A colour's resources begin with ``<service>-<colour>``: no other service's may, or two would be one."""
+        for name in self.services:
+            for pool in _POOL.finditer(name):
+                other = name[: pool.start()]
+                if other in self.services:
+                    what = f"must not begin with {name[: pool.end()]}, the name of a pool of the service {other}"
+                    raise wrong(Fault(("services", name), what, "Choose another name for one of the two."))
+        return self
+
+    @model_validator(mode="after")
+    def _place_load_balancers(self) -> Self:
+        if all(service.listener for service in self.services.values()):
+            return self
+        faults: list[Fault] = []
+        subnets = self.load_balancer_subnet_ids
+        if len(subnets) < _LEAST_SUBNETS:
+            what = f"must be a list of at least {_LEAST_SUBNETS}, in two zones, unless every service joins a listener"
+            fix = 'E.g. ["subnet-0a1b2c3d4e5f60711", "subnet-0a1b2c3d4e5f60712"].'
+            faults.append(Fault(("load_balancer_subnet_ids",), what, fix, subnets))
+        if self.internet_facing and self.certificate_arn is None:
+            what = "is not set, but internet_facing is true: prompts and answers would cross the internet in the clear"
+            faults.append(Fault(("certificate_arn",), what, f"Set it to {CERTIFICATE.expected}."))
+        if faults:
+            raise wrong(*faults)
+        return self
+
+    @model_validator(mode="after")
+    def _keep_rules_apart(self) -> Self:
+        listeners = {name: service.listener for name, service in self.services.items() if service.listener is not None}
+        if faults := [replace(fault, path=("services", *fault.path)) for fault in clashes(listeners)]:
+            raise wrong(*faults)
+        return self
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, str], secret_fault: Fault | None = None) -> Self:
+        """Read stack config as Pulumi gives it: keys ``vllm-blue-green:name`` (or bare), values as strings or JSON.
+
+        An empty value means that the key is not set.
+
+        Args:
+            config: the config; the values of SECRET_KEYS are not looked at.
+            secret_fault: what the caller found wrong with the secret, for the list.
+
+        Raises:
+            SettingsError: one message that lists all that is wrong.
+        """
+        open_config = {key: text for key, text in config.items() if key.removeprefix(PREFIX) not in SECRET_KEYS}
+        read = read_values(open_config, known=_FLAT_KEYS, texts=_TEXT_KEYS, elsewhere=homes(cls))
+        layout = _Layout(read)
+        found = [*read.faults, *text_faults(read.values), *layout.unused_faults()]
+        found += [secret_fault] if secret_fault else []
+        try:
+            settings = cls.model_validate(layout.tree)
+        except ValidationError as error:
+            found += layout.placed(explain(error, cls))
+        else:
+            found += layout.placed(_region_faults(settings, config.get("aws:region")))
+            if not found and not read.foreign_faults:
+                return settings
+        lines = dict.fromkeys([*read.foreign_faults, *(fault.line(PREFIX) for fault in found)])
+        raise SettingsError("The stack config is not right:\n" + "\n".join(f"  - {line}" for line in lines))
+
+    def service(self, name: str | None = None) -> tuple[str, ServiceSettings]:
+        """Return a service by name, or the only one.
+
+        Raises:
+            SettingsError: no such service, or several and none named.
+        """
+        if name is None and len(self.services) == 1:
+            return next(iter(self.services.items()))
+        if name in self.services:
+            return name, self.services[name]
+        known = ", ".join(self.services)
+        if name is None:
+            raise SettingsError(f"service: must be named, since this stack has several ({known})")
+        nearest = nearest_name(name, self.services)
+        hint = f". Did you mean {nearest}?" if nearest else ""
+        raise SettingsError(f"service: {shown(name)} is not one of this stack's services ({known}){hint}")
+
+
+class _Layout:
+    """The values as the tree that the models expect, and the way back from its paths to the keys of the config."""
+
+    def __init__(self, read: ConfigValues) -> None:
+        values = dict(read.values)
+        stack_values = {name: values.pop(name) for name in set(Settings.model_fields) & values.keys()}
+        self._name: str = values.pop(_NAME_KEY, DEFAULT_SERVICE_NAME)
+        self._defaults = values
+        self._flat = stack_values.get("services", {}) == {}
+        given: Any = {self._name: {}} if self._flat else stack_values["services"]
+        self._own = cast(dict[str, Any], given) if isinstance(given, dict) else {}
+        services = {
+            name: without_empty({**values, **own}) if isinstance(own, dict) else own for name, own in self._own.items()
+        }
+        self.tree: dict[str, Any] = {**stack_values, "services": services if isinstance(given, dict) else given}
+
+    def placed(self, faults: Iterable[Fault]) -> Iterator[Fault]:
+        """Give each fault the path under which its value is in the config."""
+        for fault in faults:
+            yield Fault(self._path(fault), fault.what, fault.fix, fault.value)
+
+    def unused_faults(self) -> Iterator[Fault]:
+        """Find what is wrong with flat keys that every service sets anew, so that no model has seen them."""
+        if not self._flat and (hint := SERVICE_NAME.check(self._name)) is not None:
+            yield Fault((_NAME_KEY,), f"must be {SERVICE_NAME.expected}", hint, self._name)
+        try:
+            ServiceSettings.model_validate(self._defaults)
+        except ValidationError as error:
+            for fault in explain(error, ServiceSettings):
+                used = any(fault.path[0] not in own for own in self._own.values()) if fault.path else True
+                if not used and not fault.what.startswith("is required"):
+                    yield fault
+
+    def _path(self, fault: Fault) -> Path:
+        match fault.path:
+            case ("services", _) if self._flat:
+                return (_NAME_KEY,)
+            case ("services", str(name), str(key), *_) if self._flat or key not in self._own.get(name, {}):
+                return fault.path[2:]
+            case _:
+                return fault.path
+
+
+def _region_faults(settings: Settings, region: str | None) -> Iterator[Fault]:
+    arn = settings.certificate_arn
+    if arn and region and arn.split(":")[3] != region:
+        what = f"must be of the load balancer's region, aws:region {region}"
+        yield Fault(("certificate_arn",), what, "Request or import the certificate there.", arn)
+    for name, service in settings.services.items():
+        of_service: dict[Path, str] = {
+            ("alarms", "topic_arns", position): topic for position, topic in enumerate(service.alarms.topic_arns)
+        }
+        if service.listener is not None:
+            of_service["listener", "arn"] = service.listener.arn
+        for path, one in of_service.items():
+            if region and one.split(":")[3] != region:
+                yield Fault(("services", name, *path), f"must be of the stack's region, aws:region {region}", "", one)
+
+
+_NAME_KEY: Final = "service_name"
+
+
+def _text_keys() -> frozenset[str]:
+    """Return the flat keys that are texts, so that a name like 123 or true stays one."""
+    fields = {**Settings.model_fields, **ServiceSettings.model_fields}
+    texts = frozenset[object]((str, str | None))
+    return frozenset({_NAME_KEY, *(name for name, field in fields.items() if field.annotation in texts)})
+
+
+_TEXT_KEYS: Final = _text_keys()
+_FLAT_KEYS: Final = frozenset({_NAME_KEY, *Settings.model_fields, *ServiceSettings.model_fields})

@@ -1,0 +1,108 @@
+"""Stack config as Pulumi hands it over, keys ``project:name`` and values as text or JSON, read into plain values."""
+
+import difflib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from components.config.explain import nearest_name, unknown_key
+from components.config.faults import UNSET, Fault
+from components.domain.naming import PROJECT
+
+# How alike another project's name must be to be ours, misspelt.
+_LIKENESS: Final = 0.8
+
+
+@dataclass(frozen=True)
+class ConfigValues:
+    """Our project's values by name, and what was wrong with reading them."""
+
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+    faults: list[Fault] = field(default_factory=list[Fault])
+    foreign_faults: list[str] = field(default_factory=list[str])
+    """Lines about keys that are not under our project's name."""
+
+
+class _DuplicateError(ValueError):
+    """An object of the JSON has a key twice."""
+
+
+def read_values(
+    config: Mapping[str, str], *, known: Collection[str], texts: Collection[str], elsewhere: Mapping[str, str]
+) -> ConfigValues:
+    """Read the values of our project. An empty one means that the key is not set.
+
+    Args:
+        config: keys may leave the project out; those of other projects are left alone.
+        known: the names that there are.
+        texts: those names whose values are texts, so that a name like 123 or true stays one.
+        elsewhere: names of other levels, with where they belong.
+    """
+    read = ConfigValues()
+    spelled: set[str] = set()
+    for key, text in config.items():
+        project, _, name = key.rpartition(":")
+        if project not in ("", PROJECT):
+            read.foreign_faults.extend(_foreign_faults(key, project, name, known))
+            continue
+        if name in spelled:
+            read.faults.append(Fault((name,), "is set twice, with and without the project's name", "Remove one."))
+        spelled.add(name)
+        if name not in known:
+            read.faults.append(_unknown(name, known, elsewhere))
+        elif text != "":
+            try:
+                read.values[name] = text if name in texts else parse(text)
+            except _DuplicateError as error:
+                read.faults.append(Fault((name,), f"has the key {error} twice", "Remove one.", UNSET))
+    return read
+
+
+def parse(text: str) -> Any:
+    """Read one value: JSON where it is JSON, else the text itself.
+
+    Raises:
+        ValueError: an object has a key twice.
+    """
+    if text != text.strip():
+        return text
+    try:
+        return json.loads(text, object_pairs_hook=_object)
+    except _DuplicateError:
+        raise
+    except (ValueError, RecursionError):  # not JSON, a number beyond all bounds, or a tree beyond all depths
+        return text
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise _DuplicateError(json.dumps(key))
+    return dict(pairs)
+
+
+def _unknown(name: str, known: Collection[str], elsewhere: Mapping[str, str]) -> Fault:
+    first, dot, rest = name.partition(".")
+    if dot and first in known:
+        fix = f"Nest it: put {rest} below {first}, as `pulumi config set --path {name} <value>` does."
+        return Fault((name,), "is not a known key", fix)
+    return unknown_key((name,), known, elsewhere)
+
+
+def _foreign_faults(key: str, project: str, name: str, known: Collection[str]) -> list[str]:
+    """Find a key of ours under a project's name that is not quite ours; providers' keys have no underscores."""
+    plain = project.casefold().replace("_", "-")
+    alike = difflib.SequenceMatcher(None, plain, PROJECT).ratio() >= _LIKENESS or plain.startswith(f"{PROJECT}:")
+    if not alike and not (name in known and "_" in name):
+        return []
+    nearest = nearest_name(name, known) or "<key>"
+    return [f"{key}: is not a key of this project. Did you mean {PROJECT}:{nearest}?"]
+
+
+def without_empty(values: object) -> object:
+    """Drop empty values of an object: as for flat keys, they mean that the key is not set."""
+    if not isinstance(values, dict):
+        return values
+    return {key: value for key, value in cast(dict[str, Any], values).items() if value != ""}

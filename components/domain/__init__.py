@@ -1,0 +1,1 @@
+"""What is reckoned: capacity, drain chain, weights, guards, names. Pure."""

@@ -1,0 +1,176 @@
+"""Whether a model fits the GPUs of a replica: its weights and the KV cache of its longest request.
+
+vLLM makes the same reckoning when it starts, and ends when the longest request would find no room. It counts its
+activations, too, which nobody knows before: what does not fit here does not fit there.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
+
+# vLLM's own default (vllm/config/cache.py).
+DEFAULT_UTILIZATION: Final = 0.92
+
+# With these, what is on the GPUs is no longer what the release declares, or not the share that vLLM may use.
+_BEYOND_RECKONING: Final = ("--cpu-offload-gb", "--kv-cache-memory-bytes")
+_KIB_PER_GIB: Final = 1024**2
+_MULTIPLES: Final = {
+    "": 1,
+    **{letter: 1000**power for power, letter in enumerate("kmgt", 1)},
+    **{letter: 1024**power for power, letter in enumerate("KMGT", 1)},
+}
+_TENSOR_PARALLEL_SIZES: Final = (1, 2, 4, 8)
+
+
+class DeclaredModel(Protocol):
+    """What a release declares of its model."""
+
+    @property
+    def model(self) -> str:
+        """The repository's id."""
+        ...
+
+    @property
+    def weights_gib(self) -> float | None:
+        """Size of the weights. None when it is not declared."""
+        ...
+
+    @property
+    def kv_cache_kib_per_token(self) -> float | None:
+        """Size of the KV cache for each token. None when it is not declared."""
+        ...
+
+    @property
+    def engine_args(self) -> Sequence[str]:
+        """Arguments for vLLM."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryFit:
+    """What a replica needs of its GPUs and what it has, over all of them together."""
+
+    instance: GpuInstance
+    gpus: int
+    utilization: float
+    weights_gib: float
+    kv_cache_kib_per_token: float
+    """0 when unknown."""
+    max_model_len: int
+    """Tokens of the longest request; 0 when unknown."""
+
+    @property
+    def available_gib(self) -> float:
+        """What vLLM may use."""
+        return self.instance.gpu_memory_mib / 1024 * self.gpus * self.utilization
+
+    @property
+    def kv_cache_gib(self) -> float:
+        """The KV cache of one request at its longest."""
+        return self.kv_cache_kib_per_token * self.max_model_len / _KIB_PER_GIB
+
+    @property
+    def needed_gib(self) -> float:
+        """The least that a replica needs to start."""
+        return self.weights_gib + self.kv_cache_gib
+
+    @property
+    def fits(self) -> bool:
+        """Whether a replica can start, as far as is known."""
+        return self.needed_gib <= self.available_gib
+
+    @property
+    def longest_requests(self) -> int | None:
+        """How many requests of the greatest length find room at once, at most; None when unknown."""
+        if not self.kv_cache_gib:
+            return None
+        return max(int((self.available_gib - self.weights_gib) / self.kv_cache_gib), 0)
+
+    @property
+    def longest_model_len(self) -> int:
+        """The greatest length that one request could have, in tokens; 0: none, or unknown."""
+        if not self.kv_cache_kib_per_token:
+            return 0
+        return max(int((self.available_gib - self.weights_gib) * _KIB_PER_GIB / self.kv_cache_kib_per_token), 0)
+
+
+def memory_fit(release: DeclaredModel, instance: GpuInstance, gpus: int) -> MemoryFit | None:
+    """Reckon a release on so many GPUs; None when too little is known to say anything."""
+    utilization = _number(_option(release.engine_args, "--gpu-memory-utilization") or str(DEFAULT_UTILIZATION))
+    beyond = any(_option(release.engine_args, name) is not None for name in _BEYOND_RECKONING)
+    if release.weights_gib is None or utilization is None or beyond:
+        return None
+    max_model_len = _number(_option(release.engine_args, "--max-model-len") or "")
+    return MemoryFit(
+        instance=instance,
+        gpus=gpus,
+        utilization=utilization,
+        weights_gib=release.weights_gib,
+        kv_cache_kib_per_token=release.kv_cache_kib_per_token or 0,
+        max_model_len=int(max_model_len or 0),
+    )
+
+
+def memory_warning(release: DeclaredModel, instance: GpuInstance, gpus: int) -> str | None:
+    """Say in one sentence each what a release needs, has and lacks, and what to do; None when it fits or is unknown."""
+    fit = memory_fit(release, instance, gpus)
+    if fit is None or fit.fits:
+        return None
+    needs = f"weights {fit.weights_gib:.1f} GiB"
+    if fit.kv_cache_gib:
+        needs += f" and the KV cache of one request of {fit.max_model_len} tokens {fit.kv_cache_gib:.1f} GiB"
+    return (
+        f"{release.model} needs {fit.needed_gib:.1f} GiB of GPU memory ({needs}, activations not counted), "
+        f"but a replica has {fit.available_gib:.1f} GiB ({gpus} × {instance.gpu_memory_mib / 1024:.1f} GiB of "
+        f"{instance.name} × {fit.utilization:g}): {fit.needed_gib - fit.available_gib:.1f} GiB too little. {_fix(fit)}"
+    )
+
+
+def _fix(fit: MemoryFit) -> str:
+    ways = [way for way in (_larger_replica(fit), _shorter_requests(fit)) if way]
+    return f"Set {', or '.join(ways)}." if ways else "No known type holds it."
+
+
+def _larger_replica(fit: MemoryFit) -> str | None:
+    """Name the least change that makes room: more GPUs of the node, of its model, or of another."""
+    choices = [
+        replace(fit, instance=instance, gpus=gpus)
+        for instance in INSTANCE_TYPES.values()
+        for gpus in _TENSOR_PARALLEL_SIZES
+        if gpus <= instance.gpus
+    ]
+    changes = [
+        (one.instance != fit.instance, one.instance.gpu_model != fit.instance.gpu_model, one.available_gib, position)
+        for position, one in enumerate(choices)
+        if one.fits
+    ]
+    if not changes:
+        return None
+    least = choices[min(changes)[-1]]
+    gpus = f"gpus_per_replica to {least.gpus}"
+    return gpus if least.instance == fit.instance else f"instance_type to {least.instance.name} and {gpus}"
+
+
+def _shorter_requests(fit: MemoryFit) -> str | None:
+    return (
+        f"--max-model-len to at most {fit.longest_model_len}" if fit.max_model_len and fit.longest_model_len else None
+    )
+
+
+def _option(engine_args: Sequence[str], name: str) -> str | None:
+    """Return the value that vLLM takes: the last one, as ``--name value`` or ``--name=value``, underscores or not."""
+    value = None
+    for position, argument in enumerate(engine_args):
+        given, equals, inline = argument.partition("=")
+        if given.replace("_", "-") == name:
+            value = inline if equals else "".join(engine_args[position + 1 : position + 2])
+    return value
+
+
+def _number(text: str) -> float | None:
+    """Read a number as vLLM does: 8192, 0.9, 8k (thousands) or 8K (1024s); None for words such as auto."""
+    found = re.fullmatch(r"(\d+\.?\d*|\.\d+)([kmgtKMGT]?)", text)
+    return float(found[1]) * _MULTIPLES[found[2]] if found else None

@@ -1,0 +1,173 @@
+"""One model service with both of its colours: nodes, pods and the weighted way to them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_kubernetes.core import v1 as core
+from pulumi_kubernetes.meta import v1 as meta
+
+from components.config.service_settings import ColorSettings, ServiceSettings
+from components.config.settings import Settings
+from components.domain.capacity import PoolSize
+from components.domain.model_memory import memory_warning
+from components.domain.naming import COLORS, SERVICE_KEY, Color, color_name
+from components.resources.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
+from components.resources.guard_hooks import ServiceGuards
+from components.resources.vllm_stack import VllmStack, VllmStackArgs
+from components.resources.weighted_router import WeightedRouter, WeightedRouterArgs
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlueGreenServiceArgs:
+    """The stack that the service lives on, the service itself, and the secret part of the candidate routes."""
+
+    stack: Settings
+    service: ServiceSettings
+    candidate_route_secret: pulumi.Input[str]
+
+
+class BlueGreenService(pulumi.ComponentResource):
+    """Two colours behind one load balancer. The component's name is the service's.
+
+    Whatever ``green_weight``, ``active_color``, ``keep_until`` and ``rollout_serial`` say reaches only the weighted
+    rule (and the outputs), so a step of a ramp is one update.
+    """
+
+    TYPE = "vllm-blue-green:index:BlueGreenService"
+
+    def __init__(self, name: str, args: BlueGreenServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(self.TYPE, name, {}, opts)
+        self._name = name
+        self._args = args
+        self._child = pulumi.ResourceOptions(parent=self)
+        self.namespace = self._create_namespace()
+        self._traffic = args.service.traffic
+        guards = ServiceGuards(name, args.service, self._traffic)
+        self._hooks = guards.bind()
+        self.router = self._create_router()
+        guards.watch(self.router.weighted_rule, self.router.target_groups)
+        self.node_groups = self._create_node_groups()
+        self.stacks = {color: self._create_stack(color) for color in COLORS}
+        self.outputs = self._outputs()
+        self.register_outputs(self.outputs)
+
+    def _create_namespace(self) -> core.Namespace:
+        return core.Namespace(
+            self._name,
+            metadata=meta.ObjectMetaArgs(
+                name=self._args.service.namespace_of(self._name),
+                labels={
+                    SERVICE_KEY: self._name,
+                    "elbv2.k8s.aws/pod-readiness-gate-inject": "enabled",
+                    # Whoever applies something that would not be admitted is warned, before any pod is missing.
+                    **{f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")},
+                },
+            ),
+            opts=pulumi.ResourceOptions(parent=self, protect=self._args.stack.protect),
+        )
+
+    def _create_router(self) -> WeightedRouter:
+        stack, service = self._args.stack, self._args.service
+        return WeightedRouter(
+            self._name,
+            WeightedRouterArgs(
+                service=self._name,
+                vpc_id=stack.vpc_id,
+                subnet_ids=stack.load_balancer_subnet_ids,
+                pod_security_group_id=stack.cluster_security_group_id,
+                client_cidrs=stack.client_cidrs,
+                internet_facing=stack.internet_facing,
+                certificate_arn=stack.certificate_arn,
+                candidate_route_secret=self._args.candidate_route_secret,
+                drain_chain=service.drain_chain,
+                health_check_interval_seconds=service.health_check_interval_seconds,
+                traffic=self._traffic,
+                protect=stack.protect,
+                guards=self._hooks,
+                listener=service.listener,
+                access_logs=stack.access_logs,
+                alarms=service.alarms,
+            ),
+            opts=self._child,
+        )
+
+    def _create_node_groups(self) -> dict[Color, GpuNodeGroup]:
+        service = self._args.service
+        if service.shares_nodes:
+            shared = self._create_node_group(None, service.blue, service.shared_pool)
+            return dict.fromkeys(COLORS, shared)
+        return {color: self._create_node_group(color, service.color(color), service.pools[color]) for color in COLORS}
+
+    def _create_node_group(self, color: Color | None, colored: ColorSettings, pool: PoolSize) -> GpuNodeGroup:
+        stack, service = self._args.stack, self._args.service
+        return GpuNodeGroup(
+            self._name if color is None else color_name(self._name, color),
+            GpuNodeGroupArgs(
+                service=self._name,
+                color=color,
+                cluster_name=stack.cluster_name,
+                cluster_security_group_id=stack.cluster_security_group_id,
+                subnet_ids=stack.node_subnet_ids,
+                instance_type=service.instance_type,
+                volume_gib=service.root_volume_gib,
+                pool=pool,
+                serves=colored.serves,
+                reservation=colored.reservation,
+                release_version=colored.node_release_version,
+                vpc_cni_uses_node_role=stack.vpc_cni_uses_node_role,
+                permissions_boundary_arn=stack.node_permissions_boundary_arn,
+                protect=stack.protect,
+                # The rule's update is judged first, so that a stale config reaches no node.
+                after=[self.router.weighted_rule],
+                guards=self._hooks,
+            ),
+            opts=self._child,
+        )
+
+    def _create_stack(self, color: Color) -> VllmStack:
+        self._warn_of_memory(color)
+        return VllmStack(
+            color_name(self._name, color),
+            VllmStackArgs(
+                service=self._name,
+                color=color,
+                namespace=self.namespace.metadata.name,
+                target_group_arn=self.router.target_groups[color].arn,
+                load_balancer_security_group_id=self.router.load_balancer_security_group_id,
+                settings=self._args.service,
+                rules=[self.router.weighted_rule, self.router.candidate_rules[color]],
+                nodes=[self.node_groups[color].node_group],
+                protect=self._args.stack.protect,
+                guards=self._hooks,
+            ),
+            opts=self._child,
+        )
+
+    def _warn_of_memory(self, color: Color) -> None:
+        service = self._args.service
+        release = service.color(color).release
+        if release and (warning := memory_warning(release, service.instance, service.gpus_per_replica)):
+            pulumi.log.warn(f"{color_name(self._name, color)}: {warning}", self)
+
+    def _outputs(self) -> dict[str, Any]:
+        service = self._args.service
+        releases = {color: service.color(color).release for color in COLORS}
+        active = releases[service.active_color]
+        return {
+            "endpoint": service.endpoint_url or self.router.endpoint,
+            "active_color": service.active_color,
+            "green_weight": service.green_weight,
+            "release_ids": {color: release and release.release_id for color, release in releases.items()},
+            "semantic_cache_namespace": active and active.semantic_cache_namespace,
+            "colors": {color: stack.outputs for color, stack in self.stacks.items()},
+            "headroom_usd_per_hour": service.headroom_usd_per_hour,
+            "reservation_ends": {
+                color: held and held.ends for color in COLORS for held in [service.color(color).reservation]
+            },
+            "namespace": self.namespace.metadata.name,
+            "load_balancer_dns_name": self.router.own and self.router.own.load_balancer.dns_name,
+            "required_idle_timeout_seconds": service.required_idle_timeout_seconds,
+            "weighted_rule_arn": self.router.weighted_rule.arn,
+            "target_group_arns": {color: group.arn for color, group in self.router.target_groups.items()},
+        }

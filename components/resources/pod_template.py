@@ -1,0 +1,237 @@
+"""The pods of one colour: one vLLM container, ready only when it answers, gone only when it is empty."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pulumi_kubernetes.core import v1 as core
+from pulumi_kubernetes.meta import v1 as meta
+
+from components.config.pod_settings import SecretReference
+from components.config.release import Release
+from components.config.service_settings import ServiceSettings
+from components.domain.capacity import replicas_per_node
+from components.domain.naming import (
+    CONTAINER_NAME,
+    GPU_RESOURCE,
+    PORT,
+    PORT_NAME,
+    PROMPTS_HASH_KEY,
+    RELEASE_KEY,
+    Color,
+    pod_labels,
+    pool_labels,
+    readiness_gate,
+)
+from components.domain.pod_times import LIVENESS_TIMEOUT_SECONDS, READINESS_FAILURES, STARTUP_TIMEOUT_SECONDS
+from components.resources.serve_command import (
+    COMPILE_CACHE_PATH,
+    HOME_PATH,
+    MODEL_CACHE_PATH,
+    PROMPTS_PATH,
+    serve_arguments,
+    serve_environment,
+)
+
+PROBE_PATH = "/etc/vllm-probe"
+PROBE_FILE = "readiness_probe.py"
+# vLLM asks whoever calls /v1 for it, the readiness probe included.
+API_KEY_VARIABLE = "VLLM_API_KEY"
+# The image's own user is root; any other number will do.
+_USER_ID = 2000
+# The system's and the image's part of a node's root volume; what is left is for weights.
+_SYSTEM_GIB = 30
+# Compiled kernels, and whatever else is written: a pod that writes without end goes, not its node.
+_SCRATCH_GIB = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodSubject:
+    """Whose pods: one colour of one service, with what it serves and the ConfigMaps that go with it."""
+
+    service: str
+    color: Color
+    release: Release
+    prompts_config_map: str
+    prompts_hash: str
+    probe_config_map: str
+
+
+def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemplateSpecArgs:
+    """Return the template; it depends on the release and on the service's sizes and times, never on its traffic."""
+    labels = pod_labels(subject.service, subject.color)
+    return core.PodTemplateSpecArgs(
+        metadata=meta.ObjectMetaArgs(
+            labels={**labels, RELEASE_KEY: subject.release.release_id},
+            annotations={PROMPTS_HASH_KEY: subject.prompts_hash},
+        ),
+        spec=core.PodSpecArgs(
+            containers=[_container(subject, settings)],
+            # Ready means more than the container's word: the load balancer must have seen it healthy, too.
+            readiness_gates=[
+                core.PodReadinessGateArgs(condition_type=readiness_gate(subject.service, subject.color)),
+            ],
+            termination_grace_period_seconds=settings.drain_chain.grace_period_seconds,
+            node_selector=pool_labels(subject.service, None if settings.shares_nodes else subject.color),
+            tolerations=[core.TolerationArgs(key=GPU_RESOURCE, operator="Exists", effect="NoSchedule")],
+            topology_spread_constraints=[
+                core.TopologySpreadConstraintArgs(
+                    topology_key=topology_key,
+                    max_skew=1,
+                    when_unsatisfiable="ScheduleAnyway",
+                    label_selector=meta.LabelSelectorArgs(match_labels=labels),
+                    match_label_keys=["pod-template-hash"],
+                )
+                for topology_key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+            ],
+            volumes=_volumes(subject, settings),
+            security_context=core.PodSecurityContextArgs(
+                run_as_non_root=True,
+                run_as_user=_USER_ID,
+                run_as_group=_USER_ID,
+                fs_group=_USER_ID,
+                # A shared cache holds many files; only a new one needs its owners set.
+                fs_group_change_policy="OnRootMismatch",
+                seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
+            ),
+            automount_service_account_token=False,
+            # The links of a Service called vllm would set VLLM_PORT, which vLLM takes for its own.
+            enable_service_links=False,
+        ),
+    )
+
+
+def _container(subject: PodSubject, settings: ServiceSettings) -> core.ContainerArgs:
+    gpus = {GPU_RESOURCE: str(settings.gpus_per_replica)}
+    times = settings.pod_times
+    return core.ContainerArgs(
+        name=CONTAINER_NAME,
+        image=subject.release.image,
+        command=["vllm", "serve"],
+        args=serve_arguments(
+            subject.release,
+            color=subject.color,
+            served_model_name=settings.model_name(subject.service),
+            gpus_per_replica=settings.gpus_per_replica,
+            drain_chain=settings.drain_chain,
+        ),
+        env=[
+            core.EnvVarArgs(
+                name="POD_IP",
+                value_from=core.EnvVarSourceArgs(field_ref=core.ObjectFieldSelectorArgs(field_path="status.podIP")),
+            ),
+            *(
+                core.EnvVarArgs(name=name, value=value)
+                for name, value in serve_environment(subject.release, settings.drain_chain).items()
+            ),
+            *_secret_variables(settings),
+        ],
+        ports=[core.ContainerPortArgs(name=PORT_NAME, container_port=PORT, protocol="TCP")],
+        resources=core.ResourceRequirementsArgs(
+            requests={
+                "cpu": f"{settings.replica_millicpus}m",
+                "memory": f"{settings.replica_memory_mib}Mi",
+                **gpus,
+            },
+            limits=gpus,
+        ),
+        volume_mounts=[
+            core.VolumeMountArgs(name="prompts", mount_path=PROMPTS_PATH, read_only=True),
+            core.VolumeMountArgs(name="probe", mount_path=PROBE_PATH, read_only=True),
+            core.VolumeMountArgs(name="model-cache", mount_path=MODEL_CACHE_PATH),
+            core.VolumeMountArgs(name="compile-cache", mount_path=COMPILE_CACHE_PATH),
+            core.VolumeMountArgs(name="home", mount_path=HOME_PATH),
+            core.VolumeMountArgs(name="temporary", mount_path="/tmp"),
+            core.VolumeMountArgs(name="shared-memory", mount_path="/dev/shm"),
+        ],
+        startup_probe=core.ProbeArgs(
+            http_get=_health(),
+            period_seconds=times.period_seconds,
+            timeout_seconds=STARTUP_TIMEOUT_SECONDS,
+            failure_threshold=times.startup_failures,
+            termination_grace_period_seconds=times.dead_grace_period_seconds,
+        ),
+        readiness_probe=core.ProbeArgs(
+            exec_=core.ExecActionArgs(command=_readiness_command(subject, settings)),
+            period_seconds=times.period_seconds,
+            timeout_seconds=times.readiness_timeout_seconds,
+            failure_threshold=READINESS_FAILURES,
+        ),
+        # Only a dead engine is worth a restart, which costs a cold start: a busy one is not, however slow it answers.
+        liveness_probe=core.ProbeArgs(
+            http_get=_health(),
+            period_seconds=times.period_seconds,
+            timeout_seconds=LIVENESS_TIMEOUT_SECONDS,
+            failure_threshold=times.liveness_failures,
+            termination_grace_period_seconds=times.dead_grace_period_seconds,
+        ),
+        lifecycle=core.LifecycleArgs(
+            # Requests still arrive while the load balancer forgets the target; only then may the server stop.
+            pre_stop=core.LifecycleHandlerArgs(
+                sleep=core.SleepActionArgs(seconds=settings.drain_chain.pre_stop_seconds)
+            )
+        ),
+        security_context=core.SecurityContextArgs(
+            allow_privilege_escalation=False,
+            capabilities=core.CapabilitiesArgs(drop=["ALL"]),
+            # Our user may write to nothing of the image but its /tmp, so this takes away what nobody should need.
+            read_only_root_filesystem=True,
+        ),
+    )
+
+
+def _volumes(subject: PodSubject, settings: ServiceSettings) -> list[core.VolumeArgs]:
+    return [
+        core.VolumeArgs(name="prompts", config_map=core.ConfigMapVolumeSourceArgs(name=subject.prompts_config_map)),
+        core.VolumeArgs(name="probe", config_map=core.ConfigMapVolumeSourceArgs(name=subject.probe_config_map)),
+        # They outlive a restart of the container, so weights and compiled kernels are fetched once a pod.
+        _cache("model-cache", settings.pods.model_cache_claim, _weights_gib(settings)),
+        _cache("compile-cache", settings.pods.compile_cache_claim, _SCRATCH_GIB),
+        _cache("home", None, _SCRATCH_GIB),
+        _cache("temporary", None, _SCRATCH_GIB),
+        # Tensor-parallel workers talk through it; the default of 64 MiB is too small.
+        core.VolumeArgs(
+            name="shared-memory",
+            empty_dir=core.EmptyDirVolumeSourceArgs(medium="Memory", size_limit=f"{settings.shared_memory_gib}Gi"),
+        ),
+    ]
+
+
+def _health() -> core.HTTPGetActionArgs:
+    return core.HTTPGetActionArgs(path="/health", port=PORT_NAME, scheme="HTTP")
+
+
+def _cache(name: str, claim: str | None, limit_gib: int) -> core.VolumeArgs:
+    if claim is not None:
+        source = core.PersistentVolumeClaimVolumeSourceArgs(claim_name=claim)
+        return core.VolumeArgs(name=name, persistent_volume_claim=source)
+    return core.VolumeArgs(name=name, empty_dir=core.EmptyDirVolumeSourceArgs(size_limit=f"{limit_gib}Gi"))
+
+
+def _weights_gib(settings: ServiceSettings) -> int:
+    """Return an even share of the node's volume: with more, a replica would take its neighbours' or fill the disk."""
+    replicas = replicas_per_node(settings.instance, settings.shape)
+    return max((settings.root_volume_gib - _SYSTEM_GIB) // replicas, 1)
+
+
+def _secret_variables(settings: ServiceSettings) -> Iterator[core.EnvVarArgs]:
+    """Yield the variables whose values only the kubelet reads. It does so once: a new value needs new pods."""
+    references = {API_KEY_VARIABLE: settings.pods.api_key_secret, "HF_TOKEN": settings.pods.hub_token_secret}
+    for name, reference in references.items():
+        if reference is not None:
+            yield core.EnvVarArgs(name=name, value_from=_from_secret(reference))
+
+
+def _from_secret(reference: SecretReference) -> core.EnvVarSourceArgs:
+    return core.EnvVarSourceArgs(secret_key_ref=core.SecretKeySelectorArgs(name=reference.name, key=reference.key))
+
+
+def _readiness_command(subject: PodSubject, settings: ServiceSettings) -> list[str]:
+    return [
+        "python3",
+        "-I",
+        f"{PROBE_PATH}/{PROBE_FILE}",
+        f"--served-model-name={settings.model_name(subject.service)}",
+        f"--model={subject.release.model}",
+        f"--port={PORT}",
+        f"--threshold-seconds={settings.readiness_threshold_seconds}",
+    ]

@@ -1,0 +1,78 @@
+"""A live copy of the objects of one kind, kept by list and watch, for the kubelet stand-in and the binder."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import NoReturn
+
+import httpx
+
+from rehearsal.kube.client import AsyncKubeClient, Json, KubeError
+
+_LOG = logging.getLogger(__name__)
+_RETRY_SECONDS = 0.5
+
+Key = tuple[str, str]
+"""Namespace (empty when there is none) and name."""
+
+
+def key_of(obj: Json) -> Key:
+    return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
+
+
+class KubeCache:
+    """Calls ``on_change(object, deleted)`` for each object when it is first seen, changes or goes away."""
+
+    def __init__(
+        self,
+        kube: AsyncKubeClient,
+        api_version: str,
+        kind: str,
+        *,
+        on_change: Callable[[Json, bool], None],
+        field_selector: str | None = None,
+    ) -> None:
+        self.objects: dict[Key, Json] = {}
+        self.synced = asyncio.Event()
+        """Set once the first list is in."""
+        self._kube = kube
+        self._api_version = api_version
+        self._kind = kind
+        self._on_change = on_change
+        self._field_selector = field_selector
+
+    async def run(self) -> NoReturn:
+        """Follow the API server for ever, through its restarts and errors."""
+        while True:
+            try:
+                await self._watch(await self._list())
+            except (KubeError, httpx.HTTPError) as error:
+                _LOG.info("watching %s again: %s", self._kind, error)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _list(self) -> str:
+        answer = await self._kube.list(self._api_version, self._kind, field_selector=self._field_selector)
+        listed: dict[Key, Json] = {key_of(item): item for item in answer["items"]}
+        for key in [key for key in self.objects if key not in listed]:
+            self._on_change(self.objects.pop(key), True)
+        for key, item in listed.items():
+            known = self.objects.get(key)
+            self.objects[key] = item
+            if known is None or known["metadata"]["resourceVersion"] != item["metadata"]["resourceVersion"]:
+                self._on_change(item, False)
+        self.synced.set()
+        return answer["metadata"]["resourceVersion"]
+
+    async def _watch(self, resource_version: str) -> None:
+        path = await self._kube.resource_path(self._api_version, self._kind, None)
+        selector = {"fieldSelector": self._field_selector} if self._field_selector else None
+        async for event in self._kube.watch(path, params=selector, resource_version=resource_version):
+            if event["type"] == "BOOKMARK":
+                continue
+            item: Json = event["object"]
+            deleted = event["type"] == "DELETED"
+            if deleted:
+                self.objects.pop(key_of(item), None)
+            else:
+                self.objects[key_of(item)] = item
+            self._on_change(item, deleted)

@@ -1,0 +1,1 @@
+"""What is seen of a rehearsal: live, as a result, as a page."""

@@ -1,0 +1,6 @@
+"""Where the repository is."""
+
+from pathlib import Path
+from typing import Final
+
+PROJECT_FOLDER: Final = Path(__file__).parents[2]

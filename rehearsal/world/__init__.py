@@ -1,0 +1,1 @@
+"""One world: its folder, its processes, its settings."""

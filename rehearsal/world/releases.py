@@ -1,0 +1,70 @@
+"""The releases that a rehearsal deploys: A serves at first, B is a good one, C is bad and must be caught."""
+
+from collections.abc import Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import ValidationError
+
+from components.config.release import Release
+
+Releases = dict[str, dict[str, Any]]
+"""Each release's fields, by its letter."""
+
+STARVED = "--max-num-seqs=1"
+"""What makes C bad on any server: it runs one request at a time, so requests wait for their first token."""
+
+_IMAGE = "vllm/vllm-openai@sha256:" + "5f" * 32
+
+
+def own_releases() -> Releases:
+    """The releases of the model that the stand-in's hub has; there C also fails requests, and is slow."""
+    releases = {letter: _own_release(letter) for letter in "abc"}
+    return {**releases, "c": _starved(releases["c"])}
+
+
+def read_releases(folder: Path) -> Releases:
+    """Read ``a.yaml``, ``b.yaml`` and ``c.yaml``; without the last, C is B, starved.
+
+    Raises:
+        ValueError: a file is missing or is not a release, or two are the same; the message says which and why.
+    """
+    releases = {letter: _read(folder / f"{letter}.yaml") for letter in "ab"}
+    bad = folder / "c.yaml"
+    releases["c"] = _read(bad) if bad.exists() else _starved(releases["b"])
+    ids = {letter: Release.model_validate(release).release_id for letter, release in releases.items()}
+    for one, other in combinations(ids, 2):
+        if ids[one] == ids[other]:
+            raise ValueError(f"{one}.yaml and {other}.yaml are the same release; change one of them")
+    return releases
+
+
+def _own_release(letter: str) -> dict[str, Any]:
+    return {
+        "model": "acme/assistant-8b",
+        "model_revision": letter,
+        "image": _IMAGE,
+        "engine_args": ["--max-model-len=8192"],
+        "prompts": {"system.txt": f"You are Acme's assistant. Answer briefly. (prompt set {letter})"},
+        "sampling": {"temperature": 0.2},
+    }
+
+
+def _starved(release: Mapping[str, Any]) -> dict[str, Any]:
+    return {**release, "engine_args": [*release.get("engine_args", ()), STARVED]}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        Release.model_validate(content)
+    except OSError as error:
+        raise ValueError(f"{path.name}: {error.strerror}; the folder needs a.yaml and b.yaml") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path.name} is not YAML: {error}") from error
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise ValueError(f"{path.name} is not a release: {faults}") from error
+    return cast(dict[str, Any], content)

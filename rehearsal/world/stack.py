@@ -1,0 +1,17 @@
+"""A new stack, as an engineer makes it in the world's checkout."""
+
+import secrets
+
+from rehearsal.world.checkout import STACK
+from rehearsal.world.world import World
+
+
+def create_stack(world: World) -> None:
+    """Create the stack, select it, and set its secret: from here on `pulumi up` works.
+
+    Raises:
+        CommandError: a command failed.
+    """
+    world.run("stack-init", "pulumi", "stack", "init", STACK, "--non-interactive")
+    secret = secrets.token_urlsafe(24)
+    world.run("config-set", "pulumi", "config", "set", "--stack", STACK, "--secret", "candidate_route_secret", secret)

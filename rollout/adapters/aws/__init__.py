@@ -1,0 +1,1 @@
+"""The load balancer, its metrics and the account, through boto3."""

@@ -1,0 +1,131 @@
+"""The load balancer's own counts per target group, from CloudWatch.
+
+Requests by period are the evidence of attestation, rather than what the pods count, for three reasons. The load
+balancer counts a request when it chooses a target; a pod counts it when the answer has ended, so for as long as a
+stream lasts the pods still show the former weight. The load balancer's own health checks are not in the metric, while
+the readiness probe's synthetic inference is in the pods' counters. And pods count whoever reaches them, past the load
+balancer too. The price is a delay: AWS publishes periods of 60 s, some time after their end, so that an attestation
+takes two to three minutes at least.
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from components.domain.naming import COLORS, Color
+from rollout.model.verdict import TargetGroupCounts
+from rollout.statistics.measurements import Period, PeriodRequests
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
+
+NAMESPACE: Final = "AWS/ApplicationELB"
+REQUESTS: Final = ("RequestCount", "Sum")
+SERVER_ERRORS: Final = ("HTTPCode_Target_5XX_Count", "Sum")
+P95_SECONDS: Final = ("TargetResponseTime", "p95")
+HOSTS: Final = ("HealthyHostCount", "Maximum")
+"""Published whether or not there are requests, so it tells a period without any from one that is not published yet."""
+PUBLICATION_PERIODS: Final = 1
+"""For so many periods after its end, one colour's count may be there and the other's not."""
+
+Statistic = tuple[str, str]
+"""A metric's name, and how its values are summed up."""
+_Values = Mapping[tuple[Statistic, Color], float]
+
+
+class CloudWatchMetrics:
+    """Requests, 5xx answers and response times of one service's target groups."""
+
+    def __init__(
+        self, client: CloudWatchClient, dimensions: Callable[[Color], dict[str, str]], *, period_seconds: int
+    ) -> None:
+        """Read metrics of ``period_seconds`` with the dimensions that ``dimensions`` gives for a colour."""
+        self._client = client
+        self._dimensions = dimensions
+        self._period_seconds = period_seconds
+
+    def counts(self, color: Color, start: datetime, end: datetime) -> TargetGroupCounts | None:
+        """Return a colour's counts over a window. None when nothing was counted."""
+        periods = self.periods(start, end)[color]
+        requests = sum(period.requests for period in periods)
+        if not requests:
+            return None
+        return TargetGroupCounts(requests=requests, server_errors=sum(period.server_errors for period in periods))
+
+    def periods(self, start: datetime, end: datetime) -> Mapping[Color, Sequence[Period]]:
+        """Return both colours' figures by period, the same periods for both, in one call.
+
+        The window begins at the first whole period after ``start``, so that nothing from before counts. An absent 5xx
+        metric is zero only where requests were counted: CloudWatch stays silent about both zero and no data.
+        """
+        first = self._first_period(start)
+        if first >= int(end.timestamp()):  # CloudWatch has whole seconds only
+            return dict.fromkeys(COLORS, ())
+        found = self._read((REQUESTS, SERVER_ERRORS, P95_SECONDS), datetime.fromtimestamp(first, UTC), end)
+        return {
+            color: tuple(
+                Period(
+                    requests=round(values.get((REQUESTS, color), 0.0)),
+                    server_errors=round(values.get((SERVER_ERRORS, color), 0.0)),
+                    p95_seconds=values.get((P95_SECONDS, color)),
+                )
+                for values in found.values()
+            )
+            for color in COLORS
+        }
+
+    def by_period(self, start: datetime, end: datetime) -> Sequence[PeriodRequests]:
+        """Return the whole periods of a window that are published by now, oldest first."""
+        length = self._period_seconds
+        first = self._first_period(start)
+        last = (math.floor(end.timestamp() / length) - PUBLICATION_PERIODS) * length
+        if first >= last:
+            return ()
+        found = self._read((REQUESTS, HOSTS), datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC))
+        return [
+            PeriodRequests(
+                start=at,
+                end=at + timedelta(seconds=length),
+                requests={color: round(values.get((REQUESTS, color), 0)) for color in COLORS},
+            )
+            for at, values in found.items()
+        ]
+
+    def _first_period(self, start: datetime) -> int:
+        return math.ceil(start.timestamp() / self._period_seconds) * self._period_seconds
+
+    def _read(self, statistics: Sequence[Statistic], start: datetime, end: datetime) -> Mapping[datetime, _Values]:
+        """Return what is published of a window, by the beginning of each period, oldest first."""
+        wanted: list[tuple[Statistic, Color]] = [(statistic, color) for statistic in statistics for color in COLORS]
+        series = {f"m{number}": one for number, one in enumerate(wanted)}
+        pages = self._client.get_paginator("get_metric_data").paginate(
+            MetricDataQueries=[self._query(number, *one) for number, one in series.items()],
+            StartTime=start,
+            EndTime=end,
+        )
+        found: dict[datetime, dict[tuple[Statistic, Color], float]] = {}
+        for page in pages:
+            for result in page["MetricDataResults"]:
+                for at, value in zip(result.get("Timestamps", ()), result.get("Values", ()), strict=True):
+                    found.setdefault(at, {})[series[result.get("Id", "")]] = value
+        return dict(sorted(found.items()))
+
+    def _query(self, number: str, statistic: Statistic, color: Color) -> MetricDataQueryTypeDef:
+        name, how = statistic
+        return {
+            "Id": number,
+            "MetricStat": {
+                "Metric": {
+                    "Namespace": NAMESPACE,
+                    "MetricName": name,
+                    "Dimensions": [{"Name": key, "Value": value} for key, value in self._dimensions(color).items()],
+                },
+                "Period": self._period_seconds,
+                "Stat": how,
+            },
+        }

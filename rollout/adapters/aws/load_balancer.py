@@ -1,0 +1,278 @@
+"""The load balancer of one service through the ELBv2 API; found by tags, without Pulumi's state."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, cast
+
+from components.domain.load_balancer_arns import load_balancer_dimension, load_balancer_of, target_group_dimension
+from components.domain.naming import (
+    ACTIVE_COLOR_KEY,
+    COLOR_KEY,
+    COLORS,
+    KEEP_UNTIL_KEY,
+    ROLE_KEY,
+    ROLLING_OUT_KEY,
+    ROLLOUT_SERIAL_KEY,
+    SERVICE_KEY,
+    STACK_KEY,
+    Color,
+    Role,
+    color_state_key,
+)
+from components.domain.traffic import ColorState
+from rollout.adapters.aws.elbv2_client import is_passing
+from rollout.model.errors import RolloutError, UnavailableError
+from rollout.model.rule import LiveRule
+from rollout.model.verdict import TargetHealth
+from rollout.system.failures import plain
+
+if TYPE_CHECKING:
+    from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
+    from mypy_boto3_elbv2.type_defs import ActionTypeDef, RuleTypeDef
+
+# DescribeTags takes no more resources in one call.
+TAGS_PER_CALL: Final = 20
+IDLE_TIMEOUT: Final = "idle_timeout.timeout_seconds"
+DEFAULT_IDLE_TIMEOUT_SECONDS: Final = 60
+NAME_ONE: Final = "Name one with --service."
+# Targets in these states are on their way out, or never counted.
+NOT_SERVING: Final = frozenset({"draining", "unused"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What does not change for the life of a service."""
+
+    load_balancer_arn: str
+    rule_arn: str
+    target_groups: Mapping[Color, str]
+    actions: list[ActionTypeDef]
+
+
+class Elbv2LoadBalancer:
+    """The weighted rule and the target groups of one service."""
+
+    def __init__(
+        self, client: ElasticLoadBalancingv2Client, *, stack: str, service: str | None, listener_arn: str | None = None
+    ) -> None:
+        """Look for what carries the tags of this stack and service.
+
+        Args:
+            client: the ELBv2 API.
+            stack: the stack.
+            service: the service; none for the only one of the stack.
+            listener_arn: the listener that the service joined; none when its load balancer is its own.
+        """
+        self._client = client
+        self._stack = stack
+        self._service = service
+        self._listener_arn = listener_arn
+        self._found: _Found | None = None
+
+    def rule(self) -> LiveRule:
+        """Read the weighted rule.
+
+        Raises:
+            UnavailableError: AWS does not take the call now; later it may.
+            RolloutError: there is none, or more than one, with our tags.
+        """
+        with _telling_what_passes():
+            return self._rule()
+
+    def _rule(self) -> LiveRule:
+        if self._found is None:
+            # The search has read all of it already, and a rollback cannot wait.
+            self._found, tags = self._search()
+            found = self._found
+        else:
+            rule = self._client.describe_rules(RuleArns=[self._found.rule_arn])["Rules"][0]
+            self._found = found = replace(self._found, actions=_actions(rule))
+            tags = self._tags([found.rule_arn])[found.rule_arn]
+        active = tags.get(ACTIVE_COLOR_KEY)
+        weights = _weights(found.actions)
+        return LiveRule(
+            arn=found.rule_arn,
+            weights={color: weights.get(arn, 0) for color, arn in found.target_groups.items()},
+            target_groups=found.target_groups,
+            active_color=active if active in COLORS else None,
+            keep_until=tags.get(KEEP_UNTIL_KEY, ""),
+            rollout_serial=int(tags.get(ROLLOUT_SERIAL_KEY) or 0),
+            rolling_out=tags.get(ROLLING_OUT_KEY) == "true",
+            colors={
+                color: state
+                for color in COLORS
+                if (state := ColorState.parse(tags.get(color_state_key(color), ""))) is not None
+            },
+        )
+
+    def set_green_weight(self, green_weight: int) -> None:
+        """Set the weights of the weighted rule; one call when the rule has been read before.
+
+        Raises:
+            UnavailableError: AWS does not take the call now; later it may.
+        """
+        with _telling_what_passes():
+            found = self._find()
+            weights = {found.target_groups["green"]: green_weight, found.target_groups["blue"]: 100 - green_weight}
+            self._client.modify_rule(RuleArn=found.rule_arn, Actions=_with_weights(found.actions, weights))
+
+    def health(self, color: Color) -> TargetHealth:
+        """Count a colour's targets by health.
+
+        Raises:
+            UnavailableError: AWS does not take the call now; later it may.
+        """
+        with _telling_what_passes():
+            arn = self._find().target_groups[color]
+            described = self._client.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+        states = Counter(target.get("TargetHealth", {}).get("State", "unknown") for target in described)
+        return TargetHealth(
+            healthy=states["healthy"],
+            total=sum(count for state, count in states.items() if state not in NOT_SERVING),
+            states=dict(states),
+        )
+
+    def dns_name(self) -> str:
+        """Return the load balancer's own name."""
+        arn = self._find().load_balancer_arn
+        return self._client.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0].get("DNSName", "")
+
+    def idle_timeout_seconds(self) -> int:
+        """Return for how long the load balancer leaves a silent connection open."""
+        arn = self._find().load_balancer_arn
+        attributes = self._client.describe_load_balancer_attributes(LoadBalancerArn=arn)["Attributes"]
+        values = {one.get("Key"): one.get("Value", "") for one in attributes}
+        return int(values.get(IDLE_TIMEOUT) or DEFAULT_IDLE_TIMEOUT_SECONDS)
+
+    def dimensions(self, color: Color) -> dict[str, str]:
+        """Return the CloudWatch dimensions of a colour's target group."""
+        found = self._find()
+        return {
+            "TargetGroup": target_group_dimension(found.target_groups[color]),
+            "LoadBalancer": load_balancer_dimension(found.load_balancer_arn),
+        }
+
+    def _find(self) -> _Found:
+        if self._found is None:
+            self._found, _ = self._search()
+        return self._found
+
+    def _search(self) -> tuple[_Found, Mapping[str, str]]:
+        """Find the rule, and what its tags say."""
+        candidates: list[tuple[str, RuleTypeDef, Mapping[str, str]]] = []
+        for load_balancer_arn, listener_arns in self._places():
+            rules = {rule.get("RuleArn", ""): rule for arn in listener_arns for rule in self._rules(arn)}
+            tagged = self._marked(rules, "weighted-rule")
+            candidates += [(load_balancer_arn, rules[arn], tags) for arn, tags in tagged.items()]
+            if candidates and self._service:
+                break
+        if len(candidates) > 1:
+            arns = ", ".join(rule.get("RuleArn", "") for _, rule, _ in candidates)
+            fix = "Remove the tags from all but the one that the program made." if self._service else NAME_ONE
+            raise RolloutError(f"several rules carry the tags of {self._whose}: {arns}. {fix}")
+        for load_balancer_arn, rule, tags in candidates:
+            actions, arn = _actions(rule), rule.get("RuleArn", "")
+            groups = {tags.get(COLOR_KEY): one for one, tags in self._tags(_weights(actions)).items()}
+            groups.pop(None, None)
+            if set(groups) != set(COLORS):
+                raise RolloutError(
+                    f"rule {arn} forwards to {sorted(str(color) for color in groups)}, not to blue and green; run "
+                    "`pulumi up` to restore it."
+                )
+            found = _Found(
+                load_balancer_arn=load_balancer_arn,
+                rule_arn=arn,
+                target_groups={color: groups[color] for color in COLORS},
+                actions=actions,
+            )
+            return found, tags
+        where = f"on listener {self._listener_arn}" if self._listener_arn else "in this account and region"
+        raise RolloutError(
+            f"no load balancer rule carries the tags of {self._whose} {where}. "
+            "Check AWS_PROFILE and AWS_REGION; deploy a new stack with `pulumi up` first."
+        )
+
+    def _places(self) -> Iterator[tuple[str, Iterable[str]]]:
+        """Yield load balancers with those of their listeners that may have our rules."""
+        if self._listener_arn is not None:
+            yield load_balancer_of(self._listener_arn), [self._listener_arn]
+            return
+        pages = self._client.get_paginator("describe_load_balancers").paginate()
+        arns = [one.get("LoadBalancerArn", "") for page in pages for one in page["LoadBalancers"]]
+        for arn in self._marked(arns, "load-balancer"):
+            yield arn, self._listeners(arn)
+
+    def _listeners(self, load_balancer_arn: str) -> Iterator[str]:
+        pages = self._client.get_paginator("describe_listeners").paginate(LoadBalancerArn=load_balancer_arn)
+        for page in pages:
+            yield from (listener.get("ListenerArn", "") for listener in page["Listeners"])
+
+    def _rules(self, listener_arn: str) -> Iterator[RuleTypeDef]:
+        for page in self._client.get_paginator("describe_rules").paginate(ListenerArn=listener_arn):
+            yield from page["Rules"]
+
+    @property
+    def _whose(self) -> str:
+        service = f"service {self._service!r}" if self._service else "any service"
+        return f"{service} of stack {self._stack!r}"
+
+    def _marked(self, arns: Iterable[str], role: Role) -> dict[str, dict[str, str]]:
+        """Return those resources that carry our tags for this role, with all their tags."""
+        wanted = {STACK_KEY: self._stack, ROLE_KEY: role} | ({SERVICE_KEY: self._service} if self._service else {})
+        return {arn: tags for arn, tags in self._tags(arns).items() if wanted.items() <= tags.items()}
+
+    def _tags(self, arns: Iterable[str]) -> dict[str, dict[str, str]]:
+        every = list(arns)
+        tags: dict[str, dict[str, str]] = {}
+        for start in range(0, len(every), TAGS_PER_CALL):
+            described = self._client.describe_tags(ResourceArns=every[start : start + TAGS_PER_CALL])
+            for one in described["TagDescriptions"]:
+                tags[one.get("ResourceArn", "")] = {tag["Key"]: tag.get("Value", "") for tag in one.get("Tags", [])}
+        return tags
+
+
+@contextmanager
+def _telling_what_passes() -> Generator[None]:
+    """Tell a call that may well succeed later from one that will not."""
+    try:
+        yield
+    except RolloutError:
+        raise
+    except Exception as error:
+        if is_passing(error):
+            raise UnavailableError(plain(error)) from error
+        raise
+
+
+def _actions(rule: RuleTypeDef) -> list[ActionTypeDef]:
+    return cast("list[ActionTypeDef]", rule.get("Actions", []))
+
+
+def _weights(actions: list[ActionTypeDef]) -> dict[str, int]:
+    return {
+        group.get("TargetGroupArn", ""): group.get("Weight", 0)
+        for action in actions
+        for group in action.get("ForwardConfig", {}).get("TargetGroups", [])
+    }
+
+
+def _with_weights(actions: list[ActionTypeDef], weights: Mapping[str, int]) -> list[ActionTypeDef]:
+    """Copy the actions with other weights; all else, such as the stickiness setting, stays."""
+    changed: list[ActionTypeDef] = []
+    for action in actions:
+        forward = action.get("ForwardConfig")
+        if forward is None:
+            changed.append(action)
+            continue
+        # A TargetGroupArn beside a ForwardConfig must name the same single group, so it cannot stay.
+        rest = {key: value for key, value in action.items() if key != "TargetGroupArn"}
+        groups = [
+            {"TargetGroupArn": arn, "Weight": weights[arn]}
+            for arn in (group.get("TargetGroupArn", "") for group in forward.get("TargetGroups", []))
+        ]
+        changed.append(cast("ActionTypeDef", {**rest, "ForwardConfig": {**forward, "TargetGroups": groups}}))
+    return changed

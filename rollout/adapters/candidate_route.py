@@ -1,0 +1,179 @@
+"""The candidate route: requests to one colour at any weight, by the header that only the stack's secret opens."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import httpx
+
+from components.domain.naming import CANDIDATE_ROUTE_HEADER, Color
+from rollout.model.answers import Answer, carries_tokens, path_of, read_chunks, read_error
+from rollout.model.errors import RolloutError
+from rollout.system.endpoint_key import FIX, VARIABLE
+from rollout.system.failures import plain
+
+MODELS_PATH = "/v1/models"
+CONNECT_TIMEOUT_SECONDS = 10.0
+
+
+class _BrokenStreamError(Exception):
+    """A stream ended before its end."""
+
+
+@dataclass(kw_only=True)
+class CandidateRoute:
+    """Asks either colour as a client would, and keeps count of it: these requests are nobody's traffic.
+
+    May be used from several threads at once.
+    """
+
+    endpoint_url: Callable[[], str]
+    route_secret: Callable[[], str]
+    api_key: Callable[[], str | None]
+    served_model_name: str
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    transport: httpx.BaseTransport | None = None
+    _sent: list[tuple[Color, datetime]] = field(default_factory=list[tuple[Color, datetime]], init=False)
+    _counting: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def prepare(self) -> None:
+        """Find the secrets and reach the endpoint; whatever it answers but that the key is not the right one.
+
+        Raises:
+            RolloutError: a secret is missing or cannot be used, or nobody answers.
+        """
+        self.route_secret()
+        url = self.endpoint_url()
+        try:
+            answer = self._client.get(MODELS_PATH, timeout=CONNECT_TIMEOUT_SECONDS)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise RolloutError(
+                f"the endpoint {url} does not answer ({plain(error)}); check endpoint_url, DNS and the network"
+            ) from error
+        if answer.status_code == 401:
+            told = f"it does not take the key in {VARIABLE}" if self.api_key() else "it asks for an API key"
+            raise RolloutError(f"the endpoint {url} answers 401: {told}; {FIX}")
+
+    def models(self, color: Color, *, timeout_seconds: float = 60.0) -> Mapping[str, str | None]:
+        """Return what a colour serves: each served name with the model that it is.
+
+        Raises:
+            RolloutError: it does not say.
+        """
+        self._count(color)
+        try:
+            response = self._client.get(MODELS_PATH, headers=self.headers(color), timeout=timeout_seconds)
+            if response.status_code != 200:
+                raise RolloutError(read_error(response.status_code, response.text))
+            return {card["id"]: card.get("root") for card in response.json()["data"]}
+        except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+            raise RolloutError(str(error) or type(error).__name__) from error
+
+    def ask(
+        self, color: Color, body: Mapping[str, Any], *, stream: bool = False, timeout_seconds: float = 60.0
+    ) -> Answer:
+        """Send a chat or a completion, whichever the body is; whatever goes wrong is the answer's ``fault``."""
+        asked = {"model": self.served_model_name, **body, "stream": stream}
+        self._count(color)
+        began = time.monotonic()
+        try:
+            with self._client.stream(
+                "POST", path_of(body), json=asked, headers=self.headers(color), timeout=timeout_seconds
+            ) as response:
+                answer = _read(response, began, stream=stream)
+        except (httpx.HTTPError, _BrokenStreamError, ValueError, LookupError, TypeError, AttributeError) as error:
+            answer = Answer(status=None, fault=str(error) or type(error).__name__)
+        return replace(answer, total_seconds=time.monotonic() - began)
+
+    def headers(self, color: Color) -> Mapping[str, str]:
+        """Return the secret header that leads to a colour."""
+        return {CANDIDATE_ROUTE_HEADER: f"{color}-{self.route_secret()}"}
+
+    @contextmanager
+    def forward(
+        self,
+        color: Color,
+        method: str,
+        path: str,
+        *,
+        content: bytes,
+        headers: Mapping[str, str],
+        timeout_seconds: float = 60.0,
+    ) -> Generator[httpx.Response]:
+        """Send somebody else's request on to a colour; what comes back is read as it comes.
+
+        Raises:
+            httpx.HTTPError: nobody answers.
+        """
+        self._count(color)
+        # Ours last: nobody else chooses the colour or the key.
+        sent = {**headers, **self._client.headers, **self.headers(color)}
+        with self._client.stream(method, path, content=content, headers=sent, timeout=timeout_seconds) as response:
+            yield response
+
+    def sent(self, color: Color, start: datetime, end: datetime) -> int:
+        """Return how many requests went to a colour in a window."""
+        with self._counting:
+            return sum(to == color and start <= at < end for to, at in self._sent)
+
+    def _count(self, color: Color) -> None:
+        with self._counting:
+            self._sent.append((color, self.now()))
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        key = self.api_key()
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        return httpx.Client(base_url=self.endpoint_url(), headers=headers, transport=self.transport)
+
+
+def _read(response: httpx.Response, began: float, *, stream: bool) -> Answer:
+    if response.status_code != 200:
+        response.read()
+        return Answer(status=response.status_code, fault=read_error(response.status_code, response.text))
+    first: float | None = None
+    gaps: list[float] = []
+    if stream:
+        chunks: list[Mapping[str, Any]] = []
+        latest = began
+        for chunk in _chunks(response):
+            chunks.append(chunk)
+            if carries_tokens(chunk):
+                arrived = time.monotonic()
+                if first is None:
+                    first = arrived - began
+                else:
+                    gaps.append(arrived - latest)
+                latest = arrived
+    else:
+        response.read()
+        chunks = [response.json()]
+    reading = read_chunks(chunks)
+    return Answer(
+        status=response.status_code,
+        text=reading.text,
+        reasoning=reading.reasoning,
+        tool_calls=reading.tool_calls,
+        fingerprint=reading.fingerprint,
+        finish_reason=reading.finish_reason,
+        prompt_text=reading.prompt_text,
+        ttft_seconds=first,
+        inter_token_seconds=tuple(gaps),
+        fault=reading.fault,
+    )
+
+
+def _chunks(response: httpx.Response) -> Iterator[dict[str, Any]]:
+    for line in response.iter_lines():
+        data = line.removeprefix("data:").strip()
+        if data == "[DONE]":
+            return
+        if data and not data.startswith(":"):
+            yield json.loads(data)
+    raise _BrokenStreamError("the stream broke off before [DONE]")

@@ -1,0 +1,1 @@
+"""Pods and nodes, through the official client."""

@@ -1,0 +1,168 @@
+"""The cluster of one service as its scheduler sees it, and what pods of the service refer to."""
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from components.domain.naming import GPU_RESOURCE
+from rollout.adapters.kubernetes.replicas import REQUEST_TIMEOUT_SECONDS, core_api
+from rollout.model.errors import RolloutError
+from rollout.model.nodes import BoundPod, Node, Resources, Taint
+from rollout.system.failures import plain
+
+if TYPE_CHECKING:
+    from kubernetes.client import CoreV1Api
+
+_T = TypeVar("_T")
+
+_PAGE: Final = 500
+_MIB: Final = 1024**2
+_NOT_FOUND: Final = 404
+
+
+class KubernetesCluster:
+    """Reads nodes, pods of all namespaces, and Secrets and claims of one."""
+
+    def __init__(self, *, namespace: str, context: str | None = None) -> None:
+        """Look at the cluster of ``context``, or of the kubeconfig's current one."""
+        self._namespace = namespace
+        self._context = context
+        self._api: CoreV1Api | None = None
+
+    def nodes(self) -> Sequence[Node]:
+        """List every node.
+
+        Raises:
+            RolloutError: the API server cannot be asked.
+        """
+        return [_node(item) for item in self._paged("list nodes", "list_node")]
+
+    def bound_pods(self) -> Sequence[BoundPod]:
+        """List the pods of all namespaces that have a node and have not ended.
+
+        Raises:
+            RolloutError: the API server cannot be asked.
+        """
+        items = self._paged(
+            "list the pods of all namespaces",
+            "list_pod_for_all_namespaces",
+            field_selector="spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed",
+        )
+        return [_bound(item) for item in items]
+
+    def secret_keys(self, name: str) -> frozenset[str] | None:
+        """Return the keys of a Secret in the service's namespace; none when there is no such Secret.
+
+        Raises:
+            RolloutError: the API server cannot be asked.
+        """
+        found = self._found(f"read Secret {name}", "read_namespaced_secret", name)
+        return None if found is None else frozenset(found.data or {})
+
+    def has_claim(self, name: str) -> bool:
+        """Tell whether the service's namespace has this PersistentVolumeClaim.
+
+        Raises:
+            RolloutError: the API server cannot be asked.
+        """
+        what = f"read PersistentVolumeClaim {name}"
+        return self._found(what, "read_namespaced_persistent_volume_claim", name) is not None
+
+    def _paged(self, what: str, method: str, **options: Any) -> list[Any]:
+        items: list[Any] = []
+        token: str | None = None
+        while token is None or token:
+            page = {"_continue": token} if token else {}
+            listed = self._asked(what, lambda page=page: self._call(method, limit=_PAGE, **options, **page))
+            items += listed.items
+            token = listed.metadata._continue or ""
+        return items
+
+    def _found(self, what: str, method: str, name: str) -> Any:
+        from kubernetes.client import ApiException
+
+        def read() -> Any:
+            try:
+                return self._call(method, name, self._namespace)
+            except ApiException as error:
+                if error.status == _NOT_FOUND:
+                    return None
+                raise
+
+        return self._asked(what, read)
+
+    def _call(self, method: str, *arguments: str, **options: Any) -> Any:
+        if self._api is None:
+            self._api = core_api(self._context)
+        return getattr(self._api, method)(*arguments, _request_timeout=REQUEST_TIMEOUT_SECONDS, **options)
+
+    def _asked(self, what: str, ask: Callable[[], _T]) -> _T:
+        from kubernetes.client import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            return ask()
+        except (ApiException, HTTPError) as error:
+            raise RolloutError(f"Kubernetes cannot {what}: {plain(error)}") from error
+
+
+def _node(item: Any) -> Node:
+    conditions = {one.type: one.status for one in item.status.conditions or ()}
+    taints = [Taint(key=one.key, value=one.value or "", effect=one.effect) for one in item.spec.taints or ()]
+    return Node(
+        name=item.metadata.name,
+        allocatable=_resources(item.status.allocatable or {}, rounding=ROUND_FLOOR),
+        labels=item.metadata.labels or {},
+        taints=tuple(taints),
+        ready=conditions.get("Ready") == "True",
+        cordoned=bool(item.spec.unschedulable),
+    )
+
+
+def _bound(item: Any) -> BoundPod:
+    owners = item.metadata.owner_references or ()
+    return BoundPod(
+        node=item.spec.node_name,
+        requests=_requests(item.spec) + Resources(pods=1),
+        labels=item.metadata.labels or {},
+        of_daemonset=any(owner.kind == "DaemonSet" for owner in owners),
+    )
+
+
+def _requests(spec: Any) -> Resources:
+    """Return what the scheduler counts: containers and sidecars together, or the largest moment of the start."""
+    running = sum((_asked_by(one) for one in spec.containers), Resources())
+    peak = Resources()
+    for container in spec.init_containers or ():
+        if container.restart_policy == "Always":
+            running += _asked_by(container)
+            continue
+        peak = _larger(peak, _asked_by(container))
+    return _larger(running, peak) + _resources(spec.overhead or {})
+
+
+def _larger(one: Resources, other: Resources) -> Resources:
+    return Resources(
+        gpus=max(one.gpus, other.gpus),
+        millicpus=max(one.millicpus, other.millicpus),
+        memory_mib=max(one.memory_mib, other.memory_mib),
+    )
+
+
+def _asked_by(container: Any) -> Resources:
+    return _resources((container.resources and container.resources.requests) or {})
+
+
+def _resources(quantities: Mapping[str, str], *, rounding: str = ROUND_CEILING) -> Resources:
+    """Read quantities; what is offered is rounded down, what is asked for up."""
+    from kubernetes.utils.quantity import parse_quantity
+
+    def amount(name: str, unit: Decimal = Decimal(1)) -> int:
+        return int((parse_quantity(quantities.get(name, "0")) / unit).to_integral_value(rounding))
+
+    return Resources(
+        gpus=amount(GPU_RESOURCE),
+        millicpus=amount("cpu", Decimal("0.001")),
+        memory_mib=amount("memory", Decimal(_MIB)),
+        pods=amount("pods"),
+    )

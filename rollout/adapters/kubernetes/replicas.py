@@ -1,0 +1,89 @@
+"""The replicas of one service, as Kubernetes sees them."""
+
+from typing import TYPE_CHECKING, Any
+
+from components.domain.naming import COLOR_KEY, CONTAINER_NAME, RELEASE_KEY, SERVICE_KEY, Color
+from rollout.model.errors import RolloutError
+from rollout.model.nodes import Pod
+from rollout.system.failures import plain
+
+if TYPE_CHECKING:
+    from kubernetes.client import CoreV1Api
+
+REQUEST_TIMEOUT_SECONDS = 10
+
+
+class KubernetesReplicas:
+    """Reads pods through the API server that KUBECONFIG, or the pod we run in, names."""
+
+    def __init__(self, *, service: str, namespace: str, context: str | None = None) -> None:
+        """Look at ``service`` in ``namespace``; ``context`` of the kubeconfig, or its current one."""
+        self._service = service
+        self._namespace = namespace
+        self._context = context
+        self._api: CoreV1Api | None = None
+
+    def pods(self, color: Color) -> tuple[Pod, ...]:
+        """List a colour's pods, those on their way out included.
+
+        Raises:
+            RolloutError: the API server cannot be asked.
+        """
+        from kubernetes.client import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            listed = self._client().list_namespaced_pod(
+                self._namespace,
+                label_selector=f"{SERVICE_KEY}={self._service},{COLOR_KEY}={color}",
+                _request_timeout=REQUEST_TIMEOUT_SECONDS,
+            )
+        except (ApiException, HTTPError) as error:
+            raise RolloutError(f"Kubernetes cannot list the pods of {color}: {plain(error)}") from error
+        return tuple(_pod(item) for item in listed.items)
+
+    def _client(self) -> "CoreV1Api":
+        if self._api is None:
+            self._api = core_api(self._context)
+        return self._api
+
+
+def core_api(context: str | None) -> "CoreV1Api":
+    """Open the API server that KUBECONFIG, or the pod we run in, names.
+
+    Raises:
+        RolloutError: there is no such access.
+    """
+    # The official client takes seconds to import; most commands end before they need it.
+    from kubernetes import client, config
+    from kubernetes.config.config_exception import ConfigException
+
+    try:
+        config.load_config(**({"context": context} if context else {}))
+    except ConfigException as error:
+        raise RolloutError(f"no access to Kubernetes: {plain(error)}") from error
+    return client.CoreV1Api()
+
+
+def _pod(item: Any) -> Pod:
+    conditions = {one.type: one for one in item.status.conditions or ()}
+    statuses = [one for one in item.status.container_statuses or () if one.name == CONTAINER_NAME]
+    ready = conditions.get("Ready")
+    return Pod(
+        name=item.metadata.name,
+        release_id=(item.metadata.labels or {}).get(RELEASE_KEY, ""),
+        ready=ready is not None and ready.status == "True",
+        terminating=item.metadata.deletion_timestamp is not None,
+        waiting_reason=_waiting_reason(conditions, statuses),
+        restarts=sum(one.restart_count for one in statuses),
+    )
+
+
+def _waiting_reason(conditions: dict[str, Any], statuses: list[Any]) -> str:
+    scheduled = conditions.get("PodScheduled")
+    if scheduled is not None and scheduled.status == "False":
+        return f"{scheduled.reason}: {scheduled.message}"
+    for status in statuses:
+        if status.state is not None and status.state.waiting is not None:
+            return status.state.waiting.reason or ""
+    return ""

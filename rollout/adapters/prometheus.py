@@ -1,0 +1,136 @@
+"""What the pods count, asked from Prometheus at a given instant."""
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import httpx
+
+from components.config.faults import shown
+from components.config.forms import URL
+from components.domain.naming import COLORS, Color
+from rollout.model.errors import RefusedError, RolloutError
+from rollout.statistics.measurements import Counters, PrefixCache
+from rollout.system.failures import plain
+
+TIMEOUT_SECONDS = 5.0
+
+# Names as patterns: exporters differ in colons and in the suffix of counters, and vLLM has renamed some.
+_RESPONSES = "http_requests_total"
+_FINISHED = "vllm[:_]request_success(_total)?"
+_TTFT = "vllm[:_]time_to_first_token_seconds_bucket"
+_INTER_TOKEN = "vllm[:_]inter_token_latency_seconds_bucket"
+_INTER_TOKEN_FORMERLY = "vllm[:_]time_per_output_token_seconds_bucket"
+_END_TO_END = "vllm[:_]e2e_request_latency_seconds_bucket"
+_WAITING = "vllm[:_]num_requests_waiting"
+_ALL = "|".join((_RESPONSES, _FINISHED, _TTFT, _INTER_TOKEN, _INTER_TOKEN_FORMERLY, _END_TO_END, _WAITING))
+_IN_FLIGHT = "vllm[:_]num_requests_(running|waiting)"
+
+
+class Prometheus:
+    """One service's counters, by the labels ``service`` and ``color`` that the scrape puts on the pods' metrics."""
+
+    def __init__(self, url: str | None, service: str, transport: httpx.BaseTransport | None = None) -> None:
+        """Ask ``url``, or the one that the variable PROMETHEUS_URL names.
+
+        Raises:
+            RefusedError: neither is set, or what is set is no URL.
+        """
+        base = url or os.environ.get("PROMETHEUS_URL")
+        if not base:
+            raise RefusedError(
+                "rollout.prometheus_url: is not set, and neither is the variable PROMETHEUS_URL; name the Prometheus "
+                "that scrapes the pods"
+            )
+        if (hint := URL.check(base)) is not None:
+            where = "rollout.prometheus_url" if url else "the variable PROMETHEUS_URL"
+            raise RefusedError(f"{where}: must be {URL.expected} (got {shown(base)}). {hint}".rstrip())
+        self._service = service
+        self._client = httpx.Client(base_url=base, timeout=TIMEOUT_SECONDS, transport=transport)
+
+    def counters(self, at: datetime) -> Mapping[Color, Counters]:
+        """Read both colours' counters as they were at an instant.
+
+        Raises:
+            RolloutError: Prometheus does not answer.
+        """
+        # One query for all of it: what a metric has no label for is taken to be empty.
+        found = self._query(
+            "sum by (__name__, color, pod, instance, status, finished_reason, le) "
+            f'({{__name__=~"{_ALL}", service="{self._service}", handler=~"(/v1/.*)?", method=~"(POST)?"}})',
+            at,
+        )
+        return {color: _counters([one for one in found if one["metric"].get("color") == color]) for color in COLORS}
+
+    def running_requests(self, color: Color) -> float | None:
+        """Return how many requests run or wait on a colour; none when nothing is known.
+
+        Raises:
+            RolloutError: Prometheus does not answer.
+        """
+        selector = f'{{__name__=~"{_IN_FLIGHT}", service="{self._service}", color="{color}"}}'
+        found = self._query(f"sum({selector})", datetime.now(UTC))
+        return float(found[0]["value"][1]) if found else None
+
+    def prefix_cache(self, color: Color) -> PrefixCache | None:
+        """Return what a colour's prefix caches have counted so far; none when nothing is known.
+
+        Raises:
+            RolloutError: Prometheus does not answer.
+        """
+        selector = f'service="{self._service}", color="{color}"'
+        now = datetime.now(UTC)
+        hits, queries = (
+            self._query(f'sum({{__name__=~"vllm[:_]prefix_cache_{what}(_total)?", {selector}}})', now)
+            for what in ("hits", "queries")
+        )
+        if not hits or not queries:
+            return None
+        return PrefixCache(hits=float(hits[0]["value"][1]), queries=float(queries[0]["value"][1]))
+
+    def _query(self, query: str, at: datetime) -> list[dict[str, Any]]:
+        try:
+            response = self._client.get("/api/v1/query", params={"query": query, "time": f"{at.timestamp():.3f}"})
+            response.raise_for_status()
+            answer = response.json()
+        except httpx.HTTPError as error:
+            raise RolloutError(
+                f"Prometheus at {self._client.base_url} does not answer: {plain(error)}. Check "
+                "rollout.prometheus_url or PROMETHEUS_URL, and the network"
+            ) from error
+        except ValueError as error:
+            raise RolloutError(
+                f"what answers at {self._client.base_url} is not Prometheus: it sends no JSON"
+            ) from error
+        if not isinstance(answer, dict) or "status" not in answer:
+            raise RolloutError(f"what answers at {self._client.base_url} is not Prometheus: it sends other JSON")
+        told = cast(dict[str, Any], answer)
+        if told["status"] != "success":
+            raise RolloutError(f"Prometheus refuses {query!r}: {told.get('error', 'no reason given')}")
+        return cast(list[dict[str, Any]], told["data"]["result"])
+
+
+def _counters(found: list[dict[str, Any]]) -> Counters:
+    inter_token = _series(found, _INTER_TOKEN, "le")
+    known = {pod for pod, _ in inter_token}
+    former = {key: value for key, value in _series(found, _INTER_TOKEN_FORMERLY, "le").items() if key[0] not in known}
+    return Counters(
+        responses=_series(found, _RESPONSES, "status"),
+        finished=_series(found, _FINISHED, "finished_reason"),
+        ttft_buckets=_series(found, _TTFT, "le"),
+        inter_token_buckets=inter_token | former,
+        end_to_end_buckets=_series(found, _END_TO_END, "le"),
+        waiting=_series(found, _WAITING, ""),
+    )
+
+
+def _series(found: list[dict[str, Any]], name: str, label: str) -> dict[tuple[str, str], float]:
+    """Key the values of one metric by its pods and one label. A pod without a name is known by its address."""
+    pattern = re.compile(name)
+    return {
+        (f"{metric.get('pod', '')}@{metric.get('instance', '')}", metric.get(label, "")): float(value)
+        for metric, (_, value) in ((one["metric"], one["value"]) for one in found)
+        if pattern.fullmatch(metric.get("__name__", ""))
+    }

@@ -1,0 +1,1 @@
+"""The stack, through the automation API."""

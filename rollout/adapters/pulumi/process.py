@@ -1,0 +1,90 @@
+"""The Pulumi CLI as a child process that can be asked to end: the automation API keeps no handle on its own."""
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from typing import IO, Final
+
+from pulumi.automation import CommandResult, OnOutput, PulumiCommand
+from pulumi.automation.errors import create_command_error
+from semver import VersionInfo
+
+from rollout.adapters.pulumi.lock import OURS
+
+OLDEST: Final = VersionInfo(3, 182, 0)
+"""The first CLI with resource hooks, which guards are.
+https://github.com/pulumi/pulumi/blob/master/CHANGELOG.md"""
+
+
+class InterruptiblePulumi(PulumiCommand):
+    """Runs Pulumi commands in a process group of their own, one at a time."""
+
+    def __init__(self, stack: str) -> None:
+        """Find ``pulumi`` on PATH; what it runs is marked as ours, for ``stack``."""
+        super().__init__(version=OLDEST)
+        self._mark = {OURS: stack}
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(
+        self,
+        args: list[str],
+        cwd: str,
+        additional_env: Mapping[str, str],
+        on_output: OnOutput | None = None,
+        on_error: OnOutput | None = None,
+    ) -> CommandResult:
+        """Run one command to its end.
+
+        Raises:
+            CommandError: it exited with another status than 0.
+        """
+        environment = {**os.environ, **additional_env, **self._mark, "PULUMI_AUTOMATION_API": "true"}
+        command = [self.command, "--non-interactive", *args]
+        try:
+            with subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=cwd,
+                env=environment,
+                encoding="utf-8",
+                # Ctrl-C reaches the whole terminal group; when to end an update is ours to decide.
+                start_new_session=True,
+            ) as process:
+                self._process = process
+                errors = _Reader(process.stderr, on_error)
+                output = _Reader(process.stdout, on_output)
+                result = CommandResult(stdout=output.text(), stderr=errors.text(), code=process.wait())
+        finally:
+            self._process = None
+        if result.code != 0:
+            raise create_command_error(result)
+        return result
+
+    def interrupt(self) -> None:
+        """Ask a running command to end, as Ctrl-C does: it finishes what is in flight, and saves its state."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGINT)
+
+
+class _Reader:
+    """Collects the lines of a pipe in a thread of its own, so that neither of two pipes fills up."""
+
+    def __init__(self, pipe: IO[str] | None, callback: Callable[[str], object] | None) -> None:
+        self._lines: list[str] = []
+        self._thread = threading.Thread(target=self._read, args=(pipe, callback), daemon=True)
+        self._thread.start()
+
+    def text(self) -> str:
+        """Wait for the end and return what was read."""
+        self._thread.join()
+        return "\n".join(self._lines)
+
+    def _read(self, pipe: IO[str] | None, callback: Callable[[str], object] | None) -> None:
+        for line in pipe or ():
+            self._lines.append(line.rstrip())
+            if callback is not None:
+                callback(line.rstrip())

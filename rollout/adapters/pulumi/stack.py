@@ -1,0 +1,268 @@
+"""The Pulumi stack through the automation API: preview, update, one secret."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pulumi import automation as auto
+from pulumi.automation import errors
+from pulumi.automation._stack import StackInitMode  # `Stack.select` makes no subclass
+
+from components.domain.naming import PROJECT
+from rollout.adapters.pulumi.events import EngineEvents
+from rollout.adapters.pulumi.lock import began_by_us, judge_lock
+from rollout.adapters.pulumi.process import InterruptiblePulumi
+from rollout.adapters.pulumi.state import state_rule
+from rollout.model.changes import EngineRun
+from rollout.model.errors import PolicyRefusedError, RefusedError, StackLockedError, UpdateFailedError
+from rollout.model.rule import StateRule
+from rollout.ports import Watch
+from rollout.system.failures import plain, pulumi_words
+from rollout.system.processes import born
+
+POLICY_PACK = "policies"
+_WAIT_SLICE_SECONDS = 0.05
+_WATCH_SECONDS = 2.0
+# An interrupted update finishes what is in flight: a node group may take minutes.
+ORPHAN_PATIENCE_SECONDS = 300.0
+
+
+class _LeanStack(auto.Stack):
+    """A stack whose updates are one command each: ``up`` of the SDK fetches outputs and history that nobody reads."""
+
+    def outputs(self) -> auto.OutputMap:
+        return {}
+
+    def info(self, show_secrets: bool = True) -> auto.UpdateSummary:  # noqa: ARG002 - the SDK's signature
+        return auto.UpdateSummary(
+            kind="update", start_time=datetime.now(UTC), message="", environment={}, config={}, result="succeeded"
+        )
+
+
+class PulumiStack:
+    """One stack of the program in a work directory. Every call ends early when a stop is asked for."""
+
+    def __init__(
+        self,
+        name: str,
+        work_dir: Path,
+        *,
+        update_timeout_seconds: float,
+        check: Callable[[], None],
+        ended_hosts: Callable[[], Collection[str]] = lambda: (),
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Select the stack.
+
+        Args:
+            name: the stack.
+            work_dir: the folder with Pulumi.yaml.
+            update_timeout_seconds: the longest that one preview or update may take.
+            check: raises when the rollout should stop.
+            ended_hosts: where a process of ours held our lock until it showed no life any more.
+            tell: hears what is done about a lock of Pulumi's that was left behind.
+
+        Raises:
+            RefusedError: no such stack, or no usable ``pulumi``.
+        """
+        self._update_timeout_seconds = update_timeout_seconds
+        self._check = check
+        self._name = name
+        self._ended_hosts = ended_hosts
+        self._tell = tell
+        self._interrupted: set[int] = set()
+        self._thread: threading.Thread | None = None
+        pack = work_dir / POLICY_PACK
+        self._policy_packs = [str(pack)] if (pack / "PulumiPolicy.yaml").exists() else None
+        try:
+            self._command = InterruptiblePulumi(name)
+            workspace = auto.LocalWorkspace(work_dir=str(work_dir), pulumi_command=self._command)
+            self._stack = _LeanStack(name, workspace, StackInitMode.SELECT)
+        except FileNotFoundError as error:
+            raise RefusedError("there is no `pulumi` on PATH; install the Pulumi CLI") from error
+        except errors.InvalidVersionError as error:
+            raise RefusedError(f"the `pulumi` on PATH is too old: {pulumi_words(error)}. Update it") from error
+        except errors.CommandError as error:
+            raise RefusedError(f"stack {name!r} cannot be selected: {pulumi_words(error)}") from error
+
+    def secret(self, key: str) -> str:
+        """Return a decrypted config value.
+
+        Raises:
+            RefusedError: it is not set, or cannot be decrypted.
+        """
+        try:
+            return self._stack.get_config(f"{PROJECT}:{key}").value
+        except errors.CommandError as error:
+            words = pulumi_words(error)
+            fix = f". Set it with `pulumi config set --secret {key} <value>`" if "not found" in words else ""
+            raise RefusedError(f"config {PROJECT}:{key} cannot be read: {words}{fix}") from error
+
+    def rule_in_state(self, service: str) -> StateRule | None:
+        """Return the weighted rule as the state has it; none when it has none.
+
+        Raises:
+            UpdateFailedError: the backend does not answer.
+        """
+        try:
+            deployment = self._stack.export_stack().deployment or {}
+        except (errors.CommandError, ValueError) as error:
+            raise UpdateFailedError(f"Pulumi's state cannot be read: {pulumi_words(error)}") from error
+        return state_rule(deployment.get("resources") or (), service)
+
+    def preview(self, message: str) -> EngineRun:
+        """Compute what an update would change.
+
+        Raises:
+            UpdateFailedError: the program failed, or a mandatory policy refused.
+        """
+        events = EngineEvents()
+        self._run(
+            f"preview of {message!r}",
+            lambda: self._stack.preview(
+                message=message, on_event=events.append, policy_packs=self._policy_packs, color="never"
+            ),
+            events,
+        )
+        return _told(events)
+
+    def up(
+        self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None
+    ) -> EngineRun:
+        """Update the stack, or only the resources named by URN; unless ``judged``, without the policy pack.
+
+        It is one command: the SDK has ``up`` skip its preview.
+        A lock that an update of ours has left behind is cancelled. Such an update may still run, as an orphan; it is
+        interrupted and waited for, but not by a rollback (the one that nobody judges), which has a rule to watch.
+        What ``watch`` raises comes out at once; the update goes on until it is interrupted.
+
+        Raises:
+            StackLockedError: somebody else's update runs; nothing was done.
+            UpdateFailedError: the update did not succeed; some of it may have been applied.
+        """
+        try:
+            return self._up(message, targets, watch, judged=judged)
+        except StackLockedError as error:
+            if not self._frees(str(error), patience_seconds=ORPHAN_PATIENCE_SECONDS if judged else 0):
+                raise
+            return self._up(message, targets, watch, judged=judged)
+
+    def _up(self, message: str, targets: Sequence[str], watch: Watch | None, *, judged: bool) -> EngineRun:
+        events = EngineEvents()
+        self._run(
+            f"update {message!r}",
+            lambda: self._stack.up(
+                message=message,
+                target=list(targets) or None,
+                on_event=events.append,
+                policy_packs=self._packs(judged),
+                color="never",
+                suppress_outputs=True,
+            ),
+            events,
+            watch,
+        )
+        return _told(events)
+
+    def _frees(self, told: str, *, patience_seconds: float) -> bool:
+        """Cancel a lock that was left behind; tells whether that was so."""
+        verdict = judge_lock(
+            told,
+            here=socket.gethostname(),
+            ended_hosts=self._ended_hosts(),
+            is_alive=lambda pid: born(pid) != "",
+            is_ours=lambda pid: began_by_us(pid, self._name),
+        )
+        if not verdict.may_cancel:
+            return False
+        for pid in set(verdict.orphans) - self._interrupted:
+            self._tell(f"an update of ours outlived the process that began it; interrupting it (process {pid})")
+            # Once: at a second time it would break off what is in flight.
+            self._interrupted.add(pid)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGINT)
+        deadline = time.monotonic() + patience_seconds
+        while any(born(pid) for pid in verdict.orphans):
+            if time.monotonic() >= deadline:
+                return False
+            self._check()
+            time.sleep(_WAIT_SLICE_SECONDS)
+        self._tell(f"cancelling Pulumi's lock, whose update has ended without giving it back: {told}")
+        try:
+            self._stack.cancel()
+        except errors.CommandError as error:
+            raise UpdateFailedError(f"Pulumi's lock cannot be cancelled: {pulumi_words(error)}") from error
+        return True
+
+    def _packs(self, judged: bool) -> list[str] | None:
+        return self._policy_packs if judged else None
+
+    def interrupt(self) -> None:
+        """Ask a running preview or update to end."""
+        self._command.interrupt()
+
+    def is_running(self) -> bool:
+        """Tell whether a preview or an update still runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def _run(self, what: str, command: Callable[[], object], events: EngineEvents, watch: Watch | None = None) -> None:
+        """Run a blocking command in a thread, so that a request to stop is heard while it runs."""
+        failure: list[Exception] = []
+
+        def work() -> None:
+            try:
+                command()
+            except Exception as error:
+                failure.append(error)
+
+        self._thread = thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        deadline = time.monotonic() + self._update_timeout_seconds
+        watcher = _Watcher(watch, thread)
+        while thread.is_alive():
+            self._check()
+            watcher.check()
+            if time.monotonic() > deadline:
+                self.interrupt()
+                raise UpdateFailedError(
+                    f"{what} took longer than rollout.update_timeout_seconds ({self._update_timeout_seconds:g} s) and "
+                    "was interrupted"
+                )
+            thread.join(_WAIT_SLICE_SECONDS)
+        if failure:
+            kind = PolicyRefusedError if events.refused_by_policy() else UpdateFailedError
+            if isinstance(failure[0], errors.ConcurrentUpdateError):
+                kind = StackLockedError
+            raise kind(f"{what} failed: {events.errors() or plain(failure[0])}") from failure[0]
+
+
+def _told(events: EngineEvents) -> EngineRun:
+    return EngineRun(changes=tuple(events.changes()), not_evaluated=tuple(events.not_evaluated()))
+
+
+class _Watcher:
+    """Looks in a thread of its own, so that a question which hangs keeps nobody from hearing a request to stop."""
+
+    def __init__(self, look: Watch | None, update: threading.Thread) -> None:
+        self._failure: Exception | None = None
+        if look is not None:
+            threading.Thread(target=self._watch, args=(look, update), daemon=True).start()
+
+    def check(self) -> None:
+        """Raise what looking has raised."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _watch(self, look: Watch, update: threading.Thread) -> None:
+        while self._failure is None and update.is_alive():
+            try:
+                look()
+            except Exception as error:
+                self._failure = error
+            update.join(_WATCH_SECONDS)

@@ -1,0 +1,71 @@
+"""The checks of a rollout, by the names that its plan has them under."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from components.config.settings import ServiceSettings
+from components.domain.naming import Color
+from rollout.checks.evals.evaluation import Evaluation
+from rollout.checks.recorded_prompts import Recorded, RecordedPrompts
+from rollout.checks.shadow import Shadow
+from rollout.checks.smoke import Smoke
+from rollout.checks.warm_up import WarmUp
+from rollout.ports import Check, Clock, Config, Metrics, Relay, Route
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckDependencies:
+    """What checks use."""
+
+    route: Route
+    relay: Callable[[Color], AbstractContextManager[Relay]]
+    """Opens a base URL to a colour."""
+    config: Config
+    clock: Clock
+    metrics: Metrics
+    s3: Callable[[], Any]
+    """Makes a client of S3."""
+    work_dir: Path
+    """The folder that paths in the config are relative to."""
+
+
+def make_checks(uses: CheckDependencies, settings: ServiceSettings, served_model_name: str) -> Mapping[str, Check]:
+    """Make every check that the settings allow for; which of them run is the plan's business."""
+    gates = settings.rollout.gates
+    route, config, clock = uses.route, uses.config, uses.clock
+    checks: dict[str, Check] = {
+        "smoke": Smoke(route=route, served_model_name=served_model_name, settings=gates.smoke),
+        "eval": Evaluation(
+            route=route,
+            relay=uses.relay,
+            config=config,
+            clock=clock,
+            settings=gates.eval,
+            served_model_name=served_model_name,
+            work_dir=uses.work_dir,
+        ),
+    }
+    if gates.recorded_prompts is None:
+        return checks
+    source = RecordedPrompts(source=gates.recorded_prompts, work_dir=uses.work_dir, s3=uses.s3)
+
+    @cache  # both checks see the same prompts
+    def recorded() -> list[Recorded]:
+        return source.read()
+
+    return {
+        **checks,
+        "warm_up": WarmUp(
+            route=route,
+            metrics=uses.metrics,
+            clock=clock,
+            settings=gates.warm_up,
+            poll_seconds=settings.rollout.poll_seconds,
+            recorded=recorded,
+        ),
+        "shadow": Shadow(route=route, config=config, clock=clock, settings=gates.shadow, recorded=recorded),
+    }

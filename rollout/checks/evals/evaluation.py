@@ -1,0 +1,137 @@
+"""The evaluation: does the candidate answer as well as it must, and as well as the active colour?"""
+
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+from components.config.check_settings import EvalSettings
+from components.config.release import Release
+from components.domain.naming import Color, fingerprint, other_color
+from rollout.checks.asking import OutOfTimeError, ask_all
+from rollout.checks.evals.command import CommandError, Target, run_command
+from rollout.checks.evals.judgement import GATE, Graded, Score, judge_scores, judge_suite
+from rollout.checks.evals.questions import Question, SuiteError, read_suite
+from rollout.model.answers import Answer
+from rollout.model.errors import RefusedError
+from rollout.model.verdict import GateVerdict, Verdict
+from rollout.ports import Clock, Config, Relay, Route
+
+BUILT_IN = Path(__file__).parent / "general.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Asks the suite, or runs the command, against both colours through their candidate routes."""
+
+    route: Route
+    relay: Callable[[Color], AbstractContextManager[Relay]]
+    config: Config
+    clock: Clock
+    settings: EvalSettings
+    served_model_name: str
+    work_dir: Path
+
+    def prepare(self) -> None:
+        """Reach the endpoint, and read the suite.
+
+        Raises:
+            RolloutError: nobody answers, or the suite cannot be read or is wrong.
+        """
+        self.route.prepare()
+        if not self.settings.command:
+            _ = self._questions
+
+    @cached_property
+    def _questions(self) -> tuple[Question, ...]:
+        path = BUILT_IN if self.settings.suite is None else self.work_dir / self.settings.suite
+        try:
+            return read_suite(path.read_text(encoding="utf-8"), f"rollout.gates.eval.suite {path.name}")
+        except OSError as error:
+            raise RefusedError(f"rollout.gates.eval.suite: {path} cannot be read ({error.strerror})") from error
+        except (UnicodeDecodeError, SuiteError) as error:
+            raise RefusedError(str(error)) from error
+
+    def run(self, color: Color, release: Release) -> GateVerdict:
+        """Judge the candidate; whatever keeps it from being evaluated is no pass."""
+        active = self.config.read().color(other_color(color)).release
+        try:
+            if self.settings.command:
+                return self._run_command(color, release, active)
+            return self._ask_suite(color, release, active)
+        except (CommandError, OutOfTimeError) as error:
+            return GateVerdict(gate=GATE, verdict=Verdict.INCONCLUSIVE, reason=str(error))
+
+    def _ask_suite(self, color: Color, release: Release, active: Release | None) -> GateVerdict:
+        compared = active if self.settings.max_drop_points is not None else None
+        colors: list[tuple[Color, str]] = [(color, fingerprint(color, release.release_id))]
+        if compared is not None:
+            colors.append((other_color(color), fingerprint(other_color(color), compared.release_id)))
+        # In turns, so that both are asked under the same conditions.
+        asked: list[tuple[Question, Color, str]] = [
+            (question, to, name) for question in self._questions for to, name in colors
+        ]
+        answers = ask_all(
+            [partial(self._ask, question, to, name) for question, to, name in asked],
+            at_once=self.settings.concurrency * len(colors),
+            clock=self.clock,
+            limit_seconds=self.settings.timeout_seconds,
+        )
+        given = {(question.id, to): answer for (question, to, _), answer in zip(asked, answers, strict=True)}
+        graded = [
+            Graded(
+                question=question.id,
+                candidate=_right(question, given[question.id, color]) or False,
+                active=None if compared is None else _right(question, given[question.id, other_color(color)]),
+            )
+            for question in self._questions
+        ]
+        verdict = judge_suite(graded, self.settings)
+        faults = [fault for question in self._questions if (fault := given[question.id, color].fault)]
+        if not faults:
+            return verdict
+        told = f"{verdict.reason}; {len(faults)} without an answer, e.g. {faults[0]}"
+        return GateVerdict(gate=GATE, verdict=verdict.verdict, reason=told, evidence=verdict.evidence)
+
+    def _ask(self, question: Question, color: Color, expected: str) -> Answer:
+        body = question.body(self.settings.max_tokens)
+        answer = self.route.ask(color, body, timeout_seconds=self.settings.request_timeout_seconds)
+        return answer.by(expected)
+
+    def _run_command(self, color: Color, release: Release, active: Release | None) -> GateVerdict:
+        candidate = self._score(color, release)
+        compared = None
+        verdict = judge_scores(candidate, None, self.settings)
+        if verdict.verdict is not Verdict.INCONCLUSIVE or active is None:
+            return verdict  # The candidate alone decides.
+        compared = self._score(other_color(color), active)
+        return judge_scores(candidate, compared, self.settings)
+
+    def _score(self, color: Color, release: Release) -> Score:
+        with tempfile.TemporaryDirectory(prefix=f"eval-{color}-") as folder, self.relay(color) as relay:
+            target = Target(
+                base_url=relay.base_url,
+                model=self.served_model_name,
+                color=color,
+                release_id=release.release_id,
+                release_model=release.model,
+            )
+            try:
+                score = run_command(
+                    self.settings, target, folder=Path(folder), work_dir=self.work_dir, clock=self.clock
+                )
+            except CommandError as error:
+                raise CommandError(f"the evaluation of {color} failed: {error}") from error
+            if not relay.answered:
+                raise CommandError(
+                    f"the evaluation of {color} gave {score.percent:g} %, but {color} answered none of its requests; "
+                    "have the command ask {base_url}"
+                )
+            return score
+
+
+def _right(question: Question, answer: Answer) -> bool | None:
+    """Tell whether an answer is right; none when there is no answer."""
+    return None if answer.fault else question.check.holds(answer.text)

@@ -1,0 +1,70 @@
+"""Where a command's score is in the JSON that it leaves. Pure."""
+
+import json
+import math
+
+from pydantic import JsonValue
+
+from components.config.check_settings import EvalSettings
+from rollout.checks.evals.judgement import Score
+
+
+class NoScoreError(ValueError):
+    """The command left no score; the message says what is there instead."""
+
+
+def read_score(text: str, settings: EvalSettings) -> Score:
+    """Read a score from a JSON document.
+
+    Raises:
+        NoScoreError: it is not there, or no number, or more than the full one.
+    """
+    try:
+        document: JsonValue = json.loads(text)
+    except ValueError as error:
+        raise NoScoreError(f"what should hold the score is no JSON: {text[:200]!r}") from error
+    percent = 100 * _number(document, settings.score_path) / settings.full_score
+    if not -1e-6 <= percent <= 100 + 1e-6:
+        raise NoScoreError(
+            f"rollout.gates.eval.score_path {settings.score_path!r} gives {percent:g} % of full_score "
+            f"{settings.full_score:g}; set full_score to what all right gives"
+        )
+    error_points = None
+    if settings.standard_error_path is not None:
+        error_points = 100 * _number(document, settings.standard_error_path) / settings.full_score
+    return Score(percent=percent, standard_error_points=error_points)
+
+
+def last_line(output: str) -> str:
+    """Return the last line that says something.
+
+    Raises:
+        NoScoreError: there is none.
+    """
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    if not lines:
+        raise NoScoreError("it printed nothing; its last line must be JSON with the score")
+    return lines[-1]
+
+
+def _number(document: JsonValue, path: str) -> float:
+    value = _at(document, path, path)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise NoScoreError(f"{path!r} is {json.dumps(value)[:100]}, not a number")
+    return value
+
+
+def _at(value: JsonValue, rest: str, path: str) -> JsonValue:
+    """Follow a dotted path; a name may hold dots itself, so the longest that is there wins."""
+    if not rest:
+        return value
+    if isinstance(value, dict):
+        for name in sorted(value, key=len, reverse=True):
+            if rest == name or rest.startswith(f"{name}."):
+                return _at(value[name], rest[len(name) + 1 :], path)
+        known = ", ".join(sorted(value)[:10])
+        raise NoScoreError(f"{path!r} leads nowhere: there is no {rest!r} among {known or 'nothing'}")
+    name, _, further = rest.partition(".")
+    if isinstance(value, list) and name.lstrip("-").isdigit() and -len(value) <= int(name) < len(value):
+        return _at(value[int(name)], further, path)
+    raise NoScoreError(f"{path!r} leads nowhere: {rest!r} is not in {json.dumps(value)[:100]}")

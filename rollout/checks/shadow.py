@@ -1,0 +1,231 @@
+"""The shadow check: what users asked lately, asked again of both colours, and the answers compared."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import partial
+from statistics import fmean, median
+from typing import Any
+
+from components.config.check_settings import ShadowSettings
+from components.config.release import Release
+from components.domain.naming import Color, fingerprint, other_color
+from rollout.checks.asking import ask_all
+from rollout.checks.recorded_prompts import Recorded, newest, replayed
+from rollout.model.answers import Answer
+from rollout.model.verdict import GateVerdict, Verdict
+from rollout.ports import Clock, Config, Route
+from rollout.statistics.exact_tests import LEVEL, paired_p_value
+
+GATE = "shadow"
+# An answer this many times as long as another is of another kind.
+LENGTH_RATIO = 3.0
+# Below this many characters a ratio of lengths says nothing.
+SHORT_CHARACTERS = 40
+# Structure, words, time to first token, time per token: together they may be wrong no more often than one test.
+TESTS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Triple:
+    """The answers to one prompt: the candidate's, and two of the active colour."""
+
+    candidate: Answer
+    active: Answer
+    again: Answer
+
+
+def differences(one: Answer, other: Answer) -> frozenset[str]:
+    """Name in what two answers differ in structure."""
+    if one.fault or other.fault:
+        return frozenset() if one.fault and other.fault else frozenset({"no answer"})
+    found: set[str] = set()
+    if one.finish_reason != other.finish_reason:
+        found.add("finish reason")
+    if _is_json(one.text) != _is_json(other.text):
+        found.add("JSON or not")
+    if _tools(one) != _tools(other):
+        found.add("tools called")
+    short, long = sorted((len(one.text), len(other.text)))
+    if long > SHORT_CHARACTERS and long > LENGTH_RATIO * short:
+        found.add("length")
+    return frozenset(found)
+
+
+def similarity(one: Answer, other: Answer) -> float:
+    """Return how alike two texts are, by their words: 1 for the same, 0 for nothing in common."""
+    return SequenceMatcher(None, one.text.split(), other.text.split(), autojunk=False).ratio()
+
+
+def judge_shadow(triples: Sequence[Triple], settings: ShadowSettings) -> GateVerdict:
+    """Judge the candidate by the prompts that the active colour answered both times."""
+    usable = [one for one in triples if not one.active.fault and not one.again.fault]
+    answered = [one for one in usable if not one.candidate.fault]
+    evidence: dict[str, float | int | str | None] = {
+        "prompts": len(triples),
+        "compared": len(usable),
+        "candidate_failed": len(usable) - len(answered),
+    }
+    if len(usable) < settings.minimum_samples:
+        reason = (
+            f"{len(usable)} of at least {settings.minimum_samples} prompts were answered by the active colour "
+            f"({len(triples)} asked)"
+        )
+        return GateVerdict(gate=GATE, verdict=Verdict.INCONCLUSIVE, reason=reason, evidence=evidence)
+    parts = [
+        _judge_structure(usable, settings, evidence),
+        _judge_words(answered, settings, evidence),
+        _judge_time("time to first token", "ttft", lambda one: one.ttft_seconds, answered, settings, evidence),
+        _judge_time("time per token", "inter_token", _pace, answered, settings, evidence),
+    ]
+    faults = [told for bad, told in parts if bad]
+    told = "; ".join(faults or [told for _, told in parts])
+    verdict = Verdict.FAIL if faults else Verdict.PASS
+    return GateVerdict(gate=GATE, verdict=verdict, reason=f"{len(usable)} prompts: {told}", evidence=evidence)
+
+
+def _judge_structure(
+    usable: Sequence[Triple], settings: ShadowSettings, evidence: dict[str, float | int | str | None]
+) -> tuple[bool, str]:
+    differing = [differences(one.candidate, one.active) for one in usable]
+    noisy = [differences(one.again, one.active) for one in usable]
+    worse = sum(bool(seen) and not noise for seen, noise in zip(differing, noisy, strict=True))
+    better = sum(bool(noise) and not seen for seen, noise in zip(differing, noisy, strict=True))
+    points, noise_points = (100 * sum(map(bool, seen)) / len(usable) for seen in (differing, noisy))
+    p_value = paired_p_value(worse, better)
+    evidence |= {
+        "different_percent": round(points, 2),
+        "noise_percent": round(noise_points, 2),
+        "structure_p_value": round(p_value, 5),
+    }
+    kinds = Counter(kind for seen in differing for kind in seen)
+    which = f" ({', '.join(f'{kind} {count}' for kind, count in kinds.most_common())})" if kinds else ""
+    told = f"{points:.0f} % differ in structure{which}, the active colour's own {noise_points:.0f} %"
+    bad = points - noise_points > settings.max_difference_points and p_value < LEVEL / TESTS
+    return bad, told + (f": more than {settings.max_difference_points:g} points (p = {p_value:.2g})" if bad else "")
+
+
+def _judge_words(
+    answered: Sequence[Triple], settings: ShadowSettings, evidence: dict[str, float | int | str | None]
+) -> tuple[bool, str]:
+    if not answered:
+        return False, "no words to compare"
+    seen = [similarity(one.candidate, one.active) for one in answered]
+    noise = [similarity(one.again, one.active) for one in answered]
+    evidence |= {"similarity": round(fmean(seen), 3), "noise_similarity": round(fmean(noise), 3)}
+    told = f"texts alike to {fmean(seen):.2f}, the active colour's own to {fmean(noise):.2f}"
+    limit = settings.max_similarity_drop
+    if limit is None or fmean(noise) - fmean(seen) <= limit:
+        return False, told
+    p_value = _above_p_value([one - other for one, other in zip(noise, seen, strict=True)], limit)
+    bad = p_value < LEVEL / TESTS
+    return bad, told + (f": more than {limit:g} less (p = {p_value:.2g})" if bad else "")
+
+
+def _judge_time(
+    name: str,
+    key: str,
+    time_of: Callable[[Answer], float | None],
+    answered: Sequence[Triple],
+    settings: ShadowSettings,
+    evidence: dict[str, float | int | str | None],
+) -> tuple[bool, str]:
+    ratios: list[float] = []
+    noise: list[float] = []
+    for one in answered:
+        candidate, active, again = (time_of(answer) for answer in (one.candidate, one.active, one.again))
+        if candidate and active:
+            ratios.append(math.log(candidate / active))
+        if again and active:
+            noise.append(math.log(again / active))
+    if not ratios or not noise:
+        return False, f"{name} not measured"
+    ratio, noise_ratio = math.exp(median(ratios)), math.exp(median(noise))
+    evidence |= {f"{key}_ratio": round(ratio, 3), f"{key}_noise_ratio": round(noise_ratio, 3)}
+    told = f"{name} {ratio:.2f} times the active colour's, its own second answer's {noise_ratio:.2f} times"
+    if ratio <= settings.latency_ratio_limit:
+        return False, told
+    p_value = _above_p_value(ratios, math.log(settings.latency_ratio_limit))
+    bad = p_value < LEVEL / TESTS
+    limit = f" (limit {settings.latency_ratio_limit:g}, p = {p_value:.2g}"
+    return bad, told + (limit + ")" if bad else limit + ": could be chance)")
+
+
+def _above_p_value(values: Sequence[float], limit: float) -> float:
+    """Wilcoxon's signed-rank test, one-sided: how likely chance alone puts the middle so far above a limit."""
+    beyond = [value - limit for value in values]
+    if not any(beyond):
+        return 1.0
+    from scipy.stats import wilcoxon  # slow to import, and needed only when a limit is passed
+
+    tested: Any = wilcoxon(beyond, alternative="greater")
+    return float(tested.pvalue)
+
+
+def _pace(answer: Answer) -> float | None:
+    return fmean(answer.inter_token_seconds) if answer.inter_token_seconds else None
+
+
+def _is_json(text: str) -> bool:
+    if not text.strip().startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _tools(answer: Answer) -> list[str]:
+    """Return the names of the tools called; their arguments are words like others."""
+    return [call.partition(" ")[0] for call in answer.tool_calls]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shadow:
+    """Replays recorded prompts to both colours through their candidate routes."""
+
+    route: Route
+    config: Config
+    clock: Clock
+    settings: ShadowSettings
+    recorded: Callable[[], list[Recorded]]
+
+    def prepare(self) -> None:
+        """Read the prompts.
+
+        Raises:
+            RefusedError: there are none.
+        """
+        self.recorded()
+
+    def run(self, color: Color, release: Release) -> GateVerdict:
+        """Judge the candidate against the active colour; the active colour is asked twice."""
+        active = self.config.read().color(other_color(color)).release
+        if active is None:
+            reason = f"{other_color(color)} serves no release to compare with"
+            return GateVerdict(gate=GATE, verdict=Verdict.INCONCLUSIVE, reason=reason)
+        prompts = newest(self.recorded(), self.settings.samples, self.settings.seed)
+        # What only one of them serves cannot be compared.
+        adapters = release.lora_adapters.keys() & active.lora_adapters.keys()
+        bodies = [
+            replayed(prompt, max_tokens=self.settings.max_tokens, seed=self.settings.seed, names=adapters)
+            for prompt in prompts
+        ]
+        triples = ask_all(
+            [partial(self._ask, body, color, release, active) for body in bodies],
+            at_once=self.settings.concurrency,
+            clock=self.clock,
+        )
+        return judge_shadow(triples, self.settings)
+
+    def _ask(self, body: Mapping[str, Any], color: Color, release: Release, active: Release) -> Triple:
+        def ask(to: Color, of: Release) -> Any:
+            answer = self.route.ask(to, body, stream=True, timeout_seconds=self.settings.timeout_seconds)
+            return answer.by(fingerprint(to, of.release_id))
+
+        outgoing = other_color(color)
+        return Triple(active=ask(outgoing, active), candidate=ask(color, release), again=ask(outgoing, active))

@@ -1,0 +1,1 @@
+"""What judges a step: the gates, their window and their verdicts."""

@@ -1,0 +1,235 @@
+"""Attestation: does the load balancer really serve what the rule says? Asked until it does, or until the time is up.
+
+The API says what was asked for, not what the load balancer's nodes do: they take a weight over some time later, and
+some users have seen one flap for half a minute. So a weight is in effect when the rule reads as intended twice, the
+candidate's targets are healthy, and the requests that the load balancer counted follow the weight (see
+``statistics/split_test.py``, and ``adapters/aws/cloudwatch.py`` for why these counts). Whatever it waits for, the
+journal says, whenever that changes.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from components.config.settings import ServiceSettings
+from components.domain.naming import Color, other_color
+from rollout.gates.verdicts import judge_targets
+from rollout.model.errors import RolloutError, UnavailableError
+from rollout.model.verdict import Evidence, Verdict
+from rollout.ports import Ports
+from rollout.statistics.measurements import PeriodRequests
+from rollout.statistics.split_test import Answer, Finding, PeriodCounts, Split, examine
+from rollout.system.failures import plain
+
+READS = 2
+RULE_PATIENCE_SECONDS = 60.0
+"""The API shows a change at once or within seconds; what does not show by then was undone by somebody."""
+LONGEST_PAUSE_SECONDS = 5.0
+PUBLISHED_WITHIN_PERIODS = 5
+"""A count that is published later than this is not waited for: one that is older says little about now."""
+
+
+CLIENTS_SEEN = "requests"
+"""The cause of waiting for a colour to be idle when requests of clients still get there."""
+
+
+class AttestationTimeoutError(RolloutError):
+    """The time is up, and nothing has shown that the weight is in effect; it may be, or may not.
+
+    ``cause`` is the name of what was waited for last.
+    """
+
+    def __init__(self, message: str, cause: str = "") -> None:
+        """Say what was waited for."""
+        super().__init__(message)
+        self.cause = cause
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightChange:
+    """A change of the weight, as the load balancer was asked for it."""
+
+    candidate: Color
+    previous_percent: int
+    intended_percent: int
+    green_weight: int
+    since: datetime
+    """When the rule was changed; counts from before say nothing about it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wait:
+    """What an attestation waits for: a name that changes with the cause alone, and words with today's figures."""
+
+    cause: str
+    words: str
+
+
+def attest_weight(ports: Ports, change: WeightChange) -> None:
+    """Wait until a weight is in effect.
+
+    Raises:
+        AttestationTimeoutError: too few requests, or they follow another split.
+        RolloutError: the rule is not as intended any more, or the load balancer cannot be asked.
+    """
+    settings = ports.config.read()
+    split = Split(
+        previous_percent=change.previous_percent,
+        intended_percent=change.intended_percent,
+        error_percent=settings.rollout.attestation.error_percent,
+    )
+    ports.journal.write(
+        "note",
+        text=f"{change.intended_percent} % to {change.candidate} is attested with about {split.expected_requests} "
+        f"requests, if it is in effect; chance of a wrong attestation at most {split.error_percent:g} %",
+    )
+    _await(ports, settings, change.green_weight, lambda: _weight(ports, settings, change, split))
+
+
+def attest_idle(ports: Ports, color: Color, *, since: datetime, quiet_seconds: float | None = None) -> None:
+    """Wait until the load balancer has sent no client to a colour for a while.
+
+    Args:
+        ports: the world.
+        color: the colour without weight.
+        since: when it lost its weight.
+        quiet_seconds: for how long; none for the deregistration delay.
+
+    Raises:
+        AttestationTimeoutError: clients still get there, or nothing is known.
+        RolloutError: the colour has weight.
+    """
+    settings = ports.config.read()
+    green_weight = 0 if color == "green" else 100
+    delay_seconds = settings.drain_chain.deregistration_delay_seconds if quiet_seconds is None else quiet_seconds
+    _await(ports, settings, green_weight, lambda: _idle(ports, settings, color, since, delay_seconds))
+
+
+def _await(ports: Ports, settings: ServiceSettings, green_weight: int, look: Callable[[], _Wait | Evidence]) -> None:
+    """Look until the rule has read as intended twice and there is evidence; record it."""
+    began = agreed = ports.clock.monotonic()
+    timeout_seconds = settings.rollout.attestation.timeout_seconds
+    reads, told = 0, ""
+    while True:
+        now = ports.clock.monotonic()
+        try:
+            rule = ports.load_balancer.rule()
+            now = ports.clock.monotonic()
+            if rule.splits(green_weight):
+                reads, agreed = reads + 1, now
+                seen = look()
+            else:
+                reads = 0
+                seen = _Wait(cause="rule", words=f"the rule splits {dict(rule.weights)}")
+        except UnavailableError as error:
+            reads, agreed = 0, now
+            seen = _Wait(cause="load balancer", words=f"the load balancer's API does not answer: {error}")
+        if now - agreed >= RULE_PATIENCE_SECONDS and isinstance(seen, _Wait):
+            raise RolloutError(
+                f"green_weight {green_weight} could not be attested: {seen.words} for {RULE_PATIENCE_SECONDS:.0f} s"
+            )
+        if not isinstance(seen, _Wait):
+            if reads >= READS:
+                ports.journal.write("attested", **seen)
+                return
+        elif now - began >= timeout_seconds:
+            raise AttestationTimeoutError(
+                f"green_weight {green_weight} could not be attested within {timeout_seconds:g} s: {seen.words}",
+                seen.cause,
+            )
+        elif seen.cause != told:
+            ports.journal.write("note", text=f"waiting: {seen.words}")
+            told = seen.cause
+        ports.clock.sleep(min(settings.rollout.poll_seconds, LONGEST_PAUSE_SECONDS))
+
+
+def _weight(ports: Ports, settings: ServiceSettings, change: WeightChange, split: Split) -> _Wait | Evidence:
+    targets = judge_targets(ports.load_balancer.health(change.candidate), settings.color(change.candidate).replicas)
+    if targets.verdict is not Verdict.PASS:
+        return _Wait(cause="targets", words=f"{targets.reason} in the target group of {change.candidate}")
+    now = ports.clock.now()
+    try:
+        periods = _client_requests(ports, change.candidate, change.since, now)
+    except Exception as error:  # whatever it fails with, it has not said that the weight is in effect
+        return _Wait(cause="metrics", words=f"the load balancer's counts cannot be read: {plain(error)}")
+    answer = examine(split, periods)
+    if answer.finding is not Finding.AGREES:
+        elapsed_seconds = (now - change.since).total_seconds()
+        return _Wait(cause=answer.finding, words=_words(answer, split, change, elapsed_seconds))
+    settled = change.since + timedelta(seconds=settings.rollout.settle_seconds)
+    if now < settled:
+        return _Wait(cause="settle", words=f"the counts agree; settle_seconds end at {settled:%H:%M:%S}")
+    return {
+        "color": change.candidate,
+        "intended_percent": change.intended_percent,
+        "previous_percent": change.previous_percent,
+        "requests": answer.requests,
+        "candidate_requests": answer.candidate_requests,
+        "candidate_percent": _rounded(answer.candidate_percent),
+        "healthy": targets.evidence["healthy"],
+        "error_percent": split.error_percent,
+    }
+
+
+def _words(answer: Answer, split: Split, change: WeightChange, elapsed_seconds: float) -> str:
+    seen = f"{answer.candidate_requests} of {answer.requests} requests"
+    match answer.finding:
+        case Finding.PREVIOUS:
+            return (
+                f"{seen} went to {change.candidate}, as before the change ({change.previous_percent} %): the load "
+                "balancer has not taken it over yet"
+            )
+        case Finding.NEITHER:
+            return (
+                f"{seen} went to {change.candidate}, which is neither {change.intended_percent} % nor the "
+                f"{change.previous_percent} % before: is it stickiness, or did somebody else change the weights?"
+            )
+        case _:
+            rate = answer.requests / elapsed_seconds if elapsed_seconds > 0 else 0.0
+            left = max(split.expected_requests - answer.requests, 0)
+            when = f", in about {left / rate:.0f} s at this rate" if rate > 0 else ""
+            return f"too few requests counted so far ({answer.requests} of about {split.expected_requests}{when})"
+
+
+def _idle(
+    ports: Ports, settings: ServiceSettings, color: Color, since: datetime, delay_seconds: float
+) -> _Wait | Evidence:
+    now, period_seconds = ports.clock.now(), settings.rollout.cloudwatch_period_seconds
+    # Metrics are published late, so the latest periods that there are stand for the ones that are not there yet.
+    latest = max(1, math.ceil(delay_seconds / period_seconds))
+    start = max(since, now - timedelta(seconds=(latest + PUBLISHED_WITHIN_PERIODS) * period_seconds))
+    try:
+        periods = _client_requests(ports, color, start, now)[-latest:]
+    except Exception as error:  # whatever it fails with, it has not said that nobody is there
+        return _Wait(cause="metrics", words=f"the load balancer's counts cannot be read: {plain(error)}")
+    if not periods:
+        return _Wait(cause="no counts", words=f"the load balancer has not published what it sent to {color}")
+    if requests := sum(period.candidate for period in periods):
+        return _Wait(
+            cause=CLIENTS_SEEN,
+            words=f"{requests} requests of clients went to {color} in the last {latest * period_seconds} s published",
+        )
+    return {
+        "color": color,
+        "intended_percent": 0,
+        "requests": sum(period.other for period in periods),
+        "candidate_requests": 0,
+        "candidate_percent": 0,
+    }
+
+
+def _client_requests(ports: Ports, candidate: Color, start: datetime, end: datetime) -> Sequence[PeriodCounts]:
+    """Return what clients sent, period by period: our own requests through the candidate routes left out."""
+
+    def of_clients(period: PeriodRequests, color: Color) -> int:
+        return max(0, period.requests[color] - ports.route.sent(color, period.start, period.end))
+
+    return [
+        PeriodCounts(candidate=of_clients(period, candidate), other=of_clients(period, other_color(candidate)))
+        for period in ports.target_group_metrics.by_period(start, end)
+    ]
+
+
+def _rounded(percent: float | None) -> float | None:
+    return None if percent is None else round(percent, 3)

@@ -1,0 +1,100 @@
+"""Both colours' growth over a window, cut into blocks, and the evidence of each metric that grows with them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from components.config.rollout_settings import GateSettings
+from components.domain.naming import Color
+from rollout.statistics.measurements import Counters, Histogram, Period, Sample, sample
+from rollout.statistics.sequential import BLOCK_REQUESTS, Comparison, categories
+
+LATENCIES = {"ttft_p95": "ttft", "inter_token_p95": "inter_token", "end_to_end_p95": "end_to_end"}
+"""The latency gates of the pods' own metrics, by what a sample calls them."""
+
+
+def latency(of: Sample | None, gate: str) -> Histogram | None:
+    """Return the histogram that a gate judges."""
+    return None if of is None else getattr(of, LATENCIES[gate])
+
+
+class PodComparison:
+    """Compares what the pods of both colours count, from one look to the next.
+
+    Each metric has blocks of its own: one ends when both colours have had enough of it. A pod that goes away takes what
+    it counted since the last block's end with it.
+    """
+
+    def __init__(self, start: Mapping[Color, Counters], candidate: Color, active: Color, limits: GateSettings) -> None:
+        """Begin where the window does."""
+        self._candidate: Color = candidate
+        self._active: Color = active
+        self._limits = limits
+        self._errors = _Metric(start, Comparison(allowed_increase=limits.error_rate.increase_limit_points / 100))
+        self._latencies = {gate: _Metric(start, Comparison()) for gate in LATENCIES}
+
+    def look(self, now: Mapping[Color, Counters]) -> dict[str, float]:
+        """Take what was counted until now, and return the log evidence by gate."""
+        mine, other = self._growth(self._errors, now)
+        if mine is not None and other is not None and min(mine.requests, other.requests) >= BLOCK_REQUESTS:
+            self._errors.comparison.add(
+                (mine.requests - mine.failed, mine.failed), (other.requests - other.failed, other.failed)
+            )
+            self._errors.start = now
+        for gate, metric in self._latencies.items():
+            taken, usual = (latency(one, gate) for one in self._growth(metric, now))
+            if taken is not None and usual is not None and min(taken.count, usual.count) >= BLOCK_REQUESTS:
+                metric.comparison.add(*blocks(taken, usual, getattr(self._limits, gate).ratio_limit))
+                metric.start = now
+        judged = {"error_rate": self._errors, **self._latencies}
+        return {gate: float(metric.comparison.log_evidence) for gate, metric in judged.items()}
+
+    def _growth(self, metric: "_Metric", now: Mapping[Color, Counters]) -> tuple[Sample | None, Sample | None]:
+        mine = sample(metric.start[self._candidate], now[self._candidate])
+        return mine, sample(metric.start[self._active], now[self._active])
+
+
+@dataclass
+class _Metric:
+    start: Mapping[Color, Counters]
+    """The counters at the end of the last block."""
+    comparison: Comparison
+
+
+def blocks(candidate: Histogram, active: Histogram, ratio: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Sort both colours' latencies into the same categories, the candidate's divided by the ratio allowed.
+
+    Where its bucket leaves open to which category an observation belongs it goes to the best of them. Two versions of
+    the server may have buckets of their own: the categories are the active colour's.
+    """
+    edges = [bound for bound in active.bounds if not math.isinf(bound)]
+    scaled = [edge * ratio for edge in edges]
+    return categories(candidate.bounds, candidate.counts, scaled), categories(active.bounds, active.counts, edges)
+
+
+def errors_compared(candidate: Sequence[Period], active: Sequence[Period], increase: float) -> float:
+    """Return the log evidence that the candidate's targets fail more often than the active colour's.
+
+    Args:
+        candidate: the candidate's counts by period.
+        active: the active colour's, of the same periods.
+        increase: by how much its share of failures may be above the active colour's.
+    """
+    comparison = Comparison(allowed_increase=increase)
+    mine, other = Period(), Period()
+    for one, two in zip(candidate, active, strict=True):
+        mine, other = _added(mine, one), _added(other, two)
+        if min(mine.requests, other.requests) >= BLOCK_REQUESTS:
+            comparison.add(_outcomes(mine), _outcomes(other))
+            mine, other = Period(), Period()
+    return float(comparison.log_evidence)
+
+
+def _added(one: Period, two: Period) -> Period:
+    return Period(requests=one.requests + two.requests, server_errors=one.server_errors + two.server_errors)
+
+
+def _outcomes(period: Period) -> tuple[int, int]:
+    # Requests are counted when they begin and errors when they end: at the edge of a block there may be more of these.
+    failed = min(period.requests, period.server_errors)
+    return period.requests - failed, failed

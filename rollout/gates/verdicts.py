@@ -1,0 +1,358 @@
+"""The gates' judgement: pass, fail or inconclusive, each with its reason and the numbers it rests on.
+
+No data is never a pass. A gate fails when the evidence that the candidate is worse than allowed reaches its threshold,
+which a candidate within its limits does in one hold with the chance ``false_alarm_rate`` at most, however often one
+looks (``statistics/sequential.py``); it passes with the minimum of requests seen and the figures within their limits; all in
+between is inconclusive, and more data decides. Error rates may fail below the minimum; latencies may not, however slow:
+the first requests meet cold caches, and say little about those that follow.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import isinf
+from statistics import median
+
+from components.config.gate_settings import ErrorRateSettings, LatencySettings, QueueDepthSettings
+from rollout.model.approval import Approval
+from rollout.model.verdict import Evidence, GateVerdict, TargetHealth, Verdict
+from rollout.statistics.measurements import Histogram, Period
+from rollout.statistics.sequential import alarm_threshold, evidence_above
+
+QUANTILE = 0.95
+EARLY_FAILURES = 5
+"""How many failed requests it takes below the minimum: one hiccup may fail a handful that came together."""
+ERROR_TESTS = 2
+"""Tests of an error gate that share its false-alarm rate: by the limit, and by comparison."""
+LATENCY_TESTS = 3
+"""Those of a latency gate: by the limit, by comparison, and by what is known of the active colour from before."""
+QUEUE_SECONDS = 30.0
+"""For how long a queue must have been too long; its readings follow from each other, so counting them proves little."""
+# How a reason rounds; and evidence beyond any doubt, so that it can be written as a number.
+_DIGITS = 4
+_MOST_EVIDENCE = 1000.0
+GATE = "approval"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """How much it takes for a verdict."""
+
+    minimum_requests: int
+    false_alarm_rate: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """How many requests waited per replica, on average over the readings of a window."""
+
+    candidate: float
+    active: float | None
+    """None where the active colour had too little traffic to compare with."""
+    readings: int
+    seconds: float
+
+
+def combine(verdicts: Iterable[GateVerdict]) -> tuple[Verdict, str]:
+    """Return the verdict of all gates together and why: one failure fails, and only a unanimous pass passes.
+
+    Dry runs have no say.
+    """
+    judged = tuple(verdict for verdict in verdicts if not verdict.dry_run)
+    for decisive in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+        reasons = [f"{one.gate}: {one.reason}" for one in judged if one.verdict is decisive]
+        if reasons:
+            return decisive, "; ".join(reasons)
+    if not judged:
+        return Verdict.INCONCLUSIVE, "no gate was asked"
+    return Verdict.PASS, "; ".join(f"{one.gate}: {one.reason}" for one in judged)
+
+
+def judge_error_rate(
+    gate: str,
+    counts: tuple[int, int] | None,
+    active: tuple[int, int] | None,
+    log_evidence_compared: float,
+    limits: ErrorRateSettings,
+    bar: Bar,
+) -> GateVerdict:
+    """Judge the candidate's share of failed requests.
+
+    Args:
+        gate: the gate's name.
+        counts: requests and failed ones over the window; none when nothing is known.
+        active: the active colour's over the same window.
+        log_evidence_compared: that the share is above the active colour's by more than allowed.
+        limits: the limits.
+        bar: what a verdict takes.
+    """
+    limit = limits.limit_percent
+    if counts is None:
+        return _inconclusive(gate, "no data", limits, limit_percent=limit, requests=None)
+    requests, failed = counts
+    rate = 100 * failed / requests if requests else 0.0
+    absolute = evidence_above(failed, requests, limit / 100)
+    needed = alarm_threshold(bar.false_alarm_rate, ERROR_TESTS)
+    evidence: dict[str, float | int | str | None] = {
+        "requests": requests,
+        "failed": failed,
+        "error_rate_percent": round(rate, 3),
+        "limit_percent": limit,
+        "increase_limit_points": limits.increase_limit_points,
+        **_told(needed, absolute, log_evidence_compared, bar),
+    }
+    figures = f"{failed} of {requests} requests failed ({rate:.2f} %, limit {limit:g} %)"
+    increase = None
+    if active is not None:
+        evidence |= {"active_requests": active[0], "active_failed": active[1]}
+        if active[0] >= bar.minimum_requests:
+            active_rate = 100 * active[1] / active[0]
+            increase = rate - active_rate
+            figures += f", {active_rate:.2f} % on the active colour"
+    enough = requests >= bar.minimum_requests
+    certain = max(absolute, log_evidence_compared) >= needed
+    if certain and (enough or failed >= EARLY_FAILURES):
+        why = "above the limit" if absolute >= needed else "above the active colour's"
+        return _judged(gate, Verdict.FAIL, f"{figures}: {why}, chance is ruled out", evidence, limits)
+    if not enough:
+        return _judged(gate, Verdict.INCONCLUSIVE, _too_few(requests, bar), evidence, limits)
+    if rate > limit or (increase is not None and increase > limits.increase_limit_points):
+        return _judged(gate, Verdict.INCONCLUSIVE, f"{figures}, could be chance", evidence, limits)
+    return _judged(gate, Verdict.PASS, figures, evidence, limits)
+
+
+def judge_latency(
+    gate: str,
+    candidate: Histogram | None,
+    active: Histogram | None,
+    log_evidence_compared: float,
+    known_p95_seconds: float | None,
+    limits: LatencySettings,
+    bar: Bar,
+) -> GateVerdict:
+    """Judge one of the candidate's latencies against the limit and against the active colour's.
+
+    Args:
+        gate: the gate's name.
+        candidate: what the candidate's requests took; none when nothing is known.
+        active: the active colour's over the same window.
+        log_evidence_compared: that latencies are above the active colour's by more than the ratio, at any quantile.
+        known_p95_seconds: the active colour's p95 from before, for a window in which it has too few requests.
+        limits: the limits.
+        bar: what a verdict takes.
+    """
+    if candidate is None or not candidate.count:
+        return _inconclusive(gate, "no data", limits, requests=None)
+    active_p95 = active.quantile(QUANTILE) if active is not None and active.count >= bar.minimum_requests else None
+    reference = known_p95_seconds if active_p95 is None else active_p95
+    relative = None if reference is None else reference * limits.ratio_limit
+    limit = limits.limit_seconds if relative is None else min(limits.limit_seconds, relative)
+    p95 = candidate.quantile(QUANTILE)
+    count = candidate.count
+    absolute = evidence_above(candidate.surely_above(limits.limit_seconds), count, 1 - QUANTILE)
+    from_before = 0.0
+    if known_p95_seconds is not None and active_p95 is None:
+        slow = candidate.surely_above(known_p95_seconds * limits.ratio_limit)
+        from_before = evidence_above(slow, count, 1 - QUANTILE)
+    needed = alarm_threshold(bar.false_alarm_rate, LATENCY_TESTS)
+    evidence: Evidence = {
+        "requests": count,
+        "p95_seconds": _seconds(p95),
+        "active_requests": None if active is None else active.count,
+        "active_p95_seconds": _seconds(active_p95),
+        "known_p95_seconds": _seconds(known_p95_seconds),
+        "ratio_limit": limits.ratio_limit,
+        "limit_seconds": _seconds(limit),
+        "log_evidence_from_before": _bounded(from_before),
+        **_told(needed, absolute, log_evidence_compared, bar),
+    }
+    figures = f"p95 {p95:.3f} s over {count} requests (limit {limit:.3f} s)"
+    if count < bar.minimum_requests:
+        return _judged(gate, Verdict.INCONCLUSIVE, _too_few(count, bar), evidence, limits)
+    if max(absolute, from_before) >= needed:
+        return _judged(gate, Verdict.FAIL, f"{figures}: above it, chance is ruled out", evidence, limits)
+    if log_evidence_compared >= needed:
+        reason = f"{figures}: slower than {limits.ratio_limit:g} times the active colour, chance is ruled out"
+        return _judged(gate, Verdict.FAIL, reason, evidence, limits)
+    if relative is None:
+        reason = f"{figures}, but nothing is known of the active colour to compare with"
+        return _judged(gate, Verdict.INCONCLUSIVE, reason, evidence, limits)
+    if p95 is None or p95 > limit:
+        return _judged(gate, Verdict.INCONCLUSIVE, f"{figures}, could be chance", evidence, limits)
+    return _judged(gate, Verdict.PASS, figures, evidence, limits)
+
+
+def judge_response_times(
+    gate: str,
+    candidate: Sequence[Period],
+    active: Sequence[Period],
+    known_p95_seconds: float | None,
+    limits: LatencySettings,
+    bar: Bar,
+) -> GateVerdict:
+    """Judge the load balancer's response times, of which it tells no more than a p95 for each period.
+
+    A period whose p95 is above the limit is a hit. At a true p95 within the limit fewer than half of the periods are
+    hits (fewer still with few requests in them, whose p95 then is too low), so their share is tested against one half.
+    """
+    timed = [(mine, other) for mine, other in zip(candidate, active, strict=True) if mine.p95_seconds is not None]
+    requests = sum(mine.requests for mine, _ in timed)
+    p95s = [mine.p95_seconds for mine, _ in timed if mine.p95_seconds is not None]
+    if not requests or not p95s:
+        return _inconclusive(gate, "no data", limits, requests=None)
+    # An active colour with fewer requests than the candidate and few at all has a p95 that is too low to compare with.
+    pairs = [
+        (mine.p95_seconds, other.p95_seconds)
+        for mine, other in timed
+        if mine.p95_seconds is not None
+        and other.p95_seconds is not None
+        and other.requests >= min(mine.requests, bar.minimum_requests)
+    ]
+    p95 = median(p95s)
+    reference = median(other for _, other in pairs) if pairs else known_p95_seconds
+    relative = None if reference is None else reference * limits.ratio_limit
+    limit = limits.limit_seconds if relative is None else min(limits.limit_seconds, relative)
+    absolute = evidence_above(sum(one > limits.limit_seconds for one in p95s), len(p95s), 0.5)
+    compared = evidence_above(sum(mine > other * limits.ratio_limit for mine, other in pairs), len(pairs), 0.5)
+    from_before = 0.0
+    if not pairs and relative is not None:
+        from_before = evidence_above(sum(one > relative for one in p95s), len(p95s), 0.5)
+    needed = alarm_threshold(bar.false_alarm_rate, LATENCY_TESTS)
+    evidence: Evidence = {
+        "requests": requests,
+        "periods": len(p95s),
+        "periods_compared": len(pairs),
+        "p95_seconds": _seconds(p95),
+        "active_p95_seconds": _seconds(reference) if pairs else None,
+        "known_p95_seconds": _seconds(known_p95_seconds),
+        "ratio_limit": limits.ratio_limit,
+        "limit_seconds": _seconds(limit),
+        "log_evidence_from_before": _bounded(from_before),
+        **_told(needed, absolute, compared, bar),
+    }
+    figures = f"p95 {p95:.3f} s in the median of {len(p95s)} periods (limit {limit:.3f} s)"
+    if requests < bar.minimum_requests:
+        return _judged(gate, Verdict.INCONCLUSIVE, _too_few(requests, bar), evidence, limits)
+    if max(absolute, compared, from_before) >= needed:
+        return _judged(gate, Verdict.FAIL, f"{figures}: above it, chance is ruled out", evidence, limits)
+    if relative is None:
+        reason = f"{figures}, but nothing is known of the active colour to compare with"
+        return _judged(gate, Verdict.INCONCLUSIVE, reason, evidence, limits)
+    if p95 > limit:
+        return _judged(gate, Verdict.INCONCLUSIVE, f"{figures}, could be chance", evidence, limits)
+    return _judged(gate, Verdict.PASS, figures, evidence, limits)
+
+
+def judge_queue(gate: str, queue: Queue | None, limits: QueueDepthSettings) -> GateVerdict:
+    """Judge how many requests wait for the candidate; fails when that has been too many for a while, on average."""
+    if queue is None:
+        return _inconclusive(gate, "no data", limits, readings=0)
+    evidence: Evidence = {
+        "waiting_per_replica": round(queue.candidate, _DIGITS),
+        "active_waiting_per_replica": None if queue.active is None else round(queue.active, _DIGITS),
+        "limit_per_replica": limits.limit_per_replica,
+        "increase_limit_per_replica": limits.increase_limit_per_replica,
+        "readings": queue.readings,
+        "seconds": round(queue.seconds, 1),
+    }
+    limit = limits.limit_per_replica
+    figures = f"{queue.candidate:.1f} requests wait per replica on average"
+    if queue.active is not None:
+        limit = min(limit, queue.active + limits.increase_limit_per_replica)
+        figures += f", {queue.active:.1f} on the active colour"
+    figures += f" (limit {limit:.1f})"
+    if queue.candidate <= limit:
+        return _judged(gate, Verdict.PASS, figures, evidence, limits)
+    if queue.seconds >= QUEUE_SECONDS:
+        return _judged(gate, Verdict.FAIL, f"{figures}, over {queue.seconds:.0f} s", evidence, limits)
+    return _judged(gate, Verdict.INCONCLUSIVE, f"{figures}, for {queue.seconds:.0f} s only", evidence, limits)
+
+
+def rest_on_requests(verdict: GateVerdict, clients: int, probes: int, bar: Bar) -> GateVerdict:
+    """Hold a verdict of the pods' own metrics against what the load balancer saw: they count readiness probes as well.
+
+    Args:
+        verdict: what the pods' metrics say.
+        clients: requests of clients.
+        probes: requests of our own, sent to fill the minimum.
+        bar: what a verdict takes.
+    """
+    evidence = {**verdict.evidence, "client_requests": clients, "probe_requests": probes}
+    verdict = replace(verdict, evidence=evidence)
+    seen = clients + probes
+    if seen >= bar.minimum_requests or verdict.verdict is Verdict.INCONCLUSIVE:
+        return verdict
+    failed, limit = evidence.get("failed"), evidence.get("limit_percent")
+    if verdict.verdict is Verdict.FAIL and isinstance(failed, int) and isinstance(limit, float | int):
+        # At worst all that no client sent has failed; what then is left of the failures may still be plenty.
+        requests = evidence["requests"]
+        others = max(0, (requests if isinstance(requests, int) else 0) - seen)
+        left = max(0, failed - others)
+        certain = evidence_above(left, max(seen, left), limit / 100)
+        if left >= EARLY_FAILURES and certain >= alarm_threshold(bar.false_alarm_rate, ERROR_TESTS):
+            return verdict
+    return replace(verdict, verdict=Verdict.INCONCLUSIVE, reason=_too_few(seen, bar))
+
+
+def judge_targets(health: TargetHealth, replicas: int) -> GateVerdict:
+    """Judge whether the candidate's replicas are all healthy in its target group."""
+    evidence: Evidence = {"healthy": health.healthy, "total": health.total, "replicas": replicas}
+    reason = f"{health.healthy} of {replicas} targets healthy"
+    if health.healthy == 0:
+        # The load balancer fails open: it would go on sending requests to targets that cannot answer.
+        return GateVerdict(gate="targets", verdict=Verdict.FAIL, reason=reason, evidence=evidence)
+    ready = health.healthy >= replicas and health.healthy == health.total
+    verdict = Verdict.PASS if ready else Verdict.INCONCLUSIVE
+    return GateVerdict(gate="targets", verdict=verdict, reason=reason, evidence=evidence)
+
+
+def _judged(
+    gate: str,
+    verdict: Verdict,
+    reason: str,
+    evidence: Evidence,
+    limits: ErrorRateSettings | LatencySettings | QueueDepthSettings,
+) -> GateVerdict:
+    return GateVerdict(gate=gate, verdict=verdict, reason=reason, evidence=evidence, dry_run=limits.dry_run)
+
+
+def _inconclusive(
+    gate: str,
+    reason: str,
+    limits: ErrorRateSettings | LatencySettings | QueueDepthSettings,
+    **evidence: float | int | str | None,
+) -> GateVerdict:
+    return _judged(gate, Verdict.INCONCLUSIVE, reason, evidence, limits)
+
+
+def _too_few(requests: int, bar: Bar) -> str:
+    return f"{requests} of at least {bar.minimum_requests} requests seen"
+
+
+def _told(needed: float, absolute: float, compared: float, bar: Bar) -> Evidence:
+    return {
+        "log_evidence_absolute": _bounded(absolute),
+        "log_evidence_compared": _bounded(compared),
+        "log_evidence_needed": _bounded(needed),
+        "false_alarm_rate": bar.false_alarm_rate,
+    }
+
+
+def _bounded(log_evidence: float) -> float:
+    return round(min(max(log_evidence, -_MOST_EVIDENCE), _MOST_EVIDENCE), 3)
+
+
+def _seconds(value: float | None) -> float | None:
+    return None if value is None or isinf(value) else round(value, _DIGITS)
+
+
+def judge_approval(percent: int, approval: Approval | None) -> GateVerdict:
+    """Judge a step that waits for a person."""
+    if approval is None:
+        reason = f"waits for somebody to run scripts.approve for {percent} %"
+        return GateVerdict(gate=GATE, verdict=Verdict.INCONCLUSIVE, reason=reason)
+    return GateVerdict(
+        gate=GATE,
+        verdict=Verdict.PASS if approval.approved else Verdict.FAIL,
+        reason=str(approval),
+        evidence={"by": approval.by, "because": approval.because, "at": approval.at},
+    )

@@ -1,0 +1,237 @@
+"""The metric gates of a hold or a soak: opens a window, measures both colours over it, and has the figures judged."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from statistics import median
+
+from components.config.settings import ServiceSettings
+from components.domain.naming import Color
+from rollout.gates.comparisons import LATENCIES, PodComparison, errors_compared, latency
+from rollout.gates.probes import Probes
+from rollout.gates.verdicts import (
+    QUANTILE,
+    Bar,
+    Queue,
+    judge_error_rate,
+    judge_latency,
+    judge_queue,
+    judge_response_times,
+    judge_targets,
+    rest_on_requests,
+)
+from rollout.model.plan import Plan
+from rollout.model.verdict import GateVerdict, Verdict
+from rollout.ports import Ports
+from rollout.statistics.measurements import Counters, Period, Sample, sample
+from rollout.statistics.sequential import preload
+from rollout.system.failures import plain
+
+TARGET_GROUP_ERRORS = "target_group_errors"
+TARGET_GROUP_LATENCY = "target_group_latency"
+
+# How far back preflight looks for the outgoing colour's usual latency.
+BASELINE_WINDOW = timedelta(seconds=600)
+
+
+def measure_baseline(ports: Ports, color: Color, minimum_requests: int) -> dict[str, float]:
+    """Return a colour's p95 of late in seconds, by gate, for those with enough requests.
+
+    Loads what the verdicts need, too: none should wait for it.
+
+    Raises:
+        RolloutError: Prometheus does not answer.
+    """
+    preload()
+    now = ports.clock.now()
+    before, after = ports.metrics.counters(now - BASELINE_WINDOW), ports.metrics.counters(now)
+    periods = ports.target_group_metrics.periods(now - BASELINE_WINDOW, now)[color]
+    return _p95s(sample(before[color], after[color]), minimum_requests) | _response_p95(periods, minimum_requests)
+
+
+def _p95s(seen: Sample | None, minimum_requests: int) -> dict[str, float]:
+    histograms = {gate: latency(seen, gate) for gate in LATENCIES}
+    quantiles = {
+        gate: one.quantile(QUANTILE) for gate, one in histograms.items() if one and one.count >= minimum_requests
+    }
+    return {gate: p95 for gate, p95 in quantiles.items() if p95 is not None}
+
+
+def _response_p95(periods: Sequence[Period], minimum_requests: int) -> dict[str, float]:
+    p95s = [period.p95_seconds for period in periods if period.p95_seconds is not None]
+    if not p95s or sum(period.requests for period in periods) < minimum_requests:
+        return {}
+    return {TARGET_GROUP_LATENCY: median(p95s)}
+
+
+class Gates:
+    """Judges the candidate over one window, from the moment it is made."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        plan: Plan,
+        settings: ServiceSettings,
+        known_p95_seconds: Mapping[str, float],
+        *,
+        hold_seconds: float,
+    ) -> None:
+        """Open the window now.
+
+        Args:
+            ports: the world.
+            plan: whose candidate is judged.
+            settings: limits and times.
+            known_p95_seconds: the outgoing colour's p95 by gate, for a window in which it has too little traffic.
+            hold_seconds: how long the window is meant to be open.
+        """
+        self._ports = ports
+        self._plan = plan
+        self._settings = settings
+        self._limits = settings.rollout.gates
+        self._bar = Bar(minimum_requests=self._limits.minimum_requests, false_alarm_rate=self._limits.false_alarm_rate)
+        self._known_p95_seconds = known_p95_seconds
+        self._opened = ports.clock.now()
+        self._opened_monotonic = ports.clock.monotonic()
+        self._start: Mapping[Color, Counters] | None = None
+        self._comparison: PodComparison | None = None
+        self._waiting: list[tuple[float, float | None]] = []
+        self._waiting_since = 0.0
+        self._clients: int | None = None
+        self._probes = Probes(
+            ports,
+            plan,
+            settings.rollout,
+            deadline_seconds=hold_seconds + plan.max_hold_extension_seconds,
+        )
+        self.outgoing_p95_seconds: dict[str, float] = {}
+        """The outgoing colour's p95 over this window so far, by gate, for those with the minimum of requests."""
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """How long the window has been open."""
+        return self._ports.clock.monotonic() - self._opened_monotonic
+
+    def judge(self) -> tuple[GateVerdict, ...]:
+        """Judge once. A source that does not answer makes its gates inconclusive, whatever it would have said."""
+        now = self._ports.clock.now()
+        self._clients = None
+        limits = self._limits
+        watched = {
+            "error_rate": limits.error_rate.dry_run,
+            **{gate: getattr(limits, gate).dry_run for gate in LATENCIES},
+            "queue_depth": limits.queue_depth.dry_run,
+        }
+        balanced = {
+            TARGET_GROUP_ERRORS: limits.target_group_errors.dry_run,
+            TARGET_GROUP_LATENCY: limits.target_group_latency.dry_run,
+        }
+        target_group = _asked(balanced, lambda: self._judge_target_group(now))
+        verdicts = (
+            *_asked({"targets": False}, self._judge_targets),
+            *_asked(watched, lambda: self._judge_pods(now)),
+            *target_group,
+        )
+        if self._clients is not None:
+            self._probes.fill(self._clients, self.elapsed_seconds)
+        return verdicts
+
+    def _judge_targets(self) -> tuple[GateVerdict]:
+        candidate = self._plan.candidate
+        health = self._ports.load_balancer.health(candidate)
+        return (judge_targets(health, self._settings.color(candidate).replicas),)
+
+    def _judge_pods(self, now: datetime) -> tuple[GateVerdict, ...]:
+        plan, limits, bar = self._plan, self._limits, self._bar
+        if self._start is None or self._comparison is None:
+            # Asked for the instant of opening, so it does not matter that the first answer may come late.
+            self._start = self._ports.metrics.counters(self._opened)
+            self._comparison = PodComparison(self._start, plan.candidate, plan.outgoing, limits)
+        end = self._ports.metrics.counters(now)
+        mine, other = (sample(self._start[color], end[color]) for color in (plan.candidate, plan.outgoing))
+        self.outgoing_p95_seconds |= _p95s(other, bar.minimum_requests)
+        compared = self._comparison.look(end)
+        errors = judge_error_rate(
+            "error_rate", _errors(mine), _errors(other), compared["error_rate"], limits.error_rate, bar
+        )
+        latencies = (
+            judge_latency(
+                gate,
+                latency(mine, gate),
+                latency(other, gate),
+                compared[gate],
+                self._known_p95_seconds.get(gate),
+                getattr(limits, gate),
+                bar,
+            )
+            for gate in LATENCIES
+        )
+        queue = judge_queue("queue_depth", self._queue(end, other), limits.queue_depth)
+        judged = (errors, *latencies)
+        if self._clients is None:
+            return (*judged, queue)  # The load balancer cannot be asked; the pods may still stop a bad candidate.
+        clients, probes = self._clients, self._probes.sent
+        return (*(rest_on_requests(verdict, clients, probes, bar) for verdict in judged), queue)
+
+    def _queue(self, now: Mapping[Color, Counters], outgoing: Sample | None) -> Queue | None:
+        mine = now[self._plan.candidate].waiting_per_replica
+        if mine is None:
+            return None
+        if not self._waiting:
+            self._waiting_since = self.elapsed_seconds
+        self._waiting.append((mine, now[self._plan.outgoing].waiting_per_replica))
+        others = [other for _, other in self._waiting if other is not None]
+        busy = outgoing is not None and outgoing.requests >= self._bar.minimum_requests
+        return Queue(
+            candidate=sum(one for one, _ in self._waiting) / len(self._waiting),
+            active=sum(others) / len(others) if others and busy else None,
+            readings=len(self._waiting),
+            seconds=self.elapsed_seconds - self._waiting_since,
+        )
+
+    def _judge_target_group(self, now: datetime) -> tuple[GateVerdict, ...]:
+        plan, limits, bar = self._plan, self._limits, self._bar
+        periods = self._ports.target_group_metrics.periods(self._opened, now)
+        mine, other = periods[plan.candidate], periods[plan.outgoing]
+        counted = sum(period.requests for period in mine)
+        own = self._ports.route.sent(plan.candidate, self._opened, now)
+        self._clients = max(0, counted - own)
+        self.outgoing_p95_seconds |= _response_p95(other, bar.minimum_requests)
+        increase = limits.target_group_errors.increase_limit_points / 100
+        errors = judge_error_rate(
+            TARGET_GROUP_ERRORS,
+            _balanced(mine) if counted else None,
+            _balanced(other),
+            errors_compared(mine, other, increase),
+            limits.target_group_errors,
+            bar,
+        )
+        times = judge_response_times(
+            TARGET_GROUP_LATENCY,
+            mine,
+            other,
+            self._known_p95_seconds.get(TARGET_GROUP_LATENCY),
+            limits.target_group_latency,
+            bar,
+        )
+        return tuple(rest_on_requests(verdict, self._clients, self._probes.sent, bar) for verdict in (errors, times))
+
+
+def _errors(of: Sample | None) -> tuple[int, int] | None:
+    return None if of is None else (of.requests, of.failed)
+
+
+def _balanced(periods: Sequence[Period]) -> tuple[int, int]:
+    requests = sum(period.requests for period in periods)
+    return requests, min(requests, sum(period.server_errors for period in periods))
+
+
+def _asked(gates: Mapping[str, bool], ask: Callable[[], tuple[GateVerdict, ...]]) -> tuple[GateVerdict, ...]:
+    """Ask for the verdicts of some gates (with whether they only watch), which one source answers for."""
+    try:
+        return ask()
+    except Exception as error:  # whatever a source fails with, it has not said that the candidate is well
+        reason = f"could not be asked: {plain(error)}"
+        return tuple(
+            GateVerdict(gate=gate, verdict=Verdict.INCONCLUSIVE, reason=reason, dry_run=dry_run)
+            for gate, dry_run in gates.items()
+        )

@@ -1,0 +1,1 @@
+"""What is written down: records, the lock, approvals; and how a rollout is taken up from it."""

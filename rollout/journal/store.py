@@ -1,0 +1,307 @@
+"""Where the records of a stack are kept: small documents by key, each written on condition that nobody else has been.
+
+A conditional write whose answer is lost is sent again and then finds its own content. So a writer that must know
+whether a document is its own puts a name into it that nobody else has.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+from urllib.parse import unquote, urlsplit
+
+from rollout.model.errors import RolloutError
+from rollout.system.failures import plain
+
+# A record that cannot be written is found out before whoever waits for it loses patience.
+S3_ATTEMPTS: Final = 4
+S3_CONNECT_TIMEOUT_SECONDS: Final = 2
+S3_READ_TIMEOUT_SECONDS: Final = 5
+
+_CHANGED: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+_MISSING: Final = frozenset({"NoSuchKey", "NotFound", "404"})
+# S3 answers 409 to one of two writes at the same time; either may be sent again.
+_RACES: Final = 5
+
+
+class StoreError(RolloutError):
+    """The store cannot be read or written; the message says where and why."""
+
+
+class StoreConflictError(StoreError):
+    """A document is not as the writer knew it: somebody else has written it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A document, and the version that a replacement must name."""
+
+    content: bytes
+    version: str
+
+
+class Store(Protocol):
+    """Documents by key; keys are names with slashes."""
+
+    def read(self, key: str) -> Stored | None:
+        """Return a document; none when there is none."""
+        ...
+
+    def create(self, key: str, content: bytes) -> str:
+        """Write a document that is not there yet; returns its version.
+
+        Raises:
+            StoreConflictError: it is there, with other content.
+        """
+        ...
+
+    def replace(self, key: str, content: bytes, version: str) -> str:
+        """Replace a document of this version; returns the new one.
+
+        Raises:
+            StoreConflictError: it has another version by now, or is gone.
+        """
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove a document; nothing happens when there is none."""
+        ...
+
+    def keys(self, prefix: str, after: str = "") -> Sequence[str]:
+        """List the keys with this prefix in order, only those beyond ``after``."""
+        ...
+
+
+class FileStore:
+    """Documents as files of a folder, for the processes of one machine."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep them in ``folder``, which is made when it is first written to."""
+        self._folder = folder
+
+    def __str__(self) -> str:
+        """Name it as an operator would."""
+        return str(self._folder)
+
+    def path(self, key: str) -> Path:
+        """Return where a document is."""
+        return self._folder / key
+
+    def read(self, key: str) -> Stored | None:
+        """Return a document; none when there is none.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        path = self._folder / key
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
+        return Stored(content=content, version=_version(content))
+
+    def create(self, key: str, content: bytes) -> str:
+        """Write a document that is not there yet; returns its version.
+
+        Raises:
+            StoreConflictError: it is there.
+            StoreError: it cannot be written.
+        """
+        with self._alone(key) as path:
+            if path.exists():
+                raise StoreConflictError(f"{path}: is there already")
+            _write(path, content)
+        return _version(content)
+
+    def replace(self, key: str, content: bytes, version: str) -> str:
+        """Replace a document of this version; returns the new one.
+
+        Raises:
+            StoreConflictError: it has another version by now, or is gone.
+            StoreError: it cannot be written; it is as it was.
+        """
+        with self._alone(key) as path:
+            stored = self.read(key)
+            if stored is None or stored.version != version:
+                raise StoreConflictError(f"{path}: was written by somebody else meanwhile")
+            _write(path, content)
+        return _version(content)
+
+    def delete(self, key: str) -> None:
+        """Remove a document; nothing happens when there is none.
+
+        Raises:
+            StoreError: it cannot be removed.
+        """
+        with self._alone(key) as path:
+            path.unlink(missing_ok=True)
+
+    def keys(self, prefix: str, after: str = "") -> Sequence[str]:
+        """List the keys with this prefix in order, only those beyond ``after``."""
+        found = (path for path in self._folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        names = (path.relative_to(self._folder).as_posix() for path in found)
+        return sorted(name for name in names if name.startswith(prefix) and name > after)
+
+    @contextmanager
+    def _alone(self, key: str) -> Generator[Path]:
+        """Keep every other writer out meanwhile."""
+        path = self._folder / key
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with (self._folder / ".writing").open("ab") as guard:
+                fcntl.flock(guard, fcntl.LOCK_EX)
+                yield path
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+class S3Store:
+    """Documents as objects of a bucket, for processes anywhere: every write is conditional on S3's own word."""
+
+    def __init__(self, client: Any, bucket: str, prefix: str = "") -> None:
+        """Keep them in ``bucket`` below ``prefix``."""
+        self._client = client
+        self._bucket = bucket
+        self._prefix = f"{prefix.strip('/')}/".removeprefix("/")
+
+    def __str__(self) -> str:
+        """Name it as an operator would."""
+        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    def read(self, key: str) -> Stored | None:
+        """Return a document; none when there is none.
+
+        Raises:
+            StoreError: S3 does not answer, or refuses.
+        """
+        try:
+            with self._asking(key, "read"):
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
+                return Stored(content=answer["Body"].read(), version=answer["ETag"])
+        except _MissingError:
+            return None
+
+    def create(self, key: str, content: bytes) -> str:
+        """Write a document that is not there yet; returns its version.
+
+        Raises:
+            StoreConflictError: it is there, with other content.
+            StoreError: S3 does not answer, or refuses.
+        """
+        return self._put(key, content, None)
+
+    def replace(self, key: str, content: bytes, version: str) -> str:
+        """Replace a document of this version; returns the new one.
+
+        Raises:
+            StoreConflictError: it has another version and other content by now, or is gone.
+            StoreError: S3 does not answer, or refuses.
+        """
+        return self._put(key, content, version)
+
+    def delete(self, key: str) -> None:
+        """Remove a document; nothing happens when there is none.
+
+        Raises:
+            StoreError: S3 does not answer, or refuses.
+        """
+        with self._asking(key, "removed"):
+            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+
+    def keys(self, prefix: str, after: str = "") -> Sequence[str]:
+        """List the keys with this prefix in order, only those beyond ``after``: S3 itself starts there.
+
+        Raises:
+            StoreError: S3 does not answer, or refuses.
+        """
+        start = {"StartAfter": self._prefix + after} if after else {}
+        with self._asking(prefix, "listed"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix + prefix, **start
+            )
+            return [one["Key"].removeprefix(self._prefix) for page in pages for one in page.get("Contents", ())]
+
+    def _put(self, key: str, content: bytes, version: str | None) -> str:
+        condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}
+        for _ in range(_RACES):
+            try:
+                with self._asking(key, "written"):
+                    answer = self._client.put_object(
+                        Bucket=self._bucket, Key=self._prefix + key, Body=content, **condition
+                    )
+                    return answer["ETag"]
+            except (_ChangedError, _MissingError):
+                stored = self.read(key)
+                if stored is not None and stored.content == content:
+                    return stored.version  # by an earlier attempt of ours, whose answer was lost
+                if (None if stored is None else stored.version) != version:
+                    break
+        raise StoreConflictError(f"{self}/{key}: was written by somebody else meanwhile")
+
+    @contextmanager
+    def _asking(self, key: str, what: str) -> Generator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code"))
+            if code in _MISSING:
+                raise _MissingError from error
+            if code in _CHANGED:
+                raise _ChangedError from error
+            raise StoreError(f"{self}/{key}: cannot be {what} ({plain(error)})") from error
+        except BotoCoreError as error:
+            raise StoreError(f"{self}/{key}: cannot be {what} ({plain(error)})") from error
+
+
+class _MissingError(Exception):
+    """S3 has no such object."""
+
+
+class _ChangedError(Exception):
+    """S3 has another version of the object."""
+
+
+def open_store(url: str, region: str | None = None) -> FileStore | S3Store:
+    """Open the store that a URL names: ``file:///folder`` or ``s3://bucket/prefix``."""
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return FileStore(Path(unquote(parts.path)))
+    import boto3
+    from botocore.config import Config
+
+    config = Config(
+        connect_timeout=S3_CONNECT_TIMEOUT_SECONDS,
+        read_timeout=S3_READ_TIMEOUT_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": S3_ATTEMPTS},
+    )
+    client: Any = boto3.client("s3", region_name=region, config=config)  # pyright: ignore[reportUnknownMemberType]
+    return S3Store(client, parts.netloc, parts.path)
+
+
+def _version(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Put content in a file's place in one step, on disk before this returns."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,192 @@
+"""What a preview would change or an update has changed, and whether that is exactly what was meant."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from components.domain.naming import (
+    ACTIVE_COLOR_KEY,
+    ANNOUNCED_KEY,
+    COLOR_KEY,
+    COLORS,
+    KEEP_UNTIL_KEY,
+    PROJECT,
+    ROLE_KEY,
+    ROLLING_OUT_KEY,
+    ROLLOUT_SERIAL_KEY,
+    SERVICE_KEY,
+    Color,
+    color_name,
+    color_state_key,
+    other_color,
+)
+
+RULE_TYPE = "aws:lb/listenerRule:ListenerRule"
+OUR_TAGS = frozenset(
+    {
+        *(ACTIVE_COLOR_KEY, ANNOUNCED_KEY, KEEP_UNTIL_KEY, ROLLING_OUT_KEY, ROLLOUT_SERIAL_KEY),
+        *(color_state_key(color) for color in COLORS),
+    }
+)
+
+_WEIGHT = re.compile(r"actions\[\d+\]\.forward\.targetGroups\[\d+\]\.weight")
+_TAG = re.compile(r"""tags(?:All)?(?:\.|\[['"])(?P<key>[^'"\]]+)(?:['"]\])?""")
+
+Json = Mapping[str, object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One resource that a preview would not leave as it is, or an update has not."""
+
+    op: str
+    urn: str
+    type: str
+    old: Json = field(default_factory=dict[str, object])
+    new: Json = field(default_factory=dict[str, object])
+    paths: tuple[str, ...] = ()
+    """Property paths that the provider says would change."""
+
+    @property
+    def name(self) -> str:
+        """The resource's name in the program."""
+        return self.urn.rsplit("::", 1)[-1]
+
+    @property
+    def inputs(self) -> Json:
+        """The inputs that tell what the resource is: the new ones, or the old ones of a deletion."""
+        return self.new or self.old
+
+    def changed_paths(self) -> tuple[str, ...]:
+        """Every property path that differs, by our own comparison of the inputs and by the provider's word."""
+        return tuple(dict.fromkeys((*self.input_paths(), *self.paths)))
+
+    def input_paths(self) -> tuple[str, ...]:
+        """Every property path that differs by our own comparison of the inputs."""
+        return tuple(_differences(self.old, self.new, ""))
+
+    def __str__(self) -> str:
+        paths = ", ".join(self.changed_paths()) if self.op == "update" else ""
+        return f"{self.op} {self.type.split(':')[-1]} {self.name}" + (f" ({paths})" if paths else "")
+
+
+def is_weighted_rule(change: Change, service: str) -> bool:
+    """Tell whether this is the rule that splits a service's traffic."""
+    tags = _mapping(change.inputs.get("tags"))
+    return change.type == RULE_TYPE and tags.get(ROLE_KEY) == "weighted-rule" and tags.get(SERVICE_KEY) == service
+
+
+def weights_after(rule: Change) -> dict[str, int]:
+    """Return the weight of each target group, by ARN, that the rule would have."""
+    weights: dict[str, int] = {}
+    for action in _items(rule.new.get("actions")):
+        for group in _items(_mapping(action.get("forward")).get("targetGroups")):
+            weights[str(group.get("arn"))] = int(float(str(group.get("weight"))))
+    return weights
+
+
+def unlike_weight_change(changes: Iterable[Change], *, service: str, weights: Mapping[str, int]) -> tuple[str, ...]:
+    """Return everything in a plan, or in what an update did, that is not the weight change that was meant.
+
+    Args:
+        changes: what would change, or was changed.
+        service: the service whose rule may change.
+        weights: the weight that each target group, by ARN, must have afterwards.
+    """
+    found: list[str] = []
+    rules = 0
+    for change in _concrete(changes):
+        if not is_weighted_rule(change, service) or change.op != "update":
+            found.append(str(change))
+            continue
+        rules += 1
+        found += [f"{change.name}: {path}" for path in _foreign_paths(change, weights=True)]
+        planned = weights_after(change)
+        if planned != dict(weights):
+            found.append(f"{change.name}: weights {planned}, meant are {dict(weights)}")
+    if not rules and not found:
+        found.append("no change of the weighted rule")
+    return tuple(found)
+
+
+def unlike_candidate_change(changes: Iterable[Change], *, service: str, color: Color) -> tuple[str, ...]:
+    """Return everything in a preview that is neither the idle colour's own nor a tag of the weighted rule."""
+    found: list[str] = []
+    for change in _concrete(changes):
+        if is_weighted_rule(change, service) and change.op == "update":
+            found += [f"{change.name}: {path}" for path in _foreign_paths(change, weights=False)]
+        elif _color_of(change, service) != color:
+            found.append(str(change))
+    return tuple(found)
+
+
+def _concrete(changes: Iterable[Change]) -> Iterator[Change]:
+    """Leave components out: they are names for a group of resources, which are listed themselves."""
+    return (change for change in changes if not change.type.startswith((f"{PROJECT}:", "pulumi:pulumi:Stack")))
+
+
+def _foreign_paths(rule: Change, *, weights: bool) -> Iterator[str]:
+    """Yield the paths of the rule that a script's update has no business with."""
+    # A provider may name just the list or the map that differs; our own comparison then says where in it.
+    coarse = {"tags", "tagsAll"} | ({"actions"} if weights else set())
+    ours = rule.input_paths()
+    yield from (path for path in ours if not _is_ours(path, weights=weights))
+    yield from (
+        path for path in rule.paths if path not in ours and path not in coarse and not _is_ours(path, weights=weights)
+    )
+
+
+def _is_ours(path: str, *, weights: bool) -> bool:
+    if weights and _WEIGHT.fullmatch(path):
+        return True
+    tag = _TAG.fullmatch(path)
+    return tag is not None and tag["key"] in OUR_TAGS
+
+
+def _color_of(change: Change, service: str) -> Color | None:
+    """Tell whose a resource is: by our tags or labels, else by its name."""
+    metadata = _mapping(change.inputs.get("metadata"))
+    for keys in (_mapping(change.inputs.get("tags")), _mapping(metadata.get("labels"))):
+        if keys.get(SERVICE_KEY) == service and keys.get(COLOR_KEY) in ("blue", "green"):
+            return cast(Color, keys[COLOR_KEY])
+    for color in ("blue", "green"):
+        named, other = color_name(service, color), color_name(service, other_color(color))
+        if re.search(rf"\b{re.escape(named)}\b", change.name) and other not in change.name:
+            return color
+    return None
+
+
+def _differences(old: object, new: object, path: str) -> Iterator[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        old_map, new_map = _mapping(old), _mapping(new)
+        for key in dict.fromkeys((*old_map, *new_map)):
+            if key != "__defaults":
+                step = f".{key}" if key.isidentifier() else f'["{key}"]'
+                yield from _differences(old_map.get(key), new_map.get(key), (path + step).removeprefix("."))
+    elif isinstance(old, list) and isinstance(new, list) and len(_list(old)) == len(_list(new)):
+        for index, (one, other) in enumerate(zip(_list(old), _list(new), strict=True)):
+            yield from _differences(one, other, f"{path}[{index}]")
+    elif old != new:
+        yield path
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return cast(Mapping[str, object], value) if isinstance(value, Mapping) else {}
+
+
+def _list(value: object) -> list[object]:
+    return cast(list[object], value) if isinstance(value, list) else []
+
+
+def _items(value: object) -> Iterator[Mapping[str, object]]:
+    return (_mapping(item) for item in _list(value))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRun:
+    """What the engine told: what a preview would change, or what an update has changed."""
+
+    changes: tuple[Change, ...]
+    not_evaluated: tuple[str, ...] = ()
+    """Policies that could not be evaluated, because values are not known before the update."""

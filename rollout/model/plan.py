@@ -1,0 +1,115 @@
+"""The ramp as a plan: candidate shares translated into green weights, in either direction."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from components.config.rollout_settings import GateSettings, RolloutSettings
+from components.domain.naming import Color, other_color
+
+FULL_PERCENT = 100
+
+CHECKS = ("smoke", "eval", "warm_up", "shadow")
+"""The checks through the candidate route, in order: cold caches would spoil the shadow check's comparison."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skip:
+    """Checks that somebody chose to leave out, and why."""
+
+    checks: tuple[str, ...]
+    because: str
+
+
+def green_weight_for(candidate: Color, candidate_percent: int) -> int:
+    """Return the green weight that gives the candidate this share of new requests.
+
+    Raises:
+        ValueError: the share is not between 0 and 100 percent.
+    """
+    if not 0 <= candidate_percent <= FULL_PERCENT:
+        raise ValueError(f"candidate_percent must be between 0 and 100, got {candidate_percent}")
+    return candidate_percent if candidate == "green" else FULL_PERCENT - candidate_percent
+
+
+def candidate_percent_of(candidate: Color, green_weight: int) -> int:
+    """Return the candidate's share of new requests, in percent, at this green weight."""
+    return green_weight_for(candidate, green_weight)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step of the ramp."""
+
+    candidate_percent: int
+    green_weight: int
+    hold_seconds: float
+    approval_timeout_seconds: float | None = None
+    """How long the hold waits for somebody's approval; none when it needs no approval."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What one rollout will do: which colour takes over, in which steps, and for how long each is judged."""
+
+    candidate: Color
+    steps: tuple[Step, ...]
+    soak_seconds: float
+    max_hold_extension_seconds: float
+    on_timeout: Literal["rollback", "pause"] = "rollback"
+    checks: tuple[str, ...] = ("smoke",)
+    """The checks of the phase ``verifying``, in order."""
+    skip: Skip | None = None
+
+    def extension_seconds(self, step: int | None) -> float:
+        """Return how much longer than asked a hold may take; none stands for the soak."""
+        approval = None if step is None else self.steps[step].approval_timeout_seconds
+        if step is None or approval is None:
+            return self.max_hold_extension_seconds
+        return max(self.max_hold_extension_seconds, approval - self.steps[step].hold_seconds)
+
+    @property
+    def outgoing(self) -> Color:
+        """The colour that serves before the rollout, and again after a rollback."""
+        return other_color(self.candidate)
+
+    @property
+    def initial_green_weight(self) -> int:
+        """The green weight before the first step, and after a rollback: all traffic on the outgoing colour."""
+        return green_weight_for(self.candidate, 0)
+
+
+def planned_checks(gates: GateSettings, skip: Skip | None = None) -> tuple[str, ...]:
+    """Return the checks of a rollout: smoke and eval always, the others where there is something to check with."""
+    recorded = bool(gates.recorded_prompts)
+    on = {"smoke": True, "eval": True, "warm_up": recorded and gates.warm_up.max_seconds > 0, "shadow": recorded}
+    off = () if skip is None else skip.checks
+    return tuple(check for check in CHECKS if on[check] and check not in off)
+
+
+def make_plan(candidate: Color, settings: RolloutSettings, skip: Skip | None = None) -> Plan:
+    """Translate the settings into the plan of a rollout onto ``candidate``."""
+    manual = settings.gates.manual
+    return Plan(
+        candidate=candidate,
+        steps=tuple(
+            Step(
+                candidate_percent=step.candidate_percent,
+                green_weight=green_weight_for(candidate, step.candidate_percent),
+                hold_seconds=step.hold_seconds,
+                approval_timeout_seconds=(
+                    manual.timeout_seconds if step.candidate_percent in manual.at_percents else None
+                ),
+            )
+            for step in settings.steps
+        ),
+        soak_seconds=settings.soak_seconds,
+        max_hold_extension_seconds=settings.gates.max_hold_extension_seconds,
+        on_timeout=settings.gates.on_timeout,
+        checks=planned_checks(settings.gates, skip),
+        skip=skip,
+    )
+
+
+def full_weight_of(color: Color) -> int:
+    """Return the green weight at which a colour has all traffic."""
+    return green_weight_for(color, 100)

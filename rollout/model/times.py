@@ -1,0 +1,8 @@
+"""Moments as text: RFC 3339 in UTC, as the config, the tags and the journal have them."""
+
+from datetime import UTC, datetime
+
+
+def written(time: datetime) -> str:
+    """Write a time as the config has it."""
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

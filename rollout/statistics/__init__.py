@@ -1,0 +1,1 @@
+"""Tests on counts and latencies: pure."""

@@ -1,0 +1,183 @@
+"""What counters say about a window: growth between two instants, and quantiles of the growth of histogram buckets."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from components.domain.naming import Color
+
+Series = Mapping[tuple[str, str], float]
+"""Counter values by pod and by one more label (status, finish reason, or upper bound of a bucket)."""
+
+
+def growth(start: Series, end: Series) -> dict[tuple[str, str], float]:
+    """Return how much each counter grew.
+
+    A counter absent at the start began at zero; one that fell was reset, so all it shows was counted since. A counter
+    absent at the end belongs to a pod that is gone: what it counted after the last scrape is unknown, and left out.
+    """
+    grown: dict[tuple[str, str], float] = {}
+    for key, value in end.items():
+        before = start.get(key, 0.0)
+        grown[key] = value if value < before else value - before
+    return grown
+
+
+def total(series: Series, wanted: Callable[[str], bool] = lambda _: True) -> int:
+    """Sum the counters whose label is wanted, over all pods."""
+    return round(sum(value for (_, label), value in series.items() if wanted(label)))
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Cumulative counts by upper bound in seconds, bounds rising, the last one infinite."""
+
+    buckets: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Observations in all."""
+        return round(self.buckets[-1][1]) if self.buckets else 0
+
+    def quantile(self, q: float) -> float | None:
+        """Estimate a quantile, in seconds, by interpolation inside its bucket; none without observations.
+
+        A quantile beyond the last finite bound is reported as infinite: all that is known is that it is above.
+        """
+        if not self.count:
+            return None
+        rank = q * self.buckets[-1][1]
+        below_bound, below_count = 0.0, 0.0
+        for bound, count in self.buckets:
+            if count >= rank and count > below_count:
+                if math.isinf(bound):
+                    return math.inf
+                return below_bound + (bound - below_bound) * (rank - below_count) / (count - below_count)
+            below_bound, below_count = bound, count
+        return math.inf
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The upper bounds of the buckets."""
+        return tuple(bound for bound, _ in self.buckets)
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Observations in each bucket by itself."""
+        rounded = [round(count) for _, count in self.buckets]
+        return tuple(max(0, count - below) for count, below in zip(rounded, [0, *rounded], strict=False))
+
+    def scaled(self, count: int) -> "Histogram":
+        """Return the same shares as if there had been at most so many observations."""
+        if not self.count or count >= self.count:
+            return self
+        factor = count / self.buckets[-1][1]
+        return Histogram(tuple((bound, cumulated * factor) for bound, cumulated in self.buckets))
+
+    def surely_above(self, limit: float) -> int:
+        """Count the observations that lie above ``limit`` seconds whatever their place inside their bucket."""
+        if not self.buckets:
+            return 0
+        at_most = min((count for bound, count in self.buckets if bound >= limit), default=self.buckets[-1][1])
+        return round(self.buckets[-1][1] - at_most)
+
+
+def histogram(buckets: Series) -> Histogram:
+    """Add the bucket counters of all pods up to one histogram; the label is the upper bound (Prometheus' ``le``)."""
+    by_bound: dict[float, float] = {}
+    for (_, bound), count in buckets.items():
+        by_bound[float(bound)] = by_bound.get(float(bound), 0.0) + count
+    return Histogram(tuple(sorted(by_bound.items())))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counters:
+    """One colour's counters at one instant."""
+
+    responses: Series = field(default_factory=dict[tuple[str, str], float])
+    """HTTP responses of /v1/* by status."""
+    finished: Series = field(default_factory=dict[tuple[str, str], float])
+    """Finished generations by finish reason."""
+    ttft_buckets: Series = field(default_factory=dict[tuple[str, str], float])
+    """Time to first token, cumulative buckets."""
+    inter_token_buckets: Series = field(default_factory=dict[tuple[str, str], float])
+    """Time from one token to the next, cumulative buckets: an observation a token."""
+    end_to_end_buckets: Series = field(default_factory=dict[tuple[str, str], float])
+    """Time of whole requests, cumulative buckets."""
+    waiting: Series = field(default_factory=dict[tuple[str, str], float])
+    """How many requests wait for capacity: a gauge, by pod alone."""
+
+    @property
+    def waiting_per_replica(self) -> float | None:
+        """The mean over the pods; none when nothing is known."""
+        pods = {pod for pod, _ in self.waiting}
+        return sum(self.waiting.values()) / len(pods) if pods else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What one colour did over a window."""
+
+    requests: int = 0
+    failed: int = 0
+    ttft: Histogram = Histogram()
+    inter_token: Histogram = Histogram()
+    """Counts as many observations as requests finished: the tokens of one request share their fate."""
+    end_to_end: Histogram = Histogram()
+
+
+def sample(start: Counters, end: Counters) -> Sample | None:
+    """Compare two instants of one colour; none when nothing is known about it at the end.
+
+    A generation that ends in an error may or may not have become a 5xx (a stream has sent its status long before), so
+    the larger of the two counts stands for both; an aborted generation is always a 200.
+    """
+    if not end.responses:
+        return None
+    responses = growth(start.responses, end.responses)
+    finished = growth(start.finished, end.finished)
+    server_errors = total(responses, lambda status: status.startswith("5"))
+    engine_errors = total(finished, lambda reason: reason == "error")
+    aborts = total(finished, lambda reason: reason == "abort")
+    requests = total(responses)
+    tokens = histogram(growth(start.inter_token_buckets, end.inter_token_buckets))
+    return Sample(
+        requests=requests,
+        failed=min(requests, max(server_errors, engine_errors) + aborts),
+        ttft=histogram(growth(start.ttft_buckets, end.ttft_buckets)),
+        inter_token=tokens.scaled(total(finished)),
+        end_to_end=histogram(growth(start.end_to_end_buckets, end.end_to_end_buckets)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrefixCache:
+    """What one colour's prefix caches were asked for and had, in tokens."""
+
+    queries: float
+    hits: float
+
+    def hit_percent_since(self, before: "PrefixCache") -> float | None:
+        """Return the hit rate of what was asked for in between, in percent; none when nothing was, or on a reset."""
+        queries, hits = self.queries - before.queries, self.hits - before.hits
+        return 100 * (hits / queries) if queries > 0 and 0 <= hits <= queries else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Period:
+    """What the load balancer counted for one target group in one period of its metrics."""
+
+    requests: int = 0
+    server_errors: int = 0
+    p95_seconds: float | None = None
+    """Time until the targets began to answer; none without answers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeriodRequests:
+    """Requests by colour in one period of the load balancer's metrics, requests of our own included."""
+
+    start: datetime
+    end: datetime
+    requests: Mapping[Color, int]

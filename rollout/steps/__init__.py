@@ -1,0 +1,1 @@
+"""What a rollout does: preflight, deploy, shift, roll back, retire, drill."""

@@ -1,0 +1,146 @@
+"""Where a rollout stands, by rule and config: as it left them, or moved by somebody else."""
+
+from collections.abc import Iterator
+
+from pydantic import JsonValue
+
+from components.config.settings import ServiceSettings
+from components.domain.naming import COLORS, Color
+from components.domain.traffic import ColorState
+from rollout.model.rule import LiveRule, StateRule
+from rollout.ports import Ports
+
+
+def position_faults(ports: Ports, service: str, green_weight: int) -> tuple[str, ...]:
+    """Return in what rule and config are other than the rollout left them, and by whom as far as known.
+
+    Args:
+        ports: the world.
+        service: whose rule.
+        green_weight: the weight that the rollout set last.
+
+    Raises:
+        UnavailableError: the load balancer does not answer now.
+    """
+    rule, settings = ports.load_balancer.rule(), ports.config.read()
+    found: list[str] = []
+    if not rule.splits(green_weight):
+        mover = _mover(ports, service, rule)
+        found.append(f"the rule splits {dict(rule.weights)} instead of green_weight {green_weight}: {mover}")
+    if settings.green_weight != green_weight:
+        found.append(
+            f"green_weight: the config file says {settings.green_weight}, the rollout wrote {green_weight}: an older "
+            "file was put back, or somebody edited it"
+        )
+    if settings.rollout_serial < rule.rollout_serial:
+        found.append(
+            f"rollout_serial: the config file says {settings.rollout_serial}, the live rule {rule.rollout_serial}: the "
+            "file is stale, an older one was put back or somebody else's rollout is newer"
+        )
+    elif settings.rollout_serial > rule.rollout_serial:
+        found.append(
+            f"rollout_serial: the config file says {settings.rollout_serial}, the live rule {rule.rollout_serial}: "
+            "somebody's update has set the rule from an older file"
+        )
+    if rule.active_color is not None and rule.active_color != settings.active_color:
+        found.append(f"active_color: the config file says {settings.active_color}, the live rule {rule.active_color}")
+    return tuple(found)
+
+
+def _mover(ports: Ports, service: str, rule: LiveRule) -> str:
+    """Say how the weights got there; an update leaves them in Pulumi's state, a change by hand does not."""
+    try:
+        state = ports.stack.rule_in_state(service)
+    except Exception:  # the state cannot be read now, and it is only for the words
+        state = None
+    if state is None:
+        return "somebody has changed it"
+    if state.weights == {rule.target_groups[color]: weight for color, weight in rule.weights.items()}:
+        return "somebody's `pulumi up` has changed it"
+    return "somebody has changed it outside of Pulumi"
+
+
+def state_faults(rule: LiveRule, state: StateRule | None) -> Iterator[str]:
+    """Yield in what the live rule is not as Pulumi's state has it: then somebody changed it outside of Pulumi."""
+    fix = "run `pulumi refresh`, and see with scripts.status what should be"
+    if state is None:
+        yield f"weighted rule: Pulumi's state does not have it; {fix}"
+        return
+    live = {rule.target_groups[color]: weight for color, weight in rule.weights.items()}
+    if live != state.weights:
+        kept = {color: state.weights.get(arn, 0) for color, arn in rule.target_groups.items()}
+        yield f"green_weight: the live rule splits {dict(rule.weights)}, Pulumi's state has {kept}; {fix}"
+    if (rule.active_color or "", rule.rollout_serial) != (state.active_color, state.rollout_serial):
+        yield (
+            f"weighted rule: its tags say {rule.active_color} at serial {rule.rollout_serial}, Pulumi's state "
+            f"{state.active_color or 'no colour'} at {state.rollout_serial}; {fix}"
+        )
+
+
+def config_faults(settings: ServiceSettings, rule: LiveRule) -> tuple[str, ...]:
+    """Return in what the config file and the live rule disagree."""
+    faults: list[str] = []
+    if settings.rollout_serial < rule.rollout_serial:
+        faults.append(
+            f"rollout_serial: the config file says {settings.rollout_serial}, the live rule {rule.rollout_serial}: the "
+            "file is stale; pull the newest one, or write the live values into it with scripts.adopt"
+        )
+    elif not rule.splits(settings.green_weight):
+        faults.append(
+            f"green_weight: the config file says {settings.green_weight}, the live rule {dict(rule.weights)}; run "
+            "`pulumi up` or scripts.rollback to bring them in line"
+        )
+    if rule.active_color is not None and rule.active_color != settings.active_color:
+        faults.append(
+            f"active_color: the config file says {settings.active_color}, the live rule {rule.active_color}; pull the "
+            "newest file, or run `pulumi up`"
+        )
+    return tuple(faults)
+
+
+def adoption_faults(settings: ServiceSettings, rule: LiveRule) -> Iterator[str]:
+    """Yield why the live values cannot be written into this file."""
+    if settings.rollout_serial > rule.rollout_serial:
+        yield (
+            f"rollout_serial: the file says {settings.rollout_serial}, the live rule {rule.rollout_serial}: the file "
+            "is not stale, its last update did not come to its end. Run `pulumi up`, or scripts.rollback"
+        )
+    if rule.active_color is None:
+        yield "active_color: the live rule does not say it; run `pulumi up` to restore its tags"
+    if sum(rule.weights.values()) != 100:
+        yield f"green_weight: the live rule splits {dict(rule.weights)}, which is no percentage; run scripts.rollback"
+    for color in COLORS:
+        state = rule.colors.get(color)
+        ours = settings.color(color).as_tagged.release_id
+        if state is not None and state.release_id != ours:
+            yield (
+                f"{color}.release: the file has {ours or 'none'}, live is {state.release_id or 'none'}: a release "
+                "cannot be written from its id. Pull the newest file from where the last rollout committed it"
+            )
+
+
+def adopted(settings: ServiceSettings, rule: LiveRule) -> dict[str, JsonValue]:
+    """Return the keys to write, with their live values: only those that differ."""
+    live: dict[str, JsonValue] = {
+        "green_weight": rule.weights["green"],
+        "active_color": rule.active_color,
+        "keep_until": rule.keep_until,
+        "rolling_out": rule.rolling_out,
+        "rollout_serial": rule.rollout_serial,
+    }
+    edits = {key: value for key, value in live.items() if getattr(settings, key) != value}
+    for color, state in rule.colors.items():
+        edits |= dict(_color_edits(settings, color, state))
+    return edits
+
+
+def _color_edits(settings: ServiceSettings, color: Color, state: ColorState) -> Iterator[tuple[str, JsonValue]]:
+    ours = settings.color(color)
+    if state.release_id is None or state == ours.as_tagged:
+        return
+    if ours.parked != (not state.replicas):
+        yield f"{color}.parked", not state.replicas
+    if state.replicas and state.replicas != ours.replicas:
+        yield f"{color}.replicas", state.replicas
+    if state.replicas and not ours.nodes_wanted:
+        yield f"{color}.provisioned", True

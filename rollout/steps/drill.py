@@ -1,0 +1,76 @@
+"""The drill: one percent of traffic to the idle colour and back, to know that the way back works, and how fast.
+
+It is for the time when the idle colour is kept warm after a promotion: the one percent goes to the former release that
+users know. The step is made as a ramp makes it, and undone as a rollback undoes it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from pydantic import JsonValue
+
+from components.domain.naming import Color, other_color
+from rollout.gates.attestation import WeightChange, attest_idle, attest_weight
+from rollout.model.plan import full_weight_of, green_weight_for
+from rollout.model.records import Kind
+from rollout.ports import Ports
+from rollout.statistics.measurements import PeriodRequests
+from rollout.steps.rollback import restore_traffic, set_rule
+from rollout.steps.updates import Updater
+
+PERCENT: Final = 1
+
+
+def practise(ports: Ports, updater: Updater) -> dict[str, JsonValue]:
+    """Send one percent to the idle colour, attest it, take it back as a rollback does, and measure.
+
+    Whatever fails, traffic goes back.
+
+    Raises:
+        RolloutError: some part of it did not work; the message says which.
+    """
+    settings = ports.config.read()
+    active = settings.active_color
+    idle = other_color(active)
+    full, one = full_weight_of(active), green_weight_for(idle, PERCENT)
+    try:
+        updater.change_weight(one, message=f"drill: {PERCENT} % of requests to {idle}")
+        change = WeightChange(
+            candidate=idle, previous_percent=0, intended_percent=PERCENT, green_weight=one, since=ports.clock.now()
+        )
+        ports.journal.write(Kind.RULE, green_weight=one, how="up")
+        attest_weight(ports, change)
+    except BaseException:
+        restore_traffic(ports, updater, green_weight=full, active_color=active, reason="a drill that failed")
+        raise
+    ports.shield()
+    decided = ports.clock.monotonic()
+    set_rule(ports, full)
+    set_at, rule_seconds = ports.clock.now(), ports.clock.monotonic() - decided
+    restore_traffic(ports, updater, green_weight=full, active_color=active, reason="drill", sent_back=True)
+    reconciled_seconds = ports.clock.monotonic() - decided
+    attest_idle(ports, idle, since=set_at)
+    last_seconds, resolution_seconds = _last_request(ports, idle, set_at)
+    measured: dict[str, JsonValue] = {
+        "color": idle,
+        "decision_to_rule_seconds": round(rule_seconds, 4),
+        "rule_to_last_request_seconds": last_seconds,
+        "resolution_seconds": resolution_seconds,
+        "decision_to_agreement_seconds": round(reconciled_seconds, 3),
+    }
+    ports.journal.write(Kind.DRILL, **measured)
+    return measured
+
+
+def _last_request(ports: Ports, color: Color, since: datetime) -> tuple[float, float]:
+    """Return at most how long clients still got to a colour, and how exactly the load balancer's periods tell that."""
+    length = timedelta(seconds=ports.config.read().rollout.cloudwatch_period_seconds)
+    periods: Sequence[PeriodRequests] = ports.target_group_metrics.by_period(since - length, ports.clock.now())
+    ends = [
+        period.end
+        for period in periods
+        if period.end > since and period.requests[color] > ports.route.sent(color, period.start, period.end)
+    ]
+    last = max(ends, default=since)
+    return round((last - since).total_seconds(), 3), length.total_seconds()

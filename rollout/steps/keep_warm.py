@@ -1,0 +1,133 @@
+"""The idle colour that is kept warm: until when, what that costs, and how long it took to bring a colour back.
+
+Pure. The time to live counts from promotion: a promotion writes ``keep_until``, and only a promise that is over, or one
+that somebody shortens and says why, lets the colour go.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from components.config.settings import ServiceSettings
+from components.domain.capacity import nodes_for, usd_per_hour
+from components.domain.naming import Color
+from rollout.model.errors import RefusedError
+from rollout.model.times import written
+
+_UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+_LONGEST: Final = timedelta(days=365)
+_FORM: Final = "must be an RFC 3339 time with its zone, e.g. 2026-12-24T08:00:00Z, or a time from now: +90m, +24h, +3d"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """An idle colour whose nodes are up."""
+
+    color: Color
+    nodes: int
+    usd_per_hour: float | None
+    """On demand, in us-east-1; none: the price is unknown."""
+    since: datetime | None
+    """When the other colour was promoted; none: the journal does not say."""
+    now: datetime
+
+    @property
+    def usd_so_far(self) -> float | None:
+        """What it has cost since the promotion; none when that, or the price, is unknown."""
+        if self.usd_per_hour is None or self.since is None:
+            return None
+        return round((self.now - self.since).total_seconds() / 3600 * self.usd_per_hour, 2)
+
+    def __str__(self) -> str:
+        """Return it as a line for people."""
+        nodes = f"{self.color}: {self.nodes} node{'s' if self.nodes != 1 else ''} up"
+        if self.usd_per_hour is None:
+            return f"{nodes}, at an unknown price"
+        price = f"{nodes}, about {self.usd_per_hour:.2f} USD an hour"
+        return price if self.usd_so_far is None else f"{price}, {self.usd_so_far:.2f} USD since the promotion"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BroughtUp:
+    """How long a colour took from the begin of its deploy until every replica was ready."""
+
+    color: Color
+    seconds: float
+    at: str
+    with_nodes: bool
+    """Whether its nodes had to come up first, as they have to after a reap."""
+
+    def __str__(self) -> str:
+        """Return it as a line for people."""
+        what = "nodes and replicas" if self.with_nodes else "replicas"
+        return f"bringing {self.color} up ({what}) took {self.seconds:.0f} s, at {self.at}"
+
+
+def kept_color(settings: ServiceSettings, records: Sequence[Mapping[str, Any]], now: datetime) -> Kept | None:
+    """Return what is kept beside the active colour; none when its nodes are not up, or both colours share them."""
+    idle = settings.idle_color
+    colored = settings.color(idle)
+    up = colored.nodes_wanted or settings.headroom_mode == "always"
+    if not up or settings.shares_nodes:
+        return None
+    nodes = nodes_for(colored.replicas, settings.instance, settings.shape)
+    return Kept(
+        color=idle,
+        nodes=nodes,
+        usd_per_hour=usd_per_hour(settings.instance, nodes),
+        since=_promoted_at(records, settings.active_color),
+        now=now,
+    )
+
+
+def last_brought_up(records: Sequence[Mapping[str, Any]]) -> BroughtUp | None:
+    """Return how long the latest deploy took that had to bring nodes up; else the latest one."""
+    found = [
+        BroughtUp(color=one["color"], seconds=one["seconds"], at=str(one["at"]), with_nodes=one["with_nodes"])
+        for one in records
+        if one["kind"] == "ready"
+    ]
+    return next((one for one in reversed(found) if one.with_nodes), found[-1] if found else None)
+
+
+def read_until(text: str, now: datetime) -> datetime:
+    """Read what a person types for a time.
+
+    Raises:
+        RefusedError: it is none, it is over, or more than a year away.
+    """
+    if relative := re.fullmatch(r"\+(\d{1,6})([mhd])", text):
+        until = now + int(relative[1]) * _UNITS[relative[2]]
+    else:
+        try:
+            until = datetime.fromisoformat(text.upper())
+        except ValueError as error:
+            raise RefusedError(f"--until {text!r}: {_FORM}") from error
+        if until.tzinfo is None:
+            raise RefusedError(f"--until {text!r}: {_FORM}")
+    if until <= now:
+        raise RefusedError(f"--until {text!r}: is over already; it is {written(now)}")
+    if until - now > _LONGEST:
+        raise RefusedError(f"--until {text!r}: is more than a year away; a colour that long is no way back")
+    return until
+
+
+def keep_faults(settings: ServiceSettings, until: datetime, *, shorten: str) -> Iterator[str]:
+    """Yield why the promise to the idle colour cannot end at this time; ``shorten`` says why it may end earlier."""
+    idle, promised = settings.idle_color, settings.keep_until
+    if not settings.color(idle).serves:
+        yield f"keep_until: {idle} runs no replicas, so there is nothing to keep; a ramp onto it deploys it anew"
+    elif promised and until < datetime.fromisoformat(promised.upper()) and not shorten.strip():
+        yield (
+            f"--until {written(until)}: is earlier than {promised}, until when {idle} was promised to stay warm. Say "
+            'why with --shorten "<reason>", which is announced in the journal'
+        )
+
+
+def _promoted_at(records: Sequence[Mapping[str, Any]], active: Color) -> datetime | None:
+    promoted = [one for one in records if one["kind"] == "promoted"]
+    if not promoted or promoted[-1]["active_color"] != active:
+        return None
+    return datetime.fromisoformat(str(promoted[-1]["at"]))

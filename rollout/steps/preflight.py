@@ -1,0 +1,269 @@
+"""What must be true before a rollout starts; every fault is found before any is told."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from components.config.pod_settings import SecretReference
+from components.config.reservation import Reservation
+from components.config.settings import ServiceSettings
+from components.domain.naming import COLORS
+from rollout.model.changes import unlike_candidate_change
+from rollout.model.errors import StoppedError
+from rollout.model.plan import Plan
+from rollout.model.records import DrillHistory
+from rollout.model.rule import LiveRule
+from rollout.model.verdict import TargetHealth
+from rollout.ports import Account, Cluster, Ports
+from rollout.steps.account import address_faults, quota_faults, quota_of, reservation_state_faults
+from rollout.steps.drift import config_faults, state_faults
+from rollout.steps.scheduling import nodes_to_come, scheduling_faults, weight_faults
+from rollout.system.failures import plain
+
+METRICS_WINDOW: Final = timedelta(minutes=5)
+
+_T = TypeVar("_T")
+
+
+class Questions:
+    """Asks the world, and keeps what went unanswered: no data is never a pass."""
+
+    def __init__(self) -> None:
+        """Start with nothing asked."""
+        self.unanswered: list[str] = []
+
+    def ask(self, question: Callable[[], _T]) -> _T | None:
+        """Return the answer; none when there is none, whatever the question failed with.
+
+        Raises:
+            StoppedError: somebody asked the rollout to stop meanwhile.
+        """
+        try:
+            return question()
+        except StoppedError:
+            raise  # that is no answer
+        except Exception as error:
+            self.unanswered.append(plain(error))
+            return None
+
+
+def preflight(ports: Ports, plan: Plan, service: str) -> tuple[str, ...]:
+    """Ask everything that a rollout depends on, and return every reason not to start."""
+    settings, questions = ports.config.read(), Questions()
+    faults = [
+        *_traffic_faults(ports, plan, service, settings, questions),
+        *weight_faults(settings, plan),
+        *_drill_faults(ports, settings, questions),
+        *_capacity_faults(ports, plan, service, settings, questions),
+        *_reference_faults(ports.cluster, settings, service, questions),
+        *_plan_faults(ports, plan, service, questions),
+    ]
+    for question in _later_questions(ports, plan):
+        questions.ask(question)
+    return tuple(dict.fromkeys((*faults, *questions.unanswered)))
+
+
+def _plan_faults(ports: Ports, plan: Plan, service: str, questions: Questions) -> Iterator[str]:
+    """Yield what the whole plan holds that is not the candidate's: the steps of a ramp are not asked for it again."""
+    planned = questions.ask(lambda: ports.stack.preview(f"{service}: what a rollout onto {plan.candidate} would find"))
+    foreign = () if planned is None else unlike_candidate_change(planned.changes, service=service, color=plan.candidate)
+    if foreign:
+        yield (
+            f"the plan holds more than {plan.candidate} and the rule's tags: {'; '.join(foreign)}. Somebody changed "
+            "the program, the config or the infrastructure; bring them in line and try again"
+        )
+
+
+def _drill_faults(ports: Ports, settings: ServiceSettings, questions: Questions) -> tuple[str, ...]:
+    max_age_days = settings.rollout.drill_max_age_days
+    drills = None if max_age_days is None else questions.ask(ports.drills)
+    return () if drills is None else drill_faults(max_age_days, drills, ports.clock.now())
+
+
+def _traffic_faults(
+    ports: Ports, plan: Plan, service: str, settings: ServiceSettings, questions: Questions
+) -> Iterator[str]:
+    rule = questions.ask(ports.load_balancer.rule)
+    outgoing = questions.ask(lambda: ports.load_balancer.health(plan.outgoing))
+    idle_timeout = questions.ask(ports.load_balancer.idle_timeout_seconds)
+    states = questions.ask(lambda: (ports.stack.rule_in_state(service),))
+    if rule is None:
+        return
+    if outgoing is not None and idle_timeout is not None:
+        yield from preflight_faults(
+            plan=plan,
+            settings=settings,
+            rule=rule,
+            outgoing=outgoing,
+            idle_timeout_seconds=idle_timeout,
+            now=ports.clock.now(),
+        )
+    if states is not None:
+        yield from state_faults(rule, *states)
+
+
+def _capacity_faults(
+    ports: Ports, plan: Plan, service: str, settings: ServiceSettings, questions: Questions
+) -> Iterator[str]:
+    candidate, account = plan.candidate, ports.account
+    nodes, pods = questions.ask(ports.cluster.nodes), questions.ask(ports.cluster.bound_pods)
+    if nodes is not None and pods is not None:
+        yield from scheduling_faults(settings, service, candidate, nodes=nodes, pods=pods)
+    declared = settings.color(candidate).reservation
+    subnet_ids = (declared.subnet_id,) if declared is not None and declared.subnet_id else ()
+    subnets = questions.ask(lambda: account.subnets(subnet_ids))
+    reservations = questions.ask(account.reservations)
+    if subnets is not None:
+        yield from address_faults(settings, candidate, subnets)
+    if nodes_to_come(settings, candidate) and declared is None:
+        limit = questions.ask(lambda: account.vcpu_quota(quota_of(settings.instance_type).code))
+        instances = questions.ask(account.instances)
+        if limit is not None and instances is not None and reservations is not None:
+            yield from quota_faults(
+                settings, candidate, limit_vcpus=limit, instances=instances, reservations=reservations
+            )
+    if declared is not None and subnets is not None and reservations is not None:
+        members = questions.ask(lambda: _members(account, declared))
+        if members is not None:
+            yield from reservation_state_faults(
+                settings,
+                candidate,
+                reservations=[one for one in reservations if one.id in members],
+                subnets=subnets,
+                now=ports.clock.now(),
+            )
+
+
+def _members(account: Account, declared: Reservation) -> frozenset[str]:
+    if declared.resource_group_arn is not None:
+        return account.group_members(declared.resource_group_arn)
+    return frozenset({declared.id or ""})
+
+
+def _reference_faults(cluster: Cluster, settings: ServiceSettings, service: str, questions: Questions) -> Iterator[str]:
+    """Find what pods refer to and would wait for in vain: a missing Secret fails a deploy, but only slowly."""
+    namespace, pods = settings.namespace_of(service), settings.pods
+    secrets = {"pods.api_key_secret": pods.api_key_secret, "pods.hub_token_secret": pods.hub_token_secret}
+    for field, reference in secrets.items():
+        if reference is None:
+            continue
+        keys = questions.ask(lambda name=reference.name: (cluster.secret_keys(name),))
+        if keys is not None:
+            yield from secret_faults(field, reference, keys[0], namespace)
+    claims = {"pods.model_cache_claim": pods.model_cache_claim, "pods.compile_cache_claim": pods.compile_cache_claim}
+    for field, name in claims.items():
+        if name is not None and questions.ask(lambda name=name: cluster.has_claim(name)) is False:
+            yield f"{field}: namespace {namespace} has no PersistentVolumeClaim {name}; create it, or name another one"
+
+
+def secret_faults(field: str, reference: SecretReference, keys: frozenset[str] | None, namespace: str) -> Iterator[str]:
+    """Yield what a Secret that pods refer to lacks, by its keys; none: there is no such Secret."""
+    if keys is None:
+        yield (
+            f"{field}.name: namespace {namespace} has no Secret {reference.name}; create it: `kubectl create secret "
+            f"generic {reference.name} --namespace {namespace} --from-file={reference.key}=<file>`"
+        )
+    elif reference.key not in keys:
+        known = ", ".join(sorted(keys)) or "none"
+        have = f"Secret {reference.name} of namespace {namespace}"
+        yield f"{field}.key: {have} has no key {reference.key}; it has {known}. Add it, or name another one"
+
+
+def _later_questions(ports: Ports, plan: Plan) -> tuple[Callable[[], object], ...]:
+    """Return what a rollout will ask later."""
+    now = ports.clock.now()
+    return (
+        lambda: ports.replicas.pods(plan.outgoing),
+        lambda: ports.target_group_metrics.counts(plan.outgoing, now - METRICS_WINDOW, now),
+        *(ports.checks[name].prepare for name in plan.checks),
+    )
+
+
+def preflight_faults(
+    *,
+    plan: Plan,
+    settings: ServiceSettings,
+    rule: LiveRule,
+    outgoing: TargetHealth,
+    idle_timeout_seconds: int,
+    now: datetime,
+) -> tuple[str, ...]:
+    """Return every reason not to start, each with what to do about it."""
+    active, candidate = settings.active_color, plan.candidate
+    faults: list[str] = []
+    if not settings.color(active).serves:
+        faults.append(
+            f"{active}: is the active colour but serves nothing; the first release of a stack is deployed with "
+            f"`pulumi up` after setting {active}.release"
+        )
+    elif outgoing.healthy == 0:
+        faults.append(
+            f"{active}: serves all traffic but has no healthy target ({dict(outgoing.states)}); mend it first"
+        )
+    if not rule.splits(plan.initial_green_weight):
+        faults.append(
+            f"green_weight: the live rule splits {dict(rule.weights)}, but a rollout onto {candidate} starts from "
+            f"{plan.initial_green_weight}; run scripts.rollback to put all traffic on {active}"
+        )
+    faults += reservation_faults(settings, now)
+    faults += config_faults(settings, rule)
+    faults += idle_timeout_faults(settings, idle_timeout_seconds)
+    if settings.color(candidate).serves and (until := still_promised(settings, now)):
+        faults.append(
+            f"keep_until: {candidate} is kept warm until {until} as the way back; wait, or give the way back up: set "
+            f'keep_until to "" and announced to "{settings.rollout_serial} <reason>", and `pulumi up`'
+        )
+    return tuple(faults)
+
+
+def idle_timeout_faults(settings: ServiceSettings, idle_timeout_seconds: int) -> Iterator[str]:
+    """Tell when the load balancer ends connections sooner than requests end, or later than the pods do."""
+    needed, kept = settings.required_idle_timeout_seconds, settings.drain_chain.keep_alive_seconds
+    joined = settings.listener is not None
+    where = "listener.idle_timeout_seconds" if joined else "max_stream_seconds"
+    if idle_timeout_seconds < needed:
+        mend = "have its owner raise it, or lower max_stream_seconds" if joined else "run `pulumi up` to restore it"
+        yield (
+            f"{where}: the load balancer ends connections that are silent for {idle_timeout_seconds} s, but requests "
+            f"need {needed} s; {mend}"
+        )
+    elif idle_timeout_seconds >= kept:
+        mend = f"set it to {idle_timeout_seconds} and run `pulumi up`" if joined else "run `pulumi up` to restore it"
+        yield (
+            f"{where}: the load balancer reuses connections for {idle_timeout_seconds} s, but the pods end them after "
+            f"{kept} s, which users see as 502; {mend}"
+        )
+
+
+def reservation_faults(settings: ServiceSettings, now: datetime) -> Iterator[str]:
+    """Yield the colours whose nodes end, with their capacity block, before the time that a promotion would promise."""
+    holds_seconds = sum(step.hold_seconds for step in settings.rollout.steps)
+    promised = now + timedelta(seconds=holds_seconds + settings.rollout.keep_warm_seconds)
+    for color in COLORS:
+        reservation = settings.color(color).reservation
+        if reservation is not None and not reservation.outlasts(promised.isoformat(timespec="seconds")):
+            yield (
+                f"{color}.reservation.ends: is {reservation.ends}, and EKS takes a block's nodes away 40 minutes "
+                f"before; a promotion would keep both colours until {promised:%Y-%m-%dT%H:%M:%SZ} at least. Take a "
+                "block that ends later, or shorten rollout.keep_warm_seconds"
+            )
+
+
+def still_promised(settings: ServiceSettings, now: datetime) -> str | None:
+    """Return until when the idle colour is promised to stay warm; none when that is over or was never promised."""
+    if settings.keep_until and datetime.fromisoformat(settings.keep_until) > now:
+        return settings.keep_until
+    return None
+
+
+def drill_faults(max_age_days: float | None, drills: DrillHistory, now: datetime) -> tuple[str, ...]:
+    """Return why a rollout must wait for a drill; nothing when none is asked for, or none could be made yet."""
+    if max_age_days is None or not drills.promoted:
+        return ()
+    if drills.last is not None and now - drills.last <= timedelta(days=max_age_days):
+        return ()
+    told = "there was none" if drills.last is None else f"the last one was {drills.last:%Y-%m-%dT%H:%M:%SZ}"
+    return (
+        f"rollout.drill_max_age_days: asks for a rollback drill within {max_age_days:g} days, but {told}; run "
+        "scripts.drill while the idle colour is kept warm, or raise the limit",
+    )

@@ -1,0 +1,141 @@
+"""Whether every replica of a candidate finds a place: on the nodes that are up, by what is free there, or on new ones.
+
+Pure. A server-side dry run says nothing of the scheduler: it admits a pod that fits nowhere.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from components.config.settings import ServiceSettings
+from components.domain.capacity import DAEMONSET_MEMORY_MIB, DAEMONSET_MILLICPUS, nodes_for, replicas_for_weight
+from components.domain.naming import Color, pool_labels
+from rollout.model.nodes import BoundPod, Node, Resources
+from rollout.model.plan import Plan
+
+
+def replica_of(settings: ServiceSettings) -> Resources:
+    """Return what one replica asks for."""
+    shape = settings.shape
+    return Resources(gpus=shape.gpus, millicpus=shape.millicpus, memory_mib=shape.memory_mib, pods=1)
+
+
+def nodes_to_come(settings: ServiceSettings, candidate: Color) -> int:
+    """Return how many nodes a rollout has EKS start for the candidate."""
+    if settings.headroom_mode == "always" or settings.color(candidate).nodes_wanted:
+        return 0
+    return nodes_for(settings.color(candidate).replicas, settings.instance, settings.shape)
+
+
+def scheduling_faults(
+    settings: ServiceSettings, service: str, candidate: Color, *, nodes: Sequence[Node], pods: Sequence[BoundPod]
+) -> Iterator[str]:
+    """Yield why not every replica of both colours would find a place at full size."""
+    if coming := nodes_to_come(settings, candidate):
+        yield from _new_node_faults(settings, service, candidate, coming, nodes, pods)
+    else:
+        yield from _live_node_faults(settings, service, candidate, nodes, pods)
+
+
+def weight_faults(settings: ServiceSettings, plan: Plan) -> Iterator[str]:
+    """Yield the first step that sends the candidate more requests than it has replicas for."""
+    candidate, outgoing = plan.candidate, plan.outgoing
+    has, full = settings.color(candidate).replicas, settings.color(outgoing).replicas
+    for number, step in enumerate(plan.steps, 1):
+        needs = replicas_for_weight(step.candidate_percent, full)
+        if has < needs:
+            yield (
+                f"{candidate}.replicas: is {has}, but step {number} ({step.candidate_percent} %) needs at least "
+                f"{needs} of {outgoing}'s {full}, and the policy capacity-weight-needs-replicas would refuse it. Set "
+                f"{candidate}.replicas to {full}"
+            )
+            return
+
+
+def _live_node_faults(
+    settings: ServiceSettings, service: str, candidate: Color, nodes: Sequence[Node], pods: Sequence[BoundPod]
+) -> Iterator[str]:
+    selector = pool_labels(service, None if settings.shares_nodes else candidate)
+    ours = [node for node in nodes if node.belongs_to(selector)]
+    replica = replica_of(settings)
+    leaving = pool_labels(service, candidate).items()  # what the candidate's colour runs now is parked first
+    staying = [pod for pod in pods if not leaving <= pod.labels.items()]
+    places = {
+        node.name: 0 if node.closed else (node.allocatable - _asked_on(node.name, staying)).places(replica)
+        for node in ours
+    }
+    needed, whose = settings.color(candidate).replicas, str(candidate)
+    if settings.shares_nodes and (missing := _unbound(settings, service, pods)):
+        needed, whose = needed + missing, f"{candidate}, and {missing} of {settings.active_color} that have no node,"
+    if sum(places.values()) >= needed:
+        return
+    told = "; ".join(_told(node, places[node.name], staying) for node in ours) or "there is none"
+    yield (
+        f"{candidate}.replicas: {needed} replicas of {whose} need a place each, but the nodes labelled "
+        f"{_written(selector)} have {sum(places.values())}: {told}. Wait until its node group has all its nodes, or "
+        "remove what takes their room"
+    )
+
+
+def _new_node_faults(
+    settings: ServiceSettings,
+    service: str,
+    candidate: Color,
+    coming: int,
+    nodes: Sequence[Node],
+    pods: Sequence[BoundPod],
+) -> Iterator[str]:
+    """Judge nodes that are not up yet by their type, less what daemonsets take of the nodes that are."""
+    instance, replica = settings.instance, replica_of(settings)
+    share = daemonset_share([node for node in nodes if node.belongs_to(pool_labels(service, None))], pods)
+    offered = Resources(
+        gpus=instance.gpus,
+        millicpus=instance.allocatable_millicpus,
+        memory_mib=instance.allocatable_memory_mib,
+        pods=instance.max_pods,
+    )
+    each, needed = (offered - share).places(replica), settings.color(candidate).replicas
+    if each * coming < needed:
+        yield (
+            f"instance_type: {coming} nodes of {instance.name} are to come for {needed} replicas of {candidate}, but "
+            f"one holds {each}, since daemonsets ask for {share.millicpus} millicpus and {share.memory_mib} MiB of "
+            "each node here. Lower replica_millicpus or replica_memory_mib, or choose a larger instance_type"
+        )
+
+
+def daemonset_share(nodes: Sequence[Node], pods: Iterable[BoundPod]) -> Resources:
+    """Return the most that daemonsets ask for on one of these nodes; what is usual at least."""
+    shares = {node.name: Resources() for node in nodes}
+    for pod in pods:
+        if pod.of_daemonset and pod.node in shares:
+            shares[pod.node] += pod.requests
+    return Resources(
+        gpus=max((one.gpus for one in shares.values()), default=0),
+        millicpus=max([DAEMONSET_MILLICPUS, *(one.millicpus for one in shares.values())]),
+        memory_mib=max([DAEMONSET_MEMORY_MIB, *(one.memory_mib for one in shares.values())]),
+        pods=max((one.pods for one in shares.values()), default=0),
+    )
+
+
+def _unbound(settings: ServiceSettings, service: str, pods: Iterable[BoundPod]) -> int:
+    """Return how many replicas of the active colour still look for a node."""
+    active = settings.color(settings.active_color)
+    labels = pool_labels(service, settings.active_color).items()
+    bound = sum(labels <= pod.labels.items() for pod in pods)
+    return max(active.replicas - bound, 0) if active.serves else 0
+
+
+def _asked_on(node: str, pods: Iterable[BoundPod]) -> Resources:
+    return sum((pod.requests for pod in pods if pod.node == node), Resources())
+
+
+def _told(node: Node, places: int, pods: Iterable[BoundPod]) -> str:
+    if node.closed:
+        return f"{node.name} is {node.closed}"
+    free = node.allocatable - _asked_on(node.name, pods)
+    return (
+        f"{node.name} has {places} (free: {free.gpus} GPUs, {free.millicpus} millicpus, {free.memory_mib} MiB, "
+        f"{free.pods} pods)"
+    )
+
+
+def _written(labels: Mapping[str, str]) -> str:
+    return ",".join(f"{key}={value}" for key, value in labels.items())

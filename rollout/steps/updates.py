@@ -1,0 +1,234 @@
+"""The one writer: edits the config, updates the stack and checks that it changes what was meant and nothing else.
+
+A change of the weight has the rule as its only target: it can change nothing else, so the update is judged by what it
+has done. Every other change is of the whole plan, which is previewed and judged first. Every write counts the rollout
+serial up.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+
+from pydantic import JsonValue
+
+from components.domain.naming import Color
+from rollout.model.changes import Change, EngineRun, is_weighted_rule, unlike_candidate_change, unlike_weight_change
+from rollout.model.errors import (
+    JournalError,
+    PlanRefusedError,
+    StackLockedError,
+    UnexpectedChangeError,
+    UpdateFailedError,
+)
+from rollout.model.records import Kind
+from rollout.model.rule import LiveRule, StateRule
+from rollout.ports import Ports, Watch
+
+Refusal = Callable[[Iterable[Change]], tuple[str, ...]]
+"""Returns everything that is not the change that was meant."""
+
+_WHO = "Somebody changed the program, the config or the infrastructure; bring them in line and try again."
+
+
+class Updater:
+    """Makes changes to one service, each of them one update."""
+
+    def __init__(self, ports: Ports, service: str) -> None:
+        """Work on ``service`` through ``ports``."""
+        self._ports = ports
+        self._service = service
+        self.rule_urn: str | None = None
+        """URN of the weighted rule, once a preview or the state has shown it."""
+        self._serial = 0
+        self.touched = False
+        """Whether the config or the stack is other than it was: an edit was not taken back, or an update has begun."""
+
+    def change_weight(self, green_weight: int, *, message: str, from_green_weight: int | None = None) -> None:
+        """Move the weight, by one update whose only target is the weighted rule.
+
+        Args:
+            green_weight: the weight that the rule gets.
+            message: what the update is for.
+            from_green_weight: the weight before. Then an update to be made again may have come any way: config and
+                rule may each be where it began or where it leads. Without it, rule and config must agree.
+
+        Raises:
+            PlanRefusedError: somebody moved the rule, or it would not change; the config is as it was.
+            UnexpectedChangeError: the update has changed more or other than the weight.
+            UpdateFailedError: the update failed; if the rule is as it was, so is the config.
+        """
+        rule = self._rule_to_change(message, green_weight, from_green_weight)
+        self._apply(
+            {"green_weight": green_weight},
+            rule,
+            self._unlike_weight(rule, green_weight),
+            message,
+            targets=self._rule_alone(),
+        )
+
+    def change_rule(self, edits: Mapping[str, JsonValue], *, green_weight: int, message: str) -> None:
+        """Update the weighted rule and nothing else, once a preview of the whole plan has shown no other change.
+
+        Args:
+            edits: of the config, beside the weight.
+            green_weight: the weight that the rule gets.
+            message: what the update is for.
+
+        Raises:
+            PlanRefusedError: the preview shows anything else; the config is as it was.
+            UpdateFailedError: the preview or the update failed.
+        """
+        rule = self._rule_to_change(message, green_weight)
+        self._apply({**edits, "green_weight": green_weight}, rule, self._unlike_weight(rule, green_weight), message)
+
+    def change_color(
+        self, color: Color, edits: Mapping[str, JsonValue], *, message: str, watch: Watch | None = None
+    ) -> None:
+        """Update what belongs to the idle colour, and the rule's tags.
+
+        Args:
+            color: the colour.
+            edits: of the config.
+            message: what the update is for.
+            watch: looks at the world while the update runs, and raises when it is no use any more.
+
+        Raises:
+            PlanRefusedError: the preview shows anything else; the config is as it was.
+            UpdateFailedError: the preview or the update failed.
+        """
+        self._apply(
+            edits,
+            self._ports.load_balancer.rule(),
+            lambda changes: unlike_candidate_change(changes, service=self._service, color=color),
+            message,
+            color=color,
+            watch=watch,
+        )
+
+    def write(
+        self, edits: Mapping[str, JsonValue], rule: LiveRule, *, message: str = "", color: Color | None = None
+    ) -> Callable[[], None]:
+        """Record an update as begun and edit the config for it; returns what takes the edit back.
+
+        The config gets a serial one beyond both its own and the rule's.
+        """
+        settings = self._ports.config.read()
+        self._serial = max(settings.rollout_serial, rule.rollout_serial) + 1
+        self._ports.journal.write(
+            Kind.UPDATE,
+            status="begun",
+            serial=self._serial,
+            green_weight=edits.get("green_weight", settings.green_weight),
+            message=message,
+            color=color,
+            edits=dict(edits),
+        )
+        return self._ports.config.edit({**edits, "rollout_serial": self._serial})
+
+    def rule_in_state(self) -> StateRule | None:
+        """Read the weighted rule of Pulumi's state, and remember its URN; none when the state has none.
+
+        Raises:
+            UpdateFailedError: the backend does not answer.
+        """
+        rule = self._ports.stack.rule_in_state(self._service)
+        if rule is not None:
+            self.rule_urn = rule.urn
+        return rule
+
+    def preview(self, message: str) -> tuple[Change, ...]:
+        """Preview the whole plan, and remember the weighted rule's URN when it is among the changes."""
+        return self._heard(self._ports.stack.preview(message))
+
+    def _rule_to_change(self, message: str, green_weight: int, from_green_weight: int | None = None) -> LiveRule:
+        rule = self._ports.load_balancer.rule()
+        configured = self._ports.config.read().green_weight
+        ours = {configured} if from_green_weight is None else {from_green_weight, green_weight}
+        if configured not in ours or not any(rule.splits(weight) for weight in ours):
+            raise PlanRefusedError(
+                f"{message}: the live rule splits {dict(rule.weights)} but the config says green_weight {configured}; "
+                "somebody changed the rule outside of Pulumi"
+            )
+        return rule
+
+    def _unlike_weight(self, rule: LiveRule, green_weight: int) -> Refusal:
+        groups = rule.target_groups
+        weights = {groups["green"]: green_weight, groups["blue"]: 100 - green_weight}
+        return lambda changes: unlike_weight_change(changes, service=self._service, weights=weights)
+
+    def _rule_alone(self) -> tuple[str, ...]:
+        """Return the weighted rule as the target; nothing when neither a preview nor the state has shown it."""
+        if self.rule_urn is None:
+            with suppress(UpdateFailedError):  # the whole plan is previewed then, and shows it
+                self.rule_in_state()
+        return () if self.rule_urn is None else (self.rule_urn,)
+
+    def _apply(
+        self,
+        edits: Mapping[str, JsonValue],
+        rule: LiveRule,
+        unlike: Refusal,
+        message: str,
+        *,
+        color: Color | None = None,
+        watch: Watch | None = None,
+        targets: tuple[str, ...] = (),
+    ) -> None:
+        """Update what is targeted, and judge what that has done; without targets, judge the whole plan first."""
+        before = self.touched
+        put_back = self.write(edits, rule, message=message, color=color)
+        self.touched = True
+
+        def take_back() -> None:
+            put_back()
+            self.touched = before
+            self._record_end("taken_back")
+
+        if not targets:
+            try:
+                found = unlike(self.preview(message))
+            except Exception:  # the update never began, so the config must not run ahead
+                take_back()
+                raise
+            if found:
+                take_back()
+                raise PlanRefusedError(
+                    f"{message}: the plan holds more or other than that change: {'; '.join(found)}. {_WHO}"
+                )
+        try:
+            run = self._ports.stack.up(message, targets=targets, watch=watch)
+        except UpdateFailedError as error:
+            # Guards and policies on the rule refuse before the change. Where nothing else could change, the rule tells.
+            if isinstance(error, StackLockedError) or (targets and self._stands(rule)):
+                take_back()
+            else:
+                self._record_end("failed")
+            raise
+        if targets and (found := unlike(self._heard(run))):
+            if not run.changes and self._stands(rule):
+                take_back()
+                raise PlanRefusedError(f"{message}: {'; '.join(found)}. {_WHO}")
+            self._record_end("done", unexpected=list(found))
+            raise UnexpectedChangeError(
+                f"{message}: the update has changed more or other than that: {'; '.join(found)}. {_WHO}"
+            )
+        self._ports.journal.write(Kind.UPDATE, status="done", serial=self._serial)
+
+    def _heard(self, run: EngineRun) -> tuple[Change, ...]:
+        """Return the changes; record what no policy has judged, and remember the weighted rule's URN."""
+        for note in run.not_evaluated:
+            self._ports.journal.write(Kind.NOTE, text=f"policy not evaluated before the update: {note}")
+        for change in run.changes:
+            if is_weighted_rule(change, self._service):
+                self.rule_urn = change.urn
+        return run.changes
+
+    def _stands(self, rule: LiveRule) -> bool:
+        """Tell whether the rule is as it was and stays so: nothing runs that might still change it."""
+        try:
+            return not self._ports.stack.is_running() and self._ports.load_balancer.rule() == rule
+        except Exception:  # whatever it fails with, nobody has said so
+            return False
+
+    def _record_end(self, status: str, **fields: JsonValue) -> None:
+        with suppress(JournalError):  # what it ended with is worse
+            self._ports.journal.write(Kind.UPDATE, status=status, serial=self._serial, **fields)

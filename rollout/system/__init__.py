@@ -1,0 +1,1 @@
+"""This machine: its clock, files and processes, and what libraries fail with."""

@@ -1,0 +1,97 @@
+"""Which engine arguments change answers: only the known few do not, however they are written."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.config.answer_arguments import NEUTRAL_OPTIONS, NEUTRAL_SWITCHES, answer_arguments
+from components.config.engine_args import engine_args_faults
+from components.config.release import Release
+from tests.components.example import ROOT, release
+
+# vLLM's own flags and their kinds, as its `--help` gives them.
+FLAGS = {
+    f"--{name}": kind
+    for name, kind, *_ in (
+        line.split()
+        for line in (ROOT / "rehearsal/vllm/flags.txt").read_text(encoding="ascii").splitlines()
+        if not line.startswith("#")
+    )
+}
+VALUES: dict[str, list[str]] = {"switch": [], "plain-switch": [], "list": ["x", "y"]}
+CHANGING = sorted(
+    flag for flag in FLAGS.keys() - NEUTRAL_OPTIONS - NEUTRAL_SWITCHES if not list(engine_args_faults([flag]))
+)
+
+neutral_options = st.tuples(st.sampled_from(sorted(NEUTRAL_OPTIONS)), st.sampled_from(["1", "-1", "0.9", "x", "-.5"]))
+neutral_words = st.one_of(
+    neutral_options.map(list),
+    neutral_options.map(lambda pair: ["=".join(pair)]),
+    neutral_options.map(lambda pair: ["--" + pair[0][2:].replace("-", "_"), pair[1]]),
+    st.sampled_from(sorted(NEUTRAL_SWITCHES)).map(lambda flag: [flag]),
+    st.sampled_from(sorted(NEUTRAL_SWITCHES)).map(lambda flag: [f"--no-{flag[2:]}"]),
+)
+changing_words = st.sampled_from(CHANGING).map(lambda flag: [flag, *VALUES.get(FLAGS[flag], ["7"])])
+
+
+def namespace(engine_args: list[str]) -> str:
+    return Release(**release(engine_args=engine_args)).semantic_cache_namespace
+
+
+def _flat(groups: list[list[str]]) -> list[str]:
+    return [word for words in groups for word in words]
+
+
+def test_every_neutral_argument_is_one_of_vllms_and_takes_as_many_values_as_we_think() -> None:
+    assert {FLAGS[flag] for flag in NEUTRAL_OPTIONS} <= {"integer", "number", "text"}
+    assert {FLAGS[flag] for flag in NEUTRAL_SWITCHES} <= {"switch", "plain-switch"}
+    assert len(CHANGING) > 200
+
+
+@given(st.lists(changing_words, max_size=3), st.data())
+def test_arguments_that_never_change_answers_change_no_namespace_wherever_they_stand(
+    changing: list[list[str]], data: st.DataObject
+) -> None:
+    mixed = list(changing)
+    for words in data.draw(st.lists(neutral_words, max_size=4)):
+        mixed.insert(data.draw(st.integers(0, len(mixed))), words)
+    assert namespace(_flat(mixed)) == namespace(_flat(changing))
+
+
+@pytest.mark.parametrize("flag", CHANGING)
+def test_every_other_argument_changes_it(flag: str) -> None:
+    assert namespace([flag, *VALUES.get(FLAGS[flag], ["7"])]) != namespace([])
+
+
+@given(st.text("abcdefghijklmnopqrstuvwxyz-", min_size=3, max_size=30), st.lists(neutral_words, max_size=2))
+def test_what_nobody_knows_changes_it(name: str, neutral: list[list[str]]) -> None:
+    assert answer_arguments([f"--x{name}", *_flat(neutral)]) == [[f"--x{name}"]]
+
+
+@given(changing_words, st.lists(changing_words, min_size=1, max_size=3))
+def test_one_more_argument_or_another_value_changes_it(words: list[str], others: list[list[str]]) -> None:
+    assert namespace(_flat(others)) != namespace(_flat([*others, words]))
+    if len(words) == 2:
+        assert namespace([*_flat(others), words[0], "other"]) != namespace([*_flat(others), *words])
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        ["--max-num-seqs"],
+        ["--max-num-seqs", "1", "2"],
+        ["--max-num-seqs=1", "2"],
+        ["--enable-log-requests", "dtype"],
+        ["--max-num-seq=1"],
+        ["--max-num-seqs.part=1"],
+        ["--no-max-num-seqs", "1"],
+        ["-O3"],
+    ],
+)
+def test_a_neutral_name_in_another_shape_counts_as_changing(odd: list[str]) -> None:
+    assert len(answer_arguments(odd)) == 1
+
+
+def test_both_ways_to_write_a_value_are_the_same() -> None:
+    assert namespace(["--dtype=half", "--seed", "-1"]) == namespace(["--dtype", "half", "--seed=-1"])
+    assert answer_arguments(["--seed", "-1"]) == [["--seed", "-1"]]

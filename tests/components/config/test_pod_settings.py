@@ -1,0 +1,58 @@
+"""What pods need besides a release: references to secrets, never their values, and names that Kubernetes takes."""
+
+from typing import Any
+
+import pytest
+
+from components.config.settings import SettingsError
+from tests.components.example import service_settings, settings
+
+KEYS = {"name": "vllm-keys", "key": "api-key"}
+
+
+def test_without_any_the_pods_have_no_secrets_and_caches_of_their_own() -> None:
+    pods = service_settings().pods
+    assert (pods.api_key_secret, pods.hub_token_secret) == (None, None)
+    assert (pods.model_cache_claim, pods.compile_cache_claim) == (None, None)
+    assert pods.pod_monitor is False
+
+
+@pytest.mark.parametrize("value", ["sk-abcdefghijklmnopqrstuvwxyz", "a-plain-key", {"value": "a-plain-key"}])
+def test_a_key_in_the_place_of_its_reference_is_refused_with_the_field(value: Any) -> None:
+    with pytest.raises(SettingsError, match=r"vllm-blue-green:pods\.api_key_secret") as raised:
+        settings(pods={"api_key_secret": value})
+    assert "abcdefghijkl" not in str(raised.value)
+    assert "plain-key" not in str(raised.value)
+
+
+def test_a_reference_needs_both_its_parts() -> None:
+    with pytest.raises(
+        SettingsError, match=r"pods\.hub_token_secret\.key: is required but not set\. Set it to a key of"
+    ):
+        settings(pods={"hub_token_secret": {"name": "hub"}})
+
+
+@pytest.mark.parametrize(
+    ("pods", "told"),
+    [
+        ({"api_key_secret": {**KEYS, "name": "Keys"}}, r"pods\.api_key_secret\.name: must be the name of a Kubernetes"),
+        ({"api_key_secret": {**KEYS, "key": ".."}}, r"pods\.api_key_secret\.key: must be a key of a Kubernetes Secret"),
+        ({"model_cache_claim": "a" * 254}, r"pods\.model_cache_claim: must be the name of a Kubernetes object"),
+        ({"monitoring_namespace": "mon.itoring"}, r"pods\.monitoring_namespace: must be a Kubernetes namespace"),
+        ({"ingress_cidrs": []}, r"pods\.ingress_cidrs: must be a list of at least 1"),
+        ({"ingress_cidrs": ["10.0.0.0/8"] * 2}, r"pods\.ingress_cidrs: must not name 10\.0\.0\.0/8 more than once"),
+        (
+            {"ingress_cidrs": ["10.0.0.1/8"]},
+            r"pods\.ingress_cidrs\[0\]: must be a network .* Did you mean 10\.0\.0\.0/8",
+        ),
+        ({"pod_monitor_labels": {"release": "a b"}}, r"pods\.pod_monitor_labels\.release: must be the value of"),
+        ({"scrape_interval_seconds": 0}, r"pods\.scrape_interval_seconds: must be a whole number from 1 to 300"),
+    ],
+)
+def test_what_kubernetes_would_refuse_is_refused_at_once(pods: dict[str, Any], told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        settings(pods=pods)
+
+
+def test_monitoring_may_be_where_the_cluster_keeps_its_own() -> None:
+    assert service_settings(pods={"monitoring_namespace": "kube-system"}).pods.monitoring_namespace == "kube-system"

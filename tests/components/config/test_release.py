@@ -1,0 +1,205 @@
+"""The release: one identity for everything that decides what a colour answers."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from components.config.engine_args import DERIVED_ENGINE_ARGS, HARMFUL_ENGINE_ARGS
+from components.config.explain import explain
+from components.config.release import Release
+from tests.components.example import release
+
+CHANGES: dict[str, Any] = {
+    "model": "org/other",
+    "model_revision": "beef",
+    "image": f"vllm/vllm-openai@sha256:{'b' * 64}",
+    "engine_args": ["--max-model-len=8192"],
+    "prompts": {"chat_template.jinja": "{{ messages }}"},
+    "sampling": {"temperature": 0.1},
+    "lora_adapters": {"law": "org/law"},
+}
+SIZES: dict[str, Any] = {"weights_gib": 15, "kv_cache_kib_per_token": 128.5}
+
+
+def test_the_release_id_is_twelve_hex_digits_and_stays_the_same_for_the_same_bundle() -> None:
+    first, second = Release(**release()), Release(**release())
+    assert first.release_id == second.release_id
+    assert len(first.release_id) == 12
+    assert int(first.release_id, 16) >= 0
+
+
+@pytest.mark.parametrize("part", CHANGES)
+def test_every_part_of_the_bundle_changes_the_release_id(part: str) -> None:
+    assert Release(**release(**{part: CHANGES[part]})).release_id != Release(**release()).release_id
+
+
+def test_all_parts_are_covered_above() -> None:
+    assert {*CHANGES, *SIZES} == set(Release.model_fields)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_to_declare_how_large_a_model_is_makes_it_no_other_one(size: str) -> None:
+    before, after = Release(**release()), Release(**release(**{size: SIZES[size]}))
+    assert after.release_id == before.release_id
+    assert after.semantic_cache_namespace == before.semantic_cache_namespace
+
+
+def test_ids_given_to_earlier_releases_still_hold() -> None:
+    assert Release(**release()).release_id == "7a96c0970da5"
+
+
+@given(st.permutations(["a", "b", "c", "d"]))
+def test_the_order_of_prompts_does_not_matter(names: list[str]) -> None:
+    shuffled = Release(**release(prompts={name: name.upper() for name in names}))
+    in_order = Release(**release(prompts={name: name.upper() for name in sorted(names)}))
+    assert shuffled.release_id == in_order.release_id
+
+
+def test_a_new_image_keeps_the_semantic_cache_and_new_prompts_do_not() -> None:
+    before = Release(**release())
+    new_image = Release(**release(image=CHANGES["image"]))
+    new_prompts = Release(**release(prompts=CHANGES["prompts"]))
+    assert new_image.semantic_cache_namespace == before.semantic_cache_namespace
+    assert new_prompts.semantic_cache_namespace != before.semantic_cache_namespace
+
+
+@pytest.mark.parametrize("flag", sorted(DERIVED_ENGINE_ARGS))
+def test_an_argument_that_the_program_derives_is_refused(flag: str) -> None:
+    with pytest.raises(ValidationError, match="derived by the program"):
+        Release(**release(engine_args=[f"{flag}=x"]))
+
+
+def test_underscores_do_not_smuggle_a_derived_argument_in() -> None:
+    with pytest.raises(ValidationError, match="--served-model-name is derived"):
+        Release(**release(engine_args=["--served_model_name", "other"]))
+
+
+@pytest.mark.parametrize("flag", sorted(HARMFUL_ENGINE_ARGS))
+def test_an_argument_that_would_break_the_swap_is_refused_without_its_value(flag: str) -> None:
+    with pytest.raises(ValidationError, match=flag) as raised:
+        Release(**release(engine_args=[f"{flag}=precious"]))
+    (fault,) = explain(raised.value, Release)
+    assert "precious" not in fault.line()
+    assert "Remove it." in fault.line()
+
+
+@pytest.mark.parametrize("given", ["--rev=x", "--no-enable-lora", "--override-generation-config.top_k=1", "--hf_token"])
+def test_no_other_spelling_smuggles_a_refused_argument_in(given: str) -> None:
+    with pytest.raises(ValidationError, match=given.split("=")[0]):
+        Release(**release(engine_args=[given]))
+
+
+@pytest.mark.parametrize("flag", ["--chat-template-content-format=openai", "--no-enable-prefix-caching", "-O3"])
+def test_an_argument_that_only_begins_alike_is_accepted(flag: str) -> None:
+    assert Release(**release(engine_args=[flag])).engine_args == (flag,)
+
+
+@pytest.mark.parametrize("revision", ["main", "v1.0", "refs/heads/main", "HEAD", ""])
+def test_a_repositorys_revision_is_a_commit(revision: str) -> None:
+    with pytest.raises(ValidationError, match="must be a commit"):
+        Release(**release(model_revision=revision))
+
+
+@pytest.mark.parametrize("model", ["s3://bucket/model", "/models/llama"])
+def test_what_is_no_repository_has_versions_of_its_own(model: str) -> None:
+    assert Release(**release(model=model, model_revision="v1.0")).model_revision == "v1.0"
+
+
+def test_prompts_fit_a_config_map() -> None:
+    with pytest.raises(ValidationError, match="must not exceed 1000000 bytes"):
+        Release(**release(prompts={"a": "ü" * 500_000}))
+
+
+def test_a_stray_word_before_the_first_option_is_refused() -> None:
+    with pytest.raises(ValidationError, match="must begin with an option"):
+        Release(**release(engine_args=["8192"]))
+
+
+@pytest.mark.parametrize("image", ["vllm/vllm-openai:latest", "vllm/vllm-openai", f"vllm@sha256:{'a' * 63}"])
+def test_an_image_without_a_whole_digest_is_refused(image: str) -> None:
+    with pytest.raises(ValidationError, match="pinned by its digest"):
+        Release(**release(image=image))
+
+
+names = st.from_regex(r"[a-z]{1,6}", fullmatch=True)
+values = st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab", max_size=3)
+json_values = st.recursive(
+    values, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(names, inner, max_size=2), max_leaves=4
+)
+bundles = st.fixed_dictionaries(
+    {
+        "model": st.sampled_from(["org/a", "org/b"]),
+        "model_revision": st.sampled_from(["c0ffee", "beef"]),
+        "image": st.sampled_from([release()["image"], CHANGES["image"]]),
+        "engine_args": st.lists(st.sampled_from(["--dtype=half", "--max-num-seqs=9", "--seed", "-O3"]), max_size=3),
+        "prompts": st.dictionaries(names, st.text("ab", max_size=3), max_size=2),
+        "sampling": st.dictionaries(names, json_values, max_size=2),
+        "lora_adapters": st.dictionaries(names, st.sampled_from(["org/law", "org/code"]), max_size=2),
+    }
+)
+
+
+def _canonical(bundle: Any) -> str:
+    return json.dumps(bundle, sort_keys=True)
+
+
+@given(bundles, bundles)
+def test_two_bundles_have_one_release_id_exactly_when_they_are_the_same_to_the_last_leaf(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    same = _canonical(one) == _canonical(other)
+    assert (Release(**one).release_id == Release(**other).release_id) == same
+
+
+@given(bundles, st.data())
+def test_a_change_of_any_leaf_however_deep_changes_the_release_id(bundle: dict[str, Any], data: st.DataObject) -> None:
+    field = data.draw(st.sampled_from(sorted(bundle)))
+    changed: dict[str, Any] = {**bundle, field: data.draw(bundles)[field]}
+    same = _canonical(changed[field]) == _canonical(bundle[field])
+    assert (Release(**changed).release_id == Release(**bundle).release_id) == same
+
+
+def _leaves(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    return [path] if items is None else [found for key, one in items for found in _leaves(one, (*path, key))]
+
+
+NESTED = release(
+    engine_args=["--dtype=half", "--seed", "1"],
+    prompts={"a.txt": "one", "b.txt": "two"},
+    sampling={"stop": ["x", {"deep": [1, 2.5, True, None]}]},
+    lora_adapters={"law": "org/law"},
+)
+# What each leaf becomes, in a form that its field takes.
+OTHER_FORMS = {"model": "org/other", "model_revision": "beef", "image": CHANGES["image"], "lora_adapters": "org/other"}
+
+
+@pytest.mark.parametrize("path", _leaves(NESTED), ids=lambda path: ".".join(map(str, path)))
+def test_each_leaf_counts_and_all_but_the_image_count_for_the_answers(path: tuple[str | int, ...]) -> None:
+    changed = copy.deepcopy(NESTED)
+    *above, last = path
+    tree: Any = changed
+    for part in above:
+        tree = tree[part]
+    field = str(path[0])
+    tree[last] = "--dtype=float" if path == ("engine_args", 0) else "--x" if path == ("engine_args", 1) else "77"
+    if field in OTHER_FORMS:
+        tree[last] = OTHER_FORMS[field]
+    before, after = Release(**NESTED), Release(**changed)
+    assert after.release_id != before.release_id
+    assert (after.semantic_cache_namespace == before.semantic_cache_namespace) == (field == "image")
+
+
+def test_how_much_an_engine_takes_on_at_once_keeps_the_semantic_cache() -> None:
+    small = Release(**release(engine_args=["--max-model-len=8192", "--max-num-seqs=64"]))
+    large = Release(
+        **release(engine_args=["--max-model-len=8192", "--max-num-seqs=256", "--gpu-memory-utilization=0.95"])
+    )
+    longer = Release(**release(engine_args=["--max-model-len=16384", "--max-num-seqs=64"]))
+    assert len({small.release_id, large.release_id, longer.release_id}) == 3
+    assert small.semantic_cache_namespace == large.semantic_cache_namespace != longer.semantic_cache_namespace

@@ -1,0 +1,357 @@
+"""The typed settings: one reader, and one error that lists all that is wrong."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.config.settings import Settings, SettingsError
+from components.domain.capacity import PoolSize
+from tests.components.example import SECRET, config, release, service_settings, settings
+
+
+def test_a_flat_config_is_one_service() -> None:
+    name, service = settings(service_name="chat").service()
+    assert name == "chat"
+    assert service.blue.release is not None
+    assert service.blue.release.model == "org/model"
+    assert service.green.release is None
+
+
+def test_without_a_name_the_only_service_is_called_llm() -> None:
+    assert list(settings().services) == ["llm"]
+
+
+def test_flat_keys_are_the_defaults_of_several_services() -> None:
+    stack = settings(blue=None, green=None, services={"chat": {"green_weight": 25}, "code": {"cold_start_seconds": 90}})
+    assert {name: service.instance_type for name, service in stack.services.items()} == {
+        "chat": "g6e.2xlarge",
+        "code": "g6e.2xlarge",
+    }
+    assert (stack.services["chat"].green_weight, stack.services["code"].cold_start_seconds) == (25, 90)
+
+
+def test_an_empty_value_means_not_set() -> None:
+    stack = settings(certificate_arn="", keep_until="", services={}, endpoint_url="")
+    assert stack.certificate_arn is None
+    assert stack.service()[1].endpoint_url is None
+    assert list(stack.services) == ["llm"]
+
+
+def test_a_text_that_looks_like_something_else_stays_a_text() -> None:
+    stack = settings(cluster_name="123", service_name="true", announced="7 larger nodes")
+    assert stack.cluster_name == "123"
+    assert stack.service()[0] == "true"
+    assert stack.service()[1].announced == "7 larger nodes"
+
+
+def test_keys_of_other_projects_are_left_alone() -> None:
+    assert Settings.from_config({**config(), "aws:region": "us-east-1"}) == settings()
+
+
+def test_the_secret_stays_out_of_the_settings() -> None:
+    assert SECRET not in repr(settings())
+
+
+@given(st.integers(0, 100))
+def test_the_weights_of_both_colours_are_always_a_hundred(green_weight: int) -> None:
+    service = service_settings(green_weight=green_weight, green={"release": release()})
+    assert service.weight("green") == green_weight
+    assert service.weight("blue") + service.weight("green") == 100
+
+
+def test_all_faults_are_listed_at_once_with_field_value_and_fix() -> None:
+    with pytest.raises(SettingsError) as raised:
+        settings(vpc_id=None, green_weigth=25, green_weight=101, blue={"replica": 2}, client_cidrs=[])
+    lines = str(raised.value).splitlines()
+    assert lines[0] == "The stack config is not right:"
+    assert sorted(lines[1:]) == [
+        "  - vllm-blue-green:blue.replica: is not a known key. Did you mean replicas?",
+        '  - vllm-blue-green:client_cidrs: must be a list of at least 1, e.g. ["10.0.0.0/8"] (got []).',
+        "  - vllm-blue-green:green_weight: must be a whole number from 0 to 100, e.g. 25 (got 101).",
+        "  - vllm-blue-green:green_weigth: is not a known key. Did you mean green_weight?",
+        "  - vllm-blue-green:vpc_id: is required but not set. "
+        "Set it to a VPC's id, e.g. vpc-0a1b2c3d4e5f60718. VPC of the cluster.",
+    ]
+
+
+def test_a_service_without_settings_is_a_fault_like_any_other() -> None:
+    with pytest.raises(
+        SettingsError, match=r"vllm-blue-green:services\.chat: must be an object with the keys .* \(got null\)"
+    ):
+        settings(services={"chat": None})
+
+
+def test_a_fault_among_several_services_names_the_service() -> None:
+    with pytest.raises(SettingsError, match=r"vllm-blue-green:services\.code\.green_weight: .* \(got 101\)"):
+        settings(blue=None, green=None, services={"chat": {}, "code": {"green_weight": 101}})
+
+
+@pytest.mark.parametrize("weight", ["25.5", "true", '"25"', "half"])
+def test_a_weight_that_is_not_a_whole_number_is_refused(weight: str) -> None:
+    with pytest.raises(SettingsError, match=r"vllm-blue-green:green_weight: must be a whole number from 0 to 100"):
+        settings(green_weight=weight)
+
+
+def test_a_colour_with_weight_cannot_be_parked() -> None:
+    with pytest.raises(SettingsError, match=r"green:blue\.parked: must be false while green_weight 25 sends 75 %"):
+        settings(green_weight=25, blue={"release": release(), "parked": True}, green={"release": release()})
+
+
+def test_no_weight_goes_to_a_colour_without_a_release() -> None:
+    with pytest.raises(SettingsError, match="green_weight: must be 0 while green has no release"):
+        settings(green_weight=25)
+
+
+def test_an_unused_service_may_have_any_weight() -> None:
+    assert service_settings(blue={}, green={}, green_weight=0).weight("blue") == 100
+
+
+def test_replicas_need_nodes() -> None:
+    with pytest.raises(SettingsError, match=r"green\.provisioned: must be true while replicas run"):
+        settings(green={"release": release(), "provisioned": False})
+
+
+def test_a_replica_that_fits_no_node_is_refused() -> None:
+    with pytest.raises(
+        SettingsError,
+        match=r"gpus_per_replica: must be at most 1, the GPUs that a g6e\.2xlarge node offers one replica \(got 2\)",
+    ):
+        settings(gpus_per_replica=2)
+
+
+@pytest.mark.parametrize("mode", ["on_rollout", "reserved"])
+def test_only_nodes_that_are_always_up_can_be_shared(mode: str) -> None:
+    told = f"node_groups: must be per_color with headroom_mode {mode}: a shared group that shrinks"
+    with pytest.raises(SettingsError, match=told):
+        service_settings(node_groups="shared", headroom_mode=mode)
+    assert service_settings(node_groups="shared", headroom_mode="always").shares_nodes
+
+
+def test_colours_that_share_their_nodes_share_their_ami_release() -> None:
+    shared = {"node_groups": "shared", "headroom_mode": "always", "blue": {"node_release_version": "1.33.4-20260801"}}
+    with pytest.raises(SettingsError, match=r"green\.node_release_version: must be 1\.33\.4-20260801, as for blue"):
+        service_settings(**shared)
+    assert service_settings(**shared, green={"node_release_version": "1.33.4-20260801"}).shares_nodes
+
+
+def test_a_drain_longer_than_a_node_group_waits_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"max_stream_seconds: must be at most 859 beside .* \(got 870\)"):
+        settings(max_stream_seconds=870)
+
+
+def test_keep_until_needs_a_time_zone() -> None:
+    assert service_settings(keep_until="2026-11-22T08:00:00Z").keep_until
+    with pytest.raises(SettingsError, match="must carry a time zone"):
+        settings(keep_until="2026-11-22T08:00:00")
+
+
+@pytest.mark.parametrize("name", ["chat-blue", "chat-green", "chat-green-x"])
+def test_a_service_cannot_be_named_like_a_pool_of_another(name: str) -> None:
+    told = rf"services\.{name}: must not begin with chat-(blue|green), the name of a pool of the service chat"
+    with pytest.raises(SettingsError, match=told):
+        settings(blue=None, green=None, services={"chat": {}, name: {}})
+
+
+@pytest.mark.parametrize("name", ["chat-bluegreen", "chat-blues", "chatter-blue", "blue", "green-chat"])
+def test_a_service_may_be_named_after_a_colour_that_is_no_pool(name: str) -> None:
+    assert set(settings(blue=None, green=None, services={"chat": {}, name: {}}).services) == {"chat", name}
+
+
+def test_two_services_cannot_share_a_namespace() -> None:
+    with pytest.raises(
+        SettingsError, match=r"vllm-blue-green:namespace: must be different for the services chat and code"
+    ):
+        settings(namespace="models", blue=None, green=None, services={"chat": {}, "code": {}})
+
+
+def test_a_service_name_leaves_room_for_what_aws_adds() -> None:
+    assert settings(service_name="a" * 18)
+    with pytest.raises(SettingsError, match="vllm-blue-green:service_name: must be a service's name"):
+        settings(service_name="a" * 19)
+
+
+def test_a_candidate_is_provisioned_before_it_serves() -> None:
+    provisioned = service_settings(green={"replicas": 2, "provisioned": True, "parked": True})
+    assert provisioned.pools["green"] == PoolSize(min_nodes=0, desired_nodes=2, max_nodes=2)
+    assert not provisioned.green.serves
+    released = service_settings(green={"replicas": 2, "provisioned": False, "parked": True, "release": release()})
+    assert released.pools["green"].desired_nodes == 0
+
+
+def test_the_only_service_needs_no_name_and_others_do() -> None:
+    assert settings().service()[0] == settings().service("llm")[0] == "llm"
+    two = settings(blue=None, green=None, services={"chat": {}, "code": {}})
+    assert two.service("code")[0] == "code"
+    with pytest.raises(SettingsError, match=r"must be named, since this stack has several \(chat, code\)"):
+        two.service()
+
+
+def test_values_may_be_json_as_pulumi_hands_objects_over() -> None:
+    flat = {
+        key: value if key.endswith(("_name", "_id", "_type", "_secret")) else json.dumps(json.loads(value), indent=2)
+        for key, value in config().items()
+    }
+    assert Settings.from_config(flat) == settings()
+
+
+ARN = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
+
+
+def faults(extra: dict[str, str] | None = None, **changes: Any) -> list[str]:
+    """The lines of the one error that this config gives, without what they have in common."""
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_config({**config(**changes), **(extra or {})})
+    return [line.removeprefix("  - ").removeprefix("vllm-blue-green:") for line in str(raised.value).splitlines()[1:]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"active_color": "gren"}, 'active_color: must be blue or green (got "gren"). Did you mean green?'),
+        (
+            {"active_color": "gr\u0435en"},
+            'active_color: must be blue or green (got "gr\u0435en", with U+0435 CYRILLIC SMALL LETTER IE). '
+            "Did you mean green?",
+        ),
+        ({"green_weight": " 25"}, 'green_weight: must be a whole number from 0 to 100, e.g. 25 (got " 25").'),
+        ({"green_weight": 25.0}, "green_weight: must be a whole number from 0 to 100, e.g. 25 (got 25.0)."),
+        ({"green_weight": [25]}, "green_weight: must be a whole number from 0 to 100, e.g. 25 (got [25])."),
+        ({"protect": "yes"}, 'protect: must be true or false (got "yes").'),
+        ({"spare_nodes": 10**30}, f"spare_nodes: must be a whole number from 0 to 100, e.g. 0 (got {10**30})."),
+        (
+            {"instance_type": "m5.large"},
+            'instance_type: must be an EC2 instance type with whole NVIDIA GPUs, e.g. g6e.2xlarge (got "m5.large"). '
+            "Its nodes have no NVIDIA GPU. "
+            "Families: g5, g6, gr6, g6e, g7, g7e, p4d, p4de, p5, p5e, p5en, p6-b200, p6-b300.",
+        ),
+        (
+            {"gpus_per_replica": 4},
+            "gpus_per_replica: must be at most 1, the GPUs that a g6e.2xlarge node offers one replica (got 4). "
+            "A replica never spans nodes (LeaderWorkerSet is not supported). "
+            "Choose g6e.12xlarge, g6e.24xlarge or g6e.48xlarge, or a smaller replica.",
+        ),
+        (
+            {"gpus_per_replica": 16},
+            "gpus_per_replica: must be at most 1, the GPUs that a g6e.2xlarge node offers one replica (got 16). "
+            "A replica never spans nodes (LeaderWorkerSet is not supported). No known type holds such a replica.",
+        ),
+        (
+            {"replica_millicpus": 191_000},
+            "replica_millicpus: must be at most 7610, the millicpus that a g6e.2xlarge node offers one replica "
+            "(got 191000). Choose g6e.48xlarge, or a smaller replica.",
+        ),
+        (
+            {"green": {"release": {key: value for key, value in release().items() if key != "model"}}},
+            "green.release.model: is required but not set. Set it to a model repository or path, e.g. "
+            "Qwen/Qwen2.5-7B-Instruct. Model repository or s3:// path that vLLM serves.",
+        ),
+        ({"green": [2]}, "green: must be an object with the keys release, replicas, parked, provisioned"),
+        ({"active-color": "blue"}, "active-color: is not a known key. Did you mean active_color?"),
+        ({"Green_Weight": 25}, "Green_Weight: is not a known key. Did you mean green_weight?"),
+        ({"replicas": 3}, "replicas: is not a known key here. It belongs to blue or green."),
+        (
+            {"blue.replicas": 3},
+            '["blue.replicas"]: is not a known key. Nest it: put replicas below blue, as '
+            "`pulumi config set --path blue.replicas <value>` does.",
+        ),
+        ({"blue": '{"replicas": 1, "replicas": 2}'}, 'blue: has the key "replicas" twice. Remove one.'),
+        ({"node_subnet_ids": ["subnet-1", "subnet-1"]}, "node_subnet_ids: must not name subnet-1 more than once"),
+        ({"client_cidrs": ["10.1.2.3/8"]}, '(got "10.1.2.3/8"). Did you mean 10.0.0.0/8?'),
+        ({"keep_until": "2026-13-40"}, "keep_until: must be an RFC 3339 time, e.g. 2026-11-22T08:00:00Z"),
+        ({"max_step_points": 0}, "max_step_points: must be a whole number from 1 to 100, e.g. 50 (got 0)."),
+        ({"max_step_points": 101}, "max_step_points: must be a whole number from 1 to 100, e.g. 50 (got 101)."),
+        ({"announced": "larger nodes"}, 'announced: must be a serial and a reason: "<serial> <reason>", e.g. '),
+        ({"endpoint_url": "llm:8000"}, "Begin it with https:// or http://."),
+        ({"endpoint_url": "https://llm/v1"}, "Leave the path out"),
+        (
+            {"certificate_arn": "arn:aws:iam::1:cert"},
+            "certificate_arn: must be the ARN of an ACM certificate, e.g. arn:",
+        ),
+        ({"namespace": "kube-system"}, "That one is the cluster's own"),
+        (
+            {"rollout": {"steps": [{"candidate_percent": 50, "hold_seconds": 1}]}},
+            "rollout.steps: must have candidate_percent rise from step to step and end at 100 (got [50]).",
+        ),
+        ({"rollout": {"poll_second": 1}}, "rollout.poll_second: is not a known key. Did you mean poll_seconds?"),
+        ({"rollout": '{"soak_seconds": NaN}'}, "rollout.soak_seconds: must be a number from 0 to 31536000"),
+        (
+            {"blue": {"release": release(sampling={"t": float("nan")})}},
+            "blue.release.sampling.t: must be plain JSON, with finite numbers (got NaN).",
+        ),
+        ({"max_stream_seconds": 860}, "max_stream_seconds: must be at most 859 beside deregistration_propagation_"),
+        (
+            {"deregistration_propagation_seconds": 889},
+            "deregistration_propagation_seconds: must be at most 888: a node ends 15 minutes after it was told to "
+            "(got 889).",
+        ),
+        ({"services": []}, "services: must be an object of names and values (got [])."),
+    ],
+)
+def test_a_fault_says_where_what_which_value_and_what_to_do(changes: dict[str, Any], told: str) -> None:
+    (line,) = faults(**changes)
+    assert told in line
+
+
+def test_the_longest_drain_that_fits_is_accepted() -> None:
+    assert service_settings(max_stream_seconds=859).drain_chain.grace_period_seconds == 899
+    assert service_settings(max_stream_seconds=1, deregistration_propagation_seconds=888).drain_chain
+
+
+def test_a_long_value_is_cut_and_stays_on_one_line() -> None:
+    (line,) = faults(endpoint_url="a\n\u200b" * 1000)
+    assert "… 9002 characters" in line
+    assert "a\\n\\u200ba" in line
+    assert len(line) < 300
+
+
+def test_a_misspelt_project_is_told_with_the_key_that_was_meant() -> None:
+    for key in ("vllm-bluegreen:active_color", "VLLM_blue_green:active-color", "vllm:active_color"):
+        assert faults({key: "blue"}) == [
+            f"{key}: is not a key of this project. Did you mean vllm-blue-green:active_color?"
+        ]
+
+
+def test_a_key_that_is_set_with_and_without_the_projects_name_is_set_twice() -> None:
+    assert faults({"vpc_id": "vpc-0b"}) == ["vpc_id: is set twice, with and without the project's name. Remove one."]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"announced": "7 hf_preciouspreciousprecious"},
+        {"blue": {"release": release(prompts={"a": "sk-preciouspreciousprecious"})}},
+        {"rollout": {"prometheus_url": "https://me:precious@prometheus.internal"}},
+        {"endpoint_url": "https://me:precious@llm"},
+        {"blue": {"release": release(engine_args=["--hf-token", "preciouspreciousprecious"])}},
+        {"blue": {"release": release(sampling={"AKIAPRECIOUSPRECIOUS": 1})}},
+    ],
+)
+def test_a_secret_in_plain_config_is_refused_and_never_shown(changes: dict[str, Any]) -> None:
+    told = "\n".join(faults(**changes))
+    assert re.search("in plain text|plain config", told)
+    assert "precious" not in told.lower()
+
+
+def test_the_certificate_is_of_the_load_balancers_region() -> None:
+    assert Settings.from_config({**config(certificate_arn=ARN), "aws:region": "us-east-1"}).certificate_arn == ARN
+    (line,) = faults({"aws:region": "eu-central-1"}, certificate_arn=ARN)
+    assert line.startswith("certificate_arn: must be of the load balancer's region, aws:region eu-central-1 (got ")
+
+
+def test_a_flat_key_that_every_service_sets_anew_is_checked_all_the_same() -> None:
+    services = {"chat": {"green_weight": 0}, "code": {"green_weight": 0}}
+    (line,) = faults(blue=None, green=None, green_weight=101, services=services)
+    assert line.startswith("green_weight: must be a whole number from 0 to 100")
+
+
+def test_an_empty_value_of_a_service_means_not_set_as_for_flat_keys() -> None:
+    services = {"chat": {"namespace": ""}}
+    assert settings(blue=None, green=None, namespace="models", services=services).services["chat"].namespace is None
+
+
+def test_two_faults_of_one_field_across_services_are_told_once() -> None:
+    assert len(faults(blue=None, green=None, green_weight=101, services={"chat": {}, "code": {}})) == 1

@@ -1,0 +1,358 @@
+"""The change guards: every pair of weights, and sampled serials, promises and announcements, against an oracle."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.domain.guards import Context, Nodes, Pods, is_promised, nodes_refusal, pods_refusal, rule_refusal
+from components.domain.naming import COLORS, Color, other_color
+from components.domain.traffic import Traffic
+
+NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
+PAST, SOON, LATER = ("2026-11-21T07:59:59Z", "2026-11-21T08:00:01Z", "2026-11-22T08:00:00Z")
+SERIAL = 7
+
+
+def traffic(
+    green: int = 0,
+    *,
+    active: Color = "blue",
+    keep_until: str = "",
+    serial: int = SERIAL,
+    unknown: Collection[Color] = (),
+) -> Traffic:
+    weights: dict[Color, int] = {"blue": 100 - green, "green": green}
+    for color in unknown:
+        del weights[color]
+    return Traffic(weights=weights, active_color=active, keep_until=keep_until, rollout_serial=serial)
+
+
+def context(deployed: Traffic | None, desired: Traffic, announced: str = "", max_step_points: int = 50) -> Context:
+    return Context(
+        stack="prod",
+        service="chat",
+        deployed=deployed,
+        desired=desired,
+        announced=announced,
+        max_step_points=max_step_points,
+        now=NOW,
+    )
+
+
+# The oracle knows colours by who is active, and tells what is safe from what an operator may do, not by the code's way.
+
+
+def allowed_at_equal_serial(
+    *, idle_before: int, idle_after: int, swapped: bool, promised: bool, shortened: bool, most: int
+) -> bool:
+    """What a plain update may do to a rule without announcing it."""
+    if swapped:
+        return promised and idle_after == 100
+    if idle_after < idle_before:
+        return True
+    return idle_after - idle_before <= most and not (promised and shortened)
+
+
+@pytest.mark.parametrize("active", COLORS)
+@pytest.mark.parametrize("most", [1, 25, 50, 100])
+def test_every_pair_of_weights_at_an_equal_serial(active: Color, most: int) -> None:
+    for before in range(101):
+        for after in range(101):
+            idle_before, idle_after = (before, after) if active == "blue" else (100 - before, 100 - after)
+            judged = rule_refusal(context(traffic(before, active=active), traffic(after, active=active), "", most))
+            assert (judged is None) == (idle_after <= idle_before + most), (before, after, judged)
+
+
+@pytest.mark.parametrize("active", COLORS)
+@pytest.mark.parametrize("promise", ["", PAST, LATER])
+def test_every_pair_of_weights_announced_by_a_script_or_stale(active: Color, promise: str) -> None:
+    for before in range(101):
+        for after in range(101):
+            deployed = traffic(before, active=active, keep_until=promise)
+            desired = traffic(after, active=active, keep_until=promise)
+            assert rule_refusal(context(deployed, desired, f"{SERIAL} because", 1)) is None
+            assert rule_refusal(context(deployed, replace(desired, rollout_serial=SERIAL + 1), "", 1)) is None
+            for announced in ("", f"{SERIAL} because", f"{SERIAL - 1} because"):
+                stale = rule_refusal(context(deployed, replace(desired, rollout_serial=SERIAL - 1), announced, 100))
+                assert stale is not None
+                assert "stale" in stale
+
+
+@pytest.mark.parametrize("active", COLORS)
+@pytest.mark.parametrize("announced", ["", f"{SERIAL} because", f"{SERIAL - 1} old", f"{SERIAL + 1} early"])
+@pytest.mark.parametrize("serial", [SERIAL, SERIAL + 1])
+@pytest.mark.parametrize("promise", ["", PAST, LATER])
+def test_a_rollback_always_passes(active: Color, announced: str, serial: int, promise: str) -> None:
+    for before in range(1, 101):
+        for after in range(before):
+            green = (before, after) if active == "blue" else (100 - before, 100 - after)
+            for kept in {promise, ""}:
+                deployed = traffic(green[0], active=active, keep_until=promise)
+                desired = traffic(green[1], active=active, keep_until=kept, serial=serial)
+                assert rule_refusal(context(deployed, desired, announced, 1)) is None
+
+
+@pytest.mark.parametrize("active", COLORS)
+@pytest.mark.parametrize("kept", ["", LATER])
+@pytest.mark.parametrize("serial", [SERIAL, SERIAL + 1])
+def test_a_rollback_after_promotion_passes_while_the_way_back_is_warm(active: Color, kept: str, serial: int) -> None:
+    former = other_color(active)
+    back = 100 if former == "green" else 0
+    for before in range(101):
+        deployed = traffic(before, active=active, keep_until=SOON)
+        desired = traffic(back, active=former, keep_until=kept, serial=serial)
+        assert rule_refusal(context(deployed, desired, "", 1)) is None
+
+
+def test_once_the_way_back_is_cold_its_colour_is_one_like_any_other() -> None:
+    refusal = rule_refusal(context(traffic(100, active="green", keep_until=PAST), traffic(0, active="blue")))
+    assert refusal is not None
+    assert "active_color may not go from green to blue" in refusal
+
+
+@given(
+    before=st.integers(0, 100),
+    after=st.integers(0, 100),
+    actives=st.tuples(st.sampled_from(COLORS), st.sampled_from(COLORS)),
+    promises=st.tuples(st.sampled_from(["", PAST, SOON, LATER]), st.sampled_from(["", PAST, SOON, LATER])),
+    serials=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    announced=st.none() | st.integers(0, 4),
+    most=st.integers(1, 100),
+)
+def test_the_rule_is_judged_as_the_oracle_does(
+    before: int,
+    after: int,
+    actives: tuple[Color, Color],
+    promises: tuple[str, str],
+    serials: tuple[int, int],
+    announced: int | None,
+    most: int,
+) -> None:
+    deployed = traffic(before, active=actives[0], keep_until=promises[0], serial=serials[0])
+    desired = traffic(after, active=actives[1], keep_until=promises[1], serial=serials[1])
+    word = "" if announced is None else f"{announced} because"
+    if serials[1] != serials[0]:
+        expected = serials[1] > serials[0]
+    else:
+        on_green = actives[0] == "green"
+        expected = announced == serials[0] or allowed_at_equal_serial(
+            idle_before=100 - before if on_green else before,
+            idle_after=100 - after if on_green else after,
+            swapped=actives[0] != actives[1],
+            promised=promises[0] in (SOON, LATER),
+            shortened=(promises[0], promises[1]) not in {(SOON, SOON), (SOON, LATER), (LATER, LATER)},
+            most=most,
+        )
+    assert (rule_refusal(context(deployed, desired, word, most)) is None) == expected
+
+
+def test_a_new_rule_may_be_anything() -> None:
+    for green in range(101):
+        assert rule_refusal(context(None, traffic(green, active="green"), "", 1)) is None
+
+
+def test_weights_of_unknown_target_groups_permit_no_change_that_is_not_announced() -> None:
+    cases: tuple[Collection[Color], ...] = (["blue"], ["green"], COLORS)
+    for unknown in cases:
+        judged = rule_refusal(context(traffic(unknown=unknown), traffic()))
+        assert judged is not None
+        assert "other target groups" in judged
+        assert rule_refusal(context(traffic(unknown=unknown), traffic(), f"{SERIAL} moved")) is None
+
+
+def test_steps_of_the_standard_ramp_pass_by_hand_except_the_first_that_jumps() -> None:
+    for before, after in ((0, 1), (1, 25), (25, 75), (75, 100), (50, 100)):
+        assert rule_refusal(context(traffic(before), traffic(after))) is None
+    assert rule_refusal(context(traffic(0), traffic(51))) is not None
+
+
+# Pods and nodes
+
+
+PODS = Pods(release_id="aaaa", replicas=3)
+NODES = Nodes(desired=3, maximum=4, made_from={"launchTemplate": "lt-1 3", "instanceTypes": "g6e.2xlarge"})
+HARMFUL_PODS = (replace(PODS, release_id="bbbb"), replace(PODS, replicas=2), replace(PODS, replicas=0))
+HARMLESS_PODS = (PODS, replace(PODS, replicas=4))
+HARMFUL_NODES = (
+    replace(NODES, desired=2),
+    replace(NODES, desired=0),
+    replace(NODES, maximum=2, desired=2),
+    replace(NODES, made_from={**NODES.made_from, "launchTemplate": "lt-1 4"}),
+    replace(NODES, made_from={**NODES.made_from, "releaseVersion": "1.31-2"}),
+    replace(NODES, made_from={**NODES.made_from, "instanceTypes": "g6e.12xlarge"}),
+)
+HARMLESS_NODES = (NODES, replace(NODES, desired=4), replace(NODES, maximum=3), replace(NODES, maximum=9))
+
+
+def refusals(color: Color, case: Context, *, harmful: bool = True) -> set[bool]:
+    """Whether each change is refused."""
+    pods = HARMFUL_PODS if harmful else HARMLESS_PODS
+    nodes = HARMFUL_NODES if harmful else HARMLESS_NODES
+    return {
+        *(pods_refusal(color, PODS, new, case) is not None for new in pods),
+        *(nodes_refusal((color,), NODES, new, case) is not None for new in nodes),
+    }
+
+
+def must_stay(color: Color, deployed: Traffic, desired: Traffic) -> bool:
+    """The oracle: a colour must stay as it is when requests go there, before or after, or when it is promised."""
+    if deployed.weights[color] + desired.weights[color] > 0:
+        return True
+    words = [desired] if desired.rollout_serial > deployed.rollout_serial else [deployed, desired]
+    return any(word.active_color != color and word.keep_until in (SOON, LATER) for word in words)
+
+
+@given(
+    color=st.sampled_from(COLORS),
+    greens=st.tuples(st.sampled_from([0, 1, 50, 99, 100]), st.sampled_from([0, 1, 50, 99, 100])),
+    actives=st.tuples(st.sampled_from(COLORS), st.sampled_from(COLORS)),
+    promises=st.tuples(st.sampled_from(["", PAST, LATER]), st.sampled_from(["", PAST, LATER])),
+    serials=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    announced=st.none() | st.integers(0, 3),
+)
+def test_pods_and_nodes_are_judged_as_the_oracle_does(
+    color: Color,
+    greens: tuple[int, int],
+    actives: tuple[Color, Color],
+    promises: tuple[str, str],
+    serials: tuple[int, int],
+    announced: int | None,
+) -> None:
+    deployed, desired = (
+        traffic(green, active=active, keep_until=promise, serial=serial)
+        for green, active, promise, serial in zip(greens, actives, promises, serials, strict=True)
+    )
+    case = context(deployed, desired, "" if announced is None else f"{announced} because")
+    stale = serials[1] < serials[0]
+    permitted = announced == serials[0] == serials[1]
+    assert refusals(color, case) == {stale or (not permitted and must_stay(color, deployed, desired))}
+    assert refusals(color, case, harmful=False) == {stale}
+
+
+@pytest.mark.parametrize("green", range(101))
+def test_weight_that_is_leaving_in_the_same_update_still_counts(green: int) -> None:
+    assert refusals("green", context(traffic(green), traffic(0))) == {green > 0}
+    assert refusals("green", context(traffic(0), traffic(green))) == {green > 0}
+
+
+def test_weights_that_nobody_knows_may_be_all_of_it() -> None:
+    assert refusals("green", context(traffic(0, unknown=("green",)), traffic(0))) == {True}
+
+
+def test_without_a_rule_the_config_says_what_serves() -> None:
+    assert refusals("blue", context(None, traffic(0))) == {True}
+    assert refusals("green", context(None, traffic(0))) == {False}
+
+
+def test_a_script_that_ends_the_promise_in_the_same_write_may_park() -> None:
+    deployed = traffic(100, active="green", keep_until=LATER)
+    ends = traffic(100, active="green", serial=SERIAL + 1)
+    assert refusals("blue", context(deployed, ends)) == {False}
+    assert refusals("blue", context(deployed, replace(ends, keep_until=LATER))) == {True}
+    assert refusals("blue", context(deployed, replace(ends, rollout_serial=SERIAL))) == {True}
+
+
+def test_nodes_of_both_colours_stay_while_either_must() -> None:
+    for new in HARMFUL_NODES:
+        assert nodes_refusal(COLORS, NODES, new, context(traffic(0), traffic(0)))
+        assert nodes_refusal(COLORS, NODES, new, context(traffic(100), traffic(100)))
+
+
+def test_what_the_program_says_nothing_about_any_more_stays_as_it_is_in_the_cloud() -> None:
+    silent = replace(NODES, made_from={"instanceTypes": "g6e.2xlarge"})
+    assert nodes_refusal(("blue",), NODES, silent, context(traffic(0), traffic(0))) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "promised"),
+    [
+        ("", False),
+        ("never", False),
+        ("2026-11-22", False),
+        ("2026-11-22T08:00:00", False),
+        (LATER, True),
+        (LATER.lower(), True),
+        ("2026-11-21T10:00:00+02:00", False),
+        ("2026-11-21T10:00:01+02:00", True),
+        (PAST, False),
+    ],
+)
+def test_a_promise_is_a_time_that_is_not_over(text: str, promised: bool) -> None:
+    assert is_promised(traffic(keep_until=text), NOW) is promised
+    assert not is_promised(traffic(keep_until=text), NOW + timedelta(days=2))
+
+
+STALE = context(traffic(75, serial=9), traffic(25, serial=6))
+REFUSALS: Mapping[str, tuple[str | None, str]] = {
+    "stale": (
+        rule_refusal(STALE),
+        "chat: rollout_serial 6 of the config is behind the deployed 9: the config is stale and would undo a rollout.\n"
+        "Pull the newest Pulumi.prod.yaml, or write the deployed values into it: rollout_serial 9, green_weight 75, "
+        'active_color blue, keep_until "".',
+    ),
+    "step": (
+        rule_refusal(context(traffic(25), traffic(90))),
+        "chat: the weight of green, the idle colour, may not go from 25 to 90 in one update: 65 points, and "
+        "max_step_points is 50.\n"
+        "Go to 75 at most, or use `python -m scripts.ramp --stack prod`, or permit it once: set announced to "
+        '"7 <reason>".',
+    ),
+    "promotion": (
+        rule_refusal(context(traffic(100), traffic(100, active="green"))),
+        "chat: active_color may not go from blue to green while rollout_serial stays 7.\n"
+        "Roll out with `python -m scripts.ramp --stack prod`, which promotes, or permit it once: set announced to "
+        '"7 <reason>".',
+    ),
+    "promise": (
+        rule_refusal(context(traffic(keep_until=LATER), traffic(keep_until=SOON))),
+        f'chat: keep_until may not go from {LATER} to "{SOON}": until then green stays warm.\n'
+        'Wait until then, or permit it once: set announced to "7 <reason>".',
+    ),
+    "release": (
+        pods_refusal("blue", PODS, HARMFUL_PODS[0], context(traffic(25), traffic(25))),
+        "chat-blue: release may not go from aaaa to bbbb in place: 75 % of requests go to blue.\n"
+        "Change the idle colour, with `python -m scripts.ramp --stack prod`, or permit it once: set announced "
+        'to "7 <reason>".',
+    ),
+    "replicas": (
+        pods_refusal("green", PODS, HARMFUL_PODS[1], context(traffic(25), traffic(25))),
+        "chat-green: replicas may not go from 3 to 2, 3 is the least: 25 % of requests go to green.\n"
+        "Change the idle colour, with `python -m scripts.ramp --stack prod`, or permit it once: set announced to "
+        '"7 <reason>".',
+    ),
+    "park": (
+        pods_refusal("green", PODS, HARMFUL_PODS[2], context(traffic(keep_until=LATER), traffic(keep_until=LATER))),
+        f"chat-green: replicas may not go from 3 to 0, 3 is the least: green is kept warm until {LATER}.\n"
+        'Wait until then, or permit it once: set announced to "7 <reason>".',
+    ),
+    "nodes": (
+        nodes_refusal(("blue",), NODES, HARMFUL_NODES[0], context(traffic(), traffic())),
+        "chat-blue nodes: may not go from 3 to 2, 3 is the least: 100 % of requests go to blue.\n"
+        "Change the idle colour, with `python -m scripts.ramp --stack prod`, or permit it once: set announced to "
+        '"7 <reason>".',
+    ),
+    "exchange": (
+        nodes_refusal(COLORS, NODES, HARMFUL_NODES[3], context(traffic(), traffic())),
+        "chat nodes: may not be exchanged in place (launchTemplate lt-1 3 to lt-1 4): 100 % of requests go to blue.\n"
+        "Change the idle colour, with `python -m scripts.ramp --stack prod`, or permit it once: set announced to "
+        '"7 <reason>".',
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_a_refusal_tells_resource_old_new_limit_and_fix_in_two_lines(kind: str) -> None:
+    refusal, expected = REFUSALS[kind]
+    assert refusal == expected
+
+
+@given(st.text(max_size=12))
+def test_only_a_serial_and_a_reason_announce(text: str) -> None:
+    case: Any = context(traffic(0), traffic(100), text)
+    serial = text.partition(" ")[0]
+    assert (rule_refusal(case) is None) == (serial.isdecimal() and int(serial) == SERIAL)

@@ -1,0 +1,234 @@
+"""One colour's nodes as they are declared."""
+
+import json
+from typing import Any
+
+import pytest
+
+from components.config.reservation import Reservation
+from components.domain.capacity import PoolSize
+from components.resources.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
+from tests.components.registrations import Registrations, register
+
+ARGS: dict[str, Any] = {
+    "service": "chat",
+    "color": "green",
+    "cluster_name": "main",
+    "cluster_security_group_id": "sg-0c",
+    "subnet_ids": ["subnet-1", "subnet-2"],
+    "instance_type": "g6e.12xlarge",
+    "volume_gib": 300,
+    "pool": PoolSize(min_nodes=0, desired_nodes=2, max_nodes=3),
+    "serves": True,
+}
+ENDS = "2026-12-01T08:00:00Z"
+NODES = ("NodeGroup", "chat-green")
+TEMPLATE = ("LaunchTemplate", "chat-green")
+
+
+def _declare(**changes: Any) -> Registrations:
+    return register(lambda: GpuNodeGroup("chat-green", GpuNodeGroupArgs(**{**ARGS, **changes})))
+
+
+@pytest.fixture(scope="module")
+def declared() -> Registrations:
+    return _declare()
+
+
+def test_the_pool_decides_how_many_nodes_there_are(declared: Registrations) -> None:
+    inputs = declared["NodeGroup", "chat-green"].inputs
+    assert inputs["scalingConfig"] == {"minSize": 0, "desiredSize": 2, "maxSize": 3}
+    assert inputs["instanceTypes"] == ["g6e.12xlarge"]
+    assert inputs["subnetIds"] == ["subnet-1", "subnet-2"]
+    assert inputs["amiType"] == "AL2023_x86_64_NVIDIA"
+
+
+def test_only_gpu_pods_of_this_colour_come_here(declared: Registrations) -> None:
+    inputs = declared["NodeGroup", "chat-green"].inputs
+    assert inputs["taints"] == [{"key": "nvidia.com/gpu", "value": "present", "effect": "NO_SCHEDULE"}]
+    assert inputs["labels"] == {
+        "nvidia.com/gpu.present": "true",
+        "vllm-blue-green/service": "chat",
+        "vllm-blue-green/color": "green",
+    }
+
+
+def test_nodes_that_serve_are_replaced_only_after_new_ones_have_come(declared: Registrations) -> None:
+    inputs = declared[NODES].inputs
+    assert inputs["updateConfig"] == {"maxUnavailable": 1, "updateStrategy": "DEFAULT"}
+    assert inputs["forceUpdateVersion"] is False
+
+
+def test_nodes_on_which_nothing_runs_are_replaced_without_a_spare_gpu() -> None:
+    assert _declare(serves=False)[NODES].inputs["updateConfig"] == {"maxUnavailable": 1, "updateStrategy": "MINIMAL"}
+
+
+@pytest.mark.parametrize("serves", [True, False])
+def test_nodes_of_both_colours_are_never_ended_first(serves: bool) -> None:
+    declared = _declare(color=None, serves=serves)
+    assert declared[NODES].inputs["updateConfig"]["updateStrategy"] == "DEFAULT"
+
+
+def test_broken_nodes_are_repaired_one_at_a_time(declared: Registrations) -> None:
+    assert declared[NODES].inputs["nodeRepairConfig"] == {"enabled": True, "maxParallelNodesRepairedCount": 1}
+
+
+def test_the_ami_is_left_alone_until_a_release_of_it_is_named(declared: Registrations) -> None:
+    assert {"releaseVersion", "version"}.isdisjoint(declared[NODES].inputs)
+    pinned = _declare(release_version="1.33.4-20260801")[NODES].inputs
+    assert (pinned["releaseVersion"], pinned["version"]) == ("1.33.4-20260801", "1.33")
+
+
+def test_nodes_of_both_colours_carry_no_colour() -> None:
+    declared = _declare(color=None)
+    inputs = declared[NODES].inputs
+    assert inputs["labels"] == {"nvidia.com/gpu.present": "true", "vllm-blue-green/service": "chat"}
+    assert "vllm-blue-green/color" not in inputs["tags"]
+    assert declared[TEMPLATE].inputs["description"] == "GPU nodes of chat"
+
+
+def test_only_a_group_that_has_nodes_is_protected() -> None:
+    empty = PoolSize(min_nodes=0, desired_nodes=0, max_nodes=3)
+    assert _declare(protect=True)[NODES].protect
+    assert not _declare(protect=True, pool=empty)[NODES].protect
+    assert not _declare()[NODES].protect
+
+
+def test_plain_nodes_are_on_demand_and_promise_no_end(declared: Registrations) -> None:
+    assert declared[NODES].inputs["capacityType"] == "ON_DEMAND"
+    assert "vllm-blue-green/reservation-ends" not in declared[NODES].inputs["tags"]
+    assert {"capacityReservationSpecification", "instanceMarketOptions"}.isdisjoint(declared[TEMPLATE].inputs)
+    assert "reservation_ends" not in declared.outputs["GpuNodeGroup", "chat-green"]
+
+
+def _reserved(**target: str) -> Registrations:
+    return _declare(reservation=Reservation.model_validate({"kind": "on_demand", "ends": ENDS, **target}))
+
+
+def test_reserved_nodes_start_in_their_reservation_and_its_zone_only() -> None:
+    declared = _reserved(id="cr-1", subnet_id="subnet-2")
+    assert declared[TEMPLATE].inputs["capacityReservationSpecification"] == {
+        "capacityReservationPreference": "capacity-reservations-only",
+        "capacityReservationTarget": {"capacityReservationId": "cr-1"},
+    }
+    assert declared[NODES].inputs["subnetIds"] == ["subnet-2"]
+    assert declared[NODES].inputs["capacityType"] == "ON_DEMAND"
+    assert declared[NODES].inputs["instanceTypes"] == ["g6e.12xlarge"]
+    assert {"instanceType", "instanceMarketOptions"}.isdisjoint(declared[TEMPLATE].inputs)
+
+
+def test_reservations_of_a_group_may_be_in_any_zone() -> None:
+    group = "arn:aws:resource-groups:us-east-1:123456789012:group/gpus"
+    declared = _reserved(resource_group_arn=group)
+    assert declared[TEMPLATE].inputs["capacityReservationSpecification"]["capacityReservationTarget"] == {
+        "capacityReservationResourceGroupArn": group
+    }
+    assert declared[NODES].inputs["subnetIds"] == ["subnet-1", "subnet-2"]
+
+
+def test_a_capacity_block_has_its_instance_type_in_the_template() -> None:
+    declared = _reserved(kind="capacity_block", id="cr-1", subnet_id="subnet-2")
+    template, nodes = declared[TEMPLATE].inputs, declared[NODES].inputs
+    assert template["instanceMarketOptions"] == {"marketType": "capacity-block"}
+    assert template["instanceType"] == "g6e.12xlarge"
+    assert template["capacityReservationSpecification"]["capacityReservationTarget"] == {
+        "capacityReservationId": "cr-1"
+    }
+    assert nodes["capacityType"] == "CAPACITY_BLOCK"
+    assert "instanceTypes" not in nodes
+    assert nodes["subnetIds"] == ["subnet-2"]
+
+
+def test_the_end_of_a_reservation_is_in_plain_sight_and_extending_it_replaces_no_node() -> None:
+    declared, extended = (
+        _reserved(id="cr-1", subnet_id="subnet-2", ends=ends) for ends in (ENDS, "2026-12-24T08:00:00Z")
+    )
+    assert declared[NODES].inputs["tags"]["vllm-blue-green/reservation-ends"] == ENDS
+    assert declared.outputs["GpuNodeGroup", "chat-green"]["reservation_ends"] == ENDS
+    assert extended[TEMPLATE].inputs == declared[TEMPLATE].inputs
+    changed = {key for key, value in extended[NODES].inputs.items() if value != declared[NODES].inputs[key]}
+    assert changed == {"tags"}
+
+
+def test_pods_cannot_reach_the_credentials_of_the_node(declared: Registrations) -> None:
+    options = declared["LaunchTemplate", "chat-green"].inputs["metadataOptions"]
+    assert options == {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 1}
+
+
+def test_the_root_volume_is_encrypted_and_large_enough(declared: Registrations) -> None:
+    (mapping,) = declared["LaunchTemplate", "chat-green"].inputs["blockDeviceMappings"]
+    assert mapping["ebs"] == {
+        "volumeSize": 300,
+        "volumeType": "gp3",
+        "encrypted": "true",
+        "deleteOnTermination": "true",
+    }
+
+
+def test_nodes_have_no_public_address_and_are_in_the_clusters_security_group(declared: Registrations) -> None:
+    template = declared[TEMPLATE].inputs
+    assert template["networkInterfaces"] == [
+        {
+            "deviceIndex": 0,
+            "associatePublicIpAddress": "false",
+            "deleteOnTermination": "true",
+            "securityGroups": ["sg-0c"],
+        }
+    ]
+    # EC2 takes groups in one place only, and EKS takes no subnet here.
+    assert "vpcSecurityGroupIds" not in template
+
+
+def test_the_template_leaves_to_eks_what_eks_decides(declared: Registrations) -> None:
+    # With any of these the node group's AMI type or instance types would not apply, or EKS would refuse it.
+    template = declared[TEMPLATE].inputs
+    assert {"imageId", "instanceType", "iamInstanceProfile"}.isdisjoint(template)
+    assert {"diskSize", "remoteAccess"}.isdisjoint(declared["NodeGroup", "chat-green"].inputs)
+
+
+def test_nodes_follow_the_newest_version_of_the_template(declared: Registrations) -> None:
+    template = declared["NodeGroup", "chat-green"].inputs["launchTemplate"]
+    assert template == {"id": "id:LaunchTemplate:chat-green", "version": "3"}
+
+
+def test_the_role_may_join_and_pull_images_and_nothing_else(declared: Registrations) -> None:
+    attachments = declared.of_type("RolePolicyAttachment").values()
+    # The partition is the role's own.
+    assert {attachment.inputs["policyArn"] for attachment in attachments} == {
+        "arn:aws-us-gov:iam::aws:policy/AmazonEKSWorkerNodePolicy",
+        "arn:aws-us-gov:iam::aws:policy/AmazonEC2ContainerRegistryPullOnly",
+    }
+    trust = json.loads(declared["Role", "chat-green"].inputs["assumeRolePolicy"])
+    assert trust["Statement"] == [
+        {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    ]
+
+
+def test_the_network_policy_is_attached_only_when_the_cluster_needs_it() -> None:
+    attachments = _declare(vpc_cni_uses_node_role=True).of_type("RolePolicyAttachment")
+    assert attachments["chat-green-network"].inputs["policyArn"].endswith("/AmazonEKS_CNI_Policy")
+
+
+def test_nodes_come_after_the_policies_without_which_they_cannot_join(declared: Registrations) -> None:
+    assert declared.precede(("NodeGroup", "chat-green")) >= {
+        ("RolePolicyAttachment", "chat-green-worker"),
+        ("RolePolicyAttachment", "chat-green-images"),
+        ("LaunchTemplate", "chat-green"),
+    }
+
+
+def test_instances_volumes_and_interfaces_tell_whose_they_are(declared: Registrations) -> None:
+    specifications = declared["LaunchTemplate", "chat-green"].inputs["tagSpecifications"]
+    assert [specification["resourceType"] for specification in specifications] == [
+        "instance",
+        "volume",
+        "network-interface",
+    ]
+    for specification in specifications:
+        assert specification["tags"]["vllm-blue-green/service"] == "chat"
+        assert specification["tags"]["vllm-blue-green/color"] == "green"
+
+
+def test_everything_belongs_to_the_component(declared: Registrations) -> None:
+    parents = {resource.parent for resource in declared.resources.values() if resource.token.startswith("aws:")}
+    assert parents == {("GpuNodeGroup", "chat-green")}

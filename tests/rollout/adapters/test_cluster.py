@@ -1,0 +1,120 @@
+"""What a real API server says of nodes, pods, Secrets and claims."""
+
+import base64
+import uuid
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from kubernetes import client, config
+
+from components.domain.naming import GPU_RESOURCE
+from rehearsal.controlplane.run import ControlPlane
+from rehearsal.kube.client import KubeClient
+from rollout.adapters.kubernetes.cluster import KubernetesCluster
+from rollout.model.errors import RolloutError
+from rollout.model.nodes import Resources, Taint
+
+IMAGE = f"vllm/vllm-openai@sha256:{'a' * 64}"
+
+
+def use(monkeypatch: pytest.MonkeyPatch, api: client.CoreV1Api) -> None:
+    def core_api(_: str | None) -> client.CoreV1Api:
+        return api
+
+    monkeypatch.setattr("rollout.adapters.kubernetes.cluster.core_api", core_api)
+
+
+@pytest.fixture
+def cluster(control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch) -> KubernetesCluster:
+    # The client reads KUBECONFIG when it is imported, which another test may have had done before.
+    api = client.CoreV1Api(config.new_client_from_config(str(control_plane.kubeconfig)))
+    use(monkeypatch, api)
+    return KubernetesCluster(namespace=namespace)
+
+
+@pytest.fixture
+def node(kube: KubeClient) -> Generator[str]:
+    name = f"node-{uuid.uuid4().hex[:8]}"
+    kube.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": name, "labels": {"pool": name}},
+            "spec": {
+                "unschedulable": True,
+                "taints": [{"key": GPU_RESOURCE, "value": "present", "effect": "NoSchedule"}],
+            },
+            "status": {
+                "allocatable": {"cpu": "3920m", "memory": "31457281Ki", "pods": "58", GPU_RESOURCE: "1"},
+                "conditions": [{"type": "Ready", "status": "True"}],
+            },
+        }
+    )
+    yield name
+    kube.delete("v1", "Node", None, name)
+
+
+def pod(namespace: str, name: str, node: str | None, **spec: Any) -> dict[str, Any]:
+    asked = {"requests": {"cpu": "1500m", "memory": "1.5Gi"}, "limits": {GPU_RESOURCE: "1"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}},
+        "spec": {
+            **({"nodeName": node} if node else {}),
+            "containers": [{"name": "one", "image": IMAGE, "resources": asked}],
+            "automountServiceAccountToken": False,
+            **spec,
+        },
+    }
+
+
+def test_a_node_is_read_as_the_scheduler_sees_it(cluster: KubernetesCluster, node: str) -> None:
+    (found,) = [one for one in cluster.nodes() if one.name == node]
+    # What is offered is rounded down.
+    assert found.allocatable == Resources(gpus=1, millicpus=3920, memory_mib=30720, pods=58)
+    assert found.labels["pool"] == node
+    assert Taint(key=GPU_RESOURCE, value="present", effect="NoSchedule") in found.taints
+    assert found.cordoned
+    assert found.closed is not None
+
+
+def test_pods_with_a_node_are_counted_with_all_they_ask_for(
+    cluster: KubernetesCluster, kube: KubeClient, namespace: str, node: str
+) -> None:
+    def asking(name: str, cpu: str, **more: Any) -> dict[str, Any]:
+        return {"name": name, "image": IMAGE, "resources": {"requests": {"cpu": cpu}}, **more}
+
+    starting = [asking("sidecar", "250m", restartPolicy="Always"), asking("fetch", "4")]
+    kube.create(pod(namespace, "plain", node))
+    kube.create(pod(namespace, "waiting", None, nodeSelector={"never": "there"}))
+    kube.create(pod(namespace, "starting", node, initContainers=starting))
+    found = {one.labels["app"]: one for one in cluster.bound_pods() if one.node == node}
+    assert set(found) == {"plain", "starting"}
+    assert found["plain"].requests == Resources(gpus=1, millicpus=1500, memory_mib=1536, pods=1)
+    assert found["starting"].requests.millicpus == 4000
+    assert not found["plain"].of_daemonset
+
+
+def test_secrets_are_known_by_their_keys_alone(cluster: KubernetesCluster, kube: KubeClient, namespace: str) -> None:
+    value = base64.b64encode(b"sesame").decode()
+    metadata = {"name": "keys", "namespace": namespace}
+    kube.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"api": value}})
+    assert cluster.secret_keys("keys") == {"api"}
+    assert cluster.secret_keys("others") is None
+
+
+def test_claims_are_there_or_not(cluster: KubernetesCluster, kube: KubeClient, namespace: str) -> None:
+    spec = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
+    metadata = {"name": "weights", "namespace": namespace}
+    kube.create({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec})
+    assert cluster.has_claim("weights")
+    assert not cluster.has_claim("others")
+
+
+def test_an_api_server_that_does_not_answer_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = client.CoreV1Api(client.ApiClient(client.Configuration(host="http://127.0.0.1:9")))
+    use(monkeypatch, nobody)
+    with pytest.raises(RolloutError, match=r"Kubernetes cannot list nodes: 127\.0\.0\.1:9 does not answer"):
+        KubernetesCluster(namespace="chat").nodes()

@@ -1,0 +1,243 @@
+"""Editing Pulumi.<stack>.yaml: comments, secrets and all else stay; what is not valid is not written."""
+
+from pathlib import Path
+
+import pytest
+
+from rollout.adapters.config_file import ConfigFile, stack_file
+from rollout.model.errors import RefusedError, RolloutError
+from tests.rollout.fakes import NEW
+from tests.rollout.full_disk import no_room
+
+STACK_KEYS = """\
+  vllm-blue-green:cluster_name: prod
+  vllm-blue-green:cluster_security_group_id: sg-0a1b2c3d4e5f60718
+  vllm-blue-green:vpc_id: vpc-0a1b2c3d4e5f60718
+  vllm-blue-green:node_subnet_ids:
+    - subnet-1
+  vllm-blue-green:load_balancer_subnet_ids: ["subnet-1", "subnet-2"]
+  vllm-blue-green:candidate_route_secret:
+    secure: v1:abc=
+"""
+RELEASE = f"""
+      model: acme/assistant
+      model_revision: a  # pinned in March
+      image: vllm/vllm-openai@sha256:{"a" * 64}
+"""
+FLAT = f"""\
+# Who to ask: the platform team.
+encryptionsalt: v1:salt
+config:
+  aws:region: eu-central-1
+{STACK_KEYS}
+  vllm-blue-green:service_name: chat
+  vllm-blue-green:instance_type: "g6e.2xlarge"
+  vllm-blue-green:green_weight: 0  # moved by the ramp
+  vllm-blue-green:blue:
+    replicas: 2
+    release:{RELEASE}
+  vllm-blue-green:green:
+    replicas: 2
+"""
+SEVERAL = f"""\
+config:
+{STACK_KEYS}
+  vllm-blue-green:instance_type: g6e.2xlarge
+  vllm-blue-green:blue:
+    release:{RELEASE}
+  vllm-blue-green:services:
+    chat:
+      # the busy one
+      green_weight: 0
+    search: {{}}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "Pulumi.prod.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_the_settings_are_read_as_the_program_reads_them(tmp_path: Path) -> None:
+    config = ConfigFile(write(tmp_path, FLAT))
+    assert config.service == "chat"
+    assert config.read().color("blue").replicas == 2
+    assert config.raw("aws:region") == "eu-central-1"
+    assert config.raw("kubernetes:context") is None
+
+
+def test_several_keys_change_at_once_and_nothing_else(tmp_path: Path) -> None:
+    path = write(tmp_path, FLAT)
+    ConfigFile(path).edit({"green_weight": 25, "rollout_serial": 4, "green.release": NEW.model_dump(mode="json")})
+    settings = ConfigFile(path).read()
+    assert (settings.green_weight, settings.rollout_serial) == (25, 4)
+    assert settings.color("green").release == NEW
+    assert settings.color("green").replicas == 2
+    lines = path.read_text().splitlines()
+    changed = "  vllm-blue-green:green_weight: 0  # moved by the ramp"
+    assert all(
+        line in lines for line in FLAT.splitlines() if line.strip() and line != changed and "load_balancer" not in line
+    )
+    assert "  vllm-blue-green:green_weight: 25 # moved by the ramp" in [line.replace("  #", " #") for line in lines]
+
+
+def test_an_edit_can_be_taken_back(tmp_path: Path) -> None:
+    path = write(tmp_path, FLAT)
+    ConfigFile(path).edit({"green_weight": 25, "green.release": NEW.model_dump(mode="json")})()
+    assert path.read_text() == FLAT
+
+
+def test_an_edit_that_is_not_valid_is_not_written(tmp_path: Path) -> None:
+    path = write(tmp_path, FLAT)
+    with pytest.raises(RefusedError, match="green_weight"):
+        ConfigFile(path).edit({"green_weight": 101})
+    assert path.read_text() == FLAT
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_one_of_several_services_is_edited(tmp_path: Path) -> None:
+    path = write(tmp_path, SEVERAL)
+    config = ConfigFile(path, "chat")
+    config.edit({"rollout_serial": 3, "blue.replicas": 5})
+    assert config.read().color("blue").replicas == 5
+    assert config.read().color("blue").release is not None, "the default's other parts must stay"
+    assert ConfigFile(path, "search").read().rollout_serial == 0
+    assert "# the busy one" in path.read_text()
+
+
+def test_with_several_services_one_must_be_named(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match=r"chat, search.*--service"):
+        ConfigFile(write(tmp_path, SEVERAL))
+
+
+def test_json_text_is_unfolded_when_something_in_it_changes(tmp_path: Path) -> None:
+    flat = FLAT.replace("  vllm-blue-green:green:\n    replicas: 2\n", "  vllm-blue-green:green: '{\"replicas\": 3}'\n")
+    config = ConfigFile(write(tmp_path, flat))
+    config.edit({"green.parked": True})
+    assert config.read().color("green").replicas == 3
+    assert config.read().color("green").parked
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("config: [", ":1: is not YAML"),
+        ("a: 1\nb: *c\n", ":2: is not YAML: found undefined alias"),
+        ("config:\n  a: 1\n  a: hunter2\n", ':3: is not YAML: it has this key twice: "a"'),
+        (f"config:\n  a: {'9' * 5000}", "is not YAML"),
+        (f"config:\n  a: {'[' * 5000}", "is not YAML"),
+        ("config:\n  a: \x00", "is not YAML"),
+        ("a: 1", "has no 'config' section"),
+        ("", "has no 'config' section"),
+        ("- config", "has no 'config' section"),
+        ("config:\n  x:y: 1\n", "cluster_name: is required but not set"),
+    ],
+)
+def test_a_file_that_is_no_stack_config_is_refused_by_its_line(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(RefusedError, match=r"Pulumi\.prod\.yaml") as raised:
+        ConfigFile(write(tmp_path, text))
+    assert told in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+def project(folder: Path) -> Path:
+    (folder / "Pulumi.yaml").write_text("name: vllm-blue-green\n")
+    return write(folder, FLAT)
+
+
+def test_a_stack_is_found_by_its_bare_name(tmp_path: Path) -> None:
+    path = project(tmp_path)
+    assert stack_file(tmp_path, "prod") == path
+
+
+@pytest.mark.parametrize(
+    ("stack", "told"),
+    [
+        ("prd", "Did you mean prod?"),
+        ("something", "There are: prod."),
+        ("acme/vllm-blue-green/prod", "bare name"),
+        ("", "bare name"),
+        ("../prod", "bare name"),
+    ],
+)
+def test_an_unknown_stack_is_refused_with_what_there_is(tmp_path: Path, stack: str, told: str) -> None:
+    project(tmp_path)
+    with pytest.raises(RefusedError, match="--stack") as raised:
+        stack_file(tmp_path, stack)
+    assert told in str(raised.value)
+
+
+def test_a_folder_without_a_project_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match=r"has no Pulumi\.yaml"):
+        stack_file(tmp_path, "prod")
+    with pytest.raises(RefusedError, match="is no folder"):
+        stack_file(tmp_path / "nowhere", "prod")
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        ("    secure: v1:abc=\n", None),
+        ("", "candidate_route_secret: is required but not set"),
+        (" hunter2hunter2hunter2\n", "candidate_route_secret: is a secret, but is in the config in plain text"),
+    ],
+)
+def test_the_secret_must_be_there_and_encrypted(tmp_path: Path, kept: str, told: str | None) -> None:
+    key = "  vllm-blue-green:candidate_route_secret:"
+    before = f"{key}\n    secure: v1:abc=\n"
+    after = (f"{key}\n{kept}" if kept.startswith("    ") else f"{key}{kept}") if kept else ""
+    path = write(tmp_path, FLAT.replace(before, after))
+    if told is None:
+        assert ConfigFile(path).service == "chat"
+        return
+    with pytest.raises(RefusedError, match=told) as raised:
+        ConfigFile(path)
+    assert "pulumi config set --secret candidate_route_secret" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_key_without_the_projects_name_is_edited_where_it_is(tmp_path: Path) -> None:
+    path = write(tmp_path, FLAT.replace("vllm-blue-green:green_weight: 0", "rollout_serial: 1"))
+    ConfigFile(path).edit({"rollout_serial": 4})
+    assert ConfigFile(path).read().rollout_serial == 4
+    assert "vllm-blue-green:rollout_serial" not in path.read_text()
+
+
+def test_values_are_taken_as_pulumi_takes_them(tmp_path: Path) -> None:
+    text = FLAT.replace("replicas: 2", "replicas: 3.0", 1) + "  vllm-blue-green:endpoint_url:\n"
+    settings = ConfigFile(write(tmp_path, text)).read()
+    assert (settings.blue.replicas, settings.endpoint_url) == (3, None)
+
+
+def test_a_time_without_quotes_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    text = FLAT + "  vllm-blue-green:keep_until: 2026-11-22T08:00:00Z\n"
+    with pytest.raises(RefusedError, match=r"keep_until: must be an RFC 3339 time.*Put it in quotes"):
+        ConfigFile(write(tmp_path, text))
+
+
+def test_what_somebody_else_wrote_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    path = write(tmp_path, FLAT)
+    take_back = ConfigFile(path).edit({"rollout_serial": 4})
+    theirs = path.read_text() + "# mine\n"
+    path.write_text(theirs)
+    with pytest.raises(RolloutError, match=r"Pulumi\.prod\.yaml: was changed by somebody else"):
+        take_back()
+    assert path.read_text() == theirs
+
+
+def test_an_edit_that_does_not_fit_on_the_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = write(tmp_path, FLAT)
+    with no_room(), pytest.raises(RolloutError, match=r"Pulumi\.prod\.yaml: cannot be written \(File too large\)"):
+        ConfigFile(path).edit({"rollout_serial": 4})
+    assert path.read_text() == FLAT
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_link_to_the_file_stays_one(tmp_path: Path) -> None:
+    path = write(tmp_path, FLAT)
+    link = tmp_path / "Pulumi.link.yaml"
+    link.symlink_to(path)
+    ConfigFile(link).edit({"rollout_serial": 4})
+    assert link.is_symlink()
+    assert ConfigFile(path).read().rollout_serial == 4

@@ -1,0 +1,109 @@
+"""What is asked of Prometheus, and what is made of its answers."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from rollout.adapters.prometheus import Prometheus
+from rollout.model.errors import RefusedError, RolloutError
+
+NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
+
+
+def vector(*series: tuple[dict[str, str], float]) -> dict[str, Any]:
+    result = [{"metric": metric, "value": [0, str(value)]} for metric, value in series]
+    return {"status": "success", "data": {"resultType": "vector", "result": result}}
+
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+def prometheus(answer: Answer) -> Prometheus:
+    return Prometheus("http://prometheus", "chat", httpx.MockTransport(answer))
+
+
+def pod(color: str, name: str, **label: str) -> dict[str, str]:
+    return {"color": color, "pod": name, "instance": f"{name}:8000", **label}
+
+
+def test_counters_are_told_apart_by_colour_pod_and_metric() -> None:
+    asked: list[httpx.QueryParams] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params)
+        return httpx.Response(
+            200,
+            json=vector(
+                (pod("green", "g1", __name__="http_requests_total", status="2xx"), 10),
+                (pod("green", "g2", __name__="http_requests_total", status="2xx"), 20),
+                (pod("blue", "b1", __name__="http_requests_total", status="5xx"), 3),
+                (pod("green", "g1", __name__="vllm:request_success_total", finished_reason="abort"), 1),
+                (pod("green", "g1", __name__="vllm:time_to_first_token_seconds_bucket", le="+Inf"), 9),
+                (pod("green", "g1", __name__="vllm:e2e_request_latency_seconds_bucket", le="0.3"), 7),
+                (pod("green", "g1", __name__="vllm:num_requests_waiting"), 4),
+                (pod("green", "g2", __name__="vllm:num_requests_waiting"), 1),
+            ),
+        )
+
+    counters = prometheus(answer).counters(NOW)
+    green = counters["green"]
+    assert green.responses == {("g1@g1:8000", "2xx"): 10, ("g2@g2:8000", "2xx"): 20}
+    assert green.finished == {("g1@g1:8000", "abort"): 1}
+    assert green.ttft_buckets == {("g1@g1:8000", "+Inf"): 9}
+    assert green.end_to_end_buckets == {("g1@g1:8000", "0.3"): 7}
+    assert green.waiting_per_replica == 2.5
+    assert counters["blue"].responses == {("b1@b1:8000", "5xx"): 3}
+    assert counters["blue"].waiting_per_replica is None
+    (params,) = asked  # one query tells it all
+    assert params["time"] == f"{NOW.timestamp():.3f}"
+    assert 'service="chat"' in params["query"]
+
+
+def test_an_old_server_tells_the_time_between_tokens_under_its_former_name() -> None:
+    new, old = "vllm:inter_token_latency_seconds_bucket", "vllm:time_per_output_token_seconds_bucket"
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(
+            200,
+            json=vector(
+                (pod("blue", "b1", __name__=old, le="0.1"), 5),
+                (pod("green", "g1", __name__=old, le="0.1"), 6),  # between two versions there are both
+                (pod("green", "g1", __name__=new, le="0.1"), 6),
+            ),
+        )
+
+    counters = prometheus(answer).counters(NOW)
+    assert counters["blue"].inter_token_buckets == {("b1@b1:8000", "0.1"): 5}
+    assert counters["green"].inter_token_buckets == {("g1@g1:8000", "0.1"): 6}
+
+
+def test_running_requests_are_unknown_without_series() -> None:
+    assert prometheus(lambda _: httpx.Response(200, json=vector())).running_requests("blue") is None
+    assert prometheus(lambda _: httpx.Response(200, json=vector(({}, 4)))).running_requests("blue") == 4
+
+
+def refuse(_: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("refused")
+
+
+SILENT: list[Answer] = [
+    refuse,
+    lambda _: httpx.Response(503),
+    lambda _: httpx.Response(200, text="<html>"),
+    lambda _: httpx.Response(200, json={"status": "error", "error": "parse"}),
+]
+
+
+@pytest.mark.parametrize("answer", SILENT)
+def test_a_prometheus_that_does_not_answer_is_an_error(answer: Answer) -> None:
+    with pytest.raises(RolloutError, match="Prometheus"):
+        prometheus(answer).counters(NOW)
+
+
+def test_without_any_url_the_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PROMETHEUS_URL", raising=False)
+    with pytest.raises(RefusedError, match=r"rollout\.prometheus_url"):
+        Prometheus(None, "chat")

@@ -1,0 +1,78 @@
+"""A score is found where the path leads, in the files that evaluation tools write; what is no score is none."""
+
+import json
+from typing import Any
+
+import pytest
+
+from components.config.check_settings import EvalSettings
+from rollout.checks.evals.score import NoScoreError, last_line, read_score
+
+# As lm-evaluation-harness writes results_<time>.json, and inspect-ai its JSON log.
+LM_EVAL = {
+    "results": {
+        "gsm8k": {
+            "alias": "gsm8k",
+            "exact_match,strict-match": 0.61,
+            "exact_match_stderr,strict-match": 0.013,
+        }
+    }
+}
+INSPECT = {
+    "status": "success",
+    "results": {
+        "scores": [{"name": "match", "metrics": {"accuracy": {"value": 0.85}, "stderr": {"value": 0.02}}}],
+    },
+}
+
+
+def settings(path: str, error: str | None = None, full: float = 1.0) -> EvalSettings:
+    return EvalSettings(score_path=path, standard_error_path=error, full_score=full)
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "error", "percent", "points"),
+    [
+        (LM_EVAL, "results.gsm8k.exact_match,strict-match", "results.gsm8k.exact_match_stderr,strict-match", 61, 1.3),
+        (
+            INSPECT,
+            "results.scores.0.metrics.accuracy.value",
+            "results.scores.0.metrics.stderr.value",
+            85,
+            2,
+        ),
+        ({"a.b": {"c": 1}}, "a.b.c", None, 100, None),
+        ({"score": 0}, "score", None, 0, None),
+    ],
+)
+def test_a_score_is_where_the_path_leads(
+    document: Any, path: str, error: str | None, percent: float, points: float | None
+) -> None:
+    found = read_score(json.dumps(document), settings(path, error))
+    assert found.percent == pytest.approx(percent)
+    assert found.standard_error_points == (None if points is None else pytest.approx(points))
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "told"),
+    [
+        ("done", "score", "is no JSON: 'done'"),
+        ('{"score": "high"}', "score", 'is "high", not a number'),
+        ('{"score": true}', "score", "not a number"),
+        ('{"score": NaN}', "score", "not a number"),
+        ('{"a": {"b": 1}}', "a.c", "there is no 'c' among b"),
+        ('{"a": [1]}', "a.1", "leads nowhere"),
+        ('{"score": 61}', "score", "set full_score"),
+        ('{"score": -0.5}', "score", "set full_score"),
+    ],
+)
+def test_what_is_no_score_is_none(text: str, path: str, told: str) -> None:
+    with pytest.raises(NoScoreError) as raised:
+        read_score(text, settings(path))
+    assert told in str(raised.value)
+
+
+def test_the_last_line_that_says_something_is_the_scores() -> None:
+    assert last_line('begun\n{"score": 1}\n\n') == '{"score": 1}'
+    with pytest.raises(NoScoreError, match="printed nothing"):
+        last_line(" \n")

@@ -1,0 +1,553 @@
+"""A rollout killed at any record, or in any update, goes on from its records alone or is safely reversed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import JsonValue
+
+from components.domain.naming import Color
+from rollout.controller import Controller, Subject
+from rollout.journal.replay import Run, last_run, missing_edits, run_to_resume
+from rollout.model.changes import EngineRun
+from rollout.model.errors import RefusedError
+from rollout.model.machine import Phase, ReapRequested, Rollout, advance
+from rollout.model.plan import make_plan
+from rollout.model.records import Kind, Record
+from rollout.ports import Watch
+from tests.rollout.fakes import NEW, OLD, SERVICE, FakeJournal, World
+
+pytestmark = pytest.mark.slow
+
+
+class Killed(BaseException):
+    """SIGKILL: nothing in the process gets a word in."""
+
+
+class MortalJournal(FakeJournal):
+    """Ends the process before or after its n-th record."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.clock)
+        self.dies_at: int | None = None
+        self.before = False
+        self.written = 0
+
+    def write(self, kind: str, **fields: JsonValue) -> None:
+        self.written += 1
+        if self.written == self.dies_at and self.before:
+            raise Killed
+        super().write(kind, rollout="r1", **fields)
+        if self.written == self.dies_at:
+            raise Killed
+
+    def reborn(self) -> None:
+        """Be the journal of the next process."""
+        self.dies_at, self.written = None, 0
+        self.phase, self.dispensable = "", False
+
+
+class MortalWorld(World):
+    """A world whose controller can be killed; traffic never flows to a colour that has failed, beyond its own step."""
+
+    def __init__(self, **overrides: Any) -> None:
+        super().__init__(**overrides)
+        self.mortal = MortalJournal(self)
+        self.journal = self.mortal
+        self.up_dies_at: tuple[int, str] | None = None
+        self.ups_begun = 0
+
+    def up(
+        self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None
+    ) -> EngineRun:
+        self.ups_begun += 1
+        dies = self.up_dies_at is not None and self.ups_begun == self.up_dies_at[0]
+        how = self.up_dies_at[1] if self.up_dies_at is not None and dies else ""
+        if how == "before":
+            raise Killed
+        if how == "weights":  # the rule's weights are set, its tags are not, and the state knows of neither
+            self._set_weights(self.config.read().green_weight)
+            raise Killed
+        run = super().up(message, targets=targets, judged=judged, watch=watch)
+        if how == "after":
+            raise Killed
+        return run
+
+
+def begin(world: World) -> Rollout:
+    settings = world.config.read()
+    plan = make_plan(settings.idle_color, settings.rollout)
+    return Controller(world.ports(), Subject(service=SERVICE, release=NEW)).run(Rollout(plan=plan))
+
+
+def reap(world: World) -> Rollout:
+    run = last_run(world.journal.records)
+    if run is not None and run.is_reap and not run.is_over:
+        return Controller(world.ports(), Subject(service=SERVICE)).resume(run)
+    settings = world.config.read()
+    done = Rollout(plan=make_plan(settings.active_color, settings.rollout), phase=Phase.DONE)
+    return Controller(world.ports(), Subject(service=SERVICE)).run(advance(done, ReapRequested()))
+
+
+def resume(world: World) -> Rollout:
+    """What `ramp --release new --resume` does."""
+    found = run_to_resume(last_run(world.journal.records), NEW)
+    if found is None:
+        return begin(world)
+    return Controller(world.ports(), Subject(service=SERVICE, release=found.release)).resume(found)
+
+
+def assert_sound(world: World, active: Color) -> None:
+    """Config, rule and state agree, and all traffic is on the active colour, which has its replicas."""
+    settings, green_weight = world.config.read(), 100 if active == "green" else 0
+    assert world.weights == {"blue": 100 - green_weight, "green": green_weight}
+    assert settings.green_weight == world.state.green_weight == green_weight
+    assert settings.active_color == world.state.active_color == active
+    assert settings.rollout_serial == world.state.rollout_serial
+    assert settings == world.state
+    assert len(world.pods(active)) == 2
+
+
+def records_of(make: Callable[[], MortalWorld], act: Callable[[World], object]) -> int:
+    world = make()
+    act(world)
+    return world.mortal.written
+
+
+def bad() -> MortalWorld:
+    """The candidate fails from 25 % on."""
+    world = MortalWorld()
+    count = world.clock.on_sleep
+
+    def fail() -> None:
+        count()
+        world.error_rate["green"] = 0.35 if world.weights["green"] >= 25 else world.error_rate["green"]
+
+    world.clock.on_sleep = fail
+    return world
+
+
+def onto_blue() -> MortalWorld:
+    blue: dict[str, Any] = {"replicas": 2}
+    return MortalWorld(
+        active_color="green", green_weight=100, blue=blue, green={"replicas": 2, "release": OLD.model_dump(mode="json")}
+    )
+
+
+def over_a_former_release() -> MortalWorld:
+    green = {"replicas": 2, "release": OLD.model_dump(mode="json")}
+    return MortalWorld(keep_until="2026-11-20T08:00:00Z", green=green)
+
+
+POLLS = {"poll_seconds": 60}
+
+
+def quiet(make: Callable[[], MortalWorld]) -> Callable[[], MortalWorld]:
+    """Few looks a hold: each of their verdicts is a record, and they do not differ."""
+
+    def made() -> MortalWorld:
+        world = make()
+        world.config.values = {**world.config.values, "rollout": {**world.config.values["rollout"], **POLLS}}
+        world.state = world.config.read()
+        return world
+
+    return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """A rollout, and how it goes when nothing is killed."""
+
+    make: Callable[[], MortalWorld]
+    outcome: Phase
+    active: Color
+    records: int
+    updates: int
+
+
+def course(make: Callable[[], MortalWorld]) -> Course:
+    world = make()
+    outcome = begin(world).phase
+    return Course(
+        make=make,
+        outcome=outcome,
+        active=world.config.read().active_color,
+        records=world.mortal.written,
+        updates=world.ups_begun,
+    )
+
+
+WORLDS = {"good": MortalWorld, "bad": bad, "onto blue": onto_blue, "over a former release": over_a_former_release}
+COURSES = {name: course(quiet(make)) for name, make in WORLDS.items()}
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize(
+    ("name", "at"), [(name, at) for name, course in COURSES.items() for at in range(1, course.records + 1)]
+)
+def test_a_rollout_killed_at_any_record_ends_as_it_would_have(name: str, at: int, before: bool) -> None:
+    course = COURSES[name]
+    world = course.make()
+    world.mortal.dies_at, world.mortal.before = at, before
+    with pytest.raises(Killed):
+        begin(world)
+    follow_up(world, course.outcome, course.active)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(sorted(COURSES)), st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=6))
+def test_a_rollout_killed_time_and_again_ends_as_it_would_have(name: str, kills: list[tuple[int, bool]]) -> None:
+    course = COURSES[name]
+    world = course.make()
+    for at, before in kills:
+        if world.journal.of("finished"):
+            break
+        world.mortal.reborn()
+        world.mortal.dies_at, world.mortal.before = at, before
+        try:
+            resume(world)
+        except Killed:
+            continue
+        break
+    follow_up(world, course.outcome, course.active)
+
+
+def follow_up(world: MortalWorld, outcome: Phase, active: Color) -> None:
+    """Resume, and find the world as it would have been."""
+    finished = world.journal.of("finished")
+    world.mortal.reborn()
+    assert_never_beyond_its_step(world)
+    if finished:
+        with pytest.raises(RefusedError, match="nothing to resume"):
+            run_to_resume(last_run(world.journal.records), None)
+    else:
+        assert resume(world).phase is outcome
+    assert_sound(world, active)
+    assert_never_beyond_its_step(world)
+    assert world.journal.of("finished")[-1]["outcome"] in ("promoted", "rolled_back")
+    if active != "blue" or outcome is Phase.DONE:
+        return
+    assert not world.pods("green"), "a refused candidate keeps no replicas"
+
+
+def assert_never_beyond_its_step(world: World) -> None:
+    """The weight rose by one step at a time only, each after the hold of the one before had passed."""
+    shares = world.shifts_of_traffic
+    ladder = [0, 1, 25, 100] if shares[0] == 0 else [100, 99, 75, 0]
+    for before, after in pairwise(shares):
+        assert after == ladder[0] or after == ladder[ladder.index(before) + 1]
+    if ladder[0] == 0 and max(world.error_rate.values()):
+        assert 100 not in shares
+
+
+@pytest.mark.parametrize("how", ["before", "weights", "after"])
+@pytest.mark.parametrize(
+    ("name", "number"), [(name, number) for name, course in COURSES.items() for number in range(1, course.updates + 1)]
+)
+def test_a_rollout_killed_in_the_middle_of_an_update_ends_as_it_would_have(name: str, how: str, number: int) -> None:
+    course = COURSES[name]
+    world = course.make()
+    world.up_dies_at = number, how
+    with pytest.raises(Killed):
+        begin(world)
+    world.up_dies_at = None
+    follow_up(world, course.outcome, course.active)
+
+
+def reaping() -> MortalWorld:
+    world = quiet(MortalWorld)()
+    begin(world)
+    world.clock.elapsed += 3600
+    world.mortal.reborn()
+    world.ups_begun = 0
+    return world
+
+
+def assert_reaped(world: MortalWorld) -> None:
+    assert_sound(world, "green")
+    blue = world.config.read().color("blue")
+    assert blue.parked
+    assert not blue.nodes_wanted
+    assert not world.pods("blue")
+    assert world.journal.of("finished")[-1]["outcome"] == "reaped"
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("at", range(1, records_of(reaping, reap) + 1))
+def test_a_reap_killed_at_any_record_is_finished_by_the_next(at: int, before: bool) -> None:
+    world = reaping()
+    world.mortal.dies_at, world.mortal.before = at, before
+    with pytest.raises(Killed):
+        reap(world)
+    world.mortal.reborn()
+    assert not finished_run(world) or world.journal.of("finished")[-1]["outcome"] in ("reaped", "promoted")
+    if world.journal.of("finished")[-1]["outcome"] != "reaped":
+        assert reap(world).phase is Phase.REAPED
+    assert_reaped(world)
+
+
+@pytest.mark.parametrize("how", ["before", "after"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_reap_killed_in_the_middle_of_an_update_is_finished_by_the_next(how: str, number: int) -> None:
+    world = reaping()
+    world.up_dies_at = number, how
+    with pytest.raises(Killed):
+        reap(world)
+    world.up_dies_at = None
+    world.mortal.reborn()
+    assert reap(world).phase is Phase.REAPED
+    assert_reaped(world)
+
+
+def finished_run(world: World) -> bool:
+    run = last_run(world.journal.records)
+    return run is not None and run.finished
+
+
+def starved() -> MortalWorld:
+    """Too few requests for a verdict from 25 % on; a rollout pauses then."""
+    world = MortalWorld()
+    gates = {**world.config.values["rollout"]["gates"], "on_timeout": "pause"}
+    rollout = {**world.config.values["rollout"], "gates": gates, **POLLS}
+    world.config.values = {**world.config.values, "rollout": rollout}
+    world.state = world.config.read()
+    count = world.clock.on_sleep
+
+    def starve() -> None:
+        count()
+        if world.weights["green"] >= 25 and not world.journal.of("woken"):
+            world.requests_per_second = 0.0
+
+    world.clock.on_sleep = starve
+    return world
+
+
+def feed(world: World) -> None:
+    world.journal.records.append({"kind": "woken", "phase": "", "at": world.clock.elapsed})
+    world.requests_per_second = 100.0
+
+
+def test_a_hold_without_a_verdict_pauses_keeps_its_weight_and_goes_on_with_a_window_of_its_own() -> None:
+    world = starved()
+    paused = begin(world)
+    assert paused.phase is Phase.PAUSED
+    assert "no verdict after" in paused.reason
+    assert world.weights["green"] == 25
+    assert not world.journal.of("finished")
+    world.clock.elapsed += 100_000  # nobody watches, and it counts for nothing
+    feed(world)
+    resumed_at = world.clock.elapsed
+    world.mortal.reborn()
+    assert resume(world).phase is Phase.DONE
+    to_full = next(one for one in world.journal.of("update") if one["at"] > resumed_at and one["status"] == "begun")
+    assert to_full["green_weight"] == 100
+    assert to_full["at"] - resumed_at >= 60
+    assert_sound(world, "green")
+
+
+def test_a_paused_rollout_that_still_sees_no_requests_pauses_again() -> None:
+    world = starved()
+    begin(world)
+    world.mortal.reborn()
+    assert resume(world).phase is Phase.PAUSED
+    assert world.weights["green"] == 25
+
+
+def test_a_paused_rollout_can_be_rolled_back() -> None:
+    world = starved()
+    begin(world)
+    plan = make_plan("green", world.config.read().rollout)
+    state = Rollout(plan=plan, phase=Phase.ROLLING_BACK, reason="asked")
+    assert Controller(world.ports(), Subject(service=SERVICE)).run(state).phase is Phase.ROLLED_BACK
+    assert_sound(world, "blue")
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("at", range(1, records_of(starved, begin) + 1))
+def test_a_rollout_that_is_to_pause_is_killed_at_any_record_and_ends_promoted(at: int, before: bool) -> None:
+    world = starved()
+    world.mortal.dies_at, world.mortal.before = at, before
+    with pytest.raises(Killed):
+        begin(world)
+    world.mortal.reborn()
+    if world.weights["green"] >= 25:
+        feed(world)
+    if resume(world).phase is Phase.PAUSED:
+        feed(world)
+        world.mortal.reborn()
+        assert resume(world).phase is Phase.DONE
+    assert_sound(world, "green")
+
+
+def killed_at(world: MortalWorld, green_weight: int) -> None:
+    """Kill a rollout in the hold of this weight."""
+    count = world.clock.on_sleep
+
+    def kill() -> None:
+        count()
+        if world.journal.phase == Phase.HOLDING and world.weights["green"] == green_weight:
+            raise Killed
+
+    world.clock.on_sleep = kill
+    with pytest.raises(Killed):
+        begin(world)
+    world.clock.on_sleep = count
+    world.mortal.reborn()
+
+
+@pytest.mark.parametrize("moved_to", [0, 1, 50, 100])
+def test_a_rule_that_somebody_has_moved_meanwhile_is_a_reason_to_go_back(moved_to: int) -> None:
+    world = MortalWorld()
+    killed_at(world, 25)
+    world.set_green_weight(moved_to)
+    assert resume(world).phase is Phase.ROLLED_BACK
+    assert "somebody has moved it since" in world.journal.of("decision")[-1]["reason"]
+    assert_sound(world, "blue")
+
+
+def test_a_stop_that_the_killed_process_did_not_hear_is_heard() -> None:
+    world = MortalWorld()
+    killed_at(world, 25)
+    run = last_run(world.journal.records)
+    assert run is not None
+    controller = Controller(world.ports(), Subject(service=SERVICE, release=run.release))
+    assert controller.resume(run, "users complain").phase is Phase.ROLLED_BACK
+    assert world.journal.of("decision")[-1]["reason"] == "users complain"
+    assert_sound(world, "blue")
+
+
+def test_the_time_that_nobody_watched_is_no_part_of_a_hold() -> None:
+    world = MortalWorld()
+    killed_at(world, 25)
+    world.clock.elapsed += 5000
+    resumed_at = world.clock.elapsed
+    assert resume(world).phase is Phase.DONE
+    begun = [one["at"] for one in world.journal.of("update") if one["at"] > resumed_at and one["status"] == "begun"]
+    assert begun[0] - resumed_at >= 60
+
+
+def test_the_latency_before_the_ramp_is_known_after_the_last_step_too() -> None:
+    world = MortalWorld()
+    killed_at(world, 100)
+    run = last_run(world.journal.records)
+    assert run is not None
+    assert run.baseline_p95_seconds is not None
+
+
+def test_a_stale_config_file_gets_what_updates_elsewhere_have_put_into_it() -> None:
+    world = MortalWorld()
+    stale = world.config.values
+    killed_at(world, 25)
+    current = world.config.values
+    world.config.values = stale
+    settings = world.config.read()
+    edits = missing_edits(
+        world.journal.records, config_serial=settings.rollout_serial, rule_serial=world.rule().rollout_serial
+    )
+    world.config.edit(edits)
+    assert world.config.values == current
+    assert not missing_edits(
+        world.journal.records,
+        config_serial=world.config.read().rollout_serial,
+        rule_serial=world.rule().rollout_serial,
+    )
+    assert resume(world).phase is Phase.DONE
+    assert_sound(world, "green")
+
+
+def test_an_update_that_never_took_effect_is_no_part_of_a_stale_config_file() -> None:
+    world = MortalWorld()
+    stale = world.config.values
+    world.up_dies_at = 3, "before"  # the shift to 1 %
+    with pytest.raises(Killed):
+        begin(world)
+    world.up_dies_at = None
+    meant = world.config.read()
+    assert meant.green_weight == 1
+    world.config.values = stale
+    serial = world.rule().rollout_serial
+    edits = missing_edits(world.journal.records, config_serial=world.config.read().rollout_serial, rule_serial=serial)
+    assert edits["rollout_serial"] == serial < meant.rollout_serial
+    assert "green_weight" not in edits
+    world.config.edit(edits)
+    assert world.config.read() == world.state
+    world.mortal.reborn()
+    assert resume(world).phase is Phase.DONE
+
+
+def test_a_config_file_from_before_all_that_is_told_is_left_alone() -> None:
+    records: list[Record] = [{"kind": Kind.UPDATE, "status": "begun", "serial": 7, "edits": {"green_weight": 1}}]
+    assert missing_edits(records, config_serial=6, rule_serial=7) == {"green_weight": 1, "rollout_serial": 7}
+    with pytest.raises(RefusedError, match=r"the config file says 5, the live rule 7, .* no update before 7; pull"):
+        missing_edits(records, config_serial=5, rule_serial=7)
+    assert missing_edits([], config_serial=5, rule_serial=7) == {}
+
+
+def run_at(phase: Phase, **fields: Any) -> Run:
+    plan = make_plan("green", World().config.read().rollout)
+    return Run(rollout_id="r1", rollout=Rollout(plan=plan, phase=phase), **fields)
+
+
+def test_what_is_over_is_not_resumed_and_a_release_begins_instead() -> None:
+    for run in (None, run_at(Phase.REAPED), run_at(Phase.HOLDING, finished=True), run_at(Phase.REAPING)):
+        assert run_to_resume(run, NEW) is None
+        with pytest.raises(RefusedError, match="nothing to resume"):
+            run_to_resume(run, None)
+    with pytest.raises(RefusedError, match=r"run scripts\.reap again"):
+        run_to_resume(run_at(Phase.REAPING), None)
+
+
+def test_what_lacks_nothing_but_its_last_record_gets_it_and_no_rollout_begins() -> None:
+    run = run_at(Phase.DONE, release=NEW)
+    assert run_to_resume(run, NEW) is run
+    assert run_to_resume(run, OLD) is None
+    assert not run.is_unfinished_rollout
+
+
+def test_an_unfinished_rollout_of_another_release_is_named() -> None:
+    run = run_at(Phase.HOLDING, release=OLD)
+    assert run_to_resume(run, OLD) is run
+    assert run_to_resume(run, None) is run
+    with pytest.raises(RefusedError, match=f"unfinished is release {OLD.release_id} onto green .holding, step 1."):
+        run_to_resume(run, NEW)
+
+
+def test_a_rollback_of_a_finished_rollout_that_was_killed_is_finished() -> None:
+    world = MortalWorld()
+    begin(world)
+    world.mortal.reborn()
+    world.mortal.dies_at = 4
+    plan = make_plan("green", world.config.read().rollout)
+    with pytest.raises(Killed):
+        Controller(world.ports(), Subject(service=SERVICE)).run(Rollout(plan=plan, phase=Phase.ROLLING_BACK))
+    world.mortal.reborn()
+    run = run_to_resume(last_run(world.journal.records), None)
+    assert run is not None
+    assert Controller(world.ports(), Subject(service=SERVICE)).resume(run).phase is Phase.ROLLED_BACK
+    assert_sound(world, "blue")
+
+
+def test_every_kind_of_record_that_a_rollout_writes_is_a_known_one() -> None:
+    kinds: set[str] = set()
+    for make in (MortalWorld, bad, starved, reaping):
+        world = make()
+        (reap if make is reaping else begin)(world)
+        kinds |= {record["kind"] for record in world.journal.records}
+    assert kinds <= set(Kind)
+    # The others come from other commands, or from settings that these worlds do not have.
+    assert set(Kind) - kinds <= {Kind.LOCK, Kind.DRILL, Kind.KEEPING, Kind.KEPT, Kind.SKIPPED, Kind.HOOK}
+
+
+def test_the_record_of_the_beginning_has_all_that_a_resume_needs() -> None:
+    world = MortalWorld()
+    begin(world)
+    started: Mapping[str, Any] = world.journal.of("started")[0]
+    run = last_run([started])
+    assert run is not None
+    assert run.release == NEW
+    assert run.rollout.plan == make_plan("green", World().config.read().rollout)
+    assert not run.is_over

@@ -1,0 +1,199 @@
+"""Stores of records: conditional writes on files and on S3 (moto), and what S3's answers come to."""
+
+import threading
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from rollout.journal.store import FileStore, S3Store, Store, StoreConflictError, StoreError, open_store
+from tests.moto_server import moto_server
+from tests.rollout.full_disk import no_room
+
+BUCKET = "records"
+
+
+@pytest.fixture(scope="module")
+def s3_client() -> Generator[Any]:
+    with moto_server() as url:
+        client: Any = boto3.client(
+            "s3",
+            region_name="us-east-1",
+            endpoint_url=url,
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+            config=Config(s3={"addressing_style": "path"}),
+        )
+        client.create_bucket(Bucket=BUCKET)
+        yield client
+
+
+@pytest.fixture(params=["file", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "file":
+        return FileStore(tmp_path / "records")
+    return S3Store(request.getfixturevalue("s3_client"), BUCKET, f"/{tmp_path.name}")
+
+
+def test_a_document_is_created_once_and_read_back(store: Store) -> None:
+    assert store.read("lock") is None
+    version = store.create("lock", b"one")
+    with pytest.raises(StoreConflictError, match="lock"):
+        store.create("lock", b"two")
+    stored = store.read("lock")
+    assert stored is not None
+    assert (stored.content, stored.version) == (b"one", version)
+
+
+def test_a_replacement_must_know_the_version(store: Store) -> None:
+    first = store.create("lock", b"one")
+    second = store.replace("lock", b"two", first)
+    assert second != first
+    with pytest.raises(StoreConflictError):
+        store.replace("lock", b"three", first)
+    with pytest.raises(StoreConflictError):
+        store.replace("other", b"three", first)
+    stored = store.read("lock")
+    assert stored is not None
+    assert stored.content == b"two"
+
+
+def test_a_deleted_document_is_gone_and_deleting_twice_is_fine(store: Store) -> None:
+    store.create("stop", b"x")
+    store.delete("stop")
+    store.delete("stop")
+    assert store.read("stop") is None
+    store.create("stop", b"y")
+
+
+def test_keys_are_listed_in_order_from_where_one_wants(store: Store) -> None:
+    for number in (3, 1, 2):
+        store.create(f"journal/chat/{number:04}", b"x")
+    store.create("journal/other/0001", b"x")
+    assert store.keys("journal/chat/") == [f"journal/chat/000{number}" for number in (1, 2, 3)]
+    assert store.keys("journal/chat/", after="journal/chat/0001") == ["journal/chat/0002", "journal/chat/0003"]
+    assert store.keys("none/") == []
+
+
+def test_of_many_writers_at_once_each_version_has_one(store: Store) -> None:
+    version, won = store.create("lock", b"-"), list[int]()
+
+    def write(number: int) -> None:
+        try:
+            store.replace("lock", str(number).encode(), version)
+        except StoreConflictError:
+            return
+        won.append(number)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stored = store.read("lock")
+    assert stored is not None
+    assert [stored.content] == [str(number).encode() for number in won]
+
+
+def test_a_full_disk_leaves_the_document_as_it_was(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    version = store.create("lock", b"one")
+    with no_room(), pytest.raises(StoreError, match=r"lock: cannot be written \(File too large\)"):
+        store.replace("lock", b"two", version)
+    assert store.replace("lock", b"three", version)
+    assert store.keys("") == ["lock"]
+
+
+class Answering:
+    """An S3 client whose writes take effect or not, and answer as told."""
+
+    def __init__(self, client: Any, before: Callable[[], None], after: Callable[[], None] = lambda: None) -> None:
+        self._client, self._before, self._after = client, before, after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def put_object(self, **arguments: Any) -> Any:
+        self._before()
+        answer = self._client.put_object(**arguments)
+        self._after()
+        return answer
+
+
+def fault(code: str, status: int) -> ClientError:
+    answer: Any = {"Error": {"Code": code, "Message": "told"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "PutObject")
+
+
+def raising(*errors: Exception) -> Callable[[], None]:
+    left = list(errors)
+
+    def act() -> None:
+        if left:
+            raise left.pop(0)
+
+    return act
+
+
+def test_a_write_whose_answer_was_lost_is_known_as_our_own(s3_client: Any) -> None:
+    lost = Answering(s3_client, lambda: None, raising(fault("PreconditionFailed", 412)))
+    store = S3Store(lost, BUCKET, "lost")
+    version = store.create("lock", b"mine")
+    assert store.replace("lock", b"mine too", version)
+
+
+def test_of_two_writes_at_once_the_one_that_s3_turned_down_is_sent_again(s3_client: Any) -> None:
+    store = S3Store(Answering(s3_client, raising(fault("ConditionalRequestConflict", 409))), BUCKET, "race")
+    assert store.create("lock", b"mine")
+
+
+def test_what_s3_refuses_is_told_with_its_place_and_reason(s3_client: Any) -> None:
+    store = S3Store(Answering(s3_client, raising(fault("AccessDenied", 403))), BUCKET, "team")
+    with pytest.raises(StoreError, match=r"s3://records/team/lock: cannot be written \(AWS PutObject: AccessDenied"):
+        store.create("lock", b"x")
+    silent = ReadTimeoutError(endpoint_url="https://s3")
+    with pytest.raises(StoreError, match="https://s3 does not answer"):
+        S3Store(Answering(s3_client, raising(silent)), BUCKET, "team").create("lock", b"x")
+
+
+def test_a_bucket_that_is_not_there_is_an_error_and_not_an_empty_store(s3_client: Any) -> None:
+    with pytest.raises(StoreError, match="NoSuchBucket"):
+        S3Store(s3_client, "nowhere").read("lock")
+
+
+def test_throttling_and_timeouts_are_retried_by_the_client(
+    s3_client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_client.meta.endpoint_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    store = open_store(f"s3://{BUCKET}/{tmp_path.name}", "us-east-1")
+    assert isinstance(store, S3Store)
+    client: Any = store._client  # pyright: ignore[reportPrivateUsage]
+    answers = [503, None]
+
+    def throttle(**_: Any) -> Any:
+        from botocore.awsrequest import AWSResponse, HeadersDict
+
+        class Raw:
+            def stream(self) -> Any:
+                yield b"<Error><Code>SlowDown</Code><Message>wait</Message></Error>"
+
+        headers: Any = HeadersDict()
+        status = answers.pop(0) if answers else None
+        return None if status is None else AWSResponse("https://s3", status, headers, Raw())
+
+    client.meta.events.register("before-send.s3.PutObject", throttle)
+    assert store.create("lock", b"x")
+    assert not answers
+    assert client.meta.config.read_timeout <= 5
+
+
+def test_a_url_names_a_store(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}/a%20folder")
+    store.create("lock", b"x")
+    assert (tmp_path / "a folder" / "lock").read_bytes() == b"x"

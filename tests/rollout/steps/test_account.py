@@ -1,0 +1,162 @@
+"""Whether an account has room for the nodes to come: quota, reservation, addresses."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.config.settings import ServiceSettings
+from components.domain.gpu_instances import INSTANCE_TYPES
+from rollout.model.account import QUOTAS, CapacityReservation, RunningInstance, Subnet
+from rollout.steps.account import address_faults, quota_faults, quota_of, reservation_state_faults, used_vcpus
+from tests.components.example import release, service_settings
+
+NOW = datetime(2026, 12, 1, tzinfo=UTC)
+BLOCK = {"kind": "capacity_block", "id": "cr-1", "subnet_id": "subnet-2", "ends": "2026-12-03T00:00:00Z"}
+ZONE = Subnet(id="subnet-2", zone="us-east-1b", free_addresses=100)
+
+
+def reserved(**changes: Any) -> ServiceSettings:
+    return service_settings(
+        instance_type="p5.48xlarge",
+        gpus_per_replica=8,
+        headroom_mode="reserved",
+        green={"replicas": 2, "reservation": {**BLOCK, **changes}},
+    )
+
+
+def reservation(**changes: Any) -> CapacityReservation:
+    values: dict[str, Any] = {
+        "id": "cr-1",
+        "instance_type": "p5.48xlarge",
+        "zone": "us-east-1b",
+        "state": "active",
+        "total": 2,
+        "available": 2,
+        "vcpus_each": 192,
+        "is_block": True,
+        "ends": datetime(2026, 12, 3, tzinfo=UTC),
+    }
+    return CapacityReservation(**{**values, **changes})
+
+
+def on_demand(count: int, name: str = "g6e.2xlarge", lifecycle: str = "") -> list[RunningInstance]:
+    return [RunningInstance(instance_type=name, vcpus=INSTANCE_TYPES[name].vcpus, lifecycle=lifecycle)] * count
+
+
+def quota(settings: ServiceSettings, limit: float, *instances: RunningInstance, **kept: Any) -> list[str]:
+    reservations = kept.get("reservations", [])
+    return list(quota_faults(settings, "green", limit_vcpus=limit, instances=instances, reservations=reservations))
+
+
+@pytest.mark.parametrize("name", INSTANCE_TYPES)
+def test_every_known_type_has_one_quota(name: str) -> None:
+    assert [quota.code for quota in QUOTAS if quota.covers(name)] == [quota_of(name).code]
+    assert quota_of(name).code == ("L-417A185B" if name.startswith("p") else "L-DB2E81BA")
+
+
+def test_the_nodes_to_come_must_fit_beside_all_that_runs() -> None:
+    settings = service_settings()  # two nodes of 8 vCPUs are to come
+    assert quota(settings, 32, *on_demand(2)) == []
+    (fault,) = quota(settings, 31, *on_demand(2))
+    assert "2 nodes of g6e.2xlarge" in fault
+    assert "is 31 and 16 are in use" in fault
+    assert "--quota-code L-DB2E81BA --desired-value 32" in fault
+
+
+def test_nodes_that_are_up_need_no_more_quota() -> None:
+    assert quota(service_settings(headroom_mode="always"), 0) == []
+
+
+def test_a_reservation_brings_its_own_capacity() -> None:
+    assert quota(reserved(), 0) == []
+
+
+@given(
+    mine=st.integers(0, 5),
+    spot=st.integers(0, 5),
+    block=st.integers(0, 5),
+    others=st.integers(0, 5),
+    free=st.integers(0, 5),
+)
+def test_on_demand_instances_and_unused_reservations_of_the_family_count_and_nothing_else(
+    mine: int, spot: int, block: int, others: int, free: int
+) -> None:
+    instances = [
+        *on_demand(mine, "p5.48xlarge"),
+        *on_demand(spot, "p5.48xlarge", "spot"),
+        *on_demand(block, "p5.48xlarge", "capacity-block"),
+        *on_demand(others, "g5.xlarge"),
+    ]
+    kept = [
+        reservation(is_block=False, available=free),
+        reservation(is_block=True, available=3),
+        reservation(is_block=False, state="pending"),
+        reservation(is_block=False, instance_type="g5.xlarge"),
+    ]
+    assert used_vcpus(quota_of("p4d.24xlarge"), instances, kept) == 192 * (mine + free)
+
+
+def state(settings: ServiceSettings, *found: CapacityReservation, subnet: Subnet = ZONE) -> list[str]:
+    return list(reservation_state_faults(settings, "green", reservations=found, subnets=[subnet], now=NOW))
+
+
+def test_an_active_block_with_room_in_the_right_zone_will_do() -> None:
+    assert state(reserved(), reservation()) == []
+    assert state(service_settings()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"state": "scheduled"}, "green.reservation.id: cr-1 is scheduled, not active. It has not begun: wait"),
+        ({"state": "expired"}, "green.reservation.id: cr-1 is expired, not active. Take another one"),
+        ({"is_block": False}, "green.reservation.kind: is capacity_block, but cr-1 is no Capacity Block"),
+        ({"instance_type": "p5en.48xlarge"}, "green.reservation.id: cr-1 holds p5en.48xlarge"),
+        ({"zone": "us-east-1a"}, "green.reservation.subnet_id: is in us-east-1b, but cr-1 is in us-east-1a"),
+        ({"available": 1}, "green.reservation: cr-1 has 1 of 2 instances free, but 2 nodes are to come"),
+        (
+            {"ends": datetime(2026, 12, 2, tzinfo=UTC)},
+            "green.reservation.ends: is 2026-12-03T00:00:00Z, but cr-1 ends at 2026-12-02T00:00:00Z",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_reservation(change: dict[str, Any], told: str) -> None:
+    (fault,) = state(reserved(), reservation(**change))
+    assert fault.startswith(told)
+
+
+def test_several_faults_are_told_at_once() -> None:
+    assert len(state(reserved(), reservation(state="scheduled", zone="us-east-1a", instance_type="p4d.24xlarge"))) == 3
+
+
+def test_a_reservation_that_is_not_there() -> None:
+    (fault,) = state(reserved())
+    assert "cr-1 is not there" in fault
+
+
+def test_of_a_group_those_count_that_can_hold_the_nodes() -> None:
+    arn = "arn:aws:resource-groups:us-east-1:123456789012:group/gpus"
+    settings = reserved(kind="on_demand", id=None, subnet_id=None, resource_group_arn=arn)
+    one = reservation(is_block=False, available=1, ends=None)
+    assert state(settings, one, one) == []
+    assert "1 of 2 instances free" in state(settings, one, reservation(is_block=False, state="expired"))[0]
+    (fault,) = state(settings, reservation(is_block=False, instance_type="p4d.24xlarge"))
+    assert fault.startswith(f"green.reservation.resource_group_arn: no reservation of {arn} can hold p5.48xlarge")
+
+
+@pytest.mark.parametrize(("free", "enough"), [((4,), True), ((3,), False), ((2, 2), True), ((3, 1), False)])
+def test_a_node_and_its_pods_get_their_addresses_from_one_subnet(free: tuple[int, ...], enough: bool) -> None:
+    subnets = [Subnet(id=f"subnet-{i}", zone="a", free_addresses=count) for i, count in enumerate(free)]
+    found = list(address_faults(service_settings(), "green", subnets))
+    assert bool(found) != enough
+    if found:
+        assert found[0].startswith("node_subnet_ids: 2 nodes and 2 replicas of green are to come and need 4 addresses")
+
+
+def test_on_nodes_that_are_up_only_pods_need_addresses() -> None:
+    settings = service_settings(green={"replicas": 2, "release": release(model_revision="a")})
+    assert list(address_faults(settings, "green", [Subnet(id="s", zone="a", free_addresses=2)])) == []
+    assert list(address_faults(settings, "green", [Subnet(id="s", zone="a", free_addresses=1)])) != []

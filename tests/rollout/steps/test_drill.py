@@ -1,0 +1,92 @@
+"""The rollback drill, and the rollout that waits for one."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollout.gates.attestation import AttestationTimeoutError
+from rollout.model.records import DrillHistory, history
+from rollout.steps.drill import practise
+from rollout.steps.preflight import drill_faults
+from rollout.steps.updates import Updater
+from tests.rollout.fakes import BASE, NEW, SERVICE, World
+
+NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
+WARM: dict[str, Any] = {"replicas": 2, "release": NEW.model_dump(mode="json")}
+
+
+def warm_world(**attestation: float) -> World:
+    rollout = {**BASE["rollout"], "settle_seconds": 0, "attestation": attestation}
+    return World(green=WARM, keep_until="2026-11-23T08:00:00Z", rollout=rollout)
+
+
+def drill(world: World) -> dict[str, Any]:
+    ports = world.ports()
+    return practise(ports, Updater(ports, SERVICE))
+
+
+def test_a_drill_sends_one_percent_and_takes_it_back() -> None:
+    world = warm_world()
+    measured = drill(world)
+    assert world.shifts_of_traffic == [0, 1, 0]
+    assert world.direct == [0]  # there by an update, back directly
+    assert world.journal.of("drill")[0]["color"] == measured["color"] == "green"
+    assert measured["rule_to_last_request_seconds"] <= 2 * measured["resolution_seconds"]
+    assert world.state.green_weight == world.config.read().green_weight == 0
+
+
+def test_a_drill_leaves_the_way_back_as_it_was_promised() -> None:
+    world = warm_world()
+    drill(world)
+    assert world.config.read().keep_until == world.state.keep_until == "2026-11-23T08:00:00Z"
+    assert world.pods("green")
+
+
+def test_a_lag_shows_in_what_is_measured() -> None:
+    world = warm_world()
+    world.weight_lag_seconds = 30
+    assert drill(world)["rule_to_last_request_seconds"] >= 25
+
+
+def test_a_drill_that_cannot_be_attested_takes_the_traffic_back_and_counts_for_nothing() -> None:
+    world = warm_world(timeout_seconds=60)
+    world.requests_per_second = 0.5
+    with pytest.raises(AttestationTimeoutError):
+        drill(world)
+    assert world.weights == {"blue": 100, "green": 0}
+    assert world.state.green_weight == world.config.read().green_weight == 0
+    assert world.journal.of("drill") == []
+
+
+def test_without_a_limit_no_drill_is_asked_for() -> None:
+    assert drill_faults(None, DrillHistory(promoted=True), NOW) == ()
+
+
+def test_before_the_first_promotion_there_is_nothing_to_practise() -> None:
+    assert drill_faults(7, DrillHistory(), NOW) == ()
+
+
+@given(age_days=st.floats(0, 100), limit_days=st.floats(0.1, 100))
+def test_a_drill_counts_until_it_is_too_old(age_days: float, limit_days: float) -> None:
+    drills = DrillHistory(last=NOW - timedelta(days=age_days), promoted=True)
+    assert bool(drill_faults(limit_days, drills, NOW)) == (timedelta(days=age_days) > timedelta(days=limit_days))
+
+
+def test_a_missing_drill_is_told_with_what_to_do() -> None:
+    (fault,) = drill_faults(7, DrillHistory(promoted=True), NOW)
+    assert fault.startswith("rollout.drill_max_age_days: asks for a rollback drill within 7 days, but there was none")
+    assert "scripts.drill" in fault
+
+
+def test_the_history_is_the_last_drill_of_the_journal() -> None:
+    records = [
+        {"kind": "promoted", "at": "2026-11-01T08:00:00Z"},
+        {"kind": "drill", "at": "2026-11-02T08:00:00Z"},
+        {"kind": "drill", "at": "2026-11-03T08:00:00Z"},
+        {"kind": "note", "at": "2026-11-04T08:00:00Z"},
+    ]
+    assert history(records) == DrillHistory(last=datetime(2026, 11, 3, 8, tzinfo=UTC), promoted=True)
+    assert history([]) == DrillHistory()

@@ -1,0 +1,116 @@
+"""The colour that is kept warm: until when, and what it costs."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollout.model.errors import RefusedError
+from rollout.model.times import written
+from rollout.steps.keep_warm import keep_faults, kept_color, last_brought_up, read_until
+from tests.components.example import release, service_settings
+
+NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
+BOTH = {"green": {"replicas": 2, "release": release(model_revision="a")}}
+
+
+def promoted(color: str, at: str) -> dict[str, Any]:
+    return {"kind": "promoted", "active_color": color, "at": at}
+
+
+@pytest.mark.parametrize(
+    ("text", "until"),
+    [
+        ("2026-12-02T00:00:00Z", datetime(2026, 12, 2, tzinfo=UTC)),
+        ("2026-12-02t01:00:00+01:00", datetime(2026, 12, 2, tzinfo=UTC)),
+        ("+90m", NOW + timedelta(minutes=90)),
+        ("+24h", NOW + timedelta(hours=24)),
+        ("+3d", NOW + timedelta(days=3)),
+    ],
+)
+def test_times_that_people_type(text: str, until: datetime) -> None:
+    assert read_until(text, NOW) == until
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("tomorrow", "must be an RFC 3339 time with its zone"),
+        ("2026-12-02T00:00:00", "must be an RFC 3339 time with its zone"),
+        ("24h", "must be"),
+        ("+24s", "must be"),
+        ("+0h", "is over already; it is 2026-12-01T12:00:00Z"),
+        ("2026-12-01T11:59:59Z", "is over already"),
+        ("+366d", "more than a year away"),
+    ],
+)
+def test_times_that_cannot_be_promised(text: str, told: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        read_until(text, NOW)
+    assert told in str(refused.value)
+    assert text in str(refused.value)
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_a_written_time_reads_as_itself(time: datetime) -> None:
+    assert datetime.fromisoformat(written(time)) == time.replace(microsecond=0)
+    assert written(time).endswith("Z")
+
+
+@given(hours=st.integers(-100, 100).filter(bool), reason=st.sampled_from(["", "  ", "too dear"]))
+def test_a_promise_is_shortened_only_with_a_reason(hours: int, reason: str) -> None:
+    settings = service_settings(**BOTH, keep_until="2026-12-09T00:00:00Z")
+    until = datetime(2026, 12, 9, tzinfo=UTC) + timedelta(hours=hours)
+    assert bool(list(keep_faults(settings, until, shorten=reason))) == (hours < 0 and not reason.strip())
+
+
+def test_nobody_is_kept_where_nothing_runs() -> None:
+    (fault,) = keep_faults(service_settings(), NOW + timedelta(hours=1), shorten="")
+    assert fault.startswith("keep_until: green runs no replicas")
+
+
+def test_the_cost_counts_from_the_promotion() -> None:
+    records = [promoted("green", "2026-11-30T00:00:00Z"), promoted("blue", "2026-12-01T10:00:00.000000Z")]
+    kept = kept_color(service_settings(**BOTH), records, NOW)
+    assert kept is not None
+    assert (kept.color, kept.nodes, kept.usd_per_hour, kept.usd_so_far) == ("green", 2, 4.48416, 8.97)
+    assert str(kept) == "green: 2 nodes up, about 4.48 USD an hour, 8.97 USD since the promotion"
+
+
+def test_without_a_promotion_in_the_journal_only_the_price_is_known() -> None:
+    for records in ([], [promoted("green", "2026-11-30T00:00:00Z")]):
+        kept = kept_color(service_settings(**BOTH), records, NOW)
+        assert kept is not None
+        assert kept.usd_so_far is None
+        assert str(kept).endswith("an hour")
+
+
+def test_a_price_that_nobody_knows_is_said_to_be_unknown() -> None:
+    settings = service_settings(
+        instance_type="p5e.48xlarge",
+        gpus_per_replica=8,
+        blue={"release": release()},
+        green={"release": release(model_revision="a")},
+    )
+    kept = kept_color(settings, [promoted("blue", "2026-12-01T10:00:00Z")], NOW)
+    assert str(kept) == "green: 1 node up, at an unknown price"
+
+
+def test_a_reaped_colour_is_not_kept() -> None:
+    parked = {"replicas": 2, "release": release(model_revision="a"), "parked": True, "provisioned": False}
+    assert kept_color(service_settings(green=parked), [], NOW) is None
+    assert kept_color(service_settings(green=parked, headroom_mode="always"), [], NOW) is not None
+    assert kept_color(service_settings(green=parked, headroom_mode="always", node_groups="shared"), [], NOW) is None
+
+
+def test_the_latest_time_with_nodes_is_what_a_reap_costs() -> None:
+    def ready(seconds: float, with_nodes: bool) -> dict[str, Any]:
+        at = "2026-12-01T10:00:00Z"
+        return {"kind": "ready", "color": "green", "seconds": seconds, "with_nodes": with_nodes, "at": at}
+
+    assert last_brought_up([]) is None
+    assert last_brought_up([ready(20, with_nodes=False)]) is not None
+    found = last_brought_up([ready(300, with_nodes=True), ready(310, with_nodes=True), ready(20, with_nodes=False)])
+    assert str(found) == "bringing green up (nodes and replicas) took 310 s, at 2026-12-01T10:00:00Z"

@@ -1,0 +1,61 @@
+"""Which release is never reaped: the last that passed."""
+
+from typing import Any
+
+from components.config.settings import ServiceSettings
+from rollout.model.verdict import TargetHealth
+from rollout.steps.passed import last_passed_faults, refused_releases
+from tests.components.example import release, service_settings
+
+WELL = TargetHealth(healthy=2, total=2)
+
+
+def started(rollout: str, release_id: str, previous: str | None) -> dict[str, Any]:
+    return {"kind": "started", "rollout": rollout, "release_id": release_id, "previous_release_id": previous}
+
+
+def promoted(rollout: str) -> dict[str, Any]:
+    return {"kind": "promoted", "rollout": rollout, "active_color": "green"}
+
+
+def back(rollout: str) -> dict[str, Any]:
+    return {"kind": "decision", "rollout": rollout, "action": "rollback"}
+
+
+def test_a_release_that_was_rolled_back_has_not_passed() -> None:
+    assert refused_releases([]) == set()
+    assert refused_releases([started("1", "b", "a"), promoted("1")]) == set()
+    assert refused_releases([started("1", "b", "a"), back("1")]) == {"b"}
+
+
+def test_a_promotion_undone_counts_against_the_release() -> None:
+    in_the_soak = [started("1", "b", "a"), promoted("1"), back("1")]
+    by_hand = [started("1", "b", "a"), promoted("1"), back("2")]
+    assert refused_releases(in_the_soak) == refused_releases(by_hand) == {"b"}
+
+
+def test_a_second_try_that_passes_counts() -> None:
+    assert refused_releases([started("1", "b", "a"), back("1"), started("2", "b", "a"), promoted("2")]) == set()
+
+
+def test_what_somebody_put_into_service_and_rolled_on_from_has_passed() -> None:
+    assert refused_releases([started("1", "b", "a"), back("1"), started("2", "c", "b")]) == set()
+
+
+def settings() -> ServiceSettings:
+    return service_settings(green={"replicas": 2, "release": release(model_revision="a")})
+
+
+def test_the_colour_beside_one_that_never_passed_stays() -> None:
+    serving = settings().blue.release
+    assert serving is not None
+    assert list(last_passed_faults(settings(), [], WELL)) == []
+    records = [started("1", serving.release_id, "x"), back("1")]
+    (fault,) = last_passed_faults(settings(), records, WELL)
+    assert f"blue.release: {serving.release_id} serves but was rolled back" in fault
+    assert "so green has the last release that passed" in fault
+
+
+def test_the_colour_beside_one_that_is_ill_stays() -> None:
+    (fault,) = last_passed_faults(settings(), [], TargetHealth(healthy=1, total=2, states={"unhealthy": 1}))
+    assert fault.startswith("blue: has 1 healthy targets of 2 ({'unhealthy': 1})")

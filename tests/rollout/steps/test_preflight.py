@@ -1,0 +1,139 @@
+"""What preflight finds wrong before a rollout starts."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from components.domain.naming import Color
+from rollout.model.account import Subnet
+from rollout.model.plan import make_plan
+from rollout.steps.preflight import preflight, reservation_faults
+from tests.components.example import service_settings
+from tests.rollout.fakes import OLD, SERVICE, World
+
+NOW = datetime(2026, 12, 1, 0, 0, tzinfo=UTC)
+BLOCK = {"kind": "capacity_block", "id": "cr-1", "subnet_id": "subnet-2"}
+ROLLOUT = {"steps": [{"candidate_percent": 100, "hold_seconds": 1200}], "keep_warm_seconds": 3600}
+
+
+def _faults(color: Color, ends: str, **changes: Any) -> list[str]:
+    settings = service_settings(
+        instance_type="p5.48xlarge",
+        gpus_per_replica=8,
+        headroom_mode="reserved",
+        rollout=ROLLOUT,
+        **{color: {"replicas": 1, "reservation": {**BLOCK, "ends": ends, **changes}}},
+    )
+    return list(reservation_faults(settings, NOW))
+
+
+@pytest.mark.parametrize("color", ["blue", "green"])
+def test_a_block_must_outlast_the_ramp_and_the_time_to_keep_warm(color: Color) -> None:
+    # 20 minutes of holds, an hour of warmth, and the 40 minutes that EKS takes.
+    assert _faults(color, "2026-12-01T02:00:00Z") == []
+    (fault,) = _faults(color, "2026-12-01T01:59:59Z")
+    assert fault.startswith(f"{color}.reservation.ends: is 2026-12-01T01:59:59Z")
+    assert "until 2026-12-01T01:20:00Z at least" in fault
+
+
+def test_on_demand_nodes_outlive_their_reservation() -> None:
+    assert _faults("green", "2026-12-01T00:10:00Z", kind="on_demand") == []
+
+
+def test_without_a_reservation_there_is_nothing_to_outlast() -> None:
+    assert list(reservation_faults(service_settings(), NOW)) == []
+
+
+KEYS = {"api_key_secret": {"name": "keys", "key": "api"}, "hub_token_secret": {"name": "hub", "key": "token"}}
+
+
+def told(world: World) -> tuple[str, ...]:
+    settings = world.config.read()
+    return preflight(world.ports(), make_plan(settings.idle_color, settings.rollout), SERVICE)
+
+
+def test_a_world_in_order_has_no_faults() -> None:
+    assert told(World()) == ()
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    world = World(
+        pods={**KEYS, "model_cache_claim": "weights"},
+        blue={"replicas": 4, "release": OLD.model_dump(mode="json")},
+    )
+    world.secrets["hub"] = frozenset({"other"})
+    world.quota_vcpus = 8
+    world.free_addresses = 1
+    world.endpoint_down = True
+    world.idle_timeout = 20
+    faults = told(world)
+    for part in (
+        "pods.api_key_secret.name: namespace chat has no Secret keys",
+        "pods.hub_token_secret.key: Secret hub of namespace chat has no key token; it has other",
+        "pods.model_cache_claim: namespace chat has no PersistentVolumeClaim weights",
+        "green.replicas: is 2, but step 3 (100 %) needs at least 4",
+        "instance_type: 2 nodes of g6e.2xlarge are to come for green and need 16 vCPUs",
+        "node_subnet_ids:",
+        "max_stream_seconds: the load balancer ends connections",
+        "the endpoint http://llm does not answer",
+    ):
+        assert [fault for fault in faults if fault.startswith(part)], part
+    assert len(faults) == 8
+
+
+def test_what_pods_refer_to_and_is_there_is_no_fault() -> None:
+    world = World(pods={**KEYS, "model_cache_claim": "weights"})
+    world.secrets |= {"keys": frozenset({"api"}), "hub": frozenset({"token"})}
+    world.claims.add("weights")
+    assert told(world) == ()
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        *("rule", "health", "idle_timeout_seconds", "rule_in_state", "nodes", "bound_pods", "vcpu_quota"),
+        *("instances", "reservations", "subnets", "pods", "counts", "prepare"),
+    ],
+)
+def test_whoever_does_not_answer_is_a_fault_once(question: str) -> None:
+    world = World()
+
+    def silent(*_: object, **__: object) -> object:
+        raise ConnectionError(f"no {question}")
+
+    setattr(world, question, silent)
+    faults = told(world)
+    assert [fault for fault in faults if f"no {question}" in fault] == [f"no {question}"]
+
+
+def test_a_rule_that_was_changed_outside_of_pulumi_is_told() -> None:
+    world = World()
+    world.weights = {"blue": 90, "green": 10}
+    assert [fault for fault in told(world) if "Pulumi's state has {'blue': 100, 'green': 0}" in fault]
+
+
+def test_a_rule_that_the_state_does_not_have_is_told() -> None:
+    world = World()
+    world.rule_in_state = lambda _: None  # type: ignore[method-assign]
+    assert [fault for fault in told(world) if fault.startswith("weighted rule: Pulumi's state does not have it")]
+
+
+def test_a_block_s_zone_is_that_of_the_subnet_it_names() -> None:
+    world = World(
+        instance_type="p5.48xlarge",
+        gpus_per_replica=8,
+        headroom_mode="reserved",
+        green={"replicas": 2, "reservation": {**BLOCK, "ends": "2027-12-01T00:00:00Z"}},
+    )
+    asked: list[Any] = []
+
+    def subnets(ids: Any = ()) -> list[Subnet]:
+        asked.append(ids)
+        return [Subnet(id="subnet-2", zone="us-east-1b", free_addresses=100)]
+
+    world.subnets = subnets  # type: ignore[method-assign]
+    assert told(world) == (
+        "green.reservation: cr-1 is not there, in this account and region. Check the id, AWS_PROFILE and aws:region",
+    )
+    assert asked == [("subnet-2",)]

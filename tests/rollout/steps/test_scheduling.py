@@ -1,0 +1,145 @@
+"""Whether a candidate's replicas find places, by what is free on real nodes."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.config.settings import ServiceSettings
+from components.domain.capacity import DAEMONSET_MILLICPUS
+from components.domain.naming import COLOR_KEY, GPU_RESOURCE, SERVICE_KEY, pool_labels
+from rollout.model.nodes import BoundPod, Node, Resources, Taint
+from rollout.model.plan import make_plan
+from rollout.steps.scheduling import nodes_to_come, replica_of, scheduling_faults, weight_faults
+from tests.components.example import release, service_settings
+
+SERVICE = "chat"
+FREE = Resources(gpus=1, millicpus=7000, memory_mib=40000, pods=50)
+GREEN = pool_labels(SERVICE, "green")
+
+
+def kept_warm(**changes: Any) -> ServiceSettings:
+    """Both colours' nodes are up: green has a release of its own."""
+    return service_settings(**{"green": {"replicas": 2, "release": release(model_revision="a")}, **changes})
+
+
+def green_nodes(count: int = 2, **changes: Any) -> list[Node]:
+    return [replace(Node(name=f"n{i}", allocatable=FREE, labels=GREEN), **changes) for i in range(count)]
+
+
+def faults(settings: ServiceSettings, nodes: list[Node], pods: list[BoundPod] | None = None) -> list[str]:
+    return list(scheduling_faults(settings, SERVICE, "green", nodes=nodes, pods=pods or []))
+
+
+def guest(node: str, **asked: int) -> BoundPod:
+    return BoundPod(node=node, requests=Resources(pods=1, **asked))
+
+
+def test_free_nodes_of_the_pool_hold_the_candidate() -> None:
+    gpu = Taint(key=GPU_RESOURCE, value="present", effect="NoSchedule")
+    assert faults(kept_warm(), green_nodes(taints=(gpu,))) == []
+
+
+@pytest.mark.parametrize(
+    ("nodes", "told"),
+    [
+        (green_nodes(1), "have 1: n0 has 1"),
+        (green_nodes(labels={SERVICE_KEY: SERVICE, COLOR_KEY: "blue"}), "there is none"),
+        (green_nodes(ready=False), "n0 is not ready"),
+        (green_nodes(cordoned=True), "n1 is cordoned"),
+        (green_nodes(taints=(Taint(key="team", value="a", effect="NoSchedule"),)), "n0 is tainted team=a:NoSchedule"),
+        (green_nodes(taints=(Taint(key=GPU_RESOURCE, value="", effect="NoExecute"),)), f"{GPU_RESOURCE}:NoExecute"),
+    ],
+)
+def test_nodes_on_which_no_replica_starts_are_named(nodes: list[Node], told: str) -> None:
+    (fault,) = faults(kept_warm(), nodes)
+    assert fault.startswith("green.replicas: 2 replicas of green need a place each")
+    assert told in fault
+
+
+def test_a_preference_keeps_nobody_away() -> None:
+    assert faults(kept_warm(), green_nodes(taints=(Taint(key="x", value="", effect="PreferNoSchedule"),))) == []
+
+
+@pytest.mark.parametrize("asked", [{"gpus": 1}, {"millicpus": 4001}, {"memory_mib": 27713}])
+def test_what_others_ask_for_takes_a_place(asked: dict[str, int]) -> None:
+    (fault,) = faults(kept_warm(), green_nodes(), [guest("n1", **asked)])
+    assert "have 1:" in fault
+    assert "n1 has 0 (free:" in fault
+
+
+def test_pods_that_are_parked_first_take_no_place() -> None:
+    settings = kept_warm()
+    former = [BoundPod(node=f"n{i}", requests=replica_of(settings), labels=GREEN) for i in range(2)]
+    assert faults(settings, green_nodes(), former) == []
+
+
+def test_on_shared_nodes_replicas_of_the_active_colour_without_a_node_come_first() -> None:
+    settings = service_settings(headroom_mode="always", node_groups="shared")
+    nodes = green_nodes(4, labels=pool_labels(SERVICE, None))
+    serving = [
+        BoundPod(node=f"n{i}", requests=replica_of(settings), labels=pool_labels(SERVICE, "blue")) for i in (0, 1)
+    ]
+    assert faults(settings, nodes, serving) == []
+    assert faults(settings, nodes[:3], serving[:1])[0].startswith("green.replicas: 3 replicas of green, and 1 of blue")
+    assert faults(settings, nodes[:3], serving) != []
+
+
+def test_nodes_to_come_are_judged_by_their_type() -> None:
+    settings = service_settings()
+    assert nodes_to_come(settings, "green") == 2
+    assert faults(settings, []) == []
+
+
+def test_what_daemonsets_take_of_the_nodes_that_are_up_they_take_of_those_to_come() -> None:
+    settings = service_settings()
+    live = [Node(name="b0", allocatable=FREE, labels=pool_labels(SERVICE, "blue"))]
+    agent = BoundPod(node="b0", requests=Resources(millicpus=6000, pods=1), of_daemonset=True)
+    (fault,) = faults(settings, live, [agent])
+    assert fault.startswith(
+        "instance_type: 2 nodes of g6e.2xlarge are to come for 2 replicas of green, but one holds 0"
+    )
+    assert "6000 millicpus" in fault
+    elsewhere = BoundPod(node="other", requests=agent.requests, of_daemonset=True)
+    assert faults(settings, live, [elsewhere]) == []
+
+
+@given(
+    replicas=st.integers(1, 6),
+    free_gpus=st.lists(st.integers(0, 3), max_size=6),
+    millicpus=st.integers(DAEMONSET_MILLICPUS, 20_000),
+)
+def test_a_fault_exactly_when_a_first_fit_would_leave_a_replica_over(
+    replicas: int, free_gpus: list[int], millicpus: int
+) -> None:
+    settings = kept_warm(green={"replicas": replicas, "release": release(model_revision="a")})
+    nodes = [
+        Node(
+            name=f"n{i}",
+            allocatable=Resources(gpus=gpus, millicpus=millicpus, memory_mib=10**6, pods=100),
+            labels=GREEN,
+        )
+        for i, gpus in enumerate(free_gpus)
+    ]
+    left = {node.name: [node.allocatable.gpus, node.allocatable.millicpus] for node in nodes}
+    over = 0
+    for _ in range(replicas):
+        for free in left.values():
+            if free[0] >= settings.shape.gpus and free[1] >= settings.shape.millicpus:
+                free[0] -= settings.shape.gpus
+                free[1] -= settings.shape.millicpus
+                break
+        else:
+            over += 1
+    assert bool(faults(settings, nodes)) == (over > 0)
+
+
+def test_a_smaller_candidate_is_told_the_step_that_needs_more() -> None:
+    settings = service_settings(blue={"replicas": 4, "release": release()}, green={"replicas": 2})
+    (fault,) = weight_faults(settings, make_plan("green", settings.rollout))
+    assert fault.startswith("green.replicas: is 2, but step 3 (75 %) needs at least 3 of blue's 4")
+    assert "capacity-weight-needs-replicas" in fault
+    even = service_settings(blue={"replicas": 2, "release": release()}, green={"replicas": 2})
+    assert list(weight_faults(even, make_plan("green", even.rollout))) == []
