@@ -3,8 +3,8 @@
 Three kinds of gates watch the same requests, of which a quarter goes to the candidate (the 25 % step), until the hold
 is over, and look whenever they have something new:
 
-- *ours*: the comparison that the rollout makes (``rollout/statistics/sequential.py``), on Prometheus' buckets, at its stated
-  false-alarm rate, without any tuning to the traffic;
+- *ours*: the comparison that the rollout makes (``rollout/statistics/sequential.py``), on Prometheus' buckets, at its
+  stated false-alarm rate, without any tuning to the traffic;
 - *threshold*, in the way of Argo Rollouts: a measurement each interval (the candidate's p95, or its error rate)
   against a fixed number, failed when more than ``failureLimit`` measurements are beyond it;
 - *mann_whitney*, in the way of Kayenta: a measurement each interval of both colours, and a Mann-Whitney test over the

@@ -2,9 +2,9 @@
 
 No data is never a pass. A gate fails when the evidence that the candidate is worse than allowed reaches its threshold,
 which a candidate within its limits does in one hold with the chance ``false_alarm_rate`` at most, however often one
-looks (``statistics/sequential.py``); it passes with the minimum of requests seen and the figures within their limits; all in
-between is inconclusive, and more data decides. Error rates may fail below the minimum; latencies may not, however slow:
-the first requests meet cold caches, and say little about those that follow.
+looks (``statistics/sequential.py``); it passes with the minimum of requests seen and the figures within their limits;
+all in between is inconclusive, and more data decides. Error rates may fail below the minimum; latencies may not,
+however slow: the first requests meet cold caches, and say little about those that follow.
 """
 
 from collections.abc import Iterable, Sequence

@@ -80,9 +80,8 @@ def tests_for(files: set[Path]) -> list[Path]:
     """Return the pack's tests, and those that belong to mutated components."""
     cases = [file for file in sorted(CASES.glob("test_*.py")) if file.name not in NOT_RUN]
     components = ROOT / "tests" / "components"
-    own = {
-        test for file in files if ROOT / "components" in file.parents for test in components.rglob(f"test_{file.stem}*.py")
-    }
+    mutated = {file.stem for file in files if ROOT / "components" in file.parents}
+    own = {test for stem in mutated for test in components.rglob(f"test_{stem}*.py")}
     return [*cases, *sorted(own)]
 
 
