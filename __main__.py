@@ -13,8 +13,8 @@ if sys.version_info < (3, 11):  # noqa: UP036 - whoever runs it may have an olde
     )
 
 from components.config import route_secret
-from components.config.faults import Fault
 from components.config.settings import PREFIX, Settings, SettingsError
+from components.config.violations import Violation
 from components.resources.blue_green_service import BlueGreenService, BlueGreenServiceArgs
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 100)
     config = {**get_config_env(), **CONFIG.get()}
     try:
-        settings = Settings.from_config(config, _secret_fault(config.get(PREFIX + route_secret.KEY, "")))
+        settings = Settings.from_config(config, _secret_violation(config.get(PREFIX + route_secret.KEY, "")))
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
     candidate_route_secret = pulumi.Config().require_secret(route_secret.KEY)
@@ -37,12 +37,12 @@ def main() -> None:
         pulumi.export(name, component.outputs)
 
 
-def _secret_fault(secret: str) -> Fault | None:
+def _secret_violation(secret: str) -> Violation | None:
     key = PREFIX + route_secret.KEY
     encrypted = is_config_secret(key) or key in get_config_secret_keys_env()
     if secret and not encrypted:
         return route_secret.in_plain_text()
-    return route_secret.value_fault(secret)
+    return route_secret.value_violation(secret)
 
 
 main()

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from components.config import route_secret
 from components.config.explain import explain
-from components.config.faults import Fault, Path, text_faults
 from components.config.settings import Settings
+from components.config.violations import Path, Violation, text_violations
 from package.inputs import SERVICE_FIELDS, STACK_FIELDS, identifier
 
 # What an id is checked as until it is known.
@@ -26,7 +26,7 @@ _FREE_KEYS: Final = ("prompts", "sampling", "lora_adapters")
 
 
 class InputsError(pulumi.RunError):
-    """The inputs are wrong; the message lists every fault with input, value and fix."""
+    """The inputs are wrong; the message lists every violation with input, value and fix."""
 
 
 def settings_of(name: str, inputs: Mapping[str, Any]) -> Settings:
@@ -38,10 +38,10 @@ def settings_of(name: str, inputs: Mapping[str, Any]) -> Settings:
     plain = {key: _plain(value) for key, value in inputs.items() if key != route_secret.KEY}
     later = {key: value for key, value in plain.items() if key in _STAND_INS and _has_outputs(value)}
     known = {**plain, **{key: _STAND_INS[key] for key in later}}
-    faults = [_must_be_plain(key) for key, value in known.items() if _has_outputs(value)]
-    if isinstance(secret := inputs.get(route_secret.KEY), str) and (fault := route_secret.value_fault(secret)):
-        faults.append(Fault(fault.path, fault.what))
-    settings = _checked(name, known, faults)
+    violations = [_must_be_plain(key) for key, value in known.items() if _has_outputs(value)]
+    if isinstance(secret := inputs.get(route_secret.KEY), str) and (violation := route_secret.value_violation(secret)):
+        violations.append(Violation(violation.path, violation.what))
+    settings = _checked(name, known, violations)
     updates = {key: pulumi.Output.from_input(value).apply(_check(name, key, known)) for key, value in later.items()}
     # An output is no text, as the models have it, but every place that takes one of these takes an output too.
     return settings.model_copy(update=updates)
@@ -55,29 +55,29 @@ def _check(name: str, key: str, known: Mapping[str, Any]) -> Callable[[Any], Any
     return check
 
 
-def _checked(name: str, values: Mapping[str, Any], faults: list[Fault]) -> Settings:
+def _checked(name: str, values: Mapping[str, Any], violations: list[Violation]) -> Settings:
     service = {key: value for key, value in values.items() if key in SERVICE_FIELDS}
     tree = {**{key: value for key, value in values.items() if key in STACK_FIELDS}, "services": {name: service}}
-    found = [*faults, *(() if faults else text_faults(tree))]
+    found = [*violations, *(() if violations else text_violations(tree))]
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
-        said = {one.path[0] for one in faults}
+        said = {one.path[0] for one in violations}
         found += [one for one in explain(error, Settings) if said.isdisjoint(one.path)]
     else:
         if not found:
             return settings
-    lines = dict.fromkeys(Fault(_input_path(one.path), one.what, one.fix, one.value).line() for one in found)
+    lines = dict.fromkeys(Violation(_input_path(one.path), one.what, one.fix, one.value).line() for one in found)
     raise InputsError("The inputs are not right:\n" + "\n".join(f"  - {line}" for line in lines))
 
 
-def _must_be_plain(key: str) -> Fault:
+def _must_be_plain(key: str) -> Violation:
     what = "must be a plain value: neither another resource's output nor a secret"
-    return Fault((key,), what, "It decides which resources there are.")
+    return Violation((key,), what, "It decides which resources there are.")
 
 
 def _input_path(path: Path) -> Path:
-    """Return a fault's path as the package's user writes it; names that the user chose stay."""
+    """Return a violation's path as the package's user writes it; names that the user chose stay."""
     match path:
         case ("services", _):
             return ("name",)

@@ -204,9 +204,9 @@ def _chosen(options: type[AnyOptions], config: Mapping[str, Any], report_violati
     except ValidationError as error:
         # Engines check what a schema can say; they let through an option that it does not have.
         known = f"is no option; there are {', '.join(options.model_fields)}"
-        for fault in error.errors():
-            name = ".".join(str(part) for part in fault["loc"]) or "it"
-            what = known if fault["type"] == "extra_forbidden" else f"is {shown(fault['input'])}: {fault['msg']}"
+        for one in error.errors():
+            name = ".".join(str(part) for part in one["loc"]) or "it"
+            what = known if one["type"] == "extra_forbidden" else f"is {shown(one['input'])}: {one['msg']}"
             report_violation(f"config of the policy: {name} {what}. Correct it in the policy pack's config.", None)
         return options()
 

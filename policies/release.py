@@ -106,7 +106,7 @@ def prompts_immutable(service: Service, _: Options) -> Iterator[Finding]:
         places = [pods.volume_of(path) for path in (PROMPTS_PATH, pods.arguments.get("--chat-template", ""))]
         names = {volume.get("name"): at(volume, "configMap.name") for volume in places if volume is not None}
         for name in names.values():
-            for message in _prompts_faults(service, deployment, pods, name):
+            for message in _prompts_violations(service, deployment, pods, name):
                 yield Finding(message=message, resource=deployment)
 
 
@@ -134,7 +134,7 @@ def cache_namespace(service: Service, _: Options) -> Iterator[Finding]:
             yield Finding(message=wrong(other, where, theirs, must, fix), resource=other)
 
 
-def _prompts_faults(service: Service, deployment: Resource, pods: Pods, name: Any) -> Iterator[str]:
+def _prompts_violations(service: Service, deployment: Resource, pods: Pods, name: Any) -> Iterator[str]:
     """Yield what is wrong with the ConfigMap that pods find their prompts in."""
     fix = "Set prompts of the release: VllmStack then makes one for each content."
     found = [

@@ -150,7 +150,7 @@ def candidate_route_first(service: Service, _: Options) -> Iterator[Finding]:
             missing = wrong(weighted, f"the candidate route of {color}", None, "a rule before this one", fix)
             yield Finding(message=missing, resource=weighted)
         for route in routes[color]:
-            for message in _route_faults(route, weighted, color):
+            for message in _route_violations(route, weighted, color):
                 yield Finding(message=message, resource=route)
     of_blue = {value for route in routes["blue"] for value in _values(route)}
     for route in routes["green"]:
@@ -268,7 +268,7 @@ def _is_same_step(step: str, wanted: str) -> bool:
     return "*" in (step, wanted) or step == wanted or (wanted.endswith("/*") and step.startswith(wanted[:-1]))
 
 
-def _route_faults(route: Resource, weighted: Resource, color: Color) -> Iterator[str]:
+def _route_violations(route: Resource, weighted: Resource, color: Color) -> Iterator[str]:
     """Say what keeps a candidate route from being one; never what its secret is."""
     priority, limit = whole(route.get("priority")), whole(weighted.get("priority"))
     if priority is None or limit is None or priority >= limit:
@@ -293,7 +293,7 @@ def _route_faults(route: Resource, weighted: Resource, color: Color) -> Iterator
 
 def _is_secret(value: str, color: Color) -> bool:
     """Tell a value that nobody can guess; ours begin with the colour."""
-    return route_secret.value_fault(value.removeprefix(f"{color}-")) is None
+    return route_secret.value_violation(value.removeprefix(f"{color}-")) is None
 
 
 def _values(route: Resource) -> Sequence[str]:

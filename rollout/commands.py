@@ -11,20 +11,20 @@ from components.domain.naming import Color, other_color
 from rollout.controller import Controller, Subject
 from rollout.direct_update import DirectUpdate, require_targets
 from rollout.journal.replay import missing_edits, run_to_resume
-from rollout.model.errors import PromisedError, RefusedError, RolloutError, UnavailableError, UnreconciledError
+from rollout.model.errors import KeepWarmError, RefusedError, RolloutError, UnavailableError, UnreconciledError
 from rollout.model.machine import Phase, ReapRequested, Rollout, advance
 from rollout.model.plan import Skip, full_weight_of, make_plan
 from rollout.model.records import Kind, Record
-from rollout.model.times import written
+from rollout.model.times import format_rfc3339
 from rollout.session import Session
-from rollout.steps.drift import adopted, adoption_faults, config_faults
+from rollout.steps.drift import adopted, adoption_violations, config_drift
 from rollout.steps.drill import practise
-from rollout.steps.keep_warm import keep_faults, kept_color, last_brought_up, read_until
-from rollout.steps.passed import last_passed_faults
-from rollout.steps.preflight import preflight, still_promised
+from rollout.steps.keep_warm import keep_violations, kept_color, last_brought_up, read_until
+from rollout.steps.passed import last_passed_violations
+from rollout.steps.preflight import keep_warm_until, preflight
 from rollout.steps.rollback import candidate_to_undo, restore_traffic
 from rollout.steps.updates import Updater
-from rollout.system.failures import plain
+from rollout.system.failures import describe_error
 
 HANDOVER_POLL_SECONDS = 0.5
 # Pulumi keeps a message for people with every update.
@@ -128,14 +128,14 @@ def _is_promised_way_back(session: Session, settings: ServiceSettings, outgoing:
     return (
         settings.active_color == outgoing
         and not session.unfinished
-        and still_promised(settings, session.clock.now()) is not None
+        and keep_warm_until(settings, session.clock.now()) is not None
     )
 
 
 def _return_from_drill(session: Session, rollout: Rollout) -> Rollout:
     """Bring config and state in line, and leave the idle colour warm, as it is promised to be."""
     ports = session.ports()
-    ports.journal.dispensable = True
+    ports.journal.best_effort = True
     restore_traffic(
         ports,
         Updater(ports, session.service),
@@ -150,7 +150,7 @@ def _return_from_drill(session: Session, rollout: Rollout) -> Rollout:
 def unreconciled(outgoing: Color, error: Exception) -> UnreconciledError:
     """Say that traffic is back, and what kept all else from following."""
     return UnreconciledError(
-        f"all traffic is on {outgoing}, but config and state do not say so yet: {plain(error)}. "
+        f"all traffic is on {outgoing}, but config and state do not say so yet: {describe_error(error)}. "
         "Run scripts.rollback again once that is mended; until then a `pulumi up` may move the weight."
     )
 
@@ -159,7 +159,7 @@ def reap(session: Session) -> Rollout | None:
     """Park the idle colour and give its nodes back; none when there is nothing to reap.
 
     Raises:
-        PromisedError: it is still promised to stay warm; nothing was changed.
+        KeepWarmError: it is still promised to stay warm; nothing was changed.
         RefusedError: it must not be reaped now; nothing was changed.
     """
     session.stop.listen()
@@ -170,21 +170,21 @@ def reap(session: Session) -> Rollout | None:
             rule, ports = session.load_balancer.rule(), session.ports()
             health = session.load_balancer.health(active)
         now = session.clock.now()
-        faults = [*config_faults(settings, rule), *_unfinished_faults(session, settings)]
+        violations = [*config_drift(settings, rule), *_unfinished_violations(session, settings)]
         if not rule.splits(full_weight_of(active)):
-            faults.append(f"green_weight: {idle} still has weight {rule.weights[idle]}")
+            violations.append(f"green_weight: {idle} still has weight {rule.weights[idle]}")
         history = session.history()
-        faults += last_passed_faults(settings, history, health)
-        if faults:
-            raise RefusedError("\n".join(faults))
+        violations += last_passed_violations(settings, history, health)
+        if violations:
+            raise RefusedError("\n".join(violations))
         run = session.last_run
         if run is not None and run.is_reap and not run.is_over:
             return Controller(ports, Subject(service=session.service)).resume(run)
         colored = settings.color(idle)
         if not colored.serves and (settings.headroom_mode == "always" or not colored.nodes_wanted):
             return None
-        if until := still_promised(settings, now):
-            raise PromisedError(f"keep_until: {idle} is kept warm until {until}")
+        if until := keep_warm_until(settings, now):
+            raise KeepWarmError(f"keep_until: {idle} is kept warm until {until}")
         ports.journal.write(Kind.KEEPING, **_keeping(session, settings, history))
         done = Rollout(plan=make_plan(active, settings.rollout), phase=Phase.DONE)
         return Controller(ports, Subject(service=session.service)).run(advance(done, ReapRequested()))
@@ -204,15 +204,19 @@ def drill(session: Session) -> dict[str, JsonValue]:
         with _refusing():
             rule, ports = session.load_balancer.rule(), session.ports()
             health = {color: session.load_balancer.health(color) for color in (active, idle)}
-        faults = [*config_faults(settings, rule), *_unfinished_faults(session, settings)]
+        violations = [*config_drift(settings, rule), *_unfinished_violations(session, settings)]
         if not rule.splits(full_weight_of(active)):
-            faults.append(f"green_weight: {idle} has weight {rule.weights[idle]}; a drill begins with all on {active}")
+            violations.append(
+                f"green_weight: {idle} has weight {rule.weights[idle]}; a drill begins with all on {active}"
+            )
         if not settings.color(idle).serves:
-            faults.append(f"{idle}: serves nothing, so that there is no way back to practise; drill after a promotion")
+            violations.append(
+                f"{idle}: serves nothing, so that there is no way back to practise; drill after a promotion"
+            )
         else:
-            faults += (f"{color}: has no healthy target" for color, one in health.items() if not one.healthy)
-        if faults:
-            raise RefusedError("\n".join(faults))
+            violations += (f"{color}: has no healthy target" for color, one in health.items() if not one.healthy)
+        if violations:
+            raise RefusedError("\n".join(violations))
         return practise(ports, Updater(ports, session.service))
 
 
@@ -233,31 +237,31 @@ def keep(session: Session, until: str, shorten: str) -> None:
         time = read_until(until, session.clock.now())
         with _refusing():
             rule, ports = session.load_balancer.rule(), session.ports()
-        faults = [
-            *config_faults(settings, rule),
-            *_unfinished_faults(session, settings),
-            *keep_faults(settings, time, shorten=shorten),
+        violations = [
+            *config_drift(settings, rule),
+            *_unfinished_violations(session, settings),
+            *keep_violations(settings, time, shorten=shorten),
         ]
-        if faults:
-            raise RefusedError("\n".join(faults))
+        if violations:
+            raise RefusedError("\n".join(violations))
         why = f": {shorten.strip()}" if shorten.strip() else ""
-        message = f"{session.service}: keep {settings.idle_color} until {written(time)}{why}"
+        message = f"{session.service}: keep {settings.idle_color} until {format_rfc3339(time)}{why}"
         with _refusing():
             Updater(ports, session.service).change_rule(
-                {"keep_until": written(time)}, green_weight=settings.green_weight, message=message[:MAX_MESSAGE]
+                {"keep_until": format_rfc3339(time)}, green_weight=settings.green_weight, message=message[:MAX_MESSAGE]
             )
         ports.journal.write(
             Kind.KEPT,
             color=settings.idle_color,
             former=settings.keep_until,
-            until=written(time),
+            until=format_rfc3339(time),
             reason=shorten.strip(),
         )
         ports.journal.write(Kind.KEEPING, **_keeping(session, session.settings(), session.history()))
 
 
 def adopt(session: Session) -> dict[str, JsonValue]:
-    """Write what the live rule says into a config file that is behind it; returns what was written, by key.
+    """Write what the live rule says into a config file that is behind it; returns what was format_rfc3339, by key.
 
     Raises:
         RefusedError: the rule does not say enough, or the file is not behind; nothing was changed.
@@ -267,15 +271,15 @@ def adopt(session: Session) -> dict[str, JsonValue]:
         settings = session.settings()
         with _refusing():
             rule = session.load_balancer.rule()
-        if faults := tuple(adoption_faults(settings, rule)):
-            raise RefusedError("\n".join(faults))
+        if violations := tuple(adoption_violations(settings, rule)):
+            raise RefusedError("\n".join(violations))
         edits = adopted(settings, rule)
         if edits:
             session.config.edit(edits)
         return edits
 
 
-def _unfinished_faults(session: Session, settings: ServiceSettings) -> Iterator[str]:
+def _unfinished_violations(session: Session, settings: ServiceSettings) -> Iterator[str]:
     if session.unfinished:
         yield "the last rollout did not come to an end; run scripts.rollback first"
     elif settings.rolling_out:
@@ -302,7 +306,7 @@ def _refusing() -> Generator[None]:
     except RefusedError:
         raise
     except Exception as error:  # the world was only asked so far
-        raise RefusedError(plain(error)) from error
+        raise RefusedError(describe_error(error)) from error
 
 
 def _take_over(session: Session, green_weight: int, reason: str) -> None:

@@ -32,17 +32,17 @@ from rollout.model.machine import (
 )
 from rollout.model.records import Kind
 from rollout.model.serving import Serving
-from rollout.model.times import written
+from rollout.model.times import format_rfc3339
 from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Ports
 from rollout.steps.deploy import await_idle, await_ready, await_unused, deploy, require_standing
-from rollout.steps.drift import config_faults, position_faults
+from rollout.steps.drift import config_drift, rollout_drift
 from rollout.steps.preflight import preflight
 from rollout.steps.retire import park, release_nodes
 from rollout.steps.rollback import restore_traffic
 from rollout.steps.scheduling import nodes_to_come
 from rollout.steps.updates import Updater
-from rollout.system.failures import plain
+from rollout.system.failures import describe_error
 
 _OUTCOMES = {
     Phase.DONE: "promoted",
@@ -93,7 +93,7 @@ class Controller:
             if rollout.phase is not before.phase:
                 rollout = self._entered(rollout)
         if rollout.phase is not Phase.PAUSED:
-            self._ports.journal.dispensable = True
+            self._ports.journal.best_effort = True
             self._ports.journal.write(Kind.FINISHED, outcome=_OUTCOMES[rollout.phase], reason=rollout.reason)
         return rollout
 
@@ -134,7 +134,7 @@ class Controller:
         try:
             self._enter(rollout, begins=begins)
         except JournalError as error:
-            self._ports.journal.dispensable = True
+            self._ports.journal.best_effort = True
             rollout = advance(rollout, Failed(reason=str(error)))
             self._enter(rollout)
         return rollout
@@ -148,7 +148,7 @@ class Controller:
             following: dict[str, JsonValue] = {"phase": after.phase, **state_fields(after)}
             self._ports.journal.write(Kind.RESULT, event=type(event).__name__.lower(), next=following)
         except JournalError as error:
-            self._ports.journal.dispensable = True
+            self._ports.journal.best_effort = True
             return advance(before, Failed(reason=str(error)))
         return after
 
@@ -158,7 +158,7 @@ class Controller:
         decided_at = self._ports.clock.now()
         if rollout.phase is Phase.ROLLING_BACK:
             self._send_back(rollout)
-            journal.dispensable = True  # what protects the users does not wait for a disk
+            journal.best_effort = True  # what protects the users does not wait for a disk
         if begins and rollout.phase is not Phase.PLANNED:
             journal.write(
                 Kind.TAKEN_UP,
@@ -199,8 +199,8 @@ class Controller:
             return StopRequested(reason=str(stop))
         except AttestationTimeoutError as timeout:
             return TimedOut(reason=str(timeout))
-        except Exception as error:  # a fault of our own must not leave users on a candidate either
-            return Failed(reason=plain(error), nothing_changed=not self._updater.touched)
+        except Exception as error:  # an error of our own must not leave users on a candidate either
+            return Failed(reason=describe_error(error), nothing_changed=not self._updater.touched)
 
     def _perform(self, rollout: Rollout, action: Action) -> Event:
         match action:
@@ -244,7 +244,7 @@ class Controller:
         """Park a colour and give its nodes back; after a rollback users are safe, so what fails is tried again."""
         ports, patience_seconds = self._ports, 0.0
         if rollout.promoted:
-            if found := config_faults(ports.config.read(), ports.load_balancer.rule()):
+            if found := config_drift(ports.config.read(), ports.load_balancer.rule()):
                 raise RolloutError("; ".join(found))
             require_standing(ports, other_color(color))
         else:
@@ -291,14 +291,14 @@ class Controller:
 
     def _preflight(self, rollout: Rollout) -> None:
         ports, settings = self._ports, self._ports.config.read()
-        faults = list(preflight(ports, rollout.plan, self._subject.service))
+        violations = list(preflight(ports, rollout.plan, self._subject.service))
         minimum = settings.rollout.gates.minimum_requests
         try:
             self._baseline_p95_seconds = measure_baseline(ports, rollout.plan.outgoing, minimum)
         except Exception as error:  # whatever a source fails with, a rollout could not go on without it
-            faults.append(plain(error))
-        if faults:
-            raise RefusedError("\n".join(dict.fromkeys(faults)))
+            violations.append(describe_error(error))
+        if violations:
+            raise RefusedError("\n".join(dict.fromkeys(violations)))
         ports.journal.write("baseline", color=rollout.plan.outgoing, p95_seconds={**self._baseline_p95_seconds})
 
     def _deploy(self, color: Color) -> None:
@@ -355,22 +355,22 @@ class Controller:
             self._gates = (rollout.phase, rollout.step, gates)
         gates = self._gates[2]
         self._ports.clock.sleep(settings.rollout.poll_seconds)
-        verdicts = (*self._judge_position(rollout), *gates.judge(), *self._judge_approval(rollout))
+        verdicts = (*self._judge_drift(rollout), *gates.judge(), *self._judge_approval(rollout))
         for verdict in verdicts:
             self._record(verdict)
         combined, reason = combine(verdicts)
         return Judged(verdict=combined, reason=reason, elapsed_seconds=gates.elapsed_seconds)
 
-    def _judge_position(self, rollout: Rollout) -> tuple[GateVerdict, ...]:
+    def _judge_drift(self, rollout: Rollout) -> tuple[GateVerdict, ...]:
         """Look whether rule and config are still as the rollout has left them; a verdict only when they are not."""
         try:
-            found = position_faults(self._ports, self._subject.service, *expected_green_weights(rollout))
+            found = rollout_drift(self._ports, self._subject.service, *expected_green_weights(rollout))
         except UnavailableError as error:
             reason = f"the rule cannot be read: {error}"
-            return (GateVerdict(gate="position", verdict=Verdict.INCONCLUSIVE, reason=reason),)
+            return (GateVerdict(gate="drift", verdict=Verdict.INCONCLUSIVE, reason=reason),)
         if not found:
             return ()
-        return (GateVerdict(gate="position", verdict=Verdict.FAIL, reason="; ".join(found)),)
+        return (GateVerdict(gate="drift", verdict=Verdict.FAIL, reason="; ".join(found)),)
 
     def _judge_approval(self, rollout: Rollout) -> tuple[GateVerdict, ...]:
         """Ask for the decision of a person, at a step that waits for one."""
@@ -380,7 +380,7 @@ class Controller:
         try:
             found = self._ports.approvals.find(self._ports.journal.rollout_id, step.candidate_percent)
         except Exception as error:  # whatever the store fails with, nobody has said yes
-            reason = f"could not be asked for: {plain(error)}"
+            reason = f"could not be asked for: {describe_error(error)}"
             return (GateVerdict(gate=APPROVAL, verdict=Verdict.INCONCLUSIVE, reason=reason),)
         return (judge_approval(step.candidate_percent, found),)
 
@@ -393,10 +393,10 @@ class Controller:
         ports, settings = self._ports, self._ports.config.read()
         attest_weight(ports, self._change(rollout, len(rollout.plan.steps) - 1))
         update, self._unsettled = self._unsettled, None  # that one was ours: the config may be ahead of the rule
-        found = position_faults(ports, self._subject.service, *expected_green_weights(rollout))
+        found = rollout_drift(ports, self._subject.service, *expected_green_weights(rollout))
         if found and update is None:
             raise RolloutError("; ".join(found))
-        keep_until = written(ports.clock.now() + timedelta(seconds=settings.rollout.keep_warm_seconds))
+        keep_until = format_rfc3339(ports.clock.now() + timedelta(seconds=settings.rollout.keep_warm_seconds))
         self._updater.change_rule(
             {"active_color": color, "keep_until": keep_until, "rolling_out": False},
             green_weight=rollout.plan.steps[-1].green_weight,
@@ -422,7 +422,7 @@ class Controller:
         command = getattr(hooks, hook)
         if command:
             result = ports.hooks.run(command, serving.variables(), timeout_seconds=hooks.timeout_seconds)
-            ports.journal.write(Kind.HOOK, name=hook, seconds=result.seconds, fault=result.fault)
+            ports.journal.write(Kind.HOOK, name=hook, seconds=result.seconds, error=result.error)
 
     def _record(self, verdict: GateVerdict) -> None:
         self._ports.journal.write(

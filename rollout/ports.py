@@ -47,7 +47,7 @@ class Journal(Protocol):
 
     phase: str
     """The phase that every record is stamped with."""
-    dispensable: bool
+    best_effort: bool
     """Whether to go on without records that cannot be written."""
 
     @property
@@ -88,9 +88,9 @@ class Stack(Protocol):
         ...
 
     def up(
-        self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None
+        self, message: str, *, targets: Sequence[str] = (), with_policies: bool = True, watch: Watch | None = None
     ) -> EngineRun:
-        """Update the stack, or only the resources named by URN; unless ``judged``, without the policy pack.
+        """Update the stack, or only the resources named by URN; unless ``with_policies``, without the policy pack.
 
         No preview comes before it. What ``watch`` raises comes out at once; the update may still run then.
 
@@ -254,7 +254,7 @@ class Route(Protocol):
     def ask(
         self, color: Color, body: Mapping[str, Any], *, stream: bool = False, timeout_seconds: float = 60.0
     ) -> Answer:
-        """Send a chat or a completion, whichever the body is; whatever goes wrong is the answer's ``fault``."""
+        """Send a chat or a completion, whichever the body is; whatever goes wrong is the answer's ``error``."""
         ...
 
     def sent(self, color: Color, start: datetime, end: datetime) -> int:

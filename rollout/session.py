@@ -177,14 +177,14 @@ class Session:
                 now=self.clock.now,
                 on_record=self._on_record,
             )
-            journal.dispensable = True  # what comes next finds out whether it can do without
+            journal.best_effort = True  # what comes next finds out whether it can do without
             try:
                 journal.write(Kind.LOCK, by=self._command, before=str(self.lock.taken_from or ""))
             except LostLockError:
                 self.lock.renew()
                 self.lock.check()  # else it was a last record of the former holder: read again
             else:
-                journal.dispensable = False
+                journal.best_effort = False
                 self._journal = journal
                 return journal
 
@@ -278,8 +278,8 @@ class Session:
     @cached_property
     def _route_secret(self) -> str:
         secret = self.pulumi.secret(route_secret.KEY)
-        if fault := route_secret.value_fault(secret):
-            raise RefusedError(fault.line(f"{PROJECT}:"))
+        if violation := route_secret.value_violation(secret):
+            raise RefusedError(violation.line(f"{PROJECT}:"))
         return secret
 
     @cached_property

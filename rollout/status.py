@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 from components.domain.naming import COLORS
 from rollout.model.records import Record
 from rollout.session import Session
-from rollout.steps.drift import config_faults
+from rollout.steps.drift import config_drift
 from rollout.steps.keep_warm import kept_color, last_brought_up
-from rollout.system.failures import plain
+from rollout.system.failures import describe_error
 
 _T = TypeVar("_T")
 
@@ -62,7 +62,7 @@ def read_status(session: Session) -> Status:
     problems: list[str] = []
     rule = _ask(lambda: session.load_balancer.rule(), "load balancer", problems)
     if rule is not None:
-        problems += config_faults(settings, rule)
+        problems += config_drift(settings, rule)
     colors: dict[str, ColorStatus] = {}
     for color in COLORS:
         colored = settings.color(color)
@@ -90,7 +90,7 @@ def read_status(session: Session) -> Status:
         green_weight_of_config=settings.green_weight,
         serial_of_rule=None if rule is None else rule.rollout_serial,
         serial_of_config=settings.rollout_serial,
-        agree=rule is not None and not config_faults(settings, rule),
+        agree=rule is not None and not config_drift(settings, rule),
         keep_until=settings.keep_until,
         kept=None if kept is None else str(kept),
         usd_per_hour_kept=kept and kept.usd_per_hour,
@@ -107,7 +107,7 @@ def _ask(read: Callable[[], _T], what: str, problems: list[str]) -> _T | None:
     try:
         return read()
     except Exception as error:  # a status must be told above all when something is down
-        problems.append(f"{what}: {plain(error)}")
+        problems.append(f"{what}: {describe_error(error)}")
         return None
 
 

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rollout.model.errors import RefusedError, RolloutError, UnreconciledError
 from rollout.model.machine import FINAL, Phase, Rollout
 from rollout.model.records import Record
-from rollout.system.failures import plain
+from rollout.system.failures import describe_error
 
 EXIT_DONE = 0
 EXIT_ROLLED_BACK = 1
@@ -80,8 +80,8 @@ def refusals() -> Generator[None]:
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         fail(
-            f"{plain(error)}. That was not foreseen ({Path(where.filename).name}, line {where.lineno}); please report "
-            "it. See with scripts.status where things stand",
+            f"Unexpected error ({Path(where.filename).name}, line {where.lineno}): {describe_error(error)}. Please "
+            "report it. scripts.status shows where things stand",
             EXIT_NEEDS_HUMAN,
         )
 
@@ -180,9 +180,9 @@ def _line(record: Record) -> str | None:
                 f"{fields['cache_namespace'] or 'none'}, {how}{was}"
             )
         case "hook":
-            if not fields["fault"]:
+            if not fields["error"]:
                 return f"  rollout.hooks.{fields['name']} ran, {fields['seconds']:.1f} s"
-            told = f"rollout.hooks.{fields['name']}: {escape(fields['fault'])}. Nothing was undone; run it by hand"
+            told = f"rollout.hooks.{fields['name']}: {escape(fields['error'])}. Nothing was undone; run it by hand"
             return f"  [bold yellow]warning[/] {told}"
         case "ready":
             what = "nodes and replicas" if fields["with_nodes"] else "replicas"

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from components.config.explain import explain
-from components.config.faults import text_faults
 from components.config.release import Release
+from components.config.violations import text_violations
 from rollout.commands import ramp
 from rollout.model.errors import RefusedError
 from rollout.model.plan import CHECKS, Skip
@@ -73,22 +73,22 @@ def read_release(path: Path) -> Release:
     """Read a release.
 
     Raises:
-        RefusedError: the file cannot be read, or is not a release; the message lists every fault.
+        RefusedError: the file cannot be read, or is not a release; the message lists every violation.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise RefusedError(f"--release {path}: cannot be read ({error.strerror})") from error
     bundle = load_yaml(content, f"--release {path}", YAML(typ="safe"))
-    faults = list(text_faults(bundle))
+    violations = list(text_violations(bundle))
     try:
         release = Release.model_validate(bundle)
     except ValidationError as error:
-        faults += explain(error, Release)
+        violations += explain(error, Release)
     else:
-        if not faults:
+        if not violations:
             return release
-    lines = "\n".join(f"  - {line}" for line in dict.fromkeys(fault.line() for fault in faults))
+    lines = "\n".join(f"  - {line}" for line in dict.fromkeys(violation.line() for violation in violations))
     raise RefusedError(f"--release {path}: is not a release:\n{lines}")
 
 

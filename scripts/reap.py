@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from rollout.commands import reap
-from rollout.model.errors import PromisedError
+from rollout.model.errors import KeepWarmError
 from rollout.session import Place, Session
 from scripts import console
 from scripts.console import ServiceOption, StackOption, WorkDirOption
@@ -30,7 +30,7 @@ def main(
             return
         try:
             rollout = reap(session)
-        except PromisedError as promised:
+        except KeepWarmError as promised:
             if not if_due:
                 raise
             console.console.print(f"not due: {promised}")

@@ -5,9 +5,9 @@ from typing import Annotated, Self
 from pydantic import BaseModel, Field, model_validator
 
 from components.config.durations import PositiveSeconds
-from components.config.faults import Fault, wrong
 from components.config.forms import PATH
 from components.config.model import STRICT, Items
+from components.config.violations import Violation, wrong
 
 _Concurrency = Annotated[int, Field(ge=1, le=256, description="Requests under way at once, for each colour.")]
 _RequestTimeout = Annotated[PositiveSeconds, Field(description="Longest that one request may take.")]
@@ -62,11 +62,11 @@ class EvalSettings(BaseModel):
     def _judge_something(self) -> Self:
         if self.minimum_score_percent is None and self.max_drop_points is None:
             what = "must not be null when minimum_score_percent is not set: any score would pass"
-            raise wrong(Fault(("max_drop_points",), what, "Set one of them."))
+            raise wrong(Violation(("max_drop_points",), what, "Set one of them."))
         if self.command and self.suite is not None:
-            raise wrong(Fault(("suite",), "must not be set beside command", "Remove one of them.", self.suite))
+            raise wrong(Violation(("suite",), "must not be set beside command", "Remove one of them.", self.suite))
         if self.score_file is not None and not self.command:
-            raise wrong(Fault(("score_file",), "needs a command that writes it", "Set command.", self.score_file))
+            raise wrong(Violation(("score_file",), "needs a command that writes it", "Set command.", self.score_file))
         return self
 
 

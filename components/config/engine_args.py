@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from components.config.faults import Fault
 from components.config.secret_values import secret_kind
+from components.config.violations import Violation
 
 # Arguments that the program derives; a release that set them would break the swap or its attribution.
 DERIVED_ENGINE_ARGS: Final = frozenset(
@@ -60,19 +60,19 @@ HARMFUL_ENGINE_ARGS: Final = {
 _MIN_ABBREVIATION: Final = len("--xx")
 
 
-def engine_args_faults(engine_args: Sequence[str]) -> Iterator[Fault]:
-    """Yield a fault for every argument that must go; paths are positions in the list."""
+def engine_args_violations(engine_args: Sequence[str]) -> Iterator[Violation]:
+    """Yield a violation for every argument that must go; paths are positions in the list."""
     if engine_args and not engine_args[0].startswith("-"):
         value = engine_args[0]
-        yield Fault((0,), "must begin with an option, e.g. --max-model-len=8192", value=value)
+        yield Violation((0,), "must begin with an option, e.g. --max-model-len=8192", value=value)
     for position, argument in enumerate(engine_args):
         if not argument or not argument.isprintable():
-            yield Fault((position,), "must be a text of printable characters", value=argument)
+            yield Violation((position,), "must be a text of printable characters", value=argument)
         if argument.startswith("-"):
-            yield from _option_faults(position, argument)
+            yield from _option_violations(position, argument)
 
 
-def _option_faults(position: int, argument: str) -> Iterator[Fault]:
+def _option_violations(position: int, argument: str) -> Iterator[Violation]:
     # vLLM takes --served_model_name, --served-model-name=x and --served-model-name.part=x alike.
     given = argument.split("=", 1)[0]
     plain = given.split(".", 1)[0].replace("_", "-")
@@ -80,9 +80,9 @@ def _option_faults(position: int, argument: str) -> Iterator[Fault]:
     subject = flag if flag == given or secret_kind(given) else f"{given}: {flag}"
     if flag in DERIVED_ENGINE_ARGS:
         fix = f"Remove it, and set {_OWN_KEYS[flag]}." if flag in _OWN_KEYS else "Remove it."
-        yield Fault((position,), f"{subject} is derived by the program", fix)
+        yield Violation((position,), f"{subject} is derived by the program", fix)
     elif flag in HARMFUL_ENGINE_ARGS:
-        yield Fault((position,), f"{subject} {HARMFUL_ENGINE_ARGS[flag]}", "Remove it.")
+        yield Violation((position,), f"{subject} {HARMFUL_ENGINE_ARGS[flag]}", "Remove it.")
 
 
 def _meant(flag: str) -> str:

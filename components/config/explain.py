@@ -1,4 +1,4 @@
-"""Turns pydantic's errors into faults in plain words: what the field must be, with its range and an example."""
+"""Turns pydantic's errors into violations in plain words: what the field must be, with its range and an example."""
 
 import difflib
 import types
@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from components.config.faults import UNSET, Fault, Path
 from components.config.forms import Form
+from components.config.violations import UNSET, Path, Violation
 
 _NUMBERS: Final[Mapping[object, str]] = {int: "a whole number", float: "a number"}
 
@@ -26,24 +26,24 @@ class _Place:
     field: FieldInfo | None = None
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
-    """Return a fault for every error, by its path in ``model``."""
+def explain(error: ValidationError, model: type[BaseModel]) -> list[Violation]:
+    """Return a violation for every error, by its path in ``model``."""
     details = error.errors(include_url=False)
-    faults = [fault for one in details for fault in _explain(one, model)]
+    violations = [violation for one in details for violation in _explain(one, model)]
     # A list of which some items are wrong is also reported as too short by as many.
-    above = {one.path[:length] for one in faults for length in range(len(one.path))}
+    above = {one.path[:length] for one in violations for length in range(len(one.path))}
     short = {one["loc"] for one in details if one["type"] == "too_short"}
-    return [one for one in faults if not (one.path in short and one.path in above)]
+    return [one for one in violations if not (one.path in short and one.path in above)]
 
 
-def unknown_key(path: Path, known: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> Fault:
-    """Return the fault of a key that is not among the known ones, with the nearest of them."""
+def unknown_key(path: Path, known: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> Violation:
+    """Return the violation of a key that is not among the known ones, with the nearest of them."""
     key, names = str(path[-1]), sorted(known)
     if elsewhere and key in elsewhere:
-        return Fault(path, "is not a known key here", f"It belongs to {elsewhere[key]}.")
+        return Violation(path, "is not a known key here", f"It belongs to {elsewhere[key]}.")
     nearest = nearest_name(key, names)
     fix = f"Did you mean {nearest}?" if nearest else f"Known here: {', '.join(names)}."
-    return Fault(path, "is not a known key", fix)
+    return Violation(path, "is not a known key", fix)
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
@@ -57,29 +57,29 @@ def _plain(name: str) -> str:
     return name.casefold().replace("-", "_")
 
 
-def _explain(error: ErrorDetails, model: type[BaseModel]) -> Iterator[Fault]:
+def _explain(error: ErrorDetails, model: type[BaseModel]) -> Iterator[Violation]:
     path, place, parent = _find(model, error["loc"])
     value: object = error["input"]
     match error["type"]:
-        case "faults":
+        case "violations":
             context: dict[str, Any] = error.get("ctx", {})
-            for fault in context["faults"]:
-                # A fault of the field itself is about the value that was given for it.
-                own = fault.value if fault.path or fault.value is not UNSET else UNSET
-                yield replace(fault, path=(*path, *fault.path), value=own)
+            for violation in context["violations"]:
+                # A violation of the field itself is about the value that was given for it.
+                own = violation.value if violation.path or violation.value is not UNSET else UNSET
+                yield replace(violation, path=(*path, *violation.path), value=own)
         case "missing":
-            yield Fault(path, "is required but not set", _how_to_set(place))
+            yield Violation(path, "is required but not set", _how_to_set(place))
         case "extra_forbidden":
             owner = parent.type
             known = owner.model_fields if _is_model(owner) else ()
             yield unknown_key(path, known, homes(model, owner))
         case "invalid_key":
-            yield Fault(path, "must have a text as its key", f'Put it in quotes: "{path[-1]}".')
+            yield Violation(path, "must have a text as its key", f'Put it in quotes: "{path[-1]}".')
         case "recursion_loop":
-            yield Fault(path, "holds itself")
+            yield Violation(path, "holds itself")
         case _:
             fix = _nearest_choice(value, place)
-            yield Fault(path, f"must be {_expected(place)}", fix, value)
+            yield Violation(path, f"must be {_expected(place)}", fix, value)
 
 
 def _find(model: type[BaseModel], loc: tuple[str | int, ...]) -> tuple[Path, _Place, _Place]:

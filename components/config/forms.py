@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from components.config.faults import UNSET, Fault, wrong
 from components.config.secret_values import secret_kind
+from components.config.violations import UNSET, Violation, wrong
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Form:
         if text is None or (hint := self.check(text)) is None:
             return text
         value = UNSET if secret_kind(text) else text
-        raise wrong(Fault((), f"must be {self.expected}", hint, value))
+        raise wrong(Violation((), f"must be {self.expected}", hint, value))
 
 
 def matching(pattern: str) -> Callable[[str], str | None]:

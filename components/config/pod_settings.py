@@ -5,9 +5,9 @@ from typing import Annotated, Final, cast
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from components.config.faults import Fault, wrong
 from components.config.forms import NETWORK, Form, matching
 from components.config.model import STRICT, Items
+from components.config.violations import Violation, wrong
 
 # Where load balancers stand: the private networks of RFC 1918 and the shared ones of RFC 6598.
 PRIVATE_CIDRS: Final = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
@@ -48,7 +48,7 @@ class SecretReference(BaseModel):
             return cast(object, reference)
         # Not shown: it may be the secret itself.
         fix = "Remove it, and name the Kubernetes Secret that holds the value."
-        raise wrong(Fault((), "must be an object with the keys name and key", fix))
+        raise wrong(Violation((), "must be an object with the keys name and key", fix))
 
 
 class PodSettings(BaseModel):
@@ -105,5 +105,5 @@ class PodSettings(BaseModel):
     @classmethod
     def _be_different(cls, cidrs: tuple[str, ...]) -> tuple[str, ...]:
         if twice := [cidr for cidr, count in Counter(cidrs).items() if count > 1]:
-            raise wrong(Fault((), f"must not name {', '.join(twice)} more than once", value=cidrs))
+            raise wrong(Violation((), f"must not name {', '.join(twice)} more than once", value=cidrs))
         return cidrs

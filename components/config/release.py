@@ -8,10 +8,10 @@ from typing import Annotated, Final
 from pydantic import BaseModel, Field, JsonValue, ValidationInfo, field_validator
 
 from components.config.answer_arguments import answer_arguments
-from components.config.engine_args import engine_args_faults
-from components.config.faults import Fault, wrong
+from components.config.engine_args import engine_args_violations
 from components.config.forms import ADAPTER_NAME, FILE_NAME, IMAGE, MODEL, REVISION
 from components.config.model import STRICT, Items
+from components.config.violations import Violation, wrong
 
 CHAT_TEMPLATE: Final = "chat_template.jinja"
 # They say how large the model is, not what it is: to declare one later neither makes it another release nor restarts
@@ -67,8 +67,8 @@ class Release(BaseModel):
     @field_validator("engine_args")
     @classmethod
     def _leave_derived_arguments_alone(cls, engine_args: tuple[str, ...]) -> tuple[str, ...]:
-        if faults := tuple(engine_args_faults(engine_args)):
-            raise wrong(*faults)
+        if violations := tuple(engine_args_violations(engine_args)):
+            raise wrong(*violations)
         return engine_args
 
     @field_validator("prompts")
@@ -76,7 +76,7 @@ class Release(BaseModel):
     def _fit_a_config_map(cls, prompts: dict[str, str]) -> dict[str, str]:
         size = sum(len(name.encode()) + len(text.encode(errors="replace")) for name, text in prompts.items())
         if size > MAX_PROMPTS_BYTES:
-            raise wrong(Fault((), f"must not exceed {MAX_PROMPTS_BYTES} bytes in all (they have {size})"))
+            raise wrong(Violation((), f"must not exceed {MAX_PROMPTS_BYTES} bytes in all (they have {size})"))
         return prompts
 
     @field_validator("model_revision")
@@ -85,7 +85,7 @@ class Release(BaseModel):
         model = info.data.get("model")
         if model and not is_pinned(model, revision):
             what = f"must be {REVISION.expected}; a branch or a tag may move"
-            raise wrong(Fault((), what, "Look the commit up where the model is kept.", revision))
+            raise wrong(Violation((), what, "Look the commit up where the model is kept.", revision))
         return revision
 
     @property

@@ -15,9 +15,9 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from components.config.faults import Fault, wrong
 from components.config.forms import RESERVATION, RESERVATION_GROUP, SUBNET, TIME
 from components.config.model import STRICT
+from components.config.violations import Violation, wrong
 
 # EKS scales a node group in a Capacity Block down to nothing that long before the block ends.
 BLOCK_LEAD: Final = timedelta(minutes=40)
@@ -47,20 +47,20 @@ class Reservation(BaseModel):
 
     @model_validator(mode="after")
     def _name_one_target(self) -> Self:
-        if faults := tuple(self._target_faults()):
-            raise wrong(*faults)
+        if violations := tuple(self._target_violations()):
+            raise wrong(*violations)
         return self
 
-    def _target_faults(self) -> Iterator[Fault]:
+    def _target_violations(self) -> Iterator[Violation]:
         if self.resource_group_arn is not None and (self.id is not None or self.kind == "capacity_block"):
             why = "a capacity block has no group" if self.kind == "capacity_block" else "the id says it already"
-            yield Fault(("resource_group_arn",), f"must not be set: {why}", "Remove it.", self.resource_group_arn)
+            yield Violation(("resource_group_arn",), f"must not be set: {why}", "Remove it.", self.resource_group_arn)
         elif self.id is None and self.resource_group_arn is None:
             other = "" if self.kind == "capacity_block" else ", or resource_group_arn instead"
-            yield Fault(("id",), f"is required but not set{other}", f"Set it to {RESERVATION.expected}.")
+            yield Violation(("id",), f"is required but not set{other}", f"Set it to {RESERVATION.expected}.")
         if self.id is not None and self.subnet_id is None:
             what = "is required but not set: a reservation is in one zone, and its nodes start nowhere else"
-            yield Fault(("subnet_id",), what, f"Set it to {SUBNET.expected}.")
+            yield Violation(("subnet_id",), what, f"Set it to {SUBNET.expected}.")
 
     @property
     def nodes_end(self) -> datetime | None:

@@ -6,7 +6,6 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from components.config.check_settings import EvalSettings, ManualSettings, ShadowSettings, SmokeSettings, WarmUpSettings
 from components.config.durations import PositiveSeconds, Seconds
-from components.config.faults import Fault, wrong
 from components.config.forms import PATH_OR_S3, STORE_URL, URL
 from components.config.gate_settings import (
     EndToEndSettings,
@@ -19,6 +18,7 @@ from components.config.gate_settings import (
 )
 from components.config.hook_settings import HookSettings
 from components.config.model import STRICT, Items
+from components.config.violations import Violation, wrong
 
 
 class RampStep(BaseModel):
@@ -173,7 +173,9 @@ class RolloutSettings(BaseModel):
     def _rise_to_full_traffic(cls, steps: tuple[RampStep, ...]) -> tuple[RampStep, ...]:
         shares = [step.candidate_percent for step in steps]
         if shares != sorted(set(shares)) or shares[-1] != 100:
-            raise wrong(Fault((), "must have candidate_percent rise from step to step and end at 100", value=shares))
+            raise wrong(
+                Violation((), "must have candidate_percent rise from step to step and end at 100", value=shares)
+            )
         return steps
 
     @model_validator(mode="after")
@@ -182,5 +184,5 @@ class RolloutSettings(BaseModel):
         for percent in self.gates.manual.at_percents:
             if percent not in shares:
                 what = f"must be the candidate_percent of steps ({', '.join(map(str, shares))})"
-                raise wrong(Fault(("gates", "manual", "at_percents"), what, value=percent))
+                raise wrong(Violation(("gates", "manual", "at_percents"), what, value=percent))
         return self

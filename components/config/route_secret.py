@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from components.config.faults import Fault
+from components.config.violations import Violation
 
 KEY: Final = "candidate_route_secret"
 COMMAND: Final = f'pulumi config set --secret {KEY} "$(openssl rand -hex 16)"'
@@ -13,23 +13,23 @@ _FORM: Final = re.compile(r"[A-Za-z0-9_-]{16,100}", re.ASCII)
 _SET: Final = f"Set one with: {COMMAND}"
 
 
-def missing() -> Fault:
-    """Return the fault of a secret that is not set."""
-    return Fault((KEY,), "is required but not set", _SET)
+def missing() -> Violation:
+    """Return the violation of a secret that is not set."""
+    return Violation((KEY,), "is required but not set", _SET)
 
 
-def in_plain_text() -> Fault:
-    """Return the fault of a secret that the config file shows to everybody."""
-    return Fault(
+def in_plain_text() -> Violation:
+    """Return the violation of a secret that the config file shows to everybody."""
+    return Violation(
         (KEY,), "is a secret, but is in the config in plain text", f"Replace it; others may have seen it. {_SET}"
     )
 
 
-def value_fault(secret: str) -> Fault | None:
-    """Return what is wrong with a decrypted secret; the fault does not show it."""
+def value_violation(secret: str) -> Violation | None:
+    """Return what is wrong with a decrypted secret; the violation does not show it."""
     if not secret:
         return missing()
     if _FORM.fullmatch(secret):
         return None
     length = f"16 to 100 letters, digits, '-' or '_', and has {len(secret)} characters"
-    return Fault((KEY,), f"must be {length if not 16 <= len(secret) <= 100 else length.split(', and')[0]}", _SET)
+    return Violation((KEY,), f"must be {length if not 16 <= len(secret) <= 100 else length.split(', and')[0]}", _SET)

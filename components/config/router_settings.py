@@ -8,10 +8,10 @@ from typing import Annotated, Final
 from pydantic import BaseModel, Field, field_validator
 
 from components.config.durations import MAX_SECONDS
-from components.config.faults import Fault, wrong
 from components.config.forms import SECURITY_GROUP, Form, matching
 from components.config.model import STRICT, Items
 from components.config.rollout_settings import GateSettings
+from components.config.violations import Violation, wrong
 from components.domain.load_balancer_arns import load_balancer_of
 from components.domain.naming import COLORS, Color
 
@@ -139,9 +139,9 @@ class AlarmSettings(BaseModel):
     @classmethod
     def _be_few_and_different(cls, arns: tuple[str, ...]) -> tuple[str, ...]:
         if twice := [arn for arn, count in Counter(arns).items() if count > 1]:
-            raise wrong(Fault((), f"must not name {', '.join(twice)} more than once", value=arns))
+            raise wrong(Violation((), f"must not name {', '.join(twice)} more than once", value=arns))
         if len(arns) > MAX_TOPICS:
-            raise wrong(Fault((), f"must name at most {MAX_TOPICS} topics", value=arns))
+            raise wrong(Violation((), f"must name at most {MAX_TOPICS} topics", value=arns))
         return arns
 
     @property
@@ -159,7 +159,7 @@ class AlarmSettings(BaseModel):
         return max_stream_seconds / 2 if given is None else given
 
 
-def clashes(listeners: Mapping[str, ListenerSettings]) -> Iterator[Fault]:
+def clashes(listeners: Mapping[str, ListenerSettings]) -> Iterator[Violation]:
     """Find services, by name, whose rules would get in each other's way on a listener that they share."""
     for (one, theirs), (two, mine) in combinations(listeners.items(), 2):
         if mine.arn != theirs.arn:
@@ -167,9 +167,9 @@ def clashes(listeners: Mapping[str, ListenerSettings]) -> Iterator[Fault]:
         if abs(mine.rule_priority - theirs.rule_priority) <= len(COLORS):
             what = f"must be at least {len(COLORS) + 1} away from {theirs.rule_priority}, that of service {one}"
             fix = "Each service takes this priority and the two before it."
-            yield Fault((two, "listener", "rule_priority"), what, fix, mine.rule_priority)
+            yield Violation((two, "listener", "rule_priority"), what, fix, mine.rule_priority)
         what = "must be set, and different, for {} and {}: they share a listener, and one would get both's requests"
         if mine.host is None or mine.host == theirs.host:
-            yield Fault((two, "listener", "host"), what.format(one, two), "", mine.host)
+            yield Violation((two, "listener", "host"), what.format(one, two), "", mine.host)
         elif theirs.host is None:
-            yield Fault((one, "listener", "host"), what.format(one, two), "", None)
+            yield Violation((one, "listener", "host"), what.format(one, two), "", None)

@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, model_validator
 
-from components.config.faults import Fault, wrong
 from components.config.forms import AMI_RELEASE, ANNOUNCEMENT, BASE_URL, MODEL_NAME, NAMESPACE, TIME, Form
 from components.config.model import STRICT
 from components.config.pod_settings import PodSettings
@@ -14,6 +13,7 @@ from components.config.release import Release
 from components.config.reservation import Reservation
 from components.config.rollout_settings import RolloutSettings
 from components.config.router_settings import AlarmSettings, ListenerSettings
+from components.config.violations import Violation, wrong
 from components.domain.capacity import (
     ColorDemand,
     HeadroomMode,
@@ -102,10 +102,10 @@ class ColorSettings(BaseModel):
     @model_validator(mode="after")
     def _need_nodes_to_serve(self) -> Self:
         if self.serves and not self.nodes_wanted:
-            fault = Fault(
+            violation = Violation(
                 ("provisioned",), "must be true while replicas run", "Park the colour first: parked: true.", False
             )
-            raise wrong(fault)
+            raise wrong(violation)
         return self
 
 
@@ -211,86 +211,86 @@ class ServiceSettings(BaseModel):
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:
-        if faults := (
-            *self._size_faults(),
-            *self._headroom_faults(),
-            *self._drain_faults(),
-            *self._traffic_faults(),
-            *self._listener_faults(),
+        if violations := (
+            *self._size_violations(),
+            *self._headroom_violations(),
+            *self._drain_violations(),
+            *self._traffic_violations(),
+            *self._listener_violations(),
         ):
-            raise wrong(*faults)
+            raise wrong(*violations)
         return self
 
-    def _size_faults(self) -> Iterator[Fault]:
+    def _size_violations(self) -> Iterator[Violation]:
         for resource, offered in misfits(self.instance, self.shape).items():
             what = f"must be at most {offered}, the {resource} that a {self.instance_type} node offers one replica"
             fix = misfit_fix(self.instance, self.shape)
-            yield Fault((_SIZES[resource],), what, fix, getattr(self, _SIZES[resource]))
+            yield Violation((_SIZES[resource],), what, fix, getattr(self, _SIZES[resource]))
 
-    def _headroom_faults(self) -> Iterator[Fault]:
+    def _headroom_violations(self) -> Iterator[Violation]:
         mode = self.headroom_mode
         if self.shares_nodes and mode != "always":
             what = f"must be per_color with headroom_mode {mode}: a shared group that shrinks may end serving nodes"
-            yield Fault(("node_groups",), what, "Or set headroom_mode to always.", self.node_groups)
+            yield Violation(("node_groups",), what, "Or set headroom_mode to always.", self.node_groups)
         if self.shares_nodes and self.blue.node_release_version != self.green.node_release_version:
             what = f"must be {self.blue.node_release_version or 'left out'}, as for blue: both share their nodes"
-            yield Fault(("green", "node_release_version"), what, "", self.green.node_release_version)
+            yield Violation(("green", "node_release_version"), what, "", self.green.node_release_version)
         if mode == "reserved" and not any(self.color(color).reservation for color in COLORS):
             what = "must not be reserved while neither colour has a reservation"
-            yield Fault(("headroom_mode",), what, "Set green.reservation or blue.reservation.", mode)
+            yield Violation(("headroom_mode",), what, "Set green.reservation or blue.reservation.", mode)
         for color in COLORS:
             if (reservation := self.color(color).reservation) is None:
                 continue
             if mode != "reserved":
                 what = f"must not be set with headroom_mode {mode}"
-                yield Fault((color, "reservation"), what, "Remove it, or set headroom_mode to reserved.")
+                yield Violation((color, "reservation"), what, "Remove it, or set headroom_mode to reserved.")
             elif reservation.kind == "capacity_block" and not self.instance_type.startswith("p"):
                 what = f"must be on_demand with instance_type {self.instance_type}: there are blocks of P types only"
-                yield Fault((color, "reservation", "kind"), what, "", reservation.kind)
+                yield Violation((color, "reservation", "kind"), what, "", reservation.kind)
             elif self.keep_until and self.color(color).nodes_wanted and not reservation.outlasts(self.keep_until):
                 what = f"must be 40 minutes after keep_until {self.keep_until} at least: then EKS ends its nodes"
-                yield Fault((color, "reservation", "ends"), what, "", reservation.ends)
+                yield Violation((color, "reservation", "ends"), what, "", reservation.ends)
 
-    def _drain_faults(self) -> Iterator[Fault]:
+    def _drain_violations(self) -> Iterator[Violation]:
         longest = longest_stream_seconds(self.deregistration_propagation_seconds)
         if longest < 1:
             most = longest_stream_seconds(1)
             what = f"must be at most {most}: a node ends 15 minutes after it was told to"
-            yield Fault(("deregistration_propagation_seconds",), what, "", self.deregistration_propagation_seconds)
+            yield Violation(("deregistration_propagation_seconds",), what, "", self.deregistration_propagation_seconds)
         elif self.max_stream_seconds > longest:
             what = (
                 f"must be at most {longest} beside deregistration_propagation_seconds "
                 f"{self.deregistration_propagation_seconds}: a node ends 15 minutes after it was told to"
             )
-            yield Fault(("max_stream_seconds",), what, "", self.max_stream_seconds)
+            yield Violation(("max_stream_seconds",), what, "", self.max_stream_seconds)
 
-    def _traffic_faults(self) -> Iterator[Fault]:
+    def _traffic_violations(self) -> Iterator[Violation]:
         for color in COLORS:
             share, none = self.weight(color), 0 if color == "green" else 100
             # A new stack has weight on a colour without a release: nothing to lose yet.
             if share and self.color(color).parked:
                 what = f"must be false while green_weight {self.green_weight} sends {share} % of requests to {color}"
-                yield Fault((color, "parked"), what, f"Move green_weight to {none} first.", True)
+                yield Violation((color, "parked"), what, f"Move green_weight to {none} first.", True)
             elif share and self.color(color).release is None and self.color(other_color(color)).serves:
                 what = f"must be {none} while {color} has no release: it would get {share} % of requests"
-                yield Fault(
+                yield Violation(
                     ("green_weight",), what, f"Give {color} a release, or all traffic to the other.", self.green_weight
                 )
 
-    def _listener_faults(self) -> Iterator[Fault]:
+    def _listener_violations(self) -> Iterator[Violation]:
         if self.listener is None:
             return
         if self.endpoint_url is None:
             what = "is required beside listener but not set: the load balancer's name may lead to others' services"
-            yield Fault(("endpoint_url",), what, f"Set it to {BASE_URL.expected}.")
+            yield Violation(("endpoint_url",), what, f"Set it to {BASE_URL.expected}.")
         elif self.listener.host not in (None, urlsplit(self.endpoint_url).hostname):
             what = f"must be the host of endpoint_url {self.endpoint_url}: the rules pass over requests for any other"
-            yield Fault(("listener", "host"), what, "", self.listener.host)
+            yield Violation(("listener", "host"), what, "", self.listener.host)
         needed, given = self.max_stream_seconds + EXIT_MARGIN_SECONDS, self.listener.idle_timeout_seconds
         if given < needed:
             what = f"must be at least {needed}, or requests of max_stream_seconds {self.max_stream_seconds} are cut"
             fix = "Have the load balancer's owner raise it, or lower max_stream_seconds."
-            yield Fault(("listener", "idle_timeout_seconds"), what, fix, given)
+            yield Violation(("listener", "idle_timeout_seconds"), what, fix, given)
 
     def color(self, color: Color) -> ColorSettings:
         """Return one colour's settings."""

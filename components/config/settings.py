@@ -14,12 +14,12 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from components.config import route_secret
 from components.config.explain import explain, homes, nearest_name
-from components.config.faults import Fault, Path, shown, text_faults, wrong
 from components.config.forms import CERTIFICATE, EKS_NAME, NETWORK, POLICY, SECURITY_GROUP, SERVICE_NAME, SUBNET, VPC
 from components.config.model import STRICT, Items
 from components.config.router_settings import AccessLogs, clashes
 from components.config.service_settings import ColorSettings, ServiceSettings
 from components.config.values import ConfigValues, read_values, without_empty
+from components.config.violations import Path, Violation, shown, text_violations, wrong
 from components.domain.naming import COLORS, PROJECT
 
 __all__ = ["ColorSettings", "ServiceSettings", "Settings", "SettingsError"]
@@ -38,7 +38,7 @@ ServiceName = Annotated[str, SERVICE_NAME]
 
 
 class SettingsError(ValueError):
-    """The stack config is wrong; the message lists every fault with field, value and fix."""
+    """The stack config is wrong; the message lists every violation with field, value and fix."""
 
 
 class Settings(BaseModel):
@@ -85,7 +85,7 @@ class Settings(BaseModel):
     @classmethod
     def _be_different(cls, items: tuple[str, ...]) -> tuple[str, ...]:
         if twice := [item for item, count in Counter(items).items() if count > 1]:
-            raise wrong(Fault((), f"must not name {', '.join(twice)} more than once", value=items))
+            raise wrong(Violation((), f"must not name {', '.join(twice)} more than once", value=items))
         return items
 
     @model_validator(mode="after")
@@ -96,7 +96,7 @@ class Settings(BaseModel):
             if namespace in owners:
                 what = f"must be different for the services {owners[namespace]} and {name}"
                 fix = "Leave it out to take the service's own name."
-                raise wrong(Fault(("services", name, "namespace"), what, fix, namespace))
+                raise wrong(Violation(("services", name, "namespace"), what, fix, namespace))
             owners[namespace] = name
         return self
 
@@ -108,42 +108,42 @@ class Settings(BaseModel):
                 other = name[: pool.start()]
                 if other in self.services:
                     what = f"must not begin with {name[: pool.end()]}, the name of a pool of the service {other}"
-                    raise wrong(Fault(("services", name), what, "Choose another name for one of the two."))
+                    raise wrong(Violation(("services", name), what, "Choose another name for one of the two."))
         return self
 
     @model_validator(mode="after")
     def _place_load_balancers(self) -> Self:
         if all(service.listener for service in self.services.values()):
             return self
-        faults: list[Fault] = []
+        violations: list[Violation] = []
         subnets = self.load_balancer_subnet_ids
         if len(subnets) < _LEAST_SUBNETS:
             what = f"must be a list of at least {_LEAST_SUBNETS}, in two zones, unless every service joins a listener"
             fix = 'E.g. ["subnet-0a1b2c3d4e5f60711", "subnet-0a1b2c3d4e5f60712"].'
-            faults.append(Fault(("load_balancer_subnet_ids",), what, fix, subnets))
+            violations.append(Violation(("load_balancer_subnet_ids",), what, fix, subnets))
         if self.internet_facing and self.certificate_arn is None:
             what = "is not set, but internet_facing is true: prompts and answers would cross the internet in the clear"
-            faults.append(Fault(("certificate_arn",), what, f"Set it to {CERTIFICATE.expected}."))
-        if faults:
-            raise wrong(*faults)
+            violations.append(Violation(("certificate_arn",), what, f"Set it to {CERTIFICATE.expected}."))
+        if violations:
+            raise wrong(*violations)
         return self
 
     @model_validator(mode="after")
     def _keep_rules_apart(self) -> Self:
         listeners = {name: service.listener for name, service in self.services.items() if service.listener is not None}
-        if faults := [replace(fault, path=("services", *fault.path)) for fault in clashes(listeners)]:
-            raise wrong(*faults)
+        if violations := [replace(violation, path=("services", *violation.path)) for violation in clashes(listeners)]:
+            raise wrong(*violations)
         return self
 
     @classmethod
-    def from_config(cls, config: Mapping[str, str], secret_fault: Fault | None = None) -> Self:
+    def from_config(cls, config: Mapping[str, str], secret_violation: Violation | None = None) -> Self:
         """Read stack config as Pulumi gives it: keys ``vllm-blue-green:name`` (or bare), values as strings or JSON.
 
         An empty value means that the key is not set.
 
         Args:
             config: the config; the values of SECRET_KEYS are not looked at.
-            secret_fault: what the caller found wrong with the secret, for the list.
+            secret_violation: what the caller found wrong with the secret, for the list.
 
         Raises:
             SettingsError: one message that lists all that is wrong.
@@ -151,17 +151,17 @@ class Settings(BaseModel):
         open_config = {key: text for key, text in config.items() if key.removeprefix(PREFIX) not in SECRET_KEYS}
         read = read_values(open_config, known=_FLAT_KEYS, texts=_TEXT_KEYS, elsewhere=homes(cls))
         layout = _Layout(read)
-        found = [*read.faults, *text_faults(read.values), *layout.unused_faults()]
-        found += [secret_fault] if secret_fault else []
+        found = [*read.violations, *text_violations(read.values), *layout.unused_violations()]
+        found += [secret_violation] if secret_violation else []
         try:
             settings = cls.model_validate(layout.tree)
         except ValidationError as error:
             found += layout.placed(explain(error, cls))
         else:
-            found += layout.placed(_region_faults(settings, config.get("aws:region")))
-            if not found and not read.foreign_faults:
+            found += layout.placed(_region_violations(settings, config.get("aws:region")))
+            if not found and not read.foreign_violations:
                 return settings
-        lines = dict.fromkeys([*read.foreign_faults, *(fault.line(PREFIX) for fault in found)])
+        lines = dict.fromkeys([*read.foreign_violations, *(violation.line(PREFIX) for violation in found)])
         raise SettingsError("The stack config is not right:\n" + "\n".join(f"  - {line}" for line in lines))
 
     def service(self, name: str | None = None) -> tuple[str, ServiceSettings]:
@@ -198,38 +198,38 @@ class _Layout:
         }
         self.tree: dict[str, Any] = {**stack_values, "services": services if isinstance(given, dict) else given}
 
-    def placed(self, faults: Iterable[Fault]) -> Iterator[Fault]:
-        """Give each fault the path under which its value is in the config."""
-        for fault in faults:
-            yield Fault(self._path(fault), fault.what, fault.fix, fault.value)
+    def placed(self, violations: Iterable[Violation]) -> Iterator[Violation]:
+        """Give each violation the path under which its value is in the config."""
+        for violation in violations:
+            yield Violation(self._path(violation), violation.what, violation.fix, violation.value)
 
-    def unused_faults(self) -> Iterator[Fault]:
+    def unused_violations(self) -> Iterator[Violation]:
         """Find what is wrong with flat keys that every service sets anew, so that no model has seen them."""
         if not self._flat and (hint := SERVICE_NAME.check(self._name)) is not None:
-            yield Fault((_NAME_KEY,), f"must be {SERVICE_NAME.expected}", hint, self._name)
+            yield Violation((_NAME_KEY,), f"must be {SERVICE_NAME.expected}", hint, self._name)
         try:
             ServiceSettings.model_validate(self._defaults)
         except ValidationError as error:
-            for fault in explain(error, ServiceSettings):
-                used = any(fault.path[0] not in own for own in self._own.values()) if fault.path else True
-                if not used and not fault.what.startswith("is required"):
-                    yield fault
+            for violation in explain(error, ServiceSettings):
+                used = any(violation.path[0] not in own for own in self._own.values()) if violation.path else True
+                if not used and not violation.what.startswith("is required"):
+                    yield violation
 
-    def _path(self, fault: Fault) -> Path:
-        match fault.path:
+    def _path(self, violation: Violation) -> Path:
+        match violation.path:
             case ("services", _) if self._flat:
                 return (_NAME_KEY,)
             case ("services", str(name), str(key), *_) if self._flat or key not in self._own.get(name, {}):
-                return fault.path[2:]
+                return violation.path[2:]
             case _:
-                return fault.path
+                return violation.path
 
 
-def _region_faults(settings: Settings, region: str | None) -> Iterator[Fault]:
+def _region_violations(settings: Settings, region: str | None) -> Iterator[Violation]:
     arn = settings.certificate_arn
     if arn and region and arn.split(":")[3] != region:
         what = f"must be of the load balancer's region, aws:region {region}"
-        yield Fault(("certificate_arn",), what, "Request or import the certificate there.", arn)
+        yield Violation(("certificate_arn",), what, "Request or import the certificate there.", arn)
     for name, service in settings.services.items():
         of_service: dict[Path, str] = {
             ("alarms", "topic_arns", position): topic for position, topic in enumerate(service.alarms.topic_arns)
@@ -238,7 +238,9 @@ def _region_faults(settings: Settings, region: str | None) -> Iterator[Fault]:
             of_service["listener", "arn"] = service.listener.arn
         for path, one in of_service.items():
             if region and one.split(":")[3] != region:
-                yield Fault(("services", name, *path), f"must be of the stack's region, aws:region {region}", "", one)
+                yield Violation(
+                    ("services", name, *path), f"must be of the stack's region, aws:region {region}", "", one
+                )
 
 
 _NAME_KEY: Final = "service_name"

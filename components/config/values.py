@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from components.config.explain import nearest_name, unknown_key
-from components.config.faults import UNSET, Fault
+from components.config.violations import UNSET, Violation
 from components.domain.naming import PROJECT
 
 # How alike another project's name must be to be ours, misspelt.
@@ -19,8 +19,8 @@ class ConfigValues:
     """Our project's values by name, and what was wrong with reading them."""
 
     values: dict[str, Any] = field(default_factory=dict[str, Any])
-    faults: list[Fault] = field(default_factory=list[Fault])
-    foreign_faults: list[str] = field(default_factory=list[str])
+    violations: list[Violation] = field(default_factory=list[Violation])
+    foreign_violations: list[str] = field(default_factory=list[str])
     """Lines about keys that are not under our project's name."""
 
 
@@ -44,18 +44,20 @@ def read_values(
     for key, text in config.items():
         project, _, name = key.rpartition(":")
         if project not in ("", PROJECT):
-            read.foreign_faults.extend(_foreign_faults(key, project, name, known))
+            read.foreign_violations.extend(_foreign_violations(key, project, name, known))
             continue
         if name in spelled:
-            read.faults.append(Fault((name,), "is set twice, with and without the project's name", "Remove one."))
+            read.violations.append(
+                Violation((name,), "is set twice, with and without the project's name", "Remove one.")
+            )
         spelled.add(name)
         if name not in known:
-            read.faults.append(_unknown(name, known, elsewhere))
+            read.violations.append(_unknown(name, known, elsewhere))
         elif text != "":
             try:
                 read.values[name] = text if name in texts else parse(text)
             except _DuplicateError as error:
-                read.faults.append(Fault((name,), f"has the key {error} twice", "Remove one.", UNSET))
+                read.violations.append(Violation((name,), f"has the key {error} twice", "Remove one.", UNSET))
     return read
 
 
@@ -83,15 +85,15 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _unknown(name: str, known: Collection[str], elsewhere: Mapping[str, str]) -> Fault:
+def _unknown(name: str, known: Collection[str], elsewhere: Mapping[str, str]) -> Violation:
     first, dot, rest = name.partition(".")
     if dot and first in known:
         fix = f"Nest it: put {rest} below {first}, as `pulumi config set --path {name} <value>` does."
-        return Fault((name,), "is not a known key", fix)
+        return Violation((name,), "is not a known key", fix)
     return unknown_key((name,), known, elsewhere)
 
 
-def _foreign_faults(key: str, project: str, name: str, known: Collection[str]) -> list[str]:
+def _foreign_violations(key: str, project: str, name: str, known: Collection[str]) -> list[str]:
     """Find a key of ours under a project's name that is not quite ours; providers' keys have no underscores."""
     plain = project.casefold().replace("_", "-")
     alike = difflib.SequenceMatcher(None, plain, PROJECT).ratio() >= _LIKENESS or plain.startswith(f"{PROJECT}:")

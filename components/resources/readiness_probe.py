@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class NotReady(Exception):  # noqa: N818 - a state, not a fault
+class NotReady(Exception):  # noqa: N818 - a state, not a violation
     """Why no request should be sent here."""
 
 

@@ -225,6 +225,6 @@ class WeightedRouter(pulumi.ComponentResource):
 
 
 def _checked_secret(secret: str) -> str:
-    if fault := route_secret.value_fault(secret):
-        raise pulumi.RunError(fault.line(f"{PROJECT}:"))
+    if violation := route_secret.value_violation(secret):
+        raise pulumi.RunError(violation.line(f"{PROJECT}:"))
     return secret

@@ -16,7 +16,7 @@ from components.domain.naming import CANDIDATE_ROUTE_HEADER, Color
 from rollout.model.answers import Answer, carries_tokens, path_of, read_chunks, read_error
 from rollout.model.errors import RolloutError
 from rollout.system.endpoint_key import FIX, VARIABLE
-from rollout.system.failures import plain
+from rollout.system.failures import describe_error
 
 MODELS_PATH = "/v1/models"
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -54,7 +54,7 @@ class CandidateRoute:
             answer = self._client.get(MODELS_PATH, timeout=CONNECT_TIMEOUT_SECONDS)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RolloutError(
-                f"the endpoint {url} does not answer ({plain(error)}); check endpoint_url, DNS and the network"
+                f"the endpoint {url} does not answer ({describe_error(error)}); check endpoint_url, DNS and the network"
             ) from error
         if answer.status_code == 401:
             told = f"it does not take the key in {VARIABLE}" if self.api_key() else "it asks for an API key"
@@ -78,7 +78,7 @@ class CandidateRoute:
     def ask(
         self, color: Color, body: Mapping[str, Any], *, stream: bool = False, timeout_seconds: float = 60.0
     ) -> Answer:
-        """Send a chat or a completion, whichever the body is; whatever goes wrong is the answer's ``fault``."""
+        """Send a chat or a completion, whichever the body is; whatever goes wrong is the answer's ``error``."""
         asked = {"model": self.served_model_name, **body, "stream": stream}
         self._count(color)
         began = time.monotonic()
@@ -88,7 +88,7 @@ class CandidateRoute:
             ) as response:
                 answer = _read(response, began, stream=stream)
         except (httpx.HTTPError, _BrokenStreamError, ValueError, LookupError, TypeError, AttributeError) as error:
-            answer = Answer(status=None, fault=str(error) or type(error).__name__)
+            answer = Answer(status=None, error=str(error) or type(error).__name__)
         return replace(answer, total_seconds=time.monotonic() - began)
 
     def headers(self, color: Color) -> Mapping[str, str]:
@@ -136,7 +136,7 @@ class CandidateRoute:
 def _read(response: httpx.Response, began: float, *, stream: bool) -> Answer:
     if response.status_code != 200:
         response.read()
-        return Answer(status=response.status_code, fault=read_error(response.status_code, response.text))
+        return Answer(status=response.status_code, error=read_error(response.status_code, response.text))
     first: float | None = None
     gaps: list[float] = []
     if stream:
@@ -165,7 +165,7 @@ def _read(response: httpx.Response, began: float, *, stream: bool) -> Answer:
         prompt_text=reading.prompt_text,
         ttft_seconds=first,
         inter_token_seconds=tuple(gaps),
-        fault=reading.fault,
+        error=reading.error,
     )
 
 

@@ -14,8 +14,8 @@ from ruamel.yaml import YAML
 
 from components.config import route_secret
 from components.config.explain import nearest_name
-from components.config.faults import Fault, shown
 from components.config.settings import ServiceSettings, Settings, SettingsError
+from components.config.violations import Violation, shown
 from components.domain.naming import PROJECT
 from rollout.model.errors import RefusedError, RolloutError
 from rollout.system.files import load_yaml, replace_file
@@ -30,7 +30,7 @@ class ConfigFile:
         """Open ``path`` for ``service``, or for the only one.
 
         Raises:
-            RefusedError: no such file or service, or the settings are wrong; the message lists every fault.
+            RefusedError: no such file or service, or the settings are wrong; the message lists every violation.
         """
         self.path = path
         self.service, _ = _service(self._settings(), service)
@@ -149,12 +149,12 @@ def _parse(document: Tree, path: Path) -> Settings:
     config = cast(Tree, document["config"])
     try:
         texts = {str(key): _as_text(value) for key, value in config.items()}
-        return Settings.from_config(texts, _secret_fault(config))
+        return Settings.from_config(texts, _secret_violation(config))
     except SettingsError as error:
         raise RefusedError(f"{path}: {error}") from error
 
 
-def _secret_fault(config: Tree) -> Fault | None:
+def _secret_violation(config: Tree) -> Violation | None:
     kept = config.get(_spelled(config, route_secret.KEY))
     if kept is None or kept == "":
         return route_secret.missing()

@@ -31,8 +31,8 @@ class CommandHooks:
         """
         began = time.monotonic()
 
-        def result(fault: str) -> HookResult:
-            return HookResult(seconds=round(time.monotonic() - began, 3), fault=fault)
+        def result(error: str) -> HookResult:
+            return HookResult(seconds=round(time.monotonic() - began, 3), error=error)
 
         try:
             process = subprocess.Popen(

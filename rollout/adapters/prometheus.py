@@ -8,12 +8,12 @@ from typing import Any, cast
 
 import httpx
 
-from components.config.faults import shown
 from components.config.forms import URL
+from components.config.violations import shown
 from components.domain.naming import COLORS, Color
 from rollout.model.errors import RefusedError, RolloutError
 from rollout.statistics.measurements import Counters, PrefixCache
-from rollout.system.failures import plain
+from rollout.system.failures import describe_error
 
 TIMEOUT_SECONDS = 5.0
 
@@ -97,7 +97,7 @@ class Prometheus:
             answer = response.json()
         except httpx.HTTPError as error:
             raise RolloutError(
-                f"Prometheus at {self._client.base_url} does not answer: {plain(error)}. Check "
+                f"Prometheus at {self._client.base_url} does not answer: {describe_error(error)}. Check "
                 "rollout.prometheus_url or PROMETHEUS_URL, and the network"
             ) from error
         except ValueError as error:

@@ -27,7 +27,7 @@ def missing_text(prompt_file: str, prompt_text: str) -> bool:
     return _plain(prompt_file) not in _plain(prompt_text)
 
 
-def template_fault(template: str, messages: Sequence[Mapping[str, str]], prompt_text: str) -> str | None:
+def template_error(template: str, messages: Sequence[Mapping[str, str]], prompt_text: str) -> str | None:
     """Say why a prompt cannot have come from a chat template; none when it can.
 
     A template that wants more than a chat (tools, variables of the server) cannot be worked out and is not judged.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from rollout.model.errors import RefusedError, RolloutError
-from rollout.system.failures import plain
+from rollout.system.failures import describe_error
 
 KEY = "rollout.gates.recorded_prompts"
 # The newest of what is there; gateways write more than a check can use.
@@ -141,7 +141,7 @@ class RecordedPrompts:
         except RolloutError:
             raise
         except Exception as error:  # whatever the source fails with
-            raise RefusedError(f"{KEY}: {self.source} cannot be read: {plain(error)}") from error
+            raise RefusedError(f"{KEY}: {self.source} cannot be read: {describe_error(error)}") from error
         records, bad = read_records(lines)
         if not records:
             told = f"{bad} lines that are no OpenAI request" if bad else "nothing"

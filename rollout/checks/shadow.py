@@ -40,8 +40,8 @@ class Triple:
 
 def differences(one: Answer, other: Answer) -> frozenset[str]:
     """Name in what two answers differ in structure."""
-    if one.fault or other.fault:
-        return frozenset() if one.fault and other.fault else frozenset({"no answer"})
+    if one.error or other.error:
+        return frozenset() if one.error and other.error else frozenset({"no answer"})
     found: set[str] = set()
     if one.finish_reason != other.finish_reason:
         found.add("finish reason")
@@ -62,8 +62,8 @@ def similarity(one: Answer, other: Answer) -> float:
 
 def judge_shadow(triples: Sequence[Triple], settings: ShadowSettings) -> GateVerdict:
     """Judge the candidate by the prompts that the active colour answered both times."""
-    usable = [one for one in triples if not one.active.fault and not one.again.fault]
-    answered = [one for one in usable if not one.candidate.fault]
+    usable = [one for one in triples if not one.active.error and not one.again.error]
+    answered = [one for one in usable if not one.candidate.error]
     evidence: dict[str, float | int | str | None] = {
         "prompts": len(triples),
         "compared": len(usable),
@@ -81,9 +81,9 @@ def judge_shadow(triples: Sequence[Triple], settings: ShadowSettings) -> GateVer
         _judge_time("time to first token", "ttft", lambda one: one.ttft_seconds, answered, settings, evidence),
         _judge_time("time per token", "inter_token", _pace, answered, settings, evidence),
     ]
-    faults = [told for bad, told in parts if bad]
-    told = "; ".join(faults or [told for _, told in parts])
-    verdict = Verdict.FAIL if faults else Verdict.PASS
+    errors = [told for bad, told in parts if bad]
+    told = "; ".join(errors or [told for _, told in parts])
+    verdict = Verdict.FAIL if errors else Verdict.PASS
     return GateVerdict(gate=GATE, verdict=verdict, reason=f"{len(usable)} prompts: {told}", evidence=evidence)
 
 

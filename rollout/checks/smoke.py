@@ -10,7 +10,7 @@ from typing import Any
 from components.config.check_settings import SmokeSettings
 from components.config.release import CHAT_TEMPLATE, Release
 from components.domain.naming import Color, fingerprint
-from rollout.checks.prompt_presence import missing_text, template_fault
+from rollout.checks.prompt_presence import missing_text, template_error
 from rollout.model.answers import Answer
 from rollout.model.errors import RolloutError
 from rollout.model.verdict import GateVerdict, Verdict
@@ -20,7 +20,7 @@ GATE = "smoke"
 QUESTION = "In one word: which colour is the sky on a clear day?"
 
 
-class _Fault(Exception):  # noqa: N818 - found in an answer, not raised by a call
+class _SmokeError(Exception):
     """What is wrong with an answer."""
 
 
@@ -45,22 +45,22 @@ class Smoke:
     def run(self, color: Color, release: Release) -> GateVerdict:
         """Send the requests; one wrong or missing answer fails."""
         expected = fingerprint(color, release.release_id)
-        faults: list[str] = []
+        errors: list[str] = []
         sent = 0
         self.unseen.clear()
         for name, request in self._requests(color, expected, release):
             sent += 1
             try:
                 request()
-            except (_Fault, RolloutError) as fault:
-                faults.append(f"{name}: {fault}")
+            except (_SmokeError, RolloutError) as error:
+                errors.append(f"{name}: {error}")
         evidence: dict[str, float | int | str | None] = {
             "requests": sent,
-            "failed": len(faults),
+            "failed": len(errors),
             "fingerprint": expected,
         }
-        if faults:
-            reason = f"{len(faults)} of {sent} smoke requests failed: " + "; ".join(dict.fromkeys(faults))
+        if errors:
+            reason = f"{len(errors)} of {sent} smoke requests failed: " + "; ".join(dict.fromkeys(errors))
             return GateVerdict(gate=GATE, verdict=Verdict.FAIL, reason=reason, evidence=evidence)
         reason = f"{sent} requests answered by {expected}"
         if release.prompts:
@@ -92,34 +92,34 @@ class Smoke:
         if answer.prompt_text is None:
             self.unseen.add(name)
         elif missing_text(text, answer.prompt_text):
-            raise _Fault("the chat template leaves it out: it did not reach the model")
+            raise _SmokeError("the chat template leaves it out: it did not reach the model")
 
     def _check_template(self, color: Color, expected: str, name: str, template: str) -> None:
         body = _chat()
         answer = self._ask(color, expected, {**body, "return_prompt_text": True})
         if answer.prompt_text is None:
             self.unseen.add(name)
-        elif fault := template_fault(template, body["messages"], answer.prompt_text):
-            raise _Fault(fault)
+        elif error := template_error(template, body["messages"], answer.prompt_text):
+            raise _SmokeError(error)
 
     def _check_models(self, color: Color, release: Release) -> None:
         roots = self.route.models(color, timeout_seconds=self.settings.timeout_seconds)
         if self.served_model_name not in roots:
-            raise _Fault(f"serves {sorted(roots)}, not {self.served_model_name!r}")
+            raise _SmokeError(f"serves {sorted(roots)}, not {self.served_model_name!r}")
         if roots[self.served_model_name] != release.model:
-            raise _Fault(f"{self.served_model_name!r} is {roots[self.served_model_name]!r}, not {release.model!r}")
+            raise _SmokeError(f"{self.served_model_name!r} is {roots[self.served_model_name]!r}, not {release.model!r}")
 
     def _ask(self, color: Color, expected: str, body: Mapping[str, Any], *, stream: bool = False) -> Answer:
         asked = {"max_tokens": self.settings.max_tokens, **body}
         answer = self.route.ask(color, asked, stream=stream, timeout_seconds=self.settings.timeout_seconds)
         if answer.status != 200:
-            raise _Fault(answer.fault or "nobody answers")
+            raise _SmokeError(answer.error or "nobody answers")
         if answer.fingerprint != expected:
-            raise _Fault(f"answered by {answer.fingerprint or 'nobody that it names'}, not {expected}")
-        if answer.fault:
-            raise _Fault(answer.fault)
+            raise _SmokeError(f"answered by {answer.fingerprint or 'nobody that it names'}, not {expected}")
+        if answer.error:
+            raise _SmokeError(answer.error)
         if not (answer.text or answer.reasoning or answer.tool_calls):
-            raise _Fault("the answer is empty")
+            raise _SmokeError("the answer is empty")
         return answer
 
 

@@ -17,7 +17,7 @@ from rollout.model.errors import StoppedError
 from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Clock, Metrics, Route
 from rollout.statistics.measurements import PrefixCache
-from rollout.system.failures import plain
+from rollout.system.failures import describe_error
 
 GATE = "warm_up"
 LEVEL_ROUNDS = 3
@@ -54,7 +54,7 @@ class WarmUp:
         left = self.settings.max_seconds
         rates: list[float] = []
         rounds = failed = 0
-        fault = ""
+        error = ""
         before = self._counted(color)
         while left > 0 and not is_level(rates, self.settings.level_points):
             asks = [
@@ -63,10 +63,10 @@ class WarmUp:
             try:
                 answers = ask_all(asks, at_once=self.settings.concurrency, clock=self.clock, limit_seconds=left)
             except OutOfTimeError as error:
-                fault = str(error)
+                error = str(error)
                 break
             rounds += 1
-            failed += sum(answer.fault is not None for answer in answers)
+            failed += sum(answer.error is not None for answer in answers)
             self.clock.sleep(min(self.poll_seconds, left))
             # Counters are as old as the last scrape: a round that none has seen yet is measured with the next one.
             after = self._counted(color)
@@ -87,7 +87,7 @@ class WarmUp:
         told = f"{len(bodies)} prefixes sent {rounds} times: {self._told(rates, before)}"
         if failed:
             told += f"; {failed} requests failed"
-        reason = f"{told}; {fault}" if fault else told
+        reason = f"{told}; {error}" if error else told
         return GateVerdict(gate=GATE, verdict=Verdict.PASS, reason=reason, evidence=evidence)
 
     def _told(self, rates: Sequence[float], latest: PrefixCache | str) -> str:
@@ -105,7 +105,7 @@ class WarmUp:
         except StoppedError:
             raise
         except Exception as error:  # whatever the source fails with, the candidate is warmed all the same
-            return plain(error)
+            return describe_error(error)
         return "Prometheus has no vllm:prefix_cache counters of it" if counted is None else counted
 
 

@@ -20,7 +20,7 @@ from rollout.model.verdict import Evidence, Verdict
 from rollout.ports import Ports
 from rollout.statistics.measurements import PeriodRequests
 from rollout.statistics.split_test import Answer, Finding, PeriodCounts, Split, examine
-from rollout.system.failures import plain
+from rollout.system.failures import describe_error
 
 READS = 2
 RULE_PATIENCE_SECONDS = 60.0
@@ -152,7 +152,7 @@ def _weight(ports: Ports, settings: ServiceSettings, change: WeightChange, split
     try:
         periods = _client_requests(ports, change.candidate, change.since, now)
     except Exception as error:  # whatever it fails with, it has not said that the weight is in effect
-        return _Wait(cause="metrics", words=f"the load balancer's counts cannot be read: {plain(error)}")
+        return _Wait(cause="metrics", words=f"the load balancer's counts cannot be read: {describe_error(error)}")
     answer = examine(split, periods)
     if answer.finding is not Finding.AGREES:
         elapsed_seconds = (now - change.since).total_seconds()
@@ -202,7 +202,7 @@ def _idle(
     try:
         periods = _client_requests(ports, color, start, now)[-latest:]
     except Exception as error:  # whatever it fails with, it has not said that nobody is there
-        return _Wait(cause="metrics", words=f"the load balancer's counts cannot be read: {plain(error)}")
+        return _Wait(cause="metrics", words=f"the load balancer's counts cannot be read: {describe_error(error)}")
     if not periods:
         return _Wait(cause="no counts", words=f"the load balancer has not published what it sent to {color}")
     if requests := sum(period.candidate for period in periods):

@@ -34,7 +34,7 @@ GATE = "approval"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bar:
+class Thresholds:
     """How much it takes for a verdict."""
 
     minimum_requests: int
@@ -73,7 +73,7 @@ def judge_error_rate(
     active: tuple[int, int] | None,
     log_evidence_compared: float,
     limits: ErrorRateSettings,
-    bar: Bar,
+    thresholds: Thresholds,
 ) -> GateVerdict:
     """Judge the candidate's share of failed requests.
 
@@ -83,7 +83,7 @@ def judge_error_rate(
         active: the active colour's over the same window.
         log_evidence_compared: that the share is above the active colour's by more than allowed.
         limits: the limits.
-        bar: what a verdict takes.
+        thresholds: what a verdict takes.
     """
     limit = limits.limit_percent
     if counts is None:
@@ -91,30 +91,30 @@ def judge_error_rate(
     requests, failed = counts
     rate = 100 * failed / requests if requests else 0.0
     absolute = evidence_above(failed, requests, limit / 100)
-    needed = alarm_threshold(bar.false_alarm_rate, ERROR_TESTS)
+    needed = alarm_threshold(thresholds.false_alarm_rate, ERROR_TESTS)
     evidence: dict[str, float | int | str | None] = {
         "requests": requests,
         "failed": failed,
         "error_rate_percent": round(rate, 3),
         "limit_percent": limit,
         "increase_limit_points": limits.increase_limit_points,
-        **_told(needed, absolute, log_evidence_compared, bar),
+        **_told(needed, absolute, log_evidence_compared, thresholds),
     }
     figures = f"{failed} of {requests} requests failed ({rate:.2f} %, limit {limit:g} %)"
     increase = None
     if active is not None:
         evidence |= {"active_requests": active[0], "active_failed": active[1]}
-        if active[0] >= bar.minimum_requests:
+        if active[0] >= thresholds.minimum_requests:
             active_rate = 100 * active[1] / active[0]
             increase = rate - active_rate
             figures += f", {active_rate:.2f} % on the active colour"
-    enough = requests >= bar.minimum_requests
+    enough = requests >= thresholds.minimum_requests
     certain = max(absolute, log_evidence_compared) >= needed
     if certain and (enough or failed >= EARLY_FAILURES):
         why = "above the limit" if absolute >= needed else "above the active colour's"
         return _judged(gate, Verdict.FAIL, f"{figures}: {why}, chance is ruled out", evidence, limits)
     if not enough:
-        return _judged(gate, Verdict.INCONCLUSIVE, _too_few(requests, bar), evidence, limits)
+        return _judged(gate, Verdict.INCONCLUSIVE, _too_few(requests, thresholds), evidence, limits)
     if rate > limit or (increase is not None and increase > limits.increase_limit_points):
         return _judged(gate, Verdict.INCONCLUSIVE, f"{figures}, could be chance", evidence, limits)
     return _judged(gate, Verdict.PASS, figures, evidence, limits)
@@ -127,7 +127,7 @@ def judge_latency(
     log_evidence_compared: float,
     known_p95_seconds: float | None,
     limits: LatencySettings,
-    bar: Bar,
+    thresholds: Thresholds,
 ) -> GateVerdict:
     """Judge one of the candidate's latencies against the limit and against the active colour's.
 
@@ -138,11 +138,13 @@ def judge_latency(
         log_evidence_compared: that latencies are above the active colour's by more than the ratio, at any quantile.
         known_p95_seconds: the active colour's p95 from before, for a window in which it has too few requests.
         limits: the limits.
-        bar: what a verdict takes.
+        thresholds: what a verdict takes.
     """
     if candidate is None or not candidate.count:
         return _inconclusive(gate, "no data", limits, requests=None)
-    active_p95 = active.quantile(QUANTILE) if active is not None and active.count >= bar.minimum_requests else None
+    active_p95 = (
+        active.quantile(QUANTILE) if active is not None and active.count >= thresholds.minimum_requests else None
+    )
     reference = known_p95_seconds if active_p95 is None else active_p95
     relative = None if reference is None else reference * limits.ratio_limit
     limit = limits.limit_seconds if relative is None else min(limits.limit_seconds, relative)
@@ -153,7 +155,7 @@ def judge_latency(
     if known_p95_seconds is not None and active_p95 is None:
         slow = candidate.surely_above(known_p95_seconds * limits.ratio_limit)
         from_before = evidence_above(slow, count, 1 - QUANTILE)
-    needed = alarm_threshold(bar.false_alarm_rate, LATENCY_TESTS)
+    needed = alarm_threshold(thresholds.false_alarm_rate, LATENCY_TESTS)
     evidence: Evidence = {
         "requests": count,
         "p95_seconds": _seconds(p95),
@@ -163,11 +165,11 @@ def judge_latency(
         "ratio_limit": limits.ratio_limit,
         "limit_seconds": _seconds(limit),
         "log_evidence_from_before": _bounded(from_before),
-        **_told(needed, absolute, log_evidence_compared, bar),
+        **_told(needed, absolute, log_evidence_compared, thresholds),
     }
     figures = f"p95 {p95:.3f} s over {count} requests (limit {limit:.3f} s)"
-    if count < bar.minimum_requests:
-        return _judged(gate, Verdict.INCONCLUSIVE, _too_few(count, bar), evidence, limits)
+    if count < thresholds.minimum_requests:
+        return _judged(gate, Verdict.INCONCLUSIVE, _too_few(count, thresholds), evidence, limits)
     if max(absolute, from_before) >= needed:
         return _judged(gate, Verdict.FAIL, f"{figures}: above it, chance is ruled out", evidence, limits)
     if log_evidence_compared >= needed:
@@ -187,7 +189,7 @@ def judge_response_times(
     active: Sequence[Period],
     known_p95_seconds: float | None,
     limits: LatencySettings,
-    bar: Bar,
+    thresholds: Thresholds,
 ) -> GateVerdict:
     """Judge the load balancer's response times, of which it tells no more than a p95 for each period.
 
@@ -205,7 +207,7 @@ def judge_response_times(
         for mine, other in timed
         if mine.p95_seconds is not None
         and other.p95_seconds is not None
-        and other.requests >= min(mine.requests, bar.minimum_requests)
+        and other.requests >= min(mine.requests, thresholds.minimum_requests)
     ]
     p95 = median(p95s)
     reference = median(other for _, other in pairs) if pairs else known_p95_seconds
@@ -216,7 +218,7 @@ def judge_response_times(
     from_before = 0.0
     if not pairs and relative is not None:
         from_before = evidence_above(sum(one > relative for one in p95s), len(p95s), 0.5)
-    needed = alarm_threshold(bar.false_alarm_rate, LATENCY_TESTS)
+    needed = alarm_threshold(thresholds.false_alarm_rate, LATENCY_TESTS)
     evidence: Evidence = {
         "requests": requests,
         "periods": len(p95s),
@@ -227,11 +229,11 @@ def judge_response_times(
         "ratio_limit": limits.ratio_limit,
         "limit_seconds": _seconds(limit),
         "log_evidence_from_before": _bounded(from_before),
-        **_told(needed, absolute, compared, bar),
+        **_told(needed, absolute, compared, thresholds),
     }
     figures = f"p95 {p95:.3f} s in the median of {len(p95s)} periods (limit {limit:.3f} s)"
-    if requests < bar.minimum_requests:
-        return _judged(gate, Verdict.INCONCLUSIVE, _too_few(requests, bar), evidence, limits)
+    if requests < thresholds.minimum_requests:
+        return _judged(gate, Verdict.INCONCLUSIVE, _too_few(requests, thresholds), evidence, limits)
     if max(absolute, compared, from_before) >= needed:
         return _judged(gate, Verdict.FAIL, f"{figures}: above it, chance is ruled out", evidence, limits)
     if relative is None:
@@ -267,19 +269,19 @@ def judge_queue(gate: str, queue: Queue | None, limits: QueueDepthSettings) -> G
     return _judged(gate, Verdict.INCONCLUSIVE, f"{figures}, for {queue.seconds:.0f} s only", evidence, limits)
 
 
-def rest_on_requests(verdict: GateVerdict, clients: int, probes: int, bar: Bar) -> GateVerdict:
+def require_client_traffic(verdict: GateVerdict, clients: int, probes: int, thresholds: Thresholds) -> GateVerdict:
     """Hold a verdict of the pods' own metrics against what the load balancer saw: they count readiness probes as well.
 
     Args:
         verdict: what the pods' metrics say.
         clients: requests of clients.
         probes: requests of our own, sent to fill the minimum.
-        bar: what a verdict takes.
+        thresholds: what a verdict takes.
     """
     evidence = {**verdict.evidence, "client_requests": clients, "probe_requests": probes}
     verdict = replace(verdict, evidence=evidence)
     seen = clients + probes
-    if seen >= bar.minimum_requests or verdict.verdict is Verdict.INCONCLUSIVE:
+    if seen >= thresholds.minimum_requests or verdict.verdict is Verdict.INCONCLUSIVE:
         return verdict
     failed, limit = evidence.get("failed"), evidence.get("limit_percent")
     if verdict.verdict is Verdict.FAIL and isinstance(failed, int) and isinstance(limit, float | int):
@@ -288,9 +290,9 @@ def rest_on_requests(verdict: GateVerdict, clients: int, probes: int, bar: Bar) 
         others = max(0, (requests if isinstance(requests, int) else 0) - seen)
         left = max(0, failed - others)
         certain = evidence_above(left, max(seen, left), limit / 100)
-        if left >= EARLY_FAILURES and certain >= alarm_threshold(bar.false_alarm_rate, ERROR_TESTS):
+        if left >= EARLY_FAILURES and certain >= alarm_threshold(thresholds.false_alarm_rate, ERROR_TESTS):
             return verdict
-    return replace(verdict, verdict=Verdict.INCONCLUSIVE, reason=_too_few(seen, bar))
+    return replace(verdict, verdict=Verdict.INCONCLUSIVE, reason=_too_few(seen, thresholds))
 
 
 def judge_targets(health: TargetHealth, replicas: int) -> GateVerdict:
@@ -324,16 +326,16 @@ def _inconclusive(
     return _judged(gate, Verdict.INCONCLUSIVE, reason, evidence, limits)
 
 
-def _too_few(requests: int, bar: Bar) -> str:
-    return f"{requests} of at least {bar.minimum_requests} requests seen"
+def _too_few(requests: int, thresholds: Thresholds) -> str:
+    return f"{requests} of at least {thresholds.minimum_requests} requests seen"
 
 
-def _told(needed: float, absolute: float, compared: float, bar: Bar) -> Evidence:
+def _told(needed: float, absolute: float, compared: float, thresholds: Thresholds) -> Evidence:
     return {
         "log_evidence_absolute": _bounded(absolute),
         "log_evidence_compared": _bounded(compared),
         "log_evidence_needed": _bounded(needed),
-        "false_alarm_rate": bar.false_alarm_rate,
+        "false_alarm_rate": thresholds.false_alarm_rate,
     }
 
 

@@ -10,21 +10,21 @@ from rollout.gates.comparisons import LATENCIES, PodComparison, errors_compared,
 from rollout.gates.probes import Probes
 from rollout.gates.verdicts import (
     QUANTILE,
-    Bar,
     Queue,
+    Thresholds,
     judge_error_rate,
     judge_latency,
     judge_queue,
     judge_response_times,
     judge_targets,
-    rest_on_requests,
+    require_client_traffic,
 )
 from rollout.model.plan import Plan
 from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Ports
 from rollout.statistics.measurements import Counters, Period, Sample, sample
 from rollout.statistics.sequential import preload
-from rollout.system.failures import plain
+from rollout.system.failures import describe_error
 
 TARGET_GROUP_ERRORS = "target_group_errors"
 TARGET_GROUP_LATENCY = "target_group_latency"
@@ -88,7 +88,9 @@ class Gates:
         self._plan = plan
         self._settings = settings
         self._limits = settings.rollout.gates
-        self._bar = Bar(minimum_requests=self._limits.minimum_requests, false_alarm_rate=self._limits.false_alarm_rate)
+        self._bar = Thresholds(
+            minimum_requests=self._limits.minimum_requests, false_alarm_rate=self._limits.false_alarm_rate
+        )
         self._known_p95_seconds = known_p95_seconds
         self._opened = ports.clock.now()
         self._opened_monotonic = ports.clock.monotonic()
@@ -141,17 +143,17 @@ class Gates:
         return (judge_targets(health, self._settings.color(candidate).replicas),)
 
     def _judge_pods(self, now: datetime) -> tuple[GateVerdict, ...]:
-        plan, limits, bar = self._plan, self._limits, self._bar
+        plan, limits, thresholds = self._plan, self._limits, self._bar
         if self._start is None or self._comparison is None:
             # Asked for the instant of opening, so it does not matter that the first answer may come late.
             self._start = self._ports.metrics.counters(self._opened)
             self._comparison = PodComparison(self._start, plan.candidate, plan.outgoing, limits)
         end = self._ports.metrics.counters(now)
         mine, other = (sample(self._start[color], end[color]) for color in (plan.candidate, plan.outgoing))
-        self.outgoing_p95_seconds |= _p95s(other, bar.minimum_requests)
+        self.outgoing_p95_seconds |= _p95s(other, thresholds.minimum_requests)
         compared = self._comparison.look(end)
         errors = judge_error_rate(
-            "error_rate", _errors(mine), _errors(other), compared["error_rate"], limits.error_rate, bar
+            "error_rate", _errors(mine), _errors(other), compared["error_rate"], limits.error_rate, thresholds
         )
         latencies = (
             judge_latency(
@@ -161,7 +163,7 @@ class Gates:
                 compared[gate],
                 self._known_p95_seconds.get(gate),
                 getattr(limits, gate),
-                bar,
+                thresholds,
             )
             for gate in LATENCIES
         )
@@ -170,7 +172,7 @@ class Gates:
         if self._clients is None:
             return (*judged, queue)  # The load balancer cannot be asked; the pods may still stop a bad candidate.
         clients, probes = self._clients, self._probes.sent
-        return (*(rest_on_requests(verdict, clients, probes, bar) for verdict in judged), queue)
+        return (*(require_client_traffic(verdict, clients, probes, thresholds) for verdict in judged), queue)
 
     def _queue(self, now: Mapping[Color, Counters], outgoing: Sample | None) -> Queue | None:
         mine = now[self._plan.candidate].waiting_per_replica
@@ -189,13 +191,13 @@ class Gates:
         )
 
     def _judge_target_group(self, now: datetime) -> tuple[GateVerdict, ...]:
-        plan, limits, bar = self._plan, self._limits, self._bar
+        plan, limits, thresholds = self._plan, self._limits, self._bar
         periods = self._ports.target_group_metrics.periods(self._opened, now)
         mine, other = periods[plan.candidate], periods[plan.outgoing]
         counted = sum(period.requests for period in mine)
         own = self._ports.route.sent(plan.candidate, self._opened, now)
         self._clients = max(0, counted - own)
-        self.outgoing_p95_seconds |= _response_p95(other, bar.minimum_requests)
+        self.outgoing_p95_seconds |= _response_p95(other, thresholds.minimum_requests)
         increase = limits.target_group_errors.increase_limit_points / 100
         errors = judge_error_rate(
             TARGET_GROUP_ERRORS,
@@ -203,7 +205,7 @@ class Gates:
             _balanced(other),
             errors_compared(mine, other, increase),
             limits.target_group_errors,
-            bar,
+            thresholds,
         )
         times = judge_response_times(
             TARGET_GROUP_LATENCY,
@@ -211,9 +213,11 @@ class Gates:
             other,
             self._known_p95_seconds.get(TARGET_GROUP_LATENCY),
             limits.target_group_latency,
-            bar,
+            thresholds,
         )
-        return tuple(rest_on_requests(verdict, self._clients, self._probes.sent, bar) for verdict in (errors, times))
+        return tuple(
+            require_client_traffic(verdict, self._clients, self._probes.sent, thresholds) for verdict in (errors, times)
+        )
 
 
 def _errors(of: Sample | None) -> tuple[int, int] | None:
@@ -230,7 +234,7 @@ def _asked(gates: Mapping[str, bool], ask: Callable[[], tuple[GateVerdict, ...]]
     try:
         return ask()
     except Exception as error:  # whatever a source fails with, it has not said that the candidate is well
-        reason = f"could not be asked: {plain(error)}"
+        reason = f"could not be asked: {describe_error(error)}"
         return tuple(
             GateVerdict(gate=gate, verdict=Verdict.INCONCLUSIVE, reason=reason, dry_run=dry_run)
             for gate, dry_run in gates.items()

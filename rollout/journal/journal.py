@@ -276,7 +276,7 @@ class Journal:
         self._on_record = on_record
         self.phase = ""
         """The phase that every record is stamped with."""
-        self.dispensable = False
+        self.best_effort = False
         """Whether to go on without records that cannot be written; the listener still sees them."""
         self._told_of_loss = False
         self._waiting: list[Record] = []
@@ -286,10 +286,10 @@ class Journal:
         """Append one record and wait until it is kept.
 
         On the way to a rollback's first act a journal beyond a network is not waited for: its records follow at once
-        after the rule. What could not be written while it was dispensable is written when that is possible again.
+        after the rule. What could not be written while it was best_effort is written when that is possible again.
 
         Raises:
-            JournalError: it cannot be written, and the journal is not dispensable.
+            JournalError: it cannot be written, and the journal is not best_effort.
             LostLockError: somebody else has taken the stack over.
         """
         self._seq += 1
@@ -312,7 +312,7 @@ class Journal:
         if not self._records.remote:
             return False
         # Each attempt at a journal that does not answer takes as long as its timeouts.
-        given_up = self._told_of_loss and self.dispensable and kind != Kind.FINISHED
+        given_up = self._told_of_loss and self.best_effort and kind != Kind.FINISHED
         return given_up or (self.phase == Phase.ROLLING_BACK and kind in _AHEAD_OF_THE_RULE)
 
     def _keep(self, record: Record) -> None:
@@ -324,7 +324,7 @@ class Journal:
                 "scripts.status"
             ) from error
         except StoreError as error:
-            if not self.dispensable:
+            if not self.best_effort:
                 self._waiting.remove(record)
                 raise JournalError(str(error)) from error
             if not self._told_of_loss:

@@ -19,10 +19,10 @@ from typing import Any, Final, Self
 
 from rollout.journal.store import Store, StoreConflictError, Stored, StoreError
 from rollout.model.errors import LostLockError, RefusedError, StoppedError
-from rollout.model.times import written
+from rollout.model.times import format_rfc3339
 from rollout.ports import Clock
-from rollout.system.failures import plain
-from rollout.system.processes import born, this_machine
+from rollout.system.failures import describe_error
+from rollout.system.processes import process_start_time, this_machine
 
 LOCK_KEY: Final = "lock"
 MARK_KEY: Final = "stop"
@@ -43,7 +43,7 @@ class Owner:
     machine: str
     """The host's boot and process namespace: where ``pid`` means this process and no other."""
     pid: int
-    born: str
+    process_started: str
     """When the process began, in the kernel's own count: a number used again is another process."""
     since: str
     run_url: str
@@ -56,12 +56,12 @@ class Owner:
     @property
     def is_gone(self) -> bool:
         """Whether its process has ended for certain; only its own machine can tell."""
-        return self.is_here and born(self.pid) != self.born
+        return self.is_here and process_start_time(self.pid) != self.process_started
 
     @property
     def is_alive(self) -> bool:
         """Whether its process runs for certain; only its own machine can tell."""
-        return self.is_here and born(self.pid) == self.born
+        return self.is_here and process_start_time(self.pid) == self.process_started
 
     def __str__(self) -> str:
         run = f", {self.run_url}" if self.run_url else ""
@@ -333,7 +333,7 @@ def _parse(stored: Stored, store: Store) -> _Document:
         return _Document(owner=None if owner is None else Owner(**owner), **fields)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RefusedError(
-            f"{store}/{LOCK_KEY}: cannot be read as a lock ({plain(error)}); when no rollout runs, delete it"
+            f"{store}/{LOCK_KEY}: cannot be read as a lock ({describe_error(error)}); when no rollout runs, delete it"
         ) from error
 
 
@@ -343,8 +343,8 @@ def _ourselves(what: str) -> Owner:
         host=socket.gethostname(),
         machine=this_machine(),
         pid=os.getpid(),
-        born=born(os.getpid()),
-        since=written(datetime.now(UTC)),
+        process_started=process_start_time(os.getpid()),
+        since=format_rfc3339(datetime.now(UTC)),
         run_url=_run_url(os.environ),
     )
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
 from rollout.model.errors import RolloutError
-from rollout.system.failures import plain
+from rollout.system.failures import describe_error
 
 # A record that cannot be written is found out before whoever waits for it loses patience.
 S3_ATTEMPTS: Final = 4
@@ -259,9 +259,9 @@ class S3Store:
                 raise _MissingError from error
             if code in _CHANGED:
                 raise _ChangedError from error
-            raise StoreError(f"{self}/{key}: cannot be {what} ({plain(error)})") from error
+            raise StoreError(f"{self}/{key}: cannot be {what} ({describe_error(error)})") from error
         except BotoCoreError as error:
-            raise StoreError(f"{self}/{key}: cannot be {what} ({plain(error)})") from error
+            raise StoreError(f"{self}/{key}: cannot be {what} ({describe_error(error)})") from error
 
 
 class _MissingError(Exception):

@@ -34,14 +34,14 @@ class Answer:
     inter_token_seconds: tuple[float, ...] = ()
     """Time between events that carry tokens, of a stream."""
     total_seconds: float = 0.0
-    fault: str | None = None
+    error: str | None = None
     """Why this is no answer: nobody there, an error status, a stream that broke off, no JSON, a bad end."""
 
     def by(self, expected: str) -> "Answer":
         """Return the answer, or none where another than ``expected`` gave it: that says nothing of who was asked."""
-        if self.fault or self.fingerprint == expected:
+        if self.error or self.fingerprint == expected:
             return self
-        return replace(self, fault=f"answered by {self.fingerprint or 'nobody that it names'}, not {expected}")
+        return replace(self, error=f"answered by {self.fingerprint or 'nobody that it names'}, not {expected}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class Reading:
     fingerprint: str | None = None
     finish_reason: str | None = None
     prompt_text: str | None = None
-    fault: str | None = None
+    error: str | None = None
 
 
 def path_of(body: Mapping[str, Any]) -> str:
@@ -80,7 +80,7 @@ def read_chunks(chunks: Iterable[Mapping[str, Any]]) -> Reading:
     prompt_text: str | None = None
     for chunk in chunks:
         if error := chunk.get("error"):
-            return Reading(fault=f"the answer is an error: {json.dumps(error, ensure_ascii=False)[:200]}")
+            return Reading(error=f"the answer is an error: {json.dumps(error, ensure_ascii=False)[:200]}")
         if (name := chunk.get("system_fingerprint")) and name not in names:
             names.append(str(name))
         for choice in chunk.get("choices") or ():
@@ -92,9 +92,9 @@ def read_chunks(chunks: Iterable[Mapping[str, Any]]) -> Reading:
             _add_calls(calls, part.get("tool_calls") or ())
             finish_reason = choice.get("finish_reason") or finish_reason
         prompt_text = prompt_text or chunk.get("prompt_text")
-    fault = None if finish_reason in GOOD_FINISHES else f"the answer ended with {finish_reason!r}"
+    error = None if finish_reason in GOOD_FINISHES else f"the answer ended with {finish_reason!r}"
     if not texts:
-        fault = "the answer is empty"
+        error = "the answer is empty"
     return Reading(
         text="".join(texts),
         reasoning="".join(thoughts),
@@ -102,7 +102,7 @@ def read_chunks(chunks: Iterable[Mapping[str, Any]]) -> Reading:
         fingerprint=" and ".join(names) or None,
         finish_reason=finish_reason,
         prompt_text=prompt_text,
-        fault=fault,
+        error=error,
     )
 
 

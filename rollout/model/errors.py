@@ -9,7 +9,7 @@ class RefusedError(RolloutError):
     """Nothing was changed: bad input, or the world is not in a state to start from."""
 
 
-class PromisedError(RefusedError):
+class KeepWarmError(RefusedError):
     """The idle colour may not go yet: it is promised to stay warm. Nothing is wrong."""
 
 

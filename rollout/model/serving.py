@@ -11,7 +11,7 @@ class HookResult:
     """How a hook ended."""
 
     seconds: float
-    fault: str
+    error: str
     """Why it did not do its work; empty: it did."""
 
 

@@ -3,6 +3,6 @@
 from datetime import UTC, datetime
 
 
-def written(time: datetime) -> str:
+def format_rfc3339(time: datetime) -> str:
     """Write a time as the config has it."""
     return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -19,7 +19,7 @@ bets over effects from small to large.
 What breaks the guarantee is not looking often but outcomes that belong together. Requests that wait in one queue or run
 in one batch share their latency, and a replica that hangs fails a handful at once; a cluster of c such requests of one
 colour counts as up to c pieces of evidence but is little more than one. A slow spell of one replica out of two can so
-raise an alarm that says: this colour is slower now. That is true, but may not be the release's fault. Hence three
+raise an alarm that says: this colour is slower now. That is true, but may not be the release's violation. Hence three
 precautions outside of this module: latencies have no verdict before a minimum of requests, error rates none before a
 minimum of failures, and the tokens of one request are counted as one observation.
 """

@@ -38,7 +38,7 @@ def used_vcpus(quota: Quota, instances: Iterable[RunningInstance], reservations:
     return running + idle
 
 
-def quota_faults(
+def quota_violations(
     settings: ServiceSettings,
     candidate: Color,
     *,
@@ -62,7 +62,7 @@ def quota_faults(
         )
 
 
-def reservation_state_faults(
+def reservation_state_violations(
     settings: ServiceSettings,
     candidate: Color,
     *,
@@ -78,9 +78,9 @@ def reservation_state_faults(
     named = declared.id or declared.resource_group_arn
     usable: list[CapacityReservation] = []
     for one in reservations:
-        faults = tuple(_unusable(where, one, declared, settings.instance, subnets, now))
-        yield from faults if declared.id is not None else ()
-        usable += [] if faults else [one]
+        violations = tuple(_unusable(where, one, declared, settings.instance, subnets, now))
+        yield from violations if declared.id is not None else ()
+        usable += [] if violations else [one]
     coming = nodes_to_come(settings, candidate)
     if not reservations:
         yield f"{where}: {named} is not there, in this account and region. Check the id, AWS_PROFILE and aws:region"
@@ -122,7 +122,7 @@ def _unusable(
         yield f"{where}.ends: is {declared.ends}, but {one.id} {state} at {one.ends:%Y-%m-%dT%H:%M:%SZ}. Write that"
 
 
-def address_faults(settings: ServiceSettings, candidate: Color, subnets: Sequence[Subnet]) -> Iterator[str]:
+def address_violations(settings: ServiceSettings, candidate: Color, subnets: Sequence[Subnet]) -> Iterator[str]:
     """Yield that the nodes and pods to come would find no addresses.
 
     Counted is what is needed at least: with its defaults the VPC CNI keeps a spare interface's addresses beside those

@@ -11,7 +11,7 @@ from rollout.model.rule import LiveRule, StateRule
 from rollout.ports import Ports
 
 
-def position_faults(ports: Ports, service: str, green_weight: int) -> tuple[str, ...]:
+def rollout_drift(ports: Ports, service: str, green_weight: int) -> tuple[str, ...]:
     """Return in what rule and config are other than the rollout left them, and by whom as far as known.
 
     Args:
@@ -60,7 +60,7 @@ def _mover(ports: Ports, service: str, rule: LiveRule) -> str:
     return "somebody has changed it outside of Pulumi"
 
 
-def state_faults(rule: LiveRule, state: StateRule | None) -> Iterator[str]:
+def state_drift(rule: LiveRule, state: StateRule | None) -> Iterator[str]:
     """Yield in what the live rule is not as Pulumi's state has it: then somebody changed it outside of Pulumi."""
     fix = "run `pulumi refresh`, and see with scripts.status what should be"
     if state is None:
@@ -77,28 +77,28 @@ def state_faults(rule: LiveRule, state: StateRule | None) -> Iterator[str]:
         )
 
 
-def config_faults(settings: ServiceSettings, rule: LiveRule) -> tuple[str, ...]:
+def config_drift(settings: ServiceSettings, rule: LiveRule) -> tuple[str, ...]:
     """Return in what the config file and the live rule disagree."""
-    faults: list[str] = []
+    violations: list[str] = []
     if settings.rollout_serial < rule.rollout_serial:
-        faults.append(
+        violations.append(
             f"rollout_serial: the config file says {settings.rollout_serial}, the live rule {rule.rollout_serial}: the "
             "file is stale; pull the newest one, or write the live values into it with scripts.adopt"
         )
     elif not rule.splits(settings.green_weight):
-        faults.append(
+        violations.append(
             f"green_weight: the config file says {settings.green_weight}, the live rule {dict(rule.weights)}; run "
             "`pulumi up` or scripts.rollback to bring them in line"
         )
     if rule.active_color is not None and rule.active_color != settings.active_color:
-        faults.append(
+        violations.append(
             f"active_color: the config file says {settings.active_color}, the live rule {rule.active_color}; pull the "
             "newest file, or run `pulumi up`"
         )
-    return tuple(faults)
+    return tuple(violations)
 
 
-def adoption_faults(settings: ServiceSettings, rule: LiveRule) -> Iterator[str]:
+def adoption_violations(settings: ServiceSettings, rule: LiveRule) -> Iterator[str]:
     """Yield why the live values cannot be written into this file."""
     if settings.rollout_serial > rule.rollout_serial:
         yield (

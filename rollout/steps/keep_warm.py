@@ -14,7 +14,7 @@ from components.config.settings import ServiceSettings
 from components.domain.capacity import nodes_for, usd_per_hour
 from components.domain.naming import Color
 from rollout.model.errors import RefusedError
-from rollout.model.times import written
+from rollout.model.times import format_rfc3339
 
 _UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _LONGEST: Final = timedelta(days=365)
@@ -108,21 +108,21 @@ def read_until(text: str, now: datetime) -> datetime:
         if until.tzinfo is None:
             raise RefusedError(f"--until {text!r}: {_FORM}")
     if until <= now:
-        raise RefusedError(f"--until {text!r}: is over already; it is {written(now)}")
+        raise RefusedError(f"--until {text!r}: is over already; it is {format_rfc3339(now)}")
     if until - now > _LONGEST:
         raise RefusedError(f"--until {text!r}: is more than a year away; a colour that long is no way back")
     return until
 
 
-def keep_faults(settings: ServiceSettings, until: datetime, *, shorten: str) -> Iterator[str]:
-    """Yield why the promise to the idle colour cannot end at this time; ``shorten`` says why it may end earlier."""
-    idle, promised = settings.idle_color, settings.keep_until
+def keep_violations(settings: ServiceSettings, until: datetime, *, shorten: str) -> Iterator[str]:
+    """Yield why the idle colour's keep-warm window cannot end at this time; ``shorten`` says why it may end earlier."""
+    idle, keep_until = settings.idle_color, settings.keep_until
     if not settings.color(idle).serves:
         yield f"keep_until: {idle} runs no replicas, so there is nothing to keep; a ramp onto it deploys it anew"
-    elif promised and until < datetime.fromisoformat(promised.upper()) and not shorten.strip():
+    elif keep_until and until < datetime.fromisoformat(keep_until.upper()) and not shorten.strip():
         yield (
-            f"--until {written(until)}: is earlier than {promised}, until when {idle} was promised to stay warm. Say "
-            'why with --shorten "<reason>", which is announced in the journal'
+            f"--until {format_rfc3339(until)}: is earlier than {keep_until}, the end of {idle}'s keep-warm window. Give "
+            'a reason with --shorten "<reason>"; the journal records it'
         )
 
 

@@ -34,7 +34,7 @@ def refused_releases(records: Sequence[Mapping[str, Any]]) -> frozenset[str]:
     return frozenset(refused - {""})
 
 
-def last_passed_faults(
+def last_passed_violations(
     settings: ServiceSettings, records: Sequence[Mapping[str, Any]], active: TargetHealth
 ) -> Iterator[str]:
     """Yield why the idle colour is needed: what serves has not passed, or does not stand by itself."""

@@ -1,4 +1,4 @@
-"""What must be true before a rollout starts; every fault is found before any is told."""
+"""What must be true before a rollout starts; every violation is found before any is told."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -15,10 +15,10 @@ from rollout.model.records import DrillHistory
 from rollout.model.rule import LiveRule
 from rollout.model.verdict import TargetHealth
 from rollout.ports import Account, Cluster, Ports
-from rollout.steps.account import address_faults, quota_faults, quota_of, reservation_state_faults
-from rollout.steps.drift import config_faults, state_faults
-from rollout.steps.scheduling import nodes_to_come, scheduling_faults, weight_faults
-from rollout.system.failures import plain
+from rollout.steps.account import address_violations, quota_of, quota_violations, reservation_state_violations
+from rollout.steps.drift import config_drift, state_drift
+from rollout.steps.scheduling import nodes_to_come, scheduling_violations, weight_violations
+from rollout.system.failures import describe_error
 
 METRICS_WINDOW: Final = timedelta(minutes=5)
 
@@ -43,44 +43,44 @@ class Questions:
         except StoppedError:
             raise  # that is no answer
         except Exception as error:
-            self.unanswered.append(plain(error))
+            self.unanswered.append(describe_error(error))
             return None
 
 
 def preflight(ports: Ports, plan: Plan, service: str) -> tuple[str, ...]:
     """Ask everything that a rollout depends on, and return every reason not to start."""
     settings, questions = ports.config.read(), Questions()
-    faults = [
-        *_traffic_faults(ports, plan, service, settings, questions),
-        *weight_faults(settings, plan),
-        *_drill_faults(ports, settings, questions),
-        *_capacity_faults(ports, plan, service, settings, questions),
-        *_reference_faults(ports.cluster, settings, service, questions),
-        *_plan_faults(ports, plan, service, questions),
+    violations = [
+        *_traffic_violations(ports, plan, service, settings, questions),
+        *weight_violations(settings, plan),
+        *_drill_violations(ports, settings, questions),
+        *_capacity_violations(ports, plan, service, settings, questions),
+        *_reference_violations(ports.cluster, settings, service, questions),
+        *_plan_violations(ports, plan, service, questions),
     ]
     for question in _later_questions(ports, plan):
         questions.ask(question)
-    return tuple(dict.fromkeys((*faults, *questions.unanswered)))
+    return tuple(dict.fromkeys((*violations, *questions.unanswered)))
 
 
-def _plan_faults(ports: Ports, plan: Plan, service: str, questions: Questions) -> Iterator[str]:
+def _plan_violations(ports: Ports, plan: Plan, service: str, questions: Questions) -> Iterator[str]:
     """Yield what the whole plan holds that is not the candidate's: the steps of a ramp are not asked for it again."""
     planned = questions.ask(lambda: ports.stack.preview(f"{service}: what a rollout onto {plan.candidate} would find"))
     foreign = () if planned is None else unlike_candidate_change(planned.changes, service=service, color=plan.candidate)
     if foreign:
         yield (
-            f"the plan holds more than {plan.candidate} and the rule's tags: {'; '.join(foreign)}. Somebody changed "
-            "the program, the config or the infrastructure; bring them in line and try again"
+            f"the preview contains changes besides {plan.candidate} and the rule's tags: {'; '.join(foreign)}. Somebody "
+            "changed the program, the config or the infrastructure; bring them in line and try again"
         )
 
 
-def _drill_faults(ports: Ports, settings: ServiceSettings, questions: Questions) -> tuple[str, ...]:
+def _drill_violations(ports: Ports, settings: ServiceSettings, questions: Questions) -> tuple[str, ...]:
     max_age_days = settings.rollout.drill_max_age_days
     drills = None if max_age_days is None else questions.ask(ports.drills)
-    return () if drills is None else drill_faults(max_age_days, drills, ports.clock.now())
+    return () if drills is None else drill_violations(max_age_days, drills, ports.clock.now())
 
 
-def _traffic_faults(
+def _traffic_violations(
     ports: Ports, plan: Plan, service: str, settings: ServiceSettings, questions: Questions
 ) -> Iterator[str]:
     rule = questions.ask(ports.load_balancer.rule)
@@ -90,7 +90,7 @@ def _traffic_faults(
     if rule is None:
         return
     if outgoing is not None and idle_timeout is not None:
-        yield from preflight_faults(
+        yield from preflight_violations(
             plan=plan,
             settings=settings,
             rule=rule,
@@ -99,33 +99,33 @@ def _traffic_faults(
             now=ports.clock.now(),
         )
     if states is not None:
-        yield from state_faults(rule, *states)
+        yield from state_drift(rule, *states)
 
 
-def _capacity_faults(
+def _capacity_violations(
     ports: Ports, plan: Plan, service: str, settings: ServiceSettings, questions: Questions
 ) -> Iterator[str]:
     candidate, account = plan.candidate, ports.account
     nodes, pods = questions.ask(ports.cluster.nodes), questions.ask(ports.cluster.bound_pods)
     if nodes is not None and pods is not None:
-        yield from scheduling_faults(settings, service, candidate, nodes=nodes, pods=pods)
+        yield from scheduling_violations(settings, service, candidate, nodes=nodes, pods=pods)
     declared = settings.color(candidate).reservation
     subnet_ids = (declared.subnet_id,) if declared is not None and declared.subnet_id else ()
     subnets = questions.ask(lambda: account.subnets(subnet_ids))
     reservations = questions.ask(account.reservations)
     if subnets is not None:
-        yield from address_faults(settings, candidate, subnets)
+        yield from address_violations(settings, candidate, subnets)
     if nodes_to_come(settings, candidate) and declared is None:
         limit = questions.ask(lambda: account.vcpu_quota(quota_of(settings.instance_type).code))
         instances = questions.ask(account.instances)
         if limit is not None and instances is not None and reservations is not None:
-            yield from quota_faults(
+            yield from quota_violations(
                 settings, candidate, limit_vcpus=limit, instances=instances, reservations=reservations
             )
     if declared is not None and subnets is not None and reservations is not None:
         members = questions.ask(lambda: _members(account, declared))
         if members is not None:
-            yield from reservation_state_faults(
+            yield from reservation_state_violations(
                 settings,
                 candidate,
                 reservations=[one for one in reservations if one.id in members],
@@ -140,7 +140,9 @@ def _members(account: Account, declared: Reservation) -> frozenset[str]:
     return frozenset({declared.id or ""})
 
 
-def _reference_faults(cluster: Cluster, settings: ServiceSettings, service: str, questions: Questions) -> Iterator[str]:
+def _reference_violations(
+    cluster: Cluster, settings: ServiceSettings, service: str, questions: Questions
+) -> Iterator[str]:
     """Find what pods refer to and would wait for in vain: a missing Secret fails a deploy, but only slowly."""
     namespace, pods = settings.namespace_of(service), settings.pods
     secrets = {"pods.api_key_secret": pods.api_key_secret, "pods.hub_token_secret": pods.hub_token_secret}
@@ -149,14 +151,16 @@ def _reference_faults(cluster: Cluster, settings: ServiceSettings, service: str,
             continue
         keys = questions.ask(lambda name=reference.name: (cluster.secret_keys(name),))
         if keys is not None:
-            yield from secret_faults(field, reference, keys[0], namespace)
+            yield from secret_violations(field, reference, keys[0], namespace)
     claims = {"pods.model_cache_claim": pods.model_cache_claim, "pods.compile_cache_claim": pods.compile_cache_claim}
     for field, name in claims.items():
         if name is not None and questions.ask(lambda name=name: cluster.has_claim(name)) is False:
             yield f"{field}: namespace {namespace} has no PersistentVolumeClaim {name}; create it, or name another one"
 
 
-def secret_faults(field: str, reference: SecretReference, keys: frozenset[str] | None, namespace: str) -> Iterator[str]:
+def secret_violations(
+    field: str, reference: SecretReference, keys: frozenset[str] | None, namespace: str
+) -> Iterator[str]:
     """Yield what a Secret that pods refer to lacks, by its keys; none: there is no such Secret."""
     if keys is None:
         yield (
@@ -179,7 +183,7 @@ def _later_questions(ports: Ports, plan: Plan) -> tuple[Callable[[], object], ..
     )
 
 
-def preflight_faults(
+def preflight_violations(
     *,
     plan: Plan,
     settings: ServiceSettings,
@@ -190,33 +194,33 @@ def preflight_faults(
 ) -> tuple[str, ...]:
     """Return every reason not to start, each with what to do about it."""
     active, candidate = settings.active_color, plan.candidate
-    faults: list[str] = []
+    violations: list[str] = []
     if not settings.color(active).serves:
-        faults.append(
+        violations.append(
             f"{active}: is the active colour but serves nothing; the first release of a stack is deployed with "
             f"`pulumi up` after setting {active}.release"
         )
     elif outgoing.healthy == 0:
-        faults.append(
+        violations.append(
             f"{active}: serves all traffic but has no healthy target ({dict(outgoing.states)}); mend it first"
         )
     if not rule.splits(plan.initial_green_weight):
-        faults.append(
+        violations.append(
             f"green_weight: the live rule splits {dict(rule.weights)}, but a rollout onto {candidate} starts from "
             f"{plan.initial_green_weight}; run scripts.rollback to put all traffic on {active}"
         )
-    faults += reservation_faults(settings, now)
-    faults += config_faults(settings, rule)
-    faults += idle_timeout_faults(settings, idle_timeout_seconds)
-    if settings.color(candidate).serves and (until := still_promised(settings, now)):
-        faults.append(
+    violations += reservation_violations(settings, now)
+    violations += config_drift(settings, rule)
+    violations += idle_timeout_violations(settings, idle_timeout_seconds)
+    if settings.color(candidate).serves and (until := keep_warm_until(settings, now)):
+        violations.append(
             f"keep_until: {candidate} is kept warm until {until} as the way back; wait, or give the way back up: set "
             f'keep_until to "" and announced to "{settings.rollout_serial} <reason>", and `pulumi up`'
         )
-    return tuple(faults)
+    return tuple(violations)
 
 
-def idle_timeout_faults(settings: ServiceSettings, idle_timeout_seconds: int) -> Iterator[str]:
+def idle_timeout_violations(settings: ServiceSettings, idle_timeout_seconds: int) -> Iterator[str]:
     """Tell when the load balancer ends connections sooner than requests end, or later than the pods do."""
     needed, kept = settings.required_idle_timeout_seconds, settings.drain_chain.keep_alive_seconds
     joined = settings.listener is not None
@@ -235,7 +239,7 @@ def idle_timeout_faults(settings: ServiceSettings, idle_timeout_seconds: int) ->
         )
 
 
-def reservation_faults(settings: ServiceSettings, now: datetime) -> Iterator[str]:
+def reservation_violations(settings: ServiceSettings, now: datetime) -> Iterator[str]:
     """Yield the colours whose nodes end, with their capacity block, before the time that a promotion would promise."""
     holds_seconds = sum(step.hold_seconds for step in settings.rollout.steps)
     promised = now + timedelta(seconds=holds_seconds + settings.rollout.keep_warm_seconds)
@@ -249,14 +253,14 @@ def reservation_faults(settings: ServiceSettings, now: datetime) -> Iterator[str
             )
 
 
-def still_promised(settings: ServiceSettings, now: datetime) -> str | None:
+def keep_warm_until(settings: ServiceSettings, now: datetime) -> str | None:
     """Return until when the idle colour is promised to stay warm; none when that is over or was never promised."""
     if settings.keep_until and datetime.fromisoformat(settings.keep_until) > now:
         return settings.keep_until
     return None
 
 
-def drill_faults(max_age_days: float | None, drills: DrillHistory, now: datetime) -> tuple[str, ...]:
+def drill_violations(max_age_days: float | None, drills: DrillHistory, now: datetime) -> tuple[str, ...]:
     """Return why a rollout must wait for a drill; nothing when none is asked for, or none could be made yet."""
     if max_age_days is None or not drills.promoted:
         return ()

@@ -10,9 +10,9 @@ from components.domain.naming import Color
 from rollout.model.errors import PolicyRefusedError, RolloutError, UnavailableError, UpdateFailedError
 from rollout.model.nodes import Pod
 from rollout.ports import Ports
-from rollout.steps.retry import insist
+from rollout.steps.retry import retry
 from rollout.steps.updates import Updater
-from rollout.system.failures import plain
+from rollout.system.failures import describe_error
 
 RETRY_SECONDS: Final = 15.0
 """Between updates that fail where nobody waits for them."""
@@ -38,7 +38,7 @@ def park(
     Raises:
         RolloutError: the colour has weight, the update is refused or fails, or pods stay.
     """
-    rule = insist(
+    rule = retry(
         ports.load_balancer.rule,
         ports.clock,
         patience_seconds=lambda: patience_seconds,
@@ -86,14 +86,14 @@ def _update(
     patience_seconds: float,
 ) -> None:
     """Update a colour; what fails for want of a lock or a service is tried again."""
-    insist(
+    retry(
         lambda: updater.change_color(color, edits, message=message),
         ports.clock,
         patience_seconds=lambda: patience_seconds,
         pause_seconds=RETRY_SECONDS,
-        tell=lambda error: ports.journal.write("note", text=f"{message}: tried again until it works: {error}"),
-        forgiven=(UpdateFailedError, UnavailableError),
-        final=(PolicyRefusedError,),
+        on_failure=lambda error: ports.journal.write("note", text=f"{message}: tried again until it works: {error}"),
+        transient=(UpdateFailedError, UnavailableError),
+        fatal=(PolicyRefusedError,),
     )
 
 
@@ -121,7 +121,7 @@ def _left(ports: Ports, color: Color) -> str:
     try:
         pods = ports.replicas.pods(color)
     except Exception as error:  # whatever it fails with, it has not said that they are gone
-        return f"nothing is known of them: {plain(error)}"
+        return f"nothing is known of them: {describe_error(error)}"
     return "; ".join(f"{pod.name} ({_why(pod)})" for pod in pods)
 
 

@@ -9,15 +9,15 @@ from rollout.ports import Clock
 _T = TypeVar("_T")
 
 
-def insist(
+def retry(
     call: Callable[[], _T],
     clock: Clock,
     *,
     patience_seconds: Callable[[], float],
     pause_seconds: float,
-    tell: Callable[[RolloutError], None] = lambda _: None,
-    forgiven: tuple[type[RolloutError], ...] = (UnavailableError,),
-    final: tuple[type[RolloutError], ...] = (),
+    on_failure: Callable[[RolloutError], None] = lambda _: None,
+    transient: tuple[type[RolloutError], ...] = (UnavailableError,),
+    fatal: tuple[type[RolloutError], ...] = (),
 ) -> _T:
     """Call until it succeeds, or until patience is over; returns what the call returns.
 
@@ -26,9 +26,9 @@ def insist(
         clock: the time.
         patience_seconds: for how long to try; asked only once something has failed.
         pause_seconds: between two attempts.
-        tell: hears each failure once, by its words.
-        forgiven: the errors that may pass; any other comes out at once.
-        final: those among them that will not.
+        on_failure: hears each failure once, by its words.
+        transient: the errors that may pass; any other comes out at once.
+        fatal: those among them that will not.
 
     Raises:
         RolloutError: it still fails when patience is over.
@@ -37,10 +37,10 @@ def insist(
     while True:
         try:
             return call()
-        except forgiven as error:
-            if isinstance(error, final) or clock.monotonic() - began >= patience_seconds():
+        except transient as error:
+            if isinstance(error, fatal) or clock.monotonic() - began >= patience_seconds():
                 raise
             if str(error) not in known:
                 known.add(str(error))
-                tell(error)
+                on_failure(error)
             clock.sleep(pause_seconds)

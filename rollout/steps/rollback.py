@@ -18,8 +18,8 @@ from rollout.model.errors import (
 from rollout.model.plan import full_weight_of
 from rollout.model.rule import LiveRule
 from rollout.ports import Ports
-from rollout.steps.preflight import still_promised
-from rollout.steps.retry import insist
+from rollout.steps.preflight import keep_warm_until
+from rollout.steps.retry import retry
 from rollout.steps.updates import Updater
 
 MAX_ATTEMPTS = 5
@@ -43,7 +43,7 @@ def candidate_to_undo(settings: ServiceSettings, rule: LiveRule, now: datetime, 
     idle = other_color(active)
     if not rule.splits(full_weight_of(active)):
         return idle
-    if settings.color(idle).serves and still_promised(settings, now):
+    if settings.color(idle).serves and keep_warm_until(settings, now):
         return active
     if unfinished or settings.green_weight != full_weight_of(active) or settings.active_color != active:
         return idle
@@ -145,12 +145,12 @@ def _hold_rule(ports: Ports, green_weight: int) -> LiveRule:
 
 def _insist(ports: Ports, call: Callable[[], _T], told: str) -> _T:
     """Call until AWS takes it, or for as long as an update may take."""
-    return insist(
+    return retry(
         call,
         ports.clock,
         patience_seconds=lambda: _patience_seconds(ports),
         pause_seconds=REASSERT_SECONDS,
-        tell=lambda error: ports.journal.write("note", text=f"{told}: {error}"),
+        on_failure=lambda error: ports.journal.write("note", text=f"{told}: {error}"),
     )
 
 
@@ -221,5 +221,5 @@ def _reconcile(
         raise UpdateFailedError("Pulumi's state does not have the weighted rule; is this the right stack?")
     # The rule alone: whatever else the program or the config would change has no place in a rollback. Nor has a policy:
     # a rollback always passes, and an update broken off may have left what a policy refuses.
-    ports.stack.up(message, targets=[updater.rule_urn], judged=False)
+    ports.stack.up(message, targets=[updater.rule_urn], with_policies=False)
     ports.journal.write("rule", green_weight=green_weight, how="up")

@@ -25,17 +25,17 @@ def nodes_to_come(settings: ServiceSettings, candidate: Color) -> int:
     return nodes_for(settings.color(candidate).replicas, settings.instance, settings.shape)
 
 
-def scheduling_faults(
+def scheduling_violations(
     settings: ServiceSettings, service: str, candidate: Color, *, nodes: Sequence[Node], pods: Sequence[BoundPod]
 ) -> Iterator[str]:
     """Yield why not every replica of both colours would find a place at full size."""
     if coming := nodes_to_come(settings, candidate):
-        yield from _new_node_faults(settings, service, candidate, coming, nodes, pods)
+        yield from _new_node_violations(settings, service, candidate, coming, nodes, pods)
     else:
-        yield from _live_node_faults(settings, service, candidate, nodes, pods)
+        yield from _live_node_violations(settings, service, candidate, nodes, pods)
 
 
-def weight_faults(settings: ServiceSettings, plan: Plan) -> Iterator[str]:
+def weight_violations(settings: ServiceSettings, plan: Plan) -> Iterator[str]:
     """Yield the first step that sends the candidate more requests than it has replicas for."""
     candidate, outgoing = plan.candidate, plan.outgoing
     has, full = settings.color(candidate).replicas, settings.color(outgoing).replicas
@@ -50,7 +50,7 @@ def weight_faults(settings: ServiceSettings, plan: Plan) -> Iterator[str]:
             return
 
 
-def _live_node_faults(
+def _live_node_violations(
     settings: ServiceSettings, service: str, candidate: Color, nodes: Sequence[Node], pods: Sequence[BoundPod]
 ) -> Iterator[str]:
     selector = pool_labels(service, None if settings.shares_nodes else candidate)
@@ -75,7 +75,7 @@ def _live_node_faults(
     )
 
 
-def _new_node_faults(
+def _new_node_violations(
     settings: ServiceSettings,
     service: str,
     candidate: Color,

@@ -191,9 +191,7 @@ class Updater:
                 raise
             if found:
                 take_back()
-                raise PlanRefusedError(
-                    f"{message}: the plan holds more or other than that change: {'; '.join(found)}. {_WHO}"
-                )
+                raise PlanRefusedError(f"{message}: the preview contains other changes: {'; '.join(found)}. {_WHO}")
         try:
             run = self._ports.stack.up(message, targets=targets, watch=watch)
         except UpdateFailedError as error:

@@ -17,7 +17,7 @@ _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "Unauthoriz
 _THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"})
 
 
-def plain(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Say in one line what went wrong; the messages of our own errors are that already."""
     if isinstance(error, RolloutError):
         return str(error)

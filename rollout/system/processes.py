@@ -14,7 +14,7 @@ def this_machine() -> str:
         return ""  # no Linux
 
 
-def born(pid: int) -> str:
+def process_start_time(pid: int) -> str:
     """Return when a process began, in the kernel's count; empty when there is no such process, or it has ended."""
     try:
         # Its name, in brackets, may hold anything, blanks and brackets too.

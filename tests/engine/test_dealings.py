@@ -17,7 +17,7 @@ from components.domain.naming import PROJECT
 from rollout.adapters.pulumi.lock import OURS
 from rollout.adapters.pulumi.stack import PulumiStack
 from rollout.model.errors import PolicyRefusedError, RefusedError, StackLockedError, UpdateFailedError
-from rollout.system.processes import born
+from rollout.system.processes import process_start_time
 from tests.components.example import SECRET, release
 from tests.engine.conftest import UP, World
 from tests.engine.fork_server import ForkServer
@@ -94,7 +94,7 @@ def test_somebody_elses_update_is_left_alone_and_its_holder_is_named(world: Worl
     assert re.search(rf"currently locked by 1 lock.* created by \S+@\S+ \(pid {other.process.pid}\)", message)
     assert "\n" not in message
     assert told == []
-    assert born(other.process.pid)
+    assert process_start_time(other.process.pid)
     assert len(world.locks()) == 1
 
 
@@ -251,7 +251,7 @@ def test_a_mandatory_policy_refuses_preview_and_update_by_name_and_nothing_chang
         assert "size 9 is more than 5" in str(raised.value)
     assert world.calls() == []
     assert "a" not in world.resources()
-    stack.up("grow", judged=False)
+    stack.up("grow", with_policies=False)
     assert world.calls() == [("create", "a")]
 
 

@@ -27,7 +27,7 @@ from rollout.model.errors import (
 from rollout.model.plan import green_weight_for
 from rollout.model.verdict import Verdict
 from rollout.statistics.measurements import Counters
-from rollout.system.failures import plain
+from rollout.system.failures import describe_error
 from tests.faults.cells import Fault
 from tests.faults.fake_world import Breakage, Call, FaultyWorld
 
@@ -80,7 +80,7 @@ def _failure(call: Call, error: Exception) -> Exception:
     """How a port passes on what AWS failed with."""
     if _updates(call):
         return UpdateFailedError(f"update failed: {error}")
-    return UnavailableError(plain(error)) if call.port == "load_balancer" else error
+    return UnavailableError(describe_error(error)) if call.port == "load_balancer" else error
 
 
 def _refused(code: str, message: str) -> Callable[[str], Exception]:
@@ -303,7 +303,7 @@ class DiskFull(Breakage):
     def call(self, world: FaultyWorld, call: Call) -> Any:
         if call.port != "journal" or call.method != "write":
             return call.ask()
-        if not world.journal.dispensable:
+        if not world.journal.best_effort:
             self.hits += 1
             raise JournalError("chat.jsonl: cannot be written (No space left on device)")
         if call.arguments[0] == "finished":

@@ -81,16 +81,16 @@ def test_a_colour_is_read_from_a_name(name: str, service: str | None, color: str
 
 @pytest.mark.parametrize("length", [16, 100])
 def test_a_secret_of_a_good_length_is_taken(length: int) -> None:
-    assert route_secret.value_fault("s" * length) is None
+    assert route_secret.value_violation("s" * length) is None
 
 
 @pytest.mark.parametrize("secret", ["", "s" * 15, "s" * 101, "s" * 15 + "!"])
 def test_any_other_secret_is_refused(secret: str) -> None:
-    assert route_secret.value_fault(secret) is not None
+    assert route_secret.value_violation(secret) is not None
 
 
 def test_a_fault_names_the_length_only_where_it_is_wrong() -> None:
-    faults = [str(route_secret.value_fault(secret)) for secret in ("", "s" * 15, "s" * 101, "s" * 15 + "!")]
+    faults = [str(route_secret.value_violation(secret)) for secret in ("", "s" * 15, "s" * 101, "s" * 15 + "!")]
     assert len(set(faults)) == 4
 
 

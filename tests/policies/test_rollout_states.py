@@ -91,10 +91,10 @@ class Recorder(World):
         return super().preview(message)
 
     def up(
-        self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None
+        self, message: str, *, targets: Sequence[str] = (), with_policies: bool = True, watch: Watch | None = None
     ) -> EngineRun:
         self._record(message, targets)
-        return super().up(message, targets=targets, judged=judged, watch=watch)
+        return super().up(message, targets=targets, with_policies=with_policies, watch=watch)
 
     def _record(self, what: str, targets: Sequence[str] | None) -> None:
         values = json.loads(json.dumps(self.config.values))

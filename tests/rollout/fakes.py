@@ -101,7 +101,7 @@ class FakeClock:
 class FakeJournal:
     clock: FakeClock
     phase: str = ""
-    dispensable: bool = False
+    best_effort: bool = False
     rollout_id: str = "r1"
     records: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
@@ -195,7 +195,7 @@ class FakeConfig:
 
 @dataclass
 class FakeHooks:
-    fault: str = ""
+    error: str = ""
     ran: list[tuple[tuple[str, ...], dict[str, str]]] = field(
         default_factory=list[tuple[tuple[str, ...], dict[str, str]]]
     )
@@ -203,7 +203,7 @@ class FakeHooks:
     def run(self, command: Sequence[str], variables: Mapping[str, str], *, timeout_seconds: float) -> HookResult:
         assert timeout_seconds > 0
         self.ran.append((tuple(command), dict(variables)))
-        return HookResult(seconds=1.0, fault=self.fault)
+        return HookResult(seconds=1.0, error=self.error)
 
 
 def _buckets(count: float, slow: str) -> Series:
@@ -279,7 +279,7 @@ class World:
         self.clock.sleep(600)  # it has served for a while
 
     def ports(self, rule_changed_at: datetime | None = None) -> Ports:
-        self.journal.dispensable = False
+        self.journal.best_effort = False
         return Ports(
             clock=self.clock,
             journal=self.journal,
@@ -357,12 +357,12 @@ class World:
         return tuple(changes)
 
     def up(
-        self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None
+        self, message: str, *, targets: Sequence[str] = (), with_policies: bool = True, watch: Watch | None = None
     ) -> EngineRun:
         assert set(targets) <= {RULE_URN}
         self.clock.elapsed += 3
         self.clock.check()
-        if judged and self.refused_by_policy:
+        if with_policies and self.refused_by_policy:
             raise PolicyRefusedError(f"update {message!r} failed: policy refused: {self.refused_by_policy}")
         if self.stack_locked:
             raise StackLockedError("the stack is currently locked by 1 lock(s)")

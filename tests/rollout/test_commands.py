@@ -9,7 +9,7 @@ from rollout.commands import adopt, keep, ramp, reap, roll_back
 from rollout.controller import Controller, Subject
 from rollout.direct_update import send_back_by
 from rollout.journal.replay import Run
-from rollout.model.errors import PromisedError, RefusedError
+from rollout.model.errors import KeepWarmError, RefusedError
 from rollout.model.machine import Phase, Rollout
 from rollout.model.plan import make_plan
 from rollout.ports import Ports
@@ -98,9 +98,9 @@ def refusal(world: World, **changes: Any) -> str:
     return str(refused.value)
 
 
-def test_a_colour_still_promised_is_not_reaped() -> None:
+def test_a_colour_keep_warm_until_is_not_reaped() -> None:
     world = promoted_world()
-    with pytest.raises(PromisedError, match="keep_until: blue is kept warm until"):
+    with pytest.raises(KeepWarmError, match="keep_until: blue is kept warm until"):
         reap(session(world))
 
 

@@ -247,7 +247,7 @@ def test_a_foreign_change_before_the_deploy_changes_nothing() -> None:
     before = world.config.values
     rollout = ramp(world)
     assert rollout.phase is Phase.REFUSED
-    assert "the plan holds more than green and the rule's tags: update Deployment" in rollout.reason
+    assert "the preview contains changes besides green and the rule's tags: update Deployment" in rollout.reason
     assert world.ups == []
     assert world.config.values == before
     assert world.journal.of("update") == [], "preflight has found it"
@@ -516,7 +516,7 @@ def fill_the_disk(world: World, when: Callable[[str], bool]) -> list[str]:
             write(kind, **fields)
             return
         full.append(kind)
-        if world.journal.dispensable:
+        if world.journal.best_effort:
             lost.append(kind)
         else:
             raise JournalError("chat.jsonl: cannot be written (No space left on device)")
@@ -615,7 +615,7 @@ def test_a_promotion_tells_whose_answers_users_get_and_runs_the_hook_for_it() ->
     assert variables["ROLLOUT_SERVICE"] == SERVICE
     assert variables["ROLLOUT_RELEASE_ID"] == NEW.release_id
     assert variables["ROLLOUT_PREVIOUS_RELEASE_ID"] == OLD.release_id
-    assert world.journal.of("hook")[0]["fault"] == ""
+    assert world.journal.of("hook")[0]["error"] == ""
 
 
 def test_a_rollback_after_promotion_runs_its_own_hook_once_traffic_is_back() -> None:
@@ -630,9 +630,9 @@ def test_a_rollback_after_promotion_runs_its_own_hook_once_traffic_is_back() -> 
 
 def test_a_failing_hook_undoes_nothing_and_is_told() -> None:
     world = with_hooks()
-    world.hooks.fault = "purge exited with 1"
+    world.hooks.error = "purge exited with 1"
     assert ramp(world).phase is Phase.DONE
-    assert world.journal.of("hook")[0]["fault"] == "purge exited with 1"
+    assert world.journal.of("hook")[0]["error"] == "purge exited with 1"
     assert_all_agree(world, green_weight=100, active_color="green")
 
 
@@ -773,7 +773,7 @@ def test_whoever_moves_rule_or_config_in_a_hold_or_the_soak_is_noticed_at_the_ne
     world, rollout = meddled(at, meddle)
     assert rollout.phase is Phase.ROLLED_BACK
     assert told in rollout.reason
-    assert ("position", "fail") in [(one["gate"], one["verdict"]) for one in world.journal.of("verdict")]
+    assert ("drift", "fail") in [(one["gate"], one["verdict"]) for one in world.journal.of("verdict")]
     assert_all_agree(world, green_weight=0, active_color="blue")
 
 
@@ -797,5 +797,5 @@ def test_a_rule_that_cannot_be_read_for_a_moment_in_a_hold_is_no_verdict() -> No
 
     world.rule = rule  # type: ignore[method-assign]
     assert ramp(world).phase is Phase.DONE
-    told = [one for one in world.journal.of("verdict") if one["gate"] == "position"]
+    told = [one for one in world.journal.of("verdict") if one["gate"] == "drift"]
     assert [one["verdict"] for one in told] == ["inconclusive"] * 3

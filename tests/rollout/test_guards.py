@@ -19,7 +19,7 @@ from rollout.model.machine import Phase, ReapRequested, Rollout, advance
 from rollout.model.plan import make_plan
 from rollout.model.verdict import Verdict
 from rollout.ports import Watch
-from rollout.steps.preflight import preflight_faults
+from rollout.steps.preflight import preflight_violations
 from tests.rollout.fakes import NEW, OLD, SERVICE, World
 
 
@@ -45,10 +45,10 @@ class GuardedWorld(World):
         return preview
 
     def up(
-        self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None
+        self, message: str, *, targets: Sequence[str] = (), with_policies: bool = True, watch: Watch | None = None
     ) -> EngineRun:
         self._ask(targets)
-        return super().up(message, targets=targets, judged=judged, watch=watch)
+        return super().up(message, targets=targets, with_policies=with_policies, watch=watch)
 
     def refusals(self, targets: Sequence[str] = ()) -> list[str]:
         old, new = self.state, self.config.read()
@@ -183,7 +183,7 @@ def test_a_ramp_onto_a_colour_that_is_kept_warm_is_refused_before_it_begins_with
     world = new_world("blue")
     ramp(world)
     state = world.config.read()
-    faults = preflight_faults(
+    faults = preflight_violations(
         plan=make_plan("blue", state.rollout),
         settings=state,
         rule=world.rule(),

@@ -28,7 +28,7 @@ from rollout.adapters.aws.elbv2_client import is_passing
 from rollout.model.errors import RolloutError, UnavailableError
 from rollout.model.rule import LiveRule
 from rollout.model.verdict import TargetHealth
-from rollout.system.failures import plain
+from rollout.system.failures import describe_error
 
 if TYPE_CHECKING:
     from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
@@ -244,7 +244,7 @@ def _telling_what_passes() -> Generator[None]:
         raise
     except Exception as error:
         if is_passing(error):
-            raise UnavailableError(plain(error)) from error
+            raise UnavailableError(describe_error(error)) from error
         raise
 
 

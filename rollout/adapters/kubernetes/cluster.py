@@ -8,7 +8,7 @@ from components.domain.naming import GPU_RESOURCE
 from rollout.adapters.kubernetes.replicas import REQUEST_TIMEOUT_SECONDS, core_api
 from rollout.model.errors import RolloutError
 from rollout.model.nodes import BoundPod, Node, Resources, Taint
-from rollout.system.failures import plain
+from rollout.system.failures import describe_error
 
 if TYPE_CHECKING:
     from kubernetes.client import CoreV1Api
@@ -103,7 +103,7 @@ class KubernetesCluster:
         try:
             return ask()
         except (ApiException, HTTPError) as error:
-            raise RolloutError(f"Kubernetes cannot {what}: {plain(error)}") from error
+            raise RolloutError(f"Kubernetes cannot {what}: {describe_error(error)}") from error
 
 
 def _node(item: Any) -> Node:

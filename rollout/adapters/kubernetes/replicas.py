@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from components.domain.naming import COLOR_KEY, CONTAINER_NAME, RELEASE_KEY, SERVICE_KEY, Color
 from rollout.model.errors import RolloutError
 from rollout.model.nodes import Pod
-from rollout.system.failures import plain
+from rollout.system.failures import describe_error
 
 if TYPE_CHECKING:
     from kubernetes.client import CoreV1Api
@@ -39,7 +39,7 @@ class KubernetesReplicas:
                 _request_timeout=REQUEST_TIMEOUT_SECONDS,
             )
         except (ApiException, HTTPError) as error:
-            raise RolloutError(f"Kubernetes cannot list the pods of {color}: {plain(error)}") from error
+            raise RolloutError(f"Kubernetes cannot list the pods of {color}: {describe_error(error)}") from error
         return tuple(_pod(item) for item in listed.items)
 
     def _client(self) -> "CoreV1Api":
@@ -61,7 +61,7 @@ def core_api(context: str | None) -> "CoreV1Api":
     try:
         config.load_config(**({"context": context} if context else {}))
     except ConfigException as error:
-        raise RolloutError(f"no access to Kubernetes: {plain(error)}") from error
+        raise RolloutError(f"no access to Kubernetes: {describe_error(error)}") from error
     return client.CoreV1Api()
 
 

@@ -23,8 +23,8 @@ from rollout.model.changes import EngineRun
 from rollout.model.errors import PolicyRefusedError, RefusedError, StackLockedError, UpdateFailedError
 from rollout.model.rule import StateRule
 from rollout.ports import Watch
-from rollout.system.failures import plain, pulumi_words
-from rollout.system.processes import born
+from rollout.system.failures import describe_error, pulumi_words
+from rollout.system.processes import process_start_time
 
 POLICY_PACK = "policies"
 _WAIT_SLICE_SECONDS = 0.05
@@ -133,9 +133,9 @@ class PulumiStack:
         return _told(events)
 
     def up(
-        self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None
+        self, message: str, *, targets: Sequence[str] = (), with_policies: bool = True, watch: Watch | None = None
     ) -> EngineRun:
-        """Update the stack, or only the resources named by URN; unless ``judged``, without the policy pack.
+        """Update the stack, or only the resources named by URN; unless ``with_policies``, without the policy pack.
 
         It is one command: the SDK has ``up`` skip its preview.
         A lock that an update of ours has left behind is cancelled. Such an update may still run, as an orphan; it is
@@ -147,13 +147,13 @@ class PulumiStack:
             UpdateFailedError: the update did not succeed; some of it may have been applied.
         """
         try:
-            return self._up(message, targets, watch, judged=judged)
+            return self._up(message, targets, watch, with_policies=with_policies)
         except StackLockedError as error:
-            if not self._frees(str(error), patience_seconds=ORPHAN_PATIENCE_SECONDS if judged else 0):
+            if not self._frees(str(error), patience_seconds=ORPHAN_PATIENCE_SECONDS if with_policies else 0):
                 raise
-            return self._up(message, targets, watch, judged=judged)
+            return self._up(message, targets, watch, with_policies=with_policies)
 
-    def _up(self, message: str, targets: Sequence[str], watch: Watch | None, *, judged: bool) -> EngineRun:
+    def _up(self, message: str, targets: Sequence[str], watch: Watch | None, *, with_policies: bool) -> EngineRun:
         events = EngineEvents()
         self._run(
             f"update {message!r}",
@@ -161,7 +161,7 @@ class PulumiStack:
                 message=message,
                 target=list(targets) or None,
                 on_event=events.append,
-                policy_packs=self._packs(judged),
+                policy_packs=self._packs(with_policies),
                 color="never",
                 suppress_outputs=True,
             ),
@@ -176,7 +176,7 @@ class PulumiStack:
             told,
             here=socket.gethostname(),
             ended_hosts=self._ended_hosts(),
-            is_alive=lambda pid: born(pid) != "",
+            is_alive=lambda pid: process_start_time(pid) != "",
             is_ours=lambda pid: began_by_us(pid, self._name),
         )
         if not verdict.may_cancel:
@@ -188,7 +188,7 @@ class PulumiStack:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGINT)
         deadline = time.monotonic() + patience_seconds
-        while any(born(pid) for pid in verdict.orphans):
+        while any(process_start_time(pid) for pid in verdict.orphans):
             if time.monotonic() >= deadline:
                 return False
             self._check()
@@ -200,8 +200,8 @@ class PulumiStack:
             raise UpdateFailedError(f"Pulumi's lock cannot be cancelled: {pulumi_words(error)}") from error
         return True
 
-    def _packs(self, judged: bool) -> list[str] | None:
-        return self._policy_packs if judged else None
+    def _packs(self, with_policies: bool) -> list[str] | None:
+        return self._policy_packs if with_policies else None
 
     def interrupt(self) -> None:
         """Ask a running preview or update to end."""
@@ -239,7 +239,7 @@ class PulumiStack:
             kind = PolicyRefusedError if events.refused_by_policy() else UpdateFailedError
             if isinstance(failure[0], errors.ConcurrentUpdateError):
                 kind = StackLockedError
-            raise kind(f"{what} failed: {events.errors() or plain(failure[0])}") from failure[0]
+            raise kind(f"{what} failed: {events.errors() or describe_error(failure[0])}") from failure[0]
 
 
 def _told(events: EngineEvents) -> EngineRun:

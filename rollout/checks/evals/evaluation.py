@@ -89,10 +89,10 @@ class Evaluation:
             for question in self._questions
         ]
         verdict = judge_suite(graded, self.settings)
-        faults = [fault for question in self._questions if (fault := given[question.id, color].fault)]
-        if not faults:
+        errors = [error for question in self._questions if (error := given[question.id, color].error)]
+        if not errors:
             return verdict
-        told = f"{verdict.reason}; {len(faults)} without an answer, e.g. {faults[0]}"
+        told = f"{verdict.reason}; {len(errors)} without an answer, e.g. {errors[0]}"
         return GateVerdict(gate=GATE, verdict=verdict.verdict, reason=told, evidence=verdict.evidence)
 
     def _ask(self, question: Question, color: Color, expected: str) -> Answer:
@@ -134,4 +134,4 @@ class Evaluation:
 
 def _right(question: Question, answer: Answer) -> bool | None:
     """Tell whether an answer is right; none when there is no answer."""
-    return None if answer.fault else question.check.holds(answer.text)
+    return None if answer.error else question.check.holds(answer.text)

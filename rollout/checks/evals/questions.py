@@ -152,12 +152,12 @@ def read_suite(text: str, where: str) -> tuple[Question, ...]:
 
 
 def _told(error: ValidationError) -> str:
-    faults: list[str] = []
-    for fault in error.errors():
-        place = ".".join(str(part) for part in fault["loc"])
-        words = fault["msg"].removeprefix("Value error, ")
-        faults.append(f"{place}: {words}" if place else words)
-    return "; ".join(dict.fromkeys(faults))
+    violations: list[str] = []
+    for one in error.errors():
+        place = ".".join(str(part) for part in one["loc"])
+        words = one["msg"].removeprefix("Value error, ")
+        violations.append(f"{place}: {words}" if place else words)
+    return "; ".join(dict.fromkeys(violations))
 
 
 def _plain(text: str) -> str:

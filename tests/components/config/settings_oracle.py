@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from components.config.faults import Path, dotted
+from components.config.violations import Path, dotted
 
 Json = Any
 Accepts = Callable[[Json], bool]

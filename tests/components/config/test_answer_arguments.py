@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.config.answer_arguments import NEUTRAL_OPTIONS, NEUTRAL_SWITCHES, answer_arguments
-from components.config.engine_args import engine_args_faults
+from components.config.engine_args import engine_args_violations
 from components.config.release import Release
 from tests.components.example import ROOT, release
 
@@ -20,7 +20,7 @@ FLAGS = {
 }
 VALUES: dict[str, list[str]] = {"switch": [], "plain-switch": [], "list": ["x", "y"]}
 CHANGING = sorted(
-    flag for flag in FLAGS.keys() - NEUTRAL_OPTIONS - NEUTRAL_SWITCHES if not list(engine_args_faults([flag]))
+    flag for flag in FLAGS.keys() - NEUTRAL_OPTIONS - NEUTRAL_SWITCHES if not list(engine_args_violations([flag]))
 )
 
 neutral_options = st.tuples(st.sampled_from(sorted(NEUTRAL_OPTIONS)), st.sampled_from(["1", "-1", "0.9", "x", "-.5"]))

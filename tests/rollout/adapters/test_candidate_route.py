@@ -67,6 +67,6 @@ def test_whatever_goes_wrong_is_the_answers_fault_and_tells_no_secret() -> None:
         (httpx.Response(200, content=b"[1]"), "list"),
     ):
         found = route(answer, Moving()).ask("green", {"messages": []})
-        assert told in (found.fault or "")
+        assert told in (found.error or "")
         assert "s3cret" not in str(found)
         assert "sesame" not in str(found)

@@ -25,7 +25,7 @@ def test_a_hook_sees_who_serves_and_runs_beside_the_program(tmp_path: Path) -> N
     serving = Serving(service="chat", color="green", release=NEW, previous=OLD)
     code = "import os, pathlib; pathlib.Path('seen').write_text(os.environ['ROLLOUT_CACHE_NAMESPACE'])"
     result = hooks(tmp_path).run(python(code), serving.variables(), timeout_seconds=20)
-    assert result.fault == ""
+    assert result.error == ""
     assert result.seconds > 0
     assert (tmp_path / "seen").read_text() == NEW.semantic_cache_namespace
 
@@ -44,14 +44,14 @@ def test_no_shell_reads_the_words(tmp_path: Path) -> None:
     ],
 )
 def test_a_failing_hook_is_a_result(tmp_path: Path, command: list[str], told: str) -> None:
-    assert told in hooks(tmp_path).run(command, {}, timeout_seconds=20).fault
+    assert told in hooks(tmp_path).run(command, {}, timeout_seconds=20).error
 
 
 def test_a_hook_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
     child = "import time, pathlib\nfor i in range(100): pathlib.Path('alive').write_text(str(i)); time.sleep(0.05)"
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     result = hooks(tmp_path).run(python(code), {}, timeout_seconds=1)
-    assert "took longer than 1 s and was ended" in result.fault
+    assert "took longer than 1 s and was ended" in result.error
     alive = tmp_path / "alive"
     before = alive.read_text() if alive.exists() else ""
     time.sleep(0.3)

@@ -227,10 +227,10 @@ def test_a_rollback_does_not_wait_for_an_orphan_and_interrupts_it_once(
         stack = locked_stack(tmp_path, told)
         for _ in range(3):
             with pytest.raises(StackLockedError):
-                stack.up("back", judged=False)
+                stack.up("back", with_policies=False)
         assert len(told) == 1
         process.wait()
-        stack.up("back", judged=False)
+        stack.up("back", with_policies=False)
     assert process.returncode == 0
 
 
@@ -266,9 +266,9 @@ def test_a_pulumi_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: pyte
         open_stack(tmp_path)
 
 
-@pytest.mark.parametrize("judged", [True, False])
+@pytest.mark.parametrize("with_policies", [True, False])
 def test_the_policy_pack_judges_unless_it_must_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judged: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_policies: bool
 ) -> None:
     answering(tmp_path, monkeypatch, "a change", "error: no")
     told = (tmp_path / "pulumi").read_text().replace("case ", f'echo " $* " >> "{tmp_path}/calls"\ncase ', 1)
@@ -277,12 +277,12 @@ def test_the_policy_pack_judges_unless_it_must_not(
     (tmp_path / "policies" / "PulumiPolicy.yaml").write_text("runtime: python\n")
     stack = open_stack(tmp_path)
     with pytest.raises(UpdateFailedError):
-        stack.up("a change", judged=judged)
+        stack.up("a change", with_policies=with_policies)
     with pytest.raises(UpdateFailedError):
         stack.preview("a change")
     calls = [line for line in (tmp_path / "calls").read_text().splitlines() if "a change" in line]
     assert [(" up " in line, " preview " in line) for line in calls] == [(True, False), (False, True)]
-    assert [f"--policy-pack {tmp_path}/policies " in line for line in calls] == [judged, True]
+    assert [f"--policy-pack {tmp_path}/policies " in line for line in calls] == [with_policies, True]
 
 
 def test_an_update_that_is_no_use_any_more_is_left_at_once_and_can_be_interrupted(

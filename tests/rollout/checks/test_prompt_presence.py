@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.checks.prompt_presence import missing_text, template_fault
+from rollout.checks.prompt_presence import missing_text, template_error
 
 CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Which colour is the sky?"}]
 CHATML = (
@@ -27,17 +27,17 @@ LLAMA_MADE = (
 
 @pytest.mark.parametrize(("template", "made"), [(CHATML, CHATML_MADE), (LLAMA, LLAMA_MADE)])
 def test_a_template_in_effect_has_no_fault_whatever_the_tokenizer_fills_in(template: str, made: str) -> None:
-    assert template_fault(template, CHAT, made) is None
+    assert template_error(template, CHAT, made) is None
 
 
 @pytest.mark.parametrize(("template", "made"), [(CHATML, LLAMA_MADE), (LLAMA, CHATML_MADE)])
 def test_another_template_than_the_releases_is_a_fault(template: str, made: str) -> None:
-    assert "not in effect" in (template_fault(template, CHAT, made) or "")
+    assert "not in effect" in (template_error(template, CHAT, made) or "")
 
 
 def test_a_date_that_the_server_fills_in_is_no_fault() -> None:
     template = "Today is {{ strftime_now('%d %b %Y') }}. " + CHATML
-    assert template_fault(template, CHAT, "Today is 21 Nov 2026. " + CHATML_MADE) is None
+    assert template_error(template, CHAT, "Today is 21 Nov 2026. " + CHATML_MADE) is None
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_date_that_the_server_fills_in_is_no_fault() -> None:
     ["{% for %}", "{{ raise_exception('only with tools') }}", "{{ tools[0].name }}", "{{ messages[5].role }}"],
 )
 def test_a_template_that_cannot_be_worked_out_here_is_not_judged(template: str) -> None:
-    assert template_fault(template, CHAT, "anything") is None
+    assert template_error(template, CHAT, "anything") is None
 
 
 @given(st.text(min_size=1))

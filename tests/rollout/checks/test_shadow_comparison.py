@@ -19,7 +19,7 @@ TEXT = "The sky is blue on a clear day because air scatters blue light more than
 GOOD = Answer(
     status=200, text=TEXT, finish_reason="stop", ttft_seconds=0.1, inter_token_seconds=(0.02, 0.02), total_seconds=1
 )
-FAILED = Answer(status=500, fault="status 500")
+FAILED = Answer(status=500, error="status 500")
 ANSWERS = st.builds(
     Answer,
     status=st.just(200),
@@ -27,7 +27,7 @@ ANSWERS = st.builds(
     finish_reason=st.sampled_from(["stop", "length", "tool_calls"]),
     ttft_seconds=st.none() | st.floats(0.001, 10),
     inter_token_seconds=st.lists(st.floats(0.001, 1), max_size=3).map(tuple),
-    fault=st.none() | st.just("status 500"),
+    error=st.none() | st.just("status 500"),
 )
 
 
@@ -114,7 +114,7 @@ def test_prompts_that_the_active_colour_does_not_answer_say_nothing() -> None:
 @given(st.lists(st.builds(Triple, candidate=ANSWERS, active=ANSWERS, again=ANSWERS), max_size=40))
 def test_nothing_passes_without_enough_prompts(triples: list[Triple]) -> None:
     verdict = judge_shadow(triples, ShadowSettings(minimum_samples=9))
-    usable = sum(not one.active.fault and not one.again.fault for one in triples)
+    usable = sum(not one.active.error and not one.again.error for one in triples)
     assert (verdict.verdict is Verdict.INCONCLUSIVE) == (usable < 9)
     assert verdict.evidence["prompts"] == len(triples)
 

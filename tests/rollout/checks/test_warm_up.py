@@ -49,12 +49,12 @@ class Slow:
 
     clock: FakeClock
     seconds: float = 0.0
-    fault: str | None = None
+    error: str | None = None
     asked: int = field(default=0)
 
     def __call__(self, _color: Color, _body: Mapping[str, Any]) -> Answer:
         self.clock.elapsed += self.seconds
-        return Answer(status=200, fault=self.fault)
+        return Answer(status=200, error=self.error)
 
 
 def warm(world: World, **settings: Any) -> GateVerdict:
@@ -106,7 +106,7 @@ def test_what_cannot_be_measured_is_said_and_warmed_all_the_same(broken: bool) -
 
 def test_requests_that_fail_are_told() -> None:
     world = CachingWorld()
-    world.route = FakeRoute(Slow(world.clock, fault="status 500"))
+    world.route = FakeRoute(Slow(world.clock, error="status 500"))
     verdict = warm(world, max_seconds=5)
     assert verdict.verdict is Verdict.PASS
     assert "requests failed" in verdict.reason

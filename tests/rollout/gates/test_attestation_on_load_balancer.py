@@ -61,7 +61,7 @@ class SystemTime:
 @dataclass
 class Notes:
     phase: str = ""
-    dispensable: bool = False
+    best_effort: bool = False
     records: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def write(self, kind: str, **fields: Any) -> None:

@@ -18,21 +18,21 @@ from components.config.gate_settings import (
 from rollout.gates.verdicts import (
     ERROR_TESTS,
     LATENCY_TESTS,
-    Bar,
     Queue,
+    Thresholds,
     combine,
     judge_error_rate,
     judge_latency,
     judge_queue,
     judge_response_times,
     judge_targets,
-    rest_on_requests,
+    require_client_traffic,
 )
 from rollout.model.verdict import GateVerdict, TargetHealth, Verdict
 from rollout.statistics.measurements import Histogram, Period
 from rollout.statistics.sequential import alarm_threshold
 
-BAR = Bar(minimum_requests=50, false_alarm_rate=0.001)
+BAR = Thresholds(minimum_requests=50, false_alarm_rate=0.001)
 ERRORS = ErrorRateSettings()  # 1 %, half a point
 TTFT = TtftSettings()  # 2 s, 1.5 times
 CERTAIN = alarm_threshold(0.001, LATENCY_TESTS)
@@ -263,10 +263,10 @@ def test_a_dry_run_is_marked_in_every_verdict() -> None:
 def test_a_verdict_of_the_pods_waits_for_enough_requests_at_the_load_balancer(verdict: Verdict) -> None:
     # Ten readiness probes and no client may well have made the pods' histogram look full.
     judged = GateVerdict(gate="ttft_p95", verdict=verdict, reason="p95", evidence={"requests": 60})
-    withheld = rest_on_requests(judged, 39, 10, BAR)
+    withheld = require_client_traffic(judged, 39, 10, BAR)
     assert withheld.verdict is Verdict.INCONCLUSIVE
     assert withheld.evidence == {"requests": 60, "client_requests": 39, "probe_requests": 10}
-    assert rest_on_requests(judged, 40, 10, BAR).verdict is verdict
+    assert require_client_traffic(judged, 40, 10, BAR).verdict is verdict
 
 
 @pytest.mark.parametrize(
@@ -281,4 +281,4 @@ def test_a_verdict_of_the_pods_waits_for_enough_requests_at_the_load_balancer(ve
 def test_failures_below_the_minimum_count_when_probes_cannot_explain_them(
     requests: int, failed: int, clients: int, verdict: Verdict
 ) -> None:
-    assert rest_on_requests(errors(requests, failed), clients, 0, BAR).verdict is verdict
+    assert require_client_traffic(errors(requests, failed), clients, 0, BAR).verdict is verdict

@@ -61,7 +61,7 @@ def test_whoever_writes_first_after_another_ends_the_other(folder: Any) -> None:
     former.write("note", text="one")
     following = journal(folder())
     following.write("note", text="two")
-    former.dispensable = True
+    former.best_effort = True
     for _ in range(2):
         with pytest.raises(LostLockError, match="taken the stack over"):
             former.write("note", text="late")
@@ -126,7 +126,7 @@ def test_a_dispensable_journal_says_once_that_records_are_lost_and_writes_them_w
     seen: list[Record] = []
     records = RecordFile(tmp_path / "chat.jsonl")
     writing = journal(records, seen.append)
-    writing.dispensable = True
+    writing.best_effort = True
     with no_room():
         writing.write("rule", green_weight=0, how="direct")
         writing.write("phase", step=0)
@@ -244,7 +244,7 @@ class Counting(RecordFile):
 def test_the_first_act_of_a_rollback_waits_for_no_network(tmp_path: Path) -> None:
     records = Counting(tmp_path / "chat.jsonl")
     writing = journal(records)
-    writing.phase, writing.dispensable = Phase.ROLLING_BACK, True
+    writing.phase, writing.best_effort = Phase.ROLLING_BACK, True
     writing.write(Kind.DECISION, action="rollback")
     writing.write(Kind.PHASE, step=0)
     assert records.appends == 0
@@ -255,7 +255,7 @@ def test_the_first_act_of_a_rollback_waits_for_no_network(tmp_path: Path) -> Non
 def test_a_journal_beyond_a_network_that_is_down_is_tried_once_more_at_the_end(tmp_path: Path) -> None:
     records = Counting(tmp_path / "chat.jsonl")
     writing = journal(records)
-    writing.phase, writing.dispensable, records.down = Phase.ROLLING_BACK, True, True
+    writing.phase, writing.best_effort, records.down = Phase.ROLLING_BACK, True, True
     for kind in (Kind.RULE, Kind.UPDATE, Kind.PHASE):
         writing.write(kind)
     assert records.appends == 1

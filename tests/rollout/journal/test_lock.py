@@ -97,7 +97,7 @@ def alter(store: Store, **changes: Any) -> None:
 
 def test_a_process_that_got_the_number_of_an_ended_one_is_not_taken_for_it(tmp_path: Path) -> None:
     lock(tmp_path).take()
-    alter(FileStore(tmp_path), born="1")
+    alter(FileStore(tmp_path), process_started="1")
     with lock(tmp_path) as held:
         assert held.token == 2
 
@@ -216,7 +216,7 @@ def test_a_stop_mark_reaches_the_owner_and_nobody_after_it(tmp_path: Path) -> No
 def test_whoever_takes_over_learns_that_the_former_was_asked_to_stop(tmp_path: Path) -> None:
     lock(tmp_path, "ramp").take()
     lock(tmp_path, "rollback").ask_to_stop("users complain")
-    alter(FileStore(tmp_path), born="1")
+    alter(FileStore(tmp_path), process_started="1")
     taker = lock(tmp_path, "ramp")
     taker.take()
     assert taker.left_mark == "users complain"

@@ -48,7 +48,7 @@ class MortalJournal(FakeJournal):
     def reborn(self) -> None:
         """Be the journal of the next process."""
         self.dies_at, self.written = None, 0
-        self.phase, self.dispensable = "", False
+        self.phase, self.best_effort = "", False
 
 
 class MortalWorld(World):
@@ -62,7 +62,7 @@ class MortalWorld(World):
         self.ups_begun = 0
 
     def up(
-        self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None
+        self, message: str, *, targets: Sequence[str] = (), with_policies: bool = True, watch: Watch | None = None
     ) -> EngineRun:
         self.ups_begun += 1
         dies = self.up_dies_at is not None and self.ups_begun == self.up_dies_at[0]
@@ -72,7 +72,7 @@ class MortalWorld(World):
         if how == "weights":  # the rule's weights are set, its tags are not, and the state knows of neither
             self._set_weights(self.config.read().green_weight)
             raise Killed
-        run = super().up(message, targets=targets, judged=judged, watch=watch)
+        run = super().up(message, targets=targets, with_policies=with_policies, watch=watch)
         if how == "after":
             raise Killed
         return run

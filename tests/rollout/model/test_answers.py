@@ -37,7 +37,7 @@ def test_tool_calls_come_in_pieces() -> None:
     ]
     reading = read_chunks(stream)
     assert reading.tool_calls == ('weather {"city": "Rome"}', "time {}")
-    assert reading.fault is None
+    assert reading.error is None
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_tool_calls_come_in_pieces() -> None:
     ],
 )
 def test_what_is_no_answer_has_a_fault(chunks: list[dict[str, Any]], fault: str) -> None:
-    assert fault in (read_chunks(chunks).fault or "")
+    assert fault in (read_chunks(chunks).error or "")
 
 
 @pytest.mark.parametrize(
@@ -64,4 +64,4 @@ def test_only_tokens_count_for_the_time_to_the_first(delta: dict[str, str], carr
 def test_an_answer_by_another_is_none() -> None:
     answer = Answer(status=200, text="a", fingerprint="blue-1")
     assert answer.by("blue-1") is answer
-    assert "answered by blue-1, not green-2" in (answer.by("green-2").fault or "")
+    assert "answered by blue-1, not green-2" in (answer.by("green-2").error or "")

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from components.config.settings import ServiceSettings
 from components.domain.gpu_instances import INSTANCE_TYPES
 from rollout.model.account import QUOTAS, CapacityReservation, RunningInstance, Subnet
-from rollout.steps.account import address_faults, quota_faults, quota_of, reservation_state_faults, used_vcpus
+from rollout.steps.account import (
+    address_violations,
+    quota_of,
+    quota_violations,
+    reservation_state_violations,
+    used_vcpus,
+)
 from tests.components.example import release, service_settings
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
@@ -48,7 +54,7 @@ def on_demand(count: int, name: str = "g6e.2xlarge", lifecycle: str = "") -> lis
 
 def quota(settings: ServiceSettings, limit: float, *instances: RunningInstance, **kept: Any) -> list[str]:
     reservations = kept.get("reservations", [])
-    return list(quota_faults(settings, "green", limit_vcpus=limit, instances=instances, reservations=reservations))
+    return list(quota_violations(settings, "green", limit_vcpus=limit, instances=instances, reservations=reservations))
 
 
 @pytest.mark.parametrize("name", INSTANCE_TYPES)
@@ -100,7 +106,7 @@ def test_on_demand_instances_and_unused_reservations_of_the_family_count_and_not
 
 
 def state(settings: ServiceSettings, *found: CapacityReservation, subnet: Subnet = ZONE) -> list[str]:
-    return list(reservation_state_faults(settings, "green", reservations=found, subnets=[subnet], now=NOW))
+    return list(reservation_state_violations(settings, "green", reservations=found, subnets=[subnet], now=NOW))
 
 
 def test_an_active_block_with_room_in_the_right_zone_will_do() -> None:
@@ -150,7 +156,7 @@ def test_of_a_group_those_count_that_can_hold_the_nodes() -> None:
 @pytest.mark.parametrize(("free", "enough"), [((4,), True), ((3,), False), ((2, 2), True), ((3, 1), False)])
 def test_a_node_and_its_pods_get_their_addresses_from_one_subnet(free: tuple[int, ...], enough: bool) -> None:
     subnets = [Subnet(id=f"subnet-{i}", zone="a", free_addresses=count) for i, count in enumerate(free)]
-    found = list(address_faults(service_settings(), "green", subnets))
+    found = list(address_violations(service_settings(), "green", subnets))
     assert bool(found) != enough
     if found:
         assert found[0].startswith("node_subnet_ids: 2 nodes and 2 replicas of green are to come and need 4 addresses")
@@ -158,5 +164,5 @@ def test_a_node_and_its_pods_get_their_addresses_from_one_subnet(free: tuple[int
 
 def test_on_nodes_that_are_up_only_pods_need_addresses() -> None:
     settings = service_settings(green={"replicas": 2, "release": release(model_revision="a")})
-    assert list(address_faults(settings, "green", [Subnet(id="s", zone="a", free_addresses=2)])) == []
-    assert list(address_faults(settings, "green", [Subnet(id="s", zone="a", free_addresses=1)])) != []
+    assert list(address_violations(settings, "green", [Subnet(id="s", zone="a", free_addresses=2)])) == []
+    assert list(address_violations(settings, "green", [Subnet(id="s", zone="a", free_addresses=1)])) != []

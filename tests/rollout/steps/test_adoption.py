@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from components.config.settings import ServiceSettings
 from components.domain.traffic import ColorState
 from rollout.model.rule import LiveRule
-from rollout.steps.drift import adopted, adoption_faults
+from rollout.steps.drift import adopted, adoption_violations
 from tests.rollout.fakes import ARNS, NEW, OLD, World
 
 BOTH = {
@@ -40,7 +40,7 @@ def live(**changes: Any) -> LiveRule:
 
 
 def test_a_promotion_that_the_file_missed_is_written_into_it() -> None:
-    assert list(adoption_faults(stale(), live())) == []
+    assert list(adoption_violations(stale(), live())) == []
     assert adopted(stale(), live()) == {
         "green_weight": 100,
         "active_color": "green",
@@ -77,7 +77,7 @@ def test_a_file_that_is_right_stays_as_it_is() -> None:
     ],
 )
 def test_what_cannot_be_adopted(settings: dict[str, Any], rule: dict[str, Any], told: str) -> None:
-    (fault,) = adoption_faults(stale(**settings), live(**rule))
+    (fault,) = adoption_violations(stale(**settings), live(**rule))
     assert fault.startswith(told)
 
 

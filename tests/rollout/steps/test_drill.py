@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rollout.gates.attestation import AttestationTimeoutError
 from rollout.model.records import DrillHistory, history
 from rollout.steps.drill import practise
-from rollout.steps.preflight import drill_faults
+from rollout.steps.preflight import drill_violations
 from rollout.steps.updates import Updater
 from tests.rollout.fakes import BASE, NEW, SERVICE, World
 
@@ -62,21 +62,21 @@ def test_a_drill_that_cannot_be_attested_takes_the_traffic_back_and_counts_for_n
 
 
 def test_without_a_limit_no_drill_is_asked_for() -> None:
-    assert drill_faults(None, DrillHistory(promoted=True), NOW) == ()
+    assert drill_violations(None, DrillHistory(promoted=True), NOW) == ()
 
 
 def test_before_the_first_promotion_there_is_nothing_to_practise() -> None:
-    assert drill_faults(7, DrillHistory(), NOW) == ()
+    assert drill_violations(7, DrillHistory(), NOW) == ()
 
 
 @given(age_days=st.floats(0, 100), limit_days=st.floats(0.1, 100))
 def test_a_drill_counts_until_it_is_too_old(age_days: float, limit_days: float) -> None:
     drills = DrillHistory(last=NOW - timedelta(days=age_days), promoted=True)
-    assert bool(drill_faults(limit_days, drills, NOW)) == (timedelta(days=age_days) > timedelta(days=limit_days))
+    assert bool(drill_violations(limit_days, drills, NOW)) == (timedelta(days=age_days) > timedelta(days=limit_days))
 
 
 def test_a_missing_drill_is_told_with_what_to_do() -> None:
-    (fault,) = drill_faults(7, DrillHistory(promoted=True), NOW)
+    (fault,) = drill_violations(7, DrillHistory(promoted=True), NOW)
     assert fault.startswith("rollout.drill_max_age_days: asks for a rollback drill within 7 days, but there was none")
     assert "scripts.drill" in fault
 

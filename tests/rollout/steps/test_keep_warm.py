@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.model.errors import RefusedError
-from rollout.model.times import written
-from rollout.steps.keep_warm import keep_faults, kept_color, last_brought_up, read_until
+from rollout.model.times import format_rfc3339
+from rollout.steps.keep_warm import keep_violations, kept_color, last_brought_up, read_until
 from tests.components.example import release, service_settings
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -55,19 +55,19 @@ def test_times_that_cannot_be_promised(text: str, told: str) -> None:
 
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_a_written_time_reads_as_itself(time: datetime) -> None:
-    assert datetime.fromisoformat(written(time)) == time.replace(microsecond=0)
-    assert written(time).endswith("Z")
+    assert datetime.fromisoformat(format_rfc3339(time)) == time.replace(microsecond=0)
+    assert format_rfc3339(time).endswith("Z")
 
 
 @given(hours=st.integers(-100, 100).filter(bool), reason=st.sampled_from(["", "  ", "too dear"]))
 def test_a_promise_is_shortened_only_with_a_reason(hours: int, reason: str) -> None:
     settings = service_settings(**BOTH, keep_until="2026-12-09T00:00:00Z")
     until = datetime(2026, 12, 9, tzinfo=UTC) + timedelta(hours=hours)
-    assert bool(list(keep_faults(settings, until, shorten=reason))) == (hours < 0 and not reason.strip())
+    assert bool(list(keep_violations(settings, until, shorten=reason))) == (hours < 0 and not reason.strip())
 
 
 def test_nobody_is_kept_where_nothing_runs() -> None:
-    (fault,) = keep_faults(service_settings(), NOW + timedelta(hours=1), shorten="")
+    (fault,) = keep_violations(service_settings(), NOW + timedelta(hours=1), shorten="")
     assert fault.startswith("keep_until: green runs no replicas")
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from components.config.settings import ServiceSettings
 from rollout.model.verdict import TargetHealth
-from rollout.steps.passed import last_passed_faults, refused_releases
+from rollout.steps.passed import last_passed_violations, refused_releases
 from tests.components.example import release, service_settings
 
 WELL = TargetHealth(healthy=2, total=2)
@@ -49,13 +49,13 @@ def settings() -> ServiceSettings:
 def test_the_colour_beside_one_that_never_passed_stays() -> None:
     serving = settings().blue.release
     assert serving is not None
-    assert list(last_passed_faults(settings(), [], WELL)) == []
+    assert list(last_passed_violations(settings(), [], WELL)) == []
     records = [started("1", serving.release_id, "x"), back("1")]
-    (fault,) = last_passed_faults(settings(), records, WELL)
+    (fault,) = last_passed_violations(settings(), records, WELL)
     assert f"blue.release: {serving.release_id} serves but was rolled back" in fault
     assert "so green has the last release that passed" in fault
 
 
 def test_the_colour_beside_one_that_is_ill_stays() -> None:
-    (fault,) = last_passed_faults(settings(), [], TargetHealth(healthy=1, total=2, states={"unhealthy": 1}))
+    (fault,) = last_passed_violations(settings(), [], TargetHealth(healthy=1, total=2, states={"unhealthy": 1}))
     assert fault.startswith("blue: has 1 healthy targets of 2 ({'unhealthy': 1})")

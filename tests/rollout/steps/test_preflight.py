@@ -8,7 +8,7 @@ import pytest
 from components.domain.naming import Color
 from rollout.model.account import Subnet
 from rollout.model.plan import make_plan
-from rollout.steps.preflight import preflight, reservation_faults
+from rollout.steps.preflight import preflight, reservation_violations
 from tests.components.example import service_settings
 from tests.rollout.fakes import OLD, SERVICE, World
 
@@ -25,7 +25,7 @@ def _faults(color: Color, ends: str, **changes: Any) -> list[str]:
         rollout=ROLLOUT,
         **{color: {"replicas": 1, "reservation": {**BLOCK, "ends": ends, **changes}}},
     )
-    return list(reservation_faults(settings, NOW))
+    return list(reservation_violations(settings, NOW))
 
 
 @pytest.mark.parametrize("color", ["blue", "green"])
@@ -42,7 +42,7 @@ def test_on_demand_nodes_outlive_their_reservation() -> None:
 
 
 def test_without_a_reservation_there_is_nothing_to_outlast() -> None:
-    assert list(reservation_faults(service_settings(), NOW)) == []
+    assert list(reservation_violations(service_settings(), NOW)) == []
 
 
 KEYS = {"api_key_secret": {"name": "keys", "key": "api"}, "hub_token_secret": {"name": "hub", "key": "token"}}

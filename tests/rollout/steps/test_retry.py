@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from rollout.model.errors import PolicyRefusedError, RefusedError, RolloutError, UnavailableError, UpdateFailedError
-from rollout.steps.retry import insist
+from rollout.steps.retry import retry
 from tests.rollout.fakes import FakeClock
 
 
@@ -25,15 +25,15 @@ def test_what_succeeds_is_not_asked_about_patience() -> None:
         raise AssertionError
 
     clock = FakeClock()
-    assert insist(failing(), clock, patience_seconds=unasked, pause_seconds=5) == "done"
+    assert retry(failing(), clock, patience_seconds=unasked, pause_seconds=5) == "done"
     assert clock.elapsed == 0
 
 
 def test_each_failure_is_told_once() -> None:
     clock, told = FakeClock(), list[str]()
     call = failing(*(UnavailableError(word) for word in ("throttled", "throttled", "no answer", "throttled")))
-    answer = insist(
-        call, clock, patience_seconds=lambda: 60, pause_seconds=5, tell=lambda error: told.append(str(error))
+    answer = retry(
+        call, clock, patience_seconds=lambda: 60, pause_seconds=5, on_failure=lambda error: told.append(str(error))
     )
     assert answer == "done"
     assert told == ["throttled", "no answer"]
@@ -44,21 +44,21 @@ def test_each_failure_is_told_once() -> None:
 def test_patience_ends(patience_seconds: float, attempts: int) -> None:
     clock, errors = FakeClock(), [UnavailableError(str(number)) for number in range(9)]
     with pytest.raises(UnavailableError, match=str(attempts - 1)):
-        insist(failing(*errors), clock, patience_seconds=lambda: patience_seconds, pause_seconds=5)
+        retry(failing(*errors), clock, patience_seconds=lambda: patience_seconds, pause_seconds=5)
     assert clock.elapsed == 5 * (attempts - 1)
 
 
 def test_what_cannot_pass_comes_out_at_once() -> None:
     with pytest.raises(RefusedError):
-        insist(failing(RefusedError("no")), FakeClock(), patience_seconds=lambda: 60, pause_seconds=5)
+        retry(failing(RefusedError("no")), FakeClock(), patience_seconds=lambda: 60, pause_seconds=5)
     clock, error = FakeClock(), PolicyRefusedError("maxSize is 1")
     with pytest.raises(PolicyRefusedError):
-        insist(
+        retry(
             failing(error),
             clock,
             patience_seconds=lambda: 60,
             pause_seconds=5,
-            forgiven=(UpdateFailedError,),
-            final=(PolicyRefusedError,),
+            transient=(UpdateFailedError,),
+            fatal=(PolicyRefusedError,),
         )
     assert clock.elapsed == 0

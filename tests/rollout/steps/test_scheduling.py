@@ -12,7 +12,7 @@ from components.domain.capacity import DAEMONSET_MILLICPUS
 from components.domain.naming import COLOR_KEY, GPU_RESOURCE, SERVICE_KEY, pool_labels
 from rollout.model.nodes import BoundPod, Node, Resources, Taint
 from rollout.model.plan import make_plan
-from rollout.steps.scheduling import nodes_to_come, replica_of, scheduling_faults, weight_faults
+from rollout.steps.scheduling import nodes_to_come, replica_of, scheduling_violations, weight_violations
 from tests.components.example import release, service_settings
 
 SERVICE = "chat"
@@ -30,7 +30,7 @@ def green_nodes(count: int = 2, **changes: Any) -> list[Node]:
 
 
 def faults(settings: ServiceSettings, nodes: list[Node], pods: list[BoundPod] | None = None) -> list[str]:
-    return list(scheduling_faults(settings, SERVICE, "green", nodes=nodes, pods=pods or []))
+    return list(scheduling_violations(settings, SERVICE, "green", nodes=nodes, pods=pods or []))
 
 
 def guest(node: str, **asked: int) -> BoundPod:
@@ -138,8 +138,8 @@ def test_a_fault_exactly_when_a_first_fit_would_leave_a_replica_over(
 
 def test_a_smaller_candidate_is_told_the_step_that_needs_more() -> None:
     settings = service_settings(blue={"replicas": 4, "release": release()}, green={"replicas": 2})
-    (fault,) = weight_faults(settings, make_plan("green", settings.rollout))
+    (fault,) = weight_violations(settings, make_plan("green", settings.rollout))
     assert fault.startswith("green.replicas: is 2, but step 3 (75 %) needs at least 3 of blue's 4")
     assert "capacity-weight-needs-replicas" in fault
     even = service_settings(blue={"replicas": 2, "release": release()}, green={"replicas": 2})
-    assert list(weight_faults(even, make_plan("green", even.rollout))) == []
+    assert list(weight_violations(even, make_plan("green", even.rollout))) == []

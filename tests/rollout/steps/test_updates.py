@@ -49,9 +49,11 @@ class Breaking(World):
         super().__init__(green=WARM)
 
     def up(
-        self, message: str, *, targets: Sequence[str] = (), judged: bool = True, watch: Watch | None = None
+        self, message: str, *, targets: Sequence[str] = (), with_policies: bool = True, watch: Watch | None = None
     ) -> EngineRun:
-        return self.how(self, lambda: super(Breaking, self).up(message, targets=targets, judged=judged, watch=watch))
+        return self.how(
+            self, lambda: super(Breaking, self).up(message, targets=targets, with_policies=with_policies, watch=watch)
+        )
 
 
 How = Callable[[Breaking, Callable[[], EngineRun]], EngineRun]

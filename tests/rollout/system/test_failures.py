@@ -14,7 +14,7 @@ from botocore.exceptions import ProfileNotFound, SSOTokenLoadError, Unauthorized
 from kubernetes import client as kubernetes
 
 from rollout.model.errors import RefusedError
-from rollout.system.failures import plain
+from rollout.system.failures import describe_error
 
 # Nothing listens on the discard port.
 CLOSED = "http://127.0.0.1:9"
@@ -64,7 +64,7 @@ def ask_aws(url: str, attempts: int = 1) -> None:
 def words(call: Callable[[], object]) -> str:
     with pytest.raises(Exception) as raised:  # noqa: PT011 - whatever the library has
         call()
-    told = plain(raised.value)
+    told = describe_error(raised.value)
     assert "\n" not in told
     assert "object at 0x" not in told
     assert "precious" not in told
@@ -108,9 +108,9 @@ def test_a_region_a_profile_or_a_login_that_is_missing_is_named(monkeypatch: pyt
     assert "Set aws:region in the stack's config" in words(lambda: boto3.Session().client("elbv2"))
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     assert "nobody" in words(lambda: boto3.Session().client("elbv2", region_name="us-east-1"))
-    assert "aws configure list-profiles" in plain(ProfileNotFound(profile="nobody"))
+    assert "aws configure list-profiles" in describe_error(ProfileNotFound(profile="nobody"))
     for error in (UnauthorizedSSOTokenError(), SSOTokenLoadError(error_msg="gone")):
-        assert "the login has expired" in plain(error)
+        assert "the login has expired" in describe_error(error)
 
 
 def test_without_credentials_the_ways_to_get_some_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +145,9 @@ def test_http_failures_say_why() -> None:
 
 
 def test_files_and_faults_of_our_own() -> None:
-    assert plain(FileNotFoundError(2, "No such file or directory", "/nope")) == "/nope: No such file or directory"
-    assert plain(OSError(28, "No space left on device")) == "No space left on device"
-    assert plain(RefusedError("as it is")) == "as it is"
-    assert plain(KeyError("what\nnot")) == "KeyError: 'what\\nnot'"
+    assert (
+        describe_error(FileNotFoundError(2, "No such file or directory", "/nope")) == "/nope: No such file or directory"
+    )
+    assert describe_error(OSError(28, "No space left on device")) == "No space left on device"
+    assert describe_error(RefusedError("as it is")) == "as it is"
+    assert describe_error(KeyError("what\nnot")) == "KeyError: 'what\\nnot'"

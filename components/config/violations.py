@@ -1,4 +1,4 @@
-"""A fault of a setting, in one line: where, what it must be, the value given, the fix. Secrets are never shown."""
+"""A violation of a setting, in one line: where, what it must be, the value given, the fix. Secrets are never shown."""
 
 import json
 import unicodedata
@@ -23,7 +23,7 @@ UNSET: Final = _Unset()
 
 
 @dataclass(frozen=True)
-class Fault:
+class Violation:
     """What is wrong at a path; ``fix`` is a sentence of its own, where ``what`` does not say it already."""
 
     path: Path
@@ -38,9 +38,11 @@ class Fault:
         return f"{where}: {self.what}{got}." + (f" {self.fix}" if self.fix else "")
 
 
-def wrong(*faults: Fault) -> PydanticCustomError:
+def wrong(*violations: Violation) -> PydanticCustomError:
     """Return what a validator raises; each path is relative to what it validates."""
-    return PydanticCustomError("faults", "{text}", {"text": "; ".join(one.what for one in faults), "faults": faults})
+    return PydanticCustomError(
+        "violations", "{text}", {"text": "; ".join(one.what for one in violations), "violations": violations}
+    )
 
 
 def dotted(path: Path) -> str:
@@ -67,14 +69,14 @@ def shown(value: object) -> str:
     return text if foreign is None else f"{text}, with U+{ord(foreign):04X} {unicodedata.name(foreign, '?')}"
 
 
-def text_faults(tree: object, path: Path = ()) -> Iterator[Fault]:
+def text_violations(tree: object, path: Path = ()) -> Iterator[Violation]:
     """Find texts that no setting may hold, keys included, in a tree of plain values."""
     for where, text in _texts(tree, path):
         if kind := secret_kind(text):
             fix = "Take it out, and replace it where it came from: others have seen it."
-            yield Fault(tuple("…" if part == text else part for part in where), f"holds {kind} in plain text", fix)
+            yield Violation(tuple("…" if part == text else part for part in where), f"holds {kind} in plain text", fix)
         elif any("\ud800" <= character <= "\udfff" for character in text):
-            yield Fault(where, "holds half a character, a lone surrogate", "Write the character whole.", text)
+            yield Violation(where, "holds half a character, a lone surrogate", "Write the character whole.", text)
 
 
 def _texts(value: object, path: Path) -> Iterator[tuple[Path, str]]:
