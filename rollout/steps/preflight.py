@@ -69,8 +69,8 @@ def _plan_violations(ports: Ports, plan: Plan, service: str, questions: Question
     foreign = () if planned is None else unlike_candidate_change(planned.changes, service=service, color=plan.candidate)
     if foreign:
         yield (
-            f"the preview contains changes besides {plan.candidate} and the rule's tags: {'; '.join(foreign)}. Somebody "
-            "changed the program, the config or the infrastructure; bring them in line and try again"
+            f"the preview contains changes besides {plan.candidate} and the rule's tags: {'; '.join(foreign)}. "
+            "Somebody changed the program, the config or the infrastructure; bring them in line and try again"
         )
 
 
