@@ -14,7 +14,7 @@ from rollout.journal.replay import missing_edits, run_to_resume
 from rollout.model.errors import KeepWarmError, RefusedError, RolloutError, UnavailableError, UnreconciledError
 from rollout.model.machine import Phase, ReapRequested, Rollout, advance
 from rollout.model.plan import Skip, full_weight_of, make_plan
-from rollout.model.records import Kind, Record
+from rollout.model.records import Drilled, Keeping, Kept, Note, Record
 from rollout.model.times import format_rfc3339
 from rollout.session import Session
 from rollout.steps.drift import adopted, adoption_violations, config_drift
@@ -143,7 +143,7 @@ def _return_from_drill(session: Session, rollout: Rollout) -> Rollout:
         active_color=rollout.plan.outgoing,
         reason=rollout.reason,
     )
-    ports.journal.write("note", text=f"{rollout.plan.candidate} stays warm as the way back, as it is promised")
+    ports.journal.write(Note(text=f"{rollout.plan.candidate} stays warm as the way back"))
     return rollout
 
 
@@ -185,12 +185,12 @@ def reap(session: Session) -> Rollout | None:
             return None
         if until := keep_warm_until(settings, now):
             raise KeepWarmError(f"keep_until: {idle} is kept warm until {until}")
-        ports.journal.write(Kind.KEEPING, **_keeping(session, settings, history))
+        ports.journal.write(_keeping(session, settings, history))
         done = Rollout(plan=make_plan(active, settings.rollout), phase=Phase.DONE)
         return Controller(ports, Subject(service=session.service)).run(advance(done, ReapRequested()))
 
 
-def drill(session: Session) -> dict[str, JsonValue]:
+def drill(session: Session) -> Drilled:
     """Practise a rollback with the idle colour while it is kept warm; returns what was measured.
 
     Raises:
@@ -251,17 +251,18 @@ def keep(session: Session, until: str, shorten: str) -> None:
                 {"keep_until": format_rfc3339(time)}, green_weight=settings.green_weight, message=message[:MAX_MESSAGE]
             )
         ports.journal.write(
-            Kind.KEPT,
-            color=settings.idle_color,
-            former=settings.keep_until,
-            until=format_rfc3339(time),
-            reason=shorten.strip(),
+            Kept(
+                color=settings.idle_color,
+                former=settings.keep_until,
+                until=format_rfc3339(time),
+                reason=shorten.strip(),
+            )
         )
-        ports.journal.write(Kind.KEEPING, **_keeping(session, session.settings(), session.history()))
+        ports.journal.write(_keeping(session, session.settings(), session.history()))
 
 
 def adopt(session: Session) -> dict[str, JsonValue]:
-    """Write what the live rule says into a config file that is behind it; returns what was format_rfc3339, by key.
+    """Write what the live rule says into a config file that is behind it; returns the edits by key.
 
     Raises:
         RefusedError: the rule does not say enough, or the file is not behind; nothing was changed.
@@ -286,16 +287,16 @@ def _unfinished_violations(session: Session, settings: ServiceSettings) -> Itera
         yield "rolling_out: is true: a rollout of another checkout has not come to its end; run scripts.rollback first"
 
 
-def _keeping(session: Session, settings: ServiceSettings, history: Sequence[Record]) -> dict[str, JsonValue]:
+def _keeping(session: Session, settings: ServiceSettings, history: Sequence[Record]) -> Keeping:
     """Return what is known of the colour that is kept, for the journal."""
     kept = kept_color(settings, history, session.clock.now())
     brought_up = last_brought_up(history)
-    return {
-        "kept": None if kept is None else str(kept),
-        "usd_per_hour": kept and kept.usd_per_hour,
-        "usd_so_far": kept and kept.usd_so_far,
-        "brought_up": None if brought_up is None else str(brought_up),
-    }
+    return Keeping(
+        kept=None if kept is None else str(kept),
+        usd_per_hour=kept and kept.usd_per_hour,
+        usd_so_far=kept and kept.usd_so_far,
+        brought_up=None if brought_up is None else str(brought_up),
+    )
 
 
 @contextmanager

@@ -1,10 +1,9 @@
 """The controller: performs what the state machine asks for, and tells it what came of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Literal
-
-from pydantic import JsonValue
 
 from components.config.release import Release
 from components.domain.naming import Color, other_color
@@ -12,7 +11,6 @@ from rollout.gates.attestation import AttestationTimeoutError, WeightChange, att
 from rollout.gates.verdicts import GATE as APPROVAL
 from rollout.gates.verdicts import combine, judge_approval
 from rollout.gates.window import Gates, measure_baseline
-from rollout.journal.replay import Run, Update, plan_fields, release_fields, state_fields
 from rollout.model import machine
 from rollout.model.errors import JournalError, LostLockError, RefusedError, RolloutError, StoppedError, UnavailableError
 from rollout.model.machine import (
@@ -30,7 +28,28 @@ from rollout.model.machine import (
     advance,
     expected_green_weights,
 )
-from rollout.model.records import Kind
+from rollout.model.records import (
+    ActionEnded,
+    Baseline,
+    Body,
+    CheckSkipped,
+    ColorReady,
+    Decision,
+    Finished,
+    HookRan,
+    NextState,
+    Note,
+    NowServing,
+    PhaseBegun,
+    Promoted,
+    RuleChanged,
+    Started,
+    TakenUp,
+    VerdictGiven,
+    WeightStep,
+    state_of,
+)
+from rollout.model.run import Run
 from rollout.model.serving import Serving
 from rollout.model.times import format_rfc3339
 from rollout.model.verdict import GateVerdict, Verdict
@@ -40,7 +59,6 @@ from rollout.steps.drift import config_drift, rollout_drift
 from rollout.steps.preflight import preflight
 from rollout.steps.retire import park, release_nodes
 from rollout.steps.rollback import restore_traffic
-from rollout.steps.scheduling import nodes_to_come
 from rollout.steps.updates import Updater
 from rollout.system.failures import describe_error
 
@@ -70,14 +88,9 @@ class Controller:
         self._subject = subject
         self._updater = Updater(ports, subject.service)
         self._gates: tuple[Phase, int, Gates] | None = None
-        self._baseline_p95_seconds: dict[str, float] = {}
-        """The outgoing colour's p95 by gate, for windows in which it has too little traffic."""
-        self._shifted_at: datetime | None = None
-        self._unsettled: Update | None = None
+        """The window of the hold that is being watched. It begins anew with each process: nobody watched in between."""
         self._sent_back = False
-        self._sent_back_at: datetime | None = None
-        """When rule, config and state had come to agree after a rollback."""
-        self._bringing_up: tuple[float, bool] | None = None
+        """Whether this process has set the rule back, before the first record of its rollback."""
 
     def run(self, rollout: Rollout) -> Rollout:
         """Perform and advance until there is nothing left to do; returns the last state.
@@ -87,14 +100,23 @@ class Controller:
         Raises:
             LostLockError: somebody else has taken the stack over; nothing was changed since.
         """
-        rollout = self._entered(rollout, begins=True)
+        return self._run(rollout)
+
+    def _run(self, rollout: Rollout, *, resumed: bool = False, baseline: Mapping[str, float] | None = None) -> Rollout:
+        begin: list[Body] = []
+        if rollout.phase is not Phase.PLANNED:
+            release = self._subject.release
+            begin.append(TakenUp(plan=rollout.plan, release=release, resumed=resumed, **state_of(rollout)))
+        if baseline is not None:
+            begin.append(Baseline(color=rollout.plan.outgoing, p95_seconds=baseline))
+        rollout = self._entered(rollout, *begin)
         while (action := action_of(rollout)) is not None:
             before, rollout = rollout, self._moved(rollout, self._attempt(rollout, action))
             if rollout.phase is not before.phase:
                 rollout = self._entered(rollout)
         if rollout.phase is not Phase.PAUSED:
             self._ports.journal.best_effort = True
-            self._ports.journal.write(Kind.FINISHED, outcome=_OUTCOMES[rollout.phase], reason=rollout.reason)
+            self._ports.journal.write(Finished(outcome=_OUTCOMES[rollout.phase], reason=rollout.reason))
         return rollout
 
     def resume(self, run: Run, stop: str | None = None) -> Rollout:
@@ -116,10 +138,8 @@ class Controller:
             told = f"the rule splits {dict(rule.weights)}, but the rollout stood at green_weight {expected[-1]}"
             rollout = advance(rollout, StopRequested(reason=f"{told}: somebody has moved it since"))
         self._updater.touched = True
-        self._unsettled = run.update
-        if not rollout.going_back:
-            self._baseline_p95_seconds = {**run.baseline_p95_seconds, **self._fresh_baseline(rollout)}
-        return self.run(rollout)
+        baseline = None if rollout.going_back else {**run.baseline_p95_seconds, **self._fresh_baseline(rollout)}
+        return self._run(rollout, resumed=True, baseline=baseline)
 
     def _fresh_baseline(self, rollout: Rollout) -> dict[str, float]:
         """Return the outgoing colour's latencies as they are now; nothing where it has no traffic any more."""
@@ -129,10 +149,18 @@ class Controller:
         except RolloutError:  # the gates will not pass without their source either
             return {}
 
-    def _entered(self, rollout: Rollout, *, begins: bool = False) -> Rollout:
-        """Record a phase; a phase that cannot be recorded is not begun."""
+    @property
+    def _known(self) -> Run:
+        """What this rollout's records add up to."""
+        run = self._ports.journal.run
+        if run is None:
+            raise RolloutError("the rollout has no record of its beginning")
+        return run
+
+    def _entered(self, rollout: Rollout, *begin: Body) -> Rollout:
+        """Record a phase, after what this process begins with; a phase that cannot be recorded does not begin."""
         try:
-            self._enter(rollout, begins=begins)
+            self._enter(rollout, *begin)
         except JournalError as error:
             self._ports.journal.best_effort = True
             rollout = advance(rollout, Failed(reason=str(error)))
@@ -145,41 +173,32 @@ class Controller:
         if after == before or after.phase is Phase.ROLLING_BACK:
             return after
         try:
-            following: dict[str, JsonValue] = {"phase": after.phase, **state_fields(after)}
-            self._ports.journal.write(Kind.RESULT, event=type(event).__name__.lower(), next=following)
+            following = NextState(phase=after.phase, **state_of(after))
+            self._ports.journal.write(ActionEnded(event=type(event).__name__.lower(), next=following))
         except JournalError as error:
             self._ports.journal.best_effort = True
             return advance(before, Failed(reason=str(error)))
         return after
 
-    def _enter(self, rollout: Rollout, *, begins: bool = False) -> None:
+    def _enter(self, rollout: Rollout, *begin: Body) -> None:
         journal = self._ports.journal
         journal.phase = rollout.phase
         decided_at = self._ports.clock.now()
         if rollout.phase is Phase.ROLLING_BACK:
             self._send_back(rollout)
             journal.best_effort = True  # what protects the users does not wait for a disk
-        if begins and rollout.phase is not Phase.PLANNED:
-            journal.write(
-                Kind.TAKEN_UP,
-                plan=plan_fields(rollout.plan),
-                release=release_fields(self._subject.release),
-                **state_fields(rollout),
-            )
+        for body in begin:
+            journal.write(body)
         if rollout.phase is Phase.ROLLING_BACK:
             weight = rollout.plan.initial_green_weight
             # The rule came first, so the record is younger than the decision.
             journal.write(
-                Kind.DECISION,
-                action="rollback",
-                reason=rollout.reason,
-                green_weight=weight,
-                decided_at=decided_at.isoformat(),
+                Decision(action="rollback", reason=rollout.reason, green_weight=weight, decided_at=decided_at)
             )
         elif rollout.phase is Phase.PROMOTING:
             weight = rollout.plan.steps[-1].green_weight
-            journal.write(Kind.DECISION, action="promote", reason="every step passed", green_weight=weight)
-        journal.write(Kind.PHASE, **state_fields(rollout))
+            journal.write(Decision(action="promote", reason="every step passed", green_weight=weight))
+        journal.write(PhaseBegun(**state_of(rollout)))
 
     def _send_back(self, rollout: Rollout) -> None:
         """Set the rule before a rollback is so much as recorded; what fails here is tried again, and told, later on."""
@@ -232,7 +251,6 @@ class Controller:
                     reason=rollout.reason,
                     sent_back=self._sent_back,
                 )
-                self._sent_back_at = self._ports.clock.now()
                 self._tell_who_serves(color, "after_rollback")
             case machine.AwaitIdle(color=color):
                 await_idle(self._ports, color)
@@ -248,7 +266,7 @@ class Controller:
                 raise RolloutError("; ".join(found))
             require_standing(ports, other_color(color))
         else:
-            await_unused(ports, color, since=self._sent_back_at or ports.rule_changed_at or ports.clock.now())
+            await_unused(ports, color, since=self._known.sent_back_at or ports.rule_changed_at or ports.clock.now())
             patience_seconds = ports.config.read().rollout.update_timeout_seconds
         self._settle(color)
         message = f"park {color}"
@@ -258,7 +276,7 @@ class Controller:
 
     def _settle(self, color: Color) -> None:
         """Make an update again whose process has ended in the middle; then config and stack agree."""
-        update, self._unsettled = self._unsettled, None
+        update = self._known.unsettled
         if update is not None and update.color == color and not self._ports.load_balancer.rule().weights[color]:
             self._updater.change_color(color, update.edits, message=update.message)
 
@@ -271,47 +289,48 @@ class Controller:
     def _begin(self, rollout: Rollout) -> None:
         settings = self._ports.config.read()
         previous = settings.color(rollout.plan.outgoing).release
-        self._ports.journal.write(
-            Kind.STARTED,
-            plan=plan_fields(rollout.plan),
-            release=release_fields(self._release),
-            **state_fields(rollout),
-            service=self._subject.service,
-            candidate=rollout.plan.candidate,
-            release_id=self._release.release_id,
-            previous_release_id=None if previous is None else previous.release_id,
-            green_weight=settings.green_weight,
+        journal = self._ports.journal
+        journal.write(
+            Started(
+                plan=rollout.plan,
+                release=self._release,
+                **state_of(rollout),
+                service=self._subject.service,
+                candidate=rollout.plan.candidate,
+                release_id=self._release.release_id,
+                previous_release_id=None if previous is None else previous.release_id,
+                green_weight=settings.green_weight,
+            )
         )
         if (skip := rollout.plan.skip) is not None:
             for check in skip.checks:
-                self._ports.journal.write(Kind.SKIPPED, check=check, because=skip.because)
+                journal.write(CheckSkipped(check=check, because=skip.because))
         if settings.rollout.gates.recorded_prompts is None:
             text = "no shadow check and no warm-up: rollout.gates.recorded_prompts names no prompts"
-            self._ports.journal.write(Kind.NOTE, text=text)
+            journal.write(Note(text=text))
 
     def _preflight(self, rollout: Rollout) -> None:
         ports, settings = self._ports, self._ports.config.read()
         violations = list(preflight(ports, rollout.plan, self._subject.service))
         minimum = settings.rollout.gates.minimum_requests
         try:
-            self._baseline_p95_seconds = measure_baseline(ports, rollout.plan.outgoing, minimum)
+            baseline = measure_baseline(ports, rollout.plan.outgoing, minimum)
         except Exception as error:  # whatever a source fails with, a rollout could not go on without it
             violations.append(describe_error(error))
+            baseline = {}
         if violations:
             raise RefusedError("\n".join(dict.fromkeys(violations)))
-        ports.journal.write("baseline", color=rollout.plan.outgoing, p95_seconds={**self._baseline_p95_seconds})
+        ports.journal.write(Baseline(color=rollout.plan.outgoing, p95_seconds=baseline))
 
     def _deploy(self, color: Color) -> None:
-        with_nodes = nodes_to_come(self._ports.config.read(), color) > 0
-        self._bringing_up = (self._ports.clock.monotonic(), with_nodes)
         deploy(self._ports, self._updater, color, self._release)
 
     def _await_ready(self, color: Color) -> None:
         await_ready(self._ports, color, self._release.release_id)
-        if self._bringing_up is not None:  # a rollout that was taken up in between does not know when it began
-            began, with_nodes = self._bringing_up
-            seconds = round(self._ports.clock.monotonic() - began, 1)
-            self._ports.journal.write(Kind.READY, color=color, seconds=seconds, with_nodes=with_nodes)
+        run = self._known
+        if run.deploying_since is not None:
+            seconds = round((self._ports.clock.now() - run.deploying_since).total_seconds(), 1)
+            self._ports.journal.write(ColorReady(color=color, seconds=seconds, with_nodes=run.started_nodes))
 
     def _verify(self, check: str, candidate: Color) -> Event:
         verdict = self._ports.checks[check].run(candidate, self._release)
@@ -323,8 +342,7 @@ class Controller:
         self._record_weight(rollout, step, "begun")
         message = f"{self._subject.service}: {percent} % of requests to {rollout.plan.candidate}"
         self._updater.change_weight(green_weight, message=message, from_green_weight=before)
-        self._shifted_at = self._ports.clock.now()
-        self._ports.journal.write("rule", green_weight=green_weight, how="up")
+        self._ports.journal.write(RuleChanged(green_weight=green_weight, how="up"))
 
     def _attest(self, rollout: Rollout, step: int) -> None:
         attest_weight(self._ports, self._change(rollout, step))
@@ -332,26 +350,25 @@ class Controller:
 
     def _change(self, rollout: Rollout, step: int) -> WeightChange:
         asked, steps = rollout.plan.steps[step], rollout.plan.steps
-        if self._shifted_at is None:
-            # Taken up in the middle: what was counted before now may be from before the change, or from our own checks.
-            self._shifted_at = self._ports.clock.now()
         return WeightChange(
             candidate=rollout.plan.candidate,
             previous_percent=steps[step - 1].candidate_percent if step else 0,
             intended_percent=asked.candidate_percent,
             green_weight=asked.green_weight,
-            since=self._shifted_at,
+            # Taken up in the middle: what was counted before now may be from before the change, or from our own checks.
+            since=self._known.shifted_at or self._ports.clock.now(),
         )
 
     def _judge(self, rollout: Rollout) -> Event:
         settings = self._ports.config.read()
         if self._gates is None or self._gates[:2] != (rollout.phase, rollout.step):
-            self._keep_baseline()
+            self._keep_baseline(rollout.plan.outgoing)
             plan = rollout.plan
             hold_seconds = (
                 plan.soak_seconds if rollout.phase is Phase.SOAKING else plan.steps[rollout.step].hold_seconds
             )
-            gates = Gates(self._ports, plan, settings, self._baseline_p95_seconds, hold_seconds=hold_seconds)
+            known = self._known.baseline_p95_seconds
+            gates = Gates(self._ports, plan, settings, known, hold_seconds=hold_seconds)
             self._gates = (rollout.phase, rollout.step, gates)
         gates = self._gates[2]
         self._ports.clock.sleep(settings.rollout.poll_seconds)
@@ -384,17 +401,19 @@ class Controller:
             return (GateVerdict(gate=APPROVAL, verdict=Verdict.INCONCLUSIVE, reason=reason),)
         return (judge_approval(step.candidate_percent, found),)
 
-    def _keep_baseline(self) -> None:
+    def _keep_baseline(self, outgoing: Color) -> None:
         """What preflight could not say of the outgoing colour, the first step that saw enough of it does."""
         if self._gates is not None:
-            self._baseline_p95_seconds = self._gates[2].outgoing_p95_seconds | self._baseline_p95_seconds
+            known, seen = self._known.baseline_p95_seconds, self._gates[2].outgoing_p95_seconds
+            if seen.keys() - known.keys():
+                self._ports.journal.write(Baseline(color=outgoing, p95_seconds={**seen, **known}))
 
     def _promote(self, rollout: Rollout, color: Color) -> None:
         ports, settings = self._ports, self._ports.config.read()
         attest_weight(ports, self._change(rollout, len(rollout.plan.steps) - 1))
-        update, self._unsettled = self._unsettled, None  # that one was ours: the config may be ahead of the rule
         found = rollout_drift(ports, self._subject.service, *expected_green_weights(rollout))
-        if found and update is None:
+        # An update that our former process began may have left the config ahead of the rule.
+        if found and self._known.unsettled is None:
             raise RolloutError("; ".join(found))
         keep_until = format_rfc3339(ports.clock.now() + timedelta(seconds=settings.rollout.keep_warm_seconds))
         self._updater.change_rule(
@@ -402,7 +421,7 @@ class Controller:
             green_weight=rollout.plan.steps[-1].green_weight,
             message=f"{self._subject.service}: promote {color}",
         )
-        ports.journal.write("promoted", active_color=color, keep_until=keep_until)
+        ports.journal.write(Promoted(active_color=color, keep_until=keep_until))
         self._tell_who_serves(color, "after_promotion")
 
     def _tell_who_serves(self, color: Color, hook: Literal["after_promotion", "after_rollback"]) -> None:
@@ -411,35 +430,35 @@ class Controller:
         release, previous = settings.color(color).release, settings.color(other_color(color)).release
         serving = Serving(service=self._subject.service, color=color, release=release, previous=previous)
         ports.journal.write(
-            Kind.SERVING,
-            color=color,
-            release_id=release and release.release_id,
-            cache_namespace=serving.namespace,
-            previous_cache_namespace=serving.previous_namespace,
-            cache_namespace_changed=serving.changed,
+            NowServing(
+                color=color,
+                release_id=release and release.release_id,
+                cache_namespace=serving.namespace,
+                previous_cache_namespace=serving.previous_namespace,
+                cache_namespace_changed=serving.changed,
+            )
         )
         hooks = settings.rollout.hooks
         command = getattr(hooks, hook)
         if command:
             result = ports.hooks.run(command, serving.variables(), timeout_seconds=hooks.timeout_seconds)
-            ports.journal.write(Kind.HOOK, name=hook, seconds=result.seconds, error=result.error)
+            ports.journal.write(HookRan(name=hook, seconds=result.seconds, error=result.error))
 
     def _record(self, verdict: GateVerdict) -> None:
         self._ports.journal.write(
-            "verdict",
-            gate=verdict.gate,
-            verdict=verdict.verdict,
-            reason=verdict.reason,
-            evidence=dict(verdict.evidence),
-            dry_run=verdict.dry_run,
+            VerdictGiven(
+                gate=verdict.gate,
+                verdict=verdict.verdict,
+                reason=verdict.reason,
+                evidence=verdict.evidence,
+                dry_run=verdict.dry_run,
+            )
         )
 
-    def _record_weight(self, rollout: Rollout, step: int, status: str) -> None:
+    def _record_weight(self, rollout: Rollout, step: int, status: Literal["begun", "done"]) -> None:
         asked = rollout.plan.steps[step]
         self._ports.journal.write(
-            "weight",
-            green_weight=asked.green_weight,
-            candidate_percent=asked.candidate_percent,
-            step=step,
-            status=status,
+            WeightStep(
+                green_weight=asked.green_weight, candidate_percent=asked.candidate_percent, step=step, status=status
+            )
         )

@@ -14,9 +14,11 @@ from rollout.model.account import CapacityReservation, RunningInstance, Subnet
 from rollout.model.answers import Answer
 from rollout.model.approval import Approval
 from rollout.model.changes import EngineRun
+from rollout.model.machine import Phase
 from rollout.model.nodes import BoundPod, Node, Pod
-from rollout.model.records import DrillHistory
+from rollout.model.records import Body, DrillHistory
 from rollout.model.rule import LiveRule, StateRule
+from rollout.model.run import Run
 from rollout.model.serving import HookResult
 from rollout.model.verdict import GateVerdict, TargetGroupCounts, TargetHealth
 from rollout.statistics.measurements import Counters, Period, PeriodRequests, PrefixCache
@@ -45,7 +47,7 @@ class Clock(Protocol):
 class Journal(Protocol):
     """The record of what happened."""
 
-    phase: str
+    phase: Phase | None
     """The phase that every record is stamped with."""
     best_effort: bool
     """Whether to go on without records that cannot be written."""
@@ -55,8 +57,18 @@ class Journal(Protocol):
         """What every record of this rollout is stamped with."""
         ...
 
-    def write(self, kind: str, **fields: JsonValue) -> None:
-        """Append one record."""
+    @property
+    def run(self) -> Run | None:
+        """What the service's records add up to, those that are still to be kept included. None without any run."""
+        ...
+
+    def write(self, body: Body) -> None:
+        """Append one record.
+
+        Raises:
+            JournalError: it cannot be written, and the journal is not best effort.
+            LostLockError: somebody else has taken the stack over.
+        """
         ...
 
 

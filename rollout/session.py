@@ -18,11 +18,10 @@ from rollout.adapters.hooks import CommandHooks
 from rollout.journal.approvals import Approvals
 from rollout.journal.journal import Journal, RecordFile, RecordObjects, Records, last_seq
 from rollout.journal.lock import Lock
-from rollout.journal.replay import Run, last_run
 from rollout.journal.store import FileStore, open_store
 from rollout.model.errors import LostLockError, RefusedError
-from rollout.model.records import Kind, Record, last_rule_change
-from rollout.model.records import history as drill_history
+from rollout.model.records import LockTaken, Note, Record, drill_history, last_rule_change
+from rollout.model.run import Run, last_run
 from rollout.ports import Check, Ports
 from rollout.system.clock import StopSignal, SystemClock
 from rollout.system.endpoint_key import endpoint_key
@@ -160,9 +159,10 @@ class Session:
 
     def _note(self, text: str) -> None:
         if self._journal is None:
-            self._on_record({"kind": Kind.NOTE, "at": self.clock.now().isoformat(), "text": text})
+            note = Record(seq=0, at=self.clock.now(), rollout="", token=0, phase=None, body=Note(text=text))
+            self._on_record(note)
         else:
-            self._journal.write(Kind.NOTE, text=text)
+            self._journal.write(Note(text=text))
 
     def _own_journal(self) -> Journal:
         """Read the journal anew and end its former writer, whoever that was."""
@@ -174,12 +174,13 @@ class Session:
                 rollout_id=run.rollout_id if run is not None and not run.is_over else uuid.uuid4().hex[:12],
                 token=self.lock.token,
                 last_seq=last_seq(self._records),
+                run=run,
                 now=self.clock.now,
                 on_record=self._on_record,
             )
             journal.best_effort = True  # what comes next finds out whether it can do without
             try:
-                journal.write(Kind.LOCK, by=self._command, before=str(self.lock.taken_from or ""))
+                journal.write(LockTaken(by=self._command, before=str(self.lock.taken_from or "")))
             except LostLockError:
                 self.lock.renew()
                 self.lock.check()  # else it was a last record of the former holder: read again

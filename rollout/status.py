@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from components.domain.naming import COLORS
-from rollout.model.records import Record
+from rollout.model.records import Finished, Record, Started, of_type
+from rollout.model.times import format_rfc3339_micros
 from rollout.session import Session
 from rollout.steps.drift import config_drift
 from rollout.steps.keep_warm import kept_color, last_brought_up
@@ -112,17 +113,18 @@ def _ask(read: Callable[[], _T], what: str, problems: list[str]) -> _T | None:
 
 
 def _last_rollout(records: list[Record]) -> dict[str, Any] | None:
-    started = [record for record in records if record["kind"] == "started"]
+    started = list(of_type(records, Started))
     if not started:
         return None
-    last = started[-1]
-    ends = [one for one in records if one["kind"] == "finished" and one["rollout"] == last["rollout"]]
+    last, begin = started[-1]
+    ends = [(record, body) for record, body in of_type(records, Finished) if record.rollout == last.rollout]
+    end, finished = ends[-1] if ends else (None, None)
     return {
-        "rollout": last["rollout"],
-        "candidate": last["candidate"],
-        "release_id": last["release_id"],
-        "started_at": last["at"],
-        "finished_at": ends[-1]["at"] if ends else None,
-        "outcome": ends[-1]["outcome"] if ends else None,
-        "reason": ends[-1]["reason"] if ends else None,
+        "rollout": last.rollout,
+        "candidate": begin.candidate,
+        "release_id": begin.release_id,
+        "started_at": format_rfc3339_micros(last.at),
+        "finished_at": end and format_rfc3339_micros(end.at),
+        "outcome": finished and finished.outcome,
+        "reason": finished and finished.reason,
     }

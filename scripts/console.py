@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -13,7 +13,34 @@ from rich.markup import escape
 
 from rollout.model.errors import RefusedError, RolloutError, UnreconciledError
 from rollout.model.machine import FINAL, Phase, Rollout
-from rollout.model.records import Record
+from rollout.model.records import (
+    ActionEnded,
+    Attested,
+    Baseline,
+    CheckSkipped,
+    ColorReady,
+    Decision,
+    Drilled,
+    Finished,
+    HookRan,
+    Keeping,
+    Kept,
+    LockTaken,
+    NodesReleased,
+    Note,
+    NowServing,
+    Parked,
+    PhaseBegun,
+    Promoted,
+    Record,
+    RuleChanged,
+    Started,
+    TakenUp,
+    UpdateBegun,
+    UpdateEnded,
+    VerdictGiven,
+    WeightStep,
+)
 from rollout.system.failures import describe_error
 
 EXIT_DONE = 0
@@ -101,14 +128,14 @@ class Progress:
 
     def tell(self, record: Record) -> None:
         """Print what is new in a record."""
-        if record["kind"] == "verdict":
-            gate, verdict = str(record["gate"]), str(record["verdict"])
+        if isinstance(record.body, VerdictGiven):
+            gate, verdict = record.body.gate, record.body.verdict
             self._latest[gate] = record
             if self._printed.get(gate) == verdict:
                 return
             self._printed[gate] = verdict
             del self._latest[gate]
-        elif record["kind"] in ("phase", "decision"):
+        elif isinstance(record.body, PhaseBegun | Decision):
             for latest in self._latest.values():
                 _print(latest)
             self._printed.clear()
@@ -119,91 +146,82 @@ class Progress:
 def _print(record: Record) -> None:
     text = _line(record)
     if text is not None:
-        console.print(f"[dim]{str(record['at'])[11:19]}[/] {text}")
+        console.print(f"[dim]{record.at:%H:%M:%S}[/] {text}")
         sys.stdout.flush()
 
 
 def _line(record: Record) -> str | None:
-    fields: dict[str, Any] = dict(record)
-    match fields["kind"]:
-        case "started":
-            former = fields["previous_release_id"] or "none"
+    """Return a record as one line, or None when it says nothing to a person."""
+    match record.body:
+        case Started() as one:
+            former = one.previous_release_id or "none"
             return (
-                f"[bold]{fields['service']}[/]: release {fields['release_id']} onto {fields['candidate']} "
-                f"(serving now: {former}, green_weight {fields['green_weight']})"
+                f"[bold]{one.service}[/]: release {one.release_id} onto {one.candidate} "
+                f"(serving now: {former}, green_weight {one.green_weight})"
             )
-        case "phase":
-            # An end is told by the record "finished".
-            if fields["phase"] == Phase.PAUSED:
-                return f"[bold yellow]paused[/], the weight stays: {escape(fields['reason'])}"
-            return None if fields["phase"] in FINAL else f"[bold cyan]{fields['phase']}[/]"
-        case "lock" if fields["before"]:
-            return f"  taken over from {escape(fields['before'])}"
-        case "taken_up":
-            return f"[bold]{fields['phase']}[/]: taken up"
-        case "weight":
-            word = "asking for" if fields["status"] == "begun" else "in effect:"
-            return f"  {word} {fields['candidate_percent']} % candidate (green_weight {fields['green_weight']})"
-        case "attested":
+        case PhaseBegun(reason=reason):
+            if record.phase is Phase.PAUSED:
+                return f"[bold yellow]paused[/], the weight stays: {escape(reason)}"
+            # The record "finished" prints an end.
+            return None if record.phase is None or record.phase in FINAL else f"[bold cyan]{record.phase}[/]"
+        case LockTaken(before=before) if before:
+            return f"  taken over from {escape(before)}"
+        case TakenUp():
+            return f"[bold]{record.phase}[/]: taken up"
+        case WeightStep() as one:
+            word = "asking for" if one.status == "begun" else "in effect:"
+            return f"  {word} {one.candidate_percent} % candidate (green_weight {one.green_weight})"
+        case Attested() as one:
+            return f"  attested: {one.candidate_requests} of {one.requests} requests went to {one.color}"
+        case Drilled() as one:
             return (
-                f"  attested: {fields['candidate_requests']} of {fields['requests']} requests went to {fields['color']}"
+                f"  drill: the rule was back {one.decision_to_rule_seconds:.3f} s after the decision, the last "
+                f"request on {one.color} at most {one.rule_to_last_request_seconds:g} s later, config and "
+                f"state agreed after {one.decision_to_agreement_seconds:.1f} s"
             )
-        case "drill":
+        case RuleChanged() as one:
+            return f"  rule set to green_weight {one.green_weight} ({one.how})"
+        case VerdictGiven() as one:
+            gate = f"{one.gate} (dry run)" if one.dry_run else one.gate
+            return f"  [{_STYLES[one.verdict]}]{one.verdict:<12}[/] {gate}: {escape(one.reason)}"
+        case Decision() as one:
+            return f"[{_STYLES[one.action]}]{one.action}[/] to green_weight {one.green_weight}: {escape(one.reason)}"
+        case Baseline() as one:
+            known = ", ".join(f"{gate} {seconds:.3f} s" for gate, seconds in one.p95_seconds.items())
+            return f"  {one.color} now: {known or 'too few requests to know its latencies'}"
+        case Promoted() as one:
+            return f"  {one.active_color} is the active colour; the way back stays warm until {one.keep_until}"
+        case NowServing() as one:
+            how = "changed" if one.cache_namespace_changed else "as before"
+            was = f" (was {one.previous_cache_namespace or 'none'})" if one.cache_namespace_changed else ""
             return (
-                f"  drill: the rule was back {fields['decision_to_rule_seconds']:.3f} s after the decision, the last "
-                f"request on {fields['color']} at most {fields['rule_to_last_request_seconds']:g} s later, config and "
-                f"state agreed after {fields['decision_to_agreement_seconds']:.1f} s"
+                f"  serving now: release {one.release_id} on {one.color}; semantic-cache namespace "
+                f"{one.cache_namespace or 'none'}, {how}{was}"
             )
-        case "rule":
-            return f"  rule set to green_weight {fields['green_weight']} ({fields['how']})"
-        case "verdict":
-            style = _STYLES[fields["verdict"]]
-            gate = f"{fields['gate']} (dry run)" if fields.get("dry_run") else fields["gate"]
-            return f"  [{style}]{fields['verdict']:<12}[/] {gate}: {escape(fields['reason'])}"
-        case "decision":
-            style = _STYLES[fields["action"]]
-            return (
-                f"[{style}]{fields['action']}[/] to green_weight {fields['green_weight']}: {escape(fields['reason'])}"
-            )
-        case "baseline":
-            known = ", ".join(f"{gate} {seconds:.3f} s" for gate, seconds in fields["p95_seconds"].items())
-            return f"  {fields['color']} now: {known or 'too few requests to know its latencies'}"
-        case "promoted":
-            return (
-                f"  {fields['active_color']} is the active colour; the way back stays warm until {fields['keep_until']}"
-            )
-        case "serving":
-            how = "changed" if fields["cache_namespace_changed"] else "as before"
-            was = f" (was {fields['previous_cache_namespace'] or 'none'})" if fields["cache_namespace_changed"] else ""
-            return (
-                f"  serving now: release {fields['release_id']} on {fields['color']}; semantic-cache namespace "
-                f"{fields['cache_namespace'] or 'none'}, {how}{was}"
-            )
-        case "hook":
-            if not fields["error"]:
-                return f"  rollout.hooks.{fields['name']} ran, {fields['seconds']:.1f} s"
-            told = f"rollout.hooks.{fields['name']}: {escape(fields['error'])}. Nothing was undone; run it by hand"
-            return f"  [bold yellow]warning[/] {told}"
-        case "ready":
-            what = "nodes and replicas" if fields["with_nodes"] else "replicas"
-            return f"  {fields['color']} is up ({what}), {fields['seconds']:.0f} s after its deploy began"
-        case "kept":
-            was = f" (was {fields['former']})" if fields["former"] else ""
-            why = f": {escape(fields['reason'])}" if fields["reason"] else ""
-            return f"  {fields['color']} is kept warm until {fields['until']}{was}{why}"
-        case "keeping":
-            told = [escape(fields[key]) for key in ("kept", "brought_up") if fields[key]]
-            return f"  {'; '.join(told)}" if told else None
-        case "parked":
-            return f"  {fields['color']} is parked, its pods are gone"
-        case "nodes_released":
-            return f"  the nodes of {fields['color']} are given back"
-        case "skipped":
-            return f"  [bold yellow]skipped[/]      {fields['check']}: {escape(fields['because'])}"
-        case "note":
-            return f"  {escape(fields['text'])}"
-        case "finished":
-            reason = f": {escape(fields['reason'])}" if fields["reason"] else ""
-            return f"[bold]{fields['outcome']}[/]{reason}"
-        case _:
+        case HookRan() as one:
+            if not one.error:
+                return f"  rollout.hooks.{one.name} ran, {one.seconds:.1f} s"
+            problem = f"rollout.hooks.{one.name}: {escape(one.error)}. Nothing was undone; run it by hand"
+            return f"  [bold yellow]warning[/] {problem}"
+        case ColorReady() as one:
+            what = "nodes and replicas" if one.with_nodes else "replicas"
+            return f"  {one.color} is up ({what}), {one.seconds:.0f} s after its deploy began"
+        case Kept() as one:
+            was = f" (was {one.former})" if one.former else ""
+            why = f": {escape(one.reason)}" if one.reason else ""
+            return f"  {one.color} is kept warm until {one.until}{was}{why}"
+        case Keeping() as one:
+            parts = [escape(part) for part in (one.kept, one.brought_up) if part]
+            return f"  {'; '.join(parts)}" if parts else None
+        case Parked(color=color):
+            return f"  {color} is parked, its pods are gone"
+        case NodesReleased(color=color):
+            return f"  the nodes of {color} are given back"
+        case CheckSkipped() as one:
+            return f"  [bold yellow]skipped[/]      {one.check}: {escape(one.because)}"
+        case Note(text=text):
+            return f"  {escape(text)}"
+        case Finished() as one:
+            return f"[bold]{one.outcome}[/]" + (f": {escape(one.reason)}" if one.reason else "")
+        case LockTaken() | ActionEnded() | UpdateBegun() | UpdateEnded():
             return None

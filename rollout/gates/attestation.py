@@ -16,7 +16,8 @@ from components.config.settings import ServiceSettings
 from components.domain.naming import Color, other_color
 from rollout.gates.verdicts import judge_targets
 from rollout.model.errors import RolloutError, UnavailableError
-from rollout.model.verdict import Evidence, Verdict
+from rollout.model.records import Attested, Note
+from rollout.model.verdict import Verdict
 from rollout.ports import Ports
 from rollout.statistics.measurements import PeriodRequests
 from rollout.statistics.split_test import Answer, Finding, PeriodCounts, Split, examine
@@ -79,11 +80,11 @@ def attest_weight(ports: Ports, change: WeightChange) -> None:
         intended_percent=change.intended_percent,
         error_percent=settings.rollout.attestation.error_percent,
     )
-    ports.journal.write(
-        "note",
-        text=f"{change.intended_percent} % to {change.candidate} is attested with about {split.expected_requests} "
-        f"requests, if it is in effect; chance of a wrong attestation at most {split.error_percent:g} %",
+    text = (
+        f"{change.intended_percent} % to {change.candidate} is attested with about {split.expected_requests} "
+        f"requests, if it is in effect; chance of a wrong attestation at most {split.error_percent:g} %"
     )
+    ports.journal.write(Note(text=text))
     _await(ports, settings, change.green_weight, lambda: _weight(ports, settings, change, split))
 
 
@@ -106,7 +107,7 @@ def attest_idle(ports: Ports, color: Color, *, since: datetime, quiet_seconds: f
     _await(ports, settings, green_weight, lambda: _idle(ports, settings, color, since, delay_seconds))
 
 
-def _await(ports: Ports, settings: ServiceSettings, green_weight: int, look: Callable[[], _Wait | Evidence]) -> None:
+def _await(ports: Ports, settings: ServiceSettings, green_weight: int, look: Callable[[], _Wait | Attested]) -> None:
     """Look until the rule has read as intended twice and there is evidence; record it."""
     began = agreed = ports.clock.monotonic()
     timeout_seconds = settings.rollout.attestation.timeout_seconds
@@ -131,7 +132,7 @@ def _await(ports: Ports, settings: ServiceSettings, green_weight: int, look: Cal
             )
         if not isinstance(seen, _Wait):
             if reads >= READS:
-                ports.journal.write("attested", **seen)
+                ports.journal.write(seen)
                 return
         elif now - began >= timeout_seconds:
             raise AttestationTimeoutError(
@@ -139,13 +140,14 @@ def _await(ports: Ports, settings: ServiceSettings, green_weight: int, look: Cal
                 seen.cause,
             )
         elif seen.cause != told:
-            ports.journal.write("note", text=f"waiting: {seen.words}")
+            ports.journal.write(Note(text=f"waiting: {seen.words}"))
             told = seen.cause
         ports.clock.sleep(min(settings.rollout.poll_seconds, LONGEST_PAUSE_SECONDS))
 
 
-def _weight(ports: Ports, settings: ServiceSettings, change: WeightChange, split: Split) -> _Wait | Evidence:
-    targets = judge_targets(ports.load_balancer.health(change.candidate), settings.color(change.candidate).replicas)
+def _weight(ports: Ports, settings: ServiceSettings, change: WeightChange, split: Split) -> _Wait | Attested:
+    health = ports.load_balancer.health(change.candidate)
+    targets = judge_targets(health, settings.color(change.candidate).replicas)
     if targets.verdict is not Verdict.PASS:
         return _Wait(cause="targets", words=f"{targets.reason} in the target group of {change.candidate}")
     now = ports.clock.now()
@@ -160,16 +162,16 @@ def _weight(ports: Ports, settings: ServiceSettings, change: WeightChange, split
     settled = change.since + timedelta(seconds=settings.rollout.settle_seconds)
     if now < settled:
         return _Wait(cause="settle", words=f"the counts agree; settle_seconds end at {settled:%H:%M:%S}")
-    return {
-        "color": change.candidate,
-        "intended_percent": change.intended_percent,
-        "previous_percent": change.previous_percent,
-        "requests": answer.requests,
-        "candidate_requests": answer.candidate_requests,
-        "candidate_percent": _rounded(answer.candidate_percent),
-        "healthy": targets.evidence["healthy"],
-        "error_percent": split.error_percent,
-    }
+    return Attested(
+        color=change.candidate,
+        intended_percent=change.intended_percent,
+        previous_percent=change.previous_percent,
+        requests=answer.requests,
+        candidate_requests=answer.candidate_requests,
+        candidate_percent=_rounded(answer.candidate_percent),
+        healthy=health.healthy,
+        error_percent=split.error_percent,
+    )
 
 
 def _words(answer: Answer, split: Split, change: WeightChange, elapsed_seconds: float) -> str:
@@ -194,7 +196,7 @@ def _words(answer: Answer, split: Split, change: WeightChange, elapsed_seconds: 
 
 def _idle(
     ports: Ports, settings: ServiceSettings, color: Color, since: datetime, delay_seconds: float
-) -> _Wait | Evidence:
+) -> _Wait | Attested:
     now, period_seconds = ports.clock.now(), settings.rollout.cloudwatch_period_seconds
     # Metrics are published late, so the latest periods that there are stand for the ones that are not there yet.
     latest = max(1, math.ceil(delay_seconds / period_seconds))
@@ -210,13 +212,13 @@ def _idle(
             cause=CLIENTS_SEEN,
             words=f"{requests} requests of clients went to {color} in the last {latest * period_seconds} s published",
         )
-    return {
-        "color": color,
-        "intended_percent": 0,
-        "requests": sum(period.other for period in periods),
-        "candidate_requests": 0,
-        "candidate_percent": 0,
-    }
+    return Attested(
+        color=color,
+        intended_percent=0,
+        requests=sum(period.other for period in periods),
+        candidate_requests=0,
+        candidate_percent=0,
+    )
 
 
 def _client_requests(ports: Ports, candidate: Color, start: datetime, end: datetime) -> Sequence[PeriodCounts]:

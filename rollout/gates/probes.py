@@ -6,6 +6,7 @@ from typing import Any
 from components.config.rollout_settings import RolloutSettings
 from components.domain.naming import Color
 from rollout.model.plan import Plan
+from rollout.model.records import Note
 from rollout.ports import Ports
 
 # So many periods of the load balancer's metrics must have passed before they say how many clients there are.
@@ -47,11 +48,11 @@ class Probes:
             if expected >= self._minimum:
                 return
             self._since_seconds = elapsed_seconds
-            self._ports.journal.write(
-                "note",
-                text=f"about {expected:.0f} of {self._minimum} requests would come from clients within the hold; "
-                "probes to both colours fill it",
+            text = (
+                f"about {expected:.0f} of {self._minimum} requests would come from clients within the hold; "
+                "probes to both colours fill it"
             )
+            self._ports.journal.write(Note(text=text))
         due = int((elapsed_seconds - self._since_seconds) * self._settings.requests_per_second) - self.sent
         self._send(max(1, min(due, missing)))
 

@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol, cast
-
-from pydantic import JsonValue
+from typing import Any, Final, Protocol, cast
 
 from rollout.journal.store import Store, StoreConflictError, Stored, StoreError
 from rollout.model.errors import JournalError, LostLockError, RefusedError
 from rollout.model.machine import Phase
-from rollout.model.records import Kind, Record
+from rollout.model.records import Body, Kind, Note, Record, Started, read_record
+from rollout.model.run import Run, after
 
 # One object holds many records, so that listing and reading stay cheap over years; it is sent whole with each of them.
 SEGMENT_RECORDS: Final = 200
@@ -83,7 +82,7 @@ class RecordFile:
         """
         content = self._content()
         self._end = len(content)
-        return list(_records(content))
+        return list(_records(content, self._path))
 
     def history(self) -> list[Record]:
         """Read every whole record; none when there is no journal yet.
@@ -91,7 +90,7 @@ class RecordFile:
         Raises:
             RefusedError: the file cannot be read.
         """
-        return list(_records(self._content()))
+        return list(_records(self._content(), self._path))
 
     def _content(self) -> bytes:
         try:
@@ -164,7 +163,7 @@ class RecordObjects:
         if found:
             self._key, last = found[-1]
             self._content, self._version = last.content, last.version
-        return [record for _, stored in found for record in _records(stored.content)]
+        return [record for key, stored in found for record in _records(stored.content, key)]
 
     def history(self) -> list[Record]:
         """Read every record, of all segments.
@@ -176,7 +175,7 @@ class RecordObjects:
             found = self._segments(1)
         except StoreError as error:
             raise RefusedError(f"the journal cannot be read: {error}") from error
-        return [record for _, stored in found for record in _records(stored.content)]
+        return [record for key, stored in found for record in _records(stored.content, key)]
 
     def _segments(self, first: int) -> list[tuple[str, Stored]]:
         """Read the segments from the one that begins with this record on, with their keys."""
@@ -196,10 +195,10 @@ class RecordObjects:
         lines = _lines(records)
         # What was written before decides alone, so two writers that know the same reach for the same object.
         if self._key is None or self._content.count(b"\n") >= SEGMENT_RECORDS or len(self._content) >= SEGMENT_BYTES:
-            self._put(self._segment(int(cast(int, records[0]["seq"]))), b"", lines, None)
+            self._put(self._segment(records[0].seq), b"", lines, None)
         else:
             self._put(self._key, self._content, lines, self._version)
-        if any(record["kind"] == Kind.STARTED for record in records):
+        if any(isinstance(record.body, Started) for record in records):
             self._point_to_last()
 
     def _put(self, key: str, before: bytes, lines: bytes, version: str | None) -> None:
@@ -254,6 +253,7 @@ class Journal:
         rollout_id: str,
         token: int,
         last_seq: int,
+        run: Run | None,
         now: Callable[[], datetime],
         on_record: Callable[[Record], None] = lambda _: None,
     ) -> None:
@@ -264,6 +264,7 @@ class Journal:
             rollout_id: the rollout that they belong to.
             token: the lock's, so that every record says under which lock it was written.
             last_seq: the number of the last record there is.
+            run: what the records so far add up to. None when there is no run.
             now: the time.
             on_record: sees each record.
         """
@@ -272,9 +273,11 @@ class Journal:
         """What every record is stamped with."""
         self._token = token
         self._seq = last_seq
+        self.run = run
+        """What the records add up to, those included that could not be kept."""
         self._now = now
         self._on_record = on_record
-        self.phase = ""
+        self.phase: Phase | None = None
         """The phase that every record is stamped with."""
         self.best_effort = False
         """Whether to go on without records that cannot be written; the listener still sees them."""
@@ -282,7 +285,7 @@ class Journal:
         self._waiting: list[Record] = []
         """Records that were told but are not kept yet."""
 
-    def write(self, kind: str, **fields: JsonValue) -> None:
+    def write(self, body: Body) -> None:
         """Append one record and wait until it is kept.
 
         On the way to a rollback's first act a journal beyond a network is not waited for: its records follow at once
@@ -293,26 +296,21 @@ class Journal:
             LostLockError: somebody else has taken the stack over.
         """
         self._seq += 1
-        at = self._now().isoformat(timespec="microseconds").replace("+00:00", "Z")
-        record: dict[str, JsonValue] = {
-            "seq": self._seq,
-            "at": at,
-            "rollout": self.rollout_id,
-            "token": self._token,
-            "kind": kind,
-            "phase": self.phase,
-        }
-        record |= fields
+        record = self._stamped(self._seq, body)
         self._waiting.append(record)
-        if not self._is_put_off(kind):
+        if not self._is_put_off(body.kind):
             self._keep(record)
+        self.run = after(self.run, record)
         self._on_record(record)
 
-    def _is_put_off(self, kind: str) -> bool:
+    def _stamped(self, seq: int, body: Body) -> Record:
+        return Record(seq=seq, at=self._now(), rollout=self.rollout_id, token=self._token, phase=self.phase, body=body)
+
+    def _is_put_off(self, kind: Kind) -> bool:
         if not self._records.remote:
             return False
         # Each attempt at a journal that does not answer takes as long as its timeouts.
-        given_up = self._told_of_loss and self.best_effort and kind != Kind.FINISHED
+        given_up = self._told_of_loss and self.best_effort and kind is not Kind.FINISHED
         return given_up or (self.phase == Phase.ROLLING_BACK and kind in _AHEAD_OF_THE_RULE)
 
     def _keep(self, record: Record) -> None:
@@ -329,26 +327,37 @@ class Journal:
                 raise JournalError(str(error)) from error
             if not self._told_of_loss:
                 self._told_of_loss = True
-                self._on_record({**record, "kind": Kind.NOTE, "text": f"going on without the journal: {error}"})
+                self._on_record(self._stamped(0, Note(text=f"going on without the journal: {error}")))
         else:
             self._waiting.clear()
 
 
 def last_seq(records: Sequence[Record]) -> int:
     """Return the number of the last record; 0 when there is none."""
-    return max((int(cast(int, record["seq"])) for record in records), default=0)
+    return max((record.seq for record in records), default=0)
 
 
 def _lines(records: Sequence[Record]) -> bytes:
-    return b"".join(json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in records)
+    return b"".join(json.dumps(record.as_json(), ensure_ascii=False).encode() + b"\n" for record in records)
 
 
-def _records(content: bytes) -> Iterator[Record]:
+def _records(content: bytes, where: object) -> Iterator[Record]:
+    """Read the whole lines.
+
+    Raises:
+        RefusedError: a whole line is no record that this version knows: what it decides is not known.
+    """
     # Bytes have no other ends of lines than text may have: only a record's own counts.
     for line in content.split(b"\n"):
         try:
-            record = json.loads(line.decode(errors="replace"))
+            fields = json.loads(line.decode(errors="replace"))
         except ValueError:
             continue  # the line a killed process did not finish
-        if isinstance(record, dict) and "seq" in record and "kind" in record:
-            yield cast(Record, record)
+        if isinstance(fields, dict) and "seq" in fields and "kind" in fields:
+            try:
+                yield read_record(cast(dict[str, Any], fields))
+            except ValueError as error:
+                raise RefusedError(
+                    f"{where}: {error}. Use the version of the scripts that wrote it, or move the journal away once "
+                    "nothing is under way"
+                ) from error

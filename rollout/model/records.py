@@ -1,61 +1,450 @@
-"""The records of a journal: what kinds there are, and what they say of the rule."""
+"""The records of a journal: one frozen type for each kind. They are written and read through these types alone.
 
-from collections.abc import Mapping, Sequence
+A record is one JSON object. `Record` has what every record carries; `Body` is what its kind adds.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError, field_serializer
 
-Record = Mapping[str, JsonValue]
+from components.config.release import Release
+from components.domain.naming import Color
+from rollout.model.machine import Phase, Rollout
+from rollout.model.plan import Plan
+from rollout.model.times import format_rfc3339_micros
+from rollout.model.verdict import Evidence, Verdict
 
 
 class Kind(StrEnum):
-    """What a record tells. All but the observations (verdict, baseline, note) are written before or after an action."""
+    """What a record is about. Observations (verdict, baseline, note) aside, each comes right before or after an act."""
 
     LOCK = "lock"
-    """A command has taken the lock; from here on nobody else's record is taken."""
+    """A command has taken the lock; a former holder can write no record any more."""
     STARTED = "started"
-    """A rollout begins: plan, release, and what serves until then."""
+    """A rollout begins: its plan, its release, and what serves until then."""
     TAKEN_UP = "taken_up"
     """A command goes on from a state: a resume, a rollback, a reap."""
     PHASE = "phase"
-    """A phase is entered; its action follows."""
+    """A phase begins; its action follows."""
     RESULT = "result"
     """An action has ended, and the state moves on."""
     UPDATE = "update"
-    """An update of the stack: begun with what it means to do, then done, failed or taken back."""
+    """An update of the stack: begun with its edits, then done, failed or taken back."""
     WEIGHT = "weight"
+    """A step asks for a weight, or has it in effect."""
     RULE = "rule"
+    """The weighted rule was changed."""
     VERDICT = "verdict"
+    """A gate or a check gave a verdict."""
     ATTESTED = "attested"
     """The requests that the load balancer counted agree with a weight."""
     DRILL = "drill"
-    """A rollback was practised, and measured."""
+    """A rollback was practised and measured."""
     SKIPPED = "skipped"
-    """Somebody chose to leave a check out, and why."""
+    """An operator left a check out, and gave a reason."""
     BASELINE = "baseline"
+    """The outgoing colour's latencies before the rollout."""
     DECISION = "decision"
+    """The rollout is promoted or rolled back, and why."""
     PROMOTED = "promoted"
+    """The candidate is the active colour now."""
     SERVING = "serving"
-    """Whose answers users get now, with their semantic-cache namespace."""
+    """Which release answers users now, with its semantic-cache namespace."""
     HOOK = "hook"
+    """A command of the user's ran."""
     READY = "ready"
-    """Every replica of a colour is up, so many seconds after its deploy began."""
+    """Every replica of a colour is up."""
     KEPT = "kept"
-    """A promise to keep the idle colour warm was moved."""
+    """An operator moved the end of the keep-warm window."""
     KEEPING = "keeping"
     """What the colour costs that is kept warm."""
     PARKED = "parked"
+    """A colour runs no replicas any more."""
     NODES_RELEASED = "nodes_released"
+    """A colour's nodes are gone."""
     NOTE = "note"
+    """What the rollout waits for, or what an operator should know."""
     FINISHED = "finished"
+    """A command came to its end."""
+
+
+class _Fields(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class State(_Fields):
+    """A rollout's state, without its plan and its phase."""
+
+    step: int
+    check: int
+    promoted: bool
+    reason: str
+
+
+class NextState(State):
+    """The state that follows an action."""
+
+    phase: Phase
+
+
+def state_of(rollout: Rollout) -> dict[str, Any]:
+    """Return the fields of `State`."""
+    return {
+        "step": rollout.step,
+        "check": rollout.check,
+        "promoted": rollout.promoted,
+        "reason": rollout.reason,
+    }
+
+
+class _Begin(State):
+    plan: Plan
+    release: Release | None
+
+    @field_serializer("release")
+    def _short(self, release: Release | None) -> Any:
+        return None if release is None else release.model_dump(mode="json", exclude_defaults=True)
+
+
+class LockTaken(_Fields):
+    """See `Kind.LOCK`."""
+
+    kind: Literal[Kind.LOCK] = Kind.LOCK
+    by: str
+    """The command."""
+    before: str
+    """From whom the lock was taken over. Empty when it was free."""
+
+
+class Started(_Begin):
+    """See `Kind.STARTED`."""
+
+    kind: Literal[Kind.STARTED] = Kind.STARTED
+    service: str
+    candidate: Color
+    release_id: str
+    previous_release_id: str | None
+    green_weight: int
+
+
+class TakenUp(_Begin):
+    """See `Kind.TAKEN_UP`."""
+
+    kind: Literal[Kind.TAKEN_UP] = Kind.TAKEN_UP
+    resumed: bool
+    """Whether it goes on with what its former process left unfinished, updates included."""
+
+
+class PhaseBegun(State):
+    """See `Kind.PHASE`."""
+
+    kind: Literal[Kind.PHASE] = Kind.PHASE
+
+
+class ActionEnded(_Fields):
+    """See `Kind.RESULT`."""
+
+    kind: Literal[Kind.RESULT] = Kind.RESULT
+    event: str
+    next: NextState
+
+
+class UpdateBegun(_Fields):
+    """See `Kind.UPDATE`."""
+
+    kind: Literal[Kind.UPDATE] = Kind.UPDATE
+    status: Literal["begun"] = "begun"
+    serial: int
+    green_weight: int
+    message: str
+    color: Color | None
+    """Whose resources it changes. None when it changes the weighted rule."""
+    edits: Mapping[str, JsonValue]
+
+
+class UpdateEnded(_Fields):
+    """See `Kind.UPDATE`."""
+
+    kind: Literal[Kind.UPDATE] = Kind.UPDATE
+    status: Literal["done", "failed", "taken_back"]
+    serial: int
+    unexpected: tuple[str, ...] = ()
+    """What it changed besides what was meant."""
+
+
+class WeightStep(_Fields):
+    """See `Kind.WEIGHT`."""
+
+    kind: Literal[Kind.WEIGHT] = Kind.WEIGHT
+    green_weight: int
+    candidate_percent: int
+    step: int
+    status: Literal["begun", "done"]
+
+
+class RuleChanged(_Fields):
+    """See `Kind.RULE`."""
+
+    kind: Literal[Kind.RULE] = Kind.RULE
+    green_weight: int
+    how: Literal["direct", "up"]
+
+
+class VerdictGiven(_Fields):
+    """See `Kind.VERDICT`."""
+
+    kind: Literal[Kind.VERDICT] = Kind.VERDICT
+    gate: str
+    verdict: Verdict
+    reason: str
+    evidence: Evidence
+    dry_run: bool
+
+
+class Attested(_Fields):
+    """See `Kind.ATTESTED`."""
+
+    kind: Literal[Kind.ATTESTED] = Kind.ATTESTED
+    color: Color
+    intended_percent: int
+    previous_percent: int | None = None
+    """None when it attests that a colour gets no requests."""
+    requests: int
+    candidate_requests: int
+    candidate_percent: float | None
+    healthy: int | None = None
+    error_percent: float | None = None
+
+
+class Drilled(_Fields):
+    """See `Kind.DRILL`."""
+
+    kind: Literal[Kind.DRILL] = Kind.DRILL
+    color: Color
+    decision_to_rule_seconds: float
+    rule_to_last_request_seconds: float
+    resolution_seconds: float
+    decision_to_agreement_seconds: float
+
+
+class CheckSkipped(_Fields):
+    """See `Kind.SKIPPED`."""
+
+    kind: Literal[Kind.SKIPPED] = Kind.SKIPPED
+    check: str
+    because: str
+
+
+class Baseline(_Fields):
+    """See `Kind.BASELINE`."""
+
+    kind: Literal[Kind.BASELINE] = Kind.BASELINE
+    color: Color
+    p95_seconds: Mapping[str, float]
+    """By gate."""
+
+
+class Decision(_Fields):
+    """See `Kind.DECISION`."""
+
+    kind: Literal[Kind.DECISION] = Kind.DECISION
+    action: Literal["promote", "rollback"]
+    reason: str
+    green_weight: int
+    decided_at: datetime | None = None
+    """When a rollback was decided: the rule comes before the record."""
+
+
+class Promoted(_Fields):
+    """See `Kind.PROMOTED`."""
+
+    kind: Literal[Kind.PROMOTED] = Kind.PROMOTED
+    active_color: Color
+    keep_until: str
+
+
+class NowServing(_Fields):
+    """See `Kind.SERVING`."""
+
+    kind: Literal[Kind.SERVING] = Kind.SERVING
+    color: Color
+    release_id: str | None
+    cache_namespace: str
+    previous_cache_namespace: str
+    cache_namespace_changed: bool
+
+
+class HookRan(_Fields):
+    """See `Kind.HOOK`."""
+
+    kind: Literal[Kind.HOOK] = Kind.HOOK
+    name: str
+    seconds: float
+    error: str
+    """Empty when it did its work."""
+
+
+class ColorReady(_Fields):
+    """See `Kind.READY`."""
+
+    kind: Literal[Kind.READY] = Kind.READY
+    color: Color
+    seconds: float
+    """Since its deploy began."""
+    with_nodes: bool
+    """Whether its nodes had to start first."""
+
+
+class Kept(_Fields):
+    """See `Kind.KEPT`."""
+
+    kind: Literal[Kind.KEPT] = Kind.KEPT
+    color: Color
+    former: str
+    until: str
+    reason: str
+
+
+class Keeping(_Fields):
+    """See `Kind.KEEPING`."""
+
+    kind: Literal[Kind.KEEPING] = Kind.KEEPING
+    kept: str | None
+    usd_per_hour: float | None
+    usd_so_far: float | None
+    brought_up: str | None
+
+
+class Parked(_Fields):
+    """See `Kind.PARKED`."""
+
+    kind: Literal[Kind.PARKED] = Kind.PARKED
+    color: Color
+
+
+class NodesReleased(_Fields):
+    """See `Kind.NODES_RELEASED`."""
+
+    kind: Literal[Kind.NODES_RELEASED] = Kind.NODES_RELEASED
+    color: Color
+
+
+class Note(_Fields):
+    """See `Kind.NOTE`."""
+
+    kind: Literal[Kind.NOTE] = Kind.NOTE
+    text: str
+
+
+class Finished(_Fields):
+    """See `Kind.FINISHED`."""
+
+    kind: Literal[Kind.FINISHED] = Kind.FINISHED
+    outcome: str
+    reason: str
+
+
+_UpdateBody = Annotated[UpdateBegun | UpdateEnded, Field(discriminator="status")]
+Body = Annotated[
+    LockTaken
+    | Started
+    | TakenUp
+    | PhaseBegun
+    | ActionEnded
+    | _UpdateBody
+    | WeightStep
+    | RuleChanged
+    | VerdictGiven
+    | Attested
+    | Drilled
+    | CheckSkipped
+    | Baseline
+    | Decision
+    | Promoted
+    | NowServing
+    | HookRan
+    | ColorReady
+    | Kept
+    | Keeping
+    | Parked
+    | NodesReleased
+    | Note
+    | Finished,
+    Field(discriminator="kind"),
+]
+_BODY: Final[TypeAdapter[Body]] = TypeAdapter(Body)
+_STAMP: Final = ("seq", "at", "rollout", "token", "phase")
+_B = TypeVar("_B", bound=_Fields)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One record: what it is about, and where it stands."""
+
+    seq: int
+    """Counts the service's records; 0 for a line that is shown and never kept."""
+    at: datetime
+    rollout: str
+    """The id of the rollout that wrote it."""
+    token: int
+    """The number of the lock under which it was written."""
+    phase: Phase | None
+    """Where the rollout stood. None before its first phase."""
+    body: Body
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """Return it as it is written."""
+        fields: dict[str, JsonValue] = self.body.model_dump(mode="json", exclude_none=False)
+        return {
+            "seq": self.seq,
+            "at": format_rfc3339_micros(self.at),
+            "rollout": self.rollout,
+            "token": self.token,
+            "kind": self.body.kind,
+            "phase": self.phase or "",
+            **{name: value for name, value in fields.items() if name != "kind"},
+        }
+
+
+def read_record(fields: Mapping[str, Any]) -> Record:
+    """Read a record as it was written.
+
+    Raises:
+        ValueError: it is not one of these kinds, or lacks fields; the message names the record and the field.
+    """
+    try:
+        body = _BODY.validate_python({name: value for name, value in fields.items() if name not in _STAMP})
+        return Record(
+            seq=int(fields["seq"]),
+            at=datetime.fromisoformat(fields["at"]),
+            rollout=str(fields["rollout"]),
+            token=int(fields["token"]),
+            phase=Phase(fields["phase"]) if fields["phase"] else None,
+            body=body,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"record {fields.get('seq')} ({fields.get('kind')}): {where}: {first['msg']}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"record {fields.get('seq')} ({fields.get('kind')}): {error!r}") from error
+
+
+def of_type(records: Sequence[Record], kind: type[_B]) -> Iterator[tuple[Record, _B]]:
+    """Yield the records of one type, with their bodies."""
+    for record in records:
+        if isinstance(record.body, kind):
+            yield record, record.body
 
 
 def last_rule_change(records: Sequence[Record]) -> datetime | None:
-    """Return when the weighted rule was last changed by us; none when the journal does not say."""
-    times = [str(record["at"]) for record in records if record["kind"] == Kind.RULE]
-    return datetime.fromisoformat(times[-1]) if times else None
+    """Return when a command last changed the weighted rule. None when the journal does not say."""
+    times = [record.at for record, _ in of_type(records, RuleChanged)]
+    return times[-1] if times else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +452,15 @@ class DrillHistory:
     """What the journal says of drills."""
 
     last: datetime | None = None
-    """When the last one succeeded."""
+    """When the last one succeeded. None when there was none."""
     promoted: bool = False
-    """Whether a release was ever promoted: before that there is no way back that could be practised."""
+    """Whether a release was ever promoted: before that there is no way back to practise."""
 
 
-def history(records: Sequence[Record]) -> DrillHistory:
+def drill_history(records: Sequence[Record]) -> DrillHistory:
     """Read the journal for drills."""
-    drilled = [str(record["at"]) for record in records if record["kind"] == Kind.DRILL]
+    times = [record.at for record, _ in of_type(records, Drilled)]
     return DrillHistory(
-        last=datetime.fromisoformat(drilled[-1]) if drilled else None,
-        promoted=any(record["kind"] == Kind.PROMOTED for record in records),
+        last=times[-1] if times else None,
+        promoted=any(True for _ in of_type(records, Promoted)),
     )

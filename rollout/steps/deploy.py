@@ -10,6 +10,7 @@ from components.domain.naming import Color, other_color
 from rollout.gates.attestation import CLIENTS_SEEN, AttestationTimeoutError, attest_idle
 from rollout.model.errors import RolloutError, UpdateFailedError
 from rollout.model.nodes import Pod
+from rollout.model.records import Note
 from rollout.ports import Ports
 from rollout.steps.retire import park
 from rollout.steps.updates import Updater
@@ -66,7 +67,7 @@ def await_ready(ports: Ports, color: Color, release_id: str) -> None:
         ready = sum(pod.ready for pod in ours)
         health = ports.load_balancer.health(color)
         if len(ours) == len(pods) and ready == wanted and health.healthy == health.total == wanted:
-            ports.journal.write("note", text=f"{ready} replicas of {color} are ready, {health.healthy} targets healthy")
+            ports.journal.write(Note(text=f"{ready} replicas of {color} are ready, {health.healthy} targets healthy"))
             return
         _give_up_on(ours)
         state = f"{ready} of {wanted} replicas of {color} ready, {health.healthy} of {wanted} targets healthy"
@@ -75,7 +76,7 @@ def await_ready(ports: Ports, color: Color, release_id: str) -> None:
         if ports.clock.monotonic() > deadline:
             raise RolloutError(f"not ready after {timeout_seconds:.0f} s: {state}, target states {dict(health.states)}")
         if state != told:
-            ports.journal.write("note", text=state)
+            ports.journal.write(Note(text=state))
             told = state
         ports.clock.sleep(min(settings.rollout.poll_seconds, 1))
 
@@ -116,9 +117,7 @@ def await_unused(ports: Ports, color: Color, *, since: datetime) -> None:
     except AttestationTimeoutError as error:
         if error.cause == CLIENTS_SEEN:
             raise
-        ports.journal.write(
-            "note", text=f"{color} is parked without proof that nothing is sent there any more: {error}"
-        )
+        ports.journal.write(Note(text=f"{color} is parked without proof that nothing is sent there any more: {error}"))
 
 
 def require_standing(ports: Ports, color: Color) -> None:
@@ -140,7 +139,7 @@ def _wait_out_the_drain(ports: Ports, settings: ServiceSettings, color: Color, c
     # The clock may have been put back since.
     left_seconds = min(over - ports.clock.now().timestamp(), settings.drain_chain.deregistration_delay_seconds)
     if left_seconds > 0:
-        ports.journal.write("note", text=f"waiting {left_seconds:.0f} s until {color} had no weight for its drain time")
+        ports.journal.write(Note(text=f"waiting {left_seconds:.0f} s until {color} had no weight for its drain time"))
         ports.clock.sleep(left_seconds)
 
 

@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from pydantic import JsonValue
-
 from components.domain.naming import Color, other_color
 from rollout.gates.attestation import WeightChange, attest_idle, attest_weight
 from rollout.model.plan import full_weight_of, green_weight_for
-from rollout.model.records import Kind
+from rollout.model.records import Drilled, RuleChanged
 from rollout.ports import Ports
 from rollout.statistics.measurements import PeriodRequests
 from rollout.steps.rollback import restore_traffic, set_rule
@@ -22,7 +20,7 @@ from rollout.steps.updates import Updater
 PERCENT: Final = 1
 
 
-def practise(ports: Ports, updater: Updater) -> dict[str, JsonValue]:
+def practise(ports: Ports, updater: Updater) -> Drilled:
     """Send one percent to the idle colour, attest it, take it back as a rollback does, and measure.
 
     Whatever fails, traffic goes back.
@@ -39,7 +37,7 @@ def practise(ports: Ports, updater: Updater) -> dict[str, JsonValue]:
         change = WeightChange(
             candidate=idle, previous_percent=0, intended_percent=PERCENT, green_weight=one, since=ports.clock.now()
         )
-        ports.journal.write(Kind.RULE, green_weight=one, how="up")
+        ports.journal.write(RuleChanged(green_weight=one, how="up"))
         attest_weight(ports, change)
     except BaseException:
         restore_traffic(ports, updater, green_weight=full, active_color=active, reason="a drill that failed")
@@ -52,14 +50,14 @@ def practise(ports: Ports, updater: Updater) -> dict[str, JsonValue]:
     reconciled_seconds = ports.clock.monotonic() - decided
     attest_idle(ports, idle, since=set_at)
     last_seconds, resolution_seconds = _last_request(ports, idle, set_at)
-    measured: dict[str, JsonValue] = {
-        "color": idle,
-        "decision_to_rule_seconds": round(rule_seconds, 4),
-        "rule_to_last_request_seconds": last_seconds,
-        "resolution_seconds": resolution_seconds,
-        "decision_to_agreement_seconds": round(reconciled_seconds, 3),
-    }
-    ports.journal.write(Kind.DRILL, **measured)
+    measured = Drilled(
+        color=idle,
+        decision_to_rule_seconds=round(rule_seconds, 4),
+        rule_to_last_request_seconds=last_seconds,
+        resolution_seconds=resolution_seconds,
+        decision_to_agreement_seconds=round(reconciled_seconds, 3),
+    )
+    ports.journal.write(measured)
     return measured
 
 

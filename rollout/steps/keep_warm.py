@@ -5,15 +5,16 @@ that somebody shortens and says why, lets the colour go.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from components.config.settings import ServiceSettings
 from components.domain.capacity import nodes_for, usd_per_hour
 from components.domain.naming import Color
 from rollout.model.errors import RefusedError
+from rollout.model.records import ColorReady, Promoted, Record, of_type
 from rollout.model.times import format_rfc3339
 
 _UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -55,17 +56,17 @@ class BroughtUp:
 
     color: Color
     seconds: float
-    at: str
+    at: datetime
     with_nodes: bool
     """Whether its nodes had to come up first, as they have to after a reap."""
 
     def __str__(self) -> str:
         """Return it as a line for people."""
         what = "nodes and replicas" if self.with_nodes else "replicas"
-        return f"bringing {self.color} up ({what}) took {self.seconds:.0f} s, at {self.at}"
+        return f"bringing {self.color} up ({what}) took {self.seconds:.0f} s, at {format_rfc3339(self.at)}"
 
 
-def kept_color(settings: ServiceSettings, records: Sequence[Mapping[str, Any]], now: datetime) -> Kept | None:
+def kept_color(settings: ServiceSettings, records: Sequence[Record], now: datetime) -> Kept | None:
     """Return what is kept beside the active colour; none when its nodes are not up, or both colours share them."""
     idle = settings.idle_color
     colored = settings.color(idle)
@@ -82,12 +83,11 @@ def kept_color(settings: ServiceSettings, records: Sequence[Mapping[str, Any]], 
     )
 
 
-def last_brought_up(records: Sequence[Mapping[str, Any]]) -> BroughtUp | None:
+def last_brought_up(records: Sequence[Record]) -> BroughtUp | None:
     """Return how long the latest deploy took that had to bring nodes up; else the latest one."""
     found = [
-        BroughtUp(color=one["color"], seconds=one["seconds"], at=str(one["at"]), with_nodes=one["with_nodes"])
-        for one in records
-        if one["kind"] == "ready"
+        BroughtUp(color=body.color, seconds=body.seconds, at=record.at, with_nodes=body.with_nodes)
+        for record, body in of_type(records, ColorReady)
     ]
     return next((one for one in reversed(found) if one.with_nodes), found[-1] if found else None)
 
@@ -126,8 +126,8 @@ def keep_violations(settings: ServiceSettings, until: datetime, *, shorten: str)
         )
 
 
-def _promoted_at(records: Sequence[Mapping[str, Any]], active: Color) -> datetime | None:
-    promoted = [one for one in records if one["kind"] == "promoted"]
-    if not promoted or promoted[-1]["active_color"] != active:
+def _promoted_at(records: Sequence[Record], active: Color) -> datetime | None:
+    promoted = list(of_type(records, Promoted))
+    if not promoted or promoted[-1][1].active_color != active:
         return None
-    return datetime.fromisoformat(str(promoted[-1]["at"]))
+    return promoted[-1][0].at

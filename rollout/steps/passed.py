@@ -3,40 +3,36 @@
 Pure.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from components.config.settings import ServiceSettings
 from components.domain.naming import other_color
+from rollout.model.records import Decision, Promoted, Record, Started
 from rollout.model.verdict import TargetHealth
 
 
-def refused_releases(records: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+def refused_releases(records: Sequence[Record]) -> frozenset[str]:
     """Return the releases that were rolled back and have not been promoted since."""
     release_of: dict[str, str] = {}
     refused: set[str] = set()
     last_promoted = ""
     for record in records:
-        rollout = str(record.get("rollout", ""))
-        match record["kind"]:
-            case "started":
-                release_of[rollout] = str(record["release_id"])
-                if record.get("previous_release_id"):
-                    refused.discard(str(record["previous_release_id"]))
-            case "promoted" if rollout in release_of:
-                last_promoted = release_of[rollout]
+        match record.body:
+            case Started(release_id=release_id, previous_release_id=previous):
+                release_of[record.rollout] = release_id
+                refused.discard(previous or "")
+            case Promoted() if record.rollout in release_of:
+                last_promoted = release_of[record.rollout]
                 refused.discard(last_promoted)
-            case "decision" if record.get("action") == "rollback":
+            case Decision(action="rollback"):
                 # A rollback by hand after a promotion is a rollout of its own, without a release.
-                refused.add(release_of.get(rollout, last_promoted))
+                refused.add(release_of.get(record.rollout, last_promoted))
             case _:
                 pass
     return frozenset(refused - {""})
 
 
-def last_passed_violations(
-    settings: ServiceSettings, records: Sequence[Mapping[str, Any]], active: TargetHealth
-) -> Iterator[str]:
+def last_passed_violations(settings: ServiceSettings, records: Sequence[Record], active: TargetHealth) -> Iterator[str]:
     """Yield why the idle colour is needed: what serves has not passed, or does not stand by itself."""
     color = settings.active_color
     release, idle = settings.color(color).release, other_color(color)

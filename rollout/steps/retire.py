@@ -9,6 +9,7 @@ from components.config.settings import ServiceSettings
 from components.domain.naming import Color
 from rollout.model.errors import PolicyRefusedError, RolloutError, UnavailableError, UpdateFailedError
 from rollout.model.nodes import Pod
+from rollout.model.records import NodesReleased, Note, Parked
 from rollout.ports import Ports
 from rollout.steps.retry import retry
 from rollout.steps.updates import Updater
@@ -61,7 +62,7 @@ def park(
             "again"
         )
     _await_gone(ports, settings, color)
-    ports.journal.write("parked", color=color)
+    ports.journal.write(Parked(color=color))
 
 
 def release_nodes(ports: Ports, updater: Updater, color: Color, *, message: str, patience_seconds: float = 0.0) -> None:
@@ -74,7 +75,7 @@ def release_nodes(ports: Ports, updater: Updater, color: Color, *, message: str,
     if settings.headroom_mode == "always" or not settings.color(color).nodes_wanted:
         return
     _update(ports, updater, color, {f"{color}.provisioned": False}, message, patience_seconds)
-    ports.journal.write("nodes_released", color=color)
+    ports.journal.write(NodesReleased(color=color))
 
 
 def _update(
@@ -91,7 +92,7 @@ def _update(
         ports.clock,
         patience_seconds=lambda: patience_seconds,
         pause_seconds=RETRY_SECONDS,
-        on_failure=lambda error: ports.journal.write("note", text=f"{message}: tried again until it works: {error}"),
+        on_failure=lambda error: ports.journal.write(Note(text=f"{message}: tried again until it works: {error}")),
         transient=(UpdateFailedError, UnavailableError),
         fatal=(PolicyRefusedError,),
     )

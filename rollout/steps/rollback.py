@@ -16,6 +16,7 @@ from rollout.model.errors import (
     UpdateFailedError,
 )
 from rollout.model.plan import full_weight_of
+from rollout.model.records import Note, RuleChanged
 from rollout.model.rule import LiveRule
 from rollout.ports import Ports
 from rollout.steps.preflight import keep_warm_until
@@ -72,7 +73,7 @@ def restore_traffic(
     """
     ports.shield()
     if sent_back:
-        ports.journal.write("rule", green_weight=green_weight, how="direct")
+        ports.journal.write(RuleChanged(green_weight=green_weight, how="direct"))
     else:
         _set_rule(ports, green_weight)
     _end_running_update(ports, green_weight)
@@ -93,14 +94,14 @@ def restore_traffic(
             failure, now = error, ports.clock.monotonic()
             if locked_since is None:
                 locked_since = now
-                ports.journal.write("note", text=f"traffic is back; waiting for another update to end: {error}")
+                ports.journal.write(Note(text=f"traffic is back; waiting for another update to end: {error}"))
             if now - locked_since < ports.config.read().rollout.update_timeout_seconds:
                 _watch(ports, green_weight)
                 continue
             attempts = MAX_ATTEMPTS
         except UpdateFailedError as error:
             failure = error
-            ports.journal.write("note", text=f"the update that reconciles the state failed: {error}")
+            ports.journal.write(Note(text=f"the update that reconciles the state failed: {error}"))
         attempts += 1
         ports.clock.sleep(RETRY_SECONDS if failure else 0)
     raise UnreconciledError(
@@ -123,7 +124,7 @@ def set_rule(ports: Ports, green_weight: int) -> None:
 
 def _set_rule(ports: Ports, green_weight: int) -> None:
     set_rule(ports, green_weight)
-    ports.journal.write("rule", green_weight=green_weight, how="direct")
+    ports.journal.write(RuleChanged(green_weight=green_weight, how="direct"))
 
 
 def _hold_rule(ports: Ports, green_weight: int) -> LiveRule:
@@ -150,7 +151,7 @@ def _insist(ports: Ports, call: Callable[[], _T], told: str) -> _T:
         ports.clock,
         patience_seconds=lambda: _patience_seconds(ports),
         pause_seconds=REASSERT_SECONDS,
-        on_failure=lambda error: ports.journal.write("note", text=f"{told}: {error}"),
+        on_failure=lambda error: ports.journal.write(Note(text=f"{told}: {error}")),
     )
 
 
@@ -197,7 +198,7 @@ def _is_in_state(ports: Ports, updater: Updater, rule: LiveRule) -> bool:
     try:
         state = updater.rule_in_state()
     except UpdateFailedError as error:
-        ports.journal.write("note", text=f"whether the state agrees is not known: {error}")
+        ports.journal.write(Note(text=f"whether the state agrees is not known: {error}"))
         return False
     return (
         state is not None
@@ -222,4 +223,4 @@ def _reconcile(
     # The rule alone: whatever else the program or the config would change has no place in a rollback. Nor has a policy:
     # a rollback always passes, and an update broken off may have left what a policy refuses.
     ports.stack.up(message, targets=[updater.rule_urn], with_policies=False)
-    ports.journal.write("rule", green_weight=green_weight, how="up")
+    ports.journal.write(RuleChanged(green_weight=green_weight, how="up"))

@@ -7,6 +7,7 @@ serial up.
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from typing import Literal
 
 from pydantic import JsonValue
 
@@ -19,7 +20,7 @@ from rollout.model.errors import (
     UnexpectedChangeError,
     UpdateFailedError,
 )
-from rollout.model.records import Kind
+from rollout.model.records import Note, UpdateBegun, UpdateEnded
 from rollout.model.rule import LiveRule, StateRule
 from rollout.ports import Ports, Watch
 
@@ -113,14 +114,15 @@ class Updater:
         """
         settings = self._ports.config.read()
         self._serial = max(settings.rollout_serial, rule.rollout_serial) + 1
+        wanted = edits.get("green_weight", settings.green_weight)
         self._ports.journal.write(
-            Kind.UPDATE,
-            status="begun",
-            serial=self._serial,
-            green_weight=edits.get("green_weight", settings.green_weight),
-            message=message,
-            color=color,
-            edits=dict(edits),
+            UpdateBegun(
+                serial=self._serial,
+                green_weight=wanted if isinstance(wanted, int) else settings.green_weight,
+                message=message,
+                color=color,
+                edits=dict(edits),
+            )
         )
         return self._ports.config.edit({**edits, "rollout_serial": self._serial})
 
@@ -205,16 +207,16 @@ class Updater:
             if not run.changes and self._stands(rule):
                 take_back()
                 raise PlanRefusedError(f"{message}: {'; '.join(found)}. {_WHO}")
-            self._record_end("done", unexpected=list(found))
+            self._record_end("done", unexpected=found)
             raise UnexpectedChangeError(
                 f"{message}: the update has changed more or other than that: {'; '.join(found)}. {_WHO}"
             )
-        self._ports.journal.write(Kind.UPDATE, status="done", serial=self._serial)
+        self._ports.journal.write(UpdateEnded(status="done", serial=self._serial))
 
     def _heard(self, run: EngineRun) -> tuple[Change, ...]:
         """Return the changes; record what no policy has judged, and remember the weighted rule's URN."""
         for note in run.not_evaluated:
-            self._ports.journal.write(Kind.NOTE, text=f"policy not evaluated before the update: {note}")
+            self._ports.journal.write(Note(text=f"policy not evaluated before the update: {note}"))
         for change in run.changes:
             if is_weighted_rule(change, self._service):
                 self.rule_urn = change.urn
@@ -227,6 +229,6 @@ class Updater:
         except Exception:  # whatever it fails with, nobody has said so
             return False
 
-    def _record_end(self, status: str, **fields: JsonValue) -> None:
+    def _record_end(self, status: Literal["done", "failed", "taken_back"], unexpected: tuple[str, ...] = ()) -> None:
         with suppress(JournalError):  # what it ended with is worse
-            self._ports.journal.write(Kind.UPDATE, status=status, serial=self._serial, **fields)
+            self._ports.journal.write(UpdateEnded(status=status, serial=self._serial, unexpected=unexpected))

@@ -27,9 +27,11 @@ from rollout.model.answers import Answer
 from rollout.model.approval import Approval
 from rollout.model.changes import RULE_TYPE, Change, EngineRun
 from rollout.model.errors import PolicyRefusedError, RolloutError, StackLockedError, StoppedError, UpdateFailedError
+from rollout.model.machine import Phase
 from rollout.model.nodes import BoundPod, Node, Pod, Resources
-from rollout.model.records import DrillHistory
+from rollout.model.records import Body, DrillHistory, Record, read_record
 from rollout.model.rule import LiveRule, StateRule
+from rollout.model.run import Run, after
 from rollout.model.serving import HookResult
 from rollout.model.verdict import GateVerdict, TargetGroupCounts, TargetHealth, Verdict
 from rollout.ports import Ports, Watch
@@ -97,17 +99,38 @@ class FakeClock:
         self.shielded = True
 
 
+START = datetime(2026, 11, 21, 8, tzinfo=UTC)
+
+
+def record(body: Body, *, rollout: str = "r1", at: datetime = START, seq: int = 1) -> Record:
+    """A record as a journal has it."""
+    return Record(seq=seq, at=at, rollout=rollout, token=1, phase=None, body=body)
+
+
 @dataclass
 class FakeJournal:
     clock: FakeClock
-    phase: str = ""
+    phase: Phase | None = None
     best_effort: bool = False
     rollout_id: str = "r1"
+    run: Run | None = None
     records: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """As they are written, but for the time, which is the clock's."""
+    kept: list[Record] = field(default_factory=list[Record])
 
-    def write(self, kind: str, **fields: JsonValue) -> None:
-        json.dumps(fields)
-        self.records.append({"kind": kind, "phase": self.phase, "at": self.clock.elapsed, **fields})
+    def write(self, body: Body) -> None:
+        record = self.lose(body)
+        fields = json.loads(json.dumps(record.as_json()))
+        assert read_record(fields) == record
+        self.records.append({**fields, "at": self.clock.elapsed})
+        self.kept.append(record)
+
+    def lose(self, body: Body) -> Record:
+        """What is not kept counts for the process that wrote it."""
+        seq, at = len(self.records) + 1, self.clock.now()
+        record = Record(seq=seq, at=at, rollout=self.rollout_id, token=1, phase=self.phase, body=body)
+        self.run = after(self.run, record)
+        return record
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [record for record in self.records if record["kind"] == kind]

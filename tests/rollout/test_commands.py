@@ -1,6 +1,5 @@
 """Keep, reap and adopt, over a world of fakes."""
 
-from datetime import timedelta
 from typing import Any, cast
 
 import pytest
@@ -8,10 +7,11 @@ import pytest
 from rollout.commands import adopt, keep, ramp, reap, roll_back
 from rollout.controller import Controller, Subject
 from rollout.direct_update import send_back_by
-from rollout.journal.replay import Run
 from rollout.model.errors import KeepWarmError, RefusedError
 from rollout.model.machine import Phase, Rollout
 from rollout.model.plan import make_plan
+from rollout.model.records import Record
+from rollout.model.run import Run
 from rollout.ports import Ports
 from rollout.session import Session
 from rollout.steps.updates import Updater
@@ -57,15 +57,11 @@ class FakeSession:
         self.lock = _Lock()
 
     @property
-    def records(self) -> list[dict[str, Any]]:
-        """The journal, with times as they are on disk."""
-        began = self.world.clock.now() - timedelta(seconds=self.world.clock.elapsed)
-        return [
-            {**one, "at": (began + timedelta(seconds=one["at"])).isoformat(), "rollout": "one"}
-            for one in self.world.journal.records
-        ]
+    def records(self) -> list[Record]:
+        """The journal."""
+        return self.world.journal.kept
 
-    def history(self) -> list[dict[str, Any]]:
+    def history(self) -> list[Record]:
         return self.records
 
     def settings(self) -> Any:
@@ -238,7 +234,7 @@ def test_a_drill_that_was_killed_is_undone_and_leaves_the_way_back_warm(sent_bac
     assert len(world.pods("blue")) == 2
     assert settings.keep_until == world.state.keep_until == kept
     assert world.journal.of("parked") == []
-    assert world.journal.of("note")[-1]["text"] == "blue stays warm as the way back, as it is promised"
+    assert world.journal.of("note")[-1]["text"] == "blue stays warm as the way back"
 
 
 def test_a_ramp_that_was_killed_is_undone_and_its_candidate_parked() -> None:

@@ -16,6 +16,7 @@ from rollout.model.errors import JournalError, UnavailableError
 from rollout.model.machine import Phase, ReapRequested, Rollout, advance
 from rollout.model.nodes import Pod
 from rollout.model.plan import make_plan
+from rollout.model.records import Body, Kind
 from rollout.model.rule import LiveRule
 from rollout.model.verdict import Verdict
 from tests.rollout.fakes import BASE, NEW, OLD, RULE_URN, SERVICE, World
@@ -290,7 +291,7 @@ def test_what_a_step_has_changed_beside_the_weight_sends_traffic_back() -> None:
     assert "has changed more or other than that: chat: priority" in rollout.reason
     assert world.shifts_of_traffic == [0, 1, 25, 0]
     assert_all_agree(world, green_weight=0, active_color="blue")
-    (told,) = (record for record in world.journal.of("update") if "unexpected" in record)
+    (told,) = (record for record in world.journal.of("update") if record.get("unexpected"))
     assert (told["status"], told["unexpected"]) == ("done", ["chat: priority"])
 
 
@@ -345,9 +346,9 @@ def test_reconciling_is_tried_again_when_an_update_fails() -> None:
     world.error_rate["green"] = 0.35
     write = world.journal.write
 
-    def fail_after_the_decision(kind: str, **fields: Any) -> None:
-        write(kind, **fields)
-        if kind == "decision":
+    def fail_after_the_decision(body: Body) -> None:
+        write(body)
+        if body.kind is Kind.DECISION:
             world.failing_ups = 2
 
     world.journal.write = fail_after_the_decision  # pyright: ignore[reportAttributeAccessIssue]
@@ -360,9 +361,9 @@ def test_with_the_backend_down_traffic_is_back_and_a_person_is_told() -> None:
     world.error_rate["green"] = 0.35
     write = world.journal.write
 
-    def fail_after_the_decision(kind: str, **fields: Any) -> None:
-        write(kind, **fields)
-        if kind == "decision":
+    def fail_after_the_decision(body: Body) -> None:
+        write(body)
+        if body.kind is Kind.DECISION:
             world.failing_ups = 1000
 
     world.journal.write = fail_after_the_decision  # pyright: ignore[reportAttributeAccessIssue]
@@ -511,13 +512,14 @@ def fill_the_disk(world: World, when: Callable[[str], bool]) -> list[str]:
     """From the first such record on, none can be written; returns those that were lost without ending anything."""
     write, full, lost = world.journal.write, list[str](), list[str]()
 
-    def refuse(kind: str, **fields: Any) -> None:
-        if not full and not when(kind):
-            write(kind, **fields)
+    def refuse(body: Body) -> None:
+        if not full and not when(body.kind):
+            write(body)
             return
-        full.append(kind)
+        full.append(body.kind)
         if world.journal.best_effort:
-            lost.append(kind)
+            world.journal.lose(body)
+            lost.append(body.kind)
         else:
             raise JournalError("chat.jsonl: cannot be written (No space left on device)")
 

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
@@ -13,7 +12,10 @@ from typer.testing import CliRunner, Result
 from components.config.rollout_settings import RolloutSettings
 from rollout.model.machine import Phase, Rollout
 from rollout.model.plan import make_plan
+from rollout.model.records import Note, PhaseBegun, Record, VerdictGiven
+from rollout.model.verdict import Verdict
 from scripts import console
+from tests.rollout.fakes import record
 
 PROJECT = Path(__file__).parents[2]
 GOOD = f"model: acme/assistant\nmodel_revision: b\nimage: vllm/vllm-openai@sha256:{'b' * 64}\n"
@@ -49,19 +51,19 @@ def test_the_exit_code_says_how_it_ended(phase: Phase, code: int) -> None:
     assert ended.value.exit_code == code
 
 
-def verdict(word: str, reason: str) -> dict[str, Any]:
-    return {"at": "2026-11-21T08:00:00Z", "kind": "verdict", "gate": "error_rate", "verdict": word, "reason": reason}
+def verdict(reason: str) -> Record:
+    return record(VerdictGiven(gate="error_rate", verdict=Verdict.PASS, reason=reason, evidence={}, dry_run=False))
 
 
 def test_of_many_equal_verdicts_the_first_and_the_last_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     progress = console.Progress()
     for number in range(5):
-        progress.tell(verdict("pass", f"look {number}"))
-    progress.tell({"at": "2026-11-21T08:00:01Z", "kind": "phase", "phase": "shifting"})
+        progress.tell(verdict(f"look {number}"))
+    progress.tell(record(PhaseBegun(step=0, check=0, promoted=False, reason="")))
     shown = capsys.readouterr().out
     assert [number for number in range(5) if f"look {number}" in shown] == [0, 4]
 
 
 def test_markup_in_a_message_is_only_text(capsys: pytest.CaptureFixture[str]) -> None:
-    console.Progress().tell({"at": "2026-11-21T08:00:00Z", "kind": "note", "text": "actions[0].x [bold]"})
+    console.Progress().tell(record(Note(text="actions[0].x [bold]")))
     assert "actions[0].x [bold]" in capsys.readouterr().out

@@ -29,6 +29,8 @@ from rollout.adapters.aws.load_balancer import Elbv2LoadBalancer
 from rollout.direct_update import send_back_by
 from rollout.gates.attestation import AttestationTimeoutError, WeightChange, attest_weight
 from rollout.model.errors import RefusedError, UnavailableError
+from rollout.model.machine import Phase
+from rollout.model.records import Attested, Body, Note
 from rollout.ports import Ports
 from tests.rehearsal.aws.account import REGION, Account, Service, running_account, wait_for
 from tests.rehearsal.aws.farm import Farm, Target
@@ -60,15 +62,15 @@ class SystemTime:
 
 @dataclass
 class Notes:
-    phase: str = ""
+    phase: Phase | None = None
     best_effort: bool = False
-    records: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    records: list[Body] = field(default_factory=list[Body])
 
-    def write(self, kind: str, **fields: Any) -> None:
-        self.records.append({"kind": kind, **fields})
+    def write(self, body: Body) -> None:
+        self.records.append(body)
 
     def told(self, words: str) -> bool:
-        return any(words in str(record.get("text")) for record in self.records)
+        return any(words in body.text for body in self.records if isinstance(body, Note))
 
 
 class Nobody:
@@ -209,8 +211,9 @@ def test_a_weight_is_attested_once_requests_follow_it(site: Site, lag_seconds: f
     assert lag_seconds <= took <= lag_seconds + PUBLISHED_WITHIN_SECONDS + 4
     assert site.journal.told("has not taken it over yet") == (lag_seconds > 0)
     attested = site.journal.records[-1]
-    assert attested["kind"] == "attested"
-    assert 55 < attested["candidate_percent"] < 95
+    assert isinstance(attested, Attested)
+    assert attested.candidate_percent is not None
+    assert 55 < attested.candidate_percent < 95
 
 
 def test_a_data_plane_that_ignores_the_change_is_never_attested(site: Site, settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """The journal: numbered, whole records, whatever happened to the process before; one writer at a time."""
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +11,22 @@ import pytest
 from rollout.journal.journal import Journal, RecordFile, RecordObjects, Records, last_seq
 from rollout.journal.store import FileStore, StoreConflictError, StoreError
 from rollout.model.errors import JournalError, LostLockError, RefusedError
-from rollout.model.machine import Phase
-from rollout.model.records import Kind, Record, last_rule_change
+from rollout.model.machine import Phase, Rollout
+from rollout.model.plan import make_plan
+from rollout.model.records import (
+    Decision,
+    Finished,
+    Note,
+    PhaseBegun,
+    Record,
+    RuleChanged,
+    Started,
+    UpdateEnded,
+    last_rule_change,
+    state_of,
+)
+from tests.components.example import service_settings
+from tests.rollout.fakes import record
 from tests.rollout.full_disk import no_room
 
 NOW = datetime(2026, 11, 21, 8, 0, 0, 5, tzinfo=UTC)
@@ -20,10 +35,27 @@ NOW = datetime(2026, 11, 21, 8, 0, 0, 5, tzinfo=UTC)
 def ignore(_: Record) -> None: ...
 
 
-def journal(records: Records, on_record: Callable[[Record], None] = ignore) -> Journal:
-    return Journal(
-        records, rollout_id="r1", token=7, last_seq=last_seq(records.read()), now=lambda: NOW, on_record=on_record
+def started() -> Started:
+    plan = make_plan("green", service_settings().rollout)
+    return Started(
+        plan=plan,
+        release=None,
+        **state_of(Rollout(plan=plan)),
+        service="chat",
+        candidate="green",
+        release_id="new",
+        previous_release_id=None,
+        green_weight=0,
     )
+
+
+PHASE = PhaseBegun(step=0, check=0, promoted=False, reason="")
+FINISHED = Finished(outcome="rolled_back", reason="")
+
+
+def journal(records: Records, on_record: Callable[[Record], None] = ignore) -> Journal:
+    seq = last_seq(records.read())
+    return Journal(records, rollout_id="r1", token=7, last_seq=seq, run=None, now=lambda: NOW, on_record=on_record)
 
 
 @pytest.fixture(params=["file", "objects"])
@@ -35,17 +67,17 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 
 def texts(records: Sequence[Record]) -> list[Any]:
-    return [record.get("text") for record in records]
+    return [record.body.text for record in records if isinstance(record.body, Note)]
 
 
 def test_records_are_numbered_across_processes(folder: Any) -> None:
     first = journal(folder())
-    first.phase = "deploying"
-    first.write("note", text="grün")
-    journal(folder()).write("note", text="two")
+    first.phase = Phase.DEPLOYING
+    first.write(Note(text="grün"))
+    journal(folder()).write(Note(text="two"))
     records = folder().read()
-    assert [record["seq"] for record in records] == [1, 2]
-    assert records[0] == {
+    assert [record.seq for record in records] == [1, 2]
+    assert records[0].as_json() == {
         "seq": 1,
         "at": "2026-11-21T08:00:00.000005Z",
         "rollout": "r1",
@@ -58,30 +90,30 @@ def test_records_are_numbered_across_processes(folder: Any) -> None:
 
 def test_whoever_writes_first_after_another_ends_the_other(folder: Any) -> None:
     former = journal(folder())
-    former.write("note", text="one")
+    former.write(Note(text="one"))
     following = journal(folder())
-    following.write("note", text="two")
+    following.write(Note(text="two"))
     former.best_effort = True
     for _ in range(2):
         with pytest.raises(LostLockError, match="taken the stack over"):
-            former.write("note", text="late")
-    following.write("note", text="three")
+            former.write(Note(text="late"))
+    following.write(Note(text="three"))
     assert texts(folder().read()) == ["one", "two", "three"]
 
 
 def test_two_that_open_an_empty_journal_do_not_both_write(folder: Any) -> None:
     one, two = journal(folder()), journal(folder())
-    one.write("note", text="one")
+    one.write(Note(text="one"))
     with pytest.raises(LostLockError):
-        two.write("note", text="two")
+        two.write(Note(text="two"))
 
 
 def test_a_line_cut_short_by_a_kill_spoils_nothing(tmp_path: Path) -> None:
     path = tmp_path / "chat.jsonl"
-    journal(RecordFile(path)).write("note", text="whole")
+    journal(RecordFile(path)).write(Note(text="whole"))
     with path.open("a") as file:
         file.write('{"seq": 2, "kind": "no')
-    journal(RecordFile(path)).write("note", text="after")
+    journal(RecordFile(path)).write(Note(text="after"))
     assert texts(RecordFile(path).read()) == ["whole", "after"]
 
 
@@ -91,13 +123,13 @@ def test_whoever_listens_sees_a_record_that_is_kept_already(folder: Any) -> None
     def look(_: Record) -> None:
         seen.append(len(folder().read()))
 
-    journal(folder(), look).write("note", text="x")
+    journal(folder(), look).write(Note(text="x"))
     assert seen == [1]
 
 
 def test_the_last_change_of_the_rule_is_found(folder: Any) -> None:
     assert last_rule_change(folder().read()) is None
-    journal(folder()).write("rule", green_weight=1, how="up")
+    journal(folder()).write(RuleChanged(green_weight=1, how="up"))
     assert last_rule_change(folder().read()) == NOW
 
 
@@ -105,20 +137,20 @@ def test_a_record_that_does_not_fit_on_the_disk_is_an_error_that_names_the_file(
     path = tmp_path / "chat.jsonl"
     writing = journal(RecordFile(path))
     with no_room(), pytest.raises(JournalError, match=r"chat\.jsonl: cannot be written \(File too large\)"):
-        writing.write("note", text="lost")
-    writing.write("note", text="later")
+        writing.write(Note(text="lost"))
+    writing.write(Note(text="later"))
     assert texts(RecordFile(path).read()) == ["later"]
 
 
 def test_half_a_record_that_a_full_disk_took_is_taken_back_and_nobody_else_is_blamed(tmp_path: Path) -> None:
     path = tmp_path / "chat.jsonl"
     writing = journal(RecordFile(path))
-    writing.write("note", text="before")
+    writing.write(Note(text="before"))
     size = path.stat().st_size
     with no_room(beyond_bytes=size + 20), pytest.raises(JournalError, match=r"cannot be written \(File too large\)"):
-        writing.write("note", text="lost")
+        writing.write(Note(text="lost"))
     assert path.stat().st_size == size
-    writing.write("note", text="later")
+    writing.write(Note(text="later"))
     assert texts(RecordFile(path).read()) == ["before", "later"]
 
 
@@ -128,12 +160,12 @@ def test_a_dispensable_journal_says_once_that_records_are_lost_and_writes_them_w
     writing = journal(records, seen.append)
     writing.best_effort = True
     with no_room():
-        writing.write("rule", green_weight=0, how="direct")
-        writing.write("phase", step=0)
-    assert [record["kind"] for record in seen] == ["note", "rule", "phase"]
-    assert "going on without the journal" in str(seen[0]["text"])
-    writing.write("finished", outcome="rolled_back")
-    assert [record["kind"] for record in records.read()] == ["rule", "phase", "finished"]
+        writing.write(RuleChanged(green_weight=0, how="direct"))
+        writing.write(PHASE)
+    assert [record.body.kind for record in seen] == ["note", "rule", "phase"]
+    assert "going on without the journal" in str(seen[0].body)
+    writing.write(FINISHED)
+    assert [record.body.kind for record in records.read()] == ["rule", "phase", "finished"]
 
 
 def test_a_journal_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
@@ -144,8 +176,28 @@ def test_a_journal_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 def test_lines_that_are_no_records_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "chat.jsonl"
-    path.write_text('[]\n3\n{"kind": "note"}\n{"seq": 1, "kind": "note"}\n')
-    assert [record["seq"] for record in RecordFile(path).read()] == [1]
+    whole = json.dumps(record(Note(text="whole")).as_json())
+    path.write_text(f'[]\n3\n{{"kind": "note"}}\n{whole}\n')
+    assert [record.seq for record in RecordFile(path).read()] == [1]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"kind": "poem"}, r"record 1 \(poem\): .*'poem'"),
+        ({"green_weight": "much"}, r"record 1 \(rule\): rule\.green_weight: .*integer"),
+        ({"author": "me"}, r"record 1 \(rule\): rule\.author"),
+        ({"phase": "dreaming"}, r"record 1 \(rule\): .*dreaming"),
+    ],
+)
+def test_a_record_that_this_version_does_not_know_is_refused(
+    folder: Any, tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    journal(folder()).write(RuleChanged(green_weight=1, how="up"))
+    (path,) = tmp_path.rglob("*.jsonl")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}) + "\n")
+    with pytest.raises(RefusedError, match=words):
+        folder().read()
 
 
 def test_a_long_journal_lies_in_few_objects_of_which_the_last_rollouts_are_read(
@@ -154,33 +206,33 @@ def test_a_long_journal_lies_in_few_objects_of_which_the_last_rollouts_are_read(
     monkeypatch.setattr("rollout.journal.journal.SEGMENT_RECORDS", 5)
     store = FileStore(tmp_path)
     writing = journal(RecordObjects(store, "journal/chat"))
-    for number in range(3):
-        writing.write(Kind.STARTED, number=number)
+    for _ in range(3):
+        writing.write(started())
         for _ in range(7):
-            writing.write("note", text="x")
+            writing.write(Note(text="x"))
     assert store.keys("journal/chat/", after="journal/chat/0000000011.jsonl") == [
         *("journal/chat/0000000016.jsonl", "journal/chat/0000000021.jsonl", "journal/chat/started")
     ]
-    read = [record["seq"] for record in RecordObjects(store, "journal/chat").read()]
+    read = [record.seq for record in RecordObjects(store, "journal/chat").read()]
     assert read == list(range(16, 25))
-    assert [record["seq"] for record in RecordObjects(store, "journal/chat").history()] == list(range(1, 25))
+    assert [record.seq for record in RecordObjects(store, "journal/chat").history()] == list(range(1, 25))
 
 
 def test_reading_the_history_does_not_move_where_the_next_record_goes(folder: Any) -> None:
     one = folder()
     writing = journal(one)
-    writing.write("note", text="first")
-    journal(folder()).write("note", text="second")
+    writing.write(Note(text="first"))
+    journal(folder()).write(Note(text="second"))
     assert texts(one.history()) == ["first", "second"]
     with pytest.raises(LostLockError):
-        writing.write("note", text="of one who has lost the lock")
+        writing.write(Note(text="of one who has lost the lock"))
 
 
 def test_an_object_that_has_grown_large_is_followed_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rollout.journal.journal.SEGMENT_BYTES", 500)
     writing = journal(RecordObjects(FileStore(tmp_path), "journal/chat"))
     for text in ("x" * 600, "small", "y" * 600, "end"):
-        writing.write("note", text=text)
+        writing.write(Note(text=text))
     assert len(FileStore(tmp_path).keys("journal/chat/")) == 3
 
 
@@ -214,12 +266,12 @@ def test_a_record_of_which_no_answer_came_does_not_end_its_own_writer(
     store = Unreliable(tmp_path)
     writing = journal(RecordObjects(store, "journal/chat"))
     if not first:
-        writing.write("note", text="before")
+        writing.write(Note(text="before"))
     store.arrives, store.silent = arrives, True
     with pytest.raises(JournalError):
-        writing.write("note", text="unknown")
+        writing.write(Note(text="unknown"))
     store.silent = False
-    writing.write("note", text="after")
+    writing.write(Note(text="after"))
     expected = ["before"] * (not first) + ["unknown"] * arrives + ["after"]
     assert texts(RecordObjects(store, "journal/chat").read()) == expected
 
@@ -245,28 +297,28 @@ def test_the_first_act_of_a_rollback_waits_for_no_network(tmp_path: Path) -> Non
     records = Counting(tmp_path / "chat.jsonl")
     writing = journal(records)
     writing.phase, writing.best_effort = Phase.ROLLING_BACK, True
-    writing.write(Kind.DECISION, action="rollback")
-    writing.write(Kind.PHASE, step=0)
+    writing.write(Decision(action="rollback", reason="slow", green_weight=0))
+    writing.write(PHASE)
     assert records.appends == 0
-    writing.write(Kind.RULE, green_weight=0, how="direct")
-    assert [record["kind"] for record in records.read()] == ["decision", "phase", "rule"]
+    writing.write(RuleChanged(green_weight=0, how="direct"))
+    assert [record.body.kind for record in records.read()] == ["decision", "phase", "rule"]
 
 
 def test_a_journal_beyond_a_network_that_is_down_is_tried_once_more_at_the_end(tmp_path: Path) -> None:
     records = Counting(tmp_path / "chat.jsonl")
     writing = journal(records)
     writing.phase, writing.best_effort, records.down = Phase.ROLLING_BACK, True, True
-    for kind in (Kind.RULE, Kind.UPDATE, Kind.PHASE):
-        writing.write(kind)
+    for body in (RuleChanged(green_weight=0, how="direct"), UpdateEnded(status="done", serial=1), PHASE):
+        writing.write(body)
     assert records.appends == 1
     records.down = False
-    writing.write(Kind.FINISHED)
-    assert [record["kind"] for record in records.read()] == ["rule", "update", "phase", "finished"]
+    writing.write(FINISHED)
+    assert [record.body.kind for record in records.read()] == ["rule", "update", "phase", "finished"]
 
 
 def test_a_conflict_is_no_loss_that_a_dispensable_journal_may_pass_over(tmp_path: Path) -> None:
     records = RecordFile(tmp_path / "chat.jsonl")
-    journal(records).write("note", text="mine")
-    journal(RecordFile(tmp_path / "chat.jsonl")).write("note", text="another's")
+    journal(records).write(Note(text="mine"))
+    journal(RecordFile(tmp_path / "chat.jsonl")).write(Note(text="another's"))
     with pytest.raises(StoreConflictError):
         records.append([])

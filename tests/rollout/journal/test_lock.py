@@ -18,6 +18,7 @@ from rollout.journal.journal import Journal, RecordObjects, last_seq
 from rollout.journal.lock import Lock, Owner
 from rollout.journal.store import FileStore, Store, Stored, StoreError
 from rollout.model.errors import JournalError, LostLockError, RefusedError
+from rollout.model.records import LockTaken, UpdateEnded
 from rollout.system.clock import StopSignal, SystemClock
 from tests.rollout.fakes import FakeClock
 from tests.rollout.full_disk import no_room
@@ -331,15 +332,15 @@ class Writer:
         move_away(self._lock)
         seq = last_seq(self._records.read())
         self._journal = Journal(
-            self._records, rollout_id=self.name, token=self._lock.token, last_seq=seq, now=self.clock.now
+            self._records, rollout_id=self.name, token=self._lock.token, last_seq=seq, run=None, now=self.clock.now
         )
-        self._journal.write("lock", by=self.name)
+        self._journal.write(LockTaken(by=self.name, before=""))
 
     def update(self, updates: list[str]) -> None:
         if self._journal is None or self.ended:
             return
         try:
-            self._journal.write("update", status="begun")
+            self._journal.write(UpdateEnded(status="done", serial=1))
         except (LostLockError, JournalError):
             self.ended = True
         else:
@@ -381,7 +382,7 @@ def test_of_two_writers_only_the_last_that_took_the_lock_writes_and_acts(
     follow(after)
     assert set(updates) <= {"two"}, "the former holder acted after it had lost the lock"
     records = RecordObjects(store, "journal/chat").read()
-    tokens = [int(str(record["token"])) for record in records]
+    tokens = [record.token for record in records]
     assert tokens == sorted(tokens)
-    assert [record["seq"] for record in records] == list(range(1, len(records) + 1))
-    assert sum(record["kind"] == "update" for record in records if record["token"] == 2) == len(updates)
+    assert [record.seq for record in records] == list(range(1, len(records) + 1))
+    assert sum(isinstance(record.body, UpdateEnded) for record in records if record.token == 2) == len(updates)

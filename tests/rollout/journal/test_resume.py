@@ -1,6 +1,6 @@
 """A rollout killed at any record, or in any update, goes on from its records alone or is safely reversed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import JsonValue
 
 from components.domain.naming import Color
 from rollout.controller import Controller, Subject
-from rollout.journal.replay import Run, last_run, missing_edits, run_to_resume
+from rollout.journal.replay import missing_edits, run_to_resume
 from rollout.model.changes import EngineRun
 from rollout.model.errors import RefusedError
 from rollout.model.machine import Phase, ReapRequested, Rollout, advance
 from rollout.model.plan import make_plan
-from rollout.model.records import Kind, Record
+from rollout.model.records import Body, Kind, Started, UpdateBegun
+from rollout.model.run import Run, last_run
 from rollout.ports import Watch
-from tests.rollout.fakes import NEW, OLD, SERVICE, FakeJournal, World
+from tests.rollout.fakes import NEW, OLD, SERVICE, FakeJournal, World, record
 
 pytestmark = pytest.mark.slow
 
@@ -37,18 +37,18 @@ class MortalJournal(FakeJournal):
         self.before = False
         self.written = 0
 
-    def write(self, kind: str, **fields: JsonValue) -> None:
+    def write(self, body: Body) -> None:
         self.written += 1
         if self.written == self.dies_at and self.before:
             raise Killed
-        super().write(kind, rollout="r1", **fields)
+        super().write(body)
         if self.written == self.dies_at:
             raise Killed
 
     def reborn(self) -> None:
         """Be the journal of the next process."""
         self.dies_at, self.written = None, 0
-        self.phase, self.best_effort = "", False
+        self.phase, self.best_effort, self.run = None, False, last_run(self.kept)
 
 
 class MortalWorld(World):
@@ -85,7 +85,7 @@ def begin(world: World) -> Rollout:
 
 
 def reap(world: World) -> Rollout:
-    run = last_run(world.journal.records)
+    run = last_run(world.journal.kept)
     if run is not None and run.is_reap and not run.is_over:
         return Controller(world.ports(), Subject(service=SERVICE)).resume(run)
     settings = world.config.read()
@@ -95,7 +95,7 @@ def reap(world: World) -> Rollout:
 
 def resume(world: World) -> Rollout:
     """What `ramp --release new --resume` does."""
-    found = run_to_resume(last_run(world.journal.records), NEW)
+    found = run_to_resume(last_run(world.journal.kept), NEW)
     if found is None:
         return begin(world)
     return Controller(world.ports(), Subject(service=SERVICE, release=found.release)).resume(found)
@@ -223,7 +223,7 @@ def follow_up(world: MortalWorld, outcome: Phase, active: Color) -> None:
     assert_never_beyond_its_step(world)
     if finished:
         with pytest.raises(RefusedError, match="nothing to resume"):
-            run_to_resume(last_run(world.journal.records), None)
+            run_to_resume(last_run(world.journal.kept), None)
     else:
         assert resume(world).phase is outcome
     assert_sound(world, active)
@@ -304,7 +304,7 @@ def test_a_reap_killed_in_the_middle_of_an_update_is_finished_by_the_next(how: s
 
 
 def finished_run(world: World) -> bool:
-    run = last_run(world.journal.records)
+    run = last_run(world.journal.kept)
     return run is not None and run.finished
 
 
@@ -412,7 +412,7 @@ def test_a_rule_that_somebody_has_moved_meanwhile_is_a_reason_to_go_back(moved_t
 def test_a_stop_that_the_killed_process_did_not_hear_is_heard() -> None:
     world = MortalWorld()
     killed_at(world, 25)
-    run = last_run(world.journal.records)
+    run = last_run(world.journal.kept)
     assert run is not None
     controller = Controller(world.ports(), Subject(service=SERVICE, release=run.release))
     assert controller.resume(run, "users complain").phase is Phase.ROLLED_BACK
@@ -433,7 +433,7 @@ def test_the_time_that_nobody_watched_is_no_part_of_a_hold() -> None:
 def test_the_latency_before_the_ramp_is_known_after_the_last_step_too() -> None:
     world = MortalWorld()
     killed_at(world, 100)
-    run = last_run(world.journal.records)
+    run = last_run(world.journal.kept)
     assert run is not None
     assert run.baseline_p95_seconds is not None
 
@@ -446,12 +446,12 @@ def test_a_stale_config_file_gets_what_updates_elsewhere_have_put_into_it() -> N
     world.config.values = stale
     settings = world.config.read()
     edits = missing_edits(
-        world.journal.records, config_serial=settings.rollout_serial, rule_serial=world.rule().rollout_serial
+        world.journal.kept, config_serial=settings.rollout_serial, rule_serial=world.rule().rollout_serial
     )
     world.config.edit(edits)
     assert world.config.values == current
     assert not missing_edits(
-        world.journal.records,
+        world.journal.kept,
         config_serial=world.config.read().rollout_serial,
         rule_serial=world.rule().rollout_serial,
     )
@@ -470,7 +470,7 @@ def test_an_update_that_never_took_effect_is_no_part_of_a_stale_config_file() ->
     assert meant.green_weight == 1
     world.config.values = stale
     serial = world.rule().rollout_serial
-    edits = missing_edits(world.journal.records, config_serial=world.config.read().rollout_serial, rule_serial=serial)
+    edits = missing_edits(world.journal.kept, config_serial=world.config.read().rollout_serial, rule_serial=serial)
     assert edits["rollout_serial"] == serial < meant.rollout_serial
     assert "green_weight" not in edits
     world.config.edit(edits)
@@ -480,7 +480,8 @@ def test_an_update_that_never_took_effect_is_no_part_of_a_stale_config_file() ->
 
 
 def test_a_config_file_from_before_all_that_is_told_is_left_alone() -> None:
-    records: list[Record] = [{"kind": Kind.UPDATE, "status": "begun", "serial": 7, "edits": {"green_weight": 1}}]
+    update = UpdateBegun(serial=7, green_weight=1, message="", color=None, edits={"green_weight": 1})
+    records = [record(update)]
     assert missing_edits(records, config_serial=6, rule_serial=7) == {"green_weight": 1, "rollout_serial": 7}
     with pytest.raises(RefusedError, match=r"the config file says 5, the live rule 7, .* no update before 7; pull"):
         missing_edits(records, config_serial=5, rule_serial=7)
@@ -525,7 +526,7 @@ def test_a_rollback_of_a_finished_rollout_that_was_killed_is_finished() -> None:
     with pytest.raises(Killed):
         Controller(world.ports(), Subject(service=SERVICE)).run(Rollout(plan=plan, phase=Phase.ROLLING_BACK))
     world.mortal.reborn()
-    run = run_to_resume(last_run(world.journal.records), None)
+    run = run_to_resume(last_run(world.journal.kept), None)
     assert run is not None
     assert Controller(world.ports(), Subject(service=SERVICE)).resume(run).phase is Phase.ROLLED_BACK
     assert_sound(world, "blue")
@@ -536,7 +537,7 @@ def test_every_kind_of_record_that_a_rollout_writes_is_a_known_one() -> None:
     for make in (MortalWorld, bad, starved, reaping):
         world = make()
         (reap if make is reaping else begin)(world)
-        kinds |= {record["kind"] for record in world.journal.records}
+        kinds |= {one["kind"] for one in world.journal.records}
     assert kinds <= set(Kind)
     # The others come from other commands, or from settings that these worlds do not have.
     assert set(Kind) - kinds <= {Kind.LOCK, Kind.DRILL, Kind.KEEPING, Kind.KEPT, Kind.SKIPPED, Kind.HOOK}
@@ -545,8 +546,7 @@ def test_every_kind_of_record_that_a_rollout_writes_is_a_known_one() -> None:
 def test_the_record_of_the_beginning_has_all_that_a_resume_needs() -> None:
     world = MortalWorld()
     begin(world)
-    started: Mapping[str, Any] = world.journal.of("started")[0]
-    run = last_run([started])
+    run = last_run([one for one in world.journal.kept if isinstance(one.body, Started)])
     assert run is not None
     assert run.release == NEW
     assert run.rollout.plan == make_plan("green", World().config.read().rollout)

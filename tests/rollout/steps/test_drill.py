@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.gates.attestation import AttestationTimeoutError
-from rollout.model.records import DrillHistory, history
+from rollout.model.records import Drilled, DrillHistory, Note, Promoted, drill_history
 from rollout.steps.drill import practise
 from rollout.steps.preflight import drill_violations
 from rollout.steps.updates import Updater
-from tests.rollout.fakes import BASE, NEW, SERVICE, World
+from tests.rollout.fakes import BASE, NEW, SERVICE, World, record
 
 NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
 WARM: dict[str, Any] = {"replicas": 2, "release": NEW.model_dump(mode="json")}
@@ -23,7 +23,7 @@ def warm_world(**attestation: float) -> World:
     return World(green=WARM, keep_until="2026-11-23T08:00:00Z", rollout=rollout)
 
 
-def drill(world: World) -> dict[str, Any]:
+def drill(world: World) -> Drilled:
     ports = world.ports()
     return practise(ports, Updater(ports, SERVICE))
 
@@ -33,8 +33,8 @@ def test_a_drill_sends_one_percent_and_takes_it_back() -> None:
     measured = drill(world)
     assert world.shifts_of_traffic == [0, 1, 0]
     assert world.direct == [0]  # there by an update, back directly
-    assert world.journal.of("drill")[0]["color"] == measured["color"] == "green"
-    assert measured["rule_to_last_request_seconds"] <= 2 * measured["resolution_seconds"]
+    assert world.journal.of("drill")[0]["color"] == measured.color == "green"
+    assert measured.rule_to_last_request_seconds <= 2 * measured.resolution_seconds
     assert world.state.green_weight == world.config.read().green_weight == 0
 
 
@@ -48,7 +48,7 @@ def test_a_drill_leaves_the_way_back_as_it_was_promised() -> None:
 def test_a_lag_shows_in_what_is_measured() -> None:
     world = warm_world()
     world.weight_lag_seconds = 30
-    assert drill(world)["rule_to_last_request_seconds"] >= 25
+    assert drill(world).rule_to_last_request_seconds >= 25
 
 
 def test_a_drill_that_cannot_be_attested_takes_the_traffic_back_and_counts_for_nothing() -> None:
@@ -82,11 +82,18 @@ def test_a_missing_drill_is_told_with_what_to_do() -> None:
 
 
 def test_the_history_is_the_last_drill_of_the_journal() -> None:
+    drilled = Drilled(
+        color="green",
+        decision_to_rule_seconds=0.1,
+        rule_to_last_request_seconds=1,
+        resolution_seconds=1,
+        decision_to_agreement_seconds=2,
+    )
     records = [
-        {"kind": "promoted", "at": "2026-11-01T08:00:00Z"},
-        {"kind": "drill", "at": "2026-11-02T08:00:00Z"},
-        {"kind": "drill", "at": "2026-11-03T08:00:00Z"},
-        {"kind": "note", "at": "2026-11-04T08:00:00Z"},
+        record(Promoted(active_color="green", keep_until=""), at=NOW - timedelta(days=4)),
+        record(drilled, at=NOW - timedelta(days=3)),
+        record(drilled, at=NOW - timedelta(days=2)),
+        record(Note(text="later"), at=NOW - timedelta(days=1)),
     ]
-    assert history(records) == DrillHistory(last=datetime(2026, 11, 3, 8, tzinfo=UTC), promoted=True)
-    assert history([]) == DrillHistory()
+    assert drill_history(records) == DrillHistory(last=NOW - timedelta(days=2), promoted=True)
+    assert drill_history([]) == DrillHistory()

@@ -1,23 +1,25 @@
 """The colour that is kept warm: until when, and what it costs."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.domain.naming import Color
 from rollout.model.errors import RefusedError
+from rollout.model.records import ColorReady, Promoted, Record
 from rollout.model.times import format_rfc3339
 from rollout.steps.keep_warm import keep_violations, kept_color, last_brought_up, read_until
 from tests.components.example import release, service_settings
+from tests.rollout.fakes import record
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 BOTH = {"green": {"replicas": 2, "release": release(model_revision="a")}}
 
 
-def promoted(color: str, at: str) -> dict[str, Any]:
-    return {"kind": "promoted", "active_color": color, "at": at}
+def promoted(color: Color, at: str) -> Record:
+    return record(Promoted(active_color=color, keep_until=""), at=datetime.fromisoformat(at))
 
 
 @pytest.mark.parametrize(
@@ -106,9 +108,9 @@ def test_a_reaped_colour_is_not_kept() -> None:
 
 
 def test_the_latest_time_with_nodes_is_what_a_reap_costs() -> None:
-    def ready(seconds: float, with_nodes: bool) -> dict[str, Any]:
-        at = "2026-12-01T10:00:00Z"
-        return {"kind": "ready", "color": "green", "seconds": seconds, "with_nodes": with_nodes, "at": at}
+    def ready(seconds: float, with_nodes: bool) -> Record:
+        body = ColorReady(color="green", seconds=seconds, with_nodes=with_nodes)
+        return record(body, at=NOW - timedelta(hours=2))
 
     assert last_brought_up([]) is None
     assert last_brought_up([ready(20, with_nodes=False)]) is not None

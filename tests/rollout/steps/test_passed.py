@@ -1,25 +1,38 @@
 """Which release is never reaped: the last that passed."""
 
-from typing import Any
-
 from components.config.settings import ServiceSettings
+from rollout.model.machine import Rollout
+from rollout.model.plan import make_plan
+from rollout.model.records import Decision, Promoted, Record, Started, state_of
 from rollout.model.verdict import TargetHealth
 from rollout.steps.passed import last_passed_violations, refused_releases
 from tests.components.example import release, service_settings
+from tests.rollout.fakes import record
 
 WELL = TargetHealth(healthy=2, total=2)
 
 
-def started(rollout: str, release_id: str, previous: str | None) -> dict[str, Any]:
-    return {"kind": "started", "rollout": rollout, "release_id": release_id, "previous_release_id": previous}
+def started(rollout: str, release_id: str, previous: str | None) -> Record:
+    plan = make_plan("green", service_settings().rollout)
+    body = Started(
+        plan=plan,
+        release=None,
+        **state_of(Rollout(plan=plan)),
+        service="chat",
+        candidate="green",
+        release_id=release_id,
+        previous_release_id=previous,
+        green_weight=0,
+    )
+    return record(body, rollout=rollout)
 
 
-def promoted(rollout: str) -> dict[str, Any]:
-    return {"kind": "promoted", "rollout": rollout, "active_color": "green"}
+def promoted(rollout: str) -> Record:
+    return record(Promoted(active_color="green", keep_until=""), rollout=rollout)
 
 
-def back(rollout: str) -> dict[str, Any]:
-    return {"kind": "decision", "rollout": rollout, "action": "rollback"}
+def back(rollout: str) -> Record:
+    return record(Decision(action="rollback", reason="slow", green_weight=0), rollout=rollout)
 
 
 def test_a_release_that_was_rolled_back_has_not_passed() -> None:

@@ -98,7 +98,7 @@ def test_what_was_changed_beside_the_weight_is_named_and_recorded_as_done(
     assert world.config.read().green_weight == world.state.green_weight == 25, "rule, config and state agree"
     # A stale file is told of it as of any update that took effect.
     serial = world.state.rollout_serial
-    edits = missing_edits(world.journal.records, config_serial=serial - 1, rule_serial=serial)  # pyright: ignore[reportArgumentType]
+    edits = missing_edits(world.journal.kept, config_serial=serial - 1, rule_serial=serial)
     assert edits == {"green_weight": 25, "rollout_serial": serial}
 
 
