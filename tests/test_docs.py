@@ -1,10 +1,14 @@
 """The documents hang together: links lead somewhere, the index has every page, named files and targets exist."""
 
 import re
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 import pytest
+import typer
+from typer.main import get_command
 
 ROOT: Final = Path(__file__).parent.parent
 DOCS: Final = ROOT / "docs"
@@ -57,6 +61,20 @@ def test_every_make_target_exists(page: Path) -> None:
 def test_every_script_that_is_named_exists(page: Path) -> None:
     for name in re.findall(r"\bscripts\.(\w+)", page.read_text(encoding="utf-8")):
         assert (ROOT / "scripts" / f"{name}.py").exists(), name
+
+
+@cache
+def options_of(script: str) -> set[str]:
+    """The options that a script takes."""
+    app = typer.Typer(add_completion=False)
+    app.command()(import_module(f"scripts.{script}").main)
+    return {"--help", *(option for one in get_command(app).params for option in one.opts)}
+
+
+@each_page
+def test_every_option_of_a_script_exists(page: Path) -> None:
+    for script, words in re.findall(r"\bscripts\.(\w+)([^`#|\n]*)", page.read_text(encoding="utf-8")):
+        assert set(re.findall(r"(?<!\S)--[a-z-]+", words)) <= options_of(script), (script, words)
 
 
 def test_the_index_lists_every_page_once() -> None:
