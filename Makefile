@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help setup binaries rehearse test test-fast test-worlds faults mutants package policies lint format clean
+.PHONY: help setup binaries rehearse test test-fast test-worlds faults mutants package policies config lint format clean
 
 # Times are of two quiet cores, once the binaries are built; building them takes about 13 minutes, once.
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make mutants      change every condition of the policies, and print what no test notices; half an hour"
 	@echo "make package      write the component package's inputs and schema from the settings"
 	@echo "make policies     write the guide to the policies, docs/policies.md, from the policies"
+	@echo "make config       write the config reference, docs/config.md, from the settings"
 	@echo "make lint         ruff and the type checker"
 	@echo "make clean        remove the virtual environment and the rehearsal's output"
 
@@ -63,6 +64,9 @@ package: setup
 
 policies: setup
 	@$(RUN) -m policies.catalogue --markdown > docs/policies.md
+
+config: setup
+	@$(RUN) -m components.config.reference > docs/config.md
 
 lint: setup
 	@$(RUN) -m ruff check .

@@ -1,4 +1,7 @@
-"""``python -m components.config.reference``: the config reference as Markdown, made from the typed settings."""
+"""``python -m components.config.reference``: the config reference as Markdown, made from the typed settings.
+
+It is docs/config.md; ``make config`` writes it.
+"""
 
 import types
 from collections.abc import Iterator
@@ -23,7 +26,47 @@ from components.config.release import Release
 from components.config.reservation import Reservation
 from components.config.rollout_settings import AttestationSettings, GateSettings, RampStep, RolloutSettings
 from components.config.router_settings import AccessLogs, AlarmSettings, ListenerSettings
-from components.config.settings import ColorSettings, ServiceSettings, Settings
+from components.config.settings import DEFAULT_SERVICE_NAME, ColorSettings, ServiceSettings, Settings
+from components.domain.naming import PROJECT
+
+_INTRODUCTION = f"""# Config
+
+This page is written by `make config` from the settings (`components/config/`): change them, not the page.
+
+Every key is `{PROJECT}:<key>` in `Pulumi.<stack>.yaml`. [`Pulumi.dev.yaml`](../Pulumi.dev.yaml) is an example with one
+service. Two keys are in no table:
+
+- `candidate_route_secret` is required and is a Pulumi secret: 16 to 100 letters, digits, `-` or `_`. A request that
+  carries it in a header reaches a colour whatever its weight; the checks use that. Set it with `pulumi config set --secret candidate_route_secret "$(openssl rand -hex 16)"`.
+- `service_name` names the stack's only service. Default: `{DEFAULT_SERVICE_NAME}`.
+
+The program and the scripts check the whole config first and list everything that is wrong, one line each: the key, what
+it must be, the value, the fix. (`scripts.rollback` changes the rule first, and reads the config then.)
+
+## Several services in one stack
+
+Put each service under `services`. The flat keys are then the defaults for all services. All services of a stack share
+one lock, so `rollout.records_url` must be the same for all of them.
+
+```yaml
+config:
+  {PROJECT}:instance_type: g6e.2xlarge      # for both services
+  {PROJECT}:services:
+    chat:
+      blue: {{replicas: 2}}
+    code:
+      instance_type: g6e.12xlarge                   # for this one
+      gpus_per_replica: 4
+```
+
+Two services cannot share a load balancer that the stack makes; to share one, join an existing listener
+([shared-listener.md](shared-listener.md)).
+
+## Keys
+
+`green_weight`, `active_color`, `rollout_serial`, `keep_until`, `rolling_out`, `release`, `parked` and `provisioned` are
+also written by the scripts. During a rollout nobody else may edit the file.
+"""
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The stack", Settings),
@@ -61,6 +104,11 @@ def reference() -> str:
     return "\n".join(_lines())
 
 
+def page() -> str:
+    """Return the whole page."""
+    return f"{_INTRODUCTION}\n{reference()}".rstrip("\n") + "\n"
+
+
 def _lines() -> Iterator[str]:
     for title, model in _SECTIONS:
         yield f"### {title}\n"
@@ -68,7 +116,7 @@ def _lines() -> Iterator[str]:
         yield "| --- | --- | --- | --- |"
         for name, field in model.model_fields.items():
             if name == "services":
-                continue  # Several services in one stack: the README tells how.
+                continue  # the introduction describes it
             yield f"| `{name}` | {_type_name(field.annotation)} | {_default(field)} | {field.description or ''} |"
         yield ""
 
@@ -105,4 +153,4 @@ def _default(field: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
-    print(reference())
+    print(page(), end="")

@@ -76,7 +76,7 @@ def push_meanwhile(runner: Runner, old: str, new: str) -> None:
     git(other, "push", "--quiet", "origin", "main")
 
 
-@pytest.mark.parametrize("code", [0, 1, 2, 3])
+@pytest.mark.parametrize("code", [0, 1, 2, 3, 4, 5])
 def test_the_exit_code_is_the_step_s_and_its_output(runner: Runner, code: int) -> None:
     done = runner.run("ramp", "Ramp", PRETEND_CODE=str(code))
     assert done.returncode == code
@@ -157,18 +157,20 @@ def test_a_config_file_that_somebody_else_changed_is_not_overwritten(runner: Run
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "outcome"),
     [
         ("0", "done"),
         ("1", "rolled back: the candidate was refused"),
         ("2", "refused: nothing was changed"),
         ("3", "a person must look"),
-        ("", "it was ended before it could say how"),
+        ("4", "paused: the weight stays as it is; go on with `python -m scripts.ramp --resume`"),
+        ("5", "all traffic is back, but config or state do not say so yet"),
+        ("", "the script was killed before it could report"),
     ],
 )
-def test_the_summary_says_how_it_ended_and_where_the_service_stands(runner: Runner, code: str, told: str) -> None:
+def test_the_summary_says_how_it_ended_and_where_the_service_stands(runner: Runner, code: str, outcome: str) -> None:
     assert runner.run("ramp", "Say how it ended", CODE=code, SERVICE="chat").returncode == 0
-    assert runner.summary.startswith(f"## ramp prod: {told}")
+    assert runner.summary.startswith(f"## ramp prod: {outcome}")
     assert "chat: green is active" in runner.summary
     assert calls(runner) == ["status --stack prod --service chat"]
 
