@@ -11,7 +11,15 @@ from components.domain.naming import Color, other_color
 from rollout.controller import Controller, Subject
 from rollout.direct_update import DirectUpdate, require_targets
 from rollout.journal.replay import missing_edits, run_to_resume
-from rollout.model.errors import KeepWarmError, RefusedError, RolloutError, UnavailableError, UnreconciledError
+from rollout.model.errors import (
+    KeepWarmError,
+    LostLockError,
+    RefusedError,
+    RolloutError,
+    StoppedError,
+    UnavailableError,
+    UnreconciledError,
+)
 from rollout.model.machine import Phase, ReapRequested, Rollout, advance
 from rollout.model.plan import Skip, full_weight_of, make_plan
 from rollout.model.records import Drilled, Keeping, Kept, Note, Record
@@ -100,7 +108,7 @@ def roll_back(session: Session, reason: str, moved: DirectUpdate | None = None, 
                 rule = session.load_balancer.rule()
                 candidate = candidate_to_undo(settings, rule, session.clock.now(), unfinished=session.unfinished)
                 require_targets(session.load_balancer, other_color(candidate), force=force)
-                session.load_balancer.set_green_weight(full_weight_of(other_color(candidate)))
+            _send_back(session, other_color(candidate))
             outgoing = other_color(candidate)
         plan = make_plan(other_color(outgoing), settings.rollout)
         _take_over(session, plan.initial_green_weight, reason)
@@ -116,11 +124,25 @@ def roll_back(session: Session, reason: str, moved: DirectUpdate | None = None, 
             raise UnreconciledError(f"all traffic is on {outgoing}. What remains: {rollout.reason}")
     except UnreconciledError:
         raise
-    except Exception as error:  # the users are safe; what is left needs a person
+    except (Exception, LostLockError) as error:  # the users are safe; what is left needs a person
         if outgoing is None:
             raise
         raise unreconciled(outgoing, error) from error
     return rollout
+
+
+def _send_back(session: Session, outgoing: Color) -> None:
+    """Set the rule.
+
+    Raises:
+        RolloutError: the call failed; whether the rule was changed is not known.
+    """
+    try:
+        session.load_balancer.set_green_weight(full_weight_of(outgoing))
+    except Exception as error:
+        raise RolloutError(
+            f"{describe_error(error)}. Whether the rule was changed is not known: run scripts.rollback again"
+        ) from error
 
 
 def _is_promised_way_back(session: Session, settings: ServiceSettings, outgoing: Color) -> bool:
@@ -147,7 +169,7 @@ def _return_from_drill(session: Session, rollout: Rollout) -> Rollout:
     return rollout
 
 
-def unreconciled(outgoing: Color, error: Exception) -> UnreconciledError:
+def unreconciled(outgoing: Color, error: BaseException) -> UnreconciledError:
     """Say that traffic is back, and what kept all else from following."""
     return UnreconciledError(
         f"all traffic is on {outgoing}, but config and state do not say so yet: {describe_error(error)}. "
@@ -246,10 +268,15 @@ def keep(session: Session, until: str, shorten: str) -> None:
             raise RefusedError("\n".join(violations))
         why = f": {shorten.strip()}" if shorten.strip() else ""
         message = f"{session.service}: keep {settings.idle_color} until {format_rfc3339(time)}{why}"
-        with _refusing():
-            Updater(ports, session.service).change_rule(
+        updater = Updater(ports, session.service)
+        try:
+            updater.change_rule(
                 {"keep_until": format_rfc3339(time)}, green_weight=settings.green_weight, message=message[:MAX_MESSAGE]
             )
+        except RolloutError as error:
+            if updater.touched:
+                raise
+            raise RefusedError(str(error)) from error
         ports.journal.write(
             Kept(
                 color=settings.idle_color,
@@ -304,9 +331,9 @@ def _refusing() -> Generator[None]:
     """Whatever fails before the first change is a refusal."""
     try:
         yield
-    except RefusedError:
+    except (RefusedError, LostLockError):
         raise
-    except Exception as error:  # the world was only asked so far
+    except (Exception, StoppedError) as error:  # the world was only asked so far
         raise RefusedError(describe_error(error)) from error
 
 

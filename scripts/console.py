@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from rollout.model.errors import RefusedError, RolloutError, UnreconciledError
+from rollout.model.errors import Interruption, RefusedError, RolloutError, UnreconciledError
 from rollout.model.machine import FINAL, Phase, Rollout
 from rollout.model.records import (
     ActionEnded,
@@ -100,7 +100,7 @@ def refusals() -> Generator[None]:
         fail(str(error), EXIT_REFUSED)
     except UnreconciledError as error:
         fail(str(error), EXIT_UNRECONCILED)
-    except RolloutError as error:
+    except (RolloutError, Interruption) as error:
         fail(str(error), EXIT_NEEDS_HUMAN)
     except KeyboardInterrupt:
         fail("ended by Ctrl-C before anything was changed", EXIT_REFUSED)

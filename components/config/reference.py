@@ -37,7 +37,8 @@ Every key is `{PROJECT}:<key>` in `Pulumi.<stack>.yaml`. [`Pulumi.dev.yaml`](../
 service. Two keys are in no table:
 
 - `candidate_route_secret` is required and is a Pulumi secret: 16 to 100 letters, digits, `-` or `_`. A request that
-  carries it in a header reaches a colour whatever its weight; the checks use that. Set it with `pulumi config set --secret candidate_route_secret "$(openssl rand -hex 16)"`.
+  carries it in a header reaches a colour whatever its weight; the checks use that. Set it with
+  `pulumi config set --secret candidate_route_secret "$(openssl rand -hex 16)"`.
 - `service_name` names the stack's only service. Default: `{DEFAULT_SERVICE_NAME}`.
 
 The program and the scripts check the whole config first and list everything that is wrong, one line each: the key, what

@@ -215,7 +215,7 @@ def _yaml() -> YAML:
 def _load(content: bytes, path: Path) -> Tree:
     document = load_yaml(content, str(path), _yaml())
     if not isinstance(document, MutableMapping) or not isinstance(document.get("config"), MutableMapping):
-        raise RefusedError(f"{path}: has no 'config' section; set the stack's config first (see the README)")
+        raise RefusedError(f"{path}: has no 'config' section; set the stack's config first (see docs/config.md)")
     return cast(Tree, document)
 
 

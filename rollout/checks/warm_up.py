@@ -13,7 +13,6 @@ from components.config.release import Release
 from components.domain.naming import Color
 from rollout.checks.asking import OutOfTimeError, ask_all
 from rollout.checks.recorded_prompts import Recorded, frequent, replayed
-from rollout.model.errors import StoppedError
 from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Clock, Metrics, Route
 from rollout.statistics.measurements import PrefixCache
@@ -102,8 +101,6 @@ class WarmUp:
         """Return the candidate's counters, or why there are none."""
         try:
             counted = self.metrics.prefix_cache(color)
-        except StoppedError:
-            raise
         except Exception as error:  # whatever the source fails with, the candidate is warmed all the same
             return describe_error(error)
         return "Prometheus has no vllm:prefix_cache counters of it" if counted is None else counted

@@ -37,7 +37,11 @@ class JournalError(RolloutError):
     """A record cannot be written, so nobody could tell later what was done."""
 
 
-class StoppedError(RolloutError):
+class Interruption(BaseException):
+    """The command must end. No ``except Exception`` can take it for a failure and go on."""
+
+
+class StoppedError(Interruption):
     """Somebody asked the rollout to stop: a signal, or a rollback from another process."""
 
 

@@ -9,7 +9,6 @@ from components.config.reservation import Reservation
 from components.config.settings import ServiceSettings
 from components.domain.naming import COLORS
 from rollout.model.changes import unlike_candidate_change
-from rollout.model.errors import StoppedError
 from rollout.model.plan import Plan
 from rollout.model.records import DrillHistory
 from rollout.model.rule import LiveRule
@@ -40,8 +39,6 @@ class Questions:
         """
         try:
             return question()
-        except StoppedError:
-            raise  # that is no answer
         except Exception as error:
             self.unanswered.append(describe_error(error))
             return None

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from components.domain.naming import Color
 from rollout.model.changes import Change, EngineRun, is_weighted_rule, unlike_candidate_change, unlike_weight_change
 from rollout.model.errors import (
+    Interruption,
     JournalError,
     PlanRefusedError,
     StackLockedError,
@@ -188,7 +189,7 @@ class Updater:
         if not targets:
             try:
                 found = unlike(self.preview(message))
-            except Exception:  # the update never began, so the config must not run ahead
+            except (Exception, Interruption):  # the update never began, so the config must not run ahead
                 take_back()
                 raise
             if found:

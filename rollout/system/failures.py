@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from rollout.model.errors import RolloutError
+from rollout.model.errors import Interruption, RolloutError
 
 LOG_IN: Final = "Log in again (`aws sso login`, or new keys), and check AWS_PROFILE"
 
@@ -19,7 +19,7 @@ _THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "RequestLimi
 
 def describe_error(error: BaseException) -> str:
     """Say in one line what went wrong; the messages of our own errors are that already."""
-    if isinstance(error, RolloutError):
+    if isinstance(error, RolloutError | Interruption):
         return str(error)
     package = type(error).__module__.partition(".")[0]
     words = _WORDS.get(package)

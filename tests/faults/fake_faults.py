@@ -25,6 +25,7 @@ from rollout.model.errors import (
     UpdateFailedError,
 )
 from rollout.model.plan import green_weight_for
+from rollout.model.records import Finished
 from rollout.model.verdict import Verdict
 from rollout.statistics.measurements import Counters
 from rollout.system.failures import describe_error
@@ -306,8 +307,9 @@ class DiskFull(Breakage):
         if not world.journal.best_effort:
             self.hits += 1
             raise JournalError("chat.jsonl: cannot be written (No space left on device)")
-        if call.arguments[0] == "finished":
+        if isinstance(call.arguments[0], Finished):
             return call.ask()  # a listener still sees it
+        world.journal.lose(call.arguments[0])
         return None
 
 

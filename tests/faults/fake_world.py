@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from components.domain.naming import COLORS, Color
 from rollout.model.nodes import Pod
+from rollout.model.records import PhaseBegun
 from rollout.model.verdict import TargetHealth
 from rollout.ports import Ports
 from tests.rollout.fakes import World
@@ -137,8 +138,8 @@ class FaultyWorld(World):
         if call.port == "clock":
             offset = timedelta(seconds=self.wall_clock_offset_seconds)
             return call.ask() + offset if call.method == "now" else call.ask()
-        if call.port == "journal" and call.arguments[:1] == ("phase",):
-            self._perhaps_break(str(self.journal.phase), int(call.named.get("step", 0)))
+        if call.port == "journal" and call.arguments and isinstance(begun := call.arguments[0], PhaseBegun):
+            self._perhaps_break(str(self.journal.phase), begun.step)
         self._count()
         self._perhaps_mend()
         try:
