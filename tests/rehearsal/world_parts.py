@@ -148,7 +148,7 @@ def condition(obj: Json, kind: str) -> Json:
     return next((entry for entry in conditions if entry["type"] == kind), {})
 
 
-def holds(obj: Json, kind: str) -> bool:
+def is_met(obj: Json, kind: str) -> bool:
     return condition(obj, kind).get("status") == "True"
 
 

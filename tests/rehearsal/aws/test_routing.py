@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from rehearsal.aws.routing import (
     RequestView,
     choose_target_group,
-    condition_holds,
+    condition_matches,
     redirect_location,
     rule_for,
 )
@@ -31,7 +31,7 @@ def request(
 
 
 @pytest.mark.parametrize(
-    ("condition", "holds"),
+    ("condition", "matches"),
     [
         (Condition("path-pattern", ("/v1/*",)), True),
         (Condition("path-pattern", ("/v2/*", "/v?/chat/*")), True),
@@ -53,9 +53,9 @@ def request(
         (Condition("source-ip", ("10.1.0.0/16",)), False),
     ],
 )
-def test_conditions(condition: Condition, holds: bool) -> None:
+def test_conditions(condition: Condition, matches: bool) -> None:
     view = request(query="user=abc", headers={"X-Candidate-Route": "green-1"})
-    assert condition_holds(condition, view) is holds
+    assert condition_matches(condition, view) is matches
 
 
 def test_the_first_rule_whose_conditions_all_hold_decides() -> None:
