@@ -19,8 +19,8 @@ async def set_gate(kube: AsyncKubeClient, pod: Json, gate: str, health: Health) 
         return
     known = condition(pod, gate)
     status = "True" if health.healthy else "False"
-    said = (status, health.reason, health.description)
-    if (known.get("status"), known.get("reason", ""), known.get("message", "")) == said:
+    verdict = (status, health.reason, health.description)
+    if (known.get("status"), known.get("reason", ""), known.get("message", "")) == verdict:
         return
     entry = {
         "type": gate,

@@ -46,7 +46,7 @@ class Nodes:
         pods_on: Callable[[str], list[Json]],
         cut_off: Callable[[str], None],
     ) -> None:
-        """``cut_off`` ends what runs on a node without reporting it to the API."""
+        """Keep nodes for a cluster. ``cut_off`` ends what runs on a node without reporting it to the API."""
         self._kube = kube
         self._settings = settings
         self._pods_on = pods_on

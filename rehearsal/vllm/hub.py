@@ -51,7 +51,7 @@ class Faults(_Strict):
         return self
 
     def of(self, prompt: str) -> Fault | None:
-        """The fault that this prompt meets, if any."""
+        """Return the fault for this prompt, None when it meets none."""
         if len(prompt.split()) <= self.only_prompts_over_words:
             return None
         draw = int.from_bytes(sha256(prompt.encode()).digest()[:6]) / 2**48

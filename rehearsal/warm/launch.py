@@ -22,7 +22,7 @@ def main(words: list[str]) -> int:
     """Run the words to their end. Return the exit status; a negative one is a signal's number."""
     parent = os.getppid()
     # A wake-up descriptor, so that signals interrupt the wait.
-    told, wake = os.pipe()
+    signalled, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -37,13 +37,13 @@ def main(words: list[str]) -> int:
         run.kill()
         return -signal.SIGKILL
     while True:
-        ready, _, _ = select.select([run.end, told, parent_end], [], [])
+        ready, _, _ = select.select([run.end, signalled, parent_end], [], [])
         if run.end in ready:
             return run.status()
         if parent_end in ready:
             run.kill()
             return -signal.SIGKILL
-        for number in os.read(told, _LONGEST_REPLY):
+        for number in os.read(signalled, _LONGEST_REPLY):
             run.signal(number)
 
 

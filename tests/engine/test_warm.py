@@ -27,11 +27,11 @@ def outputs(world: World) -> dict[str, object]:
 def test_program_and_plugin_run_in_forks_with_their_own_folder_and_environment(world: World, warm: ForkServer) -> None:
     world.program(PARENTS)
     world.pulumi(*UP)
-    told = outputs(world)
-    assert told["parent"] == warm.pid
-    assert told["cwd"] == str(world.project)
-    assert told["home"] == world.environment["PULUMI_HOME"]
-    path = told["path"]
+    values = outputs(world)
+    assert values["parent"] == warm.pid
+    assert values["cwd"] == str(world.project)
+    assert values["home"] == world.environment["PULUMI_HOME"]
+    path = values["path"]
     assert isinstance(path, list)
     assert path[0] == str(world.project)
     assert str(PROJECT_FOLDER) not in path

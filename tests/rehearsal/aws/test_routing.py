@@ -80,7 +80,7 @@ def test_choices_follow_the_weights() -> None:
     assert 130 < chosen["green"] < 270
 
 
-def test_no_weight_is_no_choice() -> None:
+def test_without_any_weight_there_is_no_choice() -> None:
     assert choose_target_group(Forward((("blue", 0), ("green", 0))), {}, 0, Random(1).random) is None
 
 
@@ -98,7 +98,7 @@ def test_a_stickiness_cookie_decides_until_it_expires() -> None:
 
 
 @pytest.mark.parametrize("cookie", ["", "nonsense", "AAAA", "é"])
-def test_a_cookie_that_nobody_gave_is_ignored(cookie: str) -> None:
+def test_an_invalid_cookie_is_ignored(cookie: str) -> None:
     forward = Forward((("blue", 1),), stickiness_seconds=60)
     choice = choose_target_group(forward, {"AWSALBTG": cookie}, 0, Random(1).random)
     assert choice

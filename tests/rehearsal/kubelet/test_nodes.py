@@ -32,7 +32,7 @@ def untainted(node: Json) -> bool:
 def test_a_node_group_becomes_ready_gpu_nodes_with_its_labels_and_taints(kube: KubeClient) -> None:
     nodes = wait_for(
         lambda: [n for n in nodes_of(kube, "gpu") if is_met(n, "Ready") and untainted(n)][1:] and nodes_of(kube, "gpu"),
-        "two nodes that take pods",
+        "two nodes that accept pods",
     )
 
     assert len(nodes) == 2
@@ -91,9 +91,7 @@ def test_an_instance_that_a_crashed_kubelet_launched_becomes_a_node(kube: KubeCl
     assert node["spec"]["providerID"].endswith(f"/{launched}")
 
 
-def test_a_node_that_was_taken_for_lost_while_its_kubelet_was_away_is_ready_again(
-    kube: KubeClient, world: World
-) -> None:
+def test_a_node_that_counted_as_lost_while_its_kubelet_was_away_is_ready_again(kube: KubeClient, world: World) -> None:
     name = wait_for(lambda: nodes_of(kube, "gpu"), "nodes")[0]["metadata"]["name"]
     world.crash_kubelet()
     lost = {"status": {"conditions": [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}]}}
@@ -104,7 +102,7 @@ def test_a_node_that_was_taken_for_lost_while_its_kubelet_was_away_is_ready_agai
     wait_for(lambda: is_met(kube.get("v1", "Node", None, name), "Ready"), "the node is ready")
 
 
-def test_a_node_that_is_taken_away_ends_its_pods_whatever_the_disruption_budget_says(
+def test_the_removal_of_a_node_ends_its_pods_despite_a_disruption_budget(
     kube: KubeClient, world: World, namespace: str
 ) -> None:
     world.aws.make_node_group("shrinking", size=1, labels={"pool": "shrinking"})
@@ -128,7 +126,7 @@ def test_a_node_that_is_taken_away_ends_its_pods_whatever_the_disruption_budget_
     assert '"sigterm"' in log
 
 
-def test_a_node_that_is_lost_takes_its_pods_along_without_a_word_and_is_replaced(
+def test_a_lost_node_ends_its_pods_without_notice_and_is_replaced(
     kube: KubeClient, world: World, namespace: str
 ) -> None:
     world.aws.make_node_group("failing", size=1, labels={"pool": "failing"})
@@ -147,7 +145,7 @@ def test_a_node_that_is_lost_takes_its_pods_along_without_a_word_and_is_replaced
     assert instance_of(world, provider_id.rpartition("/")[2])["State"]["Name"] == "terminated"
     assert kube.list("v1", "Pod", namespace)["items"] == []
     log = (world.folder / "logs" / "pods" / f"{namespace}_server.log").read_text()
-    assert '"sigterm"' not in log, "nobody told the server that it ends"
+    assert '"sigterm"' not in log, "the server got no signal"
 
 
 @pytest.mark.usefixtures("world")
@@ -162,4 +160,4 @@ def test_nodes_renew_their_leases(kube: KubeClient) -> None:
         return (datetime.datetime.fromisoformat(lease()["spec"]["renewTime"]) - made).total_seconds()
 
     wait_for(lambda: age_at_renewal() > 2, "the lease is renewed every ten seconds")
-    assert lease()["metadata"]["ownerReferences"][0]["uid"] == node["metadata"]["uid"], "it goes with its node"
+    assert lease()["metadata"]["ownerReferences"][0]["uid"] == node["metadata"]["uid"], "it is deleted with its node"

@@ -1,4 +1,4 @@
-"""Pods run as local processes: what they get, when they are ready, and when they are started again."""
+"""Pods run as local processes: their arguments and variables, readiness, and restarts."""
 
 import json
 import urllib.request
@@ -82,7 +82,7 @@ def test_a_container_gets_its_arguments_variables_and_volumes(kube: KubeClient, 
             {"name": "PROMPTS", "value": "/prompts"},
         ],
         "volumeMounts": [{"name": "prompts", "mountPath": "/prompts"}, {"name": "shm", "mountPath": "/dev/shm"}],
-        # Fails unless the path in it is the real one.
+        # Fails unless its path is the real one.
         "readinessProbe": {"exec": {"command": ["python3", "-c", "open('/prompts/key')"]}, "timeoutSeconds": 5},
     }
     volumes = [{"name": "prompts", "configMap": {"name": "settings"}}, {"name": "shm", "emptyDir": {}}]
@@ -120,7 +120,7 @@ def test_a_container_waits_for_a_secret_that_is_not_there_yet(kube: KubeClient, 
         waiting = container_status(kube, namespace, "server").get("state", {}).get("waiting", {})
         return waiting.get("reason") == "CreateContainerConfigError" and '"late" not found' in waiting["message"]
 
-    wait_for(waits, "the status says what is missing")
+    wait_for(waits, "the status names what is missing")
     metadata = {"name": "late", "namespace": namespace}
     kube.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"key": "value"}})
     wait_for(lambda: is_met(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready after all")
@@ -147,7 +147,7 @@ def test_a_slow_start_is_covered_by_the_startup_probe_and_a_failed_liveness_prob
     urllib.request.urlopen(f"http://{address}:8000/set?health=500").close()
 
     wait_for(lambda: container_status(kube, namespace, "server")["restartCount"] == 1, "restarted")
-    assert world.events(namespace, "server", "sigterm"), "it was asked to end first"
+    assert world.events(namespace, "server", "sigterm"), "SIGTERM came first"
     wait_for(lambda: is_met(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready again")
     assert container_status(kube, namespace, "server")["containerID"] != first_process
 

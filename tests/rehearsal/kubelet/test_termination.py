@@ -14,7 +14,7 @@ HOOK_SECONDS = 1
 
 
 def run_and_delete(kube: KubeClient, pod: Json, *, grace_period_seconds: int | None = None) -> tuple[float, float]:
-    """When a ready pod's deletion was asked for, and when it was gone from the API."""
+    """Return when a ready pod's deletion was requested, and when the pod left the API."""
     namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
     kube.create(pod)
     wait_for(lambda: is_met(kube.get("v1", "Pod", namespace, name), "Ready"), "the pod is ready")
@@ -45,7 +45,7 @@ def test_sigterm_comes_after_the_prestop_hook_and_the_process_may_finish(
     assert 1 <= gone_at - sigterm_at < 8, "gone as soon as the process has ended, long before the grace period"
 
 
-def test_a_prestop_hook_may_be_a_request(kube: KubeClient, world: World, namespace: str) -> None:
+def test_a_prestop_hook_may_be_an_http_request(kube: KubeClient, world: World, namespace: str) -> None:
     hook = {"httpGet": {"path": "/prestop", "port": "http"}}
     run_and_delete(kube, server_pod("server", namespace, container={"lifecycle": {"preStop": hook}}))
     asked_at = world.events(namespace, "server", "prestop")[0]["time"]
@@ -70,7 +70,7 @@ def test_the_grace_period_counts_from_deletion_and_ends_with_sigkill(
     ]
 
 
-def test_a_hook_that_takes_all_the_time_leaves_two_seconds_for_sigterm(
+def test_a_hook_that_uses_up_the_grace_period_leaves_two_seconds_for_sigterm(
     kube: KubeClient, world: World, namespace: str
 ) -> None:
     container = {

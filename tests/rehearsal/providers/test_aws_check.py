@@ -1,4 +1,4 @@
-"""What the AWS provider accepts, fills in and refuses, before it talks to AWS."""
+"""What the AWS provider accepts, fills in and refuses before it calls AWS."""
 
 from collections.abc import Iterator
 
@@ -33,7 +33,7 @@ def rule(weight: object = 25, **changes: object) -> Tree:
     }
 
 
-def test_a_misspelt_property_is_named_with_the_nearest_known_one(engine: Engine) -> None:
+def test_a_misspelt_property_is_reported_with_the_nearest_known_one(engine: Engine) -> None:
     with pytest.raises(CheckFailedError, match=r"deregistrationDelai: is not a property .* deregistrationDelay"):
         engine.check(TARGET_GROUP, "blue", target_group(deregistrationDelai=150))
 
