@@ -1,4 +1,4 @@
-"""What the rehearsal changes in moto's clusters, inside its process."""
+"""The rehearsal's changes to moto's clusters, inside its process."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Everything that the rehearsal changes in moto, inside its process, each change with its reason."""
+"""All changes that the rehearsal makes to moto inside its process, each with its reason."""
 
 import functools
 import math

@@ -96,7 +96,7 @@ def detokenize(ids: list[int]) -> str:
 
 
 def answer(prompt: str, mean_tokens: int, *, at_least: int = 0, wrong: bool = False) -> list[str]:
-    """Return the tokens of the answer to a prompt; the same prompt always gets the same answer.
+    """Return the tokens of the answer to a prompt. The same prompt always gets the same answer.
 
     The answer has whole sentences of about 0.5 to 1.5 times `mean_tokens`, or at least `at_least` tokens. A wrong
     answer is another text of the same kind. The last sum in a prompt (`What is 2 + 3?`) is answered correctly, so that

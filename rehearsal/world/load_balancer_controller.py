@@ -84,7 +84,7 @@ def real(executable: Path, folder: Path, cluster: Cluster) -> LoadBalancerContro
 
 def _certificates_that_never_come(folder: Path) -> Path:
     """Return a certificate folder that keeps the webhook server from starting: the certificate is a pipe without a
-    writer. Once the server had read a certificate, it would listen on all addresses, and no flag prevents that."""
+    writer. With a certificate, the server would listen on all addresses of the machine, and no flag prevents that."""
     folder.mkdir(parents=True)
     os.mkfifo(folder / "tls.crt")
     return folder

@@ -106,7 +106,7 @@ class Cluster:
         return [*problems, *readiness.details(self._kube, live)] if readiness and problems else problems
 
     def delete(self, obj: Json, custom_timeout_seconds: float | None) -> Json | None:
-        """Delete an object and wait until it is gone. Return None, or the live object when the time is up."""
+        """Delete an object and wait until it is gone, unless annotated. Return the live object if the time runs out."""
         metadata = obj["metadata"]
         namespace, name = metadata.get("namespace"), metadata["name"]
         policy = propagation_policy(obj)
