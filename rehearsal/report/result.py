@@ -224,6 +224,7 @@ def problems(scenarios: Mapping[str, Result]) -> list[str]:
         bad = scenarios["bad_release"]
         elsewhere = bad["requests"]["failed_elsewhere"]
         require(elsewhere == 0, f"bad_release lost {elsewhere} requests outside the candidate")
-        require(bad["caught_at_green_weight"] in (99, 75), f"caught at green_weight {bad['caught_at_green_weight']}")
+        caught_at = bad["caught_at_green_weight"]
+        require(caught_at in (99, 75), f"bad_release was caught at green_weight {caught_at} instead of 99 or 75")
         require(bad["nodes_after"] == bad["nodes_before"], "the failed candidate kept its nodes")
     return found
