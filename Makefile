@@ -1,4 +1,4 @@
-# Two commands: `make rehearse` practises a model swap on this machine; `make test` runs every test.
+# The two main commands: `make rehearse` practises a model swap on this machine; `make test` runs the tests.
 # Both set up what they need first, once.
 
 PYTHON ?= python3
@@ -9,14 +9,14 @@ STAMP := $(VENV)/.requirements
 .DEFAULT_GOAL := help
 .PHONY: help setup binaries rehearse test test-fast test-worlds faults mutants package policies config lint format clean
 
-# Times are of two quiet cores, once the binaries are built; building them takes about 13 minutes, once.
+# Times are for two idle cores with built binaries; building them takes about 13 minutes, once.
 help:
 	@echo "make rehearse     swap a model under live traffic on this machine; 5 to 6 minutes"
-	@echo "make test         every test but the long worlds; needs the binaries, builds what is missing; 15 minutes"
-	@echo "make test-fast    the tests that need no binaries and no patience; 3 minutes"
+	@echo "make test         every test but the long worlds; builds missing binaries first; 15 minutes"
+	@echo "make test-fast    the fast tests, which need no binaries; 3 minutes"
 	@echo "make test-worlds  rollouts in worlds: one cell of each fault, a kill after every kind of record; 30 minutes"
 	@echo "make faults       every fault at every moment, on fakes and in one world (CELLS=fault:moment,…); an hour"
-	@echo "make mutants      change every condition of the policies, and print what no test notices; half an hour"
+	@echo "make mutants      change every condition of the policies and print the changes that no test notices; half an hour"
 	@echo "make package      write the component package's inputs and schema from the settings"
 	@echo "make policies     write the guide to the policies, docs/policies.md, from the policies"
 	@echo "make config       write the config reference, docs/config.md, from the settings"
@@ -38,7 +38,7 @@ binaries: setup
 rehearse: setup
 	@$(RUN) -m rehearsal run
 
-# The tiers are markers (pyproject.toml). Each ends with what it left out.
+# The tiers are markers (pyproject.toml). Each run ends with the number of tests that it left out.
 PYTEST := $(RUN) -m pytest -n 2 --dist loadfile --durations 10
 
 test: binaries
@@ -50,12 +50,12 @@ test-fast: setup
 test-worlds: binaries
 	@$(RUN) -m pytest -m long_world --durations 10
 
-# Not a part of any tier: all cells take about an hour.
+# Not part of any tier: all cells take about an hour.
 CELLS ?= *
 faults: binaries
 	@$(RUN) -m tests.faults --cells '$(CELLS)'
 
-# Not a part of any tier: it takes minutes, and says something about the tests rather than about the program.
+# Not part of any tier: it takes minutes, and evaluates the tests rather than the program.
 mutants: setup
 	@$(RUN) -m tests.mutants
 

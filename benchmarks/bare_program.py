@@ -1,4 +1,4 @@
-"""A Pulumi program without components: it makes the resources that the file BARE_RESOURCES lists, and nothing else."""
+"""A Pulumi program without components: it creates only the resources that the file BARE_RESOURCES lists."""
 
 import importlib
 import inspect
@@ -13,7 +13,7 @@ VARIABLE = "BARE_RESOURCES"
 
 
 def resource_class(token: str) -> tuple[type[Any], dict[str, str]]:
-    """Return a type token's class in the SDK, and its arguments' names by those of the inputs."""
+    """Return a type token's class in the SDK, and its argument names by input name."""
     package, module, kind = token.split(":")
     group, _, rest = module.partition("/")
     if package == "aws":
@@ -29,7 +29,7 @@ def resource_class(token: str) -> tuple[type[Any], dict[str, str]]:
 
 
 def main() -> None:
-    """Make the resources, all independent of each other."""
+    """Create the resources, all independent of each other."""
     classes: dict[str, tuple[type[Any], dict[str, str]]] = {}
     for resource in json.loads(Path(os.environ[VARIABLE]).read_text(encoding="utf-8")):
         token = resource["type"]

@@ -1,27 +1,28 @@
 """``python -m benchmarks.gate_power``: how many requests it takes to see that a candidate is worse.
 
-Three kinds of gates watch the same requests, of which a quarter goes to the candidate (the 25 % step), until the hold
-is over, and look whenever they have something new:
+Three kinds of gates watch the same requests until the hold is over. A quarter of the requests goes to the candidate
+(the 25 % step). A gate evaluates whenever it has new data:
 
-- *ours*: the comparison that the rollout makes (``rollout/statistics/sequential.py``), on Prometheus' buckets, at its
-  stated false-alarm rate, without any tuning to the traffic;
-- *threshold*, in the way of Argo Rollouts: a measurement each interval (the candidate's p95, or its error rate)
-  against a fixed number, failed when more than ``failureLimit`` measurements are beyond it;
-- *mann_whitney*, in the way of Kayenta: a measurement each interval of both colours, and a Mann-Whitney test over the
-  window since the beginning, as it grows. On raw latencies, which neither Kayenta nor Prometheus has, the same test is
-  shown for comparison only.
+- *ours*: the rollout's comparison (``rollout/statistics/sequential.py``) on Prometheus' buckets, at its stated
+  false-alarm rate, not tuned to the traffic;
+- *threshold*, as in Argo Rollouts: one measurement per interval (the candidate's p95, or its error rate) against a
+  fixed number; it fails when more than ``failureLimit`` measurements are beyond that number;
+- *mann_whitney*, as in Kayenta: one measurement of both colours per interval, and a Mann-Whitney test over the growing
+  window since the beginning. The same test on raw latencies, which neither Kayenta nor Prometheus has, is shown only
+  for comparison.
 
-All are held to the same false-alarm rate over the whole hold, with all its looks: the one that ours realises when
-candidate and active colour are alike. To that end the other two get the cut-off that does exactly this on the very
-traffic at hand (in practice nobody knows it), and of several intervals and failure limits the best for the case.
+All gates have the same false-alarm rate over the whole hold, with all its looks: the rate of ours when candidate and
+active colour are alike. For this, the other two get the cut-off with exactly that rate on the same traffic, which is
+unknown in practice. They also get the best of several intervals and failure limits for each case.
 
-Latencies are simulated as a mixture of lognormals (70 % short or cached prompts, median 0.12 s, sigma 0.35; 25 % long
-prompts, 0.45 s, 0.45; 5 % that queued, 1.4 s, 0.6), or taken from a rehearsal: 5,000 times to first token in the order
-in which they came (``recorded_ttft.txt``), each run from another point on, dealt to the colours by lot as a load
-balancer does, slow spells included. A regression of 20 % makes every request of the candidate take 1.2 times as long;
-one of the tail only those above the 80th percentile. Errors rise from 0.5 % to 1.5 %.
+Latencies are either simulated or recorded. The simulation is a mixture of lognormals: 70 % short or cached prompts
+(median 0.12 s, sigma 0.35), 25 % long prompts (0.45 s, 0.45), 5 % queued requests (1.4 s, 0.6). The recording has 5,000
+times to first token from a rehearsal, in their order (``recorded_ttft.txt``). Each run starts at another point of it
+and deals the requests to the colours at random, as a load balancer does, including slow spells. A regression of 20 %
+makes every request of the candidate take 1.2 times as long; a tail regression affects only those above the 80th
+percentile. Errors rise from 0.5 % to 1.5 %.
 
-Requests are the candidate's; the median is over runs, and counts a run in which nothing was noticed as never. The last
+Requests are the candidate's requests. The median is over all runs; a run without detection counts as never. The last
 line is JSON.
 """
 
@@ -43,7 +44,7 @@ Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], tuple[Floats, Floats]]
 
 FALSE_ALARM_RATE: Final = 0.05
-"""What ours is asked for; a simulation cannot tell much rarer ones apart."""
+"""The rate for ours. A simulation cannot distinguish much rarer false alarms."""
 BLOCK_CANDIDATE: Final = 20
 BLOCK_ACTIVE: Final = 60
 BLOCKS: Final = 200
@@ -51,13 +52,13 @@ REGRESSION: Final = 1.2
 ERROR_RATE: Final = 0.005
 ERROR_RISE: Final = 0.01
 
-# Of the others: blocks in an interval, and how many measurements beyond the threshold are forgiven.
+# For the others: blocks per interval, and how many measurements beyond the threshold are allowed.
 INTERVALS: Final = (2, 5, 10, 20, 40)
 FAILURE_LIMITS: Final = (0, 1, 2)
 MINIMUM_POINTS: Final = 4
 
 RECORDED: Final = Path(__file__).parent / "recorded_ttft.txt"
-# vLLM's.
+# vLLM's buckets.
 # fmt: off
 TTFT_BUCKETS: Final = np.array(
     (.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640, 2560)
@@ -88,7 +89,7 @@ def draw_simulated(generator: np.random.Generator, runs: int) -> tuple[Floats, F
 
 
 def draw_recorded(generator: np.random.Generator, runs: int) -> tuple[Floats, Floats]:
-    """Take the recorded latencies in their order from some point on, and deal each block to the colours by lot."""
+    """Take the recorded latencies in order from a random point, and deal each block to the colours at random."""
     values = recorded()
     size = BLOCK_CANDIDATE + BLOCK_ACTIVE
     starts = generator.integers(0, len(values), (runs, 1, 1))
@@ -98,32 +99,32 @@ def draw_recorded(generator: np.random.Generator, runs: int) -> tuple[Floats, Fl
 
 
 def slower(latencies: Floats) -> Floats:
-    """Every request takes longer."""
+    """Return latencies where every request takes longer."""
     return latencies * REGRESSION
 
 
 def slower_tail(latencies: Floats) -> Floats:
-    """The slowest fifth takes longer."""
+    """Return latencies where the slowest fifth takes longer."""
     return np.where(latencies > np.quantile(latencies, 0.8), latencies * REGRESSION, latencies)
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """What both colours did, block by block: counts by category and, for latencies, the raw values in fine bins."""
+    """Both colours' requests by block: counts by category and, for latencies, the raw values in fine bins."""
 
     candidate: Floats
-    """Axes: runs, blocks, categories; with two categories the second is of failures."""
+    """Axes: runs, blocks, categories. The second of two categories is failures."""
     active: Floats
     raw: tuple[Floats, Floats] | None = None
 
     @property
     def runs(self) -> int:
-        """How often it was simulated."""
+        """The number of simulated runs."""
         return len(self.candidate)
 
 
 def latencies(draw: Draw, change: Callable[[Floats], Floats], seed: int, runs: int, bins: Floats) -> Traffic:
-    """Draw traffic of which the candidate's latencies are changed."""
+    """Draw traffic with changed latencies of the candidate."""
     candidate, active = draw(np.random.default_rng(seed), runs)
     candidate = change(candidate)
     return Traffic(
@@ -134,7 +135,7 @@ def latencies(draw: Draw, change: Callable[[Floats], Floats], seed: int, runs: i
 
 
 def failures(candidate_rate: float, seed: int, runs: int) -> Traffic:
-    """Draw traffic of which some requests fail."""
+    """Draw traffic with failed requests."""
     generator = np.random.default_rng(seed)
 
     def outcomes(requests: int, rate: float) -> Floats:
@@ -145,7 +146,7 @@ def failures(candidate_rate: float, seed: int, runs: int) -> Traffic:
 
 
 def counted(values: Floats, bounds: Floats) -> Floats:
-    """Count the values of the last axis by bucket."""
+    """Count the values along the last axis by bucket."""
     buckets = np.searchsorted(bounds, values)
     size = len(bounds) + 1
     cells = np.arange(math.prod(values.shape[:-1])).reshape((*values.shape[:-1], 1)) * size + buckets
@@ -172,13 +173,13 @@ def measured(counts: Floats, interval: int) -> Floats:
     return sums[..., 1] / sums.sum(axis=-1) if counts.shape[-1] == 2 else p95(sums)
 
 
-# A gate: for each run and look a statistic, which fails the candidate when it is at least the gate's cut-off; the
-# number of blocks seen at each look comes with it.
+# A gate returns a statistic for each run and look, which fails the candidate when it reaches the gate's cut-off, and
+# the number of blocks at each look.
 Statistic = tuple[Floats, NDArray[np.int64]]
 
 
 def ours(traffic: Traffic) -> Statistic:
-    """Log evidence after every block."""
+    """Return the log evidence after every block."""
     comparison = Comparison()
     looks: list[Floats] = []
     for block in range(BLOCKS):
@@ -188,7 +189,7 @@ def ours(traffic: Traffic) -> Statistic:
 
 
 def thresholds() -> Iterator[Callable[[Traffic], Statistic]]:
-    """Measurements of the candidate; with a failure limit of n the (n + 1)th highest so far has to be beyond."""
+    """Yield gates on the candidate's measurements. With failure limit n, the (n + 1)th highest must be beyond."""
     for interval in INTERVALS:
         for limit in FAILURE_LIMITS:
             yield lambda traffic, interval=interval, limit=limit: _threshold(traffic, interval, limit)
@@ -205,7 +206,7 @@ def _threshold(traffic: Traffic, interval: int, limit: int) -> Statistic:
 
 
 def mann_whitneys() -> Iterator[Callable[[Traffic], Statistic]]:
-    """Mann-Whitney tests over the measurements of both colours."""
+    """Yield gates with Mann-Whitney tests over both colours' measurements."""
     for interval in INTERVALS:
         yield lambda traffic, interval=interval: _mann_whitney(traffic, interval)
 
@@ -221,7 +222,7 @@ def _mann_whitney(traffic: Traffic, interval: int) -> Statistic:
 
 
 def raw_mann_whitneys() -> Iterator[Callable[[Traffic], Statistic]]:
-    """The Mann-Whitney test over all requests so far, every five blocks."""
+    """Yield the gate with the Mann-Whitney test over all requests so far, every five blocks."""
     yield _raw_mann_whitney
 
 
@@ -244,17 +245,17 @@ def _normal(won: Floats, mine: Floats | NDArray[np.int64], other: Floats | NDArr
 
 @dataclass(frozen=True)
 class Power:
-    """How a gate did."""
+    """A gate's performance."""
 
     false_alarms: float
-    """Share of the runs without any difference in which it failed the candidate."""
+    """Share of runs without a difference in which it failed the candidate."""
     median_requests: float
     detected: float
-    """Share of the runs with a difference in which it noticed within the hold."""
+    """Share of runs with a difference that it detected within the hold."""
 
 
 def power(gate: Callable[[Traffic], Statistic], null: Statistic, worse: Traffic, cut_off: float) -> Power:
-    """Apply a gate with its cut-off."""
+    """Return a gate's performance with this cut-off."""
     statistic, blocks = gate(worse)
     beyond = statistic >= cut_off
     found = beyond.any(axis=1)
@@ -263,7 +264,7 @@ def power(gate: Callable[[Traffic], Statistic], null: Statistic, worse: Traffic,
 
 
 def calibrated(null: Statistic, rate: float) -> float:
-    """Return the lowest cut-off with at most this rate of false alarms over the hold."""
+    """Return the lowest cut-off with at most this false-alarm rate over the hold."""
     highest = np.sort(null[0].max(axis=1))[::-1]
     allowed = math.floor(rate * len(highest))
     return float(np.nextafter(highest[min(allowed, len(highest) - 1)], np.inf))
@@ -277,7 +278,7 @@ OTHERS: Final = {
 
 
 def compare(null: Traffic, worse: dict[str, Traffic]) -> dict[str, dict[str, Power]]:
-    """Return for each case what each gate did."""
+    """Return each gate's performance in each case."""
     mine = ours(null)
     stated = alarm_threshold(FALSE_ALARM_RATE, 1)
     results = {case: {"ours": power(ours, mine, traffic, stated)} for case, traffic in worse.items()}
@@ -311,19 +312,19 @@ def run(runs: int, seed: int) -> dict[str, dict[str, Power]]:
 
 
 def shown(requests: float) -> str:
-    """Write a number of requests down."""
+    """Format a number of requests."""
     return f"{requests:.0f}" if math.isfinite(requests) else f"over {BLOCKS * BLOCK_CANDIDATE}"
 
 
 def main() -> None:
     """Read the command line, run, and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gate_power", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--runs", type=int, default=600, help="runs without a difference; half as many with (600)")
-    parser.add_argument("--seed", type=int, default=1, help="of the simulation (1)")
+    parser.add_argument("--runs", type=int, default=600, help="runs without a difference; half as many with one (600)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the simulation (1)")
     options = parser.parse_args()
     began = time.monotonic()
     cases = run(options.runs, options.seed)
-    print(f"{'case':<36}{'gate':<18}{'false alarms':>13}{'median requests':>17}{'noticed':>9}")
+    print(f"{'case':<36}{'gate':<18}{'false alarms':>13}{'median requests':>17}{'detected':>9}")
     for case, gates in cases.items():
         for name, found in gates.items():
             print(
@@ -331,7 +332,7 @@ def main() -> None:
             )
     print(
         f"{options.runs} runs of {BLOCKS * BLOCK_CANDIDATE} candidate requests and {BLOCKS * BLOCK_ACTIVE} of the "
-        f"active colour, {time.monotonic() - began:.0f} s; ours is asked for {FALSE_ALARM_RATE:.0%} over the hold"
+        f"active colour, {time.monotonic() - began:.0f} s; ours is set to {FALSE_ALARM_RATE:.0%} over the hold"
     )
     for case, gates in cases.items():
         fewer = [
@@ -345,7 +346,7 @@ def main() -> None:
 
 
 def summary(cases: dict[str, dict[str, Power]]) -> Mapping[str, Mapping[str, object]]:
-    """Return what the last line says; null is never."""
+    """Return the last line's content. null means never."""
 
     def medians(gates: dict[str, Power]) -> dict[str, int | None]:
         return {

@@ -17,7 +17,7 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, resource_pb2, reso
 
 
 def computed(token: str, name: str) -> dict[str, Any]:
-    """Return what no input of an AWS resource says and the program uses; nothing for any other."""
+    """Return the outputs of an AWS resource that the program uses beyond its inputs; nothing for other resources."""
     if not token.startswith("aws:"):
         return {}
     arn = f"arn:aws:benchmark:us-east-1:123456789012:{token.rpartition(':')[2].lower()}/{name}/0123456789abcdef"
@@ -25,35 +25,35 @@ def computed(token: str, name: str) -> dict[str, Any]:
 
 
 class Engine(engine_pb2_grpc.EngineServicer):
-    """Prints what the program logs, so that a failure is seen."""
+    """Prints the program's log, so that a failure shows."""
 
     async def Log(self, request: Any, context: Any) -> Any:
-        """Print a message unless it is for debugging."""
+        """Print a message unless it is a debug message."""
         if request.severity != engine_pb2.DEBUG:
             print(request.message, file=sys.stderr, flush=True)
         return empty_pb2.Empty()
 
     async def SetRootResource(self, request: Any, context: Any) -> Any:
-        """Take note of nothing."""
+        """Ignore the root resource."""
         return engine_pb2.SetRootResourceResponse()
 
     async def GetRootResource(self, request: Any, context: Any) -> Any:
-        """No resource is the root yet."""
+        """Answer that there is no root resource yet."""
         return engine_pb2.GetRootResourceResponse()
 
 
 class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
-    """Gives every resource back as it was asked for."""
+    """Answers every registration with the requested resource."""
 
     def __init__(self, record: TextIO | None) -> None:
         self._record = record
 
     async def SupportsFeature(self, request: Any, context: Any) -> Any:
-        """Everything is supported."""
+        """Answer that every feature is supported."""
         return resource_pb2.SupportsFeatureResponse(hasSupport=True)
 
     async def RegisterResource(self, request: Any, context: Any) -> Any:
-        """Answer with the inputs, an id and what else the program reads."""
+        """Answer with the inputs, an id and the other outputs that the program reads."""
         if self._record and request.type != "pulumi:pulumi:Stack":
             registration = {
                 "type": request.type,

@@ -1,6 +1,6 @@
 """``python -m benchmarks.instant_provider``: a resource plugin for any package, which answers at once and does nothing.
 
-What a preview takes is then the engine's, the program's and the policies' alone.
+The time of a preview is then only that of the engine, the program and the policies.
 """
 
 from benchmarks.instant_monitor import computed
@@ -11,33 +11,33 @@ from rehearsal.providers.values import Tree
 
 
 class InstantProvider(Provider):
-    """Gives every resource back as it was asked for."""
+    """Answers every call with the requested resource."""
 
     version = "0.0.1"
 
     def check_config(self, config: Tree) -> Checked:
-        """Any config will do."""
+        """Accept any config."""
         return Checked(config)
 
     def configure(self, config: Tree) -> None:
-        """Nothing is configured."""
+        """Ignore the config."""
 
     def check(self, resource: Resource, old: Tree, new: Tree, seed: bytes) -> Checked:
-        """Any inputs will do."""
+        """Accept any inputs."""
         return Checked(new)
 
     def diff(self, resource: Resource, old_inputs: Tree, old_state: Tree, new: Tree) -> Diff:
-        """Nothing ever changes."""
+        """Report no changes."""
         return Diff()
 
     def create(
         self, resource: Resource, inputs: Tree, *, preview: bool, timeout_seconds: float | None
     ) -> tuple[str, Tree]:
-        """Know all that the program reads even in a preview, so that policies have everything to judge."""
+        """Return all outputs that the program reads, even in a preview, so that policies can evaluate everything."""
         return resource.name, {**inputs, **computed(resource.type, resource.name)}
 
     def read(self, resource: Resource, state: Tree, inputs: Tree) -> tuple[Tree, Tree]:
-        """All is as it was."""
+        """Return the state unchanged."""
         return state, inputs
 
     def update(
@@ -50,11 +50,11 @@ class InstantProvider(Provider):
         preview: bool,
         timeout_seconds: float | None,
     ) -> Tree:
-        """Take what was asked for."""
+        """Return the new inputs as the state."""
         return {**new, **computed(resource.type, resource.name)}
 
     def delete(self, resource: Resource, state: Tree, *, timeout_seconds: float | None) -> None:
-        """Nothing is there."""
+        """Do nothing."""
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
 """``python -m benchmarks.policy_scale``: what the policies cost.
 
-By resource: the pack's own process is asked over gRPC as engines ask it, about what the program really declares, of
-each resource twice (``Remediate``, ``Analyze``) and at the end of all together (``AnalyzeStack``), one after another.
-Beside it stands what is left with every policy disabled, and what as many calls cost that ask for nothing: that much
-is gRPC's, whatever a pack does. Both packs run at once and are asked in turns, so that a busy machine is busy for both.
-What counts is the CPU time of the pack's process; wall time, which has the asking side and the wait for a core in it,
-is told beside it.
+Per resource: the benchmark calls the pack's process over gRPC as engines do, with the resources that the program really
+declares. It calls ``Remediate`` and ``Analyze`` for each resource, then ``AnalyzeStack`` for all of them, one call
+after another. For comparison it measures the pack with every policy disabled, and the same number of empty calls, which
+is gRPC's share of the cost. Both packs run at once and take turns, so a busy machine affects both alike. The figure
+that counts is the CPU time of the pack's process. Wall time, which includes the caller and the wait for a core, is
+shown too.
 
-By preview: the Pulumi CLI previews the same program with and without the pack, in turns. Its providers answer at once,
-so no cloud hides the difference; program and pack fork from a process that has imported ahead, so no start-up does.
+Per preview: the Pulumi CLI previews the same program with and without the pack, in turns. Its providers answer at once,
+and program and pack fork from a process that has imported in advance, so neither a cloud nor start-up hides the
+difference.
 
-The last line is JSON: medians of milliseconds per resource by the number of resources, of CPU, of what of it empty
-calls cost, and of wall time, and the ratio of the previews' medians at the largest number.
+The last line is JSON: by the number of resources, the median milliseconds per resource of CPU time, of the empty calls'
+CPU time and of wall time; and the ratio of the previews' medians at the largest number.
 """
 
 import argparse
@@ -51,12 +52,12 @@ _WARM_MODULES: Final = (
     "pulumi_kubernetes.apps.v1",
 )
 _LEAST_PER_SERVICE: Final = 40
-"""The program declares more than so many resources for each service."""
+"""The program declares more resources than this for each service."""
 
 
 @dataclass
 class Pack:
-    """The pack's process, with what it was asked."""
+    """The pack's process with its timings."""
 
     pid: int
     stub: Any
@@ -65,7 +66,7 @@ class Pack:
     empty_calls: dict[int, Timings] = field(default_factory=dict[int, Timings])
 
     def ask(self, requests: "Requests") -> list[str]:
-        """Ask once, note what a resource took, and return what the policies refuse."""
+        """Send the requests once, note the time per resource, and return the policies' violations."""
         cpu, start = cpu_seconds(self.pid), time.perf_counter()
         answers: list[Any] = []
         for request in requests.each:
@@ -80,7 +81,7 @@ class Pack:
         return [found.message for answer in answers for found in answer.diagnostics]
 
     def call(self, requests: "Requests") -> None:
-        """Call as often as asking does, for nothing, and note what a resource took."""
+        """Send as many empty calls, and note the time per resource."""
         cpu, start = cpu_seconds(self.pid), time.perf_counter()
         for _ in range(2 * len(requests.each) + 1):
             self.stub.GetPluginInfo(empty_pb2.Empty())
@@ -93,14 +94,14 @@ class Pack:
 
 @dataclass
 class Requests:
-    """Resources as engines describe them: one by one, and all together."""
+    """Resources as engines send them: one by one, and all together."""
 
     each: list[Any]
     whole: Any
 
 
 def requests_for(registered: Sequence[Mapping[str, Any]], count: int) -> Requests:
-    """Describe so many of the resources: whole services first, and of the last one some of every kind."""
+    """Return requests for ``count`` resources: whole services first, and some of every kind from the last one."""
     services: dict[str, list[Mapping[str, Any]]] = {}
     for one in registered:
         services.setdefault(one["name"].partition("-")[0], []).append(one)
@@ -123,16 +124,16 @@ def requests_for(registered: Sequence[Mapping[str, Any]], count: int) -> Request
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process's threads, to the nanosecond."""
+    """Return the CPU seconds of a process's threads, to the nanosecond."""
     tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
 
 @contextmanager
 def pack(*, disabled: bool = False) -> Generator[Pack]:
-    """Run the pack as engines do, configured with its defaults, or with every policy disabled."""
+    """Run the pack as engines do, with its default config or with every policy disabled."""
     environment = {"PULUMI_PROJECT": "vllm-blue-green", "PULUMI_STACK": STACK, "PULUMI_DRY_RUN": "true"}
-    # There is no engine at that address; the pack has nothing to tell it.
+    # There is no engine at this address; the pack does not need one.
     command = [sys.executable, "-u", "-m", "pulumi.policy", "127.0.0.1:1", str(PACK)]
     with subprocess.Popen(
         command, cwd=PACK, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True
@@ -150,7 +151,7 @@ def pack(*, disabled: bool = False) -> Generator[Pack]:
 
 
 def configured(info: Any, *, disabled: bool) -> Any:
-    """Return the config that the engine gives a pack for which nobody has configured anything."""
+    """Return the config that the engine sends to a pack without any user config."""
     request = analyzer_pb2.ConfigureAnalyzerRequest()
     for policy in info.policies:
         schemas = from_struct(policy.configSchema.properties)
@@ -165,29 +166,29 @@ def measure_pack(sizes: Sequence[int], repetitions: int, folder: Path) -> tuple[
     """Time the pack with its policies and with all disabled, in turns.
 
     Raises:
-        BenchmarkError: a policy refuses what the program declares, so it is not the usual that would be timed.
+        BenchmarkError: a policy refuses a resource of the program, so the timing would not be of the usual case.
     """
     registered = registrations(services_for(sizes[-1]), folder)
-    with pack() as judging, pack(disabled=True) as idle:
-        if refused := judging.ask(requests_for(registered, len(registered))):
+    with pack() as enabled, pack(disabled=True) as idle:
+        if refused := enabled.ask(requests_for(registered, len(registered))):
             raise BenchmarkError(f"the pack refuses the program's own resources: {refused[0]}")
-        judging.timings.clear()
+        enabled.timings.clear()
         for size in sizes:
             requests = requests_for(registered, size)
             for repetition in range(repetitions + 1):
-                for one in (judging, idle):
+                for one in (enabled, idle):
                     one.ask(requests)
-                    if repetition == 0:  # not timed: the first finds everything cold
+                    if repetition == 0:  # not timed: everything is cold
                         del one.timings[size]
-                judging.call(requests)
-            row = (judging.timings[size], idle.timings[size], judging.empty_calls[size])
+                enabled.call(requests)
+            row = (enabled.timings[size], idle.timings[size], enabled.empty_calls[size])
             figures = [*(1000 * one.cpu_seconds for one in row), *(1000 * one.seconds for one in row)]
             print(f"{size:>9}" + "".join(f"{figure:>11.3f}" for figure in figures), flush=True)
-    return judging, idle
+    return enabled, idle
 
 
 def services_for(size: int) -> int:
-    """Return how many services have so many resources, at least."""
+    """Return how many services have at least this many resources."""
     return -(-size // _LEAST_PER_SERVICE)
 
 
@@ -197,7 +198,7 @@ def measure_previews(size: int, repetitions: int, folder: Path) -> tuple[Timings
     socket = folder / "warm.sock"
     with warm_process(socket, _WARM_MODULES):
         project = Project(folder, services_for(size), socket)
-        project.preview()  # not timed: it finds everything cold
+        project.preview()  # not timed: everything is cold
         for _ in range(repetitions):
             project.preview(timings=without)
             project.preview("--policy-pack", str(PACK), timings=with_pack)
@@ -205,7 +206,7 @@ def measure_previews(size: int, repetitions: int, folder: Path) -> tuple[Timings
 
 
 class Project:
-    """A stack of the program, with providers that answer at once."""
+    """A stack of the program with providers that answer at once."""
 
     def __init__(self, folder: Path, services: int, warm_socket: Path) -> None:
         self._folder = folder / "project"
@@ -233,7 +234,7 @@ class Project:
         self._run(["config", "set-all", *words, f"--secret={SECRET_KEY}={values[SECRET_KEY]}"])
 
     def preview(self, *flags: str, timings: Timings | None = None) -> None:
-        """Preview the stack, which is new.
+        """Preview the new stack.
 
         Raises:
             BenchmarkError: the preview failed.
@@ -263,17 +264,17 @@ def main() -> None:
     parser.add_argument("--resources", type=int, nargs="+", default=list(SIZES), help="numbers of resources")
     arguments = parser.parse_args()
     sizes: list[int] = sorted(arguments.resources)
-    print("milliseconds per resource: of the pack, with every policy disabled, and of calls that ask for nothing")
+    print("milliseconds per resource: of the pack, with every policy disabled, and of empty calls")
     print("resources   cpu pack   disabled      empty  wall pack   disabled      empty")
     with tempfile.TemporaryDirectory() as folder:
-        judging, _ = measure_pack(sizes, arguments.repetitions, Path(folder))
+        enabled, _ = measure_pack(sizes, arguments.repetitions, Path(folder))
         with_pack, without = measure_previews(sizes[-1], min(arguments.repetitions, 3), Path(folder))
-    print(f"policies {len(judging.policies)}, preview s {without.seconds:.2f}, with the pack {with_pack.seconds:.2f}")
-    timings = judging.timings
+    print(f"policies {len(enabled.policies)}, preview s {without.seconds:.2f}, with the pack {with_pack.seconds:.2f}")
+    timings = enabled.timings
     result = {
         "milliseconds_per_resource": {str(size): round(1000 * timings[size].cpu_seconds, 3) for size in sizes},
         "empty_calls_milliseconds_per_resource": {
-            str(size): round(1000 * judging.empty_calls[size].cpu_seconds, 3) for size in sizes
+            str(size): round(1000 * enabled.empty_calls[size].cpu_seconds, 3) for size in sizes
         },
         "wall_milliseconds_per_resource": {str(size): round(1000 * timings[size].seconds, 3) for size in sizes},
         "preview_ratio": round(with_pack.seconds / without.seconds, 3),

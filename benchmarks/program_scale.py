@@ -1,12 +1,12 @@
-"""``python -m benchmarks.program_scale``: what our components cost beside bare SDK resources.
+"""``python -m benchmarks.program_scale``: what our components cost compared with bare SDK resources.
 
-Each timing is a whole process, as the language host would run it: interpreter start, imports, config, every
-registration, and the end. The bare program makes the same custom resources with the same inputs, without components:
-what they are is recorded from the program itself, so the count follows the code. Both speak to the same monitor, which
-answers at once from a process of its own: an engine would add its own work and its providers' to both sides and so
-hide the difference that is looked for. The two run in turns, so that a busy machine is busy for both.
+Each timing is a whole process as the language host runs it: interpreter start, imports, config, every registration, and
+the end. The bare program creates the same custom resources with the same inputs, but without components. They are
+recorded from the program itself, so the count follows the code. Both programs use the same monitor, a separate process
+that answers at once. An engine and its providers would add the same work to both sides and hide the difference. The two
+programs run in turns, so a busy machine affects both alike.
 
-The last line is JSON: medians in seconds by the number of services, and the ratio of those at the largest number.
+The last line is JSON: median seconds by the number of services, and the ratio of the medians at the largest number.
 """
 
 import argparse
@@ -31,12 +31,12 @@ PROGRAM: Final = ROOT
 BARE_PROGRAM: Final = ROOT / "benchmarks" / "bare_program.py"
 SERVICES: Final = (1, 10, 100)
 SECRET_KEY: Final = "vllm-blue-green:candidate_route_secret"
-# What the CLI asks for when nothing else is said.
+# The CLI's default.
 _PARALLEL: Final = 16
 
 
 class BenchmarkError(Exception):
-    """A process of the benchmark failed; the message is what it wrote."""
+    """A process of the benchmark failed. The message is its output."""
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Timings:
 
 
 def config(services: int) -> dict[str, str]:
-    """Return a stack's config with so many services, every colour of which has a release of its own."""
+    """Return a stack's config with this many services, where every colour has its own release."""
     values: dict[str, Any] = {
         "cluster_name": "main",
         "cluster_security_group_id": "sg-0c",
@@ -91,7 +91,7 @@ def _color(service: int, color: int) -> dict[str, Any]:
 
 @contextmanager
 def monitor(record: Path | None = None) -> Generator[str]:
-    """Serve a monitor in a process of its own; gives its address."""
+    """Run a monitor in its own process and give its address."""
     command = [sys.executable, "-m", "benchmarks.instant_monitor"]
     command += [] if record is None else ["--record", str(record)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -106,7 +106,7 @@ def run(program: Path, address: str, environment: Mapping[str, str], timings: Ti
     """Run a program to its end against a monitor.
 
     Raises:
-        BenchmarkError: it failed.
+        BenchmarkError: the program failed.
     """
     settings = {
         "monitor": address,
@@ -136,12 +136,12 @@ def run(program: Path, address: str, environment: Mapping[str, str], timings: Ti
 
 
 def program_environment(services: int) -> dict[str, str]:
-    """Return the variables by which the language host hands over the config."""
+    """Return the variables with which the language host passes the config."""
     return {"PULUMI_CONFIG": json.dumps(config(services)), "PULUMI_CONFIG_SECRET_KEYS": json.dumps([SECRET_KEY])}
 
 
 def registrations(services: int, folder: Path) -> list[dict[str, Any]]:
-    """Run the program once and return everything that it registers."""
+    """Run the program once and return all its registrations."""
     record = folder / f"registrations-{services}.jsonl"
     with monitor(record) as address:
         run(PROGRAM, address, program_environment(services))
@@ -149,7 +149,7 @@ def registrations(services: int, folder: Path) -> list[dict[str, Any]]:
 
 
 def bare_resources(registered: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the custom resources as the bare program takes them, secrets as plain values."""
+    """Return the custom resources in the bare program's form, with secrets as plain values."""
     return [
         {"type": one["type"], "name": one["name"], "inputs": _arguments(one["type"], one["inputs"])}
         for one in registered
@@ -173,7 +173,7 @@ def _plain(value: Any) -> Any:
 
 
 def measure(services: int, repetitions: int, folder: Path) -> tuple[Timings, Timings]:
-    """Time the bare program and ours in turns."""
+    """Time the bare program and ours, in turns."""
     registered = registrations(services, folder)
     bare = bare_resources(registered)
     resources = folder / f"bare-{services}.json"
@@ -181,7 +181,7 @@ def measure(services: int, repetitions: int, folder: Path) -> tuple[Timings, Tim
     bare_environment = {bare_program.VARIABLE: str(resources), "PULUMI_CONFIG": "{}"}
     ours, theirs = Timings(), Timings()
     with monitor() as address:
-        # Not timed: the first run compiles and fills the disk's cache.
+        # Not timed: the first run compiles and fills the disk cache.
         run(BARE_PROGRAM, address, bare_environment)
         for _ in range(repetitions):
             run(BARE_PROGRAM, address, bare_environment, theirs)

@@ -1,18 +1,18 @@
 """``python -m benchmarks.rollback``: from the decision to roll back to the rule, and to the candidate's last request.
 
-A world of the rehearsal is built, with both colours deployed, and live traffic runs. Each repetition has 25 % on the
+This builds a rehearsal world with both colours deployed, and sends live traffic. Each repetition has 25 % on the
 candidate and rolls back as the controller does. Then, for each of ``--full-repetitions``, the weight goes to 25 % and
-back three times: by steps of the ramp, by the `pulumi up --target <rule>` that such a step is, run as a plain process
-with the same policy pack, and once back by preview and update of the whole plan, as one would without a direct call.
-The rule's times are those of the account itself, the requests' those of the load balancer's access log, on one clock.
+back three times: by steps of the ramp; by the same `pulumi up --target <rule>` as a plain process with the same policy
+pack; and once back by preview and update of the whole plan, as without a direct call. The times of rules are from the
+account, those of requests from the load balancer's access log, on one clock.
 
-``bare_call_seconds`` is a ModifyRule call and nothing else, from a client that is warm; the ratio is that of the time
-from the decision to the candidate's last request to this call plus the load balancer's lag, the least that there is.
-It and ``decision_to_rule_seconds`` end with the rule's change, ``full_up_seconds`` with the end of the update. Beside
-them, the time from the start of a ``scripts.rollback`` process to the rule is told.
+``bare_call_seconds`` is a single ModifyRule call from a warm client. The ratio compares the time from the decision to
+the candidate's last request with the minimum: this call plus the load balancer's lag. ``bare_call_seconds`` and
+``decision_to_rule_seconds`` end with the rule's change, ``full_up_seconds`` with the end of the update. The time from
+the start of a ``scripts.rollback`` process to the rule is also shown.
 
-``weight_step_seconds`` and ``bare_up_seconds`` take turns, and go from the decision to the end of the run, the edit of
-the config file included. ``weight_step_over_bare_up`` is their ratio; the goal is at most 1.15.
+``weight_step_seconds`` and ``bare_up_seconds`` take turns. Both go from the decision to the end of the run and include
+the edit of the config file. ``weight_step_over_bare_up`` is their ratio; the goal is at most 1.15.
 
 The last line is JSON: medians in seconds.
 """
@@ -49,19 +49,19 @@ LAG_SECONDS: Final = 0.5
 REQUESTS_PER_SECOND: Final = 40.0
 PROCESS_REPETITIONS: Final = 3
 WATCHED_SECONDS: Final = 2.0
-"""How long after a decision requests on the candidate are looked for; longer than the lag."""
+"""How long after a decision to look for requests on the candidate; longer than the lag."""
 _SETTLE_SECONDS: Final = 1.0
 _UP: Final = ("pulumi", "up", "--yes", "--non-interactive", "--stack", STACK, "--policy-pack", "policies")
 _BARE_UP: Final = (*_UP, "--skip-preview", "--target")
 
 
 class BenchmarkError(Exception):
-    """The world did not do what the benchmark measures."""
+    """The world did not behave as the benchmark needs."""
 
 
 @dataclass
 class Measured:
-    """Seconds of every repetition."""
+    """The seconds of every repetition."""
 
     bare_call: list[float] = field(default_factory=list[float])
     rule: list[float] = field(default_factory=list[float])
@@ -90,13 +90,13 @@ class Measured:
 
 
 class Observer:
-    """What the world itself saw: rule changes and requests, with their times."""
+    """The world's own records: rule changes and requests, with their times."""
 
     def __init__(self, running: World) -> None:
         self._running = running
 
     def rule_changed_at(self, green_weight: int, since: float) -> float:
-        """Return when the account took a weight, in seconds since the epoch."""
+        """Return when the account accepted a weight, in seconds since the epoch."""
         groups = {group["arn"]: group["color"] for group in self._running.aws.state()["target_groups"]}
         for event in self._running.aws.events():
             if event["type"] == "rule_asked" and event["rule"] == "weighted" and event["at"] >= since:
@@ -106,9 +106,9 @@ class Observer:
         raise BenchmarkError(f"the rule did not get green_weight {green_weight}")
 
     def last_candidate_requests(self, decisions: Sequence[float]) -> list[float]:
-        """Return how long after each decision the last client's request on green was started; 0 when none was.
+        """Return the seconds from each decision to the start of the last client request on green, 0 without one.
 
-        A request is logged when it ends, so this is asked once traffic has ended.
+        A request is logged when it ends, so call this after the traffic has ended.
         """
         lines = self._running.access_log.read_text(encoding="utf-8").splitlines()
         requests = (cast(dict[str, Any], json.loads(line)) for line in lines)
@@ -120,7 +120,7 @@ class Observer:
 
 
 def bare_calls(load_balancer: Elbv2LoadBalancer, observer: Observer, repetitions: int) -> list[float]:
-    """Time rule updates and nothing else, to the rule's change as all else is."""
+    """Time single rule updates, up to the rule's change like all other timings."""
     load_balancer.rule()
     seconds: list[float] = []
     for number in range(repetitions + 1):
@@ -128,11 +128,11 @@ def bare_calls(load_balancer: Elbv2LoadBalancer, observer: Observer, repetitions
         load_balancer.set_green_weight(green_weight)
         seconds.append(observer.rule_changed_at(green_weight, began) - began)
     load_balancer.set_green_weight(0)
-    return seconds[1:]  # the first one connects
+    return seconds[1:]  # the first call connects
 
 
 def timed(observer: Observer, green_weight: int, move: Callable[[], object]) -> tuple[float, float]:
-    """Move the weight; returns when the rule changed and when all was done, from the decision."""
+    """Move the weight. Return the seconds from the decision to the rule's change and to the end."""
     decided = time.time()
     move()
     done = time.time()
@@ -140,22 +140,22 @@ def timed(observer: Observer, green_weight: int, move: Callable[[], object]) -> 
 
 
 def step(updater: Updater, observer: Observer, green_weight: int) -> tuple[float, float]:
-    """Move the weight by a step of the ramp."""
+    """Move the weight with a step of the ramp."""
     message = f"benchmark: step to green_weight {green_weight}"
     return timed(observer, green_weight, lambda: updater.change_weight(green_weight, message=message))
 
 
 def full_up(updater: Updater, observer: Observer, green_weight: int) -> tuple[float, float]:
-    """Move the weight by preview and update of the whole plan."""
+    """Move the weight with preview and update of the whole plan."""
     message = f"benchmark: green_weight {green_weight}"
     return timed(observer, green_weight, lambda: updater.change_rule({}, green_weight=green_weight, message=message))
 
 
 def bare_up(running: World, session: Session, observer: Observer, rule_urn: str, green_weight: int) -> float:
-    """Move the weight by an edit of the config file and the CLI alone; returns when all was done."""
+    """Move the weight with an edit of the config file and the CLI. Return the seconds until the end."""
 
     def move() -> None:
-        # The serial goes up as in a step, so that both change the same tags.
+        # Increase the serial as a step does, so that both change the same tags.
         serial = session.config.read().rollout_serial + 1
         session.config.edit({"green_weight": green_weight, "rollout_serial": serial})
         done = subprocess.run(
@@ -174,7 +174,7 @@ def bare_up(running: World, session: Session, observer: Observer, rule_urn: str,
 
 
 def known_rule_urn(updater: Updater) -> str:
-    """Return the weighted rule's URN, and have the updater know it, as it does after a deploy."""
+    """Return the weighted rule's URN, and set it in the updater, as after a deploy."""
     rule = updater.rule_in_state()
     if rule is None:
         raise BenchmarkError("the state has no weighted rule")
@@ -182,7 +182,7 @@ def known_rule_urn(updater: Updater) -> str:
 
 
 def measure(running: World, repetitions: int, full_repetitions: int) -> Measured:
-    """Run the repetitions in a world with both colours deployed and traffic."""
+    """Run the repetitions in a world with both colours deployed and live traffic."""
     measured, observer = Measured(), Observer(running)
     place = Place(stack=STACK, service=SERVICE, work_dir=running.checkout)
     session = Session(place, "benchmark")
@@ -252,7 +252,7 @@ def run(folder: Path, repetitions: int, full_repetitions: int) -> Measured:
         running.run("first-up", *_UP)
         load = start_load(running, settings)
         try:
-            # The scripts' world is their environment, and here they run in this process.
+            # The scripts find the world through the environment, and here they run in this process.
             os.environ.update(running.environment)
             time.sleep(_SETTLE_SECONDS)
             measured = measure(running, repetitions, full_repetitions)

@@ -1,4 +1,4 @@
-"""The rehearsal's commands; exit status 2 and one line when something asked for cannot be."""
+"""The rehearsal's commands. A request that cannot be met prints one line and exits with status 2."""
 
 import signal
 import sys
@@ -33,16 +33,16 @@ _errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 @app.callback()
 def main() -> None:
-    """A world to practise in: blue/green swaps of a vLLM model, on one machine."""
+    """Practise blue/green swaps of a vLLM model in a world on one machine."""
 
 
 @app.command()
 def run() -> None:
-    """Run every scenario once, under live traffic, and judge what was counted."""
+    """Run every scenario once under live traffic, and check the counts."""
     console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
     with _orderly("stopped; the world has been taken down"):
         rehearsal = rehearse(RehearsalSettings.from_environment(), console, out_folder())
-    raise typer.Exit(1 if rehearsal.faults else 0)
+    raise typer.Exit(1 if rehearsal.problems else 0)
 
 
 @app.command()
@@ -56,7 +56,7 @@ def up(world: WorldOption = "world") -> None:
             binaries(_errors)
             record = build(worlds, world, lambda what: _say(f"  {what}"))
         else:
-            _say(f"world {world} stands since {record.since.astimezone():%H:%M:%S}")
+            _say(f"world {world} has been up since {record.since.astimezone():%H:%M:%S}")
         print(exports(record), end="", flush=True)
         _say(_what_next(world))
 
@@ -70,7 +70,7 @@ def env(world: WorldOption = "world") -> None:
 
 @app.command()
 def status() -> None:
-    """Show the worlds that stand: addresses, processes, weights, pods and nodes."""
+    """Show all worlds that are up: addresses, processes, weights, pods and nodes."""
     console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH, highlight=False)
     with _orderly():
         worlds = _worlds()
@@ -81,15 +81,15 @@ def status() -> None:
             except StandingError as error:
                 console.print(error, markup=False)
         if not names:
-            console.print("no world stands; `up` builds one")
+            console.print("no world is up; `up` builds one")
 
 
 @app.command()
 def load(
     world: WorldOption = "world",
-    seconds: Annotated[float | None, typer.Option(min=1, help="Stop after this long. Default: at Ctrl-C.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Stop after this time. Default: at Ctrl-C.")] = None,
 ) -> None:
-    """Send live traffic to a world's service; at the end, say what became of every request."""
+    """Send live traffic to a world's service, then print the outcome of every request."""
     console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH, highlight=False)
     with _orderly():
         lost = load_by_hand(_worlds().get(world), RehearsalSettings.from_environment(), console, seconds)
@@ -101,16 +101,16 @@ def down(
     world: WorldOption = "world",
     every: Annotated[bool, typer.Option("--all", help="Take down every world.")] = False,
 ) -> None:
-    """Take a world down, and wait until nothing of it is left."""
-    with _orderly("stopped; the world goes on ending by itself"):
+    """Take a world down and wait until nothing of it is left."""
+    with _orderly("stopped; the world still ends by itself"):
         worlds = _worlds()
         names = worlds.names() if every else [world]
         for name in names:
             inside = Path.cwd().is_relative_to(worlds.folder(name))
             worlds.down(name)
-            _say(f"world {name} is down, nothing of it is left" + ("; `cd` out of its folder" if inside else ""))
+            _say(f"world {name} is down; nothing of it is left" + (" (`cd` out of its folder)" if inside else ""))
         if not names:
-            _say("no world stands")
+            _say("no world is up")
 
 
 def _worlds() -> Worlds:
@@ -124,7 +124,7 @@ def _say(text: str) -> None:
 def _what_next(world: str) -> str:
     evaluate = "" if not sys.stdout.isatty() else f'  eval "$(python -m rehearsal env --world {world})"\n'
     return (
-        f"World {world} stands. Type next:\n{evaluate}"
+        f"World {world} is up. Type next:\n{evaluate}"
         '  cd "$REHEARSAL_CHECKOUT"\n'
         "  pulumi up          release A on blue\n"
         "  rehearsal load     live traffic, in another shell\n"
@@ -135,7 +135,7 @@ def _what_next(world: str) -> str:
 
 @contextmanager
 def _orderly(stopped: str = "stopped") -> Generator[None]:
-    """Let SIGTERM and SIGHUP take Ctrl-C's orderly way, and tell of expected errors in one line."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C, and report expected errors in one line."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     try:

@@ -1,4 +1,4 @@
-"""What tests of several parts need: a real Kubernetes control plane, one for each test process."""
+"""Shared by tests of several parts: a real Kubernetes control plane per test process, and the test tiers."""
 
 import signal
 import uuid
@@ -14,18 +14,18 @@ from rehearsal.controlplane.run import control_plane as running_control_plane
 from rehearsal.kube.client import KubeClient
 
 _NEED_BINARIES = frozenset({"control_plane_binaries"})
-"""The fixtures that build, or find, what a world runs; whoever asks for one belongs to the tiers that need them."""
+"""The fixtures that build or find a world's binaries. Tests that use one belong to the tiers that need binaries."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need binaries, by what they ask for: nobody has to remember to."""
+    """Mark the tests that need binaries, from their fixtures."""
     for item in items:
         if _NEED_BINARIES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.binaries)
 
 
 _LEFT_OUT = pytest.StashKey[int]()
-"""How many tests the tier that was asked for does not have."""
+"""How many tests the selected tier leaves out."""
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
@@ -36,7 +36,7 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """In a process of xdist: send the count to the one that prints."""
+    """In an xdist worker, send the count to the process that prints."""
     output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["left_out"] = session.config.stash.get(_LEFT_OUT, 0)
@@ -44,12 +44,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take it there; each process of xdist has collected the same tests."""
+    """Receive the count; every xdist worker has collected the same tests."""
     node.config.stash[_LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say what the tier left out."""
+    """Print how many tests the tier left out."""
     if left_out := config.stash.get(_LEFT_OUT, 0):
         terminalreporter.write_line(
             f"{left_out} tests belong to other tiers (`make help`): -m {config.option.markexpr!r}"
@@ -57,14 +57,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def pytest_configure() -> None:
-    """Heed Ctrl-C, as do all processes that tests start: a shell has it ignored in what it starts in the background."""
+    """Enable Ctrl-C here and in all processes that tests start: a shell disables it for background processes."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
 def control_plane_binaries() -> dict[str, Path]:
-    """etcd, the Kubernetes binaries and Prometheus by name, built when that has not been done yet."""
+    """etcd, the Kubernetes binaries and Prometheus by name, built if they are missing."""
     missing = [component.name for component in COMPONENTS if find(component) is None]
     if missing and not can_build():
         pytest.skip(f"no {', '.join(missing)} on this machine, and no Go to build them with")
@@ -75,21 +75,21 @@ def control_plane_binaries() -> dict[str, Path]:
 def control_plane(
     control_plane_binaries: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[ControlPlane]:
-    """A real control plane that all tests of this process share; use a namespace of your own in it."""
+    """A real control plane that all tests of this process share. Each test uses its own namespace."""
     with running_control_plane(tmp_path_factory.mktemp("control-plane"), control_plane_binaries) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def kube(control_plane: ControlPlane) -> Generator[KubeClient]:
-    """Administrator's client of the control plane."""
+    """The administrator's client of the control plane."""
     with KubeClient.from_kubeconfig(control_plane.kubeconfig) as client:
         yield client
 
 
 @pytest.fixture
 def namespace(kube: KubeClient) -> Generator[str]:
-    """A namespace of the test's own; everything in it is deleted afterwards."""
+    """The test's own namespace. Everything in it is deleted afterwards."""
     name = f"test-{uuid.uuid4().hex[:8]}"
     kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield name

@@ -1,4 +1,4 @@
-"""An AWS of a test's own: moto over HTTP, served from the test's process."""
+"""A test's own AWS: moto over HTTP, served from the test's process."""
 
 import logging
 from collections.abc import Generator
@@ -10,12 +10,12 @@ from moto.server import ThreadedMotoServer
 
 @contextmanager
 def moto_server() -> Generator[str]:
-    """The URL of an AWS in which nothing has been made yet.
+    """The URL of an empty AWS.
 
-    All of moto in one process is one account, whatever is served or mocked, so only one may be in use at a time:
-    a fixture that outlives its file of tests must not hold one.
+    All of moto in one process is one account, whether it is served or mocked, so only one may be in use at a time.
+    A fixture that outlives its test file must not use one.
     """
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # Not a line for each request.
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # No line per request.
     moto_api_backend.reset()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

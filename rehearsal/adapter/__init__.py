@@ -1,1 +1,1 @@
-"""Gives a server with OpenAI's API what the pods need of vLLM besides: its arguments, fingerprint, metrics, drain."""
+"""Adds what pods need of vLLM to any server with OpenAI's API: its arguments, fingerprint, metrics and drain."""

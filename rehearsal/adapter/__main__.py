@@ -1,4 +1,4 @@
-"""``python3 -m rehearsal.adapter SERVER [WORDS] -- MODEL [flags of vllm serve]``: serves as vLLM would."""
+"""``python3 -m rehearsal.adapter SERVER [WORDS] -- MODEL [flags of vllm serve]``: serves like vLLM."""
 
 import asyncio
 import os
@@ -16,14 +16,14 @@ _POLL_SECONDS = 0.1
 
 
 def main() -> None:
-    """Exit 0 after a drain, 1 when the server ends by itself, 2 on a command line that cannot be."""
+    """Exit with 0 after a drain, 1 when the server ends by itself, 2 on an invalid command line."""
     try:
         arguments = read_arguments(sys.argv[1:])
     except ArgumentsError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     if arguments.left_out:
-        print(f"{arguments.server[0]} does not know {', '.join(arguments.left_out)}: left out", file=sys.stderr)
+        print(f"left out, unknown to {arguments.server[0]}: {', '.join(arguments.left_out)}", file=sys.stderr)
     try:
         sys.exit(asyncio.run(serve(arguments)))
     except OSError as error:
@@ -33,10 +33,14 @@ def main() -> None:
 
 
 async def serve(arguments: Arguments) -> int:
-    """Run the server until it ends or SIGTERM comes; requests under way then have the shutdown timeout to end."""
+    """Run the server until it ends or SIGTERM comes. Open requests then have the shutdown timeout to finish.
+
+    Returns:
+        The exit status.
+    """
     terminated = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
-    # Of a session of its own: a signal to the container's processes must not end it before its requests are done.
+    # In its own session: a signal to the container's processes must not end it before its requests are done.
     server = await asyncio.create_subprocess_exec(
         *arguments.server, start_new_session=True, preexec_fn=die_with(os.getpid())
     )
@@ -46,7 +50,7 @@ async def serve(arguments: Arguments) -> int:
         proxy = Proxy(session, f"http://127.0.0.1:{arguments.server_port}", arguments.fingerprint)
         ended = asyncio.ensure_future(server.wait())
         ending = {ended, asyncio.ensure_future(terminated.wait())}
-        # Listening only when the server is ready: until then connections are refused, as vLLM's are.
+        # Listen only once the server is ready: until then connections are refused, as with vLLM.
         while not await proxy.healthy():
             if (await asyncio.wait(ending, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED))[0]:
                 break

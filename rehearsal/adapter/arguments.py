@@ -1,4 +1,4 @@
-"""Which of vLLM's arguments another server takes, and which the adapter acts on itself."""
+"""Splits vLLM's arguments into those that another server takes and those that the adapter acts on."""
 
 import re
 import subprocess
@@ -13,12 +13,12 @@ _OPTION = re.compile(r"-{1,2}[a-zA-Z]")
 
 
 class ArgumentsError(Exception):
-    """The command line is not one that the adapter understands."""
+    """The adapter does not understand the command line."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """What to start, and what the adapter does itself."""
+    """The server's command line, and the settings that the adapter acts on itself."""
 
     server: list[str]
     server_port: int
@@ -30,7 +30,7 @@ class Arguments:
 
 
 def read_arguments(words: Sequence[str]) -> Arguments:
-    """Read ``SERVER WORDS -- MODEL FLAGS``, the flags being those of ``vllm serve``.
+    """Read ``SERVER WORDS -- MODEL FLAGS``, where the flags are those of ``vllm serve``.
 
     Raises:
         ArgumentsError: there is no server, no model, or the server cannot be asked for its flags.
@@ -70,7 +70,7 @@ def read_arguments(words: Sequence[str]) -> Arguments:
 
 
 def _options(words: Sequence[str]) -> list[list[str]]:
-    """Group the words: each flag with the values behind it."""
+    """Group the words: each flag with the values that follow it."""
     options: list[list[str]] = []
     for word in words:
         if _OPTION.match(word):

@@ -6,7 +6,7 @@ from rehearsal.vllm.metrics import REQUEST_BUCKETS, TOKEN_BUCKETS, TTFT_BUCKETS
 
 
 class Metrics:
-    """vLLM's names. What is told of tokens is of streams: a whole answer does not show when its tokens were there."""
+    """Metrics under vLLM's names. Token times are from streams only: a whole answer does not show its tokens' times."""
 
     def __init__(self) -> None:
         disable_created_metrics()
@@ -36,21 +36,21 @@ class Metrics:
         )
 
     def first_token(self, seconds: float) -> None:
-        """A stream's first token came so long after its request."""
+        """Record a stream's time to first token."""
         self._first_token.observe(seconds)
 
     def next_token(self, seconds: float) -> None:
-        """Another token came so long after the one before it."""
+        """Record the time between two tokens of a stream."""
         self._inter_token.observe(seconds)
 
     def finished(self, reason: str) -> None:
-        """A generation ended."""
+        """Count a finished generation by its finish reason."""
         self._finished.labels(reason).inc()
 
     def ended(self, seconds: float) -> None:
-        """A whole answer was there so long after its request."""
+        """Record the time from a request to the end of its answer."""
         self._end_to_end.observe(seconds)
 
     def answered(self, path: str, method: str, status: int) -> None:
-        """An answer was sent."""
+        """Count an HTTP answer."""
         self._http.labels(path, method, f"{status // 100}xx").inc()

@@ -1,4 +1,4 @@
-"""Forwards requests to the server, and signs and counts what it answers."""
+"""Forwards requests to the server, adds the fingerprint to its answers and counts them."""
 
 import json
 import time
@@ -18,7 +18,7 @@ _DONE = b"[DONE]"
 
 
 class Proxy:
-    """The handlers; ``url`` is the server's address, ``fingerprint`` what every answer must carry."""
+    """The HTTP handlers. ``url`` is the server's address; every answer carries ``fingerprint``."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, fingerprint: str) -> None:
         self._session = session
@@ -27,7 +27,7 @@ class Proxy:
         self._metrics = Metrics()
 
     def app(self) -> web.Application:
-        """The application with all routes."""
+        """Return the application with all routes."""
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_get("/health", self._health)
         app.router.add_get("/metrics", self._exposition)
@@ -35,7 +35,7 @@ class Proxy:
         return app
 
     async def healthy(self) -> bool:
-        """Whether the server answers; one without ``/health`` does when it lists its models."""
+        """Return whether the server answers. A server without ``/health`` must list its models instead."""
         for path in ("/health", "/v1/models"):
             try:
                 async with self._session.get(self._url + path) as answer:
@@ -106,7 +106,7 @@ class Proxy:
         return now
 
     def _signed(self, body: dict[str, Any]) -> bytes:
-        """Name who answered, and count what the answer, or this part of it, holds."""
+        """Add the fingerprint to an answer or a chunk, and count its tokens and finish reason."""
         for choice in body.get("choices", ()):
             if reason := choice.get("finish_reason"):
                 self._metrics.finished(reason)

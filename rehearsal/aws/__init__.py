@@ -1,1 +1,1 @@
-"""The rehearsal's AWS account: moto's API server with a load balancer that really carries the traffic."""
+"""The rehearsal's AWS account: moto's API server with a load balancer that carries real traffic."""

@@ -12,7 +12,7 @@ from rehearsal.aws.settings import AwsSettings
 
 
 def read_settings(arguments: list[str] | None = None) -> AwsSettings:
-    """Settings from a JSON file, from flags, or from both: a flag wins."""
+    """Read settings from a JSON file, from flags, or from both. A flag takes precedence."""
     parser = argparse.ArgumentParser(prog="python -m rehearsal.aws", description=__doc__)
     parser.add_argument("--settings", type=Path, help="JSON file with the fields below")
     for name, info in AwsSettings.model_fields.items():
@@ -26,4 +26,4 @@ def read_settings(arguments: list[str] | None = None) -> AwsSettings:
 
 if __name__ == "__main__":
     asyncio.run(serve(read_settings()))
-    os._exit(0)  # All is closed; taking moto's modules and threads down would need two more seconds.
+    os._exit(0)  # Everything is closed; an ordinary exit would spend two more seconds on moto's modules and threads.

@@ -1,4 +1,4 @@
-"""The access log: one JSON line for each finished request, written at once."""
+"""The access log: one JSON line per finished request, flushed at once."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(slots=True)
 class AccessRecord:
-    """One request. Times are epoch seconds; `target_response_seconds` ends with the target's headers."""
+    """One request. Times are in epoch seconds; `target_response_seconds` ends with the target's headers."""
 
     started_at: float
     method: str
@@ -28,7 +28,7 @@ class AccessRecord:
 
 
 class AccessLog:
-    """Appends to a file; the caller closes it."""
+    """Appends records to a file. The caller closes it."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

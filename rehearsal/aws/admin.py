@@ -1,4 +1,4 @@
-"""The admin port: what the account is doing, and faults, as JSON."""
+"""The admin port: the account's state, events and injected faults as JSON."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from rehearsal.aws.plane import DataPlane, weights_of
 
 
 def create_admin(plane: DataPlane, metrics: Metrics) -> web.Application:
-    """GET /healthz, /state, /events?since=N and /faults; POST /faults changes the given fields."""
+    """Return the application: GET /healthz, /state, /events?since=N and /faults; POST /faults changes given fields."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -53,7 +53,7 @@ def create_admin(plane: DataPlane, metrics: Metrics) -> web.Application:
 
 
 def _rules(plane: DataPlane) -> list[dict[str, Any]]:
-    """Rules as the API has them, next to the weights that requests follow now."""
+    """Return the rules as set in the API, each with the weights that requests follow now."""
     applied = plane.rules_applied()
     return [
         {

@@ -19,14 +19,14 @@ QUERY_SERVICES = frozenset({"autoscaling", "ec2", "elasticloadbalancing", "iam",
 
 
 class QuietHandler(MotoRequestHandler):
-    """No line for each request on stderr."""
+    """Logs no requests."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass
 
 
 class FaultyApi:
-    """A WSGI application that answers some calls with a fault and passes the others on."""
+    """A WSGI application that answers some calls with an injected fault and passes on the others."""
 
     def __init__(self, application: DomainDispatcherApplication, faults: Faults) -> None:
         self._application = application
@@ -46,7 +46,7 @@ class FaultyApi:
 
 
 def _service(environ: dict[str, Any]) -> str | None:
-    """The signing name in the credential scope of a signed request."""
+    """Return the signing name from the credential scope of a signed request, None for an unsigned one."""
     scope = str(environ.get("HTTP_AUTHORIZATION", "")).partition("Credential=")[2].split("/")
     return scope[3] if len(scope) > 4 else None
 
@@ -67,7 +67,7 @@ def _fault(start_response: StartResponse, service: str, status: str, code: str, 
 
 
 def start_api_server(port: int, faults: Faults) -> None:
-    """Serve the API in daemon threads, one for each connection, until the process ends."""
+    """Serve the API in daemon threads, one per connection, until the process ends."""
     application = FaultyApi(DomainDispatcherApplication(create_backend_app), faults)
     server = make_server("127.0.0.1", port, application, threaded=True, request_handler=QuietHandler)
     threading.Thread(target=server.serve_forever, name="aws-api", daemon=True).start()

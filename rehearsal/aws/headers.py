@@ -1,4 +1,4 @@
-"""Header fields on their way through a load balancer."""
+"""Header fields as a load balancer forwards and returns them."""
 
 import re
 import secrets
@@ -26,7 +26,7 @@ HOP_BY_HOP = frozenset(
 
 
 def forwarded_headers(request: web.BaseRequest, balancer: LoadBalancer, listener: Listener) -> CIMultiDict[str]:
-    """The client's headers, without those of the connection, and with those that a load balancer adds."""
+    """Return the client's headers without connection headers, plus the headers that a load balancer adds."""
     per_connection = {name.strip().lower() for name in request.headers.get("Connection", "").split(",")}
     headers = CIMultiDict(
         (name, value)
@@ -47,5 +47,5 @@ def forwarded_headers(request: web.BaseRequest, balancer: LoadBalancer, listener
 
 
 def returned_headers(headers: MultiMapping[str]) -> CIMultiDict[str]:
-    """The target's headers, without those of the connection."""
+    """Return the target's headers without connection headers."""
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in HOP_BY_HOP)

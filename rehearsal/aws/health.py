@@ -1,4 +1,4 @@
-"""Health checks of targets, as a load balancer does them."""
+"""Checks the health of targets as a load balancer does."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ HealthChanged = Callable[[TargetPool, Target, TargetHealth], None]
 
 
 class HealthChecker:
-    """Checks targets for as long as they are watched, and reports each change of health."""
+    """Checks watched targets and reports each change of health."""
 
     def __init__(self, interval_scale: float, changed: HealthChanged) -> None:
         self._interval_scale = interval_scale
@@ -28,7 +28,7 @@ class HealthChecker:
         self._tasks: dict[Target, asyncio.Task[None]] = {}
 
     def watch(self, pool: TargetPool, target: Target) -> None:
-        """Start checking; nothing happens when the target is watched already."""
+        """Start checking a target, unless it is already watched."""
         if target not in self._tasks:
             self._tasks[target] = asyncio.create_task(self._check_forever(pool, target))
 
@@ -44,7 +44,7 @@ class HealthChecker:
         await self._session.close()
 
     async def _check_forever(self, pool: TargetPool, target: Target) -> None:
-        """A target that was never judged needs one pass; later changes need as many in a row as the thresholds say."""
+        """Check a target for ever. The first verdict needs one pass; later changes follow the thresholds."""
         passes = failures = 0
         while True:
             check = pool.group.health_check
@@ -59,7 +59,7 @@ class HealthChecker:
             await asyncio.sleep(max(0.0, started + interval - asyncio.get_running_loop().time()))
 
     async def _failure(self, pool: TargetPool, target: Target) -> TargetHealth | None:
-        """Why one check failed; None when it passed."""
+        """Return why one check failed, None when it passed."""
         check = pool.group.health_check
         host, port = loopback_of(target.key.address), check.port or target.key.port
         try:

@@ -1,4 +1,4 @@
-"""Counts what the load balancers do: totals for the admin port, and data points for CloudWatch."""
+"""Counts what the load balancers do: totals for the admin port, data points for CloudWatch."""
 
 import asyncio
 import time
@@ -22,18 +22,18 @@ Dimensions = tuple[tuple[str, str], ...]
 
 @dataclass
 class GroupTotals:
-    """What a target group got since the start."""
+    """A target group's totals since the start."""
 
     requests: int = 0
     by_rule: Counter[str] = field(default_factory=Counter[str])
     by_status: Counter[str] = field(default_factory=Counter[str])
     connection_errors: int = 0
     last_request_started_at: float | None = None
-    """Of a request by the weighted rule; probes through the candidate route do not count."""
+    """When the weighted rule last sent a request; probes through the candidate route do not count."""
 
 
 class Metrics:
-    """Counters of one account."""
+    """The counters of one account."""
 
     def __init__(self) -> None:
         self.groups: defaultdict[str, GroupTotals] = defaultdict(GroupTotals)
@@ -41,7 +41,7 @@ class Metrics:
         self._values: defaultdict[tuple[str, Dimensions], list[float]] = defaultdict(list)
 
     def request(self, group_arn: str, balancer_arn: str, rule: str, started_at: float) -> None:
-        """A target was chosen for a request."""
+        """Count a request for which a target was chosen."""
         totals = self.groups[group_arn]
         totals.requests += 1
         totals.by_rule[rule] += 1
@@ -51,24 +51,24 @@ class Metrics:
         self._counts["RequestCount", _of_balancer(balancer_arn)] += 1
 
     def target_answered(self, group_arn: str, balancer_arn: str, status: int, seconds: float) -> None:
-        """A target sent its headers this long after the request was sent to it."""
+        """Record a target's response: its status and the seconds until its headers."""
         dimensions = _of_group(group_arn, balancer_arn)
         self.groups[group_arn].by_status[f"{status // 100}xx"] += 1
         self._counts[f"HTTPCode_Target_{status // 100}XX_Count", dimensions] += 1
         self._values["TargetResponseTime", dimensions].append(seconds)
 
     def connection_failed(self, group_arn: str, balancer_arn: str) -> None:
-        """A connection to a target could not be made."""
+        """Count a failed connection to a target."""
         self.groups[group_arn].connection_errors += 1
         self._counts["TargetConnectionErrorCount", _of_group(group_arn, balancer_arn)] += 1
 
     def balancer_failed(self, balancer_arn: str, status: int) -> None:
-        """The load balancer itself answered with 5xx."""
+        """Count a 5xx answer of the load balancer itself."""
         self._counts["HTTPCode_ELB_5XX_Count", _of_balancer(balancer_arn)] += 1
         self._counts[f"HTTPCode_ELB_{status}_Count", _of_balancer(balancer_arn)] += 1
 
     def take(self) -> dict[tuple[str, Dimensions], list[float]]:
-        """Everything since the last take; a metric without an event is absent, not zero."""
+        """Return and reset everything since the last call. A metric without events is absent, not zero."""
         points = {key: [float(count)] for key, count in self._counts.items()} | dict(self._values)
         self._counts.clear()
         self._values.clear()
@@ -84,7 +84,7 @@ def _of_balancer(balancer_arn: str) -> Dimensions:
 
 
 def host_counts(plane: DataPlane) -> dict[tuple[str, Dimensions], list[float]]:
-    """Healthy and unhealthy targets of each group that has targets and is in use."""
+    """Count healthy and unhealthy targets of each group that has targets and is in use."""
     points: dict[tuple[str, Dimensions], list[float]] = {}
     for arn, balancer_arn in plane.balancer_of_group.items():
         pool = plane.pools.get(arn)
@@ -97,7 +97,7 @@ def host_counts(plane: DataPlane) -> dict[tuple[str, Dimensions], list[float]]:
 
 
 async def publish_forever(metrics: Metrics, plane: DataPlane, backend: CloudWatchBackend, period_seconds: int) -> None:
-    """Put a data point for each metric at the end of each period, stamped with the period's start."""
+    """At the end of each period, put a data point for each metric, stamped with the period's start."""
     while True:
         period_start = time.time() // period_seconds * period_seconds
         await asyncio.sleep(period_start + period_seconds - time.time())

@@ -1,4 +1,4 @@
-"""What the rehearsal changes in moto's clusters, inside its process."""
+"""The rehearsal's changes to moto's clusters, inside its process."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ def install() -> None:
 
 
 def _patch_cluster_security_group() -> None:
-    """moto's clusters have no security group, where EKS makes one for the nodes and pods of each cluster."""
+    """Give each cluster a security group for its nodes and pods, as EKS does; moto makes none."""
     create = eks.EKSBackend.create_cluster
 
     def create_cluster(self: eks.EKSBackend, name: str, *args: Any, **kwargs: Any) -> eks.Cluster:

@@ -1,4 +1,4 @@
-"""Everything that the rehearsal changes in moto, inside its process, each change with its reason."""
+"""All changes that the rehearsal makes to moto inside its process, each with its reason."""
 
 import functools
 import math
@@ -25,7 +25,7 @@ from rehearsal.system.addresses import loopback_of
 
 @dataclass(frozen=True, slots=True)
 class TargetHealth:
-    """What DescribeTargetHealth says about one target."""
+    """What DescribeTargetHealth reports about one target."""
 
     state: str
     reason: str | None = None
@@ -33,14 +33,14 @@ class TargetHealth:
 
 
 class Account(Protocol):
-    """What the patched backend tells, and asks, the data plane; called in moto's threads."""
+    """The data plane, as the patched backend calls it from moto's threads."""
 
     def changed(self, backend: elbv2.ELBv2Backend, at: float) -> None:
-        """Load balancing changed at this time (epoch seconds). One call at a time, in the order of changes."""
+        """Report a change of load balancing at this time (epoch seconds). Calls are serial, in the order of changes."""
         ...
 
     def target_health(self, target_group_arn: str, target: TargetKey) -> TargetHealth:
-        """The health of a registered target."""
+        """Return the health of a registered target."""
         ...
 
 
@@ -98,13 +98,13 @@ def install(account: Account) -> None:
 
 
 def _load_managed_policies() -> None:
-    """moto leaves AWS's managed IAM policies out unless told; node roles attach some of them."""
+    """Load AWS's managed IAM policies, which moto leaves out by default; node roles attach some of them."""
     default_user_config["iam"] = {"load_aws_managed_policies": True}
 
 
 def _patch_attributes() -> None:
-    """moto leaves load balancer attributes out until they are set, where AWS answers with their defaults; and it
-    refuses a deregistration delay of 3600 s, which AWS takes, and any idle timeout goes."""
+    """Correct three differences to AWS. moto omits load balancer attributes that were never set, where AWS returns
+    their defaults. It refuses a deregistration delay of 3600 s, which AWS accepts. It accepts any idle timeout."""
     backend = elbv2.ELBv2Backend
     create = backend.create_load_balancer
     modify_balancer = backend.modify_load_balancer_attributes
@@ -139,7 +139,7 @@ def _patch_attributes() -> None:
 
 
 def _patch_tag_limit() -> None:
-    """moto allows 10 tags on a resource, AWS 50: the weighted rule and default tags may need more than 10."""
+    """Allow 50 tags on a resource as AWS does; moto allows 10, which the weighted rule and default tags may exceed."""
 
     def add_tags(self: elbv2.ELBv2Backend, resource_arns: Iterable[str], tags: list[dict[str, str]]) -> None:
         for arn in resource_arns:
@@ -153,8 +153,8 @@ def _patch_tag_limit() -> None:
 
 
 def _patch_validation() -> None:
-    """moto takes any weight, any number of target groups and any stickiness, and does not look at a modified
-    default action at all."""
+    """Validate forward actions. moto accepts any weight, any number of target groups and any stickiness, and does not
+    check a modified default action at all."""
     backend = elbv2.ELBv2Backend
     validate = backend._validate_actions  # pyright: ignore[reportPrivateUsage]
     modify = backend.modify_listener
@@ -197,9 +197,9 @@ def _check_forward(config: Mapping[str, Any]) -> None:
 
 
 def _patch_targets(account: Account) -> None:
-    """moto calls every registered target healthy, forgets deregistered ones at once, takes an address on two ports
-    for one target, takes any text for an address or an ARN, and refuses to deregister what is not registered, which
-    AWS lets pass."""
+    """Make targets behave as in AWS. moto reports every registered target as healthy, forgets deregistered targets at
+    once, treats an address on two ports as one target, accepts any text as an address or an ARN, and refuses to
+    deregister a target that is not registered, which AWS allows."""
 
     def key_of(group: elbv2.FakeTargetGroup, target: Mapping[str, Any]) -> TargetKey:
         return TargetKey(target["Id"], int(target.get("Port") or group.port))
@@ -219,7 +219,7 @@ def _patch_targets(account: Account) -> None:
                 self.deregistered_targets[name] = registered | {"DeregisteredAt": time.time()}
 
     def draining(group: elbv2.FakeTargetGroup) -> list[dict[str, Any]]:
-        """Deregistered targets show as draining until the delay is over, even with no request left."""
+        """Return the deregistered targets; they drain until the delay is over, even without open requests."""
         delay = int(group.attributes["deregistration_delay.timeout_seconds"])
         now = time.time()
         for name, target in list(group.deregistered_targets.items()):
@@ -267,7 +267,7 @@ def _name(key: TargetKey) -> str:
 
 
 class Distribution(cloudwatch.MetricAggregatedDatum):
-    """A data point that keeps its values, so that percentiles can be computed over several of them."""
+    """A data point that keeps its values, so that percentiles can be computed over several points."""
 
     def __init__(self, namespace: str, name: str, dimensions: list[dict[str, str]], at: Any, values: list[float]):
         super().__init__(namespace, name, min(values), max(values), len(values), sum(values), dimensions, at, None)
@@ -275,9 +275,9 @@ class Distribution(cloudwatch.MetricAggregatedDatum):
 
 
 def _patch_metrics() -> None:
-    """moto has no percentiles; its order of dimensions is not an order: a query finds its metric only if it names the
-    dimensions as they were put; and it looks at all points of all metrics for each period of each query, which takes
-    many seconds for ten minutes of short periods."""
+    """Correct three limits of moto. It has no percentiles. A query finds its metric only if it names the dimensions in
+    the order in which they were put. Each period of each query scans all points of all metrics, which takes many
+    seconds for ten minutes of short periods."""
     get_statistic = cloudwatch.Statistics.get_statistics_for_type
     get_data = cloudwatch.CloudWatchBackend.get_metric_data
 
@@ -326,7 +326,7 @@ def _named(point: cloudwatch.MetricDatumBase) -> set[tuple[str, str]]:
 
 
 def _patch_room() -> None:
-    """moto knows no quota of EC2 and no capacity reservation: here an account has the former and none of the latter."""
+    """Add EC2 quotas and an empty list of capacity reservations; moto has neither."""
     known = service_quotas.ServiceQuotasBackend.get_service_quota
 
     def get_service_quota(
@@ -354,8 +354,8 @@ def _patch_room() -> None:
 
 
 def _patch_mutations(account: Account) -> None:
-    """The data plane follows every change, in order: moto serves each connection in a thread of its own and has
-    no lock, so changes are made one at a time here."""
+    """Report every change to the data plane, in order. moto serves each connection in its own thread without a lock,
+    so this makes one change at a time."""
     lock = threading.RLock()
 
     def observed(change: Callable[..., Any]) -> Callable[..., Any]:

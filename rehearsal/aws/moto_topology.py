@@ -25,7 +25,7 @@ ROLE_TAG = "vllm-blue-green/role"
 
 
 def read_topology(backend: ELBv2Backend) -> Topology:
-    """All load balancers and target groups. The caller keeps other threads from changing them meanwhile."""
+    """Read all load balancers and target groups. The caller must keep other threads from changing them meanwhile."""
     return Topology(
         load_balancers=tuple(_load_balancer(backend, one) for one in backend.load_balancers.values()),
         target_groups=tuple(_target_group(backend, one) for one in backend.target_groups.values()),
@@ -58,7 +58,7 @@ def _target_group(backend: ELBv2Backend, group: FakeTargetGroup) -> TargetGroup:
 
 
 def _status_ranges(matcher: str) -> tuple[tuple[int, int], ...]:
-    """`200,202` and `200-299` as pairs of bounds."""
+    """Return `200,202` or `200-299` as pairs of bounds."""
     bounds = [part.split("-") for part in matcher.split(",") if part]
     return tuple((int(pair[0]), int(pair[-1])) for pair in bounds)
 
@@ -98,7 +98,7 @@ def _rule(backend: ELBv2Backend, rule: FakeRule) -> Rule:
 
 
 def _kind(conditions: tuple[Condition, ...], action: Action) -> str:
-    """The role of a rule without a role tag, from its shape."""
+    """Return the role of a rule without a role tag, derived from its conditions and action."""
     match action:
         case FixedResponse():
             return "fixed"
@@ -133,7 +133,7 @@ def _values(condition: Mapping[str, Any], config: str) -> tuple[str, ...]:
 
 
 def _action(actions: Sequence[FakeAction]) -> Action:
-    """The action that ends a rule; authentication actions before it do not concern the rehearsal."""
+    """Return the action that ends a rule; the rehearsal ignores authentication actions before it."""
     data = max(actions, key=lambda action: int(action.data.get("Order", 0))).data
     match data["Type"]:
         case "fixed-response":

@@ -1,4 +1,4 @@
-"""The state of the data plane: rules as asked and as applied, target pools, and what follows from a change."""
+"""The state of the data plane: rules as requested and as applied, target pools, and the effects of changes."""
 
 import asyncio
 import time
@@ -26,11 +26,11 @@ from rehearsal.aws.topology import (
 )
 
 TIMER_RESOLUTION_SECONDS = 0.001
-"""A timer of the event loop may fire this much early."""
+"""An event loop timer may fire this early."""
 
 
 class _Change(NamedTuple):
-    """Rules as the API asked for them, at a time in epoch seconds and in the loop's time."""
+    """Rules as the API requested them, with the time in epoch seconds and in the loop's clock."""
 
     asked_at: float
     followed_at: float
@@ -38,8 +38,8 @@ class _Change(NamedTuple):
 
 
 class DataPlane:
-    """Follows the API with the lags of the real service. Lives in one event loop; only `changed` and
-    `target_health` are called from moto's threads."""
+    """Follows the API with the lags of the real service. Runs in one event loop; moto's threads call only `changed` and
+    `target_health`."""
 
     def __init__(self, settings: AwsSettings, faults: Faults, events: EventLog) -> None:
         self.faults = faults
@@ -71,7 +71,7 @@ class DataPlane:
     # Called in the event loop.
 
     def reschedule(self) -> None:
-        """Take up changed faults: pending rules may be due already, or due later than was planned."""
+        """Apply changed faults: pending rules may be due now, or later than planned."""
         self._apply_due()
         self._schedule()
 
@@ -95,7 +95,7 @@ class DataPlane:
             self._loop.call_at(change.followed_at + self.faults.weight_lag_seconds, self._apply_due)
 
     def _apply_due(self) -> None:
-        """Apply the newest rules that are old enough; they overtake all older ones."""
+        """Apply the newest rules that are due; they supersede all older ones."""
         latest = self._loop.time() - self.faults.weight_lag_seconds + TIMER_RESOLUTION_SECONDS
         while self._pending and self._pending[0].followed_at <= latest:
             self._due = self._pending.popleft()
@@ -158,7 +158,7 @@ class DataPlane:
         self._log_target("target_deregistered", pool, target, in_flight=len(target.in_flight))
 
     def _follow_use(self) -> None:
-        """Targets of a group that some rule names are checked; those of the others are `unused`."""
+        """Check the targets of groups that a rule names; set all other targets to `unused`."""
         self.balancer_of_group = groups_in_use(self.load_balancers)
         for pool in self.pools.values():
             in_use = pool.group.arn in self.balancer_of_group
@@ -185,12 +185,12 @@ class DataPlane:
 
 
 def weights_of(rule: Rule | None) -> dict[str, int] | None:
-    """The weights of a forward rule by target group ARN."""
+    """Return the weights of a forward rule by target group ARN, None for any other rule."""
     return dict(rule.action.weights) if rule and isinstance(rule.action, Forward) else None
 
 
 def _with_old_actions(balancer: LoadBalancer, before: dict[str, Rule]) -> LoadBalancer:
-    """The load balancer with the actions of known rules as they were."""
+    """Return the load balancer with the old actions of known rules."""
     return replace(
         balancer,
         listeners=tuple(

@@ -37,7 +37,7 @@ REASONS = {
 
 
 class TargetFailedError(Exception):
-    """The target gave no usable answer: the status that the load balancer answers with, and why."""
+    """The target gave no usable answer. Has the load balancer's own status and the reason."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -46,7 +46,7 @@ class TargetFailedError(Exception):
 
 
 class Carried:
-    """A request that is carried by a task; it can be cut from the side of the load balancer."""
+    """A request carried by a task; the load balancer can cut it."""
 
     def __init__(self) -> None:
         self.task = asyncio.current_task()
@@ -72,7 +72,7 @@ class Proxy:
             await session.close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request, and log it however it ends."""
+        """Answer one request and log it, however it ends."""
         record = AccessRecord(
             started_at=time.time(),
             method=request.method,
@@ -158,7 +158,7 @@ class Proxy:
         if record.elb_status is None:
             self._metrics.balancer_failed(balancer.arn, status)
             return _error_page(status, record)
-        # The headers are out: all that is left is to break off, so that the client sees an incomplete answer.
+        # The headers are sent. Breaking off is all that is left: the client then sees an incomplete answer.
         if request.transport:
             request.transport.close()
         raise asyncio.CancelledError
@@ -207,7 +207,7 @@ class Proxy:
             self._metrics.connection_failed(group_arn, balancer.arn)
             raise TargetFailedError(502, "connection_failed") from error
         except aiohttp.ClientConnectionResetError as error:
-            # Only writing to the client raises this one here: reading from the target fails otherwise.
+            # Only a write to the client raises this; a read from the target raises other errors.
             raise asyncio.CancelledError from error
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
             raise TargetFailedError(502, "target_closed") from error
@@ -215,7 +215,7 @@ class Proxy:
             raise TargetFailedError(502, "malformed_response") from error
         finally:
             if upstream is not None:
-                # Does nothing to a connection that went back to the pool at the end of the body.
+                # No effect on a connection that returned to the pool at the end of the body.
                 upstream.close()
         return response
 
@@ -226,7 +226,7 @@ class Proxy:
             raise TargetFailedError(502, "injected")
 
     def _session(self, balancer: LoadBalancer) -> aiohttp.ClientSession:
-        """Connections to targets are kept as long as the load balancer's idle timeout."""
+        """Return the client session of a load balancer; it keeps connections to targets for the idle timeout."""
         idle = balancer.idle_timeout_seconds
         session = self._sessions.get((balancer.arn, idle))
         if session is None:
@@ -237,7 +237,7 @@ class Proxy:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=ADDED_BY_AIOHTTP,
             )
-            # A load balancer does not send a request twice, not even one that is idempotent.
+            # A load balancer never sends a request twice, not even an idempotent one.
             session._retry_connection = False  # pyright: ignore[reportPrivateUsage]
             self._sessions[balancer.arn, idle] = session
         return session
@@ -252,7 +252,7 @@ def _response(upstream: aiohttp.ClientResponse, choice: Choice) -> web.StreamRes
 
 
 def _error_page(status: int, record: AccessRecord) -> web.Response:
-    """The load balancer's own answer."""
+    """Return the load balancer's own error response."""
     record.elb_status = status
     title = f"{status} {REASONS[status]}"
     return web.Response(

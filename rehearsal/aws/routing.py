@@ -1,4 +1,4 @@
-"""Which rule a request meets, and which target group and cookie it gets: pure functions."""
+"""Chooses the rule, the target group and the cookie for a request: pure functions."""
 
 import base64
 import binascii
@@ -17,7 +17,7 @@ STICKINESS_COOKIE = "AWSALBTG"
 
 
 class RequestView(NamedTuple):
-    """What the conditions look at."""
+    """The parts of a request that conditions read."""
 
     method: str
     host: str
@@ -29,7 +29,7 @@ class RequestView(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _pattern(wildcard: str, ignore_case: bool) -> re.Pattern[str]:
-    """`*` is any text, `?` any character; the rest is literal."""
+    """Compile a wildcard: `*` is any text, `?` any character, the rest is literal."""
     parts = {"*": ".*", "?": "."}
     text = "".join(parts.get(character, re.escape(character)) for character in wildcard)
     return re.compile(text, re.DOTALL | (re.IGNORECASE if ignore_case else 0))
@@ -39,8 +39,8 @@ def _fits(wildcard: str, value: str, *, ignore_case: bool) -> bool:
     return _pattern(wildcard, ignore_case).fullmatch(value) is not None
 
 
-def condition_holds(condition: Condition, request: RequestView) -> bool:
-    """Whether any of the condition's values fits: paths and methods by case, all others regardless of it."""
+def condition_matches(condition: Condition, request: RequestView) -> bool:
+    """Return whether any of the condition's values matches. Only paths and methods are case-sensitive."""
     match condition.field:
         case "path-pattern":
             return any(_fits(value, request.path, ignore_case=False) for value in condition.values)
@@ -62,7 +62,7 @@ def condition_holds(condition: Condition, request: RequestView) -> bool:
 
 
 def _query_has(wanted: str, query: str) -> bool:
-    """`wanted` is `key=value`, or `=value` for a value under any key."""
+    """Return whether a query has `wanted`: `key=value`, or `=value` for a value under any key."""
     wanted_key, _, wanted_value = wanted.partition("=")
     return any(
         (not wanted_key or _fits(wanted_key, key, ignore_case=True)) and _fits(wanted_value, value, ignore_case=True)
@@ -71,15 +71,15 @@ def _query_has(wanted: str, query: str) -> bool:
 
 
 def rule_for(rules: Sequence[Rule], request: RequestView) -> Rule | None:
-    """The first rule whose conditions all hold; the default rule is the last and has none."""
+    """Return the first rule whose conditions all match. The default rule comes last and has no conditions."""
     for rule in rules:
-        if all(condition_holds(condition, request) for condition in rule.conditions):
+        if all(condition_matches(condition, request) for condition in rule.conditions):
             return rule
     return None
 
 
 def load_balancer_for(balancers: Sequence[LoadBalancer], host: str) -> LoadBalancer | None:
-    """The load balancer of that DNS name, else the only one there is."""
+    """Return the load balancer with that DNS name, else the only one that exists, else None."""
     name = host.rsplit(":", 1)[0].lower()
     for balancer in balancers:
         if balancer.dns_name == name:
@@ -88,7 +88,7 @@ def load_balancer_for(balancers: Sequence[LoadBalancer], host: str) -> LoadBalan
 
 
 class Choice(NamedTuple):
-    """The chosen target group, and the stickiness cookie to set when the choice was made anew."""
+    """The chosen target group, and the stickiness cookie to set when the choice is new."""
 
     target_group_arn: str
     cookie: str | None = None
@@ -97,9 +97,9 @@ class Choice(NamedTuple):
 def choose_target_group(
     forward: Forward, cookies: Mapping[str, str], now: float, random: Callable[[], float]
 ) -> Choice | None:
-    """A target group by weight, or the one that the cookie remembers, whatever its weight is now.
+    """Choose a target group by weight, or the one in the cookie, whatever its current weight.
 
-    `random` gives a number in [0, 1). None when all weights are 0 and no cookie decides.
+    `random` returns a number in [0, 1). Returns None when all weights are 0 and no cookie decides.
     """
     if forward.stickiness_seconds is not None:
         remembered = _remembered(cookies.get(STICKINESS_COOKIE), now)
@@ -131,7 +131,7 @@ def _remembered(cookie: str | None, now: float) -> str | None:
 
 
 def redirect_location(redirect: Redirect, request: RequestView, protocol: str, port: int) -> str:
-    """The Location header, with the request's own parts put in for the placeholders."""
+    """Return the Location header with the placeholders replaced by the request's parts."""
     parts = {
         "#{protocol}": protocol.lower(),
         "#{host}": request.host.rsplit(":", 1)[0],

@@ -1,4 +1,4 @@
-"""Creates what must exist in an AWS account before the first stack: a network and an EKS cluster."""
+"""Creates what an AWS account needs before the first stack: a network and an EKS cluster."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 VPC_CIDR = "10.0.0.0/16"
-"""Of the nodes; the kubelet stand-in adds a network for the pods, which differs from world to world."""
+"""The nodes' network. The kubelet stand-in adds a pod network, which differs from world to world."""
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,13 @@ from rehearsal.aws.proxy import Proxy
 from rehearsal.aws.settings import ACCOUNT_ID, AwsSettings
 
 SWITCH_INTERVAL_SECONDS = 0.0005
-"""moto's handlers hold the interpreter for milliseconds at a time; the data plane must not wait that long for it."""
+"""moto's handlers keep the interpreter busy for milliseconds; the data plane must not wait that long for its turn."""
 
 
 async def serve(settings: AwsSettings) -> None:
-    """Run until SIGTERM or SIGINT. Open requests are cut then."""
+    """Run until SIGTERM or SIGINT, then cut open requests."""
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    gc.freeze()  # moto's many objects would make each full collection a pause of the data plane
+    gc.freeze()  # with moto's many objects, each full collection would pause the data plane
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -49,7 +49,7 @@ async def _account(settings: AwsSettings) -> AsyncGenerator[None]:
     proxy = Proxy(plane, metrics, log)
     cloudwatch = cloudwatch_backends[ACCOUNT_ID][settings.region]
     publisher = asyncio.create_task(publish_forever(metrics, plane, cloudwatch, settings.cloudwatch_period_seconds))
-    # A client that goes away cancels its handler, and with it the request to the target.
+    # A client that disconnects cancels its handler, and with it the request to the target.
     data_plane = web.ServerRunner(
         web.Server(proxy.handle, handler_cancellation=True, auto_decompress=False), shutdown_timeout=0.1
     )

@@ -11,22 +11,22 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class AwsSettings(BaseModel):
-    """What one account needs to know. Every server binds 127.0.0.1."""
+    """The settings of one account. Every server binds 127.0.0.1."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     api_port: Port = Field(description="moto's API: AWS_ENDPOINT_URL is http://127.0.0.1:<api_port>")
     alb_port: Port = Field(description="the data plane of every load balancer of the account, plain HTTP")
     admin_port: Port = Field(description="state, events and faults as JSON")
-    access_log: Path = Field(description="JSONL file, one line for each finished request")
+    access_log: Path = Field(description="JSONL file, one line per finished request")
     region: str = "us-east-1"
     weight_lag_seconds: float = Field(
-        default=0.3, ge=0, description="from a change of the rules by the API until requests follow it"
+        default=0.3, ge=0, description="time from a rule change in the API until requests follow it"
     )
     deregistration_propagation_seconds: float = Field(
         default=0.3, ge=0, description="how long a deregistered target still gets new requests"
     )
     health_check_interval_scale: float = Field(
-        default=1.0, gt=0, le=1, description="shortens the health check interval, which AWS keeps at 5 s or more"
+        default=1.0, gt=0, le=1, description="factor on the health check interval, which is 5 s or more in AWS"
     )
-    cloudwatch_period_seconds: int = Field(default=60, ge=1, description="one data point for each period")
+    cloudwatch_period_seconds: int = Field(default=60, ge=1, description="length of the period of one data point")

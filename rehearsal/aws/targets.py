@@ -1,4 +1,4 @@
-"""The targets of a target group as the data plane sees them: health, requests in flight, draining."""
+"""The targets of a target group in the data plane: health, requests in flight, draining."""
 
 import asyncio
 import random
@@ -25,7 +25,7 @@ class Exchange(Protocol):
     """A request on its way through the load balancer."""
 
     def cut(self, reason: str) -> None:
-        """End it now, from the side of the load balancer."""
+        """End the request now, as the load balancer."""
         ...
 
 
@@ -44,7 +44,7 @@ class Target:
 
     @contextmanager
     def carrying(self, exchange: Exchange) -> Generator[None]:
-        """Counts the exchange as in flight, and makes it one that is cut when the drain is over."""
+        """Count the exchange as in flight; it is cut when the drain is over."""
         self.in_flight.add(exchange)
         try:
             yield
@@ -66,7 +66,7 @@ class TargetPool:
         return [target for target in self.targets.values() if target.deregistered_at is None]
 
     def register(self, key: TargetKey) -> Target:
-        """Add a target, or take a draining one back."""
+        """Add a target, or take back a draining one."""
         known = self.targets.get(key)
         if known is not None:
             known.deregistered_at = None
@@ -75,7 +75,7 @@ class TargetPool:
         return self.targets[key]
 
     def deregister(self, target: Target, removed: Callable[[Target], None]) -> None:
-        """Let a target drain: its open requests may go on until the deregistration delay is over."""
+        """Let a target drain: open requests may continue until the deregistration delay is over."""
         since = target.deregistered_at = time.time()
         delay = self.group.deregistration_delay_seconds
 
@@ -90,7 +90,7 @@ class TargetPool:
         asyncio.get_running_loop().call_later(delay, end)
 
     def choose(self, propagation_seconds: float) -> Target | None:
-        """The target for a new request: a healthy one, else any (fail open); None when there is no target.
+        """Choose the target for a new request: a healthy one, else any (fail open). None when there is no target.
 
         A target that was deregistered less than `propagation_seconds` ago still counts.
         """

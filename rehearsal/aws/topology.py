@@ -1,11 +1,11 @@
-"""Load balancers and target groups as plain, immutable objects: what the API asked for at one moment."""
+"""Load balancers and target groups as immutable objects: what the API requested at one moment."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 
 class TargetKey(NamedTuple):
-    """A registered target: the same address on two ports is two targets."""
+    """A registered target. One address on two ports is two targets."""
 
     address: str
     port: int
@@ -13,7 +13,7 @@ class TargetKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """How a target group's targets are checked. `port` is None for the port that takes the traffic."""
+    """A target group's health check. `port` is None when it is the traffic port."""
 
     path: str
     port: int | None
@@ -29,7 +29,7 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True)
 class TargetGroup:
-    """One target group with the targets that are registered now."""
+    """One target group with its registered targets."""
 
     arn: str
     name: str
@@ -42,7 +42,7 @@ class TargetGroup:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition of a rule: any of `values` fits. `name` is the header of an http-header condition."""
+    """One condition of a rule; any of `values` may match. `name` is the header of an http-header condition."""
 
     field: str
     values: tuple[str, ...]
@@ -66,7 +66,7 @@ class FixedResponse:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Parts may hold the placeholders #{protocol}, #{host}, #{port}, #{path} and #{query}."""
+    """A redirect. Parts may contain the placeholders #{protocol}, #{host}, #{port}, #{path} and #{query}."""
 
     status: int
     protocol: str
@@ -111,7 +111,7 @@ class LoadBalancer:
 
     @property
     def serving(self) -> Listener | None:
-        """The listener that the data plane's one port stands for: the one that decides by rules, or by HTTPS."""
+        """The listener that the data plane's one port serves: the one that has rules, or the HTTPS one."""
         return max(self.listeners, key=lambda one: (len(one.rules), one.protocol == "HTTPS"), default=None)
 
 
@@ -122,12 +122,12 @@ class Topology:
 
 
 def rules_of(load_balancers: tuple[LoadBalancer, ...]) -> dict[str, Rule]:
-    """All rules by ARN."""
+    """Return all rules by ARN."""
     return {rule.arn: rule for balancer in load_balancers for listener in balancer.listeners for rule in listener.rules}
 
 
 def groups_in_use(load_balancers: tuple[LoadBalancer, ...]) -> dict[str, str]:
-    """Target groups named by some rule, with the ARN of the load balancer that uses them, at any weight."""
+    """Return the target groups that a rule names at any weight, each with its load balancer's ARN."""
     return {
         arn: balancer.arn
         for balancer in load_balancers
@@ -139,5 +139,5 @@ def groups_in_use(load_balancers: tuple[LoadBalancer, ...]) -> dict[str, str]:
 
 
 def metric_dimension(arn: str) -> str:
-    """The part of an ARN that CloudWatch uses: `targetgroup/name/id`, or `app/name/id` for a load balancer."""
+    """Return the part of an ARN that CloudWatch uses: `targetgroup/name/id`, or `app/name/id` for a load balancer."""
     return arn.rsplit(":", 1)[1].removeprefix("loadbalancer/")

@@ -1,4 +1,4 @@
-"""``python -m rehearsal.binaries build``: get the binaries of a world ready, and nothing else."""
+"""``python -m rehearsal.binaries build``: find or build the binaries of a world."""
 
 import argparse
 import sys
@@ -10,7 +10,7 @@ from rehearsal.binaries.build import BuildError, binaries
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m rehearsal.binaries", description=__doc__)
-    parser.add_argument("action", choices=["build"], help="find or build every binary and say where it is")
+    parser.add_argument("action", choices=["build"], help="find or build every binary and print its path")
     parser.parse_args()
     console = Console()
     try:

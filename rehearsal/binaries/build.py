@@ -1,4 +1,4 @@
-"""Finds the binaries of a world on this machine, or builds them once from pinned Go modules into a cache."""
+"""Finds the binaries of a world on this machine, or builds them once into a cache from pinned Go modules."""
 
 import contextlib
 import fcntl
@@ -26,24 +26,24 @@ _PULUMI_VERSION = "3.274.1"  # As pinned in pulumi/go.mod.
 
 
 class BuildError(Exception):
-    """A binary is missing and cannot be built; the message is one line and says what to do."""
+    """A binary is missing and cannot be built. The message is one line with the fix."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Component:
-    """One binary and the Go package it is built from."""
+    """One binary and the Go package that it is built from."""
 
     name: str
     module: str
-    """Folder next to this file that holds the go.mod."""
+    """Folder next to this file that contains the go.mod."""
     package: str
     tags: str = ""
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     """Go variables that the linker sets, by import path and name."""
     disk_gib: float
-    """Free space that a first build needs, Go's caches included."""
+    """Free space for a first build, including Go's caches."""
     minutes: float
-    """How long a first build takes on two quiet cores, after the components before it."""
+    """Duration of a first build on two idle cores, after the components before it."""
 
     @property
     def folder(self) -> Path:
@@ -51,13 +51,13 @@ class Component:
 
     @property
     def build_flags(self) -> list[str]:
-        # Without symbol tables the binaries have half the size.
+        # Without symbol tables the binaries are half as large.
         linker_flags = ["-s", "-w", *(f"-X={name}={value}" for name, value in self.variables.items())]
         return ["-trimpath", "-ldflags", " ".join(linker_flags), *(["-tags", self.tags] if self.tags else [])]
 
     @property
     def cached(self) -> Path:
-        """Where the built binary lies: a new pin or flag is a new place."""
+        """The built binary's path. A new pin or flag makes a new path."""
         digest = hashlib.sha256()
         for part in ((self.folder / "go.mod").read_bytes(), (self.folder / "go.sum").read_bytes()):
             digest.update(part)
@@ -66,7 +66,7 @@ class Component:
 
 
 def _kubernetes(name: str, *, minutes: float) -> Component:
-    # A build outside Kubernetes' own tree does not know its version, which clients ask the API server for.
+    # A build outside Kubernetes' own tree has no version, but clients ask the API server for it.
     major, minor, _ = _KUBERNETES_VERSION.split(".")
     return Component(
         name=name,
@@ -91,7 +91,7 @@ COMPONENTS = (
         name="prometheus",
         module="prometheus",
         package="github.com/prometheus/prometheus/cmd/prometheus",
-        tags="remove_all_sd,netgo",  # Without the clients of twenty clouds; discovery by file stays.
+        tags="remove_all_sd,netgo",  # Leaves out twenty clouds' clients; keeps file discovery.
         disk_gib=2.0,
         minutes=2.5,
     ),
@@ -99,7 +99,7 @@ COMPONENTS = (
         name="pulumi",
         module="pulumi",
         package="github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
-        # A build outside Pulumi's own tree does not know its version either, which the automation API asks for.
+        # A build outside Pulumi's own tree has no version either, but the automation API asks for it.
         variables={"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version": f"v{_PULUMI_VERSION}"},
         disk_gib=3.0,
         minutes=4,
@@ -108,12 +108,12 @@ COMPONENTS = (
 
 
 def cache_folder() -> Path:
-    """Where built binaries are kept: REHEARSAL_CACHE_DIR, by default a folder in the user's cache."""
+    """Return the folder for built binaries: REHEARSAL_CACHE_DIR, by default a folder in the user's cache."""
     return Path(os.environ.get("REHEARSAL_CACHE_DIR") or Path.home() / ".cache" / "vllm-blue-green")
 
 
 def find(component: Component) -> Path | None:
-    """The binary in KUBEBUILDER_ASSETS, on PATH or in the cache, in this order; None when it must be built."""
+    """Return the binary from KUBEBUILDER_ASSETS, PATH or the cache, in this order; None when it must be built."""
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     candidates = [Path(assets) / component.name] if assets else []
     if on_path := find_real(component.name):
@@ -123,7 +123,11 @@ def find(component: Component) -> Path | None:
 
 
 def binaries(console: Console | None = None) -> dict[str, Path]:
-    """Every component's binary by name; builds what is missing, telling the console. Raises BuildError."""
+    """Return every component's binary by name. Builds what is missing and reports that to the console.
+
+    Raises:
+        BuildError: a binary is missing and cannot be built.
+    """
     found = {component.name: find(component) for component in COMPONENTS}
     missing = [component for component in COMPONENTS if found[component.name] is None]
     if missing:
@@ -138,7 +142,7 @@ def binaries(console: Console | None = None) -> dict[str, Path]:
 
 
 def can_build() -> bool:
-    """Whether the missing binaries could be built here."""
+    """Return whether this machine can build the missing binaries."""
     return shutil.which("go") is not None
 
 
@@ -169,7 +173,7 @@ def _check_tools(missing: Iterable[Component]) -> None:
 
 
 def _needed_go() -> str:
-    """The highest ``go`` directive of our modules."""
+    """Return the highest ``go`` directive of our modules."""
     texts = [(component.folder / "go.mod").read_text() for component in COMPONENTS]
     found = [match[1] for text in texts if (match := re.search(r"^go (\S+)$", text, re.MULTILINE))]
     return max(found, key=_version)
@@ -185,7 +189,7 @@ def _existing(path: Path) -> Path:
 
 @contextmanager
 def _only_builder(console: Console | None) -> Generator[None]:
-    """Hold the cache's lock, so that processes that start at once build once."""
+    """Hold the cache's lock, so that concurrent processes build once."""
     cache_folder().mkdir(parents=True, exist_ok=True)
     with (cache_folder() / "build.lock").open("w") as lock:
         try:
@@ -202,7 +206,7 @@ def _build(component: Component, place: str, console: Console | None) -> Path:
     target = component.cached
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-    # Low priority and our own module: the machine stays usable and its Go workspace does not matter.
+    # Low priority keeps the machine usable; our own module makes the build independent of its Go workspace.
     command = ["nice", "go", "build", "-mod=readonly", *component.build_flags, "-o", unfinished, component.package]
     environment = os.environ | {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "-buildvcs=false"}
     duration = f"about {component.minutes:g} min" if component.minutes >= 1 else "seconds"
@@ -223,7 +227,7 @@ def _build(component: Component, place: str, console: Console | None) -> Path:
 
 
 def _run(name: str, command: list[str | Path], folder: Path, environment: dict[str, str]) -> None:
-    """Run Go to its end; when we are interrupted, so is Go with all that it has started. Raises BuildError."""
+    """Run Go to its end. Pass an interrupt on to Go and all its children. Raises BuildError."""
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -238,7 +242,7 @@ def _run(name: str, command: list[str | Path], folder: Path, environment: dict[s
         try:
             _, messages = go.communicate()
         except BaseException:
-            os.killpg(go.pid, signal.SIGINT)  # So that it removes its work folder.
+            os.killpg(go.pid, signal.SIGINT)  # Lets it remove its work folder.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 go.wait(_INTERRUPT_SECONDS)
             with contextlib.suppress(ProcessLookupError):

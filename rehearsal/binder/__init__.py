@@ -1,2 +1,2 @@
-"""Stands in for the AWS Load Balancer Controller: registers the pods of TargetGroupBindings, opens readiness gates
+"""A stand-in for the AWS Load Balancer Controller: registers the pods of TargetGroupBindings, opens readiness gates
 and security groups."""

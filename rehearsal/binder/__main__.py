@@ -12,7 +12,7 @@ from rehearsal.kube.client import AsyncKubeClient
 
 
 async def run(kubeconfig: Path | None, *, health_poll_seconds: float) -> None:
-    """Run the binder until a signal asks it to end."""
+    """Run the binder until SIGTERM or SIGINT."""
     async with AsyncKubeClient.from_kubeconfig(kubeconfig) as kube:
         binder = Binder(kube, health_poll_seconds=health_poll_seconds)
         running = asyncio.ensure_future(binder.run())
@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m rehearsal.binder", description=__doc__)
     parser.add_argument("--kubeconfig", type=Path, help="default: KUBECONFIG")
     parser.add_argument(
-        "--health-poll-seconds", type=float, default=0.5, help="how often targets are asked for until healthy"
+        "--health-poll-seconds", type=float, default=0.5, help="poll interval while targets are not healthy"
     )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")

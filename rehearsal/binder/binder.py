@@ -1,4 +1,4 @@
-"""The binder as a whole: one worker for each TargetGroupBinding, told of changes to it and in its namespace."""
+"""The binder: one worker per TargetGroupBinding, woken by changes to the binding and in its namespace."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Binder:
-    """Runs until it is cancelled; targets stay registered then, as with the real controller."""
+    """Runs until it is cancelled. Targets then stay registered, as with the real controller."""
 
     def __init__(self, kube: AsyncKubeClient, *, health_poll_seconds: float) -> None:
         self._kube = kube
@@ -28,12 +28,12 @@ class Binder:
         self._networking = Networking(self._bindings.objects.values, self._view.node)
 
     async def run(self) -> NoReturn:
-        """Everything, for ever."""
+        """Run all workers for ever."""
         try:
             async with asyncio.TaskGroup() as group:
                 for cache in self._view.caches:
                     group.create_task(cache.run())
-                    # A binding must not be judged by an incomplete picture: it would deregister serving pods.
+                    # Reconciling with incomplete caches would deregister serving pods.
                     await cache.synced.wait()
                 group.create_task(self._bindings.run())
         finally:

@@ -35,11 +35,11 @@ _SETTLE_SECONDS = 0.05
 _FIRST_BACKOFF_SECONDS = 0.2
 _LONGEST_BACKOFF_SECONDS = 5.0
 _GONE = ("TargetGroupNotFound", "InvalidTarget", "ValidationError")
-"""What AWS says about a target group that is not there, or never was."""
+"""AWS's error codes for a target group that does not exist."""
 
 
 class BindingWorker:
-    """Reconciles one binding whenever something about it changes, until it is gone."""
+    """Reconciles one binding on every change, until the binding is deleted."""
 
     def __init__(
         self,
@@ -70,11 +70,11 @@ class BindingWorker:
         return self.binding["metadata"]["name"]
 
     def touch(self) -> None:
-        """Something that the binding depends on has changed."""
+        """Note a change of something that the binding depends on."""
         self._changed.set()
 
     async def run(self) -> None:
-        """Reconcile until the binding is deleted; errors are tried again with growing waits."""
+        """Reconcile until the binding is deleted. After an error, retry with growing delays."""
         backoff = _FIRST_BACKOFF_SECONDS
         while True:
             self._changed.clear()
@@ -88,18 +88,18 @@ class BindingWorker:
             except Exception as error:
                 if isinstance(error, KubeError) and error.status == 404:
                     return  # The binding itself is gone.
-                # Whatever it was: a controller that stops trying leaves pods unreachable for ever.
+                # Catch every error: a controller that stops trying leaves pods unreachable for ever.
                 _LOG.warning("%s/%s: %r", self._namespace, self._name, error)
                 await self._report_failure(error, leaving)
                 pause, backoff = backoff, min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
             try:
                 await asyncio.wait_for(self._changed.wait(), pause)
-                await asyncio.sleep(_SETTLE_SECONDS)  # Several pods often change together.
+                await asyncio.sleep(_SETTLE_SECONDS)  # Several pods often change at once.
             except TimeoutError:
                 continue
 
     async def _reconcile(self) -> bool:
-        """Make the target group and the gates what they must be; whether nothing is left to wait for."""
+        """Bring the target group and the gates to the wanted state. Return whether nothing is left to wait for."""
         await self._hold()
         reference = self.binding["spec"]["serviceRef"]
         try:
@@ -125,7 +125,7 @@ class BindingWorker:
         return True
 
     async def _bring_about(self, wanted: Mapping[Target, Json]) -> bool:
-        """Register, deregister and set the gates; whether nothing is left to wait for."""
+        """Register, deregister and set the gates. Return whether nothing is left to wait for."""
         arn = await self._arn()
         health = await asyncio.to_thread(self._target_groups.health, arn)
         present = {target for target, state in health.items() if not state.leaving}
@@ -135,7 +135,7 @@ class BindingWorker:
         gate = gate_of(self.binding)
         pending = any(has_gate(pod, gate) and not verdicts[target].healthy for target, pod in wanted.items())
         if missing or surplus or pending or not reachable:
-            # Whatever happens from here on, the next look at the binding must be a thorough one.
+            # Whatever happens from here on, the next reconciliation must be a full one.
             await self._save_checkpoint("")
         if surplus and not self.binding["spec"].get("multiClusterTargetGroup"):
             await asyncio.to_thread(self._target_groups.deregister, arn, surplus)
@@ -148,7 +148,7 @@ class BindingWorker:
         return reachable and not pending
 
     async def _open_network(self, wanted: Mapping[Target, Json]) -> bool:
-        """Whether load balancers can reach the pods; when not, that does not keep them from being registered."""
+        """Open the network and return whether load balancers can reach the pods. Pods are registered in any case."""
         try:
             await self._networking.open(self.binding, wanted.values())
         except (NetworkingError, BotoCoreError, ClientError) as error:
@@ -168,7 +168,7 @@ class BindingWorker:
         )
 
     async def _hold(self) -> None:
-        """Let the binding not go away before its targets are deregistered."""
+        """Add the finalizer, so that the binding stays until its targets are deregistered."""
         finalizers: list[str] = self.binding["metadata"].get("finalizers") or []
         if _FINALIZER not in finalizers:
             await self._patch_binding({"metadata": {"finalizers": [*finalizers, _FINALIZER]}})
@@ -180,7 +180,7 @@ class BindingWorker:
             await self._patch_binding({"metadata": {"finalizers": [one for one in finalizers if one != _FINALIZER]}})
 
     async def _clean_up(self) -> None:
-        """Leave no target, and no pod that waits for one."""
+        """Deregister every target and open the gate of every pod."""
         try:
             arn = await self._arn()
             if health := await asyncio.to_thread(self._target_groups.health, arn):
@@ -233,7 +233,7 @@ class BindingWorker:
 
 
 def _checkpoint(wanted: Mapping[Target, Json], spec: Json) -> str:
-    """Says for what the target group was last put in order, so that nothing is done while that stays the same."""
+    """Return a hash of what the target group was last reconciled for; nothing is done while it stays the same."""
     pods = sorted(
         f"{target.address}:{target.port}:{pod['metadata']['creationTimestamp']}" for target, pod in wanted.items()
     )

@@ -1,4 +1,4 @@
-"""Which pods a TargetGroupBinding wants as targets: pure functions on Kubernetes objects."""
+"""Finds the pods that a TargetGroupBinding wants as targets: pure functions on Kubernetes objects."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from rehearsal.kube.conditions import condition, is_met
 
 
 class BackendNotFound(Exception):  # noqa: N818 - the controller's own word
-    """There is no such Service, or it has no such port."""
+    """The Service or its port does not exist."""
 
 
 @dataclass(frozen=True, order=True)
 class Target:
-    """A pod as a target of its target group: address and port."""
+    """A pod's address and port as a target."""
 
     address: str
     port: int
 
 
 def service_port(service: Json | None, name: str, wanted: int | str) -> Json:
-    """The port of a Service that a binding refers to by number or name. Raises BackendNotFound."""
+    """Return the Service port that a binding refers to by number or name. Raises BackendNotFound."""
     if service is None:
         raise BackendNotFound(f'backend not found: Service "{name}" not found')
     ports: list[Json] = service["spec"].get("ports") or []
@@ -38,10 +38,10 @@ def endpoints(
     find_pod: Callable[[str], Json | None],
     find_node: Callable[[str], Json | None],
 ) -> dict[Target, Json]:
-    """The pods behind a port of a Service, by its EndpointSlices, that can take requests.
+    """Return the pods behind a Service port that can take requests, from its EndpointSlices.
 
-    That is those with ready containers that do not terminate. The pod's Ready condition does not count, as the
-    readiness gate that we open is a part of it. While no pod qualifies, those on nodes that fell silent do.
+    These are the pods whose containers are ready and that do not terminate. The pod's Ready condition does not
+    count: it depends on the readiness gate that we open. While no such pod exists, pods on silent nodes qualify.
     """
     ready: dict[Target, Json] = {}
     unknown: dict[Target, Json] = {}
@@ -63,7 +63,7 @@ def endpoints(
 
 
 def gate_of(binding: Json) -> str:
-    """The condition type of the readiness gate that belongs to a binding."""
+    """Return the condition type of a binding's readiness gate."""
     return f"target-health.elbv2.k8s.aws/{binding['metadata']['name']}"
 
 

@@ -1,4 +1,4 @@
-"""Events that tell a person what was done about a TargetGroupBinding, one object for each distinct message."""
+"""Events that report what was done about a TargetGroupBinding: one object per distinct message."""
 
 import logging
 import uuid
@@ -23,7 +23,7 @@ class Recorder:
         self._written: dict[tuple[str, str], Json] = {}
 
     async def record(self, binding: Json, severity: Severity, reason: str, message: str) -> None:
-        """Say it, or say it once more; an event that cannot be written is dropped."""
+        """Create the event or increase its count. An event that cannot be written is logged and dropped."""
         try:
             known = self._written.get((reason, message))
             event = await (self._create(binding, severity, reason, message) if known is None else self._repeat(known))

@@ -1,4 +1,4 @@
-"""Readiness gates: conditions of pods that say what the load balancer thinks of them."""
+"""Readiness gates: pod conditions that show the target's health in the load balancer."""
 
 from rehearsal.binder.endpoints import has_gate
 from rehearsal.binder.target_group import Health
@@ -10,22 +10,22 @@ REGISTERING = Health(
     state="initial", reason="Elb.RegistrationInProgress", description="Target registration is in progress"
 )
 UNBOUND = Health(state="healthy", description="Target Group Binding is deleted")
-"""Without a binding nobody would ever open the gate again."""
+"""For a pod without a binding, because nothing else would ever open its gate."""
 
 
 async def set_gate(kube: AsyncKubeClient, pod: Json, gate: str, health: Health) -> None:
-    """Open or close a pod's gate, saying why; nothing happens to a pod that has none, or is gone."""
+    """Open or close a pod's gate, with the reason. Does nothing when the pod is gone or has no gate."""
     if not has_gate(pod, gate):
         return
     known = condition(pod, gate)
     status = "True" if health.healthy else "False"
-    said = (status, health.reason, health.description)
-    if (known.get("status"), known.get("reason", ""), known.get("message", "")) == said:
+    verdict = (status, health.reason, health.description)
+    if (known.get("status"), known.get("reason", ""), known.get("message", "")) == verdict:
         return
     entry = {
         "type": gate,
         "status": status,
-        # None takes away what the last verdict said.
+        # None removes the last reason.
         "reason": health.reason or None,
         "message": health.description or None,
         "lastTransitionTime": known.get("lastTransitionTime") if known.get("status") == status else timestamp(),

@@ -1,4 +1,4 @@
-"""Opens the pods' security groups to load balancers, as far as the ``networking`` of TargetGroupBindings asks."""
+"""Opens the pods' security groups to load balancers, as the ``networking`` of TargetGroupBindings asks."""
 
 import asyncio
 import os
@@ -24,13 +24,13 @@ PerGroup = Mapping[str, frozenset[Permission]]
 
 
 class NetworkingError(Exception):
-    """A pod cannot be found in AWS, or its security group is not clear."""
+    """A pod is unknown to AWS, or its security group is ambiguous."""
 
 
 class Networking:
-    """Keeps the permissions that all bindings together need, and no others of ours.
+    """Keeps exactly the permissions that all bindings together need; leaves permissions of others alone.
 
-    As long as some binding was not looked at yet, nothing is taken away.
+    Nothing is revoked until every binding has been reconciled once.
     """
 
     def __init__(self, bindings: Callable[[], Iterable[Json]], find_node: Callable[[str], Json | None]) -> None:
@@ -51,7 +51,7 @@ class Networking:
             await asyncio.to_thread(self._open, binding, list(pods))
 
     async def close(self, binding: Json) -> None:
-        """A binding needs nothing any more. Raises botocore's exceptions."""
+        """Revoke what only this binding needed. Raises botocore's exceptions."""
         async with self._one_at_a_time:
             await asyncio.to_thread(self._reconcile, binding, {})
 
@@ -101,7 +101,7 @@ class Networking:
         return self._groups_of_pods[uid]
 
     def _groups_at(self, pod: Json) -> list[str]:
-        """The security groups of the interface that has the pod's address."""
+        """Return the security groups of the interface that has the pod's address."""
         node = self._find_node(pod["spec"]["nodeName"])
         identity = node["spec"].get("providerID", "").rpartition("/")[2] if node else ""
         reservations = self._ec2.describe_instances(InstanceIds=[identity])["Reservations"] if identity else []

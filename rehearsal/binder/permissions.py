@@ -1,4 +1,4 @@
-"""What a security group lets in, as bindings ask for it and as AWS spells it: pure functions."""
+"""A security group's ingress, as bindings ask for it and as AWS spells it: pure functions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import IpPermissionTypeDef, SecurityGroupTypeDef
 
 _OURS = "elbv2.k8s.aws/targetGroupBinding=shared"
-"""Description of the permissions that a controller may take away again."""
+"""Description of the permissions that a controller may revoke."""
 
 
 @dataclass(frozen=True, order=True)
@@ -29,7 +29,7 @@ class Permission:
 
 
 def wanted_permissions(networking: Json, pods: Sequence[Json]) -> frozenset[Permission]:
-    """What a binding's ``networking`` asks for; ports may be named as the pods' containers name them."""
+    """Return the permissions that a binding's ``networking`` asks for. Ports may be container port names."""
     return frozenset(
         Permission(protocol=(port.get("protocol") or "TCP").lower(), first_port=first, last_port=last, source=source)
         for rule in networking.get("ingress") or []
@@ -40,7 +40,7 @@ def wanted_permissions(networking: Json, pods: Sequence[Json]) -> frozenset[Perm
 
 
 def merged(permissions: Iterable[Permission]) -> set[Permission]:
-    """One range of ports for each protocol and security group that may come in; networks keep theirs."""
+    """Merge the ports of each protocol and source security group into one range. Networks keep theirs."""
     found: dict[tuple[str, str], Permission] = {}
     for one in permissions:
         key = one.protocol, one.source if one.is_from_group else str(one)
@@ -52,7 +52,7 @@ def merged(permissions: Iterable[Permission]) -> set[Permission]:
 
 
 def from_aws(group: "SecurityGroupTypeDef") -> dict[Permission, bool]:
-    """What a group lets in, and whether each of it is a controller's."""
+    """Return a group's permissions, each with whether a controller added it."""
     found: dict[Permission, bool] = {}
     for entry in group.get("IpPermissions", []):
         sources = [(pair.get("GroupId", ""), pair.get("Description")) for pair in entry.get("UserIdGroupPairs", [])]

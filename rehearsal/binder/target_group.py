@@ -1,4 +1,4 @@
-"""What the binder does at the AWS API: read, register and deregister the targets of a target group."""
+"""Reads, registers and deregisters the targets of a target group in the AWS API."""
 
 import os
 from collections.abc import Collection
@@ -19,7 +19,7 @@ _LEAVING = ("draining", "unhealthy.draining")
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """What the load balancer says about one target."""
+    """The load balancer's verdict on one target."""
 
     state: str
     reason: str = ""
@@ -31,7 +31,7 @@ class Health:
 
     @property
     def leaving(self) -> bool:
-        """Deregistered already, and only finishing its requests."""
+        """Whether it is deregistered and only finishes its requests."""
         return self.state in _LEAVING
 
 
@@ -46,7 +46,7 @@ class TargetGroups:
         return self._elbv2.describe_target_groups(Names=[name])["TargetGroups"][0].get("TargetGroupArn", "")
 
     def health(self, arn: str) -> dict[Target, Health]:
-        """Every target of the group, also those that are draining."""
+        """Return every target of the group, including those that drain."""
         answer = self._elbv2.describe_target_health(TargetGroupArn=arn)
         found: dict[Target, Health] = {}
         for description in answer["TargetHealthDescriptions"]:

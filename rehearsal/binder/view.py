@@ -1,4 +1,4 @@
-"""What the binder knows of the cluster: live copies of the objects that decide about targets."""
+"""The binder's view of the cluster: live copies of the objects that determine targets."""
 
 from collections.abc import Callable, Iterable
 
@@ -9,7 +9,7 @@ _SERVICE_LABEL = "kubernetes.io/service-name"
 
 
 class ClusterView:
-    """Calls ``on_change`` with the namespace in which something changed."""
+    """The live copies. Calls ``on_change`` with the namespace of each change."""
 
     def __init__(self, kube: AsyncKubeClient, on_change: Callable[[str], None]) -> None:
         def changed(obj: Json, _deleted: bool) -> None:
@@ -22,7 +22,7 @@ class ClusterView:
 
     @property
     def caches(self) -> Iterable[KubeCache]:
-        """To be run, and to be synced before anything is decided."""
+        """Return the caches. The caller must run them, and wait for their sync before it reads them."""
         return self._nodes, self._pods, self._services, self._slices
 
     def node(self, name: str) -> Json | None:
@@ -38,7 +38,7 @@ class ClusterView:
         return self._services.objects.get((namespace, name))
 
     def slices(self, namespace: str, service: str) -> list[Json]:
-        """The EndpointSlices of a Service."""
+        """Return the EndpointSlices of a Service."""
         return [
             one
             for (where, _), one in self._slices.objects.items()

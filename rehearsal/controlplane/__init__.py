@@ -1,1 +1,1 @@
-"""The real control plane of the rehearsal: etcd, Kubernetes' API server, controllers and scheduler, Prometheus."""
+"""The rehearsal's real control plane: etcd, the Kubernetes API server, controllers, scheduler, and Prometheus."""

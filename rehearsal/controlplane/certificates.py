@@ -1,4 +1,4 @@
-"""The few keys and certificates that a control plane on one machine needs."""
+"""The keys and certificates of a control plane on one machine."""
 
 import base64
 import datetime
@@ -18,7 +18,7 @@ _CLOCK_SKEW = datetime.timedelta(hours=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Certificates:
-    """Files in PEM."""
+    """The certificate and key files, in PEM."""
 
     authority: Path
     server: Path
@@ -30,7 +30,7 @@ class Certificates:
 
 
 def write_certificates(folder: Path) -> Certificates:
-    """Make a certificate authority, the API server's and the administrator's certificate, and a key for tokens."""
+    """Write a certificate authority, the API server's and the administrator's certificates, and a key for tokens."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     authority_key = _new_key()
     authority_name = _name("rehearsal-ca")
@@ -79,7 +79,7 @@ def write_certificates(folder: Path) -> Certificates:
 
 
 def write_kubeconfig(path: Path, server: str, certificates: Certificates) -> Path:
-    """Write a kubeconfig for the administrator, with everything inside it."""
+    """Write a self-contained kubeconfig for the administrator."""
 
     def encoded(file: Path) -> str:
         return base64.b64encode(file.read_bytes()).decode()
@@ -106,7 +106,7 @@ def _new_key() -> ec.EllipticCurvePrivateKey:
 
 def _name(common_name: str, group: str | None = None) -> x509.Name:
     attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
-    if group:  # Kubernetes reads the organisation as the user's group.
+    if group:  # Kubernetes takes the organisation as the user's group.
         attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, group))
     return x509.Name(attributes)
 

@@ -1,4 +1,4 @@
-"""Runs the real Prometheus on 127.0.0.1; the kubelet stand-in tells it by files what to scrape."""
+"""Runs the real Prometheus on 127.0.0.1. The kubelet stand-in writes files that list its targets."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +31,9 @@ def start_prometheus(
     scrape_interval_seconds: float = 1.0,
     port: int | None = None,
 ) -> Prometheus:
-    """Scrape every target in ``targets_folder/*.json``; data, configuration and log go to ``folder``.
+    """Start Prometheus on the targets in ``targets_folder/*.json``; data, configuration and log go to ``folder``.
 
-    Raises ProcessError when it does not come up.
+    Raises ProcessError when it does not start.
     """
     folder.mkdir(parents=True, exist_ok=True)
     interval = f"{round(scrape_interval_seconds * 1000)}ms"
@@ -46,7 +46,7 @@ def start_prometheus(
         "scrape_configs": [
             {
                 "job_name": "vllm",
-                # Changed files are noticed at once; the interval is for changes that the kernel did not report.
+                # File changes are noticed at once; the interval is for changes that the kernel did not report.
                 "file_sd_configs": [{"files": [f"{targets_folder}/*.json"], "refresh_interval": "5s"}],
             }
         ],

@@ -1,4 +1,4 @@
-"""Runs a whole Kubernetes control plane on 127.0.0.1: etcd, API server, controller manager and scheduler, all real."""
+"""Runs a real Kubernetes control plane on 127.0.0.1: etcd, API server, controller manager and scheduler."""
 
 import time
 from collections.abc import Generator, Mapping
@@ -17,7 +17,7 @@ from rehearsal.system.processes import Process, free_port
 _CRDS = Path(__file__).parent / "crds"
 _READY_TIMEOUT_SECONDS = 60.0
 
-# What nobody in the rehearsal uses stays off: each controller costs informers, memory and CPU on a small machine.
+# Controllers that the rehearsal does not need stay off: each costs informers, memory and CPU.
 _CONTROLLERS = (
     "daemonset-controller",
     "deployment-controller",
@@ -44,19 +44,19 @@ class ControlPlane:
     kubeconfig: Path
     """Administrator's kubeconfig."""
     server: str
-    """URL of the API server."""
+    """The API server's URL."""
     processes: tuple[Process, ...]
 
     def stop(self) -> None:
-        """Stop all of its processes, at once: nobody needs their data any more."""
+        """Stop all processes at once; their data is no longer needed."""
         for process in reversed(self.processes):
             process.kill()
 
 
 def start_control_plane(folder: Path, binaries: Mapping[str, Path]) -> ControlPlane:
-    """Start everything with its data, logs and ``kubeconfig`` in ``folder``, and wait until the cluster can be used.
+    """Start everything with data, logs and ``kubeconfig`` in ``folder``, and wait until the cluster is usable.
 
-    Raises ProcessError when something does not come up.
+    Raises ProcessError when a process does not start.
     """
     certificates = write_certificates(folder / "certificates")
     port, etcd_port = free_port(), free_port()
@@ -78,7 +78,7 @@ def start_control_plane(folder: Path, binaries: Mapping[str, Path]) -> ControlPl
         with KubeClient.from_kubeconfig(kubeconfig) as kube:
             _install_crds(kube)
             controllers = started[2]
-            # Pods are refused until the controller has made the namespace's service account.
+            # The API server refuses pods until the controller has created the namespace's service account.
             controllers.wait_until(
                 lambda: _answers(kube, "/api/v1/namespaces/default/serviceaccounts/default"),
                 timeout_seconds=_READY_TIMEOUT_SECONDS,
@@ -92,7 +92,7 @@ def start_control_plane(folder: Path, binaries: Mapping[str, Path]) -> ControlPl
 
 @contextmanager
 def control_plane(folder: Path, binaries: Mapping[str, Path]) -> Generator[ControlPlane]:
-    """A control plane for the length of a ``with`` block."""
+    """Run a control plane for the length of a ``with`` block."""
     running = start_control_plane(folder, binaries)
     try:
         yield running
@@ -110,7 +110,7 @@ def _etcd_flags(data: Path, port: int) -> dict[str, Any]:
         "listen-peer-urls": peer,
         "initial-advertise-peer-urls": peer,
         "initial-cluster": f"default={peer}",
-        "unsafe-no-fsync": "true",  # The data lives as long as the rehearsal.
+        "unsafe-no-fsync": "true",  # The data is thrown away after the rehearsal.
         "log-level": "warn",
     }
 
@@ -120,7 +120,7 @@ def _apiserver_flags(certificates: Certificates, port: int, etcd_port: int) -> d
         "etcd-servers": f"http://127.0.0.1:{etcd_port}",
         "bind-address": "127.0.0.1",
         "secure-port": port,
-        # EndpointSlices refuse loopback addresses, so the API server does not publish its own.
+        # EndpointSlices refuse loopback addresses, so the API server must not publish its own.
         "advertise-address": "10.0.0.10",
         "endpoint-reconciler-type": "none",
         "service-cluster-ip-range": "172.20.0.0/16",
@@ -160,7 +160,7 @@ def _write_scheduler_configuration(folder: Path, kubeconfig: Path) -> Path:
         "clientConnection": {"kubeconfig": str(kubeconfig)},
         "leaderElection": {"leaderElect": False},
         "enableProfiling": False,
-        # A pod that waits for a new node tries again at once instead of after up to ten seconds.
+        # A pod that waits for a new node is retried at once instead of after up to ten seconds.
         "podInitialBackoffSeconds": 1,
         "podMaxBackoffSeconds": 1,
     }

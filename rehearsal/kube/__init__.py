@@ -1,1 +1,1 @@
-"""A client of the Kubernetes API for the stand-ins."""
+"""The Kubernetes API client of the stand-ins."""

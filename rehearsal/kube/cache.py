@@ -1,4 +1,4 @@
-"""A live copy of the objects of one kind, kept by list and watch, for the kubelet stand-in and the binder."""
+"""A live copy of all objects of one kind, kept by list and watch."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
 
 Key = tuple[str, str]
-"""Namespace (empty when there is none) and name."""
+"""Namespace (empty for a cluster-wide object) and name."""
 
 
 def key_of(obj: Json) -> Key:
@@ -21,7 +21,7 @@ def key_of(obj: Json) -> Key:
 
 
 class KubeCache:
-    """Calls ``on_change(object, deleted)`` for each object when it is first seen, changes or goes away."""
+    """The live copy. Calls ``on_change(object, deleted)`` when an object is first seen, changes or is deleted."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class KubeCache:
     ) -> None:
         self.objects: dict[Key, Json] = {}
         self.synced = asyncio.Event()
-        """Set once the first list is in."""
+        """Set once the first list has arrived."""
         self._kube = kube
         self._api_version = api_version
         self._kind = kind
@@ -42,7 +42,7 @@ class KubeCache:
         self._field_selector = field_selector
 
     async def run(self) -> NoReturn:
-        """Follow the API server for ever, through its restarts and errors."""
+        """Follow the API server for ever, across its restarts and errors."""
         while True:
             try:
                 await self._watch(await self._list())

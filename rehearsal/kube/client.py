@@ -1,4 +1,4 @@
-"""A thin client of the Kubernetes REST API on httpx, for processes that must start fast."""
+"""A thin Kubernetes REST client on httpx, for processes that must start fast."""
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -30,7 +30,7 @@ __all__ = ["MERGE_PATCH", "STRATEGIC_MERGE_PATCH", "AsyncKubeClient", "Json", "K
 
 
 class KubeClient(KubeCommon):
-    """Synchronous client; may be shared between threads. Every call raises KubeError or httpx.HTTPError."""
+    """A synchronous client that threads may share. Every call may raise KubeError or httpx.HTTPError."""
 
     def __init__(self, config: Kubeconfig) -> None:
         super().__init__(config)
@@ -40,7 +40,7 @@ class KubeClient(KubeCommon):
 
     @classmethod
     def from_kubeconfig(cls, path: str | Path | None = None, context: str | None = None) -> Self:
-        """Client for one context of a kubeconfig file (KUBECONFIG and its current context when None)."""
+        """Make a client for one context of a kubeconfig file. The defaults are KUBECONFIG and its current context."""
         return cls(load_kubeconfig(path, context))
 
     def close(self) -> None:
@@ -61,13 +61,13 @@ class KubeClient(KubeCommon):
         body: Any = None,
         content_type: str = "application/json",
     ) -> Any:
-        """One request; the answer's parsed JSON, or its text when it is not JSON."""
+        """Send one request. Return the answer's parsed JSON, or its text when it is not JSON."""
         content = None if body is None else json.dumps(body)
         headers = {"Content-Type": content_type} if content else None
         return self._decode(self._http.request(method, path, params=params, content=content, headers=headers))
 
     def resource_path(self, api_version: str, kind: str, namespace: str | None, name: str | None = None) -> str:
-        """Path of an object, or of its collection when ``name`` is None (in all namespaces when that is None too)."""
+        """Return an object's path, or its collection's without ``name``. Without both names: of all namespaces."""
         if self._known(api_version, kind) is None:
             self._learn(api_version, self.request("GET", group_path(api_version)))
         return self._path(api_version, kind, namespace, name)
@@ -84,7 +84,7 @@ class KubeClient(KubeCommon):
         label_selector: str | None = None,
         field_selector: str | None = None,
     ) -> Json:
-        """The list object: ``items``, and ``metadata.resourceVersion`` to watch from."""
+        """Return the list object: ``items``, and ``metadata.resourceVersion`` to watch from."""
         path = self.resource_path(api_version, kind, namespace)
         return self.request("GET", path, params=selectors(label_selector, field_selector))
 
@@ -109,7 +109,7 @@ class KubeClient(KubeCommon):
         return self.request("PATCH", path, body=patch, content_type=content_type)
 
     def apply(self, obj: Json, *, field_manager: str, force: bool = False, dry_run: bool = False) -> Json:
-        """Server-side apply with strict field validation; a conflict of ownership is KubeError 409 unless forced."""
+        """Apply on the server with strict field validation. A conflict of ownership is KubeError 409 unless forced."""
         path = self.resource_path(*identity_of(obj))
         parameters = apply_parameters(field_manager, force, dry_run)
         return self.request("PATCH", path, params=parameters, body=obj, content_type=APPLY_PATCH)
@@ -125,14 +125,14 @@ class KubeClient(KubeCommon):
         propagation_policy: str | None = None,
         uid: str | None = None,
     ) -> Json:
-        """Delete it, unless ``uid`` is given and the object is another one by now (KubeError 409)."""
+        """Delete an object. When ``uid`` is given and the object has another one, raise KubeError 409."""
         path = self.resource_path(api_version, kind, namespace, name)
         return self.request("DELETE", path, body=delete_options(grace_period_seconds, propagation_policy, uid))
 
     def watch(
         self, path: str, *, params: Mapping[str, str] | None = None, resource_version: str | None = None
     ) -> Iterator[Json]:
-        """Events ``{"type", "object"}`` (bookmarks too) until the server ends the watch; KubeError 410 when too old."""
+        """Yield events ``{"type", "object"}`` and bookmarks until the server ends the watch. Too old: KubeError 410."""
         parameters = watch_parameters(params, resource_version)
         with self._http.stream("GET", path, params=parameters, timeout=WATCH_TIMEOUT) as response:
             if not response.is_success:
@@ -143,7 +143,7 @@ class KubeClient(KubeCommon):
 
 
 class AsyncKubeClient(KubeCommon):
-    """The same surface for asyncio. Every call raises KubeError or httpx.HTTPError."""
+    """The same interface for asyncio. Every call may raise KubeError or httpx.HTTPError."""
 
     def __init__(self, config: Kubeconfig) -> None:
         super().__init__(config)
@@ -159,7 +159,7 @@ class AsyncKubeClient(KubeCommon):
 
     @classmethod
     def from_kubeconfig(cls, path: str | Path | None = None, context: str | None = None) -> Self:
-        """Client for one context of a kubeconfig file (KUBECONFIG and its current context when None)."""
+        """Make a client for one context of a kubeconfig file. The defaults are KUBECONFIG and its current context."""
         return cls(load_kubeconfig(path, context))
 
     async def close(self) -> None:
@@ -180,14 +180,14 @@ class AsyncKubeClient(KubeCommon):
         body: Any = None,
         content_type: str = "application/json",
     ) -> Any:
-        """One request; the answer's parsed JSON, or its text when it is not JSON."""
+        """Send one request. Return the answer's parsed JSON, or its text when it is not JSON."""
         content = None if body is None else json.dumps(body)
         headers = {"Content-Type": content_type} if content else None
         response = await self._http.request(method, path, params=params, content=content, headers=headers)
         return self._decode(response)
 
     async def resource_path(self, api_version: str, kind: str, namespace: str | None, name: str | None = None) -> str:
-        """Path of an object, or of its collection when ``name`` is None (in all namespaces when that is None too)."""
+        """Return an object's path, or its collection's without ``name``. Without both names: of all namespaces."""
         if self._known(api_version, kind) is None:
             self._learn(api_version, await self.request("GET", group_path(api_version)))
         return self._path(api_version, kind, namespace, name)
@@ -204,7 +204,7 @@ class AsyncKubeClient(KubeCommon):
         label_selector: str | None = None,
         field_selector: str | None = None,
     ) -> Json:
-        """The list object: ``items``, and ``metadata.resourceVersion`` to watch from."""
+        """Return the list object: ``items``, and ``metadata.resourceVersion`` to watch from."""
         path = await self.resource_path(api_version, kind, namespace)
         return await self.request("GET", path, params=selectors(label_selector, field_selector))
 
@@ -229,7 +229,7 @@ class AsyncKubeClient(KubeCommon):
         return await self.request("PATCH", path, body=patch, content_type=content_type)
 
     async def apply(self, obj: Json, *, field_manager: str, force: bool = False, dry_run: bool = False) -> Json:
-        """Server-side apply with strict field validation; a conflict of ownership is KubeError 409 unless forced."""
+        """Apply on the server with strict field validation. A conflict of ownership is KubeError 409 unless forced."""
         path = await self.resource_path(*identity_of(obj))
         parameters = apply_parameters(field_manager, force, dry_run)
         return await self.request("PATCH", path, params=parameters, body=obj, content_type=APPLY_PATCH)
@@ -245,14 +245,14 @@ class AsyncKubeClient(KubeCommon):
         propagation_policy: str | None = None,
         uid: str | None = None,
     ) -> Json:
-        """Delete it, unless ``uid`` is given and the object is another one by now (KubeError 409)."""
+        """Delete an object. When ``uid`` is given and the object has another one, raise KubeError 409."""
         path = await self.resource_path(api_version, kind, namespace, name)
         return await self.request("DELETE", path, body=delete_options(grace_period_seconds, propagation_policy, uid))
 
     async def watch(
         self, path: str, *, params: Mapping[str, str] | None = None, resource_version: str | None = None
     ) -> AsyncIterator[Json]:
-        """Events ``{"type", "object"}`` (bookmarks too) until the server ends the watch; KubeError 410 when too old."""
+        """Yield events ``{"type", "object"}`` and bookmarks until the server ends the watch. Too old: KubeError 410."""
         parameters = watch_parameters(params, resource_version)
         async with self._http.stream("GET", path, params=parameters, timeout=WATCH_TIMEOUT) as response:
             if not response.is_success:

@@ -1,4 +1,4 @@
-"""Reads a kubeconfig file: where the API server is and how to prove who we are."""
+"""Reads a kubeconfig file: the API server's address and our credentials."""
 
 import base64
 import os
@@ -13,12 +13,12 @@ import yaml
 
 
 class KubeconfigError(Exception):
-    """The kubeconfig is missing, unreadable or names a context, cluster or user that it does not hold."""
+    """The kubeconfig is missing, unreadable, or names a context, cluster or user that it does not contain."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kubeconfig:
-    """One context of a kubeconfig file, ready for an HTTP client."""
+    """One context of a kubeconfig file, prepared for an HTTP client."""
 
     server: str
     """Base URL of the API server, without a trailing slash."""
@@ -28,7 +28,7 @@ class Kubeconfig:
 
 
 def load_kubeconfig(path: str | Path | None = None, context: str | None = None) -> Kubeconfig:
-    """Read ``path`` (KUBECONFIG, then ~/.kube/config, when None) and one of its contexts (the current one when None).
+    """Read one context of a kubeconfig. The defaults are KUBECONFIG or ~/.kube/config, and its current context.
 
     Raises KubeconfigError.
     """
@@ -67,7 +67,7 @@ def _tls(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -> s
     else:
         tls = ssl.create_default_context()
     if "client-certificate-data" in user:
-        # The ssl module takes a client certificate only from a file.
+        # The ssl module reads a client certificate only from a file.
         with tempfile.NamedTemporaryFile(mode="wb", suffix=".pem") as pem:
             pem.write(base64.b64decode(user["client-certificate-data"]))
             pem.write(b"\n" + base64.b64decode(user["client-key-data"]))

@@ -1,4 +1,4 @@
-"""What requests to the Kubernetes API look like and how its answers are read, without any I/O."""
+"""Builds requests to the Kubernetes API and reads its answers, without I/O."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import httpx
 from rehearsal.kube.kubeconfig import Kubeconfig
 
 Json = dict[str, Any]
-"""A Kubernetes object as the API gives it."""
+"""A Kubernetes object as the API returns it."""
 
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
@@ -32,18 +32,18 @@ class KubeError(Exception):
 
     @classmethod
     def from_status(cls, status: Json) -> Self:
-        """From a ``Status`` object of the API."""
+        """Make the error from the API's ``Status`` object."""
         return cls(status.get("code", 500), status.get("reason", ""), status.get("message", ""))
 
 
 class KubeCommon:
-    """What the synchronous and the asynchronous client share: everything but the I/O."""
+    """The common part of the synchronous and the asynchronous client: everything but I/O."""
 
     def __init__(self, config: Kubeconfig) -> None:
         self.server = config.server
         self.namespace = config.namespace
         self.warnings: list[str] = []
-        """Warnings that the API server attached to answers so far, each once."""
+        """The API server's warnings so far, each once."""
         self._discovered: dict[str, dict[str, Json]] = {}
         self._headers = {"Authorization": f"Bearer {config.token}"} if config.token else {}
 
@@ -81,24 +81,24 @@ class KubeCommon:
 
 
 def group_path(api_version: str) -> str:
-    """Where the API server keeps a group version: ``/api/v1`` or ``/apis/<group>/<version>``."""
+    """Return the path of a group version: ``/api/v1`` or ``/apis/<group>/<version>``."""
     return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
 
 
 def identity_of(obj: Json) -> tuple[str, str, str | None, str | None]:
-    """API version, kind, namespace and name of an object."""
+    """Return an object's API version, kind, namespace and name."""
     metadata = obj.get("metadata", {})
     return obj["apiVersion"], obj["kind"], metadata.get("namespace"), metadata.get("name")
 
 
 def selectors(label_selector: str | None, field_selector: str | None) -> dict[str, str]:
-    """Parameters of a list."""
+    """Return the query parameters of a list."""
     pairs = {"labelSelector": label_selector, "fieldSelector": field_selector}
     return {key: value for key, value in pairs.items() if value}
 
 
 def apply_parameters(field_manager: str, force: bool, dry_run: bool) -> dict[str, str]:
-    """Parameters of a server-side apply."""
+    """Return the query parameters of a server-side apply."""
     parameters = {"fieldManager": field_manager, "fieldValidation": "Strict"}
     if force:
         parameters["force"] = "true"
@@ -108,7 +108,7 @@ def apply_parameters(field_manager: str, force: bool, dry_run: bool) -> dict[str
 
 
 def delete_options(grace_period_seconds: int | None, propagation_policy: str | None, uid: str | None) -> Json:
-    """Body of a deletion."""
+    """Return the body of a deletion."""
     options: Json = {"kind": "DeleteOptions", "apiVersion": "v1"}
     if grace_period_seconds is not None:
         options["gracePeriodSeconds"] = grace_period_seconds
@@ -120,7 +120,7 @@ def delete_options(grace_period_seconds: int | None, propagation_policy: str | N
 
 
 def watch_parameters(params: Mapping[str, str] | None, resource_version: str | None) -> dict[str, str]:
-    """Parameters of a watch."""
+    """Return the query parameters of a watch."""
     parameters = {**(params or {}), "watch": "true", "allowWatchBookmarks": "true"}
     if resource_version is not None:
         parameters["resourceVersion"] = resource_version
@@ -128,7 +128,7 @@ def watch_parameters(params: Mapping[str, str] | None, resource_version: str | N
 
 
 def event_of(line: str) -> Json:
-    """One event of a watch. Raises KubeError when the server reports an error in its place."""
+    """Parse one event of a watch. Raises KubeError when it is the server's error."""
     event: Json = json.loads(line)
     if event["type"] == "ERROR":
         raise KubeError.from_status(event["object"])

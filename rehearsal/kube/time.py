@@ -4,6 +4,6 @@ import datetime
 
 
 def timestamp(*, micro: bool = False) -> str:
-    """Now in UTC, to the second, or to the microsecond where the API wants a MicroTime."""
+    """Return the current UTC time to the second, or to the microsecond where the API wants a MicroTime."""
     now = datetime.datetime.now(datetime.UTC)
     return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if micro else "%Y-%m-%dT%H:%M:%SZ")

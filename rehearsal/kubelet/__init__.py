@@ -1,7 +1,7 @@
-"""Stands in for the kubelets of all GPU nodes: nodes follow the EKS node groups, pods run as local processes.
+"""A stand-in for the kubelets of all GPU nodes: nodes follow the EKS node groups, pods run as local processes.
 
-Not like a real kubelet: images are not pulled, ConfigMaps do not change under a running pod, a projected volume is
-an empty folder, no events are recorded, and the API server cannot ask it for logs or to run commands (logs are files).
-Processes die with this one, so after a restart of it their containers are started again, with their restart counts one
-higher and the pods' addresses kept.
+Differences to a real kubelet: images are not pulled, ConfigMaps do not change under a running pod, a projected volume
+is an empty folder, no events are recorded, and the API server cannot fetch logs (they are files) or run commands. The
+pods' processes end with this one. After its restart their containers are started again: the restart counts are one
+higher, and the pods keep their addresses.
 """

@@ -15,8 +15,8 @@ from rehearsal.kubelet.settings import KubeletSettings
 
 
 async def run(kubeconfig: Path | None, settings: KubeletSettings) -> None:
-    """Run the kubelet stand-in until a signal asks it to end."""
-    connector = aiohttp.TCPConnector(limit=0, force_close=True)  # Probes use a new connection each, as in Kubernetes.
+    """Run the kubelet stand-in until SIGTERM or SIGINT."""
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)  # As in Kubernetes, each probe opens a connection.
     async with AsyncKubeClient.from_kubeconfig(kubeconfig) as kube, aiohttp.ClientSession(connector=connector) as http:
         running = asyncio.ensure_future(Kubelet(kube, settings, http).run())
         for number in (signal.SIGTERM, signal.SIGINT):

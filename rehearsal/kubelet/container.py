@@ -29,7 +29,7 @@ _CONFIG_RETRY_SECONDS = 1.0
 
 
 class Container:
-    """Runs one container of a pod until it needs no restart or is stopped; ``on_change`` tells of each new status."""
+    """Runs one container until it needs no restart or is stopped. Calls ``on_change`` on each new status."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Container:
         }
 
     async def run(self) -> None:
-        """Run it, again and again as the restart policy says; when cancelled, nothing of it is left."""
+        """Run it and restart it by the restart policy. After a cancellation no process of it is left."""
         backoff = 0.0
         while True:
             started_at = asyncio.get_running_loop().time()
@@ -105,7 +105,7 @@ class Container:
             self._restarts += 1
 
     async def stop(self, grace: Grace) -> None:
-        """preStop hook, SIGTERM, and SIGKILL when the grace period is over."""
+        """Run the preStop hook, send SIGTERM, and send SIGKILL when the grace period is over."""
         self._stopping = True
         await self._end(grace)
 
@@ -120,7 +120,7 @@ class Container:
             await exited
         finally:
             failed.cancel()
-            _signal_group(process, signal.SIGKILL)  # What the process left behind ends with its container.
+            _signal_group(process, signal.SIGKILL)  # The process's own children end with the container.
             await process.wait()
         exit_code = process.returncode if process.returncode is not None else 0
         self._note_exit(exit_code if exit_code >= 0 else 128 - exit_code)
@@ -145,7 +145,7 @@ class Container:
         declared = await self._sandbox.environment(self._spec)
         self._environment = base_environment(self._sandbox.pod) | self._settings.pod_environment | declared
         if not self._spec.get("command"):
-            raise ConfigError("without an image there is no default command: the container must declare one")
+            raise ConfigError("no image is pulled, so there is no default command; the container must declare one")
         command, arguments = self._words("command"), self._words("args")
         if command[:2] == ["vllm", "serve"]:
             stand_in = shlex.split(self._settings.pod_command)
@@ -170,12 +170,12 @@ class Container:
                     preexec_fn=die_with(os.getpid()),
                 )
             except OSError as error:
-                # Like a container runtime: a command that cannot be started is a container that ended at once.
+                # As in a container runtime, a command that cannot start is a container that ended at once.
                 output.write(f"{error}\n".encode())
         return await asyncio.create_subprocess_exec("sh", "-c", "exit 127")
 
     async def _probe(self) -> float:
-        """Return when the container must be restarted because of a probe, with the grace period in seconds."""
+        """Wait until a probe requires a restart. Return the grace period in seconds."""
         since = asyncio.get_running_loop().time()
         target = self._probe_target()
         startup, liveness = self._spec.get("startupProbe"), self._spec.get("livenessProbe")
@@ -223,7 +223,7 @@ class Container:
                 *words,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
-                stderr=log,  # There are no events to say why a probe fails.
+                stderr=log,  # No event reports why a probe fails.
                 env=self._environment,
                 cwd=self._sandbox.folder,
                 start_new_session=True,

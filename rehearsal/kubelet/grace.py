@@ -1,4 +1,4 @@
-"""The time that a terminating container has left."""
+"""The remaining time of a terminating container."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Grace:
-    """A deadline that may come nearer, when somebody deletes the pod again with a shorter grace period."""
+    """A deadline. A second deletion of the pod with a shorter grace period moves it forward."""
 
     def __init__(self, seconds: float) -> None:
         self._deadline = asyncio.get_running_loop().time() + seconds
@@ -24,7 +24,7 @@ class Grace:
         self._deadline = max(self._deadline, asyncio.get_running_loop().time() + seconds)
 
     async def wait(self, awaitable: Awaitable[Any]) -> bool:
-        """Wait for ``awaitable`` as long as there is time; whether it ended. It is cancelled when it did not."""
+        """Wait for ``awaitable`` until the deadline and return whether it ended. Cancels it when it did not."""
         task = asyncio.ensure_future(awaitable)
         try:
             while True:

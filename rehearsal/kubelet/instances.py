@@ -1,4 +1,4 @@
-"""The EC2 instances behind the nodes, and the addresses that their pods have on them, as AWS knows them."""
+"""The EC2 instances behind the nodes, with the addresses of their pods, as AWS has them."""
 
 import os
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _GROUP_TAG = "eks:nodegroup-name"
 _CLUSTER_TAG = "eks:cluster-name"
 _IMAGE = "ami-0123456789abcdef0"
-"""EKS chooses the image of a managed node, and nobody here looks at it."""
+"""A placeholder: EKS chooses the image of a managed node, and the rehearsal does not read it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +30,13 @@ class Instance:
 
     @property
     def provider_id(self) -> str:
-        """How a Node names it."""
+        """The instance's name in a Node object."""
         return f"aws:///{self.zone}/{self.identity}"
 
 
 class Instances:
-    """Stands in for a node group's Auto Scaling group and for the VPC CNI. Blocking calls; botocore's exceptions
-    pass through."""
+    """A stand-in for the node groups' Auto Scaling groups and for the VPC CNI. Calls block and may raise botocore's
+    exceptions."""
 
     def __init__(self, cluster_name: str, pod_network: str) -> None:
         self._cluster_name = cluster_name
@@ -48,7 +48,7 @@ class Instances:
         return boto3.client("ec2", region_name=os.environ.get("AWS_REGION", "us-east-1"))
 
     def running(self) -> list[Instance]:
-        """Every instance of the cluster's node groups."""
+        """Return every running instance of the cluster's node groups."""
         pages = self._ec2.get_paginator("describe_instances").paginate(
             Filters=[
                 {"Name": f"tag:{_CLUSTER_TAG}", "Values": [self._cluster_name]},
@@ -63,7 +63,7 @@ class Instances:
         ]
 
     def launch(self, group: NodeGroup, number: int) -> Instance:
-        """Run one more instance of a group; consecutive numbers spread over the group's subnets."""
+        """Launch one more instance of a group. Consecutive numbers spread over the group's subnets."""
         subnet = group.subnets[number % len(group.subnets)]
         self._open_pod_network(subnet.vpc)
         tags = {
@@ -91,17 +91,17 @@ class Instances:
         return _instance(answer["Instances"][0])
 
     def terminate(self, instance: str) -> None:
-        """Terminate an instance by its id."""
+        """Terminate the instance with this id."""
         self._ec2.terminate_instances(InstanceIds=[instance])
 
     def add_address(self, instance: str, address: str) -> None:
-        """Give a pod's address to the instance that it runs on; nothing happens when it has it already."""
+        """Add a pod's address to its instance, unless the instance already has it."""
         self._ec2.assign_private_ip_addresses(
             NetworkInterfaceId=self._interface(instance), PrivateIpAddresses=[address], AllowReassignment=True
         )
 
     def remove_address(self, instance: str, address: str) -> None:
-        """Take a pod's address from its instance."""
+        """Remove a pod's address from its instance."""
         self._ec2.unassign_private_ip_addresses(
             NetworkInterfaceId=self._interface(instance), PrivateIpAddresses=[address]
         )
@@ -113,7 +113,7 @@ class Instances:
         return self._interfaces[instance]
 
     def _open_pod_network(self, vpc: str) -> None:
-        """Make the pods' network a part of the VPC, as the VPC CNI's custom networking asks for."""
+        """Add the pods' network to the VPC, as the VPC CNI's custom networking requires."""
         found = self._ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0].get("CidrBlockAssociationSet", [])
         if self._pod_network not in [association.get("CidrBlock") for association in found]:
             self._ec2.associate_vpc_cidr_block(VpcId=vpc, CidrBlock=self._pod_network)

@@ -1,4 +1,4 @@
-"""The kubelet stand-in as a whole: nodes, the pods bound to them, and the list of pods to scrape."""
+"""The kubelet stand-in: nodes, the pods bound to them, and the list of pods to scrape."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ _TARGETS_SECONDS = 0.1
 
 
 class Kubelet:
-    """Runs until it is cancelled; its pods' processes end with it."""
+    """Runs until it is cancelled. Its pods' processes end with it."""
 
     def __init__(self, kube: AsyncKubeClient, settings: KubeletSettings, http: aiohttp.ClientSession) -> None:
         self._kube = kube
@@ -38,7 +38,7 @@ class Kubelet:
         self._pods = KubeCache(kube, "v1", "Pod", field_selector="spec.nodeName!=", on_change=self._on_pod)
 
     async def run(self) -> NoReturn:
-        """Everything, for ever."""
+        """Run nodes and pods for ever."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._nodes.cache.run())
@@ -107,5 +107,5 @@ class Kubelet:
                 worker.pod for worker in self._workers.values() if worker.running and "podIP" in worker.pod["status"]
             )
             await self._pods_changed.wait()
-            await asyncio.sleep(_TARGETS_SECONDS)  # Several pods often change together.
+            await asyncio.sleep(_TARGETS_SECONDS)  # Several pods often change at once.
             self._pods_changed.clear()

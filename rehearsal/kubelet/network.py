@@ -1,4 +1,4 @@
-"""Gives pods their addresses."""
+"""Assigns addresses to pods."""
 
 import socket
 from ipaddress import IPv4Address, IPv4Network
@@ -11,11 +11,10 @@ _claims: list[socket.socket] = []
 
 
 def claim_pod_network() -> IPv4Network:
-    """A /16 of the pod network that no other rehearsal on this machine takes as long as this process lives.
+    """Claim a /16 of the pod network that no other rehearsal on this machine uses while this process lives.
 
-    It is claimed by listening on its last address, so the claim ends with the process. Whoever starts kubelets claims
-    it, and not a kubelet: one that starts again must find its pods' addresses free. Raises RuntimeError when none is
-    left.
+    The claim is a listener on the network's last address, so it ends with the process. The kubelets' parent claims it,
+    not a kubelet: a restarted kubelet must find its pods' addresses free. Raises RuntimeError when no network is left.
     """
     for network in POD_NETWORK.subnets(new_prefix=_SHARE_PREFIX_LENGTH):
         claim = socket.socket()
@@ -31,7 +30,7 @@ def claim_pod_network() -> IPv4Network:
 
 
 class PodNetwork:
-    """The addresses of one network, each given to one pod at a time."""
+    """The addresses of one network, each assigned to at most one pod."""
 
     def __init__(self, network: IPv4Network) -> None:
         self._network = network
@@ -39,9 +38,9 @@ class PodNetwork:
         self._next = 1
 
     def take(self, wanted: str | None = None) -> str:
-        """A free pod address; the wanted one if it is ours to give.
+        """Take a free pod address: the wanted one if it is free and in this network.
 
-        Addresses are not used again soon, so that nobody mistakes a new pod for a gone one.
+        An address is not reused soon, so that a new pod is not mistaken for a deleted one.
         """
         if wanted and IPv4Address(wanted) in self._network and wanted not in self._used:
             self._used.add(wanted)

@@ -35,20 +35,20 @@ class Subnet:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeGroup:
-    """What the nodes of one group look like, and how many there should be."""
+    """One group: what its nodes look like, and how many it wants."""
 
     name: str
     desired_size: int
     instance_type: str
     subnets: tuple[Subnet, ...]
     security_groups: tuple[str, ...]
-    """Of the nodes and their pods; none: the default one of the VPC."""
+    """Of the nodes and their pods; empty means the VPC's default group."""
     labels: dict[str, str]
     taints: tuple[Taint, ...]
 
 
 class NodeGroupReader:
-    """Blocking calls; botocore's exceptions pass through."""
+    """Reads node groups. Calls block and may raise botocore's exceptions."""
 
     def __init__(self, cluster_name: str) -> None:
         self._cluster_name = cluster_name
@@ -68,7 +68,7 @@ class NodeGroupReader:
         return boto3.client("ec2", region_name=self.region)
 
     def read(self) -> list[NodeGroup]:
-        """All node groups; none when the cluster does not exist yet."""
+        """Return all node groups; an empty list when the cluster does not exist yet."""
         try:
             names = self._eks.list_nodegroups(clusterName=self._cluster_name)["nodegroups"]
         except self._eks.exceptions.ResourceNotFoundException:
@@ -77,7 +77,7 @@ class NodeGroupReader:
 
     @cached_property
     def _security_groups(self) -> tuple[str, ...]:
-        """EKS gives the nodes of a managed group the cluster's own security group."""
+        """Return the cluster's own security group, which EKS gives to the nodes of a managed group."""
         cluster = self._eks.describe_cluster(name=self._cluster_name)["cluster"]
         group = cluster.get("resourcesVpcConfig", {}).get("clusterSecurityGroupId")
         return (group,) if group else ()
@@ -100,7 +100,7 @@ class NodeGroupReader:
         )
 
     def _type_in_template(self, template: "LaunchTemplate") -> str:
-        # A version of a launch template never changes, so it is read once.
+        # A launch template version never changes, so it is read once.
         identity, version = template.get("id", ""), template.get("version", "$Default")
         key = (identity, version)
         if key not in self._template_types or version.startswith("$"):

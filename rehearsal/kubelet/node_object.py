@@ -1,4 +1,4 @@
-"""The Node and Lease objects of an EKS GPU node, as its kubelet would register them."""
+"""The Node and Lease objects of an EKS GPU node, as its kubelet registers them."""
 
 from components.domain.gpu_instances import INSTANCE_TYPES
 from rehearsal.kube.client import Json
@@ -12,7 +12,7 @@ _LEASE_SECONDS = 40
 
 
 def node_object(group: NodeGroup, instance: Instance, region: str) -> Json:
-    """A node that is ready. Raises KeyError for an instance type that is not in the table."""
+    """Return a ready Node. Raises KeyError for an instance type that is not in the table."""
     size = INSTANCE_TYPES[group.instance_type]
     domain = "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
     name = f"ip-{instance.address.replace('.', '-')}.{domain}"
@@ -59,7 +59,7 @@ def node_object(group: NodeGroup, instance: Instance, region: str) -> Json:
 
 
 def node_conditions() -> list[Json]:
-    """What a kubelet says of a node that is well."""
+    """Return the conditions of a healthy node."""
     return [
         _condition("MemoryPressure", "False", "KubeletHasSufficientMemory"),
         _condition("DiskPressure", "False", "KubeletHasNoDiskPressure"),
@@ -69,7 +69,7 @@ def node_conditions() -> list[Json]:
 
 
 def lease_object(node: Json) -> Json:
-    """The heartbeat of a node; it goes away with the node."""
+    """Return the heartbeat of a node; it is deleted with the node."""
     name = node["metadata"]["name"]
     owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": node["metadata"]["uid"]}
     return {

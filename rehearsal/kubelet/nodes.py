@@ -1,4 +1,4 @@
-"""Keeps instances and Node objects equal to the EKS node groups: launches, drains and takes away nodes, renews their
+"""Keeps instances and Node objects equal to the EKS node groups: launches, drains and removes nodes, renews their
 leases."""
 
 import asyncio
@@ -22,13 +22,13 @@ _LOG = logging.getLogger(__name__)
 _LEASE_RENEW_SECONDS = 10.0
 _TERMINATING = "rehearsal/terminating"
 LOST = "rehearsal/lost"
-"""Annotation of a node whose instance is to fail: everything on it ends at once, and nobody is told."""
+"""Annotation of a node whose instance is to fail: everything on it ends at once, without notice."""
 _DRAIN_POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Launch:
-    """A node that is on its way: its instance runs, but it has not registered yet."""
+    """A node whose instance runs but that has not registered yet."""
 
     instance: Instance
     ready_at: float
@@ -46,7 +46,7 @@ class Nodes:
         pods_on: Callable[[str], list[Json]],
         cut_off: Callable[[str], None],
     ) -> None:
-        """``cut_off`` ends what runs on a node, without a word to the API."""
+        """Keep nodes for a cluster. ``cut_off`` ends what runs on a node without reporting it to the API."""
         self._kube = kube
         self._settings = settings
         self._pods_on = pods_on
@@ -55,19 +55,19 @@ class Nodes:
         self._instances = instances
         self._groups = NodeGroupReader(settings.cluster_name)
         self._launches: list[_Launch] | None = None
-        """None until the instances that an earlier kubelet launched were looked for."""
+        """None until the instances of an earlier kubelet have been read."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.cache = KubeCache(kube, "v1", "Node", on_change=self._on_node)
 
     def address(self, node: str) -> str | None:
-        """The node's own address; None when it is none of our nodes, or lost."""
+        """Return the node's own address, None when the node is lost or not ours."""
         obj = self.cache.objects.get(("", node))
         if obj is None or node in self._lost or GROUP_LABEL not in obj["metadata"].get("labels", {}):
             return None
         return _address(obj)
 
     def instance(self, node: str) -> str:
-        """The id of the instance that one of our nodes is."""
+        """Return the instance id of one of our nodes."""
         return _instance_id(self.cache.objects["", node])
 
     async def run(self) -> NoReturn:
@@ -79,7 +79,7 @@ class Nodes:
                 try:
                     await self._reconcile(await asyncio.to_thread(self._groups.read))
                 except Exception as error:
-                    # Whatever it was, the nodes that are there stay, as in a cloud outage.
+                    # Catch every error: the existing nodes stay, as in a cloud outage.
                     _LOG.warning("node groups: %r", error)
                 await asyncio.sleep(self._settings.node_poll_seconds)
         finally:
@@ -92,7 +92,7 @@ class Nodes:
         for node in self.cache.objects.values():
             group_name = node["metadata"].get("labels", {}).get(GROUP_LABEL)
             if _TERMINATING in node["metadata"].get("annotations", {}):
-                self._begin_taking_away(node["metadata"]["name"])
+                self._begin_removal(node["metadata"]["name"])
             elif group_name:
                 present[group_name].append(node)
         for name in sorted({*wanted, *present, *(launch.instance.group for launch in launches)}):
@@ -100,7 +100,7 @@ class Nodes:
         await self._register(wanted, launches)
 
     async def _underway(self) -> list[_Launch]:
-        """The launches of a kubelet that ended before their nodes registered."""
+        """Return the launches of an earlier kubelet that ended before their nodes registered."""
         registered = {_instance_id(node) for node in self.cache.objects.values()}
         running = await asyncio.to_thread(self._instances.running)
         now = asyncio.get_running_loop().time()
@@ -129,26 +129,26 @@ class Nodes:
             node = node_object(groups[launch.instance.group], launch.instance, self._groups.region)
             created = await self._kube.create(node)
             launches.remove(launch)
-            # The watch may lag behind the next look at the node groups.
+            # The watch may lag behind the next read of the node groups.
             self.cache.objects.setdefault(("", created["metadata"]["name"]), created)
             await self._renew_lease(created)
-            _LOG.info("node %s of group %s is there", created["metadata"]["name"], launch.instance.group)
+            _LOG.info("node %s of group %s has registered", created["metadata"]["name"], launch.instance.group)
 
     async def _mark_for_termination(self, name: str) -> None:
         change = {"metadata": {"annotations": {_TERMINATING: "true"}}, "spec": {"unschedulable": True}}
         self.cache.objects["", name] = await self._kube.patch("v1", "Node", None, name, change)
-        self._begin_taking_away(name)
+        self._begin_removal(name)
 
-    def _begin_taking_away(self, name: str) -> None:
+    def _begin_removal(self, name: str) -> None:
         if name in self._tasks:
             return
-        task = asyncio.ensure_future(self._take_away(name))
+        task = asyncio.ensure_future(self._remove(name))
         self._tasks[name] = task
 
         def ended(task: asyncio.Task[None]) -> None:
             del self._tasks[name]
             if not task.cancelled() and (error := task.exception()):
-                _LOG.warning("taking away %s, to be tried again: %r", name, error)
+                _LOG.warning("removing %s failed and will be retried: %r", name, error)
 
         task.add_done_callback(ended)
 
@@ -162,8 +162,8 @@ class Nodes:
             self._tasks[name].add_done_callback(lambda _: self._tasks.pop(name))
 
     async def _lose(self, name: str) -> None:
-        """The instance fails. After a while the cloud's node controller finds it gone: the node and its pods are taken
-        out of the API, and its group launches another."""
+        """Fail the instance. After a while the cloud's node controller notices: the node and its pods are removed from
+        the API, and the group launches another instance."""
         self._cut_off(name)
         _LOG.info("node %s is lost", name)
         await asyncio.to_thread(self._instances.terminate, self.instance(name))
@@ -172,8 +172,8 @@ class Nodes:
             await self._delete_pod(pod, grace_seconds=0)
         await self._kube.delete("v1", "Node", None, name)
 
-    async def _take_away(self, name: str) -> None:
-        """As a managed node group scales in: no disruption budget is asked, and after a while pods are cut off."""
+    async def _remove(self, name: str) -> None:
+        """Remove a node as a managed node group does: without a disruption budget; after a while pods are cut off."""
         instance = self.instance(name)
         deadline = asyncio.get_running_loop().time() + self._settings.node_drain_seconds
         deleted: set[str] = set()
@@ -211,7 +211,7 @@ class Nodes:
                 if GROUP_LABEL in node["metadata"].get("labels", {}) and node["metadata"]["name"] not in self._lost:
                     try:
                         await self._renew_lease(node)
-                        await self._tell_that_it_is_ready(node)
+                        await self._report_ready(node)
                     except (KubeError, httpx.HTTPError) as error:
                         _LOG.info("lease of %s: %s", node["metadata"]["name"], error)
             await asyncio.sleep(_LEASE_RENEW_SECONDS)
@@ -219,8 +219,8 @@ class Nodes:
     async def _renew_lease(self, node: Json) -> None:
         await self._kube.apply(lease_object(node), field_manager="kubelet", force=True)
 
-    async def _tell_that_it_is_ready(self, node: Json) -> None:
-        """A node whose lease was not renewed while its kubelet was away is taken for lost until it says so itself."""
+    async def _report_ready(self, node: Json) -> None:
+        """Report a node as ready. A node whose lease expired while its kubelet was away counts as lost until then."""
         if not is_met(node):
             status = {"status": {"conditions": node_conditions()}}
             name = node["metadata"]["name"]
@@ -230,7 +230,7 @@ class Nodes:
 
 
 def _age_key(node: Json) -> tuple[str, str]:
-    """Sorts nodes by age, the youngest last."""
+    """Return a key that sorts nodes by age, the youngest last."""
     return node["metadata"]["creationTimestamp"], node["metadata"]["name"]
 
 

@@ -1,4 +1,4 @@
-"""One pod from the moment it is bound to a node until it is gone."""
+"""One pod, from its binding to a node until its end."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ _RETRY_SECONDS = 0.5
 
 
 class PodWorker:
-    """Runs a pod's containers, reports its status, and on deletion stops them and takes the pod out of the API."""
+    """Runs a pod's containers and reports its status. On deletion, stops them and removes the pod from the API."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class PodWorker:
         known = {status["name"]: status for status in pod.get("status", {}).get("containerStatuses") or []}
 
         def container(entry: Json, restart_policy: str) -> Container:
-            # A container that ran before died with the kubelet that ran it.
+            # A container that ran under an earlier kubelet died with that kubelet.
             before: Json = known.get(entry["name"], {})
             restarts = before.get("restartCount", 0) + (1 if "running" in before.get("state", {}) else 0)
             return Container(
@@ -74,19 +74,19 @@ class PodWorker:
         return any(container.running for container in self._containers)
 
     def update(self, pod: Json) -> None:
-        """Take note of a new version of the pod."""
+        """Accept a new version of the pod."""
         self.pod = pod
         self._dirty.set()
         if "deletionTimestamp" in pod["metadata"]:
             self._delete_within(pod["metadata"].get("deletionGracePeriodSeconds", _DEFAULT_GRACE_SECONDS))
 
     def removed(self, pod: Json) -> None:
-        """The pod is no longer in the API: its processes end as soon as their grace period allows."""
+        """End the processes of a pod that is no longer in the API, as soon as their grace period allows."""
         self._gone = True
         self._delete_within(pod["metadata"].get("deletionGracePeriodSeconds", _DEFAULT_GRACE_SECONDS))
 
     async def run(self) -> None:
-        """Do all of it; returns when nothing of the pod is left."""
+        """Run the pod. Returns when nothing of it is left."""
         reporting = asyncio.ensure_future(self._report())
         running = asyncio.ensure_future(self._run_containers())
         deleted = asyncio.ensure_future(self._deleted.wait())
@@ -100,7 +100,7 @@ class PodWorker:
             everything = [*self._init_containers, *self._containers]
             await asyncio.gather(*(container.stop(grace) for container in everything))
             if not running.done():
-                # Give the containers the moment they need to note how they ended.
+                # Give the containers a moment to note how they ended.
                 await asyncio.wait({running}, timeout=_RETRY_SECONDS)
         finally:
             for task in (running, deleted, reporting):
@@ -146,13 +146,13 @@ class PodWorker:
                 reported = status
             except (KubeError, httpx.HTTPError) as error:
                 if isinstance(error, KubeError) and error.status in (404, 409):
-                    continue  # The pod, or this pod of the name, is gone.
+                    continue  # The pod is gone, perhaps replaced by another of its name.
                 _LOG.warning("status of pod %s: %s", self.pod["metadata"]["name"], error)
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._dirty.set()
 
     async def _finish(self) -> None:
-        """Report how it ended, then take it out of the API."""
+        """Report how the pod ended, then remove it from the API."""
         metadata = self.pod["metadata"]
         namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
         while not self._gone:

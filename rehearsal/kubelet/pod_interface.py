@@ -1,4 +1,4 @@
-"""A pod's address on the network interface of its node, as AWS sees it."""
+"""A pod's address on its node's network interface in AWS."""
 
 import asyncio
 import logging
@@ -19,11 +19,11 @@ class PodInterface:
         self._address = address
 
     async def connect(self) -> None:
-        """Give the address to the node. Raises botocore's exceptions."""
+        """Add the address to the node. Raises botocore's exceptions."""
         await asyncio.to_thread(self._instances.add_address, self._instance, self._address)
 
     async def disconnect(self) -> None:
-        """Take the address back; when AWS does not answer it stays until the node goes."""
+        """Remove the address. When AWS does not answer, it stays until the node is removed."""
         try:
             await asyncio.to_thread(self._instances.remove_address, self._instance, self._address)
         except (BotoCoreError, ClientError) as error:

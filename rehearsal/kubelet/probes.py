@@ -1,4 +1,4 @@
-"""Kubernetes probes and lifecycle hooks, carried out against a local process."""
+"""Runs Kubernetes probes and lifecycle hooks against a local process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,17 +9,17 @@ import aiohttp
 from rehearsal.kube.client import Json
 
 RunCommand = Callable[[list[str]], Awaitable[int]]
-"""Runs a command inside a container and gives its exit code; the command ends when the call is cancelled."""
+"""Runs a command inside a container and returns its exit code. A cancellation ends the command."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeTarget:
-    """What a probe of one container acts on."""
+    """The target of one container's probes."""
 
     address: str
-    """Where the process listens."""
+    """The address on which the process listens."""
     ports: dict[str, int]
-    """Named ports of the container."""
+    """The container's named ports."""
     run: RunCommand
     http: aiohttp.ClientSession
 
@@ -28,7 +28,7 @@ class ProbeTarget:
 
 
 async def act(action: Json, target: ProbeTarget) -> bool:
-    """Carry out one probe or hook action (httpGet, tcpSocket, exec, sleep) and say whether it succeeded."""
+    """Run one probe or hook action (httpGet, tcpSocket, exec, sleep) and return whether it succeeded."""
     try:
         if "httpGet" in action:
             return await _http_get(action["httpGet"], target)
@@ -61,9 +61,9 @@ async def _connect(spec: Json, target: ProbeTarget) -> bool:
 
 
 async def verdicts(probe: Json, target: ProbeTarget, *, since: float) -> AsyncIterator[bool]:
-    """Probe for ever and yield each verdict that differs from the one before, by the probe's thresholds.
+    """Probe for ever. Yield each verdict that differs from the one before, by the probe's thresholds.
 
-    The first probe is ``initialDelaySeconds`` after ``since``, which is a time of the loop's clock.
+    The first probe is ``initialDelaySeconds`` after ``since``, a time of the event loop's clock.
     """
     loop = asyncio.get_running_loop()
     next_at = since + probe.get("initialDelaySeconds", 0)

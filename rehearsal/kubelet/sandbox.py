@@ -1,4 +1,4 @@
-"""What surrounds the containers of one pod: its address, folder, volumes, and how paths and names look from inside."""
+"""The environment of one pod's containers: address, folder, volumes, and how paths and names look from inside."""
 
 import base64
 import os
@@ -16,11 +16,11 @@ _LABEL_FIELD = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
 
 
 class ConfigError(Exception):
-    """Something that the pod refers to is missing or cannot be provided; trying again later may help."""
+    """Something that the pod refers to is missing or not supported. A later retry may succeed."""
 
 
 class Sandbox:
-    """One pod's surroundings on this machine."""
+    """One pod's environment on this machine."""
 
     def __init__(
         self, pod: Json, *, address: str, host_address: str, folder: Path, node_folder: Path, kube: AsyncKubeClient
@@ -29,7 +29,7 @@ class Sandbox:
         self.address = address
         """The pod's address in the API, 10.x.y.z."""
         self.loopback = loopback_of(address)
-        """Where its processes listen."""
+        """The address on which its processes listen."""
         self.host_address = host_address
         self.folder = folder
         self._node_folder = node_folder
@@ -50,14 +50,14 @@ class Sandbox:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def local(self, text: str, container: Json) -> str:
-        """``text`` with the container's mount paths replaced by where their volumes lie on this machine."""
+        """Return ``text`` with the container's mount paths replaced by the volumes' paths on this machine."""
         mounts = {mount["mountPath"].rstrip("/"): mount for mount in container.get("volumeMounts", [])}
-        # This machine has one as well, and a path in it may be meant as it is: that of a model, say.
+        # This machine has this path too, and an argument may mean it literally, such as a model's path.
         mounts.pop("/tmp", None)
         if not mounts:
             return text
         longest_first = sorted(mounts, key=len, reverse=True)
-        # A whole path or its beginning, never the middle of another path or of a URL.
+        # Match a whole path or its beginning, never the middle of another path or of a URL.
         pattern = rf"(?<![\w./-])({'|'.join(re.escape(path) for path in longest_first)})(?=/|$|[^\w.-])"
 
         def replace(match: re.Match[str]) -> str:
@@ -67,7 +67,7 @@ class Sandbox:
         return re.sub(pattern, replace, text)
 
     async def environment(self, container: Json) -> dict[str, str]:
-        """The variables that the container declares, with references resolved. Raises ConfigError."""
+        """Return the container's declared variables with references resolved. Raises ConfigError."""
         values: dict[str, str] = {}
         for source in container.get("envFrom", []):
             kind, reference = (
@@ -106,7 +106,7 @@ class Sandbox:
             "spec.nodeName": spec["nodeName"],
             "spec.serviceAccountName": spec.get("serviceAccountName", "default"),
             "status.hostIP": self.host_address,
-            # A process may listen on it or show it to itself, so it must be the one that works here.
+            # The process may listen on this address or connect to it, so it must be the loopback one.
             "status.podIP": self.loopback,
         }
         if path not in fields:
@@ -157,7 +157,7 @@ class Sandbox:
 
 
 def expanded(text: str, variables: Mapping[str, str]) -> str:
-    """``$(NAME)`` replaced by the variable when there is one, ``$$`` by ``$``, as Kubernetes does."""
+    """Replace ``$(NAME)`` by the variable if it exists, and ``$$`` by ``$``, as Kubernetes does."""
 
     def replace(match: re.Match[str]) -> str:
         return "$" if match[1] is None else variables.get(match[1], match[0])
@@ -166,7 +166,7 @@ def expanded(text: str, variables: Mapping[str, str]) -> str:
 
 
 def base_environment(pod: Json) -> dict[str, str]:
-    """What a process gets without asking: as little as an image would give it."""
+    """Return the undeclared variables of a process: as few as an image would set."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     repository = Path(__file__).parents[2]
     return {

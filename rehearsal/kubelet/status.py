@@ -1,4 +1,4 @@
-"""A pod's status, given its containers: phase, conditions and container statuses, as a kubelet reports them."""
+"""Derives a pod's status from its containers: phase, conditions and container statuses, as a kubelet does."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ def pod_status(
     init_containers: Sequence[Json],
     containers: Sequence[Json],
 ) -> Json:
-    """The parts of the status that a kubelet owns; others' conditions (readiness gates) are read, not written."""
+    """Return the parts of the status that a kubelet owns. Readiness gates are read but not written."""
     initialized = all(status["state"].get("terminated", {}).get("exitCode") == 0 for status in init_containers)
     phase = _phase(containers, restarts=pod["spec"].get("restartPolicy", "Always"))
     unready = [status["name"] for status in containers if not status["ready"]]
@@ -42,7 +42,7 @@ def pod_status(
         "hostIP": host_address,
         "hostIPs": [{"ip": host_address}],
         "podIP": address,
-        # Merged by address, a list would keep the one that the pod had on an earlier kubelet.
+        # The list merges by address, so it would keep the address from an earlier kubelet.
         "podIPs": [{"ip": address}, {"$patch": "replace"}],
         "startTime": started_at,
         "conditions": [_condition(pod, *entry) for entry in conditions],
@@ -72,7 +72,7 @@ def _condition(pod: Json, kind: str, holds: bool, reason: str, message: str) -> 
     return {
         "type": kind,
         "status": status,
-        # A merge patch keeps what it does not name, so what no longer applies is taken away by name.
+        # A merge patch keeps what it does not name, so outdated fields are removed by name.
         "reason": None if holds else reason,
         "message": None if holds else message,
         "lastTransitionTime": since or timestamp(),

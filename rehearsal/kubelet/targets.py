@@ -1,4 +1,4 @@
-"""Tells Prometheus, by a file_sd document, which pods to scrape and whose they are."""
+"""Writes a file_sd document for Prometheus: the pods to scrape and their labels."""
 
 import json
 from collections.abc import Iterable
@@ -12,14 +12,14 @@ _DEFAULT_PORT = 8000
 
 
 class TargetsFile:
-    """The document; written only when it changes, and replaced as a whole."""
+    """The document. It is written only on changes and replaced atomically."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._written: str | None = None
 
     def write(self, pods: Iterable[Json]) -> None:
-        """List the given pods, those that carry the label of a colour."""
+        """List those of the given pods that have a colour label."""
         labelled = [pod for pod in pods if _PREFIX + "color" in pod["metadata"].get("labels", {})]
         document = json.dumps(sorted((_entry(pod) for pod in labelled), key=lambda e: e["targets"]), indent=2)
         if document == self._written:

@@ -1,1 +1,1 @@
-"""Stands in for `pulumi-language-python` where the Pulumi CLI comes without it."""
+"""A stand-in for `pulumi-language-python`, for a Pulumi CLI that comes without it."""

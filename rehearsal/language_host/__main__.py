@@ -1,4 +1,4 @@
-"""``pulumi-language-python ENGINE_ADDRESS``: prints its port, and serves until the CLI ends or sends a signal."""
+"""``pulumi-language-python ENGINE_ADDRESS``: prints its port and serves until the CLI ends or sends a signal."""
 
 import sys
 

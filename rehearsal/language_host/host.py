@@ -1,8 +1,8 @@
-"""The service that the Pulumi CLI asks to run Python programs and policy packs.
+"""The service through which the Pulumi CLI runs Python programs and policy packs.
 
-The CLI brings a language host of its own as a rule; the one built from the Go module proxy does not. Of what that host
-does, this one does what running needs: no typechecker, no debugger, no installing, no code generation. A policy pack
-learns its stack by ``ConfigureStack`` alone, not by environment variables.
+The CLI usually comes with its own language host; a CLI built from the Go module proxy does not. This host implements
+only what running needs: no type checker, no debugger, no installation, no code generation. A policy pack gets its stack
+from ``ConfigureStack`` only, not from environment variables.
 """
 
 import json
@@ -29,31 +29,31 @@ from rehearsal.warm import launch
 
 _PROGRAM: Final = Path(__file__).with_name("program.py")
 _GRACE_SECONDS: Final = 5.0
-"""Between asking a program to end and killing it, as in Pulumi's own host."""
+"""Time between asking a program to end and killing it, as in Pulumi's own host."""
 _CHUNK_BYTES: Final = 2**16
 
 
 class HostError(Exception):
-    """What was asked for cannot be run; the message is one line for the person at the terminal."""
+    """The requested program cannot run. The message is one line for the person at the terminal."""
 
 
 def interpreter(root: Path, options: Mapping[str, Any]) -> str:
-    """The Python of the declared virtual environment, or else the one on PATH, as Pulumi's own host chooses it.
+    """Return the Python of the declared virtual environment, else the one on PATH, as Pulumi's own host does.
 
     Raises:
-        HostError: there is none, or another toolchain than pip is asked for.
+        HostError: there is no Python, or the options ask for a toolchain other than pip.
     """
     if (toolchain := str(options.get("toolchain") or "pip")) != "pip":
         raise HostError(
-            f"runtime.options.toolchain={toolchain}: the rehearsal's language host knows pip alone; put Pulumi's own "
+            f"runtime.options.toolchain={toolchain}: the rehearsal's language host supports only pip; put Pulumi's own "
             "pulumi-language-python on PATH"
         )
     if declared := options.get("virtualenv"):
         python = root / str(declared) / "bin" / "python"
         if not python.exists():
             raise HostError(
-                f"runtime.options.virtualenv={declared}: {root / str(declared)} is no virtual environment; create it "
-                f"with `python3 -m venv {root / str(declared)}`"
+                f"runtime.options.virtualenv={declared}: {root / str(declared)} is not a virtual environment; create "
+                f"it with `python3 -m venv {root / str(declared)}`"
             )
         return str(python)
     names = [os.environ["PULUMI_PYTHON_CMD"]] if os.environ.get("PULUMI_PYTHON_CMD") else ["python3", "python"]
@@ -79,21 +79,21 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         return plugin_pb2.PluginInfo(version="1.0.0")
 
     def GetRequiredPackages(self, request: Any, context: grpc.ServicerContext) -> Any:
-        # Plugins are found when resources ask for them.
+        # The CLI finds plugins when resources need them.
         return language_pb2.GetRequiredPackagesResponse()
 
     def GetRequiredPlugins(self, request: Any, context: grpc.ServicerContext) -> Any:
         return language_pb2.GetRequiredPluginsResponse()
 
     def InstallDependencies(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        with _told(context):
+        with _reporting_to_the_cli(context):
             interpreter(Path(request.info.root_directory), MessageToDict(request.info.options))
         yield language_pb2.InstallDependenciesResponse(
-            stdout=b"The rehearsal's language host installs nothing: the environment is taken as it is.\n"
+            stdout=b"The rehearsal's language host installs nothing; it uses the environment as it is.\n"
         )
 
     def About(self, request: Any, context: grpc.ServicerContext) -> Any:
-        with _told(context):
+        with _reporting_to_the_cli(context):
             python = interpreter(Path(request.info.root_directory or "."), MessageToDict(request.info.options))
         version = "{}.{}.{}".format(*sys.version_info[:3])
         return language_pb2.AboutResponse(executable=python, version=version, metadata={"host": "rehearsal"})
@@ -116,9 +116,9 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             "PYTHONUNBUFFERED": "1",
         }
         words = [str(_PROGRAM), json.dumps(settings), request.info.entry_point, *request.args]
-        with _told(context):
+        with _reporting_to_the_cli(context):
             python = interpreter(Path(request.info.root_directory), MessageToDict(request.info.options))
-            # Its output is the host's, which the CLI reads.
+            # It inherits the host's output, which the CLI reads.
             process = self._start(python, words, request.pwd, environment, context)
         status = self._wait(process)
         if status == FAILED_AND_SAID_SO:
@@ -131,7 +131,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         given = dict(entry.partition("=")[::2] for entry in request.env)
         is_pack = request.kind == "analyzer"
         words = ["-m", "pulumi.policy", *request.args, folder] if is_pack else [folder, *request.args]
-        with _told(context):
+        with _reporting_to_the_cli(context):
             python = interpreter(Path(request.info.root_directory), MessageToDict(request.info.options))
             process = self._start(
                 python,
@@ -144,7 +144,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         assert process.stdout is not None
         assert process.stderr is not None
         chunks = _chunks(process.stdout, process.stderr)
-        with _told(context, lambda: self._end(process)):
+        with _reporting_to_the_cli(context, lambda: self._end(process)):
             if is_pack:
                 chunks = _after_the_port(chunks)
             for is_stdout, chunk in chunks:
@@ -157,14 +157,14 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         return Empty()
 
     def stop(self) -> None:
-        """Ask all that runs to end, and kill it after the grace period."""
+        """Ask all running processes to end, and kill them after the grace period."""
         with self._lock:
             running = list(self._running)
         for process in running:
             self._end(process)
 
     def _end(self, process: "subprocess.Popen[bytes]") -> None:
-        """Ask a process to end, and kill it after the grace period; once, however many reasons there are."""
+        """Ask a process to end, and kill it after the grace period. Further calls have no effect."""
         with self._lock:
             if process not in self._running:
                 return
@@ -204,8 +204,8 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
 
 
 @contextmanager
-def _told(context: grpc.ServicerContext, end: Callable[[], None] = lambda: None) -> Generator[None]:
-    """Say to the CLI what cannot be run, and end what does."""
+def _reporting_to_the_cli(context: grpc.ServicerContext, end: Callable[[], None] = lambda: None) -> Generator[None]:
+    """Report a HostError to the CLI as the call's status, after calling ``end``."""
     try:
         yield
     except HostError as error:
@@ -214,14 +214,14 @@ def _told(context: grpc.ServicerContext, end: Callable[[], None] = lambda: None)
 
 
 def _own_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The CLI's environment, without the search path that this host was started with."""
+    """Return the CLI's environment without the search path with which this host was started."""
     path = [entry for entry in given.get("PYTHONPATH", "").split(os.pathsep) if entry not in ("", str(PROJECT_FOLDER))]
     kept = {name: value for name, value in given.items() if name != "PYTHONPATH"}
     return kept | ({"PYTHONPATH": os.pathsep.join(path)} if path else {})
 
 
 def _chunks(stdout: IO[bytes], stderr: IO[bytes]) -> Iterator[tuple[bool, bytes]]:
-    """Yield what either stream gives, as it comes, until both have ended."""
+    """Yield the chunks of both streams as they arrive, until both have ended; True marks standard output."""
     found: queue.SimpleQueue[tuple[bool, bytes]] = queue.SimpleQueue()
 
     def read(stream: IO[bytes], is_stdout: bool) -> None:
@@ -241,9 +241,9 @@ def _chunks(stdout: IO[bytes], stderr: IO[bytes]) -> Iterator[tuple[bool, bytes]
 
 
 def _after_the_port(chunks: Iterator[tuple[bool, bytes]]) -> Iterator[tuple[bool, bytes]]:
-    """Yield the same, once a pack's standard output begins with the port that it serves on.
+    """Yield the same chunks, but check that a pack's standard output begins with its port.
 
-    The CLI would wait for ever on a pack that prints anything else first: it stops reading, and then waits for the end.
+    If a pack prints anything else first, the CLI stops reading and waits for ever. This raises HostError instead.
     """
     line = b""
     for is_stdout, chunk in chunks:

@@ -1,6 +1,6 @@
 """Runs a Pulumi program inside its own process: `python program.py SETTINGS PROGRAM ARGUMENTS…`.
 
-SETTINGS is JSON for `pulumi.runtime.Settings`. Exit status 32 means that the program failed and said why.
+SETTINGS is JSON for `pulumi.runtime.Settings`. Exit status 32 means that the program failed and logged the reason.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ FAILED_AND_SAID_SO = 32
 
 
 def _own_traceback(error: BaseException, program: Path) -> str:
-    """The traceback from the program's first frame on."""
+    """Return the traceback from the program's first frame on."""
     root = str(program if program.is_dir() else program.parent)
     frames = traceback.extract_tb(error.__traceback__)
     first = next((number for number, frame in enumerate(frames) if frame.filename.startswith(root)), 0)
@@ -26,7 +26,7 @@ def _own_traceback(error: BaseException, program: Path) -> str:
 
 
 def main(settings: dict[str, object], words: list[str]) -> int:
-    """Run the program against the engine that the settings name; returns the exit status."""
+    """Run the program against the engine in the settings. Return the exit status."""
     import pulumi
     import pulumi.runtime
 
@@ -38,7 +38,7 @@ def main(settings: dict[str, object], words: list[str]) -> int:
     asyncio.set_event_loop(loop)
     workers = ThreadPoolExecutor(max_workers=4 * max(1, min(int(str(settings["parallel"])), 64)))
     loop.set_default_executor(workers)
-    # Every failure is reported below; asyncio would report those of abandoned tasks a second time.
+    # Every failure is reported below; asyncio would report failures of abandoned tasks twice.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     status = 1
 
@@ -51,8 +51,8 @@ def main(settings: dict[str, object], words: list[str]) -> int:
     try:
         loop.run_until_complete(pulumi.runtime.run_in_stack(run))
         status = 0
-    except KeyboardInterrupt:  # A refused preview, or Ctrl-C: ended by a signal, as any program would be.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # The terminal and the host both send one.
+    except KeyboardInterrupt:  # A refused preview or Ctrl-C: end by the signal, as any program does.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Terminal and host both send one.
         traceback.print_exc()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)

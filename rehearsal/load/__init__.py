@@ -1,1 +1,1 @@
-"""Live traffic for a rehearsal: chat completions at a fixed rate, many streams open, and a record of each."""
+"""Live traffic for a rehearsal: chat completions at a fixed rate with many open streams, and a record of each."""

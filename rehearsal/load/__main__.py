@@ -11,21 +11,21 @@ from rehearsal.load.mix import PROMPTS, Mix, load_prompts
 
 
 def main() -> None:
-    """Reads the command line and runs the generator."""
+    """Read the command line and run the generator."""
     parser = argparse.ArgumentParser(
         prog="python -m rehearsal.load", description="Sends live traffic to a vLLM service."
     )
     parser.add_argument("--url", required=True, help="service address, without /v1")
     parser.add_argument("--model", required=True, help="served model name")
     parser.add_argument("--rate", type=float, default=44.0, help="requests started per second (default: 44)")
-    parser.add_argument("--open-streams", type=int, default=45, help="streams to hold open at once (default: 45)")
-    parser.add_argument("--out", type=Path, required=True, help="file for the records, one JSON object a line")
+    parser.add_argument("--open-streams", type=int, default=45, help="streams to keep open at once (default: 45)")
+    parser.add_argument("--out", type=Path, required=True, help="file for the records, one JSON object per line")
     parser.add_argument(
-        "--gateway-log", type=Path, help="file to add the requests to, as a gateway would, one JSON object a line"
+        "--gateway-log", type=Path, help="file to append the requests to, as a gateway would, one JSON object per line"
     )
     parser.add_argument("--seconds", type=float, help="stop after this long (default: at SIGTERM or SIGINT)")
     parser.add_argument(
-        "--prompts", type=Path, default=PROMPTS, help="prompts file, one JSON object with messages a line"
+        "--prompts", type=Path, default=PROMPTS, help="prompts file, one JSON object with messages per line"
     )
     options = parser.parse_args()
     asyncio.run(

@@ -1,4 +1,4 @@
-"""One request as an SDK makes it (pooled connections, no retry), and the record of what came back."""
+"""Sends one request as an SDK does (pooled connections, no retry) and records the answer."""
 
 import json
 import re
@@ -12,10 +12,10 @@ import aiohttp
 from rehearsal.load.mix import Call
 from rehearsal.load.records import GOOD_FINISHES, Record
 
-# The longest request that the drain chain protects by default; whoever waits longer has been forgotten.
+# The longest request that the drain chain protects by default; no answer comes after that.
 REQUEST_TIMEOUT_SECONDS = 120.0
 
-# Inside a text the quotes are escaped, so these match the fields of the envelope only.
+# Quotes inside a text are escaped, so these match only the fields of the envelope.
 _FINGERPRINT = re.compile(rb'"system_fingerprint": ?"([^"]*)"')
 _FINISH_REASON = re.compile(rb'"finish_reason": ?"([^"]*)"')
 _ERROR = re.compile(rb'^data: ?(\{"error".*)$', re.MULTILINE)
@@ -24,21 +24,21 @@ _DONE = b"data: [DONE]"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who answered: the colour and the release that a fingerprint `<colour>-<release id>` names."""
+    """Which colour and release answered, from the fingerprint `<colour>-<release id>`."""
 
     color: str | None = None
     release: str | None = None
 
     @classmethod
     def of(cls, fingerprint: str | None) -> Self:
-        """Reads a `system_fingerprint`; one of another form names nobody."""
+        """Parse a `system_fingerprint`. One of another form gives neither colour nor release."""
         color, _, release = (fingerprint or "").partition("-")
         return cls(color, release) if color in ("blue", "green") and release else cls()
 
 
 @dataclass(slots=True)
 class _Outcome:
-    """What is known of an answer so far."""
+    """An answer so far."""
 
     status: int | None = None
     origin: Origin = field(default_factory=Origin)
@@ -59,19 +59,19 @@ class Client:
 
     @staticmethod
     def session() -> aiohttp.ClientSession:
-        """A session with an unbounded keep-alive pool. To be closed by the caller."""
+        """Return a session with an unbounded keep-alive pool. The caller closes it."""
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
         )
 
     async def send(self, call: Call) -> Record:
-        """Makes one request and never raises for what the other side does: that is in the record."""
+        """Send one request. Errors of the other side do not raise; they are in the record."""
         request_id = uuid4().hex[:24]
         started_at, started = time.time(), time.monotonic()
         headers = {
             "x-request-id": request_id,
-            # An ALB keeps this and logs it, so that its log can be joined with these records.
+            # An ALB keeps and logs this id, so its log can be joined with these records.
             "x-amzn-trace-id": f"Root=1-{int(started_at):08x}-{request_id}",
         }
         outcome = _Outcome()
@@ -103,7 +103,7 @@ class Client:
         )
 
     def body(self, call: Call) -> dict[str, Any]:
-        """What is sent for a call."""
+        """Return the request body of a call."""
         body: dict[str, Any] = {"model": self._model, "messages": call.messages, "max_tokens": call.max_tokens}
         if call.ignore_eos:
             body["ignore_eos"] = True
@@ -120,14 +120,14 @@ async def _read_stream(response: aiohttp.ClientResponse, outcome: _Outcome, star
                 outcome.ttft_seconds = time.monotonic() - started
             parts.append(part)
     finally:
-        # Events are looked at once, at the end: parsing each of them would cost more than all the rest.
-        _judge_stream(b"".join(parts), outcome)
+        # Search the events once, at the end: parsing each of them would cost more than all the rest.
+        _check_stream(b"".join(parts), outcome)
 
 
-def _judge_stream(whole: bytes, outcome: _Outcome) -> None:
+def _check_stream(whole: bytes, outcome: _Outcome) -> None:
     done = whole.rstrip().endswith(_DONE)
     outcome.chunks = whole.count(b"\n\n") - done
-    fingerprints = _FINGERPRINT.findall(whole)  # vLLM puts it into the last chunk only.
+    fingerprints = _FINGERPRINT.findall(whole)  # vLLM puts it only into the last chunk.
     outcome.origin = Origin.of(fingerprints[-1].decode() if fingerprints else None)
     reasons = _FINISH_REASON.findall(whole)
     outcome.finish_reason = reasons[-1].decode() if reasons else None

@@ -1,4 +1,4 @@
-"""The open loop: requests leave at a fixed rate, however long the answers take."""
+"""An open loop: requests leave at a fixed rate, however long the answers take."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ STATUS_SECONDS = 1.0
 
 
 class Generator:
-    """Sends calls of a mix until it is stopped, then waits for the answers that are still open."""
+    """Sends calls of a mix until it is stopped, then waits for the open answers."""
 
     def __init__(
         self,
@@ -38,11 +38,11 @@ class Generator:
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
-        """Starts no more requests; `run` returns when the open ones have ended."""
+        """Start no more requests. `run` returns when the open ones have ended."""
         self._stopped.set()
 
     async def run(self) -> None:
-        """Generates traffic until `stop`."""
+        """Generate traffic until `stop`."""
         reporting = asyncio.create_task(self._report())
         async with asyncio.TaskGroup() as requests:
             due = time.monotonic()
@@ -56,7 +56,7 @@ class Generator:
 
     async def _stopped_before(self, due: float) -> bool:
         delay = due - time.monotonic()
-        # Even when late, others must get their turn: this is the only place where the loop waits.
+        # Yield to other tasks even when late: this is the only place where the loop waits.
         await asyncio.sleep(max(0.0, delay))
         return self._stopped.is_set()
 
@@ -82,7 +82,7 @@ class Generator:
 
 
 def gateway_line(body: Mapping[str, Any], at: float) -> str:
-    """A request as a gateway writes it down: the body, and when it came (seconds since the epoch)."""
+    """Return a request as a gateway logs it: the body and its arrival time in seconds since the epoch."""
     return json.dumps({"timestamp": round(at, 3), **body}, ensure_ascii=False)
 
 
@@ -98,8 +98,8 @@ async def generate(
     stop_after_seconds: float | None,
     stop_signals: tuple[int, ...] = (),
 ) -> None:
-    """Sends traffic to `url` until a signal or the time stops it; records go to `out`, status lines to `status`, and
-    the requests, as a gateway in front of the service would write them, to `gateway_log`.
+    """Send traffic to `url` until a signal or `seconds` end it. Records go to `out`, status lines to `status`, and
+    requests, as a gateway in front of the service would log them, to `gateway_log`.
     """
     loop = asyncio.get_running_loop()
     with ExitStack() as files:

@@ -1,4 +1,4 @@
-"""The numbers of the moment, for whoever watches: one JSON object a second."""
+"""Live figures: one JSON object per second."""
 
 import time
 from collections import Counter, deque
@@ -6,12 +6,12 @@ from typing import Any
 
 from rehearsal.load.records import Record, percentile
 
-# Rates and percentiles are of the requests that finished within this many seconds.
+# Rates and percentiles cover the requests that finished in the last this many seconds.
 WINDOW_SECONDS = 3.0
 
 
 class Live:
-    """Counts while requests come and go. `started`, `finished` and `failed` count from the beginning."""
+    """Counts requests. `started`, `finished` and `failed` count from the beginning."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -23,12 +23,12 @@ class Live:
         self.open_streams = 0
 
     def request_started(self, *, stream: bool) -> None:
-        """A request was sent."""
+        """Count a sent request."""
         self._started += 1
         self.open_streams += stream
 
     def request_finished(self, record: Record) -> None:
-        """A request ended, well or badly."""
+        """Count a finished or failed request."""
         self._finished += 1
         self._failed += record.failed
         if record.stream:
@@ -38,7 +38,7 @@ class Live:
         self._recent.append((time.monotonic(), record))
 
     def snapshot(self) -> dict[str, Any]:
-        """The object to print; `rate` is requests finished per second."""
+        """Return the object to print. `rate` is finished requests per second."""
         now = time.monotonic()
         while self._recent and self._recent[0][0] < now - WINDOW_SECONDS:
             self._recent.popleft()

@@ -1,4 +1,5 @@
-"""What to ask next: prompts in turn, whole answers and streams in a steady mix, long streams while too few are open."""
+"""Chooses the next request: prompts in turn, a steady mix of whole answers and streams, long streams while too few
+are open."""
 
 import json
 import random
@@ -8,14 +9,14 @@ from pathlib import Path
 
 PROMPTS = Path(__file__).parent / "prompts.jsonl"
 
-# Of four requests in a row one is never streamed and one is a short stream when enough streams are open.
+# One of four requests in a row is never streamed; one is a short stream when enough streams are open.
 CYCLE = 4
 SHORT_STREAM_TOKENS = 20
 WHOLE_ANSWER_TOKENS = 40
 LONG_STREAM_TOKENS = (16, 2000)
-# How much longer than needed long streams are, so that not every request has to be one.
+# Long streams are longer than needed by this factor, so that not every request has to be one.
 LONG_STREAM_MARGIN = 1.25
-# A server never measured is taken to be this fast.
+# The assumed speed of a server that has not been measured.
 FIRST_GUESS_TOKENS_PER_SECOND = 20.0
 
 Message = dict[str, str]
@@ -23,7 +24,7 @@ Message = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request to make. `ignore_eos` (an extension of vLLM's) makes a stream as long as `max_tokens` says."""
+    """A request to send. `ignore_eos`, an extension of vLLM, makes a stream exactly `max_tokens` long."""
 
     messages: Sequence[Message]
     stream: bool
@@ -32,7 +33,7 @@ class Call:
 
 
 def load_prompts(path: Path = PROMPTS) -> list[list[Message]]:
-    """The conversations of a prompts file, one JSON object with `messages` a line."""
+    """Read the conversations of a prompts file, one JSON object with `messages` per line."""
     return [json.loads(line)["messages"] for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -51,7 +52,7 @@ class Mix:
         self._tokens_per_second = FIRST_GUESS_TOKENS_PER_SECOND
 
     def next(self, open_streams: int) -> Call:
-        """The call to make now, with this many streams open."""
+        """Return the next call, given the number of open streams."""
         self._count += 1
         turn = self._count % CYCLE
         messages = self._random.choice(self._prompts)
@@ -63,7 +64,7 @@ class Mix:
         return Call(messages, stream=False, max_tokens=WHOLE_ANSWER_TOKENS)
 
     def learn(self, tokens: int, seconds: float) -> None:
-        """A stream gave this many tokens in this time after its first; the pace seen sizes long streams."""
+        """Record a stream's tokens and seconds after its first token. This pace sizes long streams."""
         if seconds > 0:
             self._tokens_per_second += 0.05 * (tokens / seconds - self._tokens_per_second)
 

@@ -1,4 +1,4 @@
-"""What became of each request: the record, the file of records, and the counts a rehearsal reports."""
+"""The outcome of each request: the record, the records file, and the counts that a rehearsal reports."""
 
 import json
 import math
@@ -11,8 +11,8 @@ GOOD_FINISHES = frozenset({"stop", "length"})
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One finished request. `started_at` is seconds since the epoch; colour and release come from the answer's
-    `system_fingerprint` and are None for an answer without one (an error, for instance).
+    """One finished request. `started_at` is in seconds since the epoch. Colour and release come from the answer's
+    `system_fingerprint`; they are None for an answer without one, such as an error.
     """
 
     id: str
@@ -30,12 +30,12 @@ class Record:
 
     @property
     def failed(self) -> bool:
-        """Whether the client did not get what it asked for, whatever the reason."""
+        """Whether the client did not get a complete answer, for any reason."""
         return self.status != 200 or not self.complete or self.error is not None
 
     @property
     def broken(self) -> bool:
-        """Whether a stream began and then did not end as it should."""
+        """Whether a stream began but did not end properly."""
         return self.stream and self.status == 200 and self.failed
 
     @property
@@ -44,13 +44,13 @@ class Record:
         return self.started_at + self.duration_seconds
 
     def line(self) -> str:
-        """The record as one line of JSON."""
+        """Return the record as one line of JSON."""
         return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Counts over some records; the percentiles are None without an answer."""
+    """Counts over some records. The percentiles are None when there is no answer."""
 
     total: int
     failed: int
@@ -61,13 +61,13 @@ class Summary:
 
 
 def read_records(path: Path) -> list[Record]:
-    """Reads the generator's file; a last line that is still being written is left out."""
+    """Read the generator's file, except for an unfinished last line."""
     complete = path.read_text(encoding="utf-8").rpartition("\n")[0]
     return [Record(**json.loads(line)) for line in complete.splitlines()]
 
 
 def summarize(records: Iterable[Record]) -> Summary:
-    """Counts requests and streams, and what was lost of them."""
+    """Count requests and streams, and how many of them failed or broke."""
     chosen = list(records)
     times = [record.ttft_seconds for record in chosen if record.ttft_seconds is not None]
     return Summary(
@@ -81,7 +81,7 @@ def summarize(records: Iterable[Record]) -> Summary:
 
 
 def percentile(values: Sequence[float], percent: float) -> float | None:
-    """The smallest value that at least `percent` of the values do not exceed; None without values."""
+    """Return the smallest value that at least `percent` % of the values do not exceed, None without values."""
     if not values:
         return None
     ordered = sorted(values)
@@ -89,22 +89,22 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
 
 
 def started_between(records: Iterable[Record], begin: float, end: float) -> list[Record]:
-    """The requests started in [begin, end), seconds since the epoch."""
+    """Return the requests started in [begin, end), in seconds since the epoch."""
     return [record for record in records if begin <= record.started_at < end]
 
 
 def by_color(records: Iterable[Record]) -> dict[str | None, Summary]:
-    """A summary for each colour; None stands for answers that name none."""
+    """Summarize by colour. None is the key of answers without one."""
     return _grouped(records, lambda record: record.color)
 
 
 def by_release(records: Iterable[Record]) -> dict[str | None, Summary]:
-    """A summary for each release id; None stands for answers that name none."""
+    """Summarize by release id. None is the key of answers without one."""
     return _grouped(records, lambda record: record.release)
 
 
 def open_streams(records: Iterable[Record], moment: float, color: str | None = None) -> int:
-    """How many streams were open at a moment (seconds since the epoch), of one colour or of all."""
+    """Count the streams of one colour, or of all, that were open at a moment (seconds since the epoch)."""
     return sum(
         record.stream and record.started_at <= moment < record.ended_at and (color is None or record.color == color)
         for record in records
@@ -112,13 +112,13 @@ def open_streams(records: Iterable[Record], moment: float, color: str | None = N
 
 
 def last_started_at(records: Iterable[Record], color: str) -> float | None:
-    """When the last request that a colour answered was started, seconds since the epoch; None if it answered none."""
+    """Return the start of the last request that a colour answered, in seconds since the epoch; None without one."""
     return max((record.started_at for record in records if record.color == color), default=None)
 
 
 def with_colors(records: Iterable[Record], colors: Mapping[str, str]) -> list[Record]:
-    """The records with the colour filled in from the load balancer's log (request id to colour) where the answer
-    named none: an error does not say who gave it.
+    """Return the records with missing colours filled in from the load balancer's log (request id to colour). An error
+    answer has no colour of its own.
     """
     return [replace(record, color=record.color or colors.get(record.id)) for record in records]
 

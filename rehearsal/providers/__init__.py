@@ -1,1 +1,1 @@
-"""Pulumi resource plugins for the rehearsal: the AWS and Kubernetes providers as far as the program uses them."""
+"""Pulumi resource plugins for the rehearsal: the parts of the AWS and Kubernetes providers that the program uses."""

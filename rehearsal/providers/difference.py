@@ -1,4 +1,4 @@
-"""What changed between two property trees, in the terms of Pulumi's detailed diff."""
+"""Compares two property trees, in the terms of Pulumi's detailed diff."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from typing import Any, Literal
 from rehearsal.providers.values import Tree
 
 Path = tuple[str | int, ...]
-"""Property names and list indexes from the root."""
+"""Property names and list indexes, from the root."""
 
 Kind = Literal["add", "delete", "update"]
 
@@ -18,7 +18,7 @@ PLAIN_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 
 @dataclass(frozen=True)
 class Change:
-    """One property that differs, whether that takes a new resource, and whether old and new inputs show it."""
+    """A property that differs, whether that replaces the resource, and whether it shows between old and new inputs."""
 
     path: Path
     kind: Kind
@@ -28,7 +28,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Diff:
-    """The answer to Diff: no changes means nothing to do."""
+    """The answer to Diff. No changes means that there is nothing to do."""
 
     changes: tuple[Change, ...] = ()
     delete_before_replace: bool = False
@@ -37,7 +37,7 @@ class Diff:
 def changed(
     old: Tree, new: Tree, replaces: Callable[[Path], bool], same: Callable[[Path, Any, Any], bool] | None = None
 ) -> tuple[Change, ...]:
-    """Changes from ``old`` to ``new``; ``same`` may declare two values equal that are spelt differently.
+    """Return the changes from ``old`` to ``new``. ``same`` may declare two spellings of a value equal.
 
     Properties with a leading double underscore are book-keeping and never differ.
     """
@@ -78,7 +78,7 @@ def _values(path: Path, old: Any, new: Any, same: Callable[[Path, Any, Any], boo
 
 
 def render(path: Path, plain_name: re.Pattern[str] = PLAIN_NAME) -> str:
-    """A path as Pulumi writes it: ``actions[0].forward``, ``tags["a/b"]``; plain names are not quoted."""
+    """Return a path as Pulumi writes it: ``actions[0].forward``, ``tags["a/b"]``. Plain names are not quoted."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -92,5 +92,5 @@ def render(path: Path, plain_name: re.Pattern[str] = PLAIN_NAME) -> str:
 
 
 def names(path: Path) -> tuple[str, ...]:
-    """A path without its list indexes."""
+    """Return a path without its list indexes."""
     return tuple(part for part in path if isinstance(part, str))

@@ -1,8 +1,8 @@
-"""A Pulumi resource plugin: the gRPC service that the engine talks to, carrying a provider.
+"""A Pulumi resource plugin: the gRPC service that the engine calls, around a provider.
 
-The raw service is used, not ``pulumi.provider.experimental``: as of SDK 3.272 that one hands out the old state but not
-the old inputs, sends every error as a stack trace, and can neither pass on unknown values, report a resource that
-exists but did not become ready, nor log to the engine; and it loads all of the SDK (see protocol.py).
+This uses the raw service, not ``pulumi.provider.experimental``. As of SDK 3.272 the latter passes the old state but not
+the old inputs, and sends every error as a stack trace. It cannot pass on unknown values, report a resource that exists
+but did not become ready, or log to the engine. It also loads the whole SDK (see protocol.py).
 """
 
 import os
@@ -34,7 +34,7 @@ from rehearsal.providers.provider import Checked, NotReadyError, Provider, Provi
 from rehearsal.providers.values import from_struct, to_struct
 
 MESSAGE_LIMIT_BYTES = 400 * 1024 * 1024
-"""What Pulumi's engine allows for one message."""
+"""The size that Pulumi's engine allows for one message."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class _Status(grpc.Status):
 
 
 class _EngineLog:
-    """Sends messages to the engine, or to standard error when there is none."""
+    """Sends messages to the engine, or to standard error without an engine."""
 
     def __init__(self, address: str) -> None:
         self._stub = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address)) if address else None
@@ -62,7 +62,7 @@ class _EngineLog:
 
 
 def _state_like(inputs: Struct) -> Struct:
-    """Where a state has secrets when its inputs do: the Kubernetes provider keeps a copy of the inputs in it."""
+    """Return the inputs' secrets in the shape of a state. The Kubernetes provider keeps a copy of the inputs in it."""
     like = Struct()
     like.CopyFrom(inputs)
     like.fields["__inputs"].struct_value.CopyFrom(inputs)
@@ -80,7 +80,7 @@ def _abort_not_ready(context: grpc.ServicerContext, error: NotReadyError, inputs
     )
     metadata = (("grpc-status-details-bin", status.SerializeToString()),)
     context.abort_with_status(_Status(grpc.StatusCode.UNKNOWN, str(error), metadata))
-    raise AssertionError("abort returns never")
+    raise AssertionError("abort never returns")
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def _diff_response(diff: Diff, plain_name: re.Pattern[str] = PLAIN_NAME) -> Any:
 
 
 class Servicer(provider_pb2_grpc.ResourceProviderServicer):
-    """Carries a provider over gRPC; what it does not define answers "unimplemented"."""
+    """Serves a provider over gRPC. Methods that it does not define answer "unimplemented"."""
 
     def __init__(self, provider: Provider, engine_address: str = "") -> None:
         self._provider = provider
@@ -232,11 +232,11 @@ def serve(provider: Provider) -> None:
 
 
 def serve_until_the_end(add_service: Callable[[grpc.Server], None], stop: Callable[[], None]) -> None:
-    """Run as a plugin of any kind: print the port for the engine, and serve until it ends or sends a signal.
+    """Run as any kind of plugin: print the port for the engine, and serve until it ends or sends a signal.
 
     Args:
         add_service: adds the plugin's service to the server.
-        stop: ends what the plugin still does.
+        stop: ends the plugin's open work.
     """
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -246,8 +246,8 @@ def serve_until_the_end(add_service: Callable[[grpc.Server], None], stop: Callab
     add_service(server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    # Read before the port is told: an engine that ends right after it was told would leave a plugin that waits for
-    # the end of whoever inherited it. One that ended earlier has closed the pipe that the port is written to.
+    # Read the parent before printing the port. If the engine ended right after reading the port, a later read would
+    # return the adopting process, whose end may never come. If it ended before, its pipe for the port is closed.
     engine = os.getppid()
     print(port, flush=True)
     while os.getppid() == engine and not stopped.wait(1):

@@ -1,8 +1,8 @@
 """Pulumi's generated gRPC stubs, loaded without the rest of the SDK.
 
-``import pulumi`` runs the whole SDK and takes several times as long as the stubs; a plugin starts twice for every
-command, so it loads the modules of ``pulumi/runtime/proto`` through a bare package of its own. The stubs use relative
-imports only, and protobuf hands out the same message classes whichever way they are loaded.
+``import pulumi`` loads the whole SDK, which takes several times as long as the stubs. Every command starts a plugin
+twice, so it loads the modules of ``pulumi/runtime/proto`` through a bare package of its own. This works because the
+stubs use only relative imports, and protobuf returns the same message classes for both ways of loading.
 """
 
 import sys

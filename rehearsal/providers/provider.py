@@ -1,4 +1,4 @@
-"""What a provider of the rehearsal is: the operations on resources, on plain property trees."""
+"""The interface of the rehearsal's providers: operations on resources, with plain property trees."""
 
 import threading
 from abc import ABC, abstractmethod
@@ -11,13 +11,13 @@ from rehearsal.providers.values import Tree
 
 
 class ProviderError(Exception):
-    """The operation failed; the message is one line for the person at the terminal."""
+    """The operation failed. The message is one line for the person at the terminal."""
 
 
 class NotReadyError(ProviderError):
-    """The resource exists, but is not what was asked for yet: it is kept in the state with the reasons.
+    """The resource exists but is not ready yet. It stays in the state with the reasons.
 
-    ``inputs`` are those that the state corresponds to, when they are not the ones asked for.
+    ``inputs`` are the inputs that match the state, when they differ from the wanted ones.
     """
 
     def __init__(self, resource_id: str, state: Tree, reasons: list[str], inputs: Tree | None = None) -> None:
@@ -30,14 +30,14 @@ class NotReadyError(ProviderError):
 
 @dataclass(frozen=True)
 class Resource:
-    """Which resource a request is about."""
+    """The resource of a request."""
 
     urn: str
     id: str = ""
 
     @property
     def type(self) -> str:
-        """Type token, such as ``aws:lb/targetGroup:TargetGroup``."""
+        """The type token, such as ``aws:lb/targetGroup:TargetGroup``."""
         return self.urn.split("::")[2].rsplit("$", 1)[-1]
 
     @property
@@ -48,7 +48,7 @@ class Resource:
 
 @dataclass(frozen=True)
 class Failure:
-    """An input that cannot be accepted."""
+    """An input that is not accepted, and why."""
 
     property: str
     reason: str
@@ -56,18 +56,18 @@ class Failure:
 
 @dataclass(frozen=True)
 class Checked:
-    """Inputs with defaults filled in, and what is wrong with them."""
+    """Inputs with defaults filled in, and their failures."""
 
     inputs: Tree
     failures: list[Failure] = field(default_factory=list[Failure])
 
 
 class Provider(ABC):
-    """One provider's behaviour on plain property trees. Methods may raise ProviderError and block."""
+    """A provider on plain property trees. Methods may block and raise ProviderError."""
 
     version: str
     plain_name = PLAIN_NAME
-    """Property names that stand without quotes in the paths of a diff."""
+    """Property names that are not quoted in the paths of a diff."""
 
     def __init__(self) -> None:
         self.log: Callable[[Literal["info", "warning"], str, str], None] = lambda _level, _message, _urn: None
@@ -75,7 +75,7 @@ class Provider(ABC):
 
     @abstractmethod
     def check_config(self, config: Tree) -> Checked:
-        """Validate the provider's own configuration; values that are not strings come JSON-encoded."""
+        """Validate the provider's own configuration. Values that are not strings are JSON-encoded."""
 
     @abstractmethod
     def configure(self, config: Tree) -> None: ...
@@ -90,13 +90,13 @@ class Provider(ABC):
     def create(
         self, resource: Resource, inputs: Tree, *, preview: bool, timeout_seconds: float | None
     ) -> tuple[str, Tree]:
-        """Id and state of the new resource; raises NotReadyError when it exists but is not ready."""
+        """Create a resource and return its id and state. Raises NotReadyError when it exists but is not ready."""
 
     @abstractmethod
     def read(self, resource: Resource, state: Tree, inputs: Tree) -> tuple[Tree, Tree] | None:
-        """Live state and the inputs that correspond to it; None when the resource is gone.
+        """Return the live state and the inputs that match it, None when the resource is gone.
 
-        Raises NotReadyError when it exists but is not ready (any more).
+        Raises NotReadyError when the resource exists but is not, or no longer, ready.
         """
 
     @abstractmethod

@@ -1,7 +1,7 @@
 """Property values on the wire (protobuf structs) and in the plugins (plain Python trees).
 
-Plugins work on plain trees: secrets are unwrapped on the way in and wrapped again on the way out, wherever the struct
-they came from had one. A value that is not known yet (in a preview) is UNKNOWN.
+Plugins work on plain trees. Secrets are unwrapped on the way in. On the way out they are wrapped again wherever the
+original struct had one. A value that is not known yet (in a preview) is UNKNOWN.
 """
 
 from typing import Any, Final
@@ -36,7 +36,7 @@ _UNKNOWNS = {
 
 
 def from_struct(struct: Struct) -> Tree:
-    """Plain tree of a struct; raises ValueError for assets, archives and resource references."""
+    """Return the plain tree of a struct. Raises ValueError for assets, archives and resource references."""
     return {key: _plain(value) for key, value in struct.fields.items()}
 
 
@@ -63,12 +63,12 @@ def _plain_struct(struct: Struct) -> Any:
         return from_struct(struct)
     signature = fields[_SIGNATURE_KEY].string_value
     if signature not in (_SECRET, _OUTPUT):
-        raise ValueError("assets, archives and resource references are not property values of this provider")
+        raise ValueError("this provider does not support assets, archives and resource references as property values")
     return _plain(fields["value"]) if "value" in fields else UNKNOWN
 
 
 def to_struct(tree: Tree, like: Struct | None = None) -> Struct:
-    """Struct of a plain tree; what is secret in ``like`` is secret in the result."""
+    """Return the struct of a plain tree. What is secret in ``like`` is secret in the result."""
     template = {} if like is None else like.fields
     return Struct(fields={key: _wire(value, template.get(key)) for key, value in tree.items()})
 
@@ -101,7 +101,7 @@ def _wire_items(items: list[Any], like: Value | None) -> list[Value]:
     templates = [] if like is None else list(like.list_value.values)
     if len(templates) == len(items):
         return [_wire(item, template) for item, template in zip(items, templates, strict=True)]
-    # Elements cannot be matched up, so one secret among the old ones makes all the new ones secret.
+    # Elements cannot be matched up, so one old secret makes all new elements secret.
     wired = [_wire(item, None) for item in items]
     return [_secret(item) for item in wired] if any(map(_contains_secret, templates)) else wired
 
@@ -128,7 +128,7 @@ def _contains_secret(value: Value) -> bool:
 
 
 def contains_unknown(value: Any) -> bool:
-    """Whether a plain value is, or has in it, something not known yet."""
+    """Return whether a plain value is or contains UNKNOWN."""
     if isinstance(value, dict):
         return any(contains_unknown(item) for item in value.values())
     if isinstance(value, list):

@@ -1,1 +1,1 @@
-"""What is seen of a rehearsal: live, as a result, as a page."""
+"""The output of a rehearsal: the live view, the result and the report page."""

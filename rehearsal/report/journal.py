@@ -1,4 +1,4 @@
-"""Reads the journal that the product's scripts write, as anybody outside them would: from its file."""
+"""Reads the journal of the product's scripts from its file."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ Record = dict[str, Any]
 
 
 class JournalTail:
-    """The records of a journal, read on from where the last look ended."""
+    """The records of a journal. Each read continues where the last one ended."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -19,7 +19,7 @@ class JournalTail:
         self.records: list[Record] = []
 
     def look(self) -> None:
-        """Read the records that are new since the last look."""
+        """Read the records since the last call."""
         if not self._path.exists():
             return
         with self._path.open("rb") as file:
@@ -28,7 +28,7 @@ class JournalTail:
         end = 0
         for line in text[: text.rfind(b"\n") + 1].splitlines(keepends=True):
             end += len(line)
-            # A line may be half a record: its writer was killed, or the disk was full. It may be taken back, too.
+            # A line may be half a record, after a kill or on a full disk. The writer may also remove it again.
             with suppress(ValueError):
                 self.records.append(json.loads(line))
                 self._offset += end
@@ -36,12 +36,12 @@ class JournalTail:
 
 
 def at(record: Record) -> float:
-    """When a record was written, in seconds since the epoch."""
+    """Return a record's time in seconds since the epoch."""
     return datetime.fromisoformat(record["at"]).timestamp()
 
 
 def of_kind(records: Iterable[Record], kind: str, **fields: object) -> Iterator[Record]:
-    """Yield the records of one kind whose fields are as given."""
+    """Yield the records of one kind with these field values."""
     for record in records:
         if record["kind"] == kind and all(record.get(name) == value for name, value in fields.items()):
             yield record

@@ -1,4 +1,4 @@
-"""The report: one HTML page that shows what happened to every request while the weight moved."""
+"""The report: one HTML page that shows every request's outcome while the weight moved."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,29 +15,29 @@ _TEMPLATE = "report.html.jinja"
 _WIDTH, _HEIGHT = 1080, 200
 _WINDOW_SECONDS = 5.0
 _COLORS = ("blue", "green")
-_NOTABLE = {"promoted": "promoted", "parked": "parked", "nodes_released": "nodes given back"}
+_NOTABLE = {"promoted": "promoted", "parked": "parked", "nodes_released": "nodes released"}
 
 Point = tuple[float, float]
 
 
-def write_report(path: Path, result: dict[str, Any], faults: Sequence[str], evidence: Evidence) -> None:
-    """Write the page; it needs nothing but itself.
+def write_report(path: Path, result: dict[str, Any], problems: Sequence[str], evidence: Evidence) -> None:
+    """Write the page, a self-contained file.
 
     Args:
-        path: where to.
-        result: what ``result.json`` says.
-        faults: what is not as it must be.
-        evidence: what was recorded.
+        path: the file to write.
+        result: the content of ``result.json``.
+        problems: why the rehearsal failed; empty when it passed.
+        evidence: the recorded requests, rule changes and journal.
     """
     folder = FileSystemLoader(Path(__file__).parent)
     template = Environment(loader=folder, autoescape=select_autoescape(default=True)).get_template(_TEMPLATE)
     path.write_text(
-        template.render(result=result, faults=faults, chart=_Chart(evidence) if evidence.requests else None)
+        template.render(result=result, problems=problems, chart=_Chart(evidence) if evidence.requests else None)
     )
 
 
 class _Chart:
-    """The timeline in SVG terms: x is time since the traffic began, y grows downwards."""
+    """The timeline in SVG coordinates: x is the time since the traffic began, y grows downwards."""
 
     width, height = _WIDTH, _HEIGHT
 
@@ -82,7 +82,7 @@ class _Chart:
         return _HEIGHT * (1 - rate / self.top_rate)
 
     def _weight_line(self, evidence: Evidence) -> str:
-        """Draw the weight that requests follow, as steps; 0 % is at the bottom."""
+        """Draw the weight that requests follow as steps. 0 % is at the bottom."""
         points: list[Point] = []
         weight = 0
         for change in evidence.rule_changes:
@@ -96,8 +96,8 @@ class _Chart:
         )
 
     def _first_token_lines(self, requests: Sequence[Record], color: str) -> list[str]:
-        """Draw the 95th percentile of the time to first token; the top is one second. Where a colour had no traffic
-        there is no line."""
+        """Draw the 95th percentile of the time to first token. The top is one second. There is no line where a colour
+        had no traffic."""
         windows: dict[int, list[float]] = {}
         for request in requests:
             if request.color == color and request.ttft_seconds is not None:
@@ -109,7 +109,7 @@ class _Chart:
             if window - 1 not in windows:
                 lines.append([])
             lines[-1].append((x, _HEIGHT * (1 - min(1.0, percentile(times, 95) or 0.0))))
-        # A line of one point is not drawn; one from a point to itself is a dot.
+        # SVG does not draw a line of one point; a line from a point to itself is a dot.
         return [_points(line if len(line) > 1 else line * 2) for line in lines]
 
     def _marks(self, evidence: Evidence) -> list[tuple[float, str]]:

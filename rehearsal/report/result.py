@@ -1,4 +1,4 @@
-"""The result of a rehearsal: what the load generator and the data plane counted, and whether it is as it must be."""
+"""The result of a rehearsal: the counts of the load generator and the data plane, and whether they are as required."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ MINIMUM_OPEN_STREAMS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """When a scenario ran, in seconds since the epoch, and the GPU nodes there were before and after it."""
+    """When a scenario ran, in seconds since the epoch, and the number of GPU nodes before and after it."""
 
     started_at: float
     ended_at: float
@@ -37,7 +37,7 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """All that was recorded: requests by the load generator, rule changes by the data plane, the product's journal."""
+    """All records: requests by the load generator, rule changes by the data plane, the product's journal."""
 
     requests: Sequence[Record]
     rule_changes: Sequence[RuleChange]
@@ -45,18 +45,18 @@ class Evidence:
     windows: Mapping[str, Window]
 
     def requests_in(self, scenario: str) -> list[Record]:
-        """The requests that were started during a scenario."""
+        """Return the requests that were started during a scenario."""
         window = self.windows[scenario]
         return started_between(self.requests, window.started_at, window.ended_at)
 
     def journal_in(self, scenario: str) -> list[JournalRecord]:
-        """What the product wrote during a scenario."""
+        """Return the journal records from a scenario."""
         window = self.windows[scenario]
         return [record for record in self.journal if window.started_at <= at(record) < window.ended_at]
 
 
 def read_requests(requests_log: Path, access_log: Path) -> list[Record]:
-    """Read the load generator's records; where an answer names no colour, the load balancer's log tells it."""
+    """Read the load generator's records. Colours that answers do not name come from the load balancer's log."""
     if not requests_log.exists():
         return []  # The traffic never began.
     colors: dict[str, str] = {}
@@ -68,7 +68,7 @@ def read_requests(requests_log: Path, access_log: Path) -> list[Record]:
 
 
 def scenario_results(evidence: Evidence) -> dict[str, Result]:
-    """Return what ``result.json`` says of every scenario that ran to its end."""
+    """Return the entries of ``result.json`` for all scenarios that ran to their end."""
     builders = {"release": _release, "reap": _reap, "bad_release": _bad_release}
     return {name: build(evidence) for name, build in builders.items() if name in evidence.windows}
 
@@ -122,7 +122,7 @@ def _bad_release(evidence: Evidence) -> Result:
 
 
 def _decided_at(decision: JournalRecord) -> float:
-    """When it was decided to roll back, in seconds since the epoch; the rule is set before that is recorded."""
+    """Return when the rollback was decided, in seconds since the epoch. The record itself follows the rule change."""
     return datetime.fromisoformat(decision["decided_at"]).timestamp()
 
 
@@ -187,12 +187,12 @@ def _when_candidate_lost_traffic(evidence: Evidence, candidate: str, decided_at:
     )
 
 
-def faults(scenarios: Mapping[str, Result]) -> list[str]:
-    """Return everything that is not as it must be, one sentence each."""
+def problems(scenarios: Mapping[str, Result]) -> list[str]:
+    """Return why the scenarios failed, one sentence per problem; empty when all passed."""
     found: list[str] = []
 
-    def must(holds: bool, sentence: str) -> None:
-        if not holds:
+    def require(condition: bool, sentence: str) -> None:
+        if not condition:
             found.append(sentence)
 
     for name, outcome in (("release", "promoted"), ("reap", "reaped"), ("bad_release", "rolled_back")):
@@ -200,29 +200,31 @@ def faults(scenarios: Mapping[str, Result]) -> list[str]:
             found.append(f"{name} did not run to its end")
             continue
         result = scenarios[name]
-        must(result["outcome"] == outcome, f"{name} ended {result['outcome']} instead of {outcome}")
-        must(result["requests"]["streams_broken"] == 0, f"{name} broke {result['requests']['streams_broken']} streams")
-        must(result["requests"]["total"] > 0, f"{name} saw no traffic")
+        require(result["outcome"] == outcome, f"{name} ended {result['outcome']} instead of {outcome}")
+        streams_broken = result["requests"]["streams_broken"]
+        require(streams_broken == 0, f"{name} broke {streams_broken} streams")
+        require(result["requests"]["total"] > 0, f"{name} saw no traffic")
     for name in {"release", "reap"} & scenarios.keys():
         failed = scenarios[name]["requests"]["failed"]
-        must(failed == 0, f"{name} lost {failed} requests")
+        require(failed == 0, f"{name} lost {failed} requests")
     if "release" in scenarios:
         steps = scenarios["release"]["steps"]
         weights = [step["green_weight"] for step in steps]
-        must(weights == [1, 25, 75, 100], f"release stepped through {weights} instead of 1, 25, 75, 100")
+        require(weights == [1, 25, 75, 100], f"release stepped through {weights} instead of 1, 25, 75, 100")
         for step in steps:
             streams = step["open_streams_on_falling_color"]
-            must(
+            require(
                 streams >= MINIMUM_OPEN_STREAMS,
                 f"only {streams} streams were open on the falling colour at green_weight {step['green_weight']}",
             )
     if "reap" in scenarios:
         reap = scenarios["reap"]
-        must(reap["nodes_after"] < reap["nodes_before"], "reap gave no nodes back")
+        require(reap["nodes_after"] < reap["nodes_before"], "reap released no nodes")
     if "bad_release" in scenarios:
         bad = scenarios["bad_release"]
         elsewhere = bad["requests"]["failed_elsewhere"]
-        must(elsewhere == 0, f"bad_release lost {elsewhere} requests beyond the candidate's own")
-        must(bad["caught_at_green_weight"] in (99, 75), f"caught at green_weight {bad['caught_at_green_weight']}")
-        must(bad["nodes_after"] == bad["nodes_before"], "the failed candidate kept its nodes")
+        require(elsewhere == 0, f"bad_release lost {elsewhere} requests outside the candidate")
+        caught_at = bad["caught_at_green_weight"]
+        require(caught_at in (99, 75), f"bad_release was caught at green_weight {caught_at} instead of 99 or 75")
+        require(bad["nodes_after"] == bad["nodes_before"], "the failed candidate kept its nodes")
     return found

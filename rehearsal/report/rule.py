@@ -1,4 +1,4 @@
-"""The weighted rule as the data plane sees it: its weights by colour, now and over time."""
+"""The weighted rule in the data plane: its weights by colour, now and over time."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +15,12 @@ class RuleChange:
     at: float
     """Seconds since the epoch."""
     applied: bool
-    """Whether requests follow the weights from here on; else they were only asked for."""
+    """Whether requests follow the weights from here on. False means that they were only requested."""
     weights: dict[str, int]
 
 
 def weights_asked(aws: AwsAdmin) -> dict[str, int]:
-    """Return the weights that the API has; empty before there is a rule."""
+    """Return the weights in the API; empty before the rule exists."""
     state = aws.state()
     colors = _colors(state)
     rule = next((rule for rule in state["rules"] if rule["rule"] == _RULE), None)

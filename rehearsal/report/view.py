@@ -1,4 +1,4 @@
-"""The live view: what a person follows while the rehearsal runs, on a terminal or in a CI log."""
+"""The live view of a running rehearsal, on a terminal or in a CI log."""
 
 import json
 import time
@@ -21,7 +21,7 @@ _TAIL_BYTES = 8192
 
 
 class LiveView:
-    """Prints events as they come; below them, on a terminal, a table of the traffic that redraws each second."""
+    """Prints events as they come. On a terminal, a table of the traffic below them is redrawn each second."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -45,12 +45,12 @@ class LiveView:
             self._live.stop()
 
     def follow(self, world: World, journal: JournalTail) -> None:
-        """Show this world's traffic and this journal's records from now on."""
+        """From now on, show this world's traffic and this journal's records."""
         self._world, self._journal = world, journal
         world.on_tick.append(self.tick)
 
     def phase(self, text: str) -> None:
-        """A new part of the rehearsal begins."""
+        """Print the heading of a new phase of the rehearsal."""
         self._phase = text
         self.say(f"[bold]{text}[/bold]")
 
@@ -60,7 +60,7 @@ class LiveView:
         self._console.print(f"[dim]{elapsed:6.1f} s[/dim]  {text}", soft_wrap=True, highlight=False)
 
     def tick(self) -> None:
-        """Show what is new; cheap to call often."""
+        """Show news. Frequent calls are cheap."""
         now = time.monotonic()
         if self._world is None or self._journal is None or now - self._refreshed_at < _REFRESH_SECONDS:
             return
@@ -81,7 +81,7 @@ class LiveView:
             self.say(_line(traffic, weights))
 
     def _is_news(self, record: Record) -> bool:
-        """Whether a record says something new: gates repeat themselves at every poll."""
+        """Return whether a record is new: gates repeat their verdict at every poll."""
         if record["kind"] == "phase":
             self._verdicts.clear()
         if record["kind"] != "verdict":
@@ -128,7 +128,7 @@ def _milliseconds(seconds: float | None) -> str:
 
 
 def _describe(record: Record) -> str:
-    """Say one journal record in a few words; nothing for those that a reader does not miss."""
+    """Describe one journal record in a few words; an empty text for records that need not be shown."""
     match record["kind"]:
         case "phase":
             return f"  {record['phase']}"

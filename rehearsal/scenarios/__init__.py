@@ -1,1 +1,1 @@
-"""What a rehearsal does in a world."""
+"""The scenarios that a rehearsal runs in a world."""

@@ -1,4 +1,4 @@
-"""Ends a command early when the pods that it waits for cannot come up, and shows what they said."""
+"""Ends a command early when the pods that it waits for cannot start, and shows their logs."""
 
 import re
 import time
@@ -22,7 +22,7 @@ def watched_pods(world: World) -> Generator[None]:
     """Watch the service's pods while commands run.
 
     Raises:
-        CommandError: a pod's server keeps ending, or a command failed while pods were not ready; both with their logs.
+        CommandError: a pod's server keeps ending, or a command failed while pods were not ready. Includes their logs.
     """
     with KubeClient.from_kubeconfig(world.kubeconfig) as kube:
         watch = _PodWatch(world, kube)
@@ -36,7 +36,7 @@ def watched_pods(world: World) -> Generator[None]:
 
 
 def killed_pods(kubelet_log: Path) -> list[str]:
-    """Return a sentence for each pod that did not drain: it was killed, and its requests with it."""
+    """Return a sentence for each pod that was killed because it did not drain in time."""
     return sorted(set(_KILLED.findall(kubelet_log.read_text(errors="replace"))))
 
 
@@ -53,17 +53,17 @@ class _PodWatch:
         self._looked_at = now
         for pod in self._pods():
             if _reason(pod) == "CrashLoopBackOff":
-                raise CommandError(f"pod {pod['metadata']['name']} cannot come up")
+                raise CommandError(f"pod {pod['metadata']['name']} cannot start")
 
     def complaints(self) -> list[str]:
-        """One for each pod that is not ready: its state, and the end of its log."""
+        """Return one text per pod that is not ready: its state and the end of its log."""
         return [self._complaint(pod) for pod in self._pods() if not _status(pod).get("ready")]
 
     def _pods(self) -> list[Json]:
         try:
             return self._kube.list("v1", "Pod", SERVICE)["items"]
         except (KubeError, httpx.HTTPError):
-            return []  # Looked at again soon; the command itself says what is wrong with the API server.
+            return []  # Retried soon; the command itself reports errors of the API server.
 
     def _complaint(self, pod: Json) -> str:
         name, status = pod["metadata"]["name"], _status(pod)

@@ -1,4 +1,4 @@
-"""The rehearsal: a world is built, every scenario runs in it under live traffic, and what was counted is judged."""
+"""The rehearsal: builds a world, runs every scenario in it under live traffic, and checks the counts."""
 
 import json
 import platform
@@ -14,7 +14,7 @@ from rich.table import Table
 from rehearsal.binaries.build import binaries
 from rehearsal.report.journal import JournalTail
 from rehearsal.report.report import write_report
-from rehearsal.report.result import Evidence, faults, read_requests, scenario_results
+from rehearsal.report.result import Evidence, problems, read_requests, scenario_results
 from rehearsal.report.rule import rule_changes
 from rehearsal.report.view import LiveView
 from rehearsal.scenarios.pod_watch import killed_pods
@@ -32,10 +32,10 @@ _PACKAGES = ("pulumi", "pulumi-aws", "pulumi-kubernetes", "moto", "aiohttp")
 
 @dataclass(frozen=True, kw_only=True)
 class Rehearsal:
-    """How a rehearsal went."""
+    """The outcome of a rehearsal. ``problems`` is empty when it passed."""
 
     result: dict[str, Any]
-    faults: list[str]
+    problems: list[str]
 
 
 def rehearse(settings: RehearsalSettings, console: Console, out: Path = OUT_FOLDER) -> Rehearsal:
@@ -74,10 +74,10 @@ def rehearse(settings: RehearsalSettings, console: Console, out: Path = OUT_FOLD
         "scenarios": results,
     }
     (out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
-    found = [*broken, *faults(results), *(f"left running: {process}" for process in leftovers)]
+    found = [*broken, *problems(results), *(f"left running: {process}" for process in leftovers)]
     write_report(out / "report.html", result, found, evidence)
     _summarize(console, result, found, out)
-    return Rehearsal(result=result, faults=found)
+    return Rehearsal(result=result, problems=found)
 
 
 def _evidence(running: World, scenarios: Scenarios, journal: JournalTail) -> Evidence:
@@ -108,8 +108,8 @@ def _summarize(console: Console, result: dict[str, Any], found: list[str], out: 
         table.add_row(name, scenario["outcome"], str(requests["total"]), str(lost), broken, _seen(name, scenario))
     console.print(table)
     console.print(f"Report: {out / 'report.html'}  Result: {out / 'result.json'}", soft_wrap=True, highlight=False)
-    for fault in found:
-        console.print(f"[red]not as it must be:[/red] {fault}", soft_wrap=True, highlight=False)
+    for problem in found:
+        console.print(f"[red]problem:[/red] {problem}", soft_wrap=True, highlight=False)
 
 
 def _seen(name: str, scenario: dict[str, Any]) -> str:

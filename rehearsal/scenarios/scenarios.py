@@ -1,4 +1,4 @@
-"""What a rehearsal does, in order: every command is one that an engineer or a CI job types."""
+"""The scenarios of a rehearsal, in order. Every command is one that an engineer or a CI job runs."""
 
 import time
 from collections.abc import Generator
@@ -17,7 +17,7 @@ from rehearsal.world.stack import create_stack
 from rehearsal.world.traffic import start_load
 from rehearsal.world.world import CommandError, World
 
-# With the policy pack, which the scripts bring along by themselves.
+# With the policy pack, which the scripts add by themselves.
 _UP = ("pulumi", "up", "--yes", "--non-interactive", "--stack", STACK, "--policy-pack", "policies")
 _TRAFFIC_BEFORE_SECONDS = 4.0
 _TRAFFIC_AFTER_SECONDS = 3.0
@@ -25,7 +25,7 @@ _EXIT_ROLLED_BACK = 1
 
 
 class Scenarios:
-    """The rehearsal's parts; each leaves the world as the next one needs it."""
+    """The scenarios. Each leaves the world as the next one needs it."""
 
     def __init__(self, world: World, settings: RehearsalSettings, view: LiveView, journal: JournalTail) -> None:
         self._world = world
@@ -38,7 +38,7 @@ class Scenarios:
         """Run them all.
 
         Raises:
-            CommandError: a command ended otherwise than it must.
+            CommandError: a command ended with an unexpected exit code.
         """
         self.first_release()
         with self.traffic():
@@ -47,21 +47,21 @@ class Scenarios:
             self.bad_release()
 
     def first_release(self) -> None:
-        """Bring release A up on blue, as the first `pulumi up` of a new stack."""
+        """Deploy release A on blue, with the first `pulumi up` of a new stack."""
         self._view.phase("first release: A on blue, by `pulumi up`")
         create_stack(self._world)
         with watched_pods(self._world):
             self._world.run("first-up", *_UP)
 
     def release(self) -> None:
-        """Swap to release B under traffic; a plain `pulumi up` then has nothing to do."""
+        """Swap to release B under traffic. Afterwards a plain `pulumi up` has nothing to do."""
         self._view.phase("release: B onto green, by `scripts.ramp`")
         with self._window("release"):
             self._ramp("b")
             self._world.run("plain-up", *_UP, "--expect-no-changes")
 
     def _reap(self) -> None:
-        self._view.phase("reap: blue has been kept warm for its TTL, `scripts.reap` gives its nodes back")
+        self._view.phase("reap: blue's keep-warm window is over, `scripts.reap` releases its nodes")
         with self._window("reap"):
             self._journal.look()
             promoted = next(of_kind(reversed(self._journal.records), "promoted"))
@@ -69,8 +69,8 @@ class Scenarios:
             self._world.script("reap", "--service", SERVICE)
 
     def bad_release(self) -> None:
-        """Try release C under traffic, which the ramp must roll back."""
-        self._view.phase("bad release: C onto blue, which lets requests wait")
+        """Try release C under traffic. The ramp must roll it back."""
+        self._view.phase("bad release: C onto blue, where requests queue")
         with self._window("bad_release"):
             self._ramp("c", expect=_EXIT_ROLLED_BACK)
 
@@ -82,7 +82,7 @@ class Scenarios:
 
     @contextmanager
     def traffic(self) -> Generator[None]:
-        """Live traffic for the length of the block; every request that was started ends before it does."""
+        """Send live traffic for the length of the block. Every started request ends before the block does."""
         load = start_load(self._world, self._settings)
         try:
             self._view.say("live traffic starts")
@@ -91,7 +91,7 @@ class Scenarios:
             self._pause(_TRAFFIC_AFTER_SECONDS)
             load.terminate()
             if not load.wait(30.0) or load.exit_code != 0:
-                raise CommandError(f"the load generator did not end well ({load.exit_code}); see {load.log}")
+                raise CommandError(f"the load generator failed ({load.exit_code}); see {load.log}")
         finally:
             load.stop()
 

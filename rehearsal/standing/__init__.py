@@ -1,1 +1,1 @@
-"""Worlds that stay: each kept by a process of its own, found again by its folder."""
+"""Worlds that stay up: each has its own keeper process, and later commands find it by its folder."""

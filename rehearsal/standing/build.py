@@ -1,4 +1,4 @@
-"""Builds a world that stays: a keeper is started that outlives the shell, and followed until the world stands."""
+"""Builds a world that stays up: starts a keeper that outlives the shell, and follows it until the world is up."""
 
 import json
 import os
@@ -18,22 +18,22 @@ _LOG_TAIL_CHARACTERS = 600
 
 
 def build(worlds: Worlds, name: str, say: Callable[[str], None]) -> Record:
-    """Build a world; when that fails or is interrupted, nothing of it is left.
+    """Build a world. After a failure or an interrupt, nothing of it is left.
 
     Args:
-        worlds: where it is to stand.
-        name: its name, not in use.
-        say: told in a few words what is being started.
+        worlds: the worlds to add it to.
+        name: its name, which must be free.
+        say: called with a few words on what is being started.
 
     Raises:
-        StandingError: it could not be built.
+        StandingError: the world could not be built.
     """
     folder, lock = worlds.claim(name)
     try:
         try:
             keeper, progress = _start_keeper(folder, lock)
         finally:
-            os.close(lock)  # It is the keeper's alone from here on.
+            os.close(lock)  # From here on only the keeper has it.
         _follow(keeper, progress, folder, say)
         return worlds.get(name)
     except BaseException:
@@ -44,10 +44,10 @@ def build(worlds: Worlds, name: str, say: Callable[[str], None]) -> Record:
 
 
 def _start_keeper(folder: Path, lock: int) -> tuple["subprocess.Popen[bytes]", int]:
-    """Start the keeper; it and the end of a pipe from which its messages can be read."""
+    """Start the keeper. Return it and the read end of the pipe for its messages."""
     read_end, write_end = os.pipe()
     command = [sys.executable, "-P", "-m", KEEPER_MODULE, "--folder", str(folder), "--lock", str(lock)]
-    # Started in our own folder, for there may be variables that name files in it.
+    # It starts in our working folder, because variables may name files relative to it.
     environment = outer_environment() | {FOLDER_VARIABLE: str(folder), "PYTHONPATH": str(PROJECT_FOLDER)}
     try:
         with (folder / "keeper.log").open("ab") as log:
@@ -58,7 +58,7 @@ def _start_keeper(folder: Path, lock: int) -> tuple["subprocess.Popen[bytes]", i
                 stderr=log,
                 env=environment,
                 pass_fds=(lock, write_end),
-                start_new_session=True,  # It lives on when the shell's terminal is closed.
+                start_new_session=True,  # It outlives the shell's terminal.
             )
     except BaseException:
         os.close(read_end)

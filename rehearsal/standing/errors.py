@@ -1,4 +1,4 @@
-"""The errors that a person is told of in one line, and those lines."""
+"""The errors that are reported in one line, and their lines."""
 
 from rehearsal.binaries.build import BuildError
 from rehearsal.standing.worlds import StandingError
@@ -21,7 +21,7 @@ EXPECTED = (
 
 
 def explain(error: BaseException) -> str:
-    """Say what is wrong."""
+    """Return what is wrong, in one line."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)

@@ -1,4 +1,4 @@
-"""``python -m rehearsal.standing.keeper``: builds a world and keeps it until SIGTERM.
+"""``python -m rehearsal.standing.keeper``: builds a world and keeps it up until SIGTERM.
 
 ``up`` starts it, detached from the shell. Every process of the world ends with this one, even by SIGKILL.
 """
@@ -28,16 +28,16 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def main() -> int:
-    """Read the command line and keep a world."""
+    """Read the command line and keep a world up."""
     for number in _SIGNALS:
         signal.signal(number, _stop)
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, required=True, help="the world's")
+    parser.add_argument("--folder", type=Path, required=True, help="the world's folder")
     parser.add_argument("--lock", type=int, required=True, help="descriptor of the folder's lock")
     parser.add_argument("--progress", type=int, required=True, help="descriptor of a pipe for JSON lines")
     options = parser.parse_args()
     for descriptor in (options.lock, options.progress):
-        os.set_inheritable(descriptor, False)  # Else a child could hold the world when we are gone.
+        os.set_inheritable(descriptor, False)  # Otherwise a child could hold the world after our end.
     try:
         _keep(options.folder, options.lock, os.fdopen(options.progress, "w", buffering=1))
     except KeyboardInterrupt:
@@ -49,31 +49,31 @@ def main() -> int:
 
 
 def _keep(folder: Path, lock: int, progress: TextIO) -> None:
-    def tell(**message: Any) -> None:
-        # Whoever waited for the world may be gone; the broken pipe is then the end of it.
+    def report(**message: Any) -> None:
+        # The command that waited for the world may be gone; the broken pipe then ends the world.
         print(json.dumps(message), file=progress)
 
     try:
         settings = RehearsalSettings.from_environment()
-        os.chdir(PROJECT_FOLDER)  # The folder that it was started in is the person's, to remove or to unmount.
-        with world(folder, settings, binaries(), lambda what: tell(say=what)) as running:
-            tell(say="the stack")
+        os.chdir(PROJECT_FOLDER)  # The person may remove or unmount the folder in which we started.
+        with world(folder, settings, binaries(), lambda what: report(say=what)) as running:
+            report(say="the stack")
             create_stack(running)
             record = Record.of(running)
             record.write()
-            tell(ready=True)
+            report(ready=True)
             progress.close()
-            # A folder that somebody removed takes its world with it.
+            # Removing the folder ends the world.
             while holds(lock, folder):
                 time.sleep(_POLL_SECONDS)
     except Exception as error:
         if not progress.closed:
-            tell(error=explain(error) if isinstance(error, EXPECTED) else traceback.format_exc())
+            report(error=explain(error) if isinstance(error, EXPECTED) else traceback.format_exc())
         raise
 
 
 def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
-    """Take the orderly way down; once is enough."""
+    """Start an orderly shutdown and ignore further signals."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Live traffic for a person who works by hand: seen while it runs, counted when it ends."""
+"""Live traffic for manual work: shown while it runs, counted when it ends."""
 
 import time
 from collections.abc import Mapping
@@ -26,11 +26,11 @@ _LONGEST_ANSWER_SECONDS = 30.0
 
 
 def load_by_hand(record: Record, settings: RehearsalSettings, console: Console, seconds: float | None) -> int:
-    """Send traffic until Ctrl-C or for some seconds; how many requests failed.
+    """Send traffic until Ctrl-C or for some seconds. Return how many requests failed.
 
     Raises:
-        StandingError: there is nothing yet, or no longer, to send requests to; or there is traffic already.
-        ProcessError: the generator did not go on, or did not end well.
+        StandingError: there is no service to send requests to, or other traffic runs.
+        ProcessError: the generator ended early or failed.
     """
     with record.world() as world:
         _check(record, world)
@@ -41,9 +41,9 @@ def load_by_hand(record: Record, settings: RehearsalSettings, console: Console, 
             _watch(world, load, console, seconds)
             load.terminate()
             if not load.wait(_LONGEST_ANSWER_SECONDS) or load.exit_code != 0:
-                raise ProcessError(f"the load generator did not end well ({load.exit_code}); see {load.log}")
+                raise ProcessError(f"the load generator failed ({load.exit_code}); see {load.log}")
         except httpx.HTTPError as error:
-            raise StandingError(f"world {record.name} does not answer any more ({error})") from error
+            raise StandingError(f"world {record.name} no longer answers ({error})") from error
         finally:
             load.stop()
         records = read_requests(world.requests_log, world.access_log)
@@ -53,20 +53,20 @@ def load_by_hand(record: Record, settings: RehearsalSettings, console: Console, 
 
 
 def _check(record: Record, world: World) -> None:
-    """Raises StandingError when there cannot be traffic now."""
+    """Raise StandingError when traffic cannot start now."""
     try:
         weights = weights_asked(world.aws)
     except httpx.HTTPError as error:
         raise StandingError(f"the load balancer does not answer ({error}); see `status`") from error
     if not weights:
-        raise StandingError(f"world {record.name} has no load balancer rule yet: `pulumi up` first")
+        raise StandingError(f"world {record.name} has no load balancer rule yet; run `pulumi up` first")
     for process in own_processes(world.folder):
         if _GENERATOR in process.words:
-            raise StandingError(f"process {process.pid} sends traffic to world {record.name} already")
+            raise StandingError(f"process {process.pid} already sends traffic to world {record.name}")
 
 
 def _watch(world: World, load: Process, console: Console, seconds: float | None) -> None:
-    """Show the traffic until Ctrl-C, the end of the time or of the generator."""
+    """Show the traffic until Ctrl-C, the time limit or the end of the generator."""
     deadline = None if seconds is None else time.monotonic() + seconds
     try:
         with LiveView(console) as view:
@@ -76,11 +76,11 @@ def _watch(world: World, load: Process, console: Console, seconds: float | None)
                 view.tick()
                 time.sleep(_TICK_SECONDS)
     except KeyboardInterrupt:
-        console.print("waiting for the answers under way")
+        console.print("waiting for open answers")
 
 
 def _table(whole: Summary, colors: Mapping[str | None, Summary]) -> Table:
-    table = Table(title="what became of every request", title_justify="left")
+    table = Table(title="outcome of every request", title_justify="left")
     for heading in ("colour", "requests", "lost", "streams", "streams broken", "p95 first token"):
         table.add_column(heading, justify="left" if heading == "colour" else "right")
     for color in ("blue", "green", None):

@@ -13,11 +13,11 @@ _EXPORTED = ("AWS_", "PULUMI_", "KUBECONFIG", "PROMETHEUS_URL", SOCKET_VARIABLE)
 
 
 def exports(record: Record) -> str:
-    """Return shell lines that let a shell work in the world; to evaluate them again changes nothing."""
+    """Return shell lines that let a shell work in the world. They may be evaluated repeatedly."""
     variables = {name: value for name, value in record.environment.items() if name.startswith(_EXPORTED)}
     variables |= {
         "PATH": path_with(record.folder / "bin"),
-        # Clients differ in which of the two they read.
+        # Some clients read one of the two, some the other.
         "NO_PROXY": "*",
         "no_proxy": "*",
         WORLD_VARIABLE: record.name,
@@ -30,6 +30,6 @@ def exports(record: Record) -> str:
 
 
 def outer_environment() -> dict[str, str]:
-    """Return our environment without what belongs to a world, or to a real account."""
+    """Return our environment without variables of a world or of a real account."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
     return kept | {"PATH": os.pathsep.join(real_path())}

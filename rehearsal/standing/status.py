@@ -1,4 +1,4 @@
-"""Describes a world that stands, for a person."""
+"""Describes a world that is up, for a person."""
 
 import contextlib
 from collections import Counter
@@ -22,7 +22,7 @@ _GPU_NODES = f"{GPU_LABEL}=true"
 
 
 def describe(record: Record) -> Table:
-    """Return all that there is to know; what does not answer is said to be unknown."""
+    """Return a table of the world's state. What does not answer is shown as unknown."""
     alive = {name: is_alive(pid) for name, pid in record.processes.items()}
     table = Table(title=f"world {record.name}", title_justify="left", show_header=False)
     for what, value in {
@@ -45,7 +45,7 @@ def describe(record: Record) -> Table:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a child of the keeper runs; one that ended keeps its number until the keeper does."""
+    """Return whether a child of the keeper runs. A child that ended keeps its process id until the keeper ends."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -64,7 +64,7 @@ def _weights(record: Record) -> str:
 
 
 def _cluster(record: Record) -> dict[str, str]:
-    """Pods by colour and GPU nodes."""
+    """Return the rows for pods by colour and GPU nodes."""
     try:
         with KubeClient.from_kubeconfig(record.kubeconfig) as kube:
             pods: list[dict[str, Any]] = kube.list("v1", "Pod", SERVICE, label_selector=COLOR_KEY)["items"]

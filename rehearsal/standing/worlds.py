@@ -1,4 +1,4 @@
-"""Worlds that stay: what is known of each, for commands that come later."""
+"""Worlds that stay up: the records through which later commands find them."""
 
 import contextlib
 import difflib
@@ -24,19 +24,19 @@ _POLL_SECONDS = 0.05
 
 
 class StandingError(Exception):
-    """There is no such world, or it cannot be had now."""
+    """The world does not exist, or is not available now."""
 
 
 class Record(BaseModel):
-    """A world that stands."""
+    """A world that is up."""
 
     name: str
     folder: Path
     since: datetime
     keeper: int
-    """Number of the process that all others end with."""
+    """Id of the process whose end ends all others."""
     processes: dict[str, int]
-    """Process numbers by name."""
+    """Process ids by name."""
     engine: str
     load_balancer_controller: str
     endpoint_url: str
@@ -45,7 +45,7 @@ class Record(BaseModel):
 
     @classmethod
     def of(cls, world: World) -> Self:
-        """The record of a world that this process has built and keeps."""
+        """Make the record of a world that this process has built and keeps up."""
         return cls(
             name=world.folder.name,
             folder=world.folder,
@@ -60,7 +60,7 @@ class Record(BaseModel):
         )
 
     def write(self) -> None:
-        """Let other commands find the world. Only the owner may read it: it holds the passphrase."""
+        """Write the record, for other commands to find the world. Only the owner may read it: it has the passphrase."""
         unfinished = self.folder / f".{_RECORD}"
         unfinished.touch(mode=0o600)
         unfinished.write_text(self.model_dump_json(indent=2))
@@ -68,7 +68,7 @@ class Record(BaseModel):
 
     @contextmanager
     def world(self) -> Generator[World]:
-        """The world, for commands and clients."""
+        """Give the world, for commands and clients."""
         with AwsAdmin(aws_settings_of(self.folder).admin_port) as aws:
             yield World(
                 folder=self.folder,
@@ -82,35 +82,35 @@ class Record(BaseModel):
 
 
 class Worlds:
-    """All worlds of one out folder; ``say`` is told of what had to be tidied up."""
+    """All worlds of one out folder. ``say`` is called with what had to be tidied up."""
 
     def __init__(self, out: Path, say: Callable[[str], None]) -> None:
         self._folder = out / "worlds"
         self._say = say
 
     def folder(self, name: str) -> Path:
-        """Where a world is, or would be. Raises StandingError when it cannot be a name."""
+        """Return a world's folder, which may not exist. Raises StandingError when the name is invalid."""
         if not _NAME.fullmatch(name):
             raise StandingError(
-                f"--world {name}: a name has up to 31 lower-case letters, digits and hyphens, and begins with no hyphen"
+                f"--world {name}: a name has up to 31 lower-case letters, digits and hyphens, and no leading hyphen"
             )
         folder = self._folder / name
         if folder.exists() and not is_ours(folder):
-            raise StandingError(f"--world {name}: {folder} is no world; remove it, or choose another name")
+            raise StandingError(f"--world {name}: {folder} is not a world; remove it, or choose another name")
         return folder
 
     def names(self) -> list[str]:
-        """All worlds that stand or are being built."""
+        """Return the names of all worlds that are up or being built."""
         if not self._folder.is_dir():
             return []
         found = sorted(path for path in self._folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
         return [path.name for path in found if is_ours(path) and not self._tidied(path)]
 
     def find(self, name: str) -> Record | None:
-        """The world of this name, if it stands.
+        """Return the world of this name, None when it is not up.
 
         Raises:
-            StandingError: it is being built or taken down, or was built by another version of this program.
+            StandingError: it is being built or taken down, or another version of this program built it.
         """
         folder = self.folder(name)
         if not folder.exists() or self._tidied(folder):
@@ -118,38 +118,38 @@ class Worlds:
         try:
             return Record.model_validate_json((folder / _RECORD).read_bytes())
         except FileNotFoundError:
-            raise StandingError(f"world {name} is being built or taken down just now; try again later") from None
+            raise StandingError(f"world {name} is being built or taken down; try again later") from None
         except ValidationError:
-            raise StandingError(f"world {name} was built by another version of this; take it down first") from None
+            raise StandingError(f"world {name} was built by another version; take it down first") from None
 
     def get(self, name: str) -> Record:
-        """The world of this name. Raises StandingError when it does not stand."""
+        """Return the world of this name. Raises StandingError when it is not up."""
         record = self.find(name)
         if record is None:
             raise StandingError(self._unknown(name))
         return record
 
     def claim(self, name: str) -> tuple[Path, int]:
-        """Make a new world's folder; the folder and the descriptor of its lock. Raises StandingError if it exists."""
+        """Make a new world's folder. Return it and its lock's descriptor. Raises StandingError if the world exists."""
         folder = self.folder(name)
         self._folder.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + _CLAIM_TIMEOUT_SECONDS
         while time.monotonic() < deadline:
-            # Another command may take the folder, as long as it is empty, for a left one, and removes it then.
+            # While the folder is empty, another command may take it for an abandoned one and remove it.
             with contextlib.suppress(FileExistsError):
                 folder.mkdir()
                 if (descriptor := hold(folder)) is not None:
                     mark(folder)
-                    end_processes(folder)  # Of a world whose folder somebody has removed.
+                    end_processes(folder)  # Of a world whose folder was removed.
                     return folder, descriptor
             time.sleep(_POLL_SECONDS)
         raise StandingError(f"world {name} is being built or taken down by another command")
 
     def down(self, name: str) -> None:
-        """Take a world down, also one that is being built, and wait until nothing of it is left.
+        """Take a world down, even one that is being built, and wait until nothing of it is left.
 
         Raises:
-            StandingError: there is no such world.
+            StandingError: the world does not exist.
         """
         folder = self.folder(name)
         if not folder.exists():
@@ -160,12 +160,12 @@ class Worlds:
     def _tidied(self, folder: Path) -> bool:
         if not remove_if_left(folder):
             return False
-        self._say(f"world {folder.name} has lost its keeper (killed, or a restart); what it left has been removed")
+        self._say(f"world {folder.name} has lost its keeper (killed, or a restart); its remains have been removed")
         return True
 
     def _unknown(self, name: str) -> str:
         names = self.names()
         near = difflib.get_close_matches(name, names, n=1)
         if near:
-            return f"no world {name} stands; did you mean {near[0]}?"
-        return f"no world {name} stands" + (f"; there are: {', '.join(names)}" if names else "; `up` builds one")
+            return f"no world {name} is up; did you mean {near[0]}?"
+        return f"no world {name} is up" + (f"; up are: {', '.join(names)}" if names else "; `up` builds one")

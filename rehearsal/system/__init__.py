@@ -1,1 +1,1 @@
-"""This machine: its processes and addresses."""
+"""Processes and addresses of this machine."""

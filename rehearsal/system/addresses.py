@@ -1,4 +1,4 @@
-"""A pod shows an address of the VPC (10.x.y.z) and its process listens on the loopback address 127.x.y.z.
+"""Translates pod addresses: a pod has a VPC address 10.x.y.z; its process listens on the loopback address 127.x.y.z.
 
 The two differ because EndpointSlices refuse loopback addresses. Nothing ever connects to 10.x.y.z.
 """
@@ -6,14 +6,14 @@ The two differ because EndpointSlices refuse loopback addresses. Nothing ever co
 from ipaddress import IPv4Address, IPv4Network
 
 POD_NETWORK = IPv4Network("10.64.0.0/10")
-"""Where pods get their addresses from, upward."""
+"""The network of all pod addresses."""
 
 _VPC = IPv4Network("10.0.0.0/8")
 _LOOPBACK = IPv4Network("127.0.0.0/8")
 
 
 def loopback_of(pod_address: str) -> str:
-    """Where the process of the pod with this address listens: ``loopback_of("10.1.2.3") == "127.1.2.3"``.
+    """Return the loopback address of a pod's process: ``loopback_of("10.1.2.3") == "127.1.2.3"``.
 
     Raises ValueError for anything but an address in 10.0.0.0/8.
     """
@@ -21,7 +21,7 @@ def loopback_of(pod_address: str) -> str:
 
 
 def pod_address_of(loopback_address: str) -> str:
-    """The pod address behind a process: ``pod_address_of("127.1.2.3") == "10.1.2.3"``.
+    """Return the pod address of a process: ``pod_address_of("127.1.2.3") == "10.1.2.3"``.
 
     Raises ValueError for anything but an address in 127.0.0.0/8.
     """

@@ -1,4 +1,4 @@
-"""Starts and stops child processes that log to a file and never outlive the process that started them."""
+"""Starts and stops child processes that log to a file and never outlive their parent."""
 
 import contextlib
 import ctypes
@@ -15,7 +15,7 @@ from typing import Self
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 _POLL_SECONDS = 0.05
-# Below the ports that the kernel gives to outgoing connections, so that none of those is in the way.
+# Below the kernel's ports for outgoing connections, so that those never collide.
 _PORTS = range(20000, 30000)
 _CLAIM_ADDRESS = "127.255.0.1"  # Pods are on 127.64.0.0/10.
 _claims: list[socket.socket] = []
@@ -23,27 +23,27 @@ _LOG_TAIL_CHARACTERS = 600
 
 
 class ProcessError(Exception):
-    """A child process ended too early, or was not ready in time; the message has the end of its log."""
+    """A child process ended too early or was not ready in time. The message contains the end of its log."""
 
 
 def die_with(parent_pid: int) -> Callable[[], None]:
-    """A ``preexec_fn``: the kernel kills the child when the *thread* that started it ends.
+    """Return a ``preexec_fn`` that lets the kernel kill the child when the *thread* that started it ends.
 
-    So processes that must live are started from a thread that lives as long, such as the main one.
+    A long-lived process must therefore be started from a long-lived thread, such as the main one.
     """
 
     def in_child() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent_pid:  # The parent ended before the call above took effect.
+        if os.getppid() != parent_pid:  # The parent ended before the call took effect.
             os._exit(1)
 
     return in_child
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that is free, and that no other rehearsal takes as long as this process lives.
+    """Claim a free TCP port of 127.0.0.1 that no other rehearsal takes while this process lives.
 
-    It is claimed by a socket on the same port of another loopback address, so the claim ends with the process.
+    The claim is a socket on the same port of another loopback address, so it ends with the process.
     """
     for port in random.sample(_PORTS, len(_PORTS)):
         claim = socket.socket()
@@ -60,7 +60,7 @@ def free_port() -> int:
 
 
 class Process:
-    """A running child process in a session of its own, so that a Ctrl-C reaches only its parent."""
+    """A child process in its own session, so that Ctrl-C reaches only its parent."""
 
     def __init__(self, name: str, start: "Callable[[], subprocess.Popen[bytes]]", log: Path) -> None:
         self.name = name
@@ -78,9 +78,9 @@ class Process:
         env: Mapping[str, str] | None = None,
         folder: Path | None = None,
     ) -> Self:
-        """Start ``command``; output is appended to ``log``; the environment is ours unless ``env`` is given.
+        """Start ``command`` and append its output to ``log``. ``env`` replaces our environment.
 
-        Raises ProcessError when there is no such executable.
+        Raises ProcessError when the executable does not exist.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         environment = None if env is None else dict(env)
@@ -117,7 +117,7 @@ class Process:
         return self._popen.poll()
 
     def wait_until(self, ready: Callable[[], bool], *, timeout_seconds: float) -> None:
-        """Wait until ``ready()`` is true. Raises ProcessError when the process ends or the time is up."""
+        """Wait until ``ready()`` is true. Raises ProcessError when the process ends first or the time is up."""
         deadline = time.monotonic() + timeout_seconds
         while not ready():
             if not self.running:
@@ -136,21 +136,21 @@ class Process:
         self.send(signal.SIGTERM)
 
     def stop(self, *, grace_seconds: float = 5.0) -> None:
-        """SIGTERM, then SIGKILL to its whole process group after ``grace_seconds``."""
+        """Send SIGTERM, then SIGKILL to its whole process group after ``grace_seconds``."""
         stop_all([self], grace_seconds=grace_seconds)
 
     def kill(self) -> None:
-        """SIGKILL to the whole process group, also to what an ended process left behind, and wait for the end."""
+        """Send SIGKILL to the whole process group, even if the process itself has ended, and wait for the end."""
         self.send(signal.SIGKILL)
         self._popen.wait()
 
     def restart(self) -> None:
-        """Start it anew, with the same command, in the place of one that has ended."""
+        """Start the same command again if the process has ended."""
         if not self.running:
             self._popen = self._start()
 
     def wait(self, timeout_seconds: float) -> bool:
-        """Whether it ended within the time."""
+        """Wait for the end and return whether it came within the time."""
         try:
             self._popen.wait(max(timeout_seconds, 0.0))
         except subprocess.TimeoutExpired:
@@ -163,8 +163,8 @@ class Process:
 
 
 def stop_all(processes: Iterable[Process], *, grace_seconds: float = 5.0) -> None:
-    """Stop several processes at once: SIGTERM to all, then SIGKILL to whatever is left after ``grace_seconds``."""
-    # One that has ended by itself is left alone: its number may be another process's by now.
+    """Stop several processes at once: SIGTERM to all, then SIGKILL to the rest after ``grace_seconds``."""
+    # Leave ended processes alone: their ids may belong to other processes by now.
     stopping = [process for process in processes if process.running]
     for process in stopping:
         process.terminate()

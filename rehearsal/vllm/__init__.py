@@ -1,1 +1,1 @@
-"""A stand-in for vLLM's OpenAI-compatible server: its arguments, endpoints, metrics and shutdown, without a GPU."""
+"""A stand-in for vLLM's OpenAI-compatible server, without a GPU: its arguments, endpoints, metrics and shutdown."""

@@ -16,9 +16,9 @@ from rehearsal.vllm.hub import HubError, find_behavior, hub_path, load_hub
 
 
 def main() -> None:
-    """Binds the port, "loads the model", serves.
+    """Bind the port, "load the model", serve.
 
-    Exits 0 after a drain, 1 without a model or a port, 2 on an unknown argument.
+    Exits with 0 after a drain, 1 without a model or a port, 2 on an unknown argument.
     """
     started = time.monotonic()
     arguments = flags.parse(sys.argv[1:])
@@ -33,7 +33,7 @@ def main() -> None:
         sys.exit(f"OSError: {error}")
 
     signal.signal(signal.SIGTERM, _interrupt_loading)
-    # Bound, but not listening: until the model is loaded, connections are refused, as vLLM's are.
+    # Bound but not listening: until the model is loaded, connections are refused, as with vLLM.
     listener = socket.socket(socket.AF_INET6 if ":" in arguments.host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -43,7 +43,7 @@ def main() -> None:
         sys.exit(f"OSError: cannot listen on {place}: {error.strerror}; choose another")
     logging.getLogger("vllm").info("Loading model %s, revision %s", arguments.model, arguments.revision)
 
-    # Imported here because it takes a while, which a cold start may and the parsing of arguments may not.
+    # This import is slow. A cold start may be slow, but the parsing of arguments may not.
     from rehearsal.vllm.server import serve
 
     cold_start_seconds = math.inf if behavior.faults.never_ready else behavior.cold_start_seconds
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _missing_template(template: str | None) -> bool:
-    """A template is a file or, when it has the characters of one, a template itself."""
+    """Return whether the template is neither a file nor a literal template, which contains template characters."""
     return template is not None and not any(mark in template for mark in "{}\n") and not Path(template).exists()
 
 

@@ -1,4 +1,4 @@
-"""The HTTP surface of the server: routes, keys, errors, access log and HTTP metrics."""
+"""The server's HTTP interface: routes, keys, errors, access log and HTTP metrics."""
 
 import logging
 import time
@@ -26,7 +26,7 @@ access_log = logging.getLogger("uvicorn.access")
 
 
 class Server:
-    """The handlers, with what they need to answer."""
+    """The HTTP handlers."""
 
     def __init__(self, arguments: ServeArguments, engine: Engine, metrics: Metrics, max_model_len_tokens: int) -> None:
         self._arguments = arguments
@@ -36,7 +36,7 @@ class Server:
         self._cards = identity.model_cards(arguments, max_model_len_tokens)
 
     def app(self) -> web.Application:
-        """The application with all routes."""
+        """Return the application with all routes."""
         completions = Completions(self._arguments, self._engine, self._max_model_len_tokens)
         app = web.Application(middlewares=[self._observe, self._guard], client_max_size=64 * 2**20)
         if self._arguments.request_id_headers:
@@ -58,7 +58,7 @@ class Server:
     @web.middleware
     async def _observe(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.monotonic()
-        status = 499  # what stands if the client goes away
+        status = 499  # if the client disconnects
         try:
             response = await handler(request)
             status = response.status

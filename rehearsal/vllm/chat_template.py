@@ -1,4 +1,4 @@
-"""A chat template of one's own, as `--chat-template` names it."""
+"""A custom chat template from `--chat-template`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from rehearsal.vllm.protocol import ChatTemplate
 
 
 def load_template(given: str) -> ChatTemplate:
-    """The template in a file, or the one given in its own words."""
+    """Return the template from a file, or from the text of the template itself."""
     text = given if "{" in given else Path(given).read_text(encoding="utf-8")
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
     template = environment.from_string(text)

@@ -23,12 +23,12 @@ from rehearsal.vllm.protocol import (
     read_completion,
 )
 
-# An answer that is not streamed needs no pace between its tokens, only to stop when it is aborted.
+# An answer without streaming needs no pace between tokens; it only has to stop when it is aborted.
 WHOLE_ANSWER_CHUNK_TOKENS = 8
 
 
 class Completions:
-    """Turns requests into work for the engine and its tokens into answers."""
+    """Turns requests into work for the engine, and its tokens into answers."""
 
     def __init__(self, arguments: ServeArguments, engine: Engine, max_model_len_tokens: int) -> None:
         self._arguments = arguments
@@ -39,7 +39,7 @@ class Completions:
         self._names = {*arguments.served_model_names, *(lora.name for lora in arguments.lora_modules)}
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        """`POST /v1/chat/completions`."""
+        """Answer `POST /v1/chat/completions`."""
         return await self._answer(request, await _body(request), chat=True)
 
     async def completion(self, request: web.Request) -> web.StreamResponse:
@@ -47,7 +47,7 @@ class Completions:
         return await self._answer(request, await _body(request), chat=False)
 
     async def invocation(self, request: web.Request) -> web.StreamResponse:
-        """`POST /invocations`: either of the two, by the body."""
+        """Answer `POST /invocations`: a chat completion or a completion, depending on the body."""
         body = await _body(request)
         return await self._answer(request, body, chat="messages" in body)
 

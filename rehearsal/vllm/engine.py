@@ -1,4 +1,4 @@
-"""The engine without a GPU: a queue, a prefix cache, paced tokens, and the two ways to stop (abort and drain)."""
+"""An engine without a GPU: a queue, a prefix cache, paced tokens, and two ways to stop (abort and drain)."""
 
 import asyncio
 import time
@@ -15,24 +15,24 @@ PREFIX_CACHE_BLOCKS = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a request asks of the engine: a prompt to read and the tokens that the answer will have."""
+    """A request's work for the engine: the prompt to read and the tokens of the answer."""
 
     prompt: Sequence[str]
     output: Sequence[str]
-    finish_reason: str  # "stop", "length"; "abort" and "error" when a fault of the hub says so
+    finish_reason: str  # "stop", "length"; "abort" and "error" when a fault of the hub requires it
     max_tokens: int
     tokens_per_chunk: int
 
 
 class PrefixCache:
-    """The blocks of prompt tokens seen before, each known by all that precedes it; the longest unused are forgotten."""
+    """The blocks of earlier prompts, each identified by its whole prefix. The least recently used are dropped."""
 
     def __init__(self, capacity_blocks: int = PREFIX_CACHE_BLOCKS) -> None:
         self._capacity_blocks = capacity_blocks
         self._blocks: OrderedDict[int, None] = OrderedDict()
 
     def look_up(self, prompt: Sequence[str]) -> int:
-        """How many leading tokens are cached; the prompt is cached from now on. The last token is always computed."""
+        """Return how many leading tokens are cached, then cache the prompt. The last token is always computed."""
         cached, known, chain = 0, True, 0
         for end in range(BLOCK_TOKENS, len(prompt) + 1, BLOCK_TOKENS):
             chain = hash((chain, tuple(prompt[end - BLOCK_TOKENS : end])))
@@ -47,7 +47,7 @@ class PrefixCache:
 
 
 class Run:
-    """One request inside the engine. `finish_reason` is "abort" until `outputs()` has come to its end."""
+    """One request in the engine. `finish_reason` is "abort" until `outputs()` is exhausted."""
 
     def __init__(self, engine: "Engine", work: Work) -> None:
         self._engine = engine
@@ -64,18 +64,18 @@ class Run:
         self._last_tokens = self.arrived
 
     def abort(self) -> None:
-        """Ends the request where it is; its answer ends with finish reason "abort"."""
+        """End the request now. Its answer ends with finish reason "abort"."""
         self._aborted = True
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def admit(self) -> None:
-        """Ends the wait for a place in the batch."""
+        """End the wait for a place in the batch."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     async def outputs(self) -> AsyncIterator[str]:
-        """The answer, `tokens_per_chunk` tokens at a time (the first token alone), paced as the behaviour says."""
+        """Yield the answer in chunks of `tokens_per_chunk` tokens (the first token alone), at the behaviour's pace."""
         work, behavior = self._work, self._engine.behavior
         if not self._aborted:
             await self._engine.enter(self)
@@ -116,13 +116,13 @@ class Run:
             timer.cancel()
 
     async def wait(self) -> None:
-        """Waits for `admit` or `abort`."""
+        """Wait for `admit` or `abort`."""
         self._waiter = asyncio.get_running_loop().create_future()
         await self._waiter
 
 
 class Engine:
-    """Runs at most `max_concurrent` requests at once; the others wait in order of arrival."""
+    """Runs at most `max_concurrent` requests at once. The others wait in order of arrival."""
 
     def __init__(self, behavior: Behavior, metrics: Metrics, *, max_concurrent: int, prefix_caching: bool) -> None:
         self.behavior = behavior
@@ -138,12 +138,12 @@ class Engine:
 
     @property
     def requests(self) -> int:
-        """Requests running and waiting."""
+        """The number of running and waiting requests."""
         return len(self._runs)
 
     @contextmanager
     def run(self, work: Work) -> Generator[Run]:
-        """A request, inside the engine until the context ends. A stopping engine answers it with "abort"."""
+        """Give a run of the work that stays in the engine until the context ends. A stopping engine aborts it."""
         run = Run(self, work)
         if self._stopping:
             run.abort()
@@ -155,7 +155,7 @@ class Engine:
             self._leave(run, work)
 
     async def stop(self, timeout_seconds: float) -> None:
-        """Takes no more requests; those inside may finish for `timeout_seconds`, then are aborted. Returns idle."""
+        """Accept no more requests. Let open ones finish for `timeout_seconds`, then abort them. Returns when idle."""
         self._stopping = True
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -166,7 +166,7 @@ class Engine:
             await self._idle.wait()
 
     async def enter(self, run: Run) -> None:
-        """Waits for a place in the batch (or for the abort of `run`)."""
+        """Wait for a place in the batch or for the abort of `run`."""
         if self._running < self._max_concurrent:
             self._place(run)
             return
@@ -175,7 +175,7 @@ class Engine:
         await run.wait()
 
     def _leave(self, run: Run, work: Work) -> None:
-        """Gives the place of a run to the next one and records what became of it."""
+        """Give a run's place to the next one, and record its outcome."""
         self._runs.discard(run)
         if run.placed:
             self._set_running(self._running - 1)
@@ -213,7 +213,7 @@ class Engine:
         self.metrics.kv_cache_usage.set(min(1.0, running / self._max_concurrent))
 
     def prefill_seconds(self, run: Run, prompt: Sequence[str]) -> float:
-        """How long the prompt takes to read: less, the more of it is cached."""
+        """Return the prompt's reading time, which is shorter the more of it is cached."""
         behavior = self.behavior
         if self._prefix_cache is not None:
             run.cached_tokens = self._prefix_cache.look_up(prompt)

@@ -1,8 +1,8 @@
-"""The arguments of `vllm serve`: which exist, of what kind they are, and the few that this server acts on.
+"""The arguments of `vllm serve`: all flags with their kinds, and the few that this server acts on.
 
-The table beside this file holds the flags of vLLM's main branch of summer 2026 and of its release 0.32. What vLLM
-refuses (a typo, a removed flag), this parser refuses too, with exit status 2, so that a rehearsal fails where a real
-pod would crash-loop.
+The table beside this file contains the flags of vLLM's main branch in summer 2026 and of release 0.32. Like vLLM, this
+parser refuses any other flag (a typo, a removed flag) with exit status 2, so a rehearsal fails where a real pod would
+crash-loop.
 """
 
 import argparse
@@ -20,7 +20,7 @@ TABLE = Path(__file__).parent / "flags.txt"
 
 @dataclass(frozen=True, slots=True)
 class LoraModule:
-    """An adapter that is served under a name of its own."""
+    """An adapter that is served under its own name."""
 
     name: str
     path: str
@@ -28,7 +28,7 @@ class LoraModule:
 
 @dataclass(frozen=True, slots=True)
 class ServeArguments:
-    """The arguments that this server acts on; all others are checked and then ignored."""
+    """The arguments that this server acts on. All others are checked, then ignored."""
 
     model: str
     revision: str | None
@@ -57,7 +57,7 @@ class ServeArguments:
 
 
 def token_count(text: str) -> int:
-    """A number of tokens as vLLM reads it: `8192`, `8k` (thousands), `8K` (1024s), also M and G; -1 is automatic."""
+    """Parse a number of tokens as vLLM does: `8192`, `8k` (thousands), `8K` (1024s), also M and G; -1 is automatic."""
     if text == "auto":
         return -1
     factors = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
@@ -96,7 +96,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of `vllm serve`, with all flags of the table."""
+    """Return the parser of `vllm serve` with all flags of the table."""
     parser = _Parser(prog="vllm serve", allow_abbrev=False)
     parser.add_argument("model_tag", nargs="?")
     for name, kind, *short in _table():
@@ -108,13 +108,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _dashed(argument: str) -> str:
-    """vLLM takes --max_model_len for --max-model-len."""
+    """Replace underscores: vLLM accepts --max_model_len for --max-model-len."""
     flag, equals, value = argument.partition("=")
     return flag.replace("_", "-") + equals + value if flag.startswith("--") else argument
 
 
 def parse(arguments: Sequence[str]) -> ServeArguments:
-    """Reads the command line of `vllm serve` and the keys in `VLLM_API_KEY`; exits with 2 where argparse would."""
+    """Read the command line of `vllm serve` and the keys in `VLLM_API_KEY`. Exits with 2 on errors, like argparse."""
     parser = build_parser()
     options = parser.parse_args([_dashed(argument) for argument in arguments])
     model: str | None = options.model_tag or options.model

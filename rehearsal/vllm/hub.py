@@ -1,4 +1,4 @@
-"""The model hub of a rehearsal: a file that says which models and revisions exist and how each behaves when served."""
+"""A rehearsal's model hub: a file that lists models and revisions, and how each behaves when served."""
 
 import os
 from enum import StrEnum
@@ -14,7 +14,7 @@ DEFAULT_HUB = Path(__file__).parent / "hub.yaml"
 
 
 class HubError(Exception):
-    """The hub cannot be read, or does not have the model or the revision."""
+    """The hub cannot be read, or lacks the model or the revision."""
 
 
 class Fault(StrEnum):
@@ -30,15 +30,15 @@ class _Strict(BaseModel):
 
 
 class Faults(_Strict):
-    """What is wrong with a release. The fractions are of the prompts longer than `only_prompts_over_words`, so that
-    short probes pass; which prompts are hit follows from their text, so a repeated prompt fares the same each time.
+    """The faults of a release. The fractions apply only to prompts longer than `only_prompts_over_words`, so short
+    probes pass. A prompt's text decides whether it is hit, so a repeated prompt gets the same answer each time.
     """
 
-    only_prompts_over_words: int = Field(default=0, ge=0, description="prompts up to this many words are answered well")
-    error_fraction: float = Field(default=0.0, ge=0, le=1, description="prompts answered with HTTP 500")
-    abort_fraction: float = Field(default=0.0, ge=0, le=1, description="prompts cut half-way: 200, finish_reason abort")
-    wrong_answer_fraction: float = Field(default=0.0, ge=0, le=1, description="prompts answered with another text")
-    slow_factor: float = Field(default=1.0, gt=0, description="multiplies time to first token and time per token")
+    only_prompts_over_words: int = Field(default=0, ge=0, description="prompts of up to this many words meet no fault")
+    error_fraction: float = Field(default=0.0, ge=0, le=1, description="share of prompts answered with HTTP 500")
+    abort_fraction: float = Field(default=0.0, ge=0, le=1, description="share of answers cut half-way: 200, abort")
+    wrong_answer_fraction: float = Field(default=0.0, ge=0, le=1, description="share of wrong answers")
+    slow_factor: float = Field(default=1.0, gt=0, description="factor on time to first token and per token")
     crash_after_seconds: float | None = Field(
         default=None, gt=0, description="the process dies this long after it is ready"
     )
@@ -51,7 +51,7 @@ class Faults(_Strict):
         return self
 
     def of(self, prompt: str) -> Fault | None:
-        """The fault that this prompt meets, if any."""
+        """Return the fault for this prompt, None when it meets none."""
         if len(prompt.split()) <= self.only_prompts_over_words:
             return None
         draw = int.from_bytes(sha256(prompt.encode()).digest()[:6]) / 2**48
@@ -67,16 +67,16 @@ class Faults(_Strict):
 
 
 class Behavior(_Strict):
-    """How one revision of one model behaves. Times are seconds of the wall clock."""
+    """The behaviour of one revision of a model. Times are in seconds of the wall clock."""
 
     cold_start_seconds: float = Field(default=2.5, ge=0, description="from process start to the first answer")
-    ttft_seconds: float = Field(default=0.08, ge=0, description="time to first token of a prompt never seen")
+    ttft_seconds: float = Field(default=0.08, ge=0, description="time to first token of a new prompt")
     ttft_cached_seconds: float = Field(
         default=0.03, ge=0, description="the same when the whole prompt is in the prefix cache"
     )
     tokens_per_second: float = Field(default=20.0, gt=0, description="pace of one request")
     stream_interval: int = Field(default=1, ge=1, description="tokens per streamed chunk (--stream-interval overrides)")
-    mean_output_tokens: int = Field(default=24, ge=2, description="natural answers have 0.5 to 1.5 times as many")
+    mean_output_tokens: int = Field(default=24, ge=2, description="an answer has 0.5 to 1.5 times as many")
     max_concurrent: int = Field(
         default=256, ge=1, description="requests running at once; more wait (--max-num-seqs overrides)"
     )
@@ -85,12 +85,12 @@ class Behavior(_Strict):
 
 
 def hub_path() -> Path:
-    """The hub that `REHEARSAL_MODEL_HUB` names, else the one beside this file."""
+    """Return the hub in `REHEARSAL_MODEL_HUB`, else the one beside this file."""
     return Path(os.environ.get(HUB_VARIABLE) or DEFAULT_HUB)
 
 
 def load_hub(path: Path) -> dict[str, Behavior]:
-    """Reads a hub (YAML or JSON): `MODEL` or `MODEL@REVISION` to behaviour. Raises HubError."""
+    """Read a hub (YAML or JSON) from `MODEL` or `MODEL@REVISION` to behaviour. Raises HubError."""
     try:
         return TypeAdapter(dict[str, Behavior]).validate_python(yaml.safe_load(path.read_text()))
     except (OSError, yaml.YAMLError, ValidationError) as error:
@@ -98,7 +98,7 @@ def load_hub(path: Path) -> dict[str, Behavior]:
 
 
 def find_behavior(hub: dict[str, Behavior], model: str, revision: str | None) -> Behavior:
-    """The behaviour of a model at a revision (None: its default branch, the key without `@`). Raises HubError."""
+    """Return a model's behaviour at a revision; None is the default branch, the key without `@`. Raises HubError."""
     key = model if revision is None else f"{model}@{revision}"
     if key in hub:
         return hub[key]

@@ -1,4 +1,4 @@
-"""Who a server says it is: its version, its fingerprint and the models it serves."""
+"""A server's identity: its version, its fingerprint and its models."""
 
 import time
 from hashlib import sha256
@@ -10,7 +10,7 @@ VERSION = "0.33.0"
 
 
 def fingerprint(arguments: ServeArguments) -> str | None:
-    """The `system_fingerprint` of every answer, by `--fingerprint-mode`."""
+    """Return the `system_fingerprint` of every answer, by `--fingerprint-mode`."""
     match arguments.fingerprint_mode:
         case "custom":
             return arguments.fingerprint_value
@@ -24,7 +24,7 @@ def fingerprint(arguments: ServeArguments) -> str | None:
 
 
 def model_cards(arguments: ServeArguments, max_model_len_tokens: int) -> dict[str, Any]:
-    """What `/v1/models` answers: the served names, and the adapters with the model as their parent."""
+    """Return the answer of `/v1/models`: the served names, and the adapters with the model as their parent."""
     created = int(time.time())
     names = [(name, arguments.model, None) for name in arguments.served_model_names]
     adapters = [(lora.name, lora.path, arguments.served_model_names[0]) for lora in arguments.lora_modules]

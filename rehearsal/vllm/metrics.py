@@ -1,4 +1,4 @@
-"""The Prometheus metrics of vLLM: the same names, labels and buckets."""
+"""vLLM's Prometheus metrics, with the same names, labels and buckets."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ BLOCK_TOKENS = 16
 
 
 def one_two_five_buckets(limit: int) -> list[float]:
-    """1, 2, 5, 10, 20, 50 … up to `limit`."""
+    """Return 1, 2, 5, 10, 20, 50 … up to `limit`."""
     buckets: list[float] = []
     decade = 1
     while True:
@@ -31,7 +31,7 @@ def one_two_five_buckets(limit: int) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class FinishedRequest:
-    """What the histograms record of a request; moments are seconds of one monotonic clock, None when never reached."""
+    """A request's values for the histograms. Moments are in seconds of a monotonic clock, None when never reached."""
 
     reason: str
     prompt_tokens: int
@@ -118,12 +118,12 @@ class Metrics:
         )
 
     def waits(self, change: int) -> None:
-        """One more (1) or one fewer (-1) request waits for capacity."""
+        """Count one more (1) or one fewer (-1) request that waits for capacity."""
         self.waiting.inc(change)
         self._waiting_for_capacity.inc(change)
 
     def prefilled(self, prompt_tokens: int, cached_tokens: int) -> None:
-        """A prompt was looked up in the prefix cache and computed."""
+        """Count a prompt that was looked up in the prefix cache and computed."""
         self._prefix_queries.inc(prompt_tokens)
         self._prefix_hits.inc(cached_tokens)
         self._cached_tokens.inc(cached_tokens)
@@ -133,19 +133,19 @@ class Metrics:
         self._iteration.observe(prompt_tokens - cached_tokens)
 
     def first_token(self, seconds: float) -> None:
-        """The first token came this long after the request."""
+        """Record the time to first token."""
         self._ttft.observe(seconds)
         self._generation_tokens.inc()
 
     def tokens(self, count: int, seconds_each: float) -> None:
-        """`count` more tokens came, this far apart."""
+        """Record `count` more tokens and the time between them."""
         self._generation_tokens.inc(count)
         for _ in range(count):
             self._inter_token.observe(seconds_each)
         self._iteration.observe(count)
 
     def finished(self, request: FinishedRequest) -> None:
-        """A request left the engine, for whatever reason."""
+        """Record a request that left the engine, for any reason."""
         self._finished[request.reason].inc()
         self._e2e.observe(request.finished - request.arrived)
         if request.scheduled is not None:
@@ -165,12 +165,12 @@ class Metrics:
         self._request_n.observe(1)
 
     def http(self, handler: str, method: str, status: int, seconds: float) -> None:
-        """An HTTP exchange ended; `handler` is the route, "none" for a path without one."""
+        """Record an HTTP exchange. `handler` is the route, "none" for a path without one."""
         self._http_requests.labels(handler, method, f"{status // 100}xx").inc()
         self._http_seconds.labels(handler, method).observe(seconds)
 
     def exposition(self) -> bytes:
-        """The text that `/metrics` answers."""
+        """Return the text of `/metrics`."""
         return generate_latest(self.registry)
 
     def _add_cache_config(self, arguments: ServeArguments) -> None:

@@ -1,4 +1,4 @@
-"""What clients of the OpenAI API send and receive: requests read and checked, answers and errors in vLLM's shapes."""
+"""The OpenAI API: reads and checks requests, and builds answers and errors in vLLM's shapes."""
 
 import json
 import time
@@ -8,11 +8,11 @@ from http import HTTPStatus
 from typing import Any
 
 ChatTemplate = Callable[[Sequence[Mapping[str, str]]], str]
-"""Makes the prompt of a conversation. Raises ValueError where the template refuses it."""
+"""Turns a conversation into a prompt. Raises ValueError when the template refuses it."""
 
 
 class ApiError(Exception):
-    """An answer other than 200, as vLLM words it."""
+    """An answer other than 200, in vLLM's words."""
 
     def __init__(self, status: HTTPStatus, message: str, kind: str | None = None, param: str | None = None) -> None:
         super().__init__(message)
@@ -21,13 +21,13 @@ class ApiError(Exception):
 
 
 def bad_request(message: str, param: str | None = None) -> ApiError:
-    """A request that vLLM reads but cannot serve."""
+    """Return the error for a request that vLLM reads but cannot serve."""
     return ApiError(HTTPStatus.BAD_REQUEST, message, "BadRequestError", param)
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
-    """A chat completion or a completion, as far as this server looks at it."""
+    """The fields of a chat completion or completion that this server uses."""
 
     chat: bool
     model: str | None
@@ -42,7 +42,7 @@ class CompletionRequest:
 
 
 def read_body(raw: bytes, content_type: str) -> dict[str, Any]:
-    """The JSON object in a request. Raises ApiError (400)."""
+    """Parse the JSON object in a request. Raises ApiError (400)."""
     if content_type != "application/json":
         raise ApiError(HTTPStatus.BAD_REQUEST, "Unsupported Media Type: Only 'application/json' is allowed")
     try:
@@ -55,9 +55,9 @@ def read_body(raw: bytes, content_type: str) -> dict[str, Any]:
 
 
 def read_completion(body: Mapping[str, Any], *, chat: bool, template: ChatTemplate | None = None) -> CompletionRequest:
-    """Checks the fields that this server uses. Raises ApiError (400)."""
+    """Check and return the fields that this server uses. Raises ApiError (400)."""
     if body.get("n") not in (None, 1):
-        raise bad_request("this server answers with one choice: n must be 1", "n")
+        raise bad_request("this server returns one choice: n must be 1", "n")
     stops: Any = body.get("stop") or []
     options: Any = body.get("stream_options") or {}
     if not isinstance(options, dict):
@@ -96,7 +96,7 @@ def _read_prompt(prompt: Any) -> str:
 
 
 def render_chat(messages: Any, template: ChatTemplate | None = None) -> str:
-    """The prompt that a conversation becomes. Raises ApiError (400)."""
+    """Return the prompt of a conversation. Raises ApiError (400)."""
     if not isinstance(messages, list) or not messages:
         raise bad_request("messages must be a non-empty list", "messages")
     turns: list[dict[str, str]] = []
@@ -117,14 +117,14 @@ def render_chat(messages: Any, template: ChatTemplate | None = None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts of an answer; `cached_tokens` is None when the server does not show details."""
+    """Token counts of an answer. `cached_tokens` is None when the server does not report details."""
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int | None
 
     def body(self) -> dict[str, Any]:
-        """As the API spells it."""
+        """Return the counts in the API's form."""
         return {
             "prompt_tokens": self.prompt_tokens,
             "total_tokens": self.prompt_tokens + self.completion_tokens,
@@ -145,13 +145,13 @@ class Answer:
             "model": model,
         }
         self._signature = {"system_fingerprint": fingerprint}
-        # A stream has many chunks that differ in a text only: what surrounds it is serialised once.
+        # The many chunks of a stream differ only in a text, so serialise the rest once.
         delta: dict[str, Any] = {"delta": {"content": "@"}} if chat else {"text": "@"}
         template = self._event([{"index": 0, **delta, "logprobs": None, "finish_reason": None}])
         self._before, self._after = template.split(b'"@"')
 
     def whole(self, text: str, finish_reason: str, usage: Usage, *, prompt_text: str | None = None) -> dict[str, Any]:
-        """The body of an answer without streaming."""
+        """Return the body of an answer without streaming."""
         content: dict[str, Any] = {"message": {"role": "assistant", "content": text}} if self._chat else {"text": text}
         choice = {"index": 0, **content, "logprobs": None, "finish_reason": finish_reason, "stop_reason": None}
         return {
@@ -164,22 +164,22 @@ class Answer:
         }
 
     def opening_event(self) -> bytes:
-        """What vLLM sends along with the first token of a chat: the role."""
+        """Return the event with the role, which vLLM sends with the first token of a chat."""
         choice = {"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
         return self._event([choice])
 
     def text_event(self, text: str) -> bytes:
-        """A piece of the answer."""
+        """Return the event with a piece of the answer."""
         return self._before + json.dumps(text).encode() + self._after
 
     def closing_event(self, finish_reason: str, *, last: bool) -> bytes:
-        """The end of the choice; the last event of a stream, and no other, says who answered."""
+        """Return the event that ends the choice. Only the last event of a stream has the fingerprint."""
         content: dict[str, Any] = {"delta": {"content": ""}} if self._chat else {"text": ""}
         choice = {"index": 0, **content, "logprobs": None, "finish_reason": finish_reason, "stop_reason": None}
         return self._event([choice], **self._signature if last else {})
 
     def usage_event(self, usage: Usage) -> bytes:
-        """The event that `stream_options.include_usage` asks for."""
+        """Return the event for `stream_options.include_usage`."""
         return self._event([], usage=usage.body(), **self._signature)
 
     def _event(self, choices: Sequence[Mapping[str, Any]], **more: Any) -> bytes:

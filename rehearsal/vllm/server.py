@@ -1,4 +1,4 @@
-"""A serving process from its first answer to its exit: what runs once the model is "loaded"."""
+"""The server process once the model is "loaded", from its first answer to its exit."""
 
 import asyncio
 import logging
@@ -16,14 +16,14 @@ from rehearsal.vllm.metrics import Metrics
 
 KEEP_ALIVE_VARIABLE = "VLLM_HTTP_TIMEOUT_KEEP_ALIVE"
 KEEP_ALIVE_DEFAULT_SECONDS = 5.0
-# After the engine is idle, only the last bytes of answers remain to be written.
+# Once the engine is idle, only the last bytes of answers remain to be written.
 HTTP_SHUTDOWN_SECONDS = 5.0
 
 log = logging.getLogger("vllm")
 
 
 async def serve(arguments: ServeArguments, behavior: Behavior, listener: socket.socket) -> None:
-    """Answers on `listener` until SIGTERM or SIGINT; then stops as `--shutdown-timeout` says and returns."""
+    """Answer on `listener` until SIGTERM or SIGINT, then stop within `--shutdown-timeout` and return."""
     max_model_len_tokens = arguments.max_model_len_tokens or behavior.max_model_len_tokens
     metrics = Metrics(arguments, max_model_len_tokens)
     engine = Engine(

@@ -1,4 +1,4 @@
-"""Tokens and answers: a reversible tokenizer of about four characters a token, and texts made from the prompt."""
+"""Tokens and answers: a reversible tokenizer with about four characters per token, and texts made from the prompt."""
 
 import random
 import re
@@ -62,7 +62,7 @@ _ENDINGS = (
 
 
 def tokenize(text: str) -> list[str]:
-    """Cuts a text into pieces of at most four UTF-8 bytes, never through a character."""
+    """Cut a text into pieces of at most four UTF-8 bytes, never through a character."""
     if text.isascii():
         return [text[at : at + TOKEN_BYTES] for at in range(0, len(text), TOKEN_BYTES)]
     pieces: list[str] = []
@@ -78,12 +78,12 @@ def tokenize(text: str) -> list[str]:
 
 
 def token_id(piece: str) -> int:
-    """The number of a token; the leading 1 keeps zero bytes apart."""
+    """Return the number of a token. A leading 1 keeps leading zero bytes."""
     return int.from_bytes(b"\x01" + piece.encode("utf-8", "replace"))
 
 
 def detokenize(ids: list[int]) -> str:
-    """The text of token numbers. Raises ValueError for a number that is no token."""
+    """Return the text of token numbers. Raises ValueError for a number that is not a token."""
     pieces: list[bytes] = []
     for number in ids:
         data = (
@@ -96,9 +96,11 @@ def detokenize(ids: list[int]) -> str:
 
 
 def answer(prompt: str, mean_tokens: int, *, at_least: int = 0, wrong: bool = False) -> list[str]:
-    """The tokens of the answer to a prompt, always the same ones: whole sentences of about 0.5 to 1.5 times
-    `mean_tokens`, or at least `at_least` tokens. A wrong answer is another text of the same kind. One thing it knows:
-    sums (`What is 2 + 3?`, the last one asked), so that an evaluation has something to ask.
+    """Return the tokens of the answer to a prompt. The same prompt always gets the same answer.
+
+    The answer has whole sentences of about 0.5 to 1.5 times `mean_tokens`, or at least `at_least` tokens. A wrong
+    answer is another text of the same kind. The last sum in a prompt (`What is 2 + 3?`) is answered correctly, so that
+    an evaluation has something to ask.
     """
     if not wrong and not at_least and (sums := _SUM.findall(prompt)):
         first, second = map(int, sums[-1])

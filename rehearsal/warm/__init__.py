@@ -1,1 +1,1 @@
-"""Spares Python programs and plugins their start-up: a server that has imported ahead, and what asks it to fork."""
+"""Fast starts of Python programs and plugins: a fork server that imports in advance, and its client."""

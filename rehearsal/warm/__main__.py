@@ -1,12 +1,12 @@
-"""A fork server that spares Python programs and plugins their start-up.
+"""A fork server that saves Python programs and plugins their start-up time.
 
-``python -m rehearsal.warm --socket PATH MODULE …`` imports the third-party modules named (never the project's own),
-then forks for each run that `rehearsal.warm.launch` asks for on its socket. It has no threads and opens no gRPC
-channel, so that forking is safe.
+``python -m rehearsal.warm --socket PATH MODULE …`` imports the named third-party modules (never the project's own).
+Then it forks for each run that `rehearsal.warm.launch` requests on its socket. It has no threads and opens no gRPC
+channel, so forking is safe.
 
-One connection is one run: the client sends a JSON line {"interpreter", "words", "cwd", "environment"} with its standard
-streams attached, and is answered ``accepted``; it may then send signal numbers, a line each; it receives the exit
-status. When the client goes away, the run is killed.
+One connection is one run. The client sends a JSON line {"interpreter", "words", "cwd", "environment"} with its standard
+streams attached, and the server answers ``accepted``. The client may then send signal numbers, one per line, and
+receives the exit status. When the client disconnects, the server kills the run.
 """
 
 import argparse
@@ -44,7 +44,7 @@ class _Run:
 
 
 class Server:
-    """Accepts runs; `serve` returns a request only in a forked child, which must then carry it out."""
+    """Accepts runs. `serve` returns a request only in a forked child, which must then run it."""
 
     def __init__(self, path: Path) -> None:
         self._listener = socket.socket(socket.AF_UNIX)
@@ -112,7 +112,7 @@ class Server:
             os.close(descriptor)
 
     def _obey(self, run: _Run) -> None:
-        if run.client.fileno() < 0:  # It has ended since it was selected.
+        if run.client.fileno() < 0:  # The run has ended since the select call.
             return
         try:
             words = run.client.recv(_LONGEST_LINE).split()
@@ -139,7 +139,7 @@ def _carry_out(request: dict[str, Any]) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    # Two runs must not draw the same numbers.
+    # Two runs must not draw the same random numbers.
     random.seed()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
@@ -161,12 +161,12 @@ def main() -> None:
     parser.add_argument("modules", nargs="*", help="third-party modules to import before the first fork")
     options = parser.parse_args()
     for name in options.modules:
-        # Pulumi's packages load a module when it is first used, not when it is imported.
+        # Pulumi's packages load submodules on first use, not on import.
         getattr(importlib.import_module(name), "__all__", None)
     if threading.active_count() > 1:
         sys.exit("a preloaded module has started a thread; forking would not be safe")
     server = Server(options.socket)
-    # Where this server comes from is nothing to the programs that it runs: they bring a search path of their own.
+    # The programs bring their own search path and must not see this server's.
     own = {str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)}
     sys.path[:] = [entry for entry in sys.path if entry not in own]
     for name in [name for name in sys.modules if name == "rehearsal" or name.startswith("rehearsal.")]:

@@ -1,10 +1,10 @@
-"""Runs Python words as ``python WORDS`` would, forked from a warm process where one serves, else in a new interpreter.
+"""Runs ``python WORDS``: forked from a warm process if one is there, else in a new interpreter.
 
-``python -I -S launch.py -m MODULE …`` or ``… SCRIPT …``. REHEARSAL_WARM_SOCKET names the socket of the warm process,
-which must run the same interpreter. Either way the run has this process's folder, environment and standard streams;
-SIGINT and SIGTERM are passed on to it; its exit status is ours; and it ends with us, as we end with our parent.
+Usage: ``python -I -S launch.py -m MODULE …`` or ``… SCRIPT …``. REHEARSAL_WARM_SOCKET is the warm process's socket; it
+must run the same interpreter. Either way the run has this process's folder, environment and standard streams. It
+receives our SIGINT and SIGTERM, and we exit with its status. It ends with us, as we end with our parent.
 
-Only the standard library is imported, and little of it: this file starts several times for every Pulumi command.
+This imports only a little of the standard library, because it starts several times for every Pulumi command.
 """
 
 import os
@@ -19,10 +19,10 @@ _LONGEST_REPLY = 64
 
 
 def main(words: list[str]) -> int:
-    """Run the words to their end; returns the exit status, negative for a signal's number."""
+    """Run the words to their end. Return the exit status; a negative one is a signal's number."""
     parent = os.getppid()
-    # A wake-up descriptor, so that signals are heard while we wait.
-    told, wake = os.pipe()
+    # A wake-up descriptor, so that signals interrupt the wait.
+    signalled, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -37,18 +37,18 @@ def main(words: list[str]) -> int:
         run.kill()
         return -signal.SIGKILL
     while True:
-        ready, _, _ = select.select([run.end, told, parent_end], [], [])
+        ready, _, _ = select.select([run.end, signalled, parent_end], [], [])
         if run.end in ready:
             return run.status()
         if parent_end in ready:
             run.kill()
             return -signal.SIGKILL
-        for number in os.read(told, _LONGEST_REPLY):
+        for number in os.read(signalled, _LONGEST_REPLY):
             run.signal(number)
 
 
 class _WarmRun:
-    """A process that the warm server has forked for us."""
+    """A run that the warm server has forked for us."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -58,7 +58,7 @@ class _WarmRun:
         self._connection.sendall(f"{number}\n".encode())
 
     def kill(self) -> None:
-        self._connection.close()  # The server kills what nobody waits for.
+        self._connection.close()  # The server kills runs without a client.
 
     def status(self) -> int:
         return int(self._connection.recv(_LONGEST_REPLY) or -signal.SIGKILL)
@@ -82,7 +82,7 @@ class _ColdRun:
 
 
 def _warm_run(words: list[str]) -> "_WarmRun | None":
-    """None when no warm process serves this interpreter."""
+    """Start a warm run. Return None when no warm process serves this interpreter."""
     path = os.environ.get(SOCKET_VARIABLE)
     if not path:
         return None
@@ -109,14 +109,14 @@ def _warm_run(words: list[str]) -> "_WarmRun | None":
 
 
 def interpreter_folder() -> str:
-    """What tells one Python environment from another: where its interpreter lies, links not followed."""
+    """Return the folder of the interpreter, without following links. It identifies the Python environment."""
     return os.path.dirname(os.path.abspath(sys.executable))  # noqa: PTH100, PTH120 - pathlib is slow to import
 
 
 if __name__ == "__main__":
     status = main(sys.argv[1:])
     if status < 0:
-        # To our parent, a run that a signal has ended must look like one. SIGKILL has no handler to be taken away.
+        # End by the same signal, so that our parent sees what ended the run. SIGKILL has no handler to reset.
         if -status != signal.SIGKILL:
             signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)

@@ -1,4 +1,4 @@
-"""Runs the warm process by itself, for what uses it outside of a world."""
+"""Runs the warm process by itself, for use outside a world."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ _START_TIMEOUT_SECONDS = 120.0
 
 @contextmanager
 def warm_process(socket: Path, modules: Sequence[str]) -> Generator[Process]:
-    """Serve forks on a socket for the length of a ``with`` block, with these modules imported; logs beside the socket.
+    """Serve forks on a socket for the length of a ``with`` block, with these modules imported. Logs beside the socket.
 
     Raises:
         ProcessError: it does not start.

@@ -1,4 +1,4 @@
-"""An engineer's checkout of the product inside the world: the very program and scripts, with a stack of its own."""
+"""An engineer's checkout of the product inside the world: the same program and scripts, with its own stack."""
 
 import shutil
 from pathlib import Path
@@ -21,7 +21,7 @@ _PRODUCT = ("Pulumi.yaml", "__main__.py", "components", "policies", "rollout", "
 def write_checkout(
     folder: Path, account: SeededAccount, region: str, endpoint_url: str, settings: RehearsalSettings
 ) -> None:
-    """Copy the product and write the stack's config: release A on blue, green not used yet."""
+    """Copy the product and write the stack's config: release A on blue, green unused."""
     folder.mkdir(parents=True)
     for name in _PRODUCT:
         source = PROJECT_FOLDER / name
@@ -34,7 +34,7 @@ def write_checkout(
     config = {"aws:region": region, **{f"vllm-blue-green:{key}": value for key, value in keys.items()}}
     (folder / f"Pulumi.{STACK}.yaml").write_text(yaml.safe_dump({"config": config}, sort_keys=False))
     shutil.copytree(PROJECT_FOLDER / "rehearsal" / "evals", folder / "evals")
-    # The gateway has been there for longer than the world.
+    # The gateway is older than the world.
     shutil.copy2(PROMPTS, folder.parent / GATEWAY_LOG)
     (folder / "releases").mkdir()
     for letter, release in settings.releases.items():
@@ -42,5 +42,5 @@ def write_checkout(
 
 
 def release_file(folder: Path, letter: str) -> Path:
-    """Where the checkout keeps a release: ``a`` and ``b`` are good, ``c`` is bad."""
+    """Return the file of a release in the checkout: ``a`` and ``b`` are good, ``c`` is bad."""
     return folder / "releases" / f"{letter}.yaml"

@@ -1,4 +1,4 @@
-"""The world's ``bin`` folder: what production has on PATH and this machine may lack."""
+"""The world's ``bin`` folder: executables that production has on PATH and this machine may lack."""
 
 import os
 import shlex
@@ -15,18 +15,18 @@ from rehearsal.warm import launch
 _LANGUAGE_HOST = "pulumi-language-python"
 _PROVIDERS = {"aws": "rehearsal.providers.aws", "kubernetes": "rehearsal.providers.kubernetes"}
 _OURS = ".rehearsal"
-"""Marks a world's ``bin``, which a shell that works in a world has on its PATH."""
+"""Marks a world's ``bin``, which is on the PATH of a shell that works in a world."""
 
 
 class ExecutableError(Exception):
-    """An executable that was asked for is not there."""
+    """A requested executable does not exist."""
 
 
 def check_pod_command(command: str) -> None:
-    """Refuse words that start nothing.
+    """Check that the command can start.
 
     Raises:
-        ExecutableError: the first word is no executable on PATH, or the text is not shell words.
+        ExecutableError: the first word is not an executable on PATH, or the text is not valid shell words.
     """
     try:
         words = shlex.split(command)
@@ -35,24 +35,23 @@ def check_pod_command(command: str) -> None:
     if not words or shutil.which(words[0]) is None:
         name = words[0] if words else ""
         raise ExecutableError(
-            f"REHEARSAL_POD_COMMAND={command}: there is no executable {name!r}; name one on PATH or by its whole path"
+            f"REHEARSAL_POD_COMMAND={command}: there is no executable {name!r}; use one on PATH, or an absolute path"
         )
     if os.sep in words[0] and not Path(words[0]).is_absolute():
         raise ExecutableError(
-            f"REHEARSAL_POD_COMMAND={command}: pods have folders of their own; write {Path(words[0]).absolute()}"
+            f"REHEARSAL_POD_COMMAND={command}: pods run in their own folders; write {Path(words[0]).absolute()}"
         )
 
 
 def write_executables(folder: Path, pulumi: Path) -> None:
-    """Write what a world's PATH needs to ``bin``, and the plugins to Pulumi's own folder for them, `pulumi_home`.
+    """Write the executables of a world's PATH to ``bin``, and the plugins to Pulumi's plugin folder in `pulumi_home`.
 
-    What is real on PATH takes precedence over our stand-ins: the Kubernetes provider, and the language host, which may
-    also lie beside ``pulumi``. Where ours stands in, the CLI looks for it beside itself: anywhere else, every command
-    would warn of it.
+    A real Kubernetes provider or language host on PATH, or a language host beside ``pulumi``, takes precedence over
+    our stand-in. Our language host goes beside the CLI, because every command warns about one anywhere else.
 
     Args:
-        folder: the world's.
-        pulumi: the CLI.
+        folder: the world's folder.
+        pulumi: the CLI's executable.
     """
     bin_folder = folder / "bin"
     bin_folder.mkdir(parents=True)
@@ -68,17 +67,17 @@ def write_executables(folder: Path, pulumi: Path) -> None:
         if package != "kubernetes" or not find_real(plugin.name):
             plugin.parent.mkdir(parents=True)
             write_module(plugin, module)
-    # A command of the terminal: Ctrl-C must reach it, so it is not forked elsewhere.
+    # A terminal command: Ctrl-C must reach it, so the warm process must not fork it.
     _write_script(bin_folder / "rehearsal", [sys.executable, "-P", "-m", "rehearsal"])
 
 
 def pulumi_home(folder: Path) -> Path:
-    """Where a world's Pulumi keeps its plugins and credentials."""
+    """Return the folder of a world's Pulumi plugins and credentials."""
     return folder / "pulumi-home"
 
 
 def _plugin(folder: Path, package: str) -> Path:
-    """Where Pulumi looks for the plugin of an SDK's version."""
+    """Return the path at which Pulumi expects the plugin for the SDK's version."""
     place = f"resource-{package}-v{version(f'pulumi-{package}')}"
     return pulumi_home(folder) / "plugins" / place / f"pulumi-resource-{package}"
 
@@ -86,12 +85,12 @@ def _plugin(folder: Path, package: str) -> Path:
 def _link_or_copy(source: Path, target: Path) -> None:
     try:
         target.hardlink_to(source)
-    except OSError:  # On another disk, say.
+    except OSError:  # For example, on another disk.
         shutil.copy2(source, target)
 
 
 def write_module(script: Path, module: str) -> None:
-    """Write an executable that runs a module, forked from a warm process where there is one."""
+    """Write an executable that runs a module, forked from a warm process if one is there."""
     _write_script(script, [sys.executable, "-I", "-S", launch.__file__, "-m", module])
 
 
@@ -105,43 +104,43 @@ def _write_script(script: Path, words: Sequence[str]) -> None:
 
 
 def pulumi_version(pulumi: Path) -> str:
-    """Return what ``pulumi version`` says.
+    """Return the output of ``pulumi version``.
 
     Raises:
-        ExecutableError: it cannot be run, or fails.
+        ExecutableError: the CLI cannot run, or fails.
     """
     try:
         answer = subprocess.run([pulumi, "version"], capture_output=True, text=True, check=False)
     except OSError as error:
         raise ExecutableError(f"{pulumi} cannot be run: {error.strerror}") from error
     if answer.returncode:
-        raise ExecutableError(f"`{pulumi} version` fails: {answer.stderr.strip() or answer.returncode}")
+        raise ExecutableError(f"`{pulumi} version` failed: {answer.stderr.strip() or answer.returncode}")
     return answer.stdout.strip()
 
 
 def kubernetes_provider(folder: Path) -> str:
-    """Say which Kubernetes provider a world uses: the real one's name, or ``stand-in``."""
+    """Return which Kubernetes provider a world uses: the real one's name, or ``stand-in``."""
     plugin = _plugin(folder, "kubernetes")
     return "stand-in" if plugin.exists() else plugin.name
 
 
 def language_host(folder: Path) -> str:
-    """Say which language host a world uses: Pulumi's own, by name, or ``stand-in``."""
+    """Return which language host a world uses: the name of Pulumi's own, or ``stand-in``."""
     return "stand-in" if (folder / "bin" / _LANGUAGE_HOST).exists() else _LANGUAGE_HOST
 
 
 def path_with(folder: Path) -> str:
-    """Return PATH with a world's executables first, then this interpreter's, and those of no other world."""
+    """Return PATH with a world's executables first, then this interpreter's, without those of other worlds."""
     ours = [str(folder), str(Path(sys.executable).parent)]
     return os.pathsep.join([*ours, *(entry for entry in real_path() if entry not in ours)])
 
 
 def find_real(name: str) -> str | None:
-    """Where PATH has an executable, worlds' stand-ins left out."""
+    """Return an executable from PATH without the worlds' stand-ins, None when there is none."""
     return shutil.which(name, path=os.pathsep.join(real_path()))
 
 
 def real_path() -> list[str]:
-    """PATH's folders without those of worlds."""
+    """Return PATH's folders without those of worlds."""
     entries = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return [entry for entry in entries if not (Path(entry) / _OURS).exists()]

@@ -1,4 +1,4 @@
-"""A world's folder belongs to the process that holds its lock; the kernel lets go when that process ends, however."""
+"""A world's folder belongs to the process that holds its lock. The kernel releases the lock when that process ends."""
 
 import contextlib
 import fcntl
@@ -15,14 +15,17 @@ from rehearsal.world.preflight import OutFolderError
 
 KEEPER_MODULE = "rehearsal.standing.keeper"
 _MARK = ".rehearsal"
-"""A file in every folder that is ours to empty; it goes last."""
+"""A file in every folder that we may empty. It is removed last."""
 _POLL_SECONDS = 0.05
 _KILL_TIMEOUT_SECONDS = 10.0
 _REMOVE_ATTEMPTS = 5
 
 
 def hold(folder: Path) -> int | None:
-    """Take the folder's lock; its descriptor, to be closed. None when somebody else has it, or there is no folder."""
+    """Take the folder's lock and return its descriptor, which the caller closes.
+
+    Returns None when another process has the lock, or the folder does not exist.
+    """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:
@@ -39,7 +42,7 @@ def hold(folder: Path) -> int | None:
 
 
 def holds(descriptor: int, folder: Path) -> bool:
-    """Whether the folder is still the one that was locked: it may have been removed, and made again, since."""
+    """Return whether the folder is still the locked one: it may have been removed, and made again, since then."""
     try:
         return os.path.samestat(os.fstat(descriptor), folder.stat())
     except FileNotFoundError:
@@ -47,17 +50,17 @@ def holds(descriptor: int, folder: Path) -> bool:
 
 
 def keeper_of(folder: Path) -> int | None:
-    """Return the process that keeps the world in this folder."""
+    """Return the process that keeps up the world in this folder."""
     return next((found.pid for found in own_processes(folder) if KEEPER_MODULE.encode() in found.words), None)
 
 
 def mark(folder: Path) -> None:
-    """Make a folder one that may be emptied."""
+    """Mark a folder as one that may be emptied."""
     (folder / _MARK).touch()
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether a folder may be emptied: it is marked, or there is nothing in it."""
+    """Return whether a folder may be emptied: it is marked or empty."""
     with contextlib.suppress(FileNotFoundError):
         return (folder / _MARK).exists() or not any(folder.iterdir())
     return False
@@ -68,15 +71,15 @@ def empty_and_held(folder: Path) -> Generator[None]:
     """Make or empty a folder and hold it for the length of a ``with`` block.
 
     Raises:
-        OutFolderError: another process holds it, or what it holds is not ours.
+        OutFolderError: another process holds the folder, or it contains files that are not ours.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = hold(folder)
     if lock is None:
-        raise OutFolderError(f"another rehearsal runs in {folder}; wait for its end, or set REHEARSAL_OUT")
+        raise OutFolderError(f"another rehearsal runs in {folder}; wait for its end or set REHEARSAL_OUT")
     try:
         if not is_ours(folder):
-            raise OutFolderError(f"{folder} has files that are not the rehearsal's; remove it, or set REHEARSAL_OUT")
+            raise OutFolderError(f"{folder} has files that are not the rehearsal's; remove it or set REHEARSAL_OUT")
         mark(folder)
         _empty(folder)
         yield
@@ -93,7 +96,7 @@ def _empty(folder: Path) -> None:
 
 
 def end_processes(folder: Path) -> None:
-    """End whatever runs of a world, at once."""
+    """Kill all processes of a world."""
     deadline = time.monotonic() + _KILL_TIMEOUT_SECONDS
     while (left := own_processes(folder)) and time.monotonic() < deadline:
         for found in left:
@@ -103,13 +106,13 @@ def end_processes(folder: Path) -> None:
 
 
 def remove_held(folder: Path) -> None:
-    """End whatever still runs of a world and remove its folder, whose lock the caller holds."""
+    """Kill all processes of a world and remove its folder, whose lock the caller holds."""
     end_processes(folder)
     for attempt in range(1, _REMOVE_ATTEMPTS + 1):
         try:
             _empty(folder)
             shutil.rmtree(folder)
-        except OSError:  # Somebody wrote into it, or removed from it, meanwhile.
+        except OSError:  # Another process changed its content meanwhile.
             if attempt == _REMOVE_ATTEMPTS:
                 raise
         if not folder.exists():
@@ -117,7 +120,7 @@ def remove_held(folder: Path) -> None:
 
 
 def remove_if_left(folder: Path) -> bool:
-    """Remove what a world without a keeper has left; whether there was such a thing."""
+    """Remove the remains of a world without a keeper. Return whether there were any."""
     if not is_ours(folder):
         return False
     descriptor = hold(folder)
@@ -131,7 +134,7 @@ def remove_if_left(folder: Path) -> bool:
 
 
 def take_down(folder: Path, *, grace_seconds: float = 30.0) -> None:
-    """Ask the world's keeper to end it, insist after the grace period, and return when nothing is left."""
+    """Ask the world's keeper to end, kill it after the grace period, and return when nothing is left."""
     deadline = time.monotonic() + grace_seconds
     asked: set[int] = set()
     while folder.exists() or own_processes(folder):

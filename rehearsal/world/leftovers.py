@@ -11,7 +11,7 @@ from rehearsal.world.settings import FOLDER_VARIABLE
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """A process other than this one."""
+    """Another process."""
 
     pid: int
     words: list[bytes]
@@ -22,8 +22,8 @@ class Found:
 
 
 def left_running(folder: Path) -> list[str]:
-    """Return ``pid command`` of every process that names the world's folder in its command line or environment."""
-    # `…/worlds/a` is not named by `…/worlds/ab`.
+    """Return ``pid command`` of every process with the world's folder in its command line or environment."""
+    # `…/worlds/ab` does not match `…/worlds/a`.
     needle = re.compile(re.escape(os.fsencode(folder)) + rb"(?![\w.-])")
     return [
         str(found) for found in _processes() if any(needle.search(word) for word in found.words + found.environment)
@@ -31,7 +31,7 @@ def left_running(folder: Path) -> list[str]:
 
 
 def own_processes(folder: Path) -> list[Found]:
-    """Return the world's own processes; what a person has started in its folder is none of them."""
+    """Return the world's own processes, without those that a person has started in its folder."""
     mark = os.fsencode(f"{FOLDER_VARIABLE}={folder}")
     return [found for found in _processes() if mark in found.environment]
 
@@ -45,5 +45,5 @@ def _processes() -> Iterator[Found]:
                 (process / name).read_bytes().removesuffix(bytes(1)).split(bytes(1)) for name in ("cmdline", "environ")
             )
         except OSError:
-            continue  # It ended meanwhile, or belongs to somebody else.
+            continue  # It ended meanwhile, or belongs to another user.
         yield Found(pid=int(process.name), words=words, environment=environment)

@@ -1,4 +1,4 @@
-"""Which load balancer controller a world runs: the real AWS Load Balancer Controller when its executable is on PATH,
+"""Chooses a world's load balancer controller: the real AWS Load Balancer Controller when its executable is on PATH,
 else our stand-in, ``rehearsal.binder``."""
 
 import os
@@ -16,16 +16,16 @@ REAL_NAME = "aws-load-balancer-controller"
 STAND_IN_NAME = "stand-in"
 
 _SERVICES = ("ACM", "EC2", "Elastic Load Balancing v2", "Resource Groups Tagging API", "STS")
-"""What the controller may call, by the service ids of the AWS SDK for Go."""
+"""The services that the controller may call, as service ids of the AWS SDK for Go."""
 
-# Seconds where production has minutes: it asks every 15 s for the health of a new target, and after repeated errors it
-# tries again after as much as 17 minutes.
+# Seconds instead of minutes: in production it polls the health of a new target every 15 s, and after repeated errors
+# it retries only after up to 17 minutes.
 _HEALTH_POLL, _LONGEST_BACKOFF = "500ms", "5s"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """What a controller must know about the cluster that it works for."""
+    """A controller's settings for its cluster."""
 
     name: str
     kubeconfig: Path
@@ -36,7 +36,7 @@ class Cluster:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadBalancerController:
-    """How to start a controller. ``ready`` says, without raising, whether the started one works."""
+    """How to start a controller. ``ready`` returns whether the started one works, and never raises."""
 
     name: str
     command: tuple[str | Path, ...]
@@ -44,19 +44,19 @@ class LoadBalancerController:
 
 
 def load_balancer_controller(folder: Path, cluster: Cluster) -> LoadBalancerController:
-    """Choose the controller and write what it needs into ``folder``."""
+    """Choose the controller and write its files to ``folder``."""
     executable = find_real(REAL_NAME)
     return real(Path(executable), folder, cluster) if executable else stand_in(cluster)
 
 
 def stand_in(cluster: Cluster) -> LoadBalancerController:
-    """Our own controller; it reads AWS's address and region from the environment."""
+    """Return our own controller. It reads AWS's address and region from the environment."""
     command = (sys.executable, "-m", "rehearsal.binder", "--kubeconfig", cluster.kubeconfig)
     return LoadBalancerController(name=STAND_IN_NAME, command=command, ready=lambda: True)
 
 
 def real(executable: Path, folder: Path, cluster: Cluster) -> LoadBalancerController:
-    """The controller of this executable, without its webhooks: our pods declare their readiness gates themselves."""
+    """Return the real controller without its webhooks: our pods declare their readiness gates themselves."""
     health = f"127.0.0.1:{free_port()}"
     endpoints = ",".join(f"{service}={cluster.aws_url}" for service in _SERVICES)
     flags = {
@@ -83,8 +83,8 @@ def real(executable: Path, folder: Path, cluster: Cluster) -> LoadBalancerContro
 
 
 def _certificates_that_never_come(folder: Path) -> Path:
-    """The webhook server listens on every address of the machine once it has read its certificate, and no flag keeps
-    it from that; so its certificate is a pipe that nobody writes to."""
+    """Return a certificate folder that keeps the webhook server from starting: the certificate is a pipe without a
+    writer. With a certificate, the server would listen on all addresses of the machine, and no flag prevents that."""
     folder.mkdir(parents=True)
     os.mkfifo(folder / "tls.crt")
     return folder

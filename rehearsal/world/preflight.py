@@ -1,4 +1,4 @@
-"""What must hold before a world is built, so that nothing is left half-made when it does not."""
+"""Checks the preconditions of a world before anything is built, so that nothing is left half-built."""
 
 import os
 import shutil
@@ -16,11 +16,11 @@ class OutFolderError(Exception):
 
 
 def preflight(settings: RehearsalSettings, out: Path) -> None:
-    """Check all that can be checked without building anything.
+    """Check everything that can be checked without building anything.
 
     Raises:
-        ExecutableError: the pods' command is not there.
-        OutFolderError: ``out`` cannot be written, or its disk is full.
+        ExecutableError: the pods' command does not exist.
+        OutFolderError: ``out`` is not writable, or its disk is full.
     """
     check_pod_command(settings.pod_command)
     try:

@@ -1,4 +1,4 @@
-"""The releases that a rehearsal deploys: A serves at first, B is a good one, C is bad and must be caught."""
+"""The releases that a rehearsal deploys: A serves first, B is good, C is bad and must be caught."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -11,25 +11,25 @@ from pydantic import ValidationError
 from components.config.release import Release
 
 Releases = dict[str, dict[str, Any]]
-"""Each release's fields, by its letter."""
+"""The fields of each release, by its letter."""
 
 STARVED = "--max-num-seqs=1"
-"""What makes C bad on any server: it runs one request at a time, so requests wait for their first token."""
+"""Makes C bad on any server: it runs one request at a time, so requests wait for their first token."""
 
 _IMAGE = "vllm/vllm-openai@sha256:" + "5f" * 32
 
 
 def own_releases() -> Releases:
-    """The releases of the model that the stand-in's hub has; there C also fails requests, and is slow."""
+    """Return the releases of the model in the stand-in's hub. There C also fails requests and is slow."""
     releases = {letter: _own_release(letter) for letter in "abc"}
     return {**releases, "c": _starved(releases["c"])}
 
 
 def read_releases(folder: Path) -> Releases:
-    """Read ``a.yaml``, ``b.yaml`` and ``c.yaml``; without the last, C is B, starved.
+    """Read ``a.yaml``, ``b.yaml`` and ``c.yaml``. Without the last, C is B starved.
 
     Raises:
-        ValueError: a file is missing or is not a release, or two are the same; the message says which and why.
+        ValueError: a file is missing or is not a release, or two are the same. The message names it and the reason.
     """
     releases = {letter: _read(folder / f"{letter}.yaml") for letter in "ab"}
     bad = folder / "c.yaml"
@@ -65,6 +65,6 @@ def _read(path: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path.name} is not YAML: {error}") from error
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise ValueError(f"{path.name} is not a release: {faults}") from error
+        problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise ValueError(f"{path.name} is not a release: {problems}") from error
     return cast(dict[str, Any], content)

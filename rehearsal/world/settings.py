@@ -1,4 +1,4 @@
-"""What one can choose about a rehearsal, by environment variables named ``REHEARSAL_*``."""
+"""The settings of a rehearsal, from environment variables named ``REHEARSAL_*``."""
 
 import os
 import sys
@@ -15,54 +15,54 @@ from rehearsal.world.stack_config import Config, read_config
 OUT_FOLDER = PROJECT_FOLDER / "rehearsal" / "out"
 
 OUT_VARIABLE = "REHEARSAL_OUT"
-"""Another folder than `OUT_FOLDER` for worlds and results."""
+"""Replaces `OUT_FOLDER` as the folder for worlds and results."""
 
 FOLDER_VARIABLE = "REHEARSAL_FOLDER"
-"""Set in every process that is a world's own, to the world's folder."""
+"""The world's folder; set in every process of the world itself."""
 CHECKOUT_VARIABLE = "REHEARSAL_CHECKOUT"
-"""Set in a shell that works in a world, to the folder to work in."""
+"""The checkout to work in; set in a shell that works in a world."""
 WORLD_VARIABLE = "REHEARSAL_WORLD"
-"""Set in such a shell to the world's name."""
+"""The world's name; set in such a shell."""
 ENDPOINT_VARIABLE = "REHEARSAL_ENDPOINT"
-"""Set in such a shell to the service's address."""
+"""The service's address; set in such a shell."""
 
 
 def out_folder() -> Path:
-    """Where worlds and results go."""
+    """Return the folder for worlds and results."""
     return Path(os.environ.get(OUT_VARIABLE) or OUT_FOLDER).absolute()
 
 
 class RehearsalSettingsError(ValueError):
-    """A variable has a value that cannot be; the message names it."""
+    """A variable has an invalid value. The message names it."""
 
 
 def _file(read: Callable[[Path], Any]) -> Callable[[Any], Any]:
-    """Read what a path names; anything else is taken as it is."""
+    """Return a validator that reads the file or folder at a path and passes on any other value."""
     return lambda value: read(Path(value).absolute()) if isinstance(value, str | Path) else value
 
 
 class RehearsalSettings(BaseModel):
-    """The choices, each with its variable's name in lower case behind ``REHEARSAL_``."""
+    """The settings. A field's variable is its name in upper case after ``REHEARSAL_``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pod_command: str = Field(
         default=f"{sys.executable} -m rehearsal.vllm",
-        description="Shell words that start a server; vLLM's arguments follow them.",
+        description="Shell words that start a server; vLLM's arguments follow.",
     )
-    requests_per_second: float = Field(default=46.0, ge=1, description="New requests, streaming and not.")
+    requests_per_second: float = Field(default=46.0, ge=1, description="New requests per second, streamed or not.")
     open_streams: int = Field(default=150, ge=30, description="Streams that the load generator keeps open at once.")
-    weight_lag_seconds: float = Field(default=0.5, ge=0, description="Until the load balancer applies a weight change.")
+    weight_lag_seconds: float = Field(default=0.5, ge=0, description="Lag of the load balancer's weight changes.")
     releases: Annotated[Releases, BeforeValidator(_file(read_releases))] = Field(
-        default_factory=own_releases, description="Folder with the releases a.yaml, b.yaml and, if one likes, c.yaml."
+        default_factory=own_releases, description="Folder with the releases a.yaml, b.yaml and optionally c.yaml."
     )
     config: Annotated[Config, BeforeValidator(_file(read_config))] = Field(
-        default_factory=dict, description="YAML file with keys of the stack's config, laid over the rehearsal's own."
+        default_factory=dict, description="YAML file with keys of the stack's config that override the rehearsal's."
     )
 
     @property
     def runs_the_stand_in(self) -> bool:
-        """Whether the pods run our own server, which knows the answers to the rehearsal's own questions."""
+        """Whether the pods run our own server, which can answer the rehearsal's own questions."""
         return self.pod_command == type(self).model_fields["pod_command"].default
 
     @classmethod
@@ -70,15 +70,15 @@ class RehearsalSettings(BaseModel):
         """Read the variables.
 
         Raises:
-            RehearsalSettingsError: one message that lists all that is wrong.
+            RehearsalSettingsError: a variable is invalid. The message lists all problems.
         """
         given = {name: f"REHEARSAL_{name.upper()}" for name in cls.model_fields}
         values = {name: environment[variable] for name, variable in given.items() if environment.get(variable)}
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            faults = (
-                f"{given[str(fault['loc'][0])]}={fault['input']}: {fault['msg'].removeprefix('Value error, ')}"
-                for fault in error.errors()
+            problems = (
+                f"{given[str(one['loc'][0])]}={one['input']}: {one['msg'].removeprefix('Value error, ')}"
+                for one in error.errors()
             )
-            raise RehearsalSettingsError("; ".join(faults)) from error
+            raise RehearsalSettingsError("; ".join(problems)) from error

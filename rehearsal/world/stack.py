@@ -1,4 +1,4 @@
-"""A new stack, as an engineer makes it in the world's checkout."""
+"""Creates a stack in the world's checkout, as an engineer does."""
 
 import secrets
 
@@ -7,7 +7,7 @@ from rehearsal.world.world import World
 
 
 def create_stack(world: World) -> None:
-    """Create the stack, select it, and set its secret: from here on `pulumi up` works.
+    """Create the stack, select it, and set its secret. After that `pulumi up` works.
 
     Raises:
         CommandError: a command failed.

@@ -1,4 +1,4 @@
-"""The config of the world's stack: seconds where production has minutes, and what somebody chose instead."""
+"""The config of the world's stack: seconds instead of production's minutes, plus a person's overrides."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,12 @@ Config = dict[str, Any]
 SERVICE = "chat"
 CLUSTER = "rehearsal"
 GATEWAY_LOG = "gateway.jsonl"
-"""Name of the file, beside the checkout, that the requests of users are written to."""
+"""Name of the file, beside the checkout, to which users' requests are written."""
 
 _REPLICAS = 2
 _NO_ACCOUNT = SeededAccount("vpc-0", ["subnet-0"], ["subnet-1", "subnet-2"], CLUSTER, "sg-0")
 
-# What the world or its scenarios decide. A release is chosen by its file.
+# Set by the world or its scenarios. Releases are set by their files.
 _NOT_TO_CHOOSE = (
     "cluster_name",
     "cluster_security_group_id",
@@ -51,9 +51,9 @@ def stack_config(
     *,
     suite: str = "evals/sums.jsonl",
 ) -> Config:
-    """Return the stack's keys: a release on blue, green not used yet, and ``chosen`` over all.
+    """Return the stack's keys: a release on blue, green unused, and ``chosen`` on top.
 
-    ``suite`` is what the evaluation asks; not every server can do sums.
+    ``suite`` is the evaluation's question file; not every server can do sums.
     """
     own = {
         "cluster_name": CLUSTER,
@@ -69,7 +69,7 @@ def stack_config(
         "green": {"replicas": _REPLICAS},
         "headroom_mode": "on_rollout",
         "instance_type": "g6e.xlarge",
-        # Seconds where production has minutes; the chain between them is derived as ever.
+        # Seconds instead of production's minutes; the drain chain is derived as usual.
         "max_stream_seconds": 8,
         "deregistration_propagation_seconds": 2,
         "node_start_seconds": 30,
@@ -97,7 +97,7 @@ def stack_config(
                 "error_rate": {"limit_percent": 2, "increase_limit_points": 2},
                 "ttft_p95": {"limit_seconds": 1.5, "ratio_limit": 2.5},
                 "inter_token_p95": {"ratio_limit": 2.5},
-                # Holds here are shorter than streams: of two windows, the one that saw more of them end looks slower.
+                # Holds here are shorter than streams, so the window in which more streams end looks slower.
                 "end_to_end_p95": {"limit_seconds": 30, "ratio_limit": 1000},
                 "target_group_errors": {"limit_percent": 2, "increase_limit_points": 2},
                 "target_group_latency": {"limit_seconds": 10, "ratio_limit": 4},
@@ -105,8 +105,8 @@ def stack_config(
                 "smoke": {"requests": 4, "timeout_seconds": 10},
                 "eval": {"suite": suite, "max_tokens": 16, "request_timeout_seconds": 20},
                 "warm_up": {"prefixes": 4, "max_seconds": 4, "level_points": 20},
-                # As few prompts as a verdict needs. Limits that let release C, which answers some prompts and
-                # slowly, go on to the ramp: that the gates of the metrics catch it is what is rehearsed.
+                # As few prompts as a verdict needs. The limits let release C, which is slow and answers only some
+                # prompts, pass to the ramp, because the rehearsal is about the metric gates that catch it there.
                 "shadow": {
                     "samples": 12,
                     "minimum_samples": 9,
@@ -122,10 +122,10 @@ def stack_config(
 
 
 def read_config(path: Path) -> Config:
-    """Read the keys that somebody chose, and check them as the program would.
+    """Read a person's keys and check them as the program does.
 
     Raises:
-        ValueError: the file is not there, or holds what cannot be chosen or cannot be; the message says where.
+        ValueError: the file does not exist, or a key is reserved or invalid. The message names it.
     """
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -134,11 +134,11 @@ def read_config(path: Path) -> Config:
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"is not YAML: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError("must hold keys of the stack's config, e.g. cold_start_seconds: 300")
+        raise ValueError("must contain keys of the stack's config, e.g. cold_start_seconds: 300")
     chosen = cast(Config, content)
     for key in _NOT_TO_CHOOSE:
         if _has(chosen, key.split(".")):
-            raise ValueError(f"{key} is the rehearsal's own; remove it")
+            raise ValueError(f"{key} is set by the rehearsal; remove it")
     config = stack_config(_NO_ACCOUNT, "http://127.0.0.1", own_releases()["a"], chosen)
     try:
         Settings.from_config(as_pulumi_gives_it(config))
@@ -148,12 +148,12 @@ def read_config(path: Path) -> Config:
 
 
 def as_pulumi_gives_it(config: Config) -> dict[str, str]:
-    """Return every value as text, structured ones as JSON."""
+    """Return every value as text, with structured ones as JSON."""
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
 
 
 def _merged(under: Config, over: Config) -> Config:
-    """Return ``under`` with the values of ``over``; objects are merged, lists are replaced."""
+    """Return ``under`` with the values of ``over``. Objects are merged, lists are replaced."""
     merged = dict(under)
     for key, value in over.items():
         below = under.get(key)

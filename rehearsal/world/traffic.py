@@ -9,11 +9,11 @@ from rehearsal.world.settings import RehearsalSettings
 from rehearsal.world.world import World
 
 LOAD = "load"
-"""The process's name, and so its log's."""
+"""The name of the process and of its log."""
 
 
 def start_load(world: World, settings: RehearsalSettings) -> Process:
-    """Start the load generator; SIGTERM lets it end the requests that it has begun, and then itself."""
+    """Start the load generator. On SIGTERM it finishes its open requests, then ends."""
     return world.start(
         LOAD,
         [

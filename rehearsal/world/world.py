@@ -1,4 +1,4 @@
-"""The world: every process that a rehearsal needs, started and stopped as one."""
+"""The world: every process of a rehearsal, started and stopped as one."""
 
 import os
 import sys
@@ -30,10 +30,10 @@ _HUB = PROJECT_FOLDER / "rehearsal" / "vllm" / "hub.yaml"
 _AWS_SETTINGS = "aws.json"
 _READY_TIMEOUT_SECONDS = 60.0
 _COMMAND_POLL_SECONDS = 0.1
-# The kernel's limit. Where the folder's name is longer, every command starts cold.
+# The kernel's limit. With a longer folder name, every command starts cold.
 _LONGEST_SOCKET_PATH = 107
 
-# Third-party modules that every run of program, policy pack or plugin imports; one process imports them ahead.
+# Third-party modules that programs, policy packs and plugins import; one process imports them in advance.
 _WARM_MODULES = (
     "boto3",
     "httpx",
@@ -63,7 +63,7 @@ _WARM_MODULES = (
 
 
 class CommandError(Exception):
-    """A command in the world ended otherwise than it must; the message has the end of its log."""
+    """A command in the world ended with an unexpected exit code. The message contains the end of its log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +78,11 @@ class World:
     kubeconfig: Path
     endpoint_url: str
     load_balancer_controller: str
-    """The name of the one that runs."""
+    """The name of the running controller."""
     processes: Sequence[Process] = ()
-    """All that must run for as long as the world does."""
+    """The processes that run as long as the world does."""
     on_tick: list[Callable[[], None]] = field(default_factory=list)
-    """Called about ten times a second while a command runs."""
+    """Called about ten times per second while a command runs."""
 
     @property
     def checkout(self) -> Path:
@@ -101,16 +101,16 @@ class World:
 
     @property
     def gateway_log(self) -> Path:
-        """The requests of users, as a gateway in front of the service writes them down."""
+        """The users' requests, as a gateway in front of the service logs them."""
         return self.folder / GATEWAY_LOG
 
     @property
     def logs(self) -> Path:
-        """Where every process logs to."""
+        """The folder of all processes' logs."""
         return self.folder / "logs"
 
     def process(self, name: str) -> Process:
-        """One of the processes that run as long as the world does."""
+        """Return one of the processes that run as long as the world does."""
         return next(process for process in self.processes if process.name == name)
 
     def start(self, name: str, command: Sequence[str | Path], *, folder: Path | None = None) -> Process:
@@ -120,10 +120,10 @@ class World:
         )
 
     def run(self, name: str, *command: str, expect: int = 0) -> None:
-        """Run a command in the checkout as an engineer or a CI job would, and wait for its end.
+        """Run a command in the checkout, as an engineer or a CI job does, and wait for its end.
 
         Raises:
-            CommandError: it ended with another exit code than ``expect``.
+            CommandError: its exit code is not ``expect``.
         """
         process = self.start(name, command)
         try:
@@ -151,13 +151,13 @@ def world(
     """Run a world for the length of a ``with`` block.
 
     Args:
-        folder: gets logs, state and the checkout; new or empty.
-        settings: the choices.
-        binaries: the control plane's, Prometheus and the Pulumi CLI.
-        say: told in a few words what is being started.
+        folder: the folder for logs, state and the checkout; new or empty.
+        settings: the rehearsal's settings.
+        binaries: the control plane's binaries, Prometheus and the Pulumi CLI.
+        say: called with a few words on what is being started.
 
     Raises:
-        ExecutableError, ProcessError, OSError: it cannot be built; nothing of it runs then.
+        ExecutableError, ProcessError, OSError: the world cannot be built. Nothing of it is left running.
     """
     engine = pulumi_version(binaries["pulumi"])
     (folder / "backend").mkdir(parents=True)
@@ -231,7 +231,7 @@ def world(
             ),
         )
         controlling = launch("load-balancer-controller", controller.command)
-        stack.callback(controlling.kill)  # It keeps nothing, and the real one would take its time to end.
+        stack.callback(controlling.kill)  # It has no state, and the real one is slow to end.
         controlling.wait_until(controller.ready, timeout_seconds=_READY_TIMEOUT_SECONDS)
         endpoint_url = f"http://127.0.0.1:{aws_settings.alb_port}"
         write_checkout(folder / "checkout", account, aws_settings.region, endpoint_url, settings)
@@ -248,7 +248,7 @@ def world(
 
 
 def _environment(folder: Path, kubeconfig: Path, aws: AwsSettings) -> dict[str, str]:
-    """Return the environment of a production machine, pointed at this world."""
+    """Return a production machine's environment, pointed at this world."""
     environment = {name: os.environ[name] for name in ("HOME", "LANG", "TERM", "TMPDIR") if name in os.environ}
     environment |= {
         "PATH": path_with(folder / "bin"),
@@ -278,7 +278,7 @@ def _warm_socket(folder: Path) -> Path:
 
 
 def aws_settings_of(folder: Path) -> AwsSettings:
-    """The settings of the AWS account of the world in a folder."""
+    """Read the AWS account settings of the world in a folder."""
     return AwsSettings.model_validate_json((folder / _AWS_SETTINGS).read_bytes())
 
 

@@ -1,4 +1,4 @@
-"""The benchmark of the gates: its parts, and a small run of all of it."""
+"""The gate benchmark: its parts, and a small full run."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ def test_values_are_counted_by_bucket() -> None:
     assert counts.sum() == 4
 
 
-def test_the_p95_is_the_one_that_the_gates_see() -> None:
+def test_the_p95_equals_the_gates_p95() -> None:
     values = np.random.default_rng(1).lognormal(-2, 1, (3, 2, 200))
     counts = counted(values, TTFT_BUCKETS)
     for histogram, estimate in zip(counts.reshape(6, -1), p95(counts).ravel(), strict=True):
@@ -27,13 +27,13 @@ def test_the_p95_is_the_one_that_the_gates_see() -> None:
         assert estimate == pytest.approx(Histogram(tuple(zip(bounds, cumulated, strict=True))).quantile(0.95))
 
 
-def test_a_cut_off_keeps_the_rate() -> None:
+def test_a_cut_off_keeps_the_false_alarm_rate() -> None:
     looks = np.random.default_rng(1).standard_normal((1000, 7))
     cut_off = calibrated((looks, np.arange(7)), 0.03)
     assert (looks.max(axis=1) >= cut_off).mean() == pytest.approx(0.03)
 
 
-def test_recorded_requests_are_dealt_and_none_is_lost() -> None:
+def test_all_recorded_requests_are_dealt() -> None:
     candidate, active = draw_recorded(np.random.default_rng(1), 2)
     assert (candidate.shape[-1], active.shape[-1]) == (BLOCK_CANDIDATE, BLOCK_ACTIVE)
     again, _ = draw_recorded(np.random.default_rng(1), 2)
@@ -41,7 +41,7 @@ def test_recorded_requests_are_dealt_and_none_is_lost() -> None:
     assert 0.02 < np.median(active) < 0.1
 
 
-def test_the_last_line_tells_what_was_found() -> None:
+def test_the_last_line_contains_the_figures() -> None:
     command = [sys.executable, "-m", "benchmarks.gate_power", "--runs", "20"]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     result = json.loads(output.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""The benchmark asks the real pack about the program's real resources, and says so in its last line."""
+"""The benchmark runs the real pack on the program's real resources, and prints the figures in its last line."""
 
 import json
 import subprocess
@@ -34,20 +34,20 @@ def test_it_times_both_and_ends_with_the_figures() -> None:
         assert 0 < float(cpu) < 1000
 
 
-def test_the_real_pack_judges_what_the_program_declares(tmp_path: Path) -> None:
+def test_the_real_pack_evaluates_the_programs_resources(tmp_path: Path) -> None:
     registered = registrations(services_for(50), tmp_path)
     assert all(len(registered) / services_for(50) >= size / services_for(size) for size in SIZES)
-    with pack() as judging, pack(disabled=True) as idle:
-        assert judging.ask(requests_for(registered, len(registered))) == []
-        assert set(judging.timings) == {len(registered)}
+    with pack() as enabled, pack(disabled=True) as idle:
+        assert enabled.ask(requests_for(registered, len(registered))) == []
+        assert set(enabled.timings) == {len(registered)}
         rule = next(one for one in registered if one["type"] == LISTENER_RULE and one["name"] == "s000")
         rule["inputs"]["actions"][0]["forward"]["targetGroups"][0]["weight"] += 1
         broken = requests_for([rule], 1)
-        assert any("must be whole percents that add up to 100" in found for found in judging.ask(broken))
+        assert any("must be whole percents that add up to 100" in found for found in enabled.ask(broken))
         assert idle.ask(broken) == []
 
 
-def test_whole_services_are_taken_and_of_the_last_one_some_of_every_kind() -> None:
+def test_requests_have_whole_services_and_some_of_every_kind_from_the_last_one() -> None:
     names = [f"{service}-{number}" for number in range(6) for service in ("a", "b", "c")]
     registered = [{"type": "test:index:Thing", "name": one, "inputs": {}, "protect": one == "b-0"} for one in names]
     requests = requests_for(registered, 9)

@@ -1,4 +1,4 @@
-"""The benchmark measures the program as it is, beside as many bare resources, and says so in its last line."""
+"""The benchmark compares the program with as many bare resources, and prints the figures in its last line."""
 
 import json
 import subprocess
@@ -15,11 +15,11 @@ from tests.components.registrations import Registrations, register
 
 pytestmark = pytest.mark.slow
 
-LARGEST_VARIABLE_BYTES = 128 * 1024  # Linux takes no longer one, and the config is one
+LARGEST_VARIABLE_BYTES = 128 * 1024  # Linux's limit; the config is one variable
 
 
 @pytest.mark.parametrize("services", SERVICES)
-def test_its_config_is_one_that_the_program_takes(services: int) -> None:
+def test_its_config_is_valid_for_the_program(services: int) -> None:
     settings = Settings.from_config(config(services))
     assert len(settings.services) == services
     releases = [one.color(color).release for one in settings.services.values() for color in COLORS]
@@ -27,7 +27,7 @@ def test_its_config_is_one_that_the_program_takes(services: int) -> None:
     assert len(program_environment(services)["PULUMI_CONFIG"]) < LARGEST_VARIABLE_BYTES
 
 
-def test_the_bare_resources_are_the_programs_without_components_and_marks_of_secrets() -> None:
+def test_the_bare_resources_are_the_programs_without_components_and_secret_marks() -> None:
     marked = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "value": "secret"}
     bare = bare_resources(
         [
@@ -77,6 +77,6 @@ def register_one() -> Registrations:
 
 
 def counts(declared: Registrations) -> tuple[int, int]:
-    """Custom resources and components."""
+    """Count custom resources and components."""
     components = sum(one.token.startswith("vllm-blue-green:") for one in declared.resources.values())
     return declared.count - components, components

@@ -36,7 +36,7 @@ class Thing(pulumi.CustomResource):
 
 @cache
 def pulumi_cli() -> Path:
-    """The CLI, found or built; a test on a machine that has neither it nor Go is skipped."""
+    """Find or build the CLI. Skips the test on a machine that has neither the CLI nor Go."""
     component = next(component for component in COMPONENTS if component.name == "pulumi")
     found = find(component)
     if found is None and not can_build():
@@ -46,7 +46,7 @@ def pulumi_cli() -> Path:
 
 @dataclass
 class World:
-    """One project with one stack. What it starts is forked from a fork server where there is one."""
+    """One project with one stack. Its runs are forked from a fork server if there is one."""
 
     root: Path
     warm: ForkServer | None = None
@@ -71,7 +71,7 @@ class World:
         (self.project / "things.py").write_text(THINGS, encoding="utf-8")
 
     def plugin(self, package: str, version: str, module: str) -> None:
-        """Put a plugin where Pulumi looks for it; one that is real on PATH would be in its way."""
+        """Install a plugin where Pulumi looks for it: on PATH if a real one is there, as that takes precedence."""
         name = f"pulumi-resource-{package}"
         installed = pulumi_home(self.root) / "plugins" / f"resource-{package}-v{version}" / name
         script = self.root / "bin" / name if find_real(name) else installed
@@ -85,16 +85,16 @@ class World:
 
     @property
     def cloud(self) -> Path:
-        """Where the plugin keeps its resources."""
+        """The plugin's folder of resources."""
         return self.root / "cloud"
 
     def program(self, text: str) -> None:
-        """Write the program; `pulumi` and `Thing` are imported for it."""
+        """Write the program, after imports of `pulumi` and `Thing`."""
         head = "import pulumi\nfrom things import Thing\n\n"
         (self.project / "__main__.py").write_text(head + textwrap.dedent(text), encoding="utf-8")
 
     def pack(self, text: str) -> Path:
-        """Write a policy pack, and return its folder."""
+        """Write a policy pack and return its folder."""
         folder = self.root / "pack"
         folder.mkdir(exist_ok=True)
         (folder / "PulumiPolicy.yaml").write_text("runtime: python\n", encoding="utf-8")
@@ -102,16 +102,16 @@ class World:
         return folder
 
     def open(self) -> auto.Stack:
-        """The stack, created if need be."""
+        """Return the stack; create it if necessary."""
         options = auto.LocalWorkspaceOptions(env_vars=self.environment)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PATH", self.environment["PATH"])  # where the SDK looks for the CLI
+            patch.setenv("PATH", self.environment["PATH"])  # the SDK looks there for the CLI
             self.stack = auto.create_or_select_stack("dev", work_dir=str(self.project), opts=options)
         return self.stack
 
     @contextmanager
     def around(self) -> Generator[None]:
-        """Have this process's environment be the world's, as it is around a script."""
+        """Give this process the world's environment, which a script has."""
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
@@ -132,24 +132,24 @@ class World:
             assert answer.returncode == status, answer.stdout + answer.stderr
         return answer
 
-    # -- shorthands for what tests ask
+    # -- shorthands for tests
 
     def resources(self) -> dict[str, dict[str, Any]]:
-        """The recorded resources by name, except those that wait for their deletion."""
+        """Return the recorded resources by name, without those that await deletion."""
         recorded = self.deployment().get("resources", [])
         return {each["urn"].rsplit("::", 1)[-1]: each for each in recorded if not each.get("delete")}
 
     def deployment(self) -> dict[str, Any]:
-        """The recorded deployment, as the backend keeps it."""
+        """Return the deployment in the backend."""
         file = next((self.root / "state" / ".pulumi" / "stacks").glob("*/dev.json"))
         return json.loads(file.read_text(encoding="utf-8"))["checkpoint"].get("latest") or {}
 
     def locks(self) -> list[Path]:
-        """The files that are the backend's locks."""
+        """Return the backend's lock files."""
         return list((self.root / "state" / ".pulumi" / "locks").rglob("*.json"))
 
     def calls(self, *operations: str) -> list[tuple[str, str]]:
-        """What the plugin was asked to do, in order, as (operation, resource name)."""
+        """Return the plugin's calls, in order, as (operation, resource name)."""
         path = self.cloud / "log.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         entries = [json.loads(line) for line in lines]
@@ -157,7 +157,7 @@ class World:
         return [(entry["op"], entry["name"]) for entry in entries if entry["op"] in wanted]
 
     def forget_calls(self) -> None:
-        """Start the plugin's log anew."""
+        """Clear the plugin's log."""
         (self.cloud / "log.jsonl").unlink(missing_ok=True)
 
 
@@ -170,7 +170,7 @@ def warm() -> Iterator[ForkServer]:
 
 @pytest.fixture
 def world(tmp_path: Path, warm: ForkServer) -> World:
-    """A new world, with a stack that nothing was deployed to."""
+    """A new world with an empty stack."""
     world = World(tmp_path / "world", warm)
     world.program("")
     world.open()

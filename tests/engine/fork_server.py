@@ -20,25 +20,25 @@ MODULES = (
     "pulumi_kubernetes.apps.v1",
     "pulumi_kubernetes.core.v1",
 )
-"""What the programs, packs and plugins of these tests import."""
+"""The modules that these tests' programs, packs and plugins import."""
 
 
 @dataclass(frozen=True)
 class ForkServer:
-    """A fork server that runs."""
+    """A running fork server."""
 
     pid: int
     socket: Path
 
     def children(self) -> list[int]:
-        """The runs that are not over."""
+        """Return the process ids of unfinished runs."""
         return [int(word) for word in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
 
 
 @contextmanager
 def fork_server() -> Generator[ForkServer]:
-    """Start a fork server, and end it after the block."""
-    # In a folder with a short name: the kernel's limit for a socket's is 107 characters.
+    """Run a fork server for the length of the block."""
+    # A short folder name: the kernel limits a socket's path to 107 characters.
     with tempfile.TemporaryDirectory(prefix="warm-") as folder:
         path = Path(folder) / "socket"
         with warm_process(path, MODULES) as process:

@@ -1,4 +1,4 @@
-"""Commands that are stopped at a named point, to be interrupted or killed there, and what they leave running."""
+"""Commands that stop at a named point, to be interrupted or killed there, and the processes that they leave."""
 
 import os
 import select
@@ -27,21 +27,21 @@ def hold(point):
 
 
 """
-"""For programs: `hold("point")` stops as the plugin's points do."""
+"""For programs: `hold("point")` stops like the plugin's points."""
 
 
 class Points:
     """Points at which programs and plugins stop for ever."""
 
     def __init__(self, world: World, *names: str) -> None:
-        """Have them stop at these."""
+        """Make programs and plugins stop at these points."""
         self._paths = [world.cloud / f"hold-{name}" for name in names]
         for path in self._paths:
             os.mkfifo(path)
         self._waiting = {os.open(path, os.O_RDONLY | os.O_NONBLOCK) for path in self._paths}
 
     def wait(self) -> bool:
-        """Wait until all are reached; tells whether they were, and has nobody stop there any more."""
+        """Wait until all points are reached, then remove them. Return whether all were reached."""
         deadline = time.monotonic() + LONGEST_SECONDS
         while self._waiting and time.monotonic() < deadline:
             for descriptor in select.select(list(self._waiting), [], [], 1)[0]:
@@ -53,10 +53,10 @@ class Points:
 
 
 class Held:
-    """A command of the CLI that runs."""
+    """A running command of the CLI."""
 
     def __init__(self, world: World, *arguments: str, until: Sequence[str], **environment: str) -> None:
-        """Start it, and wait until all the points are reached; there it waits for ever."""
+        """Start the command and wait until all points are reached. It waits there for ever."""
         self._output = world.root / "output.txt"
         points = Points(world, *until)
         with self._output.open("wb") as file:
@@ -71,28 +71,28 @@ class Held:
             )
         if not points.wait():
             self.kill()
-            raise AssertionError(f"never came to {until}:\n{self.said()}")
+            raise AssertionError(f"never reached {until}:\n{self.output()}")
 
     def interrupt(self) -> None:
-        """Send it what Ctrl-C sends."""
+        """Interrupt it like Ctrl-C."""
         self.process.send_signal(signal.SIGINT)
 
     def kill(self) -> None:
-        """Kill the CLI, and nothing else."""
+        """Kill only the CLI."""
         self.process.kill()
         self.process.wait()
 
     def end(self) -> int:
-        """Wait for its end; returns the exit status."""
+        """Wait for its end and return the exit status."""
         return self.process.wait(timeout=LONGEST_SECONDS)
 
-    def said(self) -> str:
-        """All of its output so far."""
+    def output(self) -> str:
+        """Return all of its output so far."""
         return self._output.read_text(encoding="utf-8")
 
 
 def left_running(world: World, *, patience_seconds: float = 20) -> list[str]:
-    """What of a world's processes still runs when patience is over: their words."""
+    """Return the command lines of a world's processes that still run after the timeout."""
     deadline = time.monotonic() + patience_seconds
     while (found := _running(world)) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -100,12 +100,12 @@ def left_running(world: World, *, patience_seconds: float = 20) -> list[str]:
 
 
 def _running(world: World) -> list[str]:
-    """What was started with the world's environment, and what the fork server has forked."""
+    """Return the command lines of processes with the world's environment and of the fork server's runs."""
     mark = f"TEST_CLOUD={world.cloud}".encode()
     forked = world.warm.children() if world.warm else []
     found: list[str] = []
     for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended, or is another user's
+        with suppress(OSError):  # it has ended, or belongs to another user
             if int(folder.name) in forked or mark in (folder / "environ").read_bytes().split(b"\0"):
                 found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
     return found

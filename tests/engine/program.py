@@ -1,4 +1,4 @@
-"""The whole program as a stack on the CLI, with clouds that accept anything."""
+"""The whole program as a stack on the CLI, with fake clouds that accept anything."""
 
 import json
 import re
@@ -16,10 +16,10 @@ GUARDED = {"ListenerRule", "Deployment", "NodeGroup", "LaunchTemplate"}
 
 
 class Stack:
-    """The program's stack, with a config that each test changes."""
+    """The program's stack, with a config that tests change."""
 
     def __init__(self, world: World, live: Mapping[str, Any]) -> None:
-        """Set the project up and configure it; ``up`` brings it to life."""
+        """Set up and configure the project. ``up`` deploys it."""
         self.world = world
         self.live = live
         for plugin in ("aws", "kubernetes"):
@@ -35,7 +35,7 @@ class Stack:
         self.configure()
 
     def configure(self, **changes: Any) -> None:
-        """Write the live config, with changes."""
+        """Write the live config with changes."""
         values = config(**{"candidate_route_secret": None, **self.live, **changes})
         keys = {key: json.loads(text) if text.startswith(("[", "{")) else text for key, text in values.items()}
         merged = {**self._fixed, "config": {**self._fixed["config"], **keys}}
@@ -49,16 +49,16 @@ class Stack:
         return self.world.pulumi("preview", *flags).stdout
 
     def refused(self, *command: str) -> str:
-        """What a command says that is refused."""
+        """Run a command that must be refused and return its message."""
         answer = self.world.pulumi(*command, status=None)
         text = answer.stdout + answer.stderr
         assert answer.returncode != 0, text
-        # The CLI interrupts the program once a preview is refused, and shows where it was.
+        # The CLI interrupts the program once a preview is refused, and shows its traceback.
         assert "Traceback" not in text or "KeyboardInterrupt" in text, text
         return re.sub(r"\s+", " ", text)
 
     def recorded(self) -> dict[str, Any]:
-        """What is recorded of the resources that guards watch."""
+        """Return the recorded state of the resources that guards watch."""
         return {
             one["urn"]: (one["inputs"], one["outputs"])
             for one in self.resources()
@@ -66,7 +66,7 @@ class Stack:
         }
 
     def resources(self) -> list[dict[str, Any]]:
-        """Everything that is recorded."""
+        """Return all recorded resources."""
         exported = json.loads(self.world.pulumi("stack", "export", "--show-secrets").stdout)
         return exported["deployment"].get("resources") or []
 

@@ -1,6 +1,6 @@
-"""The scripts' dealings with the real CLI: locks, kills, interrupts, refusals, state, targets and secrets.
+"""The scripts and the real CLI: locks, kills, interrupts, refusals, state, targets and secrets.
 
-All through `PulumiStack`, as the scripts have it. The clouds are files.
+All tests go through `PulumiStack`, as the scripts do. The clouds are files.
 """
 
 import os
@@ -32,13 +32,13 @@ GOOD = 'Thing("a", size=1)'
 def open_stack(
     world: World, name: str = "dev", *, tell: Callable[[str], None] = lambda _: None, seconds: float = 300
 ) -> PulumiStack:
-    """The world's stack as a script has it."""
+    """Open the world's stack as a script does."""
     return PulumiStack(name, world.project, update_timeout_seconds=seconds, check=lambda: None, tell=tell)
 
 
 @pytest.fixture
 def world(world: World) -> Iterator[World]:
-    """A new world, which this process's environment is that of; nothing may be left running in it."""
+    """A new world, whose environment this process has. Nothing may be left running in it."""
     with world.around():
         yield world
     assert left_running(world) == []
@@ -47,29 +47,29 @@ def world(world: World) -> Iterator[World]:
 # -- locks
 
 
-def test_the_lock_of_an_update_that_was_killed_is_cancelled_and_the_next_update_goes_through(world: World) -> None:
+def test_the_lock_of_a_killed_update_is_cancelled_and_the_next_update_succeeds(world: World) -> None:
     world.program(GOOD)
     held = Held(world, *UP, until=["create-a"], **{OURS: "dev"})
     held.kill()
     assert len(world.locks()) == 1
-    told: list[str] = []
-    open_stack(world, tell=told.append).up("again")
-    assert len(told) == 1
-    assert told[0].startswith("cancelling Pulumi's lock, whose update has ended without giving it back: ")
-    assert f"(pid {held.process.pid})" in told[0]
-    assert "\n" not in told[0]
+    messages: list[str] = []
+    open_stack(world, tell=messages.append).up("again")
+    assert len(messages) == 1
+    assert messages[0].startswith("cancelling Pulumi's lock, whose update has ended without giving it back: ")
+    assert f"(pid {held.process.pid})" in messages[0]
+    assert "\n" not in messages[0]
     assert world.locks() == []
     assert "a" in world.resources()
 
 
-def test_an_update_of_ours_that_lives_on_as_an_orphan_is_interrupted_and_waited_for(world: World) -> None:
+def test_our_own_orphaned_update_is_interrupted_and_waited_for(world: World) -> None:
     world.program('a = Thing("a", size=1)\n' + HOLD + 'a.serial.apply(lambda _: hold("program"))')
     held = Held(world, *UP, until=["program"], **{OURS: "dev"})
-    # Nobody waits for an orphan: were it not for this thread, it would stay a zombie.
+    # An orphan has no parent that waits for it; without this thread it would stay a zombie.
     threading.Thread(target=held.process.wait, daemon=True).start()
-    told: list[str] = []
-    open_stack(world, tell=told.append).up("again")
-    assert told[0] == (
+    messages: list[str] = []
+    open_stack(world, tell=messages.append).up("again")
+    assert messages[0] == (
         f"an update of ours outlived the process that began it; interrupting it (process {held.process.pid})"
     )
     assert world.calls() == [("create", "a")]
@@ -78,27 +78,27 @@ def test_an_update_of_ours_that_lives_on_as_an_orphan_is_interrupted_and_waited_
 
 @pytest.fixture
 def other(world: World) -> Iterator[Held]:
-    """Somebody's update that runs."""
+    """Another person's running update."""
     world.program(GOOD)
     held = Held(world, *UP, until=["create-a"])
     yield held
     held.kill()
 
 
-def test_somebody_elses_update_is_left_alone_and_its_holder_is_named(world: World, other: Held) -> None:
-    told: list[str] = []
+def test_another_persons_update_is_left_alone_and_its_lock_holder_is_named(world: World, other: Held) -> None:
+    messages: list[str] = []
     with pytest.raises(StackLockedError) as raised:
-        open_stack(world, tell=told.append).up("mine")
+        open_stack(world, tell=messages.append).up("mine")
     message = str(raised.value)
     assert message.startswith("update 'mine' failed: ")
     assert re.search(rf"currently locked by 1 lock.* created by \S+@\S+ \(pid {other.process.pid}\)", message)
     assert "\n" not in message
-    assert told == []
+    assert messages == []
     assert process_start_time(other.process.pid)
     assert len(world.locks()) == 1
 
 
-def test_a_lock_is_cancelled_once_its_holder_has_ended_even_if_it_was_nobody_of_ours(world: World, other: Held) -> None:
+def test_a_lock_is_cancelled_once_its_holder_has_ended_even_if_it_was_not_ours(world: World, other: Held) -> None:
     other.kill()
     open_stack(world).up("mine")
     assert "a" in world.resources()
@@ -113,7 +113,7 @@ def pending(world: World) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("point", ["create-a", "created-a"])
-def test_after_a_kill_in_the_midst_of_a_creation_the_next_update_creates_anew(world: World, point: str) -> None:
+def test_after_a_kill_during_a_creation_the_next_update_creates_again(world: World, point: str) -> None:
     world.program(GOOD)
     Held(world, *UP, until=[point], **{OURS: "dev"}).kill()
     assert pending(world) == [("creating", "a")]
@@ -121,13 +121,13 @@ def test_after_a_kill_in_the_midst_of_a_creation_the_next_update_creates_anew(wo
     assert [change.op for change in stack.preview("again").changes] == ["create"]
     stack.up("again")
     assert world.calls() == [("create", "a")] * 2
-    # The first may exist beside it: the CLI keeps saying so, until somebody looks (`pulumi refresh`).
+    # The first one may exist too: the CLI keeps warning until a `pulumi refresh`.
     assert pending(world) == [("creating", "a")]
     stack.up("and again")
     assert world.calls() == [("create", "a")] * 2
 
 
-def test_after_a_kill_in_the_midst_of_an_update_the_next_one_makes_it_again(world: World) -> None:
+def test_after_a_kill_during_an_update_the_next_one_repeats_it(world: World) -> None:
     world.program(GOOD)
     world.pulumi(*UP)
     world.program('Thing("a", size=2)')
@@ -141,7 +141,7 @@ def test_after_a_kill_in_the_midst_of_an_update_the_next_one_makes_it_again(worl
 
 
 class Running:
-    """An update in a thread, as a script that is told to stop leaves it."""
+    """An update in a thread, as in a script that receives a stop signal."""
 
     def __init__(self, stack: PulumiStack) -> None:
         self.failure: Exception | None = None
@@ -168,7 +168,7 @@ def wait_for_call(world: World) -> None:
         time.sleep(0.05)
 
 
-def test_an_interrupt_ends_an_update_in_order(world: World) -> None:
+def test_an_interrupt_ends_an_update_properly(world: World) -> None:
     world.program('a = Thing("a", slow=3)\nThing("b", size=a.serial)')
     stack = open_stack(world)
     running = Running(stack)
@@ -186,7 +186,7 @@ def test_an_interrupt_ends_an_update_in_order(world: World) -> None:
     ]
 
 
-def test_a_second_interrupt_breaks_off_and_the_state_can_be_read(world: World) -> None:
+def test_a_second_interrupt_aborts_and_the_state_stays_readable(world: World) -> None:
     world.program(GOOD)
     stack = open_stack(world)
     points = Points(world, "create-a")
@@ -215,7 +215,7 @@ def test_an_update_that_takes_too_long_is_interrupted(world: World) -> None:
     assert world.locks() == []
 
 
-def test_operations_under_way_end_when_another_one_fails(world: World) -> None:
+def test_running_operations_end_when_another_one_fails(world: World) -> None:
     world.program('Thing("slow", slow=3)\nThing("bad", slow=1, fail="create")')
     with pytest.raises(UpdateFailedError) as raised:
         open_stack(world).up("both")
@@ -255,7 +255,7 @@ def test_a_mandatory_policy_refuses_preview_and_update_by_name_and_nothing_chang
     assert world.calls() == [("create", "a")]
 
 
-def test_an_advisory_policy_lets_pass(world: World) -> None:
+def test_an_advisory_policy_allows_the_update(world: World) -> None:
     write_pack(world, "ADVISORY")
     world.program('Thing("a", size=9)')
     stack = open_stack(world)
@@ -264,7 +264,7 @@ def test_an_advisory_policy_lets_pass(world: World) -> None:
     assert "a" in world.resources()
 
 
-def test_a_policy_that_cannot_judge_yet_is_noted_in_the_preview_and_judges_the_update(world: World) -> None:
+def test_a_policy_that_cannot_run_yet_is_noted_in_the_preview_and_evaluates_the_update(world: World) -> None:
     write_pack(world, "MANDATORY")
     world.program('a = Thing("a", size=1)\nThing("b", size=a.serial.apply(lambda serial: serial * 9))')
     stack = open_stack(world)
@@ -288,7 +288,7 @@ LIVE: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory, warm: ForkServer) -> Iterator[Stack]:
-    """Two releases, a quarter of the requests on green."""
+    """A stack with two releases and a quarter of the requests on green."""
     made = Stack(World(tmp_path_factory.mktemp("dealings") / "world", warm), LIVE)
     made.up()
     with made.world.around():
@@ -297,7 +297,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, warm: ForkServer) -> Iter
 
 @pytest.fixture
 def live(deployed: Stack) -> Iterator[Stack]:
-    """The same; tests leave it as it is."""
+    """The same stack; tests must not change it."""
     with deployed.world.around():
         before = deployed.recorded()
         yield deployed
@@ -305,7 +305,7 @@ def live(deployed: Stack) -> Iterator[Stack]:
         assert deployed.recorded() == before
 
 
-def test_a_guard_refuses_preview_and_update_in_its_own_words_and_nothing_changes(live: Stack) -> None:
+def test_a_guard_refuses_preview_and_update_with_its_message_and_nothing_changes(live: Stack) -> None:
     live.configure(green_weight=90)
     stack = open_stack(live.world)
     for command in (stack.preview, stack.up):
@@ -327,7 +327,7 @@ runpy.run_path("program.py", run_name="__main__")
 """
 
 
-def test_on_a_cli_without_resource_hooks_nothing_runs_rather_than_without_guards(live: Stack) -> None:
+def test_a_cli_without_resource_hooks_runs_nothing(live: Stack) -> None:
     program, kept = live.world.project / "__main__.py", live.world.project / "program.py"
     program.rename(kept)
     program.write_text(OLD_CLI, encoding="utf-8")
@@ -340,7 +340,7 @@ def test_on_a_cli_without_resource_hooks_nothing_runs_rather_than_without_guards
     assert live.world.calls() == []
 
 
-def test_the_rule_is_read_from_a_state_that_was_exported_and_imported(live: Stack) -> None:
+def test_the_rule_is_read_from_an_exported_and_imported_state(live: Stack) -> None:
     stack = open_stack(live.world)
     before = stack.rule_in_state("llm")
     kept = live.world.root / "state.json"
@@ -353,7 +353,7 @@ def test_the_rule_is_read_from_a_state_that_was_exported_and_imported(live: Stac
     assert stack.rule_in_state("another") is None
 
 
-def test_with_the_rule_for_a_target_nothing_else_is_updated(live: Stack) -> None:
+def test_with_the_rule_as_target_nothing_else_is_updated(live: Stack) -> None:
     stack = open_stack(live.world)
     rule = live.urn("ListenerRule", "llm")
     others = {urn: recorded for urn, recorded in live.recorded().items() if urn != rule}
@@ -380,7 +380,7 @@ def test_a_secret_is_decrypted(live: Stack) -> None:
         stack.secret("nothing")
 
 
-def test_another_passphrase_is_refused_with_the_variable_to_set(live: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_passphrase_is_refused_with_the_variable_to_set(live: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "another")
     with pytest.raises(RefusedError, match="incorrect passphrase") as raised:
         open_stack(live.world).secret("candidate_route_secret")

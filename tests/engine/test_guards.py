@@ -1,6 +1,6 @@
-"""The whole program on the CLI, with clouds that accept anything: what guards refuse is refused, and nothing moves.
+"""The whole program on the CLI, with fake clouds that accept anything: a guard's refusal stops the update.
 
-The clouds are files, so this says nothing about AWS or Kubernetes; it is about hooks, their order and their messages.
+The clouds are files, so this does not test AWS or Kubernetes; it tests hooks, their order and their messages.
 """
 
 import re
@@ -31,7 +31,7 @@ LIVE: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, warm: ForkServer) -> Stack:
-    """Two releases, a quarter of the requests on green; every test leaves it as it is."""
+    """A stack with two releases and a quarter of the requests on green. Tests must not change it."""
     stack = Stack(World(tmp_path_factory.mktemp("guards") / "world", warm), LIVE)
     stack.up()
     return stack
@@ -82,7 +82,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_refused_preview_says_why_and_changes_nothing(stack: Stack, case: str) -> None:
+def test_a_refused_preview_gives_the_reason_and_changes_nothing(stack: Stack, case: str) -> None:
     changes, message = REFUSED[case]
     before = stack.recorded()
     stack.configure(**changes)
@@ -96,11 +96,11 @@ def test_a_refused_update_leaves_rule_pods_and_nodes_alone(stack: Stack, case: s
     changes, message = REFUSED[case]
     before = stack.recorded()
     stack.configure(**changes)
-    said = stack.refused("up", "--yes", "--skip-preview")
+    output = stack.refused("up", "--yes", "--skip-preview")
     stack.configure()
     after = stack.recorded()
     stack.up()
-    assert re.search(message, said)
+    assert re.search(message, output)
     assert after == before
 
 
@@ -125,14 +125,14 @@ def test_a_stale_config_is_refused_where_the_rule_is_not_among_the_targets(stack
     ],
     ids=str,
 )
-def test_what_is_allowed_passes(stack: Stack, changes: dict[str, Any]) -> None:
+def test_allowed_changes_pass(stack: Stack, changes: dict[str, Any]) -> None:
     stack.configure(**changes)
     assert "to update" in stack.preview()
 
 
 @pytest.fixture
 def put_back(stack: Stack) -> Iterator[None]:
-    """What a test does to the stack is undone in its state."""
+    """Restores the stack's state after the test."""
     kept = stack.world.root / "state.json"
     stack.world.pulumi("stack", "export", "--file", str(kept))
     yield
@@ -140,7 +140,7 @@ def put_back(stack: Stack) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("put_back")
-def test_a_way_back_that_is_promised_is_kept_until_a_script_or_a_word_ends_the_promise(stack: Stack) -> None:
+def test_the_keep_warm_window_lasts_until_a_script_or_an_announcement_ends_it(stack: Stack) -> None:
     promoted: dict[str, Any] = {
         "active_color": "green",
         "green_weight": 100,
@@ -157,15 +157,15 @@ def test_a_way_back_that_is_promised_is_kept_until_a_script_or_a_word_ends_the_p
     stack.configure(**{**promoted, "keep_until": ""}, **parked)
     assert "keep_until may not go from" in stack.refused("preview")
     stack.configure(**{**promoted, "keep_until": "", "announced": f"{SERIAL + 1} the nodes are needed"}, **parked)
-    assert "3 to update" in stack.preview()  # Rule, pods, and how EKS may exchange nodes on which nothing runs.
+    assert "3 to update" in stack.preview()  # Rule, pods, and how EKS may replace nodes without pods.
     stack.configure(**{**promoted, "keep_until": "", "rollout_serial": SERIAL + 2}, **parked)
-    assert "3 to update" in stack.preview()  # Rule, pods, and how EKS may exchange nodes on which nothing runs.
-    # Back by hand, as it must always be possible.
+    assert "3 to update" in stack.preview()  # Rule, pods, and how EKS may replace nodes without pods.
+    # Back by hand, which must always be possible.
     stack.configure(**{**promoted, "active_color": "blue", "green_weight": 0})
     assert "1 to update" in stack.preview()
 
 
-def test_protection_takes_the_place_of_guards_where_resources_would_be_replaced_or_deleted(stack: Stack) -> None:
+def test_protection_replaces_guards_where_resources_would_be_replaced_or_deleted(stack: Stack) -> None:
     assert {one["type"].rpartition(":")[2] for one in stack.resources() if one.get("protect")} >= GUARDED - {
         "LaunchTemplate"
     }
@@ -173,7 +173,7 @@ def test_protection_takes_the_place_of_guards_where_resources_would_be_replaced_
 
 
 @pytest.mark.usefixtures("put_back")
-def test_a_teardown_needs_no_more_than_protection_lifted(stack: Stack) -> None:
+def test_a_teardown_needs_only_the_end_of_protection(stack: Stack) -> None:
     stack.configure(protect=False)
     stack.up()
     stack.world.pulumi("destroy", "--yes", "--skip-preview")

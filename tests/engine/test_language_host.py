@@ -1,7 +1,7 @@
-"""Our language host under the CLI: what a person sees of programs and policy packs that fail, and what is left running.
+"""Our language host under the CLI: the output of failing programs and policy packs, and the processes that remain.
 
-The words are those of Pulumi's own host, unless a test says otherwise. How a run ends holds for runs that are forked
-from a warm process, and for runs that start by themselves.
+The messages are those of Pulumi's own host, unless a test notes a difference. Tests of endings cover runs that are
+forked from a warm process and runs that start by themselves.
 """
 
 import re
@@ -29,7 +29,7 @@ GOOD = 'Thing("a", size=1)'
 
 @pytest.fixture(scope="module")
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, warm: ForkServer) -> World:
-    """A world that tests leave as it is: a stack that nothing is deployed to."""
+    """A world with an empty stack. Tests must not change it."""
     is_cold = getattr(request, "param", "warm") == "cold"
     made = World(tmp_path_factory.mktemp("host") / "world", None if is_cold else warm)
     made.program("")
@@ -39,7 +39,7 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def world(shared: World) -> Iterator[World]:
-    """The same; nothing may be left running."""
+    """The same world; nothing may be left running."""
     yield shared
     assert left_running(shared) == []
 
@@ -48,13 +48,13 @@ cold_too = pytest.mark.parametrize("shared", ["warm", "cold"], indirect=True)
 
 
 def cold_for(cases: Iterable[str], *cold: str) -> pytest.MarkDecorator:
-    """Have all cases run warm, and some cold too."""
+    """Run all cases warm, and some cold too."""
     wanted = [("warm", case) for case in cases] + [("cold", case) for case in cold]
     return pytest.mark.parametrize(("shared", "case"), wanted, indirect=["shared"])
 
 
-def said(world: World, *arguments: str, status: int = 1) -> str:
-    """What a preview says, without how many columns the CLI had for it."""
+def preview_output(world: World, *arguments: str, status: int = 1) -> str:
+    """Return a preview's output, independent of the CLI's terminal width."""
     answer = world.pulumi("preview", *arguments, status=status)
     return answer.stdout + answer.stderr
 
@@ -89,19 +89,19 @@ FAILING = {
 
 
 @cold_for(FAILING, "raises", "exits", "crashes", "is killed")
-def test_a_program_that_fails_is_told_with_its_reason(world: World, case: str) -> None:
+def test_a_failing_program_is_reported_with_the_reason(world: World, case: str) -> None:
     program, *words = FAILING[case]
     (world.project / "helper.py").write_text("raise KeyError('deep')\n", encoding="utf-8")
     world.program(program)
-    text = said(world)
+    text = preview_output(world)
     for one in words:
         assert one in text
     assert "rehearsal/warm" not in text, text
 
 
-def test_a_traceback_is_told_once_in_the_diagnostics_and_begins_in_the_program(world: World) -> None:
+def test_a_traceback_is_shown_once_and_begins_in_the_program(world: World) -> None:
     world.program(FAILING["raises"][0])
-    diagnostics = said(world).partition("Diagnostics:")[2]
+    diagnostics = preview_output(world).partition("Diagnostics:")[2]
     assert diagnostics.count("Traceback (most recent call last)") == 1
     assert diagnostics.count("ValueError: nonsense") == 1
     assert re.search(r'Traceback \(most recent call last\):\s+File "[^"]*/project/__main__\.py"', diagnostics)
@@ -110,14 +110,14 @@ def test_a_traceback_is_told_once_in_the_diagnostics_and_begins_in_the_program(w
 def test_a_missing_program_is_named(world: World) -> None:
     world.program("")
     (world.project / "__main__.py").unlink()
-    assert f"error: unable to find main python program `__main__.py` in `{world.project}`" in said(world)
+    assert f"error: unable to find main python program `__main__.py` in `{world.project}`" in preview_output(world)
 
 
 @cold_too
 def test_what_a_program_prints_to_either_stream_is_shown_in_whole_lines(world: World) -> None:
     lines = [f"{'x' * 300}{number}" for number in range(200)]
     world.program("import os\nfor n in range(200):\n    os.write(1 + n % 2, f\"{'x' * 300}{n}\\n\".encode())")
-    shown = {line.strip() for line in said(world, status=0).splitlines()}
+    shown = {line.strip() for line in preview_output(world, status=0).splitlines()}
     assert shown >= set(lines)
 
 
@@ -127,7 +127,7 @@ FAILING_PACKS = {
     "exits": ("import sys\nsys.exit(3)", "exit status 3"),
     "is killed": ("import os\nos.kill(os.getpid(), 9)", "exit status"),
     "is none": ("", "could not read plugin"),
-    # The CLI itself would wait for ever.
+    # Without our host's check the CLI would wait for ever.
     "prints before it is ready": (
         PACK.format("for n in range(9): print('line', n)"),
         "the policy pack printed 'line 0' where its port was expected: print to standard error while it loads",
@@ -136,13 +136,13 @@ FAILING_PACKS = {
 
 
 @cold_for(FAILING_PACKS, "exits", "is killed", "prints before it is ready")
-def test_a_pack_that_does_not_load_is_told_with_its_reason(world: World, case: str) -> None:
+def test_a_pack_that_does_not_load_is_reported_with_the_reason(world: World, case: str) -> None:
     text, *words = FAILING_PACKS[case]
     world.program(GOOD)
     pack = world.pack(text)
-    told = said(world, "--policy-pack", str(pack))
+    output = preview_output(world, "--policy-pack", str(pack))
     for one in (*words, f'error: policy pack "{pack}" failed to start'):
-        assert one in told
+        assert one in output
 
 
 def test_a_pack_that_is_not_there_is_named(world: World) -> None:
@@ -150,8 +150,8 @@ def test_a_pack_that_is_not_there_is_named(world: World) -> None:
     pack = world.pack("")
     (pack / "PulumiPolicy.yaml").unlink()
     for folder in (pack, world.root / "nowhere"):
-        told = said(world, "--policy-pack", str(folder))
-        assert f'failed to load Pulumi policy project located at "{folder}": open {folder}/PulumiPolicy.yaml' in told
+        output = preview_output(world, "--policy-pack", str(folder))
+        assert f'failed to load Pulumi policy project located at "{folder}": open {folder}/PulumiPolicy.yaml' in output
 
 
 def test_a_policy_that_raises_is_shown_and_stops_the_preview(world: World) -> None:
@@ -160,28 +160,28 @@ def test_a_policy_that_raises_is_shown_and_stops_the_preview(world: World) -> No
         """
         from pulumi_policy import PolicyPack, ResourceValidationPolicy
         def fail(args, report):
-            raise ValueError("nobody knows")
+            raise ValueError("no reason")
         PolicyPack("broken", [ResourceValidationPolicy("fails", "It must fail.", fail)])
         """
     )
-    told = said(world, "--policy-pack", str(pack))
-    assert "error: failed to run policy: Exception calling application: nobody knows" in told
+    output = preview_output(world, "--policy-pack", str(pack))
+    assert "error: failed to run policy: Exception calling application: no reason" in output
 
 
 def test_what_a_pack_prints_to_standard_error_is_shown(world: World) -> None:
     world.program(GOOD)
     pack = world.pack(PACK.format("import sys\nfor n in range(3): print('heard', n, file=sys.stderr)"))
-    shown = {line.strip() for line in said(world, "--policy-pack", str(pack), status=0).splitlines()}
+    shown = {line.strip() for line in preview_output(world, "--policy-pack", str(pack), status=0).splitlines()}
     assert shown >= {"heard 0", "heard 1", "heard 2"}
 
 
 def test_a_virtual_environment_that_is_not_there_is_named(world: World) -> None:
-    """Pulumi's own host would make one."""
+    """Pulumi's own host would create one."""
     project = world.project / "Pulumi.yaml"
     kept = project.read_text(encoding="utf-8")
     project.write_text("name: probe\nruntime:\n  name: python\n  options:\n    virtualenv: venv\n", encoding="utf-8")
     try:
-        assert "runtime.options.virtualenv=venv: " in said(world)
+        assert "runtime.options.virtualenv=venv: " in preview_output(world)
     finally:
         project.write_text(kept, encoding="utf-8")
 
@@ -197,13 +197,13 @@ def held_in_the_program(world: World) -> Held:
 
 @cold_too
 @pytest.mark.parametrize("times", [1, 2])
-def test_an_interrupted_program_ends_with_all_that_was_started(world: World, times: int) -> None:
+def test_an_interrupted_program_ends_with_all_its_processes(world: World, times: int) -> None:
     held = held_in_the_program(world)
     for _ in range(times):
         held.interrupt()
     assert held.end() != 0
     assert left_running(world) == []
-    assert "rehearsal/warm" not in held.said()
+    assert "rehearsal/warm" not in held.output()
 
 
 @cold_too
@@ -216,17 +216,17 @@ def test_nothing_outlives_a_cli_that_is_killed_while_the_program_runs(world: Wor
 
 @pytest.fixture(params=["warm", "cold"])
 def fresh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, warm: ForkServer) -> World:
-    """A world that a test may change."""
+    """A world that tests may change."""
     made = World(tmp_path_factory.mktemp("host") / "world", warm if request.param == "warm" else None)
     made.program(GOOD)
     made.open()
     return made
 
 
-def test_a_second_interrupt_breaks_off_what_a_plugin_does_and_nothing_is_left(fresh: World) -> None:
+def test_a_second_interrupt_aborts_a_plugins_work_and_nothing_is_left(fresh: World) -> None:
     held = Held(fresh, *UP, "--policy-pack", str(fresh.pack(PACK.format(""))), until=["create-a"])
     held.interrupt()
-    assert left_running(fresh, patience_seconds=2) != []  # what is in flight may take its time
+    assert left_running(fresh, patience_seconds=2) != []  # operations in flight may take a while
     held.interrupt()
     assert held.end() != 0
     assert left_running(fresh) == []

@@ -1,4 +1,4 @@
-"""The fork server: programs and plugins run in forks of it as they would run by themselves."""
+"""The fork server: programs and plugins run in its forks as they run by themselves."""
 
 import pytest
 
@@ -27,11 +27,11 @@ def outputs(world: World) -> dict[str, object]:
 def test_program_and_plugin_run_in_forks_with_their_own_folder_and_environment(world: World, warm: ForkServer) -> None:
     world.program(PARENTS)
     world.pulumi(*UP)
-    told = outputs(world)
-    assert told["parent"] == warm.pid
-    assert told["cwd"] == str(world.project)
-    assert told["home"] == world.environment["PULUMI_HOME"]
-    path = told["path"]
+    values = outputs(world)
+    assert values["parent"] == warm.pid
+    assert values["cwd"] == str(world.project)
+    assert values["home"] == world.environment["PULUMI_HOME"]
+    path = values["path"]
     assert isinstance(path, list)
     assert path[0] == str(world.project)
     assert str(PROJECT_FOLDER) not in path
@@ -39,7 +39,7 @@ def test_program_and_plugin_run_in_forks_with_their_own_folder_and_environment(w
     assert left_running(world) == []
 
 
-def test_each_run_loads_the_projects_modules_anew(world: World) -> None:
+def test_each_run_reloads_the_projects_modules(world: World) -> None:
     (world.project / "local.py").write_text("VALUE = 1\n", encoding="utf-8")
     world.program("import local\npulumi.export('value', local.VALUE)")
     world.pulumi(*UP)
@@ -49,9 +49,7 @@ def test_each_run_loads_the_projects_modules_anew(world: World) -> None:
 
 
 @pytest.mark.parametrize("socket", ["", "/nowhere/warm.sock"])
-def test_without_a_server_at_the_socket_everything_starts_by_itself(
-    world: World, warm: ForkServer, socket: str
-) -> None:
+def test_without_a_server_at_the_socket_runs_start_by_themselves(world: World, warm: ForkServer, socket: str) -> None:
     world.program(PARENTS)
     world.pulumi(*UP, REHEARSAL_WARM_SOCKET=socket)
     assert outputs(world)["parent"] != warm.pid

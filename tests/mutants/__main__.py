@@ -1,13 +1,14 @@
 """Mutation testing of the policies: `make mutants`.
 
-Changes every condition in policies/, and in the functions of components/ that policies use, one at a time, and runs the
-pack's tests and those of the changed component. Whatever no test notices is printed; below 95 % noticed this fails.
+This changes every condition in policies/, and in the functions of components/ that policies use, one at a time. For
+each change it runs the pack's tests and those of the changed component. It prints the changes that no test notices, and
+fails when tests notice less than 95 %.
 
-Why none of the tools that exist: mutmut 3.8 leaves decorated functions alone, which is what every policy and every
-property is, and its mutations cannot be chosen. cosmic-ray 8.7 can choose, but runs a command for each mutation (here
-4 s of imports and stacks, times a thousand), changes files in place, and knows no comprehension filters, conditional
-expressions, any, all, min or max. Both would bring fifteen packages. So this swaps the code objects of live functions
-in a fork of one warm process, and runs only tests that run the changed lines.
+Why no existing tool: mutmut 3.8 skips decorated functions, but every policy and every property is one, and its
+mutations cannot be chosen. cosmic-ray 8.7 can choose, but it runs a command per mutation (here 4 s of imports and
+stacks, a thousand times), changes files in place, and has no mutations for comprehension filters, conditional
+expressions, any, all, min or max. Both would add fifteen packages. So this swaps the code objects of live functions in
+a fork of one warm process, and runs only tests that run the changed lines.
 """
 
 import argparse
@@ -29,17 +30,17 @@ from tests.mutants.trials import CASES, PYTEST_FLAGS, ROOT, Outcome, Trials
 
 LEAST_PERCENT: Final = 95.0
 NOT_RUN: Final = {
-    "test_on_the_engine.py": "runs policies in processes of their own",
-    "test_unknowns.py": "takes every field of every stack away: too slow to run for each mutation",
-    "test_rollout_states.py": "runs the program hundreds of times: too slow, and whatever it judges is safe",
+    "test_on_the_engine.py": "runs policies in separate processes",
+    "test_unknowns.py": "removes every field of every stack: too slow to run for each mutation",
+    "test_rollout_states.py": "runs the program hundreds of times: too slow, and it tests only safe states",
 }
 
 
 def main() -> int:
-    """Try all mutations and print what survives."""
+    """Try all mutations and print the survivors."""
     parser = argparse.ArgumentParser(prog="mutants", description="Mutation testing of the policies.")
     parser.add_argument("files", nargs="*", type=Path, help="only these files")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="concurrent processes")
     parser.add_argument("--list", action="store_true", help="only print the mutations")
     arguments = parser.parse_args()
 
@@ -47,14 +48,14 @@ def main() -> int:
     found = [one for one in all_mutations() if not only or one.file in only]
     stale = [one for one in EXCLUDED if not any(one.covers(mutation) for mutation in found)]
     if stale and not only:
-        print("excluded, but there is no such mutation (any more):", *stale, sep="\n  ")
+        print("excluded, but the mutation does not (or no longer) exist:", *stale, sep="\n  ")
         return 2
     mutations = [one for one in found if not any(excluded.covers(one) for excluded in EXCLUDED)]
     if arguments.list:
         print(*map(_line, mutations), sep="\n")
         return 0
     trials = Trials(mutations, arguments.jobs, _progress(len(mutations)))
-    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"  # nobody calls into gRPC at a fork; it warns all the same
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"  # gRPC is idle at a fork, but warns anyway
     hypothesis_settings.register_profile(
         "mutants", derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
     )
@@ -67,7 +68,7 @@ def main() -> int:
 
 
 def all_mutations() -> list[Mutation]:
-    """Return the mutations of all policies, and of what they use."""
+    """Return the mutations of all policies and of the functions that they use."""
     policies = sorted((ROOT / "policies").glob("*.py"))
     used = used_functions(ROOT, policies)
     return [
@@ -77,7 +78,7 @@ def all_mutations() -> list[Mutation]:
 
 
 def tests_for(files: set[Path]) -> list[Path]:
-    """Return the pack's tests, and those that belong to mutated components."""
+    """Return the pack's tests and those of mutated components."""
     cases = [file for file in sorted(CASES.glob("test_*.py")) if file.name not in NOT_RUN]
     components = ROOT / "tests" / "components"
     mutated = {file.stem for file in files if ROOT / "components" in file.parents}
@@ -86,7 +87,7 @@ def tests_for(files: set[Path]) -> list[Path]:
 
 
 def report(outcomes: Sequence[Outcome], *, excluded: int) -> int:
-    """Print what survived and the score; the exit status says whether that is good enough."""
+    """Print the survivors and the score. Return 0 when the score is high enough, else 1."""
     survivors = sorted(
         (one for one in outcomes if not one.killed), key=lambda one: (one.mutation.file, one.mutation.line)
     )

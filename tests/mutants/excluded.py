@@ -1,4 +1,4 @@
-"""Mutations that no test can or should notice, each with its reason."""
+"""Mutations that no test can or should notice, each with the reason."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,16 +9,16 @@ from tests.mutants.trials import ROOT
 
 @dataclass(frozen=True)
 class Excluded:
-    """One mutation, or with ``*`` in place of the text all of a function."""
+    """One mutation, or all of a function when the text is ``*``."""
 
     file: str
     function: str
     mutation: str
-    """As survivors are printed: ``old → new``."""
+    """The mutation as survivors are printed: ``old → new``."""
     why: str
 
     def covers(self, mutation: Mutation) -> bool:
-        """Whether it is this mutation."""
+        """Return whether this entry covers a mutation."""
         text = f"{mutation.old} → {mutation.new}"
         place = (str(mutation.file.relative_to(ROOT)), mutation.function)
         return place == (self.file, self.function) and self.mutation in ("*", text)

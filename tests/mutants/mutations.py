@@ -1,8 +1,8 @@
-"""Changes of one condition each: what a test must notice.
+"""Mutations: changes of one condition each, which a test must notice.
 
-Comparisons (their limits, too), boolean operators and each of their operands, `not`, tests of `if`, `while` and
-conditional expressions, filters of comprehensions, answers of functions that return a bool, `any` and `all`, and what
-limits are made of: arithmetic, rounding, `min` and `max`, bounds of options.
+They change comparisons (also their limits), boolean operators and their operands, `not`, the tests of `if`, `while` and
+conditional expressions, comprehension filters, the results of functions that return a bool, `any` and `all`, and the
+parts of limits: arithmetic, rounding, `min` and `max`, bounds of options.
 """
 
 import ast
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Final
 
 MODULE: Final = "<module>"
-"""The function of what is in none: classes' bodies, decorators, constants."""
+"""Stands for code outside functions: class bodies, decorators, constants."""
 
 _COMPARISONS: Final[dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]]] = {
-    # The last is the opposite.
+    # The last one is the opposite.
     ast.Lt: (ast.LtE, ast.GtE),
     ast.LtE: (ast.Lt, ast.Gt),
     ast.Gt: (ast.GtE, ast.LtE),
@@ -54,15 +54,15 @@ class Mutation:
     file: Path
     line: int
     function: str
-    """Its qualified name, as code objects have it."""
+    """The function's qualified name, as in code objects."""
     old: str
     new: str
     lines: range
-    """The statement: a test that runs none of these lines cannot notice."""
+    """The lines of the statement. A test that runs none of them cannot notice the mutation."""
     span: range
     """The function."""
     place: Callable[[], None] = field(repr=False, compare=False)
-    """Put the change into ``tree``, for good."""
+    """Puts the change into ``tree`` permanently."""
     tree: ast.Module = field(repr=False, compare=False)
 
     def __str__(self) -> str:
@@ -70,7 +70,7 @@ class Mutation:
 
 
 def mutations_of(file: Path, functions: Set[str] | None = None) -> list[Mutation]:
-    """Return every mutation of a file; with ``functions``, of these and of what they hold."""
+    """Return every mutation of a file, or only of ``functions`` and the code inside them."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     found = list(_Finder(file, tree).find())
     if functions is None:
@@ -80,7 +80,7 @@ def mutations_of(file: Path, functions: Set[str] | None = None) -> list[Mutation
 
 @dataclass(frozen=True)
 class _Scope:
-    """Where the finder is."""
+    """The finder's position."""
 
     function: str = MODULE
     prefix: str = ""
@@ -88,7 +88,7 @@ class _Scope:
     statement: range = range(0)
 
     @property
-    def answers_yes_or_no(self) -> bool:
+    def returns_bool(self) -> bool:
         returns = self.node.returns if isinstance(self.node, _Function) else None
         return isinstance(returns, ast.Name) and returns.id == "bool"
 
@@ -115,7 +115,7 @@ class _Finder:
     def _at(self, node: ast.AST, slot: "_Slot", scope: _Scope) -> Iterator[Mutation]:
         if isinstance(node, ast.stmt):
             if isinstance(node, ast.If) and ast.unparse(node.test).startswith("__name__ "):
-                return  # runs as a program only
+                return  # runs only as a program
             scope = _Scope(scope.function, scope.prefix, scope.node, _header(node))
         for old, new, change in _changes(node, slot, scope):
             yield Mutation(
@@ -136,7 +136,7 @@ class _Finder:
 
 @dataclass(frozen=True)
 class _Slot:
-    """Where a node hangs."""
+    """A node's position in its parent."""
 
     parent: ast.AST
     name: str
@@ -144,7 +144,7 @@ class _Slot:
 
     @property
     def is_forced(self) -> bool:
-        """Whether the answer is made true and false anyway, so that its opposite would say nothing more."""
+        """Whether the value is forced to true and to false anyway, so that negating it adds nothing."""
         return self.name in _TESTS
 
     def put(self, node: ast.AST) -> None:
@@ -158,7 +158,7 @@ _Change = tuple[str, str, Callable[[], None]]
 
 
 def _changes(node: ast.AST, slot: _Slot, scope: _Scope) -> Iterator[_Change]:
-    """Yield what a node may become: as it reads before and after, and how to make it so."""
+    """Yield a node's mutations: the text before and after, and the function that makes the change."""
     match node:
         case ast.If() | ast.While():
             yield from _forced(node.test, _Slot(node, "test", None), type(node).__name__.lower() + " ")
@@ -169,7 +169,7 @@ def _changes(node: ast.AST, slot: _Slot, scope: _Scope) -> Iterator[_Change]:
                 yield from _forced(test, _Slot(node, "ifs", position), "for … if ")
         case ast.match_case(guard=ast.expr() as guard):
             yield from _forced(guard, _Slot(node, "guard", None), "case … if ")
-        case ast.Return(value=ast.expr() as value) if scope.answers_yes_or_no:
+        case ast.Return(value=ast.expr() as value) if scope.returns_bool:
             yield from _forced(value, _Slot(node, "value", None), "return ")
         case ast.BoolOp():
             yield from _operators(node, slot)
@@ -196,7 +196,7 @@ def _changes(node: ast.AST, slot: _Slot, scope: _Scope) -> Iterator[_Change]:
 
 
 def _forced(test: ast.expr, slot: _Slot, before: str) -> Iterator[_Change]:
-    """Yield a test whose answer is always the same; it is still asked, for the sake of what it does."""
+    """Yield a test with a constant result. It still runs, for its side effects."""
     answers = (True, False)
     if isinstance(test, ast.Constant):
         answers = (not test.value,)
@@ -227,7 +227,7 @@ def _placing(change: Callable[[], None], old: ast.AST, scope: _Scope) -> Callabl
         kept = copy.deepcopy(old)
         change()
         if isinstance(scope.node, _Function) and isinstance(kept, ast.expr):
-            # Code takes another's place only if it uses the same variables of the functions around it.
+            # Code objects are exchangeable only if they use the same variables of the functions around them.
             scope.node.body.append(ast.If(ast.Constant(False), [ast.Expr(kept)], []))
 
     return place
@@ -248,7 +248,7 @@ def _header(statement: ast.stmt) -> range:
 
 
 def _joins(node: ast.BinOp | ast.AugAssign) -> bool:
-    """Tell what puts texts, lists or types together from arithmetic."""
+    """Return whether an operation joins texts, lists or types rather than being arithmetic."""
     sides = [node.left, node.right] if isinstance(node, ast.BinOp) else [node.value]
     return any(
         isinstance(side, _NO_NUMBERS)
@@ -260,7 +260,7 @@ def _joins(node: ast.BinOp | ast.AugAssign) -> bool:
 
 
 def _names_types(node: ast.AST, name: str, position: int) -> bool:
-    """Tell the second argument of `isinstance`, and the type in a `cast`."""
+    """Return whether this is the second argument of `isinstance` or `issubclass`, or the type in a `cast`."""
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and name == "args"):
         return False
     return (node.func.id, position) in {("isinstance", 1), ("issubclass", 1), ("cast", 0)}

@@ -1,4 +1,4 @@
-"""Which functions of components/ the policies use, directly or through others: found in the code, listed nowhere."""
+"""Finds in the code which functions of components/ the policies use, directly or through others."""
 
 import ast
 from collections import defaultdict
@@ -14,7 +14,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 @dataclass
 class _Module:
-    """What a module defines, and what it calls the definitions of others."""
+    """A module's definitions, and its names for imported ones."""
 
     tree: ast.Module
     definitions: dict[str, list[ast.stmt]] = field(default_factory=lambda: defaultdict(list))
@@ -30,7 +30,7 @@ class _Module:
 
 
 class _Reach:
-    """Follows names from the policies on, until nothing new is found."""
+    """Follows names, beginning with the policies, until it finds nothing new."""
 
     def __init__(self, modules: Mapping[str, _Module]) -> None:
         self._modules = modules
@@ -40,7 +40,7 @@ class _Reach:
         self.functions: set[Definition] = set()
 
     def follow(self, module: str, node: ast.AST, *, type_only: bool = False) -> None:
-        """Take in a piece of code; of a class that is only named as a type nothing is made."""
+        """Follow the names in a piece of code. A class that is only used as a type is not instantiated."""
         if (id(node), type_only) in self._seen:
             return
         self._seen.add((id(node), type_only))
@@ -57,7 +57,7 @@ class _Reach:
                     self.follow(module, child, type_only=type_only or name in ("annotation", "returns"))
 
     def settle(self) -> None:
-        """Take in the methods that somebody calls, of the classes that somebody names."""
+        """Follow the called methods of the named classes."""
         before = -1
         while before != len(self._seen):
             before = len(self._seen)
@@ -101,7 +101,7 @@ class _Reach:
 
 
 def used_functions(root: Path, users: Iterable[Path], folder: str = "components") -> dict[Path, set[str]]:
-    """Return the functions of a folder's modules that the users reach, by file, under their qualified names."""
+    """Return the qualified names of a folder's functions that the users reach, by file."""
     used = {_name(root, file): file for file in sorted((root / folder).rglob("*.py"))}
     using = {_name(root, file): file for file in users}
     modules = {name: _Module(ast.parse(file.read_text(encoding="utf-8"))) for name, file in {**used, **using}.items()}

@@ -1,4 +1,4 @@
-"""Puts a mutated file into a process that has long loaded it."""
+"""Puts a mutated file into a process that has already loaded it."""
 
 import ast
 import functools
@@ -16,7 +16,7 @@ _Key = tuple[str, int]
 
 
 def live_functions(folders: Sequence[Path]) -> dict[str, list[FunctionType]]:
-    """Return every function that exists by now and was defined in one of the folders, by file."""
+    """Return every existing function that was defined in one of the folders, by file."""
     found: dict[str, list[FunctionType]] = {}
     for one in gc.get_objects():
         if isinstance(one, FunctionType) and _lies_in(one.__code__.co_filename, folders):
@@ -25,14 +25,14 @@ def live_functions(folders: Sequence[Path]) -> dict[str, list[FunctionType]]:
 
 
 def live_caches(folders: Sequence[Path]) -> list[Any]:
-    """Return what `functools.cache` made of functions in the folders: it remembers what they said unmutated."""
+    """Return the `functools.cache` wrappers of functions in the folders, which remember unmutated results."""
     kind = type(functools.lru_cache(len))
     caches = [one for one in gc.get_objects() if isinstance(one, kind)]
     return [one for one in caches if isinstance(of := one.__wrapped__, FunctionType) and _lies_in(_file(of), folders)]
 
 
 def swap_functions(tree: ast.Module, file: Path, functions: Sequence[FunctionType]) -> None:
-    """Give functions of a file the code that a changed tree of it has; whoever holds them has the change.
+    """Give a file's functions their code from a changed tree. The change applies to all references to them.
 
     Raises:
         LookupError: a function has no code in the tree.
@@ -45,7 +45,7 @@ def swap_functions(tree: ast.Module, file: Path, functions: Sequence[FunctionTyp
 
 
 def load_anew(tree: ast.Module, file: Path, root: Path, prefixes: Sequence[str], kept: Collection[str]) -> None:
-    """Forget the modules under these prefixes but those that are kept; the file's is made of the tree when needed."""
+    """Unload the modules under these prefixes except ``kept``. The file's module is later loaded from the tree."""
     sys.meta_path.insert(0, _Finder(".".join(file.relative_to(root).with_suffix("").parts), tree, file))
     for name in list(sys.modules):
         if name.startswith(tuple(prefixes)) and name not in kept:

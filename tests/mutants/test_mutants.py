@@ -1,4 +1,4 @@
-"""The mutation tester itself: what it changes, which functions it finds, and that a change is in place."""
+"""The mutation tester itself: its changes, the functions that it finds, and that a change takes effect."""
 
 import importlib.util
 import textwrap
@@ -12,7 +12,7 @@ from tests.mutants.reach import used_functions
 from tests.mutants.swap import live_caches, live_functions, swap_functions
 
 
-def written(folder: Path, name: str, text: str) -> Path:
+def write(folder: Path, name: str, text: str) -> Path:
     file = folder / name
     file.parent.mkdir(exist_ok=True)
     file.write_text(textwrap.dedent(text), encoding="utf-8")
@@ -20,7 +20,7 @@ def written(folder: Path, name: str, text: str) -> Path:
 
 
 def changes(folder: Path, text: str) -> set[str]:
-    return {f"{one.old} → {one.new}" for one in mutations_of(written(folder, "some.py", text))}
+    return {f"{one.old} → {one.new}" for one in mutations_of(write(folder, "some.py", text))}
 
 
 @pytest.mark.parametrize(
@@ -48,12 +48,12 @@ def changes(folder: Path, text: str) -> set[str]:
         ("a = isinstance(b, int | str)", set[str]()),
     ],
 )
-def test_conditions_and_what_limits_are_made_of_are_changed(tmp_path: Path, text: str, expected: set[str]) -> None:
+def test_conditions_and_the_parts_of_limits_are_changed(tmp_path: Path, text: str, expected: set[str]) -> None:
     assert changes(tmp_path, text) == expected
 
 
-def test_only_what_policies_use_is_found(tmp_path: Path) -> None:
-    written(
+def test_only_functions_that_policies_use_are_found(tmp_path: Path) -> None:
+    write(
         tmp_path,
         "components/a.py",
         """
@@ -71,7 +71,7 @@ def test_only_what_policies_use_is_found(tmp_path: Path) -> None:
         def unused(): ...
         """,
     )
-    written(
+    write(
         tmp_path,
         "components/b.py",
         """
@@ -92,7 +92,7 @@ def test_only_what_policies_use_is_found(tmp_path: Path) -> None:
         def unused(): ...
         """,
     )
-    policy = written(tmp_path, "policies/p.py", "from components.a import LIMIT, near\nprint(near, LIMIT)")
+    policy = write(tmp_path, "policies/p.py", "from components.a import LIMIT, near\nprint(near, LIMIT)")
     found = used_functions(tmp_path, [policy])
     assert {file.name: names for file, names in found.items()} == {
         "a.py": {"near", "other", "made"},
@@ -115,8 +115,8 @@ def mutation(file: Path, text: str) -> Mutation:
     return next(one for one in mutations_of(file) if text in str(one))
 
 
-def test_whoever_holds_a_function_has_its_mutation(tmp_path: Path) -> None:
-    file = written(
+def test_a_mutation_applies_to_all_references_to_a_function(tmp_path: Path) -> None:
+    file = write(
         tmp_path,
         "held.py",
         """

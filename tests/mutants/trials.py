@@ -26,28 +26,28 @@ POLICIES: Final = ROOT / "policies"
 COMPONENTS: Final = ROOT / "components"
 CASES: Final = ROOT / "tests" / "policies"
 ONLY_THEIR_OWN: Final = {"test_conversion.py"}
-"""Tests that run every policy for the sake of something else: they try mutations of that alone."""
+"""Tests that run every policy only to test something else. They try only mutations of that."""
 STACKS: Final = "tests.policies.stacks"
-"""What the program declares unmutated: this module stays, with all that it remembers."""
+"""The module with the program's unmutated stacks. It stays loaded with its caches."""
 
 _SURVIVED, _KILLED, _BROKEN = 0, 1, 2
 _NOTHING: Final = "<nothing>"
-"""In place of a function: all of them take their own code again."""
+"""Stands for a function: every function gets its own code again."""
 _FACTOR: Final = 5
-"""A mutated run may take this many times as much CPU as the plain one; then it counts as killed: it loops."""
+"""A mutated run may take this many times the CPU time of the plain run. Beyond that it loops and counts as killed."""
 _LEAST_SECONDS: Final = 10
 
 
 @dataclass
 class Test:
-    """One test, and what it runs of the files that are mutated."""
+    """One test, and the lines of mutated files that it runs."""
 
     item: pytest.Item
     seconds: float = 0.0
     lines: frozenset[tuple[str, int]] = frozenset()
 
     def notices(self, mutation: Mutation) -> bool:
-        """Whether it runs the mutated lines, and is there for that file."""
+        """Return whether it runs the mutated lines and is meant for that file."""
         is_for_all = self.item.path.parent == CASES and self.item.path.name not in ONLY_THEIR_OWN
         is_its_own = self.item.path.stem.startswith(f"test_{mutation.file.stem}")
         return (is_for_all or is_its_own) and any((str(mutation.file), line) in self.lines for line in mutation.lines)
@@ -55,7 +55,7 @@ class Test:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a mutation."""
+    """The outcome of a mutation."""
 
     mutation: Mutation
     killed: bool
@@ -64,12 +64,12 @@ class Outcome:
 
 
 class BrokenTrialError(Exception):
-    """The trials themselves do not work: tests fail without any mutation, or a change cannot be made."""
+    """The trials themselves are broken: tests fail without a mutation, or a change cannot be made."""
 
 
 @dataclass(eq=False)
 class Trials:
-    """A pytest plugin: takes the place of the loop that runs the tests."""
+    """A pytest plugin that replaces the test loop."""
 
     mutations: Sequence[Mutation]
     jobs: int
@@ -77,7 +77,7 @@ class Trials:
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
     broken: str = ""
     _tries: bool = False
-    """Whether this process is one that tries a mutation."""
+    """Whether this process tries a mutation."""
     _failed: list[str] = field(default_factory=list[str])
     _caches: list[Any] = field(default_factory=list[Any])
     _tests: list[Test] = field(default_factory=list[Test])
@@ -88,7 +88,7 @@ class Trials:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Try every mutation on the tests that were collected."""
+        """Try every mutation on the collected tests."""
         try:
             if self._failed or not session.items:
                 raise BrokenTrialError(f"the tests cannot be collected: {''.join(self._failed[:1])}")
@@ -98,7 +98,7 @@ class Trials:
             gc.freeze()
             for outcome in self._tried(list(self._unmutated())):
                 if outcome.killed:
-                    raise BrokenTrialError(f"unmutated code does not survive: {outcome.by}")
+                    raise BrokenTrialError(f"tests fail on unmutated code: {outcome.by}")
             for outcome in self._tried(self.mutations):
                 self.outcomes.append(outcome)
                 self.progress(len(self.outcomes))
@@ -107,24 +107,24 @@ class Trials:
         return True
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note what fails."""
+        """Note a failed test."""
         if report.failed:
             self._failed.append(f"{report.nodeid}\n{report.longreprtext}")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport | None:
-        """In a trial, make short work of a failure: nobody reads how it came about."""
+        """In a trial, report a failure without details, which are not needed."""
         if not self._tries or call.excinfo is None or call.excinfo.errisinstance(pytest.skip.Exception):
             return None
         return pytest.TestReport(item.nodeid, item.location, {}, "failed", "", "call")
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note what cannot be imported."""
+        """Note a failed import."""
         if report.failed:
             self._failed.append(f"{report.nodeid}\n{report.longreprtext}")
 
     def _measure(self, items: Sequence[pytest.Item]) -> None:
-        """Run every test as it is, and see what it runs; what tests share, such as stacks, is warm from then on."""
+        """Run every test unmutated and record its lines. This also warms what tests share, such as stacks."""
         folders = (POLICIES, COMPONENTS)
         self._caches = live_caches(folders)
         for item in items:
@@ -139,7 +139,7 @@ class Trials:
             raise BrokenTrialError(f"tests fail without any mutation: {self._failed[0]}")
 
     def _unmutated(self) -> Iterator[Mutation]:
-        """Yield changes that change nothing, for each way of putting them in place."""
+        """Yield a change without effect for each way of making changes."""
         files = {one.file: one for one in self.mutations}
         for function, file in ((_NOTHING, max(files)), (MODULE, min(files))):
             if function != MODULE or file.parent == POLICIES:
@@ -168,16 +168,16 @@ class Trials:
             pid, status = os.wait()
         mutation, receiver = self._running.pop(pid)
         with os.fdopen(receiver, encoding="utf-8") as pipe:
-            said = pipe.read()
+            message = pipe.read()
         if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _BROKEN:
-            raise BrokenTrialError(f"{mutation.file}:{mutation.line}: {mutation}: {said}")
+            raise BrokenTrialError(f"{mutation.file}:{mutation.line}: {mutation}: {message}")
         killed = os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == _KILLED
-        self._kills[mutation.file, mutation.function][said] += killed
-        return Outcome(mutation=mutation, killed=killed, by=said or "the time limit")
+        self._kills[mutation.file, mutation.function][message] += killed
+        return Outcome(mutation=mutation, killed=killed, by=message or "the time limit")
 
     def _try(self, mutation: Mutation, sender: int) -> NoReturn:
-        """Run tests on a mutation, those first that killed others of the same function, and end the process."""
-        status, said = _BROKEN, "ended early"
+        """Run tests on a mutation and end the process. Tests that killed mutations of the same function run first."""
+        status, message = _BROKEN, "ended early"
         try:
             _hush()
             self._tries = True
@@ -186,19 +186,19 @@ class Trials:
             tests.sort(key=lambda one: (-kills[one.item.nodeid], self._company(one, mutation), one.seconds))
             _limit(sum(one.seconds for one in tests))
             mutation.place()
-            # What no test runs may have run before any of them: what makes policies of functions, say.
+            # Code that no test runs may run at import, such as the code that turns functions into policies.
             if mutation.function == MODULE or (not tests and mutation.file.parent == POLICIES):
-                said = self._first_failure_anew(mutation)
+                message = self._first_failure_anew(mutation)
             else:
-                said = self._first_failure(mutation, tests)
-            status = _KILLED if said else _SURVIVED
+                message = self._first_failure(mutation, tests)
+            status = _KILLED if message else _SURVIVED
         except BaseException as error:  # the process ends here, whatever happens
-            said = repr(error)
-        os.write(sender, said.encode()[:4000])
+            message = repr(error)
+        os.write(sender, message.encode()[:4000])
         os._exit(status)
 
     def _company(self, test: Test, mutation: Mutation) -> int:
-        """Return how many tests run the rarest line that this one runs of the function: those few are about it."""
+        """Return how many tests run the function's rarest line that this test runs. A low number is a specific test."""
         lines = {(str(mutation.file), line) for line in mutation.span} & test.lines
         return min((self._runs[line] for line in lines), default=len(self._tests))
 
@@ -218,7 +218,7 @@ class Trials:
         return ""
 
     def _first_failure_anew(self, mutation: Mutation) -> str:
-        """Import the policies again, and all that tests them: some code runs only then."""
+        """Reimport the policies and their tests, because some code runs only at import. Return the first failure."""
         kept = {STACKS, __name__, "tests.policies"}
         load_anew(mutation.tree, mutation.file, ROOT, ("policies", "tests.policies"), kept)
         files = sorted({str(one.item.path) for one in self._tests if one.item.path.parent == CASES})
@@ -249,7 +249,7 @@ def _run(item: pytest.Item, following: pytest.Item | None = None) -> None:
 
 @contextmanager
 def _lines_run(folders: Sequence[Path]) -> Generator[set[tuple[str, int]]]:
-    """Collect the lines of files in the folders that run meanwhile."""
+    """Collect the executed lines of files in the folders during the block."""
     found: set[tuple[str, int]] = set()
     places = tuple(f"{folder}/" for folder in folders)
 
@@ -278,7 +278,7 @@ def _hush() -> None:
 
 
 def _limit(seconds: float) -> None:
-    """End the process once it has used too much CPU, or waits for what never comes."""
+    """End the process when it uses too much CPU time or waits too long."""
     most = max(_LEAST_SECONDS, _FACTOR * seconds)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)

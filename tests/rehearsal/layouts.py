@@ -1,4 +1,5 @@
-"""Random layouts of a service: types of all families, replicas bound by GPUs, CPU or memory, groups of both kinds."""
+"""Random layouts of a service: instance types of all families, replicas limited by GPUs, CPU or memory, separate and
+shared groups."""
 
 import random
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ _RESERVATION = {"kind": "on_demand", "id": "cr-0a", "subnet_id": "subnet-1", "en
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """One service: both colours at full size, in a group of their own each, or in one that they share."""
+    """One service: both colours at full size, in separate groups or in a shared one."""
 
     service: str
     instance: GpuInstance
@@ -41,7 +42,7 @@ class Layout:
         return replicas_per_node(self.instance, self.shape)
 
     def settings(self, release: dict[str, Any]) -> dict[str, Any]:
-        """The service's config, with a release on both colours."""
+        """Return the service's config with a release on both colours."""
         return {
             "instance_type": self.instance.name,
             "gpus_per_replica": self.shape.gpus,
@@ -61,7 +62,7 @@ class Layout:
 
 
 def random_layouts(chance: random.Random, count: int) -> list[Layout]:
-    """Draw layouts; all families, bounds, modes, kinds of group and GPU counts come in turn."""
+    """Draw layouts that cycle through all families, bounds, modes, kinds of group and GPU counts."""
     families: dict[str, list[GpuInstance]] = {}
     for instance in INSTANCE_TYPES.values():
         families.setdefault(instance.name.split(".")[0], []).append(instance)
@@ -78,7 +79,7 @@ def random_layouts(chance: random.Random, count: int) -> list[Layout]:
                 gpus=min(next(gpus), instance.gpus),
                 mode="always" if shared else next(mode),
                 shared=shared,
-                # Turns of three would pair a bound with a kind of group for good.
+                # A cycle of three would always pair the same bound and kind of group.
                 bound=chance.choice(_BOUNDS) if shared else next(bound),
             )
         )
@@ -99,7 +100,7 @@ def _draw(
     places = chance.randint(1, max(by_gpus - 1, 1))
     millicpus = instance.allocatable_millicpus - DAEMONSET_MILLICPUS
     memory_mib = instance.allocatable_memory_mib - DAEMONSET_MEMORY_MIB
-    # Just so much that this many find room and no more: the last one takes all that is left, or one more lacks a bit.
+    # Exactly this many fit: the last one takes all that is left, or one more would lack a little.
     share, beyond = chance.choice(((places, 0), (places + 1, 1)))
     shape = ReplicaShape(
         gpus=gpus,
@@ -112,7 +113,7 @@ def _draw(
         service=service,
         instance=instance,
         shape=shape,
-        # A whole node, and one replica more, tell right from wrong by one.
+        # A full node, or one replica more, reveals an error of one.
         replicas={color: chance.choice((fit, fit + 1, chance.randint(1, most))) for color in COLORS},
         mode=mode,
         shared=shared,

@@ -1,8 +1,8 @@
-"""Another server than the stand-in: threads instead of asyncio, nothing of the rehearsal in it, no hub.
+"""A server other than the stand-in: threads instead of asyncio, no code of the rehearsal, no hub.
 
     python other_server.py MODEL --host A --port P [flags of vllm serve]
 
-It knows of vLLM what the pods need: the flags below (others are ignored), OpenAI's API, the metrics that the gates
+It has the parts of vLLM that pods need: the flags below (others are ignored), OpenAI's API, the metrics that the gates
 query, the fingerprint in the last chunk of a stream, and the drain on SIGTERM.
 """
 
@@ -37,7 +37,7 @@ def parse() -> argparse.Namespace:
 
 
 class Counts:
-    """The metrics, as Prometheus reads them."""
+    """The metrics, in Prometheus' format."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -71,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
     server_version = "other/1"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
-        """Say nothing of each request."""
+        """Log no requests."""
 
     def do_GET(self) -> None:
         match self.path:
@@ -112,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
                 RUNNING[0] -= 1
 
     def generate(self, arrived: float, count: int) -> Iterator[str]:
-        """The tokens in their time; only so many requests generate at once."""
+        """Yield the tokens at their pace. Only a limited number of requests generate at once."""
         with COUNTS.lock:
             WAITING[0] += 1
         with BATCH:

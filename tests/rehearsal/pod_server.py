@@ -1,7 +1,7 @@
-"""What a test pod runs: a small HTTP server that notes in its output, with times, what happens to it.
+"""The process of a test pod: a small HTTP server that prints its events with times.
 
-Its behaviour is chosen by variables: READY_AFTER and EXIT_AFTER (seconds), IGNORE_SIGTERM, SERVES_AFTER_SIGTERM
-(seconds), and at any time by ``GET /set?health=<status>``.
+Variables control its behaviour: READY_AFTER and EXIT_AFTER (seconds), IGNORE_SIGTERM, SERVES_AFTER_SIGTERM (seconds).
+``GET /set?health=<status>`` changes it at any time.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A world whose pods run another server: a bad release is caught and a good one promoted, and nobody loses anything."""
+"""A world whose pods run another server: a bad release is caught, a good one is promoted, and no request is lost."""
 
 import shlex
 import signal
@@ -23,7 +23,7 @@ from rehearsal.world.world import CommandError, World, world
 pytestmark = [pytest.mark.long_world, pytest.mark.timeout(600)]
 
 OTHER = Path(__file__).parent / "other_server.py"
-# Two steps and short times; otherwise the rehearsal's own.
+# Two steps and short times; the rest is the rehearsal's own config.
 CONFIG = {
     "rollout": {
         "steps": [{"candidate_percent": 2, "hold_seconds": 3}, {"candidate_percent": 100, "hold_seconds": 3}],
@@ -39,7 +39,7 @@ def scenarios_in(running: World, settings: RehearsalSettings) -> Scenarios:
 
 @pytest.fixture(scope="module")
 def results(control_plane_binaries: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
-    """What became of release C and then B, both onto green, with A on blue."""
+    """The results of release C and then B, both onto green, with A on blue."""
     folder = tmp_path_factory.mktemp("any-server") / "world"
     command = f"{shlex.quote(sys.executable)} {shlex.quote(str(OTHER))}"
     settings = RehearsalSettings(pod_command=command, open_streams=80, config=CONFIG)
@@ -77,7 +77,7 @@ def test_a_good_release_is_promoted_and_nothing_is_lost(results: Mapping[str, An
     good = results["release"]
     assert good["outcome"] == "promoted"
     assert [step["green_weight"] for step in good["steps"]] == [2, 100]
-    assert good["steps"][-1]["observed_green_percent"] == 100, "every answer was to say who gave it"
+    assert good["steps"][-1]["observed_green_percent"] == 100, "every answer should name its colour"
     assert (good["requests"]["failed"], good["requests"]["streams_broken"]) == (0, 0)
     assert good["requests"]["streams"] > 500
 
@@ -90,7 +90,7 @@ def test_a_good_release_is_promoted_and_nothing_is_lost(results: Mapping[str, An
     ],
     ids=["ends at once", "is never ready"],
 )
-def test_a_server_that_cannot_come_up_is_shown_with_its_last_words(
+def test_a_server_that_cannot_start_is_shown_with_the_end_of_its_log(
     control_plane_binaries: dict[str, Path], tmp_path: Path, program: str, exit_code: int
 ) -> None:
     command = shlex.join([sys.executable, "-c", program])
@@ -100,6 +100,6 @@ def test_a_server_that_cannot_come_up_is_shown_with_its_last_words(
             scenarios_in(running, settings).first_release()
         logs = running.logs / "pods"
     message = str(error.value)
-    assert "cannot come up" in message
+    assert "cannot start" in message
     assert f"last ended with exit code {exit_code}; see {logs}" in message
     assert "  no such weights" in message

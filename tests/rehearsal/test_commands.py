@@ -1,4 +1,4 @@
-"""What a person asks of the rehearsal wrongly gets one line and exit status 2, and leaves nothing behind."""
+"""A wrong command of the rehearsal prints one line, exits with status 2 and leaves nothing behind."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from rehearsal.world.settings import OUT_VARIABLE
 pytestmark = pytest.mark.slow
 
 SYSTEM_PATH = "/usr/bin:/bin"
-"""Without the engine, without Go."""
+"""Has neither the Pulumi CLI nor Go."""
 
 
 MODULE = (sys.executable, "-m", "rehearsal")
@@ -37,17 +37,17 @@ def run(command: list[str], out: Path, environment: Mapping[str, str]) -> "subpr
     )
 
 
-def assert_refused(answer: "subprocess.CompletedProcess[str]", fault: str) -> None:
-    """One line that says ``fault``, and nothing for a shell to evaluate."""
+def assert_refused(answer: "subprocess.CompletedProcess[str]", message: str) -> None:
+    """Assert that stderr is one line with ``message`` and that there is nothing for a shell to evaluate."""
     assert answer.returncode == 2, answer
     assert answer.stdout == ""
     assert answer.stderr.startswith("error: ")
-    assert fault in answer.stderr
+    assert message in answer.stderr
     assert answer.stderr.count("\n") == 1, answer.stderr
 
 
 @pytest.mark.parametrize(
-    ("variables", "fault"),
+    ("variables", "message"),
     [
         ({"REHEARSAL_POD_COMMAND": "vllm-next serve"}, "there is no executable 'vllm-next'"),
         ({"REHEARSAL_OPEN_STREAMS": "many"}, "REHEARSAL_OPEN_STREAMS=many: Input should be a valid integer"),
@@ -55,12 +55,12 @@ def assert_refused(answer: "subprocess.CompletedProcess[str]", fault: str) -> No
     ids=["pod command", "open streams"],
 )
 @pytest.mark.parametrize("command", ["up", "run"])
-def test_a_wrong_variable_is_refused(tmp_path: Path, command: str, variables: dict[str, str], fault: str) -> None:
-    assert_refused(rehearsal(command, out=tmp_path, **variables), fault)
+def test_a_wrong_variable_is_refused(tmp_path: Path, command: str, variables: dict[str, str], message: str) -> None:
+    assert_refused(rehearsal(command, out=tmp_path, **variables), message)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_go_or_binaries_it_says_which_go_to_install(tmp_path: Path) -> None:
+def test_without_go_or_binaries_the_error_names_the_go_version_to_install(tmp_path: Path) -> None:
     variables = {"PATH": SYSTEM_PATH, "REHEARSAL_CACHE_DIR": str(tmp_path / "cache"), "KUBEBUILDER_ASSETS": ""}
     answer = rehearsal("up", out=tmp_path / "out", **variables)
     assert_refused(answer, "pulumi must be built, but there is no Go: install Go 1.26")
@@ -74,26 +74,24 @@ def test_an_out_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["env", "load", "down"])
-def test_a_world_that_does_not_stand_is_refused(tmp_path: Path, command: str) -> None:
-    assert_refused(rehearsal(command, "--world", "demo", out=tmp_path), "no world demo stands; `up` builds one")
-    assert_refused(rehearsal(command, out=tmp_path, REHEARSAL_WORLD="demo"), "no world demo stands")
+def test_commands_for_a_world_that_is_not_up_are_refused(tmp_path: Path, command: str) -> None:
+    assert_refused(rehearsal(command, "--world", "demo", out=tmp_path), "no world demo is up; `up` builds one")
+    assert_refused(rehearsal(command, out=tmp_path, REHEARSAL_WORLD="demo"), "no world demo is up")
     assert_refused(rehearsal(command, "--world", "Demo!", out=tmp_path), "--world Demo!: a name has up to 31")
 
 
-def test_nothing_stands_and_all_of_it_can_be_taken_down(tmp_path: Path) -> None:
-    assert rehearsal("status", out=tmp_path).stdout == "no world stands; `up` builds one\n"
+def test_status_and_down_all_work_without_any_world(tmp_path: Path) -> None:
+    assert rehearsal("status", out=tmp_path).stdout == "no world is up; `up` builds one\n"
     answer = rehearsal("down", "--all", out=tmp_path)
-    assert (answer.returncode, answer.stderr) == (0, "no world stands\n")
+    assert (answer.returncode, answer.stderr) == (0, "no world is up\n")
 
 
-def test_a_python_without_the_packages_says_how_to_get_one_with_them(tmp_path: Path) -> None:
+def test_a_python_without_the_packages_is_refused_with_the_command_that_installs_them(tmp_path: Path) -> None:
     answer = run([sys.executable, "-S", "-m", "rehearsal", "status"], tmp_path, {})
-    assert_refused(
-        answer, "lacks the packages that this needs: `make setup` once, then `.venv/bin/python -m rehearsal`"
-    )
+    assert_refused(answer, "lacks the required packages; run `make setup` once, then `.venv/bin/python -m rehearsal`")
 
 
-def test_too_old_a_python_says_so_before_it_meets_newer_syntax(tmp_path: Path) -> None:
+def test_an_old_python_is_refused_before_it_reads_newer_syntax(tmp_path: Path) -> None:
     pretend = "import runpy, sys; sys.version_info = (3, 9, 2); runpy.run_module('rehearsal', run_name='__main__')"
     answer = run([sys.executable, "-c", pretend], tmp_path, {})
     assert_refused(answer, "is older than Python 3.11")

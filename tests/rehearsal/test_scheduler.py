@@ -1,6 +1,7 @@
-"""The real scheduler judges the capacity arithmetic: the nodes that it says hold both colours, and not one less does.
+"""The real scheduler checks the capacity arithmetic: the computed nodes fit both colours, and one node less does not.
 
-The program declares the node groups and the pods; nodes are objects only, for a pod counts as placed once it is bound.
+The program declares the node groups and the pods. Nodes are only objects, because a pod counts as placed once it is
+bound.
 """
 
 import os
@@ -39,7 +40,7 @@ _TAINT_EFFECTS = {"NO_SCHEDULE": "NoSchedule"}
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """A node group and the Deployments whose pods it must hold."""
+    """A node group and the Deployments whose pods must fit on it."""
 
     layout: Layout
     group: NodeGroup
@@ -63,7 +64,7 @@ class Cluster:
         self._pools = pools
         self._threads = ThreadPoolExecutor(8)
         self.nodes: dict[str, list[Json]] = {pool.group.name: [] for pool in pools}
-        """By the name of their group."""
+        """Nodes by the name of their group."""
         self._ended = threading.Event()
         self._renewing = threading.Thread(target=self._renew_leases)
         self._renewing.start()
@@ -73,7 +74,7 @@ class Cluster:
         return {node["metadata"]["name"] for nodes in self.nodes.values() for node in nodes}
 
     def create(self) -> None:
-        """All nodes, each with what its daemonsets take, then all pods."""
+        """Create all nodes, each with its daemonsets' pods, then all pods."""
         groups = (pool.group for pool in self._pools for _ in range(pool.group.desired_size))
         self._all(self._create_node, enumerate(groups, 1))
         self._all(self._kube.create, (self._daemons(node) for nodes in self.nodes.values() for node in nodes))
@@ -87,24 +88,24 @@ class Cluster:
         self._all(self._kill, (pod for pod in bound if pod["spec"].get("nodeName") in lost))
 
     def placed(self) -> list[Json]:
-        """The services' pods once all of them have a node."""
+        """Return the services' pods once all of them have a node."""
         return self._pods_when(lambda unbound: not unbound)
 
     def settled(self) -> list[Json]:
-        """The services' pods once each has a node or was found to fit none."""
+        """Return the services' pods once each has a node or is unschedulable."""
         return self._pods_when(lambda unbound: all(map(_is_unschedulable, unbound)))
 
     def _pods_when(self, ready: Callable[[list[Json]], bool]) -> list[Json]:
         expected = sum(pool.replicas for pool in self._pools)
         deadline = time.monotonic() + _TIMEOUT_SECONDS
         while True:
-            # Few of them, most of the time; all pods are a long list.
+            # Usually few; the list of all pods is long.
             unbound = self._services_pods("spec.nodeName=")
             if ready(unbound):
                 pods = self._services_pods()
                 if len(pods) == expected and ready([pod for pod in pods if not _is_bound(pod)]):
                     return pods
-            assert time.monotonic() < deadline, [_told(pod) for pod in unbound] or "pods are missing"
+            assert time.monotonic() < deadline, [_scheduling_messages(pod) for pod in unbound] or "pods are missing"
             time.sleep(_POLL_SECONDS)
 
     def _services_pods(self, field_selector: str | None = None) -> list[Json]:
@@ -112,7 +113,7 @@ class Cluster:
         return found["items"]
 
     def remove(self) -> None:
-        """Everything; nobody is there to end the pods in order."""
+        """Delete everything at once; no kubelet ends the pods in order."""
         self._ended.set()
         try:
             base = f"/apis/apps/v1/namespaces/{self._namespace}/deployments"
@@ -127,7 +128,7 @@ class Cluster:
 
     def _all(self, action: Callable[[Any], object], each: Iterable[Any]) -> None:
         for _ in self._threads.map(action, each):
-            pass  # An error of one is raised here.
+            pass  # Raises the error of any one.
 
     def _create_node(self, numbered: tuple[int, NodeGroup]) -> None:
         number, group = numbered
@@ -160,7 +161,7 @@ class Cluster:
         return self._kube.delete("v1", "Pod", self._namespace, name, grace_period_seconds=0, uid=uid)
 
     def _renew_leases(self) -> None:
-        """As kubelets do: on a slow machine all this takes longer than a node may be silent."""
+        """Renew leases as kubelets do: on a slow machine the test takes longer than a node may be silent."""
         while not self._ended.wait(_LEASE_SECONDS):
             for node in [node for nodes in self.nodes.values() for node in nodes]:
                 self._kube.apply(lease_object(node), field_manager="kubelet", force=True)
@@ -174,7 +175,7 @@ def _is_unschedulable(pod: Json) -> bool:
     return any(condition.get("reason") == "Unschedulable" for condition in pod["status"].get("conditions", ()))
 
 
-def _told(pod: Json) -> str:
+def _scheduling_messages(pod: Json) -> str:
     messages = [condition.get("message", "") for condition in pod["status"].get("conditions", ())]
     return f"{pod['metadata']['name']}: {'; '.join(messages)}"
 
@@ -192,7 +193,7 @@ def _pods_by_pool(pods: Iterable[Json], pools: Sequence[Pool]) -> Counter[str]:
 
 
 def _declared(layouts: Sequence[Layout], namespace: str) -> Iterator[Pool]:
-    """Run the program on a few layouts at a time, which costs less than one by one and less than all at once."""
+    """Run the program on a few layouts at a time, which is faster than one by one or all at once."""
     for first in range(0, len(layouts), _SERVICES_PER_PROGRAM):
         some = layouts[first : first + _SERVICES_PER_PROGRAM]
         services = {layout.service: layout.settings(release()) for layout in some}
@@ -206,7 +207,7 @@ def _pools(layout: Layout, registrations: Registrations, namespace: str) -> Iter
     deployments: list[Json] = [_whole_numbers(registrations["Deployment", name].inputs) for name in names]
     for deployment in deployments:
         deployment["metadata"]["namespace"] = namespace
-    # Two groups have a colour each, a shared one has the service's own name.
+    # Separate groups are named after their colour, a shared group after the service.
     held = (
         {layout.service: deployments}
         if layout.shared
@@ -233,7 +234,7 @@ def _group(name: str, inputs: dict[str, Any]) -> NodeGroup:
 
 
 def _whole_numbers(value: Any) -> Any:
-    """Undo what the engine's protocol does to integers."""
+    """Turn the engine protocol's floats back into integers."""
     if isinstance(value, dict):
         return {key: _whole_numbers(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -243,7 +244,7 @@ def _whole_numbers(value: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def drawn() -> tuple[int, list[Layout]]:
-    """The same layouts in each run, so that a change is judged by what the last one was; others with another seed."""
+    """The same layouts in each run, so that runs are comparable. Another seed gives others."""
     seed = int(os.environ.get(_SEED) or _USUAL_SEED)
     return seed, random_layouts(random.Random(seed), LAYOUTS)
 
@@ -267,7 +268,7 @@ def cluster(kube: KubeClient, namespace: str, pools: list[Pool]) -> Generator[Cl
     cluster.remove()
 
 
-def test_the_layouts_cover_what_can_be_asked_for(layouts: list[Layout]) -> None:
+def test_the_layouts_cover_all_families_bounds_and_modes(layouts: list[Layout]) -> None:
     assert {layout.instance.name.split(".")[0] for layout in layouts} == {name.split(".")[0] for name in INSTANCE_TYPES}
     assert {layout.mode for layout in layouts} == {"always", "on_rollout", "reserved"}
     assert {layout.shape.gpus for layout in layouts} >= {1, 2, 4, 8}
@@ -278,7 +279,7 @@ def test_the_layouts_cover_what_can_be_asked_for(layouts: list[Layout]) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_the_computed_nodes_hold_both_colours_and_one_node_less_does_not(
+def test_the_computed_nodes_fit_both_colours_and_one_node_less_does_not(
     kube: KubeClient, namespace: str, pools: list[Pool], cluster: Cluster
 ) -> None:
     assert all(
@@ -288,7 +289,7 @@ def test_the_computed_nodes_hold_both_colours_and_one_node_less_does_not(
     placed = cluster.placed()
     assert {pod["spec"]["nodeName"] for pod in placed} == cluster.node_names
     assert _evictions(kube, namespace) == []
-    # Nobody made room for another: the pods that are there are the first ones.
+    # No pod was evicted for another one: the pods are still the first ones.
     assert len({pod["metadata"]["uid"] for pod in placed}) == len(placed)
     assert not any("deletionTimestamp" in pod["metadata"] for pod in placed)
     assert not any("nominatedNodeName" in pod["status"] for pod in placed)

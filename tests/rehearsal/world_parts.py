@@ -34,7 +34,7 @@ class Aws:
 
     @property
     def environment(self) -> dict[str, str]:
-        """This process's variables and what a client of this AWS needs."""
+        """This process's variables plus those that a client of this AWS needs."""
         return os.environ | {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "testing",
@@ -83,7 +83,7 @@ def aws() -> Generator[Aws]:
 def start_kubelet(
     folder: Path, kubeconfig: Path, aws_api: Aws, *, pod_network: IPv4Network, **settings: Any
 ) -> Process:
-    """A kubelet stand-in with its settings, log and pods in ``folder``."""
+    """Start a kubelet stand-in with its settings, log and pods in ``folder``."""
     chosen = {
         "cluster_name": aws_api.cluster,
         "pod_network": str(pod_network),
@@ -104,7 +104,7 @@ def start_kubelet(
 
 
 def server_pod(name: str, namespace: str, *, container: Json | None = None, **spec: Any) -> Json:
-    """A pod that runs the small server on one GPU; ``container`` and ``spec`` add to it."""
+    """Return a pod that runs the small server on one GPU, extended by ``container`` and ``spec``."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -132,7 +132,7 @@ def server_pod_spec(container: Json | None = None, **spec: Any) -> Json:
 
 
 def wait_for(look: Callable[[], T], what: str, *, timeout_seconds: float = 120.0) -> T:
-    """The first truthy answer of ``look``; fails the test when there is none in time."""
+    """Return the first truthy result of ``look()``. Fails the test when there is none in time."""
     deadline = time.monotonic() + timeout_seconds
     while True:
         answer = look()
@@ -143,12 +143,12 @@ def wait_for(look: Callable[[], T], what: str, *, timeout_seconds: float = 120.0
 
 
 def condition(obj: Json, kind: str) -> Json:
-    """A condition of an object, empty when it is not there."""
+    """Return an object's condition of this type, empty when it has none."""
     conditions: list[Json] = obj.get("status", {}).get("conditions") or []
     return next((entry for entry in conditions if entry["type"] == kind), {})
 
 
-def holds(obj: Json, kind: str) -> bool:
+def is_met(obj: Json, kind: str) -> bool:
     return condition(obj, kind).get("status") == "True"
 
 

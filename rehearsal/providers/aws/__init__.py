@@ -1,1 +1,1 @@
-"""The AWS provider of the rehearsal: the resource types that the program declares, as the real provider treats them."""
+"""The rehearsal's AWS provider: the program's resource types, treated as the real provider treats them."""

@@ -1,4 +1,4 @@
-"""What a listener or a rule does with a request: the actions' inputs, and their form in the ELBv2 API."""
+"""The actions of listeners and rules: their inputs, and their form in the ELBv2 API."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ _REDIRECT = block(
 
 
 def action_list() -> Property:
-    """The property that lists actions."""
+    """Return the property that lists actions."""
     return array(
         block(
             {
@@ -58,7 +58,7 @@ def action_list() -> Property:
 
 
 def to_actions(actions: list[Tree]) -> list[Tree]:
-    """Actions as the API takes them."""
+    """Return actions in the API's form."""
     return [_to_action(action, order) for order, action in enumerate(actions, start=1)]
 
 
@@ -88,7 +88,7 @@ def _to_forward(forward: Tree) -> Tree:
 
 
 def from_actions(actions: list[dict[str, Any]], inputs: list[Tree]) -> list[Tree]:
-    """The API's actions in the form of the inputs they correspond to (AWS gives a single target in two forms)."""
+    """Return the API's actions in the form of their inputs. AWS returns a single target in two forms."""
     given: list[Tree] = [*inputs, *({} for _ in actions)]
     return [_from_action(action, given[index]) for index, action in enumerate(actions)]
 

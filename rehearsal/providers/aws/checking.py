@@ -1,4 +1,4 @@
-"""Checks inputs against a schema: fills in defaults, converts types, and finds everything that is wrong."""
+"""Checks inputs against a schema: fills in defaults, converts types and finds every error."""
 
 import difflib
 import json
@@ -13,7 +13,7 @@ from rehearsal.providers.values import UNKNOWN, Tree
 
 
 def check(properties: Properties, inputs: Tree) -> tuple[Tree, list[Failure]]:
-    """Inputs with defaults and converted values, and every failure found."""
+    """Return the inputs with defaults and converted values, and every failure."""
     failures: list[Failure] = []
     return _check_fields(properties, inputs, (), failures), failures
 
@@ -39,7 +39,7 @@ def _check_fields(properties: Properties, inputs: Tree, path: Path, failures: li
 def _unknown_reason(name: str, properties: Properties) -> str:
     nearest = difflib.get_close_matches(name, properties, n=1)
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
-    return f"is not a property that the rehearsal's AWS provider knows{hint}"
+    return f"is not a property of the rehearsal's AWS provider{hint}"
 
 
 def _check_value(prop: Property, value: Any, path: Path, failures: list[Failure]) -> Any:
@@ -88,7 +88,7 @@ def _check_map(prop: Property, value: Any, path: Path, failures: list[Failure]) 
 
 
 def _convert(kind: str, value: Any) -> Any:
-    """The value as the wanted type, as loosely as the real provider's bridge converts; None when it cannot be."""
+    """Convert a value as loosely as the real provider's bridge does. Return None when that is impossible."""
     match kind, value:
         case ("string", bool()):
             return str(value).lower()

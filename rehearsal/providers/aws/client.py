@@ -1,4 +1,4 @@
-"""The provider's configuration and its boto3 clients, made when first used: each loads a large service model."""
+"""The provider's configuration and boto3 clients. A client is made on first use, as it loads a large service model."""
 
 import json
 import threading
@@ -29,14 +29,14 @@ CONFIG: schema.Properties = {
     "skipRequestingAccountId": schema.boolean(),
     "s3UsePathStyle": schema.boolean(),
 }
-"""The skip* flags and s3UsePathStyle are taken as given: this provider makes none of those calls."""
+"""The skip* flags and s3UsePathStyle are accepted without effect: this provider makes none of those calls."""
 
 _PLUGIN_KEYS = ("version", "pluginDownloadURL")
 _RETRIES = 6
 
 
 def decoded(config: Tree) -> Tree:
-    """Configuration with its JSON-encoded values as trees."""
+    """Return the configuration with its JSON-encoded values decoded."""
     return {
         name: json.loads(value)
         if isinstance(value, str) and name in CONFIG and CONFIG[name].type in ("list", "block")
@@ -55,7 +55,7 @@ def check_config(config: Tree) -> list[Failure]:
 
 @dataclass
 class Aws:
-    """Access to AWS with the provider's configuration; what it does not set comes from the environment."""
+    """Access to AWS with the provider's configuration. Missing settings come from the environment."""
 
     config: Tree = field(default_factory=dict[str, Any])
     _clients: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -78,7 +78,7 @@ class Aws:
         return str(self._open_session().region_name)
 
     def client(self, service: str) -> Any:
-        """The boto3 client of a service; clients may be shared between threads, making them may not."""
+        """Return the boto3 client of a service. Threads may share clients, but must not make them concurrently."""
         with self._lock:
             if service not in self._clients:
                 self._clients[service] = self._make_client(service)
@@ -94,7 +94,7 @@ class Aws:
             connect_timeout=10,
             read_timeout=30,
         )
-        session = cast("Any", self._open_session())  # its stubs know the services by literal names only
+        session = cast("Any", self._open_session())  # its stubs accept only literal service names
         return session.client(service, endpoint_url=urls[0] if urls else None, config=settings)
 
     def _open_session(self) -> "Session":

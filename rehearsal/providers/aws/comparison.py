@@ -1,4 +1,4 @@
-"""Compares inputs by their schema: what replaces, what is only spelt differently, what matches the live state."""
+"""Compares inputs by their schema: what replaces, what only changes the spelling, what matches the live state."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from rehearsal.providers.values import Tree
 
 
 def find(properties: Properties, path: Path) -> Property | None:
-    """The property at a path; None inside a map."""
+    """Return the property at a path, None inside a map."""
     prop: Property | None = None
     for name in names(path):
         prop = properties.get(name)
@@ -21,12 +21,12 @@ def find(properties: Properties, path: Path) -> Property | None:
 
 
 def replaces(properties: Properties, path: Path) -> bool:
-    """Whether a change at this path takes a new resource: the property, or one that contains it, says so."""
+    """Return whether a change at this path replaces the resource, because the property or one around it says so."""
     return any(prop.replaces for end in range(1, len(path) + 1) if (prop := find(properties, path[:end])) is not None)
 
 
 def same(properties: Properties, path: Path, old: Any, new: Any) -> bool:
-    """Whether two different spellings mean the same: unordered lists and JSON documents."""
+    """Return whether two spellings of an unordered list or a JSON document mean the same."""
     prop = None if isinstance(path[-1], int) else find(properties, path)
     if prop is None:
         return False
@@ -45,13 +45,13 @@ def _canonical(value: Any) -> Any:
 
 
 def keep_computed(properties: Properties, old: Tree, new: Tree) -> Tree:
-    """The old inputs without what AWS chose then and the program leaves out now: no difference."""
+    """Return the old inputs without what AWS chose then and the program omits now: that is no difference."""
     left_out = {name for name, prop in properties.items() if prop.computed and new.get(name) is None}
     return {name: value for name, value in old.items() if name not in left_out}
 
 
 def refreshed(properties: Properties, inputs: Tree, live: Tree) -> Tree:
-    """The inputs that correspond to the live state: what was set, with live values, and what someone added."""
+    """Return the inputs that match the live state: the set inputs with live values, and what someone added."""
     result: Tree = {}
     for name, prop in properties.items():
         value = live.get(name)

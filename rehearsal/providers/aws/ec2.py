@@ -1,4 +1,4 @@
-"""Security groups and their rules, each rule a resource of its own."""
+"""Security groups and their rules. Each rule is its own resource."""
 
 from collections.abc import Callable
 from functools import partial
@@ -30,7 +30,7 @@ def _create_group(call: Call) -> str:
 
 
 def _remove_default_egress(call: Call) -> None:
-    """A new group lets everything out; here, as with the real provider, only what is declared is allowed."""
+    """Remove the rule with which a new group lets everything out. As in the real provider, only declared rules stay."""
     client = call.client("ec2")
     for rule in _rules(client, call.id):
         if rule["IsEgress"]:
@@ -77,7 +77,7 @@ def _delete_group(call: Call) -> None:
             raise
         return True
 
-    wait_until(gone, "network interfaces to let go of the security group", call.timeout_seconds or _IN_USE_SECONDS)
+    wait_until(gone, "network interfaces to release the security group", call.timeout_seconds or _IN_USE_SECONDS)
 
 
 _RULE: Properties = {
@@ -141,7 +141,7 @@ def _read_rule(call: Call) -> Tree | None:
     if not rules:
         return None
     rule = rules[0]
-    # Ports mean nothing when all protocols are allowed; AWS then reports -1.
+    # Ports have no meaning when all protocols are allowed; AWS then reports -1.
     live = {name: rule.get(api) for name, api in _RULE_FIELDS.items() if rule.get(api) not in (None, "", -1, "-1")}
     return {
         **live,

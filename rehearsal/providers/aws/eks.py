@@ -1,4 +1,4 @@
-"""Managed node groups of EKS."""
+"""EKS managed node groups."""
 
 from rehearsal.providers.aws.resource import Call, Naming, ResourceType, without_marks
 from rehearsal.providers.aws.schema import array, block, boolean, integer, mapping, string, unordered
@@ -43,7 +43,7 @@ def _create(call: Call) -> str:
 
 
 def _wait_active(call: Call) -> None:
-    """Wait until creation or an update is over; a failure says what EKS found wrong with the nodes."""
+    """Wait for the end of a creation or update. An error contains the issues that EKS reports."""
 
     def active() -> bool:
         group = call.client("eks").describe_nodegroup(**_parts(call))["nodegroup"]
@@ -77,7 +77,7 @@ def _read(call: Call) -> Tree | None:
         "region": call.aws.region,
     }
     if "launchTemplate" in live and "launchTemplate" in call.inputs:
-        # AWS reports both id and name; the inputs have one of them.
+        # AWS reports both id and name; the inputs have only one of them.
         named = call.inputs["launchTemplate"]
         live["launchTemplate"] = {key: item for key, item in live["launchTemplate"].items() if key in named}
     return live

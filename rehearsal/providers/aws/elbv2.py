@@ -1,4 +1,4 @@
-"""What the ELBv2 resource types share: names, tags, and attributes, the API's text values by dotted keys."""
+"""Shared by the ELBv2 resource types: names, tags, and attributes (the API's text values under dotted keys)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ NAMES: Properties = {
 
 
 def to_attributes(inputs: Tree, table: Mapping[str, str], changed: frozenset[str] | None = None) -> list[Tree]:
-    """Attributes as the API takes them: of all inputs, or of the changed ones."""
+    """Return the attributes of all or only the changed inputs, in the API's form."""
     result: list[Tree] = []
     for path, key in table.items():
         top, _, nested = path.partition(".")
@@ -26,7 +26,7 @@ def to_attributes(inputs: Tree, table: Mapping[str, str], changed: frozenset[str
 
 
 def from_attributes(attributes: list[dict[str, str]], table: Mapping[str, str], inputs: Tree) -> Tree:
-    """Live values of the inputs that attributes hold, in the inputs' types."""
+    """Return the live values of inputs that are attributes, in the inputs' types."""
     live = {attribute["Key"]: attribute["Value"] for attribute in attributes}
     result: Tree = {}
     for path, key in table.items():
@@ -49,17 +49,17 @@ def _as_type_of(known: Any, text: str) -> Any:
 
 
 def arn_suffix(arn: str) -> str:
-    """The part of an ARN that CloudWatch uses as dimension."""
+    """Return the part of an ARN that CloudWatch uses as a dimension."""
     resource = arn.split(":", 5)[5]
     return resource.removeprefix("loadbalancer/")
 
 
 def live_tags(call: Call) -> dict[str, str]:
-    """The tags of a load balancer, target group, listener or rule by the call's ARN."""
+    """Return the tags of the load balancer, target group, listener or rule with the call's ARN."""
     answer = call.client("elbv2").describe_tags(ResourceArns=[call.id])
     return tags_of(answer["TagDescriptions"][0]["Tags"])
 
 
 def tags_argument(call: Call) -> Tree:
-    """The Tags argument of a create call; the API refuses an empty list."""
+    """Return the Tags argument of a create call. Without tags there is none, as the API refuses an empty list."""
     return {"Tags": call.tag_list} if call.tag_list else {}

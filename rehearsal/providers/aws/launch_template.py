@@ -1,4 +1,4 @@
-"""EC2 launch templates: every change of the settings is a new version."""
+"""EC2 launch templates. Every change of the settings makes a new version."""
 
 from typing import Any
 
@@ -100,7 +100,7 @@ _BOOLEANS = ("deleteOnTermination", "encrypted", "ebsOptimized", "associatePubli
 
 
 def _settings(inputs: Tree) -> Tree:
-    """The settings as LaunchTemplateData."""
+    """Return the settings as LaunchTemplateData."""
     data: Tree = {}
     for name in _SETTINGS:
         if name in inputs:
@@ -109,7 +109,7 @@ def _settings(inputs: Tree) -> Tree:
         if "SecurityGroups" in interface:
             interface["Groups"] = interface.pop("SecurityGroups")
     for specification in data.get("TagSpecifications", []):
-        # Tag keys are the program's: they keep their spelling.
+        # Tag keys come from the program and keep their spelling.
         original = inputs["tagSpecifications"][data["TagSpecifications"].index(specification)]
         tags = original.get("tags", {})
         specification["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
@@ -126,7 +126,7 @@ def _with_booleans(value: Any) -> Any:
 
 
 def _from_settings(data: dict[str, Any]) -> Tree:
-    """LaunchTemplateData in the form of the inputs."""
+    """Return LaunchTemplateData in the form of the inputs."""
     live: Tree = {}
     for name in _SETTINGS:
         api = _RENAMED.get(name, name[:1].upper() + name[1:])
@@ -136,7 +136,7 @@ def _from_settings(data: dict[str, Any]) -> Tree:
         if "groups" in interface:
             interface["securityGroups"] = interface.pop("groups")
     if "tagSpecifications" in live:
-        # The template's own tags are no setting of the instances, though moto lists them here.
+        # The template's own tags are not instance settings, though moto lists them here.
         live["tagSpecifications"] = [
             {**entry, "tags": {tag["key"]: tag["value"] for tag in entry["tags"]}}
             for entry in live["tagSpecifications"]

@@ -1,4 +1,4 @@
-"""The AWS provider: one generic life cycle over the table of resource types."""
+"""The AWS provider: one generic life cycle for all resource types in a table."""
 
 import difflib
 import random
@@ -45,7 +45,7 @@ _MOST_TAGS = 50
 
 @contextmanager
 def _aws_errors(resource: Resource) -> Generator[None]:
-    """AWS's refusals as one line: type and name of the resource, operation, code, message."""
+    """Raise AWS errors as ProviderError with one line: resource type and name, operation, code, message."""
     try:
         yield
     except ProviderError:
@@ -121,7 +121,7 @@ class AwsProvider(Provider):
     ) -> Tree:
         kind = _kind(resource)
         changes = _changes(kind, old_inputs, old_state, new)
-        # An update without a difference repeats one that failed half-way: everything is set again.
+        # An update without a difference repeats one that failed half-way, so set everything again.
         changed_names = frozenset(str(change.path[0]) for change in changes) or frozenset(new)
         if preview:
             unknown = dict.fromkeys(kind.changing(changed_names, new), UNKNOWN)
@@ -148,7 +148,7 @@ class AwsProvider(Provider):
                     kind.settle(call)
                 return self._state(kind, call)
         except Exception as error:
-            # Whatever went wrong, the resource is there: forgetting it would orphan it.
+            # Catch every error: the resource exists, and forgetting it would orphan it.
             state = preview_outputs(kind, call.inputs, call.id)
             partial = {name: value for name, value in state.items() if value is not UNKNOWN}
             raise NotReadyError(call.id, partial, [str(error)]) from error
@@ -165,12 +165,12 @@ def _kind(resource: Resource) -> ResourceType:
     if kind is None:
         nearest = difflib.get_close_matches(resource.type, RESOURCE_TYPES, n=1)
         hint = f"; the nearest is {nearest[0]}" if nearest else ""
-        raise ProviderError(f"the rehearsal's AWS provider does not know the type {resource.type}{hint}")
+        raise ProviderError(f"the rehearsal's AWS provider has no type {resource.type}{hint}")
     return kind
 
 
 def _name(naming: Naming, resource: Resource, old: Tree, inputs: Tree, seed: bytes) -> list[Failure]:
-    """Choose a physical name when the program gives none; an earlier choice is kept."""
+    """Choose a physical name when the program gives none. Keep an earlier choice."""
     prefix = inputs.get(naming.prefix_property) if naming.prefix_property else None
     if naming.property in inputs:
         return [Failure(naming.property, f"conflicts with {naming.prefix_property}")] if prefix else []
@@ -183,8 +183,8 @@ def _name(naming: Naming, resource: Resource, old: Tree, inputs: Tree, seed: byt
         digits = "".join(random.Random(seed or None).choices("0123456789abcdef", k=_RANDOM_DIGITS))
         name = f"{resource.name}-{digits}" if prefix is None else f"{prefix}{digits}"
         if len(name) > naming.longest:
-            reason = f"{resource.name!r} is too long to name it by: with {_RANDOM_DIGITS} random digits it has "
-            return [Failure(naming.property, f"{reason}{len(name)} characters, of which {naming.longest} are allowed")]
+            reason = f"{resource.name!r} is too long for a name: with {_RANDOM_DIGITS} random digits it has "
+            return [Failure(naming.property, f"{reason}{len(name)} characters; at most {naming.longest} are allowed")]
         inputs[naming.property] = name
     inputs[DEFAULTS_KEY] = sorted({*inputs[DEFAULTS_KEY], naming.property})
     return []

@@ -1,4 +1,4 @@
-"""What one AWS resource type is: its inputs as data, and the calls that create, read, update and delete it."""
+"""The description of an AWS resource type: its inputs as data, and the calls that create, read, update, delete it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Naming:
-    """How a resource gets its physical name: the logical one and random hex digits, unless the program gives it."""
+    """How a resource gets its physical name: the logical name plus random hex digits, unless the program sets one."""
 
     property: str = "name"
     prefix_property: str | None = "namePrefix"
@@ -23,28 +23,28 @@ class Naming:
 
 @dataclass(frozen=True)
 class Call:
-    """What an operation works with."""
+    """The arguments of an operation."""
 
     aws: "Aws"
     id: str
     inputs: Tree
-    """The wanted inputs (create, update) or the last ones known (read, delete: the state)."""
+    """Create, update: the wanted inputs. Read, delete: the last known state."""
     old: Tree = field(default_factory=dict[str, Any])
-    """Update: the inputs before."""
+    """Update: the old inputs."""
     changed: frozenset[str] = frozenset()
-    """Update: top-level names of the inputs that differ."""
+    """Update: the top-level names of changed inputs."""
     timeout_seconds: float | None = None
 
     def client(self, service: str) -> Any:
         return self.aws.client(service)
 
     def arn(self, service: str, resource: str) -> str:
-        """ARN of something in the provider's account and region."""
+        """Return the ARN of a resource in the provider's account and region."""
         return f"arn:aws:{service}:{self.aws.region}:{self.aws.account_id}:{resource}"
 
     @property
     def tag_list(self) -> list[dict[str, str]]:
-        """The tags as most services take them."""
+        """Return the tags in the form that most services take."""
         return [{"Key": key, "Value": value} for key, value in self.inputs.get("tags", {}).items()]
 
 
@@ -55,27 +55,27 @@ class ResourceType:
     token: str
     properties: Properties
     outputs: tuple[str, ...]
-    """What AWS decides: unknown until the resource is created."""
+    """Outputs that AWS decides; unknown until the resource is created."""
     create: Callable[[Call], str]
-    """Create and return the id; nothing may exist when this raises."""
+    """Creates the resource and returns its id. When it raises, nothing may exist."""
     read: Callable[[Call], Tree | None]
-    """Outputs and live values of the inputs, those of them that AWS reports; None when it is gone."""
+    """Returns the outputs, and the live values of the inputs that AWS reports. None when the resource is gone."""
     delete: Callable[[Call], None]
     update: Callable[[Call], None] | None = None
-    """Bring the changed inputs other than tags into effect; None when every change takes a new resource."""
+    """Applies the changed inputs except for tags. None when every change replaces the resource."""
     settle: Callable[[Call], None] | None = None
-    """After create: what remains to be set or waited for. When it fails the resource exists, but is not ready."""
+    """Sets or waits for what remains after create. When it raises, the resource exists but is not ready."""
     naming: Naming | None = None
     tag_service: str | None = None
-    """Whose tagging calls to use; None for a type without tags."""
+    """The service whose tagging calls apply; None for a type without tags."""
     tag_target: str = "arn"
-    """Output that names the resource in tagging calls."""
+    """The output that identifies the resource in tagging calls."""
     changing: Callable[[frozenset[str], Tree], tuple[str, ...]] = lambda _changed, _inputs: ()
-    """Outputs that an update changes, by the names of the changed inputs and the new inputs."""
+    """Returns the outputs that an update changes, given the changed inputs' names and the new inputs."""
 
 
 def preview_outputs(kind: ResourceType, inputs: Tree, resource_id: str) -> Tree:
-    """State that a create is going to give, as far as it can be known before."""
+    """Return the state after a create, as far as it is known in advance."""
     chosen = {name: UNKNOWN for name, prop in kind.properties.items() if prop.computed}
     outputs = dict.fromkeys(kind.outputs, UNKNOWN)
     tags = {"tagsAll": inputs.get("tags", {})} if kind.tag_service else {}
@@ -83,7 +83,7 @@ def preview_outputs(kind: ResourceType, inputs: Tree, resource_id: str) -> Tree:
 
 
 def outputs(inputs: Tree, live: Tree, resource_id: str, default_tags: Mapping[str, str]) -> Tree:
-    """State: the inputs, overlaid with what AWS says."""
+    """Return the state: the inputs, overlaid with AWS's values."""
     state = {**without_marks(inputs), **{name: value for name, value in live.items() if value is not None}}
     if "tags" in live:
         state["tagsAll"] = dict(live["tags"])
@@ -95,7 +95,7 @@ def outputs(inputs: Tree, live: Tree, resource_id: str, default_tags: Mapping[st
 
 
 def without_marks(value: Any) -> Any:
-    """A value without the book-keeping that inputs have in them."""
+    """Return a value without the inputs' book-keeping."""
     if isinstance(value, dict):
         tree: Tree = value
         return {key: without_marks(item) for key, item in tree.items() if not key.startswith("__")}
@@ -103,12 +103,12 @@ def without_marks(value: Any) -> Any:
 
 
 def tags_of(tag_list: list[dict[str, str]]) -> dict[str, str]:
-    """Tags that a person or a program set, from the form most services give them in."""
+    """Return the tags that a person or a program set, from the form that most services return."""
     return {tag["Key"]: tag["Value"] for tag in tag_list if not tag["Key"].startswith("aws:")}
 
 
 def to_api(value: Any) -> Any:
-    """A tree in AWS's spelling: ``httpTokens`` becomes ``HttpTokens``; book-keeping is left out."""
+    """Return a tree in AWS's spelling, without book-keeping: ``httpTokens`` becomes ``HttpTokens``."""
     if isinstance(value, dict):
         tree: Tree = value
         return {key[:1].upper() + key[1:]: to_api(item) for key, item in tree.items() if not key.startswith("__")}
@@ -116,7 +116,7 @@ def to_api(value: Any) -> Any:
 
 
 def from_api(value: Any) -> Any:
-    """The reverse of to_api."""
+    """Reverse to_api."""
     if isinstance(value, dict):
         tree: Tree = value
         return {key[:1].lower() + key[1:]: from_api(item) for key, item in tree.items()}

@@ -1,22 +1,22 @@
-"""The inputs of a resource type as data: the properties, their types, ranges and defaults, and what replaces."""
+"""The inputs of a resource type as data: properties, their types, ranges and defaults, and which changes replace."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 DEFAULTS_KEY = "__defaults"
-"""Where the real provider's bridge notes, in the inputs, which properties it filled in itself."""
+"""The input in which the real provider's bridge notes the properties that it filled in itself."""
 
 
 @dataclass(frozen=True)
 class Property:
-    """One input property; build it with the functions below."""
+    """One input property, built with the functions below."""
 
     type: Literal["string", "int", "number", "bool", "json", "map", "list", "set", "block"]
     required: bool = False
     default: Any = None
     computed: bool = False
-    """AWS chooses when it is left out, so leaving it out later changes nothing."""
+    """AWS chooses a missing value, so omitting the property later changes nothing."""
     replaces: bool = False
     low: float | None = None
     high: float | None = None
@@ -64,7 +64,7 @@ def integer(
     replaces: bool = False,
     or_zero: bool = False,
 ) -> Property:
-    """A whole number from ``low`` to ``high``, or zero if that is allowed besides."""
+    """Return a whole number from ``low`` to ``high``, plus zero with ``or_zero``."""
     return Property(
         "int",
         required=required,
@@ -86,12 +86,12 @@ def boolean(*, default: bool | None = None, computed: bool = False, replaces: bo
 
 
 def document(*, required: bool = False) -> Property:
-    """A JSON document: text, or a tree that becomes text; formatting is no difference."""
+    """Return a JSON document: text, or a tree that becomes text. Formatting is no difference."""
     return Property("json", required=required)
 
 
 def mapping() -> Property:
-    """String values by free keys."""
+    """Return a map with free keys and string values."""
     return Property("map", item=string())
 
 
@@ -104,7 +104,7 @@ def array(
 def unordered(
     item: Property, *, required: bool = False, computed: bool = False, replaces: bool = False, most: int | None = None
 ) -> Property:
-    """A list whose order means nothing."""
+    """Return a list whose order has no meaning."""
     return Property("set", required=required, computed=computed, replaces=replaces, item=item, most=most)
 
 

@@ -1,4 +1,4 @@
-"""Tagging calls of the services, one pair a service."""
+"""The services' tagging calls, one pair per service."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from rehearsal.providers.aws.client import Aws
 
 
 def retag(aws: Aws, service: str, target: str, old: Mapping[str, str], new: Mapping[str, str]) -> None:
-    """Change a resource's tags from ``old`` to ``new``: one call for what is set, one for what is removed."""
+    """Change a resource's tags from ``old`` to ``new``, with one call to set tags and one to remove tags."""
     setting = {key: value for key, value in new.items() if old.get(key) != value}
     removed = [key for key in old if key not in new]
     client = aws.client(service)

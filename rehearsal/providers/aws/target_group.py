@@ -111,7 +111,7 @@ def _delete_target_group(call: Call) -> None:
             raise
         return True
 
-    wait_until(gone, "listeners and rules to let go of the target group", call.timeout_seconds or _IN_USE_SECONDS)
+    wait_until(gone, "listeners and rules to release the target group", call.timeout_seconds or _IN_USE_SECONDS)
 
 
 TYPES = (

@@ -1,4 +1,4 @@
-"""Waiting for AWS to finish something, and AWS's error codes."""
+"""Waits for AWS, and reads AWS's error codes."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ _POLL_SECONDS = 0.5
 
 
 def wait_until(done: Callable[[], bool], what: str, timeout_seconds: float) -> None:
-    """Poll until ``done``; raises ProviderError with ``what`` when that takes too long."""
+    """Poll until ``done()`` is true. Raises ProviderError with ``what`` after the timeout."""
     deadline = time.monotonic() + timeout_seconds
     while not done():
         if time.monotonic() > deadline:
@@ -18,19 +18,19 @@ def wait_until(done: Callable[[], bool], what: str, timeout_seconds: float) -> N
 
 
 def error_code(error: Exception) -> str:
-    """AWS's error code, such as ``ResourceInUse``; empty when the error is not an answer of AWS."""
+    """Return AWS's error code, such as ``ResourceInUse``; empty when the error is not from AWS."""
     response = getattr(error, "response", {})
     return response.get("Error", {}).get("Code", "")
 
 
 def is_missing(error: Exception) -> bool:
-    """Whether AWS says that the thing does not exist; every service has its own code for that."""
+    """Return whether the error means that the resource does not exist. Every service has its own code for that."""
     code = error_code(error)
     return "NotFound" in code or code in ("NoSuchEntity", "ResourceNotFoundException")
 
 
 def missing_is_fine(call: Callable[[], object]) -> None:
-    """Delete something; what is gone already is deleted."""
+    """Call a deletion and ignore that the resource is already gone."""
     try:
         call()
     except Exception as error:

@@ -1,1 +1,1 @@
-"""The Kubernetes provider of the rehearsal: any kind the API server knows, by server-side apply."""
+"""The rehearsal's Kubernetes provider: every kind of the API server, by server-side apply."""

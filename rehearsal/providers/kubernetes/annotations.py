@@ -1,4 +1,4 @@
-"""The annotations by which a program tells the provider how to treat one object."""
+"""The annotations that control how the provider treats one object."""
 
 from rehearsal.kube.client import Json
 
@@ -11,7 +11,7 @@ FIELD_MANAGER = f"{PREFIX}patchFieldManager"
 _PROPAGATION = f"{PREFIX}deletionPropagationPolicy"
 
 NOT_SUPPORTED = (f"{PREFIX}waitFor", f"{PREFIX}replaceUnready")
-"""What the real provider honours and the rehearsal's does not."""
+"""Annotations that the real provider honours but the rehearsal's does not."""
 
 _DEFAULT_TIMEOUT_SECONDS = 600.0
 _ENDS_UNWATCHED = {
@@ -23,7 +23,7 @@ _ENDS_UNWATCHED = {
     ("apps/v1", "StatefulSet"),
     ("batch/v1", "Job"),
 }
-"""Kinds whose deletion is not waited for either when their annotation skips waiting; of others it always is."""
+"""Kinds for which the skip-await annotation also skips waiting for their deletion. For others it does not."""
 
 
 def annotation(obj: Json, key: str) -> str | None:
@@ -39,12 +39,12 @@ def skips_await_of_deletion(obj: Json) -> bool:
 
 
 def timeout_seconds(obj: Json, custom: float | None) -> float:
-    """How long to wait for an object: the resource's customTimeouts, its annotation (a whole number), or 10 minutes."""
+    """Return how long to wait for an object: customTimeouts, its annotation (a whole number), or 10 minutes."""
     annotated = annotation(obj, TIMEOUT_SECONDS) or ""
     return custom or (float(annotated) if annotated.isdecimal() else _DEFAULT_TIMEOUT_SECONDS)
 
 
 def propagation_policy(obj: Json) -> str:
-    """What is to become of an object's dependents when it is deleted: by default they go first."""
+    """Return the propagation policy of a deletion. By default dependents are deleted first."""
     asked = (annotation(obj, _PROPAGATION) or "").capitalize()
     return asked if asked in ("Orphan", "Background") else "Foreground"

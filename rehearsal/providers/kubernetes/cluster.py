@@ -1,4 +1,4 @@
-"""The cluster as the provider uses it: create, apply, wait until ready, read, delete and wait until gone."""
+"""The provider's operations on the cluster: create, apply, wait until ready, read, delete and wait until gone."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ _JSON_PATCH = "application/json-patch+json"
 
 
 class Cluster:
-    """One API server, with the provider's way of changing objects there. Calls raise KubeError or httpx.HTTPError."""
+    """One API server, with the provider's way of changing objects. Calls may raise KubeError or httpx.HTTPError."""
 
     def __init__(self, kube: KubeClient, cancelled: threading.Event) -> None:
         self._kube = kube
@@ -24,16 +24,16 @@ class Cluster:
 
     @property
     def namespace(self) -> str:
-        """The kubeconfig context's namespace."""
+        """The namespace of the kubeconfig's context."""
         return self._kube.namespace
 
     @property
     def server(self) -> str:
-        """URL of the API server."""
+        """The API server's URL."""
         return self._kube.server
 
     def is_namespaced(self, api_version: str, kind: str) -> bool | None:
-        """None when the API server does not know the kind (yet)."""
+        """Return whether the kind is namespaced, None when the API server does not know the kind (yet)."""
         try:
             return "/namespaces/" in self._kube.resource_path(api_version, kind, "any")
         except KubeError as error:
@@ -42,7 +42,7 @@ class Cluster:
             raise
 
     def create(self, obj: Json, *, dry_run: bool) -> Json:
-        """Create a new object. What it needs (its kind, its namespace) may come a little later than it."""
+        """Create a new object. Retry for a while when its kind or namespace does not exist yet."""
         parameters = {"fieldManager": ownership.CREATOR, "fieldValidation": "Strict"}
         if dry_run:
             return self._post(obj, {**parameters, "dryRun": "All"})
@@ -60,11 +60,11 @@ class Cluster:
         return self._kube.request("POST", path, params=parameters, body=obj)
 
     def apply(self, obj: Json, manager: str, *, force: bool, dry_run: bool) -> Json:
-        """Server-side apply; a field that somebody else owns is KubeError 409 unless forced."""
+        """Apply an object on the server. A field with another owner is KubeError 409 unless forced."""
         return self._kube.apply(obj, field_manager=manager, force=force, dry_run=dry_run)
 
     def adopt(self, live: Json, manager: str) -> None:
-        """Make ``manager`` the owner of the fields that the object was created with."""
+        """Make ``manager`` the owner of the fields with which the object was created."""
         patch = ownership.adoption(live, manager)
         if patch:
             api_version, kind, metadata = live["apiVersion"], live["kind"], live["metadata"]
@@ -72,7 +72,7 @@ class Cluster:
             self._kube.patch(api_version, kind, namespace, name, patch, content_type=_JSON_PATCH)
 
     def get(self, obj: Json) -> Json | None:
-        """The live object; None when there is none, or its kind is gone."""
+        """Return the live object, None when the object or its kind does not exist."""
         metadata = obj["metadata"]
         try:
             return self._kube.get(obj["apiVersion"], obj["kind"], metadata.get("namespace"), metadata["name"])
@@ -82,7 +82,7 @@ class Cluster:
             raise
 
     def wait_ready(self, inputs: Json, obj: Json, custom_timeout_seconds: float | None) -> tuple[Json, Problems]:
-        """The live object once it is ready, or after the time allowed, with what is wrong then."""
+        """Wait until an object is ready or the time is up. Return the live object and its remaining problems."""
         readiness = readiness_of(inputs)
         if readiness is None:
             return obj, []
@@ -100,13 +100,13 @@ class Cluster:
         return live, problems
 
     def problems(self, inputs: Json, live: Json) -> Problems:
-        """What is wrong with an object at this moment."""
+        """Return why an object is not ready now."""
         readiness = readiness_of(inputs)
         problems = [] if readiness is None else readiness.problems(self._kube, live)
         return [*problems, *readiness.details(self._kube, live)] if readiness and problems else problems
 
     def delete(self, obj: Json, custom_timeout_seconds: float | None) -> Json | None:
-        """Delete an object; None once it is gone, else what is left of it after the time allowed."""
+        """Delete an object and wait until it is gone, unless annotated. Return the live object if the time runs out."""
         metadata = obj["metadata"]
         namespace, name = metadata.get("namespace"), metadata["name"]
         policy = propagation_policy(obj)
@@ -128,7 +128,7 @@ class Cluster:
         return left
 
     def new_warnings(self) -> list[str]:
-        """Warnings that the API server gave since the last call."""
+        """Return the API server's warnings since the last call."""
         warnings = self._kube.warnings[self._warned :]
         self._warned += len(warnings)
         return warnings

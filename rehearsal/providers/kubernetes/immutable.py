@@ -1,4 +1,4 @@
-"""Which changes of a Kubernetes object take a new one, as the real provider decides it."""
+"""Decides which changes replace a Kubernetes object, as the real provider does."""
 
 from rehearsal.providers.difference import Path, names
 from rehearsal.providers.values import Tree
@@ -29,10 +29,10 @@ _DATA = {"ConfigMap": ("binaryData", "data"), "Secret": ("data", "stringData", "
 
 
 def replaces(inputs: Tree, path: Path, mutable_kinds: frozenset[str]) -> bool:
-    """Whether a change at this path takes a new object.
+    """Return whether a change at this path replaces the object.
 
-    ConfigMaps and Secrets are replaced when their data changes, unless the provider's configuration makes their kind
-    mutable (and the object itself does not forbid it): what the program gives a name is then updated in place.
+    Changed data replaces a ConfigMap or Secret, unless the provider's configuration makes the kind mutable and the
+    object itself allows it. Objects that the program names are then updated in place.
     """
     group, kind = inputs["apiVersion"].rpartition("/")[0], inputs["kind"]
     fields = _FIELDS.get((group, kind), ())

@@ -1,4 +1,4 @@
-"""Inputs as the API server will give them back, so that only real differences show later."""
+"""Normalizes inputs to what the API server returns, so that later only real differences show."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ READ_ONLY = (
     "resourceVersion",
     "uid",
 )
-"""Metadata that only the server sets."""
+"""Metadata fields that only the server sets."""
 
 _AMOUNTS = ("limits", "requests")
 _DROPPED_WHEN_EMPTY = (
@@ -28,11 +28,11 @@ _DROPPED_WHEN_EMPTY = (
     "requests",
     "stringData",
 )
-"""Maps; other empty objects, such as ``emptyDir: {}``, say something."""
+"""Maps, which are dropped when empty. Other empty objects, such as ``emptyDir: {}``, have a meaning."""
 
 
 def normalized(inputs: Tree) -> Tree:
-    """Inputs without what only the server sets; once all is known, those of built-in kinds in the server's spelling."""
+    """Return inputs without what only the server sets. Fully known built-in kinds get the server's spelling."""
     if contains_unknown(inputs):
         return inputs
     metadata: Tree = inputs.get("metadata") or {}

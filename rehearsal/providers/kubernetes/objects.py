@@ -1,4 +1,4 @@
-"""Kubernetes objects as a provider's inputs and state."""
+"""Kubernetes objects as inputs and state of a provider."""
 
 import random
 from typing import Any
@@ -17,13 +17,13 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def api_version_and_kind(token: str) -> tuple[str, str]:
-    """From ``kubernetes:apps/v1:Deployment``; the core group is spelt ``core`` in tokens and left out in objects."""
+    """Split ``kubernetes:apps/v1:Deployment``. Tokens spell the core group ``core``; objects omit it."""
     _, version, kind = token.split(":")
     return version.removeprefix("core/"), kind
 
 
 def with_name(resource: Resource, inputs: Tree, old: Tree, seed: bytes) -> Tree:
-    """Inputs with a name: the given one, the one chosen before, or the logical name and random digits."""
+    """Return inputs with a name: the given one, the one chosen before, or the logical name plus random digits."""
     metadata: Tree = inputs.get("metadata") or {}
     if metadata is UNKNOWN or metadata.get("name"):
         return inputs
@@ -44,13 +44,13 @@ def is_autonamed(inputs: Tree) -> bool:
 
 
 def identity(inputs: Tree) -> tuple[str, str]:
-    """Namespace (empty when there is none) and name."""
+    """Return the namespace (empty when there is none) and the name."""
     metadata = _metadata(inputs)
     return metadata.get("namespace", ""), metadata.get("name", "")
 
 
 def _metadata(inputs: Tree) -> Tree:
-    """Metadata as far as it is known."""
+    """Return the known metadata."""
     metadata = inputs.get("metadata", {})
     return {} if metadata is UNKNOWN else metadata
 
@@ -61,7 +61,7 @@ def id_of(obj: Json) -> str:
 
 
 def from_id(token: str, resource_id: str) -> Json:
-    """As much of an object as its id says."""
+    """Return as much of an object as its id contains."""
     api_version, kind = api_version_and_kind(token)
     namespace, _, name = resource_id.rpartition("/")
     metadata = {"namespace": namespace, "name": name} if namespace else {"name": name}
@@ -69,13 +69,13 @@ def from_id(token: str, resource_id: str) -> Json:
 
 
 def state_of(live: Json, inputs: Tree, old_state: Tree, manager: str) -> Tree:
-    """State as the real provider keeps it: the live object, the inputs that it came from and who applies it."""
+    """Return the state as the real provider keeps it: the live object, its inputs and its field manager."""
     first_version = old_state.get("__initialApiVersion") or inputs.get("apiVersion", live["apiVersion"])
     return {**live, INPUTS: inputs, "__initialApiVersion": first_version, ownership.STATE_KEY: manager}
 
 
 def settings_of(obj: Json) -> Json:
-    """An object without its status and what only the server and its controllers set."""
+    """Return an object without its status and the fields that only the server and controllers set."""
     metadata = {key: value for key, value in obj["metadata"].items() if key not in READ_ONLY}
     annotations = metadata.get("annotations", {})
     kept = {key: value for key, value in annotations.items() if key not in (_REVISION, _LAST_APPLIED)}
@@ -85,7 +85,7 @@ def settings_of(obj: Json) -> Json:
 
 
 def in_force(live: Any, inputs: Any) -> Any:
-    """As much of a live object as the inputs speak of: where it differs from them, somebody changed it since."""
+    """Return the part of a live object that the inputs set. A difference to the inputs is drift."""
     if isinstance(live, dict) and isinstance(inputs, dict):
         fields: Tree = inputs
         now: Tree = live

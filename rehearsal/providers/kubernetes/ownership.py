@@ -1,4 +1,4 @@
-"""Who owns an object's fields: the provider creates under one name and applies under another, as the real one does."""
+"""The ownership of fields. Like the real provider, it creates and applies under different field managers."""
 
 import secrets
 from typing import Any
@@ -16,17 +16,17 @@ _ADOPTED = {
     "Apply": ("kubectl",),
     "Update": ("kubectl", "before-first-apply", CREATOR, "pulumi-resource-kubernetes"),
 }
-"""Beginnings of the managers' names whose fields an update takes over, by their operation."""
+"""By operation, the prefixes of field managers whose fields an update takes over."""
 
 
 def field_manager(inputs: Tree, state: Tree) -> str:
-    """The name to apply under: the annotation's, the one chosen before, or a new one of this object's own."""
+    """Return the field manager for applying: the annotation's, the one chosen before, or a new one for this object."""
     chosen = annotation(inputs, FIELD_MANAGER) or state.get(STATE_KEY)
     return chosen or f"{CREATOR}-{secrets.token_hex(4)}"
 
 
 def takes_over(inputs: Tree, live: Json, *, dry_run: bool) -> bool:
-    """Whether to take fields that somebody else owns; otherwise the API server reports a conflict."""
+    """Return whether to take over fields with other owners. Otherwise the API server reports a conflict."""
     if is_on(inputs, PATCH_FORCE):
         return True
     managed = managed_fields(live)
@@ -36,7 +36,7 @@ def takes_over(inputs: Tree, live: Json, *, dry_run: bool) -> bool:
 
 
 def adoption(live: Json, manager: str) -> list[Json]:
-    """JSON patch that makes ``manager`` own what the creator (or kubectl) set; empty when nothing is theirs."""
+    """Return a JSON patch that makes ``manager`` own the creator's or kubectl's fields; empty without such fields."""
     managed = managed_fields(live)
     theirs = [entry for entry in managed if _is_adopted(entry)]
     if not theirs:

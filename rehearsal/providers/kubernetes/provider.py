@@ -1,4 +1,4 @@
-"""The Kubernetes provider: check, diff and the life cycle of any object, as the real provider goes about it."""
+"""The Kubernetes provider: check, diff and life cycle of any object, as in the real provider."""
 
 import difflib
 import re
@@ -28,7 +28,7 @@ _MUTABLE_SETTINGS = {"enableConfigMapMutable": "ConfigMap", "enableSecretMutable
 
 
 class KubernetesProvider(Provider):
-    """The Kubernetes provider; it connects to the cluster when it first needs to."""
+    """The Kubernetes provider. It connects to the cluster on first use."""
 
     version = "4.34.2"
     plain_name = re.compile(r'[^."\[\]]+')
@@ -43,10 +43,10 @@ class KubernetesProvider(Provider):
             if name not in _CONFIG and name not in _PLUGIN_KEYS:
                 nearest = difflib.get_close_matches(name, _CONFIG, n=1)
                 hint = f"; did you mean {nearest[0]}?" if nearest else ""
-                reason = f"is not a setting that the rehearsal's Kubernetes provider knows{hint}"
+                reason = f"is not a setting of the rehearsal's Kubernetes provider{hint}"
                 failures.append(Failure(name, reason))
         if not _is_on(config.get("enableServerSideApply", True)):
-            failures.append(Failure("enableServerSideApply", "the rehearsal applies on the server side only"))
+            failures.append(Failure("enableServerSideApply", "the rehearsal supports only server-side apply"))
         return Checked(config, failures)
 
     def configure(self, config: Tree) -> None:
@@ -76,7 +76,7 @@ class KubernetesProvider(Provider):
             return immutable.replaces(new, path, mutable)
 
         found = changed(objects.in_force(old_state, old_inputs), new, replaces)
-        # Only a removal is told apart from drift by the inputs; the rest is by what is live.
+        # The inputs distinguish a removal from drift; everything else compares with the live object.
         changes = tuple(Change(c.path, c.kind, c.replaces, of_inputs=c.kind == "delete") for c in found)
         replaced = any(change.replaces for change in changes)
         same_name = objects.identity(new) == objects.identity(old_state)
@@ -99,8 +99,8 @@ class KubernetesProvider(Provider):
         try:
             planned = cluster.create(inputs, dry_run=True)
         except KubeError as error:
-            # Its namespace is created, or the object of this name replaced, in the same update; or only the real
-            # thing is allowed.
+            # The same update creates its namespace or replaces the object of this name, or only a real creation
+            # is allowed.
             if error.status in (403, 404) or error.reason == "AlreadyExists":
                 return inputs
             raise
@@ -135,7 +135,7 @@ class KubernetesProvider(Provider):
         return self._wait(resource, new, old_state, applied, manager, timeout_seconds)
 
     def _known_live(self, resource: Resource, new: Tree, *, preview: bool) -> Json | None:
-        """The object to update; None in a preview that cannot ask the server."""
+        """Return the live object to update, None in a preview that cannot ask the server."""
         cluster = self._session.cluster
         if preview and (contains_unknown(new) or cluster.is_namespaced(new["apiVersion"], new["kind"]) is None):
             return None
@@ -167,7 +167,7 @@ class KubernetesProvider(Provider):
 
     def delete(self, resource: Resource, state: Tree, *, timeout_seconds: float | None) -> None:
         obj = objects.from_id(resource.type, resource.id)
-        # How to delete is what the program last said, whatever was done to the object since.
+        # The program's last inputs decide how to delete, whatever has changed in the object since.
         asked = state.get(objects.INPUTS, {}).get("metadata", {}).get("annotations") or {}
         obj["metadata"] = {**state.get("metadata", {}), **obj["metadata"], "annotations": asked}
         with self._session.errors(resource):
@@ -175,13 +175,13 @@ class KubernetesProvider(Provider):
         if left is not None:
             finalizers = ", ".join(left["metadata"].get("finalizers", [])) or "none"
             raise ProviderError(
-                f"{obj['kind']} {resource.id} was not gone in the time allowed; its finalizers: {finalizers}"
+                f"{obj['kind']} {resource.id} was not deleted in the time allowed; its finalizers: {finalizers}"
             )
 
     def _wait(
         self, resource: Resource, inputs: Tree, old_state: Tree, obj: Json, manager: str, timeout_seconds: float | None
     ) -> Tree:
-        """State once the object is ready; it exists, so whatever goes wrong from here on is kept with it."""
+        """Wait until the object is ready and return its state. On an error the existing object stays in the state."""
         try:
             with self._session.errors(resource):
                 live, problems = self._session.cluster.wait_ready(inputs, obj, timeout_seconds)
@@ -202,7 +202,7 @@ def _failures(inputs: Tree) -> list[Failure]:
     annotations = metadata.get("annotations") or {}
     for key in NOT_SUPPORTED:
         if annotations is not UNKNOWN and key in annotations:
-            reason = "is an annotation that the rehearsal's Kubernetes provider does not honour; remove it"
+            reason = "is an annotation that the rehearsal's Kubernetes provider does not support; remove it"
             failures.append(Failure(f'metadata.annotations["{key}"]', reason))
     return failures
 

@@ -1,4 +1,4 @@
-"""Kubernetes quantities in the one spelling that the API server uses: ``0.5`` is ``500m``, ``1024Mi`` is ``1Gi``."""
+"""Kubernetes quantities in the API server's spelling: ``0.5`` is ``500m``, ``1024Mi`` is ``1Gi``."""
 
 import math
 import re
@@ -12,7 +12,7 @@ _NANOS = 10**9
 
 
 def canonical(value: Any) -> Any:
-    """The API server's spelling; what is not a quantity (or has an exponent) stays as it is."""
+    """Return the API server's spelling. Anything but a quantity, or one with an exponent, stays as it is."""
     match = _QUANTITY.fullmatch(str(value))
     if match is None or isinstance(value, bool):
         return value

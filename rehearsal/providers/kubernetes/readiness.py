@@ -1,4 +1,4 @@
-"""When a Kubernetes object counts as ready, and what to tell a person about one that is not."""
+"""Decides when a Kubernetes object is ready, and explains why it is not."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from rehearsal.providers.kubernetes.annotations import SKIP_AWAIT, is_on
 _REVISION = "deployment.kubernetes.io/revision"
 
 Problems = list[str]
-"""Why an object is not ready; empty when it is."""
+"""Why an object is not ready; empty when it is ready."""
 
 
 @dataclass(frozen=True)
 class Readiness:
-    """How to judge objects of one kind: what is wrong now, and what more to say of it once time is up."""
+    """How to check objects of one kind: the current problems, and the details to add when the time is up."""
 
     problems: Callable[[KubeClient, Json], Problems]
     details: Callable[[KubeClient, Json], Problems] = lambda _kube, _obj: []
 
 
 def readiness_of(inputs: Json) -> Readiness | None:
-    """How to judge objects of this one's kind; None when they are ready as soon as they exist."""
+    """Return the check for this object's kind, None when an object is ready as soon as it exists."""
     if is_on(inputs, SKIP_AWAIT):
         return None
     return _KINDS.get((inputs["apiVersion"], inputs["kind"]))
@@ -33,9 +33,9 @@ def _deployment(kube: KubeClient, deployment: Json) -> Problems:
 
 
 def deployment_problems(deployment: Json, newest: Json | None) -> Problems:
-    """What is missing until the newest pod template runs in full; stale status counts for nothing.
+    """Return what is missing until the newest pod template fully runs. A stale status never counts as ready.
 
-    Pods of older templates may still be ending. A first template needs no word that its rollout is complete.
+    Pods of older templates may still terminate. The first template does not need a condition for its rollout.
     """
     status = deployment.get("status", {})
     if status.get("observedGeneration", 0) != deployment["metadata"].get("generation", 1):
@@ -43,7 +43,7 @@ def deployment_problems(deployment: Json, newest: Json | None) -> Problems:
     conditions = {condition["type"]: condition for condition in status.get("conditions", [])}
     problems = [*_unmet(conditions.get("Progressing")), *_unmet(conditions.get("Available"))]
     if "Available" not in conditions:
-        problems.append("it is not known to be available yet")
+        problems.append("it is not yet reported as available")
     complete = conditions.get("Progressing", {}).get("reason") == "NewReplicaSetAvailable"
     if not complete and _revision(deployment) != "1":
         problems.append("the new ReplicaSet is not available yet")
@@ -89,7 +89,7 @@ def _deployment_pods(kube: KubeClient, deployment: Json) -> Problems:
 
 
 def pod_problems(pod: Json) -> Iterator[str]:
-    """Why a pod is not ready: not scheduled, a container waiting or ended, or a condition that is not met."""
+    """Yield why a pod is not ready: not scheduled, a container waiting or ended, or an unmet condition."""
     status = pod.get("status", {})
     conditions: list[Json] = status.get("conditions", [])
     if is_met(pod):
@@ -120,7 +120,7 @@ def _service(kube: KubeClient, obj: Json) -> Problems:
     endpoints = [endpoint for item in slices["items"] for endpoint in item.get("endpoints") or []]
     problems: Problems = []
     if not any(endpoint.get("conditions", {}).get("ready") for endpoint in endpoints):
-        problems.append("Service does not target any Pods that are ready")
+        problems.append("Service does not target any ready Pods")
     balancer = obj.get("status", {}).get("loadBalancer", {})
     if spec.get("type") == "LoadBalancer" and not balancer.get("ingress"):
         problems.append("Service was not allocated an address by a load balancer")

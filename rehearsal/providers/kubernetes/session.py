@@ -1,4 +1,4 @@
-"""The provider's connection to its cluster, and what the cluster's refusals read like."""
+"""The provider's connection to its cluster, and the wording of the cluster's errors."""
 
 import tempfile
 import threading
@@ -16,11 +16,11 @@ from rehearsal.providers.provider import ProviderError, Resource
 from rehearsal.providers.values import Tree
 
 Log = Callable[[Literal["info", "warning"], str, str], None]
-"""Takes severity, message and the URN that it is about."""
+"""Takes a severity, a message and the URN that the message is about."""
 
 
 class Session:
-    """Connects to the cluster when it is first needed."""
+    """Connects to the cluster on first use."""
 
     def __init__(self, log: Log, cancelled: threading.Event) -> None:
         self.config: Tree = {}
@@ -31,7 +31,7 @@ class Session:
 
     @property
     def cluster(self) -> Cluster:
-        """The configured cluster; raises ProviderError when the kubeconfig does not name one."""
+        """The configured cluster. Raises ProviderError when the kubeconfig does not name one."""
         with self._connecting:
             if self._connected is None:
                 self._connected = Cluster(self._connect(), self._cancelled)
@@ -39,7 +39,7 @@ class Session:
 
     @property
     def namespace(self) -> str:
-        """Where objects go that do not say so themselves."""
+        """The namespace of objects that do not set one."""
         return self.config.get("namespace") or self.cluster.namespace
 
     def _connect(self) -> KubeClient:
@@ -56,7 +56,7 @@ class Session:
 
     @contextmanager
     def errors(self, resource: Resource) -> Generator[None]:
-        """Refusals of the API server as one line that names the resource, its warnings to the engine's log."""
+        """Raise API errors as ProviderError with one line that names the resource. Log warnings to the engine."""
         subject = f"{resource.type} {resource.name}"
         try:
             yield

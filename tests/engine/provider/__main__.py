@@ -1,11 +1,10 @@
-"""The plugin `pulumi-resource-test`: resources are files in the folder TEST_CLOUD, every operation is logged there.
+"""The plugin `pulumi-resource-test`: resources are files in the folder TEST_CLOUD, which also has the log of calls.
 
-`test:index:Thing` takes any properties. A changed `name` needs a replacement, anything else is changed in place.
-`fail` names an operation that fails, `slow` holds create and update up for some seconds. Outputs are the inputs and a
-`serial` number.
+`test:index:Thing` accepts any properties. A changed `name` replaces it, anything else changes in place. `fail` names an
+operation that fails; `slow` delays create and update by some seconds. Outputs are the inputs and a `serial` number.
 
-A FIFO `hold-<operation>-<resource name>` in TEST_CLOUD stops an operation for ever, before it takes effect, or after it
-(`created`, `updated`, `deleted`). Its reader is told this process's id.
+A FIFO `hold-<operation>-<resource name>` in TEST_CLOUD stops an operation for ever, either before it takes effect or
+after it (`created`, `updated`, `deleted`). Its reader receives this process's id.
 """
 
 import itertools
@@ -113,7 +112,7 @@ class TestProvider(Provider):
 
 
 def _new_identity(name: str) -> str:
-    """The resource's name and how often the cloud has created one of that name."""
+    """Return the resource's name and how often the cloud has created one of that name."""
     for number in itertools.count(1):
         try:
             (CLOUD / f"{name}-{number}.taken").touch(exist_ok=False)

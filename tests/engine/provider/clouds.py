@@ -1,7 +1,7 @@
-"""The plugins `pulumi-resource-aws` and `pulumi-resource-kubernetes`: any resource is a file, as of the test's plugin.
+"""The plugins `pulumi-resource-aws` and `pulumi-resource-kubernetes`: any resource is a file, as with the test plugin.
 
-Beside its inputs a resource has what programs read of it: an ARN, a DNS name, and the version of a launch template,
-which an update raises and a preview of one cannot know.
+Besides its inputs a resource has the outputs that programs read: an ARN, a DNS name, and the version of a launch
+template. An update increases the version, so its preview does not know it.
 """
 
 from rehearsal.providers.plugin import serve
@@ -13,7 +13,7 @@ VERSION = "latestVersion"
 
 
 class Clouds(TestProvider):
-    """Has the outputs of both clouds."""
+    """Returns the outputs of both clouds."""
 
     def create(
         self, resource: Resource, inputs: Tree, *, preview: bool, timeout_seconds: float | None
@@ -43,7 +43,7 @@ class Clouds(TestProvider):
 
 
 def _arn(resource: Resource) -> str:
-    """Return an ARN as AWS would where programs and policies read more of it than that it is one."""
+    """Return an ARN in AWS's form where programs and policies read its parts."""
     if resource.type == "aws:lb/targetGroup:TargetGroup":
         name = resource.name
         return f"arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/{name}-0a1b2c3/0123456789abcdef"

@@ -1,4 +1,4 @@
-"""A running AWS account for tests, and services on it: a load balancer with a blue and a green target group."""
+"""A running AWS account for tests, and services in it: a load balancer with a blue and a green target group."""
 
 import itertools
 import json
@@ -33,7 +33,7 @@ _numbers = itertools.count(1)
 
 
 def wait_for(fact: Callable[[], object], timeout_seconds: float = 30) -> None:
-    """Wait until the fact is true; fails the test when it does not become true."""
+    """Wait until ``fact()`` is true. Fails the test at the timeout."""
     deadline = time.monotonic() + timeout_seconds
     while not fact():
         assert time.monotonic() < deadline, "did not become true in time"
@@ -42,7 +42,7 @@ def wait_for(fact: Callable[[], object], timeout_seconds: float = 30) -> None:
 
 @dataclass
 class Account:
-    """A running account, seeded."""
+    """A running, seeded account."""
 
     api_port: int
     alb_port: int
@@ -76,7 +76,7 @@ class Account:
         return boto3.client("eks", **self._access)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
     def logged(self, request_id: str) -> dict[str, Any]:
-        """The access log's line of a request, once it is there."""
+        """Wait for a request's line in the access log and return it."""
         found: list[dict[str, Any]] = []
 
         def search() -> bool:
@@ -91,7 +91,7 @@ class Account:
 
 @contextmanager
 def running_account(folder: Path) -> Generator[Account]:
-    """A seeded account with short lags, intervals and metric periods."""
+    """Run a seeded account with short lags, intervals and metric periods."""
     api_port, alb_port, admin_port = free_port(), free_port(), free_port()
     settings = folder / "settings.json"
     settings.write_text(
@@ -147,12 +147,12 @@ class Service:
             base_url=f"http://127.0.0.1:{account.alb_port}",
             headers={"Host": self.dns_name},
             timeout=10,
-            verify=False,  # plain HTTP: spares the loading of certificates
+            verify=False,  # plain HTTP: no certificates to load
         )
         wait_for(self.rule_applied)
 
     def create_group(self, color: str, deregistration_delay_seconds: int = 1) -> str:
-        """A target group for the colour, in no rule yet."""
+        """Create a target group for the colour, not in a rule yet."""
         group = self.elbv2.create_target_group(
             Name=f"{self.name}-{color}-{next(_numbers)}",
             Protocol="HTTP",
@@ -192,19 +192,19 @@ class Service:
         wait_for(lambda: self.rule_applied(arn))
 
     def set_weights(self, weights: Mapping[str, int], stickiness_seconds: int | None = None) -> None:
-        """Ask for new weights, without waiting until requests follow them."""
+        """Request new weights without waiting until requests follow them."""
         self.elbv2.modify_rule(
             RuleArn=self.rule_arn,
             Actions=[self._forward(weights, stickiness_seconds)],  # pyright: ignore[reportArgumentType]
         )
 
     def rule_applied(self, rule_arn: str | None = None) -> bool:
-        """Whether requests follow the rule as it is asked for."""
+        """Return whether requests follow the rule as requested."""
         rules = [rule for rule in self.account.admin.state()["rules"] if rule["arn"] == (rule_arn or self.rule_arn)]
         return rules[0]["weights_applied"] == rules[0]["weights_asked"]
 
     def register(self, color: str, *targets: Target, healthy: bool = True) -> None:
-        """Register targets, and wait until they are healthy unless told not to."""
+        """Register targets, and with ``healthy`` wait until they are healthy."""
         self.elbv2.register_targets(
             TargetGroupArn=self.groups[color], Targets=[{"Id": one.address, "Port": PORT} for one in targets]
         )
@@ -215,7 +215,7 @@ class Service:
         self.elbv2.deregister_targets(TargetGroupArn=self.groups[color], Targets=[{"Id": target.address, "Port": PORT}])
 
     def health(self, color: str) -> dict[str, dict[str, str]]:
-        """State, reason and description of each target by its address."""
+        """Return each target's state, reason and description by its address."""
         answer = self.elbv2.describe_target_health(TargetGroupArn=self.groups[color])
         return {one["Target"]["Id"]: one["TargetHealth"] for one in answer["TargetHealthDescriptions"]}  # pyright: ignore
 
@@ -223,19 +223,19 @@ class Service:
         return {address: health["State"] for address, health in self.health(color).items()}
 
     def counters(self, color: str) -> dict[str, Any]:
-        """The target group in the admin port's state."""
+        """Return the target group in the admin port's state."""
         groups = self.account.admin.state()["target_groups"]
         return next(group for group in groups if group["arn"] == self.groups[color])
 
     def set_attribute(self, name: str, value: str) -> None:
-        """Set a load balancer attribute, and wait until it holds."""
+        """Set a load balancer attribute and wait until it is in effect."""
         self.elbv2.modify_load_balancer_attributes(
             LoadBalancerArn=self.load_balancer_arn, Attributes=[{"Key": name, "Value": value}]
         )
         time.sleep(0.2)
 
     def names(self, requests: int) -> Counter[str]:
-        """Which targets answer this many requests."""
+        """Send this many requests and count the answers of each target."""
         return Counter(self.http.post("/v1/echo").json()["name"] for _ in range(requests))
 
     def delete(self) -> None:

@@ -1,4 +1,4 @@
-"""One AWS account for all tests of this folder, and a service of its own for each test."""
+"""One AWS account for all tests of this folder, and a new service for each test."""
 
 from collections.abc import Callable, Generator
 
@@ -24,7 +24,7 @@ def farm() -> Generator[Farm]:
 
 @pytest.fixture
 def new_service(account: Account) -> Generator[Callable[..., Service]]:
-    """Creates services, and deletes them after the test; faults are off again then."""
+    """Creates services. After the test, deletes them and switches faults off."""
     created: list[Service] = []
 
     def create(blue: int, green: int, deregistration_delay_seconds: int = 1) -> Service:

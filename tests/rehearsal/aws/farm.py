@@ -1,4 +1,4 @@
-"""Small HTTP servers on loopback addresses that stand for pods behind the load balancer."""
+"""Small HTTP servers on loopback addresses, in place of pods behind the load balancer."""
 
 import asyncio
 import itertools
@@ -15,11 +15,11 @@ from rehearsal.system.addresses import pod_address_of
 PORT = 8000
 _numbers = itertools.count(1)
 _network = f"127.{random.randint(128, 250)}.{os.getpid() % 250}"
-"""Test processes that run at the same time keep apart."""
+"""Differs between concurrent test processes."""
 
 
 class Target:
-    """One server. Paths under /v1 choose what it does: echo, status/N, stream/CHUNKS/GAP_MS, slow/MS, break."""
+    """One server. The path under /v1 selects its behaviour: echo, status/N, stream/CHUNKS/GAP_MS, slow/MS, break."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -80,7 +80,7 @@ class Target:
 
 
 class Farm:
-    """Runs targets in an event loop of its own thread."""
+    """Runs targets in an event loop in its own thread."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -89,13 +89,13 @@ class Farm:
         self._runners: dict[Target, web.ServerRunner] = {}
 
     def start(self, name: str) -> Target:
-        """A new running target."""
+        """Start a new target."""
         target = Target(name)
         self._run(self._start(target))
         return target
 
     def stop(self, target: Target) -> None:
-        """The process behind the target ends."""
+        """End the server of a target."""
         self._run(self._runners.pop(target).cleanup())
 
     def close(self) -> None:

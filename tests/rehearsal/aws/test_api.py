@@ -1,4 +1,4 @@
-"""The API: what AWS would refuse is refused, and what the program needs is there."""
+"""The API refuses what AWS refuses, and has what the program needs."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,13 +12,13 @@ NewService = Callable[..., Service]
 
 
 def refused(call: Callable[[], object]) -> str:
-    """The error code with which the API refuses the call."""
+    """Return the error code with which the API refuses the call."""
     with pytest.raises(ClientError) as failure:
         call()
     return str(failure.value.response.get("Error", {}).get("Code"))
 
 
-def test_a_cluster_has_a_security_group_of_its_own_for_nodes_and_pods(account: Account) -> None:
+def test_a_cluster_has_its_own_security_group_for_nodes_and_pods(account: Account) -> None:
     network = account.eks.describe_cluster(name=account.seeded.cluster_name)["cluster"].get("resourcesVpcConfig", {})
     group = network.get("clusterSecurityGroupId", "")
     assert group == account.seeded.cluster_security_group_id
@@ -72,7 +72,7 @@ def test_a_rule_reads_back_as_it_was_written(new_service: NewService) -> None:
     assert forward.get("TargetGroupStickinessConfig") == {"Enabled": False, "DurationSeconds": 3600}
 
 
-def test_a_load_balancer_tells_its_default_attributes(new_service: NewService) -> None:
+def test_a_load_balancer_returns_its_default_attributes(new_service: NewService) -> None:
     service = new_service(100, 0)
     answer = service.elbv2.describe_load_balancer_attributes(LoadBalancerArn=service.load_balancer_arn)
     attributes = {one.get("Key"): one.get("Value") for one in answer["Attributes"]}
@@ -81,13 +81,13 @@ def test_a_load_balancer_tells_its_default_attributes(new_service: NewService) -
     assert refused(lambda: service.set_attribute("idle_timeout.timeout_seconds", "4001")) == "ValidationError"
 
 
-def test_the_longest_deregistration_delay_is_taken(new_service: NewService) -> None:
+def test_the_longest_deregistration_delay_is_accepted(new_service: NewService) -> None:
     service = new_service(100, 0, deregistration_delay_seconds=3600)
     answer = service.elbv2.describe_target_group_attributes(TargetGroupArn=service.groups["blue"])["Attributes"]
     assert {"Key": "deregistration_delay.timeout_seconds", "Value": "3600"} in answer
 
 
-def test_a_rule_takes_more_than_ten_tags(new_service: NewService) -> None:
+def test_a_rule_accepts_more_than_ten_tags(new_service: NewService) -> None:
     service = new_service(100, 0)
     tags: Any = [{"Key": f"tag-{number}", "Value": "x"} for number in range(40)]
     service.elbv2.add_tags(ResourceArns=[service.rule_arn], Tags=tags)
@@ -95,7 +95,7 @@ def test_a_rule_takes_more_than_ten_tags(new_service: NewService) -> None:
     assert len(answer.get("Tags", [])) == 41
 
 
-def test_node_groups_of_the_seeded_cluster_grow_shrink_and_go(account: Account) -> None:
+def test_node_groups_of_the_seeded_cluster_can_grow_shrink_and_be_deleted(account: Account) -> None:
     seeded, eks = account.seeded, account.eks
     cluster = eks.describe_cluster(name=seeded.cluster_name)["cluster"]
     assert cluster.get("status") == "ACTIVE"

@@ -1,4 +1,4 @@
-"""The metrics of the load balancers, read as the gates read them: with GetMetricData."""
+"""The load balancers' metrics, read with GetMetricData as the gates read them."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ NewService = Callable[..., Service]
 
 
 def metric(service: Service, name: str, statistic: str, color: str | None = "blue") -> list[float]:
-    """The values of the last minute, newest last; of the load balancer itself when there is no colour."""
+    """Return the last minute's values, newest last. Without a colour they are the load balancer's own."""
     dimensions = [{"Name": "LoadBalancer", "Value": metric_dimension(service.load_balancer_arn)}]
     if color:
         dimensions.append({"Name": "TargetGroup", "Value": metric_dimension(service.groups[color])})
@@ -64,7 +64,7 @@ def test_a_metric_without_an_event_is_absent(new_service: NewService, farm: Farm
     assert metric(service, "RequestCount", "Sum", color="green") == []
 
 
-def test_errors_of_the_load_balancer_are_not_the_targets(new_service: NewService, farm: Farm) -> None:
+def test_errors_of_the_load_balancer_do_not_count_as_the_targets(new_service: NewService, farm: Farm) -> None:
     service = new_service(100, 0)
     target = farm.start("blue")
     service.register("blue", target)

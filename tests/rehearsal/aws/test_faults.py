@@ -26,7 +26,7 @@ CALLS = {
 
 @pytest.fixture
 def call_once(account: Account, new_service: NewService) -> Callable[[str], None]:
-    """Makes one call of a service, without retries."""
+    """Makes one call to a service without retries."""
     del new_service  # it switches the faults off after the test
 
     clients: dict[str, Any] = {}
@@ -47,7 +47,7 @@ def call_once(account: Account, new_service: NewService) -> Callable[[str], None
 
 
 @pytest.mark.parametrize("service", CALLS)
-def test_throttled_calls_fail_as_boto3_knows_it(
+def test_throttled_calls_raise_boto3s_throttling_error(
     account: Account, call_once: Callable[[str], None], service: str
 ) -> None:
     account.admin.set_faults(api_throttle_fraction=1)
@@ -65,7 +65,7 @@ def test_server_errors_are_http_500(account: Account, call_once: Callable[[str],
     assert failure.value.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 500
 
 
-def test_api_faults_concern_only_the_services_named(account: Account, call_once: Callable[[str], None]) -> None:
+def test_api_faults_affect_only_the_named_services(account: Account, call_once: Callable[[str], None]) -> None:
     account.admin.set_faults(api_error_fraction=1, api_services=["eks"])
     call_once("elbv2")
     with pytest.raises(ClientError):
@@ -91,7 +91,7 @@ def test_api_latency_is_added(account: Account, call_once: Callable[[str], None]
     assert time.monotonic() - started >= 0.4
 
 
-def test_target_errors_concern_only_the_colours_named(account: Account, new_service: NewService, farm: Farm) -> None:
+def test_target_errors_affect_only_the_named_colours(account: Account, new_service: NewService, farm: Farm) -> None:
     service = new_service(50, 50)
     blue, green = farm.start("blue"), farm.start("green")
     service.register("blue", blue)
@@ -112,7 +112,7 @@ def test_an_unknown_fault_is_refused_and_nothing_changes(account: Account) -> No
     assert account.admin.faults() == before
 
 
-def test_events_tell_when_a_rule_change_was_asked_and_applied(account: Account, new_service: NewService) -> None:
+def test_events_show_when_a_rule_change_was_requested_and_applied(account: Account, new_service: NewService) -> None:
     service = new_service(100, 0)
     account.admin.set_faults(weight_lag_seconds=0.3)
     known = account.admin.events()[-1]["number"]

@@ -1,4 +1,4 @@
-"""How a request travels: streaming, headers, connections, and what the client sees when something breaks."""
+"""How requests are forwarded: streaming, headers, connections, and what the client sees when something breaks."""
 
 import socket
 import threading
@@ -64,19 +64,19 @@ def test_a_body_of_unknown_length_is_streamed(service: Service) -> None:
     assert seen["body_bytes"] == 3000
 
 
-def test_a_head_request_gets_the_headers_alone(service: Service) -> None:
+def test_a_head_request_gets_only_the_headers(service: Service) -> None:
     answer = service.http.head("/v1/status/200")
     assert (answer.status_code, answer.headers["content-length"], answer.content) == (200, "4", b"")
 
 
-def test_invalid_header_fields_are_dropped_when_asked(service: Service) -> None:
+def test_invalid_header_fields_are_dropped_with_the_attribute(service: Service) -> None:
     send = {"x_odd": "1"}
     assert service.http.get("/v1/echo", headers=send).json()["headers"]["x_odd"] == "1"
     service.set_attribute("routing.http.drop_invalid_header_fields.enabled", "true")
     assert "x_odd" not in service.http.get("/v1/echo", headers=send).json()["headers"]
 
 
-def test_connections_to_targets_are_used_again(service: Service, blue: Target) -> None:
+def test_connections_to_targets_are_reused(service: Service, blue: Target) -> None:
     service.names(20)
     assert blue.requests == 20
     assert len(blue.connections) == 1
@@ -107,7 +107,7 @@ def test_a_target_that_resets_before_its_answer_is_a_502(account: Account, servi
 
 @contextmanager
 def closes_its_second_request(target: Target) -> Generator[list[bytes]]:
-    """A server that keeps a connection alive, and closes it when the second request is on it."""
+    """Run a server that keeps a connection alive, then closes it on the second request."""
     requests: list[bytes] = []
 
     def serve(listener: socket.socket) -> None:
@@ -141,7 +141,7 @@ def test_a_kept_connection_that_the_target_closes_is_a_502_and_not_sent_again(
         assert len(requests) == 2
 
 
-def test_an_answer_that_breaks_off_breaks_off_at_the_client(account: Account, service: Service) -> None:
+def test_a_broken_answer_also_breaks_off_at_the_client(account: Account, service: Service) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
         service.http.get("/v1/break", headers={"x-request-id": f"{service.name}-break"})
     logged = account.logged(f"{service.name}-break")
@@ -164,7 +164,7 @@ def test_a_silent_stream_is_cut_after_the_idle_timeout(account: Account, service
 
 
 @pytest.mark.parametrize(("path", "status"), [("/v1/slow/5000", 460), ("/v1/stream/100/50", 200)])
-def test_a_client_that_goes_away_ends_the_request_at_the_target(
+def test_a_client_that_disconnects_ends_the_request_at_the_target(
     account: Account, service: Service, blue: Target, path: str, status: int
 ) -> None:
     request_id = f"{service.name}-gone"
@@ -180,7 +180,7 @@ def test_a_client_that_goes_away_ends_the_request_at_the_target(
     assert service.counters("blue")["in_flight"] == 0
 
 
-def test_the_access_log_tells_who_answered(account: Account, service: Service, blue: Target) -> None:
+def test_the_access_log_names_the_target_that_answered(account: Account, service: Service, blue: Target) -> None:
     before = time.time()
     service.http.post("/v1/status/500", headers={"x-request-id": f"{service.name}-line"})
     logged = account.logged(f"{service.name}-line")

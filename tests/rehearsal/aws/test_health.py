@@ -1,4 +1,4 @@
-"""What DescribeTargetHealth says, and how a deregistered target drains."""
+"""The answers of DescribeTargetHealth, and the drain of a deregistered target."""
 
 import threading
 import time
@@ -50,7 +50,7 @@ def test_failing_checks_make_a_target_unhealthy_with_the_code(new_service: NewSe
     wait_for(lambda: service.states("blue") == {target.address: "healthy"})
 
 
-def test_a_target_that_is_gone_fails_its_checks(new_service: NewService, farm: Farm) -> None:
+def test_a_stopped_target_fails_its_checks(new_service: NewService, farm: Farm) -> None:
     service, target = new_service(100, 0), farm.start("blue")
     service.register("blue", target)
     farm.stop(target)
@@ -58,7 +58,7 @@ def test_a_target_that_is_gone_fails_its_checks(new_service: NewService, farm: F
     assert service.health("blue")[target.address]["Reason"] == "Target.FailedHealthChecks"
 
 
-def test_a_target_is_its_address_and_its_port(new_service: NewService, farm: Farm) -> None:
+def test_a_target_is_an_address_and_a_port(new_service: NewService, farm: Farm) -> None:
     service, target = new_service(100, 0), farm.start("blue")
     group = service.groups["blue"]
     both = [{"Id": target.address, "Port": PORT}, {"Id": target.address, "Port": PORT + 1}]
@@ -73,7 +73,7 @@ def test_a_target_is_its_address_and_its_port(new_service: NewService, farm: Far
     assert states() == {PORT: "healthy", PORT + 1: "draining"}
 
 
-def test_deregistering_what_is_not_registered_passes(new_service: NewService, farm: Farm) -> None:
+def test_deregistering_an_unregistered_target_succeeds(new_service: NewService, farm: Farm) -> None:
     service, target = new_service(100, 0), farm.start("blue")
     service.deregister("blue", target)
     answer = service.elbv2.describe_target_health(
@@ -108,7 +108,7 @@ def test_a_deregistered_target_finishes_its_streams_and_gets_no_new_requests(
 
 
 @pytest.mark.parametrize("path", ["/v1/stream/100/50", "/v1/slow/5000"])
-def test_what_is_open_after_the_deregistration_delay_is_cut(
+def test_requests_still_open_after_the_deregistration_delay_are_cut(
     account: Account, new_service: NewService, farm: Farm, path: str
 ) -> None:
     service, target = new_service(100, 0), farm.start("blue")

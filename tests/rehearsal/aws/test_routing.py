@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from rehearsal.aws.routing import (
     RequestView,
     choose_target_group,
-    condition_holds,
+    condition_matches,
     redirect_location,
     rule_for,
 )
@@ -31,7 +31,7 @@ def request(
 
 
 @pytest.mark.parametrize(
-    ("condition", "holds"),
+    ("condition", "matches"),
     [
         (Condition("path-pattern", ("/v1/*",)), True),
         (Condition("path-pattern", ("/v2/*", "/v?/chat/*")), True),
@@ -53,9 +53,9 @@ def request(
         (Condition("source-ip", ("10.1.0.0/16",)), False),
     ],
 )
-def test_conditions(condition: Condition, holds: bool) -> None:
+def test_conditions(condition: Condition, matches: bool) -> None:
     view = request(query="user=abc", headers={"X-Candidate-Route": "green-1"})
-    assert condition_holds(condition, view) is holds
+    assert condition_matches(condition, view) is matches
 
 
 def test_the_first_rule_whose_conditions_all_hold_decides() -> None:
@@ -80,7 +80,7 @@ def test_choices_follow_the_weights() -> None:
     assert 130 < chosen["green"] < 270
 
 
-def test_no_weight_is_no_choice() -> None:
+def test_without_any_weight_there_is_no_choice() -> None:
     assert choose_target_group(Forward((("blue", 0), ("green", 0))), {}, 0, Random(1).random) is None
 
 
@@ -98,7 +98,7 @@ def test_a_stickiness_cookie_decides_until_it_expires() -> None:
 
 
 @pytest.mark.parametrize("cookie", ["", "nonsense", "AAAA", "é"])
-def test_a_cookie_that_nobody_gave_is_ignored(cookie: str) -> None:
+def test_an_invalid_cookie_is_ignored(cookie: str) -> None:
     forward = Forward((("blue", 1),), stickiness_seconds=60)
     choice = choose_target_group(forward, {"AWSALBTG": cookie}, 0, Random(1).random)
     assert choice

@@ -1,4 +1,4 @@
-"""Which target a request reaches: weights, rules, health, stickiness and the lag of changes."""
+"""The target of a request depends on weights, rules, health, stickiness and the lag of changes."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Where the binaries of a world come from."""
+"""The binaries of a world are found or built."""
 
 import io
 import shutil
@@ -27,7 +27,7 @@ def executable(path: Path, script: str = "") -> Path:
 
 @pytest.fixture(autouse=True)
 def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither Go nor any binary."""
+    """A machine with neither Go nor any binary."""
     monkeypatch.setenv("REHEARSAL_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
@@ -44,7 +44,7 @@ def test_assets_come_before_path_and_path_before_the_cache(tmp_path: Path, monke
     assert find(ETCD) == asset
 
 
-def test_a_changed_pin_is_another_place_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_pin_changes_the_path_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = ETCD.cached
     shutil.copytree(ETCD.folder, tmp_path / "modules" / "etcd")
     monkeypatch.setattr(build, "_MODULES", tmp_path / "modules")
@@ -54,12 +54,12 @@ def test_a_changed_pin_is_another_place_in_the_cache(tmp_path: Path, monkeypatch
     assert ETCD.cached != before
 
 
-def test_without_go_the_error_says_which_to_install() -> None:
+def test_without_go_the_error_names_the_version_to_install() -> None:
     with pytest.raises(BuildError, match=r"there is no Go: install Go 1\.26.* or newer, or put etcd, .*pulumi on PATH"):
         binaries()
 
 
-def test_too_old_a_go_is_refused_with_both_versions(tmp_path: Path) -> None:
+def test_an_old_go_is_refused_with_both_versions(tmp_path: Path) -> None:
     executable(tmp_path / "path" / "go", f"echo go1.21.5; echo {tmp_path}; echo {tmp_path}")
     with pytest.raises(BuildError, match=r"found go1\.21\.5, but .* needs Go 1\.26"):
         binaries()
@@ -73,8 +73,8 @@ def test_too_little_space_is_refused_before_the_build(tmp_path: Path, monkeypatc
         binaries()
 
 
-def test_what_is_missing_is_built_once_and_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
-    said = io.StringIO()
+def test_missing_binaries_are_built_once_and_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
+    output = io.StringIO()
     go = f"""
 if [ "$1" = env ]; then echo go1.99.0; echo {tmp_path}; echo {tmp_path}; exit; fi
 echo "$PWD $*" >> {tmp_path}/calls
@@ -87,7 +87,7 @@ echo built > "$target" && /bin/chmod +x "$target"
         (tmp_path / "path" / tool).symlink_to(f"/bin/{tool}")
 
     with pytest.raises(BuildError, match="building pulumi failed: cannot find module"):
-        binaries(Console(file=said))
+        binaries(Console(file=output))
 
     calls = (tmp_path / "calls").read_text().splitlines()
     assert [call.split()[-1].rsplit("/", 1)[-1] for call in calls] == [
@@ -98,20 +98,20 @@ echo built > "$target" && /bin/chmod +x "$target"
         "prometheus",
         "pulumi",
     ]
-    assert "building 6 binaries, once: about 13 minutes" in said.getvalue()
-    assert "building pulumi (6 of 6, about 4 min)" in said.getvalue()
+    assert "building 6 binaries, once: about 13 minutes" in output.getvalue()
+    assert "building pulumi (6 of 6, about 4 min)" in output.getvalue()
     assert all("-trimpath" in call for call in calls)
     assert find(ETCD) == ETCD.cached
     assert list(COMPONENTS[-1].cached.parent.iterdir()) == []
 
 
-def test_an_interrupt_ends_go_in_order_and_leaves_no_unfinished_binary(tmp_path: Path) -> None:
+def test_an_interrupt_ends_go_properly_and_leaves_no_unfinished_binary(tmp_path: Path) -> None:
     go = f"""
 if [ "$1" = env ]; then echo go1.99.0; echo {tmp_path}; echo {tmp_path}; exit; fi
 while [ $# -gt 1 ]; do [ "$1" = -o ] && target=$2; shift; done
 trap 'echo interrupted > {tmp_path}/end; exit 130' INT
 echo half > "$target"
-/bin/head -c 200000 /dev/zero >&2 # more than a pipe holds: from here on somebody listens
+/bin/head -c 200000 /dev/zero >&2 # more than a pipe holds: from here on Go is being read
 echo > {tmp_path}/begun
 while :; do /bin/sleep 0.05; done
 """

@@ -1,7 +1,7 @@
-"""A target group bound to the Service of a namespace, with pods whose every moment a test can hold.
+"""A target group bound to the Service of a namespace, with pods whose state a test controls at every moment.
 
-The pods are bare API objects on a node that no kubelet serves; behind the address of each is a small HTTP server that
-the load balancer checks.
+The pods are bare API objects on a node without a kubelet. At the address of each, a small HTTP server answers the load
+balancer's health checks.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ GATE = "target-health.elbv2.k8s.aws/chat"
 
 
 class Node:
-    """A ready Node object, and the instance in AWS that it is."""
+    """A ready Node object and its instance in AWS."""
 
     def __init__(self, kube: KubeClient, account: Account, name: str) -> None:
         self._kube = kube
@@ -75,12 +75,12 @@ class Bound:
         self._create("v1", "Service", {"selector": {"app": "chat"}, "ports": ports})
 
     def create_binding(self, **spec: Any) -> None:
-        """Bind the target group to the Service; ``spec`` adds to the binding or changes it."""
+        """Bind the target group to the Service. ``spec`` extends or changes the binding."""
         usual = {"targetGroupARN": self.arn, "targetType": "ip", "serviceRef": {"name": "chat", "port": "http"}}
         self._create(API_VERSION, KIND, usual | spec)
 
     def start_pod(self, name: str, *, known_to_aws: bool = True) -> str:
-        """A pod whose containers are not ready yet; its address."""
+        """Create a pod whose containers are not ready yet, and return its address."""
         target = self.targets_of[name] = self._farm.start(name)
         if known_to_aws:
             self._node.add_address(target.address)
@@ -95,7 +95,7 @@ class Bound:
         self._set_status(name, {"conditions": [{"type": "ContainersReady", "status": status}]})
 
     def gate(self, name: str) -> tuple[str | None, str | None, str | None]:
-        """Status, reason and message of a pod's readiness gate."""
+        """Return the status, reason and message of a pod's readiness gate."""
         found = condition(self.kube.get("v1", "Pod", self.namespace, name), GATE)
         return found.get("status"), found.get("reason"), found.get("message")
 
@@ -103,16 +103,16 @@ class Bound:
         return self.kube.get(API_VERSION, KIND, self.namespace, "chat")
 
     def checkpoint(self) -> str:
-        """What the controller noted when the target group was last in order."""
+        """Return the checkpoint that the controller wrote after its last successful reconciliation."""
         return self.binding()["metadata"].get("annotations", {}).get("elbv2.k8s.aws/checkpoint", "")
 
     def events(self) -> set[tuple[str, str, str]]:
-        """Severity, reason and message of all that was said about the binding."""
+        """Return the severity, reason and message of all events about the binding."""
         events = self.kube.list("v1", "Event", self.namespace)["items"]
         return {(one["type"], one["reason"], one["message"]) for one in events if one["involvedObject"]["kind"] == KIND}
 
     def states(self, arn: str | None = None) -> Mapping[str, str]:
-        """The state of every target by its address."""
+        """Return the state of every target by its address."""
         answer = self._account.elbv2.describe_target_health(TargetGroupArn=arn or self.arn)
         found = {}
         for one in answer["TargetHealthDescriptions"]:
@@ -122,11 +122,11 @@ class Bound:
         return found
 
     def registered(self) -> set[str]:
-        """The addresses of the targets that do not drain."""
+        """Return the addresses of the targets that do not drain."""
         return {address for address, state in self.states().items() if state != "draining"}
 
     def ingress(self) -> set[tuple[str, int, int, str, str]]:
-        """What the pods' security group lets in: protocol, first and last port, from which group, and why."""
+        """Return the ingress of the pods' security group: protocol, first and last port, source group, description."""
         group = self._account.seeded.cluster_security_group_id
         found = self._account.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]
         return {
@@ -142,7 +142,7 @@ class Bound:
         }
 
     def delete_binding(self) -> None:
-        """Delete it, and wait until the controller lets it go."""
+        """Delete the binding and wait until the controller releases it."""
         try:
             self.kube.delete(API_VERSION, KIND, self.namespace, "chat")
         except KubeError as error:

@@ -1,4 +1,4 @@
-"""One AWS account for all tests of this folder, and both load balancer controllers in turn."""
+"""One AWS account for all tests of this folder, and each of the two load balancer controllers."""
 
 import os
 from collections.abc import Generator
@@ -76,7 +76,7 @@ def node(kube: KubeClient, account: Account, namespace: str) -> Generator[Node]:
 
 @pytest.fixture
 def service(account: Account) -> Generator[Service]:
-    """A load balancer whose rule names the blue target group."""
+    """A load balancer with a rule on the blue target group."""
     service = Service(account, {"blue": 1, "green": 0}, deregistration_delay_seconds=3600)
     yield service
     service.delete()
@@ -86,7 +86,7 @@ def service(account: Account) -> Generator[Service]:
 def bound(
     kube: KubeClient, account: Account, service: Service, node: Node, namespace: str, controller: Process
 ) -> Generator[Bound]:
-    """A Service without pods, its target group, and no binding yet."""
+    """A Service without pods, with its target group but no binding yet."""
     assert controller.running
     farm = Farm()
     bound = Bound(kube, account, farm, node, namespace, service.groups["blue"])

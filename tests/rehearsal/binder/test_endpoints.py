@@ -1,4 +1,4 @@
-"""Which pods the stand-in wants as targets, in the cases that need no controller to be seen."""
+"""The pods that the stand-in wants as targets, in cases that need no running controller."""
 
 from typing import Any
 
@@ -49,12 +49,12 @@ def test_ready_containers_on_a_ready_node_are_enough_until_the_pod_terminates() 
 
 
 @pytest.mark.parametrize("node", ["broken", "gone"])
-def test_a_pod_on_a_node_that_does_not_work_is_no_target(node: str) -> None:
+def test_a_pod_on_a_broken_node_is_not_a_target(node: str) -> None:
     pods = {"server": pod(ready=True, node=node)}
     assert wanted(pods, slice_of(endpoint("server", "10.0.0.1", ready=False))) == set()
 
 
-def test_pods_on_silent_nodes_are_targets_as_long_as_there_are_no_others() -> None:
+def test_pods_on_silent_nodes_are_targets_only_while_there_are_no_others() -> None:
     silent, well = endpoint("silent", "10.0.0.1", ready=False), endpoint("well", "10.0.0.2", ready=False)
     pods = {"silent": pod(ready=True, node="silent"), "well": pod(ready=True)}
     assert wanted(pods, slice_of(silent)) == {Target("10.0.0.1", 8000)}
@@ -70,7 +70,7 @@ def test_only_the_ipv4_addresses_of_the_named_port_count() -> None:
 @pytest.mark.parametrize(
     ("reference", "message"), [("grpc", "unable to find port grpc on service chat/api"), (81, "unable to find port 81")]
 )
-def test_a_port_that_is_not_there_is_an_error(reference: Any, message: str) -> None:
+def test_an_unknown_port_is_an_error(reference: Any, message: str) -> None:
     service = {"metadata": {"namespace": "chat", "name": "api"}, "spec": {"ports": [PORT]}}
     assert service_port(service, "api", "http") == service_port(service, "api", 80) == PORT
     with pytest.raises(BackendNotFound, match=message):

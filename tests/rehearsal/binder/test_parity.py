@@ -1,6 +1,6 @@
-"""The stand-in does to pods, bindings and target groups what the real AWS Load Balancer Controller does.
+"""The stand-in treats pods, bindings and target groups as the real AWS Load Balancer Controller does.
 
-Each test runs with both, and what it finds in the API server and in AWS must be the same.
+Each test runs with both. The results in the API server and in AWS must be the same.
 """
 
 from ipaddress import ip_address
@@ -21,7 +21,7 @@ SUCCESS = ("Normal", "SuccessfullyReconciled", "Successfully reconciled")
 def test_a_pod_is_a_target_from_ready_containers_until_it_terminates(bound: Bound) -> None:
     bound.create_binding()
     first, second = bound.start_pod("first"), bound.start_pod("second")
-    wait_for(lambda: SUCCESS in bound.events(), "the binding without targets is in order")
+    wait_for(lambda: SUCCESS in bound.events(), "the binding without targets is reconciled")
     assert bound.states() == {}, "no container is ready"
 
     bound.set_containers_ready("first")
@@ -36,8 +36,8 @@ def test_a_pod_is_a_target_from_ready_containers_until_it_terminates(bound: Boun
 
     wait_for(lambda: bound.gate("second") == OPEN, "the gate is open")
     bound.set_containers_ready("second", ready=False)
-    wait_for(lambda: not bound.registered(), "the unready pod is deregistered")
-    assert bound.gate("second") == OPEN, "and keeps its verdict"
+    wait_for(lambda: not bound.registered(), "the pod that is not ready is deregistered")
+    assert bound.gate("second") == OPEN, "and its gate stays open"
 
 
 def test_the_readiness_gate_is_open_exactly_when_the_target_is_healthy(bound: Bound) -> None:
@@ -48,13 +48,13 @@ def test_the_readiness_gate_is_open_exactly_when_the_target_is_healthy(bound: Bo
 
     bound.set_containers_ready("server")
     mismatch = ("False", "Target.ResponseCodeMismatch", "Health checks failed with these codes: [503]")
-    wait_for(lambda: bound.gate("server") == mismatch, "the gate says why it is closed")
+    wait_for(lambda: bound.gate("server") == mismatch, "the gate has the reason why it is closed")
     assert bound.states() == {address: "unhealthy"}
-    assert bound.checkpoint() == "", "the binding is not in order yet"
+    assert bound.checkpoint() == "", "the binding is not reconciled yet"
 
     bound.targets_of["server"].health_status = 200
     wait_for(lambda: bound.gate("server") == OPEN, "the gate is open")
-    wait_for(lambda: "/" in bound.checkpoint(), "the binding is in order")
+    wait_for(lambda: "/" in bound.checkpoint(), "the binding is reconciled")
 
     bound.targets_of["server"].health_status = 503
     wait_for(lambda: bound.states() == {address: "unhealthy"}, "unhealthy again")
@@ -71,7 +71,7 @@ def test_a_target_group_outside_every_rule_keeps_its_pods_closed(bound: Bound, s
     wait_for(lambda: bound.gate("server") == ("False", "Target.NotInUse", description), "the gate says why")
 
 
-def test_a_deleted_binding_takes_its_targets_along_and_opens_every_gate(bound: Bound) -> None:
+def test_a_deleted_binding_removes_its_targets_and_opens_every_gate(bound: Bound) -> None:
     bound.create_binding()
     bound.start_pod("target")
     bound.start_pod("never-ready")
@@ -98,9 +98,7 @@ def test_a_deleted_binding_takes_its_targets_along_and_opens_every_gate(bound: B
         ("chat-blue", "ValidationError"),
     ],
 )
-def test_a_target_group_that_is_not_there_is_reported_and_does_not_hold_the_binding(
-    bound: Bound, arn: str, error: str
-) -> None:
+def test_a_missing_target_group_is_reported_and_does_not_block_the_binding(bound: Bound, arn: str, error: str) -> None:
     bound.start_pod("server")
     bound.set_containers_ready("server")
     bound.create_binding(targetGroupARN=arn)
@@ -117,7 +115,7 @@ def test_a_target_group_that_is_not_there_is_reported_and_does_not_hold_the_bind
     assert bound.states() == {}
 
 
-def test_a_service_that_goes_takes_the_targets_along(bound: Bound) -> None:
+def test_a_deleted_service_removes_its_targets(bound: Bound) -> None:
     bound.create_binding()
     address = bound.start_pod("server")
     bound.set_containers_ready("server")
@@ -128,7 +126,7 @@ def test_a_service_that_goes_takes_the_targets_along(bound: Bound) -> None:
     missing = ("Warning", "BackendNotFound", 'backend not found: Service "chat" not found')
     wait_for(lambda: missing in bound.events(), "an event")
     wait_for(lambda: bound.gate("server")[0] == "True", "the gate is open")
-    wait_for(lambda: bound.checkpoint() == "", "the binding is to be looked at again")
+    wait_for(lambda: bound.checkpoint() == "", "the binding will be reconciled again")
 
     bound.create_service()
     wait_for(lambda: bound.registered() == {address}, "registered again")
@@ -141,13 +139,13 @@ def test_a_port_that_the_service_lacks_is_reported(bound: Bound) -> None:
 
     message = f"backend not found: unable to find port grpc on service {bound.namespace}/chat"
     wait_for(lambda: ("Warning", "BackendNotFound", message) in bound.events(), "an event")
-    wait_for(lambda: SUCCESS in bound.events(), "that is all there is to do")
+    wait_for(lambda: SUCCESS in bound.events(), "the controller has finished")
     assert bound.states() == {}
     generation = bound.binding()["metadata"]["generation"]
     assert bound.binding()["status"] == {"observedGeneration": generation}
 
 
-def test_targets_of_others_are_deregistered_with_the_first_look(bound: Bound, account: Account) -> None:
+def test_foreign_targets_are_deregistered_by_the_first_reconciliation(bound: Bound, account: Account) -> None:
     account.elbv2.register_targets(TargetGroupArn=bound.arn, Targets=[{"Id": "10.127.99.99", "Port": 8000}])
     address = bound.start_pod("server")
     bound.set_containers_ready("server")
@@ -155,10 +153,10 @@ def test_targets_of_others_are_deregistered_with_the_first_look(bound: Bound, ac
     wait_for(lambda: bound.registered() == {address}, "only our own target is left")
 
 
-def test_errors_of_the_aws_api_are_tried_again(bound: Bound, account: Account) -> None:
+def test_errors_of_the_aws_api_are_retried(bound: Bound, account: Account) -> None:
     bound.create_binding()
     address = bound.start_pod("server")
-    wait_for(lambda: SUCCESS in bound.events(), "the binding without targets is in order")
+    wait_for(lambda: SUCCESS in bound.events(), "the binding without targets is reconciled")
 
     def reasons() -> set[str]:
         return {reason for _, reason, _ in bound.events()}
@@ -166,20 +164,20 @@ def test_errors_of_the_aws_api_are_tried_again(bound: Bound, account: Account) -
     account.admin.set_faults(api_error_fraction=1, api_services=["elbv2"])
     try:
         bound.set_containers_ready("server")
-        # The real one asks for targets only now and then, and so clears its note first.
-        wait_for(lambda: bound.checkpoint() == "" or "FailedReconcile" in reasons(), "the controller is at it")
+        # The real one reads targets only now and then, so it clears its checkpoint first.
+        wait_for(lambda: bound.checkpoint() == "" or "FailedReconcile" in reasons(), "the controller is working on it")
     finally:
         account.admin.set_faults(api_error_fraction=0, api_services=[])
     wait_for(lambda: bound.registered() == {address}, "registered at last")
 
 
-def test_the_pods_are_open_to_the_load_balancer_as_long_as_a_binding_asks(bound: Bound, account: Account) -> None:
+def test_the_pods_are_open_to_the_load_balancer_while_a_binding_asks_for_it(bound: Bound, account: Account) -> None:
     group = account.ec2.create_security_group(
         VpcId=account.seeded.vpc_id, GroupName=bound.namespace, Description="a load balancer's"
     )["GroupId"]
     bound.create_binding(networking=_from_group(group))
     address = bound.start_pod("server")
-    wait_for(lambda: SUCCESS in bound.events(), "the binding without targets is in order")
+    wait_for(lambda: SUCCESS in bound.events(), "the binding without targets is reconciled")
     assert bound.ingress() == set()
 
     bound.set_containers_ready("server")
@@ -191,7 +189,7 @@ def test_the_pods_are_open_to_the_load_balancer_as_long_as_a_binding_asks(bound:
     assert bound.ingress() == set()
 
 
-def test_a_pod_that_aws_does_not_know_is_reported_and_serves_all_the_same(bound: Bound) -> None:
+def test_a_pod_that_is_unknown_to_aws_is_reported_but_serves(bound: Bound) -> None:
     bound.create_binding(networking=_from_group("sg-0123456789abcdef0"))
     address = bound.start_pod("server", known_to_aws=False)
     bound.set_containers_ready("server")
@@ -200,21 +198,21 @@ def test_a_pod_that_aws_does_not_know_is_reported_and_serves_all_the_same(bound:
     wait_for(lambda: bound.gate("server") == OPEN, "the gate is open")
     reported = ("Warning", "FailedNetworkReconcile", f"cannot resolve pod ENI for pods: [{bound.namespace}/server]")
     assert reported in bound.events()
-    assert bound.checkpoint() == "", "the binding is not in order"
+    assert bound.checkpoint() == "", "the binding is not reconciled"
 
 
 def test_the_controller_listens_on_this_machine_only(controller: Process, bound: Bound) -> None:
     bound.create_binding()
-    wait_for(lambda: SUCCESS in bound.events(), "all of it is up")
+    wait_for(lambda: SUCCESS in bound.events(), "the controller is up")
     assert {address for address in listening(controller.pid) if not ip_address(address).is_loopback} == set()
 
 
-def test_what_is_said_about_a_binding(bound: Bound) -> None:
+def test_the_events_of_a_binding(bound: Bound) -> None:
     bound.create_binding()
     bound.start_pod("server")
     bound.set_containers_ready("server")
     wait_for(lambda: bound.gate("server") == OPEN, "registered and healthy")
-    wait_for(lambda: "/" in bound.checkpoint(), "the binding is in order")
+    wait_for(lambda: "/" in bound.checkpoint(), "the binding is reconciled")
     assert bound.events() == {SUCCESS}
 
 

@@ -1,4 +1,4 @@
-"""What bindings ask of security groups."""
+"""The permissions that bindings ask of security groups."""
 
 from typing import Any
 

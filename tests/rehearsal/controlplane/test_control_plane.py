@@ -1,4 +1,4 @@
-"""The control plane is a real one, through our own client."""
+"""The control plane is real, as seen through our own client."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_the_api_server_knows_its_version(kube: KubeClient) -> None:
     assert (version["major"], version["minor"]) == ("1", "36")
 
 
-def test_controllers_and_scheduler_work_but_without_nodes_nothing_runs(kube: KubeClient, namespace: str) -> None:
+def test_controllers_and_scheduler_work_but_without_nodes_no_pod_runs(kube: KubeClient, namespace: str) -> None:
     labels = {"app": "idle"}
     container = {"name": "idle", "image": "example.com/idle"}
     template: Json = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
@@ -36,7 +36,7 @@ def test_controllers_and_scheduler_work_but_without_nodes_nothing_runs(kube: Kub
     wait_for(unschedulable, "the scheduler finds no node")
 
 
-def test_a_watch_tells_of_changes_from_the_version_of_a_list_on(kube: KubeClient, namespace: str) -> None:
+def test_a_watch_reports_changes_since_the_version_of_a_list(kube: KubeClient, namespace: str) -> None:
     version = kube.list("v1", "ConfigMap", namespace)["metadata"]["resourceVersion"]
     kube.create(config_map(namespace))
     kube.delete("v1", "ConfigMap", namespace, "settings")
@@ -90,7 +90,7 @@ def test_a_kind_that_does_not_exist_is_named(kube: KubeClient) -> None:
 
 
 def test_warnings_of_the_api_server_are_kept(kube: KubeClient, namespace: str) -> None:
-    # A label of an API that is on its way out.
+    # A label of a deprecated API.
     pod: Json = {
         "apiVersion": "v1",
         "kind": "Pod",

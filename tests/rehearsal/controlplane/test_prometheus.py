@@ -1,4 +1,4 @@
-"""The real Prometheus scrapes what the files name, and relabels nothing away."""
+"""The real Prometheus scrapes the targets in the files and keeps their labels."""
 
 import json
 import threading
@@ -72,7 +72,7 @@ vllm:num_requests_waiting_by_reason{reason="capacity"} 2
 """
 
 
-def test_one_query_tells_all_that_the_gates_judge(control_plane_binaries: dict[str, Path], tmp_path: Path) -> None:
+def test_one_query_returns_all_metrics_of_the_gates(control_plane_binaries: dict[str, Path], tmp_path: Path) -> None:
     class Pod(Metrics):
         body = EXPOSITION.encode()
 

@@ -1,4 +1,4 @@
-"""AWS, a node group and a kubelet for the tests of the kubelet stand-in, new for each file of tests."""
+"""AWS, a node group and a kubelet stand-in, new for each test file."""
 
 import json
 from collections.abc import Callable, Generator
@@ -34,12 +34,12 @@ class World:
         self.kubelet = self._start_kubelet(self._pod_network)
 
     def change_pod_network(self) -> IPv4Network:
-        """From the kubelet's next start on."""
+        """Use another pod network from the kubelet's next start on, and return it."""
         self._pod_network = claim_pod_network()
         return self._pod_network
 
     def events(self, namespace: str, pod: str, event: str) -> list[Json]:
-        """What the pod's server noted about events of one name, oldest first."""
+        """Return the events of one name from the pod's server, oldest first."""
         log = self.folder / "logs" / "pods" / f"{namespace}_{pod}.log"
         lines = log.read_text().splitlines() if log.exists() else []
         noted: list[Json] = [json.loads(line) for line in lines if line.startswith("{")]
@@ -60,5 +60,5 @@ def world(control_plane: ControlPlane, kube: KubeClient, tmp_path_factory: pytes
             yield running
         finally:
             running.kubelet.stop()
-            # The next world's kubelet would take them over, with instances that are another account's.
+            # The next world's kubelet would take them over, though their instances are in another account.
             kube.request("DELETE", "/api/v1/nodes", params={"labelSelector": GROUP_LABEL})

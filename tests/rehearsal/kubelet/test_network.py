@@ -1,4 +1,4 @@
-"""Pod addresses are a world's own, and are not given again soon."""
+"""Each world has its own pod addresses, and an address is not reused soon."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ input()
 
 @pytest.fixture
 def claim_port(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A port for claims of one test, so that worlds beside it change nothing."""
+    """A claim port for one test, independent of concurrent worlds."""
     port = free_port()
     monkeypatch.setattr(networks, "_CLAIM_PORT", port)
     return port
@@ -31,7 +31,7 @@ def network() -> PodNetwork:
     return PodNetwork(IPv4Network("10.64.0.0/16"))
 
 
-def test_a_claim_is_its_process_s_own_and_ends_with_it(claim_port: int) -> None:
+def test_a_claim_belongs_to_its_process_and_ends_with_it(claim_port: int) -> None:
     command = [sys.executable, "-c", _CLAIM.format(port=claim_port)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout

@@ -8,7 +8,7 @@ import pytest
 from rehearsal.kube.client import STRATEGIC_MERGE_PATCH, Json, KubeClient
 from rehearsal.kubelet.nodes import LOST
 from tests.rehearsal.kubelet.conftest import World
-from tests.rehearsal.world_parts import holds, server_pod, wait_for
+from tests.rehearsal.world_parts import is_met, server_pod, wait_for
 
 
 def nodes_of(kube: KubeClient, group: str) -> list[Json]:
@@ -31,8 +31,8 @@ def untainted(node: Json) -> bool:
 @pytest.mark.usefixtures("world")
 def test_a_node_group_becomes_ready_gpu_nodes_with_its_labels_and_taints(kube: KubeClient) -> None:
     nodes = wait_for(
-        lambda: [n for n in nodes_of(kube, "gpu") if holds(n, "Ready") and untainted(n)][1:] and nodes_of(kube, "gpu"),
-        "two nodes that take pods",
+        lambda: [n for n in nodes_of(kube, "gpu") if is_met(n, "Ready") and untainted(n)][1:] and nodes_of(kube, "gpu"),
+        "two nodes that accept pods",
     )
 
     assert len(nodes) == 2
@@ -51,7 +51,7 @@ def test_a_node_is_a_running_instance_that_has_its_pods_addresses(
 ) -> None:
     world.aws.make_node_group("found", size=1, labels={"pool": "found"})
     kube.create(server_pod("server", namespace, nodeSelector={"pool": "found"}, terminationGracePeriodSeconds=1))
-    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "the pod is ready")
+    wait_for(lambda: is_met(kube.get("v1", "Pod", namespace, "server"), "Ready"), "the pod is ready")
     pod = kube.get("v1", "Pod", namespace, "server")
     node = nodes_of(kube, "found")[0]
     zone = node["metadata"]["labels"]["topology.kubernetes.io/zone"]
@@ -91,9 +91,7 @@ def test_an_instance_that_a_crashed_kubelet_launched_becomes_a_node(kube: KubeCl
     assert node["spec"]["providerID"].endswith(f"/{launched}")
 
 
-def test_a_node_that_was_taken_for_lost_while_its_kubelet_was_away_is_ready_again(
-    kube: KubeClient, world: World
-) -> None:
+def test_a_node_that_counted_as_lost_while_its_kubelet_was_away_is_ready_again(kube: KubeClient, world: World) -> None:
     name = wait_for(lambda: nodes_of(kube, "gpu"), "nodes")[0]["metadata"]["name"]
     world.crash_kubelet()
     lost = {"status": {"conditions": [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}]}}
@@ -101,10 +99,10 @@ def test_a_node_that_was_taken_for_lost_while_its_kubelet_was_away_is_ready_agai
 
     world.start_kubelet()
 
-    wait_for(lambda: holds(kube.get("v1", "Node", None, name), "Ready"), "the node is ready")
+    wait_for(lambda: is_met(kube.get("v1", "Node", None, name), "Ready"), "the node is ready")
 
 
-def test_a_node_that_is_taken_away_ends_its_pods_whatever_the_disruption_budget_says(
+def test_the_removal_of_a_node_ends_its_pods_despite_a_disruption_budget(
     kube: KubeClient, world: World, namespace: str
 ) -> None:
     world.aws.make_node_group("shrinking", size=1, labels={"pool": "shrinking"})
@@ -118,7 +116,7 @@ def test_a_node_that_is_taken_away_ends_its_pods_whatever_the_disruption_budget_
             "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "server"}}},
         }
     )
-    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "the pod is ready")
+    wait_for(lambda: is_met(kube.get("v1", "Pod", namespace, "server"), "Ready"), "the pod is ready")
 
     world.aws.resize("shrinking", 0)
 
@@ -128,26 +126,26 @@ def test_a_node_that_is_taken_away_ends_its_pods_whatever_the_disruption_budget_
     assert '"sigterm"' in log
 
 
-def test_a_node_that_is_lost_takes_its_pods_along_without_a_word_and_is_replaced(
+def test_a_lost_node_ends_its_pods_without_notice_and_is_replaced(
     kube: KubeClient, world: World, namespace: str
 ) -> None:
     world.aws.make_node_group("failing", size=1, labels={"pool": "failing"})
     kube.create(server_pod("server", namespace, nodeSelector={"pool": "failing"}, terminationGracePeriodSeconds=30))
-    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "the pod is ready")
+    wait_for(lambda: is_met(kube.get("v1", "Pod", namespace, "server"), "Ready"), "the pod is ready")
     lost = nodes_of(kube, "failing")[0]
     name, provider_id = lost["metadata"]["name"], lost["spec"]["providerID"]
 
     kube.patch("v1", "Node", None, name, {"metadata": {"annotations": {LOST: "true"}}})
 
     others = wait_for(
-        lambda: [n for n in nodes_of(kube, "failing") if n["spec"]["providerID"] != provider_id and holds(n, "Ready")],
+        lambda: [n for n in nodes_of(kube, "failing") if n["spec"]["providerID"] != provider_id and is_met(n, "Ready")],
         "another node of the group is ready",
     )
     assert others == nodes_of(kube, "failing")
     assert instance_of(world, provider_id.rpartition("/")[2])["State"]["Name"] == "terminated"
     assert kube.list("v1", "Pod", namespace)["items"] == []
     log = (world.folder / "logs" / "pods" / f"{namespace}_server.log").read_text()
-    assert '"sigterm"' not in log, "nobody told the server that it ends"
+    assert '"sigterm"' not in log, "the server got no signal"
 
 
 @pytest.mark.usefixtures("world")
@@ -162,4 +160,4 @@ def test_nodes_renew_their_leases(kube: KubeClient) -> None:
         return (datetime.datetime.fromisoformat(lease()["spec"]["renewTime"]) - made).total_seconds()
 
     wait_for(lambda: age_at_renewal() > 2, "the lease is renewed every ten seconds")
-    assert lease()["metadata"]["ownerReferences"][0]["uid"] == node["metadata"]["uid"], "it goes with its node"
+    assert lease()["metadata"]["ownerReferences"][0]["uid"] == node["metadata"]["uid"], "it is deleted with its node"

@@ -1,4 +1,4 @@
-"""Pods run as local processes: what they get, when they are ready, and when they are started again."""
+"""Pods run as local processes: their arguments and variables, readiness, and restarts."""
 
 import json
 import urllib.request
@@ -9,7 +9,7 @@ import pytest
 from rehearsal.kube.client import STRATEGIC_MERGE_PATCH, Json, KubeClient
 from rehearsal.system.addresses import loopback_of
 from tests.rehearsal.kubelet.conftest import World
-from tests.rehearsal.world_parts import condition, holds, pods, server_pod, server_pod_spec, wait_for
+from tests.rehearsal.world_parts import condition, is_met, pods, server_pod, server_pod_spec, wait_for
 
 PROBE = {"httpGet": {"path": "/health", "port": "http"}, "periodSeconds": 1, "failureThreshold": 1}
 
@@ -40,7 +40,7 @@ def test_a_deployment_is_ready_once_containers_and_readiness_gates_are(
     metadata = {"name": "server", "namespace": namespace}
     kube.create({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec})
 
-    wait_for(lambda: [pod for pod in pods(kube, namespace) if holds(pod, "ContainersReady")][1:], "containers ready")
+    wait_for(lambda: [pod for pod in pods(kube, namespace) if is_met(pod, "ContainersReady")][1:], "containers ready")
     for pod in pods(kube, namespace):
         assert condition(pod, "Ready")["reason"] == "ReadinessGatesNotReady"
         opened = {"status": {"conditions": [{"type": gate, "status": "True"}]}}
@@ -82,13 +82,13 @@ def test_a_container_gets_its_arguments_variables_and_volumes(kube: KubeClient, 
             {"name": "PROMPTS", "value": "/prompts"},
         ],
         "volumeMounts": [{"name": "prompts", "mountPath": "/prompts"}, {"name": "shm", "mountPath": "/dev/shm"}],
-        # Fails unless the path in it is the real one.
+        # Fails unless its path is the real one.
         "readinessProbe": {"exec": {"command": ["python3", "-c", "open('/prompts/key')"]}, "timeoutSeconds": 5},
     }
     volumes = [{"name": "prompts", "configMap": {"name": "settings"}}, {"name": "shm", "emptyDir": {}}]
     kube.create(server_pod("server", namespace, container=container, volumes=volumes))
 
-    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready by its exec probe")
+    wait_for(lambda: is_met(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready by its exec probe")
     started = wait_for(lambda: world.events(namespace, "server", "started"), "the server runs")[0]
     pod = kube.get("v1", "Pod", namespace, "server")
     listens_on = loopback_of(pod["status"]["podIP"])
@@ -120,10 +120,10 @@ def test_a_container_waits_for_a_secret_that_is_not_there_yet(kube: KubeClient, 
         waiting = container_status(kube, namespace, "server").get("state", {}).get("waiting", {})
         return waiting.get("reason") == "CreateContainerConfigError" and '"late" not found' in waiting["message"]
 
-    wait_for(waits, "the status says what is missing")
+    wait_for(waits, "the status names what is missing")
     metadata = {"name": "late", "namespace": namespace}
     kube.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"key": "value"}})
-    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready after all")
+    wait_for(lambda: is_met(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready after all")
 
 
 def test_a_slow_start_is_covered_by_the_startup_probe_and_a_failed_liveness_probe_restarts(
@@ -140,15 +140,15 @@ def test_a_slow_start_is_covered_by_the_startup_probe_and_a_failed_liveness_prob
     first_process = wait_for(lambda: container_status(kube, namespace, "server").get("containerID"), "a process")
     assert container_status(kube, namespace, "server")["started"] is False
     wait_for(lambda: container_status(kube, namespace, "server")["started"], "started")
-    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready")
+    wait_for(lambda: is_met(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready")
     assert container_status(kube, namespace, "server")["restartCount"] == 0, "liveness waits for startup"
 
     address = loopback_of(kube.get("v1", "Pod", namespace, "server")["status"]["podIP"])
     urllib.request.urlopen(f"http://{address}:8000/set?health=500").close()
 
     wait_for(lambda: container_status(kube, namespace, "server")["restartCount"] == 1, "restarted")
-    assert world.events(namespace, "server", "sigterm"), "it was asked to end first"
-    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready again")
+    assert world.events(namespace, "server", "sigterm"), "SIGTERM came first"
+    wait_for(lambda: is_met(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready again")
     assert container_status(kube, namespace, "server")["containerID"] != first_process
 
 
@@ -170,14 +170,14 @@ def test_a_container_that_keeps_failing_is_restarted_with_growing_waits(kube: Ku
     )
     assert isinstance(status, dict)
     assert status["lastState"]["terminated"]["exitCode"] == 3
-    assert not holds(kube.get("v1", "Pod", namespace, "server"), "Ready")
+    assert not is_met(kube.get("v1", "Pod", namespace, "server"), "Ready")
 
 
 def test_pods_die_with_the_kubelet_and_are_started_again_by_the_next_one(
     kube: KubeClient, world: World, namespace: str
 ) -> None:
     kube.create(server_pod("server", namespace))
-    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready")
+    wait_for(lambda: is_met(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready")
     address = kube.get("v1", "Pod", namespace, "server")["status"]["podIP"]
 
     world.crash_kubelet()
@@ -185,7 +185,7 @@ def test_pods_die_with_the_kubelet_and_are_started_again_by_the_next_one(
     world.start_kubelet()
 
     wait_for(lambda: container_status(kube, namespace, "server")["restartCount"] == 1, "restarted")
-    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready again")
+    wait_for(lambda: is_met(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready again")
     assert kube.get("v1", "Pod", namespace, "server")["status"]["podIP"] == address
     assert answers(address)
 
@@ -194,14 +194,14 @@ def test_a_pod_gets_a_new_address_from_a_kubelet_that_has_another_network(
     kube: KubeClient, world: World, namespace: str
 ) -> None:
     kube.create(server_pod("server", namespace))
-    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready")
+    wait_for(lambda: is_met(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready")
 
     world.crash_kubelet()
     network = world.change_pod_network()
     world.start_kubelet()
 
     wait_for(lambda: container_status(kube, namespace, "server")["restartCount"] == 1, "restarted")
-    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready again")
+    wait_for(lambda: is_met(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready again")
     status = kube.get("v1", "Pod", namespace, "server")["status"]
     assert ip_address(status["podIP"]) in network
     assert status["podIPs"] == [{"ip": status["podIP"]}]

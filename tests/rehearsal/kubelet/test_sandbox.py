@@ -21,14 +21,14 @@ CONTAINER = {
 def make_sandbox(tmp_path: Path) -> Sandbox:
     volumes = [{"name": "models", "emptyDir": {}}, {"name": "lora", "hostPath": {"path": "/mnt/lora"}}]
     pod = {"metadata": {"name": "chat", "namespace": "default", "uid": "1"}, "spec": {"volumes": volumes}}
-    nobody = cast("AsyncKubeClient", None)  # Volumes of these kinds ask no API.
+    no_client = cast("AsyncKubeClient", None)  # Volumes of these kinds need no API call.
     sandbox = Sandbox(
         pod,
         address="10.64.0.1",
         host_address="10.0.0.1",
         folder=tmp_path / "pod",
         node_folder=tmp_path / "node",
-        kube=nobody,
+        kube=no_client,
     )
     asyncio.run(sandbox.make_volumes())
     return sandbox

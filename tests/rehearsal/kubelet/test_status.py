@@ -1,4 +1,4 @@
-"""A pod's status, given its containers."""
+"""A pod's status, derived from its containers."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ def test_a_pod_is_initialized_when_its_init_containers_have_succeeded() -> None:
     assert condition(done, "Initialized")["status"] == "True"
 
 
-def test_a_condition_that_stays_keeps_its_time() -> None:
+def test_an_unchanged_condition_keeps_its_time() -> None:
     known = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:05Z"}
     pod = {"spec": {}, "status": {"conditions": [known]}}
     stays = status_of(container(RUNNING, ready=True), pod=pod)

@@ -8,16 +8,16 @@ import pytest
 from rehearsal.kube.client import Json, KubeClient
 from rehearsal.scenarios.pod_watch import killed_pods
 from tests.rehearsal.kubelet.conftest import World
-from tests.rehearsal.world_parts import holds, pods, server_pod, wait_for
+from tests.rehearsal.world_parts import is_met, pods, server_pod, wait_for
 
 HOOK_SECONDS = 1
 
 
 def run_and_delete(kube: KubeClient, pod: Json, *, grace_period_seconds: int | None = None) -> tuple[float, float]:
-    """When a ready pod's deletion was asked for, and when it was gone from the API."""
+    """Return when a ready pod's deletion was requested, and when the pod left the API."""
     namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
     kube.create(pod)
-    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, name), "Ready"), "the pod is ready")
+    wait_for(lambda: is_met(kube.get("v1", "Pod", namespace, name), "Ready"), "the pod is ready")
     deleted_at = time.time()
     kube.delete("v1", "Pod", namespace, name, grace_period_seconds=grace_period_seconds)
     wait_for(lambda: not pods(kube, namespace), "the pod is gone")
@@ -45,7 +45,7 @@ def test_sigterm_comes_after_the_prestop_hook_and_the_process_may_finish(
     assert 1 <= gone_at - sigterm_at < 8, "gone as soon as the process has ended, long before the grace period"
 
 
-def test_a_prestop_hook_may_be_a_request(kube: KubeClient, world: World, namespace: str) -> None:
+def test_a_prestop_hook_may_be_an_http_request(kube: KubeClient, world: World, namespace: str) -> None:
     hook = {"httpGet": {"path": "/prestop", "port": "http"}}
     run_and_delete(kube, server_pod("server", namespace, container={"lifecycle": {"preStop": hook}}))
     asked_at = world.events(namespace, "server", "prestop")[0]["time"]
@@ -70,7 +70,7 @@ def test_the_grace_period_counts_from_deletion_and_ends_with_sigkill(
     ]
 
 
-def test_a_hook_that_takes_all_the_time_leaves_two_seconds_for_sigterm(
+def test_a_hook_that_uses_up_the_grace_period_leaves_two_seconds_for_sigterm(
     kube: KubeClient, world: World, namespace: str
 ) -> None:
     container = {
@@ -101,7 +101,7 @@ def test_a_pod_deleted_while_it_starts_ends_at_once(kube: KubeClient, world: Wor
 def test_a_second_deletion_can_shorten_the_grace_period(kube: KubeClient, world: World, namespace: str) -> None:
     container = {"env": [{"name": "IGNORE_SIGTERM", "value": "1"}]}
     kube.create(server_pod("server", namespace, container=container, terminationGracePeriodSeconds=60))
-    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready")
+    wait_for(lambda: is_met(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready")
     kube.delete("v1", "Pod", namespace, "server")
     wait_for(lambda: world.events(namespace, "server", "sigterm"), "SIGTERM")
 
@@ -113,7 +113,7 @@ def test_a_second_deletion_can_shorten_the_grace_period(kube: KubeClient, world:
 def test_a_forced_deletion_leaves_no_process(kube: KubeClient, world: World, namespace: str) -> None:
     container = {"env": [{"name": "IGNORE_SIGTERM", "value": "1"}]}
     kube.create(server_pod("server", namespace, container=container, terminationGracePeriodSeconds=60))
-    wait_for(lambda: holds(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready")
+    wait_for(lambda: is_met(kube.get("v1", "Pod", namespace, "server"), "Ready"), "ready")
     folder = world.folder / "pods" / kube.get("v1", "Pod", namespace, "server")["metadata"]["uid"]
     pid = world.events(namespace, "server", "started")[0]["pid"]
 

@@ -1,4 +1,4 @@
-"""The generator against small servers that behave and misbehave."""
+"""The generator against small servers that work or misbehave."""
 
 import asyncio
 import io
@@ -28,7 +28,7 @@ CALL = Call([{"role": "user", "content": "hello"}], stream=True, max_tokens=3)
 
 
 def event(text: str = "word", finish_reason: str | None = None) -> bytes:
-    """A chunk; like vLLM's, only the last one names who answers."""
+    """Return a chunk. As in vLLM, only the last one has the fingerprint."""
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish_reason}
     name = {"system_fingerprint": FINGERPRINT} if finish_reason else {}
     return b"data: " + json.dumps({"choices": [choice], **name}).encode() + b"\n\n"
@@ -38,7 +38,7 @@ DONE = b"data: [DONE]\n\n"
 
 
 def streaming(*parts: bytes, cut: bool = False) -> Handler:
-    """A server that streams these parts, and drops the connection at the end if `cut`."""
+    """Return a handler that streams these parts, and drops the connection at the end if `cut`."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -55,7 +55,7 @@ def streaming(*parts: bytes, cut: bool = False) -> Handler:
 
 
 def answering(status: int, finish_reason: str = "stop") -> Handler:
-    """A server that answers whole."""
+    """Return a handler that answers without streaming."""
 
     async def handle(_request: web.Request) -> web.StreamResponse:
         choice = {"message": {"content": "hi"}, "finish_reason": finish_reason}
@@ -65,7 +65,7 @@ def answering(status: int, finish_reason: str = "stop") -> Handler:
 
 
 async def reset(request: web.Request) -> web.StreamResponse:
-    """A server that drops the connection instead of answering."""
+    """Drop the connection instead of answering."""
     assert request.transport is not None
     request.transport.abort()
     return web.Response()
@@ -78,7 +78,7 @@ def serve(handler: Handler) -> TestServer:
 
 
 def ask(handler: Handler, *, stream: bool) -> Record:
-    """One request to a server with this handler."""
+    """Send one request to a server with this handler."""
 
     async def scenario() -> Record:
         async with serve(handler) as server, Client.session() as session:
@@ -88,7 +88,7 @@ def ask(handler: Handler, *, stream: bool) -> Record:
     return asyncio.run(scenario())
 
 
-def test_a_whole_stream_is_complete_and_names_who_answered() -> None:
+def test_a_whole_stream_is_complete_and_has_its_colour() -> None:
     record = ask(streaming(event(), event(), event("", "length"), DONE), stream=True)
     assert not record.failed
     assert (record.color, record.release, record.finish_reason) == ("green", "0123456789ab", "length")
@@ -116,7 +116,7 @@ def test_events_that_arrive_in_pieces_are_still_understood() -> None:
         (streaming(event('a text with "finish_reason": "stop" in it'), DONE), "finish_reason None"),
     ],
 )
-def test_a_stream_that_does_not_end_well_is_broken(handler: Handler, error: str) -> None:
+def test_a_stream_that_does_not_end_properly_is_broken(handler: Handler, error: str) -> None:
     record = ask(handler, stream=True)
     assert record.broken
     assert error in (record.error or "")
@@ -158,7 +158,7 @@ def test_requests_carry_ids_that_logs_can_be_joined_by() -> None:
     assert seen == [(record.id, f"Root=1-{int(record.started_at):08x}-{record.id}")]
 
 
-def test_a_fingerprint_of_another_form_names_nobody() -> None:
+def test_a_fingerprint_of_another_form_gives_no_colour() -> None:
     assert Origin.of("vllm-0.33.0-tp2-abcdef12") == Origin.of(None) == Origin.of("blue-") == Origin(None, None)
 
 
@@ -194,7 +194,7 @@ def test_requests_leave_at_the_fixed_rate_however_slow_the_answers(tmp_path: Pat
     assert lines[1]["by_color"]["green"]["rate"] > 0
 
 
-def test_sigterm_ends_the_traffic_but_not_the_requests_under_way(tmp_path: Path) -> None:
+def test_sigterm_ends_the_traffic_but_not_open_requests(tmp_path: Path) -> None:
     out = tmp_path / "requests.jsonl"
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""The mix of requests, and the prompts they are made of."""
+"""The mix of requests, and their prompts."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def test_the_prompts_are_many_varied_and_distinct() -> None:
 
 
 @pytest.mark.parametrize("target", [30, 45, 110])
-def test_the_mix_holds_the_number_of_open_streams_and_keeps_whole_answers(target: int) -> None:
+def test_the_mix_keeps_the_number_of_open_streams_and_has_whole_answers(target: int) -> None:
     rate, pace = 44.0, 20.0
     mix = Mix(load_prompts(), target, rate)
     ends: list[float] = []

@@ -1,4 +1,4 @@
-"""The counts that a rehearsal reports are taken from these functions."""
+"""The functions behind the counts that a rehearsal reports."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +39,7 @@ GREEN = replace(GOOD, id="green", started_at=104.0, color="green", release="bbbb
 ALL = [GOOD, WHOLE, CUT, REFUSED, GREEN]
 
 
-def test_failures_and_broken_streams_are_told_apart() -> None:
+def test_failures_and_broken_streams_are_counted_separately() -> None:
     counts = summarize(ALL)
     assert (counts.total, counts.failed, counts.streams, counts.streams_broken) == (5, 2, 4, 1)
     assert not GOOD.failed
@@ -53,18 +53,18 @@ def test_an_aborted_answer_with_status_200_is_a_failure() -> None:
     assert summarize([aborted]).failed == 1
 
 
-def test_records_are_grouped_by_who_answered() -> None:
+def test_records_are_grouped_by_colour_and_release() -> None:
     assert {color: counts.total for color, counts in by_color(ALL).items()} == {"blue": 3, "green": 1, None: 1}
     assert by_release(ALL)["bbbbbbbbbbbb"].ttft_p95_seconds == 0.3
 
 
-def test_the_load_balancers_log_tells_whose_an_error_was() -> None:
+def test_the_load_balancers_log_gives_the_colour_of_an_error() -> None:
     attributed = by_color(with_colors(ALL, {"refused": "green", "good": "green"}))
     assert attributed["green"].failed == 1
-    assert attributed["blue"].total == 3, "an answer's own word stands"
+    assert attributed["blue"].total == 3, "an answer's own colour takes precedence"
 
 
-def test_a_window_is_over_the_start_of_requests() -> None:
+def test_a_window_selects_requests_by_their_start() -> None:
     assert started_between(ALL, 101.0, 103.0) == [WHOLE, CUT]
     assert last_started_at(ALL, "green") == 104.0
     assert last_started_at([GOOD], "green") is None
@@ -82,7 +82,7 @@ def test_percentiles_are_values_that_occurred() -> None:
     assert percentile([float(value) for value in range(1, 101)], 95) == 95.0
 
 
-def test_a_file_being_written_is_read_up_to_its_last_whole_line(tmp_path: Path) -> None:
+def test_an_unfinished_file_is_read_up_to_its_last_whole_line(tmp_path: Path) -> None:
     file = tmp_path / "requests.jsonl"
     file.write_text(GOOD.line() + "\n" + GREEN.line() + "\n" + WHOLE.line()[:20])
     assert read_records(file) == [GOOD, GREEN]

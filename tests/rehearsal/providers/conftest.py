@@ -1,4 +1,4 @@
-"""An AWS (moto over HTTP), the Kubernetes providers, ours and the real one, and engines for the provider tests."""
+"""For the provider tests: an AWS (moto over HTTP), both Kubernetes providers (ours and the real one), and engines."""
 
 import json
 import os
@@ -23,7 +23,7 @@ _REAL_KUBERNETES = "REHEARSAL_REAL_KUBERNETES_PROVIDER"
 
 @dataclass(frozen=True)
 class FakeAws:
-    """A moto server with a VPC, two subnets and an EKS cluster in it."""
+    """A moto server with a VPC, two subnets and an EKS cluster."""
 
     url: str
     vpc_id: str
@@ -46,7 +46,7 @@ def _client(url: str, service: str) -> Any:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[FakeAws]:
-    """New for each file of tests."""
+    """A new AWS for each test file."""
     cluster = f"provider-tests-{uuid.uuid4().hex[:8]}"
     with moto_server() as url:
         ec2 = _client(url, "ec2")
@@ -67,7 +67,7 @@ def aws() -> Iterator[FakeAws]:
 
 @pytest.fixture(scope="module")
 def configured_engine(aws: FakeAws) -> Iterator[Engine]:
-    """One for all tests of a file: AWS clients are slow to make."""
+    """One engine per test file, because AWS clients are slow to create."""
     with engine_for(AwsProvider()) as engine:
         endpoints = dict.fromkeys(("cloudwatch", "ec2", "eks", "elbv2", "iam", "sts"), aws.url)
         engine.configure(
@@ -82,7 +82,7 @@ def configured_engine(aws: FakeAws) -> Iterator[Engine]:
 
 @pytest.fixture
 def aws_engine(configured_engine: Engine, request: pytest.FixtureRequest) -> Engine:
-    """An engine with an empty state, and names of its own for what it creates."""
+    """An engine with an empty state and its own names for what it creates."""
     return Engine(configured_engine.stub, seed=request.node.name.encode())
 
 
@@ -96,7 +96,7 @@ def our_kubernetes(control_plane: ControlPlane) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def real_kubernetes(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """The real provider's executable, where there is one."""
+    """The real provider, if its executable is installed."""
     executable = os.environ.get(_REAL_KUBERNETES) or shutil.which("pulumi-resource-kubernetes")
     if executable is None:
         pytest.skip(f"no pulumi-resource-kubernetes on PATH, and {_REAL_KUBERNETES} does not name one")
@@ -108,6 +108,6 @@ def real_kubernetes(control_plane: ControlPlane, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(params=["our_kubernetes", "real_kubernetes"])
 def kubernetes(request: pytest.FixtureRequest) -> Engine:
-    """Each of the two with an empty state: what holds for one holds for the other."""
+    """Each of the two with an empty state: the tests apply to both."""
     engine: Engine = request.getfixturevalue(request.param)
     return engine.afresh(request.node.name.encode())

@@ -16,11 +16,11 @@ from rehearsal.providers.values import Tree, from_struct, to_struct
 
 
 class CheckFailedError(Exception):
-    """Check refused the inputs; the message has one line a failure."""
+    """Check refused the inputs. The message has one line per failure."""
 
 
 class InitFailedError(Exception):
-    """The resource exists but did not become ready."""
+    """The resource exists but is not ready."""
 
     def __init__(self, resource_id: str, reasons: list[str]) -> None:
         super().__init__("\n".join(reasons))
@@ -44,19 +44,19 @@ class Deployed:
 
 @dataclass(frozen=True)
 class Step:
-    """What the last call of up did, and what of the provider's diff led to it."""
+    """The result of the last `up`, and the parts of the provider's diff that led to it."""
 
     op: str
     detailed_diff: dict[str, str] = field(default_factory=dict[str, str])
     replaces: frozenset[str] = frozenset()
     seen_in_inputs: frozenset[str] = frozenset()
-    """Paths that the provider says to show by inputs, not by the live state."""
+    """Paths that the provider marks to show from inputs, not from the live state."""
     delete_first: bool = False
 
 
 @dataclass
 class Engine:
-    """As much of the engine as a provider sees."""
+    """The part of the engine that a provider sees."""
 
     stub: Any
     resources: dict[str, Deployed] = field(default_factory=dict[str, Deployed])
@@ -65,7 +65,7 @@ class Engine:
     package: str = ""
 
     def configure(self, **config: Any) -> None:
-        """Configure the plugin, by both the ways that engines know."""
+        """Configure the plugin in both ways that engines use."""
         args = to_struct(config)
         variables = {f"{self.package}:config:{key}": str(value) for key, value in config.items()}
         urn = f"urn:pulumi:test::vllm-blue-green::pulumi:providers:{self.package}::default"
@@ -73,12 +73,12 @@ class Engine:
         self.stub.Configure(provider_pb2.ConfigureRequest(variables=variables, args=args, acceptSecrets=True))
 
     def afresh(self, seed: bytes = b"seed") -> "Engine":
-        """The same plugin with an empty state."""
+        """Return an engine with the same plugin and an empty state."""
         return Engine(self.stub, seed=seed, package=self.package)
 
-    def check(self, kind: str, name: str, inputs: Tree | Struct, *, anew: bool = False) -> Struct:
-        """Checked inputs, for a resource that is to be created anew or the known one; raises CheckFailedError."""
-        known = None if anew else self.resources.get(_urn(kind, name))
+    def check(self, kind: str, name: str, inputs: Tree | Struct, *, new: bool = False) -> Struct:
+        """Check inputs, for a new resource with ``new`` or else the known one. Raises CheckFailedError."""
+        known = None if new else self.resources.get(_urn(kind, name))
         news = inputs if isinstance(inputs, Struct) else to_struct(inputs)
         answer = self.stub.Check(
             provider_pb2.CheckRequest(
@@ -90,7 +90,7 @@ class Engine:
         return answer.inputs
 
     def diff(self, kind: str, name: str, inputs: Tree | Struct) -> Any:
-        """The provider's DiffResponse."""
+        """Return the provider's DiffResponse."""
         known = self.resources[_urn(kind, name)]
         news = self.check(kind, name, inputs)
         return self.stub.Diff(
@@ -100,7 +100,7 @@ class Engine:
         )
 
     def up(self, kind: str, name: str, inputs: Tree | Struct, *, preview: bool = False, timeout: float = 0) -> Tree:
-        """Bring one resource to these inputs; its outputs."""
+        """Bring one resource to these inputs and return its outputs."""
         known = self.resources.get(_urn(kind, name))
         if known is None:
             self.steps.append(Step("create"))
@@ -126,7 +126,7 @@ class Engine:
         return self.up(kind, name, inputs, preview=True)
 
     def _create(self, kind: str, name: str, inputs: Tree | Struct, preview: bool, timeout: float) -> Tree:
-        checked = self.check(kind, name, inputs, anew=True)
+        checked = self.check(kind, name, inputs, new=True)
         request = provider_pb2.CreateRequest(urn=_urn(kind, name), properties=checked, preview=preview, timeout=timeout)
         with self._init_failures(kind, name, checked):
             answer = self.stub.Create(request)
@@ -166,7 +166,7 @@ class Engine:
             raise InitFailedError(failure.id, reasons) from error
 
     def refresh(self, kind: str, name: str) -> Tree | None:
-        """Read the live state into the state; None when the resource is gone."""
+        """Read the live state into the state. Return None when the resource is gone."""
         known = self.resources[_urn(kind, name)]
         request = provider_pb2.ReadRequest(
             urn=_urn(kind, name), id=known.id, properties=known.state, inputs=known.inputs
@@ -187,11 +187,11 @@ class Engine:
         self.stub.Delete(request)
 
     def put_back(self, kind: str, name: str, resource: Deployed) -> None:
-        """Have a resource in the state that the provider no longer finds."""
+        """Put a resource into the state that the provider no longer finds."""
         self.resources[_urn(kind, name)] = resource
 
     def names(self) -> list[tuple[str, str]]:
-        """Type and logical name of everything in the state, oldest first."""
+        """Return the type and logical name of everything in the state, oldest first."""
         return [(urn.split("::")[2].rpartition("$")[2], urn.rpartition("::")[2]) for urn in self.resources]
 
     def deployed(self, kind: str, name: str) -> Deployed:
@@ -223,14 +223,14 @@ def _step(op: str, answer: Any) -> Step:
 
 
 def detailed(answer: Any) -> dict[str, str]:
-    """A DiffResponse's changes: path to kind."""
+    """Return a DiffResponse's changes, from path to kind."""
     kinds = provider_pb2.PropertyDiff.Kind
     return {path: kinds.Name(diff.kind).lower() for path, diff in answer.detailedDiff.items()}
 
 
 @contextmanager
 def engine_for(provider: Provider) -> Generator[Engine]:
-    """An engine that talks to a provider served in this process."""
+    """Run an engine with a provider that is served in this process."""
     server = grpc.server(ThreadPoolExecutor(max_workers=8))
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(provider), server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -1,4 +1,4 @@
-"""A provider plugin as its own process, driven as the engine drives it."""
+"""Runs a provider plugin as its own process and drives it like the engine."""
 
 import subprocess
 from collections.abc import Generator, Sequence
@@ -17,7 +17,7 @@ _MESSAGE_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_mes
 
 
 class _EngineLog(engine_pb2_grpc.EngineServicer):
-    """Takes what plugins log; the tests look at answers alone."""
+    """Discards the plugins' log; the tests check only answers."""
 
     def Log(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the protocol's names
         return Empty()
@@ -25,7 +25,7 @@ class _EngineLog(engine_pb2_grpc.EngineServicer):
 
 @contextmanager
 def plugin_process(command: Sequence[str | Path], log: Path, package: str) -> Generator[Engine]:
-    """An engine that talks to a plugin executable; what that prints goes to ``log``."""
+    """Run an engine with a plugin executable, whose output goes to ``log``."""
     server = grpc.server(ThreadPoolExecutor(max_workers=4))
     engine_pb2_grpc.add_EngineServicer_to_server(_EngineLog(), server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"

@@ -1,4 +1,4 @@
-"""Pods of a control plane without nodes."""
+"""Pods in a control plane without nodes."""
 
 import threading
 from collections.abc import Generator
@@ -11,7 +11,7 @@ _READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}
 
 @contextmanager
 def pods_become_ready(kube: KubeClient, namespace: str) -> Generator[None]:
-    """Stands in for a kubelet: every pod turns Ready, and goes when it is deleted."""
+    """Stand in for a kubelet: make every pod Ready, and remove deleted pods."""
     stopped = threading.Event()
 
     def attend() -> None:

@@ -17,13 +17,13 @@ RELEASED = {
     "blue": {"replicas": 2, "release": release(prompts=_NEW_PROMPTS, model="org/other")},
     "green": {"replicas": 1},
 }
-"""Blue has a new release (ConfigMaps are named after their content); green's is gone."""
+"""Blue has a new release (ConfigMaps are named after their content); green has none."""
 SCALED = {**FIRST, "blue": {"replicas": 1, "release": release(prompts=_PROMPTS)}}
-"""Blue has one replica less."""
+"""Blue has one replica fewer."""
 
 
 def objects(config: dict[str, Any]) -> dict[tuple[str, str], Tree]:
-    """Inputs by type token and logical name, in the order of registration."""
+    """Return inputs by type token and logical name, in the order of registration."""
     registrations = run_program(service_name=NAMESPACE, **config)
     return {
         (resource.token, resource.name): whole_numbers(resource.inputs)
@@ -37,7 +37,7 @@ def _is_object(resource: Registered) -> bool:
 
 
 def whole_numbers(value: Any) -> Any:
-    """Undo what the engine's protocol does to integers."""
+    """Turn the engine protocol's floats back into integers."""
     if isinstance(value, dict):
         fields: Tree = value
         return {key: whole_numbers(item) for key, item in fields.items()}

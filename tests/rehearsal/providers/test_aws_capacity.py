@@ -1,4 +1,4 @@
-"""Node groups, launch templates, roles, security groups and alarms against a real AWS API surface (moto)."""
+"""Node groups, launch templates, roles, security groups and alarms against moto's AWS API."""
 
 import json
 from typing import Any
@@ -74,7 +74,7 @@ def test_a_node_group_scales_and_relabels_in_place(aws: FakeAws, engine: Engine)
     ("name", "value"),
     [("instanceTypes", ["g6e.2xlarge"]), ("amiType", "AL2023_x86_64_STANDARD"), ("capacityType", "SPOT")],
 )
-def test_what_a_node_group_cannot_change_replaces_it(aws: FakeAws, engine: Engine, name: str, value: object) -> None:
+def test_an_immutable_change_replaces_a_node_group(aws: FakeAws, engine: Engine, name: str, value: object) -> None:
     engine.up(NODES, "blue", nodes(aws))
     answer = engine.diff(NODES, "blue", {**nodes(aws), name: value})
     assert [path.split("[")[0] for path in answer.replaces] == [name]
@@ -131,7 +131,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def declared(aws: FakeAws, variant: str) -> tuple[Tree, Tree]:
-    """What the program declares for the nodes of blue, or of both: launch template and node group, on this AWS."""
+    """Return the program's launch template and node group for the nodes of blue, or of both, on this AWS."""
     changes = VARIANTS[variant]
     blue = {"replicas": 2, "release": release(), **changes.get("blue", {})}
     program = run_program(**{**changes, "blue": blue})
@@ -192,7 +192,7 @@ def test_the_programs_nodes_reach_aws_as_declared_and_stay_as_they_are(
         (NODES, {"capacityType": "RESERVED"}),
     ],
 )
-def test_what_aws_does_not_know_is_found_before_it_is_asked(
+def test_values_that_aws_does_not_know_are_refused_before_a_call(
     aws: FakeAws, engine: Engine, kind: str, changes: Tree
 ) -> None:
     template_inputs, group_inputs = declared(aws, "on demand")
@@ -219,7 +219,7 @@ def test_a_policy_attached_to_a_role_is_found_and_detached(aws: FakeAws, engine:
     engine.delete(ROLE, "node")
 
 
-def test_a_security_group_lets_out_only_what_is_declared(aws: FakeAws, engine: Engine) -> None:
+def test_a_security_group_allows_only_declared_egress(aws: FakeAws, engine: Engine) -> None:
     group_id = engine.up(GROUP, "alb", {"vpcId": aws.vpc_id})["id"]
     rules = {"Filters": [{"Name": "group-id", "Values": [group_id]}]}
     ec2 = aws.client("ec2")

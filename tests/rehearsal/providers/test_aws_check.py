@@ -1,4 +1,4 @@
-"""What the AWS provider accepts, fills in and refuses, before it talks to AWS."""
+"""What the AWS provider accepts, fills in and refuses before it calls AWS."""
 
 from collections.abc import Iterator
 
@@ -33,7 +33,7 @@ def rule(weight: object = 25, **changes: object) -> Tree:
     }
 
 
-def test_a_misspelt_property_is_named_with_the_nearest_known_one(engine: Engine) -> None:
+def test_a_misspelt_property_is_reported_with_the_nearest_known_one(engine: Engine) -> None:
     with pytest.raises(CheckFailedError, match=r"deregistrationDelai: is not a property .* deregistrationDelay"):
         engine.check(TARGET_GROUP, "blue", target_group(deregistrationDelai=150))
 
@@ -44,7 +44,7 @@ def test_a_misspelt_nested_property_is_named_by_its_path(engine: Engine) -> None
 
 
 def test_an_unknown_type_is_refused_with_the_nearest_known_one(engine: Engine) -> None:
-    with pytest.raises(grpc.RpcError, match=r"does not know the type aws:lb/targetGroups:TargetGroups.*TargetGroup"):
+    with pytest.raises(grpc.RpcError, match=r"has no type aws:lb/targetGroups:TargetGroups.*TargetGroup"):
         engine.check("aws:lb/targetGroups:TargetGroups", "blue", {})
 
 
@@ -99,7 +99,7 @@ def test_text_is_converted_as_the_real_provider_does(engine: Engine) -> None:
     assert {key: inputs["healthCheck"][key] for key in check} == {"port": "8000", "interval": 10, "enabled": True}
 
 
-def test_a_name_is_the_logical_one_with_seven_hex_digits_from_the_seed(engine: Engine) -> None:
+def test_a_name_is_the_logical_name_with_seven_hex_digits_from_the_seed(engine: Engine) -> None:
     first = from_struct(engine.check(TARGET_GROUP, "blue", target_group()))["name"]
     assert from_struct(engine.check(TARGET_GROUP, "blue", target_group()))["name"] == first
     engine.seed = b"another"
@@ -109,8 +109,8 @@ def test_a_name_is_the_logical_one_with_seven_hex_digits_from_the_seed(engine: E
     assert other != first
 
 
-def test_a_logical_name_too_long_to_name_by_is_refused(engine: Engine) -> None:
-    with pytest.raises(CheckFailedError, match="too long to name it by"):
+def test_a_logical_name_that_is_too_long_for_a_name_is_refused(engine: Engine) -> None:
+    with pytest.raises(CheckFailedError, match="is too long for a name"):
         engine.check(TARGET_GROUP, "a-service-with-a-long-name-blue", target_group())
 
 

@@ -1,4 +1,4 @@
-"""The product's own way in, as its program registers it, against a real AWS API surface (moto)."""
+"""The product's load balancer, listener and rules, as its program registers them, against moto's AWS API."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,14 +26,14 @@ BOTH: dict[str, Any] = {"blue": {"release": release()}, "green": {"release": rel
 
 @dataclass
 class Deployment:
-    """What the program registers of the way in, with the made-up values of its mocks replaced by AWS's own."""
+    """The program's router resources, with the mocks' made-up values replaced by AWS's own."""
 
     engine: Engine
     real: dict[str, str] = field(default_factory=dict[str, str])
     outputs: dict[tuple[str, str], Tree] = field(default_factory=dict[tuple[str, str], Tree])
 
     def up(self, declared: Registrations) -> dict[tuple[str, str], str]:
-        """Create or update everything; what was done to each resource."""
+        """Create or update everything. Return the operation on each resource."""
         done: dict[tuple[str, str], str] = {}
         for resource in sorted(declared.resources.values(), key=lambda one: one.position):
             if resource.token.startswith(WAY_IN):
@@ -86,7 +86,7 @@ def certificate_arn(aws: FakeAws) -> str:
     return aws.client("acm").request_certificate(DomainName="llm.example.com")["CertificateArn"]
 
 
-def test_the_whole_way_in_is_made_once_and_then_left_alone(
+def test_the_whole_router_is_created_once_and_then_left_alone(
     aws: FakeAws, deployment: Deployment, certificate_arn: str
 ) -> None:
     declared = program(aws, certificate_arn=certificate_arn, access_logs={"bucket": "logs", "prefix": "vllm"})
@@ -141,10 +141,8 @@ def test_a_certificate_moves_the_listener_and_leaves_a_redirect_where_it_was(
     }
 
 
-def test_a_target_group_that_must_be_another_is_made_beside_the_one_in_use(
-    aws: FakeAws, deployment: Deployment
-) -> None:
-    """So the rule moves from one to the other, and only then the old one goes."""
+def test_a_replacement_target_group_is_created_beside_the_one_in_use(aws: FakeAws, deployment: Deployment) -> None:
+    """So the rule can move to the new one before the old one is deleted."""
     declared = program(aws)
     deployment.up(declared)
     old = deployment.outputs["TargetGroup", "llm-green"]
@@ -163,13 +161,13 @@ def test_a_target_group_that_must_be_another_is_made_beside_the_one_in_use(
 
 @dataclass(frozen=True)
 class Foreign:
-    """Somebody else's load balancer and listener, and how a request fares there by an ALB's own rules."""
+    """Another owner's load balancer and listener, with requests routed by an ALB's own rules."""
 
     load_balancer_arn: str
     listener_arn: str
 
     def meets(self, host: str, path: str, **headers: str) -> str:
-        """The role that the rule which a request meets has in its tags, and the groups' weights there, if any."""
+        """Return the role tag of the rule that a request matches, and the rule's weights, if any."""
         topology = read_topology(elbv2_backends["123456789012"]["us-east-1"])
         (balancer,) = (one for one in topology.load_balancers if one.arn == self.load_balancer_arn)
         (listener,) = balancer.listeners
@@ -194,7 +192,7 @@ def foreign(aws: FakeAws) -> Iterator[Foreign]:
 
 
 def _on(listener_arn: str, **weights: int) -> dict[str, Any]:
-    """Settings of services that share a listener, by name, at these green weights."""
+    """Return settings of services that share a listener, by name, at these green weights."""
     return {
         name: {
             **BOTH,
@@ -212,7 +210,7 @@ def _on(listener_arn: str, **weights: int) -> dict[str, Any]:
     }
 
 
-def test_services_on_somebody_elses_listener_are_found_and_moved_each_on_its_own(
+def test_services_on_another_owners_listener_are_found_and_moved_independently(
     aws: FakeAws, foreign: Foreign, deployment: Deployment
 ) -> None:
     def declare(**weights: int) -> Registrations:
@@ -232,7 +230,7 @@ def test_services_on_somebody_elses_listener_are_found_and_moved_each_on_its_own
     assert alarm["dimensions"] == chat.dimensions("blue") | {"TargetGroup": code.dimensions("blue")["TargetGroup"]}
 
 
-def test_services_on_one_listener_get_their_own_requests_and_candidates_and_no_others(
+def test_services_on_one_listener_get_only_their_own_requests_and_candidates(
     aws: FakeAws, foreign: Foreign, deployment: Deployment
 ) -> None:
     deployment.up(program(aws, blue=None, green=None, services=_on(foreign.listener_arn, chat=1, code=75)))

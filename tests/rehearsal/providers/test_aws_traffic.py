@@ -1,4 +1,4 @@
-"""Load balancers, target groups, listeners and rules against a real AWS API surface (moto)."""
+"""Load balancers, target groups, listeners and rules against moto's AWS API."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +73,7 @@ def router(aws: FakeAws, aws_engine: Engine) -> Router:
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the AWS operations that change something, from now on."""
+    """The names of the AWS operations that change something, from now on."""
     calls: list[str] = []
     original: Any = getattr(botocore.client.BaseClient, "_make_api_call")  # noqa: B009
 
@@ -133,7 +133,7 @@ def test_the_order_of_target_groups_is_no_difference(router: Router) -> None:
     assert router.engine.steps[-1].op == "same"
 
 
-def test_a_foreign_weight_change_shows_after_a_refresh_and_is_undone(aws: FakeAws, router: Router) -> None:
+def test_drift_of_a_weight_shows_after_a_refresh_and_is_undone(aws: FakeAws, router: Router) -> None:
     outputs = router.engine.up(RULE, "rule", router.rule(25))
     forward = {
         "TargetGroups": [
@@ -182,7 +182,7 @@ def test_a_candidate_route_is_a_rule_on_header_and_path(router: Router) -> None:
     ("changes", "path"),
     [({"port": 9000}, "port"), ({"targetType": "instance"}, "targetType"), ({"name": "other"}, "name")],
 )
-def test_what_a_target_group_cannot_change_replaces_it(
+def test_an_immutable_change_replaces_a_target_group(
     aws: FakeAws, aws_engine: Engine, changes: Tree, path: str
 ) -> None:
     aws_engine.up(TARGET_GROUP, "kept", target_group(aws))
@@ -205,7 +205,7 @@ def test_a_preview_leaves_what_aws_decides_unknown(aws: FakeAws, aws_engine: Eng
     assert outputs["deregistrationDelay"] == 150
 
 
-def test_aws_s_refusal_is_one_line_with_its_code(aws_engine: Engine) -> None:
+def test_an_aws_error_is_one_line_with_its_code(aws_engine: Engine) -> None:
     inputs = {
         "listenerArn": "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/none/1/2",
         "actions": [{"type": "fixed-response", "fixedResponse": {"contentType": "text/plain", "statusCode": "404"}}],

@@ -28,6 +28,6 @@ def test_true_is_not_one() -> None:
     assert len(changed({"a": True}, {"a": 1}, lambda _path: False)) == 1
 
 
-def test_the_replacing_path_is_marked_and_no_other() -> None:
+def test_only_the_replacing_path_is_marked() -> None:
     changes = changed({"port": 1, "tags": {}}, {"port": 2, "tags": {"a": "b"}}, lambda path: path[0] == "port")
     assert {change.path: change.replaces for change in changes} == {("port",): True, ("tags", "a"): False}

@@ -1,4 +1,4 @@
-"""What a program asks of one object by annotations, and what its inputs and live state come to. No cluster."""
+"""Annotations, and the normalization of inputs and live state, without a cluster."""
 
 from typing import Any
 
@@ -19,24 +19,24 @@ def annotated(kind: str = "Deployment", api_version: str = "apps/v1", **annotati
     return {"apiVersion": api_version, "kind": kind, "metadata": {"annotations": by_name}}
 
 
-def test_time_allowed_is_the_resource_s_then_the_annotation_s_then_ten_minutes() -> None:
+def test_the_timeout_is_the_resources_then_the_annotations_then_ten_minutes() -> None:
     thirty = annotated(timeoutSeconds="30")
     times = [timeout_seconds(thirty, 5), timeout_seconds(thirty, None), timeout_seconds(annotated(), None)]
     assert times == [5, 30, 600]
 
 
-def test_a_time_that_is_no_whole_number_counts_for_nothing() -> None:
+def test_a_timeout_that_is_not_a_whole_number_is_ignored() -> None:
     assert timeout_seconds(annotated(timeoutSeconds="soon"), None) == 600
 
 
-def test_skipping_to_wait_is_for_the_creation_of_all_kinds_and_for_the_deletion_of_few() -> None:
+def test_skip_await_applies_to_the_creation_of_all_kinds_and_to_the_deletion_of_few() -> None:
     assert skips_await_of_deletion(annotated(skipAwait="true"))
     assert not skips_await_of_deletion(annotated("Service", "v1", skipAwait="true"))
     assert not skips_await_of_deletion(annotated(skipAwait="false"))
 
 
 @pytest.mark.parametrize(("asked", "policy"), [({}, "Foreground"), ({"deletionPropagationPolicy": "orphan"}, "Orphan")])
-def test_dependents_go_first_unless_the_annotation_says_otherwise(asked: dict[str, str], policy: str) -> None:
+def test_dependents_are_deleted_first_unless_the_annotation_differs(asked: dict[str, str], policy: str) -> None:
     assert propagation_policy(annotated(**asked)) == policy
 
 
@@ -75,18 +75,18 @@ def test_only_quantities_of_built_in_kinds_are_respelt() -> None:
     assert normalized(foreign) == foreign
 
 
-def test_what_is_empty_is_left_out_where_the_server_leaves_it_out() -> None:
+def test_empty_values_are_omitted_where_the_server_omits_them() -> None:
     spec: Json = {"volumes": [{"emptyDir": {}}], "nodeSelector": {}, "containers": []}
     inputs: Json = {"apiVersion": "v1", "kind": "Pod", "metadata": {"labels": {}}, "data": {}, "spec": spec}
     assert normalized(inputs) == {**POD, "metadata": {}, "spec": {"volumes": [{"emptyDir": {}}]}}
 
 
-def test_inputs_with_something_unknown_in_them_stay_as_they_are() -> None:
+def test_inputs_with_unknown_values_stay_unchanged() -> None:
     inputs = {"apiVersion": "v1", "kind": "Pod", "metadata": {"uid": "1"}, "spec": UNKNOWN}
     assert normalized(inputs) == inputs
 
 
-def test_what_is_in_force_is_the_live_object_as_far_as_the_inputs_speak_of_it() -> None:
+def test_in_force_returns_the_part_of_the_live_object_that_the_inputs_set() -> None:
     live = {"data": {"a": "changed", "b": "added"}, "list": [{"x": 1, "y": 2}, {"x": 3}], "status": {}}
     inputs = {"data": {"a": "given", "gone": "given"}, "list": [{"x": 0}]}
     assert objects.in_force(live, inputs) == {"data": {"a": "changed"}, "list": [{"x": 1}]}
@@ -101,6 +101,6 @@ def test_what_is_in_force_is_the_live_object_as_far_as_the_inputs_speak_of_it() 
         ({"kind": "Service"}, False, False),
     ],
 )
-def test_data_that_may_not_change_takes_a_new_object(inputs: Json, mutable: bool, replaces: bool) -> None:
+def test_immutable_data_replaces_the_object(inputs: Json, mutable: bool, replaces: bool) -> None:
     kinds = frozenset({"ConfigMap"}) if mutable else frozenset()
     assert immutable.replaces({"apiVersion": "v1", **inputs}, ("data", "a"), kinds) is replaces

@@ -1,18 +1,18 @@
-"""The product's objects live once through our Kubernetes provider and once through the real one, on a real API server.
+"""The product's objects go through our Kubernetes provider and through the real one, on a real API server.
 
-Both must tell the engine the same and leave the same behind. What may differ:
+Both must give the engine the same answers and leave the same objects. Allowed differences:
 
 * the digits at the end of a field manager's name, which both choose at random;
 * the wording of errors;
-* `fieldValidation`: ours refuses a field that the API server does not know, the real one drops it without a word;
-* what a Service that is waited for must have: ours wants a ready endpoint, the real one that none is unready for ten
-  seconds (the product does not wait for Services);
-* when a Deployment's update returns: the real one may take the word of the old ReplicaSet while the controller has not
-  numbered the new one yet (an earlier template comes back, or replicas and template change at once), so the number of
-  the revision is not compared; the product's rollout counts ready pods itself;
-* what is said of pods that do not become ready, of which ours says more;
-* settings and annotations that ours refuses because it does not honour them, such as `pulumi.com/waitFor`;
-* the list of changed top-level properties, which ours gives besides the detailed diff.
+* `fieldValidation`: ours refuses a field that the API server does not know, the real one drops it silently;
+* the wait for a Service: ours needs a ready endpoint, the real one needs ten seconds without an endpoint that is not
+  ready (the product does not wait for Services);
+* the end of a Deployment's update: the real one may read the old ReplicaSet while the controller has not numbered the
+  new one yet (an earlier template returns, or replicas and template change at once). So the revision number is not
+  compared. The product's rollout counts ready pods itself;
+* the report on pods that do not become ready, in which ours is longer;
+* settings and annotations that ours refuses because it does not support them, such as `pulumi.com/waitFor`;
+* the list of changed top-level properties, which ours returns in addition to the detailed diff.
 """
 
 import re
@@ -34,7 +34,7 @@ _REVISION = "deployment.kubernetes.io/revision"
 _TIMEOUT_SECONDS = 60.0
 
 Seen = dict[str, Any]
-"""What was seen, by the step and the object that it is about."""
+"""The observations, by step and object."""
 
 
 def _manager(name: str) -> str:
@@ -42,7 +42,7 @@ def _manager(name: str) -> str:
 
 
 def comparable(obj: Tree) -> Tree:
-    """An object without its status, and without what differs from one creation to the next."""
+    """Return an object without its status and without what differs between two creations."""
     result = {key: value for key, value in obj.items() if key != "status"}
     metadata = {key: value for key, value in obj["metadata"].items() if key not in _SERVERS_OWN}
     managed = [
@@ -62,7 +62,7 @@ def comparable(obj: Tree) -> Tree:
 
 
 class Life:
-    """One run of the product's objects through a provider, with a record of all that is seen on the way."""
+    """One run of the product's objects through a provider, with a record of all observations."""
 
     def __init__(self, engine: Engine, kube: KubeClient) -> None:
         self.seen: Seen = {}
@@ -70,7 +70,7 @@ class Life:
         self._kube = kube
 
     def up(self, step: str, config: dict[str, Any]) -> None:
-        """Preview and update every object in turn, then delete those that the program no longer has."""
+        """Preview and update every object in turn, then delete the objects that the program no longer has."""
         wanted = product.objects(config)
         gone = [key for key in self._known() if key not in wanted]
         with pods_become_ready(self._kube, product.NAMESPACE):
@@ -79,7 +79,7 @@ class Life:
                 planned = self._engine.preview(token, name, inputs)
                 plan = self._engine.steps[-1]
                 self._engine.up(token, name, inputs, timeout=_TIMEOUT_SECONDS)
-                assert self._engine.steps[-1] == plan, "the update does what its preview said"
+                assert self._engine.steps[-1] == plan, "the update matches its preview"
                 self.seen[key] = {"step": asdict(plan), "planned": comparable(planned), **self._state_of(token, name)}
             for token, name in reversed(gone):
                 self._delete(step, token, name)
@@ -141,7 +141,7 @@ def ours(our_kubernetes: Engine, kube: KubeClient) -> Seen:
 
 
 def _ops(seen: Seen, step: str) -> dict[str, list[str]]:
-    """Kinds by what was done to their objects."""
+    """Return the kinds by the operation on their objects."""
     found: dict[str, list[str]] = {}
     for key, what in seen.items():
         if key.startswith(f"{step}: "):
@@ -187,14 +187,14 @@ def test_a_creation_and_an_update_have_different_owners(ours: Seen) -> None:
     assert owners(f"scale: {name}") == [("pulumi-kubernetes-random", "Apply")]
 
 
-def test_the_real_provider_sees_does_and_leaves_the_same(ours: Seen, real_kubernetes: Engine, kube: KubeClient) -> None:
+def test_the_real_provider_behaves_the_same(ours: Seen, real_kubernetes: Engine, kube: KubeClient) -> None:
     real = live_through(real_kubernetes.afresh(), kube)
     assert ours.keys() == real.keys()
     assert _differences("", ours, real) == []
 
 
 def _differences(where: str, one: Any, other: Any) -> list[str]:
-    """Where two trees differ, one line a place."""
+    """Return the differences of two trees, one line each."""
     if isinstance(one, dict) and isinstance(other, dict):
         names: list[str] = sorted(one.keys() | other.keys())
         return [line for name in names for line in _differences(f"{where}/{name}", one.get(name), other.get(name))]

@@ -1,4 +1,4 @@
-"""The Kubernetes providers, ours and the real one, against a real API server and its controllers."""
+"""Both Kubernetes providers, ours and the real one, against a real API server and its controllers."""
 
 import time
 
@@ -18,13 +18,13 @@ SERVICE = "kubernetes:core/v1:Service"
 
 @pytest.fixture
 def engine(kubernetes: Engine) -> Engine:
-    """Ours, and the real one where there is one."""
+    """Ours, and the real one where it is installed."""
     return kubernetes
 
 
 @pytest.fixture
 def ours(our_kubernetes: Engine, request: pytest.FixtureRequest) -> Engine:
-    """Ours alone, where it says or asks more than the real one does."""
+    """Only ours, for what it reports or checks beyond the real one."""
     return our_kubernetes.afresh(request.node.name.encode())
 
 
@@ -96,7 +96,7 @@ def test_a_preview_changes_nothing(engine: Engine, kube: KubeClient, namespace: 
     assert kube.list("apps/v1", "Deployment", namespace)["items"] == []
 
 
-def test_an_object_in_a_namespace_that_is_yet_to_come_can_be_previewed(engine: Engine) -> None:
+def test_an_object_in_a_namespace_that_does_not_exist_yet_can_be_previewed(engine: Engine) -> None:
     outputs = engine.preview(DEPLOYMENT, "vllm", deployment("not-yet"))
     assert outputs["spec"]["replicas"] == 0
 
@@ -150,20 +150,20 @@ def test_a_deployment_that_does_not_become_ready_is_kept(engine: Engine, namespa
     assert deployed.outputs["spec"]["replicas"] == 1
 
 
-def test_what_is_wrong_with_the_pods_is_said(ours: Engine, namespace: str) -> None:
+def test_the_problems_of_the_pods_are_reported(ours: Engine, namespace: str) -> None:
     with pytest.raises(InitFailedError, match="0 of 1 updated Pods are ready"):
         ours.up(DEPLOYMENT, "vllm", deployment(namespace, 1), timeout=3)
     assert any("Unschedulable" in reason for reason in ours.deployed(DEPLOYMENT, "vllm").init_errors)
 
 
-def test_the_annotation_says_how_long_to_wait(engine: Engine, namespace: str) -> None:
+def test_the_annotation_sets_the_timeout(engine: Engine, namespace: str) -> None:
     hurried = deployment(namespace, 1)
     hurried["metadata"]["annotations"] = {"pulumi.com/timeoutSeconds": "1"}
     with pytest.raises(InitFailedError):
         engine.up(DEPLOYMENT, "vllm", hurried)
 
 
-def test_nobody_waits_for_a_deployment_whose_annotation_says_so(engine: Engine, namespace: str) -> None:
+def test_the_annotation_can_skip_waiting_for_a_deployment(engine: Engine, namespace: str) -> None:
     careless = deployment(namespace, 1)
     careless["metadata"]["annotations"] = {"pulumi.com/skipAwait": "true"}
     assert engine.up(DEPLOYMENT, "vllm", careless)["spec"]["replicas"] == 1
@@ -182,7 +182,7 @@ def test_the_server_s_reason_to_refuse_an_object_is_passed_on(engine: Engine, na
         engine.up(DEPLOYMENT, "vllm", deployment(namespace, -1))
 
 
-def test_a_refused_update_leaves_a_resource_to_be_updated_again(engine: Engine, namespace: str) -> None:
+def test_a_resource_can_be_updated_again_after_a_refused_update(engine: Engine, namespace: str) -> None:
     engine.up(DEPLOYMENT, "vllm", deployment(namespace), timeout=20)
     with pytest.raises(InitFailedError, match=r"spec\.replicas"):
         engine.up(DEPLOYMENT, "vllm", deployment(namespace, -1))
@@ -191,7 +191,7 @@ def test_a_refused_update_leaves_a_resource_to_be_updated_again(engine: Engine, 
     assert engine.steps[-1].op == "update"
 
 
-def test_drift_shows_after_a_refresh_and_nothing_else_does(engine: Engine, kube: KubeClient, namespace: str) -> None:
+def test_a_refresh_shows_drift_and_nothing_else(engine: Engine, kube: KubeClient, namespace: str) -> None:
     engine.up(DEPLOYMENT, "vllm", deployment(namespace))
     engine.refresh(DEPLOYMENT, "vllm")
     engine.up(DEPLOYMENT, "vllm", deployment(namespace))
@@ -208,7 +208,7 @@ def test_drift_shows_after_a_refresh_and_nothing_else_does(engine: Engine, kube:
     assert kube.get("apps/v1", "Deployment", namespace, "vllm")["spec"]["replicas"] == 0
 
 
-def test_what_somebody_else_changed_is_not_taken_over_unasked(engine: Engine, kube: KubeClient, namespace: str) -> None:
+def test_fields_of_another_owner_are_not_taken_over(engine: Engine, kube: KubeClient, namespace: str) -> None:
     engine.up(DEPLOYMENT, "vllm", deployment(namespace))
     kube.patch("apps/v1", "Deployment", namespace, "vllm", {"spec": {"replicas": 1}})
     with pytest.raises(InitFailedError, match=r"conflict.*spec\.replicas"):
@@ -225,7 +225,7 @@ def test_an_object_that_exists_already_is_not_taken_over(engine: Engine, kube: K
     assert kube.get("v1", "ConfigMap", namespace, "prompts")["data"] == {"prompt": "mine"}
 
 
-def test_an_annotation_that_is_not_honoured_is_refused(ours: Engine, namespace: str) -> None:
+def test_an_unsupported_annotation_is_refused(ours: Engine, namespace: str) -> None:
     annotations = {"pulumi.com/waitFor": "jsonpath={.data}"}
     with pytest.raises(CheckFailedError, match="waitFor"):
         ours.check(CONFIG_MAP, "prompts", config_map(namespace, "a", annotations=annotations))
@@ -238,7 +238,7 @@ def test_an_object_that_is_gone_is_read_as_gone(engine: Engine, kube: KubeClient
 
 
 @pytest.mark.parametrize("skips", [True, False])
-def test_a_service_waits_for_ready_endpoints_unless_told_not_to(ours: Engine, namespace: str, skips: bool) -> None:
+def test_a_service_waits_for_ready_endpoints_unless_annotated(ours: Engine, namespace: str, skips: bool) -> None:
     annotations = {"pulumi.com/skipAwait": "true"} if skips else {"pulumi.com/timeoutSeconds": "1"}
     service = {
         "apiVersion": "v1",
@@ -249,7 +249,7 @@ def test_a_service_waits_for_ready_endpoints_unless_told_not_to(ours: Engine, na
     if skips:
         assert ours.up(SERVICE, "vllm", service)["spec"]["clusterIP"]
     else:
-        with pytest.raises(InitFailedError, match="does not target any Pods"):
+        with pytest.raises(InitFailedError, match="does not target any ready Pods"):
             ours.up(SERVICE, "vllm", service)
 
 

@@ -1,4 +1,4 @@
-"""When a Deployment counts as ready and what is said of pods that are not, judged on recorded statuses."""
+"""When a Deployment counts as ready, and how pods that are not ready are explained, on recorded statuses."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_a_complete_rollout_is_ready() -> None:
     assert deployment_problems(deployment(AVAILABLE, COMPLETE), replica_set(2, 2)) == []
 
 
-def test_no_replicas_are_ready_at_once() -> None:
+def test_a_deployment_without_replicas_is_ready_at_once() -> None:
     assert deployment_problems(deployment(AVAILABLE, COMPLETE), replica_set(0, 0)) == []
 
 
@@ -40,7 +40,7 @@ def test_the_first_template_is_ready_once_its_pods_are() -> None:
         (deployment(AVAILABLE, COMPLETE), replica_set(2, 1), "1 of 2 updated Pods are ready"),
         (deployment(AVAILABLE, ROLLING), replica_set(1, 1), "the new ReplicaSet is not available yet"),
         (deployment(AVAILABLE, COMPLETE), None, "the new ReplicaSet does not exist yet"),
-        (deployment(COMPLETE), replica_set(1, 1), "it is not known to be available yet"),
+        (deployment(COMPLETE), replica_set(1, 1), "it is not yet reported as available"),
         (
             deployment(
                 AVAILABLE,
@@ -51,11 +51,11 @@ def test_the_first_template_is_ready_once_its_pods_are() -> None:
         ),
     ],
 )
-def test_an_unfinished_rollout_says_what_is_missing(waiting: Json, newest: Json | None, problem: str) -> None:
+def test_an_unfinished_rollout_reports_what_is_missing(waiting: Json, newest: Json | None, problem: str) -> None:
     assert problem in deployment_problems(waiting, newest)
 
 
-def test_a_status_of_before_the_change_counts_for_nothing() -> None:
+def test_a_status_from_before_the_change_is_ignored() -> None:
     stale = deployment(AVAILABLE, COMPLETE)
     stale["status"]["observedGeneration"] = 1
     assert deployment_problems(stale, replica_set(1, 1)) == ["the Deployment controller has not seen the change yet"]

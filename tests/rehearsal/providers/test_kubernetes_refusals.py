@@ -1,4 +1,4 @@
-"""What our Kubernetes provider says when the API server is away or does not let it in: one line, what and where."""
+"""When the API server is away or refuses access, our Kubernetes provider reports it in one line."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -31,12 +31,12 @@ def engine_with(config: dict[str, Any], path: Path) -> Generator[Engine]:
 
 @pytest.fixture
 def config(control_plane: ControlPlane) -> dict[str, Any]:
-    """The administrator's kubeconfig, to be changed."""
+    """The administrator's kubeconfig, for tests to change."""
     return yaml.safe_load(control_plane.kubeconfig.read_text())
 
 
 def refusal(engine: Engine, token: str, name: str, inputs: Tree) -> str:
-    """What the provider says of an object that it cannot create, without the words that name the resource."""
+    """Return the provider's message on an object that it cannot create, without the resource's name."""
     with pytest.raises(grpc.RpcError) as raised:
         engine.up(token, name, inputs)
     details = str(raised.value.details())  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]
@@ -56,11 +56,11 @@ def test_credentials_that_have_expired_are_named(config: dict[str, Any], tmp_pat
     config["users"][0]["user"] = {"token": "expired"}
     server = config["clusters"][0]["cluster"]["server"]
     with engine_with(config, tmp_path / "config") as engine:
-        said = refusal(engine, CONFIG_MAP, "prompts", PROMPTS)
-    assert said == f"the API server {server} does not accept the kubeconfig's credentials (401 Unauthorized)"
+        message = refusal(engine, CONFIG_MAP, "prompts", PROMPTS)
+    assert message == f"the API server {server} does not accept the kubeconfig's credentials (401 Unauthorized)"
 
 
-def test_what_is_forbidden_is_said_in_the_servers_words(
+def test_a_forbidden_object_is_reported_in_the_servers_words(
     config: dict[str, Any], tmp_path: Path, kube: KubeClient, namespace: str
 ) -> None:
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -68,12 +68,12 @@ def test_what_is_forbidden_is_said_in_the_servers_words(
     metadata, spec = {"name": "vllm", "namespace": namespace}, {"containers": [{"name": "vllm", "image": "one"}]}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
     with engine_with(config, tmp_path / "config") as engine:
-        said = refusal(engine, POD, "vllm", pod)
-    assert said.startswith('pods "vllm" is forbidden: violates PodSecurity "restricted:latest": ')
-    assert said.endswith("(403 Forbidden)")
+        message = refusal(engine, POD, "vllm", pod)
+    assert message.startswith('pods "vllm" is forbidden: violates PodSecurity "restricted:latest": ')
+    assert message.endswith("(403 Forbidden)")
 
 
-def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_kubeconfig_is_named(tmp_path: Path) -> None:
     with engine_for(KubernetesProvider()) as engine:
         engine.configure(kubeconfig=str(tmp_path / "absent"))
         with pytest.raises(grpc.RpcError, match=r"cannot read the kubeconfig .*absent"):

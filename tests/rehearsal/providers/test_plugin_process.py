@@ -1,4 +1,4 @@
-"""The plugins as the processes that Pulumi starts."""
+"""The plugins as processes, as Pulumi starts them."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from rehearsal.providers.protocol import provider_pb2_grpc
 @pytest.mark.parametrize(
     ("plugin", "version"), [("aws", "7.51.1"), ("kubernetes", "4.34.2")], ids=["aws", "kubernetes"]
 )
-def test_a_plugin_prints_its_port_serves_and_ends_when_told(plugin: str, version: str) -> None:
+def test_a_plugin_prints_its_port_serves_and_ends_on_a_signal(plugin: str, version: str) -> None:
     command = [sys.executable, "-m", f"rehearsal.providers.{plugin}", "127.0.0.1:1", "--logtostderr"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -38,7 +38,7 @@ def test_a_plugin_ends_with_its_engine() -> None:
         assert engine.stdout is not None
         assert int(engine.stdout.readline()) > 0
         engine.kill()
-        # The plugin holds the other end of this pipe until it ends.
+        # The plugin keeps the other end of this pipe open until it ends.
         assert engine.stdout.read() == ""
 
 

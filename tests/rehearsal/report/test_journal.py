@@ -1,4 +1,4 @@
-"""The journal is read on from where the last look ended, and never half a record."""
+"""Each read of the journal continues where the last one ended, and never returns half a record."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def test_records_appear_once_they_are_complete(tmp_path: Path) -> None:
     assert list(of_kind(tail.records, "weight", status="begun")) == []
 
 
-def test_half_a_record_of_a_full_disk_is_left_out_whether_it_stays_or_is_taken_back(tmp_path: Path) -> None:
+def test_half_a_record_from_a_full_disk_is_skipped_whether_it_stays_or_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     tail = JournalTail(path)
     path.write_text('{"kind": "phase"}\n{"kind": "wei\n')

@@ -1,4 +1,4 @@
-"""The result says what was counted, and a rehearsal that lost something is never called good."""
+"""The result reports the counts, and a rehearsal that lost something never passes."""
 
 import json
 from dataclasses import replace
@@ -10,7 +10,7 @@ import pytest
 
 from rehearsal.load.records import Record
 from rehearsal.report.report import write_report
-from rehearsal.report.result import Evidence, Window, faults, read_requests, scenario_results
+from rehearsal.report.result import Evidence, Window, problems, read_requests, scenario_results
 from rehearsal.report.rule import RuleChange
 
 
@@ -46,7 +46,7 @@ def change(at: float, green: int, *, applied: bool = True) -> RuleChange:
 
 @pytest.fixture
 def evidence() -> Evidence:
-    """A rehearsal as it must be: a release at 100…200 s, a reap at 200…300 s, a bad release at 300…400 s."""
+    """A passed rehearsal: a release at 100…200 s, a reap at 200…300 s, a bad release at 300…400 s."""
     requests = [request(n, 50 + n / 10, "blue") for n in range(700)]  # 50…120 s
     requests += [request(1000 + n, 120 + n / 10, "green" if n % 4 else "blue") for n in range(700)]  # 120…190 s
     requests += [request(2000 + n, 190 + n / 10, "green") for n in range(2000)]  # 190…390 s
@@ -56,7 +56,7 @@ def evidence() -> Evidence:
         rule_changes=[
             change(20, 0),
             *(change(at, green) for at, green in ((110, 1), (130, 25), (150, 75), (170, 100))),
-            change(175, 100),  # The promotion: only tags changed.
+            change(175, 100),  # The promotion changed only tags.
             change(335, 99),
             change(341.05, 100, applied=False),
             change(341.5, 100),
@@ -67,7 +67,7 @@ def evidence() -> Evidence:
             journal(199, "finished", outcome="promoted"),
             journal(299, "finished", outcome="reaped"),
             journal(301, "started", candidate="blue"),
-            # Written once the rule was set.
+            # Written after the rule was set.
             journal(341.08, "decision", action="rollback", reason="errors", green_weight=99, decided_at=written(341)),
             journal(399, "finished", outcome="rolled_back"),
         ],
@@ -79,8 +79,8 @@ def evidence() -> Evidence:
     )
 
 
-def test_a_rehearsal_that_lost_nothing_has_no_faults(evidence: Evidence) -> None:
-    assert faults(scenario_results(evidence)) == []
+def test_a_rehearsal_that_lost_nothing_has_no_problems(evidence: Evidence) -> None:
+    assert problems(scenario_results(evidence)) == []
 
 
 def test_steps_are_counted_from_the_applied_weight_to_the_next_change(evidence: Evidence) -> None:
@@ -96,7 +96,7 @@ def test_rollback_times_count_from_the_decision(evidence: Evidence) -> None:
     assert seconds == {"decision_to_rule": 0.05, "decision_to_last_candidate_request": 0.2}
 
 
-def test_failures_of_the_candidate_are_told_from_all_others(evidence: Evidence) -> None:
+def test_failures_of_the_candidate_are_counted_apart(evidence: Evidence) -> None:
     lost = replace(
         evidence,
         requests=[
@@ -112,28 +112,28 @@ def test_failures_of_the_candidate_are_told_from_all_others(evidence: Evidence) 
 
 
 @pytest.mark.parametrize(
-    ("lost", "fault"),
+    ("lost", "problem"),
     [
         (request(9100, 150.0, "blue", status=502, complete=False), "release lost 1 requests"),
         (request(9100, 250.0, "green", complete=False), "reap broke 1 streams"),
-        (request(9100, 350.0, "green", status=503, complete=False), "bad_release lost 1 requests beyond"),
+        (request(9100, 350.0, "green", status=503, complete=False), "bad_release lost 1 requests outside"),
     ],
 )
-def test_anything_lost_is_a_fault(evidence: Evidence, lost: Record, fault: str) -> None:
-    found = faults(scenario_results(replace(evidence, requests=[*evidence.requests, lost])))
-    assert any(fault in sentence for sentence in found), found
+def test_anything_lost_is_a_problem(evidence: Evidence, lost: Record, problem: str) -> None:
+    found = problems(scenario_results(replace(evidence, requests=[*evidence.requests, lost])))
+    assert any(problem in sentence for sentence in found), found
 
 
-def test_too_few_open_streams_on_the_falling_colour_are_a_fault(evidence: Evidence) -> None:
+def test_too_few_open_streams_on_the_falling_colour_are_a_problem(evidence: Evidence) -> None:
     short = [replace(record, duration_seconds=0.1) for record in evidence.requests]
     assert any(
-        "streams were open" in sentence for sentence in faults(scenario_results(replace(evidence, requests=short)))
+        "streams were open" in sentence for sentence in problems(scenario_results(replace(evidence, requests=short)))
     )
 
 
-def test_a_scenario_that_did_not_end_is_a_fault(evidence: Evidence) -> None:
+def test_a_scenario_that_did_not_end_is_a_problem(evidence: Evidence) -> None:
     unfinished = replace(evidence, windows={"release": evidence.windows["release"]})
-    found = faults(scenario_results(unfinished))
+    found = problems(scenario_results(unfinished))
     assert "reap did not run to its end" in found
     assert "bad_release did not run to its end" in found
 
@@ -149,7 +149,7 @@ def test_there_are_no_requests_when_the_traffic_never_began(tmp_path: Path) -> N
     assert read_requests(tmp_path / "requests.jsonl", tmp_path / "access.jsonl") == []
 
 
-def test_the_report_shows_every_scenario_and_every_fault(evidence: Evidence, tmp_path: Path) -> None:
+def test_the_report_shows_every_scenario_and_every_problem(evidence: Evidence, tmp_path: Path) -> None:
     result = {
         "engine": "v3.274.1",
         "language_host": "stand-in",

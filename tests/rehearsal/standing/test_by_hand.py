@@ -1,4 +1,4 @@
-"""Worlds that stay: commands typed in a shell work, two worlds do not meet, and whatever ends one, nothing is left."""
+"""Worlds that stay up: typed commands work, two worlds do not interfere, and nothing is left after any end."""
 
 import contextlib
 import json
@@ -30,12 +30,12 @@ Text = subprocess.CompletedProcess[str]
 def environment(
     control_plane_binaries: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[Mapping[str, str]]:
-    """Of a person who has built the binaries, with an out folder of their own; no world of it outlives the tests."""
+    """The environment of a person with built binaries and their own out folder. No world outlives the tests."""
     assert control_plane_binaries
     out = tmp_path_factory.mktemp("by-hand")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("REHEARSAL_")}
     cache = {name: os.environ[name] for name in ("REHEARSAL_CACHE_DIR",) if name in os.environ}
-    # Another test runs beside these, on two cores perhaps: little traffic will do.
+    # Other tests may run on the same two cores, so send little traffic.
     traffic = {"REHEARSAL_REQUESTS_PER_SECOND": "20", "REHEARSAL_OPEN_STREAMS": "40"}
     chosen = kept | cache | traffic | {OUT_VARIABLE: str(out)}
     yield chosen
@@ -45,7 +45,7 @@ def environment(
 
 @pytest.fixture(scope="module")
 def exports(environment: Mapping[str, str]) -> str:
-    """What `up` prints for the world named `demo`."""
+    """The output of `up` for the world `demo`."""
     return rehearsal(environment, "up", "--world", "demo").stdout
 
 
@@ -64,7 +64,7 @@ def rehearsal(environment: Mapping[str, str], *arguments: str, status: int = 0) 
 
 
 def typed(exports: str, line: str, environment: Mapping[str, str]) -> Text:
-    """A line typed in a new shell that works in the world."""
+    """Run a line in a new shell that works in the world."""
     script = f'eval "$1"; cd "$REHEARSAL_CHECKOUT"; {line}'
     shell = ["bash", "-ec", script, "bash", exports]
     answer = subprocess.run(shell, env=environment, capture_output=True, text=True, check=False, timeout=300)
@@ -85,7 +85,7 @@ def wait_until_nothing_is_left(world: Path) -> None:
 
 @contextlib.contextmanager
 def building(environment: Mapping[str, str], name: str, lines: int) -> Generator["subprocess.Popen[str]"]:
-    """An `up` that has said so many lines."""
+    """Run `up` until it has printed this many lines."""
     command = [*REHEARSAL, "up", "--world", name]
     with subprocess.Popen(
         command,
@@ -108,10 +108,10 @@ def stream(pipe: IO[str] | None) -> IO[str]:
     return pipe
 
 
-def test_traffic_needs_something_to_go_to(exports: str, environment: Mapping[str, str]) -> None:
+def test_traffic_needs_a_load_balancer_rule(exports: str, environment: Mapping[str, str]) -> None:
     assert exports
     assert (
-        "no load balancer rule yet: `pulumi up` first"
+        "no load balancer rule yet; run `pulumi up` first"
         in rehearsal(environment, "load", "--world", "demo", status=2).stderr
     )
 
@@ -129,7 +129,7 @@ def test_pulumi_kubectl_and_the_scripts_work_in_the_shell(exports: str, environm
 def test_up_on_a_running_world_prints_the_same_again(exports: str, environment: Mapping[str, str]) -> None:
     again = rehearsal(environment, "up", "--world", "demo")
     assert again.stdout == exports == rehearsal(environment, "env", "--world", "demo").stdout
-    assert "world demo stands since" in again.stderr
+    assert "world demo has been up since" in again.stderr
 
 
 def test_traffic_while_a_person_types_loses_nothing_and_is_summed_up(
@@ -143,7 +143,7 @@ def test_traffic_while_a_person_types_loses_nothing_and_is_summed_up(
     assert (lost, broken) == ("0", "0")
 
 
-def test_status_tells_of_processes_weights_and_pods(exports: str, environment: Mapping[str, str]) -> None:
+def test_status_shows_processes_weights_and_pods(exports: str, environment: Mapping[str, str]) -> None:
     assert exports
     shown = rehearsal(environment, "status").stdout
     assert "blue 100 %, green 0 %" in shown
@@ -151,7 +151,7 @@ def test_status_tells_of_processes_weights_and_pods(exports: str, environment: M
     assert "(dead)" not in shown
 
 
-def test_two_worlds_stand_side_by_side(exports: str, environment: Mapping[str, str]) -> None:
+def test_two_worlds_can_be_up_at_once(exports: str, environment: Mapping[str, str]) -> None:
     other = rehearsal(environment, "up", "--world", "other").stdout
     typed(other, "pulumi up --yes", environment)
     addresses = [
@@ -169,7 +169,7 @@ def test_two_worlds_stand_side_by_side(exports: str, environment: Mapping[str, s
     assert "(dead)" not in rehearsal(environment, "status").stdout
 
 
-def test_status_tells_which_process_has_died(exports: str, environment: Mapping[str, str]) -> None:
+def test_status_shows_which_process_has_died(exports: str, environment: Mapping[str, str]) -> None:
     assert exports
     record = json.loads((folder(environment, "demo") / "world.json").read_bytes())
     os.kill(record["processes"]["prometheus"], signal.SIGKILL)
@@ -191,14 +191,14 @@ def test_an_interrupted_up_leaves_nothing(environment: Mapping[str, str], lines:
     assert not folder(environment, "broken").exists()
 
 
-def test_an_up_that_is_killed_takes_its_world_along(environment: Mapping[str, str]) -> None:
+def test_a_killed_up_ends_its_world(environment: Mapping[str, str]) -> None:
     with building(environment, "broken", 2) as process:
         process.kill()
     wait_until_nothing_is_left(folder(environment, "broken"))
     assert not folder(environment, "broken").exists()
 
 
-def test_a_disk_that_fills_up_ends_up_with_one_line(environment: Mapping[str, str]) -> None:
+def test_a_full_disk_ends_up_with_a_one_line_error(environment: Mapping[str, str]) -> None:
     limited = ["bash", "-c", 'ulimit -f 64; exec "$@"', "bash", *REHEARSAL, "up", "--world", "full"]
     answer = subprocess.run(
         limited, env=environment, cwd=PROJECT_FOLDER, capture_output=True, text=True, check=False, timeout=120
@@ -213,9 +213,7 @@ def test_a_disk_that_fills_up_ends_up_with_one_line(environment: Mapping[str, st
     assert not folder(environment, "full").exists()
 
 
-def test_a_killed_keeper_takes_all_processes_along_and_status_tidies_up(
-    exports: str, environment: Mapping[str, str]
-) -> None:
+def test_a_killed_keeper_ends_all_processes_and_status_tidies_up(exports: str, environment: Mapping[str, str]) -> None:
     assert exports
     world = folder(environment, "demo")
     keeper = keeper_of(world)
@@ -228,11 +226,11 @@ def test_a_killed_keeper_takes_all_processes_along_and_status_tidies_up(
     answer = rehearsal(environment, "status")
 
     assert "world demo has lost its keeper" in answer.stderr
-    assert answer.stdout == "no world stands; `up` builds one\n"
+    assert answer.stdout == "no world is up; `up` builds one\n"
     assert not world.exists()
 
 
-def test_a_keeper_that_is_asked_to_end_leaves_nothing(environment: Mapping[str, str]) -> None:
+def test_a_terminated_keeper_leaves_nothing(environment: Mapping[str, str]) -> None:
     rehearsal(environment, "up", "--world", "demo")
     world = folder(environment, "demo")
     keeper = keeper_of(world)

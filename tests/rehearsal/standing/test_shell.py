@@ -1,4 +1,4 @@
-"""The lines that `up` and `env` print give a shell that works in the world, however often they are evaluated."""
+"""With the lines of `up` and `env`, a shell works in the world, however often they are evaluated."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ def evaluated(lines: str, show: str) -> str:
     return shell.stdout
 
 
-def test_values_survive_the_shell_and_what_is_the_persons_own_stays(tmp_path: Path) -> None:
+def test_values_survive_the_shell_and_the_persons_own_variables_stay(tmp_path: Path) -> None:
     lines = exports(record(tmp_path / "a", AWS_SECRET_ACCESS_KEY="it's $HOME; exit 3"))
     assert evaluated(lines, 'printf "%s" "$AWS_SECRET_ACCESS_KEY"') == "it's $HOME; exit 3"
     assert evaluated(lines, 'printf "%s" "$REHEARSAL_CHECKOUT"') == str(tmp_path / "a" / "checkout")

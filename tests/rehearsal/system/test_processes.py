@@ -1,4 +1,4 @@
-"""Child processes: readiness, orderly stop, and no survivors."""
+"""Child processes: readiness, orderly stop, no survivors."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def says_up(process: Process) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process is there and not just waiting for init to take note of its end."""
+    """Return whether the process runs and is not only a zombie that waits for init."""
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
@@ -33,17 +33,17 @@ def is_running(pid: int) -> bool:
 def wait_for_end(pid: int) -> None:
     deadline = time.monotonic() + 5
     while is_running(pid):
-        assert time.monotonic() < deadline, "it lives on"
+        assert time.monotonic() < deadline, "it still runs"
         time.sleep(0.02)
 
 
-def test_one_that_ends_before_it_is_ready_is_an_error_with_the_end_of_its_log(tmp_path: Path) -> None:
+def test_an_end_before_readiness_is_an_error_with_the_end_of_the_log(tmp_path: Path) -> None:
     process = start("echo no such flag; exit 3", tmp_path / "log")
     with pytest.raises(ProcessError, match="ended with code 3: no such flag"):
         process.wait_until(lambda: False, timeout_seconds=5)
 
 
-def test_one_that_is_not_ready_in_time_is_an_error(tmp_path: Path) -> None:
+def test_a_process_that_is_not_ready_in_time_is_an_error(tmp_path: Path) -> None:
     process = start("sleep 60", tmp_path / "log")
     with pytest.raises(ProcessError, match=r"not ready after 0.1 s: no output"):
         process.wait_until(lambda: False, timeout_seconds=0.1)
@@ -55,7 +55,7 @@ def test_a_missing_executable_is_an_error_that_names_it(tmp_path: Path) -> None:
         Process.start("child", ["no-such-program"], log=tmp_path / "log")
 
 
-def test_stop_is_sigterm_first_and_sigkill_for_those_that_ignore_it(tmp_path: Path) -> None:
+def test_stop_sends_sigterm_first_and_sigkill_to_those_that_ignore_it(tmp_path: Path) -> None:
     willing = start("echo up; exec sleep 60", tmp_path / "willing")
     stubborn = start(STUBBORN, tmp_path / "stubborn")
     says_up(willing)
@@ -67,7 +67,7 @@ def test_stop_is_sigterm_first_and_sigkill_for_those_that_ignore_it(tmp_path: Pa
     assert stubborn.exit_code == -signal.SIGKILL
 
 
-def test_one_that_has_ended_is_started_anew_in_its_place_and_a_running_one_is_left_alone(tmp_path: Path) -> None:
+def test_restart_starts_an_ended_process_and_leaves_a_running_one_alone(tmp_path: Path) -> None:
     process = start("echo up; exec sleep 60", tmp_path / "log")
     says_up(process)
     first = process.pid
@@ -119,7 +119,7 @@ def test_a_free_port_is_neither_listened_on_nor_claimed_by_another_rehearsal(mon
     monkeypatch.setattr(processes, "_PORTS", range(port, port + 1))
     with pytest.raises(ProcessError, match=f"no free port between {port} and {port} on 127.0.0.1"):
         processes.free_port()
-    # As if nobody had claimed it.
+    # Pretend that it is unclaimed.
     monkeypatch.setattr(processes, "_CLAIM_ADDRESS", "127.255.0.2")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", port))

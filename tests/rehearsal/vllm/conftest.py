@@ -1,4 +1,4 @@
-"""A running stand-in for the tests that only talk to one."""
+"""A running stand-in for tests that need no server of their own."""
 
 from collections.abc import Generator
 
@@ -9,7 +9,7 @@ from tests.rehearsal.vllm.server_process import ServerProcess
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[ServerProcess]:
-    """A fast server of blue with an adapter, shared by the tests that leave no trace but counts."""
+    """A fast server of blue with an adapter, shared by tests that change nothing but counters."""
     flags = [
         *("--served-model-name", "acme/tiny", "tiny-alias"),
         *("--fingerprint-mode", "custom", "--fingerprint-value", "blue-0123456789ab"),

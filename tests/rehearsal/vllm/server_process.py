@@ -1,4 +1,4 @@
-"""Starts the stand-in as the kubelet does: a process of its own, with the arguments of `vllm serve`."""
+"""Starts the stand-in as the kubelet does: its own process, with the arguments of `vllm serve`."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ FAST = {"cold_start_seconds": 0, "ttft_seconds": 0.02, "ttft_cached_seconds": 0.
 
 
 class ServerProcess:
-    """One server with a hub of its own; `behavior` is what the hub says of `acme/tiny@main`."""
+    """One server with its own hub, in which `acme/tiny@main` has `behavior`."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class ServerProcess:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
-        # Each request on a connection of its own, so that no test meets one that the server is about to close.
+        # A new connection per request, so that no test uses one that the server is about to close.
         self.http = httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}", timeout=15, limits=httpx.Limits(max_keepalive_connections=0)
         )
@@ -57,7 +57,7 @@ class ServerProcess:
         self.process.wait()
 
     def wait_until_ready(self) -> Self:
-        """Waits for /health. Raises AssertionError when the process ends instead."""
+        """Wait for /health. Raises AssertionError when the process ends instead."""
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
@@ -68,20 +68,20 @@ class ServerProcess:
         raise AssertionError(self.log.read_text())
 
     def terminate(self) -> None:
-        """Sends SIGTERM."""
+        """Send SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
 
     def exit_code(self) -> int:
-        """Waits for the end of the process."""
+        """Wait for the end of the process and return its exit code."""
         return self.process.wait(timeout=15)
 
     def chat(self, text: str = "hello", **more: Any) -> httpx.Response:
-        """A chat completion with one user message."""
+        """Send a chat completion with one user message."""
         body = {"model": MODEL, "messages": [{"role": "user", "content": text}], **more}
         return self.http.post("/v1/chat/completions", json=body)
 
     def metrics(self) -> dict[str, float]:
-        """All samples, by name and labels as they are printed."""
+        """Return all samples by their printed name and labels."""
         lines = self.http.get("/metrics").text.splitlines()
         samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
         return {name: float(value) for name, _, value in samples}

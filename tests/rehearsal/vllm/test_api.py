@@ -1,4 +1,4 @@
-"""The HTTP surface: what clients of vLLM and of the OpenAI API rely on."""
+"""The HTTP interface on which clients of vLLM and of the OpenAI API rely."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.rehearsal.vllm.server_process import FAST, MODEL, ServerProcess
 
 
 def events(answer: httpx.Response) -> list[Any]:
-    """The events of a stream; the last is the text "[DONE]"."""
+    """Return the events of a stream. The last one is the text "[DONE]"."""
     lines = [line for line in answer.text.split("\n\n") if line]
     assert all(line.startswith("data: ") for line in lines)
     data = [line.removeprefix("data: ") for line in lines]
@@ -105,7 +105,7 @@ def test_the_small_endpoints_answer(server: ServerProcess) -> None:
     assert server.http.get("/load").json() == {"server_load": 0}
 
 
-def test_request_ids_are_echoed_when_asked_for(server: ServerProcess) -> None:
+def test_request_ids_are_echoed_on_request(server: ServerProcess) -> None:
     asked = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}], "stream": True}
     answer = server.http.post("/v1/chat/completions", json=asked, headers={"X-Request-Id": "abc"})
     assert answer.headers["x-request-id"] == "abc"
@@ -125,7 +125,7 @@ def test_request_ids_are_echoed_when_asked_for(server: ServerProcess) -> None:
         ({"stream_options": {"include_usage": True}}, 400, "BadRequestError"),
     ],
 )
-def test_what_cannot_be_served_is_refused_as_vllm_does(
+def test_requests_that_cannot_be_served_are_refused_as_in_vllm(
     server: ServerProcess, change: dict[str, Any], status: int, kind: str
 ) -> None:
     answer = server.chat(**change)

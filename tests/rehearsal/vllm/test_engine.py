@@ -1,4 +1,4 @@
-"""The engine: the prefix cache, the queue, and what stopping does to requests."""
+"""The engine: the prefix cache, the queue, and the effect of stopping on requests."""
 
 import asyncio
 
@@ -29,7 +29,7 @@ def sample(engine: Engine, name: str, **labels: str) -> float:
 
 
 class Asked:
-    """A request and what came of it."""
+    """A request and its outcome."""
 
     def __init__(self, engine: Engine) -> None:
         self.answer = asyncio.create_task(self._finish(engine))
@@ -40,7 +40,7 @@ class Asked:
             return "".join([piece async for piece in self.run.outputs()])
 
     def moment(self, name: str) -> float:
-        """When the request arrived, was scheduled or got its first token."""
+        """Return when the request arrived, was scheduled or got its first token."""
         moment: float | None = getattr(self.run, name)
         assert moment is not None, f"never reached {name}"
         return moment
@@ -51,7 +51,7 @@ class Asked:
         return self.run.finish_reason
 
 
-def test_a_repeated_prefix_is_found_up_to_where_prompts_part() -> None:
+def test_a_repeated_prefix_is_found_up_to_the_first_difference() -> None:
     cache = PrefixCache()
     common = [f"t{number}" for number in range(64)]
     assert cache.look_up([*common, "x"]) == 0
@@ -60,7 +60,7 @@ def test_a_repeated_prefix_is_found_up_to_where_prompts_part() -> None:
     assert cache.look_up(common) == 48, "the last token of a prompt is always computed"
 
 
-def test_the_prefix_cache_forgets_what_was_unused_longest() -> None:
+def test_the_prefix_cache_drops_the_least_recently_used_block() -> None:
     cache = PrefixCache(capacity_blocks=4)
     first, second = ([f"{name}{number}" for number in range(65)] for name in "ab")
     assert cache.look_up(first) == 0
@@ -101,7 +101,7 @@ def test_requests_beyond_the_batch_wait_in_order() -> None:
     asyncio.run(scenario())
 
 
-def test_a_client_that_leaves_frees_its_place_wherever_it_was() -> None:
+def test_a_client_that_disconnects_frees_its_place_at_any_stage() -> None:
     async def scenario() -> None:
         tested = engine(max_concurrent=1, tokens_per_second=20)
         running, waiting, last = (Asked(tested) for _ in range(3))
@@ -115,7 +115,7 @@ def test_a_client_that_leaves_frees_its_place_wherever_it_was() -> None:
     asyncio.run(scenario())
 
 
-def test_a_drain_lets_all_inside_finish_and_takes_nobody_else() -> None:
+def test_a_drain_lets_open_requests_finish_and_accepts_no_others() -> None:
     async def scenario() -> None:
         tested = engine(max_concurrent=1)
         inside = [Asked(tested) for _ in range(2)]
@@ -131,7 +131,7 @@ def test_a_drain_lets_all_inside_finish_and_takes_nobody_else() -> None:
     asyncio.run(scenario())
 
 
-def test_without_a_drain_time_all_inside_are_aborted_at_once() -> None:
+def test_without_a_drain_time_open_requests_are_aborted_at_once() -> None:
     async def scenario() -> None:
         tested = engine(max_concurrent=1, tokens_per_second=5)
         asked = [Asked(tested) for _ in range(2)]

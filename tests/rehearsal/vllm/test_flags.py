@@ -1,4 +1,4 @@
-"""Which command lines the stand-in accepts, and what it makes of them."""
+"""The command lines that the stand-in accepts, and their results."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_the_arguments_of_our_deployment_are_understood() -> None:
         ["--shutdown-timeout", "-1"],
     ],
 )
-def test_what_vllm_refuses_exits_with_2(flags: list[str]) -> None:
+def test_flags_that_vllm_refuses_exit_with_2(flags: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         parse(["acme/tiny", *flags])
     assert stopped.value.code == 2

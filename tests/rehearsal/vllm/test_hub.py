@@ -1,4 +1,4 @@
-"""The model hub: what exists, and which prompts a faulty release fails."""
+"""The model hub: its models, and the prompts that a faulty release fails."""
 
 from pathlib import Path
 

@@ -29,7 +29,7 @@ ENDLESS = {**STREAM, "max_tokens": 200, "min_tokens": 200}
 
 
 def finish_reason_of(lines: Iterator[str]) -> str | None:
-    """Reads a stream to its end."""
+    """Read a stream to its end and return the finish reason."""
     data = [line.removeprefix("data: ") for line in lines if line]
     assert data[-1] == "[DONE]"
     last: dict[str, Any] = json.loads(data[-2])
@@ -71,7 +71,7 @@ def test_sigterm_aborts_running_requests_by_default(tmp_path: Path) -> None:
             next(lines)
             server.terminate()
             assert answer.status_code == 200
-            assert finish_reason_of(lines) == "abort", "else it would have been its length"
+            assert finish_reason_of(lines) == "abort", "otherwise it would be length"
         assert server.exit_code() == 0
 
 
@@ -130,7 +130,7 @@ def test_a_crash_ends_the_process_in_the_middle_of_its_streams(tmp_path: Path) -
         (["--chat-template", "/no/such/template.jinja"], "main", 1, "no such file"),
     ],
 )
-def test_a_pod_that_cannot_start_exits_and_says_why(
+def test_a_pod_that_cannot_start_exits_with_the_reason(
     tmp_path: Path, flags: list[str], revision: str, status: int, message: str
 ) -> None:
     with ServerProcess(tmp_path, *flags, revision=revision) as server:
@@ -138,7 +138,7 @@ def test_a_pod_that_cannot_start_exits_and_says_why(
         assert message in server.log.read_text()
 
 
-def test_a_port_that_somebody_has_is_named(tmp_path: Path) -> None:
+def test_a_port_that_is_in_use_is_named(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -1,4 +1,4 @@
-"""The metrics have vLLM's names, labels and buckets: dashboards and gates are written against them."""
+"""The metrics have vLLM's names, labels and buckets, on which dashboards and gates depend."""
 
 from prometheus_client.parser import text_string_to_metric_families
 

@@ -1,4 +1,4 @@
-"""Tokens can be turned back into text, and answers follow from prompts."""
+"""Tokens can be turned back into text, and prompts determine answers."""
 
 import pytest
 
@@ -15,12 +15,12 @@ def test_tokens_are_small_and_reversible(text: str) -> None:
     assert detokenize([token_id(token) for token in tokens]) == text
 
 
-def test_a_number_that_is_no_token_is_refused() -> None:
+def test_a_number_that_is_not_a_token_is_refused() -> None:
     with pytest.raises(ValueError, match="out of vocabulary"):
         detokenize([token_id("abcd"), 2**60])
 
 
-def test_answers_follow_from_the_prompt_and_wrong_ones_differ() -> None:
+def test_prompts_determine_answers_and_wrong_ones_differ() -> None:
     assert answer("one prompt", 24) == answer("one prompt", 24)
     assert answer("one prompt", 24) != answer("another prompt", 24)
     assert answer("one prompt", 24) != answer("one prompt", 24, wrong=True)

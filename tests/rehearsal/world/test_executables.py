@@ -1,4 +1,4 @@
-"""The world's PATH has the CLI, a language host and the provider plugins; what is real takes precedence."""
+"""The world's PATH has the CLI, a language host and the provider plugins. Real ones take precedence."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ from rehearsal.world.leftovers import left_running
 
 @pytest.fixture
 def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is all of PATH, for executables that the machine is to have."""
+    """The only folder on PATH, for executables that the machine should have."""
     folder = tmp_path / "real"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -58,7 +58,7 @@ def plugins_in(world: Path) -> list[str]:
 
 
 @pytest.mark.usefixtures("real")
-def test_what_the_machine_lacks_is_ours(world: Path, pulumi: Path) -> None:
+def test_stand_ins_replace_what_the_machine_lacks(world: Path, pulumi: Path) -> None:
     write_executables(world, pulumi)
     assert kubernetes_provider(world) == "stand-in"
     assert language_host(world) == "stand-in"
@@ -106,7 +106,7 @@ def test_a_language_host_beside_what_the_cli_is_a_link_to_is_found(tmp_path: Pat
     assert language_host(world) == "pulumi-language-python"
 
 
-def test_the_clis_version_is_what_it_says(pulumi: Path) -> None:
+def test_the_clis_version_is_its_output(pulumi: Path) -> None:
     pulumi.write_text("#!/bin/sh\necho v3.274.1\n")
     assert pulumi_version(pulumi) == "v3.274.1"
 

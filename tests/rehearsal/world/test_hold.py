@@ -1,4 +1,4 @@
-"""A world's folder belongs to whoever holds its lock; what a dead holder left is found and removed, no more."""
+"""A world's folder belongs to the process that holds its lock. Only the remains of a dead holder are removed."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from rehearsal.world.leftovers import own_processes
 from rehearsal.world.preflight import OutFolderError
 from rehearsal.world.settings import CHECKOUT_VARIABLE, FOLDER_VARIABLE
 
-# Stands in for a keeper: it holds the folder it was given, says so, and then does as the rest of the program says.
+# A stand-in for a keeper: it holds the given folder, prints "up", and then handles SIGTERM as asked.
 HOLDER = """
 import os, signal, sys, time
 lock, end = int(sys.argv[2]), sys.argv[3]
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sleepers() -> Generator[list["subprocess.Popen[bytes]"]]:
-    """Processes that a test starts; none outlives it."""
+    """The processes that a test starts. None outlives it."""
     started: list[subprocess.Popen[bytes]] = []
     yield started
     for process in started:
@@ -61,7 +61,9 @@ def sleeper(**environment: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(["sleep", "60"], env={"PATH": os.defpath, **environment})
 
 
-def test_only_one_holds_a_folder_and_its_end_lets_go(folder: Path, sleepers: list["subprocess.Popen[bytes]"]) -> None:
+def test_one_process_holds_a_folder_and_its_end_frees_it(
+    folder: Path, sleepers: list["subprocess.Popen[bytes]"]
+) -> None:
     sleepers.append(keeper(folder, "willing"))
     assert hold(folder) is None
     assert not remove_if_left(folder)
@@ -72,7 +74,7 @@ def test_only_one_holds_a_folder_and_its_end_lets_go(folder: Path, sleepers: lis
     os.close(lock)
 
 
-def test_a_folder_that_was_made_again_is_another_one(folder: Path) -> None:
+def test_a_folder_that_was_made_again_is_another_folder(folder: Path) -> None:
     lock = hold(folder)
     assert lock is not None
     assert holds(lock, folder)
@@ -83,7 +85,7 @@ def test_a_folder_that_was_made_again_is_another_one(folder: Path) -> None:
     os.close(lock)
 
 
-def test_what_is_left_of_a_world_is_ended_and_removed_and_nothing_else(
+def test_only_the_remains_of_a_world_are_ended_and_removed(
     folder: Path, sleepers: list["subprocess.Popen[bytes]"]
 ) -> None:
     own = sleeper(**{FOLDER_VARIABLE: str(folder)})
@@ -114,7 +116,7 @@ def test_taking_down_ends_a_keeper_that_obeys_and_one_that_does_not(
     assert not folder.exists()
 
 
-def test_a_folder_is_emptied_for_one_only(folder: Path) -> None:
+def test_a_folder_is_emptied_for_only_one_holder(folder: Path) -> None:
     (folder / "sub" / "deep").mkdir(parents=True)
     (folder / "link").symlink_to(folder.parent)
     (folder / "file").touch()
@@ -126,7 +128,7 @@ def test_a_folder_is_emptied_for_one_only(folder: Path) -> None:
         assert folder.is_dir()
 
 
-def test_what_is_not_ours_is_neither_emptied_nor_removed(tmp_path: Path) -> None:
+def test_foreign_files_are_neither_emptied_nor_removed(tmp_path: Path) -> None:
     (tmp_path / "letters").touch()
     assert not remove_if_left(tmp_path)
     with pytest.raises(OutFolderError, match="has files that are not the rehearsal's"), empty_and_held(tmp_path):
@@ -134,7 +136,7 @@ def test_what_is_not_ours_is_neither_emptied_nor_removed(tmp_path: Path) -> None
     assert (tmp_path / "letters").exists()
 
 
-def test_nothing_to_take_down_is_no_wait(folder: Path) -> None:
+def test_taking_down_nothing_returns_at_once(folder: Path) -> None:
     shutil.rmtree(folder)
     began = time.monotonic()
     take_down(folder)

@@ -27,13 +27,13 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("path")
-def test_without_the_real_one_the_stand_in_runs(tmp_path: Path) -> None:
+def test_without_the_real_controller_the_stand_in_runs(tmp_path: Path) -> None:
     chosen = load_balancer_controller(tmp_path / "needs", CLUSTER)
     assert chosen.name == "stand-in"
     assert "rehearsal.binder" in chosen.command
 
 
-def test_the_real_one_on_path_takes_its_place_and_stays_on_this_machine(path: Path, tmp_path: Path) -> None:
+def test_the_real_controller_on_path_takes_its_place_and_stays_local(path: Path, tmp_path: Path) -> None:
     executable = path / "aws-load-balancer-controller"
     executable.touch(mode=0o755)
 

@@ -1,4 +1,4 @@
-"""The releases and the config that somebody chooses: read, checked, and refused with the reason."""
+"""The releases and config of a person are read, checked, and refused with the reason."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +29,7 @@ def write(folder: Path, **releases: Mapping[str, Any] | str) -> Path:
     return folder
 
 
-def test_the_rehearsals_own_releases_are_such_and_exist_on_the_hub() -> None:
+def test_the_rehearsals_own_releases_are_valid_and_exist_on_the_hub() -> None:
     for release in own_releases().values():
         Release.model_validate(release)
         find_behavior(load_hub(DEFAULT_HUB), release["model"], release["model_revision"])
@@ -42,14 +42,14 @@ def test_without_a_bad_release_the_good_one_is_starved(tmp_path: Path) -> None:
     assert releases["c"] == {**GOOD, "engine_args": ["--max-num-seqs=64", "--max-num-seqs=1"]}
 
 
-def test_a_bad_release_of_ones_own_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_a_persons_bad_release_is_used_unchanged(tmp_path: Path) -> None:
     bad = {**GOOD, "engine_args": ["--max-num-seqs=2"]}
     folder = write(tmp_path, a={**GOOD, "model_revision": "4567def"}, b=GOOD, c=bad)
     assert read_releases(folder)["c"] == bad
 
 
 @pytest.mark.parametrize(
-    ("files", "fault"),
+    ("files", "problem"),
     [
         ({}, "a.yaml: No such file or directory; the folder needs a.yaml and b.yaml"),
         ({"a": GOOD, "b": "model: ["}, "b.yaml is not YAML"),
@@ -59,37 +59,37 @@ def test_a_bad_release_of_ones_own_is_taken_as_it_is(tmp_path: Path) -> None:
         ({"a": GOOD, "b": GOOD}, "a.yaml and b.yaml are the same release"),
     ],
 )
-def test_releases_that_cannot_be_are_refused(tmp_path: Path, files: dict[str, Any], fault: str) -> None:
+def test_invalid_releases_are_refused(tmp_path: Path, files: dict[str, Any], problem: str) -> None:
     folder = write(tmp_path, **files)
     with pytest.raises(RehearsalSettingsError) as error:
         RehearsalSettings.from_environment({"REHEARSAL_RELEASES": str(folder)})
     assert str(error.value).startswith(f"REHEARSAL_RELEASES={folder}: ")
-    assert fault in str(error.value)
+    assert problem in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"),
+    ("text", "problem"),
     [
         (None, "No such file or directory"),
         ("a: [", "is not YAML"),
-        ("- a", "must hold keys of the stack's config"),
-        ("cluster_name: mine", "cluster_name is the rehearsal's own; remove it"),
-        ("blue: {release: {}}", "blue.release is the rehearsal's own; remove it"),
+        ("- a", "must contain keys of the stack's config"),
+        ("cluster_name: mine", "cluster_name is set by the rehearsal; remove it"),
+        ("blue: {release: {}}", "blue.release is set by the rehearsal; remove it"),
         ("cold_start_second: 3", "cold_start_seconds?"),
         ("rollout: {gates: {minimum_requests: many}}", "rollout.gates.minimum_requests"),
     ],
 )
-def test_config_that_cannot_be_is_refused(tmp_path: Path, text: str | None, fault: str) -> None:
+def test_invalid_config_is_refused(tmp_path: Path, text: str | None, problem: str) -> None:
     file = tmp_path / "config.yaml"
     if text is not None:
         file.write_text(text)
     with pytest.raises(RehearsalSettingsError) as error:
         RehearsalSettings.from_environment({"REHEARSAL_CONFIG": str(file)})
     assert str(error.value).startswith(f"REHEARSAL_CONFIG={file}: ")
-    assert fault in str(error.value)
+    assert problem in str(error.value)
 
 
-def test_what_was_chosen_is_in_the_checkout_and_all_else_stays(tmp_path: Path) -> None:
+def test_chosen_keys_are_in_the_checkout_and_all_others_stay(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("cold_start_seconds: 300\nblue: {replicas: 1}\nrollout: {gates: {minimum_requests: 9}}\n")
     folder = write(tmp_path, a={**GOOD, "model_revision": "4567def"}, b=GOOD)

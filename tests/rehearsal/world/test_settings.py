@@ -1,11 +1,11 @@
-"""The rehearsal's choices come from variables; a wrong one is named."""
+"""The rehearsal's settings come from variables. A wrong one is named."""
 
 import pytest
 
 from rehearsal.world.settings import RehearsalSettings, RehearsalSettingsError
 
 
-def test_without_variables_the_defaults_hold() -> None:
+def test_without_variables_the_defaults_apply() -> None:
     assert RehearsalSettings.from_environment({}) == RehearsalSettings()
 
 
@@ -29,6 +29,6 @@ def test_a_wrong_value_is_named_with_its_variable(variable: str, value: str) -> 
         RehearsalSettings.from_environment({variable: value})
 
 
-def test_another_server_than_the_stand_in_is_asked_what_any_can_answer() -> None:
+def test_a_server_other_than_the_stand_in_is_asked_what_any_server_can_answer() -> None:
     assert RehearsalSettings().runs_the_stand_in
     assert not RehearsalSettings(pod_command="vllm serve").runs_the_stand_in

@@ -1,4 +1,4 @@
-"""The whole world with a service up in it: what must hold for requests whatever happens to pods and weights."""
+"""A whole world with a running service: no request is lost, whatever happens to pods and weights."""
 
 import json
 import time
@@ -41,7 +41,7 @@ def scenarios_in(running: World) -> Scenarios:
 
 
 def wait_for_pods(kube: KubeClient, color: str, count: int) -> list[dict[str, Any]]:
-    """Wait until this many pods of a colour are ready and none besides is left."""
+    """Wait until this many pods of a colour are ready and no others are left."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         pods = kube.list("v1", "Pod", SERVICE, label_selector=f"vllm-blue-green/color={color}")["items"]
@@ -70,9 +70,9 @@ def test_pods_deleted_in_the_middle_of_their_streams_finish_them(running: World)
     streams_then = open_streams(records, deleted_at)
     on_victim = requests_on(running, victim["status"]["podIP"], open_at=deleted_at)
     assert streams_then >= 40
-    assert len(on_victim) >= 10, "the deleted pod was to have streams of its own"
+    assert len(on_victim) >= 10, "the deleted pod should have streams"
     assert summarize(records).failed == 0
-    assert gone_at - deleted_at > 2, "the pod was to drain, not to vanish"
+    assert gone_at - deleted_at > 2, "the pod should drain, not vanish"
     assert survivor["status"]["podIP"] != victim["status"]["podIP"]
 
 
