@@ -9,7 +9,7 @@ from pydantic import Field
 from components.config.reservation import BLOCK_LEAD
 from components.domain.capacity import ReplicaShape, gpu_types_like, misfit_fix, misfits, replicas_for_weight
 from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
-from components.domain.guards import is_promised
+from components.domain.guards import is_kept_warm
 from components.domain.naming import COLORS, RELEASE_KEY, RESERVATION_ENDS_KEY, Color
 from components.domain.traffic import ColorState
 from policies import clock
@@ -157,7 +157,7 @@ def reservation_end_known(service: Service, _: Options) -> Iterator[Finding]:
 def reservation_outlasts_promise(service: Service, _: Options) -> Iterator[Finding]:
     """EKS takes a block's nodes away before it ends; those of other reservations live on as plain On-Demand ones."""
     traffic = service.traffic
-    if traffic is None or not is_promised(traffic, clock.now()):
+    if traffic is None or not is_kept_warm(traffic, clock.now()):
         return
     until = clock.moment(traffic.keep_until)
     for group in groups_of(service):
@@ -259,7 +259,7 @@ def tags_tell_the_truth(service: Service, _: Options) -> Iterator[Finding]:
     for color in COLORS:
         said, found = traffic.colors[color], _state(service, color)
         if color == traffic.idle_color:
-            lies = said != found and (shifted or is_promised(traffic, clock.now()))
+            lies = said != found and (shifted or is_kept_warm(traffic, clock.now()))
         else:
             lies = said != found if shifted else bool(said.replicas) != bool(found.replicas)
         if lies:

@@ -5,7 +5,7 @@ from typing import Final
 
 from pulumi_policy import Severity
 
-from components.domain.guards import is_promised
+from components.domain.guards import is_kept_warm
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
     ANNOUNCED_KEY,
@@ -81,7 +81,7 @@ def _unreadable(rule: Resource, key: str, value: object, must: str) -> str:
 def idle_color_kept(rule: Resource, _: Options) -> Iterator[str]:
     """It is the way back from the last promotion: parked, it would need a cold start first."""
     judged = traffic_of(rule)
-    if judged is None or not is_promised(judged, clock.now()) or is_announced(judged):
+    if judged is None or not is_kept_warm(judged, clock.now()) or is_announced(judged):
         return
     idle = judged.idle_color
     if not judged.colors[idle].replicas:
@@ -122,7 +122,7 @@ def promotion_matches_weights(rule: Resource, _: Options) -> Iterator[str]:
 def rollout_ends_the_promise(rule: Resource, _: Options) -> Iterator[str]:
     """A rollback would take the candidate for the colour to go back to, and send everybody there."""
     judged = traffic_of(rule)
-    if judged is not None and judged.rolling_out and is_promised(judged, clock.now()):
+    if judged is not None and judged.rolling_out and is_kept_warm(judged, clock.now()):
         must = f"over or empty while a rollout onto {judged.idle_color} is under way"
         yield wrong(rule, "keep_until", judged.keep_until, must, 'Set keep_until to "", or rolling_out to false.')
 

@@ -68,7 +68,7 @@ def _lines() -> Iterator[str]:
         yield "| --- | --- | --- | --- |"
         for name, field in model.model_fields.items():
             if name == "services":
-                continue  # Several services in one stack: the README tells how.
+                continue  # The README explains several services in one stack.
             yield f"| `{name}` | {_type_name(field.annotation)} | {_default(field)} | {field.description or ''} |"
         yield ""
 

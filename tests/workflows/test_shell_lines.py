@@ -163,7 +163,7 @@ def test_a_config_file_that_somebody_else_changed_is_not_overwritten(runner: Run
         ("1", "rolled back: the candidate was refused"),
         ("2", "refused: nothing was changed"),
         ("3", "a person must look"),
-        ("", "it was ended before it could say how"),
+        ("", "it ended without a result"),
     ],
 )
 def test_the_summary_says_how_it_ended_and_where_the_service_stands(runner: Runner, code: str, told: str) -> None:

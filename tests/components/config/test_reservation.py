@@ -47,7 +47,7 @@ def test_a_reservation_is_an_id_with_its_subnet_or_a_group(changes: dict[str, An
         ({"kind": "spot"}, "kind"),
         ({"id": None}, "id.*is required but not set, or resource_group_arn instead"),
         ({"id": None, "kind": "capacity_block"}, "id.*is required but not set"),
-        ({"resource_group_arn": GROUP}, "resource_group_arn.*must not be set: the id says it already"),
+        ({"resource_group_arn": GROUP}, "resource_group_arn.*must not be set: the id already names the reservation"),
         (
             {"id": None, "kind": "capacity_block", "resource_group_arn": GROUP},
             "resource_group_arn.*must not be set: a capacity block has no group",

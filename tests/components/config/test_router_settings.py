@@ -42,16 +42,16 @@ def faults(region: str | None = None, **changes: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"listener": listener()}, "endpoint_url: is required beside listener but not set"),
+        ({"listener": listener()}, "endpoint_url: is required with listener but not set"),
         (
             {**ENDPOINT, "listener": listener(host="code.example.com")},
-            "listener.host: must be the host of endpoint_url https://chat.example.com: the rules pass over requests "
-            'for any other (got "code.example.com").',
+            "listener.host: must be the host of endpoint_url https://chat.example.com: the rules ignore requests "
+            'for other hosts (got "code.example.com").',
         ),
         (
             {**ENDPOINT, "listener": listener(idle_timeout_seconds=60)},
-            "listener.idle_timeout_seconds: must be at least 130, or requests of max_stream_seconds 120 are cut "
-            "(got 60). Have the load balancer's owner raise it, or lower max_stream_seconds.",
+            "listener.idle_timeout_seconds: must be at least 130, or requests of max_stream_seconds 120 are cut off "
+            "(got 60). Ask the load balancer's owner to raise it, or lower max_stream_seconds.",
         ),
         (
             {**ENDPOINT, "listener": listener(rule_priority=2)},
@@ -110,8 +110,8 @@ def test_listener_and_topics_are_of_the_stacks_region() -> None:
     assert Settings.from_config({**config(**changes), "aws:region": "us-east-1"})
     lines = faults(region="eu-central-1", **changes)
     assert [line.split(" (got")[0] for line in lines] == [
-        "alarms.topic_arns[0]: must be of the stack's region, aws:region eu-central-1",
-        "listener.arn: must be of the stack's region, aws:region eu-central-1",
+        "alarms.topic_arns[0]: must be in the stack's region, aws:region eu-central-1",
+        "listener.arn: must be in the stack's region, aws:region eu-central-1",
     ]
 
 
@@ -136,8 +136,8 @@ def test_services_on_one_listener_are_told_apart_by_host_and_priority() -> None:
     assert settings(**stack(chat, {**code, "rule_priority": 103}))
     (line,) = faults(**stack(chat, {**code, "rule_priority": 102}))
     assert line == (
-        "services.code.listener.rule_priority: must be at least 3 away from 100, that of service chat (got 102). "
-        "Each service takes this priority and the two before it."
+        "services.code.listener.rule_priority: must be at least 3 away from 100, the priority of service chat (got 102). "
+        "Each service uses its priority and the two before it."
     )
     (line,) = faults(**stack({}, {**code, "rule_priority": 200}))
     assert line.startswith("services.chat.listener.host: must be set, and different, for chat and code: they share")

@@ -67,7 +67,7 @@ def test_all_faults_are_listed_at_once_with_field_value_and_fix() -> None:
     with pytest.raises(SettingsError) as raised:
         settings(vpc_id=None, green_weigth=25, green_weight=101, blue={"replica": 2}, client_cidrs=[])
     lines = str(raised.value).splitlines()
-    assert lines[0] == "The stack config is not right:"
+    assert lines[0] == "The stack config is invalid:"
     assert sorted(lines[1:]) == [
         "  - vllm-blue-green:blue.replica: is not a known key. Did you mean replicas?",
         '  - vllm-blue-green:client_cidrs: must be a list of at least 1, e.g. ["10.0.0.0/8"] (got []).',
@@ -118,14 +118,14 @@ def test_replicas_need_nodes() -> None:
 def test_a_replica_that_fits_no_node_is_refused() -> None:
     with pytest.raises(
         SettingsError,
-        match=r"gpus_per_replica: must be at most 1, the GPUs that a g6e\.2xlarge node offers one replica \(got 2\)",
+        match=r"gpus_per_replica: must be at most 1: a g6e\.2xlarge node has no more GPUs for one replica \(got 2\)",
     ):
         settings(gpus_per_replica=2)
 
 
 @pytest.mark.parametrize("mode", ["on_rollout", "reserved"])
 def test_only_nodes_that_are_always_up_can_be_shared(mode: str) -> None:
-    told = f"node_groups: must be per_color with headroom_mode {mode}: a shared group that shrinks"
+    told = f"node_groups: must be per_color with headroom_mode {mode}: shrinking a shared group"
     with pytest.raises(SettingsError, match=told):
         service_settings(node_groups="shared", headroom_mode=mode)
     assert service_settings(node_groups="shared", headroom_mode="always").shares_nodes
@@ -139,13 +139,13 @@ def test_colours_that_share_their_nodes_share_their_ami_release() -> None:
 
 
 def test_a_drain_longer_than_a_node_group_waits_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"max_stream_seconds: must be at most 859 beside .* \(got 870\)"):
+    with pytest.raises(SettingsError, match=r"max_stream_seconds: must be at most 859 with .* \(got 870\)"):
         settings(max_stream_seconds=870)
 
 
 def test_keep_until_needs_a_time_zone() -> None:
     assert service_settings(keep_until="2026-11-22T08:00:00Z").keep_until
-    with pytest.raises(SettingsError, match="must carry a time zone"):
+    with pytest.raises(SettingsError, match="must have a time zone"):
         settings(keep_until="2026-11-22T08:00:00")
 
 
@@ -230,18 +230,18 @@ def faults(extra: dict[str, str] | None = None, **changes: Any) -> list[str]:
         ),
         (
             {"gpus_per_replica": 4},
-            "gpus_per_replica: must be at most 1, the GPUs that a g6e.2xlarge node offers one replica (got 4). "
+            "gpus_per_replica: must be at most 1: a g6e.2xlarge node has no more GPUs for one replica (got 4). "
             "A replica never spans nodes (LeaderWorkerSet is not supported). "
             "Choose g6e.12xlarge, g6e.24xlarge or g6e.48xlarge, or a smaller replica.",
         ),
         (
             {"gpus_per_replica": 16},
-            "gpus_per_replica: must be at most 1, the GPUs that a g6e.2xlarge node offers one replica (got 16). "
-            "A replica never spans nodes (LeaderWorkerSet is not supported). No known type holds such a replica.",
+            "gpus_per_replica: must be at most 1: a g6e.2xlarge node has no more GPUs for one replica (got 16). "
+            "A replica never spans nodes (LeaderWorkerSet is not supported). No known type fits such a replica.",
         ),
         (
             {"replica_millicpus": 191_000},
-            "replica_millicpus: must be at most 7610, the millicpus that a g6e.2xlarge node offers one replica "
+            "replica_millicpus: must be at most 7610: a g6e.2xlarge node has no more millicpus for one replica "
             "(got 191000). Choose g6e.48xlarge, or a smaller replica.",
         ),
         (
@@ -255,7 +255,7 @@ def faults(extra: dict[str, str] | None = None, **changes: Any) -> list[str]:
         ({"replicas": 3}, "replicas: is not a known key here. It belongs to blue or green."),
         (
             {"blue.replicas": 3},
-            '["blue.replicas"]: is not a known key. Nest it: put replicas below blue, as '
+            '["blue.replicas"]: is not a known key. Nest it: put replicas under blue, as '
             "`pulumi config set --path blue.replicas <value>` does.",
         ),
         ({"blue": '{"replicas": 1, "replicas": 2}'}, 'blue: has the key "replicas" twice. Remove one.'),
@@ -266,12 +266,12 @@ def faults(extra: dict[str, str] | None = None, **changes: Any) -> list[str]:
         ({"max_step_points": 101}, "max_step_points: must be a whole number from 1 to 100, e.g. 50 (got 101)."),
         ({"announced": "larger nodes"}, 'announced: must be a serial and a reason: "<serial> <reason>", e.g. '),
         ({"endpoint_url": "llm:8000"}, "Begin it with https:// or http://."),
-        ({"endpoint_url": "https://llm/v1"}, "Leave the path out"),
+        ({"endpoint_url": "https://llm/v1"}, "Remove the path"),
         (
             {"certificate_arn": "arn:aws:iam::1:cert"},
             "certificate_arn: must be the ARN of an ACM certificate, e.g. arn:",
         ),
-        ({"namespace": "kube-system"}, "That one is the cluster's own"),
+        ({"namespace": "kube-system"}, "That namespace belongs to the cluster"),
         (
             {"rollout": {"steps": [{"candidate_percent": 50, "hold_seconds": 1}]}},
             "rollout.steps: must have candidate_percent rise from step to step and end at 100 (got [50]).",
@@ -282,10 +282,10 @@ def faults(extra: dict[str, str] | None = None, **changes: Any) -> list[str]:
             {"blue": {"release": release(sampling={"t": float("nan")})}},
             "blue.release.sampling.t: must be plain JSON, with finite numbers (got NaN).",
         ),
-        ({"max_stream_seconds": 860}, "max_stream_seconds: must be at most 859 beside deregistration_propagation_"),
+        ({"max_stream_seconds": 860}, "max_stream_seconds: must be at most 859 with deregistration_propagation_"),
         (
             {"deregistration_propagation_seconds": 889},
-            "deregistration_propagation_seconds: must be at most 888: a node ends 15 minutes after it was told to "
+            "deregistration_propagation_seconds: must be at most 888: EKS ends a node 15 minutes after its drain begins "
             "(got 889).",
         ),
         ({"services": []}, "services: must be an object of names and values (got [])."),
@@ -339,7 +339,7 @@ def test_a_secret_in_plain_config_is_refused_and_never_shown(changes: dict[str, 
 def test_the_certificate_is_of_the_load_balancers_region() -> None:
     assert Settings.from_config({**config(certificate_arn=ARN), "aws:region": "us-east-1"}).certificate_arn == ARN
     (line,) = faults({"aws:region": "eu-central-1"}, certificate_arn=ARN)
-    assert line.startswith("certificate_arn: must be of the load balancer's region, aws:region eu-central-1 (got ")
+    assert line.startswith("certificate_arn: must be in the load balancer's region, aws:region eu-central-1 (got ")
 
 
 def test_a_flat_key_that_every_service_sets_anew_is_checked_all_the_same() -> None:

@@ -240,7 +240,7 @@ def judge(model: type[Settings], values: dict[str, Any]) -> None:
         return
     assert expected, f"refused, although nothing is wrong: {message}"
     lines = message.splitlines()
-    assert lines[0] == "The stack config is not right:"
+    assert lines[0] == "The stack config is invalid:"
     named = {}
     for line in lines[1:]:
         found = re.fullmatch(rf"  - {PROJECT}:((?:[^\[\]: ]|\[\d+\]|\[\".*?\"\])+): (.+)", line)
@@ -348,7 +348,7 @@ def test_the_oracle_catches_settings_that_judge_wrongly(
 
 def test_the_oracle_catches_a_message_that_names_another_field(monkeypatch: pytest.MonkeyPatch) -> None:
     def misled(_config: object) -> Settings:
-        raise SettingsError(f"The stack config is not right:\n  - {PROJECT}:vpc_id: must be a VPC's id (got 3).")
+        raise SettingsError(f"The stack config is invalid:\n  - {PROJECT}:vpc_id: must be a VPC's id (got 3).")
 
     monkeypatch.setattr(Settings, "from_config", misled)
     with pytest.raises(AssertionError):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.domain.guards import Context, Nodes, Pods, is_promised, nodes_refusal, pods_refusal, rule_refusal
+from components.domain.guards import Context, Nodes, Pods, is_kept_warm, nodes_refusal, pods_refusal, rule_refusal
 from components.domain.naming import COLORS, Color, other_color
 from components.domain.traffic import Traffic
 
@@ -283,8 +283,8 @@ def test_what_the_program_says_nothing_about_any_more_stays_as_it_is_in_the_clou
     ],
 )
 def test_a_promise_is_a_time_that_is_not_over(text: str, promised: bool) -> None:
-    assert is_promised(traffic(keep_until=text), NOW) is promised
-    assert not is_promised(traffic(keep_until=text), NOW + timedelta(days=2))
+    assert is_kept_warm(traffic(keep_until=text), NOW) is promised
+    assert not is_kept_warm(traffic(keep_until=text), NOW + timedelta(days=2))
 
 
 STALE = context(traffic(75, serial=9), traffic(25, serial=6))
@@ -338,7 +338,7 @@ REFUSALS: Mapping[str, tuple[str | None, str]] = {
     ),
     "exchange": (
         nodes_refusal(COLORS, NODES, HARMFUL_NODES[3], context(traffic(), traffic())),
-        "chat nodes: may not be exchanged in place (launchTemplate lt-1 3 to lt-1 4): 100 % of requests go to blue.\n"
+        "chat nodes: may not be replaced in place (launchTemplate lt-1 3 to lt-1 4): 100 % of requests go to blue.\n"
         "Change the idle colour, with `python -m scripts.ramp --stack prod`, or permit it once: set announced to "
         '"7 <reason>".',
     ),

@@ -52,7 +52,7 @@ def test_more_gpus_of_the_same_node_are_named_first() -> None:
 def test_a_model_that_no_node_holds_is_told_so() -> None:
     warning = memory_warning(large(weights_gib=3000), G6E, 4)
     assert warning is not None
-    assert warning.endswith("No known type holds it.")
+    assert warning.endswith("No known type fits it.")
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def judge(
             if secret:
                 old, new = ({key: pulumi.Output.secret(value) for key, value in one.items()} for one in (old, new))
             try:
-                await guards.judge(pulumi.ResourceHookArgs("urn", "id", "name", kind, new_inputs=new, old_inputs=old))
+                await guards.check(pulumi.ResourceHookArgs("urn", "id", "name", kind, new_inputs=new, old_inputs=old))
             except RefusedError as error:
                 refusal = str(error)
         return refusal
