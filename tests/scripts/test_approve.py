@@ -29,7 +29,7 @@ def test_another_step_can_be_decided_beforehand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("under_way", "percent", "told"),
+    ("under_way", "percent", "message"),
     [
         (None, None, "no rollout is under way"),
         (run(step=1, phase=Phase.DONE), None, "no rollout is under way"),
@@ -37,8 +37,8 @@ def test_another_step_can_be_decided_beforehand() -> None:
         (run(step=1), 75, "the step of 75 % waits for nobody"),
     ],
 )
-def test_what_waits_for_nobody_is_not_decided(under_way: Run | None, percent: int | None, told: str) -> None:
-    with pytest.raises(RefusedError, match=told):
+def test_a_step_that_needs_no_approval_is_not_decided(under_way: Run | None, percent: int | None, message: str) -> None:
+    with pytest.raises(RefusedError, match=message):
         step_to_decide(under_way, percent)
 
 
@@ -63,13 +63,15 @@ def test_checks_are_left_out_by_name_and_for_a_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("checks", "because", "told"),
+    ("checks", "because", "message"),
     [
         (["evals"], "so", "--skip: there is no check 'evals'; checks are smoke, eval, warm_up, shadow"),
         (["eval"], " ", "--because: is needed with --skip eval"),
         ([], "so", "--because: gives the reason for a --skip, and there is none"),
     ],
 )
-def test_leaving_out_without_a_reason_or_by_a_wrong_name_is_refused(checks: list[str], because: str, told: str) -> None:
-    with pytest.raises(RefusedError, match=told):
+def test_leaving_out_without_a_reason_or_by_a_wrong_name_is_refused(
+    checks: list[str], because: str, message: str
+) -> None:
+    with pytest.raises(RefusedError, match=message):
         read_skip(checks, because)

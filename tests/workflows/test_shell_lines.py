@@ -157,7 +157,7 @@ def test_a_config_file_that_somebody_else_changed_is_not_overwritten(runner: Run
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "expected"),
     [
         ("0", "done"),
         ("1", "rolled back: the candidate was refused"),
@@ -166,9 +166,9 @@ def test_a_config_file_that_somebody_else_changed_is_not_overwritten(runner: Run
         ("", "it ended without a result"),
     ],
 )
-def test_the_summary_says_how_it_ended_and_where_the_service_stands(runner: Runner, code: str, told: str) -> None:
+def test_the_summary_says_how_it_ended_and_where_the_service_stands(runner: Runner, code: str, expected: str) -> None:
     assert runner.run("ramp", "Say how it ended", CODE=code, SERVICE="chat").returncode == 0
-    assert runner.summary.startswith(f"## ramp prod: {told}")
+    assert runner.summary.startswith(f"## ramp prod: {expected}")
     assert "chat: green is active" in runner.summary
     assert calls(runner) == ["status --stack prod --service chat"]
 

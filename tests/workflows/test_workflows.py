@@ -92,10 +92,10 @@ def test_a_scheduled_reap_is_quiet_while_nothing_is_due() -> None:
     ],
 )
 def test_the_scripts_take_the_options_that_the_workflows_give(script: str, options: set[str]) -> None:
-    told = subprocess.run(
+    message = subprocess.run(
         [sys.executable, "-m", f"scripts.{script}", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    assert options <= set(re.findall(r"--[a-z-]+", told))
+    assert options <= set(re.findall(r"--[a-z-]+", message))
 
 
 def called(step: dict[str, Any]) -> list[str]:
@@ -112,5 +112,5 @@ def test_every_shell_script_is_called_and_can_be() -> None:
 
 def test_the_summary_knows_every_exit_code() -> None:
     codes = {console.EXIT_DONE, console.EXIT_ROLLED_BACK, console.EXIT_REFUSED, console.EXIT_NEEDS_HUMAN}
-    cases = re.findall(r"^  (\d)\) told=", (SCRIPTS / "summary.sh").read_text(), re.MULTILINE)
+    cases = re.findall(r"^  (\d)\) outcome=", (SCRIPTS / "summary.sh").read_text(), re.MULTILINE)
     assert {int(code) for code in cases} == codes

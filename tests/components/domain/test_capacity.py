@@ -79,7 +79,7 @@ def test_a_replica_that_fits_no_node_is_refused_with_the_numbers(shape: ReplicaS
         replicas_per_node(instance_type("g6e.xlarge"), shape)
 
 
-def test_a_replica_larger_than_a_node_is_told_that_it_cannot_span_nodes_and_what_would_hold_it() -> None:
+def test_the_fix_for_a_replica_larger_than_a_node_names_types_that_fit() -> None:
     four_gpus = ReplicaShape(gpus=4, millicpus=1000, memory_mib=4096)
     with pytest.raises(CapacityError) as raised:
         replicas_per_node(instance_type("g6e.xlarge"), four_gpus)
@@ -90,14 +90,14 @@ def test_a_replica_larger_than_a_node_is_told_that_it_cannot_span_nodes_and_what
     )
 
 
-def test_a_replica_beyond_its_family_is_told_the_smallest_type_of_each_other() -> None:
+def test_the_fix_for_a_replica_beyond_its_family_names_the_smallest_type_of_each_other() -> None:
     much_memory = ReplicaShape(gpus=1, millicpus=1000, memory_mib=1_500_000)
     assert types_that_hold(much_memory, like=instance_type("g6e.48xlarge")) == [
         *("g7e.48xlarge", "p5.48xlarge", "p5e.48xlarge", "p5en.48xlarge", "p6-b200.48xlarge", "p6-b300.48xlarge")
     ]
 
 
-def test_a_replica_that_no_type_holds_is_told_so() -> None:
+def test_the_fix_says_that_no_type_fits_the_replica() -> None:
     sixteen_gpus = ReplicaShape(gpus=16, millicpus=1000, memory_mib=4096)
     with pytest.raises(CapacityError, match=r"LeaderWorkerSet is not supported\). No known type fits such a replica"):
         replicas_per_node(instance_type("p5.48xlarge"), sixteen_gpus)
