@@ -96,7 +96,7 @@ def test_an_output_is_checked_when_it_is_known(package: Package) -> None:
 )
 def test_a_bad_input_is_refused_in_one_line(package: Package, changes: dict[str, Any], message: str) -> None:
     first, *lines = refusal(package, **changes).strip().rstrip(":").splitlines()
-    assert first.endswith("The inputs are not right:")
+    assert first.endswith("The inputs are invalid:")
     assert len(lines) == 1
     assert message in lines[0]
 

@@ -48,7 +48,7 @@ def test_every_instance_type_is_told_what_would_do_in_one_short_line(name: str) 
     }
     (message,) = found(replica_fits_node, "ramp", edits)
     assert message is not None
-    assert f"what a {name} node offers one" in message
+    assert f"which a {name} node offers one replica" in message
     assert len(message) <= 400
 
 

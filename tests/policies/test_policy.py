@@ -53,9 +53,7 @@ def test_exempt_passes_over_a_resource_or_a_whole_service() -> None:
 @pytest.mark.parametrize("policy", [rules_none, rules_few])
 def test_an_option_that_there_is_not_is_refused(policy: ResourcePolicy | ServicePolicy) -> None:
     found = said(policy, {"most_rule": 3, "most_rules": 0})
-    fault = (
-        "config of the policy: most_rule is no option; there are exempt, most_rules. Correct it in the policy pack's "
-    )
+    fault = "config of the policy: most_rule is not an option; the options are exempt, most_rules. Correct it in the policy pack's "
     assert f"{fault}config." in found
     assert any(message and message.endswith(" of 1") for message in found), "the defaults hold"
 

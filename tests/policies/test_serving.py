@@ -93,7 +93,7 @@ def test_options_have_a_range_and_a_default(policy: str, option: str, least: int
 
 def test_an_option_unheard_of_is_refused() -> None:
     message = _refused("serving-no-surge", {"max_surge": 1})
-    assert message.startswith("config of the policy: max_surge is no option; there are exempt, ")
+    assert message.startswith("config of the policy: max_surge is not an option; the options are exempt, ")
 
 
 def _refused(policy: str, config: dict[str, Any]) -> str:

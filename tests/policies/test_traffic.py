@@ -172,7 +172,7 @@ class TestWeightNeedsRelease:
         }
         [message] = messages("ramp", edits, traffic.weight_needs_release)
         assert message is not None
-        assert message.startswith("chat: the weight of green, which is 3ed285688389 parked is 1, but must be 0. Move")
+        assert message.startswith("chat: the weight of green, which is 3ed285688389 parked is 1, but must be 0. Set")
 
     def test_blue_gives_its_weight_to_green(self) -> None:
         edits = {
@@ -180,7 +180,7 @@ class TestWeightNeedsRelease:
         }
         [message] = messages("first", edits, traffic.weight_needs_release)
         assert message is not None
-        assert "Move green_weight to 100 first, or have blue run again." in message
+        assert "Set green_weight to 100 first, or start blue again." in message
 
     def test_neither_colour_has_a_release_and_both_have_weight(self) -> None:
         edits = {
@@ -209,7 +209,7 @@ class TestCandidateRoutes:
         edits = {"ListenerRule chat-green-candidate": {"conditions[0].httpHeader.values": []}}
         [message] = messages("ramp", edits, traffic.candidate_route_first)
         assert message is not None
-        assert "its secret is one that others may guess" in message
+        assert "its secret is one that can be guessed" in message
 
     def test_a_secret_that_is_not_known_yet_hides_no_wrong_priority(self) -> None:
         edits = {"ListenerRule chat-blue-candidate": {"conditions[0].httpHeader.values": UNKNOWN, "priority": 200}}

@@ -104,7 +104,10 @@ def test_a_wrong_service_is_refused_with_the_nearest(project: Path, command: Cal
         (GOOD.replace("revision: b", "revision: main"), "model_revision: must be a commit"),
         (GOOD + "engine_args: [--port=1]\n", "engine_args[0]: --port is derived by the program. Remove it."),
         (GOOD + "engine_args: [--api-key, precious]\n", "--api-key would put a secret into plain config"),
-        (GOOD + "prompts: {a: hf_preciouspreciousprecious}\n", "prompts.a: holds a Hugging Face token in plain text"),
+        (
+            GOOD + "prompts: {a: hf_preciouspreciousprecious}\n",
+            "prompts.a: contains a Hugging Face token in plain text",
+        ),
         (GOOD + 'prompts: {a: "\\ud800"}\n', "prompts.a: contains a lone surrogate"),
     ],
 )

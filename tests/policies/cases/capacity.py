@@ -59,7 +59,7 @@ _FITS = (
         why="two GPUs a replica, on nodes with one",
         base="ramp",
         edits={"Deployment chat-green": {f"{_REQUESTS}{_GPU}": "2", f"{_LIMITS}{_GPU}": "2"}},
-        says="chat-green: GPUs of a replica is 2, but must be at most 1, what a g6e.2xlarge node offers one. A replica",
+        says="chat-green: GPUs of a replica is 2, but must be at most 1, which a g6e.2xlarge node offers one replica. A replica",
     ),
     Unsafe(
         policy="capacity-replica-fits-node",
@@ -105,14 +105,14 @@ _FITS = (
             "NodeGroup chat-blue": {"instanceTypes": ["g6e.2xlarge", "g6.xlarge"]},
             "Deployment chat-blue": {f"{_REQUESTS}.cpu": "3700m"},
         },
-        says="millicpus of a replica is 3700, but must be at most 3620, what a g6.xlarge node offers one",
+        says="millicpus of a replica is 3700, but must be at most 3620, which a g6.xlarge node offers one replica",
     ),
     Unsafe(
         policy="capacity-replica-fits-node",
         why="nobody says what a node is, so EKS takes a t3.medium",
         base="ramp",
         edits={"NodeGroup chat-blue": {"instanceTypes": GONE}},
-        says="chat-blue: instanceTypes is t3.medium, but must be types with whole NVIDIA GPUs",
+        says="chat-blue: instanceTypes is t3.medium, but must be a known type with whole NVIDIA GPUs",
     ),
     Unsafe(
         policy="capacity-replica-fits-node",
@@ -127,14 +127,14 @@ _FITS = (
         why="in a block the launch template says what a node is",
         base="block",
         edits={"LaunchTemplate chat-green": {"instanceType": "p5.4xlarge"}},
-        says="chat-green: GPUs of a replica is 8, but must be at most 1, what a p5.4xlarge node offers one",
+        says="chat-green: GPUs of a replica is 8, but must be at most 1, which a p5.4xlarge node offers one replica",
     ),
     Unsafe(
         policy="capacity-replica-fits-node",
         why="fractions of a GPU are none",
         base="shared",
         edits={"NodeGroup chat": {"instanceTypes": ["g6f.large"]}},
-        says="chat: instanceTypes is g6f.large, but must be types with whole NVIDIA GPUs",
+        says="chat: instanceTypes is g6f.large, but must be a known type with whole NVIDIA GPUs",
     ),
 )
 
@@ -314,14 +314,14 @@ _GROUPS = (
             }
         },
         also=("capacity-reservation-end-known",),
-        says="must be plain On-Demand: its end would take both colours' nodes",
+        says="must be plain On-Demand: the end of a reservation would remove both colours' nodes",
     ),
     Unsafe(
         policy="capacity-node-group-per-color",
         why="green's nodes are labelled as blue's: its pods find none",
         base="ramp",
         edits={"NodeGroup chat-green": {f'labels["{_COLOR}"]': "blue"}},
-        says="chat: the node group of green is not set, but must be there for full size",
+        says="chat: the node group of green is not set, but must be declared, with room for full size",
     ),
     Unsafe(
         policy="capacity-node-group-per-color",
@@ -369,14 +369,14 @@ _RESERVATIONS = (
         why="EKS takes the nodes 40 minutes before the block ends: a second too soon",
         base="block",
         edits={"NodeGroup chat-green": {_ENDS: "2099-01-01T00:39:59Z"}},
-        says="chat-green: the end of its reservation is 2099-01-01T00:39:59Z, but must be 40 minutes after keep_until",
+        says="chat-green: the end of its reservation is 2099-01-01T00:39:59Z, but must be at least 40 minutes after keep_until",
     ),
     Unsafe(
         policy="capacity-reservation-outlasts-promise",
         why="the promise was prolonged beyond the block",
         base="block",
         edits={"ListenerRule chat": {_KEEP_UNTIL: "2099-01-02T01:00:00+01:00"}},
-        says="but must be 40 minutes after keep_until 2099-01-02T01:00:00+01:00 at least",
+        says="but must be at least 40 minutes after keep_until 2099-01-02T01:00:00+01:00",
     ),
     Unsafe(
         policy="capacity-reservation-outlasts-promise",
@@ -393,14 +393,14 @@ _STAY = (
         why="nodes that serve would end before there are new ones",
         base="ramp",
         edits={"NodeGroup chat-blue": {"updateConfig.updateStrategy": "MINIMAL"}},
-        says="chat-blue: updateConfig.updateStrategy is MINIMAL, but must be DEFAULT while requests go to its pods",
+        says="chat-blue: updateConfig.updateStrategy is MINIMAL, but must be DEFAULT while its pods get requests",
     ),
     Unsafe(
         policy="capacity-serving-nodes-stay",
         why="an update of nodes that passes over disruption budgets",
         base="ramp",
         edits={"NodeGroup chat-green": {"forceUpdateVersion": True}},
-        says="chat-green: forceUpdateVersion is true, but must be false while requests go to its pods",
+        says="chat-green: forceUpdateVersion is true, but must be false while its pods get requests",
     ),
     Unsafe(
         policy="capacity-serving-nodes-stay",
@@ -499,14 +499,14 @@ _TRUTH = (
         why="the tag promises more replicas than the candidate has",
         base="ramp",
         edits={"Deployment chat-green": {"spec.replicas": 3}},
-        says=f"chat: the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} x3, what its Deployment is",
+        says=f"chat: the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} x3, as its Deployment",
     ),
     Unsafe(
         policy="capacity-tags-tell-the-truth",
         why="the tag names another release than the one that gets requests",
         base="ramp",
         edits={"ListenerRule chat": {_GREEN: f"{_BLUE_ID} x4"}},
-        says=f"but must be {_GREEN_ID} x4, what its Deployment is",
+        says=f"but must be {_GREEN_ID} x4, as its Deployment",
     ),
     Unsafe(
         policy="capacity-tags-tell-the-truth",
@@ -535,7 +535,7 @@ _TRUTH = (
         base="promoted",
         edits={"Deployment chat-blue": {f'{_LABELS}["{_RELEASE}"]': GONE}},
         also=("release-named",),
-        says="must be unnamed x4, what its Deployment is",
+        says="must be unnamed x4, as its Deployment",
     ),
     Unsafe(
         policy="capacity-tags-tell-the-truth",
@@ -684,7 +684,7 @@ SAFE = (
         edits={"ListenerRule chat": GONE, "NodeGroup chat-green": GONE},
     ),
     Safe(
-        why="a block that ends 40 minutes after the promise, to the second",
+        why="a block that ends exactly 40 minutes after the keep-warm window",
         base="block",
         edits={"NodeGroup chat-green": {_ENDS: "2099-01-01T00:40:00Z"}},
     ),

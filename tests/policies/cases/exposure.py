@@ -68,7 +68,7 @@ _ENCRYPTION: Final = (
         why="prompts cross the internet in the clear",
         base="ramp",
         edits={"LoadBalancer chat": {"internal": False}},
-        says="chat: protocol is HTTP, but must be HTTPS, for chat faces the internet",
+        says="chat: protocol is HTTP, but must be HTTPS, because chat is internet-facing",
     ),
     Unsafe(
         policy="exposure-tls-when-internet-facing",
@@ -95,7 +95,7 @@ _ENCRYPTION: Final = (
             _balancer(idleTimeout=810),
             _listener("second", loadBalancerArn="arn:LoadBalancer:second", tags=_SERVICE),
         ),
-        says="second: protocol is HTTP, but must be HTTPS, for second faces the internet",
+        says="second: protocol is HTTP, but must be HTTPS, because second is internet-facing",
     ),
     Unsafe(
         policy="exposure-redirect",
@@ -139,7 +139,7 @@ _ENCRYPTION: Final = (
         why="AWS's default speaks TLS 1.0",
         base="public",
         edits={"Listener chat": {"sslPolicy": GONE}},
-        says="chat: sslPolicy is ELBSecurityPolicy-2016-08, but must be one of TLS 1.2 or newer",
+        says="chat: sslPolicy is ELBSecurityPolicy-2016-08, but must be one for TLS 1.2 or newer",
     ),
     Unsafe(
         policy="exposure-tls-policy",
@@ -165,7 +165,7 @@ _ENCRYPTION: Final = (
         why="a team that wants TLS 1.3 alone",
         base="public",
         config={"exposure-tls-policy": {"minimum_tls": "1.3"}},
-        says="must be one of TLS 1.3 or newer",
+        says="must be one for TLS 1.3 or newer",
     ),
 )
 

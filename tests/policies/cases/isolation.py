@@ -19,7 +19,7 @@ _CLOSED = (
         why="no policy: every pod of the cluster reaches vLLM past its key",
         base="ramp",
         edits={_POLICY: GONE},
-        says="chat-blue: its NetworkPolicies for ingress is empty, but must be one at least",
+        says="chat-blue: its NetworkPolicies for ingress is empty, but must be at least one",
     ),
     Unsafe(
         policy="isolation-network-policy",
@@ -47,7 +47,7 @@ _CLOSED = (
         why="a rule without a source is open to all",
         base="ramp",
         edits={_POLICY: {_FROM: GONE}},
-        says="chat-blue: spec.ingress.from is not set, which is everywhere, but must be named networks and namespaces",
+        says="chat-blue: spec.ingress.from is not set, which allows everything, but must be named networks and namespaces",
     ),
     Unsafe(
         policy="isolation-network-policy",

@@ -235,7 +235,7 @@ _GATED = (
         base="ramp",
         edits={_BLUE: {_GATES: GONE}},
         also=("serving-readiness-gate-of-its-binding",),
-        says="chat-blue: readinessGates is empty, but must be target-health.elbv2.k8s.aws/<TargetGroupBinding>",
+        says="chat-blue: readinessGates is empty, but must be at least target-health.elbv2.k8s.aws/<TargetGroupBinding>",
     ),
     Unsafe(
         policy="serving-readiness-gate",
@@ -288,7 +288,7 @@ _DRAINED = (
         base="ramp",
         edits={_BLUE: {f"{_VLLM}.args": ["org/model", "--revision=c0ffee", "--fingerprint-mode=custom"]}},
         also=("release-named",),
-        says="--shutdown-timeout is not set, but must be the seconds of the longest request",
+        says="--shutdown-timeout is not set, but must be the duration of the longest request in seconds",
     ),
     Unsafe(
         policy="serving-drain-chain",

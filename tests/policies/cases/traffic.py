@@ -119,7 +119,7 @@ _WEIGHT_NEEDS_RELEASE = (
             "ListenerRule chat": {'tags["vllm-blue-green/green"]': "3ed285688389 parked"},
             "Deployment chat-green": {"spec.replicas": 0},
         },
-        says="the weight of green, which is 3ed285688389 parked is 100, but must be 0. Move green_weight to 0 first",
+        says="the weight of green, which is 3ed285688389 parked is 100, but must be 0. Set green_weight to 0 first",
     ),
     Unsafe(
         policy="traffic-weight-needs-release",
@@ -235,28 +235,28 @@ _CANDIDATE_ROUTE_FIRST = (
         why="a wildcard sends every client with the header to the candidate",
         base="ramp",
         edits={"ListenerRule chat-green-candidate": {f"{_HEADER}.values": ["*"]}},
-        says="its secret is one that others may guess",
+        says="its secret is one that can be guessed",
     ),
     Unsafe(
         policy="traffic-candidate-route-first",
         why="the colour's name alone is no secret",
         base="ramp",
         edits={"ListenerRule chat-blue-candidate": {f"{_HEADER}.values": ["blue"]}},
-        says="its secret is one that others may guess",
+        says="its secret is one that can be guessed",
     ),
     Unsafe(
         policy="traffic-candidate-route-first",
         why="fifteen characters after the colour",
         base="ramp",
         edits={"ListenerRule chat-blue-candidate": {f"{_HEADER}.values": [f"blue-{'x' * 15}"]}},
-        says="its secret is one that others may guess",
+        says="its secret is one that can be guessed",
     ),
     Unsafe(
         policy="traffic-candidate-route-first",
         why="a second value, easy to remember, beside the secret one",
         base="ramp",
         edits={"ListenerRule chat-green-candidate": {f"{_HEADER}.values": [_GREEN_SECRET, "canary"]}},
-        says="its secret is one that others may guess",
+        says="its secret is one that can be guessed",
     ),
     Unsafe(
         policy="traffic-candidate-route-first",
@@ -267,7 +267,7 @@ _CANDIDATE_ROUTE_FIRST = (
                 _HEADER: {"httpHeaderName": "x-candidate-route", "regexValues": ["^green-.*$"]}
             }
         },
-        says="its secret is one that others may guess",
+        says="its secret is one that can be guessed",
     ),
     Unsafe(
         policy="traffic-candidate-route-first",
