@@ -9,7 +9,7 @@ from rollout.journal.replay import Run
 from rollout.model.errors import RefusedError
 from rollout.model.machine import Phase, Rollout
 from rollout.model.plan import CHECKS, Skip, make_plan
-from scripts.approve import step_to_decide, current_user
+from scripts.approve import current_user, step_to_decide
 from scripts.ramp import read_skip
 
 SETTINGS = RolloutSettings.model_validate({"gates": {"manual": {"at_percents": [25, 100]}}})

@@ -59,7 +59,7 @@ _FITS = (
         why="two GPUs a replica, on nodes with one",
         base="ramp",
         edits={"Deployment chat-green": {f"{_REQUESTS}{_GPU}": "2", f"{_LIMITS}{_GPU}": "2"}},
-        says="chat-green: GPUs of a replica is 2, but must be at most 1, which a g6e.2xlarge node offers one replica. A replica",
+        says="chat-green: GPUs of a replica is 2, but must be at most 1, which a g6e.2xlarge node offers one replica.",
     ),
     Unsafe(
         policy="capacity-replica-fits-node",
@@ -109,7 +109,7 @@ _FITS = (
     ),
     Unsafe(
         policy="capacity-replica-fits-node",
-        why="nobody says what a node is, so EKS takes a t3.medium",
+        why="no instance type is set, so EKS uses a t3.medium",
         base="ramp",
         edits={"NodeGroup chat-blue": {"instanceTypes": GONE}},
         says="chat-blue: instanceTypes is t3.medium, but must be a known type with whole NVIDIA GPUs",
@@ -276,7 +276,7 @@ _DESIRED = (
     ),
     Unsafe(
         policy="capacity-desired-holds-running-colors",
-        why="whoever scales it may not, only the maximum is left to others",
+        why="only the maximum is left to an autoscaler, not the desired size",
         base="ramp",
         edits={"NodeGroup chat-green": {"scalingConfig.desiredSize": 3, "#ignore_changes": ("scalingConfig.maxSize",)}},
         says="chat-green: scalingConfig.desiredSize is 3",
@@ -335,7 +335,7 @@ _GROUPS = (
 _RESERVATIONS = (
     Unsafe(
         policy="capacity-reservation-end-known",
-        why="the tag was taken off: nobody knows when the block ends",
+        why="the tag was removed, so the end of the block is unknown",
         base="block",
         edits={"NodeGroup chat-green": {_ENDS: GONE}},
         says="chat-green: the end of its reservation is not set, but must be an RFC 3339 time with its zone",
@@ -366,14 +366,14 @@ _RESERVATIONS = (
     ),
     Unsafe(
         policy="capacity-reservation-outlasts-promise",
-        why="EKS takes the nodes 40 minutes before the block ends: a second too soon",
+        why="EKS removes the nodes 40 minutes before the block ends: one second too early",
         base="block",
         edits={"NodeGroup chat-green": {_ENDS: "2099-01-01T00:39:59Z"}},
-        says="chat-green: the end of its reservation is 2099-01-01T00:39:59Z, but must be at least 40 minutes after keep_until",
+        says="chat-green: the end of its reservation is 2099-01-01T00:39:59Z, but must be at least 40 minutes after",
     ),
     Unsafe(
         policy="capacity-reservation-outlasts-promise",
-        why="the promise was prolonged beyond the block",
+        why="the keep-warm window was extended beyond the block",
         base="block",
         edits={"ListenerRule chat": {_KEEP_UNTIL: "2099-01-02T01:00:00+01:00"}},
         says="but must be at least 40 minutes after keep_until 2099-01-02T01:00:00+01:00",
@@ -496,7 +496,7 @@ _TRUTH = (
     ),
     Unsafe(
         policy="capacity-tags-tell-the-truth",
-        why="the tag promises more replicas than the candidate has",
+        why="the tag names more replicas than the candidate has",
         base="ramp",
         edits={"Deployment chat-green": {"spec.replicas": 3}},
         says=f"chat: the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} x3, as its Deployment",
@@ -660,7 +660,7 @@ SAFE = (
         edits={"NodeGroup chat-green": {"scalingConfig.desiredSize": 0, "#ignore_changes": ("*",)}},
     ),
     Safe(
-        why="a shared group with room for one replica of the parked colour, whose size nobody knows",
+        why="a shared group with room for one replica of the parked colour, whose size is unknown",
         base="shared",
         edits={
             "NodeGroup chat": {"scalingConfig.maxSize": 5, "scalingConfig.desiredSize": 5},
@@ -679,7 +679,7 @@ SAFE = (
         edits={"NodeGroup chat-blue": GONE, "NodeGroup chat-green": GONE},
     ),
     Safe(
-        why="a rule of another stack: nobody knows here whether green is to be",
+        why="a rule of another stack: this stack does not show whether green should exist",
         base="ramp",
         edits={"ListenerRule chat": GONE, "NodeGroup chat-green": GONE},
     ),
@@ -697,7 +697,7 @@ SAFE = (
         },
     ),
     Safe(
-        why="a block that ends before a promise that is over",
+        why="a block that ends before a keep-warm window that is over",
         base="block",
         edits={
             "ListenerRule chat": {_KEEP_UNTIL: "2020-01-01T00:00:00Z"},
@@ -763,7 +763,7 @@ SAFE = (
         },
     ),
     Safe(
-        why="a rollback in the middle of a deploy: the tag is ahead of a colour that nobody needs",
+        why="a rollback in the middle of a deploy: the tag is ahead of a colour that is not needed",
         base="ramp",
         edits={
             "ListenerRule chat": {f"{_WEIGHTS}[0].weight": 100, f"{_WEIGHTS}[1].weight": 0, _ROLLING_OUT: "false"},
@@ -789,7 +789,7 @@ SAFE = (
         edits={"Deployment chat-blue": GONE, "Deployment chat-green": GONE},
     ),
     Safe(
-        why="a new stack whose weight is on a colour that nobody uses yet",
+        why="a new stack whose weight is on a colour that is not in use yet",
         base="first",
         edits={
             "ListenerRule chat": {_BLUE: "unused", _ACTIVE: "green"},

@@ -136,7 +136,7 @@ _ENCRYPTION: Final = (
     ),
     Unsafe(
         policy="exposure-tls-policy",
-        why="AWS's default speaks TLS 1.0",
+        why="AWS's default allows TLS 1.0",
         base="public",
         edits={"Listener chat": {"sslPolicy": GONE}},
         says="chat: sslPolicy is ELBSecurityPolicy-2016-08, but must be one for TLS 1.2 or newer",
@@ -208,7 +208,7 @@ _DENIED: Final = (
     ),
     Unsafe(
         policy="exposure-default-deny",
-        why="whatever nobody serves is answered as if it were there",
+        why="requests for unknown paths are answered as if the paths existed",
         base="public",
         edits={"Listener chat": {"defaultActions[0].fixedResponse.statusCode": "200"}},
         says="chat: defaultActions.fixedResponse.statusCode is 200, but must be 4xx",
@@ -460,7 +460,7 @@ _NODES: Final = (
     ),
     Unsafe(
         policy="exposure-imds",
-        why="whoever makes a pod fetch a URL has the node's credentials",
+        why="a client that makes a pod fetch a URL gets the node's credentials",
         base="public",
         edits={"LaunchTemplate chat-green": {"metadataOptions.httpTokens": "optional"}},
         says="chat-green: metadataOptions.httpTokens is optional, but must be required",
@@ -619,7 +619,7 @@ SAFE: tuple[Safe, ...] = (
         added=(_listener("web", defaultActions=[{"type": "fixed-response", "fixedResponse": {"statusCode": "200"}}]),),
     ),
     Safe(
-        why="whoever asks for something else is sent to the documentation",
+        why="requests for other paths are redirected to the documentation",
         base="public",
         edits={"Listener chat": {"defaultActions": _TO_HTTPS}},
     ),
