@@ -1,7 +1,7 @@
 """Blue and green vLLM behind an ALB, as Pulumi components.
 
-``from components import BlueGreenService, BlueGreenServiceArgs``. A component is imported when it is first used, so
-that programs that need only the settings or the arithmetic do not load Pulumi's providers.
+Usage: ``from components import BlueGreenService, BlueGreenServiceArgs``. A component is imported on first use, so
+programs that need only the settings or the arithmetic do not load Pulumi's providers.
 """
 
 from importlib import import_module

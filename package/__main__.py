@@ -1,9 +1,9 @@
-"""The component package's provider process, as Pulumi starts it: ``python <this folder> <engine address>``."""
+"""The provider process of the component package. Pulumi starts it with ``python <this folder> <engine address>``."""
 
 import sys
 from pathlib import Path
 
-# Pulumi starts the folder, but the modules here and in components/ are imported from the one above it.
+# Pulumi runs this folder, but this package and components/ are imported from the folder above.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 

@@ -1,4 +1,4 @@
-"""BlueGreenService as others see it: plain inputs, documented outputs, the component of this project inside."""
+"""The packaged BlueGreenService: this project's component with plain inputs and documented outputs."""
 
 from typing import Any, cast
 
@@ -12,10 +12,9 @@ from package.settings_of import InputsError, settings_of
 
 
 class _RefusedError(InputsError):
-    """A refusal that says all that there is to say.
+    """A refusal without a traceback.
 
-    Pulumi's provider writes the frames of a component's error below the message, if it has any; ours would tell nobody
-    anything.
+    Pulumi's provider prints an error's stack frames below its message, but here they would not help the user.
     """
 
     @property
@@ -24,12 +23,12 @@ class _RefusedError(InputsError):
 
 
 class BlueGreenService(blue_green_service.BlueGreenService):
-    """A vLLM service on EKS with blue and green GPU pools behind one load balancer; its name is the service's."""
+    """A vLLM service on EKS with blue and green GPU pools behind one load balancer; its name is the service's name."""
 
     endpoint: pulumi.Output[str]
-    """How clients reach the service."""
+    """URL of the service."""
     load_balancer_dns_name: pulumi.Output[str | None]
-    """DNS name of the service's own load balancer; none where it joins a listener."""
+    """DNS name of the service's own load balancer; not set when it joins a listener."""
     weighted_rule_arn: pulumi.Output[str]
     """ARN of the listener rule that has the weights."""
     target_group_arns: pulumi.Output[dict[str, str]]
@@ -42,11 +41,11 @@ class BlueGreenService(blue_green_service.BlueGreenService):
     """Semantic-cache namespace of the active colour's release; it changes when answers may change."""
 
     headroom_usd_per_hour: pulumi.Output[float | None]
-    """What the capacity beyond the active colour costs at On-Demand prices, in US dollars; none: no price is known."""
+    """On-Demand price of the nodes beyond those of the active colour, in US dollars per hour; not set when unknown."""
     required_idle_timeout_seconds: pulumi.Output[int]
-    """Idle timeout that the load balancer must have at least."""
+    """Shortest idle timeout that the load balancer may have."""
     reservation_ends: pulumi.Output[dict[str, str]]
-    """When each colour's reserved capacity ends (RFC 3339), where there is any."""
+    """RFC 3339 time at which the reservation of each colour ends, if it has one."""
 
     def __init__(self, name: str, args: BlueGreenServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         try:
@@ -64,7 +63,7 @@ class BlueGreenService(blue_green_service.BlueGreenService):
         )
 
     def register_outputs(self, outputs: Any) -> None:
-        """Register the outputs that the schema knows, under its names."""
+        """Register the outputs that are in the schema, under the schema's names."""
         named: dict[str, Any] = {**outputs, "kubernetes_namespace": outputs["namespace"]}
         found = {name: _without_none(named[name]) for name in BlueGreenService.__annotations__}
         for name, value in found.items():

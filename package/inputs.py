@@ -1,7 +1,7 @@
-"""Which of the settings are the package's inputs, and which of these may be another resource's outputs.
+"""Which settings are the package's inputs, and which inputs may be outputs of other resources.
 
-What exists before the service does often comes from another resource of the same program, so its id may be known only
-when that one is made. All else, and all that is nested, decides which resources there are: it must be known before.
+Existing infrastructure often comes from another resource of the same program, so its id may be unknown until that
+resource is created. All other inputs, and all nested ones, determine which resources there are, so they must be known.
 """
 
 from collections.abc import Mapping
@@ -19,14 +19,14 @@ IDENTIFIERS: Final = (CERTIFICATE, EKS_NAME, SECURITY_GROUP, SUBNET, VPC)
 STACK_FIELDS: Final[Mapping[str, FieldInfo]] = {
     name: field for name, field in Settings.model_fields.items() if name != "services"
 }
-# How a rollout behaves is read by the scripts, from the config of this project's own program, and by no resource.
+# Only the scripts read the rollout settings, from the config of this project's own program; no resource needs them.
 SERVICE_FIELDS: Final[Mapping[str, FieldInfo]] = {
     name: field for name, field in ServiceSettings.model_fields.items() if name != "rollout"
 }
 
 
 def identifier(field: FieldInfo) -> Form | None:
-    """Return the form of the id that a field holds, or a list of such ids; none when it holds something else."""
+    """Return the form of a field's id, or of the ids in its list; None when the field has no ids."""
     return next((form for form in _forms([field.annotation, *field.metadata]) if form in IDENTIFIERS), None)
 
 

@@ -1,4 +1,4 @@
-"""The settings that a component's inputs say, checked as the stack config is; ids may be outputs of other resources."""
+"""Read a component's inputs into settings, with the same checks as for stack config; ids may be outputs."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -15,25 +15,25 @@ from components.config.settings import Settings
 from components.config.violations import Path, Violation, text_violations
 from package.inputs import SERVICE_FIELDS, STACK_FIELDS, identifier
 
-# What an id is checked as until it is known.
+# Example ids, which stand in for unknown ids during the check.
 _STAND_INS: Final[Mapping[str, Any]] = {
     name: json.loads(field.examples[0]) if field.examples else form.example
     for name, field in {**STACK_FIELDS, **SERVICE_FIELDS}.items()
     if (form := identifier(field))
 }
-# Below these are names that the user chose.
+# Keys under these are names that the user chose.
 _FREE_KEYS: Final = ("prompts", "sampling", "lora_adapters")
 
 
 class InputsError(pulumi.RunError):
-    """The inputs are wrong; the message lists every violation with input, value and fix."""
+    """The inputs are invalid; the message lists every violation with input, value and fix."""
 
 
 def settings_of(name: str, inputs: Mapping[str, Any]) -> Settings:
-    """Read the inputs of the service ``name``; other resources' outputs stay outputs, checked when they are known.
+    """Return the settings of the service ``name``. Other resources' outputs stay outputs, checked once they are known.
 
     Raises:
-        InputsError: one message that lists all that is wrong.
+        InputsError: one message that lists every violation.
     """
     plain = {key: _plain(value) for key, value in inputs.items() if key != route_secret.KEY}
     later = {key: value for key, value in plain.items() if key in _STAND_INS and _has_outputs(value)}
@@ -43,7 +43,7 @@ def settings_of(name: str, inputs: Mapping[str, Any]) -> Settings:
         violations.append(Violation(violation.path, violation.what))
     settings = _checked(name, known, violations)
     updates = {key: pulumi.Output.from_input(value).apply(_check(name, key, known)) for key, value in later.items()}
-    # An output is no text, as the models have it, but every place that takes one of these takes an output too.
+    # The models declare texts, but every place that uses these values also accepts outputs.
     return settings.model_copy(update=updates)
 
 
@@ -62,22 +62,22 @@ def _checked(name: str, values: Mapping[str, Any], violations: list[Violation]) 
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
-        said = {one.path[0] for one in violations}
-        found += [one for one in explain(error, Settings) if said.isdisjoint(one.path)]
+        reported = {one.path[0] for one in violations}
+        found += [one for one in explain(error, Settings) if reported.isdisjoint(one.path)]
     else:
         if not found:
             return settings
     lines = dict.fromkeys(Violation(_input_path(one.path), one.what, one.fix, one.value).line() for one in found)
-    raise InputsError("The inputs are not right:\n" + "\n".join(f"  - {line}" for line in lines))
+    raise InputsError("The inputs are invalid:\n" + "\n".join(f"  - {line}" for line in lines))
 
 
 def _must_be_plain(key: str) -> Violation:
     what = "must be a plain value: neither another resource's output nor a secret"
-    return Violation((key,), what, "It decides which resources there are.")
+    return Violation((key,), what, "It determines which resources there are.")
 
 
 def _input_path(path: Path) -> Path:
-    """Return a violation's path as the package's user writes it; names that the user chose stay."""
+    """Return a violation's path in the package's spelling; names that the user chose stay as they are."""
     match path:
         case ("services", _):
             return ("name",)
@@ -93,7 +93,7 @@ def _input_path(path: Path) -> Path:
 
 
 def _plain(value: Any) -> Any:
-    """Write a value as the stack config has it: the protocol knows only one kind of number, and enums are texts."""
+    """Return a value as in stack config: whole numbers arrive as floats, and enums become texts."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, float) and value.is_integer():

@@ -1,4 +1,4 @@
-"""The package's version: a git tag ``v<version>`` is what others install."""
+"""The package's version. Users install the git tag ``v<version>``."""
 
 from typing import Final
 

@@ -1,9 +1,9 @@
-"""The policy pack as Pulumi runs it: `pulumi preview --policy-pack policies`."""
+"""The policy pack's entry point for Pulumi: `pulumi preview --policy-pack policies`."""
 
 import sys
 from pathlib import Path
 
-# Pulumi runs this folder as a program; the pack shares the pure modules of the project around it.
+# Pulumi runs this folder as a program, but the pack imports modules from the folder above.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pulumi_policy import PolicyPack

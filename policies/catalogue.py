@@ -1,4 +1,4 @@
-"""All policies of the pack, by topic. ``python -m policies.catalogue`` tells of each, ``--markdown`` as the guide."""
+"""All policies of the pack, by topic. ``python -m policies.catalogue`` prints them; ``--markdown`` prints the guide."""
 
 import argparse
 from types import ModuleType
@@ -12,11 +12,11 @@ from policies.policy import ResourcePolicy, ServicePolicy
 TOPICS: Final[tuple[ModuleType, ...]] = (capacity, traffic, lifecycle, serving, release, isolation, exposure)
 
 LEVEL: Final = EnforcementLevel.MANDATORY
-"""What every policy is, unless config says otherwise."""
+"""The default enforcement level of every policy."""
 
 
 def policies_of(topic: ModuleType) -> tuple[ResourcePolicy | ServicePolicy, ...]:
-    """Return a topic's policies in the order in which it has them."""
+    """Return a topic's policies in the order of its module."""
     return tuple(value for value in vars(topic).values() if isinstance(value, ResourcePolicy | ServicePolicy))
 
 
@@ -27,8 +27,8 @@ POLICIES: Final[tuple[ResourcePolicy | ServicePolicy, ...]] = tuple(
 
 def main() -> None:
     """Print the catalogue."""
-    parser = argparse.ArgumentParser(prog="python -m policies.catalogue", description="Tell of every policy.")
-    parser.add_argument("--markdown", action="store_true", help=f"write the whole guide, which {guide.PLACE} is")
+    parser = argparse.ArgumentParser(prog="python -m policies.catalogue", description="Describe every policy.")
+    parser.add_argument("--markdown", action="store_true", help=f"print the guide, which is {guide.PLACE}")
     topics = {topic.__name__.rpartition(".")[2]: (topic.__doc__ or "", policies_of(topic)) for topic in TOPICS}
     print(guide.page(topics, LEVEL) if parser.parse_args().markdown else guide.text(topics, LEVEL), end="")
 

@@ -1,4 +1,4 @@
-"""What time it is, for the policies that keep promises."""
+"""The current time, for policies about the keep-warm window."""
 
 from datetime import UTC, datetime
 
@@ -6,10 +6,10 @@ from components.config.forms import TIME
 
 
 def now() -> datetime:
-    """Return the time of the update that is judged."""
+    """Return the time at which the update is checked."""
     return datetime.now(UTC)
 
 
 def moment(text: str) -> datetime | None:
-    """Read an RFC 3339 time; none for anything else, a time without its zone included."""
+    """Return an RFC 3339 time; None for any other text, including a time without a zone."""
     return datetime.fromisoformat(text.upper()) if text and TIME.check(text) is None else None

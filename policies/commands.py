@@ -1,4 +1,4 @@
-"""The reader of containers' commands: what is run, also where a shell runs it."""
+"""Read containers' commands: which programs they run, directly or through a shell."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ from policies.resources import items
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "ash", "zsh"})
 _INLINE: Final = re.compile(r"\b(python[0-9.]*|perl|ruby|node) (-\w+ )*?-[A-Za-z]*[ce] ")
 _SEPARATORS: Final = re.compile(r"[;&|\n(){}]+")
-# What may stand before a program's name: it runs it, or guards it.
+# Words that may come before a program's name, because they run it or are shell keywords.
 _BEFORE: Final = frozenset(
     {"exec", "env", "time", "timeout", "nice", "if", "then", "else", "elif", "while", "until", "do", "!"}
 )
@@ -20,7 +20,7 @@ _SLEEP: Final = re.compile(r"(?<![\w-])sleep\s+([0-9]+)(s?)(?![\w.])")
 
 
 def words(*parts: Any) -> list[str]:
-    """Return the words of a command given in parts; those of its script where a shell is told to run one."""
+    """Return the words of a command given in parts; for a shell with ``-c``, the words of its script."""
     given = [str(word) for part in parts for word in items(part)]
     script = _script(given)
     if script is None:
@@ -28,7 +28,7 @@ def words(*parts: Any) -> list[str]:
     try:
         return shlex.split(script.replace("\\\n", " "), comments=True)
     except ValueError:
-        # A quote without its end: whatever can be read is better than nothing.
+        # A quote is not closed, so split the script at white space instead.
         return script.split()
 
 
@@ -41,18 +41,18 @@ def programs(command: Any) -> set[str]:
 
 
 def is_inline_code(command: Any) -> bool:
-    """Tell whether all that a command runs is in the command itself, as after ``python3 -c``."""
+    """Return whether a command contains all the code that it runs, as after ``python3 -c``."""
     return _INLINE.search(" ".join(str(word) for word in items(command))) is not None
 
 
 def slept_seconds(command: Any) -> int | None:
-    """Return for how long a command sleeps, as in ``sleep 30``; none where it does not, or nobody can tell."""
+    """Return how many seconds a command sleeps, as in ``sleep 30``; None when it does not sleep, or it is unknown."""
     naps = [int(seconds) for seconds, _ in _SLEEP.findall(" ".join(words(command)))]
     return sum(naps) if naps else None
 
 
 def _script(given: Sequence[str]) -> str | None:
-    """Return what a shell is told to run by its ``-c``."""
+    """Return the script that a shell runs with ``-c``."""
     if _program(given) not in _SHELLS:
         return None
     return next((script for flag, script in pairwise(given) if re.fullmatch(r"-[a-z]*c", flag)), None)

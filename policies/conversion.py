@@ -1,9 +1,9 @@
-"""Converts what an engine sends once a request, and not once a policy.
+"""Convert what an engine sends once per request instead of once per policy.
 
-pulumi_policy 1.21 turns a resource's properties and options into what a policy reads anew for every policy. With dozens
-of policies that is most of the pack's cost, and nothing supported turns it off. The results are equal every time, and
-our policies only read them, so here the policies of one request share them. Nothing outlives its request, and requests
-that run side by side share nothing. Policies on other types of resources are passed over before that.
+pulumi_policy 1.21 converts a resource's properties and options again for every policy. With dozens of policies, that
+is most of the pack's cost, and no supported option turns it off. The results are always equal, and the policies here
+only read them. So this module makes the policies of one request share the results. Nothing outlives its request, and
+concurrent requests share nothing. It also skips policies for other resource types before any conversion.
 """
 
 import sys
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 _SERVICER: Final = "_PolicyAnalyzerServicer"
 _REQUESTS: Final = ("Analyze", "AnalyzeStack")
-"""What only reads. ``Remediate`` may change what it converted."""
+"""Requests that only read. ``Remediate`` may change what it converted."""
 _LEVEL: Final = "_get_enforcement_level"
 _METHODS: Final = ("_get_resource_options", "_get_provider_resource")
 _FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
@@ -28,15 +28,15 @@ _FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
 }
 
 _results: ContextVar[dict[Hashable, tuple[Any, Any]] | None] = ContextVar("results", default=None)
-"""By key, what was given and what was made of it in the request that this thread answers; none outside of one."""
+"""Inputs and results by key, for the request that this thread answers; None outside a request."""
 _type: ContextVar[str | None] = ContextVar("type", default=None)
-"""The type of the resource that this thread is asked about; none where it is asked about a stack."""
+"""The resource type in the request that this thread answers; None when the request is about a stack."""
 
 
 def share(what: Hashable, make: Callable[..., Result], *given: Any) -> Result:
-    """Make something once a request of what is given, and each time anew outside of one.
+    """Return ``make(*given)``, made only once per request; outside a request, made on every call.
 
-    What is given counts as the same only if it is the same object.
+    Inputs are the same only if they are the same objects.
     """
     results = _results.get()
     if results is None:
@@ -44,16 +44,19 @@ def share(what: Hashable, make: Callable[..., Result], *given: Any) -> Result:
     key = (what, *map(id, given))
     found = results.get(key)
     if found is None:
-        # What was given is kept too: as long as it is there, nothing else has its id.
+        # Keep the inputs too: while they exist, no other object can have their ids.
         found = results[key] = (given, make(*given))
     return found[1]
 
 
 def convert_once(library: ModuleType = policy) -> bool:
-    """Let the policies of a request share its conversions; False, and a warning, where the library is another one."""
+    """Make the policies of a request share its conversions.
+
+    If the library is not as expected, print a warning, change nothing and return False.
+    """
     if unexpected := _unexpected(library):
         print(
-            f"pulumi_policy is not as expected ({', '.join(unexpected)}): its policies judge as they do, but slower",
+            f"pulumi_policy is not as expected ({', '.join(unexpected)}): policies give the same results, but slower",
             file=sys.stderr,
         )
         return False
@@ -62,7 +65,7 @@ def convert_once(library: ModuleType = policy) -> bool:
     methods = {name: _in_one_request(getattr(servicer, name)) for name in _REQUESTS}
     methods |= {name: _shared_method(getattr(servicer, name)) for name in _METHODS}
     methods[_LEVEL] = _disabling_other_types(getattr(servicer, _LEVEL))
-    # Only the names that the servicer looks up are replaced; nobody else's conversions change.
+    # This replaces only the names that the servicer looks up; all other callers keep the library's conversions.
     parts[_SERVICER] = type(_SERVICER, (servicer,), methods)
     parts["json_format"] = SimpleNamespace(MessageToDict=_shared(parts["json_format"].MessageToDict))
     parts.update({name: _shared(function) for name, function in _FUNCTIONS.items()})

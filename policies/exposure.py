@@ -1,4 +1,4 @@
-"""Exposure: nothing is open that need not be, and nothing travels or rests in the clear."""
+"""Exposure: nothing is open without need, and nothing is sent or stored unencrypted."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -41,26 +41,27 @@ from policies.router import (
 )
 from policies.service import Service
 
-# What AWS takes where nothing is said.
+# AWS's default when a listener names no policy.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/describe-ssl-policies.html
 _OLDEST_TLS_POLICY: Final = "ELBSecurityPolicy-2016-08"
 
-# AWS names the oldest version that a policy speaks, except in those of before 2018, which speak 1.0:
+# A policy's name contains the oldest TLS version that it allows, except for names from before 2018, which allow 1.0:
 # ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09, ELBSecurityPolicy-FS-1-2-Res-2020-10, ELBSecurityPolicy-TLS-1-1-2017-01.
 _TLS_POLICY: Final = re.compile(r"ELBSecurityPolicy-(?:TLS13|TLS|FS)-(?P<major>[0-9])-(?P<minor>[0-9])-.+")
 _REFUSAL: Final = re.compile(r"4[0-9]{2}")
 
-# No private network is wider than IPv6's, fc00::/7: what is wider holds strangers.
+# The widest private network is IPv6's fc00::/7. A wider network contains public addresses.
 _NARROWEST_WORLD: Final = 6
 
 
 @service_policy(
     "exposure-tls-when-internet-facing",
-    description="A load balancer that faces the internet must have an HTTPS listener, or send all clients to one.",
+    description="An internet-facing load balancer must have an HTTPS listener, or redirect all clients to HTTPS.",
     fix="Set certificate_arn, or internet_facing to false.",
     severity=Severity.CRITICAL,
 )
 def tls_when_internet_facing(service: Service, _: Options) -> Iterator[Finding]:
-    """Prompts, answers and keys would cross the internet in the clear."""
+    """Otherwise prompts, answers and keys cross the internet unencrypted."""
     for balancer, listeners in listeners_by_balancer(service):
         if balancer is None or not is_application(balancer) or not is_internet_facing(balancer):
             continue
@@ -68,7 +69,7 @@ def tls_when_internet_facing(service: Service, _: Options) -> Iterator[Finding]:
             continue
         for listener in listeners:
             if not only_redirects(listener):
-                must = f"HTTPS, for {balancer.name} faces the internet"
+                must = f"HTTPS, because {balancer.name} is internet-facing"
                 fix = "Set certificate_arn, or internet_facing to false."
                 message = wrong(listener, "protocol", listener.get("protocol") or "HTTP", must, fix)
                 yield Finding(message=message, resource=listener)
@@ -76,11 +77,11 @@ def tls_when_internet_facing(service: Service, _: Options) -> Iterator[Finding]:
 
 @service_policy(
     "exposure-redirect",
-    description="A plain HTTP listener beside an HTTPS one must do nothing but send clients to HTTPS.",
-    fix="Give it a redirect to HTTPS for its only default action, and put the rules on the HTTPS listener.",
+    description="An HTTP listener next to an HTTPS listener must only redirect clients to HTTPS.",
+    fix="Make a redirect to HTTPS its only default action, and put the rules on the HTTPS listener.",
 )
 def redirect(service: Service, _: Options) -> Iterator[Finding]:
-    """Whoever finds the plain one uses it, and nobody sees that it is not encrypted."""
+    """Otherwise some clients use the HTTP listener, and their unencrypted requests go unnoticed."""
     for _balancer, listeners in listeners_by_balancer(service):
         if not any(map(is_encrypted, listeners)):
             continue
@@ -94,45 +95,43 @@ def redirect(service: Service, _: Options) -> Iterator[Finding]:
         arns = {listener.get("arn") for listener in plain} - {None}
         for rule in service.of(LISTENER_RULE) if arns else ():
             if (arn := rule.get("listenerArn")) in arns:
-                fix = "Put it on the HTTPS listener: here its requests are not encrypted."
+                fix = "Put it on the HTTPS listener: on this one, its requests are not encrypted."
                 yield Finding(message=wrong(rule, "listenerArn", arn, "that of the HTTPS listener", fix), resource=rule)
 
 
 class TlsOptions(Options):
-    """How old a client may be."""
+    """Which TLS versions clients may use."""
 
-    minimum_tls: Annotated[
-        Literal["1.2", "1.3"], Field(description="Oldest version of TLS that clients may speak.")
-    ] = "1.2"
+    minimum_tls: Annotated[Literal["1.2", "1.3"], Field(description="Oldest TLS version that clients may use.")] = "1.2"
 
 
 @resource_policy(
     "exposure-tls-policy",
     LISTENER,
-    description="The security policy of an HTTPS listener must speak TLS 1.2 or newer alone.",
+    description="The security policy of an HTTPS listener must allow only TLS 1.2 or newer.",
     fix="Set ssl_policy to ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09, which AWS recommends.",
     options=TlsOptions,
 )
 def tls_policy(listener: Resource, options: TlsOptions) -> Iterator[str]:
-    """AWS's default still speaks TLS 1.0."""
+    """AWS's default still allows TLS 1.0."""
     if not is_encrypted(listener):
         return
     policy = text(listener.get("sslPolicy")) or _OLDEST_TLS_POLICY
     found = _TLS_POLICY.fullmatch(policy)
     if found is None or f"{found['major']}.{found['minor']}" < options.minimum_tls:
         fix = "AWS recommends ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09."
-        yield wrong(listener, "sslPolicy", policy, f"one of TLS {options.minimum_tls} or newer", fix)
+        yield wrong(listener, "sslPolicy", policy, f"one for TLS {options.minimum_tls} or newer", fix)
 
 
 @resource_policy(
     "exposure-default-deny",
     LISTENER,
-    description="What no rule takes must be refused: a service's listener answers it 4xx, or redirects it.",
-    fix="Make the default action a fixed response with status 404, and leave pods to the rules.",
+    description="A service's listener must answer requests that match no rule with 4xx or a redirect.",
+    fix="Make the default action a fixed response with status 404, and forward to pods only by rules.",
 )
 def default_deny(listener: Resource, _: Options) -> Iterator[str]:
-    """What pods serve beside the API asks for no key: /metrics, /invocations, /pause."""
-    fix = "Answer 404 by default, and leave pods to rules for /v1/*."
+    """Pods serve more than the API, and require no key for it: /metrics, /invocations, /pause."""
+    fix = "Answer 404 by default, and forward to pods only by rules for /v1/*."
     kinds = [action.get("type") for action in tables(listener.get("defaultActions"))]
     if "forward" in kinds and (listener.service is not None or leads_to_pods(listener)):
         yield wrong(listener, "defaultActions", kinds, "a fixed response of 4xx, or a redirect", fix)
@@ -145,36 +144,37 @@ def default_deny(listener: Resource, _: Options) -> Iterator[str]:
 
 
 class ApiOptions(Options):
-    """What clients may reach."""
+    """Which paths clients may reach."""
 
     paths: Annotated[
-        tuple[str, ...], Field(min_length=1, description="Paths that may lead to pods; * at the end: all below.")
+        tuple[str, ...],
+        Field(min_length=1, description="Paths that may lead to pods; a final * includes all paths below."),
     ] = ("/v1/*",)
 
 
 @resource_policy(
     "exposure-api-only",
     LISTENER_RULE,
-    description="A rule that leads to pods must be for the API's paths alone.",
+    description="A rule that forwards to pods must match only the API's paths.",
     fix="Add a condition on the path /v1/* to the rule.",
     options=ApiOptions,
 )
 def api_only(rule: Resource, options: ApiOptions) -> Iterator[str]:
-    """What pods serve beside the API asks for no key: /metrics, /invocations, /pause."""
+    """Pods serve more than the API, and require no key for it: /metrics, /invocations, /pause."""
     if rule.role not in ("weighted-rule", "candidate-rule") and not leads_to_pods(rule):
         return
     conditions = [[str(value) for value in items(one.get("values"))] for one in path_conditions(rule)]
     if not any(paths and all(_is_within(path, options.paths) for path in paths) for paths in conditions):
-        fix = "Add a condition on it: pods serve more than the API, and ask for no key there."
+        fix = "Add such a condition: pods serve more than the API, and require no key for it."
         beyond = [path for paths in conditions for path in paths if not _is_within(path, options.paths)]
         yield wrong(rule, "the path condition", beyond[:3] or None, " or ".join(options.paths), fix)
 
 
 class IngressOptions(Options):
-    """What strangers may reach."""
+    """Which ports may be open to the world."""
 
     client_ports: Annotated[
-        tuple[int, ...], Field(description="Ports that the load balancers' clients come to.", examples=[[80, 443]])
+        tuple[int, ...], Field(description="Ports that clients of the load balancers use.", examples=[[80, 443]])
     ] = (80, 443)
 
 
@@ -186,21 +186,21 @@ class IngressOptions(Options):
     INGRESS_RULE,
     TARGET_GROUP_BINDING,
     NODE_GROUP,
-    description="Nothing but a load balancer's client ports must be open to the whole world.",
-    fix="Let the load balancer's security group in instead, or the networks that need it.",
+    description="All ports except a load balancer's client ports must be closed to the whole world.",
+    fix="Allow the load balancer's security group instead, or the networks that need access.",
     severity=Severity.CRITICAL,
     options=IngressOptions,
 )
 def nodes_closed(resource: Resource, options: IngressOptions) -> Iterator[str]:
-    """Whoever reaches a pod past the load balancer gets past its rules, and a node's ports are nobody's."""
-    fix = "Name the security group or the networks that need it."
+    """Clients that reach a pod directly bypass the load balancer's rules, and a node has no ports for clients."""
+    fix = "Name the security group or the networks that need access."
     if resource.type == TARGET_GROUP_BINDING:
         for cidr in _open_peers(resource):
             yield wrong(resource, "spec.networking.ingress.from.ipBlock", cidr, "the load balancer's group", fix)
     elif resource.type == NODE_GROUP:
         access = table(resource.get("remoteAccess"))
         if access.get("ec2SshKey") and not items(access.get("sourceSecurityGroupIds")):
-            must = "set beside ec2SshKey: EKS opens port 22 to the whole world otherwise"
+            must = "set with ec2SshKey: otherwise EKS opens port 22 to the whole world"
             yield wrong(resource, "remoteAccess.sourceSecurityGroupIds", None, must, fix)
     else:
         ports = [str(port) for port in options.client_ports]
@@ -215,13 +215,13 @@ def nodes_closed(resource: Resource, options: IngressOptions) -> Iterator[str]:
     "exposure-no-other-way-in",
     KUBERNETES_SERVICE,
     description="A Kubernetes Service of a vLLM service must be of type ClusterIP, without external addresses.",
-    fix="Take type LoadBalancer or NodePort away; the load balancer reaches pods by their own addresses.",
+    fix="Remove the type LoadBalancer or NodePort; the load balancer reaches pods by their own addresses.",
 )
 def no_other_way_in(service: Resource, _: Options) -> Iterator[str]:
-    """Requests that come by another way follow no weights, and nothing checks or encrypts them."""
+    """Requests that bypass the load balancer ignore the weights, and nothing checks or encrypts them."""
     if service.service is None:
         return
-    fix = "Clients come by the load balancer, which reaches pods by their own addresses."
+    fix = "Clients use the load balancer, which reaches pods by their own addresses."
     if (type_ := service.get("spec.type")) in ("LoadBalancer", "NodePort"):
         yield wrong(service, "spec.type", type_, "ClusterIP", fix)
     if addresses := items(service.get("spec.externalIPs")):
@@ -229,72 +229,72 @@ def no_other_way_in(service: Resource, _: Options) -> Iterator[str]:
 
 
 class AddressOptions(Options):
-    """What is known of the subnets."""
+    """What is known about the subnets."""
 
     subnets_are_private: Annotated[
-        bool, Field(description="True: the nodes' subnets give no public addresses, so templates need not say so.")
+        bool, Field(description="True: the nodes' subnets give no public addresses, so templates need not forbid them.")
     ] = False
 
 
 @resource_policy(
     "exposure-no-public-addresses",
     LAUNCH_TEMPLATE,
-    description="Launch templates must say that nodes get no public address.",
+    description="Launch templates must give nodes no public address.",
     fix="Set associate_public_ip_address to false on the network interface.",
     options=AddressOptions,
 )
 def no_public_addresses(template: Resource, options: AddressOptions) -> Iterator[str]:
-    """Where a template says nothing the subnet decides, and somebody else decides what that says."""
+    """If the template does not set it, the subnet decides, and the subnet may change outside the stack."""
     field = "networkInterfaces.associatePublicIpAddress"
     fix = "Set it to false: only load balancers have clients."
-    said = [one.get("associatePublicIpAddress") for one in tables(template.get("networkInterfaces"))]
-    if any(map(is_on, said)):
+    values = [one.get("associatePublicIpAddress") for one in tables(template.get("networkInterfaces"))]
+    if any(map(is_on, values)):
         yield wrong(template, field, True, "false", fix)
-    # With several interfaces EC2 gives no public address at all.
-    elif (not said or said in ([None], [""])) and not options.subnets_are_private:
+    # With several interfaces, EC2 gives no public address at all.
+    elif (not values or values in ([None], [""])) and not options.subnets_are_private:
         yield wrong(template, field, None, "false, or the subnet decides", fix)
 
 
 class MetadataOptions(Options):
-    """Who may ask for a node's metadata, its credentials among them."""
+    """Who may read a node's metadata, which includes its credentials."""
 
     maximum_hops: Annotated[
-        int, Field(ge=1, le=64, description="How far an answer may travel, in hops; 1: not into pods.")
+        int, Field(ge=1, le=64, description="Most network hops of a metadata answer; with 1, pods do not get it.")
     ] = 1
 
 
 @resource_policy(
     "exposure-nodes-by-template",
     NODE_GROUP,
-    description="GPU nodes must be made from a launch template of the stack's own.",
-    fix="Give the node group a launch_template; then the policies on launch templates judge its nodes.",
+    description="GPU nodes must use a launch template.",
+    fix="Give the node group a launch_template; then the policies on launch templates check its nodes.",
 )
 def nodes_by_template(group: Resource, _: Options) -> Iterator[str]:
-    """EKS's own template lets pods ask for the node's credentials, and leaves volumes to the account's defaults."""
+    """EKS's own template lets pods read the node's credentials, and leaves volumes to the account's defaults."""
     is_for_gpus = group.service is not None or re.search("NVIDIA|GPU", str(group.get("amiType")))
     if is_for_gpus and group.get("launchTemplate") is None:
-        fix = "Make one that says what EKS leaves open: metadata, volumes, addresses."
+        fix = "Declare one that sets what EKS leaves open: metadata, volumes, addresses."
         yield wrong(group, "launchTemplate", None, "one of the stack", fix)
 
 
 @resource_policy(
     "exposure-imds",
     LAUNCH_TEMPLATE,
-    description="Launch templates must require session tokens for instance metadata, and keep pods from them.",
+    description="Launch templates must require session tokens for instance metadata, and keep pods from the metadata.",
     fix="Set metadata_options: http_tokens required, http_put_response_hop_limit 1.",
     options=MetadataOptions,
 )
 def imds(template: Resource, options: MetadataOptions) -> Iterator[str]:
-    """Whoever can make a pod fetch a URL gets the node's credentials otherwise."""
+    """Otherwise a client that can make a pod fetch a URL gets the node's credentials."""
     metadata = table(template.get("metadataOptions"))
     if metadata.get("httpEndpoint") == "disabled":
         return
     if (tokens := metadata.get("httpTokens")) != "required":
-        fix = "Set it; what a template leaves open the account or the AMI decides."
+        fix = "Set it; otherwise the account or the AMI decides."
         yield wrong(template, "metadataOptions.httpTokens", tokens, "required", fix)
     hops = whole(metadata.get("httpPutResponseHopLimit"))
     if hops is None or hops > options.maximum_hops:
-        fix = "Set it; Amazon Linux 2023 takes 2 otherwise, which lets pods use the node's credentials."
+        fix = "Set it; otherwise Amazon Linux 2023 uses 2, which lets pods use the node's credentials."
         must = f"at most {options.maximum_hops}"
         yield wrong(template, "metadataOptions.httpPutResponseHopLimit", hops, must, fix)
 
@@ -302,16 +302,16 @@ def imds(template: Resource, options: MetadataOptions) -> Iterator[str]:
 @resource_policy(
     "exposure-encrypted-volumes",
     LAUNCH_TEMPLATE,
-    description="Every volume of a launch template must be encrypted, and the root volume be one of them.",
+    description="Launch templates must declare the root volume, and encrypt every volume.",
     fix="Set encrypted to true on each block device mapping.",
 )
 def encrypted_volumes(template: Resource, _: Options) -> Iterator[str]:
-    """Weights, caches and what pods write rest there; snapshots of them travel."""
+    """Volumes store weights, caches and what pods write, and their snapshots can be copied elsewhere."""
     fix = "Set it to true; otherwise the AMI or the account decides."
     mappings = list(tables(template.get("blockDeviceMappings")))
     volumes = [(mapping, table(mapping.get("ebs"))) for mapping in mappings if table(mapping.get("ebs"))]
     if not volumes:
-        yield wrong(template, "blockDeviceMappings", None, "there, with an encrypted root volume", fix)
+        yield wrong(template, "blockDeviceMappings", None, "set, with an encrypted root volume", fix)
     for mapping, volume in volumes:
         if not is_on(encrypted := volume.get("encrypted")):
             device = mapping.get("deviceName")
@@ -325,31 +325,31 @@ def encrypted_volumes(template: Resource, _: Options) -> Iterator[str]:
     fix="Set drop_invalid_header_fields to true.",
 )
 def drop_invalid_headers(balancer: Resource, _: Options) -> Iterator[str]:
-    """What the load balancer and a pod read in two ways smuggles a request past the rules."""
+    """If the load balancer and a pod parse a request differently, it can smuggle another request past the rules."""
     if is_application(balancer) and not is_on(given := balancer.get("dropInvalidHeaderFields")):
-        fix = "Set it to true: AWS passes them on to the pods otherwise."
+        fix = "Set it to true: otherwise AWS passes such header fields on to the pods."
         yield wrong(balancer, "dropInvalidHeaderFields", given, "true", fix)
 
 
 @resource_policy(
     "exposure-desync-mitigation",
     LOAD_BALANCER,
-    description="A load balancer must not pass on requests that are known to be read in two ways.",
+    description="A load balancer must not pass on requests that are known to be ambiguous.",
     fix="Set desync_mitigation_mode to defensive, which is AWS's default, or strictest.",
 )
 def desync_mitigation(balancer: Resource, _: Options) -> Iterator[str]:
-    """With monitor it counts such requests, and passes them on."""
+    """In the mode monitor, it only counts ambiguous requests, and passes them on."""
     if is_application(balancer) and (given := balancer.get("desyncMitigationMode")) == "monitor":
-        yield wrong(balancer, "desyncMitigationMode", given, "defensive or strictest", "Or leave it to AWS's default.")
+        yield wrong(balancer, "desyncMitigationMode", given, "defensive or strictest", "Or use AWS's default.")
 
 
 def _is_within(path: str, allowed: tuple[str, ...]) -> bool:
-    """Tell a path pattern that takes nothing beyond those that are allowed."""
+    """Return whether a path pattern matches only allowed paths."""
     return any(path == one or (one.endswith("*") and path.startswith(one[:-1])) for one in allowed)
 
 
 def _ingress(resource: Resource) -> Iterator[Mapping[str, Any]]:
-    """Yield what a security group, or a rule of one, lets in."""
+    """Yield the ingress rules of a security group, or the ingress rule that a resource is."""
     if resource.type in (SECURITY_GROUP, DEFAULT_SECURITY_GROUP):
         yield from tables(resource.get("ingress"))
     elif resource.type == INGRESS_RULE or resource.get("type") == "ingress":
@@ -365,7 +365,7 @@ def _sources(ingress: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _open_ports(ingress: Mapping[str, Any]) -> str:
-    """Write the ports such as ``tcp 443``; both kinds of rule name the protocol by a key of their own."""
+    """Return the open ports, such as ``tcp 443``; the two kinds of rule have different keys for the protocol."""
     protocol = str(ingress.get("protocol") or ingress.get("ipProtocol")).lower()
     if protocol in ("-1", "all"):
         return "everything"
@@ -375,7 +375,7 @@ def _open_ports(ingress: Mapping[str, Any]) -> str:
 
 
 def _open_peers(binding: Resource) -> Iterator[str]:
-    """Yield the networks as wide as the world that a TargetGroupBinding lets in to its pods."""
+    """Yield the public networks that a TargetGroupBinding lets connect to its pods."""
     for ingress in tables(binding.get("spec.networking.ingress")):
         for peer in tables(ingress.get("from")):
             if (cidr := at(peer, "ipBlock.cidr")) is not None and _is_world(cidr):
@@ -383,7 +383,7 @@ def _open_peers(binding: Resource) -> Iterator[str]:
 
 
 def _is_world(cidr: str) -> bool:
-    """Tell a network that is wider than any private one."""
+    """Return whether a network is wider than any private network."""
     try:
         return ip_network(cidr, strict=False).prefixlen <= _NARROWEST_WORLD
     except ValueError:

@@ -1,4 +1,4 @@
-"""The guide to the policies, made from the policies themselves: as a page, and as plain text."""
+"""Generate the guide to the policies from the policies themselves: as a page, and as plain text."""
 
 import json
 import textwrap
@@ -16,11 +16,11 @@ _WIDTH: Final = 100
 
 AnyPolicy = ResourcePolicy | ServicePolicy
 Topics = Mapping[str, tuple[str, Sequence[AnyPolicy]]]
-"""By name: what a topic is about, and its policies."""
+"""Each topic's description and policies, by the topic's name."""
 
 
 def page(topics: Topics, level: EnforcementLevel) -> str:
-    """Return the whole guide as Markdown; headings are the policies' names, which their links point to."""
+    """Return the whole guide as Markdown; the headings are the policies' names, so that links find them."""
     return "\n".join([_INTRODUCTION.read_text(encoding="utf-8"), *_overview(topics), *_sections(topics, level)])
 
 
@@ -40,7 +40,7 @@ def text(topics: Topics, level: EnforcementLevel) -> str:
 
 
 def type_name(schema: Mapping[str, Any]) -> str:
-    """Write what a JSON schema takes as a person would: ``integer from 0 to 100``, ``list of texts``, ``a or b``."""
+    """Return a JSON schema's type in words: ``integer from 0 to 100``, ``list of texts``, ``a or b``."""
     if "anyOf" in schema:
         return " or ".join(type_name(one) for one in schema["anyOf"] if one.get("type") != "null")
     if "enum" in schema:
@@ -90,9 +90,9 @@ def _facts(policy: AnyPolicy, level: EnforcementLevel) -> Iterator[str]:
     yield own.value
     yield f"severity {policy.about.severity.value}"
     if isinstance(policy, ServicePolicy):
-        yield "judges a service as a whole"
+        yield "checks a service as a whole"
     else:
-        yield "judges one resource: " + " or ".join(type_.rpartition(":")[2] for type_ in policy.about.types)
+        yield "checks one resource: " + " or ".join(type_.rpartition(":")[2] for type_ in policy.about.types)
 
 
 def _options(policy: AnyPolicy) -> Iterator[tuple[str, str, str, str]]:

@@ -1,4 +1,4 @@
-"""Isolation: only who is named reaches a pod, a pod reaches nothing of its node, and no secret is in view."""
+"""Isolation: only named sources reach a pod, a pod has no access to its node, and no secret is in plain text."""
 
 import ipaddress
 import re
@@ -17,13 +17,13 @@ from policies.service import Service
 
 @service_policy(
     "isolation-network-policy",
-    description="Each colour's pods must be reachable from named networks and namespaces alone.",
+    description="Each colour's pods must be reachable only from named networks and namespaces.",
     fix="Set pods.ingress_cidrs to the load balancer's subnets, and keep the colour's NetworkPolicy.",
 )
 def network_policy(service: Service, _: Options) -> Iterator[Finding]:
-    """The API key is asked for below /v1 only: whoever reaches a pod may run its model by other paths.
+    """vLLM requires the API key only under /v1. Clients that reach a pod can run its model through other paths.
 
-    Policies add up, so one that is open to all undoes the others.
+    NetworkPolicies add up, so one that allows everything cancels the others.
     """
     for deployment in vllm_deployments(service):
         pods = Pods(deployment)
@@ -37,8 +37,8 @@ def network_policy(service: Service, _: Options) -> Iterator[Finding]:
             and share_namespace(one, deployment)
         ]
         if not policies:
-            fix = "Declare one with the colour's pod labels in its podSelector, and the service's on itself."
-            message = wrong(deployment, "its NetworkPolicies for ingress", policies, "one at least", fix)
+            fix = "Declare one with the colour's pod labels in its podSelector, and label it with the service."
+            message = wrong(deployment, "its NetworkPolicies for ingress", policies, "at least one", fix)
             yield Finding(message=message, resource=deployment)
         for policy in policies:
             for rule in tables(policy.get("spec.ingress")):
@@ -48,7 +48,7 @@ def network_policy(service: Service, _: Options) -> Iterator[Finding]:
                     yield Finding(message=message, resource=policy)
 
 
-# A word for a secret at the end of a name: HF_TOKEN, not HF_TOKEN_PATH or MAX_TOKENS.
+# A name that ends in a word for a secret: HF_TOKEN, but not HF_TOKEN_PATH or MAX_TOKENS.
 _SECRET_NAME: Final = re.compile(
     r"([A-Z0-9]+[_-])*(KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)|.*(APIKEY|PASSWORD)", re.IGNORECASE
 )
@@ -62,7 +62,7 @@ _SECRET_NAME: Final = re.compile(
     severity=Severity.CRITICAL,
 )
 def no_plain_secrets(deployment: Resource, _: Options) -> Iterator[str]:
-    """Whoever may read Deployments reads them, as do the state, the previews and every backup of these."""
+    """Everyone who may read Deployments can read them. They are also in Pulumi's state, in previews and in backups."""
     if not is_vllm(deployment):
         return
     pods = Pods(deployment)
@@ -72,7 +72,7 @@ def no_plain_secrets(deployment: Resource, _: Options) -> Iterator[str]:
         for where, kind in _plain_secrets(container):
             yield wrong(deployment, f"{where} of container {name}", kind, "a reference to a Secret", fix)
     for option, value in pods.arguments.items():
-        # What names a variable was put there by Kubernetes or a shell.
+        # Kubernetes or a shell replaces a variable, so the argument itself contains no secret.
         if value and "$" not in value and _SECRET_NAME.fullmatch(option.removeprefix("--")):
             yield wrong(deployment, option, "plain text", "left out, and a reference to a Secret in env", fix)
 
@@ -80,30 +80,32 @@ def no_plain_secrets(deployment: Resource, _: Options) -> Iterator[str]:
 @resource_policy(
     "isolation-restricted",
     DEPLOYMENT,
-    description="A vLLM pod must keep to Kubernetes' restricted profile, and carry no token of its service account.",
-    fix="Take VllmStack's security contexts: non-root, no escalation, no capabilities, seccomp, no host access.",
+    description="A vLLM pod must follow Kubernetes' restricted profile, and must not mount a service account's token.",
+    fix="Use VllmStack's security contexts: non-root, no escalation, no capabilities, seccomp, no host access.",
 )
 def restricted(deployment: Resource, _: Options) -> Iterator[str]:
-    """Our namespaces admit no other pods: one that breaks the profile is missing, which nobody sees until a rollout."""
+    """The namespaces admit no other pods, and a pod that is not admitted is noticed only in a rollout."""
     if not is_vllm(deployment):
         return
     pods = Pods(deployment)
     if pods.spec.get("automountServiceAccountToken") is not False:
         value = pods.spec.get("automountServiceAccountToken")
-        yield wrong(deployment, "automountServiceAccountToken", value, "false", "vLLM asks nothing of Kubernetes.")
+        yield wrong(deployment, "automountServiceAccountToken", value, "false", "vLLM does not use Kubernetes' API.")
     for field in ("hostNetwork", "hostPID", "hostIPC"):
         if pods.spec.get(field) is True:
             yield wrong(deployment, field, True, "false", "Remove it: it opens the node to the pod.")
     for volume in tables(pods.spec.get("volumes")):
         if volume.get("hostPath") is not None:
             fix = "Use an emptyDir or a claim (pods.model_cache_claim)."
-            yield wrong(deployment, f"volume {volume.get('name')}", "a hostPath", "no folder of the node", fix)
+            yield wrong(
+                deployment, f"volume {volume.get('name')}", "a hostPath", "a volume without a folder of the node", fix
+            )
     for container in pods.containers:
         for field, is_safe, must in _RESTRICTIONS:
             value = _context(pods, container, field)
             if not is_safe(value):
                 where = f"securityContext.{field} of container {container.get('name')}"
-                yield wrong(deployment, where, value, must, "Take VllmStack's security contexts.")
+                yield wrong(deployment, where, value, must, "Use VllmStack's security contexts.")
 
 
 _RESTRICTIONS: Final[tuple[tuple[str, Callable[[Any], bool], str], ...]] = (
@@ -118,20 +120,20 @@ _RESTRICTIONS: Final[tuple[tuple[str, Callable[[Any], bool], str], ...]] = (
 
 
 def _open_source(rule: Mapping[str, Any]) -> str | None:
-    """Return what lets everybody in; none where an ingress rule lets in only whom it names."""
+    """Return which part of an ingress rule allows everything; None when the rule allows only named sources."""
     peers = list(tables(rule.get("from")))
     if not peers:
-        return "not set, which is everywhere"
+        return "not set, which allows everything"
     for peer in peers:
         namespaces = peer.get("namespaceSelector")
         if namespaces is not None and is_empty(namespaces) and is_empty(peer.get("podSelector")):
             return "every namespace"
     cidrs = [str(at(peer, "ipBlock.cidr")) for peer in peers if peer.get("ipBlock") is not None]
-    return "the whole internet" if _hold_everything(cidrs) else None
+    return "the whole internet" if _cover_everything(cidrs) else None
 
 
-def _hold_everything(cidrs: Iterable[str]) -> bool:
-    """Tell whether networks are everything together: two halves are no less open than the whole."""
+def _cover_everything(cidrs: Iterable[str]) -> bool:
+    """Return whether networks together cover all addresses, such as the two halves of the internet."""
     networks = [network for cidr in cidrs if (network := _network(cidr)) is not None]
     old = ipaddress.collapse_addresses([one for one in networks if isinstance(one, ipaddress.IPv4Network)])
     new = ipaddress.collapse_addresses([one for one in networks if isinstance(one, ipaddress.IPv6Network)])
@@ -162,6 +164,6 @@ def _plain_secrets(container: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _context(pods: Pods, container: Mapping[str, Any], field: str) -> Any:
-    """Return what applies to a container: its own word, else the pod's."""
+    """Return the security context's value for a container: its own, else the pod's."""
     own = at(container, f"securityContext.{field}")
     return at(pods.spec, f"securityContext.{field}") if own is None else own

@@ -1,4 +1,4 @@
-"""The reader of Kubernetes selectors: which pods a budget, a policy or a Deployment means, and how many a share is."""
+"""Read Kubernetes selectors and percentages: which pods a selector selects, and how many pods a percentage is."""
 
 import re
 from collections.abc import Mapping
@@ -10,20 +10,20 @@ from policies.resources import items, table, tables, whole
 
 
 def selects(selector: Any, labels: Mapping[str, Any]) -> bool:
-    """Tell whether a label selector selects pods with these labels. An empty one selects every pod."""
+    """Return whether a label selector selects pods with these labels. An empty selector selects every pod."""
     wanted = table(table(selector).get("matchLabels"))
     return all(labels.get(key) == wanted[key] for key in wanted) and all(
-        _holds(expression, labels) for expression in tables(table(selector).get("matchExpressions"))
+        _matches(expression, labels) for expression in tables(table(selector).get("matchExpressions"))
     )
 
 
 def is_empty(selector: Any) -> bool:
-    """Tell whether a label selector names no condition."""
+    """Return whether a label selector has no condition."""
     return not table(table(selector).get("matchLabels")) and not items(table(selector).get("matchExpressions"))
 
 
 def portion(value: Any, of: int, *, up: bool) -> int | None:
-    """Return how many ``of`` pods a number or a percentage is, rounded as Kubernetes does; none for anything else."""
+    """Return how many ``of`` pods a number or a percentage means, rounded as Kubernetes does; None for other values."""
     found = re.fullmatch(r"([0-9]+)%", value) if isinstance(value, str) else None
     if found is None:
         return whole(value)
@@ -31,7 +31,7 @@ def portion(value: Any, of: int, *, up: bool) -> int | None:
     return ceil(share) if up else floor(share)
 
 
-def _holds(expression: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
+def _matches(expression: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
     key, operator, values = expression.get("key"), expression.get("operator"), items(expression.get("values"))
     match operator:
         case "In":

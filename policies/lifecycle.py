@@ -1,11 +1,11 @@
-"""Lifecycle: what is kept warm stays, what requests pass through is protected, and the rule says who is promoted."""
+"""Lifecycle: a warm colour stays, serving resources are protected, and the rule names the active colour."""
 
 from collections.abc import Iterator
 from typing import Final
 
 from pulumi_policy import Severity
 
-from components.domain.guards import is_promised
+from components.domain.guards import is_kept_warm
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
     ANNOUNCED_KEY,
@@ -37,12 +37,12 @@ _EMPTY_OR_TIME: Final = "an RFC 3339 time with its zone, or empty"
 @resource_policy(
     "lifecycle-rule-says-what-it-does",
     LISTENER_RULE,
-    description="A weighted rule must say in its tags which colour is active, until when the other is kept, and what "
-    "each of them is.",
+    description="A weighted rule's tags must name the active colour, the end of the keep-warm window, and the state of "
+    "each colour.",
     fix="Let the program write the tags; scripts, guards and policies read them.",
 )
 def rule_says_what_it_does(rule: Resource, _: Options) -> Iterator[str]:
-    """A rollback finds out from the tags which colour to go back to, and a stale config shows by the serial."""
+    """A rollback reads from the tags which colour to go back to, and the serial shows that a config is stale."""
     if not is_weighted_rule(rule):
         return
     marks = rule.marks
@@ -57,7 +57,7 @@ def rule_says_what_it_does(rule: Resource, _: Options) -> Iterator[str]:
             yield _unreadable(
                 rule, color_state_key(color), state, '"<release> x<replicas>", "<release> parked" or unused'
             )
-    # Without these three nothing is promised, under way or permitted.
+    # The next three may be missing: then nothing is kept warm, announced or under way.
     keep_until, announced = marks.get(KEEP_UNTIL_KEY), marks.get(ANNOUNCED_KEY)
     if keep_until and clock.moment(str(keep_until)) is None:
         yield _unreadable(rule, KEEP_UNTIL_KEY, keep_until, _EMPTY_OR_TIME)
@@ -74,71 +74,71 @@ def _unreadable(rule: Resource, key: str, value: object, must: str) -> str:
 @resource_policy(
     "lifecycle-idle-color-kept",
     LISTENER_RULE,
-    description="While keep_until is not over, the idle colour must keep its release and its replicas.",
-    fix="Wait until keep_until is over, or announce the change.",
+    description="Until keep_until, the idle colour must keep its release and its replicas.",
+    fix="Wait until keep_until, or announce the change.",
     severity=Severity.CRITICAL,
 )
 def idle_color_kept(rule: Resource, _: Options) -> Iterator[str]:
-    """It is the way back from the last promotion: parked, it would need a cold start first."""
-    judged = traffic_of(rule)
-    if judged is None or not is_promised(judged, clock.now()) or is_announced(judged):
+    """A rollback of the last promotion goes to this colour. If it is parked, the rollback waits for a cold start."""
+    traffic = traffic_of(rule)
+    if traffic is None or not is_kept_warm(traffic, clock.now()) or is_announced(traffic):
         return
-    idle = judged.idle_color
-    if not judged.colors[idle].replicas:
-        must = f"running until {judged.keep_until}"
+    idle = traffic.idle_color
+    if not traffic.colors[idle].replicas:
+        must = f"running until {traffic.keep_until}"
         fix = (
-            f'Wait until then, or give the way back up: set keep_until to "" and announced to '
-            f'"{judged.rollout_serial} <reason>".'
+            f'Wait until then, or give up the fast rollback: set keep_until to "" and announced to '
+            f'"{traffic.rollout_serial} <reason>".'
         )
-        yield wrong(rule, f"{idle}, the idle colour,", judged.colors[idle], must, fix)
+        yield wrong(rule, f"{idle}, the idle colour,", traffic.colors[idle], must, fix)
 
 
 @resource_policy(
     "lifecycle-promotion-matches-weights",
     LISTENER_RULE,
-    description="Outside of a rollout, the colour with all the weight must be the active one.",
+    description="Outside a rollout, the colour with all the weight must be the active colour.",
     fix="Set active_color to the colour that serves, or move the weights back.",
 )
 def promotion_matches_weights(rule: Resource, _: Options) -> Iterator[str]:
-    """Whoever reads the active colour takes it for the one that serves: rollouts, rollbacks and reaps start from it."""
-    judged = traffic_of(rule)
-    if judged is None or judged.rolling_out or is_announced(judged):
+    """Rollouts, rollbacks and reaps assume that the active colour serves."""
+    traffic = traffic_of(rule)
+    if traffic is None or traffic.rolling_out or is_announced(traffic):
         return
-    idle = judged.idle_color
-    # A new stack may have its weight anywhere: nobody runs.
-    runs = any(judged.colors[color].replicas for color in COLORS)
-    if runs and judged.weights[idle] and not judged.weights[judged.active_color]:
-        fix = f"Roll out with scripts.ramp, which promotes {idle}, or keep some weight on {judged.active_color}."
-        yield wrong(rule, "the active colour", judged.active_color, f"{idle}, which has all the weight", fix)
+    active, idle = traffic.active_color, traffic.idle_color
+    # On a new stack, weights do not matter: no colour runs.
+    runs = any(traffic.colors[color].replicas for color in COLORS)
+    if runs and traffic.weights[idle] and not traffic.weights[active]:
+        fix = f"Roll out with scripts.ramp, which promotes {idle}, or keep some weight on {active}."
+        yield wrong(rule, "the active colour", active, f"{idle}, which has all the weight", fix)
 
 
 @resource_policy(
     "lifecycle-rollout-ends-the-promise",
     LISTENER_RULE,
-    description="While a rollout is under way, the idle colour must not be promised as the way back.",
+    description="While a rollout is under way, the keep-warm window of the idle colour must be over.",
     fix='Set keep_until to "" when a rollout begins, as scripts.ramp does.',
     severity=Severity.CRITICAL,
 )
 def rollout_ends_the_promise(rule: Resource, _: Options) -> Iterator[str]:
-    """A rollback would take the candidate for the colour to go back to, and send everybody there."""
-    judged = traffic_of(rule)
-    if judged is not None and judged.rolling_out and is_promised(judged, clock.now()):
-        must = f"over or empty while a rollout onto {judged.idle_color} is under way"
-        yield wrong(rule, "keep_until", judged.keep_until, must, 'Set keep_until to "", or rolling_out to false.')
+    """Otherwise a rollback would treat the candidate as the colour to go back to, and send all requests there."""
+    traffic = traffic_of(rule)
+    if traffic is not None and traffic.rolling_out and is_kept_warm(traffic, clock.now()):
+        must = f"over or empty while a rollout onto {traffic.idle_color} is under way"
+        yield wrong(rule, "keep_until", traffic.keep_until, must, 'Set keep_until to "", or rolling_out to false.')
 
 
 @resource_policy(
     "lifecycle-protected",
     *(LISTENER_RULE, TARGET_GROUP, LISTENER, LOAD_BALANCER, NODE_GROUP, DEPLOYMENT, NAMESPACE),
-    description="What a service's requests pass through must be protected against deletion.",
-    fix="Set protect to true; to tear a service down, exempt it from this policy.",
+    description="Resources that a service's requests pass through must be protected against deletion.",
+    fix="Set protect to true. To tear a service down, exempt it from this policy.",
     severity=Severity.CRITICAL,
 )
 def protected(resource: Resource, _: Options) -> Iterator[str]:
-    """A deletion is the one change that no weight takes back; a slip in a program is enough for one."""
+    """No weight change can undo a deletion, and a small mistake in a program is enough to cause one."""
     if resource.service is None or not _carries_requests(resource):
         return
-    fix = "Set protect to true in the stack config; to tear the service down, exempt it from this policy."
+    fix = "Set protect to true in the stack config. To tear the service down, exempt it from this policy."
     if not resource.protect:
         yield wrong(resource, "protect", False, "true", fix)
     if resource.type == LOAD_BALANCER and resource.get("enableDeletionProtection") is not True:
@@ -149,7 +149,7 @@ def _carries_requests(resource: Resource) -> bool:
     if resource.type == LISTENER_RULE:
         return is_weighted_rule(resource)
     if resource.type == LISTENER:
-        # A redirect serves nobody.
+        # A redirect serves no requests.
         return resource.role != "redirect-listener"
     if resource.type == NODE_GROUP:
         return whole(resource.get("scalingConfig.desiredSize")) != 0

@@ -1,4 +1,4 @@
-"""The reader of node groups: whose pods they take, what their nodes are, and how many replicas there is room for."""
+"""Read node groups: whose pods they take, their nodes' instance types, and how many replicas fit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,28 +13,28 @@ from policies.resources import DEPLOYMENT, LAUNCH_TEMPLATE, NODE_GROUP, Resource
 from policies.service import Service
 
 EKS_DEFAULT_TYPE: Final = "t3.medium"
-"""What EKS takes where neither the node group nor its launch template says anything."""
+"""EKS's default when neither the node group nor its launch template names an instance type."""
 
 
 class NodeGroup:
-    """One node group, with the launch template that says what its nodes are made from."""
+    """One node group with its launch template."""
 
     def __init__(self, resource: Resource, template: Resource | None) -> None:
-        """Read a node group; the template is none where the stack does not have it."""
+        """Read a node group. The template is None when the stack does not contain it."""
         self.resource = resource
         self._template: Mapping[str, Any] = {} if template is None else template.props
         self._has_template = template is not None
 
     @cached_property
     def color(self) -> Color | None:
-        """The colour whose pods find these nodes; none: those of both do."""
+        """The colour whose pods run on these nodes; None when both colours' pods do."""
         labelled = table(self.resource.get("labels")).get(COLOR_KEY)
         named: list[Color] = [color for color in COLORS if color == labelled]
         return named[0] if named else self.resource.color
 
     @cached_property
     def instance_types(self) -> Sequence[str] | None:
-        """The types that a node may be of; none where the stack does not say."""
+        """The possible instance types of a node; None when the stack does not contain them."""
         if named := [str(name) for name in items(self.resource.get("instanceTypes"))]:
             return named
         if self.resource.get("launchTemplate") is not None and not self._has_template:
@@ -42,12 +42,12 @@ class NodeGroup:
         return [str(self._template.get("instanceType") or EKS_DEFAULT_TYPE)]
 
     def nodes(self, size: str) -> int:
-        """Return one of its sizes, ``maxSize`` say, in nodes."""
+        """Return one of the group's sizes, such as ``maxSize``, in nodes."""
         return whole(self.resource.get(f"scalingConfig.{size}")) or 0
 
     @property
     def is_resized_by_others(self) -> bool:
-        """Whether the program leaves the desired size to somebody else, such as an autoscaler."""
+        """Whether the program ignores changes of the desired size, for example by an autoscaler."""
         return any(
             path == "*" or path == "scalingConfig" or "desiredSize" in path for path in self.resource.ignore_changes
         )
@@ -60,19 +60,19 @@ class NodeGroup:
 
     @cached_property
     def is_reserved(self) -> bool:
-        """Whether its nodes need a reservation to start in."""
-        asked = table(self._template.get("capacityReservationSpecification"))
-        only = asked.get("capacityReservationPreference") == "capacity-reservations-only"
-        # The reservation itself may not be there yet, and is not read.
-        return self.is_in_block or only or len(table(asked.get("capacityReservationTarget"))) > 0
+        """Whether its nodes can start only in a reservation."""
+        specification = table(self._template.get("capacityReservationSpecification"))
+        only = specification.get("capacityReservationPreference") == "capacity-reservations-only"
+        # Only the number of keys is read: the reservation's id may not be known yet.
+        return self.is_in_block or only or len(table(specification.get("capacityReservationTarget"))) > 0
 
     @property
     def reservation_ends(self) -> str:
-        """What its tag says of the reservation's end; empty: nothing."""
+        """The reservation's end from the group's tag; empty when there is none."""
         return str(self.resource.marks.get(RESERVATION_ENDS_KEY) or "")
 
     def places(self, shapes: Sequence[ReplicaShape]) -> int | None:
-        """Return how many replicas a node holds, of the shape that fits best; none where that cannot be known."""
+        """Return how many replicas fit a node, for the shape that fits best; None when unknown."""
         types = self.instance_types
         try:
             known = [instance_type(name) for name in types or ()]
@@ -84,7 +84,7 @@ class NodeGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """The node groups that take the same pods: one colour's, or both colours'."""
+    """The node groups that take the same pods: those of one colour, or of both."""
 
     colors: Sequence[Color]
     groups: Sequence[NodeGroup]
@@ -97,7 +97,7 @@ def groups_of(service: Service) -> list[NodeGroup]:
 
 
 def pools_of(service: Service) -> list[Pool]:
-    """Return where each colour's pods go: to nodes of its own where it has any, else to those that are for both."""
+    """Return the pools of each colour's pods: the colour's own groups if it has any, else the shared groups."""
     groups = groups_of(service)
     shared = [group for group in groups if group.color is None]
     own: dict[Color, list[NodeGroup]] = {
@@ -109,18 +109,18 @@ def pools_of(service: Service) -> list[Pool]:
 
 
 def pods_of(service: Service, color: Color) -> list[Pods]:
-    """Return a colour's pods, those of each of its Deployments that runs vLLM."""
+    """Return a colour's pods, one entry for each of its Deployments that has a container."""
     return [pods for deployment in service.of(DEPLOYMENT, color) if (pods := Pods(deployment)).container]
 
 
 def replicas_of(service: Service, color: Color) -> int:
-    """Return how many replicas of a colour are to run; none while it is parked."""
+    """Return how many replicas of a colour should run; 0 while it is parked."""
     return sum(pods.replicas for pods in pods_of(service, color))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shortage:
-    """A node group that is too small, and the number of nodes that would do."""
+    """A node group that is too small, and the number of nodes that it needs."""
 
     group: NodeGroup
     nodes: int
@@ -128,7 +128,7 @@ class Shortage:
 
 
 def shortage(service: Service, pool: Pool, size: str, *, replicas: int, spare_nodes: int = 0) -> Shortage | None:
-    """Tell whether a pool of this size has too few nodes; none also where nobody can tell how many replicas fit."""
+    """Return by how much a pool's ``size`` is too small; None when it is not, or when it is unknown how many fit."""
     shapes = _shapes(service, pool.colors) or _shapes(service, COLORS)
     places = [group.places(shapes) for group in pool.groups]
     known = [count for count in places if count]
@@ -146,7 +146,7 @@ def _shapes(service: Service, colors: Sequence[Color]) -> list[ReplicaShape]:
 
 
 def _template_of(group: Resource, templates: Sequence[Resource]) -> Resource | None:
-    """Find a group's launch template without its id, which is not known before it exists."""
+    """Return a group's launch template by name or colour: its id is unknown before it exists."""
     if group.get("launchTemplate") is None:
         return None
     alike = [one for one in templates if one.name == group.name] or [

@@ -1,4 +1,4 @@
-"""The reader of vLLM pods: what a Deployment's container runs, asks for and waits for."""
+"""Read vLLM pods: what a Deployment's container runs, requests and waits for."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -37,35 +37,35 @@ class Pods:
 
     @property
     def replicas(self) -> int:
-        """How many there are; Kubernetes runs one where nothing is said."""
+        """The number of pods; Kubernetes' default is 1."""
         asked = self.deployment.get("spec.replicas")
         return 1 if asked is None else whole(asked) or 0
 
     @property
     def labels(self) -> Mapping[str, Any]:
-        """What selectors see of them."""
+        """The pods' labels, which selectors match."""
         return table(at(self.template, "metadata.labels"))
 
     @property
     def annotations(self) -> Mapping[str, Any]:
-        """What they say beside that."""
+        """The pods' annotations."""
         return table(at(self.template, "metadata.annotations"))
 
     @property
     def containers(self) -> Iterator[Mapping[str, Any]]:
-        """Yield every container, those that only prepare or accompany the server included."""
+        """Yield every container, including init containers and sidecars."""
         yield from tables(self.spec.get("containers"))
         yield from tables(self.spec.get("initContainers"))
 
     @property
     def words(self) -> list[str]:
-        """The words of the server's command line, with the variables that they name."""
+        """The words of the server's command line, with references to variables replaced by their values."""
         given = words(self.container.get("command"), self.container.get("args"))
         return [re.sub(r"\$\((\w+)\)", lambda found: str(self.variable(found[1]) or found[0]), word) for word in given]
 
     @property
     def arguments(self) -> Mapping[str, str]:
-        """The server's options by name, ``--revision`` say, each with its value; empty for a switch."""
+        """The server's options by name, such as ``--revision``, with their values; the value of a switch is empty."""
         given = self.words
         found: dict[str, str] = {}
         for word, following in pairwise((*given, "--")):
@@ -76,7 +76,7 @@ class Pods:
 
     @property
     def model(self) -> str | None:
-        """What is served: ``--model``, or what follows ``serve``, which an image may run by itself."""
+        """The served model: ``--model``, or the argument after ``serve``; the image itself may contain ``serve``."""
         given = self.words
         start = given.index("serve") + 1 if "serve" in given else 0
         first = given[start] if start < len(given) else ""
@@ -86,7 +86,7 @@ class Pods:
         return (first or None) if start or self.container.get("command") is None else None
 
     def variable(self, name: str) -> Any:
-        """Return an environment variable's value; none where it is not set, or not in plain text."""
+        """Return an environment variable's value; None when it is not set, or not in plain text."""
         return next((one.get("value") for one in self.variables() if one.get("name") == name), None)
 
     def variables(self) -> Iterator[Mapping[str, Any]]:
@@ -98,7 +98,7 @@ class Pods:
         return Probe(self.container.get(kind))
 
     def volume_of(self, path: str) -> Mapping[str, Any] | None:
-        """Return the volume in which the server finds a path; none: it is the image's own."""
+        """Return the volume that contains a path of the server; None when the path is in the image."""
         mounts = [(str(one.get("mountPath")).rstrip("/"), one) for one in tables(self.container.get("volumeMounts"))]
         over = [(where, one) for where, one in mounts if f"{path}/".startswith(f"{where}/")]
         if not over:
@@ -109,51 +109,51 @@ class Pods:
 
     @property
     def readiness_gates(self) -> list[Any]:
-        """The conditions beside the containers' own that a pod waits for until it counts as ready."""
+        """The extra conditions that a pod needs to be ready, besides its containers' readiness."""
         return [gate.get("conditionType") for gate in tables(self.spec.get("readinessGates"))]
 
     @property
     def shape(self) -> ReplicaShape | None:
-        """What one pod asks of its node, all its containers together; none for a pod without a whole GPU."""
+        """The requests of one pod, all its containers together; None for a pod without a whole GPU."""
         gpus, cpus, memory = (self._asked(resource) or Decimal() for resource in (GPU_RESOURCE, "cpu", "memory"))
         if gpus < 1:
             return None
-        # Whoever asks for nothing still is somewhere.
+        # A pod without a request counts with the least amount.
         return ReplicaShape(
             gpus=ceil(gpus), millicpus=max(ceil(cpus * 1000), 1), memory_mib=max(ceil(memory / 1024**2), 1)
         )
 
     @property
     def pre_stop_seconds(self) -> int | None:
-        """How long the pod serves on once it is to end; none: not at all, or nobody can tell."""
+        """How long the pod keeps serving after its end begins, in seconds; None when it does not, or it is unknown."""
         hook = table(at(self.container, "lifecycle.preStop"))
         slept = whole(at(hook, "sleep.seconds"))
         return slept_seconds(at(hook, "exec.command")) if slept is None else slept
 
     @property
     def grace_period_seconds(self) -> int:
-        """When Kubernetes ends the pod by force."""
+        """After how many seconds Kubernetes kills an ending pod."""
         asked = self.spec.get("terminationGracePeriodSeconds")
         return 30 if asked is None else whole(asked) or 0
 
     @property
     def shutdown_timeout_seconds(self) -> int | None:
-        """How long vLLM lets running requests go on once it is told to end."""
+        """How long vLLM lets running requests continue after SIGTERM, in seconds."""
         return whole(self.arguments.get("--shutdown-timeout"))
 
     @property
     def keep_alive_seconds(self) -> int | None:
-        """How long vLLM keeps a connection that nobody uses; none where it is not said, which is 5 s."""
+        """How long vLLM keeps an idle connection, in seconds; None when it is not set, which means 5 s."""
         return whole(self.variable("VLLM_HTTP_TIMEOUT_KEEP_ALIVE"))
 
     def _asked(self, resource: str) -> Decimal | None:
-        """Return what the scheduler counts: what runs at once, or a start's container that wants more than that."""
+        """Return the request that the scheduler counts: that of all running containers, or of the start if higher."""
         running, starting = Decimal(0), Decimal(0)
         for container in tables(self.spec.get("initContainers")):
             asked = _request(container, resource)
             if asked is None:
                 return None
-            # One that is started anew stays, beside all that follow.
+            # An init container that is always restarted is a sidecar: it runs beside all later containers.
             stays = container.get("restartPolicy") == "Always"
             running += asked if stays else 0
             starting = max(starting, running if stays else running + asked)
@@ -166,7 +166,7 @@ class Pods:
 
 
 def is_vllm(resource: Resource) -> bool:
-    """Tell a Deployment whose pods run vLLM on GPUs, or that says it is a colour of ours, from any other one."""
+    """Return whether a resource is a Deployment whose pods run vLLM on GPUs, or that is labelled as a colour."""
     if resource.type != DEPLOYMENT:
         return False
     named = resource.color is not None or COLOR_KEY in table(resource.get("spec.template.metadata.labels"))
@@ -179,13 +179,13 @@ def vllm_deployments(service: Service) -> Iterator[Resource]:
 
 
 def share_namespace(one: Resource, other: Resource) -> bool:
-    """Tell whether two Kubernetes objects are in the same namespace, without which neither selects the other."""
+    """Return whether two Kubernetes objects are in the same namespace; otherwise neither selects the other."""
     mine, theirs = (each.get("metadata.namespace") or "default" for each in (one, other))
     return mine == theirs
 
 
 def quantity(value: Any) -> Decimal | None:
-    """Read a Kubernetes quantity, such as ``3000m`` or ``12Gi``; none for anything else."""
+    """Return the value of a Kubernetes quantity, such as ``3000m`` or ``12Gi``; None for anything else."""
     found = _QUANTITY.fullmatch(str(value))
     if found is None or found["unit"] not in _UNITS:
         return None
@@ -193,7 +193,7 @@ def quantity(value: Any) -> Decimal | None:
 
 
 def _server(deployment: Resource) -> Mapping[str, Any]:
-    """Return the container that serves: the likeliest, where a Deployment only says that it is a colour."""
+    """Return the container that serves, or the most likely one if the Deployment is only labelled as a colour."""
     containers = _containers(deployment)
     likely = [one for one in containers if _is_server(one)] or [one for one in containers if _has_gpu(one)]
     return next(iter((*likely, *containers)), {})
@@ -217,7 +217,7 @@ def _runs_vllm(container: Mapping[str, Any]) -> bool:
 
 
 def _request(container: Mapping[str, Any], resource: str) -> Decimal | None:
-    """Return what a container asks for; where it only has a limit, Kubernetes asks for that."""
+    """Return a container's request; if it has only a limit, Kubernetes uses the limit as the request."""
     for kind in ("requests", "limits"):
         asked = table(at(container, f"resources.{kind}")).get(resource)
         if asked is not None:

@@ -1,7 +1,7 @@
-"""What makes a function a policy: one that judges a resource before its change, or one that judges whole services.
+"""Decorators that make a function a policy, which checks one resource before its change, or a whole service.
 
-The functions yield what is wrong, so they can be read and tested without an engine. Their options are pydantic models,
-which are the typed config schema that platform teams set policies by (`--policy-pack-config`).
+The functions yield what is wrong, so they can be read and tested without an engine. Their options are pydantic models.
+The models are the typed schema of the config with which platform teams set policies (`--policy-pack-config`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,18 +31,16 @@ GUIDE = "docs/policies.md"
 
 
 class Options(BaseModel):
-    """What every policy can be told."""
+    """The options of every policy."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=None)
 
-    exempt: Annotated[
-        tuple[str, ...], Field(description="Names of resources or services that the policy passes over.")
-    ] = ()
+    exempt: Annotated[tuple[str, ...], Field(description="Names of resources or services that the policy skips.")] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What is wrong in a service, and with which of its resources; none: with something that is missing."""
+    """What is wrong in a service, and with which resource; the resource is None when one is missing."""
 
     message: str
     resource: Resource | None = None
@@ -50,22 +48,22 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What people are told of a policy."""
+    """The description of a policy for people."""
 
     name: str
     description: str
     """The rule, as one sentence."""
     why: str
-    """What happens where it is broken: the function's docstring."""
+    """What happens when the rule is violated: the function's docstring."""
     fix: str
     severity: Severity
     options: type[Options]
     types: tuple[str, ...] = ()
-    """The resource types that it is about; none: it judges services."""
+    """The resource types that it checks; empty for a policy on services."""
 
 
 class ResourcePolicy(ResourceValidationPolicy):
-    """A policy that judges one resource by its inputs, before it is changed."""
+    """A policy that checks one resource's inputs before the resource changes."""
 
     def __init__(self, validate: Callable[[ResourceValidationArgs, ReportViolation], None], about: About) -> None:
         super().__init__(validate=validate, **_described(about))
@@ -74,7 +72,7 @@ class ResourcePolicy(ResourceValidationPolicy):
 
 
 class ServicePolicy(StackValidationPolicy):
-    """A policy that judges how the resources of a service go together."""
+    """A policy that checks how the resources of a service fit together."""
 
     def __init__(self, validate: Callable[[StackValidationArgs, ReportViolation], None], about: About) -> None:
         super().__init__(validate=validate, **_described(about))
@@ -94,15 +92,15 @@ def resource_policy(
     severity: Severity = Severity.HIGH,
     options: type[AnyOptions] = Options,
 ) -> Callable[[ResourceFunction[AnyOptions]], ResourcePolicy]:
-    """Make a policy of a function that judges one resource by its inputs, before it is changed.
+    """Make a policy of a function that checks one resource's inputs before the resource changes.
 
     Args:
-        name: what config and messages call the policy.
-        types: the resource types that it is about.
+        name: the policy's name in config and messages.
+        types: the resource types that it checks.
         description: the rule, as one sentence.
-        fix: what to do when it is broken.
-        severity: how bad a breach is.
-        options: what it can be told.
+        fix: what to do about a violation.
+        severity: how bad a violation is.
+        options: the model of the policy's options.
     """
 
     def decorate(function: ResourceFunction[AnyOptions]) -> ResourcePolicy:
@@ -138,9 +136,10 @@ def service_policy(
     severity: Severity = Severity.HIGH,
     options: type[AnyOptions] = Options,
 ) -> Callable[[ServiceFunction[AnyOptions]], ServicePolicy]:
-    """Make a policy of a function that judges how the resources of one service go together.
+    """Make a policy of a function that checks how the resources of one service fit together.
 
-    Engines ask for it after the resources: in a preview still in time, in an update too late to prevent it.
+    The engine calls it after all resources. In a preview, this prevents the change; in an update, it is too late for
+    that.
     """
 
     def decorate(function: ServiceFunction[AnyOptions]) -> ServicePolicy:
@@ -155,7 +154,7 @@ def service_policy(
                     for finding in function(service, chosen):
                         report_violation(finding.message, finding.resource and finding.resource.urn)
                 except UnknownValueError as error:
-                    # One service that cannot be judged yet must not keep the others from it.
+                    # A service with unknown values must not stop the checks of the others.
                     unknown.append(error)
             if unknown:
                 raise unknown[0]
@@ -174,12 +173,12 @@ def service_policy(
 
 
 def wrong(resource: Resource, field: str, value: Any, must: str, fix: str) -> str:
-    """Say in one line what is wrong: the resource, the field, its value, the limit and the fix."""
+    """Return what is wrong in one line: the resource, the field, its value, the limit and the fix."""
     return f"{resource.name}: {field} is {shown(value)}, but must be {must}. {fix}"
 
 
 def shown(value: Any) -> str:
-    """Write a value as a person would, and not more of it than helps."""
+    """Return a value for a message: shortened to 80 characters, and never a secret."""
     if value is None or value == "":
         return "not set"
     if isinstance(value, bool):
@@ -198,12 +197,12 @@ _MOST_SHOWN = 80
 
 
 def _chosen(options: type[AnyOptions], config: Mapping[str, Any], report_violation: ReportViolation) -> AnyOptions:
-    """Read the options; wrong ones are refused, and the defaults hold."""
+    """Return the options. Report invalid options, and return the defaults instead."""
     try:
         return options.model_validate(dict(config))
     except ValidationError as error:
-        # Engines check what a schema can say; they let through an option that it does not have.
-        known = f"is no option; there are {', '.join(options.model_fields)}"
+        # The engine checks options by the schema, but accepts options that are not in it.
+        known = f"is not an option; the options are {', '.join(options.model_fields)}"
         for one in error.errors():
             name = ".".join(str(part) for part in one["loc"]) or "it"
             what = known if one["type"] == "extra_forbidden" else f"is {shown(one['input'])}: {one['msg']}"
@@ -219,7 +218,7 @@ def _shared_resource(shown_as: ResourceValidationArgs | PolicyResource) -> Resou
     def make(_: Any) -> Resource:
         return _resource(shown_as)
 
-    # Its properties stand for it: within a request every policy is shown the same ones.
+    # The properties identify the resource: all policies of a request get the same object.
     return share("resource", make, shown_as.props)
 
 

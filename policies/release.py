@@ -1,4 +1,4 @@
-"""Releases: what a colour answers is pinned and named, so that a rollback brings back the very same."""
+"""Releases: everything that determines a colour's answers is pinned and named, so a rollback restores it exactly."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ from policies.resources import CONFIG_MAP, DEPLOYMENT, Resource, at, table
 from policies.service import Service
 
 _DIGEST: Final = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
-# Who answers, and where: none of it changes what.
+# These options set who answers and where, but not the answers.
 _NAMES: Final = ("--port", "--host", "--served-model-name", "--shutdown-timeout", "--fingerprint-value")
 
 
@@ -34,13 +34,13 @@ _NAMES: Final = ("--port", "--host", "--served-model-name", "--shutdown-timeout"
     fix="Write name@sha256:… for each image.",
 )
 def image_pinned(deployment: Resource, _: Options) -> Iterator[str]:
-    """A tag moves: pods that start later would serve something else than their release, in both colours at once."""
+    """A tag can move. Then pods that start later serve something other than their release, in both colours at once."""
     if not is_vllm(deployment):
         return
     for container in Pods(deployment).containers:
         image = container.get("image")
         if not _DIGEST.fullmatch(str(image)):
-            fix = "Set image of the release to the digest that the registry shows for it."
+            fix = "Set image of the release to the image's digest in the registry."
             yield wrong(deployment, f"the image of container {container.get('name')}", image, "name@sha256:…", fix)
 
 
@@ -51,28 +51,31 @@ def image_pinned(deployment: Resource, _: Options) -> Iterator[str]:
     fix="Set model_revision of the release to a commit.",
 )
 def model_pinned(deployment: Resource, _: Options) -> Iterator[str]:
-    """A branch or a tag moves, and no revision is the branch main. Paths and stores have versions of their own."""
+    """A branch or a tag can move, and without a revision vLLM uses the branch main.
+
+    Paths and object stores are exempt, because they have their own versions.
+    """
     if not is_vllm(deployment):
         return
     pods = Pods(deployment)
     revision = pods.arguments.get("--revision")
     if not is_pinned(pods.model or "", revision or ""):
-        fix = "Set model_revision of the release to it; a branch or a tag may move."
+        fix = "Set model_revision of the release to a commit; a branch or a tag may move."
         yield wrong(deployment, f"--revision of {pods.model or 'the model'}", revision, "a commit", fix)
 
 
 @resource_policy(
     "release-named",
     DEPLOYMENT,
-    description="A colour must name its release on itself, on its pods, and in every answer.",
-    fix="Let VllmStack write them: the release id as a label, and <colour>-<release id> as --fingerprint-value.",
+    description="A colour's Deployment, its pods and every answer must name the release.",
+    fix="Let VllmStack set the release id as a label, and <colour>-<release id> as --fingerprint-value.",
 )
 def named(deployment: Resource, _: Options) -> Iterator[str]:
-    """Scripts tell by the labels what runs, gates and clients by an answer's system_fingerprint who gave it."""
+    """Scripts read from the labels what runs. Gates and clients read from system_fingerprint which release answered."""
     if deployment.color is None:
         return
     pods = Pods(deployment)
-    fix = "Let VllmStack write it; by hand, name the release everywhere alike."
+    fix = "Let VllmStack set it, or use the same release id everywhere."
     release = deployment.marks.get(RELEASE_KEY)
     if not release:
         yield wrong(deployment, f"the label {RELEASE_KEY}", release, "the id of its release", fix)
@@ -93,13 +96,13 @@ def named(deployment: Resource, _: Options) -> Iterator[str]:
 
 @service_policy(
     "release-prompts-immutable",
-    description="Prompts must come from an immutable ConfigMap of the stack that is named by its content.",
-    fix="Set prompts of the release; VllmStack then makes the ConfigMap.",
+    description="Prompts must come from an immutable ConfigMap of the stack whose name contains a hash of its content.",
+    fix="Set prompts of the release; VllmStack then declares the ConfigMap.",
 )
 def prompts_immutable(service: Service, _: Options) -> Iterator[Finding]:
-    """Prompts that change under a colour change its answers, at each pod's next start and without a release.
+    """If prompts change, a colour's answers change at each pod's next start, without a new release.
 
-    A chat template of the image's own is pinned with it.
+    A chat template in the image is pinned with the image.
     """
     for deployment in vllm_deployments(service):
         pods = Pods(deployment)
@@ -112,31 +115,32 @@ def prompts_immutable(service: Service, _: Options) -> Iterator[Finding]:
 
 @service_policy(
     "release-cache-namespace",
-    description="Colours of the same release must share a semantic-cache namespace, those with other answers must not.",
-    fix="Let VllmStack write it: the release's semantic_cache_namespace.",
+    description="Colours with the same release must share a semantic-cache namespace; colours whose answers may differ "
+    "must not.",
+    fix="Let VllmStack set the annotation to the release's semantic_cache_namespace.",
     severity=Severity.CRITICAL,
 )
 def cache_namespace(service: Service, _: Options) -> Iterator[Finding]:
-    """A cache that both colours share hands out the answers of one in the name of the other, after a rollback too.
+    """A shared cache returns one colour's answers for the other colour, even after a rollback.
 
-    Answers may differ by the model and by every argument and prompt but the few that are known not to matter; another
-    image alone is taken to answer alike, as in Release.
+    Answers may differ if the model, a prompt or an argument differs, except for a few arguments that are known not to
+    matter. A different image alone is assumed to give the same answers, as in Release.
     """
     for one, other in combinations(vllm_deployments(service), 2):
         mine, theirs = (_annotation(each, SEMANTIC_CACHE_NAMESPACE_KEY) for each in (one, other))
-        release, fix = one.marks.get(RELEASE_KEY), "Let VllmStack write the release's semantic_cache_namespace."
+        release, fix = one.marks.get(RELEASE_KEY), "Let VllmStack set the release's semantic_cache_namespace."
         where = f"the annotation {SEMANTIC_CACHE_NAMESPACE_KEY}"
         if mine != theirs and release and release == other.marks.get(RELEASE_KEY):
             must = f"{mine}, as on {one.name}, which has the same release"
             yield Finding(message=wrong(other, where, theirs, must, fix), resource=other)
         elif mine == theirs and _answers(one) != _answers(other):
-            must = f"another one than on {one.name}, whose answers may differ"
+            must = f"different from that of {one.name}, whose answers may differ"
             yield Finding(message=wrong(other, where, theirs, must, fix), resource=other)
 
 
 def _prompts_violations(service: Service, deployment: Resource, pods: Pods, name: Any) -> Iterator[str]:
-    """Yield what is wrong with the ConfigMap that pods find their prompts in."""
-    fix = "Set prompts of the release: VllmStack then makes one for each content."
+    """Yield what is wrong with the ConfigMap of a pod's prompts."""
+    fix = "Set prompts of the release: VllmStack then declares one ConfigMap for each content."
     found = [
         one
         for one in service.of(CONFIG_MAP)
@@ -150,11 +154,11 @@ def _prompts_violations(service: Service, deployment: Resource, pods: Pods, name
         yield wrong(config_map, "immutable", config_map.get("immutable"), "true", fix)
     content = content_hash(dict(table(config_map.get("data"))))
     if not str(name).endswith(content):
-        yield wrong(config_map, "metadata.name", name, f"one that ends in {content}, after its content", fix)
+        yield wrong(config_map, "metadata.name", name, f"one that ends in {content}, the hash of its content", fix)
     noted = pods.annotations.get(PROMPTS_HASH_KEY)
     if noted != content:
         where = f"the annotation {PROMPTS_HASH_KEY} on its pods"
-        yield wrong(deployment, where, noted, f"{content}, after the content of {name}", fix)
+        yield wrong(deployment, where, noted, f"{content}, the hash of the content of {name}", fix)
 
 
 def _annotation(deployment: Resource, key: str) -> Any:
@@ -162,7 +166,7 @@ def _annotation(deployment: Resource, key: str) -> Any:
 
 
 def _answers(deployment: Resource) -> tuple[Any, Sequence[Sequence[str]]]:
-    """Return all that answers may depend on."""
+    """Return everything on which a colour's answers may depend."""
     pods = Pods(deployment)
     options = answer_arguments(pods.words)
     return pods.annotations.get(PROMPTS_HASH_KEY), [

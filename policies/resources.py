@@ -1,4 +1,4 @@
-"""One resource as a policy is shown it, whoever wrote it: our components, somebody's own program, or an import."""
+"""One resource as a policy sees it, whether it comes from these components, another program or an import."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,10 +27,10 @@ TARGET_GROUP_BINDING: Final = "kubernetes:elbv2.k8s.aws/v1beta1:TargetGroupBindi
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """Inputs before a change, outputs in a stack policy.
+    """A resource's inputs before its change, or its outputs in a stack policy.
 
-    Reading a value that is not known yet raises pulumi_policy's UnknownValueError, which a policy lets pass: it then
-    counts as not evaluated, and never as passed.
+    Reading an unknown value raises pulumi_policy's UnknownValueError. Policies do not catch it, so the policy counts
+    as not evaluated, and never as passed.
     """
 
     type: str
@@ -41,7 +41,7 @@ class Resource:
     ignore_changes: Sequence[str] = field(default_factory=tuple)
 
     def get(self, path: str) -> Any:
-        """Return what is at a path such as ``spec.template.spec``; none where a part of it is missing."""
+        """Return the value at a path such as ``spec.template.spec``; None when a part of the path is missing."""
         return at(self.props, path)
 
     @property
@@ -51,23 +51,23 @@ class Resource:
 
     @property
     def service(self) -> str | None:
-        """The service that it says it belongs to."""
+        """The service in the resource's tag or label."""
         return text(self.marks.get(SERVICE_KEY))
 
     @property
     def color(self) -> Color | None:
-        """The colour that it says it belongs to."""
+        """The colour in the resource's tag or label."""
         marked = self.marks.get(COLOR_KEY)
         return next((color for color in COLORS if color == marked), None)
 
     @property
     def role(self) -> str | None:
-        """What it says it is for."""
+        """The role in the resource's tag or label."""
         return text(self.marks.get(ROLE_KEY))
 
 
 def at(value: Any, path: str) -> Any:
-    """Return what is at a path of keys with dots between; none where a part of it is missing."""
+    """Return the value at a path of keys with dots between them; None when a part of the path is missing."""
     for key in path.split("."):
         value = table(value).get(key)
     return value
@@ -79,12 +79,12 @@ def table(value: Any) -> Mapping[str, Any]:
 
 
 def text(value: Any) -> str | None:
-    """Return a text as it is, and none for anything else."""
+    """Return a text as it is, and None for anything else."""
     return value if isinstance(value, str) else None
 
 
 def items(value: Any) -> Sequence[Any]:
-    """Return a list as it is, and an empty one for anything else, texts included."""
+    """Return a list as it is, and an empty one for anything else, including texts."""
     return cast(Sequence[Any], value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
 
 
@@ -94,12 +94,12 @@ def tables(value: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def is_on(value: Any, *, by_default: bool = False) -> bool:
-    """Tell a switch that is on, written as a boolean or as a text; ``by_default`` says what AWS makes of none."""
+    """Return whether a switch, given as a boolean or a text, is on; ``by_default`` is AWS's default for None."""
     return by_default if value is None else str(value).lower() == "true"
 
 
 def whole(value: Any) -> int | None:
-    """Return a whole number; none for anything else. Texts of digits count: AWS takes either."""
+    """Return a whole number; None for anything else. A text of digits counts too: AWS accepts both."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""The reader of a service's way in: target groups, load balancers and listeners, and the conditions of rules."""
+"""Read a service's entry point: target groups, load balancers, listeners, and the conditions of rules."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ from policies.service import Service
 
 
 def target_group_color(resource: Resource) -> Color | None:
-    """Return the colour of a target group, from its tag or its name; none for anything else."""
+    """Return the colour of a target group, from its tag or its name; None for anything else."""
     if resource.type != TARGET_GROUP:
         return None
     return (
@@ -31,36 +31,36 @@ def target_group_color(resource: Resource) -> Color | None:
 
 
 def leads_to_pods(forwarder: Resource) -> bool:
-    """Tell a rule or a listener that forwards to a colour's target group."""
+    """Return whether a rule or a listener forwards to a colour's target group."""
     return any(share.color for share in shares(forwarder))
 
 
 def is_application(load_balancer: Resource) -> bool:
-    """Tell an Application Load Balancer, AWS's default, from one that knows nothing of HTTP."""
+    """Return whether this is an Application Load Balancer, which is AWS's default type."""
     return load_balancer.get("loadBalancerType") in (None, "application")
 
 
 def is_internet_facing(load_balancer: Resource) -> bool:
-    """Tell whether it gets public addresses, which it does unless told otherwise."""
+    """Return whether the load balancer gets public addresses, which is AWS's default."""
     return not is_on(load_balancer.get("internal"))
 
 
 def is_encrypted(listener: Resource) -> bool:
-    """Tell whether clients speak TLS to it; AWS takes plain HTTP where nothing is said."""
+    """Return whether clients use TLS with this listener; AWS's default is plain HTTP."""
     return listener.get("protocol") in ("HTTPS", "TLS")
 
 
 def only_redirects(listener: Resource) -> bool:
-    """Tell whether its default is to send clients to HTTPS; a redirect keeps the protocol unless it names one."""
+    """Return whether all default actions redirect to HTTPS; a redirect keeps the protocol unless it names one."""
     actions = list(tables(listener.get("defaultActions")))
     return bool(actions) and all(at(action, "redirect.protocol") == "HTTPS" for action in actions)
 
 
 def listeners_by_balancer(service: Service) -> list[tuple[Resource | None, list[Resource]]]:
-    """Return the service's load balancers with their listeners; none for one that is not the stack's own."""
+    """Return the service's load balancers with their listeners; None stands for a load balancer outside the stack."""
     balancers, listeners = list(service.of(LOAD_BALANCER)), list(service.of(LISTENER))
     if len(balancers) <= 1:
-        # Without asking for an ARN, which nobody knows before the load balancer is made.
+        # This reads no ARN, because the ARN is unknown before the load balancer exists.
         return [(next(iter(balancers), None), listeners)]
     return [
         (balancer, [listener for listener in listeners if listener.get("loadBalancerArn") == balancer.get("arn")])
@@ -69,18 +69,18 @@ def listeners_by_balancer(service: Service) -> list[tuple[Resource | None, list[
 
 
 def path_conditions(rule: Resource) -> Iterator[Mapping[str, Any]]:
-    """Yield the path patterns of a rule's conditions, of which a request must meet every one."""
+    """Yield the path patterns of a rule's conditions; a request must match each of them."""
     return (table(one) for one in _conditions(rule, "pathPattern") if one is not None)
 
 
 def candidate_header(rule: Resource) -> Mapping[str, Any] | None:
-    """Return a rule's condition on the candidate routes' header; what it says is secret."""
+    """Return a rule's condition on the candidate routes' header; its values are secret."""
     headers = (table(one) for one in _conditions(rule, "httpHeader") if one is not None)
     return next((one for one in headers if str(one.get("httpHeaderName")).lower() == CANDIDATE_ROUTE_HEADER), None)
 
 
 def candidate_routes(service: Service, color: Color) -> Iterator[Resource]:
-    """Yield the rules that are there to reach one colour at any weight."""
+    """Yield the rules that reach one colour at any weight."""
     for rule in service.of(LISTENER_RULE):
         if rule.role == "candidate-rule":
             if rule.color == color:

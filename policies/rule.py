@@ -1,4 +1,4 @@
-"""The reader of weighted rules: which colour gets which weight, and what the rule says about the colours."""
+"""Read weighted rules: each colour's weight, and what the rule's tags say about the colours."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -25,13 +25,13 @@ class Share:
 
     arn: str
     color: Color | None
-    """None: its name does not say."""
+    """None when the target group's name contains no colour."""
     weight: Any
-    """As it is written, whole or not."""
+    """The weight as written, which may be no whole number."""
 
 
 def is_weighted_rule(resource: Resource) -> bool:
-    """Tell a service's weighted rule, by its tag or by where it forwards to, from any other rule."""
+    """Return whether a resource is a service's weighted rule, by its tag or by its target groups."""
     if resource.type != LISTENER_RULE:
         return False
     role = resource.role
@@ -41,9 +41,10 @@ def is_weighted_rule(resource: Resource) -> bool:
 
 
 def shares(forwarder: Resource) -> list[Share]:
-    """Return where a rule, or a listener by default, forwards to.
+    """Return the target groups to which a rule, or a listener's default action, forwards.
 
-    Raises UnknownValueError while the target groups have no ARN yet.
+    Raises:
+        UnknownValueError: the target groups have no ARN yet.
     """
     service = forwarder.service
     actions = forwarder.get("defaultActions" if forwarder.type == LISTENER else "actions")
@@ -55,7 +56,7 @@ def shares(forwarder: Resource) -> list[Share]:
 
 
 def traffic(rule: Resource) -> Traffic | None:
-    """Return what a rule does and says; none where that cannot be read, which is for policies of its own to refuse."""
+    """Return a rule's weights and tags; None when they cannot be read, which other policies refuse."""
     weights = weights_by_color(rule)
     active = rule.marks.get(ACTIVE_COLOR_KEY)
     colors: list[tuple[Color, ColorState | None]] = [
@@ -76,12 +77,12 @@ def traffic(rule: Resource) -> Traffic | None:
 
 
 def traffic_of(resource: Resource) -> Traffic | None:
-    """Return what a weighted rule does and says; none also for any other resource."""
+    """Return a weighted rule's weights and tags; None for any other resource, too."""
     return traffic(resource) if is_weighted_rule(resource) else None
 
 
 def weights_by_color(rule: Resource) -> Mapping[Color, int] | None:
-    """Return both colours' weights; none when the rule does not forward to each of them once, by whole numbers."""
+    """Return both colours' weights; None unless the rule forwards to each colour once, with whole numbers."""
     found = shares(rule)
     weights: list[tuple[Color | None, int | None]] = [(share.color, whole(share.weight)) for share in found]
     numbers: dict[Color, int] = {color: weight for color, weight in weights if color and weight is not None}
@@ -89,8 +90,8 @@ def weights_by_color(rule: Resource) -> Mapping[Color, int] | None:
 
 
 def color_in(name: str, service: str | None) -> Color | None:
-    """Read the colour from a target group's name, ``<service>-<color>`` and maybe more."""
-    # A service may have a colour in its own name.
+    """Return the colour in a target group's name, which begins with ``<service>-<color>``."""
+    # The service's own name may contain a colour.
     own = bool(service) and name.startswith(f"{service}-")
     words = name.removeprefix(f"{service}-").split("-")[:1] if own else name.split("-")
     found: list[Color] = [color for color in COLORS if color in words]
@@ -98,14 +99,14 @@ def color_in(name: str, service: str | None) -> Color | None:
 
 
 def is_announced(traffic: Traffic) -> bool:
-    """Tell whether a person permitted what is unusual, at the serial that the rule has."""
+    """Return whether a person announced an unusual change at the rule's serial."""
     return re.fullmatch(r"[0-9]+", traffic.announced_serial) is not None and (
         int(traffic.announced_serial) == traffic.rollout_serial
     )
 
 
 def _groups(action: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield an action's target groups; one that stands alone, without a weight, gets everything."""
+    """Yield an action's target groups; a single target group without a weight gets all requests."""
     if items(at(action, "forward.targetGroups")):
         yield from tables(at(action, "forward.targetGroups"))
     elif (arn := action.get("targetGroupArn")) is not None:

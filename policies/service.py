@@ -1,4 +1,4 @@
-"""The resources of one service, found by their tags and labels, whoever declared them."""
+"""The resources of one service, found by their tags and labels."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from policies.rule import is_weighted_rule, traffic
 
 @dataclass
 class Service:
-    """A service and all that says it belongs to it."""
+    """A service and all resources whose tags or labels name it."""
 
     name: str
     resources: list[Resource] = field(default_factory=list[Resource])
@@ -28,12 +28,12 @@ class Service:
 
     @cached_property
     def traffic(self) -> Traffic | None:
-        """What the weighted rule does and says; none where there is none, or one that cannot be read."""
+        """The weighted rule's weights and tags; None when there is no rule, or it cannot be read."""
         return None if self.rule is None else traffic(self.rule)
 
 
 def services_of(resources: Iterable[Resource]) -> list[Service]:
-    """Group a stack's resources by the service that they name; those that name none are nobody's."""
+    """Group a stack's resources by the service in their tags or labels; resources without one are left out."""
     services: dict[str, Service] = {}
     for resource in resources:
         name = resource.service

@@ -1,4 +1,4 @@
-"""Serving: pods that are ready only when they answer, are spared while busy, and leave without dropping a request."""
+"""Serving: pods are ready only when they answer, are not restarted while busy, and end without dropping a request."""
 
 from collections.abc import Iterator
 from typing import Annotated, Final
@@ -23,35 +23,36 @@ from policies.resources import (
 )
 from policies.service import Service
 
-# What vLLM takes where nothing is said; every connection then ends before the load balancer's does.
+# vLLM's default. With it, vLLM closes every idle connection before the load balancer does.
+# https://github.com/vllm-project/vllm/pull/18472
 _DEFAULT_KEEP_ALIVE_SECONDS: Final = 5
 
 
 class StartupOptions(Options):
-    """What a start may cost."""
+    """How long a start may take."""
 
     min_startup_seconds: Annotated[
-        int, Field(ge=0, le=86_400, description="The shortest time that a pod must be given to start, in seconds.")
+        int, Field(ge=0, le=86_400, description="Shortest startup time that the probe must allow, in seconds.")
     ] = 0
 
 
 @resource_policy(
     "serving-startup-probe",
     DEPLOYMENT,
-    description="A vLLM pod must have a startup probe that asks the server, and time for it before anybody gives up.",
+    description="A vLLM pod must have a startup probe that needs an answer of the server, and enough time to start.",
     fix="Set cold_start_seconds to the longest time from a container's start to its first answer.",
     options=StartupOptions,
 )
 def startup_probe(deployment: Resource, options: StartupOptions) -> Iterator[str]:
-    """Without it, a pod that loads weights for minutes is restarted by its liveness probe, for ever.
+    """Without it, the liveness probe restarts a pod that loads weights for minutes, again and again.
 
-    vLLM opens its port long before it can answer, so a mere connect ends the start too early.
+    vLLM opens its port long before it can answer, so a probe that only connects ends the start too early.
     """
     if not is_vllm(deployment):
         return
     probe = Pods(deployment).probe("startupProbe")
     if probe.asks in (None, "no more than its presence"):
-        fix = "Ask GET /health, as VllmStack does: the port is open long before the model is loaded."
+        fix = "Request GET /health, as VllmStack does: the port is open long before the model is loaded."
         yield wrong(deployment, "what the startup probe asks", probe.asks, "an answer of the server", fix)
         return
     given, least = probe.startup_seconds, options.min_startup_seconds
@@ -60,36 +61,36 @@ def startup_probe(deployment: Resource, options: StartupOptions) -> Iterator[str
         yield wrong(deployment, "the time to start (s)", given, f"at least {least}", fix)
     deadline = _progress_deadline_seconds(deployment)
     if deadline < given:
-        fix = "Raise progressDeadlineSeconds: a rollout fails at the deadline, while its pods may still start."
+        fix = "Raise progressDeadlineSeconds: at the deadline, an update fails although its pods may still be starting."
         yield wrong(deployment, "spec.progressDeadlineSeconds", deadline, f"at least {given}, the time to start", fix)
 
 
 @resource_policy(
     "serving-readiness-answers",
     DEPLOYMENT,
-    description="A vLLM pod must be ready only when it answers: its readiness probe runs an inference.",
-    fix="Use VllmStack's probe, or have an exec probe ask /v1/completions for one token.",
+    description="A vLLM pod must be ready only when it answers: its readiness probe must run an inference.",
+    fix="Use VllmStack's probe, or an exec probe that requests one token from /v1/completions.",
     severity=Severity.CRITICAL,
 )
 def readiness_answers(deployment: Resource, _: Options) -> Iterator[str]:
-    """A hung GPU leaves the port open, and /health, /v1/models and /metrics as they were.
+    """When a GPU hangs, the port stays open, and /health, /v1/models and /metrics still answer.
 
-    So what passes is an exec probe that asks an inference of the server, or that runs a program of its own: what that
-    asks cannot be seen here, as with VllmStack's readiness_probe.py. An exec that only connects or looks (nc, pgrep,
-    cat, curl of another path, code that is all in view) does not. Nor does an httpGet, which can run no inference of
-    vLLM's, unless on a path below /v1/ other than /v1/models: vLLM itself answers none of those, so whoever does was
-    put there to ask.
+    An exec probe passes this policy if it requests an inference, or if it runs a separate program, such as VllmStack's
+    readiness_probe.py: the policy cannot see what a program requests. An exec probe that only connects or looks does
+    not pass (nc, pgrep, cat, curl of another path, inline code without an inference). An httpGet probe passes only for
+    a path under /v1/ other than /v1/models: vLLM answers no GET there, so a proxy must have been added to run the
+    inference.
     """
     if not is_vllm(deployment):
         return
     probe = Pods(deployment).probe("readinessProbe")
     if probe.asks not in ("an inference", "a program"):
-        fix = "Use VllmStack's probe, or an exec that asks /v1/completions for one token."
+        fix = "Use VllmStack's probe, or an exec probe that requests one token from /v1/completions."
         yield wrong(deployment, "what the readiness probe asks", probe.asks, "an inference", fix)
         return
     least = probe.threshold_seconds + READINESS_MARGIN_SECONDS
     if probe.timeout_seconds < least:
-        fix = "Raise it: a probe cut short takes busy pods out of service, and their load goes to the rest."
+        fix = "Raise it: a probe that times out takes busy pods out of service, and the others get their load."
         yield wrong(deployment, "readinessProbe.timeoutSeconds", probe.timeout_seconds, f"at least {least}", fix)
 
 
@@ -97,28 +98,29 @@ class LivenessOptions(Options):
     """When an engine counts as dead."""
 
     min_silence_seconds: Annotated[
-        int, Field(ge=1, le=86_400, description="How long an engine must be silent before a restart, in seconds.")
+        int,
+        Field(ge=1, le=86_400, description="Shortest time without an answer before a restart, in seconds."),
     ] = MIN_SILENCE_SECONDS
 
 
 @resource_policy(
     "serving-liveness-spares-the-busy",
     DEPLOYMENT,
-    description="A vLLM pod's liveness probe must ask /health, and be patient: only a dead engine is worth a restart.",
-    fix="Ask GET /health; raise failureThreshold x the longer of periodSeconds and timeoutSeconds.",
+    description="A vLLM pod's liveness probe must request /health and be patient: it may restart only a dead engine.",
+    fix="Request GET /health; raise failureThreshold x the longer of periodSeconds and timeoutSeconds.",
     options=LivenessOptions,
 )
 def liveness_spares_the_busy(deployment: Resource, options: LivenessOptions) -> Iterator[str]:
-    """A restart costs a cold start and every request of the pod, and moves their load to pods as busy as it was.
+    """A restart costs a cold start and all requests of the pod, and moves its load to other busy pods.
 
-    /health (or /ping, or the health service of gRPC) runs no inference and tells a dead engine. Anything more fails
-    under load; anything less, such as an open port, never fails.
+    /health (or /ping, or gRPC's health service) runs no inference and detects a dead engine. A probe that asks for
+    more fails under load; a probe that asks for less, such as an open port, never fails.
     """
     if not is_vllm(deployment):
         return
     probe = Pods(deployment).probe("livenessProbe")
     if probe.asks != "the engine's health":
-        fix = "Ask GET /health: an inference fails where the engine is only busy, an open port where it is long dead."
+        fix = "Request GET /health: an inference fails on a busy engine, and an open port passes on a dead one."
         yield wrong(deployment, "what the liveness probe asks", probe.asks, "the engine's health", fix)
         return
     silence, least = probe.silence_seconds, options.min_silence_seconds
@@ -130,26 +132,26 @@ def liveness_spares_the_busy(deployment: Resource, options: LivenessOptions) -> 
 @resource_policy(
     "serving-readiness-gate",
     DEPLOYMENT,
-    description="A vLLM pod must wait for its target to be healthy: a readiness gate for its TargetGroupBinding.",
-    fix="Declare it in the pod template: the controller's webhook may silently be absent.",
+    description="A vLLM pod must wait for its target to be healthy, with a readiness gate for its TargetGroupBinding.",
+    fix="Declare the gate in the pod template: the controller's webhook may be missing without an error.",
 )
 def readiness_gate(deployment: Resource, _: Options) -> Iterator[str]:
-    """Without it, a Deployment goes on to its next pod while the load balancer knows none of the new ones."""
+    """Without it, a Deployment replaces its next pod before the load balancer has registered the new one."""
     if not is_vllm(deployment):
         return
     gates = Pods(deployment).readiness_gates
     if not any(str(gate).startswith(target_health("")) for gate in gates):
-        must = f"{target_health('<TargetGroupBinding>')} at least"
+        must = f"at least {target_health('<TargetGroupBinding>')}"
         yield wrong(deployment, "readinessGates", gates, must, "Name the pods' TargetGroupBinding in a readiness gate.")
 
 
 @service_policy(
     "serving-readiness-gate-of-its-binding",
-    description="A vLLM pod must wait for each of its colour's TargetGroupBindings.",
+    description="A vLLM pod must have a readiness gate for each TargetGroupBinding of its colour.",
     fix="Name the colour's TargetGroupBinding in the pod template's readiness gate.",
 )
 def readiness_gate_of_its_binding(service: Service, _: Options) -> Iterator[Finding]:
-    """A gate for another binding is true too early, or never: then no pod becomes ready and the update hangs."""
+    """A gate for another binding becomes true too early or never. If never, no pod gets ready and the update hangs."""
     for deployment in vllm_deployments(service):
         if deployment.color is None:
             continue
@@ -170,7 +172,7 @@ class DrainOptions(Options):
         Field(
             ge=1,
             le=MAX_GRACE_PERIOD_SECONDS,
-            description="How long a pod must serve on at least once it is to end, in seconds.",
+            description="Shortest time that a pod must keep serving after its end begins, in seconds.",
         ),
     ] = 1
 
@@ -178,45 +180,46 @@ class DrainOptions(Options):
 @resource_policy(
     "serving-drain-chain",
     DEPLOYMENT,
-    description="A vLLM pod must end without dropping a request: preStop, then its shutdown timeout, within its grace.",
-    fix="Set max_stream_seconds and deregistration_propagation_seconds; all other times follow from them.",
+    description="A vLLM pod must end without dropping a request: its preStop sleep and its shutdown timeout must fit "
+    "its grace period.",
+    fix="Set max_stream_seconds and deregistration_propagation_seconds; the program derives all other times.",
     severity=Severity.CRITICAL,
     options=DrainOptions,
 )
 def drain_chain(deployment: Resource, options: DrainOptions) -> Iterator[str]:
-    """Each link waits for the one before it; vLLM's own defaults abort what runs and close connections after 5 s.
+    """Each step must wait for the one before. vLLM's defaults abort running requests and close connections after 5 s.
 
-    A preStop hook that is neither a sleep nor an exec of one counts as none: nobody can tell how long it takes.
+    A preStop hook that is neither a sleep nor an exec of a sleep counts as missing, because its duration is unknown.
     """
     if not is_vllm(deployment):
         return
     pods = Pods(deployment)
     pre_stop, shutdown, grace = pods.pre_stop_seconds, pods.shutdown_timeout_seconds, pods.grace_period_seconds
     if (pre_stop or 0) < options.min_pre_stop_seconds:
-        fix = "Set deregistration_propagation_seconds: until then requests still arrive."
+        fix = "Set deregistration_propagation_seconds: requests still arrive for that long."
         must = f"a sleep of at least {options.min_pre_stop_seconds}"
         yield wrong(deployment, "lifecycle.preStop (s)", pre_stop, must, fix)
     if not shutdown:
         value = pods.arguments.get("--shutdown-timeout")
         fix = "Set max_stream_seconds: without it, running requests are aborted."
-        yield wrong(deployment, "--shutdown-timeout", value, "the seconds of the longest request", fix)
+        yield wrong(deployment, "--shutdown-timeout", value, "the duration of the longest request in seconds", fix)
     least = (pre_stop or 0) + (shutdown or 0) + EXIT_MARGIN_SECONDS
     if not least <= grace < MAX_GRACE_PERIOD_SECONDS:
         must = f"from {least} (preStop + --shutdown-timeout + {EXIT_MARGIN_SECONDS}) to {MAX_GRACE_PERIOD_SECONDS - 1}"
-        fix = "Set max_stream_seconds, from which it follows; EKS ends a node 15 minutes after it was told to."
+        fix = "Set max_stream_seconds, which determines it; EKS ends a node 15 minutes after its drain begins."
         yield wrong(deployment, "terminationGracePeriodSeconds", grace, must, fix)
     keep_alive = pods.keep_alive_seconds
     if (keep_alive or 0) <= _DEFAULT_KEEP_ALIVE_SECONDS:
-        fix = "Make it longer than the load balancer's idle timeout, or vLLM closes connections that it still uses."
+        fix = "Make it longer than the load balancer's idle timeout, or vLLM closes connections that are still in use."
         must = f"more than vLLM's default of {_DEFAULT_KEEP_ALIVE_SECONDS} s"
         yield wrong(deployment, "VLLM_HTTP_TIMEOUT_KEEP_ALIVE", keep_alive, must, fix)
 
 
 class SurgeOptions(Options):
-    """What an update of pods may take and leave."""
+    """How many pods an update may add and remove."""
 
     max_surge_pods: Annotated[
-        int, Field(ge=0, le=1000, description="Pods that an update may add: as many as there are spare places for.")
+        int, Field(ge=0, le=1000, description="Pods that an update may add; at most the number of spare places.")
     ] = 0
     max_unavailable_pods: Annotated[
         int, Field(ge=1, le=1000, description="Pods that an update may take out of service at once.")
@@ -226,14 +229,14 @@ class SurgeOptions(Options):
 @resource_policy(
     "serving-no-surge",
     DEPLOYMENT,
-    description="An update of vLLM pods must take one at a time, and need no GPU beyond theirs.",
+    description="An update of vLLM pods must replace one pod at a time, without extra GPUs.",
     fix="Use RollingUpdate with maxSurge 0 and maxUnavailable 1.",
     options=SurgeOptions,
 )
 def no_surge(deployment: Resource, options: SurgeOptions) -> Iterator[str]:
-    """Kubernetes' defaults add a quarter of the pods, for which there is no GPU; Recreate ends all at once.
+    """Kubernetes' defaults add a quarter of the pods, for which there are no GPUs. Recreate ends all pods at once.
 
-    Where no pod runs, whatever the strategy says ends none.
+    A Deployment without running pods passes with any strategy.
     """
     if not is_vllm(deployment) or not (replicas := Pods(deployment).replicas):
         return
@@ -250,13 +253,13 @@ def no_surge(deployment: Resource, options: SurgeOptions) -> Iterator[str]:
     ):
         pods = portion(value, replicas, up=up)
         if pods is None or pods > limit:
-            fix = "Set maxSurge 0 and maxUnavailable 1; without them Kubernetes takes 25% for each."
+            fix = "Set maxSurge 0 and maxUnavailable 1; Kubernetes' default is 25% for each."
             where = f"spec.strategy.rollingUpdate.{name}"
             yield wrong(deployment, where, value, f"at most {limit} of {replicas} pods", fix)
 
 
 class DisruptionOptions(Options):
-    """What a node's drain may take."""
+    """How many pods a node's drain may evict."""
 
     max_evicted_pods: Annotated[
         int, Field(ge=1, le=1000, description="Pods of one colour that may be evicted at the same time.")
@@ -265,12 +268,12 @@ class DisruptionOptions(Options):
 
 @service_policy(
     "serving-disruption-budget",
-    description="Each colour that runs must have one PodDisruptionBudget of its own, which lets one pod go at a time.",
+    description="Each running colour must have its own PodDisruptionBudget, which allows one eviction at a time.",
     fix="Declare a PodDisruptionBudget with the colour's pod labels and maxUnavailable 1 (0 for a single replica).",
     options=DisruptionOptions,
 )
 def disruption_budget(service: Service, options: DisruptionOptions) -> Iterator[Finding]:
-    """An upgrade of nodes would otherwise take a colour away at once; with two budgets, Kubernetes evicts nobody."""
+    """Without a budget, a node upgrade may evict a whole colour at once. With two budgets, Kubernetes evicts no pod."""
     deployments = [(deployment, Pods(deployment)) for deployment in vllm_deployments(service)]
     for deployment, pods in deployments:
         if not pods.replicas:
@@ -284,13 +287,15 @@ def disruption_budget(service: Service, options: DisruptionOptions) -> Iterator[
         ]
         if len(budgets) != 1:
             names = [budget.name for budget in budgets]
-            fix = "Declare one, with the colour's pod labels in its selector and the service's on itself."
+            fix = "Declare one with the colour's pod labels in its selector, and label it with the service."
             message = wrong(deployment, "its PodDisruptionBudgets", names, "one", fix)
             yield Finding(message=message, resource=deployment)
         for budget in budgets:
             others = [one.name for one, theirs in deployments if one is not deployment and _covers(budget, one, theirs)]
             if others:
-                fix = "Add the colour to its selector: a budget over both lets one colour go for the other."
+                fix = (
+                    "Add the colour to its selector: a budget for both colours may allow evictions of all pods of one."
+                )
                 message = wrong(budget, "spec.selector", [deployment.name, *others], "for one colour's pods", fix)
                 yield Finding(message=message, resource=budget)
             most = min(options.max_evicted_pods, pods.replicas - 1)
@@ -305,14 +310,14 @@ def disruption_budget(service: Service, options: DisruptionOptions) -> Iterator[
 @resource_policy(
     "serving-colors-named",
     DEPLOYMENT,
-    description="A Deployment of vLLM must name its service and colour: on itself, on its pods and in its selector.",
-    fix="Label it, or exempt it where it is no part of a blue/green service.",
+    description="A vLLM Deployment must name its service and colour in its labels, its pods' labels and its selector.",
+    fix="Label it, or exempt it if it is not part of a blue/green service.",
 )
 def colors_named(deployment: Resource, _: Options) -> Iterator[str]:
-    """Whatever has no such name escapes the policies for services; a selector without it adopts the other's pods."""
+    """Policies on services do not see unlabelled Deployments. A selector without these labels adopts other pods."""
     if not is_vllm(deployment):
         return
-    fix = "Label it like VllmStack does, or exempt it where it is no part of a blue/green service."
+    fix = "Label it as VllmStack does, or exempt it if it is not part of a blue/green service."
     if deployment.service is None or deployment.color is None:
         labels = [deployment.service or "no service", deployment.marks.get(COLOR_KEY) or "no colour"]
         yield wrong(deployment, "metadata.labels", labels, f"a {SERVICE_KEY}, and blue or green as {COLOR_KEY}", fix)
@@ -326,7 +331,7 @@ def colors_named(deployment: Resource, _: Options) -> Iterator[str]:
     pods, selector = Pods(deployment).labels, deployment.get("spec.selector")
     others = ({COLOR_KEY: other_color(deployment.color)}, {SERVICE_KEY: f"not-{deployment.service}"})
     if any(selects(selector, {**pods, **other}) for other in others):
-        must = f"on {SERVICE_KEY} and {COLOR_KEY}, or it adopts others' pods"
+        must = f"on {SERVICE_KEY} and {COLOR_KEY}, or it adopts other pods"
         yield wrong(deployment, "spec.selector", [*table(at(selector, "matchLabels"))], must, fix)
 
 
@@ -335,12 +340,12 @@ def _covers(budget: Resource, deployment: Resource, pods: Pods) -> bool:
 
 
 def _progress_deadline_seconds(deployment: Resource) -> int:
-    """Return when Kubernetes gives a rollout up: ten minutes where nothing is said."""
+    """Return after how many seconds Kubernetes gives up on an update; the default is ten minutes."""
     return whole(deployment.get("spec.progressDeadlineSeconds")) or 600
 
 
 def _evicted(budget: Resource, replicas: int) -> int | None:
-    """Return how many pods a budget lets go at once: all where it says nothing."""
+    """Return how many pods a budget allows to be evicted at once; all when it sets no limit."""
     most, least = budget.get("spec.maxUnavailable"), budget.get("spec.minAvailable")
     if most is not None:
         return portion(most, replicas, up=True)

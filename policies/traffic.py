@@ -1,4 +1,4 @@
-"""Traffic: whatever the weights are, every request finds somebody who answers it, and a weight means what it says."""
+"""Traffic: at any weights, every request gets an answer, and the weights determine where requests go."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,10 @@ from policies.router import candidate_header, candidate_routes, is_application, 
 from policies.rule import is_weighted_rule, shares, traffic
 from policies.service import Service
 
-# What AWS and vLLM take where nothing is said.
+# The defaults of AWS and vLLM.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html
+# https://github.com/vllm-project/vllm/pull/18472
 _DEREGISTRATION_DELAY_SECONDS: Final = 300
 _IDLE_TIMEOUT_SECONDS: Final = 60
 _KEEP_ALIVE_SECONDS: Final = 5
@@ -44,7 +47,7 @@ _KEEP_ALIVE: Final = "VLLM_HTTP_TIMEOUT_KEEP_ALIVE"
     severity=Severity.CRITICAL,
 )
 def weights_add_up(rule: Resource, _: Options) -> Iterator[str]:
-    """An ALB takes any numbers, but gates, guards and people read weights as percents."""
+    """An ALB accepts weights from 0 to 999, but gates, guards and people read them as percents."""
     if not is_weighted_rule(rule):
         return
     fix = "Set both from one green_weight: green gets it, blue the rest."
@@ -66,7 +69,7 @@ def weights_add_up(rule: Resource, _: Options) -> Iterator[str]:
     severity=Severity.CRITICAL,
 )
 def both_target_groups(rule: Resource, _: Options) -> Iterator[str]:
-    """A target group in no rule is not health-checked, so a rollback to it would go to targets nobody has looked at."""
+    """A target group in no rule is not health-checked, so a rollback to it would go to unchecked targets."""
     if not is_weighted_rule(rule):
         return
     colors = [share.color for share in shares(rule)]
@@ -81,49 +84,49 @@ def both_target_groups(rule: Resource, _: Options) -> Iterator[str]:
     "traffic-weights-not-ignored",
     LISTENER_RULE,
     description="No option of a weighted rule must make Pulumi ignore its weights or the tags that scripts read.",
-    fix="Take the path out of ignore_changes; whoever moves the weights writes them into the stack's config.",
+    fix="Remove the path from ignore_changes, and change the weights in the stack's config.",
     severity=Severity.CRITICAL,
 )
 def weights_not_ignored(rule: Resource, _: Options) -> Iterator[str]:
-    """Weights that Pulumi ignores are not as the config says: a rollback by config changes nothing, and says it did."""
+    """If Pulumi ignores the weights, a rollback by config changes nothing but reports success."""
     ignored = [path for path in rule.ignore_changes if _covers_traffic(path)]
     if ignored and is_weighted_rule(rule):
-        fix = "Take it out, and move traffic by green_weight: one owner for the weights and their tags."
-        yield wrong(rule, "ignore_changes", ignored, "without actions, weights and our tags", fix)
+        fix = "Remove it, and move traffic by green_weight, so that the weights and their tags have one owner."
+        yield wrong(rule, "ignore_changes", ignored, f"without actions, weights and {PROJECT} tags", fix)
 
 
 @resource_policy(
     "traffic-weight-needs-release",
     LISTENER_RULE,
-    description="A colour that runs nothing must have no weight, except on a new stack where neither colour runs.",
-    fix="Move green_weight to the colour that runs, or give the other one a release and wait until it is ready.",
+    description="A colour without running replicas must have weight 0, except on a new stack where no colour runs.",
+    fix="Set green_weight for the colour that runs, or give the other colour a release and wait until it is ready.",
     severity=Severity.CRITICAL,
 )
 def weight_needs_release(rule: Resource, _: Options) -> Iterator[str]:
     """An empty target group answers 503 to every request that the weights send there."""
-    told = traffic(rule) if is_weighted_rule(rule) else None
-    if told is None:
+    found = traffic(rule) if is_weighted_rule(rule) else None
+    if found is None:
         return
     for color in COLORS:
-        state = told.colors[color]
-        is_new = state.release_id is None and not told.colors[other_color(color)].replicas
-        if told.weights[color] and not state.replicas and not is_new:
-            fix = f"Move green_weight to {0 if color == 'green' else 100} first, or have {color} run again."
-            yield wrong(rule, f"the weight of {color}, which is {state}", told.weights[color], "0", fix)
+        state = found.colors[color]
+        is_new = state.release_id is None and not found.colors[other_color(color)].replicas
+        if found.weights[color] and not state.replicas and not is_new:
+            fix = f"Set green_weight to {0 if color == 'green' else 100} first, or start {color} again."
+            yield wrong(rule, f"the weight of {color}, which is {state}", found.weights[color], "0", fix)
 
 
 @resource_policy(
     "traffic-stickiness-off",
     LISTENER_RULE,
     TARGET_GROUP,
-    description="Stickiness must be off, on the weighted rule as on both target groups.",
+    description="Stickiness must be off on the weighted rule and on both target groups.",
     fix="Set stickiness to enabled: false.",
 )
 def stickiness_off(resource: Resource, _: Options) -> Iterator[str]:
-    """A cookie outranks the weights: neither a ramp nor a rollback moves a client that has one."""
-    fix = "Set it to false: cookies outrank the weights, and a rollback would wait until they expire."
+    """A sticky cookie overrides the weights: neither a ramp nor a rollback moves a client that has one."""
+    fix = "Set it to false: cookies override the weights, and a rollback would have to wait until they expire."
     if target_group_color(resource):
-        # In a target group stickiness is on once there is a block that does not say otherwise.
+        # In a target group, a stickiness block without `enabled` turns stickiness on.
         block = table(resource.get("stickiness"))
         if block and is_on(block.get("enabled"), by_default=True):
             yield wrong(resource, "stickiness.enabled", True, "false", fix)
@@ -135,18 +138,19 @@ def stickiness_off(resource: Resource, _: Options) -> Iterator[str]:
 
 @service_policy(
     "traffic-candidate-route-first",
-    description="Each colour must have a candidate route before the weighted rule, on its listener, with a secret.",
-    fix=f"Add a rule per colour for the header {CANDIDATE_ROUTE_HEADER}, with a lower priority than the weighted one.",
+    description="Each colour must have a candidate route with a secret, on the weighted rule's listener and before it.",
+    fix=f"Add a rule per colour for the header {CANDIDATE_ROUTE_HEADER}, with a lower priority number than the "
+    "weighted rule's.",
 )
 def candidate_route_first(service: Service, _: Options) -> Iterator[Finding]:
-    """Smoke tests and evaluations reach a candidate by its route; behind the weights they would judge the other one."""
+    """Smoke tests and evaluations reach a candidate by its route. Behind the weights, they would test any colour."""
     weighted = service.rule
     if weighted is None:
         return
     routes = {color: list(candidate_routes(service, color)) for color in COLORS}
     for color in COLORS:
         if not routes[color]:
-            fix = f"Forward requests with the header {CANDIDATE_ROUTE_HEADER} and a secret value of its own to {color}."
+            fix = f"Forward requests with the header {CANDIDATE_ROUTE_HEADER} and a separate secret value to {color}."
             missing = wrong(weighted, f"the candidate route of {color}", None, "a rule before this one", fix)
             yield Finding(message=missing, resource=weighted)
         for route in routes[color]:
@@ -155,18 +159,18 @@ def candidate_route_first(service: Service, _: Options) -> Iterator[Finding]:
     of_blue = {value for route in routes["blue"] for value in _values(route)}
     for route in routes["green"]:
         if of_blue.intersection(_values(route)):
-            fix = "Give each colour a value of its own: the rule that comes first takes the requests for both."
-            message = wrong(route, "its secret", "that of blue", "another than that of blue", fix)
+            fix = "Give each colour a different value: otherwise the first rule takes the requests for both."
+            message = wrong(route, "its secret", "that of blue", "different from that of blue", fix)
             yield Finding(message=message, resource=route)
 
 
 @service_policy(
     "traffic-deregistration-delay-covers-drain",
-    description="A target group's deregistration delay must last as long as its pods take to end: preStop and drain.",
-    fix="Leave deregistration_delay to max_stream_seconds and deregistration_propagation_seconds, or raise it.",
+    description="A target group's deregistration delay must cover its pods' preStop sleep and drain.",
+    fix="Let the program derive deregistration_delay, or raise it.",
 )
 def deregistration_delay_covers_drain(service: Service, _: Options) -> Iterator[Finding]:
-    """Once the delay is over the load balancer cuts what still runs, however long the pod would have served on."""
+    """After the delay, the load balancer cuts off running requests, even if the pod would still finish them."""
     for target_group in service.of(TARGET_GROUP):
         color = target_group_color(target_group)
         given = _whole(target_group.get("deregistrationDelay"), _DEREGISTRATION_DELAY_SECONDS)
@@ -181,11 +185,12 @@ def deregistration_delay_covers_drain(service: Service, _: Options) -> Iterator[
 
 @service_policy(
     "traffic-idle-timeout-outlasts-streams",
-    description="The load balancer's idle timeout must be 10 s longer than the longest request that pods let finish.",
-    fix="Leave idle_timeout to max_stream_seconds, or raise it.",
+    description="The load balancer's idle timeout must be at least 10 s longer than the longest request that pods let "
+    "finish.",
+    fix="Let the program derive idle_timeout from max_stream_seconds, or raise it.",
 )
 def idle_timeout_outlasts_streams(service: Service, _: Options) -> Iterator[Finding]:
-    """A request that does not stream is silent until it ends; the load balancer gives it up when it idles out."""
+    """A non-streaming request sends nothing until it ends, so the load balancer ends it after the idle timeout."""
     needed, whose = max(
         ((_needed_idle_timeout(pods), pods.deployment.name) for pods in _pods(service)), default=(0, "")
     )
@@ -199,24 +204,24 @@ def idle_timeout_outlasts_streams(service: Service, _: Options) -> Iterator[Find
 
 @service_policy(
     "traffic-keep-alive-outlasts-idle-timeout",
-    description="Pods must keep an idle connection open for longer than the load balancer does.",
+    description="Pods must keep idle connections open for longer than the load balancer does.",
     fix=f"Set {_KEEP_ALIVE} to more than the load balancer's idle timeout.",
 )
 def keep_alive_outlasts_idle_timeout(service: Service, _: Options) -> Iterator[Finding]:
-    """A pod that closes first may do so as the next request arrives, and the load balancer answers 502 for it."""
+    """A pod may close a connection just as the next request arrives on it. Then the load balancer answers 502."""
     timeouts = [(_idle_timeout(balancer), balancer.name) for balancer in _balancers(service)]
     for pods in _pods(service):
         given = _keep_alive(pods)
-        # Another's load balancer is not shown; its idle timeout must at least outlast the streams.
+        # The stack does not contain a shared load balancer. Its idle timeout must at least outlast the streams.
         idle, whose = max(timeouts, default=(_needed_idle_timeout(pods), "any load balancer for its requests"))
         if given is not None and given <= idle:
             must = f"more than {idle}, the idle timeout of {whose}"
-            fix = "Raise it, and listener.idle_timeout_seconds where another's listener is joined."
+            fix = "Raise it; if the service joins a listener, raise listener.idle_timeout_seconds."
             yield Finding(message=wrong(pods.deployment, _KEEP_ALIVE, given, must, fix), resource=pods.deployment)
 
 
 class HealthOptions(Options):
-    """What counts as a sign of health."""
+    """Which paths show that an engine is alive."""
 
     paths: Annotated[
         tuple[str, ...],
@@ -227,12 +232,12 @@ class HealthOptions(Options):
 @resource_policy(
     "traffic-health-checked",
     TARGET_GROUP,
-    description="A colour's target group must check its pods' health where they answer 200 only with a live engine.",
-    fix="Check /health by HTTP, on the port that gets the requests, and take 200 alone for an answer.",
+    description="A colour's target group must check a path that answers 200 only while the engine is alive.",
+    fix="Check /health by HTTP, on the port that gets the requests, and accept only 200.",
     options=HealthOptions,
 )
 def health_checked(target_group: Resource, options: HealthOptions) -> Iterator[str]:
-    """An open socket, or any answer at all, says nothing of the engine, and requests then go to dead pods."""
+    """An open socket, or an answer on another path, does not show a dead engine, so requests would go to dead pods."""
     if not target_group_color(target_group):
         return
     check = table(target_group.get("healthCheck"))
@@ -250,16 +255,16 @@ def health_checked(target_group: Resource, options: HealthOptions) -> Iterator[s
         yield wrong(target_group, "healthCheck.port", port, "traffic-port, where the requests go", fix)
 
 
-# Codes and ranges of codes that all mean success.
+# Status codes, and ranges of status codes, that all mean success.
 _SUCCESS: Final = re.compile(r"2[0-9]{2}([-,]2[0-9]{2})*")
 
-# Where a rule says who gets what, as paths of Pulumi's options: "*" stands for any key or position.
+# Paths of the weights and tags in a rule, as in Pulumi's options: "*" stands for any key or position.
 _TRAFFIC: Final = (("actions", "*", "forward", "targetGroups", "*", "*"), ("tags", f"{PROJECT}/*"))
 _STEP: Final = re.compile(r'\["(?P<quoted>[^"]*)"\]|\[(?P<position>[^\]]*)\]|(?P<key>[^.\[\]]+)')
 
 
 def _covers_traffic(path: str) -> bool:
-    """Tell a path that holds something of who gets what, or is a part of that."""
+    """Return whether a path covers a weight, a target group or a traffic tag, or a part of one."""
     steps = [found["quoted"] or found["position"] or found["key"] for found in _STEP.finditer(path)]
     return any(all(map(_is_same_step, steps, wanted)) for wanted in _TRAFFIC)
 
@@ -269,22 +274,22 @@ def _is_same_step(step: str, wanted: str) -> bool:
 
 
 def _route_violations(route: Resource, weighted: Resource, color: Color) -> Iterator[str]:
-    """Say what keeps a candidate route from being one; never what its secret is."""
+    """Yield what is wrong with a candidate route, without showing its secret."""
     priority, limit = whole(route.get("priority")), whole(weighted.get("priority"))
     if priority is None or limit is None or priority >= limit:
-        fix = "The lower number comes first; the weighted rule must have one too."
+        fix = "The lower number comes first; the weighted rule must have a priority too."
         shown_limit = f"less than {limit}, that of {weighted.name}" if limit else f"set, as that of {weighted.name}"
         yield wrong(route, "priority", priority, shown_limit, fix)
     header = candidate_header(route)
     if header is None:
-        fix = "Without it the rule takes requests that the weights are for."
-        yield wrong(route, f"the condition on {CANDIDATE_ROUTE_HEADER}", None, "there", fix)
+        fix = "Without it, the rule takes requests that the weighted rule should split."
+        yield wrong(route, f"the condition on {CANDIDATE_ROUTE_HEADER}", None, "set", fix)
     elif not (values := _values(route)) or not all(_is_secret(value, color) for value in values):
         fix = f"Set a new one: {route_secret.COMMAND}"
         must = "16 to 100 letters, digits, dashes or underscores"
-        yield wrong(route, "its secret", "one that others may guess", must, fix)
+        yield wrong(route, "its secret", "one that can be guessed", must, fix)
     if route.get("listenerArn") != weighted.get("listenerArn"):
-        fix = "Put both on one listener, or the route does not lead past the weights."
+        fix = "Put both on one listener, or the route cannot bypass the weights."
         yield wrong(route, "listenerArn", route.get("listenerArn"), f"that of {weighted.name}", fix)
     if [share.color for share in shares(route)] != [color]:
         leads = [share.color or "unknown" for share in shares(route)]
@@ -292,14 +297,14 @@ def _route_violations(route: Resource, weighted: Resource, color: Color) -> Iter
 
 
 def _is_secret(value: str, color: Color) -> bool:
-    """Tell a value that nobody can guess; ours begin with the colour."""
+    """Return whether a header value, without its prefix for the colour, cannot be guessed."""
     return route_secret.value_violation(value.removeprefix(f"{color}-")) is None
 
 
 def _values(route: Resource) -> Sequence[str]:
-    """Return the header values of a candidate route, but no regular expressions.
+    """Return the header values of a candidate route, without regular expressions.
 
-    Load balancers do not tell capitals from small letters.
+    The values are in lower case, because load balancers ignore case.
     """
     return [str(value).lower() for value in items((candidate_header(route) or {}).get("values"))]
 
@@ -321,11 +326,11 @@ def _needed_idle_timeout(pods: Pods) -> int:
 
 
 def _keep_alive(pods: Pods) -> int | None:
-    """Return how long pods keep an idle connection open; none where it comes from elsewhere."""
+    """Return how long pods keep an idle connection open, in seconds; None when the value comes from elsewhere."""
     variable = next((one for one in pods.variables() if one.get("name") == _KEEP_ALIVE), {})
     return None if "valueFrom" in variable else _whole(variable.get("value"), _KEEP_ALIVE_SECONDS)
 
 
 def _whole(value: object, default: int) -> int:
-    """Return a whole number, or what is taken where there is none."""
+    """Return a whole number, the default for None, and 0 for anything else."""
     return default if value is None else whole(value) or 0

@@ -1,4 +1,4 @@
-"""Write what the live rule says into a config file that is behind it."""
+"""Write the state of the live rule into a config file that is behind it."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from scripts.console import ServiceOption, StackOption, WorkDirOption
 
 
 def main(stack: StackOption, service: ServiceOption = None, work_dir: WorkDirOption = Path()) -> None:
-    """Bring a stale Pulumi.<stack>.yaml in line with the live rule; comments stay, and nothing but the file changes.
+    """Bring a stale Pulumi.<stack>.yaml in line with the live rule. Comments stay, and nothing else changes.
 
-    Releases are not on the rule: where one differs, nothing is written, and the newest file must be pulled.
+    The rule does not contain releases. If a release differs, nothing is written, and you must pull the newest file.
     """
     with console.refusals():
         session = Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "adopt")
@@ -19,7 +19,7 @@ def main(stack: StackOption, service: ServiceOption = None, work_dir: WorkDirOpt
         for key, value in written.items():
             console.console.print(f"{key}: {value if value != '' else chr(34) * 2}")
         if not written:
-            console.console.print("the config file says what the live rule says")
+            console.console.print("the config file matches the live rule")
 
 
 if __name__ == "__main__":

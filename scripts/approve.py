@@ -1,4 +1,4 @@
-"""Approve, or deny, a step of a ramp that waits for a person (`rollout.gates.manual`)."""
+"""Approve or deny a step of a ramp that waits for a person (`rollout.gates.manual`)."""
 
 import getpass
 import os
@@ -22,24 +22,24 @@ from scripts.console import ServiceOption, StackOption, WorkDirOption
 
 def main(
     stack: StackOption,
-    because: Annotated[str, typer.Option(help="Why, for the journal.")],
-    deny: Annotated[bool, typer.Option("--deny", help="Refuse: the rollout goes back.")] = False,
+    because: Annotated[str, typer.Option(help="The reason, for the journal.")],
+    deny: Annotated[bool, typer.Option("--deny", help="Deny the step: the rollout rolls back.")] = False,
     percent: Annotated[
-        int | None, typer.Option(help="The step, by its candidate_percent; by default the one that waits.")
+        int | None, typer.Option(help="The step, by its candidate_percent. Default: the current step.")
     ] = None,
     service: ServiceOption = None,
     work_dir: WorkDirOption = Path(),
 ) -> None:
-    """Say yes or no to a step of the ramp under way; the ramp finds it at its next look."""
+    """Approve or deny a step of the running ramp. The ramp reads the decision at its next poll."""
     with console.refusals():
         if not because.strip():
-            raise RefusedError("--because: say why; it goes into the journal")
+            raise RefusedError("--because: give a reason, for the journal")
         session = Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "approve")
         run = session.last_run
         step = step_to_decide(run, percent)
         approval = Approval(
             approved=not deny,
-            by=whoever_runs_this(),
+            by=current_user(),
             because=because.strip(),
             at=format_rfc3339(datetime.now(UTC)),
         )
@@ -49,17 +49,17 @@ def main(
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A step of a rollout that is under way."""
+    """A step of a running rollout."""
 
     rollout_id: str
     percent: int
 
 
 def step_to_decide(run: Run | None, percent: int | None) -> Step:
-    """Return the step that is meant: the one named, or the one that the rollout is at.
+    """Return the step to decide on: the named one, or the rollout's current step.
 
     Raises:
-        RefusedError: no rollout is under way, or the step waits for nobody.
+        RefusedError: no rollout is running, or the step needs no approval.
     """
     if run is None or not run.is_unfinished_rollout:
         raise RefusedError("no rollout is under way, so nothing waits for approval")
@@ -69,14 +69,14 @@ def step_to_decide(run: Run | None, percent: int | None) -> Step:
     if chosen not in waiting:
         known = ", ".join(f"{one} %" for one in waiting) or "none"
         raise RefusedError(
-            f"--percent: the step of {chosen} % waits for nobody; of this rollout these do "
+            f"--percent: the step of {chosen} % needs no approval; in this rollout, these steps do "
             f"(rollout.gates.manual.at_percents): {known}"
         )
     return Step(rollout_id=run.rollout_id, percent=chosen)
 
 
-def whoever_runs_this() -> str:
-    """Return the name that goes into the journal: GitHub's actor, git's user, or the account on this machine."""
+def current_user() -> str:
+    """Return the user's name for the journal: GitHub's actor, git's user name, or the account on this machine."""
     if actor := os.environ.get("GITHUB_ACTOR"):
         return actor
     try:

@@ -1,4 +1,4 @@
-"""How the scripts talk: common options, progress lines from the journal, exit codes, errors without traceback."""
+"""What the scripts share: options, progress lines from the journal, exit codes, and errors without traceback."""
 
 import sys
 import traceback
@@ -44,11 +44,17 @@ from rollout.model.records import (
 from rollout.system.failures import describe_error
 
 EXIT_DONE = 0
+"""The command did what it was asked to do."""
 EXIT_ROLLED_BACK = 1
+"""The candidate was refused, and all traffic is back on the active colour."""
 EXIT_REFUSED = 2
+"""The command was refused, and nothing was changed."""
 EXIT_NEEDS_HUMAN = 3
+"""The command could not finish, and a person must look."""
 EXIT_PAUSED = 4
+"""The rollout is paused, and the weight stays: resume it or roll back."""
 EXIT_UNRECONCILED = 5
+"""All traffic is back, but config or state do not agree with the rule yet: run scripts.rollback again."""
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 rolled back, the candidate was refused; 2 refused, nothing was changed; "

@@ -1,4 +1,4 @@
-"""Practise a rollback: one percent of traffic to the idle colour and back, measured, while that colour is kept warm."""
+"""Practise a rollback while the idle colour is kept warm: send it one percent of traffic, and measure the way back."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from scripts.console import ServiceOption, StackOption, WorkDirOption
 
 
 def main(stack: StackOption, service: ServiceOption = None, work_dir: WorkDirOption = Path()) -> None:
-    """Send one percent to the idle colour, take it back as a rollback would, and record how long that took."""
+    """Send one percent of traffic to the idle colour, move it back as a rollback would, and record the times."""
     with console.refusals():
         from rollout.commands import drill
         from rollout.session import Place, Session

@@ -1,4 +1,4 @@
-"""Promise the former colour to stay warm for longer: the way back until then."""
+"""Change the keep-warm window of the idle colour, during which a rollback is possible at once."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,10 +20,10 @@ def main(
     service: ServiceOption = None,
     work_dir: WorkDirOption = Path(),
     shorten: Annotated[
-        str, typer.Option(help="Permit a time earlier than promised; why, for the journal.", metavar="REASON")
+        str, typer.Option(help="Permit an earlier time than before; the reason is for the journal.", metavar="REASON")
     ] = "",
 ) -> None:
-    """Move keep_until, by one previewed update of the rule's tags, and show what the kept colour costs."""
+    """Change keep_until with one previewed update of the rule's tags, and show what the warm colour costs."""
     with console.refusals():
         session = Session(
             Place(stack=stack, service=service, work_dir=work_dir.resolve()), "keep", console.Progress().tell

@@ -1,4 +1,4 @@
-"""Roll a release out onto the idle colour, step by step; on any failure all traffic goes back at once."""
+"""Roll a release out to the idle colour, step by step. On any failure, all traffic goes back at once."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,21 +29,21 @@ def main(
         bool,
         typer.Option(
             "--resume",
-            help="Go on with a rollout that was killed or paused. With --release: if there is none, begin with that.",
+            help="Continue a rollout that was killed or paused. With --release: if there is none, start with that.",
         ),
     ] = False,
     skip: Annotated[
         list[str] | None,
-        typer.Option(help=f"Leave a check out ({', '.join(CHECKS)}); may be given several times, with --because."),
+        typer.Option(help=f"Skip a check ({', '.join(CHECKS)}); may be given several times, needs --because."),
     ] = None,
-    because: Annotated[str, typer.Option(help="Why a check is left out, for the journal.")] = "",
+    because: Annotated[str, typer.Option(help="The reason to skip a check, for the journal.")] = "",
     service: ServiceOption = None,
     work_dir: WorkDirOption = Path(),
 ) -> None:
-    """Deploy a release to the idle colour, verify it, move traffic to it in steps, promote it, and watch it soak."""
+    """Deploy a release to the idle colour, check it, move traffic to it in steps, promote it, and watch its soak."""
     with console.refusals():
         if release is None and not resume:
-            raise RefusedError("--release: name the release to roll out, or go on with --resume")
+            raise RefusedError("--release: name the release to roll out, or continue a rollout with --resume")
         bundle = None if release is None else read_release(release)
         left_out = read_skip(skip or (), because)
         session = Session(
@@ -53,27 +53,29 @@ def main(
 
 
 def read_skip(checks: Sequence[str], because: str) -> Skip | None:
-    """Read which checks to leave out.
+    """Return the checks to skip, or None.
 
     Raises:
-        RefusedError: there is no such check, or no reason is given.
+        RefusedError: a check is unknown, or no reason is given.
     """
     if unknown := sorted(set(checks) - set(CHECKS)):
-        raise RefusedError(f"--skip: there is no check {', '.join(map(repr, unknown))}; checks are {', '.join(CHECKS)}")
+        raise RefusedError(
+            f"--skip: there is no check {', '.join(map(repr, unknown))}; the checks are {', '.join(CHECKS)}"
+        )
     if not checks:
         if because:
-            raise RefusedError("--because: gives the reason for a --skip, and there is none")
+            raise RefusedError("--because: gives the reason for --skip, but there is no --skip")
         return None
     if not because.strip():
-        raise RefusedError(f"--because: is needed with --skip {checks[0]}: say why, for the journal")
+        raise RefusedError(f"--because: is required with --skip {checks[0]}: give a reason, for the journal")
     return Skip(checks=tuple(check for check in CHECKS if check in checks), because=because.strip())
 
 
 def read_release(path: Path) -> Release:
-    """Read a release.
+    """Return the release in a file.
 
     Raises:
-        RefusedError: the file cannot be read, or is not a release; the message lists every violation.
+        RefusedError: the file cannot be read or contains no valid release; the message lists every violation.
     """
     try:
         content = path.read_bytes()
@@ -89,7 +91,7 @@ def read_release(path: Path) -> Release:
         if not violations:
             return release
     lines = "\n".join(f"  - {line}" for line in dict.fromkeys(violation.line() for violation in violations))
-    raise RefusedError(f"--release {path}: is not a release:\n{lines}")
+    raise RefusedError(f"--release {path}: is not a valid release:\n{lines}")
 
 
 if __name__ == "__main__":

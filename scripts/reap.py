@@ -1,4 +1,4 @@
-"""Give the idle colour's replicas and nodes back, once its time to stay warm is over."""
+"""Release the idle colour's replicas and nodes after its keep-warm window."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,10 +17,11 @@ def main(
     service: ServiceOption = None,
     work_dir: WorkDirOption = Path(),
     if_due: Annotated[
-        bool, typer.Option("--if-due", help="End with exit code 0 while the colour is promised, or a rollout runs.")
+        bool,
+        typer.Option("--if-due", help="Exit with code 0 while the colour is kept warm or a rollout runs."),
     ] = False,
 ) -> None:
-    """Park the idle colour, wait until its pods are gone, then give its nodes back."""
+    """Park the idle colour, wait until its pods are gone, then release its nodes."""
     with console.refusals():
         session = Session(
             Place(stack=stack, service=service, work_dir=work_dir.resolve()), "reap", console.Progress().tell
@@ -30,10 +31,10 @@ def main(
             return
         try:
             rollout = reap(session)
-        except KeepWarmError as promised:
+        except KeepWarmError as error:
             if not if_due:
                 raise
-            console.console.print(f"not due: {promised}")
+            console.console.print(f"not due: {error}")
             return
         if rollout is None:
             console.console.print("nothing to reap")

@@ -1,4 +1,4 @@
-"""Put all traffic back: during a ramp, during the soak, and until the former colour's time to stay warm is over."""
+"""Send all traffic back: during a ramp, during the soak, and until the keep-warm window of the former colour ends."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,23 +14,23 @@ def main(
     stack: StackOption,
     service: ServiceOption = None,
     work_dir: WorkDirOption = Path(),
-    reason: Annotated[str, typer.Option(help="Why, for the journal.")] = "asked for by an operator",
+    reason: Annotated[str, typer.Option(help="The reason, for the journal.")] = "asked for by an operator",
     force: Annotated[
         bool,
         typer.Option(
             "--force",
-            help="Go back even when no target there is healthy; there must be targets, and you must know why.",
+            help="Roll back even if no target of that colour is healthy. It must have targets, and you must know why.",
         ),
     ] = False,
 ) -> None:
-    """Put all traffic back at once, end a running ramp, then bring config and state in line and park the candidate.
+    """Send all traffic back at once, end a running ramp, then update config and state and park the candidate.
 
-    Here exit code 0 means that traffic is back and everything agrees. The rule is updated before anything else: that
-    needs neither journal nor Pulumi's backend, nor a config file. When what follows cannot be done, exit code 5 says
-    that traffic is back, and the message what remains.
+    Exit code 0 means that all traffic is back, and that config and state agree with the rule. The rule is updated
+    first, without the journal, Pulumi's backend or a config file. If a later step fails, exit code 5 means that all
+    traffic is back, and the message says what remains to be done.
     """
     with console.refusals():
-        # Before all imports that are not needed for it: users are on a candidate that fails.
+        # This comes before all other imports, because users may be on a failing candidate.
         from rollout.direct_update import send_back
 
         config_file = work_dir / f"Pulumi.{stack}.yaml"
@@ -38,7 +38,7 @@ def main(
             moved = send_back(stack, service, config_file, force=force)
         except RefusedError:
             raise
-        except Exception:  # whatever it met, the longer way below meets it too, and knows to say what to do about it
+        except Exception:  # the slower path below meets the same error, and its message says what to do
             moved = None
         if moved is not None:
             console.console.print(f"all traffic is on {moved.to} since {moved.at:%H:%M:%S.%f} UTC")

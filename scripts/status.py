@@ -1,4 +1,4 @@
-"""Show where a service stands: rule, config, colours, releases, replicas, targets, and the last rollout."""
+"""Show the status of a service: rule, config, colours, releases, replicas, targets, and the last rollout."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def main(
     work_dir: WorkDirOption = Path(),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show what the load balancer, the config and Kubernetes say. Exit code 3 when they do not agree."""
+    """Show the state of the load balancer, the config and Kubernetes. Exit code 3 means that they do not agree."""
     with console.refusals():
         status = read_status(Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "status"))
     if as_json:

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Commits the stack's config file as the scripts left it, on top of whatever was pushed meanwhile.
+# Commits the stack's config file as the scripts left it, on top of what others have pushed meanwhile.
 set -euo pipefail
 file="Pulumi.$STACK.yaml"
 git add -- "$file"
 if git diff --cached --quiet -- "$file"; then
-  echo "$file is as it was"
+  echo "$file is unchanged"
   exit 0
 fi
 git -c user.name="github-actions[bot]" -c user.email="41898282+github-actions[bot]@users.noreply.github.com" \
@@ -19,5 +19,5 @@ for _ in 1 2 3 4 5; do
     pull --quiet --rebase --autostash origin "$GITHUB_REF_NAME" || break
 done
 git rebase --abort 2> /dev/null || true
-echo "::error file=$file::it could not be pushed: somebody else changed it meanwhile. Bring it up to date with scripts.adopt"
+echo "::error file=$file::it could not be pushed: another commit changed it meanwhile. Bring it up to date with scripts.adopt"
 exit 1

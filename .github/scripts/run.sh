@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs one of scripts/ on STACK and SERVICE, and leaves its exit code as the step's output `code`.
-# A cancelled job signals this shell alone, so the signal is passed on: the script then leaves a safe position.
+# Runs one of scripts/ on STACK and SERVICE, and sets the step's output `code` to its exit code.
+# A cancelled job signals only this shell, so the shell passes the signal on. The script then stops in a safe state.
 set -euo pipefail
 script=$1
 shift
@@ -9,7 +9,7 @@ child=$!
 trap 'kill -TERM "$child" 2> /dev/null || true' INT TERM
 code=0
 wait "$child" || code=$?
-while kill -0 "$child" 2> /dev/null; do # a signal has ended the wait, not the script
+while kill -0 "$child" 2> /dev/null; do # a signal has ended the wait, but the script still runs
   code=0
   wait "$child" || code=$?
 done

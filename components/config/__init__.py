@@ -1,1 +1,1 @@
-"""What is read: the stack's config as typed settings, and one clear line for each error in it."""
+"""Read the stack's config into typed settings, and write one clear line for each violation in it."""

@@ -1,12 +1,13 @@
-"""Which `vllm serve` arguments of a release may change what it answers: all but the few that are known not to."""
+"""The `vllm serve` arguments of a release that may change its answers: all except a few that are known not to."""
 
 import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-# Each takes one value: how much the engine takes on at once, what it logs and shows, how it talks HTTP. Whatever
-# touches numbers, weights, prompts, sampling or the answer's form is not here, and neither is what merely should not
-# (kernels, block sizes, prefix caching, ways of loading): a cache that is cold once too often does no harm.
+# Options with one value that do not change answers: the engine's load limits, its logs and metrics, its HTTP details.
+# Options that affect numerics, weights, prompts, sampling or the answer's format are not listed. Options that should
+# not change answers, but might (kernels, block sizes, prefix caching, loaders), are not listed either: an unnecessary
+# new cache namespace only costs a cold cache.
 NEUTRAL_OPTIONS: Final = frozenset(
     {
         *("--gpu-memory-utilization", "--kv-cache-memory-bytes", "--num-gpu-blocks-override"),
@@ -33,7 +34,7 @@ NEUTRAL_SWITCHES: Final = frozenset(
 def answer_arguments(engine_args: Sequence[str]) -> list[list[str]]:
     """Return the arguments that may change answers: each option with its values, in the order given.
 
-    ``--option=value`` and ``--option value`` are the same; nothing else is taken for the same.
+    ``--option=value`` and ``--option value`` are equal. No other spellings are normalised.
     """
     return [words for words in _options(engine_args) if not _is_neutral(words)]
 
@@ -48,7 +49,7 @@ def _is_neutral(words: Sequence[str]) -> bool:
 def _options(engine_args: Sequence[str]) -> Iterator[list[str]]:
     words: list[str] = []
     for argument in engine_args:
-        # A number below zero is a value, whatever it begins with.
+        # A negative number is a value, although it begins with a dash.
         if not argument.startswith("-") or re.match(r"-\.?[0-9]", argument):
             words.append(argument)
             continue

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-# A year: what is longer is a slip of the pen.
+# One year; a longer time is taken for a typing error.
 MAX_SECONDS: Final = 31_536_000
 
 Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]

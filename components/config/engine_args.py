@@ -1,4 +1,4 @@
-"""The `vllm serve` arguments that a release may not carry: what the program derives, and what would break the swap."""
+"""The `vllm serve` arguments that a release may not set: the program derives them, or they would break a rollout."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from components.config.secret_values import secret_kind
 from components.config.violations import Violation
 
-# Arguments that the program derives; a release that set them would break the swap or its attribution.
+# The program derives these. A release that set them would break the rollout, or hide which colour gave an answer.
 DERIVED_ENGINE_ARGS: Final = frozenset(
     {
         "--model",
@@ -40,8 +40,8 @@ _OWN_KEYS: Final = {
     "--shutdown-timeout": "max_stream_seconds of the service",
 }
 _SECRET: Final = "would put a secret into plain config and into every pod's description"
-_MORE_GPUS: Final = "multiplies the GPUs of a replica beyond gpus_per_replica"
-_TLS: Final = "would make the pods speak TLS, which neither probes nor load balancer do"
+_MORE_GPUS: Final = "makes a replica use more GPUs than gpus_per_replica"
+_TLS: Final = "would make the pods serve TLS, but the probes and the load balancer use plain HTTP"
 HARMFUL_ENGINE_ARGS: Final = {
     "--api-key": _SECRET,
     "--hf-token": _SECRET,
@@ -51,29 +51,30 @@ HARMFUL_ENGINE_ARGS: Final = {
     "-dp": _MORE_GPUS,
     "--ssl-keyfile": _TLS,
     "--ssl-certfile": _TLS,
-    "--config": "could set anything that the program derives",
-    "--root-path": "would move the paths that probes and clients ask for",
-    "--disable-log-requests": "no longer exists, and vLLM ends at once when it meets it",
-    "--disable-log-stats": "would end the metrics that the gates judge by",
+    "--config": "could override any argument that the program derives",
+    "--root-path": "would move the paths that probes and clients request",
+    # https://github.com/vllm-project/vllm/blob/main/vllm/entrypoints/openai/cli_args.py
+    "--disable-log-requests": "no longer exists: vLLM exits at once when it gets it",
+    "--disable-log-stats": "would stop the metrics that the gates read",
 }
-# argparse takes any beginning of an option's name for the option; shorter ones are never meant so.
+# argparse accepts any prefix of an option's name. Shorter prefixes than this are not checked.
 _MIN_ABBREVIATION: Final = len("--xx")
 
 
 def engine_args_violations(engine_args: Sequence[str]) -> Iterator[Violation]:
-    """Yield a violation for every argument that must go; paths are positions in the list."""
+    """Yield a violation for every argument that must be removed; a path is the position in the list."""
     if engine_args and not engine_args[0].startswith("-"):
         value = engine_args[0]
         yield Violation((0,), "must begin with an option, e.g. --max-model-len=8192", value=value)
     for position, argument in enumerate(engine_args):
         if not argument or not argument.isprintable():
-            yield Violation((position,), "must be a text of printable characters", value=argument)
+            yield Violation((position,), "must be text of printable characters", value=argument)
         if argument.startswith("-"):
             yield from _option_violations(position, argument)
 
 
 def _option_violations(position: int, argument: str) -> Iterator[Violation]:
-    # vLLM takes --served_model_name, --served-model-name=x and --served-model-name.part=x alike.
+    # vLLM accepts --served_model_name, --served-model-name=x and --served-model-name.part=x for the same option.
     given = argument.split("=", 1)[0]
     plain = given.split(".", 1)[0].replace("_", "-")
     flag = _meant("--" + plain.removeprefix("--no-") if plain.startswith("--no-") else plain)
@@ -86,7 +87,7 @@ def _option_violations(position: int, argument: str) -> Iterator[Violation]:
 
 
 def _meant(flag: str) -> str:
-    """Return the refused option that a flag is or abbreviates, else the flag."""
+    """Return the refused option that this flag names or abbreviates, else the flag itself."""
     refused = DERIVED_ENGINE_ARGS | HARMFUL_ENGINE_ARGS.keys()
     if flag in refused or len(flag) < _MIN_ABBREVIATION:
         return flag

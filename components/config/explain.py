@@ -1,4 +1,4 @@
-"""Turns pydantic's errors into violations in plain words: what the field must be, with its range and an example."""
+"""Turn pydantic's errors into violations in plain words: what the field must be, with its range and an example."""
 
 import difflib
 import types
@@ -12,14 +12,14 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from components.config.forms import Form
-from components.config.violations import UNSET, Path, Violation
+from components.config.violations import Path, Violation
 
 _NUMBERS: Final[Mapping[object, str]] = {int: "a whole number", float: "a number"}
 
 
 @dataclass(frozen=True)
 class _Place:
-    """What the models declare at a path: its type, and what goes with the type."""
+    """What the models declare at a path: a type, its metadata, and its field if there is one."""
 
     type: Any
     metadata: tuple[Any, ...] = ()
@@ -30,14 +30,14 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[Violation]:
     """Return a violation for every error, by its path in ``model``."""
     details = error.errors(include_url=False)
     violations = [violation for one in details for violation in _explain(one, model)]
-    # A list of which some items are wrong is also reported as too short by as many.
+    # pydantic also reports a list with invalid items as too short by that many items.
     above = {one.path[:length] for one in violations for length in range(len(one.path))}
     short = {one["loc"] for one in details if one["type"] == "too_short"}
     return [one for one in violations if not (one.path in short and one.path in above)]
 
 
 def unknown_key(path: Path, known: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> Violation:
-    """Return the violation of a key that is not among the known ones, with the nearest of them."""
+    """Return the violation for an unknown key, with the nearest known key as a hint."""
     key, names = str(path[-1]), sorted(known)
     if elsewhere and key in elsewhere:
         return Violation(path, "is not a known key here", f"It belongs to {elsewhere[key]}.")
@@ -47,7 +47,7 @@ def unknown_key(path: Path, known: Iterable[str], elsewhere: Mapping[str, str] |
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most like this one, whatever its case and dashes; none when none is."""
+    """Return the known name that is most similar, ignoring case and dashes; None when none is similar."""
     by_plain = {_plain(one): one for one in known}
     found = difflib.get_close_matches(_plain(name), by_plain, n=1, cutoff=0.6)
     return by_plain[found[0]] if found else None
@@ -64,9 +64,7 @@ def _explain(error: ErrorDetails, model: type[BaseModel]) -> Iterator[Violation]
         case "violations":
             context: dict[str, Any] = error.get("ctx", {})
             for violation in context["violations"]:
-                # A violation of the field itself is about the value that was given for it.
-                own = violation.value if violation.path or violation.value is not UNSET else UNSET
-                yield replace(violation, path=(*path, *violation.path), value=own)
+                yield replace(violation, path=(*path, *violation.path))
         case "missing":
             yield Violation(path, "is required but not set", _how_to_set(place))
         case "extra_forbidden":
@@ -76,14 +74,17 @@ def _explain(error: ErrorDetails, model: type[BaseModel]) -> Iterator[Violation]
         case "invalid_key":
             yield Violation(path, "must have a text as its key", f'Put it in quotes: "{path[-1]}".')
         case "recursion_loop":
-            yield Violation(path, "holds itself")
+            yield Violation(path, "contains itself")
         case _:
             fix = _nearest_choice(value, place)
             yield Violation(path, f"must be {_expected(place)}", fix, value)
 
 
 def _find(model: type[BaseModel], loc: tuple[str | int, ...]) -> tuple[Path, _Place, _Place]:
-    """Follow a location; ends where the models do, since errors add parts of their own inside free values."""
+    """Follow a location to its place and the place above; stop where the models end.
+
+    Inside free-form values, pydantic's errors add parts of their own.
+    """
     path: list[str | int] = []
     place = parent = _Place(model)
     for part in loc:
@@ -175,7 +176,7 @@ def _nearest_choice(value: object, place: _Place) -> str:
 
 
 def homes(model: type[BaseModel], here: Any = None) -> dict[str, str]:
-    """Return for every key of other levels where it belongs; a key that several levels have belongs to none."""
+    """Map each key to the levels that it belongs to, joined by "or". Keys that ``here`` has too are left out."""
     homes: dict[str, list[str]] = {}
     waiting: list[tuple[str, Any]] = [("the stack", model)]
     while waiting:

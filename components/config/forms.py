@@ -1,4 +1,4 @@
-"""The forms that texts of the config must have, each with words for what it is and an example."""
+"""The formats that texts in the config must have, each with a description and an example."""
 
 import ipaddress
 import re
@@ -17,14 +17,14 @@ from components.config.violations import UNSET, Violation, wrong
 
 @dataclass(frozen=True)
 class Form:
-    """A text's form. ``check`` returns none for a good text, else what would help beyond the form's own words."""
+    """The format of a text. ``check`` returns None for a valid text, else a hint, which may be empty."""
 
     what: str
     example: str
     check: Callable[[str], str | None]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Check after the text itself was found to be one."""
+        """Check the format after pydantic has checked the type."""
         return core_schema.no_info_after_validator_function(self._checked, handler(source))
 
     @property
@@ -40,7 +40,7 @@ class Form:
 
 
 def matching(pattern: str) -> Callable[[str], str | None]:
-    """Return a check against the whole text."""
+    """Return a check that the pattern matches the whole text."""
     compiled = re.compile(pattern, re.ASCII)
     return lambda text: None if compiled.fullmatch(text) else ""
 
@@ -58,7 +58,7 @@ def _network(text: str) -> str | None:
 def _base_url(text: str) -> str | None:
     if (hint := _url(text)) is not None:
         return hint
-    return None if urlsplit(text).path == "" else "Leave the path out, and a slash at the end."
+    return None if urlsplit(text).path == "" else "Remove the path, including a slash at the end."
 
 
 def _url(text: str) -> str | None:
@@ -70,9 +70,9 @@ def _url(text: str) -> str | None:
     if parts.scheme not in ("http", "https"):
         return "Begin it with https:// or http://."
     if parts.username is not None or parts.password is not None:
-        return "Take the user and the password out: config is plain text."
+        return "Remove the user and the password: config is plain text."
     if parts.query or parts.fragment or text.endswith(("?", "#")):
-        return "Leave the query and the fragment out."
+        return "Remove the query and the fragment."
     authority = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)(:[0-9]+)?", parts.netloc)
     return None if usable and authority and re.fullmatch(r"[!-~]+", text) else ""
 
@@ -87,14 +87,14 @@ def _time(text: str) -> str | None:
         return None
     found = _RFC3339.fullmatch(text)
     if found is None:
-        # This is how Pulumi hands over a time that YAML took for one.
+        # YAML parsed an unquoted time, and Pulumi passed it on in this format.
         return "Put it in quotes in the YAML." if re.search(r"\d [+-]\d{4}( [A-Z]+)?$", text) else ""
     if found[2] is None:
-        return "It must carry a time zone: put a Z at its end for UTC."
+        return "It must have a time zone: add a Z at the end for UTC."
     try:
         datetime.fromisoformat(text.upper())
     except ValueError:
-        return "There is no such day or hour."
+        return "That date or time does not exist."
     return None
 
 
@@ -107,7 +107,7 @@ def _namespace(text: str) -> str | None:
     if re.fullmatch(_LABEL, text) is None:
         return ""
     taken = text == "default" or text.startswith("kube-")
-    return "That one is the cluster's own; the stack makes its own." if taken else None
+    return "That namespace belongs to the cluster; the stack creates its own." if taken else None
 
 
 EKS_NAME: Final = Form("an EKS cluster's name", "production", matching(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}"))
@@ -138,9 +138,10 @@ CERTIFICATE: Final = Form(
     matching(rf"arn:aws(-[a-z]+)*:acm:[a-z]+(-[a-z]+)+-[0-9]+:[0-9]{{12}}:certificate/{_UUID}"),
 )
 NETWORK: Final = Form("a network in CIDR notation", "10.0.0.0/8", _network)
-# A target group's name has 32 characters: the service, "-green" and Pulumi's random suffix of 8.
+# A target group's name has at most 32 characters: the service, "-green" and Pulumi's random suffix of 8.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateTargetGroup.html
 SERVICE_NAME: Final = Form(
-    "a service's name: at most 18 lower-case letters, digits and dashes, a letter first",
+    "a service's name: at most 18 lower-case letters, digits and dashes, starting with a letter",
     "chat",
     matching(r"[a-z]([-a-z0-9]{0,16}[a-z0-9])?"),
 )
@@ -151,7 +152,7 @@ URL: Final = Form("an http(s) URL", "https://prometheus.internal", _url)
 STORE_URL: Final = Form(
     "the URL of an S3 prefix or a folder",
     "s3://team-rollouts/llm",
-    # A bucket's name has no capitals; neither kind has a query or a user.
+    # A bucket name has no capitals; neither kind of URL has a query or a user.
     matching(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=/-]{0,500})?|file:///[A-Za-z0-9._=/%@+-]{0,500}"),
 )
 TIME: Final = Form("an RFC 3339 time", "2026-11-22T08:00:00Z", _time)
@@ -162,9 +163,9 @@ ANNOUNCEMENT: Final = Form(
 )
 
 _PATH = r"(?!/*$)[^\x00-\x1f:]{1,500}"
-PATH: Final = Form("a path, from the folder of Pulumi.yaml", "evals/suite.jsonl", matching(_PATH))
+PATH: Final = Form("a path, relative to the folder of Pulumi.yaml", "evals/suite.jsonl", matching(_PATH))
 PATH_OR_S3: Final = Form(
-    "a path, from the folder of Pulumi.yaml, or s3://<bucket>/<prefix>",
+    "a path, relative to the folder of Pulumi.yaml, or s3://<bucket>/<prefix>",
     "s3://gateway-logs/chat/",
     matching(rf"{_PATH}|s3://[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9]/[^\x00-\x1f]{{0,500}}"),
 )

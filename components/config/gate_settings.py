@@ -1,4 +1,4 @@
-"""The metric gates: each one's limits, absolute and against the active colour, and whether it only watches."""
+"""Settings of the metric gates: absolute limits, limits relative to the active colour, and dry runs."""
 
 from typing import Annotated
 
@@ -7,10 +7,10 @@ from pydantic import BaseModel, Field
 from components.config.durations import PositiveSeconds
 from components.config.model import STRICT
 
-DryRun = Annotated[bool, Field(description="True: the verdict is journalled, and decides nothing.")]
-P95Limit = Annotated[PositiveSeconds, Field(description="Highest 95th percentile of the candidate's, in seconds.")]
+DryRun = Annotated[bool, Field(description="True: the verdict is written to the journal but decides nothing.")]
+P95Limit = Annotated[PositiveSeconds, Field(description="Highest 95th percentile of the candidate, in seconds.")]
 Ratio = Annotated[
-    float, Field(ge=1, le=1000, description="How many times the active colour's latencies the candidate's may be.")
+    float, Field(ge=1, le=1000, description="Highest ratio of the candidate's latencies to the active colour's.")
 ]
 
 
@@ -24,7 +24,8 @@ class ErrorRateSettings(BaseModel):
         1.0
     )
     increase_limit_points: Annotated[
-        float, Field(ge=0, le=100, description="How many percentage points the share may be above the active colour's.")
+        float,
+        Field(ge=0, le=100, description="Largest increase over the active colour's share, in percentage points."),
     ] = 0.5
 
 
@@ -47,7 +48,7 @@ class TtftSettings(LatencySettings):
 
 
 class InterTokenSettings(LatencySettings):
-    """Time from one token of an answer to the next."""
+    """Time between two consecutive tokens of an answer."""
 
     model_config = STRICT
 
@@ -57,8 +58,8 @@ class InterTokenSettings(LatencySettings):
 class EndToEndSettings(LatencySettings):
     """Time from a request's arrival to its last token.
 
-    Colours can be compared only over holds longer than their requests: where a window sees more of the long ones end,
-    it looks slower.
+    Colours can be compared only over holds that are longer than their requests. In a shorter hold, the colour whose
+    long requests happen to finish looks slower.
     """
 
     model_config = STRICT
@@ -86,19 +87,20 @@ class QueueDepthSettings(BaseModel):
     ] = 10.0
     increase_limit_per_replica: Annotated[
         float,
-        Field(ge=0, le=1_000_000, description="How many more may wait per replica than on the active colour's."),
+        Field(ge=0, le=1_000_000, description="Largest increase per replica over the active colour."),
     ] = 5.0
 
 
 class ProbeSettings(BaseModel):
-    """Requests of our own to both colours alike, where clients send too few for a verdict."""
+    """Probe requests to both colours, for steps in which clients send too few requests for a verdict."""
 
     model_config = STRICT
 
     enabled: Annotated[
-        bool, Field(description="True: probes fill the minimum of a step that clients would not reach.")
+        bool, Field(description="True: probes make up the minimum number of requests when clients send too few.")
     ] = False
     requests_per_second: Annotated[
-        float, Field(gt=0, le=1000, description="Probes a second to each colour, streaming and not in turns.")
+        float,
+        Field(gt=0, le=1000, description="Probes per second to each colour, alternately streaming and non-streaming."),
     ] = 1.0
     max_tokens: Annotated[int, Field(ge=1, le=100_000, description="Tokens to ask for in each probe.")] = 16

@@ -1,4 +1,4 @@
-"""Commands of the user's own that run once traffic has come to rest."""
+"""Settings of the user's own commands, which run after a promotion or a rollback."""
 
 from typing import Annotated, Final
 
@@ -12,19 +12,21 @@ WORD: Final = Form("a word of a command that does not begin with a space", "purg
 
 
 class HookSettings(BaseModel):
-    """Commands of your own, such as one that empties a semantic cache; a failing one undoes nothing."""
+    """Your own commands, such as one that empties a semantic cache. A command that fails undoes nothing."""
 
     model_config = STRICT
 
     after_promotion: Annotated[
         Items[Annotated[str, WORD]],
         Field(
-            description="Command, as a list of words, to run once the candidate is promoted.",
+            description="Command, as a list of words, to run after the candidate is promoted.",
             examples=['["python", "purge_cache.py"]'],
         ),
     ] = ()
     after_rollback: Annotated[
         Items[Annotated[str, WORD]],
-        Field(description="Command, as a list of words, to run once all traffic is back and config and state agree."),
+        Field(
+            description="Command, as a list of words, to run after a rollback, once config and state match the rule."
+        ),
     ] = ()
-    timeout_seconds: Annotated[PositiveSeconds, Field(description="Longest that one of them may take.")] = 60
+    timeout_seconds: Annotated[PositiveSeconds, Field(description="Longest time that one command may take.")] = 60

@@ -1,4 +1,4 @@
-"""What all models of the config have in common: they take values as they are, and know every key."""
+"""What all models of the config share: they convert no values and refuse unknown keys."""
 
 from typing import Annotated, Final, TypeVar
 
@@ -8,5 +8,5 @@ _Item = TypeVar("_Item")
 
 STRICT: Final = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-# A list of the config becomes a tuple, which nobody can change; its items are as strict as everything else.
+# A list in the config becomes an immutable tuple; its items stay strict.
 Items = Annotated[tuple[_Item, ...], Strict(False)]

@@ -1,4 +1,4 @@
-"""What the pods of a service need besides a release: secrets, caches, who may reach them, who watches them."""
+"""What a service's pods need besides a release: secrets, caches, allowed networks and monitoring."""
 
 from collections import Counter
 from typing import Annotated, Final, cast
@@ -9,7 +9,7 @@ from components.config.forms import NETWORK, Form, matching
 from components.config.model import STRICT, Items
 from components.config.violations import Violation, wrong
 
-# Where load balancers stand: the private networks of RFC 1918 and the shared ones of RFC 6598.
+# Networks that load balancers are in: the private ones of RFC 1918 and the shared ones of RFC 6598.
 PRIVATE_CIDRS: Final = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
 
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -34,31 +34,31 @@ LABEL_VALUE: Final = Form("the value of a Kubernetes label", "prometheus", match
 
 
 class SecretReference(BaseModel):
-    """Where a secret value is: never the value itself."""
+    """A reference to a secret value, never the value itself."""
 
     model_config = STRICT
 
     name: Annotated[str, OBJECT_NAME, Field(description="An existing Secret in the service's namespace.")]
-    key: Annotated[str, SECRET_KEY, Field(description="The key in that Secret that holds the value.")]
+    key: Annotated[str, SECRET_KEY, Field(description="The key of the value in that Secret.")]
 
     @model_validator(mode="before")
     @classmethod
     def _be_no_value(cls, reference: object) -> object:
         if isinstance(reference, dict):
             return cast(object, reference)
-        # Not shown: it may be the secret itself.
-        fix = "Remove it, and name the Kubernetes Secret that holds the value."
+        # The value is not shown: it may be the secret itself.
+        fix = "Remove it, and name the Kubernetes Secret that contains the value."
         raise wrong(Violation((), "must be an object with the keys name and key", fix))
 
 
 class PodSettings(BaseModel):
-    """The same for both colours, so that a release is all that tells them apart."""
+    """Settings that both colours share, so that the colours differ only in their releases."""
 
     model_config = STRICT
 
     api_key_secret: Annotated[
         SecretReference | None,
-        Field(description="Where vLLM's API key is; clients then need it. A new value needs new pods."),
+        Field(description="Where vLLM's API key is. Clients must then send the key. A new value needs new pods."),
     ] = None
     hub_token_secret: Annotated[
         SecretReference | None, Field(description="Where the model hub's token is (HF_TOKEN), for gated models.")
@@ -67,15 +67,15 @@ class PodSettings(BaseModel):
         str | None,
         OBJECT_NAME,
         Field(
-            description="An existing PersistentVolumeClaim (ReadWriteMany) for the weights that all pods share. "
-            "Default: each pod fetches its own."
+            description="An existing PersistentVolumeClaim (ReadWriteMany) for weights that all pods share. "
+            "Default: each pod downloads its own copy."
         ),
     ] = None
     compile_cache_claim: Annotated[
         str | None,
         OBJECT_NAME,
         Field(
-            description="An existing PersistentVolumeClaim (ReadWriteMany) for compiled kernels, in a folder for each "
+            description="An existing PersistentVolumeClaim (ReadWriteMany) for compiled kernels, with one folder per "
             "image. Default: each pod compiles its own."
         ),
     ] = None
@@ -83,22 +83,22 @@ class PodSettings(BaseModel):
         Items[Annotated[str, NETWORK]],
         Field(
             min_length=1,
-            description="Networks from which requests reach the pods: narrow them to the load balancer's subnets.",
+            description="Networks that may send requests to the pods; narrow them to the load balancer's subnets.",
             examples=['["10.0.0.0/8"]'],
         ),
     ] = PRIVATE_CIDRS
     monitoring_namespace: Annotated[
-        str, ANY_NAMESPACE, Field(description="Namespace whose pods may reach the pods too: Prometheus's.")
+        str, ANY_NAMESPACE, Field(description="Namespace of Prometheus, whose pods may also reach the pods.")
     ] = "monitoring"
     pod_monitor: Annotated[
-        bool, Field(description="True: declare a PodMonitor, which the Prometheus Operator's CRD must be there for.")
+        bool, Field(description="True: declare a PodMonitor. The Prometheus Operator's CRD must exist.")
     ] = False
     pod_monitor_labels: Annotated[
         dict[Annotated[str, LABEL_NAME], Annotated[str, LABEL_VALUE]],
-        Field(description="Labels of the PodMonitors that your Prometheus selects them by, e.g. release: prometheus."),
+        Field(description="Labels by which your Prometheus selects PodMonitors, e.g. release: prometheus."),
     ] = {}
     scrape_interval_seconds: Annotated[
-        int, Field(ge=1, le=300, description="How often a PodMonitor has the pods' metrics read.")
+        int, Field(ge=1, le=300, description="Interval at which Prometheus scrapes the pods through the PodMonitor.")
     ] = 15
 
     @field_validator("ingress_cidrs")

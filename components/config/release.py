@@ -1,4 +1,4 @@
-"""The release: everything that decides what a colour answers, deployed and rolled back as one unit."""
+"""The release: everything that determines a colour's answers, deployed and rolled back as one unit."""
 
 import hashlib
 import json
@@ -14,10 +14,9 @@ from components.config.model import STRICT, Items
 from components.config.violations import Violation, wrong
 
 CHAT_TEMPLATE: Final = "chat_template.jinja"
-# They say how large the model is, not what it is: to declare one later neither makes it another release nor restarts
-# the pods that serve it.
+# These declare the model's size, not its content. Declaring them later changes neither the release id nor the pods.
 SIZES: Final = frozenset({"weights_gib", "kv_cache_kib_per_token"})
-# A ConfigMap holds no more than 1 MiB, names included.
+# A ConfigMap has at most 1 MiB, names included. https://kubernetes.io/docs/concepts/configuration/configmap/
 MAX_PROMPTS_BYTES: Final = 1_000_000
 
 
@@ -32,7 +31,7 @@ class Release(BaseModel):
     ]
     image: Annotated[str, IMAGE, Field(description="vLLM image, pinned by digest (name@sha256:…).")]
     engine_args: Annotated[
-        Items[str], Field(description="Further `vllm serve` arguments, e.g. --max-model-len=8192.")
+        Items[str], Field(description="More `vllm serve` arguments, e.g. --max-model-len=8192.")
     ] = ()
     prompts: Annotated[
         dict[Annotated[str, FILE_NAME], str],
@@ -50,7 +49,8 @@ class Release(BaseModel):
         Field(
             gt=0,
             le=100_000,
-            description="Weights as loaded, over all GPUs of a replica; a model that does not fit is then warned of.",
+            description="Size of the loaded weights, over all GPUs of a replica. With it, the program warns of a model "
+            "that does not fit.",
             examples=[15],
         ),
     ] = None
@@ -59,7 +59,7 @@ class Release(BaseModel):
         Field(
             gt=0,
             le=100_000,
-            description="KV cache of one token, over all layers and GPUs of a replica, in its --kv-cache-dtype.",
+            description="KV cache per token, over all layers and GPUs of a replica, in the release's --kv-cache-dtype.",
             examples=[128],
         ),
     ] = None
@@ -76,7 +76,7 @@ class Release(BaseModel):
     def _fit_a_config_map(cls, prompts: dict[str, str]) -> dict[str, str]:
         size = sum(len(name.encode()) + len(text.encode(errors="replace")) for name, text in prompts.items())
         if size > MAX_PROMPTS_BYTES:
-            raise wrong(Violation((), f"must not exceed {MAX_PROMPTS_BYTES} bytes in all (they have {size})"))
+            raise wrong(Violation((), f"must not exceed {MAX_PROMPTS_BYTES} bytes in total (they have {size})"))
         return prompts
 
     @field_validator("model_revision")
@@ -85,27 +85,27 @@ class Release(BaseModel):
         model = info.data.get("model")
         if model and not is_pinned(model, revision):
             what = f"must be {REVISION.expected}; a branch or a tag may move"
-            raise wrong(Violation((), what, "Look the commit up where the model is kept.", revision))
+            raise wrong(Violation((), what, "Look the commit up in the model's repository.", revision))
         return revision
 
     @property
     def release_id(self) -> str:
-        """Twelve hex digits of the digest over every part of the bundle that reaches a pod."""
+        """First twelve hex digits of the digest of every field that reaches a pod."""
         return _digest(self.model_dump(mode="json"))
 
     @property
     def semantic_cache_namespace(self) -> str:
-        """Name the semantic-cache namespace: it changes exactly when answers may change.
+        """The name of the semantic-cache namespace, which changes exactly when answers may change.
 
-        An image alone is taken to answer as the one before, and so are arguments that are known not to matter.
+        A new image alone keeps the namespace, and so do arguments that are known not to change answers.
         """
         bundle: dict[str, JsonValue] = self.model_dump(mode="json", exclude={"image"})
         return _digest({**bundle, "engine_args": [list(words) for words in answer_arguments(self.engine_args)]})
 
 
 def is_pinned(model: str, revision: str) -> bool:
-    """Tell whether a revision stays what it is."""
-    # A repository has commits; whatever else a model may come from has versions of its own.
+    """Return whether a revision is immutable."""
+    # A repository has commits. Paths and object stores have their own versions, so any revision passes for them.
     return bool(re.match(r"/|[a-z][a-z0-9]+://", model) or re.fullmatch(r"[0-9a-f]{1,64}", revision))
 
 

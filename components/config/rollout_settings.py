@@ -1,4 +1,4 @@
-"""How a rollout behaves: steps, holds, gates and times, with production values as defaults."""
+"""Settings of a rollout: steps, holds, gates and times, with production values as defaults."""
 
 from typing import Annotated, Literal, Self
 
@@ -22,71 +22,71 @@ from components.config.violations import Violation, wrong
 
 
 class RampStep(BaseModel):
-    """One step of the ramp: the candidate's share of new requests and how long the gates judge it."""
+    """One step of the ramp: the candidate's share of new requests, and how long the gates watch it."""
 
     model_config = STRICT
 
     candidate_percent: Annotated[
         int, Field(ge=1, le=100, description="Share of new requests, in percent.", examples=[25])
     ]
-    hold_seconds: Annotated[Seconds, Field(description="How long the gates judge this step.", examples=[600])]
+    hold_seconds: Annotated[Seconds, Field(description="How long the gates watch this step.", examples=[600])]
 
 
 class GateSettings(BaseModel):
-    """Limits that the candidate must keep, and the evidence a verdict needs."""
+    """Limits that the candidate must stay within, and the evidence that a verdict needs."""
 
     model_config = STRICT
 
     minimum_requests: Annotated[
-        int, Field(ge=1, le=1_000_000, description="No verdict below this many candidate requests.")
+        int, Field(ge=1, le=1_000_000, description="Candidate requests that a verdict needs.")
     ] = 50
     max_hold_extension_seconds: Annotated[
         Seconds, Field(description="How much longer a hold may wait for a verdict before `on_timeout` applies.")
     ] = 1800
     on_timeout: Annotated[
         Literal["rollback", "pause"],
-        Field(description="When a hold's longest wait is over without a verdict: roll back, or pause for a person."),
+        Field(description="What happens when a hold times out without a verdict: roll back, or pause for a person."),
     ] = "rollback"
     false_alarm_rate: Annotated[
         float,
         Field(
             gt=0,
             le=0.2,
-            description="Chance that one gate fails a candidate within its limits in one hold, however often it looks.",
+            description="Chance that a gate fails a candidate that is within the limits, over one whole hold.",
         ),
     ] = 0.001
-    error_rate: Annotated[ErrorRateSettings, Field(description="Failed requests, as the pods count them.")] = (
+    error_rate: Annotated[ErrorRateSettings, Field(description="Failed requests, as counted by the pods.")] = (
         ErrorRateSettings()
     )
     ttft_p95: Annotated[TtftSettings, Field(description="Time to first token.")] = TtftSettings()
     inter_token_p95: Annotated[InterTokenSettings, Field(description="Time between tokens.")] = InterTokenSettings()
     end_to_end_p95: Annotated[
-        EndToEndSettings, Field(description="Time of whole requests; needs holds longer than those.")
+        EndToEndSettings, Field(description="Duration of whole requests; holds must be longer than requests.")
     ] = EndToEndSettings()
-    queue_depth: Annotated[QueueDepthSettings, Field(description="Requests that wait.")] = QueueDepthSettings()
+    queue_depth: Annotated[QueueDepthSettings, Field(description="Waiting requests.")] = QueueDepthSettings()
     target_group_errors: Annotated[
-        ErrorRateSettings, Field(description="5xx answers, as the load balancer counts them.")
+        ErrorRateSettings, Field(description="5xx answers, as counted by the load balancer.")
     ] = ErrorRateSettings()
     target_group_latency: Annotated[
-        TargetGroupLatencySettings, Field(description="Time to the first byte, as the load balancer measures it.")
+        TargetGroupLatencySettings, Field(description="Time to the first byte, as measured by the load balancer.")
     ] = TargetGroupLatencySettings()
-    probes: Annotated[ProbeSettings, Field(description="Requests of our own, where clients send too few.")] = (
+    probes: Annotated[ProbeSettings, Field(description="Probe requests, for when clients send too few requests.")] = (
         ProbeSettings()
     )
     recorded_prompts: Annotated[
         str | None,
         PATH_OR_S3,
-        Field(description="JSONL of your gateway's requests (docs/shadow.md), for the shadow check and the warm-up."),
+        Field(description="JSONL of recorded requests (docs/shadow.md), for the shadow check and the warm-up."),
     ] = None
     smoke: Annotated[SmokeSettings, Field(description="The smoke test.")] = SmokeSettings()
     eval: Annotated[EvalSettings, Field(description="The evaluation.")] = EvalSettings()
     warm_up: Annotated[WarmUpSettings, Field(description="The warm-up of the prefix cache.")] = WarmUpSettings()
     shadow: Annotated[ShadowSettings, Field(description="The shadow check.")] = ShadowSettings()
-    manual: Annotated[ManualSettings, Field(description="Steps that a person approves.")] = ManualSettings()
+    manual: Annotated[ManualSettings, Field(description="Steps that a person must approve.")] = ManualSettings()
 
 
 class AttestationSettings(BaseModel):
-    """The proof that the load balancer really serves a weight, from the requests that it counts per target group."""
+    """Attestation: proof that a weight is in effect, from the load balancer's request counts per target group."""
 
     model_config = STRICT
 
@@ -95,38 +95,38 @@ class AttestationSettings(BaseModel):
         Field(
             gt=0,
             le=10,
-            description="Highest chance that a weight is taken to be in effect though it is not, in percent.",
+            description="Highest chance, in percent, of accepting a weight that is not in effect.",
             examples=[1],
         ),
     ] = 1.0
     timeout_seconds: Annotated[
         PositiveSeconds,
-        Field(description="Longest wait for that proof, in seconds; with little traffic a small step takes long."),
+        Field(description="Longest wait for the proof. With little traffic, a small step takes long to prove."),
     ] = 1800
 
 
 class RolloutSettings(BaseModel):
-    """Steps, holds, soak and the time to keep the old colour warm."""
+    """Steps, holds, soak and the keep-warm window of the old colour."""
 
     model_config = STRICT
 
     steps: Annotated[
-        Items[RampStep], Field(min_length=1, description="The ramp; shares rise and end at 100 percent.")
+        Items[RampStep], Field(min_length=1, description="Steps of the ramp; the shares rise and end at 100 percent.")
     ] = (
         RampStep(candidate_percent=1, hold_seconds=600),
         RampStep(candidate_percent=25, hold_seconds=900),
         RampStep(candidate_percent=75, hold_seconds=900),
         RampStep(candidate_percent=100, hold_seconds=300),
     )
-    soak_seconds: Annotated[Seconds, Field(description="How long the gates keep judging after promotion.")] = 1200
+    soak_seconds: Annotated[Seconds, Field(description="How long the gates keep watching after promotion.")] = 1200
     keep_warm_seconds: Annotated[
-        Seconds, Field(description="How long after promotion the old colour stays warm (its TTL).")
+        Seconds, Field(description="Length of the keep-warm window of the old colour after promotion.")
     ] = 86400
     settle_seconds: Annotated[
         Seconds,
         Field(
-            description="Shortest wait after a weight change, whatever the counts say: load balancer nodes with little "
-            "traffic do not show in them."
+            description="Shortest wait after a weight change, even if the request counts prove it earlier: load "
+            "balancer nodes with little traffic hardly show in the counts."
         ),
     ] = 60
     attestation: Annotated[AttestationSettings, Field(description="The proof that a weight is in effect.")] = (
@@ -134,28 +134,35 @@ class RolloutSettings(BaseModel):
     )
     drill_max_age_days: Annotated[
         float | None,
-        Field(gt=0, le=3650, description="Refuse a rollout when the last rollback drill is older; none asks for none."),
+        Field(
+            gt=0,
+            le=3650,
+            description="Refuse a rollout when the last rollback drill is older. Default: no drill is required.",
+        ),
     ] = None
-    poll_seconds: Annotated[PositiveSeconds, Field(description="Interval of checks while waiting or holding.")] = 5
+    poll_seconds: Annotated[PositiveSeconds, Field(description="Interval of checks during waits and holds.")] = 5
     ready_timeout_seconds: Annotated[
-        Seconds, Field(description="Longest wait for replicas and their targets, beyond the cold start.")
+        Seconds,
+        Field(description="Longest wait, in addition to the cold start, for replicas and their targets."),
     ] = 900
     update_timeout_seconds: Annotated[
-        PositiveSeconds, Field(description="Longest that one `pulumi up` may take before the ramp gives up on it.")
+        PositiveSeconds, Field(description="Longest time that one `pulumi up` may take before the rollout gives up.")
     ] = 3600
     records_url: Annotated[
         str | None,
         STORE_URL,
-        Field(description="Where journal and lock are kept, one for all services; `.rollout` when not set."),
+        Field(description="Store of the journal and the lock, one for all services. Default: the folder `.rollout`."),
     ] = None
     lock_expiry_seconds: Annotated[
         float,
-        Field(ge=1, le=86_400, description="How long a lock may show no sign of life before another takes it over."),
+        Field(
+            ge=1, le=86_400, description="How long a lock may go without a renewal before another run takes it over."
+        ),
     ] = 120
     prometheus_url: Annotated[
         str | None,
         URL,
-        Field(description="Prometheus that scrapes the pods; the variable PROMETHEUS_URL when not set."),
+        Field(description="Prometheus that scrapes the pods. Default: the environment variable PROMETHEUS_URL."),
     ] = None
     cloudwatch_period_seconds: Annotated[
         int,

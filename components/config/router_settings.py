@@ -1,4 +1,4 @@
-"""The settings of a service's way in: whose listener it is on, its access logs, and when an alarm rings."""
+"""Settings of a service's entry point: an existing listener to join, access logs and alarms."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -15,9 +15,12 @@ from components.config.violations import Violation, wrong
 from components.domain.load_balancer_arns import load_balancer_of
 from components.domain.naming import COLORS, Color
 
-# CloudWatch takes no more actions for one state of an alarm.
+# CloudWatch allows at most this many actions for each state of an alarm.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
 MAX_TOPICS: Final = 5
-# What a load balancer's idle timeout may be, and a rule's priority.
+# The longest idle timeout of a load balancer, and the highest priority of a rule.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_LoadBalancerAttribute.html
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateRule.html
 MAX_IDLE_TIMEOUT_SECONDS: Final = 4000
 MAX_PRIORITY: Final = 50_000
 
@@ -35,16 +38,17 @@ TOPIC: Final = Form(
     "arn:aws:sns:us-east-1:123456789012:on-call",
     matching(rf"{_ARN}:sns:{_REGION}:[A-Za-z0-9_-]{{1,256}}"),
 )
-# A rule's condition takes no more characters, and only letters after the last dot.
+# A rule's host condition has at most 128 characters, and only letters after the last dot.
 HOST: Final = Form(
-    "a host name: lower-case letters, digits, dashes and dots, letters at its end",
+    "a host name: lower-case letters, digits, dashes and dots, ending in letters",
     "chat.example.com",
     matching(r"(?=.{4,128}\Z)([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z]{2,63}"),
 )
 BUCKET: Final = Form(
     "an S3 bucket's name", "example-access-logs", matching(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 )
-# The load balancer writes below <prefix>/AWSLogs and refuses a prefix that has that name in it.
+# The load balancer writes under <prefix>/AWSLogs and refuses a prefix that contains AWSLogs.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/enable-access-logging.html
 PREFIX: Final = Form(
     "a key prefix without a slash at either end",
     "vllm/production",
@@ -53,29 +57,31 @@ PREFIX: Final = Form(
 
 
 class AccessLogs(BaseModel):
-    """Where the load balancer writes its access logs; the bucket's policy must let it."""
+    """Where the load balancer writes its access logs. The bucket's policy must allow it."""
 
     model_config = STRICT
 
     bucket: Annotated[str, BUCKET, Field(description="S3 bucket in the load balancer's region.")]
-    prefix: Annotated[str, PREFIX, Field(description="Key prefix in the bucket; empty: none.")] = ""
+    prefix: Annotated[str, PREFIX, Field(description="Key prefix in the bucket; empty: no prefix.")] = ""
 
 
 class ListenerSettings(BaseModel):
-    """An existing listener that a service joins, in place of a load balancer of its own."""
+    """An existing listener that a service joins instead of having its own load balancer."""
 
     model_config = STRICT
 
-    arn: Annotated[str, LISTENER, Field(description="The listener; only rules are added to it.")]
+    arn: Annotated[str, LISTENER, Field(description="ARN of the listener. The stack only adds rules to it.")]
     security_group_id: Annotated[
-        str, SECURITY_GROUP, Field(description="Security group of its load balancer, which the pods let in.")
+        str,
+        SECURITY_GROUP,
+        Field(description="Security group of the listener's load balancer, which may connect to the pods."),
     ]
     idle_timeout_seconds: Annotated[
         int,
         Field(
             ge=1,
             le=MAX_IDLE_TIMEOUT_SECONDS,
-            description="Idle timeout of its load balancer: the pods must keep connections open for longer.",
+            description="Idle timeout of the listener's load balancer; the pods keep connections open for longer.",
             examples=[300],
         ),
     ]
@@ -84,39 +90,46 @@ class ListenerSettings(BaseModel):
         Field(
             ge=len(COLORS) + 1,
             le=MAX_PRIORITY,
-            description="Priority of the weighted rule; the candidate routes take the two numbers before it.",
+            description="Priority of the weighted rule; the candidate routes get the two numbers before it.",
             examples=[100],
         ),
     ]
     host: Annotated[
-        str | None, HOST, Field(description="Only requests for this host; several services need one each.")
+        str | None,
+        HOST,
+        Field(description="Host whose requests the rules take. Services that share a listener need different hosts."),
     ] = None
 
     @property
     def load_balancer_arn(self) -> str:
-        """The load balancer of the listener."""
+        """ARN of the listener's load balancer."""
         return load_balancer_of(self.arn)
 
     @property
     def candidate_priorities(self) -> Mapping[Color, int]:
-        """Priorities of the candidate routes, right before that of the weighted rule."""
+        """Priorities of the candidate routes, directly before that of the weighted rule."""
         return {color: self.rule_priority - len(COLORS) + position for position, color in enumerate(COLORS)}
 
 
 class AlarmSettings(BaseModel):
-    """When an alarm rings, and who hears it."""
+    """Limits of the alarms, and whom they notify."""
 
     model_config = STRICT
 
     topic_arns: Annotated[
         Items[Annotated[str, TOPIC]],
         Field(
-            description="SNS topics that hear of an alarm and of its end; none: it is only shown.",
+            description="SNS topics to notify when an alarm starts and ends. Default: CloudWatch only shows it.",
             examples=[f'["{TOPIC.example}"]'],
         ),
     ] = ()
     window_minutes: Annotated[
-        int, Field(ge=1, le=60, description="An alarm rings when most of the last so many minutes are over its limit.")
+        int,
+        Field(
+            ge=1,
+            le=60,
+            description="Length of the window. An alarm fires when most of its minutes are over the limit.",
+        ),
     ] = 5
     error_rate_limit_percent: Annotated[
         float, Field(ge=0, le=100, description="Highest share of 5xx answers of a colour's targets.")
@@ -126,13 +139,13 @@ class AlarmSettings(BaseModel):
         Field(
             gt=0,
             le=MAX_SECONDS,
-            description="Highest 95th percentile of the time until a target's answer begins. "
+            description="Highest 95th percentile of the time until a target begins its answer. "
             "Default: half of max_stream_seconds.",
         ),
     ] = None
     load_balancer_errors_limit_per_minute: Annotated[
         int,
-        Field(ge=0, le=1_000_000, description="Most 5xx answers of a load balancer of our own making."),
+        Field(ge=0, le=1_000_000, description="Most 5xx answers per minute of the service's own load balancer."),
     ] = 0
 
     @field_validator("topic_arns")
@@ -146,29 +159,29 @@ class AlarmSettings(BaseModel):
 
     @property
     def datapoints_to_alarm(self) -> int:
-        """How many minutes of the window are most of them."""
+        """How many minutes of the window must be over the limit: more than half."""
         return self.window_minutes // 2 + 1
 
     def response_time_limit(self, max_stream_seconds: int) -> float:
-        """Return the limit of the 95th percentile of response times, in seconds.
+        """Return the limit for the 95th percentile of response times, in seconds.
 
-        A target's response time ends with its headers, so only requests that do not stream come near the longest
-        stream; when one in twenty takes half as long as that, the longest are about to be cut.
+        A target's response time ends with its headers, so only non-streaming requests come near max_stream_seconds.
+        When one in twenty takes half of that, the longest requests are close to being cut off.
         """
         given = self.response_time_p95_limit_seconds
         return max_stream_seconds / 2 if given is None else given
 
 
 def clashes(listeners: Mapping[str, ListenerSettings]) -> Iterator[Violation]:
-    """Find services, by name, whose rules would get in each other's way on a listener that they share."""
+    """Find services whose rules conflict on a shared listener; the listeners are given by service name."""
     for (one, theirs), (two, mine) in combinations(listeners.items(), 2):
         if mine.arn != theirs.arn:
             continue
         if abs(mine.rule_priority - theirs.rule_priority) <= len(COLORS):
-            what = f"must be at least {len(COLORS) + 1} away from {theirs.rule_priority}, that of service {one}"
-            fix = "Each service takes this priority and the two before it."
+            what = f"must be at least {len(COLORS) + 1} away from {theirs.rule_priority}, the priority of service {one}"
+            fix = "Each service uses its priority and the two before it."
             yield Violation((two, "listener", "rule_priority"), what, fix, mine.rule_priority)
-        what = "must be set, and different, for {} and {}: they share a listener, and one would get both's requests"
+        what = "must be set, and different, for {} and {}: on one listener, one would get the requests for both"
         if mine.host is None or mine.host == theirs.host:
             yield Violation((two, "listener", "host"), what.format(one, two), "", mine.host)
         elif theirs.host is None:

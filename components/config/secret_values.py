@@ -1,4 +1,4 @@
-"""Texts that look like secrets, which have no place in plain config nor in an error message."""
+"""Texts that look like secrets. They must be neither in plain config nor in an error message."""
 
 import re
 from typing import Final
@@ -20,5 +20,5 @@ _PATTERNS: Final = tuple((kind, re.compile(pattern, re.ASCII)) for kind, pattern
 
 
 def secret_kind(text: str) -> str | None:
-    """Return what kind of secret a text holds; none when it looks like none."""
+    """Return the kind of secret that a text contains; None when it contains none."""
     return next((kind for kind, pattern in _PATTERNS if pattern.search(text)), None)

@@ -1,4 +1,4 @@
-"""The settings of one service: its two colours, its traffic, its sizes and its times."""
+"""Settings of one service: its two colours, traffic, sizes and times."""
 
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal, Self
@@ -53,31 +53,36 @@ _SIZES: Final[dict[Resource, str]] = {
 
 
 class ColorSettings(BaseModel):
-    """One colour: what it serves, at which size, and whether it is up."""
+    """One colour: its release, its size, and whether it is up."""
 
     model_config = STRICT
 
-    release: Annotated[Release | None, Field(description="What this colour serves; none: it has never been used.")] = (
-        None
-    )
+    release: Annotated[
+        Release | None, Field(description="What this colour serves. Not set: the colour has never been used.")
+    ] = None
     replicas: Annotated[int, Field(ge=1, le=1000, description="Replicas at full size.")] = 1
-    parked: Annotated[bool, Field(description="True: no replicas run, the release is kept for reference.")] = False
+    parked: Annotated[bool, Field(description="True: no replicas run; the release is kept for reference.")] = False
     provisioned: Annotated[
         bool | None,
-        Field(description="Whether its nodes are up (modes on_rollout and reserved). Default: when it has a release."),
+        Field(
+            description="Whether its nodes are up (modes on_rollout and reserved). Default: true if it has a release."
+        ),
     ] = None
     reservation: Annotated[
-        Reservation | None, Field(description="What its nodes run in (mode reserved); none: plain On-Demand.")
+        Reservation | None,
+        Field(description="Reservation that its nodes run in (mode reserved). Default: plain On-Demand capacity."),
     ] = None
     node_release_version: Annotated[
         str | None,
         AMI_RELEASE,
-        Field(description="AMI release of its nodes. Default: the newest, anew whenever the launch template changes."),
+        Field(
+            description="AMI release of its nodes. Default: the newest at creation and at each launch template change."
+        ),
     ] = None
 
     @property
     def state(self) -> Literal["serving", "parked", "unused"]:
-        """Whether replicas run, may run again without a new release, or have nothing to serve yet."""
+        """``serving``: replicas run; ``parked``: none run, but the release is kept; ``unused``: there is no release."""
         if self.release is None:
             return "unused"
         return "parked" if self.parked else "serving"
@@ -89,14 +94,14 @@ class ColorSettings(BaseModel):
 
     @property
     def as_tagged(self) -> ColorState:
-        """What the weighted rule says of this colour."""
+        """What the weighted rule's tag says about this colour."""
         return ColorState(
             release_id=self.release and self.release.release_id, replicas=self.replicas if self.serves else 0
         )
 
     @property
     def nodes_wanted(self) -> bool:
-        """Whether this colour's nodes must be up, whatever the headroom mode."""
+        """Whether this colour's nodes must be up in every headroom mode."""
         return self.provisioned if self.provisioned is not None else self.release is not None
 
     @model_validator(mode="after")
@@ -110,7 +115,7 @@ class ColorSettings(BaseModel):
 
 
 class ServiceSettings(BaseModel):
-    """One model service: its colours, its traffic and its sizes."""
+    """One model service: its colours, traffic and sizes."""
 
     model_config = STRICT
 
@@ -120,23 +125,34 @@ class ServiceSettings(BaseModel):
         Field(ge=0, le=100, description="Percent of new requests that go to green; blue gets the rest.", examples=[25]),
     ] = 0
     rollout_serial: Annotated[
-        int, Field(ge=0, le=MAX_SERIAL, description="Counts the scripts' writes; a lower one is stale.")
+        int,
+        Field(
+            ge=0,
+            le=MAX_SERIAL,
+            description="Number of writes by the scripts. A config with a lower number than the live rule is stale.",
+        ),
     ] = 0
     keep_until: Annotated[
-        str, TIME, Field(description="RFC 3339 time until which the idle colour stays warm; empty: no such promise.")
+        str,
+        TIME,
+        Field(description="RFC 3339 time until which the idle colour stays warm; empty: no keep-warm window."),
     ] = ""
     announced: Annotated[
         str,
         ANNOUNCEMENT,
-        Field(description='Permission for one unusual change: "<serial> <reason>"; void once the serial moves on.'),
+        Field(
+            description='Permission for one unusual change: "<serial> <reason>"; it expires when the serial increases.'
+        ),
     ] = ""
     rolling_out: Annotated[
-        bool, Field(description="True while a rollout moves the weights to the idle colour; the scripts write it.")
+        bool, Field(description="True while a rollout moves traffic to the idle colour; the scripts write it.")
     ] = False
     max_step_points: Annotated[
         int,
         Field(
-            ge=1, le=100, description="Most that a plain `pulumi up` may raise the idle colour's weight by, in percent."
+            ge=1,
+            le=100,
+            description="Most percentage points by which a plain `pulumi up` may raise the idle colour's weight.",
         ),
     ] = 50
     blue: Annotated[ColorSettings, Field(description="The blue pool.")] = ColorSettings()
@@ -148,48 +164,64 @@ class ServiceSettings(BaseModel):
     served_model_name: Annotated[
         str | None,
         MODEL_NAME,
-        Field(description="Model name that clients ask for, the same in both colours. Default: the service's."),
+        Field(description="Model name that clients request, the same for both colours. Default: the service's name."),
     ] = None
     instance_type: Annotated[str, INSTANCE_TYPE, Field(description="EC2 instance type of the GPU nodes.")]
     gpus_per_replica: Annotated[int, Field(ge=1, description="GPUs of one replica (tensor parallel size).")] = 1
-    replica_millicpus: Annotated[int, Field(ge=100, description="CPU request of one replica, in thousandths.")] = 3000
-    replica_memory_mib: Annotated[int, Field(ge=256, description="Memory request of one replica.")] = 12288
+    replica_millicpus: Annotated[
+        int, Field(ge=100, description="CPU request of one replica, in thousandths of a CPU.")
+    ] = 3000
+    replica_memory_mib: Annotated[int, Field(ge=256, description="Memory request of one replica, in MiB.")] = 12288
     spare_nodes: Annotated[
-        int, Field(ge=0, le=100, description="Nodes beyond full size that each pool may grow by.")
+        int, Field(ge=0, le=100, description="Nodes that each pool may have beyond its full size.")
     ] = 0
     headroom_mode: Annotated[
         HeadroomMode, Field(description="When the second pool's nodes are up: always, on_rollout or reserved.")
     ] = "on_rollout"
     node_groups: Annotated[
         Literal["per_color", "shared"],
-        Field(description="A node group for each colour, or one for both (mode always); set once, for good."),
+        Field(description="One node group per colour, or one for both (mode always). It cannot be changed later."),
     ] = "per_color"
     node_volume_gib: Annotated[
         int | None,
         Field(
             ge=30,
             le=16384,
-            description="Root volume of a node. Default: room for two images, and weights that fill the GPUs.",
+            description="Size of a node's root volume, in GiB. Default: room for two images, and for weights that fill "
+            "the GPUs.",
         ),
     ] = None
-    shared_memory_gib: Annotated[int, Field(ge=1, le=2048, description="Size of /dev/shm in each replica.")] = 8
+    shared_memory_gib: Annotated[int, Field(ge=1, le=2048, description="Size of /dev/shm in each replica, in GiB.")] = 8
 
     max_stream_seconds: Annotated[
-        int, Field(ge=1, le=MAX_START_SECONDS, description="Longest request to protect, queueing included.")
+        int,
+        Field(
+            ge=1,
+            le=MAX_START_SECONDS,
+            description="Duration of the longest request that a drain must let finish, queueing included.",
+        ),
     ] = 120
     deregistration_propagation_seconds: Annotated[
         int,
-        Field(ge=1, le=MAX_START_SECONDS, description="How long requests still arrive after a target is deregistered."),
+        Field(
+            ge=1,
+            le=MAX_START_SECONDS,
+            description="How long requests may still arrive after a target is deregistered.",
+        ),
     ] = 30
     cold_start_seconds: Annotated[
         int, Field(ge=1, le=MAX_START_SECONDS, description="Longest time from container start to the first answer.")
     ] = 600
     node_start_seconds: Annotated[
         int,
-        Field(ge=1, le=MAX_START_SECONDS, description="Longest time until a new node has joined and pulled the image."),
+        Field(
+            ge=1,
+            le=MAX_START_SECONDS,
+            description="Longest time that a new node takes to join the cluster and pull the image.",
+        ),
     ] = 900
     readiness_threshold_seconds: Annotated[
-        int, Field(ge=1, le=300, description="Longest that the synthetic inference of the readiness probe may take.")
+        int, Field(ge=1, le=300, description="Longest time that the readiness probe's test inference may take.")
     ] = 20
     probe_period_seconds: Annotated[int, Field(ge=1, le=300, description="Interval of the pods' probes.")] = 10
     health_check_interval_seconds: Annotated[
@@ -197,16 +229,16 @@ class ServiceSettings(BaseModel):
     ] = 10
 
     pods: Annotated[
-        PodSettings, Field(description="What the pods need besides a release: secrets, caches, who may reach them.")
+        PodSettings, Field(description="What pods need besides a release: secrets, caches, networks, monitoring.")
     ] = PodSettings()
     endpoint_url: Annotated[
-        str | None, BASE_URL, Field(description="How clients reach the service. Default: the load balancer's DNS name.")
+        str | None, BASE_URL, Field(description="URL of the service. Default: the load balancer's DNS name.")
     ] = None
     listener: Annotated[
         ListenerSettings | None,
-        Field(description="Existing listener to join. Default: a load balancer of the service's own."),
+        Field(description="Existing listener to join. Default: the service gets its own load balancer."),
     ] = None
-    alarms: Annotated[AlarmSettings, Field(description="When an alarm rings, and who hears it.")] = AlarmSettings()
+    alarms: Annotated[AlarmSettings, Field(description="Limits of the alarms, and whom they notify.")] = AlarmSettings()
     rollout: Annotated[RolloutSettings, Field(description="How a rollout behaves.")] = RolloutSettings()
 
     @model_validator(mode="after")
@@ -223,17 +255,17 @@ class ServiceSettings(BaseModel):
 
     def _size_violations(self) -> Iterator[Violation]:
         for resource, offered in misfits(self.instance, self.shape).items():
-            what = f"must be at most {offered}, the {resource} that a {self.instance_type} node offers one replica"
+            what = f"must be at most {offered}: a {self.instance_type} node has no more {resource} for one replica"
             fix = misfit_fix(self.instance, self.shape)
             yield Violation((_SIZES[resource],), what, fix, getattr(self, _SIZES[resource]))
 
     def _headroom_violations(self) -> Iterator[Violation]:
         mode = self.headroom_mode
         if self.shares_nodes and mode != "always":
-            what = f"must be per_color with headroom_mode {mode}: a shared group that shrinks may end serving nodes"
+            what = f"must be per_color with headroom_mode {mode}: shrinking a shared group may end serving nodes"
             yield Violation(("node_groups",), what, "Or set headroom_mode to always.", self.node_groups)
         if self.shares_nodes and self.blue.node_release_version != self.green.node_release_version:
-            what = f"must be {self.blue.node_release_version or 'left out'}, as for blue: both share their nodes"
+            what = f"must be {self.blue.node_release_version or 'left out'}, as for blue: both colours share the nodes"
             yield Violation(("green", "node_release_version"), what, "", self.green.node_release_version)
         if mode == "reserved" and not any(self.color(color).reservation for color in COLORS):
             what = "must not be reserved while neither colour has a reservation"
@@ -245,51 +277,50 @@ class ServiceSettings(BaseModel):
                 what = f"must not be set with headroom_mode {mode}"
                 yield Violation((color, "reservation"), what, "Remove it, or set headroom_mode to reserved.")
             elif reservation.kind == "capacity_block" and not self.instance_type.startswith("p"):
-                what = f"must be on_demand with instance_type {self.instance_type}: there are blocks of P types only"
+                what = f"must be on_demand with instance_type {self.instance_type}: blocks exist only for P types"
                 yield Violation((color, "reservation", "kind"), what, "", reservation.kind)
             elif self.keep_until and self.color(color).nodes_wanted and not reservation.outlasts(self.keep_until):
-                what = f"must be 40 minutes after keep_until {self.keep_until} at least: then EKS ends its nodes"
+                what = f"must be at least 40 minutes after keep_until {self.keep_until}: EKS ends the nodes that early"
                 yield Violation((color, "reservation", "ends"), what, "", reservation.ends)
 
     def _drain_violations(self) -> Iterator[Violation]:
         longest = longest_stream_seconds(self.deregistration_propagation_seconds)
         if longest < 1:
             most = longest_stream_seconds(1)
-            what = f"must be at most {most}: a node ends 15 minutes after it was told to"
+            what = f"must be at most {most}: EKS ends a node 15 minutes after its drain begins"
             yield Violation(("deregistration_propagation_seconds",), what, "", self.deregistration_propagation_seconds)
         elif self.max_stream_seconds > longest:
             what = (
-                f"must be at most {longest} beside deregistration_propagation_seconds "
-                f"{self.deregistration_propagation_seconds}: a node ends 15 minutes after it was told to"
+                f"must be at most {longest} with deregistration_propagation_seconds "
+                f"{self.deregistration_propagation_seconds}: EKS ends a node 15 minutes after its drain begins"
             )
             yield Violation(("max_stream_seconds",), what, "", self.max_stream_seconds)
 
     def _traffic_violations(self) -> Iterator[Violation]:
         for color in COLORS:
-            share, none = self.weight(color), 0 if color == "green" else 100
-            # A new stack has weight on a colour without a release: nothing to lose yet.
+            share, without_color = self.weight(color), 0 if color == "green" else 100
+            # On a new stack, no colour has a release yet, so no request can be lost.
             if share and self.color(color).parked:
                 what = f"must be false while green_weight {self.green_weight} sends {share} % of requests to {color}"
-                yield Violation((color, "parked"), what, f"Move green_weight to {none} first.", True)
+                yield Violation((color, "parked"), what, f"Set green_weight to {without_color} first.", True)
             elif share and self.color(color).release is None and self.color(other_color(color)).serves:
-                what = f"must be {none} while {color} has no release: it would get {share} % of requests"
-                yield Violation(
-                    ("green_weight",), what, f"Give {color} a release, or all traffic to the other.", self.green_weight
-                )
+                what = f"must be {without_color} while {color} has no release: it would get {share} % of requests"
+                fix = f"Give {color} a release, or send all traffic to the other colour."
+                yield Violation(("green_weight",), what, fix, self.green_weight)
 
     def _listener_violations(self) -> Iterator[Violation]:
         if self.listener is None:
             return
         if self.endpoint_url is None:
-            what = "is required beside listener but not set: the load balancer's name may lead to others' services"
+            what = "is required with listener but not set: the load balancer's name may lead to other services"
             yield Violation(("endpoint_url",), what, f"Set it to {BASE_URL.expected}.")
         elif self.listener.host not in (None, urlsplit(self.endpoint_url).hostname):
-            what = f"must be the host of endpoint_url {self.endpoint_url}: the rules pass over requests for any other"
+            what = f"must be the host of endpoint_url {self.endpoint_url}: the rules ignore requests for other hosts"
             yield Violation(("listener", "host"), what, "", self.listener.host)
         needed, given = self.max_stream_seconds + EXIT_MARGIN_SECONDS, self.listener.idle_timeout_seconds
         if given < needed:
-            what = f"must be at least {needed}, or requests of max_stream_seconds {self.max_stream_seconds} are cut"
-            fix = "Have the load balancer's owner raise it, or lower max_stream_seconds."
+            what = f"must be at least {needed}, or requests of max_stream_seconds {self.max_stream_seconds} are cut off"
+            fix = "Ask the load balancer's owner to raise it, or lower max_stream_seconds."
             yield Violation(("listener", "idle_timeout_seconds"), what, fix, given)
 
     def color(self, color: Color) -> ColorSettings:
@@ -302,7 +333,7 @@ class ServiceSettings(BaseModel):
 
     @property
     def traffic(self) -> Traffic:
-        """What the weighted rule does and says."""
+        """The weights and tags of the weighted rule."""
         return Traffic(
             weights={color: self.weight(color) for color in COLORS},
             active_color=self.active_color,
@@ -323,7 +354,7 @@ class ServiceSettings(BaseModel):
         return self.namespace or service
 
     def model_name(self, service: str) -> str:
-        """Return the model name that clients ask the service for."""
+        """Return the model name that clients request."""
         return self.served_model_name or service
 
     @property
@@ -333,12 +364,12 @@ class ServiceSettings(BaseModel):
 
     @property
     def instance(self) -> GpuInstance:
-        """What a node of this service offers."""
+        """The instance type of the service's nodes."""
         return instance_type(self.instance_type)
 
     @property
     def shape(self) -> ReplicaShape:
-        """What one replica asks of its node."""
+        """What one replica requests from its node."""
         return ReplicaShape(
             gpus=self.gpus_per_replica, millicpus=self.replica_millicpus, memory_mib=self.replica_memory_mib
         )
@@ -374,13 +405,13 @@ class ServiceSettings(BaseModel):
 
     @property
     def root_volume_gib(self) -> int:
-        """Root volume of a node. Weights that a replica has loaded fill its GPUs at most."""
+        """Size of a node's root volume, in GiB. A replica's weights are assumed to fill its GPUs."""
         weights_gib = self.gpus_per_replica * self.instance.gpu_memory_mib / 1024
         return self.node_volume_gib or root_volume_gib(weights_gib, replicas_per_node(self.instance, self.shape))
 
     @property
     def headroom_usd_per_hour(self) -> float | None:
-        """What the nodes cost that are up beyond the active colour's; none when the price is unknown."""
+        """Cost of the nodes beyond those of the active colour, in US dollars per hour; None when unknown."""
         pools = [self.shared_pool] if self.shares_nodes else self.pools.values()
         active = self.color(self.active_color)
         return headroom_usd_per_hour(
@@ -398,12 +429,12 @@ class ServiceSettings(BaseModel):
 
     @property
     def required_idle_timeout_seconds(self) -> int:
-        """The shortest idle timeout of a load balancer that lets the longest request finish."""
+        """The shortest load balancer idle timeout that lets the longest request finish, in seconds."""
         return drain_chain(self.max_stream_seconds, self.deregistration_propagation_seconds).idle_timeout_seconds
 
     @property
     def pod_times(self) -> PodTimes:
-        """How long a pod may take, and how it is asked."""
+        """The times of a pod's life and its probe thresholds."""
         return pod_times(
             cold_start_seconds=self.cold_start_seconds,
             node_start_seconds=self.node_start_seconds,

@@ -1,6 +1,6 @@
-"""The typed settings: the only reader of stack config, for the program and for the scripts alike.
+"""The typed settings: the only reader of stack config, for both the program and the scripts.
 
-A stack serves one service with flat keys, or several under ``services`` (name to settings), for which the flat keys
+A stack has one service with flat keys, or several under ``services`` (name to settings). With several, the flat keys
 are the defaults. Secrets are not read here: they stay Pulumi secrets.
 """
 
@@ -24,12 +24,13 @@ from components.domain.naming import COLORS, PROJECT
 
 __all__ = ["ColorSettings", "ServiceSettings", "Settings", "SettingsError"]
 
-# Read as Pulumi secrets by whoever needs them, never into these models.
+# The program reads these as Pulumi secrets; they never get into these models.
 SECRET_KEYS: Final = frozenset({route_secret.KEY})
 
 DEFAULT_SERVICE_NAME: Final = "llm"
 PREFIX: Final = f"{PROJECT}:"
-# A load balancer wants to stand in two zones.
+# An Application Load Balancer needs subnets in at least two zones.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html
 _LEAST_SUBNETS: Final = 2
 
 _POOL: Final = re.compile(rf"-({'|'.join(COLORS)})(?=-|$)")
@@ -38,17 +39,17 @@ ServiceName = Annotated[str, SERVICE_NAME]
 
 
 class SettingsError(ValueError):
-    """The stack config is wrong; the message lists every violation with field, value and fix."""
+    """The stack config is invalid; the message lists every violation with field, value and fix."""
 
 
 class Settings(BaseModel):
-    """A whole stack: what exists already, and the services on it."""
+    """A whole stack: the existing infrastructure that it uses, and its services."""
 
     model_config = STRICT
 
     cluster_name: Annotated[str, EKS_NAME, Field(description="Existing EKS cluster.")]
     cluster_security_group_id: Annotated[
-        str, SECURITY_GROUP, Field(description="Security group that EKS gave the cluster's nodes and pods.")
+        str, SECURITY_GROUP, Field(description="Cluster security group, which EKS created for nodes and pods.")
     ]
     vpc_id: Annotated[str, VPC, Field(description="VPC of the cluster.")]
     node_subnet_ids: Annotated[
@@ -57,11 +58,14 @@ class Settings(BaseModel):
     ]
     load_balancer_subnet_ids: Annotated[
         Items[Annotated[str, SUBNET]],
-        Field(description="Subnets for the load balancer, in two zones at least; needed where no listener is joined."),
+        Field(
+            description="Subnets for the load balancer, in at least two zones; required unless every service joins a "
+            "listener."
+        ),
     ] = ()
     internet_facing: Annotated[bool, Field(description="True: the load balancer gets public addresses.")] = False
     certificate_arn: Annotated[
-        str | None, CERTIFICATE, Field(description="ACM certificate; with it the listener speaks HTTPS.")
+        str | None, CERTIFICATE, Field(description="ACM certificate; with it, the listener uses HTTPS.")
     ] = None
     client_cidrs: Annotated[
         Items[Annotated[str, NETWORK]],
@@ -71,13 +75,14 @@ class Settings(BaseModel):
         AccessLogs | None, Field(description="Where load balancers write their access logs. Default: nowhere.")
     ] = None
     vpc_cni_uses_node_role: Annotated[
-        bool, Field(description="True: the VPC CNI has no IAM role of its own and needs the nodes' one.")
+        bool, Field(description="True: the VPC CNI has no IAM role of its own and uses the nodes' role.")
     ] = False
     node_permissions_boundary_arn: Annotated[
-        str | None, POLICY, Field(description="IAM policy that bounds the nodes' roles, where the account demands one.")
+        str | None, POLICY, Field(description="Permissions boundary for the nodes' roles, if the account requires one.")
     ] = None
     protect: Annotated[
-        bool, Field(description="Refuse to delete what requests pass through; set it to false before a teardown.")
+        bool,
+        Field(description="True: refuse to delete resources that requests pass through. Set false before a teardown."),
     ] = True
     services: Annotated[dict[ServiceName, ServiceSettings], Field(min_length=1, description="Services by name.")]
 
@@ -102,7 +107,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _keep_names_apart(self) -> Self:
-        """A colour's resources begin with ``<service>-<colour>``: no other service's may, or two would be one."""
+        """Refuse a service name that begins with another service's ``<service>-<colour>``: resources would collide."""
         for name in self.services:
             for pool in _POOL.finditer(name):
                 other = name[: pool.start()]
@@ -122,7 +127,7 @@ class Settings(BaseModel):
             fix = 'E.g. ["subnet-0a1b2c3d4e5f60711", "subnet-0a1b2c3d4e5f60712"].'
             violations.append(Violation(("load_balancer_subnet_ids",), what, fix, subnets))
         if self.internet_facing and self.certificate_arn is None:
-            what = "is not set, but internet_facing is true: prompts and answers would cross the internet in the clear"
+            what = "is not set, but internet_facing is true: prompts and answers would cross the internet unencrypted"
             violations.append(Violation(("certificate_arn",), what, f"Set it to {CERTIFICATE.expected}."))
         if violations:
             raise wrong(*violations)
@@ -137,16 +142,16 @@ class Settings(BaseModel):
 
     @classmethod
     def from_config(cls, config: Mapping[str, str], secret_violation: Violation | None = None) -> Self:
-        """Read stack config as Pulumi gives it: keys ``vllm-blue-green:name`` (or bare), values as strings or JSON.
+        """Read stack config as Pulumi passes it: keys ``vllm-blue-green:name`` (or bare), values as strings or JSON.
 
         An empty value means that the key is not set.
 
         Args:
-            config: the config; the values of SECRET_KEYS are not looked at.
-            secret_violation: what the caller found wrong with the secret, for the list.
+            config: the config; the values of SECRET_KEYS are not read.
+            secret_violation: the caller's finding about the secret, to add to the list.
 
         Raises:
-            SettingsError: one message that lists all that is wrong.
+            SettingsError: one message that lists every violation.
         """
         open_config = {key: text for key, text in config.items() if key.removeprefix(PREFIX) not in SECRET_KEYS}
         read = read_values(open_config, known=_FLAT_KEYS, texts=_TEXT_KEYS, elsewhere=homes(cls))
@@ -162,13 +167,13 @@ class Settings(BaseModel):
             if not found and not read.foreign_violations:
                 return settings
         lines = dict.fromkeys([*read.foreign_violations, *(violation.line(PREFIX) for violation in found)])
-        raise SettingsError("The stack config is not right:\n" + "\n".join(f"  - {line}" for line in lines))
+        raise SettingsError("The stack config is invalid:\n" + "\n".join(f"  - {line}" for line in lines))
 
     def service(self, name: str | None = None) -> tuple[str, ServiceSettings]:
         """Return a service by name, or the only one.
 
         Raises:
-            SettingsError: no such service, or several and none named.
+            SettingsError: there is no such service, or there are several and none is named.
         """
         if name is None and len(self.services) == 1:
             return next(iter(self.services.items()))
@@ -183,7 +188,7 @@ class Settings(BaseModel):
 
 
 class _Layout:
-    """The values as the tree that the models expect, and the way back from its paths to the keys of the config."""
+    """The values as the tree that the models expect, with a mapping from its paths back to the config's keys."""
 
     def __init__(self, read: ConfigValues) -> None:
         values = dict(read.values)
@@ -199,12 +204,12 @@ class _Layout:
         self.tree: dict[str, Any] = {**stack_values, "services": services if isinstance(given, dict) else given}
 
     def placed(self, violations: Iterable[Violation]) -> Iterator[Violation]:
-        """Give each violation the path under which its value is in the config."""
+        """Yield each violation with the path that its value has in the config."""
         for violation in violations:
             yield Violation(self._path(violation), violation.what, violation.fix, violation.value)
 
     def unused_violations(self) -> Iterator[Violation]:
-        """Find what is wrong with flat keys that every service sets anew, so that no model has seen them."""
+        """Find violations in flat keys that every service overrides, which the models therefore never see."""
         if not self._flat and (hint := SERVICE_NAME.check(self._name)) is not None:
             yield Violation((_NAME_KEY,), f"must be {SERVICE_NAME.expected}", hint, self._name)
         try:
@@ -228,7 +233,7 @@ class _Layout:
 def _region_violations(settings: Settings, region: str | None) -> Iterator[Violation]:
     arn = settings.certificate_arn
     if arn and region and arn.split(":")[3] != region:
-        what = f"must be of the load balancer's region, aws:region {region}"
+        what = f"must be in the load balancer's region, aws:region {region}"
         yield Violation(("certificate_arn",), what, "Request or import the certificate there.", arn)
     for name, service in settings.services.items():
         of_service: dict[Path, str] = {
@@ -239,7 +244,7 @@ def _region_violations(settings: Settings, region: str | None) -> Iterator[Viola
         for path, one in of_service.items():
             if region and one.split(":")[3] != region:
                 yield Violation(
-                    ("services", name, *path), f"must be of the stack's region, aws:region {region}", "", one
+                    ("services", name, *path), f"must be in the stack's region, aws:region {region}", "", one
                 )
 
 
@@ -247,7 +252,7 @@ _NAME_KEY: Final = "service_name"
 
 
 def _text_keys() -> frozenset[str]:
-    """Return the flat keys that are texts, so that a name like 123 or true stays one."""
+    """Return the flat keys whose values are texts, so that a value like 123 or true stays a text."""
     fields = {**Settings.model_fields, **ServiceSettings.model_fields}
     texts = frozenset[object]((str, str | None))
     return frozenset({_NAME_KEY, *(name for name, field in fields.items() if field.annotation in texts)})

@@ -1,4 +1,4 @@
-"""Stack config as Pulumi hands it over, keys ``project:name`` and values as text or JSON, read into plain values."""
+"""Read stack config as Pulumi passes it (keys ``project:name``, values as text or JSON) into plain values."""
 
 import difflib
 import json
@@ -10,34 +10,34 @@ from components.config.explain import nearest_name, unknown_key
 from components.config.violations import UNSET, Violation
 from components.domain.naming import PROJECT
 
-# How alike another project's name must be to be ours, misspelt.
+# Another project's name that is at least this similar is taken for this project's name, misspelt.
 _LIKENESS: Final = 0.8
 
 
 @dataclass(frozen=True)
 class ConfigValues:
-    """Our project's values by name, and what was wrong with reading them."""
+    """This project's values by name, and the violations found while reading them."""
 
     values: dict[str, Any] = field(default_factory=dict[str, Any])
     violations: list[Violation] = field(default_factory=list[Violation])
     foreign_violations: list[str] = field(default_factory=list[str])
-    """Lines about keys that are not under our project's name."""
+    """Lines about keys that are not under this project's name."""
 
 
 class _DuplicateError(ValueError):
-    """An object of the JSON has a key twice."""
+    """A JSON object has a key twice."""
 
 
 def read_values(
     config: Mapping[str, str], *, known: Collection[str], texts: Collection[str], elsewhere: Mapping[str, str]
 ) -> ConfigValues:
-    """Read the values of our project. An empty one means that the key is not set.
+    """Read this project's values. An empty value means that the key is not set.
 
     Args:
-        config: keys may leave the project out; those of other projects are left alone.
-        known: the names that there are.
-        texts: those names whose values are texts, so that a name like 123 or true stays one.
-        elsewhere: names of other levels, with where they belong.
+        config: keys with or without the project; other projects' keys are skipped.
+        known: the valid names.
+        texts: names whose values are texts, so that a value like 123 or true stays a text.
+        elsewhere: names of other levels, with the level that each belongs to.
     """
     read = ConfigValues()
     spelled: set[str] = set()
@@ -62,7 +62,7 @@ def read_values(
 
 
 def parse(text: str) -> Any:
-    """Read one value: JSON where it is JSON, else the text itself.
+    """Read one value: as JSON if it is JSON, else as the text itself.
 
     Raises:
         ValueError: an object has a key twice.
@@ -73,7 +73,7 @@ def parse(text: str) -> Any:
         return json.loads(text, object_pairs_hook=_object)
     except _DuplicateError:
         raise
-    except (ValueError, RecursionError):  # not JSON, a number beyond all bounds, or a tree beyond all depths
+    except (ValueError, RecursionError):  # not JSON, a number that is too large, or a tree that is too deep
         return text
 
 
@@ -88,13 +88,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _unknown(name: str, known: Collection[str], elsewhere: Mapping[str, str]) -> Violation:
     first, dot, rest = name.partition(".")
     if dot and first in known:
-        fix = f"Nest it: put {rest} below {first}, as `pulumi config set --path {name} <value>` does."
+        fix = f"Nest it: put {rest} under {first}, as `pulumi config set --path {name} <value>` does."
         return Violation((name,), "is not a known key", fix)
     return unknown_key((name,), known, elsewhere)
 
 
 def _foreign_violations(key: str, project: str, name: str, known: Collection[str]) -> list[str]:
-    """Find a key of ours under a project's name that is not quite ours; providers' keys have no underscores."""
+    """Find this project's keys under a misspelt project name; providers' keys have no underscores."""
     plain = project.casefold().replace("_", "-")
     alike = difflib.SequenceMatcher(None, plain, PROJECT).ratio() >= _LIKENESS or plain.startswith(f"{PROJECT}:")
     if not alike and not (name in known and "_" in name):
@@ -104,7 +104,7 @@ def _foreign_violations(key: str, project: str, name: str, known: Collection[str
 
 
 def without_empty(values: object) -> object:
-    """Drop empty values of an object: as for flat keys, they mean that the key is not set."""
+    """Remove empty values from an object: as with flat keys, they mean that the key is not set."""
     if not isinstance(values, dict):
         return values
     return {key: value for key, value in cast(dict[str, Any], values).items() if value != ""}

@@ -1,4 +1,4 @@
-"""A violation of a setting, in one line: where, what it must be, the value given, the fix. Secrets are never shown."""
+"""A violation of a setting in one line: path, what it must be, given value, fix. Secrets are never shown."""
 
 import json
 import unicodedata
@@ -16,7 +16,7 @@ Path = tuple[str | int, ...]
 
 
 class _Unset:
-    """There is no value to show, or none that may be shown."""
+    """Marks that there is no value to show, or that the value must not be shown."""
 
 
 UNSET: Final = _Unset()
@@ -24,7 +24,7 @@ UNSET: Final = _Unset()
 
 @dataclass(frozen=True)
 class Violation:
-    """What is wrong at a path; ``fix`` is a sentence of its own, where ``what`` does not say it already."""
+    """What is wrong at a path. ``fix`` is a separate sentence; it is empty when ``what`` already implies it."""
 
     path: Path
     what: str
@@ -32,21 +32,21 @@ class Violation:
     value: object = UNSET
 
     def line(self, prefix: str = "") -> str:
-        """Write it as one line; the prefix goes before the path."""
+        """Return the violation as one line; the prefix goes before the path."""
         got = "" if self.value is UNSET else f" (got {shown(self.value)})"
         where = prefix + (dotted(self.path) or "all of it")
         return f"{where}: {self.what}{got}." + (f" {self.fix}" if self.fix else "")
 
 
 def wrong(*violations: Violation) -> PydanticCustomError:
-    """Return what a validator raises; each path is relative to what it validates."""
+    """Return the error for a validator to raise; each path is relative to the validated value."""
     return PydanticCustomError(
         "violations", "{text}", {"text": "; ".join(one.what for one in violations), "violations": violations}
     )
 
 
 def dotted(path: Path) -> str:
-    """Write a path as ``pulumi config set --path`` takes it."""
+    """Return a path in the format of ``pulumi config set --path``."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -59,7 +59,7 @@ def dotted(path: Path) -> str:
 
 
 def shown(value: object) -> str:
-    """Write a value for a person: on one line, not too long, and never a secret."""
+    """Return a value for a message: on one line, shortened to 80 characters, and never a secret."""
     text = _escaped(value)
     if any(secret_kind(part) for part in (text, *(part for _, part in _texts(value, ())))):
         return "a secret, not shown here"
@@ -70,19 +70,21 @@ def shown(value: object) -> str:
 
 
 def text_violations(tree: object, path: Path = ()) -> Iterator[Violation]:
-    """Find texts that no setting may hold, keys included, in a tree of plain values."""
+    """Find secrets and broken characters in a tree of plain values, keys included."""
     for where, text in _texts(tree, path):
         if kind := secret_kind(text):
-            fix = "Take it out, and replace it where it came from: others have seen it."
-            yield Violation(tuple("…" if part == text else part for part in where), f"holds {kind} in plain text", fix)
+            fix = "Remove it, and issue a new one: others may have seen it."
+            hidden = tuple("…" if part == text else part for part in where)
+            yield Violation(hidden, f"contains {kind} in plain text", fix)
         elif any("\ud800" <= character <= "\udfff" for character in text):
-            yield Violation(where, "holds half a character, a lone surrogate", "Write the character whole.", text)
+            what = "contains a lone surrogate, which is half a character"
+            yield Violation(where, what, "Write the whole character.", text)
 
 
 def _texts(value: object, path: Path) -> Iterator[tuple[Path, str]]:
-    """Yield every text of a tree and where it is; a key is where its value is."""
+    """Yield every text of a tree with its path; a key has the path of its value."""
     waiting: list[tuple[Path, Any]] = [(path, value)]
-    while waiting:  # not by recursion: the tree may be deeper than the stack
+    while waiting:  # a loop, not recursion: the tree may be deeper than the call stack
         where, one = waiting.pop()
         if isinstance(one, str):
             yield where, one

@@ -1,1 +1,1 @@
-"""What is reckoned: capacity, drain chain, weights, guards, names. Pure."""
+"""Pure calculations: capacity, drain chain, pod times, weights, guards and names."""

@@ -1,8 +1,8 @@
-"""Capacity arithmetic: how many GPU nodes both colours need, so that a full green fits beside a full blue.
+"""Capacity arithmetic: how many GPU nodes both colours need so that a full green fits beside a full blue.
 
-Nothing here knows Pulumi or AWS. A replica never spans nodes. All replicas of a service ask for the same, whatever
-their colour: a node has a whole number of places for them, any free place takes any replica, and so no order of
-arrival can fragment a pool.
+This module is independent of Pulumi and AWS. A replica never spans nodes. All replicas of a service, of both colours,
+request the same resources. So a node has a fixed number of places, every free place fits every replica, and the order
+in which replicas arrive cannot fragment a pool.
 """
 
 import re
@@ -16,28 +16,28 @@ from components.domain.naming import COLORS, Color
 HeadroomMode = Literal["always", "on_rollout", "reserved"]
 Resource = Literal["GPUs", "millicpus", "MiB of memory"]
 
-# What the daemonsets of a GPU node usually ask for (VPC CNI, kube-proxy, device plugin, node agents), on the safe side.
+# Usual requests of a GPU node's daemonsets (VPC CNI, kube-proxy, device plugin, node agents), with a safety margin.
 DAEMONSET_MILLICPUS: Final = 300
 DAEMONSET_MEMORY_MIB: Final = 512
 
-_FRACTIONAL: Final = "Its nodes have a fraction of a GPU and advertise no whole one, so a replica can ask for none."
-_ARM: Final = "Its CPUs are ARM, and the nodes' image is for x86-64."
+_FRACTIONAL: Final = "Its nodes have a fraction of a GPU and advertise no whole GPU, so a replica cannot request one."
+_ARM: Final = "Its CPUs are ARM, but the nodes' image is for x86-64."
 _REASONS: Final[Mapping[str, str]] = {
     "g6f": _FRACTIONAL,
     "gr6f": _FRACTIONAL,
-    "g4ad": "Its GPUs are AMD's.",
+    "g4ad": "Its GPUs are from AMD.",
     "g5g": _ARM,
     "p6e-gb200": _ARM,
 }
 
 
 class CapacityError(ValueError):
-    """A layout that no number of nodes can hold; the message says what, the limit and the fix."""
+    """No number of nodes fits the layout; the message says what is wrong, the limit and the fix."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicaShape:
-    """What one replica asks of its node."""
+    """What one replica requests from its node."""
 
     gpus: int
     millicpus: int
@@ -46,7 +46,7 @@ class ReplicaShape:
 
 @dataclass(frozen=True, kw_only=True)
 class ColorDemand:
-    """One colour's wish: how many replicas at full size, and whether its nodes must be up now."""
+    """One colour's demand: its replicas at full size, and whether its nodes must be up now."""
 
     replicas: int
     provisioned: bool
@@ -62,24 +62,24 @@ class PoolSize:
 
 
 def instance_type(name: str) -> GpuInstance:
-    """Look an instance type up.
+    """Return an instance type by its name.
 
     Raises:
-        CapacityError: unknown, without GPUs, or with fractional ones.
+        CapacityError: the type is unknown, or has no GPU or only a fraction of one.
     """
     if name in INSTANCE_TYPES:
         return INSTANCE_TYPES[name]
-    raise CapacityError(f"instance_type={name!r} is not a type with whole GPUs that we know. {gpu_types_like(name)}")
+    raise CapacityError(f"instance_type={name!r} is not a known type with whole GPUs. {gpu_types_like(name)}")
 
 
 def gpu_types_like(name: str) -> str:
-    """Say why a type is none of ours, where that is known, and which there are: of its family, else the families."""
+    """Return a hint for an unsupported type: the reason if known, and the known types of its family or all families."""
     family = _family(name)
     same_family = [known for known in INSTANCE_TYPES if _family(known) == family]
     if same_family:
         return f"Known {family} types: {', '.join(same_family)}."
     reason = _REASONS.get(family, "")
-    # EC2 names all its families with NVIDIA GPUs by these letters.
+    # All EC2 families with NVIDIA GPUs begin with these letters.
     if (letters := re.match(r"[a-z]+(?=\d)", family)) and letters[0] not in ("g", "gr", "p"):
         reason = "Its nodes have no NVIDIA GPU."
     families = f"Families: {', '.join(dict.fromkeys(map(_family, INSTANCE_TYPES)))}."
@@ -87,7 +87,7 @@ def gpu_types_like(name: str) -> str:
 
 
 def types_that_hold(shape: ReplicaShape, *, like: GpuInstance) -> list[str]:
-    """Return the types that hold such a replica: those of the same family, else the smallest of each other one."""
+    """Return the types that fit such a replica: those of the same family, else the smallest of each other family."""
     holding = sorted(
         (instance for instance in INSTANCE_TYPES.values() if not misfits(instance, shape)),
         key=lambda instance: (instance.gpus, instance.vcpus, instance.memory_gib),
@@ -98,9 +98,9 @@ def types_that_hold(shape: ReplicaShape, *, like: GpuInstance) -> list[str]:
 
 
 def misfit_fix(instance: GpuInstance, shape: ReplicaShape) -> str:
-    """Say what to do about a replica that no node of this type holds."""
+    """Return the fix for a replica that does not fit a node of this type."""
     holding = types_that_hold(shape, like=instance)
-    choice = f"Choose {_one_of(holding)}, or a smaller replica." if holding else "No known type holds such a replica."
+    choice = f"Choose {_one_of(holding)}, or a smaller replica." if holding else "No known type fits such a replica."
     if shape.gpus <= instance.gpus:
         return choice
     return f"A replica never spans nodes (LeaderWorkerSet is not supported). {choice}"
@@ -115,20 +115,20 @@ def _family(name: str) -> str:
 
 
 def misfits(instance: GpuInstance, shape: ReplicaShape) -> dict[Resource, int]:
-    """Return what one replica asks for and no node has, after the daemonsets' share, with what a node offers."""
+    """Return each resource that one replica requests beyond what a node offers after its daemonsets, with the offer."""
     return {what: offered for what, (offered, asked) in _offers(instance, shape).items() if asked > offered}
 
 
 def replicas_per_node(instance: GpuInstance, shape: ReplicaShape) -> int:
-    """Return how many replicas one node holds by GPUs, CPU and memory, after the daemonsets' share.
+    """Return how many replicas fit one node by GPUs, CPU and memory, after its daemonsets.
 
     Raises:
-        CapacityError: not even one fits.
+        CapacityError: not even one replica fits.
     """
     offers = _offers(instance, shape)
     for what, offered in misfits(instance, shape).items():
         raise CapacityError(
-            f"one replica asks for {offers[what][1]} {what}, but a {instance.name} node offers {offered}. "
+            f"one replica requests {offers[what][1]} {what}, but a {instance.name} node offers {offered}. "
             + misfit_fix(instance, shape)
         )
     return min(offered // asked for offered, asked in offers.values())
@@ -143,17 +143,17 @@ def _offers(instance: GpuInstance, shape: ReplicaShape) -> dict[Resource, tuple[
 
 
 def nodes_for(replicas: int, instance: GpuInstance, shape: ReplicaShape) -> int:
-    """Return the nodes that hold ``replicas`` at full size."""
+    """Return how many nodes ``replicas`` need."""
     return -(-replicas // replicas_per_node(instance, shape))
 
 
 def replicas_for_weight(weight_percent: int, full_replicas: int, *, replicas_percent: int = 100) -> int:
-    """Return the replicas that a colour needs for its share of the requests.
+    """Return how many replicas a colour needs for its share of the requests.
 
     Args:
-        weight_percent: its share of new requests.
-        full_replicas: what the active colour has for all of them.
-        replicas_percent: what the colour needs for all of them, in percent of that.
+        weight_percent: the colour's share of new requests.
+        full_replicas: the replicas with which the active colour serves all requests.
+        replicas_percent: the replicas that this colour needs for all requests, in percent of ``full_replicas``.
     """
     return -(-weight_percent * full_replicas * replicas_percent // 100**2)
 
@@ -168,8 +168,8 @@ def pool_sizes(
 ) -> dict[Color, PoolSize]:
     """Size one node group per colour.
 
-    The maximum always holds the colour at full size plus ``spare_nodes``. Its nodes are up when the mode is
-    ``always`` or the colour is provisioned; a parked colour keeps none in the other modes.
+    The maximum always has room for the colour at full size plus ``spare_nodes``. The nodes are up when the mode is
+    ``always`` or the colour is provisioned. Otherwise the desired size is 0.
     """
     sizes: dict[Color, PoolSize] = {}
     for color in COLORS:
@@ -182,28 +182,31 @@ def pool_sizes(
 def shared_pool_size(
     replicas: Mapping[Color, int], *, instance: GpuInstance, shape: ReplicaShape, spare_nodes: int
 ) -> PoolSize:
-    """Size the one node group that both colours share, each at full size; ``spare_nodes`` is for the group once.
+    """Size the node group that both colours share, each at full size; ``spare_nodes`` is added once.
 
-    Its nodes are always up: one that shrinks may take the other colour's nodes away, so it is for mode ``always`` only.
+    Its nodes are always up, because shrinking the group may remove the other colour's nodes. So a shared group is for
+    mode ``always`` only.
     """
     full = nodes_for(sum(replicas[color] for color in COLORS), instance, shape)
     return PoolSize(min_nodes=0, desired_nodes=full, max_nodes=full + spare_nodes)
 
 
 def usd_per_hour(instance: GpuInstance, nodes: int) -> float | None:
-    """Return what so many nodes cost on demand; None when the price is unknown."""
+    """Return the On-Demand price of so many nodes, in US dollars per hour; None when unknown."""
     return None if instance.usd_per_hour is None else round(instance.usd_per_hour * nodes, 6)
 
 
 def headroom_usd_per_hour(
     nodes_up: int, *, active_replicas: int, instance: GpuInstance, shape: ReplicaShape
 ) -> float | None:
-    """Return what the nodes cost that are up beyond what the active colour needs; None when the price is unknown.
+    """Return the price of the nodes beyond those that the active colour needs, in US dollars per hour.
+
+    The result is None when the price is unknown.
 
     Args:
         nodes_up: desired nodes of all groups of the service.
         active_replicas: the active colour's replicas at full size; 0 when it has no release yet.
-        instance: what the nodes are.
-        shape: what one replica asks for.
+        instance: the nodes' instance type.
+        shape: what one replica requests.
     """
     return usd_per_hour(instance, max(nodes_up - nodes_for(active_replicas, instance, shape), 0))

@@ -1,20 +1,21 @@
-"""The drain chain: two numbers yield every timeout that keeps a running request alive while its pod goes away.
+"""The drain chain: two settings determine every timeout that keeps a running request alive while its pod ends.
 
-A request survives a pod's end only if each link waits for the one before it: the load balancer stops sending,
-the pod keeps serving, the engine finishes what runs, and no connection idles out in between.
+A request survives the end of its pod only if each link waits for the one before it: the load balancer stops sending
+new requests, the pod keeps serving, the engine finishes running requests, and no connection times out meanwhile.
 """
 
 from dataclasses import dataclass, replace
 from typing import Self
 
-# vLLM needs a moment after its last request to leave; Kubernetes must not kill it in that moment.
+# vLLM needs a moment to exit after its last request; Kubernetes must not kill it in that moment.
 EXIT_MARGIN_SECONDS = 10
-# Above this the grace period outlives what managed node groups wait for before they terminate a node (15 minutes).
+# A managed node group terminates a node after 15 minutes of draining, so the grace period must be shorter.
+# https://docs.aws.amazon.com/eks/latest/userguide/managed-node-groups.html
 MAX_GRACE_PERIOD_SECONDS = 900
 
 
 class DrainChainError(ValueError):
-    """The two numbers yield a chain that AWS or Kubernetes cannot honour."""
+    """The two settings need timeouts that AWS or Kubernetes does not allow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,22 +30,22 @@ class DrainChain:
     keep_alive_seconds: int
 
     def behind(self, idle_timeout_seconds: int) -> Self:
-        """Return the chain behind a load balancer whose idle timeout is its owner's choice."""
+        """Return the chain for a load balancer whose idle timeout is set by its owner."""
         keep_alive = idle_timeout_seconds + EXIT_MARGIN_SECONDS
         return replace(self, idle_timeout_seconds=idle_timeout_seconds, keep_alive_seconds=keep_alive)
 
 
 def longest_stream_seconds(deregistration_propagation_seconds: int) -> int:
-    """Return the greatest max_stream_seconds that leaves a chain which AWS and Kubernetes honour."""
+    """Return the greatest max_stream_seconds for which AWS and Kubernetes allow the chain's timeouts."""
     return MAX_GRACE_PERIOD_SECONDS - 1 - EXIT_MARGIN_SECONDS - deregistration_propagation_seconds
 
 
 def drain_chain(max_stream_seconds: int, deregistration_propagation_seconds: int) -> DrainChain:
-    """Derive the chain.
+    """Return the chain for the two settings.
 
     Args:
-        max_stream_seconds: the longest request to protect, queueing included.
-        deregistration_propagation_seconds: how long requests still arrive after a target is deregistered.
+        max_stream_seconds: duration of the longest request that a drain must let finish, queueing included.
+        deregistration_propagation_seconds: how long requests may still arrive after a target is deregistered.
 
     Raises:
         DrainChainError: the grace period would reach 900 s, so a managed node group could end the node first.
@@ -57,7 +58,7 @@ def drain_chain(max_stream_seconds: int, deregistration_propagation_seconds: int
             f"termination grace period of {grace_period} s; it must stay below {MAX_GRACE_PERIOD_SECONDS} s. "
             "Lower max_stream_seconds."
         )
-    # A request that does not stream is silent until it ends, so the idle timeout must outlast it.
+    # A non-streaming request sends nothing until it ends, so the idle timeout must be longer.
     idle_timeout = max_stream_seconds + EXIT_MARGIN_SECONDS
     return DrainChain(
         pre_stop_seconds=pre_stop,
@@ -65,6 +66,8 @@ def drain_chain(max_stream_seconds: int, deregistration_propagation_seconds: int
         shutdown_timeout_seconds=max_stream_seconds,
         grace_period_seconds=grace_period,
         idle_timeout_seconds=idle_timeout,
-        # vLLM's default of 5 s closes connections under the ALB's feet, which answers 502.
+        # With vLLM's default of 5 s, vLLM closes connections that the ALB still uses, and the ALB answers 502.
+        # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html
+        # https://github.com/vllm-project/vllm/pull/18472
         keep_alive_seconds=idle_timeout + EXIT_MARGIN_SECONDS,
     )

@@ -1,8 +1,9 @@
 """GPU instance types of EC2: what a node offers and costs.
 
-Sizes are EC2's own figures as the Karpenter project publishes them; prices are On-Demand Linux in us-east-1 as of
-2026-07-20, from the same project (``None`` where that table has none). Fractional-GPU types (g6f, gr6f) are left out
-on purpose: they advertise no whole GPU.
+Sizes are EC2's figures, as published by Karpenter (https://karpenter.sh/docs/reference/instance-types/). Prices are
+On-Demand Linux in us-east-1 as of 2026-07-20, from Karpenter's ``pkg/providers/pricing/zz_generated.pricing_aws.go``
+(https://github.com/aws/karpenter-provider-aws); ``None`` where that table has no price. Types with a fraction of a GPU
+(g6f, gr6f) are left out on purpose: they advertise no whole GPU.
 """
 
 from collections.abc import Mapping
@@ -10,8 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-# What a node keeps for itself. EKS reserves CPU by core and memory by pod; the hypervisor and kernel take part of the
-# memory (Karpenter reckons 7.5 %), and the kubelet evicts below 100 MiB.
+# What a node reserves for itself. EKS reserves CPU per core and memory per pod. The hypervisor and the kernel take a
+# share of the memory (Karpenter assumes 7.5 %), and the kubelet evicts pods below 100 MiB of free memory.
 _HYPERVISOR_MEMORY_SHARE: Final = 0.075
 _EVICTION_MIB: Final = 100
 _KUBELET_BASE_MIB: Final = 255
@@ -24,13 +25,13 @@ class GpuInstance:
 
     Args:
         name: such as ``g6e.2xlarge``.
-        vcpus: of a node.
-        memory_gib: of a node.
-        max_pods: what the VPC CNI gives addresses to, without prefix delegation.
-        gpus: whole ones of a node.
-        gpu_model: as people call it.
-        gpu_memory_mib: of each GPU.
-        usd_per_hour: of a node; None when unknown.
+        vcpus: vCPUs of a node.
+        memory_gib: memory of a node.
+        max_pods: pods to which the VPC CNI can give addresses, without prefix delegation.
+        gpus: whole GPUs of a node.
+        gpu_model: common name of the GPU.
+        gpu_memory_mib: memory of each GPU.
+        usd_per_hour: On-Demand price of a node; None when unknown.
     """
 
     name: str
@@ -44,14 +45,17 @@ class GpuInstance:
 
     @property
     def allocatable_millicpus(self) -> int:
-        """CPU that pods may request: EKS keeps 6 % of the first core, 1 % of the second, 0.5 % of two, then 0.25 %."""
+        """CPU that pods may request, in thousandths of a CPU.
+
+        EKS reserves 6 % of the first core, 1 % of the second, 0.5 % of the next two and 0.25 % of all others.
+        """
         cores = self.vcpus
         tenths = 600 + 100 * min(max(cores - 1, 0), 1) + 50 * min(max(cores - 2, 0), 2) + 25 * max(cores - 4, 0)
         return cores * 1000 - -(-tenths // 10)
 
     @property
     def allocatable_memory_mib(self) -> int:
-        """Memory that pods may request; a node with room for more pods keeps more of it for itself."""
+        """Memory that pods may request; a node that allows more pods reserves more for itself."""
         usable = self.memory_gib * 1024 * (1 - _HYPERVISOR_MEMORY_SHARE)
         return int(usable - _KUBELET_BASE_MIB - _KUBELET_MIB_PER_POD * self.max_pods - _EVICTION_MIB)
 

@@ -1,10 +1,12 @@
-"""Change guards: which changes of what serves are refused, and what to do instead.
+"""Change guards: which changes to serving resources are refused, and what to do instead.
 
-Three kinds of resource are guarded: the weighted rule, the pods of a colour and its nodes. Each function judges one
-update and returns none, or the refusal in two lines: what, the old and the new value and the limit; then the way out.
+Three kinds of resource are guarded: the weighted rule, a colour's pods and a colour's nodes. Each function checks one
+update. It returns None if the update is allowed, else the refusal in two lines: first what changes, with old value,
+new value and limit; then the fix.
 
-Every write of the scripts counts ``rollout_serial`` up, so the serials tell who acts: a lower one is a stale config,
-an equal one a person's plain update, a higher one a script, which keeps to steps, holds and gates of its own.
+Each write of the scripts increments ``rollout_serial``, so the serial shows who makes the update. A lower serial than
+the deployed one means a stale config, an equal serial a person's plain update, and a higher serial a script, which has
+its own steps, holds and gates.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,16 +17,16 @@ from typing import Final
 from components.domain.naming import COLORS, Color
 from components.domain.traffic import Traffic
 
-# What is longer says no more than the name of the input does.
+# A longer value is not shown: it helps no more than the input's name.
 _MAX_SHOWN_CHARACTERS: Final = 40
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What a guard needs to know beside the old and the new: the service's traffic, and what was permitted.
+    """What a guard needs besides the old and new inputs: the service's traffic and the permitted changes.
 
-    ``deployed`` is what the rule says before the update; none when there is no rule yet. It lacks the weights that
-    nobody knows. ``desired`` is what the config says. ``announced`` is the setting of that name.
+    ``deployed`` is the traffic of the rule before the update, without weights that are unknown. It is None when there
+    is no rule yet. ``desired`` is the traffic that the config asks for. ``announced`` is the setting of that name.
     """
 
     stack: str
@@ -46,7 +48,7 @@ class Pods:
 
 @dataclass(frozen=True, kw_only=True)
 class Nodes:
-    """What a node group declares: its sizes, and by input name whatever its nodes are made from."""
+    """What a node group declares: its sizes, and by name the inputs that its nodes are made from."""
 
     desired: int
     maximum: int
@@ -54,7 +56,7 @@ class Nodes:
 
 
 def rule_refusal(context: Context) -> str | None:
-    """Judge an update of the weighted rule. A rollback passes at any serial that is not stale."""
+    """Check an update of the weighted rule. A rollback is allowed at any serial that is not stale."""
     deployed, desired = context.deployed, context.desired
     if deployed is None:
         return None
@@ -62,12 +64,12 @@ def rule_refusal(context: Context) -> str | None:
         return _stale(context, deployed)
     if desired.rollout_serial > deployed.rollout_serial or _goes_back(context, deployed) or _is_announced(context):
         return None
-    ways = (_unknown_weights, _promotion, _step, _broken_promise)
-    return next((refusal for way in ways if (refusal := way(context, deployed))), None)
+    checks = (_unknown_weights, _promotion, _step, _shorter_window)
+    return next((refusal for check in checks if (refusal := check(context, deployed))), None)
 
 
 def pods_refusal(color: Color, old: Pods, new: Pods, context: Context) -> str | None:
-    """Judge an update of a colour's pods: what serves, or is promised to stay, keeps its release and its size."""
+    """Check an update of a colour's pods: a colour that serves or is kept warm keeps its release and its size."""
     if new.release_id != old.release_id:
         what = f"release may not go from {old.release_id} to {new.release_id} in place"
     elif new.replicas < old.replicas:
@@ -78,9 +80,9 @@ def pods_refusal(color: Color, old: Pods, new: Pods, context: Context) -> str | 
 
 
 def nodes_refusal(colors: Sequence[Color], old: Nodes, new: Nodes, context: Context) -> str | None:
-    """Judge an update of the node group of these colours: nodes that serve are neither taken away nor exchanged."""
+    """Check an update of the node group of these colours: serving nodes are neither removed nor replaced."""
     fewest = min(new.desired, new.maximum)
-    # What the program says nothing about any more, the cloud keeps as it is.
+    # The cloud keeps the value of an input that the program no longer sets.
     changed = [
         _change(key, old.made_from.get(key, "unset"), value)
         for key, value in new.made_from.items()
@@ -89,15 +91,15 @@ def nodes_refusal(colors: Sequence[Color], old: Nodes, new: Nodes, context: Cont
     if fewest < old.desired:
         what = f"may not go from {old.desired} to {fewest}, {old.desired} is the least"
     elif changed:
-        what = f"may not be exchanged in place ({', '.join(changed)})"
+        what = f"may not be replaced in place ({', '.join(changed)})"
     else:
         what = None
     where = "-".join((context.service, *colors)) if len(colors) == 1 else context.service
     return _refusal(f"{where} nodes", what, colors, context)
 
 
-def is_promised(traffic: Traffic, now: datetime) -> bool:
-    """Tell whether the idle colour is to stay warm: its time is not over."""
+def is_kept_warm(traffic: Traffic, now: datetime) -> bool:
+    """Return whether the keep-warm window of the idle colour is still open."""
     until = _time(traffic.keep_until)
     return until is not None and until > now
 
@@ -107,18 +109,18 @@ def _is_stale(deployed: Traffic, desired: Traffic) -> bool:
 
 
 def _is_announced(context: Context) -> bool:
-    """Tell whether the change was announced: for the serial that is deployed, and that the config still has."""
+    """Return whether the change was announced for the serial that both the rule and the config have."""
     serial = context.announced.partition(" ")[0]
     deployed = context.desired if context.deployed is None else context.deployed
     return serial.isdecimal() and int(serial) == deployed.rollout_serial == context.desired.rollout_serial
 
 
 def _goes_back(context: Context, deployed: Traffic) -> bool:
-    """Tell whether an update returns traffic: to the active colour, or all of it to the one kept warm for that."""
+    """Return whether an update is a rollback: traffic back to the active colour, or all of it to the one kept warm."""
     desired, idle = context.desired, deployed.idle_color
     if desired.active_color == deployed.active_color:
         return idle in deployed.weights and desired.weights[idle] < deployed.weights[idle]
-    return desired.weights[idle] == 100 and is_promised(deployed, context.now)
+    return desired.weights[idle] == 100 and is_kept_warm(deployed, context.now)
 
 
 def _stale(context: Context, deployed: Traffic) -> str:
@@ -139,9 +141,9 @@ def _unknown_weights(context: Context, deployed: Traffic) -> str | None:
     if len(deployed.weights) == len(COLORS):
         return None
     what = (
-        f"{context.service}: the deployed rule splits between other target groups than the program's, weights unknown"
+        f"{context.service}: the deployed rule forwards to other target groups than the program's; weights are unknown"
     )
-    return _lines(what, "Put the former target groups back", context)
+    return _lines(what, "Restore the former target groups", context)
 
 
 def _promotion(context: Context, deployed: Traffic) -> str | None:
@@ -166,8 +168,8 @@ def _step(context: Context, deployed: Traffic) -> str | None:
     return _lines(what, fix, context)
 
 
-def _broken_promise(context: Context, deployed: Traffic) -> str | None:
-    if not is_promised(deployed, context.now):
+def _shorter_window(context: Context, deployed: Traffic) -> str | None:
+    if not is_kept_warm(deployed, context.now):
         return None
     old, new = deployed.keep_until, context.desired.keep_until
     until = _time(new)
@@ -180,12 +182,12 @@ def _broken_promise(context: Context, deployed: Traffic) -> str | None:
 
 
 def _refusal(where: str, what: str | None, colors: Sequence[Color], context: Context) -> str | None:
-    """Judge a change of what serves: a stale config may change nothing, any other one what need not stay."""
+    """Refuse any change by a stale config, and a change ``what`` to colours that serve or are kept warm."""
     if context.deployed is not None and _is_stale(context.deployed, context.desired):
         return _stale(context, context.deployed)
     if what is None or _is_announced(context):
         return None
-    reason_and_fix = _share(colors, context) or _promise(colors, context)
+    reason_and_fix = _serving_color(colors, context) or _warm_color(colors, context)
     if reason_and_fix is None:
         return None
     reason, fix = reason_and_fix
@@ -196,11 +198,11 @@ def _change(key: str, old: str, new: str) -> str:
     return key if max(len(old), len(new)) > _MAX_SHOWN_CHARACTERS else f"{key} {old} to {new}"
 
 
-def _share(colors: Sequence[Color], context: Context) -> tuple[str, str] | None:
-    """Say that requests go to one of these colours, before the update or after it."""
+def _serving_color(colors: Sequence[Color], context: Context) -> tuple[str, str] | None:
+    """Return reason and fix if one of these colours gets requests, before or after the update."""
     desired = context.desired
     deployed = desired if context.deployed is None else context.deployed
-    # A weight that nobody knows may be all of it.
+    # An unknown weight is taken for 100 %.
     shares = {color: max(deployed.weights.get(color, 100), desired.weights[color]) for color in colors}
     color = max(shares, key=lambda color: shares[color])
     if not shares[color]:
@@ -209,13 +211,13 @@ def _share(colors: Sequence[Color], context: Context) -> tuple[str, str] | None:
     return f"{shares[color]} % of requests go to {color}", fix
 
 
-def _promise(colors: Sequence[Color], context: Context) -> tuple[str, str] | None:
-    """Say that one of these colours is kept warm as the way back."""
+def _warm_color(colors: Sequence[Color], context: Context) -> tuple[str, str] | None:
+    """Return reason and fix if one of these colours is kept warm for a rollback."""
     desired = context.desired
     deployed = desired if context.deployed is None else context.deployed
-    # A script that ends the promise says so in the same write, with a higher serial.
+    # A script that ends the keep-warm window does so in the same write, with a higher serial.
     for traffic in (desired,) if desired.rollout_serial > deployed.rollout_serial else (deployed, desired):
-        if traffic.idle_color in colors and is_promised(traffic, context.now):
+        if traffic.idle_color in colors and is_kept_warm(traffic, context.now):
             return f"{traffic.idle_color} is kept warm until {traffic.keep_until}", "Wait until then"
     return None
 
@@ -226,7 +228,7 @@ def _lines(what: str, fix: str, context: Context) -> str:
 
 
 def _time(text: str) -> datetime | None:
-    """Read a time; what cannot be read promises nothing."""
+    """Return the time that a text says; None when it is no time with a zone."""
     try:
         time = datetime.fromisoformat(text.upper())
     except ValueError:

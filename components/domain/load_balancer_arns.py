@@ -1,4 +1,4 @@
-"""What the ARNs of load balancing say about each other, so that nothing has to be looked up for it."""
+"""Derive the ARNs and dimensions of load balancing from each other, without a look-up in AWS."""
 
 
 def load_balancer_of(listener_arn: str) -> str:
@@ -10,10 +10,10 @@ def load_balancer_of(listener_arn: str) -> str:
 
 
 def load_balancer_dimension(load_balancer_arn: str) -> str:
-    """Return what CloudWatch calls a load balancer in its metrics: ``app/NAME/ID``."""
+    """Return a load balancer's dimension in CloudWatch metrics: ``app/NAME/ID``."""
     return load_balancer_arn.rpartition(":loadbalancer/")[2]
 
 
 def target_group_dimension(target_group_arn: str) -> str:
-    """Return what CloudWatch calls a target group in its metrics: ``targetgroup/NAME/ID``."""
+    """Return a target group's dimension in CloudWatch metrics: ``targetgroup/NAME/ID``."""
     return target_group_arn.rpartition(":")[2]

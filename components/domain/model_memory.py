@@ -1,7 +1,7 @@
 """Whether a model fits the GPUs of a replica: its weights and the KV cache of its longest request.
 
-vLLM makes the same reckoning when it starts, and ends when the longest request would find no room. It counts its
-activations, too, which nobody knows before: what does not fit here does not fit there.
+vLLM makes the same calculation when it starts, and exits when the longest request would not fit. It also counts its
+activations, whose size is unknown here. So a model that does not fit here does not fit in vLLM either.
 """
 
 import re
@@ -11,11 +11,11 @@ from typing import Final, Protocol
 
 from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
 
-# vLLM's own default (vllm/config/cache.py).
+# vLLM's default. https://github.com/vllm-project/vllm/blob/main/vllm/config/cache.py
 DEFAULT_UTILIZATION: Final = 0.92
 
-# With these, what is on the GPUs is no longer what the release declares, or not the share that vLLM may use.
-_BEYOND_RECKONING: Final = ("--cpu-offload-gb", "--kv-cache-memory-bytes")
+# With these options, the GPUs do not contain what the release declares, or vLLM may use another share of them.
+_INCALCULABLE_WITH: Final = ("--cpu-offload-gb", "--kv-cache-memory-bytes")
 _KIB_PER_GIB: Final = 1024**2
 _MULTIPLES: Final = {
     "": 1,
@@ -26,7 +26,7 @@ _TENSOR_PARALLEL_SIZES: Final = (1, 2, 4, 8)
 
 
 class DeclaredModel(Protocol):
-    """What a release declares of its model."""
+    """What a release declares about its model."""
 
     @property
     def model(self) -> str:
@@ -35,12 +35,12 @@ class DeclaredModel(Protocol):
 
     @property
     def weights_gib(self) -> float | None:
-        """Size of the weights. None when it is not declared."""
+        """Size of the weights; None when it is not declared."""
         ...
 
     @property
     def kv_cache_kib_per_token(self) -> float | None:
-        """Size of the KV cache for each token. None when it is not declared."""
+        """Size of the KV cache for each token; None when it is not declared."""
         ...
 
     @property
@@ -51,7 +51,7 @@ class DeclaredModel(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryFit:
-    """What a replica needs of its GPUs and what it has, over all of them together."""
+    """The GPU memory that a replica needs and has, over all its GPUs together."""
 
     instance: GpuInstance
     gpus: int
@@ -64,17 +64,17 @@ class MemoryFit:
 
     @property
     def available_gib(self) -> float:
-        """What vLLM may use."""
+        """The memory that vLLM may use."""
         return self.instance.gpu_memory_mib / 1024 * self.gpus * self.utilization
 
     @property
     def kv_cache_gib(self) -> float:
-        """The KV cache of one request at its longest."""
+        """The KV cache of one request of the greatest length."""
         return self.kv_cache_kib_per_token * self.max_model_len / _KIB_PER_GIB
 
     @property
     def needed_gib(self) -> float:
-        """The least that a replica needs to start."""
+        """The least memory that a replica needs to start."""
         return self.weights_gib + self.kv_cache_gib
 
     @property
@@ -84,24 +84,24 @@ class MemoryFit:
 
     @property
     def longest_requests(self) -> int | None:
-        """How many requests of the greatest length find room at once, at most; None when unknown."""
+        """The most requests of the greatest length that fit at once; None when unknown."""
         if not self.kv_cache_gib:
             return None
         return max(int((self.available_gib - self.weights_gib) / self.kv_cache_gib), 0)
 
     @property
     def longest_model_len(self) -> int:
-        """The greatest length that one request could have, in tokens; 0: none, or unknown."""
+        """The greatest length that a request could have, in tokens; 0 when none fits or it is unknown."""
         if not self.kv_cache_kib_per_token:
             return 0
         return max(int((self.available_gib - self.weights_gib) * _KIB_PER_GIB / self.kv_cache_kib_per_token), 0)
 
 
 def memory_fit(release: DeclaredModel, instance: GpuInstance, gpus: int) -> MemoryFit | None:
-    """Reckon a release on so many GPUs; None when too little is known to say anything."""
+    """Return how a release fits so many GPUs; None when too little is known."""
     utilization = _number(_option(release.engine_args, "--gpu-memory-utilization") or str(DEFAULT_UTILIZATION))
-    beyond = any(_option(release.engine_args, name) is not None for name in _BEYOND_RECKONING)
-    if release.weights_gib is None or utilization is None or beyond:
+    incalculable = any(_option(release.engine_args, name) is not None for name in _INCALCULABLE_WITH)
+    if release.weights_gib is None or utilization is None or incalculable:
         return None
     max_model_len = _number(_option(release.engine_args, "--max-model-len") or "")
     return MemoryFit(
@@ -115,7 +115,7 @@ def memory_fit(release: DeclaredModel, instance: GpuInstance, gpus: int) -> Memo
 
 
 def memory_warning(release: DeclaredModel, instance: GpuInstance, gpus: int) -> str | None:
-    """Say in one sentence each what a release needs, has and lacks, and what to do; None when it fits or is unknown."""
+    """Return a warning about missing GPU memory, with the fix; None when the release fits or too little is known."""
     fit = memory_fit(release, instance, gpus)
     if fit is None or fit.fits:
         return None
@@ -131,11 +131,11 @@ def memory_warning(release: DeclaredModel, instance: GpuInstance, gpus: int) -> 
 
 def _fix(fit: MemoryFit) -> str:
     ways = [way for way in (_larger_replica(fit), _shorter_requests(fit)) if way]
-    return f"Set {', or '.join(ways)}." if ways else "No known type holds it."
+    return f"Set {', or '.join(ways)}." if ways else "No known type fits it."
 
 
 def _larger_replica(fit: MemoryFit) -> str | None:
-    """Name the least change that makes room: more GPUs of the node, of its model, or of another."""
+    """Return the smallest change that makes room: more GPUs of the node, another node, or another GPU model."""
     choices = [
         replace(fit, instance=instance, gpus=gpus)
         for instance in INSTANCE_TYPES.values()
@@ -161,7 +161,7 @@ def _shorter_requests(fit: MemoryFit) -> str | None:
 
 
 def _option(engine_args: Sequence[str], name: str) -> str | None:
-    """Return the value that vLLM takes: the last one, as ``--name value`` or ``--name=value``, underscores or not."""
+    """Return the value that vLLM uses: the last ``--name value`` or ``--name=value``, with dashes or underscores."""
     value = None
     for position, argument in enumerate(engine_args):
         given, equals, inline = argument.partition("=")
@@ -171,6 +171,6 @@ def _option(engine_args: Sequence[str], name: str) -> str | None:
 
 
 def _number(text: str) -> float | None:
-    """Read a number as vLLM does: 8192, 0.9, 8k (thousands) or 8K (1024s); None for words such as auto."""
+    """Return a number as vLLM reads it: 8192, 0.9, 8k (times 1000) or 8K (times 1024); None for words such as auto."""
     found = re.fullmatch(r"(\d+\.?\d*|\.\d+)([kmgtKMGT]?)", text)
     return float(found[1]) * _MULTIPLES[found[2]] if found else None

@@ -1,7 +1,7 @@
-"""The names by which everything is found: keys of tags and labels, names per colour.
+"""The names by which resources are found: keys of tags and labels, and names per colour.
 
-Scripts find the rule and the target groups by these tags alone, without Pulumi's state, so they are
-an interface: changing one is a migration.
+Scripts find the rule and the target groups by these tags alone, without Pulumi's state. So the names are an
+interface: changing one requires a migration.
 """
 
 import hashlib
@@ -57,12 +57,12 @@ def other_color(color: Color) -> Color:
 
 
 def color_state_key(color: Color) -> str:
-    """Return the key of the weighted rule's tag that says what a colour is: its release and its replicas."""
+    """Return the key of the weighted rule's tag with a colour's release and replicas."""
     return f"{PROJECT}/{color}"
 
 
 def color_name(service: str, color: Color) -> str:
-    """Name one colour's Deployment, Service, TargetGroupBinding and PodDisruptionBudget."""
+    """Return the name of one colour's Deployment, Service, TargetGroupBinding and PodDisruptionBudget."""
     return f"{service}-{color}"
 
 
@@ -72,31 +72,34 @@ def fingerprint(color: Color, release_id: str) -> str:
 
 
 def content_hash(data: Mapping[str, Any]) -> str:
-    """Return what a ConfigMap's name ends in: it changes with the content."""
+    """Return the suffix of a ConfigMap's name, which changes with the content."""
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:10]
 
 
 def readiness_gate(service: str, color: Color) -> str:
-    """Name the pod condition that the AWS Load Balancer Controller sets once the target is healthy."""
+    """Return the name of the pod condition that the AWS Load Balancer Controller sets once the target is healthy.
+
+    https://kubernetes-sigs.github.io/aws-load-balancer-controller/latest/deploy/pod_readiness_gate/
+    """
     return target_health(color_name(service, color))
 
 
 def target_health(binding: str) -> str:
-    """Name the pod condition for a TargetGroupBinding of any name."""
+    """Return the name of the pod condition for a TargetGroupBinding of this name."""
     return f"target-health.elbv2.k8s.aws/{binding}"
 
 
 def aws_tags(stack: str, service: str, role: Role, color: Color | None = None) -> dict[str, str]:
-    """Return the tags that let scripts find a resource of ours without Pulumi's state."""
+    """Return the tags by which scripts find a resource without Pulumi's state."""
     tags = {STACK_KEY: stack, SERVICE_KEY: service, ROLE_KEY: role}
     return tags if color is None else {**tags, COLOR_KEY: color}
 
 
 def pool_labels(service: str, color: Color | None) -> dict[str, str]:
-    """Return the labels by which pods find their nodes; without a colour, nodes that both colours share."""
+    """Return the node labels that a colour's pods select; without a colour, those of nodes that both colours share."""
     return {SERVICE_KEY: service} if color is None else {SERVICE_KEY: service, COLOR_KEY: color}
 
 
 def pod_labels(service: str, color: Color) -> dict[str, str]:
-    """Return the labels that select the pods of one colour; they never change for the life of a service."""
+    """Return the labels that select one colour's pods; they never change during the life of a service."""
     return {"app.kubernetes.io/name": "vllm", SERVICE_KEY: service, COLOR_KEY: color}

@@ -1,4 +1,4 @@
-"""The times of a pod's life, from the few that are declared: how long it may take to start, and how it is asked."""
+"""The times of a pod's life and its probe thresholds, derived from a few settings."""
 
 import math
 from dataclasses import dataclass
@@ -6,50 +6,50 @@ from typing import Final
 
 from components.domain.drain_chain import EXIT_MARGIN_SECONDS, DrainChain
 
-# A start that takes half as long again as it should is still better left alone than begun anew.
+# A start may take this many times as long as declared, because starting again would take even longer.
 STARTUP_MARGIN: Final = 1.5
 STARTUP_TIMEOUT_SECONDS: Final = 5
-# Beyond the inference: the interpreter's start and one look at the metrics.
+# What the readiness probe needs besides the inference: the interpreter's start and one request for the metrics.
 READINESS_MARGIN_SECONDS: Final = 3
 READINESS_FAILURES: Final = 3
-# `/health` runs no inference, but it shares an event loop and the interpreter's lock with tokenizing and streaming.
+# `/health` runs no inference, but it shares the event loop and the interpreter lock with tokenizing and streaming.
 LIVENESS_TIMEOUT_SECONDS: Final = 30
-# A restart costs a cold start and every request of the pod; out of service it is long before, by its readiness.
+# A restart costs a cold start and every request of the pod. The readiness probe takes the pod out of service earlier.
 MIN_SILENCE_SECONDS: Final = 180
 MIN_LIVENESS_FAILURES: Final = 3
-# What Pulumi grants a deletion beyond the pods' own grace.
+# What Pulumi allows a deletion beyond the pods' grace period.
 DELETION_MARGIN_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class PodTimes:
-    """Thresholds count failed probes in a row; all else is in seconds."""
+    """Probe thresholds, which count consecutive failures, and times in seconds."""
 
     period_seconds: int
     startup_failures: int
     readiness_timeout_seconds: int
     liveness_failures: int
     dead_grace_period_seconds: int
-    """For a container that a probe has given up on: no request is left that could be drained."""
+    """Grace period after a failed startup or liveness probe: no request is left to drain."""
     progress_deadline_seconds: int
-    """One replica's longest way from nothing to ready, the end of the pod in its place included."""
+    """Longest time until one replica is replaced: the end of the old pod and the start of the new one."""
     deletion_seconds: int
 
     @property
     def startup_seconds(self) -> int:
-        """How long a container may take at least until its first answer, before it is started again."""
+        """How long a container has at least until its first answer before Kubernetes restarts it."""
         return self.startup_failures * self.period_seconds
 
     @property
     def silence_seconds(self) -> int:
-        """How long an engine may leave `/health` without an answer at least, before it is started again.
+        """How long `/health` must at least be unanswered before Kubernetes restarts the container.
 
-        Probes of a container follow one another, so one that times out takes its timeout.
+        A container's probes run one after the other, so each probe that times out takes its whole timeout.
         """
         return self.liveness_failures * max(self.period_seconds, LIVENESS_TIMEOUT_SECONDS)
 
     def update_seconds(self, replicas: int) -> int:
-        """Return how long a change of ``replicas`` one after the other may take."""
+        """Return how long an update of ``replicas``, one after the other, may take."""
         return self.progress_deadline_seconds * replicas
 
 
@@ -62,15 +62,15 @@ def pod_times(
     health_check_interval_seconds: int,
     drain_chain: DrainChain,
 ) -> PodTimes:
-    """Derive the times.
+    """Return the times for these settings.
 
     Args:
         cold_start_seconds: longest time from container start to the first answer.
-        node_start_seconds: longest time until a new node has joined and pulled the image.
+        node_start_seconds: longest time that a new node takes to join the cluster and pull the image.
         probe_period_seconds: interval of the pods' probes.
-        readiness_threshold_seconds: longest that the readiness probe's inference may take.
-        health_check_interval_seconds: interval of the load balancer's health checks; the first one must pass.
-        drain_chain: how a pod ends.
+        readiness_threshold_seconds: longest time that the readiness probe's inference may take.
+        health_check_interval_seconds: interval of the load balancer's health checks; the first check must pass.
+        drain_chain: the timeouts with which a pod ends.
     """
     startup_failures = math.ceil(cold_start_seconds * STARTUP_MARGIN / probe_period_seconds)
     readiness_timeout = readiness_threshold_seconds + READINESS_MARGIN_SECONDS

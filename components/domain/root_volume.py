@@ -1,27 +1,29 @@
-"""How large a node's root volume must be: it holds the images, and each pod's weights and compiled kernels."""
+"""The size of a node's root volume, which stores the images, and each pod's weights and compiled kernels."""
 
 import math
 from typing import Final
 
-# The accelerated AMI with its driver, logs and the kubelet's own.
+# The accelerated AMI with its driver, logs and the kubelet's files.
 SYSTEM_GIB: Final = 25
-# vLLM's image is some 12 GiB to pull; the node keeps that and what it unpacks to.
+# vLLM's image is about 12 GiB to pull; the node stores both the pulled layers and the unpacked image.
 IMAGE_GIB: Final = 40
-# A colour's nodes outlive its release: the next image arrives before the last one is collected.
+# A colour's nodes outlive its release: the next image arrives before the kubelet removes the last one.
 IMAGES: Final = 2
 # Compiled kernels, tokenizers and temporary files.
 CACHE_GIB: Final = 5
-# The kubelet collects images from 85 % on, and evicts pods from 90 % on.
+# The kubelet removes images when the disk is 85 % full, and evicts pods at 90 %.
+# https://kubernetes.io/docs/concepts/architecture/garbage-collection/
+# https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/
 _FILLED_SHARE: Final = 0.85
 _STEP_GIB: Final = 10
 
 
 def root_volume_gib(weights_gib: float, replicas: int) -> int:
-    """Return the size for a node of so many replicas, a multiple of 10 GiB.
+    """Return the size for a node with so many replicas, a multiple of 10 GiB.
 
     Args:
-        weights_gib: what one replica's weights take on disk; every pod has a copy of its own.
-        replicas: how many of them a node holds.
+        weights_gib: size of one replica's weights on disk; every pod has its own copy.
+        replicas: replicas on one node.
     """
     needed = SYSTEM_GIB + IMAGES * IMAGE_GIB + replicas * (weights_gib + CACHE_GIB)
     return math.ceil(needed / _FILLED_SHARE / _STEP_GIB) * _STEP_GIB

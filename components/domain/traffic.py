@@ -1,7 +1,7 @@
-"""Who gets a service's requests: the weights, and what the weighted rule says about them in its tags.
+"""Which colour gets a service's requests: the weights, and the tags with which the weighted rule explains them.
 
-The rule says it all, so that whoever has nothing but the rule can judge it: scripts without Pulumi's state, policies
-that are shown one resource at a time, and a person who looks at it in AWS.
+The rule describes the traffic completely. So it can be checked by those that see only the rule: scripts without
+Pulumi's state, policies that see one resource at a time, and people who look at it in AWS.
 """
 
 import re
@@ -25,7 +25,7 @@ _STATE = re.compile(r"(?P<release>[0-9a-f]+) (?:x(?P<replicas>[1-9][0-9]*)|parke
 
 @dataclass(frozen=True, kw_only=True)
 class ColorState:
-    """What a colour is: its release, if it ever had one, and how many replicas of it run."""
+    """A colour's release, if it ever had one, and its running replicas."""
 
     release_id: str | None = None
     replicas: int = 0
@@ -38,7 +38,7 @@ class ColorState:
 
     @classmethod
     def parse(cls, text: str) -> "ColorState | None":
-        """Read the text of a tag; none when it is not one of ours."""
+        """Return the state that a tag's text describes; None when the text has another format."""
         if text == _UNUSED:
             return cls()
         found = _STATE.fullmatch(text)
@@ -47,9 +47,9 @@ class ColorState:
 
 @dataclass(frozen=True, kw_only=True)
 class Traffic:
-    """Who gets the new requests (in percent), and what goes with it; only the weighted rule has these.
+    """The weights of new requests, in percent, and what the weighted rule's tags say with them.
 
-    ``announced_serial`` is the serial that an announcement permits changes at; empty: none does.
+    ``announced_serial`` is the serial at which an announcement permits changes; empty when there is no announcement.
     """
 
     weights: Mapping[Color, int]
@@ -66,7 +66,7 @@ class Traffic:
         return other_color(self.active_color)
 
     def tags(self) -> dict[str, str]:
-        """Return what the weighted rule carries."""
+        """Return the tags of the weighted rule."""
         return {
             ACTIVE_COLOR_KEY: self.active_color,
             KEEP_UNTIL_KEY: self.keep_until,

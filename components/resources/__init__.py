@@ -1,1 +1,1 @@
-"""What is declared: the components and the manifests that they make."""
+"""The Pulumi components and the manifests that they declare."""

@@ -1,4 +1,4 @@
-"""One model service with both of its colours: nodes, pods and the weighted way to them."""
+"""One model service with both its colours: nodes, pods, and the router that splits traffic between them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ from components.resources.weighted_router import WeightedRouter, WeightedRouterA
 
 @dataclass(frozen=True, kw_only=True)
 class BlueGreenServiceArgs:
-    """The stack that the service lives on, the service itself, and the secret part of the candidate routes."""
+    """The stack's settings, the service's settings, and the secret part of the candidate routes."""
 
     stack: Settings
     service: ServiceSettings
@@ -28,10 +28,10 @@ class BlueGreenServiceArgs:
 
 
 class BlueGreenService(pulumi.ComponentResource):
-    """Two colours behind one load balancer. The component's name is the service's.
+    """Two colours behind one load balancer. The component's name is the service's name.
 
-    Whatever ``green_weight``, ``active_color``, ``keep_until`` and ``rollout_serial`` say reaches only the weighted
-    rule (and the outputs), so a step of a ramp is one update.
+    The settings ``green_weight``, ``active_color``, ``keep_until`` and ``rollout_serial`` affect only the weighted
+    rule and the outputs, so one step of a ramp updates one resource.
     """
 
     TYPE = "vllm-blue-green:index:BlueGreenService"
@@ -60,7 +60,7 @@ class BlueGreenService(pulumi.ComponentResource):
                 labels={
                     SERVICE_KEY: self._name,
                     "elbv2.k8s.aws/pod-readiness-gate-inject": "enabled",
-                    # Whoever applies something that would not be admitted is warned, before any pod is missing.
+                    # Applying a workload that will not be admitted causes a warning, before pods are missing.
                     **{f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")},
                 },
             ),
@@ -118,7 +118,7 @@ class BlueGreenService(pulumi.ComponentResource):
                 vpc_cni_uses_node_role=stack.vpc_cni_uses_node_role,
                 permissions_boundary_arn=stack.node_permissions_boundary_arn,
                 protect=stack.protect,
-                # The rule's update is judged first, so that a stale config reaches no node.
+                # The guard checks the rule's update first, so a stale config reaches no node.
                 after=[self.router.weighted_rule],
                 guards=self._hooks,
             ),
@@ -163,7 +163,9 @@ class BlueGreenService(pulumi.ComponentResource):
             "colors": {color: stack.outputs for color, stack in self.stacks.items()},
             "headroom_usd_per_hour": service.headroom_usd_per_hour,
             "reservation_ends": {
-                color: held and held.ends for color in COLORS for held in [service.color(color).reservation]
+                color: reservation and reservation.ends
+                for color in COLORS
+                for reservation in [service.color(color).reservation]
             },
             "namespace": self.namespace.metadata.name,
             "load_balancer_dns_name": self.router.own and self.router.own.load_balancer.dns_name,

@@ -1,16 +1,15 @@
 """The GPU nodes of one colour, or of both: a managed node group with its launch template and IAM role.
 
-What replaces nodes in place is pinned or in plain sight: the launch template is named by its version, which a preview
-shows when it changes; the AMI release and with it the Kubernetes version are a setting of the colour
-(``node_release_version``; left out, EKS takes the newest when it makes the group and whenever the launch template
-changes, never by itself); and an update is never forced past a disruption budget.
+Changes that replace nodes in place are pinned or visible. The node group names its launch template by version, so a
+preview shows a new version. The AMI release, and with it the Kubernetes version, is a setting of the colour
+(``node_release_version``). Without it, EKS uses the newest release when it creates the group and when the launch
+template changes, but never changes it on its own. An update is never forced past a disruption budget.
 
-``desired_size`` is the program's: there is no autoscaler. One that resized the group would be undone by the next
-update.
+The program owns ``desired_size``: there is no autoscaler. The next update would undo the changes of one.
 
-**One group for each colour, or one for both, is a choice for good.** The two kinds share no resource, and going from
-one to the other takes the serving nodes away while pods move, which ``protect`` refuses. To change it, declare the
-service anew under another name, with the other kind, move its clients there, and then remove the old one.
+**One group per colour, or one for both, cannot be changed later.** The two layouts share no resource. Changing from
+one to the other would remove the serving nodes while pods move, and ``protect`` refuses that. To change the layout,
+declare a second service with the other layout, move the clients there, and then remove the first service.
 """
 
 import json
@@ -44,11 +43,11 @@ _ASSUME_BY_EC2 = json.dumps(
 
 @dataclass(frozen=True, kw_only=True)
 class GpuNodeGroupArgs:
-    """What the nodes are, where and how many; the volume is in GiB.
+    """Type, place and number of the nodes; the volume is in GiB.
 
-    Without a colour the nodes are for both. ``serves`` says whether replicas run on them; the traffic is not looked
-    at, so that shifting it changes no node group. Without a reservation they are plain On-Demand instances, without a
-    release version of the newest AMI.
+    Without a colour, the nodes are for both colours. ``serves`` says whether replicas run on the nodes. It does not
+    depend on the weights, so a weight change does not change a node group. Without a reservation, the nodes are plain
+    On-Demand instances. Without a release version, they use the newest AMI release.
     """
 
     service: str
@@ -70,10 +69,10 @@ class GpuNodeGroupArgs:
 
 
 class GpuNodeGroup(pulumi.ComponentResource):
-    """A group of nodes; one for each colour, so that shrinking one never takes a node of the other, unless shared.
+    """A node group of one colour, or of both. Shrinking a colour's own group never removes the other colour's nodes.
 
-    With ``protect``, a group that has nodes can be neither deleted nor replaced. An empty one can: to move it to
-    another instance type, other subnets or another kind of capacity, retire the colour first.
+    With ``protect``, a group that has nodes can be neither deleted nor replaced, but an empty group can. So to move a
+    group to another instance type, other subnets or another kind of capacity, retire the colour first.
     """
 
     TYPE = "vllm-blue-green:index:GpuNodeGroup"
@@ -97,7 +96,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
         )
 
     def _create_role(self) -> tuple[iam.Role, list[iam.RolePolicyAttachment]]:
-        """Let nodes join the cluster and pull images; pods cannot borrow the role, see the metadata options."""
+        """Create the role with which nodes join the cluster and pull images. The metadata options keep pods from it."""
         role = iam.Role(
             self._name,
             assume_role_policy=_ASSUME_BY_EC2,
@@ -125,17 +124,19 @@ class GpuNodeGroup(pulumi.ComponentResource):
         return ec2.LaunchTemplate(
             self._name,
             description=f"GPU nodes of {whose}",
-            # One hop keeps the node's credentials from pods: an answer does not survive the way into their network.
+            # One hop keeps the node's credentials from pods: the metadata answer cannot reach their network.
+            # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html
             metadata_options=ec2.LaunchTemplateMetadataOptionsArgs(
                 http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
             ),
             network_interfaces=[
                 ec2.LaunchTemplateNetworkInterfaceArgs(
                     device_index=0,
-                    # Whatever the subnet says.
+                    # This overrides the subnet's setting.
                     associate_public_ip_address="false",
                     delete_on_termination="true",
-                    # EKS adds the cluster's group only where a template says nothing of groups.
+                    # EKS adds the cluster security group only if a template names no security groups.
+                    # https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html
                     security_groups=[args.cluster_security_group_id],
                 )
             ],
@@ -147,7 +148,8 @@ class GpuNodeGroup(pulumi.ComponentResource):
                     ),
                 )
             ],
-            # EKS wants a block's instance type here, and any other one in the node group.
+            # EKS requires the instance type here for a Capacity Block; otherwise it is in the node group.
+            # https://docs.aws.amazon.com/eks/latest/userguide/capacity-blocks-mng.html
             instance_type=args.instance_type if in_block else None,
             instance_market_options=(
                 ec2.LaunchTemplateInstanceMarketOptionsArgs(market_type="capacity-block") if in_block else None
@@ -168,7 +170,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
     ) -> eks.NodeGroup:
         args, reservation = self._args, self._args.reservation
         in_block = reservation is not None and reservation.kind == "capacity_block"
-        # The end is a tag of the group alone: on the instances, a later end would be a new launch template version.
+        # Only the group has the end as a tag: as an instance tag, a new end would make a new launch template version.
         ends = {RESERVATION_ENDS_KEY: reservation.ends} if reservation else {}
         return eks.NodeGroup(
             self._name,
@@ -176,7 +178,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
             node_role_arn=role.arn,
             subnet_ids=[reservation.subnet_id] if reservation and reservation.subnet_id else args.subnet_ids,
             ami_type="AL2023_x86_64_NVIDIA",
-            # EKS wants the Kubernetes version of an AMI release beside it.
+            # EKS requires the Kubernetes version together with an AMI release.
             release_version=args.release_version,
             version=args.release_version and args.release_version.rpartition(".")[0],
             force_update_version=False,
@@ -187,13 +189,14 @@ class GpuNodeGroup(pulumi.ComponentResource):
                 min_size=args.pool.min_nodes, desired_size=args.pool.desired_nodes, max_size=args.pool.max_nodes
             ),
             labels=node_labels(args.service, args.color),
-            # Only pods that ask for a GPU may sit on these nodes; the value is what NVIDIA's own daemonsets tolerate.
+            # Only pods that request a GPU may run on these nodes. NVIDIA's daemonsets tolerate the taint's value.
+            # https://github.com/NVIDIA/k8s-device-plugin/blob/main/deployments/helm/nvidia-device-plugin/values.yaml
             taints=[eks.NodeGroupTaintArgs(key=GPU_RESOURCE, value="present", effect="NO_SCHEDULE")],
             update_config=eks.NodeGroupUpdateConfigArgs(max_unavailable=1, update_strategy=_update_strategy(args)),
-            # At its defaults EKS may repair several nodes of a small group at once.
+            # By default, EKS may repair several nodes of a small group at once.
             node_repair_config=eks.NodeGroupNodeRepairConfigArgs(enabled=True, max_parallel_nodes_repaired_count=1),
             tags={**self._tags, **ends},
-            # Without its policies a node cannot join, nor leave in good order.
+            # Without these policies, a node can neither join the cluster nor leave it cleanly.
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[*policies, *args.after],
@@ -204,23 +207,24 @@ class GpuNodeGroup(pulumi.ComponentResource):
 
 
 def node_labels(service: str, color: Color | None) -> Mapping[str, str]:
-    """Return the labels of a group's nodes; NVIDIA's device plugin looks for the first."""
+    """Return the labels of a group's nodes; NVIDIA's device plugin selects nodes by the first one."""
     return {GPU_LABEL: "true", **pool_labels(service, color)}
 
 
 def _update_strategy(args: GpuNodeGroupArgs) -> str:
-    """Choose how EKS replaces nodes in place.
+    """Return how EKS replaces nodes in place.
 
-    ``MINIMAL`` ends a node before it starts the next one. That costs no GPU beyond the group's, but is only for nodes
-    on which nothing runs: a group of its own whose colour has no replicas. ``DEFAULT`` starts new nodes first; where
-    there is no capacity for them, the update fails and the old nodes serve on. A group that both colours share always
-    has the serving one's replicas on it.
+    ``MINIMAL`` ends a node before it starts the next one. It needs no extra GPUs, but is only for nodes on which
+    nothing runs: a colour's own group, while the colour has no replicas. ``DEFAULT`` starts new nodes first. If there
+    is no capacity for them, the update fails and the old nodes keep serving. A shared group always runs the replicas
+    of the serving colour, so it uses ``DEFAULT``.
+    https://docs.aws.amazon.com/eks/latest/userguide/managed-node-update-behavior.html
     """
     return "DEFAULT" if args.serves or args.color is None else "MINIMAL"
 
 
 def _only_in(reservation: Reservation) -> ec2.LaunchTemplateCapacityReservationSpecificationArgs:
-    """Target the reservation and nothing else: a node that started outside it would be paid for twice."""
+    """Return a specification that allows only the reservation: a node outside it would be paid for in addition."""
     return ec2.LaunchTemplateCapacityReservationSpecificationArgs(
         capacity_reservation_preference="capacity-reservations-only",
         capacity_reservation_target=ec2.LaunchTemplateCapacityReservationSpecificationCapacityReservationTargetArgs(
@@ -231,5 +235,5 @@ def _only_in(reservation: Reservation) -> ec2.LaunchTemplateCapacityReservationS
 
 
 def _policy_arn(role: iam.Role, policy: str) -> pulumi.Output[str]:
-    """Name one of AWS's own policies in the partition that the role is in (aws, aws-us-gov), without asking AWS."""
+    """Return the ARN of an AWS managed policy in the role's partition (aws, aws-us-gov), without a call to AWS."""
     return role.arn.apply(lambda arn: f"arn:{arn.split(':')[1]}:iam::aws:policy/{policy}")

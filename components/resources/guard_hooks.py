@@ -1,8 +1,8 @@
-"""Binds the change guards to resources: one hook per service, which the engine calls before it updates one of them.
+"""Bind the change guards to resources: one hook per service, which the engine calls before each guarded update.
 
-The hook runs in previews too, so a refused change is refused before anything happens. It does not run where nothing is
-updated: in ``pulumi destroy``, and when a resource would be replaced or deleted, which ``protect`` refuses; in
-``pulumi refresh`` and ``pulumi state``, which change records alone; and on a stack's first update.
+The hook also runs in previews, so a change is refused before anything happens. It runs only for updates of resources.
+It does not run for deletions and replacements, including ``pulumi destroy``; ``protect`` refuses those. It does not
+run in ``pulumi refresh`` and ``pulumi state``, which change only Pulumi's state, nor on a stack's first update.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,31 +25,31 @@ from components.domain.naming import (
 )
 from components.domain.traffic import Traffic
 
-# Inputs of a node group that, when they change, exchange its nodes one after the other.
+# A change of one of these inputs makes EKS replace the group's nodes one after the other.
 _MADE_FROM: Final = (
     *("amiType", "capacityType", "diskSize", "instanceTypes", "launchTemplate"),
     *("releaseVersion", "taints", "version"),
 )
 
-# Inputs of a launch template that make no new version of it.
+# A change of one of these inputs does not make a new version of the launch template.
 _UNVERSIONED: Final = ("__defaults", "defaultVersion", "name", "namePrefix", "tags", "tagsAll", "updateDefaultVersion")
 
 Json = Mapping[str, Any]
 
 
 class RefusedError(Exception):
-    """A guard refuses an update; the message says what, the limit and the fix."""
+    """A guard refuses an update; the message says what changes, the limit and the fix."""
 
 
 class ServiceGuards:
-    """The guards of one service: of its weighted rule, and of the pods and nodes behind it.
+    """The guards of one service: for its weighted rule, its pods and its nodes.
 
-    Pods and nodes must depend on the rule: then its update is judged first, a refused one stops theirs, and their
-    guards know what was deployed before.
+    Pods and nodes must depend on the rule. Then the guard checks the rule's update first, a refusal also stops the
+    updates of pods and nodes, and their guards know what was deployed before.
     """
 
     def __init__(self, service: str, settings: ServiceSettings, desired: Traffic) -> None:
-        """Judge updates of ``service`` by what its settings permit; ``desired`` is what the program gives the rule."""
+        """Guard ``service`` with its settings; ``desired`` is the traffic that the program declares on the rule."""
         self._service = service
         self._settings = settings
         self._desired = desired
@@ -58,21 +58,21 @@ class ServiceGuards:
         self._target_groups: Mapping[Color, lb.TargetGroup] = {}
 
     def bind(self) -> pulumi.ResourceHookBinding:
-        """Register the hook; returns what goes to the resources."""
-        hook = pulumi.ResourceHook(f"{self._service}-guards", self.judge, pulumi.ResourceHookOptions(on_dry_run=True))
-        # None for deletions: with one, `pulumi destroy` would need the program. Protection sees to those.
+        """Register the hook, and return the binding for the guarded resources."""
+        hook = pulumi.ResourceHook(f"{self._service}-guards", self.check, pulumi.ResourceHookOptions(on_dry_run=True))
+        # There is no hook for deletions: with one, `pulumi destroy` would need the program. `protect` covers deletions.
         return pulumi.ResourceHookBinding(before_update=[hook])
 
     def watch(self, rule: lb.ListenerRule, target_groups: Mapping[Color, lb.TargetGroup]) -> None:
-        """Take the resources that say what is deployed; to be called in the same breath as they are declared."""
+        """Set the resources that show what is deployed. Call this directly after declaring them."""
         self._rule = rule
         self._target_groups = target_groups
 
-    async def judge(self, args: pulumi.ResourceHookArgs) -> None:
-        """Judge one update.
+    async def check(self, args: pulumi.ResourceHookArgs) -> None:
+        """Check one update.
 
         Raises:
-            RefusedError: it must not be.
+            RefusedError: the update is refused.
         """
         old, new = await _inputs(args.old_inputs), await _inputs(args.new_inputs)
         if refusal := await self._refusal(args.type, old, new):
@@ -89,9 +89,9 @@ class ServiceGuards:
         if type_ == "aws:eks/nodeGroup:NodeGroup":
             return nodes_refusal(_colors(new), _nodes(old), _nodes(new), context)
         if type_ == "aws:ec2/launchTemplate:LaunchTemplate":
-            # A new version would outlive the refusal of its nodes: undoing it makes another new one.
+            # The template is guarded too: its new version would remain after the node group's update is refused.
             return nodes_refusal(_colors(new), _template(old), _template(new), context)
-        raise TypeError(f"no guard knows {type_}")
+        raise TypeError(f"there is no guard for {type_}")
 
     def _context(self, deployed: Traffic) -> Context:
         return Context(
@@ -105,9 +105,9 @@ class ServiceGuards:
         )
 
     async def _recorded(self) -> Traffic:
-        """Return what a rule that is not updated says: also where it is not among the targets of an update."""
+        """Return the traffic of a rule that this update does not change, perhaps because it is not a target."""
         if self._rule is None:
-            raise TypeError(f"the guards of {self._service} watch no rule")
+            raise TypeError(f"the guards of {self._service} have no rule")
         actions = await self._rule.actions.future() or []
         weights = {
             group.arn: group.weight
@@ -118,7 +118,7 @@ class ServiceGuards:
         return await self._traffic(weights, await self._rule.tags.future() or {})
 
     async def _traffic(self, weights: Mapping[Any, Any], tags: Mapping[str, Any]) -> Traffic:
-        """Read a rule; what cannot be read is taken to be as the config says, which permits no more than that."""
+        """Return a rule's traffic; unreadable tags are taken from the config, and unreadable weights are left out."""
         known: dict[Color, int] = {}
         for color, group in self._target_groups.items():
             weight = weights.get(await group.arn.future())
@@ -134,7 +134,7 @@ class ServiceGuards:
 
 
 async def _inputs(inputs: Mapping[str, Any] | None) -> Json:
-    """Return inputs with plain values: one that holds a secret comes as an output."""
+    """Return inputs with plain values; an input that contains a secret arrives as an output."""
     return {
         key: await value.future(with_unknowns=True) if isinstance(value, pulumi.Output) else value
         for key, value in (inputs or {}).items()
@@ -151,7 +151,7 @@ def _weights(rule: Json) -> dict[Any, Any]:
 
 
 def _colors(labelled: Json) -> Sequence[Color]:
-    """Return the colour that a label or a tag names; both where there is none."""
+    """Return the colour in a label or a tag; both colours if there is none."""
     color = (labelled.get("labels") or labelled.get("tags") or {}).get(COLOR_KEY)
     return [one for one in COLORS if one == color] or COLORS
 
@@ -177,7 +177,7 @@ def _template(template: Json) -> Nodes:
 
 
 def _text(value: Any) -> str:
-    """Write a value in few words; numbers come as floats, and in a preview some are not known yet."""
+    """Return a value as a short text. Numbers arrive as floats, and a preview does not know all values."""
     if isinstance(value, Mapping):
         return " ".join(_text(one) for key, one in sorted(cast(Json, value).items()) if key != "__defaults")
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""Who may open a connection to the pods: the load balancer and Prometheus, on vLLM's port alone.
+"""The network policy of the pods: only the load balancer and Prometheus may connect, and only to vLLM's port.
 
-It has effect where the cluster's network enforces policies (for the VPC CNI: its network policy agent). Kubelets reach
-the pods of their own node in any case, so probes need no rule.
+It takes effect only if the cluster's network enforces policies (for the VPC CNI: its network policy agent). A kubelet
+always reaches the pods of its own node, so probes need no rule.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ from components.domain.naming import PORT
 
 
 def network_policy_spec(labels: Mapping[str, str], pods: PodSettings) -> networking.NetworkPolicySpecArgs:
-    """Return the policy of the pods with these labels.
+    """Return the policy for the pods with these labels.
 
-    Connections from the pods stay free: model hubs, object stores and file systems have no addresses that stay.
+    It does not limit connections from the pods: model hubs, object stores and file systems have no fixed addresses.
     """
     return networking.NetworkPolicySpecArgs(
         pod_selector=meta.LabelSelectorArgs(match_labels=labels),
@@ -35,6 +35,7 @@ def _network(cidr: str) -> networking.NetworkPolicyPeerArgs:
 
 
 def _namespace(name: str) -> networking.NetworkPolicyPeerArgs:
-    # Kubernetes itself puts this label on every namespace, and lets nobody else set it.
+    # Kubernetes sets this label on every namespace, and nothing else can change it.
+    # https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-metadata-name
     selector = meta.LabelSelectorArgs(match_labels={"kubernetes.io/metadata.name": name})
     return networking.NetworkPolicyPeerArgs(namespace_selector=selector)

@@ -1,4 +1,4 @@
-"""A load balancer that serves one service alone: its security group, itself and its listeners."""
+"""A load balancer for one service: its security group, the load balancer and its listeners."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +11,15 @@ from components.domain.naming import PORT, Role, aws_tags
 
 HTTP_PORT = 80
 HTTPS_PORT = 443
-# TLS 1.3 and 1.2 with forward secrecy alone, and a key exchange that quantum computers do not break for those clients
-# that know one: what AWS recommends and its console takes by default (the API's default still speaks TLS 1.0).
+# Only TLS 1.3 and 1.2 with forward secrecy, and a post-quantum key exchange for clients that support it. AWS recommends
+# this policy, and its console uses it by default; the API's default still allows TLS 1.0.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/describe-ssl-policies.html
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
 
 
 @dataclass(frozen=True, kw_only=True)
 class OwnLoadBalancerArgs:
-    """Where the load balancer stands, who may reach it, and how long a connection may be silent."""
+    """The load balancer's network, its clients, and how long a connection may be idle."""
 
     service: str
     vpc_id: pulumi.Input[str]
@@ -33,7 +34,7 @@ class OwnLoadBalancerArgs:
 
 
 class OwnLoadBalancer:
-    """The resources, all of them children of ``parent``, and the listener that rules are put on."""
+    """The load balancer's resources, all children of ``parent``, including the listener for the rules."""
 
     security_group: ec2.SecurityGroup
     load_balancer: lb.LoadBalancer
@@ -41,7 +42,7 @@ class OwnLoadBalancer:
     endpoint: pulumi.Output[str]
 
     def __init__(self, name: str, args: OwnLoadBalancerArgs, parent: pulumi.Resource) -> None:
-        """Declare them; with a certificate also a listener that sends plain HTTP to HTTPS."""
+        """Declare the resources; with a certificate, also a listener that redirects HTTP to HTTPS."""
         self._name = name
         self._args = args
         self._child = pulumi.ResourceOptions(parent=parent)
@@ -68,7 +69,7 @@ class OwnLoadBalancer:
         return aws_tags(pulumi.get_stack(), self._args.service, role)
 
     def _create_security_group(self) -> ec2.SecurityGroup:
-        """Without rules of its own: those below are all that there are, in either direction."""
+        """Create the group without inline rules: the separate rule resources are its only rules, in both directions."""
         return ec2.SecurityGroup(
             self._name,
             description=f"Load balancer of {self._args.service}",
@@ -119,7 +120,8 @@ class OwnLoadBalancer:
             security_groups=[self.security_group.id],
             idle_timeout=self._args.idle_timeout_seconds,
             drop_invalid_header_fields=True,
-            # What two servers could read in two ways is not passed on, where that is a risk.
+            # Risky requests that two servers could parse differently are blocked.
+            # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html
             desync_mitigation_mode="defensive",
             access_logs=None
             if logs is None
@@ -150,7 +152,7 @@ class OwnLoadBalancer:
         )
 
     def _redirect_to_https(self, clients: Sequence[pulumi.Resource]) -> None:
-        """Answer on the port of plain HTTP, once what was there before a certificate was given has left it."""
+        """Redirect the HTTP port to HTTPS, after the HTTP listener from before the certificate has freed the port."""
         self._let_clients_in("redirect", "Clients to the redirect", HTTP_PORT, after=clients)
         lb.Listener(
             f"{self._name}-redirect",

@@ -1,4 +1,4 @@
-"""What the Prometheus Operator is told of the pods: scrape them, and say whose metrics these are."""
+"""The PodMonitor of the pods: Prometheus scrapes them and labels their metrics with service, colour and release."""
 
 import re
 from collections.abc import Mapping
@@ -7,12 +7,12 @@ from typing import Any, Final
 from components.config.pod_settings import PodSettings
 from components.domain.naming import COLOR_KEY, PORT_NAME, RELEASE_KEY, SERVICE_KEY
 
-# Both colours serve under one model name, so nothing that vLLM itself says tells their metrics apart.
+# Both colours serve under one model name, so vLLM's own labels do not distinguish their metrics.
 TARGET_LABELS: Final[Mapping[str, str]] = {"service": SERVICE_KEY, "color": COLOR_KEY, "release": RELEASE_KEY}
 
 
 def pod_monitor_spec(labels: Mapping[str, str], pods: PodSettings) -> dict[str, Any]:
-    """Return the PodMonitor's spec for the pods with these labels, in its own namespace."""
+    """Return the spec of a PodMonitor for the pods with these labels in its namespace."""
     return {
         "selector": {"matchLabels": dict(labels)},
         "podMetricsEndpoints": [

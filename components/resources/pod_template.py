@@ -1,4 +1,4 @@
-"""The pods of one colour: one vLLM container, ready only when it answers, gone only when it is empty."""
+"""The pods of one colour: one vLLM container that is ready only when it answers, and ends only when it is drained."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,19 +34,19 @@ from components.resources.serve_command import (
 
 PROBE_PATH = "/etc/vllm-probe"
 PROBE_FILE = "readiness_probe.py"
-# vLLM asks whoever calls /v1 for it, the readiness probe included.
+# vLLM requires this key from every caller of /v1, including the readiness probe.
 API_KEY_VARIABLE = "VLLM_API_KEY"
-# The image's own user is root; any other number will do.
+# The image's own user is root; any other id works.
 _USER_ID = 2000
-# The system's and the image's part of a node's root volume; what is left is for weights.
+# Share of a node's root volume for the system and the image; the rest is for weights.
 _SYSTEM_GIB = 30
-# Compiled kernels, and whatever else is written: a pod that writes without end goes, not its node.
+# Limit for compiled kernels and other files: a pod that writes too much is evicted before it fills its node.
 _SCRATCH_GIB = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class PodSubject:
-    """Whose pods: one colour of one service, with what it serves and the ConfigMaps that go with it."""
+    """What the pods belong to: one colour of one service, with its release and ConfigMaps."""
 
     service: str
     color: Color
@@ -57,7 +57,7 @@ class PodSubject:
 
 
 def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemplateSpecArgs:
-    """Return the template; it depends on the release and on the service's sizes and times, never on its traffic."""
+    """Return the pod template. It depends on the release and on the service's sizes and times, never on its traffic."""
     labels = pod_labels(subject.service, subject.color)
     return core.PodTemplateSpecArgs(
         metadata=meta.ObjectMetaArgs(
@@ -66,7 +66,7 @@ def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemp
         ),
         spec=core.PodSpecArgs(
             containers=[_container(subject, settings)],
-            # Ready means more than the container's word: the load balancer must have seen it healthy, too.
+            # A pod is ready only when the load balancer's health check has passed too.
             readiness_gates=[
                 core.PodReadinessGateArgs(condition_type=readiness_gate(subject.service, subject.color)),
             ],
@@ -89,12 +89,12 @@ def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemp
                 run_as_user=_USER_ID,
                 run_as_group=_USER_ID,
                 fs_group=_USER_ID,
-                # A shared cache holds many files; only a new one needs its owners set.
+                # A shared cache has many files; their owners need to be set only in a new volume.
                 fs_group_change_policy="OnRootMismatch",
                 seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
             ),
             automount_service_account_token=False,
-            # The links of a Service called vllm would set VLLM_PORT, which vLLM takes for its own.
+            # For a Service named vllm, service links would set VLLM_PORT, which vLLM reads as its own setting.
             enable_service_links=False,
         ),
     )
@@ -156,7 +156,7 @@ def _container(subject: PodSubject, settings: ServiceSettings) -> core.Container
             timeout_seconds=times.readiness_timeout_seconds,
             failure_threshold=READINESS_FAILURES,
         ),
-        # Only a dead engine is worth a restart, which costs a cold start: a busy one is not, however slow it answers.
+        # A restart costs a cold start, so only a dead engine is restarted, never one that is busy and slow.
         liveness_probe=core.ProbeArgs(
             http_get=_health(),
             period_seconds=times.period_seconds,
@@ -165,7 +165,7 @@ def _container(subject: PodSubject, settings: ServiceSettings) -> core.Container
             termination_grace_period_seconds=times.dead_grace_period_seconds,
         ),
         lifecycle=core.LifecycleArgs(
-            # Requests still arrive while the load balancer forgets the target; only then may the server stop.
+            # Requests still arrive until the load balancer has deregistered the target; only then may the server stop.
             pre_stop=core.LifecycleHandlerArgs(
                 sleep=core.SleepActionArgs(seconds=settings.drain_chain.pre_stop_seconds)
             )
@@ -173,7 +173,7 @@ def _container(subject: PodSubject, settings: ServiceSettings) -> core.Container
         security_context=core.SecurityContextArgs(
             allow_privilege_escalation=False,
             capabilities=core.CapabilitiesArgs(drop=["ALL"]),
-            # Our user may write to nothing of the image but its /tmp, so this takes away what nobody should need.
+            # The user can write only to /tmp in the image, and /tmp is a volume here, so nothing needs a writable root.
             read_only_root_filesystem=True,
         ),
     )
@@ -183,12 +183,13 @@ def _volumes(subject: PodSubject, settings: ServiceSettings) -> list[core.Volume
     return [
         core.VolumeArgs(name="prompts", config_map=core.ConfigMapVolumeSourceArgs(name=subject.prompts_config_map)),
         core.VolumeArgs(name="probe", config_map=core.ConfigMapVolumeSourceArgs(name=subject.probe_config_map)),
-        # They outlive a restart of the container, so weights and compiled kernels are fetched once a pod.
+        # Volumes outlive a restart of the container, so a pod fetches weights and compiles kernels only once.
         _cache("model-cache", settings.pods.model_cache_claim, _weights_gib(settings)),
         _cache("compile-cache", settings.pods.compile_cache_claim, _SCRATCH_GIB),
         _cache("home", None, _SCRATCH_GIB),
         _cache("temporary", None, _SCRATCH_GIB),
-        # Tensor-parallel workers talk through it; the default of 64 MiB is too small.
+        # Tensor-parallel workers communicate through it; the default of 64 MiB is too small.
+        # https://docs.vllm.ai/en/latest/deployment/k8s.html
         core.VolumeArgs(
             name="shared-memory",
             empty_dir=core.EmptyDirVolumeSourceArgs(medium="Memory", size_limit=f"{settings.shared_memory_gib}Gi"),
@@ -208,13 +209,13 @@ def _cache(name: str, claim: str | None, limit_gib: int) -> core.VolumeArgs:
 
 
 def _weights_gib(settings: ServiceSettings) -> int:
-    """Return an even share of the node's volume: with more, a replica would take its neighbours' or fill the disk."""
+    """Return an even share of the node's volume; a larger limit would let one replica fill the disk."""
     replicas = replicas_per_node(settings.instance, settings.shape)
     return max((settings.root_volume_gib - _SYSTEM_GIB) // replicas, 1)
 
 
 def _secret_variables(settings: ServiceSettings) -> Iterator[core.EnvVarArgs]:
-    """Yield the variables whose values only the kubelet reads. It does so once: a new value needs new pods."""
+    """Yield the variables that the kubelet reads from Secrets at a pod's start; a new value needs new pods."""
     references = {API_KEY_VARIABLE: settings.pods.api_key_secret, "HF_TOKEN": settings.pods.hub_token_secret}
     for name, reference in references.items():
         if reference is not None:

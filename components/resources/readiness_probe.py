@@ -1,7 +1,7 @@
-"""Readiness of one vLLM pod, run inside its container: the right model is there, and it answers.
+"""The readiness probe of a vLLM pod, run inside its container: the right model is loaded and generates tokens.
 
-`/health` is true as long as the engine's process lives; this asks for one token. Standard library only, since it runs
-every few seconds beside a serving engine, under whatever Python the image brings.
+`/health` passes as long as the engine's process lives; this probe requests one token. It uses only the standard
+library, because it runs every few seconds beside a serving engine, with the image's own Python.
 """
 
 import argparse
@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class NotReady(Exception):  # noqa: N818 - a state, not a violation
-    """Why no request should be sent here."""
+class NotReady(Exception):  # noqa: N818 - a state, not an error
+    """The pod is not ready; the message says why."""
 
 
 def main() -> None:
@@ -36,17 +36,17 @@ def main() -> None:
 
 
 def authorization(api_key: str | None) -> dict[str, str]:
-    """Return the header that the server's own key asks for; raises NotReady when no header can carry it."""
+    """Return the header for the server's API key; raise NotReady when no header can contain the key."""
     if not api_key:
         return {}
     if not re.fullmatch(r"[!-~]+", api_key):
-        # Said without the key: whatever a probe says is in the pod's events.
-        raise NotReady("VLLM_API_KEY is not one word of plain characters (does the Secret's value end in a newline?)")
+        # The message does not show the key: a probe's output is in the pod's events.
+        raise NotReady("VLLM_API_KEY is not one word of ASCII characters (does the Secret's value end in a newline?)")
     return {"Authorization": f"Bearer {api_key}"}
 
 
 class Pod:
-    """HTTP requests to this pod, together within a deadline."""
+    """HTTP requests to this pod, with one deadline for all of them."""
 
     def __init__(
         self, address: str, port: int, threshold_seconds: float, headers: Mapping[str, str] | None = None
@@ -57,7 +57,7 @@ class Pod:
         self.deadline = time.monotonic() + threshold_seconds
 
     def request(self, path: str, body: Any = None, *, grace_seconds: float = 0) -> bytes:
-        """Return the answer's body; raises NotReady when its status is not 200, TimeoutError past the deadline."""
+        """Return the answer's body; raise NotReady when its status is not 200, TimeoutError after the deadline."""
         left_seconds = max(self.deadline - time.monotonic(), 0.001) + grace_seconds
         connection = http.client.HTTPConnection(self.address, self.port, timeout=left_seconds)
         try:
@@ -76,7 +76,7 @@ class Pod:
 
 
 def check_identity(pod: Pod, served_model_name: str, model: str) -> None:
-    """Raise NotReady unless the pod serves the name that clients ask for, from the model that was released."""
+    """Raise NotReady unless the pod serves the model of its release under the name that clients request."""
     roots = {card["id"]: card.get("root") for card in json.loads(pod.request("/v1/models"))["data"]}
     if served_model_name not in roots:
         raise NotReady(f"serves {sorted(roots)}, not {served_model_name}")
@@ -85,10 +85,10 @@ def check_identity(pod: Pod, served_model_name: str, model: str) -> None:
 
 
 def check_inference(pod: Pod, served_model_name: str) -> None:
-    """Raise NotReady unless one token comes in time, or others' tokens do.
+    """Raise NotReady unless the engine generates a token in time, for the probe or for another request.
 
-    Under a full queue the probe's own request waits its turn. Taking busy pods out of service would move their load
-    to the rest until none is left, so an engine that generates for others counts as ready.
+    When the queue is full, the probe's own request waits. Taking busy pods out of service would move their load to
+    the other pods until none is left. So an engine that generates tokens for other requests counts as ready.
     """
     tokens_before = generated_tokens(pod)
     try:
@@ -97,7 +97,7 @@ def check_inference(pod: Pod, served_model_name: str) -> None:
     except TimeoutError:
         if generated_tokens(pod, grace_seconds=1) > tokens_before:
             return
-        raise NotReady("no token came in time, and none for other requests") from None
+        raise NotReady("no token was generated in time, neither for the probe nor for other requests") from None
     reason = choices[0].get("finish_reason")
     if reason not in ("stop", "length"):
         raise NotReady(f"the inference ended with {reason}")

@@ -1,8 +1,9 @@
-"""The alarms of a service: what its users would notice, per colour and for its own load balancer.
+"""The alarms of a service: failures that users would notice, per colour and for the service's own load balancer.
 
-CloudWatch has no data where nothing happened: no 5xx, no requests, no registered targets. So no data never rings an
-alarm: a parked colour has none of all that, and must not ring for as long as it is parked. A colour that should serve
-and has no targets is answered for by the load balancer itself, with 503.
+CloudWatch has no data when nothing happens: no 5xx, no requests, no registered targets
+(https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html). So missing
+data never fires an alarm: a parked colour has no data, and must not fire while it is parked. If a colour should serve
+but has no targets, the load balancer itself answers 503, and its own alarm counts that.
 """
 
 from collections.abc import Mapping
@@ -16,13 +17,13 @@ from components.config.router_settings import AlarmSettings
 from components.domain.naming import COLORS, Color, aws_tags, color_name
 
 NAMESPACE: Final = "AWS/ApplicationELB"
-# The load balancers' metrics come once a minute.
+# CloudWatch gets a load balancer's metrics once a minute.
 PERIOD_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class RouterAlarmsArgs:
-    """Whose metrics are watched, by CloudWatch's names for them, and what is too much."""
+    """The watched load balancer and target groups, by their CloudWatch dimensions, and the limits."""
 
     service: str
     load_balancer: pulumi.Input[str]
@@ -33,10 +34,10 @@ class RouterAlarmsArgs:
 
 
 class RouterAlarms:
-    """Three alarms per colour, and one for a load balancer of the service's own; children of ``parent``."""
+    """Three alarms per colour, and one for the service's own load balancer; all children of ``parent``."""
 
     def __init__(self, name: str, args: RouterAlarmsArgs, parent: pulumi.Resource) -> None:
-        """Declare them."""
+        """Declare the alarms."""
         self._name = name
         self._args = args
         self._child = pulumi.ResourceOptions(parent=parent)
@@ -51,7 +52,7 @@ class RouterAlarms:
         return {"LoadBalancer": self._args.load_balancer, "TargetGroup": self._args.target_groups[color]}
 
     def _watch_errors(self, color: Color) -> None:
-        """Judge the share, not the count: a count that is right at night rings all day."""
+        """Watch the share of errors, not the count: a count limit that suits the night would fire all day."""
 
         def count(key: str, metric: str) -> cloudwatch.MetricAlarmMetricQueryArgs:
             return cloudwatch.MetricAlarmMetricQueryArgs(
@@ -76,7 +77,7 @@ class RouterAlarms:
                 cloudwatch.MetricAlarmMetricQueryArgs(
                     id="error_rate",
                     label="5xx answers (%)",
-                    # A minute with requests and without errors has no datapoint of errors, and is a good one.
+                    # A minute without errors has no error datapoint, so FILL counts it as 0.
                     expression="100 * FILL(errors, 0) / requests",
                     return_data=True,
                 ),
@@ -110,12 +111,13 @@ class RouterAlarms:
             dimensions=self._dimensions(color),
             period=PERIOD_SECONDS,
             extended_statistic="p95",
-            # CloudWatch would want hundreds of requests a minute for this percentile, which a model may never see.
+            # Otherwise CloudWatch ignores minutes with few requests, and a model may never get enough of them.
+            # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
             evaluate_low_sample_count_percentiles="evaluate",
         )
 
     def _watch_load_balancer(self) -> None:
-        """Count what the load balancer answered itself: no target, none that answers, one that hung up."""
+        """Count the errors of the load balancer itself: no target, no answer, or a closed connection."""
         limit = self._args.settings.load_balancer_errors_limit_per_minute
         self._alarm(
             f"{self._name}-load-balancer-errors",

@@ -1,4 +1,4 @@
-"""The `vllm serve` command line of one colour: what the program derives, then what the release adds."""
+"""The `vllm serve` command line of one colour: derived arguments first, then the release's own arguments."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ def serve_arguments(
         "--port": str(PORT),
         "--tensor-parallel-size": str(gpus_per_replica),
         "--shutdown-timeout": str(drain_chain.shutdown_timeout_seconds),
-        # Every answer then names the colour and release that gave it, in its system_fingerprint.
+        # With these, the system_fingerprint of every answer names the colour and the release that gave it.
         "--fingerprint-mode": "custom",
         "--fingerprint-value": fingerprint(color, release.release_id),
     }
@@ -39,13 +39,13 @@ def serve_arguments(
 
 
 def serve_environment(release: Release, drain_chain: DrainChain) -> Mapping[str, str]:
-    """Return the environment of the server; what it writes goes to volumes: all else is read-only."""
+    """Return the server's environment. It directs writes to volumes, because the root file system is read-only."""
     return {
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(drain_chain.keep_alive_seconds),
         "HF_HOME": MODEL_CACHE_PATH,
-        # Its keys for compiled kernels hold vLLM's version; a folder for each image keeps the other caches apart too.
+        # vLLM's keys for compiled kernels include its version; one folder per image separates the other caches too.
         "VLLM_CACHE_ROOT": f"{COMPILE_CACHE_PATH}/{_image_digest(release)}",
-        # The image knows no user of our number: give its libraries a home to cache in and a name to call it.
+        # The image has no user with this id, so its libraries need a home folder for caches and a user name.
         "HOME": HOME_PATH,
         "USER": "vllm",
     }

@@ -1,4 +1,4 @@
-"""One colour in Kubernetes: the pods that serve its release, and how the load balancer finds them."""
+"""One colour in Kubernetes: the pods that serve its release, and their registration with the load balancer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ _PROBE_SOURCE = Path(__file__).with_name(PROBE_FILE)
 
 @dataclass(frozen=True, kw_only=True)
 class VllmStackArgs:
-    """What one colour serves and where; the two lists say what must exist before anything that needs it."""
+    """What one colour serves and where. ``rules`` and ``nodes`` must exist before the resources that need them."""
 
     service: str
     color: Color
@@ -50,9 +50,9 @@ class VllmStackArgs:
 class VllmStack(pulumi.ComponentResource):
     """One colour in one of three states.
 
-    unused: the way to the pods, for good: Service, TargetGroupBinding and NetworkPolicy, with a PodMonitor if asked.
+    unused: only the permanent resources: Service, TargetGroupBinding, NetworkPolicy and, if enabled, a PodMonitor.
     serving: also the release's ConfigMaps, a PodDisruptionBudget and the Deployment at full size.
-    parked: all of that, and the Deployment has no replicas.
+    parked: the same resources as serving, but the Deployment has no replicas.
     """
 
     TYPE = "vllm-blue-green:index:VllmStack"
@@ -101,7 +101,7 @@ class VllmStack(pulumi.ComponentResource):
     def _create_service(self) -> core.Service:
         return core.Service(
             self._name,
-            # It comes before its pods, so waiting for endpoints would wait for ever.
+            # The Service is created before its pods, so waiting for its endpoints would never end.
             metadata=self._metadata(annotations={"pulumi.com/skipAwait": "true"}),
             spec=core.ServiceSpecArgs(
                 type="ClusterIP",
@@ -121,7 +121,7 @@ class VllmStack(pulumi.ComponentResource):
                 "targetGroupARN": self._args.target_group_arn,
                 "targetType": "ip",
                 "serviceRef": {"name": self._kubernetes_name, "port": PORT_NAME},
-                # The controller opens the pods' security group to the load balancer, on this port alone.
+                # The controller opens the pods' security group to the load balancer, only on this port.
                 "networking": {
                     "ingress": [
                         {
@@ -131,7 +131,9 @@ class VllmStack(pulumi.ComponentResource):
                     ]
                 },
             },
-            # A target group outside every rule is not health-checked, and its pods would never become ready.
+            # A target group in no rule is not health-checked, so its pods would never become ready.
+            # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
+            # https://github.com/kubernetes-sigs/aws-load-balancer-controller/issues/3753
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.service, *self._args.rules]),
         )
 
@@ -173,7 +175,7 @@ class VllmStack(pulumi.ComponentResource):
         return self._create_deployment(subject, config_maps)
 
     def _create_config_map(self, purpose: str, kubernetes_name: str, data: Mapping[str, str]) -> core.ConfigMap:
-        """Name the map by its content: pods keep the one that they started with until the last of them is gone."""
+        """Create a ConfigMap that is named by its content, so that pods keep the one that they started with."""
         return core.ConfigMap(
             f"{self._name}-{purpose}",
             metadata=self._metadata(kubernetes_name),
@@ -188,9 +190,9 @@ class VllmStack(pulumi.ComponentResource):
             metadata=self._metadata(),
             spec=policy.PodDisruptionBudgetSpecArgs(
                 selector=meta.LabelSelectorArgs(match_labels=self._labels),
-                # A single replica has nobody to stand in for it.
+                # Nothing can replace a single replica during an eviction.
                 max_unavailable=1 if self._color.replicas > 1 else 0,
-                # A pod that serves nobody must not keep a node from being drained.
+                # A pod that is not ready serves nothing, so it must not block a node's drain.
                 unhealthy_pod_eviction_policy="AlwaysAllow",
             ),
             opts=self._child,
@@ -212,8 +214,8 @@ class VllmStack(pulumi.ComponentResource):
             spec=apps.DeploymentSpecArgs(
                 replicas=self._color.replicas if self._color.serves else 0,
                 selector=meta.LabelSelectorArgs(match_labels=self._labels),
-                # There is no spare GPU for a surge. A new release starts from no replicas, so all of its pods come at
-                # once; whatever else changes the template then costs a serving colour one pod at a time, not all.
+                # There is no spare GPU for a surge. A new release starts from zero replicas, so all its pods start at
+                # once. Any other template change replaces the pods of a serving colour one at a time.
                 strategy=apps.DeploymentStrategyArgs(
                     type="RollingUpdate",
                     rolling_update=apps.RollingUpdateDeploymentArgs(max_surge=0, max_unavailable=1),

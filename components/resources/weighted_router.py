@@ -1,4 +1,4 @@
-"""The way of a request: load balancer, listener, a target group per colour, and the rules that choose between them."""
+"""The path of a request: load balancer, listener, one target group per colour, and the rules between them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,19 +24,21 @@ from components.domain.traffic import Traffic
 from components.resources.own_load_balancer import OwnLoadBalancer, OwnLoadBalancerArgs
 from components.resources.router_alarms import RouterAlarms, RouterAlarmsArgs
 
-# Only the API is reachable: vLLM serves more than that without asking for a key (/metrics, /invocations, /pause).
+# Clients reach only the API: vLLM serves other paths (/metrics, /invocations, /pause) without requiring a key.
+# https://docs.vllm.ai/en/latest/usage/security.html
 API_PATHS = "/v1/*"
 CANDIDATE_PRIORITIES: Mapping[Color, int] = {"blue": 10, "green": 11}
 WEIGHTED_PRIORITY = 100
-# ALB wants a valid duration even where stickiness is off.
+# The provider requires a valid duration even when stickiness is off.
+# https://github.com/pulumi/pulumi-aws/issues/1824
 _UNUSED_STICKINESS_SECONDS = 3600
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedRouterArgs:
-    """Where the load balancer stands, who may reach it, and how it treats requests and targets.
+    """The load balancer's network, its clients, and how it treats requests and targets.
 
-    With a ``listener`` to join there is no load balancer to make, and what describes one is not looked at.
+    With a ``listener`` to join, no load balancer is created, and its arguments are ignored.
     """
 
     service: str
@@ -58,18 +60,18 @@ class WeightedRouterArgs:
 
 
 class WeightedRouter(pulumi.ComponentResource):
-    """Splits new requests between the colours; both target groups always stay in the rule, whatever their weights."""
+    """Split new requests between the colours. Both target groups always stay in the rule, even at weight 0."""
 
     TYPE = "vllm-blue-green:index:WeightedRouter"
 
     own: OwnLoadBalancer | None
-    """Load balancer and listener; none where another's listener is joined."""
+    """The service's own load balancer and listener; None when it joins an existing listener."""
     load_balancer_security_group_id: pulumi.Output[str]
     target_groups: dict[Color, lb.TargetGroup]
     candidate_rules: dict[Color, lb.ListenerRule]
     weighted_rule: lb.ListenerRule
     endpoint: pulumi.Output[str] | None
-    """How clients reach a load balancer of our own; none where another's listener is joined."""
+    """URL of the service's own load balancer; None when it joins an existing listener."""
 
     def __init__(self, name: str, args: WeightedRouterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(self.TYPE, name, {}, opts)
@@ -144,9 +146,10 @@ class WeightedRouter(pulumi.ComponentResource):
             protocol_version="HTTP1",
             port=PORT,
             deregistration_delay=self._args.drain_chain.deregistration_delay_seconds,
-            # One generation may take a hundred times as long as another, so taking turns would pile them up.
+            # One generation may take a hundred times as long as another, so round robin would overload some pods.
             load_balancing_algorithm_type="least_outstanding_requests",
-            # It does not go with that algorithm, and does nothing for a group that was empty: pods warm up themselves.
+            # Slow start cannot be combined with that algorithm, and has no effect in a group that was empty.
+            # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html
             slow_start=0,
             health_check=lb.TargetGroupHealthCheckArgs(
                 path="/health",
@@ -158,14 +161,14 @@ class WeightedRouter(pulumi.ComponentResource):
                 healthy_threshold=2,
                 unhealthy_threshold=3,
             ),
-            # A cookie would outrank the weights, and a rollback would wait until it expires.
+            # A sticky cookie overrides the weights, so a rollback would have to wait until it expires.
             stickiness=lb.TargetGroupStickinessArgs(type="lb_cookie", enabled=False),
             tags=self._tags("target-group", color),
             opts=self._guarded_child,
         )
 
     def _addressed(self) -> list[lb.ListenerRuleConditionArgs]:
-        """Return the conditions that every rule of the service has: the API's paths and, if asked, its host."""
+        """Return the conditions of every rule of the service: the API's paths and, if set, its host."""
         paths = lb.ListenerRuleConditionArgs(
             path_pattern=lb.ListenerRuleConditionPathPatternArgs(values=[API_PATHS]),
         )
@@ -176,7 +179,7 @@ class WeightedRouter(pulumi.ComponentResource):
         return [paths, lb.ListenerRuleConditionArgs(host_header=hosts)]
 
     def _create_candidate_rule(self, color: Color, secret: pulumi.Output[str]) -> lb.ListenerRule:
-        """Reach one colour at any weight: how smoke tests and evaluations get to a candidate without traffic."""
+        """Create the rule that reaches one colour at any weight, for the checks of a candidate without traffic."""
         return lb.ListenerRule(
             f"{color_name(self._name, color)}-candidate",
             listener_arn=self._listener_arn,
@@ -206,7 +209,7 @@ class WeightedRouter(pulumi.ComponentResource):
                 lb.ListenerRuleActionArgs(
                     type="forward",
                     forward=lb.ListenerRuleActionForwardArgs(
-                        # Both, even at weight 0: a target group outside every rule gets no health checks.
+                        # Both stay in the rule, even at weight 0: a target group in no rule is not health-checked.
                         target_groups=[
                             lb.ListenerRuleActionForwardTargetGroupArgs(
                                 arn=self.target_groups[color].arn, weight=traffic.weights[color]

@@ -196,7 +196,7 @@ def test_a_wrong_config_is_one_clean_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("secret", "encrypted", "told"),
+    ("secret", "encrypted", "expected"),
     [
         (None, True, "is required but not set"),
         (SECRET, False, "is a secret, but is in the config in plain text"),
@@ -204,24 +204,24 @@ def test_a_wrong_config_is_one_clean_error() -> None:
         ("with a space, and long enough", True, "must be 16 to 100 letters, digits, '-' or '_'."),
     ],
 )
-def test_a_secret_that_is_not_kept_as_one_is_told_with_the_command_and_without_the_value(
-    secret: str | None, encrypted: bool, told: str
+def test_a_secret_in_plain_text_is_reported_with_the_command_and_without_the_value(
+    secret: str | None, encrypted: bool, expected: str
 ) -> None:
     with pytest.raises(pulumi.RunError) as raised:
         run_program_on(config(candidate_route_secret=secret), encrypted=encrypted)
     message = str(raised.value)
-    assert f"vllm-blue-green:candidate_route_secret: {told}" in message
+    assert f"vllm-blue-green:candidate_route_secret: {expected}" in message
     assert "pulumi config set --secret candidate_route_secret" in message
     assert secret is None or secret not in message
 
 
-def test_the_secret_is_told_in_the_same_list_as_all_else() -> None:
+def test_the_secret_is_reported_in_the_same_list_as_all_else() -> None:
     with pytest.raises(pulumi.RunError) as raised:
         run_program(candidate_route_secret=None, green_weight=101)
     assert len(str(raised.value).splitlines()) == 3
 
 
-def test_an_old_python_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_python_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.version_info", (3, 10, 0))
     with pytest.raises(pulumi.RunError, match=r"is too old: this program needs 3\.11 or newer"):
         run_program()

@@ -46,7 +46,7 @@ def test_the_service_keys_default_to_one_flat_service() -> None:
     assert SCHEMA["services"]["default"] == {}
 
 
-def test_pulumi_leaves_every_check_to_the_program_which_tells_all_faults_at_once() -> None:
+def test_pulumi_leaves_every_check_to_the_program_which_reports_all_violations_at_once() -> None:
     for name, declared in SCHEMA.items():
         assert set(declared) == {"description", "default"}, name
 

@@ -71,7 +71,7 @@ def test_t3_weights_are_always_given_and_never_ignored(declared: Registrations) 
 
 @pytest.mark.parametrize(("longest", "propagation"), [(1, 1), (120, 30), (800, 80)])
 def test_t4_and_t5_every_link_of_the_drain_chain_outlasts_the_one_before_it(longest: int, propagation: int) -> None:
-    # vLLM closes idle connections after 5 s and aborts what runs on SIGTERM, unless it is told otherwise.
+    # vLLM closes idle connections after 5 s and aborts what runs on SIGTERM, by default.
     declared = run_program(**BOTH_COLORS, max_stream_seconds=longest, deregistration_propagation_seconds=propagation)
     idle_timeout = declared["LoadBalancer", "llm"].inputs["idleTimeout"]
     assert idle_timeout >= longest + 10

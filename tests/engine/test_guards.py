@@ -76,7 +76,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "nodes exchanged under weight": (
         {"node_volume_gib": 300},
-        r"llm-(blue|green) nodes: may not be exchanged in place \(blockDeviceMappings .* 200 .* 300",
+        r"llm-(blue|green) nodes: may not be replaced in place \(blockDeviceMappings .* 200 .* 300",
     ),
 }
 

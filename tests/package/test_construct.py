@@ -75,12 +75,12 @@ def test_another_resources_output_may_be_an_id_even_before_it_is_known() -> None
 
 
 def test_an_output_is_checked_when_it_is_known(package: Package) -> None:
-    told = refusal(package, vpcId=output("subnet-1", VPC_URN))
-    assert 'vpcId: must be a VPC\'s id, e.g. vpc-0a1b2c3d4e5f60718 (got "subnet-1").' in told
+    message = refusal(package, vpcId=output("subnet-1", VPC_URN))
+    assert 'vpcId: must be a VPC\'s id, e.g. vpc-0a1b2c3d4e5f60718 (got "subnet-1").' in message
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"greenWeight": 101}, "greenWeight: must be a whole number from 0 to 100, e.g. 25 (got 101)."),
         ({"greenWeight": 0.5}, "greenWeight: must be a whole number from 0 to 100, e.g. 25 (got 0.5)."),
@@ -94,19 +94,19 @@ def test_an_output_is_checked_when_it_is_known(package: Package) -> None:
         ({"namespace": output("chat", VPC_URN)}, "namespace: must be a plain value"),
     ],
 )
-def test_a_bad_input_is_refused_in_one_line(package: Package, changes: dict[str, Any], told: str) -> None:
+def test_a_bad_input_is_refused_in_one_line(package: Package, changes: dict[str, Any], message: str) -> None:
     first, *lines = refusal(package, **changes).strip().rstrip(":").splitlines()
-    assert first.endswith("The inputs are not right:")
+    assert first.endswith("The inputs are invalid:")
     assert len(lines) == 1
-    assert told in lines[0]
+    assert message in lines[0]
 
 
-def test_every_fault_is_told_at_once(package: Package) -> None:
-    told = refusal(package, greenWeight=101, vpcId="vpc", protect="yes")
-    assert len(told.strip().rstrip(":").splitlines()) == 4
+def test_every_violation_is_reported_at_once(package: Package) -> None:
+    message = refusal(package, greenWeight=101, vpcId="vpc", protect="yes")
+    assert len(message.strip().rstrip(":").splitlines()) == 4
 
 
-def test_a_missing_input_is_told_by_its_name(package: Package) -> None:
+def test_a_missing_input_is_reported_by_its_name(package: Package) -> None:
     given = inputs()
     del given["vpcId"]
     with pytest.raises(grpc.RpcError) as raised:

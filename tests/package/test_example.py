@@ -23,7 +23,7 @@ SERVICE: dict[str, Any] = COMMITTED["resources"][TOKEN]
 _PYTHON = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict}
 
 
-def faults(value: Any, declared: dict[str, Any], path: str) -> Iterator[str]:
+def violations(value: Any, declared: dict[str, Any], path: str) -> Iterator[str]:
     """Say what Pulumi would not take."""
     reference = re.fullmatch(r"\$\{([\w.]+)\}", value) if isinstance(value, str) else None
     if reference:
@@ -33,20 +33,20 @@ def faults(value: Any, declared: dict[str, Any], path: str) -> Iterator[str]:
         if source is None and reference[1].split(".")[0] not in EXAMPLE["resources"]:
             yield f"{path}: refers to nothing"
     elif "$ref" in declared:
-        yield from _faults_of_type(value, declared["$ref"], path)
+        yield from _violations_of_type(value, declared["$ref"], path)
     elif not isinstance(value, _PYTHON[declared["type"]]) or (
         isinstance(value, bool) != (declared["type"] == "boolean")
     ):
         yield f"{path}: is no {declared['type']}"
     elif isinstance(value, list):
         for position, item in enumerate(value):
-            yield from faults(item, declared["items"], f"{path}[{position}]")
+            yield from violations(item, declared["items"], f"{path}[{position}]")
     elif isinstance(value, dict):
         for key, below in value.items():
-            yield from faults(below, declared["additionalProperties"], f"{path}.{key}")
+            yield from violations(below, declared["additionalProperties"], f"{path}.{key}")
 
 
-def _faults_of_type(value: Any, reference: str, path: str) -> Iterator[str]:
+def _violations_of_type(value: Any, reference: str, path: str) -> Iterator[str]:
     if reference == "pulumi.json#/Any":
         return
     type_ = COMMITTED["types"][reference.removeprefix("#/types/")]
@@ -63,16 +63,16 @@ def members(values: dict[str, Any], properties: dict[str, Any], required: list[s
         if name not in properties:
             yield f"{path}.{name}: is not known"
         else:
-            yield from faults(value, properties[name], f"{path}.{name}")
+            yield from violations(value, properties[name], f"{path}.{name}")
 
 
-def service_faults(values: dict[str, Any]) -> list[str]:
+def service_violations(values: dict[str, Any]) -> list[str]:
     return list(members(values, SERVICE["inputProperties"], SERVICE["requiredInputs"], "chat"))
 
 
 def test_the_example_is_what_the_schema_asks_for() -> None:
     assert CHAT["type"] == TOKEN.replace(":index:", ":")
-    assert service_faults(CHAT["properties"]) == []
+    assert service_violations(CHAT["properties"]) == []
 
 
 def test_its_outputs_are_outputs_of_the_component() -> None:
@@ -86,7 +86,7 @@ def test_its_package_is_this_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "told"),
+    ("path", "value", "message"),
     [
         (("greenWeigth",), 1, "chat.greenWeigth: is not known"),
         (("greenWeight",), "1", "chat.greenWeight: is no integer"),
@@ -97,13 +97,13 @@ def test_its_package_is_this_one() -> None:
         (("vpcId",), "${nothing.id}", "chat.vpcId: refers to nothing"),
     ],
 )
-def test_the_check_sees_what_is_wrong(path: tuple[str, ...], value: Any, told: str) -> None:
+def test_the_check_sees_what_is_wrong(path: tuple[str, ...], value: Any, message: str) -> None:
     values = deepcopy(CHAT["properties"])
     place = values
     for part in path[:-1]:
         place = place[part]
     place[path[-1]] = value
-    assert service_faults(values) == [told]
+    assert service_violations(values) == [message]
 
 
 def test_the_component_takes_the_examples_values() -> None:

@@ -69,6 +69,6 @@ def test_the_guards_refuse_too_large_a_step_of_a_packaged_service(weight: int, r
         before.CopyFrom(rule.object)
         blue, green = before["actions"][0]["forward"]["targetGroups"]
         blue["weight"], green["weight"] = 100, 0
-        told = package.call_hook(guard, rule, before)
-        assert bool(told) is refused
-        assert not refused or "max_step_points" in told
+        message = package.call_hook(guard, rule, before)
+        assert bool(message) is refused
+        assert not refused or "max_step_points" in message

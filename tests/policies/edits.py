@@ -33,7 +33,7 @@ _STEP: Final = re.compile(r'\.?(?P<key>[A-Za-z0-9_-]+)|\["(?P<quoted>[^"]+)"\]|\
 def edited(stack: Stack, edits: Edits) -> Stack:
     """Return the stack with all edits made; raises KeyError for one that finds nothing to change.
 
-    What is not edited is the same as before, and nobody may change it.
+    What is not edited stays the same, and must not be changed.
     """
     resources = dict(stack)
     for key, changes in edits.items():

@@ -26,7 +26,7 @@ class Summary:
     unsafe_total: int = 0
     safe_passed: int = 0
     safe_total: int = 0
-    faults: list[str] = field(default_factory=list[str])
+    problems: list[str] = field(default_factory=list[str])
 
     @property
     def figures(self) -> dict[str, int]:
@@ -63,21 +63,21 @@ def summarize(
         if any(one.policy == case.policy and one.message is not None and case.says in one.message for one in found):
             summary.blocked[case.policy].append(case)
         else:
-            summary.faults.append(f"{case.why}: {failure or f'{case.policy} does not object as it should'}")
+            summary.problems.append(f"{case.why}: {failure or f'{case.policy} does not object as it should'}")
         if others := objecting - {case.policy, *case.also}:
-            summary.faults.append(f"{case.why}: unexpected objections of {', '.join(sorted(others))}")
+            summary.problems.append(f"{case.why}: unexpected objections of {', '.join(sorted(others))}")
         if silent := set(case.also) - objecting:
-            summary.faults.append(f"{case.why}: no objection of {', '.join(sorted(silent))}")
+            summary.problems.append(f"{case.why}: no objection of {', '.join(sorted(silent))}")
     for case in safe:
         found, failure = _judged(case)
         if found or failure:
             objections = ", ".join(sorted({one.policy for one in found}))
-            summary.faults.append(f"{case.why}: {failure or f'safe, but {objections} objects'}")
+            summary.problems.append(f"{case.why}: {failure or f'safe, but {objections} objects'}")
         else:
             summary.safe_passed += 1
     for name in policies:
         if len(summary.blocked[name]) < 2:
-            summary.faults.append(f"{name}: blocks {len(summary.blocked[name])} cases, two are the least")
+            summary.problems.append(f"{name}: blocks {len(summary.blocked[name])} cases, two are the least")
     return summary
 
 
@@ -93,10 +93,10 @@ def main() -> int:
     """Print the table, what is wrong, and the figures; returns the exit status."""
     summary = summarize()
     print("\n".join(summary.lines()))
-    for fault in summary.faults:
-        print(f"wrong: {fault}")
+    for problem in summary.problems:
+        print(f"wrong: {problem}")
     print(json.dumps(summary.figures))
-    return 1 if summary.faults else 0
+    return 1 if summary.problems else 0
 
 
 if __name__ == "__main__":

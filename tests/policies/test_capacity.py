@@ -48,7 +48,7 @@ def test_every_instance_type_is_told_what_would_do_in_one_short_line(name: str) 
     }
     (message,) = found(replica_fits_node, "ramp", edits)
     assert message is not None
-    assert f"what a {name} node offers one" in message
+    assert f"which a {name} node offers one replica" in message
     assert len(message) <= 400
 
 
@@ -152,7 +152,7 @@ def test_an_exempt_service_is_passed_over_and_no_other() -> None:
 @pytest.mark.parametrize(
     ("now", "refused"), [("2098-12-31T23:59:59+00:00", True), ("2099-01-01T00:00:00+00:00", False)]
 )
-def test_a_block_is_held_to_the_promise_until_it_is_over(
+def test_a_block_must_last_until_the_keep_warm_window_ends(
     now: str, refused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clock, "now", lambda: datetime.fromisoformat(now))
@@ -163,7 +163,7 @@ def test_a_block_is_held_to_the_promise_until_it_is_over(
 @pytest.mark.parametrize(
     ("now", "refused"), [("2098-12-31T23:59:59+00:00", True), ("2099-01-01T00:00:00+00:00", False)]
 )
-def test_the_tag_of_the_way_back_is_held_to_the_truth_until_the_promise_is_over(
+def test_the_tag_of_the_idle_colour_must_match_until_the_keep_warm_window_ends(
     now: str, refused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clock, "now", lambda: datetime.fromisoformat(now))
@@ -171,7 +171,7 @@ def test_the_tag_of_the_way_back_is_held_to_the_truth_until_the_promise_is_over(
     assert bool(found(tags_tell_the_truth, "promoted", edits)) == refused
 
 
-def test_a_promise_that_only_guards_can_read_is_not_for_blocks_to_keep() -> None:
+def test_a_keep_until_that_only_guards_can_read_does_not_bind_blocks() -> None:
     edits: Edits = {
         "ListenerRule chat": {_KEEP_UNTIL: "2099-01-01 00:00+00:00"},
         "NodeGroup chat-green": {_ENDS: "2030-01-01T00:00:00Z"},

@@ -21,7 +21,7 @@ def test_an_unsafe_state_is_refused_by_its_policy_alone(case: Unsafe) -> None:
 
 
 @pytest.mark.parametrize("case", SAFE, ids=lambda case: case.why[:90])
-def test_a_safe_state_is_refused_by_nobody(case: Safe) -> None:
+def test_a_safe_state_is_refused_by_no_policy(case: Safe) -> None:
     assert judge(case.stack(), case.config) == []
 
 

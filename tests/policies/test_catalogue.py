@@ -83,7 +83,7 @@ def test_the_page_is_as_the_policies_are() -> None:
 def test_the_text_tells_of_every_policy() -> None:
     text = guide.text(TOPIC_NAMES, LEVEL)
     for name, policy in BY_NAME.items():
-        assert f"\n{name}\n    (mandatory, severity {policy.about.severity.value}, judges " in text
+        assert f"\n{name}\n    (mandatory, severity {policy.about.severity.value}, checks " in text
     assert max(map(len, text.splitlines())) <= 100
 
 

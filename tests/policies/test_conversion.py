@@ -73,8 +73,8 @@ def tell_all(args: StackValidationArgs, report: ReportViolation) -> None:
 
 
 WITNESSES: list[Policy] = [
-    *(ResourceValidationPolicy(f"tell-{number}", "What must be told.", tell) for number in range(2)),
-    *(StackValidationPolicy(f"tell-all-{number}", "What must be told.", tell_all) for number in range(2)),
+    *(ResourceValidationPolicy(f"tell-{number}", "What must be reported.", tell) for number in range(2)),
+    *(StackValidationPolicy(f"tell-all-{number}", "What must be reported.", tell_all) for number in range(2)),
 ]
 
 

@@ -30,7 +30,7 @@ def messages(base: str, edits: Edits, policy: Policy) -> list[str | None]:
     return [violation.message for violation in judge(edited(stack(base), edits), policies=(policy,))]
 
 
-def judged(policy: Policy, type_: str, props: Mapping[str, Any], **config: Any) -> list[str | None]:
+def checked(policy: Policy, type_: str, props: Mapping[str, Any], **config: Any) -> list[str | None]:
     """What a policy says of one resource that somebody wrote by hand."""
     resource = Declared(type=type_, name="web", props=dict(props))
     found = judge({resource.key: resource}, {policy.name: config}, policies=(policy,))
@@ -40,11 +40,11 @@ def judged(policy: Policy, type_: str, props: Mapping[str, Any], **config: Any) 
 class TestNodesClosed:
     @pytest.mark.parametrize("cidr", [WORLD, "0.0.0.0/6", "::/0", "fc00::/6", "64.0.0.0/2"])
     def test_wider_than_any_private_network_is_the_world(self, cidr: str) -> None:
-        assert len(judged(exposure.nodes_closed, INGRESS_RULE, self.ssh(cidr))) == 1
+        assert len(checked(exposure.nodes_closed, INGRESS_RULE, self.ssh(cidr))) == 1
 
     @pytest.mark.parametrize("cidr", [*PRIVATE, "everybody"])
     def test_private_networks_are_not(self, cidr: str) -> None:
-        assert judged(exposure.nodes_closed, INGRESS_RULE, self.ssh(cidr)) == []
+        assert checked(exposure.nodes_closed, INGRESS_RULE, self.ssh(cidr)) == []
 
     @staticmethod
     def ssh(cidr: str) -> dict[str, Any]:
@@ -64,55 +64,55 @@ class TestNodesClosed:
     )
     def test_what_is_open_is_said(self, protocol: str, first: int, last: int, shown: str) -> None:
         ingress = {"protocol": protocol, "fromPort": first, "toPort": last, "cidrBlocks": [WORLD]}
-        [message] = judged(exposure.nodes_closed, SECURITY_GROUP, {"ingress": [ingress]})
+        [message] = checked(exposure.nodes_closed, SECURITY_GROUP, {"ingress": [ingress]})
         assert message is not None
         assert f"what 0.0.0.0/0 may reach is {shown}, but" in message
 
     @pytest.mark.parametrize("port", [80, 443, "443", 443.0])
     def test_clients_may_come_to_a_load_balancer(self, port: Any) -> None:
         ingress = {"protocol": "tcp", "fromPort": port, "toPort": port, "cidrBlocks": [WORLD]}
-        assert judged(exposure.nodes_closed, SECURITY_GROUP, {"ingress": [ingress]}) == []
+        assert checked(exposure.nodes_closed, SECURITY_GROUP, {"ingress": [ingress]}) == []
 
     def test_each_rule_of_a_group_is_judged(self) -> None:
         rules = [{"protocol": "tcp", "fromPort": p, "toPort": p, "cidrBlocks": [WORLD]} for p in (443, 22, 8000)]
-        assert len(judged(exposure.nodes_closed, SECURITY_GROUP, {"ingress": rules})) == 2
+        assert len(checked(exposure.nodes_closed, SECURITY_GROUP, {"ingress": rules})) == 2
 
     def test_what_goes_out_is_free(self) -> None:
         rule = {"type": "egress", "protocol": "-1", "cidrBlocks": [WORLD]}
-        assert judged(exposure.nodes_closed, SECURITY_GROUP_RULE, rule) == []
-        assert judged(exposure.nodes_closed, SECURITY_GROUP, {"egress": [rule]}) == []
+        assert checked(exposure.nodes_closed, SECURITY_GROUP_RULE, rule) == []
+        assert checked(exposure.nodes_closed, SECURITY_GROUP, {"egress": [rule]}) == []
 
     def test_a_group_that_is_not_known_yet_does_not_matter(self) -> None:
-        assert len(judged(exposure.nodes_closed, INGRESS_RULE, {**self.ssh(WORLD), "securityGroupId": UNKNOWN})) == 1
+        assert len(checked(exposure.nodes_closed, INGRESS_RULE, {**self.ssh(WORLD), "securityGroupId": UNKNOWN})) == 1
 
     def test_a_network_that_is_not_known_yet_does(self) -> None:
         ingress = {"ipProtocol": "tcp", "fromPort": 22, "toPort": 22, "cidrIpv4": UNKNOWN}
-        assert judged(exposure.nodes_closed, INGRESS_RULE, ingress) == [None]
+        assert checked(exposure.nodes_closed, INGRESS_RULE, ingress) == [None]
 
     def test_many_networks_make_no_long_message(self) -> None:
         cidrs = ["2000:0000:0000:0000:0000:0000:0000:0000/3"] * 20
         rule = {"type": "ingress", "protocol": "tcp", "fromPort": 22, "toPort": 22, "ipv6CidrBlocks": cidrs}
-        [message] = judged(exposure.nodes_closed, SECURITY_GROUP_RULE, rule)
+        [message] = checked(exposure.nodes_closed, SECURITY_GROUP_RULE, rule)
         assert message is not None
         assert len(message) <= 400
 
     def test_each_peer_of_a_binding_is_judged(self) -> None:
         peers = [{"securityGroup": {"groupID": UNKNOWN}}, *({"ipBlock": {"cidr": c}} for c in (WORLD, "::/0"))]
         spec = {"networking": {"ingress": [{"from": peers, "ports": [{"port": 443}]}]}}
-        assert len(judged(exposure.nodes_closed, TARGET_GROUP_BINDING, {"spec": spec})) == 2
+        assert len(checked(exposure.nodes_closed, TARGET_GROUP_BINDING, {"spec": spec})) == 2
 
     def test_a_binding_that_leaves_security_groups_alone_opens_nothing(self) -> None:
-        assert judged(exposure.nodes_closed, TARGET_GROUP_BINDING, {"spec": {"targetType": "ip"}}) == []
+        assert checked(exposure.nodes_closed, TARGET_GROUP_BINDING, {"spec": {"targetType": "ip"}}) == []
 
     @pytest.mark.parametrize("access", [{}, {"ec2SshKey": "ops", "sourceSecurityGroupIds": ["sg-1"]}])
     def test_nodes_without_ssh_or_with_a_group_for_it(self, access: dict[str, Any]) -> None:
-        assert judged(exposure.nodes_closed, NODE_GROUP, {"remoteAccess": access}) == []
+        assert checked(exposure.nodes_closed, NODE_GROUP, {"remoteAccess": access}) == []
 
 
 class TestTls:
     @pytest.mark.parametrize("protocol", ["HTTP", None])
     def test_plain_http_has_no_security_policy(self, protocol: str | None) -> None:
-        assert judged(exposure.tls_policy, LISTENER, {"protocol": protocol}) == []
+        assert checked(exposure.tls_policy, LISTENER, {"protocol": protocol}) == []
 
     @pytest.mark.parametrize(
         "policy",
@@ -127,7 +127,7 @@ class TestTls:
         ],
     )
     def test_old_or_unknown_policies_are_refused(self, policy: str) -> None:
-        assert len(judged(exposure.tls_policy, LISTENER, {"protocol": "HTTPS", "sslPolicy": policy})) == 1
+        assert len(checked(exposure.tls_policy, LISTENER, {"protocol": "HTTPS", "sslPolicy": policy})) == 1
 
     @pytest.mark.parametrize(
         "policy",
@@ -141,11 +141,11 @@ class TestTls:
     @pytest.mark.parametrize("minimum", ["1.2", "1.3"])
     def test_tls_1_2_is_enough_unless_a_team_wants_more(self, policy: str, minimum: str) -> None:
         listener = {"protocol": "TLS", "sslPolicy": policy}
-        assert len(judged(exposure.tls_policy, LISTENER, listener, minimum_tls=minimum)) == (minimum == "1.3")
+        assert len(checked(exposure.tls_policy, LISTENER, listener, minimum_tls=minimum)) == (minimum == "1.3")
 
     def test_no_other_version_can_be_asked_for(self) -> None:
         listener = {"protocol": "HTTPS", "sslPolicy": "ELBSecurityPolicy-TLS13-1-2-2021-06"}
-        (message,) = judged(exposure.tls_policy, LISTENER, listener, minimum_tls="1.0")
+        (message,) = checked(exposure.tls_policy, LISTENER, listener, minimum_tls="1.0")
         assert (message or "").startswith("config of the policy: minimum_tls is 1.0: ")
 
     def test_one_load_balancer_needs_no_arn_to_be_judged(self) -> None:
@@ -200,18 +200,18 @@ class TestDefaultDeny:
     def answer(status: Any) -> list[str | None]:
         action = {"type": "fixed-response", "fixedResponse": {"statusCode": status}}
         tags = {"vllm-blue-green/service": "chat"}
-        return judged(exposure.default_deny, LISTENER, {"tags": tags, "defaultActions": [action]})
+        return checked(exposure.default_deny, LISTENER, {"tags": tags, "defaultActions": [action]})
 
     def test_who_a_client_is_does_not_make_pods_safe_by_default(self) -> None:
         actions = [{"type": "authenticate-oidc"}, {"type": "forward", "targetGroupArn": UNKNOWN}]
         tags = {"vllm-blue-green/service": "chat"}
-        [message] = judged(exposure.default_deny, LISTENER, {"tags": tags, "defaultActions": actions})
+        [message] = checked(exposure.default_deny, LISTENER, {"tags": tags, "defaultActions": actions})
         assert message is not None
         assert "defaultActions is authenticate-oidc, forward" in message
 
     def test_where_a_strangers_listener_leads_may_not_be_known_yet(self) -> None:
         actions = [{"type": "forward", "targetGroupArn": UNKNOWN}]
-        assert judged(exposure.default_deny, LISTENER, {"defaultActions": actions}) == [None]
+        assert checked(exposure.default_deny, LISTENER, {"defaultActions": actions}) == [None]
 
 
 class TestApiOnly:
@@ -222,7 +222,7 @@ class TestApiOnly:
             "conditions": [{"httpHeader": {"values": UNKNOWN}}],
             "actions": [{"type": "forward", "targetGroupArn": UNKNOWN}],
         }
-        assert [bool(message) for message in judged(exposure.api_only, LISTENER_RULE, rule)] == [True]
+        assert [bool(message) for message in checked(exposure.api_only, LISTENER_RULE, rule)] == [True]
 
     @pytest.mark.parametrize(
         ("paths", "safe"),
@@ -254,7 +254,7 @@ class TestApiOnly:
             "tags": {"vllm-blue-green/role": "weighted-rule"},
             "conditions": [{"pathPattern": None, "hostHeader": {"values": ["a"]}}, {"pathPattern": {"values": paths}}],
         }
-        return judged(exposure.api_only, LISTENER_RULE, rule, paths=allowed)
+        return checked(exposure.api_only, LISTENER_RULE, rule, paths=allowed)
 
 
 class TestNodes:
@@ -273,7 +273,7 @@ class TestNodes:
     )
     def test_public_addresses(self, interfaces: list[dict[str, Any]], count: int) -> None:
         template = {"networkInterfaces": interfaces}
-        assert len(judged(exposure.no_public_addresses, LAUNCH_TEMPLATE, template)) == count
+        assert len(checked(exposure.no_public_addresses, LAUNCH_TEMPLATE, template)) == count
 
     @pytest.mark.parametrize(
         ("group", "count"),
@@ -287,28 +287,28 @@ class TestNodes:
         ],
     )
     def test_gpu_nodes_come_from_a_template(self, group: dict[str, Any], count: int) -> None:
-        assert len(judged(exposure.nodes_by_template, NODE_GROUP, group)) == count
+        assert len(checked(exposure.nodes_by_template, NODE_GROUP, group)) == count
 
-    def test_both_faults_of_metadata_are_named(self) -> None:
-        assert len(judged(exposure.imds, LAUNCH_TEMPLATE, {"metadataOptions": {"httpEndpoint": "enabled"}})) == 2
+    def test_both_violations_of_metadata_are_named(self) -> None:
+        assert len(checked(exposure.imds, LAUNCH_TEMPLATE, {"metadataOptions": {"httpEndpoint": "enabled"}})) == 2
 
     @pytest.mark.parametrize("hops", [0, 65])
     def test_aws_knows_no_such_number_of_hops(self, hops: int) -> None:
         template = {"metadataOptions": {"httpTokens": "required", "httpPutResponseHopLimit": 1}}
-        (message,) = judged(exposure.imds, LAUNCH_TEMPLATE, template, maximum_hops=hops)
+        (message,) = checked(exposure.imds, LAUNCH_TEMPLATE, template, maximum_hops=hops)
         assert (message or "").startswith(f"config of the policy: maximum_hops is {hops}: ")
 
     def test_disks_of_the_instance_alone_leave_the_root_volume_to_the_ami(self) -> None:
         template = {"blockDeviceMappings": [{"deviceName": "/dev/xvdb", "virtualName": "ephemeral0"}]}
-        assert len(judged(exposure.encrypted_volumes, LAUNCH_TEMPLATE, template)) == 1
+        assert len(checked(exposure.encrypted_volumes, LAUNCH_TEMPLATE, template)) == 1
 
 
 class TestHeaders:
     @pytest.mark.parametrize("kind", ["network", "gateway"])
     def test_what_reads_no_headers_drops_none(self, kind: str) -> None:
         balancer = {"loadBalancerType": kind, "desyncMitigationMode": "monitor"}
-        assert judged(exposure.drop_invalid_headers, LOAD_BALANCER, balancer) == []
-        assert judged(exposure.desync_mitigation, LOAD_BALANCER, balancer) == []
+        assert checked(exposure.drop_invalid_headers, LOAD_BALANCER, balancer) == []
+        assert checked(exposure.desync_mitigation, LOAD_BALANCER, balancer) == []
 
     def test_an_application_load_balancer_is_what_aws_makes_of_none(self) -> None:
-        assert len(judged(exposure.drop_invalid_headers, LOAD_BALANCER, {})) == 1
+        assert len(checked(exposure.drop_invalid_headers, LOAD_BALANCER, {})) == 1

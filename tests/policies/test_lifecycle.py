@@ -40,7 +40,7 @@ def found(policy: Policy, base: str, edits: Edits) -> list[str | None]:
         (rollout_ends_the_promise, {"ListenerRule chat": {_ROLLING_OUT: "true"}}),
     ],
 )
-def test_a_promise_holds_to_its_last_second(
+def test_a_keep_warm_window_lasts_to_its_last_second(
     policy: Policy, edits: Edits, now: datetime, refused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clock, "now", lambda: now)

@@ -57,7 +57,7 @@ runpy.run_path("program.py", run_name="__main__")
 
 
 @dataclass(frozen=True)
-class Told:
+class Reported:
     """What one policy says in a preview or an update."""
 
     policy: str
@@ -70,19 +70,19 @@ class Told:
 
 
 class PackStack(Stack):
-    """The program's stack, judged by the pack."""
+    """The program's stack, checked by the pack."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world, LIVE)
         (world.project / "policies").symlink_to(ROOT / "policies")
 
-    def told(self, command: Literal["preview", "up"]) -> list[Told]:
+    def reported(self, command: Literal["preview", "up"]) -> list[Reported]:
         """What policies say of a preview or an update, which passes."""
         events: list[EngineEvent] = []
         run = self.world.stack.preview if command == "preview" else self.world.stack.up
         run(policy_packs=["policies"], on_event=events.append)
         found = [event.policy_event for event in events if event.policy_event]
-        return [Told(one.policy_name, one.enforcement_level, one.message.strip()) for one in found]
+        return [Reported(one.policy_name, one.enforcement_level, one.message.strip()) for one in found]
 
     @contextmanager
     def tampered(self, change: str) -> Generator[None]:
@@ -114,7 +114,7 @@ def live(stack: PackStack) -> Iterator[PackStack]:
     """The same, deployed under the pack's eyes; tests leave it as it is."""
     stack.configure()
     if not stack.resources():
-        assert stack.told("up") == []
+        assert stack.reported("up") == []
     before = stack.everything()
     stack.world.forget_calls()
     yield stack
@@ -131,13 +131,13 @@ def put_back(live: PackStack) -> Iterator[None]:
     live.world.pulumi("stack", "import", "--file", str(kept))
 
 
-def test_a_first_preview_is_refused_by_nobody_and_says_what_cannot_be_judged_yet(stack: PackStack) -> None:
+def test_a_first_preview_is_refused_by_no_policy_and_reports_what_is_not_evaluated_yet(stack: PackStack) -> None:
     assert stack.resources() == []
-    told = stack.told("preview")
-    assert [one for one in told if not one.is_not_evaluated] == []
-    # The target groups of a new stack have no names yet, so nobody can say which colour gets which weight.
-    assert "traffic-weights-add-up" in {one.policy for one in told}
-    assert {one.policy for one in told} <= {policy.name for policy in POLICIES}
+    reported = stack.reported("preview")
+    assert [one for one in reported if not one.is_not_evaluated] == []
+    # The target groups of a new stack have no names yet, so it is unknown which colour gets which weight.
+    assert "traffic-weights-add-up" in {one.policy for one in reported}
+    assert {one.policy for one in reported} <= {policy.name for policy in POLICIES}
 
 
 def test_the_pack_starts_where_nothing_is_imported_yet(stack: PackStack) -> None:
@@ -154,13 +154,13 @@ def test_a_first_preview_leaves_a_note_in_the_journal_of_what_could_not_be_judge
 
 
 def test_once_deployed_every_policy_has_judged_and_passed(live: PackStack) -> None:
-    assert live.told("preview") == []
-    assert live.told("up") == []
+    assert live.reported("preview") == []
+    assert live.reported("up") == []
 
 
 def test_a_step_of_a_rollout_is_judged_before_it_is_made(live: PackStack) -> None:
     live.configure(services={"chat": {**CHAT, "green_weight": 50, "rollout_serial": SERIAL + 1}, "search": {}})
-    assert live.told("preview") == []
+    assert live.reported("preview") == []
 
 
 REFUSED_PROGRAMS: dict[str, tuple[str, str, str]] = {

@@ -113,7 +113,7 @@ def test_how_long_a_pod_serves_on(hook: Any, seconds: int | None) -> None:
     assert _pods(lifecycle={"preStop": hook}).pre_stop_seconds == seconds
 
 
-def test_what_nobody_says_is_kubernetes_choice() -> None:
+def test_missing_values_are_kubernetes_defaults() -> None:
     pods = _pods()
     assert (pods.replicas, pods.grace_period_seconds) == (1, 30)
     assert (pods.shutdown_timeout_seconds, pods.keep_alive_seconds) == (None, None)
@@ -205,6 +205,6 @@ def test_the_server_is_the_likeliest_container() -> None:
 @pytest.mark.parametrize(
     ("mine", "theirs", "same"), [("a", "a", True), ("a", "b", False), (None, "default", True), (None, "a", False)]
 )
-def test_a_namespace_that_is_not_said_is_the_default(mine: str | None, theirs: str | None, same: bool) -> None:
+def test_a_missing_namespace_is_the_default(mine: str | None, theirs: str | None, same: bool) -> None:
     one, other = (_resource({"metadata": {"namespace": name}}) for name in (mine, theirs))
     assert share_namespace(one, other) is same

@@ -53,13 +53,11 @@ def test_exempt_passes_over_a_resource_or_a_whole_service() -> None:
 @pytest.mark.parametrize("policy", [rules_none, rules_few])
 def test_an_option_that_there_is_not_is_refused(policy: ResourcePolicy | ServicePolicy) -> None:
     found = said(policy, {"most_rule": 3, "most_rules": 0})
-    fault = (
-        "config of the policy: most_rule is no option; there are exempt, most_rules. Correct it in the policy pack's "
-    )
-    assert f"{fault}config." in found
-    assert any(message and message.endswith(" of 1") for message in found), "the defaults hold"
+    refusal = "config of the policy: most_rule is not an option; the options are exempt, most_rules. "
+    assert f"{refusal}Correct it in the policy pack's config." in found
+    assert any(message and message.endswith(" of 1") for message in found), "the defaults apply"
 
 
 def test_a_wrong_option_is_refused() -> None:
-    fault = "config of the policy: most_rules is -1: Input should be greater than or equal to 0. "
-    assert said(rules_few, {"most_rules": -1}) == {f"{fault}Correct it in the policy pack's config.", "3 of 1"}
+    message = "config of the policy: most_rules is -1: Input should be greater than or equal to 0. "
+    assert said(rules_few, {"most_rules": -1}) == {f"{message}Correct it in the policy pack's config.", "3 of 1"}

@@ -89,9 +89,9 @@ def test_any_other_secret_is_refused(secret: str) -> None:
     assert route_secret.value_violation(secret) is not None
 
 
-def test_a_fault_names_the_length_only_where_it_is_wrong() -> None:
-    faults = [str(route_secret.value_violation(secret)) for secret in ("", "s" * 15, "s" * 101, "s" * 15 + "!")]
-    assert len(set(faults)) == 4
+def test_a_violation_names_the_length_only_if_it_is_wrong() -> None:
+    lines = [str(route_secret.value_violation(secret)) for secret in ("", "s" * 15, "s" * 101, "s" * 15 + "!")]
+    assert len(set(lines)) == 4
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """No policy stands in the way of the scripts: neither of what they write, nor of a rollback in the middle of it.
 
 The real controller drives whole lives of a service; every config that it writes is declared by the real program and
-judged, at the time that it was written. What is in the middle of an update is judged as a rollback finds it: the rule
+judged, at the time that it was written. What is in the middle of an update is checked as a rollback finds it: the rule
 as the rollback wants it, all else as far as the update had come.
 """
 
@@ -39,7 +39,7 @@ LAYOUTS: Mapping[str, Mapping[str, Any]] = {
     "on_rollout": {},
     "always": {"headroom_mode": "always", "spare_nodes": 1},
     "shared": {"headroom_mode": "always", "node_groups": "shared"},
-    "on_demand reservation that ends before the promise": {
+    "on_demand reservation that ends before the keep-warm window": {
         "headroom_mode": "reserved",
         "green": {
             "replicas": 2,
@@ -117,7 +117,7 @@ class Recorder(World):
         done = Rollout(plan=make_plan(settings.active_color, settings.rollout), phase=Phase.DONE)
         return Controller(self.ports(), Subject(service=SERVICE)).run(advance(done, ReapRequested())).phase
 
-    def wait_until_the_promise_is_over(self) -> None:
+    def wait_until_the_keep_warm_window_is_over(self) -> None:
         self.clock.sleep(BASE["rollout"]["keep_warm_seconds"])
 
 
@@ -140,9 +140,9 @@ def fail_at_a_step(world: Recorder) -> None:
 def replace_a_colour_that_still_runs(world: Recorder) -> None:
     """Nobody reaped: the former release is parked first, and then its colour is reaped for once."""
     assert world.ramp(NEW) is Phase.DONE
-    world.wait_until_the_promise_is_over()
+    world.wait_until_the_keep_warm_window_is_over()
     assert world.ramp(release("c")) is Phase.DONE
-    world.wait_until_the_promise_is_over()
+    world.wait_until_the_keep_warm_window_is_over()
     assert world.reap() is Phase.REAPED
 
 

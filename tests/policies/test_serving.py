@@ -36,7 +36,7 @@ def test_what_is_not_known_yet_is_not_judged_and_not_passed() -> None:
     assert set(found) == _unknown("release-image-pinned", resource="Deployment chat-blue")
 
 
-def test_an_unknown_namespace_keeps_a_missing_budget_from_nobody() -> None:
+def test_an_unknown_namespace_does_not_hide_a_missing_budget() -> None:
     found = judge(
         edited(
             {**stack("ramp"), **{one.key: one for one in by_hand({"metadata.namespace": UNKNOWN}, budget=None)}},
@@ -60,7 +60,7 @@ def test_one_unknown_service_keeps_no_other_from_being_judged() -> None:
     assert None in {violation.message for violation in found}
 
 
-def test_other_deployments_are_nobodys_business() -> None:
+def test_other_deployments_are_not_checked() -> None:
     container = {"name": "web", "image": "web:latest", "env": [{"name": "API_KEY", "value": "x"}]}
     web = {
         "metadata.labels": {SERVICE_KEY: "ask"},
@@ -93,7 +93,7 @@ def test_options_have_a_range_and_a_default(policy: str, option: str, least: int
 
 def test_an_option_unheard_of_is_refused() -> None:
     message = _refused("serving-no-surge", {"max_surge": 1})
-    assert message.startswith("config of the policy: max_surge is no option; there are exempt, ")
+    assert message.startswith("config of the policy: max_surge is not an option; the options are exempt, ")
 
 
 def _refused(policy: str, config: dict[str, Any]) -> str:

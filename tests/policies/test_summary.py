@@ -22,7 +22,7 @@ FINE = Safe(why="as declared", base="ramp")
 
 def test_all_is_well() -> None:
     summary = summarize([BROKEN, replace(BROKEN, edits=weighing(27), says="is 102")], [FINE], [NAME])
-    assert summary.faults == []
+    assert summary.problems == []
     assert summary.figures == {
         "unsafe_blocked": 2,
         "unsafe_total": 2,
@@ -37,7 +37,7 @@ def test_all_is_well() -> None:
 def test_an_objection_of_another_policy_does_not_count() -> None:
     summary = summarize([replace(BROKEN, policy=OTHER)], [], [])
     assert summary.figures["unsafe_blocked"] == 0
-    assert summary.faults == [
+    assert summary.problems == [
         f"a share too many: {OTHER} does not object as it should",
         f"a share too many: unexpected objections of {NAME}",
     ]
@@ -45,7 +45,7 @@ def test_an_objection_of_another_policy_does_not_count() -> None:
 
 def test_an_objection_in_other_words_does_not_count() -> None:
     summary = summarize([replace(BROKEN, says="is 99")], [], [])
-    assert summary.faults == [f"a share too many: {NAME} does not object as it should"]
+    assert summary.problems == [f"a share too many: {NAME} does not object as it should"]
 
 
 def test_a_policy_that_could_not_judge_blocks_nothing() -> None:
@@ -55,20 +55,20 @@ def test_a_policy_that_could_not_judge_blocks_nothing() -> None:
 
 def test_a_policy_that_is_said_to_object_too_must() -> None:
     summary = summarize([replace(BROKEN, also=(OTHER,))], [], [])
-    assert summary.faults == [f"a share too many: no objection of {OTHER}"]
+    assert summary.problems == [f"a share too many: no objection of {OTHER}"]
 
 
 def test_a_safe_case_that_is_refused_has_not_passed() -> None:
     summary = summarize([], [Safe(why="not so safe", base="ramp", edits=weighing(26))], [])
     assert (summary.figures["safe_passed"], summary.figures["safe_total"]) == (0, 1)
-    assert summary.faults == [f"not so safe: safe, but {NAME} objects"]
+    assert summary.problems == [f"not so safe: safe, but {NAME} objects"]
 
 
 def test_a_case_that_cannot_be_judged_is_told() -> None:
     summary = summarize([], [Safe(why="no such resource", base="ramp", edits={"Nothing chat": {}})], [])
-    (fault,) = summary.faults
-    assert fault.startswith("no such resource: judging it failed: KeyError(")
+    (problem,) = summary.problems
+    assert problem.startswith("no such resource: judging it failed: KeyError(")
 
 
 def test_one_case_of_a_policy_is_too_few() -> None:
-    assert summarize([BROKEN], [], [NAME]).faults == [f"{NAME}: blocks 1 cases, two are the least"]
+    assert summarize([BROKEN], [], [NAME]).problems == [f"{NAME}: blocks 1 cases, two are the least"]

@@ -30,7 +30,9 @@ def messages(base: str, edits: Edits, policy: Policy) -> list[str | None]:
     return [violation.message for violation in found(base, edits, policy)]
 
 
-def judged(policy: Policy, type_: str, props: Mapping[str, Any], name: str = "web", **options: Any) -> list[str | None]:
+def checked(
+    policy: Policy, type_: str, props: Mapping[str, Any], name: str = "web", **options: Any
+) -> list[str | None]:
     """What a policy says of one resource that somebody wrote by hand."""
     resource = Declared(type=type_, name=name, props=dict(props), **options)
     return [violation.message for violation in judge({resource.key: resource}, policies=(policy,))]
@@ -116,7 +118,7 @@ class TestReaders:
 class TestHandWrittenRules:
     def test_a_rule_without_tags_is_weighted_when_it_forwards_to_both_colours(self) -> None:
         rule = forward(blue=70, green=20)
-        assert judged(traffic.weights_add_up, LISTENER_RULE, rule) == [
+        assert checked(traffic.weights_add_up, LISTENER_RULE, rule) == [
             "web: the sum of the weights is 90, but must be 100. Set both from one green_weight: green gets it, "
             "blue the rest."
         ]
@@ -124,12 +126,12 @@ class TestHandWrittenRules:
     def test_its_stickiness_counts(self) -> None:
         rule = forward(blue=70, green=30)
         rule["actions"][0]["forward"]["stickiness"] = {"enabled": "true", "duration": 60}
-        assert len(judged(traffic.stickiness_off, LISTENER_RULE, rule)) == 1
+        assert len(checked(traffic.stickiness_off, LISTENER_RULE, rule)) == 1
 
     def test_what_it_ignores_counts(self) -> None:
         rule = forward(blue=70, green=30)
         paths = ("actions[0].forward.targetGroups[1].weight",)
-        assert len(judged(traffic.weights_not_ignored, LISTENER_RULE, rule, ignore_changes=paths)) == 1
+        assert len(checked(traffic.weights_not_ignored, LISTENER_RULE, rule, ignore_changes=paths)) == 1
 
     @pytest.mark.parametrize(
         ("path", "covers"),
@@ -151,14 +153,14 @@ class TestHandWrittenRules:
         ],
     )
     def test_what_covers_traffic(self, path: str, covers: bool) -> None:
-        found = judged(traffic.weights_not_ignored, LISTENER_RULE, forward(blue=0, green=100), ignore_changes=(path,))
+        found = checked(traffic.weights_not_ignored, LISTENER_RULE, forward(blue=0, green=100), ignore_changes=(path,))
         assert bool(found) is covers
 
     def test_one_that_leads_to_another_application_may_be_sticky_and_ignored(self) -> None:
         rule = forward(blue=100)
         rule["actions"][0]["forward"]["stickiness"] = {"enabled": True}
-        assert judged(traffic.stickiness_off, LISTENER_RULE, rule) == []
-        assert judged(traffic.weights_not_ignored, LISTENER_RULE, rule, ignore_changes=("*",)) == []
+        assert checked(traffic.stickiness_off, LISTENER_RULE, rule) == []
+        assert checked(traffic.weights_not_ignored, LISTENER_RULE, rule, ignore_changes=("*",)) == []
 
 
 class TestWeightNeedsRelease:
@@ -172,7 +174,7 @@ class TestWeightNeedsRelease:
         }
         [message] = messages("ramp", edits, traffic.weight_needs_release)
         assert message is not None
-        assert message.startswith("chat: the weight of green, which is 3ed285688389 parked is 1, but must be 0. Move")
+        assert message.startswith("chat: the weight of green, which is 3ed285688389 parked is 1, but must be 0. Set")
 
     def test_blue_gives_its_weight_to_green(self) -> None:
         edits = {
@@ -180,7 +182,7 @@ class TestWeightNeedsRelease:
         }
         [message] = messages("first", edits, traffic.weight_needs_release)
         assert message is not None
-        assert "Move green_weight to 100 first, or have blue run again." in message
+        assert "Set green_weight to 100 first, or start blue again." in message
 
     def test_neither_colour_has_a_release_and_both_have_weight(self) -> None:
         edits = {
@@ -209,7 +211,7 @@ class TestCandidateRoutes:
         edits = {"ListenerRule chat-green-candidate": {"conditions[0].httpHeader.values": []}}
         [message] = messages("ramp", edits, traffic.candidate_route_first)
         assert message is not None
-        assert "its secret is one that others may guess" in message
+        assert "its secret is one that can be guessed" in message
 
     def test_a_secret_that_is_not_known_yet_hides_no_wrong_priority(self) -> None:
         edits = {"ListenerRule chat-blue-candidate": {"conditions[0].httpHeader.values": UNKNOWN, "priority": 200}}
@@ -256,7 +258,7 @@ class TestDrain:
         edits = {"Deployment chat-blue": {f"{KEEP_ALIVE}.value": "long"}}
         assert len(messages("ramp", edits, traffic.keep_alive_outlasts_idle_timeout)) == 1
 
-    def test_nobody_can_tell_a_keep_alive_that_comes_from_elsewhere(self) -> None:
+    def test_a_keep_alive_that_comes_from_elsewhere_is_unknown(self) -> None:
         variable = {
             "name": "VLLM_HTTP_TIMEOUT_KEEP_ALIVE",
             "valueFrom": {"configMapKeyRef": {"name": "times", "key": "a"}},
@@ -315,7 +317,7 @@ class TestDrain:
 
 
 class TestUnknownTargetGroups:
-    """In the first preview nobody knows an ARN."""
+    """In the first preview, ARNs are unknown."""
 
     @pytest.mark.parametrize(
         "policy", [traffic.weights_add_up, traffic.both_target_groups, traffic.weight_needs_release]
@@ -334,17 +336,17 @@ class TestHealth:
     @pytest.mark.parametrize("matcher", ["200", "200-299", "200,201", "204"])
     def test_success_is_healthy(self, matcher: str) -> None:
         group = {"healthCheck": {"path": "/health", "matcher": matcher}}
-        assert judged(traffic.health_checked, TARGET_GROUP, group, name="chat-blue") == []
+        assert checked(traffic.health_checked, TARGET_GROUP, group, name="chat-blue") == []
 
     @pytest.mark.parametrize("matcher", ["200-399", "200,404", "302", "0-99"])
     def test_nothing_else_is(self, matcher: str) -> None:
         group = {"healthCheck": {"path": "/health", "matcher": matcher}}
-        assert len(judged(traffic.health_checked, TARGET_GROUP, group, name="chat-blue")) == 1
+        assert len(checked(traffic.health_checked, TARGET_GROUP, group, name="chat-blue")) == 1
 
     def test_a_port_that_is_not_the_target_groups_is_another_servers(self) -> None:
         group = {"healthCheck": {"path": "/health", "port": "8001"}, "port": 8000}
-        assert len(judged(traffic.health_checked, TARGET_GROUP, group, name="chat-blue")) == 1
+        assert len(checked(traffic.health_checked, TARGET_GROUP, group, name="chat-blue")) == 1
 
     def test_it_says_all_that_is_wrong_at_once(self) -> None:
         group = {"healthCheck": {"enabled": "false", "path": "/", "matcher": "404", "port": 1}}
-        assert len(judged(traffic.health_checked, TARGET_GROUP, group, name="chat-blue")) == 4
+        assert len(checked(traffic.health_checked, TARGET_GROUP, group, name="chat-blue")) == 4

@@ -163,11 +163,11 @@ def outcomes(
         for value in values_for(is_of_services):
             changed = replace(whole[key], props=put(whole[key].props, place, value))
             where = f"{policy_name} with {value!r} at {key}: {'.'.join(map(str, place))}"
-            found[where] = judged(policy, {**(whole if is_of_services else {}), key: changed})
+            found[where] = checked(policy, {**(whole if is_of_services else {}), key: changed})
     return found
 
 
-def judged(policy: Policy, of: Stack) -> Outcome:
+def checked(policy: Policy, of: Stack) -> Outcome:
     try:
         return judge(of, policies=(policy,))
     except Exception as error:

@@ -9,7 +9,7 @@ from rollout.journal.replay import Run
 from rollout.model.errors import RefusedError
 from rollout.model.machine import Phase, Rollout
 from rollout.model.plan import CHECKS, Skip, make_plan
-from scripts.approve import step_to_decide, whoever_runs_this
+from scripts.approve import current_user, step_to_decide
 from scripts.ramp import read_skip
 
 SETTINGS = RolloutSettings.model_validate({"gates": {"manual": {"at_percents": [25, 100]}}})
@@ -29,31 +29,31 @@ def test_another_step_can_be_decided_beforehand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("under_way", "percent", "told"),
+    ("under_way", "percent", "message"),
     [
         (None, None, "no rollout is under way"),
         (run(step=1, phase=Phase.DONE), None, "no rollout is under way"),
-        (run(step=0), None, "the step of 1 % waits for nobody; .*25 %, 100 %"),
-        (run(step=1), 75, "the step of 75 % waits for nobody"),
+        (run(step=0), None, "the step of 1 % needs no approval; .*25 %, 100 %"),
+        (run(step=1), 75, "the step of 75 % needs no approval"),
     ],
 )
-def test_what_waits_for_nobody_is_not_decided(under_way: Run | None, percent: int | None, told: str) -> None:
-    with pytest.raises(RefusedError, match=told):
+def test_a_step_that_needs_no_approval_is_not_decided(under_way: Run | None, percent: int | None, message: str) -> None:
+    with pytest.raises(RefusedError, match=message):
         step_to_decide(under_way, percent)
 
 
 def test_the_name_is_githubs_actors_or_gits_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GITHUB_ACTOR", "ada")
-    assert whoever_runs_this() == "ada"
+    assert current_user() == "ada"
     monkeypatch.delenv("GITHUB_ACTOR")
     (tmp_path / "gitconfig").write_text("[user]\nname = Ben Beam\n")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
     monkeypatch.chdir(tmp_path)
-    assert whoever_runs_this() == "Ben Beam"
+    assert current_user() == "Ben Beam"
     (tmp_path / "gitconfig").write_text("")
     monkeypatch.setenv("LOGNAME", "carl")
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    assert whoever_runs_this() == "carl"
+    assert current_user() == "carl"
 
 
 def test_checks_are_left_out_by_name_and_for_a_reason() -> None:
@@ -63,13 +63,15 @@ def test_checks_are_left_out_by_name_and_for_a_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("checks", "because", "told"),
+    ("checks", "because", "message"),
     [
-        (["evals"], "so", "--skip: there is no check 'evals'; checks are smoke, eval, warm_up, shadow"),
-        (["eval"], " ", "--because: is needed with --skip eval"),
-        ([], "so", "--because: gives the reason for a --skip, and there is none"),
+        (["evals"], "so", "--skip: there is no check 'evals'; the checks are smoke, eval, warm_up, shadow"),
+        (["eval"], " ", "--because: is required with --skip eval"),
+        ([], "so", "--because: gives the reason for --skip, but there is no --skip"),
     ],
 )
-def test_leaving_out_without_a_reason_or_by_a_wrong_name_is_refused(checks: list[str], because: str, told: str) -> None:
-    with pytest.raises(RefusedError, match=told):
+def test_leaving_out_without_a_reason_or_by_a_wrong_name_is_refused(
+    checks: list[str], because: str, message: str
+) -> None:
+    with pytest.raises(RefusedError, match=message):
         read_skip(checks, because)

@@ -77,8 +77,8 @@ def test_a_wrong_place_is_refused(project: Path, command: Callable[..., None]) -
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_wrong_config_is_refused(project: Path, command: Callable[..., None]) -> None:
     set_config(project, "green_weight: 0", "green_weight: half")
-    told = refused(command, project)
-    assert 'vllm-blue-green:green_weight: must be a whole number from 0 to 100, e.g. 25 (got "half").' in told
+    message = refused(command, project)
+    assert 'vllm-blue-green:green_weight: must be a whole number from 0 to 100, e.g. 25 (got "half").' in message
     set_config(project, "green_weight: half", "green_weight: 0\n  vllm-blue-green:green_weight: 1")
     assert "Pulumi.prod.yaml:17: is not YAML: it has this key twice" in refused(command, project)
 
@@ -87,12 +87,12 @@ def test_a_wrong_config_is_refused(project: Path, command: Callable[..., None]) 
 def test_a_wrong_service_is_refused_with_the_nearest(project: Path, command: Callable[..., None]) -> None:
     (project / "Pulumi.prod.yaml").write_text(SEVERAL)
     assert "has several (chat, search). Name one with --service" in refused(command, project)
-    told = refused(command, project, "--service", "serach")
-    assert "Did you mean search? Name one with --service" in told
+    message = refused(command, project, "--service", "serach")
+    assert "Did you mean search? Name one with --service" in message
 
 
 @pytest.mark.parametrize(
-    ("release", "told"),
+    ("release", "message"),
     [
         ("model: [", "release.yaml:1: is not YAML"),
         ("a: &a [*a]", "is not YAML: Circular reference"),
@@ -104,18 +104,21 @@ def test_a_wrong_service_is_refused_with_the_nearest(project: Path, command: Cal
         (GOOD.replace("revision: b", "revision: main"), "model_revision: must be a commit"),
         (GOOD + "engine_args: [--port=1]\n", "engine_args[0]: --port is derived by the program. Remove it."),
         (GOOD + "engine_args: [--api-key, precious]\n", "--api-key would put a secret into plain config"),
-        (GOOD + "prompts: {a: hf_preciouspreciousprecious}\n", "prompts.a: holds a Hugging Face token in plain text"),
-        (GOOD + 'prompts: {a: "\\ud800"}\n', "prompts.a: holds half a character"),
+        (
+            GOOD + "prompts: {a: hf_preciouspreciousprecious}\n",
+            "prompts.a: contains a Hugging Face token in plain text",
+        ),
+        (GOOD + 'prompts: {a: "\\ud800"}\n', "prompts.a: contains a lone surrogate"),
     ],
 )
-def test_a_wrong_release_is_refused_by_field(project: Path, release: str, told: str) -> None:
+def test_a_wrong_release_is_refused_by_field(project: Path, release: str, message: str) -> None:
     (project / "release.yaml").write_text(release)
-    assert told in refused(ramp.main, project)
+    assert message in refused(ramp.main, project)
 
 
 def test_a_release_that_cannot_be_read_is_refused(project: Path) -> None:
-    told = refused(ramp.main, project, "--release", str(project / "nope.yaml"))
-    assert "nope.yaml: cannot be read (No such file or directory)" in told
+    message = refused(ramp.main, project, "--release", str(project / "nope.yaml"))
+    assert "nope.yaml: cannot be read (No such file or directory)" in message
     assert "Is a directory" in refused(ramp.main, project, "--release", str(project))
 
 
@@ -126,15 +129,15 @@ def test_an_aws_that_is_down_is_refused(project: Path, command: Callable[..., No
 
 @pytest.mark.parametrize("command", CHANGING)
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "message"),
     [("ExpiredToken", "have expired"), ("InvalidClientTokenId", "not valid"), ("AccessDenied", "Allow")],
 )
 def test_credentials_that_are_no_good_are_refused(
-    project: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., None], code: str, told: str
+    project: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., None], code: str, message: str
 ) -> None:
     with server(403, aws_error(code)) as (url, _):
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        assert told in refused(command, project)
+        assert message in refused(command, project)
 
 
 @pytest.mark.parametrize("command", CHANGING)
@@ -203,18 +206,18 @@ def test_a_pulumi_that_is_missing_or_cannot_select_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
         ("", "rollout.prometheus_url: is not set, and neither is the variable PROMETHEUS_URL"),
         ("prometheus:9090", "the variable PROMETHEUS_URL: must be an http(s) URL"),
     ],
 )
 def test_a_prometheus_url_that_is_none_is_refused(
-    with_aws: Path, monkeypatch: pytest.MonkeyPatch, url: str, told: str
+    with_aws: Path, monkeypatch: pytest.MonkeyPatch, url: str, message: str
 ) -> None:
     put_pulumi(with_aws, monkeypatch)
     monkeypatch.setenv("PROMETHEUS_URL", url)
-    assert told in refused(ramp.main, with_aws)
+    assert message in refused(ramp.main, with_aws)
 
 
 def records(project: Path) -> list[dict[str, Any]]:
@@ -239,7 +242,7 @@ def test_all_that_a_rollout_would_ask_later_is_asked_before_anything_is_changed(
     assert (with_aws / "Pulumi.prod.yaml").read_bytes() == before
     reason = records(with_aws)[-1]["reason"]
     assert len(reason.splitlines()) == 6
-    for told in (
+    for message in (
         "Pulumi's state cannot be read",
         "preview of 'chat: what a rollout onto green would find' failed: ",
         f"Prometheus at {CLOSED} does not answer: [Errno 111] Connection refused",
@@ -247,7 +250,7 @@ def test_all_that_a_rollout_would_ask_later_is_asked_before_anything_is_changed(
         f"AWS: {CLOSED}/ does not answer",
         "Set PULUMI_CONFIG_PASSPHRASE",
     ):
-        assert told in reason
+        assert message in reason
 
 
 def test_a_full_disk_is_refused_before_anything_is_changed(with_aws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,7 +332,7 @@ def test_ctrl_c_while_nothing_was_changed_is_no_rollback(project: Path, monkeypa
 
 
 @pytest.mark.parametrize("name", ["ramp", "rollback", "reap", "status"])
-def test_an_old_python_is_told_so_in_one_line(name: str) -> None:
+def test_an_old_python_is_reported_in_one_line(name: str) -> None:
     pretend = (
         f"import sys, runpy; sys.version_info = (3, 9, 0); runpy.run_module('scripts.{name}', run_name='__main__')"
     )

@@ -49,7 +49,7 @@ def executable(path: Path, text: str) -> None:
 
 
 def runner(running: World, origin: Path, name: str) -> Runner:
-    """A fresh runner: a clone, the tools that it brings, and a kubeconfig that nobody has to fetch."""
+    """A fresh runner: a clone, the tools that it brings, and a ready kubeconfig."""
     folder = running.folder / name
     tools = folder / "tools"
     tools.mkdir(parents=True)

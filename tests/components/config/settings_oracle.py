@@ -430,20 +430,20 @@ def as_read(values: dict[str, Json]) -> dict[str, Json]:
     return read
 
 
-def faulty_paths(values: dict[str, Json]) -> set[str]:
+def violating_paths(values: dict[str, Json]) -> set[str]:
     """The fields of a flat config that an error must name, and none besides."""
     read = as_read(values)
-    fields = set(_field_faults(SPEC, read, ()))
-    colors = {fault for color in COLORS for fault in _color_faults(color, read.get(color), fields)}
+    fields = set(_field_violations(SPEC, read, ()))
+    colors = {violation for color in COLORS for violation in _color_violations(color, read.get(color), fields)}
     texts = set(_bad_texts({key: one for key, one in read.items() if key in SPEC}, ()))
     of_service = {path for path in fields | colors if path[0] in SPEC and path[0] not in STACK_KEYS}
-    crossing = set() if of_service else set(_service_faults(read))
+    crossing = set() if of_service else set(_service_violations(read))
     refused = crossing or any(path[0] in SPEC for path in fields | colors)
-    of_stack = set() if refused else set(_stack_faults(read))
+    of_stack = set() if refused else set(_stack_violations(read))
     return {dotted(path) for path in fields | colors | texts | crossing | of_stack}
 
 
-def _field_faults(spec: Any, value: Json, path: Path) -> Iterator[Path]:
+def _field_violations(spec: Any, value: Json, path: Path) -> Iterator[Path]:
     if spec is engine_args:
         if isinstance(value, list):
             yield from ((*path, position) for position in engine_args(value))
@@ -465,9 +465,9 @@ def _field_faults(spec: Any, value: Json, path: Path) -> Iterator[Path]:
             return
         found = False
         for name, one in value.items():
-            for fault in _field_faults(spec[name], one, (*path, name)) if name in spec else [(*path, name)]:
+            for violation in _field_violations(spec[name], one, (*path, name)) if name in spec else [(*path, name)]:
                 found = True
-                yield fault
+                yield violation
         generic = tuple(0 if isinstance(part, int) else part for part in path)
         missing = [(*path, name) for name in REQUIRED.get(generic, ()) if name not in value]
         yield from missing
@@ -477,7 +477,9 @@ def _field_faults(spec: Any, value: Json, path: Path) -> Iterator[Path]:
         yield path
     else:
         inner = [
-            fault for position, one in enumerate(value) for fault in _field_faults(spec[0], one, (*path, position))
+            violation
+            for position, one in enumerate(value)
+            for violation in _field_violations(spec[0], one, (*path, position))
         ]
         yield from inner
         if not inner and (len(value) < SHORTEST[path] or not _list_holds(path, value)):
@@ -533,7 +535,7 @@ def _serves(colored: dict[str, Json]) -> bool:
     return colored.get("release") is not None and not colored.get("parked", False)
 
 
-def _color_faults(color: str, colored: Json, fields: set[Path]) -> Iterator[Path]:
+def _color_violations(color: str, colored: Json, fields: set[Path]) -> Iterator[Path]:
     if not isinstance(colored, dict):
         return
     release = colored.get("release")
@@ -548,14 +550,14 @@ def _color_faults(color: str, colored: Json, fields: set[Path]) -> Iterator[Path
     aimless = set[Path]()
     reservation = colored.get("reservation")
     if isinstance(reservation, dict) and not any(path[:2] == (color, "reservation") for path in fields):
-        aimless = {(color, "reservation", name) for name in _reservation_faults(reservation)}
+        aimless = {(color, "reservation", name) for name in _reservation_violations(reservation)}
         yield from aimless
     broken = movable or aimless or any(path[0] == color for path in fields)
     if not broken and _serves(colored) and colored.get("provisioned") is False:
         yield (color, "provisioned")
 
 
-def _reservation_faults(reservation: dict[str, Json]) -> Iterator[str]:
+def _reservation_violations(reservation: dict[str, Json]) -> Iterator[str]:
     one, group = reservation.get("id"), reservation.get("resource_group_arn")
     if group is not None and (one is not None or reservation["kind"] == "capacity_block"):
         yield "resource_group_arn"
@@ -565,7 +567,7 @@ def _reservation_faults(reservation: dict[str, Json]) -> Iterator[str]:
         yield "subnet_id"
 
 
-def _headroom_faults(read: dict[str, Json]) -> Iterator[Path]:
+def _headroom_violations(read: dict[str, Json]) -> Iterator[Path]:
     mode = read.get("headroom_mode", "on_rollout")
     if read.get("node_groups") == "shared":
         if mode != "always":
@@ -582,7 +584,7 @@ def _headroom_faults(read: dict[str, Json]) -> Iterator[Path]:
             yield (color, "reservation", "kind")  # No P type is among NODES.
 
 
-def _stack_faults(read: dict[str, Json]) -> Iterator[Path]:
+def _stack_violations(read: dict[str, Json]) -> Iterator[Path]:
     if read.get("listener"):
         return
     if len(read.get("load_balancer_subnet_ids", [])) < 2:
@@ -591,8 +593,8 @@ def _stack_faults(read: dict[str, Json]) -> Iterator[Path]:
         yield ("certificate_arn",)
 
 
-def _service_faults(read: dict[str, Json]) -> Iterator[Path]:
-    yield from _headroom_faults(read)
+def _service_violations(read: dict[str, Json]) -> Iterator[Path]:
+    yield from _headroom_violations(read)
     limits = NODES[read["instance_type"]]
     wishes = {"gpus_per_replica": 1, "replica_millicpus": 3000, "replica_memory_mib": 12_288}
     for (field, default), limit in zip(wishes.items(), limits, strict=True):

@@ -64,7 +64,7 @@ def test_every_other_argument_changes_it(flag: str) -> None:
 
 
 @given(st.text("abcdefghijklmnopqrstuvwxyz-", min_size=3, max_size=30), st.lists(neutral_words, max_size=2))
-def test_what_nobody_knows_changes_it(name: str, neutral: list[list[str]]) -> None:
+def test_an_unknown_argument_changes_it(name: str, neutral: list[list[str]]) -> None:
     assert answer_arguments([f"--x{name}", *_flat(neutral)]) == [[f"--x{name}"]]
 
 

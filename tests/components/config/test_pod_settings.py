@@ -33,7 +33,7 @@ def test_a_reference_needs_both_its_parts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pods", "told"),
+    ("pods", "message"),
     [
         ({"api_key_secret": {**KEYS, "name": "Keys"}}, r"pods\.api_key_secret\.name: must be the name of a Kubernetes"),
         ({"api_key_secret": {**KEYS, "key": ".."}}, r"pods\.api_key_secret\.key: must be a key of a Kubernetes Secret"),
@@ -49,8 +49,8 @@ def test_a_reference_needs_both_its_parts() -> None:
         ({"scrape_interval_seconds": 0}, r"pods\.scrape_interval_seconds: must be a whole number from 1 to 300"),
     ],
 )
-def test_what_kubernetes_would_refuse_is_refused_at_once(pods: dict[str, Any], told: str) -> None:
-    with pytest.raises(SettingsError, match=told):
+def test_what_kubernetes_would_refuse_is_refused_at_once(pods: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
         settings(pods=pods)
 
 

@@ -83,9 +83,9 @@ def test_underscores_do_not_smuggle_a_derived_argument_in() -> None:
 def test_an_argument_that_would_break_the_swap_is_refused_without_its_value(flag: str) -> None:
     with pytest.raises(ValidationError, match=flag) as raised:
         Release(**release(engine_args=[f"{flag}=precious"]))
-    (fault,) = explain(raised.value, Release)
-    assert "precious" not in fault.line()
-    assert "Remove it." in fault.line()
+    (violation,) = explain(raised.value, Release)
+    assert "precious" not in violation.line()
+    assert "Remove it." in violation.line()
 
 
 @pytest.mark.parametrize("given", ["--rev=x", "--no-enable-lora", "--override-generation-config.top_k=1", "--hf_token"])

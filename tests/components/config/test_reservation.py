@@ -39,7 +39,7 @@ def test_a_reservation_is_an_id_with_its_subnet_or_a_group(changes: dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"ends": None}, "ends"),
         ({"ends": ""}, "ends"),
@@ -47,7 +47,7 @@ def test_a_reservation_is_an_id_with_its_subnet_or_a_group(changes: dict[str, An
         ({"kind": "spot"}, "kind"),
         ({"id": None}, "id.*is required but not set, or resource_group_arn instead"),
         ({"id": None, "kind": "capacity_block"}, "id.*is required but not set"),
-        ({"resource_group_arn": GROUP}, "resource_group_arn.*must not be set: the id says it already"),
+        ({"resource_group_arn": GROUP}, "resource_group_arn.*must not be set: the id already names the reservation"),
         (
             {"id": None, "kind": "capacity_block", "resource_group_arn": GROUP},
             "resource_group_arn.*must not be set: a capacity block has no group",
@@ -55,9 +55,9 @@ def test_a_reservation_is_an_id_with_its_subnet_or_a_group(changes: dict[str, An
         ({"subnet_id": None}, "subnet_id.*is required but not set: a reservation is in one zone"),
     ],
 )
-def test_what_names_no_reservation_or_has_no_end_is_refused(changes: dict[str, Any], told: str) -> None:
+def test_what_names_no_reservation_or_has_no_end_is_refused(changes: dict[str, Any], message: str) -> None:
     reservation = {key: value for key, value in {**ON_DEMAND, **changes}.items() if value is not None}
-    with pytest.raises(SettingsError, match=rf"vllm-blue-green:green\.reservation\.{told}"):
+    with pytest.raises(SettingsError, match=rf"vllm-blue-green:green\.reservation\.{message}"):
         service_settings(headroom_mode="reserved", green={"replicas": 2, "reservation": reservation})
     with pytest.raises(ValidationError):
         _reservation(**changes)
@@ -89,15 +89,17 @@ def test_each_colour_has_a_reservation_of_its_own() -> None:
 
 
 def test_reserved_headroom_needs_a_reservation() -> None:
-    told = r"headroom_mode: must not be reserved while neither colour has a reservation \(got \"reserved\"\)"
-    with pytest.raises(SettingsError, match=told):
+    message = r"headroom_mode: must not be reserved while neither colour has a reservation \(got \"reserved\"\)"
+    with pytest.raises(SettingsError, match=message):
         service_settings(headroom_mode="reserved")
 
 
 @pytest.mark.parametrize("mode", ["on_rollout", "always"])
 def test_a_reservation_is_for_reserved_headroom_only(mode: str) -> None:
-    told = f"green.reservation: must not be set with headroom_mode {mode}. Remove it, or set headroom_mode to reserved"
-    with pytest.raises(SettingsError, match=told):
+    message = (
+        f"green.reservation: must not be set with headroom_mode {mode}. Remove it, or set headroom_mode to reserved"
+    )
+    with pytest.raises(SettingsError, match=message):
         service_settings(headroom_mode=mode, green=_green(reservation=ON_DEMAND))
 
 
@@ -109,7 +111,7 @@ def test_there_are_blocks_of_p_types_only() -> None:
 
 def test_a_colour_in_a_block_is_not_kept_warm_beyond_it() -> None:
     late = "2026-12-01T07:30:00Z"
-    with pytest.raises(SettingsError, match=rf"reservation\.ends: must be 40 minutes after keep_until {late} at least"):
+    with pytest.raises(SettingsError, match=rf"reservation\.ends: must be at least 40 minutes after keep_until {late}"):
         service_settings(**P5, keep_until=late, green=_green(reservation=BLOCK))
     for green in (
         _green(reservation={**BLOCK, "ends": "2026-12-01T08:10:00Z"}),
@@ -119,7 +121,7 @@ def test_a_colour_in_a_block_is_not_kept_warm_beyond_it() -> None:
         assert service_settings(**P5, keep_until=late, green=green).keep_until == late
 
 
-def test_promoting_a_colour_or_going_back_makes_no_fault_of_its_reservation() -> None:
+def test_a_promotion_or_a_rollback_makes_no_violation_of_the_reservation() -> None:
     kept = {"keep_until": "2026-12-01T07:20:00Z", "green": _green(reservation=BLOCK)}
     for active_color, green_weight in (("blue", 0), ("blue", 100), ("green", 100), ("green", 0)):
         service_settings(**P5, **kept, active_color=active_color, green_weight=green_weight)

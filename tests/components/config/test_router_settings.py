@@ -32,7 +32,7 @@ def parsed(**changes: Any) -> ListenerSettings:
     return ListenerSettings.model_validate(listener(**changes))
 
 
-def faults(region: str | None = None, **changes: Any) -> list[str]:
+def violations(region: str | None = None, **changes: Any) -> list[str]:
     """The lines of the one error that this config gives, without what they have in common."""
     with pytest.raises(SettingsError) as raised:
         Settings.from_config({**config(**changes), **({} if region is None else {"aws:region": region})})
@@ -40,18 +40,18 @@ def faults(region: str | None = None, **changes: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
-        ({"listener": listener()}, "endpoint_url: is required beside listener but not set"),
+        ({"listener": listener()}, "endpoint_url: is required with listener but not set"),
         (
             {**ENDPOINT, "listener": listener(host="code.example.com")},
-            "listener.host: must be the host of endpoint_url https://chat.example.com: the rules pass over requests "
-            'for any other (got "code.example.com").',
+            "listener.host: must be the host of endpoint_url https://chat.example.com: the rules ignore requests "
+            'for other hosts (got "code.example.com").',
         ),
         (
             {**ENDPOINT, "listener": listener(idle_timeout_seconds=60)},
-            "listener.idle_timeout_seconds: must be at least 130, or requests of max_stream_seconds 120 are cut "
-            "(got 60). Have the load balancer's owner raise it, or lower max_stream_seconds.",
+            "listener.idle_timeout_seconds: must be at least 130, or requests of max_stream_seconds 120 are cut off "
+            "(got 60). Ask the load balancer's owner to raise it, or lower max_stream_seconds.",
         ),
         (
             {**ENDPOINT, "listener": listener(rule_priority=2)},
@@ -83,24 +83,24 @@ def faults(region: str | None = None, **changes: Any) -> list[str]:
         ),
     ],
 )
-def test_a_fault_says_where_what_which_value_and_what_to_do(changes: dict[str, Any], told: str) -> None:
-    (line,) = faults(**changes)
-    assert told in line
+def test_a_violation_names_path_problem_value_and_fix(changes: dict[str, Any], message: str) -> None:
+    (line,) = violations(**changes)
+    assert message in line
 
 
-def test_nobody_on_the_internet_is_served_in_the_clear() -> None:
-    (line,) = faults(internet_facing=True)
+def test_an_internet_facing_listener_needs_a_certificate() -> None:
+    (line,) = violations(internet_facing=True)
     assert line.startswith("certificate_arn: is not set, but internet_facing is true: prompts and answers would")
     assert settings(internet_facing=True, certificate_arn=CERTIFICATE).internet_facing
     # What is only joined is its owner's to encrypt.
     assert settings(internet_facing=True, **ENDPOINT, listener=listener())
     services = {"chat": {**ENDPOINT, "listener": listener()}, "code": {}}
-    assert faults(internet_facing=True, blue=None, green=None, services=services) == [line]
+    assert violations(internet_facing=True, blue=None, green=None, services=services) == [line]
 
 
 def test_a_load_balancer_needs_subnets_and_a_joined_listener_none() -> None:
     for subnets in (None, [], ["subnet-3"]):
-        (line,) = faults(load_balancer_subnet_ids=subnets)
+        (line,) = violations(load_balancer_subnet_ids=subnets)
         assert line.startswith("load_balancer_subnet_ids: must be a list of at least 2, in two zones, unless every")
         assert settings(load_balancer_subnet_ids=subnets, **ENDPOINT, listener=listener())
 
@@ -108,10 +108,10 @@ def test_a_load_balancer_needs_subnets_and_a_joined_listener_none() -> None:
 def test_listener_and_topics_are_of_the_stacks_region() -> None:
     changes: dict[str, Any] = {**ENDPOINT, "listener": listener(), "alarms": {"topic_arns": [TOPIC.example]}}
     assert Settings.from_config({**config(**changes), "aws:region": "us-east-1"})
-    lines = faults(region="eu-central-1", **changes)
+    lines = violations(region="eu-central-1", **changes)
     assert [line.split(" (got")[0] for line in lines] == [
-        "alarms.topic_arns[0]: must be of the stack's region, aws:region eu-central-1",
-        "listener.arn: must be of the stack's region, aws:region eu-central-1",
+        "alarms.topic_arns[0]: must be in the stack's region, aws:region eu-central-1",
+        "listener.arn: must be in the stack's region, aws:region eu-central-1",
     ]
 
 
@@ -124,7 +124,7 @@ def test_the_pods_outwait_the_load_balancer_that_they_are_behind() -> None:
     assert own.required_idle_timeout_seconds == own.drain_chain.idle_timeout_seconds == 130
 
 
-def test_services_on_one_listener_are_told_apart_by_host_and_priority() -> None:
+def test_services_on_one_listener_need_different_hosts_and_priorities() -> None:
     def stack(chat: dict[str, Any], code: dict[str, Any]) -> dict[str, Any]:
         services = {
             name: {"listener": listener(**changes), "endpoint_url": f"https://{name}.example.com"}
@@ -134,13 +134,15 @@ def test_services_on_one_listener_are_told_apart_by_host_and_priority() -> None:
 
     chat, code = {"host": "chat.example.com"}, {"host": "code.example.com"}
     assert settings(**stack(chat, {**code, "rule_priority": 103}))
-    (line,) = faults(**stack(chat, {**code, "rule_priority": 102}))
+    (line,) = violations(**stack(chat, {**code, "rule_priority": 102}))
     assert line == (
-        "services.code.listener.rule_priority: must be at least 3 away from 100, that of service chat (got 102). "
-        "Each service takes this priority and the two before it."
+        "services.code.listener.rule_priority: must be at least 3 away from 100, the priority of service chat "
+        "(got 102). Each service uses its priority and the two before it."
     )
-    (line,) = faults(**stack({}, {**code, "rule_priority": 200}))
-    assert line.startswith("services.chat.listener.host: must be set, and different, for chat and code: they share")
+    (line,) = violations(**stack({}, {**code, "rule_priority": 200}))
+    assert line.startswith(
+        "services.chat.listener.host: must be set, and different, for chat and code: on one listener"
+    )
     elsewhere = LISTENER.example.replace("shared", "other")
     assert settings(**stack({}, {"arn": elsewhere}))
 

@@ -63,11 +63,11 @@ def test_the_weights_of_both_colours_are_always_a_hundred(green_weight: int) -> 
     assert service.weight("blue") + service.weight("green") == 100
 
 
-def test_all_faults_are_listed_at_once_with_field_value_and_fix() -> None:
+def test_all_violations_are_listed_at_once_with_field_value_and_fix() -> None:
     with pytest.raises(SettingsError) as raised:
         settings(vpc_id=None, green_weigth=25, green_weight=101, blue={"replica": 2}, client_cidrs=[])
     lines = str(raised.value).splitlines()
-    assert lines[0] == "The stack config is not right:"
+    assert lines[0] == "The stack config is invalid:"
     assert sorted(lines[1:]) == [
         "  - vllm-blue-green:blue.replica: is not a known key. Did you mean replicas?",
         '  - vllm-blue-green:client_cidrs: must be a list of at least 1, e.g. ["10.0.0.0/8"] (got []).',
@@ -78,14 +78,14 @@ def test_all_faults_are_listed_at_once_with_field_value_and_fix() -> None:
     ]
 
 
-def test_a_service_without_settings_is_a_fault_like_any_other() -> None:
+def test_a_service_without_settings_is_a_violation_like_any_other() -> None:
     with pytest.raises(
         SettingsError, match=r"vllm-blue-green:services\.chat: must be an object with the keys .* \(got null\)"
     ):
         settings(services={"chat": None})
 
 
-def test_a_fault_among_several_services_names_the_service() -> None:
+def test_a_violation_among_several_services_names_the_service() -> None:
     with pytest.raises(SettingsError, match=r"vllm-blue-green:services\.code\.green_weight: .* \(got 101\)"):
         settings(blue=None, green=None, services={"chat": {}, "code": {"green_weight": 101}})
 
@@ -118,15 +118,15 @@ def test_replicas_need_nodes() -> None:
 def test_a_replica_that_fits_no_node_is_refused() -> None:
     with pytest.raises(
         SettingsError,
-        match=r"gpus_per_replica: must be at most 1, the GPUs that a g6e\.2xlarge node offers one replica \(got 2\)",
+        match=r"gpus_per_replica: must be at most 1: a g6e\.2xlarge node has no more GPUs for one replica \(got 2\)",
     ):
         settings(gpus_per_replica=2)
 
 
 @pytest.mark.parametrize("mode", ["on_rollout", "reserved"])
 def test_only_nodes_that_are_always_up_can_be_shared(mode: str) -> None:
-    told = f"node_groups: must be per_color with headroom_mode {mode}: a shared group that shrinks"
-    with pytest.raises(SettingsError, match=told):
+    message = f"node_groups: must be per_color with headroom_mode {mode}: shrinking a shared group"
+    with pytest.raises(SettingsError, match=message):
         service_settings(node_groups="shared", headroom_mode=mode)
     assert service_settings(node_groups="shared", headroom_mode="always").shares_nodes
 
@@ -139,20 +139,20 @@ def test_colours_that_share_their_nodes_share_their_ami_release() -> None:
 
 
 def test_a_drain_longer_than_a_node_group_waits_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"max_stream_seconds: must be at most 859 beside .* \(got 870\)"):
+    with pytest.raises(SettingsError, match=r"max_stream_seconds: must be at most 859 with .* \(got 870\)"):
         settings(max_stream_seconds=870)
 
 
 def test_keep_until_needs_a_time_zone() -> None:
     assert service_settings(keep_until="2026-11-22T08:00:00Z").keep_until
-    with pytest.raises(SettingsError, match="must carry a time zone"):
+    with pytest.raises(SettingsError, match="must have a time zone"):
         settings(keep_until="2026-11-22T08:00:00")
 
 
 @pytest.mark.parametrize("name", ["chat-blue", "chat-green", "chat-green-x"])
 def test_a_service_cannot_be_named_like_a_pool_of_another(name: str) -> None:
-    told = rf"services\.{name}: must not begin with chat-(blue|green), the name of a pool of the service chat"
-    with pytest.raises(SettingsError, match=told):
+    message = rf"services\.{name}: must not begin with chat-(blue|green), the name of a pool of the service chat"
+    with pytest.raises(SettingsError, match=message):
         settings(blue=None, green=None, services={"chat": {}, name: {}})
 
 
@@ -201,7 +201,7 @@ def test_values_may_be_json_as_pulumi_hands_objects_over() -> None:
 ARN = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
 
 
-def faults(extra: dict[str, str] | None = None, **changes: Any) -> list[str]:
+def violations(extra: dict[str, str] | None = None, **changes: Any) -> list[str]:
     """The lines of the one error that this config gives, without what they have in common."""
     with pytest.raises(SettingsError) as raised:
         Settings.from_config({**config(**changes), **(extra or {})})
@@ -209,7 +209,7 @@ def faults(extra: dict[str, str] | None = None, **changes: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"active_color": "gren"}, 'active_color: must be blue or green (got "gren"). Did you mean green?'),
         (
@@ -230,18 +230,18 @@ def faults(extra: dict[str, str] | None = None, **changes: Any) -> list[str]:
         ),
         (
             {"gpus_per_replica": 4},
-            "gpus_per_replica: must be at most 1, the GPUs that a g6e.2xlarge node offers one replica (got 4). "
+            "gpus_per_replica: must be at most 1: a g6e.2xlarge node has no more GPUs for one replica (got 4). "
             "A replica never spans nodes (LeaderWorkerSet is not supported). "
             "Choose g6e.12xlarge, g6e.24xlarge or g6e.48xlarge, or a smaller replica.",
         ),
         (
             {"gpus_per_replica": 16},
-            "gpus_per_replica: must be at most 1, the GPUs that a g6e.2xlarge node offers one replica (got 16). "
-            "A replica never spans nodes (LeaderWorkerSet is not supported). No known type holds such a replica.",
+            "gpus_per_replica: must be at most 1: a g6e.2xlarge node has no more GPUs for one replica (got 16). "
+            "A replica never spans nodes (LeaderWorkerSet is not supported). No known type fits such a replica.",
         ),
         (
             {"replica_millicpus": 191_000},
-            "replica_millicpus: must be at most 7610, the millicpus that a g6e.2xlarge node offers one replica "
+            "replica_millicpus: must be at most 7610: a g6e.2xlarge node has no more millicpus for one replica "
             "(got 191000). Choose g6e.48xlarge, or a smaller replica.",
         ),
         (
@@ -255,7 +255,7 @@ def faults(extra: dict[str, str] | None = None, **changes: Any) -> list[str]:
         ({"replicas": 3}, "replicas: is not a known key here. It belongs to blue or green."),
         (
             {"blue.replicas": 3},
-            '["blue.replicas"]: is not a known key. Nest it: put replicas below blue, as '
+            '["blue.replicas"]: is not a known key. Nest it: put replicas under blue, as '
             "`pulumi config set --path blue.replicas <value>` does.",
         ),
         ({"blue": '{"replicas": 1, "replicas": 2}'}, 'blue: has the key "replicas" twice. Remove one.'),
@@ -266,12 +266,12 @@ def faults(extra: dict[str, str] | None = None, **changes: Any) -> list[str]:
         ({"max_step_points": 101}, "max_step_points: must be a whole number from 1 to 100, e.g. 50 (got 101)."),
         ({"announced": "larger nodes"}, 'announced: must be a serial and a reason: "<serial> <reason>", e.g. '),
         ({"endpoint_url": "llm:8000"}, "Begin it with https:// or http://."),
-        ({"endpoint_url": "https://llm/v1"}, "Leave the path out"),
+        ({"endpoint_url": "https://llm/v1"}, "Remove the path"),
         (
             {"certificate_arn": "arn:aws:iam::1:cert"},
             "certificate_arn: must be the ARN of an ACM certificate, e.g. arn:",
         ),
-        ({"namespace": "kube-system"}, "That one is the cluster's own"),
+        ({"namespace": "kube-system"}, "That namespace belongs to the cluster"),
         (
             {"rollout": {"steps": [{"candidate_percent": 50, "hold_seconds": 1}]}},
             "rollout.steps: must have candidate_percent rise from step to step and end at 100 (got [50]).",
@@ -282,18 +282,18 @@ def faults(extra: dict[str, str] | None = None, **changes: Any) -> list[str]:
             {"blue": {"release": release(sampling={"t": float("nan")})}},
             "blue.release.sampling.t: must be plain JSON, with finite numbers (got NaN).",
         ),
-        ({"max_stream_seconds": 860}, "max_stream_seconds: must be at most 859 beside deregistration_propagation_"),
+        ({"max_stream_seconds": 860}, "max_stream_seconds: must be at most 859 with deregistration_propagation_"),
         (
             {"deregistration_propagation_seconds": 889},
-            "deregistration_propagation_seconds: must be at most 888: a node ends 15 minutes after it was told to "
-            "(got 889).",
+            "deregistration_propagation_seconds: must be at most 888: EKS ends a node 15 minutes after its drain "
+            "begins (got 889).",
         ),
         ({"services": []}, "services: must be an object of names and values (got [])."),
     ],
 )
-def test_a_fault_says_where_what_which_value_and_what_to_do(changes: dict[str, Any], told: str) -> None:
-    (line,) = faults(**changes)
-    assert told in line
+def test_a_violation_names_path_problem_value_and_fix(changes: dict[str, Any], message: str) -> None:
+    (line,) = violations(**changes)
+    assert message in line
 
 
 def test_the_longest_drain_that_fits_is_accepted() -> None:
@@ -302,21 +302,23 @@ def test_the_longest_drain_that_fits_is_accepted() -> None:
 
 
 def test_a_long_value_is_cut_and_stays_on_one_line() -> None:
-    (line,) = faults(endpoint_url="a\n\u200b" * 1000)
+    (line,) = violations(endpoint_url="a\n\u200b" * 1000)
     assert "… 9002 characters" in line
     assert "a\\n\\u200ba" in line
     assert len(line) < 300
 
 
-def test_a_misspelt_project_is_told_with_the_key_that_was_meant() -> None:
+def test_a_misspelt_project_is_reported_with_the_intended_key() -> None:
     for key in ("vllm-bluegreen:active_color", "VLLM_blue_green:active-color", "vllm:active_color"):
-        assert faults({key: "blue"}) == [
+        assert violations({key: "blue"}) == [
             f"{key}: is not a key of this project. Did you mean vllm-blue-green:active_color?"
         ]
 
 
 def test_a_key_that_is_set_with_and_without_the_projects_name_is_set_twice() -> None:
-    assert faults({"vpc_id": "vpc-0b"}) == ["vpc_id: is set twice, with and without the project's name. Remove one."]
+    assert violations({"vpc_id": "vpc-0b"}) == [
+        "vpc_id: is set twice, with and without the project's name. Remove one."
+    ]
 
 
 @pytest.mark.parametrize(
@@ -331,20 +333,20 @@ def test_a_key_that_is_set_with_and_without_the_projects_name_is_set_twice() -> 
     ],
 )
 def test_a_secret_in_plain_config_is_refused_and_never_shown(changes: dict[str, Any]) -> None:
-    told = "\n".join(faults(**changes))
-    assert re.search("in plain text|plain config", told)
-    assert "precious" not in told.lower()
+    message = "\n".join(violations(**changes))
+    assert re.search("in plain text|plain config", message)
+    assert "precious" not in message.lower()
 
 
 def test_the_certificate_is_of_the_load_balancers_region() -> None:
     assert Settings.from_config({**config(certificate_arn=ARN), "aws:region": "us-east-1"}).certificate_arn == ARN
-    (line,) = faults({"aws:region": "eu-central-1"}, certificate_arn=ARN)
-    assert line.startswith("certificate_arn: must be of the load balancer's region, aws:region eu-central-1 (got ")
+    (line,) = violations({"aws:region": "eu-central-1"}, certificate_arn=ARN)
+    assert line.startswith("certificate_arn: must be in the load balancer's region, aws:region eu-central-1 (got ")
 
 
 def test_a_flat_key_that_every_service_sets_anew_is_checked_all_the_same() -> None:
     services = {"chat": {"green_weight": 0}, "code": {"green_weight": 0}}
-    (line,) = faults(blue=None, green=None, green_weight=101, services=services)
+    (line,) = violations(blue=None, green=None, green_weight=101, services=services)
     assert line.startswith("green_weight: must be a whole number from 0 to 100")
 
 
@@ -353,5 +355,5 @@ def test_an_empty_value_of_a_service_means_not_set_as_for_flat_keys() -> None:
     assert settings(blue=None, green=None, namespace="models", services=services).services["chat"].namespace is None
 
 
-def test_two_faults_of_one_field_across_services_are_told_once() -> None:
-    assert len(faults(blue=None, green=None, green_weight=101, services={"chat": {}, "code": {}})) == 1
+def test_a_violation_in_several_services_is_reported_once() -> None:
+    assert len(violations(blue=None, green=None, green_weight=101, services={"chat": {}, "code": {}})) == 1

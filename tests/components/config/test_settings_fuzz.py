@@ -15,7 +15,7 @@ from components.config.router_settings import LISTENER, TOPIC
 from components.config.service_settings import ServiceSettings
 from components.config.settings import Settings, SettingsError
 from components.domain.naming import PROJECT
-from tests.components.config.settings_oracle import SECRET_TEXTS, SPEC, as_read, faulty_paths, pulumi_text
+from tests.components.config.settings_oracle import SECRET_TEXTS, SPEC, as_read, pulumi_text, violating_paths
 from tests.components.example import release
 
 pytestmark = pytest.mark.slow
@@ -229,7 +229,7 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
 def judge(model: type[Settings], values: dict[str, Any]) -> None:
     """Hold the model's answer against the oracle's."""
     config = {f"{PROJECT}:{key}": pulumi_text(value) for key, value in values.items()}
-    expected = faulty_paths(values)
+    expected = violating_paths(values)
     try:
         accepted = model.from_config(config)
     except SettingsError as error:
@@ -240,7 +240,7 @@ def judge(model: type[Settings], values: dict[str, Any]) -> None:
         return
     assert expected, f"refused, although nothing is wrong: {message}"
     lines = message.splitlines()
-    assert lines[0] == "The stack config is not right:"
+    assert lines[0] == "The stack config is invalid:"
     named = {}
     for line in lines[1:]:
         found = re.fullmatch(rf"  - {PROJECT}:((?:[^\[\]: ]|\[\d+\]|\[\".*?\"\])+): (.+)", line)
@@ -310,7 +310,7 @@ def test_whatever_keys_there_are_nothing_but_a_settings_error_comes_of_it(strang
 
 
 def test_the_base_of_all_these_is_good() -> None:
-    assert faulty_paths(BASE) == set()
+    assert violating_paths(BASE) == set()
     judge(Settings, BASE)
 
 
@@ -348,7 +348,7 @@ def test_the_oracle_catches_settings_that_judge_wrongly(
 
 def test_the_oracle_catches_a_message_that_names_another_field(monkeypatch: pytest.MonkeyPatch) -> None:
     def misled(_config: object) -> Settings:
-        raise SettingsError(f"The stack config is not right:\n  - {PROJECT}:vpc_id: must be a VPC's id (got 3).")
+        raise SettingsError(f"The stack config is invalid:\n  - {PROJECT}:vpc_id: must be a VPC's id (got 3).")
 
     monkeypatch.setattr(Settings, "from_config", misled)
     with pytest.raises(AssertionError):
@@ -356,5 +356,5 @@ def test_the_oracle_catches_a_message_that_names_another_field(monkeypatch: pyte
 
 
 def test_the_changes_reach_every_field_and_both_verdicts() -> None:
-    good = sum(not faulty_paths({**BASE, key: value}) for key in SPEC for value in ODD)
+    good = sum(not violating_paths({**BASE, key: value}) for key in SPEC for value in ODD)
     assert 100 < good < len(SPEC) * len(ODD) / 2

@@ -79,27 +79,27 @@ def test_a_replica_that_fits_no_node_is_refused_with_the_numbers(shape: ReplicaS
         replicas_per_node(instance_type("g6e.xlarge"), shape)
 
 
-def test_a_replica_larger_than_a_node_is_told_that_it_cannot_span_nodes_and_what_would_hold_it() -> None:
+def test_the_fix_for_a_replica_larger_than_a_node_names_types_that_fit() -> None:
     four_gpus = ReplicaShape(gpus=4, millicpus=1000, memory_mib=4096)
     with pytest.raises(CapacityError) as raised:
         replicas_per_node(instance_type("g6e.xlarge"), four_gpus)
     assert str(raised.value) == (
-        "one replica asks for 4 GPUs, but a g6e.xlarge node offers 1. "
+        "one replica requests 4 GPUs, but a g6e.xlarge node offers 1. "
         "A replica never spans nodes (LeaderWorkerSet is not supported). "
         "Choose g6e.12xlarge, g6e.24xlarge or g6e.48xlarge, or a smaller replica."
     )
 
 
-def test_a_replica_beyond_its_family_is_told_the_smallest_type_of_each_other() -> None:
+def test_the_fix_for_a_replica_beyond_its_family_names_the_smallest_type_of_each_other() -> None:
     much_memory = ReplicaShape(gpus=1, millicpus=1000, memory_mib=1_500_000)
     assert types_that_hold(much_memory, like=instance_type("g6e.48xlarge")) == [
         *("g7e.48xlarge", "p5.48xlarge", "p5e.48xlarge", "p5en.48xlarge", "p6-b200.48xlarge", "p6-b300.48xlarge")
     ]
 
 
-def test_a_replica_that_no_type_holds_is_told_so() -> None:
+def test_the_fix_says_that_no_type_fits_the_replica() -> None:
     sixteen_gpus = ReplicaShape(gpus=16, millicpus=1000, memory_mib=4096)
-    with pytest.raises(CapacityError, match=r"LeaderWorkerSet is not supported\). No known type holds such a replica"):
+    with pytest.raises(CapacityError, match=r"LeaderWorkerSet is not supported\). No known type fits such a replica"):
         replicas_per_node(instance_type("p5.48xlarge"), sixteen_gpus)
 
 
@@ -118,16 +118,16 @@ def test_the_types_named_do_hold_it_and_none_named_means_that_none_does(
     ("name", "hint"),
     [
         ("g6e.3xlarge", "Known g6e types: g6e.xlarge"),
-        ("g6f.xlarge", "Its nodes have a fraction of a GPU and advertise no whole one.* Families: g5, g6"),
+        ("g6f.xlarge", "Its nodes have a fraction of a GPU and advertise no whole GPU.* Families: g5, g6"),
         ("gr6f.4xlarge", "Its nodes have a fraction of a GPU"),
         ("m5.large", "Its nodes have no NVIDIA GPU. Families: g5"),
         ("inf2.xlarge", "Its nodes have no NVIDIA GPU"),
-        ("g4ad.xlarge", "Its GPUs are AMD's"),
+        ("g4ad.xlarge", "Its GPUs are from AMD"),
         ("g5g.xlarge", "Its CPUs are ARM"),
         ("p6e-gb200.36xlarge", "Its CPUs are ARM"),
-        ("p9.large", "that we know. Families: g5"),
-        ("large", "that we know. Families: g5"),
-        ("", "that we know. Families: g5"),
+        ("p9.large", "type with whole GPUs. Families: g5"),
+        ("large", "type with whole GPUs. Families: g5"),
+        ("", "type with whole GPUs. Families: g5"),
     ],
 )
 def test_a_type_without_whole_gpus_is_refused_with_the_reason(name: str, hint: str) -> None:

@@ -76,9 +76,7 @@ def test_no_order_of_arrival_leaves_a_replica_out_and_no_order_does_with_a_node_
 
 @settings(max_examples=100)
 @given(cases(), st.integers(1, 5), st.integers(1, 5))
-def test_a_shared_group_holds_both_colours_whoever_comes_first_and_a_node_less_would_not(
-    case: Case, blue: int, green: int
-) -> None:
+def test_a_shared_group_fits_both_colours_in_any_order_and_needs_every_node(case: Case, blue: int, green: int) -> None:
     instance, shape = case
     size = shared_pool_size({"blue": blue, "green": green}, instance=instance, shape=shape, spare_nodes=0)
     assert placements(case, size.desired_nodes, blue + green) == (True, True)

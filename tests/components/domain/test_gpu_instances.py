@@ -1,4 +1,4 @@
-"""The instance table: sound figures, and reserves that never promise more than a node has."""
+"""The instance table: plausible figures, and allocatable amounts that never exceed what a node has."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The change guards: every pair of weights, and sampled serials, promises and announcements, against an oracle."""
+"""The change guards against an oracle: every pair of weights; sampled serials, keep-warm windows, announcements."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.domain.guards import Context, Nodes, Pods, is_promised, nodes_refusal, pods_refusal, rule_refusal
+from components.domain.guards import Context, Nodes, Pods, is_kept_warm, nodes_refusal, pods_refusal, rule_refusal
 from components.domain.naming import COLORS, Color, other_color
 from components.domain.traffic import Traffic
 
@@ -44,18 +44,18 @@ def context(deployed: Traffic | None, desired: Traffic, announced: str = "", max
     )
 
 
-# The oracle knows colours by who is active, and tells what is safe from what an operator may do, not by the code's way.
+# The oracle names colours active and idle, and derives what is allowed from operators' rules, not from the code.
 
 
 def allowed_at_equal_serial(
-    *, idle_before: int, idle_after: int, swapped: bool, promised: bool, shortened: bool, most: int
+    *, idle_before: int, idle_after: int, swapped: bool, kept_warm: bool, shortened: bool, most: int
 ) -> bool:
     """What a plain update may do to a rule without announcing it."""
     if swapped:
-        return promised and idle_after == 100
+        return kept_warm and idle_after == 100
     if idle_after < idle_before:
         return True
-    return idle_after - idle_before <= most and not (promised and shortened)
+    return idle_after - idle_before <= most and not (kept_warm and shortened)
 
 
 @pytest.mark.parametrize("active", COLORS)
@@ -69,12 +69,12 @@ def test_every_pair_of_weights_at_an_equal_serial(active: Color, most: int) -> N
 
 
 @pytest.mark.parametrize("active", COLORS)
-@pytest.mark.parametrize("promise", ["", PAST, LATER])
-def test_every_pair_of_weights_announced_by_a_script_or_stale(active: Color, promise: str) -> None:
+@pytest.mark.parametrize("window", ["", PAST, LATER])
+def test_every_pair_of_weights_announced_by_a_script_or_stale(active: Color, window: str) -> None:
     for before in range(101):
         for after in range(101):
-            deployed = traffic(before, active=active, keep_until=promise)
-            desired = traffic(after, active=active, keep_until=promise)
+            deployed = traffic(before, active=active, keep_until=window)
+            desired = traffic(after, active=active, keep_until=window)
             assert rule_refusal(context(deployed, desired, f"{SERIAL} because", 1)) is None
             assert rule_refusal(context(deployed, replace(desired, rollout_serial=SERIAL + 1), "", 1)) is None
             for announced in ("", f"{SERIAL} because", f"{SERIAL - 1} because"):
@@ -86,13 +86,13 @@ def test_every_pair_of_weights_announced_by_a_script_or_stale(active: Color, pro
 @pytest.mark.parametrize("active", COLORS)
 @pytest.mark.parametrize("announced", ["", f"{SERIAL} because", f"{SERIAL - 1} old", f"{SERIAL + 1} early"])
 @pytest.mark.parametrize("serial", [SERIAL, SERIAL + 1])
-@pytest.mark.parametrize("promise", ["", PAST, LATER])
-def test_a_rollback_always_passes(active: Color, announced: str, serial: int, promise: str) -> None:
+@pytest.mark.parametrize("window", ["", PAST, LATER])
+def test_a_rollback_always_passes(active: Color, announced: str, serial: int, window: str) -> None:
     for before in range(1, 101):
         for after in range(before):
             green = (before, after) if active == "blue" else (100 - before, 100 - after)
-            for kept in {promise, ""}:
-                deployed = traffic(green[0], active=active, keep_until=promise)
+            for kept in {window, ""}:
+                deployed = traffic(green[0], active=active, keep_until=window)
                 desired = traffic(green[1], active=active, keep_until=kept, serial=serial)
                 assert rule_refusal(context(deployed, desired, announced, 1)) is None
 
@@ -119,7 +119,7 @@ def test_once_the_way_back_is_cold_its_colour_is_one_like_any_other() -> None:
     before=st.integers(0, 100),
     after=st.integers(0, 100),
     actives=st.tuples(st.sampled_from(COLORS), st.sampled_from(COLORS)),
-    promises=st.tuples(st.sampled_from(["", PAST, SOON, LATER]), st.sampled_from(["", PAST, SOON, LATER])),
+    windows=st.tuples(st.sampled_from(["", PAST, SOON, LATER]), st.sampled_from(["", PAST, SOON, LATER])),
     serials=st.tuples(st.integers(0, 3), st.integers(0, 3)),
     announced=st.none() | st.integers(0, 4),
     most=st.integers(1, 100),
@@ -128,13 +128,13 @@ def test_the_rule_is_judged_as_the_oracle_does(
     before: int,
     after: int,
     actives: tuple[Color, Color],
-    promises: tuple[str, str],
+    windows: tuple[str, str],
     serials: tuple[int, int],
     announced: int | None,
     most: int,
 ) -> None:
-    deployed = traffic(before, active=actives[0], keep_until=promises[0], serial=serials[0])
-    desired = traffic(after, active=actives[1], keep_until=promises[1], serial=serials[1])
+    deployed = traffic(before, active=actives[0], keep_until=windows[0], serial=serials[0])
+    desired = traffic(after, active=actives[1], keep_until=windows[1], serial=serials[1])
     word = "" if announced is None else f"{announced} because"
     if serials[1] != serials[0]:
         expected = serials[1] > serials[0]
@@ -144,8 +144,8 @@ def test_the_rule_is_judged_as_the_oracle_does(
             idle_before=100 - before if on_green else before,
             idle_after=100 - after if on_green else after,
             swapped=actives[0] != actives[1],
-            promised=promises[0] in (SOON, LATER),
-            shortened=(promises[0], promises[1]) not in {(SOON, SOON), (SOON, LATER), (LATER, LATER)},
+            kept_warm=windows[0] in (SOON, LATER),
+            shortened=(windows[0], windows[1]) not in {(SOON, SOON), (SOON, LATER), (LATER, LATER)},
             most=most,
         )
     assert (rule_refusal(context(deployed, desired, word, most)) is None) == expected
@@ -200,7 +200,7 @@ def refusals(color: Color, case: Context, *, harmful: bool = True) -> set[bool]:
 
 
 def must_stay(color: Color, deployed: Traffic, desired: Traffic) -> bool:
-    """The oracle: a colour must stay as it is when requests go there, before or after, or when it is promised."""
+    """The oracle: a colour must stay as it is when it gets requests, before or after, or is kept warm."""
     if deployed.weights[color] + desired.weights[color] > 0:
         return True
     words = [desired] if desired.rollout_serial > deployed.rollout_serial else [deployed, desired]
@@ -211,7 +211,7 @@ def must_stay(color: Color, deployed: Traffic, desired: Traffic) -> bool:
     color=st.sampled_from(COLORS),
     greens=st.tuples(st.sampled_from([0, 1, 50, 99, 100]), st.sampled_from([0, 1, 50, 99, 100])),
     actives=st.tuples(st.sampled_from(COLORS), st.sampled_from(COLORS)),
-    promises=st.tuples(st.sampled_from(["", PAST, LATER]), st.sampled_from(["", PAST, LATER])),
+    windows=st.tuples(st.sampled_from(["", PAST, LATER]), st.sampled_from(["", PAST, LATER])),
     serials=st.tuples(st.integers(0, 2), st.integers(0, 2)),
     announced=st.none() | st.integers(0, 3),
 )
@@ -219,13 +219,13 @@ def test_pods_and_nodes_are_judged_as_the_oracle_does(
     color: Color,
     greens: tuple[int, int],
     actives: tuple[Color, Color],
-    promises: tuple[str, str],
+    windows: tuple[str, str],
     serials: tuple[int, int],
     announced: int | None,
 ) -> None:
     deployed, desired = (
-        traffic(green, active=active, keep_until=promise, serial=serial)
-        for green, active, promise, serial in zip(greens, actives, promises, serials, strict=True)
+        traffic(green, active=active, keep_until=window, serial=serial)
+        for green, active, window, serial in zip(greens, actives, windows, serials, strict=True)
     )
     case = context(deployed, desired, "" if announced is None else f"{announced} because")
     stale = serials[1] < serials[0]
@@ -240,7 +240,7 @@ def test_weight_that_is_leaving_in_the_same_update_still_counts(green: int) -> N
     assert refusals("green", context(traffic(0), traffic(green))) == {green > 0}
 
 
-def test_weights_that_nobody_knows_may_be_all_of_it() -> None:
+def test_an_unknown_weight_counts_as_all_traffic() -> None:
     assert refusals("green", context(traffic(0, unknown=("green",)), traffic(0))) == {True}
 
 
@@ -249,7 +249,7 @@ def test_without_a_rule_the_config_says_what_serves() -> None:
     assert refusals("green", context(None, traffic(0))) == {False}
 
 
-def test_a_script_that_ends_the_promise_in_the_same_write_may_park() -> None:
+def test_a_script_that_ends_the_window_in_the_same_write_may_park() -> None:
     deployed = traffic(100, active="green", keep_until=LATER)
     ends = traffic(100, active="green", serial=SERIAL + 1)
     assert refusals("blue", context(deployed, ends)) == {False}
@@ -269,7 +269,7 @@ def test_what_the_program_says_nothing_about_any_more_stays_as_it_is_in_the_clou
 
 
 @pytest.mark.parametrize(
-    ("text", "promised"),
+    ("text", "kept_warm"),
     [
         ("", False),
         ("never", False),
@@ -282,9 +282,9 @@ def test_what_the_program_says_nothing_about_any_more_stays_as_it_is_in_the_clou
         (PAST, False),
     ],
 )
-def test_a_promise_is_a_time_that_is_not_over(text: str, promised: bool) -> None:
-    assert is_promised(traffic(keep_until=text), NOW) is promised
-    assert not is_promised(traffic(keep_until=text), NOW + timedelta(days=2))
+def test_a_window_is_open_until_its_time_is_over(text: str, kept_warm: bool) -> None:
+    assert is_kept_warm(traffic(keep_until=text), NOW) is kept_warm
+    assert not is_kept_warm(traffic(keep_until=text), NOW + timedelta(days=2))
 
 
 STALE = context(traffic(75, serial=9), traffic(25, serial=6))
@@ -308,7 +308,7 @@ REFUSALS: Mapping[str, tuple[str | None, str]] = {
         "Roll out with `python -m scripts.ramp --stack prod`, which promotes, or permit it once: set announced to "
         '"7 <reason>".',
     ),
-    "promise": (
+    "window": (
         rule_refusal(context(traffic(keep_until=LATER), traffic(keep_until=SOON))),
         f'chat: keep_until may not go from {LATER} to "{SOON}": until then green stays warm.\n'
         'Wait until then, or permit it once: set announced to "7 <reason>".',
@@ -338,7 +338,7 @@ REFUSALS: Mapping[str, tuple[str | None, str]] = {
     ),
     "exchange": (
         nodes_refusal(COLORS, NODES, HARMFUL_NODES[3], context(traffic(), traffic())),
-        "chat nodes: may not be exchanged in place (launchTemplate lt-1 3 to lt-1 4): 100 % of requests go to blue.\n"
+        "chat nodes: may not be replaced in place (launchTemplate lt-1 3 to lt-1 4): 100 % of requests go to blue.\n"
         "Change the idle colour, with `python -m scripts.ramp --stack prod`, or permit it once: set announced to "
         '"7 <reason>".',
     ),
@@ -346,7 +346,7 @@ REFUSALS: Mapping[str, tuple[str | None, str]] = {
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_a_refusal_tells_resource_old_new_limit_and_fix_in_two_lines(kind: str) -> None:
+def test_a_refusal_names_resource_old_new_limit_and_fix_in_two_lines(kind: str) -> None:
     refusal, expected = REFUSALS[kind]
     assert refusal == expected
 

@@ -49,10 +49,10 @@ def test_more_gpus_of_the_same_node_are_named_first() -> None:
     )
 
 
-def test_a_model_that_no_node_holds_is_told_so() -> None:
+def test_a_model_that_fits_no_node_gets_a_warning() -> None:
     warning = memory_warning(large(weights_gib=3000), G6E, 4)
     assert warning is not None
-    assert warning.endswith("No known type holds it.")
+    assert warning.endswith("No known type fits it.")
 
 
 @pytest.mark.parametrize(
@@ -126,5 +126,5 @@ def test_the_program_warns_of_each_colour_and_declares_all_the_same(caplog: pyte
     too_large = release(weights_gib=100)
     registrations = run_program(blue={"replicas": 1, "release": too_large}, green={"replicas": 1, "release": release()})
     assert ("Deployment", "llm-blue") in registrations
-    (told,) = caplog.messages
-    assert told.startswith("llm-blue: org/model needs 100.0 GiB of GPU memory")
+    (message,) = caplog.messages
+    assert message.startswith("llm-blue: org/model needs 100.0 GiB of GPU memory")

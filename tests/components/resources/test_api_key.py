@@ -1,4 +1,4 @@
-"""A vLLM that asks for an API key: its own probe and the scripts' smoke test have it, and nobody else gets in."""
+"""A vLLM with an API key: its probe and the smoke test have the key, and requests without it are refused."""
 
 import subprocess
 import sys

@@ -94,7 +94,7 @@ def test_only_a_group_that_has_nodes_is_protected() -> None:
     assert not _declare()[NODES].protect
 
 
-def test_plain_nodes_are_on_demand_and_promise_no_end(declared: Registrations) -> None:
+def test_plain_nodes_are_on_demand_and_have_no_reservation_end(declared: Registrations) -> None:
     assert declared[NODES].inputs["capacityType"] == "ON_DEMAND"
     assert "vllm-blue-green/reservation-ends" not in declared[NODES].inputs["tags"]
     assert {"capacityReservationSpecification", "instanceMarketOptions"}.isdisjoint(declared[TEMPLATE].inputs)

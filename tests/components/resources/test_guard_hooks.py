@@ -133,7 +133,7 @@ def judge(
             if secret:
                 old, new = ({key: pulumi.Output.secret(value) for key, value in one.items()} for one in (old, new))
             try:
-                await guards.judge(pulumi.ResourceHookArgs("urn", "id", "name", kind, new_inputs=new, old_inputs=old))
+                await guards.check(pulumi.ResourceHookArgs("urn", "id", "name", kind, new_inputs=new, old_inputs=old))
             except RefusedError as error:
                 refusal = str(error)
         return refusal
@@ -153,15 +153,15 @@ def test_a_rule_whose_tags_are_gone_is_taken_to_be_as_the_config_says() -> None:
     assert "may not go from 25 to 90" in judge((RULE, rule_inputs(25.0, tags=nonsense), {}), green=90)
 
 
-def test_a_rule_of_other_target_groups_or_none_has_weights_that_nobody_knows() -> None:
+def test_a_rule_of_other_target_groups_or_none_has_unknown_weights() -> None:
     for actions in (None, [], [{"type": "fixed-response"}], [{"forward": {"targetGroups": [{"arn": "arn:x"}]}}]):
-        assert "weights unknown" in judge((RULE, rule_inputs(25.0, actions=actions), {}), green=25)
+        assert "weights are unknown" in judge((RULE, rule_inputs(25.0, actions=actions), {}), green=25)
 
 
 def test_the_clock_and_the_limits_of_the_settings_count() -> None:
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    promised = rule_inputs(0.0, tags=tags(keep_until=soon))
-    assert "stays warm" in judge((RULE, promised, {}))
+    kept_warm = rule_inputs(0.0, tags=tags(keep_until=soon))
+    assert "stays warm" in judge((RULE, kept_warm, {}))
     past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
     assert judge((RULE, rule_inputs(0.0, tags=tags(keep_until=past)), {})) == ""
     assert "max_step_points is 10" in judge((RULE, rule_inputs(0.0), {}), green=11, max_step_points=10)
@@ -221,7 +221,7 @@ def test_a_launch_template_makes_no_new_version_for_nodes_that_serve() -> None:
     said = "(blockDeviceMappings /dev/xvda 200 to /dev/xvda 300)"
     assert said in judge((kind, old, larger))
     assert judge((kind, old, larger), green=100) == ""
-    assert "exchanged in place (userData)" in judge((kind, old, {**old, "userData": "x" * 100}))
+    assert "replaced in place (userData)" in judge((kind, old, {**old, "userData": "x" * 100}))
     tagged = {"vllm-blue-green/color": "blue", "team": "ml"}
     assert judge((kind, old, {**old, "tags": tagged, "name": "x", "updateDefaultVersion": True})) == ""
 
@@ -237,6 +237,6 @@ def test_inputs_that_hold_a_secret_are_read_all_the_same() -> None:
         assert "may not go from 2 to 1" in judge(update, secret=True)
 
 
-def test_a_resource_that_no_guard_knows_must_not_be_bound() -> None:
-    with pytest.raises(TypeError, match="no guard knows aws:s3/bucket:Bucket"):
+def test_a_resource_without_a_guard_must_not_be_bound() -> None:
+    with pytest.raises(TypeError, match="there is no guard for aws:s3/bucket:Bucket"):
         judge(("aws:s3/bucket:Bucket", {}, {}))

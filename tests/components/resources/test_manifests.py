@@ -56,7 +56,7 @@ def _manifests(config: dict[str, Any]) -> list[Json]:
 
 @pytest.fixture(scope="module")
 def strict(control_plane: ControlPlane) -> Generator[KubeClient]:
-    """A client of ours alone, since it remembers every warning."""
+    """A separate client, because a client remembers every warning."""
     with KubeClient.from_kubeconfig(control_plane.kubeconfig) as client:
         yield client
 
@@ -159,7 +159,7 @@ def test_the_namespace_refuses_pods_with_more_rights(
         kube.apply(pod, field_manager="test", dry_run=True)
 
 
-def test_whoever_applies_a_deployment_of_such_pods_is_warned(
+def test_applying_a_deployment_of_such_pods_gives_a_warning(
     applied: list[Json], control_plane: ControlPlane, manifests: list[Json]
 ) -> None:
     assert applied

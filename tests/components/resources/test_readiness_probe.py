@@ -110,7 +110,7 @@ def test_another_model_is_not_ready(server: Server, name: str, root: str) -> Non
 
 def test_an_engine_that_generates_nothing_in_time_is_not_ready(server: Server) -> None:
     server.inference_seconds = 0.5
-    with pytest.raises(NotReady, match="none for other requests"):
+    with pytest.raises(NotReady, match="neither for the probe nor for other requests"):
         check_inference(server.pod(), "chat")
 
 
@@ -168,5 +168,5 @@ def test_a_key_that_no_header_can_carry_is_not_shown(server: Server) -> None:
     server.api_key = "sesame"
     spoilt = _run(server.port, VLLM_API_KEY="sesame\n")
     assert spoilt.returncode == 1
-    assert spoilt.stderr.startswith("not ready: VLLM_API_KEY is not one word of plain characters")
+    assert spoilt.stderr.startswith("not ready: VLLM_API_KEY is not one word of ASCII characters")
     assert "sesame" not in spoilt.stderr

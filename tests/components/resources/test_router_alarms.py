@@ -77,9 +77,7 @@ def test_a_single_target_that_stays_unhealthy_is_enough(declared: Registrations)
         ({"alarms": {"response_time_p95_limit_seconds": 2.5}}, 2.5),
     ],
 )
-def test_the_response_time_is_limited_by_the_longest_stream_unless_told_otherwise(
-    changes: dict[str, Any], limit: float
-) -> None:
+def test_the_response_time_limit_follows_the_longest_stream_by_default(changes: dict[str, Any], limit: float) -> None:
     alarm = _alarm(run_program(**changes), "llm-blue-response-time")
     assert (alarm["metricName"], alarm["extendedStatistic"]) == ("TargetResponseTime", "p95")
     assert (alarm["comparisonOperator"], alarm["threshold"]) == ("GreaterThanThreshold", limit)

@@ -272,7 +272,7 @@ def test_every_rule_of_a_service_with_a_host_is_for_that_host_alone(joined: Regi
         assert not any("hostHeader" in condition for condition in rule.inputs["conditions"])
 
 
-def test_a_joined_load_balancer_has_no_address_that_is_ours_to_tell(joined: Registrations) -> None:
+def test_a_joined_load_balancer_has_no_endpoint_output(joined: Registrations) -> None:
     assert joined.outputs["WeightedRouter", "chat"] == {"weighted_rule_arn": "arn:ListenerRule:chat"}
 
 

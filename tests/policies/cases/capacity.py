@@ -59,7 +59,7 @@ _FITS = (
         why="two GPUs a replica, on nodes with one",
         base="ramp",
         edits={"Deployment chat-green": {f"{_REQUESTS}{_GPU}": "2", f"{_LIMITS}{_GPU}": "2"}},
-        says="chat-green: GPUs of a replica is 2, but must be at most 1, what a g6e.2xlarge node offers one. A replica",
+        says="chat-green: GPUs of a replica is 2, but must be at most 1, which a g6e.2xlarge node offers one replica.",
     ),
     Unsafe(
         policy="capacity-replica-fits-node",
@@ -105,14 +105,14 @@ _FITS = (
             "NodeGroup chat-blue": {"instanceTypes": ["g6e.2xlarge", "g6.xlarge"]},
             "Deployment chat-blue": {f"{_REQUESTS}.cpu": "3700m"},
         },
-        says="millicpus of a replica is 3700, but must be at most 3620, what a g6.xlarge node offers one",
+        says="millicpus of a replica is 3700, but must be at most 3620, which a g6.xlarge node offers one replica",
     ),
     Unsafe(
         policy="capacity-replica-fits-node",
-        why="nobody says what a node is, so EKS takes a t3.medium",
+        why="no instance type is set, so EKS uses a t3.medium",
         base="ramp",
         edits={"NodeGroup chat-blue": {"instanceTypes": GONE}},
-        says="chat-blue: instanceTypes is t3.medium, but must be types with whole NVIDIA GPUs",
+        says="chat-blue: instanceTypes is t3.medium, but must be a known type with whole NVIDIA GPUs",
     ),
     Unsafe(
         policy="capacity-replica-fits-node",
@@ -127,14 +127,14 @@ _FITS = (
         why="in a block the launch template says what a node is",
         base="block",
         edits={"LaunchTemplate chat-green": {"instanceType": "p5.4xlarge"}},
-        says="chat-green: GPUs of a replica is 8, but must be at most 1, what a p5.4xlarge node offers one",
+        says="chat-green: GPUs of a replica is 8, but must be at most 1, which a p5.4xlarge node offers one replica",
     ),
     Unsafe(
         policy="capacity-replica-fits-node",
         why="fractions of a GPU are none",
         base="shared",
         edits={"NodeGroup chat": {"instanceTypes": ["g6f.large"]}},
-        says="chat: instanceTypes is g6f.large, but must be types with whole NVIDIA GPUs",
+        says="chat: instanceTypes is g6f.large, but must be a known type with whole NVIDIA GPUs",
     ),
 )
 
@@ -276,7 +276,7 @@ _DESIRED = (
     ),
     Unsafe(
         policy="capacity-desired-holds-running-colors",
-        why="whoever scales it may not, only the maximum is left to others",
+        why="only the maximum is left to an autoscaler, not the desired size",
         base="ramp",
         edits={"NodeGroup chat-green": {"scalingConfig.desiredSize": 3, "#ignore_changes": ("scalingConfig.maxSize",)}},
         says="chat-green: scalingConfig.desiredSize is 3",
@@ -314,14 +314,14 @@ _GROUPS = (
             }
         },
         also=("capacity-reservation-end-known",),
-        says="must be plain On-Demand: its end would take both colours' nodes",
+        says="must be plain On-Demand: the end of a reservation would remove both colours' nodes",
     ),
     Unsafe(
         policy="capacity-node-group-per-color",
         why="green's nodes are labelled as blue's: its pods find none",
         base="ramp",
         edits={"NodeGroup chat-green": {f'labels["{_COLOR}"]': "blue"}},
-        says="chat: the node group of green is not set, but must be there for full size",
+        says="chat: the node group of green is not set, but must be declared, with room for full size",
     ),
     Unsafe(
         policy="capacity-node-group-per-color",
@@ -335,7 +335,7 @@ _GROUPS = (
 _RESERVATIONS = (
     Unsafe(
         policy="capacity-reservation-end-known",
-        why="the tag was taken off: nobody knows when the block ends",
+        why="the tag was removed, so the end of the block is unknown",
         base="block",
         edits={"NodeGroup chat-green": {_ENDS: GONE}},
         says="chat-green: the end of its reservation is not set, but must be an RFC 3339 time with its zone",
@@ -366,17 +366,17 @@ _RESERVATIONS = (
     ),
     Unsafe(
         policy="capacity-reservation-outlasts-promise",
-        why="EKS takes the nodes 40 minutes before the block ends: a second too soon",
+        why="EKS removes the nodes 40 minutes before the block ends: one second too early",
         base="block",
         edits={"NodeGroup chat-green": {_ENDS: "2099-01-01T00:39:59Z"}},
-        says="chat-green: the end of its reservation is 2099-01-01T00:39:59Z, but must be 40 minutes after keep_until",
+        says="chat-green: the end of its reservation is 2099-01-01T00:39:59Z, but must be at least 40 minutes after",
     ),
     Unsafe(
         policy="capacity-reservation-outlasts-promise",
-        why="the promise was prolonged beyond the block",
+        why="the keep-warm window was extended beyond the block",
         base="block",
         edits={"ListenerRule chat": {_KEEP_UNTIL: "2099-01-02T01:00:00+01:00"}},
-        says="but must be 40 minutes after keep_until 2099-01-02T01:00:00+01:00 at least",
+        says="but must be at least 40 minutes after keep_until 2099-01-02T01:00:00+01:00",
     ),
     Unsafe(
         policy="capacity-reservation-outlasts-promise",
@@ -393,14 +393,14 @@ _STAY = (
         why="nodes that serve would end before there are new ones",
         base="ramp",
         edits={"NodeGroup chat-blue": {"updateConfig.updateStrategy": "MINIMAL"}},
-        says="chat-blue: updateConfig.updateStrategy is MINIMAL, but must be DEFAULT while requests go to its pods",
+        says="chat-blue: updateConfig.updateStrategy is MINIMAL, but must be DEFAULT while its pods get requests",
     ),
     Unsafe(
         policy="capacity-serving-nodes-stay",
         why="an update of nodes that passes over disruption budgets",
         base="ramp",
         edits={"NodeGroup chat-green": {"forceUpdateVersion": True}},
-        says="chat-green: forceUpdateVersion is true, but must be false while requests go to its pods",
+        says="chat-green: forceUpdateVersion is true, but must be false while its pods get requests",
     ),
     Unsafe(
         policy="capacity-serving-nodes-stay",
@@ -496,17 +496,17 @@ _TRUTH = (
     ),
     Unsafe(
         policy="capacity-tags-tell-the-truth",
-        why="the tag promises more replicas than the candidate has",
+        why="the tag names more replicas than the candidate has",
         base="ramp",
         edits={"Deployment chat-green": {"spec.replicas": 3}},
-        says=f"chat: the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} x3, what its Deployment is",
+        says=f"chat: the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} x3, as its Deployment",
     ),
     Unsafe(
         policy="capacity-tags-tell-the-truth",
         why="the tag names another release than the one that gets requests",
         base="ramp",
         edits={"ListenerRule chat": {_GREEN: f"{_BLUE_ID} x4"}},
-        says=f"but must be {_GREEN_ID} x4, what its Deployment is",
+        says=f"but must be {_GREEN_ID} x4, as its Deployment",
     ),
     Unsafe(
         policy="capacity-tags-tell-the-truth",
@@ -535,7 +535,7 @@ _TRUTH = (
         base="promoted",
         edits={"Deployment chat-blue": {f'{_LABELS}["{_RELEASE}"]': GONE}},
         also=("release-named",),
-        says="must be unnamed x4, what its Deployment is",
+        says="must be unnamed x4, as its Deployment",
     ),
     Unsafe(
         policy="capacity-tags-tell-the-truth",
@@ -660,7 +660,7 @@ SAFE = (
         edits={"NodeGroup chat-green": {"scalingConfig.desiredSize": 0, "#ignore_changes": ("*",)}},
     ),
     Safe(
-        why="a shared group with room for one replica of the parked colour, whose size nobody knows",
+        why="a shared group with room for one replica of the parked colour, whose size is unknown",
         base="shared",
         edits={
             "NodeGroup chat": {"scalingConfig.maxSize": 5, "scalingConfig.desiredSize": 5},
@@ -679,12 +679,12 @@ SAFE = (
         edits={"NodeGroup chat-blue": GONE, "NodeGroup chat-green": GONE},
     ),
     Safe(
-        why="a rule of another stack: nobody knows here whether green is to be",
+        why="a rule of another stack: this stack does not show whether green should exist",
         base="ramp",
         edits={"ListenerRule chat": GONE, "NodeGroup chat-green": GONE},
     ),
     Safe(
-        why="a block that ends 40 minutes after the promise, to the second",
+        why="a block that ends exactly 40 minutes after the keep-warm window",
         base="block",
         edits={"NodeGroup chat-green": {_ENDS: "2099-01-01T00:40:00Z"}},
     ),
@@ -697,7 +697,7 @@ SAFE = (
         },
     ),
     Safe(
-        why="a block that ends before a promise that is over",
+        why="a block that ends before a keep-warm window that is over",
         base="block",
         edits={
             "ListenerRule chat": {_KEEP_UNTIL: "2020-01-01T00:00:00Z"},
@@ -763,7 +763,7 @@ SAFE = (
         },
     ),
     Safe(
-        why="a rollback in the middle of a deploy: the tag is ahead of a colour that nobody needs",
+        why="a rollback in the middle of a deploy: the tag is ahead of a colour that is not needed",
         base="ramp",
         edits={
             "ListenerRule chat": {f"{_WEIGHTS}[0].weight": 100, f"{_WEIGHTS}[1].weight": 0, _ROLLING_OUT: "false"},
@@ -789,7 +789,7 @@ SAFE = (
         edits={"Deployment chat-blue": GONE, "Deployment chat-green": GONE},
     ),
     Safe(
-        why="a new stack whose weight is on a colour that nobody uses yet",
+        why="a new stack whose weight is on a colour that is not in use yet",
         base="first",
         edits={
             "ListenerRule chat": {_BLUE: "unused", _ACTIVE: "green"},

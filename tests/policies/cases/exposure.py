@@ -68,7 +68,7 @@ _ENCRYPTION: Final = (
         why="prompts cross the internet in the clear",
         base="ramp",
         edits={"LoadBalancer chat": {"internal": False}},
-        says="chat: protocol is HTTP, but must be HTTPS, for chat faces the internet",
+        says="chat: protocol is HTTP, but must be HTTPS, because chat is internet-facing",
     ),
     Unsafe(
         policy="exposure-tls-when-internet-facing",
@@ -95,7 +95,7 @@ _ENCRYPTION: Final = (
             _balancer(idleTimeout=810),
             _listener("second", loadBalancerArn="arn:LoadBalancer:second", tags=_SERVICE),
         ),
-        says="second: protocol is HTTP, but must be HTTPS, for second faces the internet",
+        says="second: protocol is HTTP, but must be HTTPS, because second is internet-facing",
     ),
     Unsafe(
         policy="exposure-redirect",
@@ -136,10 +136,10 @@ _ENCRYPTION: Final = (
     ),
     Unsafe(
         policy="exposure-tls-policy",
-        why="AWS's default speaks TLS 1.0",
+        why="AWS's default allows TLS 1.0",
         base="public",
         edits={"Listener chat": {"sslPolicy": GONE}},
-        says="chat: sslPolicy is ELBSecurityPolicy-2016-08, but must be one of TLS 1.2 or newer",
+        says="chat: sslPolicy is ELBSecurityPolicy-2016-08, but must be one for TLS 1.2 or newer",
     ),
     Unsafe(
         policy="exposure-tls-policy",
@@ -165,7 +165,7 @@ _ENCRYPTION: Final = (
         why="a team that wants TLS 1.3 alone",
         base="public",
         config={"exposure-tls-policy": {"minimum_tls": "1.3"}},
-        says="must be one of TLS 1.3 or newer",
+        says="must be one for TLS 1.3 or newer",
     ),
 )
 
@@ -208,7 +208,7 @@ _DENIED: Final = (
     ),
     Unsafe(
         policy="exposure-default-deny",
-        why="whatever nobody serves is answered as if it were there",
+        why="requests for unknown paths are answered as if the paths existed",
         base="public",
         edits={"Listener chat": {"defaultActions[0].fixedResponse.statusCode": "200"}},
         says="chat: defaultActions.fixedResponse.statusCode is 200, but must be 4xx",
@@ -460,7 +460,7 @@ _NODES: Final = (
     ),
     Unsafe(
         policy="exposure-imds",
-        why="whoever makes a pod fetch a URL has the node's credentials",
+        why="a client that makes a pod fetch a URL gets the node's credentials",
         base="public",
         edits={"LaunchTemplate chat-green": {"metadataOptions.httpTokens": "optional"}},
         says="chat-green: metadataOptions.httpTokens is optional, but must be required",
@@ -619,7 +619,7 @@ SAFE: tuple[Safe, ...] = (
         added=(_listener("web", defaultActions=[{"type": "fixed-response", "fixedResponse": {"statusCode": "200"}}]),),
     ),
     Safe(
-        why="whoever asks for something else is sent to the documentation",
+        why="requests for other paths are redirected to the documentation",
         base="public",
         edits={"Listener chat": {"defaultActions": _TO_HTTPS}},
     ),

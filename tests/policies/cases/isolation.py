@@ -10,7 +10,7 @@ _POLICY = "NetworkPolicy chat-blue"
 _POD = "spec.template.spec"
 _VLLM = "spec.template.spec.containers[0]"
 _FROM = "spec.ingress[0].from"
-# Made up, and put together here so that nobody takes it for a real one.
+# Made up, and put together here so that it is not mistaken for a real one.
 TOKEN = "hf_" + "A1b2C3d4" * 4
 
 _CLOSED = (
@@ -19,7 +19,7 @@ _CLOSED = (
         why="no policy: every pod of the cluster reaches vLLM past its key",
         base="ramp",
         edits={_POLICY: GONE},
-        says="chat-blue: its NetworkPolicies for ingress is empty, but must be one at least",
+        says="chat-blue: its NetworkPolicies for ingress is empty, but must be at least one",
     ),
     Unsafe(
         policy="isolation-network-policy",
@@ -47,7 +47,7 @@ _CLOSED = (
         why="a rule without a source is open to all",
         base="ramp",
         edits={_POLICY: {_FROM: GONE}},
-        says="chat-blue: spec.ingress.from is not set, which is everywhere, but must be named networks and namespaces",
+        says="chat-blue: spec.ingress.from is not set, which allows everything, but must be named networks",
     ),
     Unsafe(
         policy="isolation-network-policy",
@@ -253,8 +253,8 @@ SAFE = (
             }
         },
     ),
-    Safe(why="a policy that lets nobody in", base="ramp", edits={_POLICY: {"spec.ingress": []}}),
-    Safe(why="parked: nobody is there to reach", base="reaped", edits={_POLICY: GONE}),
+    Safe(why="a policy that allows no source", base="ramp", edits={_POLICY: {"spec.ingress": []}}),
+    Safe(why="parked: there are no pods to reach", base="reaped", edits={_POLICY: GONE}),
     Safe(
         why="names that are no secrets', and a secret that is not there",
         base="ramp",

@@ -30,7 +30,7 @@ _SAYS = (
     ),
     Unsafe(
         policy="lifecycle-rule-says-what-it-does",
-        why="a rule by hand, told by where it leads, that does not say who is active",
+        why="a rule by hand, recognised by its target groups, without the active colour",
         base="ramp",
         edits={"ListenerRule chat": {_ROLE: GONE, _ACTIVE: GONE}},
         says="the tag vllm-blue-green/active-color is not set",
@@ -51,7 +51,7 @@ _SAYS = (
     ),
     Unsafe(
         policy="lifecycle-rule-says-what-it-does",
-        why="a serial that nobody can compare",
+        why="a serial that cannot be compared",
         base="ramp",
         edits={"ListenerRule chat": {_SERIAL: "seven"}},
         says="the tag vllm-blue-green/rollout-serial is seven",
@@ -72,7 +72,7 @@ _SAYS = (
     ),
     Unsafe(
         policy="lifecycle-rule-says-what-it-does",
-        why="a promise without a time zone ends at another hour for everybody",
+        why="a keep-warm window without a time zone ends at an unclear time",
         base="promoted",
         edits={"ListenerRule chat": {_KEEP_UNTIL: "2099-01-01T00:00:00"}},
         says="the tag vllm-blue-green/keep-until is 2099-01-01T00:00:00, but must be an RFC 3339 time with its zone",
@@ -96,14 +96,14 @@ _SAYS = (
 _KEPT = (
     Unsafe(
         policy="lifecycle-idle-color-kept",
-        why="blue was parked while it is promised as the way back",
+        why="blue was parked while it is kept warm",
         base="promoted",
         edits={**_PARKED_BLUE, "ListenerRule chat": {_BLUE: f"{_BLUE_ID} parked"}},
         says="chat: blue, the idle colour, is 7a96c0970da5 parked, but must be running until 2099-01-01",
     ),
     Unsafe(
         policy="lifecycle-idle-color-kept",
-        why="blue lost its release while it is promised as the way back",
+        why="blue lost its release while it is kept warm",
         base="promoted",
         edits={"Deployment chat-blue": GONE, "ListenerRule chat": {_BLUE: "unused"}},
         says='set keep_until to "" and announced to "7 <reason>".',
@@ -211,7 +211,7 @@ UNSAFE = (*_SAYS, *_KEPT, *_MATCHES, *_ROLLOUT, *_PROTECTED)
 
 SAFE = (
     Safe(
-        why="a rule that promises nothing, and says so by saying nothing",
+        why="a rule without a keep-warm window, and without its tag",
         base="promoted",
         edits={"ListenerRule chat": {_KEEP_UNTIL: GONE, _ANNOUNCED: GONE, _ROLLING_OUT: GONE}},
     ),
@@ -222,7 +222,7 @@ SAFE = (
     ),
     Safe(why="a serial that an import wrote as a number", base="ramp", edits={"ListenerRule chat": {_SERIAL: 5}}),
     Safe(
-        why="another rule of the same listener, which nobody calls weighted",
+        why="another rule of the same listener, which is not weighted",
         base="ramp",
         edits={"ListenerRule chat-blue-candidate": {"priority": 12}},
     ),
@@ -254,12 +254,12 @@ SAFE = (
         edits={"ListenerRule chat": {**_ALL_GREEN, _ROLLING_OUT: "false", _ANNOUNCED: "5"}},
     ),
     Safe(
-        why="a new stack: the weight is on nobody, and nobody runs",
+        why="a new stack: no colour runs, whatever the weights",
         base="first",
         edits={"ListenerRule chat": {**_ALL_GREEN, _BLUE: "unused"}, "Deployment chat-blue": GONE},
     ),
     Safe(
-        why="a rollout that begins when the last promise is over",
+        why="a rollout that begins when the last keep-warm window is over",
         base="ramp",
         edits={"ListenerRule chat": {_KEEP_UNTIL: _OVER}},
     ),
@@ -284,7 +284,7 @@ SAFE = (
         edits={"ListenerRule chat-green-candidate": {"#protect": False}, "Listener chat-redirect": {"#protect": False}},
     ),
     Safe(
-        why="a load balancer that is nobody's",
+        why="a load balancer of no service",
         base="ramp",
         edits={"LoadBalancer chat": {"#protect": False, _SERVICE: GONE}},
     ),

@@ -175,21 +175,21 @@ _CACHED = (
         why="two revisions of a model in one namespace: green's answers in blue's name",
         base="ramp",
         edits={_GREEN: {_NAMESPACE: "c6ccc5860bc6"}},
-        says=f"the annotation {SEMANTIC_CACHE_NAMESPACE_KEY} is c6ccc5860bc6, but must be another one than on chat-",
+        says=f"the annotation {SEMANTIC_CACHE_NAMESPACE_KEY} is c6ccc5860bc6, but must be different from that of chat-",
     ),
     Unsafe(
         policy="release-cache-namespace",
         why="no namespaces at all",
         base="ramp",
         edits={_BLUE: {_NAMESPACE: GONE}, _GREEN: {_NAMESPACE: GONE}},
-        says="is not set, but must be another one",
+        says="is not set, but must be different from",
     ),
     Unsafe(
         policy="release-cache-namespace",
         why="an argument that changes answers",
         base="ramp",
         edits={_GREEN: {**_BLUES_REVISION, _NAMESPACE: "c6ccc5860bc6", f"{_VLLM}.args[16]": "--max-model-len=4096"}},
-        says="must be another one than on chat-",
+        says="must be different from that of chat-",
     ),
     Unsafe(
         policy="release-cache-namespace",
@@ -197,7 +197,7 @@ _CACHED = (
         base="ramp",
         edits={_GREEN: {**_BLUES_REVISION, _NAMESPACE: "c6ccc5860bc6", _NOTED: "0a1b2c3d4e"}},
         also=("release-prompts-immutable",),
-        says="must be another one than on chat-",
+        says="must be different from that of chat-",
     ),
     Unsafe(
         policy="release-cache-namespace",

@@ -235,7 +235,7 @@ _GATED = (
         base="ramp",
         edits={_BLUE: {_GATES: GONE}},
         also=("serving-readiness-gate-of-its-binding",),
-        says="chat-blue: readinessGates is empty, but must be target-health.elbv2.k8s.aws/<TargetGroupBinding>",
+        says="chat-blue: readinessGates is empty, but must be at least target-health.elbv2.k8s.aws/",
     ),
     Unsafe(
         policy="serving-readiness-gate",
@@ -270,7 +270,7 @@ _DRAINED = (
     ),
     Unsafe(
         policy="serving-drain-chain",
-        why="a preStop hook of which nobody can tell how long it takes",
+        why="a preStop hook whose duration is unknown",
         base="ramp",
         added=by_hand({f"{CONTAINER}.lifecycle.preStop.exec.command": ["/opt/drain.sh"]}),
         says="llm: lifecycle.preStop (s) is not set",
@@ -288,7 +288,7 @@ _DRAINED = (
         base="ramp",
         edits={_BLUE: {f"{_VLLM}.args": ["org/model", "--revision=c0ffee", "--fingerprint-mode=custom"]}},
         also=("release-named",),
-        says="--shutdown-timeout is not set, but must be the seconds of the longest request",
+        says="--shutdown-timeout is not set, but must be the duration of the longest request in seconds",
     ),
     Unsafe(
         policy="serving-drain-chain",
@@ -457,7 +457,7 @@ _DISRUPTED = (
     ),
     Unsafe(
         policy="serving-disruption-budget",
-        why="by hand: a single replica, which nobody stands in for",
+        why="by hand: a single replica, which no other pod can replace",
         base="ramp",
         added=by_hand({"spec.replicas": 1}, budget={"spec.minAvailable": GONE, "spec.maxUnavailable": 1}),
         says="at once is 1, but must be at most 0 of 1. Set maxUnavailable to 0",

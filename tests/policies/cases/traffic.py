@@ -49,7 +49,7 @@ _WEIGHTS_ADD_UP = (
 _BOTH_TARGET_GROUPS = (
     Unsafe(
         policy="traffic-both-target-groups",
-        why="green left the rule: nobody checks its health before the next rollout",
+        why="green was removed from the rule, so its health is not checked before the next rollout",
         base="promoted",
         edits={"ListenerRule chat": {f"{_GROUPS}[0]": GONE}},
         says="the target groups of the forward action is green, but must be blue, green",
@@ -78,7 +78,7 @@ _BOTH_TARGET_GROUPS = (
 _WEIGHTS_NOT_IGNORED = (
     Unsafe(
         policy="traffic-weights-not-ignored",
-        why="weights are moved by hand, and Pulumi was told to look away",
+        why="weights are changed by hand, and Pulumi ignores them",
         base="ramp",
         edits={"ListenerRule chat": {"#ignore_changes": ("actions[*].forward.targetGroups[*].weight",)}},
         says="chat: ignore_changes is actions[*].forward.targetGroups[*].weight",
@@ -119,7 +119,7 @@ _WEIGHT_NEEDS_RELEASE = (
             "ListenerRule chat": {'tags["vllm-blue-green/green"]': "3ed285688389 parked"},
             "Deployment chat-green": {"spec.replicas": 0},
         },
-        says="the weight of green, which is 3ed285688389 parked is 100, but must be 0. Move green_weight to 0 first",
+        says="the weight of green, which is 3ed285688389 parked is 100, but must be 0. Set green_weight to 0 first",
     ),
     Unsafe(
         policy="traffic-weight-needs-release",
@@ -190,7 +190,7 @@ _STICKINESS_OFF = (
 _CANDIDATE_ROUTE_FIRST = (
     Unsafe(
         policy="traffic-candidate-route-first",
-        why="there is no way to green but by the weights: nobody can try it before users do",
+        why="only the weights lead to green, so no check can reach it before users do",
         base="ramp",
         edits={"ListenerRule chat-green-candidate": GONE},
         says="chat: the candidate route of green is not set, but must be a rule before this one",
@@ -235,28 +235,28 @@ _CANDIDATE_ROUTE_FIRST = (
         why="a wildcard sends every client with the header to the candidate",
         base="ramp",
         edits={"ListenerRule chat-green-candidate": {f"{_HEADER}.values": ["*"]}},
-        says="its secret is one that others may guess",
+        says="its secret is one that can be guessed",
     ),
     Unsafe(
         policy="traffic-candidate-route-first",
         why="the colour's name alone is no secret",
         base="ramp",
         edits={"ListenerRule chat-blue-candidate": {f"{_HEADER}.values": ["blue"]}},
-        says="its secret is one that others may guess",
+        says="its secret is one that can be guessed",
     ),
     Unsafe(
         policy="traffic-candidate-route-first",
         why="fifteen characters after the colour",
         base="ramp",
         edits={"ListenerRule chat-blue-candidate": {f"{_HEADER}.values": [f"blue-{'x' * 15}"]}},
-        says="its secret is one that others may guess",
+        says="its secret is one that can be guessed",
     ),
     Unsafe(
         policy="traffic-candidate-route-first",
         why="a second value, easy to remember, beside the secret one",
         base="ramp",
         edits={"ListenerRule chat-green-candidate": {f"{_HEADER}.values": [_GREEN_SECRET, "canary"]}},
-        says="its secret is one that others may guess",
+        says="its secret is one that can be guessed",
     ),
     Unsafe(
         policy="traffic-candidate-route-first",
@@ -267,7 +267,7 @@ _CANDIDATE_ROUTE_FIRST = (
                 _HEADER: {"httpHeaderName": "x-candidate-route", "regexValues": ["^green-.*$"]}
             }
         },
-        says="its secret is one that others may guess",
+        says="its secret is one that can be guessed",
     ),
     Unsafe(
         policy="traffic-candidate-route-first",
@@ -278,7 +278,7 @@ _CANDIDATE_ROUTE_FIRST = (
     ),
     Unsafe(
         policy="traffic-candidate-route-first",
-        why="scripts send another header, and would try whoever gets the weights",
+        why="scripts send another header, so they would check the colour with the weight",
         base="ramp",
         edits={"ListenerRule chat-green-candidate": {f"{_HEADER}.httpHeaderName": "x-canary"}},
         says="the condition on x-candidate-route is not set",
