@@ -33,7 +33,7 @@ def open_stack(
     world: World, name: str = "dev", *, tell: Callable[[str], None] = lambda _: None, seconds: float = 300
 ) -> PulumiStack:
     """The world's stack as a script has it."""
-    return PulumiStack(name, world.project, update_timeout_seconds=seconds, check=lambda: None, tell=tell)
+    return PulumiStack(name, world.project, update_timeout_seconds=seconds, check=lambda: None, log=tell)
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ def test_everything_that_forbids_a_reap_is_told_at_once() -> None:
 
 
 def test_an_unfinished_rollout_forbids_a_reap() -> None:
-    assert "did not come to an end" in refusal(promoted_world(), unfinished=True)
+    assert "the last rollout is unfinished" in refusal(promoted_world(), unfinished=True)
 
 
 def test_running_streams_hold_a_reap_up() -> None:
@@ -238,7 +238,7 @@ def test_a_drill_that_was_killed_is_undone_and_leaves_the_way_back_warm(sent_bac
     assert len(world.pods("blue")) == 2
     assert settings.keep_until == world.state.keep_until == kept
     assert world.journal.of("parked") == []
-    assert world.journal.of("note")[-1]["text"] == "blue stays warm as the way back, as it is promised"
+    assert world.journal.of("note")[-1]["text"] == "blue stays warm as the way back, until its keep-warm window ends"
 
 
 def test_a_ramp_that_was_killed_is_undone_and_its_candidate_parked() -> None:

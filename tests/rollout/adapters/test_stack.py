@@ -145,7 +145,7 @@ def locked_stack(folder: Path, told: list[str], *ended_hosts: str) -> PulumiStac
         update_timeout_seconds=60,
         check=lambda: None,
         ended_hosts=lambda: ended_hosts,
-        tell=told.append,
+        log=told.append,
     )
 
 

@@ -270,7 +270,7 @@ def test_nobody_is_sent_to_targets_that_do_not_answer_unless_forced(site: Site) 
                     TargetGroupArn=site.service.groups["blue"], Targets=[{"Id": address, "Port": 8000}]
                 )
         wait_for(_only(site, sick, "unhealthy"))
-        with pytest.raises(RefusedError, match="say --force"):
+        with pytest.raises(RefusedError, match="use --force"):
             send_back_by(site.load_balancer, _now(), force=False)
         assert site.load_balancer.rule().splits(25)
         assert send_back_by(site.load_balancer, _now(), force=True) is not None
@@ -284,7 +284,7 @@ def test_no_force_sends_traffic_where_no_target_is(site: Site) -> None:
             TargetGroupArn=site.service.groups["blue"], Targets=[{"Id": address, "Port": 8000}]
         )
     wait_for(lambda: not site.load_balancer.health("blue").total)
-    with pytest.raises(RefusedError, match="none at all"):
+    with pytest.raises(RefusedError, match="no targets at all"):
         send_back_by(site.load_balancer, _now(), force=True)
 
 
