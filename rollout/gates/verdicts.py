@@ -248,7 +248,7 @@ def judge_response_times(
 
 
 def judge_queue(gate: str, queue: Queue | None, limits: QueueDepthSettings) -> GateVerdict:
-    """Judge how many requests wait for the candidate. Fails when the average has been too high for ``QUEUE_SECONDS``."""
+    """Judge how many requests wait for the candidate. Fails if the average is too high for ``QUEUE_SECONDS``."""
     if queue is None:
         return _inconclusive(gate, "no data", limits, readings=0)
     evidence: Evidence = {

@@ -170,7 +170,8 @@ class Gates:
         queue = judge_queue("queue_depth", self._queue(end, other), limits.queue_depth)
         judged = (errors, *latencies)
         if self._clients is None:
-            return (*judged, queue)  # The load balancer does not answer, but the pods' metrics can still stop a bad candidate.
+            # The load balancer does not answer, but the pods' metrics can still stop a bad candidate.
+            return (*judged, queue)
         clients, probes = self._clients, self._probes.sent
         return (*(require_client_traffic(verdict, clients, probes, thresholds) for verdict in judged), queue)
 

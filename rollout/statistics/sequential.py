@@ -6,13 +6,13 @@ ever reaches 1/alpha is at most alpha. So a gate that fails there has the false-
 whether it looks once or after every request, and however long the hold is extended. Each e-value is a mixture of bets
 on small to large effects, so that it misses few of them.
 
-- ``evidence_above`` tests a share against a fixed limit (failed requests, or requests above a latency limit). Each bet
-  is on a true share; a beta distribution over the shares above the limit mixes the bets.
-- ``Comparison`` compares two colours over the same time, in blocks of requests between two scrapes. Given in a block are
-  the number of requests of each colour and the outcomes of all of them together. If the candidate is no worse, its bad
-  outcomes are a random draw from these (multivariate hypergeometric). So the test needs no model of latencies and no
-  knowledge of the active colour's, and whatever slows down both colours (load, time of day) cancels out. Each bet is on
-  odds: an outcome with score s falls to the candidate exp(s) times as often (Fisher's noncentral distribution). A
+- ``evidence_above`` tests a share against a fixed limit (failed requests, or requests above a latency limit). Each
+  bet is on a true share; a beta distribution over the shares above the limit mixes the bets.
+- ``Comparison`` compares two colours over the same time, in blocks of requests between two scrapes. Given in a block
+  are the number of requests of each colour and the outcomes of all of them together. If the candidate is no worse, its
+  bad outcomes are a random draw from these (multivariate hypergeometric). So the test needs no model of latencies and
+  no knowledge of the active colour's, and whatever slows down both colours (load, time of day) cancels out. Each bet is
+  on odds: an outcome with score s falls to the candidate exp(s) times as often (Fisher's noncentral distribution). A
   block's e-value rises with every bad outcome of the candidate and falls with every one of the active colour, so it is
   also valid for a candidate that is better than the active colour.
 
@@ -144,7 +144,7 @@ class Comparison:
 
 
 def log_ratio(candidate: Floats, pooled: Floats, scores: Floats) -> Floats:
-    """Return, for each row of ``scores``, the log likelihood ratio of the candidate's counts: these odds against chance.
+    """Return for each row of ``scores`` the log likelihood ratio of the candidate's counts: these odds over chance.
 
     Args:
         candidate: the candidate's counts by category, in the last axis.

@@ -22,5 +22,5 @@ def endpoint_key(environment: Mapping[str, str], *, required: bool) -> str | Non
             raise RefusedError(f"{VARIABLE}: is not set, but the service has pods.api_key_secret; {FIX}")
         return None
     if re.fullmatch(r"[!-~]+", key) is None:
-        raise RefusedError(f"{VARIABLE}: is not one word of printable ASCII characters (does it end in a newline?); {FIX}")
+        raise RefusedError(f"{VARIABLE}: is not one word of printable ASCII (does it end in a newline?); {FIX}")
     return key

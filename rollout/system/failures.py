@@ -87,7 +87,7 @@ def _aws_answer(error: Any) -> str:
     if code in _DENIED:
         return f"{what}. Allow the action for this identity, or use another AWS_PROFILE"
     if code in _THROTTLED:
-        return f"{what}, even after retries. Try again later"
+        return f"{what}, also after retries. Try again later"
     return what
 
 

@@ -55,7 +55,7 @@ def test_the_lock_of_an_update_that_was_killed_is_cancelled_and_the_next_update_
     told: list[str] = []
     open_stack(world, tell=told.append).up("again")
     assert len(told) == 1
-    assert told[0].startswith("cancelling Pulumi's lock, whose update has ended without giving it back: ")
+    assert told[0].startswith("cancelling Pulumi's lock, whose update ended without releasing it: ")
     assert f"(pid {held.process.pid})" in told[0]
     assert "\n" not in told[0]
     assert world.locks() == []
@@ -69,9 +69,7 @@ def test_an_update_of_ours_that_lives_on_as_an_orphan_is_interrupted_and_waited_
     threading.Thread(target=held.process.wait, daemon=True).start()
     told: list[str] = []
     open_stack(world, tell=told.append).up("again")
-    assert told[0] == (
-        f"an update of ours outlived the process that began it; interrupting it (process {held.process.pid})"
-    )
+    assert told[0] == (f"an update outlived the script that began it; interrupting it (process {held.process.pid})")
     assert world.calls() == [("create", "a")]
     assert world.locks() == []
 

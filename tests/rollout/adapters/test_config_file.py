@@ -155,7 +155,7 @@ def test_a_stack_is_found_by_its_bare_name(tmp_path: Path) -> None:
     ("stack", "told"),
     [
         ("prd", "Did you mean prod?"),
-        ("something", "There are: prod."),
+        ("something", "Known stacks: prod."),
         ("acme/vllm-blue-green/prod", "bare name"),
         ("", "bare name"),
         ("../prod", "bare name"),
@@ -171,7 +171,7 @@ def test_an_unknown_stack_is_refused_with_what_there_is(tmp_path: Path, stack: s
 def test_a_folder_without_a_project_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match=r"has no Pulumi\.yaml"):
         stack_file(tmp_path, "prod")
-    with pytest.raises(RefusedError, match="is no folder"):
+    with pytest.raises(RefusedError, match="is not a folder"):
         stack_file(tmp_path / "nowhere", "prod")
 
 

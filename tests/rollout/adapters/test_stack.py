@@ -87,7 +87,7 @@ def update(folder: Path) -> None:
             UpdateFailedError,
             ["preview of 'a change' failed", "Set PULUMI_CONFIG_PASSPHRASE"],
         ),
-        ("up", "", update, UpdateFailedError, ["said nothing, and exited with 255"]),
+        ("up", "", update, UpdateFailedError, ["printed nothing, and exited with 255"]),
         ("up", LOCKED, update, StackLockedError, ["ann@build-7 (pid 42) at 2026-11-21", "pulumi cancel --stack"]),
         (
             "up",

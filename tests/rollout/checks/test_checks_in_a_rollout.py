@@ -137,7 +137,7 @@ def test_nobody_saying_anything_is_no_yes() -> None:
     world = world_with(**MANUAL)
     done = ramp(world)
     assert done.phase is Phase.ROLLED_BACK
-    assert "waits for somebody to run scripts.approve" in done.reason
+    assert "waits for a person to run scripts.approve" in done.reason
     weights = {record["green_weight"]: record["at"] for record in world.journal.of("rule")}
     assert timedelta(seconds=900) <= timedelta(seconds=weights[0] - weights[25]) <= timedelta(seconds=1200)
 

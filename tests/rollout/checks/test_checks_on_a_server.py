@@ -202,4 +202,4 @@ def test_shadow_compares_both_colours(stack: Stack) -> None:
     assert (verdict.evidence["compared"], verdict.evidence["similarity"]) == (12, 1)
     other = stack.run("shadow", "c", shadow={"samples": 12, "minimum_samples": 9, "max_similarity_drop": 0.3})
     assert other.verdict is Verdict.FAIL
-    assert "texts alike to" in other.reason
+    assert "text similarity" in other.reason

@@ -106,7 +106,11 @@ def test_prompts_come_from_a_file_beside_the_config(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(None, "cannot be read: .*No such file"), ("", "holds nothing"), ("{}\n[]\n", "holds 2 lines that are no OpenAI")],
+    [
+        (None, "cannot be read: .*No such file"),
+        ("", "contains nothing"),
+        ("{}\n[]\n", "contains 2 lines but no OpenAI"),
+    ],
 )
 def test_a_file_without_prompts_is_refused(tmp_path: Path, content: str | None, told: str) -> None:
     if content is not None:
@@ -136,5 +140,5 @@ def test_an_s3_prefix_that_cannot_be_read_is_refused(bucket: Any, tmp_path: Path
     assert bucket.list_buckets()
     with pytest.raises(RefusedError, match="s3://nobodys/chat/ cannot be read"):
         source("s3://nobodys/chat/", tmp_path).read()
-    with pytest.raises(RefusedError, match="holds nothing"):
+    with pytest.raises(RefusedError, match="contains nothing"):
         source("s3://gateway/empty/", tmp_path).read()

@@ -92,7 +92,7 @@ def test_even_one_request_asks_in_every_way() -> None:
 
 WRONG: list[tuple[Edit, str]] = [
     (lambda body: body.update(system_fingerprint="blue-0123456789ab"), "answered by blue-0123456789ab"),
-    (lambda body: body.pop("system_fingerprint"), "answered by nobody"),
+    (lambda body: body.pop("system_fingerprint"), "answered by an unnamed server"),
     (lambda body: body["choices"][0].update(finish_reason="abort"), "ended with 'abort'"),
     (lambda body: body["choices"][0].update(message={}, delta={}, text=""), "empty"),
     (lambda body: body.update(choices=[]), "empty"),
@@ -192,7 +192,7 @@ def test_without_the_operators_key_no_request_is_sent() -> None:
 
 @pytest.mark.parametrize(
     ("api_key", "told"),
-    [("sesame", "does not take the key in ENDPOINT_API_KEY"), (None, "asks for an API key; put the service's API key")],
+    [("sesame", "rejects the key in ENDPOINT_API_KEY"), (None, "asks for an API key; put the service's API key")],
 )
 def test_a_key_that_is_not_taken_is_found_before_the_rollout_and_not_shown(api_key: str | None, told: str) -> None:
     def refuse(request: httpx.Request) -> httpx.Response:

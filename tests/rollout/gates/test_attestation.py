@@ -53,13 +53,13 @@ def test_a_weight_is_attested_once_it_is_in_effect_and_not_before(before: int, a
     told = world.journal.of("attested")
     assert len(told) == 1
     assert told[0]["candidate_percent"] == pytest.approx(after, abs=6)
-    assert any("has not taken it over yet" in note for note in notes(world)) == (lag_seconds > 0)
+    assert any("does not apply it yet" in note for note in notes(world)) == (lag_seconds > 0)
 
 
 def test_each_reason_to_wait_is_told_once() -> None:
     world = world_at(25, lag_seconds=60)
     attest(world, 25, 75)
-    assert len([note for note in notes(world) if "has not taken it over yet" in note]) == 1
+    assert len([note for note in notes(world) if "does not apply it yet" in note]) == 1
 
 
 def test_a_change_that_is_silently_ignored_is_never_attested() -> None:
@@ -165,7 +165,7 @@ def test_a_colour_that_clients_still_reach_is_not() -> None:
         world.clock.sleep(1)
     world.ignore_weights = True
     world.set_green_weight(0)
-    with pytest.raises(AttestationTimeoutError, match="requests of clients went to green"):
+    with pytest.raises(AttestationTimeoutError, match="client requests went to green"):
         idle(world, "green", 500)
 
 
@@ -198,5 +198,5 @@ def test_counts_that_are_published_very_late_are_waited_for() -> None:
 def test_nothing_known_is_not_idle() -> None:
     world = world_at(0, timeout_seconds=60)
     world.by_period = lambda *_: ()  # pyright: ignore
-    with pytest.raises(AttestationTimeoutError, match="has not published what it sent to green"):
+    with pytest.raises(AttestationTimeoutError, match="has not published its counts for green"):
         idle(world, "green", 500)

@@ -207,7 +207,7 @@ def test_a_weight_is_attested_once_requests_follow_it(site: Site, lag_seconds: f
     site.account.admin.set_faults(weight_lag_seconds=lag_seconds)
     took = site.attest(25, 75)
     assert lag_seconds <= took <= lag_seconds + PUBLISHED_WITHIN_SECONDS + 4
-    assert site.journal.told("has not taken it over yet") == (lag_seconds > 0)
+    assert site.journal.told("does not apply it yet") == (lag_seconds > 0)
     attested = site.journal.records[-1]
     assert attested["kind"] == "attested"
     assert 55 < attested["candidate_percent"] < 95

@@ -118,11 +118,11 @@ def test_an_active_block_with_room_in_the_right_zone_will_do() -> None:
     ("change", "told"),
     [
         ({"state": "scheduled"}, "green.reservation.id: cr-1 is scheduled, not active. It has not begun: wait"),
-        ({"state": "expired"}, "green.reservation.id: cr-1 is expired, not active. Take another one"),
+        ({"state": "expired"}, "green.reservation.id: cr-1 is expired, not active. Use another one"),
         ({"is_block": False}, "green.reservation.kind: is capacity_block, but cr-1 is no Capacity Block"),
         ({"instance_type": "p5en.48xlarge"}, "green.reservation.id: cr-1 holds p5en.48xlarge"),
         ({"zone": "us-east-1a"}, "green.reservation.subnet_id: is in us-east-1b, but cr-1 is in us-east-1a"),
-        ({"available": 1}, "green.reservation: cr-1 has 1 of 2 instances free, but 2 nodes are to come"),
+        ({"available": 1}, "green.reservation: cr-1 has 1 of 2 instances free, but green needs 2 new nodes"),
         (
             {"ends": datetime(2026, 12, 2, tzinfo=UTC)},
             "green.reservation.ends: is 2026-12-03T00:00:00Z, but cr-1 ends at 2026-12-02T00:00:00Z",
@@ -159,7 +159,7 @@ def test_a_node_and_its_pods_get_their_addresses_from_one_subnet(free: tuple[int
     found = list(address_violations(service_settings(), "green", subnets))
     assert bool(found) != enough
     if found:
-        assert found[0].startswith("node_subnet_ids: 2 nodes and 2 replicas of green are to come and need 4 addresses")
+        assert found[0].startswith("node_subnet_ids: 2 new nodes and 2 new replicas of green need at least 4 addresses")
 
 
 def test_on_nodes_that_are_up_only_pods_need_addresses() -> None:

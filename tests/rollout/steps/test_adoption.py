@@ -71,7 +71,7 @@ def test_a_file_that_is_right_stays_as_it_is() -> None:
     ("settings", "rule", "told"),
     [
         ({"rollout_serial": 10}, {}, "rollout_serial: the file says 10, the live rule 9: the file is not stale"),
-        ({}, {"active_color": None}, "active_color: the live rule does not say it"),
+        ({}, {"active_color": None}, "active_color: the live rule has no tag for it"),
         ({}, {"weights": {"blue": 1, "green": 1}}, "green_weight: the live rule splits"),
         ({"green": {"replicas": 2}}, {}, f"green.release: the file has none, live is {NEW.release_id}"),
     ],

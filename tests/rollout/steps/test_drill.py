@@ -77,7 +77,7 @@ def test_a_drill_counts_until_it_is_too_old(age_days: float, limit_days: float) 
 
 def test_a_missing_drill_is_told_with_what_to_do() -> None:
     (fault,) = drill_violations(7, DrillHistory(promoted=True), NOW)
-    assert fault.startswith("rollout.drill_max_age_days: asks for a rollback drill within 7 days, but there was none")
+    assert fault.startswith("rollout.drill_max_age_days: requires a rollback drill within 7 days, but there was none")
     assert "scripts.drill" in fault
 
 

@@ -73,7 +73,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         "pods.hub_token_secret.key: Secret hub of namespace chat has no key token; it has other",
         "pods.model_cache_claim: namespace chat has no PersistentVolumeClaim weights",
         "green.replicas: is 2, but step 3 (100 %) needs at least 4",
-        "instance_type: 2 nodes of g6e.2xlarge are to come for green and need 16 vCPUs",
+        "instance_type: 2 new nodes of g6e.2xlarge for green need 16 vCPUs",
         "node_subnet_ids:",
         "max_stream_seconds: the load balancer ends connections",
         "the endpoint http://llm does not answer",
@@ -116,7 +116,7 @@ def test_a_rule_that_was_changed_outside_of_pulumi_is_told() -> None:
 def test_a_rule_that_the_state_does_not_have_is_told() -> None:
     world = World()
     world.rule_in_state = lambda _: None  # type: ignore[method-assign]
-    assert [fault for fault in told(world) if fault.startswith("weighted rule: Pulumi's state does not have it")]
+    assert [fault for fault in told(world) if fault.startswith("weighted rule: is missing in Pulumi's state")]
 
 
 def test_a_block_s_zone_is_that_of_the_subnet_it_names() -> None:
@@ -134,6 +134,6 @@ def test_a_block_s_zone_is_that_of_the_subnet_it_names() -> None:
 
     world.subnets = subnets  # type: ignore[method-assign]
     assert told(world) == (
-        "green.reservation: cr-1 is not there, in this account and region. Check the id, AWS_PROFILE and aws:region",
+        "green.reservation: cr-1 does not exist in this account and region. Check the id, AWS_PROFILE and aws:region",
     )
     assert asked == [("subnet-2",)]

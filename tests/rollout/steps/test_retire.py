@@ -45,7 +45,7 @@ def test_a_rolled_back_candidate_is_parked_as_soon_as_updates_work_again(error: 
     assert at(Phase.RETIRING, world).phase is Phase.ROLLED_BACK
     assert not world.pods("green")
     assert not world.config.read().color("green").nodes_wanted
-    assert len([one for one in world.journal.of("note") if "tried again until it works" in one["text"]]) == 1
+    assert len([one for one in world.journal.of("note") if "failed and is retried" in one["text"]]) == 1
 
 
 def test_pods_that_a_stale_file_takes_for_parked_are_parked() -> None:
@@ -122,7 +122,7 @@ def test_a_load_balancer_that_ignores_the_rule_keeps_its_candidate() -> None:
     world.ignore_weights = True
     rollout = at(Phase.ROLLING_BACK, world)
     assert rollout.phase is Phase.FAILED
-    assert "requests of clients went to green" in rollout.reason
+    assert "client requests went to green" in rollout.reason
     assert world.pods("green")
     assert world.config.read().green_weight == world.state.green_weight == world.weights["green"] == 0
 
@@ -144,7 +144,7 @@ def test_pods_that_stay_are_told_with_the_reason() -> None:
         return tuple(stay) if color == "green" else ()
 
     world.pods = pods  # type: ignore[method-assign]
-    with pytest.raises(RolloutError, match=r"chat-green-0 \(terminating.*chat-green-1 \(not asked to end: Kube"):
+    with pytest.raises(RolloutError, match=r"chat-green-0 \(terminating.*chat-green-1 \(not terminating: Kube"):
         park(world.ports(), Updater(world.ports(), SERVICE), "green", message="park")
 
 

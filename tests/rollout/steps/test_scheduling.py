@@ -46,7 +46,7 @@ def test_free_nodes_of_the_pool_hold_the_candidate() -> None:
     ("nodes", "told"),
     [
         (green_nodes(1), "have 1: n0 has 1"),
-        (green_nodes(labels={SERVICE_KEY: SERVICE, COLOR_KEY: "blue"}), "there is none"),
+        (green_nodes(labels={SERVICE_KEY: SERVICE, COLOR_KEY: "blue"}), "there is no such node"),
         (green_nodes(ready=False), "n0 is not ready"),
         (green_nodes(cordoned=True), "n1 is cordoned"),
         (green_nodes(taints=(Taint(key="team", value="a", effect="NoSchedule"),)), "n0 is tainted team=a:NoSchedule"),
@@ -55,7 +55,7 @@ def test_free_nodes_of_the_pool_hold_the_candidate() -> None:
 )
 def test_nodes_on_which_no_replica_starts_are_named(nodes: list[Node], told: str) -> None:
     (fault,) = faults(kept_warm(), nodes)
-    assert fault.startswith("green.replicas: 2 replicas of green need a place each")
+    assert fault.startswith("green.replicas: 2 replicas of green need places")
     assert told in fault
 
 
@@ -99,7 +99,7 @@ def test_what_daemonsets_take_of_the_nodes_that_are_up_they_take_of_those_to_com
     agent = BoundPod(node="b0", requests=Resources(millicpus=6000, pods=1), of_daemonset=True)
     (fault,) = faults(settings, live, [agent])
     assert fault.startswith(
-        "instance_type: 2 nodes of g6e.2xlarge are to come for 2 replicas of green, but one holds 0"
+        "instance_type: 2 new nodes of g6e.2xlarge must run 2 replicas of green, but each has room for 0"
     )
     assert "6000 millicpus" in fault
     elsewhere = BoundPod(node="other", requests=agent.requests, of_daemonset=True)

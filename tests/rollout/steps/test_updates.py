@@ -108,7 +108,7 @@ def test_weights_that_are_not_those_that_were_meant_are_unexpected() -> None:
         return up()
 
     world = Breaking(elsewhere)
-    with pytest.raises(UnexpectedChangeError, match=r"weights \{'arn:blue': 70, 'arn:green': 30\}, meant are"):
+    with pytest.raises(UnexpectedChangeError, match=r"weights \{'arn:blue': 70, 'arn:green': 30\}, intended"):
         step(world)
 
 

@@ -78,7 +78,7 @@ def words(call: Callable[[], object]) -> str:
         ("RequestExpired", "the credentials have expired"),
         ("InvalidClientTokenId", "the credentials are not valid"),
         ("SignatureDoesNotMatch", "the credentials are not valid"),
-        ("AccessDenied", "AWS DescribeRules: AccessDenied: No, because. Allow the action to whoever runs this"),
+        ("AccessDenied", "AWS DescribeRules: AccessDenied: No, because. Allow the action for this identity"),
         ("RuleNotFound", "AWS DescribeRules: RuleNotFound: No, because"),
     ],
 )
@@ -134,7 +134,7 @@ def test_a_cluster_that_is_down_or_refuses_is_told_in_one_line() -> None:
     with server(401, '{"message": "no"}') as (url, _):
         assert words(lambda: ask_kubernetes(url)) == "Kubernetes answers 401 Unauthorized. Log in to the cluster again"
     with server(403, '{"message": "no"}') as (url, _):
-        assert "Allow it to whoever runs this" in words(lambda: ask_kubernetes(url))
+        assert "Allow it for this identity" in words(lambda: ask_kubernetes(url))
 
 
 def test_http_failures_say_why() -> None:

@@ -239,10 +239,13 @@ def test_a_score_may_be_in_a_file_whose_name_nobody_knows_beforehand(
 @pytest.mark.parametrize(
     ("script", "told"),
     [
-        ("import sys; print('no data set', file=sys.stderr); sys.exit(3)", "ended with 3: no data set"),
+        ("import sys; print('no data set', file=sys.stderr); sys.exit(3)", "exited with 3: no data set"),
         (ASK, "it printed nothing"),
-        (ASK + "print('done')", "is no JSON: 'done'"),
-        ("print('{\"score\": 1}')", "green answered none of its requests; have the command ask {base_url}"),
+        (ASK + "print('done')", "is not JSON: 'done'"),
+        (
+            "print('{\"score\": 1}')",
+            "green answered none of its requests; let the command send its requests to {base_url}",
+        ),
     ],
 )
 def test_a_command_without_a_score_of_the_candidate_is_no_pass(

@@ -56,7 +56,7 @@ def test_a_score_is_where_the_path_leads(
 @pytest.mark.parametrize(
     ("text", "path", "told"),
     [
-        ("done", "score", "is no JSON: 'done'"),
+        ("done", "score", "is not JSON: 'done'"),
         ('{"score": "high"}', "score", 'is "high", not a number'),
         ('{"score": true}', "score", "not a number"),
         ('{"score": NaN}', "score", "not a number"),
