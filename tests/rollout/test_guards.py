@@ -183,7 +183,7 @@ def test_a_ramp_onto_a_colour_that_is_kept_warm_is_refused_before_it_begins_with
     world = new_world("blue")
     ramp(world)
     state = world.config.read()
-    faults = preflight_violations(
+    violations = preflight_violations(
         plan=make_plan("blue", state.rollout),
         settings=state,
         rule=world.rule(),
@@ -191,8 +191,8 @@ def test_a_ramp_onto_a_colour_that_is_kept_warm_is_refused_before_it_begins_with
         now=world.clock.now(),
         idle_timeout_seconds=state.required_idle_timeout_seconds,
     )
-    assert [fault for fault in faults if fault.startswith("keep_until: blue is kept warm until")]
-    assert f'announced to "{state.rollout_serial} <reason>"' in str(faults)
+    assert [violation for violation in violations if violation.startswith("keep_until: blue is kept warm until")]
+    assert f'announced to "{state.rollout_serial} <reason>"' in str(violations)
     # What it says passes the guards, and nothing less does.
     world.config.edit({"keep_until": ""})
     assert world.refusals()

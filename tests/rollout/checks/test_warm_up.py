@@ -22,7 +22,7 @@ PROMPTS = [Recorded(body={"messages": [{"role": "user", "content": f"question {n
 
 
 class CachingWorld(World):
-    """A candidate whose cache knows what it was asked before, and counters that are scraped now and then."""
+    """A candidate whose cache contains earlier prompts, and whose counters are scraped now and then."""
 
     def __init__(self, scrape_seconds: float = 0.0) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class CachingWorld(World):
 
 @dataclass
 class Slow:
-    """Answers, but takes its time."""
+    """Answers slowly."""
 
     clock: FakeClock
     seconds: float = 0.0
@@ -94,7 +94,7 @@ def test_it_ends_when_the_time_is_over() -> None:
 
 
 @pytest.mark.parametrize("broken", [True, False])
-def test_what_cannot_be_measured_is_said_and_warmed_all_the_same(broken: bool) -> None:
+def test_what_cannot_be_measured_is_said_and_warmed_anyway(broken: bool) -> None:
     world = CachingWorld(scrape_seconds=1e9)
     world.broken = broken
     verdict = warm(world, max_seconds=20)
@@ -104,7 +104,7 @@ def test_what_cannot_be_measured_is_said_and_warmed_all_the_same(broken: bool) -
     assert world.route.asked_of("green") >= 3
 
 
-def test_requests_that_fail_are_told() -> None:
+def test_requests_that_fail_are_reported() -> None:
     world = CachingWorld()
     world.route = FakeRoute(Slow(world.clock, error="status 500"))
     verdict = warm(world, max_seconds=5)

@@ -67,7 +67,7 @@ class Notes:
     def write(self, kind: str, **fields: Any) -> None:
         self.records.append({"kind": kind, **fields})
 
-    def told(self, words: str) -> bool:
+    def noted(self, words: str) -> bool:
         return any(words in str(record.get("text")) for record in self.records)
 
 
@@ -78,7 +78,7 @@ class Nobody:
 
 @dataclass
 class Site:
-    """A service with traffic, and what attests it."""
+    """A service with traffic, and the ports to attest it."""
 
     account: Account
     service: Service
@@ -207,7 +207,7 @@ def test_a_weight_is_attested_once_requests_follow_it(site: Site, lag_seconds: f
     site.account.admin.set_faults(weight_lag_seconds=lag_seconds)
     took = site.attest(25, 75)
     assert lag_seconds <= took <= lag_seconds + PUBLISHED_WITHIN_SECONDS + 4
-    assert site.journal.told("does not apply it yet") == (lag_seconds > 0)
+    assert site.journal.noted("does not apply it yet") == (lag_seconds > 0)
     attested = site.journal.records[-1]
     assert attested["kind"] == "attested"
     assert 55 < attested["candidate_percent"] < 95
@@ -230,7 +230,7 @@ def test_the_direct_update_passes_through_throttling_within_seconds(site: Site) 
         site.load_balancer.set_green_weight(25)
 
 
-def test_what_aws_refuses_for_long_is_told_apart_from_what_it_refuses_for_good(
+def test_what_aws_refuses_for_long_is_distinguished_from_what_it_refuses_for_good(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rollout.adapters.aws.elbv2_client.BUDGET_SECONDS", 0.5)
@@ -248,7 +248,7 @@ def test_traffic_goes_back_by_the_tags_of_the_rule_alone(site: Site) -> None:
     assert send_back_by(site.load_balancer, _now(), force=False) is None
 
 
-def test_after_a_promotion_traffic_goes_back_for_as_long_as_that_was_promised(site: Site) -> None:
+def test_after_a_promotion_traffic_goes_back_for_as_long_as_it_is_kept_warm(site: Site) -> None:
     site.load_balancer.set_green_weight(100)
     _tag(site.service, "green", "2020-01-01T00:00:00Z")
     assert send_back_by(site.load_balancer, _now(), force=False) is None

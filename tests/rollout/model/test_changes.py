@@ -1,4 +1,4 @@
-"""What counts as exactly the weight change."""
+"""Which changes count as exactly the intended change."""
 
 import copy
 from collections.abc import Callable

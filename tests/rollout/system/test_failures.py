@@ -64,11 +64,11 @@ def ask_aws(url: str, attempts: int = 1) -> None:
 def words(call: Callable[[], object]) -> str:
     with pytest.raises(Exception) as raised:  # noqa: PT011 - whatever the library has
         call()
-    told = describe_error(raised.value)
-    assert "\n" not in told
-    assert "object at 0x" not in told
-    assert "precious" not in told
-    return told
+    reported = describe_error(raised.value)
+    assert "\n" not in reported
+    assert "object at 0x" not in reported
+    assert "precious" not in reported
+    return reported
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_what_aws_refuses_says_what_to_do(code: str, said: str) -> None:
     assert len(seen) == 1
 
 
-def test_throttling_is_retried_before_it_is_told() -> None:
+def test_throttling_is_retried_before_it_is_reported() -> None:
     with server(400, aws_error("Throttling")) as (url, seen):
         assert "also after retries. Try again later" in words(lambda: ask_aws(url, attempts=2))
     assert len(seen) == 2
@@ -96,9 +96,9 @@ def test_throttling_is_retried_before_it_is_told() -> None:
 
 @pytest.mark.parametrize("url", [CLOSED, "http://nowhere.invalid"])
 def test_an_aws_endpoint_that_is_down_is_named(url: str) -> None:
-    told = words(lambda: ask_aws(url))
-    assert f"{url}/ does not answer" in told
-    assert "aws:region" in told
+    reported = words(lambda: ask_aws(url))
+    assert f"{url}/ does not answer" in reported
+    assert "aws:region" in reported
 
 
 def test_a_region_a_profile_or_a_login_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +129,7 @@ def ask_kubernetes(url: str) -> object:
     return kubernetes.CoreV1Api(kubernetes.ApiClient(configuration)).list_namespaced_pod("chat")
 
 
-def test_a_cluster_that_is_down_or_refuses_is_told_in_one_line() -> None:
+def test_a_cluster_that_is_down_or_refuses_is_reported_in_one_line() -> None:
     assert words(lambda: ask_kubernetes(CLOSED)).startswith("127.0.0.1:9 does not answer (")
     with server(401, '{"message": "no"}') as (url, _):
         assert words(lambda: ask_kubernetes(url)) == "Kubernetes answers 401 Unauthorized. Log in to the cluster again"

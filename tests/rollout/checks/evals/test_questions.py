@@ -1,4 +1,4 @@
-"""A suite's checks say what is right, and a wrong suite says where."""
+"""A suite's checks recognise right answers, and an invalid suite is refused with its line."""
 
 import json
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_no_answer_makes_a_check_fail_otherwise_than_by_saying_no(answer: str) -
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "message"),
     [
         (["", " "], "has no question"),
         (["{"], "line 1"),
@@ -69,10 +69,10 @@ def test_no_answer_makes_a_check_fail_otherwise_than_by_saying_no(answer: str) -
         (['{"id": "x", "prompt": "a", "check": {"exact": "a"}}'] * 2, "line 2: id 'x' is already used in line 1"),
     ],
 )
-def test_a_wrong_suite_is_refused_with_its_line(lines: list[str], told: str) -> None:
+def test_a_wrong_suite_is_refused_with_its_line(lines: list[str], message: str) -> None:
     with pytest.raises(SuiteError) as raised:
         read_suite("\n".join(lines), "suite.jsonl")
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert str(raised.value).startswith("suite.jsonl")
 
 
