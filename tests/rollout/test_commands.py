@@ -1,4 +1,4 @@
-"""Keep, reap and adopt, over a world of fakes."""
+"""Keep, reap and adopt, on fakes."""
 
 from datetime import timedelta
 from typing import Any, cast
@@ -27,7 +27,7 @@ class _Stop:
 
 
 class _Lock:
-    """Held by whoever has entered it."""
+    """A lock that is held while it is entered."""
 
     def __init__(self) -> None:
         self.held = False
@@ -39,11 +39,11 @@ class _Lock:
         self.held = False
 
     def owner(self) -> None:
-        """Nobody else has it."""
+        """Return None: no other process has it."""
 
 
 class FakeSession:
-    """A session over a world: what it journals, the next command reads."""
+    """A session on a fake world. The next command reads its journal."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -58,7 +58,7 @@ class FakeSession:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """The journal, with times as they are on disk."""
+        """Return the journal, with times as on disk."""
         began = self.world.clock.now() - timedelta(seconds=self.world.clock.elapsed)
         return [
             {**one, "at": (began + timedelta(seconds=one["at"])).isoformat(), "rollout": "one"}
@@ -216,7 +216,7 @@ def test_a_file_without_the_live_release_is_not_adopted_for() -> None:
 
 
 def broken_off_drill() -> World:
-    """After a promotion one percent went to the former colour, and the process was killed."""
+    """Return a world after a promotion and a drill whose process was killed at one percent."""
     world = promoted_world()
     ports = world.ports()
     Updater(ports, SERVICE).change_weight(99, message="drill")

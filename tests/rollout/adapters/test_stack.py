@@ -192,7 +192,7 @@ def test_the_lock_of_anybody_else_is_left_alone(
 
 @contextmanager
 def orphan(stack: str, on_interrupt: str) -> "Generator[subprocess.Popen[bytes]]":
-    """Start an update without its parent process; ``on_interrupt`` says what it does on an interrupt."""
+    """Run an update without its parent process, which ends ``on_interrupt`` seconds after an interrupt."""
     code = (
         "import signal, sys, time\n"
         f"signal.signal(signal.SIGINT, lambda *_: (time.sleep({on_interrupt}), sys.exit()))\n"

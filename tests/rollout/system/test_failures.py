@@ -1,4 +1,4 @@
-"""What libraries fail with, in one line each: real clients against closed ports and servers that refuse."""
+"""Errors of libraries, described in one line each: real clients against closed ports and servers that refuse."""
 
 import threading
 from collections.abc import Callable, Generator
@@ -22,7 +22,7 @@ CLOSED = "http://127.0.0.1:9"
 
 @contextmanager
 def server(status: int, body: str) -> Generator[tuple[str, list[str]]]:
-    """A server that answers everything alike; yields its URL and the requests it got."""
+    """Run a server that answers every request the same way, and yield its URL and its requests."""
     seen: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
