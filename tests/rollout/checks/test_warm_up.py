@@ -1,5 +1,6 @@
 """The warm-up ends when the hit rate is level or the time is over, and never fails a candidate."""
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,6 +92,24 @@ def test_it_ends_when_the_time_is_over() -> None:
     assert verdict.verdict is Verdict.PASS
     assert "not level yet" in verdict.reason or "could not be measured" in verdict.reason
     assert float(verdict.evidence["seconds"] or 0) < 150
+
+
+def test_a_round_that_takes_too_long_ends_it_and_is_named() -> None:
+    world = CachingWorld()
+    over = threading.Event()
+
+    def answer(_color: Color, _body: Mapping[str, Any]) -> Answer:
+        world.clock.elapsed += 100
+        over.wait(10)
+        return Answer(status=200)
+
+    world.route = FakeRoute(answer)
+    try:
+        verdict = warm(world, max_seconds=50)
+    finally:
+        over.set()
+    assert verdict.verdict is Verdict.PASS
+    assert verdict.reason.endswith("; 3 of 3 were not answered within 50 s")
 
 
 @pytest.mark.parametrize("broken", [True, False])
