@@ -1,1 +1,1 @@
-"""How traffic moves between the colours: plan, state machine, gates, rollback and reap."""
+"""Moves traffic between the colours: plan, state machine, gates, rollback and reap."""

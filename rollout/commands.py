@@ -1,4 +1,7 @@
-"""What the scripts do: ramp, roll back, reap. Each opens a session, takes the lock, and drives the state machine."""
+"""The commands behind the scripts: ramp, roll back, reap, drill, keep, adopt.
+
+Each takes the stack's lock. Ramp, rollback and reap then drive the state machine.
+"""
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -35,18 +38,18 @@ from rollout.steps.updates import Updater
 from rollout.system.failures import describe_error
 
 HANDOVER_POLL_SECONDS = 0.5
-# Pulumi keeps a message for people with every update.
+# The longest message of an update, in characters. Pulumi stores it in the stack's history.
 MAX_MESSAGE = 200
 
 
 def ramp(session: Session, release: Release | None, *, resume: bool = False, skip: Skip | None = None) -> Rollout:
-    """Roll a release out onto the idle colour, or go on with a rollout that did not come to its end.
+    """Roll out a release onto the idle colour, or resume an unfinished rollout.
 
     Args:
         session: the service.
-        release: what to roll out; none only to resume.
-        resume: go on with the unfinished rollout, if it is this release's or none is given; else begin.
-        skip: checks that somebody chose to leave out; what is resumed leaves out what it began with.
+        release: the release to roll out. None only with ``resume``.
+        resume: resume the unfinished rollout if it is of this release, or if no release is given. Begin otherwise.
+        skip: checks that a person chose to skip. A resumed rollout keeps the ones that it began with.
 
     Raises:
         RefusedError: nothing was changed.
@@ -67,17 +70,17 @@ def ramp(session: Session, release: Release | None, *, resume: bool = False, ski
         settings = session.settings()
         plan = make_plan(settings.idle_color, settings.rollout, skip)
         if run is not None and run.is_unfinished_rollout:
-            # Not even begun: a rollout that is refused would be the last one then, in place of this.
+            # Refused without a record: otherwise the refused rollout would replace the unfinished one as the last.
             unfinished = f"unfinished is {run}: go on with --resume, or undo it with scripts.rollback"
             raise RefusedError("\n".join((unfinished, *preflight(ports, plan, session.service))))
         return Controller(ports, Subject(service=session.service, release=release)).run(Rollout(plan=plan))
 
 
 def _catch_up(session: Session) -> None:
-    """Write into a config file from before the rollout what the rollout has put into it elsewhere.
+    """Bring an outdated config file up to date with the edits of the rollout that the journal records.
 
     Raises:
-        RefusedError: the file is so old that the journal does not tell all that it lacks.
+        RefusedError: the file is so old that the journal does not contain all edits that it lacks.
     """
     config_serial, rule = session.settings().rollout_serial, session.load_balancer.rule()
     edits = missing_edits(session.history(), config_serial=config_serial, rule_serial=rule.rollout_serial)
@@ -86,20 +89,20 @@ def _catch_up(session: Session) -> None:
 
 
 def roll_back(session: Session, reason: str, moved: DirectUpdate | None = None, *, force: bool = False) -> Rollout:
-    """Put all traffic back to where it was before the rollout under way, or before the last promotion.
+    """Send all traffic back to where it was before the current rollout, or before the last promotion.
 
     Args:
         session: the service.
-        reason: why, for the journal.
-        moved: the direct update that has sent traffic back already, if one has.
-        force: go back to targets that are not healthy, too.
+        reason: the reason, for the journal.
+        moved: the direct update that has already sent traffic back. None when there was none.
+        force: go back even if the targets are registered but not healthy.
 
     Raises:
         RefusedError: there is nothing to roll back; nothing was changed.
-        UnreconciledError: traffic is back, but config and state could not follow.
+        UnreconciledError: traffic is back, but config and state could not be updated.
     """
     session.stop.listen()
-    session.stop.shield()  # from here on neither Ctrl-C nor the mark that we leave ourselves may end it
+    session.stop.shield()  # from here on, neither Ctrl-C nor our own stop mark may end the rollback
     outgoing = None if moved is None else moved.to
     try:
         settings = session.settings()
@@ -113,10 +116,10 @@ def roll_back(session: Session, reason: str, moved: DirectUpdate | None = None, 
         plan = make_plan(other_color(outgoing), settings.rollout)
         _take_over(session, plan.initial_green_weight, reason)
         with session.lock:
-            with suppress(RolloutError):  # then an update of the rule alone has to do, and says what is left
+            with suppress(RolloutError):  # if it fails, the update of the rule alone reports what remains
                 _catch_up(session)
             settings = session.settings()
-            if _is_promised_way_back(session, settings, outgoing):
+            if _is_kept_way_back(session, settings, outgoing):
                 return _return_from_drill(session, Rollout(plan=plan, phase=Phase.ROLLED_BACK, reason=reason))
             rollout = Rollout(plan=plan, phase=Phase.ROLLING_BACK, reason=reason)
             rollout = Controller(session.ports(), Subject(service=session.service)).run(rollout)
@@ -124,7 +127,7 @@ def roll_back(session: Session, reason: str, moved: DirectUpdate | None = None, 
             raise UnreconciledError(f"all traffic is on {outgoing}. What remains: {rollout.reason}")
     except UnreconciledError:
         raise
-    except (Exception, LostLockError) as error:  # the users are safe; what is left needs a person
+    except (Exception, LostLockError) as error:  # traffic is back; a person must do the rest
         if outgoing is None:
             raise
         raise unreconciled(outgoing, error) from error
@@ -145,8 +148,8 @@ def _send_back(session: Session, outgoing: Color) -> None:
         ) from error
 
 
-def _is_promised_way_back(session: Session, settings: ServiceSettings, outgoing: Color) -> bool:
-    """Tell whether the idle colour is the way back of a promotion, as in a drill broken off, and not a candidate."""
+def _is_kept_way_back(session: Session, settings: ServiceSettings, outgoing: Color) -> bool:
+    """Return whether the idle colour is the way back after a promotion (an interrupted drill), not a candidate."""
     return (
         settings.active_color == outgoing
         and not session.unfinished
@@ -155,7 +158,7 @@ def _is_promised_way_back(session: Session, settings: ServiceSettings, outgoing:
 
 
 def _return_from_drill(session: Session, rollout: Rollout) -> Rollout:
-    """Bring config and state in line, and leave the idle colour warm, as it is promised to be."""
+    """Make config and state agree with the rule, and keep the idle colour warm until its window ends."""
     ports = session.ports()
     ports.journal.best_effort = True
     restore_traffic(
@@ -165,24 +168,26 @@ def _return_from_drill(session: Session, rollout: Rollout) -> Rollout:
         active_color=rollout.plan.outgoing,
         reason=rollout.reason,
     )
-    ports.journal.write(Note(text=f"{rollout.plan.candidate} stays warm as the way back"))
+    ports.journal.write(
+        Note(text=f"{rollout.plan.candidate} stays warm as the way back, until its keep-warm window ends")
+    )
     return rollout
 
 
 def unreconciled(outgoing: Color, error: BaseException) -> UnreconciledError:
-    """Say that traffic is back, and what kept all else from following."""
+    """Return the error which says that traffic is back, and why config and state do not agree yet."""
     return UnreconciledError(
         f"all traffic is on {outgoing}, but config and state do not say so yet: {describe_error(error)}. "
-        "Run scripts.rollback again once that is mended; until then a `pulumi up` may move the weight."
+        "Run scripts.rollback again once that is fixed; until then a `pulumi up` may move the weight."
     )
 
 
 def reap(session: Session) -> Rollout | None:
-    """Park the idle colour and give its nodes back; none when there is nothing to reap.
+    """Park the idle colour and release its nodes. Return None when there is nothing to reap.
 
     Raises:
-        KeepWarmError: it is still promised to stay warm; nothing was changed.
-        RefusedError: it must not be reaped now; nothing was changed.
+        KeepWarmError: the colour's keep-warm window has not ended; nothing was changed.
+        RefusedError: the colour must not be reaped now; nothing was changed.
     """
     session.stop.listen()
     with session.lock:
@@ -213,11 +218,11 @@ def reap(session: Session) -> Rollout | None:
 
 
 def drill(session: Session) -> Drilled:
-    """Practise a rollback with the idle colour while it is kept warm; returns what was measured.
+    """Practise a rollback with the idle colour while it is kept warm, and return the measurements.
 
     Raises:
-        RefusedError: there is no warm way back to practise; nothing was changed.
-        RolloutError: it did not work; traffic is back.
+        RefusedError: there is no warm colour to practise with; nothing was changed.
+        RolloutError: the drill failed; traffic is back.
     """
     session.stop.listen()
     with session.lock:
@@ -229,11 +234,11 @@ def drill(session: Session) -> Drilled:
         violations = [*config_drift(settings, rule), *_unfinished_violations(session, settings)]
         if not rule.splits(full_weight_of(active)):
             violations.append(
-                f"green_weight: {idle} has weight {rule.weights[idle]}; a drill begins with all on {active}"
+                f"green_weight: {idle} has weight {rule.weights[idle]}; a drill begins with all traffic on {active}"
             )
         if not settings.color(idle).serves:
             violations.append(
-                f"{idle}: serves nothing, so that there is no way back to practise; drill after a promotion"
+                f"{idle}: serves nothing, so there is no way back to practise; run a drill after a promotion"
             )
         else:
             violations += (f"{color}: has no healthy target" for color, one in health.items() if not one.healthy)
@@ -243,15 +248,15 @@ def drill(session: Session) -> Drilled:
 
 
 def keep(session: Session, until: str, shorten: str) -> None:
-    """Promise the idle colour to stay warm until another time.
+    """Change the end of the idle colour's keep-warm window.
 
     Args:
         session: the service.
-        until: an RFC 3339 time, or one from now such as ``+24h``.
-        shorten: why the promise may end earlier than it did; empty: it may not.
+        until: the new end: an RFC 3339 time, or a time from now such as ``+24h``.
+        shorten: why the window may end earlier than before. Empty when it may not.
 
     Raises:
-        RefusedError: it cannot be promised; nothing was changed.
+        RefusedError: the window cannot end then; nothing was changed.
     """
     session.stop.listen()
     with session.lock:
@@ -289,10 +294,10 @@ def keep(session: Session, until: str, shorten: str) -> None:
 
 
 def adopt(session: Session) -> dict[str, JsonValue]:
-    """Write what the live rule says into a config file that is behind it; returns the edits by key.
+    """Write the live rule's values into a stale config file, and return the written values by key.
 
     Raises:
-        RefusedError: the rule does not say enough, or the file is not behind; nothing was changed.
+        RefusedError: the rule's tags do not contain enough, or the file is not stale; nothing was changed.
     """
     session.stop.listen()
     with session.lock:
@@ -309,13 +314,13 @@ def adopt(session: Session) -> dict[str, JsonValue]:
 
 def _unfinished_violations(session: Session, settings: ServiceSettings) -> Iterator[str]:
     if session.unfinished:
-        yield "the last rollout did not come to an end; run scripts.rollback first"
+        yield "the last rollout is unfinished; run scripts.rollback first"
     elif settings.rolling_out:
-        yield "rolling_out: is true: a rollout of another checkout has not come to its end; run scripts.rollback first"
+        yield "rolling_out: is true: a rollout from another checkout is unfinished; run scripts.rollback first"
 
 
 def _keeping(session: Session, settings: ServiceSettings, history: Sequence[Record]) -> Keeping:
-    """Return what is known of the colour that is kept, for the journal."""
+    """Return the known facts about the kept colour, for the journal."""
     kept = kept_color(settings, history, session.clock.now())
     brought_up = last_brought_up(history)
     return Keeping(
@@ -328,17 +333,17 @@ def _keeping(session: Session, settings: ServiceSettings, history: Sequence[Reco
 
 @contextmanager
 def _refusing() -> Generator[None]:
-    """Whatever fails before the first change is a refusal."""
+    """Turn every failure before the first change into a refusal."""
     try:
         yield
     except (RefusedError, LostLockError):
         raise
-    except (Exception, StoppedError) as error:  # the world was only asked so far
+    except (Exception, StoppedError) as error:  # nothing has been changed so far
         raise RefusedError(describe_error(error)) from error
 
 
 def _take_over(session: Session, green_weight: int, reason: str) -> None:
-    """Have whoever holds the lock stop, and keep the weight where it is meanwhile."""
+    """Ask the owner of the lock to stop, and keep the weight in place until it has ended."""
     owner = session.lock.owner()
     if owner is None:
         return
@@ -346,8 +351,8 @@ def _take_over(session: Session, green_weight: int, reason: str) -> None:
     deadline = session.clock.monotonic() + session.settings().rollout.update_timeout_seconds
     while session.lock.owner() is not None:
         if session.clock.monotonic() > deadline:
-            raise RefusedError(f"{owner} does not end; end it")
-        with suppress(UnavailableError):  # tried again in a moment
+            raise RefusedError(f"{owner} does not stop; end it yourself")
+        with suppress(UnavailableError):  # tried again shortly
             if not session.load_balancer.rule().splits(green_weight):
                 session.load_balancer.set_green_weight(green_weight)
         session.clock.sleep(HANDOVER_POLL_SECONDS)

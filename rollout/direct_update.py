@@ -1,9 +1,9 @@
-"""The direct rule update that a rollback begins with, before config, journal, lock or Pulumi are so much as looked at.
+"""The direct rule update at the start of a rollback, before config, journal, lock or Pulumi are needed.
 
-Everything that it needs is on the load balancer: the weighted rule and the target groups are found by tags, and the
-rule's own tags say which colour is active and until when the other one is kept. From the stack's config file it takes
-the region and the listener, when they are there, and goes without them when they are not. What the tags cannot tell,
-such as a rollout that has not moved any weight yet, is left to the rest of the rollback.
+Everything that it needs is on the load balancer. The weighted rule and the target groups are found by tags. The rule's
+tags say which colour is active and how long the other one is kept warm. The region and the listener come from the
+stack's config file if it has them. What the tags do not contain, such as a rollout that has not moved any weight yet,
+is left to the rest of the rollback.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _REGION_KEY: Final = "aws:region"
 
 @dataclass(frozen=True, kw_only=True)
 class DirectUpdate:
-    """Traffic that was sent back."""
+    """A direct update that has sent traffic back."""
 
     to: Color
     green_weight: int
@@ -33,19 +33,19 @@ class DirectUpdate:
 
 
 def send_back(stack: str, service: str | None, config_file: Path, *, force: bool) -> DirectUpdate | None:
-    """Send all traffic back with one rule update; none when the rule's tags do not ask for any.
+    """Send all traffic back with one rule update. Return None when the rule's tags do not call for it.
 
     Raises:
-        RefusedError: there is nobody healthy to send it to; nothing was changed.
+        RefusedError: the colour to go back to has no healthy target; nothing was changed.
         RolloutError: the rule cannot be found.
     """
-    # Slow to import, and all that is needed.
+    # Slow imports: nothing else is imported here.
     from rollout.adapters.aws.elbv2_client import elbv2_client
     from rollout.adapters.aws.load_balancer import Elbv2LoadBalancer
 
     config = _config(config_file)
     if service is None and len(_mapping(_of_project(config, "services"))) > 1:
-        return None  # whoever reads the config next asks for the service
+        return None  # the rest of the rollback asks for the service
     client = elbv2_client(_text(config.get(_REGION_KEY)))
     failure: RolloutError | None = None
     for listener_arn in (*_listeners(config, service), None):
@@ -61,10 +61,10 @@ def send_back(stack: str, service: str | None, config_file: Path, *, force: bool
 
 
 def send_back_by(load_balancer: LoadBalancer, now: datetime, *, force: bool) -> DirectUpdate | None:
-    """Send all traffic back through a load balancer whose rule has been found.
+    """Send all traffic back through a load balancer whose rule has been found. Return None as ``send_back`` does.
 
     Raises:
-        RefusedError: there is nobody healthy to send it to; nothing was changed.
+        RefusedError: the colour to go back to has no healthy target; nothing was changed.
     """
     rule = load_balancer.rule()
     to = target_of(rule, now)
@@ -77,7 +77,7 @@ def send_back_by(load_balancer: LoadBalancer, now: datetime, *, force: bool) -> 
 
 
 def target_of(rule: LiveRule, now: datetime) -> Color | None:
-    """Return who should have all traffic after a rollback, as far as the rule says; none when it does not say."""
+    """Return the colour that should have all traffic after a rollback. None when the rule's tags do not say."""
     active = rule.active_color
     if active is None:
         return None
@@ -91,28 +91,29 @@ def target_of(rule: LiveRule, now: datetime) -> Color | None:
 
 
 def require_targets(load_balancer: LoadBalancer, color: Color, *, force: bool) -> None:
-    """Make sure that somebody answers on the colour that is to get all traffic.
+    """Make sure that the colour that will get all traffic has targets that can answer.
 
-    With ``force``, targets will do that are registered but not healthy: a load balancer sends requests to them when it
-    has no others, and whether they answer is for the operator to know. With no targets at all every request would be
-    answered by 503, which no emergency asks for.
+    With ``force``, registered targets are enough, healthy or not: a load balancer sends requests to unhealthy targets
+    if it has no others, and the operator must know whether they answer. Without any targets, every request would get
+    a 503, so ``force`` does not allow that.
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
 
     Raises:
-        RefusedError: nobody would.
+        RefusedError: the colour has no such targets.
     """
     health = load_balancer.health(color)
     if health.healthy or (force and health.total):
         return
     if health.total:
         raise RefusedError(
-            f"{color} has no healthy target ({dict(health.states)}): sending all traffic there would most likely lose "
-            "it. When the health checks are wrong and the targets answer, say --force"
+            f"{color} has no healthy target ({dict(health.states)}): requests sent there would most likely fail. "
+            "If the health checks are wrong and the targets do answer, use --force"
         )
-    raise RefusedError(f"{color} has no healthy target, and none at all: sending all traffic there would lose it")
+    raise RefusedError(f"{color} has no targets at all: every request sent there would fail")
 
 
 def _config(path: Path) -> Mapping[str, Any]:
-    """Read the stack's config; empty when that cannot be: nothing in it is indispensable here."""
+    """Read the stack's config. Empty when it cannot be read: nothing in it is required here."""
     from ruamel.yaml import YAML
 
     try:
@@ -124,7 +125,7 @@ def _config(path: Path) -> Mapping[str, Any]:
 
 
 def _listeners(config: Mapping[str, Any], service: str | None) -> Iterator[str]:
-    """Yield the listeners that services of the stack have joined."""
+    """Yield the ARNs of the listeners that the stack's services have joined."""
     services = _mapping(_of_project(config, "services"))
     chosen = [services[service]] if service is not None and service in services else list(services.values())
     for place in (*(_mapping(one).get("listener") for one in chosen), _of_project(config, "listener")):
@@ -137,7 +138,7 @@ def _of_project(config: Mapping[str, Any], key: str) -> Any:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    """Return an object, also one written as JSON text; anything else as an empty one."""
+    """Return an object, parsed if it is JSON text. Anything else becomes an empty one."""
     if isinstance(value, str):
         import json
 

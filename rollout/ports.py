@@ -1,4 +1,4 @@
-"""What a rollout needs from the world, as protocols, and the values that cross them."""
+"""The ports: what a rollout needs from the outside world, as protocols."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,21 +25,21 @@ from rollout.statistics.measurements import Counters, Period, PeriodRequests, Pr
 
 
 class Clock(Protocol):
-    """Time."""
+    """The time."""
 
     def now(self) -> datetime:
-        """Return the time, in UTC."""
+        """Return the current time, in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds since some instant; never goes back."""
+        """Return seconds since a fixed instant. Never decreases."""
         ...
 
     def sleep(self, seconds: float) -> None:
         """Wait.
 
         Raises:
-            StoppedError: somebody asked the rollout to stop.
+            StoppedError: the rollout was asked to stop.
         """
         ...
 
@@ -48,13 +48,13 @@ class Journal(Protocol):
     """The record of what happened."""
 
     phase: Phase | None
-    """The phase that every record is stamped with."""
+    """The phase that is written into every record."""
     best_effort: bool
-    """Whether to go on without records that cannot be written."""
+    """Whether to continue when a record cannot be written."""
 
     @property
     def rollout_id(self) -> str:
-        """What every record of this rollout is stamped with."""
+        """The id that is written into every record of this rollout."""
         ...
 
     @property
@@ -80,12 +80,12 @@ class Config(Protocol):
         ...
 
     def edit(self, changes: Mapping[str, JsonValue]) -> Callable[[], None]:
-        """Set several keys at once (``green_weight``, ``green.parked``); returns what takes the edit back."""
+        """Set several keys at once (``green_weight``, ``green.parked``), and return a function that undoes the edit."""
         ...
 
 
 Watch = Callable[[], None]
-"""Looks at the world every few seconds while an update runs, and raises when the update is no use any more."""
+"""Called every few seconds while an update runs. Raises when the update has become pointless."""
 
 
 class Stack(Protocol):
@@ -102,17 +102,21 @@ class Stack(Protocol):
     def up(
         self, message: str, *, targets: Sequence[str] = (), with_policies: bool = True, watch: Watch | None = None
     ) -> EngineRun:
-        """Update the stack, or only the resources named by URN; unless ``with_policies``, without the policy pack.
+        """Update the stack without a preview.
 
-        No preview comes before it. What ``watch`` raises comes out at once; the update may still run then.
+        Args:
+            message: what the update is for.
+            targets: URNs of the only resources to update. Empty for all.
+            with_policies: whether to run the policy pack.
+            watch: called while the update runs. What it raises is raised at once; the update may still run then.
 
         Raises:
-            UpdateFailedError: the update did not succeed; some of it may have been applied.
+            UpdateFailedError: the update failed; parts of it may have been applied.
         """
         ...
 
     def rule_in_state(self, service: str) -> "StateRule | None":
-        """Return the weighted rule as Pulumi's state has it; none when it has none.
+        """Return the weighted rule from Pulumi's state. None when the state does not contain it.
 
         Raises:
             UpdateFailedError: the backend does not answer.
@@ -124,26 +128,26 @@ class Stack(Protocol):
         ...
 
     def is_running(self) -> bool:
-        """Tell whether a preview or an update still runs."""
+        """Return whether a preview or an update is still running."""
         ...
 
 
 class LoadBalancer(Protocol):
-    """The load balancer in front of one service; everything is found by tags."""
+    """The load balancer in front of one service. Everything is found by tags."""
 
     def rule(self) -> LiveRule:
         """Read the weighted rule.
 
         Raises:
-            UnavailableError: the API does not answer now; later it may.
+            UnavailableError: the API does not answer now; a later call may succeed.
         """
         ...
 
     def set_green_weight(self, green_weight: int) -> None:
-        """Set the weights of the weighted rule directly, in one call when the rule has been read before.
+        """Set the weights of the weighted rule directly. One API call if the rule has been read before.
 
         Raises:
-            UnavailableError: the API does not answer now; later it may.
+            UnavailableError: the API does not answer now; a later call may succeed.
         """
         ...
 
@@ -151,12 +155,12 @@ class LoadBalancer(Protocol):
         """Count a colour's targets by health.
 
         Raises:
-            UnavailableError: the API does not answer now; later it may.
+            UnavailableError: the API does not answer now; a later call may succeed.
         """
         ...
 
     def idle_timeout_seconds(self) -> int:
-        """Return for how long the load balancer leaves a silent connection open."""
+        """Return how many seconds the load balancer keeps a silent connection open."""
         ...
 
 
@@ -164,43 +168,43 @@ class Replicas(Protocol):
     """The pods of one service."""
 
     def pods(self, color: Color) -> tuple[Pod, ...]:
-        """List a colour's pods, those on their way out included."""
+        """List a colour's pods, including terminating ones."""
         ...
 
 
 class Cluster(Protocol):
-    """What the scheduler sees, and what pods of the service refer to."""
+    """The nodes and pods that the scheduler sees, and the objects that the service's pods refer to."""
 
     def nodes(self) -> Sequence[Node]:
         """List every node."""
         ...
 
     def bound_pods(self) -> Sequence[BoundPod]:
-        """List the pods of all namespaces that have a node and have not ended."""
+        """List the pods of all namespaces that are bound to a node and have not ended."""
         ...
 
     def secret_keys(self, name: str) -> frozenset[str] | None:
-        """Return the keys of a Secret in the service's namespace; none when there is no such Secret."""
+        """Return the keys of a Secret in the service's namespace. None when the Secret does not exist."""
         ...
 
     def has_claim(self, name: str) -> bool:
-        """Tell whether the service's namespace has this PersistentVolumeClaim."""
+        """Return whether the service's namespace has this PersistentVolumeClaim."""
         ...
 
 
 class Account(Protocol):
-    """What the AWS account has room for."""
+    """The capacity of the AWS account in the stack's region."""
 
     def vcpu_quota(self, code: str) -> float:
         """Return an EC2 quota of the region, in vCPUs."""
         ...
 
     def instances(self) -> Sequence[RunningInstance]:
-        """List the region's GPU instances that run or start."""
+        """List the region's GPU instances that are running or starting."""
         ...
 
     def reservations(self) -> Sequence[CapacityReservation]:
-        """List the region's capacity reservations that have not been cancelled, others' that are shared included."""
+        """List the region's capacity reservations that are not over, including those that other accounts share."""
         ...
 
     def group_members(self, resource_group_arn: str) -> frozenset[str]:
@@ -208,83 +212,83 @@ class Account(Protocol):
         ...
 
     def subnets(self, ids: Sequence[str] = ()) -> Sequence[Subnet]:
-        """Return these subnets; without ids those that the stack names for its nodes."""
+        """Return these subnets, or the stack's node subnets if no ids are given."""
         ...
 
 
 class Metrics(Protocol):
-    """What the pods count."""
+    """The pods' own metrics."""
 
     def counters(self, at: datetime) -> Mapping[Color, Counters]:
-        """Read both colours' counters as they were at an instant."""
+        """Read both colours' counters at a given time."""
         ...
 
     def running_requests(self, color: Color) -> float | None:
-        """Return how many requests run or wait on a colour; none when nothing is known."""
+        """Return how many requests run or wait on a colour. None when there is no data."""
         ...
 
     def prefix_cache(self, color: Color) -> PrefixCache | None:
-        """Return what a colour's prefix caches have counted so far; none when nothing is known."""
+        """Return the counters of a colour's prefix caches. None when there is no data."""
         ...
 
 
 class TargetGroupMetrics(Protocol):
-    """What the load balancer counts."""
+    """The load balancer's metrics."""
 
     def counts(self, color: Color, start: datetime, end: datetime) -> TargetGroupCounts | None:
-        """Return a colour's counts over a window; none when nothing was counted."""
+        """Return a colour's counts over a window. None when nothing was counted."""
         ...
 
     def periods(self, start: datetime, end: datetime) -> Mapping[Color, Sequence[Period]]:
-        """Return both colours' figures of a window by period, the same periods for both."""
+        """Return both colours' figures for each period of a window. Both have the same periods."""
         ...
 
     def by_period(self, start: datetime, end: datetime) -> Sequence[PeriodRequests]:
-        """Return the whole periods of a window that are published by now, oldest first."""
+        """Return the whole periods of a window that have been published, oldest first."""
         ...
 
 
 class Route(Protocol):
-    """The candidate route: requests of our own to either colour, at any weight."""
+    """The candidate route: our own requests to either colour, at any weight."""
 
     def prepare(self) -> None:
-        """Reach the endpoint.
+        """Make sure that the endpoint can be reached.
 
         Raises:
-            RolloutError: a secret is missing or cannot be used, or nobody answers.
+            RolloutError: a secret is missing or unusable, or the endpoint does not answer.
         """
         ...
 
     def models(self, color: Color, *, timeout_seconds: float = 60.0) -> Mapping[str, str | None]:
-        """Return what a colour serves: each served name with the model that it is.
+        """Return the models that a colour serves, by served name.
 
         Raises:
-            RolloutError: it does not say.
+            RolloutError: the colour does not return them.
         """
         ...
 
     def ask(
         self, color: Color, body: Mapping[str, Any], *, stream: bool = False, timeout_seconds: float = 60.0
     ) -> Answer:
-        """Send a chat or a completion, whichever the body is; whatever goes wrong is the answer's ``error``."""
+        """Send a chat or a completion request, depending on the body. Any failure becomes the answer's ``error``."""
         ...
 
     def sent(self, color: Color, start: datetime, end: datetime) -> int:
-        """Return how many requests went to a colour in a window: what the load balancer counts besides traffic."""
+        """Return how many of our own requests went to a colour in a window. The load balancer counts them too."""
         ...
 
 
 class Relay(Protocol):
-    """A base URL that leads to one colour, for tools that know no more than that."""
+    """A base URL that leads to one colour, for tools that can only be given a base URL."""
 
     answered: int
-    """Requests that the colour has answered with a status below 400."""
+    """How many requests the colour answered with a status below 400."""
     failed: int
-    """Requests that it has not."""
+    """How many requests it did not answer so."""
 
     @property
     def base_url(self) -> str:
-        """What OpenAI clients take as their base URL; ends in ``/v1``."""
+        """The base URL for OpenAI clients. Ends in ``/v1``."""
         ...
 
 
@@ -292,37 +296,37 @@ class Check(Protocol):
     """A check through the candidate route."""
 
     def prepare(self) -> None:
-        """Find out, before anything is changed, whether the check could be made at all.
+        """Make sure, before anything is changed, that the check can run.
 
         Raises:
-            RolloutError: it could not.
+            RolloutError: it cannot run.
         """
         ...
 
     def run(self, color: Color, release: Release) -> GateVerdict:
-        """Judge the candidate at no weight."""
+        """Judge the candidate at weight 0."""
         ...
 
 
 class Decisions(Protocol):
-    """What people have said to steps that wait for them."""
+    """People's decisions on steps that wait for approval."""
 
     def find(self, rollout_id: str, percent: int) -> Approval | None:
-        """Return the decision on a step; none so far."""
+        """Return the decision on a step. None when there is none yet."""
         ...
 
 
 class Hooks(Protocol):
-    """Commands of the user's."""
+    """The user's own commands."""
 
     def run(self, command: Sequence[str], variables: Mapping[str, str], *, timeout_seconds: float) -> HookResult:
-        """Run one and wait for its end; its failure is a result, not an error."""
+        """Run a command and wait for its end. A failure is returned in the result, not raised."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ports:
-    """Everything that a rollout touches."""
+    """Everything outside that a rollout uses."""
 
     clock: Clock
     journal: Journal
@@ -339,8 +343,8 @@ class Ports:
     approvals: Decisions
     hooks: Hooks
     rule_changed_at: datetime | None
-    """When the weighted rule was last changed before this run; none when that is not known."""
+    """When the weighted rule was last changed before this run. None when that is unknown."""
     drills: Callable[[], DrillHistory]
-    """Reads what the journal says of rollback drills."""
+    """Returns the journal's history of rollback drills."""
     shield: Callable[[], None]
-    """Ignore requests to stop from now on: a rollback must not be broken off."""
+    """Ignores requests to stop from now on: a rollback must not be interrupted."""

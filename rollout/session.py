@@ -1,4 +1,4 @@
-"""One service of one stack, with everything that a command needs to act on it."""
+"""A session: one service of one stack, with everything that a command needs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rollout.adapters.pulumi.stack import PulumiStack
 
 RECORDS_FOLDER = ".rollout"
-# A call that hangs must not hold a rollback up.
+# A call that hangs must not delay a rollback.
 AWS_CONNECT_TIMEOUT_SECONDS = 2
 AWS_READ_TIMEOUT_SECONDS = 5
 AWS_ATTEMPTS = 8
@@ -47,7 +47,7 @@ AWS_ATTEMPTS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Which service of which stack, and where its program is."""
+    """The service, its stack, and the folder of its program. ``service`` is None for the stack's only service."""
 
     stack: str
     service: str | None
@@ -55,15 +55,15 @@ class Place:
 
 
 class Session:
-    """Opens the ports of a service, each when it is first needed: some take seconds to import."""
+    """Opens the ports of a service. Each opens when it is first needed, because some take seconds to import."""
 
     def __init__(self, place: Place, command: str, on_record: Callable[[Record], None] = lambda _: None) -> None:
         """Read the config of the stack.
 
         Args:
             place: the service.
-            command: what runs, for whoever finds the stack locked.
-            on_record: sees every record of the journal.
+            command: the running command, shown to others that find the stack locked.
+            on_record: called with every record of the journal.
 
         Raises:
             RefusedError: the config cannot be read or is wrong.
@@ -75,7 +75,7 @@ class Session:
         url = self._records_url()
         folder = place.work_dir / RECORDS_FOLDER / place.stack
         self.store = FileStore(folder) if url is None else open_store(f"{url}/{place.stack}", self._region)
-        """Where all records of the stack are, the lock among them."""
+        """The store of all records of the stack, including the lock."""
         self._on_record = on_record
         self._journal: Journal | None = None
         self.stop = StopSignal(lambda: self.lock.asked_to_stop(), lambda: self.lock.check())
@@ -96,41 +96,41 @@ class Session:
 
     @property
     def records(self) -> list[Record]:
-        """The service's journal, from the last rollout's beginning on or longer, as of when it was last read.
+        """The service's journal as last read. It starts at or before the beginning of the last rollout.
 
         Raises:
-            RefusedError: it cannot be read.
+            RefusedError: the journal cannot be read.
         """
         if self._records is None:
             self._records = self._kept.read()
         return self._records
 
     def history(self) -> list[Record]:
-        """Read the service's whole journal, which takes a while when it is long and far away.
+        """Read the service's whole journal. Slow when the journal is long and remote.
 
         Raises:
-            RefusedError: it cannot be read.
+            RefusedError: the journal cannot be read.
         """
         return self._kept.history()
 
     @property
     def last_run(self) -> Run | None:
-        """The last rollout, rollback or reap; none when there never was one."""
+        """The last rollout, rollback or reap. None when there was none."""
         return last_run(self.records)
 
     @property
     def unfinished(self) -> bool:
-        """Whether the last rollout was begun and never brought to an end."""
+        """Whether the last rollout was begun but not finished."""
         run = self.last_run
         return run is not None and run.is_unfinished_rollout
 
     def settings(self) -> ServiceSettings:
-        """Read the service's settings anew."""
+        """Read the service's settings again from the file."""
         return self.config.read()
 
     def ports(self) -> Ports:
-        """Open everything, for a rollout, and have the journal to ourselves. The lock must be held."""
-        # Found now, so that a rollback later begins with the one call that matters.
+        """Open all ports for a rollout, and take over the journal. The lock must be held."""
+        # Find the rule now, so that a later rollback needs only the call that sets the weight.
         self.load_balancer.rule()
         return Ports(
             clock=self.clock,
@@ -153,7 +153,7 @@ class Session:
         )
 
     def _ended_hosts(self) -> tuple[str, ...]:
-        """Return the host, other than this one, from whose process we have taken the lock over."""
+        """Return the other host whose process held the lock before us. Empty when there is none."""
         former = self.lock.taken_from
         return () if former is None or former.is_here else (former.host,)
 
@@ -165,7 +165,7 @@ class Session:
             self._journal.write(Note(text=text))
 
     def _own_journal(self) -> Journal:
-        """Read the journal anew and end its former writer, whoever that was."""
+        """Read the journal again, and shut out its former writer."""
         while True:
             self._records = self._kept.read()
             run = self.last_run
@@ -178,12 +178,12 @@ class Session:
                 now=self.clock.now,
                 on_record=self._on_record,
             )
-            journal.best_effort = True  # what comes next finds out whether it can do without
+            journal.best_effort = True  # the caller decides whether it can continue without records
             try:
                 journal.write(LockTaken(by=self._command, before=str(self.lock.taken_from or "")))
             except LostLockError:
                 self.lock.renew()
-                self.lock.check()  # else it was a last record of the former holder: read again
+                self.lock.check()  # still ours, so this was the former holder's last record: read again
             else:
                 journal.best_effort = False
                 self._journal = journal
@@ -193,7 +193,7 @@ class Session:
         urls = {name: one.rollout.records_url for name, one in self.config.settings().services.items()}
         if len(set(urls.values())) > 1:
             raise RefusedError(
-                f"rollout.records_url: must be one for all services of the stack, which has one lock; they have {urls}"
+                f"rollout.records_url: must be the same for all services of the stack, which share one lock; got {urls}"
             )
         url = next(iter(urls.values()))
         return None if url is None else url.rstrip("/")
@@ -236,7 +236,7 @@ class Session:
             update_timeout_seconds=self.settings().rollout.update_timeout_seconds,
             check=self.stop.check,
             ended_hosts=self._ended_hosts,
-            tell=self._note,
+            log=self._note,
         )
 
     @cached_property
@@ -258,17 +258,17 @@ class Session:
         return Prometheus(self.settings().rollout.prometheus_url, self.service)
 
     def endpoint_url(self) -> str:
-        """Return how clients reach the service."""
+        """Return the URL by which clients reach the service."""
         if url := self.settings().endpoint_url:
             return url
         scheme = "https" if self.config.settings().certificate_arn else "http"
         return f"{scheme}://{self.load_balancer.dns_name()}"
 
     def api_key(self) -> str | None:
-        """Return the key for requests of our own; none when there is none and the service asks for none.
+        """Return the API key for our own requests. None when none is set and the service needs none.
 
         Raises:
-            RefusedError: the service asks for a key that is not there, or that no header can carry.
+            RefusedError: the service needs a key that is not set, or that no HTTP header can contain.
         """
         return endpoint_key(os.environ, required=self.settings().pods.api_key_secret is not None)
 
@@ -322,7 +322,7 @@ class Session:
 
         settings = self.settings()
         timeout_seconds = settings.rollout.gates.eval.request_timeout_seconds
-        uses = CheckDependencies(
+        dependencies = CheckDependencies(
             route=self.route,
             relay=lambda color: Relay(self.route, color, timeout_seconds=timeout_seconds),
             config=self.config,
@@ -331,7 +331,7 @@ class Session:
             s3=self._s3,
             work_dir=self._place.work_dir,
         )
-        return make_checks(uses, settings, settings.model_name(self.service))
+        return make_checks(dependencies, settings, settings.model_name(self.service))
 
     def _s3(self) -> Any:
         import boto3

@@ -1,1 +1,1 @@
-"""The ports on real services."""
+"""The ports, implemented on real services."""

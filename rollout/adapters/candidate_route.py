@@ -1,4 +1,4 @@
-"""The candidate route: requests to one colour at any weight, by the header that only the stack's secret opens."""
+"""The candidate route: requests to one colour at any weight, with a header that contains the stack's secret."""
 
 import json
 import threading
@@ -23,14 +23,14 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 
 
 class _BrokenStreamError(Exception):
-    """A stream ended before its end."""
+    """A stream broke off before its end."""
 
 
 @dataclass(kw_only=True)
 class CandidateRoute:
-    """Asks either colour as a client would, and keeps count of it: these requests are nobody's traffic.
+    """Sends requests to either colour as a client would, and counts them: they are not client traffic.
 
-    May be used from several threads at once.
+    Safe to use from several threads.
     """
 
     endpoint_url: Callable[[], str]
@@ -43,10 +43,10 @@ class CandidateRoute:
     _counting: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def prepare(self) -> None:
-        """Find the secrets and reach the endpoint; whatever it answers but that the key is not the right one.
+        """Find the secrets and call the endpoint. Every answer is accepted except 401.
 
         Raises:
-            RolloutError: a secret is missing or cannot be used, or nobody answers.
+            RolloutError: a secret is missing or unusable, or the endpoint does not answer, or answers 401.
         """
         self.route_secret()
         url = self.endpoint_url()
@@ -57,14 +57,14 @@ class CandidateRoute:
                 f"the endpoint {url} does not answer ({describe_error(error)}); check endpoint_url, DNS and the network"
             ) from error
         if answer.status_code == 401:
-            told = f"it does not take the key in {VARIABLE}" if self.api_key() else "it asks for an API key"
-            raise RolloutError(f"the endpoint {url} answers 401: {told}; {FIX}")
+            reason = f"it rejects the key in {VARIABLE}" if self.api_key() else "it asks for an API key"
+            raise RolloutError(f"the endpoint {url} answers 401: {reason}; {FIX}")
 
     def models(self, color: Color, *, timeout_seconds: float = 60.0) -> Mapping[str, str | None]:
-        """Return what a colour serves: each served name with the model that it is.
+        """Return the models that a colour serves, by served name.
 
         Raises:
-            RolloutError: it does not say.
+            RolloutError: the colour does not return them.
         """
         self._count(color)
         try:
@@ -78,7 +78,7 @@ class CandidateRoute:
     def ask(
         self, color: Color, body: Mapping[str, Any], *, stream: bool = False, timeout_seconds: float = 60.0
     ) -> Answer:
-        """Send a chat or a completion, whichever the body is; whatever goes wrong is the answer's ``error``."""
+        """Send a chat or a completion request, depending on the body. Any failure becomes the answer's ``error``."""
         asked = {"model": self.served_model_name, **body, "stream": stream}
         self._count(color)
         began = time.monotonic()
@@ -92,7 +92,7 @@ class CandidateRoute:
         return replace(answer, total_seconds=time.monotonic() - began)
 
     def headers(self, color: Color) -> Mapping[str, str]:
-        """Return the secret header that leads to a colour."""
+        """Return the secret header that routes a request to a colour."""
         return {CANDIDATE_ROUTE_HEADER: f"{color}-{self.route_secret()}"}
 
     @contextmanager
@@ -106,19 +106,19 @@ class CandidateRoute:
         headers: Mapping[str, str],
         timeout_seconds: float = 60.0,
     ) -> Generator[httpx.Response]:
-        """Send somebody else's request on to a colour; what comes back is read as it comes.
+        """Forward another client's request to a colour, and yield the response while it arrives.
 
         Raises:
-            httpx.HTTPError: nobody answers.
+            httpx.HTTPError: the endpoint does not answer.
         """
         self._count(color)
-        # Ours last: nobody else chooses the colour or the key.
+        # Our headers come last: the client must not choose the colour or the key.
         sent = {**headers, **self._client.headers, **self.headers(color)}
         with self._client.stream(method, path, content=content, headers=sent, timeout=timeout_seconds) as response:
             yield response
 
     def sent(self, color: Color, start: datetime, end: datetime) -> int:
-        """Return how many requests went to a colour in a window."""
+        """Return how many requests this route sent to a colour in a window."""
         with self._counting:
             return sum(to == color and start <= at < end for to, at in self._sent)
 

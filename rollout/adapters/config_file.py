@@ -1,4 +1,4 @@
-"""The stack's config file, ``Pulumi.<stack>.yaml``: read as the program will, edited without losing a comment."""
+"""The stack's config file, ``Pulumi.<stack>.yaml``. Read as the program reads it, and edited with its comments kept."""
 
 import copy
 import io
@@ -24,13 +24,14 @@ Tree = MutableMapping[str, object]
 
 
 class ConfigFile:
-    """One service's settings inside a stack's config file. Secrets pass through untouched."""
+    """One service's settings in a stack's config file. Secrets stay as they are."""
 
     def __init__(self, path: Path, service: str | None = None) -> None:
-        """Open ``path`` for ``service``, or for the only one.
+        """Open ``path`` for ``service``, or for the only service.
 
         Raises:
-            RefusedError: no such file or service, or the settings are wrong; the message lists every violation.
+            RefusedError: the file or service does not exist, or the settings are invalid. The message lists every
+                violation.
         """
         self.path = path
         self.service, _ = _service(self._settings(), service)
@@ -39,7 +40,7 @@ class ConfigFile:
         """Read the service's settings.
 
         Raises:
-            RefusedError: the file is not valid any more.
+            RefusedError: the file is no longer valid.
         """
         return _service(self._settings(), self.service)[1]
 
@@ -47,7 +48,7 @@ class ConfigFile:
         """Read the whole stack's settings.
 
         Raises:
-            RefusedError: the file is not valid any more.
+            RefusedError: the file is no longer valid.
         """
         return self._settings()
 
@@ -55,10 +56,10 @@ class ConfigFile:
         """Set keys of the service (``green_weight``, ``green.parked``) in one atomic write.
 
         Returns:
-            A function that puts the file back as it was.
+            A function that restores the file.
 
         Raises:
-            RefusedError: the settings would not be valid; nothing is written.
+            RefusedError: the settings would be invalid; nothing is written.
             RolloutError: the file cannot be written, or somebody else changed it; nothing is written.
         """
         before = self._read()
@@ -74,8 +75,8 @@ class ConfigFile:
     def _exchange(self, old: bytes, new: bytes) -> None:
         if self._read() != old:
             raise RolloutError(
-                f"{self.path}: was changed by somebody else meanwhile, and is left as it is. Compare it with its last "
-                "commit; nobody may edit it during a rollout"
+                f"{self.path}: was changed by somebody else meanwhile, so it is left as it is. Compare it with its "
+                "last commit; do not edit it during a rollout"
             )
         try:
             replace_file(self.path, new)
@@ -92,7 +93,7 @@ class ConfigFile:
             raise RefusedError(f"{self.path}: cannot be read ({error.strerror})") from error
 
     def raw(self, key: str) -> str | None:
-        """Return a value of another project's config, such as ``aws:region``; none when it is not set."""
+        """Return a value from another namespace of the config, such as ``aws:region``. None when it is not set."""
         value = cast(Tree, _load(self._read(), self.path)["config"]).get(key)
         return None if value is None else str(value)
 
@@ -102,7 +103,7 @@ class ConfigFile:
         if config.get(services := _spelled(config, "services")):
             tree = _below(_below(config, services), self.service)
             if rest and first not in tree and name in config:
-                # A flat key is the default of all services; what it holds beside the edited part must stay.
+                # A flat key is the default of all services: the parts that are not edited must stay.
                 tree[first] = copy.deepcopy(config[name])
             name = first
         for part in rest:
@@ -114,10 +115,10 @@ def stack_file(work_dir: Path, stack: str) -> Path:
     """Return the config file of a stack.
 
     Raises:
-        RefusedError: that is no project's folder, or it has no such stack; the message has the nearest one.
+        RefusedError: the folder is not a project's, or it has no such stack. The message names the nearest stack.
     """
     if not (work_dir / "Pulumi.yaml").is_file():
-        what = "has no Pulumi.yaml" if work_dir.is_dir() else "is no folder"
+        what = "has no Pulumi.yaml" if work_dir.is_dir() else "is not a folder"
         raise RefusedError(f"--work-dir {work_dir}: {what}. Run from the project's folder, or name it with --work-dir")
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", stack, re.ASCII):
         raise RefusedError(
@@ -127,13 +128,13 @@ def stack_file(work_dir: Path, stack: str) -> Path:
     if not path.exists():
         known = sorted(one.name.removeprefix("Pulumi.").removesuffix(".yaml") for one in work_dir.glob("Pulumi.*.yaml"))
         nearest = nearest_name(stack, known)
-        hint = f"Did you mean {nearest}?" if nearest else f"There are: {', '.join(known) or 'none'}."
+        hint = f"Did you mean {nearest}?" if nearest else f"Known stacks: {', '.join(known) or 'none'}."
         raise RefusedError(f"--stack {stack}: {path} does not exist. {hint}")
     return path
 
 
 def _spelled(config: Tree, name: str) -> str:
-    """Return a key as the file has it: Pulumi lets the project's name be left out."""
+    """Return a key as the file spells it: Pulumi allows leaving out the project's name."""
     return name if name in config else f"{PROJECT}:{name}"
 
 
@@ -141,8 +142,8 @@ def _service(settings: Settings, name: str | None) -> tuple[str, ServiceSettings
     try:
         return settings.service(name)
     except SettingsError as error:
-        told = str(error)
-        raise RefusedError(f"{told}{'' if told.endswith('?') else '.'} Name one with --service.") from error
+        reason = str(error)
+        raise RefusedError(f"{reason}{'' if reason.endswith('?') else '.'} Name one with --service.") from error
 
 
 def _parse(document: Tree, path: Path) -> Settings:
@@ -162,7 +163,7 @@ def _secret_violation(config: Tree) -> Violation | None:
 
 
 def _as_text(value: object) -> str:
-    """Write a value as Pulumi hands it to the program: texts as they are, all else as JSON."""
+    """Return a value as Pulumi passes it to the program: text unchanged, everything else as JSON."""
     if value is None:
         return ""
     value = _as_json(value)
@@ -170,7 +171,7 @@ def _as_text(value: object) -> str:
 
 
 def _as_json(value: object) -> JsonValue:
-    """Return a value as Pulumi takes it from YAML: whole numbers are integers, and a time is a text of its own form."""
+    """Return a value as Pulumi reads it from YAML: whole numbers become integers, times become text in its format."""
     match value:
         case datetime():
             return value.strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
@@ -193,7 +194,7 @@ def _as_json(value: object) -> JsonValue:
 
 
 def _below(tree: Tree, key: str) -> Tree:
-    """Return the mapping under a key; made when there is none, unfolded when it is JSON text."""
+    """Return the mapping under a key. It is created if missing, and parsed if it is JSON text."""
     below = tree.get(key)
     if isinstance(below, str) and below:
         below = json.loads(below)

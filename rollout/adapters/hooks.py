@@ -1,4 +1,4 @@
-"""Commands of the user's that run after a promotion or a rollback, such as one that empties a semantic cache."""
+"""The user's own commands that run after a promotion or a rollback, for example to empty a semantic cache."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ _GRACE_SECONDS: Final = 2.0
 
 
 class CommandHooks:
-    """Runs hooks as child processes, without a shell; what they print is seen, and not kept."""
+    """Runs hooks as child processes, without a shell. Their output goes to the terminal and is not recorded."""
 
     def __init__(self, work_dir: Path, check: Callable[[], None]) -> None:
         """Run hooks in ``work_dir``; ``check`` raises when the rollout should stop."""
@@ -24,10 +24,10 @@ class CommandHooks:
         self._check = check
 
     def run(self, command: Sequence[str], variables: Mapping[str, str], *, timeout_seconds: float) -> HookResult:
-        """Run one and wait for its end.
+        """Run a hook and wait for its end.
 
         Raises:
-            StoppedError: somebody asked the rollout to stop; the hook is ended.
+            StoppedError: the rollout was asked to stop; the hook is ended.
         """
         began = time.monotonic()
 
@@ -56,7 +56,7 @@ class CommandHooks:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a hook and what it has started; nothing happens when it is over."""
+    """End a hook and the processes that it started. Do nothing if it has already ended."""
     if process.poll() is not None:
         return
     for number in (signal.SIGTERM, signal.SIGKILL):

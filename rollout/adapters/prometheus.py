@@ -1,4 +1,4 @@
-"""What the pods count, asked from Prometheus at a given instant."""
+"""The pods' metrics, queried from Prometheus at a given time."""
 
 import os
 import re
@@ -17,7 +17,8 @@ from rollout.system.failures import describe_error
 
 TIMEOUT_SECONDS = 5.0
 
-# Names as patterns: exporters differ in colons and in the suffix of counters, and vLLM has renamed some.
+# Metric names are patterns: exporters differ in colons and counter suffixes, and vLLM has renamed some metrics.
+# https://github.com/vllm-project/vllm/blob/main/vllm/v1/metrics/loggers.py
 _RESPONSES = "http_requests_total"
 _FINISHED = "vllm[:_]request_success(_total)?"
 _TTFT = "vllm[:_]time_to_first_token_seconds_bucket"
@@ -30,19 +31,19 @@ _IN_FLIGHT = "vllm[:_]num_requests_(running|waiting)"
 
 
 class Prometheus:
-    """One service's counters, by the labels ``service`` and ``color`` that the scrape puts on the pods' metrics."""
+    """One service's counters. The scrape config adds the labels ``service`` and ``color`` to the pods' metrics."""
 
     def __init__(self, url: str | None, service: str, transport: httpx.BaseTransport | None = None) -> None:
-        """Ask ``url``, or the one that the variable PROMETHEUS_URL names.
+        """Query ``url``, or the URL in the environment variable PROMETHEUS_URL.
 
         Raises:
-            RefusedError: neither is set, or what is set is no URL.
+            RefusedError: neither is set, or the value is not a URL.
         """
         base = url or os.environ.get("PROMETHEUS_URL")
         if not base:
             raise RefusedError(
-                "rollout.prometheus_url: is not set, and neither is the variable PROMETHEUS_URL; name the Prometheus "
-                "that scrapes the pods"
+                "rollout.prometheus_url: is not set, and neither is the variable PROMETHEUS_URL; set one to the URL "
+                "of the Prometheus that scrapes the pods"
             )
         if (hint := URL.check(base)) is not None:
             where = "rollout.prometheus_url" if url else "the variable PROMETHEUS_URL"
@@ -51,12 +52,12 @@ class Prometheus:
         self._client = httpx.Client(base_url=base, timeout=TIMEOUT_SECONDS, transport=transport)
 
     def counters(self, at: datetime) -> Mapping[Color, Counters]:
-        """Read both colours' counters as they were at an instant.
+        """Read both colours' counters at a given time.
 
         Raises:
             RolloutError: Prometheus does not answer.
         """
-        # One query for all of it: what a metric has no label for is taken to be empty.
+        # One query for everything: a label that a metric does not have counts as empty.
         found = self._query(
             "sum by (__name__, color, pod, instance, status, finished_reason, le) "
             f'({{__name__=~"{_ALL}", service="{self._service}", handler=~"(/v1/.*)?", method=~"(POST)?"}})',
@@ -65,7 +66,7 @@ class Prometheus:
         return {color: _counters([one for one in found if one["metric"].get("color") == color]) for color in COLORS}
 
     def running_requests(self, color: Color) -> float | None:
-        """Return how many requests run or wait on a colour; none when nothing is known.
+        """Return how many requests run or wait on a colour. None when there is no data.
 
         Raises:
             RolloutError: Prometheus does not answer.
@@ -75,7 +76,7 @@ class Prometheus:
         return float(found[0]["value"][1]) if found else None
 
     def prefix_cache(self, color: Color) -> PrefixCache | None:
-        """Return what a colour's prefix caches have counted so far; none when nothing is known.
+        """Return the counters of a colour's prefix caches. None when there is no data.
 
         Raises:
             RolloutError: Prometheus does not answer.
@@ -102,14 +103,14 @@ class Prometheus:
             ) from error
         except ValueError as error:
             raise RolloutError(
-                f"what answers at {self._client.base_url} is not Prometheus: it sends no JSON"
+                f"the server at {self._client.base_url} is not Prometheus: its answer is not JSON"
             ) from error
         if not isinstance(answer, dict) or "status" not in answer:
-            raise RolloutError(f"what answers at {self._client.base_url} is not Prometheus: it sends other JSON")
-        told = cast(dict[str, Any], answer)
-        if told["status"] != "success":
-            raise RolloutError(f"Prometheus refuses {query!r}: {told.get('error', 'no reason given')}")
-        return cast(list[dict[str, Any]], told["data"]["result"])
+            raise RolloutError(f"the server at {self._client.base_url} is not Prometheus: its JSON has no status")
+        body = cast(dict[str, Any], answer)
+        if body["status"] != "success":
+            raise RolloutError(f"Prometheus refuses {query!r}: {body.get('error', 'no reason given')}")
+        return cast(list[dict[str, Any]], body["data"]["result"])
 
 
 def _counters(found: list[dict[str, Any]]) -> Counters:
@@ -127,7 +128,7 @@ def _counters(found: list[dict[str, Any]]) -> Counters:
 
 
 def _series(found: list[dict[str, Any]], name: str, label: str) -> dict[tuple[str, str], float]:
-    """Key the values of one metric by its pods and one label. A pod without a name is known by its address."""
+    """Return the values of one metric by pod and one label. Without a pod label, the instance identifies the pod."""
     pattern = re.compile(name)
     return {
         (f"{metric.get('pod', '')}@{metric.get('instance', '')}", metric.get(label, "")): float(value)

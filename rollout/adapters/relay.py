@@ -1,7 +1,7 @@
-"""A base URL for tools that know nothing but one: on this machine only, it leads to one colour by the candidate route.
+"""A local base URL that leads to one colour through the candidate route, for tools that only take a base URL.
 
-The relay adds the route's secret and the API key, so that the tool learns neither. Its address has an unguessable
-part, and it forwards nothing but ``/v1/``.
+The relay adds the route's secret and the API key, so the tool sees neither. It listens on this machine only, its
+address has an unguessable part, and it forwards only paths under ``/v1/``.
 """
 
 import secrets
@@ -20,7 +20,7 @@ API = "/v1/"
 
 
 class Relay:
-    """Serves while it is entered."""
+    """A server that runs while its context is entered."""
 
     def __init__(self, route: CandidateRoute, color: Color, *, timeout_seconds: float) -> None:
         """Forward to ``color``."""
@@ -30,34 +30,34 @@ class Relay:
         self._token = secrets.token_urlsafe(16)
         self._counting = threading.Lock()
         self.answered = 0
-        """Requests that the colour answered with a status below 400."""
+        """How many requests the colour answered with a status below 400."""
         self.failed = 0
-        """Requests that it did not."""
+        """How many requests it did not answer so."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     @property
     def base_url(self) -> str:
-        """What OpenAI clients take as their base URL; ends in ``/v1``."""
+        """The base URL for OpenAI clients. Ends in ``/v1``."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/{self._token}{API.rstrip('/')}"
 
     def __enter__(self) -> Self:
-        """Begin to serve."""
+        """Start the server."""
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Serve no more."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
 
-    def _count(self, *, well: bool) -> None:
+    def _count(self, *, succeeded: bool) -> None:
         with self._counting:
-            self.answered += well
-            self.failed += not well
+            self.answered += succeeded
+            self.failed += not succeeded
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         relay = self
@@ -72,7 +72,7 @@ class Relay:
                 relay._forward(self)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-                """Say nothing: the address is a secret."""
+                """Log nothing: the address is a secret."""
 
         return Handler
 
@@ -95,13 +95,13 @@ class Relay:
                 headers=headers,
                 timeout_seconds=self._timeout_seconds,
             ) as response:
-                self._count(well=response.status_code < 400)
+                self._count(succeeded=response.status_code < 400)
                 self._answer(request, response)
         except httpx.HTTPError as error:
-            self._count(well=False)
+            self._count(succeeded=False)
             request.send_error(502, f"The endpoint does not answer: {type(error).__name__}")
         except OSError:
-            request.close_connection = True  # whoever asked has gone
+            request.close_connection = True  # the client has disconnected
 
     def _answer(self, request: BaseHTTPRequestHandler, response: httpx.Response) -> None:
         request.send_response(response.status_code)
@@ -114,7 +114,7 @@ class Relay:
                     request.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
                     request.wfile.flush()
         except httpx.HTTPError:
-            # The status is sent already: only a connection that breaks off says that the answer is not whole.
+            # The status has already been sent: only a closed connection shows that the answer is incomplete.
             request.close_connection = True
             return
         request.wfile.write(b"0\r\n\r\n")

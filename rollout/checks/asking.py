@@ -1,4 +1,4 @@
-"""Several questions at once: a check asks a few at a time, and stops when the rollout is asked to stop."""
+"""Concurrent requests of a check. They stop when the rollout is asked to stop."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -12,17 +12,17 @@ _T = TypeVar("_T")
 
 
 class OutOfTimeError(Exception):
-    """Not every question was answered in time."""
+    """Not all requests were answered in time."""
 
 
 def ask_all(
     questions: Sequence[Callable[[], _T]], *, at_once: int, clock: Clock, limit_seconds: float | None = None
 ) -> list[_T]:
-    """Ask every question, ``at_once`` at a time, and return the answers in order.
+    """Call every question, ``at_once`` at a time, and return the answers in order.
 
     Raises:
-        StoppedError: somebody asked the rollout to stop; what is under way is left to itself.
-        OutOfTimeError: the limit is over.
+        StoppedError: the rollout was asked to stop; running requests are left to finish.
+        OutOfTimeError: ``limit_seconds`` has passed.
     """
     began = clock.monotonic()
     pool = ThreadPoolExecutor(at_once, thread_name_prefix="ask")

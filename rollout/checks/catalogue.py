@@ -1,4 +1,4 @@
-"""The checks of a rollout, by the names that its plan has them under."""
+"""The checks of a rollout, by their names in the plan."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -19,41 +19,43 @@ from rollout.ports import Check, Clock, Config, Metrics, Relay, Route
 
 @dataclass(frozen=True, kw_only=True)
 class CheckDependencies:
-    """What checks use."""
+    """The dependencies of all checks."""
 
     route: Route
     relay: Callable[[Color], AbstractContextManager[Relay]]
-    """Opens a base URL to a colour."""
+    """Opens a base URL that leads to a colour."""
     config: Config
     clock: Clock
     metrics: Metrics
     s3: Callable[[], Any]
-    """Makes a client of S3."""
+    """Returns an S3 client."""
     work_dir: Path
     """The folder that paths in the config are relative to."""
 
 
-def make_checks(uses: CheckDependencies, settings: ServiceSettings, served_model_name: str) -> Mapping[str, Check]:
-    """Make every check that the settings allow for; which of them run is the plan's business."""
+def make_checks(
+    dependencies: CheckDependencies, settings: ServiceSettings, served_model_name: str
+) -> Mapping[str, Check]:
+    """Create every check that the settings allow. The plan decides which of them run."""
     gates = settings.rollout.gates
-    route, config, clock = uses.route, uses.config, uses.clock
+    route, config, clock = dependencies.route, dependencies.config, dependencies.clock
     checks: dict[str, Check] = {
         "smoke": Smoke(route=route, served_model_name=served_model_name, settings=gates.smoke),
         "eval": Evaluation(
             route=route,
-            relay=uses.relay,
+            relay=dependencies.relay,
             config=config,
             clock=clock,
             settings=gates.eval,
             served_model_name=served_model_name,
-            work_dir=uses.work_dir,
+            work_dir=dependencies.work_dir,
         ),
     }
     if gates.recorded_prompts is None:
         return checks
-    source = RecordedPrompts(source=gates.recorded_prompts, work_dir=uses.work_dir, s3=uses.s3)
+    source = RecordedPrompts(source=gates.recorded_prompts, work_dir=dependencies.work_dir, s3=dependencies.s3)
 
-    @cache  # both checks see the same prompts
+    @cache  # both checks get the same prompts
     def recorded() -> list[Recorded]:
         return source.read()
 
@@ -61,7 +63,7 @@ def make_checks(uses: CheckDependencies, settings: ServiceSettings, served_model
         **checks,
         "warm_up": WarmUp(
             route=route,
-            metrics=uses.metrics,
+            metrics=dependencies.metrics,
             clock=clock,
             settings=gates.warm_up,
             poll_seconds=settings.rollout.poll_seconds,

@@ -1,7 +1,7 @@
-"""Whether a release's prompts are in effect, by the prompt that the server says it made of a chat. Pure.
+"""Checks whether a release's prompts are in effect, from the prompt that the server made of a chat. Pure.
 
-vLLM shows it for ``return_prompt_text``: the text after the chat template. What the chat template should have made of
-the same chat is worked out here, with everything that only the tokenizer knows (``bos_token`` and the like) left open.
+With ``return_prompt_text``, vLLM returns the prompt after the chat template. This module renders the same chat with the
+release's chat template and compares. Values that only the tokenizer knows, such as ``bos_token``, match anything.
 """
 
 import re
@@ -13,24 +13,24 @@ from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 OPEN = "\ufdd0"
-"""Stands for what only the tokenizer knows; no text holds this character."""
+"""Placeholder for values that only the tokenizer knows. This character occurs in no text."""
 
-# A template that was not used shares less than this with one that was; what the tokenizer fills in makes up the rest.
+# The prompts of two different templates are less similar than this. Text that the tokenizer fills in may also differ.
 SAME_RATIO = 0.5
 
-# Special tokens count as a whole: those of different templates are much alike in their letters.
+# Each special token counts as one word: those of different templates have similar letters.
 _TOKENS = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]|\w+|\S")
 
 
 def missing_text(prompt_file: str, prompt_text: str) -> bool:
-    """Tell whether a prompt file's text did not reach the model; white space may differ."""
+    """Return whether a prompt file's text is missing from the model's prompt, ignoring differences in white space."""
     return _plain(prompt_file) not in _plain(prompt_text)
 
 
 def template_error(template: str, messages: Sequence[Mapping[str, str]], prompt_text: str) -> str | None:
-    """Say why a prompt cannot have come from a chat template; none when it can.
+    """Return why a prompt cannot come from a chat template. None when it can.
 
-    A template that wants more than a chat (tools, variables of the server) cannot be worked out and is not judged.
+    A template that needs more than a chat (tools, variables of the server) cannot be rendered here and is not judged.
     """
     try:
         expected = _render(template, messages)
@@ -42,8 +42,10 @@ def template_error(template: str, messages: Sequence[Mapping[str, str]], prompt_
     without = expected.replace(OPEN, " ")
     frame, shown = (_TOKENS.findall(_without_messages(text, messages)) for text in (without, prompt_text))
     if SequenceMatcher(None, frame, shown, autojunk=False).ratio() >= SAME_RATIO:
-        return None  # near enough to be the same, with something filled in that is not known here
-    return f"the chat template is not in effect: it makes {without[:80]!r} of a chat, the server {prompt_text[:80]!r}"
+        return None  # similar enough: the rest was filled in by the server
+    return (
+        f"the chat template is not in effect: it renders a chat as {without[:80]!r}, the server as {prompt_text[:80]!r}"
+    )
 
 
 def _render(template: str, messages: Sequence[Mapping[str, str]]) -> str:
@@ -70,7 +72,7 @@ def _now(_form: str) -> str:
 
 
 def _without_messages(text: str, messages: Sequence[Mapping[str, str]]) -> str:
-    """Leave the frame: what the chat said is in any rendering of it, and shows nothing."""
+    """Return the template's own text: the messages appear in every rendering, so they prove nothing."""
     for message in messages:
         text = text.replace(message["content"].strip(), "")
     return _plain(text)

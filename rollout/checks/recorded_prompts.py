@@ -1,4 +1,4 @@
-"""Where recorded prompts are: a JSONL file, or objects under an S3 prefix, whichever ``recorded_prompts`` names."""
+"""Recorded prompts, from the JSONL file or the S3 prefix that ``recorded_prompts`` names."""
 
 import gzip
 import json
@@ -14,13 +14,13 @@ from rollout.model.errors import RefusedError, RolloutError
 from rollout.system.failures import describe_error
 
 KEY = "rollout.gates.recorded_prompts"
-# The newest of what is there; gateways write more than a check can use.
+# Only the newest records are read: gateways write more than a check can use.
 MOST_BYTES = 32 * 2**20
 TIMESTAMP = "timestamp"
 PREFIX_CHARACTERS = 512
-# How many times the sample are drawn from, newest first: old prompts say little about the users of today.
+# The sample is drawn from this many times its size, newest first: old prompts say little about today's users.
 WINDOW = 10
-# What a replay chooses itself, and what says how the answer was to be sent, or to whom.
+# Fields that a replay sets itself, and fields about how or to whom the answer was sent.
 _NOT_REPLAYED = frozenset(
     {TIMESTAMP, "model", "stream", "stream_options", "n", "user", "seed", "temperature", "top_p", "top_k"}
     | {"max_tokens", "max_completion_tokens", "store", "metadata", "service_tier", "request_id", "cache_salt"}
@@ -29,20 +29,20 @@ _NOT_REPLAYED = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """One recorded request; ``at`` is seconds since the epoch, none when the line does not say."""
+    """One recorded request. ``at`` is in seconds since the epoch, or None when the line has no timestamp."""
 
     body: Mapping[str, Any]
     at: float | None = None
 
     @property
     def prefix(self) -> str:
-        """Return what prompts of one kind begin with: the tools, the system prompt, the examples."""
-        said = [self.body.get("tools"), self.body.get("messages") or self.body.get("prompt")]
-        return json.dumps(said, sort_keys=True, ensure_ascii=False)[:PREFIX_CHARACTERS]
+        """Return the beginning that prompts of one kind share: the tools, the system prompt, the examples."""
+        parts = [self.body.get("tools"), self.body.get("messages") or self.body.get("prompt")]
+        return json.dumps(parts, sort_keys=True, ensure_ascii=False)[:PREFIX_CHARACTERS]
 
 
 def read_records(lines: Iterable[str]) -> tuple[list[Recorded], int]:
-    """Read lines; returns the requests, and how many lines were none."""
+    """Read lines, and return the requests and how many lines are not requests."""
     records: list[Recorded] = []
     bad = 0
     for line in lines:
@@ -57,9 +57,9 @@ def read_records(lines: Iterable[str]) -> tuple[list[Recorded], int]:
 
 
 def newest(records: Sequence[Recorded], count: int, seed: int) -> list[Recorded]:
-    """Draw ``count`` of the newest requests, always the same ones of the same records; each prompt once.
+    """Draw ``count`` of the newest requests, each prompt once. The same records give the same sample.
 
-    Requests without a time are as old as where they stand: the later, the newer.
+    Requests without a time are ordered by position: the later, the newer.
     """
     ordered = sorted(enumerate(records), key=lambda one: (one[1].at or 0.0, one[0]), reverse=True)
     distinct: dict[str, Recorded] = {}
@@ -70,7 +70,7 @@ def newest(records: Sequence[Recorded], count: int, seed: int) -> list[Recorded]
 
 
 def frequent(records: Sequence[Recorded], count: int) -> list[Recorded]:
-    """Return the newest request of each of the most frequent prefixes, the most frequent first."""
+    """Return the newest request of each of the most frequent prefixes, most frequent first."""
     groups: dict[str, list[Recorded]] = {}
     for record in records:
         groups.setdefault(record.prefix, []).append(record)
@@ -79,13 +79,13 @@ def frequent(records: Sequence[Recorded], count: int) -> list[Recorded]:
 
 
 def replayed(record: Recorded, *, max_tokens: int, seed: int, names: Collection[str] = ()) -> dict[str, Any]:
-    """Return the request to send: what was asked, answered as deterministically as the server can.
+    """Return the request to send: the recorded one, set to be as deterministic as the server allows.
 
     Args:
-        record: the request.
-        max_tokens: longest answer to ask for, in tokens.
-        seed: seed of the answer.
-        names: models besides the service's own, adapters, that may be asked for.
+        record: the recorded request.
+        max_tokens: the longest answer to request, in tokens.
+        seed: the sampling seed.
+        names: LoRA adapters that the request may name instead of the service's model.
     """
     body = {key: value for key, value in record.body.items() if key not in _NOT_REPLAYED}
     if (model := record.body.get("model")) in names:
@@ -123,29 +123,29 @@ def _seconds(value: object) -> float | None:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedPrompts:
-    """Reads the newest part of the records."""
+    """Reads the newest records of a source."""
 
     source: str
     work_dir: Path
     s3: Callable[[], Any]
-    """Makes a client of S3, when one is needed."""
+    """Returns an S3 client. Called only when one is needed."""
 
     def read(self) -> list[Recorded]:
-        """Read the requests, oldest first as far as their places tell.
+        """Read the requests, in the order of the source: oldest first.
 
         Raises:
-            RefusedError: the source cannot be read, or holds no request.
+            RefusedError: the source cannot be read or contains no request.
         """
         try:
             lines = list(self._lines())
         except RolloutError:
             raise
-        except Exception as error:  # whatever the source fails with
+        except Exception as error:  # sources fail with many kinds of errors
             raise RefusedError(f"{KEY}: {self.source} cannot be read: {describe_error(error)}") from error
         records, bad = read_records(lines)
         if not records:
-            told = f"{bad} lines that are no OpenAI request" if bad else "nothing"
-            raise RefusedError(f"{KEY}: {self.source} holds {told}; see docs/shadow.md for the format")
+            content = f"{bad} lines but no OpenAI request" if bad else "nothing"
+            raise RefusedError(f"{KEY}: {self.source} contains {content}; see docs/shadow.md for the format")
         return records
 
     def _lines(self) -> Iterator[str]:
@@ -173,5 +173,5 @@ def _tail(path: Path) -> Iterator[str]:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - MOST_BYTES))
         lines = file.read().decode("utf-8", "replace").splitlines()
-    # A line that is cut at its beginning, or still being written, is no request, and left out as such.
+    # A line that is cut off or still being written is not a valid request, so the reader leaves it out.
     yield from lines

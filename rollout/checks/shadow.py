@@ -1,4 +1,4 @@
-"""The shadow check: what users asked lately, asked again of both colours, and the answers compared."""
+"""The shadow check: sends recent user requests to both colours again, and compares the answers."""
 
 import json
 import math
@@ -21,17 +21,17 @@ from rollout.ports import Clock, Config, Route
 from rollout.statistics.exact_tests import LEVEL, paired_p_value
 
 GATE = "shadow"
-# An answer this many times as long as another is of another kind.
+# Two answers differ in structure if one is more than this many times as long as the other.
 LENGTH_RATIO = 3.0
-# Below this many characters a ratio of lengths says nothing.
+# Up to this many characters, a ratio of lengths says nothing.
 SHORT_CHARACTERS = 40
-# Structure, words, time to first token, time per token: together they may be wrong no more often than one test.
+# Structure, words, time to first token, time per token: the four tests share one false-alarm level.
 TESTS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Triple:
-    """The answers to one prompt: the candidate's, and two of the active colour."""
+    """The answers to one prompt: one of the candidate, and two of the active colour."""
 
     candidate: Answer
     active: Answer
@@ -39,7 +39,7 @@ class Triple:
 
 
 def differences(one: Answer, other: Answer) -> frozenset[str]:
-    """Name in what two answers differ in structure."""
+    """Return the ways in which the structure of two answers differs."""
     if one.error or other.error:
         return frozenset() if one.error and other.error else frozenset({"no answer"})
     found: set[str] = set()
@@ -56,12 +56,12 @@ def differences(one: Answer, other: Answer) -> frozenset[str]:
 
 
 def similarity(one: Answer, other: Answer) -> float:
-    """Return how alike two texts are, by their words: 1 for the same, 0 for nothing in common."""
+    """Return the similarity of two texts by their words: 1 for identical, 0 for nothing in common."""
     return SequenceMatcher(None, one.text.split(), other.text.split(), autojunk=False).ratio()
 
 
 def judge_shadow(triples: Sequence[Triple], settings: ShadowSettings) -> GateVerdict:
-    """Judge the candidate by the prompts that the active colour answered both times."""
+    """Judge the candidate on the prompts that the active colour answered both times."""
     usable = [one for one in triples if not one.active.error and not one.again.error]
     answered = [one for one in usable if not one.candidate.error]
     evidence: dict[str, float | int | str | None] = {
@@ -81,10 +81,10 @@ def judge_shadow(triples: Sequence[Triple], settings: ShadowSettings) -> GateVer
         _judge_time("time to first token", "ttft", lambda one: one.ttft_seconds, answered, settings, evidence),
         _judge_time("time per token", "inter_token", _pace, answered, settings, evidence),
     ]
-    errors = [told for bad, told in parts if bad]
-    told = "; ".join(errors or [told for _, told in parts])
+    errors = [reason for bad, reason in parts if bad]
+    reasons = "; ".join(errors or [reason for _, reason in parts])
     verdict = Verdict.FAIL if errors else Verdict.PASS
-    return GateVerdict(gate=GATE, verdict=verdict, reason=f"{len(usable)} prompts: {told}", evidence=evidence)
+    return GateVerdict(gate=GATE, verdict=verdict, reason=f"{len(usable)} prompts: {reasons}", evidence=evidence)
 
 
 def _judge_structure(
@@ -103,9 +103,9 @@ def _judge_structure(
     }
     kinds = Counter(kind for seen in differing for kind in seen)
     which = f" ({', '.join(f'{kind} {count}' for kind, count in kinds.most_common())})" if kinds else ""
-    told = f"{points:.0f} % differ in structure{which}, the active colour's own {noise_points:.0f} %"
+    reason = f"{points:.0f} % differ in structure{which}, the active colour's own {noise_points:.0f} %"
     bad = points - noise_points > settings.max_difference_points and p_value < LEVEL / TESTS
-    return bad, told + (f": more than {settings.max_difference_points:g} points (p = {p_value:.2g})" if bad else "")
+    return bad, reason + (f": more than {settings.max_difference_points:g} points (p = {p_value:.2g})" if bad else "")
 
 
 def _judge_words(
@@ -116,13 +116,13 @@ def _judge_words(
     seen = [similarity(one.candidate, one.active) for one in answered]
     noise = [similarity(one.again, one.active) for one in answered]
     evidence |= {"similarity": round(fmean(seen), 3), "noise_similarity": round(fmean(noise), 3)}
-    told = f"texts alike to {fmean(seen):.2f}, the active colour's own to {fmean(noise):.2f}"
+    reason = f"text similarity {fmean(seen):.2f}, the active colour's own {fmean(noise):.2f}"
     limit = settings.max_similarity_drop
     if limit is None or fmean(noise) - fmean(seen) <= limit:
-        return False, told
+        return False, reason
     p_value = _above_p_value([one - other for one, other in zip(noise, seen, strict=True)], limit)
     bad = p_value < LEVEL / TESTS
-    return bad, told + (f": more than {limit:g} less (p = {p_value:.2g})" if bad else "")
+    return bad, reason + (f": more than {limit:g} less (p = {p_value:.2g})" if bad else "")
 
 
 def _judge_time(
@@ -145,17 +145,17 @@ def _judge_time(
         return False, f"{name} not measured"
     ratio, noise_ratio = math.exp(median(ratios)), math.exp(median(noise))
     evidence |= {f"{key}_ratio": round(ratio, 3), f"{key}_noise_ratio": round(noise_ratio, 3)}
-    told = f"{name} {ratio:.2f} times the active colour's, its own second answer's {noise_ratio:.2f} times"
+    reason = f"{name} {ratio:.2f} times the active colour's (its own second answer: {noise_ratio:.2f} times)"
     if ratio <= settings.latency_ratio_limit:
-        return False, told
+        return False, reason
     p_value = _above_p_value(ratios, math.log(settings.latency_ratio_limit))
     bad = p_value < LEVEL / TESTS
     limit = f" (limit {settings.latency_ratio_limit:g}, p = {p_value:.2g}"
-    return bad, told + (limit + ")" if bad else limit + ": could be chance)")
+    return bad, reason + (limit + ")" if bad else limit + ": could be chance)")
 
 
 def _above_p_value(values: Sequence[float], limit: float) -> float:
-    """Wilcoxon's signed-rank test, one-sided: how likely chance alone puts the middle so far above a limit."""
+    """Return the one-sided p-value of Wilcoxon's signed-rank test that the centre lies above a limit."""
     beyond = [value - limit for value in values]
     if not any(beyond):
         return 1.0
@@ -180,7 +180,7 @@ def _is_json(text: str) -> bool:
 
 
 def _tools(answer: Answer) -> list[str]:
-    """Return the names of the tools called; their arguments are words like others."""
+    """Return the names of the called tools. Their arguments do not count as structure."""
     return [call.partition(" ")[0] for call in answer.tool_calls]
 
 
@@ -195,21 +195,21 @@ class Shadow:
     recorded: Callable[[], list[Recorded]]
 
     def prepare(self) -> None:
-        """Read the prompts.
+        """Read the recorded prompts.
 
         Raises:
-            RefusedError: there are none.
+            RefusedError: the prompts cannot be read, or there are none.
         """
         self.recorded()
 
     def run(self, color: Color, release: Release) -> GateVerdict:
-        """Judge the candidate against the active colour; the active colour is asked twice."""
+        """Judge the candidate against the active colour, which answers each prompt twice."""
         active = self.config.read().color(other_color(color)).release
         if active is None:
             reason = f"{other_color(color)} serves no release to compare with"
             return GateVerdict(gate=GATE, verdict=Verdict.INCONCLUSIVE, reason=reason)
         prompts = newest(self.recorded(), self.settings.samples, self.settings.seed)
-        # What only one of them serves cannot be compared.
+        # Only adapters that both releases have can be compared.
         adapters = release.lora_adapters.keys() & active.lora_adapters.keys()
         bodies = [
             replayed(prompt, max_tokens=self.settings.max_tokens, seed=self.settings.seed, names=adapters)

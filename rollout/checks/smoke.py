@@ -1,6 +1,6 @@
-"""The smoke test: real requests to the candidate through its own route, before any user is sent there.
+"""The smoke test: real requests to the candidate through its own route, before it gets any user traffic.
 
-Of the release's prompts it asks the server what it made of them, as far as the server tells (vLLM since 0.24).
+It also checks that the release's prompts are in effect, if the server returns the rendered prompt (vLLM since 0.24).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,29 +21,29 @@ QUESTION = "In one word: which colour is the sky on a clear day?"
 
 
 class _SmokeError(Exception):
-    """What is wrong with an answer."""
+    """An answer is wrong. The message says how."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Smoke:
-    """Chat and completion, streamed and not, with the identity of whoever answers."""
+    """Sends chats and completions, streamed and not, and checks which release answers."""
 
     route: Route
     served_model_name: str
     settings: SmokeSettings
     unseen: set[str] = field(default_factory=set[str], init=False)
-    """Prompts that the server was asked for and did not show."""
+    """Prompts whose rendered text the server did not return."""
 
     def prepare(self) -> None:
-        """Reach the endpoint.
+        """Make sure that the endpoint can be reached.
 
         Raises:
-            RolloutError: a secret is missing or cannot be used, or nobody answers.
+            RolloutError: a secret is missing or unusable, or the endpoint does not answer.
         """
         self.route.prepare()
 
     def run(self, color: Color, release: Release) -> GateVerdict:
-        """Send the requests; one wrong or missing answer fails."""
+        """Send the requests. One wrong or missing answer fails the candidate."""
         expected = fingerprint(color, release.release_id)
         errors: list[str] = []
         sent = 0
@@ -75,7 +75,7 @@ class Smoke:
             if name == CHAT_TEMPLATE:
                 yield f"prompt {name}", lambda name=name, text=text: self._check_template(color, expected, name, text)
             else:
-                # Whatever the application sends with this release must be something that the model takes.
+                # The model must accept the prompts that the application sends with this release.
                 yield f"prompt {name}", lambda name=name, text=text: self._check_prompt(color, expected, name, text)
         kinds: tuple[tuple[str, Mapping[str, Any], bool], ...] = (
             ("chat", _chat(), False),
@@ -92,7 +92,7 @@ class Smoke:
         if answer.prompt_text is None:
             self.unseen.add(name)
         elif missing_text(text, answer.prompt_text):
-            raise _SmokeError("the chat template leaves it out: it did not reach the model")
+            raise _SmokeError("the chat template leaves it out, so it did not reach the model")
 
     def _check_template(self, color: Color, expected: str, name: str, template: str) -> None:
         body = _chat()
@@ -113,9 +113,9 @@ class Smoke:
         asked = {"max_tokens": self.settings.max_tokens, **body}
         answer = self.route.ask(color, asked, stream=stream, timeout_seconds=self.settings.timeout_seconds)
         if answer.status != 200:
-            raise _SmokeError(answer.error or "nobody answers")
+            raise _SmokeError(answer.error or "no answer")
         if answer.fingerprint != expected:
-            raise _SmokeError(f"answered by {answer.fingerprint or 'nobody that it names'}, not {expected}")
+            raise _SmokeError(f"answered by {answer.fingerprint or 'an unnamed server'}, not {expected}")
         if answer.error:
             raise _SmokeError(answer.error)
         if not (answer.text or answer.reasoning or answer.tool_calls):

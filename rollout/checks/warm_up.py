@@ -1,7 +1,7 @@
-"""The warm-up: the prompts that users send most often, sent to the candidate until its prefix cache knows them.
+"""The warm-up: sends users' most frequent prompts to the candidate until its prefix cache contains them.
 
-It protects the first users' latency, not anybody's answers, so it never fails a candidate: what could not be warmed or
-measured is said in its verdict, and the gates judge the latency that users then see.
+It improves the first users' latency and does not affect answers, so it never fails a candidate. Its verdict says what
+could not be warmed or measured. The gates then judge the latency that users see.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ LEVEL_ROUNDS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class WarmUp:
-    """Sends rounds of prompts, and reads the hit rate of each from the candidate's own counters."""
+    """Sends rounds of prompts, and reads the hit rate of each round from the candidate's own counters."""
 
     route: Route
     metrics: Metrics
@@ -34,18 +34,18 @@ class WarmUp:
     recorded: Callable[[], list[Recorded]]
 
     def prepare(self) -> None:
-        """Read the prompts.
+        """Read the recorded prompts.
 
         Raises:
-            RefusedError: there are none.
+            RefusedError: the prompts cannot be read, or there are none.
         """
         self.recorded()
 
     def run(self, color: Color, release: Release) -> GateVerdict:
-        """Warm the candidate up; always a pass, whose reason says how far it came.
+        """Warm up the candidate. The verdict is always a pass; its reason says how far the warm-up got.
 
         Raises:
-            StoppedError: somebody asked the rollout to stop.
+            StoppedError: the rollout was asked to stop.
         """
         prompts = frequent(self.recorded(), self.settings.prefixes)
         bodies = [replayed(prompt, max_tokens=1, seed=1, names=release.lora_adapters) for prompt in prompts]
@@ -61,13 +61,13 @@ class WarmUp:
             ]
             try:
                 answers = ask_all(asks, at_once=self.settings.concurrency, clock=self.clock, limit_seconds=left)
-            except OutOfTimeError as error:
-                error = str(error)
+            except OutOfTimeError as late:
+                error = str(late)
                 break
             rounds += 1
             failed += sum(answer.error is not None for answer in answers)
             self.clock.sleep(min(self.poll_seconds, left))
-            # Counters are as old as the last scrape: a round that none has seen yet is measured with the next one.
+            # Counters are as old as the last scrape: a round that it does not include is measured with the next one.
             after = self._counted(color)
             if isinstance(after, PrefixCache) and isinstance(before, PrefixCache):
                 if (rate := after.hit_percent_since(before)) is not None:
@@ -83,15 +83,16 @@ class WarmUp:
             "hit_rate_percent": round(rates[-1], 2) if rates else None,
             "seconds": round(self.clock.monotonic() - began, 1),
         }
-        told = f"{len(bodies)} prefixes sent {rounds} times: {self._told(rates, before)}"
+        reason = f"{len(bodies)} prefixes sent {rounds} times: {self._describe_rate(rates, before)}"
         if failed:
-            told += f"; {failed} requests failed"
-        reason = f"{told}; {error}" if error else told
+            reason += f"; {failed} requests failed"
+        if error:
+            reason += f"; {error}"
         return GateVerdict(gate=GATE, verdict=Verdict.PASS, reason=reason, evidence=evidence)
 
-    def _told(self, rates: Sequence[float], latest: PrefixCache | str) -> str:
+    def _describe_rate(self, rates: Sequence[float], latest: PrefixCache | str) -> str:
         if not rates:
-            why = latest if isinstance(latest, str) else "its counters did not move"
+            why = latest if isinstance(latest, str) else "its counters did not change"
             return f"the prefix cache's hit rate could not be measured ({why})"
         if is_level(rates, self.settings.level_points):
             return f"the prefix cache's hit rate is level at {rates[-1]:.0f} %"
@@ -103,14 +104,14 @@ class WarmUp:
             counted = self.metrics.prefix_cache(color)
         except Exception as error:  # whatever the source fails with, the candidate is warmed all the same
             return describe_error(error)
-        return "Prometheus has no vllm:prefix_cache counters of it" if counted is None else counted
+        return "Prometheus has no vllm:prefix_cache counters for it" if counted is None else counted
 
 
 def is_level(rates: Sequence[float], level_points: float) -> bool:
-    """Tell whether the last rounds changed the hit rate by next to nothing.
+    """Return whether the hit rate changed by at most ``level_points`` over the last rounds.
 
-    Every replica has a cache of its own, and a round reaches only some of them for each prompt: two rounds that agree
-    may only be slow to rise.
+    Every replica has its own cache, and a round sends each prompt to only some of the replicas. So two rounds with the
+    same rate are not enough: the rate may still be rising slowly.
     """
     last = rates[-LEVEL_ROUNDS:]
     return len(last) == LEVEL_ROUNDS and max(last) - min(last) <= level_points

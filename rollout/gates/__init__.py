@@ -1,1 +1,1 @@
-"""What judges a step: the gates, their window and their verdicts."""
+"""The gates that judge a step, with their window and their verdicts."""

@@ -1,10 +1,12 @@
-"""Attestation: does the load balancer really serve what the rule says? Asked until it does, or until the time is up.
+"""Attestation: wait until the load balancer applies the weight that the rule says, or until the time is up.
 
-The API says what was asked for, not what the load balancer's nodes do: they take a weight over some time later, and
-some users have seen one flap for half a minute. So a weight is in effect when the rule reads as intended twice, the
-candidate's targets are healthy, and the requests that the load balancer counted follow the weight (see
-``statistics/split_test.py``, and ``adapters/aws/cloudwatch.py`` for why these counts). Whatever it waits for, the
-journal says, whenever that changes.
+The API returns the requested weight, not the one that the load balancer's nodes apply. They apply a new weight some
+time later, and some users have seen it flap for half a minute.
+https://github.com/argoproj/argo-rollouts/issues/4595
+
+So a weight is in effect when the rule reads as intended twice, the candidate's targets are healthy, and the requests
+that the load balancer counted follow the weight (see ``statistics/split_test.py``; ``adapters/aws/cloudwatch.py``
+explains why these counts). The journal records what attestation waits for, each time that this changes.
 """
 
 import math
@@ -25,43 +27,43 @@ from rollout.system.failures import describe_error
 
 READS = 2
 RULE_PATIENCE_SECONDS = 60.0
-"""The API shows a change at once or within seconds; what does not show by then was undone by somebody."""
+"""The API shows a change within seconds. If it does not show within this time, somebody has undone it."""
 LONGEST_PAUSE_SECONDS = 5.0
 PUBLISHED_WITHIN_PERIODS = 5
-"""A count that is published later than this is not waited for: one that is older says little about now."""
+"""Do not wait for counts that are published later than this: they say little about the present."""
 
 
 CLIENTS_SEEN = "requests"
-"""The cause of waiting for a colour to be idle when requests of clients still get there."""
+"""The cause of waiting for an idle colour while clients' requests still reach it."""
 
 
 class AttestationTimeoutError(RolloutError):
-    """The time is up, and nothing has shown that the weight is in effect; it may be, or may not.
+    """The time is up without evidence that the weight is in effect. It may or may not be.
 
-    ``cause`` is the name of what was waited for last.
+    ``cause`` names what attestation waited for last.
     """
 
     def __init__(self, message: str, cause: str = "") -> None:
-        """Say what was waited for."""
+        """Keep the cause."""
         super().__init__(message)
         self.cause = cause
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightChange:
-    """A change of the weight, as the load balancer was asked for it."""
+    """A requested change of the weight."""
 
     candidate: Color
     previous_percent: int
     intended_percent: int
     green_weight: int
     since: datetime
-    """When the rule was changed; counts from before say nothing about it."""
+    """When the rule was changed. Counts from before are not evidence."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Wait:
-    """What an attestation waits for: a name that changes with the cause alone, and words with today's figures."""
+    """What an attestation waits for: the cause's fixed name, and a description with the current figures."""
 
     cause: str
     words: str
@@ -71,8 +73,8 @@ def attest_weight(ports: Ports, change: WeightChange) -> None:
     """Wait until a weight is in effect.
 
     Raises:
-        AttestationTimeoutError: too few requests, or they follow another split.
-        RolloutError: the rule is not as intended any more, or the load balancer cannot be asked.
+        AttestationTimeoutError: there were too few requests, or they follow another split.
+        RolloutError: the rule is no longer as intended, or the load balancer's API does not answer.
     """
     settings = ports.config.read()
     split = Split(
@@ -81,24 +83,24 @@ def attest_weight(ports: Ports, change: WeightChange) -> None:
         error_percent=settings.rollout.attestation.error_percent,
     )
     text = (
-        f"{change.intended_percent} % to {change.candidate} is attested with about {split.expected_requests} "
-        f"requests, if it is in effect; chance of a wrong attestation at most {split.error_percent:g} %"
+        f"attesting {change.intended_percent} % to {change.candidate} takes about {split.expected_requests} "
+        f"requests once it is in effect; chance of a wrong attestation at most {split.error_percent:g} %"
     )
     ports.journal.write(Note(text=text))
     _await(ports, settings, change.green_weight, lambda: _weight(ports, settings, change, split))
 
 
 def attest_idle(ports: Ports, color: Color, *, since: datetime, quiet_seconds: float | None = None) -> None:
-    """Wait until the load balancer has sent no client to a colour for a while.
+    """Wait until the load balancer has sent no client request to a colour for a while.
 
     Args:
-        ports: the world.
+        ports: the ports.
         color: the colour without weight.
-        since: when it lost its weight.
-        quiet_seconds: for how long; none for the deregistration delay.
+        since: when the colour lost its weight.
+        quiet_seconds: how long there must be no requests. None for the deregistration delay.
 
     Raises:
-        AttestationTimeoutError: clients still get there, or nothing is known.
+        AttestationTimeoutError: client requests still reach the colour, or there is no data.
         RolloutError: the colour has weight.
     """
     settings = ports.config.read()
@@ -108,10 +110,10 @@ def attest_idle(ports: Ports, color: Color, *, since: datetime, quiet_seconds: f
 
 
 def _await(ports: Ports, settings: ServiceSettings, green_weight: int, look: Callable[[], _Wait | Attested]) -> None:
-    """Look until the rule has read as intended twice and there is evidence; record it."""
+    """Look until the rule has read as intended twice and there is evidence, then record the evidence."""
     began = agreed = ports.clock.monotonic()
     timeout_seconds = settings.rollout.attestation.timeout_seconds
-    reads, told = 0, ""
+    reads, noted = 0, ""
     while True:
         now = ports.clock.monotonic()
         try:
@@ -139,9 +141,9 @@ def _await(ports: Ports, settings: ServiceSettings, green_weight: int, look: Cal
                 f"green_weight {green_weight} could not be attested within {timeout_seconds:g} s: {seen.words}",
                 seen.cause,
             )
-        elif seen.cause != told:
+        elif seen.cause != noted:
             ports.journal.write(Note(text=f"waiting: {seen.words}"))
-            told = seen.cause
+            noted = seen.cause
         ports.clock.sleep(min(settings.rollout.poll_seconds, LONGEST_PAUSE_SECONDS))
 
 
@@ -153,7 +155,7 @@ def _weight(ports: Ports, settings: ServiceSettings, change: WeightChange, split
     now = ports.clock.now()
     try:
         periods = _client_requests(ports, change.candidate, change.since, now)
-    except Exception as error:  # whatever it fails with, it has not said that the weight is in effect
+    except Exception as error:  # a failed read is no evidence that the weight is in effect
         return _Wait(cause="metrics", words=f"the load balancer's counts cannot be read: {describe_error(error)}")
     answer = examine(split, periods)
     if answer.finding is not Finding.AGREES:
@@ -180,12 +182,12 @@ def _words(answer: Answer, split: Split, change: WeightChange, elapsed_seconds: 
         case Finding.PREVIOUS:
             return (
                 f"{seen} went to {change.candidate}, as before the change ({change.previous_percent} %): the load "
-                "balancer has not taken it over yet"
+                "balancer does not apply it yet"
             )
         case Finding.NEITHER:
             return (
                 f"{seen} went to {change.candidate}, which is neither {change.intended_percent} % nor the "
-                f"{change.previous_percent} % before: is it stickiness, or did somebody else change the weights?"
+                f"{change.previous_percent} % before: is stickiness on, or did somebody else change the weights?"
             )
         case _:
             rate = answer.requests / elapsed_seconds if elapsed_seconds > 0 else 0.0
@@ -198,19 +200,19 @@ def _idle(
     ports: Ports, settings: ServiceSettings, color: Color, since: datetime, delay_seconds: float
 ) -> _Wait | Attested:
     now, period_seconds = ports.clock.now(), settings.rollout.cloudwatch_period_seconds
-    # Metrics are published late, so the latest periods that there are stand for the ones that are not there yet.
+    # Metrics are published late, so the latest published periods stand for the ones that are still missing.
     latest = max(1, math.ceil(delay_seconds / period_seconds))
     start = max(since, now - timedelta(seconds=(latest + PUBLISHED_WITHIN_PERIODS) * period_seconds))
     try:
         periods = _client_requests(ports, color, start, now)[-latest:]
-    except Exception as error:  # whatever it fails with, it has not said that nobody is there
+    except Exception as error:  # a failed read is no evidence that the colour is idle
         return _Wait(cause="metrics", words=f"the load balancer's counts cannot be read: {describe_error(error)}")
     if not periods:
-        return _Wait(cause="no counts", words=f"the load balancer has not published what it sent to {color}")
+        return _Wait(cause="no counts", words=f"the load balancer has not published its counts for {color}")
     if requests := sum(period.candidate for period in periods):
         return _Wait(
             cause=CLIENTS_SEEN,
-            words=f"{requests} requests of clients went to {color} in the last {latest * period_seconds} s published",
+            words=f"{requests} client requests went to {color} in the last {latest * period_seconds} s published",
         )
     return Attested(
         color=color,
@@ -222,7 +224,7 @@ def _idle(
 
 
 def _client_requests(ports: Ports, candidate: Color, start: datetime, end: datetime) -> Sequence[PeriodCounts]:
-    """Return what clients sent, period by period: our own requests through the candidate routes left out."""
+    """Return the requests of clients by period, without our own requests through the candidate route."""
 
     def of_clients(period: PeriodRequests, color: Color) -> int:
         return max(0, period.requests[color] - ports.route.sent(color, period.start, period.end))

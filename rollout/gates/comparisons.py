@@ -1,4 +1,4 @@
-"""Both colours' growth over a window, cut into blocks, and the evidence of each metric that grows with them."""
+"""Compares both colours' counters over a window, block by block, and accumulates the evidence for each metric."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,23 +10,23 @@ from rollout.statistics.measurements import Counters, Histogram, Period, Sample,
 from rollout.statistics.sequential import BLOCK_REQUESTS, Comparison, categories
 
 LATENCIES = {"ttft_p95": "ttft", "inter_token_p95": "inter_token", "end_to_end_p95": "end_to_end"}
-"""The latency gates of the pods' own metrics, by what a sample calls them."""
+"""The latency gates on the pods' own metrics, each with its attribute of ``Sample``."""
 
 
 def latency(of: Sample | None, gate: str) -> Histogram | None:
-    """Return the histogram that a gate judges."""
+    """Return the histogram that a gate judges. None when there is no sample."""
     return None if of is None else getattr(of, LATENCIES[gate])
 
 
 class PodComparison:
-    """Compares what the pods of both colours count, from one look to the next.
+    """Compares the counters of both colours' pods, from one look to the next.
 
-    Each metric has blocks of its own: one ends when both colours have had enough of it. A pod that goes away takes what
-    it counted since the last block's end with it.
+    Each metric has its own blocks. A block ends when both colours have enough observations of the metric. When a pod
+    goes away, its counts since the end of the last block are lost.
     """
 
     def __init__(self, start: Mapping[Color, Counters], candidate: Color, active: Color, limits: GateSettings) -> None:
-        """Begin where the window does."""
+        """Begin with the counters at the start of the window."""
         self._candidate: Color = candidate
         self._active: Color = active
         self._limits = limits
@@ -34,7 +34,7 @@ class PodComparison:
         self._latencies = {gate: _Metric(start, Comparison()) for gate in LATENCIES}
 
     def look(self, now: Mapping[Color, Counters]) -> dict[str, float]:
-        """Take what was counted until now, and return the log evidence by gate."""
+        """Add the counts so far, and return the log evidence by gate."""
         mine, other = self._growth(self._errors, now)
         if mine is not None and other is not None and min(mine.requests, other.requests) >= BLOCK_REQUESTS:
             self._errors.comparison.add(
@@ -62,10 +62,10 @@ class _Metric:
 
 
 def blocks(candidate: Histogram, active: Histogram, ratio: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Sort both colours' latencies into the same categories, the candidate's divided by the ratio allowed.
+    """Sort both colours' latencies into the same categories. The candidate's are first divided by the allowed ratio.
 
-    Where its bucket leaves open to which category an observation belongs it goes to the best of them. Two versions of
-    the server may have buckets of their own: the categories are the active colour's.
+    If an observation's bucket overlaps several categories, it counts in the best of them. Two versions of the server
+    may have different buckets, so the categories are the active colour's.
     """
     edges = [bound for bound in active.bounds if not math.isinf(bound)]
     scaled = [edge * ratio for edge in edges]
@@ -77,8 +77,8 @@ def errors_compared(candidate: Sequence[Period], active: Sequence[Period], incre
 
     Args:
         candidate: the candidate's counts by period.
-        active: the active colour's, of the same periods.
-        increase: by how much its share of failures may be above the active colour's.
+        active: the active colour's counts of the same periods.
+        increase: how far the candidate's share of failures may exceed the active colour's, between 0 and 1.
     """
     comparison = Comparison(allowed_increase=increase)
     mine, other = Period(), Period()
@@ -95,6 +95,6 @@ def _added(one: Period, two: Period) -> Period:
 
 
 def _outcomes(period: Period) -> tuple[int, int]:
-    # Requests are counted when they begin and errors when they end: at the edge of a block there may be more of these.
+    # Requests count when they begin, errors when they end: at the edge of a block there may be more errors.
     failed = min(period.requests, period.server_errors)
     return period.requests - failed, failed

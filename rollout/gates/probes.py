@@ -1,4 +1,4 @@
-"""Probes: requests of our own to both colours alike, when clients send too few for a verdict within the hold."""
+"""Probes: our own requests to both colours, for when clients send too few for a verdict within the hold."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,11 +9,11 @@ from rollout.model.plan import Plan
 from rollout.model.records import Note
 from rollout.ports import Ports
 
-# So many periods of the load balancer's metrics must have passed before they say how many clients there are.
+# The rate of clients is known after this many periods of the load balancer's metrics.
 KNOWN_AFTER_PERIODS = 3
 WORKERS = 8
 
-# Of different length, and no prefix of one another: answers from a cache would say little.
+# Different lengths, and none is a prefix of another: answers from a cache would say little.
 QUESTIONS = (
     "Name three rivers in Europe.",
     "In one sentence: why is the sea salty?",
@@ -24,10 +24,10 @@ QUESTIONS = (
 
 
 class Probes:
-    """Fills the minimum of one window, where that is wanted and clients would not."""
+    """Fills up to the minimum of requests in one window, if enabled and if clients send too few."""
 
     def __init__(self, ports: Ports, plan: Plan, settings: RolloutSettings, *, deadline_seconds: float) -> None:
-        """Send nothing yet; ``deadline_seconds`` into the window is when the minimum must be there."""
+        """Send nothing yet. The minimum must be reached ``deadline_seconds`` into the window."""
         self._ports = ports
         self._plan = plan
         self._settings = settings.gates.probes
@@ -36,10 +36,10 @@ class Probes:
         self._deadline_seconds = deadline_seconds
         self._since_seconds: float | None = None
         self.sent = 0
-        """How many each colour got."""
+        """How many probes each colour got."""
 
     def fill(self, clients: int, elapsed_seconds: float) -> None:
-        """Send what is due since the last call, when the minimum is out of reach at the rate of clients so far."""
+        """Send the probes that are due since the last call, if clients' rate so far will not reach the minimum."""
         missing = self._minimum - clients - self.sent
         if not self._settings.enabled or missing <= 0 or elapsed_seconds < self._known_after_seconds:
             return
@@ -49,8 +49,8 @@ class Probes:
                 return
             self._since_seconds = elapsed_seconds
             text = (
-                f"about {expected:.0f} of {self._minimum} requests would come from clients within the hold; "
-                "probes to both colours fill it"
+                f"clients would send about {expected:.0f} of {self._minimum} requests within the hold; "
+                "probes to both colours add the rest"
             )
             self._ports.journal.write(Note(text=text))
         due = int((elapsed_seconds - self._since_seconds) * self._settings.requests_per_second) - self.sent
@@ -60,7 +60,7 @@ class Probes:
         colors: tuple[Color, Color] = (self._plan.candidate, self._plan.outgoing)
         numbers = range(self.sent, self.sent + count)
         with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-            # Faults need no second count: what does not answer is in the metrics of the pods and the load balancer.
+            # Errors need no extra count: the metrics of the pods and the load balancer contain them.
             for color in colors:
                 pool.map(self._ask, [color] * count, numbers)
         self.sent += count

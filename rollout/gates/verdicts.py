@@ -1,10 +1,11 @@
-"""The gates' judgement: pass, fail or inconclusive, each with its reason and the numbers it rests on.
+"""The gates' verdicts: pass, fail or inconclusive, each with its reason and its figures.
 
-No data is never a pass. A gate fails when the evidence that the candidate is worse than allowed reaches its threshold,
-which a candidate within its limits does in one hold with the chance ``false_alarm_rate`` at most, however often one
-looks (``statistics/sequential.py``); it passes with the minimum of requests seen and the figures within their limits;
-all in between is inconclusive, and more data decides. Error rates may fail below the minimum; latencies may not,
-however slow: the first requests meet cold caches, and say little about those that follow.
+Missing data is never a pass. A gate fails when the evidence that the candidate is worse than allowed reaches a
+threshold. For a candidate within its limits, this happens in one hold with a probability of at most
+``false_alarm_rate``, however often it is checked (``statistics/sequential.py``). A gate passes when it has seen the
+minimum of requests and the figures are within their limits. Everything in between is inconclusive until more data
+decides. Error rates may fail below the minimum of requests. Latencies may not, however slow: the first requests meet
+cold caches, and say little about later ones.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,14 +21,14 @@ from rollout.statistics.sequential import alarm_threshold, evidence_above
 
 QUANTILE = 0.95
 EARLY_FAILURES = 5
-"""How many failed requests it takes below the minimum: one hiccup may fail a handful that came together."""
+"""Failed requests needed for a failure below the minimum: one hiccup may fail several simultaneous requests."""
 ERROR_TESTS = 2
-"""Tests of an error gate that share its false-alarm rate: by the limit, and by comparison."""
+"""Tests of an error gate that share its false-alarm rate: against the limit, and against the active colour."""
 LATENCY_TESTS = 3
-"""Those of a latency gate: by the limit, by comparison, and by what is known of the active colour from before."""
+"""Tests of a latency gate: against the limit, the active colour, and the active colour's p95 from before."""
 QUEUE_SECONDS = 30.0
-"""For how long a queue must have been too long; its readings follow from each other, so counting them proves little."""
-# How a reason rounds; and evidence beyond any doubt, so that it can be written as a number.
+"""How long a queue must be too long for a failure. Its readings depend on each other, so their number proves little."""
+# Decimal places of the evidence, and a cap on log evidence so that it stays a finite number.
 _DIGITS = 4
 _MOST_EVIDENCE = 1000.0
 GATE = "approval"
@@ -35,7 +36,7 @@ GATE = "approval"
 
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
-    """How much it takes for a verdict."""
+    """What a verdict requires."""
 
     minimum_requests: int
     false_alarm_rate: float
@@ -47,15 +48,15 @@ class Queue:
 
     candidate: float
     active: float | None
-    """None where the active colour had too little traffic to compare with."""
+    """None when the active colour had too little traffic for a comparison."""
     readings: int
     seconds: float
 
 
 def combine(verdicts: Iterable[GateVerdict]) -> tuple[Verdict, str]:
-    """Return the verdict of all gates together and why: one failure fails, and only a unanimous pass passes.
+    """Return the combined verdict of all gates, and why. One failure fails; a pass needs a pass from every gate.
 
-    Dry runs have no say.
+    Gates in dry run do not count.
     """
     judged = tuple(verdict for verdict in verdicts if not verdict.dry_run)
     for decisive in (Verdict.FAIL, Verdict.INCONCLUSIVE):
@@ -79,11 +80,11 @@ def judge_error_rate(
 
     Args:
         gate: the gate's name.
-        counts: requests and failed ones over the window; none when nothing is known.
-        active: the active colour's over the same window.
-        log_evidence_compared: that the share is above the active colour's by more than allowed.
+        counts: requests and failed requests over the window. None when there is no data.
+        active: the active colour's counts over the same window.
+        log_evidence_compared: log evidence that the share exceeds the active colour's by more than allowed.
         limits: the limits.
-        thresholds: what a verdict takes.
+        thresholds: what a verdict requires.
     """
     limit = limits.limit_percent
     if counts is None:
@@ -98,7 +99,7 @@ def judge_error_rate(
         "error_rate_percent": round(rate, 3),
         "limit_percent": limit,
         "increase_limit_points": limits.increase_limit_points,
-        **_told(needed, absolute, log_evidence_compared, thresholds),
+        **_test_evidence(needed, absolute, log_evidence_compared, thresholds),
     }
     figures = f"{failed} of {requests} requests failed ({rate:.2f} %, limit {limit:g} %)"
     increase = None
@@ -133,12 +134,13 @@ def judge_latency(
 
     Args:
         gate: the gate's name.
-        candidate: what the candidate's requests took; none when nothing is known.
-        active: the active colour's over the same window.
-        log_evidence_compared: that latencies are above the active colour's by more than the ratio, at any quantile.
+        candidate: the candidate's latencies. None when there is no data.
+        active: the active colour's latencies over the same window.
+        log_evidence_compared: log evidence that latencies exceed the active colour's by more than the ratio, at any
+            quantile.
         known_p95_seconds: the active colour's p95 from before, for a window in which it has too few requests.
         limits: the limits.
-        thresholds: what a verdict takes.
+        thresholds: what a verdict requires.
     """
     if candidate is None or not candidate.count:
         return _inconclusive(gate, "no data", limits, requests=None)
@@ -165,7 +167,7 @@ def judge_latency(
         "ratio_limit": limits.ratio_limit,
         "limit_seconds": _seconds(limit),
         "log_evidence_from_before": _bounded(from_before),
-        **_told(needed, absolute, log_evidence_compared, thresholds),
+        **_test_evidence(needed, absolute, log_evidence_compared, thresholds),
     }
     figures = f"p95 {p95:.3f} s over {count} requests (limit {limit:.3f} s)"
     if count < thresholds.minimum_requests:
@@ -176,7 +178,7 @@ def judge_latency(
         reason = f"{figures}: slower than {limits.ratio_limit:g} times the active colour, chance is ruled out"
         return _judged(gate, Verdict.FAIL, reason, evidence, limits)
     if relative is None:
-        reason = f"{figures}, but nothing is known of the active colour to compare with"
+        reason = f"{figures}, but there is no data of the active colour to compare with"
         return _judged(gate, Verdict.INCONCLUSIVE, reason, evidence, limits)
     if p95 is None or p95 > limit:
         return _judged(gate, Verdict.INCONCLUSIVE, f"{figures}, could be chance", evidence, limits)
@@ -191,17 +193,18 @@ def judge_response_times(
     limits: LatencySettings,
     thresholds: Thresholds,
 ) -> GateVerdict:
-    """Judge the load balancer's response times, of which it tells no more than a p95 for each period.
+    """Judge the load balancer's response times. It publishes only a p95 for each period.
 
-    A period whose p95 is above the limit is a hit. At a true p95 within the limit fewer than half of the periods are
-    hits (fewer still with few requests in them, whose p95 then is too low), so their share is tested against one half.
+    A period whose p95 is above the limit is a hit. If the true p95 is within the limit, fewer than half of the periods
+    are hits (even fewer if they have few requests, because their p95 is then too low). So the share of hits is tested
+    against one half.
     """
     timed = [(mine, other) for mine, other in zip(candidate, active, strict=True) if mine.p95_seconds is not None]
     requests = sum(mine.requests for mine, _ in timed)
     p95s = [mine.p95_seconds for mine, _ in timed if mine.p95_seconds is not None]
     if not requests or not p95s:
         return _inconclusive(gate, "no data", limits, requests=None)
-    # An active colour with fewer requests than the candidate and few at all has a p95 that is too low to compare with.
+    # If the active colour has few requests, and fewer than the candidate, its p95 is too low to compare with.
     pairs = [
         (mine.p95_seconds, other.p95_seconds)
         for mine, other in timed
@@ -229,7 +232,7 @@ def judge_response_times(
         "ratio_limit": limits.ratio_limit,
         "limit_seconds": _seconds(limit),
         "log_evidence_from_before": _bounded(from_before),
-        **_told(needed, absolute, compared, thresholds),
+        **_test_evidence(needed, absolute, compared, thresholds),
     }
     figures = f"p95 {p95:.3f} s in the median of {len(p95s)} periods (limit {limit:.3f} s)"
     if requests < thresholds.minimum_requests:
@@ -237,7 +240,7 @@ def judge_response_times(
     if max(absolute, compared, from_before) >= needed:
         return _judged(gate, Verdict.FAIL, f"{figures}: above it, chance is ruled out", evidence, limits)
     if relative is None:
-        reason = f"{figures}, but nothing is known of the active colour to compare with"
+        reason = f"{figures}, but there is no data of the active colour to compare with"
         return _judged(gate, Verdict.INCONCLUSIVE, reason, evidence, limits)
     if p95 > limit:
         return _judged(gate, Verdict.INCONCLUSIVE, f"{figures}, could be chance", evidence, limits)
@@ -245,7 +248,7 @@ def judge_response_times(
 
 
 def judge_queue(gate: str, queue: Queue | None, limits: QueueDepthSettings) -> GateVerdict:
-    """Judge how many requests wait for the candidate; fails when that has been too many for a while, on average."""
+    """Judge how many requests wait for the candidate. Fails if the average is too high for ``QUEUE_SECONDS``."""
     if queue is None:
         return _inconclusive(gate, "no data", limits, readings=0)
     evidence: Evidence = {
@@ -270,13 +273,15 @@ def judge_queue(gate: str, queue: Queue | None, limits: QueueDepthSettings) -> G
 
 
 def require_client_traffic(verdict: GateVerdict, clients: int, probes: int, thresholds: Thresholds) -> GateVerdict:
-    """Hold a verdict of the pods' own metrics against what the load balancer saw: they count readiness probes as well.
+    """Return a verdict, or inconclusive if the load balancer saw too few requests to support it.
+
+    The pods' metrics alone are not enough: they also count readiness probes.
 
     Args:
-        verdict: what the pods' metrics say.
-        clients: requests of clients.
-        probes: requests of our own, sent to fill the minimum.
-        thresholds: what a verdict takes.
+        verdict: the verdict on the metrics.
+        clients: how many requests came from clients.
+        probes: how many probes were sent to fill up to the minimum.
+        thresholds: what a verdict requires.
     """
     evidence = {**verdict.evidence, "client_requests": clients, "probe_requests": probes}
     verdict = replace(verdict, evidence=evidence)
@@ -285,7 +290,7 @@ def require_client_traffic(verdict: GateVerdict, clients: int, probes: int, thre
         return verdict
     failed, limit = evidence.get("failed"), evidence.get("limit_percent")
     if verdict.verdict is Verdict.FAIL and isinstance(failed, int) and isinstance(limit, float | int):
-        # At worst all that no client sent has failed; what then is left of the failures may still be plenty.
+        # In the worst case, all requests that did not come from clients failed. The remaining failures may be enough.
         requests = evidence["requests"]
         others = max(0, (requests if isinstance(requests, int) else 0) - seen)
         left = max(0, failed - others)
@@ -300,7 +305,8 @@ def judge_targets(health: TargetHealth, replicas: int) -> GateVerdict:
     evidence: Evidence = {"healthy": health.healthy, "total": health.total, "replicas": replicas}
     reason = f"{health.healthy} of {replicas} targets healthy"
     if health.healthy == 0:
-        # The load balancer fails open: it would go on sending requests to targets that cannot answer.
+        # The load balancer fails open: without a healthy target it sends requests to all registered targets.
+        # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
         return GateVerdict(gate="targets", verdict=Verdict.FAIL, reason=reason, evidence=evidence)
     ready = health.healthy >= replicas and health.healthy == health.total
     verdict = Verdict.PASS if ready else Verdict.INCONCLUSIVE
@@ -330,7 +336,7 @@ def _too_few(requests: int, thresholds: Thresholds) -> str:
     return f"{requests} of at least {thresholds.minimum_requests} requests seen"
 
 
-def _told(needed: float, absolute: float, compared: float, thresholds: Thresholds) -> Evidence:
+def _test_evidence(needed: float, absolute: float, compared: float, thresholds: Thresholds) -> Evidence:
     return {
         "log_evidence_absolute": _bounded(absolute),
         "log_evidence_compared": _bounded(compared),
@@ -350,7 +356,7 @@ def _seconds(value: float | None) -> float | None:
 def judge_approval(percent: int, approval: Approval | None) -> GateVerdict:
     """Judge a step that waits for a person."""
     if approval is None:
-        reason = f"waits for somebody to run scripts.approve for {percent} %"
+        reason = f"waits for a person to run scripts.approve for {percent} %"
         return GateVerdict(gate=GATE, verdict=Verdict.INCONCLUSIVE, reason=reason)
     return GateVerdict(
         gate=GATE,

@@ -1,4 +1,4 @@
-"""The metric gates of a hold or a soak: opens a window, measures both colours over it, and has the figures judged."""
+"""The metric gates of a hold or a soak: measure both colours over a window, and judge the figures."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -29,14 +29,14 @@ from rollout.system.failures import describe_error
 TARGET_GROUP_ERRORS = "target_group_errors"
 TARGET_GROUP_LATENCY = "target_group_latency"
 
-# How far back preflight looks for the outgoing colour's usual latency.
+# How far back preflight measures the outgoing colour's usual latency.
 BASELINE_WINDOW = timedelta(seconds=600)
 
 
 def measure_baseline(ports: Ports, color: Color, minimum_requests: int) -> dict[str, float]:
-    """Return a colour's p95 of late in seconds, by gate, for those with enough requests.
+    """Return a colour's recent p95 in seconds, by gate, for the gates with enough requests.
 
-    Loads what the verdicts need, too: none should wait for it.
+    Also imports the libraries for the verdicts, so that no verdict waits for them later.
 
     Raises:
         RolloutError: Prometheus does not answer.
@@ -64,7 +64,7 @@ def _response_p95(periods: Sequence[Period], minimum_requests: int) -> dict[str,
 
 
 class Gates:
-    """Judges the candidate over one window, from the moment it is made."""
+    """Judges the candidate over one window, which opens when the object is created."""
 
     def __init__(
         self,
@@ -78,9 +78,9 @@ class Gates:
         """Open the window now.
 
         Args:
-            ports: the world.
-            plan: whose candidate is judged.
-            settings: limits and times.
+            ports: the ports.
+            plan: the plan, whose candidate is judged.
+            settings: the service's settings, with the limits.
             known_p95_seconds: the outgoing colour's p95 by gate, for a window in which it has too little traffic.
             hold_seconds: how long the window is meant to be open.
         """
@@ -88,7 +88,7 @@ class Gates:
         self._plan = plan
         self._settings = settings
         self._limits = settings.rollout.gates
-        self._bar = Thresholds(
+        self._thresholds = Thresholds(
             minimum_requests=self._limits.minimum_requests, false_alarm_rate=self._limits.false_alarm_rate
         )
         self._known_p95_seconds = known_p95_seconds
@@ -106,15 +106,15 @@ class Gates:
             deadline_seconds=hold_seconds + plan.max_hold_extension_seconds,
         )
         self.outgoing_p95_seconds: dict[str, float] = {}
-        """The outgoing colour's p95 over this window so far, by gate, for those with the minimum of requests."""
+        """The outgoing colour's p95 over this window so far, by gate, for the gates with enough requests."""
 
     @property
     def elapsed_seconds(self) -> float:
-        """How long the window has been open."""
+        """How long the window has been open, in seconds."""
         return self._ports.clock.monotonic() - self._opened_monotonic
 
     def judge(self) -> tuple[GateVerdict, ...]:
-        """Judge once. A source that does not answer makes its gates inconclusive, whatever it would have said."""
+        """Judge once. If a source does not answer, its gates are inconclusive."""
         now = self._ports.clock.now()
         self._clients = None
         limits = self._limits
@@ -143,9 +143,9 @@ class Gates:
         return (judge_targets(health, self._settings.color(candidate).replicas),)
 
     def _judge_pods(self, now: datetime) -> tuple[GateVerdict, ...]:
-        plan, limits, thresholds = self._plan, self._limits, self._bar
+        plan, limits, thresholds = self._plan, self._limits, self._thresholds
         if self._start is None or self._comparison is None:
-            # Asked for the instant of opening, so it does not matter that the first answer may come late.
+            # The query is for the time of opening, so the first answer may come late.
             self._start = self._ports.metrics.counters(self._opened)
             self._comparison = PodComparison(self._start, plan.candidate, plan.outgoing, limits)
         end = self._ports.metrics.counters(now)
@@ -170,7 +170,8 @@ class Gates:
         queue = judge_queue("queue_depth", self._queue(end, other), limits.queue_depth)
         judged = (errors, *latencies)
         if self._clients is None:
-            return (*judged, queue)  # The load balancer cannot be asked; the pods may still stop a bad candidate.
+            # The load balancer does not answer, but the pods' metrics can still stop a bad candidate.
+            return (*judged, queue)
         clients, probes = self._clients, self._probes.sent
         return (*(require_client_traffic(verdict, clients, probes, thresholds) for verdict in judged), queue)
 
@@ -182,7 +183,7 @@ class Gates:
             self._waiting_since = self.elapsed_seconds
         self._waiting.append((mine, now[self._plan.outgoing].waiting_per_replica))
         others = [other for _, other in self._waiting if other is not None]
-        busy = outgoing is not None and outgoing.requests >= self._bar.minimum_requests
+        busy = outgoing is not None and outgoing.requests >= self._thresholds.minimum_requests
         return Queue(
             candidate=sum(one for one, _ in self._waiting) / len(self._waiting),
             active=sum(others) / len(others) if others and busy else None,
@@ -191,7 +192,7 @@ class Gates:
         )
 
     def _judge_target_group(self, now: datetime) -> tuple[GateVerdict, ...]:
-        plan, limits, thresholds = self._plan, self._limits, self._bar
+        plan, limits, thresholds = self._plan, self._limits, self._thresholds
         periods = self._ports.target_group_metrics.periods(self._opened, now)
         mine, other = periods[plan.candidate], periods[plan.outgoing]
         counted = sum(period.requests for period in mine)
@@ -230,11 +231,11 @@ def _balanced(periods: Sequence[Period]) -> tuple[int, int]:
 
 
 def _asked(gates: Mapping[str, bool], ask: Callable[[], tuple[GateVerdict, ...]]) -> tuple[GateVerdict, ...]:
-    """Ask for the verdicts of some gates (with whether they only watch), which one source answers for."""
+    """Return the verdicts of the gates that depend on one source. ``gates`` says of each whether it is a dry run."""
     try:
         return ask()
-    except Exception as error:  # whatever a source fails with, it has not said that the candidate is well
-        reason = f"could not be asked: {describe_error(error)}"
+    except Exception as error:  # a source that fails is no evidence that the candidate is well
+        reason = f"no answer: {describe_error(error)}"
         return tuple(
             GateVerdict(gate=gate, verdict=Verdict.INCONCLUSIVE, reason=reason, dry_run=dry_run)
             for gate, dry_run in gates.items()

@@ -1,1 +1,1 @@
-"""The values of a rollout and the decisions on them: no I/O, and nothing of the other rooms."""
+"""The values of a rollout and the decisions on them. No I/O, and no import of the other packages of ``rollout``."""

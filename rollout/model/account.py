@@ -1,4 +1,4 @@
-"""What EC2 says of an account: instances, capacity reservations, subnets."""
+"""The state of an AWS account as EC2 reports it: instances, capacity reservations, subnets."""
 
 import re
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from typing import Final
 
 @dataclass(frozen=True, kw_only=True)
 class RunningInstance:
-    """An instance that runs or starts."""
+    """An instance that is running or starting."""
 
     instance_type: str
     vcpus: int
     lifecycle: str = ""
-    """``spot``, ``capacity-block``; empty: On-Demand."""
+    """``spot`` or ``capacity-block``; empty for On-Demand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +29,12 @@ class CapacityReservation:
     vcpus_each: int = 0
     is_block: bool = False
     ends: datetime | None = None
-    """When EC2 ends it; none: it is without end."""
+    """When EC2 ends it. None when it has no end date."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subnet:
-    """Where nodes and pods get their addresses."""
+    """A subnet that nodes and pods get their addresses from."""
 
     id: str
     zone: str
@@ -43,14 +43,14 @@ class Subnet:
 
 @dataclass(frozen=True, kw_only=True)
 class Quota:
-    """A limit on running On-Demand instances of some families, in vCPUs, by region."""
+    """A regional limit on running On-Demand instances of some families, in vCPUs."""
 
     code: str
     name: str
     families: frozenset[str]
 
     def covers(self, instance_type: str) -> bool:
-        """Tell whether instances of a type count towards it."""
+        """Return whether instances of this type count towards the quota."""
         return _letters(instance_type) in self.families
 
 

@@ -1,4 +1,4 @@
-"""Answers of the OpenAI API as a client sees them: read from a whole body or from the events of a stream."""
+"""Answers of the OpenAI API as a client sees them, read from a whole body or from the events of a stream."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -9,44 +9,44 @@ CHAT_PATH = "/v1/chat/completions"
 COMPLETION_PATH = "/v1/completions"
 
 GOOD_FINISHES = frozenset({"stop", "length", "tool_calls"})
-"""How an answer ends that is all there; an abort or an error may come with status 200."""
+"""The finish reasons of a complete answer. Aborts and errors may also come with status 200."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came back for one request."""
+    """The answer to one request."""
 
     status: int | None
-    """The HTTP status; none when nobody answered."""
+    """The HTTP status. None when no server answered."""
     text: str = ""
-    """What the model said, without what it thought before."""
+    """The model's answer, without its reasoning."""
     reasoning: str = ""
-    """What it thought before it spoke, where the server shows that."""
+    """The model's reasoning, if the server returns it."""
     tool_calls: tuple[str, ...] = ()
-    """Name and arguments of each tool that it calls, as JSON."""
+    """The name of each tool that the model calls, then its arguments as JSON."""
     fingerprint: str | None = None
-    """The ``system_fingerprint``: which colour and release answered."""
+    """The ``system_fingerprint``, which identifies the colour and the release that answered."""
     finish_reason: str | None = None
     prompt_text: str | None = None
-    """The prompt as the chat template made it, when the request asked for it (``return_prompt_text``)."""
+    """The prompt after the chat template, if the request asked for it (``return_prompt_text``)."""
     ttft_seconds: float | None = None
-    """Time to first token; only a stream shows it."""
+    """Time to first token. None unless the answer was streamed."""
     inter_token_seconds: tuple[float, ...] = ()
-    """Time between events that carry tokens, of a stream."""
+    """Times between the events of a stream that carry tokens."""
     total_seconds: float = 0.0
     error: str | None = None
-    """Why this is no answer: nobody there, an error status, a stream that broke off, no JSON, a bad end."""
+    """Why this is not a valid answer: no connection, an error status, a broken stream, invalid JSON, or a bad end."""
 
     def by(self, expected: str) -> "Answer":
-        """Return the answer, or none where another than ``expected`` gave it: that says nothing of who was asked."""
+        """Return the answer, marked as an error if its fingerprint is not ``expected``."""
         if self.error or self.fingerprint == expected:
             return self
-        return replace(self, error=f"answered by {self.fingerprint or 'nobody that it names'}, not {expected}")
+        return replace(self, error=f"answered by {self.fingerprint or 'an unnamed server'}, not {expected}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """The fields of an answer that its body shows."""
+    """The fields of an answer that come from its body."""
 
     text: str = ""
     reasoning: str = ""
@@ -58,19 +58,19 @@ class Reading:
 
 
 def path_of(body: Mapping[str, Any]) -> str:
-    """Return where a request body goes."""
+    """Return the path of the endpoint that takes this request body."""
     return CHAT_PATH if "messages" in body else COMPLETION_PATH
 
 
 def read_error(status: int, text: str) -> str:
-    """Say what an error status means, with the beginning of what came with it."""
+    """Return an error status and the first 200 characters of its body as one message."""
     return f"status {status}: {text[:200]}"
 
 
 def read_chunks(chunks: Iterable[Mapping[str, Any]]) -> Reading:
-    """Read a whole answer, given as its only chunk, or all chunks of a stream.
+    """Read a whole answer (one chunk) or all chunks of a stream.
 
-    Only the first choice counts; a stream names who answers in its last chunk only.
+    Only the first choice is read. In a stream, the fingerprint may come in the last chunk only.
     """
     texts: list[str] = []
     thoughts: list[str] = []
@@ -107,7 +107,7 @@ def read_chunks(chunks: Iterable[Mapping[str, Any]]) -> Reading:
 
 
 def carries_tokens(chunk: Mapping[str, Any]) -> bool:
-    """Tell whether an event of a stream brings tokens, and not only the role, the end or the usage."""
+    """Return whether an event of a stream carries tokens, not only the role, the finish reason or the usage."""
     for choice in chunk.get("choices") or ():
         part: Mapping[str, Any] = choice.get("delta") or choice
         if any(part.get(key) for key in ("content", "text", "reasoning_content", "reasoning", "tool_calls")):
@@ -116,7 +116,7 @@ def carries_tokens(chunk: Mapping[str, Any]) -> bool:
 
 
 def _add_calls(calls: dict[int, list[str]], parts: Iterable[Mapping[str, Any]]) -> None:
-    """Add tool calls; a stream brings their arguments in pieces."""
+    """Add tool calls. In a stream, their arguments arrive in pieces."""
     for position, part in enumerate(parts):
         function: Mapping[str, Any] = part.get("function") or {}
         pieces = calls.setdefault(part.get("index", position), [])

@@ -1,18 +1,18 @@
-"""What a person has said to a step that waits for it."""
+"""A person's decision on a step that waits for approval."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Approval:
-    """One decision."""
+    """One decision: approved or denied."""
 
     approved: bool
     by: str
     because: str
     at: str
-    """When, in RFC 3339."""
+    """The time of the decision, in RFC 3339."""
 
     def __str__(self) -> str:
-        """Say who decided what, and why."""
+        """Return who decided what, and why."""
         return f"{'approved' if self.approved else 'denied'} by {self.by}: {self.because}"

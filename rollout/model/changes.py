@@ -1,4 +1,4 @@
-"""What a preview would change or an update has changed, and whether that is exactly what was meant."""
+"""The changes of a preview or an update, and the check that they are exactly the intended ones."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,7 +38,7 @@ Json = Mapping[str, object]
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One resource that a preview would not leave as it is, or an update has not."""
+    """One resource that a preview would change, or that an update has changed."""
 
     op: str
     urn: str
@@ -55,15 +55,15 @@ class Change:
 
     @property
     def inputs(self) -> Json:
-        """The inputs that tell what the resource is: the new ones, or the old ones of a deletion."""
+        """The inputs that identify the resource: the new ones, or the old ones for a deletion."""
         return self.new or self.old
 
     def changed_paths(self) -> tuple[str, ...]:
-        """Every property path that differs, by our own comparison of the inputs and by the provider's word."""
+        """Return every property path that differs, by our comparison of the inputs or according to the provider."""
         return tuple(dict.fromkeys((*self.input_paths(), *self.paths)))
 
     def input_paths(self) -> tuple[str, ...]:
-        """Every property path that differs by our own comparison of the inputs."""
+        """Return every property path that differs by our comparison of the inputs."""
         return tuple(_differences(self.old, self.new, ""))
 
     def __str__(self) -> str:
@@ -72,13 +72,13 @@ class Change:
 
 
 def is_weighted_rule(change: Change, service: str) -> bool:
-    """Tell whether this is the rule that splits a service's traffic."""
+    """Return whether this is the rule that splits a service's traffic."""
     tags = _mapping(change.inputs.get("tags"))
     return change.type == RULE_TYPE and tags.get(ROLE_KEY) == "weighted-rule" and tags.get(SERVICE_KEY) == service
 
 
 def weights_after(rule: Change) -> dict[str, int]:
-    """Return the weight of each target group, by ARN, that the rule would have."""
+    """Return the weight of each target group after the change, by ARN."""
     weights: dict[str, int] = {}
     for action in _items(rule.new.get("actions")):
         for group in _items(_mapping(action.get("forward")).get("targetGroups")):
@@ -87,12 +87,12 @@ def weights_after(rule: Change) -> dict[str, int]:
 
 
 def unlike_weight_change(changes: Iterable[Change], *, service: str, weights: Mapping[str, int]) -> tuple[str, ...]:
-    """Return everything in a plan, or in what an update did, that is not the weight change that was meant.
+    """Return every change that is not the intended weight change.
 
     Args:
-        changes: what would change, or was changed.
+        changes: the changes of a preview or an update.
         service: the service whose rule may change.
-        weights: the weight that each target group, by ARN, must have afterwards.
+        weights: the weight that each target group must have afterwards, by ARN.
     """
     found: list[str] = []
     rules = 0
@@ -104,14 +104,14 @@ def unlike_weight_change(changes: Iterable[Change], *, service: str, weights: Ma
         found += [f"{change.name}: {path}" for path in _foreign_paths(change, weights=True)]
         planned = weights_after(change)
         if planned != dict(weights):
-            found.append(f"{change.name}: weights {planned}, meant are {dict(weights)}")
+            found.append(f"{change.name}: weights {planned}, intended {dict(weights)}")
     if not rules and not found:
         found.append("no change of the weighted rule")
     return tuple(found)
 
 
 def unlike_candidate_change(changes: Iterable[Change], *, service: str, color: Color) -> tuple[str, ...]:
-    """Return everything in a preview that is neither the idle colour's own nor a tag of the weighted rule."""
+    """Return every change that concerns neither the idle colour nor a tag of the weighted rule."""
     found: list[str] = []
     for change in _concrete(changes):
         if is_weighted_rule(change, service) and change.op == "update":
@@ -122,13 +122,13 @@ def unlike_candidate_change(changes: Iterable[Change], *, service: str, color: C
 
 
 def _concrete(changes: Iterable[Change]) -> Iterator[Change]:
-    """Leave components out: they are names for a group of resources, which are listed themselves."""
+    """Leave out components: their resources are listed separately."""
     return (change for change in changes if not change.type.startswith((f"{PROJECT}:", "pulumi:pulumi:Stack")))
 
 
 def _foreign_paths(rule: Change, *, weights: bool) -> Iterator[str]:
-    """Yield the paths of the rule that a script's update has no business with."""
-    # A provider may name just the list or the map that differs; our own comparison then says where in it.
+    """Yield the changed paths of the rule that an update by a script must not change."""
+    # A provider may name only the list or map that differs; our own comparison then finds the exact path.
     coarse = {"tags", "tagsAll"} | ({"actions"} if weights else set())
     ours = rule.input_paths()
     yield from (path for path in ours if not _is_ours(path, weights=weights))
@@ -145,7 +145,7 @@ def _is_ours(path: str, *, weights: bool) -> bool:
 
 
 def _color_of(change: Change, service: str) -> Color | None:
-    """Tell whose a resource is: by our tags or labels, else by its name."""
+    """Return the colour that a resource belongs to, by our tags or labels, or else by its name."""
     metadata = _mapping(change.inputs.get("metadata"))
     for keys in (_mapping(change.inputs.get("tags")), _mapping(metadata.get("labels"))):
         if keys.get(SERVICE_KEY) == service and keys.get(COLOR_KEY) in ("blue", "green"):
@@ -185,8 +185,8 @@ def _items(value: object) -> Iterator[Mapping[str, object]]:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineRun:
-    """What the engine told: what a preview would change, or what an update has changed."""
+    """The engine's report: what a preview would change, or what an update has changed."""
 
     changes: tuple[Change, ...]
     not_evaluated: tuple[str, ...] = ()
-    """Policies that could not be evaluated, because values are not known before the update."""
+    """Policies that could not be evaluated because some values are unknown before the update."""

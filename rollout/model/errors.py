@@ -1,40 +1,40 @@
-"""The errors of a rollout, by what the operator has to do about them."""
+"""The errors of a rollout, one class for each reaction that they need."""
 
 
 class RolloutError(Exception):
-    """Something a rollout cannot go on with; the message says what and, where known, the fix."""
+    """A rollout cannot continue. The message says why and, where known, how to fix it."""
 
 
 class RefusedError(RolloutError):
-    """Nothing was changed: bad input, or the world is not in a state to start from."""
+    """Nothing was changed: the input is bad, or the current state does not allow a start."""
 
 
 class KeepWarmError(RefusedError):
-    """The idle colour may not go yet: it is promised to stay warm. Nothing is wrong."""
+    """The idle colour must not be removed before its keep-warm window ends. Nothing is wrong."""
 
 
 class PlanRefusedError(RolloutError):
-    """A plan holds more, or other, than the change that was meant, or not even that; nothing was applied."""
+    """A preview contains other changes, or lacks the intended one. Nothing was applied."""
 
 
 class UnexpectedChangeError(RolloutError):
-    """An update has changed more, or other, than what was meant; it was applied, so what it did must be undone."""
+    """An update made other changes than intended. It was applied, so it must be undone."""
 
 
 class UpdateFailedError(RolloutError):
-    """A preview or an update did not succeed; the message carries its diagnostics."""
+    """A preview or an update failed. The message contains its diagnostics."""
 
 
 class PolicyRefusedError(UpdateFailedError):
-    """A mandatory policy does not let a preview or an update pass, and will not the next time either."""
+    """A mandatory policy refused a preview or an update. A retry would be refused as well."""
 
 
 class StackLockedError(UpdateFailedError):
-    """Another update holds Pulumi's lock on the stack; this one did not begin."""
+    """Another update has Pulumi's lock on the stack. This update did not begin."""
 
 
 class JournalError(RolloutError):
-    """A record cannot be written, so nobody could tell later what was done."""
+    """A record cannot be written, so the journal would not show what was done."""
 
 
 class Interruption(BaseException):
@@ -42,16 +42,16 @@ class Interruption(BaseException):
 
 
 class StoppedError(Interruption):
-    """Somebody asked the rollout to stop: a signal, or a rollback from another process."""
+    """A signal, or a rollback from another process, asked the rollout to stop."""
 
 
 class UnavailableError(RolloutError):
-    """A service does not take a call now, for it is throttled or down; the same call may well succeed later."""
+    """A service is down or throttles a call. The same call may succeed later."""
 
 
 class UnreconciledError(RolloutError):
-    """All traffic is back, but config or state do not say so yet; the message says what remains."""
+    """All traffic is back, but config and state do not agree yet. The message says what remains to be done."""
 
 
 class LostLockError(StoppedError):
-    """Somebody else has taken the stack over: this process must change nothing more, not even back."""
+    """Another process has taken over the stack's lock. This process must make no more changes, not even to undo."""

@@ -1,7 +1,7 @@
-"""The state machine of a rollout: which phase follows which event, and what is to be done in each phase.
+"""The state machine of a rollout: which phase follows which event, and which action each phase needs.
 
 Pure: no clock, no I/O. The controller performs ``action_of(rollout)``, turns the result into an event, and asks
-``advance`` for the next state. The state alone says what to do next, so a rollout can be taken up at any point.
+``advance`` for the next state. The state alone determines the next action, so a rollout can be resumed at any point.
 """
 
 from dataclasses import dataclass, replace
@@ -13,39 +13,58 @@ from rollout.model.verdict import Verdict
 
 
 class Phase(StrEnum):
-    """Where a rollout stands."""
+    """The phase that a rollout is in."""
 
     PLANNED = "planned"
+    """The plan exists; nothing has begun."""
     PREFLIGHT = "preflight"
+    """Look for reasons not to start, and measure the baseline."""
     DEPLOYING = "deploying"
+    """Bring up the candidate's nodes and replicas at weight 0."""
     WARMING = "warming"
+    """Wait until every replica is ready and every target is healthy."""
     VERIFYING = "verifying"
+    """Run the checks through the candidate route."""
     SHIFTING = "shifting"
+    """Move the weight to the current step's."""
     ATTESTING = "attesting"
+    """Wait until the load balancer applies the weight."""
     HOLDING = "holding"
+    """Keep the weight while the gates judge the candidate."""
     PAUSED = "paused"
+    """Keep the weight until a person resumes the rollout or rolls it back."""
     PROMOTING = "promoting"
+    """Make the candidate the active colour."""
     SOAKING = "soaking"
+    """Judge the promoted candidate with all traffic."""
     DONE = "done"
+    """End: the candidate is promoted, and the soak has passed."""
     ROLLING_BACK = "rolling_back"
+    """Send all traffic back to the outgoing colour."""
     RETIRING = "retiring"
+    """Remove the replicas and nodes of the colour that is no longer needed."""
     ROLLED_BACK = "rolled_back"
+    """End: the outgoing colour has all traffic again, and the candidate is retired."""
     FAILED = "failed"
+    """End: a rollback or a reap failed, so a person must look."""
     REFUSED = "refused"
+    """End: the rollout did not start; nothing was changed."""
     REAPING = "reaping"
+    """Wait until no request can run on the outgoing colour any more."""
     REAPED = "reaped"
+    """End: the outgoing colour is retired after a promotion."""
 
 
 UNTOUCHED = frozenset({Phase.PLANNED, Phase.PREFLIGHT})
-"""Phases in which nothing has been changed yet: a failure needs no rollback."""
+"""Phases before the first change. A failure in them needs no rollback."""
 
 FINAL = frozenset({Phase.DONE, Phase.ROLLED_BACK, Phase.FAILED, Phase.REFUSED, Phase.REAPED})
-"""Phases that a rollout ends in. ``done`` still takes a request to reap."""
+"""Phases that end a rollout. ``done`` still accepts a request to reap."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
-    """The whole state of a rollout."""
+    """The complete state of a rollout."""
 
     plan: Plan
     phase: Phase = Phase.PLANNED
@@ -61,30 +80,30 @@ class Rollout:
 
     @property
     def judged_step(self) -> int | None:
-        """The ramp step whose hold is being judged; none outside a hold."""
+        """The index of the ramp step whose hold is being judged. None outside a hold."""
         return self.step if self.phase is Phase.HOLDING else None
 
 
-# Events: what has happened.
+# Events: the results of actions, and requests.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Succeeded:
-    """The action of the current phase did what it should."""
+    """The action of the current phase succeeded."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """The action of the current phase could not do what it should."""
+    """The action of the current phase failed."""
 
     reason: str
     nothing_changed: bool = False
-    """Whether nothing has been changed since the rollout began, so that there is nothing to roll back."""
+    """Whether the rollout has changed nothing so far, so that no rollback is needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """The gates have spoken, ``elapsed_seconds`` into the hold or soak."""
+    """The combined verdict of the gates, ``elapsed_seconds`` into the hold or soak."""
 
     verdict: Verdict
     reason: str
@@ -93,32 +112,32 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class TimedOut:
-    """The time is up without proof for or against the weight."""
+    """The time is up without enough evidence for or against the weight."""
 
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class StopRequested:
-    """Somebody wants the rollout undone: a signal, or a rollback from another process."""
+    """A signal, or a rollback from another process, asks to undo the rollout."""
 
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResumeRequested:
-    """Somebody wants a paused rollout to go on: its hold or soak begins anew."""
+    """A person asks to resume a paused rollout. Its hold or soak starts over."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReapRequested:
-    """Somebody wants the outgoing colour's replicas and nodes given back."""
+    """A person asks to remove the outgoing colour's replicas and nodes."""
 
 
 Event = Succeeded | Failed | Judged | TimedOut | StopRequested | ResumeRequested | ReapRequested
 
 
-# Actions: what is to be done.
+# Actions: what the controller does in a phase.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,12 +147,12 @@ class Begin:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckPreflight:
-    """Find every reason not to start, and measure the baseline."""
+    """Look for every reason not to start, and measure the baseline."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deploy:
-    """Bring the candidate's nodes up, then its replicas, at no weight."""
+    """Bring up the candidate's nodes, then its replicas, at weight 0."""
 
     color: Color
 
@@ -154,7 +173,7 @@ class Verify:
 
 @dataclass(frozen=True, kw_only=True)
 class Shift:
-    """Move the weight to this step's, from the one before."""
+    """Move the weight from the previous step's to this step's."""
 
     step: int
     green_weight: int
@@ -163,7 +182,7 @@ class Shift:
 
 @dataclass(frozen=True, kw_only=True)
 class Attest:
-    """Make sure that the load balancer has taken this step's weight over."""
+    """Make sure that the load balancer applies this step's weight."""
 
     step: int
     green_weight: int
@@ -171,7 +190,7 @@ class Attest:
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """Ask the gates once; the answer is a ``Judged`` event. ``step`` is none in the soak."""
+    """Ask the gates once. The result is a ``Judged`` event. ``step`` is None in the soak."""
 
     step: int | None
 
@@ -185,7 +204,7 @@ class Promote:
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreTraffic:
-    """Put all traffic back on the outgoing colour, before anything else."""
+    """Send all traffic back to the outgoing colour, before anything else."""
 
     green_weight: int
     active_color: Color
@@ -200,7 +219,7 @@ class AwaitIdle:
 
 @dataclass(frozen=True, kw_only=True)
 class Retire:
-    """Park the colour, wait until its pods are gone, then give its nodes back."""
+    """Park the colour, wait until its pods are gone, then release its nodes."""
 
     color: Color
 
@@ -222,7 +241,7 @@ Action = (
 
 
 def action_of(rollout: Rollout) -> Action | None:
-    """Return what the current phase asks for; none when the rollout has come to an end, or waits for a person."""
+    """Return the action of the current phase. None when the rollout has ended or waits for a person."""
     plan, step = rollout.plan, rollout.step
     match rollout.phase:
         case Phase.PLANNED:
@@ -256,7 +275,7 @@ def action_of(rollout: Rollout) -> Action | None:
 
 
 def expected_green_weights(rollout: Rollout) -> tuple[int, ...]:
-    """Return the green weights that the rule may have in this state; none when the state does not say."""
+    """Return the green weights that the rule may have in this state. Empty when the state does not determine them."""
     plan = rollout.plan
     match rollout.phase:
         case Phase.DEPLOYING | Phase.WARMING | Phase.VERIFYING:
@@ -274,7 +293,7 @@ def _weight_before(rollout: Rollout) -> int:
 
 
 def advance(rollout: Rollout, event: Event) -> Rollout:
-    """Return the state after an event. An event that means nothing in the current phase leaves the state as it is."""
+    """Return the state after an event. An event without a meaning in the current phase leaves the state unchanged."""
     match event:
         case Succeeded():
             return _after_success(rollout)
@@ -287,10 +306,10 @@ def advance(rollout: Rollout, event: Event) -> Rollout:
         case Failed(reason=reason):
             return _after_failure(rollout, reason)
         case StopRequested(reason=reason):
-            # A rollback under way already is what a stop asks for, and must not be broken off.
+            # A stop asks for a rollback. One that is already under way must not be interrupted.
             return rollout if rollout.going_back else _after_failure(rollout, reason)
         case ResumeRequested():
-            # A person's pause may have lasted; and it may have begun before the weight was ever attested.
+            # The pause may have been long, and it may have begun before the weight was attested.
             resumed = Phase.SOAKING if rollout.promoted else Phase.ATTESTING
             return replace(rollout, phase=resumed, reason="") if rollout.phase is Phase.PAUSED else rollout
         case ReapRequested():
@@ -306,7 +325,7 @@ def _after_success(rollout: Rollout) -> Rollout:
         case Phase.PROMOTING:
             return replace(rollout, phase=Phase.SOAKING, promoted=True)
         case Phase.ROLLING_BACK:
-            # Whoever was promoted is the failed candidate now.
+            # The promoted colour is now the failed candidate.
             return replace(rollout, phase=Phase.RETIRING, promoted=False)
         case Phase.RETIRING:
             return replace(rollout, phase=Phase.REAPED if rollout.promoted else Phase.ROLLED_BACK)
@@ -353,7 +372,7 @@ def _after_timeout(rollout: Rollout, reason: str) -> Rollout:
 
 
 _MAY_PAUSE = frozenset({Phase.ATTESTING, Phase.HOLDING, Phase.PROMOTING, Phase.SOAKING})
-"""Phases in which the weight may stay as it is until a person has looked."""
+"""Phases in which the weight may stay unchanged until a person decides."""
 
 
 def _after_hold(rollout: Rollout) -> Rollout:
@@ -369,7 +388,7 @@ def _after_failure(rollout: Rollout, reason: str) -> Rollout:
         return rollout
     if rollout.phase in UNTOUCHED:
         return replace(rollout, phase=Phase.REFUSED, reason=reason)
-    # A failed rollback or reap cannot be undone by another rollback: a person must look.
+    # Another rollback cannot undo a failed rollback or reap: a person must look.
     if rollout.phase in (Phase.ROLLING_BACK, Phase.RETIRING, Phase.REAPING):
         return replace(rollout, phase=Phase.FAILED, reason=reason)
     return replace(rollout, phase=Phase.ROLLING_BACK, reason=reason)

@@ -1,4 +1,4 @@
-"""Nodes and pods, as Kubernetes says them, and what they offer and ask for."""
+"""Nodes and pods as Kubernetes reports them, with the resources that they offer and request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,13 +6,13 @@ from typing import Final
 
 from components.domain.naming import GPU_RESOURCE
 
-# A taint with another effect keeps no pod away.
+# Taints with other effects do not keep pods away.
 _BARRING: Final = frozenset({"NoSchedule", "NoExecute"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What a node offers, or what pods ask for."""
+    """The resources that a node offers or that pods request."""
 
     gpus: int = 0
     millicpus: int = 0
@@ -20,7 +20,7 @@ class Resources:
     pods: int = 0
 
     def __add__(self, other: "Resources") -> "Resources":
-        """Add up."""
+        """Return the sum."""
         return Resources(
             gpus=self.gpus + other.gpus,
             millicpus=self.millicpus + other.millicpus,
@@ -29,7 +29,7 @@ class Resources:
         )
 
     def __sub__(self, other: "Resources") -> "Resources":
-        """Take away; what is asked for may be more than there is."""
+        """Return the difference. It is negative where more is requested than offered."""
         return Resources(
             gpus=self.gpus - other.gpus,
             millicpus=self.millicpus - other.millicpus,
@@ -38,7 +38,7 @@ class Resources:
         )
 
     def places(self, replica: "Resources") -> int:
-        """Return how many such replicas find room."""
+        """Return how many such replicas fit."""
         offers = (
             (self.gpus, replica.gpus),
             (self.millicpus, replica.millicpus),
@@ -50,14 +50,14 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class Taint:
-    """What keeps pods from a node, unless they tolerate it."""
+    """A taint: it keeps pods off a node unless they tolerate it."""
 
     key: str
     value: str
     effect: str
 
     def __str__(self) -> str:
-        """Return it as `kubectl taint` takes it."""
+        """Return the taint in the syntax of `kubectl taint`."""
         return f"{self.key}={self.value}:{self.effect}" if self.value else f"{self.key}:{self.effect}"
 
 
@@ -73,12 +73,12 @@ class Node:
     cordoned: bool = False
 
     def belongs_to(self, labels: Mapping[str, str]) -> bool:
-        """Tell whether a pod with this node selector may sit here."""
+        """Return whether a pod with this node selector may run here."""
         return labels.items() <= self.labels.items()
 
     @property
     def closed(self) -> str | None:
-        """Why no new replica starts here; none: it may."""
+        """Why no new replica can start here. None when it can."""
         if not self.ready:
             return "not ready"
         if self.cordoned:
@@ -89,7 +89,7 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class BoundPod:
-    """A pod that has a node, with all that it asks for there."""
+    """A pod that is bound to a node, with its resource requests."""
 
     node: str
     requests: Resources
@@ -98,7 +98,7 @@ class BoundPod:
 
 
 def _is_tolerated(taint: Taint) -> bool:
-    """Tell whether the replicas tolerate it: they do so for the GPU taint alone, whatever its value."""
+    """Return whether replicas tolerate the taint: they tolerate only the GPU taint, with any value."""
     return taint.key == GPU_RESOURCE and taint.effect == "NoSchedule"
 
 
@@ -111,5 +111,5 @@ class Pod:
     ready: bool
     terminating: bool
     waiting_reason: str
-    """Why it is not running, e.g. CrashLoopBackOff or Unschedulable; empty when it is."""
+    """Why the pod is not running, e.g. CrashLoopBackOff or Unschedulable. Empty when it is running."""
     restarts: int

@@ -9,19 +9,19 @@ from components.domain.naming import Color, other_color
 FULL_PERCENT = 100
 
 CHECKS = ("smoke", "eval", "warm_up", "shadow")
-"""The checks through the candidate route, in order: cold caches would spoil the shadow check's comparison."""
+"""The checks through the candidate route, in order. Warm-up comes before shadow: cold caches would distort it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Skip:
-    """Checks that somebody chose to leave out, and why."""
+    """Checks that a person chose to skip, and why."""
 
     checks: tuple[str, ...]
     because: str
 
 
 def green_weight_for(candidate: Color, candidate_percent: int) -> int:
-    """Return the green weight that gives the candidate this share of new requests.
+    """Return the green weight at which the candidate gets this share of new requests.
 
     Raises:
         ValueError: the share is not between 0 and 100 percent.
@@ -44,12 +44,12 @@ class Step:
     green_weight: int
     hold_seconds: float
     approval_timeout_seconds: float | None = None
-    """How long the hold waits for somebody's approval; none when it needs no approval."""
+    """How long the hold waits for an approval. None when the step needs no approval."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What one rollout will do: which colour takes over, in which steps, and for how long each is judged."""
+    """What one rollout will do: which colour takes over, in which steps, and how long each step is judged."""
 
     candidate: Color
     steps: tuple[Step, ...]
@@ -61,7 +61,7 @@ class Plan:
     skip: Skip | None = None
 
     def extension_seconds(self, step: int | None) -> float:
-        """Return how much longer than asked a hold may take; none stands for the soak."""
+        """Return how many seconds a hold may take beyond its set time. ``step`` is None for the soak."""
         approval = None if step is None else self.steps[step].approval_timeout_seconds
         if step is None or approval is None:
             return self.max_hold_extension_seconds
@@ -79,7 +79,10 @@ class Plan:
 
 
 def planned_checks(gates: GateSettings, skip: Skip | None = None) -> tuple[str, ...]:
-    """Return the checks of a rollout: smoke and eval always, the others where there is something to check with."""
+    """Return the checks of a rollout, in order.
+
+    Smoke and eval always run. Warm-up and shadow need recorded prompts. Skipped checks are left out.
+    """
     recorded = bool(gates.recorded_prompts)
     on = {"smoke": True, "eval": True, "warm_up": recorded and gates.warm_up.max_seconds > 0, "shadow": recorded}
     off = () if skip is None else skip.checks
@@ -111,5 +114,5 @@ def make_plan(candidate: Color, settings: RolloutSettings, skip: Skip | None = N
 
 
 def full_weight_of(color: Color) -> int:
-    """Return the green weight at which a colour has all traffic."""
+    """Return the green weight at which this colour has all traffic."""
     return green_weight_for(color, 100)

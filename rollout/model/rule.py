@@ -1,4 +1,4 @@
-"""The weighted rule, as the load balancer has it and as Pulumi's state has it."""
+"""The weighted rule, as the load balancer reports it and as Pulumi's state records it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from components.domain.traffic import ColorState
 
 @dataclass(frozen=True, kw_only=True)
 class StateRule:
-    """The weighted rule as Pulumi's state has it."""
+    """The weighted rule in Pulumi's state."""
 
     urn: str
     weights: Mapping[str, int]
@@ -20,7 +20,7 @@ class StateRule:
 
 @dataclass(frozen=True, kw_only=True)
 class LiveRule:
-    """The weighted rule as the load balancer has it."""
+    """The weighted rule on the load balancer."""
 
     arn: str
     weights: Mapping[Color, int]
@@ -30,8 +30,8 @@ class LiveRule:
     rollout_serial: int
     rolling_out: bool = False
     colors: Mapping[Color, ColorState] = field(default_factory=dict["Color", ColorState])
-    """What the colours are, as far as the rule says it."""
+    """The state of each colour, if the rule's tags contain it."""
 
     def splits(self, green_weight: int) -> bool:
-        """Tell whether the rule splits traffic as this green weight means."""
+        """Return whether the rule's weights are those of this green weight."""
         return self.weights == {"blue": 100 - green_weight, "green": green_weight}

@@ -1,4 +1,4 @@
-"""Who serves, as hooks and the journal get it."""
+"""Which release serves, in the form that hooks and the journal get."""
 
 from dataclasses import dataclass
 
@@ -8,16 +8,16 @@ from components.domain.naming import Color
 
 @dataclass(frozen=True, kw_only=True)
 class HookResult:
-    """How a hook ended."""
+    """The result of a hook."""
 
     seconds: float
     error: str
-    """Why it did not do its work; empty: it did."""
+    """Why the hook failed. Empty when it succeeded."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Serving:
-    """Who serves now, and who did before: what a hook is told, and what the journal says."""
+    """The release that serves now and the one that served before, for hooks and the journal."""
 
     service: str
     color: Color
@@ -26,21 +26,21 @@ class Serving:
 
     @property
     def namespace(self) -> str:
-        """The semantic-cache namespace of the answers that users get now; empty: nothing serves."""
+        """The semantic-cache namespace of the answers that users get now. Empty when nothing serves."""
         return self.release.semantic_cache_namespace if self.release else ""
 
     @property
     def previous_namespace(self) -> str:
-        """That of the answers they got before."""
+        """The semantic-cache namespace of the answers that users got before. Empty when nothing served."""
         return self.previous.semantic_cache_namespace if self.previous else ""
 
     @property
     def changed(self) -> bool:
-        """Whether cached answers of before may differ from those of now."""
+        """Whether answers that were cached before may differ from the ones given now."""
         return self.namespace != self.previous_namespace
 
     def variables(self) -> dict[str, str]:
-        """Return the environment variables of a hook."""
+        """Return the environment variables for a hook."""
         return {
             "ROLLOUT_SERVICE": self.service,
             "ROLLOUT_COLOR": self.color,

@@ -1,4 +1,4 @@
-"""A gate's verdict, and what the load balancer says of targets."""
+"""The verdict of a gate, and the load balancer's figures for a target group."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ Evidence = Mapping[str, float | int | str | None]
 
 
 class Verdict(StrEnum):
-    """What a gate says."""
+    """What a gate decides."""
 
     PASS = "pass"
     FAIL = "fail"
@@ -24,12 +24,12 @@ class GateVerdict:
     reason: str
     evidence: Evidence = field(default_factory=dict[str, float | int | str | None])
     dry_run: bool = False
-    """Whether it is only written down, and decides nothing."""
+    """Whether the verdict is only recorded and decides nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TargetHealth:
-    """The targets of one group: how many are healthy, and how many should serve (draining ones left out)."""
+    """The targets of one group: how many are healthy, and how many should serve (without draining ones)."""
 
     healthy: int
     total: int
@@ -38,7 +38,7 @@ class TargetHealth:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetGroupCounts:
-    """What the load balancer counted for one target group over a window."""
+    """The load balancer's counts for one target group over a window."""
 
     requests: int
     server_errors: int

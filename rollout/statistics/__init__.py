@@ -1,1 +1,1 @@
-"""Tests on counts and latencies: pure."""
+"""Statistical tests on counts and latencies. Pure."""

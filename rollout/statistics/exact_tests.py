@@ -1,16 +1,16 @@
-"""Exact tests for small counts: how likely chance alone would have been at least as bad.
+"""Exact tests for small counts: the probability that chance alone gives a result at least as bad.
 
-Pure. A check looks once, so one level stands for all of its false alarms.
+Pure. A check looks only once, so one level covers all its false alarms.
 """
 
 import math
 
 LEVEL = 0.01
-"""How often chance alone may make a check fail a candidate that is as good as the active colour."""
+"""The highest probability that chance alone fails a candidate that is as good as the active colour."""
 
 
 def paired_p_value(worse: int, better: int) -> float:
-    """McNemar's exact test, one-sided: how likely so many of the pairs that differ go against the candidate."""
+    """Return the one-sided p-value of McNemar's exact test that more pairs go against the candidate than for it."""
     if worse <= better:
         return 1.0
     from scipy.special import bdtrc  # slow to import, and needed only when there are losses
@@ -19,5 +19,5 @@ def paired_p_value(worse: int, better: int) -> float:
 
 
 def fewest_sure_losses() -> int:
-    """Return how many lost pairs, none won, rule chance out: a sample that cannot lose as many shows nothing."""
+    """Return how many lost pairs, none won, rule out chance. A sample that cannot lose as many shows nothing."""
     return math.ceil(math.log(LEVEL) / math.log(0.5))

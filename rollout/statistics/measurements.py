@@ -1,4 +1,4 @@
-"""What counters say about a window: growth between two instants, and quantiles of the growth of histogram buckets."""
+"""Measurements over a window: the growth of counters, and quantiles of the growth of histogram buckets."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -8,14 +8,14 @@ from datetime import datetime
 from components.domain.naming import Color
 
 Series = Mapping[tuple[str, str], float]
-"""Counter values by pod and by one more label (status, finish reason, or upper bound of a bucket)."""
+"""Counter values by pod and one more label: the status, the finish reason, or the upper bound of a bucket."""
 
 
 def growth(start: Series, end: Series) -> dict[tuple[str, str], float]:
     """Return how much each counter grew.
 
-    A counter absent at the start began at zero; one that fell was reset, so all it shows was counted since. A counter
-    absent at the end belongs to a pod that is gone: what it counted after the last scrape is unknown, and left out.
+    A counter that is absent at the start began at zero. A counter that fell was reset, so its whole value counts. A
+    counter that is absent at the end belongs to a pod that is gone, and is left out.
     """
     grown: dict[tuple[str, str], float] = {}
     for key, value in end.items():
@@ -25,25 +25,25 @@ def growth(start: Series, end: Series) -> dict[tuple[str, str], float]:
 
 
 def total(series: Series, wanted: Callable[[str], bool] = lambda _: True) -> int:
-    """Sum the counters whose label is wanted, over all pods."""
+    """Return the sum of the counters with a wanted label, over all pods."""
     return round(sum(value for (_, label), value in series.items() if wanted(label)))
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Cumulative counts by upper bound in seconds, bounds rising, the last one infinite."""
+    """Cumulative counts by upper bound in seconds. Bounds rise, and the last one is infinite."""
 
     buckets: tuple[tuple[float, float], ...] = ()
 
     @property
     def count(self) -> int:
-        """Observations in all."""
+        """The number of observations."""
         return round(self.buckets[-1][1]) if self.buckets else 0
 
     def quantile(self, q: float) -> float | None:
-        """Estimate a quantile, in seconds, by interpolation inside its bucket; none without observations.
+        """Estimate a quantile, in seconds, by interpolation inside its bucket. Return None without observations.
 
-        A quantile beyond the last finite bound is reported as infinite: all that is known is that it is above.
+        A quantile above the last finite bound is returned as infinite.
         """
         if not self.count:
             return None
@@ -64,19 +64,19 @@ class Histogram:
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """Observations in each bucket by itself."""
+        """The number of observations in each bucket (not cumulative)."""
         rounded = [round(count) for _, count in self.buckets]
         return tuple(max(0, count - below) for count, below in zip(rounded, [0, *rounded], strict=False))
 
     def scaled(self, count: int) -> "Histogram":
-        """Return the same shares as if there had been at most so many observations."""
+        """Return a histogram with the same shares but at most ``count`` observations."""
         if not self.count or count >= self.count:
             return self
         factor = count / self.buckets[-1][1]
         return Histogram(tuple((bound, cumulated * factor) for bound, cumulated in self.buckets))
 
     def surely_above(self, limit: float) -> int:
-        """Count the observations that lie above ``limit`` seconds whatever their place inside their bucket."""
+        """Return how many observations are above ``limit`` seconds for certain, wherever they are in their buckets."""
         if not self.buckets:
             return 0
         at_most = min((count for bound, count in self.buckets if bound >= limit), default=self.buckets[-1][1])
@@ -84,7 +84,7 @@ class Histogram:
 
 
 def histogram(buckets: Series) -> Histogram:
-    """Add the bucket counters of all pods up to one histogram; the label is the upper bound (Prometheus' ``le``)."""
+    """Add up the bucket counters of all pods. The label is the upper bound (Prometheus' ``le``)."""
     by_bound: dict[float, float] = {}
     for (_, bound), count in buckets.items():
         by_bound[float(bound)] = by_bound.get(float(bound), 0.0) + count
@@ -93,7 +93,7 @@ def histogram(buckets: Series) -> Histogram:
 
 @dataclass(frozen=True, kw_only=True)
 class Counters:
-    """One colour's counters at one instant."""
+    """One colour's counters at one time."""
 
     responses: Series = field(default_factory=dict[tuple[str, str], float])
     """HTTP responses of /v1/* by status."""
@@ -102,36 +102,36 @@ class Counters:
     ttft_buckets: Series = field(default_factory=dict[tuple[str, str], float])
     """Time to first token, cumulative buckets."""
     inter_token_buckets: Series = field(default_factory=dict[tuple[str, str], float])
-    """Time from one token to the next, cumulative buckets: an observation a token."""
+    """Time from one token to the next, cumulative buckets, one observation per token."""
     end_to_end_buckets: Series = field(default_factory=dict[tuple[str, str], float])
     """Time of whole requests, cumulative buckets."""
     waiting: Series = field(default_factory=dict[tuple[str, str], float])
-    """How many requests wait for capacity: a gauge, by pod alone."""
+    """How many requests wait for capacity: a gauge, by pod only."""
 
     @property
     def waiting_per_replica(self) -> float | None:
-        """The mean over the pods; none when nothing is known."""
+        """The mean number of waiting requests per pod. None when there is no data."""
         pods = {pod for pod, _ in self.waiting}
         return sum(self.waiting.values()) / len(pods) if pods else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What one colour did over a window."""
+    """One colour's measurements over a window."""
 
     requests: int = 0
     failed: int = 0
     ttft: Histogram = Histogram()
     inter_token: Histogram = Histogram()
-    """Counts as many observations as requests finished: the tokens of one request share their fate."""
+    """Scaled to one observation per finished request, because the tokens of one request are not independent."""
     end_to_end: Histogram = Histogram()
 
 
 def sample(start: Counters, end: Counters) -> Sample | None:
-    """Compare two instants of one colour; none when nothing is known about it at the end.
+    """Return the growth of one colour's counters between two times. None when there is no data at the end.
 
-    A generation that ends in an error may or may not have become a 5xx (a stream has sent its status long before), so
-    the larger of the two counts stands for both; an aborted generation is always a 200.
+    A generation that ends in an error may or may not be a 5xx (a stream has already sent its status), so the larger of
+    the two counts is used for both. An aborted generation is always a 200, so aborts are added.
     """
     if not end.responses:
         return None
@@ -153,30 +153,30 @@ def sample(start: Counters, end: Counters) -> Sample | None:
 
 @dataclass(frozen=True, kw_only=True)
 class PrefixCache:
-    """What one colour's prefix caches were asked for and had, in tokens."""
+    """The queries and hits of one colour's prefix caches, in tokens."""
 
     queries: float
     hits: float
 
     def hit_percent_since(self, before: "PrefixCache") -> float | None:
-        """Return the hit rate of what was asked for in between, in percent; none when nothing was, or on a reset."""
+        """Return the hit rate since ``before``, in percent. None without queries in between, or after a reset."""
         queries, hits = self.queries - before.queries, self.hits - before.hits
         return 100 * (hits / queries) if queries > 0 and 0 <= hits <= queries else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Period:
-    """What the load balancer counted for one target group in one period of its metrics."""
+    """The load balancer's figures for one target group in one period of its metrics."""
 
     requests: int = 0
     server_errors: int = 0
     p95_seconds: float | None = None
-    """Time until the targets began to answer; none without answers."""
+    """The p95 of the time until the targets began to answer. None without answers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PeriodRequests:
-    """Requests by colour in one period of the load balancer's metrics, requests of our own included."""
+    """Requests by colour in one period of the load balancer's metrics, including our own requests."""
 
     start: datetime
     end: datetime

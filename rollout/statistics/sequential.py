@@ -1,27 +1,27 @@
-"""Sequential tests: evidence that a candidate is worse than allowed, which may be looked at as often as one likes.
+"""Sequential tests: evidence that a candidate is worse than allowed. It may be checked as often as one likes.
 
-Each function gives the natural logarithm of an e-value: a bet against "no worse than allowed" whose expected value is
-at most 1 as long as that is true, whatever was seen before. By Ville's inequality the chance that it ever reaches
-1/alpha is at most alpha, so a gate that fails there has the false-alarm rate alpha over a whole hold, looked at after
-every request or once, and extended at will. A bet at every size of effect would miss few, so each is a mixture of
-bets over effects from small to large.
+Each function returns the natural logarithm of an e-value: a bet against "no worse than allowed". While that statement
+is true, the bet's expected value is at most 1, whatever was seen before. By Ville's inequality, the probability that it
+ever reaches 1/alpha is at most alpha. So a gate that fails there has the false-alarm rate alpha over a whole hold,
+whether it looks once or after every request, and however long the hold is extended. Each e-value is a mixture of bets
+on small to large effects, so that it misses few of them.
 
-- ``evidence_above``: a share against a fixed limit (failed requests; requests above a latency limit). The bets are
-  the true share, mixed by a beta distribution over what lies above the limit.
-- ``Comparison``: two colours over the same time, in blocks of requests between two scrapes. What is given in a block is
-  how many requests each colour had and what came out of all of them together; if the candidate is no worse, its share
-  of the bad outcomes is one by lot (a multivariate hypergeometric draw), so neither a model of latencies nor knowledge
-  of the active colour's is needed, and whatever slows both colours down at a time (load, time of day) cancels out.
-  The bets are odds: that an outcome with a score s falls exp(s) times as often to the candidate (Fisher's noncentral
-  distribution). A block's e-value grows with every outcome of the candidate and falls with every one of the active
-  colour, so it is valid for a candidate that is better than the active colour, too, not only for an equal one.
+- ``evidence_above`` tests a share against a fixed limit (failed requests, or requests above a latency limit). Each
+  bet is on a true share; a beta distribution over the shares above the limit mixes the bets.
+- ``Comparison`` compares two colours over the same time, in blocks of requests between two scrapes. Given in a block
+  are the number of requests of each colour and the outcomes of all of them together. If the candidate is no worse, its
+  bad outcomes are a random draw from these (multivariate hypergeometric). So the test needs no model of latencies and
+  no knowledge of the active colour's, and whatever slows down both colours (load, time of day) cancels out. Each bet is
+  on odds: an outcome with score s falls to the candidate exp(s) times as often (Fisher's noncentral distribution). A
+  block's e-value rises with every bad outcome of the candidate and falls with every one of the active colour, so it is
+  also valid for a candidate that is better than the active colour.
 
-What breaks the guarantee is not looking often but outcomes that belong together. Requests that wait in one queue or run
-in one batch share their latency, and a replica that hangs fails a handful at once; a cluster of c such requests of one
-colour counts as up to c pieces of evidence but is little more than one. A slow spell of one replica out of two can so
-raise an alarm that says: this colour is slower now. That is true, but may not be the release's violation. Hence three
-precautions outside of this module: latencies have no verdict before a minimum of requests, error rates none before a
-minimum of failures, and the tokens of one request are counted as one observation.
+Frequent checks do not break the guarantee, but dependent outcomes do. Requests that wait in one queue or run in one
+batch share their latency, and a replica that hangs fails several at once. A cluster of c such requests of one colour
+counts as up to c pieces of evidence but is worth little more than one. So a slow spell of one replica out of two can
+raise an alarm that this colour is slower now. That is true, but the release need not be the cause. Therefore there are
+three precautions outside this module: latencies get no verdict before a minimum of requests, error rates get none
+before a minimum of failures, and the tokens of one request count as one observation.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-# Bets of the comparison, each with its weight: most on what is just worth noticing, a regression of about a fifth, as
-# that takes longest to see; a disaster shows soon enough on a small bet.
+# Bets of the comparison, each with its weight. Most weight is on regressions of about a fifth: they are just worth
+# noticing and take longest to detect. A disaster shows soon enough on a small bet.
 # Odds that a failure falls to the candidate:
 FAILURE_ODDS: Final = ((1.6, 0.15), (3.0, 0.65), (10.0, 0.15), (50.0, 0.05))
 # A shift of all latencies, in standard deviations of their normal scores:
@@ -46,11 +46,11 @@ SHIFTS: Final = ((0.15, 0.1), (0.3, 0.3), (0.6, 0.1), (1.2, 0.05))
 TAILS: Final = ((0.8, 1.35, 0.15), (0.8, 2.5, 0.05), (0.95, 1.6, 0.2), (0.95, 5.0, 0.05))
 
 BLOCK_REQUESTS: Final = 10
-"""A block ends when both colours have had so many requests, so that it can tell more from less."""
+"""A block ends when both colours have had this many requests, so that it can show a difference."""
 
 
 def preload() -> None:
-    """Import what the tests need: seconds that no decision should wait for."""
+    """Import the libraries for the tests. This takes seconds, which no decision should wait for."""
     import numpy
     import scipy.special
 
@@ -60,14 +60,14 @@ def preload() -> None:
 
 
 def alarm_threshold(false_alarm_rate: float, tests: int) -> float:
-    """Return the log evidence at which one of several tests is failed, so that all together keep the rate."""
+    """Return the log evidence at which one of ``tests`` tests fails, so that together they keep the rate."""
     return math.log(tests / false_alarm_rate)
 
 
 def evidence_above(hits: int, trials: int, limit: float) -> float:
-    """Return the log evidence that a share is above ``limit``, after ``hits`` of ``trials``.
+    """Return the log evidence that a share is above ``limit``, after ``hits`` in ``trials``.
 
-    The mixture over shares above the limit is Jeffreys' beta distribution, cut off below the limit.
+    The shares above the limit are mixed by Jeffreys' beta distribution, truncated at the limit.
     """
     if limit <= 0:
         return math.inf if hits else 0.0
@@ -95,17 +95,17 @@ def _log_tail(a: float, b: float, limit: float) -> float:
 class Comparison:
     """Evidence that the candidate's outcomes are worse than the active colour's, block by block.
 
-    Counts are by category, from best to worst, in the last axis. Leading axes are comparisons of their own, so that a
-    simulation can make thousands at once.
+    The last axis of the counts is the category, from best to worst. Leading axes are separate comparisons, so a
+    simulation can run thousands at once.
     """
 
     def __init__(self, *, allowed_increase: float = 0.0) -> None:
         """Begin without evidence.
 
         Args:
-            allowed_increase: by how much the candidate's share of failures may be above the active colour's; only for
-                one comparison of two categories. It is given to the active colour: each of its successes is taken to
-                have been a failure with this chance, and the evidence is the mean over all ways this could come out.
+            allowed_increase: how far the candidate's share of failures may exceed the active colour's. Only for a
+                single comparison of two categories. Each success of the active colour counts as a failure with this
+                probability, and the evidence is the mean over all possible results.
         """
         self._allowed_increase = allowed_increase
         self._bets: Floats | None = None
@@ -114,7 +114,7 @@ class Comparison:
 
     @property
     def log_evidence(self) -> Floats:
-        """The evidence so far, as a logarithm; 0 says nothing, and below 0 the candidate looks no worse."""
+        """The log evidence so far. 0 means no evidence; below 0, the candidate looks no worse."""
         import numpy as np
         from scipy.special import logsumexp
 
@@ -123,7 +123,7 @@ class Comparison:
         return np.asarray(logsumexp(self._bets + np.log(self._weights), axis=-1))
 
     def add(self, candidate: Sequence[int] | Floats, active: Sequence[int] | Floats) -> None:
-        """Bet on one more block. Latencies are scored by what earlier blocks showed, so the first of them is learnt."""
+        """Bet on one more block. Earlier blocks set the scores of latencies, so the first block only sets scores."""
         import numpy as np
 
         mine = np.asarray(candidate, dtype=np.float64)
@@ -144,24 +144,24 @@ class Comparison:
 
 
 def log_ratio(candidate: Floats, pooled: Floats, scores: Floats) -> Floats:
-    """Return for each row of ``scores`` how much likelier the candidate's counts are by those odds than by lot.
+    """Return for each row of ``scores`` the log likelihood ratio of the candidate's counts: these odds over chance.
 
     Args:
         candidate: the candidate's counts by category, in the last axis.
         pooled: both colours' counts.
-        scores: log odds by category, one row a bet; leading axes are matched to those of the counts.
+        scores: log odds by category, one row per bet. Leading axes are broadcast against those of the counts.
     """
     requests = candidate.sum(axis=-1)
-    told = (candidate[..., None, :] * scores).sum(axis=-1)
-    return told - _log_mean_by_lot(pooled[..., None, :], requests[..., None], scores)
+    score_sum = (candidate[..., None, :] * scores).sum(axis=-1)
+    return score_sum - _log_mean_by_chance(pooled[..., None, :], requests[..., None], scores)
 
 
-def _log_mean_by_lot(pooled: Floats, drawn: Floats, scores: Floats) -> Floats:
+def _log_mean_by_chance(pooled: Floats, drawn: Floats, scores: Floats) -> Floats:
     """Return log E[exp(sum of the scores of ``drawn`` outcomes)], drawn from the pooled ones without replacement.
 
-    It is the coefficient of z^drawn in the product of (1 + exp(score) z)^pooled, by the number of ways to draw. The
-    product with z = r exp(it) is the generating function of a sum of independent coin flips, and r can be chosen so
-    that this sum has its mean at ``drawn``; the coefficient then is a Fourier sum over a few points.
+    This is the coefficient of z^drawn in the product of (1 + exp(score) z)^pooled, divided by the number of ways to
+    draw. With z = r exp(it), the product is the generating function of a sum of independent coin flips. r is chosen so
+    that the sum's mean is ``drawn``; the coefficient is then a Fourier sum over a few points.
     """
     import numpy as np
     from scipy.special import expit, gammaln
@@ -183,10 +183,10 @@ def _log_mean_by_lot(pooled: Floats, drawn: Floats, scores: Floats) -> Floats:
     log_radius = (low + high) / 2
     flips = expit(scores + log_radius[..., None])
     deviation = math.sqrt(float((pooled * flips * (1 - flips)).sum(axis=-1).max()))
-    # An odd number of points: one at 0, and pairs that mirror each other, of which one is enough.
+    # An odd number of points: one at 0, and mirrored pairs, of which one each is enough.
     pairs = math.ceil(8 + 6 * deviation)
     angles = 2 * math.pi * np.arange(pairs + 1) / (2 * pairs + 1)
-    # Of 1 - flip + flip exp(i angle), modulus and argument; the last axis: points.
+    # Log modulus and argument of 1 - flip + flip exp(i angle). The last axis is the points.
     flip = flips[..., None]
     moduli = np.log1p(-2 * flip * (1 - flip) * (1 - np.cos(angles))) / 2
     arguments = np.arctan2(flip * np.sin(angles), 1 - flip + flip * np.cos(angles))
@@ -203,7 +203,7 @@ def _log_mean_ratio(candidate: Floats, pooled: Floats, scores: Floats, increase:
     import numpy as np
     from scipy.special import gammaln, logsumexp, xlog1py, xlogy
 
-    # How many of the active colour's successes are taken to have failed: a binomial, without its far end.
+    # How many of the active colour's successes count as failures: a binomial, cut off at its far end.
     good = float(pooled[0] - candidate[0])
     usual = good * increase
     turned = np.arange(min(good, math.ceil(usual + 7 * math.sqrt(usual) + 10)) + 1)
@@ -221,7 +221,7 @@ def _failure_scores() -> Floats:
 
 
 def _latency_scores(seen: Floats | None) -> Floats | None:
-    """Return the bets' scores by category; none before anything was seen that they could be scaled by."""
+    """Return the bets' scores by category. None before the first block, which sets their scale."""
     import numpy as np
     from scipy.special import ndtri
 
@@ -238,12 +238,12 @@ def _latency_scores(seen: Floats | None) -> Floats | None:
 
 
 def categories(bounds: Sequence[float], counts: Sequence[int], category_bounds: Sequence[float]) -> tuple[int, ...]:
-    """Sort the counts of histogram buckets into coarser or scaled categories, each as good as it may have been.
+    """Sort the counts of histogram buckets into categories, each count into the best category that it may belong to.
 
     Args:
         bounds: upper bounds of the buckets, rising.
         counts: observations in each bucket.
-        category_bounds: upper bounds of the categories but the last, which has none.
+        category_bounds: upper bounds of all categories except the last, which has none.
     """
     sorted_in = [0] * (len(category_bounds) + 1)
     lower = 0.0

@@ -1,19 +1,19 @@
-"""The test of a split: do counted requests follow the weight that was asked for, and no longer the one before?
+"""The test of a split: do the counted requests follow the intended weight, and no longer the previous one?
 
-It is looked at as often as wanted, so it is sequential. A change that the load balancer has not applied yet, applies
-late or never must not pass, however long one looks: the evidence is a likelihood ratio of the intended against the
-previous split, mixed over every period in which the change may have come into effect (a Shiryaev-Roberts statistic with
-weights that sum to one). As long as the split has not changed this is a non-negative supermartingale that starts below
-one, so by Ville's inequality it ever reaches 1 / error with a probability of at most ``error``. Wald's test would have
-to be begun anew after a lag, and every beginning would be another chance of a false alarm.
+The test is sequential, so it may be repeated as often as wanted. It must not pass a change that the load balancer
+applies late, has not applied yet or never applies, however long one looks. The evidence is a likelihood ratio of the
+intended split against the previous one, mixed over every period in which the change may have come into effect (a
+Shiryaev-Roberts statistic with weights that sum to one). While the split is unchanged, this is a non-negative
+supermartingale that starts below one. So by Ville's inequality, the probability that it ever reaches 1 / error is at
+most ``error``. Wald's test would have to be restarted after a lag, and each restart could raise another false alarm.
 
-"Has not changed" means: at most a third of the way from the previous share to the intended one (``UNCHANGED``), as
-measured in the arcsine of the share's root, where a binomial share spreads equally everywhere. Shares further back only
-lower the statistic's mean, so one test holds for all of them. A second test of the same form rules out that the share
-went beyond the intended one by as much as the change itself (``BEYOND``): stickiness, or somebody else's weight. What
-lies between is for a goodness-of-fit test, sharper the more requests there are: it compares the shares within a tenth
-of the change around the intended one (``TOLERANCE``) with any share at all. The requests of a window that it refuses
-are left out, and the tests go on with those that follow.
+"Unchanged" means at most a third of the way from the previous share to the intended one (``UNCHANGED``). This is
+measured in the arcsine of the share's square root, where a binomial share has the same spread everywhere. Shares
+further back only lower the statistic's mean, so one test covers all of them. A second test of the same form rules out
+that the share overshot the intended one by as much as the change itself (``BEYOND``), because of stickiness or somebody
+else's weight. A goodness-of-fit test covers the shares in between, and gets sharper with more requests. It compares the
+shares within a tenth of the change around the intended one (``TOLERANCE``) with any share at all. When it refuses a
+window, the requests of that window are left out, and the tests continue with later ones.
 """
 
 from collections.abc import Sequence
@@ -25,21 +25,21 @@ UNCHANGED = 1 / 3
 BEYOND = 2.0
 TOLERANCE = 0.1
 STRAY_SHARE = 0.001
-"""Of requests that may go elsewhere than the weights say without refuting them, as somebody's on a candidate route."""
+"""The share of requests that may ignore the weights without refuting them, e.g. a person's on a candidate route."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """The candidate's share of new requests: before the change, and as it was asked for."""
+    """The candidate's share of new requests: before the change, and as intended."""
 
     previous_percent: float
     intended_percent: float
     error_percent: float
-    """Highest probability that a split that is not in effect is found to be."""
+    """The highest probability that a split is found to be in effect when it is not."""
 
     @property
     def threshold(self) -> float:
-        """The evidence that is enough, as a logarithm."""
+        """The log evidence that is enough."""
         return -log(self.error_percent / 100)
 
     @property
@@ -48,30 +48,30 @@ class Split:
         return _with_strays(self.intended_percent / 100)
 
     def along(self, fraction: float) -> float:
-        """Return the share at this fraction of the way from the previous to the intended one, or beyond it."""
+        """Return the share at this fraction of the way from the previous to the intended one. Above 1 is beyond it."""
         before, after = (asin(sqrt(percent / 100)) for percent in (self.previous_percent, self.intended_percent))
         angle = before + fraction * (after - before)
         return _with_strays(sin(min(max(angle, 0.0), pi / 2)) ** 2)
 
     @property
     def fitting(self) -> tuple[float, float]:
-        """The shares around the intended one that are as good as it."""
+        """The range of shares that count as the intended one."""
         return _ordered(self.along(1 - TOLERANCE), self.along(1 + TOLERANCE))
 
     @property
     def former(self) -> tuple[float, float]:
-        """The shares around the previous one that are as good as it."""
+        """The range of shares that count as the previous one."""
         return _ordered(self.along(-TOLERANCE), self.along(TOLERANCE))
 
     @property
     def refuted(self) -> tuple[float, ...]:
-        """The shares that must be ruled out: too little of the change, and too much where there can be too much."""
+        """The shares that must be ruled out: too little of the change and, where possible, too much of it."""
         too_little, too_much = self.along(UNCHANGED), self.along(BEYOND)
         return (too_little,) if too_much == self.intended else (too_little, too_much)
 
     @property
     def expected_requests(self) -> int:
-        """About how many requests it takes to attest a change that is in effect from the first one on."""
+        """About how many requests it takes to attest a change that is in effect from the first request on."""
         information = min(_relative_entropy(self.intended, share) for share in self.refuted)
         return round((self.threshold + log(2)) / information)
 
@@ -85,21 +85,21 @@ class PeriodCounts:
 
 
 class Finding(StrEnum):
-    """What the counts say."""
+    """What the counts show."""
 
     AGREES = "agrees"
-    """They follow the intended split, and reject the previous one."""
+    """The counts follow the intended split and reject the previous one."""
     TOO_FEW = "too_few"
-    """More requests will tell."""
+    """More requests are needed."""
     PREVIOUS = "previous"
-    """They still follow the previous split."""
+    """The counts still follow the previous split."""
     NEITHER = "neither"
-    """They follow another split altogether."""
+    """The counts follow a different split."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What the counts say, and those that it rests on: since the change seems to be in effect, or else all."""
+    """The finding and its counts: those since the change seems to be in effect, or else all."""
 
     finding: Finding
     requests: int
@@ -107,13 +107,13 @@ class Answer:
 
     @property
     def candidate_percent(self) -> float | None:
-        """The candidate's share that was seen; none without requests."""
+        """The candidate's observed share, in percent. None without requests."""
         return 100 * self.candidate_requests / self.requests if self.requests else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Window:
-    """The latest periods as far back as they speak for a share (Page's CUSUM): evidence, and what was counted."""
+    """The latest periods, as far back as they support a share (Page's CUSUM): the evidence and the counts."""
 
     evidence: float = 0.0
     candidate: int = 0
@@ -128,9 +128,9 @@ class _Window:
         )
 
     def misfit(self, shares: tuple[float, float]) -> float:
-        """Return the evidence against all of these shares: the likelihood of any at all over that of the best of them.
+        """Return the log evidence against all these shares: the likelihood of any share over that of the best of them.
 
-        Any share at all means Jeffreys' mixture; the ratio to each of these shares alone is at least this one.
+        "Any share" is Jeffreys' mixture. The ratio for each single share in the range is at least as large.
         """
         requests = self.candidate + self.other
         if not requests:
@@ -141,17 +141,17 @@ class _Window:
 
 
 def examine(split: Split, periods: Sequence[PeriodCounts]) -> Answer:
-    """Judge the counts of all whole periods since the change was asked for, oldest first.
+    """Judge the counts of all whole periods since the change was requested, oldest first.
 
     Raises:
-        ValueError: the split is no change.
+        ValueError: the previous and the intended share are equal.
     """
     if split.previous_percent == split.intended_percent:
         raise ValueError(f"a split must change, got {split.intended_percent} percent twice")
     evidence = [-inf for _ in split.refuted]
     after, before, refused = _Window(), _Window(), False
     for number, counts in enumerate(periods):
-        # The prior probability that the change comes into effect with this period: falls slowly, sums to one.
+        # The prior probability that the change comes into effect in this period. It falls slowly and sums to one.
         prior = -log((number + 1) * (number + 2))
         gains = [_likelihood(split.intended, counts) - _likelihood(share, counts) for share in split.refuted]
         evidence = [_log_sum(one, prior) + gain for one, gain in zip(evidence, gains, strict=True)]

@@ -1,1 +1,1 @@
-"""What a rollout does: preflight, deploy, shift, roll back, retire, drill."""
+"""The steps of a rollout: preflight, deploy, shift, roll back, retire, drill."""

@@ -1,4 +1,4 @@
-"""Bringing a release up on the idle colour, and waiting: until all of it is ready, or until a colour is idle."""
+"""Deploys a release on the idle colour, and waits until it is ready or until a colour is idle."""
 
 from datetime import datetime
 
@@ -15,23 +15,23 @@ from rollout.ports import Ports
 from rollout.steps.retire import park
 from rollout.steps.updates import Updater
 
-# Waiting reasons that more waiting does not cure.
+# Waiting reasons that do not go away by waiting.
 CRASHING = "CrashLoopBackOff"
 HOPELESS = frozenset({CRASHING, "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"})
-# A container may well start twice, for want of a mount or a slow network.
+# A container may fail once or twice at first, e.g. while a mount is missing or the network is slow.
 FORGIVEN_RESTARTS = 2
 
 
 def deploy(ports: Ports, updater: Updater, color: Color, release: Release) -> None:
-    """Bring the nodes up, then the replicas, at no weight.
+    """Bring up the nodes, then the replicas, at weight 0.
 
     Raises:
-        RolloutError: an update is refused or fails, or an older release does not go.
+        RolloutError: an update is refused or fails, or the pods of an older release stay.
     """
     colored = ports.config.read().color(color)
     former = any(pod.release_id != release.release_id for pod in ports.replicas.pods(color))
     if former or (colored.serves and colored.release != release):
-        # Two releases at once would need nodes for both.
+        # Two releases at once would need nodes for both, so park the former one first.
         park(ports, updater, color, message=f"park the former release of {color}")
     edits: dict[str, JsonValue] = {
         "rolling_out": True,
@@ -52,15 +52,15 @@ def deploy(ports: Ports, updater: Updater, color: Color, release: Release) -> No
 
 
 def await_ready(ports: Ports, color: Color, release_id: str) -> None:
-    """Wait until every replica is ready and every target healthy.
+    """Wait until every replica is ready and every target is healthy.
 
     Raises:
-        RolloutError: that takes too long, or cannot come true any more; the message says what is missing.
+        RolloutError: it takes too long, or a pod cannot come up. The message says what is missing.
     """
     settings = ports.config.read()
     timeout_seconds = settings.cold_start_seconds + settings.rollout.ready_timeout_seconds
     deadline = ports.clock.monotonic() + timeout_seconds
-    wanted, told = settings.color(color).replicas, ""
+    wanted, noted = settings.color(color).replicas, ""
     while True:
         pods = ports.replicas.pods(color)
         ours = [pod for pod in pods if pod.release_id == release_id and not pod.terminating]
@@ -75,17 +75,17 @@ def await_ready(ports: Ports, color: Color, release_id: str) -> None:
         state += f" ({reasons})" if reasons else ""
         if ports.clock.monotonic() > deadline:
             raise RolloutError(f"not ready after {timeout_seconds:.0f} s: {state}, target states {dict(health.states)}")
-        if state != told:
+        if state != noted:
             ports.journal.write(Note(text=state))
-            told = state
+            noted = state
         ports.clock.sleep(min(settings.rollout.poll_seconds, 1))
 
 
 def await_idle(ports: Ports, color: Color) -> None:
-    """Wait until no request can run on a colour: no weight for the deregistration delay, and nothing in flight.
+    """Wait until no request can run on a colour: no weight for the deregistration delay, and no request in flight.
 
     Raises:
-        RolloutError: it got weight, or requests still run after the longest that one may take.
+        RolloutError: the colour got weight, or requests still run after the longest time that one may take.
     """
     settings = ports.config.read()
     changed = ports.rule_changed_at or ports.clock.now()
@@ -95,7 +95,7 @@ def await_idle(ports: Ports, color: Color) -> None:
     deadline = ports.clock.monotonic() + timeout_seconds
     while ports.replicas.pods(color) and (running := ports.metrics.running_requests(color)) != 0:
         if ports.clock.monotonic() > deadline:
-            what = "nothing is known of its requests" if running is None else f"{running:.0f} requests still run"
+            what = "there is no data of its requests" if running is None else f"{running:.0f} requests still run"
             raise RolloutError(f"{color} is not idle after {timeout_seconds:.0f} s: {what}; it is left as it is")
         ports.clock.sleep(settings.rollout.poll_seconds)
     if weight := ports.load_balancer.rule().weights[color]:
@@ -103,25 +103,25 @@ def await_idle(ports: Ports, color: Color) -> None:
 
 
 def await_unused(ports: Ports, color: Color, *, since: datetime) -> None:
-    """Wait until a colour that was rolled back gets no request any more: the load balancer may follow its rule late.
+    """Wait until a rolled-back colour gets no more requests: the load balancer may follow its rule late.
 
-    Requests that run there are waited for when it is parked, as its pods end none. Where nothing is known of what the
-    load balancer does, the time for the attestation is long enough.
+    This does not wait for running requests: parking does, because pods finish their requests. If the load balancer's
+    counts are missing, waiting for the attestation timeout is enough.
 
     Raises:
-        AttestationTimeoutError: clients still get there.
-        RolloutError: it has weight.
+        AttestationTimeoutError: clients' requests still reach the colour.
+        RolloutError: the colour has weight.
     """
     try:
         attest_idle(ports, color, since=since, quiet_seconds=0)
     except AttestationTimeoutError as error:
         if error.cause == CLIENTS_SEEN:
             raise
-        ports.journal.write(Note(text=f"{color} is parked without proof that nothing is sent there any more: {error}"))
+        ports.journal.write(Note(text=f"{color} is parked without proof that it gets no more requests: {error}"))
 
 
 def require_standing(ports: Ports, color: Color) -> None:
-    """Make sure that a colour can do without the other one.
+    """Make sure that a colour can serve alone.
 
     Raises:
         RolloutError: not all of its replicas are healthy.
@@ -129,29 +129,29 @@ def require_standing(ports: Ports, color: Color) -> None:
     health, needed = ports.load_balancer.health(color), ports.config.read().color(color).replicas
     if health.healthy < needed:
         raise RolloutError(
-            f"{color} has {health.healthy} of {needed} targets healthy ({dict(health.states)}), and "
-            f"{other_color(color)} is all there is besides: it is left as it is"
+            f"{color} has {health.healthy} of {needed} targets healthy ({dict(health.states)}), so "
+            f"{other_color(color)} may still be needed: it is left as it is"
         )
 
 
 def _wait_out_the_drain(ports: Ports, settings: ServiceSettings, color: Color, changed: datetime) -> None:
     over = changed.timestamp() + settings.drain_chain.deregistration_delay_seconds
-    # The clock may have been put back since.
+    # The cap is for a clock that was set back meanwhile.
     left_seconds = min(over - ports.clock.now().timestamp(), settings.drain_chain.deregistration_delay_seconds)
     if left_seconds > 0:
-        ports.journal.write(Note(text=f"waiting {left_seconds:.0f} s until {color} had no weight for its drain time"))
+        ports.journal.write(Note(text=f"waiting {left_seconds:.0f} s for the deregistration delay of {color}"))
         ports.clock.sleep(left_seconds)
 
 
 def _give_up_on_crashes(ports: Ports, color: Color, release_id: str) -> None:
-    """Tell early of pods that crash again and again: the update itself waits for them as long as for slow ones.
+    """Raise early for pods that crash repeatedly: the update itself would wait for them as long as for slow ones.
 
     Raises:
         UpdateFailedError: a pod has crashed too often.
     """
     try:
         pods = ports.replicas.pods(color)
-    except Exception:  # whether Kubernetes answers is for the update to find out
+    except Exception:  # the update itself reports that Kubernetes does not answer
         return
     for pod in pods:
         if pod.release_id == release_id and pod.waiting_reason == CRASHING and pod.restarts > FORGIVEN_RESTARTS:

@@ -1,4 +1,4 @@
-"""Where a rollout stands, by rule and config: as it left them, or moved by somebody else."""
+"""Drift: differences between the live rule, the config file and Pulumi's state."""
 
 from collections.abc import Iterator
 
@@ -12,11 +12,11 @@ from rollout.ports import Ports
 
 
 def rollout_drift(ports: Ports, service: str, green_weight: int) -> tuple[str, ...]:
-    """Return in what rule and config are other than the rollout left them, and by whom as far as known.
+    """Return how the rule and the config differ from what the rollout last wrote, and who changed them if known.
 
     Args:
-        ports: the world.
-        service: whose rule.
+        ports: the ports.
+        service: the service.
         green_weight: the weight that the rollout set last.
 
     Raises:
@@ -29,13 +29,13 @@ def rollout_drift(ports: Ports, service: str, green_weight: int) -> tuple[str, .
         found.append(f"the rule splits {dict(rule.weights)} instead of green_weight {green_weight}: {mover}")
     if settings.green_weight != green_weight:
         found.append(
-            f"green_weight: the config file says {settings.green_weight}, the rollout wrote {green_weight}: an older "
-            "file was put back, or somebody edited it"
+            f"green_weight: the config file says {settings.green_weight}, but the rollout wrote {green_weight}: an "
+            "older file was restored, or somebody edited it"
         )
     if settings.rollout_serial < rule.rollout_serial:
         found.append(
             f"rollout_serial: the config file says {settings.rollout_serial}, the live rule {rule.rollout_serial}: the "
-            "file is stale, an older one was put back or somebody else's rollout is newer"
+            "file is stale: an older one was restored, or another rollout is newer"
         )
     elif settings.rollout_serial > rule.rollout_serial:
         found.append(
@@ -48,10 +48,10 @@ def rollout_drift(ports: Ports, service: str, green_weight: int) -> tuple[str, .
 
 
 def _mover(ports: Ports, service: str, rule: LiveRule) -> str:
-    """Say how the weights got there; an update leaves them in Pulumi's state, a change by hand does not."""
+    """Return how the weights were changed. An update leaves them in Pulumi's state; a manual change does not."""
     try:
         state = ports.stack.rule_in_state(service)
-    except Exception:  # the state cannot be read now, and it is only for the words
+    except Exception:  # only the wording depends on the state
         state = None
     if state is None:
         return "somebody has changed it"
@@ -61,10 +61,10 @@ def _mover(ports: Ports, service: str, rule: LiveRule) -> str:
 
 
 def state_drift(rule: LiveRule, state: StateRule | None) -> Iterator[str]:
-    """Yield in what the live rule is not as Pulumi's state has it: then somebody changed it outside of Pulumi."""
-    fix = "run `pulumi refresh`, and see with scripts.status what should be"
+    """Yield how the live rule differs from Pulumi's state. If it does, somebody changed it outside of Pulumi."""
+    fix = "run `pulumi refresh`, and check with scripts.status what it should be"
     if state is None:
-        yield f"weighted rule: Pulumi's state does not have it; {fix}"
+        yield f"weighted rule: is missing in Pulumi's state; {fix}"
         return
     live = {rule.target_groups[color]: weight for color, weight in rule.weights.items()}
     if live != state.weights:
@@ -78,7 +78,7 @@ def state_drift(rule: LiveRule, state: StateRule | None) -> Iterator[str]:
 
 
 def config_drift(settings: ServiceSettings, rule: LiveRule) -> tuple[str, ...]:
-    """Return in what the config file and the live rule disagree."""
+    """Return how the config file and the live rule differ."""
     violations: list[str] = []
     if settings.rollout_serial < rule.rollout_serial:
         violations.append(
@@ -99,28 +99,28 @@ def config_drift(settings: ServiceSettings, rule: LiveRule) -> tuple[str, ...]:
 
 
 def adoption_violations(settings: ServiceSettings, rule: LiveRule) -> Iterator[str]:
-    """Yield why the live values cannot be written into this file."""
+    """Yield the reasons why the live values cannot be written into this file."""
     if settings.rollout_serial > rule.rollout_serial:
         yield (
             f"rollout_serial: the file says {settings.rollout_serial}, the live rule {rule.rollout_serial}: the file "
-            "is not stale, its last update did not come to its end. Run `pulumi up`, or scripts.rollback"
+            "is not stale, but its last update is unfinished. Run `pulumi up`, or scripts.rollback"
         )
     if rule.active_color is None:
-        yield "active_color: the live rule does not say it; run `pulumi up` to restore its tags"
+        yield "active_color: the live rule has no tag for it; run `pulumi up` to restore the tags"
     if sum(rule.weights.values()) != 100:
-        yield f"green_weight: the live rule splits {dict(rule.weights)}, which is no percentage; run scripts.rollback"
+        yield f"green_weight: the live rule splits {dict(rule.weights)}, which is not 100 in sum; run scripts.rollback"
     for color in COLORS:
         state = rule.colors.get(color)
         ours = settings.color(color).as_tagged.release_id
         if state is not None and state.release_id != ours:
             yield (
                 f"{color}.release: the file has {ours or 'none'}, live is {state.release_id or 'none'}: a release "
-                "cannot be written from its id. Pull the newest file from where the last rollout committed it"
+                "cannot be restored from its id. Pull the newest file, as the last rollout committed it"
             )
 
 
 def adopted(settings: ServiceSettings, rule: LiveRule) -> dict[str, JsonValue]:
-    """Return the keys to write, with their live values: only those that differ."""
+    """Return the keys that differ, with their live values."""
     live: dict[str, JsonValue] = {
         "green_weight": rule.weights["green"],
         "active_color": rule.active_color,

@@ -1,7 +1,7 @@
-"""The drill: one percent of traffic to the idle colour and back, to know that the way back works, and how fast.
+"""The drill: sends one percent of traffic to the idle colour and back, to test that a rollback works and how fast.
 
-It is for the time when the idle colour is kept warm after a promotion: the one percent goes to the former release that
-users know. The step is made as a ramp makes it, and undone as a rollback undoes it.
+It runs while the idle colour is kept warm after a promotion, so the one percent goes to the former release, which users
+know. The drill moves the weight as a ramp does, and undoes it as a rollback does.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ PERCENT: Final = 1
 
 
 def practise(ports: Ports, updater: Updater) -> Drilled:
-    """Send one percent to the idle colour, attest it, take it back as a rollback does, and measure.
+    """Send one percent to the idle colour, attest it, send it back as a rollback does, and return the measurements.
 
-    Whatever fails, traffic goes back.
+    Traffic goes back even if a part fails.
 
     Raises:
-        RolloutError: some part of it did not work; the message says which.
+        RolloutError: a part of the drill failed. The message says which.
     """
     settings = ports.config.read()
     active = settings.active_color
@@ -62,7 +62,7 @@ def practise(ports: Ports, updater: Updater) -> Drilled:
 
 
 def _last_request(ports: Ports, color: Color, since: datetime) -> tuple[float, float]:
-    """Return at most how long clients still got to a colour, and how exactly the load balancer's periods tell that."""
+    """Return an upper bound of how long clients still reached a colour, and its resolution, both in seconds."""
     length = timedelta(seconds=ports.config.read().rollout.cloudwatch_period_seconds)
     periods: Sequence[PeriodRequests] = ports.target_group_metrics.by_period(since - length, ports.clock.now())
     ends = [

@@ -1,4 +1,4 @@
-"""What must be true before a rollout starts; every violation is found before any is told."""
+"""Preflight: the conditions for starting a rollout. All violations are reported together."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -25,17 +25,17 @@ _T = TypeVar("_T")
 
 
 class Questions:
-    """Asks the world, and keeps what went unanswered: no data is never a pass."""
+    """Asks questions, and records those that got no answer: missing data is never a pass."""
 
     def __init__(self) -> None:
-        """Start with nothing asked."""
+        """Start without questions."""
         self.unanswered: list[str] = []
 
     def ask(self, question: Callable[[], _T]) -> _T | None:
-        """Return the answer; none when there is none, whatever the question failed with.
+        """Return the answer. None when the question fails; the failure is recorded.
 
         Raises:
-            StoppedError: somebody asked the rollout to stop meanwhile.
+            StoppedError: the rollout was asked to stop.
         """
         try:
             return question()
@@ -45,7 +45,7 @@ class Questions:
 
 
 def preflight(ports: Ports, plan: Plan, service: str) -> tuple[str, ...]:
-    """Ask everything that a rollout depends on, and return every reason not to start."""
+    """Check everything that a rollout depends on, and return every reason not to start."""
     settings, questions = ports.config.read(), Questions()
     violations = [
         *_traffic_violations(ports, plan, service, settings, questions),
@@ -61,7 +61,7 @@ def preflight(ports: Ports, plan: Plan, service: str) -> tuple[str, ...]:
 
 
 def _plan_violations(ports: Ports, plan: Plan, service: str, questions: Questions) -> Iterator[str]:
-    """Yield what the whole plan holds that is not the candidate's: the steps of a ramp are not asked for it again."""
+    """Yield a violation if a preview contains changes besides the candidate's. Weight steps are not previewed later."""
     planned = questions.ask(lambda: ports.stack.preview(f"{service}: what a rollout onto {plan.candidate} would find"))
     foreign = () if planned is None else unlike_candidate_change(planned.changes, service=service, color=plan.candidate)
     if foreign:
@@ -140,7 +140,7 @@ def _members(account: Account, declared: Reservation) -> frozenset[str]:
 def _reference_violations(
     cluster: Cluster, settings: ServiceSettings, service: str, questions: Questions
 ) -> Iterator[str]:
-    """Find what pods refer to and would wait for in vain: a missing Secret fails a deploy, but only slowly."""
+    """Yield missing Secrets and claims that pods refer to: with them missing, a deploy fails only slowly."""
     namespace, pods = settings.namespace_of(service), settings.pods
     secrets = {"pods.api_key_secret": pods.api_key_secret, "pods.hub_token_secret": pods.hub_token_secret}
     for field, reference in secrets.items():
@@ -152,13 +152,13 @@ def _reference_violations(
     claims = {"pods.model_cache_claim": pods.model_cache_claim, "pods.compile_cache_claim": pods.compile_cache_claim}
     for field, name in claims.items():
         if name is not None and questions.ask(lambda name=name: cluster.has_claim(name)) is False:
-            yield f"{field}: namespace {namespace} has no PersistentVolumeClaim {name}; create it, or name another one"
+            yield f"{field}: namespace {namespace} has no PersistentVolumeClaim {name}; create it, or set another name"
 
 
 def secret_violations(
     field: str, reference: SecretReference, keys: frozenset[str] | None, namespace: str
 ) -> Iterator[str]:
-    """Yield what a Secret that pods refer to lacks, by its keys; none: there is no such Secret."""
+    """Yield what is missing in a Secret that pods refer to. ``keys`` is None when there is no such Secret."""
     if keys is None:
         yield (
             f"{field}.name: namespace {namespace} has no Secret {reference.name}; create it: `kubectl create secret "
@@ -167,11 +167,11 @@ def secret_violations(
     elif reference.key not in keys:
         known = ", ".join(sorted(keys)) or "none"
         have = f"Secret {reference.name} of namespace {namespace}"
-        yield f"{field}.key: {have} has no key {reference.key}; it has {known}. Add it, or name another one"
+        yield f"{field}.key: {have} has no key {reference.key}; it has {known}. Add it, or set another key"
 
 
 def _later_questions(ports: Ports, plan: Plan) -> tuple[Callable[[], object], ...]:
-    """Return what a rollout will ask later."""
+    """Return the questions that a rollout asks later, to make sure that they can be answered."""
     now = ports.clock.now()
     return (
         lambda: ports.replicas.pods(plan.outgoing),
@@ -189,7 +189,7 @@ def preflight_violations(
     idle_timeout_seconds: int,
     now: datetime,
 ) -> tuple[str, ...]:
-    """Return every reason not to start, each with what to do about it."""
+    """Return every reason not to start, each with its fix."""
     active, candidate = settings.active_color, plan.candidate
     violations: list[str] = []
     if not settings.color(active).serves:
@@ -199,7 +199,7 @@ def preflight_violations(
         )
     elif outgoing.healthy == 0:
         violations.append(
-            f"{active}: serves all traffic but has no healthy target ({dict(outgoing.states)}); mend it first"
+            f"{active}: serves all traffic but has no healthy target ({dict(outgoing.states)}); fix it first"
         )
     if not rule.splits(plan.initial_green_weight):
         violations.append(
@@ -211,60 +211,63 @@ def preflight_violations(
     violations += idle_timeout_violations(settings, idle_timeout_seconds)
     if settings.color(candidate).serves and (until := keep_warm_until(settings, now)):
         violations.append(
-            f"keep_until: {candidate} is kept warm until {until} as the way back; wait, or give the way back up: set "
+            f"keep_until: {candidate} is kept warm until {until} as the way back; wait, or give up the way back: set "
             f'keep_until to "" and announced to "{settings.rollout_serial} <reason>", and `pulumi up`'
         )
     return tuple(violations)
 
 
 def idle_timeout_violations(settings: ServiceSettings, idle_timeout_seconds: int) -> Iterator[str]:
-    """Tell when the load balancer ends connections sooner than requests end, or later than the pods do."""
+    """Yield a violation if the load balancer ends silent connections before requests end, or after the pods do."""
     needed, kept = settings.required_idle_timeout_seconds, settings.drain_chain.keep_alive_seconds
     joined = settings.listener is not None
     where = "listener.idle_timeout_seconds" if joined else "max_stream_seconds"
     if idle_timeout_seconds < needed:
-        mend = "have its owner raise it, or lower max_stream_seconds" if joined else "run `pulumi up` to restore it"
+        fix = "have its owner raise it, or lower max_stream_seconds" if joined else "run `pulumi up` to restore it"
         yield (
             f"{where}: the load balancer ends connections that are silent for {idle_timeout_seconds} s, but requests "
-            f"need {needed} s; {mend}"
+            f"need {needed} s; {fix}"
         )
     elif idle_timeout_seconds >= kept:
-        mend = f"set it to {idle_timeout_seconds} and run `pulumi up`" if joined else "run `pulumi up` to restore it"
+        fix = f"set it to {idle_timeout_seconds} and run `pulumi up`" if joined else "run `pulumi up` to restore it"
         yield (
             f"{where}: the load balancer reuses connections for {idle_timeout_seconds} s, but the pods end them after "
-            f"{kept} s, which users see as 502; {mend}"
+            f"{kept} s, which users see as 502; {fix}"
         )
 
 
 def reservation_violations(settings: ServiceSettings, now: datetime) -> Iterator[str]:
-    """Yield the colours whose nodes end, with their capacity block, before the time that a promotion would promise."""
+    """Yield the colours whose capacity block ends before the keep-warm window that a promotion would open.
+
+    https://docs.aws.amazon.com/eks/latest/userguide/capacity-blocks-mng.html
+    """
     holds_seconds = sum(step.hold_seconds for step in settings.rollout.steps)
-    promised = now + timedelta(seconds=holds_seconds + settings.rollout.keep_warm_seconds)
+    kept_until = now + timedelta(seconds=holds_seconds + settings.rollout.keep_warm_seconds)
     for color in COLORS:
         reservation = settings.color(color).reservation
-        if reservation is not None and not reservation.outlasts(promised.isoformat(timespec="seconds")):
+        if reservation is not None and not reservation.outlasts(kept_until.isoformat(timespec="seconds")):
             yield (
-                f"{color}.reservation.ends: is {reservation.ends}, and EKS takes a block's nodes away 40 minutes "
-                f"before; a promotion would keep both colours until {promised:%Y-%m-%dT%H:%M:%SZ} at least. Take a "
-                "block that ends later, or shorten rollout.keep_warm_seconds"
+                f"{color}.reservation.ends: is {reservation.ends}, and EKS removes a block's nodes 40 minutes before; "
+                f"a promotion would keep both colours at least until {kept_until:%Y-%m-%dT%H:%M:%SZ}. Use a block that "
+                "ends later, or shorten rollout.keep_warm_seconds"
             )
 
 
 def keep_warm_until(settings: ServiceSettings, now: datetime) -> str | None:
-    """Return until when the idle colour is promised to stay warm; none when that is over or was never promised."""
+    """Return when the idle colour's keep-warm window ends. None when it has ended or there is none."""
     if settings.keep_until and datetime.fromisoformat(settings.keep_until) > now:
         return settings.keep_until
     return None
 
 
 def drill_violations(max_age_days: float | None, drills: DrillHistory, now: datetime) -> tuple[str, ...]:
-    """Return why a rollout must wait for a drill; nothing when none is asked for, or none could be made yet."""
+    """Return why a rollout must wait for a drill. Empty when no drill is required, or none was possible yet."""
     if max_age_days is None or not drills.promoted:
         return ()
     if drills.last is not None and now - drills.last <= timedelta(days=max_age_days):
         return ()
-    told = "there was none" if drills.last is None else f"the last one was {drills.last:%Y-%m-%dT%H:%M:%SZ}"
+    latest = "there was none" if drills.last is None else f"the last one was at {drills.last:%Y-%m-%dT%H:%M:%SZ}"
     return (
-        f"rollout.drill_max_age_days: asks for a rollback drill within {max_age_days:g} days, but {told}; run "
+        f"rollout.drill_max_age_days: requires a rollback drill within {max_age_days:g} days, but {latest}; run "
         "scripts.drill while the idle colour is kept warm, or raise the limit",
     )

@@ -1,4 +1,4 @@
-"""Taking a colour out of use, in an order that harms nobody: no weight, no pods, no nodes."""
+"""Takes a colour out of use in a safe order: first no weight, then no pods, then no nodes."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -16,7 +16,7 @@ from rollout.steps.updates import Updater
 from rollout.system.failures import describe_error
 
 RETRY_SECONDS: Final = 15.0
-"""Between updates that fail where nobody waits for them."""
+"""The pause between attempts of a failing update that no user waits for."""
 
 
 def park(
@@ -27,14 +27,14 @@ def park(
     message: str,
     patience_seconds: float = 0.0,
 ) -> None:
-    """End a colour's replicas and wait until the last one has finished its requests and is gone.
+    """End a colour's replicas, and wait until the last one has finished its requests and is gone.
 
     Args:
-        ports: the world.
-        updater: who updates the stack.
+        ports: the ports.
+        updater: updates the stack.
         color: the colour.
         message: what the update is for.
-        patience_seconds: for how long to try again what fails.
+        patience_seconds: how long to retry failures.
 
     Raises:
         RolloutError: the colour has weight, the update is refused or fails, or pods stay.
@@ -50,23 +50,22 @@ def park(
     settings = ports.config.read()
     known = settings.color(color)
     standing = frozenset[str]() if known.serves else _standing(ports, color)
-    strange = standing - {"" if known.release is None else known.release.release_id}
-    # A stale file may say that it is parked already; the stack does not, then, and follows with the next update.
-    if known.serves or (standing and not strange):
-        # A promise to keep this colour ends here.
+    unknown = standing - {"" if known.release is None else known.release.release_id}
+    # A stale file may say that the colour is parked already. The stack then follows with this update.
+    if known.serves or (standing and not unknown):
+        # Parking ends the colour's keep-warm window.
         _update(ports, updater, color, {f"{color}.parked": True, "keep_until": ""}, message, patience_seconds)
-    elif strange:
+    elif unknown:
         raise RolloutError(
-            f"pods of {color} run release {', '.join(sorted(strange))}, of which the config file knows nothing: the "
-            "file is stale. Put the newest one back (the one that the rollout has written), and run scripts.rollback "
-            "again"
+            f"pods of {color} run release {', '.join(sorted(unknown))}, which the config file does not contain: the "
+            "file is stale. Restore the newest one (the one that the rollout wrote), and run scripts.rollback again"
         )
     _await_gone(ports, settings, color)
     ports.journal.write(Parked(color=color))
 
 
 def release_nodes(ports: Ports, updater: Updater, color: Color, *, message: str, patience_seconds: float = 0.0) -> None:
-    """Give a parked colour's nodes back, unless the headroom mode keeps them up.
+    """Release a parked colour's nodes, unless the headroom mode keeps them.
 
     Raises:
         RolloutError: the update is refused or fails.
@@ -86,13 +85,13 @@ def _update(
     message: str,
     patience_seconds: float,
 ) -> None:
-    """Update a colour; what fails for want of a lock or a service is tried again."""
+    """Update a colour. Failed updates and unavailable services are retried; refusals by policy are not."""
     retry(
         lambda: updater.change_color(color, edits, message=message),
         ports.clock,
         patience_seconds=lambda: patience_seconds,
         pause_seconds=RETRY_SECONDS,
-        on_failure=lambda error: ports.journal.write(Note(text=f"{message}: tried again until it works: {error}")),
+        on_failure=lambda error: ports.journal.write(Note(text=f"{message}: failed and is retried: {error}")),
         transient=(UpdateFailedError, UnavailableError),
         fatal=(PolicyRefusedError,),
     )
@@ -100,6 +99,7 @@ def _update(
 
 def _await_gone(ports: Ports, settings: ServiceSettings, color: Color) -> None:
     # A node group that scales in ignores disruption budgets, so no pod may be left on its nodes.
+    # https://docs.aws.amazon.com/eks/latest/userguide/managed-node-groups.html
     timeout_seconds = settings.drain_chain.grace_period_seconds + settings.rollout.ready_timeout_seconds
     deadline = ports.clock.monotonic() + timeout_seconds
     while left := _left(ports, color):
@@ -109,24 +109,24 @@ def _await_gone(ports: Ports, settings: ServiceSettings, color: Color) -> None:
 
 
 def _standing(ports: Ports, color: Color) -> frozenset[str]:
-    """Return the releases of the pods that nobody has asked to end; empty when none are known."""
+    """Return the releases of the pods that are not terminating. Empty when they cannot be listed."""
     try:
         pods = ports.replicas.pods(color)
-    except Exception:  # they are asked for again
+    except Exception:  # the wait for their end lists them again
         return frozenset()
     return frozenset(pod.release_id for pod in pods if not pod.terminating)
 
 
 def _left(ports: Ports, color: Color) -> str:
-    """Say which pods are left, and why as far as known; empty when none are."""
+    """Return which pods are left, and why if known. Empty when there are none."""
     try:
         pods = ports.replicas.pods(color)
-    except Exception as error:  # whatever it fails with, it has not said that they are gone
-        return f"nothing is known of them: {describe_error(error)}"
+    except Exception as error:  # a failed read is no evidence that they are gone
+        return f"they cannot be listed: {describe_error(error)}"
     return "; ".join(f"{pod.name} ({_why(pod)})" for pod in pods)
 
 
 def _why(pod: Pod) -> str:
     if pod.terminating:
-        return "terminating: it finishes its requests, or its node does not answer"
-    return "not asked to end: Kubernetes' controllers have not followed the Deployment yet"
+        return "terminating: it is finishing its requests, or its node does not answer"
+    return "not terminating: Kubernetes' controllers have not followed the Deployment yet"

@@ -1,4 +1,4 @@
-"""Trying again what fails for now, and telling of it once."""
+"""Retries calls that fail for a while, and reports each failure once."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -19,19 +19,19 @@ def retry(
     transient: tuple[type[RolloutError], ...] = (UnavailableError,),
     fatal: tuple[type[RolloutError], ...] = (),
 ) -> _T:
-    """Call until it succeeds, or until patience is over; returns what the call returns.
+    """Repeat a call until it succeeds or the patience ends, and return its result.
 
     Args:
-        call: what to do.
-        clock: the time.
-        patience_seconds: for how long to try; asked only once something has failed.
-        pause_seconds: between two attempts.
-        on_failure: hears each failure once, by its words.
-        transient: the errors that may pass; any other comes out at once.
-        fatal: those among them that will not.
+        call: the call.
+        clock: the clock.
+        patience_seconds: returns how long to try. Called only after a failure.
+        pause_seconds: the pause between two attempts.
+        on_failure: called with each failure that has a new message.
+        transient: the errors that are retried. Any other is raised at once.
+        fatal: subclasses of ``transient`` that are raised at once, too.
 
     Raises:
-        RolloutError: it still fails when patience is over.
+        RolloutError: the call still fails when the patience ends.
     """
     began, known = clock.monotonic(), set[str]()
     while True:

@@ -1,4 +1,4 @@
-"""Going back: the rule first, by a direct call; then config and state follow until all three agree."""
+"""Rollback: sets the rule first, by a direct call, then updates config and state until all three agree."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,9 +25,9 @@ from rollout.steps.updates import Updater
 
 MAX_ATTEMPTS = 5
 RETRY_SECONDS = 2.0
-# How long to go on with calls that AWS does not take, when the config does not say how long an update may take.
+# How long to retry calls that AWS does not take if the config cannot be read. Otherwise update_timeout_seconds holds.
 RULE_PATIENCE_SECONDS = 900.0
-# An interrupted update finishes what is in flight: a node group may take minutes.
+# An interrupted update finishes the operations in flight: a node group may take minutes.
 INTERRUPT_GRACE_SECONDS = 300.0
 REASSERT_SECONDS = 0.2
 
@@ -35,10 +35,10 @@ _T = TypeVar("_T")
 
 
 def candidate_to_undo(settings: ServiceSettings, rule: LiveRule, now: datetime, *, unfinished: bool) -> Color:
-    """Find out which colour a rollback takes traffic from.
+    """Return the colour that a rollback takes traffic from.
 
     Raises:
-        RefusedError: there is nothing to go back from, or nothing to go back to.
+        RefusedError: there is nothing to roll back, or no colour to go back to.
     """
     active = rule.active_color or settings.active_color
     idle = other_color(active)
@@ -49,7 +49,7 @@ def candidate_to_undo(settings: ServiceSettings, rule: LiveRule, now: datetime, 
     if unfinished or settings.green_weight != full_weight_of(active) or settings.active_color != active:
         return idle
     raise RefusedError(
-        f"nothing to roll back: all traffic is on {active}, the promoted colour, and {idle} is not kept warm any more "
+        f"nothing to roll back: all traffic is on {active}, the promoted colour, and {idle} is no longer kept warm "
         f"(keep_until is {settings.keep_until or 'empty'}). To return to an older release, ramp to it."
     )
 
@@ -57,19 +57,19 @@ def candidate_to_undo(settings: ServiceSettings, rule: LiveRule, now: datetime, 
 def restore_traffic(
     ports: Ports, updater: Updater, *, green_weight: int, active_color: Color, reason: str, sent_back: bool = False
 ) -> None:
-    """Put the rule back at once, end any running update, then repeat until rule, config and state agree.
+    """Set the rule at once, end any running update, then repeat until rule, config and state agree.
 
     Args:
-        ports: the world.
-        updater: who updates the stack.
-        green_weight: where the weight goes back to.
-        active_color: the colour that is active from then on.
-        reason: why, for the update's message.
-        sent_back: whether the rule has been set just now, so that it only remains to be recorded.
+        ports: the ports.
+        updater: updates the stack.
+        green_weight: the weight to go back to.
+        active_color: the active colour afterwards.
+        reason: the reason, for the update's message.
+        sent_back: whether the rule has just been set, so that it only needs to be recorded.
 
     Raises:
-        UnreconciledError: traffic is back, but they do not come to agree; the message says what remains.
-        RolloutError: not even the rule could be set.
+        UnreconciledError: traffic is back, but rule, config and state do not agree. The message says what remains.
+        RolloutError: the rule could not be set.
     """
     ports.shield()
     if sent_back:
@@ -83,14 +83,14 @@ def restore_traffic(
     while attempts < MAX_ATTEMPTS:
         rule = _hold_rule(ports, green_weight)
         agree = failure is None and _agree(rule, ports.config.read(), green_weight, active_color)
-        # Only an update of ours has moved the serial for certain: until then the state is asked itself.
+        # After our own update, matching serials prove that the state agrees. Before it, read the state.
         if agree and (reconciled or _is_in_state(ports, updater, rule)):
             return
         try:
             _reconcile(ports, updater, rule, green_weight, active_color, message)
             failure, reconciled = None, True
         except StackLockedError as error:
-            # Somebody's update may write the rule once more before it ends; then it is our turn.
+            # The other update may write the rule once more before it ends. Then we update.
             failure, now = error, ports.clock.monotonic()
             if locked_since is None:
                 locked_since = now
@@ -108,18 +108,18 @@ def restore_traffic(
         f"all traffic is on {active_color}, by a direct update of the rule (green_weight {green_weight}), but rule, "
         "config and state do not agree"
         + (f": {failure}" if failure else "")
-        + ". Run scripts.rollback again once the cause is mended; until then a `pulumi up` may move the weight."
+        + ". Run scripts.rollback again once the cause is fixed; until then a `pulumi up` may move the weight."
     )
 
 
 def set_rule(ports: Ports, green_weight: int) -> None:
-    """Set the rule directly, and go on trying for as long as an update may take when AWS does not take the call.
+    """Set the rule directly. While AWS does not take the call, retry for as long as an update may take.
 
     Raises:
-        RolloutError: the rule could not be set; traffic is where it was.
+        RolloutError: the rule could not be set; traffic is unchanged.
     """
-    told = "traffic is NOT back yet, the rule update is tried on"
-    _insist(ports, lambda: ports.load_balancer.set_green_weight(green_weight), told)
+    note = "traffic is NOT back yet, retrying the rule update"
+    _retry(ports, lambda: ports.load_balancer.set_green_weight(green_weight), note)
 
 
 def _set_rule(ports: Ports, green_weight: int) -> None:
@@ -128,7 +128,7 @@ def _set_rule(ports: Ports, green_weight: int) -> None:
 
 
 def _hold_rule(ports: Ports, green_weight: int) -> LiveRule:
-    """Read the rule, and put it back when it is elsewhere. While it cannot be read, it is set all the same."""
+    """Read the rule, and set it again if it has moved. While it cannot be read, set it anyway."""
 
     def read() -> LiveRule:
         try:
@@ -138,32 +138,32 @@ def _hold_rule(ports: Ports, green_weight: int) -> LiveRule:
                 ports.load_balancer.set_green_weight(green_weight)
             raise
 
-    rule = _insist(ports, read, "the rule cannot be read back, so it is set again and again")
+    rule = _retry(ports, read, "the rule cannot be read back, so it is set repeatedly")
     if not rule.splits(green_weight):
         _set_rule(ports, green_weight)
     return rule
 
 
-def _insist(ports: Ports, call: Callable[[], _T], told: str) -> _T:
-    """Call until AWS takes it, or for as long as an update may take."""
+def _retry(ports: Ports, call: Callable[[], _T], note: str) -> _T:
+    """Repeat a call until AWS takes it, or for as long as an update may take."""
     return retry(
         call,
         ports.clock,
         patience_seconds=lambda: _patience_seconds(ports),
         pause_seconds=REASSERT_SECONDS,
-        on_failure=lambda error: ports.journal.write(Note(text=f"{told}: {error}")),
+        on_failure=lambda error: ports.journal.write(Note(text=f"{note}: {error}")),
     )
 
 
 def _patience_seconds(ports: Ports) -> float:
     try:
         return ports.config.read().rollout.update_timeout_seconds
-    except RolloutError:  # told when it is edited; the rule comes first
+    except RolloutError:  # the edit of the config reports it; the rule comes first
         return RULE_PATIENCE_SECONDS
 
 
 def _watch(ports: Ports, green_weight: int) -> None:
-    """Keep the rule where it is for a while."""
+    """Keep the rule in place for a while."""
     until = ports.clock.monotonic() + RETRY_SECONDS
     while ports.clock.monotonic() < until:
         ports.clock.sleep(REASSERT_SECONDS)
@@ -184,7 +184,7 @@ def _end_running_update(ports: Ports, green_weight: int) -> None:
 
 
 def _agree(rule: LiveRule, settings: ServiceSettings, green_weight: int, active_color: Color) -> bool:
-    """Tell whether rule and config agree."""
+    """Return whether rule and config agree."""
     return (
         rule.splits(green_weight)
         and settings.green_weight == green_weight
@@ -194,11 +194,11 @@ def _agree(rule: LiveRule, settings: ServiceSettings, green_weight: int, active_
 
 
 def _is_in_state(ports: Ports, updater: Updater, rule: LiveRule) -> bool:
-    """Tell whether Pulumi's state has the rule as it is; an update at the same serial may have moved it."""
+    """Return whether Pulumi's state matches the live rule: an update with the same serial may have moved it."""
     try:
         state = updater.rule_in_state()
     except UpdateFailedError as error:
-        ports.journal.write(Note(text=f"whether the state agrees is not known: {error}"))
+        ports.journal.write(Note(text=f"it is unknown whether the state agrees: {error}"))
         return False
     return (
         state is not None
@@ -212,15 +212,15 @@ def _reconcile(
     ports: Ports, updater: Updater, rule: LiveRule, green_weight: int, active_color: Color, message: str
 ) -> None:
     settings = ports.config.read()
-    # A step that did not come to its end keeps the promise to the idle colour; a promotion undone has none to keep.
-    promise = {"keep_until": ""} if settings.active_color != active_color else {}
-    edits = {"green_weight": green_weight, "active_color": active_color, "rolling_out": False, **promise}
+    # Undoing a promotion ends the keep-warm window. Undoing an unfinished step keeps it.
+    window = {"keep_until": ""} if settings.active_color != active_color else {}
+    edits = {"green_weight": green_weight, "active_color": active_color, "rolling_out": False, **window}
     updater.write(edits, rule, message=message)
     if updater.rule_urn is None:
-        updater.rule_in_state()  # no preview: that needs Kubernetes' API too
+        updater.rule_in_state()  # not a preview, which would also need Kubernetes' API
     if updater.rule_urn is None:
         raise UpdateFailedError("Pulumi's state does not have the weighted rule; is this the right stack?")
-    # The rule alone: whatever else the program or the config would change has no place in a rollback. Nor has a policy:
-    # a rollback always passes, and an update broken off may have left what a policy refuses.
+    # Only the rule: a rollback must not apply other changes of the program or the config. No policies either: a
+    # rollback must always pass, and an interrupted update may have left things that a policy refuses.
     ports.stack.up(message, targets=[updater.rule_urn], with_policies=False)
     ports.journal.write(RuleChanged(green_weight=green_weight, how="up"))

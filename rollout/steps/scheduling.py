@@ -1,6 +1,6 @@
-"""Whether every replica of a candidate finds a place: on the nodes that are up, by what is free there, or on new ones.
+"""Checks that every replica of a candidate fits: on the free space of the current nodes, or on new nodes.
 
-Pure. A server-side dry run says nothing of the scheduler: it admits a pod that fits nowhere.
+Pure. A server-side dry run does not help, because it does not run the scheduler: it admits a pod that fits nowhere.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,13 +13,13 @@ from rollout.model.plan import Plan
 
 
 def replica_of(settings: ServiceSettings) -> Resources:
-    """Return what one replica asks for."""
+    """Return the resources that one replica requests."""
     shape = settings.shape
     return Resources(gpus=shape.gpus, millicpus=shape.millicpus, memory_mib=shape.memory_mib, pods=1)
 
 
 def nodes_to_come(settings: ServiceSettings, candidate: Color) -> int:
-    """Return how many nodes a rollout has EKS start for the candidate."""
+    """Return how many nodes EKS will start for the candidate."""
     if settings.headroom_mode == "always" or settings.color(candidate).nodes_wanted:
         return 0
     return nodes_for(settings.color(candidate).replicas, settings.instance, settings.shape)
@@ -28,7 +28,7 @@ def nodes_to_come(settings: ServiceSettings, candidate: Color) -> int:
 def scheduling_violations(
     settings: ServiceSettings, service: str, candidate: Color, *, nodes: Sequence[Node], pods: Sequence[BoundPod]
 ) -> Iterator[str]:
-    """Yield why not every replica of both colours would find a place at full size."""
+    """Yield a violation if not every replica of both colours fits at full size."""
     if coming := nodes_to_come(settings, candidate):
         yield from _new_node_violations(settings, service, candidate, coming, nodes, pods)
     else:
@@ -36,7 +36,7 @@ def scheduling_violations(
 
 
 def weight_violations(settings: ServiceSettings, plan: Plan) -> Iterator[str]:
-    """Yield the first step that sends the candidate more requests than it has replicas for."""
+    """Yield a violation for the first step that sends the candidate more traffic than its replicas can take."""
     candidate, outgoing = plan.candidate, plan.outgoing
     has, full = settings.color(candidate).replicas, settings.color(outgoing).replicas
     for number, step in enumerate(plan.steps, 1):
@@ -56,22 +56,23 @@ def _live_node_violations(
     selector = pool_labels(service, None if settings.shares_nodes else candidate)
     ours = [node for node in nodes if node.belongs_to(selector)]
     replica = replica_of(settings)
-    leaving = pool_labels(service, candidate).items()  # what the candidate's colour runs now is parked first
+    leaving = pool_labels(service, candidate).items()  # the current pods of the candidate's colour are parked first
     staying = [pod for pod in pods if not leaving <= pod.labels.items()]
     places = {
         node.name: 0 if node.closed else (node.allocatable - _asked_on(node.name, staying)).places(replica)
         for node in ours
     }
-    needed, whose = settings.color(candidate).replicas, str(candidate)
+    needed, whose = settings.color(candidate).replicas, f"replicas of {candidate}"
     if settings.shares_nodes and (missing := _unbound(settings, service, pods)):
-        needed, whose = needed + missing, f"{candidate}, and {missing} of {settings.active_color} that have no node,"
+        whose = f"replicas ({needed} of {candidate}, and {missing} of {settings.active_color} that have no node)"
+        needed += missing
     if sum(places.values()) >= needed:
         return
-    told = "; ".join(_told(node, places[node.name], staying) for node in ours) or "there is none"
+    details = "; ".join(_describe_node(node, places[node.name], staying) for node in ours) or "there is no such node"
     yield (
-        f"{candidate}.replicas: {needed} replicas of {whose} need a place each, but the nodes labelled "
-        f"{_written(selector)} have {sum(places.values())}: {told}. Wait until its node group has all its nodes, or "
-        "remove what takes their room"
+        f"{candidate}.replicas: {needed} {whose} need places, but the nodes labelled "
+        f"{_selector(selector)} have {sum(places.values())}: {details}. Wait until the node group has all its nodes, "
+        "or remove other pods from them"
     )
 
 
@@ -83,7 +84,7 @@ def _new_node_violations(
     nodes: Sequence[Node],
     pods: Sequence[BoundPod],
 ) -> Iterator[str]:
-    """Judge nodes that are not up yet by their type, less what daemonsets take of the nodes that are."""
+    """Check nodes that do not exist yet, by their instance type minus the daemonsets' share on current nodes."""
     instance, replica = settings.instance, replica_of(settings)
     share = daemonset_share([node for node in nodes if node.belongs_to(pool_labels(service, None))], pods)
     offered = Resources(
@@ -95,14 +96,14 @@ def _new_node_violations(
     each, needed = (offered - share).places(replica), settings.color(candidate).replicas
     if each * coming < needed:
         yield (
-            f"instance_type: {coming} nodes of {instance.name} are to come for {needed} replicas of {candidate}, but "
-            f"one holds {each}, since daemonsets ask for {share.millicpus} millicpus and {share.memory_mib} MiB of "
-            "each node here. Lower replica_millicpus or replica_memory_mib, or choose a larger instance_type"
+            f"instance_type: {coming} new nodes of {instance.name} must run {needed} replicas of {candidate}, but "
+            f"each has room for {each}: daemonsets request {share.millicpus} millicpus and {share.memory_mib} MiB on "
+            "every node here. Lower replica_millicpus or replica_memory_mib, or choose a larger instance_type"
         )
 
 
 def daemonset_share(nodes: Sequence[Node], pods: Iterable[BoundPod]) -> Resources:
-    """Return the most that daemonsets ask for on one of these nodes; what is usual at least."""
+    """Return the most that daemonsets request on one of these nodes, but at least the usual amount."""
     shares = {node.name: Resources() for node in nodes}
     for pod in pods:
         if pod.of_daemonset and pod.node in shares:
@@ -116,7 +117,7 @@ def daemonset_share(nodes: Sequence[Node], pods: Iterable[BoundPod]) -> Resource
 
 
 def _unbound(settings: ServiceSettings, service: str, pods: Iterable[BoundPod]) -> int:
-    """Return how many replicas of the active colour still look for a node."""
+    """Return how many replicas of the active colour are not bound to a node yet."""
     active = settings.color(settings.active_color)
     labels = pool_labels(service, settings.active_color).items()
     bound = sum(labels <= pod.labels.items() for pod in pods)
@@ -127,7 +128,7 @@ def _asked_on(node: str, pods: Iterable[BoundPod]) -> Resources:
     return sum((pod.requests for pod in pods if pod.node == node), Resources())
 
 
-def _told(node: Node, places: int, pods: Iterable[BoundPod]) -> str:
+def _describe_node(node: Node, places: int, pods: Iterable[BoundPod]) -> str:
     if node.closed:
         return f"{node.name} is {node.closed}"
     free = node.allocatable - _asked_on(node.name, pods)
@@ -137,5 +138,5 @@ def _told(node: Node, places: int, pods: Iterable[BoundPod]) -> str:
     )
 
 
-def _written(labels: Mapping[str, str]) -> str:
+def _selector(labels: Mapping[str, str]) -> str:
     return ",".join(f"{key}={value}" for key, value in labels.items())

@@ -1,8 +1,7 @@
-"""The one writer: edits the config, updates the stack and checks that it changes what was meant and nothing else.
+"""The only writer: edits the config, updates the stack, and checks that only the intended change is made.
 
-A change of the weight has the rule as its only target: it can change nothing else, so the update is judged by what it
-has done. Every other change is of the whole plan, which is previewed and judged first. Every write counts the rollout
-serial up.
+A weight change targets only the rule, so it can change nothing else, and is checked after the update. Every other
+change is previewed and checked first. Every write increases the rollout serial.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -26,13 +25,13 @@ from rollout.model.rule import LiveRule, StateRule
 from rollout.ports import Ports, Watch
 
 Refusal = Callable[[Iterable[Change]], tuple[str, ...]]
-"""Returns everything that is not the change that was meant."""
+"""Returns every change that is not the intended one."""
 
 _WHO = "Somebody changed the program, the config or the infrastructure; bring them in line and try again."
 
 
 class Updater:
-    """Makes changes to one service, each of them one update."""
+    """Makes changes to one service, one update each."""
 
     def __init__(self, ports: Ports, service: str) -> None:
         """Work on ``service`` through ``ports``."""
@@ -42,21 +41,21 @@ class Updater:
         """URN of the weighted rule, once a preview or the state has shown it."""
         self._serial = 0
         self.touched = False
-        """Whether the config or the stack is other than it was: an edit was not taken back, or an update has begun."""
+        """Whether the config or the stack may have changed: an edit was not undone, or an update has begun."""
 
     def change_weight(self, green_weight: int, *, message: str, from_green_weight: int | None = None) -> None:
         """Move the weight, by one update whose only target is the weighted rule.
 
         Args:
-            green_weight: the weight that the rule gets.
+            green_weight: the rule's new weight.
             message: what the update is for.
-            from_green_weight: the weight before. Then an update to be made again may have come any way: config and
-                rule may each be where it began or where it leads. Without it, rule and config must agree.
+            from_green_weight: the weight before, if the update may be a repeated one: config and rule may then each
+                have the weight before or the new one. If None, rule and config must agree.
 
         Raises:
-            PlanRefusedError: somebody moved the rule, or it would not change; the config is as it was.
-            UnexpectedChangeError: the update has changed more or other than the weight.
-            UpdateFailedError: the update failed; if the rule is as it was, so is the config.
+            PlanRefusedError: somebody moved the rule, or it would not change; the config is unchanged.
+            UnexpectedChangeError: the update made other changes than the weight.
+            UpdateFailedError: the update failed; if the rule is unchanged, so is the config.
         """
         rule = self._rule_to_change(message, green_weight, from_green_weight)
         self._apply(
@@ -68,15 +67,15 @@ class Updater:
         )
 
     def change_rule(self, edits: Mapping[str, JsonValue], *, green_weight: int, message: str) -> None:
-        """Update the weighted rule and nothing else, once a preview of the whole plan has shown no other change.
+        """Update only the weighted rule, after a preview that shows no other change.
 
         Args:
-            edits: of the config, beside the weight.
-            green_weight: the weight that the rule gets.
+            edits: edits of the config, besides the weight.
+            green_weight: the rule's new weight.
             message: what the update is for.
 
         Raises:
-            PlanRefusedError: the preview shows anything else; the config is as it was.
+            PlanRefusedError: the preview contains other changes; the config is unchanged.
             UpdateFailedError: the preview or the update failed.
         """
         rule = self._rule_to_change(message, green_weight)
@@ -85,16 +84,16 @@ class Updater:
     def change_color(
         self, color: Color, edits: Mapping[str, JsonValue], *, message: str, watch: Watch | None = None
     ) -> None:
-        """Update what belongs to the idle colour, and the rule's tags.
+        """Update the idle colour's resources and the rule's tags.
 
         Args:
             color: the colour.
-            edits: of the config.
+            edits: edits of the config.
             message: what the update is for.
-            watch: looks at the world while the update runs, and raises when it is no use any more.
+            watch: called while the update runs. Raises when the update has become pointless.
 
         Raises:
-            PlanRefusedError: the preview shows anything else; the config is as it was.
+            PlanRefusedError: the preview contains other changes; the config is unchanged.
             UpdateFailedError: the preview or the update failed.
         """
         self._apply(
@@ -109,9 +108,9 @@ class Updater:
     def write(
         self, edits: Mapping[str, JsonValue], rule: LiveRule, *, message: str = "", color: Color | None = None
     ) -> Callable[[], None]:
-        """Record an update as begun and edit the config for it; returns what takes the edit back.
+        """Record an update as begun, edit the config for it, and return a function that undoes the edit.
 
-        The config gets a serial one beyond both its own and the rule's.
+        The config's new serial is one above the larger of its own and the rule's.
         """
         settings = self._ports.config.read()
         self._serial = max(settings.rollout_serial, rule.rollout_serial) + 1
@@ -128,7 +127,7 @@ class Updater:
         return self._ports.config.edit({**edits, "rollout_serial": self._serial})
 
     def rule_in_state(self) -> StateRule | None:
-        """Read the weighted rule of Pulumi's state, and remember its URN; none when the state has none.
+        """Read the weighted rule from Pulumi's state, and remember its URN. Return None when the state has none.
 
         Raises:
             UpdateFailedError: the backend does not answer.
@@ -139,8 +138,8 @@ class Updater:
         return rule
 
     def preview(self, message: str) -> tuple[Change, ...]:
-        """Preview the whole plan, and remember the weighted rule's URN when it is among the changes."""
-        return self._heard(self._ports.stack.preview(message))
+        """Preview the whole program, and remember the weighted rule's URN if it is among the changes."""
+        return self._noted(self._ports.stack.preview(message))
 
     def _rule_to_change(self, message: str, green_weight: int, from_green_weight: int | None = None) -> LiveRule:
         rule = self._ports.load_balancer.rule()
@@ -159,9 +158,9 @@ class Updater:
         return lambda changes: unlike_weight_change(changes, service=self._service, weights=weights)
 
     def _rule_alone(self) -> tuple[str, ...]:
-        """Return the weighted rule as the target; nothing when neither a preview nor the state has shown it."""
+        """Return the weighted rule's URN as the target. Empty when neither a preview nor the state has shown it."""
         if self.rule_urn is None:
-            with suppress(UpdateFailedError):  # the whole plan is previewed then, and shows it
+            with suppress(UpdateFailedError):  # without a target, the whole program is previewed
                 self.rule_in_state()
         return () if self.rule_urn is None else (self.rule_urn,)
 
@@ -176,20 +175,20 @@ class Updater:
         watch: Watch | None = None,
         targets: tuple[str, ...] = (),
     ) -> None:
-        """Update what is targeted, and judge what that has done; without targets, judge the whole plan first."""
+        """Update the targets, and check what has changed. Without targets, check a preview of everything first."""
         before = self.touched
-        put_back = self.write(edits, rule, message=message, color=color)
+        undo_edit = self.write(edits, rule, message=message, color=color)
         self.touched = True
 
         def take_back() -> None:
-            put_back()
+            undo_edit()
             self.touched = before
             self._record_end("taken_back")
 
         if not targets:
             try:
                 found = unlike(self.preview(message))
-            except (Exception, Interruption):  # the update never began, so the config must not run ahead
+            except (Exception, Interruption):  # the update has not begun, so the config must not be ahead of it
                 take_back()
                 raise
             if found:
@@ -198,24 +197,23 @@ class Updater:
         try:
             run = self._ports.stack.up(message, targets=targets, watch=watch)
         except UpdateFailedError as error:
-            # Guards and policies on the rule refuse before the change. Where nothing else could change, the rule tells.
+            # Guards and policies on the rule refuse before the change. With the rule as the only target, an unchanged
+            # rule proves that nothing changed.
             if isinstance(error, StackLockedError) or (targets and self._stands(rule)):
                 take_back()
             else:
                 self._record_end("failed")
             raise
-        if targets and (found := unlike(self._heard(run))):
+        if targets and (found := unlike(self._noted(run))):
             if not run.changes and self._stands(rule):
                 take_back()
                 raise PlanRefusedError(f"{message}: {'; '.join(found)}. {_WHO}")
             self._record_end("done", unexpected=found)
-            raise UnexpectedChangeError(
-                f"{message}: the update has changed more or other than that: {'; '.join(found)}. {_WHO}"
-            )
+            raise UnexpectedChangeError(f"{message}: the update made other changes: {'; '.join(found)}. {_WHO}")
         self._ports.journal.write(UpdateEnded(status="done", serial=self._serial))
 
-    def _heard(self, run: EngineRun) -> tuple[Change, ...]:
-        """Return the changes; record what no policy has judged, and remember the weighted rule's URN."""
+    def _noted(self, run: EngineRun) -> tuple[Change, ...]:
+        """Return the changes. Record the policies that were not evaluated, and remember the weighted rule's URN."""
         for note in run.not_evaluated:
             self._ports.journal.write(Note(text=f"policy not evaluated before the update: {note}"))
         for change in run.changes:
@@ -224,12 +222,12 @@ class Updater:
         return run.changes
 
     def _stands(self, rule: LiveRule) -> bool:
-        """Tell whether the rule is as it was and stays so: nothing runs that might still change it."""
+        """Return whether the rule is unchanged and no running update can still change it."""
         try:
             return not self._ports.stack.is_running() and self._ports.load_balancer.rule() == rule
-        except Exception:  # whatever it fails with, nobody has said so
+        except Exception:  # a failed read is no evidence that the rule is unchanged
             return False
 
     def _record_end(self, status: Literal["done", "failed", "taken_back"], unexpected: tuple[str, ...] = ()) -> None:
-        with suppress(JournalError):  # what it ended with is worse
+        with suppress(JournalError):  # the error that ended the update matters more
             self._ports.journal.write(UpdateEnded(status=status, serial=self._serial, unexpected=unexpected))

@@ -1,1 +1,1 @@
-"""This machine: its clock, files and processes, and what libraries fail with."""
+"""This machine: its clock, files and processes, and the errors of libraries in plain words."""

@@ -1,4 +1,4 @@
-"""The clock of a rollout, and the requests to stop that its waits obey."""
+"""The clock of a rollout, and requests to stop, which end its waits."""
 
 import signal
 import time
@@ -8,21 +8,21 @@ from types import FrameType
 
 from rollout.model.errors import StoppedError
 
-# The longest that a request to stop goes unnoticed in a wait.
+# The longest time, in seconds, for which a wait does not notice a request to stop.
 SLICE_SECONDS = 0.1
 
 
 class StopSignal:
-    """Remembers SIGTERM and SIGINT, and looks for a stop mark left by another process."""
+    """Remembers SIGTERM and SIGINT, and checks for a stop mark from another process."""
 
     def __init__(
         self, marked: Callable[[], str | None] = lambda: None, still_ours: Callable[[], None] = lambda: None
     ) -> None:
-        """Watch ``marked``, which returns why to stop, or none.
+        """Start without a request.
 
         Args:
-            marked: returns why to stop, or none.
-            still_ours: raises when somebody else has taken the stack over; no shield keeps that off.
+            marked: returns why to stop, or None.
+            still_ours: raises when another process has taken over the lock. ``shield`` does not suppress this.
         """
         self._marked = marked
         self._still_ours = still_ours
@@ -30,20 +30,20 @@ class StopSignal:
         self._shielded = False
 
     def listen(self) -> None:
-        """Take over SIGTERM and SIGINT of this process."""
+        """Handle SIGTERM and SIGINT of this process."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._receive)
 
     def shield(self) -> None:
-        """Ignore every request from now on."""
+        """Ignore all requests to stop from now on."""
         self._shielded = True
 
     def check(self) -> None:
-        """Raise if somebody asked to stop.
+        """Raise if there is a request to stop.
 
         Raises:
-            StoppedError: with who asked.
-            LostLockError: with who has taken the stack over.
+            StoppedError: there is a request to stop. The message says who made it.
+            LostLockError: another process has taken over the lock. The message names it.
         """
         self._still_ours()
         if self._shielded:
@@ -57,25 +57,25 @@ class StopSignal:
 
 
 class SystemClock:
-    """The machine's clock; its waits end early when a stop is asked for."""
+    """The machine's clock. Its waits end early when a stop is requested."""
 
     def __init__(self, check: Callable[[], None]) -> None:
-        """Ask ``check`` while waiting; it raises to end the wait."""
+        """Call ``check`` while waiting. It raises to end the wait."""
         self._check = check
 
     def now(self) -> datetime:
-        """Return the time, in UTC."""
+        """Return the current time, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return seconds since some instant; never goes back."""
+        """Return seconds since a fixed instant. Never decreases."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
         """Wait, unless asked to stop.
 
         Raises:
-            StoppedError: somebody asked.
+            StoppedError: there is a request to stop.
         """
         deadline = time.monotonic() + seconds
         while True:

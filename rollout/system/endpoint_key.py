@@ -1,4 +1,4 @@
-"""The API key with which the scripts send requests of their own: the operator's, from the environment, never shown."""
+"""The API key for the scripts' own requests: the operator's, from the environment. It is never shown."""
 
 import re
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ FIX: Final = f"put the service's API key into the environment variable {VARIABLE
 
 
 def endpoint_key(environment: Mapping[str, str], *, required: bool) -> str | None:
-    """Return the key; none when there is none and the service asks for none.
+    """Return the key. None when none is set and the service needs none.
 
     Raises:
-        RefusedError: the service asks for a key and there is none, or no HTTP header can carry the one there is.
+        RefusedError: the service needs a key and none is set, or the key cannot be sent in an HTTP header.
     """
     key = environment.get(VARIABLE, "")
     if not key:
@@ -22,5 +22,5 @@ def endpoint_key(environment: Mapping[str, str], *, required: bool) -> str | Non
             raise RefusedError(f"{VARIABLE}: is not set, but the service has pods.api_key_secret; {FIX}")
         return None
     if re.fullmatch(r"[!-~]+", key) is None:
-        raise RefusedError(f"{VARIABLE}: is not one word of plain characters (does it end in a newline?); {FIX}")
+        raise RefusedError(f"{VARIABLE}: is not one word of printable ASCII (does it end in a newline?); {FIX}")
     return key

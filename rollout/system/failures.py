@@ -1,4 +1,4 @@
-"""What libraries fail with, in one plain line each: what, where, and what to do about it."""
+"""Describes the errors of libraries in one line each: what failed, where, and how to fix it."""
 
 import re
 from collections.abc import Callable
@@ -18,34 +18,34 @@ _THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "RequestLimi
 
 
 def describe_error(error: BaseException) -> str:
-    """Say in one line what went wrong; the messages of our own errors are that already."""
+    """Return in one line what went wrong. The messages of our own errors are returned unchanged."""
     if isinstance(error, RolloutError | Interruption):
         return str(error)
     package = type(error).__module__.partition(".")[0]
-    words = _WORDS.get(package)
-    if words is not None:
-        return words(error)
+    describe = _DESCRIPTIONS.get(package)
+    if describe is not None:
+        return describe(error)
     if isinstance(error, OSError):
         return _os(error)
     return one_line(f"{type(error).__name__}: {error}")
 
 
 def one_line(text: str) -> str:
-    """Join the lines of a text."""
+    """Return a text with its lines joined."""
     return " ".join(text.split())
 
 
 def pulumi_words(error: BaseException) -> str:
-    """Say what the Pulumi CLI had to say, without the automation API's frame around it, and what to do about it."""
+    """Return the Pulumi CLI's message without the automation API's frame, and how to fix the problem if known."""
     text = str(error).strip()
     if frame := re.fullmatch(r"code: (-?\d+)\s+stdout:(.*)stderr:(.*)", text, re.DOTALL):
-        text = frame[3].strip() or frame[2].strip() or f"pulumi said nothing, and exited with {frame[1]}"
-    told = one_line(re.sub(r"^(error|warning): ", "", text, flags=re.MULTILINE))
-    return told + next((f". {fix}" for sign, fix in _PULUMI_FIXES if sign in told), "")
+        text = frame[3].strip() or frame[2].strip() or f"pulumi printed nothing, and exited with {frame[1]}"
+    message = one_line(re.sub(r"^(error|warning): ", "", text, flags=re.MULTILINE))
+    return message + next((f". {fix}" for sign, fix in _PULUMI_FIXES if sign in message), "")
 
 
 _PULUMI_FIXES: Final = (
-    ("currently locked", "When that process is gone for good: `pulumi cancel --stack <stack>`"),
+    ("currently locked", "If that process is gone for good, run `pulumi cancel --stack <stack>`"),
     ("no stack named", "See `pulumi stack ls`, and check --stack and PULUMI_BACKEND_URL"),
     ("incorrect passphrase", "Set PULUMI_CONFIG_PASSPHRASE to the stack's own"),
     ("passphrase must be set", "Set one of them to the stack's passphrase"),
@@ -85,7 +85,7 @@ def _aws_answer(error: Any) -> str:
     if code in _INVALID:
         return f"AWS: the credentials are not valid ({code}: {message}). {LOG_IN}"
     if code in _DENIED:
-        return f"{what}. Allow the action to whoever runs this, or use another AWS_PROFILE"
+        return f"{what}. Allow the action for this identity, or use another AWS_PROFILE"
     if code in _THROTTLED:
         return f"{what}, also after retries. Try again later"
     return what
@@ -103,7 +103,7 @@ def _kubernetes(error: Any) -> str:
     status = getattr(error, "status", None)
     if status is None:
         return f"{one_line(str(error)).rstrip('.')}. Set KUBECONFIG, and kubernetes:context in the stack's config"
-    fix = {401: "Log in to the cluster again", 403: "Allow it to whoever runs this"}.get(status)
+    fix = {401: "Log in to the cluster again", 403: "Allow it for this identity"}.get(status)
     return f"Kubernetes answers {status} {error.reason}" + (f". {fix}" if fix else "")
 
 
@@ -114,7 +114,7 @@ def _urllib3(error: Any) -> str:
 
 
 def _innermost(error: object) -> str:
-    """Return the end of a chained message: what comes before are objects and their addresses."""
+    """Return the end of a chained message. The parts before it are objects and their addresses."""
     reason = getattr(error, "reason", None)
     text = str(reason if reason is not None else error if error is not None else "")
     return one_line(re.split(r"[>)]: ", text)[-1])
@@ -125,7 +125,7 @@ def _os(error: OSError) -> str:
     return f"{where}{error.strerror or error}"
 
 
-_WORDS: Final[dict[str, Callable[[Any], str]]] = {
+_DESCRIPTIONS: Final[dict[str, Callable[[Any], str]]] = {
     "botocore": _aws,
     "boto3": _aws,
     "httpx": _http,

@@ -1,4 +1,4 @@
-"""Files that people write and we read, or that we replace: whole or not at all, with one line for what is wrong."""
+"""Reads files that people write, with one line for each problem, and replaces files atomically."""
 
 import json
 import os
@@ -17,34 +17,34 @@ def load_yaml(content: bytes, where: str, yaml: YAML) -> Any:
     """Read YAML.
 
     Raises:
-        RefusedError: it is none; the message has the line.
+        RefusedError: the content is not YAML. The message names the line.
     """
     try:
         loaded = yaml.load(content)
-        json.dumps(loaded, default=str, skipkeys=True)  # finds a tree that holds itself
+        json.dumps(loaded, default=str, skipkeys=True)  # fails on a tree that contains itself
         return loaded
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{where}:{mark.line + 1}" if mark else where
         raise RefusedError(f"{place}: is not YAML: {_problem(error)}") from error
     except (YAMLError, ValueError, RecursionError) as error:
-        # The last two: numbers beyond all bounds, trees that hold themselves, and trees beyond all depths.
+        # ValueError: numbers that are too long, or trees that contain themselves. RecursionError: trees too deep.
         raise RefusedError(f"{where}: is not YAML: {one_line(str(error))[:200]}") from error
 
 
 def _problem(error: MarkedYAMLError) -> str:
-    """Return what the parser met; a value there may be a secret, so only its own words for it are told."""
+    """Return the parser's problem without the value there, because that may be a secret."""
     problem = one_line(str(error.problem or "cannot be understood"))
     return problem.partition(" with value ")[0].replace("found duplicate key", "it has this key twice:")
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Put new content in a file's place in one step, so that nobody ever sees half of it.
+    """Replace a file's content atomically, so that no reader sees half of it.
 
     Raises:
-        OSError: it cannot be written; the file is as it was.
+        OSError: the file cannot be written; it is unchanged.
     """
-    target = path.resolve()  # a link stays one
+    target = path.resolve()  # a symbolic link stays one
     descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -33,7 +33,7 @@ def open_stack(
     world: World, name: str = "dev", *, tell: Callable[[str], None] = lambda _: None, seconds: float = 300
 ) -> PulumiStack:
     """Open the world's stack as a script does."""
-    return PulumiStack(name, world.project, update_timeout_seconds=seconds, check=lambda: None, tell=tell)
+    return PulumiStack(name, world.project, update_timeout_seconds=seconds, check=lambda: None, log=tell)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_the_lock_of_a_killed_update_is_cancelled_and_the_next_update_succeeds(w
     messages: list[str] = []
     open_stack(world, tell=messages.append).up("again")
     assert len(messages) == 1
-    assert messages[0].startswith("cancelling Pulumi's lock, whose update has ended without giving it back: ")
+    assert messages[0].startswith("cancelling Pulumi's lock, whose update ended without releasing it: ")
     assert f"(pid {held.process.pid})" in messages[0]
     assert "\n" not in messages[0]
     assert world.locks() == []
@@ -69,9 +69,7 @@ def test_our_own_orphaned_update_is_interrupted_and_waited_for(world: World) -> 
     threading.Thread(target=held.process.wait, daemon=True).start()
     messages: list[str] = []
     open_stack(world, tell=messages.append).up("again")
-    assert messages[0] == (
-        f"an update of ours outlived the process that began it; interrupting it (process {held.process.pid})"
-    )
+    assert messages[0] == (f"an update outlived the script that began it; interrupting it (process {held.process.pid})")
     assert world.calls() == [("create", "a")]
     assert world.locks() == []
 

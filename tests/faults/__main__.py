@@ -1,5 +1,5 @@
-"""The fault matrix as a command: every cell on fakes, then the cells that make sense in one world; a table, a line of
-JSON. See ``make faults``."""
+"""The fault matrix as a command: runs every cell on fakes, then the sensible cells in one world. Prints a table and a
+line of JSON. See ``make faults``."""
 
 import argparse
 import json
@@ -25,15 +25,15 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def main() -> int:
-    """Run what was asked for; returns the exit code."""
+    """Run the chosen cells, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument(
-        "--cells", type=parse_cells, default=CELLS, metavar="FAULT:MOMENT,…", help="only these; * is all"
+        "--cells", type=parse_cells, default=CELLS, metavar="FAULT:MOMENT,…", help="only these cells; * stands for all"
     )
-    parser.add_argument("--sampled", action="store_true", help="in the world, one cell for each fault")
-    parser.add_argument("--only", choices=("fakes", "world"), help="only on the pure machine, or only in the world")
+    parser.add_argument("--sampled", action="store_true", help="in the world, only one cell for each fault")
+    parser.add_argument("--only", choices=("fakes", "world"), help="only on fakes, or only in the world")
     chosen = parser.parse_args()
-    # A world is taken down, and a disk unmounted, however this ends.
+    # A SIGTERM must also take the world down and unmount the disk.
     signal.signal(signal.SIGTERM, _exit)
     on_fakes = [] if chosen.only == "world" else on_the_pure_machine(chosen.cells)
     wanted = SAMPLED if chosen.sampled else SENSIBLE
@@ -49,15 +49,15 @@ def _exit(number: int, _frame: object) -> None:
 
 
 def on_the_pure_machine(cells: Sequence[Cell]) -> list[Trial]:
-    """Run cells in the world of fakes."""
+    """Run cells in the fake world."""
     started_at = time.monotonic()
     trials = [trial for cell in cells for trial in run_cell(cell)]
-    console.print(f"{len(cells)} cells on fakes, in {len(trials)} ways: {time.monotonic() - started_at:.0f} s")
+    console.print(f"{len(cells)} cells on fakes, in {len(trials)} variants: {time.monotonic() - started_at:.0f} s")
     return trials
 
 
 def in_one_world(cells: Sequence[Cell]) -> tuple[list[WorldTrial], float]:
-    """Run cells in one world, one after the other; returns the seconds that took, too."""
+    """Run cells in one world, one after the other, and return the trials and the seconds they took."""
     started_at = time.monotonic()
     trials: list[WorldTrial] = []
     built = binaries(console)
@@ -68,7 +68,7 @@ def in_one_world(cells: Sequence[Cell]) -> tuple[list[WorldTrial], float]:
     ):
         possible = [cell for cell in cells if cell.fault is not Fault.DISK_FULL or disk_can_be_filled]
         if len(possible) < len(cells):
-            console.print(f"{Fault.DISK_FULL}: left out, for only root may mount a disk to fill")
+            console.print(f"{Fault.DISK_FULL}: left out, because only root may mount a disk to fill")
         for trial in run_all(running, possible):
             trials.append(trial)
             console.print(f"{len(trials)}/{len(possible)} {trial} ({trial.seconds:.0f} s)", markup=False)
@@ -76,11 +76,11 @@ def in_one_world(cells: Sequence[Cell]) -> tuple[list[WorldTrial], float]:
 
 
 def report(on_fakes: Sequence[Trial], in_world: Sequence[WorldTrial], seconds: float) -> None:
-    """Print every problem, the table, and the figures."""
+    """Print every problem, the table and the figures."""
     for trial in (*on_fakes, *in_world):
         if trial.problems:
-            console.print(f"not as it must be: {trial}", markup=False)
-    table = Table(title="Faults and moments: how it ended, on fakes / in a world; ✗ is not as it must be")
+            console.print(f"failed: {trial}", markup=False)
+    table = Table(title="Faults and moments: the outcome on fakes / in a world; ✗ marks a failure")
     table.add_column("fault")
     for moment in Moment:
         table.add_column(moment)

@@ -1,4 +1,4 @@
-"""The fault matrix as data: every fault, every moment at which it may strike, and how a rollout may end then."""
+"""The fault matrix as data: every fault, every moment when it may strike, and the allowed outcomes of a rollout."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,7 +27,7 @@ class Fault(StrEnum):
 
 
 class Moment(StrEnum):
-    """When it breaks. The steps are numbered as the rollout's plan has them."""
+    """When it breaks. Steps have the numbers of the rollout's plan."""
 
     DEPLOYING = "deploying"
     STEP_1 = "step-1"
@@ -41,19 +41,19 @@ class Moment(StrEnum):
 
 STEPS = (Moment.STEP_1, Moment.STEP_2, Moment.STEP_3)
 JUDGED = (*STEPS, Moment.SOAKING)
-"""Moments in which gates look at the candidate."""
+"""Moments when the gates judge the candidate."""
 
 
 class Lasting(StrEnum):
-    """For how long it is broken."""
+    """How long it is broken."""
 
     A_WHILE = "a while"
-    """Less than the time that a controller should be patient for."""
+    """Shorter than a controller's patience should be."""
     FOR_GOOD = "for good"
 
 
 class Outcome(StrEnum):
-    """How a command may end, in the words of the journal's last record."""
+    """How a command may end, named as in the journal's last record."""
 
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"
@@ -61,7 +61,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     REAPED = "reaped"
     FAILED = "failed"
-    """A person must look; the message says what remains."""
+    """A person must look. The message says what remains."""
 
 
 @dataclass(frozen=True, order=True)
@@ -81,7 +81,7 @@ _ENDED = {Outcome.PROMOTED, Outcome.ROLLED_BACK, Outcome.PAUSED}
 _NOT_TRUSTED = {Outcome.ROLLED_BACK, Outcome.PAUSED}
 _BACK = {Outcome.ROLLED_BACK}
 _REAPED = {Outcome.REAPED}
-# A colour that is not given back can be reaped later: it costs money, and nobody's request.
+# A colour that was not reaped can be reaped later: it costs money, but no request.
 _REAPED_OR_LEFT = {Outcome.REAPED, Outcome.REFUSED, Outcome.FAILED}
 _LEFT = {Outcome.REFUSED, Outcome.FAILED}
 _A_PERSON = {Outcome.FAILED}
@@ -101,14 +101,14 @@ _BLIND: dict[Moment, set[Outcome]] = {
     **dict.fromkeys((*STEPS, Moment.PROMOTING, Moment.SOAKING), _NOT_TRUSTED),
     Moment.DEPLOYING: _NOT_TRUSTED | {Outcome.REFUSED},
 }
-# A config that does not know the candidate cannot describe its end: its pods are left for a person.
+# A config without the candidate cannot be used to remove it: its pods are left for a person.
 _FORGETFUL: dict[Moment, set[Outcome]] = {
     Moment.DEPLOYING: _ENDED | _LEFT,
     **dict.fromkeys((*STEPS, Moment.PROMOTING, Moment.SOAKING, Moment.ROLLING_BACK), _BACK | _A_PERSON),
 }
 
 _SPECIAL: dict[tuple[Fault, Lasting], dict[Moment, set[Outcome]]] = {
-    # Nobody can move a rule while AWS refuses: what is left is to say so.
+    # The rule cannot be moved while AWS refuses every call: the rollout can only report that.
     (Fault.AWS_5XX, Lasting.FOR_GOOD): {
         Moment.DEPLOYING: _LEFT,
         **dict.fromkeys((*STEPS, Moment.PROMOTING, Moment.SOAKING, Moment.ROLLING_BACK), _A_PERSON),
@@ -119,7 +119,7 @@ _SPECIAL: dict[tuple[Fault, Lasting], dict[Moment, set[Outcome]]] = {
         **dict.fromkeys((*STEPS, Moment.PROMOTING, Moment.SOAKING, Moment.ROLLING_BACK), _A_PERSON),
         Moment.REAPING: _LEFT,
     },
-    # Traffic is back, but pods cannot be parked.
+    # Traffic goes back, but pods cannot be parked.
     (Fault.API_SERVER_DOWN, Lasting.FOR_GOOD): {
         Moment.DEPLOYING: _A_PERSON | {Outcome.REFUSED},
         **dict.fromkeys((*STEPS, Moment.PROMOTING, Moment.ROLLING_BACK), _A_PERSON),
@@ -130,14 +130,14 @@ _SPECIAL: dict[tuple[Fault, Lasting], dict[Moment, set[Outcome]]] = {
     (Fault.PROMETHEUS_EMPTY, Lasting.FOR_GOOD): _BLIND,
     (Fault.CRASH_LOOP, Lasting.FOR_GOOD): {
         **dict.fromkeys(_BEFORE_AND_DURING, _BACK),
-        # The colour that would be reaped is the only one that works.
+        # The colour to reap is the only one that works.
         Moment.REAPING: _LEFT,
     },
     (Fault.SLOW, Lasting.FOR_GOOD): dict.fromkeys(_BEFORE_AND_DURING, _BACK),
-    # Answers are compared before the first step; nobody sees later that a fluent answer is wrong.
+    # Answers are compared only before the first step. Later, no gate sees that a fluent answer is wrong.
     (Fault.WRONG_ANSWERS, Lasting.FOR_GOOD): {Moment.DEPLOYING: _BACK},
     (Fault.NODE_LOST, Lasting.FOR_GOOD): dict.fromkeys(_BEFORE_AND_DURING, _ENDED),
-    # Whoever holds Pulumi's lock for good keeps the state from following; the users are back all the same.
+    # While Pulumi's lock is taken, the state cannot follow, but traffic still goes back.
     (Fault.ENGINEERS_UP, Lasting.FOR_GOOD): {
         **dict.fromkeys(_BEFORE_AND_DURING, _ENDED | _LEFT),
         Moment.ROLLING_BACK: _BACK | _A_PERSON,
@@ -146,23 +146,23 @@ _SPECIAL: dict[tuple[Fault, Lasting], dict[Moment, set[Outcome]]] = {
         Moment.DEPLOYING: _BACK | {Outcome.REFUSED},
         **dict.fromkeys((*STEPS, Moment.PROMOTING, Moment.SOAKING), _BACK),
     },
-    # The file stays what it has become.
+    # The file stays stale.
     (Fault.STALE_CONFIG, Lasting.A_WHILE): _FORGETFUL,
     (Fault.STALE_CONFIG, Lasting.FOR_GOOD): _FORGETFUL,
 }
 
 
 def allowed(cell: Cell, lasting: Lasting) -> frozenset[Outcome]:
-    """Return how a rollout may end when this breaks then, for so long."""
+    """Return the allowed outcomes of a rollout for this cell and duration."""
     special = _SPECIAL.get((cell.fault, lasting), {})
     return frozenset(special.get(cell.moment, _USUAL[cell.moment]))
 
 
 def parse_cells(words: str) -> tuple[Cell, ...]:
-    """Read ``fault:moment,…``; a fault or a moment may be ``*``.
+    """Read ``fault:moment,…``. A fault or a moment may be ``*``.
 
     Raises:
-        ValueError: there is no such cell; the message names what there is.
+        ValueError: there is no such cell. The message names the possible ones.
     """
     chosen: list[Cell] = []
     for word in words.split(","):
@@ -170,7 +170,7 @@ def parse_cells(words: str) -> tuple[Cell, ...]:
         found = [cell for cell in CELLS if fault in ("*", cell.fault) and (moment or "*") in ("*", cell.moment)]
         if not found or (colon and not moment):
             raise ValueError(
-                f"{word!r} is no cell; write FAULT:MOMENT with a fault of {', '.join(Fault)} and a moment of "
+                f"{word!r} is not a cell; write FAULT:MOMENT with a fault of {', '.join(Fault)} and a moment of "
                 f"{', '.join(Moment)}, or * for all"
             )
         chosen += found

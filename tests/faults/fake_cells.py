@@ -1,4 +1,4 @@
-"""Runs cells of the matrix on the pure machine, in the world of fakes, and judges what came of each."""
+"""Runs cells of the matrix in the fake world, and checks the result of each."""
 
 import re
 import tempfile
@@ -29,7 +29,7 @@ Drive = Callable[[FaultyWorld], Rollout]
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One way in which a cell can come about, and what came of it."""
+    """One variant of a cell, and its result."""
 
     cell: Cell
     way: str
@@ -39,13 +39,13 @@ class Trial:
     problems: tuple[str, ...]
 
     def __str__(self) -> str:
-        told = "; ".join(self.problems) or "as it must be"
-        return f"{self.cell} {self.way} for {self.lasting.removeprefix('for ')}: {self.outcome}: {told}"
+        problems = "; ".join(self.problems) or "no problem"
+        return f"{self.cell} {self.way} for {self.lasting.removeprefix('for ')}: {self.outcome}: {problems}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Way:
-    """How a moment of the matrix is reached."""
+    """One way to reach a moment of the matrix."""
 
     name: str
     phase: Phase
@@ -58,7 +58,7 @@ class _Way:
 
 
 def run_cell(cell: Cell) -> tuple[Trial, ...]:
-    """Run a cell in every way in which it can come about, for a while and for good."""
+    """Run every variant of a cell, for a while and for good."""
     return tuple(_trials(cell))
 
 
@@ -154,7 +154,7 @@ def _promote_and_wait(world: FaultyWorld) -> None:
     world.clock.sleep(world.config.read().rollout.keep_warm_seconds + 1)
 
 
-# What must hold
+# Checks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +169,7 @@ class _End:
     outcome: Outcome
 
     def problems(self) -> Iterator[str]:
-        """Yield all that is not as it must be."""
+        """Yield every violated expectation."""
         if not self.world.has_broken:
             yield "the moment never came"
             return
@@ -182,7 +182,7 @@ class _End:
             yield f"weights do not total 100: {self.world.wrong_totals}"
         yield from self._disagreements()
         yield from self._whereabouts()
-        yield from self._untold()
+        yield from self._missing_reports()
 
     def _disagreements(self) -> Iterator[str]:
         world, settings = self.world, self.world.config.read()
@@ -195,36 +195,36 @@ class _End:
             yield (
                 f"rule {world.weights}, config (green_weight {settings.green_weight}, {settings.active_color}, serial "
                 f"{settings.rollout_serial}) and state (green_weight {world.state.green_weight}, "
-                f"{world.state.active_color}, serial {world.state.rollout_serial}) do not agree, and nobody says so"
+                f"{world.state.active_color}, serial {world.state.rollout_serial}) do not agree, and no message says so"
             )
 
     def _whereabouts(self) -> Iterator[str]:
-        """Whether the traffic is where it belongs, and the way back as it was."""
+        """Yield a problem if traffic is not where it belongs, or if the way back is lost."""
         world, cell = self.world, self.cell
-        nobody_could = cell.fault in (Fault.AWS_5XX, Fault.AWS_TIMEOUTS) and self.outcome is Outcome.FAILED
+        impossible = cell.fault in (Fault.AWS_5XX, Fault.AWS_TIMEOUTS) and self.outcome is Outcome.FAILED
         # A reap never moves weight, not even back.
         left_alone = cell.moment is Moment.REAPING and isinstance(self.breakage, WeightMoved)
-        if self.outcome is not Outcome.PAUSED and not nobody_could and not left_alone:
+        if self.outcome is not Outcome.PAUSED and not impossible and not left_alone:
             stays = cell.moment is Moment.REAPING or self.outcome is Outcome.PROMOTED
             home = CANDIDATE if stays else OUTGOING
             if world.weights[home] != 100:
-                yield f"traffic is split {world.weights}, and belongs on {home}"
+                yield f"traffic is split {world.weights}, but belongs on {home}"
         if cell.moment is not Moment.REAPING and not world.state.color(OUTGOING).serves:
-            yield "the former release does not serve any more"
+            yield "the former release no longer serves"
 
-    def _untold(self) -> Iterator[str]:
-        """What the journal should tell and does not."""
+    def _missing_reports(self) -> Iterator[str]:
+        """Yield what the journal should report but does not."""
         world, breakage, rollout = self.world, self.breakage, self.rollout
         if not world.journal.of("finished"):
             yield "the journal has no end"
         if isinstance(breakage, SecondRamp):
-            if not re.search(r"in use by ramp .*since", breakage.told):
-                yield f"the second ramp was told {breakage.told!r}, not who holds the lock since when"
+            if not re.search(r"in use by ramp .*since", breakage.refusal):
+                yield f"the second ramp got {breakage.refusal!r}, not the lock's owner and since when"
             return
         if self.cell.moment is Moment.ROLLING_BACK and not breakage.hits:
-            return  # It goes back for another reason, and was not hindered.
+            return  # The rollback has another reason, and the fault did not affect it.
         if isinstance(breakage, WeightMoved) and self.cell.moment is Moment.ROLLING_BACK:
-            return  # Somebody did what the rollback does.
+            return  # Somebody else did what the rollback does.
         spoiled = self.outcome not in (Outcome.PROMOTED, Outcome.REAPED)
         if (breakage.hits or spoiled) and not re.search(breakage.words, f"{world.journal.records} {rollout.reason}"):
-            yield f"the journal does not tell of it (none of {breakage.words!r}); its end: {rollout.reason!r}"
+            yield f"the journal does not report it (none of {breakage.words!r}); its end: {rollout.reason!r}"

@@ -1,4 +1,4 @@
-"""The faults as they strike the world of fakes, each in the ways in which it can."""
+"""The faults in the fake world, each in all its variants."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -39,7 +39,7 @@ AWS_ATTEMPTS = 8
 AWS_BACKOFF_SECONDS = 20.0  # of all attempts together
 AWS_READ_TIMEOUT_SECONDS = 5.0
 UPDATE_TIMEOUT_SECONDS = 300.0
-# A future instant is answered as the present for so long; then there is no data.
+# How far in the future a query still gets the present data. Beyond that, there is no data.
 PROMETHEUS_LOOKBACK = timedelta(minutes=5)
 
 LOCK_EXPIRY_SECONDS = 60.0
@@ -58,11 +58,11 @@ def _updates(call: Call) -> bool:
 
 @dataclass(kw_only=True)
 class AwsFails(Breakage):
-    """AWS answers no call, or only makes the change and then fails to say so."""
+    """AWS answers no call. Optionally it makes the change before it fails."""
 
     error: Callable[[str], Exception]
     seconds: float
-    """Until the client gives up on a call."""
+    """How long the client tries before it gives up on a call."""
     makes_changes: bool = False
 
     def call(self, world: FaultyWorld, call: Call) -> Any:
@@ -78,7 +78,7 @@ class AwsFails(Breakage):
 
 
 def _failure(call: Call, error: Exception) -> Exception:
-    """How a port passes on what AWS failed with."""
+    """Return the error that a port raises for an AWS error."""
     if _updates(call):
         return UpdateFailedError(f"update failed: {error}")
     return UnavailableError(describe_error(error)) if call.port == "load_balancer" else error
@@ -94,7 +94,7 @@ def _hung(method: str) -> Exception:
 
 @dataclass(kw_only=True)
 class AwsThrottles(Breakage):
-    """AWS refuses every other call; the client tries again, and few calls come to nothing."""
+    """AWS refuses half of all attempts. The client retries, so few calls fail."""
 
     seed: int
     _random: random.Random = field(init=False)
@@ -115,7 +115,7 @@ class AwsThrottles(Breakage):
 
 @dataclass(kw_only=True)
 class ApiServerDown(Breakage):
-    """No pod can be read; Pulumi can update what is not in Kubernetes, when that alone is asked for."""
+    """No pod can be read. Pulumi can only update targets outside Kubernetes."""
 
     def call(self, world: FaultyWorld, call: Call) -> Any:
         if call.port in ("replicas", "cluster"):
@@ -142,7 +142,7 @@ class PrometheusDown(Breakage):
 
 @dataclass(kw_only=True)
 class PrometheusEmpty(Breakage):
-    """Prometheus answers, and has no sample."""
+    """Prometheus answers without samples."""
 
     def call(self, world: FaultyWorld, call: Call) -> Any:
         del world
@@ -180,7 +180,7 @@ class Slow(Breakage):
 
 @dataclass(kw_only=True)
 class WrongAnswers(Breakage):
-    """The candidate answers fluently, and wrongly."""
+    """The candidate answers fluently but wrongly."""
 
     def begin(self, world: FaultyWorld) -> None:
         world.smoke = Verdict.FAIL
@@ -191,7 +191,7 @@ class WrongAnswers(Breakage):
 
 @dataclass(kw_only=True)
 class BinderStopped(Breakage):
-    """Nobody registers new pods as targets, nor takes those that are gone away."""
+    """New pods are not registered as targets, and gone pods are not deregistered."""
 
     def begin(self, world: FaultyWorld) -> None:
         world.registered = {color: world.health(color).total for color in COLORS}
@@ -218,7 +218,7 @@ class SecondRamp(Breakage):
     """Somebody starts another ramp while this one holds the lock."""
 
     lock: Lock
-    told: str = field(default="", init=False)
+    refusal: str = field(default="", init=False)
 
     def begin(self, world: FaultyWorld) -> None:
         del world
@@ -226,7 +226,7 @@ class SecondRamp(Breakage):
             with self.lock:
                 pass
         except RefusedError as error:
-            self.told = str(error)
+            self.refusal = str(error)
 
 
 @dataclass(kw_only=True)
@@ -243,8 +243,8 @@ class StackLocked(Breakage):
 
 @dataclass(kw_only=True)
 class WeightMoved(Breakage):
-    """An engineer's `pulumi up` from a checkout of his own, at the same serial, as far as the guards let it go: weight
-    is taken from the idle colour, or half of all is given to it."""
+    """An engineer's `pulumi up` from another checkout with the same serial, as far as the guards allow. It takes all
+    weight from the idle colour, or gives it half."""
 
     def begin(self, world: FaultyWorld) -> None:
         idle = other_color(world.state.active_color)
@@ -262,7 +262,7 @@ class WeightMoved(Breakage):
 
 @dataclass(kw_only=True)
 class WeightPutBack(Breakage):
-    """A `pulumi up` that was under way puts the weight back that a rollback has just taken away, twice."""
+    """A running `pulumi up` twice restores the weight that a rollback has just taken away."""
 
     times_left: int = 2
 
@@ -277,7 +277,7 @@ class WeightPutBack(Breakage):
 
 @dataclass(kw_only=True)
 class ForeignChange(Breakage):
-    """An engineer has changed the program, and his `pulumi up` is still to come."""
+    """An engineer has changed the program, but has not run `pulumi up` yet."""
 
     def begin(self, world: FaultyWorld) -> None:
         world.foreign = [_FOREIGN]
@@ -288,7 +288,7 @@ class ForeignChange(Breakage):
 
 @dataclass(kw_only=True)
 class StaleConfig(Breakage):
-    """The config file becomes what it was before the rollout, as by `git checkout`."""
+    """The config file is reset to its content before the rollout, as by `git checkout`."""
 
     former: Mapping[str, Any]
 
@@ -308,14 +308,14 @@ class DiskFull(Breakage):
             self.hits += 1
             raise JournalError("chat.jsonl: cannot be written (No space left on device)")
         if isinstance(call.arguments[0], Finished):
-            return call.ask()  # a listener still sees it
+            return call.ask()  # listeners still get it
         world.journal.lose(call.arguments[0])
         return None
 
 
 @dataclass(kw_only=True)
 class ClockJump(Breakage):
-    """This machine's wall clock jumps; that of Prometheus and of AWS does not."""
+    """This machine's wall clock jumps. The clocks of Prometheus and AWS do not."""
 
     seconds: float
 
@@ -332,12 +332,12 @@ class ClockJump(Breakage):
 
 
 def stack_lock(world: FaultyWorld, folder: Path) -> Lock:
-    """The lock of the stack whose records are in a folder, for one ramp."""
+    """Return the lock for one ramp of the stack whose records are in a folder."""
     return Lock(FileStore(folder), "ramp", clock=world.clock, expiry_seconds=LOCK_EXPIRY_SECONDS, beats=False)
 
 
 def ways(fault: Fault, world: FaultyWorld, folder: Path) -> dict[str, Breakage]:
-    """Return the ways in which a fault can strike, by name."""
+    """Return the variants of a fault, by name."""
     candidate = frozenset[Color]({CANDIDATE})
     throttled, failing, hanging = "Throttling|Rate exceeded", "InternalFailure|Injected", "does not answer|Read timeout"
     unavailable = _refused("InternalFailure", "Injected")
@@ -360,7 +360,7 @@ def ways(fault: Fault, world: FaultyWorld, folder: Path) -> dict[str, Breakage]:
         case Fault.PROMETHEUS_DOWN:
             return {"": PrometheusDown(words="Prometheus does not answer")}
         case Fault.PROMETHEUS_EMPTY:
-            return {"": PrometheusEmpty(words="no data|nothing is known|no verdict")}
+            return {"": PrometheusEmpty(words="no data|no verdict")}
         case Fault.CRASH_LOOP:
             reason = "CrashLoopBackOff"
             words = f"{reason}|0 of 2 targets healthy|could not be attested|no healthy target"
@@ -385,12 +385,12 @@ def ways(fault: Fault, world: FaultyWorld, folder: Path) -> dict[str, Breakage]:
                 "that holds the lock": StackLocked(words="currently locked"),
                 "that moves weight": WeightMoved(words="splits|the live rule|still has weight|got weight"),
                 "that puts the weight back": WeightPutBack(words=""),
-                "that is to come": ForeignChange(words="chat-blue|more or other", needs_a_person=True),
+                "that is to come": ForeignChange(words="chat-blue|other changes", needs_a_person=True),
             }
         case Fault.STALE_CONFIG:
             return {
                 "": StaleConfig(
-                    words="config|splits|more or other|stale|settings|green_weight", former=world.config.values
+                    words="config|splits|other changes|stale|settings|green_weight", former=world.config.values
                 )
             }
         case Fault.DISK_FULL:

@@ -1,4 +1,4 @@
-"""The world of fakes with something in between: every call of a port passes a fault, and lost requests are counted."""
+"""The fake world with faults: every call of a port passes through the current fault, and lost requests are counted."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,18 +20,18 @@ _NOT_A_PORT = frozenset({"rule_changed_at", "shield"})
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A call of a port's method, not made yet."""
+    """A call of a port's method that has not been made yet."""
 
     port: str
     method: str
     arguments: tuple[Any, ...]
     named: Mapping[str, Any]
     ask: Ask
-    """Makes it."""
+    """Makes the call."""
 
 
 class Through:
-    """A port of which every call is handed to somebody who may make it, or not."""
+    """A port that passes every call to ``hand``, which may make it or not."""
 
     def __init__(self, name: str, port: object, hand: Callable[[Call], Any]) -> None:
         self.__dict__.update(_name=name, _port=port, _hand=hand)
@@ -60,41 +60,41 @@ class Through:
 
 @dataclass(kw_only=True)
 class Breakage:
-    """What breaks, as hooks; this one breaks nothing."""
+    """A fault, as hooks. The base class breaks nothing."""
 
     words: str
-    """Regular expression of how the journal speaks of it."""
+    """A regular expression for what the journal says about the fault."""
     excused: frozenset[Color] = frozenset()
-    """Colours that fail by themselves: what goes to them is their own failure."""
+    """Colours that fail themselves: requests to them do not count as lost."""
     needs_a_person: bool = False
-    """Whether it leaves what only a person can put right, however short it was."""
+    """Whether only a person can fix the result, even after a short fault."""
     hits: int = field(default=0, init=False)
-    """How many calls it spoiled."""
+    """How many calls the fault affected."""
 
     def begin(self, world: "FaultyWorld") -> None:
-        """It breaks."""
+        """Start the fault."""
 
     def end(self, world: "FaultyWorld") -> None:
-        """It is mended."""
+        """End the fault."""
 
     def call(self, world: "FaultyWorld", call: Call) -> Any:
-        """A call while it is broken."""
+        """Handle a call during the fault."""
         del world
         return call.ask()
 
 
 class FaultyWorld(World):
-    """A world in which one thing breaks when a phase is entered, for some seconds or for good."""
+    """A world in which one fault strikes when a phase is entered, for some seconds or for good."""
 
     def __init__(self, **overrides: Any) -> None:
         self.lost = 0.0
-        """Requests that went to a colour without a healthy target, those of an excused colour left out."""
+        """Requests to a colour without a healthy target, except to an excused colour."""
         self.wrong_totals: list[dict[Color, int]] = []
-        """Weights that did not total 100."""
+        """Weights that did not add up to 100."""
         self.not_ready: dict[Color, tuple[int, str]] = {}
-        """So many of a colour's pods are not ready, and why."""
+        """How many of a colour's pods are not ready, and why."""
         self.registered: dict[Color, int] | None = None
-        """How many targets each group keeps when nobody follows the pods any more."""
+        """How many targets each group keeps while nothing registers or deregisters pods."""
         self.wall_clock_offset_seconds = 0.0
         self._breakage: Breakage | None = None
         self._strikes: Callable[[str, int], bool] = lambda _phase, _step: False
@@ -105,12 +105,12 @@ class FaultyWorld(World):
         super().__init__(**overrides)
 
     def break_at(self, breakage: Breakage, strikes: Callable[[str, int], bool], *, lasts_seconds: float | None) -> None:
-        """Break when a phase, at a step, is entered for which ``strikes`` says so; for good without a time."""
+        """Break when a phase and step is entered for which ``strikes`` returns true. Without a time, for good."""
         self._breakage, self._strikes, self._lasts_seconds = breakage, strikes, lasts_seconds
 
     @property
     def has_broken(self) -> bool:
-        """Whether the moment has come."""
+        """Whether the fault has struck."""
         return self._since is not None
 
     def ports(self, rule_changed_at: datetime | None = None) -> Ports:
@@ -125,13 +125,13 @@ class FaultyWorld(World):
         return replace(plain, **wrapped)
 
     def pass_time(self, seconds: float) -> None:
-        """Time passes inside a call that nobody can break off."""
+        """Let time pass inside a call that cannot be interrupted."""
         self._count()
         self.clock.elapsed += seconds
         self._count()
 
     def move_traffic(self, green_weight: int) -> None:
-        """Somebody else changes the rule."""
+        """Change the rule as somebody else."""
         self._set_weights(green_weight)
 
     def _hand(self, call: Call) -> Any:
@@ -141,7 +141,7 @@ class FaultyWorld(World):
         if call.port == "journal" and call.arguments and isinstance(begun := call.arguments[0], PhaseBegun):
             self._perhaps_break(str(self.journal.phase), begun.step)
         self._count()
-        self._perhaps_mend()
+        self._perhaps_repair()
         try:
             return self._breakage.call(self, call) if self._broken and self._breakage is not None else call.ask()
         finally:
@@ -152,7 +152,7 @@ class FaultyWorld(World):
             self._since, self._broken = self.clock.elapsed, True
             self._breakage.begin(self)
 
-    def _perhaps_mend(self) -> None:
+    def _perhaps_repair(self) -> None:
         if not self._broken or self._lasts_seconds is None or self._since is None or self._breakage is None:
             return
         if self.clock.elapsed >= self._since + self._lasts_seconds:
@@ -182,7 +182,7 @@ class FaultyWorld(World):
                 if requests and color not in excused and not self.health(color).healthy:
                     self.lost += requests
         self.history.append((now, dict(self.counted)))
-        self._perhaps_mend()
+        self._perhaps_repair()
 
     @property
     def served(self) -> dict[Color, int]:

@@ -1,4 +1,4 @@
-"""Ends a rollout from outside, as machines do: killed after a record of each kind and taken up again; asked to end."""
+"""Ends rollouts from outside: kills them after a record of each kind and resumes them, or asks them to end."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -16,25 +16,25 @@ CI_GRACE_SECONDS = 10.0
 
 @dataclass(kw_only=True)
 class Killed:
-    """Rollouts that were killed several times, and taken up each time."""
+    """Rollouts that were killed several times and resumed each time."""
 
     kinds: list[str] = field(default_factory=list[str])
-    """After a record of which kind one was killed, in order."""
+    """The kinds of record after which a rollout was killed, in order."""
     ended: list[Played] = field(default_factory=list[Played])
-    """The commands that came to an end, one for each rollout."""
+    """The last command of each rollout."""
     requests: list[Request] = field(default_factory=list[Request])
 
     @property
     def failed(self) -> list[Request]:
-        """The requests that were lost meanwhile."""
+        """The requests that failed meanwhile."""
         return [request for request in self.requests if request.failed]
 
 
 def kill_after_each(stage: Stage, release: Callable[[], str], kinds: Collection[str]) -> Killed:
-    """Ramp, kill after the first record of each of these kinds, and take it up each time; until it ends.
+    """Ramp, kill after the first record of each of these kinds, and resume each time until the rollout ends.
 
-    What is written in the moment until a kill strikes is not written again by who takes the rollout up, so another
-    rollout may be needed to be killed after that.
+    A record that is written just before a kill takes effect is not written again after the resume, so another rollout
+    may be needed for a kill after that kind.
     """
     killed = Killed()
     stage.new_requests()
@@ -43,7 +43,7 @@ def kill_after_each(stage: Stage, release: Callable[[], str], kinds: Collection[
         kind = str(record["kind"])
         if kind not in kinds or kind in killed.kinds or struck:
             return None
-        # Who takes a deploy up after its end does not know how long it took, and has nothing to say of that.
+        # A deploy that is resumed after its end does not know how long it took, so it writes no such record.
         if kind == Kind.RESULT and Kind.READY in kinds and Kind.READY not in killed.kinds:
             return None
         killed.kinds.append(kind)
@@ -67,7 +67,7 @@ def kill_after_each(stage: Stage, release: Callable[[], str], kinds: Collection[
 
 
 def terminate_in_a_hold(stage: Stage, release: str, *, grace_seconds: float = 120.0) -> Played:
-    """Ramp, and ask it to end in the hold of the second step; kill it when that takes longer than it may."""
+    """Ramp, ask it to end in the hold of the second step, and kill it after ``grace_seconds``."""
 
     def signal_at(record: Record) -> Signals | None:
         in_hold = record["kind"] == "phase" and record["phase"] == "holding" and record["step"] == 1

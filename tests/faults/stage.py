@@ -1,6 +1,6 @@
-"""One world for many cells: a service under live traffic, whose scripts are run while something is done to the world.
+"""One world for many cells: a service under live traffic, whose scripts run while faults strike the world.
 
-Each ramp goes onto whichever colour is idle, so a promotion needs no way back before the next one.
+Each ramp goes onto the idle colour, so a promotion need not be undone before the next ramp.
 """
 
 import json
@@ -34,7 +34,7 @@ from rehearsal.world.world import World, world
 RECORDS = Path(".rollout") / STACK
 JOURNAL = RECORDS / f"{SERVICE}.jsonl"
 CRASHING, SLOW, WRONG = "def"
-"""Releases with one fault each; see the rehearsal's hub."""
+"""Releases with one fault each (``rehearsal/vllm/hub.yaml``)."""
 _LONGEST_COMMAND_SECONDS = 400.0
 _POLL_SECONDS = 0.05
 # The load generator writes its records once a second.
@@ -46,12 +46,12 @@ Tick = Callable[[], None]
 
 
 def stage_settings() -> RehearsalSettings:
-    """A rehearsal whose rollouts take seconds, and whose releases include faulty ones."""
+    """Return the settings of a rehearsal with rollouts of a few seconds and with faulty releases."""
     releases = own_releases()
     releases |= {letter: {**releases["a"], "model_revision": letter} for letter in (CRASHING, SLOW, WRONG)}
     steps = [{"candidate_percent": percent, "hold_seconds": 2} for percent in (10, 50, 100)]
     config: dict[str, Any] = {
-        # How long an update waits for pods that do not come up follows from these.
+        # These determine how long an update waits for pods that do not come up.
         "node_start_seconds": 10,
         "cold_start_seconds": 10,
         "rollout": {
@@ -68,23 +68,23 @@ def stage_settings() -> RehearsalSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Played:
-    """What came of a command."""
+    """The result of a command."""
 
     exit_code: int | None
-    """None when it had to be killed, because it did not end; negative when a signal ended it."""
+    """None when it did not end and had to be killed. Negative when a signal ended it."""
     records: list[Record]
     said: str
     seconds: float
 
     @property
     def story(self) -> str:
-        """All that it wrote, to the journal and to the terminal."""
+        """Everything that it wrote to the journal and the terminal."""
         return f"{json.dumps(self.records)}\n{self.said}"
 
 
 @dataclass(kw_only=True)
 class Stage:
-    """A running world, its live traffic, and what is known of both."""
+    """A running world with live traffic, and readers for both."""
 
     world: World
     settings: RehearsalSettings
@@ -103,14 +103,14 @@ class Stage:
         signal_at: Callable[[Record], Signals | None] = lambda _: None,
         grace_seconds: float = _LONGEST_COMMAND_SECONDS,
     ) -> Played:
-        """Run one of the product's scripts to its end; ``watch`` sees each new record of the journal.
+        """Run one of the product's scripts to its end.
 
         Args:
             arguments: the script and its options.
-            watch: sees each new record.
+            watch: called with each new record of the journal.
             tick: called every few hundredths of a second.
-            signal_at: says at a record which signal the script gets.
-            grace_seconds: how long it may take after that; then it is killed.
+            signal_at: returns, for a record, the signal to send to the script.
+            grace_seconds: how long the script may take after a signal before it is killed.
         """
         process = self.begin(*arguments)
         started_at, first = time.monotonic(), len(self.journal.records)
@@ -150,7 +150,7 @@ class Stage:
         )
 
     def release(self, letter: str) -> tuple[str, str]:
-        """The option that names a release."""
+        """Return the option that names a release."""
         return "--release", str(release_file(self.world.checkout, letter))
 
     def _look(self, seen: int, watch: Watch) -> int:
@@ -159,7 +159,7 @@ class Stage:
             watch(record)
         return len(self.journal.records)
 
-    # What there is
+    # The stack's config and traffic
 
     @property
     def config_file(self) -> Path:
@@ -167,44 +167,44 @@ class Stage:
         return self.world.checkout / f"Pulumi.{STACK}.yaml"
 
     def config(self) -> Mapping[str, Any]:
-        """Read the stack's config, without the project's name before each key."""
+        """Read the stack's config. Keys are without the project's name."""
         content = yaml.safe_load(self.config_file.read_text())
         return {key.rpartition(":")[2]: value for key, value in content["config"].items()}
 
     @property
     def idle(self) -> Color:
-        """The colour that a ramp goes onto now."""
+        """The colour that a ramp would go onto now."""
         active: Color = self.config()["active_color"]
         return other_color(active)
 
     @property
     def has_way_back(self) -> bool:
-        """Whether the idle colour still runs what it ran before a promotion."""
+        """Whether the idle colour still runs its release from before the promotion."""
         idle = self.config().get(self.idle, {})
         return bool(idle.get("release")) and not idle.get("parked", False)
 
     def next_good_release(self) -> str:
-        """The one of A and B that does not serve now."""
+        """Return the one of the releases A and B that does not serve now."""
         active: Color = self.config()["active_color"]
         return "b" if self.config()[active]["release"]["model_revision"] == "a" else "a"
 
     def green_weight(self) -> int:
-        """The green weight that the API has."""
+        """Return the green weight according to the API."""
         return weights_asked(self.world.aws)["green"]
 
     def disagreements(self) -> list[str]:
-        """In what rule and config do not agree, or traffic is split although nothing rolls out."""
+        """Return how rule and config disagree, and whether traffic is split without a rollout."""
         configured, live = int(self.config()["green_weight"]), self.green_weight()
         home = 100 if self.config()["active_color"] == "green" else 0
         found = [] if configured == live else [f"the config says green_weight {configured}, the rule {live}"]
         return found + (
-            [] if live == home else [f"green_weight is {live}, and {home} would be all on the active colour"]
+            [] if live == home else [f"green_weight is {live}, but {home} would be all on the active colour"]
         )
 
     # Requests
 
     def new_requests(self) -> list[Request]:
-        """Return the requests that have ended since the last call, with their colours."""
+        """Return the requests that ended since the last call, with their colours."""
         time.sleep(_RECORDS_SECONDS)
         with self.world.requests_log.open("rb") as file:
             file.seek(self._offset)
@@ -222,7 +222,7 @@ class Stage:
     # Between cells
 
     def set_right(self) -> list[str]:
-        """Bring a rollout that came to no good end back, as its operator would; returns what could not be."""
+        """Roll back a rollout that did not end well, as its operator would, and return the problems."""
         self.journal.look()
         bounds = [record["kind"] for record in self.journal.records if record["kind"] in ("started", "finished")]
         last = next(of_kind(reversed(self.journal.records), "finished"), {"outcome": ""})
@@ -230,19 +230,19 @@ class Stage:
             return []
         played = self.play("rollback", "--reason", "set right after a fault")
         if played.exit_code != 0 and "nothing to roll back" not in played.said:
-            return [f"scripts.rollback afterwards ended with {played.exit_code}: {played.said[-600:]}"]
+            return [f"scripts.rollback afterwards exited with {played.exit_code}: {played.said[-600:]}"]
         return []
 
 
 @contextmanager
 def stage(folder: Path, binaries: Mapping[str, Path], say: Callable[[str], None]) -> Generator[Stage]:
-    """A stage for the length of a ``with`` block: release A serves on blue, under live traffic."""
+    """Provide a stage during a ``with`` block: release A serves on blue, under live traffic."""
     settings = stage_settings()
     with world(folder, settings, binaries, say) as running:
         journal = JournalTail(running.checkout / JOURNAL)
         say("first release")
         Scenarios(running, settings, LiveView(Console(quiet=True)), journal).first_release()
-        # Policies judge every update of the rehearsal itself; here they would only double the time of each.
+        # The rehearsal itself runs policies on every update. Here they would only double the time of each update.
         (running.checkout / "policies" / "PulumiPolicy.yaml").unlink()
         load = start_load(running, settings)
         try:
@@ -253,7 +253,7 @@ def stage(folder: Path, binaries: Mapping[str, Path], say: Callable[[str], None]
 
 
 def copy_checkout(stage: Stage, name: str) -> Path:
-    """Another checkout of the same stack, as it is now: what an engineer has on a machine of his own."""
+    """Copy the checkout as it is now, like an engineer's on another machine, and return the copy."""
     copy = stage.world.folder / name
     with suppress(FileNotFoundError):
         shutil.rmtree(copy)

@@ -1,4 +1,4 @@
-"""The fault matrix on the pure machine: every fault at every moment, in the world of fakes."""
+"""The fault matrix on fakes: every fault at every moment."""
 
 import pytest
 
@@ -28,6 +28,6 @@ def test_cells_are_chosen_by_fault_and_moment() -> None:
 
 
 @pytest.mark.parametrize("words", ["", "alb", "alb-lag:never", "alb-lag:"])
-def test_a_cell_that_is_not_there_is_told(words: str) -> None:
-    with pytest.raises(ValueError, match=r"is no cell; write FAULT:MOMENT with a fault of aws-throttling"):
+def test_an_unknown_cell_is_named(words: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a cell; write FAULT:MOMENT with a fault of aws-throttling"):
         parse_cells(words)

@@ -1,4 +1,4 @@
-"""One cell for each fault, and rollouts that are ended from outside, in one world under live traffic."""
+"""One cell for each fault, and rollouts that are killed or asked to end, in one world under live traffic."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -45,8 +45,8 @@ ON_THE_WAY = frozenset(
     | {Kind.ATTESTED, Kind.BASELINE, Kind.DECISION, Kind.PROMOTED, Kind.READY, Kind.SERVING}
 )
 ON_THE_WAY_BACK = frozenset({Kind.DECISION, Kind.PARKED, Kind.NODES_RELEASED})
-# After the last record there is nothing to take up; a drill is no rollout, nor is a promise that is moved; whether
-# there is a note, a hook or a check left out depends.
+# Not killed after: the last record, since there is nothing to resume; a drill or a changed keep-warm window, which are
+# not rollouts; a note, a hook or a skipped check, which not every rollout writes.
 SPARED = frozenset({Kind.FINISHED, Kind.DRILL, Kind.KEPT, Kind.KEEPING, Kind.NOTE, Kind.HOOK, Kind.SKIPPED})
 
 
@@ -86,7 +86,7 @@ def test_a_cancelled_ci_job_leaves_a_stated_position_that_a_resume_brings_to_an_
     active = running.config()["active_color"]
     running.new_requests()
     played = terminate_in_a_hold(running, running.next_good_release(), grace_seconds=CI_GRACE_SECONDS)
-    # Whatever else was left undone, all traffic is back by now.
+    # All traffic is back by now, whatever else remains to be done.
     assert running.green_weight() == (100 if active == "green" else 0)
     if played.exit_code is None:
         resumed = running.play("ramp", "--resume")

@@ -1,7 +1,7 @@
-"""Runs cells of the matrix in a rehearsal's world, and judges what came of each.
+"""Runs cells of the matrix in a rehearsal's world, and checks the result of each.
 
-One command may meet several faults, one after the other, each at a moment of its own: a rollout that goes on after one
-meets the next. So a cell ends at the next one's moment, or with the command.
+One command may meet several faults in turn, each at a different moment: a rollout that continues after one fault meets
+the next. So a cell ends at the next cell's moment, or with the command.
 """
 
 import re
@@ -14,7 +14,7 @@ from rehearsal.report.journal import Record
 from scripts.console import EXIT_DONE, EXIT_NEEDS_HUMAN, EXIT_REFUSED, EXIT_ROLLED_BACK
 from tests.faults.cells import STEPS, Cell, Moment, Outcome, allowed
 from tests.faults.stage import Played, Stage
-from tests.faults.world_faults import WORLD_FAULTS, Mend
+from tests.faults.world_faults import WORLD_FAULTS, Repair
 
 BAD_RELEASE = "c"
 WENT_ON = "went on"
@@ -22,36 +22,36 @@ HUNG = "hung"
 _KEEP_WARM_SECONDS = 1.5
 
 SENSIBLE = tuple(Cell(fault, moment) for fault, how in WORLD_FAULTS.items() for moment in how.moments)
-"""Every cell that a world can have."""
+"""Every cell that makes sense in a world."""
 SAMPLED = tuple(Cell(fault, how.sampled) for fault, how in WORLD_FAULTS.items())
 """One cell for each fault."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorldTrial:
-    """A cell that was run, and what came of it."""
+    """A cell that was run, and its result."""
 
     cell: Cell
     ended: str
-    """An outcome, or that the command went on to the next moment, or hung."""
+    """An outcome, or ``WENT_ON`` (the command reached the next moment), or ``HUNG``."""
     seconds: float
     requests: int
     requests_lost: int
-    """Requests that failed, the faulty candidate's own left out."""
+    """Requests that failed, except on a faulty candidate."""
     streams_lost: int
     problems: tuple[str, ...]
 
     @property
     def survived(self) -> bool:
-        """Whether all was as it must be."""
+        """Whether there was no problem."""
         return not self.problems
 
     def __str__(self) -> str:
-        return f"{self.cell}: {self.ended}: {'; '.join(self.problems) or 'as it must be'}"
+        return f"{self.cell}: {self.ended}: {'; '.join(self.problems) or 'no problem'}"
 
 
 def run_all(stage: Stage, cells: Sequence[Cell]) -> Iterator[WorldTrial]:
-    """Run cells on the stage, as many as fit into each command."""
+    """Run cells on the stage, as many as possible in each command."""
     left = list(cells)
     while left:
         together = _together(left, can_reap=stage.has_way_back)
@@ -61,9 +61,9 @@ def run_all(stage: Stage, cells: Sequence[Cell]) -> Iterator[WorldTrial]:
 
 
 def _together(cells: Sequence[Cell], *, can_reap: bool) -> tuple[Cell, ...]:
-    """Choose cells for one command: of the same kind as the first, and each at a moment of its own.
+    """Choose cells for one command: with the same release as the first, and each at a different moment.
 
-    A reap comes as soon as there is something to reap.
+    A cell of a reap is chosen as soon as there is something to reap.
     """
     first = next((cell for cell in cells if can_reap and cell.moment is Moment.REAPING), cells[0])
     by_moment = {cell.moment: cell for cell in reversed(cells) if _release(cell) == _release(first)}
@@ -80,18 +80,18 @@ def _release(cell: Cell) -> str | None:
 
 @dataclass(kw_only=True)
 class _Struck:
-    """A cell whose moment has come."""
+    """A cell whose fault has struck."""
 
     cell: Cell
     at: float
     """Seconds since the epoch."""
-    mend: Mend | None
+    repair: Repair | None
     until: float
     """On the monotonic clock."""
 
 
 class _Striking:
-    """Does each fault when its moment comes, and mends it when its time is over or the next one's moment comes."""
+    """Starts each fault at its moment, and ends it when its time is over or the next fault's moment comes."""
 
     def __init__(self, stage: Stage, cells: Sequence[Cell]) -> None:
         self._stage = stage
@@ -102,30 +102,30 @@ class _Striking:
         self.problems: dict[Cell, list[str]] = {cell: [] for cell in cells}
 
     def watch(self, record: Record) -> None:
-        """See a record of the journal."""
+        """Handle a record of the journal."""
         cell = next((cell for cell in self._left if record["kind"] == "phase" and _is_at(cell, record)), None)
         if cell is None:
             return
         self.end()
         self._left.remove(cell)
         fault, at = WORLD_FAULTS[cell.fault], time.time()
-        mend = fault.strike(self._stage, self._former_config)
-        self.struck.append(_Struck(cell=cell, at=at, mend=mend, until=time.monotonic() + fault.lasts_seconds))
+        repair = fault.strike(self._stage, self._former_config)
+        self.struck.append(_Struck(cell=cell, at=at, repair=repair, until=time.monotonic() + fault.lasts_seconds))
 
     def tick(self) -> None:
-        """Look at the time."""
+        """End a fault whose time is over."""
         if self.struck and time.monotonic() > self.struck[-1].until:
             self.end()
 
     def end(self) -> None:
-        """Mend what lasts."""
+        """End the current fault, if there is one."""
         last = self.struck[-1] if self.struck else None
-        if last is not None and last.mend is not None:
-            mend, last.mend = last.mend, None
-            self.problems[last.cell] += mend()
+        if last is not None and last.repair is not None:
+            repair, last.repair = last.repair, None
+            self.problems[last.cell] += repair()
 
     def lost(self, requests: Sequence[Request], number: int) -> list[Request]:
-        """Return the failed requests that ended in the time of a cell, the candidate's own failures left out."""
+        """Return the failed requests that ended during a cell, except an excused candidate's."""
         cell, begin = self.struck[number].cell, self.struck[number].at if number else 0.0
         end = self.struck[number + 1].at if number + 1 < len(self.struck) else float("inf")
         own = WORLD_FAULTS[cell.fault].excuses_candidate or cell.moment is Moment.ROLLING_BACK
@@ -154,12 +154,12 @@ def _run(stage: Stage, cells: Sequence[Cell]) -> list[WorldTrial]:
     striking.end()
     requests = stage.new_requests()
     if not striking.struck:
-        return [_unreached(cells[0], f"the moment never came; it ended with {played.exit_code}: {played.said[-600:]}")]
+        return [_unreached(cells[0], f"the moment never came; it exited with {played.exit_code}: {played.said[-600:]}")]
     ended = _outcome(cells[0], played)
     last = striking.struck[-1].cell
-    # Read before it is set right: that is what the command has left behind.
+    # Check before the rollback below: this is what the command has left behind.
     striking.problems[last] += [*_problems(stage, last, played, ended), *stage.set_right()]
-    # What breaks while things are set right is lost all the same.
+    # Requests that fail during that rollback count as lost, too.
     requests += stage.new_requests()
     trials: list[WorldTrial] = []
     for number, struck in enumerate(striking.struck):
@@ -173,7 +173,7 @@ def _run(stage: Stage, cells: Sequence[Cell]) -> list[WorldTrial]:
                 requests=len(requests),
                 requests_lost=len(lost),
                 streams_lost=sum(request.broken for request in lost),
-                problems=(*striking.problems[struck.cell], *_told_of_losses(lost)),
+                problems=(*striking.problems[struck.cell], *_loss_problems(lost)),
             )
         )
     return trials
@@ -217,10 +217,10 @@ def _problems(stage: Stage, cell: Cell, played: Played, ended: str) -> Iterator[
         yield from stage.disagreements()
     hindered = ended not in (Outcome.PROMOTED, Outcome.REAPED) and cell.moment is not Moment.ROLLING_BACK
     if hindered and not re.search(fault.words, played.story):
-        yield f"nothing tells of it (none of {fault.words!r}): {played.said[-600:]}"
+        yield f"no message reports it (none of {fault.words!r}): {played.said[-600:]}"
 
 
-def _told_of_losses(lost: list[Request]) -> Iterator[str]:
+def _loss_problems(lost: list[Request]) -> Iterator[str]:
     if lost:
         errors = sorted({f"{request.error} on {request.color}" for request in lost})
         yield f"{len(lost)} requests lost, {sum(one.broken for one in lost)} of them open streams: {', '.join(errors)}"

@@ -1,4 +1,4 @@
-"""The faults as they strike a rehearsal's world: processes stopped, AWS refusing, nodes lost, files changed."""
+"""The faults in a rehearsal's world: stopped processes, AWS refusing calls, lost nodes, changed files."""
 
 import os
 import signal
@@ -20,11 +20,11 @@ from rollout.model.records import Kind
 from tests.faults.cells import STEPS, Fault, Lasting, Moment, Outcome
 from tests.faults.stage import CRASHING, RECORDS, SLOW, WRONG, Stage, copy_checkout
 
-Mend = Callable[[], list[str]]
-"""Ends a fault; returns what was not as it must be while it lasted."""
+Repair = Callable[[], list[str]]
+"""Ends a fault, and returns the problems seen during it."""
 
 _UP = ("pulumi", "up", "--yes", "--non-interactive", "--stack", STACK)
-_MENDED_TIMEOUT_SECONDS = 60.0
+_REPAIR_TIMEOUT_SECONDS = 60.0
 _OF_TRAFFIC = ("active_color", "green_weight", "keep_until", "rolling_out", "rollout_serial")
 _ALL = tuple(Moment)
 
@@ -35,73 +35,73 @@ def _nothing() -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class WorldFault:
-    """How a fault strikes the world."""
+    """How a fault is injected into the world."""
 
     words: str
-    """Regular expression of how the story speaks of it, when it changed the outcome."""
-    strike: Callable[[Stage, str], Mend] = lambda _stage, _former_config: _nothing
-    """Does it, given the config file as it was before the command; returns how it is mended."""
+    """A regular expression for what the output says about the fault, if it changed the outcome."""
+    strike: Callable[[Stage, str], Repair] = lambda _stage, _former_config: _nothing
+    """Starts the fault, given the config file's content before the command, and returns how to end it."""
     lasts_seconds: float = 8.0
     moments: tuple[Moment, ...] = _ALL
-    """The moments at which it makes sense in a world."""
+    """The moments when the fault makes sense in a world."""
     sampled: Moment
     """The moment that the tests try."""
     release: str | None = None
-    """The faulty release that is ramped; none for a good one."""
+    """The faulty release to ramp. None for a good one."""
     excuses_candidate: bool = False
-    """Whether what the candidate loses is its own failure."""
+    """Whether failed requests on the candidate do not count as lost."""
     step_phase: Phase = Phase.SHIFTING
-    """With which phase of a step the moment of that step comes."""
+    """The phase of a step in which the fault strikes."""
     lasting: Lasting = Lasting.A_WHILE
-    """Which of the two it is for a rollout as short as a rehearsal's."""
+    """How long ``lasts_seconds`` counts for a rollout as short as a rehearsal's."""
 
 
-def _aws(**faults: Any) -> Callable[[Stage, str], Mend]:
-    def strike(stage: Stage, _: str) -> Mend:
+def _aws(**faults: Any) -> Callable[[Stage, str], Repair]:
+    def strike(stage: Stage, _: str) -> Repair:
         before = {name: value for name, value in stage.world.aws.faults().items() if name in faults}
         stage.world.aws.set_faults(**faults)
 
-        def mend() -> list[str]:
+        def repair() -> list[str]:
             stage.world.aws.set_faults(**before)
             return []
 
-        return mend
+        return repair
 
     return strike
 
 
 def _killed(
     name: str, works: Callable[[Stage], bool], *, followers: tuple[str, ...] = ()
-) -> Callable[[Stage, str], Mend]:
-    """``followers`` are started anew afterwards: by themselves they would try again after minutes only."""
+) -> Callable[[Stage, str], Repair]:
+    """Kill a process. Its ``followers`` are restarted afterwards: they would retry only after minutes."""
 
-    def strike(stage: Stage, _: str) -> Mend:
+    def strike(stage: Stage, _: str) -> Repair:
         process = stage.world.process(name)
         process.kill()
 
-        def mend() -> list[str]:
+        def repair() -> list[str]:
             process.restart()
-            process.wait_until(lambda: works(stage), timeout_seconds=_MENDED_TIMEOUT_SECONDS)
+            process.wait_until(lambda: works(stage), timeout_seconds=_REPAIR_TIMEOUT_SECONDS)
             for follower in followers:
                 stage.world.process(follower).kill()
                 stage.world.process(follower).restart()
             return []
 
-        return mend
+        return repair
 
     return strike
 
 
-def _paused(name: str) -> Callable[[Stage, str], Mend]:
-    def strike(stage: Stage, _: str) -> Mend:
+def _paused(name: str) -> Callable[[Stage, str], Repair]:
+    def strike(stage: Stage, _: str) -> Repair:
         process = stage.world.process(name)
         process.send(signal.SIGSTOP)
 
-        def mend() -> list[str]:
+        def repair() -> list[str]:
             process.send(signal.SIGCONT)
             return []
 
-        return mend
+        return repair
 
     return strike
 
@@ -122,21 +122,21 @@ def _prometheus_works(stage: Stage) -> bool:
         return False
 
 
-def _nothing_to_scrape(stage: Stage, _: str) -> Mend:
-    """Prometheus is told that there is nothing to scrape: every series ends."""
+def _nothing_to_scrape(stage: Stage, _: str) -> Repair:
+    """Give Prometheus an empty list of targets, so that every series ends."""
     targets = stage.world.folder / "targets" / "vllm.json"
     before = targets.read_bytes()
     targets.write_bytes(b"[]")
 
-    def mend() -> list[str]:
+    def repair() -> list[str]:
         if targets.read_bytes() == b"[]":
             targets.write_bytes(before)
         return []
 
-    return mend
+    return repair
 
 
-def _node_of_candidate_lost(stage: Stage, _: str) -> Mend:
+def _node_of_candidate_lost(stage: Stage, _: str) -> Repair:
     with KubeClient.from_kubeconfig(stage.world.kubeconfig) as kube:
         pods = kube.list("v1", "Pod", SERVICE, label_selector=f"vllm-blue-green/color={stage.idle}")["items"]
         node = next((pod["spec"].get("nodeName") for pod in pods if pod["spec"].get("nodeName")), None)
@@ -145,27 +145,27 @@ def _node_of_candidate_lost(stage: Stage, _: str) -> Mend:
     return _nothing
 
 
-def _second_ramp(stage: Stage, _: str) -> Mend:
+def _second_ramp(stage: Stage, _: str) -> Repair:
     second = stage.begin("ramp", *stage.release("a"))
 
-    def mend() -> list[str]:
-        second.wait(_MENDED_TIMEOUT_SECONDS)
+    def repair() -> list[str]:
+        second.wait(_REPAIR_TIMEOUT_SECONDS)
         said = second.log.read_text(errors="replace")
-        code, told = second.exit_code, "is in use by" in said and ", since" in said
+        code, explained = second.exit_code, "is in use by" in said and ", since" in said
         second.kill()
-        return [] if code == 2 and told else [f"the second ramp ended with {code}: {said[-300:]}"]
+        return [] if code == 2 and explained else [f"the second ramp exited with {code}: {said[-300:]}"]
 
-    return mend
+    return repair
 
 
-def _engineers_up(stage: Stage, former_config: str) -> Mend:
-    """An engineer whose checkout is from before the rollout runs a plain `pulumi up`: the guards must refuse it."""
+def _engineers_up(stage: Stage, former_config: str) -> Repair:
+    """Run a plain `pulumi up` from a checkout from before the rollout. The guards must refuse it."""
     checkout = copy_checkout(stage, "engineer")
     (checkout / stage.config_file.name).write_text(former_config)
     up = stage.world.start("engineers-up", _UP, folder=checkout)
 
-    def mend() -> list[str]:
-        up.wait(_MENDED_TIMEOUT_SECONDS)
+    def repair() -> list[str]:
+        up.wait(_REPAIR_TIMEOUT_SECONDS)
         code, said = up.exit_code, up.log.read_text(errors="replace")
         up.kill()
         up.log.unlink()
@@ -173,18 +173,18 @@ def _engineers_up(stage: Stage, former_config: str) -> Mend:
             return [f"the engineer's `pulumi up` with a config from before the rollout went through: {said[-600:]}"]
         return []
 
-    return mend
+    return repair
 
 
-def _stale_config(stage: Stage, former_config: str) -> Mend:
-    """The config file becomes what it was before the command, as by `git checkout`; afterwards, as by another one, what
-    it was, with the traffic as the command has left it. A command that came to its end has left the newest file."""
+def _stale_config(stage: Stage, former_config: str) -> Repair:
+    """Reset the config file to its content before the command, as by `git checkout`. Afterwards restore it, with the
+    traffic as the command has left it. A command that reached its end has left the newest file."""
     struck, seen = stage.config_file.read_text(), len(stage.journal.records)
-    if struck == former_config:  # nothing has been written yet that could be lost
+    if struck == former_config:  # nothing has been written yet, so nothing can be lost
         return _nothing
     stage.config_file.write_text(former_config)
 
-    def mend() -> list[str]:
+    def repair() -> list[str]:
         stage.journal.look()
         ended = next(of_kind(reversed(stage.journal.records[seen:]), Kind.FINISHED), {"outcome": ""})
         if ended["outcome"] in (Outcome.ROLLED_BACK, Outcome.PROMOTED):
@@ -196,12 +196,12 @@ def _stale_config(stage: Stage, former_config: str) -> Mend:
         stage.config_file.write_text(yaml.safe_dump(content, sort_keys=False))
         return []
 
-    return mend
+    return repair
 
 
 @contextmanager
 def small_disk(stage: Stage) -> Generator[bool]:
-    """Put the stack's records on a disk of their own, small enough to be filled; tells whether this process may."""
+    """Put the stack's records on a small separate disk, and yield whether this process may mount one."""
     folder = stage.world.checkout / RECORDS
     folder.mkdir(parents=True, exist_ok=True)
     kept = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -221,7 +221,7 @@ def small_disk(stage: Stage) -> Generator[bool]:
                 path.write_bytes(content)
 
 
-def _disk_full(stage: Stage, _: str) -> Mend:
+def _disk_full(stage: Stage, _: str) -> Repair:
     ballast = stage.world.checkout / RECORDS / "ballast"
     with ballast.open("wb", buffering=0) as file:
         try:
@@ -230,18 +230,18 @@ def _disk_full(stage: Stage, _: str) -> Mend:
         except OSError:
             pass  # full
 
-    def mend() -> list[str]:
+    def repair() -> list[str]:
         ballast.unlink()
         return []
 
-    return mend
+    return repair
 
 
 _DURING = (Moment.DEPLOYING, *STEPS, Moment.PROMOTING, Moment.SOAKING)
 
 
 def _bad_release(release: str, *, words: str) -> WorldFault:
-    """The fault is the candidate's own, from its deploy on and for good."""
+    """Return a fault of the candidate itself, from its deploy on and for good."""
     return WorldFault(
         release=release,
         excuses_candidate=True,
@@ -280,7 +280,7 @@ WORLD_FAULTS: dict[Fault, WorldFault] = {
         strike=_nothing_to_scrape,
         lasts_seconds=60,
         lasting=Lasting.FOR_GOOD,
-        words="no data|requests seen|not be asked",
+        words="no data|requests seen|no answer|not be asked",
         sampled=Moment.STEP_2,
     ),
     Fault.CRASH_LOOP: _bad_release(CRASHING, words="CrashLoopBackOff|not ready"),
@@ -305,10 +305,10 @@ WORLD_FAULTS: dict[Fault, WorldFault] = {
     ),
     Fault.SECOND_RAMP: WorldFault(strike=_second_ramp, lasts_seconds=3, words="", sampled=Moment.STEP_1),
     Fault.ENGINEERS_UP: WorldFault(
-        strike=_engineers_up, lasts_seconds=4, words="currently locked|more or other", sampled=Moment.STEP_2
+        strike=_engineers_up, lasts_seconds=4, words="currently locked|other changes", sampled=Moment.STEP_2
     ),
     Fault.STALE_CONFIG: WorldFault(
-        # Not while the script itself writes the file, and would put its own content in its place.
+        # Not while the script itself is writing the file: it would overwrite the stale content.
         step_phase=Phase.HOLDING,
         strike=_stale_config,
         lasts_seconds=float("inf"),
@@ -316,8 +316,8 @@ WORLD_FAULTS: dict[Fault, WorldFault] = {
         sampled=Moment.STEP_2,
         moments=_DURING,
     ),
-    # Long enough that the room which is left in the journal's last block does not do.
+    # Long enough that the space left in the journal's last block is not enough.
     Fault.DISK_FULL: WorldFault(strike=_disk_full, lasts_seconds=40, words="No space left", sampled=Moment.STEP_3),
 }
-"""Every fault that a world can have. A clock that jumps is left to the fakes: the processes of a world share the
+"""Every fault that a world can have. Only the fakes test a jump of the clock: the processes of a world share the
 machine's clock, and no time namespace moves the wall clock."""

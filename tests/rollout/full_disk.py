@@ -1,4 +1,4 @@
-"""A disk on which nothing more fits, as far as this process can tell."""
+"""Simulates a full disk for this process."""
 
 import resource
 import signal
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_room(beyond_bytes: int = 0) -> Generator[None]:
-    """No file may grow beyond a size: writing fails as on a full disk, with EFBIG in ENOSPC's place."""
+    """Limit the size of files: writing fails as on a full disk, but with EFBIG instead of ENOSPC."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (beyond_bytes, limits[1]))

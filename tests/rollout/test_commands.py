@@ -1,4 +1,4 @@
-"""Keep, reap and adopt, over a world of fakes."""
+"""Keep, reap and adopt, on fakes."""
 
 from typing import Any, cast
 
@@ -27,7 +27,7 @@ class _Stop:
 
 
 class _Lock:
-    """Held by whoever has entered it."""
+    """A lock that is held while it is entered."""
 
     def __init__(self) -> None:
         self.held = False
@@ -39,11 +39,11 @@ class _Lock:
         self.held = False
 
     def owner(self) -> None:
-        """Nobody else has it."""
+        """Return None: no other process has it."""
 
 
 class FakeSession:
-    """A session over a world: what it journals, the next command reads."""
+    """A session on a fake world. The next command reads its journal."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -100,7 +100,7 @@ def test_a_colour_keep_warm_until_is_not_reaped() -> None:
         reap(session(world))
 
 
-def test_after_its_time_a_colour_is_reaped_and_what_it_cost_is_told() -> None:
+def test_after_its_time_a_colour_is_reaped_and_what_it_cost_is_reported() -> None:
     world = promoted_world()
     world.clock.sleep(HOUR)
     rollout = reap(session(world))
@@ -108,11 +108,11 @@ def test_after_its_time_a_colour_is_reaped_and_what_it_cost_is_told() -> None:
     assert rollout.phase is Phase.REAPED
     blue = world.config.read().color("blue")
     assert (blue.parked, blue.provisioned) == (True, False)
-    (told,) = world.journal.of("keeping")
+    (reported,) = world.journal.of("keeping")
     # Two g6e.2xlarge, for the soak and an hour.
-    assert told["usd_per_hour"] == 4.48416
-    assert 4.48 < told["usd_so_far"] < 4.8
-    assert told["brought_up"].startswith("bringing green up (nodes and replicas) took 6 s")
+    assert reported["usd_per_hour"] == 4.48416
+    assert 4.48 < reported["usd_so_far"] < 4.8
+    assert reported["brought_up"].startswith("bringing green up (nodes and replicas) took 6 s")
     assert reap(session(world)) is None
 
 
@@ -126,19 +126,19 @@ def test_a_reaped_colour_takes_the_next_release_and_the_time_it_took_is_in_the_j
     assert world.shifts_of_traffic == [0, 1, 25, 100, 99, 75, 0]
 
 
-def test_everything_that_forbids_a_reap_is_told_at_once() -> None:
+def test_everything_that_forbids_a_reap_is_reported_at_once() -> None:
     world = promoted_world()
     world.clock.sleep(HOUR)
     world.config.edit({"rolling_out": True})
     world.healthy["green"] = 1
     world.weights = {"blue": 10, "green": 90}
-    told = refusal(world)
+    reported = refusal(world)
     for part in ("green_weight: blue still has weight 10", "rolling_out: is true", "green: has 1 healthy targets of 2"):
-        assert part in told
+        assert part in reported
 
 
 def test_an_unfinished_rollout_forbids_a_reap() -> None:
-    assert "did not come to an end" in refusal(promoted_world(), unfinished=True)
+    assert "the last rollout is unfinished" in refusal(promoted_world(), unfinished=True)
 
 
 def test_running_streams_hold_a_reap_up() -> None:
@@ -212,7 +212,7 @@ def test_a_file_without_the_live_release_is_not_adopted_for() -> None:
 
 
 def broken_off_drill() -> World:
-    """After a promotion one percent went to the former colour, and the process was killed."""
+    """Return a world after a promotion and a drill whose process was killed at one percent."""
     world = promoted_world()
     ports = world.ports()
     Updater(ports, SERVICE).change_weight(99, message="drill")
@@ -246,7 +246,7 @@ def test_a_ramp_that_was_killed_is_undone_and_its_candidate_parked() -> None:
     assert not world.pods("green")
 
 
-def test_a_rollback_from_a_checkout_of_before_the_rollout_parks_the_candidate_all_the_same() -> None:
+def test_a_rollback_from_a_checkout_of_before_the_rollout_parks_the_candidate_anyway() -> None:
     world = World()
     stale = world.config.values
     plan = make_plan("green", world.config.read().rollout)
@@ -264,7 +264,7 @@ def test_a_rollback_from_a_checkout_of_before_the_rollout_parks_the_candidate_al
     assert not world.pods("green")
 
 
-def test_a_rollout_in_the_way_is_told_with_all_else_that_is() -> None:
+def test_a_rollout_in_the_way_is_reported_with_all_else_that_is() -> None:
     world = World()
     world.set_green_weight(10)
     asked = session(world)

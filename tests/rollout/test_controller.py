@@ -288,7 +288,7 @@ def test_what_a_step_has_changed_beside_the_weight_sends_traffic_back() -> None:
     world.clock.on_sleep = meddle
     rollout = ramp(world)
     assert rollout.phase is Phase.ROLLED_BACK
-    assert "has changed more or other than that: chat: priority" in rollout.reason
+    assert "made other changes: chat: priority" in rollout.reason
     assert world.shifts_of_traffic == [0, 1, 25, 0]
     assert_all_agree(world, green_weight=0, active_color="blue")
     (told,) = (record for record in world.journal.of("update") if record.get("unexpected"))

@@ -1,4 +1,4 @@
-"""What the scripts write, in their order, passes the guards: whatever happens during a rollout, onto either colour."""
+"""The updates of the scripts, in their order, pass the guards in every course of a rollout onto either colour."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -33,7 +33,7 @@ def traffic(state: ServiceSettings) -> Traffic:
 
 
 class GuardedWorld(World):
-    """Pulumi asks the guards as the hooks do: in previews and updates, of the rule, the nodes and the pods."""
+    """A world that calls the guards as the hooks do: in previews and updates, for the rule, the nodes and the pods."""
 
     def __init__(self, **overrides: Any) -> None:
         self.accepted = 0
@@ -58,7 +58,7 @@ class GuardedWorld(World):
             deployed=traffic(old),
             desired=traffic(new),
             announced=new.announced,
-            max_step_points=1,  # a script's steps are its own affair
+            max_step_points=1,  # does not limit the steps of a script
             now=self.clock.now(),
         )
         judged = [rule_refusal(context)]
@@ -183,7 +183,7 @@ def test_a_ramp_onto_a_colour_that_is_kept_warm_is_refused_before_it_begins_with
     world = new_world("blue")
     ramp(world)
     state = world.config.read()
-    faults = preflight_violations(
+    violations = preflight_violations(
         plan=make_plan("blue", state.rollout),
         settings=state,
         rule=world.rule(),
@@ -191,9 +191,9 @@ def test_a_ramp_onto_a_colour_that_is_kept_warm_is_refused_before_it_begins_with
         now=world.clock.now(),
         idle_timeout_seconds=state.required_idle_timeout_seconds,
     )
-    assert [fault for fault in faults if fault.startswith("keep_until: blue is kept warm until")]
-    assert f'announced to "{state.rollout_serial} <reason>"' in str(faults)
-    # What it says passes the guards, and nothing less does.
+    assert [violation for violation in violations if violation.startswith("keep_until: blue is kept warm until")]
+    assert f'announced to "{state.rollout_serial} <reason>"' in str(violations)
+    # Exactly the fix in the message passes the guards.
     world.config.edit({"keep_until": ""})
     assert world.refusals()
     world.config.edit({"announced": f"{state.rollout_serial} no way back needed"})

@@ -1,4 +1,4 @@
-"""docs/permissions.md asks for what the code calls: not less, and not more."""
+"""docs/permissions.md lists exactly the permissions for the calls in the code."""
 
 import ast
 import json
@@ -14,7 +14,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "permissions.md").read_text()
 
-# IAM's name of a service, by boto3's; and of those actions that IAM names otherwise than the API.
+# IAM's service names by boto3's, and IAM's names of the actions that the API names differently.
 PREFIXES: dict[str, str] = {
     "elbv2": "elasticloadbalancing",
     "cloudwatch": "cloudwatch",
@@ -44,7 +44,7 @@ ASKING = {
 
 
 def names_in(pattern: str) -> set[str]:
-    """Every name of a method, and every text that may be one: paginators and calls by name."""
+    """Return every method name, and every string that may be one (paginators, and calls by name)."""
     found: set[str] = set()
     for path in (ROOT / "rollout").glob(pattern):
         for node in ast.walk(ast.parse(path.read_text())):

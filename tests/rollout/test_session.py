@@ -1,4 +1,4 @@
-"""What a command finds out about its service before it acts."""
+"""What a session finds out about its service before a command acts."""
 
 import json
 from pathlib import Path

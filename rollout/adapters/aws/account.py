@@ -1,4 +1,4 @@
-"""What the AWS account has room for, through EC2, Service Quotas and Resource Groups; nothing is changed."""
+"""The AWS account's capacity, read from EC2, Service Quotas and Resource Groups. Read-only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OVER: Final = ("cancelled", "expired", "failed", "payment-failed")
 
 
 class AwsAccount:
-    """The region of an account that a stack's nodes are in."""
+    """The account, in the region of the stack's nodes."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class AwsAccount:
         *,
         node_subnet_ids: Sequence[str],
     ) -> None:
-        """Ask EC2, Service Quotas and Resource Groups."""
+        """Use these clients of EC2, Service Quotas and Resource Groups."""
         self._ec2 = ec2
         self._quotas = quotas
         self._groups = groups
@@ -37,7 +37,7 @@ class AwsAccount:
         return self._quotas.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"].get("Value", 0.0)
 
     def instances(self) -> Sequence[RunningInstance]:
-        """List the region's instances that run or start and count towards a quota of GPU types."""
+        """List the region's running and starting instances that count towards a quota of GPU types."""
         pages = self._ec2.get_paginator("describe_instances").paginate(
             Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}]
         )
@@ -50,7 +50,7 @@ class AwsAccount:
         ]
 
     def reservations(self) -> Sequence[CapacityReservation]:
-        """List the region's capacity reservations that are not over, others' that are shared included."""
+        """List the region's capacity reservations that are not over, including those that other accounts share."""
         pages = self._ec2.get_paginator("describe_capacity_reservations").paginate()
         found: list[CapacityReservation] = []
         for one in (one for page in pages for one in page["CapacityReservations"]):
@@ -80,7 +80,7 @@ class AwsAccount:
         return frozenset(arn.rpartition("/")[2] for arn in arns if ":capacity-reservation/" in arn)
 
     def subnets(self, ids: Sequence[str] = ()) -> Sequence[Subnet]:
-        """Return these subnets; without ids those that the stack names for its nodes."""
+        """Return these subnets, or the stack's node subnets if no ids are given."""
         asked = list(ids or self._node_subnet_ids)
         pages = self._ec2.get_paginator("describe_subnets").paginate(SubnetIds=asked)
         return [
@@ -97,6 +97,6 @@ class AwsAccount:
 def _running(one: InstanceTypeDef) -> RunningInstance:
     name, cpus = str(one.get("InstanceType", "")), one.get("CpuOptions", {})
     known = INSTANCE_TYPES.get(name)
-    # A quota counts what the type has, however many of its CPUs are switched on.
+    # A quota counts all vCPUs of the type, even if some of them are disabled.
     vcpus = known.vcpus if known else cpus.get("CoreCount", 0) * cpus.get("ThreadsPerCore", 0)
     return RunningInstance(instance_type=name, vcpus=vcpus, lifecycle=one.get("InstanceLifecycle", ""))

@@ -1,11 +1,10 @@
-"""The load balancer's own counts per target group, from CloudWatch.
+"""The load balancer's counts per target group, from CloudWatch.
 
-Requests by period are the evidence of attestation, rather than what the pods count, for three reasons. The load
-balancer counts a request when it chooses a target; a pod counts it when the answer has ended, so for as long as a
-stream lasts the pods still show the former weight. The load balancer's own health checks are not in the metric, while
-the readiness probe's synthetic inference is in the pods' counters. And pods count whoever reaches them, past the load
-balancer too. The price is a delay: AWS publishes periods of 60 s, some time after their end, so that an attestation
-takes two to three minutes at least.
+Attestation uses these counts, not the pods' own, for three reasons. First, the load balancer counts a request when it
+chooses a target. A pod counts it when the answer ends, so the pods show the former weight for as long as a stream
+lasts. Second, the load balancer's metric does not include health checks, but the pods' counters include the readiness
+probe's synthetic inference. Third, pods also count requests that bypass the load balancer. The price is a delay: AWS
+publishes periods of 60 s, some time after their end, so an attestation takes at least two to three minutes.
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
 """
 
@@ -29,12 +28,12 @@ REQUESTS: Final = ("RequestCount", "Sum")
 SERVER_ERRORS: Final = ("HTTPCode_Target_5XX_Count", "Sum")
 P95_SECONDS: Final = ("TargetResponseTime", "p95")
 HOSTS: Final = ("HealthyHostCount", "Maximum")
-"""Published whether or not there are requests, so it tells a period without any from one that is not published yet."""
+"""Published with or without requests, so it separates a period without requests from one not published yet."""
 PUBLICATION_PERIODS: Final = 1
-"""For so many periods after its end, one colour's count may be there and the other's not."""
+"""For this many periods after a period's end, one colour's count may be published before the other's."""
 
 Statistic = tuple[str, str]
-"""A metric's name, and how its values are summed up."""
+"""A metric's name and its CloudWatch statistic."""
 _Values = Mapping[tuple[Statistic, Color], float]
 
 
@@ -44,7 +43,7 @@ class CloudWatchMetrics:
     def __init__(
         self, client: CloudWatchClient, dimensions: Callable[[Color], dict[str, str]], *, period_seconds: int
     ) -> None:
-        """Read metrics of ``period_seconds`` with the dimensions that ``dimensions`` gives for a colour."""
+        """Read metrics with this period; ``dimensions`` returns the CloudWatch dimensions of a colour."""
         self._client = client
         self._dimensions = dimensions
         self._period_seconds = period_seconds
@@ -58,13 +57,13 @@ class CloudWatchMetrics:
         return TargetGroupCounts(requests=requests, server_errors=sum(period.server_errors for period in periods))
 
     def periods(self, start: datetime, end: datetime) -> Mapping[Color, Sequence[Period]]:
-        """Return both colours' figures by period, the same periods for both, in one call.
+        """Return both colours' figures for each period, in one call. Both have the same periods.
 
-        The window begins at the first whole period after ``start``, so that nothing from before counts. An absent 5xx
-        metric is zero only where requests were counted: CloudWatch stays silent about both zero and no data.
+        The window begins at the first whole period after ``start``, so nothing from before ``start`` counts. An absent
+        5xx metric means zero only where requests were counted: CloudWatch publishes no value for zero or for no data.
         """
         first = self._first_period(start)
-        if first >= int(end.timestamp()):  # CloudWatch has whole seconds only
+        if first >= int(end.timestamp()):  # CloudWatch takes whole seconds only
             return dict.fromkeys(COLORS, ())
         found = self._read((REQUESTS, SERVER_ERRORS, P95_SECONDS), datetime.fromtimestamp(first, UTC), end)
         return {
@@ -80,7 +79,7 @@ class CloudWatchMetrics:
         }
 
     def by_period(self, start: datetime, end: datetime) -> Sequence[PeriodRequests]:
-        """Return the whole periods of a window that are published by now, oldest first."""
+        """Return the whole periods of a window that have been published, oldest first."""
         length = self._period_seconds
         first = self._first_period(start)
         last = (math.floor(end.timestamp() / length) - PUBLICATION_PERIODS) * length
@@ -100,7 +99,7 @@ class CloudWatchMetrics:
         return math.ceil(start.timestamp() / self._period_seconds) * self._period_seconds
 
     def _read(self, statistics: Sequence[Statistic], start: datetime, end: datetime) -> Mapping[datetime, _Values]:
-        """Return what is published of a window, by the beginning of each period, oldest first."""
+        """Return the published values of a window, by the start of each period, oldest first."""
         wanted: list[tuple[Statistic, Color]] = [(statistic, color) for statistic in statistics for color in COLORS]
         series = {f"m{number}": one for number, one in enumerate(wanted)}
         pages = self._client.get_paginator("get_metric_data").paginate(

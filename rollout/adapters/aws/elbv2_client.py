@@ -1,7 +1,7 @@
-"""The ELBv2 API for somebody in a hurry: a call that is throttled or lost is sent again at once, and again soon.
+"""An ELBv2 client with fast retries: a throttled or lost call is repeated almost at once.
 
-botocore's own retries back off for up to 20 s and share one quota among all calls of a client; users on a failing
-candidate cannot wait for that. One call at a time, a few times a second, is little even for a throttled account.
+botocore's own retries back off for up to 20 s and share one retry quota among all calls of a client. Users on a failing
+candidate cannot wait that long. One call at a time, a few times a second, is little load even for a throttled account.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BEGAN: Final = "rollout_began"
 
 
 def elbv2_client(region: str | None) -> ElasticLoadBalancingv2Client:
-    """Return a client whose calls are tried for ``BUDGET_SECONDS``."""
+    """Return a client that retries each call for up to ``BUDGET_SECONDS``."""
     import boto3
     from botocore.config import Config
 
@@ -37,13 +37,13 @@ def elbv2_client(region: str | None) -> ElasticLoadBalancingv2Client:
         retries={"mode": "standard", "total_max_attempts": 1},
     )
     client = boto3.client("elbv2", region_name=region, config=config)
-    # botocore takes the first answer that a handler of this event gives for the seconds to wait; the stubs know none.
+    # botocore waits for the seconds that the first handler of this event returns; the type stubs do not cover that.
     client.meta.events.register("needs-retry.elastic-load-balancing-v2", cast(Any, _delay_seconds))
     return client
 
 
 def is_passing(error: BaseException) -> bool:
-    """Tell whether the same call may well succeed a little later."""
+    """Return whether the same call may succeed a little later."""
     from botocore import exceptions as aws
 
     if isinstance(error, aws.ClientError):
@@ -59,7 +59,7 @@ def _delay_seconds(
     request_dict: dict[str, Any],
     **_: object,
 ) -> float | None:
-    """Return how long to wait before the next attempt; none to leave it at this one (botocore's ``needs-retry``)."""
+    """Return the seconds to wait before the next attempt. None for no retry (botocore's ``needs-retry``)."""
     if not _is_passing(response, caught_exception):
         return None
     began = request_dict["context"].setdefault(_BEGAN, time.monotonic())

@@ -1,4 +1,4 @@
-"""The load balancer of one service through the ELBv2 API; found by tags, without Pulumi's state."""
+"""The load balancer of one service, through the ELBv2 API. Found by tags, without Pulumi's state."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
     from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
     from mypy_boto3_elbv2.type_defs import ActionTypeDef, RuleTypeDef
 
-# DescribeTags takes no more resources in one call.
+# DescribeTags takes at most this many resources in one call.
 TAGS_PER_CALL: Final = 20
 IDLE_TIMEOUT: Final = "idle_timeout.timeout_seconds"
 DEFAULT_IDLE_TIMEOUT_SECONDS: Final = 60
 NAME_ONE: Final = "Name one with --service."
-# Targets in these states are on their way out, or never counted.
+# Targets in these states are leaving, or are not in use.
 NOT_SERVING: Final = frozenset({"draining", "unused"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """What does not change for the life of a service."""
+    """The ARNs of a service, which do not change, and the rule's actions as last read."""
 
     load_balancer_arn: str
     rule_arn: str
@@ -59,13 +59,13 @@ class Elbv2LoadBalancer:
     def __init__(
         self, client: ElasticLoadBalancingv2Client, *, stack: str, service: str | None, listener_arn: str | None = None
     ) -> None:
-        """Look for what carries the tags of this stack and service.
+        """Find resources by the tags of this stack and service.
 
         Args:
             client: the ELBv2 API.
             stack: the stack.
-            service: the service; none for the only one of the stack.
-            listener_arn: the listener that the service joined; none when its load balancer is its own.
+            service: the service. None for the stack's only service.
+            listener_arn: the listener that the service joined. None when the service has its own load balancer.
         """
         self._client = client
         self._stack = stack
@@ -77,15 +77,15 @@ class Elbv2LoadBalancer:
         """Read the weighted rule.
 
         Raises:
-            UnavailableError: AWS does not take the call now; later it may.
-            RolloutError: there is none, or more than one, with our tags.
+            UnavailableError: AWS does not take the call now; a later call may succeed.
+            RolloutError: no rule has our tags, or more than one has.
         """
-        with _telling_what_passes():
+        with _marking_transient_errors():
             return self._rule()
 
     def _rule(self) -> LiveRule:
         if self._found is None:
-            # The search has read all of it already, and a rollback cannot wait.
+            # The search has already read the rule and its tags, and a rollback must not wait for a second read.
             self._found, tags = self._search()
             found = self._found
         else:
@@ -110,12 +110,12 @@ class Elbv2LoadBalancer:
         )
 
     def set_green_weight(self, green_weight: int) -> None:
-        """Set the weights of the weighted rule; one call when the rule has been read before.
+        """Set the weights of the weighted rule. One API call if the rule has been read before.
 
         Raises:
-            UnavailableError: AWS does not take the call now; later it may.
+            UnavailableError: AWS does not take the call now; a later call may succeed.
         """
-        with _telling_what_passes():
+        with _marking_transient_errors():
             found = self._find()
             weights = {found.target_groups["green"]: green_weight, found.target_groups["blue"]: 100 - green_weight}
             self._client.modify_rule(RuleArn=found.rule_arn, Actions=_with_weights(found.actions, weights))
@@ -124,9 +124,9 @@ class Elbv2LoadBalancer:
         """Count a colour's targets by health.
 
         Raises:
-            UnavailableError: AWS does not take the call now; later it may.
+            UnavailableError: AWS does not take the call now; a later call may succeed.
         """
-        with _telling_what_passes():
+        with _marking_transient_errors():
             arn = self._find().target_groups[color]
             described = self._client.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
         states = Counter(target.get("TargetHealth", {}).get("State", "unknown") for target in described)
@@ -137,12 +137,12 @@ class Elbv2LoadBalancer:
         )
 
     def dns_name(self) -> str:
-        """Return the load balancer's own name."""
+        """Return the load balancer's DNS name."""
         arn = self._find().load_balancer_arn
         return self._client.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0].get("DNSName", "")
 
     def idle_timeout_seconds(self) -> int:
-        """Return for how long the load balancer leaves a silent connection open."""
+        """Return how many seconds the load balancer keeps a silent connection open."""
         arn = self._find().load_balancer_arn
         attributes = self._client.describe_load_balancer_attributes(LoadBalancerArn=arn)["Attributes"]
         values = {one.get("Key"): one.get("Value", "") for one in attributes}
@@ -162,7 +162,7 @@ class Elbv2LoadBalancer:
         return self._found
 
     def _search(self) -> tuple[_Found, Mapping[str, str]]:
-        """Find the rule, and what its tags say."""
+        """Find the rule and its tags."""
         candidates: list[tuple[str, RuleTypeDef, Mapping[str, str]]] = []
         for load_balancer_arn, listener_arns in self._places():
             rules = {rule.get("RuleArn", ""): rule for arn in listener_arns for rule in self._rules(arn)}
@@ -172,7 +172,7 @@ class Elbv2LoadBalancer:
                 break
         if len(candidates) > 1:
             arns = ", ".join(rule.get("RuleArn", "") for _, rule, _ in candidates)
-            fix = "Remove the tags from all but the one that the program made." if self._service else NAME_ONE
+            fix = "Remove the tags from all but the one that the program created." if self._service else NAME_ONE
             raise RolloutError(f"several rules carry the tags of {self._whose}: {arns}. {fix}")
         for load_balancer_arn, rule, tags in candidates:
             actions, arn = _actions(rule), rule.get("RuleArn", "")
@@ -197,7 +197,7 @@ class Elbv2LoadBalancer:
         )
 
     def _places(self) -> Iterator[tuple[str, Iterable[str]]]:
-        """Yield load balancers with those of their listeners that may have our rules."""
+        """Yield each load balancer with the listeners that may have our rules."""
         if self._listener_arn is not None:
             yield load_balancer_of(self._listener_arn), [self._listener_arn]
             return
@@ -221,7 +221,7 @@ class Elbv2LoadBalancer:
         return f"{service} of stack {self._stack!r}"
 
     def _marked(self, arns: Iterable[str], role: Role) -> dict[str, dict[str, str]]:
-        """Return those resources that carry our tags for this role, with all their tags."""
+        """Return the resources that have our tags for this role, with all their tags."""
         wanted = {STACK_KEY: self._stack, ROLE_KEY: role} | ({SERVICE_KEY: self._service} if self._service else {})
         return {arn: tags for arn, tags in self._tags(arns).items() if wanted.items() <= tags.items()}
 
@@ -236,8 +236,8 @@ class Elbv2LoadBalancer:
 
 
 @contextmanager
-def _telling_what_passes() -> Generator[None]:
-    """Tell a call that may well succeed later from one that will not."""
+def _marking_transient_errors() -> Generator[None]:
+    """Raise UnavailableError for errors that may pass; let all others through."""
     try:
         yield
     except RolloutError:
@@ -261,14 +261,14 @@ def _weights(actions: list[ActionTypeDef]) -> dict[str, int]:
 
 
 def _with_weights(actions: list[ActionTypeDef], weights: Mapping[str, int]) -> list[ActionTypeDef]:
-    """Copy the actions with other weights; all else, such as the stickiness setting, stays."""
+    """Return a copy of the actions with new weights. Everything else stays, such as the stickiness setting."""
     changed: list[ActionTypeDef] = []
     for action in actions:
         forward = action.get("ForwardConfig")
         if forward is None:
             changed.append(action)
             continue
-        # A TargetGroupArn beside a ForwardConfig must name the same single group, so it cannot stay.
+        # A TargetGroupArn beside a ForwardConfig would have to name the same single group, so it is removed.
         rest = {key: value for key, value in action.items() if key != "TargetGroupArn"}
         groups = [
             {"TargetGroupArn": arn, "Weight": weights[arn]}

@@ -1,4 +1,4 @@
-"""The cluster of one service as its scheduler sees it, and what pods of the service refer to."""
+"""The nodes and pods that the scheduler sees, and the objects that the service's pods refer to."""
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
@@ -21,10 +21,10 @@ _NOT_FOUND: Final = 404
 
 
 class KubernetesCluster:
-    """Reads nodes, pods of all namespaces, and Secrets and claims of one."""
+    """Reads nodes, the pods of all namespaces, and the Secrets and claims of one namespace."""
 
     def __init__(self, *, namespace: str, context: str | None = None) -> None:
-        """Look at the cluster of ``context``, or of the kubeconfig's current one."""
+        """Read the cluster of ``context``, or of the kubeconfig's current context."""
         self._namespace = namespace
         self._context = context
         self._api: CoreV1Api | None = None
@@ -33,15 +33,15 @@ class KubernetesCluster:
         """List every node.
 
         Raises:
-            RolloutError: the API server cannot be asked.
+            RolloutError: the API server refuses or does not answer.
         """
         return [_node(item) for item in self._paged("list nodes", "list_node")]
 
     def bound_pods(self) -> Sequence[BoundPod]:
-        """List the pods of all namespaces that have a node and have not ended.
+        """List the pods of all namespaces that are bound to a node and have not ended.
 
         Raises:
-            RolloutError: the API server cannot be asked.
+            RolloutError: the API server refuses or does not answer.
         """
         items = self._paged(
             "list the pods of all namespaces",
@@ -51,19 +51,19 @@ class KubernetesCluster:
         return [_bound(item) for item in items]
 
     def secret_keys(self, name: str) -> frozenset[str] | None:
-        """Return the keys of a Secret in the service's namespace; none when there is no such Secret.
+        """Return the keys of a Secret in the service's namespace. None when the Secret does not exist.
 
         Raises:
-            RolloutError: the API server cannot be asked.
+            RolloutError: the API server refuses or does not answer.
         """
         found = self._found(f"read Secret {name}", "read_namespaced_secret", name)
         return None if found is None else frozenset(found.data or {})
 
     def has_claim(self, name: str) -> bool:
-        """Tell whether the service's namespace has this PersistentVolumeClaim.
+        """Return whether the service's namespace has this PersistentVolumeClaim.
 
         Raises:
-            RolloutError: the API server cannot be asked.
+            RolloutError: the API server refuses or does not answer.
         """
         what = f"read PersistentVolumeClaim {name}"
         return self._found(what, "read_namespaced_persistent_volume_claim", name) is not None
@@ -130,7 +130,7 @@ def _bound(item: Any) -> BoundPod:
 
 
 def _requests(spec: Any) -> Resources:
-    """Return what the scheduler counts: containers and sidecars together, or the largest moment of the start."""
+    """Return the requests that the scheduler counts: the running containers and sidecars, or the start-up peak."""
     running = sum((_asked_by(one) for one in spec.containers), Resources())
     peak = Resources()
     for container in spec.init_containers or ():
@@ -154,7 +154,7 @@ def _asked_by(container: Any) -> Resources:
 
 
 def _resources(quantities: Mapping[str, str], *, rounding: str = ROUND_CEILING) -> Resources:
-    """Read quantities; what is offered is rounded down, what is asked for up."""
+    """Read quantities. Callers round offered amounts down and requested amounts up."""
     from kubernetes.utils.quantity import parse_quantity
 
     def amount(name: str, unit: Decimal = Decimal(1)) -> int:

@@ -1,4 +1,4 @@
-"""The replicas of one service, as Kubernetes sees them."""
+"""The replicas of one service, as Kubernetes reports them."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,20 +14,20 @@ REQUEST_TIMEOUT_SECONDS = 10
 
 
 class KubernetesReplicas:
-    """Reads pods through the API server that KUBECONFIG, or the pod we run in, names."""
+    """Reads pods from the API server that KUBECONFIG or the surrounding pod points to."""
 
     def __init__(self, *, service: str, namespace: str, context: str | None = None) -> None:
-        """Look at ``service`` in ``namespace``; ``context`` of the kubeconfig, or its current one."""
+        """Read the pods of ``service`` in ``namespace``, with ``context`` or the kubeconfig's current context."""
         self._service = service
         self._namespace = namespace
         self._context = context
         self._api: CoreV1Api | None = None
 
     def pods(self, color: Color) -> tuple[Pod, ...]:
-        """List a colour's pods, those on their way out included.
+        """List a colour's pods, including terminating ones.
 
         Raises:
-            RolloutError: the API server cannot be asked.
+            RolloutError: the API server refuses or does not answer.
         """
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
@@ -49,12 +49,12 @@ class KubernetesReplicas:
 
 
 def core_api(context: str | None) -> "CoreV1Api":
-    """Open the API server that KUBECONFIG, or the pod we run in, names.
+    """Return a client of the API server that KUBECONFIG or the surrounding pod points to.
 
     Raises:
-        RolloutError: there is no such access.
+        RolloutError: there is no usable configuration.
     """
-    # The official client takes seconds to import; most commands end before they need it.
+    # The official client takes seconds to import, and most commands end before they need it.
     from kubernetes import client, config
     from kubernetes.config.config_exception import ConfigException
 

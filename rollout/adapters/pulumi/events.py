@@ -1,4 +1,4 @@
-"""What the engine tells during a preview or an update, as far as a rollout cares."""
+"""The engine's events during a preview or an update, as far as a rollout needs them."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from pulumi.automation.events import EngineEvent
 
 from rollout.model.changes import Change
 
-# What engines put before the words of a guard, which is a hook.
+# Guards are hooks: the engine puts this before their messages.
 _GUARD = re.compile(r"^.*?before hook \"[^\"]*-guards\" failed: ")
 
 # Operations that leave a resource as it is.
@@ -16,17 +16,17 @@ UNCHANGING = frozenset({"same", "read", "refresh"})
 
 
 class EngineEvents:
-    """What the engine tells during a preview or an update."""
+    """The engine's events during a preview or an update."""
 
     def __init__(self) -> None:
         self._events: list[EngineEvent] = []
 
     def append(self, event: EngineEvent) -> None:
-        """Keep an event; called from the SDK's threads, which must not see an exception."""
+        """Store an event. Called from the SDK's threads, so it must not raise."""
         self._events.append(event)
 
     def changes(self) -> list[Change]:
-        """Return every resource that would not stay as it is."""
+        """Return every resource that does not stay as it is."""
         steps = [event.resource_pre_event.metadata for event in self._events if event.resource_pre_event]
         return [
             Change(
@@ -42,13 +42,13 @@ class EngineEvents:
         ]
 
     def not_evaluated(self) -> list[str]:
-        """Return the messages of policies that could not be evaluated because values are not known yet."""
+        """Return the messages of policies that could not be evaluated because some values are not known yet."""
         return [
             message for level, message in self._policies() if level != "mandatory" and "can't run policy" in message
         ]
 
     def errors(self) -> str:
-        """Return what went wrong: refusals of mandatory policies first, then the errors that were reported."""
+        """Return what went wrong: first the refusals of mandatory policies, then the reported errors."""
         refusals = [f"policy refused: {message}" for message in self._refusals()]
         diagnostics = [event.diagnostic_event for event in self._events if event.diagnostic_event]
         errors = (one.message.strip() for one in diagnostics if one.severity == "error")
@@ -56,7 +56,7 @@ class EngineEvents:
         return "\n".join(dict.fromkeys((*refusals, *messages)))
 
     def refused_by_policy(self) -> bool:
-        """Tell whether a mandatory policy has refused."""
+        """Return whether a mandatory policy has refused."""
         return bool(self._refusals())
 
     def _refusals(self) -> list[str]:

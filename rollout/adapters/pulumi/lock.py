@@ -1,7 +1,7 @@
-"""Pulumi's own lock on a stack, left behind by an update whose process was killed: when it may be cancelled.
+"""When Pulumi's own lock on a stack may be cancelled, after the process of an update was killed.
 
-Only the holder of our lock asks this, so no update of ours runs that is not our own child, except one that has outlived
-the process that began it. Hosts are known by their names, as Pulumi's lock has no more of them.
+Only the holder of our lock asks this. So every running update of the scripts is our own child, except one that outlived
+the process that began it. Hosts are identified by name: Pulumi's lock contains nothing else about them.
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 OURS: Final = "VLLM_BLUE_GREEN_UPDATE"
-"""Variable in the environment of every ``pulumi`` that a script starts: the stack's name."""
+"""An environment variable of every ``pulumi`` that a script starts. It contains the stack's name."""
 
 _CLAIMED: Final = re.compile(r"currently locked by (\d+) lock")
 _HOLDER: Final = re.compile(r"created by \S+@(\S+) \(pid (\d+)\)")
@@ -19,34 +19,34 @@ _HOLDER: Final = re.compile(r"created by \S+@(\S+) \(pid (\d+)\)")
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What may be done about a lock: nothing, or to end these processes first, and then to cancel it."""
+    """Whether a lock may be cancelled, and which processes must be ended first."""
 
     may_cancel: bool
     orphans: tuple[int, ...] = ()
 
 
 def judge_lock(
-    told: str,
+    message: str,
     *,
     here: str,
     ended_hosts: Collection[str],
     is_alive: Callable[[int], bool],
     is_ours: Callable[[int], bool],
 ) -> Verdict:
-    """Judge what Pulumi says of the locks on a stack.
+    """Judge Pulumi's message about the locks on a stack.
 
     Args:
-        told: its words.
+        message: Pulumi's message.
         here: the name of this host.
-        ended_hosts: hosts on which a process of ours held our lock until it showed no life any more.
-        is_alive: tells whether a process of this host runs.
-        is_ours: tells whether it is an update that a script of ours began.
+        ended_hosts: hosts on which another process held our lock until the lock expired.
+        is_alive: returns whether a process of this host is running.
+        is_ours: returns whether a process is an update that one of the scripts began.
 
     Returns:
-        Nothing may be done unless every holder is known to have ended, or is an update of ours that nobody waits for.
+        That the lock may be cancelled, only if every holder has ended or is an orphaned update of the scripts.
     """
-    claimed = _CLAIMED.search(told)
-    holders = [(host, int(pid)) for host, pid in _HOLDER.findall(told)]
+    claimed = _CLAIMED.search(message)
+    holders = [(host, int(pid)) for host, pid in _HOLDER.findall(message)]
     if claimed is None or len(holders) != int(claimed[1]):
         return Verdict(may_cancel=False)
     orphans: list[int] = []
@@ -61,9 +61,9 @@ def judge_lock(
 
 
 def began_by_us(pid: int, stack: str) -> bool:
-    """Tell whether a process of this host is an update of the stack that a script of ours began."""
+    """Return whether a process of this host is an update of the stack that one of the scripts began."""
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
-        return False  # another user's, or no Linux: then nobody can tell
+        return False  # another user's process, or not Linux: it cannot be checked
     return f"{OURS}={stack}".encode() in environment

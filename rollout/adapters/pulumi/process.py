@@ -1,4 +1,4 @@
-"""The Pulumi CLI as a child process that can be asked to end: the automation API keeps no handle on its own."""
+"""The Pulumi CLI as a child process that can be interrupted. The automation API keeps no handle of its process."""
 
 import os
 import signal
@@ -14,15 +14,15 @@ from semver import VersionInfo
 from rollout.adapters.pulumi.lock import OURS
 
 OLDEST: Final = VersionInfo(3, 182, 0)
-"""The first CLI with resource hooks, which guards are.
+"""The first CLI with resource hooks. Guards are resource hooks.
 https://github.com/pulumi/pulumi/blob/master/CHANGELOG.md"""
 
 
 class InterruptiblePulumi(PulumiCommand):
-    """Runs Pulumi commands in a process group of their own, one at a time."""
+    """Runs Pulumi commands one at a time, each in its own process group."""
 
     def __init__(self, stack: str) -> None:
-        """Find ``pulumi`` on PATH; what it runs is marked as ours, for ``stack``."""
+        """Find ``pulumi`` on PATH, and mark its processes as ours, for ``stack``."""
         super().__init__(version=OLDEST)
         self._mark = {OURS: stack}
         self._process: subprocess.Popen[str] | None = None
@@ -38,7 +38,7 @@ class InterruptiblePulumi(PulumiCommand):
         """Run one command to its end.
 
         Raises:
-            CommandError: it exited with another status than 0.
+            CommandError: the exit status is not 0.
         """
         environment = {**os.environ, **additional_env, **self._mark, "PULUMI_AUTOMATION_API": "true"}
         command = [self.command, "--non-interactive", *args]
@@ -50,7 +50,7 @@ class InterruptiblePulumi(PulumiCommand):
                 cwd=cwd,
                 env=environment,
                 encoding="utf-8",
-                # Ctrl-C reaches the whole terminal group; when to end an update is ours to decide.
+                # Ctrl-C reaches the terminal's whole process group, but we decide when an update ends.
                 start_new_session=True,
             ) as process:
                 self._process = process
@@ -64,14 +64,14 @@ class InterruptiblePulumi(PulumiCommand):
         return result
 
     def interrupt(self) -> None:
-        """Ask a running command to end, as Ctrl-C does: it finishes what is in flight, and saves its state."""
+        """Ask a running command to end, as Ctrl-C does: it finishes the operations in flight and saves its state."""
         process = self._process
         if process is not None and process.poll() is None:
             process.send_signal(signal.SIGINT)
 
 
 class _Reader:
-    """Collects the lines of a pipe in a thread of its own, so that neither of two pipes fills up."""
+    """Collects the lines of a pipe in its own thread, so that neither of the two pipes fills up."""
 
     def __init__(self, pipe: IO[str] | None, callback: Callable[[str], object] | None) -> None:
         self._lines: list[str] = []
@@ -79,7 +79,7 @@ class _Reader:
         self._thread.start()
 
     def text(self) -> str:
-        """Wait for the end and return what was read."""
+        """Wait for the end of the pipe, and return its text."""
         self._thread.join()
         return "\n".join(self._lines)
 

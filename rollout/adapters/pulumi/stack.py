@@ -1,4 +1,4 @@
-"""The Pulumi stack through the automation API: preview, update, one secret."""
+"""The Pulumi stack, through the automation API: preview, update, state, one secret."""
 
 import os
 import signal
@@ -29,12 +29,12 @@ from rollout.system.processes import process_start_time
 POLICY_PACK = "policies"
 _WAIT_SLICE_SECONDS = 0.05
 _WATCH_SECONDS = 2.0
-# An interrupted update finishes what is in flight: a node group may take minutes.
+# An interrupted update finishes the operations in flight: a node group may take minutes.
 ORPHAN_PATIENCE_SECONDS = 300.0
 
 
 class _LeanStack(auto.Stack):
-    """A stack whose updates are one command each: ``up`` of the SDK fetches outputs and history that nobody reads."""
+    """A stack whose updates are one command each: the SDK's ``up`` also fetches outputs and history, unused here."""
 
     def outputs(self) -> auto.OutputMap:
         return {}
@@ -46,7 +46,7 @@ class _LeanStack(auto.Stack):
 
 
 class PulumiStack:
-    """One stack of the program in a work directory. Every call ends early when a stop is asked for."""
+    """One stack of the program in a work directory. Previews and updates end early when a stop is requested."""
 
     def __init__(
         self,
@@ -56,26 +56,26 @@ class PulumiStack:
         update_timeout_seconds: float,
         check: Callable[[], None],
         ended_hosts: Callable[[], Collection[str]] = lambda: (),
-        tell: Callable[[str], None] = lambda _: None,
+        log: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Select the stack.
 
         Args:
             name: the stack.
             work_dir: the folder with Pulumi.yaml.
-            update_timeout_seconds: the longest that one preview or update may take.
+            update_timeout_seconds: the longest time that one preview or update may take.
             check: raises when the rollout should stop.
-            ended_hosts: where a process of ours held our lock until it showed no life any more.
-            tell: hears what is done about a lock of Pulumi's that was left behind.
+            ended_hosts: returns hosts on which another process held our lock until the lock expired.
+            log: called with a message when a Pulumi lock that was left behind is handled.
 
         Raises:
-            RefusedError: no such stack, or no usable ``pulumi``.
+            RefusedError: the stack does not exist, or there is no usable ``pulumi``.
         """
         self._update_timeout_seconds = update_timeout_seconds
         self._check = check
         self._name = name
         self._ended_hosts = ended_hosts
-        self._tell = tell
+        self._log = log
         self._interrupted: set[int] = set()
         self._thread: threading.Thread | None = None
         pack = work_dir / POLICY_PACK
@@ -95,7 +95,7 @@ class PulumiStack:
         """Return a decrypted config value.
 
         Raises:
-            RefusedError: it is not set, or cannot be decrypted.
+            RefusedError: the value is not set or cannot be decrypted.
         """
         try:
             return self._stack.get_config(f"{PROJECT}:{key}").value
@@ -105,7 +105,7 @@ class PulumiStack:
             raise RefusedError(f"config {PROJECT}:{key} cannot be read: {words}{fix}") from error
 
     def rule_in_state(self, service: str) -> StateRule | None:
-        """Return the weighted rule as the state has it; none when it has none.
+        """Return the weighted rule from the state. None when the state does not contain it.
 
         Raises:
             UpdateFailedError: the backend does not answer.
@@ -130,21 +130,27 @@ class PulumiStack:
             ),
             events,
         )
-        return _told(events)
+        return _engine_run(events)
 
     def up(
         self, message: str, *, targets: Sequence[str] = (), with_policies: bool = True, watch: Watch | None = None
     ) -> EngineRun:
-        """Update the stack, or only the resources named by URN; unless ``with_policies``, without the policy pack.
+        """Update the stack with one command, without a preview.
 
-        It is one command: the SDK has ``up`` skip its preview.
-        A lock that an update of ours has left behind is cancelled. Such an update may still run, as an orphan; it is
-        interrupted and waited for, but not by a rollback (the one that nobody judges), which has a rule to watch.
-        What ``watch`` raises comes out at once; the update goes on until it is interrupted.
+        A lock that one of our updates left behind is cancelled. If that update still runs as an orphan, it is
+        interrupted, and this call waits for its end. A rollback (``with_policies`` is false) does not wait, because it
+        must watch the rule.
+
+        Args:
+            message: what the update is for.
+            targets: URNs of the only resources to update. Empty for all.
+            with_policies: whether to run the policy pack.
+            watch: called while the update runs. What it raises is raised at once; the update goes on until it is
+                interrupted.
 
         Raises:
-            StackLockedError: somebody else's update runs; nothing was done.
-            UpdateFailedError: the update did not succeed; some of it may have been applied.
+            StackLockedError: another process's update is running; nothing was done.
+            UpdateFailedError: the update failed; parts of it may have been applied.
         """
         try:
             return self._up(message, targets, watch, with_policies=with_policies)
@@ -168,12 +174,12 @@ class PulumiStack:
             events,
             watch,
         )
-        return _told(events)
+        return _engine_run(events)
 
-    def _frees(self, told: str, *, patience_seconds: float) -> bool:
-        """Cancel a lock that was left behind; tells whether that was so."""
+    def _frees(self, message: str, *, patience_seconds: float) -> bool:
+        """Cancel a lock that was left behind, and return whether it was."""
         verdict = judge_lock(
-            told,
+            message,
             here=socket.gethostname(),
             ended_hosts=self._ended_hosts(),
             is_alive=lambda pid: process_start_time(pid) != "",
@@ -182,8 +188,8 @@ class PulumiStack:
         if not verdict.may_cancel:
             return False
         for pid in set(verdict.orphans) - self._interrupted:
-            self._tell(f"an update of ours outlived the process that began it; interrupting it (process {pid})")
-            # Once: at a second time it would break off what is in flight.
+            self._log(f"an update outlived the script that began it; interrupting it (process {pid})")
+            # Only once: a second interrupt would abort the operations in flight.
             self._interrupted.add(pid)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGINT)
@@ -193,7 +199,7 @@ class PulumiStack:
                 return False
             self._check()
             time.sleep(_WAIT_SLICE_SECONDS)
-        self._tell(f"cancelling Pulumi's lock, whose update has ended without giving it back: {told}")
+        self._log(f"cancelling Pulumi's lock, whose update ended without releasing it: {message}")
         try:
             self._stack.cancel()
         except errors.CommandError as error:
@@ -208,11 +214,11 @@ class PulumiStack:
         self._command.interrupt()
 
     def is_running(self) -> bool:
-        """Tell whether a preview or an update still runs."""
+        """Return whether a preview or an update is still running."""
         return self._thread is not None and self._thread.is_alive()
 
     def _run(self, what: str, command: Callable[[], object], events: EngineEvents, watch: Watch | None = None) -> None:
-        """Run a blocking command in a thread, so that a request to stop is heard while it runs."""
+        """Run a blocking command in a thread, so that a request to stop is noticed while it runs."""
         failure: list[Exception] = []
 
         def work() -> None:
@@ -242,27 +248,27 @@ class PulumiStack:
             raise kind(f"{what} failed: {events.errors() or describe_error(failure[0])}") from failure[0]
 
 
-def _told(events: EngineEvents) -> EngineRun:
+def _engine_run(events: EngineEvents) -> EngineRun:
     return EngineRun(changes=tuple(events.changes()), not_evaluated=tuple(events.not_evaluated()))
 
 
 class _Watcher:
-    """Looks in a thread of its own, so that a question which hangs keeps nobody from hearing a request to stop."""
+    """Calls a watch in its own thread, so that a call that hangs does not delay a stop request."""
 
-    def __init__(self, look: Watch | None, update: threading.Thread) -> None:
+    def __init__(self, watch: Watch | None, update: threading.Thread) -> None:
         self._failure: Exception | None = None
-        if look is not None:
-            threading.Thread(target=self._watch, args=(look, update), daemon=True).start()
+        if watch is not None:
+            threading.Thread(target=self._watch, args=(watch, update), daemon=True).start()
 
     def check(self) -> None:
-        """Raise what looking has raised."""
+        """Raise what the watch has raised, if anything."""
         if self._failure is not None:
             raise self._failure
 
-    def _watch(self, look: Watch, update: threading.Thread) -> None:
+    def _watch(self, watch: Watch, update: threading.Thread) -> None:
         while self._failure is None and update.is_alive():
             try:
-                look()
+                watch()
             except Exception as error:
                 self._failure = error
             update.join(_WATCH_SECONDS)

@@ -1,4 +1,4 @@
-"""What Pulumi's state says, in its own deployment format."""
+"""Reads Pulumi's state, in the format of its deployments."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,9 +9,9 @@ from rollout.model.rule import StateRule
 
 
 def state_rule(resources: Iterable[Mapping[str, Any]], service: str) -> StateRule | None:
-    """Find the rule that splits a service's traffic among the resources of a state; none when there is none.
+    """Find the rule that splits a service's traffic among the resources of a state. Return None when there is none.
 
-    Its outputs are what AWS answered at the last update or refresh.
+    The rule's outputs are AWS's answer at the last update or refresh.
     """
     for one in resources:
         rule = Change(op="same", urn=one.get("urn", ""), type=one.get("type", ""), new=one.get("outputs") or {})

@@ -1,1 +1,1 @@
-"""The evaluation of a candidate: a suite of questions, or a command of the user's own."""
+"""The evaluation of a candidate: a suite of questions, or the user's own command."""

@@ -1,4 +1,4 @@
-"""Runs somebody's evaluation command against one colour, and finds the score that it leaves."""
+"""Runs the user's evaluation command against one colour, and reads its score."""
 
 import os
 import signal
@@ -18,17 +18,17 @@ LOOK_SECONDS = 0.1
 END_SECONDS = 5.0
 SHOWN_CHARACTERS = 300
 
-# What a command must not learn: its requests get the key from the relay, and it has nothing to do with the stack.
+# Hidden from the command: the relay adds the API key to its requests, and it has nothing to do with the stack.
 _WITHHELD = frozenset({VARIABLE, "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"})
 
 
 class CommandError(Exception):
-    """The command gave no score; the message says why."""
+    """The command gave no score. The message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What a command is told of the colour that it evaluates."""
+    """What a command gets to know about the colour that it evaluates."""
 
     base_url: str
     model: str
@@ -37,7 +37,7 @@ class Target:
     release_model: str
 
     def values(self, folder: Path) -> Mapping[str, str]:
-        """Return the placeholders of the command's words."""
+        """Return the values of the placeholders in the command."""
         return {
             "base_url": self.base_url,
             "model": self.model,
@@ -49,7 +49,7 @@ class Target:
 
 
 def filled(words: Sequence[str], values: Mapping[str, str]) -> list[str]:
-    """Put values for ``{placeholders}``; other braces are left alone, since words may be JSON."""
+    """Replace ``{placeholders}`` by their values. Other braces stay, because the words may be JSON."""
     done: list[str] = []
     for word in words:
         for name, value in values.items():
@@ -59,16 +59,16 @@ def filled(words: Sequence[str], values: Mapping[str, str]) -> list[str]:
 
 
 def run_command(settings: EvalSettings, target: Target, *, folder: Path, work_dir: Path, clock: Clock) -> Score:
-    """Run the command in ``work_dir``, its files in ``folder``, and read its score.
+    """Run the command in ``work_dir``, with its files in ``folder``, and read its score.
 
     Raises:
-        CommandError: it did not begin, failed, took too long, or left no score.
-        StoppedError: somebody asked the rollout to stop; the command was ended.
+        CommandError: the command did not start, failed, took too long, or left no score.
+        StoppedError: the rollout was asked to stop; the command was ended.
     """
     values = target.values(folder)
     environment = {name: value for name, value in os.environ.items() if name not in _WITHHELD}
     environment |= {f"EVAL_{name.upper()}": value for name, value in values.items()}
-    # What OpenAI's own clients look for; they insist on a key.
+    # OpenAI's own clients read these variables, and require a key.
     key = "none-needed"
     environment |= {"OPENAI_BASE_URL": target.base_url, "OPENAI_API_KEY": key, "EVAL_API_KEY": key}
     output, errors = folder / "output.log", folder / "errors.log"
@@ -90,8 +90,8 @@ def run_command(settings: EvalSettings, target: Target, *, folder: Path, work_di
         finally:
             _end(process)
     if code != 0:
-        told = _tail(errors) or _tail(output) or "it printed nothing"
-        raise CommandError(f"{settings.command[0]!r} ended with {code}: {told}")
+        printed = _tail(errors) or _tail(output) or "it printed nothing"
+        raise CommandError(f"{settings.command[0]!r} exited with {code}: {printed}")
     try:
         return read_score(_document(settings, folder, output), settings)
     except NoScoreError as error:
@@ -108,7 +108,7 @@ def _await(process: subprocess.Popen[bytes], timeout_seconds: float, clock: Cloc
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the command and whatever it started."""
+    """End the command and the processes that it started."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)

@@ -1,4 +1,4 @@
-"""The evaluation: does the candidate answer as well as it must, and as well as the active colour?"""
+"""The evaluation: does the candidate answer well enough, and as well as the active colour?"""
 
 import tempfile
 from collections.abc import Callable
@@ -24,7 +24,7 @@ BUILT_IN = Path(__file__).parent / "general.jsonl"
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Asks the suite, or runs the command, against both colours through their candidate routes."""
+    """Evaluates both colours through their candidate routes, with the suite or the command."""
 
     route: Route
     relay: Callable[[Color], AbstractContextManager[Relay]]
@@ -35,10 +35,10 @@ class Evaluation:
     work_dir: Path
 
     def prepare(self) -> None:
-        """Reach the endpoint, and read the suite.
+        """Make sure that the endpoint can be reached, and read the suite.
 
         Raises:
-            RolloutError: nobody answers, or the suite cannot be read or is wrong.
+            RolloutError: the endpoint does not answer, or the suite cannot be read or is invalid.
         """
         self.route.prepare()
         if not self.settings.command:
@@ -55,7 +55,7 @@ class Evaluation:
             raise RefusedError(str(error)) from error
 
     def run(self, color: Color, release: Release) -> GateVerdict:
-        """Judge the candidate; whatever keeps it from being evaluated is no pass."""
+        """Judge the candidate. The verdict is inconclusive if the evaluation cannot be completed."""
         active = self.config.read().color(other_color(color)).release
         try:
             if self.settings.command:
@@ -69,7 +69,7 @@ class Evaluation:
         colors: list[tuple[Color, str]] = [(color, fingerprint(color, release.release_id))]
         if compared is not None:
             colors.append((other_color(color), fingerprint(other_color(color), compared.release_id)))
-        # In turns, so that both are asked under the same conditions.
+        # Alternate between the colours, so that both answer under the same conditions.
         asked: list[tuple[Question, Color, str]] = [
             (question, to, name) for question in self._questions for to, name in colors
         ]
@@ -92,8 +92,8 @@ class Evaluation:
         errors = [error for question in self._questions if (error := given[question.id, color].error)]
         if not errors:
             return verdict
-        told = f"{verdict.reason}; {len(errors)} without an answer, e.g. {errors[0]}"
-        return GateVerdict(gate=GATE, verdict=verdict.verdict, reason=told, evidence=verdict.evidence)
+        reason = f"{verdict.reason}; {len(errors)} without an answer, e.g. {errors[0]}"
+        return GateVerdict(gate=GATE, verdict=verdict.verdict, reason=reason, evidence=verdict.evidence)
 
     def _ask(self, question: Question, color: Color, expected: str) -> Answer:
         body = question.body(self.settings.max_tokens)
@@ -127,11 +127,11 @@ class Evaluation:
             if not relay.answered:
                 raise CommandError(
                     f"the evaluation of {color} gave {score.percent:g} %, but {color} answered none of its requests; "
-                    "have the command ask {base_url}"
+                    "let the command send its requests to {base_url}"
                 )
             return score
 
 
 def _right(question: Question, answer: Answer) -> bool | None:
-    """Tell whether an answer is right; none when there is no answer."""
+    """Return whether an answer is right. None when there is no answer."""
     return None if answer.error else question.check.holds(answer.text)

@@ -1,4 +1,4 @@
-"""What an evaluation says of a candidate: by pairs of answers to the same questions, or by two scores. Pure."""
+"""Judges a candidate's evaluation, by pairs of answers to the same questions or by two scores. Pure."""
 
 import math
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from rollout.model.verdict import GateVerdict, Verdict
 from rollout.statistics.exact_tests import LEVEL, fewest_sure_losses, paired_p_value
 
 GATE = "eval"
-# Of the active colour's answers, how many may be missing before nothing can be compared with them.
+# The comparison needs the active colour's answers: at most this share of them may be missing.
 MAX_MISSING_PERCENT = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Graded:
-    """How both colours answered one question; none when the active colour gave no answer to compare with."""
+    """Whether each colour answered one question right. ``active`` is None when there is no answer to compare with."""
 
     question: str
     candidate: bool
@@ -24,14 +24,14 @@ class Graded:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """What a command measured, in percent of the full score."""
+    """A command's measurement, in percent of the full score."""
 
     percent: float
     standard_error_points: float | None = None
 
 
 def judge_suite(graded: Sequence[Graded], settings: EvalSettings) -> GateVerdict:
-    """Judge the candidate's answers, alone and against the active colour's to the same questions."""
+    """Judge the candidate's answers, by themselves and against the active colour's to the same questions."""
     if not graded:
         return GateVerdict(gate=GATE, verdict=Verdict.INCONCLUSIVE, reason="no question was answered")
     right = sum(one.candidate for one in graded)
@@ -52,84 +52,84 @@ def judge_suite(graded: Sequence[Graded], settings: EvalSettings) -> GateVerdict
         "won": better,
         "p_value": round(p_value, 5),
     }
-    said = f"{right} of {len(graded)} questions right ({percent:.1f} %)"
+    summary = f"{right} of {len(graded)} questions right ({percent:.1f} %)"
     lost = [one.question for one in pairs if one.active and not one.candidate]
     if settings.minimum_score_percent is not None and percent < settings.minimum_score_percent:
-        reason = f"{said}, at least {settings.minimum_score_percent:g} % are needed"
+        reason = f"{summary}, but at least {settings.minimum_score_percent:g} % are required"
         return GateVerdict(gate=GATE, verdict=Verdict.FAIL, reason=reason, evidence=evidence)
     if settings.max_drop_points is None:
-        return GateVerdict(gate=GATE, verdict=Verdict.PASS, reason=said, evidence=evidence)
+        return GateVerdict(gate=GATE, verdict=Verdict.PASS, reason=summary, evidence=evidence)
     drop = 100 * (worse - better) / len(pairs) if pairs else 0.0
     evidence["drop_points"] = round(drop, 2)
-    said += f", the active colour {active_right} of {len(pairs)}"
+    summary += f", the active colour {active_right} of {len(pairs)}"
     if drop > settings.max_drop_points and p_value < LEVEL:
         reason = (
-            f"{said}: {drop:.1f} points worse (limit {settings.max_drop_points:g}), {worse} lost and {better} won, "
+            f"{summary}: {drop:.1f} points worse (limit {settings.max_drop_points:g}), {worse} lost and {better} won, "
             f"p = {p_value:.2g}; lost: {_some(lost)}"
         )
         return GateVerdict(gate=GATE, verdict=Verdict.FAIL, reason=reason, evidence=evidence)
     if (blind := _blind(len(graded), len(pairs), active_right)) is not None:
-        # With an absolute minimum kept there is evidence of its own.
+        # A score above the absolute minimum is evidence by itself.
         verdict = Verdict.INCONCLUSIVE if settings.minimum_score_percent is None else Verdict.PASS
-        return GateVerdict(gate=GATE, verdict=verdict, reason=f"{said}: {blind}", evidence=evidence)
+        return GateVerdict(gate=GATE, verdict=verdict, reason=f"{summary}: {blind}", evidence=evidence)
     noticed = max(settings.max_drop_points, 100 * fewest_sure_losses() / len(pairs))
     evidence["noticed_from_points"] = round(noticed, 2)
     if drop > settings.max_drop_points:
-        said += f": {drop:.1f} points worse, which could be chance (p = {p_value:.2g}; lost: {_some(lost)})"
-    reason = f"{said}; of so many questions, drops from {noticed:.1f} points on are noticed"
+        summary += f": {drop:.1f} points worse, which could be chance (p = {p_value:.2g}; lost: {_some(lost)})"
+    reason = f"{summary}; with this many questions, a drop is noticed from {noticed:.1f} points on"
     return GateVerdict(gate=GATE, verdict=Verdict.PASS, reason=reason, evidence=evidence)
 
 
 def _blind(questions: int, pairs: int, active_right: int) -> str | None:
-    """Return why a drop could not have been noticed; none when it could."""
+    """Return why a drop could not have been noticed. None when it could."""
     if 100 * (questions - pairs) > MAX_MISSING_PERCENT * questions:
-        return f"it left {questions - pairs} unanswered, so nothing can be compared"
+        return f"it left {questions - pairs} unanswered, so there is too little to compare with"
     if active_right < fewest_sure_losses():
         return (
-            f"with fewer than {fewest_sure_losses()} right there is nothing to lose; use questions that the active "
-            "colour can answer, or set rollout.gates.eval.minimum_score_percent"
+            f"with fewer than {fewest_sure_losses()} right answers a drop cannot be shown; use questions that the "
+            "active colour can answer, or set rollout.gates.eval.minimum_score_percent"
         )
     return None
 
 
 def judge_scores(candidate: Score, active: Score | None, settings: EvalSettings) -> GateVerdict:
-    """Judge the score that a command measured, alone and against the active colour's.
+    """Judge the score that a command measured, by itself and against the active colour's.
 
-    Without standard errors a difference counts as it is, chance or not.
+    Without standard errors, chance is not ruled out: every drop above the limit fails.
     """
     evidence: dict[str, float | int | str | None] = {
         "score_percent": round(candidate.percent, 3),
         "minimum_score_percent": settings.minimum_score_percent,
         "active_score_percent": None if active is None else round(active.percent, 3),
     }
-    said = f"score {candidate.percent:.2f} %"
+    summary = f"score {candidate.percent:.2f} %"
     if settings.minimum_score_percent is not None and candidate.percent < settings.minimum_score_percent:
-        reason = f"{said}, at least {settings.minimum_score_percent:g} % are needed"
+        reason = f"{summary}, but at least {settings.minimum_score_percent:g} % are required"
         return GateVerdict(gate=GATE, verdict=Verdict.FAIL, reason=reason, evidence=evidence)
     if settings.max_drop_points is None:
-        return GateVerdict(gate=GATE, verdict=Verdict.PASS, reason=said, evidence=evidence)
+        return GateVerdict(gate=GATE, verdict=Verdict.PASS, reason=summary, evidence=evidence)
     if active is None:
-        reason = f"{said}, but nothing is known of the active colour to compare with"
+        reason = f"{summary}, but there is no data of the active colour to compare with"
         return GateVerdict(gate=GATE, verdict=Verdict.INCONCLUSIVE, reason=reason, evidence=evidence)
     drop = active.percent - candidate.percent
-    said += f", the active colour {active.percent:.2f} %"
+    summary += f", the active colour {active.percent:.2f} %"
     evidence["drop_points"] = round(drop, 3)
     if drop <= settings.max_drop_points:
-        return GateVerdict(gate=GATE, verdict=Verdict.PASS, reason=said, evidence=evidence)
-    said += f": {drop:.2f} points worse (limit {settings.max_drop_points:g})"
+        return GateVerdict(gate=GATE, verdict=Verdict.PASS, reason=summary, evidence=evidence)
+    summary += f": {drop:.2f} points worse (limit {settings.max_drop_points:g})"
     p_value = _p_value(drop, candidate.standard_error_points, active.standard_error_points)
     if p_value is None:
-        return GateVerdict(gate=GATE, verdict=Verdict.FAIL, reason=said, evidence=evidence)
+        return GateVerdict(gate=GATE, verdict=Verdict.FAIL, reason=summary, evidence=evidence)
     evidence["p_value"] = round(p_value, 5)
     if p_value < LEVEL:
-        reason = f"{said}, p = {p_value:.2g}"
+        reason = f"{summary}, p = {p_value:.2g}"
         return GateVerdict(gate=GATE, verdict=Verdict.FAIL, reason=reason, evidence=evidence)
-    reason = f"{said}, which could be chance (p = {p_value:.2g}); evaluate on more samples to tell"
+    reason = f"{summary}, which could be chance (p = {p_value:.2g}); evaluate on more samples to be sure"
     return GateVerdict(gate=GATE, verdict=Verdict.PASS, reason=reason, evidence=evidence)
 
 
 def _p_value(drop: float, one: float | None, other: float | None) -> float | None:
-    """Return how likely chance alone makes such a drop, by a normal test; none without standard errors."""
+    """Return the probability that chance alone makes such a drop (normal test). None without standard errors."""
     if one is None or other is None or one + other == 0:
         return None
     from scipy.special import ndtr  # slow to import, and needed only when there is a drop

@@ -1,4 +1,4 @@
-"""A suite: questions, one JSON object a line, each with a check of the answer. Pure.
+"""A suite of questions. Each line is a JSON object with a question and a check of the answer. Pure.
 
 {"id": "capital", "prompt": "What is the capital of France?", "check": {"contains": "Paris"}}
 """
@@ -26,11 +26,11 @@ Lines = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
 
 
 class SuiteError(ValueError):
-    """A suite cannot be read; the message names the line and what is wrong with it."""
+    """A suite is invalid. The message names the line and the problem."""
 
 
 class Shape(BaseModel):
-    """What a JSON value must look like: the words of JSON Schema that need no library."""
+    """The required shape of a JSON value: a small part of JSON Schema."""
 
     model_config = _STRICT
 
@@ -48,7 +48,7 @@ class Shape(BaseModel):
         return kind
 
     def fits(self, value: JsonValue) -> bool:
-        """Tell whether a value looks like this."""
+        """Return whether a value has this shape."""
         if self.type is not None:
             if not isinstance(value, _TYPES[self.type]):
                 return False
@@ -66,7 +66,7 @@ class Shape(BaseModel):
 
 
 class AnswerCheck(BaseModel):
-    """What a right answer is; all that is given must hold. Texts are compared without regard to case."""
+    """The conditions for a right answer. All given ones must be met. Text is compared case-insensitively."""
 
     model_config = _STRICT
 
@@ -82,7 +82,7 @@ class AnswerCheck(BaseModel):
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ValueError(f"is no regular expression: {error}") from error
+                raise ValueError(f"is not a regular expression: {error}") from error
         return pattern
 
     @model_validator(mode="after")
@@ -92,7 +92,7 @@ class AnswerCheck(BaseModel):
         return self
 
     def holds(self, answer: str) -> bool:
-        """Tell whether an answer is right."""
+        """Return whether an answer is right."""
         said = _plain(answer)
         if self.exact is not None and said.rstrip(".!") not in [_plain(one).rstrip(".!") for one in _all(self.exact)]:
             return False
@@ -117,20 +117,20 @@ class Question(BaseModel):
     @model_validator(mode="after")
     def _ask_one_thing(self) -> Self:
         if (self.prompt is None) == (self.messages is None):
-            raise ValueError("needs prompt or messages, and not both")
+            raise ValueError("needs either prompt or messages, not both")
         return self
 
     def body(self, max_tokens: int) -> dict[str, Any]:
-        """Return the request: always a chat, as deterministic as the server can."""
+        """Return the request body: always a chat, as deterministic as the server allows."""
         messages = self.messages or [{"role": "user", "content": self.prompt}]
         return {"messages": messages, "max_tokens": self.max_tokens or max_tokens, "temperature": 0, "seed": 1}
 
 
 def read_suite(text: str, where: str) -> tuple[Question, ...]:
-    """Read a suite; empty lines are passed over.
+    """Read a suite. Empty lines are skipped.
 
     Raises:
-        SuiteError: a line is wrong, an id comes twice, or there is no question.
+        SuiteError: a line is invalid, an id is used twice, or there is no question.
     """
     questions: list[Question] = []
     numbers: dict[str, int] = {}
@@ -140,10 +140,10 @@ def read_suite(text: str, where: str) -> tuple[Question, ...]:
         try:
             question = Question.model_validate_json(line)
         except ValidationError as error:
-            raise SuiteError(f"{where}, line {number}: {_told(error)}") from error
+            raise SuiteError(f"{where}, line {number}: {_describe(error)}") from error
         name = question.id or f"line {number}"
         if name in numbers:
-            raise SuiteError(f"{where}, line {number}: id {name!r} is line {numbers[name]}'s already; rename one")
+            raise SuiteError(f"{where}, line {number}: id {name!r} is already used in line {numbers[name]}; rename one")
         numbers[name] = number
         questions.append(question.model_copy(update={"id": name}))
     if not questions:
@@ -151,7 +151,7 @@ def read_suite(text: str, where: str) -> tuple[Question, ...]:
     return tuple(questions)
 
 
-def _told(error: ValidationError) -> str:
+def _describe(error: ValidationError) -> str:
     violations: list[str] = []
     for one in error.errors():
         place = ".".join(str(part) for part in one["loc"])
@@ -169,7 +169,7 @@ def _all(wanted: str | Sequence[str]) -> Sequence[str]:
 
 
 def _fits(shape: Shape, answer: str) -> bool:
-    """Find the JSON in an answer: all of it, or the first fenced block."""
+    """Return whether the JSON in an answer fits: the whole answer, or its first fenced block."""
     fenced = _FENCED.search(answer)
     try:
         value = json.loads(fenced[1] if fenced else answer)

@@ -1,4 +1,4 @@
-"""Where a command's score is in the JSON that it leaves. Pure."""
+"""Reads a command's score from the JSON that it writes. Pure."""
 
 import json
 import math
@@ -10,24 +10,24 @@ from rollout.checks.evals.judgement import Score
 
 
 class NoScoreError(ValueError):
-    """The command left no score; the message says what is there instead."""
+    """The command left no score. The message says what was found instead."""
 
 
 def read_score(text: str, settings: EvalSettings) -> Score:
     """Read a score from a JSON document.
 
     Raises:
-        NoScoreError: it is not there, or no number, or more than the full one.
+        NoScoreError: the score is missing, not a number, or not between 0 and the full score.
     """
     try:
         document: JsonValue = json.loads(text)
     except ValueError as error:
-        raise NoScoreError(f"what should hold the score is no JSON: {text[:200]!r}") from error
+        raise NoScoreError(f"the score must be in JSON, but this is not JSON: {text[:200]!r}") from error
     percent = 100 * _number(document, settings.score_path) / settings.full_score
     if not -1e-6 <= percent <= 100 + 1e-6:
         raise NoScoreError(
             f"rollout.gates.eval.score_path {settings.score_path!r} gives {percent:g} % of full_score "
-            f"{settings.full_score:g}; set full_score to what all right gives"
+            f"{settings.full_score:g}; set full_score to the score of all right answers"
         )
     error_points = None
     if settings.standard_error_path is not None:
@@ -36,10 +36,10 @@ def read_score(text: str, settings: EvalSettings) -> Score:
 
 
 def last_line(output: str) -> str:
-    """Return the last line that says something.
+    """Return the last line that is not empty.
 
     Raises:
-        NoScoreError: there is none.
+        NoScoreError: all lines are empty.
     """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     if not lines:
@@ -55,7 +55,7 @@ def _number(document: JsonValue, path: str) -> float:
 
 
 def _at(value: JsonValue, rest: str, path: str) -> JsonValue:
-    """Follow a dotted path; a name may hold dots itself, so the longest that is there wins."""
+    """Follow a dotted path. Names may contain dots themselves, so the longest matching name wins."""
     if not rest:
         return value
     if isinstance(value, dict):

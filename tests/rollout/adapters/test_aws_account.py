@@ -1,4 +1,4 @@
-"""What the AWS APIs are asked, and how their answers are read; botocore checks both against the services' models."""
+"""Requests to the AWS APIs, and how their answers are read. botocore checks both against the services' models."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ ENDS = datetime(2026, 12, 3, tzinfo=UTC)
 
 
 class Answers:
-    """Clients that answer what a test says, and nothing else."""
+    """Clients that give only the answers that a test sets."""
 
     def __init__(self) -> None:
         keys: Any = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}

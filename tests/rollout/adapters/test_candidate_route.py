@@ -1,4 +1,4 @@
-"""The candidate route keeps count of its own requests, and leaks no secret."""
+"""The candidate route counts its own requests and leaks no secret."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -59,14 +59,14 @@ def test_counting_is_safe_between_threads() -> None:
     assert busy.sent("blue", START, START + timedelta(seconds=1)) == 80
 
 
-def test_whatever_goes_wrong_is_the_answers_fault_and_tells_no_secret() -> None:
-    for answer, told in (
+def test_whatever_goes_wrong_is_the_answers_error_and_shows_no_secret() -> None:
+    for answer, message in (
         (httpx.ConnectError("refused"), "refused"),
         (httpx.Response(503, content=b"overloaded"), "status 503: overloaded"),
         (httpx.Response(200, content=b"<html>"), "Expecting value"),
         (httpx.Response(200, content=b"[1]"), "list"),
     ):
         found = route(answer, Moving()).ask("green", {"messages": []})
-        assert told in (found.error or "")
+        assert message in (found.error or "")
         assert "s3cret" not in str(found)
         assert "sesame" not in str(found)

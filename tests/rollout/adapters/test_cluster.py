@@ -1,4 +1,4 @@
-"""What a real API server says of nodes, pods, Secrets and claims."""
+"""Nodes, pods, Secrets and claims as read from a real API server."""
 
 import base64
 import uuid
@@ -27,7 +27,7 @@ def use(monkeypatch: pytest.MonkeyPatch, api: client.CoreV1Api) -> None:
 
 @pytest.fixture
 def cluster(control_plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch) -> KubernetesCluster:
-    # The client reads KUBECONFIG when it is imported, which another test may have had done before.
+    # The client reads KUBECONFIG when it is imported, and another test may have imported it already.
     api = client.CoreV1Api(config.new_client_from_config(str(control_plane.kubeconfig)))
     use(monkeypatch, api)
     return KubernetesCluster(namespace=namespace)
@@ -72,7 +72,7 @@ def pod(namespace: str, name: str, node: str | None, **spec: Any) -> dict[str, A
 
 def test_a_node_is_read_as_the_scheduler_sees_it(cluster: KubernetesCluster, node: str) -> None:
     (found,) = [one for one in cluster.nodes() if one.name == node]
-    # What is offered is rounded down.
+    # Offered amounts are rounded down.
     assert found.allocatable == Resources(gpus=1, millicpus=3920, memory_mib=30720, pods=58)
     assert found.labels["pool"] == node
     assert Taint(key=GPU_RESOURCE, value="present", effect="NoSchedule") in found.taints

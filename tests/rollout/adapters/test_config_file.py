@@ -1,4 +1,4 @@
-"""Editing Pulumi.<stack>.yaml: comments, secrets and all else stay; what is not valid is not written."""
+"""Editing Pulumi.<stack>.yaml: comments, secrets and everything else stay; invalid settings are not written."""
 
 from pathlib import Path
 
@@ -120,7 +120,7 @@ def test_json_text_is_unfolded_when_something_in_it_changes(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("config: [", ":1: is not YAML"),
         ("a: 1\nb: *c\n", ":2: is not YAML: found undefined alias"),
@@ -134,10 +134,10 @@ def test_json_text_is_unfolded_when_something_in_it_changes(tmp_path: Path) -> N
         ("config:\n  x:y: 1\n", "cluster_name: is required but not set"),
     ],
 )
-def test_a_file_that_is_no_stack_config_is_refused_by_its_line(tmp_path: Path, text: str, told: str) -> None:
+def test_a_file_that_is_no_stack_config_is_refused_by_its_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(RefusedError, match=r"Pulumi\.prod\.yaml") as raised:
         ConfigFile(write(tmp_path, text))
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert "hunter2" not in str(raised.value)
 
 
@@ -152,46 +152,46 @@ def test_a_stack_is_found_by_its_bare_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stack", "told"),
+    ("stack", "message"),
     [
         ("prd", "Did you mean prod?"),
-        ("something", "There are: prod."),
+        ("something", "Known stacks: prod."),
         ("acme/vllm-blue-green/prod", "bare name"),
         ("", "bare name"),
         ("../prod", "bare name"),
     ],
 )
-def test_an_unknown_stack_is_refused_with_what_there_is(tmp_path: Path, stack: str, told: str) -> None:
+def test_an_unknown_stack_is_refused_with_what_there_is(tmp_path: Path, stack: str, message: str) -> None:
     project(tmp_path)
     with pytest.raises(RefusedError, match="--stack") as raised:
         stack_file(tmp_path, stack)
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_a_folder_without_a_project_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match=r"has no Pulumi\.yaml"):
         stack_file(tmp_path, "prod")
-    with pytest.raises(RefusedError, match="is no folder"):
+    with pytest.raises(RefusedError, match="is not a folder"):
         stack_file(tmp_path / "nowhere", "prod")
 
 
 @pytest.mark.parametrize(
-    ("kept", "told"),
+    ("kept", "message"),
     [
         ("    secure: v1:abc=\n", None),
         ("", "candidate_route_secret: is required but not set"),
         (" hunter2hunter2hunter2\n", "candidate_route_secret: is a secret, but is in the config in plain text"),
     ],
 )
-def test_the_secret_must_be_there_and_encrypted(tmp_path: Path, kept: str, told: str | None) -> None:
+def test_the_secret_must_be_there_and_encrypted(tmp_path: Path, kept: str, message: str | None) -> None:
     key = "  vllm-blue-green:candidate_route_secret:"
     before = f"{key}\n    secure: v1:abc=\n"
     after = (f"{key}\n{kept}" if kept.startswith("    ") else f"{key}{kept}") if kept else ""
     path = write(tmp_path, FLAT.replace(before, after))
-    if told is None:
+    if message is None:
         assert ConfigFile(path).service == "chat"
         return
-    with pytest.raises(RefusedError, match=told) as raised:
+    with pytest.raises(RefusedError, match=message) as raised:
         ConfigFile(path)
     assert "pulumi config set --secret candidate_route_secret" in str(raised.value)
     assert "hunter2" not in str(raised.value)

@@ -57,24 +57,24 @@ def test_a_creation_has_no_old_inputs() -> None:
     assert change.old == {}
 
 
-def test_refusals_of_policies_and_errors_are_told() -> None:
+def test_refusals_of_policies_and_errors_are_reported() -> None:
     error = event(diagnosticEvent={"message": "boom\n", "color": "never", "severity": "error"})
     info = event(diagnosticEvent={"message": "fine", "color": "never", "severity": "info"})
-    told = collected(error, info, policy("mandatory", "no"), policy("advisory", "hm"))
-    assert told.errors() == "policy refused: weights-add-up: no\nboom"
-    assert told.refused_by_policy()
+    reported = collected(error, info, policy("mandatory", "no"), policy("advisory", "hm"))
+    assert reported.errors() == "policy refused: weights-add-up: no\nboom"
+    assert reported.refused_by_policy()
     assert not collected(error, policy("advisory", "hm")).refused_by_policy()
 
 
 @pytest.mark.parametrize("where", ["Preview failed: ", ""])
-def test_what_a_guard_says_is_told_without_the_engine_s_frame(where: str) -> None:
+def test_what_a_guard_says_is_reported_without_the_engine_s_frame(where: str) -> None:
     said = f'{where}before hook "chat-guards" failed: chat: the weight of green may not\nGo to 75 at most'
     refusal = event(diagnosticEvent={"message": said, "color": "never", "severity": "error"})
     failed = event(diagnosticEvent={"message": "preview failed", "color": "never", "severity": "error"})
-    told = "guard refused: chat: the weight of green may not\nGo to 75 at most\npreview failed"
-    assert collected(refusal, failed).errors() == told
+    reported = "guard refused: chat: the weight of green may not\nGo to 75 at most\npreview failed"
+    assert collected(refusal, failed).errors() == reported
 
 
 def test_a_policy_that_could_not_run_is_not_a_policy_that_passed() -> None:
-    told = collected(policy("advisory", "can't run policy 'x' during preview: unknown"), policy("advisory", "hm"))
-    assert told.not_evaluated() == ["weights-add-up: can't run policy 'x' during preview: unknown"]
+    reported = collected(policy("advisory", "can't run policy 'x' during preview: unknown"), policy("advisory", "hm"))
+    assert reported.not_evaluated() == ["weights-add-up: can't run policy 'x' during preview: unknown"]

@@ -1,4 +1,4 @@
-"""Commands of the user's, run for real."""
+"""The user's own commands, run as real processes."""
 
 import sys
 import time
@@ -37,14 +37,14 @@ def test_no_shell_reads_the_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "message"),
     [
         (python("raise SystemExit(7)"), "exited with 7"),
         (["/no/such/program"], "cannot be run (No such file or directory)"),
     ],
 )
-def test_a_failing_hook_is_a_result(tmp_path: Path, command: list[str], told: str) -> None:
-    assert told in hooks(tmp_path).run(command, {}, timeout_seconds=20).error
+def test_a_failing_hook_is_a_result(tmp_path: Path, command: list[str], message: str) -> None:
+    assert message in hooks(tmp_path).run(command, {}, timeout_seconds=20).error
 
 
 def test_a_hook_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:

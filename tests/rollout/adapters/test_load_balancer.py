@@ -179,7 +179,7 @@ def test_two_rules_with_our_tags_are_refused(account: Account) -> None:
 
 @dataclass
 class Shared:
-    """Somebody else's load balancer, without tags of ours, and two services of ours on its listener."""
+    """Somebody else's load balancer, without our tags, with two of our services on its listener."""
 
     account: Account
     load_balancer_arn: str
@@ -244,7 +244,7 @@ def test_metrics_name_and_idle_timeout_are_those_of_the_joined_listeners_load_ba
     assert shared.account.load_balancer().idle_timeout_seconds() == 60
 
 
-def test_a_service_that_is_not_on_the_listener_is_told_with_the_listener(shared: Shared) -> None:
+def test_a_service_that_is_not_on_the_listener_is_reported_with_the_listener(shared: Shared) -> None:
     with pytest.raises(RolloutError, match=f"no load balancer rule .* 'chat' .* on listener {shared.listener}"):
         shared.of("chat").rule()
 
@@ -317,7 +317,7 @@ def test_a_window_without_a_whole_period_is_no_data(cloudwatch: Any) -> None:
     assert count(cloudwatch[1], 10, 50) is None
 
 
-def test_both_colours_are_told_by_the_same_periods(account: Account, cloudwatch: Any) -> None:
+def test_both_colours_are_reported_by_the_same_periods(account: Account, cloudwatch: Any) -> None:
     client, counts = cloudwatch
     green, blue = (account.load_balancer().dimensions(color) for color in ("green", "blue"))
     put(client, "RequestCount", green, 60, 40)
@@ -331,7 +331,7 @@ def test_both_colours_are_told_by_the_same_periods(account: Account, cloudwatch:
 
 
 def _refuses(code: str, status: int) -> ClientError:
-    answer: Any = {"Error": {"Code": code, "Message": "told"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    answer: Any = {"Error": {"Code": code, "Message": "refused"}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return ClientError(answer, "AnyCall")
 
 
@@ -348,7 +348,7 @@ def _refuses(code: str, status: int) -> ClientError:
     ids=str,
 )
 @pytest.mark.parametrize("call", ["rule", "health", "set_green_weight"])
-def test_only_what_may_pass_is_told_as_such(
+def test_only_what_may_pass_is_reported_as_such(
     account: Account, monkeypatch: pytest.MonkeyPatch, call: str, error: Exception, passes: bool
 ) -> None:
     load_balancer = account.load_balancer()
@@ -359,6 +359,6 @@ def test_only_what_may_pass_is_told_as_such(
 
     monkeypatch.setattr(account.client, "_make_api_call", fail)
     arguments = {"rule": (), "health": ("green",), "set_green_weight": (10,)}[call]
-    with pytest.raises(UnavailableError if passes else type(error), match=r"told|https://elb") as raised:
+    with pytest.raises(UnavailableError if passes else type(error), match=r"refused|https://elb") as raised:
         getattr(load_balancer, call)(*arguments)
     assert isinstance(raised.value, UnavailableError) == passes

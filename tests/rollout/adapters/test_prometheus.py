@@ -1,4 +1,4 @@
-"""What is asked of Prometheus, and what is made of its answers."""
+"""Queries to Prometheus, and how its answers are read."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ def pod(color: str, name: str, **label: str) -> dict[str, str]:
     return {"color": color, "pod": name, "instance": f"{name}:8000", **label}
 
 
-def test_counters_are_told_apart_by_colour_pod_and_metric() -> None:
+def test_counters_are_distinguished_by_colour_pod_and_metric() -> None:
     asked: list[httpx.QueryParams] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -57,7 +57,7 @@ def test_counters_are_told_apart_by_colour_pod_and_metric() -> None:
     assert green.waiting_per_replica == 2.5
     assert counters["blue"].responses == {("b1@b1:8000", "5xx"): 3}
     assert counters["blue"].waiting_per_replica is None
-    (params,) = asked  # one query tells it all
+    (params,) = asked  # one query returns everything
     assert params["time"] == f"{NOW.timestamp():.3f}"
     assert 'service="chat"' in params["query"]
 
@@ -70,7 +70,7 @@ def test_an_old_server_tells_the_time_between_tokens_under_its_former_name() -> 
             200,
             json=vector(
                 (pod("blue", "b1", __name__=old, le="0.1"), 5),
-                (pod("green", "g1", __name__=old, le="0.1"), 6),  # between two versions there are both
+                (pod("green", "g1", __name__=old, le="0.1"), 6),  # between two versions, both names exist
                 (pod("green", "g1", __name__=new, le="0.1"), 6),
             ),
         )

@@ -1,4 +1,4 @@
-"""The CLI as a child that can be asked to end."""
+"""The CLI as a child process that can be interrupted."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What is made of what the Pulumi CLI answers when something is wrong, in the real one's words."""
+"""How errors of the Pulumi CLI are reported, with the real CLI's messages."""
 
 import os
 import socket
@@ -25,12 +25,12 @@ NO_PASSPHRASE = "error: passphrase must be set with PULUMI_CONFIG_PASSPHRASE or 
 Call = Callable[[Path], object]
 
 
-def answering(folder: Path, monkeypatch: pytest.MonkeyPatch, on: str, told: str, version: str = "v3.260.0") -> None:
+def answering(folder: Path, monkeypatch: pytest.MonkeyPatch, on: str, logged: str, version: str = "v3.260.0") -> None:
     """Put a ``pulumi`` on PATH that fails at one command with this on stderr."""
-    (folder / "told").write_text(told)
+    (folder / "logged").write_text(logged)
     (folder / "pulumi").write_text(
         f'#!/bin/sh\n[ "$1" = version ] && {{ echo {version}; exit 0; }}\n'
-        f'case "$*" in *"{on}"*) cat "{folder}/told" >&2; exit 255;; esac\n'
+        f'case "$*" in *"{on}"*) cat "{folder}/logged" >&2; exit 255;; esac\n'
     )
     (folder / "pulumi").chmod(0o755)
     (folder / "Pulumi.yaml").write_text("name: vllm-blue-green\nruntime: python\n")
@@ -54,7 +54,7 @@ def update(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("on", "told", "call", "kind", "said"),
+    ("on", "logged", "call", "kind", "said"),
     [
         ("stack select", "error: no stack named 'prod' found", open_stack, RefusedError, ["'prod'", "pulumi stack ls"]),
         ("stack select", "error: PULUMI_ACCESS_TOKEN must be set", open_stack, RefusedError, ["pulumi login"]),
@@ -87,7 +87,7 @@ def update(folder: Path) -> None:
             UpdateFailedError,
             ["preview of 'a change' failed", "Set PULUMI_CONFIG_PASSPHRASE"],
         ),
-        ("up", "", update, UpdateFailedError, ["said nothing, and exited with 255"]),
+        ("up", "", update, UpdateFailedError, ["printed nothing, and exited with 255"]),
         ("up", LOCKED, update, StackLockedError, ["ann@build-7 (pid 42) at 2026-11-21", "pulumi cancel --stack"]),
         (
             "up",
@@ -102,12 +102,12 @@ def test_what_is_wrong_is_one_line_with_what_to_do(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     on: str,
-    told: str,
+    logged: str,
     call: Call,
     kind: type[RolloutError],
     said: list[str],
 ) -> None:
-    answering(tmp_path, monkeypatch, on, told)
+    answering(tmp_path, monkeypatch, on, logged)
     with pytest.raises(kind) as raised:
         call(tmp_path)
     message = str(raised.value)
@@ -128,7 +128,7 @@ exit 0
 
 
 def lock(folder: Path, monkeypatch: pytest.MonkeyPatch, *holders: str) -> list[str]:
-    """Put a ``pulumi`` on PATH whose stack is locked until that is cancelled; returns what is told later."""
+    """Put a ``pulumi`` on PATH whose stack is locked until the lock is cancelled, and return an empty log."""
     answering(folder, monkeypatch, "nothing", "")
     monkeypatch.setenv("HERE", str(folder))
     (folder / "pulumi").write_text(LOCKING)
@@ -138,14 +138,14 @@ def lock(folder: Path, monkeypatch: pytest.MonkeyPatch, *holders: str) -> list[s
     return []
 
 
-def locked_stack(folder: Path, told: list[str], *ended_hosts: str) -> PulumiStack:
+def locked_stack(folder: Path, logged: list[str], *ended_hosts: str) -> PulumiStack:
     return PulumiStack(
         "prod",
         folder,
         update_timeout_seconds=60,
         check=lambda: None,
         ended_hosts=lambda: ended_hosts,
-        tell=told.append,
+        log=logged.append,
     )
 
 
@@ -161,9 +161,9 @@ HERE = socket.gethostname()
 def test_the_lock_of_an_update_of_this_host_that_was_killed_is_cancelled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = lock(tmp_path, monkeypatch, f"{HERE} (pid {ended_pid()})")
-    locked_stack(tmp_path, told).up("a change")
-    assert "cancelling Pulumi's lock" in told[0]
+    logged = lock(tmp_path, monkeypatch, f"{HERE} (pid {ended_pid()})")
+    locked_stack(tmp_path, logged).up("a change")
+    assert "cancelling Pulumi's lock" in logged[0]
     calls = [line for line in (tmp_path / "calls").read_text().splitlines() if " up " in line or "cancel" in line]
     assert ["cancel" in line for line in calls] == [False, True, False]
 
@@ -171,8 +171,8 @@ def test_the_lock_of_an_update_of_this_host_that_was_killed_is_cancelled(
 def test_the_lock_of_a_host_from_which_ours_was_taken_over_is_cancelled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = lock(tmp_path, monkeypatch, "build-7 (pid 42)")
-    locked_stack(tmp_path, told, "build-7").up("a change")
+    logged = lock(tmp_path, monkeypatch, "build-7 (pid 42)")
+    locked_stack(tmp_path, logged, "build-7").up("a change")
     assert not (tmp_path / "holder").exists()
 
 
@@ -183,16 +183,16 @@ def test_the_lock_of_a_host_from_which_ours_was_taken_over_is_cancelled(
 def test_the_lock_of_anybody_else_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holders: list[str]
 ) -> None:
-    told = lock(tmp_path, monkeypatch, *holders)
+    logged = lock(tmp_path, monkeypatch, *holders)
     with pytest.raises(StackLockedError):
-        locked_stack(tmp_path, told, "build-7").up("a change")
+        locked_stack(tmp_path, logged, "build-7").up("a change")
     assert (tmp_path / "holder").exists()
-    assert told == []
+    assert logged == []
 
 
 @contextmanager
 def orphan(stack: str, on_interrupt: str) -> "Generator[subprocess.Popen[bytes]]":
-    """An update that has outlived the process that began it, and ends so many seconds after an interrupt."""
+    """Run an update without its parent process, which ends ``on_interrupt`` seconds after an interrupt."""
     code = (
         "import signal, sys, time\n"
         f"signal.signal(signal.SIGINT, lambda *_: (time.sleep({on_interrupt}), sys.exit()))\n"
@@ -213,22 +213,22 @@ def test_an_update_of_ours_that_is_an_orphan_is_interrupted_and_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with orphan("prod", "0.3") as process:
-        told = lock(tmp_path, monkeypatch, f"{HERE} (pid {process.pid})")
-        locked_stack(tmp_path, told).up("a change")
+        logged = lock(tmp_path, monkeypatch, f"{HERE} (pid {process.pid})")
+        locked_stack(tmp_path, logged).up("a change")
         assert process.poll() == 0
-    assert ["interrupting" in line for line in told] == [True, False]
+    assert ["interrupting" in line for line in logged] == [True, False]
 
 
 def test_a_rollback_does_not_wait_for_an_orphan_and_interrupts_it_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with orphan("prod", "1") as process:
-        told = lock(tmp_path, monkeypatch, f"{HERE} (pid {process.pid})")
-        stack = locked_stack(tmp_path, told)
+        logged = lock(tmp_path, monkeypatch, f"{HERE} (pid {process.pid})")
+        stack = locked_stack(tmp_path, logged)
         for _ in range(3):
             with pytest.raises(StackLockedError):
                 stack.up("back", with_policies=False)
-        assert len(told) == 1
+        assert len(logged) == 1
         process.wait()
         stack.up("back", with_policies=False)
     assert process.returncode == 0
@@ -236,9 +236,9 @@ def test_a_rollback_does_not_wait_for_an_orphan_and_interrupts_it_once(
 
 def test_an_orphan_of_another_stack_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with orphan("staging", "0") as process:
-        told = lock(tmp_path, monkeypatch, f"{HERE} (pid {process.pid})")
+        logged = lock(tmp_path, monkeypatch, f"{HERE} (pid {process.pid})")
         with pytest.raises(StackLockedError):
-            locked_stack(tmp_path, told).up("a change")
+            locked_stack(tmp_path, logged).up("a change")
         assert process.poll() is None
 
 
@@ -271,8 +271,8 @@ def test_the_policy_pack_judges_unless_it_must_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_policies: bool
 ) -> None:
     answering(tmp_path, monkeypatch, "a change", "error: no")
-    told = (tmp_path / "pulumi").read_text().replace("case ", f'echo " $* " >> "{tmp_path}/calls"\ncase ', 1)
-    (tmp_path / "pulumi").write_text(told)
+    logged = (tmp_path / "pulumi").read_text().replace("case ", f'echo " $* " >> "{tmp_path}/calls"\ncase ', 1)
+    (tmp_path / "pulumi").write_text(logged)
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "PulumiPolicy.yaml").write_text("runtime: python\n")
     stack = open_stack(tmp_path)
@@ -285,16 +285,16 @@ def test_the_policy_pack_judges_unless_it_must_not(
     assert [f"--policy-pack {tmp_path}/policies " in line for line in calls] == [with_policies, True]
 
 
-def test_an_update_that_is_no_use_any_more_is_left_at_once_and_can_be_interrupted(
+def test_an_update_that_became_pointless_is_left_at_once_and_can_be_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answering(tmp_path, monkeypatch, "no such command", "")
-    told = (
+    logged = (
         (tmp_path / "pulumi")
         .read_text()
         .replace("case ", 'case "$*" in "up "*|*" up "*) exec sleep 300;; esac\ncase ', 1)
     )
-    (tmp_path / "pulumi").write_text(told)
+    (tmp_path / "pulumi").write_text(logged)
     stack, looks = open_stack(tmp_path), []
 
     def crashed() -> None:
@@ -314,8 +314,8 @@ def test_an_update_of_one_resource_is_one_command_without_a_preview(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answering(tmp_path, monkeypatch, "no such command", "")
-    told = (tmp_path / "pulumi").read_text().replace("case ", f'echo " $* " >> "{tmp_path}/calls"\ncase ', 1)
-    (tmp_path / "pulumi").write_text(told)
+    logged = (tmp_path / "pulumi").read_text().replace("case ", f'echo " $* " >> "{tmp_path}/calls"\ncase ', 1)
+    (tmp_path / "pulumi").write_text(logged)
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "PulumiPolicy.yaml").write_text("runtime: python\n")
     stack = open_stack(tmp_path)

@@ -1,4 +1,4 @@
-"""The weighted rule as Pulumi's state has it."""
+"""The weighted rule in Pulumi's state."""
 
 from typing import Any
 

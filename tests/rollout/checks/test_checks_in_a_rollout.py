@@ -1,4 +1,4 @@
-"""A rollout runs its checks in order, goes on only when each passes, and says which of them somebody left out."""
+"""A rollout runs its checks in order, continues only if each passes, and records skipped ones."""
 
 from datetime import timedelta
 from typing import Any
@@ -99,7 +99,7 @@ MANUAL = {"manual": {"at_percents": [25], "timeout_seconds": 900}}
 
 
 def decide_at(world: World, approval: Approval, after_seconds: float) -> None:
-    """Decide on the step of 25 % some time after its hold has begun."""
+    """Decide on the 25 % step some time after its hold has begun."""
     count, begun = world.clock.on_sleep, list[float]()
 
     def on_sleep() -> None:
@@ -133,11 +133,11 @@ def test_a_denial_sends_traffic_back_at_once() -> None:
     assert world.shifts_of_traffic == [0, 1, 25, 0]
 
 
-def test_nobody_saying_anything_is_no_yes() -> None:
+def test_no_decision_is_no_approval() -> None:
     world = world_with(**MANUAL)
     done = ramp(world)
     assert done.phase is Phase.ROLLED_BACK
-    assert "waits for somebody to run scripts.approve" in done.reason
+    assert "waits for a person to run scripts.approve" in done.reason
     weights = {record["green_weight"]: record["at"] for record in world.journal.of("rule")}
     assert timedelta(seconds=900) <= timedelta(seconds=weights[0] - weights[25]) <= timedelta(seconds=1200)
 

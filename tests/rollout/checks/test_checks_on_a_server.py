@@ -1,4 +1,4 @@
-"""The checks against real servers on sockets: the stand-in, once as each colour, behind a router by their header."""
+"""The checks against real servers on sockets: one stand-in for each colour, behind a router by header."""
 
 import json
 import sys
@@ -43,7 +43,7 @@ SUMS = [
 
 
 class Router(httpx.BaseTransport):
-    """Sends a request where its secret header says, as the candidate rules do."""
+    """Routes a request by its secret header, as the candidate rules do."""
 
     def __init__(self, ports: dict[Color, int]) -> None:
         self.ports = ports
@@ -56,7 +56,7 @@ class Router(httpx.BaseTransport):
 
 
 class Scrapes:
-    """Reads the counters where Prometheus would."""
+    """Reads the counters from the servers, as Prometheus would."""
 
     def __init__(self, servers: dict[Color, ServerProcess]) -> None:
         self.servers = servers
@@ -77,7 +77,7 @@ class Scrapes:
 
 
 class Stack:
-    """Blue serves the active release, and green each of the candidates in turn."""
+    """Blue serves the active release; green serves one of the candidates."""
 
     def __init__(self, folder: Path, servers: dict[Color, ServerProcess], others: dict[str, ServerProcess]) -> None:
         self.folder = folder
@@ -155,7 +155,7 @@ def test_smoke_refuses_a_server_that_runs_without_the_releases_template(stack: S
     other = GOOD.model_copy(update={"prompts": {**PROMPTS, "chat_template.jinja": "[INST] {{ messages[0].content }}"}})
     verdict = stack.checks()["smoke"].run("green", other)
     assert verdict.verdict is Verdict.FAIL
-    assert "answered by" in verdict.reason  # another release has another name, too
+    assert "answered by" in verdict.reason  # another release also has another fingerprint
 
 
 def test_eval_passes_a_candidate_that_answers_as_well(stack: Stack) -> None:
@@ -202,4 +202,4 @@ def test_shadow_compares_both_colours(stack: Stack) -> None:
     assert (verdict.evidence["compared"], verdict.evidence["similarity"]) == (12, 1)
     other = stack.run("shadow", "c", shadow={"samples": 12, "minimum_samples": 9, "max_similarity_drop": 0.3})
     assert other.verdict is Verdict.FAIL
-    assert "texts alike to" in other.reason
+    assert "text similarity" in other.reason

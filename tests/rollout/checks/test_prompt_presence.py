@@ -1,4 +1,4 @@
-"""Which prompts are in effect is told from what the server made of a chat."""
+"""Whether prompts are in effect is judged by the prompt that the server makes of a chat."""
 
 import pytest
 from hypothesis import given
@@ -26,16 +26,16 @@ LLAMA_MADE = (
 
 
 @pytest.mark.parametrize(("template", "made"), [(CHATML, CHATML_MADE), (LLAMA, LLAMA_MADE)])
-def test_a_template_in_effect_has_no_fault_whatever_the_tokenizer_fills_in(template: str, made: str) -> None:
+def test_a_template_in_effect_is_accepted_whatever_the_tokenizer_fills_in(template: str, made: str) -> None:
     assert template_error(template, CHAT, made) is None
 
 
 @pytest.mark.parametrize(("template", "made"), [(CHATML, LLAMA_MADE), (LLAMA, CHATML_MADE)])
-def test_another_template_than_the_releases_is_a_fault(template: str, made: str) -> None:
+def test_another_template_than_the_releases_is_refused(template: str, made: str) -> None:
     assert "not in effect" in (template_error(template, CHAT, made) or "")
 
 
-def test_a_date_that_the_server_fills_in_is_no_fault() -> None:
+def test_a_date_that_the_server_fills_in_is_accepted() -> None:
     template = "Today is {{ strftime_now('%d %b %Y') }}. " + CHATML
     assert template_error(template, CHAT, "Today is 21 Nov 2026. " + CHATML_MADE) is None
 

@@ -1,4 +1,4 @@
-"""Recorded prompts are read whatever stands between them, drawn the same each time, and sent without what users set."""
+"""Recorded prompts are read among bad lines, drawn the same each time, and sent without the users' own options."""
 
 import json
 from typing import Any

@@ -74,7 +74,7 @@ def test_a_candidate_that_answers_otherwise_fails() -> None:
     assert "finish reason 40" in verdict.reason
 
 
-def test_answers_by_another_than_asked_say_nothing() -> None:
+def test_answers_by_another_release_do_not_count() -> None:
     verdict = shadow(FakeRoute(lambda _, body: good("green", body))).run("green", NEW)
     assert verdict.verdict is Verdict.INCONCLUSIVE
 
@@ -105,13 +105,17 @@ def test_prompts_come_from_a_file_beside_the_config(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
-    [(None, "cannot be read: .*No such file"), ("", "holds nothing"), ("{}\n[]\n", "holds 2 lines that are no OpenAI")],
+    ("content", "message"),
+    [
+        (None, "cannot be read: .*No such file"),
+        ("", "contains nothing"),
+        ("{}\n[]\n", "contains 2 lines but no OpenAI"),
+    ],
 )
-def test_a_file_without_prompts_is_refused(tmp_path: Path, content: str | None, told: str) -> None:
+def test_a_file_without_prompts_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:
         (tmp_path / "gateway.jsonl").write_text(content)
-    with pytest.raises(RefusedError, match=f"rollout.gates.recorded_prompts: .*{told}"):
+    with pytest.raises(RefusedError, match=f"rollout.gates.recorded_prompts: .*{message}"):
         source("gateway.jsonl", tmp_path).read()
 
 
@@ -136,5 +140,5 @@ def test_an_s3_prefix_that_cannot_be_read_is_refused(bucket: Any, tmp_path: Path
     assert bucket.list_buckets()
     with pytest.raises(RefusedError, match="s3://nobodys/chat/ cannot be read"):
         source("s3://nobodys/chat/", tmp_path).read()
-    with pytest.raises(RefusedError, match="holds nothing"):
+    with pytest.raises(RefusedError, match="contains nothing"):
         source("s3://gateway/empty/", tmp_path).read()

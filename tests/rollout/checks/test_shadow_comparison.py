@@ -1,4 +1,4 @@
-"""A shadow comparison refuses what differs more than the active colour differs from itself, and nothing else."""
+"""A shadow comparison fails exactly what differs more than the active colour differs from itself."""
 
 import random
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats  # imported before Hypothesis looks at the time that an example takes
+from scipy import stats  # imported before Hypothesis measures the time of an example
 
 from components.config.check_settings import ShadowSettings
 from rollout.checks.shadow import Triple, differences, judge_shadow, similarity
@@ -36,7 +36,7 @@ def same(count: int = 40) -> list[Triple]:
 
 
 def judged(candidate: Answer, count: int = 40, of: int = 40, settings: ShadowSettings = SETTINGS) -> GateVerdict:
-    """The verdict when so many of the candidate's answers are this one."""
+    """Return the verdict if this many of the candidate's answers are this one."""
     return judge_shadow([*[replace(one, candidate=candidate) for one in same(count)], *same(of - count)], settings)
 
 
@@ -58,12 +58,12 @@ def test_answers_differ_in_structure(candidate: Answer, names: set[str]) -> None
     assert all(f"{name} 40" in verdict.reason for name in names)
 
 
-def test_other_words_are_told_and_judged_only_when_asked_for() -> None:
+def test_other_words_are_reported_and_judged_only_when_asked_for() -> None:
     other = replace(GOOD, text="Blue light is scattered most, and that is what one sees above on days without clouds.")
-    told = judged(other)
-    assert told.verdict is Verdict.PASS
-    assert told.evidence["similarity"] == round(similarity(other, GOOD), 3)
-    assert told.evidence["noise_similarity"] == 1
+    verdict = judged(other)
+    assert verdict.verdict is Verdict.PASS
+    assert verdict.evidence["similarity"] == round(similarity(other, GOOD), 3)
+    assert verdict.evidence["noise_similarity"] == 1
     strict = judged(other, settings=ShadowSettings(max_similarity_drop=0.1))
     assert strict.verdict is Verdict.FAIL
     assert "more than 0.1 less" in strict.reason
@@ -86,7 +86,7 @@ def test_a_few_slow_answers_are_no_slow_candidate() -> None:
     assert judged(replace(GOOD, ttft_seconds=5), count=8).verdict is Verdict.PASS
 
 
-def test_noise_of_the_active_colour_is_no_fault_of_the_candidate() -> None:
+def test_noise_of_the_active_colour_is_not_held_against_the_candidate() -> None:
     draw = random.Random(3)
     reasons = ("stop", "length")
 

@@ -23,7 +23,7 @@ FINGERPRINT = fingerprint("green", RELEASE.release_id)
 
 
 class Candidate:
-    """Answers as a good candidate would, until told otherwise."""
+    """Answers as a good candidate would, unless a test edits the answers."""
 
     def __init__(self, edit: Edit = lambda _: None) -> None:
         self.edit = edit
@@ -44,7 +44,7 @@ class Candidate:
         body: dict[str, Any] = {"system_fingerprint": FINGERPRINT, "choices": [{"finish_reason": "stop", **text}]}
         self.edit(body)
         if asked["stream"]:
-            # Only the last chunk says who answers.
+            # Only the last chunk contains the fingerprint.
             first: dict[str, Any] = {"choices": [{"finish_reason": None, "delta": {}}]}
             chunks = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in (first, body))
             return httpx.Response(self.status, text=chunks + self.done)
@@ -92,7 +92,7 @@ def test_even_one_request_asks_in_every_way() -> None:
 
 WRONG: list[tuple[Edit, str]] = [
     (lambda body: body.update(system_fingerprint="blue-0123456789ab"), "answered by blue-0123456789ab"),
-    (lambda body: body.pop("system_fingerprint"), "answered by nobody"),
+    (lambda body: body.pop("system_fingerprint"), "answered by an unnamed server"),
     (lambda body: body["choices"][0].update(finish_reason="abort"), "ended with 'abort'"),
     (lambda body: body["choices"][0].update(message={}, delta={}, text=""), "empty"),
     (lambda body: body.update(choices=[]), "empty"),
@@ -128,7 +128,7 @@ def test_errors_fail() -> None:
 
 
 def judged(prompts: dict[str, str], prompt_text: str) -> GateVerdict:
-    """What smoke says of a candidate with these prompts, that makes this text of every chat."""
+    """Return the smoke verdict on a candidate with these prompts that renders every chat as this text."""
     release = RELEASE.model_copy(update={"prompts": prompts})
     name = fingerprint("green", release.release_id)
     candidate = Candidate(lambda body: body.update(prompt_text=prompt_text, system_fingerprint=name))
@@ -191,16 +191,16 @@ def test_without_the_operators_key_no_request_is_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("api_key", "told"),
-    [("sesame", "does not take the key in ENDPOINT_API_KEY"), (None, "asks for an API key; put the service's API key")],
+    ("api_key", "reported"),
+    [("sesame", "rejects the key in ENDPOINT_API_KEY"), (None, "asks for an API key; put the service's API key")],
 )
-def test_a_key_that_is_not_taken_is_found_before_the_rollout_and_not_shown(api_key: str | None, told: str) -> None:
+def test_a_key_that_is_not_taken_is_found_before_the_rollout_and_not_shown(api_key: str | None, reported: str) -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         assert request.headers.get("authorization") == (api_key and f"Bearer {api_key}")
         return httpx.Response(401, json={"error": "Unauthorized"})
 
     candidate = Candidate()
-    with pytest.raises(RolloutError, match=told) as raised:
+    with pytest.raises(RolloutError, match=reported) as raised:
         _route(refuse, lambda: api_key).prepare()
     assert "sesame" not in str(raised.value)
     _smoke(candidate, api_key=api_key).prepare()

@@ -1,5 +1,6 @@
 """The warm-up ends when the hit rate is level or the time is over, and never fails a candidate."""
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,7 @@ PROMPTS = [Recorded(body={"messages": [{"role": "user", "content": f"question {n
 
 
 class CachingWorld(World):
-    """A candidate whose cache knows what it was asked before, and counters that are scraped now and then."""
+    """A candidate whose cache contains earlier prompts, and whose counters are scraped now and then."""
 
     def __init__(self, scrape_seconds: float = 0.0) -> None:
         super().__init__()
@@ -45,7 +46,7 @@ class CachingWorld(World):
 
 @dataclass
 class Slow:
-    """Answers, but takes its time."""
+    """Answers slowly."""
 
     clock: FakeClock
     seconds: float = 0.0
@@ -93,8 +94,26 @@ def test_it_ends_when_the_time_is_over() -> None:
     assert float(verdict.evidence["seconds"] or 0) < 150
 
 
+def test_a_round_that_takes_too_long_ends_it_and_is_named() -> None:
+    world = CachingWorld()
+    over = threading.Event()
+
+    def answer(_color: Color, _body: Mapping[str, Any]) -> Answer:
+        world.clock.elapsed += 100
+        over.wait(10)
+        return Answer(status=200)
+
+    world.route = FakeRoute(answer)
+    try:
+        verdict = warm(world, max_seconds=50)
+    finally:
+        over.set()
+    assert verdict.verdict is Verdict.PASS
+    assert verdict.reason.endswith("; 3 of 3 were not answered within 50 s")
+
+
 @pytest.mark.parametrize("broken", [True, False])
-def test_what_cannot_be_measured_is_said_and_warmed_all_the_same(broken: bool) -> None:
+def test_what_cannot_be_measured_is_said_and_warmed_anyway(broken: bool) -> None:
     world = CachingWorld(scrape_seconds=1e9)
     world.broken = broken
     verdict = warm(world, max_seconds=20)
@@ -104,7 +123,7 @@ def test_what_cannot_be_measured_is_said_and_warmed_all_the_same(broken: bool) -
     assert world.route.asked_of("green") >= 3
 
 
-def test_requests_that_fail_are_told() -> None:
+def test_requests_that_fail_are_reported() -> None:
     world = CachingWorld()
     world.route = FakeRoute(Slow(world.clock, error="status 500"))
     verdict = warm(world, max_seconds=5)

@@ -1,4 +1,4 @@
-"""When a weight counts as in effect, in a world whose load balancer lags, lies or has little to do."""
+"""When a weight counts as in effect, in a world whose load balancer lags, lies or has little traffic."""
 
 from datetime import timedelta
 from typing import Any
@@ -33,7 +33,7 @@ def shift(world: World, before: int, after: int) -> WeightChange:
 
 
 def attest(world: World, before: int, after: int) -> float:
-    """Return how long it took, in seconds."""
+    """Attest, and return how long it took, in seconds."""
     change = shift(world, before, after)
     began = world.clock.elapsed
     attest_weight(world.ports(), change)
@@ -50,16 +50,16 @@ def test_a_weight_is_attested_once_it_is_in_effect_and_not_before(before: int, a
     world = world_at(before, lag_seconds=lag_seconds)
     took = attest(world, before, after)
     assert lag_seconds < took <= lag_seconds + 20
-    told = world.journal.of("attested")
-    assert len(told) == 1
-    assert told[0]["candidate_percent"] == pytest.approx(after, abs=6)
-    assert any("has not taken it over yet" in note for note in notes(world)) == (lag_seconds > 0)
+    attested = world.journal.of("attested")
+    assert len(attested) == 1
+    assert attested[0]["candidate_percent"] == pytest.approx(after, abs=6)
+    assert any("does not apply it yet" in note for note in notes(world)) == (lag_seconds > 0)
 
 
-def test_each_reason_to_wait_is_told_once() -> None:
+def test_each_reason_to_wait_is_reported_once() -> None:
     world = world_at(25, lag_seconds=60)
     attest(world, 25, 75)
-    assert len([note for note in notes(world) if "has not taken it over yet" in note]) == 1
+    assert len([note for note in notes(world) if "does not apply it yet" in note]) == 1
 
 
 def test_a_change_that_is_silently_ignored_is_never_attested() -> None:
@@ -70,7 +70,7 @@ def test_a_change_that_is_silently_ignored_is_never_attested() -> None:
     assert world.journal.of("attested") == []
 
 
-def test_too_little_traffic_is_told_with_what_is_needed() -> None:
+def test_too_little_traffic_is_reported_with_what_is_needed() -> None:
     world = world_at(0, timeout_seconds=120)
     world.requests_per_second = 1.0
     with pytest.raises(AttestationTimeoutError, match=r"too few requests counted so far \(\d+ of about 405, in about"):
@@ -101,7 +101,7 @@ def test_requests_of_our_own_do_not_count() -> None:
         attest(world, 0, 1)
 
 
-def test_another_split_than_either_is_told_as_that() -> None:
+def test_another_split_than_either_is_reported_as_that() -> None:
     world = world_at(100, timeout_seconds=60)
     world.ignore_weights = True
     with pytest.raises(AttestationTimeoutError, match="neither 75 % nor the 25 % before"):
@@ -132,7 +132,7 @@ def test_a_rule_that_somebody_changes_ends_the_wait() -> None:
         attest_weight(world.ports(), change)
 
 
-def test_counts_that_cannot_be_read_are_waited_for_and_told() -> None:
+def test_counts_that_cannot_be_read_are_waited_for_and_reported() -> None:
     world = world_at(1, timeout_seconds=60)
 
     def down(*_: Any) -> list[PeriodRequests]:
@@ -165,7 +165,7 @@ def test_a_colour_that_clients_still_reach_is_not() -> None:
         world.clock.sleep(1)
     world.ignore_weights = True
     world.set_green_weight(0)
-    with pytest.raises(AttestationTimeoutError, match="requests of clients went to green"):
+    with pytest.raises(AttestationTimeoutError, match="client requests went to green"):
         idle(world, "green", 500)
 
 
@@ -198,5 +198,5 @@ def test_counts_that_are_published_very_late_are_waited_for() -> None:
 def test_nothing_known_is_not_idle() -> None:
     world = world_at(0, timeout_seconds=60)
     world.by_period = lambda *_: ()  # pyright: ignore
-    with pytest.raises(AttestationTimeoutError, match="has not published what it sent to green"):
+    with pytest.raises(AttestationTimeoutError, match="has not published its counts for green"):
         idle(world, "green", 500)

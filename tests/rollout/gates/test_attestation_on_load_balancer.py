@@ -69,7 +69,7 @@ class Notes:
     def write(self, body: Body) -> None:
         self.records.append(body)
 
-    def told(self, words: str) -> bool:
+    def noted(self, words: str) -> bool:
         return any(words in body.text for body in self.records if isinstance(body, Note))
 
 
@@ -80,7 +80,7 @@ class Nobody:
 
 @dataclass
 class Site:
-    """A service with traffic, and what attests it."""
+    """A service with traffic, and the ports to attest it."""
 
     account: Account
     service: Service
@@ -209,7 +209,7 @@ def test_a_weight_is_attested_once_requests_follow_it(site: Site, lag_seconds: f
     site.account.admin.set_faults(weight_lag_seconds=lag_seconds)
     took = site.attest(25, 75)
     assert lag_seconds <= took <= lag_seconds + PUBLISHED_WITHIN_SECONDS + 4
-    assert site.journal.told("has not taken it over yet") == (lag_seconds > 0)
+    assert site.journal.noted("does not apply it yet") == (lag_seconds > 0)
     attested = site.journal.records[-1]
     assert isinstance(attested, Attested)
     assert attested.candidate_percent is not None
@@ -233,7 +233,7 @@ def test_the_direct_update_passes_through_throttling_within_seconds(site: Site) 
         site.load_balancer.set_green_weight(25)
 
 
-def test_what_aws_refuses_for_long_is_told_apart_from_what_it_refuses_for_good(
+def test_what_aws_refuses_for_long_is_distinguished_from_what_it_refuses_for_good(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rollout.adapters.aws.elbv2_client.BUDGET_SECONDS", 0.5)
@@ -251,7 +251,7 @@ def test_traffic_goes_back_by_the_tags_of_the_rule_alone(site: Site) -> None:
     assert send_back_by(site.load_balancer, _now(), force=False) is None
 
 
-def test_after_a_promotion_traffic_goes_back_for_as_long_as_that_was_promised(site: Site) -> None:
+def test_after_a_promotion_traffic_goes_back_for_as_long_as_it_is_kept_warm(site: Site) -> None:
     site.load_balancer.set_green_weight(100)
     _tag(site.service, "green", "2020-01-01T00:00:00Z")
     assert send_back_by(site.load_balancer, _now(), force=False) is None
@@ -273,7 +273,7 @@ def test_nobody_is_sent_to_targets_that_do_not_answer_unless_forced(site: Site) 
                     TargetGroupArn=site.service.groups["blue"], Targets=[{"Id": address, "Port": 8000}]
                 )
         wait_for(_only(site, sick, "unhealthy"))
-        with pytest.raises(RefusedError, match="say --force"):
+        with pytest.raises(RefusedError, match="use --force"):
             send_back_by(site.load_balancer, _now(), force=False)
         assert site.load_balancer.rule().splits(25)
         assert send_back_by(site.load_balancer, _now(), force=True) is not None
@@ -287,7 +287,7 @@ def test_no_force_sends_traffic_where_no_target_is(site: Site) -> None:
             TargetGroupArn=site.service.groups["blue"], Targets=[{"Id": address, "Port": 8000}]
         )
     wait_for(lambda: not site.load_balancer.health("blue").total)
-    with pytest.raises(RefusedError, match="none at all"):
+    with pytest.raises(RefusedError, match="no targets at all"):
         send_back_by(site.load_balancer, _now(), force=True)
 
 

@@ -1,4 +1,4 @@
-"""What the gates say to which figures."""
+"""The verdicts of the gates on given figures."""
 
 import math
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def errors(
 
 
 def latencies(fast: int, slow: int) -> Histogram:
-    """So many between 0.1 and 0.25 s, so many between 2.5 and 5 s."""
+    """Return a histogram with this many between 0.1 and 0.25 s, and this many between 2.5 and 5 s."""
     return Histogram(
         ((0.1, 0.0), (0.25, float(fast)), (2.5, float(fast)), (5.0, float(fast + slow)), (math.inf, fast + slow))
     )
@@ -87,7 +87,7 @@ def test_no_data_is_never_a_pass() -> None:
         (50, 10, Verdict.FAIL),
         (10, 10, Verdict.FAIL),  # no minimum is needed to see that nothing works
         (5, 5, Verdict.FAIL),
-        (4, 4, Verdict.INCONCLUSIVE),  # one hiccup may take so many along
+        (4, 4, Verdict.INCONCLUSIVE),  # one hiccup may fail this many
         (40, 2, Verdict.INCONCLUSIVE),
         (3, 1, Verdict.INCONCLUSIVE),
     ],
@@ -261,7 +261,7 @@ def test_a_dry_run_is_marked_in_every_verdict() -> None:
 
 @pytest.mark.parametrize("verdict", [Verdict.PASS, Verdict.FAIL])
 def test_a_verdict_of_the_pods_waits_for_enough_requests_at_the_load_balancer(verdict: Verdict) -> None:
-    # Ten readiness probes and no client may well have made the pods' histogram look full.
+    # Ten readiness probes without any client may have made the pods' histogram look full.
     judged = GateVerdict(gate="ttft_p95", verdict=verdict, reason="p95", evidence={"requests": 60})
     withheld = require_client_traffic(judged, 39, 10, BAR)
     assert withheld.verdict is Verdict.INCONCLUSIVE

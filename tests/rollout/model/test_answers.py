@@ -1,4 +1,4 @@
-"""Answers are read from whole bodies and from streams, in any of the shapes that servers give them."""
+"""Answers are read from whole bodies and from streams, in all the shapes that servers use."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def test_tool_calls_come_in_pieces() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chunks", "fault"),
+    ("chunks", "error"),
     [
         ([{"error": {"message": "out of memory"}}], "out of memory"),
         ([choice(delta={"content": "a"}, finish_reason="abort")], "ended with 'abort'"),
@@ -49,8 +49,8 @@ def test_tool_calls_come_in_pieces() -> None:
         ([{"choices": []}], "empty"),
     ],
 )
-def test_what_is_no_answer_has_a_fault(chunks: list[dict[str, Any]], fault: str) -> None:
-    assert fault in (read_chunks(chunks).error or "")
+def test_what_is_no_answer_has_an_error(chunks: list[dict[str, Any]], error: str) -> None:
+    assert error in (read_chunks(chunks).error or "")
 
 
 @pytest.mark.parametrize(

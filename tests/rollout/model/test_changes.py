@@ -1,4 +1,4 @@
-"""What counts as exactly the weight change."""
+"""Which changes count as exactly the intended change."""
 
 import copy
 from collections.abc import Callable
@@ -72,7 +72,7 @@ EDITS: list[tuple[Edit, str]] = [
     (lambda new: new["actions"][0]["forward"]["stickiness"].update(enabled=True), "stickiness.enabled"),
     (lambda new: new["actions"][0]["forward"]["targetGroups"][0].update(arn="other"), "arn"),
     (lambda new: new["actions"][0]["forward"]["targetGroups"].pop(), "targetGroups"),
-    (lambda new: new["actions"][0]["forward"]["targetGroups"][1].update(weight=26), "meant are"),
+    (lambda new: new["actions"][0]["forward"]["targetGroups"][1].update(weight=26), "intended"),
     (lambda new: new.pop("actions"), "actions"),
 ]
 

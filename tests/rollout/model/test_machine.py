@@ -153,7 +153,7 @@ EVENTS = st.one_of(
 
 
 class Live:
-    """What the actions that succeeded have done to the traffic."""
+    """Track the effects of the succeeded actions on the traffic."""
 
     def __init__(self, state: Rollout) -> None:
         self.green_weight = state.plan.initial_green_weight
@@ -219,7 +219,7 @@ def test_a_hold_without_a_verdict_pauses_where_that_is_asked_for_and_begins_anew
     assert "too few" in paused.reason
     assert action_of(paused) is None
     resumed = advance(paused, ResumeRequested())
-    # The weight of a step is attested anew first.
+    # A step's weight is first attested again.
     assert (advance(resumed, Succeeded()) if resumed.phase is Phase.ATTESTING else resumed) == holding
     assert advance(holding, FAIL).phase is Phase.ROLLING_BACK
     for event in (Succeeded(), passed(), FAIL, ReapRequested()):

@@ -1,10 +1,10 @@
-"""The exact tests: chance alone passes them as seldom as they say, by enumeration."""
+"""The exact tests: by enumeration, chance alone fails them no more often than stated."""
 
 from math import comb
 
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import special  # imported before Hypothesis looks at the time that an example takes
+from scipy import special  # imported before Hypothesis measures the time of an example
 
 from rollout.statistics.exact_tests import LEVEL, fewest_sure_losses, paired_p_value
 

@@ -102,6 +102,6 @@ def test_a_histogram_is_never_scaled_up() -> None:
     assert Histogram().scaled(10) == Histogram()
 
 
-def test_waiting_requests_are_told_per_replica() -> None:
+def test_waiting_requests_are_reported_per_replica() -> None:
     assert Counters(waiting={("a", ""): 3.0, ("b", ""): 0.0}).waiting_per_replica == 1.5
     assert Counters().waiting_per_replica is None

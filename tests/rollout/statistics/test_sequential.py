@@ -1,4 +1,4 @@
-"""The sequential tests: exact where they can be computed by hand, and true to their false-alarm rate."""
+"""The sequential tests: exact where they can be computed by hand, and within their false-alarm rate."""
 
 import math
 from itertools import product
@@ -108,7 +108,7 @@ def test_several_tests_share_a_rate() -> None:
 
 
 def highest(candidate: Floats, active: Floats, comparison: Comparison) -> Floats:
-    """The highest evidence that each run saw, looking after every block; axes: runs, blocks, categories."""
+    """Return the highest evidence of each run after any block. Axes: runs, blocks, categories."""
     most = np.full(len(candidate), -np.inf)
     for block in range(candidate.shape[1]):
         comparison.add(candidate[:, block], active[:, block])
@@ -134,7 +134,7 @@ def test_equal_latencies_are_rarely_found_different(mine: int, other: int, slow_
     usual, slow = [0.1, 0.3, 0.3, 0.2, 0.06, 0.04], [0.0, 0.05, 0.15, 0.3, 0.3, 0.2]
     blocks: list[tuple[Floats, Floats]] = []
     for _ in range(40):
-        # What slows both colours down alike is no difference between them.
+        # Slow spells of both colours alike are not a difference.
         shares = slow if slow_spells and generator.random() < 0.3 else usual
         blocks.append(
             (

@@ -1,4 +1,4 @@
-"""How often the test of a split is wrong, by simulation, and that it is never wrong for want of data."""
+"""By simulation, how often the test of a split is wrong; and that it is never wrong for lack of data."""
 
 import random
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def served(share: float, requests: int, chance: random.Random) -> PeriodCounts:
 def watch(
     asked: Split, share: Callable[[int], float], *, periods: int, chance: random.Random, per_period: int = PER_PERIOD
 ) -> tuple[int | None, list[Answer]]:
-    """Look after every period until the split is found in effect; returns when, and every answer."""
+    """Look after every period until the split is found in effect, and return when and all answers."""
     seen: list[PeriodCounts] = []
     answers: list[Answer] = []
     for number in range(periods):
@@ -48,7 +48,7 @@ def agreed(asked: Split, share: float, *, runs: int, periods: int = 30) -> int:
 @pytest.mark.parametrize(("previous", "intended"), STEPS)
 def test_a_change_that_never_comes_into_effect_passes_no_more_often_than_stated(previous: int, intended: int) -> None:
     asked = split(previous, intended, error_percent=5)
-    # At 5 %, more than 12 of 100 are next to impossible (p < 0.002), however often one looks.
+    # At 5 %, more than 12 of 100 are almost impossible (p < 0.002), however often one looks.
     assert agreed(asked, previous / 100, runs=100) <= 12
 
 
@@ -59,7 +59,7 @@ def test_nor_does_one_that_is_a_third_in_effect(previous: int, intended: int) ->
 
 
 @pytest.mark.parametrize(("previous", "intended", "actual"), [(0, 1, 50), (1, 25, 75), (25, 75, 100), (75, 100, 50)])
-def test_a_split_that_is_neither_is_refused_and_told(previous: int, intended: int, actual: int) -> None:
+def test_a_split_that_is_neither_is_refused_and_reported(previous: int, intended: int, actual: int) -> None:
     chance = random.Random(actual)
     found, answers = watch(split(previous, intended), lambda _: actual / 100, periods=30, chance=chance)
     assert found is None
@@ -77,7 +77,7 @@ def test_a_change_in_effect_is_found_with_about_as_many_requests_as_foretold(pre
 
 @pytest.mark.parametrize(("previous", "intended"), STEPS[:4])
 @pytest.mark.parametrize("lag", [5, 30])
-def test_a_lag_is_told_and_waited_out(previous: int, intended: int, lag: int) -> None:
+def test_a_lag_is_reported_and_waited_out(previous: int, intended: int, lag: int) -> None:
     asked, chance = split(previous, intended), random.Random(lag)
     for _ in range(5):
         found, answers = watch(

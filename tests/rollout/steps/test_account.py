@@ -1,4 +1,4 @@
-"""Whether an account has room for the nodes to come: quota, reservation, addresses."""
+"""Whether an account has enough for the new nodes: quota, reservation, addresses."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -64,12 +64,12 @@ def test_every_known_type_has_one_quota(name: str) -> None:
 
 
 def test_the_nodes_to_come_must_fit_beside_all_that_runs() -> None:
-    settings = service_settings()  # two nodes of 8 vCPUs are to come
+    settings = service_settings()  # needs two new nodes of 8 vCPUs
     assert quota(settings, 32, *on_demand(2)) == []
-    (fault,) = quota(settings, 31, *on_demand(2))
-    assert "2 nodes of g6e.2xlarge" in fault
-    assert "is 31 and 16 are in use" in fault
-    assert "--quota-code L-DB2E81BA --desired-value 32" in fault
+    (violation,) = quota(settings, 31, *on_demand(2))
+    assert "2 new nodes of g6e.2xlarge" in violation
+    assert "is 31 and 16 are in use" in violation
+    assert "--quota-code L-DB2E81BA --desired-value 32" in violation
 
 
 def test_nodes_that_are_up_need_no_more_quota() -> None:
@@ -115,32 +115,32 @@ def test_an_active_block_with_room_in_the_right_zone_will_do() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"state": "scheduled"}, "green.reservation.id: cr-1 is scheduled, not active. It has not begun: wait"),
-        ({"state": "expired"}, "green.reservation.id: cr-1 is expired, not active. Take another one"),
-        ({"is_block": False}, "green.reservation.kind: is capacity_block, but cr-1 is no Capacity Block"),
-        ({"instance_type": "p5en.48xlarge"}, "green.reservation.id: cr-1 holds p5en.48xlarge"),
+        ({"state": "expired"}, "green.reservation.id: cr-1 is expired, not active. Use another one"),
+        ({"is_block": False}, "green.reservation.kind: is capacity_block, but cr-1 is not a Capacity Block"),
+        ({"instance_type": "p5en.48xlarge"}, "green.reservation.id: cr-1 is for p5en.48xlarge"),
         ({"zone": "us-east-1a"}, "green.reservation.subnet_id: is in us-east-1b, but cr-1 is in us-east-1a"),
-        ({"available": 1}, "green.reservation: cr-1 has 1 of 2 instances free, but 2 nodes are to come"),
+        ({"available": 1}, "green.reservation: cr-1 has 1 of 2 instances free, but green needs 2 new nodes"),
         (
             {"ends": datetime(2026, 12, 2, tzinfo=UTC)},
             "green.reservation.ends: is 2026-12-03T00:00:00Z, but cr-1 ends at 2026-12-02T00:00:00Z",
         ),
     ],
 )
-def test_what_is_wrong_with_a_reservation(change: dict[str, Any], told: str) -> None:
-    (fault,) = state(reserved(), reservation(**change))
-    assert fault.startswith(told)
+def test_what_is_wrong_with_a_reservation(change: dict[str, Any], message: str) -> None:
+    (violation,) = state(reserved(), reservation(**change))
+    assert violation.startswith(message)
 
 
-def test_several_faults_are_told_at_once() -> None:
+def test_several_violations_are_reported_at_once() -> None:
     assert len(state(reserved(), reservation(state="scheduled", zone="us-east-1a", instance_type="p4d.24xlarge"))) == 3
 
 
 def test_a_reservation_that_is_not_there() -> None:
-    (fault,) = state(reserved())
-    assert "cr-1 is not there" in fault
+    (violation,) = state(reserved())
+    assert "cr-1 does not exist" in violation
 
 
 def test_of_a_group_those_count_that_can_hold_the_nodes() -> None:
@@ -149,8 +149,8 @@ def test_of_a_group_those_count_that_can_hold_the_nodes() -> None:
     one = reservation(is_block=False, available=1, ends=None)
     assert state(settings, one, one) == []
     assert "1 of 2 instances free" in state(settings, one, reservation(is_block=False, state="expired"))[0]
-    (fault,) = state(settings, reservation(is_block=False, instance_type="p4d.24xlarge"))
-    assert fault.startswith(f"green.reservation.resource_group_arn: no reservation of {arn} can hold p5.48xlarge")
+    (violation,) = state(settings, reservation(is_block=False, instance_type="p4d.24xlarge"))
+    assert violation.startswith(f"green.reservation.resource_group_arn: no reservation of {arn} can hold p5.48xlarge")
 
 
 @pytest.mark.parametrize(("free", "enough"), [((4,), True), ((3,), False), ((2, 2), True), ((3, 1), False)])
@@ -159,7 +159,7 @@ def test_a_node_and_its_pods_get_their_addresses_from_one_subnet(free: tuple[int
     found = list(address_violations(service_settings(), "green", subnets))
     assert bool(found) != enough
     if found:
-        assert found[0].startswith("node_subnet_ids: 2 nodes and 2 replicas of green are to come and need 4 addresses")
+        assert found[0].startswith("node_subnet_ids: 2 new nodes and 2 new replicas of green need at least 4 addresses")
 
 
 def test_on_nodes_that_are_up_only_pods_need_addresses() -> None:

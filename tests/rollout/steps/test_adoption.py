@@ -1,4 +1,4 @@
-"""What is written into a stale config file, and what cannot be."""
+"""What can and what cannot be written into a stale config file."""
 
 from dataclasses import replace
 from typing import Any
@@ -68,17 +68,17 @@ def test_a_file_that_is_right_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "rule", "told"),
+    ("settings", "rule", "message"),
     [
         ({"rollout_serial": 10}, {}, "rollout_serial: the file says 10, the live rule 9: the file is not stale"),
-        ({}, {"active_color": None}, "active_color: the live rule does not say it"),
+        ({}, {"active_color": None}, "active_color: the live rule has no tag for it"),
         ({}, {"weights": {"blue": 1, "green": 1}}, "green_weight: the live rule splits"),
         ({"green": {"replicas": 2}}, {}, f"green.release: the file has none, live is {NEW.release_id}"),
     ],
 )
-def test_what_cannot_be_adopted(settings: dict[str, Any], rule: dict[str, Any], told: str) -> None:
-    (fault,) = adoption_violations(stale(**settings), live(**rule))
-    assert fault.startswith(told)
+def test_what_cannot_be_adopted(settings: dict[str, Any], rule: dict[str, Any], message: str) -> None:
+    (violation,) = adoption_violations(stale(**settings), live(**rule))
+    assert violation.startswith(message)
 
 
 @given(weight=st.integers(0, 100), serial=st.integers(1, 50), rolling_out=st.booleans())

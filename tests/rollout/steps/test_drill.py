@@ -38,7 +38,7 @@ def test_a_drill_sends_one_percent_and_takes_it_back() -> None:
     assert world.state.green_weight == world.config.read().green_weight == 0
 
 
-def test_a_drill_leaves_the_way_back_as_it_was_promised() -> None:
+def test_a_drill_leaves_the_way_back_until_its_window_ends() -> None:
     world = warm_world()
     drill(world)
     assert world.config.read().keep_until == world.state.keep_until == "2026-11-23T08:00:00Z"
@@ -75,10 +75,12 @@ def test_a_drill_counts_until_it_is_too_old(age_days: float, limit_days: float) 
     assert bool(drill_violations(limit_days, drills, NOW)) == (timedelta(days=age_days) > timedelta(days=limit_days))
 
 
-def test_a_missing_drill_is_told_with_what_to_do() -> None:
-    (fault,) = drill_violations(7, DrillHistory(promoted=True), NOW)
-    assert fault.startswith("rollout.drill_max_age_days: asks for a rollback drill within 7 days, but there was none")
-    assert "scripts.drill" in fault
+def test_a_missing_drill_is_reported_with_what_to_do() -> None:
+    (violation,) = drill_violations(7, DrillHistory(promoted=True), NOW)
+    assert violation.startswith(
+        "rollout.drill_max_age_days: requires a rollback drill within 7 days, but there was none"
+    )
+    assert "scripts.drill" in violation
 
 
 def test_the_history_is_the_last_drill_of_the_journal() -> None:

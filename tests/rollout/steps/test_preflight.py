@@ -1,4 +1,4 @@
-"""What preflight finds wrong before a rollout starts."""
+"""The violations that preflight finds before a rollout starts."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,7 @@ BLOCK = {"kind": "capacity_block", "id": "cr-1", "subnet_id": "subnet-2"}
 ROLLOUT = {"steps": [{"candidate_percent": 100, "hold_seconds": 1200}], "keep_warm_seconds": 3600}
 
 
-def _faults(color: Color, ends: str, **changes: Any) -> list[str]:
+def _violations(color: Color, ends: str, **changes: Any) -> list[str]:
     settings = service_settings(
         instance_type="p5.48xlarge",
         gpus_per_replica=8,
@@ -30,15 +30,15 @@ def _faults(color: Color, ends: str, **changes: Any) -> list[str]:
 
 @pytest.mark.parametrize("color", ["blue", "green"])
 def test_a_block_must_outlast_the_ramp_and_the_time_to_keep_warm(color: Color) -> None:
-    # 20 minutes of holds, an hour of warmth, and the 40 minutes that EKS takes.
-    assert _faults(color, "2026-12-01T02:00:00Z") == []
-    (fault,) = _faults(color, "2026-12-01T01:59:59Z")
-    assert fault.startswith(f"{color}.reservation.ends: is 2026-12-01T01:59:59Z")
-    assert "until 2026-12-01T01:20:00Z at least" in fault
+    # 20 minutes of holds, an hour to keep warm, and the 40 minutes of EKS.
+    assert _violations(color, "2026-12-01T02:00:00Z") == []
+    (violation,) = _violations(color, "2026-12-01T01:59:59Z")
+    assert violation.startswith(f"{color}.reservation.ends: is 2026-12-01T01:59:59Z")
+    assert "at least until 2026-12-01T01:20:00Z" in violation
 
 
 def test_on_demand_nodes_outlive_their_reservation() -> None:
-    assert _faults("green", "2026-12-01T00:10:00Z", kind="on_demand") == []
+    assert _violations("green", "2026-12-01T00:10:00Z", kind="on_demand") == []
 
 
 def test_without_a_reservation_there_is_nothing_to_outlast() -> None:
@@ -48,16 +48,16 @@ def test_without_a_reservation_there_is_nothing_to_outlast() -> None:
 KEYS = {"api_key_secret": {"name": "keys", "key": "api"}, "hub_token_secret": {"name": "hub", "key": "token"}}
 
 
-def told(world: World) -> tuple[str, ...]:
+def found(world: World) -> tuple[str, ...]:
     settings = world.config.read()
     return preflight(world.ports(), make_plan(settings.idle_color, settings.rollout), SERVICE)
 
 
-def test_a_world_in_order_has_no_faults() -> None:
-    assert told(World()) == ()
+def test_a_world_in_order_has_no_violations() -> None:
+    assert found(World()) == ()
 
 
-def test_everything_that_is_wrong_is_told_at_once() -> None:
+def test_everything_that_is_wrong_is_reported_at_once() -> None:
     world = World(
         pods={**KEYS, "model_cache_claim": "weights"},
         blue={"replicas": 4, "release": OLD.model_dump(mode="json")},
@@ -67,26 +67,26 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     world.free_addresses = 1
     world.endpoint_down = True
     world.idle_timeout = 20
-    faults = told(world)
+    violations = found(world)
     for part in (
         "pods.api_key_secret.name: namespace chat has no Secret keys",
         "pods.hub_token_secret.key: Secret hub of namespace chat has no key token; it has other",
         "pods.model_cache_claim: namespace chat has no PersistentVolumeClaim weights",
         "green.replicas: is 2, but step 3 (100 %) needs at least 4",
-        "instance_type: 2 nodes of g6e.2xlarge are to come for green and need 16 vCPUs",
+        "instance_type: 2 new nodes of g6e.2xlarge for green need 16 vCPUs",
         "node_subnet_ids:",
         "max_stream_seconds: the load balancer ends connections",
         "the endpoint http://llm does not answer",
     ):
-        assert [fault for fault in faults if fault.startswith(part)], part
-    assert len(faults) == 8
+        assert [violation for violation in violations if violation.startswith(part)], part
+    assert len(violations) == 8
 
 
-def test_what_pods_refer_to_and_is_there_is_no_fault() -> None:
+def test_what_pods_refer_to_and_is_there_is_no_violation() -> None:
     world = World(pods={**KEYS, "model_cache_claim": "weights"})
     world.secrets |= {"keys": frozenset({"api"}), "hub": frozenset({"token"})}
     world.claims.add("weights")
-    assert told(world) == ()
+    assert found(world) == ()
 
 
 @pytest.mark.parametrize(
@@ -96,27 +96,27 @@ def test_what_pods_refer_to_and_is_there_is_no_fault() -> None:
         *("instances", "reservations", "subnets", "pods", "counts", "prepare"),
     ],
 )
-def test_whoever_does_not_answer_is_a_fault_once(question: str) -> None:
+def test_what_does_not_answer_is_reported_once(question: str) -> None:
     world = World()
 
     def silent(*_: object, **__: object) -> object:
         raise ConnectionError(f"no {question}")
 
     setattr(world, question, silent)
-    faults = told(world)
-    assert [fault for fault in faults if f"no {question}" in fault] == [f"no {question}"]
+    violations = found(world)
+    assert [violation for violation in violations if f"no {question}" in violation] == [f"no {question}"]
 
 
-def test_a_rule_that_was_changed_outside_of_pulumi_is_told() -> None:
+def test_a_rule_that_was_changed_outside_of_pulumi_is_reported() -> None:
     world = World()
     world.weights = {"blue": 90, "green": 10}
-    assert [fault for fault in told(world) if "Pulumi's state has {'blue': 100, 'green': 0}" in fault]
+    assert [violation for violation in found(world) if "Pulumi's state has {'blue': 100, 'green': 0}" in violation]
 
 
-def test_a_rule_that_the_state_does_not_have_is_told() -> None:
+def test_a_rule_that_the_state_does_not_have_is_reported() -> None:
     world = World()
     world.rule_in_state = lambda _: None  # type: ignore[method-assign]
-    assert [fault for fault in told(world) if fault.startswith("weighted rule: Pulumi's state does not have it")]
+    assert [one for one in found(world) if one.startswith("weighted rule: is missing in Pulumi's state")]
 
 
 def test_a_block_s_zone_is_that_of_the_subnet_it_names() -> None:
@@ -133,7 +133,7 @@ def test_a_block_s_zone_is_that_of_the_subnet_it_names() -> None:
         return [Subnet(id="subnet-2", zone="us-east-1b", free_addresses=100)]
 
     world.subnets = subnets  # type: ignore[method-assign]
-    assert told(world) == (
-        "green.reservation: cr-1 is not there, in this account and region. Check the id, AWS_PROFILE and aws:region",
+    assert found(world) == (
+        "green.reservation: cr-1 does not exist in this account and region. Check the id, AWS_PROFILE and aws:region",
     )
     assert asked == [("subnet-2",)]

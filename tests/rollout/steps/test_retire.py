@@ -1,4 +1,4 @@
-"""Taking a colour out of use: after a rollback with patience, at a reap only beside a colour that can stand alone."""
+"""Taking a colour out of use: patiently after a rollback, and at a reap only if the other colour can serve alone."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +26,7 @@ def at(phase: Phase, world: World, **state: Any) -> Rollout:
 
 
 def until(world: World, elapsed: float, what: Callable[[], Exception]) -> None:
-    """Updates fail until then; each of them is begun, so the config stays as it was edited."""
+    """Updates fail until then. Each of them begins, so the edited config stays."""
     update = world.up
 
     def fail(*arguments: Any, **named: Any) -> None:
@@ -45,7 +45,7 @@ def test_a_rolled_back_candidate_is_parked_as_soon_as_updates_work_again(error: 
     assert at(Phase.RETIRING, world).phase is Phase.ROLLED_BACK
     assert not world.pods("green")
     assert not world.config.read().color("green").nodes_wanted
-    assert len([one for one in world.journal.of("note") if "tried again until it works" in one["text"]]) == 1
+    assert len([one for one in world.journal.of("note") if "failed and is retried" in one["text"]]) == 1
 
 
 def test_pods_that_a_stale_file_takes_for_parked_are_parked() -> None:
@@ -94,7 +94,7 @@ def test_the_only_colour_that_works_is_not_reaped(phase: Phase) -> None:
 
 
 def parked_while_served(lag_seconds: float) -> float:
-    """Return for how long the candidate was still sent requests when it was parked."""
+    """Return how long the candidate had still been getting requests when it was parked."""
     world = World(green=CANDIDATE, green_weight=25)
     world.weight_lag_seconds = lag_seconds
     world.clock.sleep(60)
@@ -122,7 +122,7 @@ def test_a_load_balancer_that_ignores_the_rule_keeps_its_candidate() -> None:
     world.ignore_weights = True
     rollout = at(Phase.ROLLING_BACK, world)
     assert rollout.phase is Phase.FAILED
-    assert "requests of clients went to green" in rollout.reason
+    assert "client requests went to green" in rollout.reason
     assert world.pods("green")
     assert world.config.read().green_weight == world.state.green_weight == world.weights["green"] == 0
 
@@ -136,7 +136,7 @@ def test_where_nothing_is_counted_a_candidate_is_parked_after_the_time_for_the_p
     assert "without proof" in world.journal.of("note")[-1]["text"]
 
 
-def test_pods_that_stay_are_told_with_the_reason() -> None:
+def test_pods_that_stay_are_reported_with_the_reason() -> None:
     world = World(green=CANDIDATE)
     stay = [replace(pod, terminating=number == 0) for number, pod in enumerate(world.pods("green"))]
 
@@ -144,7 +144,7 @@ def test_pods_that_stay_are_told_with_the_reason() -> None:
         return tuple(stay) if color == "green" else ()
 
     world.pods = pods  # type: ignore[method-assign]
-    with pytest.raises(RolloutError, match=r"chat-green-0 \(terminating.*chat-green-1 \(not asked to end: Kube"):
+    with pytest.raises(RolloutError, match=r"chat-green-0 \(terminating.*chat-green-1 \(not terminating: Kube"):
         park(world.ports(), Updater(world.ports(), SERVICE), "green", message="park")
 
 

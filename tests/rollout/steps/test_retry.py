@@ -1,4 +1,4 @@
-"""What fails for now is tried again, and told once."""
+"""Failures that pass are retried, and each is reported once."""
 
 from collections.abc import Callable
 
@@ -29,14 +29,14 @@ def test_what_succeeds_is_not_asked_about_patience() -> None:
     assert clock.elapsed == 0
 
 
-def test_each_failure_is_told_once() -> None:
-    clock, told = FakeClock(), list[str]()
+def test_each_failure_is_reported_once() -> None:
+    clock, reported = FakeClock(), list[str]()
     call = failing(*(UnavailableError(word) for word in ("throttled", "throttled", "no answer", "throttled")))
     answer = retry(
-        call, clock, patience_seconds=lambda: 60, pause_seconds=5, on_failure=lambda error: told.append(str(error))
+        call, clock, patience_seconds=lambda: 60, pause_seconds=5, on_failure=lambda error: reported.append(str(error))
     )
     assert answer == "done"
-    assert told == ["throttled", "no answer"]
+    assert reported == ["throttled", "no answer"]
     assert clock.elapsed == 20
 
 

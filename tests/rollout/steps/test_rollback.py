@@ -98,7 +98,7 @@ def test_foreign_changes_stay_out_of_a_rollback() -> None:
     assert world.weights["green"] == world.state.green_weight == 0
 
 
-def test_a_rule_update_that_aws_does_not_take_is_tried_on_and_told_once() -> None:
+def test_a_rule_update_that_aws_does_not_take_is_retried_and_reported_once() -> None:
     world = at_25()
     failures, set_weight = [10], world.set_green_weight
 
@@ -144,7 +144,7 @@ def test_somebody_elses_update_is_waited_for_and_its_weight_undone() -> None:
     assert world.direct == [0, 0]
 
 
-def test_a_stack_that_stays_locked_is_told_as_what_remains() -> None:
+def test_a_stack_that_stays_locked_is_reported_as_what_remains() -> None:
     world = at_25()
     world.stack_locked = True
     with pytest.raises(UnreconciledError, match=r"all traffic is on blue.*currently locked"):
@@ -153,7 +153,7 @@ def test_a_stack_that_stays_locked_is_told_as_what_remains() -> None:
 
 
 def failing(world: World, name: str, times: int, error: Exception, *, seconds: float = 10.0) -> None:
-    """A call of the world's fails so many times, each after some seconds, once the rule has been set."""
+    """After the rule has been set, make a call of the world fail several times, each after some seconds."""
     left, call = [times], getattr(world, name)
 
     def fail(*arguments: Any, **named: Any) -> Any:
@@ -166,7 +166,7 @@ def failing(world: World, name: str, times: int, error: Exception, *, seconds: f
     setattr(world, name, fail)
 
 
-def test_a_rule_that_cannot_be_read_back_is_set_again_until_it_can_and_told_once() -> None:
+def test_a_rule_that_cannot_be_read_back_is_set_again_until_it_can_and_reported_once() -> None:
     world = at_25()
     failing(world, "rule", 100, UnavailableError("AWS DescribeRules: InternalFailure: oops"))
     restore(world)
@@ -186,7 +186,7 @@ def test_a_load_balancer_api_that_stays_down_is_given_up_after_the_time_of_an_up
     assert world.weights["green"] == 0
 
 
-def test_a_rule_that_cannot_be_read_while_an_update_ends_is_held_all_the_same() -> None:
+def test_a_rule_that_cannot_be_read_while_an_update_ends_is_held_anyway() -> None:
     world = at_25()
     began = world.clock.elapsed
     failing(world, "rule", 3, UnavailableError("AWS: it does not answer"))

@@ -1,4 +1,4 @@
-"""Whether a candidate's replicas find places, by what is free on real nodes."""
+"""Whether a candidate's replicas fit on the free space of real nodes."""
 
 from dataclasses import replace
 from typing import Any
@@ -21,7 +21,7 @@ GREEN = pool_labels(SERVICE, "green")
 
 
 def kept_warm(**changes: Any) -> ServiceSettings:
-    """Both colours' nodes are up: green has a release of its own."""
+    """Return settings in which both colours' nodes are up, and green has its own release."""
     return service_settings(**{"green": {"replicas": 2, "release": release(model_revision="a")}, **changes})
 
 
@@ -29,7 +29,7 @@ def green_nodes(count: int = 2, **changes: Any) -> list[Node]:
     return [replace(Node(name=f"n{i}", allocatable=FREE, labels=GREEN), **changes) for i in range(count)]
 
 
-def faults(settings: ServiceSettings, nodes: list[Node], pods: list[BoundPod] | None = None) -> list[str]:
+def violations(settings: ServiceSettings, nodes: list[Node], pods: list[BoundPod] | None = None) -> list[str]:
     return list(scheduling_violations(settings, SERVICE, "green", nodes=nodes, pods=pods or []))
 
 
@@ -39,41 +39,41 @@ def guest(node: str, **asked: int) -> BoundPod:
 
 def test_free_nodes_of_the_pool_hold_the_candidate() -> None:
     gpu = Taint(key=GPU_RESOURCE, value="present", effect="NoSchedule")
-    assert faults(kept_warm(), green_nodes(taints=(gpu,))) == []
+    assert violations(kept_warm(), green_nodes(taints=(gpu,))) == []
 
 
 @pytest.mark.parametrize(
-    ("nodes", "told"),
+    ("nodes", "message"),
     [
         (green_nodes(1), "have 1: n0 has 1"),
-        (green_nodes(labels={SERVICE_KEY: SERVICE, COLOR_KEY: "blue"}), "there is none"),
+        (green_nodes(labels={SERVICE_KEY: SERVICE, COLOR_KEY: "blue"}), "there is no such node"),
         (green_nodes(ready=False), "n0 is not ready"),
         (green_nodes(cordoned=True), "n1 is cordoned"),
         (green_nodes(taints=(Taint(key="team", value="a", effect="NoSchedule"),)), "n0 is tainted team=a:NoSchedule"),
         (green_nodes(taints=(Taint(key=GPU_RESOURCE, value="", effect="NoExecute"),)), f"{GPU_RESOURCE}:NoExecute"),
     ],
 )
-def test_nodes_on_which_no_replica_starts_are_named(nodes: list[Node], told: str) -> None:
-    (fault,) = faults(kept_warm(), nodes)
-    assert fault.startswith("green.replicas: 2 replicas of green need a place each")
-    assert told in fault
+def test_nodes_on_which_no_replica_starts_are_named(nodes: list[Node], message: str) -> None:
+    (violation,) = violations(kept_warm(), nodes)
+    assert violation.startswith("green.replicas: 2 replicas of green need places")
+    assert message in violation
 
 
 def test_a_preference_keeps_nobody_away() -> None:
-    assert faults(kept_warm(), green_nodes(taints=(Taint(key="x", value="", effect="PreferNoSchedule"),))) == []
+    assert violations(kept_warm(), green_nodes(taints=(Taint(key="x", value="", effect="PreferNoSchedule"),))) == []
 
 
 @pytest.mark.parametrize("asked", [{"gpus": 1}, {"millicpus": 4001}, {"memory_mib": 27713}])
 def test_what_others_ask_for_takes_a_place(asked: dict[str, int]) -> None:
-    (fault,) = faults(kept_warm(), green_nodes(), [guest("n1", **asked)])
-    assert "have 1:" in fault
-    assert "n1 has 0 (free:" in fault
+    (violation,) = violations(kept_warm(), green_nodes(), [guest("n1", **asked)])
+    assert "have 1:" in violation
+    assert "n1 has 0 (free:" in violation
 
 
 def test_pods_that_are_parked_first_take_no_place() -> None:
     settings = kept_warm()
     former = [BoundPod(node=f"n{i}", requests=replica_of(settings), labels=GREEN) for i in range(2)]
-    assert faults(settings, green_nodes(), former) == []
+    assert violations(settings, green_nodes(), former) == []
 
 
 def test_on_shared_nodes_replicas_of_the_active_colour_without_a_node_come_first() -> None:
@@ -82,28 +82,30 @@ def test_on_shared_nodes_replicas_of_the_active_colour_without_a_node_come_first
     serving = [
         BoundPod(node=f"n{i}", requests=replica_of(settings), labels=pool_labels(SERVICE, "blue")) for i in (0, 1)
     ]
-    assert faults(settings, nodes, serving) == []
-    assert faults(settings, nodes[:3], serving[:1])[0].startswith("green.replicas: 3 replicas of green, and 1 of blue")
-    assert faults(settings, nodes[:3], serving) != []
+    assert violations(settings, nodes, serving) == []
+    assert violations(settings, nodes[:3], serving[:1])[0].startswith(
+        "green.replicas: 3 replicas (2 of green, and 1 of blue"
+    )
+    assert violations(settings, nodes[:3], serving) != []
 
 
 def test_nodes_to_come_are_judged_by_their_type() -> None:
     settings = service_settings()
     assert nodes_to_come(settings, "green") == 2
-    assert faults(settings, []) == []
+    assert violations(settings, []) == []
 
 
 def test_what_daemonsets_take_of_the_nodes_that_are_up_they_take_of_those_to_come() -> None:
     settings = service_settings()
     live = [Node(name="b0", allocatable=FREE, labels=pool_labels(SERVICE, "blue"))]
     agent = BoundPod(node="b0", requests=Resources(millicpus=6000, pods=1), of_daemonset=True)
-    (fault,) = faults(settings, live, [agent])
-    assert fault.startswith(
-        "instance_type: 2 nodes of g6e.2xlarge are to come for 2 replicas of green, but one holds 0"
+    (violation,) = violations(settings, live, [agent])
+    assert violation.startswith(
+        "instance_type: 2 new nodes of g6e.2xlarge must run 2 replicas of green, but each has room for 0"
     )
-    assert "6000 millicpus" in fault
+    assert "6000 millicpus" in violation
     elsewhere = BoundPod(node="other", requests=agent.requests, of_daemonset=True)
-    assert faults(settings, live, [elsewhere]) == []
+    assert violations(settings, live, [elsewhere]) == []
 
 
 @given(
@@ -111,7 +113,7 @@ def test_what_daemonsets_take_of_the_nodes_that_are_up_they_take_of_those_to_com
     free_gpus=st.lists(st.integers(0, 3), max_size=6),
     millicpus=st.integers(DAEMONSET_MILLICPUS, 20_000),
 )
-def test_a_fault_exactly_when_a_first_fit_would_leave_a_replica_over(
+def test_a_violation_exactly_when_a_first_fit_would_leave_a_replica_over(
     replicas: int, free_gpus: list[int], millicpus: int
 ) -> None:
     settings = kept_warm(green={"replicas": replicas, "release": release(model_revision="a")})
@@ -133,13 +135,13 @@ def test_a_fault_exactly_when_a_first_fit_would_leave_a_replica_over(
                 break
         else:
             over += 1
-    assert bool(faults(settings, nodes)) == (over > 0)
+    assert bool(violations(settings, nodes)) == (over > 0)
 
 
-def test_a_smaller_candidate_is_told_the_step_that_needs_more() -> None:
+def test_a_smaller_candidate_is_refused_with_the_step_that_needs_more() -> None:
     settings = service_settings(blue={"replicas": 4, "release": release()}, green={"replicas": 2})
-    (fault,) = weight_violations(settings, make_plan("green", settings.rollout))
-    assert fault.startswith("green.replicas: is 2, but step 3 (75 %) needs at least 3 of blue's 4")
-    assert "capacity-weight-needs-replicas" in fault
+    (violation,) = weight_violations(settings, make_plan("green", settings.rollout))
+    assert violation.startswith("green.replicas: is 2, but step 3 (75 %) needs at least 3 of blue's 4")
+    assert "capacity-weight-needs-replicas" in violation
     even = service_settings(blue={"replicas": 2, "release": release()}, green={"replicas": 2})
     assert list(weight_violations(even, make_plan("green", even.rollout))) == []

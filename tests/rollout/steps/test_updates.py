@@ -1,4 +1,4 @@
-"""A weight step: one update of the weighted rule alone, judged by what it has done."""
+"""A weight step: one update of only the weighted rule, checked by its changes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -42,7 +42,7 @@ def statuses(world: World) -> list[str]:
 
 
 class Breaking(World):
-    """Updates end as they are told to: before the rule is changed, in the middle, or after it."""
+    """Updates end as a test says: before the rule is changed, in the middle, or after it."""
 
     def __init__(self, how: "How") -> None:
         self.how = how
@@ -96,7 +96,7 @@ def test_what_was_changed_beside_the_weight_is_named_and_recorded_as_done(
     assert named in world.journal.of("update")[-1]["unexpected"][0]
     assert updater.touched
     assert world.config.read().green_weight == world.state.green_weight == 25, "rule, config and state agree"
-    # A stale file is told of it as of any update that took effect.
+    # A stale file gets these edits, as those of any update that took effect.
     serial = world.state.rollout_serial
     edits = missing_edits(world.journal.kept, config_serial=serial - 1, rule_serial=serial)
     assert edits == {"green_weight": 25, "rollout_serial": serial}
@@ -108,7 +108,7 @@ def test_weights_that_are_not_those_that_were_meant_are_unexpected() -> None:
         return up()
 
     world = Breaking(elsewhere)
-    with pytest.raises(UnexpectedChangeError, match=r"weights \{'arn:blue': 70, 'arn:green': 30\}, meant are"):
+    with pytest.raises(UnexpectedChangeError, match=r"weights \{'arn:blue': 70, 'arn:green': 30\}, intended"):
         step(world)
 
 
@@ -174,7 +174,7 @@ def service_policy(world: Breaking, up: Callable[[], EngineRun]) -> EngineRun:
 
 
 def unheard(world: Breaking, up: Callable[[], EngineRun]) -> EngineRun:
-    """Nobody can say whether the rule was changed."""
+    """It is unknown whether the rule was changed."""
 
     def down() -> LiveRule:
         raise UnavailableError("AWS does not answer")
@@ -185,7 +185,7 @@ def unheard(world: Breaking, up: Callable[[], EngineRun]) -> EngineRun:
 
 
 def still_running(world: Breaking, up: Callable[[], EngineRun]) -> EngineRun:
-    """It was interrupted, and may yet change the rule."""
+    """The update was interrupted, and may still change the rule."""
     del up
     world.is_running = lambda: True
     raise UpdateFailedError("took longer than rollout.update_timeout_seconds")

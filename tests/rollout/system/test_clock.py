@@ -1,4 +1,4 @@
-"""Waits that end when somebody asks the rollout to stop."""
+"""Waits end when the rollout is asked to stop."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What libraries fail with, in one line each: real clients against closed ports and servers that refuse."""
+"""Errors of libraries, described in one line each: real clients against closed ports and servers that refuse."""
 
 import threading
 from collections.abc import Callable, Generator
@@ -22,7 +22,7 @@ CLOSED = "http://127.0.0.1:9"
 
 @contextmanager
 def server(status: int, body: str) -> Generator[tuple[str, list[str]]]:
-    """A server that answers everything alike; yields its URL and the requests it got."""
+    """Run a server that answers every request the same way, and yield its URL and its requests."""
     seen: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -64,11 +64,11 @@ def ask_aws(url: str, attempts: int = 1) -> None:
 def words(call: Callable[[], object]) -> str:
     with pytest.raises(Exception) as raised:  # noqa: PT011 - whatever the library has
         call()
-    told = describe_error(raised.value)
-    assert "\n" not in told
-    assert "object at 0x" not in told
-    assert "precious" not in told
-    return told
+    reported = describe_error(raised.value)
+    assert "\n" not in reported
+    assert "object at 0x" not in reported
+    assert "precious" not in reported
+    return reported
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def words(call: Callable[[], object]) -> str:
         ("RequestExpired", "the credentials have expired"),
         ("InvalidClientTokenId", "the credentials are not valid"),
         ("SignatureDoesNotMatch", "the credentials are not valid"),
-        ("AccessDenied", "AWS DescribeRules: AccessDenied: No, because. Allow the action to whoever runs this"),
+        ("AccessDenied", "AWS DescribeRules: AccessDenied: No, because. Allow the action for this identity"),
         ("RuleNotFound", "AWS DescribeRules: RuleNotFound: No, because"),
     ],
 )
@@ -88,7 +88,7 @@ def test_what_aws_refuses_says_what_to_do(code: str, said: str) -> None:
     assert len(seen) == 1
 
 
-def test_throttling_is_retried_before_it_is_told() -> None:
+def test_throttling_is_retried_before_it_is_reported() -> None:
     with server(400, aws_error("Throttling")) as (url, seen):
         assert "also after retries. Try again later" in words(lambda: ask_aws(url, attempts=2))
     assert len(seen) == 2
@@ -96,9 +96,9 @@ def test_throttling_is_retried_before_it_is_told() -> None:
 
 @pytest.mark.parametrize("url", [CLOSED, "http://nowhere.invalid"])
 def test_an_aws_endpoint_that_is_down_is_named(url: str) -> None:
-    told = words(lambda: ask_aws(url))
-    assert f"{url}/ does not answer" in told
-    assert "aws:region" in told
+    reported = words(lambda: ask_aws(url))
+    assert f"{url}/ does not answer" in reported
+    assert "aws:region" in reported
 
 
 def test_a_region_a_profile_or_a_login_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,12 +129,12 @@ def ask_kubernetes(url: str) -> object:
     return kubernetes.CoreV1Api(kubernetes.ApiClient(configuration)).list_namespaced_pod("chat")
 
 
-def test_a_cluster_that_is_down_or_refuses_is_told_in_one_line() -> None:
+def test_a_cluster_that_is_down_or_refuses_is_reported_in_one_line() -> None:
     assert words(lambda: ask_kubernetes(CLOSED)).startswith("127.0.0.1:9 does not answer (")
     with server(401, '{"message": "no"}') as (url, _):
         assert words(lambda: ask_kubernetes(url)) == "Kubernetes answers 401 Unauthorized. Log in to the cluster again"
     with server(403, '{"message": "no"}') as (url, _):
-        assert "Allow it to whoever runs this" in words(lambda: ask_kubernetes(url))
+        assert "Allow it for this identity" in words(lambda: ask_kubernetes(url))
 
 
 def test_http_failures_say_why() -> None:

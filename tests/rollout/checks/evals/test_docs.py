@@ -1,4 +1,4 @@
-"""What the documents of the checks show can be used as it stands."""
+"""The examples in the checks' documents can be used as they are."""
 
 import re
 from pathlib import Path

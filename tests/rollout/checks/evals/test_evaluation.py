@@ -1,4 +1,4 @@
-"""The evaluation asks both colours the same, and passes nothing that it could not measure."""
+"""The evaluation asks both colours the same questions, and passes nothing that it could not measure."""
 
 import json
 import sys
@@ -30,7 +30,7 @@ Knows = Callable[[Color, int], bool]
 
 
 class Colours:
-    """Both colours behind an endpoint: each knows some of the sums that it is asked."""
+    """Both colours behind an endpoint. Each knows the answers to some of the sums."""
 
     def __init__(self, knows: Knows = lambda _color, _number: True) -> None:
         self.knows = knows
@@ -120,11 +120,11 @@ def test_answers_of_another_colour_are_no_answers(tmp_path: Path, suite: str) ->
     assert f"answered by {NAMES['green']}" in verdict.reason
 
 
-@pytest.mark.parametrize(("content", "told"), [(None, "cannot be read"), ("{", "line 1"), ("", "has no question")])
-def test_a_suite_that_cannot_be_used_is_refused_beforehand(tmp_path: Path, content: str | None, told: str) -> None:
+@pytest.mark.parametrize(("content", "reported"), [(None, "cannot be read"), ("{", "line 1"), ("", "has no question")])
+def test_a_suite_that_cannot_be_used_is_refused_beforehand(tmp_path: Path, content: str | None, reported: str) -> None:
     if content is not None:
         (tmp_path / "suite.jsonl").write_text(content)
-    with pytest.raises(RefusedError, match=told):
+    with pytest.raises(RefusedError, match=reported):
         evaluation(tmp_path, Colours(), suite="suite.jsonl").prepare()
 
 
@@ -138,7 +138,7 @@ def test_a_suite_stops_when_the_rollout_is_asked_to(tmp_path: Path, suite: str) 
 
 
 class Impatient(FakeClock):
-    """Time flies whenever it is looked at."""
+    """Time advances at every look."""
 
     def monotonic(self) -> float:
         self.elapsed += 100
@@ -170,7 +170,7 @@ def test_a_suite_that_takes_too_long_is_no_pass(tmp_path: Path, suite: str) -> N
     assert "not answered within 50 s" in verdict.reason
 
 
-# Commands: real processes that know nothing but a base URL.
+# Commands: real processes that know only a base URL.
 
 ASK = """
 import json, os, sys, urllib.request
@@ -237,20 +237,23 @@ def test_a_score_may_be_in_a_file_whose_name_nobody_knows_beforehand(
 
 
 @pytest.mark.parametrize(
-    ("script", "told"),
+    ("script", "reported"),
     [
-        ("import sys; print('no data set', file=sys.stderr); sys.exit(3)", "ended with 3: no data set"),
+        ("import sys; print('no data set', file=sys.stderr); sys.exit(3)", "exited with 3: no data set"),
         (ASK, "it printed nothing"),
-        (ASK + "print('done')", "is no JSON: 'done'"),
-        ("print('{\"score\": 1}')", "green answered none of its requests; have the command ask {base_url}"),
+        (ASK + "print('done')", "is not JSON: 'done'"),
+        (
+            "print('{\"score\": 1}')",
+            "green answered none of its requests; let the command send its requests to {base_url}",
+        ),
     ],
 )
 def test_a_command_without_a_score_of_the_candidate_is_no_pass(
-    tmp_path: Path, command: Callable[[str], list[str]], script: str, told: str
+    tmp_path: Path, command: Callable[[str], list[str]], script: str, reported: str
 ) -> None:
     verdict = run(tmp_path, command(script))
     assert verdict.verdict is Verdict.INCONCLUSIVE
-    assert told in verdict.reason
+    assert reported in verdict.reason
 
 
 def test_a_command_that_is_not_there_is_no_pass(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""An evaluation refuses what is surely worse, passes what is as good, and passes nothing without evidence."""
+"""An evaluation fails a candidate that is surely worse, passes one that is as good, and never without evidence."""
 
 import pytest
 from hypothesis import given
@@ -30,26 +30,26 @@ def graded(both: int = 0, lost: int = 0, won: int = 0, neither: int = 0, missing
 
 
 @pytest.mark.parametrize(
-    ("answers", "settings", "verdict", "told"),
+    ("answers", "settings", "verdict", "message"),
     [
-        (graded(both=60), {}, Verdict.PASS, "drops from 11.7 points on are noticed"),
+        (graded(both=60), {}, Verdict.PASS, "a drop is noticed from 11.7 points on"),
         (graded(both=40, lost=20), {}, Verdict.FAIL, "33.3 points worse"),
         (graded(both=55, lost=5), {}, Verdict.PASS, "could be chance"),
         (graded(both=50, lost=20, won=18), {}, Verdict.PASS, "the active colour 70 of 88"),
         (graded(both=300, lost=12), {}, Verdict.PASS, "noticed"),
-        (graded(both=3, neither=60), {}, Verdict.INCONCLUSIVE, "nothing to lose"),
+        (graded(both=3, neither=60), {}, Verdict.INCONCLUSIVE, "a drop cannot be shown"),
         (graded(both=6), {}, Verdict.INCONCLUSIVE, "fewer than 7 right"),
         (graded(both=20, missing=5), {}, Verdict.INCONCLUSIVE, "left 5 unanswered"),
         ([], {}, Verdict.INCONCLUSIVE, "no question"),
         (graded(both=6, neither=4), {"minimum_score_percent": 61}, Verdict.FAIL, "at least 61 %"),
-        (graded(both=6, neither=4), {"minimum_score_percent": 60}, Verdict.PASS, "nothing to lose"),
+        (graded(both=6, neither=4), {"minimum_score_percent": 60}, Verdict.PASS, "a drop cannot be shown"),
         (graded(missing=9, neither=1), {"minimum_score_percent": 90, "max_drop_points": None}, Verdict.PASS, "9 of 10"),
     ],
 )
-def test_a_suite_is_judged(answers: list[Graded], settings: dict[str, float], verdict: Verdict, told: str) -> None:
+def test_a_suite_is_judged(answers: list[Graded], settings: dict[str, float], verdict: Verdict, message: str) -> None:
     judged = judge_suite(answers, EvalSettings.model_validate(settings))
     assert judged.verdict is verdict
-    assert told in judged.reason
+    assert message in judged.reason
 
 
 @given(GRADED)
@@ -73,7 +73,7 @@ def test_a_candidate_that_answers_all_right_never_fails(answers: list[Graded]) -
 
 
 @pytest.mark.parametrize(
-    ("candidate", "active", "settings", "verdict", "told"),
+    ("candidate", "active", "settings", "verdict", "message"),
     [
         (Score(percent=70), Score(percent=72), {}, Verdict.PASS, "score 70.00 %, the active colour 72.00 %"),
         (Score(percent=60), Score(percent=72), {}, Verdict.FAIL, "12.00 points worse (limit 5)"),
@@ -91,14 +91,14 @@ def test_a_candidate_that_answers_all_right_never_fails(answers: list[Graded]) -
             Verdict.FAIL,
             "p = ",
         ),
-        (Score(percent=60), None, {}, Verdict.INCONCLUSIVE, "nothing is known of the active colour"),
+        (Score(percent=60), None, {}, Verdict.INCONCLUSIVE, "there is no data of the active colour"),
         (Score(percent=60), None, {"minimum_score_percent": 70}, Verdict.FAIL, "at least 70 %"),
         (Score(percent=60), None, {"minimum_score_percent": 50, "max_drop_points": None}, Verdict.PASS, "60.00 %"),
     ],
 )
 def test_a_commands_score_is_judged(
-    candidate: Score, active: Score | None, settings: dict[str, float], verdict: Verdict, told: str
+    candidate: Score, active: Score | None, settings: dict[str, float], verdict: Verdict, message: str
 ) -> None:
     judged = judge_scores(candidate, active, EvalSettings.model_validate(settings))
     assert judged.verdict is verdict
-    assert told in judged.reason
+    assert message in judged.reason

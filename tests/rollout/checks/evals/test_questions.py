@@ -1,4 +1,4 @@
-"""A suite's checks say what is right, and a wrong suite says where."""
+"""A suite's checks recognise right answers, and an invalid suite is refused with its line."""
 
 import json
 from pathlib import Path
@@ -57,22 +57,22 @@ def test_no_answer_makes_a_check_fail_otherwise_than_by_saying_no(answer: str) -
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "message"),
     [
         (["", " "], "has no question"),
         (["{"], "line 1"),
         (['{"prompt": "a", "check": {}}'], "line 1: check: needs exact, contains, regex or json"),
-        (['{"prompt": "a", "check": {"regex": "("}}'], "check.regex: is no regular expression"),
+        (['{"prompt": "a", "check": {"regex": "("}}'], "check.regex: is not a regular expression"),
         (['{"prompt": "a", "check": {"json": {"type": "text"}}}'], "must be one of object"),
-        (['{"check": {"exact": "a"}}'], "needs prompt or messages"),
+        (['{"check": {"exact": "a"}}'], "needs either prompt or messages"),
         (['{"prompt": "a", "chek": {"exact": "a"}, "check": {"exact": "a"}}'], "chek"),
-        (['{"id": "x", "prompt": "a", "check": {"exact": "a"}}'] * 2, "line 2: id 'x' is line 1's already"),
+        (['{"id": "x", "prompt": "a", "check": {"exact": "a"}}'] * 2, "line 2: id 'x' is already used in line 1"),
     ],
 )
-def test_a_wrong_suite_is_refused_with_its_line(lines: list[str], told: str) -> None:
+def test_a_wrong_suite_is_refused_with_its_line(lines: list[str], message: str) -> None:
     with pytest.raises(SuiteError) as raised:
         read_suite("\n".join(lines), "suite.jsonl")
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert str(raised.value).startswith("suite.jsonl")
 
 

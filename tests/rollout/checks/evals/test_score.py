@@ -1,4 +1,4 @@
-"""A score is found where the path leads, in the files that evaluation tools write; what is no score is none."""
+"""A score is read from its path in the files of evaluation tools, and anything else is refused."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from components.config.check_settings import EvalSettings
 from rollout.checks.evals.score import NoScoreError, last_line, read_score
 
-# As lm-evaluation-harness writes results_<time>.json, and inspect-ai its JSON log.
+# The formats of lm-evaluation-harness (results_<time>.json) and of inspect-ai (JSON log).
 LM_EVAL = {
     "results": {
         "gsm8k": {
@@ -54,9 +54,9 @@ def test_a_score_is_where_the_path_leads(
 
 
 @pytest.mark.parametrize(
-    ("text", "path", "told"),
+    ("text", "path", "message"),
     [
-        ("done", "score", "is no JSON: 'done'"),
+        ("done", "score", "is not JSON: 'done'"),
         ('{"score": "high"}', "score", 'is "high", not a number'),
         ('{"score": true}', "score", "not a number"),
         ('{"score": NaN}', "score", "not a number"),
@@ -66,10 +66,10 @@ def test_a_score_is_where_the_path_leads(
         ('{"score": -0.5}', "score", "set full_score"),
     ],
 )
-def test_what_is_no_score_is_none(text: str, path: str, told: str) -> None:
+def test_what_is_no_score_is_none(text: str, path: str, message: str) -> None:
     with pytest.raises(NoScoreError) as raised:
         read_score(text, settings(path))
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_the_last_line_that_says_something_is_the_scores() -> None:
