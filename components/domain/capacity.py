@@ -86,7 +86,7 @@ def gpu_types_like(name: str) -> str:
     return f"{reason} {families}" if reason else families
 
 
-def types_that_hold(shape: ReplicaShape, *, like: GpuInstance) -> list[str]:
+def types_that_fit(shape: ReplicaShape, *, like: GpuInstance) -> list[str]:
     """Return the types that fit such a replica: those of the same family, else the smallest of each other family."""
     holding = sorted(
         (instance for instance in INSTANCE_TYPES.values() if not misfits(instance, shape)),
@@ -99,8 +99,8 @@ def types_that_hold(shape: ReplicaShape, *, like: GpuInstance) -> list[str]:
 
 def misfit_fix(instance: GpuInstance, shape: ReplicaShape) -> str:
     """Return the fix for a replica that does not fit a node of this type."""
-    holding = types_that_hold(shape, like=instance)
-    choice = f"Choose {_one_of(holding)}, or a smaller replica." if holding else "No known type fits such a replica."
+    fitting = types_that_fit(shape, like=instance)
+    choice = f"Choose {_one_of(fitting)}, or a smaller replica." if fitting else "No known type fits such a replica."
     if shape.gpus <= instance.gpus:
         return choice
     return f"A replica never spans nodes (LeaderWorkerSet is not supported). {choice}"

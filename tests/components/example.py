@@ -1,4 +1,4 @@
-"""A stack config for tests: one service, release A on blue, nothing on green, and what differs from it."""
+"""A stack config for tests: one service with release A on blue and nothing on green, plus changes."""
 
 import json
 import runpy
@@ -19,7 +19,7 @@ def release(**changes: Any) -> dict[str, Any]:
 
 
 def config(**changes: Any) -> dict[str, str]:
-    """Stack config as Pulumi hands it over; a change of None takes a key away."""
+    """Stack config as Pulumi passes it; a change to None removes a key."""
     values: dict[str, Any] = {
         "cluster_name": "main",
         "cluster_security_group_id": "sg-0c",

@@ -1,4 +1,4 @@
-"""Runs a Pulumi program against a mock monitor and keeps what it registered: inputs, order, secrets, outputs."""
+"""Run a Pulumi program against a mock monitor and record its registrations: inputs, order, secrets, outputs."""
 
 import asyncio
 import contextvars
@@ -170,11 +170,11 @@ def _register(program: Callable[[], Any], config: dict[str, str], secret_keys: l
         monitor = _RecordingMonitor(registrations)
         set_mocks(monitor.mocks, project=PROJECT, stack=STACK, preview=False, monitor=monitor)
         set_all_config(config, secret_keys)
-        # A run that failed leaves work behind, on a loop that is closed by now.
+        # A failed run leaves tasks on a loop that is closed now.
         settings: Any = SETTINGS
         settings.rpc_manager.clear()
         settings.outputs.clear()
-        # The mocks bring a root stack of their own, without the program's exports.
+        # The mocks have their own root stack, without the program's exports.
         ROOT.set(None)
 
         def run() -> None:

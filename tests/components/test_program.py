@@ -1,4 +1,4 @@
-"""The whole program: order, ownership, outputs, and how little a change of traffic touches."""
+"""The whole program: order, ownership, outputs, and how few resources a traffic change updates."""
 
 from itertools import pairwise
 from typing import Any

@@ -1,4 +1,4 @@
-"""Pulumi.yaml and the settings declare the same config, and the example stack is one that they accept."""
+"""Pulumi.yaml and the settings declare the same config, and accept the example stack."""
 
 import json
 from typing import Any, get_origin
@@ -19,12 +19,12 @@ EXAMPLE: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text(en
 
 STACK_FIELDS = {name: declared for name, declared in Settings.model_fields.items() if name != "services"}
 FIELDS: dict[str, FieldInfo] = {**STACK_FIELDS, **ServiceSettings.model_fields}
-# Keys that say which services there are, not what they are.
+# Keys that name the services and do not configure them.
 SERVICE_KEYS = {"service_name", "services"}
 
 
 def _pulumi_default(declared: FieldInfo) -> Any:
-    """What means "not set", or the setting's own default."""
+    """Return the setting's default, or the value that means "not set"."""
     if get_origin(declared.annotation) is tuple:
         return [] if declared.is_required() else list(declared.default)
     if isinstance(declared.default, BaseModel):

@@ -1,4 +1,4 @@
-"""Several services in one stack: each has its own settings, names, colours and outputs, and its own rule alone."""
+"""Several services in one stack: each has its own settings, names, colours, outputs and rule."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The field facts that make or break a swap, T1 to T14: each with a test that fails when the code walks into the trap.
+"""The field facts that make or break a rollout, T1 to T14: each has a test that fails if the code ignores it.
 
 Those of what is declared are here, on the resources of the whole program. Those of how traffic moves are where the
 rollout is tested, and are named at the end.
@@ -46,17 +46,17 @@ def _argument(declared: Registrations, color: str, flag: str) -> str:
 
 @pytest.mark.parametrize("green_weight", [0, 100])
 def test_t1_both_target_groups_are_in_the_rule_at_any_weight(green_weight: int) -> None:
-    # A target group in no rule is not health-checked, so its colour could never be found healthy.
+    # A target group in no rule is not health-checked, so its colour would never become healthy.
     weights = _weights(run_program(**BOTH_COLORS, green_weight=green_weight))
     assert weights == {"arn:TargetGroup:llm-blue": 100 - green_weight, "arn:TargetGroup:llm-green": green_weight}
 
 
 @pytest.mark.parametrize("color", COLORS)
 def test_t2_pods_come_after_the_rule_that_makes_their_readiness_gate_true(declared: Registrations, color: str) -> None:
-    # A pod whose target group is in no rule waits for its gate for ever, and the update with it.
+    # A pod whose target group is in no rule waits for its gate forever, and so does the update.
     before = declared.precede(("Deployment", f"llm-{color}"))
     assert before >= {("ListenerRule", "llm"), ("TargetGroupBinding", f"llm-{color}"), ("Service", f"llm-{color}")}
-    # The gate is the pod's own: the webhook that would inject it may fail without a word.
+    # The pod template declares the gate, because the webhook that would inject it may fail silently.
     gates = declared["Deployment", f"llm-{color}"].inputs["spec"]["template"]["spec"]["readinessGates"]
     assert gates == [{"conditionType": f"target-health.elbv2.k8s.aws/llm-{color}"}]
 
@@ -109,7 +109,7 @@ def test_t8_ready_is_who_answers_a_request_not_who_merely_lives(declared: Regist
 
 
 def test_t10_no_stickiness_outranks_the_weights(declared: Registrations) -> None:
-    # A client that is held by a cookie stays where it is, also through a rollback.
+    # A client with a sticky cookie stays on its colour, even after a rollback.
     for rule in declared.of_type("ListenerRule").values():
         for action in rule.inputs["actions"]:
             assert action.get("forward", {}).get("stickiness", {"enabled": False})["enabled"] is False
@@ -120,7 +120,7 @@ def test_t10_no_stickiness_outranks_the_weights(declared: Registrations) -> None
 
 
 def test_t11_the_ramp_warms_up_not_a_slow_start(declared: Registrations) -> None:
-    # A group that was empty gets no slow start, and one with it cannot send requests to the least busy pod.
+    # An empty group gets no slow start, and slow start excludes routing to the least busy pod.
     for group in declared.of_type("TargetGroup").values():
         assert not group.inputs.get("slowStart")
         assert group.inputs["loadBalancingAlgorithmType"] == "least_outstanding_requests"
@@ -128,7 +128,7 @@ def test_t11_the_ramp_warms_up_not_a_slow_start(declared: Registrations) -> None
 
 @pytest.mark.parametrize("color", COLORS)
 def test_t13_vllm_knows_every_argument_that_the_program_derives(declared: Registrations, color: str) -> None:
-    # An argument that vLLM does not know, or no longer, ends it at once: the pods crash in a loop.
+    # vLLM exits at once on an unknown or removed argument, so the pods would crash in a loop.
     arguments = _container(declared, color)["args"]
     flags = {word for word in arguments if word.startswith("--")}
     assert flags <= DERIVED_ENGINE_ARGS
@@ -151,9 +151,9 @@ ELSEWHERE = {
     ),
     # A weight takes time to reach every node of the load balancer.
     "T9": ("tests/rollout/test_controller.py", "test_a_new_weight_is_read_back_and_given_time_to_spread"),
-    # CloudWatch has no zeros: no metric is no data, never a pass.
+    # CloudWatch reports no zeros: a missing metric is no data, never a pass.
     "T12": ("tests/rollout/adapters/test_load_balancer.py", "test_no_requests_are_no_data"),
-    # moto calls every target healthy: verdicts on health are tested without it.
+    # moto reports every target as healthy, so verdicts on health are tested without it.
     "T14": ("tests/rollout/gates/test_verdicts.py", "test_targets_pass_only_all_together"),
 }
 

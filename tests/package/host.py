@@ -1,4 +1,4 @@
-"""Runs the package's provider process as Pulumi's engine does, with a monitor that records what it registers."""
+"""Run the package's provider process as Pulumi's engine does, with a monitor that records its registrations."""
 
 import json
 import subprocess
@@ -34,14 +34,14 @@ def secret(value: Any) -> dict[str, Any]:
 
 
 def output(value: Any, urn: str) -> dict[str, Any]:
-    """Another resource's output, as the engine hands it over; a value of None is not known yet."""
+    """Another resource's output as the engine passes it; None is a value that is not known yet."""
     known = {} if value is None else {"value": value}
     return {**_OUTPUT, **known, "dependencies": [urn]}
 
 
 @dataclass
 class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
-    """Makes every resource at once, and remembers it."""
+    """Creates every resource at once, and records it."""
 
     resources: list[Any] = field(default_factory=list[Any])
     outputs: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -140,7 +140,7 @@ class Package:
         return Constructed(answer.urn, json_format.MessageToDict(answer.state), dependencies)
 
     def call_hook(self, name: str, resource: Any, old_inputs: Any = None) -> str:
-        """Call a hook as the engine does before it updates a resource; gives the refusal, empty when there is none."""
+        """Call a hook as the engine does before an update; return the refusal, or an empty text."""
         hook = self.monitor.hooks[name]
         request = resource_pb2.ResourceHookRequest(
             urn=f"urn:pulumi:dev::elsewhere::{resource.type}::{resource.name}",

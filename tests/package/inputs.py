@@ -11,7 +11,7 @@ def release(**changes: Any) -> dict[str, Any]:
 
 
 def inputs(**changes: Any) -> dict[str, Any]:
-    """The inputs of the tests' example, as another language's program hands them over."""
+    """The inputs of the tests' example, as a program in another language passes them."""
     return {
         "clusterName": "main",
         "clusterSecurityGroupId": "sg-0c",

@@ -1,4 +1,4 @@
-"""The environment that Pulumi makes for the package's process has all that the process imports."""
+"""The environment that Pulumi creates for the package's process contains everything that it imports."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ def requirements() -> set[str]:
 
 
 def installed_with(names: set[str]) -> set[str]:
-    """What comes into an environment with these distributions, themselves included."""
+    """Return these distributions and everything that they install."""
     found: set[str] = set()
     waiting = {_plain(name) for name in names}
     while waiting:

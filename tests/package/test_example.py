@@ -1,4 +1,4 @@
-"""The YAML example is one that Pulumi would take: every property known, of the right type, and none missing."""
+"""Pulumi would accept the YAML example: every property is known and has the right type, and none is missing."""
 
 import json
 import re
@@ -24,7 +24,7 @@ _PYTHON = {"string": str, "integer": int, "number": (int, float), "boolean": boo
 
 
 def violations(value: Any, declared: dict[str, Any], path: str) -> Iterator[str]:
-    """Say what Pulumi would not take."""
+    """Yield what Pulumi would refuse."""
     reference = re.fullmatch(r"\$\{([\w.]+)\}", value) if isinstance(value, str) else None
     if reference:
         source = EXAMPLE["config"].get(reference[1])

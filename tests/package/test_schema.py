@@ -1,4 +1,4 @@
-"""The committed schema is the one that Pulumi gets from the process, and documents every input as its setting does."""
+"""The committed schema matches the process's schema, and describes every input like its setting."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping

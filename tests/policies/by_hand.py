@@ -1,4 +1,4 @@
-"""A service that somebody wrote by hand: other names, a shell, a sidecar, and nothing said that need not be."""
+"""A hand-written service: other names, a shell, a sidecar, and only the required fields."""
 
 import copy
 from collections.abc import Mapping

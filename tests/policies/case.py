@@ -10,7 +10,7 @@ from tests.policies.stacks import Declared, Stack, stack
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A state, and one line of why."""
+    """A state of a stack, and the reason in one line."""
 
     why: str
     base: str
@@ -32,7 +32,7 @@ class Safe(Case):
 
 @dataclass(frozen=True, kw_only=True)
 class Unsafe(Case):
-    """This policy must object, and no other than those that it also breaks."""
+    """This policy must object, and no other except those in ``also``."""
 
     policy: str
     also: tuple[str, ...] = ()

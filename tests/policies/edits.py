@@ -12,7 +12,7 @@ from tests.policies.stacks import Declared, Stack
 
 
 class Gone:
-    """In place of a value: the field is taken away. In place of a resource's edits: the resource is."""
+    """In place of a value, removes the field. In place of a resource's edits, removes the resource."""
 
     def __repr__(self) -> str:
         return "GONE"
@@ -20,7 +20,7 @@ class Gone:
 
 GONE: Final = Gone()
 UNKNOWN: Final = UNKNOWN_STRING_VALUE
-"""In place of a value: not known before the update."""
+"""In place of a value, makes it unknown before the update."""
 
 Edits = Mapping[str, Mapping[str, Any] | Gone]
 """By resource, such as ``ListenerRule chat``; by field, such as ``tags["a/b"]``, ``actions[0].type``,
@@ -31,7 +31,7 @@ _STEP: Final = re.compile(r'\.?(?P<key>[A-Za-z0-9_-]+)|\["(?P<quoted>[^"]+)"\]|\
 
 
 def edited(stack: Stack, edits: Edits) -> Stack:
-    """Return the stack with all edits made; raises KeyError for one that finds nothing to change.
+    """Return the edited stack; raise KeyError for an edit that finds nothing to change.
 
     What is not edited stays the same, and must not be changed.
     """
@@ -56,7 +56,7 @@ def _changed(resource: Declared, path: str, value: Any) -> Declared:
 
 
 def set_at(props: dict[str, Any], path: str, value: Any) -> None:
-    """Set, add or (GONE) take away what is at a path."""
+    """Set, add or (GONE) remove the value at a path."""
     steps = list(_STEP.finditer(path))
     if "".join(step[0] for step in steps) != path:
         raise KeyError(f"cannot read the path {path!r}")

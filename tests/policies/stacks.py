@@ -49,9 +49,9 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
     "first": {"service_name": "chat", "blue": {"replicas": 4, "release": release()}, "green": {"replicas": 4}},
     # A rollout onto green, a quarter of the way.
     "ramp": {**BOTH, "green_weight": 25, "rolling_out": True, "rollout_serial": 5},
-    # Green is promoted, blue stays warm as the way back.
+    # Green is promoted, and blue is kept warm.
     "promoted": {**BOTH, "green_weight": 100, "active_color": "green", "keep_until": LATER, "rollout_serial": 7},
-    # Much later: blue is parked and its nodes are given back.
+    # Much later: blue is parked and its nodes are released.
     "reaped": {
         **BOTH,
         "green_weight": 100,
@@ -70,7 +70,7 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
             "reservation": {"kind": "on_demand", "id": "cr-0a1b2c3d4e5f60718", "subnet_id": "subnet-1", "ends": LATER},
         },
     },
-    # Green is promoted and runs in a capacity block, which ends a day after blue is let go.
+    # Green is promoted and runs in a capacity block, which ends a day after the keep-warm window of blue.
     "block": {
         **BOTH,
         "instance_type": "p5.48xlarge",
@@ -108,7 +108,7 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
         "deregistration_propagation_seconds": 60,
         "health_check_interval_seconds": 300,
     },
-    # Two services on a listener that is somebody else's.
+    # Two services on a shared listener.
     "joined": {
         "blue": {"replicas": 2, "release": release()},
         "green": {"replicas": 2, "release": release(model_revision="beef")},
@@ -126,7 +126,7 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
     },
     # The same release in both colours, to roll it onto new nodes.
     "alike": {**BOTH, "green": {"replicas": 4, "release": release()}, "green_weight": 25, "rolling_out": True},
-    # Everything that a release and its pods may have, a single replica, and the shortest times there can be.
+    # Every option of a release and its pods, a single replica, and the shortest possible times.
     "small": {
         "service_name": "chat",
         "blue": {
@@ -159,7 +159,7 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
             "monitoring_namespace": "observability",
         },
     },
-    # The longest times there can be.
+    # The longest possible times.
     "slow": {
         **BOTH,
         "max_stream_seconds": 859,
@@ -196,7 +196,7 @@ def declared(**config: Any) -> Stack:
 
 
 def _with_arns(value: Any) -> Any:
-    """Give target groups the ARNs that they have in AWS, with their names in them."""
+    """Give target groups ARNs as in AWS, which contain their names."""
     if isinstance(value, dict):
         return {key: _with_arns(item) for key, item in value.items()}
     if isinstance(value, list):

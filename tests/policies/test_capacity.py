@@ -1,4 +1,4 @@
-"""What the cases of capacity cannot show: the clock, options, values that are not known yet, every instance type."""
+"""Policies on capacity, beyond the cases: the clock, options, unknown values, every instance type."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

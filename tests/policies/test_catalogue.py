@@ -1,4 +1,4 @@
-"""The catalogue: names and words of the policies, and the page that is made from them."""
+"""The catalogue: names and words of the policies, and the page that is generated from them."""
 
 import json
 import re
@@ -47,7 +47,7 @@ def test_options_are_described_and_need_no_other_schema(name: str) -> None:
         assert option["description"].endswith(".")
         assert "default" in option
         assert guide.type_name(option)
-        # A reference would point outside of what the engine is given.
+        # A reference would point outside the schema that the engine gets.
         assert "$ref" not in json.dumps(option)
 
 

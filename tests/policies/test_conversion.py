@@ -1,4 +1,4 @@
-"""The pack shares conversions within a request, and judges exactly as it would without."""
+"""The pack shares conversions within a request, and gives exactly the same results as without."""
 
 import json
 import threading
@@ -48,7 +48,7 @@ STACKS: dict[str, Callable[[], Stack]] = {
 
 
 def seen(args: ResourceValidationArgs | PolicyResource) -> str:
-    """All that a policy may look at, as text."""
+    """Everything that a policy may read, as text."""
     options = {**vars(args.opts), "custom_timeouts": vars(args.opts.custom_timeouts)}
     provider = args.provider and (args.provider.urn, plain(args.provider.props))
     return json.dumps([args.resource_type, args.name, plain(args.props), options, provider], default=str)
@@ -106,14 +106,14 @@ def stack_request(resources: Stack) -> Any:
 
 
 def answers(pack: Any, resources: Stack) -> list[Any]:
-    """What the pack says of each resource, then of all."""
+    """The pack's violations for each resource, then for the stack."""
     each = [pack.Analyze(request(resource), None) for resource in resources.values()]
     return [*each, pack.AnalyzeStack(stack_request(resources), None)]
 
 
 @pytest.fixture
 def restored() -> Iterator[None]:
-    """Undo what is done to the library."""
+    """Undo the changes to the library."""
     before = dict(vars(library))
     yield
     library.__dict__.clear()

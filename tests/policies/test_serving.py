@@ -1,4 +1,4 @@
-"""What cases cannot show of pods' policies: what is not known yet, what config is taken, what is never printed."""
+"""Policies on pods, beyond the cases: unknown values, options, and what is never printed."""
 
 from typing import Any
 
@@ -97,7 +97,7 @@ def test_an_option_unheard_of_is_refused() -> None:
 
 
 def _refused(policy: str, config: dict[str, Any]) -> str:
-    """What a policy with these options says of a safe stack."""
+    """The violations of a policy with these options for a safe stack."""
     found = judge(stack("ramp"), {policy: config}, _MINE)
     (message,) = {one.message for one in found if one.policy == policy}
     return message or ""

@@ -1,4 +1,4 @@
-"""The summary counts a case only where the policy that is meant to object does."""
+"""The summary counts a case only if the intended policy objects."""
 
 from collections.abc import Mapping
 from dataclasses import replace

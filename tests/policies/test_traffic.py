@@ -1,4 +1,4 @@
-"""Traffic, beyond the cases: readers, unknown values, secrets, and resources that somebody wrote by hand."""
+"""Traffic, beyond the cases: readers, unknown values, secrets, and hand-written resources."""
 
 from collections.abc import Mapping
 from typing import Any

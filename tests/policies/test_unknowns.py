@@ -1,4 +1,4 @@
-"""Values that are not known before an update, are missing or are nonsense: no policy fails, and none passes in silence.
+"""Values that are unknown, missing or nonsense: no policy crashes, and none passes silently.
 
 Only what a policy reads is taken from it: as it is a function of what it reads, nothing else can change its mind.
 """
@@ -25,22 +25,22 @@ from tests.policies.test_cases import UNSAFE
 pytestmark = pytest.mark.slow
 
 Field = tuple[str | int, ...]
-"""The way to a value: keys and positions."""
+"""The path to a value: keys and positions."""
 
 NONSENSE: tuple[Any, ...] = (None, "", "word", -1, 1.5, True, [], {}, [None], {"key": None})
 
 
 @dataclass
 class Reads:
-    """What is read of a resource."""
+    """The values that a policy reads of a resource."""
 
     values: set[Field] = field(default_factory=set[Field])
     presence: set[Field] = field(default_factory=set[Field])
-    """What is counted or listed: that it is there matters, though not what it is."""
+    """Values of which a policy reads only that they exist."""
 
 
 class WatchedMapping(Mapping[str, Any]):
-    """Reads as a policy's values do, and notes what is read."""
+    """Behaves like a policy's values, and records what is read."""
 
     def __init__(self, values: Mapping[str, Any], reads: Reads, place: Field = ()) -> None:
         self._values, self._reads, self._place = values, reads, place
@@ -60,7 +60,7 @@ class WatchedMapping(Mapping[str, Any]):
 
 
 class WatchedSequence(Sequence[Any]):
-    """Reads as a policy's values do, and notes what is read."""
+    """Behaves like a policy's values, and records what is read."""
 
     def __init__(self, values: Sequence[Any], reads: Reads, place: Field) -> None:
         self._values, self._reads, self._place = values, reads, place
@@ -86,7 +86,7 @@ def watched(value: Any, reads: Reads, place: Field = ()) -> Any:
 
 
 def reads_of(policy: Policy, of: Stack) -> dict[str, Reads]:
-    """What a policy reads of a stack, by resource."""
+    """The values that a policy reads of a stack, by resource."""
     keys = {id(resource.props): key for key, resource in of.items()}
     found: defaultdict[str, Reads] = defaultdict(Reads)
     with pytest.MonkeyPatch.context() as patch:
@@ -100,7 +100,7 @@ def reads_of(policy: Policy, of: Stack) -> dict[str, Reads]:
 
 
 def put(value: Any, field: Field, new: Any) -> Any:
-    """Values with another one in one place; what does not change is shared."""
+    """Values with one changed value; unchanged parts are shared."""
     if not field:
         return new
     copied: Any = value.copy()
@@ -150,7 +150,7 @@ def outcomes(
     """What policies make of a safe stack with other values in the place of those that they read."""
     whole = stack(name)
     found: dict[str, Outcome] = {}
-    # What does not change need not be wrapped again and again.
+    # Unchanged resources are wrapped only once.
     wrapped = {id(resource.props): unknown_checking_proxy(resource.props) for resource in whole.values()}
 
     def proxy(props: dict[str, Any]) -> Any:
@@ -186,7 +186,7 @@ def test_no_policy_fails_whatever_is_missing_or_nonsense(monkeypatch: pytest.Mon
     turns = cycle(NONSENSE)
 
     def values(is_of_services: bool) -> Sequence[Any]:
-        # A whole stack takes its time: two kinds of nonsense for each value.
+        # A whole stack is slow to check, so each value gets only two kinds of nonsense.
         return [GONE, next(turns), next(turns)] if is_of_services else [GONE, *NONSENSE]
 
     found = outcomes(monkeypatch, name, chosen_reads()[name], values)
@@ -235,7 +235,7 @@ def test_an_unsafe_state_of_which_a_part_is_not_known_is_not_passed_in_silence(c
     policy = next(one for one in POLICIES if one.name == case.policy)
     said = {where: judge(of, case.config, (policy,)) for where, of in made_unknown(case)}
     assert [where for where, result in said.items() if not result] == []
-    # With nothing else that is wrong, what is not known is no violation.
+    # If nothing else is wrong, an unknown value is no violation.
     if is_one_value(case):
         assert all(map(is_not_evaluated, said.values())), said
 

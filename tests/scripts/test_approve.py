@@ -1,4 +1,4 @@
-"""Approving from the command line: who, which step, why; and what is refused."""
+"""Approval from the command line: by whom, of which step, why, and what is refused."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Whatever is wrong, a script says it in one error with the fix, exits as it should, and changes nothing."""
+"""For any bad input, a script prints one error with the fix, exits with the right code, and changes nothing."""
 
 import json
 import os
@@ -178,7 +178,7 @@ def _idle_timeout_seconds(_: object) -> int:
 
 @pytest.fixture
 def with_aws(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The project, with a load balancer; whatever comes after that is wrong."""
+    """The project with a load balancer; what comes after it fails."""
     set_rule(monkeypatch, ALL_BLUE)
     monkeypatch.setattr("rollout.adapters.aws.load_balancer.Elbv2LoadBalancer.health", _healthy)
     monkeypatch.setattr(

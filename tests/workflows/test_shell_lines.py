@@ -1,4 +1,4 @@
-"""The plumbing of the workflows: signals, exit codes and commits, around scripts that only pretend to roll out."""
+"""The workflows' shell lines: signals, exit codes and commits, with scripts that only pretend to roll out."""
 
 import os
 import shutil

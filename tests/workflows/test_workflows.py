@@ -1,4 +1,4 @@
-"""What the committed workflows say."""
+"""The committed workflows."""
 
 import os
 import re

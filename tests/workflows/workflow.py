@@ -1,4 +1,4 @@
-"""The committed workflows, and their shell lines run as GitHub's runner runs them."""
+"""The committed workflows; their shell lines are run as GitHub's runner runs them."""
 
 import os
 import re
@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[2]
 WORKFLOWS = ROOT / ".github" / "workflows"
 NAMES = ("ramp", "reap")
 
-# What the runner makes of `shell: bash`.
+# How the runner runs `shell: bash`.
 SHELL = ("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c")
 
 
 def load(name: str) -> dict[str, Any]:
-    """A workflow; YAML 1.1 takes its key ``on`` for true."""
+    """A workflow; YAML 1.1 reads its key ``on`` as true."""
     document = yaml.safe_load((WORKFLOWS / f"{name}.yml").read_text())
     return {("on" if key is True else key): value for key, value in document.items()}
 
@@ -42,7 +42,7 @@ def line(workflow: str, step: str) -> str:
 
 @dataclass
 class Runner:
-    """A runner in a checkout: runs steps and keeps what they leave for later ones."""
+    """A runner in a checkout: it runs steps, and passes their outputs to later steps."""
 
     checkout: Path
     environment: Mapping[str, str]
@@ -79,7 +79,7 @@ class Runner:
         return done
 
     def read_outputs(self, step: str) -> None:
-        """Keep what a step has written for later ones."""
+        """Record what a step has written for later steps."""
         lines = (self.folder / "output").read_text().splitlines()
         self.outputs[step] = dict(one.split("=", 1) for one in lines)
 

@@ -1,4 +1,4 @@
-"""A second, hand-written judgement of stack configs, by which that of the settings is judged: no pydantic in here."""
+"""An oracle for stack configs: a second, hand-written specification of the settings, without pydantic."""
 
 import ipaddress
 import json
@@ -126,7 +126,7 @@ word = text(r"\S(.|\n)*")
 
 @dataclass(frozen=True)
 class Names:
-    """An object of free names."""
+    """An object whose names are not fixed."""
 
     name: Accepts
     value: Accepts
@@ -150,7 +150,7 @@ REFUSED_OPTIONS = [
 
 
 def engine_args(items: list[Json]) -> Iterator[int]:
-    """Positions of what a release may not carry."""
+    """Positions of the arguments that a release may not set."""
     others = [position for position, item in enumerate(items) if not isinstance(item, str)]
     if others:
         yield from others
@@ -393,10 +393,10 @@ SHORTEST: dict[Path, int] = {
     ("rollout", "hooks", "after_promotion"): 0,
     ("rollout", "hooks", "after_rollback"): 0,
 }
-# Lists that may hold the same twice.
+# Lists that may contain an item twice.
 REPEATABLE = {path for path in SHORTEST if path[-1] in ("command", "at_percents")}
 COLORS = ("blue", "green")
-# Objects that may be null, for none.
+# Objects that may be null.
 OPTIONAL: set[Path] = {
     ("access_logs",),
     ("listener",),
@@ -408,7 +408,7 @@ TEXT_KEYS = frozenset(
     {"cluster_name", "cluster_security_group_id", "vpc_id", "certificate_arn", "service_name", "keep_until"}
     | {"node_permissions_boundary_arn", "announced", "namespace", "served_model_name", "instance_type", "endpoint_url"}
 )
-# GPUs, thousandths of CPUs and MiB that a replica may have: EKS's own reserves and 300 / 512 for daemonsets are off.
+# GPUs, CPU in thousandths and memory in MiB for a replica, without EKS's reserves and 300 / 512 for daemonsets.
 NODES = {"g6e.2xlarge": (1, 7610, 59_115), "g6e.12xlarge": (4, 47_510, 359_645)}
 
 
@@ -417,7 +417,7 @@ def pulumi_text(value: Json) -> str:
 
 
 def as_read(values: dict[str, Json]) -> dict[str, Json]:
-    """The values as any reader of Pulumi's texts must take them."""
+    """The values as every reader of Pulumi's texts must read them."""
     read: dict[str, Json] = {}
     for key, value in values.items():
         written = pulumi_text(value)
@@ -431,7 +431,7 @@ def as_read(values: dict[str, Json]) -> dict[str, Json]:
 
 
 def violating_paths(values: dict[str, Json]) -> set[str]:
-    """The fields of a flat config that an error must name, and none besides."""
+    """Exactly the fields of a flat config that an error must name."""
     read = as_read(values)
     fields = set(_field_violations(SPEC, read, ()))
     colors = {violation for color in COLORS for violation in _color_violations(color, read.get(color), fields)}
@@ -487,7 +487,7 @@ def _field_violations(spec: Any, value: Json, path: Path) -> Iterator[Path]:
 
 
 def _between(value: dict[str, Json], path: Path) -> Iterator[Path]:
-    """Faults between the fields of one object whose fields are all good."""
+    """Violations between fields of an object whose fields are all valid by themselves."""
     if path == ("rollout", "gates", "eval"):
         if value.get("minimum_score_percent") is None and value.get("max_drop_points", 5) is None:
             yield (*path, "max_drop_points")

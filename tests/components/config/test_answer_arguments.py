@@ -1,4 +1,4 @@
-"""Which engine arguments change answers: only the known few do not, however they are written."""
+"""Engine arguments change answers, except for a known few in any spelling."""
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from components.config.engine_args import engine_args_violations
 from components.config.release import Release
 from tests.components.example import ROOT, release
 
-# vLLM's own flags and their kinds, as its `--help` gives them.
+# vLLM's flags and their kinds, from its `--help`.
 FLAGS = {
     f"--{name}": kind
     for name, kind, *_ in (

@@ -1,4 +1,4 @@
-"""What pods need besides a release: references to secrets, never their values, and names that Kubernetes takes."""
+"""What pods need besides a release: references to secrets, never their values, and names that Kubernetes accepts."""
 
 from typing import Any
 

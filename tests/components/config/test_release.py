@@ -1,4 +1,4 @@
-"""The release: one identity for everything that decides what a colour answers."""
+"""The release: one id for everything that determines a colour's answers."""
 
 import copy
 import json
@@ -175,7 +175,7 @@ NESTED = release(
     sampling={"stop": ["x", {"deep": [1, 2.5, True, None]}]},
     lora_adapters={"law": "org/law"},
 )
-# What each leaf becomes, in a form that its field takes.
+# A changed value for each leaf, valid for its field.
 OTHER_FORMS = {"model": "org/other", "model_revision": "beef", "image": CHANGES["image"], "lora_adapters": "org/other"}
 
 

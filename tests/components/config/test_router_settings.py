@@ -1,4 +1,4 @@
-"""The settings of the way in: whose listener, which logs, and what services on one listener must leave each other."""
+"""The router settings: joined listeners, access logs, and conflicts between services on one listener."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def parsed(**changes: Any) -> ListenerSettings:
 
 
 def violations(region: str | None = None, **changes: Any) -> list[str]:
-    """The lines of the one error that this config gives, without what they have in common."""
+    """Return the lines of the one error for this config, without their common prefix."""
     with pytest.raises(SettingsError) as raised:
         Settings.from_config({**config(**changes), **({} if region is None else {"aws:region": region})})
     return [line.removeprefix("  - vllm-blue-green:") for line in str(raised.value).splitlines()[1:]]
@@ -92,7 +92,7 @@ def test_an_internet_facing_listener_needs_a_certificate() -> None:
     (line,) = violations(internet_facing=True)
     assert line.startswith("certificate_arn: is not set, but internet_facing is true: prompts and answers would")
     assert settings(internet_facing=True, certificate_arn=CERTIFICATE).internet_facing
-    # What is only joined is its owner's to encrypt.
+    # The owner of a joined listener is responsible for its encryption.
     assert settings(internet_facing=True, **ENDPOINT, listener=listener())
     services = {"chat": {**ENDPOINT, "listener": listener()}, "code": {}}
     assert violations(internet_facing=True, blue=None, green=None, services=services) == [line]

@@ -1,4 +1,4 @@
-"""The typed settings: one reader, and one error that lists all that is wrong."""
+"""The typed settings: one reader, and one error that lists every violation."""
 
 import json
 import re
@@ -202,7 +202,7 @@ ARN = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-4e5f-6071-8293-a4
 
 
 def violations(extra: dict[str, str] | None = None, **changes: Any) -> list[str]:
-    """The lines of the one error that this config gives, without what they have in common."""
+    """Return the lines of the one error for this config, without their common prefix."""
     with pytest.raises(SettingsError) as raised:
         Settings.from_config({**config(**changes), **(extra or {})})
     return [line.removeprefix("  - ").removeprefix("vllm-blue-green:") for line in str(raised.value).splitlines()[1:]]

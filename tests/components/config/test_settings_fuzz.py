@@ -1,4 +1,4 @@
-"""Thousands of malformed stack configs: each is accepted as it was meant, or refused in a line that names the field."""
+"""Thousands of malformed stack configs: each is accepted as intended, or refused with the field's name."""
 
 import copy
 import re
@@ -65,7 +65,7 @@ BASE: dict[str, Any] = {
     },
 }
 
-# What people and programs write where something else was meant; some of it is right in some fields.
+# Values that people and programs write by mistake; some are valid in some fields.
 ODD: list[Any] = [
     *(
         None,
@@ -203,7 +203,7 @@ PATHS = _paths(SPEC)
 
 @st.composite
 def mutated(draw: st.DrawFn) -> dict[str, Any]:
-    """A good config with one to three fields changed, taken away, or joined by strangers."""
+    """A valid config in which one to three fields are changed, removed, or added under unknown names."""
     config = copy.deepcopy(BASE)
     for _ in range(draw(st.integers(1, 3))):
         *above, last = draw(st.sampled_from(PATHS))
@@ -227,7 +227,7 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def judge(model: type[Settings], values: dict[str, Any]) -> None:
-    """Hold the model's answer against the oracle's."""
+    """Compare the model's answer with the oracle's."""
     config = {f"{PROJECT}:{key}": pulumi_text(value) for key, value in values.items()}
     expected = violating_paths(values)
     try:
@@ -255,7 +255,7 @@ def judge(model: type[Settings], values: dict[str, Any]) -> None:
 
 
 def _same_values(read: dict[str, Any], accepted: Settings) -> None:
-    """Everything that was given came through as it was."""
+    """Every given value arrived unchanged."""
     (name, service), *others = accepted.services.items()
     assert not others
     assert name == read.pop("service_name", "llm")

@@ -1,4 +1,4 @@
-"""Capacity arithmetic: node counts that hold what they must and no more."""
+"""Capacity arithmetic: node counts are sufficient and no larger than needed."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ from components.domain.capacity import (
     pool_sizes,
     replicas_per_node,
     shared_pool_size,
-    types_that_hold,
+    types_that_fit,
     usd_per_hour,
 )
 from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
@@ -92,7 +92,7 @@ def test_the_fix_for_a_replica_larger_than_a_node_names_types_that_fit() -> None
 
 def test_the_fix_for_a_replica_beyond_its_family_names_the_smallest_type_of_each_other() -> None:
     much_memory = ReplicaShape(gpus=1, millicpus=1000, memory_mib=1_500_000)
-    assert types_that_hold(much_memory, like=instance_type("g6e.48xlarge")) == [
+    assert types_that_fit(much_memory, like=instance_type("g6e.48xlarge")) == [
         *("g7e.48xlarge", "p5.48xlarge", "p5e.48xlarge", "p5en.48xlarge", "p6-b200.48xlarge", "p6-b300.48xlarge")
     ]
 
@@ -108,7 +108,7 @@ def test_the_types_named_do_hold_it_and_none_named_means_that_none_does(
     instance: GpuInstance, gpus: int, millicpus: int, memory_mib: int
 ) -> None:
     shape = ReplicaShape(gpus=gpus, millicpus=millicpus, memory_mib=memory_mib)
-    named = types_that_hold(shape, like=instance)
+    named = types_that_fit(shape, like=instance)
     assert all(replicas_per_node(instance_type(name), shape) >= 1 for name in named)
     if not named:
         assert all(misfits(other, shape) for other in INSTANCE_TYPES.values())

@@ -1,4 +1,4 @@
-"""What holds of every layout: node counts by an oracle that places replicas one by one, their order, and their cost."""
+"""Properties of every layout: node counts by an oracle that places replicas one by one, their order, and cost."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +25,7 @@ Case = tuple[GpuInstance, ReplicaShape]
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """A type and a replica that fits it; often so that a few fill a node to the last MiB, or just do not."""
+    """A type and a replica that fits it; often a few replicas fill a node to the last MiB, or narrowly do not fit."""
     instance = draw(st.sampled_from(sorted(INSTANCE_TYPES.values(), key=lambda one: one.name)))
     millicpus = instance.allocatable_millicpus - DAEMONSET_MILLICPUS
     memory_mib = instance.allocatable_memory_mib - DAEMONSET_MEMORY_MIB
@@ -45,7 +45,7 @@ replicas_of_both = st.fixed_dictionaries({"blue": st.integers(1, 40), "green": s
 
 
 def holds(case: Case, count: int) -> bool:
-    """Whether a node holds so many replicas beside its daemonsets."""
+    """Whether so many replicas fit a node besides its daemonsets."""
     instance, shape = case
     return (
         count * shape.gpus <= instance.gpus

@@ -4,7 +4,7 @@ import pytest
 
 from components.domain.gpu_instances import INSTANCE_TYPES
 
-# What the Karpenter project publishes as allocatable on AL2023: millicpus and MiB.
+# Karpenter's published allocatable amounts on AL2023: millicpus and MiB.
 PUBLISHED = {
     "g5.xlarge": (3920, 14162),
     "g5.2xlarge": (7910, 29317),

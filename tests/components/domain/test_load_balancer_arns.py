@@ -1,4 +1,4 @@
-"""What an ARN says of others."""
+"""ARNs and dimensions derived from other ARNs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The names by which scripts and people find things."""
+"""The names by which scripts and people find resources."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The times of a pod's life: a slow start is waited for, a busy engine left alone, a dead one started again."""
+"""The times of a pod's life: a slow start gets time, a busy engine is not restarted, a dead one is."""
 
 import asyncio
 import socket
@@ -57,7 +57,7 @@ def test_an_engine_may_be_silent_for_three_minutes_whatever_the_period(period: i
     times = _times(period=period)
     assert times.silence_seconds >= 180
     assert times.liveness_failures >= 3
-    # One that says that it is dead is believed no later than one that says nothing.
+    # An engine that reports its death is restarted no later than one that does not answer.
     assert times.liveness_failures * period <= times.silence_seconds
 
 
@@ -89,12 +89,12 @@ def test_what_is_dead_still_leaves_the_load_balancer_first_but_drains_nothing(lo
 
 
 _SCALE = 200
-"""So many times faster than the real probes these are."""
+"""How many times faster than real probes these are."""
 
 
 @asynccontextmanager
 async def _health(silent_seconds: float, status: int) -> AsyncGenerator[int]:
-    """Serve ``/health`` that gives no answer for a while, then this status."""
+    """Serve ``/health`` without an answer for a while, then with this status."""
     since = asyncio.get_running_loop().time()
 
     async def health(_request: web.Request) -> web.Response:

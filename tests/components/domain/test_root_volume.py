@@ -1,4 +1,4 @@
-"""The root volume holds what a node must hold, with the room that the kubelet insists on."""
+"""The root volume stores what a node needs, and leaves the free space that the kubelet requires."""
 
 import pytest
 from hypothesis import given

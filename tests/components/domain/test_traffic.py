@@ -1,4 +1,4 @@
-"""What the weighted rule says in its tags, and how it is read again."""
+"""The weighted rule's tags, and how they are read."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The service as a whole, as a component: what it is made of, whose parts are whose, what waits for what."""
+"""The service as a component: its parts, their parents and their dependencies."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""One colour's nodes as they are declared."""
+"""The declared nodes of one colour."""
 
 import json
 from typing import Any
@@ -175,7 +175,7 @@ def test_nodes_have_no_public_address_and_are_in_the_clusters_security_group(dec
             "securityGroups": ["sg-0c"],
         }
     ]
-    # EC2 takes groups in one place only, and EKS takes no subnet here.
+    # EC2 accepts security groups in one place only, and EKS accepts no subnet here.
     assert "vpcSecurityGroupIds" not in template
 
 
@@ -193,7 +193,7 @@ def test_nodes_follow_the_newest_version_of_the_template(declared: Registrations
 
 def test_the_role_may_join_and_pull_images_and_nothing_else(declared: Registrations) -> None:
     attachments = declared.of_type("RolePolicyAttachment").values()
-    # The partition is the role's own.
+    # The partition is that of the role.
     assert {attachment.inputs["policyArn"] for attachment in attachments} == {
         "arn:aws-us-gov:iam::aws:policy/AmazonEKSWorkerNodePolicy",
         "arn:aws-us-gov:iam::aws:policy/AmazonEC2ContainerRegistryPullOnly",

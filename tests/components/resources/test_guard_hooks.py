@@ -1,4 +1,4 @@
-"""The guards are bound to what they guard, and read from a hook's arguments what engines hand over."""
+"""The guards are bound to their resources, and read a hook's arguments as engines pass them."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ def test_rule_pods_and_nodes_are_guarded_against_updates_and_nothing_else_is(
     }
     guarded: set[Reference] = {("ListenerRule", service)}
     guarded |= {(kind, f"{service}-{color}") for kind in BEHIND_THE_RULE for color in COLORS}
-    # No hook for deletions: with one, `pulumi destroy` would need the program. Protection sees to those.
+    # There is no hook for deletions: with one, `pulumi destroy` would need the program. `protect` covers deletions.
     assert bound == {reference: {"beforeUpdate": [f"{service}-guards"]} for reference in guarded}
     # A launch template goes with its node group.
     assert {reference[0] for reference in guarded if not declared[reference].protect} == {"LaunchTemplate"}
@@ -53,7 +53,7 @@ def test_the_rule_is_judged_before_pods_and_nodes(declared: Registrations, color
         assert ("ListenerRule", "chat") in declared.precede((kind, f"chat-{color}"))
 
 
-# What engines hand over: numbers as floats, what holds a secret as an output, what a preview cannot know as Unknown.
+# Engines pass numbers as floats, inputs with secrets as outputs, and values that a preview does not know as Unknown.
 
 RULE, NODE_GROUP, DEPLOYMENT = (
     "aws:lb/listenerRule:ListenerRule",
@@ -117,7 +117,7 @@ def judge(
     secret: bool = False,
     **more: Any,
 ) -> str:
-    """What the last of these updates is refused with; the ones before it must pass."""
+    """Return the refusal of the last update; the updates before it must pass."""
 
     async def run() -> str:
         settings = service_settings(**BOTH_COLORS, green_weight=green, rollout_serial=serial, **more)

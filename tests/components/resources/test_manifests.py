@@ -1,4 +1,4 @@
-"""A real API server judges what the program declares: strict field validation and restricted pod security."""
+"""A real API server checks the program's manifests: strict field validation and restricted pod security."""
 
 import copy
 from collections.abc import Callable, Generator
@@ -63,13 +63,13 @@ def strict(control_plane: ControlPlane) -> Generator[KubeClient]:
 
 @pytest.fixture(scope="module")
 def manifests() -> list[Json]:
-    """All that a service with both colours and every extra has."""
+    """All objects of a service with both colours and every option."""
     return _manifests(LOADED)
 
 
 @pytest.fixture(scope="module")
 def applied(manifests: list[Json], strict: KubeClient) -> Generator[list[Json]]:
-    """The same objects as the API server took them."""
+    """The same objects as the API server stored them."""
     yield [strict.apply(manifest, field_manager="test") for manifest in manifests]
     strict.delete("v1", "Namespace", None, NAMESPACE)
 
@@ -118,7 +118,7 @@ def test_the_namespace_admits_our_pods_without_a_warning(
         admitted = strict.apply(_pod(deployment), field_manager="test", dry_run=True)
         (container,) = admitted["spec"]["containers"]
         assert container["name"] == CONTAINER_NAME
-        # Kubernetes demands it of GPUs; with it set by us, nothing is defaulted.
+        # Kubernetes requires limits for GPUs; because they are set, it adds no default.
         assert (
             container["resources"]["limits"]["nvidia.com/gpu"] == container["resources"]["requests"]["nvidia.com/gpu"]
         )

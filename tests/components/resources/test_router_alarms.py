@@ -1,4 +1,4 @@
-"""When alarms ring, and that a colour which is parked or new never makes one ring."""
+"""When alarms fire, and that a parked or new colour never fires one."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""One colour in Kubernetes as it is declared."""
+"""The declared resources of one colour in Kubernetes."""
 
 import ipaddress
 from typing import Any
@@ -14,7 +14,7 @@ from tests.components.registrations import Registrations, register
 
 
 def _before(name: str) -> pulumi.Resource:
-    """Stand for what must exist before: a listener rule, or nodes."""
+    """A stand-in for a resource that must exist first: a listener rule or nodes."""
     return pulumi.CustomResource("test:index:Before", name)
 
 
@@ -91,7 +91,7 @@ def test_service_and_rule_come_before_the_binding_and_binding_and_nodes_before_t
     binding = ("TargetGroupBinding", "chat-green")
     assert declared[binding].dependencies >= {("Service", "chat-green"), ("Before", "rule")}
     assert declared["Deployment", "chat-green"].dependencies >= {binding, ("Before", "nodes")}
-    # No pod is ever open to more than it should be.
+    # No pod is ever reachable from more sources than it should be.
     assert ("NetworkPolicy", "chat-green") in declared["Deployment", "chat-green"].dependencies
 
 
@@ -357,7 +357,7 @@ def test_a_parked_colour_keeps_its_release_and_runs_nothing(declared: Registrati
     parked = _declare(_green(green={"replicas": 2, "release": release(), "parked": True}))
     assert (_spec(declared)["replicas"], _spec(parked)["replicas"]) == (2, 0)
     assert parked.outputs["VllmStack", "chat-green"]["state"] == "parked"
-    # It can serve again by its replicas alone: all else is there and as it was, and so are the times it may take.
+    # Only the replicas must change to serve again: everything else exists unchanged, including the timeouts.
     assert set(parked.resources) == set(declared.resources)
     differing = {key for key, resource in parked.resources.items() if resource.inputs != declared[key].inputs}
     assert differing == {("Deployment", "chat-green")}

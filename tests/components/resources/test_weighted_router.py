@@ -1,4 +1,4 @@
-"""The way of a request as it is declared."""
+"""The declared path of a request."""
 
 from typing import Any
 
@@ -73,7 +73,7 @@ def test_both_colours_stay_in_the_rule_with_explicit_weights(green_weight: int) 
 
 
 def test_nothing_outranks_the_weights(declared: Registrations) -> None:
-    # Stated in full: left out, a refresh would show a difference, and a duration of 0 is not valid.
+    # Set explicitly: otherwise a refresh would show a difference, and a duration of 0 is not valid.
     assert _forward(declared)["stickiness"] == {"enabled": False, "duration": 3600}
     for color in COLORS:
         stickiness = declared["TargetGroup", f"chat-{color}"].inputs["stickiness"]
@@ -197,7 +197,7 @@ def test_plain_http_is_sent_to_https_when_there_is_a_certificate(declared: Regis
     assert (redirect.inputs["protocol"], redirect.inputs["port"]) == ("HTTP", 80)
     (action,) = redirect.inputs["defaultActions"]
     assert action == {"type": "redirect", "redirect": {"protocol": "HTTPS", "port": "443", "statusCode": "HTTP_301"}}
-    # Port 80 is the old listener's until that has moved to 443.
+    # The old listener uses port 80 until it has moved to 443.
     assert ("Listener", "chat") in redirect.dependencies
     for position, cidr in enumerate(["cidrIpv4", "cidrIpv6"]):
         rule = encrypted["SecurityGroupIngressRule", f"chat-redirect-{position}"]

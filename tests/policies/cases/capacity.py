@@ -23,7 +23,7 @@ _BLUE_ID, _GREEN_ID = "7a96c0970da5", "3ed285688389"
 
 
 def _template(name: str, instance_type: str) -> Declared:
-    """A launch template for green's nodes, as somebody would write it by hand."""
+    """A hand-written launch template for green's nodes."""
     return Declared(
         type="aws:ec2/launchTemplate:LaunchTemplate",
         name=name,
@@ -38,7 +38,7 @@ def _template(name: str, instance_type: str) -> Declared:
 
 
 def _in_zone_b(nodes: int, **props: Any) -> Declared:
-    """A second node group of green's, as somebody would write it by hand."""
+    """A second, hand-written node group for green."""
     return Declared(
         type="aws:eks/nodeGroup:NodeGroup",
         name="green-zone-b",

@@ -21,12 +21,12 @@ _NAMESPACE = f'metadata.annotations["{SEMANTIC_CACHE_NAMESPACE_KEY}"]'
 _NOTED = f'spec.template.metadata.annotations["{PROMPTS_HASH_KEY}"]'
 _TEMPLATE = {"template.jinja": "{{ messages }}"}
 _CONTENT = content_hash(_TEMPLATE)
-# What blue has in these stacks: a commit of its own, and no other difference.
+# Blue's release in these stacks: it differs from green's only in its commit.
 _BLUES_REVISION = {f"{_VLLM}.args[--revision]": "c0ffee"}
 
 
 def _template_at(path: str, volume: dict[str, Any]) -> dict[str, Any]:
-    """Pods that find a chat template in a volume of their own."""
+    """Pods with a chat template in a separate volume."""
     return {
         f"{_VLLM}.args[16]": f"--chat-template={path}",
         f"{_VLLM}.volumeMounts[7]": {"name": "templates", "mountPath": "/templates"},
@@ -162,7 +162,7 @@ _PROMPTED = (
         base="ramp",
         edits={
             _BLUE: _template_at("/templates/a.jinja", {"persistentVolumeClaim": {"claimName": "templates"}}),
-            # One that the provider is to name is no match for what names none.
+            # A ConfigMap that the provider will name does not match a volume that names none.
             "ConfigMap chat-blue-probe": {"metadata.name": GONE},
         },
         says="chat-blue: the ConfigMap of its prompts is not set",

@@ -19,7 +19,7 @@ _GRACE = "spec.template.spec.terminationGracePeriodSeconds"
 _ROLLING = "spec.strategy.rollingUpdate"
 _POD_LABELS = "spec.template.metadata.labels"
 _CHATS: dict[str, Any] = {"namespace": "chat", "labels": {SERVICE_KEY: "chat", COLOR_KEY: "blue"}}
-# A binding whose pods do not wait for it, were they a colour's.
+# A binding for which no colour's pods wait.
 _BINDING = Declared(
     type=TARGET_GROUP_BINDING,
     name="llm",
