@@ -234,7 +234,7 @@ def test_a_drill_that_was_killed_is_undone_and_leaves_the_way_back_warm(sent_bac
     assert len(world.pods("blue")) == 2
     assert settings.keep_until == world.state.keep_until == kept
     assert world.journal.of("parked") == []
-    assert world.journal.of("note")[-1]["text"] == "blue stays warm as the way back"
+    assert world.journal.of("note")[-1]["text"] == "blue stays warm as the way back, until its keep-warm window ends"
 
 
 def test_a_ramp_that_was_killed_is_undone_and_its_candidate_parked() -> None:
