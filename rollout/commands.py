@@ -138,14 +138,18 @@ def _send_back(session: Session, outgoing: Color) -> None:
     """Set the rule.
 
     Raises:
-        RolloutError: the call failed; whether the rule was changed is not known.
+        RefusedError: the load balancer's API refuses the call; nothing was changed.
+        RolloutError: it does not answer; it is unknown whether the rule was changed.
     """
     try:
-        session.load_balancer.set_green_weight(full_weight_of(outgoing))
-    except Exception as error:
-        raise RolloutError(
-            f"{describe_error(error)}. Whether the rule was changed is not known: run scripts.rollback again"
-        ) from error
+        with _refusing():
+            session.load_balancer.set_green_weight(full_weight_of(outgoing))
+    except RefusedError as error:
+        if isinstance(error.__cause__, UnavailableError):
+            raise RolloutError(
+                f"{error}. It is unknown whether the rule changed: run scripts.rollback again"
+            ) from error
+        raise
 
 
 def _is_kept_way_back(session: Session, settings: ServiceSettings, outgoing: Color) -> bool:
