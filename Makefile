@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help setup binaries rehearse test test-fast test-worlds faults mutants package policies config lint format clean
+.PHONY: help setup lock binaries rehearse test test-fast test-worlds faults mutants package policies config lint format clean
 
 # Times are for two idle cores with built binaries; building them takes about 13 minutes, once.
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make package      write the component package's inputs and schema from the settings"
 	@echo "make policies     write the guide to the policies, docs/policies.md, from the policies"
 	@echo "make config       write the config reference, docs/config.md, from the settings"
+	@echo "make lock         pin the dependencies of pyproject.toml in requirements.txt (needs uv)"
 	@echo "make lint         ruff and the type checker"
 	@echo "make clean        remove the virtual environment and the rehearsal's output"
 
@@ -31,6 +32,11 @@ $(STAMP): requirements.txt
 	@touch $@
 
 setup: $(STAMP)
+
+# Needs uv. What is pinned already stays as it is; name a package to raise it: UPGRADE="--upgrade-package httpx".
+lock:
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		pyproject.toml --group rehearsal --group dev $(UPGRADE) -o requirements.txt
 
 binaries: setup
 	@$(RUN) -m rehearsal.binaries build

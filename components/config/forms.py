@@ -17,11 +17,14 @@ from components.config.violations import UNSET, Violation, wrong
 
 @dataclass(frozen=True)
 class Form:
-    """The format of a text. ``check`` returns None for a valid text, else a hint, which may be empty."""
+    """The format of a text."""
 
     what: str
     example: str
     check: Callable[[str], str | None]
+    """Returns None for a valid text, else a hint, which may be empty."""
+    normalize: Callable[[str], str] = str
+    """Returns the one spelling of a valid text that the rest of the product reads."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Check the format after pydantic has checked the type."""
@@ -33,8 +36,10 @@ class Form:
         return f"{self.what}, e.g. {self.example}"
 
     def _checked(self, text: str | None) -> str | None:
-        if text is None or (hint := self.check(text)) is None:
-            return text
+        if text is None:
+            return None
+        if (hint := self.check(text)) is None:
+            return self.normalize(text)
         value = UNSET if secret_kind(text) else text
         raise wrong(Violation((), f"must be {self.expected}", hint, value))
 
@@ -155,7 +160,8 @@ STORE_URL: Final = Form(
     # A bucket name has no capitals; neither kind of URL has a query or a user.
     matching(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=/-]{0,500})?|file:///[A-Za-z0-9._=/%@+-]{0,500}"),
 )
-TIME: Final = Form("an RFC 3339 time", "2026-11-22T08:00:00Z", _time)
+# RFC 3339 also allows a small t and z; `datetime.fromisoformat` and the tags of the rule do not.
+TIME: Final = Form("an RFC 3339 time", "2026-11-22T08:00:00Z", _time, str.upper)
 ANNOUNCEMENT: Final = Form(
     'a serial and a reason: "<serial> <reason>"',
     '"7 move to larger nodes"',

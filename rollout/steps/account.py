@@ -119,7 +119,7 @@ def _unusable(
             f"{where}.subnet_id: is in {' and '.join(zones) or 'no zone'}, but {one.id} is in {one.zone}. Set it to a "
             "subnet of that zone"
         )
-    declared_end = datetime.fromisoformat(declared.ends.upper())
+    declared_end = datetime.fromisoformat(declared.ends)
     if one.ends is not None and one.ends < declared_end:
         state = "has ended" if one.ends <= now else "ends"
         yield f"{where}.ends: is {declared.ends}, but {one.id} {state} at {one.ends:%Y-%m-%dT%H:%M:%SZ}. Set it to that"

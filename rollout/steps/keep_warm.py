@@ -119,7 +119,7 @@ def keep_violations(settings: ServiceSettings, until: datetime, *, shorten: str)
     idle, keep_until = settings.idle_color, settings.keep_until
     if not settings.color(idle).serves:
         yield f"keep_until: {idle} runs no replicas, so there is nothing to keep; a ramp onto it deploys it anew"
-    elif keep_until and until < datetime.fromisoformat(keep_until.upper()) and not shorten.strip():
+    elif keep_until and until < datetime.fromisoformat(keep_until) and not shorten.strip():
         yield (
             f"--until {format_rfc3339(until)}: is earlier than {keep_until}, the end of {idle}'s keep-warm window. "
             'Give a reason with --shorten "<reason>"; the journal records it'

@@ -143,8 +143,12 @@ def test_a_drain_longer_than_a_node_group_waits_is_refused() -> None:
         settings(max_stream_seconds=870)
 
 
+def test_a_time_with_small_letters_is_read_as_every_other_time() -> None:
+    assert service_settings(keep_until="2026-11-22t08:00:00z").keep_until == "2026-11-22T08:00:00Z"
+
+
 def test_keep_until_needs_a_time_zone() -> None:
-    assert service_settings(keep_until="2026-11-22T08:00:00Z").keep_until
+    assert service_settings(keep_until="2026-11-22T08:00:00Z").keep_until == "2026-11-22T08:00:00Z"
     with pytest.raises(SettingsError, match="must have a time zone"):
         settings(keep_until="2026-11-22T08:00:00")
 
