@@ -56,7 +56,8 @@ def stage_settings() -> RehearsalSettings:
         "cold_start_seconds": 10,
         "rollout": {
             "steps": steps,
-            "soak_seconds": 3,
+            # Longer than Prometheus takes to forget targets that are gone: a fault of the soak must show in it.
+            "soak_seconds": 8,
             "keep_warm_seconds": 1,
             "poll_seconds": 0.3,
             "ready_timeout_seconds": 40,
