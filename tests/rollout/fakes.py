@@ -107,6 +107,9 @@ def record(body: Body, *, rollout: str = "r1", at: datetime = START, seq: int = 
     return Record(seq=seq, at=at, rollout=rollout, token=1, phase=None, body=body)
 
 
+_READ_BACK: set[type] = set()
+
+
 @dataclass
 class FakeJournal:
     clock: FakeClock
@@ -120,8 +123,10 @@ class FakeJournal:
 
     def write(self, body: Body) -> None:
         record = self.lose(body)
-        fields = json.loads(json.dumps(record.as_json()))
-        assert read_record(fields) == record
+        fields = record.as_json()
+        if type(body) not in _READ_BACK:  # of each type once: rollouts write many thousands
+            assert read_record(json.loads(json.dumps(fields))) == record
+            _READ_BACK.add(type(body))
         self.records.append({**fields, "at": self.clock.elapsed})
         self.kept.append(record)
 
