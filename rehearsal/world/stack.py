@@ -13,5 +13,5 @@ def create_stack(world: World) -> None:
         CommandError: a command failed.
     """
     world.run("stack-init", "pulumi", "stack", "init", STACK, "--non-interactive")
-    secret = secrets.token_urlsafe(24)
+    secret = secrets.token_hex(16)
     world.run("config-set", "pulumi", "config", "set", "--stack", STACK, "--secret", "candidate_route_secret", secret)
