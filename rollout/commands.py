@@ -142,14 +142,11 @@ def _send_back(session: Session, outgoing: Color) -> None:
         RolloutError: it does not answer; it is unknown whether the rule was changed.
     """
     try:
-        with _refusing():
-            session.load_balancer.set_green_weight(full_weight_of(outgoing))
-    except RefusedError as error:
-        if isinstance(error.__cause__, UnavailableError):
-            raise RolloutError(
-                f"{error}. It is unknown whether the rule changed: run scripts.rollback again"
-            ) from error
-        raise
+        session.load_balancer.set_green_weight(full_weight_of(outgoing))
+    except UnavailableError as error:
+        raise RolloutError(f"{error}. It is unknown whether the rule changed: run scripts.rollback again") from error
+    except Exception as error:
+        raise RefusedError(describe_error(error)) from error
 
 
 def _is_kept_way_back(session: Session, settings: ServiceSettings, outgoing: Color) -> bool:

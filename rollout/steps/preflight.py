@@ -12,6 +12,7 @@ from rollout.model.changes import unlike_candidate_change
 from rollout.model.plan import Plan
 from rollout.model.records import DrillHistory
 from rollout.model.rule import LiveRule
+from rollout.model.times import format_rfc3339
 from rollout.model.verdict import TargetHealth
 from rollout.ports import Account, Cluster, Ports
 from rollout.steps.account import address_violations, quota_of, quota_violations, reservation_state_violations
@@ -248,7 +249,7 @@ def reservation_violations(settings: ServiceSettings, now: datetime) -> Iterator
         if reservation is not None and not reservation.outlasts(kept_until.isoformat(timespec="seconds")):
             yield (
                 f"{color}.reservation.ends: is {reservation.ends}, and EKS removes a block's nodes 40 minutes before; "
-                f"a promotion would keep both colours at least until {kept_until:%Y-%m-%dT%H:%M:%SZ}. Use a block that "
+                f"a promotion would keep both colours at least until {format_rfc3339(kept_until)}. Use a block that "
                 "ends later, or shorten rollout.keep_warm_seconds"
             )
 
@@ -266,7 +267,7 @@ def drill_violations(max_age_days: float | None, drills: DrillHistory, now: date
         return ()
     if drills.last is not None and now - drills.last <= timedelta(days=max_age_days):
         return ()
-    latest = "there was none" if drills.last is None else f"the last one was at {drills.last:%Y-%m-%dT%H:%M:%SZ}"
+    latest = "there was none" if drills.last is None else f"the last one was at {format_rfc3339(drills.last)}"
     return (
         f"rollout.drill_max_age_days: requires a rollback drill within {max_age_days:g} days, but {latest}; run "
         "scripts.drill while the idle colour is kept warm, or raise the limit",
