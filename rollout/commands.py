@@ -30,7 +30,7 @@ from rollout.model.times import format_rfc3339
 from rollout.session import Session
 from rollout.steps.drift import adopted, adoption_violations, config_drift
 from rollout.steps.drill import practise
-from rollout.steps.keep_warm import keep_violations, kept_color, last_brought_up, read_until
+from rollout.steps.keep_warm import keep_violations, last_brought_up, read_until, warm_color
 from rollout.steps.passed import last_passed_violations
 from rollout.steps.preflight import keep_warm_until, preflight
 from rollout.steps.rollback import candidate_to_undo, restore_traffic
@@ -322,7 +322,7 @@ def _unfinished_violations(session: Session, settings: ServiceSettings) -> Itera
 
 def _keeping(session: Session, settings: ServiceSettings, history: Sequence[Record]) -> Keeping:
     """Return the known facts about the kept colour, for the journal."""
-    kept = kept_color(settings, history, session.clock.now())
+    kept = warm_color(settings, history, session.clock.now())
     brought_up = last_brought_up(history)
     return Keeping(
         kept=None if kept is None else str(kept),

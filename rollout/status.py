@@ -9,7 +9,7 @@ from rollout.model.records import Finished, Record, Started, of_type
 from rollout.model.times import format_rfc3339_micros
 from rollout.session import Session
 from rollout.steps.drift import config_drift
-from rollout.steps.keep_warm import kept_color, last_brought_up
+from rollout.steps.keep_warm import last_brought_up, warm_color
 from rollout.system.failures import describe_error
 
 _T = TypeVar("_T")
@@ -80,7 +80,7 @@ def read_status(session: Session) -> Status:
             targets_total=None if health is None else health.total,
         )
     owner, history = session.lock.owner(), session.history()
-    kept = kept_color(settings, history, session.clock.now())
+    kept = warm_color(settings, history, session.clock.now())
     brought_up = last_brought_up(history)
     if session.unfinished and owner is None:
         problems.append("the last rollout did not come to an end; run scripts.rollback")

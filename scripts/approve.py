@@ -48,14 +48,14 @@ def main(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class PendingStep:
     """A step of a running rollout."""
 
     rollout_id: str
     percent: int
 
 
-def step_to_decide(run: Run | None, percent: int | None) -> Step:
+def step_to_decide(run: Run | None, percent: int | None) -> PendingStep:
     """Return the step to decide on: the named one, or the rollout's current step.
 
     Raises:
@@ -72,7 +72,7 @@ def step_to_decide(run: Run | None, percent: int | None) -> Step:
             f"--percent: the step of {chosen} % needs no approval; in this rollout, these steps do "
             f"(rollout.gates.manual.at_percents): {known}"
         )
-    return Step(rollout_id=run.rollout_id, percent=chosen)
+    return PendingStep(rollout_id=run.rollout_id, percent=chosen)
 
 
 def current_user() -> str:

@@ -14,7 +14,7 @@ from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
 from components.domain.naming import COLORS, Color
 
 HeadroomMode = Literal["always", "on_rollout", "reserved"]
-Resource = Literal["GPUs", "millicpus", "MiB of memory"]
+NodeResource = Literal["GPUs", "millicpus", "MiB of memory"]
 
 # Usual requests of a GPU node's daemonsets (VPC CNI, kube-proxy, device plugin, node agents), with a safety margin.
 DAEMONSET_MILLICPUS: Final = 300
@@ -114,7 +114,7 @@ def _family(name: str) -> str:
     return name.split(".")[0]
 
 
-def misfits(instance: GpuInstance, shape: ReplicaShape) -> dict[Resource, int]:
+def misfits(instance: GpuInstance, shape: ReplicaShape) -> dict[NodeResource, int]:
     """Return each resource that one replica requests beyond what a node offers after its daemonsets, with the offer."""
     return {what: offered for what, (offered, asked) in _offers(instance, shape).items() if asked > offered}
 
@@ -134,7 +134,7 @@ def replicas_per_node(instance: GpuInstance, shape: ReplicaShape) -> int:
     return min(offered // asked for offered, asked in offers.values())
 
 
-def _offers(instance: GpuInstance, shape: ReplicaShape) -> dict[Resource, tuple[int, int]]:
+def _offers(instance: GpuInstance, shape: ReplicaShape) -> dict[NodeResource, tuple[int, int]]:
     return {
         "GPUs": (instance.gpus, shape.gpus),
         "millicpus": (instance.allocatable_millicpus - DAEMONSET_MILLICPUS, shape.millicpus),

@@ -39,7 +39,7 @@ class Context:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pods:
+class DeclaredPods:
     """What one colour's Deployment declares."""
 
     release_id: str
@@ -47,7 +47,7 @@ class Pods:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Nodes:
+class DeclaredNodes:
     """What a node group declares: its sizes, and by name the inputs that its nodes are made from."""
 
     desired: int
@@ -68,7 +68,7 @@ def rule_refusal(context: Context) -> str | None:
     return next((refusal for check in checks if (refusal := check(context, deployed))), None)
 
 
-def pods_refusal(color: Color, old: Pods, new: Pods, context: Context) -> str | None:
+def pods_refusal(color: Color, old: DeclaredPods, new: DeclaredPods, context: Context) -> str | None:
     """Check an update of a colour's pods: a colour that serves or is kept warm keeps its release and its size."""
     if new.release_id != old.release_id:
         what = f"release may not go from {old.release_id} to {new.release_id} in place"
@@ -79,7 +79,7 @@ def pods_refusal(color: Color, old: Pods, new: Pods, context: Context) -> str | 
     return _refusal(f"{context.service}-{color}", what, (color,), context)
 
 
-def nodes_refusal(colors: Sequence[Color], old: Nodes, new: Nodes, context: Context) -> str | None:
+def nodes_refusal(colors: Sequence[Color], old: DeclaredNodes, new: DeclaredNodes, context: Context) -> str | None:
     """Check an update of the node group of these colours: serving nodes are neither removed nor replaced."""
     fewest = min(new.desired, new.maximum)
     # The cloud keeps the value of an input that the program no longer sets.

@@ -13,7 +13,7 @@ import pulumi
 from pulumi_aws import lb
 
 from components.config.service_settings import ServiceSettings
-from components.domain.guards import Context, Nodes, Pods, nodes_refusal, pods_refusal, rule_refusal
+from components.domain.guards import Context, DeclaredNodes, DeclaredPods, nodes_refusal, pods_refusal, rule_refusal
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
     COLOR_KEY,
@@ -37,7 +37,7 @@ _UNVERSIONED: Final = ("__defaults", "defaultVersion", "name", "namePrefix", "ta
 Json = Mapping[str, Any]
 
 
-class RefusedError(Exception):
+class UnsafeChangeError(Exception):
     """A guard refuses an update; the message says what changes, the limit and the fix."""
 
 
@@ -72,11 +72,11 @@ class ServiceGuards:
         """Check one update.
 
         Raises:
-            RefusedError: the update is refused.
+            UnsafeChangeError: the update is refused.
         """
         old, new = await _inputs(args.old_inputs), await _inputs(args.new_inputs)
         if refusal := await self._refusal(args.type, old, new):
-            raise RefusedError(refusal)
+            raise UnsafeChangeError(refusal)
 
     async def _refusal(self, type_: str, old: Json, new: Json) -> str | None:
         if type_ == "aws:lb/listenerRule:ListenerRule":
@@ -156,24 +156,24 @@ def _colors(labelled: Json) -> Sequence[Color]:
     return [one for one in COLORS if one == color] or COLORS
 
 
-def _pods(deployment: Json) -> Pods:
+def _pods(deployment: Json) -> DeclaredPods:
     spec = deployment["spec"]
     labels = spec["template"]["metadata"].get("labels") or {}
-    return Pods(release_id=str(labels.get(RELEASE_KEY, "none")), replicas=int(spec.get("replicas", 1)))
+    return DeclaredPods(release_id=str(labels.get(RELEASE_KEY, "none")), replicas=int(spec.get("replicas", 1)))
 
 
-def _nodes(group: Json) -> Nodes:
+def _nodes(group: Json) -> DeclaredNodes:
     sizes = group["scalingConfig"]
-    return Nodes(
+    return DeclaredNodes(
         desired=int(sizes["desiredSize"]),
         maximum=int(sizes["maxSize"]),
         made_from={key: _text(group[key]) for key in _MADE_FROM if group.get(key) is not None},
     )
 
 
-def _template(template: Json) -> Nodes:
+def _template(template: Json) -> DeclaredNodes:
     inputs = {key: _text(value) for key, value in template.items() if key not in _UNVERSIONED and value is not None}
-    return Nodes(desired=0, maximum=0, made_from=inputs)
+    return DeclaredNodes(desired=0, maximum=0, made_from=inputs)
 
 
 def _text(value: Any) -> str:

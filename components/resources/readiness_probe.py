@@ -28,7 +28,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         headers = authorization(os.environ.get("VLLM_API_KEY"))
-        pod = Pod(os.environ["POD_IP"], options.port, options.threshold_seconds, headers)
+        pod = ProbedPod(os.environ["POD_IP"], options.port, options.threshold_seconds, headers)
         check_identity(pod, options.served_model_name, options.model)
         check_inference(pod, options.served_model_name)
     except (NotReady, OSError, http.client.HTTPException, ValueError) as reason:
@@ -45,7 +45,7 @@ def authorization(api_key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {api_key}"}
 
 
-class Pod:
+class ProbedPod:
     """HTTP requests to this pod, with one deadline for all of them."""
 
     def __init__(
@@ -75,7 +75,7 @@ class Pod:
         return content
 
 
-def check_identity(pod: Pod, served_model_name: str, model: str) -> None:
+def check_identity(pod: ProbedPod, served_model_name: str, model: str) -> None:
     """Raise NotReady unless the pod serves the model of its release under the name that clients request."""
     roots = {card["id"]: card.get("root") for card in json.loads(pod.request("/v1/models"))["data"]}
     if served_model_name not in roots:
@@ -84,7 +84,7 @@ def check_identity(pod: Pod, served_model_name: str, model: str) -> None:
         raise NotReady(f"{served_model_name} is {roots[served_model_name]}, not {model}")
 
 
-def check_inference(pod: Pod, served_model_name: str) -> None:
+def check_inference(pod: ProbedPod, served_model_name: str) -> None:
     """Raise NotReady unless the engine generates a token in time, for the probe or for another request.
 
     When the queue is full, the probe's own request waits. Taking busy pods out of service would move their load to
@@ -103,7 +103,7 @@ def check_inference(pod: Pod, served_model_name: str) -> None:
         raise NotReady(f"the inference ended with {reason}")
 
 
-def generated_tokens(pod: Pod, *, grace_seconds: float = 0) -> float:
+def generated_tokens(pod: ProbedPod, *, grace_seconds: float = 0) -> float:
     """Return how many tokens the engine has generated since it started."""
     lines = pod.request("/metrics", grace_seconds=grace_seconds).decode().splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("vllm:generation_tokens_total"))

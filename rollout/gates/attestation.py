@@ -22,7 +22,7 @@ from rollout.model.records import Attested, Note
 from rollout.model.verdict import Verdict
 from rollout.ports import Ports
 from rollout.statistics.measurements import PeriodRequests
-from rollout.statistics.split_test import Answer, Finding, PeriodCounts, Split, examine
+from rollout.statistics.split_test import PeriodCounts, Split, SplitOutcome, SplitResult, examine
 from rollout.system.failures import describe_error
 
 READS = 2
@@ -157,10 +157,10 @@ def _weight(ports: Ports, settings: ServiceSettings, change: WeightChange, split
         periods = _client_requests(ports, change.candidate, change.since, now)
     except Exception as error:  # a failed read is no evidence that the weight is in effect
         return _Wait(cause="metrics", words=f"the load balancer's counts cannot be read: {describe_error(error)}")
-    answer = examine(split, periods)
-    if answer.finding is not Finding.AGREES:
+    result = examine(split, periods)
+    if result.outcome is not SplitOutcome.AGREES:
         elapsed_seconds = (now - change.since).total_seconds()
-        return _Wait(cause=answer.finding, words=_words(answer, split, change, elapsed_seconds))
+        return _Wait(cause=result.outcome, words=_words(result, split, change, elapsed_seconds))
     settled = change.since + timedelta(seconds=settings.rollout.settle_seconds)
     if now < settled:
         return _Wait(cause="settle", words=f"the counts agree; settle_seconds end at {settled:%H:%M:%S}")
@@ -168,32 +168,32 @@ def _weight(ports: Ports, settings: ServiceSettings, change: WeightChange, split
         color=change.candidate,
         intended_percent=change.intended_percent,
         previous_percent=change.previous_percent,
-        requests=answer.requests,
-        candidate_requests=answer.candidate_requests,
-        candidate_percent=_rounded(answer.candidate_percent),
+        requests=result.requests,
+        candidate_requests=result.candidate_requests,
+        candidate_percent=_rounded(result.candidate_percent),
         healthy=health.healthy,
         error_percent=split.error_percent,
     )
 
 
-def _words(answer: Answer, split: Split, change: WeightChange, elapsed_seconds: float) -> str:
-    seen = f"{answer.candidate_requests} of {answer.requests} requests"
-    match answer.finding:
-        case Finding.PREVIOUS:
+def _words(result: SplitResult, split: Split, change: WeightChange, elapsed_seconds: float) -> str:
+    seen = f"{result.candidate_requests} of {result.requests} requests"
+    match result.outcome:
+        case SplitOutcome.PREVIOUS:
             return (
                 f"{seen} went to {change.candidate}, as before the change ({change.previous_percent} %): the load "
                 "balancer does not apply it yet"
             )
-        case Finding.NEITHER:
+        case SplitOutcome.NEITHER:
             return (
                 f"{seen} went to {change.candidate}, which is neither {change.intended_percent} % nor the "
                 f"{change.previous_percent} % before: is stickiness on, or did somebody else change the weights?"
             )
         case _:
-            rate = answer.requests / elapsed_seconds if elapsed_seconds > 0 else 0.0
-            left = max(split.expected_requests - answer.requests, 0)
+            rate = result.requests / elapsed_seconds if elapsed_seconds > 0 else 0.0
+            left = max(split.expected_requests - result.requests, 0)
             when = f", in about {left / rate:.0f} s at this rate" if rate > 0 else ""
-            return f"too few requests counted so far ({answer.requests} of about {split.expected_requests}{when})"
+            return f"too few requests counted so far ({result.requests} of about {split.expected_requests}{when})"
 
 
 def _idle(

@@ -84,7 +84,7 @@ class PeriodCounts:
     other: int
 
 
-class Finding(StrEnum):
+class SplitOutcome(StrEnum):
     """What the counts show."""
 
     AGREES = "agrees"
@@ -98,10 +98,10 @@ class Finding(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """The finding and its counts: those since the change seems to be in effect, or else all."""
+class SplitResult:
+    """The outcome and its counts: those since the change seems to be in effect, or else all."""
 
-    finding: Finding
+    outcome: SplitOutcome
     requests: int
     candidate_requests: int
 
@@ -140,7 +140,7 @@ class _Window:
         return of_any - _likelihood(best, self)
 
 
-def examine(split: Split, periods: Sequence[PeriodCounts]) -> Answer:
+def examine(split: Split, periods: Sequence[PeriodCounts]) -> SplitResult:
     """Judge the counts of all whole periods since the change was requested, oldest first.
 
     Raises:
@@ -159,17 +159,17 @@ def examine(split: Split, periods: Sequence[PeriodCounts]) -> Answer:
         if after.misfit(split.fitting) >= split.threshold:
             evidence, after, refused = [-inf for _ in evidence], _Window(), True
     if min(evidence) >= split.threshold:
-        return _answer(Finding.AGREES, after)
+        return _result(SplitOutcome.AGREES, after)
     if before.evidence >= split.threshold:
         follows = before.misfit(split.former) < split.threshold
-        return _answer(Finding.PREVIOUS if follows else Finding.NEITHER, before)
+        return _result(SplitOutcome.PREVIOUS if follows else SplitOutcome.NEITHER, before)
     if refused and after.candidate + after.other < split.expected_requests:
-        return _answer(Finding.NEITHER, _all(periods))
-    return _answer(Finding.TOO_FEW, after)
+        return _result(SplitOutcome.NEITHER, _all(periods))
+    return _result(SplitOutcome.TOO_FEW, after)
 
 
-def _answer(finding: Finding, window: _Window) -> Answer:
-    return Answer(finding=finding, requests=window.candidate + window.other, candidate_requests=window.candidate)
+def _result(outcome: SplitOutcome, window: _Window) -> SplitResult:
+    return SplitResult(outcome=outcome, requests=window.candidate + window.other, candidate_requests=window.candidate)
 
 
 def _all(periods: Sequence[PeriodCounts]) -> _Window:

@@ -23,7 +23,7 @@ _FORM: Final = "must be an RFC 3339 time with its zone, e.g. 2026-12-24T08:00:00
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
+class WarmColor:
     """An idle colour whose nodes are up."""
 
     color: Color
@@ -66,7 +66,7 @@ class BroughtUp:
         return f"bringing {self.color} up ({what}) took {self.seconds:.0f} s, at {format_rfc3339(self.at)}"
 
 
-def kept_color(settings: ServiceSettings, records: Sequence[Record], now: datetime) -> Kept | None:
+def warm_color(settings: ServiceSettings, records: Sequence[Record], now: datetime) -> WarmColor | None:
     """Return what is kept beside the active colour; none when its nodes are not up, or both colours share them."""
     idle = settings.idle_color
     colored = settings.color(idle)
@@ -74,7 +74,7 @@ def kept_color(settings: ServiceSettings, records: Sequence[Record], now: dateti
     if not up or settings.shares_nodes:
         return None
     nodes = nodes_for(colored.replicas, settings.instance, settings.shape)
-    return Kept(
+    return WarmColor(
         color=idle,
         nodes=nodes,
         usd_per_hour=usd_per_hour(settings.instance, nodes),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.config.service_settings import ServiceSettings
-from components.domain.guards import Context, Nodes, Pods, nodes_refusal, pods_refusal, rule_refusal
+from components.domain.guards import Context, DeclaredNodes, DeclaredPods, nodes_refusal, pods_refusal, rule_refusal
 from components.domain.naming import COLORS, Color
 from components.domain.traffic import Traffic
 from rollout.controller import Controller, Subject
@@ -75,16 +75,16 @@ class GuardedWorld(World):
         self.accepted += 1
 
 
-def _pods(state: ServiceSettings, color: Color) -> Pods | None:
+def _pods(state: ServiceSettings, color: Color) -> DeclaredPods | None:
     colored = state.color(color)
     if colored.release is None:
         return None
-    return Pods(release_id=colored.release.release_id, replicas=colored.replicas if colored.serves else 0)
+    return DeclaredPods(release_id=colored.release.release_id, replicas=colored.replicas if colored.serves else 0)
 
 
-def _nodes(state: ServiceSettings, color: Color) -> Nodes:
+def _nodes(state: ServiceSettings, color: Color) -> DeclaredNodes:
     size = state.pools[color]
-    return Nodes(desired=size.desired_nodes, maximum=size.max_nodes, made_from={})
+    return DeclaredNodes(desired=size.desired_nodes, maximum=size.max_nodes, made_from={})
 
 
 def new_world(active: Color) -> GuardedWorld:

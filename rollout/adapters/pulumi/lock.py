@@ -18,21 +18,21 @@ _HOLDER: Final = re.compile(r"created by \S+@(\S+) \(pid (\d+)\)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class LockDecision:
     """Whether a lock may be cancelled, and which processes must be ended first."""
 
     may_cancel: bool
     orphans: tuple[int, ...] = ()
 
 
-def judge_lock(
+def decide_lock(
     message: str,
     *,
     here: str,
     ended_hosts: Collection[str],
     is_alive: Callable[[int], bool],
     is_ours: Callable[[int], bool],
-) -> Verdict:
+) -> LockDecision:
     """Judge Pulumi's message about the locks on a stack.
 
     Args:
@@ -48,16 +48,16 @@ def judge_lock(
     claimed = _CLAIMED.search(message)
     holders = [(host, int(pid)) for host, pid in _HOLDER.findall(message)]
     if claimed is None or len(holders) != int(claimed[1]):
-        return Verdict(may_cancel=False)
+        return LockDecision(may_cancel=False)
     orphans: list[int] = []
     for host, pid in holders:
         if host == here and is_alive(pid):
             if not is_ours(pid):
-                return Verdict(may_cancel=False)
+                return LockDecision(may_cancel=False)
             orphans.append(pid)
         elif host != here and host not in ended_hosts:
-            return Verdict(may_cancel=False)
-    return Verdict(may_cancel=True, orphans=tuple(orphans))
+            return LockDecision(may_cancel=False)
+    return LockDecision(may_cancel=True, orphans=tuple(orphans))
 
 
 def began_by_us(pid: int, stack: str) -> bool:

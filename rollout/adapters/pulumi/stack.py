@@ -16,7 +16,7 @@ from pulumi.automation._stack import StackInitMode  # `Stack.select` makes no su
 
 from components.domain.naming import PROJECT
 from rollout.adapters.pulumi.events import EngineEvents
-from rollout.adapters.pulumi.lock import began_by_us, judge_lock
+from rollout.adapters.pulumi.lock import began_by_us, decide_lock
 from rollout.adapters.pulumi.process import InterruptiblePulumi
 from rollout.adapters.pulumi.state import state_rule
 from rollout.model.changes import EngineRun
@@ -182,7 +182,7 @@ class PulumiStack:
 
     def _frees(self, message: str, *, patience_seconds: float) -> bool:
         """Cancel a lock that was left behind, and return whether it was."""
-        verdict = judge_lock(
+        verdict = decide_lock(
             message,
             here=socket.gethostname(),
             ended_hosts=self._ended_hosts(),

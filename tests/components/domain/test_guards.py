@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.domain.guards import Context, Nodes, Pods, is_kept_warm, nodes_refusal, pods_refusal, rule_refusal
+from components.domain.guards import (
+    Context,
+    DeclaredNodes,
+    DeclaredPods,
+    is_kept_warm,
+    nodes_refusal,
+    pods_refusal,
+    rule_refusal,
+)
 from components.domain.naming import COLORS, Color, other_color
 from components.domain.traffic import Traffic
 
@@ -174,8 +182,8 @@ def test_steps_of_the_standard_ramp_pass_by_hand_except_the_first_that_jumps() -
 # Pods and nodes
 
 
-PODS = Pods(release_id="aaaa", replicas=3)
-NODES = Nodes(desired=3, maximum=4, made_from={"launchTemplate": "lt-1 3", "instanceTypes": "g6e.2xlarge"})
+PODS = DeclaredPods(release_id="aaaa", replicas=3)
+NODES = DeclaredNodes(desired=3, maximum=4, made_from={"launchTemplate": "lt-1 3", "instanceTypes": "g6e.2xlarge"})
 HARMFUL_PODS = (replace(PODS, release_id="bbbb"), replace(PODS, replicas=2), replace(PODS, replicas=0))
 HARMLESS_PODS = (PODS, replace(PODS, replicas=4))
 HARMFUL_NODES = (

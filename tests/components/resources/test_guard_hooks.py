@@ -9,7 +9,7 @@ import pytest
 
 from components.domain.naming import COLORS, Color
 from components.domain.traffic import Traffic
-from components.resources.guard_hooks import RefusedError, ServiceGuards
+from components.resources.guard_hooks import ServiceGuards, UnsafeChangeError
 from tests.components.example import release, run_program, service_settings
 from tests.components.registrations import Reference, Registrations
 
@@ -134,7 +134,7 @@ def judge(
                 old, new = ({key: pulumi.Output.secret(value) for key, value in one.items()} for one in (old, new))
             try:
                 await guards.check(pulumi.ResourceHookArgs("urn", "id", "name", kind, new_inputs=new, old_inputs=old))
-            except RefusedError as error:
+            except UnsafeChangeError as error:
                 refusal = str(error)
         return refusal
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 import pytest
 
 from components.resources import readiness_probe
-from components.resources.readiness_probe import NotReady, Pod, check_identity, check_inference
+from components.resources.readiness_probe import NotReady, ProbedPod, check_identity, check_inference
 
 
 @dataclass
@@ -85,8 +85,8 @@ class Server:
         self._http.shutdown()
         self._http.server_close()
 
-    def pod(self, threshold_seconds: float = 0.2) -> Pod:
-        return Pod("127.0.0.1", self.port, threshold_seconds)
+    def pod(self, threshold_seconds: float = 0.2) -> ProbedPod:
+        return ProbedPod("127.0.0.1", self.port, threshold_seconds)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.statistics.split_test import UNCHANGED, Answer, Finding, PeriodCounts, Split, examine
+from rollout.statistics.split_test import UNCHANGED, PeriodCounts, Split, SplitOutcome, SplitResult, examine
 
 STEPS = ((0, 1), (1, 25), (25, 75), (75, 100), (100, 75), (1, 0))
 PER_PERIOD = 46
@@ -28,14 +28,14 @@ def served(share: float, requests: int, chance: random.Random) -> PeriodCounts:
 
 def watch(
     asked: Split, share: Callable[[int], float], *, periods: int, chance: random.Random, per_period: int = PER_PERIOD
-) -> tuple[int | None, list[Answer]]:
+) -> tuple[int | None, list[SplitResult]]:
     """Look after every period until the split is found in effect, and return when and all answers."""
     seen: list[PeriodCounts] = []
-    answers: list[Answer] = []
+    answers: list[SplitResult] = []
     for number in range(periods):
         seen.append(served(share(number), per_period, chance))
         answers.append(examine(asked, seen))
-        if answers[-1].finding is Finding.AGREES:
+        if answers[-1].outcome is SplitOutcome.AGREES:
             return number, answers
     return None, answers
 
@@ -63,7 +63,7 @@ def test_a_split_that_is_neither_is_refused_and_reported(previous: int, intended
     chance = random.Random(actual)
     found, answers = watch(split(previous, intended), lambda _: actual / 100, periods=30, chance=chance)
     assert found is None
-    assert answers[-1].finding is Finding.NEITHER
+    assert answers[-1].outcome is SplitOutcome.NEITHER
 
 
 @pytest.mark.parametrize(("previous", "intended"), STEPS[:5])
@@ -86,7 +86,7 @@ def test_a_lag_is_reported_and_waited_out(previous: int, intended: int, lag: int
         assert found is not None
         assert lag <= found <= lag + 4 * asked.expected_requests / PER_PERIOD + 4
         if lag * PER_PERIOD > 3 * asked.expected_requests:
-            assert answers[lag - 1].finding is Finding.PREVIOUS
+            assert answers[lag - 1].outcome is SplitOutcome.PREVIOUS
 
 
 def test_a_change_that_spreads_node_by_node_is_found_once_it_is_everywhere() -> None:
@@ -97,9 +97,9 @@ def test_a_change_that_spreads_node_by_node_is_found_once_it_is_everywhere() -> 
 
 
 def test_a_large_count_is_not_refused_for_a_deviation_that_means_nothing() -> None:
-    assert examine(split(25, 75), [PeriodCounts(candidate=745_000, other=255_000)]).finding is Finding.AGREES
-    assert examine(split(75, 100), [PeriodCounts(candidate=999_000, other=1_000)]).finding is Finding.AGREES
-    assert examine(split(25, 75), [PeriodCounts(candidate=650_000, other=350_000)]).finding is Finding.NEITHER
+    assert examine(split(25, 75), [PeriodCounts(candidate=745_000, other=255_000)]).outcome is SplitOutcome.AGREES
+    assert examine(split(75, 100), [PeriodCounts(candidate=999_000, other=1_000)]).outcome is SplitOutcome.AGREES
+    assert examine(split(25, 75), [PeriodCounts(candidate=650_000, other=350_000)]).outcome is SplitOutcome.NEITHER
 
 
 def test_smaller_errors_and_smaller_steps_need_more_requests() -> None:
@@ -111,8 +111,8 @@ def test_smaller_errors_and_smaller_steps_need_more_requests() -> None:
 def test_without_requests_nothing_is_found(change: tuple[int, int], error_percent: float) -> None:
     asked = split(*change, error_percent)
     nothing = [PeriodCounts(candidate=0, other=0)] * 50
-    assert examine(asked, []).finding is Finding.TOO_FEW
-    assert examine(asked, nothing).finding is Finding.TOO_FEW
+    assert examine(asked, []).outcome is SplitOutcome.TOO_FEW
+    assert examine(asked, nothing).outcome is SplitOutcome.TOO_FEW
     assert asked.expected_requests >= 1
 
 
@@ -121,7 +121,7 @@ def test_the_two_colours_are_treated_alike(change: tuple[int, int], periods: lis
     mirrored = [PeriodCounts(candidate=one.other, other=one.candidate) for one in periods]
     here = examine(split(*change), periods)
     there = examine(split(100 - change[0], 100 - change[1]), mirrored)
-    assert (here.finding, here.requests) == (there.finding, there.requests)
+    assert (here.outcome, here.requests) == (there.outcome, there.requests)
 
 
 @given(change=changes, periods=counted)
@@ -129,7 +129,7 @@ def test_what_agrees_with_a_split_is_nearer_to_it_than_to_the_former(
     change: tuple[int, int], periods: list[PeriodCounts]
 ) -> None:
     answer = examine(split(*change), periods)
-    if answer.finding is Finding.AGREES and answer.candidate_percent is not None:
+    if answer.outcome is SplitOutcome.AGREES and answer.candidate_percent is not None:
         asked = split(*change)
         bound = 100 * asked.along(UNCHANGED)
         assert (answer.candidate_percent > bound) == (change[1] > change[0])

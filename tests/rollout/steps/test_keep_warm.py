@@ -10,7 +10,7 @@ from components.domain.naming import Color
 from rollout.model.errors import RefusedError
 from rollout.model.records import ColorReady, Promoted, Record
 from rollout.model.times import format_rfc3339
-from rollout.steps.keep_warm import keep_violations, kept_color, last_brought_up, read_until
+from rollout.steps.keep_warm import keep_violations, last_brought_up, read_until, warm_color
 from tests.components.example import release, service_settings
 from tests.rollout.fakes import record
 
@@ -75,7 +75,7 @@ def test_nobody_is_kept_where_nothing_runs() -> None:
 
 def test_the_cost_counts_from_the_promotion() -> None:
     records = [promoted("green", "2026-11-30T00:00:00Z"), promoted("blue", "2026-12-01T10:00:00.000000Z")]
-    kept = kept_color(service_settings(**BOTH), records, NOW)
+    kept = warm_color(service_settings(**BOTH), records, NOW)
     assert kept is not None
     assert (kept.color, kept.nodes, kept.usd_per_hour, kept.usd_so_far) == ("green", 2, 4.48416, 8.97)
     assert str(kept) == "green: 2 nodes up, about 4.48 USD an hour, 8.97 USD since the promotion"
@@ -83,7 +83,7 @@ def test_the_cost_counts_from_the_promotion() -> None:
 
 def test_without_a_promotion_in_the_journal_only_the_price_is_known() -> None:
     for records in ([], [promoted("green", "2026-11-30T00:00:00Z")]):
-        kept = kept_color(service_settings(**BOTH), records, NOW)
+        kept = warm_color(service_settings(**BOTH), records, NOW)
         assert kept is not None
         assert kept.usd_so_far is None
         assert str(kept).endswith("an hour")
@@ -96,15 +96,15 @@ def test_a_price_that_nobody_knows_is_said_to_be_unknown() -> None:
         blue={"release": release()},
         green={"release": release(model_revision="a")},
     )
-    kept = kept_color(settings, [promoted("blue", "2026-12-01T10:00:00Z")], NOW)
+    kept = warm_color(settings, [promoted("blue", "2026-12-01T10:00:00Z")], NOW)
     assert str(kept) == "green: 1 node up, at an unknown price"
 
 
 def test_a_reaped_colour_is_not_kept() -> None:
     parked = {"replicas": 2, "release": release(model_revision="a"), "parked": True, "provisioned": False}
-    assert kept_color(service_settings(green=parked), [], NOW) is None
-    assert kept_color(service_settings(green=parked, headroom_mode="always"), [], NOW) is not None
-    assert kept_color(service_settings(green=parked, headroom_mode="always", node_groups="shared"), [], NOW) is None
+    assert warm_color(service_settings(green=parked), [], NOW) is None
+    assert warm_color(service_settings(green=parked, headroom_mode="always"), [], NOW) is not None
+    assert warm_color(service_settings(green=parked, headroom_mode="always", node_groups="shared"), [], NOW) is None
 
 
 def test_the_latest_time_with_nodes_is_what_a_reap_costs() -> None:
