@@ -29,8 +29,8 @@ from policies.rule import is_weighted_rule, shares, traffic
 from policies.service import Service
 
 # The defaults of AWS and vLLM.
-# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html
-# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html
 # https://github.com/vllm-project/vllm/pull/18472
 _DEREGISTRATION_DELAY_SECONDS: Final = 300
 _IDLE_TIMEOUT_SECONDS: Final = 60

@@ -16,7 +16,7 @@ from components.config.violations import Violation, wrong
 CHAT_TEMPLATE: Final = "chat_template.jinja"
 # These declare the model's size, not its content. Declaring them later changes neither the release id nor the pods.
 SIZES: Final = frozenset({"weights_gib", "kv_cache_kib_per_token"})
-# A ConfigMap has at most 1 MiB, names included. https://kubernetes.io/docs/concepts/configuration/configmap/
+# A ConfigMap has at most 1 MiB of data. https://kubernetes.io/docs/concepts/configuration/configmap/
 MAX_PROMPTS_BYTES: Final = 1_000_000
 
 

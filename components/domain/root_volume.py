@@ -11,9 +11,9 @@ IMAGE_GIB: Final = 40
 IMAGES: Final = 2
 # Compiled kernels, tokenizers and temporary files.
 CACHE_GIB: Final = 5
-# The kubelet removes images when the disk is 85 % full, and evicts pods at 90 %.
-# https://kubernetes.io/docs/concepts/architecture/garbage-collection/
-# https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/
+# The kubelet removes images when the disk is 85 % full; as EKS's AMI configures it, it evicts pods at 90 %.
+# https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/
+# https://github.com/awslabs/amazon-eks-ami/blob/main/nodeadm/internal/kubelet/config.go
 _FILLED_SHARE: Final = 0.85
 _STEP_GIB: Final = 10
 

@@ -125,7 +125,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
             self._name,
             description=f"GPU nodes of {whose}",
             # One hop keeps the node's credentials from pods: the metadata answer cannot reach their network.
-            # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html
+            # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html#imds-considerations
             metadata_options=ec2.LaunchTemplateMetadataOptionsArgs(
                 http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
             ),

@@ -121,7 +121,7 @@ class OwnLoadBalancer:
             idle_timeout=self._args.idle_timeout_seconds,
             drop_invalid_header_fields=True,
             # Risky requests that two servers could parse differently are blocked.
-            # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html
+            # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html
             desync_mitigation_mode="defensive",
             access_logs=None
             if logs is None

@@ -189,7 +189,7 @@ def _volumes(subject: PodSubject, settings: ServiceSettings) -> list[core.Volume
         _cache("home", None, _SCRATCH_GIB),
         _cache("temporary", None, _SCRATCH_GIB),
         # Tensor-parallel workers communicate through it; the default of 64 MiB is too small.
-        # https://docs.vllm.ai/en/latest/deployment/k8s.html
+        # https://docs.vllm.ai/en/latest/deployment/k8s/
         core.VolumeArgs(
             name="shared-memory",
             empty_dir=core.EmptyDirVolumeSourceArgs(medium="Memory", size_limit=f"{settings.shared_memory_gib}Gi"),

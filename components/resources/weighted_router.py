@@ -25,11 +25,11 @@ from components.resources.own_load_balancer import OwnLoadBalancer, OwnLoadBalan
 from components.resources.router_alarms import RouterAlarms, RouterAlarmsArgs
 
 # Clients reach only the API: vLLM serves other paths (/metrics, /invocations, /pause) without requiring a key.
-# https://docs.vllm.ai/en/latest/usage/security.html
+# https://docs.vllm.ai/en/latest/usage/security/
 API_PATHS = "/v1/*"
 CANDIDATE_PRIORITIES: Mapping[Color, int] = {"blue": 10, "green": 11}
 WEIGHTED_PRIORITY = 100
-# The provider requires a valid duration even when stickiness is off.
+# The API requires a valid duration even when stickiness is off.
 # https://github.com/pulumi/pulumi-aws/issues/1824
 _UNUSED_STICKINESS_SECONDS = 3600
 
@@ -149,7 +149,7 @@ class WeightedRouter(pulumi.ComponentResource):
             # One generation may take a hundred times as long as another, so round robin would overload some pods.
             load_balancing_algorithm_type="least_outstanding_requests",
             # Slow start cannot be combined with that algorithm, and has no effect in a group that was empty.
-            # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html
+            # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html
             slow_start=0,
             health_check=lb.TargetGroupHealthCheckArgs(
                 path="/health",

@@ -1,7 +1,7 @@
 """Attestation: wait until the load balancer applies the weight that the rule says, or until the time is up.
 
 The API returns the requested weight, not the one that the load balancer's nodes apply. They apply a new weight some
-time later, and some users have seen it flap for half a minute.
+time later: targets have been reported to get requests after the API had set their weight to 0.
 https://github.com/argoproj/argo-rollouts/issues/4595
 
 So a weight is in effect when the rule reads as intended twice, the candidate's targets are healthy, and the requests
