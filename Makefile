@@ -45,7 +45,8 @@ rehearse: setup
 	@$(RUN) -m rehearsal run
 
 # The tiers are markers (pyproject.toml). Each run ends with the number of tests that it left out.
-PYTEST := $(RUN) -m pytest -n 2 --dist loadfile --durations 10
+# Three workers on two cores: many tests wait for processes. The order of the files is that of tests/conftest.py.
+PYTEST := $(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 10
 
 test: binaries
 	@$(PYTEST) -m "not long_world"
