@@ -92,8 +92,13 @@ class Cluster:
         return self._pods_when(lambda unbound: not unbound)
 
     def settled(self) -> list[Json]:
-        """Return the services' pods once each has a node or is unschedulable."""
-        return self._pods_when(lambda unbound: all(map(_is_unschedulable, unbound)))
+        """Return the services' pods once each has a node or is unschedulable, and as many have a node as fit.
+
+        The scheduler may try a pod before it knows that the last one on a node is gone. It then tries again later, so
+        the pods that have a node never become fewer.
+        """
+        fewest = sum(pool.pending_with_one_node_less for pool in self._pools)
+        return self._pods_when(lambda unbound: len(unbound) <= fewest and all(map(_is_unschedulable, unbound)))
 
     def _pods_when(self, ready: Callable[[list[Json]], bool]) -> list[Json]:
         expected = sum(pool.replicas for pool in self._pools)
