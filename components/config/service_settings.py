@@ -17,9 +17,9 @@ from components.config.violations import Violation, wrong
 from components.domain.capacity import (
     ColorDemand,
     HeadroomMode,
+    NodeResource,
     PoolSize,
     ReplicaShape,
-    Resource,
     gpu_types_like,
     headroom_usd_per_hour,
     instance_type,
@@ -45,7 +45,7 @@ INSTANCE_TYPE: Final = Form(
     lambda name: None if name in INSTANCE_TYPES else gpu_types_like(name),
 )
 
-_SIZES: Final[dict[Resource, str]] = {
+_SIZES: Final[dict[NodeResource, str]] = {
     "GPUs": "gpus_per_replica",
     "millicpus": "replica_millicpus",
     "MiB of memory": "replica_memory_mib",
