@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from components.config.release import Release
 from components.config.settings import ServiceSettings
+from components.domain.moments import format_rfc3339
 from components.domain.naming import Color, other_color
 from rollout.controller import Controller, Subject
 from rollout.direct_update import DirectUpdate, require_targets
@@ -26,7 +27,6 @@ from rollout.model.errors import (
 from rollout.model.machine import Phase, ReapRequested, Rollout, advance
 from rollout.model.plan import Skip, full_weight_of, make_plan
 from rollout.model.records import Drilled, Keeping, Kept, Note, Record
-from rollout.model.times import format_rfc3339
 from rollout.session import Session
 from rollout.steps.drift import adopted, adoption_violations, config_drift
 from rollout.steps.drill import practise

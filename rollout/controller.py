@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Literal
 
 from components.config.release import Release
+from components.domain.moments import format_rfc3339
 from components.domain.naming import Color, other_color
 from rollout.gates.attestation import AttestationTimeoutError, WeightChange, attest_weight
 from rollout.gates.verdicts import GATE as APPROVAL
@@ -51,7 +52,6 @@ from rollout.model.records import (
 )
 from rollout.model.run import Run
 from rollout.model.serving import Serving
-from rollout.model.times import format_rfc3339
 from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Ports
 from rollout.steps.deploy import await_idle, await_ready, await_unused, deploy, require_standing

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
+from components.domain.moments import format_rfc3339_micros
 from components.domain.naming import COLORS
 from rollout.model.records import Finished, Record, Started, of_type
-from rollout.model.times import format_rfc3339_micros
 from rollout.session import Session
 from rollout.steps.drift import config_drift
 from rollout.steps.keep_warm import last_brought_up, warm_color

@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
+from components.domain.moments import format_rfc3339
 from rollout.journal.approvals import Approvals
 from rollout.journal.replay import Run
 from rollout.model.approval import Approval
 from rollout.model.errors import RefusedError
-from rollout.model.times import format_rfc3339
 from rollout.session import Place, Session
 from scripts import console
 from scripts.console import ServiceOption, StackOption, WorkDirOption

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError, field_serializer
 
 from components.config.release import Release
+from components.domain.moments import format_rfc3339_micros
 from components.domain.naming import Color
 from rollout.model.machine import Phase, Rollout
 from rollout.model.plan import Plan
-from rollout.model.times import format_rfc3339_micros
 from rollout.model.verdict import Evidence, Verdict
 
 

@@ -12,10 +12,10 @@ from typing import Final
 
 from components.config.settings import ServiceSettings
 from components.domain.capacity import nodes_for, usd_per_hour
+from components.domain.moments import format_rfc3339
 from components.domain.naming import Color
 from rollout.model.errors import RefusedError
 from rollout.model.records import ColorReady, Promoted, Record, of_type
-from rollout.model.times import format_rfc3339
 
 _UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _LONGEST: Final = timedelta(days=365)

@@ -7,12 +7,12 @@ from typing import Final, TypeVar
 from components.config.pod_settings import SecretReference
 from components.config.reservation import Reservation
 from components.config.settings import ServiceSettings
+from components.domain.moments import format_rfc3339
 from components.domain.naming import COLORS
 from rollout.model.changes import unlike_candidate_change
 from rollout.model.plan import Plan
 from rollout.model.records import DrillHistory
 from rollout.model.rule import LiveRule
-from rollout.model.times import format_rfc3339
 from rollout.model.verdict import TargetHealth
 from rollout.ports import Account, Cluster, Ports
 from rollout.steps.account import address_violations, quota_of, quota_violations, reservation_state_violations

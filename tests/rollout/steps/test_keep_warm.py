@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from components.domain.naming import Color
 from rollout.model.errors import RefusedError
 from rollout.model.records import ColorReady, Promoted, Record
-from rollout.model.times import format_rfc3339
 from rollout.steps.keep_warm import keep_violations, last_brought_up, read_until, warm_color
 from tests.components.example import release, service_settings
 from tests.rollout.fakes import record
@@ -53,12 +52,6 @@ def test_times_that_cannot_be_promised(text: str, told: str) -> None:
         read_until(text, NOW)
     assert told in str(refused.value)
     assert text in str(refused.value)
-
-
-@given(st.datetimes(timezones=st.just(UTC)))
-def test_a_written_time_reads_as_itself(time: datetime) -> None:
-    assert datetime.fromisoformat(format_rfc3339(time)) == time.replace(microsecond=0)
-    assert format_rfc3339(time).endswith("Z")
 
 
 @given(hours=st.integers(-100, 100).filter(bool), reason=st.sampled_from(["", "  ", "too dear"]))
