@@ -415,9 +415,10 @@ class Controller:
         # An update that our former process began may have left the config ahead of the rule.
         if found and self._known.unsettled is None:
             raise RolloutError("; ".join(found))
-        keep_until = format_rfc3339(ports.clock.now() + timedelta(seconds=settings.rollout.keep_warm_seconds))
+        kept_for = timedelta(seconds=settings.rollout.keep_warm_seconds)
+        keep_until = (ports.clock.now() + kept_for).replace(microsecond=0)
         self._updater.change_rule(
-            {"active_color": color, "keep_until": keep_until, "rolling_out": False},
+            {"active_color": color, "keep_until": format_rfc3339(keep_until), "rolling_out": False},
             green_weight=rollout.plan.steps[-1].green_weight,
             message=f"{self._subject.service}: promote {color}",
         )

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
-from components.domain.moments import format_rfc3339_micros
+from components.domain.moments import format_or_empty, format_rfc3339_micros
 from components.domain.naming import COLORS
 from rollout.model.records import Finished, Record, Started, of_type
 from rollout.session import Session
@@ -40,7 +41,7 @@ class Status:
     serial_of_rule: int | None
     serial_of_config: int
     agree: bool
-    keep_until: str
+    keep_until: datetime | None
     kept: str | None
     """The idle colour whose nodes are up, and what it costs; none: there is none."""
     usd_per_hour_kept: float | None
@@ -54,7 +55,7 @@ class Status:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values."""
-        return asdict(self)
+        return {**asdict(self), "keep_until": format_or_empty(self.keep_until)}
 
 
 def read_status(session: Session) -> Status:

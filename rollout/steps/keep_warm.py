@@ -1,7 +1,7 @@
-"""The idle colour that is kept warm: until when, what that costs, and how long it took to bring a colour back.
+"""The idle colour that is kept warm: until when, what it costs, and how long it takes to bring a colour up again.
 
-Pure. The time to live counts from promotion: a promotion writes ``keep_until``, and only a promise that is over, or one
-that somebody shortens and says why, lets the colour go.
+Pure. A promotion opens the keep-warm window: it sets ``keep_until``. A reap parks the colour once the window has ended.
+An operator can extend the window, or shorten it and give a reason.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Final
 
 from components.config.settings import ServiceSettings
 from components.domain.capacity import nodes_for, usd_per_hour
-from components.domain.moments import format_rfc3339
+from components.domain.moments import format_rfc3339, parse_rfc3339
 from components.domain.naming import Color
 from rollout.model.errors import RefusedError
 from rollout.model.records import ColorReady, Promoted, Record, of_type
@@ -102,16 +102,14 @@ def read_until(text: str, now: datetime) -> datetime:
         until = now + int(relative[1]) * _UNITS[relative[2]]
     else:
         try:
-            until = datetime.fromisoformat(text.upper())
+            until = parse_rfc3339(text)
         except ValueError as error:
             raise RefusedError(f"--until {text!r}: {_FORM}") from error
-        if until.tzinfo is None:
-            raise RefusedError(f"--until {text!r}: {_FORM}")
     if until <= now:
         raise RefusedError(f"--until {text!r}: is over already; it is {format_rfc3339(now)}")
     if until - now > _LONGEST:
         raise RefusedError(f"--until {text!r}: is more than a year away; a colour that long is no way back")
-    return until
+    return until.replace(microsecond=0)
 
 
 def keep_violations(settings: ServiceSettings, until: datetime, *, shorten: str) -> Iterator[str]:
@@ -119,10 +117,10 @@ def keep_violations(settings: ServiceSettings, until: datetime, *, shorten: str)
     idle, keep_until = settings.idle_color, settings.keep_until
     if not settings.color(idle).serves:
         yield f"keep_until: {idle} runs no replicas, so there is nothing to keep; a ramp onto it deploys it anew"
-    elif keep_until and until < datetime.fromisoformat(keep_until) and not shorten.strip():
+    elif keep_until is not None and until < keep_until and not shorten.strip():
         yield (
-            f"--until {format_rfc3339(until)}: is earlier than {keep_until}, the end of {idle}'s keep-warm window. "
-            'Give a reason with --shorten "<reason>"; the journal records it'
+            f"--until {format_rfc3339(until)}: is earlier than {format_rfc3339(keep_until)}, the end of {idle}'s "
+            'keep-warm window. Give a reason with --shorten "<reason>"; the journal records it'
         )
 
 

@@ -18,7 +18,7 @@ BOTH = {"green": {"replicas": 2, "release": release(model_revision="a")}}
 
 
 def promoted(color: Color, at: str) -> Record:
-    return record(Promoted(active_color=color, keep_until=""), at=datetime.fromisoformat(at))
+    return record(Promoted(active_color=color, keep_until=NOW), at=datetime.fromisoformat(at))
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,7 @@ def promoted(color: Color, at: str) -> Record:
     [
         ("2026-12-02T00:00:00Z", datetime(2026, 12, 2, tzinfo=UTC)),
         ("2026-12-02t01:00:00+01:00", datetime(2026, 12, 2, tzinfo=UTC)),
+        ("2026-12-02T00:00:00.9Z", datetime(2026, 12, 2, tzinfo=UTC)),
         ("+90m", NOW + timedelta(minutes=90)),
         ("+24h", NOW + timedelta(hours=24)),
         ("+3d", NOW + timedelta(days=3)),
