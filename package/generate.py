@@ -8,6 +8,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
@@ -54,7 +55,8 @@ class _Source:
             return f"dict[str, {self.type_name(parts[1], field)}]"
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             return self._typed_dict(annotation)
-        return str(annotation.__name__)
+        # A moment is given as text.
+        return "str" if annotation is datetime else str(annotation.__name__)
 
     def _enum(self, field: str, values: tuple[str, ...]) -> str:
         name = "".join(word[:1].upper() + word[1:] for word in field.split("_"))

@@ -17,7 +17,7 @@ from policies.nodes import NodeGroup, Pool, groups_of, pods_of, pools_of, replic
 from policies.pods import Pods
 from policies.policy import Finding, Options, resource_policy, service_policy, wrong
 from policies.resources import LISTENER_RULE, Resource, table
-from policies.rule import traffic_of
+from policies.rule import keep_until_text, traffic_of
 from policies.service import Service
 
 
@@ -159,14 +159,14 @@ def reservation_end_known(service: Service, _: Options) -> Iterator[Finding]:
 )
 def reservation_outlasts_promise(service: Service, _: Options) -> Iterator[Finding]:
     """EKS removes a block's nodes before the block ends. Nodes of other reservations stay as plain On-Demand nodes."""
-    traffic = service.traffic
-    if traffic is None or not is_kept_warm(traffic, clock.now()):
+    rule, traffic = service.rule, service.traffic
+    if rule is None or traffic is None or not is_kept_warm(traffic, clock.now()):
         return
-    until = clock.moment(traffic.keep_until)
+    until = clock.moment(keep_until_text(rule))
     for group in groups_of(service):
         ends = clock.moment(group.reservation_ends) if group.is_in_block and group.nodes("desiredSize") else None
         if until is not None and ends is not None and ends - BLOCK_LEAD < until:
-            must = f"at least 40 minutes after keep_until {traffic.keep_until}"
+            must = f"at least 40 minutes after keep_until {keep_until_text(rule)}"
             fix = "Use a block that ends later for that colour: reservation.ends."
             yield _finding(group.resource, "the end of its reservation", group.reservation_ends, must, fix)
 

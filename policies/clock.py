@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from components.config.forms import TIME
+from components.domain.moments import parse_rfc3339
 
 
 def now() -> datetime:
@@ -12,4 +13,4 @@ def now() -> datetime:
 
 def moment(text: str) -> datetime | None:
     """Return an RFC 3339 time; None for any other text, including a time without a zone."""
-    return datetime.fromisoformat(text.upper()) if text and TIME.check(text) is None else None
+    return parse_rfc3339(text) if TIME.check(text) is None else None

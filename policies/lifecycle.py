@@ -29,7 +29,7 @@ from policies.resources import (
     Resource,
     whole,
 )
-from policies.rule import is_announced, is_weighted_rule, traffic_of
+from policies.rule import is_announced, is_weighted_rule, keep_until_text, traffic_of
 
 _EMPTY_OR_TIME: Final = "an RFC 3339 time with its zone, or empty"
 
@@ -85,7 +85,7 @@ def idle_color_kept(rule: Resource, _: Options) -> Iterator[str]:
         return
     idle = traffic.idle_color
     if not traffic.colors[idle].replicas:
-        must = f"running until {traffic.keep_until}"
+        must = f"running until {keep_until_text(rule)}"
         fix = (
             f'Wait until then, or give up the fast rollback: set keep_until to "" and announced to '
             f'"{traffic.rollout_serial} <reason>".'
@@ -124,7 +124,7 @@ def rollout_ends_the_promise(rule: Resource, _: Options) -> Iterator[str]:
     traffic = traffic_of(rule)
     if traffic is not None and traffic.rolling_out and is_kept_warm(traffic, clock.now()):
         must = f"over or empty while a rollout onto {traffic.idle_color} is under way"
-        yield wrong(rule, "keep_until", traffic.keep_until, must, 'Set keep_until to "", or rolling_out to false.')
+        yield wrong(rule, "keep_until", keep_until_text(rule), must, 'Set keep_until to "", or rolling_out to false.')
 
 
 @resource_policy(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.domain.moments import parse_or_none
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
     ANNOUNCED_KEY,
@@ -68,12 +69,17 @@ def traffic(rule: Resource) -> Traffic | None:
     return Traffic(
         weights=weights,
         active_color=active,
-        keep_until=str(rule.marks.get(KEEP_UNTIL_KEY) or ""),
+        keep_until=parse_or_none(keep_until_text(rule)),
         rollout_serial=whole(rule.marks.get(ROLLOUT_SERIAL_KEY)) or 0,
         rolling_out=rule.marks.get(ROLLING_OUT_KEY) == "true",
         announced_serial=str(rule.marks.get(ANNOUNCED_KEY) or ""),
         colors=known,
     )
+
+
+def keep_until_text(rule: Resource) -> str:
+    """Return a rule's tag for the end of the keep-warm window as it is; empty when it is missing."""
+    return str(rule.marks.get(KEEP_UNTIL_KEY) or "")
 
 
 def traffic_of(resource: Resource) -> Traffic | None:

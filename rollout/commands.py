@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from components.config.release import Release
 from components.config.settings import ServiceSettings
+from components.domain.moments import format_rfc3339
 from components.domain.naming import Color, other_color
 from rollout.controller import Controller, Subject
 from rollout.direct_update import DirectUpdate, require_targets
@@ -26,7 +27,6 @@ from rollout.model.errors import (
 from rollout.model.machine import Phase, ReapRequested, Rollout, advance
 from rollout.model.plan import Skip, full_weight_of, make_plan
 from rollout.model.records import Drilled, Keeping, Kept, Note, Record
-from rollout.model.times import format_rfc3339
 from rollout.session import Session
 from rollout.steps.drift import adopted, adoption_violations, config_drift
 from rollout.steps.drill import practise
@@ -212,7 +212,7 @@ def reap(session: Session) -> Rollout | None:
         if not colored.serves and (settings.headroom_mode == "always" or not colored.nodes_wanted):
             return None
         if until := keep_warm_until(settings, now):
-            raise KeepWarmError(f"keep_until: {idle} is kept warm until {until}")
+            raise KeepWarmError(f"keep_until: {idle} is kept warm until {format_rfc3339(until)}")
         ports.journal.write(_keeping(session, settings, history))
         done = Rollout(plan=make_plan(active, settings.rollout), phase=Phase.DONE)
         return Controller(ports, Subject(service=session.service)).run(advance(done, ReapRequested()))
@@ -262,23 +262,22 @@ def keep(session: Session, until: str, shorten: str) -> None:
     session.stop.listen()
     with session.lock:
         settings = session.settings()
-        time = read_until(until, session.clock.now())
+        moment = read_until(until, session.clock.now())
         with _refusing():
             rule, ports = session.load_balancer.rule(), session.ports()
         violations = [
             *config_drift(settings, rule),
             *_unfinished_violations(session, settings),
-            *keep_violations(settings, time, shorten=shorten),
+            *keep_violations(settings, moment, shorten=shorten),
         ]
         if violations:
             raise RefusedError("\n".join(violations))
         why = f": {shorten.strip()}" if shorten.strip() else ""
-        message = f"{session.service}: keep {settings.idle_color} until {format_rfc3339(time)}{why}"
+        end = format_rfc3339(moment)
+        message = f"{session.service}: keep {settings.idle_color} until {end}{why}"
         updater = Updater(ports, session.service)
         try:
-            updater.change_rule(
-                {"keep_until": format_rfc3339(time)}, green_weight=settings.green_weight, message=message[:MAX_MESSAGE]
-            )
+            updater.change_rule({"keep_until": end}, green_weight=settings.green_weight, message=message[:MAX_MESSAGE])
         except RolloutError as error:
             if updater.touched:
                 raise
@@ -287,7 +286,7 @@ def keep(session: Session, until: str, shorten: str) -> None:
             Kept(
                 color=settings.idle_color,
                 former=settings.keep_until,
-                until=format_rfc3339(time),
+                until=moment,
                 reason=shorten.strip(),
             )
         )

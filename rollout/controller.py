@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Literal
 
 from components.config.release import Release
+from components.domain.moments import format_rfc3339
 from components.domain.naming import Color, other_color
 from rollout.gates.attestation import AttestationTimeoutError, WeightChange, attest_weight
 from rollout.gates.verdicts import GATE as APPROVAL
@@ -51,7 +52,6 @@ from rollout.model.records import (
 )
 from rollout.model.run import Run
 from rollout.model.serving import Serving
-from rollout.model.times import format_rfc3339
 from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Ports
 from rollout.steps.deploy import await_idle, await_ready, await_unused, deploy, require_standing
@@ -415,9 +415,10 @@ class Controller:
         # An unfinished update of the former process may have left the config ahead of the rule.
         if found and self._known.unsettled is None:
             raise RolloutError("; ".join(found))
-        keep_until = format_rfc3339(ports.clock.now() + timedelta(seconds=settings.rollout.keep_warm_seconds))
+        kept_for = timedelta(seconds=settings.rollout.keep_warm_seconds)
+        keep_until = (ports.clock.now() + kept_for).replace(microsecond=0)
         self._updater.change_rule(
-            {"active_color": color, "keep_until": keep_until, "rolling_out": False},
+            {"active_color": color, "keep_until": format_rfc3339(keep_until), "rolling_out": False},
             green_weight=rollout.plan.steps[-1].green_weight,
             message=f"{self._subject.service}: promote {color}",
         )

@@ -83,10 +83,7 @@ def target_of(rule: LiveRule, now: datetime) -> Color | None:
         return None
     if rule.weights[active] != 100 or rule.weights[other_color(active)]:
         return active
-    try:
-        kept = bool(rule.keep_until) and datetime.fromisoformat(rule.keep_until) > now
-    except ValueError:
-        return None
+    kept = rule.keep_until is not None and rule.keep_until > now
     return other_color(active) if kept else None
 
 

@@ -1,12 +1,13 @@
-"""Where a service stands: what the load balancer, the config, Kubernetes and the journal say, side by side."""
+"""The status of a service: what the load balancer, the config, Kubernetes and the journal say, side by side."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
+from components.domain.moments import format_or_empty, format_rfc3339_micros
 from components.domain.naming import COLORS
 from rollout.model.records import Finished, Record, Started, of_type
-from rollout.model.times import format_rfc3339_micros
 from rollout.session import Session
 from rollout.steps.drift import config_drift
 from rollout.steps.keep_warm import last_brought_up, warm_color
@@ -17,7 +18,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, kw_only=True)
 class ColorStatus:
-    """One colour. What could not be read is none."""
+    """The status of one colour. A value is None when it could not be read."""
 
     weight: int | None
     release_id: str | None
@@ -31,7 +32,7 @@ class ColorStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """A whole service."""
+    """The status of a whole service."""
 
     service: str
     active_color: str
@@ -40,25 +41,25 @@ class Status:
     serial_of_rule: int | None
     serial_of_config: int
     agree: bool
-    keep_until: str
+    keep_until: datetime | None
     kept: str | None
-    """The idle colour whose nodes are up, and what it costs; none: there is none."""
+    """The idle colour that is kept warm, and its cost. None when no colour is."""
     usd_per_hour_kept: float | None
     usd_so_far_kept: float | None
     brought_up: str | None
-    """How long it took to bring a colour up; none: the journal does not say."""
+    """How long it took to bring a colour up. None when the journal does not say."""
     colors: dict[str, ColorStatus]
     rollout_under_way: str | None
     last_rollout: dict[str, Any] | None
     problems: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
+        """Return the status as plain values."""
+        return {**asdict(self), "keep_until": format_or_empty(self.keep_until)}
 
 
 def read_status(session: Session) -> Status:
-    """Read everything; what does not answer becomes a problem, not an error."""
+    """Read everything. A source that does not answer is listed as a problem."""
     settings = session.settings()
     problems: list[str] = []
     rule = _ask(lambda: session.load_balancer.rule(), "load balancer", problems)
@@ -83,7 +84,7 @@ def read_status(session: Session) -> Status:
     kept = warm_color(settings, history, session.clock.now())
     brought_up = last_brought_up(history)
     if session.unfinished and owner is None:
-        problems.append("the last rollout did not come to an end; run scripts.rollback")
+        problems.append("the last rollout is unfinished; run scripts.rollback")
     return Status(
         service=session.service,
         active_color=settings.active_color,
@@ -107,7 +108,7 @@ def read_status(session: Session) -> Status:
 def _ask(read: Callable[[], _T], what: str, problems: list[str]) -> _T | None:
     try:
         return read()
-    except Exception as error:  # a status must be told above all when something is down
+    except Exception as error:  # the status is needed most when something is down
         problems.append(f"{what}: {describe_error(error)}")
         return None
 

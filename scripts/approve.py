@@ -14,7 +14,6 @@ from rollout.journal.approvals import Approvals
 from rollout.journal.replay import Run
 from rollout.model.approval import Approval
 from rollout.model.errors import RefusedError
-from rollout.model.times import format_rfc3339
 from rollout.session import Place, Session
 from scripts import console
 from scripts.console import ServiceOption, StackOption, WorkDirOption
@@ -41,7 +40,7 @@ def main(
             approved=not deny,
             by=current_user(),
             because=because.strip(),
-            at=format_rfc3339(datetime.now(UTC)),
+            at=datetime.now(UTC),
         )
         Approvals(session.store).leave(step.rollout_id, step.percent, approval)
         console.console.print(f"{'denied' if deny else 'approved'}: {step.percent} %, by {approval.by}")

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from components.domain.moments import format_rfc3339
 from rollout.model.errors import Interruption, RefusedError, RolloutError, UnreconciledError
 from rollout.model.machine import FINAL, Phase, Rollout
 from rollout.model.records import (
@@ -196,7 +197,8 @@ def _line(record: Record) -> str | None:
             known = ", ".join(f"{gate} {seconds:.3f} s" for gate, seconds in one.p95_seconds.items())
             return f"  {one.color} now: {known or 'too few requests to know its latencies'}"
         case Promoted() as one:
-            return f"  {one.active_color} is the active colour; the way back stays warm until {one.keep_until}"
+            until = format_rfc3339(one.keep_until)
+            return f"  {one.active_color} is the active colour; the way back stays warm until {until}"
         case NowServing() as one:
             how = "changed" if one.cache_namespace_changed else "as before"
             was = f" (was {one.previous_cache_namespace or 'none'})" if one.cache_namespace_changed else ""
@@ -213,9 +215,9 @@ def _line(record: Record) -> str | None:
             what = "nodes and replicas" if one.with_nodes else "replicas"
             return f"  {one.color} is up ({what}), {one.seconds:.0f} s after its deploy began"
         case Kept() as one:
-            was = f" (was {one.former})" if one.former else ""
+            was = "" if one.former is None else f" (was {format_rfc3339(one.former)})"
             why = f": {escape(one.reason)}" if one.reason else ""
-            return f"  {one.color} is kept warm until {one.until}{was}{why}"
+            return f"  {one.color} is kept warm until {format_rfc3339(one.until)}{was}{why}"
         case Keeping() as one:
             parts = [escape(part) for part in (one.kept, one.brought_up) if part]
             return f"  {'; '.join(parts)}" if parts else None

@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from components.domain.moments import format_or_empty
 from rollout.session import Place, Session
 from rollout.status import Status, read_status
 from scripts import console
@@ -49,7 +50,7 @@ def show(status: Status) -> None:
     rule, config = _known(status.green_weight_of_rule), status.green_weight_of_config
     console.console.print(f"green_weight: rule {rule}, config {config}")
     console.console.print(f"rollout_serial: rule {_known(status.serial_of_rule)}, config {status.serial_of_config}")
-    console.console.print(f"keep_until: {status.keep_until or '–'}")
+    console.console.print(f"keep_until: {format_or_empty(status.keep_until) or '–'}")
     for line in (status.kept, status.brought_up):
         if line is not None:
             console.console.print(line)

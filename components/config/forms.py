@@ -13,6 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from components.config.secret_values import secret_kind
 from components.config.violations import UNSET, Violation, wrong
+from components.domain.moments import format_or_empty, parse_or_none, parse_rfc3339
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,6 @@ class Form:
     example: str
     check: Callable[[str], str | None]
     """Returns None for a valid text, else a hint, which may be empty."""
-    normalize: Callable[[str], str] = str
-    """Returns the one spelling of a valid text that the rest of the product reads."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Check the format after pydantic has checked the type."""
@@ -36,12 +35,27 @@ class Form:
         return f"{self.what}, e.g. {self.example}"
 
     def _checked(self, text: str | None) -> str | None:
-        if text is None:
-            return None
-        if (hint := self.check(text)) is None:
-            return self.normalize(text)
+        if text is None or (hint := self.check(text)) is None:
+            return text
         value = UNSET if secret_kind(text) else text
         raise wrong(Violation((), f"must be {self.expected}", hint, value))
+
+
+@dataclass(frozen=True)
+class TimeForm(Form):
+    """The format of a time. The settings hold the moment, or None for an empty text; dumped, it is text again."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Take only text, whatever type the field has."""
+        return core_schema.no_info_after_validator_function(
+            self._moment,
+            core_schema.str_schema(),
+            serialization=core_schema.plain_serializer_function_ser_schema(format_or_empty),
+        )
+
+    def _moment(self, text: str) -> datetime | None:
+        self._checked(text)
+        return parse_or_none(text)
 
 
 def matching(pattern: str) -> Callable[[str], str | None]:
@@ -88,8 +102,6 @@ _RFC3339 = re.compile(
 
 
 def _time(text: str) -> str | None:
-    if text == "":
-        return None
     found = _RFC3339.fullmatch(text)
     if found is None:
         # YAML parsed an unquoted time, and Pulumi passed it on in this format.
@@ -97,7 +109,7 @@ def _time(text: str) -> str | None:
     if found[2] is None:
         return "It must have a time zone: add a Z at the end for UTC."
     try:
-        datetime.fromisoformat(text.upper())
+        parse_rfc3339(text)
     except ValueError:
         return "That date or time does not exist."
     return None
@@ -160,8 +172,8 @@ STORE_URL: Final = Form(
     # A bucket name has no capitals; neither kind of URL has a query or a user.
     matching(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=/-]{0,500})?|file:///[A-Za-z0-9._=/%@+-]{0,500}"),
 )
-# RFC 3339 also allows a small t and z; `datetime.fromisoformat` and the tags of the rule do not.
-TIME: Final = Form("an RFC 3339 time", "2026-11-22T08:00:00Z", _time, str.upper)
+TIME: Final = TimeForm("an RFC 3339 time", "2026-11-22T08:00:00Z", _time)
+TIME_OR_EMPTY: Final = TimeForm(TIME.what, TIME.example, lambda text: _time(text) if text else None)
 ANNOUNCEMENT: Final = Form(
     'a serial and a reason: "<serial> <reason>"',
     '"7 move to larger nodes"',

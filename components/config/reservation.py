@@ -42,11 +42,7 @@ class Reservation(BaseModel):
     subnet_id: Annotated[
         str | None, SUBNET, Field(description="A subnet in the reservation's zone; required with an id.")
     ] = None
-    ends: Annotated[
-        str,
-        TIME,
-        Field(min_length=1, description="RFC 3339 time at which it ends.", examples=[TIME.example]),
-    ]
+    ends: Annotated[datetime, TIME, Field(description="RFC 3339 time at which it ends.", examples=[TIME.example])]
 
     @model_validator(mode="after")
     def _name_one_target(self) -> Self:
@@ -73,12 +69,8 @@ class Reservation(BaseModel):
         After an On-Demand Capacity Reservation has ended, no new node can start, not even as a repair: the launch
         template allows only the reservation.
         """
-        return _time(self.ends) - BLOCK_LEAD if self.kind == "capacity_block" else None
+        return self.ends - BLOCK_LEAD if self.kind == "capacity_block" else None
 
-    def outlasts(self, time: str) -> bool:
-        """Return whether the nodes still exist at an RFC 3339 time."""
-        return self.nodes_end is None or self.nodes_end >= _time(time)
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text.upper())
+    def outlasts(self, moment: datetime) -> bool:
+        """Return whether the nodes still exist at a moment."""
+        return self.nodes_end is None or self.nodes_end >= moment

@@ -1,12 +1,13 @@
 """Settings of one service: its two colours, traffic, sizes and times."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, model_validator
 
-from components.config.forms import AMI_RELEASE, ANNOUNCEMENT, BASE_URL, MODEL_NAME, NAMESPACE, TIME, Form
+from components.config.forms import AMI_RELEASE, ANNOUNCEMENT, BASE_URL, MODEL_NAME, NAMESPACE, TIME_OR_EMPTY, Form
 from components.config.model import STRICT
 from components.config.pod_settings import PodSettings
 from components.config.release import Release
@@ -31,6 +32,7 @@ from components.domain.capacity import (
 )
 from components.domain.drain_chain import EXIT_MARGIN_SECONDS, DrainChain, drain_chain, longest_stream_seconds
 from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
+from components.domain.moments import format_rfc3339
 from components.domain.naming import COLORS, Color, other_color
 from components.domain.pod_times import PodTimes, pod_times
 from components.domain.root_volume import root_volume_gib
@@ -133,10 +135,10 @@ class ServiceSettings(BaseModel):
         ),
     ] = 0
     keep_until: Annotated[
-        str,
-        TIME,
+        datetime | None,
+        TIME_OR_EMPTY,
         Field(description="RFC 3339 time until which the idle colour stays warm; empty: no keep-warm window."),
-    ] = ""
+    ] = None
     announced: Annotated[
         str,
         ANNOUNCEMENT,
@@ -280,8 +282,9 @@ class ServiceSettings(BaseModel):
                 what = f"must be on_demand with instance_type {self.instance_type}: blocks exist only for P types"
                 yield Violation((color, "reservation", "kind"), what, "", reservation.kind)
             elif self.keep_until and self.color(color).nodes_wanted and not reservation.outlasts(self.keep_until):
-                what = f"must be at least 40 minutes after keep_until {self.keep_until}: EKS ends the nodes that early"
-                yield Violation((color, "reservation", "ends"), what, "", reservation.ends)
+                until = format_rfc3339(self.keep_until)
+                what = f"must be at least 40 minutes after keep_until {until}: EKS ends the nodes that early"
+                yield Violation((color, "reservation", "ends"), what, "", format_rfc3339(reservation.ends))
 
     def _drain_violations(self) -> Iterator[Violation]:
         longest = longest_stream_seconds(self.deregistration_propagation_seconds)

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Any, Final, Self, cast
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -254,7 +255,7 @@ _NAME_KEY: Final = "service_name"
 def _text_keys() -> frozenset[str]:
     """Return the flat keys whose values are texts, so that a value like 123 or true stays a text."""
     fields = {**Settings.model_fields, **ServiceSettings.model_fields}
-    texts = frozenset[object]((str, str | None))
+    texts = frozenset[object]((str, str | None, datetime | None))
     return frozenset({_NAME_KEY, *(name for name, field in fields.items() if field.annotation in texts)})
 
 

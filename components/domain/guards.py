@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from components.domain.moments import format_or_empty, format_rfc3339
 from components.domain.naming import COLORS, Color
 from components.domain.traffic import Traffic
 
@@ -100,8 +101,7 @@ def nodes_refusal(colors: Sequence[Color], old: DeclaredNodes, new: DeclaredNode
 
 def is_kept_warm(traffic: Traffic, now: datetime) -> bool:
     """Return whether the keep-warm window of the idle colour is still open."""
-    until = _time(traffic.keep_until)
-    return until is not None and until > now
+    return traffic.keep_until is not None and traffic.keep_until > now
 
 
 def _is_stale(deployed: Traffic, desired: Traffic) -> bool:
@@ -128,7 +128,7 @@ def _stale(context: Context, deployed: Traffic) -> str:
     green = deployed.weights.get("green")
     live = (
         f"rollout_serial {deployed.rollout_serial}, green_weight {'unknown' if green is None else green}, "
-        f'active_color {deployed.active_color}, keep_until "{deployed.keep_until}"'
+        f'active_color {deployed.active_color}, keep_until "{format_or_empty(deployed.keep_until)}"'
     )
     return (
         f"{context.service}: rollout_serial {desired.rollout_serial} of the config is behind the deployed "
@@ -169,14 +169,12 @@ def _step(context: Context, deployed: Traffic) -> str | None:
 
 
 def _shorter_window(context: Context, deployed: Traffic) -> str | None:
-    if not is_kept_warm(deployed, context.now):
-        return None
     old, new = deployed.keep_until, context.desired.keep_until
-    until = _time(new)
-    if until is not None and until >= (_time(old) or until):
+    if old is None or old <= context.now or (new is not None and new >= old):
         return None
     what = (
-        f'{context.service}: keep_until may not go from {old} to "{new}": until then {deployed.idle_color} stays warm'
+        f'{context.service}: keep_until may not go from {format_rfc3339(old)} to "{format_or_empty(new)}": until then '
+        f"{deployed.idle_color} stays warm"
     )
     return _lines(what, "Wait until then", context)
 
@@ -218,19 +216,10 @@ def _warm_color(colors: Sequence[Color], context: Context) -> tuple[str, str] | 
     # A script that ends the keep-warm window does so in the same write, with a higher serial.
     for traffic in (desired,) if desired.rollout_serial > deployed.rollout_serial else (deployed, desired):
         if traffic.idle_color in colors and is_kept_warm(traffic, context.now):
-            return f"{traffic.idle_color} is kept warm until {traffic.keep_until}", "Wait until then"
+            return f"{traffic.idle_color} is kept warm until {format_or_empty(traffic.keep_until)}", "Wait until then"
     return None
 
 
 def _lines(what: str, fix: str, context: Context) -> str:
     serial = context.desired.rollout_serial if context.deployed is None else context.deployed.rollout_serial
     return f'{what}.\n{fix}, or permit it once: set announced to "{serial} <reason>".'
-
-
-def _time(text: str) -> datetime | None:
-    """Return the time that a text says; None when it is no time with a zone."""
-    try:
-        time = datetime.fromisoformat(text.upper())
-    except ValueError:
-        return None
-    return time if time.tzinfo is not None else None

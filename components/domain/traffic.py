@@ -7,7 +7,9 @@ Pulumi's state, policies that see one resource at a time, and people who look at
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from components.domain.moments import format_or_empty
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
     ANNOUNCED_KEY,
@@ -49,12 +51,13 @@ class ColorState:
 class Traffic:
     """The weights of new requests, in percent, and what the weighted rule's tags say with them.
 
+    ``keep_until`` is None when there is no keep-warm window, or when the rule's tag for it cannot be read.
     ``announced_serial`` is the serial at which an announcement permits changes; empty when there is no announcement.
     """
 
     weights: Mapping[Color, int]
     active_color: Color
-    keep_until: str
+    keep_until: datetime | None
     rollout_serial: int
     rolling_out: bool = False
     announced_serial: str = ""
@@ -69,7 +72,7 @@ class Traffic:
         """Return the tags of the weighted rule."""
         return {
             ACTIVE_COLOR_KEY: self.active_color,
-            KEEP_UNTIL_KEY: self.keep_until,
+            KEEP_UNTIL_KEY: format_or_empty(self.keep_until),
             ROLLOUT_SERIAL_KEY: str(self.rollout_serial),
             ROLLING_OUT_KEY: str(self.rolling_out).lower(),
             ANNOUNCED_KEY: self.announced_serial,

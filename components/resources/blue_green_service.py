@@ -11,6 +11,7 @@ from components.config.service_settings import ColorSettings, ServiceSettings
 from components.config.settings import Settings
 from components.domain.capacity import PoolSize
 from components.domain.model_memory import memory_warning
+from components.domain.moments import format_rfc3339
 from components.domain.naming import COLORS, SERVICE_KEY, Color, color_name
 from components.resources.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
 from components.resources.guard_hooks import ServiceGuards
@@ -163,7 +164,7 @@ class BlueGreenService(pulumi.ComponentResource):
             "colors": {color: stack.outputs for color, stack in self.stacks.items()},
             "headroom_usd_per_hour": service.headroom_usd_per_hour,
             "reservation_ends": {
-                color: reservation and reservation.ends
+                color: reservation and format_rfc3339(reservation.ends)
                 for color in COLORS
                 for reservation in [service.color(color).reservation]
             },

@@ -21,6 +21,7 @@ from pulumi_aws import ec2, eks, iam
 
 from components.config.reservation import Reservation
 from components.domain.capacity import PoolSize
+from components.domain.moments import format_rfc3339
 from components.domain.naming import (
     GPU_LABEL,
     GPU_RESOURCE,
@@ -91,7 +92,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
         self.register_outputs(
             {
                 "node_group_name": self.node_group.node_group_name,
-                "reservation_ends": reservation and reservation.ends,
+                "reservation_ends": reservation and format_rfc3339(reservation.ends),
             }
         )
 
@@ -171,7 +172,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
         args, reservation = self._args, self._args.reservation
         in_block = reservation is not None and reservation.kind == "capacity_block"
         # Only the group has the end as a tag: as an instance tag, a new end would make a new launch template version.
-        ends = {RESERVATION_ENDS_KEY: reservation.ends} if reservation else {}
+        ends = {RESERVATION_ENDS_KEY: format_rfc3339(reservation.ends)} if reservation else {}
         return eks.NodeGroup(
             self._name,
             cluster_name=args.cluster_name,

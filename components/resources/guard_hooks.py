@@ -14,6 +14,7 @@ from pulumi_aws import lb
 
 from components.config.service_settings import ServiceSettings
 from components.domain.guards import Context, DeclaredNodes, DeclaredPods, nodes_refusal, pods_refusal, rule_refusal
+from components.domain.moments import parse_or_none
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
     COLOR_KEY,
@@ -128,7 +129,7 @@ class ServiceGuards:
         return Traffic(
             weights=known,
             active_color=active_color if active_color in COLORS else self._desired.active_color,
-            keep_until=str(tags.get(KEEP_UNTIL_KEY, "")),
+            keep_until=parse_or_none(str(tags.get(KEEP_UNTIL_KEY, ""))),
             rollout_serial=int(serial) if serial.isdecimal() else self._desired.rollout_serial,
         )
 

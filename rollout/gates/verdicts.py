@@ -14,6 +14,7 @@ from math import isinf
 from statistics import median
 
 from components.config.gate_settings import ErrorRateSettings, LatencySettings, QueueDepthSettings
+from components.domain.moments import format_rfc3339
 from rollout.model.approval import Approval
 from rollout.model.verdict import Evidence, GateVerdict, TargetHealth, Verdict
 from rollout.statistics.measurements import Histogram, Period
@@ -362,5 +363,5 @@ def judge_approval(percent: int, approval: Approval | None) -> GateVerdict:
         gate=GATE,
         verdict=Verdict.PASS if approval.approved else Verdict.FAIL,
         reason=str(approval),
-        evidence={"by": approval.by, "because": approval.because, "at": approval.at},
+        evidence={"by": approval.by, "because": approval.because, "at": format_rfc3339(approval.at)},
     )

@@ -1,23 +1,24 @@
-"""Approvals: what a person has said to a step that waits for it, kept beside the rollout's other records."""
+"""Approvals: a person's decisions on steps that wait for one. They are in the same store as the journal."""
 
 import json
 from dataclasses import asdict
 from typing import Any
 
+from components.domain.moments import format_rfc3339, parse_rfc3339
 from rollout.journal.store import Store, StoreConflictError
 from rollout.model.approval import Approval
 from rollout.model.errors import RefusedError
 
 
 class Approvals:
-    """The decisions of a stack, by rollout and step; each is made once."""
+    """A stack's decisions, by rollout and step. Each is made only once."""
 
     def __init__(self, store: Store) -> None:
-        """Keep them in ``store``."""
+        """Read and write the decisions in ``store``."""
         self._store = store
 
     def find(self, rollout_id: str, percent: int) -> Approval | None:
-        """Return the decision on a step; none so far.
+        """Return the decision on a step. None when there is none yet.
 
         Raises:
             StoreError: the store cannot be read.
@@ -26,21 +27,23 @@ class Approvals:
         if stored is None:
             return None
         fields: dict[str, Any] = json.loads(stored.content)
-        return Approval(**fields)
+        at = parse_rfc3339(fields.pop("at"))
+        return Approval(**fields, at=at)
 
     def leave(self, rollout_id: str, percent: int, approval: Approval) -> None:
-        """Write a decision down for the rollout to find.
+        """Store a decision, which the rollout then finds.
 
         Raises:
-            RefusedError: there is one already.
+            RefusedError: the step has a decision already.
         """
+        fields = {**asdict(approval), "at": format_rfc3339(approval.at)}
         try:
-            self._store.create(_key(rollout_id, percent), json.dumps(asdict(approval), ensure_ascii=False).encode())
+            self._store.create(_key(rollout_id, percent), json.dumps(fields, ensure_ascii=False).encode())
         except StoreConflictError as error:
             found = self.find(rollout_id, percent)
-            told = "" if found is None else f": {found}, {found.at}"
+            decision = "" if found is None else f": {found}, {format_rfc3339(found.at)}"
             raise RefusedError(
-                f"the step of {percent} % is decided already{told}. To take an approval back, run scripts.rollback"
+                f"the step of {percent} % is already decided{decision}. To undo an approval, run scripts.rollback"
             ) from error
 
 

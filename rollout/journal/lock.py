@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Self
 
+from components.domain.moments import format_rfc3339
 from rollout.journal.store import Store, StoreConflictError, Stored, StoreError
 from rollout.model.errors import LostLockError, RefusedError, StoppedError
-from rollout.model.times import format_rfc3339
 from rollout.ports import Clock
 from rollout.system.failures import describe_error
 from rollout.system.processes import process_start_time, this_machine

@@ -1,6 +1,7 @@
 """A person's decision on a step that waits for approval."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -10,8 +11,8 @@ class Approval:
     approved: bool
     by: str
     because: str
-    at: str
-    """The time of the decision, in RFC 3339."""
+    at: datetime
+    """When it was decided."""
 
     def __str__(self) -> str:
         """Return who decided what, and why."""

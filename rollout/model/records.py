@@ -9,13 +9,24 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError, field_serializer
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+    field_serializer,
+)
 
 from components.config.release import Release
+from components.domain.moments import format_or_empty, format_rfc3339, format_rfc3339_micros, parse_rfc3339
 from components.domain.naming import Color
 from rollout.model.machine import Phase, Rollout
 from rollout.model.plan import Plan
-from rollout.model.times import format_rfc3339_micros
 from rollout.model.verdict import Evidence, Verdict
 
 
@@ -70,6 +81,20 @@ class Kind(StrEnum):
     """What the rollout waits for, or what an operator should know."""
     FINISHED = "finished"
     """A command came to its end."""
+
+
+def _parse(value: object) -> object:
+    return parse_rfc3339(value) if isinstance(value, str) else value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_parse), PlainSerializer(format_rfc3339, when_used="json")]
+"""A moment; RFC 3339 text in the journal."""
+OptionalMoment = Annotated[
+    AwareDatetime | None,
+    BeforeValidator(lambda value: None if value == "" else _parse(value)),
+    PlainSerializer(format_or_empty, when_used="json"),
+]
+"""A moment or None; RFC 3339 text in the journal, empty for None."""
 
 
 class _Fields(BaseModel):
@@ -264,7 +289,7 @@ class Promoted(_Fields):
 
     kind: Literal[Kind.PROMOTED] = Kind.PROMOTED
     active_color: Color
-    keep_until: str
+    keep_until: Moment
 
 
 class NowServing(_Fields):
@@ -304,8 +329,8 @@ class Kept(_Fields):
 
     kind: Literal[Kind.KEPT] = Kind.KEPT
     color: Color
-    former: str
-    until: str
+    former: OptionalMoment
+    until: Moment
     reason: str
 
 
@@ -420,7 +445,7 @@ def read_record(fields: Mapping[str, Any]) -> Record:
         body = _BODY.validate_python({name: value for name, value in fields.items() if name not in _STAMP})
         return Record(
             seq=int(fields["seq"]),
-            at=datetime.fromisoformat(fields["at"]),
+            at=parse_rfc3339(str(fields["at"])),
             rollout=str(fields["rollout"]),
             token=int(fields["token"]),
             phase=Phase(fields["phase"]) if fields["phase"] else None,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from components.domain.naming import Color
 from components.domain.traffic import ColorState
@@ -26,11 +27,14 @@ class LiveRule:
     weights: Mapping[Color, int]
     target_groups: Mapping[Color, str]
     active_color: Color | None
-    keep_until: str
+    keep_until: datetime | None
+    """None when the tag is empty, is missing or cannot be read."""
     rollout_serial: int
     rolling_out: bool = False
     colors: Mapping[Color, ColorState] = field(default_factory=dict["Color", ColorState])
     """The state of each colour, if the rule's tags contain it."""
+    unreadable_keep_until: str = ""
+    """The text of the tag when it cannot be read."""
 
     def splits(self, green_weight: int) -> bool:
         """Return whether the rule's weights are those of this green weight."""

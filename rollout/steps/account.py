@@ -10,6 +10,7 @@ from typing import Final
 from components.config.reservation import Reservation
 from components.config.settings import ServiceSettings
 from components.domain.gpu_instances import GpuInstance
+from components.domain.moments import format_rfc3339
 from components.domain.naming import Color
 from rollout.model.account import QUOTAS, CapacityReservation, Quota, RunningInstance, Subnet
 from rollout.steps.scheduling import nodes_to_come
@@ -119,10 +120,10 @@ def _unusable(
             f"{where}.subnet_id: is in {' and '.join(zones) or 'no zone'}, but {one.id} is in {one.zone}. Set it to a "
             "subnet of that zone"
         )
-    declared_end = datetime.fromisoformat(declared.ends)
-    if one.ends is not None and one.ends < declared_end:
+    if one.ends is not None and one.ends < declared.ends:
+        declared_end, end = format_rfc3339(declared.ends), format_rfc3339(one.ends)
         state = "has ended" if one.ends <= now else "ends"
-        yield f"{where}.ends: is {declared.ends}, but {one.id} {state} at {one.ends:%Y-%m-%dT%H:%M:%SZ}. Set it to that"
+        yield f"{where}.ends: is {declared_end}, but {one.id} {state} at {end}. Set it to that"
 
 
 def address_violations(settings: ServiceSettings, candidate: Color, subnets: Sequence[Subnet]) -> Iterator[str]:

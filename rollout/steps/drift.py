@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pydantic import JsonValue
 
 from components.config.settings import ServiceSettings
+from components.domain.moments import format_or_empty
 from components.domain.naming import COLORS, Color
 from components.domain.traffic import ColorState
 from rollout.model.rule import LiveRule, StateRule
@@ -107,6 +108,11 @@ def adoption_violations(settings: ServiceSettings, rule: LiveRule) -> Iterator[s
         )
     if rule.active_color is None:
         yield "active_color: the live rule has no tag for it; run `pulumi up` to restore the tags"
+    if rule.unreadable_keep_until:
+        yield (
+            f"keep_until: the live rule's tag has {rule.unreadable_keep_until!r}, which is no RFC 3339 time; run "
+            "`pulumi up` to restore the tags"
+        )
     if sum(rule.weights.values()) != 100:
         yield f"green_weight: the live rule splits {dict(rule.weights)}, which is not 100 in sum; run scripts.rollback"
     for color in COLORS:
@@ -124,11 +130,12 @@ def adopted(settings: ServiceSettings, rule: LiveRule) -> dict[str, JsonValue]:
     live: dict[str, JsonValue] = {
         "green_weight": rule.weights["green"],
         "active_color": rule.active_color,
-        "keep_until": rule.keep_until,
+        "keep_until": format_or_empty(rule.keep_until),
         "rolling_out": rule.rolling_out,
         "rollout_serial": rule.rollout_serial,
     }
-    edits = {key: value for key, value in live.items() if getattr(settings, key) != value}
+    ours = {key: getattr(settings, key) for key in live} | {"keep_until": format_or_empty(settings.keep_until)}
+    edits = {key: value for key, value in live.items() if ours[key] != value}
     for color, state in rule.colors.items():
         edits |= dict(_color_edits(settings, color, state))
     return edits

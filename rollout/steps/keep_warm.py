@@ -1,7 +1,7 @@
-"""The idle colour that is kept warm: until when, what that costs, and how long it took to bring a colour back.
+"""The idle colour that is kept warm: until when, what it costs, and how long it takes to bring a colour up again.
 
-Pure. The time to live counts from promotion: a promotion writes ``keep_until``, and only a promise that is over, or one
-that somebody shortens and says why, lets the colour go.
+Pure. A promotion opens the keep-warm window: it sets ``keep_until``. A reap parks the colour once the window has ended.
+An operator can extend the window, or shorten it and give a reason.
 """
 
 import re
@@ -12,10 +12,10 @@ from typing import Final
 
 from components.config.settings import ServiceSettings
 from components.domain.capacity import nodes_for, usd_per_hour
+from components.domain.moments import format_rfc3339, parse_rfc3339
 from components.domain.naming import Color
 from rollout.model.errors import RefusedError
 from rollout.model.records import ColorReady, Promoted, Record, of_type
-from rollout.model.times import format_rfc3339
 
 _UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _LONGEST: Final = timedelta(days=365)
@@ -29,20 +29,20 @@ class WarmColor:
     color: Color
     nodes: int
     usd_per_hour: float | None
-    """On demand, in us-east-1; none: the price is unknown."""
+    """The On-Demand price in us-east-1. None when it is unknown."""
     since: datetime | None
-    """When the other colour was promoted; none: the journal does not say."""
+    """When the other colour was promoted. None when the journal does not say."""
     now: datetime
 
     @property
     def usd_so_far(self) -> float | None:
-        """What it has cost since the promotion; none when that, or the price, is unknown."""
+        """The cost since the promotion. None when the price or the time of the promotion is unknown."""
         if self.usd_per_hour is None or self.since is None:
             return None
         return round((self.now - self.since).total_seconds() / 3600 * self.usd_per_hour, 2)
 
     def __str__(self) -> str:
-        """Return it as a line for people."""
+        """Describe the colour and its cost in one line."""
         nodes = f"{self.color}: {self.nodes} node{'s' if self.nodes != 1 else ''} up"
         if self.usd_per_hour is None:
             return f"{nodes}, at an unknown price"
@@ -52,22 +52,22 @@ class WarmColor:
 
 @dataclass(frozen=True, kw_only=True)
 class BroughtUp:
-    """How long a colour took from the begin of its deploy until every replica was ready."""
+    """How long it took to bring a colour up: from the start of its deploy until every replica was ready."""
 
     color: Color
     seconds: float
     at: datetime
     with_nodes: bool
-    """Whether its nodes had to come up first, as they have to after a reap."""
+    """Whether its nodes had to start first, as after a reap."""
 
     def __str__(self) -> str:
-        """Return it as a line for people."""
+        """Describe it in one line."""
         what = "nodes and replicas" if self.with_nodes else "replicas"
         return f"bringing {self.color} up ({what}) took {self.seconds:.0f} s, at {format_rfc3339(self.at)}"
 
 
 def warm_color(settings: ServiceSettings, records: Sequence[Record], now: datetime) -> WarmColor | None:
-    """Return what is kept beside the active colour; none when its nodes are not up, or both colours share them."""
+    """Return the idle colour that is kept warm. None when its nodes are not up, or when both colours share nodes."""
     idle = settings.idle_color
     colored = settings.color(idle)
     up = colored.nodes_wanted or settings.headroom_mode == "always"
@@ -84,7 +84,7 @@ def warm_color(settings: ServiceSettings, records: Sequence[Record], now: dateti
 
 
 def last_brought_up(records: Sequence[Record]) -> BroughtUp | None:
-    """Return how long the latest deploy took that had to bring nodes up; else the latest one."""
+    """Return how long the latest deploy that started nodes took; if none did, the latest deploy. None without any."""
     found = [
         BroughtUp(color=body.color, seconds=body.seconds, at=record.at, with_nodes=body.with_nodes)
         for record, body in of_type(records, ColorReady)
@@ -93,36 +93,37 @@ def last_brought_up(records: Sequence[Record]) -> BroughtUp | None:
 
 
 def read_until(text: str, now: datetime) -> datetime:
-    """Read what a person types for a time.
+    """Parse the end of a keep-warm window, as a person types it, in whole seconds.
 
     Raises:
-        RefusedError: it is none, it is over, or more than a year away.
+        RefusedError: the text is no time, or the time is in the past or more than a year from now.
     """
     if relative := re.fullmatch(r"\+(\d{1,6})([mhd])", text):
         until = now + int(relative[1]) * _UNITS[relative[2]]
     else:
         try:
-            until = datetime.fromisoformat(text.upper())
+            until = parse_rfc3339(text)
         except ValueError as error:
             raise RefusedError(f"--until {text!r}: {_FORM}") from error
-        if until.tzinfo is None:
-            raise RefusedError(f"--until {text!r}: {_FORM}")
     if until <= now:
-        raise RefusedError(f"--until {text!r}: is over already; it is {format_rfc3339(now)}")
+        raise RefusedError(f"--until {text!r}: must be in the future; it is {format_rfc3339(now)} now")
     if until - now > _LONGEST:
-        raise RefusedError(f"--until {text!r}: is more than a year away; a colour that long is no way back")
-    return until
+        raise RefusedError(f"--until {text!r}: must be at most {_LONGEST.days} days from now")
+    return until.replace(microsecond=0)
 
 
 def keep_violations(settings: ServiceSettings, until: datetime, *, shorten: str) -> Iterator[str]:
-    """Yield why the idle colour's keep-warm window cannot end at this time; ``shorten`` says why it may end earlier."""
+    """Yield the reasons why the idle colour's keep-warm window may not end at this time.
+
+    ``shorten`` is the operator's reason for an earlier end than before. Empty when there is none.
+    """
     idle, keep_until = settings.idle_color, settings.keep_until
     if not settings.color(idle).serves:
-        yield f"keep_until: {idle} runs no replicas, so there is nothing to keep; a ramp onto it deploys it anew"
-    elif keep_until and until < datetime.fromisoformat(keep_until) and not shorten.strip():
+        yield f"keep_until: {idle} runs no replicas, so there is nothing to keep warm; scripts.ramp deploys onto it"
+    elif keep_until is not None and until < keep_until and not shorten.strip():
         yield (
-            f"--until {format_rfc3339(until)}: is earlier than {keep_until}, the end of {idle}'s keep-warm window. "
-            'Give a reason with --shorten "<reason>"; the journal records it'
+            f"--until {format_rfc3339(until)}: is earlier than {format_rfc3339(keep_until)}, the end of {idle}'s "
+            'keep-warm window. Give a reason with --shorten "<reason>"; the journal records it'
         )
 
 

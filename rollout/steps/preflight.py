@@ -7,12 +7,12 @@ from typing import Final, TypeVar
 from components.config.pod_settings import SecretReference
 from components.config.reservation import Reservation
 from components.config.settings import ServiceSettings
+from components.domain.moments import format_rfc3339
 from components.domain.naming import COLORS
 from rollout.model.changes import unlike_candidate_change
 from rollout.model.plan import Plan
 from rollout.model.records import DrillHistory
 from rollout.model.rule import LiveRule
-from rollout.model.times import format_rfc3339
 from rollout.model.verdict import TargetHealth
 from rollout.ports import Account, Cluster, Ports
 from rollout.steps.account import address_violations, quota_of, quota_violations, reservation_state_violations
@@ -212,8 +212,8 @@ def preflight_violations(
     violations += idle_timeout_violations(settings, idle_timeout_seconds)
     if settings.color(candidate).serves and (until := keep_warm_until(settings, now)):
         violations.append(
-            f"keep_until: {candidate} is kept warm until {until} as the way back; wait, or give up the way back: set "
-            f'keep_until to "" and announced to "{settings.rollout_serial} <reason>", and `pulumi up`'
+            f"keep_until: {candidate} is kept warm until {format_rfc3339(until)} as the way back; wait, or give up the "
+            f'way back: set keep_until to "" and announced to "{settings.rollout_serial} <reason>", and `pulumi up`'
         )
     return tuple(violations)
 
@@ -243,22 +243,21 @@ def reservation_violations(settings: ServiceSettings, now: datetime) -> Iterator
     https://docs.aws.amazon.com/eks/latest/userguide/capacity-blocks-mng.html
     """
     holds_seconds = sum(step.hold_seconds for step in settings.rollout.steps)
-    kept_until = now + timedelta(seconds=holds_seconds + settings.rollout.keep_warm_seconds)
+    kept_until = (now + timedelta(seconds=holds_seconds + settings.rollout.keep_warm_seconds)).replace(microsecond=0)
     for color in COLORS:
         reservation = settings.color(color).reservation
-        if reservation is not None and not reservation.outlasts(kept_until.isoformat(timespec="seconds")):
+        if reservation is not None and not reservation.outlasts(kept_until):
             yield (
-                f"{color}.reservation.ends: is {reservation.ends}, and EKS removes a block's nodes 40 minutes before; "
-                f"a promotion would keep both colours at least until {format_rfc3339(kept_until)}. Use a block that "
-                "ends later, or shorten rollout.keep_warm_seconds"
+                f"{color}.reservation.ends: is {format_rfc3339(reservation.ends)}, and EKS removes a block's nodes 40 "
+                f"minutes before; a promotion would keep both colours at least until {format_rfc3339(kept_until)}. Use "
+                "a block that ends later, or shorten rollout.keep_warm_seconds"
             )
 
 
-def keep_warm_until(settings: ServiceSettings, now: datetime) -> str | None:
+def keep_warm_until(settings: ServiceSettings, now: datetime) -> datetime | None:
     """Return when the idle colour's keep-warm window ends. None when it has ended or there is none."""
-    if settings.keep_until and datetime.fromisoformat(settings.keep_until) > now:
-        return settings.keep_until
-    return None
+    until = settings.keep_until
+    return until if until is not None and until > now else None
 
 
 def drill_violations(max_age_days: float | None, drills: DrillHistory, now: datetime) -> tuple[str, ...]:

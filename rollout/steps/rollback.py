@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from components.config.settings import ServiceSettings
+from components.domain.moments import format_or_empty
 from components.domain.naming import COLORS, Color, other_color
 from rollout.model.errors import (
     RefusedError,
@@ -50,7 +51,7 @@ def candidate_to_undo(settings: ServiceSettings, rule: LiveRule, now: datetime, 
         return idle
     raise RefusedError(
         f"nothing to roll back: all traffic is on {active}, the promoted colour, and {idle} is no longer kept warm "
-        f"(keep_until is {settings.keep_until or 'empty'}). To return to an older release, ramp to it."
+        f"(keep_until is {format_or_empty(settings.keep_until) or 'empty'}). To return to an older release, ramp to it."
     )
 
 

@@ -292,7 +292,7 @@ class Balancer(fakes.World):
             weights={color: int(group["weight"]) for color, group in by_color.items()},
             target_groups={color: group["arn"] for color, group in by_color.items()},
             active_color="blue",
-            keep_until="",
+            keep_until=None,
             rollout_serial=SERIAL,
         )
 

@@ -6,6 +6,7 @@ import pytest
 
 from components.config import route_secret
 from components.config.forms import TIME
+from policies import clock
 from policies.catalogue import POLICIES, TOPICS, policies_of
 from policies.policy import shown
 from policies.resources import LISTENER_RULE, TARGET_GROUP, Resource, items, text, whole
@@ -60,7 +61,7 @@ def test_what_a_rule_does_not_say_is_nothing() -> None:
     silent = {"keep-until", "rollout-serial", "announced"}
     read = traffic(rule(tags={key: one for key, one in tags.items() if key.partition("/")[2] not in silent}))
     assert read is not None
-    assert (read.keep_until, read.rollout_serial, read.announced_serial) == ("", 0, "")
+    assert (read.keep_until, read.rollout_serial, read.announced_serial) == (None, 0, "")
 
 
 @pytest.mark.parametrize(
@@ -96,10 +97,11 @@ def test_a_violation_names_the_length_only_if_it_is_wrong() -> None:
 
 @pytest.mark.parametrize(
     ("time", "good"),
-    [("", True), ("2026-11-22T08:00:00Z", True), ("2026-11-22 08:00", False), ("soon", False)],
+    [("", False), ("2026-11-22T08:00:00Z", True), ("2026-11-22 08:00", False), ("soon", False)],
 )
-def test_a_time_has_a_zone_or_is_none(time: str, good: bool) -> None:
+def test_a_time_has_a_zone(time: str, good: bool) -> None:
     assert (TIME.check(time) is None) is good
+    assert (clock.moment(time) is not None) is good
 
 
 def test_a_topic_has_policies_and_nothing_else() -> None:

@@ -4,6 +4,7 @@ from typing import Any, cast
 
 import pytest
 
+from components.domain.moments import format_rfc3339
 from rollout.commands import adopt, keep, ramp, reap, roll_back
 from rollout.controller import Controller, Subject
 from rollout.direct_update import send_back_by
@@ -157,12 +158,18 @@ def test_a_promise_is_moved_by_one_previewed_update() -> None:
     before, ups, serial = world.config.read().keep_until, len(world.ups), world.config.read().rollout_serial
     keep(session(world), "+24h", "")
     after = world.config.read()
+    assert before is not None
+    assert after.keep_until is not None
     assert after.keep_until > before
     assert world.rule().keep_until == after.keep_until
     assert len(world.ups) == ups + 1
     assert after.rollout_serial == serial + 1
     (record,) = world.journal.of("kept")
-    assert (record["former"], record["until"], record["reason"]) == (before, after.keep_until, "")
+    assert (record["former"], record["until"], record["reason"]) == (
+        format_rfc3339(before),
+        format_rfc3339(after.keep_until),
+        "",
+    )
     assert world.journal.of("keeping")[-1]["usd_per_hour"] == 4.48416
 
 
@@ -173,7 +180,10 @@ def test_a_promise_is_shortened_with_a_reason_only() -> None:
         keep(session(world), "+10m", "")
     assert world.config.read().keep_until == before
     keep(session(world), "+10m", "the GPUs are needed elsewhere")
-    assert world.config.read().keep_until < before
+    shortened = world.config.read().keep_until
+    assert before is not None
+    assert shortened is not None
+    assert shortened < before
     assert world.journal.of("kept")[0]["reason"] == "the GPUs are needed elsewhere"
     assert world.ups[-1][0].endswith(": the GPUs are needed elsewhere")
 

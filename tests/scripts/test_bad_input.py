@@ -155,7 +155,7 @@ ALL_BLUE = LiveRule(
     weights={"blue": 100, "green": 0},
     target_groups={color: f"arn:{color}" for color in COLORS},
     active_color="blue",
-    keep_until="",
+    keep_until=None,
     rollout_serial=0,
 )
 HALF = replace(ALL_BLUE, weights={"blue": 50, "green": 50})

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
 from components.domain.load_balancer_arns import load_balancer_dimension, load_balancer_of, target_group_dimension
+from components.domain.moments import parse_or_none
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
     COLOR_KEY,
@@ -92,14 +93,16 @@ class Elbv2LoadBalancer:
             rule = self._client.describe_rules(RuleArns=[self._found.rule_arn])["Rules"][0]
             self._found = found = replace(self._found, actions=_actions(rule))
             tags = self._tags([found.rule_arn])[found.rule_arn]
-        active = tags.get(ACTIVE_COLOR_KEY)
+        active, keep_until = tags.get(ACTIVE_COLOR_KEY), tags.get(KEEP_UNTIL_KEY, "")
+        kept_until = parse_or_none(keep_until)
         weights = _weights(found.actions)
         return LiveRule(
             arn=found.rule_arn,
             weights={color: weights.get(arn, 0) for color, arn in found.target_groups.items()},
             target_groups=found.target_groups,
             active_color=active if active in COLORS else None,
-            keep_until=tags.get(KEEP_UNTIL_KEY, ""),
+            keep_until=kept_until,
+            unreadable_keep_until=keep_until if kept_until is None else "",
             rollout_serial=int(tags.get(ROLLOUT_SERIAL_KEY) or 0),
             rolling_out=tags.get(ROLLING_OUT_KEY) == "true",
             colors={

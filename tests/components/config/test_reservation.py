@@ -1,5 +1,6 @@
 """Reserved capacity: what names it, how long its nodes last, and when a service may have it."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from pydantic import ValidationError
 
 from components.config.reservation import Reservation
 from components.config.settings import SettingsError
+from components.domain.moments import parse_rfc3339
 from tests.components.example import release, service_settings
 
 ENDS = "2026-12-01T08:00:00Z"
@@ -35,7 +37,7 @@ def _green(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_a_reservation_is_an_id_with_its_subnet_or_a_group(changes: dict[str, Any]) -> None:
-    assert _reservation(**changes).ends == ENDS
+    assert _reservation(**changes).ends == parse_rfc3339(ENDS)
 
 
 @pytest.mark.parametrize(
@@ -69,17 +71,16 @@ def test_what_names_no_reservation_or_has_no_end_is_refused(changes: dict[str, A
         ("2026-12-01T07:20:00Z", True),
         ("2026-12-01T07:20:01Z", False),
         ("2026-12-01T09:20:00+02:00", True),
-        ("2026-12-01t07:20:01z", False),
         ("2026-12-02T00:00:00Z", False),
     ],
 )
 def test_a_blocks_nodes_go_40_minutes_before_its_end(time: str, there: bool) -> None:
-    assert _reservation(kind="capacity_block").outlasts(time) is there
+    assert _reservation(kind="capacity_block").outlasts(parse_rfc3339(time)) is there
 
 
 def test_on_demand_nodes_outlive_their_reservation() -> None:
     assert _reservation().nodes_end is None
-    assert _reservation().outlasts("2099-01-01T00:00:00Z")
+    assert _reservation().outlasts(datetime(2099, 1, 1, tzinfo=UTC))
 
 
 def test_each_colour_has_a_reservation_of_its_own() -> None:
@@ -118,7 +119,7 @@ def test_a_colour_in_a_block_is_not_kept_warm_beyond_it() -> None:
         _green(reservation=BLOCK, parked=True, provisioned=False),
         _green(reservation=ON_DEMAND),
     ):
-        assert service_settings(**P5, keep_until=late, green=green).keep_until == late
+        assert service_settings(**P5, keep_until=late, green=green).keep_until == parse_rfc3339(late)
 
 
 def test_a_promotion_or_a_rollback_makes_no_violation_of_the_reservation() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from components.config.settings import Settings, SettingsError
 from components.domain.capacity import PoolSize
+from components.domain.naming import KEEP_UNTIL_KEY
 from tests.components.example import SECRET, config, release, service_settings, settings
 
 
@@ -143,12 +145,22 @@ def test_a_drain_longer_than_a_node_group_waits_is_refused() -> None:
         settings(max_stream_seconds=870)
 
 
-def test_a_time_with_small_letters_is_read_as_every_other_time() -> None:
-    assert service_settings(keep_until="2026-11-22t08:00:00z").keep_until == "2026-11-22T08:00:00Z"
+@pytest.mark.parametrize("text", ["2026-11-22T08:00:00Z", "2026-11-22t08:00:00z", "2026-11-22T10:00:00+02:00"])
+def test_a_time_is_read_as_a_moment_and_its_tag_is_in_utc(text: str) -> None:
+    service = service_settings(keep_until=text)
+    assert service.keep_until == datetime(2026, 11, 22, 8, tzinfo=UTC)
+    assert service.traffic.tags()[KEEP_UNTIL_KEY] == "2026-11-22T08:00:00Z"
+    assert service.model_dump(mode="json")["keep_until"] == "2026-11-22T08:00:00Z"
+
+
+def test_without_a_keep_warm_window_the_tag_is_empty() -> None:
+    for service in (service_settings(), service_settings(keep_until="")):
+        assert service.keep_until is None
+        assert service.traffic.tags()[KEEP_UNTIL_KEY] == ""
+        assert service.model_dump(mode="json")["keep_until"] == ""
 
 
 def test_keep_until_needs_a_time_zone() -> None:
-    assert service_settings(keep_until="2026-11-22T08:00:00Z").keep_until == "2026-11-22T08:00:00Z"
     with pytest.raises(SettingsError, match="must have a time zone"):
         settings(keep_until="2026-11-22T08:00:00")
 

@@ -122,7 +122,7 @@ def judge(
     async def run() -> str:
         settings = service_settings(**BOTH_COLORS, green_weight=green, rollout_serial=serial, **more)
         desired = Traffic(
-            weights={"blue": 100 - green, "green": green}, active_color="blue", keep_until="", rollout_serial=serial
+            weights={"blue": 100 - green, "green": green}, active_color="blue", keep_until=None, rollout_serial=serial
         )
         guards, refusal = ServiceGuards("chat", settings, desired), ""
         live: Any = Rule(*(recorded or (green, tags(serial))))

@@ -1,5 +1,6 @@
 """The declared path of a request."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pulumi
@@ -15,7 +16,7 @@ from tests.components.registrations import Registrations, register
 
 
 def _traffic(
-    green_weight: int, *, active_color: Color = "blue", keep_until: str = "", rollout_serial: int = 0
+    green_weight: int, *, active_color: Color = "blue", keep_until: datetime | None = None, rollout_serial: int = 0
 ) -> Traffic:
     return Traffic(
         weights={"blue": 100 - green_weight, "green": green_weight},
@@ -81,7 +82,7 @@ def test_nothing_outranks_the_weights(declared: Registrations) -> None:
 
 
 def test_the_weighted_rule_carries_what_the_scripts_look_for() -> None:
-    traffic = _traffic(100, active_color="green", keep_until="2026-11-22T08:00:00Z", rollout_serial=7)
+    traffic = _traffic(100, active_color="green", keep_until=datetime(2026, 11, 22, 8, tzinfo=UTC), rollout_serial=7)
     assert _declare(traffic=traffic)["ListenerRule", "chat"].inputs["tags"] == {
         "vllm-blue-green/stack": "test",
         "vllm-blue-green/service": "chat",

@@ -23,6 +23,7 @@ from components.domain.naming import (
 from components.domain.traffic import ColorState
 from rollout.adapters.aws.cloudwatch import CloudWatchMetrics
 from rollout.adapters.aws.load_balancer import Elbv2LoadBalancer
+from rollout.direct_update import target_of
 from rollout.model.errors import RolloutError, UnavailableError
 from rollout.model.verdict import TargetGroupCounts
 
@@ -123,7 +124,17 @@ def test_the_rule_is_found_by_its_tags_alone(account: Account) -> None:
     assert rule.splits(25)
     assert not rule.splits(75)
     assert rule.target_groups == account.groups
-    assert (rule.active_color, rule.keep_until, rule.rollout_serial) == ("blue", "2026-11-22T08:00:00Z", 7)
+    assert (rule.active_color, rule.rollout_serial) == ("blue", 7)
+    assert (rule.keep_until, rule.unreadable_keep_until) == (datetime(2026, 11, 22, 8, tzinfo=UTC), "")
+
+
+@pytest.mark.parametrize("text", ["never", "2026-11-22T08:00:00"])
+def test_a_rule_whose_window_cannot_be_read_keeps_nothing_warm(account: Account, text: str) -> None:
+    account.client.add_tags(ResourceArns=[account.rule], Tags=[{"Key": KEEP_UNTIL_KEY, "Value": text}])
+    account.load_balancer().set_green_weight(0)
+    rule = account.load_balancer().rule()
+    assert (rule.keep_until, rule.unreadable_keep_until) == (None, text)
+    assert target_of(rule, datetime(2026, 11, 21, tzinfo=UTC)) is None
 
 
 def test_the_rule_says_what_the_colours_are(account: Account) -> None:

@@ -1,6 +1,6 @@
 """A rollout runs its checks in order, continues only if each passes, and records skipped ones."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -93,8 +93,8 @@ def test_smoke_and_eval_are_left_out_only_by_name(skipped: set[str], prompts: st
 
 # Approvals.
 
-YES = Approval(approved=True, by="Ada", because="looks well", at="2026-11-21T08:00:00Z")
-NO = Approval(approved=False, by="Ben", because="not on a Friday", at="2026-11-21T08:00:00Z")
+YES = Approval(approved=True, by="Ada", because="looks well", at=datetime(2026, 11, 21, 8, tzinfo=UTC))
+NO = Approval(approved=False, by="Ben", because="not on a Friday", at=datetime(2026, 11, 21, 8, tzinfo=UTC))
 MANUAL = {"manual": {"at_percents": [25], "timeout_seconds": 900}}
 
 

@@ -1,5 +1,7 @@
 """A decision can be made only once, and only its own rollout finds it."""
 
+import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,8 @@ from rollout.model.approval import Approval
 from rollout.model.errors import RefusedError
 from rollout.model.verdict import Verdict
 
-YES = Approval(approved=True, by="Ada", because="looks well — go", at="2026-11-21T08:00:00Z")
-NO = Approval(approved=False, by="Ben", because="not on a Friday", at="2026-11-21T08:01:00Z")
+YES = Approval(approved=True, by="Ada", because="looks well — go", at=datetime(2026, 11, 21, 8, tzinfo=UTC))
+NO = Approval(approved=False, by="Ben", because="not on a Friday", at=datetime(2026, 11, 21, 8, 1, tzinfo=UTC))
 
 
 def test_a_decision_is_found_for_its_rollout_and_step_only(tmp_path: Path) -> None:
@@ -24,10 +26,20 @@ def test_a_decision_is_found_for_its_rollout_and_step_only(tmp_path: Path) -> No
     assert approvals.find("r2", 25) is None
 
 
+def test_the_store_has_the_time_of_a_decision_as_text(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    Approvals(store).leave("r1", 25, YES)
+    stored = store.read("approvals/r1/25.json")
+    assert stored is not None
+    assert json.loads(stored.content)["at"] == "2026-11-21T08:00:00Z"
+
+
 def test_a_decision_is_not_made_twice(tmp_path: Path) -> None:
     approvals = Approvals(FileStore(tmp_path))
     approvals.leave("r1", 25, YES)
-    with pytest.raises(RefusedError, match="the step of 25 % is decided already: approved by Ada: looks well"):
+    with pytest.raises(
+        RefusedError, match=r"already decided: approved by Ada: looks well — go, 2026-11-21T08:00:00Z\. To undo"
+    ):
         approvals.leave("r1", 25, NO)
     assert approvals.find("r1", 25) == YES
 
@@ -36,5 +48,5 @@ def test_only_a_yes_passes() -> None:
     assert judge_approval(25, YES).verdict is Verdict.PASS
     assert judge_approval(25, NO).verdict is Verdict.FAIL
     assert judge_approval(25, None).verdict is Verdict.INCONCLUSIVE
-    assert judge_approval(25, NO).evidence == {"by": "Ben", "because": "not on a Friday", "at": NO.at}
+    assert judge_approval(25, NO).evidence == {"by": "Ben", "because": "not on a Friday", "at": "2026-11-21T08:01:00Z"}
     assert judge_approval(25, NO).reason == "denied by Ben: not on a Friday"

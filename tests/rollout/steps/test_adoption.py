@@ -1,6 +1,7 @@
 """What can and what cannot be written into a stale config file."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ def live(**changes: Any) -> LiveRule:
         weights={"blue": 0, "green": 100},
         target_groups=ARNS,
         active_color="green",
-        keep_until="2026-12-01T00:00:00Z",
+        keep_until=datetime(2026, 12, 1, tzinfo=UTC),
         rollout_serial=9,
         colors={
             "blue": ColorState(release_id=OLD.release_id, replicas=2),
@@ -72,6 +73,11 @@ def test_a_file_that_is_right_stays_as_it_is() -> None:
     [
         ({"rollout_serial": 10}, {}, "rollout_serial: the file says 10, the live rule 9: the file is not stale"),
         ({}, {"active_color": None}, "active_color: the live rule has no tag for it"),
+        (
+            {},
+            {"keep_until": None, "unreadable_keep_until": "never"},
+            "keep_until: the live rule's tag has 'never', which is no RFC 3339 time",
+        ),
         ({}, {"weights": {"blue": 1, "green": 1}}, "green_weight: the live rule splits"),
         ({"green": {"replicas": 2}}, {}, f"green.release: the file has none, live is {NEW.release_id}"),
     ],

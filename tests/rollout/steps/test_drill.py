@@ -41,7 +41,7 @@ def test_a_drill_sends_one_percent_and_takes_it_back() -> None:
 def test_a_drill_leaves_the_way_back_until_its_window_ends() -> None:
     world = warm_world()
     drill(world)
-    assert world.config.read().keep_until == world.state.keep_until == "2026-11-23T08:00:00Z"
+    assert world.config.read().keep_until == world.state.keep_until == datetime(2026, 11, 23, 8, tzinfo=UTC)
     assert world.pods("green")
 
 
@@ -92,7 +92,7 @@ def test_the_history_is_the_last_drill_of_the_journal() -> None:
         decision_to_agreement_seconds=2,
     )
     records = [
-        record(Promoted(active_color="green", keep_until=""), at=NOW - timedelta(days=4)),
+        record(Promoted(active_color="green", keep_until=NOW), at=NOW - timedelta(days=4)),
         record(drilled, at=NOW - timedelta(days=3)),
         record(drilled, at=NOW - timedelta(days=2)),
         record(Note(text="later"), at=NOW - timedelta(days=1)),

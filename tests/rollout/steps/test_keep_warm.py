@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from components.domain.naming import Color
 from rollout.model.errors import RefusedError
 from rollout.model.records import ColorReady, Promoted, Record
-from rollout.model.times import format_rfc3339
 from rollout.steps.keep_warm import keep_violations, last_brought_up, read_until, warm_color
 from tests.components.example import release, service_settings
 from tests.rollout.fakes import record
@@ -19,7 +18,7 @@ BOTH = {"green": {"replicas": 2, "release": release(model_revision="a")}}
 
 
 def promoted(color: Color, at: str) -> Record:
-    return record(Promoted(active_color=color, keep_until=""), at=datetime.fromisoformat(at))
+    return record(Promoted(active_color=color, keep_until=NOW), at=datetime.fromisoformat(at))
 
 
 @pytest.mark.parametrize(
@@ -27,6 +26,7 @@ def promoted(color: Color, at: str) -> Record:
     [
         ("2026-12-02T00:00:00Z", datetime(2026, 12, 2, tzinfo=UTC)),
         ("2026-12-02t01:00:00+01:00", datetime(2026, 12, 2, tzinfo=UTC)),
+        ("2026-12-02T00:00:00.9Z", datetime(2026, 12, 2, tzinfo=UTC)),
         ("+90m", NOW + timedelta(minutes=90)),
         ("+24h", NOW + timedelta(hours=24)),
         ("+3d", NOW + timedelta(days=3)),
@@ -43,9 +43,9 @@ def test_times_that_people_type(text: str, until: datetime) -> None:
         ("2026-12-02T00:00:00", "must be an RFC 3339 time with its zone"),
         ("24h", "must be"),
         ("+24s", "must be"),
-        ("+0h", "is over already; it is 2026-12-01T12:00:00Z"),
-        ("2026-12-01T11:59:59Z", "is over already"),
-        ("+366d", "more than a year away"),
+        ("+0h", "must be in the future; it is 2026-12-01T12:00:00Z now"),
+        ("2026-12-01T11:59:59Z", "must be in the future"),
+        ("+366d", "must be at most 365 days from now"),
     ],
 )
 def test_times_that_cannot_be_promised(text: str, told: str) -> None:
@@ -53,12 +53,6 @@ def test_times_that_cannot_be_promised(text: str, told: str) -> None:
         read_until(text, NOW)
     assert told in str(refused.value)
     assert text in str(refused.value)
-
-
-@given(st.datetimes(timezones=st.just(UTC)))
-def test_a_written_time_reads_as_itself(time: datetime) -> None:
-    assert datetime.fromisoformat(format_rfc3339(time)) == time.replace(microsecond=0)
-    assert format_rfc3339(time).endswith("Z")
 
 
 @given(hours=st.integers(-100, 100).filter(bool), reason=st.sampled_from(["", "  ", "too dear"]))

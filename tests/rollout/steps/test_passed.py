@@ -7,7 +7,7 @@ from rollout.model.records import Decision, Promoted, Record, Started, state_of
 from rollout.model.verdict import TargetHealth
 from rollout.steps.passed import last_passed_violations, refused_releases
 from tests.components.example import release, service_settings
-from tests.rollout.fakes import record
+from tests.rollout.fakes import START, record
 
 WELL = TargetHealth(healthy=2, total=2)
 
@@ -28,7 +28,7 @@ def started(rollout: str, release_id: str, previous: str | None) -> Record:
 
 
 def promoted(rollout: str) -> Record:
-    return record(Promoted(active_color="green", keep_until=""), rollout=rollout)
+    return record(Promoted(active_color="green", keep_until=START), rollout=rollout)
 
 
 def back(rollout: str) -> Record:
