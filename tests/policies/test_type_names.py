@@ -84,7 +84,7 @@ def test_a_type_that_policies_read_has_no_other_name_and_all_other_names_lead_to
     assert type_of("aws:s3/bucket:Bucket") == "aws:s3/bucket:Bucket"
 
 
-_NAMES: Final = {type_: [other for other, same in OTHER_TOKENS.items() if same == type_] for type_ in TYPES}
+_NAMES: Final = {type_: [other for other, same in OTHER_TOKENS.items() if same == type_] for type_ in sorted(TYPES)}
 NAMINGS: Final[list[Mapping[str, str]]] = [
     {type_: others[number % len(others)] for type_, others in _NAMES.items() if others}
     for number in range(max(map(len, _NAMES.values())))
