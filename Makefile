@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock binaries rehearse test test-fast test-worlds faults mutants package policies config lint format clean
+.PHONY: help setup lock binaries rehearse test test-fast test-worlds faults mutants package policies policy-pack config lint format clean
 
 # Times are for two idle cores with built binaries; building them takes about 13 minutes, once.
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make mutants      change every condition of the policies and print the changes that no test notices; half an hour"
 	@echo "make package      write the component package's inputs and schema from the settings"
 	@echo "make policies     write the guide to the policies, docs/policies.md, from the policies"
+	@echo "make policy-pack  write the policy pack as a folder that stands alone, dist/policy-pack, to publish it"
 	@echo "make config       write the config reference, docs/config.md, from the settings"
 	@echo "make lock         pin the dependencies of pyproject.toml in requirements.txt (needs uv)"
 	@echo "make lint         ruff and the type checker"
@@ -72,6 +73,10 @@ package: setup
 policies: setup
 	@$(RUN) -m policies.catalogue --markdown > docs/policies.md
 
+policy-pack: setup
+	@$(RUN) -m policies.standalone dist/policy-pack
+	@echo "dist/policy-pack/README.md says how to publish it"
+
 config: setup
 	@$(RUN) -m components.config.reference > docs/config.md
 
@@ -86,4 +91,4 @@ format: setup
 
 clean:
 	@test ! -x $(RUN) || $(RUN) -m rehearsal down --all
-	rm -rf $(VENV) rehearsal/out
+	rm -rf $(VENV) dist rehearsal/out

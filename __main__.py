@@ -15,6 +15,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - the user's Python may be older
 from components.config import route_secret
 from components.config.settings import PREFIX, Settings, SettingsError
 from components.config.violations import Violation
+from components.domain.naming import PROJECT
 from components.resources.blue_green_service import BlueGreenService, BlueGreenServiceArgs
 
 
@@ -23,6 +24,12 @@ def main() -> None:
     # The SDKs' classes and all resources live until this short process ends. Frequent garbage collection would nearly
     # double the CPU time (with 20 services, 10 s instead of 6 s).
     gc.set_threshold(50_000, 20, 100)
+    if (name := pulumi.get_project()) != PROJECT:
+        # `pulumi config set` would write keys that neither this program nor the scripts read.
+        raise pulumi.RunError(
+            f"the project is named {name}, but its config keys begin with {PROJECT}: Set name: {PROJECT} in "
+            "Pulumi.yaml; the stacks' names tell your deployments apart"
+        )
     config = {**get_config_env(), **CONFIG.get()}
     try:
         settings = Settings.from_config(config, _secret_violation(config.get(PREFIX + route_secret.KEY, "")))

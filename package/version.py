@@ -1,5 +1,9 @@
-"""The package's version. Users install the git tag ``v<version>``."""
+"""The version of this repository, from pyproject.toml. Users install the git tag ``v<version>``."""
 
+import tomllib
+from pathlib import Path
 from typing import Final
 
-VERSION: Final = "0.1.0"
+VERSION: Final[str] = tomllib.loads(
+    (Path(__file__).resolve().parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+)["project"]["version"]

@@ -8,8 +8,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pulumi_policy import PolicyPack
 
+from components.domain.naming import PROJECT
 from policies.catalogue import LEVEL, POLICIES
 from policies.conversion import convert_once
 
 convert_once()
-PolicyPack("vllm-blue-green", list(POLICIES), enforcement_level=LEVEL)
+PolicyPack(PROJECT, list(POLICIES), enforcement_level=LEVEL)

@@ -15,6 +15,8 @@ from typing import Any, Final, TypeVar
 
 from pulumi_policy import EnforcementLevel, deserialize, policy, proxy
 
+from policies.resources import type_of
+
 Result = TypeVar("Result")
 
 _SERVICER: Final = "_PolicyAnalyzerServicer"
@@ -82,7 +84,8 @@ def _unexpected(library: ModuleType) -> list[str]:
 
 def _in_one_request(answer: Callable[..., Any]) -> Callable[..., Any]:
     def answer_converting_once(servicer: Any, request: Any, context: Any) -> Any:
-        results, type_ = _results.set({}), _type.set(getattr(request, "type", None))
+        asked = getattr(request, "type", None)
+        results, type_ = _results.set({}), _type.set(asked and type_of(asked))
         try:
             return answer(servicer, request, context)
         finally:

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.config.secret_values import secret_kind
 from policies.conversion import share
-from policies.resources import Resource
+from policies.resources import Resource, type_of
 from policies.service import Service, services_of
 
 GUIDE = "docs/policies.md"
@@ -105,7 +105,7 @@ def resource_policy(
 
     def decorate(function: ResourceFunction[AnyOptions]) -> ResourcePolicy:
         def validate(args: ResourceValidationArgs, report_violation: ReportViolation) -> None:
-            if args.resource_type not in types:
+            if type_of(args.resource_type) not in types:
                 return
             chosen = _chosen(options, args.get_config(), report_violation)
             resource = _shared_resource(args)
@@ -224,7 +224,7 @@ def _shared_resource(shown_as: ResourceValidationArgs | PolicyResource) -> Resou
 
 def _resource(shown_as: ResourceValidationArgs | PolicyResource) -> Resource:
     return Resource(
-        type=shown_as.resource_type,
+        type=type_of(shown_as.resource_type),
         name=shown_as.name,
         urn=shown_as.urn,
         props=shown_as.props,

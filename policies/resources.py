@@ -24,6 +24,30 @@ NAMESPACE: Final = "kubernetes:core/v1:Namespace"
 CONFIG_MAP: Final = "kubernetes:core/v1:ConfigMap"
 TARGET_GROUP_BINDING: Final = "kubernetes:elbv2.k8s.aws/v1beta1:TargetGroupBinding"
 
+OTHER_TOKENS: Final[Mapping[str, str]] = {
+    # pulumi_aws has the resources of `lb` in `alb` too, and keeps older names of both as aliases.
+    # https://www.pulumi.com/registry/packages/aws/api-docs/alb/listener/
+    **{
+        type_.replace("aws:lb/", f"aws:{module}/"): type_
+        for module in ("alb", "applicationloadbalancing", "elasticloadbalancingv2")
+        for type_ in (LISTENER_RULE, TARGET_GROUP, LOAD_BALANCER, LISTENER)
+    },
+    # https://kubernetes.io/docs/reference/using-api/deprecation-guide/
+    "kubernetes:apps/v1beta1:Deployment": DEPLOYMENT,
+    "kubernetes:apps/v1beta2:Deployment": DEPLOYMENT,
+    "kubernetes:extensions/v1beta1:Deployment": DEPLOYMENT,
+    "kubernetes:policy/v1beta1:PodDisruptionBudget": DISRUPTION_BUDGET,
+    "kubernetes:extensions/v1beta1:NetworkPolicy": NETWORK_POLICY,
+    # https://github.com/kubernetes-sigs/aws-load-balancer-controller/tree/main/apis/elbv2
+    "kubernetes:elbv2.k8s.aws/v1alpha1:TargetGroupBinding": TARGET_GROUP_BINDING,
+}
+"""The names above, by every other name that the same type has."""
+
+
+def type_of(token: str) -> str:
+    """Return the one name under which policies know a resource's type, whichever of its names a program uses."""
+    return OTHER_TOKENS.get(token, token)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:

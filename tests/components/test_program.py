@@ -221,6 +221,16 @@ def test_the_secret_is_reported_in_the_same_list_as_all_else() -> None:
     assert len(str(raised.value).splitlines()) == 3
 
 
+def test_a_project_of_another_name_is_one_clean_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulumi.get_project", lambda: "mine")
+    with pytest.raises(pulumi.RunError) as raised:
+        run_program()
+    assert str(raised.value) == (
+        "the project is named mine, but its config keys begin with vllm-blue-green: Set name: vllm-blue-green in "
+        "Pulumi.yaml; the stacks' names tell your deployments apart"
+    )
+
+
 def test_an_old_python_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.version_info", (3, 10, 0))
     with pytest.raises(pulumi.RunError, match=r"is too old: this program needs 3\.11 or newer"):

@@ -74,3 +74,32 @@ def test_the_example_stack_serves_a_release_on_blue() -> None:
     assert service.active_color == "blue"
     assert service.blue.serves
     assert not service.green.serves
+
+
+TEMPLATE: dict[str, dict[str, Any]] = PROJECT_FILE["template"]["config"]
+OF_PROVIDERS = {"aws:region", "kubernetes:context"}
+
+
+def test_a_new_project_is_asked_for_all_that_is_required_and_for_nothing_unknown() -> None:
+    required = {name for name, declared in FIELDS.items() if declared.is_required()}
+    asked = set(TEMPLATE) - OF_PROVIDERS
+    assert required | SECRET_KEYS | {"load_balancer_subnet_ids"} <= asked <= set(SCHEMA)
+    assert {key for key in EXAMPLE if not key.startswith(PROJECT)} == OF_PROVIDERS == set(TEMPLATE) - asked
+
+
+def test_a_new_project_keeps_secrets_as_secrets_and_has_no_default_for_one() -> None:
+    assert {name for name, question in TEMPLATE.items() if question.get("secret")} == SECRET_KEYS
+    assert all(question["description"] for question in TEMPLATE.values())
+    # Pulumi takes only texts here.
+    assert all(isinstance(question.get("default", ""), str) for question in TEMPLATE.values())
+    assert not any("default" in TEMPLATE[name] for name in SECRET_KEYS)
+
+
+def test_the_answers_of_a_new_project_are_a_config() -> None:
+    answers = {name: question.get("default", "") for name, question in TEMPLATE.items() if name not in SECRET_KEYS}
+    ids = {"cluster_name": "main", "cluster_security_group_id": "sg-0c", "vpc_id": "vpc-0a"}
+    subnets = {"node_subnet_ids": '["subnet-1"]', "load_balancer_subnet_ids": '["subnet-1", "subnet-2"]'}
+    given = {name: value for name, value in {**answers, **ids, **subnets}.items() if name not in OF_PROVIDERS}
+    name, service = Settings.from_config({f"{PROJECT}:{key}": value for key, value in given.items()}).service()
+    assert name == DEFAULT_SERVICE_NAME
+    assert not service.blue.serves

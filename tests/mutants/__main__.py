@@ -31,6 +31,7 @@ from tests.mutants.trials import CASES, PYTEST_FLAGS, ROOT, Outcome, Trials
 LEAST_PERCENT: Final = 95.0
 NOT_RUN: Final = {
     "test_on_the_engine.py": "runs policies in separate processes",
+    "test_standalone_on_the_engine.py": "runs policies in separate processes",
     "test_unknowns.py": "removes every field of every stack: too slow to run for each mutation",
     "test_rollout_states.py": "runs the program hundreds of times: too slow, and it tests only safe states",
 }

@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -194,6 +195,10 @@ def test_policies_on_other_types_are_passed_over() -> None:
     pack.Analyze(request(stack("ramp")["ListenerRule chat"]), None)
     pack.Analyze(request(STRANGE), None)
     assert asked == [f"both {DEPLOYMENT}", f"one {LISTENER_RULE}", f"both {LISTENER_RULE}"]
+    asked.clear()
+    other = "aws:alb/listenerRule:ListenerRule"
+    pack.Analyze(request(replace(stack("ramp")["ListenerRule chat"], type=other)), None)
+    assert asked == [f"one {other}", f"both {other}"]
 
 
 @pytest.mark.usefixtures("restored")

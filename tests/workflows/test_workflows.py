@@ -4,24 +4,26 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rehearsal.binaries.build import COMPONENTS
 from scripts import console
-from tests.workflows.workflow import NAMES, ROOT, WORKFLOWS, expressions, job, line, load, steps
+from tests.workflows.workflow import NAMES, OTHERS, ROOT, WORKFLOWS, expressions, job, line, load, steps
 
 SCRIPTS = ROOT / ".github" / "scripts"
 
 
 def test_these_are_all_the_workflows() -> None:
-    assert sorted(path.stem for path in WORKFLOWS.iterdir()) == sorted(NAMES)
+    assert sorted(path.stem for path in WORKFLOWS.iterdir()) == sorted((*NAMES, *OTHERS))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *OTHERS])
 def test_every_action_is_pinned_to_a_commit_with_its_version_beside_it(name: str) -> None:
     used = re.findall(r"uses: (\S+)(.*)", (WORKFLOWS / f"{name}.yml").read_text())
-    assert len(used) == 4
+    assert len(used) == {"tag": 1, "test": 5}.get(name, 4)
     for action, comment in used:
         assert re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}", action)
         assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment)
@@ -36,7 +38,53 @@ def test_a_job_may_push_and_ask_for_credentials_and_nothing_else(name: str) -> N
     assert not {"aws-access-key-id", "aws-secret-access-key"} & credentials.keys()
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_one_action_has_one_version_everywhere() -> None:
+    texts = [path.read_text() for path in WORKFLOWS.iterdir()]
+    used = {tuple(found) for text in texts for found in re.findall(r"uses: ([\w-]+/[\w-]+)[\w/-]*@(\S+)", text)}
+    assert len({action for action, _ in used}) == len(used)
+
+
+def test_a_pull_request_gets_no_rights_and_a_tag_only_that_to_push() -> None:
+    assert load("test")["permissions"] == {"contents": "read"}
+    assert load("tag")["permissions"] == {"contents": "write"}
+    # `pull_request_target` would run a stranger's code with the repository's rights.
+    assert set(load("test")["on"]) == {"pull_request", "push"}
+    assert load("tag")["on"] == {"push": {"branches": ["main"], "paths": ["CHANGELOG.md"]}}
+
+
+def test_a_pull_request_is_linted_and_tested_as_by_hand() -> None:
+    lines = [step["run"] for step in job("test")["steps"] if "run" in step]
+    assert lines == ["make setup", "make lint", "make binaries", "make test"]
+
+
+def test_binaries_are_cached_by_their_sources_and_before_a_test_can_fail() -> None:
+    by_name = steps("test")
+    order = list(by_name)
+    restore, save = by_name["Restore the built binaries"], by_name["Cache the built binaries"]
+    assert Path(restore["with"]["path"]).expanduser() == Path.home() / ".cache" / "vllm-blue-green"
+    assert save["with"] == {
+        "path": restore["with"]["path"],
+        "key": "${{ steps.binaries.outputs.cache-primary-key }}",
+    }
+    (sources,) = re.findall(r"hashFiles\('(.*)'\)", restore["with"]["key"])
+    hashed = set(ROOT.glob(f"{sources}/*"))
+    assert {component.folder / name for component in COMPONENTS for name in ("go.mod", "go.sum")} <= hashed
+    assert ROOT / "rehearsal" / "binaries" / "build.py" in hashed
+    assert order.index("Cache the built binaries") < order.index("Test")
+    for name in ("Set up Go", "Build the binaries", "Cache the built binaries"):
+        assert by_name[name]["if"] == "steps.binaries.outputs.cache-hit != 'true'"
+
+
+def test_the_go_that_builds_is_the_newest_that_a_module_asks_for() -> None:
+    asked = {
+        path: tuple(map(int, re.findall(r"^go (\S+)$", path.read_text(), re.MULTILINE)[0].split(".")))
+        for path in (ROOT / "rehearsal" / "binaries").glob("*/go.mod")
+    }
+    chosen = ROOT / steps("test")["Set up Go"]["with"]["go-version-file"]
+    assert asked[chosen] == max(asked.values())
+
+
+@pytest.mark.parametrize("name", [*NAMES, *OTHERS])
 def test_what_somebody_types_reaches_no_shell_as_code(name: str) -> None:
     assert not any(expressions(step["run"]) for step in job(name)["steps"] if "run" in step)
 
@@ -47,7 +95,7 @@ def test_ramps_of_a_stack_wait_for_each_other_and_none_is_broken_off() -> None:
         assert ".stack }}" in concurrency["group"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *OTHERS])
 def test_a_run_ends_at_some_time(name: str) -> None:
     assert 0 < job(name)["timeout-minutes"] <= 360
 
@@ -71,6 +119,10 @@ def test_the_cli_is_of_the_sdk_s_version_and_python_is_one_that_the_program_take
     assert steps(name)["Install the Pulumi CLI"]["with"]["pulumi-version"] == pinned[1]
     major, minor = steps(name)["Set up Python"]["with"]["python-version"].split(".")
     assert (int(major), int(minor)) >= (3, 11)
+
+
+def test_the_tests_run_on_the_python_of_the_rollouts() -> None:
+    assert steps("test")["Set up Python"]["with"] == steps("ramp")["Set up Python"]["with"]
 
 
 def test_a_rerun_resumes() -> None:
@@ -103,7 +155,7 @@ def called(step: dict[str, Any]) -> list[str]:
 
 
 def test_every_shell_script_is_called_and_can_be() -> None:
-    used = {script for name in NAMES for step in job(name)["steps"] for script in called(step)}
+    used = {script for name in (*NAMES, *OTHERS) for step in job(name)["steps"] for script in called(step)}
     assert used == {path.name for path in SCRIPTS.iterdir()}
     for script in SCRIPTS.iterdir():
         assert os.access(script, os.X_OK)

@@ -13,6 +13,9 @@ import yaml
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = ROOT / ".github" / "workflows"
 NAMES = ("ramp", "reap")
+"""The workflows that roll out."""
+OTHERS = ("tag", "test")
+"""The workflows for this repository itself."""
 
 # How the runner runs `shell: bash`.
 SHELL = ("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c")

@@ -1,7 +1,9 @@
 """The guards are bound to their resources, and read a hook's arguments as engines pass them."""
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -9,7 +11,9 @@ import pytest
 
 from components.domain.naming import COLORS, Color
 from components.domain.traffic import Traffic
+from components.resources import guard_hooks
 from components.resources.guard_hooks import ServiceGuards, UnsafeChangeError
+from rollout.model.changes import RULE_TYPE
 from tests.components.example import release, run_program, service_settings
 from tests.components.registrations import Reference, Registrations
 
@@ -53,11 +57,21 @@ def test_the_rule_is_judged_before_pods_and_nodes(declared: Registrations, color
         assert ("ListenerRule", "chat") in declared.precede((kind, f"chat-{color}"))
 
 
+def test_guards_and_scripts_know_the_names_of_the_types_that_the_program_declares(declared: Registrations) -> None:
+    # The SDKs have other names for some types. Guards and scripts see only what the program declares.
+    guarded = {resource.token for resource in declared.resources.values() if resource.hooks}
+    assert guarded == {RULE, NODE_GROUP, DEPLOYMENT, LAUNCH_TEMPLATE}
+    source = Path(guard_hooks.__file__).read_text(encoding="utf-8")
+    assert set(re.findall(r'type_ == "([^"]+)"', source)) == guarded
+    assert declared["ListenerRule", "chat"].token == RULE_TYPE
+
+
 # Engines pass numbers as floats, inputs with secrets as outputs, and values that a preview does not know as Unknown.
 
-RULE, NODE_GROUP, DEPLOYMENT = (
+RULE, NODE_GROUP, LAUNCH_TEMPLATE, DEPLOYMENT = (
     "aws:lb/listenerRule:ListenerRule",
     "aws:eks/nodeGroup:NodeGroup",
+    "aws:ec2/launchTemplate:LaunchTemplate",
     "kubernetes:apps/v1:Deployment",
 )
 
