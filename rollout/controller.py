@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Final, Literal
 
 from components.config.release import Release
 from components.domain.moments import format_rfc3339
@@ -41,6 +41,7 @@ from rollout.model.records import (
     NextState,
     Note,
     NowServing,
+    Outcome,
     PhaseBegun,
     Promoted,
     RuleChanged,
@@ -62,11 +63,11 @@ from rollout.steps.rollback import restore_traffic
 from rollout.steps.updates import Updater
 from rollout.system.failures import describe_error
 
-_OUTCOMES = {
+_OUTCOMES: Final[Mapping[Phase, Outcome]] = {
     Phase.DONE: "promoted",
     Phase.ROLLED_BACK: "rolled_back",
     Phase.FAILED: "failed",
-    Phase.REFUSED: "failed",
+    Phase.REFUSED: "refused",
     Phase.REAPED: "reaped",
 }
 

@@ -55,7 +55,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Print how many tests the tier left out."""
-    if left_out := config.stash.get(_LEFT_OUT, 0):
+    if config.option.markexpr and (left_out := config.stash.get(_LEFT_OUT, 0)):
         terminalreporter.write_line(
             f"{left_out} tests belong to other tiers (`make help`): -m {config.option.markexpr!r}"
         )

@@ -365,11 +365,14 @@ class Note(_Fields):
     text: str
 
 
+Outcome = Literal["promoted", "rolled_back", "failed", "refused", "reaped"]
+
+
 class Finished(_Fields):
     """See `Kind.FINISHED`."""
 
     kind: Literal[Kind.FINISHED] = Kind.FINISHED
-    outcome: str
+    outcome: Outcome
     reason: str
 
 

@@ -149,6 +149,7 @@ def test_a_policy_that_refuses_keeps_a_rollout_from_beginning() -> None:
     before = world.config.read()
     rollout = ramp(world)
     assert rollout.phase is Phase.REFUSED
+    assert world.journal.of("finished")[0]["outcome"] == "refused"
     assert "policy refused: chat-green: scalingConfig.maxSize is 1" in rollout.reason
     assert world.config.read() == before
     assert world.ups == []
