@@ -1,13 +1,12 @@
 """Isolation: only named sources reach a pod, a pod has no access to its node, and no secret is in plain text."""
 
 import ipaddress
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from pulumi_policy import Severity
 
-from components.config.secret_values import secret_kind
+from components.config.secret_values import names_secret, secret_kind
 from policies.label_selectors import is_empty, selects
 from policies.pods import Pods, is_vllm, share_namespace, vllm_deployments
 from policies.policy import Finding, Options, resource_policy, service_policy, wrong
@@ -48,12 +47,6 @@ def network_policy(service: Service, _: Options) -> Iterator[Finding]:
                     yield Finding(message=message, resource=policy)
 
 
-# A name that ends in a word for a secret: HF_TOKEN, but not HF_TOKEN_PATH or MAX_TOKENS.
-_SECRET_NAME: Final = re.compile(
-    r"([A-Z0-9]+[_-])*(KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)|.*(APIKEY|PASSWORD)", re.IGNORECASE
-)
-
-
 @resource_policy(
     "isolation-no-plain-secrets",
     DEPLOYMENT,
@@ -71,10 +64,10 @@ def no_plain_secrets(deployment: Resource, _: Options) -> Iterator[str]:
         name = str(container.get("name"))
         for where, kind in _plain_secrets(container):
             yield wrong(deployment, f"{where} of container {name}", kind, "a reference to a Secret", fix)
-    for option, value in pods.arguments.items():
+    for option in pods.options:
         # Kubernetes or a shell replaces a variable, so the argument itself contains no secret.
-        if value and "$" not in value and _SECRET_NAME.fullmatch(option.removeprefix("--")):
-            yield wrong(deployment, option, "plain text", "left out, and a reference to a Secret in env", fix)
+        if option.value and "$" not in option.value and names_secret(option.name.removeprefix("--")):
+            yield wrong(deployment, option.name, "plain text", "left out, and a reference to a Secret in env", fix)
 
 
 @resource_policy(
@@ -153,9 +146,9 @@ def _plain_secrets(container: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         name = str(variable.get("name"))
         value = variable.get("value")
         kind = secret_kind(str(value)) if value else None
-        if kind is not None or (value and "$(" not in str(value) and _SECRET_NAME.fullmatch(name)):
+        if kind is not None or (value and "$(" not in str(value) and names_secret(name)):
             yield name, kind or "plain text"
-        elif _SECRET_NAME.fullmatch(name) and at(variable, "valueFrom.configMapKeyRef") is not None:
+        elif names_secret(name) and at(variable, "valueFrom.configMapKeyRef") is not None:
             yield name, "in a ConfigMap"
     for part in ("command", "args"):
         for word in items(container.get(part)):

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from itertools import pairwise
+from functools import cached_property
 from math import ceil
 from typing import Any, Final
 
 from components.domain.capacity import ReplicaShape
 from components.domain.naming import COLOR_KEY, CONTAINER_NAME, GPU_RESOURCE
+from components.domain.serve_options import ServeOption, serve_options
 from policies.commands import slept_seconds, words
 from policies.probes import Probe
 from policies.resources import DEPLOYMENT, Resource, at, items, table, tables, whole
@@ -63,16 +64,16 @@ class Pods:
         given = words(self.container.get("command"), self.container.get("args"))
         return [re.sub(r"\$\((\w+)\)", lambda found: str(self.variable(found[1]) or found[0]), word) for word in given]
 
+    @cached_property
+    def options(self) -> list[ServeOption]:
+        """The server's options."""
+        return serve_options(self.words)
+
     @property
     def arguments(self) -> Mapping[str, str]:
         """The server's options by name, such as ``--revision``, with their values; the value of a switch is empty."""
-        given = self.words
-        found: dict[str, str] = {}
-        for word, following in pairwise((*given, "--")):
-            if word.startswith("--"):
-                name, equals, value = word.partition("=")
-                found[name.replace("_", "-")] = value if equals or following.startswith("--") else following
-        return found
+        read = [one for one in self.options if not (one.key or one.joined)]
+        return {f"--no-{one.name.removeprefix('--')}" if one.negated else one.name: one.value for one in read}
 
     @property
     def model(self) -> str | None:
@@ -145,6 +146,17 @@ class Pods:
     def keep_alive_seconds(self) -> int | None:
         """How long vLLM keeps an idle connection, in seconds; None when it is not set, which means 5 s."""
         return whole(self.variable("VLLM_HTTP_TIMEOUT_KEEP_ALIVE"))
+
+    @property
+    def api_servers(self) -> int | None:
+        """The number of API servers in one pod; None when it is not set, which means 1."""
+        return whole(self.arguments.get("--api-server-count"))
+
+    @property
+    def engine_ready_seconds(self) -> int:
+        """How long several API servers wait for the engine before vLLM exits, in seconds."""
+        # https://github.com/vllm-project/vllm/blob/main/vllm/envs.py
+        return whole(self.variable("VLLM_ENGINE_READY_TIMEOUT_S")) or 600
 
     def _asked(self, resource: str) -> Decimal | None:
         """Return the request that the scheduler counts: that of all running containers, or of the start if higher."""

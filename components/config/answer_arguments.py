@@ -1,8 +1,9 @@
 """The `vllm serve` arguments of a release that may change its answers: all except a few that are known not to."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
+
+from components.domain.serve_options import ServeOption, leading_words, serve_options
 
 # Options with one value that do not change answers: the engine's load limits, its logs and metrics, its HTTP details.
 # Options that affect numerics, weights, prompts, sampling or the answer's format are not listed. Options that should
@@ -36,26 +37,14 @@ def answer_arguments(engine_args: Sequence[str]) -> list[list[str]]:
 
     ``--option=value`` and ``--option value`` are equal. No other spellings are normalised.
     """
-    return [words for words in _options(engine_args) if not _is_neutral(words)]
+    leading = leading_words(engine_args)
+    changing = [[one.given, *one.values] for one in serve_options(engine_args) if not _is_neutral(one)]
+    return [leading, *changing] if leading else changing
 
 
-def _is_neutral(words: Sequence[str]) -> bool:
-    option = words[0].replace("_", "-")
-    if len(words) == 1:
-        return f"--{option.removeprefix('--no-').removeprefix('--')}" in NEUTRAL_SWITCHES
-    return len(words) == 2 and option in NEUTRAL_OPTIONS
-
-
-def _options(engine_args: Sequence[str]) -> Iterator[list[str]]:
-    words: list[str] = []
-    for argument in engine_args:
-        # A negative number is a value, although it begins with a dash.
-        if not argument.startswith("-") or re.match(r"-\.?[0-9]", argument):
-            words.append(argument)
-            continue
-        if words:
-            yield words
-        option, equals, value = argument.partition("=")
-        words = [option, value] if equals and argument.startswith("--") else [argument]
-    if words:
-        yield words
+def _is_neutral(option: ServeOption) -> bool:
+    if option.key or option.joined:
+        return False
+    if not option.values:
+        return option.name in NEUTRAL_SWITCHES
+    return len(option.values) == 1 and not option.negated and option.name in NEUTRAL_OPTIONS

@@ -18,6 +18,16 @@ _KINDS: Final = (
 )
 _PATTERNS: Final = tuple((kind, re.compile(pattern, re.ASCII)) for kind, pattern in _KINDS)
 
+# A name that ends in a word for a secret: HF_TOKEN, but not HF_TOKEN_PATH or MAX_TOKENS.
+_SECRET_NAME: Final = re.compile(
+    r"([A-Z0-9]+[_-])*(KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)|.*(APIKEY|PASSWORD)", re.IGNORECASE
+)
+
+
+def names_secret(name: str) -> bool:
+    """Return whether a variable or an option of this name contains a secret."""
+    return _SECRET_NAME.fullmatch(name) is not None
+
 
 def secret_kind(text: str) -> str | None:
     """Return the kind of secret that a text contains; None when it contains none."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
+from components.domain.serve_options import last_value, serve_options
 
 # vLLM's default. https://github.com/vllm-project/vllm/blob/main/vllm/config/cache.py
 DEFAULT_UTILIZATION: Final = 0.92
@@ -99,11 +100,12 @@ class MemoryFit:
 
 def memory_fit(release: DeclaredModel, instance: GpuInstance, gpus: int) -> MemoryFit | None:
     """Return how a release fits so many GPUs; None when too little is known."""
-    utilization = _number(_option(release.engine_args, "--gpu-memory-utilization") or str(DEFAULT_UTILIZATION))
-    incalculable = any(_option(release.engine_args, name) is not None for name in _INCALCULABLE_WITH)
+    options = serve_options(release.engine_args)
+    utilization = _number(last_value(options, "--gpu-memory-utilization") or str(DEFAULT_UTILIZATION))
+    incalculable = any(last_value(options, name) is not None for name in _INCALCULABLE_WITH)
     if release.weights_gib is None or utilization is None or incalculable:
         return None
-    max_model_len = _number(_option(release.engine_args, "--max-model-len") or "")
+    max_model_len = _number(last_value(options, "--max-model-len") or "")
     return MemoryFit(
         instance=instance,
         gpus=gpus,
@@ -158,16 +160,6 @@ def _shorter_requests(fit: MemoryFit) -> str | None:
     return (
         f"--max-model-len to at most {fit.longest_model_len}" if fit.max_model_len and fit.longest_model_len else None
     )
-
-
-def _option(engine_args: Sequence[str], name: str) -> str | None:
-    """Return the value that vLLM uses: the last ``--name value`` or ``--name=value``, with dashes or underscores."""
-    value = None
-    for position, argument in enumerate(engine_args):
-        given, equals, inline = argument.partition("=")
-        if given.replace("_", "-") == name:
-            value = inline if equals else "".join(engine_args[position + 1 : position + 2])
-    return value
 
 
 def _number(text: str) -> float | None:

@@ -19,6 +19,8 @@ FLAGS = {
     )
 }
 VALUES: dict[str, list[str]] = {"switch": [], "plain-switch": [], "list": ["x", "y"]}
+# These refer to something that a path pins.
+PATHS = ("--tokenizer", "--hf-config-path", "--spec-model")
 CHANGING = sorted(
     flag for flag in FLAGS.keys() - NEUTRAL_OPTIONS - NEUTRAL_SWITCHES if not list(engine_args_violations([flag]))
 )
@@ -31,7 +33,11 @@ neutral_words = st.one_of(
     st.sampled_from(sorted(NEUTRAL_SWITCHES)).map(lambda flag: [flag]),
     st.sampled_from(sorted(NEUTRAL_SWITCHES)).map(lambda flag: [f"--no-{flag[2:]}"]),
 )
-changing_words = st.sampled_from(CHANGING).map(lambda flag: [flag, *VALUES.get(FLAGS[flag], ["7"])])
+changing_words = st.sampled_from(CHANGING).map(lambda flag: [flag, *values_of(flag)])
+
+
+def values_of(flag: str, number: str = "7") -> list[str]:
+    return VALUES.get(FLAGS[flag], [f"/{number}" if flag in PATHS else number])
 
 
 def namespace(engine_args: list[str]) -> str:
@@ -60,7 +66,7 @@ def test_arguments_that_never_change_answers_change_no_namespace_wherever_they_s
 
 @pytest.mark.parametrize("flag", CHANGING)
 def test_every_other_argument_changes_it(flag: str) -> None:
-    assert namespace([flag, *VALUES.get(FLAGS[flag], ["7"])]) != namespace([])
+    assert namespace([flag, *values_of(flag)]) != namespace([])
 
 
 @given(st.text("abcdefghijklmnopqrstuvwxyz-", min_size=3, max_size=30), st.lists(neutral_words, max_size=2))
@@ -72,7 +78,7 @@ def test_an_unknown_argument_changes_it(name: str, neutral: list[list[str]]) -> 
 def test_one_more_argument_or_another_value_changes_it(words: list[str], others: list[list[str]]) -> None:
     assert namespace(_flat(others)) != namespace(_flat([*others, words]))
     if len(words) == 2:
-        assert namespace([*_flat(others), words[0], "other"]) != namespace([*_flat(others), *words])
+        assert namespace([*_flat(others), words[0], *values_of(words[0], "9")]) != namespace([*_flat(others), *words])
 
 
 @pytest.mark.parametrize(

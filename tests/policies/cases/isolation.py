@@ -91,14 +91,14 @@ _SECRETS = (
         policy="isolation-no-plain-secrets",
         why="the hub's token in plain text",
         base="ramp",
-        edits={_BLUE: {f"{_VLLM}.env[6]": {"name": "HF_TOKEN", "value": "secret"}}},
+        edits={_BLUE: {f"{_VLLM}.env[7]": {"name": "HF_TOKEN", "value": "secret"}}},
         says="chat-blue: HF_TOKEN of container vllm is plain text, but must be a reference to a Secret",
     ),
     Unsafe(
         policy="isolation-no-plain-secrets",
         why="a token under a name that says nothing",
         base="ramp",
-        edits={_BLUE: {f"{_VLLM}.env[6]": {"name": "HUB", "value": TOKEN}}},
+        edits={_BLUE: {f"{_VLLM}.env[7]": {"name": "HUB", "value": TOKEN}}},
         says="HUB of container vllm is a Hugging Face token",
     ),
     Unsafe(
@@ -131,6 +131,13 @@ _SECRETS = (
         why="vLLM's key as an argument",
         base="ramp",
         edits={_BLUE: {f"{_VLLM}.args[16]": "--api-key=open-sesame"}},
+        says="chat-blue: --api-key is plain text, but must be left out",
+    ),
+    Unsafe(
+        policy="isolation-no-plain-secrets",
+        why="a key and its option in one word, which vLLM does not even recognise",
+        base="ramp",
+        edits={_BLUE: {f"{_VLLM}.args[16]": "--api-key open-sesame"}},
         says="chat-blue: --api-key is plain text, but must be left out",
     ),
     Unsafe(
@@ -260,10 +267,10 @@ SAFE = (
         base="ramp",
         edits={
             _BLUE: {
-                f"{_VLLM}.env[6]": {"name": "MAX_TOKENS", "value": "1024"},
-                f"{_VLLM}.env[7]": {"name": "HF_TOKEN_PATH", "value": "/run/secrets/hub"},
-                f"{_VLLM}.env[8]": {"name": "TOKENIZERS_PARALLELISM", "value": "false"},
-                f"{_VLLM}.env[9]": {"name": "HF_TOKEN", "value": ""},
+                f"{_VLLM}.env[7]": {"name": "MAX_TOKENS", "value": "1024"},
+                f"{_VLLM}.env[8]": {"name": "HF_TOKEN_PATH", "value": "/run/secrets/hub"},
+                f"{_VLLM}.env[9]": {"name": "TOKENIZERS_PARALLELISM", "value": "false"},
+                f"{_VLLM}.env[10]": {"name": "HF_TOKEN", "value": ""},
                 f"{_VLLM}.args[16]": "--hf-token",
             }
         },
@@ -273,8 +280,8 @@ SAFE = (
         base="ramp",
         edits={
             _BLUE: {
-                f"{_VLLM}.env[6]": {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "chat", "key": "key"}}},
-                f"{_VLLM}.env[7]": {"name": "OTHER_KEY", "value": "$(KEY)"},
+                f"{_VLLM}.env[7]": {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "chat", "key": "key"}}},
+                f"{_VLLM}.env[8]": {"name": "OTHER_KEY", "value": "$(KEY)"},
                 f"{_VLLM}.args[16]": "--api-key=$(KEY)",
             }
         },
