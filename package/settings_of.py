@@ -22,7 +22,7 @@ _STAND_INS: Final[Mapping[str, Any]] = {
     if (form := identifier(field))
 }
 # Keys under these are names that the user chose.
-_FREE_KEYS: Final = ("prompts", "sampling", "lora_adapters")
+_FREE_KEYS: Final = ("env", "prompts", "sampling", "lora_adapters")
 
 
 class InputsError(pulumi.RunError):
@@ -84,9 +84,7 @@ def _input_path(path: Path) -> Path:
         case ("services", _, *rest):
             return _input_path(tuple(rest))
         case _:
-            free = next(
-                (place for place, part in enumerate(path) if part in ("prompts", "sampling", "lora_adapters")), 99
-            )
+            free = next((place for place, part in enumerate(path) if part in _FREE_KEYS), 99)
             return tuple(
                 camel_case(part) if isinstance(part, str) and place <= free else part for place, part in enumerate(path)
             )

@@ -1,14 +1,15 @@
 """Releases: everything that determines a colour's answers is pinned and named, so a rollback restores it exactly."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import combinations
 from typing import Any, Final
 
 from pulumi_policy import Severity
 
 from components.config.answer_arguments import answer_arguments
-from components.config.release import is_pinned
+from components.config.environment import DERIVED_VARIABLES
+from components.config.pins import is_pinned, unpinned
 from components.domain.naming import (
     PROMPTS_HASH_KEY,
     RELEASE_KEY,
@@ -16,7 +17,7 @@ from components.domain.naming import (
     content_hash,
     fingerprint,
 )
-from components.resources.serve_command import PROMPTS_PATH
+from components.domain.pod_paths import PROMPTS_PATH
 from policies.pods import Pods, is_vllm, share_namespace, vllm_deployments
 from policies.policy import Finding, Options, resource_policy, service_policy, wrong
 from policies.resources import CONFIG_MAP, DEPLOYMENT, Resource, at, table
@@ -47,13 +48,14 @@ def image_pinned(deployment: Resource, _: Options) -> Iterator[str]:
 @resource_policy(
     "release-model-pinned",
     DEPLOYMENT,
-    description="A model from a repository must be pinned by a commit.",
-    fix="Set model_revision of the release to a commit.",
+    description="What a model from a repository is made of must be pinned by commits: its weights, tokenizer and code, "
+    "and its draft model. Adapters must come from a path.",
+    fix="Set model_revision of the release to a commit; give adapters as paths on a volume.",
 )
 def model_pinned(deployment: Resource, _: Options) -> Iterator[str]:
     """A branch or a tag can move, and without a revision vLLM uses the branch main.
 
-    Paths and object stores are exempt, because they have their own versions.
+    Paths and object stores are exempt, because they have their own versions. vLLM cannot pin an adapter's repository.
     """
     if not is_vllm(deployment):
         return
@@ -62,6 +64,8 @@ def model_pinned(deployment: Resource, _: Options) -> Iterator[str]:
     if not is_pinned(pods.model or "", revision or ""):
         fix = "Set model_revision of the release to a commit; a branch or a tag may move."
         yield wrong(deployment, f"--revision of {pods.model or 'the model'}", revision, "a commit", fix)
+    for one in unpinned(pods.model or "", pods.options):
+        yield wrong(deployment, one.what, one.value, one.must, one.fix)
 
 
 @resource_policy(
@@ -165,10 +169,13 @@ def _annotation(deployment: Resource, key: str) -> Any:
     return table(deployment.get("metadata.annotations")).get(key)
 
 
-def _answers(deployment: Resource) -> tuple[Any, Sequence[Sequence[str]]]:
+def _answers(deployment: Resource) -> tuple[Any, ...]:
     """Return everything on which a colour's answers may depend."""
     pods = Pods(deployment)
     options = answer_arguments(pods.words)
-    return pods.annotations.get(PROMPTS_HASH_KEY), [
-        words for words in options if words[0].replace("_", "-") not in _NAMES
-    ]
+    variables = {str(one.get("name")): one.get("value") for one in pods.variables()}
+    return (
+        pods.annotations.get(PROMPTS_HASH_KEY),
+        [words for words in options if words[0].replace("_", "-") not in _NAMES],
+        {name: value for name, value in variables.items() if value is not None and name not in DERIVED_VARIABLES},
+    )

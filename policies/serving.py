@@ -50,7 +50,8 @@ def startup_probe(deployment: Resource, options: StartupOptions) -> Iterator[str
     """
     if not is_vllm(deployment):
         return
-    probe = Pods(deployment).probe("startupProbe")
+    pods = Pods(deployment)
+    probe = pods.probe("startupProbe")
     if probe.asks in (None, "no more than its presence"):
         fix = "Request GET /health, as VllmStack does: the port is open long before the model is loaded."
         yield wrong(deployment, "what the startup probe asks", probe.asks, "an answer of the server", fix)
@@ -59,6 +60,10 @@ def startup_probe(deployment: Resource, options: StartupOptions) -> Iterator[str
     if given < least:
         fix = "Set cold_start_seconds, or failureThreshold x periodSeconds."
         yield wrong(deployment, "the time to start (s)", given, f"at least {least}", fix)
+    if (pods.api_servers or 1) > 1 and pods.engine_ready_seconds < given:
+        fix = "Set VLLM_ENGINE_READY_TIMEOUT_S: with several API servers, vLLM exits when it takes longer."
+        where = "the time after which vLLM gives up (s)"
+        yield wrong(deployment, where, pods.engine_ready_seconds, f"at least {given}, the time to start", fix)
     deadline = _progress_deadline_seconds(deployment)
     if deadline < given:
         fix = "Raise progressDeadlineSeconds: at the deadline, an update fails although its pods may still be starting."

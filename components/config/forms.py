@@ -188,10 +188,13 @@ PATH_OR_S3: Final = Form(
     matching(rf"{_PATH}|s3://[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9]/[^\x00-\x1f]{{0,500}}"),
 )
 
+# A quantisation after a colon names one GGUF file of a repository.
+# https://github.com/vllm-project/vllm/pull/29137
+_GGUF = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9][A-Za-z0-9._-]{0,99}:[A-Za-z0-9_+-]{1,40}"
 MODEL: Final = Form(
     "a model repository or path",
     "Qwen/Qwen2.5-7B-Instruct",
-    matching(_SCHEME + r"[A-Za-z0-9/][A-Za-z0-9._/+=-]{0,499}"),
+    matching(_SCHEME + rf"[A-Za-z0-9/][A-Za-z0-9._/+=-]{{0,499}}|{_GGUF}"),
 )
 REVISION: Final = Form(
     "a commit", "a09a35458c702b33eeacc393d103063234e8bc28", matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -204,6 +207,7 @@ IMAGE: Final = Form(
 FILE_NAME: Final = Form(
     "a file name: letters, digits, dots, dashes and underscores", "system.txt", matching(r"(?!\.)[A-Za-z0-9._-]{1,100}")
 )
+ADAPTER_PATH: Final = Form("an absolute path", "/adapters/legal", matching(r"/[A-Za-z0-9._/+-]{0,498}[A-Za-z0-9._+-]"))
 ADAPTER_NAME: Final = Form("an adapter's name", "legal", matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"))
 
 SubnetId = Annotated[str, SUBNET]

@@ -2,20 +2,25 @@
 
 import hashlib
 import json
-import re
 from typing import Annotated, Final
 
 from pydantic import BaseModel, Field, JsonValue, ValidationInfo, field_validator
 
 from components.config.answer_arguments import answer_arguments
 from components.config.engine_args import engine_args_violations
-from components.config.forms import ADAPTER_NAME, FILE_NAME, IMAGE, MODEL, REVISION
+from components.config.environment import VARIABLE_NAME, environment_violations
+from components.config.forms import ADAPTER_NAME, ADAPTER_PATH, FILE_NAME, IMAGE, MODEL, REVISION
 from components.config.model import STRICT, Items
-from components.config.violations import Violation, wrong
+from components.config.pins import SNAPSHOT_FIX, is_pinned, unpinned
+from components.config.violations import UNSET, Violation, wrong
+from components.domain.serve_options import serve_options
+from components.domain.vllm_version import MIN_VLLM, MIN_VLLM_TEXT, image_version
 
 CHAT_TEMPLATE: Final = "chat_template.jinja"
 # These declare the model's size, not its content. Declaring them later changes neither the release id nor the pods.
 SIZES: Final = frozenset({"weights_gib", "kv_cache_kib_per_token"})
+# Without a value, these are not part of the digest, so that the ids of releases from before they existed stay.
+_LATER_FIELDS: Final = frozenset({"env"})
 # A ConfigMap has at most 1 MiB of data. https://kubernetes.io/docs/concepts/configuration/configmap/
 MAX_PROMPTS_BYTES: Final = 1_000_000
 
@@ -29,10 +34,16 @@ class Release(BaseModel):
     model_revision: Annotated[
         str, REVISION, Field(description="Pinned revision of the model (a commit, never a branch).")
     ]
-    image: Annotated[str, IMAGE, Field(description="vLLM image, pinned by digest (name@sha256:…).")]
+    image: Annotated[
+        str, IMAGE, Field(description=f"Image of vLLM {MIN_VLLM_TEXT} or newer, pinned by digest (name@sha256:…).")
+    ]
     engine_args: Annotated[
         Items[str], Field(description="More `vllm serve` arguments, e.g. --max-model-len=8192.")
     ] = ()
+    env: Annotated[
+        dict[Annotated[str, VARIABLE_NAME], str],
+        Field(description="Environment variables of the server, e.g. VLLM_LOGGING_LEVEL; never secrets."),
+    ] = {}
     prompts: Annotated[
         dict[Annotated[str, FILE_NAME], str],
         Field(description=f"Prompt files by name, mounted at /etc/vllm/prompts; {CHAT_TEMPLATE} is the chat template."),
@@ -41,8 +52,8 @@ class Release(BaseModel):
         dict[str, JsonValue], Field(description="Sampling defaults (vLLM generation config), e.g. temperature.")
     ] = {}
     lora_adapters: Annotated[
-        dict[Annotated[str, ADAPTER_NAME], Annotated[str, MODEL]],
-        Field(description="LoRA adapters: name to repository or path."),
+        dict[Annotated[str, ADAPTER_NAME], str],
+        Field(description="LoRA adapters: name to a path on a volume. vLLM cannot pin an adapter's repository."),
     ] = {}
     weights_gib: Annotated[
         float | None,
@@ -66,10 +77,43 @@ class Release(BaseModel):
 
     @field_validator("engine_args")
     @classmethod
-    def _leave_derived_arguments_alone(cls, engine_args: tuple[str, ...]) -> tuple[str, ...]:
+    def _be_read_and_pinned(cls, engine_args: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if violations := tuple(engine_args_violations(engine_args)):
             raise wrong(*violations)
+        if references := tuple(unpinned(info.data.get("model", ""), serve_options(engine_args))):
+            raise wrong(
+                *(
+                    Violation((one.position,), f"{one.what} must be {one.must}", one.fix, one.value or UNSET)
+                    for one in references
+                )
+            )
         return engine_args
+
+    @field_validator("image")
+    @classmethod
+    def _be_new_enough(cls, image: str) -> str:
+        if (version := image_version(image)) and version < MIN_VLLM:
+            what = f"must have vLLM {MIN_VLLM_TEXT} or newer: an older one exits when it gets --fingerprint-mode"
+            raise wrong(Violation((), what, "", image))
+        return image
+
+    @field_validator("env")
+    @classmethod
+    def _leave_derived_variables_alone(cls, env: dict[str, str]) -> dict[str, str]:
+        if violations := tuple(environment_violations(env)):
+            raise wrong(*violations)
+        return env
+
+    @field_validator("lora_adapters")
+    @classmethod
+    def _pin_the_adapters(cls, adapters: dict[str, str]) -> dict[str, str]:
+        if violations := [
+            Violation((name,), f"must be {ADAPTER_PATH.expected}", SNAPSHOT_FIX, path)
+            for name, path in adapters.items()
+            if ADAPTER_PATH.check(path) is not None
+        ]:
+            raise wrong(*violations)
+        return adapters
 
     @field_validator("prompts")
     @classmethod
@@ -103,13 +147,7 @@ class Release(BaseModel):
         return _digest({**bundle, "engine_args": [list(words) for words in answer_arguments(self.engine_args)]})
 
 
-def is_pinned(model: str, revision: str) -> bool:
-    """Return whether a revision is immutable."""
-    # A repository has commits. Paths and object stores have their own versions, so any revision passes for them.
-    return bool(re.match(r"/|[a-z][a-z0-9]+://", model) or re.fullmatch(r"[0-9a-f]{1,64}", revision))
-
-
 def _digest(bundle: dict[str, JsonValue]) -> str:
-    identity = {key: value for key, value in bundle.items() if key not in SIZES}
+    identity = {key: value for key, value in bundle.items() if key not in SIZES and (value or key not in _LATER_FIELDS)}
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]

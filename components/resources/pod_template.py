@@ -22,17 +22,18 @@ from components.domain.naming import (
     pool_labels,
     readiness_gate,
 )
-from components.domain.pod_times import LIVENESS_TIMEOUT_SECONDS, READINESS_FAILURES, STARTUP_TIMEOUT_SECONDS
-from components.resources.serve_command import (
+from components.domain.pod_paths import (
     COMPILE_CACHE_PATH,
     HOME_PATH,
     MODEL_CACHE_PATH,
+    PROBE_PATH,
     PROMPTS_PATH,
-    serve_arguments,
-    serve_environment,
+    SHARED_MEMORY_PATH,
+    TEMPORARY_PATH,
 )
+from components.domain.pod_times import LIVENESS_TIMEOUT_SECONDS, READINESS_FAILURES, STARTUP_TIMEOUT_SECONDS
+from components.resources.serve_command import serve_arguments, serve_environment
 
-PROBE_PATH = "/etc/vllm-probe"
 PROBE_FILE = "readiness_probe.py"
 # vLLM requires this key from every caller of /v1, including the readiness probe.
 API_KEY_VARIABLE = "VLLM_API_KEY"
@@ -121,7 +122,7 @@ def _container(subject: PodSubject, settings: ServiceSettings) -> core.Container
             ),
             *(
                 core.EnvVarArgs(name=name, value=value)
-                for name, value in serve_environment(subject.release, settings.drain_chain).items()
+                for name, value in serve_environment(subject.release, settings.drain_chain, times).items()
             ),
             *_secret_variables(settings),
         ],
@@ -140,8 +141,8 @@ def _container(subject: PodSubject, settings: ServiceSettings) -> core.Container
             core.VolumeMountArgs(name="model-cache", mount_path=MODEL_CACHE_PATH),
             core.VolumeMountArgs(name="compile-cache", mount_path=COMPILE_CACHE_PATH),
             core.VolumeMountArgs(name="home", mount_path=HOME_PATH),
-            core.VolumeMountArgs(name="temporary", mount_path="/tmp"),
-            core.VolumeMountArgs(name="shared-memory", mount_path="/dev/shm"),
+            core.VolumeMountArgs(name="temporary", mount_path=TEMPORARY_PATH),
+            core.VolumeMountArgs(name="shared-memory", mount_path=SHARED_MEMORY_PATH),
         ],
         startup_probe=core.ProbeArgs(
             http_get=_health(),

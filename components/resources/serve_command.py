@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from components.config.release import CHAT_TEMPLATE, Release
 from components.domain.drain_chain import DrainChain
 from components.domain.naming import PORT, Color, fingerprint
-
-PROMPTS_PATH = "/etc/vllm/prompts"
-MODEL_CACHE_PATH = "/var/cache/models"
-COMPILE_CACHE_PATH = "/var/cache/compile"
-HOME_PATH = "/home/vllm"
+from components.domain.pod_paths import COMPILE_CACHE_PATH, HOME_PATH, MODEL_CACHE_PATH, PROMPTS_PATH
+from components.domain.pod_times import PodTimes
 
 
 def serve_arguments(
@@ -38,16 +35,20 @@ def serve_arguments(
     return [*arguments, *release.engine_args]
 
 
-def serve_environment(release: Release, drain_chain: DrainChain) -> Mapping[str, str]:
+def serve_environment(release: Release, drain_chain: DrainChain, times: PodTimes) -> Mapping[str, str]:
     """Return the server's environment. It directs writes to volumes, because the root file system is read-only."""
     return {
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(drain_chain.keep_alive_seconds),
+        # The startup probe alone decides when a start has failed: vLLM's API servers would give up after 600 s.
+        # https://github.com/vllm-project/vllm/blob/main/vllm/envs.py
+        "VLLM_ENGINE_READY_TIMEOUT_S": str(times.startup_seconds),
         "HF_HOME": MODEL_CACHE_PATH,
         # vLLM's keys for compiled kernels include its version; one folder per image separates the other caches too.
         "VLLM_CACHE_ROOT": f"{COMPILE_CACHE_PATH}/{_image_digest(release)}",
         # The image has no user with this id, so its libraries need a home folder for caches and a user name.
         "HOME": HOME_PATH,
         "USER": "vllm",
+        **release.env,
     }
 
 

@@ -19,7 +19,7 @@ from tests.components.registrations import Registrations
 
 BOTH_COLORS: dict[str, Any] = {
     "blue": {"replicas": 2, "release": release()},
-    "green": {"replicas": 2, "release": release(sampling={"top_p": 0.5}, lora_adapters={"law": "org/law"})},
+    "green": {"replicas": 2, "release": release(sampling={"top_p": 0.5}, lora_adapters={"law": "/adapters/law"})},
 }
 
 

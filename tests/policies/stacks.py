@@ -137,7 +137,7 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
                 engine_args=["--max-model-len=8192", "--no-enable-prefix-caching", "--seed", "-1"],
                 prompts={"chat_template.jinja": "{{ messages }}", "system.txt": "Be kind."},
                 sampling={"temperature": 0.2, "stop": ["</s>"]},
-                lora_adapters={"legal": "org/legal", "terse": "/adapters/terse"},
+                lora_adapters={"legal": "/adapters/legal", "terse": "/adapters/terse"},
             ),
         },
         "green": {"replicas": 2, "release": release()},

@@ -19,9 +19,10 @@ CHANGES: dict[str, Any] = {
     "model_revision": "beef",
     "image": f"vllm/vllm-openai@sha256:{'b' * 64}",
     "engine_args": ["--max-model-len=8192"],
+    "env": {"VLLM_LOGGING_LEVEL": "DEBUG"},
     "prompts": {"chat_template.jinja": "{{ messages }}"},
     "sampling": {"temperature": 0.1},
-    "lora_adapters": {"law": "org/law"},
+    "lora_adapters": {"law": "/adapters/law"},
 }
 SIZES: dict[str, Any] = {"weights_gib": 15, "kv_cache_kib_per_token": 128.5}
 
@@ -105,6 +106,19 @@ def test_a_repositorys_revision_is_a_commit(revision: str) -> None:
         Release(**release(model_revision=revision))
 
 
+@pytest.mark.parametrize("model", ["org/model-GGUF:Q4_K_M", "org/model-GGUF:UD-Q4_K_XL"])
+def test_a_quantisation_of_a_repository_is_a_model_and_is_pinned_by_a_commit(model: str) -> None:
+    assert Release(**release(model=model)).model == model
+    with pytest.raises(ValidationError, match="must be a commit"):
+        Release(**release(model=model, model_revision="main"))
+
+
+@pytest.mark.parametrize("model", ["org/model:", "model:Q4_K_M", "/models/a:b", "org/model:a:b"])
+def test_no_other_colon_is_in_a_model(model: str) -> None:
+    with pytest.raises(ValidationError, match="must be a model repository or path"):
+        Release(**release(model=model))
+
+
 @pytest.mark.parametrize("model", ["s3://bucket/model", "/models/llama"])
 def test_what_is_no_repository_has_versions_of_its_own(model: str) -> None:
     assert Release(**release(model=model, model_revision="v1.0")).model_revision == "v1.0"
@@ -113,6 +127,15 @@ def test_what_is_no_repository_has_versions_of_its_own(model: str) -> None:
 def test_prompts_fit_a_config_map() -> None:
     with pytest.raises(ValidationError, match="must not exceed 1000000 bytes"):
         Release(**release(prompts={"a": "ü" * 500_000}))
+
+
+@pytest.mark.parametrize("path", ["org/law", "s3://bucket/law", "~/law", "/", "/law/", "law", ""])
+def test_an_adapter_comes_from_a_path(path: str) -> None:
+    with pytest.raises(ValidationError, match="must be an absolute path") as raised:
+        Release(**release(lora_adapters={"law": path}))
+    (violation,) = explain(raised.value, Release)
+    assert violation.path == ("lora_adapters", "law")
+    assert "below /var/cache/models" in violation.fix
 
 
 def test_a_stray_word_before_the_first_option_is_refused() -> None:
@@ -126,6 +149,20 @@ def test_an_image_without_a_whole_digest_is_refused(image: str) -> None:
         Release(**release(image=image))
 
 
+@pytest.mark.parametrize("tag", ["v0.20.2", "0.18.0", "v0.9", "v0.20.2rc1"])
+def test_an_image_that_says_it_is_too_old_is_refused(tag: str) -> None:
+    image = f"registry.example.com/vllm/vllm-openai:{tag}@sha256:{'a' * 64}"
+    with pytest.raises(ValidationError, match=r"must have vLLM 0\.21 or newer"):
+        Release(**release(image=image))
+
+
+@pytest.mark.parametrize(
+    "name", ["vllm/vllm-openai:v0.21.0", "vllm/vllm-openai:v1.0", "acme/vllm:0.1", "vllm-openai:2026"]
+)
+def test_any_other_image_is_accepted(name: str) -> None:
+    assert Release(**release(image=f"{name}@sha256:{'a' * 64}"))
+
+
 names = st.from_regex(r"[a-z]{1,6}", fullmatch=True)
 values = st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab", max_size=3)
 json_values = st.recursive(
@@ -137,9 +174,10 @@ bundles = st.fixed_dictionaries(
         "model_revision": st.sampled_from(["c0ffee", "beef"]),
         "image": st.sampled_from([release()["image"], CHANGES["image"]]),
         "engine_args": st.lists(st.sampled_from(["--dtype=half", "--max-num-seqs=9", "--seed", "-O3"]), max_size=3),
+        "env": st.dictionaries(names, st.text("ab", max_size=3), max_size=2),
         "prompts": st.dictionaries(names, st.text("ab", max_size=3), max_size=2),
         "sampling": st.dictionaries(names, json_values, max_size=2),
-        "lora_adapters": st.dictionaries(names, st.sampled_from(["org/law", "org/code"]), max_size=2),
+        "lora_adapters": st.dictionaries(names, st.sampled_from(["/adapters/law", "/adapters/code"]), max_size=2),
     }
 )
 
@@ -171,12 +209,18 @@ def _leaves(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | in
 
 NESTED = release(
     engine_args=["--dtype=half", "--seed", "1"],
+    env={"VLLM_LOGGING_LEVEL": "DEBUG"},
     prompts={"a.txt": "one", "b.txt": "two"},
     sampling={"stop": ["x", {"deep": [1, 2.5, True, None]}]},
-    lora_adapters={"law": "org/law"},
+    lora_adapters={"law": "/adapters/law"},
 )
 # A changed value for each leaf, valid for its field.
-OTHER_FORMS = {"model": "org/other", "model_revision": "beef", "image": CHANGES["image"], "lora_adapters": "org/other"}
+OTHER_FORMS = {
+    "model": "org/other",
+    "model_revision": "beef",
+    "image": CHANGES["image"],
+    "lora_adapters": "/adapters/other",
+}
 
 
 @pytest.mark.parametrize("path", _leaves(NESTED), ids=lambda path: ".".join(map(str, path)))

@@ -79,6 +79,22 @@ _PINNED = (
                        " --fingerprint-value blue-r7"}),
         says="llm: --revision of the model is not set",
     ),
+    *(
+        Unsafe(policy="release-model-pinned", why=why, base="ramp", edits={_GREEN: {f"{_VLLM}.args[16]": word}},
+               says=f"chat-green: {says}")
+        for why, word, says in (
+            ("another tokenizer, without a revision", "--tokenizer=acme/tok",
+             "--tokenizer-revision of the tokenizer acme/tok is not set, but must be a commit."),
+            ("the tokenizer's branch", "--tokenizer-revision=main",
+             "--tokenizer-revision of the tokenizer org/model is main, but must be a commit."),
+            ("the branch of the model's code", "--code-revision=main",
+             "--code-revision of the model's code is main, but must be a commit."),
+            ("a draft model without a revision", '--speculative-config={"model": "acme/draft"}',
+             "the revision of the draft model acme/draft is not set, but must be a commit."),
+            ("an adapter's repository, which vLLM cannot pin", "--lora-modules=legal=acme/legal",
+             "an adapter in --lora-modules is acme/legal, but must be a path."),
+        )
+    ),
 )  # fmt: skip
 
 _NAMED = (
@@ -193,6 +209,19 @@ _CACHED = (
     ),
     Unsafe(
         policy="release-cache-namespace",
+        why="a variable that may change answers",
+        base="ramp",
+        edits={
+            _GREEN: {
+                **_BLUES_REVISION,
+                _NAMESPACE: "c6ccc5860bc6",
+                f"{_VLLM}.env[7]": {"name": "VLLM_BATCH_INVARIANT", "value": "1"},
+            }
+        },
+        says="must be different from that of chat-",
+    ),
+    Unsafe(
+        policy="release-cache-namespace",
         why="other prompts",
         base="ramp",
         edits={_GREEN: {**_BLUES_REVISION, _NAMESPACE: "c6ccc5860bc6", _NOTED: "0a1b2c3d4e"}},
@@ -220,6 +249,18 @@ SAFE = (
         why="a model from a path, whatever its revision says",
         base="ramp",
         edits={_GREEN: {f"{_VLLM}.args[0]": "/models/chat", f"{_VLLM}.args[--revision]": "main"}},
+    ),
+    Safe(
+        why="a pinned tokenizer and draft model, and an adapter from a path",
+        base="ramp",
+        edits={
+            _GREEN: {
+                f"{_VLLM}.args[16]": "--tokenizer=acme/tok",
+                f"{_VLLM}.args[17]": "--tokenizer-revision=c0ffee",
+                f"{_VLLM}.args[18]": '--speculative-config={"model": "acme/draft", "revision": "c0ffee"}',
+                f"{_VLLM}.args[19]": "--lora-modules=legal=/adapters/legal",
+            }
+        },
     ),
     Safe(
         why="by hand: a model from a store, without a revision, by the module's own name",

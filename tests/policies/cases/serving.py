@@ -56,6 +56,31 @@ _STARTUP = (
     ),
     Unsafe(
         policy="serving-startup-probe",
+        why="by hand: several API servers give up after vLLM's 600 s, before the probe does",
+        base="ramp",
+        added=by_hand(
+            {
+                f"{CONTAINER}.args[0]": "vllm serve org/model --revision=0a1b2c3 --shutdown-timeout 60"
+                " --fingerprint-mode custom --fingerprint-value blue-r7 --api-server-count=2",
+                f"{CONTAINER}.startupProbe.failureThreshold": 61,
+            }
+        ),
+        says="llm: the time after which vLLM gives up (s) is 600, but must be at least 610, the time to start.",
+    ),
+    Unsafe(
+        policy="serving-startup-probe",
+        why="vLLM's own limit is one second too short",
+        base="ramp",
+        edits={
+            _BLUE: {
+                f"{_VLLM}.args[16]": "--api-server-count=2",
+                f"{_VLLM}.env[name=VLLM_ENGINE_READY_TIMEOUT_S].value": "899",
+            }
+        },
+        says="gives up (s) is 899, but must be at least 900",
+    ),
+    Unsafe(
+        policy="serving-startup-probe",
         why="a start may take 910 s, and the rollout is given up after 909",
         base="ramp",
         edits={_BLUE: {f"{_VLLM}.startupProbe.initialDelaySeconds": 10, "spec.progressDeadlineSeconds": 909}},
@@ -530,6 +555,21 @@ SAFE = (
         base="ramp",
         edits={_BLUE: {"spec.progressDeadlineSeconds": 900}},
         config={"serving-startup-probe": {"min_startup_seconds": 900}},
+    ),
+    Safe(
+        why="several API servers that wait as long as the probe",
+        base="ramp",
+        edits={_BLUE: {f"{_VLLM}.args[16]": "--api-server-count=2"}},
+    ),
+    Safe(
+        why="a single API server has no limit of its own",
+        base="ramp",
+        edits={
+            _BLUE: {
+                f"{_VLLM}.args[16]": "--api-server-count=1",
+                f"{_VLLM}.env[name=VLLM_ENGINE_READY_TIMEOUT_S]": GONE,
+            }
+        },
     ),
     Safe(
         why="a startup probe that is a program of its own",

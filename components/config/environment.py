@@ -1,0 +1,66 @@
+"""The environment variables that a release may not set: secrets, derived ones, and ones that would break a rollout."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from components.config.forms import Form, matching
+from components.config.secret_values import names_secret
+from components.config.violations import Violation
+
+VARIABLE_NAME: Final = Form(
+    "the name of an environment variable: letters, digits and underscores",
+    "VLLM_LOGGING_LEVEL",
+    matching(r"[A-Za-z_][A-Za-z0-9_]{0,199}"),
+)
+# The program derives these: with each, the setting from which it follows.
+DERIVED_VARIABLES: Final[Mapping[str, str]] = {
+    "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "max_stream_seconds of the service",
+    "VLLM_ENGINE_READY_TIMEOUT_S": "cold_start_seconds of the service",
+    "VLLM_API_KEY": "pods.api_key_secret",
+    "HF_TOKEN": "pods.hub_token_secret",
+    "HF_HOME": "pods.model_cache_claim",
+    "VLLM_CACHE_ROOT": "pods.compile_cache_claim",
+    "HOME": "",
+    "USER": "",
+    "POD_IP": "",
+}
+_SEVERAL_PODS: Final = "makes vLLM part of a group of pods, but a replica is one pod"
+_GPUS: Final = "would give the pod other GPUs than Kubernetes has assigned to it"
+# https://github.com/vllm-project/vllm/blob/main/vllm/envs.py
+HARMFUL_VARIABLES: Final[Mapping[str, str]] = {
+    "VLLM_HOST_IP": _SEVERAL_PODS,
+    "VLLM_PORT": _SEVERAL_PODS,
+    "VLLM_DP_SIZE": _SEVERAL_PODS,
+    "VLLM_DP_RANK": _SEVERAL_PODS,
+    "VLLM_DP_RANK_LOCAL": _SEVERAL_PODS,
+    "VLLM_DP_MASTER_IP": _SEVERAL_PODS,
+    "VLLM_DP_MASTER_PORT": _SEVERAL_PODS,
+    # https://github.com/vllm-project/vllm/blob/main/docs/usage/security.md
+    "VLLM_SERVER_DEV_MODE": "opens endpoints without a key that stop or change the server",
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "lets clients change the adapters of a running colour",
+    "VLLM_MODEL_REDIRECT_PATH": "replaces the pinned model by another one",
+    # https://github.com/NVIDIA/k8s-device-plugin
+    "NVIDIA_VISIBLE_DEVICES": _GPUS,
+    "CUDA_VISIBLE_DEVICES": _GPUS,
+}
+_SECRET_FIX: Final = (
+    "Remove it: pods.api_key_secret and pods.hub_token_secret name Kubernetes Secrets, and pods.service_account_name "
+    "gives access to AWS."
+)
+# It is half of a secret: a user's id, without which the other half is useless.
+_ALSO_SECRET: Final = frozenset({"AWS_ACCESS_KEY_ID"})
+
+
+def environment_violations(env: Mapping[str, str]) -> Iterator[Violation]:
+    """Yield a violation for every variable that must be changed; a path is the variable's name. Values stay hidden."""
+    for name, value in env.items():
+        if name in DERIVED_VARIABLES:
+            source = DERIVED_VARIABLES[name]
+            fix = f"Remove it, and set {source}." if source else "Remove it."
+            yield Violation((name,), "is derived by the program", fix)
+        elif names_secret(name) or name in _ALSO_SECRET:
+            yield Violation((name,), "would put a secret into plain config and every pod's description", _SECRET_FIX)
+        elif name in HARMFUL_VARIABLES:
+            yield Violation((name,), HARMFUL_VARIABLES[name], "Remove it.")
+        elif not value.isprintable():
+            yield Violation((name,), "must be text of printable characters on one line", value=value)

@@ -1,0 +1,15 @@
+"""The oldest vLLM that the pods can run, and which one an image's name says it has."""
+
+import re
+from typing import Final
+
+# The first release with --fingerprint-mode; an older one exits at once.
+# https://github.com/vllm-project/vllm/releases/tag/v0.21.0
+MIN_VLLM: Final = (0, 21)
+MIN_VLLM_TEXT: Final = ".".join(str(part) for part in MIN_VLLM)
+
+
+def image_version(image: str) -> tuple[int, int] | None:
+    """Return major and minor version by the tag of an official image; None for other images and other tags."""
+    found = re.search(r"(?:^|/)vllm-openai:v?(\d+)\.(\d+)(?!\d)", image)
+    return (int(found[1]), int(found[2])) if found else None
