@@ -22,6 +22,8 @@ from rehearsal.kubelet.settings import KubeletSettings
 from rehearsal.system.processes import die_with
 
 _LOG = logging.getLogger(__name__)
+# https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
+_MAX_MESSAGE_BYTES = 2048
 _LONGEST_BACKOFF_SECONDS = 300.0
 _BACKOFF_FORGOTTEN_SECONDS = 600.0
 _LEAST_GRACE_AFTER_HOOK_SECONDS = 2.0
@@ -258,9 +260,17 @@ class Container:
             "startedAt": self._state.get("running", {}).get("startedAt"),
             "finishedAt": timestamp(),
         }
+        if exit_code and self._spec.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+            terminated["message"] = self._log_end()
         self._become({"terminated": terminated})
         self._started = self._ready = False
         self._on_change()
+
+    def _log_end(self) -> str:
+        """Return the end of the log, as long as a kubelet keeps it."""
+        with self._log.open("rb") as log:
+            log.seek(max(self._log.stat().st_size - _MAX_MESSAGE_BYTES, 0))
+            return log.read().decode(errors="replace")
 
     def _become(self, state: Json) -> None:
         if "terminated" in self._state:

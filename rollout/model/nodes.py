@@ -113,3 +113,5 @@ class Pod:
     waiting_reason: str
     """Why the pod is not running, e.g. CrashLoopBackOff or Unschedulable. Empty when it is running."""
     restarts: int
+    crash: str = ""
+    """The last line of the log before its last crash. Empty without a crash, or when the line contains a secret."""

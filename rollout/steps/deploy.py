@@ -7,6 +7,7 @@ from pydantic import JsonValue
 from components.config.release import Release
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color, other_color
+from components.domain.vllm_version import MIN_VLLM_TEXT
 from rollout.gates.attestation import CLIENTS_SEEN, AttestationTimeoutError, attest_idle
 from rollout.model.errors import RolloutError, UpdateFailedError
 from rollout.model.nodes import Pod
@@ -165,4 +166,10 @@ def _give_up_on(pods: list[Pod]) -> None:
 
 
 def _does_not_come_up(pod: Pod) -> str:
-    return f"pod {pod.name} does not come up: {pod.waiting_reason} after {pod.restarts} restarts"
+    what = f"pod {pod.name} does not come up: {pod.waiting_reason} after {pod.restarts} restarts"
+    if not pod.crash:
+        return what
+    # https://docs.python.org/3/library/argparse.html#argparse.ArgumentParser.parse_known_args
+    unknown = "unrecognized arguments" in pod.crash
+    fix = f". engine_args must fit the image's vLLM, which must be {MIN_VLLM_TEXT} or newer" if unknown else ""
+    return f"{what}; its log ends with: {pod.crash}{fix}"

@@ -58,6 +58,7 @@ def main() -> None:
     server = ThreadingHTTPServer((arguments.host, arguments.port), Handler)
     note("started", argv=sys.argv[1:], environment=dict(os.environ), pid=os.getpid())
     if "EXIT_AFTER" in os.environ:
+        print("error: will end", flush=True)
         threading.Timer(float(os.environ["EXIT_AFTER"]), os._exit, [3]).start()
     server.serve_forever()
 

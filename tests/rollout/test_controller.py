@@ -244,6 +244,27 @@ def test_pods_that_crash_while_they_are_deployed_end_the_deploy() -> None:
     assert world.shifts_of_traffic == [0]
 
 
+@pytest.mark.parametrize(
+    ("crash", "says"),
+    [
+        ("ValueError: no such quantization", "its log ends with: ValueError: no such quantization"),
+        (
+            "vllm serve: error: unrecognized arguments: --fingerprint-mode custom",
+            "--fingerprint-mode custom. engine_args must fit the image's vLLM, which must be 0.21 or newer",
+        ),
+    ],
+)
+def test_the_end_of_a_crashed_pods_log_is_the_reason(crash: str, says: str) -> None:
+    class Crashing(World):
+        def pods(self, color: Color) -> tuple[Pod, ...]:
+            crashed = {"ready": False, "waiting_reason": "CrashLoopBackOff", "restarts": 3, "crash": crash}
+            return tuple(replace(pod, **crashed) if color == "green" else pod for pod in super().pods(color))
+
+    rollout = ramp(Crashing())
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert says in rollout.reason
+
+
 def test_a_foreign_change_before_the_deploy_changes_nothing() -> None:
     world = World()
     world.foreign = [FOREIGN]

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from components.config.secret_values import secret_kind
 from components.domain.naming import COLOR_KEY, CONTAINER_NAME, RELEASE_KEY, SERVICE_KEY, Color
 from rollout.model.errors import RolloutError
 from rollout.model.nodes import Pod
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from kubernetes.client import CoreV1Api
 
 REQUEST_TIMEOUT_SECONDS = 10
+_MAX_LINE_CHARACTERS = 300
 
 
 class KubernetesReplicas:
@@ -76,7 +78,21 @@ def _pod(item: Any) -> Pod:
         terminating=item.metadata.deletion_timestamp is not None,
         waiting_reason=_waiting_reason(conditions, statuses),
         restarts=sum(one.restart_count for one in statuses),
+        crash=next((line for one in statuses if (line := _last_line(one))), ""),
     )
+
+
+def _last_line(status: Any) -> str:
+    """Return the last line that a container wrote before its last crash."""
+    states = [
+        state for state in (status.state, status.last_state) if state is not None and state.terminated is not None
+    ]
+    message = next((state.terminated.message for state in states if state.terminated.message), "")
+    line = next((line.strip() for line in reversed(message.splitlines()) if line.strip()), "")
+    line = "".join(character for character in line if character.isprintable())
+    if secret_kind(line):
+        return ""
+    return line if len(line) <= _MAX_LINE_CHARACTERS else f"{line[:_MAX_LINE_CHARACTERS]}…"
 
 
 def _waiting_reason(conditions: dict[str, Any], statuses: list[Any]) -> str:

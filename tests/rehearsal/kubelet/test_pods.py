@@ -154,7 +154,11 @@ def test_a_slow_start_is_covered_by_the_startup_probe_and_a_failed_liveness_prob
 
 @pytest.mark.usefixtures("world")
 def test_a_container_that_keeps_failing_is_restarted_with_growing_waits(kube: KubeClient, namespace: str) -> None:
-    kube.create(server_pod("server", namespace, container={"env": [{"name": "EXIT_AFTER", "value": "0"}]}))
+    failing: Json = {
+        "env": [{"name": "EXIT_AFTER", "value": "0"}],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    kube.create(server_pod("server", namespace, container=failing))
 
     def backs_off() -> bool:
         status = container_status(kube, namespace, "server")
@@ -170,6 +174,7 @@ def test_a_container_that_keeps_failing_is_restarted_with_growing_waits(kube: Ku
     )
     assert isinstance(status, dict)
     assert status["lastState"]["terminated"]["exitCode"] == 3
+    assert status["lastState"]["terminated"]["message"].endswith("error: will end\n")
     assert not is_met(kube.get("v1", "Pod", namespace, "server"), "Ready")
 
 
