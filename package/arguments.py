@@ -30,15 +30,17 @@ class Release(TypedDict):
     model_revision: str
     """Pinned revision of the model (a commit, never a branch)."""
     image: str
-    """vLLM image, pinned by digest (name@sha256:…)."""
+    """Image of vLLM 0.21 or newer, pinned by digest (name@sha256:…)."""
     engine_args: NotRequired[list[str]]
     """More `vllm serve` arguments, e.g. --max-model-len=8192."""
+    env: NotRequired[dict[str, str]]
+    """Environment variables of the server, e.g. VLLM_LOGGING_LEVEL; never secrets."""
     prompts: NotRequired[dict[str, str]]
     """Prompt files by name, mounted at /etc/vllm/prompts; chat_template.jinja is the chat template."""
     sampling: NotRequired[dict[str, Any]]
     """Sampling defaults (vLLM generation config), e.g. temperature."""
     lora_adapters: NotRequired[dict[str, str]]
-    """LoRA adapters: name to repository or path."""
+    """LoRA adapters: name to a path on a volume. vLLM cannot pin an adapter's repository."""
     weights_gib: NotRequired[float]
     """Size of the loaded weights, over all GPUs of a replica. With it, the program warns of a model that does not fit."""
     kv_cache_kib_per_token: NotRequired[float]
@@ -108,6 +110,19 @@ class SecretReference(TypedDict):
     """The key of the value in that Secret."""
 
 
+class PodVolume(TypedDict):
+    """A volume that the server may read: a claim, a ConfigMap or a Secret. None of them is a folder of the node."""
+
+    claim: NotRequired[str]
+    """An existing PersistentVolumeClaim, e.g. with adapters."""
+    config_map: NotRequired[str]
+    """An existing ConfigMap."""
+    secret: NotRequired[str]
+    """An existing Secret."""
+    mount_path: str
+    """Folder where the server finds it, read-only."""
+
+
 class PodSettings(TypedDict):
     """Settings that both colours share, so that the colours differ only in their releases."""
 
@@ -119,6 +134,16 @@ class PodSettings(TypedDict):
     """An existing PersistentVolumeClaim (ReadWriteMany) for weights that all pods share. Default: each pod downloads its own copy."""
     compile_cache_claim: NotRequired[str]
     """An existing PersistentVolumeClaim (ReadWriteMany) for compiled kernels, with one folder per image. Default: each pod compiles its own."""
+    volumes: NotRequired[list[PodVolume]]
+    """More volumes for the server to read, e.g. adapters or certificates."""
+    service_account_name: NotRequired[str]
+    """An existing ServiceAccount in the service's namespace, through which pods get access to AWS (IRSA or EKS Pod Identity), e.g. to s3:// models. Default: the namespace's own."""
+    image_pull_secrets: NotRequired[list[str]]
+    """Existing Secrets in the service's namespace with access to a private registry."""
+    priority_class_name: NotRequired[str]
+    """An existing PriorityClass for the pods. Default: the cluster's."""
+    memory_limit_mib: NotRequired[int]
+    """Memory limit of one replica, in MiB: at most its use before it is killed, /dev/shm included. Default: no limit."""
     ingress_cidrs: NotRequired[list[str]]
     """Networks that may send requests to the pods; narrow them to the load balancer's subnets. Default: 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10."""
     monitoring_namespace: NotRequired[str]
@@ -208,6 +233,8 @@ class BlueGreenServiceArgs(TypedDict):
     """The green pool."""
     namespace: NotRequired[str]
     """Kubernetes namespace. Default: the service's name."""
+    create_namespace: NotRequired[bool]
+    """False: the namespace exists already, with what pods need before they start, such as Secrets. Choose before the first `pulumi up`: a namespace that is no longer created would be deleted. Default: true."""
     served_model_name: NotRequired[str]
     """Model name that clients request, the same for both colours. Default: the service's name."""
     instance_type: str

@@ -1,13 +1,22 @@
 """What a service's pods need besides a release: secrets, caches, allowed networks and monitoring."""
 
 from collections import Counter
-from typing import Annotated, Final, cast
+from typing import Annotated, Final, Self, cast
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from components.config.forms import NETWORK, Form, matching
 from components.config.model import STRICT, Items
 from components.config.violations import Violation, wrong
+from components.domain.pod_paths import (
+    COMPILE_CACHE_PATH,
+    HOME_PATH,
+    MODEL_CACHE_PATH,
+    PROBE_PATH,
+    PROMPTS_PATH,
+    SHARED_MEMORY_PATH,
+    TEMPORARY_PATH,
+)
 
 # Networks that load balancers are in: the private ones of RFC 1918 and the shared ones of RFC 6598.
 PRIVATE_CIDRS: Final = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
@@ -26,6 +35,11 @@ SECRET_KEY: Final = Form(
 )
 ANY_NAMESPACE: Final = Form(
     "a Kubernetes namespace: lower-case letters, digits and dashes", "monitoring", matching(_LABEL)
+)
+MOUNT_PATH: Final = Form(
+    "an absolute path without a slash at its end",
+    "/adapters",
+    matching(r"(/(?!\.\.?(/|\Z))[A-Za-z0-9._-]{1,100}){1,10}"),
 )
 LABEL_NAME: Final = Form(
     "the name of a Kubernetes label", "release", matching(rf"({_LABEL}(\.{_LABEL})*/)?{_LABEL_VALUE}")
@@ -49,6 +63,49 @@ class SecretReference(BaseModel):
         # The value is not shown: it may be the secret itself.
         fix = "Remove it, and name the Kubernetes Secret that contains the value."
         raise wrong(Violation((), "must be an object with the keys name and key", fix))
+
+
+# Where a volume would hide files that the pods need.
+_TAKEN_PATHS: Final = (
+    *(PROMPTS_PATH, PROBE_PATH, MODEL_CACHE_PATH, COMPILE_CACHE_PATH, HOME_PATH, TEMPORARY_PATH, SHARED_MEMORY_PATH),
+    *("/bin", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/usr"),
+)
+
+
+class PodVolume(BaseModel):
+    """A volume that the server may read: a claim, a ConfigMap or a Secret. None of them is a folder of the node."""
+
+    model_config = STRICT
+
+    claim: Annotated[
+        str | None, OBJECT_NAME, Field(description="An existing PersistentVolumeClaim, e.g. with adapters.")
+    ] = None
+    config_map: Annotated[str | None, OBJECT_NAME, Field(description="An existing ConfigMap.")] = None
+    secret: Annotated[str | None, OBJECT_NAME, Field(description="An existing Secret.")] = None
+    mount_path: Annotated[
+        str, MOUNT_PATH, Field(description="Folder where the server finds it, read-only.", examples=["/adapters"])
+    ]
+
+    @model_validator(mode="after")
+    def _have_one_source(self) -> Self:
+        given = [name for name in ("claim", "config_map", "secret") if getattr(self, name) is not None]
+        if len(given) != 1:
+            what = "must have exactly one of claim, config_map and secret"
+            raise wrong(Violation((), f"{what} (got {', '.join(given) or 'none'})"))
+        return self
+
+    @field_validator("mount_path")
+    @classmethod
+    def _hide_nothing(cls, path: str) -> str:
+        if hidden := next((one for one in _TAKEN_PATHS if _overlap(path, one)), None):
+            raise wrong(
+                Violation((), f"must not overlap {hidden}, which the pods need", "Choose another folder.", path)
+            )
+        return path
+
+
+def _overlap(one: str, other: str) -> bool:
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
 class PodSettings(BaseModel):
@@ -79,6 +136,32 @@ class PodSettings(BaseModel):
             "image. Default: each pod compiles its own."
         ),
     ] = None
+    volumes: Annotated[
+        Items[PodVolume], Field(description="More volumes for the server to read, e.g. adapters or certificates.")
+    ] = ()
+    service_account_name: Annotated[
+        str | None,
+        OBJECT_NAME,
+        Field(
+            description="An existing ServiceAccount in the service's namespace, through which pods get access to AWS "
+            "(IRSA or EKS Pod Identity), e.g. to s3:// models. Default: the namespace's own."
+        ),
+    ] = None
+    image_pull_secrets: Annotated[
+        Items[Annotated[str, OBJECT_NAME]],
+        Field(description="Existing Secrets in the service's namespace with access to a private registry."),
+    ] = ()
+    priority_class_name: Annotated[
+        str | None, OBJECT_NAME, Field(description="An existing PriorityClass for the pods. Default: the cluster's.")
+    ] = None
+    memory_limit_mib: Annotated[
+        int | None,
+        Field(
+            ge=256,
+            description="Memory limit of one replica, in MiB: at most its use before it is killed, /dev/shm included. "
+            "Default: no limit.",
+        ),
+    ] = None
     ingress_cidrs: Annotated[
         Items[Annotated[str, NETWORK]],
         Field(
@@ -107,3 +190,23 @@ class PodSettings(BaseModel):
         if twice := [cidr for cidr, count in Counter(cidrs).items() if count > 1]:
             raise wrong(Violation((), f"must not name {', '.join(twice)} more than once", value=cidrs))
         return cidrs
+
+    @field_validator("volumes")
+    @classmethod
+    def _stay_apart(cls, volumes: tuple[PodVolume, ...]) -> tuple[PodVolume, ...]:
+        for position, volume in enumerate(volumes):
+            for other in volumes[:position]:
+                if _overlap(volume.mount_path, other.mount_path):
+                    what = f"must not overlap {other.mount_path}, where another volume is"
+                    raise wrong(Violation((position, "mount_path"), what, "Choose another folder.", volume.mount_path))
+        return volumes
+
+
+def access_warning(model: str, service_account_name: str | None) -> str | None:
+    """Return a warning when nothing gives the pods access to a model in S3, with the fix."""
+    if not model.startswith("s3://") or service_account_name is not None:
+        return None
+    return (
+        f"{model} is in S3, but pods.service_account_name is not set, and pods cannot use their nodes' role. Set it to "
+        "a ServiceAccount with access (IRSA or EKS Pod Identity), unless the namespace's own has it."
+    )

@@ -21,7 +21,7 @@ from components.config.gate_settings import (
     TtftSettings,
 )
 from components.config.hook_settings import HookSettings
-from components.config.pod_settings import PodSettings, SecretReference
+from components.config.pod_settings import PodSettings, PodVolume, SecretReference
 from components.config.release import Release
 from components.config.reservation import Reservation
 from components.config.rollout_settings import AttestationSettings, GateSettings, RampStep, RolloutSettings
@@ -80,6 +80,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`alarms`", AlarmSettings),
     ("`pods`", PodSettings),
     ("`pods.api_key_secret` and `pods.hub_token_secret`", SecretReference),
+    ("`pods.volumes[]`", PodVolume),
     ("`rollout`", RolloutSettings),
     ("`rollout.steps[]`", RampStep),
     ("`rollout.attestation`", AttestationSettings),

@@ -36,6 +36,7 @@ from components.domain.moments import format_rfc3339
 from components.domain.naming import COLORS, Color, other_color
 from components.domain.pod_times import PodTimes, pod_times
 from components.domain.root_volume import root_volume_gib
+from components.domain.serve_options import last_value, serve_options
 from components.domain.traffic import ColorState, Traffic
 
 MAX_SERIAL: Final = 1_000_000_000
@@ -163,6 +164,13 @@ class ServiceSettings(BaseModel):
     namespace: Annotated[
         str | None, NAMESPACE, Field(description="Kubernetes namespace. Default: the service's name.")
     ] = None
+    create_namespace: Annotated[
+        bool,
+        Field(
+            description="False: the namespace exists already, with what pods need before they start, such as Secrets. "
+            "Choose before the first `pulumi up`: a namespace that is no longer created would be deleted."
+        ),
+    ] = True
     served_model_name: Annotated[
         str | None,
         MODEL_NAME,
@@ -260,6 +268,23 @@ class ServiceSettings(BaseModel):
             what = f"must be at most {offered}: a {self.instance_type} node has no more {resource} for one replica"
             fix = misfit_fix(self.instance, self.shape)
             yield Violation((_SIZES[resource],), what, fix, getattr(self, _SIZES[resource]))
+        limit = self.pods.memory_limit_mib
+        if limit is not None and limit < self.replica_memory_mib:
+            what = f"must be at least replica_memory_mib {self.replica_memory_mib}"
+            yield Violation(("pods", "memory_limit_mib"), what, "", limit)
+        for color in COLORS:
+            yield from self._context_parallel_violations(color)
+
+    def _context_parallel_violations(self, color: Color) -> Iterator[Violation]:
+        """Yield a violation if vLLM cannot divide a replica's GPUs into groups for decoding."""
+        # https://github.com/vllm-project/vllm/blob/main/vllm/config/parallel.py
+        release = self.color(color).release
+        options = [] if release is None else serve_options(release.engine_args)
+        groups = last_value(options, "--decode-context-parallel-size") or "1"
+        if not groups.isdecimal() or int(groups) < 1 or self.gpus_per_replica % int(groups):
+            position = max(one.position for one in options if one.name == "--decode-context-parallel-size")
+            what = f"--decode-context-parallel-size must divide gpus_per_replica {self.gpus_per_replica}"
+            yield Violation((color, "release", "engine_args", position), what, "", groups)
 
     def _headroom_violations(self) -> Iterator[Violation]:
         mode = self.headroom_mode

@@ -7,6 +7,7 @@ import pulumi
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
+from components.config.pod_settings import access_warning
 from components.config.service_settings import ColorSettings, ServiceSettings
 from components.config.settings import Settings
 from components.domain.capacity import PoolSize
@@ -42,7 +43,7 @@ class BlueGreenService(pulumi.ComponentResource):
         self._name = name
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
-        self.namespace = self._create_namespace()
+        self.namespace = self._create_namespace() if args.service.create_namespace else None
         self._traffic = args.service.traffic
         guards = ServiceGuards(name, args.service, self._traffic)
         self._hooks = guards.bind()
@@ -67,6 +68,11 @@ class BlueGreenService(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self, protect=self._args.stack.protect),
         )
+
+    @property
+    def _namespace_name(self) -> pulumi.Input[str]:
+        """The namespace's name, which is known only after its creation when the stack creates it."""
+        return self._args.service.namespace_of(self._name) if self.namespace is None else self.namespace.metadata.name
 
     def _create_router(self) -> WeightedRouter:
         stack, service = self._args.stack, self._args.service
@@ -127,13 +133,13 @@ class BlueGreenService(pulumi.ComponentResource):
         )
 
     def _create_stack(self, color: Color) -> VllmStack:
-        self._warn_of_memory(color)
+        self._warn(color)
         return VllmStack(
             color_name(self._name, color),
             VllmStackArgs(
                 service=self._name,
                 color=color,
-                namespace=self.namespace.metadata.name,
+                namespace=self._namespace_name,
                 target_group_arn=self.router.target_groups[color].arn,
                 load_balancer_security_group_id=self.router.load_balancer_security_group_id,
                 settings=self._args.service,
@@ -145,11 +151,15 @@ class BlueGreenService(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _warn_of_memory(self, color: Color) -> None:
+    def _warn(self, color: Color) -> None:
         service = self._args.service
         release = service.color(color).release
-        if release and (warning := memory_warning(release, service.instance, service.gpus_per_replica)):
-            pulumi.log.warn(f"{color_name(self._name, color)}: {warning}", self)
+        if release is None:
+            return
+        memory = memory_warning(release, service.instance, service.gpus_per_replica)
+        for warning in (memory, access_warning(release.model, service.pods.service_account_name)):
+            if warning:
+                pulumi.log.warn(f"{color_name(self._name, color)}: {warning}", self)
 
     def _outputs(self) -> dict[str, Any]:
         service = self._args.service
@@ -168,7 +178,7 @@ class BlueGreenService(pulumi.ComponentResource):
                 for color in COLORS
                 for reservation in [service.color(color).reservation]
             },
-            "namespace": self.namespace.metadata.name,
+            "namespace": self._namespace_name,
             "load_balancer_dns_name": self.router.own and self.router.own.load_balancer.dns_name,
             "required_idle_timeout_seconds": service.required_idle_timeout_seconds,
             "weighted_rule_arn": self.router.weighted_rule.arn,

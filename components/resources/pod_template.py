@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.config.pod_settings import SecretReference
+from components.config.pod_settings import PodVolume, SecretReference
 from components.config.release import Release
 from components.config.service_settings import ServiceSettings
 from components.domain.capacity import replicas_per_node
@@ -94,7 +94,12 @@ def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemp
                 fs_group_change_policy="OnRootMismatch",
                 seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
             ),
+            service_account_name=settings.pods.service_account_name,
+            # Access to AWS needs no token of Kubernetes' own: EKS mounts one for AWS.
             automount_service_account_token=False,
+            image_pull_secrets=[core.LocalObjectReferenceArgs(name=name) for name in settings.pods.image_pull_secrets]
+            or None,
+            priority_class_name=settings.pods.priority_class_name,
             # For a Service named vllm, service links would set VLLM_PORT, which vLLM reads as its own setting.
             enable_service_links=False,
         ),
@@ -133,7 +138,7 @@ def _container(subject: PodSubject, settings: ServiceSettings) -> core.Container
                 "memory": f"{settings.replica_memory_mib}Mi",
                 **gpus,
             },
-            limits=gpus,
+            limits={**gpus, **_memory_limit(settings)},
         ),
         volume_mounts=[
             core.VolumeMountArgs(name="prompts", mount_path=PROMPTS_PATH, read_only=True),
@@ -143,6 +148,10 @@ def _container(subject: PodSubject, settings: ServiceSettings) -> core.Container
             core.VolumeMountArgs(name="home", mount_path=HOME_PATH),
             core.VolumeMountArgs(name="temporary", mount_path=TEMPORARY_PATH),
             core.VolumeMountArgs(name="shared-memory", mount_path=SHARED_MEMORY_PATH),
+            *(
+                core.VolumeMountArgs(name=f"extra-{number}", mount_path=volume.mount_path, read_only=True)
+                for number, volume in enumerate(settings.pods.volumes)
+            ),
         ],
         startup_probe=core.ProbeArgs(
             http_get=_health(),
@@ -171,6 +180,9 @@ def _container(subject: PodSubject, settings: ServiceSettings) -> core.Container
                 sleep=core.SleepActionArgs(seconds=settings.drain_chain.pre_stop_seconds)
             )
         ),
+        # The end of the log becomes the reason of a crash, which the scripts show.
+        # https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
+        termination_message_policy="FallbackToLogsOnError",
         security_context=core.SecurityContextArgs(
             allow_privilege_escalation=False,
             capabilities=core.CapabilitiesArgs(drop=["ALL"]),
@@ -195,7 +207,22 @@ def _volumes(subject: PodSubject, settings: ServiceSettings) -> list[core.Volume
             name="shared-memory",
             empty_dir=core.EmptyDirVolumeSourceArgs(medium="Memory", size_limit=f"{settings.shared_memory_gib}Gi"),
         ),
+        *(_extra_volume(f"extra-{number}", volume) for number, volume in enumerate(settings.pods.volumes)),
     ]
+
+
+def _extra_volume(name: str, volume: PodVolume) -> core.VolumeArgs:
+    if volume.claim is not None:
+        source = core.PersistentVolumeClaimVolumeSourceArgs(claim_name=volume.claim, read_only=True)
+        return core.VolumeArgs(name=name, persistent_volume_claim=source)
+    if volume.config_map is not None:
+        return core.VolumeArgs(name=name, config_map=core.ConfigMapVolumeSourceArgs(name=volume.config_map))
+    return core.VolumeArgs(name=name, secret=core.SecretVolumeSourceArgs(secret_name=volume.secret))
+
+
+def _memory_limit(settings: ServiceSettings) -> dict[str, str]:
+    limit = settings.pods.memory_limit_mib
+    return {} if limit is None else {"memory": f"{limit}Mi"}
 
 
 def _health() -> core.HTTPGetActionArgs:

@@ -150,7 +150,16 @@ def _reference_violations(
         keys = questions.ask(lambda name=reference.name: (cluster.secret_keys(name),))
         if keys is not None:
             yield from secret_violations(field, reference, keys[0], namespace)
+    whole = {f"pods.image_pull_secrets[{place}]": name for place, name in enumerate(pods.image_pull_secrets)}
     claims = {"pods.model_cache_claim": pods.model_cache_claim, "pods.compile_cache_claim": pods.compile_cache_claim}
+    for place, volume in enumerate(pods.volumes):
+        claims[f"pods.volumes[{place}].claim"] = volume.claim
+        if volume.secret is not None:
+            whole[f"pods.volumes[{place}].secret"] = volume.secret
+    for field, name in whole.items():
+        keys = questions.ask(lambda name=name: (cluster.secret_keys(name),))
+        if keys == (None,):
+            yield f"{field}: namespace {namespace} has no Secret {name}; create it, or set another name"
     for field, name in claims.items():
         if name is not None and questions.ask(lambda name=name: cluster.has_claim(name)) is False:
             yield f"{field}: namespace {namespace} has no PersistentVolumeClaim {name}; create it, or set another name"

@@ -141,12 +141,17 @@ def finite(value: Json) -> bool:
 
 
 REFUSED_OPTIONS = [
-    *("--model", "--host", "--port", "--uds", "--revision", "--served-model-name", "--tensor-parallel-size", "-tp"),
+    *("--model", "--host", "--port", "--uds", "--revision", "--served-model-name", "--tensor-parallel-size"),
     *("--shutdown-timeout", "--fingerprint-mode", "--fingerprint-value", "--chat-template"),
     *("--override-generation-config", "--lora-modules", "--enable-lora", "--enable-request-id-headers", "--api-key"),
-    *("--hf-token", "--pipeline-parallel-size", "-pp", "--data-parallel-size", "-dp", "--ssl-keyfile"),
-    *("--ssl-certfile", "--config", "--root-path", "--disable-log-stats", "--disable-log-requests"),
+    *("--hf-token", "--pipeline-parallel-size", "--prefill-context-parallel-size", "--data-parallel-size"),
+    *("--data-parallel-size-local", "--data-parallel-address", "--data-parallel-backend", "--data-parallel-rank"),
+    *("--data-parallel-external-lb", "--data-parallel-hybrid-lb", "--data-parallel-multi-port-external-lb"),
+    *("--data-parallel-rpc-port", "--data-parallel-start-rank", "--data-parallel-supervisor-port", "--headless"),
+    *("--master-addr", "--master-port", "--nnodes", "--node-rank", "--ssl-keyfile", "--ssl-certfile", "--config"),
+    *("--root-path", "--disable-log-stats", "--disable-log-requests", "--task"),
 ]
+REFUSED_SHORT = {"-tp", "-pp", "-dp", "-pcp", "-n", "-r", *(f"-dp{letter}" for letter in "abehlmnpr")}
 
 
 def engine_args(items: list[Json]) -> Iterator[int]:
@@ -155,24 +160,53 @@ def engine_args(items: list[Json]) -> Iterator[int]:
     if others:
         yield from others
         return
+    if items and not _is_option(items[0]):
+        yield 0
+    reads_values = False
     for position, item in enumerate(items):
-        option = re.split("[=.]", item.replace("_", "-"))[0]
-        option = f"--{option[5:]}" if option.startswith("--no-") else option
-        meant = [one for one in REFUSED_OPTIONS if one == option or (len(option) > 3 and one.startswith(option))]
-        stray = position == 0 and not item.startswith("-")
-        if stray or item == "" or not item.isprintable() or (item.startswith("-") and meant):
+        if item == "" or not item.isprintable() or item != item.strip():
+            yield position
+        value = item
+        if _is_option(item):
+            name, *rest = re.split(r"[=\s]", item, maxsplit=1)
+            reads_values = not _is_refused(name.split(".")[0]) and (not rest or item[len(name)] == "=")
+            value = rest[0] if rest else ""
+            if not reads_values:
+                yield position
+        if reads_values and re.search(r"\S\s+--?[A-Za-z]", value):
             yield position
 
 
-MODEL = text(r"([a-z][a-z0-9]+://)?[A-Za-z0-9/][A-Za-z0-9._/+=-]{0,499}")
+def _is_option(item: str) -> bool:
+    return re.match(r"-(?!\.?[0-9])", item) is not None
+
+
+def _is_refused(name: str) -> bool:
+    if not name.startswith("--"):
+        return name in REFUSED_SHORT
+    name = re.sub("^--no-", "--", name.replace("_", "-"))
+    return any(one == name or (len(name) > 3 and one.startswith(name)) for one in REFUSED_OPTIONS)
+
+
+def variable(name: str) -> bool:
+    derived = {"HOME", "USER", "POD_IP"} | {"VLLM_API_KEY", "HF_TOKEN", "HF_HOME", "VLLM_CACHE_ROOT"}
+    return text(r"[A-Za-z_][A-Za-z0-9_]{0,199}")(name) and name not in derived and not re.fullmatch("(?i)key", name)
+
+
+def printable(value: Json) -> bool:
+    return isinstance(value, str) and value.isprintable()
+
+
+MODEL = text(r"([a-z][a-z0-9]+://)?[A-Za-z0-9/][A-Za-z0-9._/+=-]{0,499}|[\w.-]+/[\w.-]+:[\w+-]+")
 RELEASE: dict[str, Any] = {
     "model": MODEL,
     "model_revision": text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"),
     "image": text(r"[a-z0-9][A-Za-z0-9._/:-]{0,255}@sha256:[0-9a-f]{64}"),
     "engine_args": engine_args,
+    "env": Names(variable, printable),
     "prompts": Names(text(r"(?!\.)[A-Za-z0-9._-]{1,100}"), any_text),
     "sampling": Names(any_text, finite),
-    "lora_adapters": Names(text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"), MODEL),
+    "lora_adapters": Names(text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"), text(r"/[A-Za-z0-9._/+-]{0,498}[A-Za-z0-9._+-]")),
     "weights_gib": optional(size),
     "kv_cache_kib_per_token": optional(size),
 }
@@ -201,6 +235,14 @@ DNS_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-
 
 def object_name(value: Json) -> bool:
     return text(DNS_NAME)(value) and len(value) <= 253
+
+
+def mount_path(value: Json) -> bool:
+    if not text(r"(/[A-Za-z0-9._-]{1,100}){1,10}")(value) or {".", ".."} & set(value.split("/")):
+        return False
+    taken = ["/etc", "/var/cache/models", "/var/cache/compile", "/home/vllm", "/tmp", "/dev", "/bin", "/lib"]
+    taken += ["/proc", "/run", "/sbin", "/sys", "/usr"]
+    return not any(f"{value}/".startswith(f"{one}/") or f"{one}/".startswith(f"{value}/") for one in taken)
 
 
 SECRET_REFERENCE: dict[str, Any] = {"name": object_name, "key": text(r"(?!\.$|\.\.)[A-Za-z0-9._-]{1,253}")}
@@ -241,6 +283,7 @@ SPEC: dict[str, Any] = {
     "blue": COLOR,
     "green": COLOR,
     "namespace": text(r"(?!default$|kube-)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
+    "create_namespace": truth,
     "served_model_name": text(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,199}"),
     "instance_type": one_of("g6e.2xlarge", "g6e.12xlarge"),
     "gpus_per_replica": whole(1, math.inf),
@@ -263,6 +306,18 @@ SPEC: dict[str, Any] = {
         "hub_token_secret": SECRET_REFERENCE,
         "model_cache_claim": optional(object_name),
         "compile_cache_claim": optional(object_name),
+        "volumes": [
+            {
+                "claim": optional(object_name),
+                "config_map": optional(object_name),
+                "secret": optional(object_name),
+                "mount_path": mount_path,
+            }
+        ],
+        "service_account_name": optional(object_name),
+        "image_pull_secrets": [object_name],
+        "priority_class_name": optional(object_name),
+        "memory_limit_mib": optional(whole(256, math.inf)),
         "ingress_cidrs": [network],
         "monitoring_namespace": text(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
         "pod_monitor": truth,
@@ -379,14 +434,18 @@ REQUIRED: dict[Path, tuple[str, ...]] = {
     ("green", "reservation"): ("kind", "ends"),
     ("pods", "api_key_secret"): ("name", "key"),
     ("pods", "hub_token_secret"): ("name", "key"),
+    ("pods", "volumes", 0): ("mount_path",),
     ("rollout", "steps", 0): ("candidate_percent", "hold_seconds"),
 }
+VOLUME_SOURCES = ("claim", "config_map", "secret")
 SHORTEST: dict[Path, int] = {
     ("node_subnet_ids",): 1,
     ("load_balancer_subnet_ids",): 0,
     ("client_cidrs",): 1,
     ("alarms", "topic_arns"): 0,
     ("pods", "ingress_cidrs"): 1,
+    ("pods", "image_pull_secrets"): 0,
+    ("pods", "volumes"): 0,
     ("rollout", "steps"): 1,
     ("rollout", "gates", "eval", "command"): 0,
     ("rollout", "gates", "manual", "at_percents"): 0,
@@ -394,7 +453,7 @@ SHORTEST: dict[Path, int] = {
     ("rollout", "hooks", "after_rollback"): 0,
 }
 # Lists that may contain an item twice.
-REPEATABLE = {path for path in SHORTEST if path[-1] in ("command", "at_percents")}
+REPEATABLE = {path for path in SHORTEST if path[-1] in ("command", "at_percents", "image_pull_secrets")}
 COLORS = ("blue", "green")
 # Objects that may be null.
 OPTIONAL: set[Path] = {
@@ -495,6 +554,8 @@ def _between(value: dict[str, Json], path: Path) -> Iterator[Path]:
             yield (*path, "suite")
         elif not value.get("command") and value.get("score_file") is not None:
             yield (*path, "score_file")
+    if path[:2] == ("pods", "volumes") and sum(value.get(name) is not None for name in VOLUME_SOURCES) != 1:
+        yield path
     if path == ("rollout",):
         shares = [step["candidate_percent"] for step in value.get("steps", [])] or [1, 25, 75, 100]
         percents = value.get("gates", {}).get("manual", {}).get("at_percents", [])
@@ -507,6 +568,8 @@ def _list_holds(path: Path, items: list[Json]) -> bool:
         return True
     if path[:2] == ("rollout", "hooks"):
         return True  # a command may have a word twice
+    if path == ("pods", "volumes"):
+        return True  # whether they overlap is tested with the settings
     if path != ("rollout", "steps"):
         return len(items) == len(set(items)) and (path[0] != "alarms" or len(items) <= 5)
     shares = [item["candidate_percent"] for item in items]
@@ -600,6 +663,9 @@ def _service_violations(read: dict[str, Json]) -> Iterator[Path]:
     for (field, default), limit in zip(wishes.items(), limits, strict=True):
         if read.get(field, default) > limit:
             yield (field,)
+    memory_limit = read.get("pods", {}).get("memory_limit_mib")
+    if memory_limit is not None and memory_limit < read.get("replica_memory_mib", 12_288):
+        yield ("pods", "memory_limit_mib")
     stream, propagation = read.get("max_stream_seconds", 120), read.get("deregistration_propagation_seconds", 30)
     if stream + propagation + 10 >= 900:
         yield ("max_stream_seconds",) if propagation + 11 < 900 else ("deregistration_propagation_seconds",)

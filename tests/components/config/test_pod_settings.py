@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from components.config.pod_settings import access_warning
 from components.config.settings import SettingsError
 from tests.components.example import service_settings, settings
 
@@ -46,6 +47,31 @@ def test_a_reference_needs_both_its_parts() -> None:
             r"pods\.ingress_cidrs\[0\]: must be a network .* Did you mean 10\.0\.0\.0/8",
         ),
         ({"pod_monitor_labels": {"release": "a b"}}, r"pods\.pod_monitor_labels\.release: must be the value of"),
+        ({"service_account_name": "Models"}, r"pods\.service_account_name: must be the name of a Kubernetes object"),
+        ({"image_pull_secrets": ["a b"]}, r"pods\.image_pull_secrets\[0\]: must be the name of a Kubernetes object"),
+        ({"priority_class_name": ""}, r"pods\.priority_class_name: must be the name of a Kubernetes object"),
+        ({"memory_limit_mib": 1000}, r"pods\.memory_limit_mib: must be at least replica_memory_mib 12288"),
+        (
+            {"volumes": [{"mount_path": "/a"}]},
+            r"pods\.volumes\[0\]: must have exactly one of claim, .* \(got none\)",
+        ),
+        (
+            {"volumes": [{"claim": "a", "secret": "b", "mount_path": "/a"}]},
+            r"pods\.volumes\[0\]: must have exactly one of .* \(got claim, secret\)",
+        ),
+        (
+            {"volumes": [{"claim": "a", "host_path": "/", "mount_path": "/a"}]},
+            r"volumes\[0\]\.host_path: is not a known",
+        ),
+        ({"volumes": [{"claim": "a", "mount_path": "adapters"}]}, r"mount_path: must be an absolute path"),
+        ({"volumes": [{"claim": "a", "mount_path": "/a/../etc"}]}, r"mount_path: must be an absolute path"),
+        ({"volumes": [{"claim": "a", "mount_path": "/etc/vllm"}]}, r"mount_path: must not overlap /etc/vllm/prompts"),
+        ({"volumes": [{"claim": "a", "mount_path": "/var/cache/models/x"}]}, r"must not overlap /var/cache/models"),
+        ({"volumes": [{"claim": "a", "mount_path": "/usr/lib"}]}, r"must not overlap /usr, which the pods need"),
+        (
+            {"volumes": [{"claim": "a", "mount_path": "/a"}, {"claim": "b", "mount_path": "/a/b"}]},
+            r"pods\.volumes\[1\]\.mount_path: must not overlap /a, where another volume is",
+        ),
         ({"scrape_interval_seconds": 0}, r"pods\.scrape_interval_seconds: must be a whole number from 1 to 300"),
     ],
 )
@@ -56,3 +82,17 @@ def test_what_kubernetes_would_refuse_is_refused_at_once(pods: dict[str, Any], m
 
 def test_monitoring_may_be_where_the_cluster_keeps_its_own() -> None:
     assert service_settings(pods={"monitoring_namespace": "kube-system"}).pods.monitoring_namespace == "kube-system"
+
+
+def test_volumes_may_be_beside_each_other() -> None:
+    volumes = [{"claim": "a", "mount_path": "/a"}, {"secret": "b", "mount_path": "/ab"}]
+    assert [one.mount_path for one in service_settings(pods={"volumes": volumes}).pods.volumes] == ["/a", "/ab"]
+
+
+@pytest.mark.parametrize(
+    ("model", "account", "warns"), [("s3://b/m", None, True), ("s3://b/m", "models", False), ("org/m", None, False)]
+)
+def test_a_model_in_s3_needs_access(model: str, account: str | None, warns: bool) -> None:
+    warning = access_warning(model, account)
+    assert (warning is not None) is warns
+    assert warning is None or "pods.service_account_name" in warning

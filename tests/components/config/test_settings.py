@@ -373,3 +373,16 @@ def test_an_empty_value_of_a_service_means_not_set_as_for_flat_keys() -> None:
 
 def test_a_violation_in_several_services_is_reported_once() -> None:
     assert len(violations(blue=None, green=None, green_weight=101, services={"chat": {}, "code": {}})) == 1
+
+
+@pytest.mark.parametrize("groups", ["3", "0", "two", "8"])
+def test_decoding_groups_divide_a_replicas_gpus(groups: str) -> None:
+    blue = {"replicas": 1, "release": release(engine_args=["--seed=1", f"-dcp={groups}"])}
+    with pytest.raises(SettingsError, match=r"blue\.release\.engine_args\[1\]: --decode-.* must divide .* 4 \(got"):
+        settings(blue=blue, instance_type="g6e.12xlarge", gpus_per_replica=4)
+
+
+@pytest.mark.parametrize("groups", ["1", "2", "4"])
+def test_other_decoding_groups_are_accepted(groups: str) -> None:
+    blue = {"replicas": 1, "release": release(engine_args=[f"-dcp={groups}"])}
+    assert settings(blue=blue, instance_type="g6e.12xlarge", gpus_per_replica=4)

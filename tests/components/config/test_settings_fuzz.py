@@ -50,6 +50,9 @@ BASE: dict[str, Any] = {
     "pods": {
         "api_key_secret": {"name": "vllm-keys", "key": "api-key"},
         "pod_monitor_labels": {"release": "prometheus"},
+        "volumes": [{"claim": "adapters", "mount_path": "/adapters"}],
+        "image_pull_secrets": ["registry"],
+        "memory_limit_mib": 16_384,
     },
     "rollout": {
         "steps": [{"candidate_percent": 50, "hold_seconds": 5}, {"candidate_percent": 100, "hold_seconds": 5}],

@@ -1,20 +1,22 @@
 """The service as a component: its parts, their parents and their dependencies."""
 
 from itertools import pairwise
+from typing import Any
 
 import pulumi
 import pytest
 
 from components.domain.naming import COLORS, SERVICE_KEY
 from components.resources.blue_green_service import BlueGreenService, BlueGreenServiceArgs
-from tests.components.example import SECRET, release, settings
+from tests.components.example import SECRET, release, run_program, settings
 from tests.components.registrations import Reference, Registrations, register
 
 CHAT = ("BlueGreenService", "chat")
 
 
-def make(*, encrypted: bool = False) -> Registrations:
+def make(*, encrypted: bool = False, **changes: Any) -> Registrations:
     stack = settings(
+        **changes,
         service_name="chat",
         blue={"replicas": 2, "release": release()},
         green={"replicas": 2, "release": release(model_revision="beef")},
@@ -103,3 +105,20 @@ def test_a_secret_of_the_callers_stays_one() -> None:
     declared = make(encrypted=True)
     assert declared["ListenerRule", "chat-blue-candidate"].secrets
     assert SECRET not in str(declared.outputs)
+
+
+def test_a_namespace_that_exists_is_only_named() -> None:
+    declared = make(create_namespace=False, namespace="models")
+    assert ("Namespace", "chat") not in declared.resources
+    assert declared["Deployment", "chat-blue"].inputs["metadata"]["namespace"] == "models"
+    assert declared.outputs[CHAT]["namespace"] == "models"
+
+
+def test_a_model_in_s3_without_access_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    blue = {"replicas": 1, "release": release(model="s3://bucket/model")}
+    run_program(blue=blue)
+    (message,) = caplog.messages
+    assert message.startswith("llm-blue: s3://bucket/model is in S3, but pods.service_account_name is not set")
+    caplog.clear()
+    run_program(blue=blue, pods={"service_account_name": "models"})
+    assert caplog.messages == []

@@ -13,7 +13,9 @@ from tests.components.example import release, run_program
 
 NAMESPACE = "strictly-judged"
 FULL_RELEASE = release(
-    prompts={"chat_template.jinja": "{{ messages }}"}, sampling={"temperature": 0.7}, lora_adapters={"law": "org/law"}
+    prompts={"chat_template.jinja": "{{ messages }}"},
+    sampling={"temperature": 0.7},
+    lora_adapters={"law": "/adapters/law"},
 )
 BARE: dict[str, Any] = {
     "blue": {"replicas": 2, "release": FULL_RELEASE},
@@ -30,6 +32,15 @@ LOADED: dict[str, Any] = {
         "ingress_cidrs": ["10.1.0.0/24", "2001:db8::/64"],
         "pod_monitor": True,
         "pod_monitor_labels": {"release": "prometheus"},
+        "service_account_name": "models",
+        "image_pull_secrets": ["registry"],
+        "priority_class_name": "serving",
+        "memory_limit_mib": 16384,
+        "volumes": [
+            {"claim": "adapters", "mount_path": "/adapters"},
+            {"config_map": "tools", "mount_path": "/tools"},
+            {"secret": "certificates", "mount_path": "/certificates"},
+        ],
     },
 }
 

@@ -385,3 +385,44 @@ def test_evictions_always_leave_somebody_serving(replicas: int, evictable: int) 
     assert budget["maxUnavailable"] == evictable
     assert budget["selector"] == _spec(declared)["selector"]
     assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_pods_have_no_account_priority_limit_or_volume_of_the_users_by_default(declared: Registrations) -> None:
+    pod = _pod(declared)
+    assert {"serviceAccountName", "imagePullSecrets", "priorityClassName"}.isdisjoint(pod)
+    assert "memory" not in _container(declared)["resources"]["limits"]
+
+
+def test_pods_are_as_others_need_them() -> None:
+    settings = _green(
+        pods={
+            "service_account_name": "models",
+            "image_pull_secrets": ["registry"],
+            "priority_class_name": "serving",
+            "memory_limit_mib": 16384,
+            "volumes": [
+                {"claim": "adapters", "mount_path": "/adapters"},
+                {"config_map": "tools", "mount_path": "/tools"},
+                {"secret": "certificates", "mount_path": "/certificates"},
+            ],
+        }
+    )
+    declared = _declare(settings)
+    pod, container = _pod(declared), _container(declared)
+    assert (pod["serviceAccountName"], pod["priorityClassName"]) == ("models", "serving")
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert pod["automountServiceAccountToken"] is False
+    assert container["resources"]["limits"]["memory"] == "16384Mi"
+    assert container["volumeMounts"][-3:] == [
+        {"name": f"extra-{number}", "mountPath": path, "readOnly": True}
+        for number, path in enumerate(["/adapters", "/tools", "/certificates"])
+    ]
+    assert pod["volumes"][-3:] == [
+        {"name": "extra-0", "persistentVolumeClaim": {"claimName": "adapters", "readOnly": True}},
+        {"name": "extra-1", "configMap": {"name": "tools"}},
+        {"name": "extra-2", "secret": {"secretName": "certificates"}},
+    ]
+
+
+def test_the_end_of_the_log_is_kept_as_the_reason_of_a_crash(declared: Registrations) -> None:
+    assert _container(declared)["terminationMessagePolicy"] == "FallbackToLogsOnError"

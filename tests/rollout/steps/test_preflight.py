@@ -82,11 +82,34 @@ def test_everything_that_is_wrong_is_reported_at_once() -> None:
     assert len(violations) == 8
 
 
+REFERENCES = {
+    **KEYS,
+    "model_cache_claim": "weights",
+    "image_pull_secrets": ["registry"],
+    "volumes": [
+        {"claim": "adapters", "mount_path": "/adapters"},
+        {"secret": "certificates", "mount_path": "/certificates"},
+        {"config_map": "tools", "mount_path": "/tools"},
+    ],
+}
+
+
 def test_what_pods_refer_to_and_is_there_is_no_violation() -> None:
-    world = World(pods={**KEYS, "model_cache_claim": "weights"})
+    world = World(pods=REFERENCES)
     world.secrets |= {"keys": frozenset({"api"}), "hub": frozenset({"token"})}
-    world.claims.add("weights")
+    world.secrets |= {"registry": frozenset(), "certificates": frozenset()}
+    world.claims |= {"weights", "adapters"}
     assert found(world) == ()
+
+
+def test_what_volumes_and_registries_refer_to_must_exist() -> None:
+    world = World(pods={**REFERENCES, **dict.fromkeys(KEYS)})
+    world.claims.add("weights")
+    assert found(world) == (
+        "pods.image_pull_secrets[0]: namespace chat has no Secret registry; create it, or set another name",
+        "pods.volumes[1].secret: namespace chat has no Secret certificates; create it, or set another name",
+        "pods.volumes[0].claim: namespace chat has no PersistentVolumeClaim adapters; create it, or set another name",
+    )
 
 
 @pytest.mark.parametrize(
