@@ -33,7 +33,7 @@ _RENDERING: Final = frozenset(
 )
 _FORMAT: Final = frozenset(
     {"response_format", "structured_outputs", "verbosity", "reasoning_effort", "include_reasoning"}
-    # Earlier versions of vLLM: https://docs.vllm.ai/en/v0.8.5/features/structured_outputs.html
+    # Earlier versions of vLLM: https://docs.vllm.ai/en/latest/features/structured_outputs/
     | {"guided_json", "guided_regex", "guided_choice", "guided_grammar", "guided_decoding_backend"}
     | {"guided_whitespace_pattern"}
 )
@@ -67,7 +67,7 @@ _MARK: Final = re.compile(
 # https://docs.litellm.ai/docs/proxy/logging_spec
 _CHAT_CALLS: Final = frozenset({"completion", "acompletion"})
 _COMPLETION_CALLS: Final = frozenset({"text_completion", "atext_completion"})
-# https://platform.openai.com/docs/api-reference/batch/request-input
+# https://platform.openai.com/docs/api-reference/batch
 _BATCH_URLS: Final = ("/chat/completions", "/completions")
 
 

@@ -160,8 +160,11 @@ def test_json_that_is_too_deep_is_passed_over() -> None:
     assert read_line("[" * 100_000) is NoRequest.OTHER
 
 
-KNOWN = REPLAYED | {"model", "max_tokens", "max_completion_tokens", "min_tokens", "body", "model_parameters"}
-KNOWN |= {"role", "content", "name", "refusal", "reasoning", "reasoning_content", "tool_calls", "tool_call_id"}
+KNOWN = (
+    REPLAYED
+    | {"model", "max_tokens", "max_completion_tokens", "min_tokens", "body", "model_parameters"}
+    | {"role", "content", "name", "refusal", "reasoning", "reasoning_content", "tool_calls", "tool_call_id"}
+)
 UNKNOWN = st.dictionaries(st.text(min_size=1).filter(lambda name: name not in KNOWN), st.just(ADDRESS))
 
 
