@@ -15,6 +15,7 @@ from statistics import median
 
 from components.config.gate_settings import ErrorRateSettings, LatencySettings, QueueDepthSettings
 from components.domain.moments import format_rfc3339
+from rollout.gates.disputes import NO_DISPUTE, Dispute
 from rollout.model.approval import Approval
 from rollout.model.verdict import Evidence, GateVerdict, TargetHealth, Verdict
 from rollout.statistics.measurements import Histogram, Period
@@ -76,6 +77,7 @@ def judge_error_rate(
     log_evidence_compared: float,
     limits: ErrorRateSettings,
     thresholds: Thresholds,
+    dispute: Dispute = NO_DISPUTE,
 ) -> GateVerdict:
     """Judge the candidate's share of failed requests.
 
@@ -86,13 +88,16 @@ def judge_error_rate(
         log_evidence_compared: log evidence that the share exceeds the active colour's by more than allowed.
         limits: the limits.
         thresholds: what a verdict requires.
+        dispute: the failures that another source contradicts; the limit does not apply to them.
     """
     limit = limits.limit_percent
     if counts is None:
         return _inconclusive(gate, "no data", limits, limit_percent=limit, requests=None)
     requests, failed = counts
-    rate = 100 * failed / requests if requests else 0.0
-    absolute = evidence_above(failed, requests, limit / 100)
+    held = failed - dispute.refuted
+    rate, held_rate = (100 * count / requests if requests else 0.0 for count in (failed, held))
+    absolute = evidence_above(held, requests, limit / 100)
+    settled = evidence_above(held - dispute.unsettled, requests, limit / 100)
     needed = alarm_threshold(thresholds.false_alarm_rate, ERROR_TESTS)
     evidence: dict[str, float | int | str | None] = {
         "requests": requests,
@@ -108,16 +113,29 @@ def judge_error_rate(
         evidence |= {"active_requests": active[0], "active_failed": active[1]}
         if active[0] >= thresholds.minimum_requests:
             active_rate = 100 * active[1] / active[0]
-            increase = rate - active_rate
+            increase = held_rate - max(0.0, active_rate - 100 * dispute.active_refuted_share)
             figures += f", {active_rate:.2f} % on the active colour"
+    if dispute.refuted:
+        evidence |= {"refuted": dispute.refuted}
+        figures += (
+            f"; the sources contradict each other: {dispute.refuted} of these failures are counted by the pods of both "
+            "colours and not by the load balancer, so the limit does not apply to them"
+        )
     enough = requests >= thresholds.minimum_requests
     certain = max(absolute, log_evidence_compared) >= needed
+    if certain and max(settled, log_evidence_compared) < needed:
+        evidence |= {"unsettled": dispute.unsettled}
+        reason = (
+            f"{figures}: above the limit by the pods of both colours; the load balancer's counts must show whether "
+            f"{dispute.unsettled} of them are failures"
+        )
+        return _judged(gate, Verdict.INCONCLUSIVE, reason, evidence, limits)
     if certain and (enough or failed >= EARLY_FAILURES):
-        why = "above the limit" if absolute >= needed else "above the active colour's"
+        why = "above the limit" if settled >= needed else "above the active colour's"
         return _judged(gate, Verdict.FAIL, f"{figures}: {why}, chance is ruled out", evidence, limits)
     if not enough:
         return _judged(gate, Verdict.INCONCLUSIVE, _too_few(requests, thresholds), evidence, limits)
-    if rate > limit or (increase is not None and increase > limits.increase_limit_points):
+    if held_rate > limit or (increase is not None and increase > limits.increase_limit_points):
         return _judged(gate, Verdict.INCONCLUSIVE, f"{figures}, could be chance", evidence, limits)
     return _judged(gate, Verdict.PASS, figures, evidence, limits)
 
@@ -289,12 +307,17 @@ def require_client_traffic(verdict: GateVerdict, clients: int, probes: int, thre
     seen = clients + probes
     if seen >= thresholds.minimum_requests or verdict.verdict is Verdict.INCONCLUSIVE:
         return verdict
-    failed, limit = evidence.get("failed"), evidence.get("limit_percent")
-    if verdict.verdict is Verdict.FAIL and isinstance(failed, int) and isinstance(limit, float | int):
+    failed, refuted, limit = evidence.get("failed"), evidence.get("refuted", 0), evidence.get("limit_percent")
+    if (
+        verdict.verdict is Verdict.FAIL
+        and isinstance(failed, int)
+        and isinstance(refuted, int)
+        and isinstance(limit, float | int)
+    ):
         # In the worst case, all requests that did not come from clients failed. The remaining failures may be enough.
         requests = evidence["requests"]
         others = max(0, (requests if isinstance(requests, int) else 0) - seen)
-        left = max(0, failed - others)
+        left = max(0, failed - refuted - others)
         certain = evidence_above(left, max(seen, left), limit / 100)
         if left >= EARLY_FAILURES and certain >= alarm_threshold(thresholds.false_alarm_rate, ERROR_TESTS):
             return verdict

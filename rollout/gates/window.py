@@ -7,6 +7,7 @@ from statistics import median
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color
 from rollout.gates.comparisons import LATENCIES, PodComparison, errors_compared, latency
+from rollout.gates.disputes import FEWEST, NO_DISPUTE, BothSources, Dispute, settle
 from rollout.gates.probes import Probes
 from rollout.gates.verdicts import (
     QUANTILE,
@@ -31,6 +32,9 @@ TARGET_GROUP_LATENCY = "target_group_latency"
 
 # How far back preflight measures the outgoing colour's usual latency.
 BASELINE_WINDOW = timedelta(seconds=600)
+# How far back the active colour's failures are compared between pods and load balancer. At the last steps it has had no
+# traffic for a while, but what its pods count wrongly is the same as before.
+DISPUTE_WINDOW = timedelta(hours=1)
 
 
 def measure_baseline(ports: Ports, color: Color, minimum_requests: int) -> dict[str, float]:
@@ -99,6 +103,8 @@ class Gates:
         self._waiting: list[tuple[float, float | None]] = []
         self._waiting_since = 0.0
         self._clients: int | None = None
+        self._balanced: Sequence[Period] | None = None
+        self._before: Mapping[Color, Counters] | None = None
         self._probes = Probes(
             ports,
             plan,
@@ -116,7 +122,7 @@ class Gates:
     def judge(self) -> tuple[GateVerdict, ...]:
         """Judge once. If a source does not answer, its gates are inconclusive."""
         now = self._ports.clock.now()
-        self._clients = None
+        self._clients = self._balanced = None
         limits = self._limits
         watched = {
             "error_rate": limits.error_rate.dry_run,
@@ -153,7 +159,13 @@ class Gates:
         self.outgoing_p95_seconds |= _p95s(other, thresholds.minimum_requests)
         compared = self._comparison.look(end)
         errors = judge_error_rate(
-            "error_rate", _errors(mine), _errors(other), compared["error_rate"], limits.error_rate, thresholds
+            "error_rate",
+            _errors(mine),
+            _errors(other),
+            compared["error_rate"],
+            limits.error_rate,
+            thresholds,
+            self._dispute(mine, end[plan.outgoing], now),
         )
         latencies = (
             judge_latency(
@@ -175,6 +187,19 @@ class Gates:
         clients, probes = self._clients, self._probes.sent
         return (*(require_client_traffic(verdict, clients, probes, thresholds) for verdict in judged), queue)
 
+    def _dispute(self, mine: Sample | None, outgoing: Counters, now: datetime) -> Dispute:
+        """Ask whether the load balancer contradicts the pods. Without its counts, the pods' are taken as they are."""
+        if mine is None or self._balanced is None or max(mine.server_errors, mine.aborts) < FEWEST:
+            return NO_DISPUTE
+        since = self._opened - DISPUTE_WINDOW
+        if self._before is None:
+            self._before = self._ports.metrics.counters(since)
+        other = sample(self._before[self._plan.outgoing], outgoing)
+        if other is None:
+            return NO_DISPUTE
+        balanced = self._ports.target_group_metrics.periods(since, now)[self._plan.outgoing]
+        return settle(_both(mine, self._balanced), _both(other, balanced))
+
     def _queue(self, now: Mapping[Color, Counters], outgoing: Sample | None) -> Queue | None:
         mine = now[self._plan.candidate].waiting_per_replica
         if mine is None:
@@ -195,6 +220,7 @@ class Gates:
         plan, limits, thresholds = self._plan, self._limits, self._thresholds
         periods = self._ports.target_group_metrics.periods(self._opened, now)
         mine, other = periods[plan.candidate], periods[plan.outgoing]
+        self._balanced = mine
         counted = sum(period.requests for period in mine)
         own = self._ports.route.sent(plan.candidate, self._opened, now)
         self._clients = max(0, counted - own)
@@ -223,6 +249,11 @@ class Gates:
 
 def _errors(of: Sample | None) -> tuple[int, int] | None:
     return None if of is None else (of.requests, of.failed)
+
+
+def _both(pods: Sample, periods: Sequence[Period]) -> BothSources:
+    requests, errors = _balanced(periods)
+    return BothSources(pods=pods, balanced_requests=requests, balanced_errors=errors)
 
 
 def _balanced(periods: Sequence[Period]) -> tuple[int, int]:

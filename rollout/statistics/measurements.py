@@ -121,6 +121,13 @@ class Sample:
 
     requests: int = 0
     failed: int = 0
+    """All failures. The following are its kinds, which overlap."""
+    server_errors: int = 0
+    """5xx answers."""
+    engine_errors: int = 0
+    """Generations that ended in an error, with any status."""
+    aborts: int = 0
+    """Generations that were aborted, with status 200."""
     ttft: Histogram = Histogram()
     inter_token: Histogram = Histogram()
     """Scaled to one observation per finished request, because the tokens of one request are not independent."""
@@ -145,6 +152,9 @@ def sample(start: Counters, end: Counters) -> Sample | None:
     return Sample(
         requests=requests,
         failed=min(requests, max(server_errors, engine_errors) + aborts),
+        server_errors=server_errors,
+        engine_errors=engine_errors,
+        aborts=aborts,
         ttft=histogram(growth(start.ttft_buckets, end.ttft_buckets)),
         inter_token=tokens.scaled(total(finished)),
         end_to_end=histogram(growth(start.end_to_end_buckets, end.end_to_end_buckets)),
