@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from math import isinf
 from statistics import median
 
-from components.config.gate_settings import ErrorRateSettings, LatencySettings, QueueDepthSettings
+from components.config.gate_settings import AbandonedSettings, ErrorRateSettings, LatencySettings, QueueDepthSettings
 from components.domain.moments import format_rfc3339
 from rollout.gates.disputes import NO_DISPUTE, Dispute
 from rollout.model.approval import Approval
@@ -34,6 +34,7 @@ QUEUE_SECONDS = 30.0
 _DIGITS = 4
 _MOST_EVIDENCE = 1000.0
 GATE = "approval"
+_Limits = ErrorRateSettings | AbandonedSettings | LatencySettings | QueueDepthSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,44 @@ def judge_error_rate(
         thresholds: what a verdict requires.
         dispute: the failures that another source contradicts; the limit does not apply to them.
     """
+    return _judge_share(_FAILED, gate, counts, active, log_evidence_compared, limits, thresholds, dispute)
+
+
+def judge_abandoned(
+    gate: str,
+    counts: tuple[int, int] | None,
+    active: tuple[int, int] | None,
+    log_evidence_compared: float,
+    limits: AbandonedSettings,
+    thresholds: Thresholds,
+) -> GateVerdict:
+    """Judge the share of the candidate's requests that clients abandoned. The arguments are as for errors."""
+    return _judge_share(_ABANDONED, gate, counts, active, log_evidence_compared, limits, thresholds, NO_DISPUTE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Share:
+    """How a verdict names the share that it judges."""
+
+    said: str
+    counted: str
+    rate: str
+
+
+_FAILED = _Share(said="failed", counted="failed", rate="error_rate_percent")
+_ABANDONED = _Share(said="were abandoned", counted="abandoned", rate="abandoned_percent")
+
+
+def _judge_share(
+    share: _Share,
+    gate: str,
+    counts: tuple[int, int] | None,
+    active: tuple[int, int] | None,
+    log_evidence_compared: float,
+    limits: ErrorRateSettings | AbandonedSettings,
+    thresholds: Thresholds,
+    dispute: Dispute,
+) -> GateVerdict:
     limit = limits.limit_percent
     if counts is None:
         return _inconclusive(gate, "no data", limits, limit_percent=limit, requests=None)
@@ -101,16 +140,16 @@ def judge_error_rate(
     needed = alarm_threshold(thresholds.false_alarm_rate, ERROR_TESTS)
     evidence: dict[str, float | int | str | None] = {
         "requests": requests,
-        "failed": failed,
-        "error_rate_percent": round(rate, 3),
+        share.counted: failed,
+        share.rate: round(rate, 3),
         "limit_percent": limit,
         "increase_limit_points": limits.increase_limit_points,
         **_test_evidence(needed, absolute, log_evidence_compared, thresholds),
     }
-    figures = f"{failed} of {requests} requests failed ({rate:.2f} %, limit {limit:g} %)"
+    figures = f"{failed} of {requests} requests {share.said} ({rate:.2f} %, limit {limit:g} %)"
     increase = None
     if active is not None:
-        evidence |= {"active_requests": active[0], "active_failed": active[1]}
+        evidence |= {"active_requests": active[0], f"active_{share.counted}": active[1]}
         if active[0] >= thresholds.minimum_requests:
             active_rate = 100 * active[1] / active[0]
             increase = held_rate - max(0.0, active_rate - 100 * dispute.active_refuted_share)
@@ -342,7 +381,7 @@ def _judged(
     verdict: Verdict,
     reason: str,
     evidence: Evidence,
-    limits: ErrorRateSettings | LatencySettings | QueueDepthSettings,
+    limits: _Limits,
 ) -> GateVerdict:
     return GateVerdict(gate=gate, verdict=verdict, reason=reason, evidence=evidence, dry_run=limits.dry_run)
 
@@ -350,7 +389,7 @@ def _judged(
 def _inconclusive(
     gate: str,
     reason: str,
-    limits: ErrorRateSettings | LatencySettings | QueueDepthSettings,
+    limits: _Limits,
     **evidence: float | int | str | None,
 ) -> GateVerdict:
     return _judged(gate, Verdict.INCONCLUSIVE, reason, evidence, limits)

@@ -13,6 +13,7 @@ from rollout.gates.verdicts import (
     QUANTILE,
     Queue,
     Thresholds,
+    judge_abandoned,
     judge_error_rate,
     judge_latency,
     judge_queue,
@@ -126,6 +127,7 @@ class Gates:
         limits = self._limits
         watched = {
             "error_rate": limits.error_rate.dry_run,
+            "abandoned": limits.abandoned.dry_run,
             **{gate: getattr(limits, gate).dry_run for gate in LATENCIES},
             "queue_depth": limits.queue_depth.dry_run,
         }
@@ -167,6 +169,9 @@ class Gates:
             thresholds,
             self._dispute(mine, end[plan.outgoing], now),
         )
+        abandoned = judge_abandoned(
+            "abandoned", _abandoned(mine), _abandoned(other), compared["abandoned"], limits.abandoned, thresholds
+        )
         latencies = (
             judge_latency(
                 gate,
@@ -180,7 +185,7 @@ class Gates:
             for gate in LATENCIES
         )
         queue = judge_queue("queue_depth", self._queue(end, other), limits.queue_depth)
-        judged = (errors, *latencies)
+        judged = (errors, abandoned, *latencies)
         if self._clients is None:
             # The load balancer does not answer, but the pods' metrics can still stop a bad candidate.
             return (*judged, queue)
@@ -249,6 +254,10 @@ class Gates:
 
 def _errors(of: Sample | None) -> tuple[int, int] | None:
     return None if of is None else (of.requests, of.failed)
+
+
+def _abandoned(of: Sample | None) -> tuple[int, int] | None:
+    return None if of is None or of.abandoned is None else (of.begun, of.abandoned)
 
 
 def _both(pods: Sample, periods: Sequence[Period]) -> BothSources:

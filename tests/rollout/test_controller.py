@@ -679,6 +679,7 @@ def verdicts(world: World, gate: str) -> list[dict[str, Any]]:
 
 # What of the world is set to what, by the gate that should notice.
 SPOILS: dict[str, tuple[str, dict[str, Any]]] = {
+    "abandoned": ("abandoned_rate", {"green": 0.4}),
     "ttft_p95": ("ttft_bucket", {"green": "0.5"}),
     "inter_token_p95": ("inter_token_bucket", {"green": "0.25"}),
     "end_to_end_p95": ("end_to_end_bucket", {"blue": "1", "green": "5"}),
