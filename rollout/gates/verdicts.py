@@ -99,10 +99,18 @@ def judge_abandoned(
     counts: tuple[int, int] | None,
     active: tuple[int, int] | None,
     log_evidence_compared: float,
+    known_percent: float | None,
     limits: AbandonedSettings,
     thresholds: Thresholds,
 ) -> GateVerdict:
-    """Judge the share of the candidate's requests that clients abandoned. The arguments are as for errors."""
+    """Judge the share of the candidate's requests that clients abandoned.
+
+    ``known_percent`` is the active colour's share from before, for a window in which it has too few requests. The other
+    arguments are as for errors.
+    """
+    if known_percent is not None:
+        limit = min(limits.limit_percent, known_percent + limits.increase_limit_points)
+        limits = limits.model_copy(update={"limit_percent": round(limit, _DIGITS)})
     return _judge_share(_ABANDONED, gate, counts, active, log_evidence_compared, limits, thresholds, NO_DISPUTE)
 
 

@@ -33,9 +33,9 @@ TARGET_GROUP_LATENCY = "target_group_latency"
 
 # How far back preflight measures the outgoing colour's usual latency.
 BASELINE_WINDOW = timedelta(seconds=600)
-# How far back the active colour's failures are compared between pods and load balancer. At the last steps it has had no
-# traffic for a while, but what its pods count wrongly is the same as before.
-DISPUTE_WINDOW = timedelta(hours=1)
+# How far back the outgoing colour is looked at for what depends on the service and not on the step. At the last steps
+# it has had no traffic for a while.
+LONG_WINDOW = timedelta(hours=1)
 
 
 def measure_baseline(ports: Ports, color: Color, minimum_requests: int) -> dict[str, float]:
@@ -170,7 +170,13 @@ class Gates:
             self._dispute(mine, end[plan.outgoing], now),
         )
         abandoned = judge_abandoned(
-            "abandoned", _abandoned(mine), _abandoned(other), compared["abandoned"], limits.abandoned, thresholds
+            "abandoned",
+            _abandoned(mine),
+            _abandoned(other),
+            compared["abandoned"],
+            self._usually_abandoned_percent(other, end[plan.outgoing]),
+            limits.abandoned,
+            thresholds,
         )
         latencies = (
             judge_latency(
@@ -196,14 +202,26 @@ class Gates:
         """Ask whether the load balancer contradicts the pods. Without its counts, the pods' are taken as they are."""
         if mine is None or self._balanced is None or max(mine.server_errors, mine.aborts) < FEWEST:
             return NO_DISPUTE
-        since = self._opened - DISPUTE_WINDOW
-        if self._before is None:
-            self._before = self._ports.metrics.counters(since)
-        other = sample(self._before[self._plan.outgoing], outgoing)
+        other = self._long_sample(outgoing)
         if other is None:
             return NO_DISPUTE
-        balanced = self._ports.target_group_metrics.periods(since, now)[self._plan.outgoing]
+        balanced = self._ports.target_group_metrics.periods(self._opened - LONG_WINDOW, now)[self._plan.outgoing]
         return settle(_both(mine, self._balanced), _both(other, balanced))
+
+    def _usually_abandoned_percent(self, other: Sample | None, outgoing: Counters) -> float | None:
+        """Return the outgoing colour's share from before, for a window in which it has too little traffic."""
+        fewest = self._thresholds.minimum_requests
+        if other is not None and other.begun >= fewest:
+            return None
+        seen = self._long_sample(outgoing)
+        if seen is None or seen.abandoned is None or seen.begun < fewest:
+            return None
+        return 100 * seen.abandoned / seen.begun
+
+    def _long_sample(self, outgoing: Counters) -> Sample | None:
+        if self._before is None:
+            self._before = self._ports.metrics.counters(self._opened - LONG_WINDOW)
+        return sample(self._before[self._plan.outgoing], outgoing)
 
     def _queue(self, now: Mapping[Color, Counters], outgoing: Sample | None) -> Queue | None:
         mine = now[self._plan.candidate].waiting_per_replica

@@ -19,8 +19,13 @@ RATE = 0.05
 BAR = Thresholds(minimum_requests=50, false_alarm_rate=RATE)
 
 
-def judged(counts: tuple[int, int] | None, active: tuple[int, int] | None = None, compared: float = 0.0) -> GateVerdict:
-    return judge_abandoned("abandoned", counts, active, compared, LIMITS, BAR)
+def judged(
+    counts: tuple[int, int] | None,
+    active: tuple[int, int] | None = None,
+    compared: float = 0.0,
+    known: float | None = None,
+) -> GateVerdict:
+    return judge_abandoned("abandoned", counts, active, compared, known, LIMITS, BAR)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +45,22 @@ def test_abandoned_requests_are_judged_by_limit_and_by_the_active_colours(
     counts: tuple[int, int] | None, active: tuple[int, int] | None, compared: float, verdict: Verdict
 ) -> None:
     assert judged(counts, active, compared).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("abandoned", "known", "verdict"),
+    [
+        (100, 2.0, Verdict.FAIL),
+        (22, 2.0, Verdict.PASS),
+        (100, 45.0, Verdict.PASS),  # clients of this service hang up
+        (100, None, Verdict.PASS),
+        (200, 95.0, Verdict.FAIL),  # the limit holds whatever was before
+    ],
+)
+def test_at_the_last_step_the_active_colours_share_from_before_counts(
+    abandoned: int, known: float | None, verdict: Verdict
+) -> None:
+    assert judged((200, abandoned), (0, 0), known=known).verdict is verdict
 
 
 def test_the_verdict_speaks_of_abandoned_requests() -> None:
