@@ -102,7 +102,9 @@ class ShadowSettings(BaseModel):
         # With fewer samples, chance can explain even a candidate that is worse in all of them.
         int,
         Field(
-            ge=9, le=100_000, description="Prompts that the active colour must have answered before there is a verdict."
+            ge=9,
+            le=100_000,
+            description="Different prompts that the active colour must have answered before there is a verdict.",
         ),
     ] = 30
     seed: Annotated[

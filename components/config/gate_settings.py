@@ -29,6 +29,24 @@ class ErrorRateSettings(BaseModel):
     ] = 0.5
 
 
+class AbandonedSettings(BaseModel):
+    """Abandoned requests: the client hung up before its answer was complete.
+
+    Some clients always do, so the active colour's share says more than a fixed limit.
+    """
+
+    model_config = STRICT
+
+    dry_run: DryRun = False
+    limit_percent: Annotated[
+        float, Field(ge=0, le=100, description="Highest share of the candidate's requests that clients abandon.")
+    ] = 90.0
+    increase_limit_points: Annotated[
+        float,
+        Field(ge=0, le=100, description="Largest increase over the active colour's share, in percentage points."),
+    ] = 10.0
+
+
 class LatencySettings(BaseModel):
     """A latency at its 95th percentile."""
 

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from components.config.check_settings import EvalSettings, ManualSettings, ShadowSettings, SmokeSettings, WarmUpSettings
 from components.config.gate_settings import (
+    AbandonedSettings,
     EndToEndSettings,
     ErrorRateSettings,
     InterTokenSettings,
@@ -86,6 +87,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout.attestation`", AttestationSettings),
     ("`rollout.gates`", GateSettings),
     ("`rollout.gates.error_rate` and `rollout.gates.target_group_errors`", ErrorRateSettings),
+    ("`rollout.gates.abandoned`", AbandonedSettings),
     ("`rollout.gates.ttft_p95`", TtftSettings),
     ("`rollout.gates.inter_token_p95`", InterTokenSettings),
     ("`rollout.gates.end_to_end_p95`", EndToEndSettings),

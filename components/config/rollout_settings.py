@@ -8,6 +8,7 @@ from components.config.check_settings import EvalSettings, ManualSettings, Shado
 from components.config.durations import PositiveSeconds, Seconds
 from components.config.forms import PATH_OR_S3, STORE_URL, URL
 from components.config.gate_settings import (
+    AbandonedSettings,
     EndToEndSettings,
     ErrorRateSettings,
     InterTokenSettings,
@@ -58,6 +59,9 @@ class GateSettings(BaseModel):
     error_rate: Annotated[ErrorRateSettings, Field(description="Failed requests, as counted by the pods.")] = (
         ErrorRateSettings()
     )
+    abandoned: Annotated[
+        AbandonedSettings, Field(description="Requests whose client hung up before the answer was complete.")
+    ] = AbandonedSettings()
     ttft_p95: Annotated[TtftSettings, Field(description="Time to first token.")] = TtftSettings()
     inter_token_p95: Annotated[InterTokenSettings, Field(description="Time between tokens.")] = InterTokenSettings()
     end_to_end_p95: Annotated[

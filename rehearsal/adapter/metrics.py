@@ -28,6 +28,8 @@ class Metrics:
         self._finished = Counter(
             "vllm:request_success", "Requests finished, by reason.", ("finished_reason",), registry=self.registry
         )
+        for reason in ("stop", "length"):
+            self._finished.labels(reason)  # published from the start, as vLLM does: so none finished is a count, too
         self._http = Counter(
             "http_requests",
             "Requests by their class of status.",

@@ -58,7 +58,9 @@ class Server:
     @web.middleware
     async def _observe(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.monotonic()
-        status = 499  # if the client disconnects
+        # A client that hangs up has been sent the status already, or is sent it in vain: vLLM counts it as 200.
+        # https://github.com/vllm-project/vllm/blob/main/vllm/entrypoints/utils.py (with_cancellation)
+        status = int(HTTPStatus.OK)
         try:
             response = await handler(request)
             status = response.status
@@ -66,7 +68,7 @@ class Server:
         finally:
             resource = request.match_info.route.resource
             route = resource.canonical if resource is not None else "none"
-            if route not in UNCOUNTED and status != 499:
+            if route not in UNCOUNTED:
                 self._metrics.http(route, request.method, status, time.monotonic() - started)
             if self._arguments.access_log and request.path not in self._arguments.access_log_excluded:
                 access_log.info('%s - "%s %s HTTP/1.1" %d', request.remote, request.method, request.path_qs, status)

@@ -19,7 +19,7 @@ class Work:
 
     prompt: Sequence[str]
     output: Sequence[str]
-    finish_reason: str  # "stop", "length"; "abort" and "error" when a fault of the hub requires it
+    finish_reason: str  # "stop", "length"; "abort", "error" and "stall" when a fault of the hub requires it
     max_tokens: int
     tokens_per_chunk: int
 
@@ -47,13 +47,17 @@ class PrefixCache:
 
 
 class Run:
-    """One request in the engine. `finish_reason` is "abort" until `outputs()` is exhausted."""
+    """One request in the engine. `finish_reason` is "abort" until `outputs()` is exhausted.
+
+    A run that the engine has not ended when its context ends was left by its client.
+    """
 
     def __init__(self, engine: "Engine", work: Work) -> None:
         self._engine = engine
         self._work = work
         self._waiter: asyncio.Future[None] | None = None
         self._aborted = False
+        self.ended = False
         self.placed = False
         self.finish_reason = "abort"
         self.cached_tokens = 0
@@ -76,6 +80,11 @@ class Run:
 
     async def outputs(self) -> AsyncIterator[str]:
         """Yield the answer in chunks of `tokens_per_chunk` tokens (the first token alone), at the behaviour's pace."""
+        async for piece in self._outputs():
+            yield piece
+        self.ended = True
+
+    async def _outputs(self) -> AsyncIterator[str]:
         work, behavior = self._work, self._engine.behavior
         if not self._aborted:
             await self._engine.enter(self)
@@ -86,6 +95,9 @@ class Run:
             self.finish_reason = "error"
             return
         due += self._engine.prefill_seconds(self, work.prompt)
+        if work.finish_reason == "stall":
+            await self.wait()
+            return
         count = 1
         while count > 0:
             await self._pause_until(due)
@@ -187,6 +199,15 @@ class Engine:
         elif run in self._waiting:
             self._waiting.remove(run)
             self.metrics.waits(-1)
+        # vLLM drops the request of a client that hangs up without counting it.
+        # https://github.com/vllm-project/vllm/issues/31503
+        # https://github.com/vllm-project/vllm/issues/55634
+        if run.ended or self.behavior.counts_disconnects:
+            self._count(run, work)
+        if not self._runs:
+            self._idle.set()
+
+    def _count(self, run: Run, work: Work) -> None:
         self.metrics.finished(
             FinishedRequest(
                 reason=run.finish_reason,
@@ -200,8 +221,6 @@ class Engine:
                 finished=time.monotonic(),
             )
         )
-        if not self._runs:
-            self._idle.set()
 
     def _place(self, run: Run) -> None:
         run.placed = True

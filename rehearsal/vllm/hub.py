@@ -23,6 +23,7 @@ class Fault(StrEnum):
     ERROR = "error"
     ABORT = "abort"
     WRONG_ANSWER = "wrong_answer"
+    STALL = "stall"
 
 
 class _Strict(BaseModel):
@@ -38,6 +39,7 @@ class Faults(_Strict):
     error_fraction: float = Field(default=0.0, ge=0, le=1, description="share of prompts answered with HTTP 500")
     abort_fraction: float = Field(default=0.0, ge=0, le=1, description="share of answers cut half-way: 200, abort")
     wrong_answer_fraction: float = Field(default=0.0, ge=0, le=1, description="share of wrong answers")
+    stall_fraction: float = Field(default=0.0, ge=0, le=1, description="share of prompts that are never answered")
     slow_factor: float = Field(default=1.0, gt=0, description="factor on time to first token and per token")
     crash_after_seconds: float | None = Field(
         default=None, gt=0, description="the process dies this long after it is ready"
@@ -46,8 +48,10 @@ class Faults(_Strict):
 
     @model_validator(mode="after")
     def _fractions_fit(self) -> Self:
-        if self.error_fraction + self.abort_fraction + self.wrong_answer_fraction > 1:
-            raise ValueError("error_fraction, abort_fraction and wrong_answer_fraction together exceed 1")
+        if self.error_fraction + self.abort_fraction + self.wrong_answer_fraction + self.stall_fraction > 1:
+            raise ValueError(
+                "error_fraction, abort_fraction, wrong_answer_fraction and stall_fraction together exceed 1"
+            )
         return self
 
     def of(self, prompt: str) -> Fault | None:
@@ -59,6 +63,7 @@ class Faults(_Strict):
             (Fault.ERROR, self.error_fraction),
             (Fault.ABORT, self.abort_fraction),
             (Fault.WRONG_ANSWER, self.wrong_answer_fraction),
+            (Fault.STALL, self.stall_fraction),
         ):
             if draw < fraction:
                 return fault
@@ -81,6 +86,10 @@ class Behavior(_Strict):
         default=256, ge=1, description="requests running at once; more wait (--max-num-seqs overrides)"
     )
     max_model_len_tokens: int = Field(default=8192, ge=16, description="prompt and answer together")
+    counts_disconnects: bool = Field(
+        default=False,
+        description="a client that hangs up is counted as a finished request, reason abort (vLLM counts it nowhere)",
+    )
     faults: Faults = Faults()
 
 

@@ -27,6 +27,9 @@ _INTER_TOKEN_FORMERLY = "vllm[:_]time_per_output_token_seconds_bucket"
 _END_TO_END = "vllm[:_]e2e_request_latency_seconds_bucket"
 _WAITING = "vllm[:_]num_requests_waiting"
 _ALL = "|".join((_RESPONSES, _FINISHED, _TTFT, _INTER_TOKEN, _INTER_TOKEN_FORMERLY, _END_TO_END, _WAITING))
+# The endpoints whose every request is at least one generation.
+# https://docs.vllm.ai/en/latest/serving/openai_compatible_server/
+_GENERATING = re.compile(r"(/v1/((chat/)?completions|responses|messages|audio/(transcriptions|translations)))?")
 _IN_FLIGHT = "vllm[:_]num_requests_(running|waiting)"
 
 
@@ -59,7 +62,7 @@ class Prometheus:
         """
         # One query for everything: a label that a metric does not have counts as empty.
         found = self._query(
-            "sum by (__name__, color, pod, instance, status, finished_reason, le) "
+            "sum by (__name__, color, pod, instance, handler, status, finished_reason, le) "
             f'({{__name__=~"{_ALL}", service="{self._service}", handler=~"(/v1/.*)?", method=~"(POST)?"}})',
             at,
         )
@@ -117,8 +120,14 @@ def _counters(found: list[dict[str, Any]]) -> Counters:
     inter_token = _series(found, _INTER_TOKEN, "le")
     known = {pod for pod, _ in inter_token}
     former = {key: value for key, value in _series(found, _INTER_TOKEN_FORMERLY, "le").items() if key[0] not in known}
+    answers = [
+        one
+        for one in found
+        if one["metric"].get("status", "").startswith("2") and _GENERATING.fullmatch(one["metric"].get("handler", ""))
+    ]
     return Counters(
         responses=_series(found, _RESPONSES, "status"),
+        answered=_series(answers, _RESPONSES, ""),
         finished=_series(found, _FINISHED, "finished_reason"),
         ttft_buckets=_series(found, _TTFT, "le"),
         inter_token_buckets=inter_token | former,
@@ -128,10 +137,11 @@ def _counters(found: list[dict[str, Any]]) -> Counters:
 
 
 def _series(found: list[dict[str, Any]], name: str, label: str) -> dict[tuple[str, str], float]:
-    """Return the values of one metric by pod and one label. Without a pod label, the instance identifies the pod."""
+    """Add up the values of one metric by pod and one label. Without a pod label, the instance identifies the pod."""
     pattern = re.compile(name)
-    return {
-        (f"{metric.get('pod', '')}@{metric.get('instance', '')}", metric.get(label, "")): float(value)
-        for metric, (_, value) in ((one["metric"], one["value"]) for one in found)
-        if pattern.fullmatch(metric.get("__name__", ""))
-    }
+    series: dict[tuple[str, str], float] = {}
+    for metric, (_, value) in ((one["metric"], one["value"]) for one in found):
+        if pattern.fullmatch(metric.get("__name__", "")):
+            key = f"{metric.get('pod', '')}@{metric.get('instance', '')}", metric.get(label, "")
+            series[key] = series.get(key, 0.0) + float(value)
+    return series

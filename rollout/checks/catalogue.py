@@ -10,7 +10,7 @@ from typing import Any
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color
 from rollout.checks.evals.evaluation import Evaluation
-from rollout.checks.recorded_prompts import Recorded, RecordedPrompts
+from rollout.checks.recorded_prompts import RecordedPrompts, RequestLog
 from rollout.checks.shadow import Shadow
 from rollout.checks.smoke import Smoke
 from rollout.checks.warm_up import WarmUp
@@ -56,7 +56,7 @@ def make_checks(
     source = RecordedPrompts(source=gates.recorded_prompts, work_dir=dependencies.work_dir, s3=dependencies.s3)
 
     @cache  # both checks get the same prompts
-    def recorded() -> list[Recorded]:
+    def recorded() -> RequestLog:
         return source.read()
 
     return {

@@ -4,7 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import partial
 from statistics import fmean, median
@@ -14,9 +14,10 @@ from components.config.check_settings import ShadowSettings
 from components.config.release import Release
 from components.domain.naming import Color, fingerprint, other_color
 from rollout.checks.asking import ask_all
-from rollout.checks.recorded_prompts import Recorded, newest, replayed
+from rollout.checks.recorded_prompts import KEY, RequestLog, newest, replayed
 from rollout.model.answers import Answer
-from rollout.model.verdict import GateVerdict, Verdict
+from rollout.model.errors import RefusedError
+from rollout.model.verdict import Evidence, GateVerdict, Verdict
 from rollout.ports import Clock, Config, Route
 from rollout.statistics.exact_tests import LEVEL, paired_p_value
 
@@ -184,6 +185,11 @@ def _tools(answer: Answer) -> list[str]:
     return [call.partition(" ")[0] for call in answer.tool_calls]
 
 
+def _too_few(log: RequestLog, settings: ShadowSettings) -> str:
+    reason = f"{log.distinct} different prompts, minimum_samples asks for {settings.minimum_samples}"
+    return f"{reason} ({len(log.requests)} requests; left out: {log.left_out or 'nothing'})"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shadow:
     """Replays recorded prompts to both colours through their candidate routes."""
@@ -192,15 +198,18 @@ class Shadow:
     config: Config
     clock: Clock
     settings: ShadowSettings
-    recorded: Callable[[], list[Recorded]]
+    recorded: Callable[[], RequestLog]
 
     def prepare(self) -> None:
         """Read the recorded prompts.
 
         Raises:
-            RefusedError: the prompts cannot be read, or there are none.
+            RefusedError: the prompts cannot be read, or there are too few different ones for a verdict.
         """
-        self.recorded()
+        log = self.recorded()
+        if log.distinct < self.settings.minimum_samples:
+            reason = f"{KEY}: {_too_few(log, self.settings)}"
+            raise RefusedError(f"{reason}; record more, or leave the check out with --skip shadow --because REASON")
 
     def run(self, color: Color, release: Release) -> GateVerdict:
         """Judge the candidate against the active colour, which answers each prompt twice."""
@@ -208,7 +217,13 @@ class Shadow:
         if active is None:
             reason = f"{other_color(color)} serves no release to compare with"
             return GateVerdict(gate=GATE, verdict=Verdict.INCONCLUSIVE, reason=reason)
-        prompts = newest(self.recorded(), self.settings.samples, self.settings.seed)
+        log = self.recorded()
+        if log.distinct < self.settings.minimum_samples:
+            # Its prompts may have been fewer than at preflight, e.g. when a rollout is resumed.
+            evidence: Evidence = {"prompts": log.distinct}
+            reason = _too_few(log, self.settings)
+            return GateVerdict(gate=GATE, verdict=Verdict.INCONCLUSIVE, reason=reason, evidence=evidence)
+        prompts = newest(log.requests, self.settings.samples, self.settings.seed)
         # Only adapters that both releases have can be compared.
         adapters = release.lora_adapters.keys() & active.lora_adapters.keys()
         bodies = [
@@ -220,7 +235,8 @@ class Shadow:
             at_once=self.settings.concurrency,
             clock=self.clock,
         )
-        return judge_shadow(triples, self.settings)
+        verdict = judge_shadow(triples, self.settings)
+        return replace(verdict, reason=f"{verdict.reason}; left out: {log.left_out}") if log.left_out else verdict
 
     def _ask(self, body: Mapping[str, Any], color: Color, release: Release, active: Release) -> Triple:
         def ask(to: Color, of: Release) -> Any:

@@ -12,7 +12,7 @@ from components.config.check_settings import WarmUpSettings
 from components.config.release import Release
 from components.domain.naming import Color
 from rollout.checks.asking import OutOfTimeError, ask_all
-from rollout.checks.recorded_prompts import Recorded, frequent, replayed
+from rollout.checks.recorded_prompts import RequestLog, frequent, replayed
 from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Clock, Metrics, Route
 from rollout.statistics.measurements import PrefixCache
@@ -31,7 +31,7 @@ class WarmUp:
     clock: Clock
     settings: WarmUpSettings
     poll_seconds: float
-    recorded: Callable[[], list[Recorded]]
+    recorded: Callable[[], RequestLog]
 
     def prepare(self) -> None:
         """Read the recorded prompts.
@@ -47,7 +47,7 @@ class WarmUp:
         Raises:
             StoppedError: the rollout was asked to stop.
         """
-        prompts = frequent(self.recorded(), self.settings.prefixes)
+        prompts = frequent(self.recorded().requests, self.settings.prefixes)
         bodies = [replayed(prompt, max_tokens=1, seed=1, names=release.lora_adapters) for prompt in prompts]
         began = self.clock.monotonic()
         left = self.settings.max_seconds

@@ -31,6 +31,7 @@ class PodComparison:
         self._active: Color = active
         self._limits = limits
         self._errors = _Metric(start, Comparison(allowed_increase=limits.error_rate.increase_limit_points / 100))
+        self._abandoned = _Metric(start, Comparison(allowed_increase=limits.abandoned.increase_limit_points / 100))
         self._latencies = {gate: _Metric(start, Comparison()) for gate in LATENCIES}
 
     def look(self, now: Mapping[Color, Counters]) -> dict[str, float]:
@@ -41,17 +42,35 @@ class PodComparison:
                 (mine.requests - mine.failed, mine.failed), (other.requests - other.failed, other.failed)
             )
             self._errors.start = now
+        mine, other = self._growth(self._abandoned, now)
+        if mine is not None and other is not None and _comparable(mine) and _comparable(other):
+            self._abandoned.comparison.add(_abandoned(mine), _abandoned(other))
+            self._abandoned.start = now
         for gate, metric in self._latencies.items():
             taken, usual = (latency(one, gate) for one in self._growth(metric, now))
             if taken is not None and usual is not None and min(taken.count, usual.count) >= BLOCK_REQUESTS:
                 metric.comparison.add(*blocks(taken, usual, getattr(self._limits, gate).ratio_limit))
                 metric.start = now
-        judged = {"error_rate": self._errors, **self._latencies}
+        judged = {"error_rate": self._errors, "abandoned": self._abandoned, **self._latencies}
         return {gate: float(metric.comparison.log_evidence) for gate, metric in judged.items()}
 
     def _growth(self, metric: "_Metric", now: Mapping[Color, Counters]) -> tuple[Sample | None, Sample | None]:
         mine = sample(metric.start[self._candidate], now[self._candidate])
         return mine, sample(metric.start[self._active], now[self._active])
+
+
+def _comparable(of: Sample) -> bool:
+    """Return whether a block of abandoned requests can end.
+
+    Not while more generations have ended than exchanges. A generation ends a little earlier, and a request for several
+    answers has several. Such a block goes on until the exchanges have caught up.
+    """
+    return of.answered is not None and of.completed <= of.answered and of.begun >= BLOCK_REQUESTS
+
+
+def _abandoned(of: Sample) -> tuple[int, int]:
+    abandoned = of.abandoned or 0
+    return of.begun - abandoned, abandoned
 
 
 @dataclass

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from math import isinf
 from statistics import median
 
-from components.config.gate_settings import ErrorRateSettings, LatencySettings, QueueDepthSettings
+from components.config.gate_settings import AbandonedSettings, ErrorRateSettings, LatencySettings, QueueDepthSettings
 from components.domain.moments import format_rfc3339
+from rollout.gates.disputes import NO_DISPUTE, Dispute
 from rollout.model.approval import Approval
 from rollout.model.verdict import Evidence, GateVerdict, TargetHealth, Verdict
 from rollout.statistics.measurements import Histogram, Period
@@ -33,6 +34,7 @@ QUEUE_SECONDS = 30.0
 _DIGITS = 4
 _MOST_EVIDENCE = 1000.0
 GATE = "approval"
+_Limits = ErrorRateSettings | AbandonedSettings | LatencySettings | QueueDepthSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,7 @@ def judge_error_rate(
     log_evidence_compared: float,
     limits: ErrorRateSettings,
     thresholds: Thresholds,
+    dispute: Dispute = NO_DISPUTE,
 ) -> GateVerdict:
     """Judge the candidate's share of failed requests.
 
@@ -86,38 +89,100 @@ def judge_error_rate(
         log_evidence_compared: log evidence that the share exceeds the active colour's by more than allowed.
         limits: the limits.
         thresholds: what a verdict requires.
+        dispute: the failures that another source contradicts; the limit does not apply to them.
     """
+    return _judge_share(_FAILED, gate, counts, active, log_evidence_compared, limits, thresholds, dispute)
+
+
+def judge_abandoned(
+    gate: str,
+    counts: tuple[int, int] | None,
+    active: tuple[int, int] | None,
+    log_evidence_compared: float,
+    known_percent: float | None,
+    limits: AbandonedSettings,
+    thresholds: Thresholds,
+) -> GateVerdict:
+    """Judge the share of the candidate's requests that clients abandoned.
+
+    ``known_percent`` is the active colour's share from before, for a window in which it has too few requests. The other
+    arguments are as for errors.
+    """
+    if known_percent is not None:
+        limit = min(limits.limit_percent, known_percent + limits.increase_limit_points)
+        limits = limits.model_copy(update={"limit_percent": round(limit, _DIGITS)})
+    return _judge_share(_ABANDONED, gate, counts, active, log_evidence_compared, limits, thresholds, NO_DISPUTE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Share:
+    """How a verdict names the share that it judges."""
+
+    said: str
+    counted: str
+    rate: str
+
+
+_FAILED = _Share(said="failed", counted="failed", rate="error_rate_percent")
+_ABANDONED = _Share(said="were abandoned", counted="abandoned", rate="abandoned_percent")
+
+
+def _judge_share(
+    share: _Share,
+    gate: str,
+    counts: tuple[int, int] | None,
+    active: tuple[int, int] | None,
+    log_evidence_compared: float,
+    limits: ErrorRateSettings | AbandonedSettings,
+    thresholds: Thresholds,
+    dispute: Dispute,
+) -> GateVerdict:
     limit = limits.limit_percent
     if counts is None:
         return _inconclusive(gate, "no data", limits, limit_percent=limit, requests=None)
     requests, failed = counts
-    rate = 100 * failed / requests if requests else 0.0
-    absolute = evidence_above(failed, requests, limit / 100)
+    held = failed - dispute.refuted
+    rate, held_rate = (100 * count / requests if requests else 0.0 for count in (failed, held))
+    absolute = evidence_above(held, requests, limit / 100)
+    settled = evidence_above(held - dispute.unsettled, requests, limit / 100)
     needed = alarm_threshold(thresholds.false_alarm_rate, ERROR_TESTS)
     evidence: dict[str, float | int | str | None] = {
         "requests": requests,
-        "failed": failed,
-        "error_rate_percent": round(rate, 3),
+        share.counted: failed,
+        share.rate: round(rate, 3),
         "limit_percent": limit,
         "increase_limit_points": limits.increase_limit_points,
         **_test_evidence(needed, absolute, log_evidence_compared, thresholds),
     }
-    figures = f"{failed} of {requests} requests failed ({rate:.2f} %, limit {limit:g} %)"
+    figures = f"{failed} of {requests} requests {share.said} ({rate:.2f} %, limit {limit:g} %)"
     increase = None
     if active is not None:
-        evidence |= {"active_requests": active[0], "active_failed": active[1]}
+        evidence |= {"active_requests": active[0], f"active_{share.counted}": active[1]}
         if active[0] >= thresholds.minimum_requests:
             active_rate = 100 * active[1] / active[0]
-            increase = rate - active_rate
+            increase = held_rate - max(0.0, active_rate - 100 * dispute.active_refuted_share)
             figures += f", {active_rate:.2f} % on the active colour"
+    if dispute.refuted:
+        evidence |= {"refuted": dispute.refuted}
+        figures += (
+            f"; the sources contradict each other: {dispute.refuted} of these failures are counted by the pods of both "
+            "colours and not by the load balancer, so the limit does not apply to them"
+        )
     enough = requests >= thresholds.minimum_requests
     certain = max(absolute, log_evidence_compared) >= needed
+    if certain and max(settled, log_evidence_compared) < needed:
+        evidence |= {"unsettled": dispute.unsettled}
+        reason = (
+            f"{figures}: above the limit by the pods of both colours; the load balancer's counts must show whether "
+            f"{dispute.unsettled} of them are failures"
+        )
+        return _judged(gate, Verdict.INCONCLUSIVE, reason, evidence, limits)
     if certain and (enough or failed >= EARLY_FAILURES):
-        why = "above the limit" if absolute >= needed else "above the active colour's"
+        why = "above the limit" if settled >= needed else "above the active colour's"
         return _judged(gate, Verdict.FAIL, f"{figures}: {why}, chance is ruled out", evidence, limits)
     if not enough:
         return _judged(gate, Verdict.INCONCLUSIVE, _too_few(requests, thresholds), evidence, limits)
-    if rate > limit or (increase is not None and increase > limits.increase_limit_points):
+    if held_rate > limit or (increase is not None and increase > limits.increase_limit_points):
         return _judged(gate, Verdict.INCONCLUSIVE, f"{figures}, could be chance", evidence, limits)
     return _judged(gate, Verdict.PASS, figures, evidence, limits)
 
@@ -289,12 +354,17 @@ def require_client_traffic(verdict: GateVerdict, clients: int, probes: int, thre
     seen = clients + probes
     if seen >= thresholds.minimum_requests or verdict.verdict is Verdict.INCONCLUSIVE:
         return verdict
-    failed, limit = evidence.get("failed"), evidence.get("limit_percent")
-    if verdict.verdict is Verdict.FAIL and isinstance(failed, int) and isinstance(limit, float | int):
+    failed, refuted, limit = evidence.get("failed"), evidence.get("refuted", 0), evidence.get("limit_percent")
+    if (
+        verdict.verdict is Verdict.FAIL
+        and isinstance(failed, int)
+        and isinstance(refuted, int)
+        and isinstance(limit, float | int)
+    ):
         # In the worst case, all requests that did not come from clients failed. The remaining failures may be enough.
         requests = evidence["requests"]
         others = max(0, (requests if isinstance(requests, int) else 0) - seen)
-        left = max(0, failed - others)
+        left = max(0, failed - refuted - others)
         certain = evidence_above(left, max(seen, left), limit / 100)
         if left >= EARLY_FAILURES and certain >= alarm_threshold(thresholds.false_alarm_rate, ERROR_TESTS):
             return verdict
@@ -319,7 +389,7 @@ def _judged(
     verdict: Verdict,
     reason: str,
     evidence: Evidence,
-    limits: ErrorRateSettings | LatencySettings | QueueDepthSettings,
+    limits: _Limits,
 ) -> GateVerdict:
     return GateVerdict(gate=gate, verdict=verdict, reason=reason, evidence=evidence, dry_run=limits.dry_run)
 
@@ -327,7 +397,7 @@ def _judged(
 def _inconclusive(
     gate: str,
     reason: str,
-    limits: ErrorRateSettings | LatencySettings | QueueDepthSettings,
+    limits: _Limits,
     **evidence: float | int | str | None,
 ) -> GateVerdict:
     return _judged(gate, Verdict.INCONCLUSIVE, reason, evidence, limits)

@@ -7,11 +7,13 @@ from statistics import median
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color
 from rollout.gates.comparisons import LATENCIES, PodComparison, errors_compared, latency
+from rollout.gates.disputes import FEWEST, NO_DISPUTE, BothSources, Dispute, settle
 from rollout.gates.probes import Probes
 from rollout.gates.verdicts import (
     QUANTILE,
     Queue,
     Thresholds,
+    judge_abandoned,
     judge_error_rate,
     judge_latency,
     judge_queue,
@@ -31,6 +33,9 @@ TARGET_GROUP_LATENCY = "target_group_latency"
 
 # How far back preflight measures the outgoing colour's usual latency.
 BASELINE_WINDOW = timedelta(seconds=600)
+# How far back the outgoing colour is looked at for what depends on the service and not on the step. At the last steps
+# it has had no traffic for a while.
+LONG_WINDOW = timedelta(hours=1)
 
 
 def measure_baseline(ports: Ports, color: Color, minimum_requests: int) -> dict[str, float]:
@@ -99,6 +104,8 @@ class Gates:
         self._waiting: list[tuple[float, float | None]] = []
         self._waiting_since = 0.0
         self._clients: int | None = None
+        self._balanced: Sequence[Period] | None = None
+        self._before: Mapping[Color, Counters] | None = None
         self._probes = Probes(
             ports,
             plan,
@@ -116,10 +123,11 @@ class Gates:
     def judge(self) -> tuple[GateVerdict, ...]:
         """Judge once. If a source does not answer, its gates are inconclusive."""
         now = self._ports.clock.now()
-        self._clients = None
+        self._clients = self._balanced = None
         limits = self._limits
         watched = {
             "error_rate": limits.error_rate.dry_run,
+            "abandoned": limits.abandoned.dry_run,
             **{gate: getattr(limits, gate).dry_run for gate in LATENCIES},
             "queue_depth": limits.queue_depth.dry_run,
         }
@@ -153,7 +161,22 @@ class Gates:
         self.outgoing_p95_seconds |= _p95s(other, thresholds.minimum_requests)
         compared = self._comparison.look(end)
         errors = judge_error_rate(
-            "error_rate", _errors(mine), _errors(other), compared["error_rate"], limits.error_rate, thresholds
+            "error_rate",
+            _errors(mine),
+            _errors(other),
+            compared["error_rate"],
+            limits.error_rate,
+            thresholds,
+            self._dispute(mine, end[plan.outgoing], now),
+        )
+        abandoned = judge_abandoned(
+            "abandoned",
+            _abandoned(mine),
+            _abandoned(other),
+            compared["abandoned"],
+            self._usually_abandoned_percent(other, end[plan.outgoing]),
+            limits.abandoned,
+            thresholds,
         )
         latencies = (
             judge_latency(
@@ -168,12 +191,37 @@ class Gates:
             for gate in LATENCIES
         )
         queue = judge_queue("queue_depth", self._queue(end, other), limits.queue_depth)
-        judged = (errors, *latencies)
+        judged = (errors, abandoned, *latencies)
         if self._clients is None:
             # The load balancer does not answer, but the pods' metrics can still stop a bad candidate.
             return (*judged, queue)
         clients, probes = self._clients, self._probes.sent
         return (*(require_client_traffic(verdict, clients, probes, thresholds) for verdict in judged), queue)
+
+    def _dispute(self, mine: Sample | None, outgoing: Counters, now: datetime) -> Dispute:
+        """Ask whether the load balancer contradicts the pods. Without its counts, the pods' are taken as they are."""
+        if mine is None or self._balanced is None or max(mine.server_errors, mine.aborts) < FEWEST:
+            return NO_DISPUTE
+        other = self._long_sample(outgoing)
+        if other is None:
+            return NO_DISPUTE
+        balanced = self._ports.target_group_metrics.periods(self._opened - LONG_WINDOW, now)[self._plan.outgoing]
+        return settle(_both(mine, self._balanced), _both(other, balanced))
+
+    def _usually_abandoned_percent(self, other: Sample | None, outgoing: Counters) -> float | None:
+        """Return the outgoing colour's share from before, for a window in which it has too little traffic."""
+        fewest = self._thresholds.minimum_requests
+        if other is not None and other.begun >= fewest:
+            return None
+        seen = self._long_sample(outgoing)
+        if seen is None or seen.abandoned is None or seen.begun < fewest:
+            return None
+        return 100 * seen.abandoned / seen.begun
+
+    def _long_sample(self, outgoing: Counters) -> Sample | None:
+        if self._before is None:
+            self._before = self._ports.metrics.counters(self._opened - LONG_WINDOW)
+        return sample(self._before[self._plan.outgoing], outgoing)
 
     def _queue(self, now: Mapping[Color, Counters], outgoing: Sample | None) -> Queue | None:
         mine = now[self._plan.candidate].waiting_per_replica
@@ -195,6 +243,7 @@ class Gates:
         plan, limits, thresholds = self._plan, self._limits, self._thresholds
         periods = self._ports.target_group_metrics.periods(self._opened, now)
         mine, other = periods[plan.candidate], periods[plan.outgoing]
+        self._balanced = mine
         counted = sum(period.requests for period in mine)
         own = self._ports.route.sent(plan.candidate, self._opened, now)
         self._clients = max(0, counted - own)
@@ -223,6 +272,15 @@ class Gates:
 
 def _errors(of: Sample | None) -> tuple[int, int] | None:
     return None if of is None else (of.requests, of.failed)
+
+
+def _abandoned(of: Sample | None) -> tuple[int, int] | None:
+    return None if of is None or of.abandoned is None else (of.begun, of.abandoned)
+
+
+def _both(pods: Sample, periods: Sequence[Period]) -> BothSources:
+    requests, errors = _balanced(periods)
+    return BothSources(pods=pods, balanced_requests=requests, balanced_errors=errors)
 
 
 def _balanced(periods: Sequence[Period]) -> tuple[int, int]:

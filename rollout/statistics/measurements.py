@@ -97,6 +97,9 @@ class Counters:
 
     responses: Series = field(default_factory=dict[tuple[str, str], float])
     """HTTP responses of /v1/* by status."""
+    answered: Series = field(default_factory=dict[tuple[str, str], float])
+    """HTTP exchanges of the endpoints that generate, with status 2xx, by pod only. Each counts when it ends: also when
+    the client hangs up."""
     finished: Series = field(default_factory=dict[tuple[str, str], float])
     """Finished generations by finish reason."""
     ttft_buckets: Series = field(default_factory=dict[tuple[str, str], float])
@@ -121,10 +124,35 @@ class Sample:
 
     requests: int = 0
     failed: int = 0
+    """All failures. The following are its kinds, which overlap."""
+    server_errors: int = 0
+    """5xx answers."""
+    engine_errors: int = 0
+    """Generations that ended in an error, with any status."""
+    aborts: int = 0
+    """Generations that were aborted, with status 200."""
+    answered: int | None = None
+    """Exchanges with status 2xx that ended. None when the server does not publish all that ``abandoned`` needs."""
+    completed: int = 0
+    """Generations that came to an end of their own, with status 2xx."""
     ttft: Histogram = Histogram()
     inter_token: Histogram = Histogram()
     """Scaled to one observation per finished request, because the tokens of one request are not independent."""
     end_to_end: Histogram = Histogram()
+
+    @property
+    def abandoned(self) -> int | None:
+        """How many requests ended before their generation did: the client hung up. None when that is not published."""
+        return None if self.answered is None else max(0, self.answered - self.completed)
+
+    @property
+    def begun(self) -> int:
+        """How many requests got their first token, and how many were abandoned. Some are both.
+
+        Open streams are among them. Counted when they end, requests would be mostly short ones at first, and most of
+        the short ones are abandoned.
+        """
+        return max(self.ttft.count, self.completed) + (self.abandoned or 0)
 
 
 def sample(start: Counters, end: Counters) -> Sample | None:
@@ -141,10 +169,18 @@ def sample(start: Counters, end: Counters) -> Sample | None:
     engine_errors = total(finished, lambda reason: reason == "error")
     aborts = total(finished, lambda reason: reason == "abort")
     requests = total(responses)
+    # The status of an exchange with an engine error is a 5xx, unless the stream had begun.
+    completed = total(finished) - aborts - engine_errors + max(0, engine_errors - server_errors)
+    published = bool(end.answered) and bool(end.finished)
     tokens = histogram(growth(start.inter_token_buckets, end.inter_token_buckets))
     return Sample(
         requests=requests,
         failed=min(requests, max(server_errors, engine_errors) + aborts),
+        server_errors=server_errors,
+        engine_errors=engine_errors,
+        aborts=aborts,
+        answered=total(growth(start.answered, end.answered)) if published else None,
+        completed=completed,
         ttft=histogram(growth(start.ttft_buckets, end.ttft_buckets)),
         inter_token=tokens.scaled(total(finished)),
         end_to_end=histogram(growth(start.end_to_end_buckets, end.end_to_end_buckets)),

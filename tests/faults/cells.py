@@ -15,6 +15,7 @@ class Fault(StrEnum):
     PROMETHEUS_EMPTY = "prometheus-empty"
     CRASH_LOOP = "candidate-crash-loop"
     SLOW = "candidate-slow"
+    STALLS = "candidate-stalls"
     WRONG_ANSWERS = "candidate-wrong-answers"
     NODE_LOST = "node-lost"
     BINDER_STOPPED = "binder-stopped"
@@ -134,6 +135,7 @@ _SPECIAL: dict[tuple[Fault, Lasting], dict[Moment, set[Outcome]]] = {
         Moment.REAPING: _LEFT,
     },
     (Fault.SLOW, Lasting.FOR_GOOD): dict.fromkeys(_BEFORE_AND_DURING, _BACK),
+    (Fault.STALLS, Lasting.FOR_GOOD): dict.fromkeys(_BEFORE_AND_DURING, _BACK),
     # Answers are compared only before the first step. Later, no gate sees that a fluent answer is wrong.
     (Fault.WRONG_ANSWERS, Lasting.FOR_GOOD): {Moment.DEPLOYING: _BACK},
     (Fault.NODE_LOST, Lasting.FOR_GOOD): dict.fromkeys(_BEFORE_AND_DURING, _ENDED),

@@ -179,6 +179,17 @@ class Slow(Breakage):
 
 
 @dataclass(kw_only=True)
+class Stalls(Breakage):
+    """Half of the candidate's answers never begin, until the clients hang up. Nothing counts that as a failure."""
+
+    def begin(self, world: FaultyWorld) -> None:
+        world.abandoned_rate[CANDIDATE] = 0.5
+
+    def end(self, world: FaultyWorld) -> None:
+        world.abandoned_rate[CANDIDATE] = world.abandoned_rate[OUTGOING]
+
+
+@dataclass(kw_only=True)
 class WrongAnswers(Breakage):
     """The candidate answers fluently but wrongly."""
 
@@ -367,6 +378,8 @@ def ways(fault: Fault, world: FaultyWorld, folder: Path) -> dict[str, Breakage]:
             return {"": PodsFail(words=words, excused=candidate, color=CANDIDATE, count=2, reason=reason)}
         case Fault.SLOW:
             return {"": Slow(words="ttft")}
+        case Fault.STALLS:
+            return {"": Stalls(words="abandoned")}
         case Fault.WRONG_ANSWERS:
             return {"": WrongAnswers(words="smoke")}
         case Fault.NODE_LOST:

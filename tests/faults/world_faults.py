@@ -320,4 +320,5 @@ WORLD_FAULTS: dict[Fault, WorldFault] = {
     Fault.DISK_FULL: WorldFault(strike=_disk_full, lasts_seconds=40, words="No space left", sampled=Moment.STEP_3),
 }
 """Every fault that a world can have. Only the fakes test a jump of the clock: the processes of a world share the
-machine's clock, and no time namespace moves the wall clock."""
+machine's clock, and no time namespace moves the wall clock. Only they test a candidate that stalls, too: the clients
+of a world give up after two minutes, and its rollouts take seconds."""

@@ -251,6 +251,10 @@ class World:
         self.weights: dict[Color, int] = {color: self.state.weight(color) for color in COLORS}
         self.requests_per_second = 100.0
         self.error_rate: dict[Color, float] = {"blue": 0.0, "green": 0.0}
+        self.abandoned_rate: dict[Color, float] = {"blue": 0.02, "green": 0.02}
+        """The share of requests whose client hangs up before the first token."""
+        self.miscounted_rate: dict[Color, float] = {"blue": 0.0, "green": 0.0}
+        """The share of requests that the pods count as 5xx, although they answered 400."""
         self.ttft_bucket: dict[Color, str] = {"blue": "0.25", "green": "0.25"}
         self.inter_token_bucket: dict[Color, str] = {"blue": "0.05", "green": "0.05"}
         self.end_to_end_bucket: dict[Color, str] = {"blue": "5", "green": "5"}
@@ -535,11 +539,13 @@ class World:
         return {color: self._counters(color, counted[color]) if self.pods(color) else Counters() for color in COLORS}
 
     def _counters(self, color: Color, requests: float) -> Counters:
-        failed = requests * self.error_rate[color]
+        abandoned = requests * self.abandoned_rate[color]
+        failed = requests * (self.error_rate[color] + self.miscounted_rate[color])
         return Counters(
             responses={("pod", "2xx"): requests - failed, ("pod", "5xx"): failed},
-            finished={("pod", "stop"): requests - failed},
-            ttft_buckets=_buckets(requests, self.ttft_bucket[color]),
+            answered={("pod", ""): requests - failed},
+            finished={("pod", "stop"): requests - failed - abandoned},
+            ttft_buckets=_buckets(requests - abandoned, self.ttft_bucket[color]),
             inter_token_buckets=_buckets(requests * 100, self.inter_token_bucket[color]),
             end_to_end_buckets=_buckets(requests, self.end_to_end_bucket[color]),
             waiting={("pod", ""): self.waiting_per_replica[color]},

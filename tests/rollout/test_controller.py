@@ -44,6 +44,27 @@ def assert_all_agree(world: World, *, green_weight: int, active_color: str) -> N
     assert settings.rollout_serial == world.state.rollout_serial
 
 
+def test_client_errors_that_both_colours_pods_count_as_5xx_fail_no_release() -> None:
+    world = World()
+    world.miscounted_rate = {"blue": 0.03, "green": 0.03}
+    assert ramp(world).phase is Phase.DONE
+    said = [one["reason"] for one in world.journal.of("verdict") if one["gate"] == "error_rate"]
+    assert any("the sources contradict each other" in reason for reason in said)
+
+
+def test_client_errors_counted_as_5xx_do_not_hide_a_candidate_that_fails() -> None:
+    world = World()
+    world.miscounted_rate = {"blue": 0.03, "green": 0.03}
+    world.error_rate["green"] = 0.1
+    assert ramp(world).phase is Phase.ROLLED_BACK
+
+
+def test_client_errors_that_only_the_candidates_pods_count_as_5xx_fail_it() -> None:
+    world = World()
+    world.miscounted_rate["green"] = 0.1
+    assert ramp(world).phase is Phase.ROLLED_BACK
+
+
 def test_a_good_release_is_promoted_step_by_step() -> None:
     world = World()
     assert ramp(world).phase is Phase.DONE
@@ -680,6 +701,7 @@ def verdicts(world: World, gate: str) -> list[dict[str, Any]]:
 
 # What of the world is set to what, by the gate that should notice.
 SPOILS: dict[str, tuple[str, dict[str, Any]]] = {
+    "abandoned": ("abandoned_rate", {"green": 0.4}),
     "ttft_p95": ("ttft_bucket", {"green": "0.5"}),
     "inter_token_p95": ("inter_token_bucket", {"green": "0.25"}),
     "end_to_end_p95": ("end_to_end_bucket", {"blue": "1", "green": "5"}),

@@ -370,6 +370,7 @@ SPEC: dict[str, Any] = {
             "on_timeout": one_of("rollback", "pause"),
             "false_alarm_rate": number(1e-9, 0.2),
             "error_rate": ERROR_GATE,
+            "abandoned": ERROR_GATE,
             "ttft_p95": LATENCY_GATE,
             "inter_token_p95": LATENCY_GATE,
             "end_to_end_p95": LATENCY_GATE,

@@ -98,6 +98,7 @@ def test_one_query_returns_all_metrics_of_the_gates(control_plane_binaries: dict
     pod = f"chat-1@{address}"
     assert green == Counters(
         responses={(pod, "2xx"): 8.0},
+        answered={(pod, ""): 8.0},
         finished={(pod, "stop"): 7.0},
         ttft_buckets={(pod, "+Inf"): 8.0},
         inter_token_buckets={(pod, "0.05"): 70.0},

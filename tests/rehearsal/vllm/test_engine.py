@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from rehearsal.vllm.engine import Engine, PrefixCache, Run, Work
 from rehearsal.vllm.flags import parse
 from rehearsal.vllm.hub import Behavior
@@ -14,8 +16,13 @@ WORK = Work(
 )
 
 
-def engine(*, max_concurrent: int = 8, tokens_per_second: float = 500.0) -> Engine:
-    behavior = Behavior(ttft_seconds=0.05, ttft_cached_seconds=0.0, tokens_per_second=tokens_per_second)
+def engine(*, max_concurrent: int = 8, tokens_per_second: float = 500.0, counts_disconnects: bool = False) -> Engine:
+    behavior = Behavior(
+        ttft_seconds=0.05,
+        ttft_cached_seconds=0.0,
+        tokens_per_second=tokens_per_second,
+        counts_disconnects=counts_disconnects,
+    )
     metrics = Metrics(parse(["acme/tiny"]), 8192)
     return Engine(behavior, metrics, max_concurrent=max_concurrent, prefix_caching=True)
 
@@ -101,15 +108,17 @@ def test_requests_beyond_the_batch_wait_in_order() -> None:
     asyncio.run(scenario())
 
 
-def test_a_client_that_disconnects_frees_its_place_at_any_stage() -> None:
+@pytest.mark.parametrize(("counts_disconnects", "counted"), [(False, 0), (True, 2)])
+def test_a_client_that_disconnects_frees_its_place_at_any_stage(counts_disconnects: bool, counted: int) -> None:
     async def scenario() -> None:
-        tested = engine(max_concurrent=1, tokens_per_second=20)
+        tested = engine(max_concurrent=1, tokens_per_second=20, counts_disconnects=counts_disconnects)
         running, waiting, last = (Asked(tested) for _ in range(3))
         await asyncio.sleep(0.02)
         waiting.answer.cancel()
         running.answer.cancel()
         assert await last.answer == "an answer of some tokens"
-        assert sample(tested, "request_success_total", finished_reason="abort") == 2
+        assert sample(tested, "request_success_total", finished_reason="abort") == counted
+        assert sample(tested, "e2e_request_latency_seconds_count") == 1 + counted
         assert sample(tested, "num_requests_running") == sample(tested, "num_requests_waiting") == 0
 
     asyncio.run(scenario())

@@ -30,11 +30,18 @@ def test_a_misspelt_field_is_an_error(tmp_path: Path) -> None:
 
 
 def test_faults_hit_their_share_of_long_prompts_and_no_short_one() -> None:
-    faults = Faults(only_prompts_over_words=20, error_fraction=0.35, abort_fraction=0.2, wrong_answer_fraction=0.1)
+    faults = Faults(
+        only_prompts_over_words=20,
+        error_fraction=0.35,
+        abort_fraction=0.2,
+        wrong_answer_fraction=0.1,
+        stall_fraction=0.1,
+    )
     met = [faults.of(prompt) for prompt in LONG_PROMPTS]
     assert met.count(Fault.ERROR) == pytest.approx(350, abs=60)
     assert met.count(Fault.ABORT) == pytest.approx(200, abs=60)
     assert met.count(Fault.WRONG_ANSWER) == pytest.approx(100, abs=60)
+    assert met.count(Fault.STALL) == pytest.approx(100, abs=60)
     assert all(faults.of(f"say the number {number}") is None for number in range(1000))
 
 

@@ -1,9 +1,14 @@
 """The metrics have vLLM's names, labels and buckets, on which dashboards and gates depend."""
 
+import time
+from pathlib import Path
+
+import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from rehearsal.vllm.metrics import one_two_five_buckets
-from tests.rehearsal.vllm.server_process import ServerProcess
+from tests.rehearsal.vllm.server_process import FAST, ServerProcess
 
 COUNTERS = {
     "vllm:request_success",
@@ -101,6 +106,32 @@ def test_a_request_is_counted_once_in_each_place(server: ServerProcess) -> None:
         (f"vllm:num_requests_running{labels}", 0),
     ):
         assert after[name] - before.get(name, 0) == change, name
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("counts", [False, True])
+def test_a_client_that_hangs_up_is_counted_as_answered_and_by_vllm_nowhere_else(
+    tmp_path: Path, stream: bool, counts: bool
+) -> None:
+    behavior = {**FAST, "faults": {"stall_fraction": 1.0}, "counts_disconnects": counts}
+    http = 'http_requests_total{handler="/v1/chat/completions",method="POST",status="2xx"}'
+    with ServerProcess(tmp_path, behavior=behavior) as server:
+        server.wait_until_ready()
+        body = {"messages": [{"role": "user", "content": "never answered"}], "stream": stream}
+        with pytest.raises(httpx.ReadTimeout):
+            server.http.post("/v1/chat/completions", json=body, timeout=0.5)
+        after = server.metrics()
+        for _ in range(100):
+            if http not in after:
+                time.sleep(0.05)
+                after = server.metrics()
+    labels = 'engine="0",model_name="acme/tiny"'
+    assert after[http] == 1
+    assert after['vllm:request_success_total{engine="0",finished_reason="abort",model_name="acme/tiny"}'] == counts
+    assert after[f"vllm:e2e_request_latency_seconds_count{{{labels}}}"] == counts
+    assert after[f"vllm:time_to_first_token_seconds_count{{{labels}}}"] == 0
+    assert after[f"vllm:prompt_tokens_total{{{labels}}}"] > 0
+    assert after[f"vllm:num_requests_running{{{labels}}}"] == 0
 
 
 def test_probes_and_scrapes_are_not_counted_as_requests_but_unknown_paths_are(server: ServerProcess) -> None:

@@ -62,6 +62,30 @@ def test_counters_are_distinguished_by_colour_pod_and_metric() -> None:
     assert 'service="chat"' in params["query"]
 
 
+def test_exchanges_of_the_generating_endpoints_are_added_up() -> None:
+    def http(handler: str, status: str) -> dict[str, str]:
+        return pod("green", "g1", __name__="http_requests_total", handler=handler, status=status)
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(
+            200,
+            json=vector(
+                (http("/v1/chat/completions", "2xx"), 10),
+                (http("/v1/completions", "2xx"), 5),
+                (http("/v1/responses", "2xx"), 2),
+                (http("/v1/chat/completions", "4xx"), 3),
+                (http("/v1/embeddings", "2xx"), 100),
+                (http("/v1/load_lora_adapter", "2xx"), 1),
+                (pod("blue", "b1", __name__="http_requests_total", status="200"), 4),  # a server without handlers
+            ),
+        )
+
+    counters = prometheus(answer).counters(NOW)
+    assert counters["green"].answered == {("g1@g1:8000", ""): 17}
+    assert counters["green"].responses == {("g1@g1:8000", "2xx"): 118, ("g1@g1:8000", "4xx"): 3}
+    assert counters["blue"].answered == {("b1@b1:8000", ""): 4}
+
+
 def test_an_old_server_tells_the_time_between_tokens_under_its_former_name() -> None:
     new, old = "vllm:inter_token_latency_seconds_bucket", "vllm:time_per_output_token_seconds_bucket"
 

@@ -13,7 +13,8 @@ from moto import mock_aws
 
 from components.config.check_settings import ShadowSettings
 from components.domain.naming import Color, fingerprint
-from rollout.checks.recorded_prompts import Recorded, RecordedPrompts
+from rollout.checks.log_lines import Recorded
+from rollout.checks.recorded_prompts import RecordedPrompts, RequestLog
 from rollout.checks.shadow import Shadow
 from rollout.model.answers import Answer
 from rollout.model.errors import RefusedError, StoppedError
@@ -44,13 +45,13 @@ def prompts(count: int) -> list[Recorded]:
     ]
 
 
-def shadow(route: FakeRoute, clock: FakeClock | None = None) -> Shadow:
+def shadow(route: FakeRoute, clock: FakeClock | None = None, log: RequestLog | None = None) -> Shadow:
     return Shadow(
         route=route,
         config=World().config,
         clock=clock or FakeClock(),
         settings=ShadowSettings(samples=40, minimum_samples=30),
-        recorded=lambda: prompts(100),
+        recorded=lambda: log or RequestLog(requests=prompts(100)),
     )
 
 
@@ -84,6 +85,33 @@ def test_a_replay_stops_when_the_rollout_is_asked_to() -> None:
         shadow(FakeRoute(good), FakeClock(stop_at=0)).run("green", NEW)
 
 
+REDACTED = [Recorded(body={"messages": [{"role": "user", "content": "hello"}]}, at=float(at)) for at in range(40)]
+
+
+def test_one_prompt_asked_forty_times_is_no_evidence() -> None:
+    route = FakeRoute(good)
+    check = shadow(route, log=RequestLog(requests=REDACTED, redacted=["line 7"]))
+    message = "1 different prompts, minimum_samples asks for 30 .*1 line with a redaction mark .*line 7"
+    with pytest.raises(RefusedError, match=f"rollout.gates.recorded_prompts: {message}"):
+        check.prepare()
+    verdict = check.run("green", NEW)
+    assert verdict.verdict is Verdict.INCONCLUSIVE
+    assert not route.asked
+
+
+@pytest.mark.parametrize(("count", "verdict"), [(29, Verdict.INCONCLUSIVE), (30, Verdict.PASS)])
+def test_as_many_different_prompts_as_the_minimum_are_evidence(count: int, verdict: Verdict) -> None:
+    log = RequestLog(requests=prompts(count) * 3)
+    assert shadow(FakeRoute(good), log=log).run("green", NEW).verdict is verdict
+
+
+def test_a_verdict_says_which_lines_were_left_out() -> None:
+    log = RequestLog(requests=prompts(100), redacted=["line 3"])
+    verdict = shadow(FakeRoute(good), log=log).run("green", NEW)
+    assert verdict.verdict is Verdict.PASS
+    assert verdict.reason.endswith("left out: 1 line with a redaction mark instead of a prompt (line 3)")
+
+
 LINES = [json.dumps({"timestamp": number, "prompt": f"p{number}"}) for number in range(6)]
 
 
@@ -94,14 +122,14 @@ def source(where: str, folder: Path) -> RecordedPrompts:
     return RecordedPrompts(source=where, work_dir=folder, s3=s3)
 
 
-def asked(found: list[Recorded]) -> list[str]:
-    return [one.body["prompt"] for one in found]
+def asked(found: RequestLog) -> list[str]:
+    return [one.body["prompt"] for one in found.requests]
 
 
 def test_prompts_come_from_a_file_beside_the_config(tmp_path: Path) -> None:
     (tmp_path / "gateway.jsonl").write_text("\n".join([*LINES, '{"prompt": "half a li']))
     assert asked(source("gateway.jsonl", tmp_path).read()) == [f"p{number}" for number in range(6)]
-    assert len(source(str(tmp_path / "gateway.jsonl"), Path("/")).read()) == 6
+    assert len(source(str(tmp_path / "gateway.jsonl"), Path("/")).read().requests) == 6
 
 
 @pytest.mark.parametrize(
@@ -110,6 +138,7 @@ def test_prompts_come_from_a_file_beside_the_config(tmp_path: Path) -> None:
         (None, "cannot be read: .*No such file"),
         ("", "contains nothing"),
         ("{}\n[]\n", "contains 2 lines but no OpenAI"),
+        ('{"prompt": "***"}\n' * 4, r"contains 4 lines with a redaction mark .*\(line 1, line 2, line 3 and 1 more\)"),
     ],
 )
 def test_a_file_without_prompts_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
@@ -134,6 +163,13 @@ def test_prompts_come_from_the_objects_under_an_s3_prefix(bucket: Any, tmp_path:
     bucket.put_object(Bucket="gateway", Key="chat/2.jsonl.gz", Body=gzip.compress("\n".join(LINES[3:]).encode()))
     bucket.put_object(Bucket="gateway", Key="other/3.jsonl", Body=b'{"prompt": "foreign"}')
     assert sorted(asked(source("s3://gateway/chat/", tmp_path).read())) == [f"p{number}" for number in range(6)]
+
+
+def test_a_redacted_line_of_an_object_is_named(bucket: Any, tmp_path: Path) -> None:
+    lines = ['{"prompt": "a\u2028b"}', '{"prompt": "[REDACTED]"}']
+    bucket.put_object(Bucket="gateway", Key="chat/1.jsonl", Body="\n".join(lines).encode())
+    found = source("s3://gateway/chat/", tmp_path).read()
+    assert (asked(found), found.redacted, found.others) == (["a\u2028b"], ["chat/1.jsonl line 2"], 0)
 
 
 def test_an_s3_prefix_that_cannot_be_read_is_refused(bucket: Any, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from components.config.check_settings import WarmUpSettings
 from components.domain.naming import Color
-from rollout.checks.recorded_prompts import Recorded
+from rollout.checks.log_lines import Recorded
+from rollout.checks.recorded_prompts import RequestLog
 from rollout.checks.warm_up import WarmUp, is_level
 from rollout.model.answers import Answer
 from rollout.model.errors import StoppedError
@@ -65,7 +66,7 @@ def warm(world: World, **settings: Any) -> GateVerdict:
         clock=world.clock,
         settings=WarmUpSettings.model_validate({"prefixes": 3, "concurrency": 1, **settings}),
         poll_seconds=5,
-        recorded=lambda: PROMPTS,
+        recorded=lambda: RequestLog(requests=PROMPTS),
     ).run("green", NEW)
 
 

@@ -84,6 +84,47 @@ def test_failures_are_server_errors_or_engine_errors_and_aborts() -> None:
     assert (seen.requests, seen.failed) == (100, 5 + 7)
 
 
+@pytest.mark.parametrize(
+    ("answered", "statuses", "finished", "abandoned"),
+    [
+        (100, {"2xx": 100}, {"stop": 60, "length": 30, "repetition": 1}, 9),
+        (100, {"2xx": 100}, {"stop": 100}, 0),
+        # A version that counts a client that hangs up as aborted gives the same figure.
+        (100, {"2xx": 100}, {"stop": 91, "abort": 9}, 9),
+        # An engine error is a 5xx, or the end of a stream with status 200.
+        (90, {"2xx": 90, "5xx": 10}, {"stop": 90, "error": 10}, 0),
+        (100, {"2xx": 100}, {"stop": 90, "error": 10}, 0),
+        # Requests for several answers have more generations than exchanges.
+        (50, {"2xx": 50}, {"stop": 80}, 0),
+        (None, {"2xx": 50}, {"stop": 50}, None),
+        (50, {"2xx": 50}, {}, None),
+    ],
+)
+def test_abandoned_are_the_exchanges_that_ended_before_their_generation(
+    answered: int | None, statuses: dict[str, int], finished: dict[str, int], abandoned: int | None
+) -> None:
+    end = Counters(
+        responses={("a", status): float(count) for status, count in statuses.items()},
+        answered={} if answered is None else {("a", ""): float(answered)},
+        finished={("a", reason): float(count) for reason, count in finished.items()},
+    )
+    seen = sample(Counters(), end)
+    assert seen is not None
+    assert seen.abandoned == abandoned
+
+
+def test_requests_that_are_still_answered_have_begun() -> None:
+    end = Counters(
+        responses={("a", "2xx"): 5.0},
+        answered={("a", ""): 5.0},
+        finished={("a", "stop"): 3.0},
+        ttft_buckets={("a", "+Inf"): 40.0},
+    )
+    seen = sample(Counters(), end)
+    assert seen is not None
+    assert (seen.begun, seen.abandoned) == (42, 2)
+
+
 def test_tokens_count_as_many_observations_as_requests_finished() -> None:
     end = Counters(
         responses={("a", "2xx"): 9.0},

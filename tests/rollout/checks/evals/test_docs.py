@@ -10,7 +10,7 @@ import yaml
 from components.config.rollout_settings import RolloutSettings
 from rollout.checks.evals.command import Target, filled
 from rollout.checks.evals.questions import read_suite
-from rollout.checks.recorded_prompts import read_records
+from rollout.checks.recorded_prompts import read_log
 
 DOCS = Path(__file__).parents[4] / "docs"
 TARGET = Target(base_url="http://127.0.0.1:1/x/v1", model="chat", color="green", release_id="r", release_model="a/b")
@@ -42,6 +42,6 @@ def test_the_suite_is_one() -> None:
 
 def test_the_gateways_lines_are_read() -> None:
     (lines,) = blocks("shadow.md", "jsonl")
-    records, bad = read_records(lines.splitlines())
-    assert (len(records), bad) == (2, 0)
-    assert records[1].at == 1795248001.25
+    log = read_log(("", line) for line in lines.splitlines())
+    assert (len(log.requests), log.left_out) == (2, "")
+    assert log.requests[1].at == 1795248001.25
