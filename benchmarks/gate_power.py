@@ -8,17 +8,17 @@ Three kinds of gates watch the same requests until the hold is over. A quarter o
 - *threshold*, as in Argo Rollouts: one measurement per interval (the candidate's p95, or its error rate) against a
   fixed number; it fails when more than ``failureLimit`` measurements are beyond that number;
 - *mann_whitney*, as in Kayenta: one measurement of both colours per interval, and a Mann-Whitney test over the growing
-  window since the beginning. The same test on raw latencies, which neither Kayenta nor Prometheus has, is shown only
+  window since the start. The same test on raw latencies, which neither Kayenta nor Prometheus has, is shown only
   for comparison.
 
-All gates have the same false-alarm rate over the whole hold, with all its looks: the rate of ours when candidate and
-active colour are alike. For this, the other two get the cut-off with exactly that rate on the same traffic, which is
-unknown in practice. They also get the best of several intervals and failure limits for each case.
+All gates have the same false-alarm rate over the whole hold, with all its evaluations: the rate of ours when candidate
+and active colour are alike. For this, the other two get the cut-off with exactly that rate on the same traffic, which
+is unknown in practice. They also get the best of several intervals and failure limits for each case.
 
 Latencies are either simulated or recorded. The simulation is a mixture of lognormals: 70 % short or cached prompts
 (median 0.12 s, sigma 0.35), 25 % long prompts (0.45 s, 0.45), 5 % queued requests (1.4 s, 0.6). The recording has 5,000
 times to first token from a rehearsal, in their order (``recorded_ttft.txt``). Each run starts at another point of it
-and deals the requests to the colours at random, as a load balancer does, including slow spells. A regression of 20 %
+and assigns the requests to the colours at random, as a load balancer does, including slow spells. A regression of 20 %
 makes every request of the candidate take 1.2 times as long; a tail regression affects only those above the 80th
 percentile. Errors rise from 0.5 % to 1.5 %.
 
@@ -89,13 +89,13 @@ def draw_simulated(generator: np.random.Generator, runs: int) -> tuple[Floats, F
 
 
 def draw_recorded(generator: np.random.Generator, runs: int) -> tuple[Floats, Floats]:
-    """Take the recorded latencies in order from a random point, and deal each block to the colours at random."""
+    """Take the recorded latencies in order from a random point, and split each block between the colours at random."""
     values = recorded()
     size = BLOCK_CANDIDATE + BLOCK_ACTIVE
     starts = generator.integers(0, len(values), (runs, 1, 1))
     order = starts + np.arange(BLOCKS * size).reshape(1, BLOCKS, size)
-    dealt = generator.permuted(values[order % len(values)], axis=-1)
-    return dealt[..., :BLOCK_CANDIDATE], dealt[..., BLOCK_CANDIDATE:]
+    shuffled = generator.permuted(values[order % len(values)], axis=-1)
+    return shuffled[..., :BLOCK_CANDIDATE], shuffled[..., BLOCK_CANDIDATE:]
 
 
 def slower(latencies: Floats) -> Floats:
@@ -189,7 +189,7 @@ def ours(traffic: Traffic) -> Statistic:
 
 
 def thresholds() -> Iterator[Callable[[Traffic], Statistic]]:
-    """Yield gates on the candidate's measurements. With failure limit n, the (n + 1)th highest must be beyond."""
+    """Yield gates on the candidate's measurements. With failure limit n, the (n + 1)th highest decides."""
     for interval in INTERVALS:
         for limit in FAILURE_LIMITS:
             yield lambda traffic, interval=interval, limit=limit: _threshold(traffic, interval, limit)

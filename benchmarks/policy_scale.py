@@ -1,4 +1,4 @@
-"""``python -m benchmarks.policy_scale``: what the policies cost.
+"""``python -m benchmarks.policy_scale``: the time that the policies take.
 
 Per resource: the benchmark calls the pack's process over gRPC as engines do, with the resources that the program really
 declares. It calls ``Remediate`` and ``Analyze`` for each resource, then ``AnalyzeStack`` for all of them, one call

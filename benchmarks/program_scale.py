@@ -1,4 +1,4 @@
-"""``python -m benchmarks.program_scale``: what our components cost compared with bare SDK resources.
+"""``python -m benchmarks.program_scale``: the time that our components add to bare SDK resources.
 
 Each timing is a whole process as the language host runs it: interpreter start, imports, config, every registration, and
 the end. The bare program creates the same custom resources with the same inputs, but without components. They are
@@ -91,7 +91,7 @@ def _color(service: int, color: int) -> dict[str, Any]:
 
 @contextmanager
 def monitor(record: Path | None = None) -> Generator[str]:
-    """Run a monitor in its own process and give its address."""
+    """Run a monitor in its own process, and yield its address."""
     command = [sys.executable, "-m", "benchmarks.instant_monitor"]
     command += [] if record is None else ["--record", str(record)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:

@@ -1,10 +1,10 @@
-"""``python -m benchmarks.rollback``: from the decision to roll back to the rule, and to the candidate's last request.
+"""``python -m benchmarks.rollback``: the time from the decision to the rule and to the candidate's last request.
 
 This builds a rehearsal world with both colours deployed, and sends live traffic. Each repetition has 25 % on the
 candidate and rolls back as the controller does. Then, for each of ``--full-repetitions``, the weight goes to 25 % and
 back three times: by steps of the ramp; by the same `pulumi up --target <rule>` as a plain process with the same policy
-pack; and once back by preview and update of the whole plan, as without a direct call. The times of rules are from the
-account, those of requests from the load balancer's access log, on one clock.
+pack; and once back by preview and update of the whole plan, without a direct call. The times of rule changes are from
+the account, those of requests from the load balancer's access log. Both use the same clock.
 
 ``bare_call_seconds`` is a single ModifyRule call from a warm client. The ratio compares the time from the decision to
 the candidate's last request with the minimum: this call plus the load balancer's lag. ``bare_call_seconds`` and

@@ -48,8 +48,8 @@ def ramp(session: Session, release: Release | None, *, resume: bool = False, ski
     Args:
         session: the service.
         release: the release to roll out. None only with ``resume``.
-        resume: resume the unfinished rollout if it is of this release, or if no release is given. Begin otherwise.
-        skip: checks that a person chose to skip. A resumed rollout keeps the ones that it began with.
+        resume: resume the unfinished rollout if it is of this release, or if no release is given. Otherwise start one.
+        skip: checks that a person chose to skip. A resumed rollout skips the checks that it skipped before.
 
     Raises:
         RefusedError: nothing was changed.
@@ -66,12 +66,12 @@ def ramp(session: Session, release: Release | None, *, resume: bool = False, ski
             subject = Subject(service=session.service, release=found.release)
             return Controller(ports, subject).resume(found, session.lock.left_mark)
         if release is None:
-            raise RefusedError("--release: name the release to roll out, or go on with --resume")
+            raise RefusedError("--release: name the release to roll out, or continue a rollout with --resume")
         settings = session.settings()
         plan = make_plan(settings.idle_color, settings.rollout, skip)
         if run is not None and run.is_unfinished_rollout:
             # Refused without a record: otherwise the refused rollout would replace the unfinished one as the last.
-            unfinished = f"unfinished is {run}: go on with --resume, or undo it with scripts.rollback"
+            unfinished = f"a rollout is unfinished: {run}. Continue it with --resume, or undo it with scripts.rollback"
             raise RefusedError("\n".join((unfinished, *preflight(ports, plan, session.service))))
         return Controller(ports, Subject(service=session.service, release=release)).run(Rollout(plan=plan))
 

@@ -1,4 +1,4 @@
-"""The controller: performs what the state machine asks for, and tells it what came of it."""
+"""The controller: performs the actions that the state machine asks for, and returns their results as events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -73,14 +73,14 @@ _OUTCOMES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """Whose rollout: the service, and the release that the candidate gets; none when no candidate is deployed."""
+    """What is rolled out: the service, and the candidate's release, which is None when no candidate is deployed."""
 
     service: str
     release: Release | None = None
 
 
 class Controller:
-    """Drives one rollout from the state it is given to an end."""
+    """Drives one rollout from a given state to its end."""
 
     def __init__(self, ports: Ports, subject: Subject) -> None:
         """Act through ``ports``."""
@@ -88,28 +88,28 @@ class Controller:
         self._subject = subject
         self._updater = Updater(ports, subject.service)
         self._gates: tuple[Phase, int, Gates] | None = None
-        """The window of the hold that is being watched. It begins anew with each process: nobody watched in between."""
+        """The current hold's phase, step and gates. Each process starts a new window, because nobody watched before."""
         self._sent_back = False
-        """Whether this process has set the rule back, before the first record of its rollback."""
+        """Whether this process has sent traffic back, which it does before the first record of a rollback."""
 
     def run(self, rollout: Rollout) -> Rollout:
-        """Perform and advance until there is nothing left to do; returns the last state.
+        """Perform actions and advance until nothing is left to do. Return the last state.
 
-        A journal that cannot be written ends a rollout like any other failure; the way back goes on without it.
+        A journal that cannot be written ends a rollout like any other failure. The rollback continues without it.
 
         Raises:
-            LostLockError: somebody else has taken the stack over; nothing was changed since.
+            LostLockError: another command has taken over the stack; nothing was changed after that.
         """
         return self._run(rollout)
 
     def _run(self, rollout: Rollout, *, resumed: bool = False, baseline: Mapping[str, float] | None = None) -> Rollout:
-        begin: list[Body] = []
+        first: list[Body] = []
         if rollout.phase is not Phase.PLANNED:
             release = self._subject.release
-            begin.append(TakenUp(plan=rollout.plan, release=release, resumed=resumed, **state_of(rollout)))
+            first.append(TakenUp(plan=rollout.plan, release=release, resumed=resumed, **state_of(rollout)))
         if baseline is not None:
-            begin.append(Baseline(color=rollout.plan.outgoing, p95_seconds=baseline))
-        rollout = self._entered(rollout, *begin)
+            first.append(Baseline(color=rollout.plan.outgoing, p95_seconds=baseline))
+        rollout = self._entered(rollout, *first)
         while (action := action_of(rollout)) is not None:
             before, rollout = rollout, self._moved(rollout, self._attempt(rollout, action))
             if rollout.phase is not before.phase:
@@ -120,47 +120,47 @@ class Controller:
         return rollout
 
     def resume(self, run: Run, stop: str | None = None) -> Rollout:
-        """Go on with a rollout whose process has ended, from its records; or reverse it when that is safer.
+        """Resume a rollout whose process has ended, from its records. Roll it back if that is safer.
 
         Args:
-            run: what the records tell.
-            stop: why the ended process was asked to stop, if it was.
+            run: the run that the records describe.
+            stop: why the ended process was asked to stop. None when it was not.
 
         Raises:
-            RolloutError: the load balancer cannot be asked; nothing was changed.
-            LostLockError: somebody else has taken the stack over; nothing was changed since.
+            RolloutError: the load balancer does not answer; nothing was changed.
+            LostLockError: another command has taken over the stack; nothing was changed after that.
         """
         rollout = advance(run.rollout, ResumeRequested())
         rule, expected = self._ports.load_balancer.rule(), expected_green_weights(rollout)
         if stop is not None:
             rollout = advance(rollout, StopRequested(reason=stop))
         elif expected and not any(rule.splits(weight) for weight in expected):
-            told = f"the rule splits {dict(rule.weights)}, but the rollout stood at green_weight {expected[-1]}"
-            rollout = advance(rollout, StopRequested(reason=f"{told}: somebody has moved it since"))
+            found = f"the rule splits {dict(rule.weights)}, but the rollout was at green_weight {expected[-1]}"
+            rollout = advance(rollout, StopRequested(reason=f"{found}: somebody has changed the rule since"))
         self._updater.touched = True
         baseline = None if rollout.going_back else {**run.baseline_p95_seconds, **self._fresh_baseline(rollout)}
         return self._run(rollout, resumed=True, baseline=baseline)
 
     def _fresh_baseline(self, rollout: Rollout) -> dict[str, float]:
-        """Return the outgoing colour's latencies as they are now; nothing where it has no traffic any more."""
+        """Return the outgoing colour's current latencies. Empty when it has no traffic any more."""
         minimum = self._ports.config.read().rollout.gates.minimum_requests
         try:
             return measure_baseline(self._ports, rollout.plan.outgoing, minimum)
-        except RolloutError:  # the gates will not pass without their source either
+        except RolloutError:  # without metrics, the gates do not pass either
             return {}
 
     @property
     def _known(self) -> Run:
-        """What this rollout's records add up to."""
+        """The run that this rollout's records describe."""
         run = self._ports.journal.run
         if run is None:
-            raise RolloutError("the rollout has no record of its beginning")
+            raise RolloutError("the rollout has no record of its start")
         return run
 
-    def _entered(self, rollout: Rollout, *begin: Body) -> Rollout:
-        """Record a phase, after what this process begins with; a phase that cannot be recorded does not begin."""
+    def _entered(self, rollout: Rollout, *first: Body) -> Rollout:
+        """Record a phase, after this process's ``first`` records. If that fails, the rollout fails instead."""
         try:
-            self._enter(rollout, *begin)
+            self._enter(rollout, *first)
         except JournalError as error:
             self._ports.journal.best_effort = True
             rollout = advance(rollout, Failed(reason=str(error)))
@@ -168,7 +168,7 @@ class Controller:
         return rollout
 
     def _moved(self, before: Rollout, event: Event) -> Rollout:
-        """Advance, and record what an action came to. A rollback's first act waits for no record."""
+        """Advance, and record an action's result. Record nothing before a rollback, whose first call must not wait."""
         after = advance(before, event)
         if after == before or after.phase is Phase.ROLLING_BACK:
             return after
@@ -180,18 +180,18 @@ class Controller:
             return advance(before, Failed(reason=str(error)))
         return after
 
-    def _enter(self, rollout: Rollout, *begin: Body) -> None:
+    def _enter(self, rollout: Rollout, *first: Body) -> None:
         journal = self._ports.journal
         journal.phase = rollout.phase
         decided_at = self._ports.clock.now()
         if rollout.phase is Phase.ROLLING_BACK:
             self._send_back(rollout)
-            journal.best_effort = True  # what protects the users does not wait for a disk
-        for body in begin:
+            journal.best_effort = True  # what protects users must not wait for a disk
+        for body in first:
             journal.write(body)
         if rollout.phase is Phase.ROLLING_BACK:
             weight = rollout.plan.initial_green_weight
-            # The rule came first, so the record is younger than the decision.
+            # The rule was changed first, so the record is later than the decision.
             journal.write(
                 Decision(action="rollback", reason=rollout.reason, green_weight=weight, decided_at=decided_at)
             )
@@ -201,7 +201,7 @@ class Controller:
         journal.write(PhaseBegun(**state_of(rollout)))
 
     def _send_back(self, rollout: Rollout) -> None:
-        """Set the rule before a rollback is so much as recorded; what fails here is tried again, and told, later on."""
+        """Send traffic back before the rollback is even recorded. A failure is retried, and reported, later."""
         try:
             self._ports.load_balancer.set_green_weight(rollout.plan.initial_green_weight)
         except Exception:
@@ -213,12 +213,12 @@ class Controller:
         try:
             return self._perform(rollout, action)
         except LostLockError:
-            raise  # whoever has the stack now decides what becomes of it
+            raise  # the command that holds the stack now decides what happens
         except StoppedError as stop:
             return StopRequested(reason=str(stop))
         except AttestationTimeoutError as timeout:
             return TimedOut(reason=str(timeout))
-        except Exception as error:  # an error of our own must not leave users on a candidate either
+        except Exception as error:  # even a bug of ours must not leave users on a candidate
             return Failed(reason=describe_error(error), nothing_changed=not self._updater.touched)
 
     def _perform(self, rollout: Rollout, action: Action) -> Event:
@@ -251,7 +251,7 @@ class Controller:
                     reason=rollout.reason,
                     sent_back=self._sent_back,
                 )
-                self._tell_who_serves(color, "after_rollback")
+                self._report_serving(color, "after_rollback")
             case machine.AwaitIdle(color=color):
                 await_idle(self._ports, color)
             case machine.Retire(color=color):
@@ -259,7 +259,7 @@ class Controller:
         return Succeeded()
 
     def _retire(self, rollout: Rollout, color: Color) -> None:
-        """Park a colour and give its nodes back; after a rollback users are safe, so what fails is tried again."""
+        """Park a colour and release its nodes. After a rollback users are safe, so failures are retried."""
         ports, patience_seconds = self._ports, 0.0
         if rollout.promoted:
             if found := config_drift(ports.config.read(), ports.load_balancer.rule()):
@@ -271,11 +271,11 @@ class Controller:
         self._settle(color)
         message = f"park {color}"
         park(ports, self._updater, color, message=message, patience_seconds=patience_seconds)
-        message = f"give the nodes of {color} back"
+        message = f"release the nodes of {color}"
         release_nodes(ports, self._updater, color, message=message, patience_seconds=patience_seconds)
 
     def _settle(self, color: Color) -> None:
-        """Make an update again whose process has ended in the middle; then config and stack agree."""
+        """Repeat an update whose process ended in the middle. After that, config and stack agree."""
         update = self._known.unsettled
         if update is not None and update.color == color and not self._ports.load_balancer.rule().weights[color]:
             self._updater.change_color(color, update.edits, message=update.message)
@@ -315,7 +315,7 @@ class Controller:
         minimum = settings.rollout.gates.minimum_requests
         try:
             baseline = measure_baseline(ports, rollout.plan.outgoing, minimum)
-        except Exception as error:  # whatever a source fails with, a rollout could not go on without it
+        except Exception as error:  # whatever the failure is, the gates need these metrics
             violations.append(describe_error(error))
             baseline = {}
         if violations:
@@ -349,13 +349,13 @@ class Controller:
         self._record_weight(rollout, step, "done")
 
     def _change(self, rollout: Rollout, step: int) -> WeightChange:
-        asked, steps = rollout.plan.steps[step], rollout.plan.steps
+        intended, steps = rollout.plan.steps[step], rollout.plan.steps
         return WeightChange(
             candidate=rollout.plan.candidate,
             previous_percent=steps[step - 1].candidate_percent if step else 0,
-            intended_percent=asked.candidate_percent,
-            green_weight=asked.green_weight,
-            # Taken up in the middle: what was counted before now may be from before the change, or from our own checks.
+            intended_percent=intended.candidate_percent,
+            green_weight=intended.green_weight,
+            # After a resume, requests counted until now may be from before the change, or from our own checks.
             since=self._known.shifted_at or self._ports.clock.now(),
         )
 
@@ -379,7 +379,7 @@ class Controller:
         return Judged(verdict=combined, reason=reason, elapsed_seconds=gates.elapsed_seconds)
 
     def _judge_drift(self, rollout: Rollout) -> tuple[GateVerdict, ...]:
-        """Look whether rule and config are still as the rollout has left them; a verdict only when they are not."""
+        """Check whether rule and config are still as the rollout left them. Return a verdict only if they are not."""
         try:
             found = rollout_drift(self._ports, self._subject.service, *expected_green_weights(rollout))
         except UnavailableError as error:
@@ -390,19 +390,19 @@ class Controller:
         return (GateVerdict(gate="drift", verdict=Verdict.FAIL, reason="; ".join(found)),)
 
     def _judge_approval(self, rollout: Rollout) -> tuple[GateVerdict, ...]:
-        """Ask for the decision of a person, at a step that waits for one."""
+        """Return the verdict of a person's decision. Empty when the step needs no approval."""
         step = rollout.plan.steps[rollout.step]
         if rollout.judged_step is None or step.approval_timeout_seconds is None:
             return ()
         try:
             found = self._ports.approvals.find(self._ports.journal.rollout_id, step.candidate_percent)
-        except Exception as error:  # whatever the store fails with, nobody has said yes
-            reason = f"could not be asked for: {describe_error(error)}"
+        except Exception as error:  # whatever the failure is, nobody has approved
+            reason = f"the decision cannot be read: {describe_error(error)}"
             return (GateVerdict(gate=APPROVAL, verdict=Verdict.INCONCLUSIVE, reason=reason),)
         return (judge_approval(step.candidate_percent, found),)
 
     def _keep_baseline(self, outgoing: Color) -> None:
-        """What preflight could not say of the outgoing colour, the first step that saw enough of it does."""
+        """Record the outgoing colour's latencies that preflight could not measure, once a step has enough requests."""
         if self._gates is not None:
             known, seen = self._known.baseline_p95_seconds, self._gates[2].outgoing_p95_seconds
             if seen.keys() - known.keys():
@@ -412,7 +412,7 @@ class Controller:
         ports, settings = self._ports, self._ports.config.read()
         attest_weight(ports, self._change(rollout, len(rollout.plan.steps) - 1))
         found = rollout_drift(ports, self._subject.service, *expected_green_weights(rollout))
-        # An update that our former process began may have left the config ahead of the rule.
+        # An unfinished update of the former process may have left the config ahead of the rule.
         if found and self._known.unsettled is None:
             raise RolloutError("; ".join(found))
         keep_until = format_rfc3339(ports.clock.now() + timedelta(seconds=settings.rollout.keep_warm_seconds))
@@ -422,10 +422,10 @@ class Controller:
             message=f"{self._subject.service}: promote {color}",
         )
         ports.journal.write(Promoted(active_color=color, keep_until=keep_until))
-        self._tell_who_serves(color, "after_promotion")
+        self._report_serving(color, "after_promotion")
 
-    def _tell_who_serves(self, color: Color, hook: Literal["after_promotion", "after_rollback"]) -> None:
-        """Record whose answers users get now, and run the user's command for it, which cannot fail a rollout."""
+    def _report_serving(self, color: Color, hook: Literal["after_promotion", "after_rollback"]) -> None:
+        """Record which release answers users now, and run the user's hook. A failed hook does not fail a rollout."""
         ports, settings = self._ports, self._ports.config.read()
         release, previous = settings.color(color).release, settings.color(other_color(color)).release
         serving = Serving(service=self._subject.service, color=color, release=release, previous=previous)
@@ -456,9 +456,12 @@ class Controller:
         )
 
     def _record_weight(self, rollout: Rollout, step: int, status: Literal["begun", "done"]) -> None:
-        asked = rollout.plan.steps[step]
+        intended = rollout.plan.steps[step]
         self._ports.journal.write(
             WeightStep(
-                green_weight=asked.green_weight, candidate_percent=asked.candidate_percent, step=step, status=status
+                green_weight=intended.green_weight,
+                candidate_percent=intended.candidate_percent,
+                step=step,
+                status=status,
             )
         )

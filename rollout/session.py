@@ -85,7 +85,7 @@ class Session:
             command,
             clock=self.clock,
             expiry_seconds=self.settings().rollout.lock_expiry_seconds,
-            tell=self._note,
+            log=self._note,
         )
         self._kept: Records = (
             RecordFile(self.store.path(f"{self.service}.jsonl"))
@@ -96,7 +96,7 @@ class Session:
 
     @property
     def records(self) -> list[Record]:
-        """The service's journal as last read. It starts at or before the beginning of the last rollout.
+        """The service's journal as last read. It begins at or before the start of the last rollout.
 
         Raises:
             RefusedError: the journal cannot be read.
@@ -120,7 +120,7 @@ class Session:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the last rollout was begun but not finished."""
+        """Whether the last rollout has started but not finished."""
         run = self.last_run
         return run is not None and run.is_unfinished_rollout
 
@@ -153,7 +153,7 @@ class Session:
         )
 
     def _ended_hosts(self) -> tuple[str, ...]:
-        """Return the other host whose process held the lock before us. Empty when there is none."""
+        """Return the host of the lock's former holder, if it was another host. Empty otherwise."""
         former = self.lock.taken_from
         return () if former is None or former.is_here else (former.host,)
 
@@ -165,7 +165,7 @@ class Session:
             self._journal.write(Note(text=text))
 
     def _own_journal(self) -> Journal:
-        """Read the journal again, and shut out its former writer."""
+        """Read the journal again, and stop its former writer."""
         while True:
             self._records = self._kept.read()
             run = self.last_run

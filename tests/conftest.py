@@ -34,7 +34,7 @@ _LEFT_OUT = pytest.StashKey[int]()
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
-    """Count them."""
+    """Count the tests that the selected tier leaves out."""
     if items:
         stash = items[0].config.stash
         stash[_LEFT_OUT] = stash.get(_LEFT_OUT, 0) + len(items)
@@ -49,7 +49,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Receive the count; every xdist worker has collected the same tests."""
+    """Receive the count. It is the same from every xdist worker, because each has collected the same tests."""
     node.config.stash[_LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
 
 

@@ -1,1 +1,1 @@
-"""What is written down: records, the lock, approvals; and how a rollout is taken up from it."""
+"""Stores records, the lock and approvals, and finds out from the records how to resume a rollout."""

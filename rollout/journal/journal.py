@@ -1,7 +1,7 @@
-"""The journal: one JSON object a record, kept before anything that follows from it is done.
+"""The journal: one JSON object per record. A record is stored before anything that depends on it is done.
 
-Each append is made on condition that nobody else has appended since the last read. So whoever takes a stack over ends
-its former writer with the first record of its own, even one that does not know yet that it has lost the lock.
+An append succeeds only if nobody else has appended since the last read. So when a command takes over a stack, its first
+record stops the former writer, even if that writer does not know yet that it has lost the lock.
 """
 
 import fcntl
@@ -19,43 +19,43 @@ from rollout.model.machine import Phase
 from rollout.model.records import Body, Kind, Note, Record, Started, read_record
 from rollout.model.run import Run, after
 
-# One object holds many records, so that listing and reading stay cheap over years; it is sent whole with each of them.
+# One object holds many records, so listing and reading stay cheap over years. Each append sends the whole object.
 SEGMENT_RECORDS: Final = 200
 SEGMENT_BYTES: Final = 128 * 1024
 READERS: Final = 16
 
-# What is told on the way to a rollback's first act.
-_AHEAD_OF_THE_RULE: Final = frozenset({Kind.TAKEN_UP, Kind.DECISION, Kind.PHASE})
+# The first records of a rollback. A journal on a network stores them together with the record of the rule change.
+_DEFERRABLE: Final = frozenset({Kind.TAKEN_UP, Kind.DECISION, Kind.PHASE})
 
 
 class Records(Protocol):
-    """Where the records of one service are."""
+    """The stored records of one service."""
 
     remote: bool
-    """Whether an append takes as long as a call over a network, or as its timeouts."""
+    """Whether an append goes over a network, so that it may take as long as the timeouts."""
 
     def read(self) -> list[Record]:
-        """Read every whole record from the last ``started`` on, or more; the next append continues from here.
+        """Read all complete records from the last ``started`` on, or more. The next append continues after them.
 
         Raises:
-            RefusedError: they cannot be read.
+            RefusedError: the records cannot be read.
         """
         ...
 
     def history(self) -> list[Record]:
-        """Read every whole record there ever was, which may be many.
+        """Read all complete records. There may be many.
 
         Raises:
-            RefusedError: they cannot be read.
+            RefusedError: the records cannot be read.
         """
         ...
 
     def append(self, records: Sequence[Record]) -> None:
-        """Append, and wait until all are kept.
+        """Append records, and wait until all are stored.
 
         Raises:
-            StoreConflictError: somebody else has appended since we last read or appended.
-            StoreError: they cannot be written; none of them was.
+            StoreConflictError: somebody else has appended since our last read or append.
+            StoreError: the records cannot be written; none was written.
         """
         ...
 
@@ -66,16 +66,16 @@ class RecordFile:
     remote = False
 
     def __init__(self, path: Path) -> None:
-        """Keep them in ``path``."""
+        """Store the records in ``path``."""
         self._path = path
         self._end: int | None = None
 
     def __str__(self) -> str:
-        """Name it as an operator would."""
+        """Return the path, for messages."""
         return str(self._path)
 
     def read(self) -> list[Record]:
-        """Read every whole record; none when there is no journal yet.
+        """Read all complete records. Empty when there is no journal yet.
 
         Raises:
             RefusedError: the file cannot be read.
@@ -85,7 +85,7 @@ class RecordFile:
         return list(_records(content, self._path))
 
     def history(self) -> list[Record]:
-        """Read every whole record; none when there is no journal yet.
+        """Read all complete records. Empty when there is no journal yet.
 
         Raises:
             RefusedError: the file cannot be read.
@@ -99,25 +99,25 @@ class RecordFile:
             raise RefusedError(f"{self._path}: the journal cannot be read ({error.strerror})") from error
 
     def append(self, records: Sequence[Record]) -> None:
-        """Append, and wait until all are on disk.
+        """Append records, and wait until all are on disk.
 
         Raises:
-            StoreConflictError: somebody else has appended since we last read or appended.
-            StoreError: they cannot be written; none of them was.
+            StoreConflictError: somebody else has appended since our last read or append.
+            StoreError: the records cannot be written; none was written.
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            # No buffer: what a full disk did not take would be written on closing, after it was taken back.
+            # No buffer: after a full disk, closing the file would write the rest of the buffer to the truncated file.
             with self._path.open("ab+", buffering=0) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 end = file.seek(0, os.SEEK_END)
                 if self._end is not None and end != self._end:
-                    raise StoreConflictError(f"{self._path}: was written by somebody else meanwhile")
+                    raise StoreConflictError(f"{self._path}: was written by somebody else in the meantime")
                 file.seek(max(0, end - 1))
-                # A process killed in the middle of a line must not spoil the next one.
-                torn = file.read(1) not in (b"", b"\n")
+                # End a line that a killed process left incomplete, so that it does not spoil the next one.
+                is_incomplete = file.read(1) not in (b"", b"\n")
                 try:
-                    left = memoryview(b"\n" * torn + _lines(records))
+                    left = memoryview(b"\n" * is_incomplete + _lines(records))
                     while left:
                         left = left[file.write(left) :]
                     os.fsync(file.fileno())
@@ -130,46 +130,46 @@ class RecordFile:
 
 
 class RecordObjects:
-    """Records as documents of a store, each with the lines of many; a pointer names the one that holds ``started``."""
+    """Records as documents of a store, many in each. A pointer names the document with the last ``started``."""
 
     remote = True
 
     def __init__(self, store: Store, folder: str) -> None:
-        """Keep them in ``folder`` of the store."""
+        """Store the records in ``folder`` of the store."""
         self._store = store
         self._folder = folder
         self._key: str | None = None
         self._content = b""
         self._version: str | None = None
-        self._attempted: tuple[str, bytes] | None = None
-        """What was sent last without an answer: it may be there, or not."""
+        self._unanswered: tuple[str, bytes] | None = None
+        """The key and content of the last write, if it got no answer. The store may have them or not."""
 
     def __str__(self) -> str:
-        """Name it as an operator would."""
+        """Return the folder's location, for messages."""
         return f"{self._store}/{self._folder}"
 
     def read(self) -> list[Record]:
-        """Read every record from the last ``started`` on, or more; the next append continues from here.
+        """Read all records from the last ``started`` on, or more. The next append continues after them.
 
         Raises:
-            RefusedError: they cannot be read.
+            RefusedError: the records cannot be read.
         """
         try:
             pointer = self._store.read(self._pointer)
             found = self._segments(int(pointer.content) if pointer is not None else 1)
         except StoreError as error:
             raise RefusedError(f"the journal cannot be read: {error}") from error
-        self._attempted = None
+        self._unanswered = None
         if found:
             self._key, last = found[-1]
             self._content, self._version = last.content, last.version
         return [record for key, stored in found for record in _records(stored.content, key)]
 
     def history(self) -> list[Record]:
-        """Read every record, of all segments.
+        """Read all records of all segments.
 
         Raises:
-            RefusedError: they cannot be read.
+            RefusedError: the records cannot be read.
         """
         try:
             found = self._segments(1)
@@ -178,7 +178,7 @@ class RecordObjects:
         return [record for key, stored in found for record in _records(stored.content, key)]
 
     def _segments(self, first: int) -> list[tuple[str, Stored]]:
-        """Read the segments from the one that begins with this record on, with their keys."""
+        """Read the segments with their keys, from the one that starts with this record on."""
         keys = self._store.keys(f"{self._folder}/", after=self._segment(first - 1))
         keys = [key for key in keys if key.endswith(".jsonl")]
         with ThreadPoolExecutor(READERS) as pool:
@@ -186,14 +186,14 @@ class RecordObjects:
         return [(key, stored) for key, stored in zip(keys, segments, strict=True) if stored is not None]
 
     def append(self, records: Sequence[Record]) -> None:
-        """Append, and wait until all are kept.
+        """Append records, and wait until all are stored.
 
         Raises:
-            StoreConflictError: somebody else has appended since we last read or appended.
-            StoreError: they cannot be written, as far as one can tell.
+            StoreConflictError: somebody else has appended since our last read or append.
+            StoreError: the records cannot be written, or the store's answer was lost.
         """
         lines = _lines(records)
-        # What was written before decides alone, so two writers that know the same reach for the same object.
+        # Only the earlier records decide which object to write, so two writers with the same ones get a conflict.
         if self._key is None or self._content.count(b"\n") >= SEGMENT_RECORDS or len(self._content) >= SEGMENT_BYTES:
             self._put(self._segment(records[0].seq), b"", lines, None)
         else:
@@ -206,15 +206,15 @@ class RecordObjects:
         try:
             written = self._send(key, content, version)
         except StoreConflictError:
-            if self._attempted is None or (stored := self._store.read(self._attempted[0])) is None:
+            if self._unanswered is None or (stored := self._store.read(self._unanswered[0])) is None:
                 raise
-            if stored.content != self._attempted[1]:
+            if stored.content != self._unanswered[1]:
                 raise
-            # What we took for lost did arrive: go on behind it.
-            self._key, self._content, self._version = self._attempted[0], stored.content, stored.version
+            # The store has the unanswered write: continue after it.
+            self._key, self._content, self._version = self._unanswered[0], stored.content, stored.version
             key, content = self._key, self._content + lines
             written = self._send(key, content, self._version)
-        self._key, self._content, self._version, self._attempted = key, content, written, None
+        self._key, self._content, self._version, self._unanswered = key, content, written, None
 
     def _send(self, key: str, content: bytes, version: str | None) -> str:
         try:
@@ -224,7 +224,7 @@ class RecordObjects:
         except StoreConflictError:
             raise
         except StoreError:
-            self._attempted = (key, content)
+            self._unanswered = (key, content)
             raise
 
     def _point_to_last(self) -> None:
@@ -257,83 +257,84 @@ class Journal:
         now: Callable[[], datetime],
         on_record: Callable[[Record], None] = lambda _: None,
     ) -> None:
-        """Continue after ``last_seq``; ``on_record`` sees each record once it is kept.
+        """Continue after record ``last_seq``.
 
         Args:
-            records: where they are kept.
-            rollout_id: the rollout that they belong to.
-            token: the lock's, so that every record says under which lock it was written.
-            last_seq: the number of the last record there is.
-            run: what the records so far add up to. None when there is no run.
-            now: the time.
-            on_record: sees each record.
+            records: the store of the records.
+            rollout_id: the rollout that the records belong to.
+            token: the lock's token. Every record contains it, to show under which lock it was written.
+            last_seq: the number of the last stored record. 0 when there is none.
+            run: the run that the stored records describe. None when there is no run.
+            now: returns the current time.
+            on_record: called with each record, once it is stored, deferred, or lost while the journal is best effort.
         """
         self._records = records
         self.rollout_id = rollout_id
-        """What every record is stamped with."""
+        """The rollout's id, which every record contains."""
         self._token = token
         self._seq = last_seq
         self.run = run
-        """What the records add up to, those included that could not be kept."""
+        """The run that the records describe, including the records that are not stored yet."""
         self._now = now
         self._on_record = on_record
         self.phase: Phase | None = None
-        """The phase that every record is stamped with."""
+        """The current phase, which every record contains."""
         self.best_effort = False
-        """Whether to go on without records that cannot be written; the listener still sees them."""
-        self._told_of_loss = False
-        self._waiting: list[Record] = []
-        """Records that were told but are not kept yet."""
+        """Whether to continue when records cannot be written. ``on_record`` is still called with them."""
+        self._reported_failure = False
+        self._unstored: list[Record] = []
+        """Records that are still to be stored."""
 
     def write(self, body: Body) -> None:
-        """Append one record and wait until it is kept.
+        """Append one record and wait until it is stored.
 
-        On the way to a rollback's first act a journal beyond a network is not waited for: its records follow at once
-        after the rule. What could not be written while it was best_effort is written when that is possible again.
+        At the start of a rollback, nothing waits for a journal on a network: the first records are stored together with
+        the record of the rule change. Records that could not be written while the journal was best effort are stored as
+        soon as a write succeeds again.
 
         Raises:
-            JournalError: it cannot be written, and the journal is not best_effort.
-            LostLockError: somebody else has taken the stack over.
+            JournalError: the record cannot be written, and the journal is not best effort.
+            LostLockError: another command has taken over the stack.
         """
         self._seq += 1
-        record = self._stamped(self._seq, body)
-        self._waiting.append(record)
-        if not self._is_put_off(body.kind):
-            self._keep(record)
+        record = self._record(self._seq, body)
+        self._unstored.append(record)
+        if not self._is_deferred(body.kind):
+            self._flush(record)
         self.run = after(self.run, record)
         self._on_record(record)
 
-    def _stamped(self, seq: int, body: Body) -> Record:
+    def _record(self, seq: int, body: Body) -> Record:
         return Record(seq=seq, at=self._now(), rollout=self.rollout_id, token=self._token, phase=self.phase, body=body)
 
-    def _is_put_off(self, kind: Kind) -> bool:
+    def _is_deferred(self, kind: Kind) -> bool:
         if not self._records.remote:
             return False
-        # Each attempt at a journal that does not answer takes as long as its timeouts.
-        given_up = self._told_of_loss and self.best_effort and kind is not Kind.FINISHED
-        return given_up or (self.phase == Phase.ROLLING_BACK and kind in _AHEAD_OF_THE_RULE)
+        # While the store does not answer, each write takes as long as the timeouts.
+        has_given_up = self._reported_failure and self.best_effort and kind is not Kind.FINISHED
+        return has_given_up or (self.phase == Phase.ROLLING_BACK and kind in _DEFERRABLE)
 
-    def _keep(self, record: Record) -> None:
+    def _flush(self, record: Record) -> None:
         try:
-            self._records.append(self._waiting)
+            self._records.append(self._unstored)
         except StoreConflictError as error:
             raise LostLockError(
-                f"somebody else has taken the stack over ({error}); this process changes nothing more. See who with "
-                "scripts.status"
+                f"another command has taken over the stack ({error}); this process makes no more changes. "
+                "scripts.status shows the other command"
             ) from error
         except StoreError as error:
             if not self.best_effort:
-                self._waiting.remove(record)
+                self._unstored.remove(record)
                 raise JournalError(str(error)) from error
-            if not self._told_of_loss:
-                self._told_of_loss = True
-                self._on_record(self._stamped(0, Note(text=f"going on without the journal: {error}")))
+            if not self._reported_failure:
+                self._reported_failure = True
+                self._on_record(self._record(0, Note(text=f"continuing without the journal: {error}")))
         else:
-            self._waiting.clear()
+            self._unstored.clear()
 
 
 def last_seq(records: Sequence[Record]) -> int:
-    """Return the number of the last record; 0 when there is none."""
+    """Return the number of the last record. 0 when there are no records."""
     return max((record.seq for record in records), default=0)
 
 
@@ -342,22 +343,22 @@ def _lines(records: Sequence[Record]) -> bytes:
 
 
 def _records(content: bytes, where: object) -> Iterator[Record]:
-    """Read the whole lines.
+    """Yield the records of all complete lines.
 
     Raises:
-        RefusedError: a whole line is no record that this version knows: what it decides is not known.
+        RefusedError: a complete line is not a record that this version knows, so its effect is unknown.
     """
-    # Bytes have no other ends of lines than text may have: only a record's own counts.
+    # Only a newline byte ends a record. Splitting text would also split at other line ends, inside a record.
     for line in content.split(b"\n"):
         try:
             fields = json.loads(line.decode(errors="replace"))
         except ValueError:
-            continue  # the line a killed process did not finish
+            continue  # a killed process did not finish this line
         if isinstance(fields, dict) and "seq" in fields and "kind" in fields:
             try:
                 yield read_record(cast(dict[str, Any], fields))
             except ValueError as error:
                 raise RefusedError(
-                    f"{where}: {error}. Use the version of the scripts that wrote it, or move the journal away once "
-                    "nothing is under way"
+                    f"{where}: {error}. Use the version of the scripts that wrote it, or move the journal away if no "
+                    "rollout is unfinished"
                 ) from error

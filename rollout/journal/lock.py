@@ -1,9 +1,10 @@
-"""One rollout per stack: a lock with a fencing token, and a mark by which others ask its holder to stop.
+"""One rollout per stack: a lock with a fencing token, and a mark that asks the lock's holder to stop.
 
-The lock is one document that is never removed, so its token only ever grows. Its holder renews it by conditional
-writes. Whether a holder still lives is judged by watching: a lock whose document has not changed for its expiry, by the
-watcher's own monotonic clock, is over. No two machines' clocks are compared, so a clock that jumps ends no lock early.
-Only a process that is known to have ended, on this very machine, loses its lock at once.
+The lock is one document that is never removed, so its token only ever grows. The holder renews the lock by conditional
+writes. Others watch the document to find out whether the holder is still running: the lock has expired when the
+document has not changed for the expiry time. Each watcher measures this time with its own monotonic clock. The clocks
+of two machines are never compared, so a clock that jumps cannot end a lock early. A process loses its lock at once only
+if it has ended on the watcher's own machine.
 """
 
 import json
@@ -27,40 +28,41 @@ from rollout.system.processes import process_start_time, this_machine
 LOCK_KEY: Final = "lock"
 MARK_KEY: Final = "stop"
 
-# How often a holder looks whether it is asked to stop.
+# How often a holder checks whether it is asked to stop.
 LOOK_SECONDS: Final = 0.25
-# How often a holder renews its lock: often enough that a few lost renewals end nothing.
+# How often a holder renews its lock during the expiry time. A few lost renewals must not end the lock.
 BEATS_PER_EXPIRY: Final = 6
 LONGEST_BEAT_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """Who holds a lock."""
+    """The process that holds a lock."""
 
     what: str
+    """The command."""
     host: str
     machine: str
-    """The host's boot and process namespace: where ``pid`` means this process and no other."""
+    """The host's boot and process namespace. ``pid`` is valid only there."""
     pid: int
     process_started: str
-    """When the process began, in the kernel's own count: a number used again is another process."""
+    """The process's start time in the kernel's clock ticks. It distinguishes processes that had the same pid."""
     since: str
     run_url: str
 
     @property
     def is_here(self) -> bool:
-        """Whether it runs, or ran, where we can see its process."""
+        """Whether the process runs or ran on this machine, so that we can look for it."""
         return self.machine == this_machine() != ""
 
     @property
     def is_gone(self) -> bool:
-        """Whether its process has ended for certain; only its own machine can tell."""
+        """Whether the process has certainly ended. False on other machines, which cannot know."""
         return self.is_here and process_start_time(self.pid) != self.process_started
 
     @property
     def is_alive(self) -> bool:
-        """Whether its process runs for certain; only its own machine can tell."""
+        """Whether the process is certainly running. False on other machines, which cannot know."""
         return self.is_here and process_start_time(self.pid) == self.process_started
 
     def __str__(self) -> str:
@@ -70,7 +72,7 @@ class Owner:
 
 @dataclass(frozen=True, kw_only=True)
 class _Document:
-    """The lock as it is stored. ``name`` and ``beat`` make every version differ from all others."""
+    """The stored lock. ``name`` and ``beat`` make each version differ from all others."""
 
     token: int
     name: str
@@ -92,24 +94,24 @@ class Lock:
         *,
         clock: Clock,
         expiry_seconds: float,
-        tell: Callable[[str], None] = lambda _: None,
+        log: Callable[[str], None] = lambda _: None,
         beats: bool = True,
     ) -> None:
         """Lock the stack whose records are in ``store``, for ``what``.
 
         Args:
-            store: where the lock is.
-            what: the command, for whoever finds the stack locked.
-            clock: for waits until another's lock is over.
-            expiry_seconds: how long our own lock may show no sign of life.
-            tell: hears what the lock waits for.
-            beats: whether a thread of its own renews it.
+            store: the store of the lock.
+            what: the command, shown to others that find the stack locked.
+            clock: for waiting until another holder's lock has expired.
+            expiry_seconds: how long our lock stays valid without a renewal.
+            log: called with messages, such as what the lock waits for.
+            beats: whether a thread renews the lock.
         """
         self._store = store
         self._what = what
         self._clock = clock
         self._expiry_seconds = expiry_seconds
-        self._tell = tell
+        self._log = log
         self._beats = beats
         self._held: tuple[_Document, str] | None = None
         self._watched: tuple[str, float] | None = None
@@ -118,13 +120,13 @@ class Lock:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self.taken_from: Owner | None = None
-        """Whose lock was taken over without it having been given back."""
+        """The former holder, if it had not released the lock. None otherwise."""
         self.left_mark: str | None = None
-        """Why that owner had been asked to stop, if it had."""
+        """Why that holder had been asked to stop. None when it had not."""
 
     @property
     def token(self) -> int:
-        """The fencing token: greater than that of everybody who held the lock before.
+        """The fencing token. It is greater than the tokens of all earlier holders.
 
         Raises:
             LostLockError: we do not hold it.
@@ -134,27 +136,27 @@ class Lock:
         return self._held[0].token
 
     def __enter__(self) -> Self:
-        """Take the lock, waiting for as long as it takes to know whether another holder is gone.
+        """Take the lock. If another holder may have ended, first wait until that is certain.
 
         Raises:
-            RefusedError: somebody else holds it, the message says who; or it cannot be written.
+            RefusedError: another holder is running, which the message names, or the lock cannot be written.
         """
         try:
             self.take()
         except StoreError as error:
-            raise RefusedError(f"{error}; mend that first") from error
+            raise RefusedError(f"{error}; fix that first") from error
         except StoppedError as error:
             raise RefusedError(f"{error} while waiting for the lock; nothing was changed") from error
         if self._beats:
             self._ended.clear()
-            self._thread = threading.Thread(target=self._live, daemon=True, name="heartbeat")
+            self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
             self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
@@ -164,8 +166,8 @@ class Lock:
         """Take the lock.
 
         Raises:
-            RefusedError: somebody else holds it and lives.
-            StoreError: it cannot be read or written.
+            RefusedError: another holder is running.
+            StoreError: the lock cannot be read or written.
         """
         seen: str | None = None
         while True:
@@ -180,9 +182,9 @@ class Lock:
                     f"the stack is in use by {known.owner}; wait until it ends, or run scripts.rollback to end it"
                 )
             if seen is None:
-                self._tell(
-                    f"the stack is in use by {known.owner}; watching for {known.expiry_seconds:g} s whether that is "
-                    "still alive"
+                self._log(
+                    f"the stack is in use by {known.owner}; waiting up to {known.expiry_seconds:g} s to see whether it "
+                    "is still running"
                 )
             seen = stored.version
             self._clock.sleep(min(1.0, known.expiry_seconds / BEATS_PER_EXPIRY))
@@ -193,7 +195,7 @@ class Lock:
             name=uuid.uuid4().hex,
             beat=0,
             expiry_seconds=self._expiry_seconds,
-            owner=_ourselves(self._what),
+            owner=_this_process(self._what),
         )
         try:
             if stored is None:
@@ -201,26 +203,26 @@ class Lock:
             else:
                 version = self._store.replace(LOCK_KEY, mine.content(), stored.version)
         except StoreConflictError:
-            return False  # another was quicker: look again
+            return False  # another command was faster: read again
         self._held, self._lost, self._reason, self._watched = (mine, version), "", None, None
         self.taken_from = None if known is None else known.owner
         self.left_mark = None if known is None or known.owner is None else self._mark_for(known.token)
         return True
 
     def give_back(self) -> None:
-        """Leave the lock free, with its token."""
+        """Release the lock. The document stays, with the token."""
         if self._held is None:
             return
         (mine, version), self._held = self._held, None
         try:
             self._store.replace(LOCK_KEY, replace(mine, owner=None, beat=mine.beat + 1).content(), version)
         except StoreConflictError:
-            return  # it is another's by now
+            return  # another command holds it by now
         except StoreError as error:
-            self._tell(f"the lock could not be given back: {error}. It ends in {self._expiry_seconds:g} s")
+            self._log(f"the lock could not be released: {error}. It expires in {self._expiry_seconds:g} s")
 
     def renew(self) -> None:
-        """Show that we live. What cannot be written is tried again next time; only another's word ends a lock."""
+        """Renew the lock. If the write fails, the next renewal tries again: only another holder can end the lock."""
         if self._held is None:
             return
         mine, version = self._held
@@ -228,37 +230,37 @@ class Lock:
         try:
             self._held = beaten, self._store.replace(LOCK_KEY, beaten.content(), version)
         except StoreConflictError:
-            self._judge_loss(mine)
+            self._check_conflict(mine)
         except StoreError:
             return
 
-    def _judge_loss(self, mine: _Document) -> None:
+    def _check_conflict(self, mine: _Document) -> None:
         try:
             stored = self._store.read(LOCK_KEY)
             known = None if stored is None else _parse(stored, self._store)
         except (StoreError, RefusedError):
             return
         if stored is not None and known is not None and known.name == mine.name:
-            self._held = known, stored.version  # a renewal whose answer was lost
+            self._held = known, stored.version  # our own renewal, whose answer was lost
         else:
-            owner = "somebody who is gone again" if known is None or known.owner is None else str(known.owner)
-            self._lost = f"the stack's lock was lost to {owner}; this process changes nothing more"
+            owner = "a command that has ended" if known is None or known.owner is None else str(known.owner)
+            self._lost = f"the stack's lock was lost to {owner}; this process makes no more changes"
 
     def check(self) -> None:
         """Raise if the lock was lost.
 
         Raises:
-            LostLockError: with who took it.
+            LostLockError: another command took it. The message names that command.
         """
         if self._lost:
             raise LostLockError(self._lost)
 
     def owner(self) -> Owner | None:
-        """Return who holds the lock; none when nobody does, or when its holder has ended or shown no life for long.
+        """Return the lock's holder. None when nobody holds it, the holder has ended, or the lock has expired.
 
         Raises:
-            RefusedError: the document is there but says nothing that we understand.
-            StoreError: it cannot be read.
+            RefusedError: the document is not a lock.
+            StoreError: the document cannot be read.
         """
         stored = self._store.read(LOCK_KEY)
         if stored is None:
@@ -275,10 +277,10 @@ class Lock:
         return now - self._watched[1] >= known.expiry_seconds
 
     def ask_to_stop(self, reason: str) -> None:
-        """Ask the holder to stop: this one, none that comes after it.
+        """Ask the current holder to stop. Later holders are not affected.
 
         Raises:
-            StoreError: that cannot be written.
+            StoreError: the mark cannot be written.
         """
         stored = self._store.read(LOCK_KEY)
         if stored is None:
@@ -291,14 +293,14 @@ class Lock:
             else:
                 self._store.replace(MARK_KEY, content, mark.version)
         except StoreConflictError:
-            return  # somebody else asks, too
+            return  # somebody else is asking, too
 
     def asked_to_stop(self) -> str | None:
-        """Return why we should stop, as of the last look; none when nobody asked, or we hold nothing."""
+        """Return why we should stop, as of the last look. None when nobody asked, or when we hold no lock."""
         return self._reason
 
     def look(self) -> None:
-        """Look whether we are asked to stop. What cannot be read is looked at again next time."""
+        """Check whether we are asked to stop. If the mark cannot be read, the next look tries again."""
         if self._held is None:
             return
         try:
@@ -311,12 +313,12 @@ class Lock:
         if mark is None:
             return None
         try:
-            said = json.loads(mark.content)
-            return str(said["reason"]) if said["token"] == token else None
+            fields = json.loads(mark.content)
+            return str(fields["reason"]) if fields["token"] == token else None
         except (ValueError, TypeError, KeyError):
-            return None  # half a mark asks for nothing
+            return None  # an incomplete mark asks for nothing
 
-    def _live(self) -> None:
+    def _beat(self) -> None:
         beat_seconds = min(LONGEST_BEAT_SECONDS, self._expiry_seconds / BEATS_PER_EXPIRY)
         due = self._clock.monotonic() + beat_seconds
         while not self._ended.wait(min(LOOK_SECONDS, beat_seconds)):
@@ -337,7 +339,7 @@ def _parse(stored: Stored, store: Store) -> _Document:
         ) from error
 
 
-def _ourselves(what: str) -> Owner:
+def _this_process(what: str) -> Owner:
     return Owner(
         what=what,
         host=socket.gethostname(),
@@ -350,6 +352,6 @@ def _ourselves(what: str) -> Owner:
 
 
 def _run_url(environment: Mapping[str, str]) -> str:
-    """Return the page of the GitHub Actions run that we are part of; empty outside of one."""
+    """Return the URL of the GitHub Actions run that this process is part of. Empty outside of a run."""
     parts = [environment.get(f"GITHUB_{name}") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
     return f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else ""

@@ -1,4 +1,4 @@
-"""Taking a rollout up from its records: which one to go on with, and what a stale config file lacks. Pure."""
+"""Resumes a rollout from its records: finds the run to resume, and the edits that a stale config file lacks. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -15,28 +15,28 @@ _ENDS: Final = frozenset({Phase.DONE, Phase.ROLLED_BACK, Phase.FAILED})
 
 
 def run_to_resume(run: Run | None, release: Release | None) -> Run | None:
-    """Return the run to go on with; none when there is none and a release is given, to begin with instead.
+    """Return the run to resume. None when there is none and a release is given, so that a new rollout can start.
 
     Raises:
-        RefusedError: there is nothing to resume, or what is unfinished is another release's.
+        RefusedError: there is nothing to resume, or the unfinished rollout is of another release.
     """
     same = run is not None and (release is None or (run.release is not None and _same(release, run.release)))
     if same and run is not None and not run.finished and run.rollout.phase in _ENDS:
-        return run  # all is done, but its last record
+        return run  # only its last record is missing
     if run is None or not run.is_unfinished_rollout:
         if release is not None:
             return None
         if run is None:
-            told = "there never was a rollout"
+            reason = "there has been no rollout yet"
         elif run.is_reap and not run.is_over:
-            told = "what did not come to its end is a reap; run scripts.reap again"
+            reason = "the unfinished command is a reap; run scripts.reap again"
         else:
-            told = f"the last one came to its end ({run.rollout.phase})"
-        raise RefusedError(f"nothing to resume: {told}. To begin a rollout, name its --release")
+            reason = f"the last rollout has ended ({run.rollout.phase})"
+        raise RefusedError(f"nothing to resume: {reason}. To start a rollout, name its --release")
     if release is not None and run.release is not None and not _same(release, run.release):
         raise RefusedError(
-            f"--release: is {release.release_id}, but unfinished is {run}. Finish that with --resume alone, or undo it "
-            "with scripts.rollback"
+            f"--release: is {release.release_id}, but another rollout is unfinished: {run}. Finish it with --resume "
+            "alone, or undo it with scripts.rollback"
         )
     return run
 
@@ -46,12 +46,12 @@ def _same(one: Release, other: Release) -> bool:
 
 
 def missing_edits(records: Sequence[Record], *, config_serial: int, rule_serial: int) -> dict[str, JsonValue]:
-    """Return the edits of updates that took effect and that this config file, a stale copy, does not have.
+    """Return the edits that a stale config file lacks: those of updates that took effect.
 
-    Edits of an update that had no effect are left out: it is made again.
+    Edits of an update without effect are left out, because that update is repeated.
 
     Raises:
-        RefusedError: the file is older than these records.
+        RefusedError: the file is older than the first of these records.
     """
     begun: dict[int, Mapping[str, JsonValue]] = {}
     lasting: set[int] = set()

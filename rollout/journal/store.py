@@ -1,7 +1,7 @@
-"""Where the records of a stack are kept: small documents by key, each written on condition that nobody else has been.
+"""The store of a stack's records: small documents by key. A write succeeds only if nobody else has written in between.
 
-A conditional write whose answer is lost is sent again and then finds its own content. So a writer that must know
-whether a document is its own puts a name into it that nobody else has.
+If the answer to a conditional write is lost, the write is sent again and then finds its own content. So a writer that
+must know whether a document is its own puts a unique name into it.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from urllib.parse import unquote, urlsplit
 from rollout.model.errors import RolloutError
 from rollout.system.failures import describe_error
 
-# A record that cannot be written is found out before whoever waits for it loses patience.
+# Short enough that whoever waits for a record soon learns that it cannot be written.
 S3_ATTEMPTS: Final = 4
 S3_CONNECT_TIMEOUT_SECONDS: Final = 2
 S3_READ_TIMEOUT_SECONDS: Final = 5
 
 _CHANGED: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _MISSING: Final = frozenset({"NoSuchKey", "NotFound", "404"})
-# S3 answers 409 to one of two writes at the same time; either may be sent again.
-_RACES: Final = 5
+# S3 answers 409 to one of two simultaneous writes. Either may be sent again.
+_WRITE_ATTEMPTS: Final = 5
 
 
 class StoreError(RolloutError):
-    """The store cannot be read or written; the message says where and why."""
+    """The store cannot be read or written. The message says where and why."""
 
 
 class StoreConflictError(StoreError):
-    """A document is not as the writer knew it: somebody else has written it."""
+    """A document does not have the version that the writer knew: somebody else has written it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,57 +48,57 @@ class Stored:
 
 
 class Store(Protocol):
-    """Documents by key; keys are names with slashes."""
+    """Documents by key. Keys are names with slashes."""
 
     def read(self, key: str) -> Stored | None:
-        """Return a document; none when there is none."""
+        """Return a document. None when there is no document."""
         ...
 
     def create(self, key: str, content: bytes) -> str:
-        """Write a document that is not there yet; returns its version.
+        """Create a document, and return its version.
 
         Raises:
-            StoreConflictError: it is there, with other content.
+            StoreConflictError: the document exists already, with other content.
         """
         ...
 
     def replace(self, key: str, content: bytes, version: str) -> str:
-        """Replace a document of this version; returns the new one.
+        """Replace this version of a document, and return the new version.
 
         Raises:
-            StoreConflictError: it has another version by now, or is gone.
+            StoreConflictError: the document has another version by now, or does not exist.
         """
         ...
 
     def delete(self, key: str) -> None:
-        """Remove a document; nothing happens when there is none."""
+        """Remove a document if it exists."""
         ...
 
     def keys(self, prefix: str, after: str = "") -> Sequence[str]:
-        """List the keys with this prefix in order, only those beyond ``after``."""
+        """List the keys with this prefix in order, but only those after ``after``."""
         ...
 
 
 class FileStore:
-    """Documents as files of a folder, for the processes of one machine."""
+    """Documents as files in a folder, for the processes of one machine."""
 
     def __init__(self, folder: Path) -> None:
-        """Keep them in ``folder``, which is made when it is first written to."""
+        """Store documents in ``folder``. The first write creates it."""
         self._folder = folder
 
     def __str__(self) -> str:
-        """Name it as an operator would."""
+        """Return the folder's path, for messages."""
         return str(self._folder)
 
     def path(self, key: str) -> Path:
-        """Return where a document is."""
+        """Return a document's path."""
         return self._folder / key
 
     def read(self, key: str) -> Stored | None:
-        """Return a document; none when there is none.
+        """Return a document. None when there is no document.
 
         Raises:
-            StoreError: it cannot be read.
+            StoreError: the document cannot be read.
         """
         path = self._folder / key
         try:
@@ -110,50 +110,50 @@ class FileStore:
         return Stored(content=content, version=_version(content))
 
     def create(self, key: str, content: bytes) -> str:
-        """Write a document that is not there yet; returns its version.
+        """Create a document, and return its version.
 
         Raises:
-            StoreConflictError: it is there.
-            StoreError: it cannot be written.
+            StoreConflictError: the document exists already.
+            StoreError: the document cannot be written.
         """
-        with self._alone(key) as path:
+        with self._exclusive(key) as path:
             if path.exists():
-                raise StoreConflictError(f"{path}: is there already")
+                raise StoreConflictError(f"{path}: exists already")
             _write(path, content)
         return _version(content)
 
     def replace(self, key: str, content: bytes, version: str) -> str:
-        """Replace a document of this version; returns the new one.
+        """Replace this version of a document, and return the new version.
 
         Raises:
-            StoreConflictError: it has another version by now, or is gone.
-            StoreError: it cannot be written; it is as it was.
+            StoreConflictError: the document has another version by now, or does not exist.
+            StoreError: the document cannot be written, and is unchanged.
         """
-        with self._alone(key) as path:
+        with self._exclusive(key) as path:
             stored = self.read(key)
             if stored is None or stored.version != version:
-                raise StoreConflictError(f"{path}: was written by somebody else meanwhile")
+                raise StoreConflictError(f"{path}: was written by somebody else in the meantime")
             _write(path, content)
         return _version(content)
 
     def delete(self, key: str) -> None:
-        """Remove a document; nothing happens when there is none.
+        """Remove a document if it exists.
 
         Raises:
-            StoreError: it cannot be removed.
+            StoreError: the document cannot be removed.
         """
-        with self._alone(key) as path:
+        with self._exclusive(key) as path:
             path.unlink(missing_ok=True)
 
     def keys(self, prefix: str, after: str = "") -> Sequence[str]:
-        """List the keys with this prefix in order, only those beyond ``after``."""
+        """List the keys with this prefix in order, but only those after ``after``."""
         found = (path for path in self._folder.rglob("*") if path.is_file() and not path.name.startswith("."))
         names = (path.relative_to(self._folder).as_posix() for path in found)
         return sorted(name for name in names if name.startswith(prefix) and name > after)
 
     @contextmanager
-    def _alone(self, key: str) -> Generator[Path]:
-        """Keep every other writer out meanwhile."""
+    def _exclusive(self, key: str) -> Generator[Path]:
+        """Lock out every other writer during the block."""
         path = self._folder / key
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,66 +165,66 @@ class FileStore:
 
 
 class S3Store:
-    """Documents as objects of a bucket, for processes anywhere: every write is conditional on S3's own word."""
+    """Documents as objects of a bucket, for processes anywhere. S3 itself checks the condition of every write."""
 
     def __init__(self, client: Any, bucket: str, prefix: str = "") -> None:
-        """Keep them in ``bucket`` below ``prefix``."""
+        """Store documents in ``bucket`` below ``prefix``."""
         self._client = client
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/".removeprefix("/")
 
     def __str__(self) -> str:
-        """Name it as an operator would."""
+        """Return the URL, for messages."""
         return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
 
     def read(self, key: str) -> Stored | None:
-        """Return a document; none when there is none.
+        """Return a document. None when there is no document.
 
         Raises:
-            StoreError: S3 does not answer, or refuses.
+            StoreError: S3 does not answer, or refuses the call.
         """
         try:
-            with self._asking(key, "read"):
+            with self._mapped_errors(key, "read"):
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
                 return Stored(content=answer["Body"].read(), version=answer["ETag"])
         except _MissingError:
             return None
 
     def create(self, key: str, content: bytes) -> str:
-        """Write a document that is not there yet; returns its version.
+        """Create a document, and return its version.
 
         Raises:
-            StoreConflictError: it is there, with other content.
-            StoreError: S3 does not answer, or refuses.
+            StoreConflictError: the document exists already, with other content.
+            StoreError: S3 does not answer, or refuses the call.
         """
         return self._put(key, content, None)
 
     def replace(self, key: str, content: bytes, version: str) -> str:
-        """Replace a document of this version; returns the new one.
+        """Replace this version of a document, and return the new version.
 
         Raises:
-            StoreConflictError: it has another version and other content by now, or is gone.
-            StoreError: S3 does not answer, or refuses.
+            StoreConflictError: the document has another version and other content by now, or does not exist.
+            StoreError: S3 does not answer, or refuses the call.
         """
         return self._put(key, content, version)
 
     def delete(self, key: str) -> None:
-        """Remove a document; nothing happens when there is none.
+        """Remove a document if it exists.
 
         Raises:
-            StoreError: S3 does not answer, or refuses.
+            StoreError: S3 does not answer, or refuses the call.
         """
-        with self._asking(key, "removed"):
+        with self._mapped_errors(key, "removed"):
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
 
     def keys(self, prefix: str, after: str = "") -> Sequence[str]:
-        """List the keys with this prefix in order, only those beyond ``after``: S3 itself starts there.
+        """List the keys with this prefix in order, but only those after ``after``. S3 starts the listing there.
 
         Raises:
-            StoreError: S3 does not answer, or refuses.
+            StoreError: S3 does not answer, or refuses the call.
         """
         start = {"StartAfter": self._prefix + after} if after else {}
-        with self._asking(prefix, "listed"):
+        with self._mapped_errors(prefix, "listed"):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._prefix + prefix, **start
             )
@@ -232,9 +232,9 @@ class S3Store:
 
     def _put(self, key: str, content: bytes, version: str | None) -> str:
         condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}
-        for _ in range(_RACES):
+        for _ in range(_WRITE_ATTEMPTS):
             try:
-                with self._asking(key, "written"):
+                with self._mapped_errors(key, "written"):
                     answer = self._client.put_object(
                         Bucket=self._bucket, Key=self._prefix + key, Body=content, **condition
                     )
@@ -242,13 +242,13 @@ class S3Store:
             except (_ChangedError, _MissingError):
                 stored = self.read(key)
                 if stored is not None and stored.content == content:
-                    return stored.version  # by an earlier attempt of ours, whose answer was lost
+                    return stored.version  # from an earlier attempt of ours, whose answer was lost
                 if (None if stored is None else stored.version) != version:
                     break
-        raise StoreConflictError(f"{self}/{key}: was written by somebody else meanwhile")
+        raise StoreConflictError(f"{self}/{key}: was written by somebody else in the meantime")
 
     @contextmanager
-    def _asking(self, key: str, what: str) -> Generator[None]:
+    def _mapped_errors(self, key: str, what: str) -> Generator[None]:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -294,7 +294,7 @@ def _version(content: bytes) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Put content in a file's place in one step, on disk before this returns."""
+    """Replace a file's content in one step. The new content is on disk when this returns."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
     try:
         with os.fdopen(descriptor, "wb") as file:

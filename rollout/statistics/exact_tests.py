@@ -19,5 +19,5 @@ def paired_p_value(worse: int, better: int) -> float:
 
 
 def fewest_sure_losses() -> int:
-    """Return how many lost pairs, none won, rule out chance. A sample that cannot lose as many shows nothing."""
+    """Return how many lost pairs rule out chance when no pair is won. A smaller sample cannot do that."""
     return math.ceil(math.log(LEVEL) / math.log(0.5))

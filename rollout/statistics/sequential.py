@@ -8,13 +8,13 @@ on small to large effects, so that it misses few of them.
 
 - ``evidence_above`` tests a share against a fixed limit (failed requests, or requests above a latency limit). Each
   bet is on a true share; a beta distribution over the shares above the limit mixes the bets.
-- ``Comparison`` compares two colours over the same time, in blocks of requests between two scrapes. Given in a block
-  are the number of requests of each colour and the outcomes of all of them together. If the candidate is no worse, its
-  bad outcomes are a random draw from these (multivariate hypergeometric). So the test needs no model of latencies and
-  no knowledge of the active colour's, and whatever slows down both colours (load, time of day) cancels out. Each bet is
-  on odds: an outcome with score s falls to the candidate exp(s) times as often (Fisher's noncentral distribution). A
-  block's e-value rises with every bad outcome of the candidate and falls with every one of the active colour, so it is
-  also valid for a candidate that is better than the active colour.
+- ``Comparison`` compares two colours over the same time, in blocks of requests between two scrapes. A block gives the
+  number of requests of each colour and the outcomes of all of them together. If the candidate is no worse, its bad
+  outcomes are a random draw from these (multivariate hypergeometric). So the test needs no model of latencies and no
+  knowledge of the active colour's, and whatever slows down both colours (load, time of day) cancels out. Each bet is on
+  odds: it multiplies the odds that an outcome with score s is the candidate's by exp(s) (Fisher's noncentral
+  distribution). A block's e-value rises with every bad outcome of the candidate and falls with every one of the active
+  colour, so it is also valid for a candidate that is better than the active colour.
 
 Frequent checks do not break the guarantee, but dependent outcomes do. Requests that wait in one queue or run in one
 batch share their latency, and a replica that hangs fails several at once. A cluster of c such requests of one colour
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 # Bets of the comparison, each with its weight. Most weight is on regressions of about a fifth: they are just worth
-# noticing and take longest to detect. A disaster shows soon enough on a small bet.
-# Odds that a failure falls to the candidate:
+# noticing and take longest to detect. Even a small bet soon detects a disaster.
+# Odds that a failure is the candidate's:
 FAILURE_ODDS: Final = ((1.6, 0.15), (3.0, 0.65), (10.0, 0.15), (50.0, 0.05))
 # A shift of all latencies, in standard deviations of their normal scores:
 SHIFTS: Final = ((0.15, 0.1), (0.3, 0.3), (0.6, 0.1), (1.2, 0.05))
-# Odds that a latency beyond a quantile falls to the candidate:
+# Odds that a latency beyond a quantile is the candidate's:
 TAILS: Final = ((0.8, 1.35, 0.15), (0.8, 2.5, 0.05), (0.95, 1.6, 0.2), (0.95, 5.0, 0.05))
 
 BLOCK_REQUESTS: Final = 10
@@ -50,7 +50,7 @@ BLOCK_REQUESTS: Final = 10
 
 
 def preload() -> None:
-    """Import the libraries for the tests. This takes seconds, which no decision should wait for."""
+    """Import the libraries for the tests. This takes seconds, and no decision should wait for it."""
     import numpy
     import scipy.special
 
@@ -100,7 +100,7 @@ class Comparison:
     """
 
     def __init__(self, *, allowed_increase: float = 0.0) -> None:
-        """Begin without evidence.
+        """Start without evidence.
 
         Args:
             allowed_increase: how far the candidate's share of failures may exceed the active colour's. Only for a

@@ -12,7 +12,7 @@ measured in the arcsine of the share's square root, where a binomial share has t
 further back only lower the statistic's mean, so one test covers all of them. A second test of the same form rules out
 that the share overshot the intended one by as much as the change itself (``BEYOND``), because of stickiness or somebody
 else's weight. A goodness-of-fit test covers the shares in between, and gets sharper with more requests. It compares the
-shares within a tenth of the change around the intended one (``TOLERANCE``) with any share at all. When it refuses a
+shares within a tenth of the change around the intended one (``TOLERANCE``) with any share at all. When it rejects a
 window, the requests of that window are left out, and the tests continue with later ones.
 """
 
@@ -25,7 +25,7 @@ UNCHANGED = 1 / 3
 BEYOND = 2.0
 TOLERANCE = 0.1
 STRAY_SHARE = 0.001
-"""The share of requests that may ignore the weights without refuting them, e.g. a person's on a candidate route."""
+"""The share of requests that may ignore the weights without refuting them, e.g. by the candidate route."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Split:
 
     @property
     def threshold(self) -> float:
-        """The log evidence that is enough."""
+        """The log evidence that is sufficient."""
         return -log(self.error_percent / 100)
 
     @property
@@ -99,7 +99,7 @@ class SplitOutcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class SplitResult:
-    """The outcome and its counts: those since the change seems to be in effect, or else all."""
+    """The outcome and its counts: since the change seems to be in effect, or of all periods."""
 
     outcome: SplitOutcome
     requests: int
@@ -149,7 +149,7 @@ def examine(split: Split, periods: Sequence[PeriodCounts]) -> SplitResult:
     if split.previous_percent == split.intended_percent:
         raise ValueError(f"a split must change, got {split.intended_percent} percent twice")
     evidence = [-inf for _ in split.refuted]
-    after, before, refused = _Window(), _Window(), False
+    after, before, rejected = _Window(), _Window(), False
     for number, counts in enumerate(periods):
         # The prior probability that the change comes into effect in this period. It falls slowly and sums to one.
         prior = -log((number + 1) * (number + 2))
@@ -157,13 +157,13 @@ def examine(split: Split, periods: Sequence[PeriodCounts]) -> SplitResult:
         evidence = [_log_sum(one, prior) + gain for one, gain in zip(evidence, gains, strict=True)]
         after, before = after.extended(counts, gains[0]), before.extended(counts, -gains[0])
         if after.misfit(split.fitting) >= split.threshold:
-            evidence, after, refused = [-inf for _ in evidence], _Window(), True
+            evidence, after, rejected = [-inf for _ in evidence], _Window(), True
     if min(evidence) >= split.threshold:
         return _result(SplitOutcome.AGREES, after)
     if before.evidence >= split.threshold:
         follows = before.misfit(split.former) < split.threshold
         return _result(SplitOutcome.PREVIOUS if follows else SplitOutcome.NEITHER, before)
-    if refused and after.candidate + after.other < split.expected_requests:
+    if rejected and after.candidate + after.other < split.expected_requests:
         return _result(SplitOutcome.NEITHER, _all(periods))
     return _result(SplitOutcome.TOO_FEW, after)
 

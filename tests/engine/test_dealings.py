@@ -30,10 +30,10 @@ GOOD = 'Thing("a", size=1)'
 
 
 def open_stack(
-    world: World, name: str = "dev", *, tell: Callable[[str], None] = lambda _: None, seconds: float = 300
+    world: World, name: str = "dev", *, log: Callable[[str], None] = lambda _: None, seconds: float = 300
 ) -> PulumiStack:
     """Open the world's stack as a script does."""
-    return PulumiStack(name, world.project, update_timeout_seconds=seconds, check=lambda: None, log=tell)
+    return PulumiStack(name, world.project, update_timeout_seconds=seconds, check=lambda: None, log=log)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_the_lock_of_a_killed_update_is_cancelled_and_the_next_update_succeeds(w
     held.kill()
     assert len(world.locks()) == 1
     messages: list[str] = []
-    open_stack(world, tell=messages.append).up("again")
+    open_stack(world, log=messages.append).up("again")
     assert len(messages) == 1
     assert messages[0].startswith("cancelling Pulumi's lock, whose update ended without releasing it: ")
     assert f"(pid {held.process.pid})" in messages[0]
@@ -65,10 +65,10 @@ def test_the_lock_of_a_killed_update_is_cancelled_and_the_next_update_succeeds(w
 def test_our_own_orphaned_update_is_interrupted_and_waited_for(world: World) -> None:
     world.program('a = Thing("a", size=1)\n' + HOLD + 'a.serial.apply(lambda _: hold("program"))')
     held = Held(world, *UP, until=["program"], **{OURS: "dev"})
-    # An orphan has no parent that waits for it; without this thread it would stay a zombie.
+    # Nothing else waits for an orphan; without this thread it would stay a zombie.
     threading.Thread(target=held.process.wait, daemon=True).start()
     messages: list[str] = []
-    open_stack(world, tell=messages.append).up("again")
+    open_stack(world, log=messages.append).up("again")
     assert messages[0] == (f"an update outlived the script that began it; interrupting it (process {held.process.pid})")
     assert world.calls() == [("create", "a")]
     assert world.locks() == []
@@ -86,7 +86,7 @@ def other(world: World) -> Iterator[Held]:
 def test_another_persons_update_is_left_alone_and_its_lock_holder_is_named(world: World, other: Held) -> None:
     messages: list[str] = []
     with pytest.raises(StackLockedError) as raised:
-        open_stack(world, tell=messages.append).up("mine")
+        open_stack(world, log=messages.append).up("mine")
     message = str(raised.value)
     assert message.startswith("update 'mine' failed: ")
     assert re.search(rf"currently locked by 1 lock.* created by \S+@\S+ \(pid {other.process.pid}\)", message)

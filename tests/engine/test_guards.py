@@ -160,7 +160,7 @@ def test_the_keep_warm_window_lasts_until_a_script_or_an_announcement_ends_it(st
     assert "3 to update" in stack.preview()  # Rule, pods, and how EKS may replace nodes without pods.
     stack.configure(**{**promoted, "keep_until": "", "rollout_serial": SERIAL + 2}, **parked)
     assert "3 to update" in stack.preview()  # Rule, pods, and how EKS may replace nodes without pods.
-    # Back by hand, which must always be possible.
+    # A rollback by hand must always be possible.
     stack.configure(**{**promoted, "active_color": "blue", "green_weight": 0})
     assert "1 to update" in stack.preview()
 

@@ -35,11 +35,11 @@ def main() -> int:
     chosen = parser.parse_args()
     # A SIGTERM must also take the world down and unmount the disk.
     signal.signal(signal.SIGTERM, _exit)
-    on_fakes = [] if chosen.only == "world" else on_the_pure_machine(chosen.cells)
+    on_fakes = [] if chosen.only == "world" else run_on_fakes(chosen.cells)
     wanted = SAMPLED if chosen.sampled else SENSIBLE
     in_world, seconds = ([], 0.0)
     if chosen.only != "fakes":
-        in_world, seconds = in_one_world([cell for cell in wanted if cell in chosen.cells])
+        in_world, seconds = run_in_world([cell for cell in wanted if cell in chosen.cells])
     report(on_fakes, in_world, seconds)
     return 0 if not any(trial.problems for trial in (*on_fakes, *in_world)) else 1
 
@@ -48,7 +48,7 @@ def _exit(number: int, _frame: object) -> None:
     sys.exit(f"ended by {signal.Signals(number).name}")
 
 
-def on_the_pure_machine(cells: Sequence[Cell]) -> list[Trial]:
+def run_on_fakes(cells: Sequence[Cell]) -> list[Trial]:
     """Run cells in the fake world."""
     started_at = time.monotonic()
     trials = [trial for cell in cells for trial in run_cell(cell)]
@@ -56,7 +56,7 @@ def on_the_pure_machine(cells: Sequence[Cell]) -> list[Trial]:
     return trials
 
 
-def in_one_world(cells: Sequence[Cell]) -> tuple[list[WorldTrial], float]:
+def run_in_world(cells: Sequence[Cell]) -> tuple[list[WorldTrial], float]:
     """Run cells in one world, one after the other, and return the trials and the seconds they took."""
     started_at = time.monotonic()
     trials: list[WorldTrial] = []

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class Fault(StrEnum):
-    """What breaks."""
+    """A kind of fault."""
 
     AWS_THROTTLING = "aws-throttling"
     AWS_5XX = "aws-5xx"
@@ -27,7 +27,7 @@ class Fault(StrEnum):
 
 
 class Moment(StrEnum):
-    """When it breaks. Steps have the numbers of the rollout's plan."""
+    """When a fault strikes. Steps have the numbers of the rollout's plan."""
 
     DEPLOYING = "deploying"
     STEP_1 = "step-1"
@@ -45,15 +45,15 @@ JUDGED = (*STEPS, Moment.SOAKING)
 
 
 class Lasting(StrEnum):
-    """How long it is broken."""
+    """How long a fault lasts."""
 
     A_WHILE = "a while"
-    """Shorter than a controller's patience should be."""
+    """Short enough that a controller should wait for its end."""
     FOR_GOOD = "for good"
 
 
 class Outcome(StrEnum):
-    """How a command may end, named as in the journal's last record."""
+    """How a command may end. The names are those in the journal's last record."""
 
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"
@@ -61,7 +61,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     REAPED = "reaped"
     FAILED = "failed"
-    """A person must look. The message says what remains."""
+    """A person must look. The message names what remains to be done."""
 
 
 @dataclass(frozen=True, order=True)

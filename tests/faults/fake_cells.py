@@ -173,15 +173,15 @@ class _End:
         if not self.world.has_broken:
             yield "the moment never came"
             return
-        may = allowed(self.cell, self.lasting) | ({Outcome.FAILED} if self.breakage.needs_a_person else set())
-        if self.outcome not in may:
-            yield f"ended {self.outcome} ({self.rollout.reason}), which is not among {', '.join(sorted(may))}"
+        expected = allowed(self.cell, self.lasting) | ({Outcome.FAILED} if self.breakage.needs_a_person else set())
+        if self.outcome not in expected:
+            yield f"ended {self.outcome} ({self.rollout.reason}), which is not among {', '.join(sorted(expected))}"
         if round(self.world.lost):
             yield f"{self.world.lost:.0f} requests lost"
         if self.world.wrong_totals:
             yield f"weights do not total 100: {self.world.wrong_totals}"
         yield from self._disagreements()
-        yield from self._whereabouts()
+        yield from self._misplaced_traffic()
         yield from self._missing_reports()
 
     def _disagreements(self) -> Iterator[str]:
@@ -198,8 +198,8 @@ class _End:
                 f"{world.state.active_color}, serial {world.state.rollout_serial}) do not agree, and no message says so"
             )
 
-    def _whereabouts(self) -> Iterator[str]:
-        """Yield a problem if traffic is not where it belongs, or if the way back is lost."""
+    def _misplaced_traffic(self) -> Iterator[str]:
+        """Yield a problem if traffic is not where it belongs, or if no way back is left."""
         world, cell = self.world, self.cell
         impossible = cell.fault in (Fault.AWS_5XX, Fault.AWS_TIMEOUTS) and self.outcome is Outcome.FAILED
         # A reap never moves weight, not even back.
@@ -216,15 +216,15 @@ class _End:
         """Yield what the journal should report but does not."""
         world, breakage, rollout = self.world, self.breakage, self.rollout
         if not world.journal.of("finished"):
-            yield "the journal has no end"
+            yield "the journal has no record of the end"
         if isinstance(breakage, SecondRamp):
             if not re.search(r"in use by ramp .*since", breakage.refusal):
-                yield f"the second ramp got {breakage.refusal!r}, not the lock's owner and since when"
+                yield f"the second ramp got {breakage.refusal!r} without the lock's owner and its start time"
             return
         if self.cell.moment is Moment.ROLLING_BACK and not breakage.hits:
-            return  # The rollback has another reason, and the fault did not affect it.
+            return  # The rollback has another reason, and the fault has not affected it.
         if isinstance(breakage, WeightMoved) and self.cell.moment is Moment.ROLLING_BACK:
             return  # Somebody else did what the rollback does.
-        spoiled = self.outcome not in (Outcome.PROMOTED, Outcome.REAPED)
-        if (breakage.hits or spoiled) and not re.search(breakage.words, f"{world.journal.records} {rollout.reason}"):
-            yield f"the journal does not report it (none of {breakage.words!r}); its end: {rollout.reason!r}"
+        hindered = self.outcome not in (Outcome.PROMOTED, Outcome.REAPED)
+        if (breakage.hits or hindered) and not re.search(breakage.words, f"{world.journal.records} {rollout.reason}"):
+            yield f"the journal does not report it (none of {breakage.words!r}); its last reason is {rollout.reason!r}"

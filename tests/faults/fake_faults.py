@@ -58,7 +58,7 @@ def _updates(call: Call) -> bool:
 
 @dataclass(kw_only=True)
 class AwsFails(Breakage):
-    """AWS answers no call. Optionally it makes the change before it fails."""
+    """Every call to AWS fails. Optionally AWS makes the change before the call fails."""
 
     error: Callable[[str], Exception]
     seconds: float
@@ -191,7 +191,7 @@ class WrongAnswers(Breakage):
 
 @dataclass(kw_only=True)
 class BinderStopped(Breakage):
-    """New pods are not registered as targets, and gone pods are not deregistered."""
+    """New pods are not registered as targets, and ended pods are not deregistered."""
 
     def begin(self, world: FaultyWorld) -> None:
         world.registered = {color: world.health(color).total for color in COLORS}
@@ -385,7 +385,7 @@ def ways(fault: Fault, world: FaultyWorld, folder: Path) -> dict[str, Breakage]:
                 "that holds the lock": StackLocked(words="currently locked"),
                 "that moves weight": WeightMoved(words="splits|the live rule|still has weight|got weight"),
                 "that puts the weight back": WeightPutBack(words=""),
-                "that is to come": ForeignChange(words="chat-blue|other changes", needs_a_person=True),
+                "that has not run yet": ForeignChange(words="chat-blue|other changes", needs_a_person=True),
             }
         case Fault.STALE_CONFIG:
             return {

@@ -31,7 +31,7 @@ class Call:
 
 
 class Through:
-    """A port that passes every call to ``hand``, which may make it or not."""
+    """A port that passes every call to ``hand``, which decides whether to make it."""
 
     def __init__(self, name: str, port: object, hand: Callable[[Call], Any]) -> None:
         self.__dict__.update(_name=name, _port=port, _hand=hand)
@@ -63,7 +63,7 @@ class Breakage:
     """A fault, as hooks. The base class breaks nothing."""
 
     words: str
-    """A regular expression for what the journal says about the fault."""
+    """A regular expression for the journal's messages about the fault."""
     excused: frozenset[Color] = frozenset()
     """Colours that fail themselves: requests to them do not count as lost."""
     needs_a_person: bool = False
@@ -105,7 +105,7 @@ class FaultyWorld(World):
         super().__init__(**overrides)
 
     def break_at(self, breakage: Breakage, strikes: Callable[[str, int], bool], *, lasts_seconds: float | None) -> None:
-        """Break when a phase and step is entered for which ``strikes`` returns true. Without a time, for good."""
+        """Start the fault when ``strikes`` returns true for an entered phase and step. Without a time it never ends."""
         self._breakage, self._strikes, self._lasts_seconds = breakage, strikes, lasts_seconds
 
     @property
@@ -131,7 +131,7 @@ class FaultyWorld(World):
         self._count()
 
     def move_traffic(self, green_weight: int) -> None:
-        """Change the rule as somebody else."""
+        """Change the rule on behalf of somebody else."""
         self._set_weights(green_weight)
 
     def _hand(self, call: Call) -> Any:

@@ -43,7 +43,7 @@ def kill_after_each(stage: Stage, release: Callable[[], str], kinds: Collection[
         kind = str(record["kind"])
         if kind not in kinds or kind in killed.kinds or struck:
             return None
-        # A deploy that is resumed after its end does not know how long it took, so it writes no such record.
+        # A deploy that is resumed after its end does not know how long it took, so it writes no ready record.
         if kind == Kind.RESULT and Kind.READY in kinds and Kind.READY not in killed.kinds:
             return None
         killed.kinds.append(kind)

@@ -74,13 +74,13 @@ class Played:
     exit_code: int | None
     """None when it did not end and had to be killed. Negative when a signal ended it."""
     records: list[Record]
-    said: str
+    output: str
     seconds: float
 
     @property
     def story(self) -> str:
         """Everything that it wrote to the journal and the terminal."""
-        return f"{json.dumps(self.records)}\n{self.said}"
+        return f"{json.dumps(self.records)}\n{self.output}"
 
 
 @dataclass(kw_only=True)
@@ -138,7 +138,7 @@ class Stage:
         return Played(
             exit_code=None if killed else process.exit_code,
             records=self.journal.records[first:],
-            said=process.log.read_text(errors="replace"),
+            output=process.log.read_text(errors="replace"),
             seconds=time.monotonic() - started_at,
         )
 
@@ -185,7 +185,7 @@ class Stage:
         return bool(idle.get("release")) and not idle.get("parked", False)
 
     def next_good_release(self) -> str:
-        """Return the one of the releases A and B that does not serve now."""
+        """Return the release, A or B, that does not serve now."""
         active: Color = self.config()["active_color"]
         return "b" if self.config()[active]["release"]["model_revision"] == "a" else "a"
 
@@ -222,26 +222,26 @@ class Stage:
 
     # Between cells
 
-    def set_right(self) -> list[str]:
+    def restore(self) -> list[str]:
         """Roll back a rollout that did not end well, as its operator would, and return the problems."""
         self.journal.look()
         bounds = [record["kind"] for record in self.journal.records if record["kind"] in ("started", "finished")]
         last = next(of_kind(reversed(self.journal.records), "finished"), {"outcome": ""})
         if bounds[-1:] != ["started"] and last["outcome"] != "failed" and not self.disagreements():
             return []
-        played = self.play("rollback", "--reason", "set right after a fault")
-        if played.exit_code != 0 and "nothing to roll back" not in played.said:
-            return [f"scripts.rollback afterwards exited with {played.exit_code}: {played.said[-600:]}"]
+        played = self.play("rollback", "--reason", "restore after a fault")
+        if played.exit_code != 0 and "nothing to roll back" not in played.output:
+            return [f"scripts.rollback afterwards exited with {played.exit_code}: {played.output[-600:]}"]
         return []
 
 
 @contextmanager
-def stage(folder: Path, binaries: Mapping[str, Path], say: Callable[[str], None]) -> Generator[Stage]:
+def stage(folder: Path, binaries: Mapping[str, Path], log: Callable[[str], None]) -> Generator[Stage]:
     """Provide a stage during a ``with`` block: release A serves on blue, under live traffic."""
     settings = stage_settings()
-    with world(folder, settings, binaries, say) as running:
+    with world(folder, settings, binaries, log) as running:
         journal = JournalTail(running.checkout / JOURNAL)
-        say("first release")
+        log("first release")
         Scenarios(running, settings, LiveView(Console(quiet=True)), journal).first_release()
         # The rehearsal itself runs policies on every update. Here they would only double the time of each update.
         (running.checkout / "policies" / "PulumiPolicy.yaml").unlink()

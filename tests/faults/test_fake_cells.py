@@ -8,13 +8,13 @@ from tests.faults.fake_cells import run_cell
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS, ids=str)
-def test_whatever_breaks_a_rollout_ends_as_it_may_and_loses_nothing(cell: Cell) -> None:
+def test_a_rollout_with_a_fault_ends_in_an_allowed_way_and_loses_no_request(cell: Cell) -> None:
     trials = run_cell(cell)
     assert {trial.lasting for trial in trials} == set(Lasting)
     assert [str(trial) for trial in trials if trial.problems] == []
 
 
-def test_every_cell_may_end_somehow_and_nothing_may_end_in_every_way() -> None:
+def test_every_cell_allows_at_least_one_outcome_but_not_all() -> None:
     for cell in CELLS:
         for lasting in Lasting:
             assert 0 < len(allowed(cell, lasting)) < 6

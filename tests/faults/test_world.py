@@ -26,7 +26,7 @@ def running(control_plane_binaries: dict[str, Path], tmp_path_factory: pytest.Te
     assert left_running(folder) == []
 
 
-def test_every_fault_of_a_world_is_among_the_matrix_and_only_the_clock_is_left_to_fakes() -> None:
+def test_a_world_can_have_every_fault_except_a_clock_jump() -> None:
     assert set(Fault) - set(WORLD_FAULTS) == {Fault.CLOCK_JUMP}
     assert all(how.sampled in how.moments for how in WORLD_FAULTS.values())
 
@@ -45,13 +45,13 @@ ON_THE_WAY = frozenset(
     | {Kind.ATTESTED, Kind.BASELINE, Kind.DECISION, Kind.PROMOTED, Kind.READY, Kind.SERVING}
 )
 ON_THE_WAY_BACK = frozenset({Kind.DECISION, Kind.PARKED, Kind.NODES_RELEASED})
-# Not killed after: the last record, since there is nothing to resume; a drill or a changed keep-warm window, which are
-# not rollouts; a note, a hook or a skipped check, which not every rollout writes.
-SPARED = frozenset({Kind.FINISHED, Kind.DRILL, Kind.KEPT, Kind.KEEPING, Kind.NOTE, Kind.HOOK, Kind.SKIPPED})
+# No kill follows the last record, because there is nothing to resume; a drill or a changed keep-warm window, which are
+# not rollouts; or a note, a hook or a skipped check, which not every rollout writes.
+WITHOUT_KILL = frozenset({Kind.FINISHED, Kind.DRILL, Kind.KEPT, Kind.KEEPING, Kind.NOTE, Kind.HOOK, Kind.SKIPPED})
 
 
-def test_every_kind_of_record_is_killed_after() -> None:
-    assert set(Kind) == ON_THE_WAY | ON_THE_WAY_BACK | SPARED
+def test_every_kind_of_record_is_in_one_of_the_lists() -> None:
+    assert set(Kind) == ON_THE_WAY | ON_THE_WAY_BACK | WITHOUT_KILL
 
 
 @pytest.mark.parametrize(
@@ -59,22 +59,22 @@ def test_every_kind_of_record_is_killed_after() -> None:
     [(None, ON_THE_WAY, EXIT_DONE), (BAD_RELEASE, ON_THE_WAY_BACK, EXIT_ROLLED_BACK)],
     ids=["a good release", "a bad one"],
 )
-def test_a_rollout_killed_after_a_record_of_each_kind_is_taken_up_and_ends_well(
+def test_a_rollout_killed_after_a_record_of_each_kind_is_resumed_and_ends_as_expected(
     running: Stage, release: str | None, kinds: frozenset[str], exit_code: int
 ) -> None:
     candidate = running.idle
     killed = kill_after_each(running, lambda: release or running.next_good_release(), kinds)
     assert kinds == set(killed.kinds)
-    assert [played.said for played in killed.ended if played.exit_code != exit_code] == []
+    assert [played.output for played in killed.ended if played.exit_code != exit_code] == []
     assert running.disagreements() == []
     assert [str(request) for request in killed.failed if not (release and request.color == candidate)] == []
 
 
-def test_a_rollout_that_is_asked_to_end_in_a_hold_puts_everything_back(running: Stage) -> None:
+def test_a_rollout_that_is_asked_to_end_in_a_hold_rolls_back(running: Stage) -> None:
     active = running.config()["active_color"]
     running.new_requests()
     played = terminate_in_a_hold(running, running.next_good_release())
-    assert played.exit_code == EXIT_ROLLED_BACK, played.said
+    assert played.exit_code == EXIT_ROLLED_BACK, played.output
     assert running.config()["active_color"] == active
     assert running.disagreements() == []
     assert played.records[-1]["kind"] == "finished"
@@ -82,7 +82,7 @@ def test_a_rollout_that_is_asked_to_end_in_a_hold_puts_everything_back(running: 
     assert [str(request) for request in running.new_requests() if request.failed] == []
 
 
-def test_a_cancelled_ci_job_leaves_a_stated_position_that_a_resume_brings_to_an_end(running: Stage) -> None:
+def test_a_cancelled_ci_job_sends_traffic_back_and_a_resume_finishes_the_rollback(running: Stage) -> None:
     active = running.config()["active_color"]
     running.new_requests()
     played = terminate_in_a_hold(running, running.next_good_release(), grace_seconds=CI_GRACE_SECONDS)
@@ -90,7 +90,7 @@ def test_a_cancelled_ci_job_leaves_a_stated_position_that_a_resume_brings_to_an_
     assert running.green_weight() == (100 if active == "green" else 0)
     if played.exit_code is None:
         resumed = running.play("ramp", "--resume")
-        assert resumed.exit_code == EXIT_ROLLED_BACK, resumed.said
+        assert resumed.exit_code == EXIT_ROLLED_BACK, resumed.output
     assert running.disagreements() == []
     assert running.journal.records[-1]["kind"] == "finished"
     assert [str(request) for request in running.new_requests() if request.failed] == []

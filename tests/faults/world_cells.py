@@ -154,11 +154,12 @@ def _run(stage: Stage, cells: Sequence[Cell]) -> list[WorldTrial]:
     striking.end()
     requests = stage.new_requests()
     if not striking.struck:
-        return [_unreached(cells[0], f"the moment never came; it exited with {played.exit_code}: {played.said[-600:]}")]
+        problem = f"the moment never came; the command exited with {played.exit_code}: {played.output[-600:]}"
+        return [_unreached(cells[0], problem)]
     ended = _outcome(cells[0], played)
     last = striking.struck[-1].cell
     # Check before the rollback below: this is what the command has left behind.
-    striking.problems[last] += [*_problems(stage, last, played, ended), *stage.set_right()]
+    striking.problems[last] += [*_problems(stage, last, played, ended), *stage.restore()]
     # Requests that fail during that rollback count as lost, too.
     requests += stage.new_requests()
     trials: list[WorldTrial] = []
@@ -191,7 +192,7 @@ def _command(stage: Stage, cell: Cell) -> tuple[str, ...]:
 
 def _promote(stage: Stage) -> str:
     played = stage.play("ramp", *stage.release(stage.next_good_release()))
-    return "" if played.exit_code == EXIT_DONE else f"nothing to reap: {played.said[-600:]}"
+    return "" if played.exit_code == EXIT_DONE else f"nothing to reap: {played.output[-600:]}"
 
 
 def _outcome(cell: Cell, played: Played) -> str:
@@ -210,14 +211,14 @@ def _outcome(cell: Cell, played: Played) -> str:
 
 def _problems(stage: Stage, cell: Cell, played: Played, ended: str) -> Iterator[str]:
     fault = WORLD_FAULTS[cell.fault]
-    may = allowed(cell, fault.lasting)
-    if ended not in may:
-        yield f"ended {ended}, which is not among {', '.join(sorted(may))}: {played.said[-600:]}"
+    expected = allowed(cell, fault.lasting)
+    if ended not in expected:
+        yield f"ended {ended}, which is not among {', '.join(sorted(expected))}: {played.output[-600:]}"
     if ended not in (Outcome.FAILED, Outcome.PAUSED):
         yield from stage.disagreements()
     hindered = ended not in (Outcome.PROMOTED, Outcome.REAPED) and cell.moment is not Moment.ROLLING_BACK
     if hindered and not re.search(fault.words, played.story):
-        yield f"no message reports it (none of {fault.words!r}): {played.said[-600:]}"
+        yield f"no message reports it (none of {fault.words!r}): {played.output[-600:]}"
 
 
 def _loss_problems(lost: list[Request]) -> Iterator[str]:

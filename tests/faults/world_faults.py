@@ -38,7 +38,7 @@ class WorldFault:
     """How a fault is injected into the world."""
 
     words: str
-    """A regular expression for what the output says about the fault, if it changed the outcome."""
+    """A regular expression for the messages about the fault. It must match if the fault changed the outcome."""
     strike: Callable[[Stage, str], Repair] = lambda _stage, _former_config: _nothing
     """Starts the fault, given the config file's content before the command, and returns how to end it."""
     lasts_seconds: float = 8.0
@@ -150,10 +150,10 @@ def _second_ramp(stage: Stage, _: str) -> Repair:
 
     def repair() -> list[str]:
         second.wait(_REPAIR_TIMEOUT_SECONDS)
-        said = second.log.read_text(errors="replace")
-        code, explained = second.exit_code, "is in use by" in said and ", since" in said
+        output = second.log.read_text(errors="replace")
+        code, explained = second.exit_code, "is in use by" in output and ", since" in output
         second.kill()
-        return [] if code == 2 and explained else [f"the second ramp exited with {code}: {said[-300:]}"]
+        return [] if code == 2 and explained else [f"the second ramp exited with {code}: {output[-300:]}"]
 
     return repair
 
@@ -166,11 +166,11 @@ def _engineers_up(stage: Stage, former_config: str) -> Repair:
 
     def repair() -> list[str]:
         up.wait(_REPAIR_TIMEOUT_SECONDS)
-        code, said = up.exit_code, up.log.read_text(errors="replace")
+        code, output = up.exit_code, up.log.read_text(errors="replace")
         up.kill()
         up.log.unlink()
-        if code == 0 and "unchanged" not in said:
-            return [f"the engineer's `pulumi up` with a config from before the rollout went through: {said[-600:]}"]
+        if code == 0 and "unchanged" not in output:
+            return [f"the engineer's `pulumi up` with a config from before the rollout succeeded: {output[-600:]}"]
         return []
 
     return repair

@@ -4,8 +4,8 @@ This changes every condition in policies/, and in the functions of components/ t
 each change it runs the pack's tests and those of the changed component. It prints the changes that no test notices, and
 fails when tests notice less than 95 %.
 
-Why no existing tool: mutmut 3.8 skips decorated functions, but every policy and every property is one, and its
-mutations cannot be chosen. cosmic-ray 8.7 can choose, but it runs a command per mutation (here 4 s of imports and
+No existing tool fits. mutmut 3.8 skips decorated functions, but every policy and every property is one, and its
+mutations cannot be chosen. With cosmic-ray 8.7 they can, but it runs a command per mutation (here 4 s of imports and
 stacks, a thousand times), changes files in place, and has no mutations for comprehension filters, conditional
 expressions, any, all, min or max. Both would add fifteen packages. So this swaps the code objects of live functions in
 a fork of one warm process, and runs only tests that run the changed lines.
@@ -48,7 +48,7 @@ def main() -> int:
     found = [one for one in all_mutations() if not only or one.file in only]
     stale = [one for one in EXCLUDED if not any(one.covers(mutation) for mutation in found)]
     if stale and not only:
-        print("excluded, but the mutation does not (or no longer) exist:", *stale, sep="\n  ")
+        print("excluded mutations that do not exist, or no longer exist:", *stale, sep="\n  ")
         return 2
     mutations = [one for one in found if not any(excluded.covers(one) for excluded in EXCLUDED)]
     if arguments.list:

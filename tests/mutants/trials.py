@@ -34,7 +34,7 @@ _SURVIVED, _KILLED, _BROKEN = 0, 1, 2
 _NOTHING: Final = "<nothing>"
 """Stands for a function: every function gets its own code again."""
 _FACTOR: Final = 5
-"""A mutated run may take this many times the CPU time of the plain run. Beyond that it loops and counts as killed."""
+"""A mutated run may take this many times the CPU time of the plain run. Beyond that, it counts as killed."""
 _LEAST_SECONDS: Final = 10
 
 

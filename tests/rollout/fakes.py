@@ -1,4 +1,4 @@
-"""A world of plain objects that a rollout can be driven through: time stands still unless somebody waits."""
+"""A world of plain objects for whole rollouts. Its time passes only when somebody waits."""
 
 import json
 import math
@@ -49,7 +49,7 @@ def release(revision: str) -> Release:
 
 OLD, NEW = release("a"), release("b")
 
-# What the load balancer's metrics have as a period.
+# The period of the load balancer's metrics.
 PERIOD_SECONDS = 5
 PERIOD = timedelta(seconds=PERIOD_SECONDS)
 BASE: dict[str, Any] = {
@@ -103,7 +103,7 @@ START = datetime(2026, 11, 21, 8, tzinfo=UTC)
 
 
 def record(body: Body, *, rollout: str = "r1", at: datetime = START, seq: int = 1) -> Record:
-    """A record as a journal has it."""
+    """Return a record as a journal stores it."""
     return Record(seq=seq, at=at, rollout=rollout, token=1, phase=None, body=body)
 
 
@@ -118,20 +118,20 @@ class FakeJournal:
     rollout_id: str = "r1"
     run: Run | None = None
     records: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    """As they are written, but for the time, which is the clock's."""
+    """The records as they are written, except that ``at`` is the clock's elapsed seconds."""
     kept: list[Record] = field(default_factory=list[Record])
 
     def write(self, body: Body) -> None:
         record = self.lose(body)
         fields = record.as_json()
-        if type(body) not in _READ_BACK:  # of each type once: rollouts write many thousands
+        if type(body) not in _READ_BACK:  # only one of each type, because rollouts write many thousands
             assert read_record(json.loads(json.dumps(fields))) == record
             _READ_BACK.add(type(body))
         self.records.append({**fields, "at": self.clock.elapsed})
         self.kept.append(record)
 
     def lose(self, body: Body) -> Record:
-        """What is not kept counts for the process that wrote it."""
+        """Update ``run`` with a record that is not stored: it still counts in the process that wrote it."""
         seq, at = len(self.records) + 1, self.clock.now()
         record = Record(seq=seq, at=at, rollout=self.rollout_id, token=1, phase=self.phase, body=body)
         self.run = after(self.run, record)
@@ -143,7 +143,7 @@ class FakeJournal:
 
 @dataclass
 class FakeRoute:
-    """Answers as ``answer`` says: every request well, and by whom the config says, until told otherwise."""
+    """A candidate route whose answers come from ``answer``."""
 
     answer: Callable[[Color, Mapping[str, Any]], Answer]
     served: Mapping[str, str | None] = field(default_factory=lambda: {SERVICE: OLD.model})
@@ -170,7 +170,7 @@ class FakeRoute:
         return self.answer(color, body)
 
     def asked_of(self, color: Color) -> int:
-        """How many requests a colour was asked."""
+        """Return how many requests a colour was asked."""
         return sum(to == color for to, _, _ in self.asked)
 
     def sent(self, color: Color, start: datetime, end: datetime) -> int:
@@ -179,7 +179,7 @@ class FakeRoute:
 
 @dataclass
 class FakeCheck:
-    """A check that says what it is told to."""
+    """A check with a given verdict."""
 
     name: str
     verdict: Verdict = Verdict.PASS
@@ -193,7 +193,7 @@ class FakeCheck:
         assert color in COLORS
         assert release.release_id
         self.runs += 1
-        return GateVerdict(gate=self.name, verdict=self.verdict, reason="as told")
+        return GateVerdict(gate=self.name, verdict=self.verdict, reason="set by the test")
 
 
 @dataclass
@@ -235,7 +235,7 @@ class FakeHooks:
 
 
 def _buckets(count: float, slow: str) -> Series:
-    """All observations in one bucket."""
+    """Return buckets with all observations in one of them."""
     bounds = ("0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "+Inf")
     return {("pod", bound): count if float(bound) >= float(slow) else 0.0 for bound in bounds}
 
@@ -260,32 +260,32 @@ class World:
         self.drills = DrillHistory()
         self.weight_lag_seconds = 0.0
         self.ignore_weights = False
-        """Whether requests go on by the weights as they were, whatever the rule says."""
+        """Whether requests keep following the current weights, whatever the rule says later."""
         self._served: dict[Color, int] = dict(self.weights)
         self._pending: list[tuple[float, dict[Color, int]]] = []
         self.history: list[tuple[float, dict[Color, float]]] = []
         self.foreign: list[Change] = []
-        """What somebody has changed in the program, beside the rule."""
+        """Changes that somebody has made in the program, outside the rule."""
         self.program_rule: dict[str, object] = {}
-        """What the program gives the rule beside weights and tags."""
+        """The rule's inputs in the program, besides weights and tags."""
         self.state_rule: dict[str, object] = {}
-        """The same as of the last update."""
+        """The same inputs as of the last update."""
         self.previews: list[str] = []
         self.smoke = Verdict.PASS
         self.approvals: dict[int, Approval] = {}
         self.checks = {name: FakeCheck(name) for name in ("eval", "warm_up", "shadow")}
         self.route = FakeRoute(self._answer, now=self.clock.now)
         self.healthy: dict[Color, int | None] = dict.fromkeys(COLORS)
-        self.idle_timeout: int | None = None  # in seconds; none: as the settings have it
+        self.idle_timeout: int | None = None  # in seconds; None for the settings' value
         self.metrics_down = False
         self.endpoint_down = False
         self.stack_locked = False
         self.failing_ups = 0
         self.ups: list[tuple[str, tuple[str, ...]]] = []
         self.refused_by_policy = ""
-        """What a policy says to every update from now on."""
+        """The message of a policy that refuses every preview and update from now on. Empty for none."""
         self.applied: list[ServiceSettings] = []
-        """What the stack was after each update."""
+        """The stack's settings after each update."""
         self.direct: list[int] = []
         self.hooks = FakeHooks()
         self.quota_vcpus = 1000.0
@@ -293,7 +293,7 @@ class World:
         self.capacity_reservations: list[CapacityReservation] = []
         self.free_addresses = 1000
         self.guests: list[BoundPod] = []
-        """Pods of others that have a node."""
+        """Pods of others that are bound to a node."""
         self.secrets: dict[str, frozenset[str]] = {}
         self.claims: set[str] = set()
         self.running_for_ever = False
@@ -304,7 +304,7 @@ class World:
         self._probed: dict[Color, int] = dict.fromkeys(COLORS, 0)
         self.clock.on_sleep = self._count
         self._count()
-        self.clock.sleep(600)  # it has served for a while
+        self.clock.sleep(600)  # the active colour has served for a while
 
     def ports(self, rule_changed_at: datetime | None = None) -> Ports:
         self.journal.best_effort = False
@@ -335,7 +335,7 @@ class World:
         self._last_count = self.clock.elapsed
         for color in COLORS:
             self.counted[color] += seconds * self.requests_per_second * self.served[color] / 100
-            # What is asked through the candidate route is counted like all else.
+            # Requests through the candidate route are counted like all others.
             asked = sum(to == color for to, _ in self.route.times)
             self.counted[color] += asked - self._probed[color]
             self._probed[color] = asked
@@ -371,7 +371,7 @@ class World:
         return EngineRun(changes=self._changes(()))
 
     def _changes(self, targets: Sequence[str]) -> tuple[Change, ...]:
-        """What an update would change; default providers go with any target."""
+        """Return what an update would change. Default providers are part of every update, whatever its targets."""
         wanted = self.config.read()
         changes = [change for change in self.foreign if not targets or change.type.startswith("pulumi:providers:")]
         old, new = self._rule_inputs(self.state) | self.state_rule, self._rule_inputs(wanted) | self.program_rule
@@ -591,7 +591,7 @@ class World:
         return self.approvals.get(percent)
 
     def by_period(self, start: datetime, end: datetime) -> Sequence[PeriodRequests]:
-        """The whole periods by the clock that are published, as CloudWatch has them."""
+        """Return the complete periods that CloudWatch would have published by ``end``."""
         periods: list[PeriodRequests] = []
         first = math.ceil(start.timestamp() / PERIOD_SECONDS)
         for number in range(first, math.floor(end.timestamp() / PERIOD_SECONDS) - PUBLICATION_PERIODS):
@@ -607,4 +607,4 @@ class World:
 
     def run(self, color: Color, release: Release) -> GateVerdict:
         assert self.pods(color)[0].release_id == release.release_id
-        return GateVerdict(gate="smoke", verdict=self.smoke, reason="as told")
+        return GateVerdict(gate="smoke", verdict=self.smoke, reason="set by the test")

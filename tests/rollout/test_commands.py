@@ -273,6 +273,6 @@ def test_a_rollout_in_the_way_is_reported_with_all_else_that_is() -> None:
     with pytest.raises(RefusedError) as refused:
         ramp(asked, NEW)
     unfinished, *others = str(refused.value).splitlines()
-    assert unfinished.startswith(f"unfinished is release {OLD.release_id} onto green (holding, step 1)")
+    assert unfinished.startswith(f"a rollout is unfinished: release {OLD.release_id} onto green (holding, step 1)")
     assert any(other.startswith("green_weight: the live rule splits") for other in others)
     assert world.journal.records == []

@@ -478,7 +478,7 @@ def test_reap_parks_first_and_gives_the_nodes_back_last() -> None:
     assert blue.parked
     assert blue.provisioned is False
     assert green.serves
-    assert [message for message, _ in world.ups[-2:]] == ["park blue", "give the nodes of blue back"]
+    assert [message for message, _ in world.ups[-2:]] == ["park blue", "release the nodes of blue"]
 
 
 def test_reap_leaves_a_colour_with_running_requests_as_it_is() -> None:

@@ -1,4 +1,4 @@
-"""A decision is made once, and found by the rollout that it is meant for."""
+"""A decision can be made only once, and only its own rollout finds it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The journal: numbered, whole records, whatever happened to the process before; one writer at a time."""
+"""The journal: records are numbered and complete, even after a killed process, and only one writer can append."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -60,7 +60,7 @@ def journal(records: Records, on_record: Callable[[Record], None] = ignore) -> J
 
 @pytest.fixture(params=["file", "objects"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """Opens the same records anew with each call."""
+    """Returns a function that opens the same records again with each call."""
     if request.param == "file":
         return lambda: RecordFile(tmp_path / "prod" / "chat.jsonl")
     return lambda: RecordObjects(FileStore(tmp_path), "journal/chat")
@@ -88,27 +88,27 @@ def test_records_are_numbered_across_processes(folder: Any) -> None:
     }
 
 
-def test_whoever_writes_first_after_another_ends_the_other(folder: Any) -> None:
+def test_the_first_record_of_a_new_writer_stops_the_former_one(folder: Any) -> None:
     former = journal(folder())
     former.write(Note(text="one"))
     following = journal(folder())
     following.write(Note(text="two"))
     former.best_effort = True
     for _ in range(2):
-        with pytest.raises(LostLockError, match="taken the stack over"):
+        with pytest.raises(LostLockError, match="taken over the stack"):
             former.write(Note(text="late"))
     following.write(Note(text="three"))
     assert texts(folder().read()) == ["one", "two", "three"]
 
 
-def test_two_that_open_an_empty_journal_do_not_both_write(folder: Any) -> None:
+def test_only_one_of_two_writers_of_an_empty_journal_can_write(folder: Any) -> None:
     one, two = journal(folder()), journal(folder())
     one.write(Note(text="one"))
     with pytest.raises(LostLockError):
         two.write(Note(text="two"))
 
 
-def test_a_line_cut_short_by_a_kill_spoils_nothing(tmp_path: Path) -> None:
+def test_an_incomplete_line_after_a_kill_does_not_spoil_the_next_record(tmp_path: Path) -> None:
     path = tmp_path / "chat.jsonl"
     journal(RecordFile(path)).write(Note(text="whole"))
     with path.open("a") as file:
@@ -117,7 +117,7 @@ def test_a_line_cut_short_by_a_kill_spoils_nothing(tmp_path: Path) -> None:
     assert texts(RecordFile(path).read()) == ["whole", "after"]
 
 
-def test_whoever_listens_sees_a_record_that_is_kept_already(folder: Any) -> None:
+def test_a_listener_gets_a_record_after_it_is_stored(folder: Any) -> None:
     seen: list[int] = []
 
     def look(_: Record) -> None:
@@ -142,7 +142,7 @@ def test_a_record_that_does_not_fit_on_the_disk_is_an_error_that_names_the_file(
     assert texts(RecordFile(path).read()) == ["later"]
 
 
-def test_half_a_record_that_a_full_disk_took_is_taken_back_and_nobody_else_is_blamed(tmp_path: Path) -> None:
+def test_an_incomplete_record_on_a_full_disk_is_removed_and_causes_no_conflict(tmp_path: Path) -> None:
     path = tmp_path / "chat.jsonl"
     writing = journal(RecordFile(path))
     writing.write(Note(text="before"))
@@ -154,7 +154,7 @@ def test_half_a_record_that_a_full_disk_took_is_taken_back_and_nobody_else_is_bl
     assert texts(RecordFile(path).read()) == ["before", "later"]
 
 
-def test_a_dispensable_journal_says_once_that_records_are_lost_and_writes_them_when_it_can(tmp_path: Path) -> None:
+def test_a_best_effort_journal_reports_a_failure_once_and_writes_the_records_later(tmp_path: Path) -> None:
     seen: list[Record] = []
     records = RecordFile(tmp_path / "chat.jsonl")
     writing = journal(records, seen.append)
@@ -163,7 +163,7 @@ def test_a_dispensable_journal_says_once_that_records_are_lost_and_writes_them_w
         writing.write(RuleChanged(green_weight=0, how="direct"))
         writing.write(PHASE)
     assert [record.body.kind for record in seen] == ["note", "rule", "phase"]
-    assert "going on without the journal" in str(seen[0].body)
+    assert "continuing without the journal" in str(seen[0].body)
     writing.write(FINISHED)
     assert [record.body.kind for record in records.read()] == ["rule", "phase", "finished"]
 
@@ -174,7 +174,7 @@ def test_a_journal_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         RecordFile(tmp_path / "chat.jsonl").read()
 
 
-def test_lines_that_are_no_records_are_passed_over(tmp_path: Path) -> None:
+def test_lines_that_are_not_records_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "chat.jsonl"
     whole = json.dumps(record(Note(text="whole")).as_json())
     path.write_text(f'[]\n3\n{{"kind": "note"}}\n{whole}\n')
@@ -200,7 +200,7 @@ def test_a_record_that_this_version_does_not_know_is_refused(
         folder().read()
 
 
-def test_a_long_journal_lies_in_few_objects_of_which_the_last_rollouts_are_read(
+def test_a_long_journal_is_split_into_a_few_objects_and_only_the_last_rollouts_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rollout.journal.journal.SEGMENT_RECORDS", 5)
@@ -218,17 +218,17 @@ def test_a_long_journal_lies_in_few_objects_of_which_the_last_rollouts_are_read(
     assert [record.seq for record in RecordObjects(store, "journal/chat").history()] == list(range(1, 25))
 
 
-def test_reading_the_history_does_not_move_where_the_next_record_goes(folder: Any) -> None:
+def test_reading_the_history_does_not_allow_a_former_writer_to_append(folder: Any) -> None:
     one = folder()
     writing = journal(one)
     writing.write(Note(text="first"))
     journal(folder()).write(Note(text="second"))
     assert texts(one.history()) == ["first", "second"]
     with pytest.raises(LostLockError):
-        writing.write(Note(text="of one who has lost the lock"))
+        writing.write(Note(text="written after the lock was lost"))
 
 
-def test_an_object_that_has_grown_large_is_followed_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_object_is_started_after_a_large_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rollout.journal.journal.SEGMENT_BYTES", 500)
     writing = journal(RecordObjects(FileStore(tmp_path), "journal/chat"))
     for text in ("x" * 600, "small", "y" * 600, "end"):
@@ -237,7 +237,7 @@ def test_an_object_that_has_grown_large_is_followed_by_another(tmp_path: Path, m
 
 
 class Unreliable(FileStore):
-    """A store whose writes arrive or not, but whose answers are lost."""
+    """A store that loses the answers to writes. The writes themselves arrive or not."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -260,7 +260,7 @@ class Unreliable(FileStore):
 
 @pytest.mark.parametrize("arrives", [True, False])
 @pytest.mark.parametrize("first", [True, False])
-def test_a_record_of_which_no_answer_came_does_not_end_its_own_writer(
+def test_a_record_whose_answer_was_lost_does_not_stop_its_own_writer(
     tmp_path: Path, arrives: bool, first: bool
 ) -> None:
     store = Unreliable(tmp_path)
@@ -277,7 +277,7 @@ def test_a_record_of_which_no_answer_came_does_not_end_its_own_writer(
 
 
 class Counting(RecordFile):
-    """Records beyond a network that tell how often they are written."""
+    """Records on a network, with a count of the appends."""
 
     remote = True
 
@@ -293,7 +293,7 @@ class Counting(RecordFile):
         super().append(records)
 
 
-def test_the_first_act_of_a_rollback_waits_for_no_network(tmp_path: Path) -> None:
+def test_the_start_of_a_rollback_does_not_wait_for_the_network(tmp_path: Path) -> None:
     records = Counting(tmp_path / "chat.jsonl")
     writing = journal(records)
     writing.phase, writing.best_effort = Phase.ROLLING_BACK, True
@@ -304,7 +304,7 @@ def test_the_first_act_of_a_rollback_waits_for_no_network(tmp_path: Path) -> Non
     assert [record.body.kind for record in records.read()] == ["decision", "phase", "rule"]
 
 
-def test_a_journal_beyond_a_network_that_is_down_is_tried_once_more_at_the_end(tmp_path: Path) -> None:
+def test_a_journal_on_a_network_that_is_down_is_tried_once_more_at_the_end(tmp_path: Path) -> None:
     records = Counting(tmp_path / "chat.jsonl")
     writing = journal(records)
     writing.phase, writing.best_effort, records.down = Phase.ROLLING_BACK, True, True
@@ -316,7 +316,7 @@ def test_a_journal_beyond_a_network_that_is_down_is_tried_once_more_at_the_end(t
     assert [record.body.kind for record in records.read()] == ["rule", "update", "phase", "finished"]
 
 
-def test_a_conflict_is_no_loss_that_a_dispensable_journal_may_pass_over(tmp_path: Path) -> None:
+def test_a_conflict_is_not_a_failure_that_a_best_effort_journal_ignores(tmp_path: Path) -> None:
     records = RecordFile(tmp_path / "chat.jsonl")
     journal(records).write(Note(text="mine"))
     journal(RecordFile(tmp_path / "chat.jsonl")).write(Note(text="another's"))

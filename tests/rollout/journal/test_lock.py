@@ -1,4 +1,4 @@
-"""One rollout per stack: whoever dies loses the lock, whoever lives keeps it, and nobody acts after losing it."""
+"""One rollout per stack: a running holder keeps the lock, and a holder that has lost the lock changes nothing more."""
 
 import json
 import multiprocessing
@@ -29,12 +29,12 @@ def lock(store: Store | Path, what: str = "ramp", clock: Any = None, expiry_seco
     return Lock(store, what, clock=clock or SystemClock(lambda: None), expiry_seconds=expiry_seconds, **more)
 
 
-def test_a_second_rollout_is_told_at_once_who_holds_the_lock_since_when(tmp_path: Path) -> None:
+def test_a_second_rollout_is_refused_at_once_with_the_holder_and_its_start_time(tmp_path: Path) -> None:
     with lock(tmp_path), pytest.raises(RefusedError, match=r"in use by ramp \(process \d+ on .*, since 20"):
         lock(tmp_path, "reap").__enter__()
 
 
-def test_the_run_of_a_ci_job_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_refusal_names_the_run_of_a_ci_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = {"SERVER_URL": "https://github.com", "REPOSITORY": "acme/llm", "RUN_ID": "42"}
     for name, value in run.items():
         monkeypatch.setenv(f"GITHUB_{name}", value)
@@ -42,7 +42,7 @@ def test_the_run_of_a_ci_job_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
         lock(tmp_path).__enter__()
 
 
-def test_a_lock_is_free_again_after_its_block_and_its_token_never_comes_again(tmp_path: Path) -> None:
+def test_a_lock_is_free_after_its_block_and_its_token_is_never_used_again(tmp_path: Path) -> None:
     tokens: list[int] = []
     for _ in range(3):
         with lock(tmp_path) as held:
@@ -63,14 +63,14 @@ def _hold(folder: Path, held: Any) -> None:
 
 
 def killed_holder(folder: Path) -> None:
-    """Have a process take the lock, and kill it."""
+    """Let a process take the lock, and kill it."""
     context = multiprocessing.get_context("spawn")
     held = context.Event()
     process = context.Process(target=_hold, args=(folder, held))
     process.start()
     assert held.wait(30)
     process.kill()
-    # It stays a zombie until it is joined, and has ended all the same.
+    # Until it is joined it is a zombie, which counts as ended.
     deadline = time.monotonic() + 10
     while lock(folder).owner() is not None:
         assert time.monotonic() < deadline
@@ -78,7 +78,7 @@ def killed_holder(folder: Path) -> None:
     process.join()
 
 
-def test_the_lock_of_a_process_of_this_machine_that_was_killed_is_taken_at_once(tmp_path: Path) -> None:
+def test_the_lock_of_a_killed_process_on_this_machine_is_taken_over_at_once(tmp_path: Path) -> None:
     killed_holder(tmp_path)
     with lock(tmp_path) as held:
         assert held.token == 2
@@ -96,7 +96,7 @@ def alter(store: Store, **changes: Any) -> None:
     store.replace("lock", json.dumps(document).encode(), stored.version)
 
 
-def test_a_process_that_got_the_number_of_an_ended_one_is_not_taken_for_it(tmp_path: Path) -> None:
+def test_a_process_with_the_pid_of_an_ended_holder_is_not_mistaken_for_it(tmp_path: Path) -> None:
     lock(tmp_path).take()
     alter(FileStore(tmp_path), process_started="1")
     with lock(tmp_path) as held:
@@ -104,14 +104,14 @@ def test_a_process_that_got_the_number_of_an_ended_one_is_not_taken_for_it(tmp_p
 
 
 class Ticking(FakeClock):
-    """A clock whose wall jumps about, which must not matter, and on which others act while one waits."""
+    """A clock on which others act during each wait."""
 
     def __init__(self, others: Callable[[float], None] = lambda _: None) -> None:
         super().__init__(on_sleep=lambda: others(self.elapsed))
 
 
 def move_away(held: Lock) -> None:
-    """Have a holder be on another machine from now on."""
+    """Pretend from now on that a holder is on another machine."""
     assert held._held is not None  # pyright: ignore[reportPrivateUsage]
     document, version = held._held  # pyright: ignore[reportPrivateUsage]
     assert document.owner is not None
@@ -122,14 +122,14 @@ def move_away(held: Lock) -> None:
 
 
 def elsewhere(store: Store) -> Lock:
-    """Have the lock held on another machine."""
+    """Return a held lock whose holder is on another machine."""
     held = lock(store, "ramp", FakeClock(), beats=False)
     held.take()
     move_away(held)
     return held
 
 
-def test_a_holder_elsewhere_that_shows_life_keeps_the_lock(tmp_path: Path) -> None:
+def test_a_holder_on_another_machine_that_renews_the_lock_keeps_it(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
     holder = elsewhere(store)
 
@@ -137,16 +137,16 @@ def test_a_holder_elsewhere_that_shows_life_keeps_the_lock(tmp_path: Path) -> No
         if elapsed >= 100:
             holder.renew()
 
-    clock, told = Ticking(beat), list[str]()
+    clock, messages = Ticking(beat), list[str]()
     with pytest.raises(RefusedError, match="on elsewhere"):
-        lock(store, "reap", clock, tell=told.append).take()
+        lock(store, "reap", clock, log=messages.append).take()
     assert 100 <= clock.elapsed < 102
-    assert len(told) == 1
-    assert "watching for 120 s" in told[0]
+    assert len(messages) == 1
+    assert "waiting up to 120 s" in messages[0]
     holder.check()
 
 
-def test_a_holder_elsewhere_that_shows_no_life_for_its_expiry_loses_the_lock_and_finds_out(tmp_path: Path) -> None:
+def test_a_holder_on_another_machine_that_does_not_renew_the_lock_loses_it_and_notices(tmp_path: Path) -> None:
     store, clock = FileStore(tmp_path), Ticking()
     holder = elsewhere(store)
     taker = lock(store, "ramp", clock, expiry_seconds=5)
@@ -165,7 +165,7 @@ def test_a_holder_elsewhere_that_shows_no_life_for_its_expiry_loses_the_lock_and
         StopSignal(lambda: None, holder.check).check()
 
 
-def test_behind_a_shield_the_loss_of_the_lock_is_still_heard(tmp_path: Path) -> None:
+def test_a_shield_against_stops_does_not_hide_the_loss_of_the_lock(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
     holder = elsewhere(store)
     stop = StopSignal(lambda: "stop", holder.check)
@@ -177,7 +177,7 @@ def test_behind_a_shield_the_loss_of_the_lock_is_still_heard(tmp_path: Path) -> 
         stop.check()
 
 
-def test_whoever_polls_the_owner_sees_the_lock_of_a_dead_one_end(tmp_path: Path) -> None:
+def test_polling_the_owner_shows_when_the_lock_expires(tmp_path: Path) -> None:
     store, clock = FileStore(tmp_path), FakeClock()
     elsewhere(store)
     watching = lock(store, "rollback", clock)
@@ -200,7 +200,7 @@ def test_a_heartbeat_keeps_a_lock_for_longer_than_its_expiry(tmp_path: Path) -> 
         held.check()
 
 
-def test_a_stop_mark_reaches_the_owner_and_nobody_after_it(tmp_path: Path) -> None:
+def test_a_stop_mark_reaches_only_the_current_owner(tmp_path: Path) -> None:
     with lock(tmp_path) as held:
         assert held.asked_to_stop() is None
         lock(tmp_path, "rollback").ask_to_stop("users complain")
@@ -214,7 +214,7 @@ def test_a_stop_mark_reaches_the_owner_and_nobody_after_it(tmp_path: Path) -> No
         assert held.left_mark is None
 
 
-def test_whoever_takes_over_learns_that_the_former_was_asked_to_stop(tmp_path: Path) -> None:
+def test_a_new_holder_knows_that_the_former_one_was_asked_to_stop(tmp_path: Path) -> None:
     lock(tmp_path, "ramp").take()
     lock(tmp_path, "rollback").ask_to_stop("users complain")
     alter(FileStore(tmp_path), process_started="1")
@@ -225,13 +225,13 @@ def test_whoever_takes_over_learns_that_the_former_was_asked_to_stop(tmp_path: P
     assert taker.asked_to_stop() is None
 
 
-def test_nobody_is_asked_to_stop_where_nobody_ever_was(tmp_path: Path) -> None:
+def test_without_a_lock_nobody_is_asked_to_stop(tmp_path: Path) -> None:
     lock(tmp_path).ask_to_stop("users complain")
     assert FileStore(tmp_path).keys("") == []
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", "nonsense", '{"what": 1, "more": 2}', '{"owner": {"what": 1}}'])
-def test_a_lock_that_says_nothing_is_refused_with_what_to_do(tmp_path: Path, content: str) -> None:
+def test_a_document_that_is_not_a_lock_is_refused_with_a_fix(tmp_path: Path, content: str) -> None:
     (tmp_path / "lock").write_text(content)
     with pytest.raises(RefusedError, match=r"cannot be read as a lock .* delete it"):
         lock(tmp_path).__enter__()
@@ -243,7 +243,7 @@ def test_a_lock_that_does_not_fit_on_the_disk_is_refused_and_leaves_nothing(tmp_
     assert FileStore(tmp_path).keys("") == []
 
 
-def test_a_stop_while_one_waits_for_the_lock_changes_nothing(tmp_path: Path) -> None:
+def test_a_stop_during_the_wait_for_the_lock_changes_nothing(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
     elsewhere(store)
     with pytest.raises(RefusedError, match="stopped by SIGTERM while waiting for the lock; nothing was changed"):
@@ -251,7 +251,7 @@ def test_a_stop_while_one_waits_for_the_lock_changes_nothing(tmp_path: Path) -> 
 
 
 class Unreliable(FileStore):
-    """A store that does not answer for a while, or answers too late."""
+    """A store that does not answer, or writes without an answer."""
 
     down = False
     loses_answers = False
@@ -272,8 +272,8 @@ class Unreliable(FileStore):
 
 def test_a_store_that_does_not_answer_ends_no_lock(tmp_path: Path) -> None:
     store = Unreliable(tmp_path)
-    told: list[str] = []
-    held = lock(store, tell=told.append)
+    messages: list[str] = []
+    held = lock(store, log=messages.append)
     held.take()
     store.down = True
     held.renew()
@@ -288,10 +288,10 @@ def test_a_store_that_does_not_answer_ends_no_lock(tmp_path: Path) -> None:
     held.check()
     store.down = True
     held.give_back()
-    assert "could not be given back" in told[0]
+    assert "could not be released" in messages[0]
 
 
-def test_many_that_take_at_once_come_one_after_the_other(tmp_path: Path) -> None:
+def test_of_many_that_take_the_lock_at_once_only_one_holds_it_at_a_time(tmp_path: Path) -> None:
     store, tokens, refused = FileStore(tmp_path), list[int](), list[str]()
 
     def take() -> None:
@@ -311,11 +311,11 @@ def test_many_that_take_at_once_come_one_after_the_other(tmp_path: Path) -> None
         thread.join()
     assert sorted(tokens) == list(range(1, len(tokens) + 1))
     assert len(tokens) + len(refused) == 8
-    assert all(str(os.getpid()) in told for told in refused)
+    assert all(str(os.getpid()) in message for message in refused)
 
 
 class Writer:
-    """One of two ramps: it takes the lock, opens the journal as a session does, and records before each update."""
+    """One of two ramps. It takes the lock, opens the journal as a session does, and writes a record for each update."""
 
     def __init__(self, store: Store, name: str) -> None:
         self.name = name
@@ -359,7 +359,7 @@ class Writer:
     st.lists(st.sampled_from(["one updates", "two updates", "one beats", "two beats"]), max_size=12),
     st.lists(st.sampled_from(["one updates", "two updates", "one beats", "two beats"]), max_size=12),
 )
-def test_of_two_writers_only_the_last_that_took_the_lock_writes_and_acts(
+def test_only_the_writer_that_took_the_lock_last_writes_and_makes_updates(
     tmp_path_factory: pytest.TempPathFactory, before: list[str], after: list[str]
 ) -> None:
     store = FileStore(tmp_path_factory.mktemp("two"))
@@ -378,9 +378,9 @@ def test_of_two_writers_only_the_last_that_took_the_lock_writes_and_acts(
     follow(before)
     assert set(updates) <= {"one"}
     updates.clear()
-    writers["two"].take()  # one shows no life while two watches
+    writers["two"].take()  # one does not renew the lock meanwhile
     follow(after)
-    assert set(updates) <= {"two"}, "the former holder acted after it had lost the lock"
+    assert set(updates) <= {"two"}, "the former holder made an update after it had lost the lock"
     records = RecordObjects(store, "journal/chat").read()
     tokens = [record.token for record in records]
     assert tokens == sorted(tokens)

@@ -1,4 +1,4 @@
-"""A rollout killed at any record, or in any update, goes on from its records alone or is safely reversed."""
+"""A rollout that is killed at any record or in any update is resumed from its records alone, or safely rolled back."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,51 +25,54 @@ pytestmark = pytest.mark.slow
 
 
 class Killed(BaseException):
-    """SIGKILL: nothing in the process gets a word in."""
+    """Stands for SIGKILL, which no handler in the process can catch."""
 
 
-class MortalJournal(FakeJournal):
-    """Ends the process before or after its n-th record."""
+class KillableJournal(FakeJournal):
+    """A journal that can end the process before or after a given record."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world.clock)
-        self.dies_at: int | None = None
+        self.kill_at: int | None = None
+        """The number of the record, counted in this process. None for no kill."""
         self.before = False
         self.written = 0
 
     def write(self, body: Body) -> None:
         self.written += 1
-        if self.written == self.dies_at and self.before:
+        if self.written == self.kill_at and self.before:
             raise Killed
         super().write(body)
-        if self.written == self.dies_at:
+        if self.written == self.kill_at:
             raise Killed
 
-    def reborn(self) -> None:
-        """Be the journal of the next process."""
-        self.dies_at, self.written = None, 0
+    def reopen(self) -> None:
+        """Become the journal of the next process."""
+        self.kill_at, self.written = None, 0
         self.phase, self.best_effort, self.run = None, False, last_run(self.kept)
 
 
-class MortalWorld(World):
-    """A world whose controller can be killed; traffic never flows to a colour that has failed, beyond its own step."""
+class KillableWorld(World):
+    """A world whose controller can be killed at a record or in an update."""
 
     def __init__(self, **overrides: Any) -> None:
         super().__init__(**overrides)
-        self.mortal = MortalJournal(self)
-        self.journal = self.mortal
-        self.up_dies_at: tuple[int, str] | None = None
+        self.killable = KillableJournal(self)
+        self.journal = self.killable
+        self.kill_in_up: tuple[int, str] | None = None
+        """The number of an update, and the moment of the kill. None for no kill."""
         self.ups_begun = 0
 
     def up(
         self, message: str, *, targets: Sequence[str] = (), with_policies: bool = True, watch: Watch | None = None
     ) -> EngineRun:
         self.ups_begun += 1
-        dies = self.up_dies_at is not None and self.ups_begun == self.up_dies_at[0]
-        how = self.up_dies_at[1] if self.up_dies_at is not None and dies else ""
+        number, how = self.kill_in_up or (None, "")
+        if number != self.ups_begun:
+            how = ""
         if how == "before":
             raise Killed
-        if how == "weights":  # the rule's weights are set, its tags are not, and the state knows of neither
+        if how == "weights":  # the rule has its new weights, but not its new tags, and the state has neither
             self._set_weights(self.config.read().green_weight)
             raise Killed
         run = super().up(message, targets=targets, with_policies=with_policies, watch=watch)
@@ -94,7 +97,7 @@ def reap(world: World) -> Rollout:
 
 
 def resume(world: World) -> Rollout:
-    """What `ramp --release new --resume` does."""
+    """Do the same as `ramp --release new --resume`."""
     found = run_to_resume(last_run(world.journal.kept), NEW)
     if found is None:
         return begin(world)
@@ -102,7 +105,7 @@ def resume(world: World) -> Rollout:
 
 
 def assert_sound(world: World, active: Color) -> None:
-    """Config, rule and state agree, and all traffic is on the active colour, which has its replicas."""
+    """Assert that config, rule and state agree, and that all traffic is on the active colour and its replicas."""
     settings, green_weight = world.config.read(), 100 if active == "green" else 0
     assert world.weights == {"blue": 100 - green_weight, "green": green_weight}
     assert settings.green_weight == world.state.green_weight == green_weight
@@ -112,15 +115,15 @@ def assert_sound(world: World, active: Color) -> None:
     assert len(world.pods(active)) == 2
 
 
-def records_of(make: Callable[[], MortalWorld], act: Callable[[World], object]) -> int:
+def records_of(make: Callable[[], KillableWorld], act: Callable[[World], object]) -> int:
     world = make()
     act(world)
-    return world.mortal.written
+    return world.killable.written
 
 
-def bad() -> MortalWorld:
-    """The candidate fails from 25 % on."""
-    world = MortalWorld()
+def bad() -> KillableWorld:
+    """Return a world whose candidate fails from 25 % on."""
+    world = KillableWorld()
     count = world.clock.on_sleep
 
     def fail() -> None:
@@ -131,25 +134,25 @@ def bad() -> MortalWorld:
     return world
 
 
-def onto_blue() -> MortalWorld:
+def onto_blue() -> KillableWorld:
     blue: dict[str, Any] = {"replicas": 2}
-    return MortalWorld(
+    return KillableWorld(
         active_color="green", green_weight=100, blue=blue, green={"replicas": 2, "release": OLD.model_dump(mode="json")}
     )
 
 
-def over_a_former_release() -> MortalWorld:
+def over_a_former_release() -> KillableWorld:
     green = {"replicas": 2, "release": OLD.model_dump(mode="json")}
-    return MortalWorld(keep_until="2026-11-20T08:00:00Z", green=green)
+    return KillableWorld(keep_until="2026-11-20T08:00:00Z", green=green)
 
 
 POLLS = {"poll_seconds": 60}
 
 
-def quiet(make: Callable[[], MortalWorld]) -> Callable[[], MortalWorld]:
-    """Few looks a hold: each of their verdicts is a record, and they do not differ."""
+def quiet(make: Callable[[], KillableWorld]) -> Callable[[], KillableWorld]:
+    """Poll rarely in the worlds that ``make`` returns: more polls would only add more records of the same kind."""
 
-    def made() -> MortalWorld:
+    def made() -> KillableWorld:
         world = make()
         world.config.values = {**world.config.values, "rollout": {**world.config.values["rollout"], **POLLS}}
         world.state = world.config.read()
@@ -160,28 +163,28 @@ def quiet(make: Callable[[], MortalWorld]) -> Callable[[], MortalWorld]:
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """A rollout, and how it goes when nothing is killed."""
+    """A rollout, and its result when nothing is killed."""
 
-    make: Callable[[], MortalWorld]
+    make: Callable[[], KillableWorld]
     outcome: Phase
     active: Color
     records: int
     updates: int
 
 
-def course(make: Callable[[], MortalWorld]) -> Course:
+def course(make: Callable[[], KillableWorld]) -> Course:
     world = make()
     outcome = begin(world).phase
     return Course(
         make=make,
         outcome=outcome,
         active=world.config.read().active_color,
-        records=world.mortal.written,
+        records=world.killable.written,
         updates=world.ups_begun,
     )
 
 
-WORLDS = {"good": MortalWorld, "bad": bad, "onto blue": onto_blue, "over a former release": over_a_former_release}
+WORLDS = {"good": KillableWorld, "bad": bad, "onto blue": onto_blue, "over a former release": over_a_former_release}
 COURSES = {name: course(quiet(make)) for name, make in WORLDS.items()}
 
 
@@ -189,10 +192,10 @@ COURSES = {name: course(quiet(make)) for name, make in WORLDS.items()}
 @pytest.mark.parametrize(
     ("name", "at"), [(name, at) for name, course in COURSES.items() for at in range(1, course.records + 1)]
 )
-def test_a_rollout_killed_at_any_record_ends_as_it_would_have(name: str, at: int, before: bool) -> None:
+def test_a_rollout_killed_at_any_record_ends_as_without_the_kill(name: str, at: int, before: bool) -> None:
     course = COURSES[name]
     world = course.make()
-    world.mortal.dies_at, world.mortal.before = at, before
+    world.killable.kill_at, world.killable.before = at, before
     with pytest.raises(Killed):
         begin(world)
     follow_up(world, course.outcome, course.active)
@@ -200,14 +203,14 @@ def test_a_rollout_killed_at_any_record_ends_as_it_would_have(name: str, at: int
 
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(sorted(COURSES)), st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=6))
-def test_a_rollout_killed_time_and_again_ends_as_it_would_have(name: str, kills: list[tuple[int, bool]]) -> None:
+def test_a_rollout_killed_several_times_ends_as_without_the_kills(name: str, kills: list[tuple[int, bool]]) -> None:
     course = COURSES[name]
     world = course.make()
     for at, before in kills:
         if world.journal.of("finished"):
             break
-        world.mortal.reborn()
-        world.mortal.dies_at, world.mortal.before = at, before
+        world.killable.reopen()
+        world.killable.kill_at, world.killable.before = at, before
         try:
             resume(world)
         except Killed:
@@ -216,26 +219,26 @@ def test_a_rollout_killed_time_and_again_ends_as_it_would_have(name: str, kills:
     follow_up(world, course.outcome, course.active)
 
 
-def follow_up(world: MortalWorld, outcome: Phase, active: Color) -> None:
-    """Resume, and find the world as it would have been."""
+def follow_up(world: KillableWorld, outcome: Phase, active: Color) -> None:
+    """Resume, and assert that the result is as without the kill."""
     finished = world.journal.of("finished")
-    world.mortal.reborn()
-    assert_never_beyond_its_step(world)
+    world.killable.reopen()
+    assert_weights_follow_the_steps(world)
     if finished:
         with pytest.raises(RefusedError, match="nothing to resume"):
             run_to_resume(last_run(world.journal.kept), None)
     else:
         assert resume(world).phase is outcome
     assert_sound(world, active)
-    assert_never_beyond_its_step(world)
+    assert_weights_follow_the_steps(world)
     assert world.journal.of("finished")[-1]["outcome"] in ("promoted", "rolled_back")
     if active != "blue" or outcome is Phase.DONE:
         return
     assert not world.pods("green"), "a refused candidate keeps no replicas"
 
 
-def assert_never_beyond_its_step(world: World) -> None:
-    """The weight rose by one step at a time only, each after the hold of the one before had passed."""
+def assert_weights_follow_the_steps(world: World) -> None:
+    """Assert that each shift went to the next step or all the way back, and that no failing candidate got 100 %."""
     shares = world.shifts_of_traffic
     ladder = [0, 1, 25, 100] if shares[0] == 0 else [100, 99, 75, 0]
     for before, after in pairwise(shares):
@@ -248,26 +251,26 @@ def assert_never_beyond_its_step(world: World) -> None:
 @pytest.mark.parametrize(
     ("name", "number"), [(name, number) for name, course in COURSES.items() for number in range(1, course.updates + 1)]
 )
-def test_a_rollout_killed_in_the_middle_of_an_update_ends_as_it_would_have(name: str, how: str, number: int) -> None:
+def test_a_rollout_killed_in_the_middle_of_an_update_ends_as_without_the_kill(name: str, how: str, number: int) -> None:
     course = COURSES[name]
     world = course.make()
-    world.up_dies_at = number, how
+    world.kill_in_up = number, how
     with pytest.raises(Killed):
         begin(world)
-    world.up_dies_at = None
+    world.kill_in_up = None
     follow_up(world, course.outcome, course.active)
 
 
-def reaping() -> MortalWorld:
-    world = quiet(MortalWorld)()
+def reaping() -> KillableWorld:
+    world = quiet(KillableWorld)()
     begin(world)
     world.clock.elapsed += 3600
-    world.mortal.reborn()
+    world.killable.reopen()
     world.ups_begun = 0
     return world
 
 
-def assert_reaped(world: MortalWorld) -> None:
+def assert_reaped(world: KillableWorld) -> None:
     assert_sound(world, "green")
     blue = world.config.read().color("blue")
     assert blue.parked
@@ -280,10 +283,10 @@ def assert_reaped(world: MortalWorld) -> None:
 @pytest.mark.parametrize("at", range(1, records_of(reaping, reap) + 1))
 def test_a_reap_killed_at_any_record_is_finished_by_the_next(at: int, before: bool) -> None:
     world = reaping()
-    world.mortal.dies_at, world.mortal.before = at, before
+    world.killable.kill_at, world.killable.before = at, before
     with pytest.raises(Killed):
         reap(world)
-    world.mortal.reborn()
+    world.killable.reopen()
     assert not finished_run(world) or world.journal.of("finished")[-1]["outcome"] in ("reaped", "promoted")
     if world.journal.of("finished")[-1]["outcome"] != "reaped":
         assert reap(world).phase is Phase.REAPED
@@ -294,11 +297,11 @@ def test_a_reap_killed_at_any_record_is_finished_by_the_next(at: int, before: bo
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_reap_killed_in_the_middle_of_an_update_is_finished_by_the_next(how: str, number: int) -> None:
     world = reaping()
-    world.up_dies_at = number, how
+    world.kill_in_up = number, how
     with pytest.raises(Killed):
         reap(world)
-    world.up_dies_at = None
-    world.mortal.reborn()
+    world.kill_in_up = None
+    world.killable.reopen()
     assert reap(world).phase is Phase.REAPED
     assert_reaped(world)
 
@@ -308,9 +311,9 @@ def finished_run(world: World) -> bool:
     return run is not None and run.finished
 
 
-def starved() -> MortalWorld:
-    """Too few requests for a verdict from 25 % on; a rollout pauses then."""
-    world = MortalWorld()
+def starved() -> KillableWorld:
+    """Return a world with too few requests for a verdict from 25 % on. A rollout in it pauses."""
+    world = KillableWorld()
     gates = {**world.config.values["rollout"]["gates"], "on_timeout": "pause"}
     rollout = {**world.config.values["rollout"], "gates": gates, **POLLS}
     world.config.values = {**world.config.values, "rollout": rollout}
@@ -331,17 +334,17 @@ def feed(world: World) -> None:
     world.requests_per_second = 100.0
 
 
-def test_a_hold_without_a_verdict_pauses_keeps_its_weight_and_goes_on_with_a_window_of_its_own() -> None:
+def test_a_hold_without_a_verdict_pauses_keeps_its_weight_and_resumes_with_a_new_window() -> None:
     world = starved()
     paused = begin(world)
     assert paused.phase is Phase.PAUSED
     assert "no verdict after" in paused.reason
     assert world.weights["green"] == 25
     assert not world.journal.of("finished")
-    world.clock.elapsed += 100_000  # nobody watches, and it counts for nothing
+    world.clock.elapsed += 100_000  # nobody watches, so this time does not count
     feed(world)
     resumed_at = world.clock.elapsed
-    world.mortal.reborn()
+    world.killable.reopen()
     assert resume(world).phase is Phase.DONE
     to_full = next(one for one in world.journal.of("update") if one["at"] > resumed_at and one["status"] == "begun")
     assert to_full["green_weight"] == 100
@@ -352,7 +355,7 @@ def test_a_hold_without_a_verdict_pauses_keeps_its_weight_and_goes_on_with_a_win
 def test_a_paused_rollout_that_still_sees_no_requests_pauses_again() -> None:
     world = starved()
     begin(world)
-    world.mortal.reborn()
+    world.killable.reopen()
     assert resume(world).phase is Phase.PAUSED
     assert world.weights["green"] == 25
 
@@ -368,23 +371,23 @@ def test_a_paused_rollout_can_be_rolled_back() -> None:
 
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("at", range(1, records_of(starved, begin) + 1))
-def test_a_rollout_that_is_to_pause_is_killed_at_any_record_and_ends_promoted(at: int, before: bool) -> None:
+def test_a_rollout_with_a_pause_that_is_killed_at_any_record_ends_promoted(at: int, before: bool) -> None:
     world = starved()
-    world.mortal.dies_at, world.mortal.before = at, before
+    world.killable.kill_at, world.killable.before = at, before
     with pytest.raises(Killed):
         begin(world)
-    world.mortal.reborn()
+    world.killable.reopen()
     if world.weights["green"] >= 25:
         feed(world)
     if resume(world).phase is Phase.PAUSED:
         feed(world)
-        world.mortal.reborn()
+        world.killable.reopen()
         assert resume(world).phase is Phase.DONE
     assert_sound(world, "green")
 
 
-def killed_at(world: MortalWorld, green_weight: int) -> None:
-    """Kill a rollout in the hold of this weight."""
+def killed_at(world: KillableWorld, green_weight: int) -> None:
+    """Start a rollout, and kill it in the hold of this weight."""
     count = world.clock.on_sleep
 
     def kill() -> None:
@@ -396,21 +399,21 @@ def killed_at(world: MortalWorld, green_weight: int) -> None:
     with pytest.raises(Killed):
         begin(world)
     world.clock.on_sleep = count
-    world.mortal.reborn()
+    world.killable.reopen()
 
 
 @pytest.mark.parametrize("moved_to", [0, 1, 50, 100])
-def test_a_rule_that_somebody_has_moved_meanwhile_is_a_reason_to_go_back(moved_to: int) -> None:
-    world = MortalWorld()
+def test_a_rule_that_somebody_has_changed_since_the_kill_is_a_reason_to_roll_back(moved_to: int) -> None:
+    world = KillableWorld()
     killed_at(world, 25)
     world.set_green_weight(moved_to)
     assert resume(world).phase is Phase.ROLLED_BACK
-    assert "somebody has moved it since" in world.journal.of("decision")[-1]["reason"]
+    assert "somebody has changed the rule since" in world.journal.of("decision")[-1]["reason"]
     assert_sound(world, "blue")
 
 
-def test_a_stop_that_the_killed_process_did_not_hear_is_heard() -> None:
-    world = MortalWorld()
+def test_a_stop_that_the_killed_process_missed_takes_effect_at_the_resume() -> None:
+    world = KillableWorld()
     killed_at(world, 25)
     run = last_run(world.journal.kept)
     assert run is not None
@@ -420,8 +423,8 @@ def test_a_stop_that_the_killed_process_did_not_hear_is_heard() -> None:
     assert_sound(world, "blue")
 
 
-def test_the_time_that_nobody_watched_is_no_part_of_a_hold() -> None:
-    world = MortalWorld()
+def test_the_time_without_a_process_does_not_count_for_a_hold() -> None:
+    world = KillableWorld()
     killed_at(world, 25)
     world.clock.elapsed += 5000
     resumed_at = world.clock.elapsed
@@ -430,16 +433,16 @@ def test_the_time_that_nobody_watched_is_no_part_of_a_hold() -> None:
     assert begun[0] - resumed_at >= 60
 
 
-def test_the_latency_before_the_ramp_is_known_after_the_last_step_too() -> None:
-    world = MortalWorld()
+def test_the_baseline_from_before_the_ramp_is_still_known_in_the_last_step() -> None:
+    world = KillableWorld()
     killed_at(world, 100)
     run = last_run(world.journal.kept)
     assert run is not None
     assert run.baseline_p95_seconds is not None
 
 
-def test_a_stale_config_file_gets_what_updates_elsewhere_have_put_into_it() -> None:
-    world = MortalWorld()
+def test_a_stale_config_file_gets_the_edits_of_updates_from_elsewhere() -> None:
+    world = KillableWorld()
     stale = world.config.values
     killed_at(world, 25)
     current = world.config.values
@@ -459,27 +462,27 @@ def test_a_stale_config_file_gets_what_updates_elsewhere_have_put_into_it() -> N
     assert_sound(world, "green")
 
 
-def test_an_update_that_never_took_effect_is_no_part_of_a_stale_config_file() -> None:
-    world = MortalWorld()
+def test_a_stale_config_file_does_not_get_the_edits_of_an_update_without_effect() -> None:
+    world = KillableWorld()
     stale = world.config.values
-    world.up_dies_at = 3, "before"  # the shift to 1 %
+    world.kill_in_up = 3, "before"  # the shift to 1 %
     with pytest.raises(Killed):
         begin(world)
-    world.up_dies_at = None
-    meant = world.config.read()
-    assert meant.green_weight == 1
+    world.kill_in_up = None
+    intended = world.config.read()
+    assert intended.green_weight == 1
     world.config.values = stale
     serial = world.rule().rollout_serial
     edits = missing_edits(world.journal.kept, config_serial=world.config.read().rollout_serial, rule_serial=serial)
-    assert edits["rollout_serial"] == serial < meant.rollout_serial
+    assert edits["rollout_serial"] == serial < intended.rollout_serial
     assert "green_weight" not in edits
     world.config.edit(edits)
     assert world.config.read() == world.state
-    world.mortal.reborn()
+    world.killable.reopen()
     assert resume(world).phase is Phase.DONE
 
 
-def test_a_config_file_from_before_all_that_is_told_is_left_alone() -> None:
+def test_a_config_file_from_before_the_first_record_is_refused() -> None:
     update = UpdateBegun(serial=7, green_weight=1, message="", color=None, edits={"green_weight": 1})
     records = [record(update)]
     assert missing_edits(records, config_serial=6, rule_serial=7) == {"green_weight": 1, "rollout_serial": 7}
@@ -493,7 +496,7 @@ def run_at(phase: Phase, **fields: Any) -> Run:
     return Run(rollout_id="r1", rollout=Rollout(plan=plan, phase=phase), **fields)
 
 
-def test_what_is_over_is_not_resumed_and_a_release_begins_instead() -> None:
+def test_a_finished_run_is_not_resumed_and_a_release_starts_a_new_one() -> None:
     for run in (None, run_at(Phase.REAPED), run_at(Phase.HOLDING, finished=True), run_at(Phase.REAPING)):
         assert run_to_resume(run, NEW) is None
         with pytest.raises(RefusedError, match="nothing to resume"):
@@ -502,7 +505,7 @@ def test_what_is_over_is_not_resumed_and_a_release_begins_instead() -> None:
         run_to_resume(run_at(Phase.REAPING), None)
 
 
-def test_what_lacks_nothing_but_its_last_record_gets_it_and_no_rollout_begins() -> None:
+def test_a_run_that_lacks_only_its_last_record_is_resumed_instead_of_a_new_rollout() -> None:
     run = run_at(Phase.DONE, release=NEW)
     assert run_to_resume(run, NEW) is run
     assert run_to_resume(run, OLD) is None
@@ -513,19 +516,19 @@ def test_an_unfinished_rollout_of_another_release_is_named() -> None:
     run = run_at(Phase.HOLDING, release=OLD)
     assert run_to_resume(run, OLD) is run
     assert run_to_resume(run, None) is run
-    with pytest.raises(RefusedError, match=f"unfinished is release {OLD.release_id} onto green .holding, step 1."):
+    with pytest.raises(RefusedError, match=f"unfinished: release {OLD.release_id} onto green .holding, step 1."):
         run_to_resume(run, NEW)
 
 
 def test_a_rollback_of_a_finished_rollout_that_was_killed_is_finished() -> None:
-    world = MortalWorld()
+    world = KillableWorld()
     begin(world)
-    world.mortal.reborn()
-    world.mortal.dies_at = 4
+    world.killable.reopen()
+    world.killable.kill_at = 4
     plan = make_plan("green", world.config.read().rollout)
     with pytest.raises(Killed):
         Controller(world.ports(), Subject(service=SERVICE)).run(Rollout(plan=plan, phase=Phase.ROLLING_BACK))
-    world.mortal.reborn()
+    world.killable.reopen()
     run = run_to_resume(last_run(world.journal.kept), None)
     assert run is not None
     assert Controller(world.ports(), Subject(service=SERVICE)).resume(run).phase is Phase.ROLLED_BACK
@@ -534,17 +537,17 @@ def test_a_rollback_of_a_finished_rollout_that_was_killed_is_finished() -> None:
 
 def test_every_kind_of_record_that_a_rollout_writes_is_a_known_one() -> None:
     kinds: set[str] = set()
-    for make in (MortalWorld, bad, starved, reaping):
+    for make in (KillableWorld, bad, starved, reaping):
         world = make()
         (reap if make is reaping else begin)(world)
         kinds |= {one["kind"] for one in world.journal.records}
     assert kinds <= set(Kind)
-    # The others come from other commands, or from settings that these worlds do not have.
+    # Other commands write the others, or they need settings that these worlds do not have.
     assert set(Kind) - kinds <= {Kind.LOCK, Kind.DRILL, Kind.KEEPING, Kind.KEPT, Kind.SKIPPED, Kind.HOOK}
 
 
-def test_the_record_of_the_beginning_has_all_that_a_resume_needs() -> None:
-    world = MortalWorld()
+def test_the_record_of_the_start_has_everything_that_a_resume_needs() -> None:
+    world = KillableWorld()
     begin(world)
     run = last_run([one for one in world.journal.kept if isinstance(one.body, Started)])
     assert run is not None

@@ -1,4 +1,4 @@
-"""Stores of records: conditional writes on files and on S3 (moto), and what S3's answers come to."""
+"""Stores of records: conditional writes to files and to S3 (moto), and how S3's answers are handled."""
 
 import threading
 from collections.abc import Callable, Generator
@@ -49,7 +49,7 @@ def test_a_document_is_created_once_and_read_back(store: Store) -> None:
     assert (stored.content, stored.version) == (b"one", version)
 
 
-def test_a_replacement_must_know_the_version(store: Store) -> None:
+def test_a_replacement_needs_the_current_version(store: Store) -> None:
     first = store.create("lock", b"one")
     second = store.replace("lock", b"two", first)
     assert second != first
@@ -70,7 +70,7 @@ def test_a_deleted_document_is_gone_and_deleting_twice_is_fine(store: Store) -> 
     store.create("stop", b"y")
 
 
-def test_keys_are_listed_in_order_from_where_one_wants(store: Store) -> None:
+def test_keys_are_listed_in_order_after_a_given_key(store: Store) -> None:
     for number in (3, 1, 2):
         store.create(f"journal/chat/{number:04}", b"x")
     store.create("journal/other/0001", b"x")
@@ -79,7 +79,7 @@ def test_keys_are_listed_in_order_from_where_one_wants(store: Store) -> None:
     assert store.keys("none/") == []
 
 
-def test_of_many_writers_at_once_each_version_has_one(store: Store) -> None:
+def test_only_one_of_many_writers_replaces_a_version(store: Store) -> None:
     version, won = store.create("lock", b"-"), list[int]()
 
     def write(number: int) -> None:
@@ -109,7 +109,7 @@ def test_a_full_disk_leaves_the_document_as_it_was(tmp_path: Path) -> None:
 
 
 class Answering:
-    """An S3 client whose writes take effect or not, and answer as told."""
+    """An S3 client that calls ``before`` and ``after`` each write. Either may raise instead of an answer."""
 
     def __init__(self, client: Any, before: Callable[[], None], after: Callable[[], None] = lambda: None) -> None:
         self._client, self._before, self._after = client, before, after
@@ -125,7 +125,7 @@ class Answering:
 
 
 def fault(code: str, status: int) -> ClientError:
-    answer: Any = {"Error": {"Code": code, "Message": "told"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    answer: Any = {"Error": {"Code": code, "Message": "injected"}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return ClientError(answer, "PutObject")
 
 
@@ -139,19 +139,19 @@ def raising(*errors: Exception) -> Callable[[], None]:
     return act
 
 
-def test_a_write_whose_answer_was_lost_is_known_as_our_own(s3_client: Any) -> None:
+def test_a_write_whose_answer_was_lost_is_recognized_as_our_own(s3_client: Any) -> None:
     lost = Answering(s3_client, lambda: None, raising(fault("PreconditionFailed", 412)))
     store = S3Store(lost, BUCKET, "lost")
     version = store.create("lock", b"mine")
     assert store.replace("lock", b"mine too", version)
 
 
-def test_of_two_writes_at_once_the_one_that_s3_turned_down_is_sent_again(s3_client: Any) -> None:
+def test_a_write_that_s3_refused_because_of_a_simultaneous_one_is_sent_again(s3_client: Any) -> None:
     store = S3Store(Answering(s3_client, raising(fault("ConditionalRequestConflict", 409))), BUCKET, "race")
     assert store.create("lock", b"mine")
 
 
-def test_what_s3_refuses_is_told_with_its_place_and_reason(s3_client: Any) -> None:
+def test_the_error_for_a_refused_write_names_the_document_and_the_reason(s3_client: Any) -> None:
     store = S3Store(Answering(s3_client, raising(fault("AccessDenied", 403))), BUCKET, "team")
     with pytest.raises(StoreError, match=r"s3://records/team/lock: cannot be written \(AWS PutObject: AccessDenied"):
         store.create("lock", b"x")
@@ -160,7 +160,7 @@ def test_what_s3_refuses_is_told_with_its_place_and_reason(s3_client: Any) -> No
         S3Store(Answering(s3_client, raising(silent)), BUCKET, "team").create("lock", b"x")
 
 
-def test_a_bucket_that_is_not_there_is_an_error_and_not_an_empty_store(s3_client: Any) -> None:
+def test_a_missing_bucket_is_an_error_and_not_an_empty_store(s3_client: Any) -> None:
     with pytest.raises(StoreError, match="NoSuchBucket"):
         S3Store(s3_client, "nowhere").read("lock")
 
