@@ -8,7 +8,7 @@ Three kinds of gates watch the same requests until the hold is over. A quarter o
 - *threshold*, as in Argo Rollouts: one measurement per interval (the candidate's p95, or its error rate) against a
   fixed number; it fails when more than ``failureLimit`` measurements are beyond that number;
 - *mann_whitney*, as in Kayenta: one measurement of both colours per interval, and a Mann-Whitney test over the growing
-  window since the beginning. The same test on raw latencies, which neither Kayenta nor Prometheus has, is shown only
+  window since the start. The same test on raw latencies, which neither Kayenta nor Prometheus has, is shown only
   for comparison.
 
 All gates have the same false-alarm rate over the whole hold, with all its evaluations: the rate of ours when candidate
@@ -189,7 +189,7 @@ def ours(traffic: Traffic) -> Statistic:
 
 
 def thresholds() -> Iterator[Callable[[Traffic], Statistic]]:
-    """Yield gates on the candidate's measurements. With failure limit n, the (n + 1)th highest must be beyond."""
+    """Yield gates on the candidate's measurements. With failure limit n, the (n + 1)th highest decides."""
     for interval in INTERVALS:
         for limit in FAILURE_LIMITS:
             yield lambda traffic, interval=interval, limit=limit: _threshold(traffic, interval, limit)

@@ -17,7 +17,7 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, resource_pb2, reso
 
 
 def computed(token: str, name: str) -> dict[str, Any]:
-    """Return the outputs of an AWS resource that the program uses beyond its inputs; nothing for other resources."""
+    """Return the outputs of an AWS resource that the program uses besides its inputs. Empty for other resources."""
     if not token.startswith("aws:"):
         return {}
     arn = f"arn:aws:benchmark:us-east-1:123456789012:{token.rpartition(':')[2].lower()}/{name}/0123456789abcdef"
