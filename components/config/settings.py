@@ -142,14 +142,14 @@ class Settings(BaseModel):
         return self
 
     @classmethod
-    def from_config(cls, config: Mapping[str, str], secret_violation: Violation | None = None) -> Self:
+    def from_config(cls, config: Mapping[str, str], more: Iterable[Violation] = ()) -> Self:
         """Read stack config as Pulumi passes it: keys ``vllm-blue-green:name`` (or bare), values as strings or JSON.
 
         An empty value means that the key is not set.
 
         Args:
             config: the config; the values of SECRET_KEYS are not read.
-            secret_violation: the caller's finding about the secret, to add to the list.
+            more: what the caller has found, about the secret for example, to add to the list.
 
         Raises:
             SettingsError: one message that lists every violation.
@@ -157,8 +157,7 @@ class Settings(BaseModel):
         open_config = {key: text for key, text in config.items() if key.removeprefix(PREFIX) not in SECRET_KEYS}
         read = read_values(open_config, known=_FLAT_KEYS, texts=_TEXT_KEYS, elsewhere=homes(cls))
         layout = _Layout(read)
-        found = [*read.violations, *text_violations(read.values), *layout.unused_violations()]
-        found += [secret_violation] if secret_violation else []
+        found = [*read.violations, *text_violations(read.values), *layout.unused_violations(), *more]
         try:
             settings = cls.model_validate(layout.tree)
         except ValidationError as error:

@@ -3,24 +3,47 @@
 import copy
 import io
 import json
+import math
 import re
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 from pydantic import JsonValue
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import RoundTripConstructor
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from components.config import route_secret
 from components.config.explain import nearest_name
-from components.config.settings import ServiceSettings, Settings, SettingsError
-from components.config.violations import Violation, shown
+from components.config.settings import PREFIX, ServiceSettings, Settings, SettingsError
+from components.config.violations import Path as KeyPath
+from components.config.violations import Violation, dotted, shown, texts_of
 from components.domain.naming import PROJECT
 from rollout.model.errors import RefusedError, RolloutError
 from rollout.system.files import load_yaml, replace_file
 
 Tree = MutableMapping[str, object]
+
+
+class _Constructor(RoundTripConstructor):
+    """Makes numbers of what Pulumi's reader takes for numbers."""
+
+    def number(self, node: ScalarNode) -> object:
+        """Return a number, or the text itself when it has digits but is too large for a number."""
+        number = self.construct_yaml_float(node)
+        return node.value if math.isinf(number) and any(one.isdigit() for one in node.value) else number
+
+    def integer(self, node: ScalarNode) -> object:
+        """Return an integer. With a leading zero it is octal, as in YAML 1.1, if all its digits are."""
+        digits = node.value.replace("_", "")
+        return int(digits, 8) if re.fullmatch(r"[-+]?0[0-7]+", digits) else self.construct_yaml_int(node)
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:float", _Constructor.number)
+_Constructor.add_constructor("tag:yaml.org,2002:int", _Constructor.integer)
 
 
 class ConfigFile:
@@ -59,18 +82,35 @@ class ConfigFile:
             A function that restores the file.
 
         Raises:
-            RefusedError: the settings would be invalid; nothing is written.
+            RefusedError: the settings would be invalid, or would not read back as meant; nothing is written.
             RolloutError: the file cannot be written, or somebody else changed it; nothing is written.
         """
         before = self._read()
         document = _load(before, self.path)
-        config = cast(Tree, document["config"])
-        for key, value in changes.items():
-            self._assign(config, key, value)
+        meant = cast(dict[str, JsonValue], _as_json(document))
+        for tree in (document, meant):
+            for key, value in changes.items():
+                self._assign(cast(Tree, tree["config"]), key, value)
         after = _dump(document)
-        _service(_parse(_load(after, self.path), self.path), self.service)
+        written = self._read_back(after, meant)
+        _service(_parse(written, self.path), self.service)
         self._exchange(before, after)
         return lambda: self._exchange(after, before)
+
+    def _read_back(self, after: bytes, meant: JsonValue) -> Tree:
+        """Read the new content before it takes the old one's place, and compare every value with what was meant."""
+        try:
+            written = _load(after, self.path)
+        except RefusedError as error:
+            raise RefusedError(
+                f"{self.path}: the change cannot be written as YAML, so the file is left as it was"
+            ) from error
+        if (where := difference(_as_json(meant), _as_json(written))) is not None:
+            raise RefusedError(
+                f"{self.path}: with the change, {_config_path(where)} would not read back as meant, so the file is "
+                "left as it was. If the file has anchors or aliases (&name, *name, <<), write their values out"
+            )
+        return written
 
     def _exchange(self, old: bytes, new: bytes) -> None:
         if self._read() != old:
@@ -95,7 +135,7 @@ class ConfigFile:
     def raw(self, key: str) -> str | None:
         """Return a value from another namespace of the config, such as ``aws:region``. None when it is not set."""
         value = cast(Tree, _load(self._read(), self.path)["config"]).get(key)
-        return None if value is None else str(value)
+        return None if value is None else _as_text(value)
 
     def _assign(self, config: Tree, key: str, value: JsonValue) -> None:
         first, *rest = key.split(".")
@@ -108,7 +148,7 @@ class ConfigFile:
             name = first
         for part in rest:
             tree, name = _below(tree, name), part
-        tree[name] = value
+        tree[name] = _quoted(value)
 
 
 def stack_file(work_dir: Path, stack: str) -> Path:
@@ -150,16 +190,32 @@ def _parse(document: Tree, path: Path) -> Settings:
     config = cast(Tree, document["config"])
     try:
         texts = {str(key): _as_text(value) for key, value in config.items()}
-        return Settings.from_config(texts, _secret_violation(config))
+        return Settings.from_config(texts, (*_secret_violations(config), *_lost_texts(config)))
     except SettingsError as error:
         raise RefusedError(f"{path}: {error}") from error
 
 
-def _secret_violation(config: Tree) -> Violation | None:
+def _secret_violations(config: Tree) -> Iterator[Violation]:
     kept = config.get(_spelled(config, route_secret.KEY))
     if kept is None or kept == "":
-        return route_secret.missing()
-    return None if isinstance(kept, Mapping) and "secure" in kept else route_secret.in_plain_text()
+        yield route_secret.missing()
+    elif not isinstance(kept, Mapping) or "secure" not in kept:
+        yield route_secret.in_plain_text()
+
+
+def _lost_texts(config: Tree) -> Iterator[Violation]:
+    """Find texts that Pulumi changes between the file and the program, however the file spells them.
+
+    It writes the config again before it reads it. A text of several lines then becomes a block, which cannot begin with
+    a line break or a tab.
+    https://github.com/pulumi/pulumi/blob/v3.260.0/sdk/go/common/workspace/loaders.go
+    """
+    for path, text in texts_of(config, ()):
+        if text[:1] in ("\n", "\t", "\u2028", "\u2029") and "\n" in text:
+            first, *rest = path
+            fix = "Begin it with another character; a chat template may begin with {# #}."
+            what = "must not begin with a line break or a tab and have several lines: Pulumi reads another text"
+            yield Violation((str(first).removeprefix(PREFIX), *rest), what, fix, text)
 
 
 def _as_text(value: object) -> str:
@@ -197,7 +253,7 @@ def _below(tree: Tree, key: str) -> Tree:
     """Return the mapping under a key. It is created if missing, and parsed if it is JSON text."""
     below = tree.get(key)
     if isinstance(below, str) and below:
-        below = json.loads(below)
+        below = _quoted(json.loads(below))
     if not isinstance(below, MutableMapping):
         below = {}
     if tree.get(key) is not below:
@@ -205,8 +261,58 @@ def _below(tree: Tree, key: str) -> Tree:
     return cast(Tree, below)
 
 
+# What every YAML reader takes for a text, and for the same one: words with single spaces between them. A text that
+# begins like a number, or is a word for true, false or nothing, is another value for some readers.
+_PLAIN: Final = re.compile(r"(?![-+.]*[0-9.~=<])\S+( \S+)*")
+_WORDS: Final = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null", "none", "inf", "nan"})
+
+
+def _quoted(value: JsonValue) -> JsonValue:
+    """Return a value in which every text that YAML readers might change is in double quotes when it is written.
+
+    YAML folds line breaks (also U+0085, U+2028 and U+2029), tabs and trailing spaces; in double quotes, all characters
+    that are not printable are escaped. https://yaml.org/spec/1.2.2/#73-flow-scalar-styles
+    """
+    match value:
+        case str():
+            plain = value.isprintable() and _PLAIN.fullmatch(value) and value.casefold() not in _WORDS
+            return value if plain else DoubleQuotedScalarString(value)
+        case dict():
+            return {cast(str, _quoted(key)): _quoted(one) for key, one in value.items()}
+        case list():
+            return [_quoted(one) for one in value]
+        case _:
+            return value
+
+
+def difference(meant: JsonValue, found: JsonValue, path: KeyPath = ()) -> KeyPath | None:
+    """Return the path of the first value that is not the same in both trees. None when all are."""
+    if isinstance(meant, dict) and isinstance(found, dict):
+        for key in dict.fromkeys((*meant, *found)):
+            if key not in meant or key not in found:
+                return (*path, key)
+            if (where := difference(meant[key], found[key], (*path, key))) is not None:
+                return where
+        return None
+    if isinstance(meant, list) and isinstance(found, list) and len(meant) == len(found):
+        pairs = enumerate(zip(meant, found, strict=True))
+        below = (difference(one, other, (*path, place)) for place, (one, other) in pairs)
+        return next((where for where in below if where is not None), None)
+    return None if repr(meant) == repr(found) else path  # True is not 1, and NaN is NaN
+
+
+def _config_path(path: KeyPath) -> str:
+    """Return a path in the file as ``pulumi config set --path`` takes it."""
+    match path:
+        case ("config", key, *rest):
+            return dotted((str(key).removeprefix(PREFIX), *rest))
+        case _:
+            return dotted(path)
+
+
 def _yaml() -> YAML:
     yaml = YAML()
+    yaml.Constructor = _Constructor
     yaml.preserve_quotes = True
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=4, offset=2)

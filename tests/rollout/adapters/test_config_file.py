@@ -1,10 +1,14 @@
 """Editing Pulumi.<stack>.yaml: comments, secrets and everything else stay; invalid settings are not written."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from rollout.adapters.config_file import ConfigFile, stack_file
+from rollout.adapters.config_file import ConfigFile, difference, stack_file
 from rollout.model.errors import RefusedError, RolloutError
 from tests.rollout.fakes import NEW
 from tests.rollout.full_disk import no_room
@@ -241,3 +245,107 @@ def test_a_link_to_the_file_stays_one(tmp_path: Path) -> None:
     ConfigFile(link).edit({"rollout_serial": 4})
     assert link.is_symlink()
     assert ConfigFile(path).read().rollout_serial == 4
+
+
+# Characters that YAML folds, breaks lines at, or does not allow, and words that are other values for some readers.
+ODD_TEXTS = [
+    *("\x85", "a\x85b", "a\x85\x85 b", "\u2028", "a\u2029b", "\ufeff", "\ufeffa", "\r", "a\rb", "a\r\nb\r\n", "\t"),
+    *("\ta\tb\t", "", " ", "a ", " a", "a \n b", "a  \n\n\n b\n", " \na", "a\n\n", "\0", "a\0b", "\x07", "\x1b[1m"),
+    *("\x7f", "\xa0", "\xad", "\u200b", "\u202e", "\ue000", "\ufffe", "\uffff", "\U0001f600", "\U000e0001"),
+    *("\U0010ffff", "é", "漢字", "\\", '"', "'", "\\N", "a" * 5000, "a b " * 2000),
+    *("true", "Yes", "off", "y", "null", "~", "1", "1.0", "1e5", "12e4567", ".5", "-.inf", ".NaN", "0x1f", "0o17"),
+    *("017", "0b11", "1_000", "1:30", "2026-11-22", "2026-11-22T08:00:00Z", "=", "<<", "-", "- a", "? a", ": a"),
+    *("a: b", "a #b", "# a", "*a", "&a", "!a", "!!int 1", "%a", "@a", "`a", "|", ">", "{", "[a]", "{a: b}", ","),
+    *("---", "...", "--- a"),
+]
+# Pulumi writes these as blocks, and reads another text.
+LOST_TEXTS = ["\n", "\na", "\n\n a", "\u2028a\n", "\u2029\n", "\ta\nb", "\t\n"]
+TEXTS = st.sampled_from(ODD_TEXTS + LOST_TEXTS) | st.text(st.characters(exclude_categories=()), max_size=20)
+
+
+def with_prompts(prompts: dict[str, str]) -> dict[str, Any]:
+    return {**NEW.model_dump(mode="json"), "prompts": prompts}
+
+
+@pytest.mark.parametrize("text", LOST_TEXTS)
+def test_a_text_that_pulumi_would_change_is_refused(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path, FLAT)
+    with pytest.raises(
+        RefusedError, match=r"green\.release\.prompts\[\"a\.txt\"\]: must not begin.*Begin it with another"
+    ):
+        ConfigFile(path).edit({"green.release": with_prompts({"a.txt": text})})
+    assert path.read_text() == FLAT
+
+
+def test_every_odd_text_survives_an_edit(tmp_path: Path) -> None:
+    prompts = {f"{number}.txt": text for number, text in enumerate(ODD_TEXTS)}
+    config = ConfigFile(write(tmp_path, FLAT))
+    config.edit({"green.release": with_prompts(prompts)})
+    config.edit({"rollout_serial": 4})  # the next edit writes them again
+    release = config.read().green.release
+    assert release is not None
+    assert release.prompts == prompts
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(st.from_regex(r"(?!\.)[A-Za-z0-9._-]{1,9}", fullmatch=True), TEXTS, min_size=1, max_size=4))
+def test_any_text_is_read_back_as_it_was_written_or_refused(prompts: dict[str, str]) -> None:
+    surrogate = any("\ud800" <= one <= "\udfff" for text in prompts.values() for one in text)
+    lost = any("\n" in text and text[0] in "\n\t\u2028\u2029" for text in prompts.values())
+    with TemporaryDirectory() as folder:
+        path = write(Path(folder), FLAT)
+        config = ConfigFile(path)
+        if surrogate or lost:
+            with pytest.raises(RefusedError) as raised:
+                config.edit({"green.release": with_prompts(prompts)})
+            assert surrogate == ("contains a lone surrogate" in str(raised.value))
+            assert lost == ("Pulumi reads another text" in str(raised.value))
+            assert path.read_text() == FLAT
+            return
+        config.edit({"green.release": with_prompts(prompts)})
+        release = config.read().green.release
+        assert release is not None
+        assert release.prompts == prompts
+
+
+SHARED = FLAT.replace("  vllm-blue-green:blue:\n", "  vllm-blue-green:blue: &both\n").replace(
+    "  vllm-blue-green:green:\n    replicas: 2\n", "  vllm-blue-green:green: *both\n"
+)
+
+
+def test_an_edit_that_would_change_something_else_is_not_written(tmp_path: Path) -> None:
+    path = write(tmp_path, SHARED)
+    with pytest.raises(
+        RefusedError, match=r"with the change, blue\.replicas would not read back as meant.*write their values out"
+    ):
+        ConfigFile(path).edit({"green.replicas": 3})
+    assert path.read_text() == SHARED
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_writer_that_loses_something_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, FLAT)
+    monkeypatch.setattr("rollout.adapters.config_file.DoubleQuotedScalarString", str)
+    with pytest.raises(
+        RefusedError, match=r"with the change, green\.release\.prompts\[\"a\.txt\"\] would not read back as meant"
+    ):
+        ConfigFile(path).edit({"green.release": with_prompts({"a.txt": "a\x85b"})})
+    assert path.read_text() == FLAT
+
+
+@pytest.mark.parametrize(
+    ("meant", "found", "path"),
+    [
+        ({"a": [1, {"b": "x"}]}, {"a": [1, {"b": "x"}]}, None),
+        ({"a": [1, {"b": "x"}]}, {"a": [1, {"b": "y"}]}, ("a", 1, "b")),
+        ({"a": 1}, {"a": True}, ("a",)),
+        ({"a": 1}, {"a": "1"}, ("a",)),
+        ({"a": 1}, {}, ("a",)),
+        ({}, {"a": None}, ("a",)),
+        ({"a": [1]}, {"a": [1, 2]}, ("a",)),
+        ({"a": {}}, {"a": []}, ("a",)),
+        ({"a": float("nan")}, {"a": float("nan")}, None),
+    ],
+)
+def test_trees_are_compared_value_by_value(meant: Any, found: Any, path: tuple[str | int, ...] | None) -> None:
+    assert difference(meant, found) == path
