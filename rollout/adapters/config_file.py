@@ -3,17 +3,14 @@
 import copy
 import io
 import json
-import math
 import re
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from datetime import date, datetime
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
 from pydantic import JsonValue
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import RoundTripConstructor
-from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from components.config import route_secret
@@ -21,42 +18,51 @@ from components.config.explain import nearest_name
 from components.config.settings import PREFIX, ServiceSettings, Settings, SettingsError
 from components.config.violations import Path as KeyPath
 from components.config.violations import Violation, dotted, shown, texts_of
-from components.domain.naming import PROJECT
+from components.domain.naming import COLORS, PROJECT
+from rollout.adapters.pulumi.environment import open_environment
+from rollout.adapters.pulumi.project import PROJECT_FILE, read_project
+from rollout.adapters.pulumi.values import as_json, as_text, pulumi_yaml
 from rollout.model.errors import RefusedError, RolloutError
 from rollout.system.files import load_yaml, replace_file
 
 Tree = MutableMapping[str, object]
 
 
-class _Constructor(RoundTripConstructor):
-    """Makes numbers of what Pulumi's reader takes for numbers."""
-
-    def number(self, node: ScalarNode) -> object:
-        """Return a number, or the text itself when it has digits but is too large for a number."""
-        number = self.construct_yaml_float(node)
-        return node.value if math.isinf(number) and any(one.isdigit() for one in node.value) else number
-
-    def integer(self, node: ScalarNode) -> object:
-        """Return an integer. With a leading zero it is octal, as in YAML 1.1, if all its digits are."""
-        digits = node.value.replace("_", "")
-        return int(digits, 8) if re.fullmatch(r"[-+]?0[0-7]+", digits) else self.construct_yaml_int(node)
+# What a rollout writes; a reap, a drill and a rollback write some of these.
+_WRITTEN: Final = (
+    *("green_weight", "active_color", "rollout_serial", "keep_until", "rolling_out"),
+    *(f"{color}.{part}" for color in COLORS for part in ("release", "parked", "provisioned")),
+)
 
 
-_Constructor.add_constructor("tag:yaml.org,2002:float", _Constructor.number)
-_Constructor.add_constructor("tag:yaml.org,2002:int", _Constructor.integer)
+@dataclass(frozen=True)
+class _Texts:
+    """The config as Pulumi passes it to the program: the file's, the project's and the environment's together."""
+
+    by_key: Mapping[str, str]
+    secrets: frozenset[str]
+    inherited: Mapping[str, JsonValue]
+    """The values that do not come from the file, by full key."""
 
 
 class ConfigFile:
     """One service's settings in a stack's config file. Secrets stay as they are."""
 
-    def __init__(self, path: Path, service: str | None = None) -> None:
+    def __init__(self, path: Path, service: str | None = None, work_dir: Path | None = None) -> None:
         """Open ``path`` for ``service``, or for the only service.
+
+        Args:
+            path: the file.
+            service: the service. None for the only one.
+            work_dir: the folder with Pulumi.yaml. None when it is the file's own folder.
 
         Raises:
             RefusedError: the file or service does not exist, or the settings are invalid. The message lists every
                 violation.
         """
         self.path = path
+        self._work_dir = work_dir or path.parent
+        self._opened: tuple[bytes, Mapping[str, str | None]] | None = None
         self.service, _ = _service(self._settings(), service)
 
     def read(self) -> ServiceSettings:
@@ -87,13 +93,15 @@ class ConfigFile:
         """
         before = self._read()
         document = _load(before, self.path)
-        meant = cast(dict[str, JsonValue], _as_json(document))
+        texts = self._texts(document, before)
+        self._refuse_environment(document, texts)
+        meant = cast(dict[str, JsonValue], as_json(document))
         for tree in (document, meant):
             for key, value in changes.items():
-                self._assign(cast(Tree, tree["config"]), key, value)
+                self._assign(cast(Tree, tree["config"]), key, value, texts.inherited)
         after = _dump(document)
         written = self._read_back(after, meant)
-        _service(_parse(written, self.path), self.service)
+        _service(self._parse(written, after), self.service)
         self._exchange(before, after)
         return lambda: self._exchange(after, before)
 
@@ -105,7 +113,7 @@ class ConfigFile:
             raise RefusedError(
                 f"{self.path}: the change cannot be written as YAML, so the file is left as it was"
             ) from error
-        if (where := difference(_as_json(meant), _as_json(written))) is not None:
+        if (where := difference(as_json(meant), as_json(written))) is not None:
             raise RefusedError(
                 f"{self.path}: with the change, {_config_path(where)} would not read back as meant, so the file is "
                 "left as it was. If the file has anchors or aliases (&name, *name, <<), write their values out"
@@ -124,7 +132,62 @@ class ConfigFile:
             raise RolloutError(f"{self.path}: cannot be written ({error.strerror}); it is left as it was") from error
 
     def _settings(self) -> Settings:
-        return _parse(_load(self._read(), self.path), self.path)
+        content = self._read()
+        return self._parse(_load(content, self.path), content)
+
+    def _parse(self, document: Tree, content: bytes) -> Settings:
+        texts, config = self._texts(document, content), cast(Tree, document["config"])
+        try:
+            return Settings.from_config(texts.by_key, (*_secret_violations(texts), *_lost_texts(config)))
+        except SettingsError as error:
+            raise RefusedError(f"{self.path}: {error}") from error
+
+    def _texts(self, document: Tree, content: bytes) -> _Texts:
+        config = {_full(str(key)): value for key, value in cast(Tree, document["config"]).items()}
+        if document.get("environment"):
+            opened = self._open(content)
+            return _Texts(
+                by_key={key: json.dumps({"secure": ""}) if text is None else text for key, text in opened.items()},
+                secrets=frozenset(key for key, text in opened.items() if text is None),
+                inherited={key: text for key, text in opened.items() if key not in config},
+            )
+        project = {key: as_json(one) for key, one in read_project(self._work_dir).config.items() if key not in config}
+        own = {str(key): as_text(value) for key, value in cast(Tree, document["config"]).items()}
+        return _Texts(
+            by_key={**{key: as_text(value) for key, value in project.items()}, **own},
+            secrets=frozenset(key for key, value in config.items() if isinstance(value, Mapping) and "secure" in value),
+            inherited=project,
+        )
+
+    def _open(self, content: bytes) -> Mapping[str, str | None]:
+        """Open the stack's environment, once for each content of the file."""
+        if self._opened is None or self._opened[0] != content:
+            stack = self.path.name.removeprefix("Pulumi.").removesuffix(".yaml")
+            self._opened = content, open_environment(self._work_dir, self.path, stack, content)
+        return self._opened[1]
+
+    def _refuse_environment(self, document: Tree, texts: _Texts) -> None:
+        """Refuse an edit while the environment gives a key that a rollout writes: the next one would be confusing.
+
+        All such keys are named before the first edit, so that no rollout begins that could not write them all.
+        """
+        if not document.get("environment"):
+            return
+        project = read_project(self._work_dir).config
+        own = {_full(str(key)): value for key, value in cast(Tree, document["config"]).items()}
+        found = [
+            dotted((path[0].removeprefix(PREFIX), *path[1:]))
+            for key in _WRITTEN
+            for path in (_full_path(key), (f"{PREFIX}services", self.service, *key.split(".")))
+            if (given := _at({**texts.inherited, **own}, path)) not in (None, "")
+            and _at(own, path) is None
+            and as_text(given) != as_text(_at(project, path))
+        ]
+        if found:
+            raise RefusedError(
+                f"{self.path}: {', '.join(found)}: must be in this file, where a rollout writes, but the stack's "
+                "environment gives it. Copy it into the file, and remove it from the environment"
+            )
 
     def _read(self) -> bytes:
         try:
@@ -134,13 +197,17 @@ class ConfigFile:
 
     def raw(self, key: str) -> str | None:
         """Return a value from another namespace of the config, such as ``aws:region``. None when it is not set."""
-        value = cast(Tree, _load(self._read(), self.path)["config"]).get(key)
-        return None if value is None else _as_text(value)
+        content = self._read()
+        return self._texts(_load(content, self.path), content).by_key.get(key) or None
 
-    def _assign(self, config: Tree, key: str, value: JsonValue) -> None:
+    def _assign(self, config: Tree, key: str, value: JsonValue, inherited: Mapping[str, JsonValue]) -> None:
         first, *rest = key.split(".")
-        tree, name = config, _spelled(config, first)
-        if config.get(services := _spelled(config, "services")):
+        tree, name, services = config, _spelled(config, first), _spelled(config, "services")
+        for one in (services, *([name] if rest else [])):
+            # The project's value is dropped as soon as the file has the key: the parts that are not edited must stay.
+            if one not in config and inherited.get(one) not in (None, "", "{}", {}):
+                config[one] = _quoted(inherited[one])
+        if config.get(services):
             tree = _below(_below(config, services), self.service)
             if rest and first not in tree and name in config:
                 # A flat key is the default of all services: the parts that are not edited must stay.
@@ -157,16 +224,17 @@ def stack_file(work_dir: Path, stack: str) -> Path:
     Raises:
         RefusedError: the folder is not a project's, or it has no such stack. The message names the nearest stack.
     """
-    if not (work_dir / "Pulumi.yaml").is_file():
+    if not (work_dir / PROJECT_FILE).is_file():
         what = "has no Pulumi.yaml" if work_dir.is_dir() else "is not a folder"
         raise RefusedError(f"--work-dir {work_dir}: {what}. Run from the project's folder, or name it with --work-dir")
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", stack, re.ASCII):
         raise RefusedError(
             f"--stack {shown(stack)}: must be the stack's bare name, without its organization, e.g. prod"
         )
-    path = work_dir / f"Pulumi.{stack}.yaml"
+    path = read_project(work_dir).stack_file(stack)
     if not path.exists():
-        known = sorted(one.name.removeprefix("Pulumi.").removesuffix(".yaml") for one in work_dir.glob("Pulumi.*.yaml"))
+        files = path.parent.glob("Pulumi.*.yaml")
+        known = sorted(one.name.removeprefix("Pulumi.").removesuffix(".yaml") for one in files)
         nearest = nearest_name(stack, known)
         hint = f"Did you mean {nearest}?" if nearest else f"Known stacks: {', '.join(known) or 'none'}."
         raise RefusedError(f"--stack {stack}: {path} does not exist. {hint}")
@@ -186,20 +254,31 @@ def _service(settings: Settings, name: str | None) -> tuple[str, ServiceSettings
         raise RefusedError(f"{reason}{'' if reason.endswith('?') else '.'} Name one with --service.") from error
 
 
-def _parse(document: Tree, path: Path) -> Settings:
-    config = cast(Tree, document["config"])
-    try:
-        texts = {str(key): _as_text(value) for key, value in config.items()}
-        return Settings.from_config(texts, (*_secret_violations(config), *_lost_texts(config)))
-    except SettingsError as error:
-        raise RefusedError(f"{path}: {error}") from error
+def _full(key: str) -> str:
+    return key if ":" in key else PREFIX + key
 
 
-def _secret_violations(config: Tree) -> Iterator[Violation]:
-    kept = config.get(_spelled(config, route_secret.KEY))
-    if kept is None or kept == "":
+def _full_path(key: str) -> tuple[str, ...]:
+    first, *rest = key.split(".")
+    return (PREFIX + first, *rest)
+
+
+def _at(tree: object, path: tuple[str, ...]) -> object:
+    """Return the value at a path, through objects and JSON text. None when there is none."""
+    for part in path:
+        if isinstance(tree, str) and tree.startswith("{"):
+            tree = json.loads(tree)
+        if not isinstance(tree, Mapping):
+            return None
+        tree = cast(Mapping[str, object], tree).get(part)
+    return tree
+
+
+def _secret_violations(texts: _Texts) -> Iterator[Violation]:
+    key = PREFIX + route_secret.KEY
+    if not any(texts.by_key.get(one) for one in (key, route_secret.KEY)):
         yield route_secret.missing()
-    elif not isinstance(kept, Mapping) or "secure" not in kept:
+    elif key not in texts.secrets:
         yield route_secret.in_plain_text()
 
 
@@ -216,37 +295,6 @@ def _lost_texts(config: Tree) -> Iterator[Violation]:
             fix = "Begin it with another character; a chat template may begin with {# #}."
             what = "must not begin with a line break or a tab and have several lines: Pulumi reads another text"
             yield Violation((str(first).removeprefix(PREFIX), *rest), what, fix, text)
-
-
-def _as_text(value: object) -> str:
-    """Return a value as Pulumi passes it to the program: text unchanged, everything else as JSON."""
-    if value is None:
-        return ""
-    value = _as_json(value)
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _as_json(value: object) -> JsonValue:
-    """Return a value as Pulumi reads it from YAML: whole numbers become integers, times become text in its format."""
-    match value:
-        case datetime():
-            return value.strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
-        case date():
-            return value.strftime("%Y-%m-%d 00:00:00 +0000 UTC")
-        case bool() | None:
-            return value
-        case str():
-            return str(value)
-        case int():
-            return int(value)
-        case float():
-            return int(value) if value.is_integer() else float(value)
-        case Mapping():
-            return {str(key): _as_json(one) for key, one in cast(Mapping[object, object], value).items()}
-        case Sequence():
-            return [_as_json(one) for one in cast(Sequence[object], value)]
-        case _:
-            return str(value)
 
 
 def _below(tree: Tree, key: str) -> Tree:
@@ -310,17 +358,10 @@ def _config_path(path: KeyPath) -> str:
             return dotted(path)
 
 
-def _yaml() -> YAML:
-    yaml = YAML()
-    yaml.Constructor = _Constructor
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    return yaml
-
-
 def _load(content: bytes, path: Path) -> Tree:
-    document = load_yaml(content, str(path), _yaml())
+    document = load_yaml(content, str(path), pulumi_yaml())
+    if isinstance(document, MutableMapping) and document.get("environment"):
+        cast(Tree, document).setdefault("config", CommentedMap())
     if not isinstance(document, MutableMapping) or not isinstance(document.get("config"), MutableMapping):
         raise RefusedError(f"{path}: has no 'config' section; set the stack's config first (see docs/config.md)")
     return cast(Tree, document)
@@ -328,5 +369,5 @@ def _load(content: bytes, path: Path) -> Tree:
 
 def _dump(document: Tree) -> bytes:
     buffer = io.BytesIO()
-    _yaml().dump(document, buffer)
+    pulumi_yaml().dump(document, buffer)
     return buffer.getvalue()

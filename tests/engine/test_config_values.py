@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rollout.adapters.config_file import ConfigFile
+from components.config.values import parse
+from rollout.adapters.config_file import ConfigFile, stack_file
+from rollout.model.errors import RefusedError
 from tests.components.example import ROOT
 from tests.engine.conftest import World
-from tests.rollout.adapters.test_config_file import FLAT, LOST_TEXTS, ODD_TEXTS, with_prompts
+from tests.rollout.adapters.test_config_file import BARE, FLAT, LOST_TEXTS, ODD_TEXTS, PROJECT_CONFIG, with_prompts
 
 pytestmark = [pytest.mark.binaries, pytest.mark.timeout(300)]
 
@@ -57,3 +60,33 @@ def test_numbers_and_words_are_read_as_pulumi_reads_them(world: World) -> None:
     assert {key: (type(value), value) for key, value in read.items()} == {
         key: (type(value), value) for key, value in expected.items()
     }
+
+
+def merged(world: World) -> dict[str, Any]:
+    """Return the values as Pulumi merges them, without secrets."""
+    answer: dict[str, dict[str, str]] = json.loads(world.pulumi("config", "--json").stdout)
+    return {key: parse(one["value"]) for key, one in answer.items() if not one["secret"]}
+
+
+@pytest.mark.parametrize("folder", ["", "stacks"])
+def test_the_projects_config_and_folder_are_read_as_pulumi_reads_them(world: World, folder: str) -> None:
+    (world.project / "Pulumi.yaml").write_text(
+        f"name: vllm-blue-green\nruntime: python\nstackConfigDir: '{folder}'\n{PROJECT_CONFIG}", encoding="utf-8"
+    )
+    path = world.project / folder / "Pulumi.dev.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(BARE, encoding="utf-8")
+    assert stack_file(world.project, "dev").resolve() == path.resolve()
+    config = ConfigFile(path, None, world.project)
+    for _ in range(2):
+        expected = merged(world)
+        assert {key: parse(config.raw(key) or "") for key in expected} == expected
+        config.edit({"rollout_serial": 4, "green.parked": True})
+    assert world.pulumi("config", "get", "--path", "green.replicas").stdout == "3\n"
+
+
+def test_an_environment_without_pulumi_cloud_is_refused_with_pulumis_words(world: World) -> None:
+    path = world.project / "Pulumi.dev.yaml"
+    path.write_text(f"environment: [prod]\n{FLAT}", encoding="utf-8")
+    with world.around(), pytest.raises(RefusedError, match=r"its environment cannot be opened: .*environments"):
+        ConfigFile(path)

@@ -1,5 +1,6 @@
 """Editing Pulumi.<stack>.yaml: comments, secrets and everything else stay; invalid settings are not written."""
 
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -349,3 +350,137 @@ def test_a_writer_that_loses_something_is_noticed(tmp_path: Path, monkeypatch: p
 )
 def test_trees_are_compared_value_by_value(meant: Any, found: Any, path: tuple[str | int, ...] | None) -> None:
     assert difference(meant, found) == path
+
+
+def shared_project(folder: Path, declared: str) -> Path:
+    (folder / "Pulumi.yaml").write_text(f"name: vllm-blue-green\nruntime: python\n{declared}")
+    return folder
+
+
+PROJECT_CONFIG = """\
+config:
+  cluster_name: {description: Existing EKS cluster., default: shared}
+  instance_type: g6e.2xlarge
+  client_cidrs: ["10.1.0.0/16"]
+  green: {default: {replicas: 3}}
+  protect: {default: false}
+  aws:region: us-west-2
+  kubernetes:context: {value: prod}
+"""
+BARE = "".join(
+    line
+    for line in FLAT.splitlines(keepends=True)
+    if not any(key in line for key in ("cluster_name", "instance_type", "aws:region"))
+).replace("  vllm-blue-green:green:\n    replicas: 2\n", "")
+
+
+def test_what_the_project_gives_to_every_stack_is_read(tmp_path: Path) -> None:
+    config = ConfigFile(write(shared_project(tmp_path, PROJECT_CONFIG), BARE))
+    read = config.settings()
+    assert (read.cluster_name, read.client_cidrs, read.protect) == ("shared", ("10.1.0.0/16",), False)
+    assert (config.read().instance_type, config.read().green.replicas) == ("g6e.2xlarge", 3)
+    assert (config.raw("aws:region"), config.raw("kubernetes:context")) == ("us-west-2", "prod")
+
+
+def test_the_stacks_own_value_comes_before_the_projects(tmp_path: Path) -> None:
+    config = ConfigFile(write(shared_project(tmp_path, PROJECT_CONFIG), FLAT))
+    assert config.settings().cluster_name == "prod"
+    assert (config.raw("aws:region"), config.read().green.replicas) == ("eu-central-1", 2)
+
+
+def test_an_edit_keeps_the_parts_that_the_project_gives(tmp_path: Path) -> None:
+    config = ConfigFile(write(shared_project(tmp_path, PROJECT_CONFIG), BARE))
+    config.edit({"green_weight": 0, "green.release": NEW.model_dump(mode="json")})
+    assert (config.read().green.replicas, config.read().green.release) == (3, NEW)
+    assert "cluster_name" not in config.path.read_text()
+
+
+def test_a_path_in_the_projects_config_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match=r"Pulumi\.yaml: config key green\.replicas: is a path"):
+        ConfigFile(write(shared_project(tmp_path, "config: {green.replicas: 3}\n"), FLAT))
+
+
+@pytest.mark.parametrize("declared", ["stackConfigDir: stacks\n", "config: ./stacks\n"])
+def test_the_folder_of_the_stacks_files_is_the_projects(tmp_path: Path, declared: str) -> None:
+    shared_project(tmp_path, declared)
+    (tmp_path / "stacks").mkdir()
+    write(tmp_path / "stacks", FLAT)
+    path = stack_file(tmp_path, "prod")
+    assert path.resolve() == tmp_path / "stacks" / "Pulumi.prod.yaml"
+    with pytest.raises(RefusedError, match=r"Did you mean prod\?"):
+        stack_file(tmp_path, "prd")
+    ConfigFile(path, None, tmp_path).edit({"rollout_serial": 4})
+    assert ConfigFile(path, None, tmp_path).read().rollout_serial == 4
+
+
+ESC = f"environment: [prod]\n{FLAT}".replace("  vllm-blue-green:cluster_name: prod\n", "").replace(
+    "  vllm-blue-green:candidate_route_secret:\n    secure: v1:abc=\n", ""
+)
+# Prints what `pulumi config --json --open` prints: each value as text, and whether it is a secret.
+# https://github.com/pulumi/pulumi/blob/v3.260.0/pkg/cmd/pulumi/config/config.go (configValueJSON)
+FAKE_PULUMI = """\
+#!{python}
+import json, sys
+from ruamel.yaml import YAML
+if sys.argv[-1] == "version":
+    print("v3.260.0")
+    sys.exit()
+with open(sys.argv[sys.argv.index("--config-file") + 1]) as file:
+    own = YAML(typ="safe").load(file)["config"]
+texts = {values!r} | {{key: one if isinstance(one, str) else json.dumps(one) for key, one in own.items()}}
+secret = {{"vllm-blue-green:candidate_route_secret": {{"secret": True}}}}
+print(json.dumps(secret | {{key: {{"value": text, "secret": False}} for key, text in texts.items()}}))
+"""
+
+
+def pulumi_with(folder: Path, monkeypatch: pytest.MonkeyPatch, content: str, **environment: str) -> Path:
+    """Put a ``pulumi`` on PATH that opens an environment with these values, and return the stack's file."""
+    values = {f"vllm-blue-green:{key}": value for key, value in environment.items()}
+    (folder / "pulumi").write_text(FAKE_PULUMI.format(python=sys.executable, values=values))
+    (folder / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    return write(shared_project(folder, ""), content)
+
+
+def test_an_environment_is_opened_by_pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = pulumi_with(tmp_path, monkeypatch, ESC, cluster_name="from-esc")
+    config = ConfigFile(path)
+    assert config.settings().cluster_name == "from-esc"
+    config.edit({"rollout_serial": 4})
+    assert (config.read().rollout_serial, config.settings().cluster_name) == (4, "from-esc")
+    assert "from-esc" not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [({"rollout_serial": "3"}, "rollout_serial"), ({"green": '{"parked": true}'}, "green.parked")],
+)
+def test_a_key_that_a_rollout_writes_must_not_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], named: str
+) -> None:
+    content = ESC.replace("  vllm-blue-green:green:\n    replicas: 2\n", "")
+    path = pulumi_with(tmp_path, monkeypatch, content, cluster_name="from-esc", **given)
+    config = ConfigFile(path)
+    with pytest.raises(RefusedError, match=rf"{named}: must be in this file.*Copy it into the file"):
+        config.edit({"green_weight": 0})
+    assert path.read_text() == content
+
+
+@pytest.mark.parametrize(
+    ("says", "message"),
+    [
+        ("echo 'error: the backend has no environments' >&2; exit 255", "the backend has no environments"),
+        ("echo '[]'", "Pulumi's answer is not its config"),
+        ("echo hello", "Pulumi's answer is not its config"),
+    ],
+)
+def test_an_environment_that_cannot_be_opened_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, message: str
+) -> None:
+    path = pulumi_with(tmp_path, monkeypatch, ESC)
+    version = 'case "$*" in *version*) echo v3.260.0; exit 0;; esac'
+    (tmp_path / "pulumi").write_text(f"#!/bin/sh\n{version}\n{says}\n")
+    with pytest.raises(RefusedError, match="its environment cannot be opened") as raised:
+        ConfigFile(path)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)

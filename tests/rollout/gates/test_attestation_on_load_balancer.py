@@ -308,8 +308,8 @@ def test_the_config_file_is_not_needed(site: Site, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     for content in (None, "this: [is no", f"config:\n  aws:region: {REGION}\n"):
         site.load_balancer.set_green_weight(25)
-        path = tmp_path / "Pulumi.prod.yaml"
+        path = tmp_path / f"Pulumi.{STACK}.yaml"
         if content is not None:
             path.write_text(content)
-        assert send_back(STACK, site.service.name, path, force=False) is not None
+        assert send_back(STACK, site.service.name, tmp_path, force=False) is not None
         assert site.load_balancer.rule().splits(0)
