@@ -8,8 +8,9 @@ import pytest
 
 from components.config.values import parse
 from rollout.adapters.config_file import ConfigFile, stack_file
+from rollout.adapters.pulumi.stack import PulumiStack
 from rollout.model.errors import RefusedError
-from tests.components.example import ROOT
+from tests.components.example import ROOT, SECRET
 from tests.engine.conftest import World
 from tests.rollout.adapters.test_config_file import BARE, FLAT, LOST_TEXTS, ODD_TEXTS, PROJECT_CONFIG, with_prompts
 
@@ -75,7 +76,11 @@ def test_the_projects_config_and_folder_are_read_as_pulumi_reads_them(world: Wor
     )
     path = world.project / folder / "Pulumi.dev.yaml"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(BARE, encoding="utf-8")
+    path.write_text("".join(line for line in BARE.splitlines(keepends=True) if "v1:" not in line), encoding="utf-8")
+    world.pulumi("config", "set", "--secret", "candidate_route_secret", SECRET)
+    with world.around():
+        stack = PulumiStack("dev", world.project, update_timeout_seconds=60, check=lambda: None)
+        assert stack.secret("candidate_route_secret") == SECRET
     assert stack_file(world.project, "dev").resolve() == path.resolve()
     config = ConfigFile(path, None, world.project)
     for _ in range(2):
