@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from collections.abc import Iterator
 
 import pulumi
 from pulumi.runtime.config import CONFIG, get_config_env, get_config_secret_keys_env, is_config_secret
@@ -32,7 +33,7 @@ def main() -> None:
         )
     config = {**get_config_env(), **CONFIG.get()}
     try:
-        settings = Settings.from_config(config, _secret_violation(config.get(PREFIX + route_secret.KEY, "")))
+        settings = Settings.from_config(config, _secret_violations(config.get(PREFIX + route_secret.KEY, "")))
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
     candidate_route_secret = pulumi.Config().require_secret(route_secret.KEY)
@@ -44,12 +45,13 @@ def main() -> None:
         pulumi.export(name, component.outputs)
 
 
-def _secret_violation(secret: str) -> Violation | None:
+def _secret_violations(secret: str) -> Iterator[Violation]:
     key = PREFIX + route_secret.KEY
     encrypted = is_config_secret(key) or key in get_config_secret_keys_env()
     if secret and not encrypted:
-        return route_secret.in_plain_text()
-    return route_secret.value_violation(secret)
+        yield route_secret.in_plain_text()
+    elif (violation := route_secret.value_violation(secret)) is not None:
+        yield violation
 
 
 main()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from components.domain.naming import PROJECT, Color, other_color
+from rollout.adapters.pulumi.project import Project, read_project
 from rollout.model.errors import RefusedError, RolloutError
 from rollout.model.rule import LiveRule
 from rollout.ports import LoadBalancer
@@ -32,7 +33,7 @@ class DirectUpdate:
     at: datetime
 
 
-def send_back(stack: str, service: str | None, config_file: Path, *, force: bool) -> DirectUpdate | None:
+def send_back(stack: str, service: str | None, work_dir: Path, *, force: bool) -> DirectUpdate | None:
     """Send all traffic back with one rule update. Return None when the rule's tags do not call for it.
 
     Raises:
@@ -43,7 +44,7 @@ def send_back(stack: str, service: str | None, config_file: Path, *, force: bool
     from rollout.adapters.aws.elbv2_client import elbv2_client
     from rollout.adapters.aws.load_balancer import Elbv2LoadBalancer
 
-    config = _config(config_file)
+    config = _config(work_dir, stack)
     if service is None and len(_mapping(_of_project(config, "services"))) > 1:
         return None  # the rest of the rollback asks for the service
     client = elbv2_client(_text(config.get(_REGION_KEY)))
@@ -109,8 +110,20 @@ def require_targets(load_balancer: LoadBalancer, color: Color, *, force: bool) -
     raise RefusedError(f"{color} has no targets at all: every request sent there would fail")
 
 
-def _config(path: Path) -> Mapping[str, Any]:
-    """Read the stack's config. Empty when it cannot be read: nothing in it is required here."""
+def _config(work_dir: Path, stack: str) -> Mapping[str, Any]:
+    """Read the stack's config, and the project's if the stack's names no region. Nothing in them is required here."""
+    config = _config_of(Project(work_dir).stack_file(stack))
+    if config.get(_REGION_KEY):
+        return config
+    try:
+        project = read_project(work_dir)
+    except RolloutError:
+        return config
+    return {**project.config, **_config_of(project.stack_file(stack))}
+
+
+def _config_of(path: Path) -> Mapping[str, Any]:
+    """Read one file's config. Empty when it cannot be read."""
     from ruamel.yaml import YAML
 
     try:
@@ -131,7 +144,7 @@ def _listeners(config: Mapping[str, Any], service: str | None) -> Iterator[str]:
 
 
 def _of_project(config: Mapping[str, Any], key: str) -> Any:
-    return config.get(f"{PROJECT}:{key}", config.get(key))
+    return config.get(key) or config.get(f"{PROJECT}:{key}")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -70,7 +70,7 @@ class Session:
         """
         self._place = place
         self._command = command
-        self.config = ConfigFile(stack_file(place.work_dir, place.stack), place.service)
+        self.config = ConfigFile(stack_file(place.work_dir, place.stack), place.service, place.work_dir)
         self.service = self.config.service
         url = self._records_url()
         folder = place.work_dir / RECORDS_FOLDER / place.stack

@@ -33,9 +33,8 @@ def main(
         # This comes before all other imports, because users may be on a failing candidate.
         from rollout.direct_update import send_back
 
-        config_file = work_dir / f"Pulumi.{stack}.yaml"
         try:
-            moved = send_back(stack, service, config_file, force=force)
+            moved = send_back(stack, service, work_dir, force=force)
         except RefusedError:
             raise
         except Exception:  # the slower path below meets the same error, and its message says what to do

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Commits the stack's config file as the scripts left it, on top of what others have pushed meanwhile.
 set -euo pipefail
-file="Pulumi.$STACK.yaml"
+folder="$(sed -n "s/^stackConfigDir: *//p" Pulumi.yaml 2> /dev/null | tr -d "\"'" || true)"
+file="${folder:+$folder/}Pulumi.$STACK.yaml"
 git add -- "$file"
 if git diff --cached --quiet -- "$file"; then
   echo "$file is unchanged"

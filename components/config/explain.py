@@ -1,6 +1,7 @@
 """Turn pydantic's errors into violations in plain words: what the field must be, with its range and an example."""
 
 import difflib
+import json
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,10 @@ from components.config.forms import Form
 from components.config.violations import Path, Violation
 
 _NUMBERS: Final[Mapping[object, str]] = {int: "a whole number", float: "a number"}
+
+
+_KINDS: Final[Mapping[type, str]] = {bool: "true or false", int: "a number", float: "a number"}
+_MOST_DIGITS: Final = 40
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def _explain(error: ErrorDetails, model: type[BaseModel]) -> Iterator[Violation]
         case "recursion_loop":
             yield Violation(path, "contains itself")
         case _:
-            fix = _nearest_choice(value, place)
+            fix = _nearest_choice(value, place) or _in_quotes(value, place)
             yield Violation(path, f"must be {_expected(place)}", fix, value)
 
 
@@ -173,6 +178,16 @@ def _nearest_choice(value: object, place: _Place) -> str:
         return ""
     nearest = nearest_name(value, get_args(place.type))
     return f"Did you mean {nearest}?" if nearest else ""
+
+
+def _in_quotes(value: object, place: _Place) -> str:
+    """Return how to write a text that YAML has read as another value, such as a commit of digits only."""
+    if place.type is not str or not isinstance(value, bool | int | float):
+        return ""
+    written = json.dumps(value)
+    # A large number or a fraction may have been written in another way.
+    example = "" if isinstance(value, float) or len(written) > _MOST_DIGITS else f', e.g. "{written}"'
+    return f"Put what you wrote in quotes{example}: without them, YAML reads {_KINDS[type(value)]}."
 
 
 def homes(model: type[BaseModel], here: Any = None) -> dict[str, str]:

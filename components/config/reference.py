@@ -27,6 +27,7 @@ from components.config.release import Release
 from components.config.reservation import Reservation
 from components.config.rollout_settings import AttestationSettings, GateSettings, RampStep, RolloutSettings
 from components.config.router_settings import AccessLogs, AlarmSettings, ListenerSettings
+from components.config.sampling import Sampling
 from components.config.settings import DEFAULT_SERVICE_NAME, ColorSettings, ServiceSettings, Settings
 from components.domain.naming import PROJECT
 
@@ -44,6 +45,13 @@ service. Two keys are in no table:
 
 The program and the scripts check the whole config first and list everything that is wrong, one line each: the key, what
 it must be, the value, the fix. (`scripts.rollback` changes the rule first, and reads the config then.)
+
+Numbers, `true` and `false` may be texts (`"2.5"`), as `pulumi config set` writes them. A text that looks like a number,
+such as a commit of digits only, must be in quotes.
+
+Keys may also come from `Pulumi.yaml` (`config`, with `default` or `value`) or, with Pulumi Cloud, from the stack's
+`environment`. The scripts read them there, but write to the stack's file alone: the keys that they write must be in
+that file, and not in the environment. With `stackConfigDir` in `Pulumi.yaml`, the stacks' files are in that folder.
 
 ## Several services in one stack
 
@@ -77,6 +85,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`blue` and `green`", ColorSettings),
     ("`reservation`", Reservation),
     ("`release`", Release),
+    ("`release.sampling`", Sampling),
     ("`listener`", ListenerSettings),
     ("`alarms`", AlarmSettings),
     ("`pods`", PodSettings),

@@ -12,6 +12,7 @@ from components.config.environment import VARIABLE_NAME, environment_violations
 from components.config.forms import ADAPTER_NAME, ADAPTER_PATH, FILE_NAME, IMAGE, MODEL, REVISION
 from components.config.model import STRICT, Items
 from components.config.pins import SNAPSHOT_FIX, is_pinned, unpinned
+from components.config.sampling import sampling_defaults
 from components.config.violations import UNSET, Violation, wrong
 from components.domain.serve_options import serve_options
 from components.domain.vllm_version import MIN_VLLM, MIN_VLLM_TEXT, image_version
@@ -114,6 +115,11 @@ class Release(BaseModel):
         ]:
             raise wrong(*violations)
         return adapters
+
+    @field_validator("sampling")
+    @classmethod
+    def _have_an_effect(cls, sampling: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        return sampling_defaults(sampling)
 
     @field_validator("prompts")
     @classmethod

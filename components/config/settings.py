@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from components.config import route_secret
 from components.config.explain import explain, homes, nearest_name
 from components.config.forms import CERTIFICATE, EKS_NAME, NETWORK, POLICY, SECURITY_GROUP, SERVICE_NAME, SUBNET, VPC
-from components.config.model import STRICT, Items
+from components.config.model import STRICT, Items, from_text
 from components.config.router_settings import AccessLogs, clashes
 from components.config.service_settings import ColorSettings, ServiceSettings
 from components.config.values import ConfigValues, read_values, without_empty
@@ -142,23 +142,25 @@ class Settings(BaseModel):
         return self
 
     @classmethod
-    def from_config(cls, config: Mapping[str, str], secret_violation: Violation | None = None) -> Self:
+    def from_config(cls, config: Mapping[str, str], more: Iterable[Violation] = ()) -> Self:
         """Read stack config as Pulumi passes it: keys ``vllm-blue-green:name`` (or bare), values as strings or JSON.
 
         An empty value means that the key is not set.
 
         Args:
             config: the config; the values of SECRET_KEYS are not read.
-            secret_violation: the caller's finding about the secret, to add to the list.
+            more: what the caller has found, about the secret for example, to add to the list.
 
         Raises:
             SettingsError: one message that lists every violation.
         """
         open_config = {key: text for key, text in config.items() if key.removeprefix(PREFIX) not in SECRET_KEYS}
-        read = read_values(open_config, known=_FLAT_KEYS, texts=_TEXT_KEYS, elsewhere=homes(cls))
+        read = read_values(open_config, known=_FIELDS.keys(), texts=_TEXT_KEYS, elsewhere=homes(cls))
+        for name, value in read.values.items():
+            if not isinstance(value, str):  # flat texts are read already
+                read.values[name] = from_text(value, _FIELDS[name])
         layout = _Layout(read)
-        found = [*read.violations, *text_violations(read.values), *layout.unused_violations()]
-        found += [secret_violation] if secret_violation else []
+        found = [*read.violations, *text_violations(read.values), *layout.unused_violations(), *more]
         try:
             settings = cls.model_validate(layout.tree)
         except ValidationError as error:
@@ -252,12 +254,11 @@ def _region_violations(settings: Settings, region: str | None) -> Iterator[Viola
 _NAME_KEY: Final = "service_name"
 
 
-def _text_keys() -> frozenset[str]:
-    """Return the flat keys whose values are texts, so that a value like 123 or true stays a text."""
-    fields = {**Settings.model_fields, **ServiceSettings.model_fields}
-    texts = frozenset[object]((str, str | None, datetime | None))
-    return frozenset({_NAME_KEY, *(name for name, field in fields.items() if field.annotation in texts)})
-
-
-_TEXT_KEYS: Final = _text_keys()
-_FLAT_KEYS: Final = frozenset({_NAME_KEY, *Settings.model_fields, *ServiceSettings.model_fields})
+_FIELDS: Final[Mapping[str, Any]] = {
+    _NAME_KEY: str,
+    **{name: field.annotation for name, field in {**Settings.model_fields, **ServiceSettings.model_fields}.items()},
+}
+"""The type of each flat key."""
+_TEXTS: Final = (str, str | None, datetime | None)
+_TEXT_KEYS: Final = frozenset(name for name, annotation in _FIELDS.items() if annotation in _TEXTS)
+"""The flat keys whose values are texts, so that a value like 123 or true stays a text."""

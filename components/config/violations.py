@@ -61,7 +61,7 @@ def dotted(path: Path) -> str:
 def shown(value: object) -> str:
     """Return a value for a message: on one line, shortened to 80 characters, and never a secret."""
     text = _escaped(value)
-    if any(secret_kind(part) for part in (text, *(part for _, part in _texts(value, ())))):
+    if any(secret_kind(part) for part in (text, *(part for _, part in texts_of(value, ())))):
         return "a secret, not shown here"
     if len(text) > MAX_SHOWN_CHARACTERS:
         text = f"{text[:MAX_SHOWN_CHARACTERS]}… {len(text)} characters"
@@ -71,7 +71,7 @@ def shown(value: object) -> str:
 
 def text_violations(tree: object, path: Path = ()) -> Iterator[Violation]:
     """Find secrets and broken characters in a tree of plain values, keys included."""
-    for where, text in _texts(tree, path):
+    for where, text in texts_of(tree, path):
         if kind := secret_kind(text):
             fix = "Remove it, and issue a new one: others may have seen it."
             hidden = tuple("…" if part == text else part for part in where)
@@ -81,7 +81,7 @@ def text_violations(tree: object, path: Path = ()) -> Iterator[Violation]:
             yield Violation(where, what, "Write the whole character.", text)
 
 
-def _texts(value: object, path: Path) -> Iterator[tuple[Path, str]]:
+def texts_of(value: object, path: Path) -> Iterator[tuple[Path, str]]:
     """Yield every text of a tree with its path; a key has the path of its value."""
     waiting: list[tuple[Path, Any]] = [(path, value)]
     while waiting:  # a loop, not recursion: the tree may be deeper than the call stack

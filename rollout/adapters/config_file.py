@@ -4,36 +4,65 @@ import copy
 import io
 import json
 import re
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from datetime import date, datetime
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 from pydantic import JsonValue
-from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from components.config import route_secret
 from components.config.explain import nearest_name
-from components.config.settings import ServiceSettings, Settings, SettingsError
-from components.config.violations import Violation, shown
-from components.domain.naming import PROJECT
+from components.config.settings import PREFIX, ServiceSettings, Settings, SettingsError
+from components.config.violations import Path as KeyPath
+from components.config.violations import Violation, dotted, shown, texts_of
+from components.domain.naming import COLORS, PROJECT
+from rollout.adapters.pulumi.environment import open_environment
+from rollout.adapters.pulumi.project import PROJECT_FILE, read_project
+from rollout.adapters.pulumi.values import as_json, as_text, pulumi_yaml
 from rollout.model.errors import RefusedError, RolloutError
 from rollout.system.files import load_yaml, replace_file
 
 Tree = MutableMapping[str, object]
 
 
+# What a rollout writes; a reap, a drill and a rollback write some of these.
+_WRITTEN: Final = (
+    *("green_weight", "active_color", "rollout_serial", "keep_until", "rolling_out"),
+    *(f"{color}.{part}" for color in COLORS for part in ("release", "parked", "provisioned")),
+)
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The config as Pulumi passes it to the program: the file's, the project's and the environment's together."""
+
+    by_key: Mapping[str, str]
+    secrets: frozenset[str]
+    inherited: Mapping[str, JsonValue]
+    """The values that do not come from the file, by full key."""
+
+
 class ConfigFile:
     """One service's settings in a stack's config file. Secrets stay as they are."""
 
-    def __init__(self, path: Path, service: str | None = None) -> None:
+    def __init__(self, path: Path, service: str | None = None, work_dir: Path | None = None) -> None:
         """Open ``path`` for ``service``, or for the only service.
+
+        Args:
+            path: the file.
+            service: the service. None for the only one.
+            work_dir: the folder with Pulumi.yaml. None when it is the file's own folder.
 
         Raises:
             RefusedError: the file or service does not exist, or the settings are invalid. The message lists every
                 violation.
         """
         self.path = path
+        self._work_dir = work_dir or path.parent
+        self._opened: tuple[bytes, Mapping[str, str | None]] | None = None
         self.service, _ = _service(self._settings(), service)
 
     def read(self) -> ServiceSettings:
@@ -59,18 +88,37 @@ class ConfigFile:
             A function that restores the file.
 
         Raises:
-            RefusedError: the settings would be invalid; nothing is written.
+            RefusedError: the settings would be invalid, or would not read back as meant; nothing is written.
             RolloutError: the file cannot be written, or somebody else changed it; nothing is written.
         """
         before = self._read()
         document = _load(before, self.path)
-        config = cast(Tree, document["config"])
-        for key, value in changes.items():
-            self._assign(config, key, value)
+        texts = self._texts(document, before)
+        self._refuse_environment(document, texts)
+        meant = cast(dict[str, JsonValue], as_json(document))
+        for tree in (document, meant):
+            for key, value in changes.items():
+                self._assign(cast(Tree, tree["config"]), key, value, texts.inherited)
         after = _dump(document)
-        _service(_parse(_load(after, self.path), self.path), self.service)
+        written = self._read_back(after, meant)
+        _service(self._parse(written, after), self.service)
         self._exchange(before, after)
         return lambda: self._exchange(after, before)
+
+    def _read_back(self, after: bytes, meant: JsonValue) -> Tree:
+        """Read the new content before it takes the old one's place, and compare every value with what was meant."""
+        try:
+            written = _load(after, self.path)
+        except RefusedError as error:
+            raise RefusedError(
+                f"{self.path}: the change cannot be written as YAML, so the file is left as it was"
+            ) from error
+        if (where := difference(as_json(meant), as_json(written))) is not None:
+            raise RefusedError(
+                f"{self.path}: with the change, {_config_path(where)} would not read back as meant, so the file is "
+                "left as it was. If the file has anchors or aliases (&name, *name, <<), write their values out"
+            )
+        return written
 
     def _exchange(self, old: bytes, new: bytes) -> None:
         if self._read() != old:
@@ -84,7 +132,62 @@ class ConfigFile:
             raise RolloutError(f"{self.path}: cannot be written ({error.strerror}); it is left as it was") from error
 
     def _settings(self) -> Settings:
-        return _parse(_load(self._read(), self.path), self.path)
+        content = self._read()
+        return self._parse(_load(content, self.path), content)
+
+    def _parse(self, document: Tree, content: bytes) -> Settings:
+        texts, config = self._texts(document, content), cast(Tree, document["config"])
+        try:
+            return Settings.from_config(texts.by_key, (*_secret_violations(texts), *_lost_texts(config)))
+        except SettingsError as error:
+            raise RefusedError(f"{self.path}: {error}") from error
+
+    def _texts(self, document: Tree, content: bytes) -> _Texts:
+        config = {_full(str(key)): value for key, value in cast(Tree, document["config"]).items()}
+        if document.get("environment"):
+            opened = self._open(content)
+            return _Texts(
+                by_key={key: json.dumps({"secure": ""}) if text is None else text for key, text in opened.items()},
+                secrets=frozenset(key for key, text in opened.items() if text is None),
+                inherited={key: text for key, text in opened.items() if key not in config},
+            )
+        project = {key: as_json(one) for key, one in read_project(self._work_dir).config.items() if key not in config}
+        own = {str(key): as_text(value) for key, value in cast(Tree, document["config"]).items()}
+        return _Texts(
+            by_key={**{key: as_text(value) for key, value in project.items()}, **own},
+            secrets=frozenset(key for key, value in config.items() if isinstance(value, Mapping) and "secure" in value),
+            inherited=project,
+        )
+
+    def _open(self, content: bytes) -> Mapping[str, str | None]:
+        """Open the stack's environment, once for each content of the file."""
+        if self._opened is None or self._opened[0] != content:
+            stack = self.path.name.removeprefix("Pulumi.").removesuffix(".yaml")
+            self._opened = content, open_environment(self._work_dir, self.path, stack, content)
+        return self._opened[1]
+
+    def _refuse_environment(self, document: Tree, texts: _Texts) -> None:
+        """Refuse an edit while the environment gives a key that a rollout writes: the next one would be confusing.
+
+        All such keys are named before the first edit, so that no rollout begins that could not write them all.
+        """
+        if not document.get("environment"):
+            return
+        project = read_project(self._work_dir).config
+        own = {_full(str(key)): value for key, value in cast(Tree, document["config"]).items()}
+        found = [
+            dotted((path[0].removeprefix(PREFIX), *path[1:]))
+            for key in _WRITTEN
+            for path in (_full_path(key), (f"{PREFIX}services", self.service, *key.split(".")))
+            if (given := _at({**texts.inherited, **own}, path)) not in (None, "")
+            and _at(own, path) is None
+            and as_text(given) != as_text(_at(project, path))
+        ]
+        if found:
+            raise RefusedError(
+                f"{self.path}: {', '.join(found)}: must be in this file, where a rollout writes, but the stack's "
+                "environment gives it. Copy it into the file, and remove it from the environment"
+            )
 
     def _read(self) -> bytes:
         try:
@@ -94,13 +197,17 @@ class ConfigFile:
 
     def raw(self, key: str) -> str | None:
         """Return a value from another namespace of the config, such as ``aws:region``. None when it is not set."""
-        value = cast(Tree, _load(self._read(), self.path)["config"]).get(key)
-        return None if value is None else str(value)
+        content = self._read()
+        return self._texts(_load(content, self.path), content).by_key.get(key) or None
 
-    def _assign(self, config: Tree, key: str, value: JsonValue) -> None:
+    def _assign(self, config: Tree, key: str, value: JsonValue, inherited: Mapping[str, JsonValue]) -> None:
         first, *rest = key.split(".")
-        tree, name = config, _spelled(config, first)
-        if config.get(services := _spelled(config, "services")):
+        tree, name, services = config, _spelled(config, first), _spelled(config, "services")
+        for one in (services, *([name] if rest else [])):
+            # The project's value is dropped as soon as the file has the key: the parts that are not edited must stay.
+            if one not in config and inherited.get(one) not in (None, "", "{}", {}):
+                config[one] = _quoted(inherited[one])
+        if config.get(services):
             tree = _below(_below(config, services), self.service)
             if rest and first not in tree and name in config:
                 # A flat key is the default of all services: the parts that are not edited must stay.
@@ -108,7 +215,7 @@ class ConfigFile:
             name = first
         for part in rest:
             tree, name = _below(tree, name), part
-        tree[name] = value
+        tree[name] = _quoted(value)
 
 
 def stack_file(work_dir: Path, stack: str) -> Path:
@@ -117,16 +224,17 @@ def stack_file(work_dir: Path, stack: str) -> Path:
     Raises:
         RefusedError: the folder is not a project's, or it has no such stack. The message names the nearest stack.
     """
-    if not (work_dir / "Pulumi.yaml").is_file():
+    if not (work_dir / PROJECT_FILE).is_file():
         what = "has no Pulumi.yaml" if work_dir.is_dir() else "is not a folder"
         raise RefusedError(f"--work-dir {work_dir}: {what}. Run from the project's folder, or name it with --work-dir")
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", stack, re.ASCII):
         raise RefusedError(
             f"--stack {shown(stack)}: must be the stack's bare name, without its organization, e.g. prod"
         )
-    path = work_dir / f"Pulumi.{stack}.yaml"
+    path = read_project(work_dir).stack_file(stack)
     if not path.exists():
-        known = sorted(one.name.removeprefix("Pulumi.").removesuffix(".yaml") for one in work_dir.glob("Pulumi.*.yaml"))
+        files = path.parent.glob("Pulumi.*.yaml")
+        known = sorted(one.name.removeprefix("Pulumi.").removesuffix(".yaml") for one in files)
         nearest = nearest_name(stack, known)
         hint = f"Did you mean {nearest}?" if nearest else f"Known stacks: {', '.join(known) or 'none'}."
         raise RefusedError(f"--stack {stack}: {path} does not exist. {hint}")
@@ -146,58 +254,54 @@ def _service(settings: Settings, name: str | None) -> tuple[str, ServiceSettings
         raise RefusedError(f"{reason}{'' if reason.endswith('?') else '.'} Name one with --service.") from error
 
 
-def _parse(document: Tree, path: Path) -> Settings:
-    config = cast(Tree, document["config"])
-    try:
-        texts = {str(key): _as_text(value) for key, value in config.items()}
-        return Settings.from_config(texts, _secret_violation(config))
-    except SettingsError as error:
-        raise RefusedError(f"{path}: {error}") from error
+def _full(key: str) -> str:
+    return key if ":" in key else PREFIX + key
 
 
-def _secret_violation(config: Tree) -> Violation | None:
-    kept = config.get(_spelled(config, route_secret.KEY))
-    if kept is None or kept == "":
-        return route_secret.missing()
-    return None if isinstance(kept, Mapping) and "secure" in kept else route_secret.in_plain_text()
+def _full_path(key: str) -> tuple[str, ...]:
+    first, *rest = key.split(".")
+    return (PREFIX + first, *rest)
 
 
-def _as_text(value: object) -> str:
-    """Return a value as Pulumi passes it to the program: text unchanged, everything else as JSON."""
-    if value is None:
-        return ""
-    value = _as_json(value)
-    return value if isinstance(value, str) else json.dumps(value)
+def _at(tree: object, path: tuple[str, ...]) -> object:
+    """Return the value at a path, through objects and JSON text. None when there is none."""
+    for part in path:
+        if isinstance(tree, str) and tree.startswith("{"):
+            tree = json.loads(tree)
+        if not isinstance(tree, Mapping):
+            return None
+        tree = cast(Mapping[str, object], tree).get(part)
+    return tree
 
 
-def _as_json(value: object) -> JsonValue:
-    """Return a value as Pulumi reads it from YAML: whole numbers become integers, times become text in its format."""
-    match value:
-        case datetime():
-            return value.strftime("%Y-%m-%d %H:%M:%S +0000 UTC")
-        case date():
-            return value.strftime("%Y-%m-%d 00:00:00 +0000 UTC")
-        case bool() | None:
-            return value
-        case str():
-            return str(value)
-        case int():
-            return int(value)
-        case float():
-            return int(value) if value.is_integer() else float(value)
-        case Mapping():
-            return {str(key): _as_json(one) for key, one in cast(Mapping[object, object], value).items()}
-        case Sequence():
-            return [_as_json(one) for one in cast(Sequence[object], value)]
-        case _:
-            return str(value)
+def _secret_violations(texts: _Texts) -> Iterator[Violation]:
+    key = PREFIX + route_secret.KEY
+    if not any(texts.by_key.get(one) for one in (key, route_secret.KEY)):
+        yield route_secret.missing()
+    elif key not in texts.secrets:
+        yield route_secret.in_plain_text()
+
+
+def _lost_texts(config: Tree) -> Iterator[Violation]:
+    """Find texts that Pulumi changes between the file and the program, however the file spells them.
+
+    It writes the config again before it reads it. A text of several lines then becomes a block, which cannot begin with
+    a line break or a tab.
+    https://github.com/pulumi/pulumi/blob/v3.260.0/sdk/go/common/workspace/loaders.go
+    """
+    for path, text in texts_of(config, ()):
+        if text[:1] in ("\n", "\t", "\u2028", "\u2029") and "\n" in text:
+            first, *rest = path
+            fix = "Begin it with another character; a chat template may begin with {# #}."
+            what = "must not begin with a line break or a tab and have several lines: Pulumi reads another text"
+            yield Violation((str(first).removeprefix(PREFIX), *rest), what, fix, text)
 
 
 def _below(tree: Tree, key: str) -> Tree:
     """Return the mapping under a key. It is created if missing, and parsed if it is JSON text."""
     below = tree.get(key)
     if isinstance(below, str) and below:
-        below = json.loads(below)
+        below = _quoted(json.loads(below))
     if not isinstance(below, MutableMapping):
         below = {}
     if tree.get(key) is not below:
@@ -205,16 +309,59 @@ def _below(tree: Tree, key: str) -> Tree:
     return cast(Tree, below)
 
 
-def _yaml() -> YAML:
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    return yaml
+# What every YAML reader takes for a text, and for the same one: words with single spaces between them. A text that
+# begins like a number, or is a word for true, false or nothing, is another value for some readers.
+_PLAIN: Final = re.compile(r"(?![-+.]*[0-9.~=<])\S+( \S+)*")
+_WORDS: Final = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null", "none", "inf", "nan"})
+
+
+def _quoted(value: JsonValue) -> JsonValue:
+    """Return a value in which every text that YAML readers might change is in double quotes when it is written.
+
+    YAML folds line breaks (also U+0085, U+2028 and U+2029), tabs and trailing spaces; in double quotes, all characters
+    that are not printable are escaped. https://yaml.org/spec/1.2.2/#73-flow-scalar-styles
+    """
+    match value:
+        case str():
+            plain = value.isprintable() and _PLAIN.fullmatch(value) and value.casefold() not in _WORDS
+            return value if plain else DoubleQuotedScalarString(value)
+        case dict():
+            return {cast(str, _quoted(key)): _quoted(one) for key, one in value.items()}
+        case list():
+            return [_quoted(one) for one in value]
+        case _:
+            return value
+
+
+def difference(meant: JsonValue, found: JsonValue, path: KeyPath = ()) -> KeyPath | None:
+    """Return the path of the first value that is not the same in both trees. None when all are."""
+    if isinstance(meant, dict) and isinstance(found, dict):
+        for key in dict.fromkeys((*meant, *found)):
+            if key not in meant or key not in found:
+                return (*path, key)
+            if (where := difference(meant[key], found[key], (*path, key))) is not None:
+                return where
+        return None
+    if isinstance(meant, list) and isinstance(found, list) and len(meant) == len(found):
+        pairs = enumerate(zip(meant, found, strict=True))
+        below = (difference(one, other, (*path, place)) for place, (one, other) in pairs)
+        return next((where for where in below if where is not None), None)
+    return None if repr(meant) == repr(found) else path  # True is not 1, and NaN is NaN
+
+
+def _config_path(path: KeyPath) -> str:
+    """Return a path in the file as ``pulumi config set --path`` takes it."""
+    match path:
+        case ("config", key, *rest):
+            return dotted((str(key).removeprefix(PREFIX), *rest))
+        case _:
+            return dotted(path)
 
 
 def _load(content: bytes, path: Path) -> Tree:
-    document = load_yaml(content, str(path), _yaml())
+    document = load_yaml(content, str(path), pulumi_yaml())
+    if isinstance(document, MutableMapping) and document.get("environment"):
+        cast(Tree, document).setdefault("config", CommentedMap())
     if not isinstance(document, MutableMapping) or not isinstance(document.get("config"), MutableMapping):
         raise RefusedError(f"{path}: has no 'config' section; set the stack's config first (see docs/config.md)")
     return cast(Tree, document)
@@ -222,5 +369,5 @@ def _load(content: bytes, path: Path) -> Tree:
 
 def _dump(document: Tree) -> bytes:
     buffer = io.BytesIO()
-    _yaml().dump(document, buffer)
+    pulumi_yaml().dump(document, buffer)
     return buffer.getvalue()

@@ -12,7 +12,7 @@ from components.config.forms import URL
 from components.config.violations import shown
 from components.domain.naming import COLORS, Color
 from rollout.model.errors import RefusedError, RolloutError
-from rollout.statistics.measurements import Counters, PrefixCache
+from rollout.statistics.measurements import Counters, PrefixCache, bucket_label
 from rollout.system.failures import describe_error
 
 TIMEOUT_SECONDS = 5.0
@@ -117,9 +117,9 @@ class Prometheus:
 
 
 def _counters(found: list[dict[str, Any]]) -> Counters:
-    inter_token = _series(found, _INTER_TOKEN, "le")
+    inter_token = _buckets(found, _INTER_TOKEN)
     known = {pod for pod, _ in inter_token}
-    former = {key: value for key, value in _series(found, _INTER_TOKEN_FORMERLY, "le").items() if key[0] not in known}
+    former = {key: value for key, value in _buckets(found, _INTER_TOKEN_FORMERLY).items() if key[0] not in known}
     answers = [
         one
         for one in found
@@ -129,9 +129,9 @@ def _counters(found: list[dict[str, Any]]) -> Counters:
         responses=_series(found, _RESPONSES, "status"),
         answered=_series(answers, _RESPONSES, ""),
         finished=_series(found, _FINISHED, "finished_reason"),
-        ttft_buckets=_series(found, _TTFT, "le"),
+        ttft_buckets=_buckets(found, _TTFT),
         inter_token_buckets=inter_token | former,
-        end_to_end_buckets=_series(found, _END_TO_END, "le"),
+        end_to_end_buckets=_buckets(found, _END_TO_END),
         waiting=_series(found, _WAITING, ""),
     )
 
@@ -145,3 +145,15 @@ def _series(found: list[dict[str, Any]], name: str, label: str) -> dict[tuple[st
             key = f"{metric.get('pod', '')}@{metric.get('instance', '')}", metric.get(label, "")
             series[key] = series.get(key, 0.0) + float(value)
     return series
+
+
+def _buckets(found: list[dict[str, Any]], name: str) -> dict[tuple[str, str], float]:
+    """Return a histogram's cumulative counts by pod and upper bound.
+
+    A bucket that a pod has under two spellings of its bound is one counter: its larger value is the later one.
+    """
+    buckets: dict[tuple[str, str], float] = {}
+    for (pod, bound), value in _series(found, name, "le").items():
+        if (label := bucket_label(bound)) is not None:
+            buckets[pod, label] = max(value, buckets.get((pod, label), 0.0))
+    return buckets

@@ -4,11 +4,30 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 
 from components.domain.naming import Color
 
 Series = Mapping[tuple[str, str], float]
-"""Counter values by pod and one more label: the status, the finish reason, or the upper bound of a bucket."""
+"""Counter values by pod and one more label: the status, the finish reason, or the upper bound of a bucket.
+
+A bound is in the one spelling of ``bucket_label``, because a counter is found again by its label.
+"""
+
+
+def bucket_label(bound: str) -> str | None:
+    """Return the one spelling of a bucket's upper bound. None when it is not a number.
+
+    Clients and versions of Prometheus differ: ``1`` and ``1.0`` are the same bound.
+    https://prometheus.io/docs/prometheus/latest/migration/
+    """
+    try:
+        number = float(bound)
+    except ValueError:
+        return None
+    if math.isnan(number):
+        return None
+    return "+Inf" if number == math.inf else repr(number).removesuffix(".0")
 
 
 def growth(start: Series, end: Series) -> dict[tuple[str, str], float]:
@@ -84,11 +103,38 @@ class Histogram:
 
 
 def histogram(buckets: Series) -> Histogram:
-    """Add up the bucket counters of all pods. The label is the upper bound (Prometheus' ``le``)."""
-    by_bound: dict[float, float] = {}
+    """Add up the bucket counters of all pods. The label is the upper bound (Prometheus' ``le``).
+
+    Only bounds that all pods have can be added up: versions of a server differ in their buckets. Counts that fall while
+    the bounds rise, or that have no last bound, are not a histogram: the result is empty, which is no data.
+    """
+    pods = {pod for pod, _ in buckets}
+    by_bound: dict[float, list[float]] = {}
     for (_, bound), count in buckets.items():
-        by_bound[float(bound)] = by_bound.get(float(bound), 0.0) + count
-    return Histogram(tuple(sorted(by_bound.items())))
+        by_bound.setdefault(float(bound), []).append(count)
+    added = [(bound, sum(counts)) for bound, counts in sorted(by_bound.items()) if len(counts) == len(pods)]
+    falls = any(higher < lower for (_, lower), (_, higher) in pairwise(added))
+    return Histogram() if falls or not added or math.isfinite(added[-1][0]) else Histogram(tuple(added))
+
+
+def histogram_growth(start: Series, end: Series) -> Histogram:
+    """Return the histogram of what was observed between two times, over all pods.
+
+    The buckets of a pod are reset together, when its server starts again. Its whole counts are then what it observed
+    since: one bucket may already be above its former count while another is below.
+    """
+    grown: dict[tuple[str, str], float] = {}
+    for pod in {pod for pod, _ in end}:
+        before, after = ({key: one for key, one in series.items() if key[0] == pod} for series in (start, end))
+        was_reset = any(value < before.get(key, 0.0) for key, value in after.items()) or _falls(growth(before, after))
+        grown |= after if was_reset else growth(before, after)
+    return histogram(grown)
+
+
+def _falls(buckets: Series) -> bool:
+    """Whether a pod's cumulative counts fall while the bounds rise."""
+    counts = [count for _, count in sorted((float(bound), count) for (_, bound), count in buckets.items())]
+    return any(higher < lower for lower, higher in pairwise(counts))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +218,7 @@ def sample(start: Counters, end: Counters) -> Sample | None:
     # The status of an exchange with an engine error is a 5xx, unless the stream had begun.
     completed = total(finished) - aborts - engine_errors + max(0, engine_errors - server_errors)
     published = bool(end.answered) and bool(end.finished)
-    tokens = histogram(growth(start.inter_token_buckets, end.inter_token_buckets))
+    tokens = histogram_growth(start.inter_token_buckets, end.inter_token_buckets)
     return Sample(
         requests=requests,
         failed=min(requests, max(server_errors, engine_errors) + aborts),
@@ -181,9 +227,9 @@ def sample(start: Counters, end: Counters) -> Sample | None:
         aborts=aborts,
         answered=total(growth(start.answered, end.answered)) if published else None,
         completed=completed,
-        ttft=histogram(growth(start.ttft_buckets, end.ttft_buckets)),
+        ttft=histogram_growth(start.ttft_buckets, end.ttft_buckets),
         inter_token=tokens.scaled(total(finished)),
-        end_to_end=histogram(growth(start.end_to_end_buckets, end.end_to_end_buckets)),
+        end_to_end=histogram_growth(start.end_to_end_buckets, end.end_to_end_buckets),
     )
 
 

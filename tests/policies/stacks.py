@@ -136,7 +136,7 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
                 model_revision="v3",
                 engine_args=["--max-model-len=8192", "--no-enable-prefix-caching", "--seed", "-1"],
                 prompts={"chat_template.jinja": "{{ messages }}", "system.txt": "Be kind."},
-                sampling={"temperature": 0.2, "stop": ["</s>"]},
+                sampling={"temperature": 0.2, "top_k": 20},
                 lora_adapters={"legal": "/adapters/legal", "terse": "/adapters/terse"},
             ),
         },

@@ -127,6 +127,16 @@ def test_the_config_file_is_committed_back_by_the_bot_with_its_comments(runner: 
     assert git(origin, "show", "--name-only", "--format=", "main") == "Pulumi.prod.yaml"
 
 
+def test_the_config_file_is_committed_back_from_its_own_folder(runner: Runner) -> None:
+    (runner.checkout / "Pulumi.yaml").write_text('name: vllm-blue-green\nstackConfigDir: "stacks"\n')
+    (runner.checkout / "stacks").mkdir()
+    (runner.checkout / "stacks" / "Pulumi.prod.yaml").write_text("config: {}\n")
+    done = runner.run("ramp", "Commit the config file back")
+    assert done.returncode == 0, done.stderr
+    origin = runner.checkout.parent / "origin.git"
+    assert git(origin, "show", "--name-only", "--format=", "main") == "stacks/Pulumi.prod.yaml"
+
+
 def test_a_file_that_did_not_change_is_no_commit(runner: Runner) -> None:
     before = git(runner.checkout, "rev-parse", "HEAD")
     assert runner.run("ramp", "Commit the config file back").returncode == 0

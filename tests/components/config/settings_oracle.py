@@ -132,14 +132,6 @@ class Names:
     value: Accepts
 
 
-def finite(value: Json) -> bool:
-    if isinstance(value, dict):
-        return all(map(finite, value.values()))
-    if isinstance(value, list):
-        return all(map(finite, value))
-    return not isinstance(value, float) or math.isfinite(value)
-
-
 REFUSED_OPTIONS = [
     *("--model", "--host", "--port", "--uds", "--revision", "--served-model-name", "--tensor-parallel-size"),
     *("--shutdown-timeout", "--fingerprint-mode", "--fingerprint-value", "--chat-template"),
@@ -205,7 +197,14 @@ RELEASE: dict[str, Any] = {
     "engine_args": engine_args,
     "env": Names(variable, printable),
     "prompts": Names(text(r"(?!\.)[A-Za-z0-9._-]{1,100}"), any_text),
-    "sampling": Names(any_text, finite),
+    "sampling": {
+        "temperature": optional(number(0, 2)),
+        "top_p": optional(positive(1)),
+        "top_k": optional(whole(-1, math.inf)),
+        "min_p": optional(number(0, 1)),
+        "repetition_penalty": optional(positive(math.inf)),
+        "max_new_tokens": optional(whole(1, math.inf)),
+    },
     "lora_adapters": Names(text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"), text(r"/[A-Za-z0-9._/+-]{0,498}[A-Za-z0-9._+-]")),
     "weights_gib": optional(size),
     "kv_cache_kib_per_token": optional(size),
@@ -487,7 +486,24 @@ def as_read(values: dict[str, Json]) -> dict[str, Json]:
         if key not in TEXT_KEYS and written == written.strip():
             with suppress(ValueError, RecursionError):
                 read[key] = json.loads(written)
+        if not isinstance(read[key], str):
+            read[key] = _from_text(SPEC.get(key), read[key])
     return read
+
+
+def _from_text(spec: Any, value: Json) -> Json:
+    """Read a number, true or false that is a text, where the specification would accept it without the quotes."""
+    if isinstance(spec, dict) and isinstance(value, dict):
+        return {name: _from_text(spec.get(name), one) for name, one in value.items()}
+    if isinstance(spec, list) and isinstance(value, list):
+        return [_from_text(spec[0], one) for one in value]
+    if callable(spec) and isinstance(value, str) and not spec(value) and _SCALAR.fullmatch(value):
+        scalar = json.loads(value)
+        return scalar if spec(scalar) else value
+    return value
+
+
+_SCALAR = re.compile(r"true|false|-?(0|[1-9][0-9]{0,99})(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 
 def violating_paths(values: dict[str, Json]) -> set[str]:

@@ -163,11 +163,84 @@ def test_any_other_image_is_accepted(name: str) -> None:
     assert Release(**release(image=f"{name}@sha256:{'a' * 64}"))
 
 
-names = st.from_regex(r"[a-z]{1,6}", fullmatch=True)
-values = st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab", max_size=3)
-json_values = st.recursive(
-    values, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(names, inner, max_size=2), max_leaves=4
+EDGES = {"temperature": 0, "top_p": 1, "top_k": -1, "min_p": 0, "max_new_tokens": 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({}, {}),
+        (EDGES, EDGES),
+        ({"temperature": 2, "repetition_penalty": 1.1}, {"temperature": 2, "repetition_penalty": 1.1}),
+        ({"temperature": "0.7", "top_k": "20"}, {"temperature": 0.7, "top_k": 20}),
+        ({"temperature": 1.0}, {"temperature": 1}),
+        ({"temperature": None}, {"temperature": None}),
+    ],
 )
+def test_sampling_defaults_are_numbers_in_vllms_ranges(given: dict[str, Any], kept: dict[str, Any]) -> None:
+    sampling = Release(**release(sampling=given)).sampling
+    assert json.dumps(sampling) == json.dumps(kept)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("temperature", -0.1, "a number from 0 to 2"),
+        ("temperature", 2.1, "a number from 0 to 2"),
+        ("temperature", True, "a number from 0 to 2"),
+        ("temperature", "0,7", "a number from 0 to 2"),
+        ("temperature", " 0.7", "a number from 0 to 2"),
+        ("top_p", 0, "a number above 0 and at most 1"),
+        ("top_p", 1.01, "a number above 0 and at most 1"),
+        ("top_k", -2, "a whole number of at least -1"),
+        ("top_k", 1.5, "a whole number of at least -1"),
+        ("min_p", -0.01, "a number from 0 to 1"),
+        ("min_p", 1.01, "a number from 0 to 1"),
+        ("repetition_penalty", 0, "a number above 0"),
+        ("max_new_tokens", 0, "a whole number of at least 1"),
+    ],
+)
+def test_a_sampling_default_that_vllm_refuses_is_refused(key: str, value: object, expected: str) -> None:
+    with pytest.raises(ValidationError, match=f"must be {expected}"):
+        Release(**release(sampling={key: value}))
+
+
+@pytest.mark.parametrize(
+    ("key", "fix"),
+    [
+        ("presence_penalty", "let clients send it"),
+        ("stop", "let clients send it"),
+        ("max_tokens", "Did you mean max_new_tokens?"),
+        ("Top-P", "Did you mean top_p?"),
+    ],
+)
+def test_a_sampling_default_without_effect_is_refused_with_the_fix(key: str, fix: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Release(**release(sampling={key: 1}))
+    (violation,) = explain(raised.value, Release)
+    assert (violation.path, violation.value) == (("sampling", key), 1)
+    assert violation.what.startswith("has no effect: as defaults, vLLM takes only temperature, ")
+    assert fix in violation.fix
+
+
+@pytest.mark.parametrize(
+    ("revision", "fix"),
+    [
+        (1234567, 'Put what you wrote in quotes, e.g. "1234567": without them, YAML reads a number.'),
+        (True, 'Put what you wrote in quotes, e.g. "true": without them, YAML reads true or false.'),
+        (6.85e232, "Put what you wrote in quotes: without them, YAML reads a number."),
+        (float("inf"), "Put what you wrote in quotes: without them, YAML reads a number."),
+    ],
+)
+def test_a_revision_that_yaml_reads_as_another_value_needs_quotes(revision: object, fix: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Release(**release(model_revision=revision))
+    (violation,) = explain(raised.value, Release)
+    assert (violation.path, violation.fix) == (("model_revision",), fix)
+
+
+names = st.from_regex(r"[a-z]{1,6}", fullmatch=True)
+shares = st.none() | st.sampled_from([0.25, 0.5, 1])
 bundles = st.fixed_dictionaries(
     {
         "model": st.sampled_from(["org/a", "org/b"]),
@@ -176,7 +249,7 @@ bundles = st.fixed_dictionaries(
         "engine_args": st.lists(st.sampled_from(["--dtype=half", "--max-num-seqs=9", "--seed", "-O3"]), max_size=3),
         "env": st.dictionaries(names, st.text("ab", max_size=3), max_size=2),
         "prompts": st.dictionaries(names, st.text("ab", max_size=3), max_size=2),
-        "sampling": st.dictionaries(names, json_values, max_size=2),
+        "sampling": st.fixed_dictionaries({}, optional={"top_p": shares, "top_k": st.integers(-1, 9), "min_p": shares}),
         "lora_adapters": st.dictionaries(names, st.sampled_from(["/adapters/law", "/adapters/code"]), max_size=2),
     }
 )
@@ -211,7 +284,7 @@ NESTED = release(
     engine_args=["--dtype=half", "--seed", "1"],
     env={"VLLM_LOGGING_LEVEL": "DEBUG"},
     prompts={"a.txt": "one", "b.txt": "two"},
-    sampling={"stop": ["x", {"deep": [1, 2.5, True, None]}]},
+    sampling={"top_k": 5, "max_new_tokens": 900},
     lora_adapters={"law": "/adapters/law"},
 )
 # A changed value for each leaf, valid for its field.

@@ -214,6 +214,60 @@ def test_values_may_be_json_as_pulumi_hands_objects_over() -> None:
     assert Settings.from_config(flat) == settings()
 
 
+def test_numbers_and_truths_may_be_texts_as_pulumi_config_set_writes_them() -> None:
+    gates = {"ttft_p95": {"limit_seconds": "2.5", "dry_run": "true"}, "manual": {"at_percents": ["100"]}}
+    steps = [{"candidate_percent": "100", "hold_seconds": "1e2"}]
+    service = service_settings(
+        protect="false", green={"replicas": "3", "provisioned": "true"}, rollout={"steps": steps, "gates": gates}
+    )
+    assert (service.green.replicas, service.green.provisioned) == (3, True)
+    assert service.rollout.gates.ttft_p95.limit_seconds == 2.5
+    assert service.rollout.gates.ttft_p95.dry_run
+    assert service.rollout.gates.manual.at_percents == (100,)
+    assert (service.rollout.steps[0].candidate_percent, service.rollout.steps[0].hold_seconds) == (100, 100.0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2,5",
+        " 2",
+        "2 ",
+        "+2",
+        "02",
+        "0x2",
+        "1_0",
+        "２",
+        "2.",
+        ".5",
+        "1e",
+        "inf",
+        "Infinity",
+        "NaN",
+        "nan",
+        "true",
+        "",
+        "1e999",
+    ],
+)
+def test_what_is_no_json_number_stays_a_text_and_is_refused(text: str) -> None:
+    (line,) = violations(rollout={"gates": {"ttft_p95": {"limit_seconds": text}}})
+    assert line.startswith("rollout.gates.ttft_p95.limit_seconds: must be a number above 0")
+
+
+@pytest.mark.parametrize("text", ["yes", "True", "TRUE", "on", "1", "0", "", " true"])
+def test_only_true_and_false_are_truths(text: str) -> None:
+    (line,) = violations(rollout={"gates": {"ttft_p95": {"dry_run": text}}})
+    assert line.startswith("rollout.gates.ttft_p95.dry_run: must be true or false")
+
+
+def test_a_text_that_looks_like_a_number_stays_a_text_where_a_text_is_wanted() -> None:
+    blue = {"release": release(model_revision="1234567", prompts={"a.txt": "true", "b.txt": "1.50"})}
+    read = service_settings(blue=blue).blue.release
+    assert read is not None
+    assert (read.model_revision, read.prompts) == ("1234567", {"a.txt": "true", "b.txt": "1.50"})
+
+
 ARN = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
 
 

@@ -1,10 +1,15 @@
 """Editing Pulumi.<stack>.yaml: comments, secrets and everything else stay; invalid settings are not written."""
 
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from rollout.adapters.config_file import ConfigFile, stack_file
+from rollout.adapters.config_file import ConfigFile, difference, stack_file
 from rollout.model.errors import RefusedError, RolloutError
 from tests.rollout.fakes import NEW
 from tests.rollout.full_disk import no_room
@@ -241,3 +246,241 @@ def test_a_link_to_the_file_stays_one(tmp_path: Path) -> None:
     ConfigFile(link).edit({"rollout_serial": 4})
     assert link.is_symlink()
     assert ConfigFile(path).read().rollout_serial == 4
+
+
+# Characters that YAML folds, breaks lines at, or does not allow, and words that are other values for some readers.
+ODD_TEXTS = [
+    *("\x85", "a\x85b", "a\x85\x85 b", "\u2028", "a\u2029b", "\ufeff", "\ufeffa", "\r", "a\rb", "a\r\nb\r\n", "\t"),
+    *("\ta\tb\t", "", " ", "a ", " a", "a \n b", "a  \n\n\n b\n", " \na", "a\n\n", "\0", "a\0b", "\x07", "\x1b[1m"),
+    *("\x7f", "\xa0", "\xad", "\u200b", "\u202e", "\ue000", "\ufffe", "\uffff", "\U0001f600", "\U000e0001"),
+    *("\U0010ffff", "é", "漢字", "\\", '"', "'", "\\N", "a" * 5000, "a b " * 2000),
+    *("true", "Yes", "off", "y", "null", "~", "1", "1.0", "1e5", "12e4567", ".5", "-.inf", ".NaN", "0x1f", "0o17"),
+    *("017", "0b11", "1_000", "1:30", "2026-11-22", "2026-11-22T08:00:00Z", "=", "<<", "-", "- a", "? a", ": a"),
+    *("a: b", "a #b", "# a", "*a", "&a", "!a", "!!int 1", "%a", "@a", "`a", "|", ">", "{", "[a]", "{a: b}", ","),
+    *("---", "...", "--- a"),
+]
+# Pulumi writes these as blocks, and reads another text.
+LOST_TEXTS = ["\n", "\na", "\n\n a", "\u2028a\n", "\u2029\n", "\ta\nb", "\t\n"]
+TEXTS = st.sampled_from(ODD_TEXTS + LOST_TEXTS) | st.text(st.characters(exclude_categories=()), max_size=20)
+
+
+def with_prompts(prompts: dict[str, str]) -> dict[str, Any]:
+    return {**NEW.model_dump(mode="json"), "prompts": prompts}
+
+
+@pytest.mark.parametrize("text", LOST_TEXTS)
+def test_a_text_that_pulumi_would_change_is_refused(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path, FLAT)
+    with pytest.raises(
+        RefusedError, match=r"green\.release\.prompts\[\"a\.txt\"\]: must not begin.*Begin it with another"
+    ):
+        ConfigFile(path).edit({"green.release": with_prompts({"a.txt": text})})
+    assert path.read_text() == FLAT
+
+
+def test_every_odd_text_survives_an_edit(tmp_path: Path) -> None:
+    prompts = {f"{number}.txt": text for number, text in enumerate(ODD_TEXTS)}
+    config = ConfigFile(write(tmp_path, FLAT))
+    config.edit({"green.release": with_prompts(prompts)})
+    config.edit({"rollout_serial": 4})  # the next edit writes them again
+    release = config.read().green.release
+    assert release is not None
+    assert release.prompts == prompts
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(st.from_regex(r"(?!\.)[A-Za-z0-9._-]{1,9}", fullmatch=True), TEXTS, min_size=1, max_size=4))
+def test_any_text_is_read_back_as_it_was_written_or_refused(prompts: dict[str, str]) -> None:
+    surrogate = any("\ud800" <= one <= "\udfff" for text in prompts.values() for one in text)
+    lost = any("\n" in text and text[0] in "\n\t\u2028\u2029" for text in prompts.values())
+    with TemporaryDirectory() as folder:
+        path = write(Path(folder), FLAT)
+        config = ConfigFile(path)
+        if surrogate or lost:
+            with pytest.raises(RefusedError) as raised:
+                config.edit({"green.release": with_prompts(prompts)})
+            assert surrogate == ("contains a lone surrogate" in str(raised.value))
+            assert lost == ("Pulumi reads another text" in str(raised.value))
+            assert path.read_text() == FLAT
+            return
+        config.edit({"green.release": with_prompts(prompts)})
+        release = config.read().green.release
+        assert release is not None
+        assert release.prompts == prompts
+
+
+SHARED = FLAT.replace("  vllm-blue-green:blue:\n", "  vllm-blue-green:blue: &both\n").replace(
+    "  vllm-blue-green:green:\n    replicas: 2\n", "  vllm-blue-green:green: *both\n"
+)
+
+
+def test_an_edit_that_would_change_something_else_is_not_written(tmp_path: Path) -> None:
+    path = write(tmp_path, SHARED)
+    with pytest.raises(
+        RefusedError, match=r"with the change, blue\.replicas would not read back as meant.*write their values out"
+    ):
+        ConfigFile(path).edit({"green.replicas": 3})
+    assert path.read_text() == SHARED
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_writer_that_loses_something_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, FLAT)
+    monkeypatch.setattr("rollout.adapters.config_file.DoubleQuotedScalarString", str)
+    with pytest.raises(
+        RefusedError, match=r"with the change, green\.release\.prompts\[\"a\.txt\"\] would not read back as meant"
+    ):
+        ConfigFile(path).edit({"green.release": with_prompts({"a.txt": "a\x85b"})})
+    assert path.read_text() == FLAT
+
+
+@pytest.mark.parametrize(
+    ("meant", "found", "path"),
+    [
+        ({"a": [1, {"b": "x"}]}, {"a": [1, {"b": "x"}]}, None),
+        ({"a": [1, {"b": "x"}]}, {"a": [1, {"b": "y"}]}, ("a", 1, "b")),
+        ({"a": 1}, {"a": True}, ("a",)),
+        ({"a": 1}, {"a": "1"}, ("a",)),
+        ({"a": 1}, {}, ("a",)),
+        ({}, {"a": None}, ("a",)),
+        ({"a": [1]}, {"a": [1, 2]}, ("a",)),
+        ({"a": {}}, {"a": []}, ("a",)),
+        ({"a": float("nan")}, {"a": float("nan")}, None),
+    ],
+)
+def test_trees_are_compared_value_by_value(meant: Any, found: Any, path: tuple[str | int, ...] | None) -> None:
+    assert difference(meant, found) == path
+
+
+def shared_project(folder: Path, declared: str) -> Path:
+    (folder / "Pulumi.yaml").write_text(f"name: vllm-blue-green\nruntime: python\n{declared}")
+    return folder
+
+
+PROJECT_CONFIG = """\
+config:
+  cluster_name: {description: Existing EKS cluster., default: shared}
+  instance_type: g6e.2xlarge
+  client_cidrs: ["10.1.0.0/16"]
+  green: {default: {replicas: 3}}
+  protect: {default: false}
+  aws:region: us-west-2
+  kubernetes:context: {value: prod}
+"""
+BARE = "".join(
+    line
+    for line in FLAT.splitlines(keepends=True)
+    if not any(key in line for key in ("cluster_name", "instance_type", "aws:region"))
+).replace("  vllm-blue-green:green:\n    replicas: 2\n", "")
+
+
+def test_what_the_project_gives_to_every_stack_is_read(tmp_path: Path) -> None:
+    config = ConfigFile(write(shared_project(tmp_path, PROJECT_CONFIG), BARE))
+    read = config.settings()
+    assert (read.cluster_name, read.client_cidrs, read.protect) == ("shared", ("10.1.0.0/16",), False)
+    assert (config.read().instance_type, config.read().green.replicas) == ("g6e.2xlarge", 3)
+    assert (config.raw("aws:region"), config.raw("kubernetes:context")) == ("us-west-2", "prod")
+
+
+def test_the_stacks_own_value_comes_before_the_projects(tmp_path: Path) -> None:
+    config = ConfigFile(write(shared_project(tmp_path, PROJECT_CONFIG), FLAT))
+    assert config.settings().cluster_name == "prod"
+    assert (config.raw("aws:region"), config.read().green.replicas) == ("eu-central-1", 2)
+
+
+def test_an_edit_keeps_the_parts_that_the_project_gives(tmp_path: Path) -> None:
+    config = ConfigFile(write(shared_project(tmp_path, PROJECT_CONFIG), BARE))
+    config.edit({"green_weight": 0, "green.release": NEW.model_dump(mode="json")})
+    assert (config.read().green.replicas, config.read().green.release) == (3, NEW)
+    assert "cluster_name" not in config.path.read_text()
+
+
+def test_a_path_in_the_projects_config_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match=r"Pulumi\.yaml: config key green\.replicas: is a path"):
+        ConfigFile(write(shared_project(tmp_path, "config: {green.replicas: 3}\n"), FLAT))
+
+
+@pytest.mark.parametrize("declared", ["stackConfigDir: stacks\n", "config: ./stacks\n"])
+def test_the_folder_of_the_stacks_files_is_the_projects(tmp_path: Path, declared: str) -> None:
+    shared_project(tmp_path, declared)
+    (tmp_path / "stacks").mkdir()
+    write(tmp_path / "stacks", FLAT)
+    path = stack_file(tmp_path, "prod")
+    assert path.resolve() == tmp_path / "stacks" / "Pulumi.prod.yaml"
+    with pytest.raises(RefusedError, match=r"Did you mean prod\?"):
+        stack_file(tmp_path, "prd")
+    ConfigFile(path, None, tmp_path).edit({"rollout_serial": 4})
+    assert ConfigFile(path, None, tmp_path).read().rollout_serial == 4
+
+
+ESC = f"environment: [prod]\n{FLAT}".replace("  vllm-blue-green:cluster_name: prod\n", "").replace(
+    "  vllm-blue-green:candidate_route_secret:\n    secure: v1:abc=\n", ""
+)
+# Prints what `pulumi config --json --open` prints: each value as text, and whether it is a secret.
+# https://github.com/pulumi/pulumi/blob/v3.260.0/pkg/cmd/pulumi/config/config.go (configValueJSON)
+FAKE_PULUMI = """\
+#!{python}
+import json, sys
+from ruamel.yaml import YAML
+if sys.argv[-1] == "version":
+    print("v3.260.0")
+    sys.exit()
+with open(sys.argv[sys.argv.index("--config-file") + 1]) as file:
+    own = YAML(typ="safe").load(file)["config"]
+texts = {values!r} | {{key: one if isinstance(one, str) else json.dumps(one) for key, one in own.items()}}
+secret = {{"vllm-blue-green:candidate_route_secret": {{"secret": True}}}}
+print(json.dumps(secret | {{key: {{"value": text, "secret": False}} for key, text in texts.items()}}))
+"""
+
+
+def pulumi_with(folder: Path, monkeypatch: pytest.MonkeyPatch, content: str, **environment: str) -> Path:
+    """Put a ``pulumi`` on PATH that opens an environment with these values, and return the stack's file."""
+    values = {f"vllm-blue-green:{key}": value for key, value in environment.items()}
+    (folder / "pulumi").write_text(FAKE_PULUMI.format(python=sys.executable, values=values))
+    (folder / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    return write(shared_project(folder, ""), content)
+
+
+def test_an_environment_is_opened_by_pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = pulumi_with(tmp_path, monkeypatch, ESC, cluster_name="from-esc")
+    config = ConfigFile(path)
+    assert config.settings().cluster_name == "from-esc"
+    config.edit({"rollout_serial": 4})
+    assert (config.read().rollout_serial, config.settings().cluster_name) == (4, "from-esc")
+    assert "from-esc" not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [({"rollout_serial": "3"}, "rollout_serial"), ({"green": '{"parked": true}'}, "green.parked")],
+)
+def test_a_key_that_a_rollout_writes_must_not_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], named: str
+) -> None:
+    content = ESC.replace("  vllm-blue-green:green:\n    replicas: 2\n", "")
+    path = pulumi_with(tmp_path, monkeypatch, content, cluster_name="from-esc", **given)
+    config = ConfigFile(path)
+    with pytest.raises(RefusedError, match=rf"{named}: must be in this file.*Copy it into the file"):
+        config.edit({"green_weight": 0})
+    assert path.read_text() == content
+
+
+@pytest.mark.parametrize(
+    ("says", "message"),
+    [
+        ("echo 'error: the backend has no environments' >&2; exit 255", "the backend has no environments"),
+        ("echo '[]'", "Pulumi's answer is not its config"),
+        ("echo hello", "Pulumi's answer is not its config"),
+    ],
+)
+def test_an_environment_that_cannot_be_opened_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, message: str
+) -> None:
+    path = pulumi_with(tmp_path, monkeypatch, ESC)
+    version = 'case "$*" in *version*) echo v3.260.0; exit 0;; esac'
+    (tmp_path / "pulumi").write_text(f"#!/bin/sh\n{version}\n{says}\n")
+    with pytest.raises(RefusedError, match="its environment cannot be opened") as raised:
+        ConfigFile(path)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)

@@ -1,5 +1,6 @@
 """Queries to Prometheus, and how its answers are read."""
 
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from rollout.adapters.prometheus import Prometheus
 from rollout.model.errors import RefusedError, RolloutError
+from rollout.statistics.measurements import Histogram, sample
 
 NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
 
@@ -131,3 +133,29 @@ def test_without_any_url_the_setting_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("PROMETHEUS_URL", raising=False)
     with pytest.raises(RefusedError, match=r"rollout\.prometheus_url"):
         Prometheus(None, "chat")
+
+
+def test_a_bound_is_the_same_bound_however_it_is_spelled() -> None:
+    name = "vllm:time_to_first_token_seconds_bucket"
+
+    def at(spellings: tuple[str, str], fast: float, slow: float) -> Prometheus:
+        one, all_of_them = spellings
+        series = [
+            (pod("green", "g1", __name__="http_requests_total", status="2xx"), slow),
+            (pod("green", "g1", __name__=name, le=one), fast),
+            (pod("green", "g1", __name__=name, le=all_of_them), slow),
+        ]
+        return prometheus(lambda _: httpx.Response(200, json=vector(*series)))
+
+    start = at(("1", "+Inf"), 1000, 1000).counters(NOW)["green"]
+    end = at(("1.0", "Inf"), 1000, 1100).counters(NOW)["green"]
+    seen = sample(start, end)
+    assert seen is not None
+    assert seen.ttft == Histogram(((1.0, 0.0), (math.inf, 100.0))), "all hundred new requests took more than a second"
+
+
+def test_two_spellings_of_a_bound_at_once_are_one_counter() -> None:
+    name = "vllm:time_to_first_token_seconds_bucket"
+    series = [(pod("green", "g1", __name__=name, le=bound), value) for bound, value in (("1", 5), ("1.0", 6), ("?", 7))]
+    counters = prometheus(lambda _: httpx.Response(200, json=vector(*series))).counters(NOW)
+    assert counters["green"].ttft_buckets == {("g1@g1:8000", "1"): 6}

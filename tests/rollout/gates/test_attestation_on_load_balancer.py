@@ -301,6 +301,17 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def test_the_region_may_be_the_projects(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rollout.direct_update import send_back
+
+    for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(variable, raising=False)
+    (tmp_path / "Pulumi.yaml").write_text(f"name: vllm-blue-green\nconfig: {{aws:region: {{value: {REGION}}}}}\n")
+    site.load_balancer.set_green_weight(25)
+    assert send_back(STACK, site.service.name, tmp_path, force=False) is not None
+    assert site.load_balancer.rule().splits(0)
+
+
 def test_the_config_file_is_not_needed(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from rollout.direct_update import send_back
 
@@ -308,8 +319,8 @@ def test_the_config_file_is_not_needed(site: Site, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     for content in (None, "this: [is no", f"config:\n  aws:region: {REGION}\n"):
         site.load_balancer.set_green_weight(25)
-        path = tmp_path / "Pulumi.prod.yaml"
+        path = tmp_path / f"Pulumi.{STACK}.yaml"
         if content is not None:
             path.write_text(content)
-        assert send_back(STACK, site.service.name, path, force=False) is not None
+        assert send_back(STACK, site.service.name, tmp_path, force=False) is not None
         assert site.load_balancer.rule().splits(0)

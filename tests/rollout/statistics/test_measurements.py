@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.statistics.measurements import Counters, Histogram, growth, histogram, sample
+from rollout.statistics.measurements import (
+    Counters,
+    Histogram,
+    bucket_label,
+    growth,
+    histogram,
+    histogram_growth,
+    sample,
+)
 
 
 def test_a_counter_absent_at_the_start_began_at_zero() -> None:
@@ -30,6 +38,71 @@ def test_growth_is_never_negative(start: dict[tuple[str, str], float], data: st.
 def test_pods_add_up_to_one_histogram() -> None:
     buckets = {("a", "0.1"): 1.0, ("b", "0.1"): 2.0, ("a", "+Inf"): 4.0, ("b", "+Inf"): 4.0}
     assert histogram(buckets) == Histogram(((0.1, 3.0), (math.inf, 8.0)))
+
+
+@pytest.mark.parametrize(
+    ("spelling", "label"),
+    [("1", "1"), ("1.0", "1"), ("1e0", "1"), ("0.30", "0.3"), ("+Inf", "+Inf"), ("inf", "+Inf"), ("2560.0", "2560")],
+)
+def test_a_bound_has_one_spelling(spelling: str, label: str) -> None:
+    assert bucket_label(spelling) == label
+
+
+@pytest.mark.parametrize("spelling", ["", "NaN", "one"])
+def test_what_is_no_number_is_no_bound(spelling: str) -> None:
+    assert bucket_label(spelling) is None
+
+
+@pytest.mark.parametrize(
+    "buckets",
+    [
+        {("a", "1"): 50.0, ("a", "+Inf"): 10.0},
+        {("a", "1"): 0.0, ("a", "2.5"): 9.0, ("a", "5"): 8.0, ("a", "+Inf"): 10.0},
+        {("a", "1"): 10.0},
+        {},
+    ],
+    ids=["below the count", "in between", "without a last bound", "empty"],
+)
+def test_counts_that_fall_are_no_data(buckets: dict[tuple[str, str], float]) -> None:
+    assert histogram(buckets) == Histogram()
+
+
+def test_only_bounds_that_all_pods_have_are_added_up() -> None:
+    fast = {("a", "0.5"): 10.0, ("a", "1"): 10.0, ("a", "+Inf"): 10.0}
+    slow = {("b", "0.7"): 0.0, ("b", "1"): 0.0, ("b", "+Inf"): 90.0}
+    assert histogram({**fast, **slow}) == Histogram(((1.0, 10.0), (math.inf, 100.0)))
+
+
+def test_the_buckets_of_a_pod_are_reset_together() -> None:
+    start = {("a", "1"): 10.0, ("a", "+Inf"): 100.0, ("b", "1"): 5.0, ("b", "+Inf"): 5.0}
+    end = {("a", "1"): 20.0, ("a", "+Inf"): 30.0, ("b", "1"): 6.0, ("b", "+Inf"): 8.0}
+    assert histogram_growth(start, end) == Histogram(((1.0, 21.0), (math.inf, 33.0)))
+
+
+def test_growth_that_falls_was_a_reset_although_no_bucket_fell() -> None:
+    assert histogram_growth(
+        {("a", "1"): 0.0, ("a", "+Inf"): 100.0}, {("a", "1"): 150.0, ("a", "+Inf"): 160.0}
+    ) == Histogram(((1.0, 150.0), (math.inf, 160.0)))
+
+
+LATENCIES = st.lists(st.floats(0.001, 20), max_size=30)
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.tuples(LATENCIES, LATENCIES), min_size=1))
+def test_the_growth_is_what_was_observed_in_between(observed: dict[str, tuple[list[float], list[float]]]) -> None:
+    bounds = {"0.1": 0.1, "1": 1.0, "5": 5.0, "+Inf": math.inf}
+
+    def series(ends: int) -> dict[tuple[str, str], float]:
+        seen = {pod: [one for part in parts[:ends] for one in part] for pod, parts in observed.items()}
+        return {
+            (pod, label): float(sum(one <= bound for one in values))
+            for pod, values in seen.items()
+            for label, bound in bounds.items()
+        }
+
+    between = [one for _, later in observed.values() for one in later]
+    expected = tuple((bound, float(sum(one <= bound for one in between))) for bound in bounds.values())
+    assert histogram_growth(series(1), series(2)) == Histogram(expected)
 
 
 @pytest.mark.parametrize(

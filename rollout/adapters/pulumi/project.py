@@ -1,0 +1,73 @@
+"""The project file, Pulumi.yaml: where the stacks' config files are, and the config that it gives to every stack."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+from components.domain.naming import PROJECT
+from rollout.adapters.pulumi.values import pulumi_yaml
+from rollout.model.errors import RefusedError
+from rollout.system.files import load_yaml
+
+PROJECT_FILE = "Pulumi.yaml"
+
+
+@dataclass(frozen=True)
+class Project:
+    """What the project file says about stacks."""
+
+    folder: Path
+    """The folder of the stacks' config files."""
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The values of keys that a stack does not set, by full key (``vllm-blue-green:protect``, ``aws:region``)."""
+
+    def stack_file(self, stack: str) -> Path:
+        """Return the path of a stack's config file."""
+        return self.folder / f"Pulumi.{stack}.yaml"
+
+
+def read_project(work_dir: Path) -> Project:
+    """Read the project file. Without one, there is nothing but stacks' files in the folder itself.
+
+    Raises:
+        RefusedError: the file cannot be read, or gives config in a way that is not supported.
+    """
+    path = work_dir / PROJECT_FILE
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return Project(work_dir)
+    except OSError as error:
+        raise RefusedError(f"{path}: cannot be read ({error.strerror})") from error
+    return _project(path, content)
+
+
+@lru_cache(maxsize=8)
+def _project(path: Path, content: bytes) -> Project:
+    document = load_yaml(content, str(path), pulumi_yaml())
+    declared: Mapping[str, Any] = cast(Mapping[str, Any], document) if isinstance(document, Mapping) else {}
+    config = declared.get("config")
+    # The folder was formerly given as a text under `config`.
+    # https://www.pulumi.com/docs/reference/pulumi-yaml/
+    folder = declared.get("stackConfigDir") or (config if isinstance(config, str) else "")
+    keys = cast(Mapping[str, Any], config) if isinstance(config, Mapping) else {}
+    values = {_full_key(path, str(key)): _value(one) for key, one in keys.items()}
+    return Project(path.parent / str(folder), {key: value for key, value in values.items() if value is not None})
+
+
+def _full_key(path: Path, key: str) -> str:
+    if set(key) & set(".["):
+        raise RefusedError(
+            f"{path}: config key {key}: is a path into an object, which the scripts do not read. Nest it"
+        )
+    return key if ":" in key else f"{PROJECT}:{key}"
+
+
+def _value(declared: Any) -> Any:
+    """Return a key's value: itself when it is no object, else its ``value`` or ``default``. None when it has none."""
+    if not isinstance(declared, Mapping):
+        return declared
+    declared = cast(Mapping[str, Any], declared)
+    return declared.get("value", declared.get("default"))
