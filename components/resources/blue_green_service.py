@@ -119,7 +119,7 @@ class BlueGreenService(pulumi.ComponentResource):
                 instance_type=service.instance_type,
                 volume_gib=service.root_volume_gib,
                 pool=pool,
-                serves=colored.serves,
+                in_use=colored.nodes_wanted,
                 reservation=colored.reservation,
                 release_version=colored.node_release_version,
                 vpc_cni_uses_node_role=stack.vpc_cni_uses_node_role,

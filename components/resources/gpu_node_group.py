@@ -46,8 +46,8 @@ _ASSUME_BY_EC2 = json.dumps(
 class GpuNodeGroupArgs:
     """Type, place and number of the nodes; the volume is in GiB.
 
-    Without a colour, the nodes are for both colours. ``serves`` says whether replicas run on the nodes. It does not
-    depend on the weights, so a weight change does not change a node group. Without a reservation, the nodes are plain
+    Without a colour, the nodes are for both colours. ``in_use`` says whether replicas may run on the nodes. It depends
+    neither on the weights nor on parking, so neither changes a node group. Without a reservation, the nodes are plain
     On-Demand instances. Without a release version, they use the newest AMI release.
     """
 
@@ -59,7 +59,7 @@ class GpuNodeGroupArgs:
     instance_type: str
     volume_gib: int
     pool: PoolSize
-    serves: bool
+    in_use: bool
     reservation: Reservation | None = None
     release_version: str | None = None
     vpc_cni_uses_node_role: bool = False
@@ -127,8 +127,13 @@ class GpuNodeGroup(pulumi.ComponentResource):
             description=f"GPU nodes of {whose}",
             # One hop keeps the node's credentials from pods: the metadata answer cannot reach their network.
             # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html#imds-considerations
+            # Left out, the account's default holds for the tags. Where it is `enabled`, EC2 refuses tag keys with a
+            # slash, so no node starts. https://github.com/aws/karpenter-provider-aws/pull/7012
             metadata_options=ec2.LaunchTemplateMetadataOptionsArgs(
-                http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
+                http_endpoint="enabled",
+                http_tokens="required",
+                http_put_response_hop_limit=1,
+                instance_metadata_tags="disabled",
             ),
             network_interfaces=[
                 ec2.LaunchTemplateNetworkInterfaceArgs(
@@ -215,19 +220,31 @@ def node_labels(service: str, color: Color | None) -> Mapping[str, str]:
 def _update_strategy(args: GpuNodeGroupArgs) -> str:
     """Return how EKS replaces nodes in place.
 
-    ``MINIMAL`` ends a node before it starts the next one. It needs no extra GPUs, but is only for nodes on which
-    nothing runs: a colour's own group, while the colour has no replicas. ``DEFAULT`` starts new nodes first. If there
-    is no capacity for them, the update fails and the old nodes keep serving. A shared group always runs the replicas
-    of the serving colour, so it uses ``DEFAULT``.
+    ``MINIMAL`` ends a node before it starts the next one. It needs no extra GPUs, but is only for nodes that are not
+    in use. ``DEFAULT`` starts new nodes first. If there is no capacity for them, the update fails and the old nodes
+    keep serving. A shared group always runs the replicas of the serving colour, so it uses ``DEFAULT``.
+
+    The strategy does not depend on whether replicas run: then parking a colour would update its node group, which EKS
+    refuses while it updates the group itself, for example while nodes cannot start.
     https://docs.aws.amazon.com/eks/latest/userguide/managed-node-update-behavior.html
+    https://github.com/aws/containers-roadmap/issues/2204
     """
-    return "DEFAULT" if args.serves or args.color is None else "MINIMAL"
+    return "DEFAULT" if args.in_use or args.color is None else "MINIMAL"
 
 
 def _only_in(reservation: Reservation) -> ec2.LaunchTemplateCapacityReservationSpecificationArgs:
-    """Return a specification that allows only the reservation: a node outside it would be paid for in addition."""
+    """Return a specification that allows only the reservation: a node outside it would be paid for in addition.
+
+    A target alone is not enough for a group of On-Demand Capacity Reservations: without free capacity in the group, a
+    node would start as a plain On-Demand instance. The preference prevents that, and it is the only one that EC2 takes
+    together with a target. EKS shows a Capacity Block with its target alone.
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/cr-groups-launch.html
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CapacityReservationSpecification.html
+    https://docs.aws.amazon.com/eks/latest/userguide/capacity-blocks-mng.html
+    """
+    on_demand = reservation.kind == "on_demand"
     return ec2.LaunchTemplateCapacityReservationSpecificationArgs(
-        capacity_reservation_preference="capacity-reservations-only",
+        capacity_reservation_preference="capacity-reservations-only" if on_demand else None,
         capacity_reservation_target=ec2.LaunchTemplateCapacityReservationSpecificationCapacityReservationTargetArgs(
             capacity_reservation_id=reservation.id,
             capacity_reservation_resource_group_arn=reservation.resource_group_arn,

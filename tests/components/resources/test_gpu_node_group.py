@@ -19,7 +19,7 @@ ARGS: dict[str, Any] = {
     "instance_type": "g6e.12xlarge",
     "volume_gib": 300,
     "pool": PoolSize(min_nodes=0, desired_nodes=2, max_nodes=3),
-    "serves": True,
+    "in_use": True,
 }
 ENDS = "2026-12-01T08:00:00Z"
 NODES = ("NodeGroup", "chat-green")
@@ -60,12 +60,12 @@ def test_nodes_that_serve_are_replaced_only_after_new_ones_have_come(declared: R
 
 
 def test_nodes_on_which_nothing_runs_are_replaced_without_a_spare_gpu() -> None:
-    assert _declare(serves=False)[NODES].inputs["updateConfig"] == {"maxUnavailable": 1, "updateStrategy": "MINIMAL"}
+    assert _declare(in_use=False)[NODES].inputs["updateConfig"] == {"maxUnavailable": 1, "updateStrategy": "MINIMAL"}
 
 
-@pytest.mark.parametrize("serves", [True, False])
-def test_nodes_of_both_colours_are_never_ended_first(serves: bool) -> None:
-    declared = _declare(color=None, serves=serves)
+@pytest.mark.parametrize("in_use", [True, False])
+def test_nodes_of_both_colours_are_never_ended_first(in_use: bool) -> None:
+    declared = _declare(color=None, in_use=in_use)
     assert declared[NODES].inputs["updateConfig"]["updateStrategy"] == "DEFAULT"
 
 
@@ -120,8 +120,10 @@ def test_reserved_nodes_start_in_their_reservation_and_its_zone_only() -> None:
 def test_reservations_of_a_group_may_be_in_any_zone() -> None:
     group = "arn:aws:resource-groups:us-east-1:123456789012:group/gpus"
     declared = _reserved(resource_group_arn=group)
-    assert declared[TEMPLATE].inputs["capacityReservationSpecification"]["capacityReservationTarget"] == {
-        "capacityReservationResourceGroupArn": group
+    # Without the preference, nodes would start outside a full group.
+    assert declared[TEMPLATE].inputs["capacityReservationSpecification"] == {
+        "capacityReservationPreference": "capacity-reservations-only",
+        "capacityReservationTarget": {"capacityReservationResourceGroupArn": group},
     }
     assert declared[NODES].inputs["subnetIds"] == ["subnet-1", "subnet-2"]
 
@@ -131,8 +133,9 @@ def test_a_capacity_block_has_its_instance_type_in_the_template() -> None:
     template, nodes = declared[TEMPLATE].inputs, declared[NODES].inputs
     assert template["instanceMarketOptions"] == {"marketType": "capacity-block"}
     assert template["instanceType"] == "g6e.12xlarge"
-    assert template["capacityReservationSpecification"]["capacityReservationTarget"] == {
-        "capacityReservationId": "cr-1"
+    # As in EKS's guide: a block has a target and no preference.
+    assert template["capacityReservationSpecification"] == {
+        "capacityReservationTarget": {"capacityReservationId": "cr-1"}
     }
     assert nodes["capacityType"] == "CAPACITY_BLOCK"
     assert "instanceTypes" not in nodes
@@ -152,7 +155,15 @@ def test_the_end_of_a_reservation_is_in_plain_sight_and_extending_it_replaces_no
 
 def test_pods_cannot_reach_the_credentials_of_the_node(declared: Registrations) -> None:
     options = declared["LaunchTemplate", "chat-green"].inputs["metadataOptions"]
-    assert options == {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 1}
+    assert options["httpEndpoint"] == "enabled"
+    assert options["httpTokens"] == "required"
+    assert options["httpPutResponseHopLimit"] == 1
+
+
+def test_tags_with_a_slash_are_allowed_whatever_the_accounts_default_is(declared: Registrations) -> None:
+    template = declared["LaunchTemplate", "chat-green"].inputs
+    assert any("/" in key for one in template["tagSpecifications"] for key in one["tags"])
+    assert template["metadataOptions"]["instanceMetadataTags"] == "disabled"
 
 
 def test_the_root_volume_is_encrypted_and_large_enough(declared: Registrations) -> None:
