@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from components.config.release import Release
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color
-from rollout.model.account import CapacityReservation, RunningInstance, Subnet
+from rollout.model.account import CapacityReservation, NodeGroupState, RunningInstance, Subnet
 from rollout.model.answers import Answer
 from rollout.model.approval import Approval
 from rollout.model.changes import EngineRun
@@ -213,6 +213,10 @@ class Account(Protocol):
 
     def subnets(self, ids: Sequence[str] = ()) -> Sequence[Subnet]:
         """Return these subnets, or the stack's node subnets if no ids are given."""
+        ...
+
+    def node_group(self, color: Color | None) -> NodeGroupState | None:
+        """Return the state of a colour's node group, or of the shared one. None when there is no such group."""
         ...
 
 

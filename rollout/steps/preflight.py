@@ -8,7 +8,7 @@ from components.config.pod_settings import SecretReference
 from components.config.reservation import Reservation
 from components.config.settings import ServiceSettings
 from components.domain.moments import format_rfc3339
-from components.domain.naming import COLORS
+from components.domain.naming import COLORS, Color
 from rollout.model.changes import unlike_candidate_change
 from rollout.model.plan import Plan
 from rollout.model.records import DrillHistory
@@ -56,7 +56,7 @@ def preflight(ports: Ports, plan: Plan, service: str) -> tuple[str, ...]:
         *_reference_violations(ports.cluster, settings, service, questions),
         *_plan_violations(ports, plan, service, questions),
     ]
-    for question in _later_questions(ports, plan):
+    for question in _later_questions(ports, settings, plan):
         questions.ask(question)
     return tuple(dict.fromkeys((*violations, *questions.unanswered)))
 
@@ -180,14 +180,19 @@ def secret_violations(
         yield f"{field}.key: {have} has no key {reference.key}; it has {known}. Add it, or set another key"
 
 
-def _later_questions(ports: Ports, plan: Plan) -> tuple[Callable[[], object], ...]:
+def _later_questions(ports: Ports, settings: ServiceSettings, plan: Plan) -> tuple[Callable[[], object], ...]:
     """Return the questions that a rollout asks later, to make sure that they can be answered."""
     now = ports.clock.now()
     return (
         lambda: ports.replicas.pods(plan.outgoing),
         lambda: ports.target_group_metrics.counts(plan.outgoing, now - METRICS_WINDOW, now),
+        *_node_questions(ports, settings, plan.candidate),
         *(ports.checks[name].prepare for name in plan.checks),
     )
+
+
+def _node_questions(ports: Ports, settings: ServiceSettings, candidate: Color) -> tuple[Callable[[], object], ...]:
+    return (lambda: ports.account.node_group(candidate),) if nodes_to_come(settings, candidate) else ()
 
 
 def preflight_violations(

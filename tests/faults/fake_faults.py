@@ -15,6 +15,7 @@ from components.config.settings import ServiceSettings
 from components.domain.naming import COLORS, Color, other_color
 from rollout.journal.lock import Lock
 from rollout.journal.store import FileStore
+from rollout.model.account import Launch, NodeGroupState
 from rollout.model.changes import Change
 from rollout.model.errors import (
     JournalError,
@@ -165,6 +166,23 @@ class PodsFail(Breakage):
 
     def end(self, world: FaultyWorld) -> None:
         del world.not_ready[self.color]
+
+
+@dataclass(kw_only=True)
+class NoCapacity(Breakage):
+    """EC2 has no instance for new nodes of the candidate, so its pods get no node. Nodes that run stay."""
+
+    def begin(self, world: FaultyWorld) -> None:
+        if world.pods(CANDIDATE):
+            return
+        message = "InsufficientInstanceCapacity - We currently do not have sufficient g6e.2xlarge capacity"
+        launch = Launch(id="1", failed=True, message=message)
+        world.node_groups[CANDIDATE] = NodeGroupState(name="chat-green-1", status="DEGRADED", launches=(launch,))
+        world.not_ready[CANDIDATE] = (2, "Unschedulable: 0/2 nodes are available")
+
+    def end(self, world: FaultyWorld) -> None:
+        world.node_groups.pop(CANDIDATE, None)
+        world.not_ready.pop(CANDIDATE, None)
 
 
 @dataclass(kw_only=True)
@@ -387,6 +405,8 @@ def ways(fault: Fault, world: FaultyWorld, folder: Path) -> dict[str, Breakage]:
                 f"of {color}": PodsFail(words="1 of 2|ready", color=color, count=1, reason="")
                 for color in (CANDIDATE, OUTGOING)
             }
+        case Fault.NO_CAPACITY:
+            return {"": NoCapacity(words="InsufficientInstanceCapacity|Unschedulable")}
         case Fault.BINDER_STOPPED:
             return {"": BinderStopped(words="targets healthy")}
         case Fault.ALB_LAG:

@@ -22,7 +22,7 @@ from components.domain.naming import (
     pool_labels,
 )
 from rollout.adapters.aws.cloudwatch import PUBLICATION_PERIODS
-from rollout.model.account import CapacityReservation, RunningInstance, Subnet
+from rollout.model.account import CapacityReservation, NodeGroupState, RunningInstance, Subnet
 from rollout.model.answers import Answer
 from rollout.model.approval import Approval
 from rollout.model.changes import RULE_TYPE, Change, EngineRun
@@ -296,6 +296,8 @@ class World:
         self.running_instances: list[RunningInstance] = []
         self.capacity_reservations: list[CapacityReservation] = []
         self.free_addresses = 1000
+        self.node_groups: dict[Color | None, NodeGroupState] = {}
+        """The states of the node groups, for a shared one without a colour."""
         self.guests: list[BoundPod] = []
         """Pods of others that are bound to a node."""
         self.secrets: dict[str, frozenset[str]] = {}
@@ -513,6 +515,9 @@ class World:
 
     def subnets(self, ids: Sequence[str] = ()) -> Sequence[Subnet]:
         return [Subnet(id=one, zone="us-east-1a", free_addresses=self.free_addresses) for one in ids or ("subnet-1",)]
+
+    def node_group(self, color: Color | None) -> NodeGroupState | None:
+        return self.node_groups.get(color, NodeGroupState(name=f"{SERVICE}-{color}", status="ACTIVE"))
 
     # Kubernetes, Prometheus, CloudWatch, smoke
 

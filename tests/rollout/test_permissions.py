@@ -18,7 +18,9 @@ GUIDE = (ROOT / "docs" / "permissions.md").read_text()
 PREFIXES: dict[str, str] = {
     "elbv2": "elasticloadbalancing",
     "cloudwatch": "cloudwatch",
+    "autoscaling": "autoscaling",
     "ec2": "ec2",
+    "eks": "eks",
     "service-quotas": "servicequotas",
     "resource-groups": "resource-groups",
     "s3": "s3",
@@ -35,7 +37,7 @@ RESOURCES = {
 
 
 ASKING = {
-    "adapters/aws/account.py": ("ec2", "service-quotas", "resource-groups"),
+    "adapters/aws/account.py": ("autoscaling", "ec2", "eks", "service-quotas", "resource-groups"),
     "adapters/aws/cloudwatch.py": ("cloudwatch",),
     "adapters/aws/load_balancer.py": ("elbv2",),
     "checks/recorded_prompts.py": ("s3",),
