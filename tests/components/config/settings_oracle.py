@@ -229,6 +229,7 @@ COLOR: dict[str, Any] = {
     "provisioned": optional(truth),
     "reservation": RESERVATION,
     "node_release_version": optional(text(r"1\.[0-9]{2}\.[0-9]{1,2}-20[0-9]{6}")),
+    "node_subnet_ids": [text(r"subnet-[0-9a-f]{1,17}")],
 }
 DNS_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*"
 
@@ -293,6 +294,17 @@ SPEC: dict[str, Any] = {
     "headroom_mode": one_of("always", "on_rollout", "reserved"),
     "node_groups": one_of("per_color", "shared"),
     "node_volume_gib": optional(whole(30, 16_384)),
+    "nodes": {
+        "ami_type": one_of("AL2023_x86_64_NVIDIA"),
+        "user_data": optional(text(r"(#!|apiVersion: node\.eks\.aws/)(.|\n)*")),
+        "volume_iops": whole(3000, 80_000),
+        "volume_mib_per_second": whole(125, 2000),
+        "volume_kms_key_arn": optional(
+            text(r"arn:aws(-[a-z]+)*:kms:[a-z]+(-[a-z]+)+-[0-9]+:[0-9]{12}:key/(mrk-)?[0-9a-f-]{32,36}")
+        ),
+        "ssm_access": truth,
+        "security_group_ids": [text(r"sg-[0-9a-f]{1,17}")],
+    },
     "shared_memory_gib": whole(1, 2048),
     "max_stream_seconds": whole(1, 86_400),
     "deregistration_propagation_seconds": whole(1, 86_400),
@@ -638,6 +650,8 @@ def _headroom_violations(read: dict[str, Json]) -> Iterator[Path]:
             yield ("node_groups",)
         if read.get("blue", {}).get("node_release_version") != read.get("green", {}).get("node_release_version"):
             yield ("green", "node_release_version")
+        if read.get("blue", {}).get("node_subnet_ids", []) != read.get("green", {}).get("node_subnet_ids", []):
+            yield ("green", "node_subnet_ids")
     reserved = [color for color in COLORS if read.get(color, {}).get("reservation") is not None]
     if mode == "reserved" and not reserved:
         yield ("headroom_mode",)

@@ -1,10 +1,14 @@
 """The declared nodes of one colour."""
 
 import json
+from base64 import b64decode
+from email import message_from_string
 from typing import Any
 
 import pytest
+import yaml
 
+from components.config.node_settings import NodeSettings
 from components.config.reservation import Reservation
 from components.domain.capacity import PoolSize
 from components.resources.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
@@ -21,6 +25,7 @@ ARGS: dict[str, Any] = {
     "pool": PoolSize(min_nodes=0, desired_nodes=2, max_nodes=3),
     "in_use": True,
 }
+KEY = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
 ENDS = "2026-12-01T08:00:00Z"
 NODES = ("NodeGroup", "chat-green")
 TEMPLATE = ("LaunchTemplate", "chat-green")
@@ -168,12 +173,79 @@ def test_tags_with_a_slash_are_allowed_whatever_the_accounts_default_is(declared
 
 def test_the_root_volume_is_encrypted_and_large_enough(declared: Registrations) -> None:
     (mapping,) = declared["LaunchTemplate", "chat-green"].inputs["blockDeviceMappings"]
+    assert mapping["deviceName"] == "/dev/xvda"
     assert mapping["ebs"] == {
         "volumeSize": 300,
         "volumeType": "gp3",
+        "iops": 3000,
+        "throughput": 750,
         "encrypted": "true",
         "deleteOnTermination": "true",
     }
+
+
+def _with(**nodes: Any) -> Registrations:
+    return _declare(nodes=NodeSettings.model_validate(nodes))
+
+
+def _user_data(declared: Registrations) -> str:
+    return b64decode(declared[TEMPLATE].inputs["userData"]).decode()
+
+
+def test_the_volume_has_the_speed_and_the_key_of_the_settings() -> None:
+    (mapping,) = _with(volume_iops=8000, volume_mib_per_second=2000, volume_kms_key_arn=KEY)[TEMPLATE].inputs[
+        "blockDeviceMappings"
+    ]
+    assert mapping["ebs"]["iops"] == 8000
+    assert mapping["ebs"]["throughput"] == 2000
+    assert mapping["ebs"]["encrypted"] == "true"
+    assert mapping["ebs"]["kmsKeyId"] == KEY
+
+
+def test_without_user_data_eks_decides_alone(declared: Registrations) -> None:
+    assert "userData" not in declared[TEMPLATE].inputs
+
+
+def test_the_nodes_own_disks_become_one_array_beside_what_the_team_sets() -> None:
+    own = "apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec:\n  kubelet:\n    config:\n      maxPods: 20\n"
+    archive = message_from_string(_user_data(_with(instance_store=True, user_data=own)))
+    assert archive.is_multipart()
+    parts = archive.walk()
+    next(parts)
+    (disks, kubelet) = [(part.get_content_type(), yaml.safe_load(str(part.get_payload()))) for part in parts]
+    assert disks[0] == kubelet[0] == "application/node.eks.aws"
+    assert disks[1]["spec"] == {"instance": {"localStorage": {"strategy": "RAID0"}}}
+    assert kubelet[1]["spec"] == {"kubelet": {"config": {"maxPods": 20}}}
+
+
+def test_a_script_is_a_part_of_the_archive() -> None:
+    archive = message_from_string(_user_data(_with(user_data="#!/bin/bash\ntrue\n")))
+    (part,) = [part for part in archive.walk() if not part.is_multipart()]
+    assert part.get_content_type() == "text/x-shellscript"
+    assert str(part.get_payload()).startswith("#!/bin/bash\ntrue\n")
+
+
+def test_bottlerocket_has_its_images_on_a_second_volume_and_takes_toml() -> None:
+    settings = '[settings.kernel]\nlockdown = "none"\n'
+    declared = _with(ami_type="BOTTLEROCKET_x86_64_NVIDIA", user_data=settings)
+    assert declared[NODES].inputs["amiType"] == "BOTTLEROCKET_x86_64_NVIDIA"
+    system, data = declared[TEMPLATE].inputs["blockDeviceMappings"]
+    assert (system["deviceName"], data["deviceName"]) == ("/dev/xvda", "/dev/xvdb")
+    assert system["ebs"]["encrypted"] == data["ebs"]["encrypted"] == "true"
+    assert "volumeSize" not in system["ebs"]
+    assert data["ebs"]["volumeSize"] == 300
+    assert _user_data(declared) == settings
+
+
+def test_session_manager_is_allowed_only_on_request(declared: Registrations) -> None:
+    assert "chat-green-sessions" not in declared.of_type("RolePolicyAttachment")
+    attachments = _with(ssm_access=True).of_type("RolePolicyAttachment")
+    assert attachments["chat-green-sessions"].inputs["policyArn"].endswith("/AmazonSSMManagedInstanceCore")
+
+
+def test_more_security_groups_come_beside_the_clusters() -> None:
+    (interface,) = _with(security_group_ids=["sg-1"])[TEMPLATE].inputs["networkInterfaces"]
+    assert interface["securityGroups"] == ["sg-0c", "sg-1"]
 
 
 def test_nodes_have_no_public_address_and_are_in_the_clusters_security_group(declared: Registrations) -> None:
