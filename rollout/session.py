@@ -313,6 +313,7 @@ class Session:
             ec2=boto3.client("ec2", region_name=region, config=config),
             eks=boto3.client("eks", region_name=region, config=config),
             autoscaling=boto3.client("autoscaling", region_name=region, config=config),
+            kms=boto3.client("kms", region_name=region, config=config),
             service_quotas=boto3.client("service-quotas", region_name=region, config=config),
             resource_groups=boto3.client("resource-groups", region_name=region, config=config),
         )

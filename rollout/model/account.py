@@ -42,6 +42,18 @@ class Subnet:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VolumeKey:
+    """The KMS key that encrypts the nodes' volumes."""
+
+    arn: str
+    state: str = ""
+    """Such as ``Enabled`` or ``PendingDeletion``; empty when it cannot be read."""
+    auto_scaling_may_use: bool | None = None
+    """Whether Auto Scaling's role may use the key. None when neither the key's policy nor its grants say so, and not
+    both can be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodeGroupIssue:
     """What EKS says is wrong with a node group. EKS gives no time, and keeps an issue until the group recovers."""
 

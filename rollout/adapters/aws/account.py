@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.domain.gpu_instances import INSTANCE_TYPES
 from components.domain.naming import COLOR_KEY, Color, aws_tags
+from rollout.adapters.aws.volume_key import read_volume_key
 from rollout.model.account import (
     QUOTAS,
     CapacityReservation,
@@ -16,6 +17,7 @@ from rollout.model.account import (
     NodeGroupState,
     RunningInstance,
     Subnet,
+    VolumeKey,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class AwsClients:
     ec2: EC2Client
     eks: Any
     autoscaling: Any
+    kms: Any
     service_quotas: Any
     resource_groups: Any
 
@@ -54,6 +57,7 @@ class AwsAccount:
         self._ec2 = clients.ec2
         self._eks = clients.eks
         self._autoscaling = clients.autoscaling
+        self._kms = clients.kms
         self._quotas = clients.service_quotas
         self._groups = clients.resource_groups
         self._stack = stack
@@ -122,6 +126,17 @@ class AwsAccount:
             for page in pages
             for one in page["Subnets"]
         ]
+
+    def volume_key(self, arn: str | None) -> VolumeKey:
+        """Return a KMS key, or without an ARN the account's default key for EBS. What may not be read stays unknown."""
+        return read_volume_key(self._ec2, self._kms, arn)
+
+    def has_pod_identity(self, namespace: str, service_account: str) -> bool:
+        """Return whether a service account of the cluster has an IAM role by EKS Pod Identity."""
+        answer = self._eks.list_pod_identity_associations(
+            clusterName=self._cluster_name, namespace=namespace, serviceAccount=service_account
+        )
+        return bool(answer["associations"])
 
     def node_group(self, color: Color | None) -> NodeGroupState | None:
         """Return the state of a colour's node group, or of the shared one. None when there is no such group.

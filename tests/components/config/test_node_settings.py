@@ -29,7 +29,7 @@ def test_by_default_a_volume_is_as_fast_as_the_included_operations_allow() -> No
         {"instance_store": True, "user_data": NODE_CONFIG},
         {"security_group_ids": ["sg-1", "sg-2"], "ssm_access": True},
         {"volume_kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"},
-        {"volume_kms_key_arn": "arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/mrk-0a1b2c3d4e5f60718293a4b5c6d7e8f"},
+        {"volume_kms_key_arn": f"arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/mrk-{'a' * 32}"},
     ],
 )
 def test_what_fits_together(nodes: dict[str, Any]) -> None:

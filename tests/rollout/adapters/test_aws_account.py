@@ -27,7 +27,7 @@ class Answers:
 
     def __init__(self) -> None:
         keys: Any = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-        names: tuple[Any, ...] = ("ec2", "eks", "autoscaling", "service-quotas", "resource-groups")
+        names: tuple[Any, ...] = ("ec2", "eks", "autoscaling", "kms", "service-quotas", "resource-groups")
         self.clients: dict[str, Any] = {name: boto3.client(name, **keys) for name in names}
         self._stubs = {name: Stubber(client) for name, client in self.clients.items()}
 
@@ -175,3 +175,10 @@ def test_a_shared_group_is_the_one_without_a_colour(answers: Answers, color: Any
     account = answers.to("eks", "describe_nodegroup", asked, group_of("chat-blue-1", "blue"))
     found = account.node_group(color)
     assert found == (NodeGroupState(name="chat-1", status="ACTIVE") if color is None else None)
+
+
+@pytest.mark.parametrize("associations", [[], [{"associationId": "a-1"}]])
+def test_a_service_account_may_have_a_role_by_pod_identity(answers: Answers, associations: list[Any]) -> None:
+    asked = {"clusterName": "main", "namespace": "kube-system", "serviceAccount": "aws-node"}
+    account = answers.to("eks", "list_pod_identity_associations", asked, {"associations": associations})
+    assert account.has_pod_identity("kube-system", "aws-node") == bool(associations)
