@@ -120,7 +120,7 @@ def _patch_activities(launches: Launches) -> None:
             name
             for cluster in backend.clusters.values()
             for name, group in cluster.nodegroups.items()
-            if asked in [one["name"] for one in group.resources["autoScalingGroups"]]
+            if {"name": asked} in group.resources["autoScalingGroups"]
         ]
         found = [activity for group in groups for activity in launches.activities(group)]
         return ActionResult({"Activities": [{**one, "AutoScalingGroupName": asked} for one in found[:most]]})

@@ -73,7 +73,8 @@ class Account:
 
     @cached_property
     def autoscaling(self) -> Any:
-        return boto3.client("autoscaling", **self._access)
+        access: Any = self._access
+        return boto3.client("autoscaling", **access)
 
     @cached_property
     def eks(self) -> "EKSClient":

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.domain.naming import Color
 from rollout.model.account import Launch, NodeGroupIssue, NodeGroupState
 from rollout.model.errors import UpdateFailedError
 from rollout.steps.node_starts import MAX_PATIENCE_SECONDS, NodeStarts, failure
@@ -79,8 +80,8 @@ def test_an_account_that_does_not_answer_ends_nothing() -> None:
     world = World()
     starts = watch(world)
 
-    def down(_: object) -> NodeGroupState | None:
-        raise OSError("AWS does not answer")
+    def down(color: Color | None) -> NodeGroupState | None:
+        raise OSError(f"AWS does not answer for {color}")
 
     world.node_group = down
     wait(world, starts, 3 * MAX_PATIENCE_SECONDS)
