@@ -65,7 +65,9 @@ class NodeStarts:
             return
         self._asked_at = now
         state = self._read()
-        found = None if state is None else failure(state, self._before)
+        if self._before is None:  # it could not be read at first
+            self._before = state
+        found = None if state is None or self._before is None else failure(state, self._before)
         if state is None or found is None:
             self._failing_since = None
             return
@@ -84,17 +86,16 @@ class NodeStarts:
             return None
 
 
-def failure(state: NodeGroupState, before: NodeGroupState | None) -> str | None:
+def failure(state: NodeGroupState, before: NodeGroupState) -> str | None:
     """Return why a node group's nodes do not start. None when they do, or when nothing new is known.
 
     The newest launch decides: a group that has started an instance since is not failing.
     """
-    known_launches = set[str]() if before is None else {launch.id for launch in before.launches}
-    launches = [launch for launch in state.launches if launch.id not in known_launches]
+    known = {launch.id for launch in before.launches}
+    launches = [launch for launch in state.launches if launch.id not in known]
     if launches:
         return launches[0].message or "an instance failed to start" if launches[0].failed else None
-    known_issues = () if before is None else before.issues
-    issues = [issue for issue in state.issues if issue not in known_issues and issue.code not in _PASSING]
+    issues = [issue for issue in state.issues if issue not in before.issues and issue.code not in _PASSING]
     return f"{issues[0].code}: {issues[0].message}" if issues else None
 
 

@@ -172,17 +172,25 @@ class PodsFail(Breakage):
 class NoCapacity(Breakage):
     """EC2 has no instance for new nodes of the candidate, so its pods get no node. Nodes that run stay."""
 
+    _lacks_nodes: bool = field(default=False, init=False)
+
     def begin(self, world: FaultyWorld) -> None:
-        if world.pods(CANDIDATE):
-            return
-        message = "InsufficientInstanceCapacity - We currently do not have sufficient g6e.2xlarge capacity"
-        launch = Launch(id="1", failed=True, message=message)
-        world.node_groups[CANDIDATE] = NodeGroupState(name="chat-green-1", status="DEGRADED", launches=(launch,))
-        world.not_ready[CANDIDATE] = (2, "Unschedulable: 0/2 nodes are available")
+        if not world.pods(CANDIDATE):
+            self._lacks_nodes = True
+            world.not_ready[CANDIDATE] = (2, "Unschedulable: 0/2 nodes are available")
 
     def end(self, world: FaultyWorld) -> None:
-        world.node_groups.pop(CANDIDATE, None)
+        self._lacks_nodes = False
         world.not_ready.pop(CANDIDATE, None)
+
+    def call(self, world: FaultyWorld, call: Call) -> Any:
+        if not self._lacks_nodes or call.method != "node_group":
+            return call.ask()
+        self.hits += 1
+        message = "InsufficientInstanceCapacity - We currently do not have sufficient g6e.2xlarge capacity"
+        # The group tries again every few seconds.
+        launch = Launch(id=str(world.clock.elapsed // 20), failed=True, message=message)
+        return NodeGroupState(name="chat-green-1", status="DEGRADED", launches=(launch,))
 
 
 @dataclass(kw_only=True)
@@ -406,7 +414,7 @@ def ways(fault: Fault, world: FaultyWorld, folder: Path) -> dict[str, Breakage]:
                 for color in (CANDIDATE, OUTGOING)
             }
         case Fault.NO_CAPACITY:
-            return {"": NoCapacity(words="InsufficientInstanceCapacity|Unschedulable")}
+            return {"": NoCapacity(words="InsufficientInstanceCapacity")}
         case Fault.BINDER_STOPPED:
             return {"": BinderStopped(words="targets healthy")}
         case Fault.ALB_LAG:
