@@ -414,7 +414,7 @@ def ways(fault: Fault, world: FaultyWorld, folder: Path) -> dict[str, Breakage]:
                 for color in (CANDIDATE, OUTGOING)
             }
         case Fault.NO_CAPACITY:
-            return {"": NoCapacity(words="InsufficientInstanceCapacity")}
+            return {"": NoCapacity(words="InsufficientInstanceCapacity|Unschedulable")}
         case Fault.BINDER_STOPPED:
             return {"": BinderStopped(words="targets healthy")}
         case Fault.ALB_LAG:
