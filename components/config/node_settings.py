@@ -1,13 +1,12 @@
 """Settings of a service's GPU nodes: their image, disks, user data, access and networks."""
 
 import tomllib
-from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from components.config.forms import SECURITY_GROUP, Form, matching
+from components.config.forms import SECURITY_GROUP, Form, all_different, matching
 from components.config.model import STRICT, Items
 from components.config.violations import Violation, wrong
 
@@ -51,7 +50,7 @@ class NodeSettings(BaseModel):
             max_length=_MAX_USER_DATA,
             description="What a node does at its start. AL2023: a NodeConfig or a shell script; Bottlerocket: settings "
             "in TOML. No secrets.",
-            examples=["apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec: {}\n"],
+            examples=["#!/bin/bash"],
         ),
     ] = None
     volume_iops: Annotated[
@@ -91,9 +90,7 @@ class NodeSettings(BaseModel):
     @field_validator("security_group_ids")
     @classmethod
     def _be_different(cls, items: tuple[str, ...]) -> tuple[str, ...]:
-        if twice := [item for item, count in Counter(items).items() if count > 1]:
-            raise wrong(Violation((), f"must not name {', '.join(twice)} more than once", value=items))
-        return items
+        return all_different(items)
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:

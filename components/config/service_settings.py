@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from components.config.forms import (
     AMI_RELEASE,
@@ -16,6 +16,7 @@ from components.config.forms import (
     SUBNET,
     TIME_OR_EMPTY,
     Form,
+    all_different,
 )
 from components.config.model import STRICT, Items
 from components.config.node_settings import NodeSettings
@@ -99,6 +100,11 @@ class ColorSettings(BaseModel):
             "stack's node_subnet_ids."
         ),
     ] = ()
+
+    @field_validator("node_subnet_ids")
+    @classmethod
+    def _be_different(cls, items: tuple[str, ...]) -> tuple[str, ...]:
+        return all_different(items)
 
     @property
     def state(self) -> Literal["serving", "parked", "unused"]:

@@ -455,6 +455,9 @@ SHORTEST: dict[Path, int] = {
     ("node_subnet_ids",): 1,
     ("load_balancer_subnet_ids",): 0,
     ("client_cidrs",): 1,
+    ("blue", "node_subnet_ids"): 0,
+    ("green", "node_subnet_ids"): 0,
+    ("nodes", "security_group_ids"): 0,
     ("alarms", "topic_arns"): 0,
     ("pods", "ingress_cidrs"): 1,
     ("pods", "image_pull_secrets"): 0,
@@ -569,6 +572,8 @@ def _between(value: dict[str, Json], path: Path) -> Iterator[Path]:
             yield (*path, "score_file")
     if path[:2] == ("pods", "volumes") and sum(value.get(name) is not None for name in VOLUME_SOURCES) != 1:
         yield path
+    if path == ("nodes",) and value.get("volume_mib_per_second", 750) > value.get("volume_iops", 3000) // 4:
+        yield (*path, "volume_mib_per_second")
     if path == ("rollout",):
         shares = [step["candidate_percent"] for step in value.get("steps", [])] or [1, 25, 75, 100]
         percents = value.get("gates", {}).get("manual", {}).get("at_percents", [])
@@ -584,7 +589,8 @@ def _list_holds(path: Path, items: list[Json]) -> bool:
     if path == ("pods", "volumes"):
         return True  # whether they overlap is tested with the settings
     if path != ("rollout", "steps"):
-        return len(items) == len(set(items)) and (path[0] != "alarms" or len(items) <= 5)
+        most = {"alarms": 5, "nodes": 4}.get(str(path[0]), len(items))
+        return len(items) == len(set(items)) and len(items) <= most
     shares = [item["candidate_percent"] for item in items]
     return all(low < high for low, high in pairwise(shares)) and shares[-1] == 100
 
