@@ -84,6 +84,8 @@ class ColorSettings(TypedDict):
     """Reservation that its nodes run in (mode reserved). Default: plain On-Demand capacity."""
     node_release_version: NotRequired[str]
     """AMI release of its nodes. Default: the newest at creation and at each launch template change."""
+    node_subnet_ids: NotRequired[list[str]]
+    """Subnets for its nodes. With one, Auto Scaling ends no node to balance zones. Default: the stack's node_subnet_ids."""
 
 
 class HeadroomMode(Enum):
@@ -99,6 +101,34 @@ class NodeGroups(Enum):
 
     per_color = "per_color"
     shared = "shared"
+
+
+class NodeAmiType(Enum):
+    """One of: AL2023_x86_64_NVIDIA, BOTTLEROCKET_x86_64_NVIDIA."""
+
+    AL2023_x86_64_NVIDIA = "AL2023_x86_64_NVIDIA"
+    BOTTLEROCKET_x86_64_NVIDIA = "BOTTLEROCKET_x86_64_NVIDIA"
+
+
+class NodeSettings(TypedDict):
+    """The nodes of both colours. A change replaces nodes that run, one after the other."""
+
+    ami_type: NotRequired[NodeAmiType]
+    """Image family of the nodes, with NVIDIA's driver. It replaces the node groups. Default: AL2023_x86_64_NVIDIA."""
+    user_data: NotRequired[str]
+    """What a node does at its start. AL2023: a NodeConfig or a shell script; Bottlerocket: settings in TOML. No secrets."""
+    volume_iops: NotRequired[int]
+    """I/O operations per second of a node's volume (gp3). Default: 3000."""
+    volume_mib_per_second: NotRequired[int]
+    """Throughput of a node's volume (gp3), in MiB/s. The default is the most that 3000 IOPS allow. Default: 750."""
+    volume_kms_key_arn: NotRequired[str]
+    """KMS key of the nodes' volumes, which Auto Scaling must be allowed to use. Default: the account's key for EBS."""
+    instance_store: NotRequired[bool]
+    """True: images and pods' files are on the node's own NVMe disks, as one RAID 0 (AL2023). Default: false."""
+    ssm_access: NotRequired[bool]
+    """True: nodes can be reached with AWS Systems Manager's Session Manager. Default: false."""
+    security_group_ids: NotRequired[list[str]]
+    """Security groups of nodes and pods, in addition to the cluster's own."""
 
 
 class SecretReference(TypedDict):
@@ -253,6 +283,8 @@ class BlueGreenServiceArgs(TypedDict):
     """One node group per colour, or one for both (mode always). It cannot be changed later. Default: per_color."""
     node_volume_gib: NotRequired[int]
     """Size of a node's root volume, in GiB. Default: room for two images, and for weights that fill the GPUs."""
+    nodes: NotRequired[NodeSettings]
+    """The nodes' image, disks, user data, access and security groups."""
     shared_memory_gib: NotRequired[int]
     """Size of /dev/shm in each replica, in GiB. Default: 8."""
     max_stream_seconds: NotRequired[int]

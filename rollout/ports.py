@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from components.config.release import Release
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color
-from rollout.model.account import CapacityReservation, RunningInstance, Subnet
+from rollout.model.account import CapacityReservation, NodeGroupState, RunningInstance, Subnet, VolumeKey
 from rollout.model.answers import Answer
 from rollout.model.approval import Approval
 from rollout.model.changes import EngineRun
@@ -77,6 +77,10 @@ class Config(Protocol):
 
     def read(self) -> ServiceSettings:
         """Read the service's settings."""
+        ...
+
+    def vpc_cni_uses_node_role(self) -> bool:
+        """Return whether the stack gives the nodes' role the VPC CNI's permissions."""
         ...
 
     def edit(self, changes: Mapping[str, JsonValue]) -> Callable[[], None]:
@@ -163,6 +167,10 @@ class LoadBalancer(Protocol):
         """Return how many seconds the load balancer keeps a silent connection open."""
         ...
 
+    def zones(self) -> frozenset[str]:
+        """Return the Availability Zones in which the load balancer has a subnet."""
+        ...
+
 
 class Replicas(Protocol):
     """The pods of one service."""
@@ -191,6 +199,10 @@ class Cluster(Protocol):
         """Return whether the service's namespace has this PersistentVolumeClaim."""
         ...
 
+    def vpc_cni_annotations(self) -> Mapping[str, str] | None:
+        """Return the annotations of the VPC CNI's service account. None when the cluster has no such account."""
+        ...
+
 
 class Account(Protocol):
     """The capacity of the AWS account in the stack's region."""
@@ -213,6 +225,18 @@ class Account(Protocol):
 
     def subnets(self, ids: Sequence[str] = ()) -> Sequence[Subnet]:
         """Return these subnets, or the stack's node subnets if no ids are given."""
+        ...
+
+    def volume_key(self, arn: str | None) -> VolumeKey:
+        """Return a KMS key, or without an ARN the account's default key for EBS. What may not be read stays unknown."""
+        ...
+
+    def has_pod_identity(self, namespace: str, service_account: str) -> bool:
+        """Return whether a service account of the cluster has an IAM role by EKS Pod Identity."""
+        ...
+
+    def node_group(self, color: Color | None) -> NodeGroupState | None:
+        """Return the state of a colour's node group, or of the shared one. None when there is no such group."""
         ...
 
 

@@ -306,14 +306,23 @@ class Session:
     def _account(self) -> AwsAccount:
         import boto3
 
-        from rollout.adapters.aws.account import AwsAccount
+        from rollout.adapters.aws.account import AwsAccount, AwsClients
 
-        region, config = self._region, _aws_config()
+        region, config, settings = self._region, _aws_config(), self.config.settings()
+        clients = AwsClients(
+            ec2=boto3.client("ec2", region_name=region, config=config),
+            eks=boto3.client("eks", region_name=region, config=config),
+            autoscaling=boto3.client("autoscaling", region_name=region, config=config),
+            kms=boto3.client("kms", region_name=region, config=config),
+            service_quotas=boto3.client("service-quotas", region_name=region, config=config),
+            resource_groups=boto3.client("resource-groups", region_name=region, config=config),
+        )
         return AwsAccount(
-            boto3.client("ec2", region_name=region, config=config),
-            boto3.client("service-quotas", region_name=region, config=config),
-            boto3.client("resource-groups", region_name=region, config=config),
-            node_subnet_ids=self.config.settings().node_subnet_ids,
+            clients,
+            stack=self._place.stack,
+            service=self.service,
+            cluster_name=settings.cluster_name,
+            node_subnet_ids=settings.node_subnet_ids,
         )
 
     def _checks(self) -> Mapping[str, Check]:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -212,3 +213,10 @@ ADAPTER_NAME: Final = Form("an adapter's name", "legal", matching(r"[A-Za-z0-9][
 
 SubnetId = Annotated[str, SUBNET]
 Cidr = Annotated[str, NETWORK]
+
+
+def all_different(items: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the items of a list in which none may be named twice."""
+    if twice := [item for item, count in Counter(items).items() if count > 1]:
+        raise wrong(Violation((), f"must not name {', '.join(twice)} more than once", value=items))
+    return items

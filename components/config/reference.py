@@ -22,6 +22,7 @@ from components.config.gate_settings import (
     TtftSettings,
 )
 from components.config.hook_settings import HookSettings
+from components.config.node_settings import NodeSettings
 from components.config.pod_settings import PodSettings, PodVolume, SecretReference
 from components.config.release import Release
 from components.config.reservation import Reservation
@@ -86,6 +87,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`reservation`", Reservation),
     ("`release`", Release),
     ("`release.sampling`", Sampling),
+    ("`nodes`", NodeSettings),
     ("`listener`", ListenerSettings),
     ("`alarms`", AlarmSettings),
     ("`pods`", PodSettings),

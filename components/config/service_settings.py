@@ -5,10 +5,21 @@ from datetime import datetime
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
-from components.config.forms import AMI_RELEASE, ANNOUNCEMENT, BASE_URL, MODEL_NAME, NAMESPACE, TIME_OR_EMPTY, Form
-from components.config.model import STRICT
+from components.config.forms import (
+    AMI_RELEASE,
+    ANNOUNCEMENT,
+    BASE_URL,
+    MODEL_NAME,
+    NAMESPACE,
+    SUBNET,
+    TIME_OR_EMPTY,
+    Form,
+    all_different,
+)
+from components.config.model import STRICT, Items
+from components.config.node_settings import NodeSettings
 from components.config.pod_settings import PodSettings
 from components.config.release import Release
 from components.config.reservation import Reservation
@@ -35,7 +46,7 @@ from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
 from components.domain.moments import format_rfc3339
 from components.domain.naming import COLORS, Color, other_color
 from components.domain.pod_times import PodTimes, pod_times
-from components.domain.root_volume import root_volume_gib
+from components.domain.root_volume import load_warnings, root_volume_gib
 from components.domain.serve_options import last_value, serve_options
 from components.domain.traffic import ColorState, Traffic
 
@@ -82,6 +93,18 @@ class ColorSettings(BaseModel):
             description="AMI release of its nodes. Default: the newest at creation and at each launch template change."
         ),
     ] = None
+    node_subnet_ids: Annotated[
+        Items[Annotated[str, SUBNET]],
+        Field(
+            description="Subnets for its nodes. With one, Auto Scaling ends no node to balance zones. Default: the "
+            "stack's node_subnet_ids."
+        ),
+    ] = ()
+
+    @field_validator("node_subnet_ids")
+    @classmethod
+    def _be_different(cls, items: tuple[str, ...]) -> tuple[str, ...]:
+        return all_different(items)
 
     @property
     def state(self) -> Literal["serving", "parked", "unused"]:
@@ -201,6 +224,9 @@ class ServiceSettings(BaseModel):
             "the GPUs.",
         ),
     ] = None
+    nodes: Annotated[
+        NodeSettings, Field(description="The nodes' image, disks, user data, access and security groups.")
+    ] = NodeSettings()
     shared_memory_gib: Annotated[int, Field(ge=1, le=2048, description="Size of /dev/shm in each replica, in GiB.")] = 8
 
     max_stream_seconds: Annotated[
@@ -255,6 +281,7 @@ class ServiceSettings(BaseModel):
     def _hold_together(self) -> Self:
         if violations := (
             *self._size_violations(),
+            *self._node_violations(),
             *self._headroom_violations(),
             *self._drain_violations(),
             *self._traffic_violations(),
@@ -286,6 +313,19 @@ class ServiceSettings(BaseModel):
             what = f"--decode-context-parallel-size must divide gpus_per_replica {self.gpus_per_replica}"
             yield Violation((color, "release", "engine_args", position), what, "", groups)
 
+    def _node_violations(self) -> Iterator[Violation]:
+        if self.nodes.instance_store and not misfits(self.instance, self.shape):
+            has, needed = self.instance.instance_store_gib, self.root_volume_gib
+            if has < needed:
+                what = f"must be false: {self.instance_type} has {has} GiB of its own disks, but images and weights "
+                what += f"need {needed} GiB"
+                fix = "Choose a larger instance_type, or set node_volume_gib to what your images and weights need."
+                yield Violation(("nodes", "instance_store"), what, fix, True)
+        for color in COLORS:
+            if self.nodes.is_bottlerocket and self.color(color).node_release_version is not None:
+                what = f"must be left out with nodes.ami_type {self.nodes.ami_type}: it names a release of AL2023"
+                yield Violation((color, "node_release_version"), what, "", self.color(color).node_release_version)
+
     def _headroom_violations(self) -> Iterator[Violation]:
         mode = self.headroom_mode
         if self.shares_nodes and mode != "always":
@@ -294,6 +334,9 @@ class ServiceSettings(BaseModel):
         if self.shares_nodes and self.blue.node_release_version != self.green.node_release_version:
             what = f"must be {self.blue.node_release_version or 'left out'}, as for blue: both colours share the nodes"
             yield Violation(("green", "node_release_version"), what, "", self.green.node_release_version)
+        if self.shares_nodes and self.blue.node_subnet_ids != self.green.node_subnet_ids:
+            what = "must be the same as for blue: both colours share the nodes"
+            yield Violation(("green", "node_subnet_ids"), what, "", self.green.node_subnet_ids)
         if mode == "reserved" and not any(self.color(color).reservation for color in COLORS):
             what = "must not be reserved while neither colour has a reservation"
             yield Violation(("headroom_mode",), what, "Set green.reservation or blue.reservation.", mode)
@@ -436,6 +479,24 @@ class ServiceSettings(BaseModel):
         """Size of a node's root volume, in GiB. A replica's weights are assumed to fill its GPUs."""
         weights_gib = self.gpus_per_replica * self.instance.gpu_memory_mib / 1024
         return self.node_volume_gib or root_volume_gib(weights_gib, replicas_per_node(self.instance, self.shape))
+
+    def _loads_from_elsewhere(self, release: Release) -> bool:
+        """Return whether the weights are not on the node's disk: on a claim, a mounted volume or in S3."""
+        return self.pods.model_cache_claim is not None or release.model.startswith(("/", "s3://"))
+
+    def load_warnings(self, color: Color) -> Iterator[str]:
+        """Yield what a colour's nodes cannot load in time from their disks, with the fix."""
+        release = self.color(color).release
+        if release is None or self.nodes.instance_store:
+            return
+        yield from load_warnings(
+            model=release.model,
+            weights_gib=None if self._loads_from_elsewhere(release) else release.weights_gib,
+            replicas=replicas_per_node(self.instance, self.shape),
+            mib_per_second=min(self.nodes.volume_mib_per_second, self.instance.ebs_mib_per_second),
+            cold_start_seconds=self.cold_start_seconds,
+            node_start_seconds=self.node_start_seconds,
+        )
 
     @property
     def headroom_usd_per_hour(self) -> float | None:

@@ -5,7 +5,6 @@ are the defaults. Secrets are not read here: they stay Pulumi secrets.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -15,7 +14,17 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from components.config import route_secret
 from components.config.explain import explain, homes, nearest_name
-from components.config.forms import CERTIFICATE, EKS_NAME, NETWORK, POLICY, SECURITY_GROUP, SERVICE_NAME, SUBNET, VPC
+from components.config.forms import (
+    CERTIFICATE,
+    EKS_NAME,
+    NETWORK,
+    POLICY,
+    SECURITY_GROUP,
+    SERVICE_NAME,
+    SUBNET,
+    VPC,
+    all_different,
+)
 from components.config.model import STRICT, Items, from_text
 from components.config.router_settings import AccessLogs, clashes
 from components.config.service_settings import ColorSettings, ServiceSettings
@@ -90,9 +99,7 @@ class Settings(BaseModel):
     @field_validator("node_subnet_ids", "load_balancer_subnet_ids", "client_cidrs")
     @classmethod
     def _be_different(cls, items: tuple[str, ...]) -> tuple[str, ...]:
-        if twice := [item for item, count in Counter(items).items() if count > 1]:
-            raise wrong(Violation((), f"must not name {', '.join(twice)} more than once", value=items))
-        return items
+        return all_different(items)
 
     @model_validator(mode="after")
     def _keep_namespaces_apart(self) -> Self:

@@ -115,13 +115,14 @@ class BlueGreenService(pulumi.ComponentResource):
                 color=color,
                 cluster_name=stack.cluster_name,
                 cluster_security_group_id=stack.cluster_security_group_id,
-                subnet_ids=stack.node_subnet_ids,
+                subnet_ids=colored.node_subnet_ids or stack.node_subnet_ids,
                 instance_type=service.instance_type,
                 volume_gib=service.root_volume_gib,
                 pool=pool,
-                serves=colored.serves,
+                in_use=colored.nodes_wanted,
                 reservation=colored.reservation,
                 release_version=colored.node_release_version,
+                nodes=service.nodes,
                 vpc_cni_uses_node_role=stack.vpc_cni_uses_node_role,
                 permissions_boundary_arn=stack.node_permissions_boundary_arn,
                 protect=stack.protect,
@@ -157,7 +158,8 @@ class BlueGreenService(pulumi.ComponentResource):
         if release is None:
             return
         memory = memory_warning(release, service.instance, service.gpus_per_replica)
-        for warning in (memory, access_warning(release.model, service.pods.service_account_name)):
+        access = access_warning(release.model, service.pods.service_account_name)
+        for warning in (memory, access, *service.load_warnings(color)):
             if warning:
                 pulumi.log.warn(f"{color_name(self._name, color)}: {warning}", self)
 

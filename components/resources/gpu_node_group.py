@@ -13,12 +13,14 @@ declare a second service with the other layout, move the clients there, and then
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
 from pulumi_aws import ec2, eks, iam
 
+from components.config.node_settings import SCRIPT, NodeSettings
 from components.config.reservation import Reservation
 from components.domain.capacity import PoolSize
 from components.domain.moments import format_rfc3339
@@ -46,8 +48,8 @@ _ASSUME_BY_EC2 = json.dumps(
 class GpuNodeGroupArgs:
     """Type, place and number of the nodes; the volume is in GiB.
 
-    Without a colour, the nodes are for both colours. ``serves`` says whether replicas run on the nodes. It does not
-    depend on the weights, so a weight change does not change a node group. Without a reservation, the nodes are plain
+    Without a colour, the nodes are for both colours. ``in_use`` says whether replicas may run on the nodes. It depends
+    neither on the weights nor on parking, so neither changes a node group. Without a reservation, the nodes are plain
     On-Demand instances. Without a release version, they use the newest AMI release.
     """
 
@@ -59,9 +61,10 @@ class GpuNodeGroupArgs:
     instance_type: str
     volume_gib: int
     pool: PoolSize
-    serves: bool
+    in_use: bool
     reservation: Reservation | None = None
     release_version: str | None = None
+    nodes: NodeSettings = field(default_factory=NodeSettings)
     vpc_cni_uses_node_role: bool = False
     permissions_boundary_arn: str | None = None
     protect: bool = False
@@ -108,6 +111,8 @@ class GpuNodeGroup(pulumi.ComponentResource):
         policies = {"worker": "AmazonEKSWorkerNodePolicy", "images": "AmazonEC2ContainerRegistryPullOnly"}
         if self._args.vpc_cni_uses_node_role:
             policies["network"] = "AmazonEKS_CNI_Policy"
+        if self._args.nodes.ssm_access:
+            policies["sessions"] = "AmazonSSMManagedInstanceCore"
         return role, [
             iam.RolePolicyAttachment(
                 f"{self._name}-{purpose}",
@@ -127,8 +132,13 @@ class GpuNodeGroup(pulumi.ComponentResource):
             description=f"GPU nodes of {whose}",
             # One hop keeps the node's credentials from pods: the metadata answer cannot reach their network.
             # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html#imds-considerations
+            # Left out, the account's default holds for the tags. Where it is `enabled`, EC2 refuses tag keys with a
+            # slash, so no node starts. https://github.com/aws/karpenter-provider-aws/pull/7012
             metadata_options=ec2.LaunchTemplateMetadataOptionsArgs(
-                http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
+                http_endpoint="enabled",
+                http_tokens="required",
+                http_put_response_hop_limit=1,
+                instance_metadata_tags="disabled",
             ),
             network_interfaces=[
                 ec2.LaunchTemplateNetworkInterfaceArgs(
@@ -138,17 +148,11 @@ class GpuNodeGroup(pulumi.ComponentResource):
                     delete_on_termination="true",
                     # EKS adds the cluster security group only if a template names no security groups.
                     # https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html
-                    security_groups=[args.cluster_security_group_id],
+                    security_groups=[args.cluster_security_group_id, *args.nodes.security_group_ids],
                 )
             ],
-            block_device_mappings=[
-                ec2.LaunchTemplateBlockDeviceMappingArgs(
-                    device_name="/dev/xvda",
-                    ebs=ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
-                        volume_size=args.volume_gib, volume_type="gp3", encrypted="true", delete_on_termination="true"
-                    ),
-                )
-            ],
+            block_device_mappings=list(_volumes(args)),
+            user_data=_user_data(args.nodes),
             # EKS requires the instance type here for a Capacity Block; otherwise it is in the node group.
             # https://docs.aws.amazon.com/eks/latest/userguide/capacity-blocks-mng.html
             instance_type=args.instance_type if in_block else None,
@@ -178,7 +182,7 @@ class GpuNodeGroup(pulumi.ComponentResource):
             cluster_name=args.cluster_name,
             node_role_arn=role.arn,
             subnet_ids=[reservation.subnet_id] if reservation and reservation.subnet_id else args.subnet_ids,
-            ami_type="AL2023_x86_64_NVIDIA",
+            ami_type=args.nodes.ami_type,
             # EKS requires the Kubernetes version together with an AMI release.
             release_version=args.release_version,
             version=args.release_version and args.release_version.rpartition(".")[0],
@@ -215,19 +219,89 @@ def node_labels(service: str, color: Color | None) -> Mapping[str, str]:
 def _update_strategy(args: GpuNodeGroupArgs) -> str:
     """Return how EKS replaces nodes in place.
 
-    ``MINIMAL`` ends a node before it starts the next one. It needs no extra GPUs, but is only for nodes on which
-    nothing runs: a colour's own group, while the colour has no replicas. ``DEFAULT`` starts new nodes first. If there
-    is no capacity for them, the update fails and the old nodes keep serving. A shared group always runs the replicas
-    of the serving colour, so it uses ``DEFAULT``.
+    ``MINIMAL`` ends a node before it starts the next one. It needs no extra GPUs, but is only for nodes that are not
+    in use. ``DEFAULT`` starts new nodes first. If there is no capacity for them, the update fails and the old nodes
+    keep serving. A shared group always runs the replicas of the serving colour, so it uses ``DEFAULT``.
+
+    The strategy does not depend on whether replicas run: then parking a colour would update its node group, which EKS
+    refuses while it updates the group itself, for example while nodes cannot start.
     https://docs.aws.amazon.com/eks/latest/userguide/managed-node-update-behavior.html
+    https://github.com/aws/containers-roadmap/issues/2204
     """
-    return "DEFAULT" if args.serves or args.color is None else "MINIMAL"
+    return "DEFAULT" if args.in_use or args.color is None else "MINIMAL"
+
+
+def _volumes(args: GpuNodeGroupArgs) -> Iterator[ec2.LaunchTemplateBlockDeviceMappingArgs]:
+    """Yield the volumes of a node. Bottlerocket's images and pods are on its second one.
+
+    https://github.com/bottlerocket-os/bottlerocket/blob/develop/README.md
+    """
+    nodes = args.nodes
+    if nodes.is_bottlerocket:
+        system = ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
+            volume_type="gp3", encrypted="true", kms_key_id=nodes.volume_kms_key_arn, delete_on_termination="true"
+        )
+        yield ec2.LaunchTemplateBlockDeviceMappingArgs(device_name="/dev/xvda", ebs=system)
+    data = ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
+        volume_size=args.volume_gib,
+        volume_type="gp3",
+        iops=nodes.volume_iops,
+        throughput=nodes.volume_mib_per_second,
+        encrypted="true",
+        kms_key_id=nodes.volume_kms_key_arn,
+        delete_on_termination="true",
+    )
+    device_name = "/dev/xvdb" if nodes.is_bottlerocket else "/dev/xvda"
+    yield ec2.LaunchTemplateBlockDeviceMappingArgs(device_name=device_name, ebs=data)
+
+
+_BOUNDARY = "vllm-blue-green"
+# nodeadm puts the kubelet's, containerd's and the pods' logs folders on the array.
+# https://awslabs.github.io/amazon-eks-ami/nodeadm/doc/api/#localstorageoptions
+_INSTANCE_STORE = """\
+apiVersion: node.eks.aws/v1alpha1
+kind: NodeConfig
+spec:
+  instance:
+    localStorage:
+      strategy: RAID0
+"""
+
+
+def _user_data(nodes: NodeSettings) -> str | None:
+    """Return the nodes' user data as EC2 takes it, in base64. None when there is none.
+
+    EKS adds what a node needs to join, so AL2023's must be a MIME archive, and Bottlerocket's TOML. nodeadm merges all
+    NodeConfigs of the archive; of two values, the later one holds.
+    https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html#launch-template-user-data
+    https://awslabs.github.io/amazon-eks-ami/nodeadm/doc/examples/#merging-multiple-configuration-objects
+    """
+    if nodes.is_bottlerocket:
+        return nodes.user_data and b64encode(nodes.user_data.encode()).decode()
+    parts = [_INSTANCE_STORE] if nodes.instance_store else []
+    parts += [nodes.user_data] if nodes.user_data else []
+    if not parts:
+        return None
+    lines = ["MIME-Version: 1.0", f'Content-Type: multipart/mixed; boundary="{_BOUNDARY}"', ""]
+    for part in parts:
+        kind = 'text/x-shellscript; charset="utf-8"' if part.startswith(SCRIPT) else "application/node.eks.aws"
+        lines += [f"--{_BOUNDARY}", f"Content-Type: {kind}", "", part]
+    return b64encode("\n".join([*lines, f"--{_BOUNDARY}--", ""]).encode()).decode()
 
 
 def _only_in(reservation: Reservation) -> ec2.LaunchTemplateCapacityReservationSpecificationArgs:
-    """Return a specification that allows only the reservation: a node outside it would be paid for in addition."""
+    """Return a specification that allows only the reservation: a node outside it would be paid for in addition.
+
+    A target alone is not enough for a group of On-Demand Capacity Reservations: without free capacity in the group, a
+    node would start as a plain On-Demand instance. The preference prevents that, and it is the only one that EC2 takes
+    together with a target. EKS shows a Capacity Block with its target alone.
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/cr-groups-launch.html
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CapacityReservationSpecification.html
+    https://docs.aws.amazon.com/eks/latest/userguide/capacity-blocks-mng.html
+    """
+    on_demand = reservation.kind == "on_demand"
     return ec2.LaunchTemplateCapacityReservationSpecificationArgs(
-        capacity_reservation_preference="capacity-reservations-only",
+        capacity_reservation_preference="capacity-reservations-only" if on_demand else None,
         capacity_reservation_target=ec2.LaunchTemplateCapacityReservationSpecificationCapacityReservationTargetArgs(
             capacity_reservation_id=reservation.id,
             capacity_reservation_resource_group_arn=reservation.resource_group_arn,

@@ -25,3 +25,7 @@ class Faults(BaseModel):
     target_error_colors: frozenset[str] = Field(
         default=frozenset(), description="colours whose target groups have target errors; empty means all"
     )
+    launch_error_code: str = Field(
+        default="",
+        description="EC2's error code for every launch of a node, e.g. InsufficientInstanceCapacity; empty means none",
+    )

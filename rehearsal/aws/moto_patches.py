@@ -326,7 +326,7 @@ def _named(point: cloudwatch.MetricDatumBase) -> set[tuple[str, str]]:
 
 
 def _patch_room() -> None:
-    """Add EC2 quotas and an empty list of capacity reservations; moto has neither."""
+    """Add EC2 quotas, an empty list of capacity reservations and AWS's own key for volumes; moto has none of them."""
     known = service_quotas.ServiceQuotasBackend.get_service_quota
 
     def get_service_quota(
@@ -349,7 +349,11 @@ def _patch_room() -> None:
     def describe_capacity_reservations(_: EC2Response) -> ActionResult:
         return ActionResult({"CapacityReservations": []})
 
+    def get_ebs_default_kms_key_id(_: EC2Response) -> ActionResult:
+        return ActionResult({"KmsKeyId": "alias/aws/ebs"})
+
     service_quotas.ServiceQuotasBackend.get_service_quota = get_service_quota
+    EC2Response.get_ebs_default_kms_key_id = get_ebs_default_kms_key_id  # pyright: ignore[reportAttributeAccessIssue]
     EC2Response.describe_capacity_reservations = describe_capacity_reservations  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from aiohttp import web
 from moto.cloudwatch.models import cloudwatch_backends
 
-from rehearsal.aws import moto_network, moto_patches
+from rehearsal.aws import launches, moto_network, moto_patches
 from rehearsal.aws.access_log import AccessLog
 from rehearsal.aws.admin import create_admin
 from rehearsal.aws.api_server import start_api_server
@@ -46,6 +46,7 @@ async def _account(settings: AwsSettings) -> AsyncGenerator[None]:
     plane = DataPlane(settings, faults, EventLog())
     moto_patches.install(plane)
     moto_network.install()
+    launches.install(faults)
     proxy = Proxy(plane, metrics, log)
     cloudwatch = cloudwatch_backends[ACCOUNT_ID][settings.region]
     publisher = asyncio.create_task(publish_forever(metrics, plane, cloudwatch, settings.cloudwatch_period_seconds))

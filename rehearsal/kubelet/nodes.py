@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 import httpx
+from botocore.exceptions import ClientError
 
 from rehearsal.kube.cache import KubeCache
 from rehearsal.kube.client import STRATEGIC_MERGE_PATCH, AsyncKubeClient, Json, KubeError
@@ -110,7 +111,12 @@ class Nodes:
         launching = [launch for launch in launches if launch.instance.group == name]
         excess = len(nodes) + len(launching) - (group.desired_size if group else 0)
         while group and excess < 0:
-            instance = await asyncio.to_thread(self._instances.launch, group, group.desired_size + excess)
+            try:
+                instance = await asyncio.to_thread(self._instances.launch, group, group.desired_size + excess)
+            except ClientError as error:
+                # As an Auto Scaling group: it tries again later, and other groups go on.
+                _LOG.info("no new node of group %s: %s", name, error)
+                break
             ready_at = asyncio.get_running_loop().time() + self._settings.node_start_seconds
             launches.append(_Launch(instance=instance, ready_at=ready_at))
             excess += 1

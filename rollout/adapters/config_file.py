@@ -73,6 +73,14 @@ class ConfigFile:
         """
         return _service(self._settings(), self.service)[1]
 
+    def vpc_cni_uses_node_role(self) -> bool:
+        """Return whether the stack gives the nodes' role the VPC CNI's permissions.
+
+        Raises:
+            RefusedError: the file is no longer valid.
+        """
+        return self._settings().vpc_cni_uses_node_role
+
     def settings(self) -> Settings:
         """Read the whole stack's settings.
 

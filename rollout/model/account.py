@@ -1,4 +1,4 @@
-"""The state of an AWS account as EC2 reports it: instances, capacity reservations, subnets."""
+"""The state of an AWS account as AWS reports it: instances, capacity reservations, subnets, node groups."""
 
 import re
 from dataclasses import dataclass
@@ -39,6 +39,47 @@ class Subnet:
     id: str
     zone: str
     free_addresses: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumeKey:
+    """The KMS key that encrypts the nodes' volumes."""
+
+    arn: str
+    state: str = ""
+    """Such as ``Enabled`` or ``PendingDeletion``; empty when it cannot be read."""
+    auto_scaling_may_use: bool | None = None
+    """Whether Auto Scaling's role may use the key. None when neither the key's policy nor its grants say so, and not
+    both can be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeGroupIssue:
+    """What EKS says is wrong with a node group. EKS gives no time, and keeps an issue until the group recovers."""
+
+    code: str
+    message: str
+    resource_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """One attempt of an Auto Scaling group to start an instance, which has ended."""
+
+    id: str
+    failed: bool
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeGroupState:
+    """A node group as EKS and its Auto Scaling group report it."""
+
+    name: str
+    status: str
+    issues: tuple[NodeGroupIssue, ...] = ()
+    launches: tuple[Launch, ...] = ()
+    """The latest launches, newest first."""
 
 
 @dataclass(frozen=True, kw_only=True)

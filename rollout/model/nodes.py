@@ -6,6 +6,11 @@ from typing import Final
 
 from components.domain.naming import GPU_RESOURCE
 
+# The service account of the VPC CNI, which gives nodes and pods their addresses.
+# https://docs.aws.amazon.com/eks/latest/userguide/cni-iam-role.html
+VPC_CNI_NAMESPACE: Final = "kube-system"
+VPC_CNI_ACCOUNT: Final = "aws-node"
+
 # Taints with other effects do not keep pods away.
 _BARRING: Final = frozenset({"NoSchedule", "NoExecute"})
 

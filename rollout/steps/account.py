@@ -1,9 +1,9 @@
-"""Checks that the AWS account has enough for the new nodes: vCPU quota, reserved capacity, free addresses.
+"""Checks of the AWS account for the new nodes: vCPU quota, reserved capacity, free addresses, zones, keys, roles.
 
 Pure: ``rollout/adapters/aws/account.py`` reads the figures.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -12,11 +12,14 @@ from components.config.settings import ServiceSettings
 from components.domain.gpu_instances import GpuInstance
 from components.domain.moments import format_rfc3339
 from components.domain.naming import Color
-from rollout.model.account import QUOTAS, CapacityReservation, Quota, RunningInstance, Subnet
+from rollout.model.account import QUOTAS, CapacityReservation, Quota, RunningInstance, Subnet, VolumeKey
+from rollout.model.nodes import VPC_CNI_ACCOUNT, VPC_CNI_NAMESPACE
 from rollout.steps.scheduling import nodes_to_come
 
 # Each node needs one address itself. The VPC CNI, kube-proxy and the device plugin share it.
 _OWN_ADDRESSES: Final = 1
+ROLE_ANNOTATION: Final = "eks.amazonaws.com/role-arn"
+_KEY_GUIDE: Final = "https://docs.aws.amazon.com/autoscaling/ec2/userguide/key-policy-requirements-EBS-encryption.html"
 
 
 def quota_of(instance_type: str) -> Quota:
@@ -150,3 +153,96 @@ def address_violations(settings: ServiceSettings, candidate: Color, subnets: Seq
             "subnets, or release addresses. (With prefix delegation, the VPC CNI takes blocks of 16 consecutive "
             "addresses, so more must be free.)"
         )
+
+
+def subnet_ids_of(settings: ServiceSettings, candidate: Color) -> tuple[str, ...]:
+    """Return the subnets that the config names for a colour's nodes. Empty for the stack's own."""
+    colored = settings.color(candidate)
+    if colored.reservation is not None and colored.reservation.subnet_id is not None:
+        return (colored.reservation.subnet_id,)
+    return colored.node_subnet_ids
+
+
+def zone_violations(
+    settings: ServiceSettings, candidate: Color, subnets: Sequence[Subnet], load_balancer_zones: frozenset[str]
+) -> Iterator[str]:
+    """Yield the subnets of nodes in zones that the load balancer is not in.
+
+    Its targets there stay ``unused`` (``Target.NotInUse``), so pods never become ready. That cross-zone load balancing
+    is on does not help: the zone must be enabled.
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html
+    """
+    outside = [subnet for subnet in subnets if subnet.zone not in load_balancer_zones]
+    if outside:
+        where = _subnet_field(settings, candidate)
+        named = " and ".join(f"{subnet.id} is in {subnet.zone}" for subnet in outside)
+        zones = " and ".join(sorted(load_balancer_zones)) or "no zone"
+        owner = "have its owner add a subnet there" if settings.listener else "add a subnet to load_balancer_subnet_ids"
+        yield (
+            f"{where}: {named}, but the load balancer is in {zones}. Targets elsewhere are never used, so replicas "
+            f"there never become ready; {owner}, or leave that subnet out"
+        )
+
+
+def zone_warnings(settings: ServiceSettings, candidate: Color, subnets: Sequence[Subnet]) -> Iterator[str]:
+    """Yield a warning for a pool of several nodes in several zones: Auto Scaling may end nodes to balance the zones.
+
+    It respects no disruption budget (docs/decisions/0019-a-pool-in-one-zone-is-never-rebalanced.md).
+    """
+    zones = sorted({subnet.zone for subnet in subnets})
+    size = settings.shared_pool if settings.shares_nodes else settings.pools[candidate]
+    if len(zones) > 1 and size.max_nodes > 1:
+        yield (
+            f"{_subnet_field(settings, candidate)}: the nodes of {candidate} are spread over {', '.join(zones)}. Auto "
+            "Scaling may end a serving node to balance the zones, whatever the disruption budget says. To prevent "
+            f"that, set {candidate}.node_subnet_ids to one subnet while {candidate} has no nodes"
+        )
+
+
+def _subnet_field(settings: ServiceSettings, candidate: Color) -> str:
+    colored = settings.color(candidate)
+    if colored.reservation is not None and colored.reservation.subnet_id is not None:
+        return f"{candidate}.reservation.subnet_id"
+    return f"{candidate}.node_subnet_ids" if colored.node_subnet_ids else "node_subnet_ids"
+
+
+def key_violations(settings: ServiceSettings, key: VolumeKey) -> Iterator[str]:
+    """Yield why nodes cannot start with the KMS key of their volumes."""
+    where = "nodes.volume_kms_key_arn"
+    which = key.arn if settings.nodes.volume_kms_key_arn else f"not set, and the account's default is {key.arn}"
+    if key.state not in ("", "Enabled"):
+        yield f"{where}: {which}, which is {key.state}, so no node can start. Enable it, or name another key"
+    if key.auto_scaling_may_use is False:
+        yield (
+            f"{where}: {which}, which Auto Scaling's role AWSServiceRoleForAutoScaling may not use, so no node can "
+            f"start. Allow the role in the key's policy ({_KEY_GUIDE}), or name another key"
+        )
+
+
+def key_warnings(key: VolumeKey) -> Iterator[str]:
+    """Yield a warning when it is unknown whether nodes can start with the KMS key of their volumes."""
+    if key.auto_scaling_may_use is None:
+        yield (
+            f"nodes.volume_kms_key_arn: whether Auto Scaling may use {key.arn} is unknown, because its policy or its "
+            f"grants may not be read. If it may not, no node can start: {_KEY_GUIDE}"
+        )
+
+
+def cni_violations(
+    annotations: Mapping[str, str] | None, *, uses_node_role: bool, has_pod_identity: bool
+) -> Iterator[str]:
+    """Yield a violation if the VPC CNI has no IAM role at all: new nodes would get no addresses for pods.
+
+    Args:
+        annotations: of its service account; None when the cluster has another network plugin.
+        uses_node_role: whether the nodes' role has its permissions.
+        has_pod_identity: whether its service account has a role by EKS Pod Identity.
+    """
+    if annotations is None or uses_node_role or has_pod_identity or annotations.get(ROLE_ANNOTATION):
+        return
+    yield (
+        f"vpc_cni_uses_node_role: is false, but the VPC CNI has no role of its own: service account {VPC_CNI_ACCOUNT} "
+        f"of {VPC_CNI_NAMESPACE} has neither the annotation {ROLE_ANNOTATION} nor a Pod Identity association. New "
+        "nodes would never become ready (NodeCreationFailure). Set it to true, or give the CNI a role: "
+        "https://docs.aws.amazon.com/eks/latest/userguide/cni-iam-role.html"
+    )

@@ -1,5 +1,6 @@
 """Deploys a release on the idle colour, and waits until it is ready or until a colour is idle."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from pydantic import JsonValue
@@ -13,11 +14,13 @@ from rollout.model.errors import RolloutError, UpdateFailedError
 from rollout.model.nodes import Pod
 from rollout.model.records import Note
 from rollout.ports import Ports
+from rollout.steps.node_starts import NodeStarts
 from rollout.steps.retire import park
 from rollout.steps.updates import Updater
 
 # Waiting reasons that do not go away by waiting.
 CRASHING = "CrashLoopBackOff"
+_UNSCHEDULABLE = "Unschedulable"
 HOPELESS = frozenset({CRASHING, "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"})
 # A container may fail once or twice at first, e.g. while a mount is missing or the network is slow.
 FORGIVEN_RESTARTS = 2
@@ -27,9 +30,9 @@ def deploy(ports: Ports, updater: Updater, color: Color, release: Release) -> No
     """Bring up the nodes, then the replicas, at weight 0.
 
     Raises:
-        RolloutError: an update is refused or fails, or the pods of an older release stay.
+        RolloutError: an update is refused or fails, nodes do not start, or the pods of an older release stay.
     """
-    colored = ports.config.read().color(color)
+    colored, starts = ports.config.read().color(color), NodeStarts(ports, color)
     former = any(pod.release_id != release.release_id for pod in ports.replicas.pods(color))
     if former or (colored.serves and colored.release != release):
         # Two releases at once would need nodes for both, so park the former one first.
@@ -41,14 +44,14 @@ def deploy(ports: Ports, updater: Updater, color: Color, release: Release) -> No
         f"{color}.parked": True,
     }
     if not colored.nodes_wanted:
-        updater.change_color(color, edits, message=f"bring the nodes of {color} up")
+        updater.change_color(color, edits, message=f"bring the nodes of {color} up", watch=starts.check)
     bundle = release.model_dump(mode="json", exclude_defaults=True)
     edits |= {f"{color}.release": bundle, f"{color}.parked": False}
     updater.change_color(
         color,
         edits,
         message=f"deploy release {release.release_id} on {color}",
-        watch=lambda: _give_up_on_crashes(ports, color, release.release_id),
+        watch=lambda: _give_up_on_pods(ports, color, release.release_id, starts),
     )
 
 
@@ -61,7 +64,7 @@ def await_ready(ports: Ports, color: Color, release_id: str) -> None:
     settings = ports.config.read()
     timeout_seconds = settings.cold_start_seconds + settings.rollout.ready_timeout_seconds
     deadline = ports.clock.monotonic() + timeout_seconds
-    wanted, noted = settings.color(color).replicas, ""
+    wanted, noted, starts = settings.color(color).replicas, "", NodeStarts(ports, color)
     while True:
         pods = ports.replicas.pods(color)
         ours = [pod for pod in pods if pod.release_id == release_id and not pod.terminating]
@@ -71,6 +74,8 @@ def await_ready(ports: Ports, color: Color, release_id: str) -> None:
             ports.journal.write(Note(text=f"{ready} replicas of {color} are ready, {health.healthy} targets healthy"))
             return
         _give_up_on(ours)
+        if _lack_nodes(ours):
+            starts.check()
         state = f"{ready} of {wanted} replicas of {color} ready, {health.healthy} of {wanted} targets healthy"
         reasons = "; ".join(sorted({pod.waiting_reason for pod in ours if pod.waiting_reason}))
         state += f" ({reasons})" if reasons else ""
@@ -144,11 +149,11 @@ def _wait_out_the_drain(ports: Ports, settings: ServiceSettings, color: Color, c
         ports.clock.sleep(left_seconds)
 
 
-def _give_up_on_crashes(ports: Ports, color: Color, release_id: str) -> None:
-    """Raise early for pods that crash repeatedly: the update itself would wait for them as long as for slow ones.
+def _give_up_on_pods(ports: Ports, color: Color, release_id: str, starts: NodeStarts) -> None:
+    """Raise early for pods that crash repeatedly or get no node: the update would wait for them as for slow ones.
 
     Raises:
-        UpdateFailedError: a pod has crashed too often.
+        UpdateFailedError: a pod has crashed too often, or nodes do not start.
     """
     try:
         pods = ports.replicas.pods(color)
@@ -157,6 +162,12 @@ def _give_up_on_crashes(ports: Ports, color: Color, release_id: str) -> None:
     for pod in pods:
         if pod.release_id == release_id and pod.waiting_reason == CRASHING and pod.restarts > FORGIVEN_RESTARTS:
             raise UpdateFailedError(_does_not_come_up(pod))
+    if _lack_nodes(pod for pod in pods if pod.release_id == release_id):
+        starts.check()
+
+
+def _lack_nodes(pods: Iterable[Pod]) -> bool:
+    return any(pod.waiting_reason.startswith(_UNSCHEDULABLE) for pod in pods)
 
 
 def _give_up_on(pods: list[Pod]) -> None:

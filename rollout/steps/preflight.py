@@ -8,14 +8,26 @@ from components.config.pod_settings import SecretReference
 from components.config.reservation import Reservation
 from components.config.settings import ServiceSettings
 from components.domain.moments import format_rfc3339
-from components.domain.naming import COLORS
+from components.domain.naming import COLORS, Color
 from rollout.model.changes import unlike_candidate_change
+from rollout.model.nodes import VPC_CNI_ACCOUNT, VPC_CNI_NAMESPACE
 from rollout.model.plan import Plan
-from rollout.model.records import DrillHistory
+from rollout.model.records import DrillHistory, Note
 from rollout.model.rule import LiveRule
 from rollout.model.verdict import TargetHealth
 from rollout.ports import Account, Cluster, Ports
-from rollout.steps.account import address_violations, quota_of, quota_violations, reservation_state_violations
+from rollout.steps.account import (
+    address_violations,
+    cni_violations,
+    key_violations,
+    key_warnings,
+    quota_of,
+    quota_violations,
+    reservation_state_violations,
+    subnet_ids_of,
+    zone_violations,
+    zone_warnings,
+)
 from rollout.steps.drift import config_drift, state_drift
 from rollout.steps.scheduling import nodes_to_come, scheduling_violations, weight_violations
 from rollout.system.failures import describe_error
@@ -53,10 +65,11 @@ def preflight(ports: Ports, plan: Plan, service: str) -> tuple[str, ...]:
         *weight_violations(settings, plan),
         *_drill_violations(ports, settings, questions),
         *_capacity_violations(ports, plan, service, settings, questions),
+        *_start_violations(ports, plan, settings, questions),
         *_reference_violations(ports.cluster, settings, service, questions),
         *_plan_violations(ports, plan, service, questions),
     ]
-    for question in _later_questions(ports, plan):
+    for question in _later_questions(ports, settings, plan):
         questions.ask(question)
     return tuple(dict.fromkeys((*violations, *questions.unanswered)))
 
@@ -108,11 +121,13 @@ def _capacity_violations(
     if nodes is not None and pods is not None:
         yield from scheduling_violations(settings, service, candidate, nodes=nodes, pods=pods)
     declared = settings.color(candidate).reservation
-    subnet_ids = (declared.subnet_id,) if declared is not None and declared.subnet_id else ()
-    subnets = questions.ask(lambda: account.subnets(subnet_ids))
+    subnets = questions.ask(lambda: account.subnets(subnet_ids_of(settings, candidate)))
     reservations = questions.ask(account.reservations)
     if subnets is not None:
         yield from address_violations(settings, candidate, subnets)
+        zones = questions.ask(ports.load_balancer.zones)
+        yield from () if zones is None else zone_violations(settings, candidate, subnets, zones)
+        _warn(ports, zone_warnings(settings, candidate, subnets))
     if nodes_to_come(settings, candidate) and declared is None:
         limit = questions.ask(lambda: account.vcpu_quota(quota_of(settings.instance_type).code))
         instances = questions.ask(account.instances)
@@ -130,6 +145,30 @@ def _capacity_violations(
                 subnets=subnets,
                 now=ports.clock.now(),
             )
+
+
+def _start_violations(ports: Ports, plan: Plan, settings: ServiceSettings, questions: Questions) -> Iterator[str]:
+    """Yield what keeps new nodes from starting or joining."""
+    if not nodes_to_come(settings, plan.candidate):
+        return
+    key = questions.ask(lambda: ports.account.volume_key(settings.nodes.volume_kms_key_arn))
+    if key is not None:
+        yield from key_violations(settings, key)
+        _warn(ports, key_warnings(key))
+    uses_node_role = questions.ask(ports.config.vpc_cni_uses_node_role)
+    if uses_node_role is not False:
+        return
+    annotations = questions.ask(lambda: (ports.cluster.vpc_cni_annotations(),))
+    if annotations is None or annotations[0] is None:
+        return
+    has_identity = questions.ask(lambda: ports.account.has_pod_identity(VPC_CNI_NAMESPACE, VPC_CNI_ACCOUNT))
+    if has_identity is not None:
+        yield from cni_violations(annotations[0], uses_node_role=uses_node_role, has_pod_identity=has_identity)
+
+
+def _warn(ports: Ports, warnings: Iterator[str]) -> None:
+    for warning in warnings:
+        ports.journal.write(Note(text=f"warning: {warning}"))
 
 
 def _members(account: Account, declared: Reservation) -> frozenset[str]:
@@ -180,14 +219,19 @@ def secret_violations(
         yield f"{field}.key: {have} has no key {reference.key}; it has {known}. Add it, or set another key"
 
 
-def _later_questions(ports: Ports, plan: Plan) -> tuple[Callable[[], object], ...]:
+def _later_questions(ports: Ports, settings: ServiceSettings, plan: Plan) -> tuple[Callable[[], object], ...]:
     """Return the questions that a rollout asks later, to make sure that they can be answered."""
     now = ports.clock.now()
     return (
         lambda: ports.replicas.pods(plan.outgoing),
         lambda: ports.target_group_metrics.counts(plan.outgoing, now - METRICS_WINDOW, now),
+        *_node_questions(ports, settings, plan.candidate),
         *(ports.checks[name].prepare for name in plan.checks),
     )
+
+
+def _node_questions(ports: Ports, settings: ServiceSettings, candidate: Color) -> tuple[Callable[[], object], ...]:
+    return (lambda: ports.account.node_group(candidate),) if nodes_to_come(settings, candidate) else ()
 
 
 def preflight_violations(

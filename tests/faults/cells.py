@@ -18,6 +18,7 @@ class Fault(StrEnum):
     STALLS = "candidate-stalls"
     WRONG_ANSWERS = "candidate-wrong-answers"
     NODE_LOST = "node-lost"
+    NO_CAPACITY = "no-capacity"
     BINDER_STOPPED = "binder-stopped"
     ALB_LAG = "alb-lag"
     SECOND_RAMP = "second-ramp"
@@ -138,6 +139,8 @@ _SPECIAL: dict[tuple[Fault, Lasting], dict[Moment, set[Outcome]]] = {
     (Fault.STALLS, Lasting.FOR_GOOD): dict.fromkeys(_BEFORE_AND_DURING, _BACK),
     # Answers are compared only before the first step. Later, no gate sees that a fluent answer is wrong.
     (Fault.WRONG_ANSWERS, Lasting.FOR_GOOD): {Moment.DEPLOYING: _BACK},
+    # Only new nodes are affected.
+    (Fault.NO_CAPACITY, Lasting.FOR_GOOD): {Moment.DEPLOYING: _BACK | {Outcome.PROMOTED}},
     (Fault.NODE_LOST, Lasting.FOR_GOOD): dict.fromkeys(_BEFORE_AND_DURING, _ENDED),
     # While Pulumi's lock is taken, the state cannot follow, but traffic still goes back.
     (Fault.ENGINEERS_UP, Lasting.FOR_GOOD): {

@@ -15,6 +15,7 @@ from components.config.settings import ServiceSettings
 from components.domain.naming import COLORS, Color, other_color
 from rollout.journal.lock import Lock
 from rollout.journal.store import FileStore
+from rollout.model.account import Launch, NodeGroupState
 from rollout.model.changes import Change
 from rollout.model.errors import (
     JournalError,
@@ -165,6 +166,31 @@ class PodsFail(Breakage):
 
     def end(self, world: FaultyWorld) -> None:
         del world.not_ready[self.color]
+
+
+@dataclass(kw_only=True)
+class NoCapacity(Breakage):
+    """EC2 has no instance for new nodes of the candidate, so its pods get no node. Nodes that run stay."""
+
+    _lacks_nodes: bool = field(default=False, init=False)
+
+    def begin(self, world: FaultyWorld) -> None:
+        if not world.pods(CANDIDATE):
+            self._lacks_nodes = True
+            world.not_ready[CANDIDATE] = (2, "Unschedulable: 0/2 nodes are available")
+
+    def end(self, world: FaultyWorld) -> None:
+        self._lacks_nodes = False
+        world.not_ready.pop(CANDIDATE, None)
+
+    def call(self, world: FaultyWorld, call: Call) -> Any:
+        if not self._lacks_nodes or call.method != "node_group":
+            return call.ask()
+        self.hits += 1
+        message = "InsufficientInstanceCapacity - We currently do not have sufficient g6e.2xlarge capacity"
+        # The group tries again every few seconds.
+        launch = Launch(id=str(world.clock.elapsed // 20), failed=True, message=message)
+        return NodeGroupState(name="chat-green-1", status="DEGRADED", launches=(launch,))
 
 
 @dataclass(kw_only=True)
@@ -387,6 +413,8 @@ def ways(fault: Fault, world: FaultyWorld, folder: Path) -> dict[str, Breakage]:
                 f"of {color}": PodsFail(words="1 of 2|ready", color=color, count=1, reason="")
                 for color in (CANDIDATE, OUTGOING)
             }
+        case Fault.NO_CAPACITY:
+            return {"": NoCapacity(words="InsufficientInstanceCapacity|Unschedulable")}
         case Fault.BINDER_STOPPED:
             return {"": BinderStopped(words="targets healthy")}
         case Fault.ALB_LAG:

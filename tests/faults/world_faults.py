@@ -293,6 +293,14 @@ WORLD_FAULTS: dict[Fault, WorldFault] = {
         sampled=Moment.STEP_2,
         words="targets healthy|ready",
     ),
+    Fault.NO_CAPACITY: WorldFault(
+        strike=_aws(launch_error_code="InsufficientInstanceCapacity"),
+        lasts_seconds=60,
+        lasting=Lasting.FOR_GOOD,
+        moments=(Moment.DEPLOYING,),
+        sampled=Moment.DEPLOYING,
+        words="InsufficientInstanceCapacity",
+    ),
     Fault.BINDER_STOPPED: WorldFault(
         strike=_paused("load-balancer-controller"), words="targets healthy", sampled=Moment.DEPLOYING, lasts_seconds=15
     ),

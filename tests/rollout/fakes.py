@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,7 +22,7 @@ from components.domain.naming import (
     pool_labels,
 )
 from rollout.adapters.aws.cloudwatch import PUBLICATION_PERIODS
-from rollout.model.account import CapacityReservation, RunningInstance, Subnet
+from rollout.model.account import CapacityReservation, NodeGroupState, RunningInstance, Subnet, VolumeKey
 from rollout.model.answers import Answer
 from rollout.model.approval import Approval
 from rollout.model.changes import RULE_TYPE, Change, EngineRun
@@ -199,6 +199,10 @@ class FakeCheck:
 @dataclass
 class FakeConfig:
     values: dict[str, Any]
+    cni_uses_node_role: bool = False
+
+    def vpc_cni_uses_node_role(self) -> bool:
+        return self.cni_uses_node_role
 
     def read(self) -> ServiceSettings:
         return ServiceSettings.model_validate(self.values)
@@ -296,6 +300,15 @@ class World:
         self.running_instances: list[RunningInstance] = []
         self.capacity_reservations: list[CapacityReservation] = []
         self.free_addresses = 1000
+        self.zone_of_subnets: dict[str, str] = {}
+        """Zones of subnets that are not in us-east-1a."""
+        self.load_balancer_zones = frozenset({"us-east-1a", "us-east-1b"})
+        self.key = VolumeKey(arn="alias/aws/ebs", state="Enabled", auto_scaling_may_use=True)
+        self.cni_annotations: dict[str, str] | None = None
+        """Of the VPC CNI's service account; none in a cluster with another network plugin."""
+        self.pod_identities: set[tuple[str, str]] = set()
+        self.node_groups: dict[Color | None, NodeGroupState] = {}
+        """The states of the node groups, for a shared one without a colour."""
         self.guests: list[BoundPod] = []
         """Pods of others that are bound to a node."""
         self.secrets: dict[str, frozenset[str]] = {}
@@ -462,6 +475,9 @@ class World:
             return self.idle_timeout
         return self.state.drain_chain.idle_timeout_seconds
 
+    def zones(self) -> frozenset[str]:
+        return self.load_balancer_zones
+
     # Kubernetes's scheduler, and the AWS account
 
     def nodes(self) -> Sequence[Node]:
@@ -497,6 +513,9 @@ class World:
     def has_claim(self, name: str) -> bool:
         return name in self.claims
 
+    def vpc_cni_annotations(self) -> Mapping[str, str] | None:
+        return self.cni_annotations
+
     def vcpu_quota(self, code: str) -> float:
         assert code == "L-DB2E81BA"
         return self.quota_vcpus
@@ -512,7 +531,19 @@ class World:
         return frozenset(one.id for one in self.capacity_reservations)
 
     def subnets(self, ids: Sequence[str] = ()) -> Sequence[Subnet]:
-        return [Subnet(id=one, zone="us-east-1a", free_addresses=self.free_addresses) for one in ids or ("subnet-1",)]
+        return [
+            Subnet(id=one, zone=self.zone_of_subnets.get(one, "us-east-1a"), free_addresses=self.free_addresses)
+            for one in ids or ("subnet-1",)
+        ]
+
+    def volume_key(self, arn: str | None) -> VolumeKey:
+        return self.key if arn is None else replace(self.key, arn=arn)
+
+    def has_pod_identity(self, namespace: str, service_account: str) -> bool:
+        return (namespace, service_account) in self.pod_identities
+
+    def node_group(self, color: Color | None) -> NodeGroupState | None:
+        return self.node_groups.get(color, NodeGroupState(name=f"{SERVICE}-{color}", status="ACTIVE"))
 
     # Kubernetes, Prometheus, CloudWatch, smoke
 

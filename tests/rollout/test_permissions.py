@@ -18,7 +18,10 @@ GUIDE = (ROOT / "docs" / "permissions.md").read_text()
 PREFIXES: dict[str, str] = {
     "elbv2": "elasticloadbalancing",
     "cloudwatch": "cloudwatch",
+    "autoscaling": "autoscaling",
     "ec2": "ec2",
+    "eks": "eks",
+    "kms": "kms",
     "service-quotas": "servicequotas",
     "resource-groups": "resource-groups",
     "s3": "s3",
@@ -31,11 +34,13 @@ RESOURCES = {
     "pod": "pods",
     "secret": "secrets",
     "persistent_volume_claim": "persistentvolumeclaims",
+    "service_account": "serviceaccounts",
 }
 
 
 ASKING = {
-    "adapters/aws/account.py": ("ec2", "service-quotas", "resource-groups"),
+    "adapters/aws/account.py": ("autoscaling", "ec2", "eks", "service-quotas", "resource-groups"),
+    "adapters/aws/volume_key.py": ("ec2", "kms"),
     "adapters/aws/cloudwatch.py": ("cloudwatch",),
     "adapters/aws/load_balancer.py": ("elbv2",),
     "checks/recorded_prompts.py": ("s3",),

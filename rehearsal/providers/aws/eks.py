@@ -43,7 +43,7 @@ def _create(call: Call) -> str:
 
 
 def _wait_active(call: Call) -> None:
-    """Wait for the end of a creation or update. An error contains the issues that EKS reports."""
+    """Wait for the end of a creation. An error contains the issues that EKS reports."""
 
     def active() -> bool:
         group = call.client("eks").describe_nodegroup(**_parts(call))["nodegroup"]
@@ -54,6 +54,15 @@ def _wait_active(call: Call) -> None:
         return status == "ACTIVE"
 
     wait_until(active, f"node group {call.id} to become ACTIVE", call.timeout_seconds or _WAIT_SECONDS)
+
+
+def _wait_updated(call: Call) -> None:
+    """Wait for the end of an update. The group may be unhealthy afterwards, because the update itself has succeeded."""
+
+    def updated() -> bool:
+        return call.client("eks").describe_nodegroup(**_parts(call))["nodegroup"]["status"] != "UPDATING"
+
+    wait_until(updated, f"the update of node group {call.id} to end", call.timeout_seconds or _WAIT_SECONDS)
 
 
 def _read(call: Call) -> Tree | None:
@@ -96,11 +105,11 @@ def _update(call: Call) -> None:
         config["taints"] = _taint_changes(call.old.get("taints", []), inputs.get("taints", []))
     if config:
         client.update_nodegroup_config(**_parts(call), **config)
-        _wait_active(call)
+        _wait_updated(call)
     if _VERSION & call.changed:
         version = {name: without_marks(inputs[name]) for name in sorted(_VERSION & call.changed) if name in inputs}
         client.update_nodegroup_version(**_parts(call), force=inputs.get("forceUpdateVersion", False), **version)
-        _wait_active(call)
+        _wait_updated(call)
 
 
 def _label_changes(old: Tree, new: Tree) -> Tree:

@@ -33,7 +33,7 @@ from rollout.system.failures import describe_error
 
 if TYPE_CHECKING:
     from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
-    from mypy_boto3_elbv2.type_defs import ActionTypeDef, RuleTypeDef
+    from mypy_boto3_elbv2.type_defs import ActionTypeDef, LoadBalancerTypeDef, RuleTypeDef
 
 # DescribeTags takes at most this many resources in one call.
 TAGS_PER_CALL: Final = 20
@@ -141,8 +141,15 @@ class Elbv2LoadBalancer:
 
     def dns_name(self) -> str:
         """Return the load balancer's DNS name."""
+        return self._described().get("DNSName", "")
+
+    def zones(self) -> frozenset[str]:
+        """Return the Availability Zones in which the load balancer has a subnet."""
+        return frozenset(zone.get("ZoneName", "") for zone in self._described().get("AvailabilityZones", []))
+
+    def _described(self) -> LoadBalancerTypeDef:
         arn = self._find().load_balancer_arn
-        return self._client.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0].get("DNSName", "")
+        return self._client.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]
 
     def idle_timeout_seconds(self) -> int:
         """Return how many seconds the load balancer keeps a silent connection open."""

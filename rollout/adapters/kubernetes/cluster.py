@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from components.domain.naming import GPU_RESOURCE
 from rollout.adapters.kubernetes.replicas import REQUEST_TIMEOUT_SECONDS, core_api
 from rollout.model.errors import RolloutError
-from rollout.model.nodes import BoundPod, Node, Resources, Taint
+from rollout.model.nodes import VPC_CNI_ACCOUNT, VPC_CNI_NAMESPACE, BoundPod, Node, Resources, Taint
 from rollout.system.failures import describe_error
 
 if TYPE_CHECKING:
@@ -68,6 +68,16 @@ class KubernetesCluster:
         what = f"read PersistentVolumeClaim {name}"
         return self._found(what, "read_namespaced_persistent_volume_claim", name) is not None
 
+    def vpc_cni_annotations(self) -> Mapping[str, str] | None:
+        """Return the annotations of the VPC CNI's service account. None when the cluster has no such account.
+
+        Raises:
+            RolloutError: the API server refuses or does not answer.
+        """
+        what = f"read ServiceAccount {VPC_CNI_ACCOUNT} of {VPC_CNI_NAMESPACE}"
+        found = self._found(what, "read_namespaced_service_account", VPC_CNI_ACCOUNT, VPC_CNI_NAMESPACE)
+        return None if found is None else found.metadata.annotations or {}
+
     def _paged(self, what: str, method: str, **options: Any) -> list[Any]:
         items: list[Any] = []
         token: str | None = None
@@ -78,12 +88,12 @@ class KubernetesCluster:
             token = listed.metadata._continue or ""
         return items
 
-    def _found(self, what: str, method: str, name: str) -> Any:
+    def _found(self, what: str, method: str, name: str, namespace: str | None = None) -> Any:
         from kubernetes.client import ApiException
 
         def read() -> Any:
             try:
-                return self._call(method, name, self._namespace)
+                return self._call(method, name, namespace or self._namespace)
             except ApiException as error:
                 if error.status == _NOT_FOUND:
                     return None

@@ -228,6 +228,7 @@ COLOR: dict[str, Any] = {
     "provisioned": optional(truth),
     "reservation": RESERVATION,
     "node_release_version": optional(text(r"1\.[0-9]{2}\.[0-9]{1,2}-20[0-9]{6}")),
+    "node_subnet_ids": [text(r"subnet-[0-9a-f]{1,17}")],
 }
 DNS_NAME = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*"
 
@@ -292,6 +293,17 @@ SPEC: dict[str, Any] = {
     "headroom_mode": one_of("always", "on_rollout", "reserved"),
     "node_groups": one_of("per_color", "shared"),
     "node_volume_gib": optional(whole(30, 16_384)),
+    "nodes": {
+        "ami_type": one_of("AL2023_x86_64_NVIDIA"),
+        "user_data": optional(text(r"(#!|apiVersion: node\.eks\.aws/)(.|\n)*")),
+        "volume_iops": whole(3000, 80_000),
+        "volume_mib_per_second": whole(125, 2000),
+        "volume_kms_key_arn": optional(
+            text(r"arn:aws(-[a-z]+)*:kms:[a-z]+(-[a-z]+)+-[0-9]+:[0-9]{12}:key/(mrk-)?[0-9a-f-]{32,36}")
+        ),
+        "ssm_access": truth,
+        "security_group_ids": [text(r"sg-[0-9a-f]{1,17}")],
+    },
     "shared_memory_gib": whole(1, 2048),
     "max_stream_seconds": whole(1, 86_400),
     "deregistration_propagation_seconds": whole(1, 86_400),
@@ -442,6 +454,9 @@ SHORTEST: dict[Path, int] = {
     ("node_subnet_ids",): 1,
     ("load_balancer_subnet_ids",): 0,
     ("client_cidrs",): 1,
+    ("blue", "node_subnet_ids"): 0,
+    ("green", "node_subnet_ids"): 0,
+    ("nodes", "security_group_ids"): 0,
     ("alarms", "topic_arns"): 0,
     ("pods", "ingress_cidrs"): 1,
     ("pods", "image_pull_secrets"): 0,
@@ -573,6 +588,8 @@ def _between(value: dict[str, Json], path: Path) -> Iterator[Path]:
             yield (*path, "score_file")
     if path[:2] == ("pods", "volumes") and sum(value.get(name) is not None for name in VOLUME_SOURCES) != 1:
         yield path
+    if path == ("nodes",) and value.get("volume_mib_per_second", 750) > value.get("volume_iops", 3000) // 4:
+        yield (*path, "volume_mib_per_second")
     if path == ("rollout",):
         shares = [step["candidate_percent"] for step in value.get("steps", [])] or [1, 25, 75, 100]
         percents = value.get("gates", {}).get("manual", {}).get("at_percents", [])
@@ -588,7 +605,8 @@ def _list_holds(path: Path, items: list[Json]) -> bool:
     if path == ("pods", "volumes"):
         return True  # whether they overlap is tested with the settings
     if path != ("rollout", "steps"):
-        return len(items) == len(set(items)) and (path[0] != "alarms" or len(items) <= 5)
+        most = {"alarms": 5, "nodes": 4}.get(str(path[0]), len(items))
+        return len(items) == len(set(items)) and len(items) <= most
     shares = [item["candidate_percent"] for item in items]
     return all(low < high for low, high in pairwise(shares)) and shares[-1] == 100
 
@@ -654,6 +672,8 @@ def _headroom_violations(read: dict[str, Json]) -> Iterator[Path]:
             yield ("node_groups",)
         if read.get("blue", {}).get("node_release_version") != read.get("green", {}).get("node_release_version"):
             yield ("green", "node_release_version")
+        if read.get("blue", {}).get("node_subnet_ids", []) != read.get("green", {}).get("node_subnet_ids", []):
+            yield ("green", "node_subnet_ids")
     reserved = [color for color in COLORS if read.get(color, {}).get("reservation") is not None]
     if mode == "reserved" and not reserved:
         yield ("headroom_mode",)

@@ -122,3 +122,20 @@ def test_a_model_in_s3_without_access_is_warned_of(caplog: pytest.LogCaptureFixt
     caplog.clear()
     run_program(blue=blue, pods={"service_account_name": "models"})
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("mode", ["on_rollout", "always"])
+def test_parking_a_colour_changes_nothing_of_its_nodes(mode: str) -> None:
+    """EKS refuses updates of a group that it is updating itself, for example while nodes cannot start."""
+
+    def nodes(*, parked: bool) -> dict[Reference, object]:
+        green = {"replicas": 2, "release": release(model_revision="beef"), "parked": parked, "provisioned": True}
+        stack = settings(
+            service_name="chat", headroom_mode=mode, blue={"replicas": 2, "release": release()}, green=green
+        )
+        args = BlueGreenServiceArgs(stack=stack, service=stack.services["chat"], candidate_route_secret=SECRET)
+        declared = register(lambda: BlueGreenService("chat", args))
+        kinds = ("NodeGroup", "LaunchTemplate", "Role")
+        return {(kind, "chat-green"): declared[kind, "chat-green"].inputs for kind in kinds}
+
+    assert nodes(parked=True) == nodes(parked=False)

@@ -1,10 +1,14 @@
 """The declared nodes of one colour."""
 
 import json
+from base64 import b64decode
+from email import message_from_string
 from typing import Any
 
 import pytest
+import yaml
 
+from components.config.node_settings import NodeSettings
 from components.config.reservation import Reservation
 from components.domain.capacity import PoolSize
 from components.resources.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
@@ -19,8 +23,9 @@ ARGS: dict[str, Any] = {
     "instance_type": "g6e.12xlarge",
     "volume_gib": 300,
     "pool": PoolSize(min_nodes=0, desired_nodes=2, max_nodes=3),
-    "serves": True,
+    "in_use": True,
 }
+KEY = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
 ENDS = "2026-12-01T08:00:00Z"
 NODES = ("NodeGroup", "chat-green")
 TEMPLATE = ("LaunchTemplate", "chat-green")
@@ -60,12 +65,12 @@ def test_nodes_that_serve_are_replaced_only_after_new_ones_have_come(declared: R
 
 
 def test_nodes_on_which_nothing_runs_are_replaced_without_a_spare_gpu() -> None:
-    assert _declare(serves=False)[NODES].inputs["updateConfig"] == {"maxUnavailable": 1, "updateStrategy": "MINIMAL"}
+    assert _declare(in_use=False)[NODES].inputs["updateConfig"] == {"maxUnavailable": 1, "updateStrategy": "MINIMAL"}
 
 
-@pytest.mark.parametrize("serves", [True, False])
-def test_nodes_of_both_colours_are_never_ended_first(serves: bool) -> None:
-    declared = _declare(color=None, serves=serves)
+@pytest.mark.parametrize("in_use", [True, False])
+def test_nodes_of_both_colours_are_never_ended_first(in_use: bool) -> None:
+    declared = _declare(color=None, in_use=in_use)
     assert declared[NODES].inputs["updateConfig"]["updateStrategy"] == "DEFAULT"
 
 
@@ -120,8 +125,10 @@ def test_reserved_nodes_start_in_their_reservation_and_its_zone_only() -> None:
 def test_reservations_of_a_group_may_be_in_any_zone() -> None:
     group = "arn:aws:resource-groups:us-east-1:123456789012:group/gpus"
     declared = _reserved(resource_group_arn=group)
-    assert declared[TEMPLATE].inputs["capacityReservationSpecification"]["capacityReservationTarget"] == {
-        "capacityReservationResourceGroupArn": group
+    # Without the preference, nodes would start outside a full group.
+    assert declared[TEMPLATE].inputs["capacityReservationSpecification"] == {
+        "capacityReservationPreference": "capacity-reservations-only",
+        "capacityReservationTarget": {"capacityReservationResourceGroupArn": group},
     }
     assert declared[NODES].inputs["subnetIds"] == ["subnet-1", "subnet-2"]
 
@@ -131,8 +138,9 @@ def test_a_capacity_block_has_its_instance_type_in_the_template() -> None:
     template, nodes = declared[TEMPLATE].inputs, declared[NODES].inputs
     assert template["instanceMarketOptions"] == {"marketType": "capacity-block"}
     assert template["instanceType"] == "g6e.12xlarge"
-    assert template["capacityReservationSpecification"]["capacityReservationTarget"] == {
-        "capacityReservationId": "cr-1"
+    # As in EKS's guide: a block has a target and no preference.
+    assert template["capacityReservationSpecification"] == {
+        "capacityReservationTarget": {"capacityReservationId": "cr-1"}
     }
     assert nodes["capacityType"] == "CAPACITY_BLOCK"
     assert "instanceTypes" not in nodes
@@ -152,17 +160,92 @@ def test_the_end_of_a_reservation_is_in_plain_sight_and_extending_it_replaces_no
 
 def test_pods_cannot_reach_the_credentials_of_the_node(declared: Registrations) -> None:
     options = declared["LaunchTemplate", "chat-green"].inputs["metadataOptions"]
-    assert options == {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 1}
+    assert options["httpEndpoint"] == "enabled"
+    assert options["httpTokens"] == "required"
+    assert options["httpPutResponseHopLimit"] == 1
+
+
+def test_tags_with_a_slash_are_allowed_whatever_the_accounts_default_is(declared: Registrations) -> None:
+    template = declared["LaunchTemplate", "chat-green"].inputs
+    assert any("/" in key for one in template["tagSpecifications"] for key in one["tags"])
+    assert template["metadataOptions"]["instanceMetadataTags"] == "disabled"
 
 
 def test_the_root_volume_is_encrypted_and_large_enough(declared: Registrations) -> None:
     (mapping,) = declared["LaunchTemplate", "chat-green"].inputs["blockDeviceMappings"]
+    assert mapping["deviceName"] == "/dev/xvda"
     assert mapping["ebs"] == {
         "volumeSize": 300,
         "volumeType": "gp3",
+        "iops": 3000,
+        "throughput": 750,
         "encrypted": "true",
         "deleteOnTermination": "true",
     }
+
+
+def _with(**nodes: Any) -> Registrations:
+    return _declare(nodes=NodeSettings.model_validate(nodes))
+
+
+def _user_data(declared: Registrations) -> str:
+    return b64decode(declared[TEMPLATE].inputs["userData"]).decode()
+
+
+def test_the_volume_has_the_speed_and_the_key_of_the_settings() -> None:
+    (mapping,) = _with(volume_iops=8000, volume_mib_per_second=2000, volume_kms_key_arn=KEY)[TEMPLATE].inputs[
+        "blockDeviceMappings"
+    ]
+    assert mapping["ebs"]["iops"] == 8000
+    assert mapping["ebs"]["throughput"] == 2000
+    assert mapping["ebs"]["encrypted"] == "true"
+    assert mapping["ebs"]["kmsKeyId"] == KEY
+
+
+def test_without_user_data_eks_decides_alone(declared: Registrations) -> None:
+    assert "userData" not in declared[TEMPLATE].inputs
+
+
+def test_the_nodes_own_disks_become_one_array_beside_what_the_team_sets() -> None:
+    own = "apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec:\n  kubelet:\n    config:\n      maxPods: 20\n"
+    archive = message_from_string(_user_data(_with(instance_store=True, user_data=own)))
+    assert archive.is_multipart()
+    parts = archive.walk()
+    next(parts)
+    (disks, kubelet) = [(part.get_content_type(), yaml.safe_load(str(part.get_payload()))) for part in parts]
+    assert disks[0] == kubelet[0] == "application/node.eks.aws"
+    assert disks[1]["spec"] == {"instance": {"localStorage": {"strategy": "RAID0"}}}
+    assert kubelet[1]["spec"] == {"kubelet": {"config": {"maxPods": 20}}}
+
+
+def test_a_script_is_a_part_of_the_archive() -> None:
+    archive = message_from_string(_user_data(_with(user_data="#!/bin/bash\ntrue\n")))
+    (part,) = [part for part in archive.walk() if not part.is_multipart()]
+    assert part.get_content_type() == "text/x-shellscript"
+    assert str(part.get_payload()).startswith("#!/bin/bash\ntrue\n")
+
+
+def test_bottlerocket_has_its_images_on_a_second_volume_and_takes_toml() -> None:
+    settings = '[settings.kernel]\nlockdown = "none"\n'
+    declared = _with(ami_type="BOTTLEROCKET_x86_64_NVIDIA", user_data=settings)
+    assert declared[NODES].inputs["amiType"] == "BOTTLEROCKET_x86_64_NVIDIA"
+    system, data = declared[TEMPLATE].inputs["blockDeviceMappings"]
+    assert (system["deviceName"], data["deviceName"]) == ("/dev/xvda", "/dev/xvdb")
+    assert system["ebs"]["encrypted"] == data["ebs"]["encrypted"] == "true"
+    assert "volumeSize" not in system["ebs"]
+    assert data["ebs"]["volumeSize"] == 300
+    assert _user_data(declared) == settings
+
+
+def test_session_manager_is_allowed_only_on_request(declared: Registrations) -> None:
+    assert "chat-green-sessions" not in declared.of_type("RolePolicyAttachment")
+    attachments = _with(ssm_access=True).of_type("RolePolicyAttachment")
+    assert attachments["chat-green-sessions"].inputs["policyArn"].endswith("/AmazonSSMManagedInstanceCore")
+
+
+def test_more_security_groups_come_beside_the_clusters() -> None:
+    (interface,) = _with(security_group_ids=["sg-1"])[TEMPLATE].inputs["networkInterfaces"]
+    assert interface["securityGroups"] == ["sg-0c", "sg-1"]
 
 
 def test_nodes_have_no_public_address_and_are_in_the_clusters_security_group(declared: Registrations) -> None:

@@ -72,6 +72,11 @@ class Account:
         return boto3.client("ec2", **self._access)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
     @cached_property
+    def autoscaling(self) -> Any:
+        access: Any = self._access
+        return boto3.client("autoscaling", **access)
+
+    @cached_property
     def eks(self) -> "EKSClient":
         return boto3.client("eks", **self._access)  # pyright: ignore[reportCallIssue, reportArgumentType]
 

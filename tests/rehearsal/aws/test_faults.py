@@ -10,7 +10,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.rehearsal.aws.account import REGION, Account, Service, wait_for
+from tests.rehearsal.aws.account import CLUSTER, REGION, Account, Service, wait_for
 from tests.rehearsal.aws.farm import Farm
 
 NewService = Callable[..., Service]
@@ -126,3 +126,44 @@ def test_events_show_when_a_rule_change_was_requested_and_applied(account: Accou
     assert asked["weights"] == applied["weights"] == {service.groups["blue"]: 75, service.groups["green"]: 25}
     assert before <= asked["at"] == applied["asked_at"] <= after
     assert 0.3 <= applied["at"] - asked["at"] < 2
+
+
+def test_launches_of_nodes_fail_with_an_issue_and_activities_until_one_succeeds(
+    account: Account, new_service: NewService
+) -> None:
+    del new_service  # it switches the faults off after the test
+    subnet = account.seeded.private_subnet_ids[0]
+    account.eks.create_nodegroup(
+        clusterName=CLUSTER, nodegroupName="scarce", nodeRole="arn:aws:iam::123456789012:role/nodes", subnets=[subnet]
+    )
+
+    def group() -> Any:
+        return account.eks.describe_nodegroup(clusterName=CLUSTER, nodegroupName="scarce")["nodegroup"]
+
+    def launch() -> None:
+        tags: Any = [{"Key": "eks:nodegroup-name", "Value": "scarce"}]
+        specifications: Any = [{"ResourceType": "instance", "Tags": tags}]
+        account.ec2.run_instances(
+            ImageId="ami-1", InstanceType="g6e.xlarge", MinCount=1, MaxCount=1, TagSpecifications=specifications
+        )
+
+    def activities() -> list[tuple[str, str]]:
+        name = group()["resources"]["autoScalingGroups"][0]["name"]
+        found = account.autoscaling.describe_scaling_activities(AutoScalingGroupName=name)["Activities"]
+        return [(one["StatusCode"], one.get("StatusMessage", "")) for one in found]
+
+    assert (group()["status"], activities()) == ("ACTIVE", [])
+    account.admin.set_faults(launch_error_code="InsufficientInstanceCapacity")
+    with pytest.raises(ClientError, match="sufficient g6e"):
+        launch()
+    assert group()["status"] == "DEGRADED"
+    (issue,) = group()["health"]["issues"]
+    assert issue["code"] == "AsgInstanceLaunchFailures"
+    ((status, message),) = activities()
+    assert status == "Failed"
+    assert "InsufficientInstanceCapacity - We currently do not have sufficient" in message
+    account.admin.set_faults(launch_error_code="")
+    assert group()["status"] == "DEGRADED"
+    launch()
+    assert [status for status, _ in activities()] == ["Successful", "Failed"]
+    assert (group()["status"], group()["health"]["issues"]) == ("ACTIVE", [])

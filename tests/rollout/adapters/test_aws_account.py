@@ -8,8 +8,15 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from rollout.adapters.aws.account import AwsAccount
-from rollout.model.account import CapacityReservation, RunningInstance, Subnet
+from rollout.adapters.aws.account import AwsAccount, AwsClients
+from rollout.model.account import (
+    CapacityReservation,
+    Launch,
+    NodeGroupIssue,
+    NodeGroupState,
+    RunningInstance,
+    Subnet,
+)
 
 GROUP = "arn:aws:resource-groups:us-east-1:123456789012:group/gpus"
 ENDS = datetime(2026, 12, 3, tzinfo=UTC)
@@ -20,7 +27,7 @@ class Answers:
 
     def __init__(self) -> None:
         keys: Any = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-        names: tuple[Any, ...] = ("ec2", "service-quotas", "resource-groups")
+        names: tuple[Any, ...] = ("ec2", "eks", "autoscaling", "kms", "service-quotas", "resource-groups")
         self.clients: dict[str, Any] = {name: boto3.client(name, **keys) for name in names}
         self._stubs = {name: Stubber(client) for name, client in self.clients.items()}
 
@@ -28,7 +35,10 @@ class Answers:
         for answer in answers:
             self._stubs[service].add_response(method, dict(answer), dict(asked))
         self._stubs[service].activate()
-        return AwsAccount(*self.clients.values(), node_subnet_ids=["subnet-1", "subnet-2"])
+        clients = AwsClients(**{name.replace("-", "_"): client for name, client in self.clients.items()})
+        return AwsAccount(
+            clients, stack="prod", service="chat", cluster_name="main", node_subnet_ids=["subnet-1", "subnet-2"]
+        )
 
 
 @pytest.fixture
@@ -96,3 +106,79 @@ def test_subnets_are_the_stack_s_unless_named(answers: Answers, ids: tuple[str, 
     found = {"SubnetId": "subnet-1", "AvailabilityZone": "us-east-1a", "AvailableIpAddressCount": 17}
     account = answers.to("ec2", "describe_subnets", {"SubnetIds": asked}, {"Subnets": [found]})
     assert account.subnets(ids) == [Subnet(id="subnet-1", zone="us-east-1a", free_addresses=17)]
+
+
+TAGS = {"vllm-blue-green/stack": "prod", "vllm-blue-green/service": "chat", "vllm-blue-green/role": "node-group"}
+ISSUE = {"code": "AsgInstanceLaunchFailures", "message": "no capacity", "resourceIds": ["eks-asg"]}
+
+
+def group_of(name: str, color: str | None, **changes: Any) -> dict[str, Any]:
+    tags = {**TAGS, **({} if color is None else {"vllm-blue-green/color": color})}
+    return {"nodegroup": {"nodegroupName": name, "status": "ACTIVE", "tags": tags, **changes}}
+
+
+def activity(number: int, status: str, description: str = "Launching a new EC2 instance: i-1") -> dict[str, Any]:
+    return {
+        "ActivityId": str(number),
+        "AutoScalingGroupName": "eks-asg",
+        "Cause": "an instance was started",
+        "Description": description,
+        "StartTime": datetime(2026, 12, 1, 8, number, tzinfo=UTC),
+        "StatusCode": status,
+        "StatusMessage": f"message {number}",
+    }
+
+
+def test_a_node_group_is_found_by_its_tags_with_its_issues_and_the_launches_that_have_ended(answers: Answers) -> None:
+    described = group_of(
+        "chat-green-1",
+        "green",
+        status="DEGRADED",
+        health={"issues": [ISSUE]},
+        resources={"autoScalingGroups": [{"name": "eks-asg"}]},
+    )
+    answers.to(
+        "eks", "list_nodegroups", {"clusterName": "main"}, {"nodegroups": ["other", "chat-blue-1", "chat-green-1"]}
+    )
+    for name, answer in (("chat-blue-1", group_of("chat-blue-1", "blue")), *[("chat-green-1", described)] * 2):
+        answers.to("eks", "describe_nodegroup", {"clusterName": "main", "nodegroupName": name}, answer)
+    activities = [
+        activity(1, "Successful"),
+        activity(3, "Failed"),
+        activity(2, "Cancelled"),
+        activity(4, "InProgress"),
+        activity(5, "Failed", "Terminating EC2 instance: i-2"),
+    ]
+    asked = {"AutoScalingGroupName": "eks-asg", "MaxRecords": 20}
+    account = answers.to("autoscaling", "describe_scaling_activities", asked, *[{"Activities": activities}] * 2)
+    state = NodeGroupState(
+        name="chat-green-1",
+        status="DEGRADED",
+        issues=(NodeGroupIssue(code="AsgInstanceLaunchFailures", message="no capacity", resource_ids=("eks-asg",)),),
+        launches=(
+            Launch(id="3", failed=True, message="message 3"),
+            Launch(id="2", failed=True, message="message 2"),
+            Launch(id="1", failed=False, message="message 1"),
+        ),
+    )
+    assert account.node_group("green") == state
+    assert account.node_group("green") == state  # by its name, without another search
+
+
+@pytest.mark.parametrize("color", [None, "green"])
+def test_a_shared_group_is_the_one_without_a_colour(answers: Answers, color: Any) -> None:
+    answers.to("eks", "list_nodegroups", {"clusterName": "main"}, {"nodegroups": ["chat-1", "chat-blue-1"]})
+    answers.to(
+        "eks", "describe_nodegroup", {"clusterName": "main", "nodegroupName": "chat-1"}, group_of("chat-1", None)
+    )
+    asked = {"clusterName": "main", "nodegroupName": "chat-blue-1"}
+    account = answers.to("eks", "describe_nodegroup", asked, group_of("chat-blue-1", "blue"))
+    found = account.node_group(color)
+    assert found == (NodeGroupState(name="chat-1", status="ACTIVE") if color is None else None)
+
+
+@pytest.mark.parametrize("associations", [[], [{"associationId": "a-1"}]])
+def test_a_service_account_may_have_a_role_by_pod_identity(answers: Answers, associations: list[Any]) -> None:
+    asked = {"clusterName": "main", "namespace": "kube-system", "serviceAccount": "aws-node"}
+    account = answers.to("eks", "list_pod_identity_associations", asked, {"associations": associations})
+    assert account.has_pod_identity("kube-system", "aws-node") == bool(associations)

@@ -118,3 +118,19 @@ def test_an_api_server_that_does_not_answer_is_one_error(monkeypatch: pytest.Mon
     use(monkeypatch, nobody)
     with pytest.raises(RolloutError, match=r"Kubernetes cannot list nodes: 127\.0\.0\.1:9 does not answer"):
         KubernetesCluster(namespace="chat").nodes()
+
+
+def test_the_vpc_cnis_service_account_is_the_clusters(cluster: KubernetesCluster, kube: KubeClient) -> None:
+    assert cluster.vpc_cni_annotations() is None
+    metadata: dict[str, Any] = {"name": "aws-node", "namespace": "kube-system"}
+    kube.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    try:
+        assert cluster.vpc_cni_annotations() == {}
+        kube.delete("v1", "ServiceAccount", "kube-system", "aws-node")
+        annotations = {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/cni"}
+        kube.create(
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {**metadata, "annotations": annotations}}
+        )
+        assert cluster.vpc_cni_annotations() == annotations
+    finally:
+        kube.delete("v1", "ServiceAccount", "kube-system", "aws-node")

@@ -243,6 +243,12 @@ def test_on_a_listener_that_was_joined_each_service_finds_its_own_rule(shared: S
     assert code.rule().weights == {"blue": 75, "green": 25}
 
 
+def test_its_zones_are_those_of_its_subnets(account: Account) -> None:
+    zones = account.load_balancer().zones()
+    assert zones
+    assert all(zone.startswith(REGION) for zone in zones)
+
+
 def test_metrics_name_and_idle_timeout_are_those_of_the_joined_listeners_load_balancer(shared: Shared) -> None:
     search = shared.of("search")
     assert search.dimensions("green")["LoadBalancer"] == shared.load_balancer_arn.split(":loadbalancer/")[1]

@@ -9,13 +9,19 @@ from hypothesis import strategies as st
 
 from components.config.settings import ServiceSettings
 from components.domain.gpu_instances import INSTANCE_TYPES
-from rollout.model.account import QUOTAS, CapacityReservation, RunningInstance, Subnet
+from rollout.model.account import QUOTAS, CapacityReservation, RunningInstance, Subnet, VolumeKey
 from rollout.steps.account import (
     address_violations,
+    cni_violations,
+    key_violations,
+    key_warnings,
     quota_of,
     quota_violations,
     reservation_state_violations,
+    subnet_ids_of,
     used_vcpus,
+    zone_violations,
+    zone_warnings,
 )
 from tests.components.example import release, service_settings
 
@@ -166,3 +172,86 @@ def test_on_nodes_that_are_up_only_pods_need_addresses() -> None:
     settings = service_settings(green={"replicas": 2, "release": release(model_revision="a")})
     assert list(address_violations(settings, "green", [Subnet(id="s", zone="a", free_addresses=2)])) == []
     assert list(address_violations(settings, "green", [Subnet(id="s", zone="a", free_addresses=1)])) != []
+
+
+A, B, C = (Subnet(id=f"subnet-{zone}", zone=f"us-east-1{zone}", free_addresses=100) for zone in "abc")
+BALANCER_ZONES = frozenset({"us-east-1a", "us-east-1b"})
+
+
+def test_nodes_must_be_in_zones_of_the_load_balancer() -> None:
+    settings = service_settings()
+    assert list(zone_violations(settings, "green", [A, B], BALANCER_ZONES)) == []
+    (violation,) = zone_violations(settings, "green", [A, C], BALANCER_ZONES)
+    assert violation.startswith(
+        "node_subnet_ids: subnet-c is in us-east-1c, but the load balancer is in us-east-1a and "
+    )
+    assert "add a subnet to load_balancer_subnet_ids" in violation
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "ids"),
+    [
+        (service_settings(), "node_subnet_ids", ()),
+        (service_settings(green={"node_subnet_ids": ["subnet-1"]}), "green.node_subnet_ids", ("subnet-1",)),
+        (reserved(), "green.reservation.subnet_id", ("subnet-2",)),
+    ],
+)
+def test_the_field_that_names_the_subnets_is_the_one_to_change(
+    settings: ServiceSettings, field: str, ids: tuple[str, ...]
+) -> None:
+    assert subnet_ids_of(settings, "green") == ids
+    (violation,) = zone_violations(settings, "green", [C], BALANCER_ZONES)
+    assert violation.startswith(f"{field}: subnet-c is in us-east-1c")
+
+
+def test_a_pool_of_several_nodes_in_several_zones_is_warned_of() -> None:
+    settings = service_settings(green={"replicas": 2})
+    (warning,) = zone_warnings(settings, "green", [A, B])
+    assert "spread over us-east-1a, us-east-1b" in warning
+    assert "set green.node_subnet_ids to one subnet" in warning
+    assert list(zone_warnings(settings, "green", [A, A])) == []
+    assert list(zone_warnings(service_settings(green={"replicas": 1}), "green", [A, B])) == []
+    shared = service_settings(headroom_mode="always", node_groups="shared", green={"replicas": 1}, blue={"replicas": 1})
+    assert len(list(zone_warnings(shared, "green", [A, B]))) == 1
+
+
+ARN = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
+
+
+def test_a_key_must_be_enabled_and_auto_scaling_must_be_allowed_to_use_it() -> None:
+    own, default = service_settings(nodes={"volume_kms_key_arn": ARN}), service_settings()
+    usable = VolumeKey(arn=ARN, state="Enabled", auto_scaling_may_use=True)
+    assert list(key_violations(own, usable)) == list(key_warnings(usable)) == []
+    (violation,) = key_violations(own, VolumeKey(arn=ARN, state="PendingDeletion", auto_scaling_may_use=True))
+    assert violation.startswith(f"nodes.volume_kms_key_arn: {ARN}, which is PendingDeletion, so no node can start")
+    (violation,) = key_violations(default, VolumeKey(arn=ARN, state="Enabled", auto_scaling_may_use=False))
+    assert violation.startswith(
+        f"nodes.volume_kms_key_arn: not set, and the account's default is {ARN}, which Auto Scal"
+    )
+    assert "key-policy-requirements-EBS-encryption.html" in violation
+
+
+def test_a_key_that_may_not_be_read_is_warned_of() -> None:
+    unknown = VolumeKey(arn=ARN)
+    assert list(key_violations(service_settings(), unknown)) == []
+    (warning,) = key_warnings(unknown)
+    assert ARN in warning
+
+
+@pytest.mark.parametrize(
+    ("annotations", "uses_node_role", "has_pod_identity", "fits"),
+    [
+        (None, False, False, True),
+        ({}, True, False, True),
+        ({}, False, True, True),
+        ({"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/cni"}, False, False, True),
+        ({"eks.amazonaws.com/role-arn": ""}, False, False, False),
+        ({}, False, False, False),
+    ],
+)
+def test_the_vpc_cni_needs_a_role_from_somewhere(
+    annotations: dict[str, str] | None, uses_node_role: bool, has_pod_identity: bool, fits: bool
+) -> None:
+    found = list(cni_violations(annotations, uses_node_role=uses_node_role, has_pod_identity=has_pod_identity))
+    assert (found == []) == fits
+    assert all(violation.startswith("vpc_cni_uses_node_role: is false") for violation in found)

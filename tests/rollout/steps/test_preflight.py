@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from components.domain.naming import Color
-from rollout.model.account import Subnet
+from rollout.model.account import Subnet, VolumeKey
 from rollout.model.plan import make_plan
 from rollout.steps.preflight import preflight, reservation_violations
 from tests.components.example import service_settings
@@ -160,3 +160,37 @@ def test_a_block_s_zone_is_that_of_the_subnet_it_names() -> None:
         "green.reservation: cr-1 does not exist in this account and region. Check the id, AWS_PROFILE and aws:region",
     )
     assert asked == [("subnet-2",)]
+
+
+def test_what_keeps_new_nodes_from_starting_or_serving_is_found_before() -> None:
+    world = World(green={"replicas": 2, "node_subnet_ids": ["subnet-c"]})
+    world.zone_of_subnets["subnet-c"] = "us-east-1c"
+    world.key = VolumeKey(arn="arn:key", state="Enabled", auto_scaling_may_use=False)
+    world.cni_annotations = {}
+    starts = ("green.node_subnet_ids: subnet-c is in us-east-1c", "nodes.volume_kms_key_arn: not set", "vpc_cni_uses_")
+    violations = found(world)
+    assert all(any(violation.startswith(start) for violation in violations) for start in starts)
+    assert len(violations) == len(starts)
+    world.load_balancer_zones |= {"us-east-1c"}
+    world.key = VolumeKey(arn="arn:key", state="Enabled", auto_scaling_may_use=True)
+    world.pod_identities.add(("kube-system", "aws-node"))
+    assert found(world) == ()
+
+
+def test_nodes_that_are_up_prove_that_nodes_can_start() -> None:
+    world = World(headroom_mode="always")
+    world.key = VolumeKey(arn="arn:key", state="Disabled")
+    world.cni_annotations = {}
+    assert found(world) == ()
+
+
+def test_what_may_go_wrong_later_is_noted_and_refuses_nothing() -> None:
+    world = World(green={"replicas": 2, "node_subnet_ids": ["subnet-a", "subnet-b"]})
+    world.zone_of_subnets["subnet-b"] = "us-east-1b"
+    world.key = VolumeKey(arn="arn:key", state="Enabled")
+    assert found(world) == ()
+    notes = [record["text"] for record in world.journal.of("note")]
+    assert [note for note in notes if note.startswith("warning: green.node_subnet_ids: the nodes of green are spread")]
+    assert [
+        note for note in notes if note.startswith("warning: nodes.volume_kms_key_arn: whether Auto Scaling may use")
+    ]

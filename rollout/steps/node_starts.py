@@ -1,0 +1,106 @@
+"""Watches a colour's nodes while they start, and gives up early when they cannot.
+
+An Auto Scaling group tries again for as long as it lacks instances, and the update of the stack waits meanwhile. So
+without this watch, a rollout waits out its time limit and never says that EC2 has no capacity.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from components.config.settings import ServiceSettings
+from components.domain.naming import Color
+from rollout.model.account import NodeGroupState
+from rollout.model.errors import UpdateFailedError
+from rollout.ports import Ports
+
+# A group that cannot start an instance in one zone tries the others, so one failed launch decides nothing.
+MAX_PATIENCE_SECONDS: Final = 120.0
+_POLLS: Final = 12
+
+# Issues of AWS's own, which pass.
+# https://docs.aws.amazon.com/eks/latest/APIReference/API_Issue.html
+_PASSING: Final = frozenset(
+    {"AutoScalingGroupRateLimitExceeded", "ClusterUnreachable", "IamThrottling", "InternalFailure", "Unknown"}
+)
+
+# What a message contains, and the fix. {type} is the instance type, {color} the colour.
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+_FIXES: Final[Mapping[str, str]] = {
+    "InsufficientInstanceCapacity|InsufficientHostCapacity": "EC2 has no {type} left there. Name subnets of other "
+    "zones in node_subnet_ids, reserve capacity ({color}.reservation), choose another instance_type, or try later",
+    "ReservationCapacityExceeded": "Reserve more, or end other instances in the reservation",
+    "VcpuLimitExceeded|InstanceLimitExceeded|MaxSpotInstanceCountExceeded": "Request a higher vCPU quota for {type}",
+    "InsufficientFreeAddresses": "Use larger node_subnet_ids, or release addresses",
+    "KMS|kms": "Allow the role AWSServiceRoleForAutoScaling to use the key of the nodes' volumes",
+    "NodeCreationFailure": "The instances run but do not join the cluster. Check that the nodes' subnets reach the "
+    "cluster and the registries, and vpc_cni_uses_node_role",
+}
+
+
+class NodeStarts:
+    """The starts of one colour's nodes from now on. What was reported before does not count."""
+
+    def __init__(self, ports: Ports, color: Color) -> None:
+        """Remember what is reported already: EKS keeps the issues of an earlier failure.
+
+        https://github.com/aws/containers-roadmap/issues/2326
+        """
+        self._ports = ports
+        self._settings = ports.config.read()
+        self._color: Color = color
+        self._before = self._read()
+        self._patience_seconds = min(MAX_PATIENCE_SECONDS, self._settings.node_start_seconds / 2)
+        self._failing_since: float | None = None
+        self._asked_at: float | None = None
+
+    def check(self) -> None:
+        """Look at the nodes, at most every few seconds.
+
+        Raises:
+            UpdateFailedError: nodes have failed to start for a while. The message says why, and the fix.
+        """
+        now = self._ports.clock.monotonic()
+        if self._asked_at is not None and now - self._asked_at < self._patience_seconds / _POLLS:
+            return
+        self._asked_at = now
+        state = self._read()
+        if self._before is None:  # it could not be read at first
+            self._before = state
+        found = None if state is None or self._before is None else failure(state, self._before)
+        if state is None or found is None:
+            self._failing_since = None
+            return
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        if now - self._failing_since >= self._patience_seconds:
+            raise UpdateFailedError(
+                f"the nodes of {self._color} do not start: node group {state.name} ({self._settings.instance_type}): "
+                f"{found}. {_fix(found, self._settings, self._color)}"
+            )
+
+    def _read(self) -> NodeGroupState | None:
+        color = None if self._settings.shares_nodes else self._color
+        try:
+            return self._ports.account.node_group(color)
+        except Exception:  # a failed read is no evidence that nodes cannot start
+            return None
+
+
+def failure(state: NodeGroupState, before: NodeGroupState) -> str | None:
+    """Return why a node group's nodes do not start. None when they do, or when nothing new is known.
+
+    The newest launch decides: a group that has started an instance since is not failing.
+    """
+    known = {launch.id for launch in before.launches}
+    launches = [launch for launch in state.launches if launch.id not in known]
+    if launches:
+        return launches[0].message or "an instance failed to start" if launches[0].failed else None
+    issues = [issue for issue in state.issues if issue not in before.issues and issue.code not in _PASSING]
+    return f"{issues[0].code}: {issues[0].message}" if issues else None
+
+
+def _fix(found: str, settings: ServiceSettings, color: Color) -> str:
+    for pattern, fix in _FIXES.items():
+        if re.search(pattern, found):
+            return fix.format(type=settings.instance_type, color=color)
+    return "Correct that, and run scripts.ramp again"
