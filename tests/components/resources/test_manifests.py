@@ -80,8 +80,21 @@ def manifests() -> list[Json]:
 
 @pytest.fixture(scope="module")
 def applied(manifests: list[Json], strict: KubeClient) -> Generator[list[Json]]:
-    """The same objects as the API server stored them."""
-    yield [strict.apply(manifest, field_manager="test") for manifest in manifests]
+    """The same objects as the API server stored them, beside those that pods refer to and that must exist."""
+    stored = [strict.apply(manifest, field_manager="test") for manifest in manifests]
+    account = {"name": LOADED["pods"]["service_account_name"], "namespace": NAMESPACE}
+    priority = LOADED["pods"]["priority_class_name"]
+    strict.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
+    strict.create(
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": priority},
+            "value": 1000,
+        }
+    )
+    yield stored
+    strict.delete("scheduling.k8s.io/v1", "PriorityClass", None, priority)
     strict.delete("v1", "Namespace", None, NAMESPACE)
 
 
