@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from rehearsal.binaries.build import COMPONENTS, binaries, can_build, find
 from rehearsal.controlplane.run import ControlPlane
 from rehearsal.controlplane.run import control_plane as running_control_plane
 from rehearsal.kube.client import KubeClient
+
+# No time limit for one example: other processes may take the machine for a while.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 _NEED_BINARIES = frozenset({"control_plane_binaries"})
 """The fixtures that build or find a world's binaries. Tests that use one belong to the tiers that need binaries."""

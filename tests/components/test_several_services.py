@@ -131,7 +131,7 @@ def pool_of(service: str, other: str) -> bool:
     return any(f"{other}-".startswith(f"{service}-{color}-") for color in COLORS)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @example("a", "a-blue-candidate")
 @example("a-green", "a")
 @given(first=NAME, second=NAME)

@@ -354,7 +354,7 @@ class Writer:
             self.ended = True
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.sampled_from(["one updates", "two updates", "one beats", "two beats"]), max_size=12),
     st.lists(st.sampled_from(["one updates", "two updates", "one beats", "two beats"]), max_size=12),

@@ -201,7 +201,7 @@ def test_a_rollout_killed_at_any_record_ends_as_without_the_kill(name: str, at: 
     follow_up(world, course.outcome, course.active)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(sorted(COURSES)), st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=6))
 def test_a_rollout_killed_several_times_ends_as_without_the_kills(name: str, kills: list[tuple[int, bool]]) -> None:
     course = COURSES[name]
