@@ -34,6 +34,7 @@ EVERYTHING: Final[Mapping[str, Any]] = {
     "vpc_cni_uses_node_role": True,
     "node_permissions_boundary_arn": "arn:aws:iam::123456789012:policy/boundary",
     "blue": {"replicas": 2, "release": release(prompts={"system.txt": "Be kind."})},
+    "nodes": {"ssm_access": True},
     "pods": {"pod_monitor": True},
 }
 
