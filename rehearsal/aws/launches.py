@@ -120,12 +120,18 @@ def _patch_activities(launches: Launches) -> None:
             name
             for cluster in backend.clusters.values()
             for name, group in cluster.nodegroups.items()
-            if {"name": asked} in group.resources["autoScalingGroups"]
+            if asked in _names(group)
         ]
         found = [activity for group in groups for activity in launches.activities(group)]
         return ActionResult({"Activities": [{**one, "AutoScalingGroupName": asked} for one in found[:most]]})
 
     AutoScalingResponse.describe_scaling_activities = describe_scaling_activities
+
+
+def _names(group: eks.Nodegroup) -> list[str]:
+    """Return the names of a node group's Auto Scaling groups."""
+    groups: Any = group.resources["autoScalingGroups"]
+    return [one["name"] for one in groups]
 
 
 def _patch_health(launches: Launches) -> None:

@@ -90,7 +90,12 @@ def test_an_account_that_does_not_answer_ends_nothing() -> None:
 
 def test_what_is_there_at_the_first_answer_does_not_count_when_nothing_could_be_read_before() -> None:
     world = World()
-    read, world.node_group = world.node_group, lambda color: None  # noqa: ARG005 - the port's signature
+    read = world.node_group
+
+    def nothing(color: Color | None) -> NodeGroupState | None:
+        del color
+
+    world.node_group = nothing
     starts = NodeStarts(world.ports(), "green")
     world.node_groups["green"] = with_launches(OLD)
     world.node_group = read
