@@ -55,7 +55,7 @@ class Launches:
         """
         code = self._faults.launch_error_code
         message = _MESSAGES.get(code, "The launch failed.").format(type=instance_type)
-        message = (
+        status_message = (
             f"Could not launch On-Demand Instances. {code} - {message} Launching EC2 instance failed." if code else ""
         )
         now = datetime.now(UTC)
@@ -70,11 +70,11 @@ class Launches:
                     "StartTime": now,
                     "EndTime": now,
                     "StatusCode": "Failed" if code else "Successful",
-                    **({"StatusMessage": message} if code else {}),
+                    **({"StatusMessage": status_message} if code else {}),
                     "Progress": 100,
                 }
             )
-            issue = {"code": "AsgInstanceLaunchFailures", "message": message, "resourceIds": [group]}
+            issue = {"code": "AsgInstanceLaunchFailures", "message": status_message, "resourceIds": [group]}
             known.issue = issue if code else None
         if code:
             raise EC2ClientError(code, message)

@@ -45,5 +45,5 @@ def last_passed_violations(settings: ServiceSettings, records: Sequence[Record],
     if active.healthy < needed:
         yield (
             f"{color}: has {active.healthy} healthy targets of {needed} ({dict(active.states)}), and {idle} is all "
-            "there is besides; fix it first"
+            "there is besides; repair it first"
         )
