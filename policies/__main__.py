@@ -10,7 +10,5 @@ from pulumi_policy import PolicyPack
 
 from components.domain.naming import PROJECT
 from policies.catalogue import LEVEL, POLICIES
-from policies.conversion import convert_once
 
-convert_once()
 PolicyPack(PROJECT, list(POLICIES), enforcement_level=LEVEL)

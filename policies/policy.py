@@ -23,7 +23,6 @@ from pulumi_policy.proxy import UnknownValueError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.config.secret_values import secret_kind
-from policies.conversion import share
 from policies.resources import Resource, type_of
 from policies.service import Service, services_of
 
@@ -68,7 +67,6 @@ class ResourcePolicy(ResourceValidationPolicy):
     def __init__(self, validate: Callable[[ResourceValidationArgs, ReportViolation], None], about: About) -> None:
         super().__init__(validate=validate, **_described(about))
         self.about = about
-        self.types = frozenset(about.types)
 
 
 class ServicePolicy(StackValidationPolicy):
@@ -108,7 +106,7 @@ def resource_policy(
             if type_of(args.resource_type) not in types:
                 return
             chosen = _chosen(options, args.get_config(), report_violation)
-            resource = _shared_resource(args)
+            resource = _resource(args)
             if {resource.name, resource.service} & set(chosen.exempt):
                 return
             for message in function(resource, chosen):
@@ -146,8 +144,7 @@ def service_policy(
         def validate(args: StackValidationArgs, report_violation: ReportViolation) -> None:
             chosen = _chosen(options, args.get_config(), report_violation)
             unknown: list[UnknownValueError] = []
-            resources = tuple(_shared_resource(resource) for resource in args.resources)
-            for service in share("services", _services_of, *resources):
+            for service in services_of([_resource(resource) for resource in args.resources]):
                 if service.name in chosen.exempt:
                     continue
                 try:
@@ -208,18 +205,6 @@ def _chosen(options: type[AnyOptions], config: Mapping[str, Any], report_violati
             what = known if one["type"] == "extra_forbidden" else f"is {shown(one['input'])}: {one['msg']}"
             report_violation(f"config of the policy: {name} {what}. Correct it in the policy pack's config.", None)
         return options()
-
-
-def _services_of(*resources: Resource) -> list[Service]:
-    return services_of(resources)
-
-
-def _shared_resource(shown_as: ResourceValidationArgs | PolicyResource) -> Resource:
-    def make(_: Any) -> Resource:
-        return _resource(shown_as)
-
-    # The properties identify the resource: all policies of a request get the same object.
-    return share("resource", make, shown_as.props)
 
 
 def _resource(shown_as: ResourceValidationArgs | PolicyResource) -> Resource:

@@ -3,7 +3,7 @@
 import difflib
 import json
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
@@ -133,10 +133,9 @@ def _expected(place: _Place) -> str:
     if origin is Literal:
         return " or ".join(str(choice) for choice in get_args(place.type))
     if place.type in _NUMBERS:
-        return f"{_NUMBERS[place.type]}{_range(place.metadata)}{_example(place)}"
+        return f"{_NUMBERS[place.type]}{range_of(place.metadata)}{_example(place)}"
     if origin is tuple:
-        least = max((one.min_length for one in place.metadata if isinstance(one, annotated_types.MinLen)), default=0)
-        return f"a list{f' of at least {least}' if least else ''}{_example(place)}"
+        return f"a list{range_of(place.metadata)}{_example(place)}"
     if origin is dict:
         return f"an object of names and values{_example(place)}"
     if _is_model(place.type):
@@ -145,12 +144,17 @@ def _expected(place: _Place) -> str:
     return simple.get(place.type, "plain JSON, with finite numbers") + (_example(place) if place.type is str else "")
 
 
-def _range(metadata: tuple[Any, ...]) -> str:
+def range_of(metadata: Collection[Any]) -> str:
+    """Return the range of a number, or of a length, in words that follow the type."""
+
     def bound(kind: Any, name: str) -> float | None:
         return next((getattr(one, name) for one in metadata if isinstance(one, kind)), None)
 
     least, most = bound(annotated_types.Ge, "ge"), bound(annotated_types.Le, "le")
+    shortest, longest = bound(annotated_types.MinLen, "min_length"), bound(annotated_types.MaxLen, "max_length")
     above = bound(annotated_types.Gt, "gt")
+    if shortest or longest:
+        return f" of at least {shortest}" if shortest else f" of at most {longest}"
     if above is not None:
         return f" above {above:g}" + ("" if most is None else f" and at most {most:.15g}")
     if least is not None and most is not None:

@@ -4,13 +4,15 @@ It is docs/config.md; ``make config`` writes it.
 """
 
 import types
-from collections.abc import Iterator
-from typing import Any, Literal, Union, get_args, get_origin
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from components.config.check_settings import EvalSettings, ManualSettings, ShadowSettings, SmokeSettings, WarmUpSettings
+from components.config.explain import range_of
+from components.config.forms import Form
 from components.config.gate_settings import (
     AbandonedSettings,
     EndToEndSettings,
@@ -132,21 +134,33 @@ def _lines() -> Iterator[str]:
         for name, field in model.model_fields.items():
             if name == "services":
                 continue  # the introduction describes it
-            yield f"| `{name}` | {_type_name(field.annotation)} | {_default(field)} | {field.description or ''} |"
+            cells = (_type_name(field.annotation, field.metadata), _default(field), field.description or "")
+            yield f"| `{name}` | {' | '.join(cells)} |".replace("<", "&lt;")  # Markdown takes <x> for HTML
         yield ""
 
 
-def _type_name(annotation: Any) -> str:
-    origin = get_origin(annotation)
+def _type_name(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    """Return the type, with the range of a number and the format of a text."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        below = [part for one in arguments[1:] for part in (one.metadata if isinstance(one, FieldInfo) else [one])]
+        return _type_name(arguments[0], (*metadata, *below))
+    if form := next((one for one in metadata if isinstance(one, Form)), None):
+        return form.what
     if origin in (Union, types.UnionType):
-        return " or ".join(_type_name(part) for part in get_args(annotation) if part is not type(None))
+        return " or ".join(_type_name(part, metadata) for part in arguments if part is not type(None))
     if origin is Literal:
-        return " \\| ".join(str(value) for value in get_args(annotation))
+        return " \\| ".join(str(value) for value in arguments)
     if origin is tuple:
-        return "list"
+        return f"list{range_of(metadata)} (items: {_type_name(arguments[0])})"
     if origin is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
         return "object"
-    return {str: "text", int: "integer", float: "number", bool: "boolean"}.get(annotation, "text")
+    if annotation in (int, float):
+        return f"{'integer' if annotation is int else 'number'}{range_of(metadata)}"
+    if annotation is bool:
+        return "boolean"
+    lengths = range_of(metadata)
+    return "text, not empty" if lengths == " of at least 1" else f"text{lengths} characters" if lengths else "text"
 
 
 def _default(field: FieldInfo) -> str:

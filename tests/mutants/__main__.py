@@ -4,11 +4,8 @@ This changes every condition in policies/, and in the functions of components/ t
 each change it runs the pack's tests and those of the changed component. It prints the changes that no test notices, and
 fails when tests notice less than 95 %.
 
-No existing tool fits. mutmut 3.8 skips decorated functions, but every policy and every property is one, and its
-mutations cannot be chosen. With cosmic-ray 8.7 they can, but it runs a command per mutation (here 4 s of imports and
-stacks, a thousand times), changes files in place, and has no mutations for comprehension filters, conditional
-expressions, any, all, min or max. Each would add fifteen packages. So this swaps the code objects of live functions in
-a fork of one warm process, and runs only tests that run the changed lines.
+It swaps the code objects of live functions in a fork of one warm process, and runs only tests that run the changed
+lines. docs/decisions/0017-retries-and-mutation-testing-are-our-own.md says why no existing tool does.
 """
 
 import argparse

@@ -25,8 +25,6 @@ ROOT: Final = Path(__file__).parents[2]
 POLICIES: Final = ROOT / "policies"
 COMPONENTS: Final = ROOT / "components"
 CASES: Final = ROOT / "tests" / "policies"
-ONLY_THEIR_OWN: Final = {"test_conversion.py"}
-"""Tests that run every policy only to test something else. They try only mutations of that."""
 STACKS: Final = "tests.policies.stacks"
 """The module with the program's unmutated stacks. It stays loaded with its caches."""
 
@@ -48,7 +46,7 @@ class Test:
 
     def notices(self, mutation: Mutation) -> bool:
         """Return whether it runs the mutated lines and is meant for that file."""
-        is_for_all = self.item.path.parent == CASES and self.item.path.name not in ONLY_THEIR_OWN
+        is_for_all = self.item.path.parent == CASES
         is_its_own = self.item.path.stem.startswith(f"test_{mutation.file.stem}")
         return (is_for_all or is_its_own) and any((str(mutation.file), line) in self.lines for line in mutation.lines)
 

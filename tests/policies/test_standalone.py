@@ -16,7 +16,7 @@ from policies.standalone import ROOT, modules_of, write
 _LOAD = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import policies.catalogue, policies.conversion
+import policies.catalogue
 for name, module in sys.modules.items():
     if getattr(module, "__file__", None):
         print(name.partition(".")[0], module.__file__)

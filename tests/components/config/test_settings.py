@@ -2,12 +2,14 @@
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 
 from components.config.settings import Settings, SettingsError
 from components.domain.capacity import PoolSize
@@ -268,6 +270,21 @@ def test_a_text_that_looks_like_a_number_stays_a_text_where_a_text_is_wanted() -
     assert (read.model_revision, read.prompts) == ("1234567", {"a.txt": "true", "b.txt": "1.50"})
 
 
+def _models(base: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
+    for one in base.__subclasses__():
+        yield from ([one] if one.__module__.startswith("components.config.") else [])
+        yield from _models(one)
+
+
+@pytest.mark.parametrize("model", sorted(set(_models()), key=str))
+def test_a_model_takes_no_unknown_key_and_converts_no_value(model: type[BaseModel]) -> None:
+    kinds = {name: {field.annotation, *get_args(field.annotation)} for name, field in model.model_fields.items()}
+    converted = {name: "1" for name, kind in kinds.items() if kind & {int, float, bool}}
+    with pytest.raises(ValidationError) as raised:
+        model.model_validate({"unknown": 1, **converted})
+    assert {one["loc"][0] for one in raised.value.errors()} >= {"unknown", *converted}
+
+
 ARN = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
 
 
@@ -330,6 +347,10 @@ def violations(extra: dict[str, str] | None = None, **changes: Any) -> list[str]
         ),
         ({"blue": '{"replicas": 1, "replicas": 2}'}, 'blue: has the key "replicas" twice. Remove one.'),
         ({"node_subnet_ids": ["subnet-1", "subnet-1"]}, "node_subnet_ids: must not name subnet-1 more than once"),
+        (
+            {"load_balancer_subnet_ids": ["subnet-1", "subnet-2", "subnet-1"]},
+            "load_balancer_subnet_ids: must not name subnet-1 more than once",
+        ),
         ({"client_cidrs": ["10.1.2.3/8"]}, '(got "10.1.2.3/8"). Did you mean 10.0.0.0/8?'),
         ({"keep_until": "2026-13-40"}, "keep_until: must be an RFC 3339 time, e.g. 2026-11-22T08:00:00Z"),
         ({"max_step_points": 0}, "max_step_points: must be a whole number from 1 to 100, e.g. 50 (got 0)."),
@@ -358,6 +379,26 @@ def violations(extra: dict[str, str] | None = None, **changes: Any) -> list[str]
             "deregistration_propagation_seconds: must be at most 888: EKS ends a node 15 minutes after its drain "
             "begins (got 889).",
         ),
+        (
+            {"rollout": {"gates": {"eval": {"max_drop_points": None}}}},
+            "rollout.gates.eval.max_drop_points: must not be null when minimum_score_percent is not set",
+        ),
+        (
+            {"rollout": {"gates": {"eval": {"command": ["lm_eval"], "suite": "a.jsonl"}}}},
+            "rollout.gates.eval.suite: must not be set with command",
+        ),
+        (
+            {"rollout": {"gates": {"eval": {"score_file": "a.json"}}}},
+            "rollout.gates.eval.score_file: needs a command that writes it",
+        ),
+        (
+            {"rollout": {"gates": {"manual": {"at_percents": [30]}}}},
+            "rollout.gates.manual.at_percents: must be the candidate_percent of steps (1, 25, 75, 100) (got 30).",
+        ),
+        ({"blue": {"release": release(prompts={"x y": ""})}}, '["x y"]: must be a file name'),
+        ({"blue": {"release": release(lora_adapters={"x y": "org/a"})}}, '["x y"]: must be an adapter\'s name'),
+        ({"blue": {"release": release(lora_adapters={"x": "-"})}}, "lora_adapters.x: must be an absolute path"),
+        ({"pods": {"pod_monitor_labels": {"/": "a"}}}, "pods.pod_monitor_labels./: must be the name of a Kubernetes"),
         ({"services": []}, "services: must be an object of names and values (got [])."),
     ],
 )
