@@ -241,13 +241,14 @@ def test_all_that_a_rollout_would_ask_later_is_asked_before_anything_is_changed(
     assert result.exit_code == console.EXIT_REFUSED
     assert (with_aws / "Pulumi.prod.yaml").read_bytes() == before
     reason = records(with_aws)[-1]["reason"]
-    assert len(reason.splitlines()) == 6
+    assert len(reason.splitlines()) == 7
     for message in (
         "Pulumi's state cannot be read",
         "preview of 'chat: what a rollout onto green would find' failed: ",
         f"Prometheus at {CLOSED} does not answer: [Errno 111] Connection refused",
         "no access to Kubernetes: ",
         f"AWS: {CLOSED}/ does not answer",
+        f"AWS: {CLOSED}/clusters/prod/node-groups does not answer",
         "Set PULUMI_CONFIG_PASSPHRASE",
     ):
         assert message in reason
