@@ -198,6 +198,24 @@ def test_the_only_service_of_a_stack_needs_no_name(runner: Runner) -> None:
     assert calls(runner) == ["reap --stack prod --if-due"]
 
 
-def test_what_a_cancelled_ramp_left_is_finished_by_a_rollback(runner: Runner) -> None:
-    assert runner.run("ramp", "Finish what a cancelled ramp left").returncode == 0
-    assert calls(runner) == ["rollback --stack prod --reason the job was cancelled"]
+def test_what_an_ended_ramp_left_is_finished_by_a_rollback(runner: Runner) -> None:
+    assert runner.run("ramp", "Finish what an ended ramp left").returncode == 0
+    assert calls(runner) == ["rollback --stack prod --reason the job was cancelled or ran out of time"]
+
+
+@pytest.mark.parametrize(("context", "alias"), [("prod", ["--alias", "prod"]), (None, [])])
+def test_the_kubeconfig_names_the_context_as_the_config_does(
+    runner: Runner, context: str | None, alias: list[str]
+) -> None:
+    tools = runner.checkout.parent / "bin"
+    known = f"echo {context}" if context else "echo 'error: configuration key not found' >&2; exit 1"
+    (tools / "pulumi").write_text(
+        f'#!/bin/sh\ncase "$3" in cluster_name) echo gpu;; kubernetes:context) {known};; esac\n'
+    )
+    (tools / "aws").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > "{tools / "called"}"\n')
+    for name in ("pulumi", "aws"):
+        (tools / name).chmod(0o755)
+    done = runner.run("ramp", "Find the cluster", AWS_REGION="us-east-1")
+    assert done.returncode == 0, done.stderr
+    expected = ["eks", "update-kubeconfig", "--name", "gpu", "--region", "us-east-1", *alias]
+    assert (tools / "called").read_text().splitlines() == expected

@@ -125,6 +125,20 @@ def test_the_tests_run_on_the_python_of_the_rollouts() -> None:
     assert steps("test")["Set up Python"]["with"] == steps("ramp")["Set up Python"]["with"]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_runner_may_be_one_that_reaches_private_endpoints(name: str) -> None:
+    assert job(name)["runs-on"] == "${{ vars.ROLLOUT_RUNNER || 'ubuntu-24.04' }}"
+
+
+def test_a_rollback_and_the_commit_still_run_after_a_ramp_that_ran_out_of_time() -> None:
+    left = job("ramp")["timeout-minutes"] - steps("ramp")["Ramp"]["timeout-minutes"]
+    assert left >= 20
+    order = list(steps("ramp"))
+    finish = "Finish what an ended ramp left"
+    assert order.index("Ramp") < order.index(finish) < order.index("Commit the config file back")
+    assert steps("ramp")[finish]["if"].startswith("always() && ")
+
+
 def test_a_rerun_resumes() -> None:
     assert line("ramp", "Ramp").endswith(' ramp --release "$RELEASE" --resume')
 
