@@ -49,9 +49,9 @@ def violations(region: str | None = None, **changes: Any) -> list[str]:
             'for other hosts (got "code.example.com").',
         ),
         (
-            {**ENDPOINT, "listener": listener(idle_timeout_seconds=60)},
+            {**ENDPOINT, "listener": listener(idle_timeout_seconds=129)},
             "listener.idle_timeout_seconds: must be at least 130, or requests of max_stream_seconds 120 are cut off "
-            "(got 60). Ask the load balancer's owner to raise it, or lower max_stream_seconds.",
+            "(got 129). Ask the load balancer's owner to raise it, or lower max_stream_seconds.",
         ),
         (
             {**ENDPOINT, "listener": listener(rule_priority=2)},

@@ -395,6 +395,7 @@ def violations(extra: dict[str, str] | None = None, **changes: Any) -> list[str]
             {"rollout": {"gates": {"manual": {"at_percents": [30]}}}},
             "rollout.gates.manual.at_percents: must be the candidate_percent of steps (1, 25, 75, 100) (got 30).",
         ),
+        ({"blue": {"release": release(engine_args=["-O3", "a\x07"])}}, "engine_args[1]: must be text of printable"),
         ({"blue": {"release": release(prompts={"x y": ""})}}, '["x y"]: must be a file name'),
         ({"blue": {"release": release(lora_adapters={"x y": "org/a"})}}, '["x y"]: must be an adapter\'s name'),
         ({"blue": {"release": release(lora_adapters={"x": "-"})}}, "lora_adapters.x: must be an absolute path"),
