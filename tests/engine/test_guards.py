@@ -157,9 +157,13 @@ def test_the_keep_warm_window_lasts_until_a_script_or_an_announcement_ends_it(st
     stack.configure(**{**promoted, "keep_until": ""}, **parked)
     assert "keep_until may not go from" in stack.refused("preview")
     stack.configure(**{**promoted, "keep_until": "", "announced": f"{SERIAL + 1} the nodes are needed"}, **parked)
-    assert "3 to update" in stack.preview()  # Rule, pods, and how EKS may replace nodes without pods.
+    assert (
+        "2 to update" in stack.preview()
+    )  # The rule and the pods: the nodes stay as they are until they are released.
     stack.configure(**{**promoted, "keep_until": "", "rollout_serial": SERIAL + 2}, **parked)
-    assert "3 to update" in stack.preview()  # Rule, pods, and how EKS may replace nodes without pods.
+    assert (
+        "2 to update" in stack.preview()
+    )  # The rule and the pods: the nodes stay as they are until they are released.
     # A rollback by hand must always be possible.
     stack.configure(**{**promoted, "active_color": "blue", "green_weight": 0})
     assert "1 to update" in stack.preview()
