@@ -75,7 +75,6 @@ policies: setup
 
 policy-pack: setup
 	@$(RUN) -m policies.standalone dist/policy-pack
-	@echo "dist/policy-pack/README.md says how to publish it"
 
 config: setup
 	@$(RUN) -m components.config.reference > docs/config.md

@@ -44,7 +44,7 @@ def write(folder: Path) -> None:
         FileExistsError: the folder has other content.
     """
     readme = folder / "README.md"
-    if folder.exists() and any(folder.iterdir()):
+    if folder.is_dir() and any(folder.iterdir()):
         if not (readme.exists() and readme.read_text(encoding="utf-8").startswith(_TITLE)):
             raise FileExistsError(f"{folder} has other files than a written pack: name another folder, or empty it")
         shutil.rmtree(folder)
@@ -128,7 +128,11 @@ def _files(name: str) -> Iterator[Path]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m policies.standalone", description="Write the policy pack.")
     parser.add_argument("folder", type=Path, help="where to write it")
+    named: Path = parser.parse_args().folder
     try:
-        write(parser.parse_args().folder)
+        write(named)
     except FileExistsError as error:
         parser.error(str(error))
+    except OSError as error:
+        parser.error(f"{named} cannot be written ({error.strerror}): name another folder")
+    print(f"The policy pack is in {named}; its README.md has the next steps")

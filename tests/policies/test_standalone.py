@@ -90,3 +90,12 @@ def test_an_older_pack_is_replaced_and_other_files_are_left_alone(tmp_path: Path
         with pytest.raises(FileExistsError, match=f"{other} has other files than a written pack: name another folder"):
             write(other)
         assert [path.name for path in other.iterdir()] == [name]
+
+
+def test_a_place_that_cannot_be_a_folder_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    command = [sys.executable, "-m", "policies.standalone", str(tmp_path / "file")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.endswith("cannot be written (Not a directory): name another folder\n")
+    assert "Traceback" not in done.stderr

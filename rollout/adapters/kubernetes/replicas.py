@@ -1,5 +1,6 @@
 """The replicas of one service, as Kubernetes reports them."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from components.config.secret_values import secret_kind
@@ -51,7 +52,7 @@ class KubernetesReplicas:
 
 
 def core_api(context: str | None) -> "CoreV1Api":
-    """Return a client of the API server that KUBECONFIG or the surrounding pod points to.
+    """Return a client of the API server that KUBECONFIG or, without a context, the surrounding pod points to.
 
     Raises:
         RolloutError: there is no usable configuration.
@@ -61,7 +62,13 @@ def core_api(context: str | None) -> "CoreV1Api":
     from kubernetes.config.config_exception import ConfigException
 
     try:
-        config.load_config(**({"context": context} if context else {}))
+        try:
+            config.load_kube_config(context=context)
+        except ConfigException:
+            # A pod knows one cluster, without a context.
+            if context is not None or not os.environ.get("KUBERNETES_SERVICE_HOST"):
+                raise
+            config.load_incluster_config()
     except ConfigException as error:
         raise RolloutError(f"no access to Kubernetes: {describe_error(error)}") from error
     return client.CoreV1Api()

@@ -1,5 +1,6 @@
 """What is read of a replica: why it waits, and how its log ended."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from components.domain.naming import CONTAINER_NAME
 from rollout.adapters.kubernetes import replicas
 from rollout.adapters.kubernetes.replicas import KubernetesReplicas
+from rollout.model.errors import RolloutError
 
 TOKEN = "hf_abcdefghijklmnopqrstuvwx"
 
@@ -62,3 +64,15 @@ def test_a_pod_that_has_not_crashed_has_no_last_line(monkeypatch: pytest.MonkeyP
     item = pod(None)
     item.status.container_statuses[0].last_state = None
     assert crash_of(item, monkeypatch) == ""
+
+
+@pytest.mark.parametrize("in_a_pod", [True, False])
+def test_a_context_without_a_kubeconfig_is_one_error(
+    in_a_pod: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
+    if in_a_pod:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    with pytest.raises(RolloutError, match=r"^no access to Kubernetes: .*Set KUBECONFIG, and kubernetes:context"):
+        replicas.core_api("dev")
+    assert capsys.readouterr() == ("", "")
