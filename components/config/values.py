@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
+from components.config import route_secret
 from components.config.explain import nearest_name, unknown_key
 from components.config.violations import UNSET, Violation
 from components.domain.naming import PROJECT
@@ -90,7 +91,7 @@ def _unknown(name: str, known: Collection[str], elsewhere: Mapping[str, str]) ->
     if dot and first in known:
         fix = f"Nest it: put {rest} under {first}, as `pulumi config set --path {name} <value>` does."
         return Violation((name,), "is not a known key", fix)
-    return unknown_key((name,), known, elsewhere)
+    return unknown_key((name,), {*known, route_secret.KEY}, elsewhere)
 
 
 def _foreign_violations(key: str, project: str, name: str, known: Collection[str]) -> list[str]:

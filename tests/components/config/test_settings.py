@@ -337,6 +337,7 @@ def violations(extra: dict[str, str] | None = None, **changes: Any) -> list[str]
             "Qwen/Qwen2.5-7B-Instruct. Model repository or s3:// path that vLLM serves.",
         ),
         ({"green": [2]}, "green: must be an object with the keys release, replicas, parked, provisioned"),
+        ({"candidate_route_secrt": "x"}, "secrt: is not a known key. Did you mean candidate_route_secret?"),
         ({"active-color": "blue"}, "active-color: is not a known key. Did you mean active_color?"),
         ({"Green_Weight": 25}, "Green_Weight: is not a known key. Did you mean green_weight?"),
         ({"replicas": 3}, "replicas: is not a known key here. It belongs to blue or green."),
