@@ -370,8 +370,11 @@ def _load(content: bytes, path: Path) -> Tree:
     document = load_yaml(content, str(path), pulumi_yaml())
     if isinstance(document, MutableMapping) and document.get("environment"):
         cast(Tree, document).setdefault("config", CommentedMap())
-    if not isinstance(document, MutableMapping) or not isinstance(document.get("config"), MutableMapping):
+    config = cast(Tree, document).get("config") if isinstance(document, MutableMapping) else None
+    if config is None:
         raise RefusedError(f"{path}: has no 'config' section; set the stack's config first (see docs/config.md)")
+    if not isinstance(config, MutableMapping):
+        raise RefusedError(f"{path}: 'config' must have one key and value per line, like `{PREFIX}green_weight: 0`")
     return cast(Tree, document)
 
 

@@ -136,6 +136,7 @@ def test_json_text_is_unfolded_when_something_in_it_changes(tmp_path: Path) -> N
         ("a: 1", "has no 'config' section"),
         ("", "has no 'config' section"),
         ("- config", "has no 'config' section"),
+        ("config: [a, b]", "'config' must have one key and value per line"),
         ("config:\n  x:y: 1\n", "cluster_name: is required but not set"),
     ],
 )
