@@ -13,6 +13,19 @@ ROOT = Path(__file__).parents[2]
 IMAGE = f"vllm/vllm-openai@sha256:{'a' * 64}"
 SECRET = "s3cret-part-of-the-route"
 
+OTHERS_PODS: dict[str, Any] = {
+    "service_account_name": "models",
+    "image_pull_secrets": ["registry"],
+    "priority_class_name": "serving",
+    "memory_limit_mib": 16384,
+    "volumes": [
+        {"claim": "adapters", "mount_path": "/adapters"},
+        {"config_map": "tools", "mount_path": "/tools"},
+        {"secret": "certificates", "mount_path": "/certificates"},
+    ],
+}
+"""What some users' pods need: an account, a registry's secret, a priority, a memory limit and volumes."""
+
 
 def release(**changes: Any) -> dict[str, Any]:
     return {"model": "org/model", "model_revision": "c0ffee", "image": IMAGE, **changes}

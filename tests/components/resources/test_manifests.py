@@ -9,7 +9,7 @@ import pytest
 from components.domain.naming import CONTAINER_NAME
 from rehearsal.controlplane.run import ControlPlane
 from rehearsal.kube.client import Json, KubeClient, KubeError
-from tests.components.example import release, run_program
+from tests.components.example import OTHERS_PODS, release, run_program
 
 NAMESPACE = "strictly-judged"
 FULL_RELEASE = release(
@@ -32,15 +32,7 @@ LOADED: dict[str, Any] = {
         "ingress_cidrs": ["10.1.0.0/24", "2001:db8::/64"],
         "pod_monitor": True,
         "pod_monitor_labels": {"release": "prometheus"},
-        "service_account_name": "models",
-        "image_pull_secrets": ["registry"],
-        "priority_class_name": "serving",
-        "memory_limit_mib": 16384,
-        "volumes": [
-            {"claim": "adapters", "mount_path": "/adapters"},
-            {"config_map": "tools", "mount_path": "/tools"},
-            {"secret": "certificates", "mount_path": "/certificates"},
-        ],
+        **OTHERS_PODS,
     },
 }
 

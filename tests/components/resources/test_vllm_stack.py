@@ -9,7 +9,7 @@ import pytest
 from components.config.release import Release
 from components.config.service_settings import ServiceSettings
 from components.resources.vllm_stack import VllmStack, VllmStackArgs
-from tests.components.example import release, service_settings
+from tests.components.example import OTHERS_PODS, release, service_settings
 from tests.components.registrations import Registrations, register
 
 
@@ -394,19 +394,7 @@ def test_pods_have_no_account_priority_limit_or_volume_of_the_users_by_default(d
 
 
 def test_pods_are_as_others_need_them() -> None:
-    settings = _green(
-        pods={
-            "service_account_name": "models",
-            "image_pull_secrets": ["registry"],
-            "priority_class_name": "serving",
-            "memory_limit_mib": 16384,
-            "volumes": [
-                {"claim": "adapters", "mount_path": "/adapters"},
-                {"config_map": "tools", "mount_path": "/tools"},
-                {"secret": "certificates", "mount_path": "/certificates"},
-            ],
-        }
-    )
+    settings = _green(pods=OTHERS_PODS)
     declared = _declare(settings)
     pod, container = _pod(declared), _container(declared)
     assert (pod["serviceAccountName"], pod["priorityClassName"]) == ("models", "serving")
