@@ -78,15 +78,16 @@ def requirements(modules: Iterable[Path]) -> list[str]:
     """Return the entries of requirements.txt for the packages that modules import, and for what those need."""
     distributions = metadata.packages_distributions()
     imported = {name.partition(".")[0] for path in modules for name in _imports(path)}
-    needed = _with_dependencies({one for name in imported for one in distributions.get(name, ())})
+    needed = with_dependencies({one for name in imported for one in distributions.get(name, ())})
     pinned = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     entries = re.findall(r"^([\w.-]+)(==.*(?:\n[ \t]+.*)*\n)", pinned, re.MULTILINE)
-    return [name + rest for name, rest in entries if _plain(name) in needed]
+    return [name + rest for name, rest in entries if normalized(name) in needed]
 
 
-def _with_dependencies(names: Iterable[str]) -> set[str]:
+def with_dependencies(names: Iterable[str]) -> set[str]:
+    """Return the normalised names of distributions and of everything that they install."""
     found: set[str] = set()
-    waiting = {_plain(name) for name in names}
+    waiting = {normalized(name) for name in names}
     while waiting:
         name = waiting.pop()
         found.add(name)
@@ -94,11 +95,12 @@ def _with_dependencies(names: Iterable[str]) -> set[str]:
             wanted = metadata.requires(name) or []
         except metadata.PackageNotFoundError:
             continue  # It is for another system or Python.
-        waiting |= {_plain(re.split(r"[^\w.-]", one)[0]) for one in wanted if "extra ==" not in one} - found
+        waiting |= {normalized(re.split(r"[^\w.-]", one)[0]) for one in wanted if "extra ==" not in one} - found
     return found
 
 
-def _plain(name: str) -> str:
+def normalized(name: str) -> str:
+    """Return the one spelling of a distribution's name. https://peps.python.org/pep-0503/#normalized-names"""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

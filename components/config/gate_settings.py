@@ -12,6 +12,9 @@ P95Limit = Annotated[PositiveSeconds, Field(description="Highest 95th percentile
 Ratio = Annotated[
     float, Field(ge=1, le=1000, description="Highest ratio of the candidate's latencies to the active colour's.")
 ]
+Increase = Annotated[
+    float, Field(ge=0, le=100, description="Largest increase over the active colour's share, in percentage points.")
+]
 
 
 class ErrorRateSettings(BaseModel):
@@ -23,10 +26,7 @@ class ErrorRateSettings(BaseModel):
     limit_percent: Annotated[float, Field(ge=0, le=100, description="Highest share of failed candidate requests.")] = (
         1.0
     )
-    increase_limit_points: Annotated[
-        float,
-        Field(ge=0, le=100, description="Largest increase over the active colour's share, in percentage points."),
-    ] = 0.5
+    increase_limit_points: Increase = 0.5
 
 
 class AbandonedSettings(BaseModel):
@@ -41,10 +41,7 @@ class AbandonedSettings(BaseModel):
     limit_percent: Annotated[
         float, Field(ge=0, le=100, description="Highest share of the candidate's requests that clients abandon.")
     ] = 90.0
-    increase_limit_points: Annotated[
-        float,
-        Field(ge=0, le=100, description="Largest increase over the active colour's share, in percentage points."),
-    ] = 10.0
+    increase_limit_points: Increase = 10.0
 
 
 class LatencySettings(BaseModel):

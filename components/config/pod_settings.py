@@ -1,11 +1,10 @@
 """What a service's pods need besides a release: secrets, caches, allowed networks and monitoring."""
 
-from collections import Counter
 from typing import Annotated, Final, Self, cast
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from components.config.forms import NETWORK, Form, matching
+from components.config.forms import NETWORK, Form, all_different, matching
 from components.config.model import STRICT, Items
 from components.config.violations import Violation, wrong
 from components.domain.pod_paths import (
@@ -187,9 +186,7 @@ class PodSettings(BaseModel):
     @field_validator("ingress_cidrs")
     @classmethod
     def _be_different(cls, cidrs: tuple[str, ...]) -> tuple[str, ...]:
-        if twice := [cidr for cidr, count in Counter(cidrs).items() if count > 1]:
-            raise wrong(Violation((), f"must not name {', '.join(twice)} more than once", value=cidrs))
-        return cidrs
+        return all_different(cidrs)
 
     @field_validator("volumes")
     @classmethod

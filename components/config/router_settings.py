@@ -1,6 +1,5 @@
 """Settings of a service's entry point: an existing listener to join, access logs and alarms."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Annotated, Final
@@ -8,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, Field, field_validator
 
 from components.config.durations import MAX_SECONDS
-from components.config.forms import SECURITY_GROUP, Form, matching
+from components.config.forms import SECURITY_GROUP, Form, all_different, matching
 from components.config.model import STRICT, Items
 from components.config.rollout_settings import GateSettings
 from components.config.violations import Violation, wrong
@@ -151,8 +150,7 @@ class AlarmSettings(BaseModel):
     @field_validator("topic_arns")
     @classmethod
     def _be_few_and_different(cls, arns: tuple[str, ...]) -> tuple[str, ...]:
-        if twice := [arn for arn, count in Counter(arns).items() if count > 1]:
-            raise wrong(Violation((), f"must not name {', '.join(twice)} more than once", value=arns))
+        all_different(arns)
         if len(arns) > MAX_TOPICS:
             raise wrong(Violation((), f"must name at most {MAX_TOPICS} topics", value=arns))
         return arns

@@ -151,7 +151,7 @@ class ConfigFile:
             raise RefusedError(f"{self.path}: {error}") from error
 
     def _texts(self, document: Tree, content: bytes) -> _Texts:
-        config = {_full(str(key)): value for key, value in cast(Tree, document["config"]).items()}
+        config = _by_full_key(document)
         if document.get("environment"):
             opened = self._open(content)
             return _Texts(
@@ -182,7 +182,7 @@ class ConfigFile:
         if not document.get("environment"):
             return
         project = read_project(self._work_dir).config
-        own = {_full(str(key)): value for key, value in cast(Tree, document["config"]).items()}
+        own = _by_full_key(document)
         found = [
             dotted((path[0].removeprefix(PREFIX), *path[1:]))
             for key in _WRITTEN
@@ -262,8 +262,9 @@ def _service(settings: Settings, name: str | None) -> tuple[str, ServiceSettings
         raise RefusedError(f"{reason}{'' if reason.endswith('?') else '.'} Name one with --service.") from error
 
 
-def _full(key: str) -> str:
-    return key if ":" in key else PREFIX + key
+def _by_full_key(document: Tree) -> dict[str, object]:
+    keys = {str(key): value for key, value in cast(Tree, document["config"]).items()}
+    return {key if ":" in key else PREFIX + key: value for key, value in keys.items()}
 
 
 def _full_path(key: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Measurements over a window: the growth of counters, and quantiles of the growth of histogram buckets."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -113,8 +113,7 @@ def histogram(buckets: Series) -> Histogram:
     for (_, bound), count in buckets.items():
         by_bound.setdefault(float(bound), []).append(count)
     added = [(bound, sum(counts)) for bound, counts in sorted(by_bound.items()) if len(counts) == len(pods)]
-    falls = any(higher < lower for (_, lower), (_, higher) in pairwise(added))
-    return Histogram() if falls or not added or math.isfinite(added[-1][0]) else Histogram(tuple(added))
+    return Histogram() if _falls(added) or not added or math.isfinite(added[-1][0]) else Histogram(tuple(added))
 
 
 def histogram_growth(start: Series, end: Series) -> Histogram:
@@ -126,15 +125,16 @@ def histogram_growth(start: Series, end: Series) -> Histogram:
     grown: dict[tuple[str, str], float] = {}
     for pod in {pod for pod, _ in end}:
         before, after = ({key: one for key, one in series.items() if key[0] == pod} for series in (start, end))
-        was_reset = any(value < before.get(key, 0.0) for key, value in after.items()) or _falls(growth(before, after))
-        grown |= after if was_reset else growth(before, after)
+        grew = growth(before, after)
+        counts = sorted((float(bound), count) for (_, bound), count in grew.items())
+        was_reset = any(value < before.get(key, 0.0) for key, value in after.items()) or _falls(counts)
+        grown |= after if was_reset else grew
     return histogram(grown)
 
 
-def _falls(buckets: Series) -> bool:
-    """Whether a pod's cumulative counts fall while the bounds rise."""
-    counts = [count for _, count in sorted((float(bound), count) for (_, bound), count in buckets.items())]
-    return any(higher < lower for lower, higher in pairwise(counts))
+def _falls(counts: Sequence[tuple[float, float]]) -> bool:
+    """Return whether cumulative counts, in the order of their bounds, fall while the bounds rise."""
+    return any(higher < lower for (_, lower), (_, higher) in pairwise(counts))
 
 
 @dataclass(frozen=True, kw_only=True)

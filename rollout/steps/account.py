@@ -157,10 +157,7 @@ def address_violations(settings: ServiceSettings, candidate: Color, subnets: Seq
 
 def subnet_ids_of(settings: ServiceSettings, candidate: Color) -> tuple[str, ...]:
     """Return the subnets that the config names for a colour's nodes. Empty for the stack's own."""
-    colored = settings.color(candidate)
-    if colored.reservation is not None and colored.reservation.subnet_id is not None:
-        return (colored.reservation.subnet_id,)
-    return colored.node_subnet_ids
+    return _named_subnets(settings, candidate)[1]
 
 
 def zone_violations(
@@ -174,7 +171,7 @@ def zone_violations(
     """
     outside = [subnet for subnet in subnets if subnet.zone not in load_balancer_zones]
     if outside:
-        where = _subnet_field(settings, candidate)
+        where, _ = _named_subnets(settings, candidate)
         named = " and ".join(f"{subnet.id} is in {subnet.zone}" for subnet in outside)
         zones = " and ".join(sorted(load_balancer_zones)) or "no zone"
         owner = "have its owner add a subnet there" if settings.listener else "add a subnet to load_balancer_subnet_ids"
@@ -192,18 +189,20 @@ def zone_warnings(settings: ServiceSettings, candidate: Color, subnets: Sequence
     zones = sorted({subnet.zone for subnet in subnets})
     size = settings.shared_pool if settings.shares_nodes else settings.pools[candidate]
     if len(zones) > 1 and size.max_nodes > 1:
+        where, _ = _named_subnets(settings, candidate)
         yield (
-            f"{_subnet_field(settings, candidate)}: the nodes of {candidate} are spread over {', '.join(zones)}. Auto "
+            f"{where}: the nodes of {candidate} are spread over {', '.join(zones)}. Auto "
             "Scaling may end a serving node to balance the zones, whatever the disruption budget says. To prevent "
             f"that, set {candidate}.node_subnet_ids to one subnet while {candidate} has no nodes"
         )
 
 
-def _subnet_field(settings: ServiceSettings, candidate: Color) -> str:
+def _named_subnets(settings: ServiceSettings, candidate: Color) -> tuple[str, tuple[str, ...]]:
+    """Return the key that decides about a colour's subnets, and the subnets. Empty for the stack's own."""
     colored = settings.color(candidate)
     if colored.reservation is not None and colored.reservation.subnet_id is not None:
-        return f"{candidate}.reservation.subnet_id"
-    return f"{candidate}.node_subnet_ids" if colored.node_subnet_ids else "node_subnet_ids"
+        return f"{candidate}.reservation.subnet_id", (colored.reservation.subnet_id,)
+    return f"{candidate}.node_subnet_ids" if colored.node_subnet_ids else "node_subnet_ids", colored.node_subnet_ids
 
 
 def key_violations(settings: ServiceSettings, key: VolumeKey) -> Iterator[str]:
