@@ -48,6 +48,11 @@ TAILS: Final = ((0.8, 1.35, 0.15), (0.8, 2.5, 0.05), (0.95, 1.6, 0.2), (0.95, 5.
 BLOCK_REQUESTS: Final = 10
 """A block ends when both colours have had this many requests, so that it can show a difference."""
 
+MOST_RESULTS: Final = 256
+"""How many numbers of failures a block with an allowed increase is averaged over, at most."""
+LARGEST_PART: Final = 20_000
+"""How many numbers, times the root of the requests, are computed at once: some tens of MB."""
+
 
 def preload() -> None:
     """Import the libraries for the tests. This takes seconds, and no decision should wait for it."""
@@ -201,17 +206,35 @@ def _log_mean_by_chance(pooled: Floats, drawn: Floats, scores: Floats) -> Floats
 
 def _log_mean_ratio(candidate: Floats, pooled: Floats, scores: Floats, increase: float) -> Floats:
     import numpy as np
-    from scipy.special import gammaln, logsumexp, xlog1py, xlogy
+    from scipy.special import logsumexp
 
-    # How many of the active colour's successes count as failures: a binomial, cut off at its far end.
-    good = float(pooled[0] - candidate[0])
+    turned, chances = turned_successes(float(pooled[0] - candidate[0]), increase)
+    moved = pooled + np.stack([-turned, turned], axis=-1)
+    # The points of a ratio grow with the root of the requests, so many ratios at once would need gigabytes.
+    parts = np.array_split(moved, math.ceil(len(turned) * math.sqrt(pooled.sum()) / LARGEST_PART))
+    ratios = [log_ratio(np.broadcast_to(candidate, part.shape), part, scores) for part in parts]
+    return np.asarray(logsumexp(np.concatenate(ratios) + chances[:, None], axis=0))
+
+
+def turned_successes(good: float, increase: float) -> tuple[Floats, Floats]:
+    """Return how many of the active colour's successes may count as failures, and the log chances of these numbers.
+
+    It is a binomial, cut off at both ends. Neighbours among many numbers share the largest of them: more failures of
+    the active colour are less evidence, so this makes the evidence smaller, and never larger than it may be.
+    """
+    import numpy as np
+    from scipy.special import gammaln, xlog1py, xlogy
+
     usual = good * increase
-    turned = np.arange(min(good, math.ceil(usual + 7 * math.sqrt(usual) + 10)) + 1)
+    width = 7 * math.sqrt(usual) + 10
+    turned = np.arange(max(0.0, math.floor(usual - width)), min(good, math.ceil(usual + width)) + 1)
     ways = gammaln(good + 1) - gammaln(turned + 1) - gammaln(good - turned + 1)
     chances = ways + xlogy(turned, increase) + xlog1py(good - turned, -increase)
-    moved = pooled + np.stack([-turned, turned], axis=-1)
-    ratios = log_ratio(np.broadcast_to(candidate, moved.shape), moved, scores)
-    return np.asarray(logsumexp(ratios + chances[:, None], axis=0))
+    if len(turned) <= MOST_RESULTS:
+        return turned, chances
+    starts = np.linspace(0, len(turned), MOST_RESULTS, endpoint=False).astype(int)
+    ends = np.append(starts[1:], len(turned)) - 1
+    return turned[ends], np.logaddexp.reduceat(chances, starts)
 
 
 def _failure_scores() -> Floats:

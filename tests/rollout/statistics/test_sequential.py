@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import hypergeom, nchypergeom_fisher
 
+from rollout.statistics import sequential
 from rollout.statistics.sequential import (
     FAILURE_ODDS,
+    MOST_RESULTS,
     SHIFTS,
     TAILS,
     Comparison,
@@ -20,6 +22,7 @@ from rollout.statistics.sequential import (
     categories,
     evidence_above,
     log_ratio,
+    turned_successes,
 )
 
 Floats = NDArray[np.float64]
@@ -176,6 +179,33 @@ def test_an_increase_that_is_allowed_is_rarely_found_too_much() -> None:
 
     assert share_of_alarms(0.0298) <= RATE
     assert share_of_alarms(0.15) == 1
+
+
+@pytest.mark.parametrize("good", [0, 1, 50, 900, 30_000, 4_000_000])
+@pytest.mark.parametrize("increase", [0.002, 0.02, 0.5])
+def test_a_block_of_any_size_is_averaged_over_few_numbers_of_failures(good: int, increase: float) -> None:
+    turned, chances = turned_successes(good, increase)
+    assert len(turned) == len(chances) <= MOST_RESULTS
+    assert np.exp(chances).sum() == pytest.approx(1, abs=1e-6)
+    assert (np.diff(turned) > 0).all()
+    assert 0 <= turned[0] <= turned[-1] <= good
+    mean, deviation = good * increase, math.sqrt(good * increase * (1 - increase))
+    assert -1e-6 <= np.exp(chances) @ turned - mean <= deviation / 8 + 1e-6
+
+
+@pytest.mark.parametrize("failed", [0, 8, 40])
+def test_the_evidence_of_a_large_block_is_never_more_than_the_mean_over_all_numbers(
+    failed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evidence() -> float:
+        comparison = Comparison(allowed_increase=0.05)
+        comparison.add((1000 - failed, failed), (8000, 10))
+        return float(comparison.log_evidence)
+
+    few = evidence()
+    monkeypatch.setattr(sequential, "MOST_RESULTS", 10**6)
+    assert len(turned_successes(8000, 0.05)[0]) > 256
+    assert few <= evidence() + 1e-9
 
 
 def test_slower_latencies_are_found() -> None:
