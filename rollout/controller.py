@@ -57,6 +57,7 @@ from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Ports
 from rollout.steps.deploy import await_idle, await_ready, await_unused, deploy, require_standing
 from rollout.steps.drift import config_drift, rollout_drift
+from rollout.steps.keep_warm import price_of
 from rollout.steps.preflight import preflight
 from rollout.steps.retire import park, release_nodes
 from rollout.steps.rollback import restore_traffic
@@ -301,6 +302,7 @@ class Controller:
                 release_id=self._release.release_id,
                 previous_release_id=None if previous is None else previous.release_id,
                 green_weight=settings.green_weight,
+                candidate_usd_per_hour=price_of(settings, rollout.plan.candidate),
             )
         )
         if (skip := rollout.plan.skip) is not None:

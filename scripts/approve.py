@@ -1,8 +1,5 @@
 """Approve or deny a step of a ramp that waits for a person (`rollout.gates.manual`)."""
 
-import getpass
-import os
-import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +12,7 @@ from rollout.journal.replay import Run
 from rollout.model.approval import Approval
 from rollout.model.errors import RefusedError
 from rollout.session import Place, Session
+from rollout.system.origin import current_user
 from scripts import console
 from scripts.console import ServiceOption, StackOption, WorkDirOption
 
@@ -38,7 +36,7 @@ def main(
         step = step_to_decide(run, percent)
         approval = Approval(
             approved=not deny,
-            by=current_user(),
+            by=current_user(work_dir),
             because=because.strip(),
             at=datetime.now(UTC),
         )
@@ -72,17 +70,6 @@ def step_to_decide(run: Run | None, percent: int | None) -> PendingStep:
             f"(rollout.gates.manual.at_percents): {known}"
         )
     return PendingStep(rollout_id=run.rollout_id, percent=chosen)
-
-
-def current_user() -> str:
-    """Return the user's name for the journal: GitHub's actor, git's user name, or the account on this machine."""
-    if actor := os.environ.get("GITHUB_ACTOR"):
-        return actor
-    try:
-        git = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return getpass.getuser()
-    return git.stdout.strip() or getpass.getuser()
 
 
 if __name__ == "__main__":

@@ -9,10 +9,9 @@ if it has ended on the watcher's own machine.
 
 import json
 import os
-import socket
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -23,6 +22,7 @@ from rollout.journal.store import Store, StoreConflictError, Stored, StoreError
 from rollout.model.errors import LostLockError, RefusedError, StoppedError
 from rollout.ports import Clock
 from rollout.system.failures import describe_error
+from rollout.system.origin import HOST, ci_run_url
 from rollout.system.processes import process_start_time, this_machine
 
 LOCK_KEY: Final = "lock"
@@ -342,16 +342,10 @@ def _parse(stored: Stored, store: Store) -> _Document:
 def _this_process(what: str) -> Owner:
     return Owner(
         what=what,
-        host=socket.gethostname(),
+        host=HOST,
         machine=this_machine(),
         pid=os.getpid(),
         process_started=process_start_time(os.getpid()),
         since=format_rfc3339(datetime.now(UTC)),
-        run_url=_run_url(os.environ),
+        run_url=ci_run_url(os.environ),
     )
-
-
-def _run_url(environment: Mapping[str, str]) -> str:
-    """Return the URL of the GitHub Actions run that this process is part of. Empty outside of a run."""
-    parts = [environment.get(f"GITHUB_{name}") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
-    return f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else ""

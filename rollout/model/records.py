@@ -143,6 +143,13 @@ class LockTaken(_Fields):
     """The command."""
     before: str
     """From whom the lock was taken over. Empty when it was free."""
+    user: str = ""
+    """Who ran the command. This and the following are empty where they are not known."""
+    host: str = ""
+    run_url: str = ""
+    """The CI run."""
+    commit: str = ""
+    """The program's commit, with ``+`` behind it when the files differ from it."""
 
 
 class Started(_Begin):
@@ -154,6 +161,8 @@ class Started(_Begin):
     release_id: str
     previous_release_id: str | None
     green_weight: int
+    candidate_usd_per_hour: float | None = None
+    """The On-Demand price of the candidate's nodes in us-east-1. None when it is unknown."""
 
 
 class TakenUp(_Begin):

@@ -73,14 +73,19 @@ def warm_color(settings: ServiceSettings, records: Sequence[Record], now: dateti
     up = colored.nodes_wanted or settings.headroom_mode == "always"
     if not up or settings.shares_nodes:
         return None
-    nodes = nodes_for(colored.replicas, settings.instance, settings.shape)
     return WarmColor(
         color=idle,
-        nodes=nodes,
-        usd_per_hour=usd_per_hour(settings.instance, nodes),
+        nodes=nodes_for(colored.replicas, settings.instance, settings.shape),
+        usd_per_hour=price_of(settings, idle),
         since=_promoted_at(records, settings.active_color),
         now=now,
     )
+
+
+def price_of(settings: ServiceSettings, color: Color) -> float | None:
+    """Return the On-Demand price of a colour's nodes in us-east-1, in US dollars per hour. None when it is unknown."""
+    nodes = nodes_for(settings.color(color).replicas, settings.instance, settings.shape)
+    return usd_per_hour(settings.instance, nodes)
 
 
 def last_brought_up(records: Sequence[Record]) -> BroughtUp | None:

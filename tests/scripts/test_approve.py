@@ -9,7 +9,8 @@ from rollout.journal.replay import Run
 from rollout.model.errors import RefusedError
 from rollout.model.machine import Phase, Rollout
 from rollout.model.plan import CHECKS, Skip, make_plan
-from scripts.approve import current_user, step_to_decide
+from rollout.system.origin import current_user
+from scripts.approve import step_to_decide
 from scripts.ramp import read_skip
 
 SETTINGS = RolloutSettings.model_validate({"gates": {"manual": {"at_percents": [25, 100]}}})
@@ -44,16 +45,16 @@ def test_a_step_that_needs_no_approval_is_not_decided(under_way: Run | None, per
 
 def test_the_name_is_githubs_actors_or_gits_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GITHUB_ACTOR", "ada")
-    assert current_user() == "ada"
+    assert current_user(Path()) == "ada"
     monkeypatch.delenv("GITHUB_ACTOR")
     (tmp_path / "gitconfig").write_text("[user]\nname = Ben Beam\n")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
     monkeypatch.chdir(tmp_path)
-    assert current_user() == "Ben Beam"
+    assert current_user(Path()) == "Ben Beam"
     (tmp_path / "gitconfig").write_text("")
     monkeypatch.setenv("LOGNAME", "carl")
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    assert current_user() == "carl"
+    assert current_user(Path()) == "carl"
 
 
 def test_checks_are_left_out_by_name_and_for_a_reason() -> None:
