@@ -64,7 +64,7 @@ def ramp(session: Session, release: Release | None, *, resume: bool = False, ski
                 _catch_up(session)
         if found is not None:
             subject = Subject(service=session.service, release=found.release)
-            return Controller(ports, subject).resume(found, session.lock.left_mark)
+            return _reported(session, Controller(ports, subject).resume(found, session.lock.left_mark))
         if release is None:
             raise RefusedError("--release: name the release to roll out, or continue a rollout with --resume")
         settings = session.settings()
@@ -73,7 +73,13 @@ def ramp(session: Session, release: Release | None, *, resume: bool = False, ski
             # Refused without a record: otherwise the refused rollout would replace the unfinished one as the last.
             unfinished = f"a rollout is unfinished: {run}. Continue it with --resume, or undo it with scripts.rollback"
             raise RefusedError("\n".join((unfinished, *preflight(ports, plan, session.service))))
-        return Controller(ports, Subject(service=session.service, release=release)).run(Rollout(plan=plan))
+        subject = Subject(service=session.service, release=release)
+        return _reported(session, Controller(ports, subject).run(Rollout(plan=plan)))
+
+
+def _reported(session: Session, rollout: Rollout) -> Rollout:
+    session.store_report()
+    return rollout
 
 
 def _catch_up(session: Session) -> None:
@@ -122,7 +128,7 @@ def roll_back(session: Session, reason: str, moved: DirectUpdate | None = None, 
             if _is_kept_way_back(session, settings, outgoing):
                 return _return_from_drill(session, Rollout(plan=plan, phase=Phase.ROLLED_BACK, reason=reason))
             rollout = Rollout(plan=plan, phase=Phase.ROLLING_BACK, reason=reason)
-            rollout = Controller(session.ports(), Subject(service=session.service)).run(rollout)
+            rollout = _reported(session, Controller(session.ports(), Subject(service=session.service)).run(rollout))
         if rollout.phase is Phase.FAILED and session.load_balancer.rule().splits(plan.initial_green_weight):
             raise UnreconciledError(f"all traffic is on {outgoing}. What remains: {rollout.reason}")
     except UnreconciledError:
@@ -207,7 +213,7 @@ def reap(session: Session) -> Rollout | None:
             raise RefusedError("\n".join(violations))
         run = session.last_run
         if run is not None and run.is_reap and not run.is_over:
-            return Controller(ports, Subject(service=session.service)).resume(run)
+            return _reported(session, Controller(ports, Subject(service=session.service)).resume(run))
         colored = settings.color(idle)
         if not colored.serves and (settings.headroom_mode == "always" or not colored.nodes_wanted):
             return None
@@ -215,7 +221,9 @@ def reap(session: Session) -> Rollout | None:
             raise KeepWarmError(f"keep_until: {idle} is kept warm until {format_rfc3339(until)}")
         ports.journal.write(_keeping(session, settings, history))
         done = Rollout(plan=make_plan(active, settings.rollout), phase=Phase.DONE)
-        return Controller(ports, Subject(service=session.service)).run(advance(done, ReapRequested()))
+        return _reported(
+            session, Controller(ports, Subject(service=session.service)).run(advance(done, ReapRequested()))
+        )
 
 
 def drill(session: Session) -> Drilled:

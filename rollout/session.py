@@ -18,13 +18,15 @@ from rollout.adapters.hooks import CommandHooks
 from rollout.journal.approvals import Approvals
 from rollout.journal.journal import Journal, RecordFile, RecordObjects, Records, last_seq
 from rollout.journal.lock import Lock
-from rollout.journal.store import FileStore, open_store
+from rollout.journal.store import FileStore, StoreError, open_store
 from rollout.model.errors import LostLockError, RefusedError
 from rollout.model.records import LockTaken, Note, Record, drill_history, last_rule_change
 from rollout.model.run import Run, last_run
 from rollout.ports import Check, Ports
 from rollout.system.clock import StopSignal, SystemClock
 from rollout.system.endpoint_key import endpoint_key
+from rollout.system.failures import describe_error
+from rollout.system.origin import find_origin
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from rollout.adapters.kubernetes.replicas import KubernetesReplicas
     from rollout.adapters.prometheus import Prometheus
     from rollout.adapters.pulumi.stack import PulumiStack
+    from rollout.report.explanation import Explanation
+    from rollout.report.facts import Report
 
 RECORDS_FOLDER = ".rollout"
 # A call that hangs must not delay a rollback.
@@ -105,6 +109,15 @@ class Session:
             self._records = self._kept.read()
         return self._records
 
+    def read_again(self) -> list[Record]:
+        """Read the service's journal again, from the start of the last rollout or earlier.
+
+        Raises:
+            RefusedError: the journal cannot be read.
+        """
+        self._records = self._kept.read()
+        return self._records
+
     def history(self) -> list[Record]:
         """Read the service's whole journal. Slow when the journal is long and remote.
 
@@ -152,6 +165,38 @@ class Session:
             shield=self.stop.shield,
         )
 
+    def explanation(self, report: Report) -> Explanation:
+        """Explain a run of this service, with the commands for this stack."""
+        from rollout.report.explanation import explain
+
+        several = len(self.config.settings().services) > 1
+        return explain(report, self._place.stack, f" --service {self.service}" if several else "")
+
+    def stored_page(self, report: Report) -> str | None:
+        """Return where the page of a run is stored. None when it is not, or when the store does not answer."""
+        from rollout.report.files import page_key
+
+        key = page_key(self.service, report)
+        try:
+            return f"{self.store}/{key}" if key in self.store.keys(key) else None
+        except StoreError:
+            return None
+
+    def store_report(self) -> None:
+        """Write the report of the last run to the store, and say where it is. A failure changes nothing else."""
+        from rollout.report.files import store_report
+        from rollout.report.read import report_of
+
+        try:
+            records = self._kept.read()
+            report = report_of([record for record in records if record.rollout == records[-1].rollout])
+            if report is None:  # a command that was refused
+                return
+            text = f"report: {store_report(self.store, self.service, report, self.explanation(report))}"
+        except Exception as error:  # the rollout itself is over
+            text = f"no report was written: {describe_error(error)}. scripts.explain --page FILE makes one"
+        self._say(text)
+
     def _ended_hosts(self) -> tuple[str, ...]:
         """Return the host of the lock's former holder, if it was another host. Empty otherwise."""
         former = self.lock.taken_from
@@ -159,10 +204,13 @@ class Session:
 
     def _note(self, text: str) -> None:
         if self._journal is None:
-            note = Record(seq=0, at=self.clock.now(), rollout="", token=0, phase=None, body=Note(text=text))
-            self._on_record(note)
+            self._say(text)
         else:
             self._journal.write(Note(text=text))
+
+    def _say(self, text: str) -> None:
+        """Show a line that the journal does not keep."""
+        self._on_record(Record(seq=0, at=self.clock.now(), rollout="", token=0, phase=None, body=Note(text=text)))
 
     def _own_journal(self) -> Journal:
         """Read the journal again, and stop its former writer."""
@@ -180,7 +228,7 @@ class Session:
             )
             journal.best_effort = True  # the caller decides whether it can continue without records
             try:
-                journal.write(LockTaken(by=self._command, before=str(self.lock.taken_from or "")))
+                journal.write(self._lock_taken())
             except LostLockError:
                 self.lock.renew()
                 self.lock.check()  # still ours, so this was the former holder's last record: read again
@@ -188,6 +236,17 @@ class Session:
                 journal.best_effort = False
                 self._journal = journal
                 return journal
+
+    def _lock_taken(self) -> LockTaken:
+        origin = find_origin(self._place.work_dir)
+        return LockTaken(
+            by=self._command,
+            before=str(self.lock.taken_from or ""),
+            user=origin.user,
+            host=origin.host,
+            run_url=origin.run_url,
+            commit=origin.commit,
+        )
 
     def _records_url(self) -> str | None:
         urls = {name: one.rollout.records_url for name, one in self.config.settings().services.items()}

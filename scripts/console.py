@@ -11,37 +11,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from components.domain.moments import format_rfc3339
 from rollout.model.errors import Interruption, RefusedError, RolloutError, UnreconciledError
-from rollout.model.machine import FINAL, Phase, Rollout
-from rollout.model.records import (
-    ActionEnded,
-    Attested,
-    Baseline,
-    CheckSkipped,
-    ColorReady,
-    Decision,
-    Drilled,
-    Finished,
-    HookRan,
-    Keeping,
-    Kept,
-    LockTaken,
-    NodesReleased,
-    Note,
-    NowServing,
-    Parked,
-    PhaseBegun,
-    Promoted,
-    Record,
-    RuleChanged,
-    Started,
-    TakenUp,
-    UpdateBegun,
-    UpdateEnded,
-    VerdictGiven,
-    WeightStep,
-)
+from rollout.model.machine import Phase, Rollout
+from rollout.model.records import Record
+from rollout.report.facts import Event
+from rollout.report.lines import Line, News, Tone, line_of
 from rollout.system.failures import describe_error
 
 EXIT_DONE = 0
@@ -65,12 +39,20 @@ EXIT_CODES = (
 
 StackOption = Annotated[str, typer.Option("--stack", "-s", help="Pulumi stack.")]
 ServiceOption = Annotated[str | None, typer.Option(help="Service of the stack; needed only when it has several.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 WorkDirOption = Annotated[Path, typer.Option(help="Folder with Pulumi.yaml and Pulumi.<stack>.yaml.")]
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
-_STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "rollback": "bold red", "promote": "green"}
+_STYLES = {
+    Tone.PLAIN: "",
+    Tone.STRONG: "bold",
+    Tone.PHASE: "bold cyan",
+    Tone.GOOD: "green",
+    Tone.BAD: "bold red",
+    Tone.WARNING: "bold yellow",
+}
 
 
 def run(command: Callable[..., None]) -> None:
@@ -127,109 +109,32 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 class Progress:
-    """Prints journal records as lines: of a hold's many verdicts only the changes, and the figures it ended with."""
+    """Prints journal records as lines."""
 
     def __init__(self) -> None:
-        self._printed: dict[str, str] = {}
-        self._latest: dict[str, Record] = {}
+        self._news = News()
 
     def tell(self, record: Record) -> None:
         """Print what is new in a record."""
-        if isinstance(record.body, VerdictGiven):
-            gate, verdict = record.body.gate, record.body.verdict
-            self._latest[gate] = record
-            if self._printed.get(gate) == verdict:
-                return
-            self._printed[gate] = verdict
-            del self._latest[gate]
-        elif isinstance(record.body, PhaseBegun | Decision):
-            for latest in self._latest.values():
-                _print(latest)
-            self._printed.clear()
-            self._latest.clear()
-        _print(record)
+        for one in self._news.of(record):
+            line = line_of(one)
+            if line is not None:
+                console.print(f"[dim]{one.at:%H:%M:%S}[/] {markup(line)}")
+                sys.stdout.flush()
 
 
-def _print(record: Record) -> None:
-    text = _line(record)
-    if text is not None:
-        console.print(f"[dim]{record.at:%H:%M:%S}[/] {text}")
-        sys.stdout.flush()
+def markup(line: Line) -> str:
+    """Return a line as rich shows it."""
+    style = _STYLES[line.tone]
+    head = f"[{style}]{escape(line.head)}[/]" if style and line.head else escape(line.head)
+    return f"{'  ' if line.detail else ''}{head}{escape(line.text)}"
 
 
-def _line(record: Record) -> str | None:
-    """Return a record as one line, or None when it says nothing to a person."""
-    match record.body:
-        case Started() as one:
-            former = one.previous_release_id or "none"
-            return (
-                f"[bold]{one.service}[/]: release {one.release_id} onto {one.candidate} "
-                f"(serving now: {former}, green_weight {one.green_weight})"
-            )
-        case PhaseBegun(reason=reason):
-            if record.phase is Phase.PAUSED:
-                return f"[bold yellow]paused[/], the weight stays: {escape(reason)}"
-            # The record "finished" prints an end.
-            return None if record.phase is None or record.phase in FINAL else f"[bold cyan]{record.phase}[/]"
-        case LockTaken(before=before) if before:
-            return f"  taken over from {escape(before)}"
-        case TakenUp():
-            return f"[bold]{record.phase}[/]: taken up"
-        case WeightStep() as one:
-            word = "asking for" if one.status == "begun" else "in effect:"
-            return f"  {word} {one.candidate_percent} % candidate (green_weight {one.green_weight})"
-        case Attested() as one:
-            return f"  attested: {one.candidate_requests} of {one.requests} requests went to {one.color}"
-        case Drilled() as one:
-            return (
-                f"  drill: the rule was back {one.decision_to_rule_seconds:.3f} s after the decision, the last "
-                f"request on {one.color} at most {one.rule_to_last_request_seconds:g} s later, config and "
-                f"state agreed after {one.decision_to_agreement_seconds:.1f} s"
-            )
-        case RuleChanged() as one:
-            return f"  rule set to green_weight {one.green_weight} ({one.how})"
-        case VerdictGiven() as one:
-            gate = f"{one.gate} (dry run)" if one.dry_run else one.gate
-            return f"  [{_STYLES[one.verdict]}]{one.verdict:<12}[/] {gate}: {escape(one.reason)}"
-        case Decision() as one:
-            return f"[{_STYLES[one.action]}]{one.action}[/] to green_weight {one.green_weight}: {escape(one.reason)}"
-        case Baseline() as one:
-            known = ", ".join(f"{gate} {seconds:.3f} s" for gate, seconds in one.p95_seconds.items())
-            return f"  {one.color} now: {known or 'too few requests to know its latencies'}"
-        case Promoted() as one:
-            until = format_rfc3339(one.keep_until)
-            return f"  {one.active_color} is the active colour; the way back stays warm until {until}"
-        case NowServing() as one:
-            how = "changed" if one.cache_namespace_changed else "as before"
-            was = f" (was {one.previous_cache_namespace or 'none'})" if one.cache_namespace_changed else ""
-            return (
-                f"  serving now: release {one.release_id} on {one.color}; semantic-cache namespace "
-                f"{one.cache_namespace or 'none'}, {how}{was}"
-            )
-        case HookRan() as one:
-            if not one.error:
-                return f"  rollout.hooks.{one.name} ran, {one.seconds:.1f} s"
-            problem = f"rollout.hooks.{one.name}: {escape(one.error)}. Nothing was undone; run it by hand"
-            return f"  [bold yellow]warning[/] {problem}"
-        case ColorReady() as one:
-            what = "nodes and replicas" if one.with_nodes else "replicas"
-            return f"  {one.color} is up ({what}), {one.seconds:.0f} s after its deploy began"
-        case Kept() as one:
-            was = "" if one.former is None else f" (was {format_rfc3339(one.former)})"
-            why = f": {escape(one.reason)}" if one.reason else ""
-            return f"  {one.color} is kept warm until {format_rfc3339(one.until)}{was}{why}"
-        case Keeping() as one:
-            parts = [escape(part) for part in (one.kept, one.brought_up) if part]
-            return f"  {'; '.join(parts)}" if parts else None
-        case Parked(color=color):
-            return f"  {color} is parked, its pods are gone"
-        case NodesReleased(color=color):
-            return f"  the nodes of {color} are given back"
-        case CheckSkipped() as one:
-            return f"  [bold yellow]skipped[/]      {one.check}: {escape(one.because)}"
-        case Note(text=text):
-            return f"  {escape(text)}"
-        case Finished() as one:
-            return f"[bold]{one.outcome}[/]" + (f": {escape(one.reason)}" if one.reason else "")
-        case LockTaken() | ActionEnded() | UpdateBegun() | UpdateEnded():
-            return None
+def event_markup(event: Event) -> str:
+    """Return a line of a timeline as rich shows it."""
+    return markup(Line(head=event.head, text=event.text, tone=event.tone, detail=event.detail))
+
+
+def known(value: int | None, unit: str = "") -> str:
+    """Return a figure, or a question mark when it could not be read."""
+    return "?" if value is None else f"{value}{unit}"

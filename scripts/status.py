@@ -6,24 +6,32 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from components.domain.moments import format_or_empty
+from rollout.model.errors import RefusedError
 from rollout.session import Place, Session
 from rollout.status import Status, read_status
-from scripts import console
-from scripts.console import ServiceOption, StackOption, WorkDirOption
+from scripts import console, status_screen
+from scripts.console import JsonOption, ServiceOption, StackOption, WorkDirOption
 
 
 def main(
     stack: StackOption,
     service: ServiceOption = None,
     work_dir: WorkDirOption = Path(),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it live, until Ctrl-C.")] = False,
+    every_seconds: Annotated[float, typer.Option("--every", min=0.5, max=3600, help="Seconds between looks.")] = 2.0,
+    as_json: JsonOption = False,
 ) -> None:
     """Show the state of the load balancer, the config and Kubernetes. Exit code 3 means that they do not agree."""
     with console.refusals():
-        status = read_status(Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "status"))
+        if watch and as_json:
+            raise RefusedError("--json: is for one look; leave --watch out, and call it as often as you like")
+        session = Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "status")
+        if watch:
+            status_screen.watch(lambda: read_status(session), session.read_again, every_seconds=every_seconds)
+            return
+        status = read_status(session)
     if as_json:
         typer.echo(json.dumps(status.as_json(), indent=2))
     else:
@@ -34,22 +42,13 @@ def main(
 
 def show(status: Status) -> None:
     """Print a status for a person."""
-    table = Table(title=f"{status.service}: {status.active_color} is active")
-    for heading in ("colour", "weight", "release", "replicas ready", "targets healthy", "nodes"):
-        table.add_column(heading)
-    for name, color in status.colors.items():
-        table.add_row(
-            name,
-            _known(color.weight, " %"),
-            (color.release_id or "–") + (" (parked)" if color.parked else ""),
-            f"{_known(color.replicas_ready)} of {color.replicas_wanted}",
-            f"{_known(color.targets_healthy)} of {_known(color.targets_total)}",
-            "up" if color.nodes_wanted else "given back",
-        )
-    console.console.print(table)
-    rule, config = _known(status.green_weight_of_rule), status.green_weight_of_config
+    console.console.print(f"[bold]{status.service}[/]: {status.active_color} is active")
+    console.console.print(status_screen.colors(status))
+    rule, config = console.known(status.green_weight_of_rule), status.green_weight_of_config
     console.console.print(f"green_weight: rule {rule}, config {config}")
-    console.console.print(f"rollout_serial: rule {_known(status.serial_of_rule)}, config {status.serial_of_config}")
+    console.console.print(
+        f"rollout_serial: rule {console.known(status.serial_of_rule)}, config {status.serial_of_config}"
+    )
     console.console.print(f"keep_until: {format_or_empty(status.keep_until) or '–'}")
     for line in (status.kept, status.brought_up):
         if line is not None:
@@ -63,10 +62,6 @@ def show(status: Status) -> None:
         )
     for problem in status.problems:
         console.console.print(f"[bold red]problem[/]: {escape(problem)}")
-
-
-def _known(value: int | None, unit: str = "") -> str:
-    return "?" if value is None else f"{value}{unit}"
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ esac
   for service in ${SERVICES:-${SERVICE:-""}}; do
     echo '```'
     COLUMNS=120 python -m scripts.status --stack "$STACK" ${service:+--service "$service"} 2>&1 || true
+    COLUMNS=120 python -m scripts.explain --stack "$STACK" ${service:+--service "$service"} 2>&1 || true
     echo '```'
   done
 } >> "$GITHUB_STEP_SUMMARY"

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from mimetypes import guess_type
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
@@ -236,7 +237,11 @@ class S3Store:
             try:
                 with self._mapped_errors(key, "written"):
                     answer = self._client.put_object(
-                        Bucket=self._bucket, Key=self._prefix + key, Body=content, **condition
+                        Bucket=self._bucket,
+                        Key=self._prefix + key,
+                        Body=content,
+                        ContentType=guess_type(key)[0] or "application/json",
+                        **condition,
                     )
                     return answer["ETag"]
             except (_ChangedError, _MissingError):

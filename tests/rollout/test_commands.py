@@ -56,6 +56,11 @@ class FakeSession:
         self.unfinished = False
         self.last_run: Run | None = None
         self.lock = _Lock()
+        self.reports = 0
+
+    def store_report(self) -> None:
+        assert self.lock.held
+        self.reports += 1
 
     @property
     def records(self) -> list[Record]:
@@ -104,9 +109,11 @@ def test_a_colour_keep_warm_until_is_not_reaped() -> None:
 def test_after_its_time_a_colour_is_reaped_and_what_it_cost_is_reported() -> None:
     world = promoted_world()
     world.clock.sleep(HOUR)
-    rollout = reap(session(world))
+    asked = session(world)
+    rollout = reap(asked)
     assert rollout is not None
     assert rollout.phase is Phase.REAPED
+    assert cast(Any, asked).reports == 1
     blue = world.config.read().color("blue")
     assert (blue.parked, blue.provisioned) == (True, False)
     (reported,) = world.journal.of("keeping")
@@ -252,6 +259,7 @@ def test_a_ramp_that_was_killed_is_undone_and_its_candidate_parked() -> None:
     asked = session(world)
     cast(Any, asked).unfinished = True
     assert roll_back(asked, "a ramp was killed").phase is Phase.ROLLED_BACK
+    assert cast(Any, asked).reports == 1
     assert world.weights["green"] == world.config.read().green_weight == world.state.green_weight == 0
     assert not world.pods("green")
 

@@ -8,8 +8,12 @@ import pytest
 import yaml
 
 from rollout.model.errors import RefusedError
+from rollout.report.lines import line_of
+from rollout.report.read import report_of
 from rollout.session import Place, Session
 from tests.components.example import config
+from tests.rollout.fakes import World
+from tests.rollout.report.test_read import ramp
 
 KEYS = {"api_key_secret": {"name": "vllm-keys", "key": "api-key"}}
 
@@ -35,3 +39,47 @@ def test_a_service_with_an_api_key_needs_the_operators(tmp_path: Path, monkeypat
 def test_a_service_without_one_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ENDPOINT_API_KEY", raising=False)
     assert session(tmp_path).api_key() is None
+
+
+def of_a_rollout(folder: Path) -> tuple[Session, list[str]]:
+    """Return a session with the journal of a rollout, and what it says."""
+    said: list[str] = []
+    opened = session(folder)
+    opened._on_record = lambda record: said.append(str(line_of(record)))  # pyright: ignore[reportPrivateUsage]
+    world = World()
+    ramp(world)
+    lines = [json.dumps(one.as_json()) + "\n" for one in world.journal.kept]
+    journal = folder / ".rollout" / "prod" / f"{opened.service}.jsonl"
+    journal.parent.mkdir(parents=True)
+    journal.write_text("".join(lines))
+    return opened, said
+
+
+def test_the_report_of_the_last_run_is_stored_beside_the_journal(tmp_path: Path) -> None:
+    opened, said = of_a_rollout(tmp_path)
+    opened.store_report()
+    assert said[0].startswith("report: ")
+    page = Path(said[0].removeprefix("report: "))
+    assert page.is_relative_to(tmp_path / ".rollout" / "prod" / "reports")
+    assert "was promoted" in page.read_text()
+    report = report_of(opened.history())
+    assert report is not None
+    assert opened.stored_page(report) == str(page)
+
+
+def test_a_report_that_cannot_be_written_is_only_mentioned(tmp_path: Path) -> None:
+    opened, said = of_a_rollout(tmp_path)
+    (tmp_path / ".rollout" / "prod" / "reports").write_text("in the way")
+    opened.store_report()
+    assert len(said) == 1
+    assert said[0].startswith("no report was written: ")
+    assert "scripts.explain --page FILE makes one" in said[0]
+    report = report_of(opened.history())
+    assert report is not None
+    assert opened.stored_page(report) is None
+
+
+def test_without_a_run_there_is_no_report(tmp_path: Path) -> None:
+    opened = session(tmp_path)
+    opened.store_report()
+    assert not (tmp_path / ".rollout").exists()

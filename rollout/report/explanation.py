@@ -1,0 +1,211 @@
+"""Why a run ended as it did, and what to do next: sentences from a report. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from components.domain.moments import format_rfc3339
+from rollout.model.machine import Phase
+from rollout.model.verdict import Evidence, Verdict
+from rollout.report.facts import Hold, Readings, Report
+
+_ENDS: Final = {
+    "promoted": "was promoted",
+    "rolled_back": "was rolled back",
+    "failed": "failed: a person must look",
+    "refused": "was refused, and nothing was changed",
+    "reaped": "was reaped",
+}
+# Evidence that explains a verdict, in the order in which people ask for it. The unit is the end of the name.
+_UNITS: Final = {"seconds": "s", "percent": "%", "points": "points"}
+_TESTS: Final = ("log_evidence_absolute", "log_evidence_compared", "log_evidence_from_before")
+_HIDDEN: Final = frozenset({"false_alarm_rate", "log_evidence_needed", *_TESTS})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """What a person wants to know first about a run."""
+
+    headline: str
+    why: tuple[str, ...]
+    figures: tuple[tuple[str, str], ...]
+    """What the deciding gates or checks saw, by name."""
+    tried: tuple[str, ...]
+    """What was waited for or tried before it was decided."""
+    commands: tuple[str, ...]
+    """What to run next, the likeliest first."""
+
+
+def explain(report: Report, stack: str, service_option: str = "") -> Explanation:
+    """Explain a run.
+
+    Args:
+        report: the run.
+        stack: the stack, for the commands.
+        service_option: the option that names the service, with a space before it, for stacks with several services.
+    """
+    return Explanation(
+        headline=headline(report),
+        why=tuple(_why(report)),
+        figures=tuple(_figures(report)),
+        tried=tuple(_tried(report)),
+        commands=tuple(_commands(report, f"--stack {stack}{service_option}")),
+    )
+
+
+def headline(report: Report) -> str:
+    """Say in one sentence what was done, and how it ended."""
+    match report.what:
+        case "rollout":
+            subject = f"Release {report.release_id} onto {report.candidate}"
+        case "rollback":
+            subject = f"The rollback from {report.candidate}"
+        case "reap":
+            subject = f"The reap after the promotion of {report.candidate}"
+        case "drill":
+            return f"A drill, at {format_rfc3339(report.began_at)}"
+        case "keep":
+            return f"A change of the keep-warm window, at {format_rfc3339(report.began_at)}"
+    if report.seconds is None:
+        return f"{subject} is unfinished ({report.phase}), and began at {format_rfc3339(report.began_at)}"
+    how = _ENDS.get(report.outcome or "", "ended")
+    if report.what == "rollback" and report.outcome == "rolled_back":
+        how = "is done"
+    return f"{subject} {how}{_where(report)}, {duration(report.seconds)} after it began"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in the two largest units that it has."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def decided_in(report: Report) -> Hold | None:
+    """Return the hold in which the last decision was made. None when it was made elsewhere."""
+    decision = report.decision
+    if decision is None or not report.holds:
+        return None
+    last = [hold for hold in report.holds if hold.began_at <= decision.decided_at]
+    if not last or (last[-1].ended_at is not None and last[-1].ended_at < decision.decided_at):
+        return None
+    return last[-1]
+
+
+def _where(report: Report) -> str:
+    if report.outcome != "rolled_back" or report.what != "rollout":
+        return ""
+    hold = decided_in(report)
+    if hold is not None:
+        return f" during its soak at {hold.candidate_percent} %" if hold.step is None else f" at {hold.name}"
+    return " before it got traffic" if not report.weights else ""
+
+
+def _why(report: Report) -> Iterator[str]:
+    decision = report.decision
+    if decision is not None and decision.action == "rollback":
+        yield decision.reason
+        hold = decided_in(report)
+        if hold is not None:
+            seconds = (decision.decided_at - hold.began_at).total_seconds()
+            yield f"Decided {duration(seconds)} after the gates began to watch {_window(hold)}"
+    elif report.outcome == "promoted":
+        yield "Every step passed, and so did the soak"
+    if report.reason and (decision is None or report.reason != decision.reason):
+        yield report.reason
+    if report.rule_back_seconds is not None:
+        yield f"All traffic was back at most {report.rule_back_seconds:.3f} s after the decision"
+
+
+def _window(hold: Hold) -> str:
+    return "the soak" if hold.step is None else f"the step of {hold.name}"
+
+
+def _figures(report: Report) -> Iterator[tuple[str, str]]:
+    decision = report.decision
+    if decision is None or decision.action != "rollback":
+        return
+    for gate in decision.tipped_by:
+        for name, value in figures(gate.last.evidence):
+            yield f"{gate.name}: {name}" if len(decision.tipped_by) > 1 else name, value
+
+
+def figures(evidence: Evidence) -> Iterator[tuple[str, str]]:
+    """Yield the figures of a verdict for people: names in words, values with units. What is unknown is left out."""
+    for name, value in evidence.items():
+        if value is None or name in _HIDDEN:
+            continue
+        words = name.split("_")
+        unit = _UNITS.get(words[-1], "")
+        label = " ".join(words[:-1] if unit and len(words) > 1 else words)
+        yield label, f"{value:g} {unit}".rstrip() if isinstance(value, int | float) else str(value)
+    if (found := _log_evidence(evidence)) is not None:
+        yield "evidence", f"{found[0]:.1f} of the {found[1]:.1f} that rules out chance"
+
+
+def evidence_share(evidence: Evidence) -> float | None:
+    """Return how far the evidence for a failure is: 1 is enough for a verdict. None for gates without such a test."""
+    found = _log_evidence(evidence)
+    return None if found is None else max(0.0, found[0] / found[1])
+
+
+def _log_evidence(evidence: Evidence) -> tuple[float, float] | None:
+    needed = evidence.get("log_evidence_needed")
+    found = [value for name in _TESTS if isinstance(value := evidence.get(name), int | float)]
+    if not isinstance(needed, int | float) or needed <= 0 or not found:
+        return None
+    return max(found), needed
+
+
+def _tried(report: Report) -> Iterator[str]:
+    for hold in report.holds:
+        if hold.extended_by_seconds >= 1:
+            waiting = [gate for gate in hold.gates if not gate.dry_run and _was_inconclusive(gate)]
+            names = ", ".join(gate.name for gate in waiting)
+            why = f": no verdict yet from {names}" if names else ""
+            yield f"{_window(hold).capitalize()} was extended by {duration(hold.extended_by_seconds)}{why}"
+    for process in report.processes[1:]:
+        who = f" by {process.user}" if process.user else ""
+        yield f"scripts.{process.command} worked on it from {format_rfc3339(process.at)} on{who}"
+    for update in report.updates:
+        if update.status in ("failed", "taken_back"):
+            how = "failed" if update.status == "failed" else "was taken back"
+            yield f"An update {how}: {update.message}"
+        for unexpected in update.unexpected:
+            yield f"The update “{update.message}” also changed {unexpected}"
+    for check, because in report.skipped.items():
+        yield f"The check {check} was skipped: {because}"
+
+
+def _was_inconclusive(gate: Readings) -> bool:
+    return any(reading.verdict is Verdict.INCONCLUSIVE for reading in gate.readings[-2:])
+
+
+def _commands(report: Report, options: str) -> Iterator[str]:
+    if report.what in ("drill", "keep"):
+        yield f"python -m scripts.status {options}"
+        return
+    release = f"python -m scripts.ramp {options} --release <file>"
+    match report.outcome, report.phase:
+        case "promoted", _:
+            until = "" if report.keep_until is None else f"   # until {format_rfc3339(report.keep_until)}"
+            yield f"python -m scripts.rollback {options}{until}"
+            yield f"python -m scripts.reap {options}   # after that"
+        case "rolled_back" | "refused", _:
+            yield release
+        case "failed", _:
+            yield f"python -m scripts.rollback {options}"
+            yield f"python -m scripts.status {options}"
+        case None, Phase.PAUSED:
+            yield f"python -m scripts.ramp {options} --resume"
+            yield f"python -m scripts.rollback {options}"
+        case None, _:
+            yield f"python -m scripts.status {options}   # who works on it"
+            yield f"python -m scripts.ramp {options} --resume   # when nobody does"
+            yield f"python -m scripts.rollback {options}"
+        case _:
+            yield f"python -m scripts.status {options}"

@@ -1,0 +1,302 @@
+"""Read reports from a journal. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import groupby
+from typing import Final
+
+from rollout.model.machine import Phase
+from rollout.model.plan import Plan
+from rollout.model.records import (
+    Attested,
+    Baseline,
+    CheckSkipped,
+    ColorReady,
+    Decision,
+    Drilled,
+    Finished,
+    Kept,
+    LockTaken,
+    Parked,
+    PhaseBegun,
+    Promoted,
+    Record,
+    RuleChanged,
+    Started,
+    TakenUp,
+    UpdateBegun,
+    UpdateEnded,
+    VerdictGiven,
+    WeightStep,
+    of_type,
+)
+from rollout.model.run import last_run
+from rollout.report.facts import (
+    Drain,
+    Ending,
+    Event,
+    Hold,
+    Process,
+    Reading,
+    Readings,
+    Report,
+    Update,
+    WeightChange,
+    What,
+)
+from rollout.report.lines import line_of, news
+
+# A hold of hours has thousands of readings; a report of them all would be of no more use.
+READINGS: Final = 120
+
+_WATCHED: Final = (Phase.HOLDING, Phase.SOAKING)
+
+
+def reports(records: Sequence[Record]) -> Iterator[Report]:
+    """Yield a report of every run in a journal, in order. Commands that did nothing are left out."""
+    for _, group in groupby(records, key=lambda record: record.rollout):
+        if (report := report_of(list(group))) is not None:
+            yield report
+
+
+def report_of(records: Sequence[Record]) -> Report | None:
+    """Return the report of one run from all of its records. None when nothing was done."""
+    what = _what(records)
+    if what is None:
+        return None
+    started = next((body for _, body in of_type(records, Started)), None)
+    begun = started or next((body for _, body in of_type(records, TakenUp)), None)
+    run, finished = last_run(records), list(of_type(records, Finished))
+    plan = None if begun is None else begun.plan
+    over = run is None or run.is_over
+    ended_at = (finished[-1][0] if finished else records[-1]).at if over else None
+    price = None if started is None else started.candidate_usd_per_hour
+    return Report(
+        rollout=records[0].rollout,
+        service="" if started is None else started.service,
+        what=what,
+        began_at=records[0].at,
+        ended_at=ended_at,
+        phase=None if run is None else run.rollout.phase,
+        outcome=finished[-1][1].outcome if finished and over else None,
+        reason="" if run is None else run.rollout.reason,
+        candidate=None if plan is None else plan.candidate,
+        release_id=None if started is None else started.release_id,
+        previous_release_id=None if started is None else started.previous_release_id,
+        release=None if begun is None or begun.release is None else begun.release.model_dump(mode="json"),
+        plan=plan,
+        processes=tuple(_processes(records)),
+        baseline_p95_seconds=_baseline(records),
+        skipped={body.check: body.because for _, body in of_type(records, CheckSkipped)},
+        checks=_readings(record for record in records if record.phase is Phase.VERIFYING),
+        weights=tuple(_weights(records, plan)),
+        holds=tuple(_holds(records, plan)),
+        decision=_decision(records),
+        rule_back_seconds=_rule_back_seconds(records),
+        drain=_drain(records),
+        updates=tuple(_updates(records)),
+        bring_up_seconds=next((body.seconds for _, body in of_type(records, ColorReady)), None),
+        keep_until=next((body.keep_until for _, body in of_type(records, Promoted)), None),
+        candidate_usd_per_hour=price,
+        usd=_usd(records, plan, price, ended_at),
+        timeline=tuple(_timeline(records)),
+    )
+
+
+def _what(records: Sequence[Record]) -> What | None:
+    bodies: Mapping[type, What] = {Started: "rollout", Drilled: "drill", Kept: "keep"}
+    for record in records:
+        if what := bodies.get(type(record.body)):
+            return what
+        if isinstance(record.body, TakenUp):
+            return "reap" if record.phase is Phase.REAPING else "rollback"
+    return None
+
+
+def _processes(records: Sequence[Record]) -> Iterator[Process]:
+    for record, body in of_type(records, LockTaken):
+        yield Process(
+            command=body.by,
+            at=record.at,
+            user=body.user,
+            host=body.host,
+            run_url=body.run_url,
+            commit=body.commit,
+            taken_over_from=body.before,
+        )
+
+
+def _baseline(records: Sequence[Record]) -> Mapping[str, float]:
+    known: dict[str, float] = {}
+    for _, body in of_type(records, Baseline):
+        known |= body.p95_seconds
+    return known
+
+
+def _readings(records: Iterator[Record] | Sequence[Record]) -> tuple[Readings, ...]:
+    by_name: dict[str, list[tuple[bool, Reading]]] = {}
+    for record in records:
+        if isinstance(body := record.body, VerdictGiven):
+            reading = Reading(at=record.at, verdict=body.verdict, reason=body.reason, evidence=body.evidence)
+            by_name.setdefault(body.gate, []).append((body.dry_run, reading))
+    return tuple(
+        Readings(name=name, dry_run=found[-1][0], readings=_thinned([reading for _, reading in found]))
+        for name, found in by_name.items()
+    )
+
+
+def _thinned(readings: Sequence[Reading]) -> tuple[Reading, ...]:
+    """Return evenly spaced readings, the first and last among them, and every one whose verdict is a new one."""
+    step = max(1, len(readings) // READINGS)
+    return tuple(
+        reading
+        for place, reading in enumerate(readings)
+        if place % step == 0 or place == len(readings) - 1 or reading.verdict is not readings[place - 1].verdict
+    )
+
+
+def _weights(records: Sequence[Record], plan: Plan | None) -> Iterator[WeightChange]:
+    change: WeightChange | None = None
+    for record in records:
+        match record.body:
+            case WeightStep(status="begun") as body:
+                if change is not None:
+                    yield change
+                change = WeightChange(
+                    candidate_percent=body.candidate_percent, green_weight=body.green_weight, asked_at=record.at
+                )
+            case Attested() as body if change is not None and change.requests is None:
+                change = replace(
+                    change,
+                    requests=body.requests,
+                    candidate_requests=body.candidate_requests,
+                    observed_percent=body.candidate_percent,
+                    # After a rollback no step says so: the counts themselves confirm that nothing arrives any more.
+                    in_effect_at=change.in_effect_at if change.candidate_percent else record.at,
+                )
+            case WeightStep(status="done") if change is not None:
+                change = replace(change, in_effect_at=record.at)
+            case RuleChanged(how="direct") | Decision(action="rollback") if change is not None and plan is not None:
+                if change.candidate_percent:  # the rule and its record are one change
+                    yield change
+                    change = WeightChange(
+                        candidate_percent=0,
+                        green_weight=plan.initial_green_weight,
+                        asked_at=record.at,
+                    )
+            case _:
+                pass
+    if change is not None:
+        yield change
+
+
+def _holds(records: Sequence[Record], plan: Plan | None) -> Iterator[Hold]:
+    """Yield one hold for each time that a process began to watch."""
+    if plan is None:
+        return
+    begins = [place for place, record in enumerate(records) if isinstance(record.body, PhaseBegun)]
+    for place, following in zip(begins, [*begins[1:], len(records)], strict=True):
+        record = records[place]
+        if record.phase not in _WATCHED or not isinstance(record.body, PhaseBegun):
+            continue
+        step = None if record.phase is Phase.SOAKING else record.body.step
+        window = [one for one in records[place:following] if one.phase is record.phase]
+        yield Hold(
+            step=step,
+            candidate_percent=100 if step is None else plan.steps[step].candidate_percent,
+            planned_seconds=plan.soak_seconds if step is None else plan.steps[step].hold_seconds,
+            began_at=record.at,
+            ended_at=records[following].at if following < len(records) else _end(window),
+            gates=_readings(window),
+        )
+
+
+def _end(window: Sequence[Record]) -> datetime | None:
+    return next((record.at for record, _ in of_type(window, Finished)), None)
+
+
+def _decision(records: Sequence[Record]) -> Ending | None:
+    decisions = list(of_type(records, Decision))
+    if not decisions:
+        return None
+    record, body = decisions[-1]
+    before = records[: records.index(record)]
+    phases = [one for one in before if isinstance(one.body, PhaseBegun)]
+    window = before[before.index(phases[-1]) :] if phases else before
+    named = [one for one in _readings(window) if _names(body.reason, one.name)]
+    return Ending(
+        action=body.action,
+        reason=body.reason,
+        decided_at=body.decided_at or record.at,
+        tipped_by=tuple(named),
+    )
+
+
+def _names(reason: str, gate: str) -> bool:
+    """Return whether a reason names a gate, in the way in which verdicts are combined."""
+    return reason.startswith(f"{gate}: ") or f"; {gate}: " in reason
+
+
+def _rule_back_seconds(records: Sequence[Record]) -> float | None:
+    """Return the time until a rollback's change of the rule was recorded. The rule itself was back before that."""
+    for record, body in of_type(records, Decision):
+        if body.action == "rollback" and body.decided_at is not None:
+            return max(0.0, (record.at - body.decided_at).total_seconds())
+    return None
+
+
+def _drain(records: Sequence[Record]) -> Drain | None:
+    parked = list(of_type(records, Parked))
+    if not parked:
+        return None
+    record, body = parked[-1]
+    decided = [one.decided_at or at.at for at, one in of_type(records, Decision) if one.action == "rollback"]
+    began = decided[-1] if decided else records[0].at
+    return Drain(color=body.color, seconds=(record.at - began).total_seconds())
+
+
+def _updates(records: Sequence[Record]) -> Iterator[Update]:
+    open_update: tuple[Record, UpdateBegun] | None = None
+    for record in records:
+        if isinstance(record.body, UpdateBegun):
+            if open_update is not None:
+                yield _update(*open_update, None)
+            open_update = (record, record.body)
+        elif isinstance(record.body, UpdateEnded) and open_update is not None:
+            yield _update(*open_update, (record.at, record.body))
+            open_update = None
+    if open_update is not None:
+        yield _update(*open_update, None)
+
+
+def _update(begun: Record, body: UpdateBegun, end: tuple[datetime, UpdateEnded] | None) -> Update:
+    return Update(
+        message=body.message,
+        began_at=begun.at,
+        ended_at=None if end is None else end[0],
+        status="begun" if end is None else end[1].status,
+        unexpected=() if end is None else end[1].unexpected,
+    )
+
+
+def _usd(
+    records: Sequence[Record], plan: Plan | None, usd_per_hour: float | None, ended_at: datetime | None
+) -> float | None:
+    if usd_per_hour is None or ended_at is None or plan is None:
+        return None
+    first = next((record.at for record, body in of_type(records, UpdateBegun) if body.color == plan.candidate), None)
+    return 0.0 if first is None else round((ended_at - first).total_seconds() / 3600 * usd_per_hour, 2)
+
+
+def _timeline(records: Sequence[Record]) -> Iterator[Event]:
+    for record in news(records):
+        if (line := line_of(record)) is not None:
+            yield Event(
+                at=record.at,
+                kind=record.body.kind,
+                head=line.head,
+                text=line.text,
+                tone=line.tone,
+                detail=line.detail,
+            )

@@ -1,0 +1,115 @@
+"""The page of a report: one file, complete, whatever the journal says, and never markup from a message."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from rollout.journal.store import FileStore
+from rollout.model.records import Note, Record
+from rollout.report.charts import charts, marks
+from rollout.report.explanation import explain
+from rollout.report.facts import Report
+from rollout.report.files import as_json, page, store_report
+from rollout.report.page import FOLDER
+from rollout.report.read import report_of
+from tests.rollout.fakes import World
+from tests.rollout.report.test_read import ramp
+
+
+@pytest.fixture(scope="module")
+def slow() -> World:
+    world = World()
+    world.ttft_bucket["green"] = "2.5"
+    ramp(world)
+    return world
+
+
+def report(records: list[Record]) -> Report:
+    found = report_of(records)
+    assert found is not None
+    return found
+
+
+def html(records: list[Record]) -> str:
+    found = report(records)
+    return page(found, explain(found, "prod"))
+
+
+def test_the_page_needs_no_network(slow: World) -> None:
+    text = html(slow.journal.kept)
+    assert "default-src 'none'" in text
+    without_scripts = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+    assert not re.findall(r'(?:src|href)="(?!data:,|#)', without_scripts)
+    assert "url(" not in text
+
+
+def test_its_data_is_the_report(slow: World) -> None:
+    text = html(slow.journal.kept)
+    found = re.search(r'<script type="application/json" id="report">(.*?)</script>', text, re.DOTALL)
+    assert found is not None
+    data = json.loads(found[1])
+    assert data["report"]["outcome"] == "rolled_back"
+    assert data["report"]["decision"]["tipped_by"][0]["name"] == "ttft_p95"
+    assert data["explanation"]["commands"]
+
+
+def test_a_message_is_never_markup(slow: World) -> None:
+    evil = '</script><script>alert(1)</script><img src="x">'
+    kept = slow.journal.kept
+    note = Record(seq=9999, at=kept[-1].at, rollout="r1", token=1, phase=kept[-1].phase, body=Note(text=evil))
+    text = html([*kept[:-1], note, kept[-1]])
+    assert "<script>alert" not in text
+    assert "<img" not in text
+
+
+def test_every_chart_has_both_colours_and_its_limit(slow: World) -> None:
+    found = {one.title: one for one in charts(report(slow.journal.kept))}
+    ttft = found["Time to first token, p95"]
+    assert [one.role for one in ttft.series] == ["blue", "green", "limit"]
+    assert max(value for _, value in ttft.series[1].points if value is not None) > 1
+    assert "green from" in ttft.summary
+    rates = found["Requests per second"]
+    assert max(value for _, value in rates.series[0].points if value is not None) == pytest.approx(99, rel=0.1)
+
+
+def test_the_evidence_reaches_the_limit_where_a_gate_fails(slow: World) -> None:
+    found = {one.title: one for one in charts(report(slow.journal.kept))}
+    evidence = found["Evidence against the candidate, by gate"]
+    by_name = {one.name: max(value or 0 for _, value in one.points) for one in evidence.series}
+    assert by_name["ttft_p95"] >= 100
+    assert by_name["error_rate"] < 100
+
+
+def test_the_weights_are_marked(slow: World) -> None:
+    assert [one.text for one in marks(report(slow.journal.kept))] == ["1 %", "rollback"]
+
+
+def test_every_beginning_of_a_journal_makes_a_page(slow: World) -> None:
+    kept = slow.journal.kept
+    made = 0
+    for length in range(1, len(kept), 7):
+        found = report_of(kept[:length])
+        if found is not None:
+            made += len(page(found, explain(found, "prod"))) > 0
+    assert made > 5
+
+
+def test_page_and_json_are_stored_and_replaced(slow: World, tmp_path: Path) -> None:
+    store, found = FileStore(tmp_path), report(slow.journal.kept)
+    said = explain(found, "prod")
+    store_report(store, "chat", found, said)
+    where = store_report(store, "chat", found, said)
+    assert Path(where).read_text() == page(found, said)
+    assert Path(where).with_suffix(".json").read_text() == as_json(found, said)
+    assert len(store.keys("reports/chat/")) == 2
+
+
+def test_the_chart_library_is_what_its_author_published() -> None:
+    text = (FOLDER / "uplot" / "README.md").read_text()
+    listed = dict(re.findall(r"\| `([^`]+)` \| `([0-9a-f]{64})` \|", text))
+    assert set(listed) == {"uPlot.iife.min.js", "uPlot.min.css", "LICENSE"}
+    for name, digest in listed.items():
+        assert hashlib.sha256((FOLDER / "uplot" / name).read_bytes()).hexdigest() == digest

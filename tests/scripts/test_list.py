@@ -1,0 +1,26 @@
+"""`python -m scripts` lists every script with what it does."""
+
+from pathlib import Path
+
+import pytest
+
+import scripts
+from scripts import __main__ as listing
+
+HELPERS = {"__init__", "__main__", "console", "status_screen"}
+
+
+def test_every_script_is_listed_once() -> None:
+    folder = Path(scripts.__file__).parent
+    listed = [name for names in listing.TASKS.values() for name in names]
+    assert sorted(listed) == sorted({path.stem for path in folder.glob("*.py")} - HELPERS)
+
+
+def test_each_has_a_description(capsys: pytest.CaptureFixture[str]) -> None:
+    listing.main()
+    shown = capsys.readouterr().out
+    for names in listing.TASKS.values():
+        for name in names:
+            assert f"python -m scripts.{name}" in shown
+            assert len(listing.description(name)) > 20
+    assert "Exit codes: 0 done" in shown
