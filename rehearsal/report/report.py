@@ -1,26 +1,29 @@
-"""The report: one HTML page that shows every request's outcome while the weight moved."""
+"""The report: one HTML page with every request's outcome while the weight moved, and the report of each rollout."""
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, select_autoescape
-
 from rehearsal.load.records import Record, percentile
-from rehearsal.report.journal import at, of_kind
+from rehearsal.report.journal import Record as JournalRecord
 from rehearsal.report.result import Evidence
+from rollout.model.records import read_record
+from rollout.report.charts import Chart, Mark, Point, Series, charts, marks
+from rollout.report.explanation import explain
+from rollout.report.facts import Report
+from rollout.report.page import environment, script_json
+from rollout.report.read import reports
 
-_TEMPLATE = "report.html.jinja"
-_WIDTH, _HEIGHT = 1080, 200
-_WINDOW_SECONDS = 5.0
+_TEMPLATE = "rehearsal.html.jinja"
+_WINDOW_SECONDS = 5
 _COLORS = ("blue", "green")
-_NOTABLE = {"promoted": "promoted", "parked": "parked", "nodes_released": "nodes released"}
-
-Point = tuple[float, float]
 
 
-def write_report(path: Path, result: dict[str, Any], problems: Sequence[str], evidence: Evidence) -> None:
+def write_report(
+    path: Path, result: dict[str, Any], problems: Sequence[str], evidence: Evidence, runs: Sequence[Report], stack: str
+) -> None:
     """Write the page, a self-contained file.
 
     Args:
@@ -28,101 +31,89 @@ def write_report(path: Path, result: dict[str, Any], problems: Sequence[str], ev
         result: the content of ``result.json``.
         problems: why the rehearsal failed; empty when it passed.
         evidence: the recorded requests, rule changes and journal.
+        runs: the product's reports of what the scripts did.
+        stack: the stack, for the commands in those reports.
     """
-    folder = FileSystemLoader(Path(__file__).parent)
-    template = Environment(loader=folder, autoescape=select_autoescape(default=True)).get_template(_TEMPLATE)
+    clients = _Clients(evidence) if evidence.requests else None
+    page = environment(Path(__file__).parent).get_template(_TEMPLATE)
     path.write_text(
-        template.render(result=result, problems=problems, chart=_Chart(evidence) if evidence.requests else None)
+        page.render(
+            result=result,
+            problems=problems,
+            charts=list(clients.charts()) if clients else [],
+            marks=clients.marks() if clients else [],
+            seconds=clients.seconds if clients else 1,
+            runs=[(one, explain(one, stack), list(charts(one)), list(marks(one))) for one in runs],
+            data=script_json(json.dumps(result, indent=2)),
+        ),
+        encoding="utf-8",
     )
 
 
-class _Chart:
-    """The timeline in SVG coordinates: x is the time since the traffic began, y grows downwards."""
+def product_reports(journal: Iterable[JournalRecord]) -> list[Report]:
+    """Return the product's reports of a journal's runs."""
+    return list(reports([read_record(record) for record in journal]))
 
-    width, height = _WIDTH, _HEIGHT
+
+class _Clients:
+    """What clients saw. x is the time in seconds since the traffic began."""
 
     def __init__(self, evidence: Evidence) -> None:
-        requests = evidence.requests
-        self._begin = min(request.started_at for request in requests)
-        self.seconds = max(1.0, max(request.ended_at for request in requests) - self._begin)
-        rates = {
-            color: self._per_second(request for request in requests if request.color == color) for color in _COLORS
-        }
-        self.top_rate = max(
-            1, *(rates["blue"][second] + rates["green"][second] for second in range(int(self.seconds) + 1))
-        )
-        self.areas = self._stacked(rates)
-        self.weight_line = self._weight_line(evidence)
-        self.first_token_lines = {color: self._first_token_lines(requests, color) for color in _COLORS}
-        self.failed = [self._x(request.started_at) for request in requests if request.failed]
-        self.scenarios = [
-            (name.replace("_", " "), self._x(window.started_at), self._x(window.ended_at))
-            for name, window in evidence.windows.items()
+        self._evidence = evidence
+        self._requests = evidence.requests
+        self._begin = min(request.started_at for request in self._requests)
+        self.seconds = max(1.0, max(request.ended_at for request in self._requests) - self._begin)
+
+    def charts(self) -> Iterator[Chart]:
+        """Yield the charts over the whole rehearsal."""
+        rates = [
+            Series(name=color, role=color, points=self._rate(one for one in self._requests if one.color == color))
+            for color in _COLORS
         ]
-        self.marks = self._marks(evidence)
-        self.ticks = [(self._x(self._begin + second), second) for second in range(0, int(self.seconds) + 1, 30)]
+        failed = self._rate(request for request in self._requests if request.failed)
+        lost = Series(name="failed", role="limit", points=failed)
+        yield Chart(title="Requests started, by the colour that answered", unit="requests/s", series=(*rates, lost))
+        yield Chart(
+            title="Weight of green that requests follow",
+            unit="%",
+            series=(Series(name="green", role="green", points=self._weights(), stepped=True),),
+            top=100,
+        )
+        yield Chart(
+            title=f"Time to first token, p95 over {_WINDOW_SECONDS} s",
+            unit="s",
+            series=tuple(Series(name=color, role=color, points=self._first_tokens(color)) for color in _COLORS),
+        )
+
+    def marks(self) -> list[Mark]:
+        """Return the scenarios' beginnings."""
+        return [
+            Mark(at_seconds=self._x(window.started_at), text=name.replace("_", " "))
+            for name, window in self._evidence.windows.items()
+        ]
 
     def _x(self, moment: float) -> float:
-        return round((moment - self._begin) / self.seconds * _WIDTH, 1)
+        return round(moment - self._begin, 2)
 
-    def _per_second(self, requests: Iterable[Record]) -> Counter[int]:
-        return Counter(int(request.started_at - self._begin) for request in requests)
+    def _rate(self, requests: Iterable[Record]) -> tuple[Point, ...]:
+        counts = Counter(int(request.started_at - self._begin) for request in requests)
+        return tuple((second, counts[second]) for second in range(int(self.seconds) + 1))
 
-    def _stacked(self, rates: dict[str, Counter[int]]) -> dict[str, str]:
-        seconds = range(int(self.seconds) + 1)
-        below: list[Point] = [(self._x(self._begin + second), 0.0) for second in seconds]
-        areas: dict[str, str] = {}
-        for color in _COLORS:
-            above = [(x, total + rates[color][second]) for second, (x, total) in zip(seconds, below, strict=True)]
-            areas[color] = _points((x, self._rate_y(rate)) for x, rate in [*above, *reversed(below)])
-            below = above
-        return areas
+    def _weights(self) -> tuple[Point, ...]:
+        changes = [change for change in self._evidence.rule_changes if change.applied]
+        before = [change.weights["green"] for change in changes if change.at <= self._begin]
+        points: list[Point] = [(0, before[-1] if before else 0)]
+        points += [(self._x(change.at), change.weights["green"]) for change in changes if change.at > self._begin]
+        return (*points, (self.seconds, points[-1][1]))
 
-    def _rate_y(self, rate: float) -> float:
-        return _HEIGHT * (1 - rate / self.top_rate)
-
-    def _weight_line(self, evidence: Evidence) -> str:
-        """Draw the weight that requests follow as steps. 0 % is at the bottom."""
-        points: list[Point] = []
-        weight = 0
-        for change in evidence.rule_changes:
-            if change.applied:
-                x = max(0.0, self._x(change.at))
-                points += [(x, weight), (x, change.weights["green"])]
-                weight = change.weights["green"]
-        return _points(
-            (x, _HEIGHT * (1 - value / 100))
-            for x, value in [(0.0, points[0][1] if points else 0), *points, (_WIDTH, weight)]
-        )
-
-    def _first_token_lines(self, requests: Sequence[Record], color: str) -> list[str]:
-        """Draw the 95th percentile of the time to first token. The top is one second. There is no line where a colour
-        had no traffic."""
+    def _first_tokens(self, color: str) -> tuple[Point, ...]:
+        """Return the percentile by window. The line ends where the colour had no traffic."""
         windows: dict[int, list[float]] = {}
-        for request in requests:
+        for request in self._requests:
             if request.color == color and request.ttft_seconds is not None:
                 window = int((request.started_at - self._begin) / _WINDOW_SECONDS)
                 windows.setdefault(window, []).append(request.ttft_seconds)
-        lines: list[list[Point]] = []
-        for window, times in sorted(windows.items()):
-            x = self._x(self._begin + (window + 0.5) * _WINDOW_SECONDS)
-            if window - 1 not in windows:
-                lines.append([])
-            lines[-1].append((x, _HEIGHT * (1 - min(1.0, percentile(times, 95) or 0.0))))
-        # SVG does not draw a line of one point; a line from a point to itself is a dot.
-        return [_points(line if len(line) > 1 else line * 2) for line in lines]
-
-    def _marks(self, evidence: Evidence) -> list[tuple[float, str]]:
-        marks = [
-            (self._x(at(record)), label)
-            for kind, label in _NOTABLE.items()
-            for record in of_kind(evidence.journal, kind)
-        ]
-        marks += [
-            (self._x(at(record)), "rollback") for record in of_kind(evidence.journal, "decision", action="rollback")
-        ]
-        return sorted(marks)
-
-
-def _points(points: Iterable[Point]) -> str:
-    return " ".join(f"{x:g},{round(y, 1):g}" for x, y in points)
+        return tuple(
+            ((window + 0.5) * _WINDOW_SECONDS, percentile(windows[window], 95) if window in windows else None)
+            for window in range(int(self.seconds / _WINDOW_SECONDS) + 1)
+        )

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from rehearsal.binaries.build import binaries
 from rehearsal.report.journal import JournalTail
-from rehearsal.report.report import write_report
+from rehearsal.report.report import product_reports, write_report
 from rehearsal.report.result import Evidence, problems, read_requests, scenario_results
 from rehearsal.report.rule import rule_changes
 from rehearsal.report.view import LiveView
@@ -75,7 +75,7 @@ def rehearse(settings: RehearsalSettings, console: Console, out: Path = OUT_FOLD
     }
     (out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
     found = [*broken, *problems(results), *(f"left running: {process}" for process in leftovers)]
-    write_report(out / "report.html", result, found, evidence)
+    write_report(out / "report.html", result, found, evidence, product_reports(evidence.journal), STACK)
     _summarize(console, result, found, out)
     return Rehearsal(result=result, problems=found)
 

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from rehearsal.load.records import Record
-from rehearsal.report.report import write_report
+from rehearsal.report.report import product_reports, write_report
 from rehearsal.report.result import Evidence, Window, problems, read_requests, scenario_results
 from rehearsal.report.rule import RuleChange
+from tests.rollout.fakes import World
+from tests.rollout.report.test_read import ramp
 
 
 def request(number: int, at: float, color: str | None, **fields: Any) -> Record:
@@ -159,9 +161,14 @@ def test_the_report_shows_every_scenario_and_every_problem(evidence: Evidence, t
         "wall_seconds": 1.5,
         "scenarios": scenario_results(evidence),
     }
-    write_report(tmp_path / "report.html", result, ["reap lost 3 requests & <more>"], evidence)
+    world = World()
+    ramp(world)
+    runs = product_reports([record.as_json() for record in world.journal.kept])
+    write_report(tmp_path / "report.html", result, ["reap lost 3 requests & <more>"], evidence, runs, "rehearsal")
     page = (tmp_path / "report.html").read_text()
     assert "reap lost 3 requests &amp; &lt;more&gt;" in page
     for scenario in ("release", "reap", "bad release"):
-        assert f"<h2>{scenario}</h2>" in page
-    assert page.count("<polygon") == 2
+        assert f'<td class="name">{scenario}</td>' in page
+    for chart in ("Requests started", "Weight of green", "Time to first token, p95 over 5 s", "Failed requests"):
+        assert f"<figcaption>{chart}" in page
+    assert "<h2>Release " in page
