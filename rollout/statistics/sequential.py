@@ -121,11 +121,10 @@ class Comparison:
     def log_evidence(self) -> Floats:
         """The log evidence so far. 0 means no evidence; below 0, the candidate looks no worse."""
         import numpy as np
-        from scipy.special import logsumexp
 
         if self._bets is None:
             return np.zeros(())
-        return np.asarray(logsumexp(self._bets + np.log(self._weights), axis=-1))
+        return np.logaddexp.reduce(self._bets + np.log(self._weights), axis=-1)
 
     def add(self, candidate: Sequence[int] | Floats, active: Sequence[int] | Floats) -> None:
         """Bet on one more block. Earlier blocks set the scores of latencies, so the first block only sets scores."""
@@ -206,14 +205,13 @@ def _log_mean_by_chance(pooled: Floats, drawn: Floats, scores: Floats) -> Floats
 
 def _log_mean_ratio(candidate: Floats, pooled: Floats, scores: Floats, increase: float) -> Floats:
     import numpy as np
-    from scipy.special import logsumexp
 
     turned, chances = turned_successes(float(pooled[0] - candidate[0]), increase)
     moved = pooled + np.stack([-turned, turned], axis=-1)
     # The points of a ratio grow with the root of the requests, so many ratios at once would need gigabytes.
     parts = np.array_split(moved, math.ceil(len(turned) * math.sqrt(pooled.sum()) / LARGEST_PART))
     ratios = [log_ratio(np.broadcast_to(candidate, part.shape), part, scores) for part in parts]
-    return np.asarray(logsumexp(np.concatenate(ratios) + chances[:, None], axis=0))
+    return np.logaddexp.reduce(np.concatenate(ratios) + chances[:, None], axis=0)
 
 
 def turned_successes(good: float, increase: float) -> tuple[Floats, Floats]:
