@@ -254,8 +254,11 @@ class Session:
     def prometheus(self) -> Prometheus:
         """The pods' metrics."""
         from rollout.adapters.prometheus import Prometheus
+        from rollout.adapters.prometheus_access import PrometheusAccess
 
-        return Prometheus(self.settings().rollout.prometheus_url, self.service)
+        rollout = self.settings().rollout
+        access = PrometheusAccess(rollout.prometheus, self._place.work_dir)
+        return Prometheus(rollout.prometheus_url, self.service, access=access)
 
     def endpoint_url(self) -> str:
         """Return the URL by which clients reach the service."""
