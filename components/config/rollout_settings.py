@@ -71,7 +71,10 @@ class GateSettings(BaseModel):
     ] = EndToEndSettings()
     queue_depth: Annotated[QueueDepthSettings, Field(description="Waiting requests.")] = QueueDepthSettings()
     target_group_errors: Annotated[
-        ErrorRateSettings, Field(description="5xx answers, as counted by the load balancer.")
+        ErrorRateSettings,
+        Field(
+            description="5xx answers and failed connections, as counted by the load balancer, and its own 5xx answers."
+        ),
     ] = ErrorRateSettings()
     target_group_latency: Annotated[
         TargetGroupLatencySettings, Field(description="Time to the first byte, as measured by the load balancer.")

@@ -47,25 +47,31 @@ class Metrics:
         totals.by_rule[rule] += 1
         if rule == "weighted":
             totals.last_request_started_at = started_at
-        self._counts["RequestCount", _of_group(group_arn, balancer_arn)] += 1
-        self._counts["RequestCount", _of_balancer(balancer_arn)] += 1
+        self._count("RequestCount", group_arn, balancer_arn)
 
     def target_answered(self, group_arn: str, balancer_arn: str, status: int, seconds: float) -> None:
         """Record a target's response: its status and the seconds until its headers."""
-        dimensions = _of_group(group_arn, balancer_arn)
         self.groups[group_arn].by_status[f"{status // 100}xx"] += 1
-        self._counts[f"HTTPCode_Target_{status // 100}XX_Count", dimensions] += 1
-        self._values["TargetResponseTime", dimensions].append(seconds)
+        self._count(f"HTTPCode_Target_{status // 100}XX_Count", group_arn, balancer_arn)
+        for dimensions in _of_both(group_arn, balancer_arn):
+            self._values["TargetResponseTime", dimensions].append(seconds)
 
     def connection_failed(self, group_arn: str, balancer_arn: str) -> None:
-        """Count a failed connection to a target."""
+        """Count a failed connection to a target. The load balancer's own 502 or 504 counts apart."""
         self.groups[group_arn].connection_errors += 1
-        self._counts["TargetConnectionErrorCount", _of_group(group_arn, balancer_arn)] += 1
+        self._count("TargetConnectionErrorCount", group_arn, balancer_arn)
 
     def balancer_failed(self, balancer_arn: str, status: int) -> None:
-        """Count a 5xx answer of the load balancer itself."""
+        """Count a 5xx answer of the load balancer itself, which AWS does not count by target group.
+
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
+        """
         self._counts["HTTPCode_ELB_5XX_Count", _of_balancer(balancer_arn)] += 1
         self._counts[f"HTTPCode_ELB_{status}_Count", _of_balancer(balancer_arn)] += 1
+
+    def _count(self, name: str, group_arn: str, balancer_arn: str) -> None:
+        for dimensions in _of_both(group_arn, balancer_arn):
+            self._counts[name, dimensions] += 1
 
     def take(self) -> dict[tuple[str, Dimensions], list[float]]:
         """Return and reset everything since the last call. A metric without events is absent, not zero."""
@@ -77,6 +83,10 @@ class Metrics:
 
 def _of_group(group_arn: str, balancer_arn: str) -> Dimensions:
     return (("TargetGroup", metric_dimension(group_arn)), *_of_balancer(balancer_arn))
+
+
+def _of_both(group_arn: str, balancer_arn: str) -> tuple[Dimensions, Dimensions]:
+    return _of_group(group_arn, balancer_arn), _of_balancer(balancer_arn)
 
 
 def _of_balancer(balancer_arn: str) -> Dimensions:

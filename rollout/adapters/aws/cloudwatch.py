@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 NAMESPACE: Final = "AWS/ApplicationELB"
 REQUESTS: Final = ("RequestCount", "Sum")
 SERVER_ERRORS: Final = ("HTTPCode_Target_5XX_Count", "Sum")
+# No target answered these, so none is among the 5xx answers of the targets.
+CONNECTION_ERRORS: Final = ("TargetConnectionErrorCount", "Sum")
+BALANCER_ERRORS: Final = ("HTTPCode_ELB_5XX_Count", "Sum")
+"""502: a target refuses, resets or garbles; 503: no target; 504: a target is silent. Counted by load balancer only.
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html"""
 P95_SECONDS: Final = ("TargetResponseTime", "p95")
 HOSTS: Final = ("HealthyHostCount", "Maximum")
 """Published with or without requests, so it separates a period without requests from one not published yet."""
@@ -34,7 +39,9 @@ PUBLICATION_PERIODS: Final = 1
 
 Statistic = tuple[str, str]
 """A metric's name and its CloudWatch statistic."""
-_Values = Mapping[tuple[Statistic, Color], float]
+_Series = tuple[Statistic, Color | None]
+"""A statistic of a colour's target group, or of the whole load balancer."""
+_Values = Mapping[_Series, float]
 
 
 class CloudWatchMetrics:
@@ -60,17 +67,21 @@ class CloudWatchMetrics:
         """Return both colours' figures for each period, in one call. Both have the same periods.
 
         The window begins at the first whole period after ``start``, so nothing from before ``start`` counts. An absent
-        5xx metric means zero only where requests were counted: CloudWatch publishes no value for zero or for no data.
+        count of errors means zero: CloudWatch publishes no value for zero.
         """
         first = self._first_period(start)
         if first >= int(end.timestamp()):  # CloudWatch takes whole seconds only
             return dict.fromkeys(COLORS, ())
-        found = self._read((REQUESTS, SERVER_ERRORS, P95_SECONDS), datetime.fromtimestamp(first, UTC), end)
+        statistics = (REQUESTS, SERVER_ERRORS, CONNECTION_ERRORS, P95_SECONDS)
+        wanted = (*_of_colors(statistics), (BALANCER_ERRORS, None))
+        found = self._read(wanted, datetime.fromtimestamp(first, UTC), end)
         return {
             color: tuple(
                 Period(
                     requests=round(values.get((REQUESTS, color), 0.0)),
                     server_errors=round(values.get((SERVER_ERRORS, color), 0.0)),
+                    connection_errors=round(values.get((CONNECTION_ERRORS, color), 0.0)),
+                    balancer_errors=round(values.get((BALANCER_ERRORS, None), 0.0)),
                     p95_seconds=values.get((P95_SECONDS, color)),
                 )
                 for values in found.values()
@@ -85,7 +96,8 @@ class CloudWatchMetrics:
         last = (math.floor(end.timestamp() / length) - PUBLICATION_PERIODS) * length
         if first >= last:
             return ()
-        found = self._read((REQUESTS, HOSTS), datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC))
+        wanted = _of_colors((REQUESTS, HOSTS))
+        found = self._read(wanted, datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC))
         return [
             PeriodRequests(
                 start=at,
@@ -98,33 +110,39 @@ class CloudWatchMetrics:
     def _first_period(self, start: datetime) -> int:
         return math.ceil(start.timestamp() / self._period_seconds) * self._period_seconds
 
-    def _read(self, statistics: Sequence[Statistic], start: datetime, end: datetime) -> Mapping[datetime, _Values]:
+    def _read(self, wanted: Sequence[_Series], start: datetime, end: datetime) -> Mapping[datetime, _Values]:
         """Return the published values of a window, by the start of each period, oldest first."""
-        wanted: list[tuple[Statistic, Color]] = [(statistic, color) for statistic in statistics for color in COLORS]
         series = {f"m{number}": one for number, one in enumerate(wanted)}
         pages = self._client.get_paginator("get_metric_data").paginate(
             MetricDataQueries=[self._query(number, *one) for number, one in series.items()],
             StartTime=start,
             EndTime=end,
         )
-        found: dict[datetime, dict[tuple[Statistic, Color], float]] = {}
+        found: dict[datetime, dict[_Series, float]] = {}
         for page in pages:
             for result in page["MetricDataResults"]:
                 for at, value in zip(result.get("Timestamps", ()), result.get("Values", ()), strict=True):
                     found.setdefault(at, {})[series[result.get("Id", "")]] = value
         return dict(sorted(found.items()))
 
-    def _query(self, number: str, statistic: Statistic, color: Color) -> MetricDataQueryTypeDef:
+    def _query(self, number: str, statistic: Statistic, color: Color | None) -> MetricDataQueryTypeDef:
         name, how = statistic
+        dimensions = self._dimensions(COLORS[0] if color is None else color)
+        if color is None:
+            dimensions = {key: value for key, value in dimensions.items() if key != "TargetGroup"}
         return {
             "Id": number,
             "MetricStat": {
                 "Metric": {
                     "Namespace": NAMESPACE,
                     "MetricName": name,
-                    "Dimensions": [{"Name": key, "Value": value} for key, value in self._dimensions(color).items()],
+                    "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
                 },
                 "Period": self._period_seconds,
                 "Stat": how,
             },
         }
+
+
+def _of_colors(statistics: Sequence[Statistic]) -> tuple[_Series, ...]:
+    return tuple((statistic, color) for statistic in statistics for color in COLORS)

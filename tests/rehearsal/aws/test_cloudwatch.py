@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from rehearsal.aws.topology import metric_dimension
 from tests.rehearsal.aws.account import Service, wait_for
 from tests.rehearsal.aws.farm import Farm
@@ -64,16 +66,42 @@ def test_a_metric_without_an_event_is_absent(new_service: NewService, farm: Farm
     assert metric(service, "RequestCount", "Sum", color="green") == []
 
 
-def test_errors_of_the_load_balancer_do_not_count_as_the_targets(new_service: NewService, farm: Farm) -> None:
-    service = new_service(100, 0)
+Break = Callable[[Service, Farm], None]
+
+
+def refuses(service: Service, farm: Farm) -> None:
     target = farm.start("blue")
     service.register("blue", target)
     farm.stop(target)
     service.http.get("/v1/status/200")
+
+
+def resets(service: Service, farm: Farm) -> None:
+    service.register("blue", farm.start("blue"))
+    service.http.get("/v1/reset")
+
+
+def is_not_there(service: Service, farm: Farm) -> None:
+    del farm
+    service.http.get("/v1/status/200")
+
+
+@pytest.mark.parametrize(
+    ("breaks", "code", "connection_errors", "requests"),
+    [(refuses, 502, [1], [1]), (resets, 502, [], [1]), (is_not_there, 503, [], [])],
+)
+def test_errors_of_the_load_balancer_do_not_count_as_the_targets(
+    new_service: NewService, farm: Farm, breaks: Break, code: int, connection_errors: list[int], requests: list[int]
+) -> None:
+    service = new_service(100, 0)
+    breaks(service, farm)
     wait_for(lambda: metric(service, "HTTPCode_ELB_5XX_Count", "Sum", color=None))
-    assert metric(service, "HTTPCode_ELB_502_Count", "Sum", color=None) == [1]
-    assert metric(service, "TargetConnectionErrorCount", "Sum") == [1]
-    assert metric(service, "HTTPCode_Target_5XX_Count", "Sum") == []
+    assert metric(service, f"HTTPCode_ELB_{code}_Count", "Sum", color=None) == [1]
+    assert metric(service, "HTTPCode_ELB_5XX_Count", "Sum") == [], "it has no dimension for the target group"
+    for color in ("blue", None):
+        assert metric(service, "TargetConnectionErrorCount", "Sum", color=color) == connection_errors
+        assert metric(service, "RequestCount", "Sum", color=color) == requests
+        assert metric(service, "HTTPCode_Target_5XX_Count", "Sum", color=color) == []
 
 
 def test_host_counts_follow_health(new_service: NewService, farm: Farm) -> None:

@@ -347,6 +347,24 @@ def test_both_colours_are_reported_by_the_same_periods(account: Account, cloudwa
     assert counts.periods(NOON + timedelta(seconds=10), NOON + timedelta(seconds=50)) == {"blue": (), "green": ()}
 
 
+def test_failed_connections_and_the_load_balancers_own_errors_are_reported_apart(
+    account: Account, cloudwatch: Any
+) -> None:
+    client, counts = cloudwatch
+    green, blue = (account.load_balancer().dimensions(color) for color in ("green", "blue"))
+    put(client, "RequestCount", green, 60, 40)
+    put(client, "RequestCount", blue, 60, 400)
+    put(client, "HTTPCode_Target_5XX_Count", green, 60, 1)
+    put(client, "TargetConnectionErrorCount", green, 60, 2)
+    put(client, "HTTPCode_ELB_5XX_Count", {"LoadBalancer": green["LoadBalancer"]}, 60, 7)
+    put(client, "HTTPCode_ELB_5XX_Count", {"LoadBalancer": "app/another/1"}, 60, 100)
+    periods = counts.periods(NOON, NOON + timedelta(seconds=300))
+    (mine,), (other,) = periods["green"], periods["blue"]
+    assert (mine.requests, mine.server_errors, mine.connection_errors, mine.failed) == (40, 1, 2, 3)
+    assert (other.requests, other.server_errors, other.connection_errors) == (400, 0, 0)
+    assert mine.balancer_errors == other.balancer_errors == 7
+
+
 def _refuses(code: str, status: int) -> ClientError:
     answer: Any = {"Error": {"Code": code, "Message": "refused"}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return ClientError(answer, "AnyCall")

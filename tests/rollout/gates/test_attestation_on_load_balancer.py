@@ -1,6 +1,7 @@
-"""Attestation and the direct rule update on the stand-in load balancer, under traffic, through the AWS API.
+"""Attestation, the gate on errors and the direct rule update on the stand-in load balancer, through the AWS API.
 
-Nothing here is a fake but the parts that neither asks: lags, ignored changes and throttling are the account's faults.
+Nothing here is a fake but the parts that none of them asks: lags, ignored changes, resets and throttling are the
+account's faults.
 """
 
 import threading
@@ -9,7 +10,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import boto3
 import pytest
@@ -28,9 +29,12 @@ from rollout.adapters.aws.elbv2_client import elbv2_client
 from rollout.adapters.aws.load_balancer import Elbv2LoadBalancer
 from rollout.direct_update import send_back_by
 from rollout.gates.attestation import AttestationTimeoutError, WeightChange, attest_weight
+from rollout.gates.window import TARGET_GROUP_ERRORS, Gates
 from rollout.model.errors import RefusedError, UnavailableError
 from rollout.model.machine import Phase
+from rollout.model.plan import make_plan
 from rollout.model.records import Attested, Body, Note
+from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Ports
 from tests.rehearsal.aws.account import REGION, Account, Service, running_account, wait_for
 from tests.rehearsal.aws.farm import Farm, Target
@@ -78,15 +82,22 @@ class Nobody:
         return 0
 
 
+class NoPods:
+    def counters(self, at: datetime) -> NoReturn:
+        raise ConnectionError(f"no pods at {at}")
+
+
 @dataclass
 class Site:
-    """A service with traffic, and the ports to attest it."""
+    """A service with traffic, and the ports to attest and judge it."""
 
     account: Account
     service: Service
     load_balancer: Elbv2LoadBalancer
     ports: Ports
     journal: Notes
+    farm: Farm
+    green: Target
 
     def shift(self, before: int, after: int) -> WeightChange:
         self.load_balancer.set_green_weight(after)
@@ -137,7 +148,8 @@ def site(account: Account, settings: Settings, monkeypatch: pytest.MonkeyPatch) 
     farm, service = Farm(), Service(account, {"blue": 75, "green": 25})
     try:
         service.register("blue", farm.start("blue"))
-        service.register("green", farm.start("green"))
+        green = farm.start("green")
+        service.register("green", green)
         _tag(service)
         client = elbv2_client(REGION)
         load_balancer = Elbv2LoadBalancer(client, stack=STACK, service=service.name)
@@ -146,7 +158,7 @@ def site(account: Account, settings: Settings, monkeypatch: pytest.MonkeyPatch) 
         counts = CloudWatchMetrics(
             boto3.client("cloudwatch", region_name=REGION), load_balancer.dimensions, period_seconds=1
         )
-        # Attestation asks for these alone; a use of any other port fails.
+        # Attestation and the gate ask for these alone; a use of any other port fails.
         ports = cast(
             Ports,
             _Ports(
@@ -156,10 +168,11 @@ def site(account: Account, settings: Settings, monkeypatch: pytest.MonkeyPatch) 
                 load_balancer=load_balancer,
                 target_group_metrics=counts,
                 route=Nobody(),
+                metrics=NoPods(),
             ),
         )
         with _traffic(service):
-            yield Site(account, service, load_balancer, ports, journal)
+            yield Site(account, service, load_balancer, ports, journal, farm, green)
     finally:
         account.admin.set_faults(**before)
         service.delete()
@@ -174,6 +187,7 @@ class _Ports:
     load_balancer: Elbv2LoadBalancer
     target_group_metrics: CloudWatchMetrics
     route: Nobody
+    metrics: NoPods
 
 
 class _traffic:  # noqa: N801 - a context manager
@@ -222,6 +236,39 @@ def test_a_data_plane_that_ignores_the_change_is_never_attested(site: Site, sett
     with pytest.raises(AttestationTimeoutError, match=r"as before the change \(25 %\)"):
         site.attest(25, 75)
     assert site.load_balancer.rule().splits(75)  # the API says what was asked for, as ever
+
+
+def judged(site: Site, decided: Callable[[GateVerdict], bool]) -> GateVerdict:
+    """Judge the candidate's errors until there is such a verdict, and return it."""
+    settings = site.ports.config.read()
+    plan = make_plan("green", settings.rollout, None)
+    gates = Gates(site.ports, plan, settings, {}, hold_seconds=10, candidate_percent=25)
+    found: list[GateVerdict] = []
+
+    def judge() -> bool:
+        found[:] = [one for one in gates.judge() if one.gate == TARGET_GROUP_ERRORS]
+        time.sleep(0.2)
+        return decided(found[0])
+
+    wait_for(judge)
+    return found[0]
+
+
+def test_a_candidate_that_resets_connections_fails(site: Site) -> None:
+    wait_for(lambda: judged(site, lambda one: one.verdict is Verdict.PASS))  # and the usual share is known
+    site.account.admin.set_faults(target_error_fraction=1.0, target_error_colors=["green"])
+    failed = judged(site, lambda one: one.verdict is Verdict.FAIL)
+    assert failed.evidence["failed"] == 0, "its target group counts no error"
+    assert failed.reason.startswith("the load balancer itself answered ")
+    assert "above the limit, chance is ruled out" in failed.reason
+
+
+def test_a_candidate_that_refuses_connections_fails(site: Site) -> None:
+    site.farm.stop(site.green)
+    failed = judged(site, lambda one: one.verdict is Verdict.FAIL)
+    assert isinstance(failed.evidence["failed"], int)
+    assert failed.evidence["failed"] > 0
+    assert failed.reason.endswith("above the limit, chance is ruled out")
 
 
 def test_the_direct_update_passes_through_throttling_within_seconds(site: Site) -> None:
