@@ -223,6 +223,7 @@ class Session:
             boto3.client("cloudwatch", region_name=self._region, config=_aws_config()),
             self.load_balancer.dimensions,
             period_seconds=self.settings().rollout.cloudwatch_period_seconds,
+            now=self.clock.now,
         )
 
     @cached_property

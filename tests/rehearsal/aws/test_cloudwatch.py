@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -115,3 +116,31 @@ def test_host_counts_follow_health(new_service: NewService, farm: Farm) -> None:
     assert metric(service, "HealthyHostCount", "Minimum") == [1]
     assert metric(service, "HealthyHostCount", "Maximum")[0] >= 1
     assert metric(service, "HealthyHostCount", "Maximum", color="green") == []
+
+
+@pytest.mark.parametrize("counted_at", ["start", "end"])
+def test_a_request_is_counted_when_it_begins_or_when_it_ends(
+    new_service: NewService, farm: Farm, counted_at: str
+) -> None:
+    service = new_service(100, 0)
+    service.register("blue", farm.start("blue"))
+    service.account.admin.set_faults(request_counted_at=counted_at)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(service.http.get, "/v1/slow/4000")
+        wait_for(lambda: service.counters("blue")["requests"] == 1)
+        time.sleep(2.5)  # the period in which it began is over and published
+        assert metric(service, "RequestCount", "Sum") == ([1] if counted_at == "start" else [])
+        assert slow.result().is_success
+    wait_for(lambda: metric(service, "RequestCount", "Sum") == [1])
+
+
+def test_a_metric_can_be_published_later_than_another(new_service: NewService, farm: Farm) -> None:
+    service = new_service(100, 0)
+    service.account.admin.set_faults(publication_delay_seconds={"RequestCount": 3})
+    service.register("blue", farm.start("blue"))
+    service.http.get("/v1/status/200")
+    began = time.monotonic()
+    wait_for(lambda: metric(service, "HTTPCode_Target_2XX_Count", "Sum") == [1])
+    assert metric(service, "RequestCount", "Sum") == []
+    wait_for(lambda: metric(service, "RequestCount", "Sum") == [1])
+    assert 3 <= time.monotonic() - began < 8
