@@ -371,7 +371,8 @@ class Controller:
                 plan.soak_seconds if rollout.phase is Phase.SOAKING else plan.steps[rollout.step].hold_seconds
             )
             known = self._known.baseline_p95_seconds
-            gates = Gates(self._ports, plan, settings, known, hold_seconds=hold_seconds)
+            percent = plan.steps[rollout.step].candidate_percent
+            gates = Gates(self._ports, plan, settings, known, hold_seconds=hold_seconds, candidate_percent=percent)
             self._gates = (rollout.phase, rollout.step, gates)
         gates = self._gates[2]
         self._ports.clock.sleep(settings.rollout.poll_seconds)

@@ -264,11 +264,11 @@ class TargetGroupMetrics(Protocol):
         ...
 
     def periods(self, start: datetime, end: datetime) -> Mapping[Color, Sequence[Period]]:
-        """Return both colours' figures for each period of a window. Both have the same periods."""
+        """Return both colours' figures for each complete period of a window. Both have the same periods."""
         ...
 
     def by_period(self, start: datetime, end: datetime) -> Sequence[PeriodRequests]:
-        """Return the whole periods of a window that have been published, oldest first."""
+        """Return the complete periods of a window, oldest first: their counts do not change any more."""
         ...
 
 

@@ -282,6 +282,7 @@ class Session:
             boto3.client("cloudwatch", region_name=self._region, config=_aws_config()),
             self.load_balancer.dimensions,
             period_seconds=self.settings().rollout.cloudwatch_period_seconds,
+            now=self.clock.now,
         )
 
     @cached_property
@@ -313,8 +314,11 @@ class Session:
     def prometheus(self) -> Prometheus:
         """The pods' metrics."""
         from rollout.adapters.prometheus import Prometheus
+        from rollout.adapters.prometheus_access import PrometheusAccess
 
-        return Prometheus(self.settings().rollout.prometheus_url, self.service)
+        rollout = self.settings().rollout
+        access = PrometheusAccess(rollout.prometheus, self._place.work_dir)
+        return Prometheus(rollout.prometheus_url, self.service, access=access)
 
     def endpoint_url(self) -> str:
         """Return the URL by which clients reach the service."""

@@ -26,6 +26,7 @@ from components.config.gate_settings import (
 from components.config.hook_settings import HookSettings
 from components.config.node_settings import NodeSettings
 from components.config.pod_settings import PodSettings, PodVolume, SecretReference
+from components.config.prometheus_settings import BasicAuthSettings, PrometheusSettings, SecretSource, SigV4Settings
 from components.config.release import Release
 from components.config.reservation import Reservation
 from components.config.rollout_settings import AttestationSettings, GateSettings, RampStep, RolloutSettings
@@ -97,6 +98,10 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`pods.volumes[]`", PodVolume),
     ("`rollout`", RolloutSettings),
     ("`rollout.steps[]`", RampStep),
+    ("`rollout.prometheus`", PrometheusSettings),
+    ("`rollout.prometheus.bearer_token_from`, `….password_from` and `….headers_from.<header>`", SecretSource),
+    ("`rollout.prometheus.basic_auth`", BasicAuthSettings),
+    ("`rollout.prometheus.sigv4`", SigV4Settings),
     ("`rollout.attestation`", AttestationSettings),
     ("`rollout.gates`", GateSettings),
     ("`rollout.gates.error_rate` and `rollout.gates.target_group_errors`", ErrorRateSettings),

@@ -1,5 +1,6 @@
 """Settings of a rollout: steps, holds, gates and times, with production values as defaults."""
 
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -19,6 +20,7 @@ from components.config.gate_settings import (
 )
 from components.config.hook_settings import HookSettings
 from components.config.model import STRICT, Items
+from components.config.prometheus_settings import PrometheusSettings
 from components.config.violations import Violation, wrong
 
 
@@ -69,7 +71,10 @@ class GateSettings(BaseModel):
     ] = EndToEndSettings()
     queue_depth: Annotated[QueueDepthSettings, Field(description="Waiting requests.")] = QueueDepthSettings()
     target_group_errors: Annotated[
-        ErrorRateSettings, Field(description="5xx answers, as counted by the load balancer.")
+        ErrorRateSettings,
+        Field(
+            description="5xx answers and failed connections, as counted by the load balancer, and its own 5xx answers."
+        ),
     ] = ErrorRateSettings()
     target_group_latency: Annotated[
         TargetGroupLatencySettings, Field(description="Time to the first byte, as measured by the load balancer.")
@@ -168,6 +173,9 @@ class RolloutSettings(BaseModel):
         URL,
         Field(description="Prometheus that scrapes the pods. Default: the environment variable PROMETHEUS_URL."),
     ] = None
+    prometheus: Annotated[PrometheusSettings, Field(description="Credentials for Prometheus, and its authorities.")] = (
+        PrometheusSettings()
+    )
     cloudwatch_period_seconds: Annotated[
         int,
         Field(
@@ -188,6 +196,13 @@ class RolloutSettings(BaseModel):
                 Violation((), "must have candidate_percent rise from step to step and end at 100", value=shares)
             )
         return steps
+
+    @model_validator(mode="after")
+    def _send_no_secret_in_clear_text(self) -> Self:
+        url = self.prometheus_url
+        if url is not None and (found := self.prometheus.url_violation(url)) is not None:
+            raise wrong(replace(found, path=("prometheus_url",)))
+        return self
 
     @model_validator(mode="after")
     def _approve_steps_of_the_ramp(self) -> Self:

@@ -1,5 +1,7 @@
 """Faults that can be switched on and off while the account runs."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -10,6 +12,8 @@ class Faults(BaseModel):
 
     weight_lag_seconds: float = Field(ge=0, description="time from a rule change until requests follow it")
     deregistration_propagation_seconds: float = Field(ge=0)
+    request_counted_at: Literal["start", "end"] = Field(default="start", description="as in AwsSettings")
+    publication_delay_seconds: dict[str, float] = Field(default={}, description="as in AwsSettings")
     ignore_weight_changes: bool = Field(
         default=False, description="requests follow the old rules, whatever the API says"
     )

@@ -10,7 +10,7 @@ from typing import cast
 from moto.cloudwatch.models import CloudWatchBackend
 
 from rehearsal.aws.moto_patches import Distribution
-from rehearsal.aws.plane import DataPlane
+from rehearsal.aws.plane import TIMER_RESOLUTION_SECONDS, DataPlane
 from rehearsal.aws.topology import metric_dimension
 
 NAMESPACE = "AWS/ApplicationELB"
@@ -18,6 +18,8 @@ KEPT_SECONDS = 3 * 3600
 """How long CloudWatch keeps data points of less than a minute."""
 
 Dimensions = tuple[tuple[str, str], ...]
+Metric = tuple[str, Dimensions]
+Points = dict[Metric, list[float]]
 
 
 @dataclass
@@ -33,59 +35,79 @@ class GroupTotals:
 
 
 class Metrics:
-    """The counters of one account."""
+    """The counters of one account, by the period in which something happened."""
 
-    def __init__(self) -> None:
+    def __init__(self, period_seconds: int) -> None:
         self.groups: defaultdict[str, GroupTotals] = defaultdict(GroupTotals)
-        self._counts: Counter[tuple[str, Dimensions]] = Counter()
-        self._values: defaultdict[tuple[str, Dimensions], list[float]] = defaultdict(list)
+        self._period_seconds = period_seconds
+        self._counts: defaultdict[float, Counter[Metric]] = defaultdict(Counter[Metric])
+        self._values: defaultdict[float, defaultdict[Metric, list[float]]] = defaultdict(lambda: defaultdict(list))
 
-    def request(self, group_arn: str, balancer_arn: str, rule: str, started_at: float) -> None:
-        """Count a request for which a target was chosen."""
+    def request(self, group_arn: str, rule: str, started_at: float) -> None:
+        """Count a request for which a target was chosen, in the totals."""
         totals = self.groups[group_arn]
         totals.requests += 1
         totals.by_rule[rule] += 1
         if rule == "weighted":
             totals.last_request_started_at = started_at
-        self._counts["RequestCount", _of_group(group_arn, balancer_arn)] += 1
-        self._counts["RequestCount", _of_balancer(balancer_arn)] += 1
+
+    def request_counted(self, group_arn: str, balancer_arn: str) -> None:
+        """Count the same request for CloudWatch."""
+        self._count("RequestCount", group_arn, balancer_arn)
 
     def target_answered(self, group_arn: str, balancer_arn: str, status: int, seconds: float) -> None:
         """Record a target's response: its status and the seconds until its headers."""
-        dimensions = _of_group(group_arn, balancer_arn)
         self.groups[group_arn].by_status[f"{status // 100}xx"] += 1
-        self._counts[f"HTTPCode_Target_{status // 100}XX_Count", dimensions] += 1
-        self._values["TargetResponseTime", dimensions].append(seconds)
+        self._count(f"HTTPCode_Target_{status // 100}XX_Count", group_arn, balancer_arn)
+        for dimensions in _of_both(group_arn, balancer_arn):
+            self._values[self._period()]["TargetResponseTime", dimensions].append(seconds)
 
     def connection_failed(self, group_arn: str, balancer_arn: str) -> None:
-        """Count a failed connection to a target."""
+        """Count a failed connection to a target. The load balancer's own 502 or 504 counts apart."""
         self.groups[group_arn].connection_errors += 1
-        self._counts["TargetConnectionErrorCount", _of_group(group_arn, balancer_arn)] += 1
+        self._count("TargetConnectionErrorCount", group_arn, balancer_arn)
 
     def balancer_failed(self, balancer_arn: str, status: int) -> None:
-        """Count a 5xx answer of the load balancer itself."""
-        self._counts["HTTPCode_ELB_5XX_Count", _of_balancer(balancer_arn)] += 1
-        self._counts[f"HTTPCode_ELB_{status}_Count", _of_balancer(balancer_arn)] += 1
+        """Count a 5xx answer of the load balancer itself, which AWS does not count by target group.
 
-    def take(self) -> dict[tuple[str, Dimensions], list[float]]:
-        """Return and reset everything since the last call. A metric without events is absent, not zero."""
-        points = {key: [float(count)] for key, count in self._counts.items()} | dict(self._values)
-        self._counts.clear()
-        self._values.clear()
-        return points
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
+        """
+        counts = self._counts[self._period()]
+        counts["HTTPCode_ELB_5XX_Count", _of_balancer(balancer_arn)] += 1
+        counts[f"HTTPCode_ELB_{status}_Count", _of_balancer(balancer_arn)] += 1
+
+    def _count(self, name: str, group_arn: str, balancer_arn: str) -> None:
+        for dimensions in _of_both(group_arn, balancer_arn):
+            self._counts[self._period()][name, dimensions] += 1
+
+    def take(self, period_start: float) -> Points:
+        """Return and forget what happened in a period. A metric without events is absent, not zero."""
+        counts = self._counts.pop(period_start, Counter[Metric]())
+        return {key: [float(count)] for key, count in counts.items()} | dict(self._values.pop(period_start, {}))
+
+    def _period(self) -> float:
+        return start_of_period(time.time(), self._period_seconds)
+
+
+def start_of_period(at: float, period_seconds: int) -> float:
+    return at // period_seconds * period_seconds
 
 
 def _of_group(group_arn: str, balancer_arn: str) -> Dimensions:
     return (("TargetGroup", metric_dimension(group_arn)), *_of_balancer(balancer_arn))
 
 
+def _of_both(group_arn: str, balancer_arn: str) -> tuple[Dimensions, Dimensions]:
+    return _of_group(group_arn, balancer_arn), _of_balancer(balancer_arn)
+
+
 def _of_balancer(balancer_arn: str) -> Dimensions:
     return (("LoadBalancer", metric_dimension(balancer_arn)),)
 
 
-def host_counts(plane: DataPlane) -> dict[tuple[str, Dimensions], list[float]]:
+def host_counts(plane: DataPlane) -> Points:
     """Count healthy and unhealthy targets of each group that has targets and is in use."""
-    points: dict[tuple[str, Dimensions], list[float]] = {}
+    points: Points = {}
     for arn, balancer_arn in plane.balancer_of_group.items():
         pool = plane.pools.get(arn)
         states = Counter(target.health.state for target in pool.registered) if pool else None
@@ -97,16 +119,19 @@ def host_counts(plane: DataPlane) -> dict[tuple[str, Dimensions], list[float]]:
 
 
 async def publish_forever(metrics: Metrics, plane: DataPlane, backend: CloudWatchBackend, period_seconds: int) -> None:
-    """At the end of each period, put a data point for each metric, stamped with the period's start."""
+    """Put a data point for each metric, stamped with the period's start: at its end, or later by the metric's delay."""
+    loop = asyncio.get_running_loop()
+    period_start = start_of_period(time.time(), period_seconds)
     while True:
-        period_start = time.time() // period_seconds * period_seconds
-        await asyncio.sleep(period_start + period_seconds - time.time())
+        await asyncio.sleep(period_start + period_seconds - time.time() + TIMER_RESOLUTION_SECONDS)
         at = datetime.fromtimestamp(period_start, UTC).replace(tzinfo=None)  # moto compares naive UTC times
-        for (name, dimensions), values in (metrics.take() | host_counts(plane)).items():
+        for (name, dimensions), values in (metrics.take(period_start) | host_counts(plane)).items():
             named = [{"Name": key, "Value": value} for key, value in dimensions]
             point = Distribution(NAMESPACE, name, named, at, values)
-            backend.metric_data.append(cast(Distribution, point))
+            delay_seconds = plane.faults.publication_delay_seconds.get(name, 0.0)
+            loop.call_later(delay_seconds, backend.metric_data.append, cast(Distribution, point))
         _forget_old(backend, period_start - KEPT_SECONDS)
+        period_start += period_seconds
 
 
 def _forget_old(backend: CloudWatchBackend, before: float) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import random
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import aiohttp
 from aiohttp import web
@@ -141,9 +143,9 @@ class Proxy:
             self._metrics.balancer_failed(balancer.arn, 503)
             return _error_page(503, record)
         record.target = str(target)
-        self._metrics.request(pool.group.arn, balancer.arn, rule.kind, record.started_at)
+        self._metrics.request(pool.group.arn, rule.kind, record.started_at)
         carried = Carried()
-        with target.carrying(carried):
+        with self._counting(pool, balancer), target.carrying(carried):
             try:
                 return await self._carry(request, record, balancer, listener, pool, target, choice)
             except TargetFailedError as failed:
@@ -162,6 +164,18 @@ class Proxy:
         if request.transport:
             request.transport.close()
         raise asyncio.CancelledError
+
+    @contextmanager
+    def _counting(self, pool: TargetPool, balancer: LoadBalancer) -> Generator[None]:
+        """Count a request for CloudWatch when it begins, or when it ends, however it ends."""
+        at_start = self._plane.faults.request_counted_at == "start"
+        if at_start:
+            self._metrics.request_counted(pool.group.arn, balancer.arn)
+        try:
+            yield
+        finally:
+            if not at_start:
+                self._metrics.request_counted(pool.group.arn, balancer.arn)
 
     async def _carry(
         self,

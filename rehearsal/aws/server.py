@@ -41,8 +41,10 @@ async def _account(settings: AwsSettings) -> AsyncGenerator[None]:
     faults = Faults(
         weight_lag_seconds=settings.weight_lag_seconds,
         deregistration_propagation_seconds=settings.deregistration_propagation_seconds,
+        request_counted_at=settings.request_counted_at,
+        publication_delay_seconds=settings.publication_delay_seconds,
     )
-    metrics, log = Metrics(), AccessLog(settings.access_log)
+    metrics, log = Metrics(settings.cloudwatch_period_seconds), AccessLog(settings.access_log)
     plane = DataPlane(settings, faults, EventLog())
     moto_patches.install(plane)
     moto_network.install()

@@ -1,7 +1,7 @@
 """Settings of the rehearsal's AWS account."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,3 +30,9 @@ class AwsSettings(BaseModel):
         default=1.0, gt=0, le=1, description="factor on the health check interval, which is 5 s or more in AWS"
     )
     cloudwatch_period_seconds: int = Field(default=60, ge=1, description="length of the period of one data point")
+    request_counted_at: Literal["start", "end"] = Field(
+        default="start", description="when CloudWatch counts a request; AWS does not document which it is"
+    )
+    publication_delay_seconds: dict[str, float] = Field(
+        default={}, description="by metric, how long after the end of a period its data points are published"
+    )

@@ -4,13 +4,18 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote, urlencode
 
 import httpx
 
 from components.config.forms import URL
+from components.config.prometheus_settings import PrometheusSettings
 from components.config.violations import shown
 from components.domain.naming import COLORS, Color
+from rollout.adapters.prometheus_access import SECTION, PrometheusAccess
 from rollout.model.errors import RefusedError, RolloutError
 from rollout.statistics.measurements import Counters, PrefixCache, bucket_label
 from rollout.system.failures import describe_error
@@ -36,11 +41,18 @@ _IN_FLIGHT = "vllm[:_]num_requests_(running|waiting)"
 class Prometheus:
     """One service's counters. The scrape config adds the labels ``service`` and ``color`` to the pods' metrics."""
 
-    def __init__(self, url: str | None, service: str, transport: httpx.BaseTransport | None = None) -> None:
-        """Query ``url``, or the URL in the environment variable PROMETHEUS_URL.
+    def __init__(
+        self,
+        url: str | None,
+        service: str,
+        transport: httpx.BaseTransport | None = None,
+        *,
+        access: PrometheusAccess | None = None,
+    ) -> None:
+        """Query ``url``, or the URL in the environment variable PROMETHEUS_URL. Without ``access``, no credential.
 
         Raises:
-            RefusedError: neither is set, or the value is not a URL.
+            RefusedError: neither is set, the value is not a URL, or a secret would be sent in clear text.
         """
         base = url or os.environ.get("PROMETHEUS_URL")
         if not base:
@@ -48,11 +60,29 @@ class Prometheus:
                 "rollout.prometheus_url: is not set, and neither is the variable PROMETHEUS_URL; set one to the URL "
                 "of the Prometheus that scrapes the pods"
             )
+        where = "rollout.prometheus_url" if url else "the variable PROMETHEUS_URL"
         if (hint := URL.check(base)) is not None:
-            where = "rollout.prometheus_url" if url else "the variable PROMETHEUS_URL"
             raise RefusedError(f"{where}: must be {URL.expected} (got {shown(base)}). {hint}".rstrip())
+        self._access = access or PrometheusAccess(PrometheusSettings(), Path())
+        if (found := self._access.settings.url_violation(base)) is not None:
+            raise RefusedError(f"{where}: {found.what} (got {shown(base)}). {found.fix}")
         self._service = service
-        self._client = httpx.Client(base_url=base, timeout=TIMEOUT_SECONDS, transport=transport)
+        self._base = base
+        self._transport = transport
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        # Without TLS, a proxy would read the secrets of requests to this machine.
+        direct = self._base.lower().startswith("http:") and bool(self._access.settings.secrets)
+        return httpx.Client(
+            base_url=self._base,
+            timeout=TIMEOUT_SECONDS,
+            transport=self._transport,
+            auth=self._access,
+            verify=self._access.authorities(),
+            trust_env=not direct,
+            follow_redirects=False,  # the credential is for this address alone
+        )
 
     def counters(self, at: datetime) -> Mapping[Color, Counters]:
         """Read both colours' counters at a given time.
@@ -95,25 +125,51 @@ class Prometheus:
         return PrefixCache(hits=float(hits[0]["value"][1]), queries=float(queries[0]["value"][1]))
 
     def _query(self, query: str, at: datetime) -> list[dict[str, Any]]:
+        # Spaces as %20: a signature is over the text as it is sent, and AWS reads a plus sign as one.
+        asked = urlencode({"query": query, "time": f"{at.timestamp():.3f}"}, quote_via=quote)
         try:
-            response = self._client.get("/api/v1/query", params={"query": query, "time": f"{at.timestamp():.3f}"})
-            response.raise_for_status()
+            response = self._client.get(f"/api/v1/query?{asked}")
+            self._require_success(response)
             answer = response.json()
         except httpx.HTTPError as error:
             raise RolloutError(
-                f"Prometheus at {self._client.base_url} does not answer: {describe_error(error)}. Check "
-                "rollout.prometheus_url or PROMETHEUS_URL, and the network"
+                f"Prometheus at {self._base} does not answer: {describe_error(error)}. {_fix(error)}"
             ) from error
         except ValueError as error:
-            raise RolloutError(
-                f"the server at {self._client.base_url} is not Prometheus: its answer is not JSON"
-            ) from error
+            raise RolloutError(f"the server at {self._base} is not Prometheus: its answer is not JSON") from error
         if not isinstance(answer, dict) or "status" not in answer:
-            raise RolloutError(f"the server at {self._client.base_url} is not Prometheus: its JSON has no status")
+            raise RolloutError(f"the server at {self._base} is not Prometheus: its JSON has no status")
         body = cast(dict[str, Any], answer)
         if body["status"] != "success":
             raise RolloutError(f"Prometheus refuses {query!r}: {body.get('error', 'no reason given')}")
         return cast(list[dict[str, Any]], body["data"]["result"])
+
+    def _require_success(self, response: httpx.Response) -> None:
+        status = response.status_code
+        if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            answer = f"{status} {response.reason_phrase}".rstrip()
+            raise RolloutError(f"Prometheus at {self._base} answers {answer} {self._access.refusal(status)}")
+        if response.is_redirect:
+            raise RolloutError(
+                f"Prometheus at {self._base} redirects to {_origin(response)}, and credentials must not follow. Set "
+                "rollout.prometheus_url or PROMETHEUS_URL to the address that answers"
+            )
+        response.raise_for_status()
+
+
+def _origin(response: httpx.Response) -> str:
+    """Return where a redirect leads, without what may be a secret: user, path and query."""
+    try:
+        to = response.url.join(response.headers.get("location", ""))
+    except httpx.InvalidURL:
+        return "another address"
+    return shown(str(to.copy_with(userinfo=b"", raw_path=b"/", fragment=None)))
+
+
+def _fix(error: httpx.HTTPError) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return f"If a private authority has issued its certificate, set {SECTION}.ca_file"
+    return "Check rollout.prometheus_url or PROMETHEUS_URL, and the network"
 
 
 def _counters(found: list[dict[str, Any]]) -> Counters:

@@ -7,6 +7,14 @@ https://github.com/argoproj/argo-rollouts/issues/4595
 So a weight is in effect when the rule reads as intended twice, the candidate's targets are healthy, and the requests
 that the load balancer counted follow the weight (see ``statistics/split_test.py``; ``adapters/aws/cloudwatch.py``
 explains why these counts). The journal records what attestation waits for, each time that this changes.
+
+AWS does not document whether the load balancer counts a request when it begins or when it ends. Both must give the
+right result:
+
+- A weight: counted at their end, the first requests after a change are those that began before it. They follow the
+  previous split or an earlier one of the ramp, which is further from the intended one, so they only delay the proof.
+- Idleness: a request is counted at the latest when it ends, after ``max_stream_seconds`` at most. So without requests
+  for at least that long, there is none that was sent before and not counted yet.
 """
 
 import math
@@ -29,9 +37,8 @@ READS = 2
 RULE_PATIENCE_SECONDS = 60.0
 """The API shows a change within seconds. If it does not show within this time, somebody has undone it."""
 LONGEST_PAUSE_SECONDS = 5.0
-PUBLISHED_WITHIN_PERIODS = 5
+PUBLISHED_WITHIN_PERIODS = 10
 """Do not wait for counts that are published later than this: they say little about the present."""
-
 
 CLIENTS_SEEN = "requests"
 """The cause of waiting for an idle colour while clients' requests still reach it."""
@@ -90,14 +97,15 @@ def attest_weight(ports: Ports, change: WeightChange) -> None:
     _await(ports, settings, change.green_weight, lambda: _weight(ports, settings, change, split))
 
 
-def attest_idle(ports: Ports, color: Color, *, since: datetime, quiet_seconds: float | None = None) -> None:
-    """Wait until the load balancer has sent no client request to a colour for a while.
+def attest_idle(ports: Ports, color: Color, *, since: datetime | None, quiet_seconds: float | None = None) -> None:
+    """Wait until the load balancer has counted no client request to a colour for a while.
 
     Args:
         ports: the ports.
         color: the colour without weight.
-        since: when the colour lost its weight.
-        quiet_seconds: how long there must be no requests. None for the deregistration delay.
+        since: when the colour lost its weight. None when that was long ago.
+        quiet_seconds: how long there must be no requests. None for the deregistration delay, which is longer than a
+            request may take.
 
     Raises:
         AttestationTimeoutError: client requests still reach the colour, or there is no data.
@@ -106,13 +114,27 @@ def attest_idle(ports: Ports, color: Color, *, since: datetime, quiet_seconds: f
     settings = ports.config.read()
     green_weight = 0 if color == "green" else 100
     delay_seconds = settings.drain_chain.deregistration_delay_seconds if quiet_seconds is None else quiet_seconds
-    _await(ports, settings, green_weight, lambda: _idle(ports, settings, color, since, delay_seconds))
+    # The last requests may be counted when they end, and only then does the quiet time begin.
+    _await(
+        ports,
+        settings,
+        green_weight,
+        lambda: _idle(ports, settings, color, since, delay_seconds),
+        longer_seconds=settings.max_stream_seconds + delay_seconds,
+    )
 
 
-def _await(ports: Ports, settings: ServiceSettings, green_weight: int, look: Callable[[], _Wait | Attested]) -> None:
+def _await(
+    ports: Ports,
+    settings: ServiceSettings,
+    green_weight: int,
+    look: Callable[[], _Wait | Attested],
+    *,
+    longer_seconds: float = 0.0,
+) -> None:
     """Look until the rule has read as intended twice and there is evidence, then record the evidence."""
     began = agreed = ports.clock.monotonic()
-    timeout_seconds = settings.rollout.attestation.timeout_seconds
+    timeout_seconds = settings.rollout.attestation.timeout_seconds + longer_seconds
     reads, noted = 0, ""
     while True:
         now = ports.clock.monotonic()
@@ -197,22 +219,27 @@ def _words(result: SplitResult, split: Split, change: WeightChange, elapsed_seco
 
 
 def _idle(
-    ports: Ports, settings: ServiceSettings, color: Color, since: datetime, delay_seconds: float
+    ports: Ports, settings: ServiceSettings, color: Color, since: datetime | None, delay_seconds: float
 ) -> _Wait | Attested:
     now, period_seconds = ports.clock.now(), settings.rollout.cloudwatch_period_seconds
-    # Metrics are published late, so the latest published periods stand for the ones that are still missing.
+    # Metrics are published late, so the latest complete periods stand for the ones that are still missing.
     latest = max(1, math.ceil(delay_seconds / period_seconds))
-    start = max(since, now - timedelta(seconds=(latest + PUBLISHED_WITHIN_PERIODS) * period_seconds))
+    start = now - timedelta(seconds=(latest + PUBLISHED_WITHIN_PERIODS) * period_seconds)
     try:
-        periods = _client_requests(ports, color, start, now)[-latest:]
+        periods = _client_requests(ports, color, start if since is None else max(since, start), now)[-latest:]
     except Exception as error:  # a failed read is no evidence that the colour is idle
         return _Wait(cause="metrics", words=f"the load balancer's counts cannot be read: {describe_error(error)}")
-    if not periods:
-        return _Wait(cause="no counts", words=f"the load balancer has not published its counts for {color}")
     if requests := sum(period.candidate for period in periods):
         return _Wait(
             cause=CLIENTS_SEEN,
             words=f"{requests} client requests went to {color} in the last {latest * period_seconds} s published",
+        )
+    if not periods:
+        return _Wait(cause="no counts", words=f"the load balancer has not published its counts for {color}")
+    if len(periods) < latest:
+        known = f"{len(periods) * period_seconds} of {latest * period_seconds} s"
+        return _Wait(
+            cause="few counts", words=f"the load balancer has published its counts for {color} for {known} only"
         )
     return Attested(
         color=color,

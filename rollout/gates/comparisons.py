@@ -92,7 +92,7 @@ def blocks(candidate: Histogram, active: Histogram, ratio: float) -> tuple[tuple
 
 
 def errors_compared(candidate: Sequence[Period], active: Sequence[Period], increase: float) -> float:
-    """Return the log evidence that the candidate's targets fail more often than the active colour's.
+    """Return the log evidence that requests to the candidate's targets fail more often than the active colour's.
 
     Args:
         candidate: the candidate's counts by period.
@@ -110,10 +110,14 @@ def errors_compared(candidate: Sequence[Period], active: Sequence[Period], incre
 
 
 def _added(one: Period, two: Period) -> Period:
-    return Period(requests=one.requests + two.requests, server_errors=one.server_errors + two.server_errors)
+    return Period(
+        requests=one.requests + two.requests,
+        server_errors=one.server_errors + two.server_errors,
+        connection_errors=one.connection_errors + two.connection_errors,
+    )
 
 
 def _outcomes(period: Period) -> tuple[int, int]:
     # Requests count when they begin, errors when they end: at the edge of a block there may be more errors.
-    failed = min(period.requests, period.server_errors)
+    failed = min(period.requests, period.failed)
     return period.requests - failed, failed

@@ -9,8 +9,9 @@ from rollout.model.plan import Plan
 from rollout.model.records import Note
 from rollout.ports import Ports
 
-# The rate of clients is known after this many periods of the load balancer's metrics.
-KNOWN_AFTER_PERIODS = 3
+# The rate of clients is known after this many periods of the load balancer's metrics: the last two or three are not
+# complete yet.
+KNOWN_AFTER_PERIODS = 5
 WORKERS = 8
 
 # Different lengths, and none is a prefix of another: answers from a cache would say little.

@@ -18,6 +18,7 @@ from components.domain.moments import format_rfc3339
 from rollout.gates.disputes import NO_DISPUTE, Dispute
 from rollout.model.approval import Approval
 from rollout.model.verdict import Evidence, GateVerdict, TargetHealth, Verdict
+from rollout.statistics.exact_tests import highest_share
 from rollout.statistics.measurements import Histogram, Period
 from rollout.statistics.sequential import alarm_threshold, evidence_above
 
@@ -26,6 +27,11 @@ EARLY_FAILURES = 5
 """Failed requests needed for a failure below the minimum: one hiccup may fail several simultaneous requests."""
 ERROR_TESTS = 2
 """Tests of an error gate that share its false-alarm rate: against the limit, and against the active colour."""
+BALANCED_TESTS = 4
+"""Tests of the gate on the load balancer's errors: the two above, and two for its own 5xx answers, which must be more
+than usual for sure, while the usual share is known for sure."""
+UNLIKELY = 0.05
+"""A chance below this makes a verdict inconclusive until more data decides."""
 LATENCY_TESTS = 3
 """Tests of a latency gate: against the limit, the active colour, and the active colour's p95 from before."""
 QUEUE_SECONDS = 30.0
@@ -79,6 +85,8 @@ def judge_error_rate(
     limits: ErrorRateSettings,
     thresholds: Thresholds,
     dispute: Dispute = NO_DISPUTE,
+    *,
+    tests: int = ERROR_TESTS,
 ) -> GateVerdict:
     """Judge the candidate's share of failed requests.
 
@@ -90,8 +98,9 @@ def judge_error_rate(
         limits: the limits.
         thresholds: what a verdict requires.
         dispute: the failures that another source contradicts; the limit does not apply to them.
+        tests: how many tests share the gate's false-alarm rate.
     """
-    return _judge_share(_FAILED, gate, counts, active, log_evidence_compared, limits, thresholds, dispute)
+    return _judge_share(_FAILED, gate, counts, active, log_evidence_compared, limits, thresholds, dispute, tests)
 
 
 def judge_abandoned(
@@ -111,7 +120,10 @@ def judge_abandoned(
     if known_percent is not None:
         limit = min(limits.limit_percent, known_percent + limits.increase_limit_points)
         limits = limits.model_copy(update={"limit_percent": round(limit, _DIGITS)})
-    return _judge_share(_ABANDONED, gate, counts, active, log_evidence_compared, limits, thresholds, NO_DISPUTE)
+    dispute = NO_DISPUTE
+    return _judge_share(
+        _ABANDONED, gate, counts, active, log_evidence_compared, limits, thresholds, dispute, ERROR_TESTS
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +148,7 @@ def _judge_share(
     limits: ErrorRateSettings | AbandonedSettings,
     thresholds: Thresholds,
     dispute: Dispute,
+    tests: int,
 ) -> GateVerdict:
     limit = limits.limit_percent
     if counts is None:
@@ -145,7 +158,7 @@ def _judge_share(
     rate, held_rate = (100 * count / requests if requests else 0.0 for count in (failed, held))
     absolute = evidence_above(held, requests, limit / 100)
     settled = evidence_above(held - dispute.unsettled, requests, limit / 100)
-    needed = alarm_threshold(thresholds.false_alarm_rate, ERROR_TESTS)
+    needed = alarm_threshold(thresholds.false_alarm_rate, tests)
     evidence: dict[str, float | int | str | None] = {
         "requests": requests,
         share.counted: failed,
@@ -185,6 +198,66 @@ def _judge_share(
     if held_rate > limit or (increase is not None and increase > limits.increase_limit_points):
         return _judged(gate, Verdict.INCONCLUSIVE, f"{figures}, could be chance", evidence, limits)
     return _judged(gate, Verdict.PASS, figures, evidence, limits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BalancerErrors:
+    """The load balancer's own 5xx answers in a time, of which no colour is known."""
+
+    requests: int
+    """All requests, with those that got such an answer without any target."""
+    errors: int
+
+
+def judge_balancer_errors(
+    verdict: GateVerdict,
+    seen: BalancerErrors,
+    before: BalancerErrors,
+    candidate_percent: float,
+    limits: ErrorRateSettings,
+    thresholds: Thresholds,
+) -> GateVerdict:
+    """Return a verdict on the target group's errors, or a worse one because of the load balancer's own 5xx answers.
+
+    A candidate that resets connections or crashes in the middle of a request is seen in these answers alone. They are
+    counted for both colours together, so they cannot pass or fail a colour as its own errors do. They fail the
+    candidate when they are more than both together explain: the share that was usual before, and as many failures as
+    the candidate's limit allows it. Fewer are no reason against it: at a small step, the usual errors of the active
+    colour vary by more than a candidate could cause. The price is that a load balancer that begins to fail for another
+    reason during a rollout ends it.
+
+    Args:
+        verdict: the verdict on the errors of the candidate's target group.
+        seen: the load balancer's errors in the window.
+        before: its errors in a time before the window.
+        candidate_percent: the candidate's share of all requests.
+        limits: the limits.
+        thresholds: what a verdict requires.
+    """
+    tested = thresholds.false_alarm_rate / BALANCED_TESTS
+    usual = highest_share(before.errors, before.requests, tested)
+    explained = usual + limits.limit_percent / 100 * candidate_percent / 100
+    log_evidence = evidence_above(seen.errors, seen.requests, explained)
+    evidence: Evidence = {
+        **verdict.evidence,
+        "balancer_requests": seen.requests,
+        "balancer_failed": seen.errors,
+        "balancer_requests_before": before.requests,
+        "balancer_failed_before": before.errors,
+        "log_evidence_balancer": _bounded(log_evidence),
+    }
+    verdict = replace(verdict, evidence=evidence)
+    figures = (
+        f"the load balancer itself answered {seen.errors} of {seen.requests} requests with 5xx, and "
+        f"{before.errors} of {before.requests} before"
+    )
+    if verdict.verdict is Verdict.FAIL:
+        return verdict
+    if log_evidence >= alarm_threshold(thresholds.false_alarm_rate, BALANCED_TESTS) and seen.errors >= EARLY_FAILURES:
+        return replace(verdict, verdict=Verdict.FAIL, reason=f"{figures}: above the limit, chance is ruled out")
+    if log_evidence >= alarm_threshold(UNLIKELY, 1) and verdict.verdict is Verdict.PASS:
+        return replace(verdict, verdict=Verdict.INCONCLUSIVE, reason=f"{figures}, could be chance")
+    return verdict
 
 
 def judge_latency(

@@ -10,10 +10,13 @@ from rollout.gates.comparisons import LATENCIES, PodComparison, errors_compared,
 from rollout.gates.disputes import FEWEST, NO_DISPUTE, BothSources, Dispute, settle
 from rollout.gates.probes import Probes
 from rollout.gates.verdicts import (
+    BALANCED_TESTS,
     QUANTILE,
+    BalancerErrors,
     Queue,
     Thresholds,
     judge_abandoned,
+    judge_balancer_errors,
     judge_error_rate,
     judge_latency,
     judge_queue,
@@ -79,6 +82,7 @@ class Gates:
         known_p95_seconds: Mapping[str, float],
         *,
         hold_seconds: float,
+        candidate_percent: float,
     ) -> None:
         """Open the window now.
 
@@ -88,6 +92,7 @@ class Gates:
             settings: the service's settings, with the limits.
             known_p95_seconds: the outgoing colour's p95 by gate, for a window in which it has too little traffic.
             hold_seconds: how long the window is meant to be open.
+            candidate_percent: the candidate's share of requests in this window.
         """
         self._ports = ports
         self._plan = plan
@@ -106,6 +111,8 @@ class Gates:
         self._clients: int | None = None
         self._balanced: Sequence[Period] | None = None
         self._before: Mapping[Color, Counters] | None = None
+        self._candidate_percent = candidate_percent
+        self._balancer_before: BalancerErrors | None = None
         self._probes = Probes(
             ports,
             plan,
@@ -251,11 +258,12 @@ class Gates:
         increase = limits.target_group_errors.increase_limit_points / 100
         errors = judge_error_rate(
             TARGET_GROUP_ERRORS,
-            _balanced(mine) if counted else None,
-            _balanced(other),
+            _failed(mine) if counted else None,
+            _failed(other),
             errors_compared(mine, other, increase),
             limits.target_group_errors,
             thresholds,
+            tests=BALANCED_TESTS,
         )
         times = judge_response_times(
             TARGET_GROUP_LATENCY,
@@ -265,9 +273,22 @@ class Gates:
             limits.target_group_latency,
             thresholds,
         )
-        return tuple(
+        errors, times = (
             require_client_traffic(verdict, self._clients, self._probes.sent, thresholds) for verdict in (errors, times)
         )
+        return (self._with_balancer_errors(errors, mine, other), times)
+
+    def _with_balancer_errors(
+        self, verdict: GateVerdict, mine: Sequence[Period], other: Sequence[Period]
+    ) -> GateVerdict:
+        if self._settings.listener is not None:
+            return verdict  # the load balancer counts the errors of others, too
+        if self._balancer_before is None:
+            before = self._ports.target_group_metrics.periods(self._opened - LONG_WINDOW, self._opened)
+            self._balancer_before = _of_balancer(before[self._plan.candidate], before[self._plan.outgoing])
+        seen, percent = _of_balancer(mine, other), self._candidate_percent
+        limits = self._limits.target_group_errors
+        return judge_balancer_errors(verdict, seen, self._balancer_before, percent, limits, self._thresholds)
 
 
 def _errors(of: Sample | None) -> tuple[int, int] | None:
@@ -286,6 +307,19 @@ def _both(pods: Sample, periods: Sequence[Period]) -> BothSources:
 def _balanced(periods: Sequence[Period]) -> tuple[int, int]:
     requests = sum(period.requests for period in periods)
     return requests, min(requests, sum(period.server_errors for period in periods))
+
+
+def _failed(periods: Sequence[Period]) -> tuple[int, int]:
+    requests = sum(period.requests for period in periods)
+    return requests, min(requests, sum(period.failed for period in periods))
+
+
+def _of_balancer(mine: Sequence[Period], other: Sequence[Period]) -> BalancerErrors:
+    """Return the load balancer's own errors, without those that are counted as a target group's failed connections."""
+    periods = [*mine, *other]
+    errors = sum(period.balancer_errors for period in mine) - sum(period.connection_errors for period in periods)
+    # A request that no target could be chosen for is not counted as a request.
+    return BalancerErrors(requests=sum(period.requests for period in periods) + max(0, errors), errors=max(0, errors))
 
 
 def _asked(gates: Mapping[str, bool], ask: Callable[[], tuple[GateVerdict, ...]]) -> tuple[GateVerdict, ...]:

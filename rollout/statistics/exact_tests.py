@@ -21,3 +21,15 @@ def paired_p_value(worse: int, better: int) -> float:
 def fewest_sure_losses() -> int:
     """Return how many lost pairs rule out chance when no pair is won. A smaller sample cannot do that."""
     return math.ceil(math.log(LEVEL) / math.log(0.5))
+
+
+def highest_share(hits: int, trials: int, chance: float) -> float:
+    """Return the upper bound that the true share exceeds with at most this chance (Clopper and Pearson's).
+
+    Without trials nothing is known, so the bound is 1.
+    """
+    if hits >= trials:
+        return 1.0
+    from scipy.special import betaincinv  # slow to import, and needed only here
+
+    return float(betaincinv(hits + 1, trials - hits, 1 - chance))

@@ -251,9 +251,20 @@ class Period:
     """The load balancer's figures for one target group in one period of its metrics."""
 
     requests: int = 0
+    """Requests for which the load balancer chose a target."""
     server_errors: int = 0
+    """5xx answers of the targets."""
+    connection_errors: int = 0
+    """Connections to the targets that failed. No target answered, so these are not among the ``server_errors``."""
+    balancer_errors: int = 0
+    """5xx answers of the load balancer itself, for both colours together: it does not count them by target group."""
     p95_seconds: float | None = None
     """The p95 of the time until the targets began to answer. None without answers."""
+
+    @property
+    def failed(self) -> int:
+        """The failures of this target group. At the edge of a period they may be more than its requests."""
+        return self.server_errors + self.connection_errors
 
 
 @dataclass(frozen=True, kw_only=True)

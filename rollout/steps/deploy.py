@@ -111,15 +111,17 @@ def await_idle(ports: Ports, color: Color) -> None:
 def await_unused(ports: Ports, color: Color, *, since: datetime) -> None:
     """Wait until a rolled-back colour gets no more requests: the load balancer may follow its rule late.
 
-    This does not wait for running requests: parking does, because pods finish their requests. If the load balancer's
-    counts are missing, waiting for the attestation timeout is enough.
+    This does not wait for running requests: parking does, because pods finish their requests. But the load balancer may
+    count a request only when it ends, so the colour must be quiet for as long as a request may take. If the load
+    balancer's counts are missing, waiting for the attestation timeout is enough.
 
     Raises:
         AttestationTimeoutError: clients' requests still reach the colour.
         RolloutError: the colour has weight.
     """
+    quiet_seconds = ports.config.read().max_stream_seconds
     try:
-        attest_idle(ports, color, since=since, quiet_seconds=0)
+        attest_idle(ports, color, since=since, quiet_seconds=quiet_seconds)
     except AttestationTimeoutError as error:
         if error.cause == CLIENTS_SEEN:
             raise

@@ -32,6 +32,8 @@ def practise(ports: Ports, updater: Updater) -> Drilled:
     active = settings.active_color
     idle = other_color(active)
     full, one = full_weight_of(active), green_weight_for(idle, PERCENT)
+    # Requests from before the promotion, counted only now that they end, would look like the one percent.
+    attest_idle(ports, idle, since=ports.rule_changed_at)
     try:
         updater.change_weight(one, message=f"drill: {PERCENT} % of requests to {idle}")
         change = WeightChange(

@@ -2,6 +2,7 @@
 
 import json
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -259,6 +260,10 @@ class World:
         """The share of requests whose client hangs up before the first token."""
         self.miscounted_rate: dict[Color, float] = {"blue": 0.0, "green": 0.0}
         """The share of requests that the pods count as 5xx, although they answered 400."""
+        self.refused_rate: dict[Color, float] = {"blue": 0.0, "green": 0.0}
+        """The share of requests whose connection the targets refuse: the load balancer answers 502."""
+        self.reset_rate: dict[Color, float] = {"blue": 0.0, "green": 0.0}
+        """The share of requests whose connection the targets reset later: the load balancer answers 502."""
         self.ttft_bucket: dict[Color, str] = {"blue": "0.25", "green": "0.25"}
         self.inter_token_bucket: dict[Color, str] = {"blue": "0.05", "green": "0.05"}
         self.end_to_end_bucket: dict[Color, str] = {"blue": "5", "green": "5"}
@@ -367,8 +372,8 @@ class World:
 
     def _counted_at(self, at: datetime) -> dict[Color, float]:
         elapsed = (at - (self.clock.now() - timedelta(seconds=self.clock.elapsed))).total_seconds()
-        known = [counted for when, counted in self.history if when <= elapsed]
-        return known[-1] if known else dict.fromkeys(COLORS, 0.0)
+        known = bisect_right(self.history, elapsed, key=lambda one: one[0])
+        return self.history[known - 1][1] if known else dict.fromkeys(COLORS, 0.0)
 
     def _set_weights(self, green_weight: int) -> None:
         self._count()
@@ -593,17 +598,27 @@ class World:
 
     def periods(self, start: datetime, end: datetime) -> Mapping[Color, Sequence[Period]]:
         length = timedelta(seconds=PERIOD_SECONDS)
-        whole = int((end - start) / length)
+        starts = [start + number * length for number in range(int((end - start) / length))]
+        by_color: dict[Color, list[Period]] = {
+            color: [self._period(color, at, length) for at in starts] for color in COLORS
+        }
+        balancer = [sum(one.balancer_errors for one in both) for both in zip(*by_color.values(), strict=True)]
         return {
-            color: [self._period(color, start + number * length, length) for number in range(whole)] for color in COLORS
+            color: [replace(one, balancer_errors=errors) for one, errors in zip(periods, balancer, strict=True)]
+            for color, periods in by_color.items()
         }
 
     def _period(self, color: Color, start: datetime, length: timedelta) -> Period:
         counts = self.counts(color, start, start + length)
         if counts is None:
             return Period()
-        p95_seconds = self.response_p95_seconds[color]
-        return Period(requests=counts.requests, server_errors=counts.server_errors, p95_seconds=p95_seconds)
+        return Period(
+            requests=counts.requests,
+            server_errors=counts.server_errors,
+            connection_errors=round(counts.requests * self.refused_rate[color]),
+            balancer_errors=round(counts.requests * (self.refused_rate[color] + self.reset_rate[color])),
+            p95_seconds=self.response_p95_seconds[color],
+        )
 
     def _answer(self, color: Color, body: Mapping[str, Any]) -> Answer:
         colored = self.state.color(color)

@@ -722,6 +722,41 @@ def test_each_gate_refuses_a_candidate_that_is_worse(gate: str) -> None:
     assert verdicts(world, gate)[-1]["verdict"] in (Verdict.FAIL, Verdict.INCONCLUSIVE)
 
 
+# What the load balancer alone counts: the pods never see the request, or are gone before they count it.
+BROKEN = ["refused_rate", "reset_rate"]
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_candidate_that_breaks_connections_is_rolled_back(what: str) -> None:
+    world = World()
+    getattr(world, what)["green"] = 0.2
+    rollout = ramp(world)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert rollout.reason.startswith("target_group_errors: ")
+    assert verdicts(world, "target_group_errors")[-1]["verdict"] == Verdict.FAIL
+    assert world.shifts_of_traffic == [0, 1, 0], "at the first step"
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_connections_that_break_on_both_colours_as_before_refuse_nobody(what: str) -> None:
+    world = World()
+    getattr(world, what).update({"blue": 0.009, "green": 0.009})
+    assert ramp(world).phase is Phase.DONE
+
+
+def test_the_other_colours_broken_connections_are_not_the_candidates() -> None:
+    world = World()
+    world.reset_rate["blue"] = 0.05
+    assert ramp(world).phase is Phase.DONE
+
+
+@pytest.mark.parametrize(("what", "phase"), [("reset_rate", Phase.DONE), ("refused_rate", Phase.ROLLED_BACK)])
+def test_on_a_joined_listener_only_the_target_groups_own_errors_count(what: str, phase: Phase) -> None:
+    world = World(**JOINED)
+    getattr(world, what)["green"] = 0.2  # resets could as well be those of other services
+    assert ramp(world).phase is phase
+
+
 @pytest.mark.parametrize("gate", ["error_rate", "ttft_p95", "queue_depth", "target_group_latency"])
 def test_a_dry_run_is_journalled_and_decides_nothing(gate: str) -> None:
     spoiled: dict[str, Any] = {"error_rate": {"limit_percent": 0}, "ttft_p95": {"limit_seconds": 0.01}}

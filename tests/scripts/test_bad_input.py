@@ -220,6 +220,31 @@ def test_a_prometheus_url_that_is_none_is_refused(
     assert message in refused(ramp.main, with_aws)
 
 
+@pytest.mark.parametrize(
+    ("access", "message"),
+    [
+        ("{bearer_token_from: {env: NO_TOKEN}}", "bearer_token_from.env: the variable NO_TOKEN is not set. Set it to"),
+        ("{ca_file: ca.pem}", "ca_file: "),
+        ("{basic_auth: {username: me, password_from: {file: no/password}}}", "no/password cannot be read (No such fi"),
+    ],
+)
+def test_a_prometheus_without_its_credential_is_refused_before_anything_is_changed(
+    with_aws: Path, monkeypatch: pytest.MonkeyPatch, access: str, message: str
+) -> None:
+    put_pulumi(with_aws, monkeypatch)
+    rollout = f"  vllm-blue-green:rollout: {{prometheus_url: 'https://127.0.0.1:9', prometheus: {access}}}\n"
+    path = with_aws / "Pulumi.prod.yaml"
+    path.write_text(path.read_text() + rollout)
+    before = path.read_bytes()
+    release = str(with_aws / "release.yaml")
+    result = call(ramp.main, "--stack", "prod", "--work-dir", str(with_aws), "--release", release)
+    assert result.exit_code == console.EXIT_REFUSED, result.output
+    assert path.read_bytes() == before
+    reasons = [line for line in records(with_aws)[-1]["reason"].splitlines() if "rollout.prometheus." in line]
+    assert len(reasons) == 1
+    assert message in reasons[0]
+
+
 def records(project: Path) -> list[dict[str, Any]]:
     lines = (project / ".rollout" / "prod" / "chat.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]

@@ -1,11 +1,20 @@
 """The load balancer's counts per target group, from CloudWatch.
 
-Attestation uses these counts, not the pods' own, for three reasons. First, the load balancer counts a request when it
-chooses a target. A pod counts it when the answer ends, so the pods show the former weight for as long as a stream
-lasts. Second, the load balancer's metric does not include health checks, but the pods' counters include the readiness
-probe's synthetic inference. Third, pods also count requests that bypass the load balancer. The price is a delay: AWS
-publishes periods of 60 s, some time after their end, so an attestation takes at least two to three minutes.
+Attestation uses these counts, not the pods' own, for two reasons. The load balancer's metric does not include health
+checks, but the pods' counters include the readiness probe's synthetic inference. And pods also count requests that
+bypass the load balancer. The price is a delay: AWS publishes periods of 60 s, some time after their end, so an
+attestation takes three to four minutes.
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
+
+Only complete periods are returned: one that is still being published shows too few requests or errors, or none. AWS
+does not say when a period is complete. These rules say so:
+
+- Its end is ``PUBLICATION_PERIODS`` ago. Others who read these metrics have found the newest ones to change still
+  (https://github.com/Netflix/atlas/pull/1300, https://github.com/grafana/alloy/pull/6518).
+- Requests have been published for it or for a later period, on any colour. Metrics are published in the order of their
+  periods, but one metric's may come later than another's.
+- If no requests have been published, nobody may have sent any. That is taken to be so ``SILENT_PERIODS`` after its end,
+  if the numbers of healthy targets are published, which do not depend on requests.
 """
 
 from __future__ import annotations
@@ -26,27 +35,42 @@ if TYPE_CHECKING:
 NAMESPACE: Final = "AWS/ApplicationELB"
 REQUESTS: Final = ("RequestCount", "Sum")
 SERVER_ERRORS: Final = ("HTTPCode_Target_5XX_Count", "Sum")
+# No target answered these, so none is among the 5xx answers of the targets.
+CONNECTION_ERRORS: Final = ("TargetConnectionErrorCount", "Sum")
+BALANCER_ERRORS: Final = ("HTTPCode_ELB_5XX_Count", "Sum")
+"""502: a target refuses, resets or garbles; 503: no target; 504: a target is silent. Counted by load balancer only.
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html"""
 P95_SECONDS: Final = ("TargetResponseTime", "p95")
 HOSTS: Final = ("HealthyHostCount", "Maximum")
 """Published with or without requests, so it separates a period without requests from one not published yet."""
-PUBLICATION_PERIODS: Final = 1
-"""For this many periods after a period's end, one colour's count may be published before the other's."""
+PUBLICATION_PERIODS: Final = 2
+"""For this many periods after its end, a period's figures may still change."""
+SILENT_PERIODS: Final = 5
+"""This many periods after a period's end, requests are published if there were any."""
 
 Statistic = tuple[str, str]
 """A metric's name and its CloudWatch statistic."""
-_Values = Mapping[tuple[Statistic, Color], float]
+_Series = tuple[Statistic, Color | None]
+"""A statistic of a colour's target group, or of the whole load balancer."""
+_Values = Mapping[_Series, float]
 
 
 class CloudWatchMetrics:
     """Requests, 5xx answers and response times of one service's target groups."""
 
     def __init__(
-        self, client: CloudWatchClient, dimensions: Callable[[Color], dict[str, str]], *, period_seconds: int
+        self,
+        client: CloudWatchClient,
+        dimensions: Callable[[Color], dict[str, str]],
+        *,
+        period_seconds: int,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Read metrics with this period; ``dimensions`` returns the CloudWatch dimensions of a colour."""
         self._client = client
         self._dimensions = dimensions
         self._period_seconds = period_seconds
+        self._now = now
 
     def counts(self, color: Color, start: datetime, end: datetime) -> TargetGroupCounts | None:
         """Return a colour's counts over a window. None when nothing was counted."""
@@ -57,20 +81,24 @@ class CloudWatchMetrics:
         return TargetGroupCounts(requests=requests, server_errors=sum(period.server_errors for period in periods))
 
     def periods(self, start: datetime, end: datetime) -> Mapping[Color, Sequence[Period]]:
-        """Return both colours' figures for each period, in one call. Both have the same periods.
+        """Return both colours' figures for each complete period, in one call. Both have the same periods.
 
         The window begins at the first whole period after ``start``, so nothing from before ``start`` counts. An absent
-        5xx metric means zero only where requests were counted: CloudWatch publishes no value for zero or for no data.
+        count of errors means zero: CloudWatch publishes no value for zero.
         """
         first = self._first_period(start)
         if first >= int(end.timestamp()):  # CloudWatch takes whole seconds only
             return dict.fromkeys(COLORS, ())
-        found = self._read((REQUESTS, SERVER_ERRORS, P95_SECONDS), datetime.fromtimestamp(first, UTC), end)
+        statistics = (REQUESTS, HOSTS, SERVER_ERRORS, CONNECTION_ERRORS, P95_SECONDS)
+        wanted = (*_of_colors(statistics), (BALANCER_ERRORS, None))
+        found = self._read(wanted, datetime.fromtimestamp(first, UTC), end)
         return {
             color: tuple(
                 Period(
                     requests=round(values.get((REQUESTS, color), 0.0)),
                     server_errors=round(values.get((SERVER_ERRORS, color), 0.0)),
+                    connection_errors=round(values.get((CONNECTION_ERRORS, color), 0.0)),
+                    balancer_errors=round(values.get((BALANCER_ERRORS, None), 0.0)),
                     p95_seconds=values.get((P95_SECONDS, color)),
                 )
                 for values in found.values()
@@ -79,17 +107,15 @@ class CloudWatchMetrics:
         }
 
     def by_period(self, start: datetime, end: datetime) -> Sequence[PeriodRequests]:
-        """Return the whole periods of a window that have been published, oldest first."""
-        length = self._period_seconds
+        """Return the complete periods of a window, oldest first."""
         first = self._first_period(start)
-        last = (math.floor(end.timestamp() / length) - PUBLICATION_PERIODS) * length
-        if first >= last:
+        if first >= int(end.timestamp()):
             return ()
-        found = self._read((REQUESTS, HOSTS), datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC))
+        found = self._read(_of_colors((REQUESTS, HOSTS)), datetime.fromtimestamp(first, UTC), end)
         return [
             PeriodRequests(
                 start=at,
-                end=at + timedelta(seconds=length),
+                end=at + timedelta(seconds=self._period_seconds),
                 requests={color: round(values.get((REQUESTS, color), 0)) for color in COLORS},
             )
             for at, values in found.items()
@@ -98,33 +124,49 @@ class CloudWatchMetrics:
     def _first_period(self, start: datetime) -> int:
         return math.ceil(start.timestamp() / self._period_seconds) * self._period_seconds
 
-    def _read(self, statistics: Sequence[Statistic], start: datetime, end: datetime) -> Mapping[datetime, _Values]:
-        """Return the published values of a window, by the start of each period, oldest first."""
-        wanted: list[tuple[Statistic, Color]] = [(statistic, color) for statistic in statistics for color in COLORS]
+    def _read(self, wanted: Sequence[_Series], start: datetime, end: datetime) -> Mapping[datetime, _Values]:
+        """Return the values of the complete periods of a window, by the start of each, oldest first."""
+        asked_at = self._now()  # the answer may take long, and shows nothing that is published meanwhile
         series = {f"m{number}": one for number, one in enumerate(wanted)}
         pages = self._client.get_paginator("get_metric_data").paginate(
             MetricDataQueries=[self._query(number, *one) for number, one in series.items()],
             StartTime=start,
             EndTime=end,
         )
-        found: dict[datetime, dict[tuple[Statistic, Color], float]] = {}
+        found: dict[datetime, dict[_Series, float]] = {}
         for page in pages:
             for result in page["MetricDataResults"]:
                 for at, value in zip(result.get("Timestamps", ()), result.get("Values", ()), strict=True):
                     found.setdefault(at, {})[series[result.get("Id", "")]] = value
-        return dict(sorted(found.items()))
+        return {at: values for at, values in sorted(found.items()) if self._is_complete(at, found, asked_at)}
 
-    def _query(self, number: str, statistic: Statistic, color: Color) -> MetricDataQueryTypeDef:
+    def _is_complete(self, at: datetime, found: Mapping[datetime, _Values], asked_at: datetime) -> bool:
+        length = timedelta(seconds=self._period_seconds)
+        ended = (asked_at - at) / length - 1
+        if ended < PUBLICATION_PERIODS:
+            return False
+        if any((REQUESTS, color) in values for later, values in found.items() if later >= at for color in COLORS):
+            return True
+        return ended >= SILENT_PERIODS and any((HOSTS, color) in found[at] for color in COLORS)
+
+    def _query(self, number: str, statistic: Statistic, color: Color | None) -> MetricDataQueryTypeDef:
         name, how = statistic
+        dimensions = self._dimensions(COLORS[0] if color is None else color)
+        if color is None:
+            dimensions = {key: value for key, value in dimensions.items() if key != "TargetGroup"}
         return {
             "Id": number,
             "MetricStat": {
                 "Metric": {
                     "Namespace": NAMESPACE,
                     "MetricName": name,
-                    "Dimensions": [{"Name": key, "Value": value} for key, value in self._dimensions(color).items()],
+                    "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
                 },
                 "Period": self._period_seconds,
                 "Stat": how,
             },
         }
+
+
+def _of_colors(statistics: Sequence[Statistic]) -> tuple[_Series, ...]:
+    return tuple((statistic, color) for statistic in statistics for color in COLORS)

@@ -134,6 +134,14 @@ TEXTS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "BUCKET": (["abc", "a.b-c", "0-0", LABEL], ["", "ab", A * 64, "Abc", "a..b", "-ab", "ab-", "ab."]),
     "PREFIX": (["", "a", "A._-/b/c"], ["/", "/a", "a/", "a//b", "AWSLogs", "a/xAWSLogsx/b", "a b"]),
+    "USERNAME": (["a", "a b@c/ü", A * 200], ["", "a:b", "a\n", "\x7f", A * 201]),
+    "REGION": (
+        ["us-east-1", "us-gov-west-1", "eusc-de-east-10", f"us-{A * 12}-1"],
+        ["", "us-east-1a", "us-east", "u-east-1", "US-EAST-1", "us-1", "us-east-100", f"us-{A * 13}-1", "us-a-b-c-d-1"],
+    ),
+    "SIGNING_NAME": (["aps", "a-1", f"a{A * 40}"], ["", "a", "1a", "Aps", "a_b", f"a{A * 41}"]),
+    "HEADER_NAME": (["X-Scope-OrgID", "!#$%&'*+-.^_`|~", A * 100], ["", "a:", "a b", "a\n", "ä", A * 101]),
+    "HEADER_VALUE": (["a", "a b|c", A * 1000], ["", " a", "a ", "a\nb", "ä", "a\x7f", A * 1001]),
     "INSTANCE_TYPE": (["g6e.2xlarge", "p5.48xlarge"], ["", "m5.large", "g6f.xlarge", "p5.48xlarge "]),
 }
 

@@ -2,7 +2,10 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from rehearsal.aws.topology import metric_dimension
 from tests.rehearsal.aws.account import Service, wait_for
@@ -64,16 +67,42 @@ def test_a_metric_without_an_event_is_absent(new_service: NewService, farm: Farm
     assert metric(service, "RequestCount", "Sum", color="green") == []
 
 
-def test_errors_of_the_load_balancer_do_not_count_as_the_targets(new_service: NewService, farm: Farm) -> None:
-    service = new_service(100, 0)
+Break = Callable[[Service, Farm], None]
+
+
+def refuses(service: Service, farm: Farm) -> None:
     target = farm.start("blue")
     service.register("blue", target)
     farm.stop(target)
     service.http.get("/v1/status/200")
+
+
+def resets(service: Service, farm: Farm) -> None:
+    service.register("blue", farm.start("blue"))
+    service.http.get("/v1/reset")
+
+
+def is_not_there(service: Service, farm: Farm) -> None:
+    del farm
+    service.http.get("/v1/status/200")
+
+
+@pytest.mark.parametrize(
+    ("breaks", "code", "connection_errors", "requests"),
+    [(refuses, 502, [1], [1]), (resets, 502, [], [1]), (is_not_there, 503, [], [])],
+)
+def test_errors_of_the_load_balancer_do_not_count_as_the_targets(
+    new_service: NewService, farm: Farm, breaks: Break, code: int, connection_errors: list[int], requests: list[int]
+) -> None:
+    service = new_service(100, 0)
+    breaks(service, farm)
     wait_for(lambda: metric(service, "HTTPCode_ELB_5XX_Count", "Sum", color=None))
-    assert metric(service, "HTTPCode_ELB_502_Count", "Sum", color=None) == [1]
-    assert metric(service, "TargetConnectionErrorCount", "Sum") == [1]
-    assert metric(service, "HTTPCode_Target_5XX_Count", "Sum") == []
+    assert metric(service, f"HTTPCode_ELB_{code}_Count", "Sum", color=None) == [1]
+    assert metric(service, "HTTPCode_ELB_5XX_Count", "Sum") == [], "it has no dimension for the target group"
+    for color in ("blue", None):
+        assert metric(service, "TargetConnectionErrorCount", "Sum", color=color) == connection_errors
+        assert metric(service, "RequestCount", "Sum", color=color) == requests
+        assert metric(service, "HTTPCode_Target_5XX_Count", "Sum", color=color) == []
 
 
 def test_host_counts_follow_health(new_service: NewService, farm: Farm) -> None:
@@ -87,3 +116,31 @@ def test_host_counts_follow_health(new_service: NewService, farm: Farm) -> None:
     assert metric(service, "HealthyHostCount", "Minimum") == [1]
     assert metric(service, "HealthyHostCount", "Maximum")[0] >= 1
     assert metric(service, "HealthyHostCount", "Maximum", color="green") == []
+
+
+@pytest.mark.parametrize("counted_at", ["start", "end"])
+def test_a_request_is_counted_when_it_begins_or_when_it_ends(
+    new_service: NewService, farm: Farm, counted_at: str
+) -> None:
+    service = new_service(100, 0)
+    service.register("blue", farm.start("blue"))
+    service.account.admin.set_faults(request_counted_at=counted_at)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(service.http.get, "/v1/slow/4000")
+        wait_for(lambda: service.counters("blue")["requests"] == 1)
+        time.sleep(2.5)  # the period in which it began is over and published
+        assert metric(service, "RequestCount", "Sum") == ([1] if counted_at == "start" else [])
+        assert slow.result().is_success
+    wait_for(lambda: metric(service, "RequestCount", "Sum") == [1])
+
+
+def test_a_metric_can_be_published_later_than_another(new_service: NewService, farm: Farm) -> None:
+    service = new_service(100, 0)
+    service.account.admin.set_faults(publication_delay_seconds={"RequestCount": 3})
+    service.register("blue", farm.start("blue"))
+    service.http.get("/v1/status/200")
+    began = time.monotonic()
+    wait_for(lambda: metric(service, "HTTPCode_Target_2XX_Count", "Sum") == [1])
+    assert metric(service, "RequestCount", "Sum") == []
+    wait_for(lambda: metric(service, "RequestCount", "Sum") == [1])
+    assert 3 <= time.monotonic() - began < 8

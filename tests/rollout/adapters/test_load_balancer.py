@@ -347,6 +347,78 @@ def test_both_colours_are_reported_by_the_same_periods(account: Account, cloudwa
     assert counts.periods(NOON + timedelta(seconds=10), NOON + timedelta(seconds=50)) == {"blue": (), "green": ()}
 
 
+def test_failed_connections_and_the_load_balancers_own_errors_are_reported_apart(
+    account: Account, cloudwatch: Any
+) -> None:
+    client, counts = cloudwatch
+    green, blue = (account.load_balancer().dimensions(color) for color in ("green", "blue"))
+    put(client, "RequestCount", green, 60, 40)
+    put(client, "RequestCount", blue, 60, 400)
+    put(client, "HTTPCode_Target_5XX_Count", green, 60, 1)
+    put(client, "TargetConnectionErrorCount", green, 60, 2)
+    put(client, "HTTPCode_ELB_5XX_Count", {"LoadBalancer": green["LoadBalancer"]}, 60, 7)
+    put(client, "HTTPCode_ELB_5XX_Count", {"LoadBalancer": "app/another/1"}, 60, 100)
+    periods = counts.periods(NOON, NOON + timedelta(seconds=300))
+    (mine,), (other,) = periods["green"], periods["blue"]
+    assert (mine.requests, mine.server_errors, mine.connection_errors, mine.failed) == (40, 1, 2, 3)
+    assert (other.requests, other.server_errors, other.connection_errors) == (400, 0, 0)
+    assert mine.balancer_errors == other.balancer_errors == 7
+
+
+HOSTS, ASKED = "HealthyHostCount", "RequestCount"
+
+
+@pytest.mark.parametrize(
+    ("published", "now", "complete"),
+    [
+        # Periods of 60 s; each metric with the start of its period. The period in question is from 60 to 120 s.
+        ([(ASKED, "blue", 60)], 239, False),
+        ([(ASKED, "blue", 60)], 240, True),
+        ([(ASKED, "green", 60)], 240, True),
+        ([(HOSTS, "blue", 60)], 240, False),  # requests may still be published
+        ([(HOSTS, "blue", 60)], 419, False),
+        ([(HOSTS, "blue", 60)], 420, True),  # there were none
+        ([(HOSTS, "blue", 60), (ASKED, "blue", 0)], 240, False),
+        ([(HOSTS, "blue", 60), (ASKED, "blue", 120)], 240, True),  # requests are published up to here, on any colour
+        ([(HOSTS, "blue", 60), (ASKED, "green", 180)], 240, True),
+        ([], 1000, False),
+        ([(ASKED, "blue", 120)], 1000, False),
+    ],
+)
+def test_only_complete_periods_are_reported(
+    account: Account, published: list[tuple[str, Color, int]], now: int, complete: bool
+) -> None:
+    client, dimensions = boto3.client("cloudwatch", region_name=REGION), account.load_balancer().dimensions
+    at = NOON + timedelta(seconds=now)
+    counts = CloudWatchMetrics(client, dimensions, period_seconds=60, now=lambda: at)
+    for metric, color, seconds in published:
+        put(client, metric, dimensions(color), seconds, 7)
+    end = NOON + timedelta(seconds=200)
+    first = next(iter(counts.by_period(NOON + timedelta(seconds=60), end)), None)
+    found = first is not None and first.start == NOON + timedelta(seconds=60)
+    assert found is complete
+    if first is not None and found:
+        asked = {color for metric, color, seconds in published if (metric, seconds) == (ASKED, 60)}
+        assert first.requests == {color: 7 if color in asked else 0 for color in COLORS}
+        assert (first.end - first.start).total_seconds() == 60
+    of_periods = counts.periods(NOON + timedelta(seconds=60), end)
+    assert (
+        len(of_periods["green"]) == len(of_periods["blue"]) == len(counts.by_period(NOON + timedelta(seconds=60), end))
+    )
+
+
+def test_a_period_that_becomes_complete_while_the_answer_is_on_its_way_is_not_taken_for_complete(
+    account: Account, cloudwatch: Any
+) -> None:
+    client, _ = cloudwatch
+    dimensions = account.load_balancer().dimensions
+    put(client, ASKED, dimensions("blue"), 60, 7)
+    times = iter([NOON + timedelta(seconds=239), NOON + timedelta(seconds=300)])
+    counts = CloudWatchMetrics(client, dimensions, period_seconds=60, now=lambda: next(times))
+    assert list(counts.by_period(NOON, NOON + timedelta(seconds=239))) == []
+    assert len(counts.by_period(NOON, NOON + timedelta(seconds=300))) == 1
+
+
 def _refuses(code: str, status: int) -> ClientError:
     answer: Any = {"Error": {"Code": code, "Message": "refused"}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return ClientError(answer, "AnyCall")

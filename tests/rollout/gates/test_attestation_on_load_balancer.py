@@ -1,6 +1,7 @@
-"""Attestation and the direct rule update on the stand-in load balancer, under traffic, through the AWS API.
+"""Attestation, the gate on errors and the direct rule update on the stand-in load balancer, through the AWS API.
 
-Nothing here is a fake but the parts that neither asks: lags, ignored changes and throttling are the account's faults.
+Nothing here is a fake but the parts that none of them asks: lags, ignored changes, resets and throttling are the
+account's faults.
 """
 
 import threading
@@ -9,7 +10,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import boto3
 import pytest
@@ -23,14 +24,23 @@ from components.domain.naming import (
     STACK_KEY,
     Color,
 )
-from rollout.adapters.aws.cloudwatch import CloudWatchMetrics
+from rollout.adapters.aws.cloudwatch import SILENT_PERIODS, CloudWatchMetrics
 from rollout.adapters.aws.elbv2_client import elbv2_client
 from rollout.adapters.aws.load_balancer import Elbv2LoadBalancer
 from rollout.direct_update import send_back_by
-from rollout.gates.attestation import AttestationTimeoutError, WeightChange, attest_weight
+from rollout.gates.attestation import (
+    CLIENTS_SEEN,
+    AttestationTimeoutError,
+    WeightChange,
+    attest_idle,
+    attest_weight,
+)
+from rollout.gates.window import TARGET_GROUP_ERRORS, Gates
 from rollout.model.errors import RefusedError, UnavailableError
 from rollout.model.machine import Phase
+from rollout.model.plan import make_plan
 from rollout.model.records import Attested, Body, Note
+from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Ports
 from tests.rehearsal.aws.account import REGION, Account, Service, running_account, wait_for
 from tests.rehearsal.aws.farm import Farm, Target
@@ -78,15 +88,22 @@ class Nobody:
         return 0
 
 
+class NoPods:
+    def counters(self, at: datetime) -> NoReturn:
+        raise ConnectionError(f"no pods at {at}")
+
+
 @dataclass
 class Site:
-    """A service with traffic, and the ports to attest it."""
+    """A service with traffic, and the ports to attest and judge it."""
 
     account: Account
     service: Service
     load_balancer: Elbv2LoadBalancer
     ports: Ports
     journal: Notes
+    farm: Farm
+    green: Target
 
     def shift(self, before: int, after: int) -> WeightChange:
         self.load_balancer.set_green_weight(after)
@@ -107,16 +124,19 @@ class Site:
 @dataclass
 class Settings:
     timeout_seconds: float = 90
+    max_stream_seconds: int = 3
 
     def read(self) -> ServiceSettings:
         rollout = {
             **BASE["rollout"],
             "settle_seconds": 0,
             "poll_seconds": 0.25,
+            "cloudwatch_period_seconds": 1,
             "attestation": {"error_percent": 1, "timeout_seconds": self.timeout_seconds},
         }
         green = {"replicas": 1, "release": NEW.model_dump(mode="json")}
-        return ServiceSettings.model_validate({**BASE, "green": green, "rollout": rollout})
+        drain = {"max_stream_seconds": self.max_stream_seconds, "deregistration_propagation_seconds": 1}
+        return ServiceSettings.model_validate({**BASE, **drain, "green": green, "rollout": rollout})
 
 
 @pytest.fixture
@@ -125,7 +145,8 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-def site(account: Account, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Generator[Site]:
+def still(account: Account, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Generator[Site]:
+    """A service without traffic."""
     for name, value in (
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
@@ -137,7 +158,8 @@ def site(account: Account, settings: Settings, monkeypatch: pytest.MonkeyPatch) 
     farm, service = Farm(), Service(account, {"blue": 75, "green": 25})
     try:
         service.register("blue", farm.start("blue"))
-        service.register("green", farm.start("green"))
+        green = farm.start("green")
+        service.register("green", green)
         _tag(service)
         client = elbv2_client(REGION)
         load_balancer = Elbv2LoadBalancer(client, stack=STACK, service=service.name)
@@ -146,7 +168,7 @@ def site(account: Account, settings: Settings, monkeypatch: pytest.MonkeyPatch) 
         counts = CloudWatchMetrics(
             boto3.client("cloudwatch", region_name=REGION), load_balancer.dimensions, period_seconds=1
         )
-        # Attestation asks for these alone; a use of any other port fails.
+        # Attestation and the gate ask for these alone; a use of any other port fails.
         ports = cast(
             Ports,
             _Ports(
@@ -156,14 +178,20 @@ def site(account: Account, settings: Settings, monkeypatch: pytest.MonkeyPatch) 
                 load_balancer=load_balancer,
                 target_group_metrics=counts,
                 route=Nobody(),
+                metrics=NoPods(),
             ),
         )
-        with _traffic(service):
-            yield Site(account, service, load_balancer, ports, journal)
+        yield Site(account, service, load_balancer, ports, journal, farm, green)
     finally:
         account.admin.set_faults(**before)
         service.delete()
         farm.close()
+
+
+@pytest.fixture
+def site(still: Site) -> Generator[Site]:
+    with _traffic(still.service):
+        yield still
 
 
 @dataclass
@@ -174,26 +202,30 @@ class _Ports:
     load_balancer: Elbv2LoadBalancer
     target_group_metrics: CloudWatchMetrics
     route: Nobody
+    metrics: NoPods
 
 
 class _traffic:  # noqa: N801 - a context manager
-    """About fifty requests a second."""
+    """Clients that each send one request after the other. By default one client, about fifty requests a second."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, clients: int = 1, path: str = "/v1/echo") -> None:
         self._service = service
+        self._path = path
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._send, daemon=True)
+        self._threads = [threading.Thread(target=self._send, daemon=True) for _ in range(clients)]
 
     def __enter__(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def _send(self) -> None:
         while not self._ended.wait(0.02):
-            self._service.http.post("/v1/echo")
+            self._service.http.post(self._path)
 
 
 def _tag(service: Service, active: Color = "blue", keep_until: str = "") -> None:
@@ -222,6 +254,122 @@ def test_a_data_plane_that_ignores_the_change_is_never_attested(site: Site, sett
     with pytest.raises(AttestationTimeoutError, match=r"as before the change \(25 %\)"):
         site.attest(25, 75)
     assert site.load_balancer.rule().splits(75)  # the API says what was asked for, as ever
+
+
+# What AWS does not document, or does not promise: when it counts a request, and which metric it publishes first.
+LATE_REQUESTS, LATE_HOSTS = {"RequestCount": 3.5}, {"HealthyHostCount": 3.5}
+COUNTING = [
+    pytest.param("start", LATE_REQUESTS, id="start-late-requests"),
+    pytest.param("start", LATE_HOSTS, id="start-late-hosts"),
+    pytest.param("end", {}, id="end"),
+    pytest.param("end", LATE_REQUESTS, id="end-late-requests"),
+]
+
+
+def count(site: Site, counted_at: str, delays: dict[str, float]) -> None:
+    site.account.admin.set_faults(request_counted_at=counted_at, publication_delay_seconds=delays)
+
+
+@pytest.mark.parametrize(("counted_at", "delays"), COUNTING)
+def test_long_requests_do_not_make_a_weight_attested_early(
+    still: Site, counted_at: str, delays: dict[str, float]
+) -> None:
+    count(still, counted_at, delays)
+    still.account.admin.set_faults(weight_lag_seconds=4)
+    with _traffic(still.service, clients=30, path="/v1/slow/1500"):
+        time.sleep(2)
+        took = still.attest(25, 75)
+    attested = still.journal.records[-1]
+    assert isinstance(attested, Attested)
+    assert attested.candidate_percent is not None
+    assert 55 < attested.candidate_percent < 95
+    assert 4 <= took <= 4 + 1.5 + 3.5 + PUBLISHED_WITHIN_SECONDS + 6
+
+
+@pytest.mark.parametrize(("counted_at", "delays"), COUNTING)
+def test_a_weight_that_long_requests_do_not_follow_is_never_attested(
+    still: Site, settings: Settings, counted_at: str, delays: dict[str, float]
+) -> None:
+    settings.timeout_seconds = 9
+    count(still, counted_at, delays)
+    still.account.admin.set_faults(ignore_weight_changes=True)
+    with (
+        _traffic(still.service, clients=30, path="/v1/slow/1500"),
+        pytest.raises(AttestationTimeoutError, match=r"as before the change \(25 %\)|too few requests"),
+    ):
+        still.attest(25, 75)
+
+
+@pytest.mark.parametrize(("counted_at", "delays"), COUNTING)
+def test_a_colour_with_a_long_request_now_and_then_is_not_idle_until_the_last_one_has_ended(
+    still: Site, settings: Settings, counted_at: str, delays: dict[str, float]
+) -> None:
+    still.load_balancer.set_green_weight(100)
+    wait_for(still.service.rule_applied)
+    count(still, counted_at, delays)
+    settings.timeout_seconds = 1  # and as long as the last requests may take
+    quiet_seconds = settings.max_stream_seconds = 6
+    # Each request takes longer than a period, so there are periods in which none begins, and some in which none ends.
+    with _traffic(still.service, path="/v1/slow/2500"):
+        time.sleep(3)
+        still.account.admin.set_faults(ignore_weight_changes=True)
+        still.load_balancer.set_green_weight(0)
+        changed = datetime.now(UTC)
+        with pytest.raises(AttestationTimeoutError) as waited:
+            attest_idle(still.ports, "green", since=changed, quiet_seconds=quiet_seconds)
+        assert waited.value.cause in (CLIENTS_SEEN, "few counts")
+        settings.timeout_seconds = 60
+        still.account.admin.set_faults(ignore_weight_changes=False)
+        wait_for(still.service.rule_applied)
+        attest_idle(still.ports, "green", since=changed, quiet_seconds=quiet_seconds)
+        last = still.service.counters("green")["last_request_started_at"]
+        assert time.time() - last >= quiet_seconds
+        time.sleep(1)
+        assert still.service.counters("green")["last_request_started_at"] == last
+
+
+@pytest.mark.parametrize("delays", [LATE_REQUESTS, LATE_HOSTS], ids=str)
+def test_without_any_traffic_a_colour_is_idle_once_counts_would_have_been_published(
+    still: Site, delays: dict[str, float]
+) -> None:
+    still.load_balancer.set_green_weight(0)
+    count(still, "start", delays)
+    began = time.monotonic()
+    attest_idle(still.ports, "green", since=datetime.now(UTC), quiet_seconds=0)
+    assert SILENT_PERIODS <= time.monotonic() - began <= SILENT_PERIODS + 3.5 + 5
+
+
+def judged(site: Site, decided: Callable[[GateVerdict], bool]) -> GateVerdict:
+    """Judge the candidate's errors until there is such a verdict, and return it."""
+    settings = site.ports.config.read()
+    plan = make_plan("green", settings.rollout, None)
+    gates = Gates(site.ports, plan, settings, {}, hold_seconds=10, candidate_percent=25)
+    found: list[GateVerdict] = []
+
+    def judge() -> bool:
+        found[:] = [one for one in gates.judge() if one.gate == TARGET_GROUP_ERRORS]
+        time.sleep(0.2)
+        return decided(found[0])
+
+    wait_for(judge)
+    return found[0]
+
+
+def test_a_candidate_that_resets_connections_fails(site: Site) -> None:
+    wait_for(lambda: judged(site, lambda one: one.verdict is Verdict.PASS))  # and the usual share is known
+    site.account.admin.set_faults(target_error_fraction=1.0, target_error_colors=["green"])
+    failed = judged(site, lambda one: one.verdict is Verdict.FAIL)
+    assert failed.evidence["failed"] == 0, "its target group counts no error"
+    assert failed.reason.startswith("the load balancer itself answered ")
+    assert "above the limit, chance is ruled out" in failed.reason
+
+
+def test_a_candidate_that_refuses_connections_fails(site: Site) -> None:
+    site.farm.stop(site.green)
+    failed = judged(site, lambda one: one.verdict is Verdict.FAIL)
+    assert isinstance(failed.evidence["failed"], int)
+    assert failed.evidence["failed"] > 0
+    assert failed.reason.endswith("above the limit, chance is ruled out")
 
 
 def test_the_direct_update_passes_through_throttling_within_seconds(site: Site) -> None:

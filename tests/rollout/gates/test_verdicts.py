@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,9 +19,11 @@ from components.config.gate_settings import (
 from rollout.gates.verdicts import (
     ERROR_TESTS,
     LATENCY_TESTS,
+    BalancerErrors,
     Queue,
     Thresholds,
     combine,
+    judge_balancer_errors,
     judge_error_rate,
     judge_latency,
     judge_queue,
@@ -181,6 +184,76 @@ def test_a_p95_beyond_all_buckets_can_be_written_down() -> None:
     assert judged.verdict is Verdict.FAIL
     assert judged.evidence["p95_seconds"] is None
     assert all(not isinstance(value, float) or math.isfinite(value) for value in judged.evidence.values())
+
+
+def balancer(
+    seen: tuple[int, int],
+    before: tuple[int, int] = (60_000, 0),
+    percent: float = 25,
+    of_targets: Verdict = Verdict.PASS,
+    limits: ErrorRateSettings = ERRORS,
+) -> GateVerdict:
+    """Judge requests and 5xx answers of the load balancer itself, now and before."""
+    known = GateVerdict(gate="target_group_errors", verdict=of_targets, reason="as the targets say", dry_run=True)
+    now, then = (BalancerErrors(requests=requests, errors=errors) for requests, errors in (seen, before))
+    return judge_balancer_errors(known, now, then, percent, limits, BAR)
+
+
+@pytest.mark.parametrize(
+    ("seen", "before", "percent", "verdict"),
+    [
+        ((1000, 0), (60_000, 0), 25, Verdict.PASS),
+        ((1000, 2), (60_000, 0), 25, Verdict.PASS),  # the limit allows the candidate two to three
+        ((1000, 12), (60_000, 0), 25, Verdict.INCONCLUSIVE),
+        ((1000, 25), (60_000, 0), 25, Verdict.FAIL),
+        ((1000, 40), (60_000, 0), 100, Verdict.FAIL),
+        ((1000, 12), (60_000, 0), 100, Verdict.PASS),  # one percent is ten
+        ((10_000, 20), (60_000, 0), 1, Verdict.FAIL),  # a fifth of the candidate's requests
+        ((10_000, 20), (60_000, 120), 1, Verdict.PASS),  # as usual
+        ((10_000, 20), (0, 0), 1, Verdict.PASS),  # nobody knows what is usual
+        ((10_000, 20), (60, 0), 1, Verdict.PASS),
+        ((4, 4), (60_000, 0), 1, Verdict.INCONCLUSIVE),  # one hiccup
+        ((5, 5), (60_000, 0), 1, Verdict.FAIL),  # nobody is answered
+        ((0, 0), (60_000, 0), 25, Verdict.PASS),
+    ],
+)
+def test_the_load_balancers_own_errors_fail_a_candidate_when_nothing_else_explains_them(
+    seen: tuple[int, int], before: tuple[int, int], percent: float, verdict: Verdict
+) -> None:
+    judged = balancer(seen, before, percent)
+    assert judged.verdict is verdict
+    assert judged.dry_run
+    assert (judged.reason == "as the targets say") == (verdict is Verdict.PASS)
+    assert (judged.evidence["balancer_requests"], judged.evidence["balancer_failed"]) == seen
+
+
+@pytest.mark.parametrize("seen", [(1000, 0), (1000, 12)])
+@pytest.mark.parametrize("of_targets", [Verdict.FAIL, Verdict.INCONCLUSIVE])
+def test_the_load_balancers_own_errors_make_no_verdict_better(seen: tuple[int, int], of_targets: Verdict) -> None:
+    judged = balancer(seen, of_targets=of_targets)
+    assert (judged.verdict, judged.reason) == (of_targets, "as the targets say")
+
+
+def test_without_data_of_the_targets_the_load_balancers_own_errors_can_still_fail() -> None:
+    assert balancer((1000, 250), of_targets=Verdict.INCONCLUSIVE).verdict is Verdict.FAIL
+
+
+def test_usual_errors_of_the_load_balancer_fail_a_good_candidate_no_more_often_than_stated() -> None:
+    # The usual share is estimated from as few requests as one hold has, and the gate looks thirty times.
+    random = np.random.default_rng(1)
+    bar, runs, failed = Thresholds(minimum_requests=50, false_alarm_rate=0.2), 200, 0
+    for _ in range(runs):
+        then = BalancerErrors(requests=5000, errors=int(random.binomial(5000, 0.01)))
+        seen = np.cumsum(random.binomial(100, 0.01 + 0.01 * 0.25, size=30))  # the candidate is at its limit
+        known = GateVerdict(gate="g", verdict=Verdict.PASS, reason="")
+        failed += any(
+            judge_balancer_errors(
+                known, BalancerErrors(requests=100 * (look + 1), errors=int(errors)), then, 25, ERRORS, bar
+            ).verdict
+            is Verdict.FAIL
+            for look, errors in enumerate(seen)
+        )
+    assert failed / runs <= 0.2
 
 
 def periods(count: int, p95_seconds: float | None, requests: int = 100) -> list[Period]:

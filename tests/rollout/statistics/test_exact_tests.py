@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special  # imported before Hypothesis measures the time of an example
 
-from rollout.statistics.exact_tests import LEVEL, fewest_sure_losses, paired_p_value
+from rollout.statistics.exact_tests import LEVEL, fewest_sure_losses, highest_share, paired_p_value
 
 COUNTS = st.integers(0, 60)
 
@@ -29,3 +29,14 @@ def test_a_candidate_as_good_as_the_active_colour_fails_no_more_often_than_state
 def test_the_fewest_losses_that_rule_chance_out() -> None:
     few = fewest_sure_losses()
     assert paired_p_value(few, 0) < LEVEL <= paired_p_value(few - 1, 0)
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.sampled_from([0.2, 0.01, 0.00025]))
+def test_the_highest_share_makes_so_few_hits_just_as_unlikely_as_stated(hits: int, misses: int, chance: float) -> None:
+    bound = highest_share(hits, hits + misses, chance)
+    if not misses:
+        assert bound == 1
+        return
+    total = hits + misses
+    tail = sum(comb(total, few) * bound**few * (1 - bound) ** (total - few) for few in range(hits + 1))
+    assert abs(tail - chance) < 1e-6 * max(chance, 1e-3)

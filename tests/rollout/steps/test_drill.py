@@ -38,6 +38,19 @@ def test_a_drill_sends_one_percent_and_takes_it_back() -> None:
     assert world.state.green_weight == world.config.read().green_weight == 0
 
 
+def test_requests_that_end_after_a_promotion_are_waited_for() -> None:
+    world = warm_world()
+    world.weights = {"blue": 98, "green": 2}
+    for _ in range(60):
+        world.clock.sleep(1)  # as if requests from before the promotion were counted only now
+    world.weights = {"blue": 100, "green": 0}
+    began = world.clock.elapsed
+    drill(world)
+    assert world.clock.elapsed - began >= world.config.read().drain_chain.deregistration_delay_seconds
+    notes = [str(note["text"]) for note in world.journal.of("note")]
+    assert "client requests went to green" in notes[0]
+
+
 def test_a_drill_leaves_the_way_back_until_its_window_ends() -> None:
     world = warm_world()
     drill(world)
