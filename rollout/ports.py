@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from components.config.release import Release
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color
-from rollout.model.account import CapacityReservation, NodeGroupState, RunningInstance, Subnet, VolumeKey
+from rollout.model.account import CapacityReservation, Credentials, NodeGroupState, RunningInstance, Subnet, VolumeKey
 from rollout.model.answers import Answer
 from rollout.model.approval import Approval
 from rollout.model.changes import EngineRun
@@ -206,6 +206,10 @@ class Cluster(Protocol):
 
 class Account(Protocol):
     """The capacity of the AWS account in the stack's region."""
+
+    def credentials(self) -> Credentials:
+        """Return when our credentials for AWS end."""
+        ...
 
     def vcpu_quota(self, code: str) -> float:
         """Return an EC2 quota of the region, in vCPUs."""

@@ -19,6 +19,8 @@ from rollout.ports import Account, Cluster, Ports
 from rollout.steps.account import (
     address_violations,
     cni_violations,
+    credential_violations,
+    credential_warnings,
     key_violations,
     key_warnings,
     quota_of,
@@ -61,6 +63,7 @@ def preflight(ports: Ports, plan: Plan, service: str) -> tuple[str, ...]:
     """Check everything that a rollout depends on, and return every reason not to start."""
     settings, questions = ports.config.read(), Questions()
     violations = [
+        *_credential_violations(ports, plan, questions),
         *_traffic_violations(ports, plan, service, settings, questions),
         *weight_violations(settings, plan),
         *_drill_violations(ports, settings, questions),
@@ -72,6 +75,13 @@ def preflight(ports: Ports, plan: Plan, service: str) -> tuple[str, ...]:
     for question in _later_questions(ports, settings, plan):
         questions.ask(question)
     return tuple(dict.fromkeys((*violations, *questions.unanswered)))
+
+
+def _credential_violations(ports: Ports, plan: Plan, questions: Questions) -> Iterator[str]:
+    credentials = questions.ask(ports.account.credentials)
+    if credentials is not None:
+        yield from credential_violations(credentials, plan, ports.clock.now())
+        _warn(ports, credential_warnings(credentials))
 
 
 def _plan_violations(ports: Ports, plan: Plan, service: str, questions: Questions) -> Iterator[str]:

@@ -14,6 +14,9 @@ _INVALID: Final = frozenset(
     | {"InvalidAccessKeyId", "IncompleteSignature", "InvalidSignatureException", "MissingAuthenticationToken"}
 )
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+# botocore's words, in no class of its own, for credentials whose end it knows.
+# https://github.com/boto/botocore/blob/develop/botocore/credentials.py (RefreshableCredentials)
+_OUTLIVED: Final = "refreshed credentials are still expired"
 _THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"})
 
 
@@ -27,6 +30,8 @@ def describe_error(error: BaseException) -> str:
         return describe(error)
     if isinstance(error, OSError):
         return _os(error)
+    if isinstance(error, RuntimeError) and _OUTLIVED in str(error):
+        return f"AWS: the credentials have expired. {LOG_IN}"
     return one_line(f"{type(error).__name__}: {error}")
 
 

@@ -22,7 +22,7 @@ from components.domain.naming import (
     pool_labels,
 )
 from rollout.adapters.aws.cloudwatch import PUBLICATION_PERIODS
-from rollout.model.account import CapacityReservation, NodeGroupState, RunningInstance, Subnet, VolumeKey
+from rollout.model.account import CapacityReservation, Credentials, NodeGroupState, RunningInstance, Subnet, VolumeKey
 from rollout.model.answers import Answer
 from rollout.model.approval import Approval
 from rollout.model.changes import RULE_TYPE, Change, EngineRun
@@ -296,6 +296,7 @@ class World:
         """The stack's settings after each update."""
         self.direct: list[int] = []
         self.hooks = FakeHooks()
+        self.aws_credentials = Credentials()
         self.quota_vcpus = 1000.0
         self.running_instances: list[RunningInstance] = []
         self.capacity_reservations: list[CapacityReservation] = []
@@ -515,6 +516,9 @@ class World:
 
     def vpc_cni_annotations(self) -> Mapping[str, str] | None:
         return self.cni_annotations
+
+    def credentials(self) -> Credentials:
+        return self.aws_credentials
 
     def vcpu_quota(self, code: str) -> float:
         assert code == "L-DB2E81BA"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from components.domain.moments import parse_rfc3339
 from tests.workflows.workflow import ROOT, Runner, clone_of, git, origin_of
 
 PRETENDING = """
@@ -82,6 +83,17 @@ def test_the_exit_code_is_the_step_s_and_its_output(runner: Runner, code: int) -
     assert done.returncode == code
     assert runner.outputs["Ramp"] == {"code": str(code)}
     assert calls(runner) == ["ramp --stack prod --release releases/b.yaml --resume"]
+
+
+@pytest.mark.parametrize("ends", ['"2026-11-28T22:34:48.000Z"', "2026-11-28T22:34:48.000Z", ""])
+def test_the_end_of_the_credentials_is_handed_on_as_botocore_reads_it(runner: Runner, ends: str) -> None:
+    done = runner.run("ramp", "Hand on when the credentials end", ENDS=ends)
+    assert done.returncode == 0, done.stderr
+    written = (runner.folder / "environment").read_text()
+    expected = ends.strip('"')
+    assert written == f"AWS_CREDENTIAL_EXPIRATION={expected}\n"
+    if expected:
+        assert parse_rfc3339(expected).year == 2026
 
 
 def test_a_service_is_named_when_it_is_given_whatever_it_holds(runner: Runner) -> None:

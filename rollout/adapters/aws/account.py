@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from components.domain.gpu_instances import INSTANCE_TYPES
 from components.domain.naming import COLOR_KEY, Color, aws_tags
+from rollout.adapters.aws.credentials import read_credentials
 from rollout.adapters.aws.volume_key import read_volume_key
 from rollout.model.account import (
     QUOTAS,
     CapacityReservation,
+    Credentials,
     Launch,
     NodeGroupIssue,
     NodeGroupState,
@@ -65,6 +68,10 @@ class AwsAccount:
         self._cluster_name = cluster_name
         self._node_subnet_ids = node_subnet_ids
         self._node_group_names: dict[Color | None, str] = {}
+
+    def credentials(self) -> Credentials:
+        """Return when the credentials of this process end."""
+        return read_credentials(os.environ)
 
     def vcpu_quota(self, code: str) -> float:
         """Return an EC2 quota of the region, in vCPUs."""

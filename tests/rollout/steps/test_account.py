@@ -1,18 +1,22 @@
 """Whether an account has enough for the new nodes: quota, reservation, addresses."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.config.rollout_settings import RolloutSettings
 from components.config.settings import ServiceSettings
 from components.domain.gpu_instances import INSTANCE_TYPES
-from rollout.model.account import QUOTAS, CapacityReservation, RunningInstance, Subnet, VolumeKey
+from rollout.model.account import QUOTAS, CapacityReservation, Credentials, RunningInstance, Subnet, VolumeKey
+from rollout.model.plan import make_plan
 from rollout.steps.account import (
     address_violations,
     cni_violations,
+    credential_violations,
+    credential_warnings,
     key_violations,
     key_warnings,
     quota_of,
@@ -255,3 +259,38 @@ def test_the_vpc_cni_needs_a_role_from_somewhere(
     found = list(cni_violations(annotations, uses_node_role=uses_node_role, has_pod_identity=has_pod_identity))
     assert (found == []) == fits
     assert all(violation.startswith("vpc_cni_uses_node_role: is false") for violation in found)
+
+
+PLAN = make_plan("green", RolloutSettings())
+
+
+@given(st.integers(-1000, 100_000))
+def test_credentials_must_last_as_long_as_the_rollout_can_take(seconds: int) -> None:
+    credentials = Credentials(ends=NOW + timedelta(seconds=seconds))
+    violations = list(credential_violations(credentials, PLAN, NOW))
+    assert bool(violations) == (seconds < PLAN.longest_seconds)
+
+
+def test_credentials_that_end_too_early_come_with_what_to_raise() -> None:
+    (violation,) = credential_violations(Credentials(ends=NOW + timedelta(hours=1)), PLAN, NOW)
+    for part in (
+        "AWS credentials: end at 2026-12-01T01:00:00Z, in 60 minutes, but",
+        "can take 215 minutes",
+        "--max-session-duration",
+        "AWS_ROLE_DURATION_SECONDS (role-duration-seconds of configure-aws-credentials)",
+    ):
+        assert part in violation
+
+
+def test_a_rollout_that_no_session_of_a_role_outlasts_is_not_sent_to_the_role() -> None:
+    plan = make_plan("green", RolloutSettings(soak_seconds=43_200))
+    (violation,) = credential_violations(Credentials(ends=NOW + timedelta(hours=12)), plan, NOW)
+    assert "no session of a role is longer than 12 hours. Shorten rollout.steps" in violation
+    assert "max-session-duration" not in violation
+
+
+def test_credentials_that_last_are_nothing_to_talk_about_and_those_of_unknown_end_are() -> None:
+    assert [*credential_violations(Credentials(), PLAN, NOW), *credential_warnings(Credentials())] == []
+    unknown = Credentials(end_unknown=True)
+    assert list(credential_violations(unknown, PLAN, NOW)) == []
+    assert ["Set AWS_CREDENTIAL_EXPIRATION" in one for one in credential_warnings(unknown)] == [True]
