@@ -21,7 +21,8 @@ from rollout.journal.lock import Lock
 from rollout.journal.store import FileStore, open_store
 from rollout.model.errors import LostLockError, RefusedError
 from rollout.model.records import LockTaken, Note, Record, drill_history, last_rule_change
-from rollout.model.run import Run, last_run
+from rollout.model.run import Run, last_run, unended_updates
+from rollout.model.stack_name import parse_stack_name
 from rollout.ports import Check, Ports
 from rollout.system.clock import StopSignal, SystemClock
 from rollout.system.endpoint_key import endpoint_key
@@ -50,6 +51,7 @@ class Place:
     """The service, its stack, and the folder of its program. ``service`` is None for the stack's only service."""
 
     stack: str
+    """The stack's name, alone or with its organization and project."""
     service: str | None
     work_dir: Path
 
@@ -70,11 +72,13 @@ class Session:
         """
         self._place = place
         self._command = command
-        self.config = ConfigFile(stack_file(place.work_dir, place.stack), place.service, place.work_dir)
+        path = stack_file(place.work_dir, place.stack)
+        self._stack = parse_stack_name(place.stack)
+        self.config = ConfigFile(path, place.service, place.work_dir, self._stack.qualified)
         self.service = self.config.service
         url = self._records_url()
-        folder = place.work_dir / RECORDS_FOLDER / place.stack
-        self.store = FileStore(folder) if url is None else open_store(f"{url}/{place.stack}", self._region)
+        folder = place.work_dir / RECORDS_FOLDER / self._stack.bare
+        self.store = FileStore(folder) if url is None else open_store(f"{url}/{self._stack.bare}", self._region)
         """The store of all records of the stack, including the lock."""
         self._on_record = on_record
         self._journal: Journal | None = None
@@ -87,11 +91,7 @@ class Session:
             expiry_seconds=self.settings().rollout.lock_expiry_seconds,
             log=self._note,
         )
-        self._kept: Records = (
-            RecordFile(self.store.path(f"{self.service}.jsonl"))
-            if isinstance(self.store, FileStore)
-            else RecordObjects(self.store, f"journal/{self.service}")
-        )
+        self._kept = self._records_of(self.service)
         self._records: list[Record] | None = None
 
     @property
@@ -157,6 +157,24 @@ class Session:
         former = self.lock.taken_from
         return () if former is None or former.is_here else (former.host,)
 
+    def _unended(self) -> tuple[str, ...]:
+        """Return the messages of the updates that the lock's former holder began and did not end.
+
+        Empty when it released the lock, so that it ended in order. Its process has ended, or its lock expired.
+        """
+        if self.lock.taken_from is None:
+            return ()
+        token = self.lock.token - 1  # each holder's is one more than the former's
+        records = (self._records_of(service).read() for service in self.config.settings().services)
+        return tuple(
+            message for kept in records for message in unended_updates(one for one in kept if one.token == token)
+        )
+
+    def _records_of(self, service: str) -> Records:
+        if isinstance(self.store, FileStore):
+            return RecordFile(self.store.path(f"{service}.jsonl"))
+        return RecordObjects(self.store, f"journal/{service}")
+
     def _note(self, text: str) -> None:
         if self._journal is None:
             note = Record(seq=0, at=self.clock.now(), rollout="", token=0, phase=None, body=Note(text=text))
@@ -207,7 +225,7 @@ class Session:
         listener = self.settings().listener
         return Elbv2LoadBalancer(
             elbv2_client(self._region),
-            stack=self._place.stack,
+            stack=self._stack.bare,
             service=self.service,
             listener_arn=None if listener is None else listener.arn,
         )
@@ -231,11 +249,12 @@ class Session:
         from rollout.adapters.pulumi.stack import PulumiStack
 
         return PulumiStack(
-            self._place.stack,
+            self._stack.qualified,
             self._place.work_dir,
             update_timeout_seconds=self.settings().rollout.update_timeout_seconds,
             check=self.stop.check,
             ended_hosts=self._ended_hosts,
+            unended=self._unended,
             log=self._note,
         )
 
@@ -319,7 +338,7 @@ class Session:
         )
         return AwsAccount(
             clients,
-            stack=self._place.stack,
+            stack=self._stack.bare,
             service=self.service,
             cluster_name=settings.cluster_name,
             node_subnet_ids=settings.node_subnet_ids,

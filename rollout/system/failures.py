@@ -51,6 +51,7 @@ def pulumi_words(error: BaseException) -> str:
 
 _PULUMI_FIXES: Final = (
     ("currently locked", "If that process is gone for good, run `pulumi cancel --stack <stack>`"),
+    ("Another update is currently in progress", "If that update is gone for good, run `pulumi cancel --stack <stack>`"),
     ("no stack named", "See `pulumi stack ls`, and check --stack and PULUMI_BACKEND_URL"),
     ("incorrect passphrase", "Set PULUMI_CONFIG_PASSPHRASE to the stack's own"),
     ("passphrase must be set", "Set one of them to the stack's passphrase"),

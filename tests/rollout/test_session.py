@@ -8,19 +8,20 @@ import pytest
 import yaml
 
 from rollout.model.errors import RefusedError
+from rollout.model.records import UpdateBegun, UpdateEnded
 from rollout.session import Place, Session
 from tests.components.example import config
 
 KEYS = {"api_key_secret": {"name": "vllm-keys", "key": "api-key"}}
 
 
-def session(folder: Path, **changes: Any) -> Session:
+def session(folder: Path, stack: str = "prod", **changes: Any) -> Session:
     secret = "vllm-blue-green:candidate_route_secret"
     values = {key: json.dumps(text) if text[0] not in "[{" else text for key, text in config(**changes).items()}
     written = {key: yaml.safe_load(text) for key, text in values.items()} | {secret: {"secure": "v1:abc:def"}}
     (folder / "Pulumi.yaml").write_text("name: vllm-blue-green\n")
     (folder / "Pulumi.prod.yaml").write_text(yaml.safe_dump({"config": written}))
-    return Session(Place(stack="prod", service=None, work_dir=folder), "a test")
+    return Session(Place(stack=stack, service=None, work_dir=folder), "a test")
 
 
 def test_a_service_with_an_api_key_needs_the_operators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +36,36 @@ def test_a_service_with_an_api_key_needs_the_operators(tmp_path: Path, monkeypat
 def test_a_service_without_one_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ENDPOINT_API_KEY", raising=False)
     assert session(tmp_path).api_key() is None
+
+
+@pytest.mark.parametrize("stack", ["prod", "acme/prod", "acme/vllm-blue-green/prod"])
+def test_however_a_stack_is_named_it_has_one_lock_and_one_journal(tmp_path: Path, stack: str) -> None:
+    assert str(session(tmp_path, stack).store) == str(tmp_path / ".rollout" / "prod")
+
+
+def begin_update(session: Session, message: str, *, end: bool) -> None:
+    """Record an update as the holder of the lock does, without any other port."""
+    journal = session._own_journal()  # pyright: ignore[reportPrivateUsage]
+    journal.write(UpdateBegun(serial=1, green_weight=1, message=message, color=None, edits={}))
+    if end:
+        journal.write(UpdateEnded(status="done", serial=1))
+
+
+def test_only_what_a_killed_process_began_and_did_not_end_may_be_taken_for_its_update(tmp_path: Path) -> None:
+    killed = session(tmp_path)
+    killed.lock.take()
+    begin_update(killed, "chat: 1 % of requests to green", end=True)
+    begin_update(killed, "chat: 25 % of requests to green", end=False)
+    # The process ends here: its lock stays. Another machine's would first have to expire.
+    path = tmp_path / ".rollout" / "prod" / "lock"
+    document = json.loads(path.read_text())
+    document["owner"]["process_started"] = "long ago"
+    path.write_text(json.dumps(document))
+    next_one = session(tmp_path, "acme/prod")
+    with next_one.lock:
+        begin_update(next_one, "roll back to blue", end=False)
+        assert next_one._unended() == ("chat: 25 % of requests to green",)  # pyright: ignore[reportPrivateUsage]
+    # It released the lock, so it ended in order.
+    last = session(tmp_path)
+    with last.lock:
+        assert last._unended() == ()  # pyright: ignore[reportPrivateUsage]

@@ -69,7 +69,9 @@ def set_config(project: Path, before: str, after: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_wrong_place_is_refused(project: Path, command: Callable[..., None]) -> None:
     assert "Did you mean prod?" in refused(command, project, stack="prodd")
-    assert "bare name" in refused(command, project, stack="acme/prod")
+    assert "Did you mean prod?" in refused(command, project, stack="acme/vllm-blue-green/prodd")
+    assert "is a stack of project shop" in refused(command, project, stack="acme/shop/prod")
+    assert "must be a stack's name" in refused(command, project, stack="../../prod/..")
     (project / "Pulumi.yaml").unlink()
     assert "has no Pulumi.yaml. Run from the project's folder" in refused(command, project)
 

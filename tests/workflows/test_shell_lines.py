@@ -149,6 +149,13 @@ def test_the_config_file_is_committed_back_from_its_own_folder(runner: Runner) -
     assert git(origin, "show", "--name-only", "--format=", "main") == "stacks/Pulumi.prod.yaml"
 
 
+def test_a_stack_with_its_organization_has_the_same_config_file(runner: Runner) -> None:
+    runner.run("ramp", "Ramp", PRETEND_CODE="1")
+    done = runner.run("ramp", "Commit the config file back", STACK="acme/vllm-blue-green/prod")
+    assert done.returncode == 0, done.stderr
+    assert committed(runner) == "config:\n  rollout_serial: 2  # a comment\n  other: 1"
+
+
 def test_a_file_that_did_not_change_is_no_commit(runner: Runner) -> None:
     before = git(runner.checkout, "rev-parse", "HEAD")
     assert runner.run("ramp", "Commit the config file back").returncode == 0
