@@ -83,6 +83,14 @@ class Config(Protocol):
         """Return whether the stack gives the nodes' role the VPC CNI's permissions."""
         ...
 
+    def node_permissions_boundary_arn(self) -> str | None:
+        """Return the permissions boundary of the nodes' roles. None when they have none."""
+        ...
+
+    def load_balancer_subnet_ids(self) -> Sequence[str]:
+        """Return the subnets of the load balancer. Empty when every service joins a listener."""
+        ...
+
     def edit(self, changes: Mapping[str, JsonValue]) -> Callable[[], None]:
         """Set several keys at once (``green_weight``, ``green.parked``), and return a function that undoes the edit."""
         ...
@@ -143,6 +151,7 @@ class LoadBalancer(Protocol):
         """Read the weighted rule.
 
         Raises:
+            NotDeployedError: the service has no rule.
             UnavailableError: the API does not answer now; a later call may succeed.
         """
         ...
@@ -168,7 +177,11 @@ class LoadBalancer(Protocol):
         ...
 
     def zones(self) -> frozenset[str]:
-        """Return the Availability Zones in which the load balancer has a subnet."""
+        """Return the Availability Zones in which the load balancer has a subnet.
+
+        Raises:
+            NotDeployedError: the service is not deployed yet, and has a load balancer of its own.
+        """
         ...
 
 
@@ -201,6 +214,14 @@ class Cluster(Protocol):
 
     def vpc_cni_annotations(self) -> Mapping[str, str] | None:
         """Return the annotations of the VPC CNI's service account. None when the cluster has no such account."""
+        ...
+
+    def has_resource(self, group_version: str, resource: str) -> bool:
+        """Return whether the API server knows a type of resource, such as ``targetgroupbindings``."""
+        ...
+
+    def device_plugins(self) -> Sequence[str]:
+        """Return the DaemonSets that may be NVIDIA's device plugin, each as ``namespace/name``."""
         ...
 
 
@@ -237,6 +258,15 @@ class Account(Protocol):
 
     def has_pod_identity(self, namespace: str, service_account: str) -> bool:
         """Return whether a service account of the cluster has an IAM role by EKS Pod Identity."""
+        ...
+
+    def denied_actions(self, service: str, boundary_arn: str | None) -> Sequence[str]:
+        """Return the actions of `pulumi up` and the scripts that IAM's policies do not allow us, by its simulation.
+
+        Args:
+            service: the service, whose name the nodes' roles begin with.
+            boundary_arn: the permissions boundary of these roles. None when they have none.
+        """
         ...
 
     def node_group(self, color: Color | None) -> NodeGroupState | None:

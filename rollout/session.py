@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from components.config import route_secret
 from components.config.settings import ServiceSettings
@@ -20,10 +20,23 @@ from rollout.journal.journal import Journal, RecordFile, RecordObjects, Records,
 from rollout.journal.lock import Lock
 from rollout.journal.store import FileStore, open_store
 from rollout.model.errors import LostLockError, RefusedError
+from rollout.model.plan import CHECKS
 from rollout.model.records import LockTaken, Note, Record, drill_history, last_rule_change
 from rollout.model.run import Run, last_run, unended_updates
 from rollout.model.stack_name import parse_stack_name
-from rollout.ports import Check, Ports
+from rollout.ports import (
+    Account,
+    Check,
+    Cluster,
+    LoadBalancer,
+    Metrics,
+    Ports,
+    Replicas,
+    Route,
+    Stack,
+    TargetGroupMetrics,
+)
+from rollout.ports import Journal as JournalPort
 from rollout.system.clock import StopSignal, SystemClock
 from rollout.system.endpoint_key import endpoint_key
 
@@ -54,6 +67,35 @@ class Place:
     """The stack's name, alone or with its organization and project."""
     service: str | None
     work_dir: Path
+
+
+class Late:
+    """A port that opens when it is first asked. If it cannot be opened, that is the failure of every question."""
+
+    def __init__(self, open_port: Callable[[], object]) -> None:
+        """Open the port with this function."""
+        self._open = open_port
+        self._opened: object | None = None
+        self._failure: Exception | None = None
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Return a method of the port, which opens the port when it is called."""
+        return lambda *arguments, **options: getattr(self._port(), name)(*arguments, **options)
+
+    def _port(self) -> object:
+        if self._failure is not None:
+            raise self._failure
+        if self._opened is None:
+            try:
+                self._opened = self._open()
+            except Exception as error:
+                self._failure = error
+                raise
+        return self._opened
+
+
+def _no_journal() -> object:
+    raise RefusedError("this command keeps no journal")
 
 
 class Session:
@@ -148,6 +190,28 @@ class Session:
             approvals=Approvals(self.store),
             hooks=CommandHooks(self._place.work_dir, self.stop.check),
             rule_changed_at=last_rule_change(self.records),
+            drills=lambda: drill_history(self.history()),
+            shield=self.stop.shield,
+        )
+
+    def look(self) -> Ports:
+        """Return ports that only look, without the lock and without a journal. Each opens when it is first asked."""
+        return Ports(
+            clock=self.clock,
+            journal=cast(JournalPort, Late(_no_journal)),
+            config=self.config,
+            stack=cast(Stack, Late(lambda: self.pulumi)),
+            load_balancer=cast(LoadBalancer, Late(lambda: self.load_balancer)),
+            replicas=cast(Replicas, Late(lambda: self.replicas)),
+            cluster=cast(Cluster, Late(self._cluster)),
+            account=cast(Account, Late(self._account)),
+            metrics=cast(Metrics, Late(lambda: self.prometheus)),
+            target_group_metrics=cast(TargetGroupMetrics, Late(lambda: self.cloudwatch)),
+            route=cast(Route, Late(lambda: self.route)),
+            checks={name: cast(Check, Late(lambda name=name: self._checks()[name])) for name in CHECKS},
+            approvals=Approvals(self.store),
+            hooks=CommandHooks(self._place.work_dir, self.stop.check),
+            rule_changed_at=None,
             drills=lambda: drill_history(self.history()),
             shield=self.stop.shield,
         )
@@ -335,6 +399,8 @@ class Session:
             kms=boto3.client("kms", region_name=region, config=config),
             service_quotas=boto3.client("service-quotas", region_name=region, config=config),
             resource_groups=boto3.client("resource-groups", region_name=region, config=config),
+            iam=boto3.client("iam", region_name=region, config=config),
+            sts=boto3.client("sts", region_name=region, config=config),
         )
         return AwsAccount(
             clients,

@@ -21,7 +21,7 @@ LAYERS = {
         "steps",
         "controller|direct_update",
         "session",
-        "commands|status",
+        "commands|status|doctor",
     ),
     "rehearsal": (
         "system",
@@ -51,6 +51,7 @@ PURE = (
     "rollout/gates/comparisons.py",
     "rollout/gates/verdicts.py",
     "rollout/steps/account.py",
+    "rollout/steps/conditions.py",
     "rollout/steps/keep_warm.py",
     "rollout/steps/passed.py",
     "rollout/steps/scheduling.py",

@@ -4,7 +4,7 @@ import copy
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -85,6 +85,22 @@ class ConfigFile:
             RefusedError: the file is no longer valid.
         """
         return self._settings().vpc_cni_uses_node_role
+
+    def load_balancer_subnet_ids(self) -> Sequence[str]:
+        """Return the subnets of the load balancer. Empty when every service joins a listener.
+
+        Raises:
+            RefusedError: the file is no longer valid.
+        """
+        return self._settings().load_balancer_subnet_ids
+
+    def node_permissions_boundary_arn(self) -> str | None:
+        """Return the permissions boundary of the nodes' roles. None when they have none.
+
+        Raises:
+            RefusedError: the file is no longer valid.
+        """
+        return self._settings().node_permissions_boundary_arn
 
     def settings(self) -> Settings:
         """Read the whole stack's settings.

@@ -86,24 +86,26 @@ def used_vcpus(quota: Quota, instances: Iterable[RunningInstance], reservations:
 
 def quota_violations(
     settings: ServiceSettings,
-    candidate: Color,
+    colors: Sequence[Color],
     *,
     limit_vcpus: float,
     instances: Sequence[RunningInstance],
     reservations: Sequence[CapacityReservation],
 ) -> Iterator[str]:
-    """Yield a violation if the vCPU quota is too small for the candidate's new nodes."""
-    coming, instance = nodes_to_come(settings, candidate), settings.instance
+    """Yield a violation if the vCPU quota is too small for the colours' new nodes together."""
+    instance = settings.instance
     # Reserved capacity is already counted, and a Capacity Block does not count at all.
-    if not coming or settings.color(candidate).reservation is not None:
+    unreserved: list[Color] = [color for color in colors if settings.color(color).reservation is None]
+    coming = sum(nodes_to_come(settings, color) for color in unreserved)
+    if not coming:
         return
     quota = quota_of(instance.name)
     used, needed = used_vcpus(quota, instances, reservations), coming * instance.vcpus
     if used + needed > limit_vcpus:
         yield (
-            f"instance_type: {coming} new nodes of {instance.name} for {candidate} need {needed} vCPUs, but the quota "
-            f"{quota.name!r} ({quota.code}) is {limit_vcpus:g} and {used} are in use. Request at least "
-            f"{used + needed}: `aws service-quotas request-service-quota-increase --service-code ec2 "
+            f"instance_type: {coming} new nodes of {instance.name} for {' and '.join(unreserved)} need {needed} "
+            f"vCPUs, but the quota {quota.name!r} ({quota.code}) is {limit_vcpus:g} and {used} are in use. Request "
+            f"at least {used + needed}: `aws service-quotas request-service-quota-increase --service-code ec2 "
             f"--quota-code {quota.code} --desired-value {used + needed}`"
         )
 
@@ -171,23 +173,24 @@ def _unusable(
         yield f"{where}.ends: is {declared_end}, but {one.id} {state} at {end}. Set it to that"
 
 
-def address_violations(settings: ServiceSettings, candidate: Color, subnets: Sequence[Subnet]) -> Iterator[str]:
-    """Yield a violation if the subnets have too few free addresses for the new nodes and pods.
+def address_violations(settings: ServiceSettings, colors: Sequence[Color], subnets: Sequence[Subnet]) -> Iterator[str]:
+    """Yield a violation if the subnets have too few free addresses for the colours' new nodes and pods together.
 
     This counts the minimum. By default, the VPC CNI also keeps a spare interface's addresses; with prefix delegation it
     takes blocks of 16 consecutive addresses.
     """
-    replicas, coming = settings.color(candidate).replicas, nodes_to_come(settings, candidate)
+    replicas = sum(settings.color(color).replicas for color in colors)
+    coming, whose = sum(nodes_to_come(settings, color) for color in colors), " and ".join(colors)
     if coming:
         each = _OWN_ADDRESSES + -(-replicas // coming)
         holds = sum(subnet.free_addresses // each for subnet in subnets)
         enough = holds >= coming
         needed = coming * each
-        what = f"{coming} new nodes and {replicas} new replicas of {candidate}"
+        what = f"{coming} new nodes and {replicas} new replicas of {whose}"
     else:
         needed = replicas
         enough = sum(subnet.free_addresses for subnet in subnets) >= needed
-        what = f"{replicas} new replicas of {candidate}"
+        what = f"{replicas} new replicas of {whose}"
     if not enough:
         free = ", ".join(f"{subnet.id} ({subnet.zone}) {subnet.free_addresses}" for subnet in subnets) or "none"
         yield (

@@ -26,7 +26,14 @@ from rollout.model.account import CapacityReservation, Credentials, NodeGroupSta
 from rollout.model.answers import Answer
 from rollout.model.approval import Approval
 from rollout.model.changes import RULE_TYPE, Change, EngineRun
-from rollout.model.errors import PolicyRefusedError, RolloutError, StackLockedError, StoppedError, UpdateFailedError
+from rollout.model.errors import (
+    NotDeployedError,
+    PolicyRefusedError,
+    RolloutError,
+    StackLockedError,
+    StoppedError,
+    UpdateFailedError,
+)
 from rollout.model.machine import Phase
 from rollout.model.nodes import BoundPod, Node, Pod, Resources
 from rollout.model.records import Body, DrillHistory, Record, read_record
@@ -200,9 +207,16 @@ class FakeCheck:
 class FakeConfig:
     values: dict[str, Any]
     cni_uses_node_role: bool = False
+    balancer_subnets: tuple[str, ...] = ("subnet-8", "subnet-9")
 
     def vpc_cni_uses_node_role(self) -> bool:
         return self.cni_uses_node_role
+
+    def load_balancer_subnet_ids(self) -> Sequence[str]:
+        return self.balancer_subnets
+
+    def node_permissions_boundary_arn(self) -> str | None:
+        return None
 
     def read(self) -> ServiceSettings:
         return ServiceSettings.model_validate(self.values)
@@ -307,6 +321,11 @@ class World:
         self.key = VolumeKey(arn="alias/aws/ebs", state="Enabled", auto_scaling_may_use=True)
         self.cni_annotations: dict[str, str] | None = None
         """Of the VPC CNI's service account; none in a cluster with another network plugin."""
+        self.deployed = True
+        self.resource_types = {"targetgroupbindings", "podmonitors"}
+        self.plugins = ["kube-system/nvidia-device-plugin-daemonset"]
+        self.denied: list[str] = []
+        """Actions that IAM does not allow whoever runs the scripts."""
         self.pod_identities: set[tuple[str, str]] = set()
         self.node_groups: dict[Color | None, NodeGroupState] = {}
         """The states of the node groups, for a shared one without a colour."""
@@ -451,6 +470,8 @@ class World:
     # Load balancer
 
     def rule(self) -> LiveRule:
+        if not self.deployed:
+            raise NotDeployedError("no load balancer rule carries the tags")
         return LiveRule(
             arn="arn:rule",
             weights=dict(self.weights),
@@ -477,6 +498,8 @@ class World:
         return self.state.drain_chain.idle_timeout_seconds
 
     def zones(self) -> frozenset[str]:
+        if not self.deployed:
+            raise NotDeployedError("no load balancer rule carries the tags")
         return self.load_balancer_zones
 
     # Kubernetes's scheduler, and the AWS account
@@ -519,6 +542,18 @@ class World:
 
     def credentials(self) -> Credentials:
         return self.aws_credentials
+
+    def has_resource(self, group_version: str, resource: str) -> bool:
+        assert "/" in group_version
+        return resource in self.resource_types
+
+    def device_plugins(self) -> Sequence[str]:
+        return self.plugins
+
+    def denied_actions(self, service: str, boundary_arn: str | None) -> Sequence[str]:
+        assert service == SERVICE
+        assert boundary_arn is None
+        return self.denied
 
     def vcpu_quota(self, code: str) -> float:
         assert code == "L-DB2E81BA"

@@ -26,7 +26,7 @@ from components.domain.naming import (
 )
 from components.domain.traffic import ColorState
 from rollout.adapters.aws.elbv2_client import is_passing
-from rollout.model.errors import RolloutError, UnavailableError
+from rollout.model.errors import NotDeployedError, RolloutError, UnavailableError
 from rollout.model.rule import LiveRule
 from rollout.model.verdict import TargetHealth
 from rollout.system.failures import describe_error
@@ -148,7 +148,8 @@ class Elbv2LoadBalancer:
         return frozenset(zone.get("ZoneName", "") for zone in self._described().get("AvailabilityZones", []))
 
     def _described(self) -> LoadBalancerTypeDef:
-        arn = self._find().load_balancer_arn
+        # The listener's load balancer exists before the service's rule does.
+        arn = load_balancer_of(self._listener_arn) if self._listener_arn else self._find().load_balancer_arn
         return self._client.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]
 
     def idle_timeout_seconds(self) -> int:
@@ -201,7 +202,7 @@ class Elbv2LoadBalancer:
             )
             return found, tags
         where = f"on listener {self._listener_arn}" if self._listener_arn else "in this account and region"
-        raise RolloutError(
+        raise NotDeployedError(
             f"no load balancer rule carries the tags of {self._whose} {where}. "
             "Check AWS_PROFILE and AWS_REGION; deploy a new stack with `pulumi up` first."
         )

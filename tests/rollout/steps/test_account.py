@@ -64,7 +64,9 @@ def on_demand(count: int, name: str = "g6e.2xlarge", lifecycle: str = "") -> lis
 
 def quota(settings: ServiceSettings, limit: float, *instances: RunningInstance, **kept: Any) -> list[str]:
     reservations = kept.get("reservations", [])
-    return list(quota_violations(settings, "green", limit_vcpus=limit, instances=instances, reservations=reservations))
+    return list(
+        quota_violations(settings, ["green"], limit_vcpus=limit, instances=instances, reservations=reservations)
+    )
 
 
 @pytest.mark.parametrize("name", INSTANCE_TYPES)
@@ -166,7 +168,7 @@ def test_of_a_group_those_count_that_can_hold_the_nodes() -> None:
 @pytest.mark.parametrize(("free", "enough"), [((4,), True), ((3,), False), ((2, 2), True), ((3, 1), False)])
 def test_a_node_and_its_pods_get_their_addresses_from_one_subnet(free: tuple[int, ...], enough: bool) -> None:
     subnets = [Subnet(id=f"subnet-{i}", zone="a", free_addresses=count) for i, count in enumerate(free)]
-    found = list(address_violations(service_settings(), "green", subnets))
+    found = list(address_violations(service_settings(), ["green"], subnets))
     assert bool(found) != enough
     if found:
         assert found[0].startswith("node_subnet_ids: 2 new nodes and 2 new replicas of green need at least 4 addresses")
@@ -174,8 +176,8 @@ def test_a_node_and_its_pods_get_their_addresses_from_one_subnet(free: tuple[int
 
 def test_on_nodes_that_are_up_only_pods_need_addresses() -> None:
     settings = service_settings(green={"replicas": 2, "release": release(model_revision="a")})
-    assert list(address_violations(settings, "green", [Subnet(id="s", zone="a", free_addresses=2)])) == []
-    assert list(address_violations(settings, "green", [Subnet(id="s", zone="a", free_addresses=1)])) != []
+    assert list(address_violations(settings, ["green"], [Subnet(id="s", zone="a", free_addresses=2)])) == []
+    assert list(address_violations(settings, ["green"], [Subnet(id="s", zone="a", free_addresses=1)])) != []
 
 
 A, B, C = (Subnet(id=f"subnet-{zone}", zone=f"us-east-1{zone}", free_addresses=100) for zone in "abc")

@@ -8,7 +8,8 @@ import pytest
 from components.domain.naming import Color
 from rollout.model.account import Credentials, Subnet, VolumeKey
 from rollout.model.plan import make_plan
-from rollout.steps.preflight import preflight, reservation_violations
+from rollout.steps.conditions import reservation_violations
+from rollout.steps.preflight import preflight
 from tests.components.example import service_settings
 from tests.rollout.fakes import OLD, SERVICE, World
 
