@@ -176,6 +176,10 @@ class LoadBalancer(Protocol):
         """Return how many seconds the load balancer keeps a silent connection open."""
         ...
 
+    def login_rules(self) -> Sequence[str]:
+        """Return the priorities of the listener's rules that come before the candidate rules and ask for a login."""
+        ...
+
     def zones(self) -> frozenset[str]:
         """Return the Availability Zones in which the load balancer has a subnet.
 
@@ -314,6 +318,14 @@ class Route(Protocol):
 
         Raises:
             RolloutError: a secret is missing or unusable, or the endpoint does not answer.
+        """
+        ...
+
+    def check(self, color: Color) -> None:
+        """Make sure that a request on the candidate route is answered by a colour's pods.
+
+        Raises:
+            RolloutError: it is not; the message says what answers instead, and how to fix it.
         """
         ...
 

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar, cast
 
 from components.config.reservation import Reservation
 from components.config.settings import ServiceSettings
-from components.domain.naming import COLORS, Color
+from components.domain.naming import CANDIDATE_ROUTE_HEADER, COLORS, Color
 from rollout.model.account import CapacityReservation, Subnet
 from rollout.model.changes import unlike_candidate_change
 from rollout.model.errors import RefusedError
@@ -403,6 +403,20 @@ def _later_questions(on: Inspection) -> Iterator[str]:
     yield from ()
 
 
+def _candidate_route(on: Inspection) -> Iterator[str]:
+    """Yield what keeps our own requests from the pods, and the rules that may be why."""
+    before = len(on.unanswered)
+    on.ask(lambda: on.ports.route.check(on.plan.outgoing))
+    if len(on.unanswered) == before:
+        return
+    rules = on.ask(lambda: on.ports.load_balancer.login_rules())
+    if rules:
+        yield (
+            f"listener rules with priority {', '.join(rules)} come before the candidate rules and ask for a login. If "
+            f"they match {CANDIDATE_ROUTE_HEADER} requests, give the candidate rules a lower number"
+        )
+
+
 def _checks(on: Inspection) -> Iterator[str]:
     for name in on.plan.checks:
         on.ask(lambda name=name: on.ports.checks[name].prepare())
@@ -430,6 +444,7 @@ CONDITIONS: Final = (
     Condition(name="Prometheus", find=_prometheus),
     Condition(name="preview", find=_preview, when=When.DEPLOYED),
     Condition(name="pods and metrics", find=_later_questions, when=When.DEPLOYED),
+    Condition(name="candidate route", find=_candidate_route, when=When.DEPLOYED),
     Condition(name="checks", find=_checks, when=When.DEPLOYED),
 )
 """The conditions in the order in which they are looked at. Each is described by the function that looks at it."""

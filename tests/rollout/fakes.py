@@ -153,6 +153,8 @@ class FakeRoute:
     """A candidate route whose answers come from ``answer``."""
 
     answer: Callable[[Color, Mapping[str, Any]], Answer]
+    blocked: str = ""
+    """What keeps our requests from the pods. Empty when nothing does."""
     served: Mapping[str, str | None] = field(default_factory=lambda: {SERVICE: OLD.model})
     asked: list[tuple[Color, Mapping[str, Any], bool]] = field(
         default_factory=list[tuple[Color, Mapping[str, Any], bool]]
@@ -162,6 +164,11 @@ class FakeRoute:
 
     def prepare(self) -> None:
         pass
+
+    def check(self, color: Color) -> None:
+        self.times.append((color, self.now()))
+        if self.blocked:
+            raise RolloutError(self.blocked)
 
     def models(self, color: Color, *, timeout_seconds: float = 60.0) -> Mapping[str, str | None]:
         assert timeout_seconds > 0
@@ -322,6 +329,7 @@ class World:
         self.cni_annotations: dict[str, str] | None = None
         """Of the VPC CNI's service account; none in a cluster with another network plugin."""
         self.deployed = True
+        self.rules_that_ask_for_a_login: list[str] = []
         self.resource_types = {"targetgroupbindings", "podmonitors"}
         self.plugins = ["kube-system/nvidia-device-plugin-daemonset"]
         self.denied: list[str] = []
@@ -496,6 +504,9 @@ class World:
         if self.idle_timeout is not None:
             return self.idle_timeout
         return self.state.drain_chain.idle_timeout_seconds
+
+    def login_rules(self) -> Sequence[str]:
+        return self.rules_that_ask_for_a_login
 
     def zones(self) -> frozenset[str]:
         if not self.deployed:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
@@ -143,6 +144,19 @@ class Elbv2LoadBalancer:
         """Return the load balancer's DNS name."""
         return self._described().get("DNSName", "")
 
+    def login_rules(self) -> Sequence[str]:
+        """Return the priorities of the listener's rules that come before the candidate rules and ask for a login."""
+        # A rule's ARN is its listener's with another type (listener-rule/… for listener/…) and the rule's id.
+        listener_arn = self._find().rule_arn.replace(":listener-rule/", ":listener/", 1).rpartition("/")[0]
+        rules = {rule.get("RuleArn", ""): rule for rule in self._rules(listener_arn)}
+        ours = [_priority(rules[arn]) for arn in self._marked(rules, "candidate-rule")]
+        return [
+            rule.get("Priority", "")
+            for rule in rules.values()
+            if _priority(rule) < min(ours, default=0)
+            and any(action.get("Type", "").startswith("authenticate-") for action in _actions(rule))
+        ]
+
     def zones(self) -> frozenset[str]:
         """Return the Availability Zones in which the load balancer has a subnet."""
         return frozenset(zone.get("ZoneName", "") for zone in self._described().get("AvailabilityZones", []))
@@ -257,6 +271,12 @@ def _marking_transient_errors() -> Generator[None]:
         if is_passing(error):
             raise UnavailableError(describe_error(error)) from error
         raise
+
+
+def _priority(rule: RuleTypeDef) -> float:
+    """Return a rule's priority. The default rule comes last."""
+    priority = rule.get("Priority", "default")
+    return float(priority) if priority.isdigit() else math.inf
 
 
 def _actions(rule: RuleTypeDef) -> list[ActionTypeDef]:

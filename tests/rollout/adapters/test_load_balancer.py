@@ -379,3 +379,28 @@ def test_only_what_may_pass_is_reported_as_such(
     with pytest.raises(UnavailableError if passes else type(error), match=r"refused|https://elb") as raised:
         getattr(load_balancer, call)(*arguments)
     assert isinstance(raised.value, UnavailableError) == passes
+
+
+def test_rules_that_ask_for_a_login_are_known_by_priority_if_they_come_first(account: Account) -> None:
+    login: Any = {
+        "Type": "authenticate-oidc",
+        "Order": 1,
+        "AuthenticateOidcConfig": {
+            "Issuer": "https://login.example.com",
+            "AuthorizationEndpoint": "https://login.example.com/authorize",
+            "TokenEndpoint": "https://login.example.com/token",
+            "UserInfoEndpoint": "https://login.example.com/user",
+            "ClientId": "1",
+            "ClientSecret": "s",
+        },
+    }
+    forward: Any = {"Type": "forward", "Order": 2, "TargetGroupArn": account.groups["blue"]}
+    first: Any = {**forward, "Order": 1}
+    for priority, actions in ((5, [login, forward]), (6, [first]), (50, [login, forward])):
+        account.client.create_rule(
+            ListenerArn=account.listener,
+            Priority=priority,
+            Conditions=[{"Field": "path-pattern", "Values": [f"/{priority}"]}],
+            Actions=actions,
+        )
+    assert account.load_balancer().login_rules() == ["5"]

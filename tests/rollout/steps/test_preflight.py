@@ -212,3 +212,16 @@ def test_credentials_of_unknown_end_are_noted() -> None:
     world.aws_credentials = Credentials(end_unknown=True)
     assert found(world) == ()
     assert [note for note in world.journal.of("note") if "AWS credentials: are temporary" in note["text"]]
+
+
+def test_what_keeps_our_requests_from_the_pods_comes_with_the_rules_that_may_be_why() -> None:
+    world = World()
+    world.route.blocked = "the candidate route at https://llm answers 302"
+    world.rules_that_ask_for_a_login = ["3", "7"]
+    assert found(world) == (
+        "listener rules with priority 3, 7 come before the candidate rules and ask for a login. If they match "
+        "x-candidate-route requests, give the candidate rules a lower number",
+        "the candidate route at https://llm answers 302",
+    )
+    world.route.blocked = ""
+    assert found(world) == ()
