@@ -24,7 +24,7 @@ from components.domain.traffic import ColorState
 from rollout.adapters.aws.cloudwatch import CloudWatchMetrics
 from rollout.adapters.aws.load_balancer import Elbv2LoadBalancer
 from rollout.direct_update import target_of
-from rollout.model.errors import RolloutError, UnavailableError
+from rollout.model.errors import NotDeployedError, RolloutError, UnavailableError
 from rollout.model.verdict import TargetGroupCounts
 
 if TYPE_CHECKING:
@@ -404,3 +404,13 @@ def test_rules_that_ask_for_a_login_are_known_by_priority_if_they_come_first(acc
             Actions=actions,
         )
     assert account.load_balancer().login_rules() == ["5"]
+
+
+def test_a_listener_s_zones_are_known_before_the_service_is_deployed(account: Account) -> None:
+    client, listener = account.client, account.listener
+    joining = Elbv2LoadBalancer(client, stack=STACK, service="new", listener_arn=listener)
+    assert joining.zones() == {f"{REGION}a", f"{REGION}b"}
+    with pytest.raises(NotDeployedError):
+        joining.rule()
+    with pytest.raises(NotDeployedError):
+        Elbv2LoadBalancer(client, stack=STACK, service="new").zones()
