@@ -28,11 +28,12 @@ from rollout.model.machine import Phase, ReapRequested, Rollout, advance
 from rollout.model.plan import Skip, full_weight_of, make_plan
 from rollout.model.records import Drilled, Keeping, Kept, Note, Record
 from rollout.session import Session
+from rollout.steps.conditions import keep_warm_until
 from rollout.steps.drift import adopted, adoption_violations, config_drift
 from rollout.steps.drill import practise
 from rollout.steps.keep_warm import keep_violations, last_brought_up, read_until, warm_color
 from rollout.steps.passed import last_passed_violations
-from rollout.steps.preflight import keep_warm_until, preflight
+from rollout.steps.preflight import preflight
 from rollout.steps.rollback import candidate_to_undo, restore_traffic
 from rollout.steps.updates import Updater
 from rollout.system.failures import describe_error

@@ -18,6 +18,7 @@ from components.domain.naming import PROJECT, Color, other_color
 from rollout.adapters.pulumi.project import Project, read_project
 from rollout.model.errors import RefusedError, RolloutError
 from rollout.model.rule import LiveRule
+from rollout.model.stack_name import parse_stack_name
 from rollout.ports import LoadBalancer
 from rollout.system.files import load_yaml
 
@@ -37,9 +38,11 @@ def send_back(stack: str, service: str | None, work_dir: Path, *, force: bool) -
     """Send all traffic back with one rule update. Return None when the rule's tags do not call for it.
 
     Raises:
-        RefusedError: the colour to go back to has no healthy target; nothing was changed.
+        RefusedError: the stack's name cannot be one, or the colour to go back to has no healthy target; nothing was
+            changed.
         RolloutError: the rule cannot be found.
     """
+    stack = parse_stack_name(stack).bare
     # Slow imports: nothing else is imported here.
     from rollout.adapters.aws.elbv2_client import elbv2_client
     from rollout.adapters.aws.load_balancer import Elbv2LoadBalancer

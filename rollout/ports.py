@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from components.config.release import Release
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color
-from rollout.model.account import CapacityReservation, NodeGroupState, RunningInstance, Subnet, VolumeKey
+from rollout.model.account import CapacityReservation, Credentials, NodeGroupState, RunningInstance, Subnet, VolumeKey
 from rollout.model.answers import Answer
 from rollout.model.approval import Approval
 from rollout.model.changes import EngineRun
@@ -83,6 +83,14 @@ class Config(Protocol):
         """Return whether the stack gives the nodes' role the VPC CNI's permissions."""
         ...
 
+    def node_permissions_boundary_arn(self) -> str | None:
+        """Return the permissions boundary of the nodes' roles. None when they have none."""
+        ...
+
+    def load_balancer_subnet_ids(self) -> Sequence[str]:
+        """Return the subnets of the load balancer. Empty when every service joins a listener."""
+        ...
+
     def edit(self, changes: Mapping[str, JsonValue]) -> Callable[[], None]:
         """Set several keys at once (``green_weight``, ``green.parked``), and return a function that undoes the edit."""
         ...
@@ -143,6 +151,7 @@ class LoadBalancer(Protocol):
         """Read the weighted rule.
 
         Raises:
+            NotDeployedError: the service has no rule.
             UnavailableError: the API does not answer now; a later call may succeed.
         """
         ...
@@ -167,8 +176,16 @@ class LoadBalancer(Protocol):
         """Return how many seconds the load balancer keeps a silent connection open."""
         ...
 
+    def login_rules(self) -> Sequence[str]:
+        """Return the priorities of the listener's rules that come before the candidate rules and ask for a login."""
+        ...
+
     def zones(self) -> frozenset[str]:
-        """Return the Availability Zones in which the load balancer has a subnet."""
+        """Return the Availability Zones in which the load balancer has a subnet.
+
+        Raises:
+            NotDeployedError: the service is not deployed yet, and has a load balancer of its own.
+        """
         ...
 
 
@@ -203,9 +220,21 @@ class Cluster(Protocol):
         """Return the annotations of the VPC CNI's service account. None when the cluster has no such account."""
         ...
 
+    def has_resource(self, group_version: str, resource: str) -> bool:
+        """Return whether the API server knows a type of resource, such as ``targetgroupbindings``."""
+        ...
+
+    def device_plugins(self) -> Sequence[str]:
+        """Return the DaemonSets that may be NVIDIA's device plugin, each as ``namespace/name``."""
+        ...
+
 
 class Account(Protocol):
     """The capacity of the AWS account in the stack's region."""
+
+    def credentials(self) -> Credentials:
+        """Return when our credentials for AWS end."""
+        ...
 
     def vcpu_quota(self, code: str) -> float:
         """Return an EC2 quota of the region, in vCPUs."""
@@ -233,6 +262,15 @@ class Account(Protocol):
 
     def has_pod_identity(self, namespace: str, service_account: str) -> bool:
         """Return whether a service account of the cluster has an IAM role by EKS Pod Identity."""
+        ...
+
+    def denied_actions(self, service: str, boundary_arn: str | None) -> Sequence[str]:
+        """Return the actions of `pulumi up` and the scripts that IAM's policies do not allow us, by its simulation.
+
+        Args:
+            service: the service, whose name the nodes' roles begin with.
+            boundary_arn: the permissions boundary of these roles. None when they have none.
+        """
         ...
 
     def node_group(self, color: Color | None) -> NodeGroupState | None:
@@ -280,6 +318,14 @@ class Route(Protocol):
 
         Raises:
             RolloutError: a secret is missing or unusable, or the endpoint does not answer.
+        """
+        ...
+
+    def check(self, color: Color) -> None:
+        """Make sure that a request on the candidate route is answered by a colour's pods.
+
+        Raises:
+            RolloutError: it is not; the message says what answers instead, and how to fix it.
         """
         ...
 

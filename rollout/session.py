@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from components.config import route_secret
 from components.config.settings import ServiceSettings
@@ -20,9 +20,23 @@ from rollout.journal.journal import Journal, RecordFile, RecordObjects, Records,
 from rollout.journal.lock import Lock
 from rollout.journal.store import FileStore, StoreError, open_store
 from rollout.model.errors import LostLockError, RefusedError
+from rollout.model.plan import CHECKS
 from rollout.model.records import LockTaken, Note, Record, drill_history, last_rule_change
-from rollout.model.run import Run, last_run
-from rollout.ports import Check, Ports
+from rollout.model.run import Run, last_run, unended_updates
+from rollout.model.stack_name import parse_stack_name
+from rollout.ports import (
+    Account,
+    Check,
+    Cluster,
+    LoadBalancer,
+    Metrics,
+    Ports,
+    Replicas,
+    Route,
+    Stack,
+    TargetGroupMetrics,
+)
+from rollout.ports import Journal as JournalPort
 from rollout.system.clock import StopSignal, SystemClock
 from rollout.system.endpoint_key import endpoint_key
 from rollout.system.failures import describe_error
@@ -54,8 +68,38 @@ class Place:
     """The service, its stack, and the folder of its program. ``service`` is None for the stack's only service."""
 
     stack: str
+    """The stack's name, alone or with its organization and project."""
     service: str | None
     work_dir: Path
+
+
+class Late:
+    """A port that opens when it is first asked. If it cannot be opened, that is the failure of every question."""
+
+    def __init__(self, open_port: Callable[[], object]) -> None:
+        """Open the port with this function."""
+        self._open = open_port
+        self._opened: object | None = None
+        self._failure: Exception | None = None
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Return a method of the port, which opens the port when it is called."""
+        return lambda *arguments, **options: getattr(self._port(), name)(*arguments, **options)
+
+    def _port(self) -> object:
+        if self._failure is not None:
+            raise self._failure
+        if self._opened is None:
+            try:
+                self._opened = self._open()
+            except Exception as error:
+                self._failure = error
+                raise
+        return self._opened
+
+
+def _no_journal() -> object:
+    raise RefusedError("this command keeps no journal")
 
 
 class Session:
@@ -74,11 +118,13 @@ class Session:
         """
         self._place = place
         self._command = command
-        self.config = ConfigFile(stack_file(place.work_dir, place.stack), place.service, place.work_dir)
+        path = stack_file(place.work_dir, place.stack)
+        self._stack = parse_stack_name(place.stack)
+        self.config = ConfigFile(path, place.service, place.work_dir, self._stack.qualified)
         self.service = self.config.service
         url = self._records_url()
-        folder = place.work_dir / RECORDS_FOLDER / place.stack
-        self.store = FileStore(folder) if url is None else open_store(f"{url}/{place.stack}", self._region)
+        folder = place.work_dir / RECORDS_FOLDER / self._stack.bare
+        self.store = FileStore(folder) if url is None else open_store(f"{url}/{self._stack.bare}", self._region)
         """The store of all records of the stack, including the lock."""
         self._on_record = on_record
         self._journal: Journal | None = None
@@ -91,11 +137,7 @@ class Session:
             expiry_seconds=self.settings().rollout.lock_expiry_seconds,
             log=self._note,
         )
-        self._kept: Records = (
-            RecordFile(self.store.path(f"{self.service}.jsonl"))
-            if isinstance(self.store, FileStore)
-            else RecordObjects(self.store, f"journal/{self.service}")
-        )
+        self._kept = self._records_of(self.service)
         self._records: list[Record] | None = None
 
     @property
@@ -197,10 +239,50 @@ class Session:
             text = f"no report was written: {describe_error(error)}. scripts.explain --page FILE makes one"
         self._say(text)
 
+    def look(self) -> Ports:
+        """Return ports that only look, without the lock and without a journal. Each opens when it is first asked."""
+        return Ports(
+            clock=self.clock,
+            journal=cast(JournalPort, Late(_no_journal)),
+            config=self.config,
+            stack=cast(Stack, Late(lambda: self.pulumi)),
+            load_balancer=cast(LoadBalancer, Late(lambda: self.load_balancer)),
+            replicas=cast(Replicas, Late(lambda: self.replicas)),
+            cluster=cast(Cluster, Late(self._cluster)),
+            account=cast(Account, Late(self._account)),
+            metrics=cast(Metrics, Late(lambda: self.prometheus)),
+            target_group_metrics=cast(TargetGroupMetrics, Late(lambda: self.cloudwatch)),
+            route=cast(Route, Late(lambda: self.route)),
+            checks={name: cast(Check, Late(lambda name=name: self._checks()[name])) for name in CHECKS},
+            approvals=Approvals(self.store),
+            hooks=CommandHooks(self._place.work_dir, self.stop.check),
+            rule_changed_at=None,
+            drills=lambda: drill_history(self.history()),
+            shield=self.stop.shield,
+        )
+
     def _ended_hosts(self) -> tuple[str, ...]:
         """Return the host of the lock's former holder, if it was another host. Empty otherwise."""
         former = self.lock.taken_from
         return () if former is None or former.is_here else (former.host,)
+
+    def _unended(self) -> tuple[str, ...]:
+        """Return the messages of the updates that the lock's former holder began and did not end.
+
+        Empty when it released the lock, so that it ended in order. Its process has ended, or its lock expired.
+        """
+        if self.lock.taken_from is None:
+            return ()
+        token = self.lock.token - 1  # each holder's is one more than the former's
+        records = (self._records_of(service).read() for service in self.config.settings().services)
+        return tuple(
+            message for kept in records for message in unended_updates(one for one in kept if one.token == token)
+        )
+
+    def _records_of(self, service: str) -> Records:
+        if isinstance(self.store, FileStore):
+            return RecordFile(self.store.path(f"{service}.jsonl"))
+        return RecordObjects(self.store, f"journal/{service}")
 
     def _note(self, text: str) -> None:
         if self._journal is None:
@@ -266,7 +348,7 @@ class Session:
         listener = self.settings().listener
         return Elbv2LoadBalancer(
             elbv2_client(self._region),
-            stack=self._place.stack,
+            stack=self._stack.bare,
             service=self.service,
             listener_arn=None if listener is None else listener.arn,
         )
@@ -291,11 +373,12 @@ class Session:
         from rollout.adapters.pulumi.stack import PulumiStack
 
         return PulumiStack(
-            self._place.stack,
+            self._stack.qualified,
             self._place.work_dir,
             update_timeout_seconds=self.settings().rollout.update_timeout_seconds,
             check=self.stop.check,
             ended_hosts=self._ended_hosts,
+            unended=self._unended,
             log=self._note,
         )
 
@@ -379,10 +462,12 @@ class Session:
             kms=boto3.client("kms", region_name=region, config=config),
             service_quotas=boto3.client("service-quotas", region_name=region, config=config),
             resource_groups=boto3.client("resource-groups", region_name=region, config=config),
+            iam=boto3.client("iam", region_name=region, config=config),
+            sts=boto3.client("sts", region_name=region, config=config),
         )
         return AwsAccount(
             clients,
-            stack=self._place.stack,
+            stack=self._stack.bare,
             service=self.service,
             cluster_name=settings.cluster_name,
             node_subnet_ids=settings.node_subnet_ids,

@@ -37,7 +37,9 @@ EXIT_CODES = (
     "5 all traffic is back, but config or state do not say so yet: run scripts.rollback again."
 )
 
-StackOption = Annotated[str, typer.Option("--stack", "-s", help="Pulumi stack.")]
+StackOption = Annotated[
+    str, typer.Option("--stack", "-s", help="Pulumi stack: prod, acme/prod or acme/vllm-blue-green/prod.")
+]
 ServiceOption = Annotated[str | None, typer.Option(help="Service of the stack; needed only when it has several.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 WorkDirOption = Annotated[Path, typer.Option(help="Folder with Pulumi.yaml and Pulumi.<stack>.yaml.")]

@@ -21,7 +21,7 @@ LAYERS = {
         "steps|report",
         "controller|direct_update",
         "session",
-        "commands|status",
+        "commands|status|doctor",
     ),
     "rehearsal": (
         "system",
@@ -56,6 +56,7 @@ PURE = (
     "rollout/report/lines.py",
     "rollout/report/read.py",
     "rollout/steps/account.py",
+    "rollout/steps/conditions.py",
     "rollout/steps/keep_warm.py",
     "rollout/steps/passed.py",
     "rollout/steps/scheduling.py",

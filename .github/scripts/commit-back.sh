@@ -2,7 +2,7 @@
 # Commits the stack's config file as the scripts left it, on top of what others have pushed meanwhile.
 set -euo pipefail
 folder="$(sed -n "s/^stackConfigDir: *//p" Pulumi.yaml 2> /dev/null | tr -d "\"'" || true)"
-file="${folder:+$folder/}Pulumi.$STACK.yaml"
+file="${folder:+$folder/}Pulumi.${STACK##*/}.yaml" # the stack may be named with its organization
 git add -- "$file"
 if git diff --cached --quiet -- "$file"; then
   echo "$file is unchanged"

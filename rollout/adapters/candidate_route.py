@@ -1,6 +1,8 @@
 """The candidate route: requests to one colour at any weight, with a header that contains the stack's secret."""
 
 import json
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -9,12 +11,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
 from components.domain.naming import CANDIDATE_ROUTE_HEADER, Color
 from rollout.model.answers import Answer, carries_tokens, path_of, read_chunks, read_error
 from rollout.model.errors import RolloutError
+from rollout.model.route_answers import answer_violation
 from rollout.system.endpoint_key import FIX, VARIABLE
 from rollout.system.failures import describe_error
 
@@ -53,12 +57,25 @@ class CandidateRoute:
         try:
             answer = self._client.get(MODELS_PATH, timeout=CONNECT_TIMEOUT_SECONDS)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise RolloutError(
-                f"the endpoint {url} does not answer ({describe_error(error)}); check endpoint_url, DNS and the network"
-            ) from error
+            raise _unreachable(url, error) from error
         if answer.status_code == 401:
             reason = f"it rejects the key in {VARIABLE}" if self.api_key() else "it asks for an API key"
             raise RolloutError(f"the endpoint {url} answers 401: {reason}; {FIX}")
+
+    def check(self, color: Color) -> None:
+        """Make sure that a request on the candidate route is answered by a colour's pods.
+
+        Raises:
+            RolloutError: it is not; the message says what answers instead, and how to fix it.
+        """
+        url = self.endpoint_url()
+        self._count(color)
+        try:
+            answer = self._client.get(MODELS_PATH, headers=self.headers(color), timeout=CONNECT_TIMEOUT_SECONDS)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _unreachable(url, error) from error
+        if violation := answer_violation(answer.status_code, answer.headers, answer.text, url=url):
+            raise RolloutError(violation)
 
     def models(self, color: Color, *, timeout_seconds: float = 60.0) -> Mapping[str, str | None]:
         """Return the models that a colour serves, by served name.
@@ -131,6 +148,31 @@ class CandidateRoute:
         key = self.api_key()
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         return httpx.Client(base_url=self.endpoint_url(), headers=headers, transport=self.transport)
+
+
+def _unreachable(url: str, error: Exception) -> RolloutError:
+    """Return why the endpoint does not answer, with the fix."""
+    reason, host = describe_error(error), urlsplit(url).hostname
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, socket.gaierror):
+            return RolloutError(
+                f"the endpoint {url} does not answer ({reason}): the name {host} does not resolve on this machine. If "
+                "it is in a private hosted zone, run the script where that is known (in CI: ROLLOUT_RUNNER); else "
+                "check endpoint_url"
+            )
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            other_name = "mismatch" in cause.verify_message  # OpenSSL: "Hostname mismatch", "IP address mismatch"
+            fix = (
+                "Set endpoint_url to a name that the certificate has"
+                if other_name
+                else "If a CA of your own has signed it, set SSL_CERT_FILE to a file with that CA"
+            )
+            return RolloutError(
+                f"the endpoint {url} does not answer ({reason}): its certificate is not valid for {host} here. {fix}"
+            )
+        cause = cause.__cause__ or cause.__context__
+    return RolloutError(f"the endpoint {url} does not answer ({reason}); check endpoint_url, DNS and the network")
 
 
 def _read(response: httpx.Response, began: float, *, stream: bool) -> Answer:

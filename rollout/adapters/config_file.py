@@ -4,7 +4,7 @@ import copy
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -17,12 +17,13 @@ from components.config import route_secret
 from components.config.explain import nearest_name
 from components.config.settings import PREFIX, ServiceSettings, Settings, SettingsError
 from components.config.violations import Path as KeyPath
-from components.config.violations import Violation, dotted, shown, texts_of
+from components.config.violations import Violation, dotted, texts_of
 from components.domain.naming import COLORS, PROJECT
 from rollout.adapters.pulumi.environment import open_environment
 from rollout.adapters.pulumi.project import PROJECT_FILE, read_project
 from rollout.adapters.pulumi.values import as_json, as_text, pulumi_yaml
 from rollout.model.errors import RefusedError, RolloutError
+from rollout.model.stack_name import parse_stack_name
 from rollout.system.files import load_yaml, replace_file
 
 Tree = MutableMapping[str, object]
@@ -48,13 +49,16 @@ class _Texts:
 class ConfigFile:
     """One service's settings in a stack's config file. Secrets stay as they are."""
 
-    def __init__(self, path: Path, service: str | None = None, work_dir: Path | None = None) -> None:
+    def __init__(
+        self, path: Path, service: str | None = None, work_dir: Path | None = None, stack: str | None = None
+    ) -> None:
         """Open ``path`` for ``service``, or for the only service.
 
         Args:
             path: the file.
             service: the service. None for the only one.
             work_dir: the folder with Pulumi.yaml. None when it is the file's own folder.
+            stack: the stack's name as the Pulumi CLI gets it. None for the file's.
 
         Raises:
             RefusedError: the file or service does not exist, or the settings are invalid. The message lists every
@@ -62,6 +66,7 @@ class ConfigFile:
         """
         self.path = path
         self._work_dir = work_dir or path.parent
+        self._stack = stack or path.name.removeprefix("Pulumi.").removesuffix(".yaml")
         self._opened: tuple[bytes, Mapping[str, str | None]] | None = None
         self.service, _ = _service(self._settings(), service)
 
@@ -80,6 +85,22 @@ class ConfigFile:
             RefusedError: the file is no longer valid.
         """
         return self._settings().vpc_cni_uses_node_role
+
+    def load_balancer_subnet_ids(self) -> Sequence[str]:
+        """Return the subnets of the load balancer. Empty when every service joins a listener.
+
+        Raises:
+            RefusedError: the file is no longer valid.
+        """
+        return self._settings().load_balancer_subnet_ids
+
+    def node_permissions_boundary_arn(self) -> str | None:
+        """Return the permissions boundary of the nodes' roles. None when they have none.
+
+        Raises:
+            RefusedError: the file is no longer valid.
+        """
+        return self._settings().node_permissions_boundary_arn
 
     def settings(self) -> Settings:
         """Read the whole stack's settings.
@@ -170,8 +191,7 @@ class ConfigFile:
     def _open(self, content: bytes) -> Mapping[str, str | None]:
         """Open the stack's environment, once for each content of the file."""
         if self._opened is None or self._opened[0] != content:
-            stack = self.path.name.removeprefix("Pulumi.").removesuffix(".yaml")
-            self._opened = content, open_environment(self._work_dir, self.path, stack, content)
+            self._opened = content, open_environment(self._work_dir, self.path, self._stack, content)
         return self._opened[1]
 
     def _refuse_environment(self, document: Tree, texts: _Texts) -> None:
@@ -227,7 +247,7 @@ class ConfigFile:
 
 
 def stack_file(work_dir: Path, stack: str) -> Path:
-    """Return the config file of a stack.
+    """Return the config file of a stack, whose name may have an organization and a project.
 
     Raises:
         RefusedError: the folder is not a project's, or it has no such stack. The message names the nearest stack.
@@ -235,15 +255,12 @@ def stack_file(work_dir: Path, stack: str) -> Path:
     if not (work_dir / PROJECT_FILE).is_file():
         what = "has no Pulumi.yaml" if work_dir.is_dir() else "is not a folder"
         raise RefusedError(f"--work-dir {work_dir}: {what}. Run from the project's folder, or name it with --work-dir")
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", stack, re.ASCII):
-        raise RefusedError(
-            f"--stack {shown(stack)}: must be the stack's bare name, without its organization, e.g. prod"
-        )
-    path = read_project(work_dir).stack_file(stack)
+    name = parse_stack_name(stack).bare
+    path = read_project(work_dir).stack_file(name)
     if not path.exists():
         files = path.parent.glob("Pulumi.*.yaml")
         known = sorted(one.name.removeprefix("Pulumi.").removesuffix(".yaml") for one in files)
-        nearest = nearest_name(stack, known)
+        nearest = nearest_name(name, known)
         hint = f"Did you mean {nearest}?" if nearest else f"Known stacks: {', '.join(known) or 'none'}."
         raise RefusedError(f"--stack {stack}: {path} does not exist. {hint}")
     return path

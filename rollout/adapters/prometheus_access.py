@@ -8,6 +8,7 @@ import os
 import re
 import ssl
 from collections.abc import Generator, Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -80,7 +81,7 @@ class PrometheusAccess(httpx.Auth):
             ways = f"{SECTION}.bearer_token_from, basic_auth, sigv4 or headers_from"
             return f"to a request without a credential. Set {ways}"
         fix = "Check that it is right and has not expired"
-        if status == httpx.codes.FORBIDDEN:
+        if status == HTTPStatus.FORBIDDEN:
             fix = "Allow it to query metrics"
         if self._settings.sigv4 is not None:
             fix = f"Allow aps:QueryMetrics for this identity, and check the region and the clock. {LOG_IN}"

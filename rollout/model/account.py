@@ -54,6 +54,16 @@ class VolumeKey:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """The AWS credentials of whoever runs the scripts."""
+
+    ends: datetime | None = None
+    """When they end for good. None when they are permanent, renewed by themselves, or when it is unknown."""
+    end_unknown: bool = False
+    """Whether they end at a time that nothing here says."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodeGroupIssue:
     """What EKS says is wrong with a node group. EKS gives no time, and keeps an issue until the group recovers."""
 

@@ -49,6 +49,10 @@ class UnavailableError(RolloutError):
     """A service is down or throttles a call. The same call may succeed later."""
 
 
+class NotDeployedError(RolloutError):
+    """No listener rule carries the tags of the service: it was never deployed, or is in another account or region."""
+
+
 class UnreconciledError(RolloutError):
     """All traffic is back, but config and state do not agree yet. The message says what remains to be done."""
 

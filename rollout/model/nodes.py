@@ -100,6 +100,8 @@ class BoundPod:
     requests: Resources
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     of_daemonset: bool = False
+    images: tuple[str, ...] = ()
+    """The images of its containers."""
 
 
 def _is_tolerated(taint: Taint) -> bool:

@@ -68,6 +68,15 @@ class Plan:
         return max(self.max_hold_extension_seconds, approval - self.steps[step].hold_seconds)
 
     @property
+    def longest_seconds(self) -> float:
+        """How long all holds and the soak can take together, with their extensions.
+
+        Nodes, start-up, updates and the proof of each weight come on top: how long they take is not planned.
+        """
+        holds = sum(step.hold_seconds + self.extension_seconds(number) for number, step in enumerate(self.steps))
+        return holds + self.soak_seconds + self.extension_seconds(None)
+
+    @property
     def outgoing(self) -> Color:
         """The colour that serves before the rollout, and again after a rollback."""
         return other_color(self.candidate)

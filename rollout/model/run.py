@@ -80,6 +80,22 @@ def last_run(records: Iterable[Record]) -> Run | None:
     return run
 
 
+def unended_updates(records: Iterable[Record]) -> tuple[str, ...]:
+    """Return the messages of the updates that no process recorded as ended."""
+    unended: list[str] = []
+    begun: UpdateBegun | None = None
+    for record in records:
+        match record.body:
+            case UpdateBegun():
+                unended += [] if begun is None else [begun.message]
+                begun = record.body
+            case UpdateEnded():
+                begun = None
+            case _:
+                pass
+    return (*unended, *([] if begun is None else [begun.message]))
+
+
 def after(run: Run | None, record: Record) -> Run | None:
     """Return the run as it is once a record is written."""
     match record.body:

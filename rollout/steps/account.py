@@ -1,10 +1,11 @@
-"""Checks of the AWS account for the new nodes: vCPU quota, reserved capacity, free addresses, zones, keys, roles.
+"""Checks of the AWS account: credentials, and for new nodes vCPU quota, reservations, addresses, zones, keys, roles.
 
 Pure: ``rollout/adapters/aws/account.py`` reads the figures.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from components.config.reservation import Reservation
@@ -12,14 +13,55 @@ from components.config.settings import ServiceSettings
 from components.domain.gpu_instances import GpuInstance
 from components.domain.moments import format_rfc3339
 from components.domain.naming import Color
-from rollout.model.account import QUOTAS, CapacityReservation, Quota, RunningInstance, Subnet, VolumeKey
+from rollout.model.account import QUOTAS, CapacityReservation, Credentials, Quota, RunningInstance, Subnet, VolumeKey
 from rollout.model.nodes import VPC_CNI_ACCOUNT, VPC_CNI_NAMESPACE
+from rollout.model.plan import Plan
 from rollout.steps.scheduling import nodes_to_come
 
 # Each node needs one address itself. The VPC CNI, kube-proxy and the device plugin share it.
 _OWN_ADDRESSES: Final = 1
 ROLE_ANNOTATION: Final = "eks.amazonaws.com/role-arn"
 _KEY_GUIDE: Final = "https://docs.aws.amazon.com/autoscaling/ec2/userguide/key-policy-requirements-EBS-encryption.html"
+
+# A role's own limit is between 1 and 12 hours. A role that is assumed from another role's session gets one hour.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_update-role-settings.html
+# https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+_LONGEST_SESSION_SECONDS: Final = 43_200
+
+
+def credential_violations(credentials: Credentials, plan: Plan, now: datetime) -> Iterator[str]:
+    """Yield a violation if our credentials end before the rollout may: nobody could then move the traffic back."""
+    ends, needed = credentials.ends, plan.longest_seconds
+    if ends is None or ends >= now + timedelta(seconds=needed):
+        return
+    left = max((ends - now).total_seconds(), 0)
+    what = (
+        f"AWS credentials: end at {format_rfc3339(ends)}, in {left / 60:.0f} minutes, but the holds and the soak of "
+        f"this rollout can take {math.ceil(needed / 60)} minutes with their extensions"
+    )
+    if needed < _LONGEST_SESSION_SECONDS:
+        yield (
+            f"{what}. Get a session of more than {math.ceil(needed)} seconds: raise the role's maximum session "
+            "duration (`aws iam update-role --role-name <role> --max-session-duration <seconds>`), and ask for as "
+            "much: in the workflow by the variable AWS_ROLE_DURATION_SECONDS (role-duration-seconds of "
+            "configure-aws-credentials), by hand with --duration-seconds"
+        )
+    else:
+        yield (
+            f"{what}, and no session of a role is longer than 12 hours. Shorten rollout.steps, rollout.soak_seconds or "
+            "rollout.gates.max_hold_extension_seconds, or use credentials that are renewed, such as those of an EC2 "
+            "instance"
+        )
+
+
+def credential_warnings(credentials: Credentials) -> Iterator[str]:
+    """Yield a warning when it is unknown when our credentials end."""
+    if credentials.end_unknown:
+        yield (
+            "AWS credentials: are temporary, and nothing says when they end. If that is before the rollout's end, "
+            "nobody can move the traffic back. Set AWS_CREDENTIAL_EXPIRATION, as `aws configure export-credentials "
+            "--format env` does"
+        )
 
 
 def quota_of(instance_type: str) -> Quota:
@@ -44,24 +86,26 @@ def used_vcpus(quota: Quota, instances: Iterable[RunningInstance], reservations:
 
 def quota_violations(
     settings: ServiceSettings,
-    candidate: Color,
+    colors: Sequence[Color],
     *,
     limit_vcpus: float,
     instances: Sequence[RunningInstance],
     reservations: Sequence[CapacityReservation],
 ) -> Iterator[str]:
-    """Yield a violation if the vCPU quota is too small for the candidate's new nodes."""
-    coming, instance = nodes_to_come(settings, candidate), settings.instance
+    """Yield a violation if the vCPU quota is too small for the colours' new nodes together."""
+    instance = settings.instance
     # Reserved capacity is already counted, and a Capacity Block does not count at all.
-    if not coming or settings.color(candidate).reservation is not None:
+    unreserved: list[Color] = [color for color in colors if settings.color(color).reservation is None]
+    coming = sum(nodes_to_come(settings, color) for color in unreserved)
+    if not coming:
         return
     quota = quota_of(instance.name)
     used, needed = used_vcpus(quota, instances, reservations), coming * instance.vcpus
     if used + needed > limit_vcpus:
         yield (
-            f"instance_type: {coming} new nodes of {instance.name} for {candidate} need {needed} vCPUs, but the quota "
-            f"{quota.name!r} ({quota.code}) is {limit_vcpus:g} and {used} are in use. Request at least "
-            f"{used + needed}: `aws service-quotas request-service-quota-increase --service-code ec2 "
+            f"instance_type: {coming} new nodes of {instance.name} for {' and '.join(unreserved)} need {needed} "
+            f"vCPUs, but the quota {quota.name!r} ({quota.code}) is {limit_vcpus:g} and {used} are in use. Request "
+            f"at least {used + needed}: `aws service-quotas request-service-quota-increase --service-code ec2 "
             f"--quota-code {quota.code} --desired-value {used + needed}`"
         )
 
@@ -129,23 +173,24 @@ def _unusable(
         yield f"{where}.ends: is {declared_end}, but {one.id} {state} at {end}. Set it to that"
 
 
-def address_violations(settings: ServiceSettings, candidate: Color, subnets: Sequence[Subnet]) -> Iterator[str]:
-    """Yield a violation if the subnets have too few free addresses for the new nodes and pods.
+def address_violations(settings: ServiceSettings, colors: Sequence[Color], subnets: Sequence[Subnet]) -> Iterator[str]:
+    """Yield a violation if the subnets have too few free addresses for the colours' new nodes and pods together.
 
     This counts the minimum. By default, the VPC CNI also keeps a spare interface's addresses; with prefix delegation it
     takes blocks of 16 consecutive addresses.
     """
-    replicas, coming = settings.color(candidate).replicas, nodes_to_come(settings, candidate)
+    replicas = sum(settings.color(color).replicas for color in colors)
+    coming, whose = sum(nodes_to_come(settings, color) for color in colors), " and ".join(colors)
     if coming:
         each = _OWN_ADDRESSES + -(-replicas // coming)
         holds = sum(subnet.free_addresses // each for subnet in subnets)
         enough = holds >= coming
         needed = coming * each
-        what = f"{coming} new nodes and {replicas} new replicas of {candidate}"
+        what = f"{coming} new nodes and {replicas} new replicas of {whose}"
     else:
         needed = replicas
         enough = sum(subnet.free_addresses for subnet in subnets) >= needed
-        what = f"{replicas} new replicas of {candidate}"
+        what = f"{replicas} new replicas of {whose}"
     if not enough:
         free = ", ".join(f"{subnet.id} ({subnet.zone}) {subnet.free_addresses}" for subnet in subnets) or "none"
         yield (

@@ -1,24 +1,30 @@
-"""Preflight: the conditions for starting a rollout. All violations are reported together."""
+"""Preflight: the conditions for starting a rollout, and before that for the first deployment. All are looked at.
 
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
-from typing import Final, TypeVar
+There is one list of conditions. A rollout is refused if one of them is not met; `scripts.doctor` shows each.
+"""
 
-from components.config.pod_settings import SecretReference
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Final, TypeVar, cast
+
 from components.config.reservation import Reservation
 from components.config.settings import ServiceSettings
-from components.domain.moments import format_rfc3339
-from components.domain.naming import COLORS, Color
+from components.domain.naming import CANDIDATE_ROUTE_HEADER, COLORS, Color
+from rollout.model.account import CapacityReservation, Subnet
 from rollout.model.changes import unlike_candidate_change
-from rollout.model.nodes import VPC_CNI_ACCOUNT, VPC_CNI_NAMESPACE
+from rollout.model.errors import RefusedError
+from rollout.model.finding import Finding
+from rollout.model.nodes import VPC_CNI_ACCOUNT, VPC_CNI_NAMESPACE, BoundPod, Node
 from rollout.model.plan import Plan
-from rollout.model.records import DrillHistory, Note
-from rollout.model.rule import LiveRule
-from rollout.model.verdict import TargetHealth
-from rollout.ports import Account, Cluster, Ports
+from rollout.model.records import Note
+from rollout.ports import Account, Ports
 from rollout.steps.account import (
     address_violations,
     cni_violations,
+    credential_violations,
+    credential_warnings,
     key_violations,
     key_warnings,
     quota_of,
@@ -28,8 +34,19 @@ from rollout.steps.account import (
     zone_violations,
     zone_warnings,
 )
-from rollout.steps.drift import config_drift, state_drift
-from rollout.steps.scheduling import nodes_to_come, scheduling_violations, weight_violations
+from rollout.steps.conditions import (
+    controller_versions,
+    controller_violations,
+    drill_violations,
+    needed_resources,
+    needs_device_plugin,
+    permission_violations,
+    plugin_violations,
+    preflight_violations,
+    secret_violations,
+)
+from rollout.steps.drift import state_drift
+from rollout.steps.scheduling import nodes_to_come, scheduling_violations, weight_violations, without_nodes
 from rollout.system.failures import describe_error
 
 METRICS_WINDOW: Final = timedelta(minutes=5)
@@ -37,73 +54,166 @@ METRICS_WINDOW: Final = timedelta(minutes=5)
 _T = TypeVar("_T")
 
 
-class Questions:
-    """Asks questions, and records those that got no answer: missing data is never a pass."""
+@dataclass(kw_only=True)
+class Inspection:
+    """Asks the questions of one condition after another, and collects what it learns. No answer is never a pass."""
 
-    def __init__(self) -> None:
-        """Start without questions."""
-        self.unanswered: list[str] = []
+    ports: Ports
+    service: str
+    plan: Plan
+    settings: ServiceSettings
+    deployed: bool
+    """Whether the service is deployed. Otherwise the nodes of both colours are still to come."""
+    refused: list[str] = field(default_factory=list[str])
+    """Why questions of this condition cannot even be asked: what is wrong, with the fix."""
+    unanswered: list[str] = field(default_factory=list[str])
+    """Why questions of this condition got no answer."""
+    notes: list[str] = field(default_factory=list[str])
+    """What a person should know about this condition."""
+    _known: dict[Hashable, tuple[Any, Exception | None]] = field(
+        default_factory=dict[Hashable, tuple[Any, Exception | None]]
+    )
 
-    def ask(self, question: Callable[[], _T]) -> _T | None:
-        """Return the answer. None when the question fails; the failure is recorded.
+    @property
+    def colors(self) -> Sequence[Color]:
+        """The colours whose nodes may still have to come."""
+        return (self.plan.candidate,) if self.deployed else COLORS
+
+    def ask(self, question: Callable[[], _T], known_as: Hashable = None) -> _T | None:
+        """Return the answer. None when the question fails; the failure is collected.
+
+        Args:
+            question: what to ask.
+            known_as: a key of the answer, if several conditions need it. Only the first of them asks.
 
         Raises:
             StoppedError: the rollout was asked to stop.
         """
-        try:
-            return question()
-        except Exception as error:
-            self.unanswered.append(describe_error(error))
-            return None
+        if known_as is None or known_as not in self._known:
+            answer: tuple[_T | None, Exception | None]
+            try:
+                answer = question(), None
+            except Exception as error:
+                answer = None, error
+            if known_as is not None:
+                self._known[known_as] = answer
+        else:
+            answer = cast("tuple[_T | None, Exception | None]", self._known[known_as])
+        if (failure := answer[1]) is not None:
+            (self.refused if isinstance(failure, RefusedError) else self.unanswered).append(describe_error(failure))
+        return answer[0]
+
+    def look(self, condition: "Condition") -> Finding:
+        """Look at one condition."""
+        self.refused, self.unanswered, self.notes = [], [], []
+        violations = tuple(condition.find(self))
+        return Finding(
+            condition=condition.name,
+            missing=tuple(dict.fromkeys((*violations, *self.refused))),
+            unanswered=tuple(dict.fromkeys(self.unanswered)),
+            notes=tuple(self.notes),
+        )
+
+    # Answers that several conditions need.
+
+    def nodes(self) -> Sequence[Node] | None:
+        """Return every node of the cluster."""
+        return self.ask(lambda: self.ports.cluster.nodes(), "nodes")
+
+    def pods(self) -> Sequence[BoundPod] | None:
+        """Return every pod of the cluster that is bound to a node."""
+        return self.ask(lambda: self.ports.cluster.bound_pods(), "pods")
+
+    def subnets(self, ids: Sequence[str]) -> Sequence[Subnet] | None:
+        """Return these subnets, or the stack's node subnets if no ids are given."""
+        return self.ask(lambda: self.ports.account.subnets(ids), ("subnets", *ids))
+
+    def reservations(self) -> Sequence[CapacityReservation] | None:
+        """Return the region's capacity reservations."""
+        return self.ask(lambda: self.ports.account.reservations(), "reservations")
+
+    def new_nodes(self, color: Color) -> int:
+        """Return how many nodes EKS will start for a colour."""
+        return nodes_to_come(self.settings, color)
+
+
+class When(StrEnum):
+    """When a condition counts."""
+
+    ALWAYS = "always"
+    DEPLOYED = "deployed"
+    """Once the service is deployed: a rollout asks for what exists then."""
+    BEFORE = "before"
+    """Before the service is deployed. Later its running replicas prove the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """One condition of a rollout, or of the first deployment."""
+
+    name: str
+    find: Callable[[Inspection], Iterator[str]]
+    """Yields what is not as it must be."""
+    when: When = When.ALWAYS
+
+    def counts(self, *, deployed: bool) -> bool:
+        """Return whether the condition counts."""
+        return self.when is When.ALWAYS or deployed == (self.when is When.DEPLOYED)
+
+
+def inspect(ports: Ports, plan: Plan, service: str, *, deployed: bool) -> tuple[Finding, ...]:
+    """Look at every condition that counts, and return what was found about each."""
+    settings = ports.config.read()
+    inspection = Inspection(
+        ports=ports,
+        service=service,
+        plan=plan,
+        settings=settings if deployed else without_nodes(settings),
+        deployed=deployed,
+    )
+    return tuple(inspection.look(one) for one in CONDITIONS if one.counts(deployed=deployed))
 
 
 def preflight(ports: Ports, plan: Plan, service: str) -> tuple[str, ...]:
     """Check everything that a rollout depends on, and return every reason not to start."""
-    settings, questions = ports.config.read(), Questions()
-    violations = [
-        *_traffic_violations(ports, plan, service, settings, questions),
-        *weight_violations(settings, plan),
-        *_drill_violations(ports, settings, questions),
-        *_capacity_violations(ports, plan, service, settings, questions),
-        *_start_violations(ports, plan, settings, questions),
-        *_reference_violations(ports.cluster, settings, service, questions),
-        *_plan_violations(ports, plan, service, questions),
-    ]
-    for question in _later_questions(ports, settings, plan):
-        questions.ask(question)
-    return tuple(dict.fromkeys((*violations, *questions.unanswered)))
+    findings = inspect(ports, plan, service, deployed=True)
+    for note in (note for finding in findings for note in finding.notes):
+        ports.journal.write(Note(text=f"warning: {note}"))
+    missing = [one for finding in findings for one in finding.missing]
+    unanswered = [one for finding in findings for one in finding.unanswered]
+    return tuple(dict.fromkeys((*missing, *unanswered)))
 
 
-def _plan_violations(ports: Ports, plan: Plan, service: str, questions: Questions) -> Iterator[str]:
-    """Yield a violation if a preview contains changes besides the candidate's. Weight steps are not previewed later."""
-    planned = questions.ask(lambda: ports.stack.preview(f"{service}: what a rollout onto {plan.candidate} would find"))
-    foreign = () if planned is None else unlike_candidate_change(planned.changes, service=service, color=plan.candidate)
-    if foreign:
-        yield (
-            f"the preview contains changes besides {plan.candidate} and the rule's tags: {'; '.join(foreign)}. "
-            "Somebody changed the program, the config or the infrastructure; bring them in line and try again"
-        )
+def _credentials(on: Inspection) -> Iterator[str]:
+    credentials = on.ask(lambda: on.ports.account.credentials())
+    if credentials is not None:
+        yield from credential_violations(credentials, on.plan, on.ports.clock.now())
+        on.notes += credential_warnings(credentials)
 
 
-def _drill_violations(ports: Ports, settings: ServiceSettings, questions: Questions) -> tuple[str, ...]:
-    max_age_days = settings.rollout.drill_max_age_days
-    drills = None if max_age_days is None else questions.ask(ports.drills)
-    return () if drills is None else drill_violations(max_age_days, drills, ports.clock.now())
+def _permissions(on: Inspection) -> Iterator[str]:
+    boundary = on.ports.config.node_permissions_boundary_arn()
+    denied = on.ask(lambda: on.ports.account.denied_actions(on.service, boundary))
+    yield from () if denied is None else permission_violations(denied)
 
 
-def _traffic_violations(
-    ports: Ports, plan: Plan, service: str, settings: ServiceSettings, questions: Questions
-) -> Iterator[str]:
-    rule = questions.ask(ports.load_balancer.rule)
-    outgoing = questions.ask(lambda: ports.load_balancer.health(plan.outgoing))
-    idle_timeout = questions.ask(ports.load_balancer.idle_timeout_seconds)
-    states = questions.ask(lambda: (ports.stack.rule_in_state(service),))
+def _stack(on: Inspection) -> Iterator[str]:
+    on.ask(lambda: on.ports.stack.rule_in_state(on.service))
+    yield from ()
+
+
+def _traffic(on: Inspection) -> Iterator[str]:
+    ports, plan = on.ports, on.plan
+    rule = on.ask(lambda: ports.load_balancer.rule())
+    outgoing = on.ask(lambda: ports.load_balancer.health(plan.outgoing))
+    idle_timeout = on.ask(lambda: ports.load_balancer.idle_timeout_seconds())
+    states = on.ask(lambda: (ports.stack.rule_in_state(on.service),))
     if rule is None:
         return
     if outgoing is not None and idle_timeout is not None:
         yield from preflight_violations(
             plan=plan,
-            settings=settings,
+            settings=on.settings,
             rule=rule,
             outgoing=outgoing,
             idle_timeout_seconds=idle_timeout,
@@ -113,62 +223,79 @@ def _traffic_violations(
         yield from state_drift(rule, *states)
 
 
-def _capacity_violations(
-    ports: Ports, plan: Plan, service: str, settings: ServiceSettings, questions: Questions
-) -> Iterator[str]:
-    candidate, account = plan.candidate, ports.account
-    nodes, pods = questions.ask(ports.cluster.nodes), questions.ask(ports.cluster.bound_pods)
+def _steps(on: Inspection) -> Iterator[str]:
+    yield from weight_violations(on.settings, on.plan)
+
+
+def _drill(on: Inspection) -> Iterator[str]:
+    max_age_days = on.settings.rollout.drill_max_age_days
+    drills = None if max_age_days is None else on.ask(lambda: on.ports.drills())
+    yield from () if drills is None else drill_violations(max_age_days, drills, on.ports.clock.now())
+
+
+def _places(on: Inspection) -> Iterator[str]:
+    nodes, pods = on.nodes(), on.pods()
     if nodes is not None and pods is not None:
-        yield from scheduling_violations(settings, service, candidate, nodes=nodes, pods=pods)
-    declared = settings.color(candidate).reservation
-    subnets = questions.ask(lambda: account.subnets(subnet_ids_of(settings, candidate)))
-    reservations = questions.ask(account.reservations)
-    if subnets is not None:
-        yield from address_violations(settings, candidate, subnets)
-        zones = questions.ask(ports.load_balancer.zones)
-        yield from () if zones is None else zone_violations(settings, candidate, subnets, zones)
-        _warn(ports, zone_warnings(settings, candidate, subnets))
-    if nodes_to_come(settings, candidate) and declared is None:
-        limit = questions.ask(lambda: account.vcpu_quota(quota_of(settings.instance_type).code))
-        instances = questions.ask(account.instances)
-        if limit is not None and instances is not None and reservations is not None:
-            yield from quota_violations(
-                settings, candidate, limit_vcpus=limit, instances=instances, reservations=reservations
-            )
-    if declared is not None and subnets is not None and reservations is not None:
-        members = questions.ask(lambda: _members(account, declared))
+        for color in on.colors:
+            yield from scheduling_violations(on.settings, on.service, color, nodes=nodes, pods=pods)
+
+
+def _addresses(on: Inspection) -> Iterator[str]:
+    # Colours in the same subnets share their addresses.
+    by_subnets: dict[tuple[str, ...], list[Color]] = {}
+    for color in on.colors:
+        by_subnets.setdefault(subnet_ids_of(on.settings, color), []).append(color)
+    for ids, colors in by_subnets.items():
+        subnets = on.subnets(ids)
+        yield from () if subnets is None else address_violations(on.settings, colors, subnets)
+
+
+def _zones(on: Inspection) -> Iterator[str]:
+    for color in on.colors:
+        subnets, zones = on.subnets(subnet_ids_of(on.settings, color)), _load_balancer_zones(on)
+        if subnets is not None:
+            yield from () if zones is None else zone_violations(on.settings, color, subnets, zones)
+            on.notes += zone_warnings(on.settings, color, subnets)
+
+
+def _load_balancer_zones(on: Inspection) -> frozenset[str] | None:
+    """Return the zones of the load balancer: of the one that exists, or of the subnets that it will get."""
+    if on.deployed or on.settings.listener is not None:
+        return on.ask(lambda: on.ports.load_balancer.zones(), "zones")
+    subnets = on.subnets(on.ports.config.load_balancer_subnet_ids())
+    return None if subnets is None else frozenset(subnet.zone for subnet in subnets)
+
+
+def _quota(on: Inspection) -> Iterator[str]:
+    account, settings = on.ports.account, on.settings
+    colors: list[Color] = [
+        color for color in on.colors if on.new_nodes(color) and settings.color(color).reservation is None
+    ]
+    if not colors:
+        return
+    limit = on.ask(lambda: account.vcpu_quota(quota_of(settings.instance_type).code))
+    instances, reservations = on.ask(lambda: account.instances()), on.reservations()
+    if limit is not None and instances is not None and reservations is not None:
+        yield from quota_violations(settings, colors, limit_vcpus=limit, instances=instances, reservations=reservations)
+
+
+def _reservation(on: Inspection) -> Iterator[str]:
+    for color in on.colors:
+        declared = on.settings.color(color).reservation
+        if declared is None:
+            continue
+        reservations, subnets = on.reservations(), on.subnets(subnet_ids_of(on.settings, color))
+        if reservations is None or subnets is None:
+            continue
+        members = on.ask(lambda declared=declared: _members(on.ports.account, declared))
         if members is not None:
             yield from reservation_state_violations(
-                settings,
-                candidate,
+                on.settings,
+                color,
                 reservations=[one for one in reservations if one.id in members],
                 subnets=subnets,
-                now=ports.clock.now(),
+                now=on.ports.clock.now(),
             )
-
-
-def _start_violations(ports: Ports, plan: Plan, settings: ServiceSettings, questions: Questions) -> Iterator[str]:
-    """Yield what keeps new nodes from starting or joining."""
-    if not nodes_to_come(settings, plan.candidate):
-        return
-    key = questions.ask(lambda: ports.account.volume_key(settings.nodes.volume_kms_key_arn))
-    if key is not None:
-        yield from key_violations(settings, key)
-        _warn(ports, key_warnings(key))
-    uses_node_role = questions.ask(ports.config.vpc_cni_uses_node_role)
-    if uses_node_role is not False:
-        return
-    annotations = questions.ask(lambda: (ports.cluster.vpc_cni_annotations(),))
-    if annotations is None or annotations[0] is None:
-        return
-    has_identity = questions.ask(lambda: ports.account.has_pod_identity(VPC_CNI_NAMESPACE, VPC_CNI_ACCOUNT))
-    if has_identity is not None:
-        yield from cni_violations(annotations[0], uses_node_role=uses_node_role, has_pod_identity=has_identity)
-
-
-def _warn(ports: Ports, warnings: Iterator[str]) -> None:
-    for warning in warnings:
-        ports.journal.write(Note(text=f"warning: {warning}"))
 
 
 def _members(account: Account, declared: Reservation) -> frozenset[str]:
@@ -177,150 +304,147 @@ def _members(account: Account, declared: Reservation) -> frozenset[str]:
     return frozenset({declared.id or ""})
 
 
-def _reference_violations(
-    cluster: Cluster, settings: ServiceSettings, service: str, questions: Questions
-) -> Iterator[str]:
+def _volume_key(on: Inspection) -> Iterator[str]:
+    if not any(map(on.new_nodes, on.colors)):
+        return
+    key = on.ask(lambda: on.ports.account.volume_key(on.settings.nodes.volume_kms_key_arn))
+    if key is not None:
+        yield from key_violations(on.settings, key)
+        on.notes += key_warnings(key)
+
+
+def _vpc_cni(on: Inspection) -> Iterator[str]:
+    if not any(map(on.new_nodes, on.colors)):
+        return
+    uses_node_role = on.ask(lambda: on.ports.config.vpc_cni_uses_node_role())
+    if uses_node_role is not False:
+        return
+    annotations = on.ask(lambda: (on.ports.cluster.vpc_cni_annotations(),))
+    if annotations is None or annotations[0] is None:
+        return
+    has_identity = on.ask(lambda: on.ports.account.has_pod_identity(VPC_CNI_NAMESPACE, VPC_CNI_ACCOUNT))
+    if has_identity is not None:
+        yield from cni_violations(annotations[0], uses_node_role=uses_node_role, has_pod_identity=has_identity)
+
+
+def _controller(on: Inspection) -> Iterator[str]:
+    pods = on.pods()
+    if pods is not None:
+        yield from controller_violations(pods)
+        on.notes += controller_versions(pods)
+
+
+def _device_plugin(on: Inspection) -> Iterator[str]:
+    nodes, pods = on.nodes(), on.pods()
+    if nodes is None or pods is None or not needs_device_plugin(on.settings, nodes, pods):
+        return
+    plugins = on.ask(lambda: on.ports.cluster.device_plugins())
+    if plugins is not None:
+        yield from plugin_violations(plugins)
+        on.notes += plugins
+
+
+def _resource_types(on: Inspection) -> Iterator[str]:
+    for version, resource, fix in needed_resources(on.settings):
+        if on.ask(lambda one=(version, resource): on.ports.cluster.has_resource(*one)) is False:
+            yield f"the cluster has no {resource} of {version}, which `pulumi up` declares. {fix}"
+
+
+def _references(on: Inspection) -> Iterator[str]:
     """Yield missing Secrets and claims that pods refer to: with them missing, a deploy fails only slowly."""
-    namespace, pods = settings.namespace_of(service), settings.pods
+    cluster, namespace, pods = on.ports.cluster, on.settings.namespace_of(on.service), on.settings.pods
     secrets = {"pods.api_key_secret": pods.api_key_secret, "pods.hub_token_secret": pods.hub_token_secret}
-    for field, reference in secrets.items():
+    for field_, reference in secrets.items():
         if reference is None:
             continue
-        keys = questions.ask(lambda name=reference.name: (cluster.secret_keys(name),))
+        keys = on.ask(lambda name=reference.name: (cluster.secret_keys(name),))
         if keys is not None:
-            yield from secret_violations(field, reference, keys[0], namespace)
+            yield from secret_violations(field_, reference, keys[0], namespace)
     whole = {f"pods.image_pull_secrets[{place}]": name for place, name in enumerate(pods.image_pull_secrets)}
     claims = {"pods.model_cache_claim": pods.model_cache_claim, "pods.compile_cache_claim": pods.compile_cache_claim}
     for place, volume in enumerate(pods.volumes):
         claims[f"pods.volumes[{place}].claim"] = volume.claim
         if volume.secret is not None:
             whole[f"pods.volumes[{place}].secret"] = volume.secret
-    for field, name in whole.items():
-        keys = questions.ask(lambda name=name: (cluster.secret_keys(name),))
+    for field_, name in whole.items():
+        keys = on.ask(lambda name=name: (cluster.secret_keys(name),))
         if keys == (None,):
-            yield f"{field}: namespace {namespace} has no Secret {name}; create it, or set another name"
-    for field, name in claims.items():
-        if name is not None and questions.ask(lambda name=name: cluster.has_claim(name)) is False:
-            yield f"{field}: namespace {namespace} has no PersistentVolumeClaim {name}; create it, or set another name"
+            yield f"{field_}: namespace {namespace} has no Secret {name}; create it, or set another name"
+    for field_, name in claims.items():
+        if name is not None and on.ask(lambda name=name: cluster.has_claim(name)) is False:
+            yield f"{field_}: namespace {namespace} has no PersistentVolumeClaim {name}; create it, or set another name"
 
 
-def secret_violations(
-    field: str, reference: SecretReference, keys: frozenset[str] | None, namespace: str
-) -> Iterator[str]:
-    """Yield what is missing in a Secret that pods refer to. ``keys`` is None when there is no such Secret."""
-    if keys is None:
+def _prometheus(on: Inspection) -> Iterator[str]:
+    on.ask(lambda: on.ports.metrics.counters(on.ports.clock.now()))
+    yield from ()
+
+
+def _preview(on: Inspection) -> Iterator[str]:
+    """Yield a violation if a preview contains changes besides the candidate's. Weight steps are not previewed later."""
+    candidate = on.plan.candidate
+    message = f"{on.service}: what a rollout onto {candidate} would find"
+    planned = on.ask(lambda: on.ports.stack.preview(message))
+    foreign = () if planned is None else unlike_candidate_change(planned.changes, service=on.service, color=candidate)
+    if foreign:
         yield (
-            f"{field}.name: namespace {namespace} has no Secret {reference.name}; create it: `kubectl create secret "
-            f"generic {reference.name} --namespace {namespace} --from-file={reference.key}=<file>`"
+            f"the preview contains changes besides {candidate} and the rule's tags: {'; '.join(foreign)}. "
+            "Somebody changed the program, the config or the infrastructure; bring them in line and try again"
         )
-    elif reference.key not in keys:
-        known = ", ".join(sorted(keys)) or "none"
-        have = f"Secret {reference.name} of namespace {namespace}"
-        yield f"{field}.key: {have} has no key {reference.key}; it has {known}. Add it, or set another key"
 
 
-def _later_questions(ports: Ports, settings: ServiceSettings, plan: Plan) -> tuple[Callable[[], object], ...]:
-    """Return the questions that a rollout asks later, to make sure that they can be answered."""
-    now = ports.clock.now()
-    return (
-        lambda: ports.replicas.pods(plan.outgoing),
-        lambda: ports.target_group_metrics.counts(plan.outgoing, now - METRICS_WINDOW, now),
-        *_node_questions(ports, settings, plan.candidate),
-        *(ports.checks[name].prepare for name in plan.checks),
-    )
+def _later_questions(on: Inspection) -> Iterator[str]:
+    """Ask what a rollout asks later, to make sure that it can be answered."""
+    ports, candidate, now = on.ports, on.plan.candidate, on.ports.clock.now()
+    on.ask(lambda: ports.replicas.pods(on.plan.outgoing))
+    on.ask(lambda: ports.target_group_metrics.counts(on.plan.outgoing, now - METRICS_WINDOW, now))
+    if on.new_nodes(candidate):
+        on.ask(lambda: ports.account.node_group(candidate))
+    yield from ()
 
 
-def _node_questions(ports: Ports, settings: ServiceSettings, candidate: Color) -> tuple[Callable[[], object], ...]:
-    return (lambda: ports.account.node_group(candidate),) if nodes_to_come(settings, candidate) else ()
-
-
-def preflight_violations(
-    *,
-    plan: Plan,
-    settings: ServiceSettings,
-    rule: LiveRule,
-    outgoing: TargetHealth,
-    idle_timeout_seconds: int,
-    now: datetime,
-) -> tuple[str, ...]:
-    """Return every reason not to start, each with its fix."""
-    active, candidate = settings.active_color, plan.candidate
-    violations: list[str] = []
-    if not settings.color(active).serves:
-        violations.append(
-            f"{active}: is the active colour but serves nothing; the first release of a stack is deployed with "
-            f"`pulumi up` after setting {active}.release"
-        )
-    elif outgoing.healthy == 0:
-        violations.append(
-            f"{active}: serves all traffic but has no healthy target ({dict(outgoing.states)}); fix it first"
-        )
-    if not rule.splits(plan.initial_green_weight):
-        violations.append(
-            f"green_weight: the live rule splits {dict(rule.weights)}, but a rollout onto {candidate} starts from "
-            f"{plan.initial_green_weight}; run scripts.rollback to put all traffic on {active}"
-        )
-    violations += reservation_violations(settings, now)
-    violations += config_drift(settings, rule)
-    violations += idle_timeout_violations(settings, idle_timeout_seconds)
-    if settings.color(candidate).serves and (until := keep_warm_until(settings, now)):
-        violations.append(
-            f"keep_until: {candidate} is kept warm until {format_rfc3339(until)} as the way back; wait, or give up the "
-            f'way back: set keep_until to "" and announced to "{settings.rollout_serial} <reason>", and `pulumi up`'
-        )
-    return tuple(violations)
-
-
-def idle_timeout_violations(settings: ServiceSettings, idle_timeout_seconds: int) -> Iterator[str]:
-    """Yield a violation if the load balancer ends silent connections before requests end, or after the pods do."""
-    needed, kept = settings.required_idle_timeout_seconds, settings.drain_chain.keep_alive_seconds
-    joined = settings.listener is not None
-    where = "listener.idle_timeout_seconds" if joined else "max_stream_seconds"
-    if idle_timeout_seconds < needed:
-        fix = "have its owner raise it, or lower max_stream_seconds" if joined else "run `pulumi up` to restore it"
+def _candidate_route(on: Inspection) -> Iterator[str]:
+    """Yield what keeps our own requests from the pods, and the rules that may be why."""
+    before = len(on.unanswered)
+    on.ask(lambda: on.ports.route.check(on.plan.outgoing))
+    if len(on.unanswered) == before:
+        return
+    rules = on.ask(lambda: on.ports.load_balancer.login_rules())
+    if rules:
         yield (
-            f"{where}: the load balancer ends connections that are silent for {idle_timeout_seconds} s, but requests "
-            f"need {needed} s; {fix}"
-        )
-    elif idle_timeout_seconds >= kept:
-        fix = f"set it to {idle_timeout_seconds} and run `pulumi up`" if joined else "run `pulumi up` to restore it"
-        yield (
-            f"{where}: the load balancer reuses connections for {idle_timeout_seconds} s, but the pods end them after "
-            f"{kept} s, which users see as 502; {fix}"
+            f"listener rules with priority {', '.join(rules)} come before the candidate rules and ask for a login. If "
+            f"they match {CANDIDATE_ROUTE_HEADER} requests, give the candidate rules a lower number"
         )
 
 
-def reservation_violations(settings: ServiceSettings, now: datetime) -> Iterator[str]:
-    """Yield the colours whose capacity block ends before the keep-warm window that a promotion would open.
-
-    https://docs.aws.amazon.com/eks/latest/userguide/capacity-blocks-mng.html
-    """
-    holds_seconds = sum(step.hold_seconds for step in settings.rollout.steps)
-    kept_until = (now + timedelta(seconds=holds_seconds + settings.rollout.keep_warm_seconds)).replace(microsecond=0)
-    for color in COLORS:
-        reservation = settings.color(color).reservation
-        if reservation is not None and not reservation.outlasts(kept_until):
-            yield (
-                f"{color}.reservation.ends: is {format_rfc3339(reservation.ends)}, and EKS removes a block's nodes 40 "
-                f"minutes before; a promotion would keep both colours at least until {format_rfc3339(kept_until)}. Use "
-                "a block that ends later, or shorten rollout.keep_warm_seconds"
-            )
+def _checks(on: Inspection) -> Iterator[str]:
+    for name in on.plan.checks:
+        on.ask(lambda name=name: on.ports.checks[name].prepare())
+    yield from ()
 
 
-def keep_warm_until(settings: ServiceSettings, now: datetime) -> datetime | None:
-    """Return when the idle colour's keep-warm window ends. None when it has ended or there is none."""
-    until = settings.keep_until
-    return until if until is not None and until > now else None
-
-
-def drill_violations(max_age_days: float | None, drills: DrillHistory, now: datetime) -> tuple[str, ...]:
-    """Return why a rollout must wait for a drill. Empty when no drill is required, or none was possible yet."""
-    if max_age_days is None or not drills.promoted:
-        return ()
-    if drills.last is not None and now - drills.last <= timedelta(days=max_age_days):
-        return ()
-    latest = "there was none" if drills.last is None else f"the last one was at {format_rfc3339(drills.last)}"
-    return (
-        f"rollout.drill_max_age_days: requires a rollback drill within {max_age_days:g} days, but {latest}; run "
-        "scripts.drill while the idle colour is kept warm, or raise the limit",
-    )
+CONDITIONS: Final = (
+    Condition(name="credentials", find=_credentials),
+    Condition(name="permissions", find=_permissions, when=When.BEFORE),
+    Condition(name="stack", find=_stack, when=When.BEFORE),
+    Condition(name="traffic", find=_traffic, when=When.DEPLOYED),
+    Condition(name="steps", find=_steps),
+    Condition(name="drill", find=_drill, when=When.DEPLOYED),
+    Condition(name="places", find=_places),
+    Condition(name="addresses", find=_addresses),
+    Condition(name="zones", find=_zones),
+    Condition(name="quota", find=_quota),
+    Condition(name="reservation", find=_reservation),
+    Condition(name="volume key", find=_volume_key),
+    Condition(name="VPC CNI", find=_vpc_cni),
+    Condition(name="load balancer controller", find=_controller, when=When.BEFORE),
+    Condition(name="device plugin", find=_device_plugin, when=When.BEFORE),
+    Condition(name="resource types", find=_resource_types),
+    Condition(name="secrets and claims", find=_references),
+    Condition(name="Prometheus", find=_prometheus),
+    Condition(name="preview", find=_preview, when=When.DEPLOYED),
+    Condition(name="pods and metrics", find=_later_questions, when=When.DEPLOYED),
+    Condition(name="candidate route", find=_candidate_route, when=When.DEPLOYED),
+    Condition(name="checks", find=_checks, when=When.DEPLOYED),
+)
+"""The conditions in the order in which they are looked at. Each is described by the function that looks at it."""

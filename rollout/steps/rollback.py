@@ -20,7 +20,7 @@ from rollout.model.plan import full_weight_of
 from rollout.model.records import Note, RuleChanged
 from rollout.model.rule import LiveRule
 from rollout.ports import Ports
-from rollout.steps.preflight import keep_warm_until
+from rollout.steps.conditions import keep_warm_until
 from rollout.steps.retry import retry
 from rollout.steps.updates import Updater
 

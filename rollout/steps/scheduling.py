@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from components.config.settings import ServiceSettings
 from components.domain.capacity import DAEMONSET_MEMORY_MIB, DAEMONSET_MILLICPUS, nodes_for, replicas_for_weight
-from components.domain.naming import Color, pool_labels
+from components.domain.naming import COLORS, Color, pool_labels
 from rollout.model.nodes import BoundPod, Node, Resources
 from rollout.model.plan import Plan
 
@@ -23,6 +23,12 @@ def nodes_to_come(settings: ServiceSettings, candidate: Color) -> int:
     if settings.headroom_mode == "always" or settings.color(candidate).nodes_wanted:
         return 0
     return nodes_for(settings.color(candidate).replicas, settings.instance, settings.shape)
+
+
+def without_nodes(settings: ServiceSettings) -> ServiceSettings:
+    """Return the settings of a service whose nodes are all still to come, as before its first deployment."""
+    down = {color: settings.color(color).model_copy(update={"provisioned": False}) for color in COLORS}
+    return settings.model_copy(update={"headroom_mode": "on_rollout", **down})
 
 
 def scheduling_violations(

@@ -14,6 +14,9 @@ _INVALID: Final = frozenset(
     | {"InvalidAccessKeyId", "IncompleteSignature", "InvalidSignatureException", "MissingAuthenticationToken"}
 )
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+# botocore's words, in no class of its own, for credentials whose end it knows.
+# https://github.com/boto/botocore/blob/develop/botocore/credentials.py (RefreshableCredentials)
+_OUTLIVED: Final = "refreshed credentials are still expired"
 _THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"})
 
 
@@ -27,6 +30,8 @@ def describe_error(error: BaseException) -> str:
         return describe(error)
     if isinstance(error, OSError):
         return _os(error)
+    if isinstance(error, RuntimeError) and _OUTLIVED in str(error):
+        return f"AWS: the credentials have expired. {LOG_IN}"
     return one_line(f"{type(error).__name__}: {error}")
 
 
@@ -46,6 +51,7 @@ def pulumi_words(error: BaseException) -> str:
 
 _PULUMI_FIXES: Final = (
     ("currently locked", "If that process is gone for good, run `pulumi cancel --stack <stack>`"),
+    ("Another update is currently in progress", "If that update is gone for good, run `pulumi cancel --stack <stack>`"),
     ("no stack named", "See `pulumi stack ls`, and check --stack and PULUMI_BACKEND_URL"),
     ("incorrect passphrase", "Set PULUMI_CONFIG_PASSPHRASE to the stack's own"),
     ("passphrase must be set", "Set one of them to the stack's passphrase"),

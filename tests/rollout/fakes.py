@@ -23,11 +23,18 @@ from components.domain.naming import (
     pool_labels,
 )
 from rollout.adapters.aws.cloudwatch import PUBLICATION_PERIODS
-from rollout.model.account import CapacityReservation, NodeGroupState, RunningInstance, Subnet, VolumeKey
+from rollout.model.account import CapacityReservation, Credentials, NodeGroupState, RunningInstance, Subnet, VolumeKey
 from rollout.model.answers import Answer
 from rollout.model.approval import Approval
 from rollout.model.changes import RULE_TYPE, Change, EngineRun
-from rollout.model.errors import PolicyRefusedError, RolloutError, StackLockedError, StoppedError, UpdateFailedError
+from rollout.model.errors import (
+    NotDeployedError,
+    PolicyRefusedError,
+    RolloutError,
+    StackLockedError,
+    StoppedError,
+    UpdateFailedError,
+)
 from rollout.model.machine import Phase
 from rollout.model.nodes import BoundPod, Node, Pod, Resources
 from rollout.model.records import Body, DrillHistory, Record, read_record
@@ -147,6 +154,8 @@ class FakeRoute:
     """A candidate route whose answers come from ``answer``."""
 
     answer: Callable[[Color, Mapping[str, Any]], Answer]
+    blocked: str = ""
+    """What keeps our requests from the pods. Empty when nothing does."""
     served: Mapping[str, str | None] = field(default_factory=lambda: {SERVICE: OLD.model})
     asked: list[tuple[Color, Mapping[str, Any], bool]] = field(
         default_factory=list[tuple[Color, Mapping[str, Any], bool]]
@@ -156,6 +165,11 @@ class FakeRoute:
 
     def prepare(self) -> None:
         pass
+
+    def check(self, color: Color) -> None:
+        self.times.append((color, self.now()))
+        if self.blocked:
+            raise RolloutError(self.blocked)
 
     def models(self, color: Color, *, timeout_seconds: float = 60.0) -> Mapping[str, str | None]:
         assert timeout_seconds > 0
@@ -201,9 +215,16 @@ class FakeCheck:
 class FakeConfig:
     values: dict[str, Any]
     cni_uses_node_role: bool = False
+    balancer_subnets: tuple[str, ...] = ("subnet-8", "subnet-9")
 
     def vpc_cni_uses_node_role(self) -> bool:
         return self.cni_uses_node_role
+
+    def load_balancer_subnet_ids(self) -> Sequence[str]:
+        return self.balancer_subnets
+
+    def node_permissions_boundary_arn(self) -> str | None:
+        return None
 
     def read(self) -> ServiceSettings:
         return ServiceSettings.model_validate(self.values)
@@ -301,6 +322,7 @@ class World:
         """The stack's settings after each update."""
         self.direct: list[int] = []
         self.hooks = FakeHooks()
+        self.aws_credentials = Credentials()
         self.quota_vcpus = 1000.0
         self.running_instances: list[RunningInstance] = []
         self.capacity_reservations: list[CapacityReservation] = []
@@ -311,6 +333,12 @@ class World:
         self.key = VolumeKey(arn="alias/aws/ebs", state="Enabled", auto_scaling_may_use=True)
         self.cni_annotations: dict[str, str] | None = None
         """Of the VPC CNI's service account; none in a cluster with another network plugin."""
+        self.deployed = True
+        self.rules_that_ask_for_a_login: list[str] = []
+        self.resource_types = {"targetgroupbindings", "podmonitors"}
+        self.plugins = ["kube-system/nvidia-device-plugin-daemonset"]
+        self.denied: list[str] = []
+        """Actions that IAM does not allow whoever runs the scripts."""
         self.pod_identities: set[tuple[str, str]] = set()
         self.node_groups: dict[Color | None, NodeGroupState] = {}
         """The states of the node groups, for a shared one without a colour."""
@@ -455,6 +483,8 @@ class World:
     # Load balancer
 
     def rule(self) -> LiveRule:
+        if not self.deployed:
+            raise NotDeployedError("no load balancer rule carries the tags")
         return LiveRule(
             arn="arn:rule",
             weights=dict(self.weights),
@@ -480,7 +510,12 @@ class World:
             return self.idle_timeout
         return self.state.drain_chain.idle_timeout_seconds
 
+    def login_rules(self) -> Sequence[str]:
+        return self.rules_that_ask_for_a_login
+
     def zones(self) -> frozenset[str]:
+        if not self.deployed:
+            raise NotDeployedError("no load balancer rule carries the tags")
         return self.load_balancer_zones
 
     # Kubernetes's scheduler, and the AWS account
@@ -520,6 +555,21 @@ class World:
 
     def vpc_cni_annotations(self) -> Mapping[str, str] | None:
         return self.cni_annotations
+
+    def credentials(self) -> Credentials:
+        return self.aws_credentials
+
+    def has_resource(self, group_version: str, resource: str) -> bool:
+        assert "/" in group_version
+        return resource in self.resource_types
+
+    def device_plugins(self) -> Sequence[str]:
+        return self.plugins
+
+    def denied_actions(self, service: str, boundary_arn: str | None) -> Sequence[str]:
+        assert service == SERVICE
+        assert boundary_arn is None
+        return self.denied
 
     def vcpu_quota(self, code: str) -> float:
         assert code == "L-DB2E81BA"

@@ -4,12 +4,15 @@ import ast
 import json
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 import yaml
+
+from rollout.model.permissions import NEEDS
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "permissions.md").read_text()
@@ -25,6 +28,8 @@ PREFIXES: dict[str, str] = {
     "service-quotas": "servicequotas",
     "resource-groups": "resource-groups",
     "s3": "s3",
+    "iam": "iam",
+    "sts": "sts",
 }
 OTHERWISE = {"s3:ListObjectsV2": "s3:ListBucket"}
 
@@ -35,11 +40,13 @@ RESOURCES = {
     "secret": "secrets",
     "persistent_volume_claim": "persistentvolumeclaims",
     "service_account": "serviceaccounts",
+    "daemon_set": "daemonsets",
 }
 
 
 ASKING = {
     "adapters/aws/account.py": ("autoscaling", "ec2", "eks", "service-quotas", "resource-groups"),
+    "adapters/aws/permissions.py": ("iam", "sts"),
     "adapters/aws/volume_key.py": ("ec2", "kms"),
     "adapters/aws/cloudwatch.py": ("cloudwatch",),
     "adapters/aws/load_balancer.py": ("elbv2",),
@@ -106,3 +113,30 @@ def test_the_roles_allow_what_is_called() -> None:
         for resource in rule["resources"]
     }
     assert allowed == called
+
+
+STATEMENTS: list[dict[str, Any]] = [
+    statement
+    for text in re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)
+    for statement in json.loads(text)["Statement"]
+    if statement["Sid"] != "KeepRecords"  # the lock tries that
+]
+
+
+def test_the_doctor_asks_about_exactly_what_the_policies_allow() -> None:
+    asked = {need.sid: need.actions for need in NEEDS}
+    assert asked == {statement["Sid"]: tuple(statement["Action"]) for statement in STATEMENTS}
+
+
+@pytest.mark.parametrize("statement", STATEMENTS, ids=lambda one: one["Sid"])
+def test_the_doctor_asks_about_a_resource_and_with_a_context_that_the_statement_allows(
+    statement: dict[str, Any],
+) -> None:
+    (need,) = [one for one in NEEDS if one.sid == statement["Sid"]]
+    patterns = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+    values = {"region": "us-east-1", "account": "123456789012", "cluster": "<cluster>", "service": "<service>"}
+    assert any(fnmatch(need.resource.format(**values), pattern) for pattern in patterns)
+    conditions = {key: allowed for test in statement.get("Condition", {}).values() for key, allowed in test.items()}
+    assert need.context.keys() == conditions.keys()
+    for key, value in need.context.items():
+        assert value.format(boundary="<node_permissions_boundary_arn>") in conditions[key]

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from rollout.model.errors import RefusedError
+from rollout.model.records import Record, UpdateBegun, UpdateEnded
 from rollout.report.lines import line_of
 from rollout.report.read import report_of
 from rollout.session import Place, Session
@@ -18,13 +19,13 @@ from tests.rollout.report.test_read import ramp
 KEYS = {"api_key_secret": {"name": "vllm-keys", "key": "api-key"}}
 
 
-def session(folder: Path, **changes: Any) -> Session:
+def session(folder: Path, stack: str = "prod", **changes: Any) -> Session:
     secret = "vllm-blue-green:candidate_route_secret"
     values = {key: json.dumps(text) if text[0] not in "[{" else text for key, text in config(**changes).items()}
     written = {key: yaml.safe_load(text) for key, text in values.items()} | {secret: {"secure": "v1:abc:def"}}
     (folder / "Pulumi.yaml").write_text("name: vllm-blue-green\n")
     (folder / "Pulumi.prod.yaml").write_text(yaml.safe_dump({"config": written}))
-    return Session(Place(stack="prod", service=None, work_dir=folder), "a test")
+    return Session(Place(stack=stack, service=None, work_dir=folder), "a test")
 
 
 def test_a_service_with_an_api_key_needs_the_operators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +46,11 @@ def of_a_rollout(folder: Path) -> tuple[Session, list[str]]:
     """Return a session with the journal of a rollout, and what it says."""
     said: list[str] = []
     opened = session(folder)
-    opened._on_record = lambda record: said.append(str(line_of(record)))  # pyright: ignore[reportPrivateUsage]
+
+    def say(record: Record) -> None:
+        said.append(str(line_of(record)))
+
+    opened._on_record = say  # pyright: ignore[reportPrivateUsage]
     world = World()
     ramp(world)
     lines = [json.dumps(one.as_json()) + "\n" for one in world.journal.kept]
@@ -83,3 +88,36 @@ def test_without_a_run_there_is_no_report(tmp_path: Path) -> None:
     opened = session(tmp_path)
     opened.store_report()
     assert not (tmp_path / ".rollout").exists()
+
+
+@pytest.mark.parametrize("stack", ["prod", "acme/prod", "acme/vllm-blue-green/prod"])
+def test_however_a_stack_is_named_it_has_one_lock_and_one_journal(tmp_path: Path, stack: str) -> None:
+    assert str(session(tmp_path, stack).store) == str(tmp_path / ".rollout" / "prod")
+
+
+def begin_update(session: Session, message: str, *, end: bool) -> None:
+    """Record an update as the holder of the lock does, without any other port."""
+    journal = session._own_journal()  # pyright: ignore[reportPrivateUsage]
+    journal.write(UpdateBegun(serial=1, green_weight=1, message=message, color=None, edits={}))
+    if end:
+        journal.write(UpdateEnded(status="done", serial=1))
+
+
+def test_only_what_a_killed_process_began_and_did_not_end_may_be_taken_for_its_update(tmp_path: Path) -> None:
+    killed = session(tmp_path)
+    killed.lock.take()
+    begin_update(killed, "chat: 1 % of requests to green", end=True)
+    begin_update(killed, "chat: 25 % of requests to green", end=False)
+    # The process ends here: its lock stays. Another machine's would first have to expire.
+    path = tmp_path / ".rollout" / "prod" / "lock"
+    document = json.loads(path.read_text())
+    document["owner"]["process_started"] = "long ago"
+    path.write_text(json.dumps(document))
+    next_one = session(tmp_path, "acme/prod")
+    with next_one.lock:
+        begin_update(next_one, "roll back to blue", end=False)
+        assert next_one._unended() == ("chat: 25 % of requests to green",)  # pyright: ignore[reportPrivateUsage]
+    # It released the lock, so it ended in order.
+    last = session(tmp_path)
+    with last.lock:
+        assert last._unended() == ()  # pyright: ignore[reportPrivateUsage]

@@ -18,14 +18,14 @@ from rollout.model.errors import RolloutError
 from rollout.model.rule import LiveRule
 from rollout.model.verdict import TargetHealth
 from rollout.system.clock import SystemClock
-from scripts import console, ramp, reap, rollback, status
+from scripts import console, doctor, ramp, reap, rollback, status
 from tests.rollout.adapters.test_config_file import FLAT, SEVERAL
 from tests.rollout.full_disk import no_room
 from tests.rollout.system.test_failures import aws_error, server
 from tests.scripts.test_scripts import GOOD, PROJECT, call
 
 CLOSED = "http://127.0.0.1:9"
-COMMANDS: list[Callable[..., None]] = [ramp.main, rollback.main, reap.main, status.main]
+COMMANDS: list[Callable[..., None]] = [ramp.main, rollback.main, reap.main, status.main, doctor.main]
 CHANGING = COMMANDS[:3]
 
 
@@ -69,7 +69,9 @@ def set_config(project: Path, before: str, after: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_wrong_place_is_refused(project: Path, command: Callable[..., None]) -> None:
     assert "Did you mean prod?" in refused(command, project, stack="prodd")
-    assert "bare name" in refused(command, project, stack="acme/prod")
+    assert "Did you mean prod?" in refused(command, project, stack="acme/vllm-blue-green/prodd")
+    assert "is a stack of project shop" in refused(command, project, stack="acme/shop/prod")
+    assert "must be a stack's name" in refused(command, project, stack="../../prod/..")
     (project / "Pulumi.yaml").unlink()
     assert "has no Pulumi.yaml. Run from the project's folder" in refused(command, project)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from components.domain.moments import parse_rfc3339
 from tests.workflows.workflow import ROOT, Runner, clone_of, git, origin_of
 
 PRETENDING = """
@@ -84,6 +85,17 @@ def test_the_exit_code_is_the_step_s_and_its_output(runner: Runner, code: int) -
     assert calls(runner) == ["ramp --stack prod --release releases/b.yaml --resume"]
 
 
+@pytest.mark.parametrize("ends", ['"2026-11-28T22:34:48.000Z"', "2026-11-28T22:34:48.000Z", ""])
+def test_the_end_of_the_credentials_is_handed_on_as_botocore_reads_it(runner: Runner, ends: str) -> None:
+    done = runner.run("ramp", "Hand on when the credentials end", ENDS=ends)
+    assert done.returncode == 0, done.stderr
+    written = (runner.folder / "environment").read_text()
+    expected = ends.strip('"')
+    assert written == f"AWS_CREDENTIAL_EXPIRATION={expected}\n"
+    if expected:
+        assert parse_rfc3339(expected).year == 2026
+
+
 def test_a_service_is_named_when_it_is_given_whatever_it_holds(runner: Runner) -> None:
     runner.run("ramp", "Ramp", SERVICE="chat; touch owned")
     assert calls(runner) == ["ramp --stack prod --service chat; touch owned --release releases/b.yaml --resume"]
@@ -135,6 +147,13 @@ def test_the_config_file_is_committed_back_from_its_own_folder(runner: Runner) -
     assert done.returncode == 0, done.stderr
     origin = runner.checkout.parent / "origin.git"
     assert git(origin, "show", "--name-only", "--format=", "main") == "stacks/Pulumi.prod.yaml"
+
+
+def test_a_stack_with_its_organization_has_the_same_config_file(runner: Runner) -> None:
+    runner.run("ramp", "Ramp", PRETEND_CODE="1")
+    done = runner.run("ramp", "Commit the config file back", STACK="acme/vllm-blue-green/prod")
+    assert done.returncode == 0, done.stderr
+    assert committed(runner) == "config:\n  rollout_serial: 2  # a comment\n  other: 1"
 
 
 def test_a_file_that_did_not_change_is_no_commit(runner: Runner) -> None:

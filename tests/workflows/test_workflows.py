@@ -139,6 +139,15 @@ def test_a_rollback_and_the_commit_still_run_after_a_ramp_that_ran_out_of_time()
     assert steps("ramp")[finish]["if"].startswith("always() && ")
 
 
+def test_a_ramp_knows_when_its_credentials_end() -> None:
+    by_name = steps("ramp")
+    order = list(by_name)
+    credentials, handed_on = by_name["Get AWS credentials"], by_name["Hand on when the credentials end"]
+    assert credentials["with"]["output-credentials"] is True
+    assert handed_on["env"] == {"ENDS": f"${{{{ steps.{credentials['id']}.outputs.aws-expiration }}}}"}
+    assert order.index("Get AWS credentials") < order.index("Hand on when the credentials end") < order.index("Ramp")
+
+
 def test_a_rerun_resumes() -> None:
     assert line("ramp", "Ramp").endswith(' ramp --release "$RELEASE" --resume')
 

@@ -60,6 +60,7 @@ class Runner:
             **self.environment,
             "GITHUB_OUTPUT": str(self.folder / "output"),
             "GITHUB_STEP_SUMMARY": str(self.folder / "summary"),
+            "GITHUB_ENV": str(self.folder / "environment"),
             "GITHUB_REF_NAME": "main",
             "GITHUB_RUN_ID": "4711",
             "GITHUB_RUN_ATTEMPT": "1",

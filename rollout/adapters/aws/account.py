@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from components.domain.gpu_instances import INSTANCE_TYPES
 from components.domain.naming import COLOR_KEY, Color, aws_tags
+from rollout.adapters.aws.credentials import read_credentials
+from rollout.adapters.aws.permissions import denied_actions
 from rollout.adapters.aws.volume_key import read_volume_key
 from rollout.model.account import (
     QUOTAS,
     CapacityReservation,
+    Credentials,
     Launch,
     NodeGroupIssue,
     NodeGroupState,
@@ -45,6 +49,8 @@ class AwsClients:
     kms: Any
     service_quotas: Any
     resource_groups: Any
+    iam: Any
+    sts: Any
 
 
 class AwsAccount:
@@ -60,11 +66,17 @@ class AwsAccount:
         self._kms = clients.kms
         self._quotas = clients.service_quotas
         self._groups = clients.resource_groups
+        self._iam = clients.iam
+        self._sts = clients.sts
         self._stack = stack
         self._service = service
         self._cluster_name = cluster_name
         self._node_subnet_ids = node_subnet_ids
         self._node_group_names: dict[Color | None, str] = {}
+
+    def credentials(self) -> Credentials:
+        """Return when the credentials of this process end."""
+        return read_credentials(os.environ)
 
     def vcpu_quota(self, code: str) -> float:
         """Return an EC2 quota of the region, in vCPUs."""
@@ -137,6 +149,16 @@ class AwsAccount:
             clusterName=self._cluster_name, namespace=namespace, serviceAccount=service_account
         )
         return bool(answer["associations"])
+
+    def denied_actions(self, service: str, boundary_arn: str | None) -> Sequence[str]:
+        """Return the actions of `pulumi up` and the scripts that IAM's policies do not allow us, by its simulation."""
+        values = {
+            "region": self._ec2.meta.region_name,
+            "cluster": self._cluster_name,
+            "service": service,
+            "boundary": boundary_arn or "",
+        }
+        return denied_actions(self._iam, self._sts, values)
 
     def node_group(self, color: Color | None) -> NodeGroupState | None:
         """Return the state of a colour's node group, or of the shared one. None when there is no such group.

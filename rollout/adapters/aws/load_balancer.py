@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
@@ -26,7 +27,7 @@ from components.domain.naming import (
 )
 from components.domain.traffic import ColorState
 from rollout.adapters.aws.elbv2_client import is_passing
-from rollout.model.errors import RolloutError, UnavailableError
+from rollout.model.errors import NotDeployedError, RolloutError, UnavailableError
 from rollout.model.rule import LiveRule
 from rollout.model.verdict import TargetHealth
 from rollout.system.failures import describe_error
@@ -143,12 +144,26 @@ class Elbv2LoadBalancer:
         """Return the load balancer's DNS name."""
         return self._described().get("DNSName", "")
 
+    def login_rules(self) -> Sequence[str]:
+        """Return the priorities of the listener's rules that come before the candidate rules and ask for a login."""
+        # A rule's ARN is its listener's with another type (listener-rule/… for listener/…) and the rule's id.
+        listener_arn = self._find().rule_arn.replace(":listener-rule/", ":listener/", 1).rpartition("/")[0]
+        rules = {rule.get("RuleArn", ""): rule for rule in self._rules(listener_arn)}
+        ours = [_priority(rules[arn]) for arn in self._marked(rules, "candidate-rule")]
+        return [
+            rule.get("Priority", "")
+            for rule in rules.values()
+            if _priority(rule) < min(ours, default=0)
+            and any(action.get("Type", "").startswith("authenticate-") for action in _actions(rule))
+        ]
+
     def zones(self) -> frozenset[str]:
         """Return the Availability Zones in which the load balancer has a subnet."""
         return frozenset(zone.get("ZoneName", "") for zone in self._described().get("AvailabilityZones", []))
 
     def _described(self) -> LoadBalancerTypeDef:
-        arn = self._find().load_balancer_arn
+        # The listener's load balancer exists before the service's rule does.
+        arn = load_balancer_of(self._listener_arn) if self._listener_arn else self._find().load_balancer_arn
         return self._client.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]
 
     def idle_timeout_seconds(self) -> int:
@@ -201,7 +216,7 @@ class Elbv2LoadBalancer:
             )
             return found, tags
         where = f"on listener {self._listener_arn}" if self._listener_arn else "in this account and region"
-        raise RolloutError(
+        raise NotDeployedError(
             f"no load balancer rule carries the tags of {self._whose} {where}. "
             "Check AWS_PROFILE and AWS_REGION; deploy a new stack with `pulumi up` first."
         )
@@ -256,6 +271,12 @@ def _marking_transient_errors() -> Generator[None]:
         if is_passing(error):
             raise UnavailableError(describe_error(error)) from error
         raise
+
+
+def _priority(rule: RuleTypeDef) -> float:
+    """Return a rule's priority. The default rule comes last."""
+    priority = rule.get("Priority", "default")
+    return float(priority) if priority.isdigit() else math.inf
 
 
 def _actions(rule: RuleTypeDef) -> list[ActionTypeDef]:

@@ -18,6 +18,8 @@ _T = TypeVar("_T")
 _PAGE: Final = 500
 _MIB: Final = 1024**2
 _NOT_FOUND: Final = 404
+# nvcr.io/nvidia/k8s-device-plugin: https://github.com/NVIDIA/k8s-device-plugin/blob/main/deployments/static/nvidia-device-plugin.yml
+_DEVICE_PLUGIN: Final = "k8s-device-plugin"
 
 
 class KubernetesCluster:
@@ -78,6 +80,49 @@ class KubernetesCluster:
         found = self._found(what, "read_namespaced_service_account", VPC_CNI_ACCOUNT, VPC_CNI_NAMESPACE)
         return None if found is None else found.metadata.annotations or {}
 
+    def has_resource(self, group_version: str, resource: str) -> bool:
+        """Return whether the API server knows a type of resource, such as ``targetgroupbindings``.
+
+        Raises:
+            RolloutError: the API server refuses or does not answer.
+        """
+        from kubernetes.client import CustomObjectsApi
+
+        group, _, version = group_version.partition("/")
+        answer = self._asked(
+            f"describe {group_version}",
+            lambda: _none_if_missing(
+                lambda: CustomObjectsApi(self._core().api_client).get_api_resources(
+                    group, version, _request_timeout=REQUEST_TIMEOUT_SECONDS
+                )
+            ),
+        )
+        return answer is not None and any(one.name == resource for one in answer.resources)
+
+    def device_plugins(self) -> Sequence[str]:
+        """Return the DaemonSets whose image is that of NVIDIA's device plugin, each as ``namespace/name``.
+
+        Raises:
+            RolloutError: the API server refuses or does not answer.
+        """
+        from kubernetes.client import AppsV1Api
+
+        apps = self._asked("open the API", lambda: AppsV1Api(self._core().api_client))
+        listed: Any = self._asked(
+            "list the DaemonSets of all namespaces",
+            lambda: apps.list_daemon_set_for_all_namespaces(_request_timeout=REQUEST_TIMEOUT_SECONDS),
+        )
+        return [
+            f"{item.metadata.namespace}/{item.metadata.name}"
+            for item in listed.items
+            if any(_DEVICE_PLUGIN in (one.image or "") for one in item.spec.template.spec.containers)
+        ]
+
+    def _core(self) -> "CoreV1Api":
+        if self._api is None:
+            self._api = core_api(self._context)
+        return self._api
+
     def _paged(self, what: str, method: str, **options: Any) -> list[Any]:
         items: list[Any] = []
         token: str | None = None
@@ -89,22 +134,12 @@ class KubernetesCluster:
         return items
 
     def _found(self, what: str, method: str, name: str, namespace: str | None = None) -> Any:
-        from kubernetes.client import ApiException
-
-        def read() -> Any:
-            try:
-                return self._call(method, name, namespace or self._namespace)
-            except ApiException as error:
-                if error.status == _NOT_FOUND:
-                    return None
-                raise
-
-        return self._asked(what, read)
+        return self._asked(
+            what, lambda: _none_if_missing(lambda: self._call(method, name, namespace or self._namespace))
+        )
 
     def _call(self, method: str, *arguments: str, **options: Any) -> Any:
-        if self._api is None:
-            self._api = core_api(self._context)
-        return getattr(self._api, method)(*arguments, _request_timeout=REQUEST_TIMEOUT_SECONDS, **options)
+        return getattr(self._core(), method)(*arguments, _request_timeout=REQUEST_TIMEOUT_SECONDS, **options)
 
     def _asked(self, what: str, ask: Callable[[], _T]) -> _T:
         from kubernetes.client import ApiException
@@ -114,6 +149,17 @@ class KubernetesCluster:
             return ask()
         except (ApiException, HTTPError) as error:
             raise RolloutError(f"Kubernetes cannot {what}: {describe_error(error)}") from error
+
+
+def _none_if_missing(ask: Callable[[], _T]) -> _T | None:
+    from kubernetes.client import ApiException
+
+    try:
+        return ask()
+    except ApiException as error:
+        if error.status == _NOT_FOUND:
+            return None
+        raise
 
 
 def _node(item: Any) -> Node:
@@ -136,6 +182,7 @@ def _bound(item: Any) -> BoundPod:
         requests=_requests(item.spec) + Resources(pods=1),
         labels=item.metadata.labels or {},
         of_daemonset=any(owner.kind == "DaemonSet" for owner in owners),
+        images=tuple(container.image for container in item.spec.containers if container.image),
     )
 
 

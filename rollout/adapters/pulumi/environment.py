@@ -25,7 +25,7 @@ def open_environment(work_dir: Path, path: Path, stack: str, content: bytes) -> 
     from rollout.adapters.pulumi.process import InterruptiblePulumi
 
     fix = "Log in with `pulumi login`, or write the environment's values into the file and remove `environment`"
-    with tempfile.NamedTemporaryFile(prefix=f"Pulumi.{stack}.", suffix=".yaml") as file:
+    with tempfile.NamedTemporaryFile(prefix=f"{path.stem}.", suffix=".yaml") as file:
         file.write(content)
         file.flush()
         arguments = ["config", "--json", "--open", "--stack", stack, "--config-file", file.name]

@@ -22,9 +22,9 @@ class InterruptiblePulumi(PulumiCommand):
     """Runs Pulumi commands one at a time, each in its own process group."""
 
     def __init__(self, stack: str) -> None:
-        """Find ``pulumi`` on PATH, and mark its processes as ours, for ``stack``."""
+        """Find ``pulumi`` on PATH, and mark its processes as ours, for ``stack``, however qualified its name is."""
         super().__init__(version=OLDEST)
-        self._mark = {OURS: stack}
+        self._mark = {OURS: stack.rpartition("/")[2]}
         self._process: subprocess.Popen[str] | None = None
 
     def run(

@@ -16,7 +16,16 @@ from pulumi.automation._stack import StackInitMode  # `Stack.select` makes no su
 
 from components.domain.naming import PROJECT
 from rollout.adapters.pulumi.events import EngineEvents
-from rollout.adapters.pulumi.lock import began_by_us, decide_lock
+from rollout.adapters.pulumi.lock import (
+    LockDecision,
+    began_by_us,
+    decide_conflict,
+    decide_lock,
+    has_ended,
+    is_conflict,
+    running_update,
+    updates_here,
+)
 from rollout.adapters.pulumi.process import InterruptiblePulumi
 from rollout.adapters.pulumi.state import state_rule
 from rollout.model.changes import EngineRun
@@ -61,16 +70,18 @@ class PulumiStack:
         update_timeout_seconds: float,
         check: Callable[[], None],
         ended_hosts: Callable[[], Collection[str]] = lambda: (),
+        unended: Callable[[], Collection[str]] = lambda: (),
         log: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Select the stack.
 
         Args:
-            name: the stack.
+            name: the stack, alone or with its organization and project.
             work_dir: the folder with Pulumi.yaml.
             update_timeout_seconds: the longest time that one preview or update may take.
             check: raises when the rollout should stop.
             ended_hosts: returns hosts on which another process held our lock until the lock expired.
+            unended: returns the messages of updates that the former holder of our lock began and did not end.
             log: called with a message when a Pulumi lock that was left behind is handled.
 
         Raises:
@@ -79,7 +90,10 @@ class PulumiStack:
         self._update_timeout_seconds = update_timeout_seconds
         self._check = check
         self._name = name
+        self._bare_name = name.rpartition("/")[2]
+        self._work_dir = work_dir
         self._ended_hosts = ended_hosts
+        self._unended = unended
         self._log = log
         self._interrupted: set[int] = set()
         self._thread: threading.Thread | None = None
@@ -183,13 +197,7 @@ class PulumiStack:
 
     def _frees(self, message: str, *, patience_seconds: float) -> bool:
         """Cancel a lock that was left behind, and return whether it was."""
-        verdict = decide_lock(
-            message,
-            here=socket.gethostname(),
-            ended_hosts=self._ended_hosts(),
-            is_alive=lambda pid: process_start_time(pid) != "",
-            is_ours=lambda pid: began_by_us(pid, self._name),
-        )
+        verdict = self._decide(message)
         if not verdict.may_cancel:
             return False
         for pid in set(verdict.orphans) - self._interrupted:
@@ -208,8 +216,31 @@ class PulumiStack:
         try:
             self._stack.cancel()
         except errors.CommandError as error:
+            if has_ended(str(error)):
+                return True
             raise UpdateFailedError(f"Pulumi's lock cannot be cancelled: {pulumi_words(error)}") from error
         return True
+
+    def _decide(self, message: str) -> LockDecision:
+        """Decide whether the lock that a message is about was left behind."""
+        if is_conflict(message):
+            return decide_conflict(
+                running=self._running_update(), unended=self._unended(), orphans=updates_here(self._bare_name)
+            )
+        return decide_lock(
+            message,
+            here=socket.gethostname(),
+            ended_hosts=self._ended_hosts(),
+            is_alive=lambda pid: process_start_time(pid) != "",
+            is_ours=lambda pid: began_by_us(pid, self._bare_name),
+        )
+
+    def _running_update(self) -> str | None:
+        arguments = ["stack", "history", "--json", "--page-size", "1", "--stack", self._name]
+        try:
+            return running_update(self._command.run(arguments, str(self._work_dir), {}).stdout)
+        except errors.CommandError:
+            return None
 
     def _packs(self, with_policies: bool) -> list[str] | None:
         return self._policy_packs if with_policies else None

@@ -27,7 +27,7 @@ class Answers:
 
     def __init__(self) -> None:
         keys: Any = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-        names: tuple[Any, ...] = ("ec2", "eks", "autoscaling", "kms", "service-quotas", "resource-groups")
+        names: tuple[Any, ...] = ("ec2", "eks", "autoscaling", "kms", "service-quotas", "resource-groups", "iam", "sts")
         self.clients: dict[str, Any] = {name: boto3.client(name, **keys) for name in names}
         self._stubs = {name: Stubber(client) for name, client in self.clients.items()}
 

@@ -95,6 +95,30 @@ def test_pods_with_a_node_are_counted_with_all_they_ask_for(
     assert found["plain"].requests == Resources(gpus=1, millicpus=1500, memory_mib=1536, pods=1)
     assert found["starting"].requests.millicpus == 4000
     assert not found["plain"].of_daemonset
+    assert found["plain"].images == (IMAGE,)
+
+
+def test_types_of_resources_are_there_or_not(cluster: KubernetesCluster) -> None:
+    assert cluster.has_resource("elbv2.k8s.aws/v1beta1", "targetgroupbindings")
+    assert not cluster.has_resource("elbv2.k8s.aws/v1beta1", "others")
+    assert not cluster.has_resource("example.com/v1", "targetgroupbindings")
+
+
+def test_a_device_plugin_is_known_by_its_image(cluster: KubernetesCluster, kube: KubeClient, namespace: str) -> None:
+    def daemon_set(name: str, image: str) -> dict[str, Any]:
+        labels = {"app": name}
+        spec = {"containers": [{"name": "one", "image": image}], "nodeSelector": {"never": "there"}}
+        return {
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": spec}},
+        }
+
+    kube.create(daemon_set("logs", "fluent/fluent-bit:4.0.0"))
+    assert f"{namespace}/logs" not in cluster.device_plugins()
+    kube.create(daemon_set("plugin", "nvcr.io/nvidia/k8s-device-plugin:v0.17.1"))
+    assert f"{namespace}/plugin" in cluster.device_plugins()
 
 
 def test_secrets_are_known_by_their_keys_alone(cluster: KubernetesCluster, kube: KubeClient, namespace: str) -> None:

@@ -152,9 +152,10 @@ def project(folder: Path) -> Path:
     return write(folder, FLAT)
 
 
-def test_a_stack_is_found_by_its_bare_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stack", ["prod", "acme/prod", "acme/vllm-blue-green/prod"])
+def test_a_stack_is_found_by_its_bare_name_however_it_is_given(tmp_path: Path, stack: str) -> None:
     path = project(tmp_path)
-    assert stack_file(tmp_path, "prod") == path
+    assert stack_file(tmp_path, stack) == path
 
 
 @pytest.mark.parametrize(
@@ -162,9 +163,14 @@ def test_a_stack_is_found_by_its_bare_name(tmp_path: Path) -> None:
     [
         ("prd", "Did you mean prod?"),
         ("something", "Known stacks: prod."),
-        ("acme/vllm-blue-green/prod", "bare name"),
-        ("", "bare name"),
-        ("../prod", "bare name"),
+        ("acme/vllm-blue-green/prd", "Did you mean prod?"),
+        ("acme/shop/prod", "is a stack of project shop, but this is project vllm-blue-green"),
+        ("", "must be a stack's name"),
+        ("..", "must be a stack's name"),
+        ("acme/", "must be a stack's name"),
+        ("/prod", "must be a stack's name"),
+        ("a/vllm-blue-green/b/prod", "must be a stack's name"),
+        ("acme/pröd", "must be a stack's name"),
     ],
 )
 def test_an_unknown_stack_is_refused_with_what_there_is(tmp_path: Path, stack: str, message: str) -> None:

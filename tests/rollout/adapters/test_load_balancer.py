@@ -24,7 +24,7 @@ from components.domain.traffic import ColorState
 from rollout.adapters.aws.cloudwatch import CloudWatchMetrics
 from rollout.adapters.aws.load_balancer import Elbv2LoadBalancer
 from rollout.direct_update import target_of
-from rollout.model.errors import RolloutError, UnavailableError
+from rollout.model.errors import NotDeployedError, RolloutError, UnavailableError
 from rollout.model.verdict import TargetGroupCounts
 
 if TYPE_CHECKING:
@@ -451,3 +451,38 @@ def test_only_what_may_pass_is_reported_as_such(
     with pytest.raises(UnavailableError if passes else type(error), match=r"refused|https://elb") as raised:
         getattr(load_balancer, call)(*arguments)
     assert isinstance(raised.value, UnavailableError) == passes
+
+
+def test_rules_that_ask_for_a_login_are_known_by_priority_if_they_come_first(account: Account) -> None:
+    login: Any = {
+        "Type": "authenticate-oidc",
+        "Order": 1,
+        "AuthenticateOidcConfig": {
+            "Issuer": "https://login.example.com",
+            "AuthorizationEndpoint": "https://login.example.com/authorize",
+            "TokenEndpoint": "https://login.example.com/token",
+            "UserInfoEndpoint": "https://login.example.com/user",
+            "ClientId": "1",
+            "ClientSecret": "s",
+        },
+    }
+    forward: Any = {"Type": "forward", "Order": 2, "TargetGroupArn": account.groups["blue"]}
+    first: Any = {**forward, "Order": 1}
+    for priority, actions in ((5, [login, forward]), (6, [first]), (50, [login, forward])):
+        account.client.create_rule(
+            ListenerArn=account.listener,
+            Priority=priority,
+            Conditions=[{"Field": "path-pattern", "Values": [f"/{priority}"]}],
+            Actions=actions,
+        )
+    assert account.load_balancer().login_rules() == ["5"]
+
+
+def test_a_listener_s_zones_are_known_before_the_service_is_deployed(account: Account) -> None:
+    client, listener = account.client, account.listener
+    joining = Elbv2LoadBalancer(client, stack=STACK, service="new", listener_arn=listener)
+    assert joining.zones() == {f"{REGION}a", f"{REGION}b"}
+    with pytest.raises(NotDeployedError):
+        joining.rule()
+    with pytest.raises(NotDeployedError):
+        Elbv2LoadBalancer(client, stack=STACK, service="new").zones()

@@ -1,5 +1,6 @@
 """How errors of the Pulumi CLI are reported, with the real CLI's messages."""
 
+import json
 import os
 import socket
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.adapters.pulumi.lock import OURS
+from rollout.adapters.pulumi.lock import OURS, updates_here
 from rollout.adapters.pulumi.stack import PulumiStack
 from rollout.model.errors import RefusedError, RolloutError, StackLockedError, UpdateFailedError
 
@@ -21,6 +22,13 @@ file with `pulumi cancel`.
   file:///state/.pulumi/locks/organization/vllm-blue-green/prod/aa.json: created by ann@build-7 (pid 42) at 2026-11-21
 """
 NO_PASSPHRASE = "error: passphrase must be set with PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE"
+
+CONFLICT = """\
+error: [409] Conflict: Another update is currently in progress.
+To learn more about possible reasons and resolution, visit \
+https://www.pulumi.com/docs/support/troubleshooting/common-issues/update-conflicts/
+"""
+"""As the CLI puts it together: https://github.com/pulumi/pulumi/blob/v3.272.0/pkg/backend/backenderr/backenderr.go"""
 
 Call = Callable[[Path], object]
 
@@ -89,6 +97,7 @@ def update(folder: Path) -> None:
         ),
         ("up", "", update, UpdateFailedError, ["printed nothing, and exited with 255"]),
         ("up", LOCKED, update, StackLockedError, ["ann@build-7 (pid 42) at 2026-11-21", "pulumi cancel --stack"]),
+        ("up", CONFLICT, update, StackLockedError, ["Another update is currently", "pulumi cancel --stack"]),
         (
             "up",
             "error: operation error STS: GetCallerIdentity, api error ExpiredToken: expired",
@@ -120,7 +129,9 @@ LOCKING = """#!/bin/sh
 [ "$1" = version ] && { echo v3.260.0; exit 0; }
 echo "$*" >> "$HERE/calls"
 case "$*" in
-*" cancel "*|*cancel) rm "$HERE/holder";;
+*" cancel "*|*cancel) [ -f "$HERE/refusal" ] && { rm "$HERE/holder"; cat "$HERE/refusal" >&2; exit 255; }
+  rm "$HERE/holder";;
+*" history "*) cat "$HERE/history";;
 *" up "*) [ -f "$HERE/holder" ] && { cat "$HERE/holder" >&2; exit 255; };;
 esac
 exit 0
@@ -191,15 +202,23 @@ def test_the_lock_of_anybody_else_is_left_alone(
 
 
 @contextmanager
-def orphan(stack: str, on_interrupt: str) -> "Generator[subprocess.Popen[bytes]]":
-    """Run an update without its parent process, which ends ``on_interrupt`` seconds after an interrupt."""
+def orphan(
+    stack: str, on_interrupt: str, word: str = "up", *, leads: bool = False
+) -> "Generator[subprocess.Popen[bytes]]":
+    """Run an update without its parent process, which ends ``on_interrupt`` seconds after an interrupt.
+
+    With ``leads`` it leads a session, as a script's own child does.
+    """
     code = (
         "import signal, sys, time\n"
         f"signal.signal(signal.SIGINT, lambda *_: (time.sleep({on_interrupt}), sys.exit()))\n"
         "print('ready', flush=True)\ntime.sleep(60)"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, OURS: stack}
+        [sys.executable, "-c", code, word],
+        stdout=subprocess.PIPE,
+        env={**os.environ, OURS: stack},
+        start_new_session=leads,
     ) as process:
         try:
             assert process.stdout is not None
@@ -330,3 +349,98 @@ def test_an_update_of_one_resource_is_one_command_without_a_preview(
     ):
         assert word in call
     assert run.changes == ()
+
+
+STEP = "chat: 25 % of requests to green"
+
+
+def conflict(folder: Path, monkeypatch: pytest.MonkeyPatch, history: object) -> list[str]:
+    """Put a ``pulumi`` on PATH whose stack, in Pulumi Cloud, is locked until the update is cancelled."""
+    logged = lock(folder, monkeypatch, "nobody")
+    (folder / "holder").write_text(CONFLICT)
+    (folder / "history").write_text(history if isinstance(history, str) else json.dumps(history))
+    return logged
+
+
+def cloud_stack(folder: Path, logged: list[str], *unended: str) -> PulumiStack:
+    return PulumiStack(
+        "acme/prod",
+        folder,
+        update_timeout_seconds=60,
+        check=lambda: None,
+        unended=lambda: unended,
+        log=logged.append,
+    )
+
+
+def entry(result: str, message: str = STEP) -> dict[str, object]:
+    return {"version": 7, "kind": "update", "message": message, "result": result, "environment": {}, "config": {}}
+
+
+def test_the_update_of_a_killed_process_is_cancelled_in_pulumi_cloud(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged = conflict(tmp_path, monkeypatch, [entry("in-progress"), entry("succeeded", "before")])
+    cloud_stack(tmp_path, logged, STEP).up("a change")
+    assert "cancelling Pulumi's lock" in logged[0]
+    calls = [line for line in (tmp_path / "calls").read_text().splitlines() if " up " in line or "cancel" in line]
+    assert ["cancel" in line for line in calls] == [False, True, False]
+    assert all("--stack acme/prod" in line for line in calls)
+
+
+@pytest.mark.parametrize(
+    ("history", "unended"),
+    [
+        ([entry("in-progress", "a change by hand")], [STEP]),
+        ([entry("in-progress")], []),
+        ([entry("succeeded")], [STEP]),
+        ([], [STEP]),
+        ("no JSON", [STEP]),
+        ({"not": "a list"}, [STEP]),
+    ],
+)
+def test_the_update_of_anybody_else_is_left_alone_in_pulumi_cloud(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, history: object, unended: list[str]
+) -> None:
+    logged = conflict(tmp_path, monkeypatch, history)
+    with pytest.raises(StackLockedError):
+        cloud_stack(tmp_path, logged, *unended).up("a change")
+    assert (tmp_path / "holder").exists()
+    assert logged == []
+
+
+def test_an_update_that_ends_before_it_is_cancelled_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged = conflict(tmp_path, monkeypatch, [entry("in-progress")])
+    (tmp_path / "refusal").write_text("error: [409] Conflict: The Update has already completed\n")
+    cloud_stack(tmp_path, logged, STEP).up("a change")
+    (tmp_path / "holder").write_text(CONFLICT)
+    (tmp_path / "refusal").write_text("error: [403] Forbidden\n")
+    with pytest.raises(UpdateFailedError, match=r"cannot be cancelled: \[403\]"):
+        cloud_stack(tmp_path, logged, STEP).up("a change")
+
+
+def test_an_update_of_ours_that_outlived_its_script_is_interrupted_before_it_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its mark names the stack without its organization, and its child must not be taken for another update.
+    with orphan("prod", "0.3", "up", leads=True) as process:
+        logged = conflict(tmp_path, monkeypatch, [entry("in-progress")])
+        cloud_stack(tmp_path, logged, STEP).up("a change")
+        assert process.poll() == 0
+    assert ["interrupting" in line for line in logged] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("stack", "word", "leads", "found"),
+    [
+        ("prod", "up", True, True),
+        ("prod", "preview", True, False),
+        ("prod", "up", False, False),
+        ("other", "up", True, False),
+    ],
+)
+def test_only_updates_of_the_stack_are_found_on_this_host(stack: str, word: str, leads: bool, found: bool) -> None:
+    with orphan(stack, "0", word, leads=leads) as process:
+        assert (process.pid in updates_here("prod")) == found

@@ -460,7 +460,9 @@ def test_the_region_may_be_the_projects(site: Site, tmp_path: Path, monkeypatch:
     assert site.load_balancer.rule().splits(0)
 
 
-def test_the_config_file_is_not_needed(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_config_file_is_not_needed_nor_the_stack_s_organization(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from rollout.direct_update import send_back
 
     monkeypatch.setenv("AWS_REGION", REGION)
@@ -470,5 +472,5 @@ def test_the_config_file_is_not_needed(site: Site, tmp_path: Path, monkeypatch: 
         path = tmp_path / f"Pulumi.{STACK}.yaml"
         if content is not None:
             path.write_text(content)
-        assert send_back(STACK, site.service.name, tmp_path, force=False) is not None
+        assert send_back(f"acme/{STACK}", site.service.name, tmp_path, force=False) is not None
         assert site.load_balancer.rule().splits(0)

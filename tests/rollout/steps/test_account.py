@@ -1,18 +1,22 @@
 """Whether an account has enough for the new nodes: quota, reservation, addresses."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.config.rollout_settings import RolloutSettings
 from components.config.settings import ServiceSettings
 from components.domain.gpu_instances import INSTANCE_TYPES
-from rollout.model.account import QUOTAS, CapacityReservation, RunningInstance, Subnet, VolumeKey
+from rollout.model.account import QUOTAS, CapacityReservation, Credentials, RunningInstance, Subnet, VolumeKey
+from rollout.model.plan import make_plan
 from rollout.steps.account import (
     address_violations,
     cni_violations,
+    credential_violations,
+    credential_warnings,
     key_violations,
     key_warnings,
     quota_of,
@@ -60,7 +64,9 @@ def on_demand(count: int, name: str = "g6e.2xlarge", lifecycle: str = "") -> lis
 
 def quota(settings: ServiceSettings, limit: float, *instances: RunningInstance, **kept: Any) -> list[str]:
     reservations = kept.get("reservations", [])
-    return list(quota_violations(settings, "green", limit_vcpus=limit, instances=instances, reservations=reservations))
+    return list(
+        quota_violations(settings, ["green"], limit_vcpus=limit, instances=instances, reservations=reservations)
+    )
 
 
 @pytest.mark.parametrize("name", INSTANCE_TYPES)
@@ -162,7 +168,7 @@ def test_of_a_group_those_count_that_can_hold_the_nodes() -> None:
 @pytest.mark.parametrize(("free", "enough"), [((4,), True), ((3,), False), ((2, 2), True), ((3, 1), False)])
 def test_a_node_and_its_pods_get_their_addresses_from_one_subnet(free: tuple[int, ...], enough: bool) -> None:
     subnets = [Subnet(id=f"subnet-{i}", zone="a", free_addresses=count) for i, count in enumerate(free)]
-    found = list(address_violations(service_settings(), "green", subnets))
+    found = list(address_violations(service_settings(), ["green"], subnets))
     assert bool(found) != enough
     if found:
         assert found[0].startswith("node_subnet_ids: 2 new nodes and 2 new replicas of green need at least 4 addresses")
@@ -170,8 +176,8 @@ def test_a_node_and_its_pods_get_their_addresses_from_one_subnet(free: tuple[int
 
 def test_on_nodes_that_are_up_only_pods_need_addresses() -> None:
     settings = service_settings(green={"replicas": 2, "release": release(model_revision="a")})
-    assert list(address_violations(settings, "green", [Subnet(id="s", zone="a", free_addresses=2)])) == []
-    assert list(address_violations(settings, "green", [Subnet(id="s", zone="a", free_addresses=1)])) != []
+    assert list(address_violations(settings, ["green"], [Subnet(id="s", zone="a", free_addresses=2)])) == []
+    assert list(address_violations(settings, ["green"], [Subnet(id="s", zone="a", free_addresses=1)])) != []
 
 
 A, B, C = (Subnet(id=f"subnet-{zone}", zone=f"us-east-1{zone}", free_addresses=100) for zone in "abc")
@@ -255,3 +261,38 @@ def test_the_vpc_cni_needs_a_role_from_somewhere(
     found = list(cni_violations(annotations, uses_node_role=uses_node_role, has_pod_identity=has_pod_identity))
     assert (found == []) == fits
     assert all(violation.startswith("vpc_cni_uses_node_role: is false") for violation in found)
+
+
+PLAN = make_plan("green", RolloutSettings())
+
+
+@given(st.integers(-1000, 100_000))
+def test_credentials_must_last_as_long_as_the_rollout_can_take(seconds: int) -> None:
+    credentials = Credentials(ends=NOW + timedelta(seconds=seconds))
+    violations = list(credential_violations(credentials, PLAN, NOW))
+    assert bool(violations) == (seconds < PLAN.longest_seconds)
+
+
+def test_credentials_that_end_too_early_come_with_what_to_raise() -> None:
+    (violation,) = credential_violations(Credentials(ends=NOW + timedelta(hours=1)), PLAN, NOW)
+    for part in (
+        "AWS credentials: end at 2026-12-01T01:00:00Z, in 60 minutes, but",
+        "can take 215 minutes",
+        "--max-session-duration",
+        "AWS_ROLE_DURATION_SECONDS (role-duration-seconds of configure-aws-credentials)",
+    ):
+        assert part in violation
+
+
+def test_a_rollout_that_no_session_of_a_role_outlasts_is_not_sent_to_the_role() -> None:
+    plan = make_plan("green", RolloutSettings(soak_seconds=43_200))
+    (violation,) = credential_violations(Credentials(ends=NOW + timedelta(hours=12)), plan, NOW)
+    assert "no session of a role is longer than 12 hours. Shorten rollout.steps" in violation
+    assert "max-session-duration" not in violation
+
+
+def test_credentials_that_last_are_nothing_to_talk_about_and_those_of_unknown_end_are() -> None:
+    assert [*credential_violations(Credentials(), PLAN, NOW), *credential_warnings(Credentials())] == []
+    unknown = Credentials(end_unknown=True)
+    assert list(credential_violations(unknown, PLAN, NOW)) == []
+    assert ["Set AWS_CREDENTIAL_EXPIRATION" in one for one in credential_warnings(unknown)] == [True]

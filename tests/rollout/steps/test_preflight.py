@@ -1,14 +1,15 @@
 """The violations that preflight finds before a rollout starts."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from components.domain.naming import Color
-from rollout.model.account import Subnet, VolumeKey
+from rollout.model.account import Credentials, Subnet, VolumeKey
 from rollout.model.plan import make_plan
-from rollout.steps.preflight import preflight, reservation_violations
+from rollout.steps.conditions import reservation_violations
+from rollout.steps.preflight import preflight
 from tests.components.example import service_settings
 from tests.rollout.fakes import OLD, SERVICE, World
 
@@ -116,7 +117,7 @@ def test_what_volumes_and_registries_refer_to_must_exist() -> None:
     "question",
     [
         *("rule", "health", "idle_timeout_seconds", "rule_in_state", "nodes", "bound_pods", "vcpu_quota"),
-        *("instances", "reservations", "subnets", "pods", "counts", "prepare"),
+        *("credentials", "instances", "reservations", "subnets", "pods", "counts", "prepare"),
     ],
 )
 def test_what_does_not_answer_is_reported_once(question: str) -> None:
@@ -194,3 +195,33 @@ def test_what_may_go_wrong_later_is_noted_and_refuses_nothing() -> None:
     assert [
         note for note in notes if note.startswith("warning: nodes.volume_kms_key_arn: whether Auto Scaling may use")
     ]
+
+
+def test_credentials_that_end_during_the_rollout_keep_it_from_starting() -> None:
+    world = World()
+    # Holds and soak take 280 s, and may be extended by 120 s each.
+    world.aws_credentials = Credentials(ends=world.clock.now() + timedelta(seconds=759))
+    (violation,) = found(world)
+    assert violation.startswith("AWS credentials: end at ")
+    world.aws_credentials = Credentials(ends=world.clock.now() + timedelta(seconds=760))
+    assert found(world) == ()
+
+
+def test_credentials_of_unknown_end_are_noted() -> None:
+    world = World()
+    world.aws_credentials = Credentials(end_unknown=True)
+    assert found(world) == ()
+    assert [note for note in world.journal.of("note") if "AWS credentials: are temporary" in note["text"]]
+
+
+def test_what_keeps_our_requests_from_the_pods_comes_with_the_rules_that_may_be_why() -> None:
+    world = World()
+    world.route.blocked = "the candidate route at https://llm answers 302"
+    world.rules_that_ask_for_a_login = ["3", "7"]
+    assert found(world) == (
+        "listener rules with priority 3, 7 come before the candidate rules and ask for a login. If they match "
+        "x-candidate-route requests, give the candidate rules a lower number",
+        "the candidate route at https://llm answers 302",
+    )
+    world.route.blocked = ""
+    assert found(world) == ()

@@ -123,6 +123,15 @@ def test_without_credentials_the_ways_to_get_some_are_named(monkeypatch: pytest.
     assert "Set AWS_PROFILE, or log in" in words(client.describe_rules)
 
 
+def test_credentials_that_ended_while_a_script_ran_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+    monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", "2026-01-01T00:00:00Z")
+    client = boto3.Session().client("elbv2", region_name="us-east-1", endpoint_url=CLOSED)
+    assert words(client.describe_rules).startswith("AWS: the credentials have expired. Log in again")
+
+
 def ask_kubernetes(url: str) -> object:
     configuration = kubernetes.Configuration(host=url)
     configuration.retries = 0

@@ -1,0 +1,68 @@
+"""Say what a service lacks before its first `pulumi up`, or before its next rollout, each with its fix."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from rollout.doctor import Examination, examine
+from rollout.model.finding import Finding, Status
+from rollout.session import Place, Session
+from scripts import console
+from scripts.console import ServiceOption, StackOption, WorkDirOption
+
+_STYLES = {Status.OK: "green", Status.MISSING: "bold red", Status.UNCHECKED: "yellow"}
+_WIDTH = max(len(status) for status in Status)
+
+
+def main(
+    stack: StackOption,
+    service: ServiceOption = None,
+    work_dir: WorkDirOption = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Look at everything that a rollout needs, and change nothing. It takes no lock.
+
+    Exit code 0 means that all is in order, 2 that something is missing, 3 that something could not be checked.
+    """
+    with console.refusals():
+        found = examine(Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "doctor"))
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=2))
+    else:
+        show(found)
+    if found.has(Status.MISSING):
+        raise typer.Exit(console.EXIT_REFUSED)
+    if found.has(Status.UNCHECKED):
+        raise typer.Exit(console.EXIT_NEEDS_HUMAN)
+
+
+def show(found: Examination) -> None:
+    """Print what was found, one line for each condition, and one for each thing that it lacks."""
+    for finding in found.findings:
+        for line in lines(finding):
+            console.console.print(line)
+    if found.later:
+        console.console.print(f"once it is deployed: {', '.join(found.later)}")
+
+
+def lines(finding: Finding) -> list[str]:
+    """Return a finding as lines for a person."""
+    texts = [
+        *((Status.MISSING, text) for text in finding.missing),
+        *((Status.UNCHECKED, f"could not be checked: {text}") for text in finding.unanswered),
+    ]
+    notes = f" ({'; '.join(finding.notes)})" if finding.notes else ""
+    if not texts:
+        return [_line(Status.OK, finding.condition, escape(notes))]
+    return [_line(status, finding.condition, f": {escape(text)}") for status, text in texts]
+
+
+def _line(status: Status, condition: str, text: str) -> str:
+    return f"[{_STYLES[status]}]{status:<{_WIDTH}}[/] {condition}{text}"
+
+
+if __name__ == "__main__":
+    console.run(main)
