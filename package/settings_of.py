@@ -1,25 +1,32 @@
 """Read a component's inputs into settings, with the same checks as for stack config; ids may be outputs."""
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from enum import Enum
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_origin
 
 import pulumi
 from pulumi.provider.experimental.util import camel_case
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from components.config import route_secret
 from components.config.explain import explain
+from components.config.forms import Form
 from components.config.service_settings import ServiceSettings
 from components.config.settings import Settings, object_values
 from components.config.violations import Path, Violation, text_violations
 from package.inputs import SERVICE_FIELDS, SETTINGS, STACK_FIELDS, identifier
 
-# Example ids, which stand in for unknown ids during the check.
+
+def _stand_in(field: FieldInfo, form: Form) -> Any:
+    """Return an example id, or a list of two: a load balancer needs subnets in two zones."""
+    return [form.example[:-1] + end for end in "12"] if get_origin(field.annotation) is tuple else form.example
+
+
+# Stand in for unknown ids during the check.
 _STAND_INS: Final[Mapping[str, Any]] = {
-    name: json.loads(field.examples[0]) if field.examples else form.example
+    name: _stand_in(field, form)
     for name, field in {**STACK_FIELDS, **SERVICE_FIELDS}.items()
     if (form := identifier(field))
 }

@@ -74,6 +74,14 @@ def test_another_resources_output_may_be_an_id_even_before_it_is_known() -> None
         assert VPC_URN in group.propertyDependencies["vpcId"].urns
 
 
+@pytest.mark.parametrize("subnets", [output(None, VPC_URN), ["subnet-3", output(None, VPC_URN)]])
+@pytest.mark.parametrize("name", ["nodeSubnetIds", "loadBalancerSubnetIds"])
+def test_a_list_of_ids_may_be_unknown_in_whole_or_in_part(name: str, subnets: Any) -> None:
+    with running_package() as package:
+        package.construct("llm", inputs(**{name: subnets}), preview=True)
+        assert package.monitor.named("ListenerRule", "llm")
+
+
 def test_an_output_is_checked_when_it_is_known(package: Package) -> None:
     message = refusal(package, vpcId=output("subnet-1", VPC_URN))
     assert 'vpcId: must be a VPC\'s id, e.g. vpc-0a1b2c3d4e5f60718 (got "subnet-1").' in message

@@ -39,7 +39,7 @@ def read_declared(work_dir: Path, stack: str, service: str) -> Mapping[str, Json
         raise RefusedError(f"{where}: its state cannot be read: {pulumi_words(error)}") from error
     try:
         resources = cast(dict[str, Any], json.loads(output))["deployment"].get("resources") or []
-    except (ValueError, LookupError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise RefusedError(f"{where}: its state cannot be read: Pulumi's answer is no deployment") from error
     found = declared_in(resources, service)
     if found is None:

@@ -83,7 +83,7 @@ class PulumiStack:
         self._log = log
         self._interrupted: set[int] = set()
         self._thread: threading.Thread | None = None
-        self._prefix = read_project(work_dir).prefix
+        self._project = read_project(work_dir).name
         pack = work_dir / POLICY_PACK
         self._policy_packs = [str(pack)] if (pack / "PulumiPolicy.yaml").exists() else None
         try:
@@ -104,11 +104,11 @@ class PulumiStack:
             RefusedError: the value is not set or cannot be decrypted.
         """
         try:
-            return self._stack.get_config(self._prefix + key).value
+            return self._stack.get_config(f"{self._project}:{key}").value
         except errors.CommandError as error:
             words = pulumi_words(error)
             fix = f". Set it with `pulumi config set --secret {key} <value>`" if "not found" in words else ""
-            raise RefusedError(f"config {self._prefix}{key} cannot be read: {words}{fix}") from error
+            raise RefusedError(f"config {self._project}:{key} cannot be read: {words}{fix}") from error
 
     def rule_in_state(self, service: str) -> StateRule | None:
         """Return the weighted rule from the state. None when the state does not contain it.

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
+from pulumi.automation import CommandResult
 
 from rollout.adapters import config_file
 from rollout.adapters.config_file import ConfigFile
-from rollout.adapters.pulumi.declared import declared_in
+from rollout.adapters.pulumi.declared import declared_in, read_declared
 from rollout.model.errors import RefusedError
 from tests.components.example import config, release
 
@@ -29,6 +30,7 @@ CHAT = {
     "rollout": {"soak_seconds": 90},
 }
 SECRET = {"secure": "v1:abc:def"}
+SIGNATURE = "4dabf18193072939515e22adb298388d"
 
 
 @pytest.fixture(autouse=True)
@@ -191,3 +193,31 @@ def test_the_same_settings_are_read_from_either_program(tmp_path: Path) -> None:
     secret = {"vllm-blue-green:candidate_route_secret": SECRET}
     ours.write_text(yaml.safe_dump({"config": {**values, **secret}}))
     assert ConfigFile(ours).settings() == ConfigFile(write(tmp_path / "theirs")).settings()
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        ([], "its state has no service chat of the component package"),
+        (
+            [resource(outputs={"declaredSettings": {"vpc_id": {SIGNATURE: "1"}}})],
+            "vpc_id of chat: must not be a secret",
+        ),
+        (None, "its state cannot be read: Pulumi's answer is no deployment"),
+    ],
+)
+def test_a_state_that_does_not_help_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resources: Any, message: str
+) -> None:
+    class Pulumi:
+        def __init__(self, stack: str) -> None:
+            assert stack == "prod"
+
+        def run(self, arguments: list[str], *_: object) -> CommandResult:
+            assert arguments == ["stack", "export", "--stack", "prod"]
+            state = 1 if resources is None else {"deployment": {"resources": resources}}
+            return CommandResult(json.dumps(state), "", 0)
+
+    monkeypatch.setattr("rollout.adapters.pulumi.process.InterruptiblePulumi", Pulumi)
+    with pytest.raises(RefusedError, match=message):
+        read_declared(tmp_path, "prod", "chat")
