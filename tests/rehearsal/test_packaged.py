@@ -23,7 +23,7 @@ from rehearsal.world.settings import RehearsalSettings
 from rehearsal.world.world import World, world
 from tests.components.example import ROOT
 
-pytestmark = [pytest.mark.long_world, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long_world, pytest.mark.timeout(900)]
 
 CONFIG = {
     "rollout": {
