@@ -219,13 +219,13 @@ class AlarmSettings(TypedDict):
 class BlueGreenServiceArgs(TypedDict):
     """The existing infrastructure, the service on it, and the secret part of its candidate routes."""
 
-    cluster_name: pulumi.Input[str]
+    cluster_name: NotRequired[pulumi.Input[str]]
     """Existing EKS cluster."""
-    cluster_security_group_id: pulumi.Input[str]
+    cluster_security_group_id: NotRequired[pulumi.Input[str]]
     """Cluster security group, which EKS created for nodes and pods."""
-    vpc_id: pulumi.Input[str]
+    vpc_id: NotRequired[pulumi.Input[str]]
     """VPC of the cluster."""
-    node_subnet_ids: pulumi.Input[list[pulumi.Input[str]]]
+    node_subnet_ids: NotRequired[pulumi.Input[list[pulumi.Input[str]]]]
     """Private subnets for the GPU nodes."""
     load_balancer_subnet_ids: NotRequired[pulumi.Input[list[pulumi.Input[str]]]]
     """Subnets for the load balancer, in at least two zones; required unless every service joins a listener."""
@@ -267,7 +267,7 @@ class BlueGreenServiceArgs(TypedDict):
     """False: the namespace exists already, with what pods need before they start, such as Secrets. Choose before the first `pulumi up`: a namespace that is no longer created would be deleted. Default: true."""
     served_model_name: NotRequired[str]
     """Model name that clients request, the same for both colours. Default: the service's name."""
-    instance_type: str
+    instance_type: NotRequired[str]
     """EC2 instance type of the GPU nodes."""
     gpus_per_replica: NotRequired[int]
     """GPUs of one replica (tensor parallel size). Default: 1."""
@@ -309,5 +309,7 @@ class BlueGreenServiceArgs(TypedDict):
     """Existing listener to join. Default: the service gets its own load balancer."""
     alarms: NotRequired[AlarmSettings]
     """Limits of the alarms, and whom they notify."""
+    settings: NotRequired[dict[str, Any]]
+    """The service's object in the program's config, which the rollout scripts edit. Its keys are the settings in snake_case: other inputs, or rollout. No key may be an input too."""
     candidate_route_secret: pulumi.Input[str]
     """Secret part of the header that reaches a colour at any weight: 16 to 100 letters, digits, - or _."""

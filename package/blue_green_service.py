@@ -8,7 +8,7 @@ from pulumi.provider.experimental.util import camel_case
 from components.config import route_secret
 from components.resources import blue_green_service
 from package.arguments import BlueGreenServiceArgs
-from package.settings_of import InputsError, settings_of
+from package.settings_of import InputsError, declared_settings, settings_of
 
 
 class _RefusedError(InputsError):
@@ -47,7 +47,11 @@ class BlueGreenService(blue_green_service.BlueGreenService):
     reservation_ends: pulumi.Output[dict[str, str]]
     """RFC 3339 time at which the reservation of each colour ends, if it has one."""
 
+    declared_settings: pulumi.Output[dict[str, Any]]
+    """The settings that are inputs of their own, for the rollout scripts, which read all others from the config."""
+
     def __init__(self, name: str, args: BlueGreenServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        self._declared_settings = declared_settings(args)
         try:
             settings = settings_of(name, args)
         except InputsError as error:
@@ -64,7 +68,11 @@ class BlueGreenService(blue_green_service.BlueGreenService):
 
     def register_outputs(self, outputs: Any) -> None:
         """Register the outputs that are in the schema, under the schema's names."""
-        named: dict[str, Any] = {**outputs, "kubernetes_namespace": outputs["namespace"]}
+        named: dict[str, Any] = {
+            **outputs,
+            "kubernetes_namespace": outputs["namespace"],
+            "declared_settings": self._declared_settings,
+        }
         found = {name: _without_none(named[name]) for name in BlueGreenService.__annotations__}
         for name, value in found.items():
             setattr(self, name, None if value is None else pulumi.Output.from_input(value))

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
-from package.inputs import SERVICE_FIELDS, STACK_FIELDS, identifier
+from package.inputs import SERVICE_FIELDS, SETTINGS, STACK_FIELDS, identifier
 
 FOLDER: Final = Path(__file__).parent
 ARGUMENTS: Final = FOLDER / "arguments.py"
@@ -28,6 +28,10 @@ from typing import Any, NotRequired, TypedDict
 
 import pulumi
 '''
+_SETTINGS: Final = (
+    "The service's object in the program's config, which the rollout scripts edit. Its keys are the settings in "
+    "snake_case: other inputs, or rollout. No key may be an input too."
+)
 _SECRET: Final = "Secret part of the header that reaches a colour at any weight: 16 to 100 letters, digits, - or _."
 
 
@@ -77,7 +81,13 @@ class _Source:
         lines = self._members("BlueGreenServiceArgs", doc, fields)
         self._add(
             "BlueGreenServiceArgs",
-            [*lines, "    candidate_route_secret: pulumi.Input[str]", f'    """{_SECRET}"""'],
+            [
+                *lines,
+                f"    {SETTINGS}: NotRequired[dict[str, Any]]",
+                f'    """{_SETTINGS}"""',
+                "    candidate_route_secret: pulumi.Input[str]",
+                f'    """{_SECRET}"""',
+            ],
         )
 
     def _members(self, name: str, doc: str, fields: Mapping[str, FieldInfo], owner: str = "") -> list[str]:
@@ -86,7 +96,8 @@ class _Source:
             written = self.type_name(field.annotation, f"{owner.removesuffix('Settings')}_{field_name}")
             if not owner and identifier(field):
                 written = f"pulumi.Input[{written.replace('[str]', '[pulumi.Input[str]]')}]"
-            required = written if field.is_required() else f"NotRequired[{written}]"
+            # An input of the service may be in its settings instead.
+            required = written if owner and field.is_required() else f"NotRequired[{written}]"
             lines += [f"    {field_name}: {required}", f'    """{description(field)}"""']
         return lines
 

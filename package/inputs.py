@@ -13,13 +13,16 @@ from components.config.forms import CERTIFICATE, EKS_NAME, SECURITY_GROUP, SUBNE
 from components.config.service_settings import ServiceSettings
 from components.config.settings import Settings
 
+SETTINGS: Final = "settings"
+"""The input with the object of settings that the scripts write."""
+
 IDENTIFIERS: Final = (CERTIFICATE, EKS_NAME, SECURITY_GROUP, SUBNET, VPC)
 
 # The component's name is the service's, so one component takes the stack's settings and one service's.
 STACK_FIELDS: Final[Mapping[str, FieldInfo]] = {
     name: field for name, field in Settings.model_fields.items() if name != "services"
 }
-# Only the scripts read the rollout settings, from the config of this project's own program; no resource needs them.
+# Only the scripts read the rollout settings, from the program's config; no resource needs them.
 SERVICE_FIELDS: Final[Mapping[str, FieldInfo]] = {
     name: field for name, field in ServiceSettings.model_fields.items() if name != "rollout"
 }

@@ -141,6 +141,7 @@ def _listeners(config: Mapping[str, Any], service: str | None) -> Iterator[str]:
     """Yield the ARNs of the listeners that the stack's services have joined."""
     services = _mapping(_of_project(config, "services"))
     chosen = [services[service]] if service is not None and service in services else list(services.values())
+    chosen += _of_other_programs(config, service)
     for place in (*(_mapping(one).get("listener") for one in chosen), _of_project(config, "listener")):
         if arn := _text(_mapping(place).get("arn")):
             yield arn
@@ -148,6 +149,13 @@ def _listeners(config: Mapping[str, Any], service: str | None) -> Iterator[str]:
 
 def _of_project(config: Mapping[str, Any], key: str) -> Any:
     return config.get(key) or config.get(f"{PROJECT}:{key}")
+
+
+def _of_other_programs(config: Mapping[str, Any], service: str | None) -> Iterator[Any]:
+    """Yield the objects that may have a service's settings in the config of another program."""
+    for key, value in config.items():
+        if service in (None, str(key).rpartition(":")[2]):
+            yield value
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from components.config import route_secret
 from components.config.settings import ServiceSettings
-from components.domain.naming import PROJECT
 from rollout.adapters.config_file import ConfigFile, stack_file
 from rollout.adapters.hooks import CommandHooks
 from rollout.journal.approvals import Approvals
@@ -426,7 +425,7 @@ class Session:
     def _route_secret(self) -> str:
         secret = self.pulumi.secret(route_secret.KEY)
         if violation := route_secret.value_violation(secret):
-            raise RefusedError(violation.line(f"{PROJECT}:"))
+            raise RefusedError(violation.line(self.config.prefix))
         return secret
 
     @cached_property

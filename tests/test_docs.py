@@ -12,7 +12,7 @@ from typer.main import get_command
 
 ROOT: Final = Path(__file__).parent.parent
 DOCS: Final = ROOT / "docs"
-PAGES: Final = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
+PAGES: Final = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("examples/*/*.md"))]
 _FENCE: Final = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 _FILE: Final = re.compile(r"`((?:[\w.-]+/)+[\w-]+\.(?:py|md|yaml|yml|sh|json|jsonl))`")
 

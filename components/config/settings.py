@@ -5,7 +5,7 @@ are the defaults. Secrets are not read here: they stay Pulumi secrets.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Final, Self, cast
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Self, cast
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from components.config import route_secret
-from components.config.explain import explain, homes, nearest_name
+from components.config.explain import explain, homes, nearest_name, unknown_key
 from components.config.forms import (
     CERTIFICATE,
     EKS_NAME,
@@ -166,17 +166,44 @@ class Settings(BaseModel):
         for name, value in read.values.items():
             if not isinstance(value, str):  # flat texts are read already
                 read.values[name] = from_text(value, _FIELDS[name])
+        return cls._checked(read, (), tuple(more), region=config.get("aws:region"), prefix=PREFIX)
+
+    @classmethod
+    def from_object(
+        cls, service: str, values: Mapping[str, Any], more: Iterable[Violation] = (), *, region: str | None, prefix: str
+    ) -> Self:
+        """Read the config of another program that declares the service: one object with all of its settings.
+
+        Args:
+            service: the service, which is also the object's key.
+            values: the object.
+            more: what the caller has found, by paths from the program's config.
+            region: the stack's region, if it is known.
+            prefix: what the keys of the program's config begin with.
+
+        Raises:
+            SettingsError: one message that lists every violation.
+        """
+        read = object_values(values)
+        read.values[_NAME_KEY] = service
+        return cls._checked(read, (service,), tuple(more), region=region, prefix=prefix)
+
+    @classmethod
+    def _checked(
+        cls, read: ConfigValues, under: Path, more: Sequence[Violation], *, region: str | None, prefix: str
+    ) -> Self:
         layout = _Layout(read)
-        found = [*read.violations, *text_violations(read.values), *layout.unused_violations(), *more]
+        found = [*read.violations, *text_violations(read.values), *layout.unused_violations()]
         try:
             settings = cls.model_validate(layout.tree)
         except ValidationError as error:
             found += layout.placed(explain(error, cls))
         else:
-            found += layout.placed(_region_violations(settings, config.get("aws:region")))
-            if not found and not read.foreign_violations:
+            found += layout.placed(_region_violations(settings, region))
+            if not (found or more or read.foreign_violations):
                 return settings
-        lines = dict.fromkeys([*read.foreign_violations, *(violation.line(PREFIX) for violation in found)])
+        found = [*(replace(one, path=(*under, *one.path)) for one in found), *more]
+        lines = dict.fromkeys([*read.foreign_violations, *(violation.line(prefix) for violation in found)])
         raise SettingsError("The stack config is invalid:\n" + "\n".join(f"  - {line}" for line in lines))
 
     def service(self, name: str | None = None) -> tuple[str, ServiceSettings]:
@@ -195,6 +222,20 @@ class Settings(BaseModel):
         nearest = nearest_name(name, self.services)
         hint = f". Did you mean {nearest}?" if nearest else ""
         raise SettingsError(f"service: {shown(name)} is not one of this stack's services ({known}){hint}")
+
+
+def object_values(values: Mapping[str, Any]) -> ConfigValues:
+    """Read the settings of one service from an object. As in flat config, an empty value means that it is not set."""
+    read = ConfigValues()
+    known = _FIELDS.keys() - {_NAME_KEY, "services"}
+    for name, value in values.items():
+        if name in SECRET_KEYS:
+            read.violations.append(route_secret.in_plain_text())
+        elif name not in known:
+            read.violations.append(unknown_key((name,), known, homes(Settings)))
+        elif value not in ("", None):
+            read.values[name] = from_text(value, _FIELDS[name])
+    return read
 
 
 class _Layout:

@@ -13,6 +13,8 @@ Color = Literal["blue", "green"]
 COLORS: Final[tuple[Color, Color]] = ("blue", "green")
 
 PROJECT: Final = "vllm-blue-green"
+SERVICE_TYPE: Final = f"{PROJECT}:index:BlueGreenService"
+"""The type of a service's component in Pulumi's state."""
 
 STACK_KEY: Final = f"{PROJECT}/stack"
 SERVICE_KEY: Final = f"{PROJECT}/service"

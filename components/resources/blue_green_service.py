@@ -13,7 +13,7 @@ from components.config.settings import Settings
 from components.domain.capacity import PoolSize
 from components.domain.model_memory import memory_warning
 from components.domain.moments import format_rfc3339
-from components.domain.naming import COLORS, SERVICE_KEY, Color, color_name
+from components.domain.naming import COLORS, SERVICE_KEY, SERVICE_TYPE, Color, color_name
 from components.resources.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
 from components.resources.guard_hooks import ServiceGuards
 from components.resources.vllm_stack import VllmStack, VllmStackArgs
@@ -36,7 +36,7 @@ class BlueGreenService(pulumi.ComponentResource):
     rule and the outputs, so one step of a ramp updates one resource.
     """
 
-    TYPE = "vllm-blue-green:index:BlueGreenService"
+    TYPE = SERVICE_TYPE
 
     def __init__(self, name: str, args: BlueGreenServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(self.TYPE, name, {}, opts)

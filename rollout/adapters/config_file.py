@@ -1,4 +1,8 @@
-"""The stack's config file, ``Pulumi.<stack>.yaml``. Read as the program reads it, and edited with its comments kept."""
+"""The stack's config file, ``Pulumi.<stack>.yaml``. Read as the program reads it, and edited with its comments kept.
+
+The keys of this repository's program are settings. In the config of another program, which declares its services by the
+component package, a service's settings are one object, whose key is the service's name.
+"""
 
 import copy
 import io
@@ -15,10 +19,12 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from components.config import route_secret
 from components.config.explain import nearest_name
-from components.config.settings import PREFIX, ServiceSettings, Settings, SettingsError
+from components.config.settings import ServiceSettings, Settings, SettingsError
+from components.config.values import parse
 from components.config.violations import Path as KeyPath
 from components.config.violations import Violation, dotted, texts_of
 from components.domain.naming import COLORS, PROJECT
+from rollout.adapters.pulumi.declared import read_declared
 from rollout.adapters.pulumi.environment import open_environment
 from rollout.adapters.pulumi.project import PROJECT_FILE, read_project
 from rollout.adapters.pulumi.values import as_json, as_text, pulumi_yaml
@@ -68,7 +74,71 @@ class ConfigFile:
         self._work_dir = work_dir or path.parent
         self._stack = stack or path.name.removeprefix("Pulumi.").removesuffix(".yaml")
         self._opened: tuple[bytes, Mapping[str, str | None]] | None = None
-        self.service, _ = _service(self._settings(), service)
+        self._declared: Mapping[str, JsonValue] | None = None
+        project = read_project(self._work_dir)
+        self._ours = project.is_ours
+        self.prefix = project.prefix
+        """What the full keys of the program's config begin with."""
+        if self._ours:
+            self.service, _ = _service(self._settings(), service)
+        else:
+            self.service = self._named(service)
+            self._settings()
+            self._refuse_declared()
+
+    def _named(self, service: str | None) -> str:
+        """Return the service of another program, or its only one. It is the key of an object with its settings."""
+        content = self._read()
+        names = sorted(self._objects(self._texts(_load(content, self.path, self.prefix), content)))
+        if service in names:
+            return service
+        if service is None and len(names) == 1:
+            return names[0]
+        if not names:
+            raise RefusedError(
+                f"{self.path}: has no service. The project is not {PROJECT}, so a service's settings are one object "
+                f"under its name with blue and green, e.g. {self.prefix}{service or 'chat'} (docs/component-package.md)"
+            )
+        known = ", ".join(names)
+        if service is None:
+            raise RefusedError(
+                f"service: must be named, since this stack has several ({known}). Name one with --service."
+            )
+        nearest = nearest_name(service, names)
+        hint = f" Did you mean {nearest}?" if nearest else ""
+        raise RefusedError(f"service: {shown(service)} is not one of this stack's services ({known}).{hint}")
+
+    def _objects(self, texts: _Texts) -> dict[str, Mapping[str, JsonValue]]:
+        """Return the objects of another program's config that have a colour, by key without the project's name."""
+        found: dict[str, Mapping[str, JsonValue]] = {}
+        for key, text in texts.by_key.items():
+            if key.startswith(self.prefix) and text.startswith("{"):
+                try:
+                    value = cast(JsonValue, parse(text))
+                except ValueError as error:
+                    raise RefusedError(f"{self.path}: {key}: has the key {error} twice. Remove one.") from error
+                if isinstance(value, dict) and not value.keys().isdisjoint(COLORS):
+                    found[key.removeprefix(self.prefix)] = value
+        return found
+
+    def _declared_settings(self) -> Mapping[str, JsonValue]:
+        """Read what the program itself gives to the component, once."""
+        if self._declared is None:
+            self._declared = read_declared(self._work_dir, self._stack, self.service)
+        return self._declared
+
+    def _refuse_declared(self) -> None:
+        """Refuse a service whose program itself gives what a rollout writes: the component would then refuse both."""
+        written = {key.split(".")[0] for key in _WRITTEN}
+        if found := sorted(written & self._declared_settings().keys()):
+            raise RefusedError(
+                f"{self.path}: {', '.join(found)}: must be in {self.prefix}{self.service}, where a rollout writes, but "
+                "the program gives it by itself. Move it there, and run `pulumi up`"
+            )
+
+    @property
+    def _stack(self) -> str:
+        return self.path.name.removeprefix("Pulumi.").removesuffix(".yaml")
 
     def read(self) -> ServiceSettings:
         """Read the service's settings.
@@ -121,7 +191,7 @@ class ConfigFile:
             RolloutError: the file cannot be written, or somebody else changed it; nothing is written.
         """
         before = self._read()
-        document = _load(before, self.path)
+        document = _load(before, self.path, self.prefix)
         texts = self._texts(document, before)
         self._refuse_environment(document, texts)
         meant = cast(dict[str, JsonValue], as_json(document))
@@ -137,15 +207,16 @@ class ConfigFile:
     def _read_back(self, after: bytes, meant: JsonValue) -> Tree:
         """Read the new content before it takes the old one's place, and compare every value with what was meant."""
         try:
-            written = _load(after, self.path)
+            written = _load(after, self.path, self.prefix)
         except RefusedError as error:
             raise RefusedError(
                 f"{self.path}: the change cannot be written as YAML, so the file is left as it was"
             ) from error
         if (where := difference(as_json(meant), as_json(written))) is not None:
+            key = _config_path(where, self.prefix)
             raise RefusedError(
-                f"{self.path}: with the change, {_config_path(where)} would not read back as meant, so the file is "
-                "left as it was. If the file has anchors or aliases (&name, *name, <<), write their values out"
+                f"{self.path}: with the change, {key} would not read back as meant, so the file is left as it was. If "
+                "the file has anchors or aliases (&name, *name, <<), write their values out"
             )
         return written
 
@@ -162,17 +233,27 @@ class ConfigFile:
 
     def _settings(self) -> Settings:
         content = self._read()
-        return self._parse(_load(content, self.path), content)
+        return self._parse(_load(content, self.path, self.prefix), content)
 
     def _parse(self, document: Tree, content: bytes) -> Settings:
         texts, config = self._texts(document, content), cast(Tree, document["config"])
+        secret = _secret_violations(texts, self.prefix)
         try:
-            return Settings.from_config(texts.by_key, (*_secret_violations(texts), *_lost_texts(config)))
+            if self._ours:
+                return Settings.from_config(texts.by_key, (*secret, *_lost_texts(config, self.prefix)))
+            own = {key: value for key, value in config.items() if key == _spelled(config, self.service, self.prefix)}
+            return Settings.from_object(
+                self.service,
+                {**self._declared_settings(), **self._objects(texts).get(self.service, {})},
+                (*secret, *_lost_texts(own, self.prefix)),
+                region=texts.by_key.get("aws:region"),
+                prefix=self.prefix,
+            )
         except SettingsError as error:
             raise RefusedError(f"{self.path}: {error}") from error
 
     def _texts(self, document: Tree, content: bytes) -> _Texts:
-        config = _by_full_key(document)
+        config = _by_full_key(document, self.prefix)
         if document.get("environment"):
             opened = self._open(content)
             return _Texts(
@@ -182,6 +263,8 @@ class ConfigFile:
             )
         project = {key: as_json(one) for key, one in read_project(self._work_dir).config.items() if key not in config}
         own = {str(key): as_text(value) for key, value in cast(Tree, document["config"]).items()}
+        if not self._ours:
+            own = {key if ":" in key else self.prefix + key: text for key, text in own.items()}
         return _Texts(
             by_key={**{key: as_text(value) for key, value in project.items()}, **own},
             secrets=frozenset(key for key, value in config.items() if isinstance(value, Mapping) and "secure" in value),
@@ -202,11 +285,11 @@ class ConfigFile:
         if not document.get("environment"):
             return
         project = read_project(self._work_dir).config
-        own = _by_full_key(document)
+        own = _by_full_key(document, self.prefix)
         found = [
-            dotted((path[0].removeprefix(PREFIX), *path[1:]))
+            dotted((path[0].removeprefix(self.prefix), *path[1:]))
             for key in _WRITTEN
-            for path in (_full_path(key), (f"{PREFIX}services", self.service, *key.split(".")))
+            for path in self._paths(key.split("."))
             if (given := _at({**texts.inherited, **own}, path)) not in (None, "")
             and _at(own, path) is None
             and as_text(given) != as_text(_at(project, path))
@@ -217,6 +300,15 @@ class ConfigFile:
                 "environment gives it. Copy it into the file, and remove it from the environment"
             )
 
+    def _paths(self, parts: list[str]) -> Iterator[tuple[str, ...]]:
+        """Yield the places in the config that may have a key of the service."""
+        if self._ours:
+            first, *rest = parts
+            yield (self.prefix + first, *rest)
+            yield (f"{self.prefix}services", self.service, *parts)
+        else:
+            yield (self.prefix + self.service, *parts)
+
     def _read(self) -> bytes:
         try:
             return self.path.read_bytes()
@@ -226,12 +318,14 @@ class ConfigFile:
     def raw(self, key: str) -> str | None:
         """Return a value from another namespace of the config, such as ``aws:region``. None when it is not set."""
         content = self._read()
-        return self._texts(_load(content, self.path), content).by_key.get(key) or None
+        return self._texts(_load(content, self.path, self.prefix), content).by_key.get(key) or None
 
     def _assign(self, config: Tree, key: str, value: JsonValue, inherited: Mapping[str, JsonValue]) -> None:
-        first, *rest = key.split(".")
-        tree, name, services = config, _spelled(config, first), _spelled(config, "services")
-        for one in (services, *([name] if rest else [])):
+        first, *rest = key.split(".") if self._ours else (self.service, *key.split("."))
+        tree, name = config, _spelled(config, first, self.prefix)
+        # In another program, `services` is a key like any other.
+        services = _spelled(config, "services", self.prefix) if self._ours else ""
+        for one in (*([services] if services else []), *([name] if rest else [])):
             # The project's value is dropped as soon as the file has the key: the parts that are not edited must stay.
             if one not in config and inherited.get(one) not in (None, "", "{}", {}):
                 config[one] = _quoted(inherited[one])
@@ -266,9 +360,9 @@ def stack_file(work_dir: Path, stack: str) -> Path:
     return path
 
 
-def _spelled(config: Tree, name: str) -> str:
+def _spelled(config: Tree, name: str, prefix: str) -> str:
     """Return a key as the file spells it: Pulumi allows leaving out the project's name."""
-    return name if name in config else f"{PROJECT}:{name}"
+    return name if name in config else prefix + name
 
 
 def _service(settings: Settings, name: str | None) -> tuple[str, ServiceSettings]:
@@ -279,14 +373,9 @@ def _service(settings: Settings, name: str | None) -> tuple[str, ServiceSettings
         raise RefusedError(f"{reason}{'' if reason.endswith('?') else '.'} Name one with --service.") from error
 
 
-def _by_full_key(document: Tree) -> dict[str, object]:
+def _by_full_key(document: Tree, prefix: str) -> dict[str, object]:
     keys = {str(key): value for key, value in cast(Tree, document["config"]).items()}
-    return {key if ":" in key else PREFIX + key: value for key, value in keys.items()}
-
-
-def _full_path(key: str) -> tuple[str, ...]:
-    first, *rest = key.split(".")
-    return (PREFIX + first, *rest)
+    return {key if ":" in key else prefix + key: value for key, value in keys.items()}
 
 
 def _at(tree: object, path: tuple[str, ...]) -> object:
@@ -300,15 +389,15 @@ def _at(tree: object, path: tuple[str, ...]) -> object:
     return tree
 
 
-def _secret_violations(texts: _Texts) -> Iterator[Violation]:
-    key = PREFIX + route_secret.KEY
+def _secret_violations(texts: _Texts, prefix: str) -> Iterator[Violation]:
+    key = prefix + route_secret.KEY
     if not any(texts.by_key.get(one) for one in (key, route_secret.KEY)):
         yield route_secret.missing()
     elif key not in texts.secrets:
         yield route_secret.in_plain_text()
 
 
-def _lost_texts(config: Tree) -> Iterator[Violation]:
+def _lost_texts(config: Tree, prefix: str) -> Iterator[Violation]:
     """Find texts that Pulumi changes between the file and the program, however the file spells them.
 
     It writes the config again before it reads it. A text of several lines then becomes a block, which cannot begin with
@@ -320,7 +409,7 @@ def _lost_texts(config: Tree) -> Iterator[Violation]:
             first, *rest = path
             fix = "Begin it with another character; a chat template may begin with {# #}."
             what = "must not begin with a line break or a tab and have several lines: Pulumi reads another text"
-            yield Violation((str(first).removeprefix(PREFIX), *rest), what, fix, text)
+            yield Violation((str(first).removeprefix(prefix), *rest), what, fix, text)
 
 
 def _below(tree: Tree, key: str) -> Tree:
@@ -375,16 +464,16 @@ def difference(meant: JsonValue, found: JsonValue, path: KeyPath = ()) -> KeyPat
     return None if repr(meant) == repr(found) else path  # True is not 1, and NaN is NaN
 
 
-def _config_path(path: KeyPath) -> str:
+def _config_path(path: KeyPath, prefix: str) -> str:
     """Return a path in the file as ``pulumi config set --path`` takes it."""
     match path:
         case ("config", key, *rest):
-            return dotted((str(key).removeprefix(PREFIX), *rest))
+            return dotted((str(key).removeprefix(prefix), *rest))
         case _:
             return dotted(path)
 
 
-def _load(content: bytes, path: Path) -> Tree:
+def _load(content: bytes, path: Path, prefix: str) -> Tree:
     document = load_yaml(content, str(path), pulumi_yaml())
     if isinstance(document, MutableMapping) and document.get("environment"):
         cast(Tree, document).setdefault("config", CommentedMap())
@@ -392,7 +481,7 @@ def _load(content: bytes, path: Path) -> Tree:
     if config is None:
         raise RefusedError(f"{path}: has no 'config' section; set the stack's config first (see docs/config.md)")
     if not isinstance(config, MutableMapping):
-        raise RefusedError(f"{path}: 'config' must have one key and value per line, like `{PREFIX}green_weight: 0`")
+        raise RefusedError(f"{path}: 'config' must have one key and value per line, like `{prefix}green_weight: 0`")
     return cast(Tree, document)
 
 

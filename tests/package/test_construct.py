@@ -7,7 +7,7 @@ import grpc
 import pytest
 from google.protobuf import json_format
 
-from tests.components.example import SECRET, run_program
+from tests.components.example import IMAGE, SECRET, run_program
 from tests.package.host import SECRET_MARK, Constructed, Package, output, running_package
 from tests.package.inputs import inputs, release
 
@@ -74,6 +74,14 @@ def test_another_resources_output_may_be_an_id_even_before_it_is_known() -> None
         assert VPC_URN in group.propertyDependencies["vpcId"].urns
 
 
+@pytest.mark.parametrize("subnets", [output(None, VPC_URN), ["subnet-3", output(None, VPC_URN)]])
+@pytest.mark.parametrize("name", ["nodeSubnetIds", "loadBalancerSubnetIds"])
+def test_a_list_of_ids_may_be_unknown_in_whole_or_in_part(name: str, subnets: Any) -> None:
+    with running_package() as package:
+        package.construct("llm", inputs(**{name: subnets}), preview=True)
+        assert package.monitor.named("ListenerRule", "llm")
+
+
 def test_an_output_is_checked_when_it_is_known(package: Package) -> None:
     message = refusal(package, vpcId=output("subnet-1", VPC_URN))
     assert 'vpcId: must be a VPC\'s id, e.g. vpc-0a1b2c3d4e5f60718 (got "subnet-1").' in message
@@ -109,11 +117,65 @@ def test_every_violation_is_reported_at_once(package: Package) -> None:
 def test_a_missing_input_is_reported_by_its_name(package: Package) -> None:
     given = inputs()
     del given["vpcId"]
-    with pytest.raises(grpc.RpcError) as raised:
+    with pytest.raises(grpc.RpcError, match=r"- vpcId: is required but not set\. Set it to a VPC's id"):
         package.construct("llm", given)
+
+
+def written(**changes: Any) -> dict[str, Any]:
+    """What the scripts write, and their own settings."""
+    blue = {"replicas": 2, "release": {"model": "org/model", "model_revision": "c0ffee", "image": IMAGE}}
+    rollout = {"steps": [{"candidate_percent": 100, "hold_seconds": 60}]}
+    return {
+        "green_weight": 0,
+        "rollout_serial": 7,
+        "blue": blue,
+        "green": {"replicas": 2},
+        "rollout": rollout,
+        **changes,
+    }
+
+
+def with_settings(settings: Any, **changes: Any) -> dict[str, Any]:
+    given = {key: value for key, value in inputs(**changes).items() if key not in ("blue", "green")}
+    return {**given, "settings": settings}
+
+
+def test_the_object_of_the_programs_config_gives_settings_too() -> None:
+    with running_package() as package:
+        # `pulumi config set --path` writes texts, and an empty value means that a key is not set.
+        made = package.construct("llm", with_settings(written(cold_start_seconds="900", keep_until="")))
+        tags = package.monitor.inputs("ListenerRule", "llm")["tags"]
+        assert tags["vllm-blue-green/rollout-serial"] == "7"
+        assert made.state["releaseIds"].keys() == {"blue"}
+        declared = made.state["declaredSettings"]
+        assert declared["cluster_name"] == "main"
+        assert declared["instance_type"] == "g6e.2xlarge"
+        assert declared.keys().isdisjoint({*written(), "candidate_route_secret", "settings"})
+        assert SECRET not in str(declared)
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes", "message"),
+    [
+        (written(green_weight=101), {}, "settings.green_weight: must be a whole number from 0 to 100"),
+        (written(green_weigth=1), {}, "settings.green_weigth: is not a known key. Did you mean green_weight?"),
+        (written(candidate_route_secret="x"), {}, "settings.candidate_route_secret: is a secret"),
+        (written(), {"greenWeight": 0}, "greenWeight: is given twice, also as settings.green_weight."),
+        (written(blue={"replica": 2}), {}, "settings.blue.replica: is not a known key. Did you mean replicas?"),
+        (written(rollout={"step": []}), {}, "settings.rollout.step: is not a known key. Did you mean steps?"),
+        (written(namespace=output("chat", VPC_URN)), {}, "settings: must be a plain value"),
+        (written(vpc_id="vpc-0a"), {"vpcId": output(None, VPC_URN)}, "vpcId: is given twice"),
+    ],
+)
+def test_a_bad_setting_is_refused_in_one_line(
+    package: Package, settings: Any, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(grpc.RpcError) as raised:
+        package.construct("llm", with_settings(settings, **changes))
     error: Any = raised.value
-    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert b"vpcId" in dict(error.trailing_metadata())["grpc-status-details-bin"]
+    _, *lines = error.details().strip().rstrip(":").splitlines()
+    assert len(lines) == 1, lines
+    assert message in lines[0]
 
 
 def test_a_name_that_cannot_be_a_services_is_refused(package: Package) -> None:

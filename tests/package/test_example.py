@@ -17,7 +17,8 @@ from tests.package.host import ROOT, TOKEN
 
 FILE = ROOT / "examples" / "yaml" / "Pulumi.yaml"
 EXAMPLE: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
-CHAT: dict[str, Any] = EXAMPLE["resources"]["chat"]
+CHAT: dict[str, Any] = EXAMPLE["resources"]["chatService"]
+CONFIG: dict[str, Any] = yaml.safe_load((FILE.parent / "Pulumi.dev.yaml").read_text(encoding="utf-8"))["config"]
 COMMITTED: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
 SERVICE: dict[str, Any] = COMMITTED["resources"][TOKEN]
 _PYTHON = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict}
@@ -77,7 +78,7 @@ def test_the_example_is_what_the_schema_asks_for() -> None:
 
 def test_its_outputs_are_outputs_of_the_component() -> None:
     for text in EXAMPLE["outputs"].values():
-        assert re.fullmatch(r"\$\{chat\.(\w+)\}", text)[1] in SERVICE["properties"]  # type: ignore[index]
+        assert re.fullmatch(r"\$\{chatService\.(\w+)\}", text)[1] in SERVICE["properties"]  # type: ignore[index]
 
 
 def test_its_package_is_this_one() -> None:
@@ -92,8 +93,8 @@ def test_its_package_is_this_one() -> None:
         (("greenWeight",), "1", "chat.greenWeight: is no integer"),
         (("greenWeight",), True, "chat.greenWeight: is no integer"),
         (("activeColor",), "red", "chat.activeColor: is none of the values"),
-        (("blue", "release", "imag"), "x", "chat.blue.release.imag: is not known"),
-        (("instanceType",), "${candidateRouteSecret}", "chat.instanceType: is plain"),
+        (("alarms", "windowMinute"), 5, "chat.alarms.windowMinute: is not known"),
+        (("instanceType",), "${candidate_route_secret}", "chat.instanceType: is plain"),
         (("vpcId",), "${nothing.id}", "chat.vpcId: refers to nothing"),
     ],
 )
@@ -107,7 +108,7 @@ def test_the_check_sees_what_is_wrong(path: tuple[str, ...], value: Any, message
 
 
 def test_the_component_takes_the_examples_values() -> None:
-    known = {"candidateRouteSecret": SECRET, "greenWeight": 0, "loadBalancerSubnet.id": "subnet-9"}
+    known = {"candidate_route_secret": SECRET, "chat": CONFIG["models:chat"], "loadBalancerSubnet.id": "subnet-9"}
 
     def written(value: Any) -> Any:
         if isinstance(value, str) and value.startswith("${"):
@@ -126,6 +127,16 @@ def test_the_component_takes_the_examples_values() -> None:
             for key, below in value.items()
         }
 
-    settings = settings_of("chat", snake(written(CHAT["properties"])))
+    settings = settings_of(CHAT["name"], snake(written(CHAT["properties"])))
     assert settings.services["chat"].green_weight == 0
     assert settings.services["chat"].blue.serves
+
+
+def test_no_config_key_is_a_resource_too() -> None:
+    # https://github.com/pulumi/pulumi-yaml/blob/main/pkg/pulumiyaml/sort.go
+    assert EXAMPLE["config"].keys().isdisjoint(EXAMPLE["resources"])
+
+
+def test_the_scripts_find_the_service_in_the_stacks_config() -> None:
+    assert FILE.with_name("Pulumi.dev.yaml").exists()
+    assert CONFIG.keys() == {"aws:region", "kubernetes:context", f"{EXAMPLE['name']}:{CHAT['name']}"}

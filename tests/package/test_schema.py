@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from components.config.route_secret import KEY
 from components.domain.naming import PROJECT
 from package.generate import ARGUMENTS, SCHEMA, arguments, description
-from package.inputs import SERVICE_FIELDS, STACK_FIELDS, identifier
+from package.inputs import SERVICE_FIELDS, SETTINGS, STACK_FIELDS, identifier
 from tests.package.host import ROOT, TOKEN, running_package
 
 COMMITTED: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
@@ -45,10 +45,16 @@ def test_the_schema_is_what_the_process_answers() -> None:
         assert package.schema() == COMMITTED, "run `make package`"
 
 
-def test_every_setting_is_an_input_and_the_secret_is_one_too() -> None:
-    assert set(SERVICE["inputProperties"]) == {camel_case(name) for name in [*FIELDS, KEY]}
-    required = {name for name, field in FIELDS.items() if field.is_required()}
-    assert set(SERVICE["requiredInputs"]) == {camel_case(name) for name in [*required, KEY]}
+def test_every_setting_is_an_input_and_so_are_the_secret_and_the_object_of_settings() -> None:
+    assert set(SERVICE["inputProperties"]) == {camel_case(name) for name in [*FIELDS, SETTINGS, KEY]}
+    # A required setting may be in the object instead.
+    assert SERVICE["requiredInputs"] == [camel_case(KEY)]
+
+
+def test_the_object_of_settings_is_plain_and_takes_any_key() -> None:
+    declared = SERVICE["inputProperties"][SETTINGS]
+    assert declared["plain"] is True
+    assert declared["additionalProperties"]["$ref"] == "pulumi.json#/Any"
 
 
 def test_the_nested_types_are_the_models_and_the_choices() -> None:

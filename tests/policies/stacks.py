@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any, Final
 
 from tests.components.example import release, run_program
-from tests.components.registrations import STACK
+from tests.components.registrations import STACK, Registrations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,10 +186,14 @@ def stack(name: str) -> Stack:
 
 def declared(**config: Any) -> Stack:
     """What the program declares."""
-    registered = run_program(**config).resources.values()
+    return as_stack(run_program(**config))
+
+
+def as_stack(registrations: Registrations) -> Stack:
+    """What a program has declared, as engines show it."""
     resources = [
         Declared(type=one.token, name=one.name, props=_with_arns(one.inputs), protect=one.protect)
-        for one in registered
+        for one in registrations.resources.values()
         if not one.token.startswith("vllm-blue-green:")
     ]
     return {resource.key: resource for resource in resources}

@@ -20,8 +20,20 @@ class Project:
 
     folder: Path
     """The folder of the stacks' config files."""
+    name: str = PROJECT
+    """The project's name, with which the keys of its config begin."""
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The values of keys that a stack does not set, by full key (``vllm-blue-green:protect``, ``aws:region``)."""
+
+    @property
+    def prefix(self) -> str:
+        """What the full keys of the project's own config begin with."""
+        return f"{self.name}:"
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the program is this repository's. Another program declares its services by the component package."""
+        return self.name == PROJECT
 
     def stack_file(self, stack: str) -> Path:
         """Return the path of a stack's config file."""
@@ -53,16 +65,18 @@ def _project(path: Path, content: bytes) -> Project:
     # https://www.pulumi.com/docs/reference/pulumi-yaml/
     folder = declared.get("stackConfigDir") or (config if isinstance(config, str) else "")
     keys = cast(Mapping[str, Any], config) if isinstance(config, Mapping) else {}
-    values = {_full_key(path, str(key)): _value(one) for key, one in keys.items()}
-    return Project(path.parent / str(folder), {key: value for key, value in values.items() if value is not None})
+    name = str(declared.get("name") or PROJECT)
+    values = {_full_key(path, name, str(key)): _value(one) for key, one in keys.items()}
+    config = {key: value for key, value in values.items() if value is not None}
+    return Project(folder=path.parent / str(folder), name=name, config=config)
 
 
-def _full_key(path: Path, key: str) -> str:
+def _full_key(path: Path, project: str, key: str) -> str:
     if set(key) & set(".["):
         raise RefusedError(
             f"{path}: config key {key}: is a path into an object, which the scripts do not read. Nest it"
         )
-    return key if ":" in key else f"{PROJECT}:{key}"
+    return key if ":" in key else f"{project}:{key}"
 
 
 def _value(declared: Any) -> Any:

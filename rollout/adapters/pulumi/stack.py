@@ -14,7 +14,6 @@ from pulumi import automation as auto
 from pulumi.automation import errors
 from pulumi.automation._stack import StackInitMode  # `Stack.select` makes no subclass
 
-from components.domain.naming import PROJECT
 from rollout.adapters.pulumi.events import EngineEvents
 from rollout.adapters.pulumi.lock import (
     LockDecision,
@@ -27,6 +26,7 @@ from rollout.adapters.pulumi.lock import (
     updates_here,
 )
 from rollout.adapters.pulumi.process import InterruptiblePulumi
+from rollout.adapters.pulumi.project import read_project
 from rollout.adapters.pulumi.state import state_rule
 from rollout.model.changes import EngineRun
 from rollout.model.errors import PolicyRefusedError, RefusedError, StackLockedError, UpdateFailedError
@@ -97,6 +97,7 @@ class PulumiStack:
         self._log = log
         self._interrupted: set[int] = set()
         self._thread: threading.Thread | None = None
+        self._project = read_project(work_dir).name
         pack = work_dir / POLICY_PACK
         self._policy_packs = [str(pack)] if (pack / "PulumiPolicy.yaml").exists() else None
         try:
@@ -117,11 +118,11 @@ class PulumiStack:
             RefusedError: the value is not set or cannot be decrypted.
         """
         try:
-            return self._stack.get_config(f"{PROJECT}:{key}").value
+            return self._stack.get_config(f"{self._project}:{key}").value
         except errors.CommandError as error:
             words = pulumi_words(error)
             fix = f". Set it with `pulumi config set --secret {key} <value>`" if "not found" in words else ""
-            raise RefusedError(f"config {PROJECT}:{key} cannot be read: {words}{fix}") from error
+            raise RefusedError(f"config {self._project}:{key} cannot be read: {words}{fix}") from error
 
     def rule_in_state(self, service: str) -> StateRule | None:
         """Return the weighted rule from the state. None when the state does not contain it.
