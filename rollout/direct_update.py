@@ -42,7 +42,9 @@ def send_back(stack: str, service: str | None, work_dir: Path, *, force: bool) -
             changed.
         RolloutError: the rule cannot be found.
     """
-    stack = parse_stack_name(stack).bare
+    # Only a name with a project can name another one's stack, and only for that the project file is read.
+    project = _project_name(work_dir) if stack.count("/") > 1 else None
+    stack = parse_stack_name(stack, project).bare
     # Slow imports: nothing else is imported here.
     from rollout.adapters.aws.elbv2_client import elbv2_client
     from rollout.adapters.aws.load_balancer import Elbv2LoadBalancer
@@ -123,6 +125,13 @@ def _config(work_dir: Path, stack: str) -> Mapping[str, Any]:
     except RolloutError:
         return config
     return {**project.config, **_config_of(project.stack_file(stack))}
+
+
+def _project_name(work_dir: Path) -> str | None:
+    try:
+        return read_project(work_dir).name
+    except RolloutError:
+        return None
 
 
 def _config_of(path: Path) -> Mapping[str, Any]:

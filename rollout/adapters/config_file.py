@@ -22,7 +22,7 @@ from components.config.explain import nearest_name
 from components.config.settings import ServiceSettings, Settings, SettingsError
 from components.config.values import parse
 from components.config.violations import Path as KeyPath
-from components.config.violations import Violation, dotted, texts_of
+from components.config.violations import Violation, dotted, shown, texts_of
 from components.domain.naming import COLORS, PROJECT
 from rollout.adapters.pulumi.declared import read_declared
 from rollout.adapters.pulumi.environment import open_environment
@@ -135,10 +135,6 @@ class ConfigFile:
                 f"{self.path}: {', '.join(found)}: must be in {self.prefix}{self.service}, where a rollout writes, but "
                 "the program gives it by itself. Move it there, and run `pulumi up`"
             )
-
-    @property
-    def _stack(self) -> str:
-        return self.path.name.removeprefix("Pulumi.").removesuffix(".yaml")
 
     def read(self) -> ServiceSettings:
         """Read the service's settings.
@@ -349,8 +345,9 @@ def stack_file(work_dir: Path, stack: str) -> Path:
     if not (work_dir / PROJECT_FILE).is_file():
         what = "has no Pulumi.yaml" if work_dir.is_dir() else "is not a folder"
         raise RefusedError(f"--work-dir {work_dir}: {what}. Run from the project's folder, or name it with --work-dir")
-    name = parse_stack_name(stack).bare
-    path = read_project(work_dir).stack_file(name)
+    project = read_project(work_dir)
+    name = parse_stack_name(stack, project.name).bare
+    path = project.stack_file(name)
     if not path.exists():
         files = path.parent.glob("Pulumi.*.yaml")
         known = sorted(one.name.removeprefix("Pulumi.").removesuffix(".yaml") for one in files)

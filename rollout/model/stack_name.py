@@ -26,8 +26,12 @@ class StackName:
         return self.qualified
 
 
-def parse_stack_name(text: str) -> StackName:
+def parse_stack_name(text: str, project: str | None = None) -> StackName:
     """Read ``stack``, ``organization/stack`` or ``organization/project/stack``.
+
+    Args:
+        text: the name.
+        project: the project that a stack must belong to. None for any.
 
     Raises:
         RefusedError: it is none of these, or the project is another one.
@@ -36,11 +40,11 @@ def parse_stack_name(text: str) -> StackName:
     if len(parts) > 3 or not all(_PART.fullmatch(part) for part in parts) or bare.strip(".") == "":
         raise RefusedError(
             f"--stack {shown(text)}: must be a stack's name, alone or with its organization and project: prod, "
-            f"acme/prod or acme/{PROJECT}/prod"
+            f"acme/prod or acme/{project or PROJECT}/prod"
         )
-    if len(owners) == 2 and owners[1] != PROJECT:
+    if len(owners) == 2 and project is not None and owners[1] != project:
         raise RefusedError(
-            f"--stack {shown(text)}: is a stack of project {owners[1]}, but this is project {PROJECT}. Check --stack "
+            f"--stack {shown(text)}: is a stack of project {owners[1]}, but this is project {project}. Check --stack "
             "and --work-dir"
         )
     return StackName(bare=bare, qualified=text)

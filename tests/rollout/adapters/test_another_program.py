@@ -80,6 +80,13 @@ def test_the_object_takes_precedence_over_what_the_program_gave_at_the_last_upda
     assert ConfigFile(path).settings().cluster_name == "other"
 
 
+def test_a_stack_may_be_named_with_the_programs_own_project(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    assert config_file.stack_file(tmp_path, "acme/models/prod") == path
+    with pytest.raises(RefusedError, match="is a stack of project vllm-blue-green, but this is project models"):
+        config_file.stack_file(tmp_path, "acme/vllm-blue-green/prod")
+
+
 def test_an_edit_changes_the_object_alone(tmp_path: Path) -> None:
     path = write(tmp_path, services={"chat": "a key of the program's own"}, green_weight=7)
     before = keys_of(path)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.domain.naming import PROJECT
 from rollout.model.errors import RefusedError
 from rollout.model.stack_name import StackName, parse_stack_name
 
@@ -19,7 +20,7 @@ def test_the_bare_name_is_the_last_part_and_the_cli_gets_what_was_given(organiza
 @given(PARTS.filter(lambda one: one != "vllm-blue-green"))
 def test_a_stack_of_another_project_is_refused_by_the_project_s_name(project: str) -> None:
     with pytest.raises(RefusedError, match=r"is a stack of project .*, but this is project vllm-blue-green"):
-        parse_stack_name(f"acme/{project}/prod")
+        parse_stack_name(f"acme/{project}/prod", PROJECT)
 
 
 @given(st.text(max_size=30))
