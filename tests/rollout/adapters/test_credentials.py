@@ -43,6 +43,7 @@ def read(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Credentials:
         IN_AN_HOUR.isoformat(),
         IN_AN_HOUR.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     ],
+    ids=["RFC 3339", "with an offset", "with milliseconds"],  # each worker must collect the same names
 )
 def test_the_environment_says_when_its_own_end(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     assert read(monkeypatch, **TEMPORARY, AWS_CREDENTIAL_EXPIRATION=text) == Credentials(ends=IN_AN_HOUR)
