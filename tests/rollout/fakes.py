@@ -1,5 +1,6 @@
 """A world of plain objects for whole rollouts. Its time passes only when somebody waits."""
 
+import copy
 import json
 import math
 from bisect import bisect_right
@@ -216,6 +217,8 @@ class FakeConfig:
     values: dict[str, Any]
     cni_uses_node_role: bool = False
     balancer_subnets: tuple[str, ...] = ("subnet-8", "subnet-9")
+    _latest: tuple[dict[str, Any], ServiceSettings] | None = None
+    """The values as last read, with their settings: a rollout reads them at every poll."""
 
     def vpc_cni_uses_node_role(self) -> bool:
         return self.cni_uses_node_role
@@ -227,7 +230,9 @@ class FakeConfig:
         return None
 
     def read(self) -> ServiceSettings:
-        return ServiceSettings.model_validate(self.values)
+        if self._latest is None or self._latest[0] != self.values:
+            self._latest = copy.deepcopy(self.values), ServiceSettings.model_validate(self.values)
+        return self._latest[1]
 
     def edit(self, changes: Mapping[str, JsonValue]) -> Callable[[], None]:
         before = self.values
