@@ -31,6 +31,7 @@ LAYERS = {
         "warm",
         "language_host|world",
         "binaries|report",
+        "live",
         "scenarios",
         "standing",
         "commands",

@@ -1,13 +1,17 @@
-"""Live figures: one JSON object per second."""
+"""Live figures: one JSON object per second, and the last of them."""
 
+import json
 import time
 from collections import Counter, deque
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from rehearsal.load.records import Record, percentile
 
 # Rates and percentiles cover the requests that finished in the last this many seconds.
 WINDOW_SECONDS = 3.0
+_TAIL_BYTES = 8192
 
 
 class Live:
@@ -62,3 +66,17 @@ class Live:
                 for color, records in sorted(recent.items())
             },
         }
+
+
+def last_snapshot(log: Path) -> dict[str, Any]:
+    """Return the last complete snapshot in a log, which may have other lines. Empty when there is none."""
+    if not log.exists():
+        return {}
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+        lines = file.read().splitlines()
+    for line in reversed(lines):
+        if line.startswith(b"{") and line.endswith(b"}"):
+            with suppress(ValueError):
+                return json.loads(line)
+    return {}

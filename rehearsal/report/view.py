@@ -1,8 +1,6 @@
 """The live view of a running rehearsal, on a terminal or in a CI log."""
 
-import json
 import time
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
@@ -10,6 +8,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from rehearsal.load.live import last_snapshot
 from rehearsal.report.journal import JournalTail, Record
 from rehearsal.report.rule import weights_asked
 from rehearsal.world.world import World
@@ -17,7 +16,6 @@ from rehearsal.world.world import World
 _REFRESH_SECONDS = 1.0
 _PLAIN_LINE_SECONDS = 5.0
 _COLORS = ("blue", "green")
-_TAIL_BYTES = 8192
 
 
 class LiveView:
@@ -54,6 +52,11 @@ class LiveView:
         self._phase = text
         self.say(f"[bold]{text}[/bold]")
 
+    @property
+    def scene(self) -> str:
+        """What the rehearsal does now."""
+        return self._phase
+
     def say(self, text: str) -> None:
         """Print a line with the time since the start."""
         elapsed = time.monotonic() - self._started_at
@@ -70,7 +73,7 @@ class LiveView:
             if self._is_news(record) and (text := _describe(record)):
                 self.say(text)
         self._described = len(self._journal.records)
-        traffic = _last_json_line(self._world.logs / "load.log")
+        traffic = last_snapshot(self._world.logs / "load.log")
         if not traffic:
             return
         weights = weights_asked(self._world.aws)
@@ -147,15 +150,3 @@ def _describe(record: Record) -> str:
             return f"  finished: [bold]{record['outcome']}[/bold]"
         case _:
             return ""
-
-
-def _last_json_line(log: Path) -> dict[str, Any] | None:
-    if not log.exists():
-        return None
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
-        lines = file.read().splitlines()
-    for line in reversed(lines):
-        if line.startswith(b"{") and line.endswith(b"}"):
-            return json.loads(line)
-    return None

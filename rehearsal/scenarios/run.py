@@ -3,6 +3,8 @@
 import json
 import platform
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from rehearsal.binaries.build import binaries
+from rehearsal.kube.client import KubeClient
+from rehearsal.live.frames import Camera
+from rehearsal.live.server import served, write_recording
 from rehearsal.report.journal import JournalTail
 from rehearsal.report.report import product_reports, write_report
 from rehearsal.report.result import Evidence, problems, read_requests, scenario_results
@@ -55,10 +60,11 @@ def rehearse(settings: RehearsalSettings, console: Console, out: Path = OUT_FOLD
             journal = JournalTail(running.checkout / ".rollout" / STACK / f"{SERVICE}.jsonl")
             view.follow(running, journal)
             scenarios = Scenarios(running, settings, view, journal)
-            try:
-                scenarios.run()
-            except CommandError as error:
-                broken.append(str(error))
+            with _filmed(running, journal, view, out / "live.html"):
+                try:
+                    scenarios.run()
+                except CommandError as error:
+                    broken.append(str(error))
             broken += killed_pods(running.logs / "kubelet.log")
             evidence = _evidence(running, scenarios, journal)
             view.phase("taking the world down")
@@ -78,6 +84,21 @@ def rehearse(settings: RehearsalSettings, console: Console, out: Path = OUT_FOLD
     write_report(out / "report.html", result, found, evidence, product_reports(evidence.journal), STACK)
     _summarize(console, result, found, out)
     return Rehearsal(result=result, problems=found)
+
+
+@contextmanager
+def _filmed(running: World, journal: JournalTail, view: LiveView, recording: Path) -> Generator[None]:
+    """Serve the live page for the length of the block, and keep it as a recording."""
+    with KubeClient.from_kubeconfig(running.kubeconfig) as kube:
+        camera = Camera(running, journal, kube, lambda: view.scene)
+        running.on_tick.append(camera.tick)
+        try:
+            with served(camera.frames) as address:
+                view.say(f"watch it live: [link={address}]{address}[/link]")
+                yield
+        finally:
+            running.on_tick.remove(camera.tick)
+            write_recording(recording, camera.frames)
 
 
 def _evidence(running: World, scenarios: Scenarios, journal: JournalTail) -> Evidence:
@@ -107,7 +128,8 @@ def _summarize(console: Console, result: dict[str, Any], found: list[str], out: 
         broken = str(requests["streams_broken"])
         table.add_row(name, scenario["outcome"], str(requests["total"]), str(lost), broken, _seen(name, scenario))
     console.print(table)
-    console.print(f"Report: {out / 'report.html'}  Result: {out / 'result.json'}", soft_wrap=True, highlight=False)
+    files = f"Report: {out / 'report.html'}  Recording: {out / 'live.html'}  Result: {out / 'result.json'}"
+    console.print(files, soft_wrap=True, highlight=False)
     for problem in found:
         console.print(f"[red]problem:[/red] {problem}", soft_wrap=True, highlight=False)
 

@@ -111,5 +111,6 @@ class Scenarios:
     def _pause(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            self._view.tick()
+            for tick in self._world.on_tick:
+                tick()
             time.sleep(0.1)

@@ -1,36 +1,28 @@
 """The report in a real browser: it draws, asks for nothing, can be read by everybody, and fits on two sheets."""
 
 import re
-import shutil
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
 from rollout.report.explanation import explain
 from rollout.report.files import page as report_page
 from rollout.report.read import report_of
+from tests.browser import Opened, barriers, started_browser
 from tests.rollout.fakes import World
 from tests.rollout.report.test_read import ramp
 
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def browser() -> Generator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium on PATH (Debian: apt install chromium)")
-    with sync_playwright() as playwright:
-        # In a container there is no user namespace for the browser's sandbox; the page is our own.
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with started_browser() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
@@ -52,27 +44,13 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-class Opened:
-    """A page with everything that it asked for or complained about."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        page.on("console", lambda message: self.complaints.append(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self.requests.append(request.url))
-
-
 @pytest.fixture(params=[f"{size} {scheme}" for size in SIZES for scheme in ("light", "dark")])
 def opened(browser: Browser, file: Path, request: pytest.FixtureRequest) -> Generator[Opened]:
     size, scheme = request.param.split()
     width, height = SIZES[size]
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-    found = Opened(context.new_page())
-    found.page.goto(file.as_uri())
-    yield found
-    context.close()
+    with Opened(browser, width=width, height=height, scheme=scheme) as found:
+        found.page.goto(file.as_uri())
+        yield found
 
 
 def test_it_draws_every_chart_without_complaint_or_request(opened: Opened, file: Path) -> None:
@@ -96,9 +74,7 @@ def test_nothing_is_wider_than_the_screen(opened: Opened) -> None:
 
 
 def test_it_has_no_serious_barrier(opened: Opened) -> None:
-    found: Any = Axe().run(opened.page).response
-    serious = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
-    assert [(one["id"], one["nodes"][0]["html"]) for one in serious] == []
+    assert barriers(opened.page) == []
 
 
 def test_a_chart_can_be_read_by_keyboard(opened: Opened) -> None:
