@@ -47,7 +47,11 @@ def pod(color: str, *, ready: bool, leaving: bool = False) -> dict[str, Any]:
 @pytest.fixture
 def camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Camera:
     weights = {"blue": 75, "green": 25}
-    monkeypatch.setattr(frames_module, "weights_asked", lambda _aws: weights)
+
+    def weights_asked(_: object) -> dict[str, int]:
+        return weights
+
+    monkeypatch.setattr(frames_module, "weights_asked", weights_asked)
     monkeypatch.setattr(frames_module, "_SECONDS", 0.0)
     (tmp_path / "load.log").write_text(
         'starting\n{"finished": 7, "failed": 1, "open_streams": 3, "by_color": {"blue": {"rate": 2.5, "failed": 1}}}\n'
