@@ -10,6 +10,9 @@ from components.config.model import STRICT, from_text
 from components.config.secret_values import secret_kind
 from components.config.violations import Violation, wrong
 
+# vLLM has no upper bound. A larger one is a typing error, and floats of that size are not exact any more.
+MOST_PENALTY: Final = 100
+
 
 class Sampling(BaseModel):
     """Sampling defaults for requests that do not set them. Null means vLLM's own default instead of the model's.
@@ -34,7 +37,7 @@ class Sampling(BaseModel):
         float | None, Field(ge=0, le=1, description="Least probability of a token, relative to the likeliest token's.")
     ] = None
     repetition_penalty: Annotated[
-        float | None, Field(gt=0, description="Above 1: tokens that have occurred become less likely.")
+        float | None, Field(gt=0, le=MOST_PENALTY, description="Above 1: tokens that have occurred become less likely.")
     ] = None
     max_new_tokens: Annotated[
         int | None, Field(ge=1, description="Most tokens of an answer whose request does not set max_tokens.")

@@ -196,7 +196,8 @@ def test_sampling_defaults_are_numbers_in_vllms_ranges(given: dict[str, Any], ke
         ("top_k", 1.5, "a whole number of at least -1"),
         ("min_p", -0.01, "a number from 0 to 1"),
         ("min_p", 1.01, "a number from 0 to 1"),
-        ("repetition_penalty", 0, "a number above 0"),
+        ("repetition_penalty", 0, "a number above 0 and at most 100"),
+        ("repetition_penalty", 10**30, "a number above 0 and at most 100"),
         ("max_new_tokens", 0, "a whole number of at least 1"),
     ],
 )
