@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock binaries rehearse test test-fast test-worlds faults mutants package policies policy-pack config lint format clean
+.PHONY: help setup lock binaries rehearse test test-fast test-worlds faults mutants package policies policy-pack config monitoring lint format clean
 
 # Times are for two idle cores with built binaries; building them takes about 13 minutes, once.
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make policies     write the guide to the policies, docs/policies.md, from the policies"
 	@echo "make policy-pack  write the policy pack as a folder that stands alone, dist/policy-pack, to publish it"
 	@echo "make config       write the config reference, docs/config.md, from the settings"
+	@echo "make monitoring   write rules for Prometheus and a dashboard for Grafana, dist/monitoring (STACK=prod: its limits)"
 	@echo "make lock         pin the dependencies of pyproject.toml in requirements.txt (needs uv)"
 	@echo "make lint         ruff and the type checker"
 	@echo "make clean        remove the virtual environment and the rehearsal's output"
@@ -78,6 +79,10 @@ policy-pack: setup
 
 config: setup
 	@$(RUN) -m components.config.reference > docs/config.md
+
+# STACK=prod SERVICE=chat: the limits of that service, instead of the defaults for every service.
+monitoring: setup
+	@$(RUN) -m scripts.monitoring $(if $(STACK),--stack $(STACK)) $(if $(SERVICE),--service $(SERVICE))
 
 lint: setup
 	@$(RUN) -m ruff check .

@@ -10,7 +10,7 @@ from rich.table import Table
 from scripts.console import EXIT_CODES, console
 
 TASKS: Final = {
-    "set up": ("doctor",),
+    "set up": ("doctor", "monitoring"),
     "roll out": ("ramp", "approve", "rollback"),
     "look": ("status", "explain", "history"),
     "after a promotion": ("keep", "drill", "reap"),

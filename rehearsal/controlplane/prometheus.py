@@ -30,8 +30,11 @@ def start_prometheus(
     targets_folder: Path,
     scrape_interval_seconds: float = 1.0,
     port: int | None = None,
+    rules_file: Path | None = None,
 ) -> Prometheus:
     """Start Prometheus on the targets in ``targets_folder/*.json``; data, configuration and log go to ``folder``.
+
+    The rules in ``rules_file`` are evaluated as often as the targets are scraped.
 
     Raises ProcessError when it does not start.
     """
@@ -41,8 +44,9 @@ def start_prometheus(
         "global": {
             "scrape_interval": interval,
             "scrape_timeout": interval,
-            "evaluation_interval": "1m",  # There are no rules to evaluate.
+            "evaluation_interval": interval,
         },
+        "rule_files": [] if rules_file is None else [str(rules_file)],
         "scrape_configs": [
             {
                 "job_name": "vllm",

@@ -16,25 +16,14 @@ from components.config.prometheus_settings import PrometheusSettings
 from components.config.violations import shown
 from components.domain.naming import COLORS, Color
 from rollout.adapters.prometheus_access import SECTION, PrometheusAccess
+from rollout.model import pod_metrics
 from rollout.model.errors import RefusedError, RolloutError
 from rollout.statistics.measurements import Counters, PrefixCache, bucket_label
 from rollout.system.failures import describe_error
 
 TIMEOUT_SECONDS = 5.0
 
-# Metric names are patterns: exporters differ in colons and counter suffixes, and vLLM has renamed some metrics.
-# https://github.com/vllm-project/vllm/blob/main/vllm/v1/metrics/loggers.py
-_RESPONSES = "http_requests_total"
-_FINISHED = "vllm[:_]request_success(_total)?"
-_TTFT = "vllm[:_]time_to_first_token_seconds_bucket"
-_INTER_TOKEN = "vllm[:_]inter_token_latency_seconds_bucket"
-_INTER_TOKEN_FORMERLY = "vllm[:_]time_per_output_token_seconds_bucket"
-_END_TO_END = "vllm[:_]e2e_request_latency_seconds_bucket"
-_WAITING = "vllm[:_]num_requests_waiting"
-_ALL = "|".join((_RESPONSES, _FINISHED, _TTFT, _INTER_TOKEN, _INTER_TOKEN_FORMERLY, _END_TO_END, _WAITING))
-# The endpoints whose every request is at least one generation.
-# https://docs.vllm.ai/en/latest/serving/openai_compatible_server/
-_GENERATING = re.compile(r"(/v1/((chat/)?completions|responses|messages|audio/(transcriptions|translations)))?")
+_GENERATING = re.compile(pod_metrics.GENERATING)
 _IN_FLIGHT = "vllm[:_]num_requests_(running|waiting)"
 
 
@@ -90,10 +79,10 @@ class Prometheus:
         Raises:
             RolloutError: Prometheus does not answer.
         """
-        # One query for everything: a label that a metric does not have counts as empty.
+        # One query for everything.
         found = self._query(
             "sum by (__name__, color, pod, instance, handler, status, finished_reason, le) "
-            f'({{__name__=~"{_ALL}", service="{self._service}", handler=~"(/v1/.*)?", method=~"(POST)?"}})',
+            f'({{__name__=~"{pod_metrics.ALL}", service="{self._service}", {pod_metrics.TRAFFIC}}})',
             at,
         )
         return {color: _counters([one for one in found if one["metric"].get("color") == color]) for color in COLORS}
@@ -173,22 +162,24 @@ def _fix(error: httpx.HTTPError) -> str:
 
 
 def _counters(found: list[dict[str, Any]]) -> Counters:
-    inter_token = _buckets(found, _INTER_TOKEN)
+    inter_token = _buckets(found, pod_metrics.INTER_TOKEN)
     known = {pod for pod, _ in inter_token}
-    former = {key: value for key, value in _buckets(found, _INTER_TOKEN_FORMERLY).items() if key[0] not in known}
+    formerly = _buckets(found, pod_metrics.INTER_TOKEN_FORMERLY)
+    former = {key: value for key, value in formerly.items() if key[0] not in known}
     answers = [
         one
         for one in found
-        if one["metric"].get("status", "").startswith("2") and _GENERATING.fullmatch(one["metric"].get("handler", ""))
+        if one["metric"].get("status", "").startswith(pod_metrics.ANSWERED_STATUS)
+        and _GENERATING.fullmatch(one["metric"].get("handler", ""))
     ]
     return Counters(
-        responses=_series(found, _RESPONSES, "status"),
-        answered=_series(answers, _RESPONSES, ""),
-        finished=_series(found, _FINISHED, "finished_reason"),
-        ttft_buckets=_buckets(found, _TTFT),
+        responses=_series(found, pod_metrics.RESPONSES, "status"),
+        answered=_series(answers, pod_metrics.RESPONSES, ""),
+        finished=_series(found, pod_metrics.FINISHED, "finished_reason"),
+        ttft_buckets=_buckets(found, pod_metrics.TTFT),
         inter_token_buckets=inter_token | former,
-        end_to_end_buckets=_buckets(found, _END_TO_END),
-        waiting=_series(found, _WAITING, ""),
+        end_to_end_buckets=_buckets(found, pod_metrics.END_TO_END),
+        waiting=_series(found, pod_metrics.WAITING, ""),
     )
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from components.domain.naming import Color
+from rollout.model.pod_metrics import ABORTED, ENGINE_ERROR, SERVER_ERROR_STATUS
 
 Series = Mapping[tuple[str, str], float]
 """Counter values by pod and one more label: the status, the finish reason, or the upper bound of a bucket.
@@ -211,9 +212,9 @@ def sample(start: Counters, end: Counters) -> Sample | None:
         return None
     responses = growth(start.responses, end.responses)
     finished = growth(start.finished, end.finished)
-    server_errors = total(responses, lambda status: status.startswith("5"))
-    engine_errors = total(finished, lambda reason: reason == "error")
-    aborts = total(finished, lambda reason: reason == "abort")
+    server_errors = total(responses, lambda status: status.startswith(SERVER_ERROR_STATUS))
+    engine_errors = total(finished, lambda reason: reason == ENGINE_ERROR)
+    aborts = total(finished, lambda reason: reason == ABORTED)
     requests = total(responses)
     # The status of an exchange with an engine error is a 5xx, unless the stream had begun.
     completed = total(finished) - aborts - engine_errors + max(0, engine_errors - server_errors)

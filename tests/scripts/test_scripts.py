@@ -27,7 +27,9 @@ def call(command: Callable[..., None], *arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments))
 
 
-@pytest.mark.parametrize("name", ["ramp", "approve", "rollback", "drill", "reap", "keep", "adopt", "status", "doctor"])
+@pytest.mark.parametrize(
+    "name", ["ramp", "approve", "rollback", "drill", "reap", "keep", "adopt", "status", "doctor", "monitoring"]
+)
 def test_every_script_explains_itself_and_its_exit_codes(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"scripts.{name}", "--help"], cwd=PROJECT, capture_output=True, text=True, check=True

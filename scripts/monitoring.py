@@ -1,0 +1,55 @@
+"""Write alert rules for Prometheus and a dashboard for Grafana, from the metrics and limits of the gates."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rollout.adapters.config_file import ConfigFile, stack_file
+from rollout.model.errors import RefusedError
+from rollout.model.stack_name import parse_stack_name
+from rollout.monitoring.dashboard import dashboard_file
+from rollout.monitoring.rules import rules_file
+from rollout.monitoring.subject import Subject
+from rollout.system.failures import describe_error
+from scripts import console
+from scripts.console import ServiceOption, WorkDirOption
+
+
+def main(
+    stack: Annotated[
+        str | None,
+        typer.Option("--stack", "-s", help="Pulumi stack with the limits. Default: every service, default limits."),
+    ] = None,
+    service: ServiceOption = None,
+    work_dir: WorkDirOption = Path(),
+    out: Annotated[Path, typer.Option(help="Folder for rules.yaml and dashboard.json.")] = Path("dist/monitoring"),
+) -> None:
+    """Write rules.yaml and dashboard.json. Reads the config alone; reaches neither AWS nor Prometheus."""
+    with console.refusals():
+        subject = _subject(stack, service, work_dir.resolve())
+        files = {"rules.yaml": rules_file(subject), "dashboard.json": dashboard_file(subject)}
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            for name, text in files.items():
+                (out / name).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise RefusedError(
+                f"--out {out}: cannot be written: {describe_error(error)}. Name another folder"
+            ) from error
+    for name in files:
+        console.console.print(str(out / name), markup=False)
+
+
+def _subject(stack: str | None, service: str | None, work_dir: Path) -> Subject:
+    if stack is None:
+        if service is not None:
+            raise RefusedError(f"--service {service}: needs --stack, whose config has the service's limits. Add it")
+        return Subject.every_service()
+    path, name = stack_file(work_dir, stack), parse_stack_name(stack).qualified
+    config = ConfigFile(path, service, work_dir, name)
+    return Subject.of(config.service, config.read())
+
+
+if __name__ == "__main__":
+    console.run(main)
