@@ -106,7 +106,8 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout.steps[]`", RampStep),
     ("`rollout.prometheus`", PrometheusSettings),
     (
-        "`rollout.prometheus.bearer_token_from`, `….password_from`, `….headers_from.<header>`, `….url_from` and `….signing_secret_from`",
+        "`rollout.prometheus.bearer_token_from`, `….password_from` and `….headers_from.<header>`; "
+        "`….url_from` and `….signing_secret_from` of notifications",
         SecretSource,
     ),
     ("`rollout.prometheus.basic_auth`", BasicAuthSettings),

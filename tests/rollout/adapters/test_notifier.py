@@ -58,7 +58,7 @@ def serving() -> Generator[tuple[Server, str]]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
