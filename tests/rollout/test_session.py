@@ -137,7 +137,11 @@ def notified(folder: Path, **changes: Any) -> tuple[Session, list[Notification],
             sent.append(notification)
 
     opened.__dict__["notifier"] = Collected()
-    opened._on_record = lambda record: said.append(str(line_of(record)))  # pyright: ignore[reportPrivateUsage]
+
+    def say(record: Record) -> None:
+        said.append(str(line_of(record)))
+
+    opened._on_record = say  # pyright: ignore[reportPrivateUsage]
     return opened, sent, said
 
 
