@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from components.config import route_secret
+from components.config.notification_settings import NotificationTarget
 from components.config.settings import ServiceSettings
 from rollout.adapters.config_file import ConfigFile, stack_file
 from rollout.adapters.hooks import CommandHooks
@@ -19,6 +22,7 @@ from rollout.journal.journal import Journal, RecordFile, RecordObjects, Records,
 from rollout.journal.lock import Lock
 from rollout.journal.store import FileStore, StoreError, open_store
 from rollout.model.errors import LostLockError, RefusedError
+from rollout.model.notification import Notification, Origin
 from rollout.model.plan import CHECKS
 from rollout.model.records import LockTaken, Note, Record, drill_history, last_rule_change
 from rollout.model.run import Run, last_run, unended_updates
@@ -36,6 +40,7 @@ from rollout.ports import (
     TargetGroupMetrics,
 )
 from rollout.ports import Journal as JournalPort
+from rollout.report.notifications import Following, follow, reap_due
 from rollout.system.clock import StopSignal, SystemClock
 from rollout.system.endpoint_key import endpoint_key
 from rollout.system.failures import describe_error
@@ -50,6 +55,7 @@ if TYPE_CHECKING:
     from rollout.adapters.candidate_route import CandidateRoute
     from rollout.adapters.kubernetes.cluster import KubernetesCluster
     from rollout.adapters.kubernetes.replicas import KubernetesReplicas
+    from rollout.adapters.notifier import Notifier
     from rollout.adapters.prometheus import Prometheus
     from rollout.adapters.pulumi.stack import PulumiStack
     from rollout.report.explanation import Explanation
@@ -138,6 +144,8 @@ class Session:
         )
         self._kept = self._records_of(self.service)
         self._records: list[Record] | None = None
+        self._notified = Following()
+        self._cannot_notify = False
 
     @property
     def records(self) -> list[Record]:
@@ -293,6 +301,63 @@ class Session:
         """Show a line that the journal does not keep."""
         self._on_record(Record(seq=0, at=self.clock.now(), rollout="", token=0, phase=None, body=Note(text=text)))
 
+    def notify_reap_due(self) -> None:
+        """Send that the idle colour's keep-warm window ends within an hour, if it does."""
+        with self._best_effort_notifications():
+            settings = self.settings()
+            if self._targets and settings.keep_until is not None:
+                until, now = settings.keep_until, self.clock.now()
+                self._send(reap_due(self._notified_origin, settings.idle_color, until, now))
+
+    def _recorded(self, record: Record) -> None:
+        """Show a record, and send the notification that it gives."""
+        self._on_record(record)
+        with self._best_effort_notifications():
+            if self._targets:
+                self._notified, found = follow(self._notified, record, self._notified_origin)
+                self._send(found)
+
+    def _follow_former(self) -> None:
+        """Take note of the former processes' records. They have sent their notifications themselves."""
+        with self._best_effort_notifications():
+            self._notified = Following()
+            for record in self.records if self._targets else ():
+                self._notified, _ = follow(self._notified, record, self._notified_origin)
+
+    def _send(self, notification: Notification | None) -> None:
+        if notification is not None:
+            self.notifier.send(notification)
+
+    @contextmanager
+    def _best_effort_notifications(self) -> Generator[None]:
+        """Let no failure, not even a bug of ours, fail the command. Say it once."""
+        try:
+            yield
+        except Exception as error:
+            if not self._cannot_notify:
+                self._cannot_notify = True
+                self._say(f"warning: no notifications are sent: {describe_error(error)}")
+
+    @cached_property
+    def _targets(self) -> tuple[NotificationTarget, ...]:
+        """The targets of notifications, as they were when they were first needed."""
+        return self.settings().rollout.notifications
+
+    @cached_property
+    def notifier(self) -> Notifier:
+        """The sender of notifications. When the process ends, it gets a few seconds for what is still unsent."""
+        from rollout.adapters.notifier import Notifier, open_targets
+
+        notifier = Notifier(open_targets(self._targets, self._place.work_dir), self._say)
+        atexit.register(notifier.close)
+        return notifier
+
+    @cached_property
+    def _notified_origin(self) -> Origin:
+        several = len(self.config.settings().services) > 1
+        options = f"--stack {self._place.stack}" + (f" --service {self.service}" if several else "")
+        return Origin(stack=self._place.stack, service=self.service, options=options)
+
     def _own_journal(self) -> Journal:
         """Read the journal again, and stop its former writer."""
         while True:
@@ -305,7 +370,7 @@ class Session:
                 last_seq=last_seq(self._records),
                 run=run,
                 now=self.clock.now,
-                on_record=self._on_record,
+                on_record=self._recorded,
             )
             journal.best_effort = True  # the caller decides whether it can continue without records
             try:
@@ -316,6 +381,7 @@ class Session:
             else:
                 journal.best_effort = False
                 self._journal = journal
+                self._follow_former()
                 return journal
 
     def _lock_taken(self) -> LockTaken:

@@ -34,6 +34,7 @@ def main(
         except KeepWarmError as error:
             if not if_due:
                 raise
+            session.notify_reap_due()
             console.console.print(f"not due: {error}")
             return
         if rollout is None:

@@ -56,6 +56,7 @@ PURE = (
     "rollout/report/explanation.py",
     "rollout/report/facts.py",
     "rollout/report/lines.py",
+    "rollout/report/notifications.py",
     "rollout/report/read.py",
     "rollout/steps/account.py",
     "rollout/steps/conditions.py",

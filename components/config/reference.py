@@ -25,6 +25,12 @@ from components.config.gate_settings import (
 )
 from components.config.hook_settings import HookSettings
 from components.config.node_settings import NodeSettings
+from components.config.notification_settings import (
+    NotificationTarget,
+    SlackSettings,
+    SnsSettings,
+    WebhookSettings,
+)
 from components.config.pod_settings import PodSettings, PodVolume, SecretReference
 from components.config.prometheus_settings import BasicAuthSettings, PrometheusSettings, SecretSource, SigV4Settings
 from components.config.release import Release
@@ -99,7 +105,11 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout`", RolloutSettings),
     ("`rollout.steps[]`", RampStep),
     ("`rollout.prometheus`", PrometheusSettings),
-    ("`rollout.prometheus.bearer_token_from`, `….password_from` and `….headers_from.<header>`", SecretSource),
+    (
+        "`rollout.prometheus.bearer_token_from`, `….password_from` and `….headers_from.<header>`; "
+        "`….url_from` and `….signing_secret_from` of notifications",
+        SecretSource,
+    ),
     ("`rollout.prometheus.basic_auth`", BasicAuthSettings),
     ("`rollout.prometheus.sigv4`", SigV4Settings),
     ("`rollout.attestation`", AttestationSettings),
@@ -118,6 +128,10 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout.gates.shadow`", ShadowSettings),
     ("`rollout.gates.manual`", ManualSettings),
     ("`rollout.hooks`", HookSettings),
+    ("`rollout.notifications[]`", NotificationTarget),
+    ("`rollout.notifications[].webhook`", WebhookSettings),
+    ("`rollout.notifications[].slack`", SlackSettings),
+    ("`rollout.notifications[].sns`", SnsSettings),
 )
 
 

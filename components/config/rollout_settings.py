@@ -20,6 +20,7 @@ from components.config.gate_settings import (
 )
 from components.config.hook_settings import HookSettings
 from components.config.model import STRICT, Items
+from components.config.notification_settings import NotificationTarget
 from components.config.prometheus_settings import PrometheusSettings
 from components.config.violations import Violation, wrong
 
@@ -186,6 +187,9 @@ class RolloutSettings(BaseModel):
     hooks: Annotated[HookSettings, Field(description="Commands to run after a promotion or a rollback.")] = (
         HookSettings()
     )
+    notifications: Annotated[
+        Items[NotificationTarget], Field(description="Where to send events of a rollout (docs/notifications.md).")
+    ] = ()
 
     @field_validator("steps")
     @classmethod

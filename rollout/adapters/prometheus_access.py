@@ -4,8 +4,6 @@ No secret is kept, logged or part of a message. A message names where the secret
 """
 
 import base64
-import os
-import re
 import ssl
 from collections.abc import Generator, Iterator
 from http import HTTPStatus
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 
 from components.config.prometheus_settings import PrometheusSettings, SecretSource, SigV4Settings
+from rollout.adapters.secret import LINE, TEXT, WORD, SecretForm, place_of, read_secret, unreadable
 from rollout.model.errors import RolloutError
 from rollout.system.failures import LOG_IN, describe_error
 
@@ -22,11 +21,6 @@ if TYPE_CHECKING:
     from botocore.credentials import Credentials
 
 SECTION: Final = "rollout.prometheus"
-
-_WORD: Final = (re.compile(r"[!-~]+"), "one word of printable ASCII")
-_LINE: Final = (re.compile(r"[!-~]([ -~]*[!-~])?"), "one line of printable ASCII without spaces around it")
-_TEXT: Final = (re.compile(r"[^\x00-\x1f\x7f]+"), "one line of text without control characters")
-_Format = tuple[re.Pattern[str], str]
 
 
 class PrometheusAccess(httpx.Auth):
@@ -72,7 +66,7 @@ class PrometheusAccess(httpx.Auth):
                 "authority's certificate there, or set another file"
             ) from error
         except OSError as error:
-            raise RolloutError(_unreadable(f"{SECTION}.ca_file", path, error)) from error
+            raise RolloutError(unreadable(f"{SECTION}.ca_file", path, error)) from error
 
     def refusal(self, status: int) -> str:
         """Return what a 401 or 403 of Prometheus means: which credential was used, and how to fix that."""
@@ -98,46 +92,22 @@ class PrometheusAccess(httpx.Auth):
         kinds = {"bearer_token_from": "the bearer token", "basic_auth.password_from": "the password"}
         for path, source in settings.secrets.items():
             kind = kinds.get(path, f"the header {path.removeprefix('headers_from.')}")
-            yield f"{kind} from {_place(source)} ({SECTION}.{path})"
+            yield f"{kind} from {place_of(source)} ({SECTION}.{path})"
 
     def _headers(self) -> Iterator[tuple[str, str]]:
         settings = self._settings
         yield from settings.headers.items()
         for name, source in settings.headers_from.items():
-            yield name, self._read(f"headers_from.{name}", source, _LINE)
+            yield name, self._read(f"headers_from.{name}", source, LINE)
         if settings.bearer_token_from is not None:
-            yield "Authorization", f"Bearer {self._read('bearer_token_from', settings.bearer_token_from, _WORD)}"
+            yield "Authorization", f"Bearer {self._read('bearer_token_from', settings.bearer_token_from, WORD)}"
         if settings.basic_auth is not None:
-            password = self._read("basic_auth.password_from", settings.basic_auth.password_from, _TEXT)
+            password = self._read("basic_auth.password_from", settings.basic_auth.password_from, TEXT)
             both = f"{settings.basic_auth.username}:{password}".encode()
             yield "Authorization", f"Basic {base64.b64encode(both).decode()}"
 
-    def _read(self, path: str, source: SecretSource, form: _Format) -> str:
-        field, place = f"{SECTION}.{path}", _place(source)
-        if source.env is not None:
-            value = os.environ.get(source.env)
-            if value is None:
-                raise RolloutError(f"{field}.env: {place} is not set. Set it to the secret, or name another one")
-        else:
-            value = self._content(f"{field}.file", self._folder / str(source.file))
-        value = value.rstrip("\r\n")
-        if not value:
-            raise RolloutError(f"{field}: {place} is empty. Put the secret there, or name another place")
-        pattern, form_name = form
-        if pattern.fullmatch(value) is None:
-            raise RolloutError(f"{field}: the content of {place} must be {form_name}. It is not shown. Put it right")
-        return value
-
-    def _content(self, field: str, path: Path) -> str:
-        try:
-            return path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            # The error itself contains a part of the secret.
-            raise RolloutError(
-                f"{field}: {path} is not text in UTF-8. Write the secret there, or set another file"
-            ) from None
-        except OSError as error:
-            raise RolloutError(_unreadable(field, path, error)) from error
+    def _read(self, path: str, source: SecretSource, form: SecretForm) -> str:
+        return read_secret(f"{SECTION}.{path}", source, self._folder, form)
 
     def _sign(self, request: httpx.Request, sigv4: SigV4Settings) -> None:
         from botocore.auth import SigV4Auth
@@ -167,11 +137,3 @@ class PrometheusAccess(httpx.Auth):
                 f"{SECTION}.sigv4: there are no AWS credentials. Set AWS_PROFILE, or log in with `aws sso login`"
             )
         return self._credentials
-
-
-def _place(source: SecretSource) -> str:
-    return f"the file {source.file}" if source.env is None else f"the variable {source.env}"
-
-
-def _unreadable(field: str, path: Path, error: OSError) -> str:
-    return f"{field}: {path} cannot be read ({error.strerror or error}). Mount or write it, or set another path"

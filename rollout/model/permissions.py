@@ -18,7 +18,8 @@ class Need:
     """The values that the statement's condition asks for. One is ``{boundary}``."""
 
 
-# The records' bucket is left out: taking the lock tries it.
+# Two are left out: the records' bucket, which taking the lock tries, and the topic of notifications, which only some
+# stacks have, and without which a command goes on.
 NEEDS: Final = (
     Need(
         sid="SeeTheLoadBalancer",

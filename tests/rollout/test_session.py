@@ -1,6 +1,7 @@
 """What a session finds out about its service before a command acts."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import yaml
 
 from rollout.model.errors import RefusedError
+from rollout.model.notification import Notification
 from rollout.model.records import Record, UpdateBegun, UpdateEnded
 from rollout.report.lines import line_of
 from rollout.report.read import report_of
@@ -121,3 +123,61 @@ def test_only_what_a_killed_process_began_and_did_not_end_may_be_taken_for_its_u
     last = session(tmp_path)
     with last.lock:
         assert last._unended() == ()  # pyright: ignore[reportPrivateUsage]
+
+
+def notified(folder: Path, **changes: Any) -> tuple[Session, list[Notification], list[str]]:
+    """Return a session with a target, and what it sends and says."""
+    target = {"slack": {"url_from": {"env": "SLACK_URL"}}}
+    sent: list[Notification] = []
+    said: list[str] = []
+    opened = session(folder, rollout={"notifications": [target]}, **changes)
+
+    class Collected:
+        def send(self, notification: Notification) -> None:
+            sent.append(notification)
+
+    opened.__dict__["notifier"] = Collected()
+
+    def say(record: Record) -> None:
+        said.append(str(line_of(record)))
+
+    opened._on_record = say  # pyright: ignore[reportPrivateUsage]
+    return opened, sent, said
+
+
+def test_records_are_shown_and_those_of_a_rollout_sent(tmp_path: Path) -> None:
+    opened, sent, said = notified(tmp_path)
+    world = World()
+    ramp(world)
+    for one in world.journal.kept:
+        opened._recorded(one)  # pyright: ignore[reportPrivateUsage]
+    assert [one.event for one in sent] == ["started", *["step_in_effect"] * 3, "promoted", "ended"]
+    assert {(one.origin.stack, one.origin.service) for one in sent} == {("prod", opened.service)}
+    assert len(said) == len(world.journal.kept)
+
+
+def test_a_bug_in_notifications_is_said_once_and_fails_nothing(tmp_path: Path) -> None:
+    opened, _, said = notified(tmp_path)
+    opened.__dict__["notifier"] = None
+    world = World()
+    ramp(world)
+    for one in world.journal.kept:
+        opened._recorded(one)  # pyright: ignore[reportPrivateUsage]
+    assert len([line for line in said if line.startswith("warning: no notifications are sent: ")]) == 1
+    assert len(said) == len(world.journal.kept) + 1
+
+
+def test_what_a_former_process_recorded_is_not_sent_again(tmp_path: Path) -> None:
+    of_a_rollout(tmp_path)
+    opened, sent, _ = notified(tmp_path)
+    opened._follow_former()  # pyright: ignore[reportPrivateUsage]
+    assert sent == []
+    assert opened._notified.run is not None  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.parametrize(("minutes", "events"), [(30, ["reap_due"]), (90, [])])
+def test_a_reap_that_is_due_within_an_hour_is_sent(minutes: int, events: list[str], tmp_path: Path) -> None:
+    until = datetime.now(UTC) + timedelta(minutes=minutes)
+    opened, sent, _ = notified(tmp_path, keep_until=f"{until:%Y-%m-%dT%H:%M:%SZ}")
+    opened.notify_reap_due()
+    assert [one.event for one in sent] == events

@@ -1,17 +1,29 @@
 """Approval from the command line: by whom, of which step, why, and what is refused."""
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 
 from components.config.rollout_settings import RolloutSettings
+from rollout.journal.approvals import Approvals
+from rollout.journal.journal import RecordObjects
 from rollout.journal.replay import Run
+from rollout.journal.store import S3Store
 from rollout.model.errors import RefusedError
 from rollout.model.machine import Phase, Rollout
 from rollout.model.plan import CHECKS, Skip, make_plan
 from rollout.system.origin import current_user
 from scripts.approve import step_to_decide
 from scripts.ramp import read_skip
+from tests.moto_server import moto_server
+from tests.rollout.fakes import BASE, World
+from tests.rollout.report.test_read import ramp
+from tests.rollout.test_session import session
 
 SETTINGS = RolloutSettings.model_validate({"gates": {"manual": {"at_percents": [25, 100]}}})
 
@@ -76,3 +88,45 @@ def test_leaving_out_without_a_reason_or_by_a_wrong_name_is_refused(
 ) -> None:
     with pytest.raises(RefusedError, match=message):
         read_skip(checks, because)
+
+
+def test_an_approval_needs_nothing_but_the_config_and_the_records_in_s3(tmp_path: Path) -> None:
+    manual = {"at_percents": [25], "timeout_seconds": 100}
+    world = World(rollout={**BASE["rollout"], "gates": {**BASE["rollout"]["gates"], "manual": manual}})
+    ramp(world)
+    kept = world.journal.kept
+    under_way = kept[: next(number for number, one in enumerate(kept) if one.phase is Phase.HOLDING)]
+    rollout = {"records_url": "s3://records/team"}
+    service = session(tmp_path, rollout=rollout).service
+    with moto_server() as url:
+        client: Any = boto3.client(
+            "s3",
+            region_name="us-east-1",
+            endpoint_url=url,
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+            config=Config(s3={"addressing_style": "path"}),
+        )
+        client.create_bucket(Bucket="records")
+        store = S3Store(client, "records", "team/prod")
+        RecordObjects(store, f"journal/{service}").append(under_way)
+        # No program is found, no other service of AWS answers, and there is no cluster.
+        environment = {
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+            "AWS_ENDPOINT_URL_S3": url,
+            "PATH": "",
+            "HOME": str(tmp_path),
+            "KUBECONFIG": "/nowhere",
+            "GITHUB_ACTOR": "carl",
+            "PYTHONPATH": str(Path.cwd()),
+        }
+        options = ("--stack", "prod", "--percent", "25", "--because", "fine", "--work-dir", str(tmp_path))
+        command = [sys.executable, "-m", "scripts.approve", *options]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        found = Approvals(store).find(under_way[0].rollout, 25)
+    assert found is not None
+    assert (found.approved, found.by, found.because) == (True, "carl", "fine")

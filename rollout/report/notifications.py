@@ -1,0 +1,239 @@
+"""Which notification a record gives, after all records before it: at most one. Pure.
+
+A notification contains no prompts, answers or secrets: of a check's evidence only the numbers, and never its reason,
+which may quote an answer.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from pydantic import JsonValue
+
+from components.config.notification_settings import EventName
+from components.config.secret_values import secret_kind
+from components.domain.moments import format_rfc3339
+from components.domain.naming import Color
+from rollout.gates.verdicts import GATE as APPROVAL
+from rollout.model.machine import Phase
+from rollout.model.notification import Notification, Origin
+from rollout.model.records import (
+    Decision,
+    Finished,
+    PhaseBegun,
+    Promoted,
+    Record,
+    Started,
+    TakenUp,
+    VerdictGiven,
+    WeightStep,
+)
+from rollout.model.run import Run, after
+from rollout.model.verdict import Verdict
+
+REAP_DUE_WITHIN: Final = timedelta(hours=1)
+_LONGEST_REASON: Final = 1000
+_HOLDS: Final = frozenset({Phase.HOLDING, Phase.SOAKING})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Following:
+    """What of the records so far matters for the next notification."""
+
+    run: Run | None = None
+    phase: Phase | None = None
+    """The phase, or the one before a rollback."""
+    hold_began_at: datetime | None = None
+    """When this process began to watch the hold or soak. None outside of both."""
+    verdicts: Mapping[str, VerdictGiven] = field(default_factory=dict[str, VerdictGiven])
+    """The latest verdict of each gate or check in this phase."""
+    undecided: frozenset[str] = frozenset()
+    """The gates that were inconclusive after the planned end of the hold."""
+    sent: frozenset[EventName] = frozenset()
+    """What was sent in this hold and is sent once in each."""
+    withheld: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Reasons that may quote an answer, with what is sent instead."""
+
+
+def notification_of(records: Iterable[Record], record: Record, origin: Origin) -> Notification | None:
+    """Return the notification that a record gives after all ``records``. None when it gives none."""
+    known = Following()
+    for one in records:
+        known, _ = follow(known, one, origin)
+    return follow(known, record, origin)[1]
+
+
+def follow(known: Following, record: Record, origin: Origin) -> tuple[Following, Notification | None]:
+    """Return what is known once a record is written, and the notification that it gives. None when it gives none."""
+    following = _after(known, record)
+    found = next(_found(known, following, record, origin), None)
+    if found is None:
+        return following, None
+    event, text, details = found
+    following = replace(following, sent=following.sent | {event})
+    return following, Notification(
+        event=event,
+        id=f"{origin.stack}/{origin.service}/{record.rollout}/{record.seq}",
+        at=record.at,
+        origin=origin,
+        rollout=record.rollout,
+        text=f"{origin.service} ({origin.stack}): {text}",
+        details={**_subject(following.run), **details},
+    )
+
+
+def reap_due(origin: Origin, color: Color, keep_until: datetime, now: datetime) -> Notification | None:
+    """Return that a colour's keep-warm window ends within an hour. None when it does not, or has ended."""
+    if not timedelta() <= keep_until - now <= REAP_DUE_WITHIN:
+        return None
+    until = format_rfc3339(keep_until)
+    command = f"python -m scripts.keep {origin.options} --until +24h"
+    return Notification(
+        event="reap_due",
+        id=f"{origin.stack}/{origin.service}/reap_due/{until}",
+        at=now,
+        origin=origin,
+        rollout="",
+        text=f"{origin.service} ({origin.stack}): {color} can be reaped from {until} on. To keep it warm: {command}",
+        details={"color": color, "keep_until": until, "keep_command": command},
+    )
+
+
+_Found = tuple[EventName, str, dict[str, JsonValue]]
+
+
+def _after(known: Following, record: Record) -> Following:
+    known = replace(known, run=after(known.run, record))
+    match record.body:
+        case Started() | TakenUp(resumed=False):
+            return _entered(Following(run=known.run), record)
+        case PhaseBegun() | TakenUp():
+            return _entered(known, record)
+        case VerdictGiven() as one:
+            return replace(known, verdicts={**known.verdicts, one.gate: one}, undecided=_undecided(known, record, one))
+        case Decision(action="rollback", reason=reason) if known.phase is Phase.VERIFYING:
+            checks = [gate for gate, one in known.verdicts.items() if one.verdict is not Verdict.PASS]
+            safe = f"the check {', '.join(checks)} did not pass" if checks else "the checks could not be run"
+            return replace(known, withheld={**known.withheld, reason: safe})
+        case _:
+            return known
+
+
+def _entered(known: Following, record: Record) -> Following:
+    if record.phase is Phase.ROLLING_BACK:
+        return replace(known, hold_began_at=None)
+    return replace(
+        known,
+        phase=record.phase,
+        hold_began_at=record.at if record.phase in _HOLDS else None,
+        verdicts={},
+        undecided=frozenset(),
+        sent=frozenset(),
+    )
+
+
+def _undecided(known: Following, record: Record, verdict: VerdictGiven) -> frozenset[str]:
+    over = _seconds_over(known, record)
+    if over is None or over < 0 or verdict.dry_run or verdict.verdict is not Verdict.INCONCLUSIVE:
+        return known.undecided
+    return known.undecided | {verdict.gate}
+
+
+def _seconds_over(known: Following, record: Record) -> float | None:
+    """Return how long ago the planned end of the hold was. None outside of a hold."""
+    if known.run is None or known.hold_began_at is None:
+        return None
+    plan, step = known.run.rollout.plan, known.run.rollout.judged_step
+    planned = plan.soak_seconds if step is None else plan.steps[step].hold_seconds
+    return (record.at - known.hold_began_at).total_seconds() - planned
+
+
+def _found(before: Following, now: Following, record: Record, origin: Origin) -> Iterator[_Found]:
+    match record.body:
+        case Started() as one:
+            text = f"the rollout of release {one.release_id} onto {one.candidate} has started"
+            previous: dict[str, JsonValue] = {"previous_release_id": one.previous_release_id}
+            yield "started", text, previous
+        case WeightStep(status="done") as one:
+            text = f"{one.candidate_percent} % of requests go to the candidate"
+            yield "step_in_effect", text, {"candidate_percent": one.candidate_percent, "green_weight": one.green_weight}
+        case VerdictGiven() as one:
+            yield from _of_a_verdict(before, now, record, one, origin)
+        case PhaseBegun(reason=reason) if record.phase is Phase.PAUSED:
+            safe = _safe(now, reason)
+            resume = f"python -m scripts.ramp {origin.options} --resume"
+            back = f"python -m scripts.rollback {origin.options}"
+            text = f"paused, the weight stays: {safe}. Continue with: {resume}. Or go back with: {back}"
+            yield "paused", text, {"reason": safe, "resume_command": resume, "rollback_command": back}
+        case Decision(action="rollback") as one:
+            safe = _safe(now, one.reason)
+            figures: list[JsonValue] = list(_figures(now, one.reason))
+            details: dict[str, JsonValue] = {"reason": safe, "green_weight": one.green_weight, "figures": figures}
+            yield "rollback", f"rolls back to green_weight {one.green_weight}: {safe}", details
+        case Promoted() as one:
+            until = format_rfc3339(one.keep_until)
+            text = f"{one.active_color} is promoted; the way back stays warm until {until}"
+            yield "promoted", text, {"active_color": one.active_color, "keep_until": until}
+        case Finished() as one:
+            safe = _safe(now, one.reason)
+            text = f"ended: {one.outcome}" + (f": {safe}" if safe else "")
+            yield "ended", text, {"outcome": one.outcome, "reason": safe}
+        case _:
+            pass
+
+
+def _of_a_verdict(
+    before: Following, now: Following, record: Record, verdict: VerdictGiven, origin: Origin
+) -> Iterator[_Found]:
+    if now.run is None or now.phase not in _HOLDS or verdict.verdict is not Verdict.INCONCLUSIVE:
+        return
+    plan, step = now.run.rollout.plan, now.run.rollout.judged_step
+    if verdict.gate == APPROVAL and step is not None:
+        if "approval_wanted" in before.sent:
+            return  # that the hold then waits is no news
+        percent, seconds = plan.steps[step].candidate_percent, plan.steps[step].approval_timeout_seconds
+        command = f"python -m scripts.approve {origin.options} --percent {percent} --because REASON"
+        details: dict[str, JsonValue] = {
+            "candidate_percent": percent,
+            "timeout_seconds": seconds,
+            "approve_command": command,
+            "deny_command": f"{command} --deny",
+        }
+        text = f"the step of {percent} % waits for approval. Run: {command} (with --deny to refuse it)"
+        yield "approval_wanted", text, details
+    elif verdict.gate in before.undecided and verdict.gate in now.undecided and "hold_extended" not in before.sent:
+        # One inconclusive verdict after the planned end may be of the last planned look.
+        over = _seconds_over(now, record) or 0.0
+        most = plan.extension_seconds(step)
+        what = "the soak" if step is None else f"the hold at {plan.steps[step].candidate_percent} %"
+        text = f"{what} goes beyond its planned time, by at most {most:.0f} s: {verdict.gate} is inconclusive"
+        yield "hold_extended", text, {"gate": verdict.gate, "over_seconds": round(over, 1), "at_most_seconds": most}
+
+
+def _figures(now: Following, reason: str) -> Iterator[JsonValue]:
+    """Yield the numbers of the gates or checks that the decision names."""
+    for gate, one in now.verdicts.items():
+        if f"{gate}: " in reason and one.verdict is not Verdict.PASS and not one.dry_run:
+            numbers: dict[str, JsonValue] = {
+                name: value
+                for name, value in one.evidence.items()
+                if isinstance(value, int | float) and not isinstance(value, bool)
+            }
+            yield {"gate": gate, "verdict": str(one.verdict), "figures": numbers}
+
+
+def _safe(known: Following, reason: str) -> str:
+    """Return a reason without what may be an answer or a secret."""
+    for raw, instead in known.withheld.items():
+        reason = reason.replace(raw, instead) if raw else reason
+    if kind := secret_kind(reason):
+        return f"not shown, because it looks as if it contains {kind}; see scripts.explain"
+    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}…"
+
+
+def _subject(run: Run | None) -> dict[str, JsonValue]:
+    if run is None:
+        return {}
+    release = run.release
+    return {"candidate": run.rollout.plan.candidate, "release_id": None if release is None else release.release_id}
