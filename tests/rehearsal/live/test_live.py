@@ -16,7 +16,7 @@ from components.domain.naming import COLOR_KEY
 from rehearsal.kube.client import KubeClient
 from rehearsal.live import frames as frames_module
 from rehearsal.live.frames import Camera
-from rehearsal.live.page import live_page
+from rehearsal.live.page import live_page, recorded_frames
 from rehearsal.live.server import served
 from rehearsal.report.journal import JournalTail
 from rehearsal.world.world import World as RehearsalWorld
@@ -135,6 +135,25 @@ def test_a_recording_has_its_frames_inside_and_no_markup_of_theirs() -> None:
     text = live_page(['{"scene":"</script><script>alert(1)"}'])
     assert "<script>alert" not in text
     assert "connect-src 'self'" in text
+
+
+def test_the_recording_in_the_docs_is_of_a_whole_rehearsal_and_of_this_page() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "live.html").read_text(encoding="utf-8")
+    frames = recorded_frames(text)
+    assert text == live_page(frames), "run `python -m rehearsal.live docs/live.html`"
+    shown = [json.loads(frame) for frame in frames]
+    heads = [line["head"] for frame in shown for line in frame["lines"]]
+    assert [head for head in heads if head in ("promoted", "reaped", "rolled_back")] == [
+        "promoted",
+        "reaped",
+        "rolled_back",
+    ]
+    assert {frame["colors"]["green"]["weight"] for frame in shown} >= {0, 1, 25, 75, 100}
+
+
+def test_a_page_without_frames_is_no_recording() -> None:
+    with pytest.raises(ValueError, match="has no frames"):
+        recorded_frames(live_page(None))
 
 
 def frames_of_a_swap() -> Sequence[str]:
