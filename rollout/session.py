@@ -218,8 +218,7 @@ class Session:
         """Explain a run of this service, with the commands for this stack."""
         from rollout.report.explanation import explain
 
-        several = len(self.config.settings().services) > 1
-        return explain(report, self._place.stack, f" --service {self.service}" if several else "")
+        return explain(report, self._place.stack, self._service_option)
 
     def stored_page(self, report: Report) -> str | None:
         """Return where the page of a run is stored. None when it is not, or when the store does not answer."""
@@ -234,11 +233,10 @@ class Session:
     def store_report(self) -> None:
         """Write the report of the last run to the store, and say where it is. A failure changes nothing else."""
         from rollout.report.files import store_report
-        from rollout.report.read import report_of
+        from rollout.report.read import last_report
 
         try:
-            records = self._kept.read()
-            report = report_of([record for record in records if record.rollout == records[-1].rollout])
+            report = last_report(self._kept.read())
             if report is None:  # a command that was refused
                 return
             text = f"report: {store_report(self.store, self.service, report, self.explanation(report))}"
@@ -354,9 +352,13 @@ class Session:
 
     @cached_property
     def _notified_origin(self) -> Origin:
-        several = len(self.config.settings().services) > 1
-        options = f"--stack {self._place.stack}" + (f" --service {self.service}" if several else "")
+        options = f"--stack {self._place.stack}{self._service_option}"
         return Origin(stack=self._place.stack, service=self.service, options=options)
+
+    @cached_property
+    def _service_option(self) -> str:
+        """What a command for this service needs besides the stack: nothing when it is the only one."""
+        return f" --service {self.service}" if len(self.config.settings().services) > 1 else ""
 
     def _own_journal(self) -> Journal:
         """Read the journal again, and stop its former writer."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from rollout.model.machine import Phase
 from rollout.model.records import Kind, PhaseBegun, Record, of_type
 from rollout.report.facts import Event, Hold, Process, Readings, Report
-from rollout.report.read import report_of
+from rollout.report.read import last_report
 
 LATEST_EVENTS = 6
 
@@ -40,11 +40,10 @@ class Progress:
 
 def progress_of(records: Sequence[Record], now: datetime) -> Progress | None:
     """Return where the last run in a journal stands. None when it is over, or when there was none."""
-    last = [record for record in records if record.rollout == records[-1].rollout]
-    report = report_of(last)
+    report = last_report(records)
     if report is None or report.phase is None or report.ended_at is not None:
         return None
-    entered = [record.at for record, _ in of_type(last, PhaseBegun)]
+    entered = [record.at for record, _ in of_type(records, PhaseBegun)]
     hold = report.holds[-1] if report.holds and report.holds[-1].ended_at is None else None
     planned = longest = 0.0
     if hold is not None and report.plan is not None:

@@ -60,6 +60,11 @@ def reports(records: Sequence[Record]) -> Iterator[Report]:
             yield report
 
 
+def last_report(records: Sequence[Record]) -> Report | None:
+    """Return the report of the last command's run. None when that did nothing, or when there are no records."""
+    return report_of([record for record in records if record.rollout == records[-1].rollout])
+
+
 def report_of(records: Sequence[Record]) -> Report | None:
     """Return the report of one run from all of its records. None when nothing was done."""
     what = _what(records)

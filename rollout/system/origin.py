@@ -14,7 +14,7 @@ _GIT_SECONDS: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class CommandOrigin:
     """Where a command runs. A text is empty when it is not known."""
 
     user: str
@@ -24,9 +24,11 @@ class Origin:
     """The program's commit, with ``+`` behind it when files differ from it."""
 
 
-def find_origin(work_dir: Path) -> Origin:
+def find_origin(work_dir: Path) -> CommandOrigin:
     """Return where this process runs, for the program in ``work_dir``."""
-    return Origin(user=current_user(work_dir), host=HOST, run_url=ci_run_url(os.environ), commit=_commit(work_dir))
+    return CommandOrigin(
+        user=current_user(work_dir), host=HOST, run_url=ci_run_url(os.environ), commit=_commit(work_dir)
+    )
 
 
 def current_user(work_dir: Path) -> str:
