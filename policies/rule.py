@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.domain.ladder import SharedCapacity
 from components.domain.moments import parse_or_none
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
@@ -13,6 +14,7 @@ from components.domain.naming import (
     KEEP_UNTIL_KEY,
     ROLLING_OUT_KEY,
     ROLLOUT_SERIAL_KEY,
+    SHARED_CAPACITY_KEY,
     Color,
     color_state_key,
 )
@@ -74,6 +76,7 @@ def traffic(rule: Resource) -> Traffic | None:
         rolling_out=rule.marks.get(ROLLING_OUT_KEY) == "true",
         announced_serial=str(rule.marks.get(ANNOUNCED_KEY) or ""),
         colors=known,
+        capacity=SharedCapacity.parse(str(rule.marks.get(SHARED_CAPACITY_KEY))),
     )
 
 

@@ -1,9 +1,9 @@
 """The ladder: how the two colours of a service share nodes that hold fewer replicas than both need at full size.
 
 Pure. There are places for all replicas of one colour and for ``surge`` more. A rollout climbs rung by rung: the
-outgoing colour gives up replicas, the candidate takes their places, and then the weight moves. A rollback goes the other
-way in waves. At every moment, both colours together run at most as many replicas as there are places, and each has the
-replicas that its share of the requests needs.
+outgoing colour gives up replicas, the candidate takes their places, and then the weight moves. A rollback goes the
+other way in waves. At every moment, both colours together run at most as many replicas as there are places, and each
+has the replicas that its share of the requests needs.
 """
 
 import re

@@ -29,6 +29,7 @@ ROLLOUT_SERIAL_KEY: Final = f"{PROJECT}/rollout-serial"
 ROLLING_OUT_KEY: Final = f"{PROJECT}/rolling-out"
 ANNOUNCED_KEY: Final = f"{PROJECT}/announced"
 RESERVATION_ENDS_KEY: Final = f"{PROJECT}/reservation-ends"
+SHARED_CAPACITY_KEY: Final = f"{PROJECT}/shared-capacity"
 
 Role = Literal[
     "weighted-rule",

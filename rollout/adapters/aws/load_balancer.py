@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
+from components.domain.ladder import SharedCapacity
 from components.domain.load_balancer_arns import load_balancer_dimension, load_balancer_of, target_group_dimension
 from components.domain.moments import parse_or_none
 from components.domain.naming import (
@@ -20,6 +21,7 @@ from components.domain.naming import (
     ROLLING_OUT_KEY,
     ROLLOUT_SERIAL_KEY,
     SERVICE_KEY,
+    SHARED_CAPACITY_KEY,
     STACK_KEY,
     Color,
     Role,
@@ -111,6 +113,7 @@ class Elbv2LoadBalancer:
                 for color in COLORS
                 if (state := ColorState.parse(tags.get(color_state_key(color), ""))) is not None
             },
+            capacity=SharedCapacity.parse(tags.get(SHARED_CAPACITY_KEY, "")),
         )
 
     def set_green_weight(self, green_weight: int) -> None:
