@@ -16,7 +16,17 @@ from rollout.report.lines import Tone
 from rollout.report.read import reports
 from rollout.session import Place, Session
 from scripts import console
-from scripts.console import JsonOption, ServiceOption, StackOption, WorkDirOption
+from scripts.console import JsonOption, Script, ServiceOption, StackOption, WorkDirOption
+
+SCRIPT = Script(
+    examples=(
+        (
+            "python -m scripts.explain --stack prod --rollout 4f1c --page report.html",
+            "why it ended as it did, and its report as a page",
+        ),
+        ("python -m scripts.explain --stack prod --verbose", "the last one, with every line of its timeline"),
+    )
+)
 
 
 def main(
@@ -31,14 +41,14 @@ def main(
     json_output: JsonOption = False,
 ) -> None:
     """Say why a rollout ended as it did. Reads the journal alone; changes nothing, and takes no lock."""
-    with console.refusals():
+    with console.refusals(SCRIPT):
         session = Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "explain")
         report = find(list(reports(session.history())), rollout)
         explanation, stored = session.explanation(report), session.stored_page(report)
         if page_file is not None:
             write(page_file, page(report, explanation))
     if json_output:
-        typer.echo(as_json(report, explanation))
+        console.print_json(as_json(report, explanation))
     else:
         show(report, explanation, stored, verbose=verbose)
 
@@ -116,4 +126,4 @@ def _is_main(event: Event) -> bool:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, SCRIPT)

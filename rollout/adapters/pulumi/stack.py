@@ -34,6 +34,7 @@ from rollout.model.rule import StateRule
 from rollout.ports import Watch
 from rollout.system.failures import describe_error, pulumi_words
 from rollout.system.processes import process_start_time
+from rollout.system.waits import waiting
 
 POLICY_PACK = "policies"
 _WAIT_SLICE_SECONDS = 0.05
@@ -208,11 +209,12 @@ class PulumiStack:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGINT)
         deadline = time.monotonic() + patience_seconds
-        while any(process_start_time(pid) for pid in verdict.orphans):
-            if time.monotonic() >= deadline:
-                return False
-            self._check()
-            time.sleep(_WAIT_SLICE_SECONDS)
+        with waiting("the end of an update that outlived its script", at_most_seconds=patience_seconds):
+            while any(process_start_time(pid) for pid in verdict.orphans):
+                if time.monotonic() >= deadline:
+                    return False
+                self._check()
+                time.sleep(_WAIT_SLICE_SECONDS)
         self._log(f"cancelling Pulumi's lock, whose update ended without releasing it: {message}")
         try:
             self._stack.cancel()
@@ -268,16 +270,17 @@ class PulumiStack:
         thread.start()
         deadline = time.monotonic() + self._update_timeout_seconds
         watcher = _Watcher(watch, thread)
-        while thread.is_alive():
-            self._check()
-            watcher.check()
-            if time.monotonic() > deadline:
-                self.interrupt()
-                raise UpdateFailedError(
-                    f"{what} took longer than rollout.update_timeout_seconds ({self._update_timeout_seconds:g} s) and "
-                    "was interrupted"
-                )
-            thread.join(_WAIT_SLICE_SECONDS)
+        with waiting(f"Pulumi's {what}", at_most_seconds=self._update_timeout_seconds):
+            while thread.is_alive():
+                self._check()
+                watcher.check()
+                if time.monotonic() > deadline:
+                    self.interrupt()
+                    raise UpdateFailedError(
+                        f"{what} took longer than rollout.update_timeout_seconds ({self._update_timeout_seconds:g} s) "
+                        "and was interrupted"
+                    )
+                thread.join(_WAIT_SLICE_SECONDS)
         if failure:
             kind = PolicyRefusedError if events.refused_by_policy() else UpdateFailedError
             if isinstance(failure[0], errors.ConcurrentUpdateError):
