@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from components.config import route_secret
 from components.config.notification_settings import NotificationTarget
 from components.config.settings import ServiceSettings
+from components.domain.evidence import digest_of
 from rollout.adapters.config_file import ConfigFile, stack_file
 from rollout.adapters.hooks import CommandHooks
+from rollout.adapters.pulumi.pack import pack_version
 from rollout.journal.approvals import Approvals
 from rollout.journal.journal import Journal, RecordFile, RecordObjects, Records, last_seq
 from rollout.journal.lock import Lock
@@ -405,6 +407,8 @@ class Session:
             host=origin.host,
             run_url=origin.run_url,
             commit=origin.commit,
+            config_sha256=digest_of(self.settings().lasting),
+            pack_version=pack_version(self._place.work_dir),
         )
 
     def _records_url(self) -> str | None:

@@ -42,7 +42,7 @@ def project(tmp_path: Path) -> Path:
     [
         (("python", "-m", "scripts.r"), ["scripts.ramp", "scripts.rollback", "scripts.reap"]),
         (("python", "-m", "scripts.ramp", "--re"), ["--release", "--resume"]),
-        (("python", "-m", "scripts.explain", "--ver"), ["--verbose"]),
+        (("python", "-m", "scripts.explain", "--ver"), ["--verify", "--verbose"]),
         (("python", "-m", "scripts.reap", "--stack", ""), ["dev", "preview", "prod"]),
         (("python", "-m", "scripts.reap", "-s", "pr"), ["preview", "prod"]),
         (("python", "-m", "scripts.reap", "--stack", "=", "pro"), ["prod"]),

@@ -25,6 +25,7 @@ from rollout.adapters.pulumi.lock import (
     running_update,
     updates_here,
 )
+from rollout.adapters.pulumi.pack import find_pack
 from rollout.adapters.pulumi.process import InterruptiblePulumi
 from rollout.adapters.pulumi.project import read_project
 from rollout.adapters.pulumi.state import state_rule
@@ -36,7 +37,6 @@ from rollout.system.failures import describe_error, pulumi_words
 from rollout.system.processes import process_start_time
 from rollout.system.waits import waiting
 
-POLICY_PACK = "policies"
 _WAIT_SLICE_SECONDS = 0.05
 _WATCH_SECONDS = 2.0
 # An interrupted update finishes the operations in flight: a node group may take minutes.
@@ -99,8 +99,7 @@ class PulumiStack:
         self._interrupted: set[int] = set()
         self._thread: threading.Thread | None = None
         self._project = read_project(work_dir).name
-        pack = work_dir / POLICY_PACK
-        self._policy_packs = [str(pack)] if (pack / "PulumiPolicy.yaml").exists() else None
+        self._policy_packs = [str(pack)] if (pack := find_pack(work_dir)) is not None else None
         try:
             self._command = InterruptiblePulumi(name)
             workspace = auto.LocalWorkspace(work_dir=str(work_dir), pulumi_command=self._command)
