@@ -257,6 +257,8 @@ class BlueGreenServiceArgs(TypedDict):
     """True while a rollout moves traffic to the idle colour; the scripts write it. Default: false."""
     max_step_points: NotRequired[int]
     """Most percentage points by which a plain `pulumi up` may raise the idle colour's weight. Default: 50."""
+    evidence: NotRequired[str]
+    """Evidence bundle (the JSON of a rollout's report) behind a weight that a plain `pulumi up` sets; its digest goes into a tag of the rule."""
     blue: NotRequired[ColorSettings]
     """The blue pool."""
     green: NotRequired[ColorSettings]

@@ -7,14 +7,32 @@ import typer
 
 from rollout.model.errors import RefusedError
 from scripts import console
-from scripts.console import ServiceOption, StackOption, WorkDirOption
+from scripts.console import CtrlC, Script, ServiceOption, StackOption, WorkDirOption
+
+SCRIPT = Script(
+    examples=(
+        ('python -m scripts.rollback --stack prod --because "answers are cut off"', "send all traffic back now"),
+        (
+            "python -m scripts.rollback --stack prod --service chat --force",
+            "even if no target there is healthy, because checks are wrong",
+        ),
+    ),
+    ctrl_c=CtrlC(
+        safe="A rollback does not end: all traffic goes back first, within seconds.",
+        remains="Config, state and the candidate's pods follow; that takes minutes, so wait for the end.",
+        command="scripts.rollback again if the process was killed before its end.",
+        early="It is unknown whether the rule was set.",
+    ),
+)
 
 
 def main(
     stack: StackOption,
     service: ServiceOption = None,
     work_dir: WorkDirOption = Path(),
-    reason: Annotated[str, typer.Option(help="The reason, for the journal.")] = "asked for by an operator",
+    because: Annotated[
+        str, typer.Option("--because", "--reason", help="The reason, for the journal.")
+    ] = "asked for by an operator",
     force: Annotated[
         bool,
         typer.Option(
@@ -29,7 +47,7 @@ def main(
     first, without the journal, Pulumi's backend or a config file. If a later step fails, exit code 5 means that all
     traffic is back, and the message says what remains to be done.
     """
-    with console.refusals():
+    with console.refusals(SCRIPT):
         # This comes before all other imports, because users may be on a failing candidate.
         from rollout.direct_update import send_back
 
@@ -48,15 +66,15 @@ def main(
 
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
         try:
-            session = Session(place, "rollback", console.Progress().tell)
+            session = Session(place, "rollback", console.Progress().tell, SCRIPT.interrupted)
         except Exception as error:
             if moved is None:
                 raise
             raise unreconciled(moved.to, error) from error
-        rollout = roll_back(session, reason, moved, force=force)
+        rollout = roll_back(session, because, moved, force=force)
         if rollout.phase is not Phase.ROLLED_BACK:
             console.end(rollout)
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, SCRIPT)

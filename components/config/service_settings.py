@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -13,6 +13,7 @@ from components.config.forms import (
     BASE_URL,
     MODEL_NAME,
     NAMESPACE,
+    PATH,
     SUBNET,
     TIME_OR_EMPTY,
     Form,
@@ -52,6 +53,17 @@ from components.domain.traffic import ColorState, Traffic
 
 MAX_SERIAL: Final = 1_000_000_000
 MAX_START_SECONDS: Final = 86_400
+
+# What a rollout or a person changes to move traffic.
+_MOVING: Final = (
+    "active_color",
+    "green_weight",
+    "rollout_serial",
+    "keep_until",
+    "rolling_out",
+    "announced",
+    "evidence",
+)
 
 INSTANCE_TYPE: Final = Form(
     "an EC2 instance type with whole NVIDIA GPUs",
@@ -181,6 +193,14 @@ class ServiceSettings(BaseModel):
             description="Most percentage points by which a plain `pulumi up` may raise the idle colour's weight.",
         ),
     ] = 50
+    evidence: Annotated[
+        str | None,
+        PATH,
+        Field(
+            description="Evidence bundle (the JSON of a rollout's report) behind a weight that a plain `pulumi up` "
+            "sets; its digest goes into a tag of the rule."
+        ),
+    ] = None
     blue: Annotated[ColorSettings, Field(description="The blue pool.")] = ColorSettings()
     green: Annotated[ColorSettings, Field(description="The green pool.")] = ColorSettings()
 
@@ -419,6 +439,12 @@ class ServiceSettings(BaseModel):
     def _announced_serial(self) -> str:
         serial = self.announced.partition(" ")[0]
         return serial if serial and int(serial) == self.rollout_serial else ""
+
+    @property
+    def lasting(self) -> dict[str, Any]:
+        """The settings that no script writes, as JSON: those by which a rollout is done and judged."""
+        written = {"release", "parked", "provisioned"}
+        return self.model_dump(mode="json", exclude={**dict.fromkeys(_MOVING, True), **dict.fromkeys(COLORS, written)})
 
     def namespace_of(self, service: str) -> str:
         """Return the Kubernetes namespace of the service."""

@@ -14,11 +14,11 @@ import pytest
 from components.domain.naming import COLORS, Color
 from rollout.journal.lock import Lock
 from rollout.journal.store import FileStore
-from rollout.model.errors import RolloutError
+from rollout.model.errors import RolloutError, StoppedError
 from rollout.model.rule import LiveRule
 from rollout.model.verdict import TargetHealth
 from rollout.system.clock import SystemClock
-from scripts import console, doctor, ramp, reap, rollback, status
+from scripts import console, doctor, keep, ramp, reap, rollback, status
 from tests.rollout.adapters.test_config_file import FLAT, SEVERAL
 from tests.rollout.full_disk import no_room
 from tests.rollout.system.test_failures import aws_error, server
@@ -50,6 +50,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def refused(command: Callable[..., None], project: Path, *more: str, stack: str = "prod") -> str:
     """Run a command that must be refused, and return its one error."""
     before = {path: path.read_bytes() for path in project.glob("*.yaml")}
+    had_records = (project / ".rollout").exists()
     release = ("--release", str(project / "release.yaml")) if command is ramp.main and "--release" not in more else ()
     result = call(command, "--stack", stack, "--work-dir", str(project), *release, *more)
     assert result.exit_code == console.EXIT_REFUSED, result.output
@@ -57,6 +58,7 @@ def refused(command: Callable[..., None], project: Path, *more: str, stack: str 
     assert "Traceback" not in result.output
     assert "precious" not in result.output
     assert {path: path.read_bytes() for path in project.glob("*.yaml")} == before
+    assert (project / ".rollout").exists() == had_records
     return result.stderr
 
 
@@ -357,6 +359,61 @@ def test_ctrl_c_while_nothing_was_changed_is_no_rollback(project: Path, monkeypa
 
     monkeypatch.setattr("scripts.ramp.ramp", interrupt)
     assert "ended by Ctrl-C" in refused(ramp.main, project)
+
+
+def test_ctrl_c_before_a_rollback_listens_does_not_say_that_nothing_was_changed(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rollout.direct_update.send_back", interrupt)
+    result = call(rollback.main, "--stack", "prod", "--work-dir", str(project))
+    assert result.exit_code == console.EXIT_NEEDS_HUMAN
+    assert "It is unknown whether the rule was set. To go on: run it again" in result.stderr
+
+
+def test_ctrl_c_while_something_is_changed_says_what_remains_and_what_goes_on(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise StoppedError("stopped by SIGINT")
+
+    monkeypatch.setattr("scripts.keep.keep", stop)
+    result = call(keep.main, "--stack", "prod", "--work-dir", str(project), "--until", "+1h")
+    assert result.exit_code == console.EXIT_NEEDS_HUMAN
+    assert "stopped by SIGINT. An update that has begun goes on by itself" in result.stderr
+    assert "To go on: scripts.status shows which; then run scripts.keep again." in result.stderr
+
+
+A_LOCK_THAT_WAITS = """
+import os, signal, sys, threading
+sys.argv = ["keep", "--stack", "prod", "--until", "+1h"]
+from rollout.journal.lock import Lock
+from scripts import console, keep
+def wait(lock):
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    lock._clock.sleep(30)
+Lock.take = wait
+console.run(keep.main, keep.SCRIPT)
+"""
+
+
+def test_ctrl_c_in_a_real_process_is_answered_at_once_and_ends_it(project: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(
+        [sys.executable, "-c", A_LOCK_THAT_WAITS],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == console.EXIT_REFUSED
+    first, second = done.stderr.splitlines()
+    assert first == str(keep.SCRIPT.ctrl_c)
+    assert second == "error: stopped by SIGINT while waiting for the lock; nothing was changed"
+    assert not (project / ".rollout").exists()
 
 
 @pytest.mark.parametrize("name", ["ramp", "rollback", "reap", "status"])

@@ -29,6 +29,7 @@ FREE_NAME = "a name"
 TEXT_KEYS = frozenset(
     {"cluster_name", "cluster_security_group_id", "vpc_id", "certificate_arn", "service_name", "keep_until"}
     | {"node_permissions_boundary_arn", "announced", "namespace", "served_model_name", "instance_type", "endpoint_url"}
+    | {"evidence"}
 )
 # GPUs, CPU in thousandths and memory in MiB for a replica, without EKS's reserves and 300 / 512 for daemonsets; disks.
 NODES = {"g6e.2xlarge": (1, 7610, 59_115, 419), "g6e.12xlarge": (4, 47_510, 359_645, 3539)}
