@@ -311,6 +311,8 @@ class BlueGreenServiceArgs(TypedDict):
     """Existing listener to join. Default: the service gets its own load balancer."""
     alarms: NotRequired[AlarmSettings]
     """Limits of the alarms, and whom they notify."""
+    dashboard: NotRequired[bool]
+    """True: a dashboard in CloudWatch shows what the load balancer counts of both colours. Default: false."""
     settings: NotRequired[dict[str, Any]]
     """The service's object in the program's config, which the rollout scripts edit. Its keys are the settings in snake_case: other inputs, or rollout. No key may be an input too."""
     candidate_route_secret: pulumi.Input[str]

@@ -27,6 +27,7 @@ from components.config.reservation import Reservation
 from components.config.rollout_settings import RolloutSettings
 from components.config.router_settings import AlarmSettings, ListenerSettings
 from components.config.violations import Violation, wrong
+from components.domain.balancer_dashboard import DashboardLimits
 from components.domain.capacity import (
     ColorDemand,
     HeadroomMode,
@@ -295,6 +296,10 @@ class ServiceSettings(BaseModel):
         Field(description="Existing listener to join. Default: the service gets its own load balancer."),
     ] = None
     alarms: Annotated[AlarmSettings, Field(description="Limits of the alarms, and whom they notify.")] = AlarmSettings()
+    dashboard: Annotated[
+        bool,
+        Field(description="True: a dashboard in CloudWatch shows what the load balancer counts of both colours."),
+    ] = False
     rollout: Annotated[RolloutSettings, Field(description="How a rollout behaves.")] = RolloutSettings()
 
     @model_validator(mode="after")
@@ -541,6 +546,16 @@ class ServiceSettings(BaseModel):
         """Every timeout that keeps a running request alive."""
         chain = drain_chain(self.max_stream_seconds, self.deregistration_propagation_seconds)
         return chain if self.listener is None else chain.behind(self.listener.idle_timeout_seconds)
+
+    @property
+    def dashboard_limits(self) -> DashboardLimits | None:
+        """The limits that the dashboard shows. None without a dashboard."""
+        gates = self.rollout.gates
+        limits = DashboardLimits(
+            error_percent=gates.target_group_errors.limit_percent,
+            p95_seconds=gates.target_group_latency.limit_seconds,
+        )
+        return limits if self.dashboard else None
 
     @property
     def required_idle_timeout_seconds(self) -> int:

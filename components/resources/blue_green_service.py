@@ -97,6 +97,7 @@ class BlueGreenService(pulumi.ComponentResource):
                 listener=service.listener,
                 access_logs=stack.access_logs,
                 alarms=service.alarms,
+                dashboard=service.dashboard_limits,
             ),
             opts=self._child,
         )

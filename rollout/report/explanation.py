@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from components.domain.moments import format_rfc3339
-from rollout.model.machine import Phase
+from rollout.model.machine import UNTOUCHED, Phase
 from rollout.model.verdict import Evidence, Verdict
 from rollout.report.facts import Hold, Readings, Report
 
@@ -206,6 +206,7 @@ def _commands(report: Report, options: str) -> Iterator[str]:
         case None, _:
             yield f"python -m scripts.status {options}   # who works on it"
             yield f"python -m scripts.ramp {options} --resume   # when nobody does"
-            yield f"python -m scripts.rollback {options}"
+            if report.phase not in UNTOUCHED:  # a rollback would undo the promotion before it
+                yield f"python -m scripts.rollback {options}"
         case _:
             yield f"python -m scripts.status {options}"

@@ -571,7 +571,8 @@ class World:
     def device_plugins(self) -> Sequence[str]:
         return self.plugins
 
-    def denied_actions(self, service: str, boundary_arn: str | None) -> Sequence[str]:
+    def denied_actions(self, service: str, boundary_arn: str | None, *, dashboard: bool) -> Sequence[str]:
+        assert dashboard is self.config.read().dashboard
         assert service == SERVICE
         assert boundary_arn is None
         return self.denied

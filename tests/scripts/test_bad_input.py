@@ -18,7 +18,7 @@ from rollout.model.errors import RolloutError, StoppedError
 from rollout.model.rule import LiveRule
 from rollout.model.verdict import TargetHealth
 from rollout.system.clock import SystemClock
-from scripts import console, doctor, keep, ramp, reap, rollback, status
+from scripts import console, doctor, drill, keep, ramp, reap, rollback, status
 from tests.rollout.adapters.test_config_file import FLAT, SEVERAL
 from tests.rollout.full_disk import no_room
 from tests.rollout.system.test_failures import aws_error, server
@@ -324,6 +324,42 @@ def test_a_lock_that_somebody_holds_is_refused_by_name(project: Path, command: C
         assert f"in use by ramp (process {os.getpid()} on " in refused(command, project)
     (folder / "lock").write_text("garbage")
     assert "delete it" in refused(command, project)
+
+
+@pytest.mark.parametrize(("command", "option"), [(reap.main, "--if-due"), (drill.main, "--if-warm")])
+def test_what_runs_on_schedule_leaves_a_stack_alone_that_another_command_uses(
+    project: Path, command: Callable[..., None], option: str
+) -> None:
+    with Lock(FileStore(project / ".rollout" / "prod"), "ramp", clock=SystemClock(lambda: None), expiry_seconds=120):
+        result = call(command, "--stack", "prod", "--work-dir", str(project), option)
+    assert result.exit_code == console.EXIT_DONE, result.output
+    assert f"ramp (process {os.getpid()} on " in result.stdout
+
+
+@pytest.fixture
+def outside_of_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID", "CI_JOB_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("outside_of_ci")
+def test_a_rollback_of_a_run_s_own_rollout_needs_a_run(project: Path) -> None:
+    assert "--if-own: this is no CI run: neither GITHUB_RUN_ID" in refused(rollback.main, project, "--if-own")
+
+
+@pytest.mark.usefixtures("outside_of_ci")
+def test_a_run_that_has_begun_nothing_rolls_nothing_back_whatever_the_rule_says(
+    with_aws: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def set_green_weight(*_: object) -> None:
+        raise AssertionError("the rule was changed")
+
+    monkeypatch.setattr("rollout.adapters.aws.load_balancer.Elbv2LoadBalancer.set_green_weight", set_green_weight)
+    monkeypatch.setenv("CI_JOB_URL", "https://gitlab.example/acme/models/-/jobs/1")
+    set_rule(monkeypatch, HALF)
+    result = call(rollback.main, "--stack", "prod", "--work-dir", str(with_aws), "--if-own")
+    assert result.exit_code == console.EXIT_DONE, result.output
+    assert "nothing to roll back: this CI run has left no rollout that changed anything" in result.stdout
 
 
 def test_a_status_tells_what_does_not_answer_and_the_rest(project: Path) -> None:
