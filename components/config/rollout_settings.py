@@ -59,13 +59,23 @@ class GateSettings(BaseModel):
             description="Chance that a gate fails a candidate that is within the limits, over one whole hold.",
         ),
     ] = 0.001
-    error_rate: Annotated[ErrorRateSettings, Field(description="Failed requests, as counted by the pods.")] = (
-        ErrorRateSettings()
-    )
+    error_rate: Annotated[
+        ErrorRateSettings,
+        Field(
+            description="Failed requests, as counted by the pods: 5xx answers, and generations that ended in an error "
+            "or were aborted."
+        ),
+    ] = ErrorRateSettings()
     abandoned: Annotated[
         AbandonedSettings, Field(description="Requests whose client hung up before the answer was complete.")
     ] = AbandonedSettings()
-    ttft_p95: Annotated[TtftSettings, Field(description="Time to first token.")] = TtftSettings()
+    ttft_p95: Annotated[
+        TtftSettings,
+        Field(
+            description="Time to first token (TTFT), from a request's arrival to the first token of its answer; 95 % "
+            "of requests took at most the p95."
+        ),
+    ] = TtftSettings()
     inter_token_p95: Annotated[InterTokenSettings, Field(description="Time between tokens.")] = InterTokenSettings()
     end_to_end_p95: Annotated[
         EndToEndSettings, Field(description="Duration of whole requests; holds must be longer than requests.")
