@@ -44,18 +44,30 @@ class Release(BaseModel):
         str, IMAGE, Field(description=f"Image of vLLM {MIN_VLLM_TEXT} or newer, pinned by digest (name@sha256:…).")
     ]
     engine_args: Annotated[
-        Items[str], Field(description="More `vllm serve` arguments, e.g. --max-model-len=8192.")
+        Items[str],
+        Field(
+            description="More `vllm serve` arguments, e.g. --max-model-len=8192.", examples=[["--max-model-len=8192"]]
+        ),
     ] = ()
     env: Annotated[
         dict[Annotated[str, VARIABLE_NAME], str],
-        Field(description="Environment variables of the server, e.g. VLLM_LOGGING_LEVEL; never secrets."),
+        Field(
+            description="Environment variables of the server, e.g. VLLM_LOGGING_LEVEL; never secrets.",
+            examples=[{"VLLM_LOGGING_LEVEL": "DEBUG"}],
+        ),
     ] = {}
     prompts: Annotated[
         dict[Annotated[str, FILE_NAME], str],
-        Field(description=f"Prompt files by name, mounted at /etc/vllm/prompts; {CHAT_TEMPLATE} is the chat template."),
+        Field(
+            description=f"Prompt files by name, mounted at /etc/vllm/prompts; {CHAT_TEMPLATE} is the chat template.",
+            examples=[{"system.txt": "Be brief."}],
+        ),
     ] = {}
     sampling: Annotated[
-        dict[str, JsonValue], Field(description="Sampling defaults (vLLM generation config), e.g. temperature.")
+        dict[str, JsonValue],
+        Field(
+            description="Sampling defaults (vLLM generation config), e.g. temperature.", examples=[{"temperature": 0.7}]
+        ),
     ] = {}
     lora_adapters: Annotated[
         dict[Annotated[str, ADAPTER_NAME], str],

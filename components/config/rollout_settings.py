@@ -131,7 +131,12 @@ class RolloutSettings(BaseModel):
     model_config = STRICT
 
     steps: Annotated[
-        Items[RampStep], Field(min_length=1, description="Steps of the ramp; the shares rise and end at 100 percent.")
+        Items[RampStep],
+        Field(
+            min_length=1,
+            description="Steps of the ramp; the shares rise and end at 100 percent.",
+            examples=[[{"candidate_percent": percent, "hold_seconds": 600} for percent in (10, 100)]],
+        ),
     ] = (
         RampStep(candidate_percent=1, hold_seconds=600),
         RampStep(candidate_percent=25, hold_seconds=900),
@@ -198,7 +203,11 @@ class RolloutSettings(BaseModel):
         HookSettings()
     )
     notifications: Annotated[
-        Items[NotificationTarget], Field(description="Where to send events of a rollout (docs/notifications.md).")
+        Items[NotificationTarget],
+        Field(
+            description="Where to send events of a rollout (docs/notifications.md).",
+            examples=[[{"slack": {"url_from": {"env": "SLACK_URL"}}}]],
+        ),
     ] = ()
 
     @field_validator("steps")
