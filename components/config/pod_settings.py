@@ -162,7 +162,7 @@ class PodSettings(BaseModel):
         Field(
             ge=256,
             description="Memory limit of one replica, in MiB: at most its use before it is killed, /dev/shm included. "
-            "Default: no limit.",
+            "Default: its share of the node.",
         ),
     ] = None
     ingress_cidrs: Annotated[

@@ -415,6 +415,20 @@ def violations(extra: dict[str, str] | None = None, **changes: Any) -> list[str]
         ),
         ({"replica_memory_mib": "48Gi"}, '(got "48Gi"). Write 49152: 48Gi in MiB.'),
         ({"rollout": {"keep_warm_seconds": "24h"}}, '(got "24h"). Write 86400: 24h in seconds.'),
+        (
+            {"replica_memory_mib": 4000},
+            "replica_memory_mib: must be at least 4096 for blue: 1024 for 1 API server + 3072 for 1 GPU worker = "
+            "4096 MiB (got 4000). Leave it out, and the program sets it.",
+        ),
+        (
+            {"blue": {"release": release(engine_args=["--cpu-offload-gb=64"])}},
+            "blue.release: needs more memory than the 59115 MiB of a g6e.2xlarge node: 1024 for 1 API server + 3072 "
+            "for 1 GPU worker + 65536 for --cpu-offload-gb on each GPU + 8192 for /dev/shm = 77824 MiB. Choose g6e.4x",
+        ),
+        (
+            {"pods": {"memory_limit_mib": 12000}},
+            "must be at least 12288 for blue: 1024 for 1 API server + 3072 for 1 GPU worker + 8192 for /dev/shm = ",
+        ),
         ({"replica_millicpus": "500m"}, '(got "500m"). Write 500: 500m in thousandths of a CPU.'),
         (
             {"vpc_id": "subnet-0a"},
