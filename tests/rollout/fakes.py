@@ -537,14 +537,14 @@ class World:
             Node(name=f"{color}-{number}", allocatable=offered, labels=pool_labels(SERVICE, color))
             for color in COLORS
             if settings.color(color).nodes_wanted or settings.headroom_mode == "always"
-            for number in range(nodes_for(settings.color(color).replicas, settings.instance, settings.shape))
+            for number in range(nodes_for(settings.color(color).replicas, settings.instance, settings.shape(color)))
         ]
 
     def bound_pods(self) -> Sequence[BoundPod]:
         ours = [
             BoundPod(
                 node=f"{color}-{number}",
-                requests=replica_of(self.state),
+                requests=replica_of(self.state, color),
                 labels={SERVICE_KEY: SERVICE, COLOR_KEY: color},
             )
             for color in COLORS

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import scripts
 from components.domain.naming import COLORS, Color
 from rollout.journal.lock import Lock
 from rollout.journal.store import FileStore
@@ -23,6 +24,7 @@ from tests.rollout.adapters.test_config_file import FLAT, SEVERAL
 from tests.rollout.full_disk import no_room
 from tests.rollout.system.test_failures import aws_error, server
 from tests.scripts.test_scripts import GOOD, PROJECT, call
+from tests.test_boundaries import imports
 
 CLOSED = "http://127.0.0.1:9"
 COMMANDS: list[Callable[..., None]] = [ramp.main, rollback.main, reap.main, status.main, doctor.main]
@@ -464,3 +466,23 @@ def test_an_old_python_is_reported_in_one_line(name: str) -> None:
     assert done.returncode == console.EXIT_REFUSED
     assert len(done.stderr.splitlines()) == 1
     assert "3.11 or newer is needed" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["__main__", "ramp"])
+def test_a_python_without_the_packages_is_reported_in_one_line(name: str) -> None:
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    # -S: no site-packages, as before `make setup`.
+    command = [sys.executable, "-S", "-m", f"scripts.{name}", "--stack", "prod"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == console.EXIT_REFUSED
+    assert len(done.stderr.splitlines()) == 1
+    assert "lacks packages: " in done.stderr
+    assert "typer" in done.stderr
+    assert "Run `make setup`, then `. .venv/bin/activate`" in done.stderr
+
+
+def test_every_package_that_the_scripts_import_is_looked_for() -> None:
+    own = {"components", "rollout", "scripts"}
+    imported = {name for folder in own for path in (PROJECT / folder).rglob("*.py") for name in imports(path)}
+    stubs = {name for name in imported if name.startswith("mypy_boto3_")}
+    assert set(scripts.PACKAGES) == imported - stubs - own - set(sys.stdlib_module_names)
