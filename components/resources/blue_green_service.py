@@ -1,6 +1,6 @@
 """One model service with both its colours: nodes, pods, and the router that splits traffic between them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pulumi
@@ -14,6 +14,7 @@ from components.domain.capacity import PoolSize
 from components.domain.model_memory import memory_warning
 from components.domain.moments import format_rfc3339
 from components.domain.naming import COLORS, SERVICE_KEY, SERVICE_TYPE, Color, color_name
+from components.resources.evidence_file import evidence_tag
 from components.resources.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
 from components.resources.guard_hooks import ServiceGuards
 from components.resources.vllm_stack import VllmStack, VllmStackArgs
@@ -44,7 +45,8 @@ class BlueGreenService(pulumi.ComponentResource):
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
         self.namespace = self._create_namespace() if args.service.create_namespace else None
-        self._traffic = args.service.traffic
+        traffic = args.service.traffic
+        self._traffic = replace(traffic, evidence=evidence_tag(args.service.evidence, name, traffic, self))
         guards = ServiceGuards(name, args.service, self._traffic)
         self._hooks = guards.bind()
         self.router = self._create_router()
@@ -95,6 +97,7 @@ class BlueGreenService(pulumi.ComponentResource):
                 listener=service.listener,
                 access_logs=stack.access_logs,
                 alarms=service.alarms,
+                dashboard=service.dashboard_limits,
             ),
             opts=self._child,
         )

@@ -76,7 +76,7 @@ def warm_color(settings: ServiceSettings, records: Sequence[Record], now: dateti
         return None
     return WarmColor(
         color=idle,
-        nodes=nodes_for(colored.replicas, settings.instance, settings.shape),
+        nodes=nodes_for(colored.replicas, settings.instance, settings.shape(idle)),
         usd_per_hour=price_of(settings, idle),
         since=_promoted_at(records, settings.active_color),
         now=now,
@@ -88,7 +88,7 @@ def price_of(settings: ServiceSettings, color: Color) -> float | None:
 
     Of nodes that both colours share, those beyond one colour's are the idle colour's.
     """
-    nodes = nodes_for(settings.color(color).replicas, settings.instance, settings.shape)
+    nodes = nodes_for(settings.color(color).replicas, settings.instance, settings.shape(color))
     if settings.capacity is not None:
         nodes = settings.shared_pool.desired_nodes - nodes
     return usd_per_hour(settings.instance, nodes)

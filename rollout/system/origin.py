@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rollout.system.waits import waiting
+
 HOST: Final = socket.gethostname()
 _GIT_SECONDS: Final = 5
 
@@ -32,17 +34,21 @@ def find_origin(work_dir: Path) -> CommandOrigin:
 
 
 def current_user(work_dir: Path) -> str:
-    """Return the user's name: GitHub's actor, git's user name, or the account on this machine."""
-    return os.environ.get("GITHUB_ACTOR") or _git(work_dir, "config", "user.name") or _account()
+    """Return the user's name: of a CI run whoever started it, else git's user name or the account on this machine."""
+    started_by = os.environ.get("GITHUB_ACTOR") or os.environ.get("GITLAB_USER_LOGIN")
+    return started_by or _git(work_dir, "config", "user.name") or _account()
 
 
 def ci_run_url(environment: Mapping[str, str]) -> str:
-    """Return the URL of the GitHub Actions run that this process is part of. Empty outside of a run.
+    """Return the URL of the CI run that this process is part of: a run of GitHub Actions, or a job of GitLab CI.
+
+    Empty outside of a run.
 
     https://docs.github.com/en/actions/reference/workflows-and-actions/variables
+    https://docs.gitlab.com/ci/variables/predefined_variables/
     """
     parts = [environment.get(f"GITHUB_{name}") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
-    return f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else ""
+    return f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else environment.get("CI_JOB_URL", "")
 
 
 def _commit(work_dir: Path) -> str:
@@ -56,7 +62,8 @@ def _git(work_dir: Path, *words: str) -> str:
     """Return what git prints, or an empty text when it fails: outside of a checkout, or without git."""
     command = ["git", "-C", str(work_dir), *words]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=False)
+        with waiting("git", at_most_seconds=_GIT_SECONDS):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -557,15 +557,17 @@ class World:
             Node(name=f"{color}-{number}", allocatable=offered, labels=pool_labels(SERVICE, color))
             for color in COLORS
             if settings.color(color).nodes_wanted or settings.nodes_stay_up
-            for number in range(nodes_for(settings.color(color).replicas, settings.instance, settings.shape))
+            for number in range(nodes_for(settings.color(color).replicas, settings.instance, settings.shape(color)))
         ]
 
     def bound_pods(self) -> Sequence[BoundPod]:
-        every = [(color, number) for color in COLORS for number, _ in enumerate(self.pods(color))]
+        every: list[tuple[Color, int]] = [
+            (color, number) for color in COLORS for number, _ in enumerate(self.pods(color))
+        ]
         ours = [
             BoundPod(
                 node=f"shared-{place}" if self.state.shares_nodes else f"{color}-{number}",
-                requests=replica_of(self.state),
+                requests=replica_of(self.state, color),
                 labels={SERVICE_KEY: SERVICE, COLOR_KEY: color},
             )
             for place, (color, number) in enumerate(every)
@@ -591,7 +593,8 @@ class World:
     def device_plugins(self) -> Sequence[str]:
         return self.plugins
 
-    def denied_actions(self, service: str, boundary_arn: str | None) -> Sequence[str]:
+    def denied_actions(self, service: str, boundary_arn: str | None, *, dashboard: bool) -> Sequence[str]:
+        assert dashboard is self.config.read().dashboard
         assert service == SERVICE
         assert boundary_arn is None
         return self.denied

@@ -129,6 +129,29 @@ def test_prompts_fit_a_config_map() -> None:
         Release(**release(prompts={"a": "ü" * 500_000}))
 
 
+@pytest.mark.parametrize(
+    "path", ["./chat.jinja", "../prompts/chat", "~/chat", "chat_template.jinja", "@a/b.txt", "c.j2\n"]
+)
+@pytest.mark.parametrize("name", ["chat_template.jinja", "system.txt"])
+def test_a_path_is_no_prompt(name: str, path: str) -> None:
+    with pytest.raises(ValidationError, match="must be the file's content, not its path") as raised:
+        Release(**release(prompts={"other.txt": "Be kind.", name: path}))
+    (violation,) = explain(raised.value, Release)
+    assert violation.path == ("prompts", name)
+    assert violation.fix.startswith(f'Write "{name}: |"')
+
+
+@pytest.mark.parametrize("text", ["", "You are kind.", "messages", "{ messages }"])
+def test_a_chat_template_is_jinja(text: str) -> None:
+    with pytest.raises(ValidationError, match="must be a Jinja template"):
+        Release(**release(prompts={"chat_template.jinja": text}))
+
+
+@pytest.mark.parametrize("text", ["/no_think", "Be kind.", "Read notes.txt", "Yes/no.", "", "a\nb.txt", "e.g."])
+def test_any_other_text_is_a_prompt(text: str) -> None:
+    assert Release(**release(prompts={"system.txt": text})).prompts == {"system.txt": text}
+
+
 @pytest.mark.parametrize("path", ["org/law", "s3://bucket/law", "~/law", "/", "/law/", "law", ""])
 def test_an_adapter_comes_from_a_path(path: str) -> None:
     with pytest.raises(ValidationError, match="must be an absolute path") as raised:
