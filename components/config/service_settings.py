@@ -347,7 +347,7 @@ class ServiceSettings(BaseModel):
         release = self.color(color).release
         options = [] if release is None else serve_options(release.engine_args)
         groups = last_value(options, "--decode-context-parallel-size") or "1"
-        if not groups.isdecimal() or int(groups) < 1 or self.gpus_per_replica % int(groups):
+        if self.gpus_per_replica % int(groups):
             position = max(one.position for one in options if one.name == "--decode-context-parallel-size")
             what = f"--decode-context-parallel-size must divide gpus_per_replica {self.gpus_per_replica}"
             yield Violation((color, "release", "engine_args", position), what, "", groups)
