@@ -357,6 +357,7 @@ def keep(session: Session, until: str, shorten: str) -> None:
         end = format_rfc3339(moment)
         message = f"{session.service}: keep {settings.idle_color} until {end}{why}"
         updater = Updater(ports, session.service)
+        session.stop.shield()  # an update that was cut off would leave config and rule apart
         try:
             updater.change_rule({"keep_until": end}, green_weight=settings.green_weight, message=message[:MAX_MESSAGE])
         except RolloutError as error:

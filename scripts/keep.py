@@ -20,8 +20,8 @@ SCRIPT = Script(
     ),
     ctrl_c=CtrlC(
         safe="Users are safe: only the rule's tags change.",
-        remains="An update that has begun goes on by itself, so the rule may have the new time or the former one.",
-        command="scripts.status shows which; then run scripts.keep again.",
+        remains="An update that has begun is finished first; it takes seconds.",
+        command="run scripts.keep again if it had not begun.",
     ),
 )
 

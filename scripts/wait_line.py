@@ -105,8 +105,7 @@ class WaitLine:
         if wait is None:
             self._erase()
             return
-        text = str(wait)[: max(1, self._columns() - 1)]
-        self._write(f"{_CLEAR}{text}")
+        self._write(f"{_CLEAR}{wait.within(self._columns() - 1)}")
         self._visible = True
 
     def _erase(self) -> None:

@@ -99,7 +99,7 @@ class Release(BaseModel):
     @field_validator("engine_args")
     @classmethod
     def _be_read_and_pinned(cls, engine_args: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if violations := tuple(engine_args_violations(engine_args)):
+        if violations := tuple(engine_args_violations(engine_args, image_version(info.data.get("image", "")))):
             raise wrong(*violations)
         if references := tuple(unpinned(info.data.get("model", ""), serve_options(engine_args))):
             raise wrong(

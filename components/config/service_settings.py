@@ -1,6 +1,7 @@
 """Settings of one service: its two colours, traffic, sizes and times."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -381,17 +382,20 @@ class ServiceSettings(BaseModel):
         return self
 
     def _size_violations(self) -> Iterator[Violation]:
-        shape = self.largest_shape
-        too_large = misfits(self.instance, shape)
-        for resource, offered in too_large.items():
+        if too_many_gpus := self.gpus_per_replica > self.instance.gpus:
+            # What memory they would need does not matter.
+            shape = replace(self._shape_of(None, gpus=1), gpus=self.gpus_per_replica)
+        else:
+            shape = self.largest_shape
+        for resource, offered in misfits(self.instance, shape).items():
             fix = misfit_fix(self.instance, shape)
             what = f"must be at most {offered}: a {self.instance_type} node has no more {resource} for one replica"
             if (value := getattr(self, _SIZES[resource])) is not None:
                 yield Violation((_SIZES[resource],), what, fix, value)
-            elif "GPUs" not in too_large:  # each GPU's worker needs memory
+            elif not too_many_gpus:
                 yield self._too_much_memory(offered, fix)
         for color in COLORS:
-            yield from self._memory_violations(color)
+            yield from () if too_many_gpus else self._memory_violations(color)
             yield from self._context_parallel_violations(color)
 
     def _too_much_memory(self, offered: int, fix: str) -> Violation:
@@ -423,13 +427,14 @@ class ServiceSettings(BaseModel):
         release = self.color(color).release
         options = [] if release is None else serve_options(release.engine_args)
         groups = last_value(options, "--decode-context-parallel-size") or "1"
-        if not groups.isdecimal() or int(groups) < 1 or self.gpus_per_replica % int(groups):
+        if self.gpus_per_replica % int(groups):
             position = max(one.position for one in options if one.name == "--decode-context-parallel-size")
             what = f"--decode-context-parallel-size must divide gpus_per_replica {self.gpus_per_replica}"
             yield Violation((color, "release", "engine_args", position), what, "", groups)
 
     def _node_violations(self) -> Iterator[Violation]:
-        if self.nodes.instance_store and not misfits(self.instance, self.largest_shape):
+        fit = self.gpus_per_replica <= self.instance.gpus and not misfits(self.instance, self.largest_shape)
+        if self.nodes.instance_store and fit:
             has, needed = self.instance.instance_store_gib, self.root_volume_gib
             if has < needed:
                 what = f"must be false: {self.instance_type} has {has} GiB of its own disks, but images and weights "
@@ -665,12 +670,12 @@ class ServiceSettings(BaseModel):
 
     def host_memory(self, color: Color) -> HostMemory:
         """Return what a replica of a colour needs of its node's memory."""
-        return self._host_memory_of(self.color(color).release)
+        return self._host_memory_of(self.color(color).release, self.gpus_per_replica)
 
-    def _host_memory_of(self, release: Release | None) -> HostMemory:
+    def _host_memory_of(self, release: Release | None, gpus: int) -> HostMemory:
         return host_memory(
             release,
-            gpus=self.gpus_per_replica,
+            gpus=gpus,
             gpu_memory_mib=self.instance.gpu_memory_mib,
             shared_memory_gib=self.shared_memory_gib,
         )
@@ -679,12 +684,10 @@ class ServiceSettings(BaseModel):
         """Return what one replica of a colour requests from its node. The other colour's release does not affect it."""
         return self._shape_of(self.color(color).release)
 
-    def _shape_of(self, release: Release | None) -> ReplicaShape:
-        return ReplicaShape(
-            gpus=self.gpus_per_replica,
-            millicpus=self.replica_millicpus,
-            memory_mib=self.replica_memory_mib or self._host_memory_of(release).most_mib,
-        )
+    def _shape_of(self, release: Release | None, gpus: int | None = None) -> ReplicaShape:
+        gpus = gpus or self.gpus_per_replica
+        memory_mib = self.replica_memory_mib or self._host_memory_of(release, gpus).most_mib
+        return ReplicaShape(gpus=gpus, millicpus=self.replica_millicpus, memory_mib=memory_mib)
 
     @property
     def largest_shape(self) -> ReplicaShape:

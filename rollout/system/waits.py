@@ -37,7 +37,18 @@ class Wait:
 
     def __str__(self) -> str:
         """Return for what, since when and until when at most, in one line."""
-        text = f"waiting for {self.what}: since {self.since:%H:%M:%S} ({self.seconds():.0f} s)"
+        return f"waiting for {self.what}{self._times}"
+
+    def within(self, columns: int) -> str:
+        """Return the same in so many columns: the times stay whole, as long as they fit."""
+        before, after = "waiting for ", self._times
+        room = columns - len(before) - len(after)
+        what = self.what if len(self.what) <= room else f"{self.what[: max(0, room - 1)]}…"
+        return f"{before}{what}{after}"[: max(0, columns)]
+
+    @property
+    def _times(self) -> str:
+        text = f": since {self.since:%H:%M:%S} ({self.seconds():.0f} s)"
         if self.at_most_seconds is None:
             return f"{text}, without a limit"
         return f"{text}, until {self.since + timedelta(seconds=self.at_most_seconds):%H:%M:%S} UTC at most"
@@ -95,7 +106,7 @@ def name_calls(client: Any, *, at_most_seconds: float) -> None:
 
     https://boto3.amazonaws.com/v1/documentation/api/latest/guide/events.html
     """
-    service = client.meta.service_model.service_id
+    service = client.meta.service_model.service_name
     events: Any = client.meta.events
     events.register("before-call", partial(_call_begins, service, at_most_seconds))
     for event in ("after-call", "after-call-error"):

@@ -285,7 +285,7 @@ WORLD_FAULTS: dict[Fault, WorldFault] = {
     ),
     Fault.CRASH_LOOP: _bad_release(CRASHING, words="CrashLoopBackOff|not ready"),
     Fault.SLOW: _bad_release(SLOW, words="ttft|latency|shadow|warm"),
-    Fault.STALLS: _bad_release(STALLING, words="requests were abandoned"),
+    Fault.STALLS: _bad_release(STALLING, words="requests were abandoned [^:]*: above"),
     Fault.WRONG_ANSWERS: _bad_release(WRONG, words="smoke|eval|shadow"),
     Fault.NODE_LOST: WorldFault(
         strike=_node_of_candidate_lost,

@@ -270,7 +270,9 @@ bundles = st.fixed_dictionaries(
         "model": st.sampled_from(["org/a", "org/b"]),
         "model_revision": st.sampled_from(["c0ffee", "beef"]),
         "image": st.sampled_from([release()["image"], CHANGES["image"]]),
-        "engine_args": st.lists(st.sampled_from(["--dtype=half", "--max-num-seqs=9", "--seed", "-O3"]), max_size=3),
+        "engine_args": st.lists(
+            st.sampled_from(["--dtype=half", "--max-num-seqs=9", "--enforce-eager", "-O3"]), max_size=3
+        ),
         "env": st.dictionaries(names, st.text("ab", max_size=3), max_size=2),
         "prompts": st.dictionaries(names, st.text("ab", max_size=3), max_size=2),
         "sampling": st.fixed_dictionaries({}, optional={"top_p": shares, "top_k": st.integers(-1, 9), "min_p": shares}),

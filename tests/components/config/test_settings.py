@@ -520,7 +520,7 @@ def test_a_violation_in_several_services_is_reported_once() -> None:
     assert len(violations(blue=None, green=None, green_weight=101, services={"chat": {}, "code": {}})) == 1
 
 
-@pytest.mark.parametrize("groups", ["3", "0", "two", "8"])
+@pytest.mark.parametrize("groups", ["3", "8"])
 def test_decoding_groups_divide_a_replicas_gpus(groups: str) -> None:
     blue = {"replicas": 1, "release": release(engine_args=["--seed=1", f"-dcp={groups}"])}
     with pytest.raises(SettingsError, match=r"blue\.release\.engine_args\[1\]: --decode-.* must divide .* 4 \(got"):

@@ -76,6 +76,17 @@ def test_the_words_say_since_when_and_until_when_at_most(lasted: int, most: int 
     assert found[2] == end
 
 
+@given(columns=st.integers(0, 200), what=st.text("ab ", max_size=120))
+def test_on_a_narrow_terminal_the_times_stay_whole(columns: int, what: str) -> None:
+    wait = Wait(what=what, since=datetime(2026, 11, 29, 12, tzinfo=UTC), began=time.monotonic(), at_most_seconds=60)
+    shown = wait.within(columns)
+    assert len(shown) <= columns
+    if columns >= 80:
+        assert shown.endswith(": since 12:00:00 (0 s), until 12:01:00 UTC at most")
+    if columns >= len(str(wait)):
+        assert shown == str(wait)
+
+
 def client(url: str) -> Any:
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=1)
     made = boto3.client(
@@ -102,7 +113,7 @@ def test_a_call_of_aws_is_named_until_its_answer_or_its_failure(status: int) -> 
         asked.meta.events.register("request-created", look)
         with pytest.raises(Exception, match="AccessDenied"):
             asked.get_caller_identity()
-    assert [(one.what, one.at_most_seconds) for one in seen if one] == [("AWS (STS GetCallerIdentity)", 7)]
+    assert [(one.what, one.at_most_seconds) for one in seen if one] == [("AWS (sts GetCallerIdentity)", 7)]
     assert shown() is None
 
 
