@@ -60,7 +60,7 @@ from rollout.steps.deploy import await_idle, await_ready, await_unused, deploy, 
 from rollout.steps.drift import config_drift, rollout_drift
 from rollout.steps.keep_warm import price_of
 from rollout.steps.preflight import preflight
-from rollout.steps.resize import grow, shrink
+from rollout.steps.resize import grow, release_id_of, shrink
 from rollout.steps.retire import park, release_nodes
 from rollout.steps.updates import Updater
 from rollout.steps.way_back import bring_back, weight_back
@@ -347,8 +347,16 @@ class Controller:
 
     def _resize(self, rollout: Rollout, step: int) -> None:
         """Let the outgoing colour give places up, and then the candidate take them."""
-        plan, wanted = rollout.plan, rollout.plan.steps[step]
+        plan, wanted, settings = rollout.plan, rollout.plan.steps[step], self._ports.config.read()
+        found = rollout_drift(self._ports, self._subject.service, *expected_green_weights(rollout))
+        # An unfinished update of the former process may have left the config ahead of the rule.
+        if found and self._known.unsettled is None:
+            raise RolloutError("; ".join(found))
         if wanted.outgoing_replicas is not None:
+            outgoing = settings.color(plan.outgoing)
+            if outgoing.wanted_replicas > wanted.outgoing_replicas:
+                # The ones that stay must be able to carry their share.
+                await_ready(self._ports, plan.outgoing, release_id_of(outgoing))
             shrink(self._ports, self._updater, plan.outgoing, wanted.outgoing_replicas)
         if wanted.candidate_replicas is not None:
             grow(self._ports, self._updater, plan.candidate, wanted.candidate_replicas)

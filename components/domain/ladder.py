@@ -151,12 +151,14 @@ def share_at_once(capacity: SharedCapacity, *, has_percent: int, healthy: int, o
 
     Args:
         capacity: the places.
-        has_percent: the colour's share now. It never gets less.
+        has_percent: the colour's share now. It never gets less, unless it has no healthy replica.
         healthy: its healthy replicas.
-        others_healthy: the other colour's. With none, requests there fail, so an overloaded colour is better.
+        others_healthy: the other colour's. Where a colour has none, requests fail, so the other one gets them all.
     """
     if healthy and not others_healthy:
         return _ALL
+    if others_healthy and not healthy:
+        return 0
     return max(has_percent, capacity.carried_percent(healthy))
 
 
@@ -211,7 +213,11 @@ def _rung_after(last: Rung, percent: int, capacity: SharedCapacity, kept: int) -
     rest = capacity.needed(_ALL - most)
     first = max(last.candidate_percent + 1, _ALL - capacity.carried_percent(rest))
     alike = round(_ALL * candidate / (candidate + rest))
-    return _rung(capacity, least, min(max(alike, first), most))
+    added = min(max(alike, first), most)
+    surge_percent = min(capacity.carried_percent(capacity.surge), percent - 1)
+    if last.outgoing_replicas == capacity.replicas and added <= surge_percent:
+        return _rung(capacity, capacity.replicas, surge_percent)
+    return _rung(capacity, least, added)
 
 
 def _rung(capacity: SharedCapacity, outgoing: int, percent: int) -> Rung:

@@ -5,7 +5,7 @@ What is there decides what is done, so each function can be called again after a
 
 from components.config.settings import ColorSettings
 from components.domain.naming import Color
-from rollout.model.errors import RolloutError
+from rollout.model.errors import RefusedError, RolloutError
 from rollout.model.records import Resized
 from rollout.ports import Ports
 from rollout.steps.deploy import await_ready, give_up_on_pods
@@ -25,10 +25,16 @@ def shrink(ports: Ports, updater: Updater, color: Color, replicas: int, *, rollb
         rollback: whether this is part of a rollback: then no policy stands in the way.
 
     Raises:
+        RefusedError: the config file knows nothing of the pods.
         RolloutError: the update is refused or fails, or pods stay.
     """
     settings, began = ports.config.read(), ports.clock.monotonic()
     colored = settings.color(color)
+    if not colored.serves and ports.replicas.pods(color):
+        raise RefusedError(
+            f"pods of {color} run, but the config file says that none do: the file is stale. Restore the newest one "
+            "(the one that the rollout wrote), and run scripts.rollback again"
+        )
     if not colored.serves or (colored.wanted_replicas <= replicas and len(ports.replicas.pods(color)) <= replicas):
         return
     set_replicas(ports, updater, color, min(replicas, colored.wanted_replicas), rollback=rollback)

@@ -11,17 +11,17 @@ from datetime import timedelta
 from components.config.settings import ServiceSettings
 from components.domain.ladder import next_wave, waves_back, way_back
 from components.domain.naming import Color
-from rollout.model.errors import RolloutError
-from rollout.model.plan import Plan, candidate_percent_of
+from rollout.model.errors import RefusedError, RolloutError
+from rollout.model.plan import Plan, candidate_percent_of, full_weight_of
 from rollout.model.records import Note
 from rollout.ports import Config, LoadBalancer, Ports
-from rollout.steps.deploy import await_ready
-from rollout.steps.resize import record_resize, release_id_of, set_replicas, shrink
+from rollout.steps.resize import record_resize, set_replicas, shrink
 from rollout.steps.retire import RETRY_SECONDS
 from rollout.steps.retry import retry
 from rollout.steps.rollback import REASSERT_SECONDS, restore_traffic
 from rollout.steps.updates import Updater
 from rollout.system.failures import describe_error
+from rollout.system.waits import waiting
 
 
 def bring_back(ports: Ports, updater: Updater, plan: Plan, *, reason: str, sent_back: int | None) -> None:
@@ -66,15 +66,16 @@ def bring_back(ports: Ports, updater: Updater, plan: Plan, *, reason: str, sent_
             noted = True
             ports.journal.write(Note(text=_announcement(ports, settings, plan, weight)))
         if not waited and _asked(ports, plan, lambda: ports.load_balancer.health(outgoing).healthy) < running:
-            _grow(ports, updater, outgoing, running)  # a process that has ended began this
+            # A process that has ended began this, or replicas were lost.
+            waited = _grow(ports, updater, plan, running, weight)
         elif running >= capacity.replicas:
             ports.config.edit({f"{outgoing}.running_replicas": 0})
         else:
             percent = candidate_percent_of(outgoing, weight)
             candidate_replicas, outgoing_replicas = next_wave(capacity, running, percent)
             _shrink(ports, updater, plan.candidate, candidate_replicas)
-            _grow(ports, updater, outgoing, outgoing_replicas)
-        weight, sent_back, waited = None, None, True
+            waited = _grow(ports, updater, plan, outgoing_replicas, weight)
+        weight = sent_back = None
 
 
 def weight_back(ports: Ports, plan: Plan) -> int:
@@ -106,17 +107,29 @@ def _shrink(ports: Ports, updater: Updater, color: Color, replicas: int) -> None
     _insist(ports, lambda: shrink(ports, updater, color, replicas, rollback=True))
 
 
-def _grow(ports: Ports, updater: Updater, color: Color, replicas: int) -> None:
-    """Start replicas, and wait for them. If some do not come up, the others still carry more than before."""
-    began, colored = ports.clock.monotonic(), ports.config.read().color(color)
+def _grow(ports: Ports, updater: Updater, plan: Plan, replicas: int, green_weight: int) -> bool:
+    """Start replicas of the outgoing colour, and wait for them. If some do not come up, the others still carry more.
+
+    Returns:
+        Whether the wait is over. False when the colour has lost all of its healthy targets: its share must move first.
+    """
+    color = plan.outgoing
+    settings, began = ports.config.read(), ports.clock.monotonic()
+    former = settings.color(color).wanted_replicas
     _insist(ports, lambda: set_replicas(ports, updater, color, replicas, rollback=True))
-    try:
-        await_ready(ports, color, release_id_of(colored))
-    except Exception as error:  # also of Kubernetes' client
-        words = f"not all replicas of {color} are up, and the rollback goes on: {describe_error(error)}"
-        ports.journal.write(Note(text=words))
-    if colored.wanted_replicas != replicas:
-        record_resize(ports, color, colored.wanted_replicas, replicas, began)
+    timeout_seconds = settings.cold_start_seconds + settings.rollout.ready_timeout_seconds
+    with waiting(f"{replicas} replicas of {color} to be healthy", at_most_seconds=timeout_seconds):
+        while (healthy := _asked(ports, plan, lambda: ports.load_balancer.health(color).healthy)) < replicas:
+            if not healthy and green_weight != full_weight_of(plan.candidate):
+                return False
+            if ports.clock.monotonic() - began > timeout_seconds:
+                words = f"{healthy} of {replicas} replicas of {color} are healthy after {timeout_seconds:.0f} s"
+                ports.journal.write(Note(text=f"{words}; the rollback goes on"))
+                break
+            ports.clock.sleep(min(settings.rollout.poll_seconds, 1))
+    if former != replicas:
+        record_resize(ports, color, former, replicas, began)
+    return True
 
 
 def _insist(ports: Ports, act: Callable[[], None]) -> None:
@@ -125,6 +138,8 @@ def _insist(ports: Ports, act: Callable[[], None]) -> None:
     while True:
         try:
             act()
+        except RefusedError:
+            raise
         except Exception as error:  # also of Kubernetes' client
             words = describe_error(error)
             if ports.clock.monotonic() - began >= ports.config.read().rollout.update_timeout_seconds:

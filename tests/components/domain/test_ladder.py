@@ -40,6 +40,7 @@ def rungs(ladder: Ladder) -> list[tuple[int, int, int]]:
         (capacity(4, 1), (100,), [(1, 4, 25), (2, 3, 50), (3, 2, 75), (4, 1, 100)]),
         (capacity(4, 4), USUAL, [(4, 4, 1), (4, 4, 25), (4, 4, 75), (4, 4, 100)]),
         (capacity(1, 1), USUAL, [(1, 1, 1), (1, 1, 25), (1, 1, 75), (1, 1, 100)]),
+        (capacity(5, 3, 139), (1, 100), [(3, 5, 1), (3, 5, 60), (5, 3, 100)]),
     ],
 )
 def test_a_ladder_has_the_asked_shares_and_as_few_others_as_the_places_allow(
@@ -53,6 +54,11 @@ def test_a_ladder_that_keeps_fewer_replicas_climbs_higher_before_it_gives_them_u
     assert rungs(kept)[-1] == (4, 1, 100)
     assert rungs(kept)[-2][2] >= 74, "one replica of four must carry the rest"
     assert rungs(make_ladder(capacity(4, 2), (1, 50, 100)))[-1] == (4, 2, 100)
+
+
+def test_what_the_surge_carries_is_used_up_before_a_replica_is_given_up() -> None:
+    found = rungs(make_ladder(capacity(5, 3, 139), (100,), kept_replicas=1))
+    assert found == [(3, 5, 60), (3, 5, 83), (5, 1, 100)]
 
 
 def test_a_ladder_that_no_weight_fits_is_refused_with_the_numbers() -> None:
@@ -97,7 +103,7 @@ def test_each_rung_says_what_its_way_back_is() -> None:
 
 @pytest.mark.parametrize(
     ("has", "healthy", "others", "share"),
-    [(0, 1, 4, 26), (50, 1, 4, 50), (0, 4, 1, 100), (0, 3, 2, 78), (0, 1, 0, 100), (25, 0, 0, 25), (0, 0, 4, 0)],
+    [(0, 1, 4, 26), (50, 1, 4, 50), (0, 4, 1, 100), (0, 3, 2, 78), (0, 1, 0, 100), (25, 0, 0, 25), (25, 0, 4, 0)],
 )
 def test_a_colour_takes_back_at_once_what_it_carries(has: int, healthy: int, others: int, share: int) -> None:
     assert share_at_once(capacity(4, 1), has_percent=has, healthy=healthy, others_healthy=others) == share
