@@ -70,6 +70,8 @@ def bring_back(ports: Ports, updater: Updater, plan: Plan, *, reason: str, sent_
             waited = _grow(ports, updater, plan, running, weight)
         elif running >= capacity.replicas:
             ports.config.edit({f"{outgoing}.running_replicas": 0})
+            if weight == plan.initial_green_weight:
+                return
         else:
             percent = candidate_percent_of(outgoing, weight)
             candidate_replicas, outgoing_replicas = next_wave(capacity, running, percent)
@@ -123,8 +125,11 @@ def _grow(ports: Ports, updater: Updater, plan: Plan, replicas: int, green_weigh
             if not healthy and green_weight != full_weight_of(plan.candidate):
                 return False
             if ports.clock.monotonic() - began > timeout_seconds:
-                words = f"{healthy} of {replicas} replicas of {color} are healthy after {timeout_seconds:.0f} s"
-                ports.journal.write(Note(text=f"{words}; the rollback goes on"))
+                words = (
+                    f"{healthy} of {replicas} replicas of {color} are healthy after {timeout_seconds:.0f} s; the "
+                    "rollback goes on"
+                )
+                ports.journal.write(Note(text=words))
                 break
             ports.clock.sleep(min(settings.rollout.poll_seconds, 1))
     if former != replicas:

@@ -16,9 +16,10 @@ from rollout.journal.replay import run_to_resume
 from rollout.model.changes import EngineRun
 from rollout.model.machine import Phase, ReapRequested, Rollout, advance
 from rollout.model.plan import Plan, make_plan
-from rollout.model.records import Resized
+from rollout.model.records import Decision, Resized, RuleChanged
 from rollout.model.run import last_run
 from rollout.ports import Watch
+from rollout.report.read import report_of
 from tests.rollout.fakes import NEW, OLD, SERVICE, release
 from tests.rollout.killable import KillableWorld, Killed
 from tests.rollout.test_commands import session
@@ -193,6 +194,18 @@ def test_a_rollback_from_the_last_rung_takes_back_what_is_carried_and_then_goes_
         "blue has 26 % of the requests back, as many as its 1 of 4 replicas carry. green gives its places back in "
         "waves: blue carries all again after 2280 s (3 waves of 760 s), at about "
     )
+
+
+def test_the_report_has_each_part_of_the_way_back_and_says_when_all_traffic_was_back() -> None:
+    world = failing_at(100)
+    ramp(world)
+    report = report_of(world.journal.kept)
+    assert report is not None
+    assert [change.candidate_percent for change in report.weights] == [1, 25, 50, 75, *BACK_FROM_TOP]
+    assert report.rule_back_seconds is not None
+    decided = next(one.at for one in world.journal.kept if isinstance(one.body, Decision))
+    last = [one.at for one in world.journal.kept if isinstance(body := one.body, RuleChanged) and not body.green_weight]
+    assert report.rule_back_seconds == (last[0] - decided).total_seconds() > 0
 
 
 def test_a_rollback_before_the_outgoing_colour_has_given_up_anything_is_one_change_of_the_rule() -> None:
