@@ -173,7 +173,7 @@ class PodSettings(TypedDict):
     priority_class_name: NotRequired[str]
     """An existing PriorityClass for the pods. Default: the cluster's."""
     memory_limit_mib: NotRequired[int]
-    """Memory limit of one replica, in MiB: at most its use before it is killed, /dev/shm included. Default: no limit."""
+    """Memory limit of one replica, in MiB: at most its use before it is killed, /dev/shm included. Default: its share of the node."""
     ingress_cidrs: NotRequired[list[str]]
     """Networks that may send requests to the pods; narrow them to the load balancer's subnets. Default: 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10."""
     monitoring_namespace: NotRequired[str]
@@ -276,7 +276,7 @@ class BlueGreenServiceArgs(TypedDict):
     replica_millicpus: NotRequired[int]
     """CPU request of one replica, in thousandths of a CPU. Default: 3000."""
     replica_memory_mib: NotRequired[int]
-    """Memory request of one replica, in MiB. Default: 12288."""
+    """Memory request of one replica, in MiB. Default: what its processes, its loader, what it offloads and /dev/shm need."""
     spare_nodes: NotRequired[int]
     """Nodes that each pool may have beyond its full size. Default: 0."""
     headroom_mode: NotRequired[HeadroomMode]
@@ -311,6 +311,8 @@ class BlueGreenServiceArgs(TypedDict):
     """Existing listener to join. Default: the service gets its own load balancer."""
     alarms: NotRequired[AlarmSettings]
     """Limits of the alarms, and whom they notify."""
+    dashboard: NotRequired[bool]
+    """True: a dashboard in CloudWatch shows what the load balancer counts of both colours. Default: false."""
     settings: NotRequired[dict[str, Any]]
     """The service's object in the program's config, which the rollout scripts edit. Its keys are the settings in snake_case: other inputs, or rollout. No key may be an input too."""
     candidate_route_secret: pulumi.Input[str]

@@ -18,15 +18,18 @@ from rollout.journal.replay import missing_edits, run_to_resume
 from rollout.model.errors import (
     KeepWarmError,
     LostLockError,
+    NotWarmError,
     RefusedError,
     RolloutError,
     StoppedError,
     UnavailableError,
     UnreconciledError,
 )
-from rollout.model.machine import Phase, ReapRequested, Rollout, advance
+from rollout.model.machine import Phase, ReapRequested, Rollout, StopRequested, advance
 from rollout.model.plan import Skip, full_weight_of, make_plan
 from rollout.model.records import Drilled, Keeping, Kept, Note, Record
+from rollout.model.run import Run, begun_by
+from rollout.ports import Ports
 from rollout.session import Session
 from rollout.steps.conditions import keep_warm_until
 from rollout.steps.drift import adopted, adoption_violations, config_drift
@@ -69,9 +72,11 @@ def ramp(session: Session, release: Release | None, *, resume: bool = False, ski
             return _reported(session, Controller(ports, subject).resume(found, session.lock.left_mark))
         if release is None:
             raise RefusedError("--release: name the release to roll out, or continue a rollout with --resume")
+        with _refusing():
+            ports = _end_untouched(session, ports)
         settings = session.settings()
         plan = make_plan(settings.idle_color, settings.rollout, skip)
-        if run is not None and run.is_unfinished_rollout:
+        if run is not None and run.is_unfinished_rollout and not run.is_untouched:
             # Refused without a record: otherwise the refused rollout would replace the unfinished one as the last.
             unfinished = f"a rollout is unfinished: {run}. Continue it with --resume, or undo it with scripts.rollback"
             raise RefusedError("\n".join((unfinished, *preflight(ports, plan, session.service))))
@@ -82,6 +87,19 @@ def ramp(session: Session, release: Release | None, *, resume: bool = False, ski
 def _reported(session: Session, rollout: Rollout) -> Rollout:
     session.store_report()
     return rollout
+
+
+def _end_untouched(session: Session, ports: Ports) -> Ports:
+    """End the last rollout if its process ended before it changed anything. Return the ports for what comes next.
+
+    Otherwise later commands would take it for unfinished, and a rollback of it would undo the promotion before it.
+    """
+    run = session.last_run
+    if run is None or not run.is_untouched:
+        return ports
+    ended = advance(run.rollout, StopRequested(reason="its process ended before it changed anything"))
+    _reported(session, Controller(ports, Subject(service=session.service)).run(ended))
+    return session.ports()
 
 
 def _catch_up(session: Session) -> None:
@@ -96,7 +114,14 @@ def _catch_up(session: Session) -> None:
         session.config.edit(edits)
 
 
-def roll_back(session: Session, reason: str, moved: DirectUpdate | None = None, *, force: bool = False) -> Rollout:
+def roll_back(
+    session: Session,
+    reason: str,
+    moved: DirectUpdate | None = None,
+    *,
+    force: bool = False,
+    candidate: Color | None = None,
+) -> Rollout:
     """Send all traffic back to where it was before the current rollout, or before the last promotion.
 
     Args:
@@ -104,6 +129,7 @@ def roll_back(session: Session, reason: str, moved: DirectUpdate | None = None, 
         reason: the reason, for the journal.
         moved: the direct update that has already sent traffic back. None when there was none.
         force: go back even if the targets are registered but not healthy.
+        candidate: the colour to take traffic from. None when the rule and the config decide.
 
     Raises:
         RefusedError: there is nothing to roll back; nothing was changed.
@@ -117,7 +143,8 @@ def roll_back(session: Session, reason: str, moved: DirectUpdate | None = None, 
         if outgoing is None:
             with _refusing():
                 rule = session.load_balancer.rule()
-                candidate = candidate_to_undo(settings, rule, session.clock.now(), unfinished=session.unfinished)
+                if candidate is None:
+                    candidate = candidate_to_undo(settings, rule, session.clock.now(), unfinished=session.unfinished)
                 require_targets(session.load_balancer, other_color(candidate), force=force)
             _send_back(session, other_color(candidate))
             outgoing = other_color(candidate)
@@ -140,6 +167,43 @@ def roll_back(session: Session, reason: str, moved: DirectUpdate | None = None, 
             raise
         raise unreconciled(outgoing, error) from error
     return rollout
+
+
+def roll_back_own(session: Session, reason: str, run_url: str, *, force: bool = False) -> Rollout | None:
+    """Roll back the rollout that this CI run began, or went on with, and did not finish.
+
+    Other rollouts, and promotions that stand, are left alone.
+
+    Args:
+        session: the service.
+        reason: the reason, for the journal.
+        run_url: the URL of this CI run.
+        force: go back even if the targets are registered but not healthy.
+
+    Returns:
+        The rollback. None when there is no such rollout, or it had changed nothing.
+
+    Raises:
+        RefusedError: the rollout cannot be rolled back; nothing was changed.
+        UnreconciledError: traffic is back, but config and state could not be updated.
+    """
+    run = _own_unfinished(session, run_url)
+    if run is not None and run.is_untouched:
+        session.stop.listen()
+        _take_over(session, run.rollout.plan.initial_green_weight, reason)
+        with session.lock, _refusing():
+            _end_untouched(session, session.ports())
+        run = _own_unfinished(session, run_url)
+    return None if run is None else roll_back(session, reason, force=force, candidate=run.rollout.plan.candidate)
+
+
+def _own_unfinished(session: Session, run_url: str) -> Run | None:
+    run = session.last_run
+    if run is None or not run.is_unfinished_rollout:
+        return None
+    # The newest records may begin after the one that says who took the lock.
+    command = begun_by(session.records) or begun_by(session.history())
+    return run if command is not None and command.run_url == run_url else None
 
 
 def _send_back(session: Session, outgoing: Color) -> None:
@@ -203,7 +267,7 @@ def reap(session: Session) -> Rollout | None:
         settings = session.settings()
         active, idle = settings.active_color, settings.idle_color
         with _refusing():
-            rule, ports = session.load_balancer.rule(), session.ports()
+            rule, ports = session.load_balancer.rule(), _end_untouched(session, session.ports())
             health = session.load_balancer.health(active)
         now = session.clock.now()
         violations = [*config_drift(settings, rule), *_unfinished_violations(session, settings)]
@@ -232,7 +296,8 @@ def drill(session: Session) -> Drilled:
     """Practise a rollback with the idle colour while it is kept warm, and return the measurements.
 
     Raises:
-        RefusedError: there is no warm colour to practise with; nothing was changed.
+        NotWarmError: the idle colour serves nothing, so there is nothing to practise with; nothing was changed.
+        RefusedError: a drill is not possible now; nothing was changed.
         RolloutError: the drill failed; traffic is back.
     """
     session.stop.listen()
@@ -240,21 +305,23 @@ def drill(session: Session) -> Drilled:
         settings = session.settings()
         active, idle = settings.active_color, settings.idle_color
         with _refusing():
-            rule, ports = session.load_balancer.rule(), session.ports()
+            rule, ports = session.load_balancer.rule(), _end_untouched(session, session.ports())
             health = {color: session.load_balancer.health(color) for color in (active, idle)}
         violations = [*config_drift(settings, rule), *_unfinished_violations(session, settings)]
         if not rule.splits(full_weight_of(active)):
             violations.append(
                 f"green_weight: {idle} has weight {rule.weights[idle]}; a drill begins with all traffic on {active}"
             )
-        if not settings.color(idle).serves:
+        warm = settings.color(idle).serves
+        if not warm:
             violations.append(
                 f"{idle}: serves nothing, so there is no way back to practise; run a drill after a promotion"
             )
         else:
             violations += (f"{color}: has no healthy target" for color, one in health.items() if not one.healthy)
         if violations:
-            raise RefusedError("\n".join(violations))
+            alone = not warm and len(violations) == 1
+            raise (NotWarmError if alone else RefusedError)("\n".join(violations))
         return practise(ports, Updater(ports, session.service))
 
 
@@ -274,7 +341,7 @@ def keep(session: Session, until: str, shorten: str) -> None:
         settings = session.settings()
         moment = read_until(until, session.clock.now())
         with _refusing():
-            rule, ports = session.load_balancer.rule(), session.ports()
+            rule, ports = session.load_balancer.rule(), _end_untouched(session, session.ports())
         violations = [
             *config_drift(settings, rule),
             *_unfinished_violations(session, settings),

@@ -194,9 +194,9 @@ class Session:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the last rollout has started but not finished."""
+        """Whether the last rollout has changed something and has not finished."""
         run = self.last_run
-        return run is not None and run.is_unfinished_rollout
+        return run is not None and run.is_unfinished_rollout and not run.is_untouched
 
     def settings(self) -> ServiceSettings:
         """Read the service's settings again from the file."""

@@ -1,6 +1,9 @@
 """Practise a rollback while the idle colour is kept warm: send it one percent of traffic, and measure the way back."""
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from scripts import console
 from scripts.console import CtrlC, Script, ServiceOption, StackOption, WorkDirOption
@@ -18,14 +21,32 @@ SCRIPT = Script(
 )
 
 
-def main(stack: StackOption, service: ServiceOption = None, work_dir: WorkDirOption = Path()) -> None:
+def main(
+    stack: StackOption,
+    service: ServiceOption = None,
+    work_dir: WorkDirOption = Path(),
+    if_warm: Annotated[
+        bool,
+        typer.Option("--if-warm", help="Exit with code 0 while no colour is kept warm or another command runs."),
+    ] = False,
+) -> None:
     """Send one percent of traffic to the idle colour, move it back as a rollback would, and record the times."""
     with console.refusals(SCRIPT):
         from rollout.commands import drill
+        from rollout.model.errors import NotWarmError
         from rollout.session import Place, Session
 
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
-        drill(Session(place, "drill", console.Progress().tell, SCRIPT.interrupted))
+        session = Session(place, "drill", console.Progress().tell, SCRIPT.interrupted)
+        if if_warm and (owner := session.lock.owner()) is not None:
+            console.console.print(f"no drill: {owner}")
+            return
+        try:
+            drill(session)
+        except NotWarmError as error:
+            if not if_warm:
+                raise
+            console.console.print(f"no drill: {error}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Send all traffic back: during a ramp, during the soak, and until the keep-warm window of the former colour ends."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,13 @@ def main(
     because: Annotated[
         str, typer.Option("--because", "--reason", help="The reason, for the journal.")
     ] = "asked for by an operator",
+    if_own: Annotated[
+        bool,
+        typer.Option(
+            "--if-own",
+            help="Only a rollout that this CI run began or resumed, and did not finish. If there is none, exit with 0.",
+        ),
+    ] = False,
     force: Annotated[
         bool,
         typer.Option(
@@ -48,6 +56,9 @@ def main(
     traffic is back, and the message says what remains to be done.
     """
     with console.refusals(SCRIPT):
+        if if_own:
+            _roll_back_own(stack, service, work_dir, because, force=force)
+            return
         # This comes before all other imports, because users may be on a failing candidate.
         from rollout.direct_update import send_back
 
@@ -74,6 +85,28 @@ def main(
         rollout = roll_back(session, because, moved, force=force)
         if rollout.phase is not Phase.ROLLED_BACK:
             console.end(rollout)
+
+
+def _roll_back_own(stack: str, service: str | None, work_dir: Path, reason: str, *, force: bool) -> None:
+    """Roll back what this CI run left, which only the journal knows. Slower than a rollback by the rule's tags."""
+    from rollout.commands import roll_back_own
+    from rollout.model.machine import Phase
+    from rollout.session import Place, Session
+    from rollout.system.origin import ci_run_url
+
+    run_url = ci_run_url(os.environ)
+    if not run_url:
+        raise RefusedError(
+            "--if-own: this is no CI run: neither GITHUB_RUN_ID (with GITHUB_SERVER_URL and GITHUB_REPOSITORY) nor "
+            "CI_JOB_URL is set. Set CI_JOB_URL to what names the run, for the ramp too, or leave --if-own out"
+        )
+    place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
+    session = Session(place, "rollback", console.Progress().tell, SCRIPT.interrupted)
+    rollout = roll_back_own(session, reason, run_url, force=force)
+    if rollout is None:
+        console.console.print("nothing to roll back: this CI run has left no rollout that changed anything")
+    elif rollout.phase is not Phase.ROLLED_BACK:
+        console.end(rollout)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import pulumi
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
+from components.config.engine_args import unknown_options_warning
 from components.config.pod_settings import access_warning
 from components.config.service_settings import ColorSettings, ServiceSettings
 from components.config.settings import Settings
@@ -97,6 +98,7 @@ class BlueGreenService(pulumi.ComponentResource):
                 listener=service.listener,
                 access_logs=stack.access_logs,
                 alarms=service.alarms,
+                dashboard=service.dashboard_limits,
             ),
             opts=self._child,
         )
@@ -161,7 +163,8 @@ class BlueGreenService(pulumi.ComponentResource):
             return
         memory = memory_warning(release, service.instance, service.gpus_per_replica)
         access = access_warning(release.model, service.pods.service_account_name)
-        for warning in (memory, access, *service.load_warnings(color)):
+        unknown = unknown_options_warning(release.engine_args)
+        for warning in (memory, access, unknown, *service.load_warnings(color)):
             if warning:
                 pulumi.log.warn(f"{color_name(self._name, color)}: {warning}", self)
 

@@ -8,17 +8,25 @@ but has no targets, the load balancer itself answers 503, and its own alarm coun
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import pulumi
 from pulumi_aws import cloudwatch
 
 from components.config.router_settings import AlarmSettings
+from components.domain.balancer_metrics import (
+    BALANCER_ERRORS,
+    NAMESPACE,
+    P95_SECONDS,
+    PERIOD_SECONDS,
+    REQUESTS,
+    SERVER_ERRORS,
+    UNHEALTHY_HOSTS,
+    BalancerMetric,
+    balancer_dimensions,
+    color_dimensions,
+)
 from components.domain.naming import COLORS, Color, aws_tags, color_name
-
-NAMESPACE: Final = "AWS/ApplicationELB"
-# CloudWatch gets a load balancer's metrics once a minute.
-PERIOD_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,21 +57,21 @@ class RouterAlarms:
             self._watch_load_balancer()
 
     def _dimensions(self, color: Color) -> dict[str, pulumi.Input[str]]:
-        return {"LoadBalancer": self._args.load_balancer, "TargetGroup": self._args.target_groups[color]}
+        return color_dimensions(self._args.load_balancer, self._args.target_groups, color)
 
     def _watch_errors(self, color: Color) -> None:
         """Watch the share of errors, not the count: a count limit that suits the night would fire all day."""
 
-        def count(key: str, metric: str) -> cloudwatch.MetricAlarmMetricQueryArgs:
+        def count(key: str, metric: BalancerMetric) -> cloudwatch.MetricAlarmMetricQueryArgs:
             return cloudwatch.MetricAlarmMetricQueryArgs(
                 id=key,
                 return_data=False,
                 metric=cloudwatch.MetricAlarmMetricQueryMetricArgs(
                     namespace=NAMESPACE,
-                    metric_name=metric,
+                    metric_name=metric.name,
                     dimensions=self._dimensions(color),
                     period=PERIOD_SECONDS,
-                    stat="Sum",
+                    stat=metric.statistic,
                 ),
             )
 
@@ -81,8 +89,8 @@ class RouterAlarms:
                     expression="100 * FILL(errors, 0) / requests",
                     return_data=True,
                 ),
-                count("errors", "HTTPCode_Target_5XX_Count"),
-                count("requests", "RequestCount"),
+                count("errors", SERVER_ERRORS),
+                count("requests", REQUESTS),
             ],
         )
 
@@ -92,11 +100,11 @@ class RouterAlarms:
             f"{color} of {self._args.service} has targets that fail their health checks",
             0,
             color,
-            metric_name="UnHealthyHostCount",
+            metric_name=UNHEALTHY_HOSTS.name,
             namespace=NAMESPACE,
             dimensions=self._dimensions(color),
             period=PERIOD_SECONDS,
-            statistic="Maximum",
+            statistic=UNHEALTHY_HOSTS.statistic,
         )
 
     def _watch_response_time(self, color: Color) -> None:
@@ -106,11 +114,11 @@ class RouterAlarms:
             f"{color} of {self._args.service} takes more than {limit:g} s to begin its answers (95th percentile)",
             limit,
             color,
-            metric_name="TargetResponseTime",
+            metric_name=P95_SECONDS.name,
             namespace=NAMESPACE,
             dimensions=self._dimensions(color),
             period=PERIOD_SECONDS,
-            extended_statistic="p95",
+            extended_statistic=P95_SECONDS.statistic,
             # Otherwise CloudWatch ignores minutes with few requests, and a model may never get enough of them.
             # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
             evaluate_low_sample_count_percentiles="evaluate",
@@ -124,11 +132,11 @@ class RouterAlarms:
             f"The load balancer of {self._args.service} itself answers more than {limit} requests a minute with 5xx",
             limit,
             None,
-            metric_name="HTTPCode_ELB_5XX_Count",
+            metric_name=BALANCER_ERRORS.name,
             namespace=NAMESPACE,
-            dimensions={"LoadBalancer": self._args.load_balancer},
+            dimensions=balancer_dimensions(self._args.load_balancer),
             period=PERIOD_SECONDS,
-            statistic="Sum",
+            statistic=BALANCER_ERRORS.statistic,
         )
 
     def _alarm(self, name: str, description: str, limit: float, color: Color | None, **what: Any) -> None:

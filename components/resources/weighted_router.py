@@ -8,6 +8,7 @@ from pulumi_aws import lb
 
 from components.config import route_secret
 from components.config.router_settings import AccessLogs, AlarmSettings, ListenerSettings
+from components.domain.balancer_dashboard import DashboardLimits
 from components.domain.drain_chain import DrainChain
 from components.domain.load_balancer_arns import load_balancer_dimension
 from components.domain.naming import (
@@ -23,6 +24,7 @@ from components.domain.naming import (
 from components.domain.traffic import Traffic
 from components.resources.own_load_balancer import OwnLoadBalancer, OwnLoadBalancerArgs
 from components.resources.router_alarms import RouterAlarms, RouterAlarmsArgs
+from components.resources.router_dashboard import RouterDashboard, RouterDashboardArgs
 
 # Clients reach only the API: vLLM serves other paths (/metrics, /invocations, /pause) without requiring a key.
 # https://docs.vllm.ai/en/latest/usage/security/
@@ -57,6 +59,8 @@ class WeightedRouterArgs:
     listener: ListenerSettings | None = None
     access_logs: AccessLogs | None = None
     alarms: AlarmSettings = field(default_factory=AlarmSettings)
+    dashboard: DashboardLimits | None = None
+    """The limits that a dashboard shows. None without a dashboard."""
 
 
 class WeightedRouter(pulumi.ComponentResource):
@@ -98,6 +102,8 @@ class WeightedRouter(pulumi.ComponentResource):
         self.candidate_rules = {color: self._create_candidate_rule(color, secret) for color in COLORS}
         self.weighted_rule = self._create_weighted_rule()
         self._create_alarms(load_balancer)
+        if args.dashboard is not None:
+            self._create_dashboard(load_balancer, args.dashboard)
         self.register_outputs({"endpoint": self.endpoint, "weighted_rule_arn": self.weighted_rule.arn})
 
     def _tags(self, role: Role, color: Color | None = None) -> dict[str, str]:
@@ -132,6 +138,19 @@ class WeightedRouter(pulumi.ComponentResource):
                 owns_load_balancer=self.own is not None,
                 settings=self._args.alarms,
                 max_stream_seconds=self._args.drain_chain.shutdown_timeout_seconds,
+            ),
+            parent=self,
+        )
+
+    def _create_dashboard(self, load_balancer: pulumi.Output[str], limits: DashboardLimits) -> None:
+        RouterDashboard(
+            self._name,
+            RouterDashboardArgs(
+                service=self._args.service,
+                region=self.target_groups["blue"].region,
+                load_balancer=load_balancer,
+                target_groups={color: group.arn_suffix for color, group in self.target_groups.items()},
+                limits=limits,
             ),
             parent=self,
         )

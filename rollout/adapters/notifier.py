@@ -34,7 +34,8 @@ WAITING: Final = 100
 """The most notifications that may wait for one target."""
 CLOSE_SECONDS: Final = 3.0
 """How long the end of a command may wait for what is unsent."""
-_ATTEMPT_SECONDS: Final = 5.0
+ATTEMPT_SECONDS: Final = 5.0
+"""How long one attempt may wait for a connection, and for an answer."""
 _LONGEST_DELAY_SECONDS: Final = 15.0
 _THREAD: Final = "notifications to "
 _PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
@@ -236,12 +237,12 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
     headers = {"Content-Type": "application/json", "User-Agent": "vllm-blue-green", **headers}
     try:
         with (
-            httpx.Client(timeout=_ATTEMPT_SECONDS, follow_redirects=False) as client,
+            httpx.Client(timeout=ATTEMPT_SECONDS, follow_redirects=False) as client,
             client.stream("POST", url, content=body, headers=headers) as answer,
         ):
             status = answer.status_code
     except httpx.TimeoutException:
-        raise UnavailableError(f"no answer within {_ATTEMPT_SECONDS:g} s") from None
+        raise UnavailableError(f"no answer within {ATTEMPT_SECONDS:g} s") from None
     except httpx.HTTPError as error:
         # Its message may contain the URL.
         raise UnavailableError(f"no connection ({type(error).__name__}). Check URL, network and certificate") from None
@@ -260,8 +261,8 @@ def _publish(settings: SnsSettings, notification: Notification) -> None:
     from botocore.config import Config
 
     config = Config(
-        connect_timeout=_ATTEMPT_SECONDS,
-        read_timeout=_ATTEMPT_SECONDS,
+        connect_timeout=ATTEMPT_SECONDS,
+        read_timeout=ATTEMPT_SECONDS,
         retries={"mode": "standard", "total_max_attempts": 1},
     )
     client: Any = boto3.client("sns", region_name=settings.topic_arn.split(":")[3], config=config)

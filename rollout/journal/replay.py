@@ -15,7 +15,9 @@ _ENDS: Final = frozenset({Phase.DONE, Phase.ROLLED_BACK, Phase.FAILED})
 
 
 def run_to_resume(run: Run | None, release: Release | None) -> Run | None:
-    """Return the run to resume. None when there is none and a release is given, so that a new rollout can start.
+    """Return the run to resume. None when a release is given and a new rollout of it can start.
+
+    An unfinished rollout of another release is in the way only if it has changed something.
 
     Raises:
         RefusedError: there is nothing to resume, or the unfinished rollout is of another release.
@@ -34,6 +36,8 @@ def run_to_resume(run: Run | None, release: Release | None) -> Run | None:
             reason = f"the last rollout has ended ({run.rollout.phase})"
         raise RefusedError(f"nothing to resume: {reason}. To start a rollout, name its --release")
     if release is not None and run.release is not None and not _same(release, run.release):
+        if run.is_untouched:
+            return None
         raise RefusedError(
             f"--release: is {release.release_id}, but another rollout is unfinished: {run}. Finish it with --resume "
             "alone, or undo it with scripts.rollback"

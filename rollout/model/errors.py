@@ -13,6 +13,10 @@ class KeepWarmError(RefusedError):
     """The idle colour must not be removed before its keep-warm window ends. Nothing is wrong."""
 
 
+class NotWarmError(RefusedError):
+    """There is no drill while the idle colour serves nothing. Nothing is wrong."""
+
+
 class PlanRefusedError(RolloutError):
     """A preview contains other changes, or lacks the intended one. Nothing was applied."""
 

@@ -16,6 +16,8 @@ class Need:
     """The ARN, with ``{region}``, ``{account}``, ``{cluster}`` and ``{service}``."""
     context: Mapping[str, str] = field(default_factory=dict[str, str])
     """The values that the statement's condition asks for. One is ``{boundary}``."""
+    for_dashboard: bool = False
+    """Whether only a service with a dashboard needs them."""
 
 
 # Two are left out: the records' bucket, which taking the lock tries, and the topic of notifications, which only some
@@ -197,5 +199,15 @@ NEEDS: Final = (
             "cloudwatch:UntagResource",
         ),
         resource="arn:aws:cloudwatch:{region}:{account}:alarm:{service}",
+    ),
+    Need(
+        sid="Dashboards",
+        actions=(
+            "cloudwatch:DeleteDashboards",
+            "cloudwatch:GetDashboard",
+            "cloudwatch:PutDashboard",
+        ),
+        resource="arn:aws:cloudwatch::{account}:dashboard/vllm-blue-green-{service}",
+        for_dashboard=True,
     ),
 )

@@ -4,16 +4,17 @@ A controller that runs and a command that resumes read the same `Run`, which is 
 is lost when a process ends.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from components.config.release import Release
-from rollout.model.machine import FINAL, Phase, Rollout
+from rollout.model.machine import FINAL, UNTOUCHED, Phase, Rollout
 from rollout.model.records import (
     ActionEnded,
     Baseline,
     Finished,
+    LockTaken,
     PhaseBegun,
     Record,
     RuleChanged,
@@ -66,6 +67,11 @@ class Run:
         """Whether a rollout, or its rollback, began and did not come to its end."""
         return not self.is_over and not self.is_reap
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether it is unfinished and has changed nothing, so that there is nothing to undo."""
+        return not self.is_over and self.rollout.phase in UNTOUCHED
+
     def __str__(self) -> str:
         """Say in a few words what it is and where it stands."""
         what = f"release {self.release.release_id} onto" if self.release else "the rollback of"
@@ -78,6 +84,16 @@ def last_run(records: Iterable[Record]) -> Run | None:
     for record in records:
         run = after(run, record)
     return run
+
+
+def begun_by(records: Sequence[Record]) -> LockTaken | None:
+    """Return the command that began the last run, or the last one that went on with it.
+
+    None when there is no run, or when these records begin after that command had taken the lock.
+    """
+    tokens = [record.token for record in records if isinstance(record.body, Started | TakenUp)]
+    locks = [record.body for record in records if isinstance(record.body, LockTaken) and record.token in tokens[-1:]]
+    return locks[-1] if locks else None
 
 
 def unended_updates(records: Iterable[Record]) -> tuple[str, ...]:

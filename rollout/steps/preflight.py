@@ -193,7 +193,8 @@ def _credentials(on: Inspection) -> Iterator[str]:
 
 def _permissions(on: Inspection) -> Iterator[str]:
     boundary = on.ports.config.node_permissions_boundary_arn()
-    denied = on.ask(lambda: on.ports.account.denied_actions(on.service, boundary))
+    dashboard = on.settings.dashboard
+    denied = on.ask(lambda: on.ports.account.denied_actions(on.service, boundary, dashboard=dashboard))
     yield from () if denied is None else permission_violations(denied)
 
 

@@ -34,17 +34,21 @@ def find_origin(work_dir: Path) -> CommandOrigin:
 
 
 def current_user(work_dir: Path) -> str:
-    """Return the user's name: GitHub's actor, git's user name, or the account on this machine."""
-    return os.environ.get("GITHUB_ACTOR") or _git(work_dir, "config", "user.name") or _account()
+    """Return the user's name: of a CI run whoever started it, else git's user name or the account on this machine."""
+    started_by = os.environ.get("GITHUB_ACTOR") or os.environ.get("GITLAB_USER_LOGIN")
+    return started_by or _git(work_dir, "config", "user.name") or _account()
 
 
 def ci_run_url(environment: Mapping[str, str]) -> str:
-    """Return the URL of the GitHub Actions run that this process is part of. Empty outside of a run.
+    """Return the URL of the CI run that this process is part of: a run of GitHub Actions, or a job of GitLab CI.
+
+    Empty outside of a run.
 
     https://docs.github.com/en/actions/reference/workflows-and-actions/variables
+    https://docs.gitlab.com/ci/variables/predefined_variables/
     """
     parts = [environment.get(f"GITHUB_{name}") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
-    return f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else ""
+    return f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else environment.get("CI_JOB_URL", "")
 
 
 def _commit(work_dir: Path) -> str:

@@ -90,7 +90,7 @@ class _Mocks(Mocks):
             state["dnsName"] = f"{args.name}.elb.example"
             state["arnSuffix"] = f"app/{args.name}/1"
         if kind == "TargetGroup":
-            state["arnSuffix"] = f"targetgroup/{args.name}/1"
+            state |= {"arnSuffix": f"targetgroup/{args.name}/1", "region": "us-east-1"}
         if kind == "LaunchTemplate":
             state["latestVersion"] = 3
         return f"id:{kind}:{args.name}", state

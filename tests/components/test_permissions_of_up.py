@@ -36,6 +36,7 @@ EVERYTHING: Final[Mapping[str, Any]] = {
     "blue": {"replicas": 2, "release": release(prompts={"system.txt": "Be kind."})},
     "nodes": {"ssm_access": True},
     "pods": {"pod_monitor": True},
+    "dashboard": True,
 }
 
 

@@ -1,18 +1,18 @@
-"""Keep, reap and adopt, on fakes."""
+"""What the commands do beside driving the state machine, on fakes."""
 
 from typing import Any, cast
 
 import pytest
 
 from components.domain.moments import format_rfc3339
-from rollout.commands import adopt, keep, ramp, reap, roll_back
+from rollout.commands import adopt, drill, keep, ramp, reap, roll_back, roll_back_own
 from rollout.controller import Controller, Subject
 from rollout.direct_update import send_back_by
-from rollout.model.errors import KeepWarmError, RefusedError
+from rollout.model.errors import KeepWarmError, NotWarmError, RefusedError
 from rollout.model.machine import Phase, Rollout
 from rollout.model.plan import make_plan
-from rollout.model.records import Record
-from rollout.model.run import Run
+from rollout.model.records import LockTaken, PhaseBegun, Record, Started, state_of
+from rollout.model.run import Run, last_run
 from rollout.ports import Ports
 from rollout.session import Session
 from rollout.steps.updates import Updater
@@ -312,3 +312,115 @@ def test_a_rollout_in_the_way_is_reported_with_all_else_that_is() -> None:
     assert unfinished.startswith(f"a rollout is unfinished: release {OLD.release_id} onto green (holding, step 1)")
     assert any(other.startswith("green_weight: the live rule splits") for other in others)
     assert world.journal.records == []
+
+
+RUN = "https://github.example/acme/models/actions/runs/4711"
+ELSEWHERE = "https://github.example/acme/models/actions/runs/4712"
+
+
+class JournalledSession(FakeSession):
+    """A session that knows its last run from the world's journal."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.read()
+
+    def read(self) -> None:
+        self.last_run = run = last_run(self.records)
+        self.unfinished = run is not None and run.is_unfinished_rollout and not run.is_untouched
+
+    def ports(self) -> Ports:
+        self.read()
+        return super().ports()
+
+
+def killed_ramp(world: World, phase: Phase, run_url: str = RUN) -> JournalledSession:
+    """Write what a ramp onto the idle colour has written when it is killed in this phase."""
+    settings, journal = world.config.read(), world.journal
+    rollout = Rollout(plan=make_plan(settings.idle_color, settings.rollout))
+    journal.rollout_id, journal.phase = "r2", Phase.PLANNED
+    journal.write(LockTaken(by="ramp", before="", run_url=run_url))
+    candidate = rollout.plan.candidate
+    journal.write(
+        Started(
+            plan=rollout.plan,
+            release=OLD,
+            **state_of(rollout),
+            service=SERVICE,
+            candidate=candidate,
+            release_id=OLD.release_id,
+            previous_release_id=None,
+            green_weight=settings.green_weight,
+        )
+    )
+    journal.phase = phase
+    journal.write(PhaseBegun(**state_of(rollout)))
+    return JournalledSession(world)
+
+
+def test_a_job_that_is_killed_in_preflight_leaves_the_promotion_before_it_as_it_is() -> None:
+    world = promoted_world()
+    asked = killed_ramp(world, Phase.PREFLIGHT)
+    before = (dict(world.weights), world.config.read(), len(world.ups))
+    assert roll_back_own(cast(Session, asked), "the job was cancelled", RUN) is None
+    assert (dict(world.weights), world.config.read(), len(world.ups)) == before
+    assert world.weights["green"] == 100
+    assert world.journal.of("finished")[-1]["outcome"] == "refused"
+    ended = last_run(world.journal.kept)
+    assert ended is not None
+    assert ended.is_over
+    assert ended.rollout.reason == "its process ended before it changed anything"
+
+
+def test_a_job_that_is_killed_later_is_undone() -> None:
+    world = World(green={"replicas": 2, "release": NEW.model_dump(mode="json")}, green_weight=25)
+    asked = killed_ramp(world, Phase.HOLDING)
+    rollout = roll_back_own(cast(Session, asked), "the job was cancelled", RUN)
+    assert rollout is not None
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert world.weights["green"] == world.config.read().green_weight == 0
+    assert not world.pods("green")
+
+
+@pytest.mark.parametrize("phase", [Phase.PREFLIGHT, Phase.HOLDING])
+def test_what_another_run_has_left_is_not_this_job_s_to_undo(phase: Phase) -> None:
+    world = World(green={"replicas": 2, "release": NEW.model_dump(mode="json")}, green_weight=25)
+    asked = killed_ramp(world, phase, ELSEWHERE)
+    records = len(world.journal.kept)
+    assert roll_back_own(cast(Session, asked), "the job was cancelled", RUN) is None
+    assert world.weights["green"] == 25
+    assert len(world.journal.kept) == records
+
+
+def test_a_promotion_that_stands_is_not_a_job_s_to_undo() -> None:
+    world = promoted_world()
+    asked = JournalledSession(world)
+    assert roll_back_own(cast(Session, asked), "the job was cancelled", RUN) is None
+    assert world.weights["green"] == 100
+
+
+def test_a_rollout_that_was_killed_in_preflight_is_in_nobody_s_way() -> None:
+    world = promoted_world()
+    world.clock.sleep(HOUR)
+    asked = killed_ramp(world, Phase.PREFLIGHT)
+    rollout = reap(cast(Session, asked))
+    assert rollout is not None
+    assert rollout.phase is Phase.REAPED
+    assert [one["outcome"] for one in world.journal.of("finished")] == ["promoted", "refused", "reaped"]
+
+
+def test_after_a_rollout_that_was_killed_in_preflight_another_release_starts() -> None:
+    world = World()
+    asked = killed_ramp(world, Phase.PREFLIGHT)
+    assert ramp(cast(Session, asked), NEW, resume=True).phase is Phase.DONE
+    assert [one["outcome"] for one in world.journal.of("finished")] == ["refused", "promoted"]
+
+
+def test_without_a_warm_colour_there_is_no_drill() -> None:
+    world = World()
+    with pytest.raises(NotWarmError, match="green: serves nothing, so there is no way back to practise"):
+        drill(session(world))
+    world.config.edit({"rolling_out": True})
+    with pytest.raises(RefusedError) as refused:
+        drill(session(world))
+    assert not isinstance(refused.value, NotWarmError)

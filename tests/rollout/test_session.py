@@ -92,6 +92,20 @@ def test_without_a_run_there_is_no_report(tmp_path: Path) -> None:
     assert not (tmp_path / ".rollout").exists()
 
 
+@pytest.mark.parametrize(("phase", "unfinished"), [("preflight", False), ("deploying", True), ("soaking", True)])
+def test_a_rollout_is_unfinished_once_it_may_have_changed_something(
+    phase: str, unfinished: bool, tmp_path: Path
+) -> None:
+    opened, _ = of_a_rollout(tmp_path)
+    journal = tmp_path / ".rollout" / "prod" / f"{opened.service}.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    begun = next(number for number, line in enumerate(lines) if json.loads(line)["phase"] == phase)
+    journal.write_text("".join(lines[: begun + 1]))
+    assert opened.unfinished is unfinished
+    assert opened.last_run is not None
+    assert opened.last_run.is_unfinished_rollout
+
+
 @pytest.mark.parametrize("stack", ["prod", "acme/prod", "acme/vllm-blue-green/prod"])
 def test_however_a_stack_is_named_it_has_one_lock_and_one_journal(tmp_path: Path, stack: str) -> None:
     assert str(session(tmp_path, stack).store) == str(tmp_path / ".rollout" / "prod")

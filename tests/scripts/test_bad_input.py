@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import scripts
 from components.domain.naming import COLORS, Color
 from rollout.journal.lock import Lock
 from rollout.journal.store import FileStore
@@ -18,11 +19,12 @@ from rollout.model.errors import RolloutError, StoppedError
 from rollout.model.rule import LiveRule
 from rollout.model.verdict import TargetHealth
 from rollout.system.clock import SystemClock
-from scripts import console, doctor, keep, ramp, reap, rollback, status
+from scripts import console, doctor, drill, keep, ramp, reap, rollback, status
 from tests.rollout.adapters.test_config_file import FLAT, SEVERAL
 from tests.rollout.full_disk import no_room
 from tests.rollout.system.test_failures import aws_error, server
 from tests.scripts.test_scripts import GOOD, PROJECT, call
+from tests.test_boundaries import imports
 
 CLOSED = "http://127.0.0.1:9"
 COMMANDS: list[Callable[..., None]] = [ramp.main, rollback.main, reap.main, status.main, doctor.main]
@@ -326,6 +328,42 @@ def test_a_lock_that_somebody_holds_is_refused_by_name(project: Path, command: C
     assert "delete it" in refused(command, project)
 
 
+@pytest.mark.parametrize(("command", "option"), [(reap.main, "--if-due"), (drill.main, "--if-warm")])
+def test_what_runs_on_schedule_leaves_a_stack_alone_that_another_command_uses(
+    project: Path, command: Callable[..., None], option: str
+) -> None:
+    with Lock(FileStore(project / ".rollout" / "prod"), "ramp", clock=SystemClock(lambda: None), expiry_seconds=120):
+        result = call(command, "--stack", "prod", "--work-dir", str(project), option)
+    assert result.exit_code == console.EXIT_DONE, result.output
+    assert f"ramp (process {os.getpid()} on " in result.stdout
+
+
+@pytest.fixture
+def outside_of_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID", "CI_JOB_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("outside_of_ci")
+def test_a_rollback_of_a_run_s_own_rollout_needs_a_run(project: Path) -> None:
+    assert "--if-own: this is no CI run: neither GITHUB_RUN_ID" in refused(rollback.main, project, "--if-own")
+
+
+@pytest.mark.usefixtures("outside_of_ci")
+def test_a_run_that_has_begun_nothing_rolls_nothing_back_whatever_the_rule_says(
+    with_aws: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def set_green_weight(*_: object) -> None:
+        raise AssertionError("the rule was changed")
+
+    monkeypatch.setattr("rollout.adapters.aws.load_balancer.Elbv2LoadBalancer.set_green_weight", set_green_weight)
+    monkeypatch.setenv("CI_JOB_URL", "https://gitlab.example/acme/models/-/jobs/1")
+    set_rule(monkeypatch, HALF)
+    result = call(rollback.main, "--stack", "prod", "--work-dir", str(with_aws), "--if-own")
+    assert result.exit_code == console.EXIT_DONE, result.output
+    assert "nothing to roll back: this CI run has left no rollout that changed anything" in result.stdout
+
+
 def test_a_status_tells_what_does_not_answer_and_the_rest(project: Path) -> None:
     result = call(status.main, "--stack", "prod", "--work-dir", str(project))
     assert result.exit_code == console.EXIT_NEEDS_HUMAN
@@ -430,3 +468,23 @@ def test_an_old_python_is_reported_in_one_line(name: str) -> None:
     assert done.returncode == console.EXIT_REFUSED
     assert len(done.stderr.splitlines()) == 1
     assert "3.11 or newer is needed" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["__main__", "ramp"])
+def test_a_python_without_the_packages_is_reported_in_one_line(name: str) -> None:
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    # -S: no site-packages, as before `make setup`.
+    command = [sys.executable, "-S", "-m", f"scripts.{name}", "--stack", "prod"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == console.EXIT_REFUSED
+    assert len(done.stderr.splitlines()) == 1
+    assert "lacks packages: " in done.stderr
+    assert "typer" in done.stderr
+    assert "Run `make setup`, then `. .venv/bin/activate`" in done.stderr
+
+
+def test_every_package_that_the_scripts_import_is_looked_for() -> None:
+    own = {"components", "rollout", "scripts"}
+    imported = {name for folder in own for path in (PROJECT / folder).rglob("*.py") for name in imports(path)}
+    stubs = {name for name in imported if name.startswith("mypy_boto3_")}
+    assert set(scripts.PACKAGES) == imported - stubs - own - set(sys.stdlib_module_names)

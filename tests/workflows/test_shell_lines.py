@@ -1,4 +1,4 @@
-"""The workflows' shell lines: signals, exit codes and commits, with scripts that only pretend to roll out."""
+"""The shell lines of both CI hosts: signals, exit codes and commits, with scripts that only pretend to roll out."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.domain.moments import parse_rfc3339
-from tests.workflows.workflow import ROOT, Runner, clone_of, git, origin_of
+from tests.workflows.workflow import ROOT, GitLabRunner, Runner, clone_of, git, origin_of
 
 PRETENDING = """
 import os, pathlib, signal, sys, time
@@ -23,10 +23,11 @@ def stop(number, frame):
     time.sleep(0.3)
     sys.exit(1)
 signal.signal(signal.SIGTERM, stop)
-if name == "status":
+if name in ("status", "explain"):
     print("chat: green is active")
     sys.exit(0)
-config = pathlib.Path("Pulumi.prod.yaml")
+folder = sys.argv[sys.argv.index("--work-dir") + 1] if "--work-dir" in sys.argv else "."
+config = pathlib.Path(folder, "Pulumi.prod.yaml")
 config.write_text(config.read_text().replace("rollout_serial: 1", "rollout_serial: 2"))
 print("ready", flush=True)
 if "PRETEND_SECONDS" in os.environ:
@@ -36,19 +37,27 @@ sys.exit(int(os.environ.get("PRETEND_CODE", "0")))
 
 
 @pytest.fixture
-def runner(tmp_path: Path) -> Runner:
-    """A runner in a fresh clone of a repository with the real workflows and scripts that pretend."""
+def checkout(tmp_path: Path) -> Path:
+    """A fresh clone of a repository with the real workflows, and scripts that pretend."""
     source = tmp_path / "source"
     shutil.copytree(ROOT / ".github", source / ".github")
+    shutil.copytree(ROOT / "ci", source / "ci")
     (source / "scripts").mkdir()
-    for name in ("ramp", "reap", "rollback", "status"):
+    for name in ("ramp", "reap", "drill", "rollback", "status", "explain"):
         (source / "scripts" / f"{name}.py").write_text(PRETENDING)
-    (source / "Pulumi.prod.yaml").write_text("config:\n  rollout_serial: 1  # a comment\n  other: 1\n")
-    origin = origin_of(source, tmp_path / "origin.git")
-    (tmp_path / "runner").mkdir()
+    for folder in (source, source / "infra"):
+        folder.mkdir(exist_ok=True)
+        (folder / "Pulumi.prod.yaml").write_text("config:\n  rollout_serial: 1  # a comment\n  other: 1\n")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python").symlink_to(sys.executable)
-    environment = {
+    (tmp_path / "runner").mkdir()
+    return clone_of(origin_of(source, tmp_path / "origin.git"), tmp_path / "clone")
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """What both hosts set alike."""
+    return {
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
         "CALLS": str(tmp_path / "calls"),
@@ -58,18 +67,29 @@ def runner(tmp_path: Path) -> Runner:
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_CONFIG_SYSTEM": "/dev/null",
     }
-    return Runner(clone_of(origin, tmp_path / "clone"), environment, tmp_path / "runner")
 
 
-def calls(runner: Runner) -> list[str]:
+@pytest.fixture
+def runner(checkout: Path, environment: dict[str, str], tmp_path: Path) -> Runner:
+    """A runner of GitHub."""
+    return Runner(checkout, environment, tmp_path / "runner")
+
+
+@pytest.fixture
+def gitlab(checkout: Path, environment: dict[str, str], tmp_path: Path) -> GitLabRunner:
+    """A runner of GitLab."""
+    return GitLabRunner(checkout, environment, tmp_path / "runner")
+
+
+def calls(runner: Runner | GitLabRunner) -> list[str]:
     return Path(runner.environment["CALLS"]).read_text().splitlines()
 
 
-def committed(runner: Runner) -> str:
-    return git(runner.checkout.parent / "origin.git", "show", "main:Pulumi.prod.yaml")
+def committed(runner: Runner | GitLabRunner, file: str = "Pulumi.prod.yaml") -> str:
+    return git(runner.checkout.parent / "origin.git", "show", f"main:{file}")
 
 
-def push_meanwhile(runner: Runner, old: str, new: str) -> None:
+def push_meanwhile(runner: Runner | GitLabRunner, old: str, new: str) -> None:
     other = clone_of(runner.checkout.parent / "origin.git", runner.checkout.parent / "other")
     config = other / "Pulumi.prod.yaml"
     config.write_text(config.read_text().replace(old, new))
@@ -102,26 +122,35 @@ def test_a_service_is_named_when_it_is_given_whatever_it_holds(runner: Runner) -
     assert not (runner.checkout / "owned").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_cancelled_job_tells_the_script_and_waits_for_its_end(runner: Runner, number: int) -> None:
-    (runner.folder / "output").write_text("")
+def cancel(command: list[str], variables: dict[str, str], checkout: Path, number: int) -> int:
+    """Run a command, send it a signal once its script runs, and return its exit code."""
     process = subprocess.Popen(
-        runner.command("ramp", "Ramp"),
-        cwd=runner.checkout,
-        env=runner.variables(PRETEND_SECONDS="60"),
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
+        command, cwd=checkout, env=variables, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     began = time.monotonic()
     process.send_signal(number)  # to the shell alone, as the runner does
-    assert process.wait(30) == 1
+    code = process.wait(30)
     assert time.monotonic() - began < 7.5, "GitHub waits no longer before it goes on to the next signal"
+    return code
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_cancelled_job_tells_the_script_and_waits_for_its_end(runner: Runner, number: int) -> None:
+    (runner.folder / "output").write_text("")
+    variables = runner.variables(PRETEND_SECONDS="60")
+    assert cancel(runner.command("ramp", "Ramp"), variables, runner.checkout, number) == 1
     assert calls(runner)[-1] == f"ramp stopped by {int(signal.SIGTERM)}"
     runner.read_outputs("Ramp")
     assert runner.outputs["Ramp"] == {"code": "1"}
+
+
+def test_a_cancelled_job_goes_on_with_no_other_service(runner: Runner) -> None:
+    variables = runner.variables(PRETEND_SECONDS="60", SERVICES="chat search")
+    assert cancel(runner.command("drill", "Drill"), variables, runner.checkout, signal.SIGTERM) == 1
+    told = ["drill --stack prod --service chat --if-warm", f"drill stopped by {int(signal.SIGTERM)}"]
+    assert calls(runner) == told
 
 
 def test_the_config_file_is_committed_back_by_the_bot_with_its_comments(runner: Runner) -> None:
@@ -201,15 +230,17 @@ def test_the_summary_says_how_it_ended_and_where_the_service_stands(runner: Runn
     assert runner.run("ramp", "Say how it ended", CODE=code, SERVICE="chat").returncode == 0
     assert runner.summary.startswith(f"## ramp prod: {outcome}")
     assert "chat: green is active" in runner.summary
-    assert calls(runner) == ["status --stack prod --service chat"]
+    assert calls(runner) == ["status --stack prod --service chat", "explain --stack prod --service chat"]
 
 
-def test_a_stack_s_services_are_reaped_one_after_the_other_and_the_worst_code_counts(runner: Runner) -> None:
-    del runner.environment["SERVICE"]  # type: ignore[attr-defined]
-    done = runner.run("reap", "Reap", SERVICES="chat search", PRETEND_CODE="2")
+@pytest.mark.parametrize(("name", "option"), [("reap", "--if-due"), ("drill", "--if-warm")])
+def test_a_stack_s_services_come_one_after_the_other_and_the_worst_code_counts(
+    runner: Runner, name: str, option: str
+) -> None:
+    done = runner.run(name, name.capitalize(), SERVICES="chat search", PRETEND_CODE="2")
     assert done.returncode == 2
-    assert calls(runner) == [f"reap --stack prod --service {name} --if-due" for name in ("chat", "search")]
-    assert runner.outputs["Reap"]["code"] == "2"
+    assert calls(runner) == [f"{name} --stack prod --service {one} {option}" for one in ("chat", "search")]
+    assert runner.outputs[name.capitalize()] == {"code": "2"}
 
 
 def test_the_only_service_of_a_stack_needs_no_name(runner: Runner) -> None:
@@ -219,22 +250,145 @@ def test_the_only_service_of_a_stack_needs_no_name(runner: Runner) -> None:
 
 def test_what_an_ended_ramp_left_is_finished_by_a_rollback(runner: Runner) -> None:
     assert runner.run("ramp", "Finish what an ended ramp left").returncode == 0
-    assert calls(runner) == ["rollback --stack prod --reason the job was cancelled or ran out of time"]
+    assert calls(runner) == ["rollback --stack prod --if-own --reason the job was cancelled or ran out of time"]
+
+
+def put_tool(runner: Runner | GitLabRunner, name: str, lines: str) -> None:
+    tool = runner.checkout.parent / "bin" / name
+    tool.unlink(missing_ok=True)
+    tool.write_text(f"#!/bin/sh\n{lines}\n")
+    tool.chmod(0o755)
+
+
+def kubeconfig_call(runner: Runner, known: str, **variables: str) -> list[str]:
+    """Find the cluster with a config that has its name and, if it is known, the context. Return the call of aws."""
+    called = runner.checkout.parent / "called"
+    put_tool(runner, "pulumi", f'case "$3" in cluster_name) echo gpu;; kubernetes:context) {known};; esac')
+    put_tool(runner, "aws", f'printf "%s\\n" "$@" > "{called}"')
+    done = runner.run("ramp", "Find the cluster", AWS_REGION="us-east-1", **variables)
+    assert done.returncode == 0, done.stderr
+    return called.read_text().splitlines()
 
 
 @pytest.mark.parametrize(("context", "alias"), [("prod", ["--alias", "prod"]), (None, [])])
 def test_the_kubeconfig_names_the_context_as_the_config_does(
     runner: Runner, context: str | None, alias: list[str]
 ) -> None:
-    tools = runner.checkout.parent / "bin"
     known = f"echo {context}" if context else "echo 'error: configuration key not found' >&2; exit 1"
-    (tools / "pulumi").write_text(
-        f'#!/bin/sh\ncase "$3" in cluster_name) echo gpu;; kubernetes:context) {known};; esac\n'
-    )
-    (tools / "aws").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > "{tools / "called"}"\n')
-    for name in ("pulumi", "aws"):
-        (tools / name).chmod(0o755)
-    done = runner.run("ramp", "Find the cluster", AWS_REGION="us-east-1")
-    assert done.returncode == 0, done.stderr
     expected = ["eks", "update-kubeconfig", "--name", "gpu", "--region", "us-east-1", *alias]
-    assert (tools / "called").read_text().splitlines() == expected
+    assert kubeconfig_call(runner, known) == expected
+
+
+def test_a_program_whose_config_does_not_name_its_cluster_has_it_named(runner: Runner) -> None:
+    assert kubeconfig_call(runner, "exit 1", CLUSTER_NAME="other")[2:4] == ["--name", "other"]
+    assert kubeconfig_call(runner, "exit 1", CLUSTER_NAME="")[2:4] == ["--name", "gpu"]
+
+
+def test_the_service_of_another_program_is_rolled_out_in_its_folder(runner: Runner) -> None:
+    assert runner.run("ramp", "Ramp", WORK_DIR="infra").returncode == 0
+    assert calls(runner) == ["ramp --stack prod --work-dir infra --release releases/b.yaml --resume"]
+    assert runner.run("ramp", "Commit the config file back", WORK_DIR="infra").returncode == 0
+    assert "rollout_serial: 2" in committed(runner, "infra/Pulumi.prod.yaml")
+    assert "rollout_serial: 1" in committed(runner)
+    assert runner.run("ramp", "Say how it ended", WORK_DIR="infra", CODE="0").returncode == 0
+    assert calls(runner)[-1] == "explain --stack prod --work-dir infra"
+
+
+@pytest.mark.parametrize(("work_dir", "installs"), [("infra", ["install --cwd infra"]), ("", [])])
+def test_the_packages_of_another_program_are_installed_too(runner: Runner, work_dir: str, installs: list[str]) -> None:
+    for name in ("python", "pulumi"):
+        put_tool(runner, name, f'echo "$@" >> "{runner.checkout.parent / name}.calls"')
+    assert runner.run("ramp", "Install the program", WORK_DIR=work_dir).returncode == 0
+    (pip,) = (runner.checkout.parent / "python.calls").read_text().splitlines()
+    assert pip.endswith("--require-hashes -r requirements.txt")
+    called = runner.checkout.parent / "pulumi.calls"
+    assert (called.read_text().splitlines() if called.exists() else []) == installs
+
+
+PREVIEW = "~ aws:lb:ListenerRule chat update\n```\n[mandatory] traffic-weights chat: the sum of the weights is 101"
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"), [(0, "nothing speaks against it"), (255, "refused by a policy or a guard")]
+)
+def test_a_preview_shows_the_change_and_what_speaks_against_it(runner: Runner, code: int, outcome: str) -> None:
+    called = runner.checkout.parent / "called"
+    put_tool(runner, "pulumi", f"echo \"$@\" > '{called}'; cat <<'END'\n{PREVIEW}\nEND\nexit {code}")
+    done = runner.run("preview", "Preview", WORK_DIR="infra")
+    assert done.returncode == code
+    assert PREVIEW in done.stdout
+    assert runner.summary.startswith(f"## preview of prod: {outcome}")
+    assert PREVIEW in runner.summary
+    policies = runner.checkout / "policies"
+    assert called.read_text().startswith(f"preview --stack prod --cwd infra --policy-pack {policies} ")
+
+
+def test_gitlab_rolls_out_and_records_where_the_stack_stands(gitlab: GitLabRunner) -> None:
+    assert gitlab.run("ramp", ROLLOUT_WORK_DIR="infra").returncode == 0
+    assert gitlab.run("ramp", "after_script", ROLLOUT_WORK_DIR="infra").returncode == 0
+    assert calls(gitlab) == [
+        "ramp --stack prod --work-dir infra --release releases/b.yaml --resume",
+        "status --stack prod --work-dir infra",
+        "explain --stack prod --work-dir infra",
+    ]
+    assert gitlab.summary.startswith("## ramp prod: done")
+    assert "rollout_serial: 2" in committed(gitlab, "infra/Pulumi.prod.yaml")
+    origin = gitlab.checkout.parent / "origin.git"
+    assert git(origin, "log", "-1", "--format=%an <%ae>%n%b", "main").splitlines() == [
+        "gitlab-ci <gitlab-ci@noreply.gitlab.example>",
+        "Job https://gitlab.example/acme/models/-/jobs/4711.",
+    ]
+
+
+@pytest.mark.parametrize("code", [1, 4])
+def test_gitlab_leaves_a_ramp_that_has_ended_as_it_ended(gitlab: GitLabRunner, code: int) -> None:
+    assert gitlab.run("ramp", PRETEND_CODE=str(code)).returncode == code
+    assert gitlab.run("ramp", "after_script").returncode == 0
+    assert not any(call.startswith("rollback") for call in calls(gitlab))
+    assert f"## ramp prod: {'rolled back' if code == 1 else 'paused'}" in gitlab.summary
+
+
+@pytest.mark.parametrize("rollback_code", ["0", "2"])
+def test_gitlab_rolls_back_what_a_killed_ramp_has_begun(gitlab: GitLabRunner, rollback_code: str) -> None:
+    done = gitlab.run("ramp", "after_script", PRETEND_CODE=rollback_code)
+    assert done.returncode == 0, done.stderr
+    assert calls(gitlab)[0] == "rollback --stack prod --if-own --reason the job was cancelled or ran out of time"
+    assert gitlab.summary.startswith("## ramp prod: the script was killed before it could report")
+    assert "rollout_serial: 2" in committed(gitlab)
+
+
+@pytest.mark.parametrize(("name", "option"), [("reap", "--if-due"), ("drill", "--if-warm")])
+def test_gitlab_runs_what_is_scheduled_for_each_service(gitlab: GitLabRunner, name: str, option: str) -> None:
+    assert gitlab.run(name, ROLLOUT_SERVICES="chat search").returncode == 0
+    assert gitlab.run(name, "after_script", ROLLOUT_SERVICES="chat search").returncode == 0
+    assert calls(gitlab)[:2] == [f"{name} --stack prod --service {one} {option}" for one in ("chat", "search")]
+    assert len(calls(gitlab)) == 2 + 2 * 2
+    assert gitlab.summary.startswith(f"## {name} prod: done")
+
+
+def test_gitlab_says_that_the_config_could_not_be_pushed(gitlab: GitLabRunner) -> None:
+    gitlab.run("ramp")
+    push_meanwhile(gitlab, "rollout_serial: 1", "rollout_serial: 7")
+    done = gitlab.run("ramp", "after_script")
+    assert "error: Pulumi.prod.yaml: it could not be pushed: another commit changed it meanwhile" in done.stderr
+    assert gitlab.summary.startswith("## ramp prod: done")
+
+
+def test_a_job_of_gitlab_starts_from_the_newest_config_with_credentials_of_its_own(gitlab: GitLabRunner) -> None:
+    push_meanwhile(gitlab, "rollout_serial: 1", "rollout_serial: 7")
+    git(gitlab.checkout, "checkout", "--quiet", "--detach")
+    for name in ("python", "pulumi", "aws"):
+        put_tool(gitlab, name, "exit 0")
+    done = gitlab.run("ramp", "before_script", AWS_ID_TOKEN="a.b.c", AWS_REGION="us-east-1")
+    assert done.returncode == 0, done.stderr
+    assert "rollout_serial: 7" in (gitlab.checkout / "Pulumi.prod.yaml").read_text()
+    assert git(gitlab.checkout, "branch", "--show-current") == "main"
+    token = Path(gitlab.variables("ramp")["AWS_WEB_IDENTITY_TOKEN_FILE"])
+    assert token.read_text() == "a.b.c"
+    assert token.stat().st_mode & 0o077 == 0
+
+
+def test_a_preview_of_gitlab_is_in_the_job_s_summary(gitlab: GitLabRunner) -> None:
+    put_tool(gitlab, "pulumi", "echo nothing changes")
+    assert gitlab.run("preview").returncode == 0
+    assert gitlab.summary.startswith("## preview of prod: nothing speaks against it\n````\nnothing changes\n````")

@@ -4,16 +4,31 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+import yaml
 
 from rehearsal.binaries.build import COMPONENTS
 from scripts import console
-from tests.workflows.workflow import NAMES, OTHERS, ROOT, WORKFLOWS, expressions, job, line, load, steps
+from tests.workflows.workflow import (
+    CHANGING,
+    GITLAB,
+    NAMES,
+    OTHERS,
+    ROOT,
+    WORKFLOWS,
+    expressions,
+    gitlab_job,
+    job,
+    line,
+    load,
+    steps,
+)
 
-SCRIPTS = ROOT / ".github" / "scripts"
+SHARED = ROOT / "ci"
+OWN = ROOT / ".github" / "scripts"
 
 
 def test_these_are_all_the_workflows() -> None:
@@ -29,7 +44,7 @@ def test_every_action_is_pinned_to_a_commit_with_its_version_beside_it(name: str
         assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHANGING)
 def test_a_job_may_push_and_ask_for_credentials_and_nothing_else(name: str) -> None:
     assert load(name)["permissions"] == {"contents": "write", "id-token": "write"}
     assert "permissions" not in job(name)
@@ -47,9 +62,17 @@ def test_one_action_has_one_version_everywhere() -> None:
 def test_a_pull_request_gets_no_rights_and_a_tag_only_that_to_push() -> None:
     assert load("test")["permissions"] == {"contents": "read"}
     assert load("tag")["permissions"] == {"contents": "write"}
+    assert load("preview")["permissions"] == {"contents": "read", "id-token": "write"}
     # `pull_request_target` would run a stranger's code with the repository's rights.
     assert set(load("test")["on"]) == {"pull_request", "push"}
+    assert set(load("preview")["on"]) == {"pull_request"}
     assert load("tag")["on"] == {"push": {"branches": ["main"], "paths": ["CHANGELOG.md"]}}
+
+
+def test_a_preview_runs_for_branches_of_the_repository_with_a_role_of_its_own() -> None:
+    assert job("preview")["if"].endswith("github.event.pull_request.head.repo.full_name == github.repository")
+    assert job("preview")["environment"] == "${{ matrix.stack }}-preview"
+    assert gitlab_job("preview")["environment"]["name"] == "$STACK-preview"
 
 
 def test_a_pull_request_is_linted_and_tested_as_by_hand() -> None:
@@ -90,7 +113,7 @@ def test_what_somebody_types_reaches_no_shell_as_code(name: str) -> None:
 
 
 def test_ramps_of_a_stack_wait_for_each_other_and_none_is_broken_off() -> None:
-    for concurrency in (load("ramp")["concurrency"], job("reap")["concurrency"]):
+    for concurrency in (load("ramp")["concurrency"], job("reap")["concurrency"], job("drill")["concurrency"]):
         assert concurrency["cancel-in-progress"] is False
         assert ".stack }}" in concurrency["group"]
 
@@ -100,16 +123,16 @@ def test_a_run_ends_at_some_time(name: str) -> None:
     assert 0 < job(name)["timeout-minutes"] <= 360
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHANGING)
 def test_a_run_starts_from_the_newest_config(name: str) -> None:
     assert steps(name)["Check out the newest config"]["with"] == {"ref": "${{ github.ref_name }}"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHANGING)
 def test_the_config_is_committed_back_however_it_ended(name: str) -> None:
     order = list(steps(name))
     assert steps(name)["Commit the config file back"]["if"].startswith("always() && ")
-    assert order.index("Commit the config file back") > order.index({"ramp": "Ramp", "reap": "Reap"}[name])
+    assert order.index("Commit the config file back") > order.index(name.capitalize())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -152,40 +175,103 @@ def test_a_rerun_resumes() -> None:
     assert line("ramp", "Ramp").endswith(' ramp --release "$RELEASE" --resume')
 
 
-def test_a_scheduled_reap_is_quiet_while_nothing_is_due() -> None:
-    assert "schedule" in load("reap")["on"]
-    assert "reap --if-due" in line("reap", "Reap")
+@pytest.mark.parametrize(("name", "quietly"), [("reap", "reap --if-due"), ("drill", "drill --if-warm")])
+def test_what_runs_on_schedule_is_quiet_while_nothing_is_due(name: str, quietly: str) -> None:
+    (schedule,) = load(name)["on"]["schedule"]
+    assert len(schedule["cron"].split()) == 5
+    assert quietly in line(name, name.capitalize())
 
 
-@pytest.mark.parametrize(
-    ("script", "options"),
-    [
-        ("ramp", {"--stack", "--service", "--release", "--resume"}),
-        ("reap", {"--stack", "--service", "--if-due"}),
-        ("rollback", {"--stack", "--service", "--reason"}),
-        ("status", {"--stack", "--service"}),
-    ],
-)
-def test_the_scripts_take_the_options_that_the_workflows_give(script: str, options: set[str]) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_every_workflow_can_roll_out_the_service_of_another_program(name: str) -> None:
+    environment = job(name)["env"]
+    assert "vars.ROLLOUT_WORK_DIR" in environment["WORK_DIR"]
+    assert environment["CLUSTER_NAME"] == "${{ vars.CLUSTER_NAME }}"
+
+
+def shell_lines() -> Iterator[str]:
+    """Every line that a workflow, a job of GitLab or a shared script runs."""
+    for name in (*NAMES, *OTHERS):
+        for step in job(name)["steps"]:
+            yield from step.get("run", "").splitlines()
+    for name in NAMES:
+        for part in ("before_script", "script", "after_script"):
+            yield from gitlab_job(name)[part]
+    for script in SHARED.glob("*.sh"):
+        yield from script.read_text().splitlines()
+
+
+@pytest.mark.parametrize("script", ["ramp", "reap", "drill", "rollback", "status", "explain"])
+def test_the_scripts_take_the_options_that_they_are_given(script: str) -> None:
     told = subprocess.run(
         [sys.executable, "-m", f"scripts.{script}", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    assert options <= set(re.findall(r"--[a-z-]+", told))
+    found = re.compile(rf"ci/run\.sh {script}\b(.*)")
+    given = {
+        option for one in shell_lines() for rest in found.findall(one) for option in re.findall(r"--[a-z-]+", rest)
+    }
+    assert given or script in ("status", "explain")
+    assert {"--stack", "--service", "--work-dir"} | given <= set(re.findall(r"--[a-z-]+", told))
 
 
-def called(step: dict[str, Any]) -> list[str]:
-    return re.findall(r"\.github/scripts/([\w-]+\.sh)", step.get("run", ""))
+def called(text: str) -> set[Path]:
+    return {ROOT / path for path in re.findall(r"(?:\.github/scripts|\bci)/[\w-]+\.sh", text)}
 
 
 def test_every_shell_script_is_called_and_can_be() -> None:
-    used = {script for name in (*NAMES, *OTHERS) for step in job(name)["steps"] for script in called(step)}
-    assert used == {path.name for path in SCRIPTS.iterdir()}
-    for script in SCRIPTS.iterdir():
-        assert os.access(script, os.X_OK)
+    used = {path for one in shell_lines() for path in called(one)}
+    assert used == {*SHARED.glob("*.sh"), *OWN.iterdir()}
+    for script in used:
+        sourced = script.name == "host.sh"
+        assert os.access(script, os.X_OK) is not sourced
         subprocess.run(["bash", "-n", str(script)], check=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_hosts_run_the_same_scripts(name: str) -> None:
+    lines = [step["run"] for step in job(name)["steps"] if "run" in step]
+    parts = [gitlab_job(name)[part] for part in ("before_script", "script", "after_script")]
+    of_gitlab = {path for part in parts for one in part for path in called(one)} - {SHARED / "host.sh"}
+    assert of_gitlab == {path for one in lines for path in called(one)}
+
+
+def test_gitlab_waits_as_github_does() -> None:
+    groups = {name: gitlab_job(name)["resource_group"] for name in CHANGING}
+    assert groups == {name: f"{name}-$STACK" for name in CHANGING}
+    ramp = gitlab_job("ramp")
+    minutes = {name: _minutes(ramp["variables"][f"RUNNER_{name}_TIMEOUT"]) for name in ("SCRIPT", "AFTER_SCRIPT")}
+    assert minutes["SCRIPT"] == steps("ramp")["Ramp"]["timeout-minutes"]
+    assert sum(minutes.values()) <= _minutes(ramp["timeout"]) == job("ramp")["timeout-minutes"]
+    for name in CHANGING:
+        assert not gitlab_job(name).get("interruptible", False)
+
+
+def _minutes(text: str) -> int:
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?", text)
+    assert found is not None
+    return 60 * int(found[1] or 0) + int(found[2] or 0)
+
+
+def test_gitlab_has_the_cli_of_the_sdk_s_version() -> None:
+    pinned = re.search(r"^pulumi==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert pinned is not None
+    for name in NAMES:
+        assert gitlab_job(name)["image"]["name"] == f"pulumi/pulumi:{pinned[1]}"
+
+
+def test_gitlab_runs_nothing_that_nobody_asked_for() -> None:
+    rules = {name: gitlab_job(name)["rules"] for name in NAMES}
+    assert rules == {
+        "ramp": [{"if": '$CI_PIPELINE_SOURCE == "web" && $RELEASE'}],
+        "reap": [{"if": '$CI_PIPELINE_SOURCE == "schedule" && $TASK == "reap"'}],
+        "drill": [{"if": '$CI_PIPELINE_SOURCE == "schedule" && $TASK == "drill"'}],
+        "preview": [{"if": '$CI_PIPELINE_SOURCE == "merge_request_event"'}],
+    }
+    jobs = {name for name in yaml.safe_load(GITLAB.read_text()) if not name.startswith(".")}
+    assert jobs - {"variables"} == rules.keys()
 
 
 def test_the_summary_knows_every_exit_code() -> None:
     codes = {value for name, value in vars(console).items() if name.startswith("EXIT_") and isinstance(value, int)}
-    cases = re.findall(r"^  (\d)\) outcome=", (SCRIPTS / "summary.sh").read_text(), re.MULTILINE)
+    cases = re.findall(r"^  (\d)\) outcome=", (SHARED / "summary.sh").read_text(), re.MULTILINE)
     assert {int(code) for code in cases} == codes

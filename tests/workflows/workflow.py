@@ -1,9 +1,9 @@
-"""The committed workflows; their shell lines are run as GitHub's runner runs them."""
+"""The committed workflows and GitLab's jobs; their shell lines are run as the runners of GitHub and GitLab run them."""
 
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,17 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = ROOT / ".github" / "workflows"
-NAMES = ("ramp", "reap")
-"""The workflows that roll out."""
+CHANGING = ("ramp", "reap", "drill")
+"""The workflows that change a stack."""
+NAMES = (*CHANGING, "preview")
+"""The workflows for stacks."""
 OTHERS = ("tag", "test")
 """The workflows for this repository itself."""
+GITLAB = ROOT / "ci" / "gitlab.yml"
 
-# How the runner runs `shell: bash`.
-SHELL = ("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c")
+# How GitHub's runner runs `shell: bash`: the step's lines are in a file.
+# https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax#jobsjob_idstepsshell
+SHELL = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
 
 
 def load(name: str) -> dict[str, Any]:
@@ -53,11 +57,14 @@ class Runner:
     outputs: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
 
     def command(self, workflow: str, step: str) -> list[str]:
-        return [*SHELL, line(workflow, step)]
+        script = self.folder / "step.sh"
+        script.write_text(line(workflow, step))
+        return [*SHELL, str(script)]
 
     def variables(self, **more: str) -> dict[str, str]:
         return {
             **self.environment,
+            "GITHUB_ACTIONS": "true",
             "GITHUB_OUTPUT": str(self.folder / "output"),
             "GITHUB_STEP_SUMMARY": str(self.folder / "summary"),
             "GITHUB_ENV": str(self.folder / "environment"),
@@ -91,6 +98,70 @@ class Runner:
     def summary(self) -> str:
         path = self.folder / "summary"
         return path.read_text() if path.exists() else ""
+
+
+def gitlab_job(name: str) -> dict[str, Any]:
+    """A job of GitLab CI, with what it extends and all lists of lines flat, as GitLab reads it."""
+    document = yaml.safe_load(GITLAB.read_text())
+    found: dict[str, Any] = document[name]
+    while (base := found.pop("extends", None)) is not None:
+        inherited: dict[str, Any] = document[base]
+        variables = {**inherited.get("variables", {}), **found.get("variables", {})}
+        found = {**inherited, **found, "variables": variables, "extends": inherited.get("extends")}
+    for part in ("before_script", "script", "after_script"):
+        found[part] = list(_flat(found.get(part, [])))
+    return found
+
+
+def _flat(lines: list[Any]) -> Iterator[str]:
+    for one in lines:
+        yield from _flat(one) if isinstance(one, list) else [one]
+
+
+@dataclass
+class GitLabRunner:
+    """A runner of GitLab in a checkout: it runs a job's script, then its after_script in a shell of its own."""
+
+    checkout: Path
+    environment: Mapping[str, str]
+    folder: Path
+
+    def variables(self, job: str, **more: str) -> dict[str, str]:
+        known = {
+            **self.environment,
+            "GITLAB_CI": "true",
+            "CI_PROJECT_DIR": str(self.checkout),
+            "CI_COMMIT_BRANCH": "main",
+            "CI_JOB_NAME": job,
+            "CI_JOB_URL": "https://gitlab.example/acme/models/-/jobs/4711",
+            "CI_SERVER_HOST": "gitlab.example",
+        }
+        own = {
+            name: re.sub(r"\$(\w+)", lambda found: known[found[1]], value)
+            for name, value in gitlab_job(job)["variables"].items()
+        }
+        return {**known, **own, **more}
+
+    def command(self, job: str, part: str = "script") -> list[str]:
+        script = self.folder / f"{part}.sh"
+        script.write_text("\n".join(gitlab_job(job)[part]))
+        return ["bash", "-eo", "pipefail", str(script)]
+
+    def run(self, job: str, part: str = "script", **variables: str) -> "subprocess.CompletedProcess[str]":
+        """Run a part of a job to its end."""
+        return subprocess.run(
+            self.command(job, part),
+            cwd=self.checkout,
+            env=self.variables(job, **variables),
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+    @property
+    def summary(self) -> str:
+        return (self.checkout / "rollout-summary.md").read_text()
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -24,6 +24,18 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from components.domain.balancer_metrics import (
+    BALANCER_ERRORS,
+    COLOR_METRICS,
+    CONNECTION_ERRORS,
+    HEALTHY_HOSTS,
+    NAMESPACE,
+    P95_SECONDS,
+    REQUESTS,
+    SERVER_ERRORS,
+    BalancerMetric,
+    balancer_dimensions,
+)
 from components.domain.naming import COLORS, Color
 from rollout.model.verdict import TargetGroupCounts
 from rollout.statistics.measurements import Period, PeriodRequests
@@ -32,26 +44,13 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
 
-NAMESPACE: Final = "AWS/ApplicationELB"
-REQUESTS: Final = ("RequestCount", "Sum")
-SERVER_ERRORS: Final = ("HTTPCode_Target_5XX_Count", "Sum")
-# No target answered these, so none is among the 5xx answers of the targets.
-CONNECTION_ERRORS: Final = ("TargetConnectionErrorCount", "Sum")
-BALANCER_ERRORS: Final = ("HTTPCode_ELB_5XX_Count", "Sum")
-"""502: a target refuses, resets or garbles; 503: no target; 504: a target is silent. Counted by load balancer only.
-https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html"""
-P95_SECONDS: Final = ("TargetResponseTime", "p95")
-HOSTS: Final = ("HealthyHostCount", "Maximum")
-"""Published with or without requests, so it separates a period without requests from one not published yet."""
 PUBLICATION_PERIODS: Final = 2
 """For this many periods after its end, a period's figures may still change."""
 SILENT_PERIODS: Final = 5
 """This many periods after a period's end, requests are published if there were any."""
 
-Statistic = tuple[str, str]
-"""A metric's name and its CloudWatch statistic."""
-_Series = tuple[Statistic, Color | None]
-"""A statistic of a colour's target group, or of the whole load balancer."""
+_Series = tuple[BalancerMetric, Color | None]
+"""A metric of a colour's target group, or of the whole load balancer."""
 _Values = Mapping[_Series, float]
 
 
@@ -89,8 +88,7 @@ class CloudWatchMetrics:
         first = self._first_period(start)
         if first >= int(end.timestamp()):  # CloudWatch takes whole seconds only
             return dict.fromkeys(COLORS, ())
-        statistics = (REQUESTS, HOSTS, SERVER_ERRORS, CONNECTION_ERRORS, P95_SECONDS)
-        wanted = (*_of_colors(statistics), (BALANCER_ERRORS, None))
+        wanted = (*_of_colors(COLOR_METRICS), (BALANCER_ERRORS, None))
         found = self._read(wanted, datetime.fromtimestamp(first, UTC), end)
         return {
             color: tuple(
@@ -111,7 +109,7 @@ class CloudWatchMetrics:
         first = self._first_period(start)
         if first >= int(end.timestamp()):
             return ()
-        found = self._read(_of_colors((REQUESTS, HOSTS)), datetime.fromtimestamp(first, UTC), end)
+        found = self._read(_of_colors((REQUESTS, HEALTHY_HOSTS)), datetime.fromtimestamp(first, UTC), end)
         return [
             PeriodRequests(
                 start=at,
@@ -147,26 +145,25 @@ class CloudWatchMetrics:
             return False
         if any((REQUESTS, color) in values for later, values in found.items() if later >= at for color in COLORS):
             return True
-        return ended >= SILENT_PERIODS and any((HOSTS, color) in found[at] for color in COLORS)
+        return ended >= SILENT_PERIODS and any((HEALTHY_HOSTS, color) in found[at] for color in COLORS)
 
-    def _query(self, number: str, statistic: Statistic, color: Color | None) -> MetricDataQueryTypeDef:
-        name, how = statistic
+    def _query(self, number: str, metric: BalancerMetric, color: Color | None) -> MetricDataQueryTypeDef:
         dimensions = self._dimensions(COLORS[0] if color is None else color)
         if color is None:
-            dimensions = {key: value for key, value in dimensions.items() if key != "TargetGroup"}
+            dimensions = balancer_dimensions(dimensions["LoadBalancer"])
         return {
             "Id": number,
             "MetricStat": {
                 "Metric": {
                     "Namespace": NAMESPACE,
-                    "MetricName": name,
+                    "MetricName": metric.name,
                     "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
                 },
                 "Period": self._period_seconds,
-                "Stat": how,
+                "Stat": metric.statistic,
             },
         }
 
 
-def _of_colors(statistics: Sequence[Statistic]) -> tuple[_Series, ...]:
-    return tuple((statistic, color) for statistic in statistics for color in COLORS)
+def _of_colors(metrics: Sequence[BalancerMetric]) -> tuple[_Series, ...]:
+    return tuple((metric, color) for metric in metrics for color in COLORS)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
+from components.domain.balancer_metrics import color_dimensions
 from components.domain.load_balancer_arns import load_balancer_dimension, load_balancer_of, target_group_dimension
 from components.domain.moments import parse_or_none
 from components.domain.naming import (
@@ -176,10 +177,8 @@ class Elbv2LoadBalancer:
     def dimensions(self, color: Color) -> dict[str, str]:
         """Return the CloudWatch dimensions of a colour's target group."""
         found = self._find()
-        return {
-            "TargetGroup": target_group_dimension(found.target_groups[color]),
-            "LoadBalancer": load_balancer_dimension(found.load_balancer_arn),
-        }
+        groups: dict[Color, str] = {one: target_group_dimension(arn) for one, arn in found.target_groups.items()}
+        return color_dimensions(load_balancer_dimension(found.load_balancer_arn), groups, color)
 
     def _find(self) -> _Found:
         if self._found is None:

@@ -20,13 +20,14 @@ _USER: Final = re.compile(r"arn:[\w-]+:iam::\d+:user/.+")
 _ROOT: Final = re.compile(r"arn:[\w-]+:iam::\d+:root")
 
 
-def denied_actions(iam: Any, sts: Any, values: Mapping[str, str]) -> Sequence[str]:
+def denied_actions(iam: Any, sts: Any, values: Mapping[str, str], *, dashboard: bool) -> Sequence[str]:
     """Return the actions that are not allowed, in order.
 
     Args:
         iam: the client for IAM.
         sts: the client for STS.
         values: the values for the example resources: region, cluster, service and boundary.
+        dashboard: whether the service has a dashboard.
 
     Raises:
         RolloutError: the caller is neither a user nor a role.
@@ -36,7 +37,8 @@ def denied_actions(iam: Any, sts: Any, values: Mapping[str, str]) -> Sequence[st
     if principal is None:
         return ()  # the account itself may do everything
     known = {**values, "account": str(caller["Account"])}
-    denied = {action for need in NEEDS for action in _denied(iam, principal, need, known)}
+    needs = [need for need in NEEDS if dashboard or not need.for_dashboard]
+    denied = {action for need in needs for action in _denied(iam, principal, need, known)}
     return sorted(denied)
 
 

@@ -8,12 +8,12 @@ import pytest
 from moto.elbv2.models import elbv2_backends
 from multidict import CIMultiDict
 
+from components.domain.balancer_metrics import REQUESTS, SERVER_ERRORS
 from components.domain.naming import CANDIDATE_ROUTE_HEADER, COLORS
 from rehearsal.aws.moto_topology import read_topology
 from rehearsal.aws.routing import RequestView, rule_for
 from rehearsal.aws.topology import Forward
 from rehearsal.providers.values import Tree
-from rollout.adapters.aws.cloudwatch import REQUESTS, SERVER_ERRORS
 from rollout.adapters.aws.load_balancer import Elbv2LoadBalancer
 from tests.components.example import SECRET, release, run_program
 from tests.components.registrations import STACK, Registered, Registrations

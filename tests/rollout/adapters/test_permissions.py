@@ -30,9 +30,9 @@ class Iam:
         sts_stub.activate()
         self.stub.activate()
 
-    def simulate(self, principal: str, denied: frozenset[str] = frozenset()) -> None:
-        """Answer one simulation for each statement."""
-        for need in NEEDS:
+    def simulate(self, principal: str, denied: frozenset[str] = frozenset(), *, dashboard: bool = False) -> None:
+        """Answer one simulation for each statement that a service needs."""
+        for need in (one for one in NEEDS if dashboard or one.sid != "Dashboards"):
             asked = {
                 "PolicySourceArn": principal,
                 "ActionNames": list(need.actions),
@@ -45,8 +45,8 @@ class Iam:
             ]
             self.stub.add_response("simulate_principal_policy", {"EvaluationResults": results}, asked)
 
-    def denied(self) -> list[str]:
-        return list(denied_actions(self.iam, self.sts, VALUES))
+    def denied(self, *, dashboard: bool = False) -> list[str]:
+        return list(denied_actions(self.iam, self.sts, VALUES, dashboard=dashboard))
 
 
 def test_a_session_s_policies_are_those_of_its_role_with_its_path() -> None:
@@ -62,6 +62,13 @@ def test_a_user_is_asked_about_as_it_is() -> None:
     iam = Iam(USER)
     iam.simulate(USER)
     assert iam.denied() == []
+    iam.stub.assert_no_pending_responses()
+
+
+def test_only_a_service_with_a_dashboard_needs_what_that_takes() -> None:
+    iam = Iam(USER)
+    iam.simulate(USER, frozenset({"cloudwatch:PutDashboard"}), dashboard=True)
+    assert iam.denied(dashboard=True) == ["cloudwatch:PutDashboard"]
     iam.stub.assert_no_pending_responses()
 
 

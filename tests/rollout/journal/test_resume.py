@@ -14,7 +14,7 @@ from rollout.controller import Controller, Subject
 from rollout.journal.replay import missing_edits, run_to_resume
 from rollout.model.changes import EngineRun
 from rollout.model.errors import RefusedError
-from rollout.model.machine import Phase, ReapRequested, Rollout, advance
+from rollout.model.machine import UNTOUCHED, Phase, ReapRequested, Rollout, advance
 from rollout.model.plan import make_plan
 from rollout.model.records import Body, Kind, Started, UpdateBegun
 from rollout.model.run import Run, last_run
@@ -525,6 +525,14 @@ def test_an_unfinished_rollout_of_another_release_is_named() -> None:
     assert run_to_resume(run, None) is run
     with pytest.raises(RefusedError, match=f"unfinished: release {OLD.release_id} onto green .holding, step 1."):
         run_to_resume(run, NEW)
+
+
+def test_an_unfinished_rollout_that_changed_nothing_is_not_in_another_release_s_way() -> None:
+    for phase in UNTOUCHED:
+        run = run_at(phase, release=OLD)
+        assert run_to_resume(run, OLD) is run
+        assert run_to_resume(run, None) is run
+        assert run_to_resume(run, NEW) is None
 
 
 def test_a_rollback_of_a_finished_rollout_that_was_killed_is_finished() -> None:

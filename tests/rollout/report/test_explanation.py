@@ -17,6 +17,7 @@ def test_a_rollback_is_explained_by_the_gate_that_failed() -> None:
     assert "was rolled back at 1 %" in said.headline
     assert said.why[0].startswith("ttft_p95: p95 2.4")
     assert "after the gates began to watch the step of 1 %" in said.why[1]
+    assert said.why[2].startswith("ttft_p95: Time to first token (TTFT)")
     assert ("p95", "2.425 s") in said.figures
     assert any(name == "evidence" and "rules out chance" in value for name, value in said.figures)
     assert said.commands == ("python -m scripts.ramp --stack prod --release <file>",)
@@ -43,16 +44,18 @@ def test_a_hold_that_waited_for_evidence_is_named_with_its_gates() -> None:
     assert any("The step of 1 % was extended by" in line and "no verdict yet from" in line for line in said.tried)
 
 
-def test_an_unfinished_rollout_says_how_to_go_on() -> None:
+@pytest.mark.parametrize(("phase", "can_go_back"), [(Phase.HOLDING, True), (Phase.PREFLIGHT, False)])
+def test_an_unfinished_rollout_says_how_to_go_on(phase: Phase, can_go_back: bool) -> None:
     world = World()
     ramp(world)
     kept = world.journal.kept
-    middle = next(place for place, one in enumerate(kept) if one.phase is Phase.HOLDING)
+    middle = next(place for place, one in enumerate(kept) if one.phase is phase)
     report = report_of(kept[: middle + 1])
     assert report is not None
     said = explain(report, "prod")
-    assert "is unfinished (holding)" in said.headline
+    assert f"is unfinished ({phase})" in said.headline
     assert any("--resume" in command for command in said.commands)
+    assert any("scripts.rollback" in command for command in said.commands) is can_go_back
 
 
 @pytest.mark.parametrize(

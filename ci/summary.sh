@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Writes into the job's summary how a script ended (its exit code is in CODE), and where the service stands.
+# Writes into the job's summary how a script ended (its exit code is in CODE), and where each service stands.
 set -euo pipefail
+source "$(dirname "$0")/host.sh"
 case "$CODE" in
   0) outcome="done" ;;
   1) outcome="rolled back: the candidate was refused, all traffic is where it was" ;;
@@ -12,10 +13,12 @@ case "$CODE" in
 esac
 {
   echo "## $1 $STACK: $outcome"
-  for service in ${SERVICES:-${SERVICE:-""}}; do
+  for service in ${SERVICES:-"${SERVICE:-}"}; do
     echo '```'
-    COLUMNS=120 python -m scripts.status --stack "$STACK" ${service:+--service "$service"} 2>&1 || true
-    COLUMNS=120 python -m scripts.explain --stack "$STACK" ${service:+--service "$service"} 2>&1 || true
+    for script in status explain; do
+      COLUMNS=120 python -m "scripts.$script" --stack "$STACK" ${service:+--service "$service"} \
+        ${WORK_DIR:+--work-dir "$WORK_DIR"} 2>&1 || true
+    done
     echo '```'
   done
-} >> "$GITHUB_STEP_SUMMARY"
+} >> "$SUMMARY"

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Previews STACK of the program in WORK_DIR with the policy pack. The changes and the violations are in the job's summary.
+set -euo pipefail
+source "$(dirname "$0")/host.sh"
+shown=$(mktemp)
+code=0
+pulumi preview --stack "$STACK" --cwd "${WORK_DIR:-.}" --policy-pack "$PWD/policies" \
+  --non-interactive --color never --suppress-progress > "$shown" 2>&1 || code=$?
+cat "$shown"
+outcome="nothing speaks against it"
+if [ "$code" -ne 0 ]; then outcome="refused by a policy or a guard, or not possible: the last lines say why"; fi
+{
+  echo "## preview of $STACK: $outcome"
+  echo '````'
+  tail -c 500000 "$shown" # a summary on GitHub holds a megabyte
+  echo '````'
+} >> "$SUMMARY"
+rm "$shown"
+exit "$code"
