@@ -173,7 +173,7 @@ class PodSettings(TypedDict):
     priority_class_name: NotRequired[str]
     """An existing PriorityClass for the pods. Default: the cluster's."""
     memory_limit_mib: NotRequired[int]
-    """Memory limit of one replica, in MiB: at most its use before it is killed, /dev/shm included. Default: no limit."""
+    """Memory limit of one replica, in MiB: at most its use before it is killed, /dev/shm included. Default: its share of the node."""
     ingress_cidrs: NotRequired[list[str]]
     """Networks that may send requests to the pods; narrow them to the load balancer's subnets. Default: 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10."""
     monitoring_namespace: NotRequired[str]
@@ -257,6 +257,8 @@ class BlueGreenServiceArgs(TypedDict):
     """True while a rollout moves traffic to the idle colour; the scripts write it. Default: false."""
     max_step_points: NotRequired[int]
     """Most percentage points by which a plain `pulumi up` may raise the idle colour's weight. Default: 50."""
+    evidence: NotRequired[str]
+    """Evidence bundle (the JSON of a rollout's report) behind a weight that a plain `pulumi up` sets; its digest goes into a tag of the rule."""
     blue: NotRequired[ColorSettings]
     """The blue pool."""
     green: NotRequired[ColorSettings]
@@ -274,7 +276,7 @@ class BlueGreenServiceArgs(TypedDict):
     replica_millicpus: NotRequired[int]
     """CPU request of one replica, in thousandths of a CPU. Default: 3000."""
     replica_memory_mib: NotRequired[int]
-    """Memory request of one replica, in MiB. Default: 12288."""
+    """Memory request of one replica, in MiB. Default: what its processes, its loader, what it offloads and /dev/shm need."""
     spare_nodes: NotRequired[int]
     """Nodes that each pool may have beyond its full size. Default: 0."""
     headroom_mode: NotRequired[HeadroomMode]

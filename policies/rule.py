@@ -10,6 +10,7 @@ from components.domain.naming import (
     ACTIVE_COLOR_KEY,
     ANNOUNCED_KEY,
     COLORS,
+    EVIDENCE_KEY,
     KEEP_UNTIL_KEY,
     ROLLING_OUT_KEY,
     ROLLOUT_SERIAL_KEY,
@@ -73,6 +74,7 @@ def traffic(rule: Resource) -> Traffic | None:
         rollout_serial=whole(rule.marks.get(ROLLOUT_SERIAL_KEY)) or 0,
         rolling_out=rule.marks.get(ROLLING_OUT_KEY) == "true",
         announced_serial=str(rule.marks.get(ANNOUNCED_KEY) or ""),
+        evidence=str(rule.marks.get(EVIDENCE_KEY) or ""),
         colors=known,
     )
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Final
 
 from pulumi_policy import Severity
@@ -9,7 +10,9 @@ from pydantic import Field
 
 from components.config import route_secret
 from components.domain.drain_chain import EXIT_MARGIN_SECONDS
-from components.domain.naming import CANDIDATE_ROUTE_HEADER, COLORS, PROJECT, Color, other_color
+from components.domain.evidence import MOST_PERCENT_WITHOUT, EvidenceTag, needs_evidence
+from components.domain.naming import CANDIDATE_ROUTE_HEADER, COLORS, EVIDENCE_KEY, PROJECT, Color, other_color
+from policies.bundles import BundleError, find_bundle
 from policies.pods import Pods, is_vllm
 from policies.policy import Finding, Options, resource_policy, service_policy, wrong
 from policies.resources import (
@@ -113,6 +116,50 @@ def weight_needs_release(rule: Resource, _: Options) -> Iterator[str]:
         if found.weights[color] and not state.replicas and not is_new:
             fix = f"Set green_weight to {0 if color == 'green' else 100} first, or start {color} again."
             yield wrong(rule, f"the weight of {color}, which is {state}", found.weights[color], "0", fix)
+
+
+class EvidenceOptions(Options):
+    """Where evidence bundles lie."""
+
+    bundles: Annotated[
+        tuple[str, ...],
+        Field(
+            description="Folders with evidence bundles, the JSON of rollouts' reports. Empty: the policy is off. "
+            "Relative ones begin in the folder of Pulumi.yaml, if the pack is in there; else name absolute ones."
+        ),
+    ] = ()
+
+
+@resource_policy(
+    "traffic-weight-needs-evidence",
+    LISTENER_RULE,
+    description=f"Outside a rollout, more than {MOST_PERCENT_WITHOUT} % on the candidate must have an evidence bundle: "
+    "of its release, unchanged, with checks that passed, and named by its digest in the rule's tag.",
+    fix="Set evidence to the bundle of a rollout of this release, or roll out with scripts.ramp.",
+    severity=Severity.CRITICAL,
+    options=EvidenceOptions,
+)
+def weight_needs_evidence(rule: Resource, options: EvidenceOptions) -> Iterator[str]:
+    """A plain update moves users to a release that no check has tried, and no gate watches it."""
+    found = traffic(rule) if options.bundles and is_weighted_rule(rule) else None
+    if found is None or not needs_evidence(found):
+        return
+    idle = found.idle_color
+    percent, release_id = found.weights[idle], found.colors[idle].release_id
+    tag = EvidenceTag.parse(found.evidence)
+    whose = f"of release {release_id}, which has {percent} % on {idle}"
+    field = f"the tag {EVIDENCE_KEY}"
+    if tag is None:
+        fix = "Set evidence to the bundle of its rollout, or lower the weight to 1 %."
+        yield wrong(rule, field, found.evidence, f'"<release> sha256:<digest>" of the bundle {whose}', fix)
+    elif tag.release_id != release_id:
+        fix = "Set evidence to the bundle of that release's rollout."
+        yield wrong(rule, field, f"of release {tag.release_id}", whose, fix)
+    else:
+        try:
+            find_bundle(tag, [Path(folder) for folder in options.bundles])
+        except BundleError as error:
+            yield wrong(rule, field, f"sha256:{tag.digest[:12]}…", error.must, error.fix)
 
 
 @resource_policy(

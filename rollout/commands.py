@@ -40,6 +40,7 @@ from rollout.steps.preflight import preflight
 from rollout.steps.rollback import candidate_to_undo, restore_traffic
 from rollout.steps.updates import Updater
 from rollout.system.failures import describe_error
+from rollout.system.waits import waiting
 
 HANDOVER_POLL_SECONDS = 0.5
 # The longest message of an update, in characters. Pulumi stores it in the stack's history.
@@ -352,6 +353,7 @@ def keep(session: Session, until: str, shorten: str) -> None:
         end = format_rfc3339(moment)
         message = f"{session.service}: keep {settings.idle_color} until {end}{why}"
         updater = Updater(ports, session.service)
+        session.stop.shield()  # an update that was cut off would leave config and rule apart
         try:
             updater.change_rule({"keep_until": end}, green_weight=settings.green_weight, message=message[:MAX_MESSAGE])
         except RolloutError as error:
@@ -424,11 +426,13 @@ def _take_over(session: Session, green_weight: int, reason: str) -> None:
     if owner is None:
         return
     session.lock.ask_to_stop(reason)
-    deadline = session.clock.monotonic() + session.settings().rollout.update_timeout_seconds
-    while session.lock.owner() is not None:
-        if session.clock.monotonic() > deadline:
-            raise RefusedError(f"{owner} does not stop; end it yourself")
-        with suppress(UnavailableError):  # tried again shortly
-            if not session.load_balancer.rule().splits(green_weight):
-                session.load_balancer.set_green_weight(green_weight)
-        session.clock.sleep(HANDOVER_POLL_SECONDS)
+    patience_seconds = session.settings().rollout.update_timeout_seconds
+    deadline = session.clock.monotonic() + patience_seconds
+    with waiting(f"{owner} to stop", at_most_seconds=patience_seconds):
+        while session.lock.owner() is not None:
+            if session.clock.monotonic() > deadline:
+                raise RefusedError(f"{owner} does not stop; end it yourself")
+            with suppress(UnavailableError):  # tried again shortly
+                if not session.load_balancer.rule().splits(green_weight):
+                    session.load_balancer.set_green_weight(green_weight)
+            session.clock.sleep(HANDOVER_POLL_SECONDS)

@@ -1,6 +1,7 @@
 """The controller: performs the actions that the state machine asks for, and returns their results as events."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Literal
@@ -63,6 +64,7 @@ from rollout.steps.retire import park, release_nodes
 from rollout.steps.rollback import restore_traffic
 from rollout.steps.updates import Updater
 from rollout.system.failures import describe_error
+from rollout.system.waits import waiting
 
 _OUTCOMES: Final[Mapping[Phase, Outcome]] = {
     Phase.DONE: "promoted",
@@ -228,7 +230,8 @@ class Controller:
             case machine.Begin():
                 self._begin(rollout)
             case machine.CheckPreflight():
-                self._preflight(rollout)
+                with waiting("preflight: everything that the rollout needs"):
+                    self._preflight(rollout)
             case machine.Deploy(color=color):
                 self._settle(color)
                 self._deploy(color)
@@ -336,7 +339,8 @@ class Controller:
             self._ports.journal.write(ColorReady(color=color, seconds=seconds, with_nodes=run.started_nodes))
 
     def _verify(self, check: str, candidate: Color) -> Event:
-        verdict = self._ports.checks[check].run(candidate, self._release)
+        with waiting(f"the check {check}"):
+            verdict = self._ports.checks[check].run(candidate, self._release)
         self._record(verdict)
         return Succeeded() if verdict.verdict is Verdict.PASS else Failed(reason=f"{check}: {verdict.reason}")
 
@@ -375,12 +379,24 @@ class Controller:
             gates = Gates(self._ports, plan, settings, known, hold_seconds=hold_seconds, candidate_percent=percent)
             self._gates = (rollout.phase, rollout.step, gates)
         gates = self._gates[2]
-        self._ports.clock.sleep(settings.rollout.poll_seconds)
-        verdicts = (*self._judge_drift(rollout), *gates.judge(), *self._judge_approval(rollout))
+        with self._watching(rollout, gates):
+            self._ports.clock.sleep(settings.rollout.poll_seconds)
+            verdicts = (*self._judge_drift(rollout), *gates.judge(), *self._judge_approval(rollout))
         for verdict in verdicts:
             self._record(verdict)
         combined, reason = combine(verdicts)
         return Judged(verdict=combined, reason=reason, elapsed_seconds=gates.elapsed_seconds)
+
+    def _watching(self, rollout: Rollout, gates: Gates) -> AbstractContextManager[None]:
+        """Say until when the gates watch at most. The hold lasts for many polls."""
+        plan, step = rollout.plan, rollout.judged_step
+        planned = plan.soak_seconds if step is None else plan.steps[step].hold_seconds
+        where = "in the soak" if step is None else f"at {plan.steps[step].candidate_percent} %"
+        return waiting(
+            f"the gates' verdict {where}",
+            at_most_seconds=planned + plan.extension_seconds(step),
+            lasted_seconds=gates.elapsed_seconds,
+        )
 
     def _judge_drift(self, rollout: Rollout) -> tuple[GateVerdict, ...]:
         """Check whether rule and config are still as the rollout left them. Return a verdict only if they are not."""

@@ -10,13 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from components.config import route_secret
 from components.config.notification_settings import NotificationTarget
 from components.config.settings import ServiceSettings
+from components.domain.evidence import digest_of
 from rollout.adapters.config_file import ConfigFile, stack_file
 from rollout.adapters.hooks import CommandHooks
+from rollout.adapters.pulumi.pack import pack_version
 from rollout.journal.approvals import Approvals
 from rollout.journal.journal import Journal, RecordFile, RecordObjects, Records, last_seq
 from rollout.journal.lock import Lock
@@ -45,6 +47,7 @@ from rollout.system.clock import StopSignal, SystemClock
 from rollout.system.endpoint_key import endpoint_key
 from rollout.system.failures import describe_error
 from rollout.system.origin import find_origin
+from rollout.system.waits import longest_call_seconds, name_calls
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -60,6 +63,8 @@ if TYPE_CHECKING:
     from rollout.adapters.pulumi.stack import PulumiStack
     from rollout.report.explanation import Explanation
     from rollout.report.facts import Report
+
+_Client = TypeVar("_Client")
 
 RECORDS_FOLDER = ".rollout"
 # A call that hangs must not delay a rollback.
@@ -110,13 +115,20 @@ def _no_journal() -> object:
 class Session:
     """Opens the ports of a service. Each opens when it is first needed, because some take seconds to import."""
 
-    def __init__(self, place: Place, command: str, on_record: Callable[[Record], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        place: Place,
+        command: str,
+        on_record: Callable[[Record], None] = lambda _: None,
+        on_signal: Callable[[], None] = lambda: None,
+    ) -> None:
         """Read the config of the stack.
 
         Args:
             place: the service.
             command: the running command, shown to others that find the stack locked.
             on_record: called with every record of the journal.
+            on_signal: called when somebody asks this process to stop, before it does. It must return at once.
 
         Raises:
             RefusedError: the config cannot be read or is wrong.
@@ -133,7 +145,7 @@ class Session:
         """The store of all records of the stack, including the lock."""
         self._on_record = on_record
         self._journal: Journal | None = None
-        self.stop = StopSignal(lambda: self.lock.asked_to_stop(), lambda: self.lock.check())
+        self.stop = StopSignal(lambda: self.lock.asked_to_stop(), lambda: self.lock.check(), on_signal)
         self.clock = SystemClock(self.stop.check)
         self.lock = Lock(
             self.store,
@@ -196,7 +208,6 @@ class Session:
         self.load_balancer.rule()
         return Ports(
             clock=self.clock,
-            journal=self._own_journal(),
             config=self.config,
             stack=self.pulumi,
             load_balancer=self.load_balancer,
@@ -207,6 +218,7 @@ class Session:
             target_group_metrics=self.cloudwatch,
             route=self.route,
             checks=self._checks(),
+            journal=self._own_journal(),  # after all that may be missing: it writes the first record
             approvals=Approvals(self.store),
             hooks=CommandHooks(self._place.work_dir, self.stop.check),
             rule_changed_at=last_rule_change(self.records),
@@ -395,6 +407,8 @@ class Session:
             host=origin.host,
             run_url=origin.run_url,
             commit=origin.commit,
+            config_sha256=digest_of(self.settings().lasting),
+            pack_version=pack_version(self._place.work_dir),
         )
 
     def _records_url(self) -> str | None:
@@ -428,7 +442,7 @@ class Session:
         from rollout.adapters.aws.cloudwatch import CloudWatchMetrics
 
         return CloudWatchMetrics(
-            boto3.client("cloudwatch", region_name=self._region, config=_aws_config()),
+            _named(boto3.client("cloudwatch", region_name=self._region, config=_aws_config())),
             self.load_balancer.dimensions,
             period_seconds=self.settings().rollout.cloudwatch_period_seconds,
             now=self.clock.now,
@@ -523,14 +537,14 @@ class Session:
 
         region, config, settings = self._region, _aws_config(), self.config.settings()
         clients = AwsClients(
-            ec2=boto3.client("ec2", region_name=region, config=config),
-            eks=boto3.client("eks", region_name=region, config=config),
-            autoscaling=boto3.client("autoscaling", region_name=region, config=config),
-            kms=boto3.client("kms", region_name=region, config=config),
-            service_quotas=boto3.client("service-quotas", region_name=region, config=config),
-            resource_groups=boto3.client("resource-groups", region_name=region, config=config),
-            iam=boto3.client("iam", region_name=region, config=config),
-            sts=boto3.client("sts", region_name=region, config=config),
+            ec2=_named(boto3.client("ec2", region_name=region, config=config)),
+            eks=_named(boto3.client("eks", region_name=region, config=config)),
+            autoscaling=_named(boto3.client("autoscaling", region_name=region, config=config)),
+            kms=_named(boto3.client("kms", region_name=region, config=config)),
+            service_quotas=_named(boto3.client("service-quotas", region_name=region, config=config)),
+            resource_groups=_named(boto3.client("resource-groups", region_name=region, config=config)),
+            iam=_named(boto3.client("iam", region_name=region, config=config)),
+            sts=_named(boto3.client("sts", region_name=region, config=config)),
         )
         return AwsAccount(
             clients,
@@ -560,7 +574,14 @@ class Session:
     def _s3(self) -> Any:
         import boto3
 
-        return boto3.client("s3", region_name=self._region, config=_aws_config())
+        return _named(boto3.client("s3", region_name=self._region, config=_aws_config()))
+
+
+def _named(client: _Client) -> _Client:
+    """Let each call of a client be named while it lasts."""
+    timeout_seconds = AWS_CONNECT_TIMEOUT_SECONDS + AWS_READ_TIMEOUT_SECONDS
+    name_calls(client, at_most_seconds=longest_call_seconds(attempts=AWS_ATTEMPTS, timeout_seconds=timeout_seconds))
+    return client
 
 
 def _aws_config() -> Config:

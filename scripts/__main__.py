@@ -2,12 +2,15 @@
 
 import ast
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
-from scripts.console import EXIT_CODES, console
+from scripts import console
+from scripts.completion import Shell, completion
+from scripts.console import EXIT_CODES, Script
 
 TASKS: Final = {
     "set up": ("doctor", "monitoring"),
@@ -16,6 +19,15 @@ TASKS: Final = {
     "after a promotion": ("keep", "drill", "reap"),
     "repair": ("adopt",),
 }
+SCRIPT: Final = Script(
+    examples=(
+        ("python -m scripts", "list the scripts; `python -m scripts` is the same"),
+        (
+            "python -m scripts --completion bash",
+            'text for a shell, as in eval "$(python -m scripts --completion bash)"',
+        ),
+    )
+)
 
 
 def description(name: str) -> str:
@@ -24,18 +36,26 @@ def description(name: str) -> str:
     return (ast.get_docstring(module) or "").partition("\n")[0]
 
 
-def main() -> None:
-    """Print every script with what it does."""
+def main(
+    shell: Annotated[
+        Shell | None, typer.Option("--completion", help="Print what this shell evaluates to complete the scripts.")
+    ] = None,
+) -> None:
+    """List every script with what it does."""
+    if shell is not None:
+        typer.echo(completion(shell, [name for names in TASKS.values() for name in names]))
+        return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("to", "run", "what it does"):
         table.add_column(heading, overflow="fold")
     for task, names in TASKS.items():
         for place, name in enumerate(names):
             table.add_row("" if place else task, f"python -m scripts.{name}", escape(description(name)))
-    console.print(table, soft_wrap=False)
-    console.print("\nEach takes --help, --stack, --service and --work-dir.")
-    console.print(EXIT_CODES)
+    console.console.print(table, soft_wrap=False)
+    console.console.print("\nEach takes --help, --stack, --service and --work-dir.")
+    console.console.print('To complete them in this shell: eval "$(python -m scripts --completion bash)", or zsh')
+    console.console.print(EXIT_CODES)
 
 
 if __name__ == "__main__":
-    main()
+    console.run(main, SCRIPT)

@@ -5,7 +5,22 @@ from pathlib import Path
 from rollout.commands import adopt
 from rollout.session import Place, Session
 from scripts import console
-from scripts.console import ServiceOption, StackOption, WorkDirOption
+from scripts.console import CtrlC, Script, ServiceOption, StackOption, WorkDirOption
+
+SCRIPT = Script(
+    examples=(
+        ("python -m scripts.adopt --stack prod", "write the live weight, colours and serial into Pulumi.prod.yaml"),
+        (
+            "python -m scripts.adopt --stack prod --service chat --work-dir infra",
+            "of one service, for the project in infra",
+        ),
+    ),
+    ctrl_c=CtrlC(
+        safe="The config file is as it was, or complete; nothing else is touched.",
+        remains="Nothing remains by halves.",
+        command="run scripts.adopt again.",
+    ),
+)
 
 
 def main(stack: StackOption, service: ServiceOption = None, work_dir: WorkDirOption = Path()) -> None:
@@ -13,8 +28,9 @@ def main(stack: StackOption, service: ServiceOption = None, work_dir: WorkDirOpt
 
     The rule does not contain releases. If a release differs, nothing is written, and you must pull the newest file.
     """
-    with console.refusals():
-        session = Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "adopt")
+    with console.refusals(SCRIPT):
+        place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
+        session = Session(place, "adopt", on_signal=SCRIPT.interrupted)
         written = adopt(session)
         for key, value in written.items():
             console.console.print(f"{key}: {value if value != '' else chr(34) * 2}")
@@ -23,4 +39,4 @@ def main(stack: StackOption, service: ServiceOption = None, work_dir: WorkDirOpt
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, SCRIPT)

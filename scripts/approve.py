@@ -14,7 +14,22 @@ from rollout.model.errors import RefusedError
 from rollout.session import Place, Session
 from rollout.system.origin import current_user
 from scripts import console
-from scripts.console import ServiceOption, StackOption, WorkDirOption
+from scripts.console import CtrlC, Script, ServiceOption, StackOption, WorkDirOption
+
+SCRIPT = Script(
+    examples=(
+        ('python -m scripts.approve --stack prod --because "looked at the answers"', "approve the step that waits"),
+        (
+            'python -m scripts.approve --stack prod --percent 25 --deny --because "too slow"',
+            "deny the step of 25 %: it rolls back",
+        ),
+    ),
+    ctrl_c=CtrlC(
+        safe="The ramp goes on waiting; a decision is stored whole or not at all.",
+        remains="Nothing remains by halves.",
+        command="run scripts.approve again.",
+    ),
+)
 
 
 def main(
@@ -28,7 +43,7 @@ def main(
     work_dir: WorkDirOption = Path(),
 ) -> None:
     """Approve or deny a step of the running ramp. The ramp reads the decision at its next poll."""
-    with console.refusals():
+    with console.refusals(SCRIPT):
         if not because.strip():
             raise RefusedError("--because: give a reason, for the journal")
         session = Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "approve")
@@ -73,4 +88,4 @@ def step_to_decide(run: Run | None, percent: int | None) -> PendingStep:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, SCRIPT)

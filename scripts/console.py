@@ -1,22 +1,33 @@
-"""What the scripts share: options, progress lines from the journal, exit codes, and errors without traceback."""
+"""What the scripts share: options, help, progress lines, what Ctrl-C leaves, exit codes, errors without traceback."""
 
+import atexit
+import json
 import sys
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from rollout.model.errors import Interruption, RefusedError, RolloutError, UnreconciledError
+from rollout.model.errors import (
+    Interruption,
+    LostLockError,
+    RefusedError,
+    RolloutError,
+    StoppedError,
+    UnreconciledError,
+)
 from rollout.model.machine import Phase, Rollout
 from rollout.model.records import Record
 from rollout.report.facts import Event
 from rollout.report.lines import Line, News, Tone, line_of
 from rollout.system.failures import describe_error
+from scripts.wait_line import wait_line
 
 EXIT_DONE = 0
 """The command did what it was asked to do."""
@@ -37,15 +48,26 @@ EXIT_CODES = (
     "5 all traffic is back, but config or state do not say so yet: run scripts.rollback again."
 )
 
-StackOption = Annotated[
-    str, typer.Option("--stack", "-s", help="Pulumi stack: prod, acme/prod or acme/vllm-blue-green/prod.")
+_STACK = typer.Option("--stack", "-s", help="Pulumi stack: prod, acme/prod or acme/vllm-blue-green/prod.")
+StackOption = Annotated[str, _STACK]
+OptionalStackOption = Annotated[str | None, _STACK]
+ServiceOption = Annotated[
+    str | None, typer.Option("--service", help="Service of the stack; needed only when it has several.")
 ]
-ServiceOption = Annotated[str | None, typer.Option(help="Service of the stack; needed only when it has several.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-WorkDirOption = Annotated[Path, typer.Option(help="Folder with Pulumi.yaml and Pulumi.<stack>.yaml.")]
+WorkDirOption = Annotated[Path, typer.Option("--work-dir", help="Folder with Pulumi.yaml and Pulumi.<stack>.yaml.")]
 
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _Console(Console):
+    """A console that takes the line with the current wait away while it prints."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        with wait_line.hidden():
+            super().print(*objects, **options)
+
+
+console: Final[Console] = _Console(highlight=False, soft_wrap=True)
+errors: Final[Console] = _Console(stderr=True, highlight=False, soft_wrap=True)
 
 _STYLES = {
     Tone.PLAIN: "",
@@ -57,11 +79,62 @@ _STYLES = {
 }
 
 
-def run(command: Callable[..., None]) -> None:
-    """Run one script as a command line."""
+@dataclass(frozen=True, kw_only=True)
+class CtrlC:
+    """What becomes of a script that Ctrl-C or SIGTERM ends."""
+
+    safe: str
+    """What nobody needs to worry about."""
+    remains: str
+    """What is still to do, and whether the script does it by itself."""
+    command: str
+    """What goes on from there."""
+    early: str = ""
+    """What is unknown if it ends before it listens to signals. Empty: nothing was changed until then."""
+
+    def __str__(self) -> str:
+        return f"Ctrl-C: {self.safe} {self.remains} To go on: {self.command}"
+
+
+READS_ONLY: Final = CtrlC(
+    safe="Nothing was changed; the script only reads.", remains="Nothing remains to be done.", command="run it again."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """What the help of a script says besides its options."""
+
+    examples: Sequence[tuple[str, str]]
+    """Command lines, each with what it is for."""
+    ctrl_c: CtrlC = READS_ONLY
+
+    @property
+    def epilog(self) -> str:
+        """The end of the help."""
+        # Click keeps the lines of a paragraph that begins with this character.
+        # https://click.palletsprojects.com/en/stable/documentation/#escaping-click-s-wrapping
+        examples = "\n".join(f"  {line}\n      {what}" for line, what in self.examples)
+        return f"Examples:\n\n\b\n{examples}\n\n{self.ctrl_c}\n\n{EXIT_CODES}"
+
+    def interrupted(self) -> None:
+        """Say what Ctrl-C leaves. A signal handler may call it."""
+        wait_line.say(str(self.ctrl_c))
+
+
+def app_of(command: Callable[..., None], script: Script) -> typer.Typer:
+    """Return the command line of a script."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(epilog=EXIT_CODES)(command)
-    app()
+    app.command(epilog=script.epilog)(command)
+    return app
+
+
+def run(command: Callable[..., None], script: Script) -> None:
+    """Run one script as a command line, and show what it waits for."""
+    wait_line.start(live=errors.is_terminal and not errors.is_dumb_terminal, columns=lambda: errors.width)
+    # What else runs at the exit was registered later, so it runs earlier: its waits are shown, too.
+    atexit.register(wait_line.stop)
+    app_of(command, script)()
 
 
 def end(rollout: Rollout) -> NoReturn:
@@ -81,7 +154,7 @@ def end(rollout: Rollout) -> NoReturn:
 
 
 @contextmanager
-def refusals() -> Generator[None]:
+def refusals(script: Script) -> Generator[None]:
     """Turn an expected error into one message and an exit code."""
     try:
         yield
@@ -91,10 +164,16 @@ def refusals() -> Generator[None]:
         fail(str(error), EXIT_REFUSED)
     except UnreconciledError as error:
         fail(str(error), EXIT_UNRECONCILED)
+    except LostLockError as error:
+        fail(str(error), EXIT_NEEDS_HUMAN)
+    except StoppedError as error:
+        fail(f"{error}. {script.ctrl_c.remains} To go on: {script.ctrl_c.command}", EXIT_NEEDS_HUMAN)
     except (RolloutError, Interruption) as error:
         fail(str(error), EXIT_NEEDS_HUMAN)
     except KeyboardInterrupt:
-        fail("ended by Ctrl-C before anything was changed", EXIT_REFUSED)
+        if script.ctrl_c.early:
+            fail(f"ended by Ctrl-C. {script.ctrl_c.early} To go on: run it again", EXIT_NEEDS_HUMAN)
+        fail("ended by Ctrl-C before anything was changed. To go on: run it again", EXIT_REFUSED)
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         fail(
@@ -108,6 +187,12 @@ def fail(message: str, code: int) -> NoReturn:
     """Say what is wrong and exit."""
     errors.print(f"[bold red]error[/]: {escape(message)}")
     raise typer.Exit(code)
+
+
+def print_json(value: object) -> None:
+    """Print a JSON value, or JSON text, for programs."""
+    with wait_line.hidden():
+        typer.echo(value if isinstance(value, str) else json.dumps(value, indent=2))
 
 
 class Progress:

@@ -1,8 +1,6 @@
 """Say what a service lacks before its first `pulumi up`, or before its next rollout, each with its fix."""
 
-import json
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -11,26 +9,36 @@ from rollout.doctor import Examination, examine
 from rollout.model.finding import Finding, Status
 from rollout.session import Place, Session
 from scripts import console
-from scripts.console import ServiceOption, StackOption, WorkDirOption
+from scripts.console import JsonOption, Script, ServiceOption, StackOption, WorkDirOption
 
 _STYLES = {Status.OK: "green", Status.MISSING: "bold red", Status.UNCHECKED: "yellow"}
 _WIDTH = max(len(status) for status in Status)
+
+SCRIPT = Script(
+    examples=(
+        (
+            "python -m scripts.doctor --stack prod",
+            "what is missing before the first `pulumi up`, or before the next rollout",
+        ),
+        ("python -m scripts.doctor --stack prod --service chat --json", "the same for a program"),
+    )
+)
 
 
 def main(
     stack: StackOption,
     service: ServiceOption = None,
     work_dir: WorkDirOption = Path(),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Look at everything that a rollout needs, and change nothing. It takes no lock.
 
     Exit code 0 means that all is in order, 2 that something is missing, 3 that something could not be checked.
     """
-    with console.refusals():
+    with console.refusals(SCRIPT):
         found = examine(Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "doctor"))
-    if as_json:
-        typer.echo(json.dumps(found.as_json(), indent=2))
+    if json_output:
+        console.print_json(found.as_json())
     else:
         show(found)
     if found.has(Status.MISSING):
@@ -65,4 +73,4 @@ def _line(status: Status, condition: str, text: str) -> str:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, SCRIPT)

@@ -6,7 +6,19 @@ from typing import Annotated
 import typer
 
 from scripts import console
-from scripts.console import ServiceOption, StackOption, WorkDirOption
+from scripts.console import CtrlC, Script, ServiceOption, StackOption, WorkDirOption
+
+SCRIPT = Script(
+    examples=(
+        ("python -m scripts.drill --stack prod", "send 1 % to the colour that is kept warm, and time the way back"),
+        ("python -m scripts.drill --stack acme/prod --service chat", "the same for one of several services"),
+    ),
+    ctrl_c=CtrlC(
+        safe="The drill ends. Users are safe: the 1 % goes back before that.",
+        remains="Config and state follow; wait for the end.",
+        command="scripts.rollback if the process was killed before its end, else scripts.drill again.",
+    ),
+)
 
 
 def main(
@@ -19,13 +31,13 @@ def main(
     ] = False,
 ) -> None:
     """Send one percent of traffic to the idle colour, move it back as a rollback would, and record the times."""
-    with console.refusals():
+    with console.refusals(SCRIPT):
         from rollout.commands import drill
         from rollout.model.errors import NotWarmError
         from rollout.session import Place, Session
 
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
-        session = Session(place, "drill", console.Progress().tell)
+        session = Session(place, "drill", console.Progress().tell, SCRIPT.interrupted)
         if if_warm and (owner := session.lock.owner()) is not None:
             console.console.print(f"no drill: {owner}")
             return
@@ -38,4 +50,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, SCRIPT)

@@ -14,33 +14,92 @@ from rollout.report.facts import Event, Report
 from rollout.report.files import as_json, page
 from rollout.report.lines import Tone
 from rollout.report.read import reports
+from rollout.report.verification import Verification, read_bundle_file, verify
 from rollout.session import Place, Session
 from scripts import console
-from scripts.console import JsonOption, ServiceOption, StackOption, WorkDirOption
+from scripts.console import JsonOption, OptionalStackOption, Script, ServiceOption, WorkDirOption
+
+SCRIPT = Script(
+    examples=(
+        (
+            "python -m scripts.explain --stack prod --rollout 4f1c --page report.html",
+            "why it ended as it did, and its report as a page",
+        ),
+        (
+            "python -m scripts.explain --verify bundle.json --stack prod",
+            "whether a report's JSON is as the journal has it",
+        ),
+    )
+)
 
 
 def main(
-    stack: StackOption,
+    stack: OptionalStackOption = None,
     rollout: Annotated[
         str | None, typer.Option(help="The rollout's id, or its beginning (scripts.history). Default: the last one.")
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every line of the timeline.")] = False,
     page_file: Annotated[Path | None, typer.Option("--page", help="Write the report as an HTML file.")] = None,
+    verify_file: Annotated[
+        Path | None,
+        typer.Option("--verify", help="Check an evidence bundle (a report's JSON); with --stack, also by the journal."),
+    ] = None,
     service: ServiceOption = None,
     work_dir: WorkDirOption = Path(),
     json_output: JsonOption = False,
 ) -> None:
-    """Say why a rollout ended as it did. Reads the journal alone; changes nothing, and takes no lock."""
-    with console.refusals():
-        session = Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "explain")
+    """Say why a rollout ended as it did. Reads the journal alone; changes nothing, and takes no lock.
+
+    With --verify, exit code 0 means that the bundle is intact, and 3 that it is not.
+    """
+    with console.refusals(SCRIPT):
+        if verify_file is not None:
+            for option, given in (("--rollout", rollout), ("--page", page_file)):
+                if given is not None:
+                    raise RefusedError(f"{option}: has no effect with --verify, which names the report. Leave it out")
+            bundle = read_bundle_file(verify_file, "--verify")
+            history = None if stack is None else _session(stack, service, work_dir).history()
+            verified(verify(bundle, history), verify_file, json_output=json_output)
+            return
+        if stack is None:
+            raise RefusedError("--stack: name the stack whose journal to read, or a bundle with --verify")
+        session = _session(stack, service, work_dir)
         report = find(list(reports(session.history())), rollout)
         explanation, stored = session.explanation(report), session.stored_page(report)
         if page_file is not None:
             write(page_file, page(report, explanation))
     if json_output:
-        typer.echo(as_json(report, explanation))
+        console.print_json(as_json(report, explanation))
     else:
         show(report, explanation, stored, verbose=verbose)
+
+
+def _session(stack: str, service: str | None, work_dir: Path) -> Session:
+    return Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "explain")
+
+
+def verified(found: Verification, path: Path, *, json_output: bool) -> None:
+    """Print what was found about a bundle, and exit with 3 when it is not intact."""
+    if json_output:
+        console.print_json(found.as_json())
+    else:
+        _show_verification(found, path)
+    if found.differences:
+        raise typer.Exit(console.EXIT_NEEDS_HUMAN)
+
+
+def _show_verification(found: Verification, path: Path) -> None:
+    out, bundle = console.console, found.bundle
+    if found.differences:
+        out.print(f"[bold red]not intact[/]: {escape(str(path))}")
+        for difference in found.differences:
+            out.print(f"  {escape(str(difference))}")
+        return
+    also = ", and as the journal has it" if found.with_journal else ""
+    out.print(f"[green]intact[/]: {escape(str(path))} is as it was written{also}")
+    out.print(f"  release {bundle.release_id or '–'}, sha256:{bundle.digest}")
+    objections = ", ".join(bundle.objections)
+    out.print(f"  checks: {escape(objections) if objections else 'all passed'}")
 
 
 def find(found: list[Report], wanted: str | None) -> Report:
@@ -116,4 +175,4 @@ def _is_main(event: Event) -> bool:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, SCRIPT)

@@ -1,6 +1,5 @@
 """List the last rollouts, rollbacks, reaps and drills of a service, one line each, from the journal."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +13,16 @@ from rollout.report.facts import Report
 from rollout.report.read import reports
 from rollout.session import Place, Session
 from scripts import console
-from scripts.console import JsonOption, ServiceOption, StackOption, WorkDirOption
+from scripts.console import JsonOption, Script, ServiceOption, StackOption, WorkDirOption
 
 _STYLES = {"promoted": "green", "reaped": "green", "rolled_back": "bold red", "failed": "bold red", "refused": "yellow"}
+
+SCRIPT = Script(
+    examples=(
+        ("python -m scripts.history --stack prod", "the last rollouts, rollbacks, reaps and drills"),
+        ("python -m scripts.history --stack prod --last 100 --json", "more of them, for a program"),
+    )
+)
 
 
 def main(
@@ -27,11 +33,11 @@ def main(
     json_output: JsonOption = False,
 ) -> None:
     """List what was done to a service. Reads the journal alone; changes nothing, and takes no lock."""
-    with console.refusals():
+    with console.refusals(SCRIPT):
         session = Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "history")
         found = list(reports(session.history()))[-last:]
     if json_output:
-        typer.echo(json.dumps([_fields(one) for one in found], indent=2))
+        console.print_json([_fields(one) for one in found])
         return
     if not found:
         console.console.print("nothing yet: scripts.ramp begins the first rollout")
@@ -90,4 +96,4 @@ def _why(one: Report) -> str:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, SCRIPT)

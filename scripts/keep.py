@@ -8,7 +8,22 @@ import typer
 from rollout.commands import keep
 from rollout.session import Place, Session
 from scripts import console
-from scripts.console import ServiceOption, StackOption, WorkDirOption
+from scripts.console import CtrlC, Script, ServiceOption, StackOption, WorkDirOption
+
+SCRIPT = Script(
+    examples=(
+        ("python -m scripts.keep --stack prod --until +24h", "keep the way back warm for a day from now"),
+        (
+            'python -m scripts.keep --stack prod --until +1h --shorten "the GPUs are needed"',
+            "give it up earlier than planned",
+        ),
+    ),
+    ctrl_c=CtrlC(
+        safe="Users are safe: only the rule's tags change.",
+        remains="An update that has begun is finished first; it takes seconds.",
+        command="run scripts.keep again if it had not begun.",
+    ),
+)
 
 
 def main(
@@ -24,12 +39,11 @@ def main(
     ] = "",
 ) -> None:
     """Change keep_until with one previewed update of the rule's tags, and show what the warm colour costs."""
-    with console.refusals():
-        session = Session(
-            Place(stack=stack, service=service, work_dir=work_dir.resolve()), "keep", console.Progress().tell
-        )
+    with console.refusals(SCRIPT):
+        place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
+        session = Session(place, "keep", console.Progress().tell, SCRIPT.interrupted)
         keep(session, until, shorten)
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, SCRIPT)

@@ -13,20 +13,33 @@ from rollout.monitoring.rules import rules_file
 from rollout.monitoring.subject import Subject
 from rollout.system.failures import describe_error
 from scripts import console
-from scripts.console import ServiceOption, WorkDirOption
+from scripts.console import CtrlC, OptionalStackOption, Script, ServiceOption, WorkDirOption
+
+SCRIPT = Script(
+    examples=(
+        ("python -m scripts.monitoring --stack prod --out dist/prod", "rules and dashboard with the limits of prod"),
+        ("python -m scripts.monitoring", "for every service, with the default limits, in dist/monitoring"),
+    ),
+    ctrl_c=CtrlC(
+        safe="Nothing but its two files is written.",
+        remains="A file may be incomplete.",
+        command="run scripts.monitoring again.",
+    ),
+)
 
 
 def main(
-    stack: Annotated[
-        str | None,
-        typer.Option("--stack", "-s", help="Pulumi stack with the limits. Default: every service, default limits."),
-    ] = None,
+    stack: OptionalStackOption = None,
     service: ServiceOption = None,
     work_dir: WorkDirOption = Path(),
     out: Annotated[Path, typer.Option(help="Folder for rules.yaml and dashboard.json.")] = Path("dist/monitoring"),
 ) -> None:
-    """Write rules.yaml and dashboard.json. Reads the config alone; reaches neither AWS nor Prometheus."""
-    with console.refusals():
+    """Write rules.yaml and dashboard.json. Reads the config alone; reaches neither AWS nor Prometheus.
+
+    With --stack, they have the limits of that stack's service. Without it, they are for every service, with the default
+    limits.
+    """
+    with console.refusals(SCRIPT):
         subject = _subject(stack, service, work_dir.resolve())
         files = {"rules.yaml": rules_file(subject), "dashboard.json": dashboard_file(subject)}
         try:
@@ -52,4 +65,4 @@ def _subject(stack: str | None, service: str | None, work_dir: Path) -> Subject:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, SCRIPT)

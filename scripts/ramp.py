@@ -17,7 +17,22 @@ from rollout.model.plan import CHECKS, Skip
 from rollout.session import Place, Session
 from rollout.system.files import load_yaml
 from scripts import console
-from scripts.console import ServiceOption, StackOption, WorkDirOption
+from scripts.console import CtrlC, Script, ServiceOption, StackOption, WorkDirOption
+
+SCRIPT = Script(
+    examples=(
+        ("python -m scripts.ramp --stack prod --release releases/b.yaml", "roll a release out to the idle colour"),
+        (
+            "python -m scripts.ramp --stack prod --resume",
+            "go on with a rollout whose process has ended, or that is paused",
+        ),
+    ),
+    ctrl_c=CtrlC(
+        safe="The rollout ends. Users are safe: all traffic goes back first, within seconds.",
+        remains="Config, state and the candidate's pods follow; that takes minutes, so wait for the end.",
+        command="scripts.rollback if the process was killed before its end; scripts.explain says how it ended.",
+    ),
+)
 
 
 def main(
@@ -41,14 +56,13 @@ def main(
     work_dir: WorkDirOption = Path(),
 ) -> None:
     """Deploy a release to the idle colour, check it, move traffic to it in steps, promote it, and watch its soak."""
-    with console.refusals():
+    with console.refusals(SCRIPT):
         if release is None and not resume:
             raise RefusedError("--release: name the release to roll out, or continue a rollout with --resume")
         bundle = None if release is None else read_release(release)
         left_out = read_skip(skip or (), because)
-        session = Session(
-            Place(stack=stack, service=service, work_dir=work_dir.resolve()), "ramp", console.Progress().tell
-        )
+        place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
+        session = Session(place, "ramp", console.Progress().tell, SCRIPT.interrupted)
         console.end(ramp(session, bundle, resume=resume, skip=left_out))
 
 
@@ -95,4 +109,4 @@ def read_release(path: Path) -> Release:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, SCRIPT)

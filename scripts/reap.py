@@ -9,7 +9,22 @@ from rollout.commands import reap
 from rollout.model.errors import KeepWarmError
 from rollout.session import Place, Session
 from scripts import console
-from scripts.console import ServiceOption, StackOption, WorkDirOption
+from scripts.console import CtrlC, Script, ServiceOption, StackOption, WorkDirOption
+
+SCRIPT = Script(
+    examples=(
+        ("python -m scripts.reap --stack prod", "park the idle colour, and give its nodes back"),
+        (
+            "python -m scripts.reap --stack prod --if-due",
+            "the same on a schedule: no error while the colour is kept warm",
+        ),
+    ),
+    ctrl_c=CtrlC(
+        safe="Users are safe: the colour that is reaped has no traffic.",
+        remains="It may be half parked, and its nodes cost money until they are given back.",
+        command="scripts.reap again.",
+    ),
+)
 
 
 def main(
@@ -22,10 +37,9 @@ def main(
     ] = False,
 ) -> None:
     """Park the idle colour, wait until its pods are gone, then release its nodes."""
-    with console.refusals():
-        session = Session(
-            Place(stack=stack, service=service, work_dir=work_dir.resolve()), "reap", console.Progress().tell
-        )
+    with console.refusals(SCRIPT):
+        place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
+        session = Session(place, "reap", console.Progress().tell, SCRIPT.interrupted)
         if if_due and (owner := session.lock.owner()) is not None:
             console.console.print(f"not due: {owner}")
             return
@@ -44,4 +58,4 @@ def main(
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, SCRIPT)

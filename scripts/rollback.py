@@ -8,14 +8,32 @@ import typer
 
 from rollout.model.errors import RefusedError
 from scripts import console
-from scripts.console import ServiceOption, StackOption, WorkDirOption
+from scripts.console import CtrlC, Script, ServiceOption, StackOption, WorkDirOption
+
+SCRIPT = Script(
+    examples=(
+        ('python -m scripts.rollback --stack prod --because "answers are cut off"', "send all traffic back now"),
+        (
+            "python -m scripts.rollback --stack prod --service chat --force",
+            "even if no target there is healthy, because checks are wrong",
+        ),
+    ),
+    ctrl_c=CtrlC(
+        safe="A rollback does not end: all traffic goes back first, within seconds.",
+        remains="Config, state and the candidate's pods follow; that takes minutes, so wait for the end.",
+        command="scripts.rollback again if the process was killed before its end.",
+        early="It is unknown whether the rule was set.",
+    ),
+)
 
 
 def main(
     stack: StackOption,
     service: ServiceOption = None,
     work_dir: WorkDirOption = Path(),
-    reason: Annotated[str, typer.Option(help="The reason, for the journal.")] = "asked for by an operator",
+    because: Annotated[
+        str, typer.Option("--because", "--reason", help="The reason, for the journal.")
+    ] = "asked for by an operator",
     if_own: Annotated[
         bool,
         typer.Option(
@@ -37,9 +55,9 @@ def main(
     first, without the journal, Pulumi's backend or a config file. If a later step fails, exit code 5 means that all
     traffic is back, and the message says what remains to be done.
     """
-    with console.refusals():
+    with console.refusals(SCRIPT):
         if if_own:
-            _roll_back_own(stack, service, work_dir, reason, force=force)
+            _roll_back_own(stack, service, work_dir, because, force=force)
             return
         # This comes before all other imports, because users may be on a failing candidate.
         from rollout.direct_update import send_back
@@ -59,12 +77,12 @@ def main(
 
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
         try:
-            session = Session(place, "rollback", console.Progress().tell)
+            session = Session(place, "rollback", console.Progress().tell, SCRIPT.interrupted)
         except Exception as error:
             if moved is None:
                 raise
             raise unreconciled(moved.to, error) from error
-        rollout = roll_back(session, reason, moved, force=force)
+        rollout = roll_back(session, because, moved, force=force)
         if rollout.phase is not Phase.ROLLED_BACK:
             console.end(rollout)
 
@@ -82,9 +100,8 @@ def _roll_back_own(stack: str, service: str | None, work_dir: Path, reason: str,
             "--if-own: this is no CI run: neither GITHUB_RUN_ID (with GITHUB_SERVER_URL and GITHUB_REPOSITORY) nor "
             "CI_JOB_URL is set. Set CI_JOB_URL to what names the run, for the ramp too, or leave --if-own out"
         )
-    session = Session(
-        Place(stack=stack, service=service, work_dir=work_dir.resolve()), "rollback", console.Progress().tell
-    )
+    place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
+    session = Session(place, "rollback", console.Progress().tell, SCRIPT.interrupted)
     rollout = roll_back_own(session, reason, run_url, force=force)
     if rollout is None:
         console.console.print("nothing to roll back: this CI run has left no rollout that changed anything")
@@ -93,4 +110,4 @@ def _roll_back_own(stack: str, service: str | None, work_dir: Path, reason: str,
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, SCRIPT)

@@ -1,6 +1,5 @@
 """Show the status of a service: rule, config, colours, releases, replicas, targets, and the last rollout."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,14 @@ from rollout.model.errors import RefusedError
 from rollout.session import Place, Session
 from rollout.status import Status, read_status
 from scripts import console, status_screen
-from scripts.console import JsonOption, ServiceOption, StackOption, WorkDirOption
+from scripts.console import JsonOption, Script, ServiceOption, StackOption, WorkDirOption
+
+SCRIPT = Script(
+    examples=(
+        ("python -m scripts.status --stack prod", "what rule, config, pods and targets say, side by side"),
+        ("python -m scripts.status --stack prod --watch --every 5", "live, while another process runs the ramp"),
+    )
+)
 
 
 def main(
@@ -21,19 +27,19 @@ def main(
     work_dir: WorkDirOption = Path(),
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it live, until Ctrl-C.")] = False,
     every_seconds: Annotated[float, typer.Option("--every", min=0.5, max=3600, help="Seconds between looks.")] = 2.0,
-    as_json: JsonOption = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Show the state of the load balancer, the config and Kubernetes. Exit code 3 means that they do not agree."""
-    with console.refusals():
-        if watch and as_json:
+    with console.refusals(SCRIPT):
+        if watch and json_output:
             raise RefusedError("--json: is for one look; leave --watch out, and call it as often as you like")
         session = Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "status")
         if watch:
             status_screen.watch(lambda: read_status(session), session.read_again, every_seconds=every_seconds)
             return
         status = read_status(session)
-    if as_json:
-        typer.echo(json.dumps(status.as_json(), indent=2))
+    if json_output:
+        console.print_json(status.as_json())
     else:
         show(status)
     if status.problems:
@@ -65,4 +71,4 @@ def show(status: Status) -> None:
 
 
 if __name__ == "__main__":
-    console.run(main)
+    console.run(main, SCRIPT)

@@ -19,6 +19,7 @@ from rollout.report.facts import Process, Readings
 from rollout.report.progress import Progress, progress_of
 from rollout.status import Status
 from scripts import console
+from scripts.wait_line import wait_line
 
 _VERDICTS = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "yellow"}
 _METER = 10
@@ -48,7 +49,7 @@ def _screen(
 ) -> None:
     # Reading takes a while. Until then the last view stays, so nothing flickers.
     first = Text("reading rule, config and cluster …")
-    with Live(first, console=console.console, screen=True, auto_refresh=False) as live:
+    with wait_line.paused(), Live(first, console=console.console, screen=True, auto_refresh=False) as live:
         live.refresh()
         while True:
             now = datetime.now(UTC)

@@ -32,7 +32,10 @@ class EvalSettings(BaseModel):
 
     command: Annotated[
         Items[str],
-        Field(description="Command that evaluates one colour, as a list of words (docs/evals.md). Default: the suite."),
+        Field(
+            description="Command that evaluates one colour, as a list of words (docs/evals.md). Default: the suite.",
+            examples=[["python", "evaluate.py"]],
+        ),
     ] = ()
     suite: Annotated[
         str | None,
@@ -169,7 +172,9 @@ class ManualSettings(BaseModel):
 
     at_percents: Annotated[
         Items[Annotated[int, Field(ge=1, le=100)]],
-        Field(description="Steps, by candidate_percent, that end only after a person has approved them."),
+        Field(
+            description="Steps, by candidate_percent, that end only after a person has approved them.", examples=[[25]]
+        ),
     ] = ()
     timeout_seconds: Annotated[
         PositiveSeconds, Field(description="How long a step waits for approval before `on_timeout` applies.")

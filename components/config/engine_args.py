@@ -4,9 +4,23 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from components.config.explain import nearest_name
 from components.config.secret_values import secret_kind
 from components.config.violations import Violation
-from components.domain.serve_options import JSON_OPTIONS, ServeOption, is_json, leading_words, serve_options
+from components.domain.serve_options import ServeOption, leading_words, serve_options
+from components.domain.vllm_options import (
+    KEYED,
+    NEWEST,
+    OPPOSITES_SINCE,
+    VALUELESS,
+    Kind,
+    Version,
+    VllmOption,
+    find_options,
+    likely_meant,
+    opposite_of,
+)
+from components.domain.vllm_version import MIN_VLLM
 
 # The program derives these. A release that set them would break the rollout, or hide which colour gave an answer.
 DERIVED_ENGINE_ARGS: Final = frozenset(
@@ -70,8 +84,6 @@ HARMFUL_ENGINE_ARGS: Final = {
     "--ssl-certfile": _TLS,
     "--config": "could override any argument that the program derives",
     "--root-path": "would move the paths that probes and clients request",
-    # https://github.com/vllm-project/vllm/blob/main/vllm/entrypoints/openai/cli_args.py
-    "--disable-log-requests": "no longer exists: vLLM exits at once when it gets it",
     "--task": "no longer exists: vLLM exits at once when it gets it",
     "--disable-log-stats": "would stop the metrics that the gates read",
 }
@@ -83,10 +95,14 @@ GENERATING: Final[Mapping[str, frozenset[str]]] = {
 }
 # argparse accepts any prefix of an option's name. Shorter prefixes than this are not checked.
 _MIN_ABBREVIATION: Final = len("--xx")
+_MOST_NAMES: Final = 5
 
 
-def engine_args_violations(engine_args: Sequence[str]) -> Iterator[Violation]:
-    """Yield a violation for every argument that must be changed; a path is the position in the list."""
+def engine_args_violations(engine_args: Sequence[str], version: Version | None = None) -> Iterator[Violation]:
+    """Yield a violation for every argument that must be changed; a path is the position in the list.
+
+    ``version`` is that of the release's vLLM, if it is known.
+    """
     if stray := leading_words(engine_args):
         yield Violation((0,), "must begin with an option, e.g. --max-model-len=8192", value=_first_part(stray[0]))
     for position, argument in enumerate(engine_args):
@@ -95,7 +111,18 @@ def engine_args_violations(engine_args: Sequence[str]) -> Iterator[Violation]:
         elif argument != argument.strip():
             yield Violation((position,), "must not begin or end with a space", "vLLM does not remove it.")
     for option in serve_options(engine_args):
-        yield from _option_violations(option)
+        yield from _option_violations(option, version)
+
+
+def unknown_options_warning(engine_args: Sequence[str]) -> str | None:
+    """Return a warning about options that no known version has, and that are like none of theirs; None without any."""
+    given = [one.given for one in serve_options(engine_args) if not (_is_optimization(one) or find_options(one.name))]
+    if not given:
+        return None
+    return (
+        f"vLLM {_text(MIN_VLLM)} to {_text(NEWEST)} do not have {', '.join(dict.fromkeys(given))}: unless the image is "
+        "newer, vLLM exits when it gets an unknown option. Check the name with `vllm serve --help` in the image."
+    )
 
 
 def _first_part(argument: str) -> str:
@@ -103,7 +130,7 @@ def _first_part(argument: str) -> str:
     return re.split(r"[=\s]", argument, maxsplit=1)[0]
 
 
-def _option_violations(option: ServeOption) -> Iterator[Violation]:
+def _option_violations(option: ServeOption, version: Version | None) -> Iterator[Violation]:
     here, name = (option.position,), _meant(option.name)
     subject = name if name == option.given or secret_kind(option.given) else f"{option.given}: {name}"
     if name in DERIVED_ENGINE_ARGS:
@@ -119,29 +146,98 @@ def _option_violations(option: ServeOption) -> Iterator[Violation]:
         what = f"{subject} is for models that do not generate text, which the probes and checks need"
         fix = f"Remove it, or set it to one of: {', '.join(sorted(GENERATING[name]))}."
         yield Violation(here, what, fix, option.value)
-    elif name in JSON_OPTIONS:
-        yield from _json_violations(option)
-    else:
-        yield from _value_violations(option)
+    elif found := tuple(_second_options(option)):
+        yield from found
+    elif not _is_optimization(option):
+        yield from _table_violations(option, version)
 
 
-def _json_violations(option: ServeOption) -> Iterator[Violation]:
-    if option.key or not option.values or is_json(option.value):
-        return
-    what = f"{option.given} needs a value in JSON"
-    fix = (
-        f'Write {option.given}={{"key": "value"}}, without quotes around it that vLLM would get; '
-        "in YAML, put the whole element in single quotes."
-    )
-    yield Violation((option.value_position(0),), what, fix, option.value)
-
-
-def _value_violations(option: ServeOption) -> Iterator[Violation]:
+def _second_options(option: ServeOption) -> Iterator[Violation]:
+    known = find_options(option.name)
+    if known and known[0].kind in KEYED:
+        return  # a text in it may contain anything
     for index, value in enumerate(option.values):
         if second := re.search(r"\S\s+(--?[A-Za-z][\w-]*)", value):
             what = f"the value of {option.given} contains a second option"
             fix = "Make each option an element of its own."
             yield Violation((option.value_position(index),), what, fix, second[1])
+
+
+def _is_optimization(option: ServeOption) -> bool:
+    """Return whether it is -O3 or the like, which vLLM reads apart from the others."""
+    return bool(re.fullmatch(r"-O.*", option.given))
+
+
+def _table_violations(option: ServeOption, version: Version | None) -> Iterator[Violation]:
+    here, known = (option.position,), find_options(option.name)
+    if not known:
+        meant = likely_meant(option.name)
+        if meant is not None and (version is None or version <= NEWEST):
+            what = f"{option.given} is no option of vLLM {_text(MIN_VLLM)} to {_text(NEWEST)}"
+            newer = "If it is one of a newer vLLM, name its version in the image: vllm-openai:v0.34.0@sha256:…"
+            yield Violation(here, what, f"Did you mean {meant}? {newer}")
+    elif _is_opposite(option, known[0]) and (version is None or version < OPPOSITES_SINCE):
+        written = known[0].name if not option.negated else f"--no-{known[0].name[2:]}"
+        what = f"{option.given} exists only from vLLM {_text(OPPOSITES_SINCE)} on"
+        yield Violation(here, what, f"Write {written}, which older versions have, too.")
+    elif len(known) > 1:
+        names = ", ".join(sorted(one.name for one in known)[:_MOST_NAMES])
+        what = f"{option.given} is the beginning of several options, so vLLM refuses it: {names}"
+        yield Violation(here, what, "Write the whole name.")
+    elif version is not None and version < known[0].since:
+        what = f"{option.given} exists from vLLM {_text(known[0].since)} on, but the image has {_text(version)}"
+        yield Violation(here, what, "Remove it, or choose a newer image.")
+    elif version is not None and (until := known[0].until) is not None and version >= until:
+        what = f"{option.given} no longer exists since vLLM {_text(until)}, and the image has {_text(version)}"
+        yield Violation(here, what, "Remove it.")
+    else:
+        yield from _use_violations(option, known[0])
+
+
+def _is_opposite(option: ServeOption, known: VllmOption) -> bool:
+    plain = option.given.replace("_", "-").removeprefix("--no-").removeprefix("--")
+    return not option.key and opposite_of(f"--{plain}") == known.name
+
+
+def _use_violations(option: ServeOption, known: VllmOption) -> Iterator[Violation]:
+    here, given, values = (option.position,), option.given, len(option.values)
+    if option.negated and known.kind is not Kind.FLAG:
+        yield Violation(here, f"{known.name} has no form with --no-", f"Write {known.name} with its value, or nothing.")
+    elif option.key:
+        # One key has one value, of any kind.
+        if known.kind not in KEYED or values != 1:
+            what = f"{given} is no key of an option in JSON" if known.kind not in KEYED else f"{given} needs one value"
+            yield Violation(here, what, f"Write {known.name}.key=value." if known.kind in KEYED else "Remove the key.")
+    elif known.kind in VALUELESS:
+        if values:
+            off = f", or --no-{known.name[2:]} to turn it off" if known.kind is Kind.FLAG else ", or leave it out"
+            fix = f"Write {known.name} alone{off}."
+            yield Violation((option.value_position(0),), f"{given} takes no value", fix, option.value)
+    elif not values and known.kind is not Kind.MAYBE:
+        yield Violation(here, f"{given} needs a value", f"Write {given}=<value>: {known.expected}.")
+    elif values > 1 and known.kind is not Kind.LIST:
+        fix = "Remove it; a list in JSON is one value." if known.kind in KEYED else "Remove it."
+        yield Violation((option.value_position(1),), f"{given} takes one value", fix)
+    elif values and not known.takes(option.value):
+        yield _value_violation(option, known)
+
+
+def _value_violation(option: ServeOption, known: VllmOption) -> Violation:
+    here = (option.value_position(0),)
+    if known.kind in KEYED:
+        what = f"{option.given} needs a value in JSON"
+        fix = (
+            f'Write {option.given}={{"key": "value"}}, without quotes around it that vLLM would get; '
+            "in YAML, put the whole element in single quotes."
+        )
+        return Violation(here, what, fix, option.value)
+    nearest = nearest_name(option.value, known.choices) if known.choices else None
+    fix = f"Did you mean {nearest}?" if nearest else ""
+    return Violation(here, f"{option.given} needs {known.expected}", fix, option.value)
+
+
+def _text(version: Version) -> str:
+    return ".".join(str(part) for part in version)
 
 
 def _meant(name: str) -> str:

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from components.config.forms import Form
+from components.config.units import unit_fix
 from components.config.violations import Path, Violation
 
 _NUMBERS: Final[Mapping[object, str]] = {int: "a whole number", float: "a number"}
@@ -81,7 +82,7 @@ def _explain(error: ErrorDetails, model: type[BaseModel]) -> Iterator[Violation]
         case "recursion_loop":
             yield Violation(path, "contains itself")
         case _:
-            fix = _nearest_choice(value, place) or _in_quotes(value, place)
+            fix = _nearest_choice(value, place) or _in_quotes(value, place) or _without_unit(path, value, place)
             yield Violation(path, f"must be {_expected(place)}", fix, value)
 
 
@@ -164,12 +165,43 @@ def range_of(metadata: Collection[Any]) -> str:
 
 def _example(place: _Place) -> str:
     field = place.field
+    if get_origin(place.type) in (tuple, dict):
+        example = _composed(place)
+        return "" if example is None else f", e.g. {json.dumps(example, ensure_ascii=False)}"
     if field is None:
         return ""
     if field.examples:
         return f", e.g. {field.examples[0]}"
     default = field.get_default()
     return f", e.g. {default:g}" if isinstance(default, int | float) else ""
+
+
+def _composed(place: _Place) -> Any:
+    """Return an example made of those of the parts; None when a part has none."""
+    forms = [one.example for one in place.metadata if isinstance(one, Form)]
+    if examples := [*forms, *(place.field.examples or () if place.field else ())]:
+        return examples[0]
+    origin, arguments = get_origin(place.type), get_args(place.type)
+    if origin is Literal:
+        return arguments[0]
+    if origin is tuple:
+        item = _composed(_place(arguments[0]))
+        return None if item is None else [item]
+    if origin is dict:
+        name, value = (_composed(_place(one)) for one in arguments)
+        return None if name is None or value is None else {name: value}
+    if _is_model(place.type):
+        return _composed_model(place.type)
+    return None
+
+
+def _composed_model(model: type[BaseModel]) -> Any:
+    needed = {
+        name: _composed(_place(field.annotation, tuple(field.metadata), field))
+        for name, field in model.model_fields.items()
+        if field.is_required()
+    }
+    return None if not needed or None in needed.values() else needed
 
 
 def _how_to_set(place: _Place) -> str:
@@ -192,6 +224,13 @@ def _in_quotes(value: object, place: _Place) -> str:
     # A large number or a fraction may have been written in another way.
     example = "" if isinstance(value, float) or len(written) > _MOST_DIGITS else f', e.g. "{written}"'
     return f"Put what you wrote in quotes{example}: without them, YAML reads {_KINDS[type(value)]}."
+
+
+def _without_unit(path: Path, value: object, place: _Place) -> str:
+    if place.type not in _NUMBERS:
+        return ""
+    name = next((part for part in reversed(path) if isinstance(part, str)), "")
+    return unit_fix(name, value, whole=place.type is int)
 
 
 def homes(model: type[BaseModel], here: Any = None) -> dict[str, str]:

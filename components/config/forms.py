@@ -119,6 +119,8 @@ def _time(text: str) -> str | None:
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _SCHEME = r"([a-z][a-z0-9]+://)?"
+_REGION = r"[a-z]{2,4}(-[a-z]{1,12}){1,3}-[0-9]{1,2}"
+_EC2_IDS = {"sg": "a security group", "vpc": "a VPC", "subnet": "a subnet", "cr": "a capacity reservation"}
 
 
 def _namespace(text: str) -> str | None:
@@ -128,16 +130,42 @@ def _namespace(text: str) -> str | None:
     return "That namespace belongs to the cluster; the stack creates its own." if taken else None
 
 
+def _region(text: str) -> str | None:
+    if re.fullmatch(_REGION, text, re.ASCII):
+        return None
+    if re.fullmatch(rf"{_REGION}[a-z]", text, re.ASCII):
+        return f"That is a zone; its region is {text[:-1]}."
+    plain = re.sub(r"[\s_]+", "-", text.strip().casefold())
+    return next((f"Did you mean {one}?" for one in (plain, f"{plain}-1") if re.fullmatch(_REGION, one, re.ASCII)), "")
+
+
+def _ec2_id(prefix: str) -> Callable[[str], str | None]:
+    """Return a check of an id that EC2 gave, with a hint when the text names something else."""
+    pattern = re.compile(rf"{prefix}-[0-9a-f]{{1,17}}", re.ASCII)
+
+    def check(text: str) -> str | None:
+        if pattern.fullmatch(text):
+            return None
+        if (other := text.partition("-")[0]) in _EC2_IDS.keys() - {prefix}:
+            return f"That is {_EC2_IDS[other]}'s id."
+        if text.startswith("arn:"):
+            return f"Write the id alone: the end of the ARN, which begins with {prefix}-."
+        return f"After {prefix}- come digits and letters from a to f only." if text.startswith(f"{prefix}-") else ""
+
+    return check
+
+
+REGION: Final = Form("an AWS region", "eu-central-1", _region)
 EKS_NAME: Final = Form("an EKS cluster's name", "production", matching(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}"))
-SECURITY_GROUP: Final = Form("a security group's id", "sg-0a1b2c3d4e5f60718", matching(r"sg-[0-9a-f]{1,17}"))
-VPC: Final = Form("a VPC's id", "vpc-0a1b2c3d4e5f60718", matching(r"vpc-[0-9a-f]{1,17}"))
-SUBNET: Final = Form("a subnet's id", "subnet-0a1b2c3d4e5f60718", matching(r"subnet-[0-9a-f]{1,17}"))
+SECURITY_GROUP: Final = Form("a security group's id", "sg-0a1b2c3d4e5f60718", _ec2_id("sg"))
+VPC: Final = Form("a VPC's id", "vpc-0a1b2c3d4e5f60718", _ec2_id("vpc"))
+SUBNET: Final = Form("a subnet's id", "subnet-0a1b2c3d4e5f60718", _ec2_id("subnet"))
 POLICY: Final = Form(
     "the ARN of an IAM policy",
     "arn:aws:iam::123456789012:policy/boundary",
     matching(r"arn:aws(-[a-z]+)*:iam::([0-9]{12}|aws):policy/[A-Za-z0-9+=,.@_/-]{1,600}"),
 )
-RESERVATION: Final = Form("a capacity reservation's id", "cr-0a1b2c3d4e5f60718", matching(r"cr-[0-9a-f]{1,17}"))
+RESERVATION: Final = Form("a capacity reservation's id", "cr-0a1b2c3d4e5f60718", _ec2_id("cr"))
 RESERVATION_GROUP: Final = Form(
     "the ARN of a resource group of capacity reservations",
     "arn:aws:resource-groups:us-east-1:123456789012:group/gpus",

@@ -20,7 +20,7 @@ class HookSettings(BaseModel):
         Items[Annotated[str, WORD]],
         Field(
             description="Command, as a list of words, to run after the candidate is promoted.",
-            examples=['["python", "purge_cache.py"]'],
+            examples=[["python", "purge_cache.py"]],
         ),
     ] = ()
     after_rollback: Annotated[

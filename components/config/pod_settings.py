@@ -136,7 +136,11 @@ class PodSettings(BaseModel):
         ),
     ] = None
     volumes: Annotated[
-        Items[PodVolume], Field(description="More volumes for the server to read, e.g. adapters or certificates.")
+        Items[PodVolume],
+        Field(
+            description="More volumes for the server to read, e.g. adapters or certificates.",
+            examples=[[{"claim": "adapters", "mount_path": "/adapters"}]],
+        ),
     ] = ()
     service_account_name: Annotated[
         str | None,
@@ -158,7 +162,7 @@ class PodSettings(BaseModel):
         Field(
             ge=256,
             description="Memory limit of one replica, in MiB: at most its use before it is killed, /dev/shm included. "
-            "Default: no limit.",
+            "Default: its share of the node.",
         ),
     ] = None
     ingress_cidrs: Annotated[
@@ -166,7 +170,6 @@ class PodSettings(BaseModel):
         Field(
             min_length=1,
             description="Networks that may send requests to the pods; narrow them to the load balancer's subnets.",
-            examples=['["10.0.0.0/8"]'],
         ),
     ] = PRIVATE_CIDRS
     monitoring_namespace: Annotated[

@@ -8,13 +8,12 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from components.config.environment import VARIABLE_NAME
-from components.config.forms import PATH, Form, matching
+from components.config.forms import PATH, REGION, Form, matching
 from components.config.model import STRICT
 from components.config.secret_values import names_secret
 from components.config.violations import Violation, wrong
 
 USERNAME: Final = Form("a user name without colons", "metrics", matching(r"[^\x00-\x1f\x7f:]{1,200}"))
-REGION: Final = Form("an AWS region", "eu-central-1", matching(r"[a-z]{2,4}(-[a-z]{1,12}){1,3}-[0-9]{1,2}"))
 SIGNING_NAME: Final = Form("the name of an AWS service in signatures", "aps", matching(r"[a-z][a-z0-9-]{1,40}"))
 # https://www.rfc-editor.org/rfc/rfc9110#section-5.1
 HEADER_NAME: Final = Form("the name of an HTTP header", "X-Scope-OrgID", matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}"))
@@ -100,7 +99,10 @@ class PrometheusSettings(BaseModel):
     ] = {}
     headers_from: Annotated[
         dict[Annotated[str, HEADER_NAME], SecretSource],
-        Field(description="Headers whose values are secrets: for each name, where its value is read."),
+        Field(
+            description="Headers whose values are secrets: for each name, where its value is read.",
+            examples=[{"X-Api-Key": {"env": "PROMETHEUS_KEY"}}],
+        ),
     ] = {}
     ca_file: Annotated[
         str | None,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from functools import lru_cache
 from typing import Annotated, Final
 
@@ -19,6 +20,9 @@ from components.domain.serve_options import serve_options
 from components.domain.vllm_version import MIN_VLLM, MIN_VLLM_TEXT, image_version
 
 CHAT_TEMPLATE: Final = "chat_template.jinja"
+# One word that begins like a relative path or ends like a file's name. /no_think is a prompt, and so is a sentence.
+_PATH: Final = re.compile(r"@?(\.{1,2}|~)/\S+|@?\S+\.(jinja2?|j2|txt|md|json|ya?ml)")
+_OF_JINJA: Final = ("{{", "{%")
 # These declare the model's size, not its content. Declaring them later changes neither the release id nor the pods.
 SIZES: Final = frozenset({"weights_gib", "kv_cache_kib_per_token"})
 # Without a value, these are not part of the digest, so that the ids of releases from before they existed stay.
@@ -40,22 +44,37 @@ class Release(BaseModel):
         str, IMAGE, Field(description=f"Image of vLLM {MIN_VLLM_TEXT} or newer, pinned by digest (name@sha256:…).")
     ]
     engine_args: Annotated[
-        Items[str], Field(description="More `vllm serve` arguments, e.g. --max-model-len=8192.")
+        Items[str],
+        Field(
+            description="More `vllm serve` arguments, e.g. --max-model-len=8192.", examples=[["--max-model-len=8192"]]
+        ),
     ] = ()
     env: Annotated[
         dict[Annotated[str, VARIABLE_NAME], str],
-        Field(description="Environment variables of the server, e.g. VLLM_LOGGING_LEVEL; never secrets."),
+        Field(
+            description="Environment variables of the server, e.g. VLLM_LOGGING_LEVEL; never secrets.",
+            examples=[{"VLLM_LOGGING_LEVEL": "DEBUG"}],
+        ),
     ] = {}
     prompts: Annotated[
         dict[Annotated[str, FILE_NAME], str],
-        Field(description=f"Prompt files by name, mounted at /etc/vllm/prompts; {CHAT_TEMPLATE} is the chat template."),
+        Field(
+            description=f"Prompt files by name, mounted at /etc/vllm/prompts; {CHAT_TEMPLATE} is the chat template.",
+            examples=[{"system.txt": "Be brief."}],
+        ),
     ] = {}
     sampling: Annotated[
-        dict[str, JsonValue], Field(description="Sampling defaults (vLLM generation config), e.g. temperature.")
+        dict[str, JsonValue],
+        Field(
+            description="Sampling defaults (vLLM generation config), e.g. temperature.", examples=[{"temperature": 0.7}]
+        ),
     ] = {}
     lora_adapters: Annotated[
         dict[Annotated[str, ADAPTER_NAME], str],
-        Field(description="LoRA adapters: name to a path on a volume. vLLM cannot pin an adapter's repository."),
+        Field(
+            description="LoRA adapters: name to a path on a volume. vLLM cannot pin an adapter's repository.",
+            examples=[{ADAPTER_NAME.example: ADAPTER_PATH.example}],
+        ),
     ] = {}
     weights_gib: Annotated[
         float | None,
@@ -80,7 +99,7 @@ class Release(BaseModel):
     @field_validator("engine_args")
     @classmethod
     def _be_read_and_pinned(cls, engine_args: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if violations := tuple(engine_args_violations(engine_args)):
+        if violations := tuple(engine_args_violations(engine_args, image_version(info.data.get("image", "")))):
             raise wrong(*violations)
         if references := tuple(unpinned(info.data.get("model", ""), serve_options(engine_args))):
             raise wrong(
@@ -130,6 +149,17 @@ class Release(BaseModel):
             raise wrong(Violation((), f"must not exceed {MAX_PROMPTS_BYTES} bytes in total (they have {size})"))
         return prompts
 
+    @field_validator("prompts")
+    @classmethod
+    def _be_contents(cls, prompts: dict[str, str]) -> dict[str, str]:
+        if violations := [
+            Violation((name,), what, f'Write "{name}: |", and the content in the lines below it, indented.', text)
+            for name, text in prompts.items()
+            if (what := _no_content(name, text))
+        ]:
+            raise wrong(*violations)
+        return prompts
+
     @field_validator("model_revision")
     @classmethod
     def _pin_the_model(cls, revision: str, info: ValidationInfo) -> str:
@@ -152,6 +182,15 @@ class Release(BaseModel):
         """
         bundle: dict[str, JsonValue] = self.model_dump(mode="json", exclude={"image"})
         return _digest({**bundle, "engine_args": [list(words) for words in answer_arguments(self.engine_args)]})
+
+
+def _no_content(name: str, text: str) -> str:
+    """Return what a prompt must be instead of this text; empty when it is the content of such a file."""
+    if _PATH.fullmatch(text.strip()):
+        return "must be the file's content, not its path"
+    if name == CHAT_TEMPLATE and not any(mark in text for mark in _OF_JINJA):
+        return "must be a Jinja template, with {{ … }} where the messages go"
+    return ""
 
 
 @lru_cache(maxsize=64)

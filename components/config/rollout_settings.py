@@ -59,13 +59,23 @@ class GateSettings(BaseModel):
             description="Chance that a gate fails a candidate that is within the limits, over one whole hold.",
         ),
     ] = 0.001
-    error_rate: Annotated[ErrorRateSettings, Field(description="Failed requests, as counted by the pods.")] = (
-        ErrorRateSettings()
-    )
+    error_rate: Annotated[
+        ErrorRateSettings,
+        Field(
+            description="Failed requests, as counted by the pods: 5xx answers, and generations that ended in an error "
+            "or were aborted."
+        ),
+    ] = ErrorRateSettings()
     abandoned: Annotated[
         AbandonedSettings, Field(description="Requests whose client hung up before the answer was complete.")
     ] = AbandonedSettings()
-    ttft_p95: Annotated[TtftSettings, Field(description="Time to first token.")] = TtftSettings()
+    ttft_p95: Annotated[
+        TtftSettings,
+        Field(
+            description="Time to first token (TTFT), from a request's arrival to the first token of its answer; 95 % "
+            "of requests took at most the p95."
+        ),
+    ] = TtftSettings()
     inter_token_p95: Annotated[InterTokenSettings, Field(description="Time between tokens.")] = InterTokenSettings()
     end_to_end_p95: Annotated[
         EndToEndSettings, Field(description="Duration of whole requests; holds must be longer than requests.")
@@ -121,7 +131,12 @@ class RolloutSettings(BaseModel):
     model_config = STRICT
 
     steps: Annotated[
-        Items[RampStep], Field(min_length=1, description="Steps of the ramp; the shares rise and end at 100 percent.")
+        Items[RampStep],
+        Field(
+            min_length=1,
+            description="Steps of the ramp; the shares rise and end at 100 percent.",
+            examples=[[{"candidate_percent": percent, "hold_seconds": 600} for percent in (10, 100)]],
+        ),
     ] = (
         RampStep(candidate_percent=1, hold_seconds=600),
         RampStep(candidate_percent=25, hold_seconds=900),
@@ -188,7 +203,11 @@ class RolloutSettings(BaseModel):
         HookSettings()
     )
     notifications: Annotated[
-        Items[NotificationTarget], Field(description="Where to send events of a rollout (docs/notifications.md).")
+        Items[NotificationTarget],
+        Field(
+            description="Where to send events of a rollout (docs/notifications.md).",
+            examples=[[{"slack": {"url_from": {"env": "SLACK_URL"}}}]],
+        ),
     ] = ()
 
     @field_validator("steps")

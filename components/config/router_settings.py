@@ -119,7 +119,6 @@ class AlarmSettings(BaseModel):
         Items[Annotated[str, TOPIC]],
         Field(
             description="SNS topics to notify when an alarm starts and ends. Default: CloudWatch only shows it.",
-            examples=[f'["{TOPIC.example}"]'],
         ),
     ] = ()
     window_minutes: Annotated[

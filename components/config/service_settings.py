@@ -1,8 +1,9 @@
 """Settings of one service: its two colours, traffic, sizes and times."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -13,6 +14,7 @@ from components.config.forms import (
     BASE_URL,
     MODEL_NAME,
     NAMESPACE,
+    PATH,
     SUBNET,
     TIME_OR_EMPTY,
     Form,
@@ -36,6 +38,7 @@ from components.domain.capacity import (
     gpu_types_like,
     headroom_usd_per_hour,
     instance_type,
+    memory_share_mib,
     misfit_fix,
     misfits,
     pool_sizes,
@@ -44,6 +47,7 @@ from components.domain.capacity import (
 )
 from components.domain.drain_chain import EXIT_MARGIN_SECONDS, DrainChain, drain_chain, longest_stream_seconds
 from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
+from components.domain.host_memory import HostMemory, host_memory
 from components.domain.moments import format_rfc3339
 from components.domain.naming import COLORS, Color, other_color
 from components.domain.pod_times import PodTimes, pod_times
@@ -53,6 +57,17 @@ from components.domain.traffic import ColorState, Traffic
 
 MAX_SERIAL: Final = 1_000_000_000
 MAX_START_SECONDS: Final = 86_400
+
+# What a rollout or a person changes to move traffic.
+_MOVING: Final = (
+    "active_color",
+    "green_weight",
+    "rollout_serial",
+    "keep_until",
+    "rolling_out",
+    "announced",
+    "evidence",
+)
 
 INSTANCE_TYPE: Final = Form(
     "an EC2 instance type with whole NVIDIA GPUs",
@@ -182,6 +197,14 @@ class ServiceSettings(BaseModel):
             description="Most percentage points by which a plain `pulumi up` may raise the idle colour's weight.",
         ),
     ] = 50
+    evidence: Annotated[
+        str | None,
+        PATH,
+        Field(
+            description="Evidence bundle (the JSON of a rollout's report) behind a weight that a plain `pulumi up` "
+            "sets; its digest goes into a tag of the rule."
+        ),
+    ] = None
     blue: Annotated[ColorSettings, Field(description="The blue pool.")] = ColorSettings()
     green: Annotated[ColorSettings, Field(description="The green pool.")] = ColorSettings()
 
@@ -205,7 +228,15 @@ class ServiceSettings(BaseModel):
     replica_millicpus: Annotated[
         int, Field(ge=100, description="CPU request of one replica, in thousandths of a CPU.")
     ] = 3000
-    replica_memory_mib: Annotated[int, Field(ge=256, description="Memory request of one replica, in MiB.")] = 12288
+    replica_memory_mib: Annotated[
+        int | None,
+        Field(
+            ge=256,
+            description="Memory request of one replica, in MiB. Default: what its processes, its loader, what it "
+            "offloads and /dev/shm need.",
+            examples=[12288],
+        ),
+    ] = None
     spare_nodes: Annotated[
         int, Field(ge=0, le=100, description="Nodes that each pool may have beyond its full size.")
     ] = 0
@@ -296,16 +327,44 @@ class ServiceSettings(BaseModel):
         return self
 
     def _size_violations(self) -> Iterator[Violation]:
-        for resource, offered in misfits(self.instance, self.shape).items():
+        if too_many_gpus := self.gpus_per_replica > self.instance.gpus:
+            # What memory they would need does not matter.
+            shape = replace(self._shape_of(None, gpus=1), gpus=self.gpus_per_replica)
+        else:
+            shape = self.largest_shape
+        for resource, offered in misfits(self.instance, shape).items():
+            fix = misfit_fix(self.instance, shape)
             what = f"must be at most {offered}: a {self.instance_type} node has no more {resource} for one replica"
-            fix = misfit_fix(self.instance, self.shape)
-            yield Violation((_SIZES[resource],), what, fix, getattr(self, _SIZES[resource]))
-        limit = self.pods.memory_limit_mib
-        if limit is not None and limit < self.replica_memory_mib:
-            what = f"must be at least replica_memory_mib {self.replica_memory_mib}"
-            yield Violation(("pods", "memory_limit_mib"), what, "", limit)
+            if (value := getattr(self, _SIZES[resource])) is not None:
+                yield Violation((_SIZES[resource],), what, fix, value)
+            elif not too_many_gpus:
+                yield self._too_much_memory(offered, fix)
         for color in COLORS:
+            yield from () if too_many_gpus else self._memory_violations(color)
             yield from self._context_parallel_violations(color)
+
+    def _too_much_memory(self, offered: int, fix: str) -> Violation:
+        """Return the violation when what a replica needs, by our own reckoning, is more than a node offers."""
+        color = max(COLORS, key=lambda color: self.shape(color).memory_mib)
+        path = ("shared_memory_gib",) if self.color(color).release is None else (color, "release")
+        needed = self.host_memory(color).arithmetic(shared_memory=True)
+        what = f"needs more memory than the {offered} MiB of a {self.instance_type} node: {needed}"
+        return Violation(path, what, f"{fix} Or declare weights_gib, or set replica_memory_mib to what you measured.")
+
+    def _memory_violations(self, color: Color) -> Iterator[Violation]:
+        """Yield a violation where a request or a limit is less than what a replica needs."""
+        if self.color(color).release is None:
+            return
+        needed, given, limit = self.host_memory(color), self.replica_memory_mib, self.pods.memory_limit_mib
+        if given is not None and given < needed.least_mib:
+            what = f"must be at least {needed.least_mib} for {color}: {needed.arithmetic(shared_memory=False)}"
+            yield Violation(("replica_memory_mib",), what, "Leave it out, and the program sets it.", given)
+        at_most = max(needed.most_mib, self.shape(color).memory_mib)
+        if limit is not None and limit < at_most:
+            sum_ = needed.arithmetic(shared_memory=True) if at_most == needed.most_mib else "replica_memory_mib"
+            what = f"must be at least {at_most} for {color}: {sum_}"
+            fix = "Lower shared_memory_gib, or leave it out: pods then get their share of the node."
+            yield Violation(("pods", "memory_limit_mib"), what, fix, limit)
 
     def _context_parallel_violations(self, color: Color) -> Iterator[Violation]:
         """Yield a violation if vLLM cannot divide a replica's GPUs into groups for decoding."""
@@ -313,13 +372,14 @@ class ServiceSettings(BaseModel):
         release = self.color(color).release
         options = [] if release is None else serve_options(release.engine_args)
         groups = last_value(options, "--decode-context-parallel-size") or "1"
-        if not groups.isdecimal() or int(groups) < 1 or self.gpus_per_replica % int(groups):
+        if self.gpus_per_replica % int(groups):
             position = max(one.position for one in options if one.name == "--decode-context-parallel-size")
             what = f"--decode-context-parallel-size must divide gpus_per_replica {self.gpus_per_replica}"
             yield Violation((color, "release", "engine_args", position), what, "", groups)
 
     def _node_violations(self) -> Iterator[Violation]:
-        if self.nodes.instance_store and not misfits(self.instance, self.shape):
+        fit = self.gpus_per_replica <= self.instance.gpus and not misfits(self.instance, self.largest_shape)
+        if self.nodes.instance_store and fit:
             has, needed = self.instance.instance_store_gib, self.root_volume_gib
             if has < needed:
                 what = f"must be false: {self.instance_type} has {has} GiB of its own disks, but images and weights "
@@ -425,6 +485,12 @@ class ServiceSettings(BaseModel):
         serial = self.announced.partition(" ")[0]
         return serial if serial and int(serial) == self.rollout_serial else ""
 
+    @property
+    def lasting(self) -> dict[str, Any]:
+        """The settings that no script writes, as JSON: those by which a rollout is done and judged."""
+        written = {"release", "parked", "provisioned"}
+        return self.model_dump(mode="json", exclude={**dict.fromkeys(_MOVING, True), **dict.fromkeys(COLORS, written)})
+
     def namespace_of(self, service: str) -> str:
         """Return the Kubernetes namespace of the service."""
         return self.namespace or service
@@ -443,23 +509,54 @@ class ServiceSettings(BaseModel):
         """The instance type of the service's nodes."""
         return instance_type(self.instance_type)
 
-    @property
-    def shape(self) -> ReplicaShape:
-        """What one replica requests from its node."""
-        return ReplicaShape(
-            gpus=self.gpus_per_replica, millicpus=self.replica_millicpus, memory_mib=self.replica_memory_mib
+    def host_memory(self, color: Color) -> HostMemory:
+        """Return what a replica of a colour needs of its node's memory."""
+        return self._host_memory_of(self.color(color).release, self.gpus_per_replica)
+
+    def _host_memory_of(self, release: Release | None, gpus: int) -> HostMemory:
+        return host_memory(
+            release,
+            gpus=gpus,
+            gpu_memory_mib=self.instance.gpu_memory_mib,
+            shared_memory_gib=self.shared_memory_gib,
         )
+
+    def shape(self, color: Color) -> ReplicaShape:
+        """Return what one replica of a colour requests from its node. The other colour's release does not affect it."""
+        return self._shape_of(self.color(color).release)
+
+    def _shape_of(self, release: Release | None, gpus: int | None = None) -> ReplicaShape:
+        gpus = gpus or self.gpus_per_replica
+        memory_mib = self.replica_memory_mib or self._host_memory_of(release, gpus).most_mib
+        return ReplicaShape(gpus=gpus, millicpus=self.replica_millicpus, memory_mib=memory_mib)
+
+    @property
+    def largest_shape(self) -> ReplicaShape:
+        """What the larger colour's replica requests. Where it fits, a replica of either colour does."""
+        return max((self.shape(color) for color in COLORS), key=lambda shape: shape.memory_mib)
+
+    def memory_limit_mib(self, color: Color) -> int:
+        """Return a pod's memory limit. Without a setting, it is the pod's share of the node, so that none hurts others.
+
+        Files that are mapped count as memory, too, so a limit as low as the request would slow the loading down.
+        """
+        if self.pods.memory_limit_mib is not None:
+            return self.pods.memory_limit_mib
+        return memory_share_mib(self.instance, self.shape(color))
 
     @property
     def pools(self) -> dict[Color, PoolSize]:
         """Node counts per colour."""
         return pool_sizes(
             {
-                color: ColorDemand(replicas=self.color(color).replicas, provisioned=self.color(color).nodes_wanted)
+                color: ColorDemand(
+                    replicas=self.color(color).replicas,
+                    provisioned=self.color(color).nodes_wanted,
+                    shape=self.shape(color),
+                )
                 for color in COLORS
             },
             instance=self.instance,
-            shape=self.shape,
             spare_nodes=self.spare_nodes,
             mode=self.headroom_mode,
         )
@@ -475,15 +572,24 @@ class ServiceSettings(BaseModel):
         return shared_pool_size(
             {color: self.color(color).replicas for color in COLORS},
             instance=self.instance,
-            shape=self.shape,
+            shape=self.largest_shape,
             spare_nodes=self.spare_nodes,
         )
 
     @property
     def root_volume_gib(self) -> int:
-        """Size of a node's root volume, in GiB. A replica's weights are assumed to fill its GPUs."""
+        """Size of a node's root volume, in GiB. A replica's weights are assumed to fill its GPUs.
+
+        It does not depend on a release: a candidate must not change the nodes that serve.
+        """
         weights_gib = self.gpus_per_replica * self.instance.gpu_memory_mib / 1024
-        return self.node_volume_gib or root_volume_gib(weights_gib, replicas_per_node(self.instance, self.shape))
+        return self.node_volume_gib or root_volume_gib(
+            weights_gib, replicas_per_node(self.instance, self._shape_of(None))
+        )
+
+    def replicas_per_node(self, color: Color) -> int:
+        """Return how many replicas of a colour fit one node."""
+        return replicas_per_node(self.instance, self.shape(color))
 
     def _loads_from_elsewhere(self, release: Release) -> bool:
         """Return whether the weights are not on the node's disk: on a claim, a mounted volume or in S3."""
@@ -497,7 +603,7 @@ class ServiceSettings(BaseModel):
         yield from load_warnings(
             model=release.model,
             weights_gib=None if self._loads_from_elsewhere(release) else release.weights_gib,
-            replicas=replicas_per_node(self.instance, self.shape),
+            replicas=self.replicas_per_node(color),
             mib_per_second=min(self.nodes.volume_mib_per_second, self.instance.ebs_mib_per_second),
             cold_start_seconds=self.cold_start_seconds,
             node_start_seconds=self.node_start_seconds,
@@ -512,7 +618,7 @@ class ServiceSettings(BaseModel):
             sum(pool.desired_nodes for pool in pools),
             active_replicas=0 if active.release is None else active.replicas,
             instance=self.instance,
-            shape=self.shape,
+            shape=self.shape(self.active_color),
         )
 
     @property

@@ -19,6 +19,7 @@ from components.config.forms import (
     EKS_NAME,
     NETWORK,
     POLICY,
+    REGION,
     SECURITY_GROUP,
     SERVICE_NAME,
     SUBNET,
@@ -64,7 +65,7 @@ class Settings(BaseModel):
     vpc_id: Annotated[str, VPC, Field(description="VPC of the cluster.")]
     node_subnet_ids: Annotated[
         Items[Annotated[str, SUBNET]],
-        Field(min_length=1, description="Private subnets for the GPU nodes.", examples=[f'["{SUBNET.example}"]']),
+        Field(min_length=1, description="Private subnets for the GPU nodes."),
     ]
     load_balancer_subnet_ids: Annotated[
         Items[Annotated[str, SUBNET]],
@@ -79,7 +80,7 @@ class Settings(BaseModel):
     ] = None
     client_cidrs: Annotated[
         Items[Annotated[str, NETWORK]],
-        Field(min_length=1, description="Networks that may reach the load balancer.", examples=['["10.0.0.0/8"]']),
+        Field(min_length=1, description="Networks that may reach the load balancer."),
     ] = ("10.0.0.0/8",)
     access_logs: Annotated[
         AccessLogs | None, Field(description="Where load balancers write their access logs. Default: nowhere.")
@@ -193,6 +194,11 @@ class Settings(BaseModel):
         cls, read: ConfigValues, under: Path, more: Sequence[Violation], *, region: str | None, prefix: str
     ) -> Self:
         layout = _Layout(read)
+        if region and (hint := REGION.check(region)) is not None:
+            # The key is the provider's, not this project's.
+            fix = f" {hint}" if hint else ""
+            read.foreign_violations.append(f"aws:region: must be {REGION.expected} (got {shown(region)}).{fix}")
+            region = None
         found = [*read.violations, *text_violations(read.values), *layout.unused_violations()]
         try:
             settings = cls.model_validate(layout.tree)

@@ -1,8 +1,8 @@
 """Capacity arithmetic: how many GPU nodes both colours need so that a full green fits beside a full blue.
 
-This module is independent of Pulumi and AWS. A replica never spans nodes. All replicas of a service, of both colours,
-request the same resources. So a node has a fixed number of places, every free place fits every replica, and the order
-in which replicas arrive cannot fragment a pool.
+This module is independent of Pulumi and AWS. A replica never spans nodes. All replicas of a colour request the same
+resources. So a node has a fixed number of places, every free place fits every replica, and the order in which replicas
+arrive cannot fragment a pool. The nodes that both colours share are reckoned with the larger colour's replicas.
 """
 
 import re
@@ -46,10 +46,11 @@ class ReplicaShape:
 
 @dataclass(frozen=True, kw_only=True)
 class ColorDemand:
-    """One colour's demand: its replicas at full size, and whether its nodes must be up now."""
+    """One colour's demand: its replicas at full size, what each requests, and whether its nodes must be up now."""
 
     replicas: int
     provisioned: bool
+    shape: ReplicaShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +135,15 @@ def replicas_per_node(instance: GpuInstance, shape: ReplicaShape) -> int:
     return min(offered // asked for offered, asked in offers.values())
 
 
+def memory_share_mib(instance: GpuInstance, shape: ReplicaShape) -> int:
+    """Return the memory that each replica of a full node may use without taking another's, after the daemonsets.
+
+    Raises:
+        CapacityError: not even one replica fits.
+    """
+    return (instance.allocatable_memory_mib - DAEMONSET_MEMORY_MIB) // replicas_per_node(instance, shape)
+
+
 def _offers(instance: GpuInstance, shape: ReplicaShape) -> dict[NodeResource, tuple[int, int]]:
     return {
         "GPUs": (instance.gpus, shape.gpus),
@@ -162,7 +172,6 @@ def pool_sizes(
     demands: Mapping[Color, ColorDemand],
     *,
     instance: GpuInstance,
-    shape: ReplicaShape,
     spare_nodes: int,
     mode: HeadroomMode,
 ) -> dict[Color, PoolSize]:
@@ -173,7 +182,7 @@ def pool_sizes(
     """
     sizes: dict[Color, PoolSize] = {}
     for color in COLORS:
-        full = nodes_for(demands[color].replicas, instance, shape)
+        full = nodes_for(demands[color].replicas, instance, demands[color].shape)
         desired = full if mode == "always" or demands[color].provisioned else 0
         sizes[color] = PoolSize(min_nodes=0, desired_nodes=desired, max_nodes=max(full + spare_nodes, 1))
     return sizes

@@ -4,13 +4,13 @@ vLLM makes the same calculation when it starts, and exits when the longest reque
 activations, whose size is unknown here. So a model that does not fit here does not fit in vLLM either.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
 from components.domain.serve_options import last_value, serve_options
+from components.domain.vllm_options import whole_number
 
 # vLLM's default. https://github.com/vllm-project/vllm/blob/main/vllm/config/cache.py
 DEFAULT_UTILIZATION: Final = 0.92
@@ -18,11 +18,6 @@ DEFAULT_UTILIZATION: Final = 0.92
 # With these options, the GPUs do not contain what the release declares, or vLLM may use another share of them.
 _INCALCULABLE_WITH: Final = ("--cpu-offload-gb", "--kv-cache-memory-bytes")
 _KIB_PER_GIB: Final = 1024**2
-_MULTIPLES: Final = {
-    "": 1,
-    **{letter: 1000**power for power, letter in enumerate("kmgt", 1)},
-    **{letter: 1024**power for power, letter in enumerate("KMGT", 1)},
-}
 _TENSOR_PARALLEL_SIZES: Final = (1, 2, 4, 8)
 
 
@@ -101,18 +96,18 @@ class MemoryFit:
 def memory_fit(release: DeclaredModel, instance: GpuInstance, gpus: int) -> MemoryFit | None:
     """Return how a release fits so many GPUs; None when too little is known."""
     options = serve_options(release.engine_args)
-    utilization = _number(last_value(options, "--gpu-memory-utilization") or str(DEFAULT_UTILIZATION))
+    utilization = float(last_value(options, "--gpu-memory-utilization") or DEFAULT_UTILIZATION)
     incalculable = any(last_value(options, name) is not None for name in _INCALCULABLE_WITH)
-    if release.weights_gib is None or utilization is None or incalculable:
+    if release.weights_gib is None or incalculable:
         return None
-    max_model_len = _number(last_value(options, "--max-model-len") or "")
+    max_model_len = whole_number(last_value(options, "--max-model-len") or "")
     return MemoryFit(
         instance=instance,
         gpus=gpus,
         utilization=utilization,
         weights_gib=release.weights_gib,
         kv_cache_kib_per_token=release.kv_cache_kib_per_token or 0,
-        max_model_len=int(max_model_len or 0),
+        max_model_len=max(max_model_len or 0, 0),
     )
 
 
@@ -160,9 +155,3 @@ def _shorter_requests(fit: MemoryFit) -> str | None:
     return (
         f"--max-model-len to at most {fit.longest_model_len}" if fit.max_model_len and fit.longest_model_len else None
     )
-
-
-def _number(text: str) -> float | None:
-    """Return a number as vLLM reads it: 8192, 0.9, 8k (times 1000) or 8K (times 1024); None for words such as auto."""
-    found = re.fullmatch(r"(\d+\.?\d*|\.\d+)([kmgtKMGT]?)", text)
-    return float(found[1]) * _MULTIPLES[found[2]] if found else None

@@ -28,6 +28,7 @@ KEEP_UNTIL_KEY: Final = f"{PROJECT}/keep-until"
 ROLLOUT_SERIAL_KEY: Final = f"{PROJECT}/rollout-serial"
 ROLLING_OUT_KEY: Final = f"{PROJECT}/rolling-out"
 ANNOUNCED_KEY: Final = f"{PROJECT}/announced"
+EVIDENCE_KEY: Final = f"{PROJECT}/evidence"
 RESERVATION_ENDS_KEY: Final = f"{PROJECT}/reservation-ends"
 
 Role = Literal[

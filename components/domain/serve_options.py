@@ -4,49 +4,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, cast
 
-# https://github.com/vllm-project/vllm/blob/main/vllm/engine/arg_utils.py
-SHORT_NAMES: Final[Mapping[str, str]] = {
-    "-ac": "--attention-config",
-    "-cc": "--compilation-config",
-    "-dc": "--diffusion-config",
-    "-dcp": "--decode-context-parallel-size",
-    "-dp": "--data-parallel-size",
-    "-dpa": "--data-parallel-address",
-    "-dpb": "--data-parallel-backend",
-    "-dpe": "--data-parallel-external-lb",
-    "-dph": "--data-parallel-hybrid-lb",
-    "-dpl": "--data-parallel-size-local",
-    "-dpm": "--data-parallel-multi-port-external-lb",
-    "-dpn": "--data-parallel-rank",
-    "-dpp": "--data-parallel-rpc-port",
-    "-dpr": "--data-parallel-start-rank",
-    "-ep": "--enable-expert-parallel",
-    "-n": "--nnodes",
-    "-pcp": "--prefill-context-parallel-size",
-    "-pp": "--pipeline-parallel-size",
-    "-q": "--quantization",
-    "-r": "--node-rank",
-    "-sc": "--speculative-config",
-    "-tp": "--tensor-parallel-size",
-}
-# vLLM parses the values of these options as JSON, and exits when it cannot. A single key is set by --option.key=value.
-# https://github.com/vllm-project/vllm/blob/main/vllm/engine/arg_utils.py
-# https://github.com/vllm-project/vllm/blob/main/vllm/entrypoints/openai/cli_args.py
-JSON_OPTIONS: Final = frozenset(
-    {
-        *("--additional-config", "--allowed-headers", "--allowed-methods", "--allowed-origins", "--attention-config"),
-        *("--aux-output-config", "--compilation-config", "--custom-histogram-buckets"),
-        *("--default-chat-template-kwargs", "--default-mm-loras", "--diffusion-config", "--ec-manager-config"),
-        *("--ec-transfer-config", "--engram-config", "--eplb-config", "--fault-tolerance-config", "--hf-overrides"),
-        *("--ir-op-priority", "--kernel-config", "--kv-events-config", "--kv-transfer-config", "--limit-mm-per-prompt"),
-        *("--logging-config", "--media-io-kwargs", "--mm-processor-kwargs", "--model-class-overrides"),
-        *("--model-loader-extra-config", "--override-generation-config", "--pooler-config", "--profiler-config"),
-        *("--quantization-config", "--reasoning-config", "--speculative-config", "--structured-outputs-config"),
-        *("--watermark-config", "--weight-transfer-config"),
-    }
-)
+from components.domain.vllm_options import SHORT_NAMES, opposite_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +18,12 @@ class ServeOption:
     given: str
     """The option as it is written, without a value in the same word."""
     name: str
-    """The full name with dashes, without ``--no-`` and without a key. An abbreviation stays one."""
+    """The full name with dashes, without ``--no-`` and without a key. An abbreviation stays one. The name of a flag's
+    opposite, such as ``--disable-lora``, is that of the flag."""
     key: str
     """What follows the first dot: ``model`` in ``--speculative-config.model``; empty without a dot."""
     negated: bool
-    """Whether it is written as ``--no-<name>``."""
+    """Whether it turns ``name`` off: ``--no-<name>``, or the flag's opposite."""
     joined: bool
     """Whether white space separates option and value within one word. vLLM does not recognise such a word."""
     inline: bool
@@ -126,17 +87,6 @@ def parsed_object(text: str) -> Mapping[str, Any]:
     return cast(Mapping[str, Any], value) if isinstance(value, dict) else {}
 
 
-def is_json(value: str) -> bool:
-    """Return whether vLLM can parse a JSON option's value. An empty one and None leave the option unset."""
-    if value in ("", "None"):
-        return True
-    try:
-        json.loads(value)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
 def _option(position: int, word: str, following: Sequence[str]) -> ServeOption:
     found = re.match(r"([^=\s]*)(=|\s+)?(.*)", word, re.DOTALL)
     given, separator, rest = found.groups() if found else (word, None, "")
@@ -144,6 +94,8 @@ def _option(position: int, word: str, following: Sequence[str]) -> ServeOption:
     plain = plain.replace("_", "-") if plain.startswith("--") else plain
     negated = plain.startswith("--no-")
     name = "--" + plain.removeprefix("--no-") if negated else SHORT_NAMES.get(plain, plain)
+    if (opposite := opposite_of(name)) is not None:
+        name, negated = opposite, not negated
     inline = separator is not None
     return ServeOption(
         position=position,

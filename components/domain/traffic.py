@@ -13,6 +13,7 @@ from components.domain.moments import format_or_empty
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
     ANNOUNCED_KEY,
+    EVIDENCE_KEY,
     KEEP_UNTIL_KEY,
     ROLLING_OUT_KEY,
     ROLLOUT_SERIAL_KEY,
@@ -53,6 +54,7 @@ class Traffic:
 
     ``keep_until`` is None when there is no keep-warm window, or when the rule's tag for it cannot be read.
     ``announced_serial`` is the serial at which an announcement permits changes; empty when there is no announcement.
+    ``evidence`` names the evidence bundle behind the weights; empty when there is none.
     """
 
     weights: Mapping[Color, int]
@@ -61,6 +63,7 @@ class Traffic:
     rollout_serial: int
     rolling_out: bool = False
     announced_serial: str = ""
+    evidence: str = ""
     colors: Mapping[Color, ColorState] = field(default_factory=dict["Color", ColorState])
 
     @property
@@ -76,5 +79,6 @@ class Traffic:
             ROLLOUT_SERIAL_KEY: str(self.rollout_serial),
             ROLLING_OUT_KEY: str(self.rolling_out).lower(),
             ANNOUNCED_KEY: self.announced_serial,
+            **({EVIDENCE_KEY: self.evidence} if self.evidence else {}),
             **{color_state_key(color): str(state) for color, state in self.colors.items()},
         }

@@ -1,12 +1,13 @@
 """One model service with both its colours: nodes, pods, and the router that splits traffic between them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pulumi
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
+from components.config.engine_args import unknown_options_warning
 from components.config.pod_settings import access_warning
 from components.config.service_settings import ColorSettings, ServiceSettings
 from components.config.settings import Settings
@@ -14,6 +15,7 @@ from components.domain.capacity import PoolSize
 from components.domain.model_memory import memory_warning
 from components.domain.moments import format_rfc3339
 from components.domain.naming import COLORS, SERVICE_KEY, SERVICE_TYPE, Color, color_name
+from components.resources.evidence_file import evidence_tag
 from components.resources.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
 from components.resources.guard_hooks import ServiceGuards
 from components.resources.vllm_stack import VllmStack, VllmStackArgs
@@ -44,7 +46,8 @@ class BlueGreenService(pulumi.ComponentResource):
         self._args = args
         self._child = pulumi.ResourceOptions(parent=self)
         self.namespace = self._create_namespace() if args.service.create_namespace else None
-        self._traffic = args.service.traffic
+        traffic = args.service.traffic
+        self._traffic = replace(traffic, evidence=evidence_tag(args.service.evidence, name, traffic, self))
         guards = ServiceGuards(name, args.service, self._traffic)
         self._hooks = guards.bind()
         self.router = self._create_router()
@@ -160,7 +163,8 @@ class BlueGreenService(pulumi.ComponentResource):
             return
         memory = memory_warning(release, service.instance, service.gpus_per_replica)
         access = access_warning(release.model, service.pods.service_account_name)
-        for warning in (memory, access, *service.load_warnings(color)):
+        unknown = unknown_options_warning(release.engine_args)
+        for warning in (memory, access, unknown, *service.load_warnings(color)):
             if warning:
                 pulumi.log.warn(f"{color_name(self._name, color)}: {warning}", self)
 

@@ -9,7 +9,6 @@ from pulumi_kubernetes.meta import v1 as meta
 from components.config.pod_settings import PodVolume, SecretReference
 from components.config.release import Release
 from components.config.service_settings import ServiceSettings
-from components.domain.capacity import replicas_per_node
 from components.domain.naming import (
     CONTAINER_NAME,
     GPU_RESOURCE,
@@ -135,10 +134,10 @@ def _container(subject: PodSubject, settings: ServiceSettings) -> core.Container
         resources=core.ResourceRequirementsArgs(
             requests={
                 "cpu": f"{settings.replica_millicpus}m",
-                "memory": f"{settings.replica_memory_mib}Mi",
+                "memory": f"{settings.shape(subject.color).memory_mib}Mi",
                 **gpus,
             },
-            limits={**gpus, **_memory_limit(settings)},
+            limits={"memory": f"{settings.memory_limit_mib(subject.color)}Mi", **gpus},
         ),
         volume_mounts=[
             core.VolumeMountArgs(name="prompts", mount_path=PROMPTS_PATH, read_only=True),
@@ -197,7 +196,7 @@ def _volumes(subject: PodSubject, settings: ServiceSettings) -> list[core.Volume
         core.VolumeArgs(name="prompts", config_map=core.ConfigMapVolumeSourceArgs(name=subject.prompts_config_map)),
         core.VolumeArgs(name="probe", config_map=core.ConfigMapVolumeSourceArgs(name=subject.probe_config_map)),
         # Volumes outlive a restart of the container, so a pod fetches weights and compiles kernels only once.
-        _cache("model-cache", settings.pods.model_cache_claim, _weights_gib(settings)),
+        _cache("model-cache", settings.pods.model_cache_claim, _weights_gib(settings, subject.color)),
         _cache("compile-cache", settings.pods.compile_cache_claim, _SCRATCH_GIB),
         _cache("home", None, _SCRATCH_GIB),
         _cache("temporary", None, _SCRATCH_GIB),
@@ -220,11 +219,6 @@ def _extra_volume(name: str, volume: PodVolume) -> core.VolumeArgs:
     return core.VolumeArgs(name=name, secret=core.SecretVolumeSourceArgs(secret_name=volume.secret))
 
 
-def _memory_limit(settings: ServiceSettings) -> dict[str, str]:
-    limit = settings.pods.memory_limit_mib
-    return {} if limit is None else {"memory": f"{limit}Mi"}
-
-
 def _health() -> core.HTTPGetActionArgs:
     return core.HTTPGetActionArgs(path="/health", port=PORT_NAME, scheme="HTTP")
 
@@ -236,10 +230,9 @@ def _cache(name: str, claim: str | None, limit_gib: int) -> core.VolumeArgs:
     return core.VolumeArgs(name=name, empty_dir=core.EmptyDirVolumeSourceArgs(size_limit=f"{limit_gib}Gi"))
 
 
-def _weights_gib(settings: ServiceSettings) -> int:
+def _weights_gib(settings: ServiceSettings, color: Color) -> int:
     """Return an even share of the node's volume; a larger limit would let one replica fill the disk."""
-    replicas = replicas_per_node(settings.instance, settings.shape)
-    return max((settings.root_volume_gib - _SYSTEM_GIB) // replicas, 1)
+    return max((settings.root_volume_gib - _SYSTEM_GIB) // settings.replicas_per_node(color), 1)
 
 
 def _secret_variables(settings: ServiceSettings) -> Iterator[core.EnvVarArgs]:

@@ -55,10 +55,11 @@ class Proxy:
         status = int(HTTPStatus.BAD_GATEWAY)
         headers = {name: request.headers[name] for name in _HEADERS if name in request.headers}
         started = time.monotonic()
+        body = await request.read()  # Before it counts as running: aiohttp takes no more of a body once it shuts down.
         with self._metrics.running.track_inprogress():
             try:
                 async with self._session.request(
-                    request.method, self._url + request.path_qs, headers=headers, data=await request.read()
+                    request.method, self._url + request.path_qs, headers=headers, data=body
                 ) as answer:
                     status = answer.status
                     if answer.content_type == "text/event-stream":

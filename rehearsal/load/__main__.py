@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+from rehearsal.load.client import PATIENCE_SECONDS
 from rehearsal.load.generator import generate
 from rehearsal.load.mix import PROMPTS, Mix, load_prompts
 
@@ -19,6 +20,12 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="served model name")
     parser.add_argument("--rate", type=float, default=44.0, help="requests started per second (default: 44)")
     parser.add_argument("--open-streams", type=int, default=45, help="streams to keep open at once (default: 45)")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE_SECONDS,
+        help=f"seconds after which a client gives up (default: {PATIENCE_SECONDS:g})",
+    )
     parser.add_argument("--out", type=Path, required=True, help="file for the records, one JSON object per line")
     parser.add_argument(
         "--gateway-log", type=Path, help="file to append the requests to, as a gateway would, one JSON object per line"
@@ -37,6 +44,7 @@ def main() -> None:
             out=options.out,
             status=sys.stdout,
             gateway_log=options.gateway_log,
+            patience_seconds=options.patience,
             stop_after_seconds=options.seconds,
             stop_signals=(signal.SIGTERM, signal.SIGINT),
         )

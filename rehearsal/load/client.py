@@ -13,7 +13,7 @@ from rehearsal.load.mix import Call
 from rehearsal.load.records import GOOD_FINISHES, Record
 
 # The longest request that the drain chain protects by default; no answer comes after that.
-REQUEST_TIMEOUT_SECONDS = 120.0
+PATIENCE_SECONDS = 120.0
 
 # Quotes inside a text are escaped, so these match only the fields of the envelope.
 _FINGERPRINT = re.compile(rb'"system_fingerprint": ?"([^"]*)"')
@@ -58,11 +58,11 @@ class Client:
         self._model = model
 
     @staticmethod
-    def session() -> aiohttp.ClientSession:
-        """Return a session with an unbounded keep-alive pool. The caller closes it."""
+    def session(patience_seconds: float = PATIENCE_SECONDS) -> aiohttp.ClientSession:
+        """Return a session with an unbounded keep-alive pool, which gives up on a request after some time. The caller
+        closes it."""
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
+            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=patience_seconds)
         )
 
     async def send(self, call: Call) -> Record:

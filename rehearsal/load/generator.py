@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
-from rehearsal.load.client import Client
+from rehearsal.load.client import PATIENCE_SECONDS, Client
 from rehearsal.load.live import Live
 from rehearsal.load.mix import Call, Mix
 
@@ -95,6 +95,7 @@ async def generate(
     out: Path,
     status: TextIO,
     gateway_log: Path | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
     stop_after_seconds: float | None,
     stop_signals: tuple[int, ...] = (),
 ) -> None:
@@ -105,7 +106,7 @@ async def generate(
     with ExitStack() as files:
         records = files.enter_context(out.open("w", encoding="utf-8"))
         gateway = None if gateway_log is None else files.enter_context(gateway_log.open("a", encoding="utf-8"))
-        async with Client.session() as session:
+        async with Client.session(patience_seconds) as session:
             generator = Generator(
                 Client(session, url, model),
                 mix,

@@ -118,8 +118,9 @@ class Completions:
             output, reason = output[:max_tokens], "length"
         if fault is Fault.ABORT:
             output, reason = output[: max(1, len(output) // 2)], "abort"
-        if fault is Fault.ERROR or fault is Fault.STALL:
-            reason = fault.value
+        stalls = fault is Fault.STALL and len(output) > self._engine.behavior.faults.stall_after_tokens
+        if fault is Fault.ERROR or stalls:
+            reason = "stall" if stalls else "error"
         interval = self._arguments.stream_interval or self._engine.behavior.stream_interval
         return Work(prompt, output, reason, max_tokens, interval if asked.stream else WHOLE_ANSWER_CHUNK_TOKENS)
 

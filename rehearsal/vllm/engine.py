@@ -95,18 +95,20 @@ class Run:
             self.finish_reason = "error"
             return
         due += self._engine.prefill_seconds(self, work.prompt)
-        if work.finish_reason == "stall":
-            await self.wait()
-            return
-        count = 1
+        stalls = work.finish_reason == "stall"
+        tokens = behavior.faults.stall_after_tokens if stalls else len(work.output)
+        count = min(1, tokens)
         while count > 0:
             await self._pause_until(due)
             if self._aborted:
                 return
             self._count(count)
             yield "".join(work.output[self.output_tokens - count : self.output_tokens])
-            count = min(work.tokens_per_chunk, len(work.output) - self.output_tokens)
+            count = min(work.tokens_per_chunk, tokens - self.output_tokens)
             due += count * behavior.faults.slow_factor / behavior.tokens_per_second
+        if stalls:
+            await self.wait()
+            return
         self.finish_reason = work.finish_reason
 
     def _count(self, tokens: int) -> None:

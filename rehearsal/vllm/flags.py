@@ -1,21 +1,19 @@
-"""The arguments of `vllm serve`: all flags with their kinds, and the few that this server acts on.
+"""The arguments of `vllm serve`: all flags of the newest known version, and the few that this server acts on.
 
-The table beside this file contains the flags of vLLM's main branch in summer 2026 and of release 0.32. Like vLLM, this
-parser refuses any other flag (a typo, a removed flag) with exit status 2, so a rehearsal fails where a real pod would
-crash-loop.
+Like vLLM, this parser refuses any other flag (a typo, a removed flag), and a value of another kind, with exit status 2,
+so a rehearsal fails where a real pod would crash-loop.
 """
 
 import argparse
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
-FINGERPRINT_MODES = ("full", "hash", "custom", "none")
+from components.domain.vllm_options import OPTIONS, Kind, VllmOption, whole_number
 
-TABLE = Path(__file__).parent / "flags.txt"
+_LORA = "--lora-modules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +54,6 @@ class ServeArguments:
     chat_template: str | None
 
 
-def token_count(text: str) -> int:
-    """Parse a number of tokens as vLLM does: `8192`, `8k` (thousands), `8K` (1024s), also M and G; -1 is automatic."""
-    if text == "auto":
-        return -1
-    factors = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
-    factor = factors.get(text[-1:], 1)
-    return int(float(text[:-1]) * factor) if factor > 1 else int(text)
-
-
 def _lora_module(text: str) -> LoraModule:
     if "=" in text and "," not in text:
         name, _, path = text.partition("=")
@@ -73,21 +62,31 @@ def _lora_module(text: str) -> LoraModule:
     return LoraModule(entry["name"], entry["path"])
 
 
-_KINDS: dict[str, dict[str, Any]] = {
-    "switch": {"action": argparse.BooleanOptionalAction},
-    "plain-switch": {"action": "store_true"},
-    "integer": {"type": int},
-    "number": {"type": float},
-    "json": {"type": json.loads},
-    "text": {},
-    "list": {"nargs": "+"},
-    "lora-list": {"nargs": "+", "type": _lora_module},
+_KINDS: dict[Kind, dict[str, Any]] = {
+    Kind.FLAG: {"action": argparse.BooleanOptionalAction},
+    Kind.SWITCH: {"action": "store_true"},
+    Kind.LIST: {"nargs": "+"},
+    Kind.MAYBE: {"nargs": "?", "const": True},
 }
 
 
-def _table() -> list[list[str]]:
-    lines = TABLE.read_text(encoding="ascii").splitlines()
-    return [line.split() for line in lines if not line.startswith("#")]
+def _value(option: VllmOption) -> Callable[[str], Any]:
+    """Return what reads a value of an option, and refuses one that vLLM refuses."""
+
+    def read(text: str) -> Any:
+        if not option.takes(text):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {option.expected}")
+        if option.unsettable and text in ("", "None"):
+            return None
+        match option.kind:
+            case Kind.INTEGER | Kind.SIZE | Kind.LENGTH:
+                return -1 if text == "auto" else whole_number(text)
+            case Kind.NUMBER:
+                return float(text)
+            case _:
+                return text
+
+    return read
 
 
 class _Parser(argparse.ArgumentParser):
@@ -99,11 +98,16 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `vllm serve` with all flags of the table."""
     parser = _Parser(prog="vllm serve", allow_abbrev=False)
     parser.add_argument("model_tag", nargs="?")
-    for name, kind, *short in _table():
-        parser.add_argument(f"--{name}", *short, **_KINDS[kind])
-    parser.add_argument("--max-model-len", type=token_count)
-    parser.add_argument("--fingerprint-mode", choices=FINGERPRINT_MODES, default="full")
-    parser.set_defaults(port=8000, shutdown_timeout=0, tensor_parallel_size=1, gpu_memory_utilization=0.92)
+    for option in OPTIONS.values():
+        if option.until is None:
+            how = _KINDS.get(option.kind, {})
+            reads: dict[str, Any] = (
+                {} if "action" in how else {"type": _lora_module if option.name == _LORA else _value(option)}
+            )
+            parser.add_argument(option.name, *option.short, **how, **reads)
+    parser.set_defaults(
+        port=8000, shutdown_timeout=0, tensor_parallel_size=1, gpu_memory_utilization=0.92, fingerprint_mode="full"
+    )
     return parser
 
 
@@ -120,8 +124,6 @@ def parse(arguments: Sequence[str]) -> ServeArguments:
     model: str | None = options.model_tag or options.model
     if model is None:
         parser.error("a model is required")
-    if options.shutdown_timeout < 0:
-        parser.error("argument --shutdown-timeout: must be 0 (abort) or more (wait)")
     keys: list[str] = options.api_key or [key for key in [os.environ.get("VLLM_API_KEY")] if key]
     max_model_len: int | None = options.max_model_len
     return ServeArguments(

@@ -39,7 +39,10 @@ class Faults(_Strict):
     error_fraction: float = Field(default=0.0, ge=0, le=1, description="share of prompts answered with HTTP 500")
     abort_fraction: float = Field(default=0.0, ge=0, le=1, description="share of answers cut half-way: 200, abort")
     wrong_answer_fraction: float = Field(default=0.0, ge=0, le=1, description="share of wrong answers")
-    stall_fraction: float = Field(default=0.0, ge=0, le=1, description="share of prompts that are never answered")
+    stall_fraction: float = Field(default=0.0, ge=0, le=1, description="share of answers that never end")
+    stall_after_tokens: int = Field(
+        default=0, ge=0, description="tokens that such an answer has at most before it stalls; shorter answers end"
+    )
     slow_factor: float = Field(default=1.0, gt=0, description="factor on time to first token and per token")
     crash_after_seconds: float | None = Field(
         default=None, gt=0, description="the process dies this long after it is ready"

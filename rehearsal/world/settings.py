@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from rehearsal.load.client import PATIENCE_SECONDS
 from rehearsal.system.project import PROJECT_FOLDER
 from rehearsal.world.releases import Releases, own_releases, read_releases
 from rehearsal.world.stack_config import Config, read_config
@@ -52,6 +53,7 @@ class RehearsalSettings(BaseModel):
     )
     requests_per_second: float = Field(default=46.0, ge=1, description="New requests per second, streamed or not.")
     open_streams: int = Field(default=150, ge=30, description="Streams that the load generator keeps open at once.")
+    patience_seconds: float = Field(default=PATIENCE_SECONDS, gt=0, description="When clients give up on an answer.")
     weight_lag_seconds: float = Field(default=0.5, ge=0, description="Lag of the load balancer's weight changes.")
     releases: Annotated[Releases, BeforeValidator(_file(read_releases))] = Field(
         default_factory=own_releases, description="Folder with the releases a.yaml, b.yaml and optionally c.yaml."

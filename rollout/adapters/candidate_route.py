@@ -21,6 +21,7 @@ from rollout.model.errors import RolloutError
 from rollout.model.route_answers import answer_violation
 from rollout.system.endpoint_key import FIX, VARIABLE
 from rollout.system.failures import describe_error
+from rollout.system.waits import waiting
 
 MODELS_PATH = "/v1/models"
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -55,7 +56,8 @@ class CandidateRoute:
         self.route_secret()
         url = self.endpoint_url()
         try:
-            answer = self._client.get(MODELS_PATH, timeout=CONNECT_TIMEOUT_SECONDS)
+            with waiting(f"the endpoint {url}", at_most_seconds=3 * CONNECT_TIMEOUT_SECONDS):
+                answer = self._client.get(MODELS_PATH, timeout=CONNECT_TIMEOUT_SECONDS)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _unreachable(url, error) from error
         if answer.status_code == 401:
@@ -71,7 +73,8 @@ class CandidateRoute:
         url = self.endpoint_url()
         self._count(color)
         try:
-            answer = self._client.get(MODELS_PATH, headers=self.headers(color), timeout=CONNECT_TIMEOUT_SECONDS)
+            with waiting(f"{color} behind the endpoint {url}", at_most_seconds=3 * CONNECT_TIMEOUT_SECONDS):
+                answer = self._client.get(MODELS_PATH, headers=self.headers(color), timeout=CONNECT_TIMEOUT_SECONDS)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _unreachable(url, error) from error
         if violation := answer_violation(answer.status_code, answer.headers, answer.text, url=url):
@@ -85,7 +88,8 @@ class CandidateRoute:
         """
         self._count(color)
         try:
-            response = self._client.get(MODELS_PATH, headers=self.headers(color), timeout=timeout_seconds)
+            with waiting(f"the models of {color}", at_most_seconds=3 * timeout_seconds):
+                response = self._client.get(MODELS_PATH, headers=self.headers(color), timeout=timeout_seconds)
             if response.status_code != 200:
                 raise RolloutError(read_error(response.status_code, response.text))
             return {card["id"]: card.get("root") for card in response.json()["data"]}

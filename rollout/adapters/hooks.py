@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from rollout.model.serving import HookResult
+from rollout.system.waits import waiting
 
 _SLICE_SECONDS: Final = 0.1
 _GRACE_SECONDS: Final = 2.0
@@ -45,11 +46,12 @@ class CommandHooks:
         except OSError as error:
             return result(f"{command[0]} cannot be run ({error.strerror})")
         try:
-            while time.monotonic() - began < timeout_seconds:
-                self._check()
-                with suppress(subprocess.TimeoutExpired):
-                    code = process.wait(_SLICE_SECONDS)
-                    return result(f"{command[0]} exited with {code}" if code else "")
+            with waiting(f"the hook {command[0]}", at_most_seconds=timeout_seconds):
+                while time.monotonic() - began < timeout_seconds:
+                    self._check()
+                    with suppress(subprocess.TimeoutExpired):
+                        code = process.wait(_SLICE_SECONDS)
+                        return result(f"{command[0]} exited with {code}" if code else "")
             return result(f"{command[0]} took longer than {timeout_seconds:g} s and was ended")
         finally:
             _end(process)

@@ -26,6 +26,7 @@ from rollout.adapters.secret import LINE, WORD, place_of, read_secret
 from rollout.model.errors import RolloutError, UnavailableError
 from rollout.model.notification import Notification
 from rollout.system.failures import describe_error
+from rollout.system.waits import waiting
 
 TIMESTAMP_HEADER: Final = "X-Rollout-Timestamp"
 SIGNATURE_HEADER: Final = "X-Rollout-Signature"
@@ -92,8 +93,9 @@ class Notifier:
         deadline = time.monotonic() + seconds
         for sender in self._senders:
             sender.close()
-        for sender in self._senders:
-            sender.join(deadline)
+        with waiting("notifications that are still to be sent", at_most_seconds=seconds):
+            for sender in self._senders:
+                sender.join(deadline)
 
 
 class _Sender:

@@ -20,8 +20,12 @@ from rollout.model import pod_metrics
 from rollout.model.errors import RefusedError, RolloutError
 from rollout.statistics.measurements import Counters, PrefixCache, bucket_label
 from rollout.system.failures import describe_error
+from rollout.system.waits import waiting
 
 TIMEOUT_SECONDS = 5.0
+# The timeout is for the connection, for what is sent and for the answer, one after the other.
+# https://www.python-httpx.org/advanced/timeouts/
+LONGEST_CALL_SECONDS = 3 * TIMEOUT_SECONDS
 
 _GENERATING = re.compile(pod_metrics.GENERATING)
 _IN_FLIGHT = "vllm[:_]num_requests_(running|waiting)"
@@ -117,7 +121,8 @@ class Prometheus:
         # Spaces as %20: a signature is over the text as it is sent, and AWS reads a plus sign as one.
         asked = urlencode({"query": query, "time": f"{at.timestamp():.3f}"}, quote_via=quote)
         try:
-            response = self._client.get(f"/api/v1/query?{asked}")
+            with waiting(f"Prometheus at {self._base}", at_most_seconds=LONGEST_CALL_SECONDS):
+                response = self._client.get(f"/api/v1/query?{asked}")
             self._require_success(response)
             answer = response.json()
         except httpx.HTTPError as error:

@@ -5,6 +5,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from rollout.ports import Clock
+from rollout.system.waits import waiting
 
 LOOK_SECONDS = 0.1
 
@@ -29,11 +30,14 @@ def ask_all(
     try:
         futures: list[Future[_T]] = [pool.submit(question) for question in questions]
         pending = set(futures)
-        while pending:
-            pending = wait(pending, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED).not_done
-            clock.sleep(0)
-            if pending and limit_seconds is not None and clock.monotonic() - began > limit_seconds:
-                raise OutOfTimeError(f"{len(pending)} of {len(futures)} were not answered within {limit_seconds:g} s")
+        with waiting(f"the answers to {len(futures)} requests", at_most_seconds=limit_seconds):
+            while pending:
+                pending = wait(pending, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED).not_done
+                clock.sleep(0)
+                if pending and limit_seconds is not None and clock.monotonic() - began > limit_seconds:
+                    raise OutOfTimeError(
+                        f"{len(pending)} of {len(futures)} were not answered within {limit_seconds:g} s"
+                    )
         return [future.result() for future in futures]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -32,6 +32,7 @@ from rollout.ports import Ports
 from rollout.statistics.measurements import PeriodRequests
 from rollout.statistics.split_test import PeriodCounts, Split, SplitOutcome, SplitResult, examine
 from rollout.system.failures import describe_error
+from rollout.system.waits import waiting
 
 READS = 2
 RULE_PATIENCE_SECONDS = 60.0
@@ -133,8 +134,20 @@ def _await(
     longer_seconds: float = 0.0,
 ) -> None:
     """Look until the rule has read as intended twice and there is evidence, then record the evidence."""
-    began = agreed = ports.clock.monotonic()
     timeout_seconds = settings.rollout.attestation.timeout_seconds + longer_seconds
+    what = f"the load balancer's counts to agree with green_weight {green_weight}"
+    with waiting(what, at_most_seconds=timeout_seconds):
+        _look(ports, settings, green_weight, look, timeout_seconds)
+
+
+def _look(
+    ports: Ports,
+    settings: ServiceSettings,
+    green_weight: int,
+    look: Callable[[], _Wait | Attested],
+    timeout_seconds: float,
+) -> None:
+    began = agreed = ports.clock.monotonic()
     reads, noted = 0, ""
     while True:
         now = ports.clock.monotonic()

@@ -36,27 +36,33 @@ class PodComparison:
 
     def look(self, now: Mapping[Color, Counters]) -> dict[str, float]:
         """Add the counts so far, and return the log evidence by gate."""
-        mine, other = self._growth(self._errors, now)
+        grown: dict[int, tuple[Sample | None, Sample | None]] = {}
+
+        def growth(metric: _Metric) -> tuple[Sample | None, Sample | None]:
+            """Return both colours' growth. Blocks that began together grew alike, so each start is read once."""
+            start = metric.start
+            if id(start) not in grown:
+                mine, other = (sample(start[color], now[color]) for color in (self._candidate, self._active))
+                grown[id(start)] = mine, other
+            return grown[id(start)]
+
+        mine, other = growth(self._errors)
         if mine is not None and other is not None and min(mine.requests, other.requests) >= BLOCK_REQUESTS:
             self._errors.comparison.add(
                 (mine.requests - mine.failed, mine.failed), (other.requests - other.failed, other.failed)
             )
             self._errors.start = now
-        mine, other = self._growth(self._abandoned, now)
+        mine, other = growth(self._abandoned)
         if mine is not None and other is not None and _comparable(mine) and _comparable(other):
             self._abandoned.comparison.add(_abandoned(mine), _abandoned(other))
             self._abandoned.start = now
         for gate, metric in self._latencies.items():
-            taken, usual = (latency(one, gate) for one in self._growth(metric, now))
+            taken, usual = (latency(one, gate) for one in growth(metric))
             if taken is not None and usual is not None and min(taken.count, usual.count) >= BLOCK_REQUESTS:
                 metric.comparison.add(*blocks(taken, usual, getattr(self._limits, gate).ratio_limit))
                 metric.start = now
         judged = {"error_rate": self._errors, "abandoned": self._abandoned, **self._latencies}
         return {gate: float(metric.comparison.log_evidence) for gate, metric in judged.items()}
-
-    def _growth(self, metric: "_Metric", now: Mapping[Color, Counters]) -> tuple[Sample | None, Sample | None]:
-        mine = sample(metric.start[self._candidate], now[self._candidate])
-        return mine, sample(metric.start[self._active], now[self._active])
 
 
 def _comparable(of: Sample) -> bool:

@@ -1,10 +1,10 @@
 """One rollout per stack: a lock with a fencing token, and a mark that asks the lock's holder to stop.
 
-The lock is one document that is never removed, so its token only ever grows. The holder renews the lock by conditional
-writes. Others watch the document to find out whether the holder is still running: the lock has expired when the
-document has not changed for the expiry time. Each watcher measures this time with its own monotonic clock. The clocks
-of two machines are never compared, so a clock that jumps cannot end a lock early. A process loses its lock at once only
-if it has ended on the watcher's own machine.
+The lock is one document that stays once anything was done, so its token only ever grows. The holder renews the lock by
+conditional writes. Others watch the document to find out whether the holder is still running: the lock has expired when
+the document has not changed for the expiry time. Each watcher measures this time with its own monotonic clock. The
+clocks of two machines are never compared, so a clock that jumps cannot end a lock early. A process loses its lock at
+once only if it has ended on the watcher's own machine.
 """
 
 import json
@@ -24,6 +24,7 @@ from rollout.ports import Clock
 from rollout.system.failures import describe_error
 from rollout.system.origin import HOST, ci_run_url
 from rollout.system.processes import process_start_time, this_machine
+from rollout.system.waits import waiting
 
 LOCK_KEY: Final = "lock"
 MARK_KEY: Final = "stop"
@@ -160,7 +161,7 @@ class Lock:
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
-        self.give_back()
+        self.give_back(refused=kind is not None and issubclass(kind, RefusedError))
 
     def take(self) -> None:
         """Take the lock.
@@ -170,6 +171,7 @@ class Lock:
             StoreError: the lock cannot be read or written.
         """
         seen: str | None = None
+        began = self._clock.monotonic()
         while True:
             stored = self._store.read(LOCK_KEY)
             known = None if stored is None else _parse(stored, self._store)
@@ -187,7 +189,10 @@ class Lock:
                     "is still running"
                 )
             seen = stored.version
-            self._clock.sleep(min(1.0, known.expiry_seconds / BEATS_PER_EXPIRY))
+            lasted_seconds = self._clock.monotonic() - began
+            what = f"the lock of {known.owner}, which may have ended"
+            with waiting(what, at_most_seconds=known.expiry_seconds, lasted_seconds=lasted_seconds):
+                self._clock.sleep(min(1.0, known.expiry_seconds / BEATS_PER_EXPIRY))
 
     def _try(self, stored: Stored | None, known: _Document | None) -> bool:
         mine = _Document(
@@ -209,13 +214,19 @@ class Lock:
         self.left_mark = None if known is None or known.owner is None else self._mark_for(known.token)
         return True
 
-    def give_back(self) -> None:
-        """Release the lock. The document stays, with the token."""
+    def give_back(self, *, refused: bool = False) -> None:
+        """Release the lock. The document stays, with the token.
+
+        Args:
+            refused: whether nothing was done under the lock. Then the document goes if it is all that there is.
+        """
         if self._held is None:
             return
         (mine, version), self._held = self._held, None
         try:
-            self._store.replace(LOCK_KEY, replace(mine, owner=None, beat=mine.beat + 1).content(), version)
+            version = self._store.replace(LOCK_KEY, replace(mine, owner=None, beat=mine.beat + 1).content(), version)
+            if refused:
+                self._store.withdraw(LOCK_KEY, version)
         except StoreConflictError:
             return  # another command holds it by now
         except StoreError as error:

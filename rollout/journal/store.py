@@ -11,21 +11,23 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from mimetypes import guess_type
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import IO, Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
 from rollout.model.errors import RolloutError
 from rollout.system.failures import describe_error
+from rollout.system.waits import longest_call_seconds, name_calls
 
 # Short enough that whoever waits for a record soon learns that it cannot be written.
 S3_ATTEMPTS: Final = 4
 S3_CONNECT_TIMEOUT_SECONDS: Final = 2
 S3_READ_TIMEOUT_SECONDS: Final = 5
 
+_GUARD: Final = ".writing"
 _CHANGED: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _MISSING: Final = frozenset({"NoSuchKey", "NotFound", "404"})
 # S3 answers 409 to one of two simultaneous writes. Either may be sent again.
@@ -75,6 +77,10 @@ class Store(Protocol):
         """Remove a document if it exists."""
         ...
 
+    def withdraw(self, key: str, version: str) -> None:
+        """Remove this version of a document if nothing else is stored, so that nothing is left of the first writer."""
+        ...
+
     def keys(self, prefix: str, after: str = "") -> Sequence[str]:
         """List the keys with this prefix in order, but only those after ``after``."""
         ...
@@ -86,6 +92,8 @@ class FileStore:
     def __init__(self, folder: Path) -> None:
         """Store documents in ``folder``. The first write creates it."""
         self._folder = folder
+        self._made: tuple[Path, ...] = ()
+        """The folders that this process created, the innermost first."""
 
     def __str__(self) -> str:
         """Return the folder's path, for messages."""
@@ -146,6 +154,17 @@ class FileStore:
         with self._exclusive(key) as path:
             path.unlink(missing_ok=True)
 
+    def withdraw(self, key: str, version: str) -> None:
+        """Remove this version of a document if nothing else is stored, and with it the folders that were made for it.
+
+        Raises:
+            StoreError: the document cannot be removed.
+        """
+        with self._exclusive(key) as path:
+            stored = self.read(key)
+            if stored is not None and stored.version == version and self._names() == {path.name, _GUARD}:
+                path.unlink()
+
     def keys(self, prefix: str, after: str = "") -> Sequence[str]:
         """List the keys with this prefix in order, but only those after ``after``."""
         found = (path for path in self._folder.rglob("*") if path.is_file() and not path.name.startswith("."))
@@ -157,12 +176,43 @@ class FileStore:
         """Lock out every other writer during the block."""
         path = self._folder / key
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with (self._folder / ".writing").open("ab") as guard:
-                fcntl.flock(guard, fcntl.LOCK_EX)
-                yield path
+            with self._guard(path.parent):
+                try:
+                    yield path
+                finally:
+                    self._remove_if_unused()
         except OSError as error:
             raise StoreError(f"{path}: cannot be written ({error.strerror})") from error
+
+    def _guard(self, folder: Path) -> IO[bytes]:
+        """Return the file that writers lock, locked. A process that leaves the store unused removes it."""
+        while True:
+            missing = () if folder.is_dir() else tuple(one for one in (folder, *folder.parents) if not one.exists())
+            folder.mkdir(parents=True, exist_ok=True)
+            self._made = self._made or missing
+            try:
+                guard = (self._folder / _GUARD).open("ab")
+            except FileNotFoundError:
+                continue
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            try:
+                if os.fstat(guard.fileno()).st_ino == (self._folder / _GUARD).stat().st_ino:
+                    return guard
+            except FileNotFoundError:
+                pass
+            guard.close()
+
+    def _remove_if_unused(self) -> None:
+        """Remove the folders that this process made, if nothing is stored in them."""
+        if self._made and self._names() == {_GUARD}:
+            (self._folder / _GUARD).unlink()
+            with suppress(OSError):  # somebody else uses one of them
+                for folder in self._made:
+                    folder.rmdir()
+            self._made = ()
+
+    def _names(self) -> set[str]:
+        return {one.name for one in self._folder.iterdir()}
 
 
 class S3Store:
@@ -217,6 +267,9 @@ class S3Store:
         """
         with self._mapped_errors(key, "removed"):
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+
+    def withdraw(self, key: str, version: str) -> None:
+        """Leave the document: a bucket has no folders, and the next writer goes on from it."""
 
     def keys(self, prefix: str, after: str = "") -> Sequence[str]:
         """List the keys with this prefix in order, but only those after ``after``. S3 starts the listing there.
@@ -291,6 +344,8 @@ def open_store(url: str, region: str | None = None) -> FileStore | S3Store:
         retries={"mode": "standard", "total_max_attempts": S3_ATTEMPTS},
     )
     client: Any = boto3.client("s3", region_name=region, config=config)  # pyright: ignore[reportUnknownMemberType]
+    timeout_seconds = S3_CONNECT_TIMEOUT_SECONDS + S3_READ_TIMEOUT_SECONDS
+    name_calls(client, at_most_seconds=longest_call_seconds(attempts=S3_ATTEMPTS, timeout_seconds=timeout_seconds))
     return S3Store(client, parts.netloc, parts.path)
 
 

@@ -10,6 +10,7 @@ from components.domain.naming import (
     ANNOUNCED_KEY,
     COLOR_KEY,
     COLORS,
+    EVIDENCE_KEY,
     KEEP_UNTIL_KEY,
     PROJECT,
     ROLE_KEY,
@@ -25,7 +26,7 @@ from components.domain.naming import (
 RULE_TYPE = "aws:lb/listenerRule:ListenerRule"
 OUR_TAGS = frozenset(
     {
-        *(ACTIVE_COLOR_KEY, ANNOUNCED_KEY, KEEP_UNTIL_KEY, ROLLING_OUT_KEY, ROLLOUT_SERIAL_KEY),
+        *(ACTIVE_COLOR_KEY, ANNOUNCED_KEY, EVIDENCE_KEY, KEEP_UNTIL_KEY, ROLLING_OUT_KEY, ROLLOUT_SERIAL_KEY),
         *(color_state_key(color) for color in COLORS),
     }
 )

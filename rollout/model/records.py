@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import (
@@ -23,6 +24,7 @@ from pydantic import (
 )
 
 from components.config.release import Release
+from components.domain.evidence import digest_of
 from components.domain.moments import format_or_empty, format_rfc3339, format_rfc3339_micros, parse_rfc3339
 from components.domain.naming import Color
 from rollout.model.machine import Phase, Rollout
@@ -150,6 +152,10 @@ class LockTaken(_Fields):
     """The CI run."""
     commit: str = ""
     """The program's commit, with ``+`` behind it when the files differ from it."""
+    config_sha256: str = ""
+    """The digest of the service's settings, without those that a script writes."""
+    pack_version: str = ""
+    """The version of the policy pack that checks the updates."""
 
 
 class Started(_Begin):
@@ -436,6 +442,9 @@ class Record:
     def as_json(self) -> dict[str, JsonValue]:
         """Return it as it is written."""
         fields: dict[str, JsonValue] = self.body.model_dump(mode="json", exclude_none=False)
+        return {**self._stamp(), **{name: value for name, value in fields.items() if name != "kind"}}
+
+    def _stamp(self) -> dict[str, JsonValue]:
         return {
             "seq": self.seq,
             "at": format_rfc3339_micros(self.at),
@@ -443,8 +452,12 @@ class Record:
             "token": self.token,
             "kind": self.body.kind,
             "phase": self.phase or "",
-            **{name: value for name, value in fields.items() if name != "kind"},
         }
+
+    @cached_property
+    def sha256(self) -> str:
+        """The digest of what it says: without defaults, so that a later field with one changes no digest."""
+        return digest_of({**self._stamp(), **self.body.model_dump(mode="json", exclude_defaults=True)})
 
 
 def read_record(fields: Mapping[str, Any]) -> Record:

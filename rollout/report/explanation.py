@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from components.config.rollout_settings import GateSettings
 from components.domain.moments import format_rfc3339
 from rollout.model.machine import UNTOUCHED, Phase
 from rollout.model.verdict import Evidence, Verdict
@@ -113,6 +114,8 @@ def _why(report: Report) -> Iterator[str]:
         if hold is not None:
             seconds = (decision.decided_at - hold.began_at).total_seconds()
             yield f"Decided {duration(seconds)} after the gates began to watch {_window(hold)}"
+            tipped = {gate.name for gate in decision.tipped_by}
+            yield from (f"{name}: {meaning}" for name, meaning in gate_meanings(report) if name in tipped)
     elif report.outcome == "promoted":
         yield "Every step passed, and so did the soak"
     if report.reason and (decision is None or report.reason != decision.reason):
@@ -132,6 +135,15 @@ def _figures(report: Report) -> Iterator[tuple[str, str]]:
     for gate in decision.tipped_by:
         for name, value in figures(gate.last.evidence):
             yield f"{gate.name}: {name}" if len(decision.tipped_by) > 1 else name, value
+
+
+def gate_meanings(report: Report) -> Iterator[tuple[str, str]]:
+    """Yield the gates of a run's holds, each with what it judges in the words of its setting."""
+    names = dict.fromkeys(gate.name for hold in report.holds for gate in hold.gates)
+    for name in names:
+        setting = GateSettings.model_fields.get(name)
+        if setting is not None and setting.description is not None:
+            yield name, setting.description
 
 
 def figures(evidence: Evidence) -> Iterator[tuple[str, str]]:

@@ -94,6 +94,21 @@ class Process:
     commit: str
     """The program's commit, with ``+`` behind it when files differ from it. Empty when it is not known."""
     taken_over_from: str
+    config_sha256: str = ""
+    """The digest of the service's settings, without those that a script writes. Empty when it is not known."""
+    pack_version: str = ""
+    """The version of the policy pack. Empty when none ran, or when it is not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """The records that a report is made from."""
+
+    records: int
+    first_seq: int
+    last_seq: int
+    sha256: str
+    """The digest of their digests."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +160,7 @@ class Report:
 
     rollout: str
     """The id that all its records carry."""
+    journal: Segment
     service: str
     what: What
     began_at: datetime

@@ -1,10 +1,14 @@
-"""The files of a report: the page and its JSON, for a person's disk and for the store of the stack's records."""
+"""The files of a report: the page and its JSON, for a person's disk and for the store of the stack's records.
+
+The JSON is an evidence bundle: it has the digests of what the report was made from, and of itself.
+"""
 
 import json
-from typing import Final
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from components.domain.evidence import sealed
 from rollout.journal.store import Store, StoreConflictError
 from rollout.report.explanation import Explanation
 from rollout.report.facts import Report
@@ -15,12 +19,17 @@ _EXPLANATION: Final = TypeAdapter(Explanation)
 
 
 def as_json(report: Report, explanation: Explanation) -> str:
-    """Return a report as one JSON object."""
-    fields = {
+    """Return a report as one JSON object, which is an evidence bundle."""
+    parts = {
         "explanation": _EXPLANATION.dump_python(explanation, mode="json"),
-        "report": _REPORT.dump_python(report, mode="json"),
+        "report": plain(report),
     }
-    return json.dumps(fields, indent=2, ensure_ascii=False)
+    return json.dumps(sealed(parts), indent=2, ensure_ascii=False)
+
+
+def plain(report: Report) -> dict[str, Any]:
+    """Return a report as plain JSON values."""
+    return _REPORT.dump_python(report, mode="json")
 
 
 def page(report: Report, explanation: Explanation) -> str:

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from components.domain.moments import format_rfc3339
 from rollout.model.records import Kind
 from rollout.report.charts import Chart, Mark, charts, marks
-from rollout.report.explanation import Explanation, duration, evidence_share
+from rollout.report.explanation import Explanation, duration, evidence_share, gate_meanings
 from rollout.report.facts import Event, Report
 from rollout.report.lines import Tone
 
@@ -76,6 +76,7 @@ def environment(*folders: Path) -> Environment:
             "chart_data": _chart_data,
             "duration": duration,
             "evidence_share": evidence_share,
+            "gate_meanings": gate_meanings,
             "length_seconds": _length_seconds,
             "lines": inks,
             "moment": format_rfc3339,

@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Final
 
+from components.domain.evidence import digest_of
 from rollout.model.machine import Phase
 from rollout.model.plan import Plan
 from rollout.model.records import (
@@ -41,6 +42,7 @@ from rollout.report.facts import (
     Reading,
     Readings,
     Report,
+    Segment,
     Update,
     WeightChange,
     What,
@@ -79,6 +81,7 @@ def report_of(records: Sequence[Record]) -> Report | None:
     price = None if started is None else started.candidate_usd_per_hour
     return Report(
         rollout=records[0].rollout,
+        journal=segment(records),
         service="" if started is None else started.service,
         what=what,
         began_at=records[0].at,
@@ -109,6 +112,16 @@ def report_of(records: Sequence[Record]) -> Report | None:
     )
 
 
+def segment(records: Sequence[Record]) -> Segment:
+    """Return which records these are, with their digest."""
+    return Segment(
+        records=len(records),
+        first_seq=records[0].seq,
+        last_seq=records[-1].seq,
+        sha256=digest_of([record.sha256 for record in records]),
+    )
+
+
 def _what(records: Sequence[Record]) -> What | None:
     bodies: Mapping[type, What] = {Started: "rollout", Drilled: "drill", Kept: "keep"}
     for record in records:
@@ -129,6 +142,8 @@ def _processes(records: Sequence[Record]) -> Iterator[Process]:
             run_url=body.run_url,
             commit=body.commit,
             taken_over_from=body.before,
+            config_sha256=body.config_sha256,
+            pack_version=body.pack_version,
         )
 
 

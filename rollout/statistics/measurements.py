@@ -124,13 +124,21 @@ def histogram_growth(start: Series, end: Series) -> Histogram:
     since: one bucket may already be above its former count while another is below.
     """
     grown: dict[tuple[str, str], float] = {}
-    for pod in {pod for pod, _ in end}:
-        before, after = ({key: one for key, one in series.items() if key[0] == pod} for series in (start, end))
-        grew = growth(before, after)
+    before = _by_pod(start)
+    for pod, after in _by_pod(end).items():
+        former = before.get(pod, {})
+        grew = growth(former, after)
         counts = sorted((float(bound), count) for (_, bound), count in grew.items())
-        was_reset = any(value < before.get(key, 0.0) for key, value in after.items()) or _falls(counts)
+        was_reset = any(value < former.get(key, 0.0) for key, value in after.items()) or _falls(counts)
         grown |= after if was_reset else grew
     return histogram(grown)
+
+
+def _by_pod(series: Series) -> dict[str, dict[tuple[str, str], float]]:
+    pods: dict[str, dict[tuple[str, str], float]] = {}
+    for key, value in series.items():
+        pods.setdefault(key[0], {})[key] = value
+    return pods
 
 
 def _falls(counts: Sequence[tuple[float, float]]) -> bool:

@@ -17,6 +17,7 @@ from rollout.ports import Ports
 from rollout.steps.node_starts import NodeStarts
 from rollout.steps.retire import park
 from rollout.steps.updates import Updater
+from rollout.system.waits import waiting
 
 # Waiting reasons that do not go away by waiting.
 CRASHING = "CrashLoopBackOff"
@@ -65,26 +66,32 @@ def await_ready(ports: Ports, color: Color, release_id: str) -> None:
     timeout_seconds = settings.cold_start_seconds + settings.rollout.ready_timeout_seconds
     deadline = ports.clock.monotonic() + timeout_seconds
     wanted, noted, starts = settings.color(color).replicas, "", NodeStarts(ports, color)
-    while True:
-        pods = ports.replicas.pods(color)
-        ours = [pod for pod in pods if pod.release_id == release_id and not pod.terminating]
-        ready = sum(pod.ready for pod in ours)
-        health = ports.load_balancer.health(color)
-        if len(ours) == len(pods) and ready == wanted and health.healthy == health.total == wanted:
-            ports.journal.write(Note(text=f"{ready} replicas of {color} are ready, {health.healthy} targets healthy"))
-            return
-        _give_up_on(ours)
-        if _lack_nodes(ours):
-            starts.check()
-        state = f"{ready} of {wanted} replicas of {color} ready, {health.healthy} of {wanted} targets healthy"
-        reasons = "; ".join(sorted({pod.waiting_reason for pod in ours if pod.waiting_reason}))
-        state += f" ({reasons})" if reasons else ""
-        if ports.clock.monotonic() > deadline:
-            raise RolloutError(f"not ready after {timeout_seconds:.0f} s: {state}, target states {dict(health.states)}")
-        if state != noted:
-            ports.journal.write(Note(text=state))
-            noted = state
-        ports.clock.sleep(min(settings.rollout.poll_seconds, 1))
+    what = f"{wanted} replicas of {color} to be ready"
+    with waiting(what, at_most_seconds=timeout_seconds):
+        while True:
+            pods = ports.replicas.pods(color)
+            ours = [pod for pod in pods if pod.release_id == release_id and not pod.terminating]
+            ready = sum(pod.ready for pod in ours)
+            health = ports.load_balancer.health(color)
+            if len(ours) == len(pods) and ready == wanted and health.healthy == health.total == wanted:
+                ports.journal.write(
+                    Note(text=f"{ready} replicas of {color} are ready, {health.healthy} targets healthy")
+                )
+                return
+            _give_up_on(ours)
+            if _lack_nodes(ours):
+                starts.check()
+            state = f"{ready} of {wanted} replicas of {color} ready, {health.healthy} of {wanted} targets healthy"
+            reasons = "; ".join(sorted({pod.waiting_reason for pod in ours if pod.waiting_reason}))
+            state += f" ({reasons})" if reasons else ""
+            if ports.clock.monotonic() > deadline:
+                raise RolloutError(
+                    f"not ready after {timeout_seconds:.0f} s: {state}, target states {dict(health.states)}"
+                )
+            if state != noted:
+                ports.journal.write(Note(text=state))
+                noted = state
+            ports.clock.sleep(min(settings.rollout.poll_seconds, 1))
 
 
 def await_idle(ports: Ports, color: Color) -> None:
@@ -99,11 +106,12 @@ def await_idle(ports: Ports, color: Color) -> None:
     attest_idle(ports, color, since=changed)
     timeout_seconds = settings.max_stream_seconds + settings.rollout.ready_timeout_seconds
     deadline = ports.clock.monotonic() + timeout_seconds
-    while ports.replicas.pods(color) and (running := ports.metrics.running_requests(color)) != 0:
-        if ports.clock.monotonic() > deadline:
-            what = "there is no data of its requests" if running is None else f"{running:.0f} requests still run"
-            raise RolloutError(f"{color} is not idle after {timeout_seconds:.0f} s: {what}; it is left as it is")
-        ports.clock.sleep(settings.rollout.poll_seconds)
+    with waiting(f"the last requests on {color}", at_most_seconds=timeout_seconds):
+        while ports.replicas.pods(color) and (running := ports.metrics.running_requests(color)) != 0:
+            if ports.clock.monotonic() > deadline:
+                what = "there is no data of its requests" if running is None else f"{running:.0f} requests still run"
+                raise RolloutError(f"{color} is not idle after {timeout_seconds:.0f} s: {what}; it is left as it is")
+            ports.clock.sleep(settings.rollout.poll_seconds)
     if weight := ports.load_balancer.rule().weights[color]:
         raise RolloutError(f"{color} got weight {weight} meanwhile; it is left as it is")
 
@@ -148,7 +156,8 @@ def _wait_out_the_drain(ports: Ports, settings: ServiceSettings, color: Color, c
     left_seconds = min(over - ports.clock.now().timestamp(), settings.drain_chain.deregistration_delay_seconds)
     if left_seconds > 0:
         ports.journal.write(Note(text=f"waiting {left_seconds:.0f} s for the deregistration delay of {color}"))
-        ports.clock.sleep(left_seconds)
+        with waiting(f"the deregistration delay of {color}", at_most_seconds=left_seconds):
+            ports.clock.sleep(left_seconds)
 
 
 def _give_up_on_pods(ports: Ports, color: Color, release_id: str, starts: NodeStarts) -> None:

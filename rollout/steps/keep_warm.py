@@ -75,7 +75,7 @@ def warm_color(settings: ServiceSettings, records: Sequence[Record], now: dateti
         return None
     return WarmColor(
         color=idle,
-        nodes=nodes_for(colored.replicas, settings.instance, settings.shape),
+        nodes=nodes_for(colored.replicas, settings.instance, settings.shape(idle)),
         usd_per_hour=price_of(settings, idle),
         since=_promoted_at(records, settings.active_color),
         now=now,
@@ -84,7 +84,7 @@ def warm_color(settings: ServiceSettings, records: Sequence[Record], now: dateti
 
 def price_of(settings: ServiceSettings, color: Color) -> float | None:
     """Return the On-Demand price of a colour's nodes in us-east-1, in US dollars per hour. None when it is unknown."""
-    nodes = nodes_for(settings.color(color).replicas, settings.instance, settings.shape)
+    nodes = nodes_for(settings.color(color).replicas, settings.instance, settings.shape(color))
     return usd_per_hour(settings.instance, nodes)
 
 

@@ -14,6 +14,7 @@ from rollout.ports import Ports
 from rollout.steps.retry import retry
 from rollout.steps.updates import Updater
 from rollout.system.failures import describe_error
+from rollout.system.waits import waiting
 
 RETRY_SECONDS: Final = 15.0
 """The pause between attempts of a failing update that no user waits for."""
@@ -102,10 +103,11 @@ def _await_gone(ports: Ports, settings: ServiceSettings, color: Color) -> None:
     # https://docs.aws.amazon.com/eks/latest/userguide/managed-node-groups.html
     timeout_seconds = settings.drain_chain.grace_period_seconds + settings.rollout.ready_timeout_seconds
     deadline = ports.clock.monotonic() + timeout_seconds
-    while left := _left(ports, color):
-        if ports.clock.monotonic() > deadline:
-            raise RolloutError(f"pods of {color} are still there after {timeout_seconds:.0f} s: {left}")
-        ports.clock.sleep(min(settings.rollout.poll_seconds, 1))
+    with waiting(f"the pods of {color} to finish their requests and go", at_most_seconds=timeout_seconds):
+        while left := _left(ports, color):
+            if ports.clock.monotonic() > deadline:
+                raise RolloutError(f"pods of {color} are still there after {timeout_seconds:.0f} s: {left}")
+            ports.clock.sleep(min(settings.rollout.poll_seconds, 1))
 
 
 def _standing(ports: Ports, color: Color) -> frozenset[str]:

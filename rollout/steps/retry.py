@@ -5,6 +5,8 @@ from typing import TypeVar
 
 from rollout.model.errors import RolloutError, UnavailableError
 from rollout.ports import Clock
+from rollout.system.failures import describe_error
+from rollout.system.waits import waiting
 
 _T = TypeVar("_T")
 
@@ -43,4 +45,10 @@ def retry(
             if str(error) not in known:
                 known.add(str(error))
                 on_failure(error)
-            clock.sleep(pause_seconds)
+            lasted_seconds = clock.monotonic() - began
+            with waiting(
+                f"the next attempt ({describe_error(error)})",
+                at_most_seconds=patience_seconds(),
+                lasted_seconds=lasted_seconds,
+            ):
+                clock.sleep(pause_seconds)

@@ -23,6 +23,7 @@ from rollout.ports import Ports
 from rollout.steps.conditions import keep_warm_until
 from rollout.steps.retry import retry
 from rollout.steps.updates import Updater
+from rollout.system.waits import waiting
 
 MAX_ATTEMPTS = 5
 RETRY_SECONDS = 2.0
@@ -97,7 +98,10 @@ def restore_traffic(
                 locked_since = now
                 ports.journal.write(Note(text=f"traffic is back; waiting for another update to end: {error}"))
             if now - locked_since < ports.config.read().rollout.update_timeout_seconds:
-                _watch(ports, green_weight)
+                limit_seconds = ports.config.read().rollout.update_timeout_seconds
+                what = "the end of another update of the stack"
+                with waiting(what, at_most_seconds=limit_seconds, lasted_seconds=now - locked_since):
+                    _watch(ports, green_weight)
                 continue
             attempts = MAX_ATTEMPTS
         except UpdateFailedError as error:
@@ -174,14 +178,15 @@ def _watch(ports: Ports, green_weight: int) -> None:
 def _end_running_update(ports: Ports, green_weight: int) -> None:
     ports.stack.interrupt()
     deadline = ports.clock.monotonic() + INTERRUPT_GRACE_SECONDS
-    while ports.stack.is_running():
-        if ports.clock.monotonic() > deadline:
-            raise UnreconciledError(
-                f"the rule is at green_weight {green_weight}, but a running update does not end although it was "
-                "interrupted; see `pulumi cancel`, then run scripts.rollback again"
-            )
-        ports.clock.sleep(REASSERT_SECONDS)
-        _hold_rule(ports, green_weight)  # the update may write the old weight after us
+    with waiting("the end of the update that was interrupted", at_most_seconds=INTERRUPT_GRACE_SECONDS):
+        while ports.stack.is_running():
+            if ports.clock.monotonic() > deadline:
+                raise UnreconciledError(
+                    f"the rule is at green_weight {green_weight}, but a running update does not end although it was "
+                    "interrupted; see `pulumi cancel`, then run scripts.rollback again"
+                )
+            ports.clock.sleep(REASSERT_SECONDS)
+            _hold_rule(ports, green_weight)  # the update may write the old weight after us
 
 
 def _agree(rule: LiveRule, settings: ServiceSettings, green_weight: int, active_color: Color) -> bool:

@@ -12,9 +12,9 @@ from rollout.model.nodes import BoundPod, Node, Resources
 from rollout.model.plan import Plan
 
 
-def replica_of(settings: ServiceSettings) -> Resources:
-    """Return the resources that one replica requests."""
-    shape = settings.shape
+def replica_of(settings: ServiceSettings, color: Color) -> Resources:
+    """Return the resources that one replica of a colour requests."""
+    shape = settings.shape(color)
     return Resources(gpus=shape.gpus, millicpus=shape.millicpus, memory_mib=shape.memory_mib, pods=1)
 
 
@@ -22,7 +22,7 @@ def nodes_to_come(settings: ServiceSettings, candidate: Color) -> int:
     """Return how many nodes EKS will start for the candidate."""
     if settings.headroom_mode == "always" or settings.color(candidate).nodes_wanted:
         return 0
-    return nodes_for(settings.color(candidate).replicas, settings.instance, settings.shape)
+    return nodes_for(settings.color(candidate).replicas, settings.instance, settings.shape(candidate))
 
 
 def without_nodes(settings: ServiceSettings) -> ServiceSettings:
@@ -61,7 +61,7 @@ def _live_node_violations(
 ) -> Iterator[str]:
     selector = pool_labels(service, None if settings.shares_nodes else candidate)
     ours = [node for node in nodes if node.belongs_to(selector)]
-    replica = replica_of(settings)
+    replica = replica_of(settings, candidate)
     leaving = pool_labels(service, candidate).items()  # the current pods of the candidate's colour are parked first
     staying = [pod for pod in pods if not leaving <= pod.labels.items()]
     places = {
@@ -91,7 +91,7 @@ def _new_node_violations(
     pods: Sequence[BoundPod],
 ) -> Iterator[str]:
     """Check nodes that do not exist yet, by their instance type minus the daemonsets' share on current nodes."""
-    instance, replica = settings.instance, replica_of(settings)
+    instance, replica = settings.instance, replica_of(settings, candidate)
     share = daemonset_share([node for node in nodes if node.belongs_to(pool_labels(service, None))], pods)
     offered = Resources(
         gpus=instance.gpus,

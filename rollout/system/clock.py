@@ -16,15 +16,20 @@ class StopSignal:
     """Remembers SIGTERM and SIGINT, and checks for a stop mark from another process."""
 
     def __init__(
-        self, marked: Callable[[], str | None] = lambda: None, still_ours: Callable[[], None] = lambda: None
+        self,
+        marked: Callable[[], str | None] = lambda: None,
+        still_ours: Callable[[], None] = lambda: None,
+        on_signal: Callable[[], None] = lambda: None,
     ) -> None:
         """Start without a request.
 
         Args:
             marked: returns why to stop, or None.
             still_ours: raises when another process has taken over the lock. ``shield`` does not suppress this.
+            on_signal: called in the signal's handler. It must return at once, and take no lock.
         """
         self._marked = marked
+        self._on_signal = on_signal
         self._still_ours = still_ours
         self._received: str | None = None
         self._shielded = False
@@ -54,6 +59,7 @@ class StopSignal:
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         self._received = f"stopped by {signal.Signals(number).name}"
+        self._on_signal()
 
 
 class SystemClock:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rollout.system.waits import waiting
+
 HOST: Final = socket.gethostname()
 _GIT_SECONDS: Final = 5
 
@@ -60,7 +62,8 @@ def _git(work_dir: Path, *words: str) -> str:
     """Return what git prints, or an empty text when it fails: outside of a checkout, or without git."""
     command = ["git", "-C", str(work_dir), *words]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=False)
+        with waiting("git", at_most_seconds=_GIT_SECONDS):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -33,7 +33,7 @@ IDS = {
     "node_subnet_ids": ["subnet-1"],
     "load_balancer_subnet_ids": ["subnet-1", "subnet-2"],
 }
-SIZE = {"instance_type": "g6e.2xlarge", "replica_millicpus": 6000, "replica_memory_mib": 49152}
+SIZE = {"instance_type": "g6e.2xlarge", "replica_millicpus": 6000}
 
 
 def config_of(path: Path) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def cost(settings: Settings) -> str:
     services = settings.services.values()
     reserved = any(service.headroom_mode == "reserved" for service in services)
     full = [
-        (one.instance, sum(nodes_for(one.color(color).replicas, one.instance, one.shape) for color in COLORS))
+        (one.instance, sum(nodes_for(one.color(color).replicas, one.instance, one.shape(color)) for color in COLORS))
         for one in services
     ]
     now = [(one.instance, sum(pool.desired_nodes for pool in one.pools.values())) for one in services]

@@ -28,7 +28,7 @@ def main() -> int:
     """Run the chosen cells, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument(
-        "--cells", type=parse_cells, default=CELLS, metavar="FAULT:MOMENT,…", help="only these cells; * stands for all"
+        "--cells", type=_cells, default=CELLS, metavar="FAULT:MOMENT,…", help="only these cells; * stands for all"
     )
     parser.add_argument("--sampled", action="store_true", help="in the world, only one cell for each fault")
     parser.add_argument("--only", choices=("fakes", "world"), help="only on fakes, or only in the world")
@@ -42,6 +42,14 @@ def main() -> int:
         in_world, seconds = run_in_world([cell for cell in wanted if cell in chosen.cells])
     report(on_fakes, in_world, seconds)
     return 0 if not any(trial.problems for trial in (*on_fakes, *in_world)) else 1
+
+
+def _cells(words: str) -> tuple[Cell, ...]:
+    try:
+        return parse_cells(words)
+    except ValueError as error:
+        # Of a ValueError, argparse would print neither the message nor the possible cells.
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _exit(number: int, _frame: object) -> None:

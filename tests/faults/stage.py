@@ -33,9 +33,12 @@ from rehearsal.world.world import World, world
 
 RECORDS = Path(".rollout") / STACK
 JOURNAL = RECORDS / f"{SERVICE}.jsonl"
-CRASHING, SLOW, WRONG = "def"
+CRASHING, SLOW, WRONG, STALLING = ("d", "e", "f", "ad")
 """Releases with one fault each (``rehearsal/vllm/hub.yaml``)."""
 _LONGEST_COMMAND_SECONDS = 400.0
+# Three times the longest answer: only a candidate that stalls keeps clients waiting for so long. Later, the load
+# balancer would end a silent request, and count an error of its own.
+_PATIENCE_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 # The load generator writes its records once a second.
 _RECORDS_SECONDS = 1.2
@@ -48,7 +51,7 @@ Tick = Callable[[], None]
 def stage_settings() -> RehearsalSettings:
     """Return the settings of a rehearsal with rollouts of a few seconds and with faulty releases."""
     releases = own_releases()
-    releases |= {letter: {**releases["a"], "model_revision": letter} for letter in (CRASHING, SLOW, WRONG)}
+    releases |= {letter: {**releases["a"], "model_revision": letter} for letter in (CRASHING, SLOW, WRONG, STALLING)}
     steps = [{"candidate_percent": percent, "hold_seconds": 2} for percent in (10, 50, 100)]
     config: dict[str, Any] = {
         # These determine how long an update waits for pods that do not come up.
@@ -64,7 +67,9 @@ def stage_settings() -> RehearsalSettings:
             "gates": {"max_hold_extension_seconds": 12},
         },
     }
-    return RehearsalSettings(open_streams=40, requests_per_second=30, releases=releases, config=config)
+    return RehearsalSettings(
+        open_streams=40, requests_per_second=30, patience_seconds=_PATIENCE_SECONDS, releases=releases, config=config
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.faults.__main__ import main
 from tests.faults.cells import CELLS, Cell, Fault, Lasting, Moment, allowed, parse_cells
 from tests.faults.fake_cells import run_cell, variants
 
@@ -43,3 +44,15 @@ def test_cells_are_chosen_by_fault_and_moment() -> None:
 def test_an_unknown_cell_is_named(words: str) -> None:
     with pytest.raises(ValueError, match=r"is not a cell; write FAULT:MOMENT with a fault of aws-throttling"):
         parse_cells(words)
+
+
+def test_the_command_names_the_cells_that_exist(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["tests.faults", "--cells", "nonsense"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert "'nonsense' is not a cell" in error
+    assert all(name in error for name in (*Fault, *Moment))

@@ -18,7 +18,7 @@ from rehearsal.world.checkout import SERVICE, STACK
 from rollout.model.machine import Phase
 from rollout.model.records import Kind
 from tests.faults.cells import STEPS, Fault, Lasting, Moment, Outcome
-from tests.faults.stage import CRASHING, RECORDS, SLOW, WRONG, Stage, copy_checkout
+from tests.faults.stage import CRASHING, RECORDS, SLOW, STALLING, WRONG, Stage, copy_checkout
 
 Repair = Callable[[], list[str]]
 """Ends a fault, and returns the problems seen during it."""
@@ -285,6 +285,7 @@ WORLD_FAULTS: dict[Fault, WorldFault] = {
     ),
     Fault.CRASH_LOOP: _bad_release(CRASHING, words="CrashLoopBackOff|not ready"),
     Fault.SLOW: _bad_release(SLOW, words="ttft|latency|shadow|warm"),
+    Fault.STALLS: _bad_release(STALLING, words="requests were abandoned [^:]*: above"),
     Fault.WRONG_ANSWERS: _bad_release(WRONG, words="smoke|eval|shadow"),
     Fault.NODE_LOST: WorldFault(
         strike=_node_of_candidate_lost,
@@ -328,5 +329,4 @@ WORLD_FAULTS: dict[Fault, WorldFault] = {
     Fault.DISK_FULL: WorldFault(strike=_disk_full, lasts_seconds=40, words="No space left", sampled=Moment.STEP_3),
 }
 """Every fault that a world can have. Only the fakes test a jump of the clock: the processes of a world share the
-machine's clock, and no time namespace moves the wall clock. Only they test a candidate that stalls, too: the clients
-of a world give up after two minutes, and its rollouts take seconds."""
+machine's clock, and no time namespace moves the wall clock."""

@@ -4,16 +4,19 @@ The clouds are files, so this says nothing about AWS or Kubernetes; it is about 
 they ask, and what becomes of the answers. Two services in one stack, so that nothing holds only for one.
 """
 
+import json
 import re
 import shutil
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from pulumi.automation.events import EngineEvent
 
+from components.config.release import Release
 from components.domain.naming import COLORS, Color
 from policies.catalogue import POLICIES
 from rollout.adapters.config_file import ConfigFile
@@ -25,6 +28,7 @@ from tests.components.example import ROOT, release
 from tests.engine.conftest import World
 from tests.engine.fork_server import fork_server
 from tests.engine.program import Stack
+from tests.policies.bundles import bundle
 from tests.rollout import fakes
 
 pytestmark = [pytest.mark.binaries, pytest.mark.timeout(900)]
@@ -224,6 +228,21 @@ def test_an_update_without_a_preview_is_refused_before_the_rule_changes(live: Pa
         said = live.refused("up", "--yes", "--skip-preview", *PACK)
     assert_refused_for(said, policy, message)
     assert live.world.calls() == []
+
+
+def test_a_weight_by_hand_needs_the_bundle_of_its_release(live: PackStack, tmp_path: Path) -> None:
+    options = tmp_path / "policies.json"
+    options.write_text(json.dumps({"traffic-weight-needs-evidence": {"bundles": [str(tmp_path)]}}))
+    pack = (*PACK, "--policy-pack-config", str(options))
+    by_hand = {"rolling_out": False, "green_weight": 30}
+    live.configure(**services(**by_hand))
+    missing = "chat: the tag vllm-blue-green/evidence is not set, but must be"
+    assert_refused_for(live.refused("preview", *pack), "traffic-weight-needs-evidence", missing)
+    document = json.dumps(bundle(checks={"smoke": "pass"}, release_id=Release.model_validate(B).release_id))
+    for folder in (tmp_path, live.world.project):
+        (folder / "bundle.json").write_text(document)
+    live.configure(**services(**by_hand, evidence="bundle.json"))  # from the folder of Pulumi.yaml
+    live.preview(*pack)
 
 
 @pytest.mark.usefixtures("put_back")

@@ -25,13 +25,15 @@ from rollout.model.changes import EngineRun
 from rollout.model.machine import Phase, ReapRequested, Rollout, advance
 from rollout.model.plan import make_plan
 from rollout.ports import Watch
-from tests.policies.judge import judge
+from tests.policies.judge import Config, judge
 from tests.policies.stacks import Stack, declared
 from tests.rollout.fakes import BASE, NEW, SERVICE, World, release
 
 pytestmark = pytest.mark.slow
 
 RULE = f"ListenerRule {SERVICE}"
+# On, and without a single bundle: what the scripts write must need none.
+CONFIG: Config = {"traffic-weight-needs-evidence": {"bundles": ["/no/bundles"]}}
 SERVICE_POLICIES = tuple(policy for policy in POLICIES if isinstance(policy, StackValidationPolicy))
 
 _BLOCK: Mapping[str, Any] = {"kind": "capacity_block", "id": "cr-0a1b2c3d4e5f60718", "subnet_id": "subnet-1"}
@@ -195,7 +197,7 @@ def test_whatever_the_scripts_write_passes(
         judged_at(write.at)
         wanted = stack_of(write.values)
         if wanted is not judged:
-            assert judge(wanted) == [], write.what
+            assert judge(wanted, CONFIG) == [], write.what
             judged = wanted
         if write.targets:
             applied = {**applied, RULE: wanted[RULE]}
@@ -214,7 +216,7 @@ def test_a_rollback_passes_in_the_middle_of_any_update(layout: str, judged_at: C
             continue
         asked = rollback_from(before, write.values)
         judged_at(write.at)
-        assert judge(stack_of(asked)) == [], write.what
+        assert judge(stack_of(asked), CONFIG) == [], write.what
         rule = stack_of(asked)[RULE]
         for found in on_the_way(stack_of(before), stack_of(write.values)):
             assert judge({**found, RULE: rule}, policies=SERVICE_POLICIES) == [], write.what

@@ -15,6 +15,7 @@ from components.domain.capacity import (
     replicas_per_node,
 )
 from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
+from components.domain.host_memory import host_memory
 from components.domain.naming import COLORS, Color
 
 Bound = Literal["GPUs", "CPU", "memory"]
@@ -100,12 +101,13 @@ def _draw(
     places = chance.randint(1, max(by_gpus - 1, 1))
     millicpus = instance.allocatable_millicpus - DAEMONSET_MILLICPUS
     memory_mib = instance.allocatable_memory_mib - DAEMONSET_MEMORY_MIB
+    least = host_memory(None, gpus=gpus, gpu_memory_mib=0, shared_memory_gib=0).least_mib
     # Exactly this many fit: the last one takes all that is left, or one more would lack a little.
     share, beyond = chance.choice(((places, 0), (places + 1, 1)))
     shape = ReplicaShape(
         gpus=gpus,
         millicpus=millicpus // share + beyond if bound == "CPU" else chance.randint(100, millicpus // by_gpus),
-        memory_mib=memory_mib // share + beyond if bound == "memory" else chance.randint(256, memory_mib // by_gpus),
+        memory_mib=memory_mib // share + beyond if bound == "memory" else chance.randint(least, memory_mib // by_gpus),
     )
     fit = replicas_per_node(instance, shape)
     most = min(2 * fit + 1, _MAX_REPLICAS)

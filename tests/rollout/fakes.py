@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from pydantic import JsonValue
@@ -48,6 +49,7 @@ from rollout.statistics.measurements import Counters, Period, PeriodRequests, Pr
 from rollout.steps.scheduling import replica_of
 
 SERVICE = "chat"
+START = datetime(2026, 11, 21, 8, tzinfo=UTC)
 ARNS: dict[Color, str] = {"blue": "arn:blue", "green": "arn:green"}
 RULE_URN = "urn:pulumi:prod::vllm-blue-green::aws:lb/listenerRule:ListenerRule::chat"
 
@@ -75,6 +77,7 @@ BASE: dict[str, Any] = {
         ],
         "soak_seconds": 100,
         "settle_seconds": 10,
+        "poll_seconds": 10,
         "keep_warm_seconds": 3600,
         "cloudwatch_period_seconds": PERIOD_SECONDS,
         "gates": {"max_hold_extension_seconds": 120},
@@ -90,7 +93,7 @@ class FakeClock:
     on_sleep: Callable[[], None] = lambda: None
 
     def now(self) -> datetime:
-        return datetime(2026, 11, 21, 8, tzinfo=UTC) + timedelta(seconds=self.elapsed)
+        return START + timedelta(seconds=self.elapsed)
 
     def monotonic(self) -> float:
         return self.elapsed
@@ -106,9 +109,6 @@ class FakeClock:
 
     def shield(self) -> None:
         self.shielded = True
-
-
-START = datetime(2026, 11, 21, 8, tzinfo=UTC)
 
 
 def record(body: Body, *, rollout: str = "r1", at: datetime = START, seq: int = 1) -> Record:
@@ -404,7 +404,7 @@ class World:
         return self._served if self.weight_lag_seconds or self.ignore_weights else self.weights
 
     def _counted_at(self, at: datetime) -> dict[Color, float]:
-        elapsed = (at - (self.clock.now() - timedelta(seconds=self.clock.elapsed))).total_seconds()
+        elapsed = (at - START).total_seconds()
         known = bisect_right(self.history, elapsed, key=lambda one: one[0])
         return self.history[known - 1][1] if known else dict.fromkeys(COLORS, 0.0)
 
@@ -537,14 +537,14 @@ class World:
             Node(name=f"{color}-{number}", allocatable=offered, labels=pool_labels(SERVICE, color))
             for color in COLORS
             if settings.color(color).nodes_wanted or settings.headroom_mode == "always"
-            for number in range(nodes_for(settings.color(color).replicas, settings.instance, settings.shape))
+            for number in range(nodes_for(settings.color(color).replicas, settings.instance, settings.shape(color)))
         ]
 
     def bound_pods(self) -> Sequence[BoundPod]:
         ours = [
             BoundPod(
                 node=f"{color}-{number}",
-                requests=replica_of(self.state),
+                requests=replica_of(self.state, color),
                 labels={SERVICE_KEY: SERVICE, COLOR_KEY: color},
             )
             for color in COLORS
@@ -653,26 +653,26 @@ class World:
         return TargetGroupCounts(requests=round(requests), server_errors=round(requests * self.error_rate[color]))
 
     def periods(self, start: datetime, end: datetime) -> Mapping[Color, Sequence[Period]]:
-        length = timedelta(seconds=PERIOD_SECONDS)
-        starts = [start + number * length for number in range(int((end - start) / length))]
-        by_color: dict[Color, list[Period]] = {
-            color: [self._period(color, at, length) for at in starts] for color in COLORS
-        }
-        balancer = [sum(one.balancer_errors for one in both) for both in zip(*by_color.values(), strict=True)]
+        edges = [start + number * PERIOD for number in range(int((end - start) / PERIOD) + 1)]
+        counted = [self._counted_at(edge) for edge in edges]
+        requests = [{color: after[color] - before[color] for color in COLORS} for before, after in pairwise(counted)]
+        refused = [
+            sum(round(round(of[color]) * (self.refused_rate[color] + self.reset_rate[color])) for color in COLORS)
+            for of in requests
+        ]
         return {
-            color: [replace(one, balancer_errors=errors) for one, errors in zip(periods, balancer, strict=True)]
-            for color, periods in by_color.items()
+            color: [self._period(color, of[color], errors) for of, errors in zip(requests, refused, strict=True)]
+            for color in COLORS
         }
 
-    def _period(self, color: Color, start: datetime, length: timedelta) -> Period:
-        counts = self.counts(color, start, start + length)
-        if counts is None:
-            return Period()
+    def _period(self, color: Color, requests: float, balancer_errors: int) -> Period:
+        if not requests:
+            return Period(balancer_errors=balancer_errors)
         return Period(
-            requests=counts.requests,
-            server_errors=counts.server_errors,
-            connection_errors=round(counts.requests * self.refused_rate[color]),
-            balancer_errors=round(counts.requests * (self.refused_rate[color] + self.reset_rate[color])),
+            requests=round(requests),
+            server_errors=round(requests * self.error_rate[color]),
+            connection_errors=round(round(requests) * self.refused_rate[color]),
+            balancer_errors=balancer_errors,
             p95_seconds=self.response_p95_seconds[color],
         )
 

@@ -195,6 +195,24 @@ def test_a_promise_is_shortened_with_a_reason_only() -> None:
     assert world.ups[-1][0].endswith(": the GPUs are needed elsewhere")
 
 
+def test_once_a_keep_writes_it_is_not_cut_off_and_before_that_it_is() -> None:
+    world = promoted_world()
+    shielded: list[int] = []
+
+    class Stop(_Stop):
+        def shield(self) -> None:
+            shielded.append(world.config.read().rollout_serial)
+
+    one = FakeSession(world)
+    one.stop = Stop()
+    before = world.config.read().rollout_serial
+    with pytest.raises(RefusedError):
+        keep(cast(Session, one), "+10m", "")
+    assert shielded == []
+    keep(cast(Session, one), "+24h", "")
+    assert shielded == [before]
+
+
 def test_a_foreign_change_stops_a_keep_before_it_begins() -> None:
     world = promoted_world()
     world.refused_by_policy = "no changes on Fridays"

@@ -10,11 +10,11 @@ import yaml
 
 from rollout.model.errors import RefusedError
 from rollout.model.notification import Notification
-from rollout.model.records import Record, UpdateBegun, UpdateEnded
+from rollout.model.records import LockTaken, Record, UpdateBegun, UpdateEnded
 from rollout.report.lines import line_of
 from rollout.report.read import report_of
 from rollout.session import Place, Session
-from tests.components.example import config
+from tests.components.example import config, release
 from tests.rollout.fakes import World
 from tests.rollout.report.test_read import ramp
 
@@ -195,3 +195,22 @@ def test_a_reap_that_is_due_within_an_hour_is_sent(minutes: int, events: list[st
     opened, sent, _ = notified(tmp_path, keep_until=f"{until:%Y-%m-%dT%H:%M:%SZ}")
     opened.notify_reap_due()
     assert [one.event for one in sent] == events
+
+
+def test_the_first_record_has_the_digest_of_the_settings_that_no_script_writes_and_the_packs_version(
+    tmp_path: Path,
+) -> None:
+    def taken(**changes: Any) -> LockTaken:
+        return session(tmp_path, **changes)._lock_taken()  # pyright: ignore[reportPrivateUsage]
+
+    first = taken()
+    moved = taken(green_weight=0, rollout_serial=7, keep_until="2099-01-01T00:00:00Z", rolling_out=True)
+    assert len(first.config_sha256) == 64
+    assert moved.config_sha256 == first.config_sha256
+    assert taken(blue={"replicas": 2, "release": release(model_revision="beef")}).config_sha256 == first.config_sha256
+    assert taken(blue={"replicas": 3, "release": release()}).config_sha256 != first.config_sha256
+    assert taken(rollout={"soak_seconds": 7}).config_sha256 != first.config_sha256
+    assert first.pack_version == ""
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "PulumiPolicy.yaml").write_text("version: 1.2.3\n")
+    assert taken().pack_version == "1.2.3"

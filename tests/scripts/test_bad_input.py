@@ -11,18 +11,20 @@ from typing import Any
 
 import pytest
 
+import scripts
 from components.domain.naming import COLORS, Color
 from rollout.journal.lock import Lock
 from rollout.journal.store import FileStore
-from rollout.model.errors import RolloutError
+from rollout.model.errors import RolloutError, StoppedError
 from rollout.model.rule import LiveRule
 from rollout.model.verdict import TargetHealth
 from rollout.system.clock import SystemClock
-from scripts import console, doctor, drill, ramp, reap, rollback, status
+from scripts import console, doctor, drill, keep, ramp, reap, rollback, status
 from tests.rollout.adapters.test_config_file import FLAT, SEVERAL
 from tests.rollout.full_disk import no_room
 from tests.rollout.system.test_failures import aws_error, server
 from tests.scripts.test_scripts import GOOD, PROJECT, call
+from tests.test_boundaries import imports
 
 CLOSED = "http://127.0.0.1:9"
 COMMANDS: list[Callable[..., None]] = [ramp.main, rollback.main, reap.main, status.main, doctor.main]
@@ -50,6 +52,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def refused(command: Callable[..., None], project: Path, *more: str, stack: str = "prod") -> str:
     """Run a command that must be refused, and return its one error."""
     before = {path: path.read_bytes() for path in project.glob("*.yaml")}
+    had_records = (project / ".rollout").exists()
     release = ("--release", str(project / "release.yaml")) if command is ramp.main and "--release" not in more else ()
     result = call(command, "--stack", stack, "--work-dir", str(project), *release, *more)
     assert result.exit_code == console.EXIT_REFUSED, result.output
@@ -57,6 +60,7 @@ def refused(command: Callable[..., None], project: Path, *more: str, stack: str 
     assert "Traceback" not in result.output
     assert "precious" not in result.output
     assert {path: path.read_bytes() for path in project.glob("*.yaml")} == before
+    assert (project / ".rollout").exists() == had_records
     return result.stderr
 
 
@@ -395,6 +399,63 @@ def test_ctrl_c_while_nothing_was_changed_is_no_rollback(project: Path, monkeypa
     assert "ended by Ctrl-C" in refused(ramp.main, project)
 
 
+def test_ctrl_c_before_a_rollback_listens_does_not_say_that_nothing_was_changed(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rollout.direct_update.send_back", interrupt)
+    result = call(rollback.main, "--stack", "prod", "--work-dir", str(project))
+    assert result.exit_code == console.EXIT_NEEDS_HUMAN
+    assert "It is unknown whether the rule was set. To go on: run it again" in result.stderr
+
+
+def test_ctrl_c_while_something_is_changed_says_what_remains_and_what_goes_on(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise StoppedError("stopped by SIGINT")
+
+    monkeypatch.setattr("scripts.keep.keep", stop)
+    result = call(keep.main, "--stack", "prod", "--work-dir", str(project), "--until", "+1h")
+    assert result.exit_code == console.EXIT_NEEDS_HUMAN
+    assert (
+        "stopped by SIGINT. An update that has begun is finished first; it takes seconds. To go on: run"
+        in result.stderr
+    )
+
+
+A_LOCK_THAT_WAITS = """
+import os, signal, sys, threading
+sys.argv = ["keep", "--stack", "prod", "--until", "+1h"]
+from rollout.journal.lock import Lock
+from scripts import console, keep
+def wait(lock):
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    lock._clock.sleep(30)
+Lock.take = wait
+console.run(keep.main, keep.SCRIPT)
+"""
+
+
+def test_ctrl_c_in_a_real_process_is_answered_at_once_and_ends_it(project: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(
+        [sys.executable, "-c", A_LOCK_THAT_WAITS],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == console.EXIT_REFUSED
+    first, second = done.stderr.splitlines()
+    assert first == str(keep.SCRIPT.ctrl_c)
+    assert second == "error: stopped by SIGINT while waiting for the lock; nothing was changed"
+    assert not (project / ".rollout").exists()
+
+
 @pytest.mark.parametrize("name", ["ramp", "rollback", "reap", "status"])
 def test_an_old_python_is_reported_in_one_line(name: str) -> None:
     pretend = (
@@ -407,3 +468,23 @@ def test_an_old_python_is_reported_in_one_line(name: str) -> None:
     assert done.returncode == console.EXIT_REFUSED
     assert len(done.stderr.splitlines()) == 1
     assert "3.11 or newer is needed" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["__main__", "ramp"])
+def test_a_python_without_the_packages_is_reported_in_one_line(name: str) -> None:
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    # -S: no site-packages, as before `make setup`.
+    command = [sys.executable, "-S", "-m", f"scripts.{name}", "--stack", "prod"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == console.EXIT_REFUSED
+    assert len(done.stderr.splitlines()) == 1
+    assert "lacks packages: " in done.stderr
+    assert "typer" in done.stderr
+    assert "Run `make setup`, then `. .venv/bin/activate`" in done.stderr
+
+
+def test_every_package_that_the_scripts_import_is_looked_for() -> None:
+    own = {"components", "rollout", "scripts"}
+    imported = {name for folder in own for path in (PROJECT / folder).rglob("*.py") for name in imports(path)}
+    stubs = {name for name in imported if name.startswith("mypy_boto3_")}
+    assert set(scripts.PACKAGES) == imported - stubs - own - set(sys.stdlib_module_names)

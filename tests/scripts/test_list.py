@@ -7,7 +7,7 @@ import pytest
 import scripts
 from scripts import __main__ as listing
 
-HELPERS = {"__init__", "__main__", "console", "status_screen"}
+HELPERS = {"__init__", "__main__", "completion", "console", "status_screen", "wait_line"}
 
 
 def test_every_script_is_listed_once() -> None:

@@ -9,6 +9,7 @@ from components.config.violations import shown
 from components.domain.moments import parse_rfc3339
 from rollout.model.account import Credentials
 from rollout.model.errors import RolloutError
+from rollout.system.waits import waiting
 
 # botocore reads the end of credentials from this variable only if they come from the environment, and then "refreshes"
 # them from the same environment, which a running process cannot get anew.
@@ -30,7 +31,8 @@ def read_credentials(environment: Mapping[str, str]) -> Credentials:
 
     text = environment.get(VARIABLE, "")
     try:
-        found = boto3.Session().get_credentials()
+        with waiting("AWS credentials"):
+            found = boto3.Session().get_credentials()
         if found is None:
             raise NoCredentialsError
         if found.method == _ENVIRONMENT and text:

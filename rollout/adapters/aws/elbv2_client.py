@@ -10,6 +10,8 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from rollout.system.waits import name_calls
+
 if TYPE_CHECKING:
     from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
 
@@ -37,6 +39,7 @@ def elbv2_client(region: str | None) -> ElasticLoadBalancingv2Client:
         retries={"mode": "standard", "total_max_attempts": 1},
     )
     client = boto3.client("elbv2", region_name=region, config=config)
+    name_calls(client, at_most_seconds=BUDGET_SECONDS + CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS)
     # botocore waits for the seconds that the first handler of this event returns; the type stubs do not cover that.
     client.meta.events.register("needs-retry.elastic-load-balancing-v2", cast(Any, _delay_seconds))
     return client

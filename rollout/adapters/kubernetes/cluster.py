@@ -5,10 +5,11 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from components.domain.naming import GPU_RESOURCE
-from rollout.adapters.kubernetes.replicas import REQUEST_TIMEOUT_SECONDS, core_api
+from rollout.adapters.kubernetes.replicas import LONGEST_CALL_SECONDS, REQUEST_TIMEOUT_SECONDS, core_api
 from rollout.model.errors import RolloutError
 from rollout.model.nodes import VPC_CNI_ACCOUNT, VPC_CNI_NAMESPACE, BoundPod, Node, Resources, Taint
 from rollout.system.failures import describe_error
+from rollout.system.waits import waiting
 
 if TYPE_CHECKING:
     from kubernetes.client import CoreV1Api
@@ -146,7 +147,8 @@ class KubernetesCluster:
         from urllib3.exceptions import HTTPError
 
         try:
-            return ask()
+            with waiting(f"Kubernetes ({what})", at_most_seconds=LONGEST_CALL_SECONDS):
+                return ask()
         except (ApiException, HTTPError) as error:
             raise RolloutError(f"Kubernetes cannot {what}: {describe_error(error)}") from error
 

@@ -8,11 +8,15 @@ from components.domain.naming import COLOR_KEY, CONTAINER_NAME, RELEASE_KEY, SER
 from rollout.model.errors import RolloutError
 from rollout.model.nodes import Pod
 from rollout.system.failures import describe_error
+from rollout.system.waits import waiting
 
 if TYPE_CHECKING:
     from kubernetes.client import CoreV1Api
 
 REQUEST_TIMEOUT_SECONDS = 10
+# urllib3 repeats a request up to three times.
+# https://urllib3.readthedocs.io/en/stable/reference/urllib3.util.html#urllib3.util.Retry
+LONGEST_CALL_SECONDS = 4 * REQUEST_TIMEOUT_SECONDS
 _MAX_LINE_CHARACTERS = 300
 
 
@@ -36,11 +40,12 @@ class KubernetesReplicas:
         from urllib3.exceptions import HTTPError
 
         try:
-            listed = self._client().list_namespaced_pod(
-                self._namespace,
-                label_selector=f"{SERVICE_KEY}={self._service},{COLOR_KEY}={color}",
-                _request_timeout=REQUEST_TIMEOUT_SECONDS,
-            )
+            with waiting(f"Kubernetes (list the pods of {color})", at_most_seconds=LONGEST_CALL_SECONDS):
+                listed = self._client().list_namespaced_pod(
+                    self._namespace,
+                    label_selector=f"{SERVICE_KEY}={self._service},{COLOR_KEY}={color}",
+                    _request_timeout=REQUEST_TIMEOUT_SECONDS,
+                )
         except (ApiException, HTTPError) as error:
             raise RolloutError(f"Kubernetes cannot list the pods of {color}: {describe_error(error)}") from error
         return tuple(_pod(item) for item in listed.items)

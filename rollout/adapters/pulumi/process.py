@@ -5,6 +5,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import IO, Final
 
 from pulumi.automation import CommandResult, OnOutput, PulumiCommand
@@ -12,10 +13,14 @@ from pulumi.automation.errors import create_command_error
 from semver import VersionInfo
 
 from rollout.adapters.pulumi.lock import OURS
+from rollout.system.waits import waiting
 
 OLDEST: Final = VersionInfo(3, 182, 0)
 """The first CLI with resource hooks. Guards are resource hooks.
 https://github.com/pulumi/pulumi/blob/master/CHANGELOG.md"""
+
+
+_NAMED_ELSEWHERE: Final = frozenset({"preview", "up"})
 
 
 class InterruptiblePulumi(PulumiCommand):
@@ -23,7 +28,8 @@ class InterruptiblePulumi(PulumiCommand):
 
     def __init__(self, stack: str) -> None:
         """Find ``pulumi`` on PATH, and mark its processes as ours, for ``stack``, however qualified its name is."""
-        super().__init__(version=OLDEST)
+        with waiting("`pulumi version`"):
+            super().__init__(version=OLDEST)
         self._mark = {OURS: stack.rpartition("/")[2]}
         self._process: subprocess.Popen[str] | None = None
 
@@ -42,17 +48,23 @@ class InterruptiblePulumi(PulumiCommand):
         """
         environment = {**os.environ, **additional_env, **self._mark, "PULUMI_AUTOMATION_API": "true"}
         command = [self.command, "--non-interactive", *args]
+        # Who previews or updates says what for, and until when at most.
+        words = " ".join(args[:2] if args[1:2] and not args[1].startswith("-") else args[:1])
+        named = nullcontext() if args[0] in _NAMED_ELSEWHERE else waiting(f"`pulumi {words}`")
         try:
-            with subprocess.Popen(
-                command,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=cwd,
-                env=environment,
-                encoding="utf-8",
-                # Ctrl-C reaches the terminal's whole process group, but we decide when an update ends.
-                start_new_session=True,
-            ) as process:
+            with (
+                named,
+                subprocess.Popen(
+                    command,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    cwd=cwd,
+                    env=environment,
+                    encoding="utf-8",
+                    # Ctrl-C reaches the terminal's whole process group, but we decide when an update ends.
+                    start_new_session=True,
+                ) as process,
+            ):
                 self._process = process
                 errors = _Reader(process.stderr, on_error)
                 output = _Reader(process.stdout, on_output)

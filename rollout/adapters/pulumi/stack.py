@@ -25,6 +25,7 @@ from rollout.adapters.pulumi.lock import (
     running_update,
     updates_here,
 )
+from rollout.adapters.pulumi.pack import find_pack
 from rollout.adapters.pulumi.process import InterruptiblePulumi
 from rollout.adapters.pulumi.project import read_project
 from rollout.adapters.pulumi.state import state_rule
@@ -34,8 +35,8 @@ from rollout.model.rule import StateRule
 from rollout.ports import Watch
 from rollout.system.failures import describe_error, pulumi_words
 from rollout.system.processes import process_start_time
+from rollout.system.waits import waiting
 
-POLICY_PACK = "policies"
 _WAIT_SLICE_SECONDS = 0.05
 _WATCH_SECONDS = 2.0
 # An interrupted update finishes the operations in flight: a node group may take minutes.
@@ -98,8 +99,7 @@ class PulumiStack:
         self._interrupted: set[int] = set()
         self._thread: threading.Thread | None = None
         self._project = read_project(work_dir).name
-        pack = work_dir / POLICY_PACK
-        self._policy_packs = [str(pack)] if (pack / "PulumiPolicy.yaml").exists() else None
+        self._policy_packs = [str(pack)] if (pack := find_pack(work_dir)) is not None else None
         try:
             self._command = InterruptiblePulumi(name)
             workspace = auto.LocalWorkspace(work_dir=str(work_dir), pulumi_command=self._command)
@@ -208,11 +208,12 @@ class PulumiStack:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGINT)
         deadline = time.monotonic() + patience_seconds
-        while any(process_start_time(pid) for pid in verdict.orphans):
-            if time.monotonic() >= deadline:
-                return False
-            self._check()
-            time.sleep(_WAIT_SLICE_SECONDS)
+        with waiting("the end of an update that outlived its script", at_most_seconds=patience_seconds):
+            while any(process_start_time(pid) for pid in verdict.orphans):
+                if time.monotonic() >= deadline:
+                    return False
+                self._check()
+                time.sleep(_WAIT_SLICE_SECONDS)
         self._log(f"cancelling Pulumi's lock, whose update ended without releasing it: {message}")
         try:
             self._stack.cancel()
@@ -268,16 +269,17 @@ class PulumiStack:
         thread.start()
         deadline = time.monotonic() + self._update_timeout_seconds
         watcher = _Watcher(watch, thread)
-        while thread.is_alive():
-            self._check()
-            watcher.check()
-            if time.monotonic() > deadline:
-                self.interrupt()
-                raise UpdateFailedError(
-                    f"{what} took longer than rollout.update_timeout_seconds ({self._update_timeout_seconds:g} s) and "
-                    "was interrupted"
-                )
-            thread.join(_WAIT_SLICE_SECONDS)
+        with waiting(f"Pulumi's {what}", at_most_seconds=self._update_timeout_seconds):
+            while thread.is_alive():
+                self._check()
+                watcher.check()
+                if time.monotonic() > deadline:
+                    self.interrupt()
+                    raise UpdateFailedError(
+                        f"{what} took longer than rollout.update_timeout_seconds ({self._update_timeout_seconds:g} s) "
+                        "and was interrupted"
+                    )
+                thread.join(_WAIT_SLICE_SECONDS)
         if failure:
             kind = PolicyRefusedError if events.refused_by_policy() else UpdateFailedError
             if isinstance(failure[0], errors.ConcurrentUpdateError):

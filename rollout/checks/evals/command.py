@@ -13,6 +13,7 @@ from rollout.checks.evals.judgement import Score
 from rollout.checks.evals.score import NoScoreError, last_line, read_score
 from rollout.ports import Clock
 from rollout.system.endpoint_key import VARIABLE
+from rollout.system.waits import waiting
 
 LOOK_SECONDS = 0.1
 END_SECONDS = 5.0
@@ -100,10 +101,11 @@ def run_command(settings: EvalSettings, target: Target, *, folder: Path, work_di
 
 def _await(process: subprocess.Popen[bytes], timeout_seconds: float, clock: Clock) -> int:
     deadline = clock.monotonic() + timeout_seconds
-    while (code := process.poll()) is None:
-        if clock.monotonic() > deadline:
-            raise CommandError(f"it did not end within {timeout_seconds:g} s (rollout.gates.eval.timeout_seconds)")
-        clock.sleep(LOOK_SECONDS)
+    with waiting("the evaluation's command", at_most_seconds=timeout_seconds):
+        while (code := process.poll()) is None:
+            if clock.monotonic() > deadline:
+                raise CommandError(f"it did not end within {timeout_seconds:g} s (rollout.gates.eval.timeout_seconds)")
+            clock.sleep(LOOK_SECONDS)
     return code
 
 

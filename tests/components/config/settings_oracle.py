@@ -29,6 +29,7 @@ FREE_NAME = "a name"
 TEXT_KEYS = frozenset(
     {"cluster_name", "cluster_security_group_id", "vpc_id", "certificate_arn", "service_name", "keep_until"}
     | {"node_permissions_boundary_arn", "announced", "namespace", "served_model_name", "instance_type", "endpoint_url"}
+    | {"evidence"}
 )
 # GPUs, CPU in thousandths and memory in MiB for a replica, without EKS's reserves and 300 / 512 for daemonsets; disks.
 NODES = {"g6e.2xlarge": (1, 7610, 59_115, 419), "g6e.12xlarge": (4, 47_510, 359_645, 3539)}
@@ -177,23 +178,34 @@ def _service_relations(read: dict[str, Json]) -> Iterator[Path]:
             yield (color, "reservation")
         elif reservation["kind"] == "capacity_block":
             yield (color, "reservation", "kind")  # No P type is among NODES.
-    wishes = {"gpus_per_replica": 1, "replica_millicpus": 3000, "replica_memory_mib": 12_288}
+    gpus = read.get("gpus_per_replica", 1)
+    # An API server, with several GPUs the engine, and a worker for each GPU; with /dev/shm at most.
+    least = 1024 + (1024 if gpus > 1 else 0) + 3072 * gpus
+    most = least + 1024 * read.get("shared_memory_gib", 8)
+    memory = read.get("replica_memory_mib") or most
+    wishes = {"gpus_per_replica": gpus, "replica_millicpus": read.get("replica_millicpus", 3000)}
     *limits, disks_gib = NODES[read["instance_type"]]
-    large = [
-        field
-        for (field, default), limit in zip(wishes.items(), limits, strict=True)
-        if read.get(field, default) > limit
-    ]
+    large = [field for (field, wish), limit in zip(wishes.items(), limits, strict=False) if wish > limit]
     yield from ((field,) for field in large)
+    if memory > limits[-1]:
+        derived = ("blue", "release") if read.get("blue", {}).get("release") else ("shared_memory_gib",)
+        large.append("replica_memory_mib")
+        if read.get("replica_memory_mib") is not None:
+            yield ("replica_memory_mib",)
+        elif gpus <= limits[0]:
+            yield derived
     nodes = read.get("nodes", {})
     if nodes.get("instance_store") and not large and (read.get("node_volume_gib") or 0) > disks_gib:
         yield ("nodes", "instance_store")
     for color in COLORS if nodes.get("ami_type", "").startswith("BOTTLEROCKET") else ():
         if read.get(color, {}).get("node_release_version") is not None:
             yield (color, "node_release_version")
-    limit = read.get("pods", {}).get("memory_limit_mib")
-    if limit is not None and limit < read.get("replica_memory_mib", wishes["replica_memory_mib"]):
-        yield ("pods", "memory_limit_mib")
+    if any(read.get(color, {}).get("release") for color in COLORS):
+        if memory < least:
+            yield ("replica_memory_mib",)
+        limit = read.get("pods", {}).get("memory_limit_mib")
+        if limit is not None and limit < max(most, memory):
+            yield ("pods", "memory_limit_mib")
     stream, propagation = read.get("max_stream_seconds", 120), read.get("deregistration_propagation_seconds", 30)
     if stream + propagation + 10 >= 900:
         yield ("max_stream_seconds",) if propagation + 11 < 900 else ("deregistration_propagation_seconds",)

@@ -7,25 +7,38 @@ from hypothesis import strategies as st
 from components.config.answer_arguments import NEUTRAL_OPTIONS, NEUTRAL_SWITCHES, answer_arguments
 from components.config.engine_args import engine_args_violations
 from components.config.release import Release
-from tests.components.example import ROOT, release
+from components.domain.vllm_options import KEYED, OPTIONS, VALUELESS, Kind
+from tests.components.domain.test_vllm_options import good_values
+from tests.components.example import release
 
-# vLLM's flags and their kinds, from its `--help`.
-FLAGS = {
-    f"--{name}": kind
-    for name, kind, *_ in (
-        line.split()
-        for line in (ROOT / "rehearsal/vllm/flags.txt").read_text(encoding="ascii").splitlines()
-        if not line.startswith("#")
-    )
+# They refer to something that must be pinned, or make a model generate no text.
+VALUES = {
+    **{name: ["/a", "/b"] for name in ("--tokenizer", "--hf-config-path", "--spec-model")},
+    **{name: ["c0ffee", "beef"] for name in ("--tokenizer-revision", "--code-revision")},
+    "--default-mm-loras": ['{"image": "/a"}', '{"image": "/b"}'],
+    "--convert": ["auto", "none"],
+    "--runner": ["auto", "generate"],
 }
-VALUES: dict[str, list[str]] = {"switch": [], "plain-switch": [], "list": ["x", "y"]}
-# These refer to something that a path pins.
-PATHS = ("--tokenizer", "--hf-config-path", "--spec-model")
+
+
+def values_of(flag: str, place: int = 0) -> list[str]:
+    """Return the values with which an option is accepted, at the place the first or the second ones."""
+    option = OPTIONS[flag]
+    if option.kind in VALUELESS:
+        return []
+    values = VALUES.get(flag) or good_values(option)
+    return values if option.kind is Kind.LIST else values[place : place + 1]
+
+
 CHANGING = sorted(
-    flag for flag in FLAGS.keys() - NEUTRAL_OPTIONS - NEUTRAL_SWITCHES if not list(engine_args_violations([flag]))
+    flag
+    for flag in OPTIONS.keys() - NEUTRAL_OPTIONS - NEUTRAL_SWITCHES
+    if not list(engine_args_violations([flag, *values_of(flag)]))
 )
 
-neutral_options = st.tuples(st.sampled_from(sorted(NEUTRAL_OPTIONS)), st.sampled_from(["1", "-1", "0.9", "x", "-.5"]))
+neutral_options = st.sampled_from(sorted(NEUTRAL_OPTIONS)).flatmap(
+    lambda flag: st.tuples(st.just(flag), st.sampled_from(good_values(OPTIONS[flag])))
+)
 neutral_words = st.one_of(
     neutral_options.map(list),
     neutral_options.map(lambda pair: ["=".join(pair)]),
@@ -34,10 +47,6 @@ neutral_words = st.one_of(
     st.sampled_from(sorted(NEUTRAL_SWITCHES)).map(lambda flag: [f"--no-{flag[2:]}"]),
 )
 changing_words = st.sampled_from(CHANGING).map(lambda flag: [flag, *values_of(flag)])
-
-
-def values_of(flag: str, number: str = "7") -> list[str]:
-    return VALUES.get(FLAGS[flag], [f"/{number}" if flag in PATHS else number])
 
 
 def namespace(engine_args: list[str]) -> str:
@@ -49,8 +58,11 @@ def _flat(groups: list[list[str]]) -> list[str]:
 
 
 def test_every_neutral_argument_is_one_of_vllms_and_takes_as_many_values_as_we_think() -> None:
-    assert {FLAGS[flag] for flag in NEUTRAL_OPTIONS} <= {"integer", "number", "text"}
-    assert {FLAGS[flag] for flag in NEUTRAL_SWITCHES} <= {"switch", "plain-switch"}
+    kinds = {name: OPTIONS[name].kind for name in NEUTRAL_OPTIONS}
+    # Given several values, it counts as changing.
+    assert kinds.pop("--collect-detailed-traces") is Kind.LIST
+    assert set(kinds.values()).isdisjoint({*VALUELESS, *KEYED, Kind.LIST, Kind.MAYBE})
+    assert {OPTIONS[flag].kind for flag in NEUTRAL_SWITCHES} <= VALUELESS
     assert len(CHANGING) > 200
 
 
@@ -77,8 +89,9 @@ def test_an_unknown_argument_changes_it(name: str, neutral: list[list[str]]) -> 
 @given(changing_words, st.lists(changing_words, min_size=1, max_size=3))
 def test_one_more_argument_or_another_value_changes_it(words: list[str], others: list[list[str]]) -> None:
     assert namespace(_flat(others)) != namespace(_flat([*others, words]))
-    if len(words) == 2:
-        assert namespace([*_flat(others), words[0], *values_of(words[0], "9")]) != namespace([*_flat(others), *words])
+    other_values = values_of(words[0], 1)
+    if len(words) == 2 and other_values not in ([], words[1:]):
+        assert namespace([*_flat(others), words[0], *other_values]) != namespace([*_flat(others), *words])
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.config.engine_args import DERIVED_ENGINE_ARGS, HARMFUL_ENGINE_ARGS, engine_args_violations
+from components.config.engine_args import (
+    DERIVED_ENGINE_ARGS,
+    HARMFUL_ENGINE_ARGS,
+    engine_args_violations,
+    unknown_options_warning,
+)
 from components.config.violations import Violation
-from components.domain.serve_options import JSON_OPTIONS
-from tests.components.domain.test_serve_options import TABLE
+from components.domain.vllm_options import KEYED, OPTIONS, VALUELESS, Kind
+from tests.components.domain.test_vllm_options import good_values
+from tests.components.example import release, run_program
 
+JSON_OPTIONS = {name for name, option in OPTIONS.items() if option.kind in KEYED}
 REFUSED = sorted(DERIVED_ENGINE_ARGS | HARMFUL_ENGINE_ARGS.keys())
 
 
@@ -39,7 +46,7 @@ def test_an_option_and_its_value_in_one_element_are_refused() -> None:
         ["--dtype=half --enforce-eager"],
         ["--dtype", "half --enforce-eager"],
         ["--dtype=half  -O3"],
-        ["--middleware", "a", "b --api-key=precious"],
+        ["--allowed-media-domains", "a", "b --api-key=precious"],
     ],
 )
 def test_a_second_option_in_a_value_is_refused(engine_args: list[str]) -> None:
@@ -51,7 +58,7 @@ def test_a_second_option_in_a_value_is_refused(engine_args: list[str]) -> None:
 
 @pytest.mark.parametrize("argument", [" --api-key=x", "--dtype=half ", " half"])
 def test_an_element_has_no_space_around_it(argument: str) -> None:
-    violation = only(["--seed", argument])
+    violation = next(engine_args_violations(["--seed", argument]))
     assert violation.path == (1,)
     assert violation.what == "must not begin or end with a space"
 
@@ -74,7 +81,8 @@ def test_what_is_no_json_is_refused_at_the_value(name: str, value: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(JSON_OPTIONS - DERIVED_ENGINE_ARGS))
 def test_json_and_single_keys_are_accepted(name: str) -> None:
-    accepted = [f'{name}={{"a b": "x -y"}}', f"{name}.key=text", f"{name}=", f"{name}=None"]
+    unset = [f"{name}=", f"{name}=None"] if OPTIONS[name].unsettable else []
+    accepted = [f'{name}={{"a b": "x -y"}}', f"{name}.key=text", *unset]
     assert list(engine_args_violations([*accepted, name, "{}"])) == []
 
 
@@ -89,7 +97,7 @@ def test_what_makes_a_replica_larger_is_refused(option: str) -> None:
 
 
 def test_every_option_for_several_nodes_is_refused() -> None:
-    spread = [f"--{name}" for name, *_ in TABLE if name.startswith(("data-parallel", "nnodes", "node-", "master-"))]
+    spread = [name for name in OPTIONS if name.startswith(("--data-parallel", "--nnodes", "--node-", "--master-"))]
     assert len(spread) > 12
     assert set(spread) <= HARMFUL_ENGINE_ARGS.keys()
 
@@ -106,9 +114,141 @@ def test_the_same_options_with_other_values_are_accepted(argument: str) -> None:
     assert list(engine_args_violations([argument])) == []
 
 
-def test_no_flag_of_vllms_is_taken_for_an_abbreviation_of_a_refused_one() -> None:
-    named = {f"--{name}" for name, *_ in TABLE} - set(REFUSED) - {"--runner", "--convert"}
-    assert [name for name in sorted(named) if list(engine_args_violations([f"{name}=None"]))] == []
+NAMED = sorted(OPTIONS.keys() - set(REFUSED) - {"--runner", "--convert"})
+
+
+def words_of(name: str) -> list[str]:
+    """An option as vLLM accepts it."""
+    option = OPTIONS[name]
+    return [name] if option.kind in VALUELESS else [f"{name}={good_values(option)[0]}"]
+
+
+def test_no_option_of_vllms_is_taken_for_an_abbreviation_of_a_refused_one() -> None:
+    assert [name for name in NAMED if list(engine_args_violations(words_of(name)))] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "fix"),
+    [
+        (["--max-modl-len=8192"], "--max-modl-len is no option of vLLM 0.21 to 0.33", "Did you mean --max-model-len?"),
+        (["--max_modl_len", "8192"], "--max_modl_len is no option", "Did you mean --max-model-len?"),
+        (["--gpu-memory-utilisation=0.9"], "is no option", "Did you mean --gpu-memory-utilization?"),
+        (["--Enforce-Eager"], "is no option", "Did you mean --enforce-eager?"),
+        (["--max-num-seqs=-1"], "--max-num-seqs needs a whole number of at least 1", ""),
+        (["--max-num-seqs", "0"], "--max-num-seqs needs a whole number of at least 1", ""),
+        (["--max-num-seqs=many"], "--max-num-seqs needs a whole number", ""),
+        (["--max-num-seqs"], "--max-num-seqs needs a value", "Write --max-num-seqs=<value>: a whole number"),
+        (["--max-num-seqs", "8", "16"], "--max-num-seqs takes one value", "Remove it."),
+        (["--max-num-seqs.part=8"], "--max-num-seqs.part is no key of an option in JSON", "Remove the key."),
+        (["--no-max-num-seqs"], "--max-num-seqs has no form with --no-", "Write --max-num-seqs with its value"),
+        (["--gpu-memory-utilization=1.5"], "--gpu-memory-utilization needs a number above 0 and at most 1", ""),
+        (["--gpu-memory-utilization=90%"], "--gpu-memory-utilization needs a number", ""),
+        (["--max-model-len=1.5K"], "--max-model-len needs a whole number, such as 8192", ""),
+        (["--max-model-len=8,192"], "--max-model-len needs a whole number, such as 8192", ""),
+        (["--enforce-eager=true"], "--enforce-eager takes no value", "--no-enforce-eager to turn it off."),
+        (["--enable-prefix-caching", "false"], "takes no value", "Write --enable-prefix-caching alone"),
+        (["--tokenizer-mode"], "--tokenizer-mode needs a value", "Write --tokenizer-mode=<value>: a text."),
+        (["--uvicorn-log-level=warn"], "--uvicorn-log-level needs one of ", "Did you mean warning?"),
+        (["--dtype=fp16"], "--dtype needs one of ", ""),
+        (["--max-num=8"], "--max-num is the beginning of several options", "Write the whole name."),
+        (['--limit-mm-per-prompt={"image": 2k}'], "--limit-mm-per-prompt needs a value in JSON", ""),
+    ],
+)
+def test_what_vllm_would_refuse_is_refused_with_the_fix(words: list[str], what: str, fix: str) -> None:
+    violation = only(["--seed=1", *words])
+    assert what in violation.what
+    assert fix in violation.fix
+    assert violation.path in ((1,), (2,), (3,))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--max-model-len=25.6k"],
+        ["--max-model-len", "8K"],
+        ["--max-model-len=auto"],
+        ["--max-model-len=-1"],
+        ["--max-num-batched-tokens=16k"],
+        ["--max-num-seqs=1_024"],
+        ["--seed", "-1"],
+        ['--kv-transfer-config={"kv_connector_extra_config": {"cpu_bytes_to_use": 80m}}'],
+        ["--kv-transfer-config.kv_connector_extra_config.cpu_bytes_to_use", "80g"],
+        ["--kv-cache-memory-bytes=10G"],
+        ["--gpu-mem=0.9"],
+        ["--no-enable-prefix-caching"],
+        ["--allowed-media-domains", "a", "b"],
+        ["--middleware=a", "--middleware=b"],
+        ["-cc.mode=3"],
+        ["-O3"],
+        ["-O=2"],
+        ["-O", "1"],
+    ],
+)
+def test_what_vllm_accepts_is_accepted(words: list[str]) -> None:
+    assert list(engine_args_violations(words)) == []
+    assert unknown_options_warning(words) is None
+
+
+@pytest.mark.parametrize("words", [["--quantum-decoding=on"], ["--brand-new", "1", "2"], ["-zz"]])
+def test_an_option_like_none_is_a_warning(words: list[str]) -> None:
+    assert list(engine_args_violations(words)) == []
+    warning = unknown_options_warning(["--seed=1", *words])
+    assert warning is not None
+    assert f"vLLM 0.21 to 0.33 do not have {words[0].partition('=')[0]}: " in warning
+
+
+def test_the_program_warns_of_an_option_like_none(caplog: pytest.LogCaptureFixture) -> None:
+    registrations = run_program(green={"replicas": 1, "release": release(engine_args=["--quantum-decoding=on"])})
+    assert ("Deployment", "llm-green") in registrations
+    (message,) = caplog.messages
+    assert message.startswith("llm-green: vLLM 0.21 to 0.33 do not have --quantum-decoding: unless the image is newer")
+
+
+def test_the_images_version_decides_what_exists() -> None:
+    later = next(one for one in OPTIONS.values() if one.since > (0, 21) and one.kind is Kind.FLAG)
+    assert list(engine_args_violations([later.name], later.since)) == []
+    (violation,) = engine_args_violations([later.name], (0, 21))
+    assert violation.what.startswith(f"{later.name} exists from vLLM 0.{later.since[1]} on, but the image has 0.21")
+    gone = next(one for one in OPTIONS.values() if one.until is not None and one.name not in REFUSED)
+    assert gone.until is not None
+    assert list(engine_args_violations(words_of(gone.name), (0, gone.until[1] - 1))) == []
+    (violation,) = engine_args_violations(words_of(gone.name), gone.until)
+    assert violation.what.startswith(f"{gone.name} no longer exists since vLLM 0.{gone.until[1]}")
+
+
+@pytest.mark.parametrize(
+    ("words", "written"),
+    [
+        (["--disable-log-requests"], "--no-enable-log-requests"),
+        (["--disable_prefix_caching"], "--no-enable-prefix-caching"),
+        (["--enable-sliding-window"], "--no-disable-sliding-window"),
+        (["--no-disable-prefix-caching"], "--enable-prefix-caching"),
+    ],
+)
+def test_the_opposite_of_a_flag_is_only_for_versions_that_take_it(words: list[str], written: str) -> None:
+    violation = only(words)
+    assert violation.what == f"{words[0]} exists only from vLLM 0.33 on"
+    assert violation.fix == f"Write {written}, which older versions have, too."
+    assert list(engine_args_violations(words, (0, 32))) == [violation]
+    assert list(engine_args_violations(words, (0, 33))) == []
+    assert list(engine_args_violations([written], (0, 21))) == []
+
+
+def test_the_opposite_of_a_derived_flag_is_derived_too() -> None:
+    (violation,) = engine_args_violations(["--disable-request-id-headers"], (0, 33))
+    assert "is derived by the program" in violation.what
+
+
+def test_an_image_that_is_newer_than_the_table_may_have_any_option() -> None:
+    assert list(engine_args_violations(["--max-modl-len=8192"], (0, 34))) == []
+    assert unknown_options_warning(["--max-modl-len=8192"]) is not None
+    assert only(["--max-modl-len=8192"]).fix.endswith("in the image: vllm-openai:v0.34.0@sha256:…")
+
+
+def test_no_value_that_may_be_a_secret_is_shown() -> None:
+    for words in (["--api-kye=precious"], ["--seed", "1", "precious"], ["--quantum", "precious"]):
+        shown = [one.line() for one in engine_args_violations(words)]
+        assert not any("precious" in line for line in [*shown, unknown_options_warning(words) or ""])
 
 
 @given(st.lists(st.text("-=ab ._{}", max_size=8), max_size=6))

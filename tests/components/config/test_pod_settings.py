@@ -50,7 +50,7 @@ def test_a_reference_needs_both_its_parts() -> None:
         ({"service_account_name": "Models"}, r"pods\.service_account_name: must be the name of a Kubernetes object"),
         ({"image_pull_secrets": ["a b"]}, r"pods\.image_pull_secrets\[0\]: must be the name of a Kubernetes object"),
         ({"priority_class_name": ""}, r"pods\.priority_class_name: must be the name of a Kubernetes object"),
-        ({"memory_limit_mib": 1000}, r"pods\.memory_limit_mib: must be at least replica_memory_mib 12288"),
+        ({"memory_limit_mib": 1000}, r"pods\.memory_limit_mib: must be at least 12288 for blue: 1024 for 1 API"),
         (
             {"volumes": [{"mount_path": "/a"}]},
             r"pods\.volumes\[0\]: must have exactly one of claim, .* \(got none\)",

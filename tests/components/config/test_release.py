@@ -129,6 +129,29 @@ def test_prompts_fit_a_config_map() -> None:
         Release(**release(prompts={"a": "ü" * 500_000}))
 
 
+@pytest.mark.parametrize(
+    "path", ["./chat.jinja", "../prompts/chat", "~/chat", "chat_template.jinja", "@a/b.txt", "c.j2\n"]
+)
+@pytest.mark.parametrize("name", ["chat_template.jinja", "system.txt"])
+def test_a_path_is_no_prompt(name: str, path: str) -> None:
+    with pytest.raises(ValidationError, match="must be the file's content, not its path") as raised:
+        Release(**release(prompts={"other.txt": "Be kind.", name: path}))
+    (violation,) = explain(raised.value, Release)
+    assert violation.path == ("prompts", name)
+    assert violation.fix.startswith(f'Write "{name}: |"')
+
+
+@pytest.mark.parametrize("text", ["", "You are kind.", "messages", "{ messages }"])
+def test_a_chat_template_is_jinja(text: str) -> None:
+    with pytest.raises(ValidationError, match="must be a Jinja template"):
+        Release(**release(prompts={"chat_template.jinja": text}))
+
+
+@pytest.mark.parametrize("text", ["/no_think", "Be kind.", "Read notes.txt", "Yes/no.", "", "a\nb.txt", "e.g."])
+def test_any_other_text_is_a_prompt(text: str) -> None:
+    assert Release(**release(prompts={"system.txt": text})).prompts == {"system.txt": text}
+
+
 @pytest.mark.parametrize("path", ["org/law", "s3://bucket/law", "~/law", "/", "/law/", "law", ""])
 def test_an_adapter_comes_from_a_path(path: str) -> None:
     with pytest.raises(ValidationError, match="must be an absolute path") as raised:
@@ -247,7 +270,9 @@ bundles = st.fixed_dictionaries(
         "model": st.sampled_from(["org/a", "org/b"]),
         "model_revision": st.sampled_from(["c0ffee", "beef"]),
         "image": st.sampled_from([release()["image"], CHANGES["image"]]),
-        "engine_args": st.lists(st.sampled_from(["--dtype=half", "--max-num-seqs=9", "--seed", "-O3"]), max_size=3),
+        "engine_args": st.lists(
+            st.sampled_from(["--dtype=half", "--max-num-seqs=9", "--enforce-eager", "-O3"]), max_size=3
+        ),
         "env": st.dictionaries(names, st.text("ab", max_size=3), max_size=2),
         "prompts": st.dictionaries(names, st.text("ab", max_size=3), max_size=2),
         "sampling": st.fixed_dictionaries({}, optional={"top_p": shares, "top_k": st.integers(-1, 9), "min_p": shares}),

@@ -137,10 +137,10 @@ def test_a_type_without_whole_gpus_is_refused_with_the_reason(name: str, hint: s
 
 def _sizes(*, green_provisioned: bool, mode: HeadroomMode, spare_nodes: int = 0) -> dict[Color, PoolSize]:
     demands: dict[Color, ColorDemand] = {
-        "blue": ColorDemand(replicas=3, provisioned=True),
-        "green": ColorDemand(replicas=2, provisioned=green_provisioned),
+        "blue": ColorDemand(replicas=3, provisioned=True, shape=SMALL),
+        "green": ColorDemand(replicas=2, provisioned=green_provisioned, shape=SMALL),
     }
-    return pool_sizes(demands, instance=instance_type("g6e.2xlarge"), shape=SMALL, spare_nodes=spare_nodes, mode=mode)
+    return pool_sizes(demands, instance=instance_type("g6e.2xlarge"), spare_nodes=spare_nodes, mode=mode)
 
 
 @pytest.mark.parametrize("mode", ["on_rollout", "reserved"])

@@ -108,9 +108,9 @@ def test_the_sizes_of_a_pool_are_in_order_and_hold_what_must_be_up(
     instance, shape = case
     up: dict[Color, bool] = {"blue": blue_up, "green": green_up}
     demands: dict[Color, ColorDemand] = {
-        color: ColorDemand(replicas=replicas[color], provisioned=up[color]) for color in COLORS
+        color: ColorDemand(replicas=replicas[color], provisioned=up[color], shape=shape) for color in COLORS
     }
-    sizes = pool_sizes(demands, instance=instance, shape=shape, spare_nodes=spare_nodes, mode=mode)
+    sizes = pool_sizes(demands, instance=instance, spare_nodes=spare_nodes, mode=mode)
     for color in COLORS:
         full = nodes_for(replicas[color], instance, shape)
         assert sizes[color].desired_nodes == (full if mode == "always" or up[color] else 0)

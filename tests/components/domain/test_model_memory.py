@@ -67,7 +67,6 @@ def test_a_model_that_fits_no_node_gets_a_warning() -> None:
         (["--max-model-len=1024", "-O3", "--max-model-len", "2048"], 2048),
         (["--max-model-len=auto"], 0),
         (["--max-model-len=-1"], 0),
-        (["--max-model-len"], 0),
         (["-O3"], 0),
     ],
 )
@@ -87,7 +86,6 @@ def test_vllms_share_of_the_memory_is_its_default_or_what_the_release_says() -> 
         large(weights_gib=None),
         large("--cpu-offload-gb=40"),
         large("--kv-cache-memory-bytes=8G"),
-        large("--gpu-memory-utilization=most"),
     ],
 )
 def test_what_is_not_known_is_not_warned_of(unknown: Release) -> None:

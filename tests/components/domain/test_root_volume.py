@@ -43,7 +43,5 @@ def test_a_size_of_ones_own_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize("name", INSTANCE_TYPES)
 def test_every_instance_type_gets_a_volume_that_ebs_has(name: str) -> None:
     gpus = INSTANCE_TYPES[name].gpus
-    settings = service_settings(
-        instance_type=name, gpus_per_replica=gpus, replica_memory_mib=256, replica_millicpus=100
-    )
+    settings = service_settings(instance_type=name, gpus_per_replica=gpus, replica_millicpus=100)
     assert 30 <= settings.root_volume_gib <= 16_384

@@ -4,33 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.domain.serve_options import (
-    JSON_OPTIONS,
-    SHORT_NAMES,
-    is_json,
-    json_object,
-    last_value,
-    leading_words,
-    serve_options,
-)
-from tests.components.example import ROOT
-
-# vLLM's flags with their kinds and short names, from its `--help`.
-TABLE = [
-    line.split()
-    for line in (ROOT / "rehearsal/vllm/flags.txt").read_text(encoding="ascii").splitlines()
-    if not line.startswith("#")
-]
-
-
-def test_the_json_options_are_vllms() -> None:
-    assert {f"--{name}" for name, kind, *_ in TABLE if kind == "json"} == JSON_OPTIONS
-
-
-def test_a_short_name_is_vllms_and_means_a_flag() -> None:
-    assert {short: f"--{name}" for name, _, *shorts in TABLE for short in shorts}.items() <= SHORT_NAMES.items()
-    # The table is older than this flag's short name.
-    assert set(SHORT_NAMES.values()) <= {f"--{name}" for name, *_ in TABLE}
+from components.domain.serve_options import json_object, last_value, leading_words, serve_options
 
 
 @pytest.mark.parametrize(
@@ -88,16 +62,6 @@ def test_keys_that_are_set_one_by_one_are_part_of_the_object() -> None:
     assert json_object(options, "--speculative-config") == {"model": "b", "method": "x"}
     assert json_object(serve_options(["--speculative-config=[1]"]), "--speculative-config") == {}
     assert json_object(serve_options(["--speculative-config={"]), "--speculative-config") == {}
-
-
-@pytest.mark.parametrize(("text", "is_one"), [('{"a": 1}', True), ("3", True), ("", True), ("None", True)])
-def test_json_is_what_vllm_can_parse(text: str, is_one: bool) -> None:
-    assert is_json(text) is is_one
-
-
-@pytest.mark.parametrize("text", ['\'{"method":"mtp"}\'', "{method: mtp}", "{'a': 1}", "{", "[" * 100_000])
-def test_anything_else_is_no_json(text: str) -> None:
-    assert not is_json(text)
 
 
 words = st.lists(st.text("-=abc12 ._", max_size=8), max_size=8)

@@ -165,8 +165,18 @@ def test_gpus_are_asked_for_and_granted_in_whole() -> None:
     )
     assert _container(_declare(settings))["resources"] == {
         "requests": {"cpu": "40000m", "memory": "200000Mi", "nvidia.com/gpu": "4"},
-        "limits": {"nvidia.com/gpu": "4"},
+        # All that a node offers after its daemonsets.
+        "limits": {"memory": "359645Mi", "nvidia.com/gpu": "4"},
     }
+
+
+def test_pods_ask_for_what_the_release_of_their_own_colour_needs() -> None:
+    streamed = release(model="s3://models/llm", model_revision="v1", weights_gib=15)
+    declared = _declare(_green(blue={"release": release()}, green={"release": streamed}))
+    # Servers, a worker, /dev/shm, and the loader's buffer for all weights.
+    assert _container(declared)["resources"]["requests"]["memory"] == f"{1024 + 3072 + 8192 + 15 * 1024}Mi"
+    other_idle = _declare(_green(blue={"release": streamed}, green={"release": release()}))
+    assert _container(other_idle)["resources"]["requests"]["memory"] == "12288Mi"
 
 
 def test_pods_go_to_the_nodes_of_their_colour_and_spread(declared: Registrations) -> None:
@@ -387,10 +397,12 @@ def test_evictions_always_leave_somebody_serving(replicas: int, evictable: int) 
     assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
-def test_pods_have_no_account_priority_limit_or_volume_of_the_users_by_default(declared: Registrations) -> None:
+def test_pods_have_no_account_or_priority_by_default_and_at_most_their_share_of_the_memory(
+    declared: Registrations,
+) -> None:
     pod = _pod(declared)
     assert {"serviceAccountName", "imagePullSecrets", "priorityClassName"}.isdisjoint(pod)
-    assert "memory" not in _container(declared)["resources"]["limits"]
+    assert _container(declared)["resources"]["limits"]["memory"] == "59115Mi"
 
 
 def test_pods_are_as_others_need_them() -> None:

@@ -1,5 +1,6 @@
 """Cases: traffic."""
 
+from tests.policies.bundles import CHANGED, FAILED, GATE_FAILED, GREEN_ID, OTHER, PASSED, bundles, tag
 from tests.policies.case import Safe, Unsafe
 from tests.policies.edits import GONE
 from tests.policies.stacks import Declared
@@ -143,6 +144,95 @@ _WEIGHT_NEEDS_RELEASE = (
             "Deployment chat-green": {"spec.replicas": 0},
         },
         says="the weight of green",
+    ),
+)
+
+_EVIDENCE = 'tags["vllm-blue-green/evidence"]'
+_ROLLING_OUT = 'tags["vllm-blue-green/rolling-out"]'
+_ON = {"traffic-weight-needs-evidence": {"bundles": [str(bundles())]}}
+_BY_HAND = {_ROLLING_OUT: "false"}
+
+_WEIGHT_NEEDS_EVIDENCE = (
+    Unsafe(
+        policy="traffic-weight-needs-evidence",
+        why="a quarter of the users go to a release that no rollout has tried",
+        base="ramp",
+        edits={"ListenerRule chat": _BY_HAND},
+        config=_ON,
+        says="chat: the tag vllm-blue-green/evidence is not set, but must be "
+        f'"<release> sha256:<digest>" of the bundle of release {GREEN_ID}, which has 25 % on green. Set evidence to',
+    ),
+    Unsafe(
+        policy="traffic-weight-needs-evidence",
+        why="two percent are more than a drill",
+        base="ramp",
+        edits={"ListenerRule chat": {**_BY_HAND, f"{_GROUPS}[0].weight": 98, f"{_GROUPS}[1].weight": 2}},
+        config=_ON,
+        says="which has 2 % on green",
+    ),
+    Unsafe(
+        policy="traffic-weight-needs-evidence",
+        why="an approval in words",
+        base="ramp",
+        edits={"ListenerRule chat": {**_BY_HAND, _EVIDENCE: "tested by hand"}},
+        config=_ON,
+        says="the tag vllm-blue-green/evidence is tested by hand",
+    ),
+    Unsafe(
+        policy="traffic-weight-needs-evidence",
+        why="the bundle is of the release before",
+        base="ramp",
+        edits={"ListenerRule chat": {**_BY_HAND, _EVIDENCE: tag(OTHER)}},
+        config=_ON,
+        says=f"is of release 0a1b2c3d4e5f, but must be of release {GREEN_ID}",
+    ),
+    Unsafe(
+        policy="traffic-weight-needs-evidence",
+        why="a tag by hand: this release, and the digest of another one's bundle",
+        base="ramp",
+        edits={"ListenerRule chat": {**_BY_HAND, _EVIDENCE: tag(OTHER).replace("0a1b2c3d4e5f", GREEN_ID)}},
+        config=_ON,
+        says=f"but must be of a bundle of release {GREEN_ID}, but other.json is of 0a1b2c3d4e5f.",
+    ),
+    Unsafe(
+        policy="traffic-weight-needs-evidence",
+        why="a digest that no bundle has",
+        base="ramp",
+        edits={"ListenerRule chat": {**_BY_HAND, _EVIDENCE: f"{GREEN_ID} sha256:{'0' * 64}"}},
+        config=_ON,
+        says="but no file there has it. Copy the bundle there, or set evidence to one that is there.",
+    ),
+    Unsafe(
+        policy="traffic-weight-needs-evidence",
+        why="somebody changed a verdict in the bundle",
+        base="ramp",
+        edits={"ListenerRule chat": {**_BY_HAND, _EVIDENCE: tag(CHANGED)}},
+        config=_ON,
+        says="changed.json was changed. Restore it; see python -m scripts.explain --verify",
+    ),
+    Unsafe(
+        policy="traffic-weight-needs-evidence",
+        why="the evaluation failed, and another check was skipped",
+        base="ramp",
+        edits={"ListenerRule chat": {**_BY_HAND, _EVIDENCE: tag(FAILED)}},
+        config=_ON,
+        says="but must be of a bundle whose checks passed, but in failed.json: eval: fail, shadow: skipped.",
+    ),
+    Unsafe(
+        policy="traffic-weight-needs-evidence",
+        why="the checks passed, but users saw errors",
+        base="ramp",
+        edits={"ListenerRule chat": {**_BY_HAND, _EVIDENCE: tag(GATE_FAILED)}},
+        config=_ON,
+        says="in gate_failed.json: gate error_rate: fail.",
+    ),
+    Unsafe(
+        policy="traffic-weight-needs-evidence",
+        why="the folder of the bundles was not checked out",
+        base="ramp",
+        edits={"ListenerRule chat": {**_BY_HAND, _EVIDENCE: tag(PASSED)}},
+        config={"traffic-weight-needs-evidence": {"bundles": ["/no/such/folder"]}},
+        says="that of a bundle in /no/such/folder, which is not a folder. Create it, or correct the option bundles",
     ),
 )
 
@@ -428,6 +518,7 @@ UNSAFE: tuple[Unsafe, ...] = (
     *_BOTH_TARGET_GROUPS,
     *_WEIGHTS_NOT_IGNORED,
     *_WEIGHT_NEEDS_RELEASE,
+    *_WEIGHT_NEEDS_EVIDENCE,
     *_STICKINESS_OFF,
     *_CANDIDATE_ROUTE_FIRST,
     *_DRAIN,
@@ -480,6 +571,27 @@ SAFE: tuple[Safe, ...] = (
             "ConfigMap chat-blue-prompts": GONE,
             "ConfigMap chat-blue-probe": GONE,
         },
+    ),
+    Safe(
+        why="a quarter by hand, with the bundle of a rollout of this release",
+        base="ramp",
+        edits={"ListenerRule chat": {**_BY_HAND, _EVIDENCE: tag(PASSED)}},
+        config=_ON,
+    ),
+    Safe(why="a rollout watches its candidate itself", base="ramp", config=_ON),
+    Safe(
+        why="one percent by hand, as in a drill",
+        base="ramp",
+        edits={"ListenerRule chat": {**_BY_HAND, f"{_GROUPS}[0].weight": 99, f"{_GROUPS}[1].weight": 1}},
+        config=_ON,
+    ),
+    Safe(why="all users on the active colour", base="promoted", config=_ON),
+    Safe(why="a quarter by hand, where nobody asks for evidence", base="ramp", edits={"ListenerRule chat": _BY_HAND}),
+    Safe(
+        why="a team that moves one service by hand",
+        base="ramp",
+        edits={"ListenerRule chat": _BY_HAND},
+        config={"traffic-weight-needs-evidence": {"bundles": ["/no/such/folder"], "exempt": ["chat"]}},
     ),
     Safe(
         why="stickiness is not spoken of, which leaves it off",

@@ -194,6 +194,31 @@ def test_requests_leave_at_the_fixed_rate_however_slow_the_answers(tmp_path: Pat
     assert lines[1]["by_color"]["green"]["rate"] > 0
 
 
+def test_clients_give_up_when_their_patience_ends(tmp_path: Path) -> None:
+    async def never(_: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(30)
+        raise AssertionError
+
+    async def scenario() -> None:
+        async with serve(never) as server:
+            await generate(
+                url=str(server.make_url("")),
+                model="tiny",
+                rate_per_second=20,
+                mix=Mix(load_prompts(), 10, 20),
+                out=tmp_path / "requests.jsonl",
+                status=io.StringIO(),
+                patience_seconds=0.2,
+                stop_after_seconds=0.3,
+            )
+
+    asyncio.run(scenario())
+    records = read_records(tmp_path / "requests.jsonl")
+    assert records
+    assert all(record.failed and record.status is None for record in records)
+    assert max(record.duration_seconds for record in records) < 1
+
+
 def test_sigterm_ends_the_traffic_but_not_open_requests(tmp_path: Path) -> None:
     out = tmp_path / "requests.jsonl"
     with socket.socket() as listener:

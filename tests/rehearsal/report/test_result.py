@@ -172,3 +172,4 @@ def test_the_report_shows_every_scenario_and_every_problem(evidence: Evidence, t
     for chart in ("Requests started", "Weight of green", "Time to first token, p95 over 5 s", "Failed requests"):
         assert f"<figcaption>{chart}" in page
     assert "<h2>Release " in page
+    assert all(f"<dfn>{word}</dfn>: " in page for word in ("Lost", "Failed", "ttft_p95"))

@@ -134,6 +134,22 @@ def test_a_client_that_hangs_up_is_counted_as_answered_and_by_vllm_nowhere_else(
     assert after[f"vllm:num_requests_running{{{labels}}}"] == 0
 
 
+def test_an_answer_that_stalls_has_its_first_tokens_and_a_shorter_one_its_end(tmp_path: Path) -> None:
+    behavior = {**FAST, "faults": {"stall_fraction": 1.0, "stall_after_tokens": 4}}
+    with ServerProcess(tmp_path, behavior=behavior) as server:
+        server.wait_until_ready()
+        body = {"messages": [{"role": "user", "content": "answered in part"}], "ignore_eos": True}
+        whole = server.http.post("/v1/chat/completions", json={**body, "max_tokens": 4})
+        assert whole.json()["choices"][0]["finish_reason"] == "length"
+        with pytest.raises(httpx.ReadTimeout):
+            server.http.post("/v1/chat/completions", json={**body, "max_tokens": 5}, timeout=0.5)
+        after = server.metrics()
+    labels = '{engine="0",model_name="acme/tiny"}'
+    assert after[f"vllm:time_to_first_token_seconds_count{labels}"] == 2
+    assert after[f"vllm:generation_tokens_total{labels}"] == 8
+    assert after['vllm:request_success_total{engine="0",finished_reason="length",model_name="acme/tiny"}'] == 1
+
+
 def test_probes_and_scrapes_are_not_counted_as_requests_but_unknown_paths_are(server: ServerProcess) -> None:
     server.http.get("/health")
     server.http.get("/nothing/here")

@@ -197,3 +197,65 @@ def test_a_url_names_a_store(tmp_path: Path) -> None:
     store = open_store(f"file://{tmp_path}/a%20folder")
     store.create("lock", b"x")
     assert (tmp_path / "a folder" / "lock").read_bytes() == b"x"
+
+
+def test_the_only_document_is_withdrawn_with_the_folders_that_were_made_for_it(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / ".rollout" / "prod")
+    store.withdraw("lock", store.create("lock", b"one"))
+    assert list(tmp_path.iterdir()) == []
+    store.create("lock", b"two")
+    assert (tmp_path / ".rollout" / "prod" / "lock").exists()
+
+
+def test_a_folder_that_was_there_stays(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    store = FileStore(tmp_path / "shared" / "prod")
+    store.withdraw("lock", store.create("lock", b"one"))
+    assert list(tmp_path.iterdir()) == [tmp_path / "shared"]
+    assert list((tmp_path / "shared").iterdir()) == []
+
+
+def test_a_document_is_not_withdrawn_once_it_has_another_version_or_company(store: Store) -> None:
+    first = store.create("lock", b"one")
+    second = store.replace("lock", b"two", first)
+    store.withdraw("lock", first)
+    assert store.read("lock") is not None
+    store.create("stop", b"")
+    store.withdraw("lock", second)
+    assert store.read("lock") is not None
+
+
+def test_a_write_that_fails_leaves_no_folder(tmp_path: Path) -> None:
+    with no_room(), pytest.raises(StoreError):
+        FileStore(tmp_path / ".rollout" / "prod").create("lock", b"x" * 100)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_writers_exclude_each_other_although_the_folder_comes_and_goes(tmp_path: Path) -> None:
+    """Each adds one to the number in the document, or begins with 1: no addition is lost, whoever withdraws it."""
+    added = [0] * 3
+    withdrawn = [0] * 3
+
+    def work(number: int) -> None:
+        store = FileStore(tmp_path / ".rollout" / "prod")
+        for place in range(60):
+            try:
+                found = store.read("lock")
+                if found is None:
+                    version = store.create("lock", b"1")
+                else:
+                    version = store.replace("lock", str(int(found.content) + 1).encode(), found.version)
+            except StoreConflictError:
+                continue
+            added[number] += 1
+            if place % 3 == 0 and (before := store.read("lock")) is not None and before.version == version:
+                store.withdraw("lock", version)
+                withdrawn[number] += store.read("lock") is None
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(added) > 60
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= {"lock", ".writing"}

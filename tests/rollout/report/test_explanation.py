@@ -17,6 +17,7 @@ def test_a_rollback_is_explained_by_the_gate_that_failed() -> None:
     assert "was rolled back at 1 %" in said.headline
     assert said.why[0].startswith("ttft_p95: p95 2.4")
     assert "after the gates began to watch the step of 1 %" in said.why[1]
+    assert said.why[2].startswith("ttft_p95: Time to first token (TTFT)")
     assert ("p95", "2.425 s") in said.figures
     assert any(name == "evidence" and "rules out chance" in value for name, value in said.figures)
     assert said.commands == ("python -m scripts.ramp --stack prod --release <file>",)

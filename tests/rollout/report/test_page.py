@@ -83,6 +83,15 @@ def test_the_evidence_reaches_the_limit_where_a_gate_fails(slow: World) -> None:
     assert by_name["error_rate"] < 100
 
 
+def test_each_gate_is_defined_before_its_verdicts(slow: World) -> None:
+    text = html(slow.journal.kept)
+    defined, _, verdicts = text.partition("Gates at the end of each hold")[2].partition("<table>")
+    gates = set(re.findall(r'<td class="name">([a-z0-9_]+_[a-z0-9_]+)', verdicts.partition("</table>")[0]))
+    assert {"ttft_p95", "error_rate"} <= gates
+    assert gates <= set(re.findall(r"<dfn>(\w+)</dfn>", defined))
+    assert "<dfn>ttft_p95</dfn>: Time to first token (TTFT)" in defined
+
+
 def test_the_weights_are_marked(slow: World) -> None:
     assert [one.text for one in marks(report(slow.journal.kept))] == ["1 %", "rollback"]
 

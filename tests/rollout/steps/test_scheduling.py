@@ -72,7 +72,7 @@ def test_what_others_ask_for_takes_a_place(asked: dict[str, int]) -> None:
 
 def test_pods_that_are_parked_first_take_no_place() -> None:
     settings = kept_warm()
-    former = [BoundPod(node=f"n{i}", requests=replica_of(settings), labels=GREEN) for i in range(2)]
+    former = [BoundPod(node=f"n{i}", requests=replica_of(settings, "green"), labels=GREEN) for i in range(2)]
     assert violations(settings, green_nodes(), former) == []
 
 
@@ -80,7 +80,8 @@ def test_on_shared_nodes_replicas_of_the_active_colour_without_a_node_come_first
     settings = service_settings(headroom_mode="always", node_groups="shared")
     nodes = green_nodes(4, labels=pool_labels(SERVICE, None))
     serving = [
-        BoundPod(node=f"n{i}", requests=replica_of(settings), labels=pool_labels(SERVICE, "blue")) for i in (0, 1)
+        BoundPod(node=f"n{i}", requests=replica_of(settings, "blue"), labels=pool_labels(SERVICE, "blue"))
+        for i in (0, 1)
     ]
     assert violations(settings, nodes, serving) == []
     assert violations(settings, nodes[:3], serving[:1])[0].startswith(
@@ -129,9 +130,9 @@ def test_a_violation_exactly_when_a_first_fit_would_leave_a_replica_over(
     over = 0
     for _ in range(replicas):
         for free in left.values():
-            if free[0] >= settings.shape.gpus and free[1] >= settings.shape.millicpus:
-                free[0] -= settings.shape.gpus
-                free[1] -= settings.shape.millicpus
+            if free[0] >= settings.shape("green").gpus and free[1] >= settings.shape("green").millicpus:
+                free[0] -= settings.shape("green").gpus
+                free[1] -= settings.shape("green").millicpus
                 break
         else:
             over += 1

@@ -33,6 +33,17 @@ def test_a_signal_ends_a_wait(number: signal.Signals) -> None:
     assert clock.monotonic() - started < 5
 
 
+def test_a_signal_is_answered_at_once_even_behind_the_shield() -> None:
+    said: list[str] = []
+    stop = StopSignal(on_signal=lambda: said.append("all traffic goes back first"))
+    stop.shield()
+    with restored_handlers():
+        stop.listen()
+        os.kill(os.getpid(), signal.SIGINT)
+    assert said == ["all traffic goes back first"]
+    stop.check()
+
+
 def test_a_mark_by_another_process_ends_a_wait() -> None:
     with pytest.raises(StoppedError, match="users complain"):
         SystemClock(StopSignal(lambda: "users complain").check).sleep(30)
