@@ -240,7 +240,7 @@ class Stage:
         last = next(of_kind(reversed(self.journal.records), "finished"), {"outcome": ""})
         if bounds[-1:] != ["started"] and last["outcome"] != "failed" and not self.disagreements():
             return []
-        played = self.play("rollback", "--reason", "restore after a fault")
+        played = self.play("rollback", "--because", "restore after a fault")
         if played.exit_code != 0 and "nothing to roll back" not in played.output:
             return [f"scripts.rollback afterwards exited with {played.exit_code}: {played.output[-600:]}"]
         return []
