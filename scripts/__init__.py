@@ -18,7 +18,8 @@ def _missing() -> str:
         return "Python %s at %s is too old: 3.11 or newer is needed" % (sys.version.split()[0], sys.executable)  # noqa: UP031
     packages = [name for name in PACKAGES if find_spec(name) is None]
     if packages:
-        return "Python at %s lacks packages: %s" % (sys.executable, ", ".join(packages))  # noqa: UP031
+        more = " and %d more" % (len(packages) - 3) if len(packages) > 3 else ""  # noqa: UP031
+        return "Python at %s lacks packages: %s%s" % (sys.executable, ", ".join(packages[:3]), more)  # noqa: UP031
     return ""
 
 

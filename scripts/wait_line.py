@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final, TextIO
+from weakref import WeakKeyDictionary
 
 from rollout.system.waits import NAMED_AFTER_SECONDS, Wait, current
 
@@ -31,8 +32,8 @@ class WaitLine:
         self._pauses = 0
         self._sayings: list[str] = []
         self._named: dict[str, float] = {}
-        self._lines: tuple[Wait, int] | None = None
-        """The wait that was named last, and how often."""
+        self._times: WeakKeyDictionary[Wait, int] = WeakKeyDictionary()
+        """How often each wait was named."""
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -114,14 +115,12 @@ class WaitLine:
             self._visible = False
 
     def _is_due(self, wait: Wait) -> bool:
-        known = self._lines is not None and self._lines[0] is wait
-        named = self._lines[1] if known and self._lines is not None else 0
-        wanted = times_named(wait.seconds())
-        now = time.monotonic()
-        if named >= wanted or now - self._named.get(wait.what, -SAME_WAIT_SECONDS) < SAME_WAIT_SECONDS:
+        wanted, now = times_named(wait.seconds()), time.monotonic()
+        latest = self._named.get(wait.what)
+        if self._times.get(wait, 0) >= wanted or (latest is not None and now - latest < SAME_WAIT_SECONDS):
             return False
         self._named[wait.what] = now
-        self._lines = wait, wanted
+        self._times[wait] = wanted
         return True
 
     def _write(self, text: str) -> None:

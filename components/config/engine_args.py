@@ -6,7 +6,7 @@ from typing import Final
 
 from components.config.explain import nearest_name
 from components.config.secret_values import secret_kind
-from components.config.violations import Violation
+from components.config.violations import Violation, shown
 from components.domain.serve_options import ServeOption, leading_words, serve_options
 from components.domain.vllm_options import (
     KEYED,
@@ -115,14 +115,25 @@ def engine_args_violations(engine_args: Sequence[str], version: Version | None =
 
 
 def unknown_options_warning(engine_args: Sequence[str]) -> str | None:
-    """Return a warning about options that no known version has, and that are like none of theirs; None without any."""
-    given = [one.given for one in serve_options(engine_args) if not (_is_optimization(one) or find_options(one.name))]
-    if not given:
+    """Return a warning about options, and choices, that no known version has; None without any."""
+    unknown = list(dict.fromkeys(name for one in serve_options(engine_args) if (name := _unknown(one))))
+    if not unknown:
         return None
     return (
-        f"vLLM {_text(MIN_VLLM)} to {_text(NEWEST)} do not have {', '.join(dict.fromkeys(given))}: unless the image is "
-        "newer, vLLM exits when it gets an unknown option. Check the name with `vllm serve --help` in the image."
+        f"vLLM {_text(MIN_VLLM)} to {_text(NEWEST)} do not have {', '.join(unknown)}: unless the image is newer, vLLM "
+        "exits when it gets what it does not know. Check it with `vllm serve --help` in the image."
     )
+
+
+def _unknown(option: ServeOption) -> str:
+    """Return an option, or one with its choice, that no known version has; empty when there is one."""
+    known = find_options(option.name)
+    if _is_optimization(option):
+        return ""
+    if not known:
+        return option.given
+    foreign = known[0].kind is Kind.CHOICE and option.values and not known[0].takes(option.value)
+    return f"{option.given} with {shown(option.value)}" if foreign else ""
 
 
 def _first_part(argument: str) -> str:
@@ -191,7 +202,7 @@ def _table_violations(option: ServeOption, version: Version | None) -> Iterator[
         what = f"{option.given} no longer exists since vLLM {_text(until)}, and the image has {_text(version)}"
         yield Violation(here, what, "Remove it.")
     else:
-        yield from _use_violations(option, known[0])
+        yield from _use_violations(option, known[0], version)
 
 
 def _is_opposite(option: ServeOption, known: VllmOption) -> bool:
@@ -199,7 +210,7 @@ def _is_opposite(option: ServeOption, known: VllmOption) -> bool:
     return not option.key and opposite_of(f"--{plain}") == known.name
 
 
-def _use_violations(option: ServeOption, known: VllmOption) -> Iterator[Violation]:
+def _use_violations(option: ServeOption, known: VllmOption, version: Version | None) -> Iterator[Violation]:
     here, given, values = (option.position,), option.given, len(option.values)
     if option.negated and known.kind is not Kind.FLAG:
         yield Violation(here, f"{known.name} has no form with --no-", f"Write {known.name} with its value, or nothing.")
@@ -219,10 +230,10 @@ def _use_violations(option: ServeOption, known: VllmOption) -> Iterator[Violatio
         fix = "Remove it; a list in JSON is one value." if known.kind in KEYED else "Remove it."
         yield Violation((option.value_position(1),), f"{given} takes one value", fix)
     elif values and not known.takes(option.value):
-        yield _value_violation(option, known)
+        yield from _value_violations(option, known, version)
 
 
-def _value_violation(option: ServeOption, known: VllmOption) -> Violation:
+def _value_violations(option: ServeOption, known: VllmOption, version: Version | None) -> Iterator[Violation]:
     here = (option.value_position(0),)
     if known.kind in KEYED:
         what = f"{option.given} needs a value in JSON"
@@ -230,10 +241,13 @@ def _value_violation(option: ServeOption, known: VllmOption) -> Violation:
             f'Write {option.given}={{"key": "value"}}, without quotes around it that vLLM would get; '
             "in YAML, put the whole element in single quotes."
         )
-        return Violation(here, what, fix, option.value)
-    nearest = nearest_name(option.value, known.choices) if known.choices else None
-    fix = f"Did you mean {nearest}?" if nearest else ""
-    return Violation(here, f"{option.given} needs {known.expected}", fix, option.value)
+        yield Violation(here, what, fix, option.value)
+        return
+    nearest = nearest_name(option.value, known.choices)
+    # A newer version may have another choice.
+    if known.kind is not Kind.CHOICE or nearest or (version is not None and version <= NEWEST):
+        fix = f"Did you mean {nearest}?" if nearest else ""
+        yield Violation(here, f"{option.given} needs {known.expected}", fix, option.value)
 
 
 def _text(version: Version) -> str:

@@ -178,33 +178,38 @@ def likely_meant(name: str) -> str | None:
     return found[0] if found else None
 
 
+_SIGNS: Final = (">=", "<=", ">", "<")
+
+
 def _version(text: str) -> Version:
     major, minor = text.split(".")
     return int(major), int(minor)
 
 
 def _option(row: str) -> VllmOption:
-    name, kind, *more = row.split()
-    given = {
-        sign or key: value
-        for key, sign, value in (
-            re.fullmatch(r"(?:(\w+)=|(>=|<=|>|<))(.*)", one).groups() for one in more if one != "?"
-        )
-    }
-    numbers = {sign: float(given[sign]) if sign in given else None for sign in (">=", ">", "<=", "<")}
+    name, kind, *cells = row.split()
+    given: dict[str, str] = {}
+    for cell in cells:
+        sign = next((one for one in _SIGNS if cell.startswith(one)), "")
+        key = sign or cell.partition("=")[0]
+        given[key] = cell.removeprefix(key) if sign else cell.partition("=")[2]
     return VllmOption(
         name=f"--{name}",
         kind=Kind(kind),
-        short=tuple(given["short"].split("|")) if "short" in given else (),
-        choices=tuple(given["choices"].split("|")) if "choices" in given else (),
-        least=numbers[">="],
-        above=numbers[">"],
-        most=numbers["<="],
-        below=numbers["<"],
-        unsettable="?" in more,
+        short=tuple(filter(None, given.get("short", "").split("|"))),
+        choices=tuple(filter(None, given.get("choices", "").split("|"))),
+        least=_bound(given, ">="),
+        above=_bound(given, ">"),
+        most=_bound(given, "<="),
+        below=_bound(given, "<"),
+        unsettable="?" in given,
         since=_version(given["since"]) if "since" in given else MIN_VLLM,
         until=_version(given["until"]) if "until" in given else None,
     )
+
+
+def _bound(given: Mapping[str, str], sign: str) -> float | None:
+    return float(given[sign]) if sign in given else None
 
 
 # Each row: the name, the kind, and where they apply the short names, the choices, the range, ? when None leaves it

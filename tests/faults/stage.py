@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from components.domain.naming import Color, other_color
+from components.domain.naming import PROJECT, Color, other_color
 from rehearsal.load.records import Record as Request
 from rehearsal.load.records import with_colors
 from rehearsal.report.journal import JournalTail, Record, of_kind
@@ -179,6 +179,12 @@ class Stage:
         content = yaml.safe_load(self.config_file.read_text())
         return {key.rpartition(":")[2]: value for key, value in content["config"].items()}
 
+    def set_notifications(self, targets: list[dict[str, Any]]) -> None:
+        """Write the targets of notifications into the config, which is otherwise as the scripts left it."""
+        content = yaml.safe_load(self.config_file.read_text())
+        content["config"][f"{PROJECT}:rollout"]["notifications"] = targets
+        self.config_file.write_text(yaml.safe_dump(content, sort_keys=False))
+
     @property
     def idle(self) -> Color:
         """The colour that a ramp would go onto now."""
@@ -236,7 +242,7 @@ class Stage:
         last = next(of_kind(reversed(self.journal.records), "finished"), {"outcome": ""})
         if bounds[-1:] != ["started"] and last["outcome"] != "failed" and not self.disagreements():
             return []
-        played = self.play("rollback", "--reason", "restore after a fault")
+        played = self.play("rollback", "--because", "restore after a fault")
         if played.exit_code != 0 and "nothing to roll back" not in played.output:
             return [f"scripts.rollback afterwards exited with {played.exit_code}: {played.output[-600:]}"]
         return []

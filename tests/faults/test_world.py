@@ -1,11 +1,16 @@
 """One cell for each fault, and rollouts that are killed or asked to end, in one world under live traffic."""
 
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 
+from components.domain.moments import parse_rfc3339
 from rehearsal.world.leftovers import left_running
+from rollout.adapters.notifier import ATTEMPT_SECONDS
 from rollout.model.records import Kind
 from scripts.console import EXIT_DONE, EXIT_ROLLED_BACK
 from tests.faults.cells import Fault
@@ -13,6 +18,7 @@ from tests.faults.kills import CI_GRACE_SECONDS, kill_after_each, terminate_in_a
 from tests.faults.stage import Stage, stage
 from tests.faults.world_cells import BAD_RELEASE, SAMPLED, run_all
 from tests.faults.world_faults import WORLD_FAULTS, small_disk
+from tests.webhook import SECRET, serving
 
 pytestmark = [pytest.mark.long_world, pytest.mark.timeout(3600)]
 
@@ -72,11 +78,41 @@ def test_a_rollout_killed_after_a_record_of_each_kind_is_resumed_and_ends_as_exp
     assert [str(request) for request in killed.failed if not (release and request.color == candidate)] == []
 
 
-def test_a_rollout_that_is_asked_to_end_in_a_hold_rolls_back(running: Stage) -> None:
+@contextmanager
+def notifying(stage: Stage, *urls: str) -> Generator[None]:
+    """Have the scripts send signed notifications to these URLs during a ``with`` block."""
+    secret = stage.world.folder / "webhook-secret"
+    secret.write_text(SECRET)
+    targets: list[dict[str, Any]] = []
+    for number, url in enumerate(urls):
+        place = stage.world.folder / f"webhook-{number}"
+        place.write_text(url)
+        webhook = {"url_from": {"file": str(place)}, "signing_secret_from": {"file": str(secret)}}
+        targets.append({"webhook": webhook})
+    stage.set_notifications(targets)
+    try:
+        yield
+    finally:
+        stage.set_notifications([])
+
+
+def test_a_rollout_that_is_asked_to_end_in_a_hold_rolls_back_and_no_webhook_delays_it(running: Stage) -> None:
     active = running.config()["active_color"]
     running.new_requests()
-    played = terminate_in_a_hold(running, running.next_good_release())
+    with serving() as (hanging, hanging_url), serving() as (server, url):
+        hanging.hang = Event()
+        with notifying(running, hanging_url, url):
+            played = terminate_in_a_hold(running, running.next_good_release())
     assert played.exit_code == EXIT_ROLLED_BACK, played.output
+    asked = next(one for one in played.records if one["kind"] == "phase" and one["phase"] == "holding" and one["step"])
+    back = next(one for one in played.records if one["kind"] == "rule" and one["how"] == "direct")
+    waited = parse_rfc3339(back["at"]) - parse_rfc3339(asked["at"])
+    assert waited.total_seconds() < ATTEMPT_SECONDS, "the one that hangs takes at least this long"
+    assert "rollout.notifications[0].webhook: " in played.output
+    assert hanging.events[0] == "started"
+    assert (server.events[0], server.events[-1]) == ("started", "ended")
+    assert {"step_in_effect", "rollback"} <= set(server.events)
+    assert server.all_genuine
     assert running.config()["active_color"] == active
     assert running.disagreements() == []
     assert played.records[-1]["kind"] == "finished"

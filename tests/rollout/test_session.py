@@ -9,8 +9,11 @@ import pytest
 import yaml
 
 from rollout.model.errors import RefusedError
+from rollout.model.machine import Phase, Rollout
 from rollout.model.notification import Notification
-from rollout.model.records import LockTaken, Record, UpdateBegun, UpdateEnded
+from rollout.model.plan import make_plan
+from rollout.model.records import LockTaken, Record, TakenUp, UpdateBegun, UpdateEnded, state_of
+from rollout.model.run import begun_by
 from rollout.report.lines import line_of
 from rollout.report.read import report_of
 from rollout.session import Place, Session
@@ -137,6 +140,25 @@ def test_only_what_a_killed_process_began_and_did_not_end_may_be_taken_for_its_u
     last = session(tmp_path)
     with last.lock:
         assert last._unended() == ()  # pyright: ignore[reportPrivateUsage]
+
+
+def test_the_journal_says_which_run_began_a_rollout_whoever_looked_at_it_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    rollout = Rollout(plan=make_plan("green", World().config.read().rollout), phase=Phase.HOLDING)
+    resumed = TakenUp(plan=rollout.plan, release=None, resumed=True, **state_of(rollout))
+    for url, goes_on in (("https://ci.example/1", True), ("https://ci.example/2", False)):
+        monkeypatch.setenv("CI_JOB_URL", url)
+        command = session(tmp_path)
+        with command.lock:
+            journal = command._own_journal()  # pyright: ignore[reportPrivateUsage]
+            if goes_on:
+                journal.write(resumed)
+    began = begun_by(session(tmp_path).records)
+    assert began is not None
+    assert began.run_url == "https://ci.example/1"
 
 
 def notified(folder: Path, **changes: Any) -> tuple[Session, list[Notification], list[str]]:

@@ -74,6 +74,17 @@ def test_without_a_terminal_it_is_a_line_at_2_and_30_seconds_and_never_more() ->
     assert stream.getvalue().endswith("without a limit\n")
 
 
+def test_a_wait_is_not_named_again_because_another_one_was_named_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SAME_WAIT_SECONDS", 0)
+    shown, stream = line()
+    with started(shown, live=False), waiting("preflight", lasted_seconds=20):
+        shown.tick()
+        with waiting("Kubernetes", lasted_seconds=3):
+            shown.tick()
+        shown.tick()
+    assert stream.getvalue().count("preflight") == 1
+
+
 @given(seconds=st.floats(0, 1e6))
 def test_a_longer_wait_is_named_more_often_but_ever_more_rarely(seconds: float) -> None:
     assert times_named(seconds) <= times_named(seconds + 1) <= times_named(seconds) + 1

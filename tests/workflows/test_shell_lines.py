@@ -250,7 +250,7 @@ def test_the_only_service_of_a_stack_needs_no_name(runner: Runner) -> None:
 
 def test_what_an_ended_ramp_left_is_finished_by_a_rollback(runner: Runner) -> None:
     assert runner.run("ramp", "Finish what an ended ramp left").returncode == 0
-    assert calls(runner) == ["rollback --stack prod --if-own --reason the job was cancelled or ran out of time"]
+    assert calls(runner) == ["rollback --stack prod --if-own --because the job was cancelled or ran out of time"]
 
 
 def put_tool(runner: Runner | GitLabRunner, name: str, lines: str) -> None:
@@ -352,7 +352,7 @@ def test_gitlab_leaves_a_ramp_that_has_ended_as_it_ended(gitlab: GitLabRunner, c
 def test_gitlab_rolls_back_what_a_killed_ramp_has_begun(gitlab: GitLabRunner, rollback_code: str) -> None:
     done = gitlab.run("ramp", "after_script", PRETEND_CODE=rollback_code)
     assert done.returncode == 0, done.stderr
-    assert calls(gitlab)[0] == "rollback --stack prod --if-own --reason the job was cancelled or ran out of time"
+    assert calls(gitlab)[0] == "rollback --stack prod --if-own --because the job was cancelled or ran out of time"
     assert gitlab.summary.startswith("## ramp prod: the script was killed before it could report")
     assert "rollout_serial: 2" in committed(gitlab)
 

@@ -1,4 +1,4 @@
-"""CloudWatch metric alarms."""
+"""CloudWatch metric alarms and dashboards."""
 
 from typing import Any
 
@@ -7,12 +7,14 @@ from rehearsal.providers.aws.schema import (
     array,
     block,
     boolean,
+    document,
     integer,
     mapping,
     number,
     string,
     unordered,
 )
+from rehearsal.providers.aws.waiting import is_missing, missing_is_fine
 from rehearsal.providers.values import Tree
 
 _RENAMED = {"okActions": "OKActions"}
@@ -105,6 +107,31 @@ def _read(call: Call) -> Tree | None:
     return {**live, "arn": arn, "name": alarm["AlarmName"], "tags": tags, "region": call.aws.region}
 
 
+def _put_dashboard(call: Call) -> None:
+    name, body = call.inputs["dashboardName"], call.inputs["dashboardBody"]
+    call.client("cloudwatch").put_dashboard(DashboardName=name, DashboardBody=body)
+
+
+def _create_dashboard(call: Call) -> str:
+    _put_dashboard(call)
+    return call.inputs["dashboardName"]
+
+
+def _read_dashboard(call: Call) -> Tree | None:
+    try:
+        found = call.client("cloudwatch").get_dashboard(DashboardName=call.id)
+    except Exception as error:
+        if is_missing(error):
+            return None
+        raise
+    return {
+        "dashboardArn": found["DashboardArn"],
+        "dashboardBody": found["DashboardBody"],
+        "dashboardName": found["DashboardName"],
+        "region": call.aws.region,
+    }
+
+
 TYPES = (
     ResourceType(
         token="aws:cloudwatch/metricAlarm:MetricAlarm",
@@ -171,5 +198,20 @@ TYPES = (
         delete=lambda call: call.client("cloudwatch").delete_alarms(AlarmNames=[call.id]),
         naming=Naming(prefix_property=None),
         tag_service="cloudwatch",
+    ),
+    ResourceType(
+        token="aws:cloudwatch/dashboard:Dashboard",
+        properties={
+            "dashboardBody": document(required=True),
+            "dashboardName": string(required=True, replaces=True, longest=255, pattern=r"[-0-9A-Za-z_]+"),
+            "region": string(computed=True, replaces=True),
+        },
+        outputs=("dashboardArn",),
+        create=_create_dashboard,
+        read=_read_dashboard,
+        update=_put_dashboard,
+        delete=lambda call: missing_is_fine(
+            lambda: call.client("cloudwatch").delete_dashboards(DashboardNames=[call.id])
+        ),
     ),
 )

@@ -149,7 +149,7 @@ def test_no_option_of_vllms_is_taken_for_an_abbreviation_of_a_refused_one() -> N
         (["--enable-prefix-caching", "false"], "takes no value", "Write --enable-prefix-caching alone"),
         (["--tokenizer-mode"], "--tokenizer-mode needs a value", "Write --tokenizer-mode=<value>: a text."),
         (["--uvicorn-log-level=warn"], "--uvicorn-log-level needs one of ", "Did you mean warning?"),
-        (["--dtype=fp16"], "--dtype needs one of ", ""),
+        (["--dtype=bfloat-16"], "--dtype needs one of ", "Did you mean bfloat16?"),
         (["--max-num=8"], "--max-num is the beginning of several options", "Write the whole name."),
         (['--limit-mm-per-prompt={"image": 2k}'], "--limit-mm-per-prompt needs a value in JSON", ""),
     ],
@@ -195,6 +195,16 @@ def test_an_option_like_none_is_a_warning(words: list[str]) -> None:
     warning = unknown_options_warning(["--seed=1", *words])
     assert warning is not None
     assert f"vLLM 0.21 to 0.33 do not have {words[0].partition('=')[0]}: " in warning
+
+
+def test_a_choice_like_none_is_a_warning_unless_the_image_says_that_it_is_known() -> None:
+    words = ["--kv-offloading-backend=quux"]
+    assert list(engine_args_violations(words)) == list(engine_args_violations(words, (0, 34))) == []
+    warning = unknown_options_warning(words)
+    assert warning is not None
+    assert 'do not have --kv-offloading-backend with "quux": ' in warning
+    (violation,) = engine_args_violations(words, (0, 33))
+    assert violation.what == "--kv-offloading-backend needs one of lmcache, native"
 
 
 def test_the_program_warns_of_an_option_like_none(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,5 +1,6 @@
 """The product's load balancer, listener and rules, as its program registers them, against moto's AWS API."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,7 +58,7 @@ class Deployment:
     def _learn(self, resource: Registered, outputs: Tree) -> None:
         kind, name = resource.reference
         self.outputs[kind, name] = outputs
-        self.real[f"arn:{kind}:{name}"] = outputs["arn"]
+        self.real[f"arn:{kind}:{name}"] = outputs["dashboardArn"] if kind == "Dashboard" else outputs["arn"]
         self.real[f"id:{kind}:{name}"] = outputs["id"]
         if "arnSuffix" in outputs:
             self.real[f"{'app' if kind == 'LoadBalancer' else 'targetgroup'}/{name}/1"] = outputs["arnSuffix"]
@@ -123,6 +124,22 @@ def test_alarms_are_in_aws_as_declared_and_watch_what_the_gates_watch(aws: FakeA
                 names = {metric["MetricName"] for metric in watched}
                 assert names == {"RequestCount", "HTTPCode_Target_5XX_Count"}
                 assert names <= {name for name, _ in (REQUESTS, SERVER_ERRORS)}
+
+
+def test_a_dashboard_is_in_aws_as_declared_and_its_limits_change_it_alone(aws: FakeAws, deployment: Deployment) -> None:
+    declared = program(aws, dashboard=True)
+    deployment.up(declared)
+    assert set(deployment.up(declared).values()) == {"same"}
+    client, name = aws.client("cloudwatch"), "vllm-blue-green-test-llm-us-east-1"
+    assert json.loads(client.get_dashboard(DashboardName=name)["DashboardBody"])["widgets"]
+    limits = {"gates": {"target_group_latency": {"limit_seconds": 7}}}
+    done = deployment.up(program(aws, dashboard=True, rollout=limits))
+    assert {reference: op for reference, op in done.items() if op != "same"} == {("Dashboard", "llm"): "update"}
+    assert '"value": 7' in client.get_dashboard(DashboardName=name)["DashboardBody"]
+    kind = declared["Dashboard", "llm"].token
+    deployment.engine.refresh(kind, "llm")
+    deployment.engine.delete(kind, "llm")
+    assert client.list_dashboards()["DashboardEntries"] == []
 
 
 def test_a_certificate_moves_the_listener_and_leaves_a_redirect_where_it_was(
