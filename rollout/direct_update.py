@@ -95,6 +95,8 @@ def target_of(rule: LiveRule, now: datetime) -> Color | None:
     active = rule.active_color
     if active is None:
         return None
+    if rule.undoes_promotion(now):
+        return other_color(active)
     if rule.weights[active] != 100 or rule.weights[other_color(active)]:
         return active
     kept = rule.keep_until is not None and rule.keep_until > now

@@ -64,3 +64,14 @@ class LiveRule:
                 others_healthy=healthy(other_color(to)),
             )
         return percent if to == "green" else 100 - percent
+
+    def undoes_promotion(self, now: datetime) -> bool:
+        """Return whether a rollback of the promotion has moved traffic, but not the tags: it could not be completed.
+
+        Then another rollback must go on with it, and not send the traffic to the colour that the tags still name. A
+        drill in the keep-warm window moves one percent only.
+        """
+        if self.active_color is None or self.keep_until is None or self.keep_until <= now:
+            return False
+        share = self.weights[other_color(self.active_color)]
+        return share == 100 or (self.capacity is not None and share > 1)

@@ -44,6 +44,8 @@ def candidate_to_undo(settings: ServiceSettings, rule: LiveRule, now: datetime, 
     """
     active = rule.active_color or settings.active_color
     idle = other_color(active)
+    if rule.undoes_promotion(now):
+        return active
     if not rule.splits(full_weight_of(active)):
         return idle
     if settings.color(idle).serves and keep_warm_until(settings, now):

@@ -20,7 +20,8 @@ from rollout.model.records import Decision, Resized, RuleChanged
 from rollout.model.run import last_run
 from rollout.ports import Watch
 from rollout.report.read import report_of
-from tests.rollout.fakes import NEW, OLD, SERVICE, release
+from rollout.steps.rollback import candidate_to_undo
+from tests.rollout.fakes import NEW, OLD, SERVICE, World, release
 from tests.rollout.killable import KillableWorld, Killed
 from tests.rollout.test_commands import session
 
@@ -315,6 +316,23 @@ def test_the_scripts_climb_the_ladder_and_send_back_at_once_what_is_carried() ->
     assert world.shifts_of_traffic[-5:] == BACK_FROM_TOP
     assert_kept_within(world)
     assert_home(world, "blue")
+
+
+@pytest.mark.parametrize("make", [SurgeWorld, World], ids=["a part of the traffic", "all traffic"])
+def test_a_rollback_of_a_promotion_that_only_moved_the_rule_is_completed_by_the_next(
+    make: type[World],
+) -> None:
+    world = make()
+    assert ramp_by_script(session(world), NEW).phase is Phase.DONE
+    first = send_back_by(world, world.clock.now(), force=False)
+    again = send_back_by(world, world.clock.now(), force=False)
+    assert first is not None
+    assert again is not None
+    assert (again.to, again.green_weight) == (first.to, first.green_weight) == ("blue", world.weights["green"])
+    assert candidate_to_undo(world.config.read(), world.rule(), world.clock.now(), unfinished=False) == "green"
+    assert roll_back_by_script(session(world), "users complain", again).phase is Phase.ROLLED_BACK
+    assert world.weights["green"] == 0
+    assert world.config.read().active_color == "blue"
 
 
 def test_a_rollback_that_finds_no_way_to_the_load_balancer_at_first_still_goes_in_waves() -> None:
