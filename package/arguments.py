@@ -80,6 +80,8 @@ class ColorSettings(TypedDict):
     """True: no replicas run; the release is kept for reference. Default: false."""
     provisioned: NotRequired[bool]
     """Whether its nodes are up (modes on_rollout and reserved). Default: true if it has a release."""
+    running_replicas: NotRequired[int]
+    """Replicas that run now, if not all (mode surge); the scripts write it. 0: all of `replicas`. Default: 0."""
     reservation: NotRequired[Reservation]
     """Reservation that its nodes run in (mode reserved). Default: plain On-Demand capacity."""
     node_release_version: NotRequired[str]
@@ -89,11 +91,12 @@ class ColorSettings(TypedDict):
 
 
 class HeadroomMode(Enum):
-    """One of: always, on_rollout, reserved."""
+    """One of: always, on_rollout, reserved, surge."""
 
     always = "always"
     on_rollout = "on_rollout"
     reserved = "reserved"
+    surge = "surge"
 
 
 class NodeGroups(Enum):
@@ -280,9 +283,17 @@ class BlueGreenServiceArgs(TypedDict):
     spare_nodes: NotRequired[int]
     """Nodes that each pool may have beyond its full size. Default: 0."""
     headroom_mode: NotRequired[HeadroomMode]
-    """When the second pool's nodes are up: always, on_rollout or reserved. Default: on_rollout."""
+    """When the second pool's nodes are up: always, on_rollout or reserved. surge: there is no second pool, only `surge_replicas` more places (docs/headroom.md). Default: on_rollout."""
+    surge_replicas: NotRequired[int]
+    """Replicas beyond one colour's for which there are nodes (mode surge)."""
+    max_utilization_percent: NotRequired[int]
+    """How much a replica may carry while both colours share the nodes (mode surge), in percent of its share at full size. Default: 105."""
+    max_rollback_seconds: NotRequired[int]
+    """Longest time that a rollback may take until the old colour carries all requests (mode surge). Default: 3600."""
+    keep_warm_replicas: NotRequired[int]
+    """Replicas of the old colour that stay in the keep-warm window (mode surge). Default: `surge_replicas`."""
     node_groups: NotRequired[NodeGroups]
-    """One node group per colour, or one for both (mode always). It cannot be changed later. Default: per_color."""
+    """One node group per colour, or one for both (modes always and surge). It cannot be changed later. Default: per_color."""
     node_volume_gib: NotRequired[int]
     """Size of a node's root volume, in GiB. Default: room for two images, and for weights that fill the GPUs."""
     nodes: NotRequired[NodeSettings]

@@ -10,8 +10,9 @@ from components.config.reservation import BLOCK_LEAD
 from components.domain.capacity import ReplicaShape, gpu_types_like, misfit_fix, misfits, replicas_for_weight
 from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
 from components.domain.guards import is_kept_warm
+from components.domain.ladder import SharedCapacity
 from components.domain.naming import COLORS, RELEASE_KEY, RESERVATION_ENDS_KEY, Color
-from components.domain.traffic import ColorState
+from components.domain.traffic import ColorState, Traffic
 from policies import clock
 from policies.nodes import NodeGroup, Pool, groups_of, pods_of, pools_of, replicas_of, shortage
 from policies.pods import Pods
@@ -203,7 +204,8 @@ def _rough_updates(group: NodeGroup) -> Iterator[Finding]:
 @resource_policy(
     "capacity-weight-needs-replicas",
     LISTENER_RULE,
-    description="The idle colour's replicas must be at least its weight's share of the active colour's replicas.",
+    description="The idle colour's replicas must be at least its weight's share of the active colour's replicas. Where "
+    "both share places (headroom_mode surge), so must the active colour's, of a colour's full size.",
     fix="Give the idle colour as many replicas as the active colour before it gets requests, or lower its weight.",
     severity=Severity.CRITICAL,
     options=WeightOptions,
@@ -214,6 +216,9 @@ def weight_needs_replicas(rule: Resource, options: WeightOptions) -> Iterator[st
     if traffic is None:
         return
     active, idle = traffic.active_color, traffic.idle_color
+    if traffic.capacity is not None:
+        yield from _overloaded(rule, traffic, traffic.capacity)
+        return
     weight, has, full = traffic.weights[idle], traffic.colors[idle].replicas, traffic.colors[active].replicas
     needs = replicas_for_weight(weight, full, replicas_percent=options.replicas_percent)
     # The traffic policies check a weight on a colour without replicas.
@@ -221,6 +226,19 @@ def weight_needs_replicas(rule: Resource, options: WeightOptions) -> Iterator[st
         must = f"at least {needs} at weight {weight}, with {full} of {active}"
         fix = f"Set {idle}.replicas to {full}, or set green_weight so that {idle} gets less."
         yield wrong(rule, f"the number of {idle} replicas", has, must, fix)
+
+
+def _overloaded(rule: Resource, traffic: Traffic, capacity: SharedCapacity) -> Iterator[str]:
+    for color in COLORS:
+        weight, has, needs = (
+            traffic.weights[color],
+            traffic.colors[color].replicas,
+            capacity.needed(traffic.weights[color]),
+        )
+        if 0 < has < needs:
+            must = f"at least {needs} at weight {weight}, with {capacity.replicas} at full size"
+            fix = f"Set green_weight so that {color} gets at most {capacity.carried_percent(has)}."
+            yield wrong(rule, f"the number of {color} replicas", has, must, fix)
 
 
 @resource_policy(

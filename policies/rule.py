@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.domain.ladder import SharedCapacity
 from components.domain.moments import parse_or_none
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
@@ -14,6 +15,7 @@ from components.domain.naming import (
     KEEP_UNTIL_KEY,
     ROLLING_OUT_KEY,
     ROLLOUT_SERIAL_KEY,
+    SHARED_CAPACITY_KEY,
     Color,
     color_state_key,
 )
@@ -76,6 +78,7 @@ def traffic(rule: Resource) -> Traffic | None:
         announced_serial=str(rule.marks.get(ANNOUNCED_KEY) or ""),
         evidence=str(rule.marks.get(EVIDENCE_KEY) or ""),
         colors=known,
+        capacity=SharedCapacity.parse(str(rule.marks.get(SHARED_CAPACITY_KEY))),
     )
 
 

@@ -26,19 +26,20 @@ from rollout.model.errors import (
     UnreconciledError,
 )
 from rollout.model.machine import Phase, ReapRequested, Rollout, StopRequested, advance
-from rollout.model.plan import Skip, full_weight_of, make_plan
-from rollout.model.records import Drilled, Keeping, Kept, Note, Record
+from rollout.model.plan import Skip, full_weight_of, make_plan, share_words
+from rollout.model.records import Drilled, Keeping, Kept, Note, Record, last_start_seconds
 from rollout.model.run import Run, begun_by
 from rollout.ports import Ports
 from rollout.session import Session
 from rollout.steps.conditions import keep_warm_until
 from rollout.steps.drift import adopted, adoption_violations, config_drift
 from rollout.steps.drill import practise
-from rollout.steps.keep_warm import keep_violations, last_brought_up, read_until, warm_color
+from rollout.steps.keep_warm import keep_violations, kept_way_back, last_brought_up, read_until, warm_color
 from rollout.steps.passed import last_passed_violations
 from rollout.steps.preflight import preflight
 from rollout.steps.rollback import candidate_to_undo, restore_traffic
 from rollout.steps.updates import Updater
+from rollout.steps.way_back import weight_back_to
 from rollout.system.failures import describe_error
 from rollout.system.waits import waiting
 
@@ -75,7 +76,7 @@ def ramp(session: Session, release: Release | None, *, resume: bool = False, ski
         with _refusing():
             ports = _end_untouched(session, ports)
         settings = session.settings()
-        plan = make_plan(settings.idle_color, settings.rollout, skip)
+        plan = make_plan(settings.idle_color, settings.rollout, skip, settings.ladder)
         if run is not None and run.is_unfinished_rollout and not run.is_untouched:
             # Refused without a record: otherwise the refused rollout would replace the unfinished one as the last.
             unfinished = f"a rollout is unfinished: {run}. Continue it with --resume, or undo it with scripts.rollback"
@@ -137,7 +138,7 @@ def roll_back(
     """
     session.stop.listen()
     session.stop.shield()  # from here on, neither Ctrl-C nor our own stop mark may end the rollback
-    outgoing = None if moved is None else moved.to
+    outgoing, weight = (None, 0) if moved is None else (moved.to, moved.green_weight)
     try:
         settings = session.settings()
         if outgoing is None:
@@ -146,10 +147,10 @@ def roll_back(
                 if candidate is None:
                     candidate = candidate_to_undo(settings, rule, session.clock.now(), unfinished=session.unfinished)
                 require_targets(session.load_balancer, other_color(candidate), force=force)
-            _send_back(session, other_color(candidate))
+            weight = _send_back(session, other_color(candidate))
             outgoing = other_color(candidate)
-        plan = make_plan(other_color(outgoing), settings.rollout)
-        _take_over(session, plan.initial_green_weight, reason)
+        plan = make_plan(other_color(outgoing), settings.rollout, ladder=settings.ladder)
+        _take_over(session, weight, reason)
         with session.lock:
             with suppress(RolloutError):  # if it fails, the update of the rule alone reports what remains
                 _catch_up(session)
@@ -165,7 +166,7 @@ def roll_back(
     except (Exception, LostLockError) as error:  # traffic is back; a person must do the rest
         if outgoing is None:
             raise
-        raise unreconciled(outgoing, error) from error
+        raise unreconciled(outgoing, weight, error) from error
     return rollout
 
 
@@ -206,19 +207,21 @@ def _own_unfinished(session: Session, run_url: str) -> Run | None:
     return run if command is not None and command.run_url == run_url else None
 
 
-def _send_back(session: Session, outgoing: Color) -> None:
-    """Set the rule.
+def _send_back(session: Session, outgoing: Color) -> int:
+    """Set the rule, and return its new green weight.
 
     Raises:
         RefusedError: the load balancer's API refuses the call; nothing was changed.
         RolloutError: it does not answer; it is unknown whether the rule was changed.
     """
     try:
-        session.load_balancer.set_green_weight(full_weight_of(outgoing))
+        weight = weight_back_to(session.load_balancer, session.config, outgoing)
+        session.load_balancer.set_green_weight(weight)
     except UnavailableError as error:
         raise RolloutError(f"{error}. It is unknown whether the rule changed: run scripts.rollback again") from error
     except Exception as error:
         raise RefusedError(describe_error(error)) from error
+    return weight
 
 
 def _is_kept_way_back(session: Session, settings: ServiceSettings, outgoing: Color) -> bool:
@@ -247,11 +250,12 @@ def _return_from_drill(session: Session, rollout: Rollout) -> Rollout:
     return rollout
 
 
-def unreconciled(outgoing: Color, error: BaseException) -> UnreconciledError:
-    """Return the error which says that traffic is back, and why config and state do not agree yet."""
+def unreconciled(outgoing: Color, green_weight: int, error: BaseException) -> UnreconciledError:
+    """Return the error which says how much traffic is back, and why config and state do not agree yet."""
     return UnreconciledError(
-        f"all traffic is on {outgoing}, but config and state do not say so yet: {describe_error(error)}. "
-        "Run scripts.rollback again once that is fixed; until then a `pulumi up` may move the weight."
+        f"{share_words(outgoing, green_weight)} on {outgoing}, but config and state do not say so yet: "
+        f"{describe_error(error)}. Run scripts.rollback again once that is fixed; until then a "
+        "`pulumi up` may move the weight."
     )
 
 
@@ -281,7 +285,7 @@ def reap(session: Session) -> Rollout | None:
         if run is not None and run.is_reap and not run.is_over:
             return _reported(session, Controller(ports, Subject(service=session.service)).resume(run))
         colored = settings.color(idle)
-        if not colored.serves and (settings.headroom_mode == "always" or not colored.nodes_wanted):
+        if not colored.serves and (settings.nodes_stay_up or not colored.nodes_wanted):
             return None
         if until := keep_warm_until(settings, now):
             raise KeepWarmError(f"keep_until: {idle} is kept warm until {format_rfc3339(until)}")
@@ -406,6 +410,7 @@ def _keeping(session: Session, settings: ServiceSettings, history: Sequence[Reco
         usd_per_hour=kept and kept.usd_per_hour,
         usd_so_far=kept and kept.usd_so_far,
         brought_up=None if brought_up is None else str(brought_up),
+        way_back=kept_way_back(settings, last_start_seconds(history)),
     )
 
 

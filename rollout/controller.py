@@ -60,9 +60,10 @@ from rollout.steps.deploy import await_idle, await_ready, await_unused, deploy, 
 from rollout.steps.drift import config_drift, rollout_drift
 from rollout.steps.keep_warm import price_of
 from rollout.steps.preflight import preflight
+from rollout.steps.resize import grow, release_id_of, shrink
 from rollout.steps.retire import park, release_nodes
-from rollout.steps.rollback import restore_traffic
 from rollout.steps.updates import Updater
+from rollout.steps.way_back import bring_back, weight_back
 from rollout.system.failures import describe_error
 from rollout.system.waits import waiting
 
@@ -93,8 +94,8 @@ class Controller:
         self._updater = Updater(ports, subject.service)
         self._gates: tuple[Phase, int, Gates] | None = None
         """The current hold's phase, step and gates. Each process starts a new window, because nobody watched before."""
-        self._sent_back = False
-        """Whether this process has sent traffic back, which it does before the first record of a rollback."""
+        self._sent_back: int | None = None
+        """The green weight to which this process has sent traffic back, before the first record of a rollback."""
 
     def run(self, rollout: Rollout) -> Rollout:
         """Perform actions and advance until nothing is left to do. Return the last state.
@@ -194,7 +195,7 @@ class Controller:
         for body in first:
             journal.write(body)
         if rollout.phase is Phase.ROLLING_BACK:
-            weight = rollout.plan.initial_green_weight
+            weight = rollout.plan.initial_green_weight if self._sent_back is None else self._sent_back
             # The rule was changed first, so the record is later than the decision.
             journal.write(
                 Decision(action="rollback", reason=rollout.reason, green_weight=weight, decided_at=decided_at)
@@ -207,11 +208,12 @@ class Controller:
     def _send_back(self, rollout: Rollout) -> None:
         """Send traffic back before the rollback is even recorded. A failure is retried, and reported, later."""
         try:
-            self._ports.load_balancer.set_green_weight(rollout.plan.initial_green_weight)
+            weight = weight_back(self._ports, rollout.plan)
+            self._ports.load_balancer.set_green_weight(weight)
         except Exception:
-            self._sent_back = False
+            self._sent_back = None
         else:
-            self._sent_back = True
+            self._sent_back = weight
 
     def _attempt(self, rollout: Rollout, action: Action) -> Event:
         try:
@@ -234,11 +236,13 @@ class Controller:
                     self._preflight(rollout)
             case machine.Deploy(color=color):
                 self._settle(color)
-                self._deploy(color)
+                self._deploy(rollout, color)
             case machine.AwaitReady(color=color):
                 self._await_ready(color)
             case machine.Verify(check=check):
                 return self._verify(check, rollout.plan.candidate)
+            case machine.Resize(step=step):
+                self._resize(rollout, step)
             case machine.Shift(step=step, green_weight=green_weight, from_green_weight=before):
                 self._shift(rollout, step, green_weight, before)
             case machine.Attest(step=step):
@@ -247,15 +251,9 @@ class Controller:
                 return self._judge(rollout)
             case machine.Promote(color=color):
                 self._promote(rollout, color)
-            case machine.RestoreTraffic(green_weight=green_weight, active_color=color):
-                restore_traffic(
-                    self._ports,
-                    self._updater,
-                    green_weight=green_weight,
-                    active_color=color,
-                    reason=rollout.reason,
-                    sent_back=self._sent_back,
-                )
+            case machine.RestoreTraffic(active_color=color):
+                reason = rollout.reason
+                bring_back(self._ports, self._updater, rollout.plan, reason=reason, sent_back=self._sent_back)
                 self._report_serving(color, "after_rollback")
             case machine.AwaitIdle(color=color):
                 await_idle(self._ports, color)
@@ -311,6 +309,9 @@ class Controller:
         if (skip := rollout.plan.skip) is not None:
             for check in skip.checks:
                 journal.write(CheckSkipped(check=check, because=skip.because))
+        if settings.ladder is not None:
+            for line in settings.ladder.lines(wave_seconds=settings.wave_seconds(self._ports.start_seconds())):
+                journal.write(Note(text=line))
         if settings.rollout.gates.recorded_prompts is None:
             text = "no shadow check and no warm-up: rollout.gates.recorded_prompts names no prompts"
             journal.write(Note(text=text))
@@ -328,8 +329,8 @@ class Controller:
             raise RefusedError("\n".join(dict.fromkeys(violations)))
         ports.journal.write(Baseline(color=rollout.plan.outgoing, p95_seconds=baseline))
 
-    def _deploy(self, color: Color) -> None:
-        deploy(self._ports, self._updater, color, self._release)
+    def _deploy(self, rollout: Rollout, color: Color) -> None:
+        deploy(self._ports, self._updater, color, self._release, rollout.plan.steps[0].candidate_replicas)
 
     def _await_ready(self, color: Color) -> None:
         await_ready(self._ports, color, self._release.release_id)
@@ -343,6 +344,22 @@ class Controller:
             verdict = self._ports.checks[check].run(candidate, self._release)
         self._record(verdict)
         return Succeeded() if verdict.verdict is Verdict.PASS else Failed(reason=f"{check}: {verdict.reason}")
+
+    def _resize(self, rollout: Rollout, step: int) -> None:
+        """Let the outgoing colour give places up, and then the candidate take them."""
+        plan, wanted, settings = rollout.plan, rollout.plan.steps[step], self._ports.config.read()
+        found = rollout_drift(self._ports, self._subject.service, *expected_green_weights(rollout))
+        # An unfinished update of the former process may have left the config ahead of the rule.
+        if found and self._known.unsettled is None:
+            raise RolloutError("; ".join(found))
+        if wanted.outgoing_replicas is not None:
+            outgoing = settings.color(plan.outgoing)
+            if outgoing.wanted_replicas > wanted.outgoing_replicas:
+                # The ones that stay must be able to carry their share.
+                await_ready(self._ports, plan.outgoing, release_id_of(outgoing))
+            shrink(self._ports, self._updater, plan.outgoing, wanted.outgoing_replicas)
+        if wanted.candidate_replicas is not None:
+            grow(self._ports, self._updater, plan.candidate, wanted.candidate_replicas)
 
     def _shift(self, rollout: Rollout, step: int, green_weight: int, before: int) -> None:
         percent = rollout.plan.steps[step].candidate_percent

@@ -33,9 +33,17 @@ class DirectUpdate:
     green_weight: int
     at: datetime
 
+    @property
+    def share(self) -> str:
+        """How much of the traffic the colour has, as the beginning of a sentence."""
+        percent = self.green_weight if self.to == "green" else 100 - self.green_weight
+        return "all traffic is" if percent == 100 else f"{percent} % of traffic are"
+
 
 def send_back(stack: str, service: str | None, work_dir: Path, *, force: bool) -> DirectUpdate | None:
     """Send all traffic back with one rule update. Return None when the rule's tags do not call for it.
+
+    A colour that has given up replicas gets what the others carry; the rest of the rollback brings it the rest.
 
     Raises:
         RefusedError: the stack's name cannot be one, or the colour to go back to has no healthy target; nothing was
@@ -77,7 +85,7 @@ def send_back_by(load_balancer: LoadBalancer, now: datetime, *, force: bool) -> 
     if to is None:
         return None
     require_targets(load_balancer, to, force=force)
-    green_weight = 100 if to == "green" else 0
+    green_weight = rule.weight_back(to, lambda color: load_balancer.health(color).healthy)
     load_balancer.set_green_weight(green_weight)
     return DirectUpdate(to=to, green_weight=green_weight, at=datetime.now(UTC))
 

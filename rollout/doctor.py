@@ -57,7 +57,9 @@ def examine(session: Session) -> Examination:
 def examine_ports(ports: Ports, service: str) -> Examination:
     """Look at every condition through these ports."""
     settings, deployed = ports.config.read(), _is_deployed(ports)
-    findings = inspect(ports, make_plan(settings.idle_color, settings.rollout), service, deployed=deployed)
+    findings = inspect(
+        ports, make_plan(settings.idle_color, settings.rollout, ladder=settings.ladder), service, deployed=deployed
+    )
     later = () if deployed else tuple(one.name for one in CONDITIONS if not one.counts(deployed=False))
     return Examination(service=service, deployed=deployed, findings=findings, later=later)
 

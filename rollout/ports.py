@@ -417,5 +417,7 @@ class Ports:
     """When the weighted rule was last changed before this run. None when that is unknown."""
     drills: Callable[[], DrillHistory]
     """Returns the journal's history of rollback drills."""
+    start_seconds: Callable[[], float | None]
+    """Returns how long the latest start of replicas took, without nodes, by the journal. None when it does not say."""
     shield: Callable[[], None]
     """Ignores requests to stop from now on: a rollback must not be interrupted."""

@@ -26,7 +26,7 @@ from rollout.journal.store import FileStore, StoreError, open_store
 from rollout.model.errors import LostLockError, RefusedError
 from rollout.model.notification import Notification, Origin
 from rollout.model.plan import CHECKS
-from rollout.model.records import LockTaken, Note, Record, drill_history, last_rule_change
+from rollout.model.records import LockTaken, Note, Record, drill_history, last_rule_change, last_start_seconds
 from rollout.model.run import Run, last_run, unended_updates
 from rollout.model.stack_name import parse_stack_name
 from rollout.ports import (
@@ -223,6 +223,7 @@ class Session:
             hooks=CommandHooks(self._place.work_dir, self.stop.check),
             rule_changed_at=last_rule_change(self.records),
             drills=lambda: drill_history(self.history()),
+            start_seconds=lambda: last_start_seconds(self.history()),
             shield=self.stop.shield,
         )
 
@@ -275,6 +276,7 @@ class Session:
             hooks=CommandHooks(self._place.work_dir, self.stop.check),
             rule_changed_at=None,
             drills=lambda: drill_history(self.history()),
+            start_seconds=lambda: last_start_seconds(self.history()),
             shield=self.stop.shield,
         )
 

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 from components.domain.moments import format_or_empty, format_rfc3339_micros
 from components.domain.naming import COLORS
-from rollout.model.records import Finished, Record, Started, of_type
+from rollout.model.records import Finished, Record, Started, last_start_seconds, of_type
 from rollout.session import Session
 from rollout.steps.drift import config_drift
-from rollout.steps.keep_warm import last_brought_up, warm_color
+from rollout.steps.keep_warm import kept_way_back, last_brought_up, warm_color
 from rollout.system.failures import describe_error
 
 _T = TypeVar("_T")
@@ -48,6 +48,8 @@ class Status:
     usd_so_far_kept: float | None
     brought_up: str | None
     """How long it took to bring a colour up. None when the journal does not say."""
+    way_back: str | None = None
+    """What a rollback takes, when the kept colour cannot take all traffic back at once."""
     colors: dict[str, ColorStatus]
     rollout_under_way: str | None
     last_rollout: dict[str, Any] | None
@@ -76,7 +78,7 @@ def read_status(session: Session) -> Status:
             parked=colored.parked,
             nodes_wanted=colored.nodes_wanted,
             replicas_ready=None if pods is None else sum(pod.ready for pod in pods),
-            replicas_wanted=colored.replicas if colored.serves else 0,
+            replicas_wanted=colored.wanted_replicas if colored.serves else 0,
             targets_healthy=None if health is None else health.healthy,
             targets_total=None if health is None else health.total,
         )
@@ -98,6 +100,7 @@ def read_status(session: Session) -> Status:
         usd_per_hour_kept=kept and kept.usd_per_hour,
         usd_so_far_kept=kept and kept.usd_so_far,
         brought_up=None if brought_up is None else str(brought_up),
+        way_back=kept_way_back(settings, last_start_seconds(history)),
         colors=colors,
         rollout_under_way=None if owner is None else str(owner),
         last_rollout=_last_rollout(history),

@@ -69,7 +69,7 @@ def main(
         except Exception:  # the slower path below meets the same error, and its message says what to do
             moved = None
         if moved is not None:
-            console.console.print(f"all traffic is on {moved.to} since {moved.at:%H:%M:%S.%f} UTC")
+            console.console.print(f"{moved.share} on {moved.to} since {moved.at:%H:%M:%S.%f} UTC")
 
         from rollout.commands import roll_back, unreconciled
         from rollout.model.machine import Phase
@@ -81,7 +81,7 @@ def main(
         except Exception as error:
             if moved is None:
                 raise
-            raise unreconciled(moved.to, error) from error
+            raise unreconciled(moved.to, moved.green_weight, error) from error
         rollout = roll_back(session, because, moved, force=force)
         if rollout.phase is not Phase.ROLLED_BACK:
             console.end(rollout)

@@ -56,7 +56,7 @@ def show(status: Status) -> None:
         f"rollout_serial: rule {console.known(status.serial_of_rule)}, config {status.serial_of_config}"
     )
     console.console.print(f"keep_until: {format_or_empty(status.keep_until) or '–'}")
-    for line in (status.kept, status.brought_up):
+    for line in (status.kept, status.brought_up, status.way_back):
         if line is not None:
             console.console.print(line)
     console.console.print(f"under way: {escape(status.rollout_under_way or '–')}")

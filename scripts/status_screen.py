@@ -134,7 +134,7 @@ def _idle(status: Status, now: datetime) -> list[str]:
     if status.keep_until is not None and status.keep_until > now:
         left = duration((status.keep_until - now).total_seconds())
         lines.append(f"the way back stays warm for {left}, until {format_rfc3339(status.keep_until)}")
-    lines += [escape(line) for line in (status.kept, status.brought_up) if line is not None]
+    lines += [escape(line) for line in (status.kept, status.brought_up, status.way_back) if line is not None]
     lines.append(f"under way: {escape(status.rollout_under_way or '–')}")
     if last := status.last_rollout:
         outcome = last["outcome"] or "not finished"

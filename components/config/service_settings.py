@@ -48,6 +48,7 @@ from components.domain.capacity import (
 from components.domain.drain_chain import EXIT_MARGIN_SECONDS, DrainChain, drain_chain, longest_stream_seconds
 from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
 from components.domain.host_memory import HostMemory, host_memory
+from components.domain.ladder import Ladder, LadderError, SharedCapacity, make_ladder, smallest_surge, way_back
 from components.domain.moments import format_rfc3339
 from components.domain.naming import COLORS, Color, other_color
 from components.domain.pod_times import PodTimes, pod_times
@@ -98,6 +99,14 @@ class ColorSettings(BaseModel):
             description="Whether its nodes are up (modes on_rollout and reserved). Default: true if it has a release."
         ),
     ] = None
+    running_replicas: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1000,
+            description="Replicas that run now, if not all (mode surge); the scripts write it. 0: all of `replicas`.",
+        ),
+    ] = 0
     reservation: Annotated[
         Reservation | None,
         Field(description="Reservation that its nodes run in (mode reserved). Default: plain On-Demand capacity."),
@@ -138,8 +147,13 @@ class ColorSettings(BaseModel):
     def as_tagged(self) -> ColorState:
         """What the weighted rule's tag says about this colour."""
         return ColorState(
-            release_id=self.release and self.release.release_id, replicas=self.replicas if self.serves else 0
+            release_id=self.release and self.release.release_id, replicas=self.wanted_replicas if self.serves else 0
         )
+
+    @property
+    def wanted_replicas(self) -> int:
+        """The replicas that run unless the colour is parked: all, or fewer while the other colour has their places."""
+        return self.running_replicas or self.replicas
 
     @property
     def nodes_wanted(self) -> bool:
@@ -241,11 +255,48 @@ class ServiceSettings(BaseModel):
         int, Field(ge=0, le=100, description="Nodes that each pool may have beyond its full size.")
     ] = 0
     headroom_mode: Annotated[
-        HeadroomMode, Field(description="When the second pool's nodes are up: always, on_rollout or reserved.")
+        HeadroomMode,
+        Field(
+            description="When the second pool's nodes are up: always, on_rollout or reserved. surge: there is no "
+            "second pool, only `surge_replicas` more places (docs/headroom.md)."
+        ),
     ] = "on_rollout"
+    surge_replicas: Annotated[
+        int | None,
+        Field(ge=1, le=1000, description="Replicas beyond one colour's for which there are nodes (mode surge)."),
+    ] = None
+    max_utilization_percent: Annotated[
+        int,
+        Field(
+            ge=100,
+            le=200,
+            description="How much a replica may carry while both colours share the nodes (mode surge), in percent of "
+            "its share at full size.",
+        ),
+    ] = 105
+    max_rollback_seconds: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MAX_START_SECONDS,
+            description="Longest time that a rollback may take until the old colour carries all requests (mode surge).",
+        ),
+    ] = 3600
+    keep_warm_replicas: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1000,
+            description="Replicas of the old colour that stay in the keep-warm window (mode surge). Default: "
+            "`surge_replicas`.",
+        ),
+    ] = None
     node_groups: Annotated[
         Literal["per_color", "shared"],
-        Field(description="One node group per colour, or one for both (mode always). It cannot be changed later."),
+        Field(
+            description="One node group per colour, or one for both (modes always and surge). It cannot be changed "
+            "later."
+        ),
     ] = "per_color"
     node_volume_gib: Annotated[
         int | None,
@@ -319,11 +370,15 @@ class ServiceSettings(BaseModel):
             *self._size_violations(),
             *self._node_violations(),
             *self._headroom_violations(),
+            *self._surge_violations(),
             *self._drain_violations(),
             *self._traffic_violations(),
             *self._listener_violations(),
         ):
             raise wrong(*violations)
+        # Needs all of these: the waves of a rollback last as long as a drain and a cold start.
+        if violation := self._way_back_violation():
+            raise wrong(violation)
         return self
 
     def _size_violations(self) -> Iterator[Violation]:
@@ -393,9 +448,12 @@ class ServiceSettings(BaseModel):
 
     def _headroom_violations(self) -> Iterator[Violation]:
         mode = self.headroom_mode
-        if self.shares_nodes and mode != "always":
+        if self.shares_nodes and not self.nodes_stay_up:
             what = f"must be per_color with headroom_mode {mode}: shrinking a shared group may end serving nodes"
             yield Violation(("node_groups",), what, "Or set headroom_mode to always.", self.node_groups)
+        if mode == "surge" and not self.shares_nodes:
+            what = "must be shared with headroom_mode surge: each colour takes the other's places"
+            yield Violation(("node_groups",), what, "Or set headroom_mode to on_rollout.", self.node_groups)
         if self.shares_nodes and self.blue.node_release_version != self.green.node_release_version:
             what = f"must be {self.blue.node_release_version or 'left out'}, as for blue: both colours share the nodes"
             yield Violation(("green", "node_release_version"), what, "", self.green.node_release_version)
@@ -418,6 +476,68 @@ class ServiceSettings(BaseModel):
                 until = format_rfc3339(self.keep_until)
                 what = f"must be at least 40 minutes after keep_until {until}: EKS ends the nodes that early"
                 yield Violation((color, "reservation", "ends"), what, "", format_rfc3339(reservation.ends))
+
+    def _surge_violations(self) -> Iterator[Violation]:
+        surge, kept, full = self.surge_replicas, self.keep_warm_replicas, self.blue.replicas
+        if self.headroom_mode != "surge":
+            running = {(color, "running_replicas"): self.color(color).running_replicas or None for color in COLORS}
+            for path, value in {("surge_replicas",): surge, ("keep_warm_replicas",): kept, **running}.items():
+                if value is not None:
+                    what = f"must not be set with headroom_mode {self.headroom_mode}"
+                    yield Violation(path, what, "Remove it, or set headroom_mode to surge.", value)
+        elif surge is None:
+            what = "is required with headroom_mode surge but not set"
+            yield Violation(("surge_replicas",), what, "Set it to the replicas that fit besides one colour's, e.g. 1.")
+        elif self.green.replicas != full:
+            what = f"must be {full}, as for blue, with headroom_mode surge: each colour takes the other's places"
+            yield Violation(("green", "replicas"), what, "", self.green.replicas)
+        elif surge > full:
+            what = f"must be at most replicas {full}: more places are never used"
+            yield Violation(("surge_replicas",), what, "", surge)
+        elif kept is not None and kept > surge:
+            what = f"must be at most surge_replicas {surge}: there are no more places besides the new colour's"
+            yield Violation(("keep_warm_replicas",), what, "", kept)
+        else:
+            yield from self._place_violations(full, surge)
+
+    def _place_violations(self, full: int, surge: int) -> Iterator[Violation]:
+        """Yield a violation if both colours run more replicas than there are places, or no ladder fits these."""
+        running = {color: colored.wanted_replicas for color in COLORS if (colored := self.color(color)).serves}
+        for color in COLORS:
+            if self.color(color).running_replicas > full:
+                what = f"must be at most replicas {full}"
+                yield Violation((color, "running_replicas"), what, "", self.color(color).running_replicas)
+        if sum(running.values()) > full + surge:
+            idle, active = self.idle_color, self.active_color
+            most = full + surge - running[active]
+            what = f"must be 1 to {most} while {active} runs {running[active]}: there are {full + surge} places"
+            fix = f"Or park {idle}; scripts.ramp deploys onto it."
+            yield Violation((idle, "running_replicas"), what, fix, self.color(idle).running_replicas)
+        try:
+            self._make_ladder()
+        except LadderError as error:
+            capacity, percents = self._capacity(surge), self._percents
+            needed = smallest_surge(capacity, percents, kept_replicas=self.keep_warm_replicas)
+            must = "must let each step follow the one before" if needed is None else f"must be at least {needed}"
+            what = f"{must} with max_utilization_percent {self.max_utilization_percent}: {error}"
+            yield Violation(("surge_replicas",), what, "Or raise max_utilization_percent.", surge)
+
+    def _way_back_violation(self) -> Violation | None:
+        """Return a violation if the slowest way back takes longer than it may."""
+        ladder = self.ladder
+        if ladder is None:
+            return None
+        waves, seconds, most = ladder.most_waves_back, self.wave_seconds(), self.max_rollback_seconds
+        if waves * seconds <= most:
+            return None
+        what = (
+            f"must be at least {waves * seconds:.0f}: the way back from the last step takes {way_back(waves, seconds)}"
+        )
+        needed = smallest_surge(
+            ladder.capacity, self._percents, kept_replicas=self.keep_warm_replicas, most_waves=int(most / seconds)
+        )
+        fix = "" if needed is None else f"Or set surge_replicas to {needed}."
+        return Violation(("max_rollback_seconds",), what, fix, most)
 
     def _drain_violations(self) -> Iterator[Violation]:
         longest = longest_stream_seconds(self.deregistration_propagation_seconds)
@@ -478,7 +598,46 @@ class ServiceSettings(BaseModel):
             rolling_out=self.rolling_out,
             announced_serial=self._announced_serial,
             colors={color: self.color(color).as_tagged for color in COLORS},
+            capacity=self.capacity,
         )
+
+    @property
+    def capacity(self) -> SharedCapacity | None:
+        """The places that both colours share (mode surge). None when each has places for all of its replicas."""
+        return None if self.surge_replicas is None else self._capacity(self.surge_replicas)
+
+    def _capacity(self, surge: int) -> SharedCapacity:
+        percent = self.max_utilization_percent
+        return SharedCapacity(replicas=self.blue.replicas, surge=surge, max_utilization_percent=percent)
+
+    @property
+    def ladder(self) -> Ladder | None:
+        """The ladder of a rollout (mode surge). None when each colour has places for all of its replicas."""
+        return None if self.surge_replicas is None else self._make_ladder()
+
+    def _make_ladder(self) -> Ladder:
+        return make_ladder(
+            self._capacity(self.surge_replicas or 1), self._percents, kept_replicas=self.keep_warm_replicas
+        )
+
+    @property
+    def _percents(self) -> list[int]:
+        return [step.candidate_percent for step in self.rollout.steps]
+
+    def wave_seconds(self, start_seconds: float | None = None) -> float:
+        """Return how long one wave of a rollback takes: replicas drain, and others start in their places.
+
+        Args:
+            start_seconds: how long a start took, if that was measured.
+        """
+        starts = self.cold_start_seconds if start_seconds is None else start_seconds
+        return self.drain_chain.grace_period_seconds + starts
+
+    @property
+    def first_replicas(self) -> int:
+        """The replicas with which a rollout deploys the idle colour: all, or as many as there are surge places."""
+        full = self.color(self.idle_color).replicas
+        return full if self.surge_replicas is None else min(self.surge_replicas, full)
 
     @property
     def _announced_serial(self) -> str:
@@ -567,10 +726,16 @@ class ServiceSettings(BaseModel):
         return self.node_groups == "shared"
 
     @property
+    def nodes_stay_up(self) -> bool:
+        """Whether the nodes of the idle colour are up although no replicas run on them."""
+        return self.headroom_mode in ("always", "surge")
+
+    @property
     def shared_pool(self) -> PoolSize:
         """Node count of the group that both colours share."""
+        active = self.color(self.active_color).replicas
         return shared_pool_size(
-            {color: self.color(color).replicas for color in COLORS},
+            {self.active_color: active, self.idle_color: self.first_replicas},
             instance=self.instance,
             shape=self.largest_shape,
             spare_nodes=self.spare_nodes,

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
 from components.domain.naming import COLORS, Color
 
-HeadroomMode = Literal["always", "on_rollout", "reserved"]
+HeadroomMode = Literal["always", "on_rollout", "reserved", "surge"]
 NodeResource = Literal["GPUs", "millicpus", "MiB of memory"]
 
 # Usual requests of a GPU node's daemonsets (VPC CNI, kube-proxy, device plugin, node agents), with a safety margin.
@@ -191,10 +191,10 @@ def pool_sizes(
 def shared_pool_size(
     replicas: Mapping[Color, int], *, instance: GpuInstance, shape: ReplicaShape, spare_nodes: int
 ) -> PoolSize:
-    """Size the node group that both colours share, each at full size; ``spare_nodes`` is added once.
+    """Size the node group that both colours share, for so many replicas of each; ``spare_nodes`` is added once.
 
     Its nodes are always up, because shrinking the group may remove the other colour's nodes. So a shared group is for
-    mode ``always`` only.
+    modes ``always`` and ``surge`` only.
     """
     full = nodes_for(sum(replicas[color] for color in COLORS), instance, shape)
     return PoolSize(min_nodes=0, desired_nodes=full, max_nodes=full + spare_nodes)

@@ -63,17 +63,24 @@ def rule_refusal(context: Context) -> str | None:
         return None
     if _is_stale(deployed, desired):
         return _stale(context, deployed)
-    if desired.rollout_serial > deployed.rollout_serial or _goes_back(context, deployed) or _is_announced(context):
+    if desired.rollout_serial > deployed.rollout_serial or _is_announced(context):
+        return None
+    if refusal := _overload(context, deployed):
+        return refusal
+    if _goes_back(context, deployed):
         return None
     checks = (_unknown_weights, _promotion, _step, _shorter_window)
     return next((refusal for check in checks if (refusal := check(context, deployed))), None)
 
 
 def pods_refusal(color: Color, old: DeclaredPods, new: DeclaredPods, context: Context) -> str | None:
-    """Check an update of a colour's pods: a colour that serves or is kept warm keeps its release and its size."""
+    """Check an update of a colour's pods: a colour that serves or is kept warm keeps its release and its size.
+
+    Where both colours share too few places for two full sizes, a script's update may make room for the other colour.
+    """
     if new.release_id != old.release_id:
         what = f"release may not go from {old.release_id} to {new.release_id} in place"
-    elif new.replicas < old.replicas:
+    elif new.replicas < old.replicas and not _makes_room(color, new, context):
         what = f"replicas may not go from {old.replicas} to {new.replicas}, {old.replicas} is the least"
     else:
         what = None
@@ -121,6 +128,37 @@ def _goes_back(context: Context, deployed: Traffic) -> bool:
     if desired.active_color == deployed.active_color:
         return idle in deployed.weights and desired.weights[idle] < deployed.weights[idle]
     return desired.weights[idle] == 100 and is_kept_warm(deployed, context.now)
+
+
+def _makes_room(color: Color, new: DeclaredPods, context: Context) -> bool:
+    """Return whether a script gives replicas of this colour up to the other, as far as its share of requests allows.
+
+    A rollback takes places from the colour that is not active, whatever its share.
+    """
+    deployed, desired = context.deployed, context.desired
+    if desired.capacity is None or deployed is None or desired.rollout_serial <= deployed.rollout_serial:
+        return False
+    share = max(deployed.weights.get(color, 100), desired.weights[color])
+    return color != desired.active_color or desired.capacity.carried_percent(new.replicas) >= share
+
+
+def _overload(context: Context, deployed: Traffic) -> str | None:
+    """Refuse a higher weight than a colour's replicas carry: only scripts move replicas and weight together."""
+    desired, capacity = context.desired, context.desired.capacity
+    if capacity is None:
+        return None
+    for color in COLORS:
+        old, new, replicas = deployed.weights.get(color, 0), desired.weights[color], desired.colors[color].replicas
+        carried = capacity.carried_percent(replicas)
+        if new > max(old, carried):
+            what = (
+                f"{context.service}: the weight of {color} may not go from {old} to {new}: its {replicas} of "
+                f"{capacity.replicas} replicas carry {carried} %"
+            )
+            script = "rollback" if color == desired.active_color else "ramp"
+            fix = f"Use `python -m scripts.{script} --stack {context.stack}`, which moves replicas and weight together"
+            return _lines(what, fix, context)
+    return None
 
 
 def _stale(context: Context, deployed: Traffic) -> str:

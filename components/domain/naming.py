@@ -30,6 +30,7 @@ ROLLING_OUT_KEY: Final = f"{PROJECT}/rolling-out"
 ANNOUNCED_KEY: Final = f"{PROJECT}/announced"
 EVIDENCE_KEY: Final = f"{PROJECT}/evidence"
 RESERVATION_ENDS_KEY: Final = f"{PROJECT}/reservation-ends"
+SHARED_CAPACITY_KEY: Final = f"{PROJECT}/shared-capacity"
 
 Role = Literal[
     "weighted-rule",

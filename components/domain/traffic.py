@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from components.domain.ladder import SharedCapacity
 from components.domain.moments import format_or_empty
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
@@ -17,6 +18,7 @@ from components.domain.naming import (
     KEEP_UNTIL_KEY,
     ROLLING_OUT_KEY,
     ROLLOUT_SERIAL_KEY,
+    SHARED_CAPACITY_KEY,
     Color,
     color_state_key,
     other_color,
@@ -55,6 +57,7 @@ class Traffic:
     ``keep_until`` is None when there is no keep-warm window, or when the rule's tag for it cannot be read.
     ``announced_serial`` is the serial at which an announcement permits changes; empty when there is no announcement.
     ``evidence`` names the evidence bundle behind the weights; empty when there is none.
+    ``capacity`` is None when each colour has places for all of its replicas (every headroom mode but ``surge``).
     """
 
     weights: Mapping[Color, int]
@@ -65,6 +68,7 @@ class Traffic:
     announced_serial: str = ""
     evidence: str = ""
     colors: Mapping[Color, ColorState] = field(default_factory=dict["Color", ColorState])
+    capacity: SharedCapacity | None = None
 
     @property
     def idle_color(self) -> Color:
@@ -81,4 +85,5 @@ class Traffic:
             ANNOUNCED_KEY: self.announced_serial,
             **({EVIDENCE_KEY: self.evidence} if self.evidence else {}),
             **{color_state_key(color): str(state) for color, state in self.colors.items()},
+            **({} if self.capacity is None else {SHARED_CAPACITY_KEY: str(self.capacity)}),
         }

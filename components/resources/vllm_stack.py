@@ -191,7 +191,7 @@ class VllmStack(pulumi.ComponentResource):
             spec=policy.PodDisruptionBudgetSpecArgs(
                 selector=meta.LabelSelectorArgs(match_labels=self._labels),
                 # Nothing can replace a single replica during an eviction.
-                max_unavailable=1 if self._color.replicas > 1 else 0,
+                max_unavailable=1 if self._color.wanted_replicas > 1 else 0,
                 # A pod that is not ready serves nothing, so it must not block a node's drain.
                 unhealthy_pod_eviction_policy="AlwaysAllow",
             ),
@@ -212,7 +212,7 @@ class VllmStack(pulumi.ComponentResource):
                 more_labels={RELEASE_KEY: subject.release.release_id},
             ),
             spec=apps.DeploymentSpecArgs(
-                replicas=self._color.replicas if self._color.serves else 0,
+                replicas=self._color.wanted_replicas if self._color.serves else 0,
                 selector=meta.LabelSelectorArgs(match_labels=self._labels),
                 # There is no spare GPU for a surge. A new release starts from zero replicas, so all its pods start at
                 # once. Any other template change replaces the pods of a serving colour one at a time.

@@ -184,7 +184,7 @@ def _look(
 
 def _weight(ports: Ports, settings: ServiceSettings, change: WeightChange, split: Split) -> _Wait | Attested:
     health = ports.load_balancer.health(change.candidate)
-    targets = judge_targets(health, settings.color(change.candidate).replicas)
+    targets = judge_targets(health, settings.color(change.candidate).wanted_replicas)
     if targets.verdict is not Verdict.PASS:
         return _Wait(cause="targets", words=f"{targets.reason} in the target group of {change.candidate}")
     now = ports.clock.now()

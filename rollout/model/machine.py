@@ -25,6 +25,8 @@ class Phase(StrEnum):
     """Wait until every replica is ready and every target is healthy."""
     VERIFYING = "verifying"
     """Run the checks through the candidate route."""
+    RESIZING = "resizing"
+    """Give the candidate places of the outgoing colour: this one shrinks and drains, then the candidate grows."""
     SHIFTING = "shifting"
     """Move the weight to the current step's."""
     ATTESTING = "attesting"
@@ -172,6 +174,13 @@ class Verify:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Resize:
+    """Bring both colours to this step's numbers of replicas, at the previous step's weight."""
+
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Shift:
     """Move the weight from the previous step's to this step's."""
 
@@ -230,6 +239,7 @@ Action = (
     | Deploy
     | AwaitReady
     | Verify
+    | Resize
     | Shift
     | Attest
     | Judge
@@ -254,6 +264,8 @@ def action_of(rollout: Rollout) -> Action | None:
             return AwaitReady(color=plan.candidate)
         case Phase.VERIFYING:
             return Verify(check=plan.checks[rollout.check])
+        case Phase.RESIZING:
+            return Resize(step=step)
         case Phase.SHIFTING:
             return Shift(
                 step=step, green_weight=plan.steps[step].green_weight, from_green_weight=_weight_before(rollout)
@@ -280,6 +292,8 @@ def expected_green_weights(rollout: Rollout) -> tuple[int, ...]:
     match rollout.phase:
         case Phase.DEPLOYING | Phase.WARMING | Phase.VERIFYING:
             return (plan.initial_green_weight,)
+        case Phase.RESIZING:
+            return (_weight_before(rollout),)
         case Phase.SHIFTING:
             return (_weight_before(rollout), plan.steps[rollout.step].green_weight)
         case Phase.ATTESTING | Phase.HOLDING | Phase.PAUSED | Phase.PROMOTING | Phase.SOAKING:
@@ -341,6 +355,7 @@ _NEXT = {
     Phase.DEPLOYING: Phase.WARMING,
     Phase.WARMING: Phase.VERIFYING,
     Phase.VERIFYING: Phase.SHIFTING,
+    Phase.RESIZING: Phase.SHIFTING,
     Phase.SHIFTING: Phase.ATTESTING,
     Phase.ATTESTING: Phase.HOLDING,
 }
@@ -378,8 +393,10 @@ _MAY_PAUSE = frozenset({Phase.ATTESTING, Phase.HOLDING, Phase.PROMOTING, Phase.S
 def _after_hold(rollout: Rollout) -> Rollout:
     if rollout.phase is Phase.SOAKING:
         return replace(rollout, phase=Phase.DONE)
-    if rollout.step + 1 < len(rollout.plan.steps):
-        return replace(rollout, phase=Phase.SHIFTING, step=rollout.step + 1)
+    following = rollout.step + 1
+    if following < len(rollout.plan.steps):
+        phase = Phase.RESIZING if rollout.plan.resizes(following) else Phase.SHIFTING
+        return replace(rollout, phase=phase, step=following)
     return replace(rollout, phase=Phase.PROMOTING)
 
 

@@ -1,9 +1,11 @@
 """The ramp as a plan: candidate shares translated into green weights, in either direction."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from components.config.rollout_settings import GateSettings, RolloutSettings
+from components.config.rollout_settings import GateSettings, RampStep, RolloutSettings
+from components.domain.ladder import Ladder, SharedCapacity
 from components.domain.naming import Color, other_color
 
 FULL_PERCENT = 100
@@ -45,6 +47,10 @@ class Step:
     hold_seconds: float
     approval_timeout_seconds: float | None = None
     """How long the hold waits for an approval. None when the step needs no approval."""
+    candidate_replicas: int | None = None
+    """How many replicas the candidate runs. None for all of them, as in every headroom mode but ``surge``."""
+    outgoing_replicas: int | None = None
+    """How many the outgoing colour runs. None for all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +65,13 @@ class Plan:
     checks: tuple[str, ...] = ("smoke",)
     """The checks of the phase ``verifying``, in order."""
     skip: Skip | None = None
+    capacity: SharedCapacity | None = None
+    """The places that both colours share. None when each has places for all of its replicas."""
+
+    def resizes(self, step: int) -> bool:
+        """Return whether the colours run other numbers of replicas at a step than at the one before."""
+        now, before = self.steps[step], self.steps[max(step - 1, 0)]
+        return (now.candidate_replicas, now.outgoing_replicas) != (before.candidate_replicas, before.outgoing_replicas)
 
     def extension_seconds(self, step: int | None) -> float:
         """Return how many seconds a hold may take beyond its set time. ``step`` is None for the soak."""
@@ -98,27 +111,57 @@ def planned_checks(gates: GateSettings, skip: Skip | None = None) -> tuple[str, 
     return tuple(check for check in CHECKS if on[check] and check not in off)
 
 
-def make_plan(candidate: Color, settings: RolloutSettings, skip: Skip | None = None) -> Plan:
-    """Translate the settings into the plan of a rollout onto ``candidate``."""
-    manual = settings.gates.manual
+def make_plan(
+    candidate: Color, settings: RolloutSettings, skip: Skip | None = None, ladder: Ladder | None = None
+) -> Plan:
+    """Translate the settings into the plan of a rollout onto ``candidate``.
+
+    Args:
+        candidate: the colour that takes over.
+        settings: how the rollout behaves.
+        skip: the checks that a person chose to skip.
+        ladder: the rungs, where both colours share places. None when each has places for all of its replicas.
+    """
     return Plan(
         candidate=candidate,
-        steps=tuple(
-            Step(
-                candidate_percent=step.candidate_percent,
-                green_weight=green_weight_for(candidate, step.candidate_percent),
-                hold_seconds=step.hold_seconds,
-                approval_timeout_seconds=(
-                    manual.timeout_seconds if step.candidate_percent in manual.at_percents else None
-                ),
-            )
-            for step in settings.steps
-        ),
+        steps=tuple(_steps(candidate, settings, ladder)),
+        capacity=None if ladder is None else ladder.capacity,
         soak_seconds=settings.soak_seconds,
         max_hold_extension_seconds=settings.gates.max_hold_extension_seconds,
         on_timeout=settings.gates.on_timeout,
         checks=planned_checks(settings.gates, skip),
         skip=skip,
+    )
+
+
+def share_words(color: Color, green_weight: int) -> str:
+    """Return how much of the traffic a colour has, as the beginning of a sentence."""
+    percent = candidate_percent_of(color, green_weight)
+    return "all traffic is" if percent == FULL_PERCENT else f"{percent} % of traffic are"
+
+
+def _steps(candidate: Color, settings: RolloutSettings, ladder: Ladder | None) -> Iterator[Step]:
+    if ladder is None:
+        for step in settings.steps:
+            yield _step(candidate, settings, step, step.candidate_percent)
+        return
+    for rung in ladder.rungs:
+        # A rung between two steps is held for as long as the step that it leads to.
+        leads_to = next(step for step in settings.steps if step.candidate_percent >= rung.candidate_percent)
+        yield replace(
+            _step(candidate, settings, leads_to, rung.candidate_percent),
+            candidate_replicas=rung.candidate_replicas,
+            outgoing_replicas=rung.outgoing_replicas,
+        )
+
+
+def _step(candidate: Color, settings: RolloutSettings, step: RampStep, percent: int) -> Step:
+    manual = settings.gates.manual
+    return Step(
+        candidate_percent=percent,
+        green_weight=green_weight_for(candidate, percent),
+        hold_seconds=step.hold_seconds,
+        approval_timeout_seconds=manual.timeout_seconds if percent in manual.at_percents else None,
     )
 
 

@@ -71,6 +71,8 @@ class Kind(StrEnum):
     """A command of the user's ran."""
     READY = "ready"
     """Every replica of a colour is up."""
+    RESIZED = "resized"
+    """A colour runs another number of replicas, because it gave places to the other colour or got them."""
     KEPT = "kept"
     """An operator moved the end of the keep-warm window."""
     KEEPING = "keeping"
@@ -339,6 +341,17 @@ class ColorReady(_Fields):
     """Whether its nodes had to start first."""
 
 
+class Resized(_Fields):
+    """See `Kind.RESIZED`."""
+
+    kind: Literal[Kind.RESIZED] = Kind.RESIZED
+    color: Color
+    former: int
+    replicas: int
+    seconds: float
+    """Until the replicas that it gave up were gone, or the ones that it got were ready."""
+
+
 class Kept(_Fields):
     """See `Kind.KEPT`."""
 
@@ -357,6 +370,8 @@ class Keeping(_Fields):
     usd_per_hour: float | None
     usd_so_far: float | None
     brought_up: str | None
+    way_back: str | None = None
+    """What a rollback takes, when the kept colour cannot take all traffic back at once."""
 
 
 class Parked(_Fields):
@@ -411,6 +426,7 @@ Body = Annotated[
     | NowServing
     | HookRan
     | ColorReady
+    | Resized
     | Kept
     | Keeping
     | Parked
@@ -495,6 +511,20 @@ def last_rule_change(records: Sequence[Record]) -> datetime | None:
     """Return when a command last changed the weighted rule. None when the journal does not say."""
     times = [record.at for record, _ in of_type(records, RuleChanged)]
     return times[-1] if times else None
+
+
+def last_start_seconds(records: Sequence[Record]) -> float | None:
+    """Return how long the latest start of replicas on nodes that were up took. None when the journal does not say."""
+    found: float | None = None
+    for record in records:
+        match record.body:
+            case ColorReady(seconds=seconds, with_nodes=False):
+                found = seconds
+            case Resized(former=former, replicas=replicas, seconds=seconds) if replicas > former:
+                found = seconds
+            case _:
+                pass
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,11 @@
 """The weighted rule, as the load balancer reports it and as Pulumi's state records it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from components.domain.naming import Color
+from components.domain.ladder import SharedCapacity, share_at_once
+from components.domain.naming import Color, other_color
 from components.domain.traffic import ColorState
 
 
@@ -17,6 +18,8 @@ class StateRule:
     """By target group ARN."""
     active_color: str
     rollout_serial: int
+    sized: Mapping[Color, tuple[str, ...]] = field(default_factory=dict["Color", tuple[str, ...]])
+    """URNs of what depends on a colour's number of replicas: its Deployment and its PodDisruptionBudget."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +36,31 @@ class LiveRule:
     rolling_out: bool = False
     colors: Mapping[Color, ColorState] = field(default_factory=dict["Color", ColorState])
     """The state of each colour, if the rule's tags contain it."""
+    capacity: SharedCapacity | None = None
+    """The places that both colours share. None when each has places for all of its replicas."""
     unreadable_keep_until: str = ""
     """The text of the tag when it cannot be read."""
 
     def splits(self, green_weight: int) -> bool:
         """Return whether the rule's weights are those of this green weight."""
         return self.weights == {"blue": 100 - green_weight, "green": green_weight}
+
+    def weight_back(self, to: Color, healthy: Callable[[Color], int], *, starting: bool = False) -> int:
+        """Return the green weight that a rollback to a colour may set at once.
+
+        That is all requests, unless the colour has given up replicas: then what the others carry.
+
+        Args:
+            to: the colour that gets its requests back.
+            healthy: returns how many targets of a colour are healthy. Asked only when it matters.
+            starting: whether replicas of the colour may still be starting, although the rule's tag counts them.
+        """
+        percent, replicas = 100, self.colors[to].replicas if to in self.colors else None
+        if self.capacity is not None and replicas is not None and (starting or replicas < self.capacity.replicas):
+            percent = share_at_once(
+                self.capacity,
+                has_percent=self.weights[to],
+                healthy=healthy(to),
+                others_healthy=healthy(other_color(to)),
+            )
+        return percent if to == "green" else 100 - percent

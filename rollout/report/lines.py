@@ -27,6 +27,7 @@ from rollout.model.records import (
     PhaseBegun,
     Promoted,
     Record,
+    Resized,
     RuleChanged,
     Started,
     TakenUp,
@@ -158,12 +159,16 @@ def line_of(record: Record) -> Line | None:
         case ColorReady() as one:
             what = "nodes and replicas" if one.with_nodes else "replicas"
             return Line(text=f"{one.color} is up ({what}), {one.seconds:.0f} s after its deploy began")
+        case Resized() as one:
+            return Line(
+                text=f"{one.color} runs {one.replicas} replicas now (before: {one.former}), {one.seconds:.0f} s"
+            )
         case Kept() as one:
             was = "" if one.former is None else f" (was {format_rfc3339(one.former)})"
             why = f": {one.reason}" if one.reason else ""
             return Line(text=f"{one.color} is kept warm until {format_rfc3339(one.until)}{was}{why}")
         case Keeping() as one:
-            parts = [part for part in (one.kept, one.brought_up) if part]
+            parts = [part for part in (one.kept, one.brought_up, one.way_back) if part]
             return Line(text="; ".join(parts)) if parts else None
         case Parked(color=color):
             return Line(text=f"{color} is parked, its pods are gone")

@@ -8,7 +8,7 @@ from typing import Final
 
 from components.domain.evidence import digest_of
 from rollout.model.machine import Phase
-from rollout.model.plan import Plan
+from rollout.model.plan import Plan, candidate_percent_of
 from rollout.model.records import (
     Attested,
     Baseline,
@@ -101,7 +101,7 @@ def report_of(records: Sequence[Record]) -> Report | None:
         weights=tuple(_weights(records, plan)),
         holds=tuple(_holds(records, plan)),
         decision=_decision(records),
-        rule_back_seconds=_rule_back_seconds(records),
+        rule_back_seconds=_rule_back_seconds(records, plan),
         drain=_drain(records),
         updates=tuple(_updates(records)),
         bring_up_seconds=next((body.seconds for _, body in of_type(records, ColorReady)), None),
@@ -197,14 +197,13 @@ def _weights(records: Sequence[Record], plan: Plan | None) -> Iterator[WeightCha
                 )
             case WeightStep(status="done") if change is not None:
                 change = replace(change, in_effect_at=record.at)
-            case RuleChanged(how="direct") | Decision(action="rollback") if change is not None and plan is not None:
-                if change.candidate_percent:  # the rule and its record are one change
+            case RuleChanged(how="direct", green_weight=weight) | Decision(action="rollback", green_weight=weight) if (
+                change is not None and plan is not None
+            ):
+                percent = candidate_percent_of(plan.candidate, weight)
+                if percent < change.candidate_percent:  # the rule and its record are one change
                     yield change
-                    change = WeightChange(
-                        candidate_percent=0,
-                        green_weight=plan.initial_green_weight,
-                        asked_at=record.at,
-                    )
+                    change = WeightChange(candidate_percent=percent, green_weight=weight, asked_at=record.at)
             case _:
                 pass
     if change is not None:
@@ -258,11 +257,23 @@ def _names(reason: str, gate: str) -> bool:
     return reason.startswith(f"{gate}: ") or f"; {gate}: " in reason
 
 
-def _rule_back_seconds(records: Sequence[Record]) -> float | None:
-    """Return the time until a rollback's change of the rule was recorded. The rule itself was back before that."""
-    for record, body in of_type(records, Decision):
-        if body.action == "rollback" and body.decided_at is not None:
-            return max(0.0, (record.at - body.decided_at).total_seconds())
+def _rule_back_seconds(records: Sequence[Record], plan: Plan | None) -> float | None:
+    """Return the time until the rule's last change of a rollback was recorded. The rule itself was back before that.
+
+    None also while the outgoing colour has not got all requests back.
+    """
+    decided_at: datetime | None = None
+    for record in records:
+        match record.body:
+            case Decision(action="rollback") as body:
+                decided_at = decided_at or body.decided_at
+                weight = body.green_weight
+            case RuleChanged(how="direct", green_weight=weight):
+                pass
+            case _:
+                continue
+        if decided_at is not None and (plan is None or weight == plan.initial_green_weight):
+            return max(0.0, (record.at - decided_at).total_seconds())
     return None
 
 

@@ -16,7 +16,7 @@ from components.domain.naming import Color
 from rollout.model.account import QUOTAS, CapacityReservation, Credentials, Quota, RunningInstance, Subnet, VolumeKey
 from rollout.model.nodes import VPC_CNI_ACCOUNT, VPC_CNI_NAMESPACE
 from rollout.model.plan import Plan
-from rollout.steps.scheduling import nodes_to_come
+from rollout.steps.scheduling import nodes_to_come, replicas_to_come
 
 # Each node needs one address itself. The VPC CNI, kube-proxy and the device plugin share it.
 _OWN_ADDRESSES: Final = 1
@@ -179,7 +179,7 @@ def address_violations(settings: ServiceSettings, colors: Sequence[Color], subne
     This counts the minimum. By default, the VPC CNI also keeps a spare interface's addresses; with prefix delegation it
     takes blocks of 16 consecutive addresses.
     """
-    replicas = sum(settings.color(color).replicas for color in colors)
+    replicas = sum(replicas_to_come(settings, color) for color in colors)
     coming, whose = sum(nodes_to_come(settings, color) for color in colors), " and ".join(colors)
     if coming:
         each = _OWN_ADDRESSES + -(-replicas // coming)

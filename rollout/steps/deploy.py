@@ -27,8 +27,15 @@ HOPELESS = frozenset({CRASHING, "ImagePullBackOff", "InvalidImageName", "CreateC
 FORGIVEN_RESTARTS = 2
 
 
-def deploy(ports: Ports, updater: Updater, color: Color, release: Release) -> None:
+def deploy(ports: Ports, updater: Updater, color: Color, release: Release, replicas: int | None = None) -> None:
     """Bring up the nodes, then the replicas, at weight 0.
+
+    Args:
+        ports: the ports.
+        updater: updates the stack.
+        color: the colour.
+        release: what it will serve.
+        replicas: how many replicas. None for all of the colour's.
 
     Raises:
         RolloutError: an update is refused or fails, nodes do not start, or the pods of an older release stay.
@@ -48,11 +55,13 @@ def deploy(ports: Ports, updater: Updater, color: Color, release: Release) -> No
         updater.change_color(color, edits, message=f"bring the nodes of {color} up", watch=starts.check)
     bundle = release.model_dump(mode="json", exclude_defaults=True)
     edits |= {f"{color}.release": bundle, f"{color}.parked": False}
+    if replicas is not None:
+        edits[f"{color}.running_replicas"] = 0 if replicas == colored.replicas else replicas
     updater.change_color(
         color,
         edits,
         message=f"deploy release {release.release_id} on {color}",
-        watch=lambda: _give_up_on_pods(ports, color, release.release_id, starts),
+        watch=lambda: give_up_on_pods(ports, color, release.release_id, starts),
     )
 
 
@@ -65,7 +74,7 @@ def await_ready(ports: Ports, color: Color, release_id: str) -> None:
     settings = ports.config.read()
     timeout_seconds = settings.cold_start_seconds + settings.rollout.ready_timeout_seconds
     deadline = ports.clock.monotonic() + timeout_seconds
-    wanted, noted, starts = settings.color(color).replicas, "", NodeStarts(ports, color)
+    wanted, noted, starts = settings.color(color).wanted_replicas, "", NodeStarts(ports, color)
     what = f"{wanted} replicas of {color} to be ready"
     with waiting(what, at_most_seconds=timeout_seconds):
         while True:
@@ -142,7 +151,7 @@ def require_standing(ports: Ports, color: Color) -> None:
     Raises:
         RolloutError: not all of its replicas are healthy.
     """
-    health, needed = ports.load_balancer.health(color), ports.config.read().color(color).replicas
+    health, needed = ports.load_balancer.health(color), ports.config.read().color(color).wanted_replicas
     if health.healthy < needed:
         raise RolloutError(
             f"{color} has {health.healthy} of {needed} targets healthy ({dict(health.states)}), so "
@@ -160,7 +169,7 @@ def _wait_out_the_drain(ports: Ports, settings: ServiceSettings, color: Color, c
             ports.clock.sleep(left_seconds)
 
 
-def _give_up_on_pods(ports: Ports, color: Color, release_id: str, starts: NodeStarts) -> None:
+def give_up_on_pods(ports: Ports, color: Color, release_id: str, starts: NodeStarts) -> None:
     """Raise early for pods that crash repeatedly or get no node: the update would wait for them as for slow ones.
 
     Raises:

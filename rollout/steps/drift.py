@@ -147,7 +147,10 @@ def _color_edits(settings: ServiceSettings, color: Color, state: ColorState) -> 
         return
     if ours.parked != (not state.replicas):
         yield f"{color}.parked", not state.replicas
-    if state.replicas and state.replicas != ours.replicas:
-        yield f"{color}.replicas", state.replicas
+    if state.replicas and state.replicas != ours.wanted_replicas:
+        if settings.capacity is None:
+            yield f"{color}.replicas", state.replicas
+        else:
+            yield f"{color}.running_replicas", 0 if state.replicas == ours.replicas else state.replicas
     if state.replicas and not ours.nodes_wanted:
         yield f"{color}.provisioned", True

@@ -12,6 +12,7 @@ from typing import Final
 
 from components.config.settings import ServiceSettings
 from components.domain.capacity import nodes_for, usd_per_hour
+from components.domain.ladder import waves_back, way_back
 from components.domain.moments import format_rfc3339, parse_rfc3339
 from components.domain.naming import Color
 from rollout.model.errors import RefusedError
@@ -83,9 +84,31 @@ def warm_color(settings: ServiceSettings, records: Sequence[Record], now: dateti
 
 
 def price_of(settings: ServiceSettings, color: Color) -> float | None:
-    """Return the On-Demand price of a colour's nodes in us-east-1, in US dollars per hour. None when it is unknown."""
+    """Return the On-Demand price of a colour's nodes in us-east-1, in US dollars per hour. None when it is unknown.
+
+    Of nodes that both colours share, those beyond one colour's are the idle colour's.
+    """
     nodes = nodes_for(settings.color(color).replicas, settings.instance, settings.shape(color))
+    if settings.capacity is not None:
+        nodes = settings.shared_pool.desired_nodes - nodes
     return usd_per_hour(settings.instance, nodes)
+
+
+def kept_way_back(settings: ServiceSettings, start_seconds: float | None) -> str | None:
+    """Return what a rollback to the idle colour takes. None when it could take all traffic back at once, or none.
+
+    Args:
+        settings: the service's settings.
+        start_seconds: how long the latest start of replicas took. None when that was not measured.
+    """
+    capacity, idle = settings.capacity, settings.color(settings.idle_color)
+    if capacity is None or not idle.serves or not (waves := waves_back(capacity, idle.wanted_replicas)):
+        return None
+    return (
+        f"the way back: {settings.idle_color} runs {idle.wanted_replicas} of {capacity.replicas} replicas, which carry "
+        f"{capacity.carried_percent(idle.wanted_replicas)} % of the requests at once, and all after "
+        f"{way_back(waves, settings.wave_seconds(start_seconds))}"
+    )
 
 
 def last_brought_up(records: Sequence[Record]) -> BroughtUp | None:

@@ -41,7 +41,7 @@ def last_passed_violations(settings: ServiceSettings, records: Sequence[Record],
             f"{color}.release: {release.release_id} serves but was rolled back the last time it was tried, so {idle} "
             "has the last release that passed. Ramp to one that passes, or put all traffic back with scripts.rollback"
         )
-    needed = settings.color(color).replicas
+    needed = settings.color(color).wanted_replicas
     if active.healthy < needed:
         yield (
             f"{color}: has {active.healthy} healthy targets of {needed} ({dict(active.states)}), and {idle} is all "

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar, cast
 
 from components.config.reservation import Reservation
 from components.config.settings import ServiceSettings
+from components.domain.ladder import way_back
 from components.domain.naming import CANDIDATE_ROUTE_HEADER, COLORS, Color
 from rollout.model.account import CapacityReservation, Subnet
 from rollout.model.changes import unlike_candidate_change
@@ -228,6 +229,20 @@ def _steps(on: Inspection) -> Iterator[str]:
     yield from weight_violations(on.settings, on.plan)
 
 
+def _way_back(on: Inspection) -> Iterator[str]:
+    """Yield a violation if the way back from the last step takes too long, by the latest measured start."""
+    ladder = on.settings.ladder
+    started = None if ladder is None else on.ask(lambda: (on.ports.start_seconds(),))
+    if ladder is None or started is None:
+        return
+    waves, seconds, most = ladder.most_waves_back, on.settings.wave_seconds(*started), on.settings.max_rollback_seconds
+    if waves * seconds > most:
+        yield (
+            f"max_rollback_seconds: is {most}, but the way back from the last step takes {way_back(waves, seconds)}, "
+            "by the latest start of replicas. Raise it, or raise surge_replicas"
+        )
+
+
 def _drill(on: Inspection) -> Iterator[str]:
     max_age_days = on.settings.rollout.drill_max_age_days
     drills = None if max_age_days is None else on.ask(lambda: on.ports.drills())
@@ -430,6 +445,7 @@ CONDITIONS: Final = (
     Condition(name="stack", find=_stack, when=When.BEFORE),
     Condition(name="traffic", find=_traffic, when=When.DEPLOYED),
     Condition(name="steps", find=_steps),
+    Condition(name="way back", find=_way_back),
     Condition(name="drill", find=_drill, when=When.DEPLOYED),
     Condition(name="places", find=_places),
     Condition(name="addresses", find=_addresses),

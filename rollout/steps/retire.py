@@ -61,7 +61,7 @@ def park(
             f"pods of {color} run release {', '.join(sorted(unknown))}, which the config file does not contain: the "
             "file is stale. Restore the newest one (the one that the rollout wrote), and run scripts.rollback again"
         )
-    _await_gone(ports, settings, color)
+    await_left(ports, settings, color, 0)
     ports.journal.write(Parked(color=color))
 
 
@@ -72,7 +72,7 @@ def release_nodes(ports: Ports, updater: Updater, color: Color, *, message: str,
         RolloutError: the update is refused or fails.
     """
     settings = ports.config.read()
-    if settings.headroom_mode == "always" or not settings.color(color).nodes_wanted:
+    if settings.nodes_stay_up or not settings.color(color).nodes_wanted:
         return
     _update(ports, updater, color, {f"{color}.provisioned": False}, message, patience_seconds)
     ports.journal.write(NodesReleased(color=color))
@@ -98,13 +98,19 @@ def _update(
     )
 
 
-def _await_gone(ports: Ports, settings: ServiceSettings, color: Color) -> None:
-    # A node group that scales in ignores disruption budgets, so no pod may be left on its nodes.
+def await_left(ports: Ports, settings: ServiceSettings, color: Color, replicas: int) -> None:
+    """Wait until a colour has at most so many pods left, including those that are finishing their requests.
+
+    Raises:
+        RolloutError: pods stay. The message says which, and why.
+    """
+    # A node group that scales in ignores disruption budgets, so no pod may be left on its nodes. And a GPU is free only
+    # once its pod is gone.
     # https://docs.aws.amazon.com/eks/latest/userguide/managed-node-groups.html
     timeout_seconds = settings.drain_chain.grace_period_seconds + settings.rollout.ready_timeout_seconds
     deadline = ports.clock.monotonic() + timeout_seconds
     with waiting(f"the pods of {color} to finish their requests and go", at_most_seconds=timeout_seconds):
-        while left := _left(ports, color):
+        while left := _left(ports, color, replicas):
             if ports.clock.monotonic() > deadline:
                 raise RolloutError(f"pods of {color} are still there after {timeout_seconds:.0f} s: {left}")
             ports.clock.sleep(min(settings.rollout.poll_seconds, 1))
@@ -119,12 +125,14 @@ def _standing(ports: Ports, color: Color) -> frozenset[str]:
     return frozenset(pod.release_id for pod in pods if not pod.terminating)
 
 
-def _left(ports: Ports, color: Color) -> str:
-    """Return which pods are left, and why if known. Empty when there are none."""
+def _left(ports: Ports, color: Color, replicas: int) -> str:
+    """Return which pods are left, and why if known. Empty when there are no more than so many."""
     try:
         pods = ports.replicas.pods(color)
     except Exception as error:  # a failed read is no evidence that they are gone
         return f"they cannot be listed: {describe_error(error)}"
+    if len(pods) <= replicas:
+        return ""
     return "; ".join(f"{pod.name} ({_why(pod)})" for pod in pods)
 
 

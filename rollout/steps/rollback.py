@@ -16,7 +16,7 @@ from rollout.model.errors import (
     UnreconciledError,
     UpdateFailedError,
 )
-from rollout.model.plan import full_weight_of
+from rollout.model.plan import full_weight_of, share_words
 from rollout.model.records import Note, RuleChanged
 from rollout.model.rule import LiveRule
 from rollout.ports import Ports
@@ -57,7 +57,14 @@ def candidate_to_undo(settings: ServiceSettings, rule: LiveRule, now: datetime, 
 
 
 def restore_traffic(
-    ports: Ports, updater: Updater, *, green_weight: int, active_color: Color, reason: str, sent_back: bool = False
+    ports: Ports,
+    updater: Updater,
+    *,
+    green_weight: int,
+    active_color: Color,
+    reason: str,
+    sent_back: bool = False,
+    rolling_out: bool = False,
 ) -> None:
     """Set the rule at once, end any running update, then repeat until rule, config and state agree.
 
@@ -68,6 +75,7 @@ def restore_traffic(
         active_color: the active colour afterwards.
         reason: the reason, for the update's message.
         sent_back: whether the rule has just been set, so that it only needs to be recorded.
+        rolling_out: whether some traffic stays where it is for now, because the active colour cannot carry it yet.
 
     Raises:
         UnreconciledError: traffic is back, but rule, config and state do not agree. The message says what remains.
@@ -89,7 +97,7 @@ def restore_traffic(
         if agree and (reconciled or _is_in_state(ports, updater, rule)):
             return
         try:
-            _reconcile(ports, updater, rule, green_weight, active_color, message)
+            _reconcile(ports, updater, rule, green_weight, active_color, message, rolling_out=rolling_out)
             failure, reconciled = None, True
         except StackLockedError as error:
             # The other update may write the rule once more before it ends. Then we update.
@@ -109,8 +117,9 @@ def restore_traffic(
             ports.journal.write(Note(text=f"the update that reconciles the state failed: {error}"))
         attempts += 1
         ports.clock.sleep(RETRY_SECONDS if failure else 0)
+    share = share_words(active_color, green_weight)
     raise UnreconciledError(
-        f"all traffic is on {active_color}, by a direct update of the rule (green_weight {green_weight}), but rule, "
+        f"{share} on {active_color}, by a direct update of the rule (green_weight {green_weight}), but rule, "
         "config and state do not agree"
         + (f": {failure}" if failure else "")
         + ". Run scripts.rollback again once the cause is fixed; until then a `pulumi up` may move the weight."
@@ -215,12 +224,19 @@ def _is_in_state(ports: Ports, updater: Updater, rule: LiveRule) -> bool:
 
 
 def _reconcile(
-    ports: Ports, updater: Updater, rule: LiveRule, green_weight: int, active_color: Color, message: str
+    ports: Ports,
+    updater: Updater,
+    rule: LiveRule,
+    green_weight: int,
+    active_color: Color,
+    message: str,
+    *,
+    rolling_out: bool,
 ) -> None:
     settings = ports.config.read()
     # Undoing a promotion ends the keep-warm window. Undoing an unfinished step keeps it.
     window = {"keep_until": ""} if settings.active_color != active_color else {}
-    edits = {"green_weight": green_weight, "active_color": active_color, "rolling_out": False, **window}
+    edits = {"green_weight": green_weight, "active_color": active_color, "rolling_out": rolling_out, **window}
     updater.write(edits, rule, message=message)
     if updater.rule_urn is None:
         updater.rule_in_state()  # not a preview, which would also need Kubernetes' API

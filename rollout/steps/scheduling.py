@@ -20,15 +20,25 @@ def replica_of(settings: ServiceSettings, color: Color) -> Resources:
 
 def nodes_to_come(settings: ServiceSettings, candidate: Color) -> int:
     """Return how many nodes EKS will start for the candidate."""
-    if settings.headroom_mode == "always" or settings.color(candidate).nodes_wanted:
+    if settings.nodes_stay_up or settings.color(candidate).nodes_wanted:
         return 0
-    return nodes_for(settings.color(candidate).replicas, settings.instance, settings.shape(candidate))
+    return nodes_for(replicas_to_come(settings, candidate), settings.instance, settings.shape(candidate))
+
+
+def replicas_to_come(settings: ServiceSettings, color: Color) -> int:
+    """Return how many replicas of a colour a deploy starts: all, unless it is idle and has only the surge places."""
+    return settings.first_replicas if color == settings.idle_color else settings.color(color).replicas
 
 
 def without_nodes(settings: ServiceSettings) -> ServiceSettings:
     """Return the settings of a service whose nodes are all still to come, as before its first deployment."""
-    down = {color: settings.color(color).model_copy(update={"provisioned": False}) for color in COLORS}
-    return settings.model_copy(update={"headroom_mode": "on_rollout", **down})
+    down = {
+        color: settings.color(color).model_copy(
+            update={"provisioned": False, "replicas": replicas_to_come(settings, color)}
+        )
+        for color in COLORS
+    }
+    return settings.model_copy(update={"headroom_mode": "on_rollout", "surge_replicas": None, **down})
 
 
 def scheduling_violations(
@@ -45,6 +55,9 @@ def weight_violations(settings: ServiceSettings, plan: Plan) -> Iterator[str]:
     """Yield a violation for the first step that sends the candidate more traffic than its replicas can take."""
     candidate, outgoing = plan.candidate, plan.outgoing
     has, full = settings.color(candidate).replicas, settings.color(outgoing).replicas
+    if plan.capacity is not None or settings.capacity is not None:
+        yield from () if settings.capacity is None else _ladder_violations(settings, plan)
+        return
     for number, step in enumerate(plan.steps, 1):
         needs = replicas_for_weight(step.candidate_percent, full)
         if has < needs:
@@ -54,6 +67,21 @@ def weight_violations(settings: ServiceSettings, plan: Plan) -> Iterator[str]:
                 f"{candidate}.replicas to {full}"
             )
             return
+
+
+def _ladder_violations(settings: ServiceSettings, plan: Plan) -> Iterator[str]:
+    """Yield a violation if a rollout would not begin at the foot of the ladder, or would climb another one."""
+    outgoing = settings.color(plan.outgoing)
+    if outgoing.wanted_replicas < outgoing.replicas:
+        yield (
+            f"{plan.outgoing}.running_replicas: is {outgoing.running_replicas}, but a rollout begins with all "
+            f"{outgoing.replicas} replicas of the colour that serves. Run scripts.rollback, which brings them back"
+        )
+    if plan.capacity != settings.capacity:
+        yield (
+            f"surge_replicas: the plan is for {plan.capacity or 'all replicas of both colours'}, but the config says "
+            f"{settings.capacity}; start again"
+        )
 
 
 def _live_node_violations(
@@ -68,7 +96,7 @@ def _live_node_violations(
         node.name: 0 if node.closed else (node.allocatable - _asked_on(node.name, staying)).places(replica)
         for node in ours
     }
-    needed, whose = settings.color(candidate).replicas, f"replicas of {candidate}"
+    needed, whose = replicas_to_come(settings, candidate), f"replicas of {candidate}"
     if settings.shares_nodes and (missing := _unbound(settings, service, pods)):
         whose = f"replicas ({needed} of {candidate}, and {missing} of {settings.active_color} that have no node)"
         needed += missing
@@ -99,7 +127,7 @@ def _new_node_violations(
         memory_mib=instance.allocatable_memory_mib,
         pods=instance.max_pods,
     )
-    each, needed = (offered - share).places(replica), settings.color(candidate).replicas
+    each, needed = (offered - share).places(replica), replicas_to_come(settings, candidate)
     if each * coming < needed:
         yield (
             f"instance_type: {coming} new nodes of {instance.name} must run {needed} replicas of {candidate}, but "
@@ -127,7 +155,7 @@ def _unbound(settings: ServiceSettings, service: str, pods: Iterable[BoundPod]) 
     active = settings.color(settings.active_color)
     labels = pool_labels(service, settings.active_color).items()
     bound = sum(labels <= pod.labels.items() for pod in pods)
-    return max(active.replicas - bound, 0) if active.serves else 0
+    return max(active.wanted_replicas - bound, 0) if active.serves else 0
 
 
 def _asked_on(node: str, pods: Iterable[BoundPod]) -> Resources:

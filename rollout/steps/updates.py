@@ -105,6 +105,45 @@ class Updater:
             watch=watch,
         )
 
+    def resize(
+        self,
+        color: Color,
+        running_replicas: int,
+        *,
+        message: str,
+        with_policies: bool = True,
+        watch: Watch | None = None,
+    ) -> None:
+        """Change how many replicas a colour runs, by an update of nothing but its Deployment and the rule's tags.
+
+        The colour's disruption budget is part of it. No other change of the program or the config is applied, so that
+        neither stands in the way of a rollback.
+
+        Args:
+            color: the colour.
+            running_replicas: how many it should run; 0 for all.
+            message: what the update is for.
+            with_policies: whether the policies judge it.
+            watch: called while the update runs. Raises when the update has become pointless.
+
+        Raises:
+            UnexpectedChangeError: the update made other changes.
+            UpdateFailedError: the update failed, or the state does not have the colour's Deployment.
+        """
+        state = self.rule_in_state()
+        if state is None or not state.sized.get(color):
+            raise UpdateFailedError(f"Pulumi's state does not have the Deployment of {color}; is this the right stack?")
+        self._apply(
+            {f"{color}.running_replicas": running_replicas},
+            self._ports.load_balancer.rule(),
+            lambda changes: unlike_candidate_change(changes, service=self._service, color=color),
+            message,
+            color=color,
+            watch=watch,
+            targets=(state.urn, *state.sized[color]),
+            with_policies=with_policies,
+        )
+
     def write(
         self, edits: Mapping[str, JsonValue], rule: LiveRule, *, message: str = "", color: Color | None = None
     ) -> Callable[[], None]:
@@ -174,6 +213,7 @@ class Updater:
         color: Color | None = None,
         watch: Watch | None = None,
         targets: tuple[str, ...] = (),
+        with_policies: bool = True,
     ) -> None:
         """Update the targets, and check what has changed. Without targets, check a preview of everything first."""
         before = self.touched
@@ -195,10 +235,10 @@ class Updater:
                 take_back()
                 raise PlanRefusedError(f"{message}: the preview contains other changes: {'; '.join(found)}. {_WHO}")
         try:
-            run = self._ports.stack.up(message, targets=targets, watch=watch)
+            run = self._ports.stack.up(message, targets=targets, with_policies=with_policies, watch=watch)
         except UpdateFailedError as error:
-            # Guards and policies on the rule refuse before the change. With the rule as the only target, an unchanged
-            # rule proves that nothing changed.
+            # Guards and policies on the rule refuse before the change. With the rule among the targets, an unchanged
+            # rule proves that nothing changed: its serial always changes, and it is updated first.
             if isinstance(error, StackLockedError) or (targets and self._stands(rule)):
                 take_back()
             else:

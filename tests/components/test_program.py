@@ -262,6 +262,29 @@ def test_colours_that_share_their_nodes_select_those_of_the_service() -> None:
         assert ("NodeGroup", "llm") in declared.precede(("Deployment", f"llm-{color}"))
 
 
+def test_colours_that_share_too_few_places_get_one_group_for_one_of_them_and_the_surge() -> None:
+    blue, green = ({**BOTH_COLORS[color], "replicas": 4} for color in COLORS)
+    declared = run_program(
+        blue={**blue, "running_replicas": 1},
+        green=green,
+        green_weight=100,
+        active_color="green",
+        headroom_mode="surge",
+        node_groups="shared",
+        surge_replicas=1,
+    )
+    assert declared["NodeGroup", "llm"].inputs["scalingConfig"] == {"minSize": 0, "desiredSize": 5, "maxSize": 5}
+    running = {color: declared["Deployment", f"llm-{color}"].inputs["spec"]["replicas"] for color in COLORS}
+    assert running == {"blue": 1, "green": 4}
+    evicted = {
+        color: declared["PodDisruptionBudget", f"llm-{color}"].inputs["spec"]["maxUnavailable"] for color in COLORS
+    }
+    assert evicted == {"blue": 0, "green": 1}, "nothing can replace a single replica"
+    tags = declared["ListenerRule", "llm"].inputs["tags"]
+    assert tags["vllm-blue-green/shared-capacity"] == "4+1 at 105"
+    assert tags["vllm-blue-green/blue"].endswith(" x1")
+
+
 @pytest.mark.parametrize("parked", [True, False])
 def test_what_one_colour_does_leaves_shared_nodes_alone(parked: bool) -> None:
     green = {**BOTH_COLORS["green"], "parked": parked}

@@ -123,7 +123,8 @@ class ApiServerDown(Breakage):
             self.hits += 1
             world.pass_time(3)
             raise MaxRetryError(HTTPConnectionPool("10.0.0.10", 443), "/api/v1/pods", OSError("Connection refused"))
-        if _updates(call) and not call.named.get("targets"):
+        targets = call.named.get("targets")
+        if _updates(call) and (not targets or any("::kubernetes:" in urn for urn in targets)):
             self.hits += 1
             raise UpdateFailedError("update failed: configured Kubernetes cluster is unreachable: connection refused")
         return call.ask()

@@ -15,7 +15,7 @@ from tests.rollout.fakes import World
 
 Ask: TypeAlias = Callable[[], Any]
 
-_NOT_A_PORT = frozenset({"rule_changed_at", "shield"})
+_NOT_A_PORT = frozenset({"rule_changed_at", "start_seconds", "shield"})
 
 
 @dataclass(frozen=True, kw_only=True)

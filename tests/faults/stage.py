@@ -108,6 +108,7 @@ class Stage:
         tick: Tick = lambda: None,
         signal_at: Callable[[Record], Signals | None] = lambda _: None,
         grace_seconds: float = _LONGEST_COMMAND_SECONDS,
+        longest_seconds: float = _LONGEST_COMMAND_SECONDS,
     ) -> Played:
         """Run one of the product's scripts to its end.
 
@@ -117,10 +118,11 @@ class Stage:
             tick: called every few hundredths of a second.
             signal_at: returns, for a record, the signal to send to the script.
             grace_seconds: how long the script may take after a signal before it is killed.
+            longest_seconds: how long it may take without one.
         """
         process = self.begin(*arguments)
         started_at, first = time.monotonic(), len(self.journal.records)
-        deadline = started_at + _LONGEST_COMMAND_SECONDS
+        deadline = started_at + longest_seconds
         seen, killed = first, False
 
         def look(record: Record) -> None:
@@ -247,15 +249,31 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, binaries: Mapping[str, Path], log: Callable[[str], None]) -> Generator[Stage]:
-    """Provide a stage during a ``with`` block: release A serves on blue, under live traffic."""
-    settings = stage_settings()
+def stage(
+    folder: Path,
+    binaries: Mapping[str, Path],
+    log: Callable[[str], None],
+    settings: RehearsalSettings | None = None,
+    *,
+    with_policies: bool = False,
+) -> Generator[Stage]:
+    """Provide a stage during a ``with`` block: release A serves on blue, under live traffic.
+
+    Args:
+        folder: the world's folder.
+        binaries: the control plane's programs.
+        log: called with what is done.
+        settings: the rehearsal's settings. None for those of the fault cells.
+        with_policies: whether the scripts run the policies. The rehearsal does so on every update, and most tests of a
+            stage would only take twice the time.
+    """
+    settings = settings or stage_settings()
     with world(folder, settings, binaries, log) as running:
         journal = JournalTail(running.checkout / JOURNAL)
         log("first release")
         Scenarios(running, settings, LiveView(Console(quiet=True)), journal).first_release()
-        # The rehearsal itself runs policies on every update. Here they would only double the time of each update.
-        (running.checkout / "policies" / "PulumiPolicy.yaml").unlink()
+        if not with_policies:
+            (running.checkout / "policies" / "PulumiPolicy.yaml").unlink()
         load = start_load(running, settings)
         try:
             time.sleep(_TRAFFIC_BEFORE_SECONDS)

@@ -61,6 +61,18 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
     },
     # One node group for both colours.
     "shared": {**BOTH, "headroom_mode": "always", "node_groups": "shared"},
+    # No second pool: both colours share places for four replicas and one more, and green has half of the requests.
+    "surge": {
+        **BOTH,
+        "headroom_mode": "surge",
+        "node_groups": "shared",
+        "surge_replicas": 1,
+        "green_weight": 50,
+        "rolling_out": True,
+        "rollout_serial": 5,
+        "blue": {**BOTH["blue"], "running_replicas": 3},
+        "green": {**BOTH["green"], "running_replicas": 2},
+    },
     # The second pool in a capacity reservation.
     "reserved": {
         **BOTH,

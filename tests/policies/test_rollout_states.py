@@ -27,11 +27,15 @@ from rollout.model.plan import make_plan
 from rollout.ports import Watch
 from tests.policies.judge import Config, judge
 from tests.policies.stacks import Stack, declared
-from tests.rollout.fakes import BASE, NEW, SERVICE, World, release
+from tests.rollout.fakes import BASE, NEW, SERVICE, SIZED_URNS, World, release
 
 pytestmark = pytest.mark.slow
 
 RULE = f"ListenerRule {SERVICE}"
+SIZED = {
+    urn: (f"Deployment {SERVICE}-{color}", f"PodDisruptionBudget {SERVICE}-{color}")
+    for color, urn in SIZED_URNS.items()
+}
 # On, and without a single bundle: what the scripts write must need none.
 CONFIG: Config = {"traffic-weight-needs-evidence": {"bundles": ["/no/bundles"]}}
 SERVICE_POLICIES = tuple(policy for policy in POLICIES if isinstance(policy, StackValidationPolicy))
@@ -41,6 +45,7 @@ LAYOUTS: Mapping[str, Mapping[str, Any]] = {
     "on_rollout": {},
     "always": {"headroom_mode": "always", "spare_nodes": 1},
     "shared": {"headroom_mode": "always", "node_groups": "shared"},
+    "surge": {"headroom_mode": "surge", "node_groups": "shared", "surge_replicas": 1},
     "on_demand reservation that ends before the keep-warm window": {
         "headroom_mode": "reserved",
         "green": {
@@ -104,11 +109,12 @@ class Recorder(World):
 
     def ramp(self, subject: Release) -> Phase:
         settings = self.config.read()
-        plan = make_plan(settings.idle_color, settings.rollout)
+        plan = make_plan(settings.idle_color, settings.rollout, ladder=settings.ladder)
         return Controller(self.ports(), Subject(service=SERVICE, release=subject)).run(Rollout(plan=plan)).phase
 
     def roll_back(self, candidate: Color) -> Phase:
-        plan = make_plan(candidate, self.config.read().rollout)
+        settings = self.config.read()
+        plan = make_plan(candidate, settings.rollout, ladder=settings.ladder)
         state = Rollout(plan=plan, phase=Phase.ROLLING_BACK, reason="asked")
         phase = Controller(self.ports(), Subject(service=SERVICE)).run(state).phase
         self.clock.shielded = False
@@ -200,7 +206,8 @@ def test_whatever_the_scripts_write_passes(
             assert judge(wanted, CONFIG) == [], write.what
             judged = wanted
         if write.targets:
-            applied = {**applied, RULE: wanted[RULE]}
+            reached = [RULE, *(key for urn in write.targets for key in SIZED.get(urn, ()))]
+            applied = {**applied, **{key: wanted[key] for key in reached}}
             assert judge(applied, policies=SERVICE_POLICIES) == [], write.what
         elif write.targets is not None:
             applied = wanted

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from components.config.release import Release
-from components.config.settings import ServiceSettings
+from components.config.settings import ColorSettings, ServiceSettings
 from components.domain.capacity import nodes_for
 from components.domain.naming import (
     COLOR_KEY,
@@ -52,6 +52,10 @@ SERVICE = "chat"
 START = datetime(2026, 11, 21, 8, tzinfo=UTC)
 ARNS: dict[Color, str] = {"blue": "arn:blue", "green": "arn:green"}
 RULE_URN = "urn:pulumi:prod::vllm-blue-green::aws:lb/listenerRule:ListenerRule::chat"
+SIZED_URNS: dict[Color, str] = {
+    "blue": "urn:pulumi:prod::vllm-blue-green::kubernetes:apps/v1:Deployment::chat-blue",
+    "green": "urn:pulumi:prod::vllm-blue-green::kubernetes:apps/v1:Deployment::chat-green",
+}
 
 
 def release(revision: str) -> Release:
@@ -271,6 +275,11 @@ def _buckets(count: float, slow: str) -> Series:
     return {("pod", bound): count if float(bound) >= float(slow) else 0.0 for bound in bounds}
 
 
+def _deployed(colored: ColorSettings) -> ColorSettings:
+    """Return a colour's settings as they affect what is deployed: all replicas are as many, however that is written."""
+    return colored.model_copy(update={"running_replicas": colored.wanted_replicas})
+
+
 class World:
     """The load balancer, Kubernetes, Prometheus, CloudWatch and Pulumi, all following the config on ``up``."""
 
@@ -297,6 +306,7 @@ class World:
         self.response_p95_seconds: dict[Color, float] = {"blue": 0.2, "green": 0.2}
         self.counted: dict[Color, float] = dict.fromkeys(COLORS, 0.0)
         self.drills = DrillHistory()
+        self.measured_start_seconds: float | None = None
         self.weight_lag_seconds = 0.0
         self.ignore_weights = False
         """Whether requests keep following the current weights, whatever the rule says later."""
@@ -380,6 +390,7 @@ class World:
             hooks=self.hooks,
             rule_changed_at=rule_changed_at,
             drills=lambda: self.drills,
+            start_seconds=lambda: self.measured_start_seconds,
             shield=self.clock.shield,
         )
 
@@ -432,8 +443,9 @@ class World:
         old, new = self._rule_inputs(self.state) | self.state_rule, self._rule_inputs(wanted) | self.program_rule
         if old != new:
             changes.append(Change(op="update", urn=RULE_URN, type=RULE_TYPE, old=old, new=new))
-        for color in () if targets else COLORS:
-            if wanted.color(color) != self.state.color(color):
+        for color in COLORS:
+            reached = not targets or SIZED_URNS[color] in targets
+            if reached and _deployed(wanted.color(color)) != _deployed(self.state.color(color)):
                 tags = {SERVICE_KEY: SERVICE, COLOR_KEY: color}
                 inputs = {"tags": tags, "color": wanted.color(color).model_dump()}
                 changes.append(Change(op="update", urn=f"urn::x::{SERVICE}-{color}", type="x:y:Z", new=inputs))
@@ -442,7 +454,7 @@ class World:
     def up(
         self, message: str, *, targets: Sequence[str] = (), with_policies: bool = True, watch: Watch | None = None
     ) -> EngineRun:
-        assert set(targets) <= {RULE_URN}
+        assert set(targets) <= {RULE_URN, *SIZED_URNS.values()}
         self.clock.elapsed += 3
         self.clock.check()
         if with_policies and self.refused_by_policy:
@@ -458,7 +470,8 @@ class World:
             self._set_weights(wanted.green_weight)
         if targets:
             rule_keys = ("green_weight", "active_color", "keep_until", "rollout_serial", "rolling_out")
-            wanted = self.state.model_copy(update={key: getattr(wanted, key) for key in rule_keys})
+            sized = {color: wanted.color(color) for color, urn in SIZED_URNS.items() if urn in targets}
+            wanted = self.state.model_copy(update={**{key: getattr(wanted, key) for key in rule_keys}, **sized})
         self.state, self.state_rule = wanted, dict(self.program_rule)
         self.applied.append(wanted)
         if watch is not None:
@@ -472,6 +485,7 @@ class World:
             weights={ARNS[color]: self.state.weight(color) for color in COLORS},
             active_color=self.state.active_color,
             rollout_serial=self.state.rollout_serial,
+            sized={color: (urn,) for color, urn in SIZED_URNS.items()},
         )
 
     def interrupt(self) -> None:
@@ -499,6 +513,7 @@ class World:
             rollout_serial=self.state.rollout_serial,
             rolling_out=self.state.rolling_out,
             colors={color: self.state.color(color).as_tagged for color in COLORS},
+            capacity=self.state.capacity,
         )
 
     def set_green_weight(self, green_weight: int) -> None:
@@ -533,22 +548,29 @@ class World:
             memory_mib=settings.instance.allocatable_memory_mib,
             pods=settings.instance.max_pods,
         )
+        if settings.shares_nodes:
+            return [
+                Node(name=f"shared-{number}", allocatable=offered, labels=pool_labels(SERVICE, None))
+                for number in range(settings.shared_pool.desired_nodes)
+            ]
         return [
             Node(name=f"{color}-{number}", allocatable=offered, labels=pool_labels(SERVICE, color))
             for color in COLORS
-            if settings.color(color).nodes_wanted or settings.headroom_mode == "always"
+            if settings.color(color).nodes_wanted or settings.nodes_stay_up
             for number in range(nodes_for(settings.color(color).replicas, settings.instance, settings.shape(color)))
         ]
 
     def bound_pods(self) -> Sequence[BoundPod]:
+        every: list[tuple[Color, int]] = [
+            (color, number) for color in COLORS for number, _ in enumerate(self.pods(color))
+        ]
         ours = [
             BoundPod(
-                node=f"{color}-{number}",
+                node=f"shared-{place}" if self.state.shares_nodes else f"{color}-{number}",
                 requests=replica_of(self.state, color),
                 labels={SERVICE_KEY: SERVICE, COLOR_KEY: color},
             )
-            for color in COLORS
-            for number, _ in enumerate(self.pods(color))
+            for place, (color, number) in enumerate(every)
         ]
         return [*ours, *self.guests]
 
@@ -621,7 +643,7 @@ class World:
                 waiting_reason="",
                 restarts=0,
             )
-            for number in range(colored.replicas)
+            for number in range(colored.wanted_replicas)
         )
 
     def counters(self, at: datetime) -> Mapping[Color, Counters]:

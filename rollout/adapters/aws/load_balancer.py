@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
 from components.domain.balancer_metrics import color_dimensions
+from components.domain.ladder import SharedCapacity
 from components.domain.load_balancer_arns import load_balancer_dimension, load_balancer_of, target_group_dimension
 from components.domain.moments import parse_or_none
 from components.domain.naming import (
@@ -21,6 +22,7 @@ from components.domain.naming import (
     ROLLING_OUT_KEY,
     ROLLOUT_SERIAL_KEY,
     SERVICE_KEY,
+    SHARED_CAPACITY_KEY,
     STACK_KEY,
     Color,
     Role,
@@ -112,6 +114,7 @@ class Elbv2LoadBalancer:
                 for color in COLORS
                 if (state := ColorState.parse(tags.get(color_state_key(color), ""))) is not None
             },
+            capacity=SharedCapacity.parse(tags.get(SHARED_CAPACITY_KEY, "")),
         )
 
     def set_green_weight(self, green_weight: int) -> None:

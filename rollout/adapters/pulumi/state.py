@@ -1,11 +1,13 @@
 """Reads Pulumi's state, in the format of its deployments."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
-from components.domain.naming import ACTIVE_COLOR_KEY, ROLLOUT_SERIAL_KEY
+from components.domain.naming import ACTIVE_COLOR_KEY, COLOR_KEY, COLORS, ROLLOUT_SERIAL_KEY, SERVICE_KEY, Color
 from rollout.model.changes import Change, is_weighted_rule, weights_after
 from rollout.model.rule import StateRule
+
+_SIZED: Final = ("kubernetes:apps/v1:Deployment", "kubernetes:policy/v1:PodDisruptionBudget")
 
 
 def state_rule(resources: Iterable[Mapping[str, Any]], service: str) -> StateRule | None:
@@ -13,14 +15,25 @@ def state_rule(resources: Iterable[Mapping[str, Any]], service: str) -> StateRul
 
     The rule's outputs are AWS's answer at the last update or refresh.
     """
-    for one in resources:
+    every = [one for one in resources if not one.get("delete")]
+    for one in every:
         rule = Change(op="same", urn=one.get("urn", ""), type=one.get("type", ""), new=one.get("outputs") or {})
-        if not one.get("delete") and is_weighted_rule(rule, service):
+        if is_weighted_rule(rule, service):
             tags: Mapping[str, str] = one["outputs"].get("tags") or {}
             return StateRule(
                 urn=rule.urn,
                 weights=weights_after(rule),
                 active_color=tags.get(ACTIVE_COLOR_KEY, ""),
                 rollout_serial=int(tags.get(ROLLOUT_SERIAL_KEY) or 0),
+                sized={color: urns for color in COLORS if (urns := tuple(_sized(every, service, color)))},
             )
     return None
+
+
+def _sized(resources: Iterable[Mapping[str, Any]], service: str, color: Color) -> Iterable[str]:
+    """Yield the URNs of a colour's Deployment and PodDisruptionBudget."""
+    for one in resources:
+        if one.get("type") in _SIZED:
+            labels: Mapping[str, str] = ((one.get("outputs") or {}).get("metadata") or {}).get("labels") or {}
+            if labels.get(SERVICE_KEY) == service and labels.get(COLOR_KEY) == color:
+                yield one["urn"]

@@ -164,9 +164,10 @@ def _serves(colored: dict[str, Json]) -> bool:
 def _service_relations(read: dict[str, Json]) -> Iterator[Path]:
     mode = read.get("headroom_mode", "on_rollout")
     reserved = {color: one for color in COLORS if (one := read.get(color, {}).get("reservation")) is not None}
-    if read.get("node_groups") == "shared":
-        if mode != "always":
-            yield ("node_groups",)
+    shared = read.get("node_groups") == "shared"
+    if (shared and mode not in ("always", "surge")) or (mode == "surge" and not shared):
+        yield ("node_groups",)
+    if shared:
         if read.get("blue", {}).get("node_release_version") != read.get("green", {}).get("node_release_version"):
             yield ("green", "node_release_version")
         if read.get("blue", {}).get("node_subnet_ids") != read.get("green", {}).get("node_subnet_ids"):
@@ -178,6 +179,7 @@ def _service_relations(read: dict[str, Json]) -> Iterator[Path]:
             yield (color, "reservation")
         elif reservation["kind"] == "capacity_block":
             yield (color, "reservation", "kind")  # No P type is among NODES.
+    yield from _surge_relations(read, mode)
     gpus = read.get("gpus_per_replica", 1)
     # An API server, with several GPUs the engine, and a worker for each GPU; with /dev/shm at most.
     least = 1024 + (1024 if gpus > 1 else 0) + 3072 * gpus
@@ -223,6 +225,23 @@ def _service_relations(read: dict[str, Json]) -> Iterator[Path]:
             yield (color, "parked")
         elif share and mine.get("release") is None and _serves(theirs):
             yield ("green_weight",)
+
+
+def _surge_relations(read: dict[str, Json], mode: Json) -> Iterator[Path]:
+    """What the keys of mode surge need. Ladders are for another test: here the colours have two replicas or one."""
+    replicas = {color: read.get(color, {}).get("replicas", 1) for color in COLORS}
+    surge, kept = read.get("surge_replicas"), read.get("keep_warm_replicas")
+    if mode != "surge":
+        yield from ((key,) for key in ("surge_replicas", "keep_warm_replicas") if read.get(key) is not None)
+        yield from ((color, "running_replicas") for color in COLORS if read.get(color, {}).get("running_replicas"))
+    elif surge is None:
+        yield ("surge_replicas",)
+    elif replicas["green"] != replicas["blue"]:
+        yield ("green", "replicas")
+    elif surge > replicas["blue"]:
+        yield ("surge_replicas",)
+    elif kept is not None and kept > surge:
+        yield ("keep_warm_replicas",)
 
 
 def _stack_relations(read: dict[str, Json]) -> Iterator[Path]:

@@ -18,9 +18,10 @@ from components.domain.guards import (
     pods_refusal,
     rule_refusal,
 )
+from components.domain.ladder import SharedCapacity
 from components.domain.moments import format_or_empty, parse_or_none
 from components.domain.naming import COLORS, Color, other_color
-from components.domain.traffic import Traffic
+from components.domain.traffic import ColorState, Traffic
 
 NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
 PAST, SOON, LATER = ("2026-11-21T07:59:59Z", "2026-11-21T08:00:01Z", "2026-11-22T08:00:00Z")
@@ -361,3 +362,66 @@ def test_only_a_serial_and_a_reason_announce(text: str) -> None:
     case: Any = context(traffic(0), traffic(100), text)
     serial = text.partition(" ")[0]
     assert (rule_refusal(case) is None) == (serial.isdecimal() and int(serial) == SERIAL)
+
+
+# Where both colours share places for four replicas and one more.
+
+CAPACITY = SharedCapacity(replicas=4, surge=1, max_utilization_percent=105)
+CARRIED = {0: 0, 1: 26, 2: 52, 3: 78, 4: 100}
+
+
+def shared(green: int, running: tuple[int, int], **changes: Any) -> Traffic:
+    """Traffic with so many replicas of blue and green."""
+    colors: dict[Color, ColorState] = {
+        color: ColorState(release_id="0a", replicas=count) for color, count in zip(COLORS, running, strict=True)
+    }
+    return replace(traffic(green, **changes), colors=colors, capacity=CAPACITY)
+
+
+@pytest.mark.parametrize("active", COLORS)
+@pytest.mark.parametrize("running", [(4, 1), (3, 2), (2, 3), (1, 4)])
+def test_a_plain_update_raises_no_weight_beyond_what_the_replicas_carry_and_a_script_does(
+    active: Color, running: tuple[int, int]
+) -> None:
+    for before in (0, 1, 22, 25, 26, 27, 48, 50, 53, 74, 75, 99, 100):
+        for after in range(101):
+            deployed = traffic(before, active=active)
+            judged = rule_refusal(context(deployed, shared(after, running, active=active), "", 100))
+            fits = 100 - after <= max(CARRIED[running[0]], 100 - before) and after <= max(CARRIED[running[1]], before)
+            assert (judged is None) == fits, (before, after, judged)
+            assert rule_refusal(context(deployed, shared(after, running, active=active, serial=SERIAL + 1))) is None
+            announced = context(deployed, shared(after, running, active=active), f"{SERIAL} because")
+            assert rule_refusal(announced) is None
+
+
+def test_a_weight_beyond_the_replicas_is_refused_with_the_script_that_moves_both() -> None:
+    back = rule_refusal(context(traffic(75), shared(0, (2, 3))))
+    assert back == (
+        "chat: the weight of blue may not go from 25 to 100: its 2 of 4 replicas carry 52 %.\n"
+        "Use `python -m scripts.rollback --stack prod`, which moves replicas and weight together, or permit it once: "
+        'set announced to "7 <reason>".'
+    )
+    on = rule_refusal(context(traffic(25), shared(50, (4, 1))))
+    assert on is not None
+    assert "green may not go from 25 to 50: its 1 of 4 replicas carry 26 %.\nUse `python -m scripts.ramp" in on
+
+
+@pytest.mark.parametrize("active", COLORS)
+@pytest.mark.parametrize("left", [1, 2, 3])
+def test_a_script_takes_as_many_replicas_of_a_colour_that_serves_as_its_share_allows(active: Color, left: int) -> None:
+    old, new = DeclaredPods(release_id="0a", replicas=4), DeclaredPods(release_id="0a", replicas=left)
+    for weight in range(101):
+        green = weight if active == "green" else 100 - weight
+        running = (4, left) if active == "green" else (left, 4)
+        by_script = context(traffic(green, active=active), shared(green, running, active=active, serial=SERIAL + 1))
+        assert (pods_refusal(active, old, new, by_script) is None) == (weight <= CARRIED[left])
+        # The colour that is not active makes room in a rollback, whatever its share.
+        other = replace(by_script.desired, active_color=other_color(active))
+        assert pods_refusal(active, old, new, replace(by_script, desired=other)) is None
+        by_hand = context(traffic(green, active=active), shared(green, running, active=active))
+        assert (pods_refusal(active, old, new, by_hand) is None) == (weight == 0)
+
+
+def test_nobody_makes_room_where_each_colour_has_its_own_places() -> None:
+    old, new = DeclaredPods(release_id="0a", replicas=4), DeclaredPods(release_id="0a", replicas=3)
+    assert pods_refusal("blue", old, new, context(traffic(50), traffic(50, serial=SERIAL + 1))) is not None

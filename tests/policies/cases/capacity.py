@@ -457,6 +457,27 @@ _WEIGHT = (
         config={"capacity-weight-needs-replicas": {"replicas_percent": 51}},
         says="must be at least 3 at weight 100, with 4 of blue",
     ),
+    Unsafe(
+        policy="capacity-weight-needs-replicas",
+        why="more requests than two of four replicas carry, although the active colour has no more replicas",
+        base="surge",
+        edits={"ListenerRule chat": {f"{_WEIGHTS}[0].weight": 47, f"{_WEIGHTS}[1].weight": 53}},
+        says="chat: the number of green replicas is 2, but must be at least 3 at weight 53, with 4 at full size",
+    ),
+    Unsafe(
+        policy="capacity-weight-needs-replicas",
+        why="the active colour has given up a replica that its share needs",
+        base="surge",
+        edits={
+            "ListenerRule chat": {
+                f"{_WEIGHTS}[0].weight": 53,
+                f"{_WEIGHTS}[1].weight": 47,
+                _BLUE: f"{_BLUE_ID} x2",
+            },
+            "Deployment chat-blue": {"spec.replicas": 2},
+        },
+        says="chat: the number of blue replicas is 2, but must be at least 3 at weight 53, with 4 at full size",
+    ),
 )
 
 _RUNS = (
@@ -752,6 +773,11 @@ SAFE = (
             "Deployment chat-green": {"spec.replicas": 2},
         },
         config={"capacity-weight-needs-replicas": {"replicas_percent": 50}},
+    ),
+    Safe(
+        why="both colours carry a little more than their shares at full size, within max_utilization_percent",
+        base="surge",
+        edits={"ListenerRule chat": {f"{_WEIGHTS}[0].weight": 48, f"{_WEIGHTS}[1].weight": 52}},
     ),
     Safe(
         why="a larger green may be ramped as well",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from components.domain.naming import ACTIVE_COLOR_KEY, ROLE_KEY, ROLLOUT_SERIAL_KEY, SERVICE_KEY
+from components.domain.naming import ACTIVE_COLOR_KEY, COLOR_KEY, ROLE_KEY, ROLLOUT_SERIAL_KEY, SERVICE_KEY, Color
 from rollout.adapters.pulumi.state import state_rule
 from rollout.model.changes import RULE_TYPE
 from rollout.model.rule import StateRule
@@ -26,3 +26,29 @@ def test_the_rule_is_found_by_its_tags() -> None:
 def test_a_rule_that_waits_for_its_deletion_is_none() -> None:
     assert state_rule([rule(delete=True)], "chat") is None
     assert state_rule([], "chat") is None
+
+
+def of_color(kind: str, color: Color, service: str = "chat", **more: Any) -> dict[str, Any]:
+    labels = {SERVICE_KEY: service, COLOR_KEY: color}
+    outputs = {"metadata": {"labels": labels}}
+    return {"type": f"kubernetes:{kind}", "urn": f"urn::{kind}::{service}-{color}", "outputs": outputs, **more}
+
+
+def test_what_depends_on_a_colours_replicas_is_found_by_its_labels() -> None:
+    budget, pods = "policy/v1:PodDisruptionBudget", "apps/v1:Deployment"
+    resources = [
+        rule(),
+        of_color(budget, "blue"),
+        of_color(pods, "blue"),
+        of_color(pods, "green", delete=True),
+        of_color(pods, "green"),
+        of_color(pods, "green", service="search"),
+        of_color("core/v1:Service", "green"),
+        {"type": "kubernetes:apps/v1:Deployment", "urn": "urn::other"},
+    ]
+    found = state_rule(resources, "chat")
+    assert found is not None
+    assert found.sized == {
+        "blue": (f"urn::{budget}::chat-blue", f"urn::{pods}::chat-blue"),
+        "green": (f"urn::{pods}::chat-green",),
+    }

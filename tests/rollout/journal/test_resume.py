@@ -1,6 +1,6 @@
 """A rollout that is killed at any record or in any update is resumed from its records alone, or safely rolled back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -12,73 +12,15 @@ from hypothesis import strategies as st
 from components.domain.naming import Color
 from rollout.controller import Controller, Subject
 from rollout.journal.replay import missing_edits, run_to_resume
-from rollout.model.changes import EngineRun
 from rollout.model.errors import RefusedError
 from rollout.model.machine import UNTOUCHED, Phase, ReapRequested, Rollout, advance
 from rollout.model.plan import make_plan
-from rollout.model.records import Body, Kind, Started, UpdateBegun
+from rollout.model.records import Kind, Started, UpdateBegun
 from rollout.model.run import Run, last_run
-from rollout.ports import Watch
-from tests.rollout.fakes import NEW, OLD, SERVICE, FakeJournal, World, record
+from tests.rollout.fakes import NEW, OLD, SERVICE, World, record
+from tests.rollout.killable import KillableWorld, Killed
 
 pytestmark = pytest.mark.slow
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL, which no handler in the process can catch."""
-
-
-class KillableJournal(FakeJournal):
-    """A journal that can end the process before or after a given record."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__(world.clock)
-        self.kill_at: int | None = None
-        """The number of the record, counted in this process. None for no kill."""
-        self.before = False
-        self.written = 0
-
-    def write(self, body: Body) -> None:
-        self.written += 1
-        if self.written == self.kill_at and self.before:
-            raise Killed
-        super().write(body)
-        if self.written == self.kill_at:
-            raise Killed
-
-    def reopen(self) -> None:
-        """Become the journal of the next process."""
-        self.kill_at, self.written = None, 0
-        self.phase, self.best_effort, self.run = None, False, last_run(self.kept)
-
-
-class KillableWorld(World):
-    """A world whose controller can be killed at a record or in an update."""
-
-    def __init__(self, **overrides: Any) -> None:
-        super().__init__(**overrides)
-        self.killable = KillableJournal(self)
-        self.journal = self.killable
-        self.kill_in_up: tuple[int, str] | None = None
-        """The number of an update, and the moment of the kill. None for no kill."""
-        self.ups_begun = 0
-
-    def up(
-        self, message: str, *, targets: Sequence[str] = (), with_policies: bool = True, watch: Watch | None = None
-    ) -> EngineRun:
-        self.ups_begun += 1
-        number, how = self.kill_in_up or (None, "")
-        if number != self.ups_begun:
-            how = ""
-        if how == "before":
-            raise Killed
-        if how == "weights":  # the rule has its new weights, but not its new tags, and the state has neither
-            self._set_weights(self.config.read().green_weight)
-            raise Killed
-        run = super().up(message, targets=targets, with_policies=with_policies, watch=watch)
-        if how == "after":
-            raise Killed
-        return run
 
 
 def begin(world: World) -> Rollout:
@@ -558,7 +500,7 @@ def test_every_kind_of_record_that_a_rollout_writes_is_a_known_one() -> None:
         kinds |= {one["kind"] for one in world.journal.records}
     assert kinds <= set(Kind)
     # Other commands write the others, or they need settings that these worlds do not have.
-    assert set(Kind) - kinds <= {Kind.LOCK, Kind.DRILL, Kind.KEEPING, Kind.KEPT, Kind.SKIPPED, Kind.HOOK}
+    assert set(Kind) - kinds <= {Kind.LOCK, Kind.DRILL, Kind.KEEPING, Kind.KEPT, Kind.SKIPPED, Kind.HOOK, Kind.RESIZED}
 
 
 def test_the_record_of_the_start_has_everything_that_a_resume_needs() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from components.domain.naming import Color
 from rollout.model.errors import RefusedError
 from rollout.model.records import ColorReady, Promoted, Record
-from rollout.steps.keep_warm import keep_violations, last_brought_up, read_until, warm_color
+from rollout.steps.keep_warm import keep_violations, kept_way_back, last_brought_up, price_of, read_until, warm_color
 from tests.components.example import release, service_settings
 from tests.rollout.fakes import record
 
@@ -110,3 +110,24 @@ def test_the_latest_time_with_nodes_is_what_a_reap_costs() -> None:
     assert last_brought_up([ready(20, with_nodes=False)]) is not None
     found = last_brought_up([ready(300, with_nodes=True), ready(310, with_nodes=True), ready(20, with_nodes=False)])
     assert str(found) == "bringing green up (nodes and replicas) took 310 s, at 2026-12-01T10:00:00Z"
+
+
+SURGE = {
+    "headroom_mode": "surge",
+    "node_groups": "shared",
+    "surge_replicas": 1,
+    "green": {"replicas": 4},
+    "blue": {"replicas": 4, "release": release()},
+}
+
+
+def test_a_colour_that_keeps_fewer_replicas_says_what_the_way_back_takes() -> None:
+    green = {"replicas": 4, "release": release(model_revision="a"), "running_replicas": 1}
+    kept = service_settings(**{**SURGE, "green": green})
+    assert kept_way_back(kept, 40.0) == (
+        "the way back: green runs 1 of 4 replicas, which carry 26 % of the requests at once, and all after 600 s (3 "
+        "waves of 200 s)"
+    )
+    assert kept_way_back(service_settings(**SURGE), None) is None
+    assert kept_way_back(service_settings(**BOTH), None) is None
+    assert price_of(kept, "green") == kept.instance.usd_per_hour
