@@ -70,8 +70,6 @@ def _bundles(places: Sequence[Path], digest: str) -> Iterator[tuple[Path, Bundle
 
 def _place(folder: Path) -> Path:
     """Return a folder as it is to be found: the engine runs the pack in the pack's own folder."""
-    if folder.is_absolute():
-        return folder
     pack = Path(__file__).resolve().parent
     project = next((parent for parent in pack.parents if (parent / "Pulumi.yaml").is_file()), Path.cwd())
-    return project / folder
+    return project / folder  # an absolute folder stays as it is

@@ -6,6 +6,7 @@ The models are the typed schema of the config with which platform teams set poli
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from inspect import getdoc
 from typing import Annotated, Any, TypeVar
 
@@ -218,15 +219,18 @@ def _resource(shown_as: ResourceValidationArgs | PolicyResource) -> Resource:
     )
 
 
+@cache
+def _option_schemas(options: type[Options]) -> dict[str, Any]:
+    schema = options.model_json_schema()["properties"]
+    return {key: {part: value for part, value in parts.items() if part != "title"} for key, parts in schema.items()}
+
+
 def _described(about: About) -> dict[str, Any]:
-    schema = about.options.model_json_schema()["properties"]
     return {
         "name": about.name,
         "description": about.description,
         "severity": about.severity,
-        "config_schema": PolicyConfigSchema(
-            {key: {part: value for part, value in parts.items() if part != "title"} for key, parts in schema.items()}
-        ),
+        "config_schema": PolicyConfigSchema(_option_schemas(about.options)),
         "remediation_steps": f"{about.fix} See {GUIDE}#{about.name}.",
         "url": f"{GUIDE}#{about.name}",
     }

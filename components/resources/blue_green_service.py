@@ -15,7 +15,7 @@ from components.domain.capacity import PoolSize
 from components.domain.model_memory import memory_warning
 from components.domain.moments import format_rfc3339
 from components.domain.naming import COLORS, SERVICE_KEY, SERVICE_TYPE, Color, color_name
-from components.resources.evidence_file import evidence_tag
+from components.resources.bundle_file import evidence_tag
 from components.resources.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
 from components.resources.guard_hooks import ServiceGuards
 from components.resources.vllm_stack import VllmStack, VllmStackArgs

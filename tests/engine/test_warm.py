@@ -1,8 +1,13 @@
 """The fork server: programs and plugins run in its forks as they run by themselves."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from rehearsal.system.project import PROJECT_FOLDER
+from rehearsal.warm import launch
 from tests.engine.conftest import UP, World
 from tests.engine.fork_server import ForkServer
 from tests.engine.held import left_running
@@ -54,3 +59,36 @@ def test_without_a_server_at_the_socket_runs_start_by_themselves(world: World, w
     world.pulumi(*UP, REHEARSAL_WARM_SOCKET=socket)
     assert outputs(world)["parent"] != warm.pid
     assert world.calls() == [("create", "a")]
+
+
+ENDS = {
+    "at its last line": "print('done', end='')",
+    "with a number": "raise SystemExit(3)",
+    "with words": "raise SystemExit('no such stack')",
+    "without a number": "raise SystemExit",
+    "with an error": "1 / 0",
+    "with an error in two steps": "try:\n    1 / 0\nexcept ArithmeticError as error:\n    raise ValueError from error",
+    "interrupted": "raise KeyboardInterrupt",
+    "after its threads": "import threading, time\n"
+    "threading.Thread(target=lambda: (time.sleep(0.2), print('thread'))).start()\nprint('main')",
+    "after a pool": "from concurrent.futures import ThreadPoolExecutor\n"
+    "ThreadPoolExecutor(2).submit(lambda: print('pool'))",
+    "after its hooks": "import atexit\natexit.register(print, 'one')\natexit.register(print, 'two')",
+    "without output": "import sys\nsys.stdout.close()",
+}
+
+
+@pytest.mark.parametrize("ends", ENDS)
+def test_a_run_ends_as_one_that_starts_by_itself(warm: ForkServer, tmp_path: Path, ends: str) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(ENDS[ends] + "\n", encoding="utf-8")
+
+    def run(socket: str) -> tuple[int, str, str]:
+        command = [sys.executable, "-I", "-S", launch.__file__, str(script)]
+        environment = {launch.SOCKET_VARIABLE: socket}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+        # A forked run's traceback begins in what carried it out.
+        errors = done.stderr.splitlines()
+        return done.returncode, done.stdout, errors[-1] if errors else ""
+
+    assert run(str(warm.socket)) == run("")

@@ -95,6 +95,50 @@ def test_the_part_that_differs_is_named_even_when_the_document_states_its_new_di
     assert difference.why in str(difference)
 
 
+def stating(section: str, value: Any) -> Bundle:
+    """Return a bundle that states something else of a section, and its own digest of that."""
+    document = copy.deepcopy(BUNDLE)
+    document["evidence"][section] = value
+    document["evidence"]["sha256"] = document_digest(document)
+    return Bundle(document=document)
+
+
+@pytest.mark.parametrize(
+    ("section", "stated", "text"),
+    [
+        (
+            "journal",
+            {**BUNDLE["evidence"]["journal"], "records": 3},
+            "journal: the bundle states records 3, but it is records 2: the report may be of other records than",
+        ),
+        ("program", "c0ffee", 'program: the bundle states c0ffee, but it is {"commits":["c0ffee"]}: another'),
+        ("program", None, 'program: the bundle states null, but it is {"commits":["c0ffee"]}: another'),
+        ("program", ["x" * 76], f'program: the bundle states ["{"x" * 76}"], but it is'),
+        ("program", ["x" * 77], f'program: the bundle states ["{"x" * 77}"…, but it is'),
+        ("program", {}, 'program: the bundle states commits null, but it is commits ["c0ffee"]: another'),
+    ],
+)
+def test_of_a_section_that_differs_only_what_differs_is_shown(section: str, stated: Any, text: str) -> None:
+    (difference,) = stating(section, stated).differences()
+    assert str(difference).startswith(text)
+
+
+def test_a_bundle_that_states_no_digest_is_not_intact() -> None:
+    document = copy.deepcopy(BUNDLE)
+    del document["evidence"]["sha256"]
+    bundle = Bundle(document=document)
+    assert bundle.stated_digest == ""
+    (difference,) = bundle.differences()
+    assert str(difference).startswith(f"document: the bundle states nothing, but it is {bundle.digest}: a value was")
+    document["evidence"]["sha256"] = "0" * 64
+    (difference,) = bundle.differences()
+    assert difference.stated == "0" * 64
+
+
+def test_a_run_without_a_release_has_no_release_id() -> None:
+    assert Bundle(document=sealed({"explanation": {}, "report": {"release_id": None}})).release_id == ""
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
