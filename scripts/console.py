@@ -89,8 +89,6 @@ class CtrlC:
     """What is still to do, and whether the script does it by itself."""
     command: str
     """What goes on from there."""
-    early: str = ""
-    """What is unknown if it ends before it listens to signals. Empty: nothing was changed until then."""
 
     def __str__(self) -> str:
         return f"Ctrl-C: {self.safe} {self.remains} To go on: {self.command}"
@@ -171,8 +169,6 @@ def refusals(script: Script) -> Generator[None]:
     except (RolloutError, Interruption) as error:
         fail(str(error), EXIT_NEEDS_HUMAN)
     except KeyboardInterrupt:
-        if script.ctrl_c.early:
-            fail(f"ended by Ctrl-C. {script.ctrl_c.early} To go on: run it again", EXIT_NEEDS_HUMAN)
         fail("ended by Ctrl-C before anything was changed. To go on: run it again", EXIT_REFUSED)
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]

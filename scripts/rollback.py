@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from rollout.model.errors import RefusedError
+from rollout.system.clock import StopSignal
 from scripts import console
 from scripts.console import CtrlC, Script, ServiceOption, StackOption, WorkDirOption
 
@@ -22,7 +23,6 @@ SCRIPT = Script(
         safe="A rollback does not end: all traffic goes back first, within seconds.",
         remains="Config, state and the candidate's pods follow; that takes minutes, so wait for the end.",
         command="scripts.rollback again if the process was killed before its end.",
-        early="It is unknown whether the rule was set.",
     ),
 )
 
@@ -56,6 +56,7 @@ def main(
     traffic is back, and the message says what remains to be done.
     """
     with console.refusals(SCRIPT):
+        StopSignal(on_signal=SCRIPT.interrupted).listen()  # From here on, nothing ends a rollback half-way.
         if if_own:
             _roll_back_own(stack, service, work_dir, because, force=force)
             return

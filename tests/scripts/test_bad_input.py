@@ -399,18 +399,6 @@ def test_ctrl_c_while_nothing_was_changed_is_no_rollback(project: Path, monkeypa
     assert "ended by Ctrl-C" in refused(ramp.main, project)
 
 
-def test_ctrl_c_before_a_rollback_listens_does_not_say_that_nothing_was_changed(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("rollout.direct_update.send_back", interrupt)
-    result = call(rollback.main, "--stack", "prod", "--work-dir", str(project))
-    assert result.exit_code == console.EXIT_NEEDS_HUMAN
-    assert "It is unknown whether the rule was set. To go on: run it again" in result.stderr
-
-
 def test_ctrl_c_while_something_is_changed_says_what_remains_and_what_goes_on(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -454,6 +442,35 @@ def test_ctrl_c_in_a_real_process_is_answered_at_once_and_ends_it(project: Path)
     assert first == str(keep.SCRIPT.ctrl_c)
     assert second == "error: stopped by SIGINT while waiting for the lock; nothing was changed"
     assert not (project / ".rollout").exists()
+
+
+A_ROLLBACK_THAT_IS_INTERRUPTED = """
+import os, signal, sys
+from datetime import UTC, datetime
+sys.argv = ["rollback", "--stack", "prod"]
+import rollout.direct_update
+from scripts import console, rollback
+def send_back(*_, **__):
+    os.kill(os.getpid(), signal.NUMBER)
+    return rollout.direct_update.DirectUpdate(to="blue", green_weight=0, at=datetime.now(UTC))
+rollout.direct_update.send_back = send_back
+console.run(rollback.main, rollback.SCRIPT)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_rollback_goes_on_when_it_is_interrupted_as_it_moves_the_traffic(project: Path, name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", A_ROLLBACK_THAT_IS_INTERRUPTED.replace("NUMBER", name)],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+    )
+    assert done.stderr.splitlines()[0] == str(rollback.SCRIPT.ctrl_c)
+    assert "all traffic is on blue since" in done.stdout
+    assert done.returncode == console.EXIT_UNRECONCILED, done.stderr  # there is no load balancer to read the rule from
 
 
 @pytest.mark.parametrize("name", ["ramp", "rollback", "reap", "status"])
