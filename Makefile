@@ -14,7 +14,7 @@ help:
 	@echo "make rehearse     swap a model under live traffic on this machine; about 5 minutes"
 	@echo "make test         every test but the long worlds; builds missing binaries first; less than 20 minutes"
 	@echo "make test-fast    the fast tests, which need no binaries; 4 minutes"
-	@echo "make test-worlds  rollouts in worlds: one cell of each fault, a kill after every kind of record; 30 minutes"
+	@echo "make test-worlds  rollouts in worlds: one cell of each fault, a kill after every kind of record; 50 minutes"
 	@echo "make faults       every fault at every moment, on fakes and in one world (CELLS=fault:moment,…); an hour"
 	@echo "make mutants      change every condition of the policies and print the changes that no test notices; half an hour"
 	@echo "make package      write the component package's inputs and schema from the settings"
@@ -56,8 +56,10 @@ test: binaries
 test-fast: setup
 	@$(PYTEST) -m "not binaries and not slow and not long_world"
 
+# WORLDS=tests/faults: some of them.
+WORLDS ?=
 test-worlds: binaries
-	@$(RUN) -m pytest -m long_world --durations 10
+	@$(RUN) -m pytest -m long_world --durations 10 $(WORLDS)
 
 # Not part of any tier: all cells take about an hour.
 CELLS ?= *
