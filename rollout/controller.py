@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Literal
 
 from components.config.release import Release
 from components.domain.moments import format_rfc3339
@@ -31,6 +31,7 @@ from rollout.model.machine import (
     expected_green_weights,
 )
 from rollout.model.records import (
+    OUTCOMES,
     ActionEnded,
     Baseline,
     Body,
@@ -42,7 +43,6 @@ from rollout.model.records import (
     NextState,
     Note,
     NowServing,
-    Outcome,
     PhaseBegun,
     Promoted,
     RuleChanged,
@@ -66,14 +66,6 @@ from rollout.steps.updates import Updater
 from rollout.steps.way_back import bring_back, weight_back
 from rollout.system.failures import describe_error
 from rollout.system.waits import waiting
-
-_OUTCOMES: Final[Mapping[Phase, Outcome]] = {
-    Phase.DONE: "promoted",
-    Phase.ROLLED_BACK: "rolled_back",
-    Phase.FAILED: "failed",
-    Phase.REFUSED: "refused",
-    Phase.REAPED: "reaped",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +113,7 @@ class Controller:
                 rollout = self._entered(rollout)
         if rollout.phase is not Phase.PAUSED:
             self._ports.journal.best_effort = True
-            self._ports.journal.write(Finished(outcome=_OUTCOMES[rollout.phase], reason=rollout.reason))
+            self._ports.journal.write(Finished(outcome=OUTCOMES[rollout.phase], reason=rollout.reason))
         return rollout
 
     def resume(self, run: Run, stop: str | None = None) -> Rollout:

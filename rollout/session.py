@@ -154,6 +154,8 @@ class Session:
             expiry_seconds=self.settings().rollout.lock_expiry_seconds,
             log=self._note,
         )
+        self.report: str | None = None
+        """Where the report of the last run is. None when this command has written none."""
         self._kept = self._records_of(self.service)
         self._records: list[Record] | None = None
         self._notified = Following()
@@ -252,7 +254,8 @@ class Session:
             report = last_report(self._kept.read())
             if report is None:  # a command that was refused
                 return
-            text = f"report: {store_report(self.store, self.service, report, self.explanation(report))}"
+            self.report = store_report(self.store, self.service, report, self.explanation(report))
+            text = f"report: {self.report}"
         except Exception as error:  # the rollout itself is over
             text = f"no report was written: {describe_error(error)}. scripts.explain --page FILE makes one"
         self._say(text)

@@ -52,7 +52,7 @@ def main(
         for place, name in enumerate(names):
             table.add_row("" if place else task, f"python -m scripts.{name}", escape(description(name)))
     console.console.print(table, soft_wrap=False)
-    console.console.print("\nEach takes --help, --stack, --service and --work-dir.")
+    console.console.print("\nEach takes --help, --stack, --service, --work-dir and --json.")
     console.console.print('To complete them in this shell: eval "$(python -m scripts --completion bash)", or zsh')
     console.console.print(EXIT_CODES)
 

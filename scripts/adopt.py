@@ -5,7 +5,7 @@ from pathlib import Path
 from rollout.commands import adopt
 from rollout.session import Place, Session
 from scripts import console
-from scripts.console import CtrlC, Script, ServiceOption, StackOption, WorkDirOption
+from scripts.console import CtrlC, JsonOption, Script, ServiceOption, StackOption, WorkDirOption
 
 SCRIPT = Script(
     examples=(
@@ -23,19 +23,25 @@ SCRIPT = Script(
 )
 
 
-def main(stack: StackOption, service: ServiceOption = None, work_dir: WorkDirOption = Path()) -> None:
+def main(
+    stack: StackOption,
+    service: ServiceOption = None,
+    work_dir: WorkDirOption = Path(),
+    json_output: JsonOption = False,
+) -> None:
     """Bring a stale Pulumi.<stack>.yaml in line with the live rule. Comments stay, and nothing else changes.
 
     The rule does not contain releases. If a release differs, nothing is written, and you must pull the newest file.
     """
-    with console.refusals(SCRIPT):
+    with console.refusals(SCRIPT, json_output=json_output) as output:
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
         session = Session(place, "adopt", on_signal=SCRIPT.interrupted)
         written = adopt(session)
-        for key, value in written.items():
-            console.console.print(f"{key}: {value if value != '' else chr(34) * 2}")
         if not written:
-            console.console.print("the config file matches the live rule")
+            output.nothing_done("the config file matches the live rule")
+            return
+        lines = [f"{key}: {value if value != '' else chr(34) * 2}" for key, value in written.items()]
+        output.end("adopted", *lines, written=written)
 
 
 if __name__ == "__main__":

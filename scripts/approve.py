@@ -14,7 +14,7 @@ from rollout.model.errors import RefusedError
 from rollout.session import Place, Session
 from rollout.system.origin import current_user
 from scripts import console
-from scripts.console import CtrlC, Script, ServiceOption, StackOption, WorkDirOption
+from scripts.console import CtrlC, JsonOption, Script, ServiceOption, StackOption, WorkDirOption
 
 SCRIPT = Script(
     examples=(
@@ -41,9 +41,10 @@ def main(
     ] = None,
     service: ServiceOption = None,
     work_dir: WorkDirOption = Path(),
+    json_output: JsonOption = False,
 ) -> None:
     """Approve or deny a step of the running ramp. The ramp reads the decision at its next poll."""
-    with console.refusals(SCRIPT):
+    with console.refusals(SCRIPT, json_output=json_output) as output:
         if not because.strip():
             raise RefusedError("--because: give a reason, for the journal")
         session = Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "approve")
@@ -56,7 +57,15 @@ def main(
             at=datetime.now(UTC),
         )
         Approvals(session.store).leave(step.rollout_id, step.percent, approval)
-        console.console.print(f"{'denied' if deny else 'approved'}: {step.percent} %, by {approval.by}")
+        outcome = "denied" if deny else "approved"
+        output.end(
+            outcome,
+            f"{outcome}: {step.percent} %, by {approval.by}",
+            reason=approval.because,
+            rollout=step.rollout_id,
+            percent=step.percent,
+            by=approval.by,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

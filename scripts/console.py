@@ -2,15 +2,17 @@
 
 import atexit
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
+from pydantic import JsonValue
 from rich.console import Console
 from rich.markup import escape
 
@@ -23,7 +25,7 @@ from rollout.model.errors import (
     UnreconciledError,
 )
 from rollout.model.machine import Phase, Rollout
-from rollout.model.records import Record
+from rollout.model.records import OUTCOMES, Record
 from rollout.report.facts import Event
 from rollout.report.lines import Line, News, Tone, line_of
 from rollout.system.failures import describe_error
@@ -54,7 +56,12 @@ OptionalStackOption = Annotated[str | None, _STACK]
 ServiceOption = Annotated[
     str | None, typer.Option("--service", help="Service of the stack; needed only when it has several.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+JsonOption = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print JSON: one object, or a line for each record of the journal and the outcome as the last."
+    ),
+]
 WorkDirOption = Annotated[Path, typer.Option("--work-dir", help="Folder with Pulumi.yaml and Pulumi.<stack>.yaml.")]
 
 
@@ -135,54 +142,134 @@ def run(command: Callable[..., None], script: Script) -> None:
     app_of(command, script)()
 
 
-def end(rollout: Rollout) -> NoReturn:
-    """Exit with the code that says how a rollout ended."""
+def exit_code_of(rollout: Rollout) -> int:
+    """Return the exit code that says how a rollout ended."""
     match rollout.phase:
         case Phase.DONE | Phase.REAPED:
-            code = EXIT_DONE
+            return EXIT_DONE
         case Phase.ROLLED_BACK:
-            code = EXIT_ROLLED_BACK
+            return EXIT_ROLLED_BACK
         case Phase.REFUSED:
-            code = EXIT_REFUSED
+            return EXIT_REFUSED
         case Phase.PAUSED:
-            code = EXIT_PAUSED
+            return EXIT_PAUSED
         case _:
-            code = EXIT_NEEDS_HUMAN
-    raise typer.Exit(code)
+            return EXIT_NEEDS_HUMAN
+
+
+class Output:
+    """What a command prints on stdout: lines for a person, or JSON lines for a program.
+
+    With JSON lines, the last one is the outcome or the error, and what is only for a person goes to stderr.
+    """
+
+    def __init__(self, *, json_output: bool) -> None:
+        """Print lines for a person, or JSON lines."""
+        self._json = json_output
+        self._lines = Progress(errors if json_output else console)
+
+    def tell(self, record: Record) -> None:
+        """Print a record of the journal. What the journal does not keep is only for a person."""
+        with _although_nobody_reads():
+            if self._json and record.seq:
+                _print_line(record.as_json())
+            else:
+                self._lines.tell(record)
+
+    def say(self, text: str) -> None:
+        """Print a line that is only for a person."""
+        with _although_nobody_reads():
+            (errors if self._json else console).print(text, markup=False)
+
+    def end(self, outcome: str, *lines: str, reason: str = "", exit_code: int = EXIT_DONE, **fields: JsonValue) -> None:
+        """Print what a command has done, and exit if the code is not 0.
+
+        Args:
+            outcome: what was done, in one word, for a program.
+            lines: the same for a person.
+            reason: why.
+            exit_code: the exit code.
+            fields: what else a program may want to know.
+        """
+        with _although_nobody_reads():
+            if self._json:
+                _print_line({"outcome": outcome, "exit_code": exit_code, "reason": reason, **fields})
+            else:
+                for line in lines:
+                    console.print(line, markup=False)
+        if exit_code != EXIT_DONE:
+            raise typer.Exit(exit_code)
+
+    def end_of(self, rollout: Rollout, report: str | None, *, wanted: Phase = Phase.DONE) -> None:
+        """Print how a rollout ended, and exit with the code that says so.
+
+        Args:
+            rollout: the rollout. Its records were printed.
+            report: where its report is. None when none was written.
+            wanted: a phase that is what this command was asked for.
+        """
+        code = EXIT_DONE if rollout.phase is wanted else exit_code_of(rollout)
+        outcome = OUTCOMES.get(rollout.phase, rollout.phase.value)
+        self.end(outcome, reason=rollout.reason, exit_code=code, report=report)
+
+    def nothing_done(self, why: str) -> None:
+        """Print why a command had nothing to do."""
+        self.end("nothing_done", why, reason=why)
+
+    def fail(self, message: str, code: int) -> NoReturn:
+        """Say what is wrong and exit."""
+        errors.print(f"[bold red]error[/]: {escape(message)}")
+        if self._json:
+            with _although_nobody_reads():
+                _print_line({"error": message, "exit_code": code})
+        raise typer.Exit(code)
 
 
 @contextmanager
-def refusals(script: Script) -> Generator[None]:
-    """Turn an expected error into one message and an exit code."""
+def refusals(script: Script, *, json_output: bool = False) -> Generator[Output]:
+    """Give a command its output, and turn an expected error into one message and an exit code."""
+    output = Output(json_output=json_output)
     try:
-        yield
+        yield output
     except (typer.Exit, typer.Abort):
         raise
     except RefusedError as error:
-        fail(str(error), EXIT_REFUSED)
+        output.fail(str(error), EXIT_REFUSED)
     except UnreconciledError as error:
-        fail(str(error), EXIT_UNRECONCILED)
+        output.fail(str(error), EXIT_UNRECONCILED)
     except LostLockError as error:
-        fail(str(error), EXIT_NEEDS_HUMAN)
+        output.fail(str(error), EXIT_NEEDS_HUMAN)
     except StoppedError as error:
-        fail(f"{error}. {script.ctrl_c.remains} To go on: {script.ctrl_c.command}", EXIT_NEEDS_HUMAN)
+        output.fail(f"{error}. {script.ctrl_c.remains} To go on: {script.ctrl_c.command}", EXIT_NEEDS_HUMAN)
     except (RolloutError, Interruption) as error:
-        fail(str(error), EXIT_NEEDS_HUMAN)
+        output.fail(str(error), EXIT_NEEDS_HUMAN)
     except KeyboardInterrupt:
-        fail("ended by Ctrl-C before anything was changed. To go on: run it again", EXIT_REFUSED)
+        output.fail("ended by Ctrl-C before anything was changed. To go on: run it again", EXIT_REFUSED)
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
-        fail(
+        output.fail(
             f"Unexpected error ({Path(where.filename).name}, line {where.lineno}): {describe_error(error)}. Please "
             "report it. scripts.status shows where things stand",
             EXIT_NEEDS_HUMAN,
         )
 
 
-def fail(message: str, code: int) -> NoReturn:
-    """Say what is wrong and exit."""
-    errors.print(f"[bold red]error[/]: {escape(message)}")
-    raise typer.Exit(code)
+@contextmanager
+def _although_nobody_reads() -> Generator[None]:
+    """Go on when stdout cannot be written: a rollout that ended there would leave its weight where it is."""
+    try:
+        yield
+    except (OSError, SystemExit):  # rich ends the process when nobody reads a pipe any more
+        wait_line.say("stdout cannot be written any more; the command goes on, and the journal has all records")
+        # Without this, Python would fail at its end, when it writes what is left.
+        # https://docs.python.org/3/library/signal.html#note-on-sigpipe
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _print_line(fields: dict[str, JsonValue]) -> None:
+    with wait_line.hidden():
+        typer.echo(json.dumps(fields))
 
 
 def print_json(value: object) -> None:
@@ -194,16 +281,18 @@ def print_json(value: object) -> None:
 class Progress:
     """Prints journal records as lines."""
 
-    def __init__(self) -> None:
+    def __init__(self, out: Console = console) -> None:
+        """Print to this console."""
         self._news = News()
+        self._out = out
 
     def tell(self, record: Record) -> None:
         """Print what is new in a record."""
         for one in self._news.of(record):
             line = line_of(one)
             if line is not None:
-                console.print(f"[dim]{one.at:%H:%M:%S}[/] {markup(line)}")
-                sys.stdout.flush()
+                self._out.print(f"[dim]{one.at:%H:%M:%S}[/] {markup(line)}")
+                self._out.file.flush()
 
 
 def markup(line: Line) -> str:

@@ -35,7 +35,7 @@ def main(
 
     Exit code 0 means that all is in order, 2 that something is missing, 3 that something could not be checked.
     """
-    with console.refusals(SCRIPT):
+    with console.refusals(SCRIPT, json_output=json_output):
         found = examine(Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "doctor"))
     if json_output:
         console.print_json(found.as_json())

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from scripts import console
-from scripts.console import CtrlC, Script, ServiceOption, StackOption, WorkDirOption
+from scripts.console import CtrlC, JsonOption, Script, ServiceOption, StackOption, WorkDirOption
 
 SCRIPT = Script(
     examples=(
@@ -29,24 +29,27 @@ def main(
         bool,
         typer.Option("--if-warm", help="Exit with code 0 while no colour is kept warm or another command runs."),
     ] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Send one percent of traffic to the idle colour, move it back as a rollback would, and record the times."""
-    with console.refusals(SCRIPT):
+    with console.refusals(SCRIPT, json_output=json_output) as output:
         from rollout.commands import drill
         from rollout.model.errors import NotWarmError
         from rollout.session import Place, Session
 
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
-        session = Session(place, "drill", console.Progress().tell, SCRIPT.interrupted)
+        session = Session(place, "drill", output.tell, SCRIPT.interrupted)
         if if_warm and (owner := session.lock.owner()) is not None:
-            console.console.print(f"no drill: {owner}")
+            output.nothing_done(f"no drill: {owner}")
             return
         try:
             drill(session)
         except NotWarmError as error:
             if not if_warm:
                 raise
-            console.console.print(f"no drill: {error}")
+            output.nothing_done(f"no drill: {error}")
+            return
+        output.end("done")
 
 
 if __name__ == "__main__":

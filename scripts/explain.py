@@ -52,7 +52,7 @@ def main(
 
     With --verify, exit code 0 means that the bundle is intact, and 3 that it is not.
     """
-    with console.refusals(SCRIPT):
+    with console.refusals(SCRIPT, json_output=json_output):
         if verify_file is not None:
             for option, given in (("--rollout", rollout), ("--page", page_file)):
                 if given is not None:

@@ -33,7 +33,7 @@ def main(
     json_output: JsonOption = False,
 ) -> None:
     """List what was done to a service. Reads the journal alone; changes nothing, and takes no lock."""
-    with console.refusals(SCRIPT):
+    with console.refusals(SCRIPT, json_output=json_output):
         session = Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "history")
         found = list(reports(session.history()))[-last:]
     if json_output:

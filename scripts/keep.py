@@ -8,7 +8,7 @@ import typer
 from rollout.commands import keep
 from rollout.session import Place, Session
 from scripts import console
-from scripts.console import CtrlC, Script, ServiceOption, StackOption, WorkDirOption
+from scripts.console import CtrlC, JsonOption, Script, ServiceOption, StackOption, WorkDirOption
 
 SCRIPT = Script(
     examples=(
@@ -37,12 +37,14 @@ def main(
     shorten: Annotated[
         str, typer.Option(help="Permit an earlier time than before; the reason is for the journal.", metavar="REASON")
     ] = "",
+    json_output: JsonOption = False,
 ) -> None:
     """Change keep_until with one previewed update of the rule's tags, and show what the warm colour costs."""
-    with console.refusals(SCRIPT):
+    with console.refusals(SCRIPT, json_output=json_output) as output:
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
-        session = Session(place, "keep", console.Progress().tell, SCRIPT.interrupted)
+        session = Session(place, "keep", output.tell, SCRIPT.interrupted)
         keep(session, until, shorten)
+        output.end("done", reason=shorten.strip())
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from rollout.monitoring.rules import rules_file
 from rollout.monitoring.subject import Subject
 from rollout.system.failures import describe_error
 from scripts import console
-from scripts.console import CtrlC, OptionalStackOption, Script, ServiceOption, WorkDirOption
+from scripts.console import CtrlC, JsonOption, OptionalStackOption, Script, ServiceOption, WorkDirOption
 
 SCRIPT = Script(
     examples=(
@@ -33,13 +33,14 @@ def main(
     service: ServiceOption = None,
     work_dir: WorkDirOption = Path(),
     out: Annotated[Path, typer.Option(help="Folder for rules.yaml and dashboard.json.")] = Path("dist/monitoring"),
+    json_output: JsonOption = False,
 ) -> None:
     """Write rules.yaml and dashboard.json. Reads the config alone; reaches neither AWS nor Prometheus.
 
     With --stack, they have the limits of that stack's service. Without it, they are for every service, with the default
     limits.
     """
-    with console.refusals(SCRIPT):
+    with console.refusals(SCRIPT, json_output=json_output) as output:
         subject = _subject(stack, service, work_dir.resolve())
         files = {"rules.yaml": rules_file(subject), "dashboard.json": dashboard_file(subject)}
         try:
@@ -50,8 +51,8 @@ def main(
             raise RefusedError(
                 f"--out {out}: cannot be written: {describe_error(error)}. Name another folder"
             ) from error
-    for name in files:
-        console.console.print(str(out / name), markup=False)
+        written = [str(out / name) for name in files]
+        output.end("written", *written, files=[*written])
 
 
 def _subject(stack: str | None, service: str | None, work_dir: Path) -> Subject:

@@ -17,7 +17,7 @@ from rollout.model.plan import CHECKS, Skip
 from rollout.session import Place, Session
 from rollout.system.files import load_yaml
 from scripts import console
-from scripts.console import CtrlC, Script, ServiceOption, StackOption, WorkDirOption
+from scripts.console import CtrlC, JsonOption, Script, ServiceOption, StackOption, WorkDirOption
 
 SCRIPT = Script(
     examples=(
@@ -25,6 +25,10 @@ SCRIPT = Script(
         (
             "python -m scripts.ramp --stack prod --resume",
             "go on with a rollout whose process has ended, or that is paused",
+        ),
+        (
+            "python -m scripts.ramp --stack prod --release releases/b.yaml --json",
+            "print the journal's records and the outcome, for a program",
         ),
     ),
     ctrl_c=CtrlC(
@@ -54,16 +58,17 @@ def main(
     because: Annotated[str, typer.Option(help="The reason to skip a check, for the journal.")] = "",
     service: ServiceOption = None,
     work_dir: WorkDirOption = Path(),
+    json_output: JsonOption = False,
 ) -> None:
     """Deploy a release to the idle colour, check it, move traffic to it in steps, promote it, and watch its soak."""
-    with console.refusals(SCRIPT):
+    with console.refusals(SCRIPT, json_output=json_output) as output:
         if release is None and not resume:
             raise RefusedError("--release: name the release to roll out, or continue a rollout with --resume")
         bundle = None if release is None else read_release(release)
         left_out = read_skip(skip or (), because)
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
-        session = Session(place, "ramp", console.Progress().tell, SCRIPT.interrupted)
-        console.end(ramp(session, bundle, resume=resume, skip=left_out))
+        session = Session(place, "ramp", output.tell, SCRIPT.interrupted)
+        output.end_of(ramp(session, bundle, resume=resume, skip=left_out), session.report)
 
 
 def read_skip(checks: Sequence[str], because: str) -> Skip | None:

@@ -9,7 +9,7 @@ from rollout.commands import reap
 from rollout.model.errors import KeepWarmError
 from rollout.session import Place, Session
 from scripts import console
-from scripts.console import CtrlC, Script, ServiceOption, StackOption, WorkDirOption
+from scripts.console import CtrlC, JsonOption, Script, ServiceOption, StackOption, WorkDirOption
 
 SCRIPT = Script(
     examples=(
@@ -35,13 +35,14 @@ def main(
         bool,
         typer.Option("--if-due", help="Exit with code 0 while the colour is kept warm or a rollout runs."),
     ] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Park the idle colour, wait until its pods are gone, then release its nodes."""
-    with console.refusals(SCRIPT):
+    with console.refusals(SCRIPT, json_output=json_output) as output:
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
-        session = Session(place, "reap", console.Progress().tell, SCRIPT.interrupted)
+        session = Session(place, "reap", output.tell, SCRIPT.interrupted)
         if if_due and (owner := session.lock.owner()) is not None:
-            console.console.print(f"not due: {owner}")
+            output.nothing_done(f"not due: {owner}")
             return
         try:
             rollout = reap(session)
@@ -49,12 +50,12 @@ def main(
             if not if_due:
                 raise
             session.notify_reap_due()
-            console.console.print(f"not due: {error}")
+            output.nothing_done(f"not due: {error}")
             return
         if rollout is None:
-            console.console.print("nothing to reap")
+            output.nothing_done("nothing to reap")
         else:
-            console.end(rollout)
+            output.end_of(rollout, session.report)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import typer
 from rollout.model.errors import RefusedError
 from rollout.system.clock import StopSignal
 from scripts import console
-from scripts.console import CtrlC, Script, ServiceOption, StackOption, WorkDirOption
+from scripts.console import CtrlC, JsonOption, Output, Script, ServiceOption, StackOption, WorkDirOption
 
 SCRIPT = Script(
     examples=(
@@ -48,6 +48,7 @@ def main(
             help="Roll back even if no target of that colour is healthy. It must have targets, and you must know why.",
         ),
     ] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Send all traffic back at once, end a running ramp, then update config and state and park the candidate.
 
@@ -55,10 +56,10 @@ def main(
     first, without the journal, Pulumi's backend or a config file. If a later step fails, exit code 5 means that all
     traffic is back, and the message says what remains to be done.
     """
-    with console.refusals(SCRIPT):
+    with console.refusals(SCRIPT, json_output=json_output) as output:
         StopSignal(on_signal=SCRIPT.interrupted).listen()  # From here on, nothing ends a rollback half-way.
         if if_own:
-            _roll_back_own(stack, service, work_dir, because, force=force)
+            _roll_back_own(stack, service, work_dir, because, output, force=force)
             return
         # This comes before all other imports, because users may be on a failing candidate.
         from rollout.direct_update import send_back
@@ -70,7 +71,7 @@ def main(
         except Exception:  # the slower path below meets the same error, and its message says what to do
             moved = None
         if moved is not None:
-            console.console.print(f"{moved.share} on {moved.to} since {moved.at:%H:%M:%S.%f} UTC")
+            output.say(f"{moved.share} on {moved.to} since {moved.at:%H:%M:%S.%f} UTC")
 
         from rollout.commands import roll_back, unreconciled
         from rollout.model.machine import Phase
@@ -78,17 +79,18 @@ def main(
 
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
         try:
-            session = Session(place, "rollback", console.Progress().tell, SCRIPT.interrupted)
+            session = Session(place, "rollback", output.tell, SCRIPT.interrupted)
         except Exception as error:
             if moved is None:
                 raise
             raise unreconciled(moved.to, moved.green_weight, error) from error
         rollout = roll_back(session, because, moved, force=force)
-        if rollout.phase is not Phase.ROLLED_BACK:
-            console.end(rollout)
+        output.end_of(rollout, session.report, wanted=Phase.ROLLED_BACK)
 
 
-def _roll_back_own(stack: str, service: str | None, work_dir: Path, reason: str, *, force: bool) -> None:
+def _roll_back_own(
+    stack: str, service: str | None, work_dir: Path, reason: str, output: Output, *, force: bool
+) -> None:
     """Roll back what this CI run left, which only the journal knows. Slower than a rollback by the rule's tags."""
     from rollout.commands import roll_back_own
     from rollout.model.machine import Phase
@@ -102,12 +104,12 @@ def _roll_back_own(stack: str, service: str | None, work_dir: Path, reason: str,
             "CI_JOB_URL is set. Set CI_JOB_URL to what names the run, for the ramp too, or leave --if-own out"
         )
     place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
-    session = Session(place, "rollback", console.Progress().tell, SCRIPT.interrupted)
+    session = Session(place, "rollback", output.tell, SCRIPT.interrupted)
     rollout = roll_back_own(session, reason, run_url, force=force)
     if rollout is None:
-        console.console.print("nothing to roll back: this CI run has left no rollout that changed anything")
-    elif rollout.phase is not Phase.ROLLED_BACK:
-        console.end(rollout)
+        output.nothing_done("nothing to roll back: this CI run has left no rollout that changed anything")
+    else:
+        output.end_of(rollout, session.report, wanted=Phase.ROLLED_BACK)
 
 
 if __name__ == "__main__":

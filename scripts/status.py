@@ -30,7 +30,7 @@ def main(
     json_output: JsonOption = False,
 ) -> None:
     """Show the state of the load balancer, the config and Kubernetes. Exit code 3 means that they do not agree."""
-    with console.refusals(SCRIPT):
+    with console.refusals(SCRIPT, json_output=json_output):
         if watch and json_output:
             raise RefusedError("--json: is for one look; leave --watch out, and call it as often as you like")
         session = Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "status")

@@ -14,10 +14,11 @@ from rollout.system.waits import waiting
 
 _SLICE_SECONDS: Final = 0.1
 _GRACE_SECONDS: Final = 2.0
+_STDERR: Final = 2
 
 
 class CommandHooks:
-    """Runs hooks as child processes, without a shell. Their output goes to the terminal and is not recorded."""
+    """Runs hooks as child processes, without a shell. Their output goes to stderr and is not recorded."""
 
     def __init__(self, work_dir: Path, check: Callable[[], None]) -> None:
         """Run hooks in ``work_dir``; ``check`` raises when the rollout should stop."""
@@ -41,6 +42,7 @@ class CommandHooks:
                 cwd=self._work_dir,
                 env={**os.environ, **variables},
                 stdin=subprocess.DEVNULL,
+                stdout=_STDERR,  # stdout is for what the command itself prints
                 start_new_session=True,
             )
         except OSError as error:

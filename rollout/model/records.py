@@ -396,6 +396,14 @@ class Note(_Fields):
 
 
 Outcome = Literal["promoted", "rolled_back", "failed", "refused", "reaped"]
+OUTCOMES: Final[Mapping[Phase, Outcome]] = {
+    Phase.DONE: "promoted",
+    Phase.ROLLED_BACK: "rolled_back",
+    Phase.FAILED: "failed",
+    Phase.REFUSED: "refused",
+    Phase.REAPED: "reaped",
+}
+"""How a rollout that is over has ended, by its last phase."""
 
 
 class Finished(_Fields):

@@ -71,6 +71,7 @@ def test_the_report_of_the_last_run_is_stored_beside_the_journal(tmp_path: Path)
     assert said[0].startswith("report: ")
     page = Path(said[0].removeprefix("report: "))
     assert page.is_relative_to(tmp_path / ".rollout" / "prod" / "reports")
+    assert opened.report == str(page)
     assert "was promoted" in page.read_text()
     report = report_of(opened.history())
     assert report is not None
@@ -83,6 +84,7 @@ def test_a_report_that_cannot_be_written_is_only_mentioned(tmp_path: Path) -> No
     opened.store_report()
     assert len(said) == 1
     assert said[0].startswith("no report was written: ")
+    assert opened.report is None
     assert "scripts.explain --page FILE makes one" in said[0]
     report = report_of(opened.history())
     assert report is not None

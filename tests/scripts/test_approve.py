@@ -1,5 +1,6 @@
 """Approval from the command line: by whom, of which step, why, and what is refused."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -123,10 +124,12 @@ def test_an_approval_needs_nothing_but_the_config_and_the_records_in_s3(tmp_path
             "GITHUB_ACTOR": "carl",
             "PYTHONPATH": str(Path.cwd()),
         }
-        options = ("--stack", "prod", "--percent", "25", "--because", "fine", "--work-dir", str(tmp_path))
+        options = ("--stack", "prod", "--percent", "25", "--because", "fine", "--work-dir", str(tmp_path), "--json")
         command = [sys.executable, "-m", "scripts.approve", *options]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
+        decided = {"rollout": under_way[0].rollout, "percent": 25, "by": "carl"}
+        assert json.loads(done.stdout) == {"outcome": "approved", "exit_code": 0, "reason": "fine", **decided}
         found = Approvals(store).find(under_way[0].rollout, 25)
     assert found is not None
     assert (found.approved, found.by, found.because) == (True, "carl", "fine")

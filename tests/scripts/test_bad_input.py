@@ -266,12 +266,15 @@ def test_all_that_a_rollout_would_ask_later_is_asked_before_anything_is_changed(
     )
     monkeypatch.setenv("PROMETHEUS_URL", CLOSED)
     before = (with_aws / "Pulumi.prod.yaml").read_bytes()
-    result = call(
-        ramp.main, "--stack", "prod", "--work-dir", str(with_aws), "--release", str(with_aws / "release.yaml")
-    )
+    release = str(with_aws / "release.yaml")
+    result = call(ramp.main, "--stack", "prod", "--work-dir", str(with_aws), "--release", release, "--json")
     assert result.exit_code == console.EXIT_REFUSED
     assert (with_aws / "Pulumi.prod.yaml").read_bytes() == before
+    *printed, outcome = [json.loads(line) for line in result.stdout.splitlines()]
+    assert printed == records(with_aws)
     reason = records(with_aws)[-1]["reason"]
+    assert (outcome["outcome"], outcome["exit_code"], outcome["reason"]) == ("refused", 2, reason)
+    assert Path(outcome["report"]).is_file()
     assert len(reason.splitlines()) == 7
     for message in (
         "Pulumi's state cannot be read",

@@ -30,6 +30,11 @@ def test_a_hook_sees_who_serves_and_runs_beside_the_program(tmp_path: Path) -> N
     assert (tmp_path / "seen").read_text() == NEW.semantic_cache_namespace
 
 
+def test_what_a_hook_prints_is_no_output_of_the_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    hooks(tmp_path).run(python("print('emptied')"), {}, timeout_seconds=20)
+    assert capfd.readouterr() == ("", "emptied\n")
+
+
 def test_no_shell_reads_the_words(tmp_path: Path) -> None:
     code = "import pathlib, sys; pathlib.Path('seen').write_text(sys.argv[1])"
     hooks(tmp_path).run([*python(code), "$HOME; rm -rf *"], {}, timeout_seconds=20)
