@@ -14,6 +14,7 @@ from rollout.gates.verdicts import GATE as APPROVAL
 from rollout.gates.verdicts import combine, judge_approval
 from rollout.gates.window import Gates, measure_baseline
 from rollout.model import machine
+from rollout.model.counts import counts_text
 from rollout.model.errors import JournalError, LostLockError, RefusedError, RolloutError, StoppedError, UnavailableError
 from rollout.model.machine import (
     Action,
@@ -132,7 +133,7 @@ class Controller:
         if stop is not None:
             rollout = advance(rollout, StopRequested(reason=stop))
         elif expected and not any(rule.splits(weight) for weight in expected):
-            found = f"the rule splits {dict(rule.weights)}, but the rollout was at green_weight {expected[-1]}"
+            found = f"the rule splits {counts_text(rule.weights)}, but the rollout was at green_weight {expected[-1]}"
             rollout = advance(rollout, StopRequested(reason=f"{found}: somebody has changed the rule since"))
         self._updater.touched = True
         baseline = None if rollout.going_back else {**run.baseline_p95_seconds, **self._fresh_baseline(rollout)}

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from components.domain.moments import format_or_empty, format_rfc3339_micros
 from components.domain.naming import COLORS
+from rollout.journal.lock import Owner
 from rollout.model.records import Finished, Record, Started, last_start_seconds, of_type
 from rollout.session import Session
 from rollout.steps.drift import config_drift
@@ -61,12 +62,15 @@ class Status:
 
 
 def read_status(session: Session) -> Status:
-    """Read everything. A source that does not answer is listed as a problem."""
+    """Read everything. A source that does not answer is listed as a problem.
+
+    While a command holds the lock, the config file may be ahead of the rule. That is no problem: it is about to follow.
+    """
+    before = session.lock.owner()
     settings = session.settings()
     problems: list[str] = []
     rule = _ask(lambda: session.load_balancer.rule(), "load balancer", problems)
-    if rule is not None:
-        problems += config_drift(settings, rule)
+    drift = () if rule is None else config_drift(settings, rule)
     colors: dict[str, ColorStatus] = {}
     for color in COLORS:
         colored = settings.color(color)
@@ -82,11 +86,13 @@ def read_status(session: Session) -> Status:
             targets_healthy=None if health is None else health.healthy,
             targets_total=None if health is None else health.total,
         )
-    owner, history = session.lock.owner(), session.history()
+    owner, history = session.lock.owner() or before, session.history()
     kept = warm_color(settings, history, session.clock.now())
     brought_up = last_brought_up(history)
-    if session.unfinished and owner is None:
-        problems.append("the last rollout is unfinished; run scripts.rollback")
+    if owner is None:
+        problems += drift
+        if session.unfinished:
+            problems.append("the last rollout is unfinished; run scripts.rollback")
     return Status(
         service=session.service,
         active_color=settings.active_color,
@@ -94,7 +100,7 @@ def read_status(session: Session) -> Status:
         green_weight_of_config=settings.green_weight,
         serial_of_rule=None if rule is None else rule.rollout_serial,
         serial_of_config=settings.rollout_serial,
-        agree=rule is not None and not config_drift(settings, rule),
+        agree=rule is not None and not drift,
         keep_until=settings.keep_until,
         kept=None if kept is None else str(kept),
         usd_per_hour_kept=kept and kept.usd_per_hour,
@@ -102,10 +108,17 @@ def read_status(session: Session) -> Status:
         brought_up=None if brought_up is None else str(brought_up),
         way_back=kept_way_back(settings, last_start_seconds(history)),
         colors=colors,
-        rollout_under_way=None if owner is None else str(owner),
+        rollout_under_way=None if owner is None else _under_way(owner, differ=bool(drift)),
         last_rollout=_last_rollout(history),
         problems=tuple(dict.fromkeys(problems)),
     )
+
+
+def _under_way(owner: Owner, *, differ: bool) -> str:
+    if not differ:
+        return str(owner)
+    known = "" if owner.is_alive else ". It runs elsewhere: --watch shows whether it has ended"
+    return f"{owner}; config file and rule differ until its update is done{known}"
 
 
 def _ask(read: Callable[[], _T], what: str, problems: list[str]) -> _T | None:

@@ -95,8 +95,9 @@ def _show_verification(found: Verification, path: Path) -> None:
         for difference in found.differences:
             out.print(f"  {escape(str(difference))}")
         return
-    also = ", and as the journal has it" if found.with_journal else ""
-    out.print(f"[green]intact[/]: {escape(str(path))} is as it was written{also}")
+    also = ", and is what the journal makes" if found.with_journal else ""
+    out.print(f"[green]intact[/]: {escape(str(path))} agrees with its own digests{also}")
+    out.print(f"  not compared: {escape(found.not_compared)}")
     out.print(f"  release {bundle.release_id or '–'}, sha256:{bundle.digest}")
     objections = ", ".join(bundle.objections)
     out.print(f"  checks: {escape(objections) if objections else 'all passed'}")

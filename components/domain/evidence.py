@@ -11,8 +11,9 @@ can make a new one. So keep bundles where only rollouts may write, and name the 
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, cast
 
 from components.domain.traffic import Traffic
@@ -34,6 +35,14 @@ SECTIONS: Final[Mapping[str, str]] = {
 """The parts of ``evidence``, and why a difference matters."""
 WHOLE: Final = "document"
 _WHY_WHOLE: Final = "a value was changed after the bundle was written"
+_WHY_WITHOUT: Final = "without its digest, a changed value may go unnoticed; write the report again (docs/reports.md)"
+_WHY_PART: Final = "a value was changed after the bundle was written, or another version of the program wrote it"
+_WITH_PARTS: Final[Mapping[str, frozenset[str]]] = {
+    "explanation": frozenset(),
+    "report": frozenset({"journal"}),
+    "evidence": frozenset({*SECTIONS, OWN_DIGEST}),
+}
+"""The keys of a bundle whose parts are compared one by one, each with the parts that the digests already cover."""
 
 Json = Mapping[str, Any]
 
@@ -47,7 +56,7 @@ class Difference:
     """A digest that is not what it should be."""
 
     what: str
-    """The part of the bundle: a key of ``SECTIONS``, or ``document``."""
+    """The part of the bundle: a key of ``SECTIONS``, ``document``, or the path of a value, as ``report.outcome``."""
     stated: str
     found: str
     why: str
@@ -125,8 +134,10 @@ class Bundle:
     def differences(self) -> Iterator[Difference]:
         """Yield what the bundle contradicts in itself; nothing when it is as it was written."""
         yield from self.compared_with(sections(self.report))
-        if (found := self.digest) != self.stated_digest:
-            yield Difference(what=WHOLE, stated=self.stated_digest or "nothing", found=found, why=_WHY_WHOLE)
+        if not self.stated_digest:
+            yield Difference(what=WHOLE, stated="no digest of itself", found=self.digest, why=_WHY_WITHOUT)
+        elif (found := self.digest) != self.stated_digest:
+            yield Difference(what=WHOLE, stated=self.stated_digest, found=found, why=_WHY_WHOLE)
 
     def compared_with(self, expected: Json) -> Iterator[Difference]:
         """Yield the sections that differ from these, which were made from a report."""
@@ -134,6 +145,13 @@ class Bundle:
             stated, found = self.evidence.get(name), expected[name]
             if canonical(stated) != canonical(found):
                 yield Difference(what=name, stated=_shown(stated, found), found=_shown(found, stated), why=why)
+
+    def unlike(self, expected: Json) -> Iterator[Difference]:
+        """Yield each part that differs from a bundle that was made again, but for what ``compared_with`` compares."""
+        yield from _unlike_parts("", _without(self.document, _WITH_PARTS), _without(expected, _WITH_PARTS))
+        for name, compared in _WITH_PARTS.items():
+            mine, theirs = _table(self.document.get(name)), _table(expected.get(name))
+            yield from _unlike_parts(f"{name}.", _without(mine, compared), _without(theirs, compared))
 
 
 def needs_evidence(traffic: Traffic) -> bool:
@@ -223,6 +241,39 @@ def _verdict(readings: Json) -> str:
 
 def _distinct(processes: Sequence[Json], key: str) -> list[str]:
     return list(dict.fromkeys(str(one[key]) for one in processes if one.get(key)))
+
+
+def _without(table: Json, keys: Container[str]) -> Json:
+    return {key: value for key, value in table.items() if key not in keys}
+
+
+def _unlike_parts(prefix: str, stated: Json, found: Json) -> Iterator[Difference]:
+    """Yield the first difference of each key's values."""
+    for key in dict.fromkeys([*found, *stated]):
+        path = f"{prefix}{key}"
+        if key in stated and key in found:
+            yield from islice(_unlike(path, stated[key], found[key]), 1)
+        else:
+            texts = [_text(table[key]) if key in table else "nothing" for table in (stated, found)]
+            yield Difference(what=path, stated=texts[0], found=texts[1], why=_WHY_PART)
+
+
+def _unlike(path: str, stated: Any, found: Any) -> Iterator[Difference]:
+    """Yield the differences of two values, each with the path that leads to it."""
+    if canonical(stated) == canonical(found):
+        return
+    if isinstance(stated, Mapping) and isinstance(found, Mapping):
+        yield from _unlike_parts(f"{path}.", _table(stated), _table(found))
+        return
+    if isinstance(stated, list) and isinstance(found, list):
+        ours, others = _items(stated), _items(found)
+        if len(ours) != len(others):
+            yield Difference(what=path, stated=f"{len(ours)} items", found=f"{len(others)} items", why=_WHY_PART)
+            return
+        for place, (one, other) in enumerate(zip(ours, others, strict=True)):
+            yield from _unlike(f"{path}[{place}]", one, other)
+        return
+    yield Difference(what=path, stated=_text(stated), found=_text(found), why=_WHY_PART)
 
 
 def _shown(value: Any, other: Any) -> str:

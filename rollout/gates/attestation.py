@@ -25,6 +25,7 @@ from datetime import datetime, timedelta
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color, other_color
 from rollout.gates.verdicts import judge_targets
+from rollout.model.counts import counts_text
 from rollout.model.errors import RolloutError, UnavailableError
 from rollout.model.records import Attested, Note
 from rollout.model.verdict import Verdict
@@ -159,7 +160,7 @@ def _look(
                 seen = look()
             else:
                 reads = 0
-                seen = _Wait(cause="rule", words=f"the rule splits {dict(rule.weights)}")
+                seen = _Wait(cause="rule", words=f"the rule splits {counts_text(rule.weights)}")
         except UnavailableError as error:
             reads, agreed = 0, now
             seen = _Wait(cause="load balancer", words=f"the load balancer's API does not answer: {error}")

@@ -20,16 +20,16 @@ _EXPLANATION: Final = TypeAdapter(Explanation)
 
 def as_json(report: Report, explanation: Explanation) -> str:
     """Return a report as one JSON object, which is an evidence bundle."""
+    return json.dumps(bundle_of(report, explanation), indent=2, ensure_ascii=False)
+
+
+def bundle_of(report: Report, explanation: Explanation) -> dict[str, Any]:
+    """Return a report as an evidence bundle, in plain JSON values."""
     parts = {
         "explanation": _EXPLANATION.dump_python(explanation, mode="json"),
-        "report": plain(report),
+        "report": _REPORT.dump_python(report, mode="json"),
     }
-    return json.dumps(sealed(parts), indent=2, ensure_ascii=False)
-
-
-def plain(report: Report) -> dict[str, Any]:
-    """Return a report as plain JSON values."""
-    return _REPORT.dump_python(report, mode="json")
+    return sealed(parts)
 
 
 def page(report: Report, explanation: Explanation) -> str:

@@ -1,18 +1,23 @@
 """Whether an evidence bundle is as it was written, and as the journal has it."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 from pydantic import ValidationError
 
 from components.config.release import Release
-from components.domain.evidence import SECTIONS, Bundle, Difference, NoBundleError, read_bundle, sections
+from components.domain.evidence import SECTIONS, Bundle, Difference, Json, NoBundleError, read_bundle
 from rollout.model.errors import RefusedError
 from rollout.model.records import Record
-from rollout.report.files import plain
+from rollout.report.explanation import explain
+from rollout.report.files import bundle_of
 from rollout.report.read import report_of
+
+NOT_COMPARED: Final = "the stack and the service in explanation.commands, which no record has"
+_NAMED: Final = re.compile(r"--stack [\w./-]+(?: --service [\w.-]+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +30,17 @@ class Verification:
     with_journal: bool
     """Whether it was compared with the journal, too."""
 
+    @property
+    def not_compared(self) -> str:
+        """What of the bundle was not compared with anything but its own digest."""
+        return NOT_COMPARED if self.with_journal else "the report with the journal, which --stack names"
+
     def as_json(self) -> dict[str, Any]:
         """Return it as one JSON object."""
         return {
             "intact": not self.differences,
             "compared_with_journal": self.with_journal,
+            "not_compared": self.not_compared,
             "release_id": self.bundle.release_id,
             "sha256": self.bundle.digest,
             "objections": list(self.bundle.objections),
@@ -55,7 +66,7 @@ def read_bundle_file(path: Path, option: str) -> Bundle:
 
 
 def verify(bundle: Bundle, history: Sequence[Record] | None = None) -> Verification:
-    """Make a bundle's digests again, from the bundle itself and, if it is given, from the service's journal."""
+    """Make a bundle's digests again and, if the service's journal is given, the whole bundle from its records."""
     found = [*bundle.differences(), *_release_differences(bundle)]
     if history is not None:
         found += _journal_differences(bundle, history)
@@ -90,4 +101,16 @@ def _journal_differences(bundle: Bundle, history: Sequence[Record]) -> Iterator[
             why="the bundle is of another stack or service, or its records were removed",
         )
         return
-    yield from bundle.compared_with(sections(plain(report)))
+    expected = bundle_of(report, explain(report, "unknown"))
+    yield from bundle.compared_with(cast(Json, expected["evidence"]))
+    yield from Bundle(document=_unnamed(bundle.document)).unlike(_unnamed(expected))
+
+
+def _unnamed(document: Json) -> Json:
+    """Return a bundle without the names of stack and service in its commands."""
+    explanation = cast(Json, document["explanation"])
+    commands = explanation.get("commands")
+    if not isinstance(commands, list):
+        return document
+    unnamed = [_NAMED.sub("--stack", one) if isinstance(one, str) else one for one in cast(list[Any], commands)]
+    return {**document, "explanation": {**explanation, "commands": unnamed}}

@@ -9,6 +9,7 @@ from components.config.pod_settings import SecretReference
 from components.config.settings import ServiceSettings
 from components.domain.moments import format_rfc3339
 from components.domain.naming import COLORS
+from rollout.model.counts import counts_text
 from rollout.model.nodes import BoundPod, Node
 from rollout.model.plan import Plan
 from rollout.model.records import DrillHistory
@@ -59,12 +60,12 @@ def preflight_violations(
         )
     elif outgoing.healthy == 0:
         violations.append(
-            f"{active}: serves all traffic but has no healthy target ({dict(outgoing.states)}); fix it first"
+            f"{active}: serves all traffic but has no healthy target ({counts_text(outgoing.states)}); fix it first"
         )
     if not rule.splits(plan.initial_green_weight):
         violations.append(
-            f"green_weight: the live rule splits {dict(rule.weights)}, but a rollout onto {candidate} starts from "
-            f"{plan.initial_green_weight}; run scripts.rollback to put all traffic on {active}"
+            f"green_weight: the live rule splits {counts_text(rule.weights)}, but a rollout onto {candidate} starts "
+            f"from {plan.initial_green_weight}; run scripts.rollback to put all traffic on {active}"
         )
     violations += reservation_violations(settings, now)
     violations += config_drift(settings, rule)

@@ -10,6 +10,7 @@ from components.config.settings import ServiceSettings
 from components.domain.naming import Color, other_color
 from components.domain.vllm_version import MIN_VLLM_TEXT
 from rollout.gates.attestation import CLIENTS_SEEN, AttestationTimeoutError, attest_idle
+from rollout.model.counts import counts_text
 from rollout.model.errors import RolloutError, UpdateFailedError
 from rollout.model.nodes import Pod
 from rollout.model.records import Note
@@ -95,7 +96,7 @@ def await_ready(ports: Ports, color: Color, release_id: str) -> None:
             state += f" ({reasons})" if reasons else ""
             if ports.clock.monotonic() > deadline:
                 raise RolloutError(
-                    f"not ready after {timeout_seconds:.0f} s: {state}, target states {dict(health.states)}"
+                    f"not ready after {timeout_seconds:.0f} s: {state}, target states {counts_text(health.states)}"
                 )
             if state != noted:
                 ports.journal.write(Note(text=state))
@@ -154,7 +155,7 @@ def require_standing(ports: Ports, color: Color) -> None:
     health, needed = ports.load_balancer.health(color), ports.config.read().color(color).wanted_replicas
     if health.healthy < needed:
         raise RolloutError(
-            f"{color} has {health.healthy} of {needed} targets healthy ({dict(health.states)}), so "
+            f"{color} has {health.healthy} of {needed} targets healthy ({counts_text(health.states)}), so "
             f"{other_color(color)} may still be needed: it is left as it is"
         )
 

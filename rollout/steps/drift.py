@@ -8,6 +8,8 @@ from components.config.settings import ServiceSettings
 from components.domain.moments import format_or_empty
 from components.domain.naming import COLORS, Color
 from components.domain.traffic import ColorState
+from rollout.model.counts import counts_text
+from rollout.model.plan import full_weight_of
 from rollout.model.rule import LiveRule, StateRule
 from rollout.ports import Ports
 
@@ -27,7 +29,7 @@ def rollout_drift(ports: Ports, service: str, green_weight: int) -> tuple[str, .
     found: list[str] = []
     if not rule.splits(green_weight):
         mover = _mover(ports, service, rule)
-        found.append(f"the rule splits {dict(rule.weights)} instead of green_weight {green_weight}: {mover}")
+        found.append(f"the rule splits {counts_text(rule.weights)} instead of green_weight {green_weight}: {mover}")
     if settings.green_weight != green_weight:
         found.append(
             f"green_weight: the config file says {settings.green_weight}, but the rollout wrote {green_weight}: an "
@@ -70,7 +72,8 @@ def state_drift(rule: LiveRule, state: StateRule | None) -> Iterator[str]:
     live = {rule.target_groups[color]: weight for color, weight in rule.weights.items()}
     if live != state.weights:
         kept = {color: state.weights.get(arn, 0) for color, arn in rule.target_groups.items()}
-        yield f"green_weight: the live rule splits {dict(rule.weights)}, Pulumi's state has {kept}; {fix}"
+        weights = counts_text(rule.weights)
+        yield f"green_weight: the live rule splits {weights}, Pulumi's state has {counts_text(kept)}; {fix}"
     if (rule.active_color or "", rule.rollout_serial) != (state.active_color, state.rollout_serial):
         yield (
             f"weighted rule: its tags say {rule.active_color} at serial {rule.rollout_serial}, Pulumi's state "
@@ -88,23 +91,38 @@ def config_drift(settings: ServiceSettings, rule: LiveRule) -> tuple[str, ...]:
         )
     elif not rule.splits(settings.green_weight):
         violations.append(
-            f"green_weight: the config file says {settings.green_weight}, the live rule {dict(rule.weights)}; run "
-            "`pulumi up` or scripts.rollback to bring them in line"
+            f"green_weight: the config file says {settings.green_weight}, the live rule splits "
+            f"{counts_text(rule.weights)}; {_weight_fix(settings, rule)}"
         )
     if rule.active_color is not None and rule.active_color != settings.active_color:
+        agree = rule.splits(settings.green_weight)
+        fix = "or run `pulumi up`, which moves no traffic then" if agree else "or run scripts.rollback"
         violations.append(
             f"active_color: the config file says {settings.active_color}, the live rule {rule.active_color}; pull the "
-            "newest file, or run `pulumi up`"
+            f"newest file, {fix}"
         )
     return tuple(violations)
+
+
+def _weight_fix(settings: ServiceSettings, rule: LiveRule) -> str:
+    """Return how to bring the weights in line without sending requests to a colour that a rollback has just left."""
+    active = rule.active_color or settings.active_color
+    edited = active == settings.active_color and rule.rollout_serial == settings.rollout_serial
+    if edited and rule.splits(full_weight_of(active)) and not (settings.rolling_out or rule.rolling_out):
+        return (
+            f"no rollout wrote the file's value: set it back to {rule.weights['green']}, or use scripts.ramp to move "
+            "traffic"
+        )
+    return "scripts.rollback brings them in line; a `pulumi up` before that may move traffic the wrong way"
 
 
 def adoption_violations(settings: ServiceSettings, rule: LiveRule) -> Iterator[str]:
     """Yield the reasons why the live values cannot be written into this file."""
     if settings.rollout_serial > rule.rollout_serial:
+        fix = "`pulumi up`, which moves no traffic then" if rule.splits(settings.green_weight) else "scripts.rollback"
         yield (
             f"rollout_serial: the file says {settings.rollout_serial}, the live rule {rule.rollout_serial}: the file "
-            "is not stale, but its last update is unfinished. Run `pulumi up`, or scripts.rollback"
+            f"is not stale, but its last update is unfinished. Run {fix}"
         )
     if rule.active_color is None:
         yield "active_color: the live rule has no tag for it; run `pulumi up` to restore the tags"
@@ -114,7 +132,8 @@ def adoption_violations(settings: ServiceSettings, rule: LiveRule) -> Iterator[s
             "`pulumi up` to restore the tags"
         )
     if sum(rule.weights.values()) != 100:
-        yield f"green_weight: the live rule splits {dict(rule.weights)}, which is not 100 in sum; run scripts.rollback"
+        weights = counts_text(rule.weights)
+        yield f"green_weight: the live rule splits {weights}, which is not 100 in sum; run scripts.rollback"
     for color in COLORS:
         state = rule.colors.get(color)
         ours = settings.color(color).as_tagged.release_id

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from components.config.settings import ServiceSettings
 from components.domain.naming import other_color
+from rollout.model.counts import counts_text
 from rollout.model.records import Decision, Promoted, Record, Started
 from rollout.model.verdict import TargetHealth
 
@@ -44,6 +45,6 @@ def last_passed_violations(settings: ServiceSettings, records: Sequence[Record],
     needed = settings.color(color).wanted_replicas
     if active.healthy < needed:
         yield (
-            f"{color}: has {active.healthy} healthy targets of {needed} ({dict(active.states)}), and {idle} is all "
-            "there is besides; repair it first"
+            f"{color}: has {active.healthy} healthy targets of {needed} ({counts_text(active.states)}), and {idle} is "
+            "all there is besides; repair it first"
         )

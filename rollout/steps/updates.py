@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from components.domain.naming import Color
 from rollout.model.changes import Change, EngineRun, is_weighted_rule, unlike_candidate_change, unlike_weight_change
+from rollout.model.counts import counts_text
 from rollout.model.errors import (
     Interruption,
     JournalError,
@@ -186,8 +187,8 @@ class Updater:
         ours = {configured} if from_green_weight is None else {from_green_weight, green_weight}
         if configured not in ours or not any(rule.splits(weight) for weight in ours):
             raise PlanRefusedError(
-                f"{message}: the live rule splits {dict(rule.weights)} but the config says green_weight {configured}; "
-                "somebody changed the rule outside of Pulumi"
+                f"{message}: the live rule splits {counts_text(rule.weights)} but the config says green_weight "
+                f"{configured}; somebody changed the rule outside of Pulumi"
             )
         return rule
 

@@ -1,11 +1,17 @@
-"""A status as JSON."""
+"""What a status says, and as JSON."""
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from rollout.status import Status
+from rollout.journal.lock import Lock
+from rollout.session import Session
+from rollout.status import Status, read_status
+from tests.rollout.fakes import World
+from tests.rollout.steps.test_adoption import BOTH
+from tests.rollout.test_session import session
 
 
 @pytest.mark.parametrize(
@@ -31,3 +37,30 @@ def test_the_end_of_the_keep_warm_window_is_text(keep_until: datetime | None, te
         problems=(),
     )
     assert json.loads(json.dumps(status.as_json()))["keep_until"] == text
+
+
+def _with_rule_behind(folder: Path) -> Session:
+    """Return a session whose config file asks for 25 %, while the rule still has none."""
+    opened = session(folder, "prod", green_weight=25, rolling_out=True, **BOTH)
+    world = World(rolling_out=True, **BOTH)
+    opened.__dict__.update(load_balancer=world, replicas=world)
+    return opened
+
+
+def test_while_a_command_is_under_way_a_config_file_ahead_of_the_rule_is_no_problem(tmp_path: Path) -> None:
+    opened = _with_rule_behind(tmp_path)
+    with Lock(opened.store, "ramp", clock=opened.clock, expiry_seconds=30, beats=False):
+        found = read_status(opened)
+    assert found.problems == ()
+    assert not found.agree
+    assert found.rollout_under_way is not None
+    assert found.rollout_under_way.startswith("ramp (process ")
+    assert found.rollout_under_way.endswith("; config file and rule differ until its update is done")
+
+
+def test_when_nobody_is_at_work_it_is_one(tmp_path: Path) -> None:
+    found = read_status(_with_rule_behind(tmp_path))
+    (problem,) = found.problems
+    assert problem.startswith("green_weight: the config file says 25, the live rule splits blue 100, green 0; ")
+    assert "scripts.rollback brings them in line" in problem
+    assert found.rollout_under_way is None

@@ -129,10 +129,30 @@ def test_a_bundle_that_states_no_digest_is_not_intact() -> None:
     bundle = Bundle(document=document)
     assert bundle.stated_digest == ""
     (difference,) = bundle.differences()
-    assert str(difference).startswith(f"document: the bundle states nothing, but it is {bundle.digest}: a value was")
+    assert str(difference).startswith(f"document: the bundle states no digest of itself, but it is {bundle.digest}: ")
+    assert "a value was changed" not in str(difference)
     document["evidence"]["sha256"] = "0" * 64
     (difference,) = bundle.differences()
     assert difference.stated == "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("stated", "made", "text"),
+    [
+        (
+            {"a": {"b": [1, {"c": 2}]}},
+            {"a": {"b": [1, {"c": 3}]}},
+            "report.a.b[1].c: the bundle states 2, but it is 3:",
+        ),
+        ({"a": [1, 2]}, {"a": [2]}, "report.a: the bundle states 2 items, but it is 1 items:"),
+        ({"a": "null"}, {"a": None}, "report.a: the bundle states null, but it is null:"),
+        ({"a": "nothing"}, {}, "report.a: the bundle states nothing, but it is nothing:"),
+        ({}, {"a": False}, "report.a: the bundle states nothing, but it is false:"),
+    ],
+)
+def test_a_value_that_was_made_again_otherwise_is_named_by_its_path(stated: Any, made: Any, text: str) -> None:
+    (difference,) = Bundle(document=sealed({"report": stated})).unlike(sealed({"report": made}))
+    assert str(difference).startswith(text)
 
 
 def test_a_run_without_a_release_has_no_release_id() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.domain.evidence import Bundle, document_digest, read_bundle
+from components.domain.evidence import SECTIONS, Bundle, canonical, document_digest, read_bundle
 from rollout.model.errors import RefusedError
 from rollout.model.records import LockTaken, Note, Record, read_record
 from rollout.report.explanation import explain
@@ -41,6 +41,13 @@ def text_of(records: list[Record]) -> str:
 
 DOCUMENT: dict[str, Any] = json.loads(text_of(RECORDS))
 LEAVES = list(leaves(DOCUMENT))
+
+
+def forged(path: tuple[str | int, ...], value: Any) -> dict[str, Any]:
+    """Return the bundle with another value, and its own digest made again."""
+    document = changed(DOCUMENT, path, value)
+    document["evidence"]["sha256"] = document_digest(document)
+    return document
 
 
 def test_the_bundle_of_a_promotion_is_intact_and_speaks_for_its_release() -> None:
@@ -77,6 +84,49 @@ def test_another_release_is_noticed_by_its_id_although_all_digests_were_made_aga
     assert difference.stated == f"id {NEW.release_id}"
 
 
+@settings(max_examples=25)
+@given(path=st.sampled_from([one for one in LEAVES if one != ("evidence", "sha256")]), value=VALUES)
+def test_the_journal_contradicts_any_change_although_the_digest_was_made_again(
+    path: tuple[str | int, ...], value: Any
+) -> None:
+    if canonical(value) != canonical(at(DOCUMENT, path)):
+        differences = verify(Bundle(document=forged(path, value)), RECORDS).differences
+        assert {one.what.partition(".")[0] for one in differences} <= {*SECTIONS, "report", "explanation", "evidence"}
+        assert differences
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "what"),
+    [
+        (("report", "outcome"), "failed", "report.outcome"),
+        (("report", "reason"), "all is well", "report.reason"),
+        (("report", "began_at"), "2020-01-01T00:00:00Z", "report.began_at"),
+        (("report", "plan", "soak_seconds"), 1, "report.plan.soak_seconds"),
+        (("report", "timeline", 2, "text"), "x", "report.timeline[2].text"),
+        (("report", "weights"), [], "report.weights"),
+        (("report", "usd"), 0.01, "report.usd"),
+        (("explanation", "headline"), "x", "explanation.headline"),
+        (("explanation", "commands", 0), "python -m scripts.reap --stack prod", "explanation.commands[0]"),
+        (("report", "approved"), True, "report.approved"),
+        (("evidence", "approved"), True, "evidence.approved"),
+        (("approved",), True, "approved"),
+    ],
+)
+def test_what_was_forged_is_named_by_the_journal_alone(path: tuple[str | int, ...], value: Any, what: str) -> None:
+    bundle = Bundle(document=forged(path, value))
+    assert verify(bundle).differences == ()
+    assert [one.what for one in verify(bundle, RECORDS).differences] == [what]
+
+
+def test_the_names_of_stack_and_service_in_commands_are_said_to_be_not_compared() -> None:
+    report = report_of(RECORDS)
+    assert report is not None
+    text = as_json(report, explain(report, "acme/prod", " --service chat"))
+    found = verify(read_bundle(text.encode()), RECORDS)
+    assert found.differences == ()
+    assert "explanation.commands" in found.not_compared
+
+
 @pytest.mark.parametrize("records", [RECORDS[:1], [replace(one, rollout="r9") for one in RECORDS]])
 def test_a_journal_without_the_rollout_does_not_confirm_it(records: list[Record]) -> None:
     (difference,) = verify(Bundle(document=DOCUMENT), records).differences
@@ -94,7 +144,8 @@ def test_a_journal_without_the_rollout_does_not_confirm_it(records: list[Record]
 )
 def test_a_journal_that_says_something_else_is_noticed(change: dict[str, str], what: set[str]) -> None:
     records = [replace(RECORDS[0], body=LOCK.model_copy(update=change)), *RECORDS[1:]]
-    assert {one.what for one in verify(Bundle(document=DOCUMENT), records).differences} == what
+    found = {one.what for one in verify(Bundle(document=DOCUMENT), records).differences}
+    assert found == {*what, *(f"report.processes[0].{field}" for field in change)}
 
 
 def test_a_rollout_that_went_on_later_confirms_what_it_did_until_then() -> None:

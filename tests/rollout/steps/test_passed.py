@@ -71,4 +71,4 @@ def test_the_colour_beside_one_that_never_passed_stays() -> None:
 
 def test_the_colour_beside_one_that_is_ill_stays() -> None:
     (fault,) = last_passed_violations(settings(), [], TargetHealth(healthy=1, total=2, states={"unhealthy": 1}))
-    assert fault.startswith("blue: has 1 healthy targets of 2 ({'unhealthy': 1})")
+    assert fault.startswith("blue: has 1 healthy targets of 2 (unhealthy 1)")
