@@ -2,6 +2,7 @@
 # Commits the stack's config file as the scripts left it, on top of what others have pushed meanwhile.
 set -euo pipefail
 source "$(dirname "$0")/host.sh"
+need STACK BRANCH
 cd "${WORK_DIR:-.}"
 folder="$(sed -n "s/^stackConfigDir: *//p" Pulumi.yaml 2> /dev/null | tr -d "\"'" || true)"
 file="${folder:+$folder/}Pulumi.${STACK##*/}.yaml" # the stack may be named with its organization

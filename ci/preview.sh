@@ -2,6 +2,7 @@
 # Previews STACK of the program in WORK_DIR with the policy pack. The changes and the violations are in the job's summary.
 set -euo pipefail
 source "$(dirname "$0")/host.sh"
+need STACK
 shown=$(mktemp)
 code=0
 pulumi preview --stack "$STACK" --cwd "${WORK_DIR:-.}" --policy-pack "$PWD/policies" \

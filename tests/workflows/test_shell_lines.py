@@ -1,6 +1,7 @@
 """The shell lines of both CI hosts: signals, exit codes and commits, with scripts that only pretend to roll out."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -392,3 +393,40 @@ def test_a_preview_of_gitlab_is_in_the_job_s_summary(gitlab: GitLabRunner) -> No
     put_tool(gitlab, "pulumi", "echo nothing changes")
     assert gitlab.run("preview").returncode == 0
     assert gitlab.summary.startswith("## preview of prod: nothing speaks against it\n````\nnothing changes\n````")
+
+
+NEEDED = {
+    "run.sh": {"STACK"},
+    "find-cluster.sh": {"STACK", "AWS_REGION"},
+    "commit-back.sh": {"STACK", "BRANCH"},
+    "summary.sh": {"STACK", "CODE"},
+    "preview.sh": {"STACK"},
+}
+"""The variables without which a script cannot run, on a host that sets all of them itself."""
+
+
+@pytest.mark.parametrize(("script", "missing"), [(name, one) for name, all_ in NEEDED.items() for one in sorted(all_)])
+def test_a_script_says_which_variable_another_host_has_not_set(runner: Runner, script: str, missing: str) -> None:
+    given = {name: "prod" for name in NEEDED[script] - {missing}}
+    done = subprocess.run(
+        [f"ci/{script}", "ramp"],
+        cwd=runner.checkout,
+        env={"PATH": runner.environment["PATH"], **given},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert re.fullmatch(rf"error: {missing} is not set: the [^\n]+\n", done.stderr)
+
+
+def test_every_variable_of_the_scripts_is_explained_to_another_host() -> None:
+    texts = {path.name: path.read_text() for path in (ROOT / "ci").glob("*.sh")}
+    explained = set(re.findall(r"^    ([A-Z_]+)\) echo", texts.pop("host.sh"), re.MULTILINE))
+    # A name in lower case belongs to a script itself.
+    used = {name for text in texts.values() for name in re.findall(r"\$\{?([A-Z][A-Z_]+)", text)} - {"PWD"}
+    assert used <= explained
+    rows = re.findall(r"^\| (`[A-Z_`, ]+`) \|", (ROOT / "docs" / "ci.md").read_text(), re.MULTILINE)
+    assert explained <= {name for row in rows for name in re.findall(r"[A-Z_]+", row)}
