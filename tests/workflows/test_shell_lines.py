@@ -215,6 +215,59 @@ def test_a_config_file_that_somebody_else_changed_is_not_overwritten(runner: Run
     assert git(runner.checkout, "status", "--porcelain", "--branch").startswith("## main")
 
 
+def refuse_pushes(runner: Runner, said: str) -> Path:
+    """Let the host refuse every push with these words, and return the hook that does and that notes each try."""
+    hook = runner.checkout.parent / "origin.git" / "hooks" / "pre-receive"
+    hook.write_text(f'#!/bin/sh\necho try >> "{runner.checkout.parent / "tries"}"\necho "{said}" >&2\nexit 1\n')
+    hook.chmod(0o755)
+    return hook
+
+
+def test_a_push_that_the_host_refuses_is_said_to_be_refused_and_made_up_for(runner: Runner) -> None:
+    runner.run("ramp", "Ramp")
+    hook = refuse_pushes(runner, "GitLab: You are not allowed to push code to protected branches on this project.")
+    for _ in range(2):
+        done = runner.run("ramp", "Commit the config file back")
+        assert done.returncode == 1
+        assert (
+            "::error file=Pulumi.prod.yaml::the host refused the push to main: GitLab: You are not allowed to push "
+            "code to protected branches on this project. Let the CI host push to main"
+        ) in done.stdout
+    assert (runner.checkout.parent / "tries").read_text() == "try\n" * 2
+    hook.unlink()
+    assert runner.run("ramp", "Commit the config file back").returncode == 0
+    assert "rollout_serial: 2" in committed(runner)
+    assert "is unchanged" in runner.run("ramp", "Commit the config file back").stdout
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        (
+            "fatal: unable to access 'https://h/r/': Could not resolve host: h",
+            "did not reach main of origin: unable to",
+        ),
+        (
+            "remote: You are not allowed to upload code.\nfatal: unable to access 'https://h/r/': The requested URL "
+            "returned error: 403",
+            "the host refused to take a push: You are not allowed to upload code. Let",
+        ),
+        ("fatal: Authentication failed for 'https://h/r/'", "the host refused to take a push: Authentication failed"),
+    ],
+)
+def test_a_push_that_does_not_come_through_is_no_other_s_commit(runner: Runner, said: str, cause: str) -> None:
+    runner.run("ramp", "Ramp")
+    real = shutil.which("git")
+    put_tool(runner, "git", f'if [ "$1" = push ]; then cat >&2 <<\'END\'\n{said}\nEND\nexit 128; fi\nexec {real} "$@"')
+    done = runner.run("ramp", "Commit the config file back")
+    assert done.returncode == 1
+    assert cause in done.stdout
+    assert "another commit" not in done.stdout
+    put_tool(runner, "git", f'exec {real} "$@"')
+    assert runner.run("ramp", "Commit the config file back").returncode == 0
+    assert "rollout_serial: 2" in committed(runner)
+
+
 @pytest.mark.parametrize(
     ("code", "outcome"),
     [
@@ -407,7 +460,7 @@ NEEDED = {
 
 @pytest.mark.parametrize(("script", "missing"), [(name, one) for name, all_ in NEEDED.items() for one in sorted(all_)])
 def test_a_script_says_which_variable_another_host_has_not_set(runner: Runner, script: str, missing: str) -> None:
-    given = {name: "prod" for name in NEEDED[script] - {missing}}
+    given = dict.fromkeys(NEEDED[script] - {missing}, "prod")
     done = subprocess.run(
         [f"ci/{script}", "ramp"],
         cwd=runner.checkout,
