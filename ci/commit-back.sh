@@ -49,7 +49,7 @@ elif [ -z "$(not_pushed)" ]; then
   exit 0
 fi
 for _ in 1 2 3 4 5; do
-  if said=$(git push --quiet origin "HEAD:refs/heads/$BRANCH" 2>&1); then
+  if said=$(git push --quiet "${PUSH_URL:-origin}" "HEAD:refs/heads/$BRANCH" 2>&1); then
     echo "$file is committed to $BRANCH"
     exit 0
   fi

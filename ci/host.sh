@@ -6,6 +6,9 @@ if [ -n "${GITLAB_CI:-}" ]; then
   : "${WORK_DIR:=${ROLLOUT_WORK_DIR:-}}"
   : "${OUTPUT:=$CI_PROJECT_DIR/rollout-output}" "${SUMMARY:=$CI_PROJECT_DIR/rollout-summary.md}"
   : "${BRANCH:=${CI_COMMIT_BRANCH:-}}" "${RUN:=Job ${CI_JOB_URL:-}}"
+  if [ -n "${PUSH_TOKEN:-}" ]; then # a project access token: an older GitLab's job token may not push
+    : "${PUSH_URL:=${CI_SERVER_URL%%://*}://project-bot:$PUSH_TOKEN@${CI_SERVER_URL#*://}/$CI_PROJECT_PATH.git}"
+  fi
   : "${BOT_NAME:=gitlab-ci}" "${BOT_EMAIL:=gitlab-ci@noreply.${CI_SERVER_HOST:-gitlab.com}}"
 else
   : "${OUTPUT:=${GITHUB_OUTPUT:-/dev/null}}" "${SUMMARY:=${GITHUB_STEP_SUMMARY:-/dev/stdout}}"
@@ -24,6 +27,7 @@ what_is() {
     AWS_REGION) echo "the cluster's region, such as us-east-1" ;;
     CODE) echo "the exit code of the script that the summary is about; empty when it was killed" ;;
     BRANCH) echo "the branch that the config file is committed back to, such as main" ;;
+    PUSH_URL) echo "where the commit is pushed to, when it is not origin" ;;
     RUN) echo "what names this run in the commit's message" ;;
     BOT_NAME) echo "the author of the commit" ;;
     BOT_EMAIL) echo "the author's address" ;;

@@ -428,6 +428,19 @@ def test_gitlab_says_that_the_config_could_not_be_pushed(gitlab: GitLabRunner) -
     assert gitlab.summary.startswith("## ramp prod: done")
 
 
+def test_a_token_of_the_project_pushes_where_a_job_s_token_may_not(gitlab: GitLabRunner) -> None:
+    gitlab.run("ramp")
+    real, pushed = shutil.which("git"), gitlab.checkout.parent / "pushed"
+    put_tool(gitlab, "git", f'if [ "$1" = push ]; then echo "$@" > "{pushed}"; exit 0; fi\nexec {real} "$@"')
+    project = {"CI_SERVER_URL": "https://gitlab.example", "CI_PROJECT_PATH": "acme/models"}
+    assert gitlab.run("ramp", "after_script", PUSH_TOKEN="glpat-1", **project).returncode == 0
+    assert pushed.read_text() == (
+        "push --quiet https://project-bot:glpat-1@gitlab.example/acme/models.git HEAD:refs/heads/main\n"
+    )
+    assert gitlab.run("ramp", "after_script", **project).returncode == 0
+    assert pushed.read_text() == "push --quiet origin HEAD:refs/heads/main\n"
+
+
 def test_a_job_of_gitlab_starts_from_the_newest_config_with_credentials_of_its_own(gitlab: GitLabRunner) -> None:
     push_meanwhile(gitlab, "rollout_serial: 1", "rollout_serial: 7")
     git(gitlab.checkout, "checkout", "--quiet", "--detach")
