@@ -377,6 +377,52 @@ def test_a_preview_shows_the_change_and_what_speaks_against_it(runner: Runner, c
     assert called.read_text().startswith(f"preview --stack prod --cwd infra --policy-pack {policies} ")
 
 
+REFUSED = """Previewing update (prod):
+ ~  aws:lb:ListenerRule chat update; error: Preview failed: before hook "chat-guards" failed
+Policies:
+    ❌ vllm-blue-green@v0.1.0 (local: policies)
+        - [mandatory]  traffic-weights  (aws:lb/listenerRule:ListenerRule: chat)
+          the sum of the weights is 101
+        - [advisory]  release-size  (vllm-blue-green:index:BlueGreenService: chat)
+          is large
+
+Diagnostics:
+  pulumi:pulumi:Stack (prod):
+    error: preview failed
+
+    Traceback (most recent call last):
+      File "program.py", line 52, in main
+    KeyboardInterrupt
+
+  aws:lb:ListenerRule (chat):
+    error: Preview failed: before hook "chat-guards" failed: chat: the config is stale
+    Pull the newest Pulumi.prod.yaml.
+    warning: it is old
+
+Resources:
+    42 unchanged"""
+
+
+@pytest.mark.parametrize(
+    ("said", "first"),
+    [
+        (
+            REFUSED,
+            """- [mandatory]  traffic-weights  (aws:lb/listenerRule:ListenerRule: chat)
+the sum of the weights is 101
+error: Preview failed: before hook "chat-guards" failed: chat: the config is stale
+Pull the newest Pulumi.prod.yaml.""",
+        ),
+        ("error: no stack named 'prod' found", "error: no stack named 'prod' found"),
+    ],
+)
+def test_a_refused_preview_s_summary_begins_with_the_refusals(runner: Runner, said: str, first: str) -> None:
+    put_tool(runner, "pulumi", f"cat <<'END'\n{said}\nEND\nexit 255")
+    assert runner.run("preview", "Preview").returncode == 255
+    heading = "## preview of prod: refused by a policy or a guard, or not possible\n"
+    assert runner.summary == f"{heading}````\n{first}\n````\nThe whole preview:\n````\n{said}\n````\n"
+
+
 def test_gitlab_rolls_out_and_records_where_the_stack_stands(gitlab: GitLabRunner) -> None:
     assert gitlab.run("ramp", ROLLOUT_WORK_DIR="infra").returncode == 0
     assert gitlab.run("ramp", "after_script", ROLLOUT_WORK_DIR="infra").returncode == 0
