@@ -3,6 +3,7 @@
 # The program in WORK_DIR may not have the cluster's name in its config: CLUSTER_NAME is used then.
 set -euo pipefail
 source "$(dirname "$0")/host.sh"
+need STACK AWS_REGION
 config() {
   pulumi config get "$1" --stack "$STACK" --cwd "${WORK_DIR:-.}"
 }

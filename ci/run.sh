@@ -4,6 +4,7 @@
 # A cancelled job signals only this shell, so the shell passes the signal on. The script then stops in a safe state.
 set -euo pipefail
 source "$(dirname "$0")/host.sh"
+need STACK
 script=$1
 shift
 worst=0 stopped="" child=""

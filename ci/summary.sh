@@ -2,6 +2,7 @@
 # Writes into the job's summary how a script ended (its exit code is in CODE), and where each service stands.
 set -euo pipefail
 source "$(dirname "$0")/host.sh"
+need STACK CODE
 case "$CODE" in
   0) outcome="done" ;;
   1) outcome="rolled back: the candidate was refused, all traffic is where it was" ;;

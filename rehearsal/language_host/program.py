@@ -51,7 +51,10 @@ def main(settings: dict[str, object], words: list[str]) -> int:
     try:
         loop.run_until_complete(pulumi.runtime.run_in_stack(run))
         status = 0
-    except KeyboardInterrupt:  # A refused preview or Ctrl-C: end by the signal, as any program does.
+    # A refused preview or Ctrl-C. Pulumi's own host sends SIGINT, too, and its program catches only Exception: it ends
+    # by the signal with a traceback, which the CLI shows.
+    # https://github.com/pulumi/pulumi/blob/master/sdk/python/cmd/pulumi-language-python-exec
+    except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Terminal and host both send one.
         traceback.print_exc()
         signal.signal(signal.SIGINT, signal.SIG_DFL)

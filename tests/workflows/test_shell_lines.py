@@ -1,6 +1,7 @@
 """The shell lines of both CI hosts: signals, exit codes and commits, with scripts that only pretend to roll out."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -214,6 +215,59 @@ def test_a_config_file_that_somebody_else_changed_is_not_overwritten(runner: Run
     assert git(runner.checkout, "status", "--porcelain", "--branch").startswith("## main")
 
 
+def refuse_pushes(runner: Runner, said: str) -> Path:
+    """Let the host refuse every push with these words, and return the hook that does and that notes each try."""
+    hook = runner.checkout.parent / "origin.git" / "hooks" / "pre-receive"
+    hook.write_text(f'#!/bin/sh\necho try >> "{runner.checkout.parent / "tries"}"\necho "{said}" >&2\nexit 1\n')
+    hook.chmod(0o755)
+    return hook
+
+
+def test_a_push_that_the_host_refuses_is_said_to_be_refused_and_made_up_for(runner: Runner) -> None:
+    runner.run("ramp", "Ramp")
+    hook = refuse_pushes(runner, "GitLab: You are not allowed to push code to protected branches on this project.")
+    for _ in range(2):
+        done = runner.run("ramp", "Commit the config file back")
+        assert done.returncode == 1
+        assert (
+            "::error file=Pulumi.prod.yaml::the host refused the push to main: GitLab: You are not allowed to push "
+            "code to protected branches on this project. Let the CI host push to main"
+        ) in done.stdout
+    assert (runner.checkout.parent / "tries").read_text() == "try\n" * 2
+    hook.unlink()
+    assert runner.run("ramp", "Commit the config file back").returncode == 0
+    assert "rollout_serial: 2" in committed(runner)
+    assert "is unchanged" in runner.run("ramp", "Commit the config file back").stdout
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        (
+            "fatal: unable to access 'https://h/r/': Could not resolve host: h",
+            "did not reach main of origin: unable to",
+        ),
+        (
+            "remote: You are not allowed to upload code.\nfatal: unable to access 'https://h/r/': The requested URL "
+            "returned error: 403",
+            "the host refused to take a push: You are not allowed to upload code. Let",
+        ),
+        ("fatal: Authentication failed for 'https://h/r/'", "the host refused to take a push: Authentication failed"),
+    ],
+)
+def test_a_push_that_does_not_come_through_is_no_other_s_commit(runner: Runner, said: str, cause: str) -> None:
+    runner.run("ramp", "Ramp")
+    real = shutil.which("git")
+    put_tool(runner, "git", f'if [ "$1" = push ]; then cat >&2 <<\'END\'\n{said}\nEND\nexit 128; fi\nexec {real} "$@"')
+    done = runner.run("ramp", "Commit the config file back")
+    assert done.returncode == 1
+    assert cause in done.stdout
+    assert "another commit" not in done.stdout
+    put_tool(runner, "git", f'exec {real} "$@"')
+    assert runner.run("ramp", "Commit the config file back").returncode == 0
+    assert "rollout_serial: 2" in committed(runner)
+
+
 @pytest.mark.parametrize(
     ("code", "outcome"),
     [
@@ -323,6 +377,52 @@ def test_a_preview_shows_the_change_and_what_speaks_against_it(runner: Runner, c
     assert called.read_text().startswith(f"preview --stack prod --cwd infra --policy-pack {policies} ")
 
 
+REFUSED = """Previewing update (prod):
+ ~  aws:lb:ListenerRule chat update; error: Preview failed: before hook "chat-guards" failed
+Policies:
+    ❌ vllm-blue-green@v0.1.0 (local: policies)
+        - [mandatory]  traffic-weights  (aws:lb/listenerRule:ListenerRule: chat)
+          the sum of the weights is 101
+        - [advisory]  release-size  (vllm-blue-green:index:BlueGreenService: chat)
+          is large
+
+Diagnostics:
+  pulumi:pulumi:Stack (prod):
+    error: preview failed
+
+    Traceback (most recent call last):
+      File "program.py", line 52, in main
+    KeyboardInterrupt
+
+  aws:lb:ListenerRule (chat):
+    error: Preview failed: before hook "chat-guards" failed: chat: the config is stale
+    Pull the newest Pulumi.prod.yaml.
+    warning: it is old
+
+Resources:
+    42 unchanged"""
+
+
+@pytest.mark.parametrize(
+    ("said", "first"),
+    [
+        (
+            REFUSED,
+            """- [mandatory]  traffic-weights  (aws:lb/listenerRule:ListenerRule: chat)
+the sum of the weights is 101
+error: Preview failed: before hook "chat-guards" failed: chat: the config is stale
+Pull the newest Pulumi.prod.yaml.""",
+        ),
+        ("error: no stack named 'prod' found", "error: no stack named 'prod' found"),
+    ],
+)
+def test_a_refused_preview_s_summary_begins_with_the_refusals(runner: Runner, said: str, first: str) -> None:
+    put_tool(runner, "pulumi", f"cat <<'END'\n{said}\nEND\nexit 255")
+    assert runner.run("preview", "Preview").returncode == 255
+    heading = "## preview of prod: refused by a policy or a guard, or not possible\n"
+    assert runner.summary == f"{heading}````\n{first}\n````\nThe whole preview:\n````\n{said}\n````\n"
+
+
 def test_gitlab_rolls_out_and_records_where_the_stack_stands(gitlab: GitLabRunner) -> None:
     assert gitlab.run("ramp", ROLLOUT_WORK_DIR="infra").returncode == 0
     assert gitlab.run("ramp", "after_script", ROLLOUT_WORK_DIR="infra").returncode == 0
@@ -374,6 +474,19 @@ def test_gitlab_says_that_the_config_could_not_be_pushed(gitlab: GitLabRunner) -
     assert gitlab.summary.startswith("## ramp prod: done")
 
 
+def test_a_token_of_the_project_pushes_where_a_job_s_token_may_not(gitlab: GitLabRunner) -> None:
+    gitlab.run("ramp")
+    real, pushed = shutil.which("git"), gitlab.checkout.parent / "pushed"
+    put_tool(gitlab, "git", f'if [ "$1" = push ]; then echo "$@" > "{pushed}"; exit 0; fi\nexec {real} "$@"')
+    project = {"CI_SERVER_URL": "https://gitlab.example", "CI_PROJECT_PATH": "acme/models"}
+    assert gitlab.run("ramp", "after_script", PUSH_TOKEN="glpat-1", **project).returncode == 0
+    assert pushed.read_text() == (
+        "push --quiet https://project-bot:glpat-1@gitlab.example/acme/models.git HEAD:refs/heads/main\n"
+    )
+    assert gitlab.run("ramp", "after_script", **project).returncode == 0
+    assert pushed.read_text() == "push --quiet origin HEAD:refs/heads/main\n"
+
+
 def test_a_job_of_gitlab_starts_from_the_newest_config_with_credentials_of_its_own(gitlab: GitLabRunner) -> None:
     push_meanwhile(gitlab, "rollout_serial: 1", "rollout_serial: 7")
     git(gitlab.checkout, "checkout", "--quiet", "--detach")
@@ -392,3 +505,40 @@ def test_a_preview_of_gitlab_is_in_the_job_s_summary(gitlab: GitLabRunner) -> No
     put_tool(gitlab, "pulumi", "echo nothing changes")
     assert gitlab.run("preview").returncode == 0
     assert gitlab.summary.startswith("## preview of prod: nothing speaks against it\n````\nnothing changes\n````")
+
+
+NEEDED = {
+    "run.sh": {"STACK"},
+    "find-cluster.sh": {"STACK", "AWS_REGION"},
+    "commit-back.sh": {"STACK", "BRANCH"},
+    "summary.sh": {"STACK", "CODE"},
+    "preview.sh": {"STACK"},
+}
+"""The variables without which a script cannot run, on a host that sets all of them itself."""
+
+
+@pytest.mark.parametrize(("script", "missing"), [(name, one) for name, all_ in NEEDED.items() for one in sorted(all_)])
+def test_a_script_says_which_variable_another_host_has_not_set(runner: Runner, script: str, missing: str) -> None:
+    given = dict.fromkeys(NEEDED[script] - {missing}, "prod")
+    done = subprocess.run(
+        [f"ci/{script}", "ramp"],
+        cwd=runner.checkout,
+        env={"PATH": runner.environment["PATH"], **given},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert re.fullmatch(rf"error: {missing} is not set: the [^\n]+\n", done.stderr)
+
+
+def test_every_variable_of_the_scripts_is_explained_to_another_host() -> None:
+    texts = {path.name: path.read_text() for path in (ROOT / "ci").glob("*.sh")}
+    explained = set(re.findall(r"^    ([A-Z_]+)\) echo", texts.pop("host.sh"), re.MULTILINE))
+    # A name in lower case belongs to a script itself.
+    used = {name for text in texts.values() for name in re.findall(r"\$\{?([A-Z][A-Z_]+)", text)} - {"PWD"}
+    assert used <= explained
+    rows = re.findall(r"^\| (`[A-Z_`, ]+`) \|", (ROOT / "docs" / "ci.md").read_text(), re.MULTILINE)
+    assert explained <= {name for row in rows for name in re.findall(r"[A-Z_]+", row)}
