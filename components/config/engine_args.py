@@ -185,7 +185,7 @@ def _table_violations(option: ServeOption, version: Version | None) -> Iterator[
         meant = likely_meant(option.name)
         if meant is not None and (version is None or version <= NEWEST):
             what = f"{option.given} is no option of vLLM {_text(MIN_VLLM)} to {_text(NEWEST)}"
-            newer = "If it is one of a newer vLLM, name its version in the image: vllm-openai:v0.34.0@sha256:…"
+            newer = "If it is one of a newer vLLM, name its version in the image: vllm/vllm-openai:v0.34.0@sha256:…"
             yield Violation(here, what, f"Did you mean {meant}? {newer}")
     elif _is_opposite(option, known[0]) and (version is None or version < OPPOSITES_SINCE):
         written = known[0].name if not option.negated else f"--no-{known[0].name[2:]}"

@@ -252,7 +252,7 @@ def test_the_opposite_of_a_derived_flag_is_derived_too() -> None:
 def test_an_image_that_is_newer_than_the_table_may_have_any_option() -> None:
     assert list(engine_args_violations(["--max-modl-len=8192"], (0, 34))) == []
     assert unknown_options_warning(["--max-modl-len=8192"]) is not None
-    assert only(["--max-modl-len=8192"]).fix.endswith("in the image: vllm-openai:v0.34.0@sha256:…")
+    assert only(["--max-modl-len=8192"]).fix.endswith("in the image: vllm/vllm-openai:v0.34.0@sha256:…")
 
 
 def test_no_value_that_may_be_a_secret_is_shown() -> None:

@@ -180,7 +180,11 @@ def test_an_image_that_says_it_is_too_old_is_refused(tag: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["vllm/vllm-openai:v0.21.0", "vllm/vllm-openai:v1.0", "acme/vllm:0.1", "vllm-openai:2026"]
+    "name",
+    [
+        *("vllm/vllm-openai:v0.21.0", "vllm/vllm-openai:v1.0", "acme/vllm:0.1", "vllm-openai:2026"),
+        *("lmcache/vllm-openai:v0.3.9post2", "registry.example.com/acme/vllm-openai:0.1", "my-vllm/vllm-openai:0.1"),
+    ],
 )
 def test_any_other_image_is_accepted(name: str) -> None:
     assert Release(**release(image=f"{name}@sha256:{'a' * 64}"))
