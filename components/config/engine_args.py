@@ -120,8 +120,9 @@ def unknown_options_warning(engine_args: Sequence[str]) -> str | None:
     if not unknown:
         return None
     return (
-        f"vLLM {_text(MIN_VLLM)} to {_text(NEWEST)} do not have {', '.join(unknown)}: unless the image is newer, vLLM "
-        "exits when it gets what it does not know. Check it with `vllm serve --help` in the image."
+        f"vLLM {_text(MIN_VLLM)} to {_text(NEWEST)} do not have {', '.join(unknown)}: unless the image is newer, or "
+        "has a plug-in for it, vLLM exits when it gets what it does not know. Check it with `vllm serve --help` in "
+        "the image."
     )
 
 
@@ -185,8 +186,7 @@ def _table_violations(option: ServeOption, version: Version | None) -> Iterator[
         meant = likely_meant(option.name)
         if meant is not None and (version is None or version <= NEWEST):
             what = f"{option.given} is no option of vLLM {_text(MIN_VLLM)} to {_text(NEWEST)}"
-            newer = "If it is one of a newer vLLM, name its version in the image: vllm/vllm-openai:v0.34.0@sha256:…"
-            yield Violation(here, what, f"Did you mean {meant}? {newer}")
+            yield Violation(here, what, f"Did you mean {meant}? {_newer('option')}")
     elif _is_opposite(option, known[0]) and (version is None or version < OPPOSITES_SINCE):
         written = known[0].name if not option.negated else f"--no-{known[0].name[2:]}"
         what = f"{option.given} exists only from vLLM {_text(OPPOSITES_SINCE)} on"
@@ -244,10 +244,18 @@ def _value_violations(option: ServeOption, known: VllmOption, version: Version |
         yield Violation(here, what, fix, option.value)
         return
     nearest = nearest_name(option.value, known.choices)
-    # A newer version may have another choice.
-    if known.kind is not Kind.CHOICE or nearest or (version is not None and version <= NEWEST):
-        fix = f"Did you mean {nearest}?" if nearest else ""
+    hint = f"Did you mean {nearest}?" if nearest else ""
+    if known.kind is not Kind.CHOICE or (version is not None and version <= NEWEST):
+        yield Violation(here, f"{option.given} needs {known.expected}", hint, option.value)
+    elif version is None and (nearest or not known.extensible):
+        fix = f"{hint} {_newer('choice')}".lstrip()
         yield Violation(here, f"{option.given} needs {known.expected}", fix, option.value)
+
+
+def _newer(what: str) -> str:
+    """Return what to do when an option or a choice is right all the same."""
+    later = f"{NEWEST[0]}.{NEWEST[1] + 1}.0"
+    return f"If that {what} is of a newer vLLM, name its version in the image: vllm/vllm-openai:v{later}@sha256:…"
 
 
 def _text(version: Version) -> str:

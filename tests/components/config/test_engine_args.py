@@ -150,6 +150,12 @@ def test_no_option_of_vllms_is_taken_for_an_abbreviation_of_a_refused_one() -> N
         (["--tokenizer-mode"], "--tokenizer-mode needs a value", "Write --tokenizer-mode=<value>: a text."),
         (["--uvicorn-log-level=warn"], "--uvicorn-log-level needs one of ", "Did you mean warning?"),
         (["--dtype=bfloat-16"], "--dtype needs one of ", "Did you mean bfloat16?"),
+        (["--dtype=fp16"], "--dtype needs one of auto, bfloat16, ", "If that choice is of a newer vLLM"),
+        (["--max-lora-rank=24"], "--max-lora-rank needs one of 1, 8, 16, ", ""),
+        (["--kv-cache-dtype=fp4"], "--kv-cache-dtype needs one of auto, ", ""),
+        (["--kv-cache-dtype", "int8"], "--kv-cache-dtype needs one of auto, ", ""),
+        (["--quantization=awq-marlin"], "--quantization needs one of ", "Did you mean awq_marlin?"),
+        (["-q", "AWQ"], "-q needs one of ", "Did you mean awq?"),
         (["--max-num=8"], "--max-num is the beginning of several options", "Write the whole name."),
         (['--limit-mm-per-prompt={"image": 2k}'], "--limit-mm-per-prompt needs a value in JSON", ""),
     ],
@@ -197,14 +203,24 @@ def test_an_option_like_none_is_a_warning(words: list[str]) -> None:
     assert f"vLLM 0.21 to 0.33 do not have {words[0].partition('=')[0]}: " in warning
 
 
-def test_a_choice_like_none_is_a_warning_unless_the_image_says_that_it_is_known() -> None:
-    words = ["--kv-offloading-backend=quux"]
+@pytest.mark.parametrize(
+    ("name", "value"), [("--kv-offloading-backend", "quux"), ("--quantization", "int4")], ids=["newer", "plug-in"]
+)
+def test_a_choice_that_may_be_added_is_a_warning_unless_the_image_says_that_it_is_known(name: str, value: str) -> None:
+    words = [f"{name}={value}"]
     assert list(engine_args_violations(words)) == list(engine_args_violations(words, (0, 34))) == []
     warning = unknown_options_warning(words)
     assert warning is not None
-    assert 'do not have --kv-offloading-backend with "quux": ' in warning
+    assert f'do not have {name} with "{value}": unless the image is newer, or has a plug-in for it, ' in warning
     (violation,) = engine_args_violations(words, (0, 33))
-    assert violation.what == "--kv-offloading-backend needs one of lmcache, native"
+    assert violation.what == f"{name} needs {OPTIONS[name].expected}"
+
+
+@pytest.mark.parametrize("words", [["--dtype=fp16"], ["--kv-cache-dtype=fp8_e4m4"], ["--max-lora-rank=24"]])
+def test_an_image_that_is_newer_than_the_table_may_have_any_choice(words: list[str]) -> None:
+    assert len(list(engine_args_violations(words, (0, 33)))) == 1
+    assert list(engine_args_violations(words, (0, 34))) == []
+    assert unknown_options_warning(words) is not None
 
 
 def test_the_program_warns_of_an_option_like_none(caplog: pytest.LogCaptureFixture) -> None:
