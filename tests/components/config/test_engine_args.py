@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from components.config.engine_args import (
     DERIVED_ENGINE_ARGS,
     HARMFUL_ENGINE_ARGS,
+    REMOVED_ENGINE_ARGS,
     engine_args_violations,
     unknown_options_warning,
 )
@@ -117,9 +118,14 @@ def test_the_same_options_with_other_values_are_accepted(argument: str) -> None:
 NAMED = sorted(OPTIONS.keys() - set(REFUSED) - {"--runner", "--convert"})
 
 
+NEEDED = {"--enable-auto-tool-choice": "--tool-call-parser=hermes", "--enable-log-outputs": "--enable-log-requests"}
+
+
 def words_of(name: str) -> list[str]:
     """An option as vLLM accepts it."""
     option = OPTIONS[name]
+    if name in NEEDED:
+        return [name, NEEDED[name]]
     return [name] if option.kind in VALUELESS else [f"{name}={good_values(option)[0]}"]
 
 
@@ -165,6 +171,46 @@ def test_what_vllm_would_refuse_is_refused_with_the_fix(words: list[str], what: 
     assert what in violation.what
     assert fix in violation.fix
     assert violation.path in ((1,), (2,), (3,))
+
+
+@pytest.mark.parametrize("name", REMOVED_ENGINE_ARGS)
+def test_an_option_that_vllm_had_before_is_refused_with_what_took_its_place(name: str) -> None:
+    for words in ([f"{name}=precious"], [name.replace("-", "_").replace("__", "--", 1), "precious"]):
+        violation = only(["--seed=1", *words])
+        assert violation.what.endswith("no longer exists: vLLM 0.21 and newer exit when they get it")
+        assert violation.fix == REMOVED_ENGINE_ARGS[name]
+        assert "precious" not in violation.line()
+        assert unknown_options_warning(words) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        (["--enable-auto-tool-choice"], "--tool-call-parser"),
+        (["--enable-auto-tool"], "--tool-call-parser"),
+        (["--tool-call-parser=", "--enable-auto-tool-choice"], "--tool-call-parser"),
+        (["--tool-call-parser=hermes", "--enable-auto-tool-choice", "--tool-call-parser=None"], "--tool-call-parser"),
+        (["--enable-log-outputs"], "--enable-log-requests"),
+        (["--enable-log-outputs", "--no-enable-log-requests"], "--enable-log-requests"),
+    ],
+)
+def test_an_option_that_needs_another_one_is_refused_without_it(words: list[str], needed: str) -> None:
+    violation = only(["--seed=1", *words])
+    assert violation.what.endswith(f" needs {needed}, which is not set")
+    assert violation.fix.startswith(f"Add {needed}")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"],
+        ["--tool-call=hermes", "--enable_auto_tool_choice"],
+        ["--enable-auto-tool-choice", "--no-enable-auto-tool-choice"],
+        ["--enable-log-outputs", "--enable-log-requests"],
+    ],
+)
+def test_an_option_with_what_it_needs_is_accepted(words: list[str]) -> None:
+    assert list(engine_args_violations(words)) == []
 
 
 @pytest.mark.parametrize(
