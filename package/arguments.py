@@ -26,7 +26,7 @@ class Release(TypedDict):
     """One version of the model service. Its digest is the release id."""
 
     model: str
-    """Model repository or s3:// path that vLLM serves."""
+    """Model repository, path, or s3://, gs:// or az:// path that vLLM serves."""
     model_revision: str
     """Pinned revision of the model (a commit, never a branch)."""
     image: str

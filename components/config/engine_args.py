@@ -12,6 +12,7 @@ from components.domain.vllm_options import (
     KEYED,
     NEWEST,
     OPPOSITES_SINCE,
+    OPTIONS,
     VALUELESS,
     Kind,
     Version,
@@ -84,8 +85,58 @@ HARMFUL_ENGINE_ARGS: Final = {
     "--ssl-certfile": _TLS,
     "--config": "could override any argument that the program derives",
     "--root-path": "would move the paths that probes and clients request",
-    "--task": "no longer exists: vLLM exits at once when it gets it",
     "--disable-log-stats": "would stop the metrics that the gates read",
+}
+_V0: Final = "Remove it: it was of vLLM's first engine, V0."
+_DRAFT: Final = 'Write it as a key: --speculative-config={"model": …, "num_speculative_tokens": …}.'
+_GUIDED: Final = "Write --structured-outputs-config.backend=<name>, e.g. xgrammar."
+_ROPE: Final = 'Write --hf-overrides={"rope_parameters": {…}}.'
+# Options that vLLM had before the oldest supported version, with what took their place.
+# https://docs.vllm.ai/en/latest/api/vllm/engine/arg_utils
+REMOVED_ENGINE_ARGS: Final = {
+    "--cuda-graph-sizes": "Write --cudagraph-capture-sizes.",
+    "--device": "Remove it: vLLM finds the GPUs.",
+    "--disable-mm-preprocessor-cache": "Write --mm-processor-cache-gb=0.",
+    "--enable-reasoning": "Remove it: --reasoning-parser alone turns reasoning on.",
+    "--engine-use-ray": "Write --distributed-executor-backend=ray.",
+    "--full-cuda-graph": "Write --compilation-config.cudagraph_mode=FULL.",
+    "--guided-decoding-backend": _GUIDED,
+    "--guided-decoding-disable-additional-properties": (
+        "Write --structured-outputs-config.disable_additional_properties=true."
+    ),
+    "--guided-decoding-disable-any-whitespace": "Write --structured-outputs-config.disable_any_whitespace=true.",
+    "--guided-decoding-disable-fallback": "Remove it.",
+    "--long-lora-scaling-factors": "Remove it: the adapter's own config has its scaling.",
+    "--lora-extra-vocab-size": "Remove it: vLLM no longer takes adapters that add tokens.",
+    "--max-context-len-to-capture": "Write --max-cudagraph-capture-size.",
+    "--max-seq-len-to-capture": "Write --max-cudagraph-capture-size.",
+    "--multi-step-stream-outputs": _V0,
+    "--num-lookahead-slots": _V0,
+    "--num-redundant-experts": "Write --eplb-config.num_redundant_experts=<number>.",
+    "--num-scheduler-steps": _V0,
+    "--num-speculative-tokens": _DRAFT,
+    "--override-neuron-config": "Write --additional-config.",
+    "--override-pooler-config": "Write --pooler-config.",
+    "--preemption-mode": _V0,
+    "--qlora-adapter-name-or-path": "Set lora_adapters.",
+    "--rope-scaling": _ROPE,
+    "--rope-theta": _ROPE,
+    "--scheduler-delay-factor": _V0,
+    "--speculative-draft-tensor-parallel-size": _DRAFT,
+    "--speculative-max-model-len": _DRAFT,
+    "--speculative-model": _DRAFT,
+    "--swap-space": "Remove it, or write --kv-offloading-size to keep KV cache in the node's memory.",
+    "--task": "Remove it.",
+    "--tokenizer-pool-size": _V0,
+    "--tokenizer-pool-type": _V0,
+    "--use-v2-block-manager": _V0,
+    "--worker-use-ray": "Write --distributed-executor-backend=ray.",
+}
+# What vLLM refuses to start with unless another option is there, too.
+# https://github.com/vllm-project/vllm/blob/main/vllm/entrypoints/openai/cli_args.py
+_NEEDED: Final = {
+    "--enable-auto-tool-choice": ("--tool-call-parser", "--tool-call-parser=<the model's>, e.g. hermes"),
+    "--enable-log-outputs": ("--enable-log-requests", "--enable-log-requests"),
 }
 # Probes, checks and gates need a model that generates text. With other values, vLLM has no /v1/completions.
 # https://github.com/vllm-project/vllm/blob/main/vllm/config/model.py
@@ -110,8 +161,10 @@ def engine_args_violations(engine_args: Sequence[str], version: Version | None =
             yield Violation((position,), "must be text of printable characters", value=_first_part(argument))
         elif argument != argument.strip():
             yield Violation((position,), "must not begin or end with a space", "vLLM does not remove it.")
-    for option in serve_options(engine_args):
+    options = serve_options(engine_args)
+    for option in options:
         yield from _option_violations(option, version)
+    yield from _incomplete(options)
 
 
 def unknown_options_warning(engine_args: Sequence[str]) -> str | None:
@@ -120,20 +173,35 @@ def unknown_options_warning(engine_args: Sequence[str]) -> str | None:
     if not unknown:
         return None
     return (
-        f"vLLM {_text(MIN_VLLM)} to {_text(NEWEST)} do not have {', '.join(unknown)}: unless the image is newer, vLLM "
-        "exits when it gets what it does not know. Check it with `vllm serve --help` in the image."
+        f"vLLM {_text(MIN_VLLM)} to {_text(NEWEST)} do not have {', '.join(unknown)}: unless the image is newer, or "
+        "has a plug-in for it, vLLM exits when it gets what it does not know. Check it with `vllm serve --help` in "
+        "the image."
     )
 
 
 def _unknown(option: ServeOption) -> str:
     """Return an option, or one with its choice, that no known version has; empty when there is one."""
     known = find_options(option.name)
-    if _is_optimization(option):
+    if _is_optimization(option) or option.name in REMOVED_ENGINE_ARGS:
         return ""
     if not known:
         return option.given
     foreign = known[0].kind is Kind.CHOICE and option.values and not known[0].takes(option.value)
     return f"{option.given} with {shown(option.value)}" if foreign else ""
+
+
+def _incomplete(options: Sequence[ServeOption]) -> Iterator[Violation]:
+    """Yield a violation for an option that needs another one."""
+    in_effect = {known[0].name: one for one in options if len(known := find_options(one.name)) == 1}
+    for name, (needed, fix) in _NEEDED.items():
+        option, other = in_effect.get(name), in_effect.get(needed)
+        there = (
+            other is not None
+            and not other.negated
+            and (OPTIONS[needed].kind in VALUELESS or other.value not in ("", "None"))
+        )
+        if option is not None and not option.negated and not there:
+            yield Violation((option.position,), f"{option.given} needs {needed}, which is not set", f"Add {fix}.")
 
 
 def _first_part(argument: str) -> str:
@@ -149,6 +217,9 @@ def _option_violations(option: ServeOption, version: Version | None) -> Iterator
         yield Violation(here, f"{subject} is derived by the program", fix)
     elif name in HARMFUL_ENGINE_ARGS:
         yield Violation(here, f"{subject} {HARMFUL_ENGINE_ARGS[name]}", "Remove it.")
+    elif (replacement := REMOVED_ENGINE_ARGS.get(option.name)) is not None:
+        what = f"{option.given} no longer exists: vLLM {_text(MIN_VLLM)} and newer exit when they get it"
+        yield Violation(here, what, replacement)
     elif option.joined:
         what = "an option and its value must not be separated by a space in one element: vLLM does not recognise them"
         # The rest of the element may be a secret.
@@ -185,8 +256,7 @@ def _table_violations(option: ServeOption, version: Version | None) -> Iterator[
         meant = likely_meant(option.name)
         if meant is not None and (version is None or version <= NEWEST):
             what = f"{option.given} is no option of vLLM {_text(MIN_VLLM)} to {_text(NEWEST)}"
-            newer = "If it is one of a newer vLLM, name its version in the image: vllm-openai:v0.34.0@sha256:…"
-            yield Violation(here, what, f"Did you mean {meant}? {newer}")
+            yield Violation(here, what, f"Did you mean {meant}? {_newer('option')}")
     elif _is_opposite(option, known[0]) and (version is None or version < OPPOSITES_SINCE):
         written = known[0].name if not option.negated else f"--no-{known[0].name[2:]}"
         what = f"{option.given} exists only from vLLM {_text(OPPOSITES_SINCE)} on"
@@ -244,10 +314,18 @@ def _value_violations(option: ServeOption, known: VllmOption, version: Version |
         yield Violation(here, what, fix, option.value)
         return
     nearest = nearest_name(option.value, known.choices)
-    # A newer version may have another choice.
-    if known.kind is not Kind.CHOICE or nearest or (version is not None and version <= NEWEST):
-        fix = f"Did you mean {nearest}?" if nearest else ""
+    hint = f"Did you mean {nearest}?" if nearest else ""
+    if known.kind is not Kind.CHOICE or (version is not None and version <= NEWEST):
+        yield Violation(here, f"{option.given} needs {known.expected}", hint, option.value)
+    elif version is None and (nearest or not known.extensible):
+        fix = f"{hint} {_newer('choice')}".lstrip()
         yield Violation(here, f"{option.given} needs {known.expected}", fix, option.value)
+
+
+def _newer(what: str) -> str:
+    """Return what to do when an option or a choice is right all the same."""
+    later = f"{NEWEST[0]}.{NEWEST[1] + 1}.0"
+    return f"If that {what} is of a newer vLLM, name its version in the image: vllm/vllm-openai:v{later}@sha256:…"
 
 
 def _text(version: Version) -> str:

@@ -14,7 +14,9 @@ from pydantic_core import CoreSchema, core_schema
 
 from components.config.secret_values import secret_kind
 from components.config.violations import UNSET, Violation, wrong
+from components.domain.host_memory import OBJECT_STORES
 from components.domain.moments import format_or_empty, parse_or_none, parse_rfc3339
+from components.domain.pod_paths import MODEL_CACHE_PATH
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,6 @@ def _time(text: str) -> str | None:
 
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_SCHEME = r"([a-z][a-z0-9]+://)?"
 _REGION = r"[a-z]{2,4}(-[a-z]{1,12}){1,3}-[0-9]{1,2}"
 _EC2_IDS = {"sg": "a security group", "vpc": "a VPC", "subnet": "a subnet", "cr": "a capacity reservation"}
 
@@ -220,11 +221,30 @@ PATH_OR_S3: Final = Form(
 # A quantisation after a colon names one GGUF file of a repository.
 # https://github.com/vllm-project/vllm/pull/29137
 _GGUF = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9][A-Za-z0-9._-]{0,99}:[A-Za-z0-9_+-]{1,40}"
-MODEL: Final = Form(
-    "a model repository or path",
-    "Qwen/Qwen2.5-7B-Instruct",
-    matching(_SCHEME + rf"[A-Za-z0-9/][A-Za-z0-9._/+=-]{{0,499}}|{_GGUF}"),
-)
+_STORES = "|".join(OBJECT_STORES)
+_MODEL = matching(rf"({_STORES})?[A-Za-z0-9/][A-Za-z0-9._/+=-]{{0,499}}|{_GGUF}")
+_HUB_PAGE = re.compile(r"(https?://)?(www\.)?(huggingface\.co|hf\.co)/|(hf|huggingface)://", re.ASCII)
+
+
+def _model(text: str) -> str | None:
+    if hub := _HUB_PAGE.match(text):
+        # What follows in a page's address is a branch and a folder.
+        repository = "/".join(text[hub.end() :].split("?")[0].split("/")[:2])
+        return f"Write {repository}." if _MODEL(repository) is None else "Write the repository alone."
+    scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text)
+    if scheme is None or scheme[0] in OBJECT_STORES:
+        return _MODEL(text)
+    if scheme[0].lower() in OBJECT_STORES:
+        return f"Write {scheme[0].lower()}, in small letters."
+    if scheme[0] == "pvc://":
+        return (
+            "vLLM cannot load from pvc://: mount the claim with pods.model_cache_claim or pods.volumes, and write the "
+            f"path in the pod, e.g. {MODEL_CACHE_PATH}/llama."
+        )
+    return f"vLLM cannot load from {scheme[0]}, only from {', '.join(OBJECT_STORES)}, a repository or a path."
+
+
+MODEL: Final = Form("a model repository or path", "Qwen/Qwen2.5-7B-Instruct", _model)
 REVISION: Final = Form(
     "a commit", "a09a35458c702b33eeacc393d103063234e8bc28", matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 )

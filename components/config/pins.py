@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from components.domain.host_memory import OBJECT_STORES
 from components.domain.pod_paths import MODEL_CACHE_PATH
 from components.domain.serve_options import ServeOption, json_object, last_value, parsed_object
 
@@ -44,7 +45,7 @@ def is_pinned(reference: str, revision: str) -> bool:
 
 def is_no_repository(reference: str) -> bool:
     """Return whether a reference is a path or in an object store."""
-    return bool(re.match(r"/|[a-z][a-z0-9]+://", reference))
+    return reference.startswith(("/", *OBJECT_STORES))
 
 
 def is_commit(revision: str) -> bool:

@@ -36,7 +36,9 @@ class Release(BaseModel):
 
     model_config = STRICT
 
-    model: Annotated[str, MODEL, Field(description="Model repository or s3:// path that vLLM serves.")]
+    model: Annotated[
+        str, MODEL, Field(description="Model repository, path, or s3://, gs:// or az:// path that vLLM serves.")
+    ]
     model_revision: Annotated[
         str, REVISION, Field(description="Pinned revision of the model (a commit, never a branch).")
     ]

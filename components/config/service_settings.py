@@ -47,7 +47,7 @@ from components.domain.capacity import (
 )
 from components.domain.drain_chain import EXIT_MARGIN_SECONDS, DrainChain, drain_chain, longest_stream_seconds
 from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
-from components.domain.host_memory import HostMemory, host_memory
+from components.domain.host_memory import OBJECT_STORES, HostMemory, host_memory
 from components.domain.ladder import Ladder, LadderError, SharedCapacity, make_ladder, smallest_surge, way_back
 from components.domain.moments import format_rfc3339
 from components.domain.naming import COLORS, Color, other_color
@@ -757,8 +757,8 @@ class ServiceSettings(BaseModel):
         return replicas_per_node(self.instance, self.shape(color))
 
     def _loads_from_elsewhere(self, release: Release) -> bool:
-        """Return whether the weights are not on the node's disk: on a claim, a mounted volume or in S3."""
-        return self.pods.model_cache_claim is not None or release.model.startswith(("/", "s3://"))
+        """Return whether the weights are not on the node's disk: on a claim, a mounted volume or in an object store."""
+        return self.pods.model_cache_claim is not None or release.model.startswith(("/", *OBJECT_STORES))
 
     def load_warnings(self, color: Color) -> Iterator[str]:
         """Yield what a colour's nodes cannot load in time from their disks, with the fix."""

@@ -25,7 +25,9 @@ STREAMER_VARIABLE: Final = "RUNAI_STREAMER_MEMORY_LIMIT"
 # is in the page cache, which gives way when memory is short.
 # https://github.com/vllm-project/vllm/blob/main/vllm/model_executor/model_loader/weight_utils.py
 _WHOLE_FILES: Final = frozenset({"pt", "npcache"})
-_OBJECT_STORES: Final = ("s3://", "gs://", "az://")
+# Where vLLM's streamer loads models from.
+# https://github.com/vllm-project/vllm/blob/main/vllm/transformers_utils/runai_utils.py
+OBJECT_STORES: Final = ("s3://", "gs://", "az://")
 _STREAMERS: Final = frozenset({"runai_streamer", "runai_streamer_sharded"})
 
 
@@ -119,7 +121,7 @@ def _loader(
     """Return what the loader holds while it loads, in GiB: each worker reads by itself."""
     given = (last_value(options, "--load-format") or "auto").casefold()
     # https://github.com/vllm-project/vllm/blob/main/vllm/config/vllm.py
-    form = "runai_streamer" if given == "auto" and release.model.startswith(_OBJECT_STORES) else given
+    form = "runai_streamer" if given == "auto" and release.model.startswith(OBJECT_STORES) else given
     if form in _STREAMERS:
         return [
             (f"--load-format={form}, a buffer on each GPU", gpus * _buffer_gib(release, options, gpus, weights_gib))

@@ -62,6 +62,8 @@ class VllmOption:
     kind: Kind
     short: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    extensible: bool = False
+    """Whether plug-ins add choices, or not every version has the same."""
     least: float | None = None
     above: float | None = None
     most: float | None = None
@@ -198,6 +200,7 @@ def _option(row: str) -> VllmOption:
         kind=Kind(kind),
         short=tuple(filter(None, given.get("short", "").split("|"))),
         choices=tuple(filter(None, given.get("choices", "").split("|"))),
+        extensible="+" in given,
         least=_bound(given, ">="),
         above=_bound(given, ">"),
         most=_bound(given, "<="),
@@ -212,8 +215,12 @@ def _bound(given: Mapping[str, str], sign: str) -> float | None:
     return float(given[sign]) if sign in given else None
 
 
-# Each row: the name, the kind, and where they apply the short names, the choices, the range, ? when None leaves it
-# unset, and the versions.
+# Each row: the name, the kind, and where they apply the short names, the choices, + when plug-ins add choices or not
+# every version has the same, the range, ? when None leaves it unset, and the versions. A line that begins
+# with spaces goes on with the list of choices above it.
+# Types of the KV cache and quantisations are those of any version; plug-ins register more quantisations:
+# https://github.com/vllm-project/vllm/blob/main/vllm/config/cache.py
+# https://github.com/vllm-project/vllm/blob/main/vllm/model_executor/layers/quantization/__init__.py
 _TABLE: Final = """
 additional-config json
 aggregate-engine-logging switch
@@ -225,7 +232,7 @@ allowed-local-media-path text
 allowed-media-domains list ?
 allowed-methods json
 allowed-origins json
-anthropic-disabled-thinking-effort choice choices=auto|high|low|max|medium|none|xhigh since=0.31
+anthropic-disabled-thinking-effort choice choices=auto|high|low|max|medium|none|xhigh + since=0.31
 api-key list ?
 api-server-count integer short=-asc
 async-scheduling flag
@@ -264,7 +271,7 @@ data-parallel-start-rank integer short=-dpr
 data-parallel-supervisor-port integer since=0.22
 dbo-decode-token-threshold integer >=0
 dbo-prefill-token-threshold integer >=0
-dcp-comm-backend choice choices=a2a|ag_rs ?
+dcp-comm-backend choice choices=a2a|ag_rs + ?
 dcp-kv-cache-interleave-size integer
 dcp-q-replicate flag since=0.29
 decode-context-parallel-size integer short=-dcp >=1
@@ -342,13 +349,13 @@ enforce-eager flag
 engram-config config ? since=0.30
 eplb-config config
 exclude-tools-when-tool-choice-none flag
-expert-placement-strategy choice choices=linear|round_robin
+expert-placement-strategy choice choices=linear|round_robin +
 fail-on-environ-validation flag
 fault-tolerance-config config since=0.27
 fingerprint-mode choice choices=custom|full|hash|none
 fingerprint-value text ?
 fully-sharded-loras flag
-gdn-prefill-backend choice choices=flashinfer|triton|cutedsl|aiter_flydsl|sycl
+gdn-prefill-backend choice choices=flashinfer|triton|cutedsl|aiter_flydsl|sycl +
 generation-config text
 gpu-memory-utilization number >0 <=1
 grpc switch
@@ -366,16 +373,18 @@ io-processor-plugin text ?
 ir-op-priority config
 jit-monitor-mode choice choices=error|warn since=0.25
 jit-monitor-verbose flag since=0.24
-kda-decode-backend choice choices=auto|native|flashinfer|triton since=0.30
-kda-prefill-backend choice choices=auto|triton|flashkda|flashinfer|fused since=0.27
+kda-decode-backend choice choices=auto|native|flashinfer|triton + since=0.30
+kda-prefill-backend choice choices=auto|triton|flashkda|flashinfer|fused + since=0.27
 kernel-config config
-kv-cache-dtype text
+kv-cache-dtype choice choices=auto|float16|bfloat16|fp8|fp8_e4m3|fp8_e5m2|fp8_inc|fp8_ds_mla|fp8_per_token_head|
+  int4_per_token_head|int8_per_token_head|nvfp4|nvfp4_4over6|nvfp4_ds_mla|turboquant_3bit_nc|turboquant_4bit_nc|
+  turboquant_k3v4_nc|turboquant_k8v4
 kv-cache-dtype-skip-layers list
 kv-cache-memory-bytes size ?
 kv-cache-metrics flag
 kv-cache-metrics-sample number >0 <=1
 kv-events-config config ?
-kv-offloading-backend choice choices=lmcache|native
+kv-offloading-backend choice choices=lmcache|native +
 kv-offloading-size number ?
 kv-sharing-fast-prefill flag
 kv-transfer-config config ?
@@ -396,11 +405,11 @@ lora-modules list ?
 lora-target-modules list ?
 mamba-backend text
 mamba-block-size integer >0 ?
-mamba-cache-dtype choice choices=auto|bfloat16|float16|float32
-mamba-cache-mode choice choices=align|none|all
+mamba-cache-dtype choice choices=auto|bfloat16|float16|float32 +
+mamba-cache-mode choice choices=align|none|all +
 mamba-cache-philox-rounds integer
-mamba-ssm-cache-dtype choice choices=auto|bfloat16|float16|float32
-mamba-ssu-algorithm choice choices=auto|horizontal|simple|vertical ? since=0.27
+mamba-ssm-cache-dtype choice choices=auto|bfloat16|float16|float32 +
+mamba-ssu-algorithm choice choices=auto|horizontal|simple|vertical + ? since=0.27
 master-addr text
 master-port integer
 max-cpu-loras integer ?
@@ -424,20 +433,20 @@ media-io-kwargs json
 middleware text
 mm-device-do-normalize flag since=0.28
 mm-encoder-attn-backend text ?
-mm-encoder-attn-dtype choice choices=fp8 ?
+mm-encoder-attn-dtype choice choices=fp8 + ?
 mm-encoder-fp8-scale-path text ?
 mm-encoder-fp8-scale-save-margin number >0
 mm-encoder-fp8-scale-save-path text ?
 mm-encoder-only flag
-mm-encoder-tp-mode choice choices=data|weights
-mm-hasher-algorithm choice choices=blake3|sha256|sha512 since=0.27
+mm-encoder-tp-mode choice choices=data|weights +
+mm-hasher-algorithm choice choices=blake3|sha256|sha512 + since=0.27
 mm-ipc-gpu-memory-gb number >=0 since=0.25
 mm-processor-cache-gb number >=0
-mm-processor-cache-type choice choices=lru|shm
+mm-processor-cache-type choice choices=lru|shm +
 mm-processor-device text since=0.28
 mm-processor-kwargs json ?
 mm-shm-cache-max-object-size-mb integer >=0
-mm-tensor-ipc choice choices=direct_rpc|torch_shm
+mm-tensor-ipc choice choices=direct_rpc|torch_shm +
 model text
 model-class-overrides json since=0.25
 model-impl text
@@ -450,7 +459,7 @@ num-gpu-blocks-override integer ?
 numa-bind flag
 numa-bind-cpus list ?
 numa-bind-nodes list ?
-offload-backend choice choices=auto|prefetch|uva
+offload-backend choice choices=auto|prefetch|uva +
 offload-group-size integer >=0
 offload-num-in-group integer >=1
 offload-params list
@@ -459,19 +468,22 @@ optimization-level text
 otlp-traces-endpoint text ?
 override-attention-dtype text ? until=0.28
 override-generation-config json
-per-request-spec-decode-metrics choice choices=detailed|none|summary since=0.29
-performance-mode choice choices=balanced|interactivity|throughput
+per-request-spec-decode-metrics choice choices=detailed|none|summary + since=0.29
+performance-mode choice choices=balanced|interactivity|throughput +
 pipeline-parallel-size integer short=-pp >=1
 pooler-config config ?
 port integer
 prefill-context-parallel-size integer short=-pcp >=1
 prefill-schedule-interval integer >=1 since=0.24
 prefix-cache-retention-interval integer >=0 ? since=0.29
-prefix-caching-hash-algo choice choices=sha256|sha256_cbor|xxhash|xxhash_cbor
+prefix-caching-hash-algo choice choices=sha256|sha256_cbor|xxhash|xxhash_cbor +
 prefix-match-unit integer >0 ? since=0.26
 profiler-config config
 pt-load-map-location text
-quantization text short=-q ?
+quantization choice short=-q choices=auto_awq|auto_gptq|awq|awq_marlin|bitsandbytes|compressed-tensors|cpu_awq|
+  deepseek_v4_fp8|experts_int8|fbgemm_fp8|fp8|fp8_per_block|fp8_per_channel|fp8_per_tensor|fp_quant|gguf|
+  gpt_oss_mxfp4|gptq|gptq_marlin|humming|inc|int8_per_channel_weight_only|modelopt|modelopt_fp4|modelopt_mixed|
+  modelopt_mxfp8|moe_wna16|mxfp4|mxfp8|nvfp4_per_token|online|quark|torchao + ?
 quantization-config config ? since=0.22
 ray-workers-use-nsight flag
 reasoning-config config ?
@@ -486,7 +498,7 @@ return-tokens-as-token-ids flag
 revision text ?
 root-path text ?
 runner choice choices=auto|draft|generate|pooling
-safetensors-load-strategy choice choices=eager|lazy|prefetch|torchao ?
+safetensors-load-strategy choice choices=eager|lazy|prefetch|torchao + ?
 safetensors-prefetch-block-size size >=1
 safetensors-prefetch-num-threads integer >=1
 scheduler-cls text ?
@@ -534,7 +546,7 @@ use-fp64-gumbel flag since=0.22
 use-replayssm flag since=0.27
 use-tqdm-on-load flag
 uvicorn-log-level choice choices=critical|debug|error|info|trace|warning
-video-pruning-method choice choices=evs|vidcom2 since=0.27
+video-pruning-method choice choices=evs|vidcom2 + since=0.27
 video-pruning-rate number >=0 <1 ?
 watchdog-config config since=0.33
 watermark number >=0 <1 since=0.24
@@ -545,7 +557,7 @@ worker-extension-cls text
 """
 
 OPTIONS: Final[Mapping[str, VllmOption]] = {
-    option.name: option for option in map(_option, filter(None, _TABLE.splitlines()))
+    option.name: option for option in map(_option, filter(None, _TABLE.replace("\n  ", "").splitlines()))
 }
 """Every option by its full name."""
 SHORT_NAMES: Final[Mapping[str, str]] = {short: one.name for one in OPTIONS.values() for short in one.short}

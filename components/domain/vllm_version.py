@@ -10,6 +10,10 @@ MIN_VLLM_TEXT: Final = ".".join(str(part) for part in MIN_VLLM)
 
 
 def image_version(image: str) -> tuple[int, int] | None:
-    """Return major and minor version by the tag of an official image; None for other images and other tags."""
-    found = re.search(r"(?:^|/)vllm-openai:v?(\d+)\.(\d+)(?!\d)", image)
+    """Return major and minor version by the tag of an official image; None for other images and other tags.
+
+    Only ``vllm/vllm-openai``, which may have a registry in front, has vLLM's own version in its tag. The tags of others
+    that build on it, such as ``lmcache/vllm-openai``, are versions of their own.
+    """
+    found = re.search(r"(?:^|/)vllm/vllm-openai:v?(\d+)\.(\d+)(?!\d)", image)
     return (int(found[1]), int(found[2])) if found else None

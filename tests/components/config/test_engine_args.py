@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from components.config.engine_args import (
     DERIVED_ENGINE_ARGS,
     HARMFUL_ENGINE_ARGS,
+    REMOVED_ENGINE_ARGS,
     engine_args_violations,
     unknown_options_warning,
 )
@@ -117,9 +118,14 @@ def test_the_same_options_with_other_values_are_accepted(argument: str) -> None:
 NAMED = sorted(OPTIONS.keys() - set(REFUSED) - {"--runner", "--convert"})
 
 
+NEEDED = {"--enable-auto-tool-choice": "--tool-call-parser=hermes", "--enable-log-outputs": "--enable-log-requests"}
+
+
 def words_of(name: str) -> list[str]:
     """An option as vLLM accepts it."""
     option = OPTIONS[name]
+    if name in NEEDED:
+        return [name, NEEDED[name]]
     return [name] if option.kind in VALUELESS else [f"{name}={good_values(option)[0]}"]
 
 
@@ -150,6 +156,12 @@ def test_no_option_of_vllms_is_taken_for_an_abbreviation_of_a_refused_one() -> N
         (["--tokenizer-mode"], "--tokenizer-mode needs a value", "Write --tokenizer-mode=<value>: a text."),
         (["--uvicorn-log-level=warn"], "--uvicorn-log-level needs one of ", "Did you mean warning?"),
         (["--dtype=bfloat-16"], "--dtype needs one of ", "Did you mean bfloat16?"),
+        (["--dtype=fp16"], "--dtype needs one of auto, bfloat16, ", "If that choice is of a newer vLLM"),
+        (["--max-lora-rank=24"], "--max-lora-rank needs one of 1, 8, 16, ", ""),
+        (["--kv-cache-dtype=fp4"], "--kv-cache-dtype needs one of auto, ", ""),
+        (["--kv-cache-dtype", "int8"], "--kv-cache-dtype needs one of auto, ", ""),
+        (["--quantization=awq-marlin"], "--quantization needs one of ", "Did you mean awq_marlin?"),
+        (["-q", "AWQ"], "-q needs one of ", "Did you mean awq?"),
         (["--max-num=8"], "--max-num is the beginning of several options", "Write the whole name."),
         (['--limit-mm-per-prompt={"image": 2k}'], "--limit-mm-per-prompt needs a value in JSON", ""),
     ],
@@ -159,6 +171,46 @@ def test_what_vllm_would_refuse_is_refused_with_the_fix(words: list[str], what: 
     assert what in violation.what
     assert fix in violation.fix
     assert violation.path in ((1,), (2,), (3,))
+
+
+@pytest.mark.parametrize("name", REMOVED_ENGINE_ARGS)
+def test_an_option_that_vllm_had_before_is_refused_with_what_took_its_place(name: str) -> None:
+    for words in ([f"{name}=precious"], [name.replace("-", "_").replace("__", "--", 1), "precious"]):
+        violation = only(["--seed=1", *words])
+        assert violation.what.endswith("no longer exists: vLLM 0.21 and newer exit when they get it")
+        assert violation.fix == REMOVED_ENGINE_ARGS[name]
+        assert "precious" not in violation.line()
+        assert unknown_options_warning(words) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        (["--enable-auto-tool-choice"], "--tool-call-parser"),
+        (["--enable-auto-tool"], "--tool-call-parser"),
+        (["--tool-call-parser=", "--enable-auto-tool-choice"], "--tool-call-parser"),
+        (["--tool-call-parser=hermes", "--enable-auto-tool-choice", "--tool-call-parser=None"], "--tool-call-parser"),
+        (["--enable-log-outputs"], "--enable-log-requests"),
+        (["--enable-log-outputs", "--no-enable-log-requests"], "--enable-log-requests"),
+    ],
+)
+def test_an_option_that_needs_another_one_is_refused_without_it(words: list[str], needed: str) -> None:
+    violation = only(["--seed=1", *words])
+    assert violation.what.endswith(f" needs {needed}, which is not set")
+    assert violation.fix.startswith(f"Add {needed}")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"],
+        ["--tool-call=hermes", "--enable_auto_tool_choice"],
+        ["--enable-auto-tool-choice", "--no-enable-auto-tool-choice"],
+        ["--enable-log-outputs", "--enable-log-requests"],
+    ],
+)
+def test_an_option_with_what_it_needs_is_accepted(words: list[str]) -> None:
+    assert list(engine_args_violations(words)) == []
 
 
 @pytest.mark.parametrize(
@@ -197,14 +249,24 @@ def test_an_option_like_none_is_a_warning(words: list[str]) -> None:
     assert f"vLLM 0.21 to 0.33 do not have {words[0].partition('=')[0]}: " in warning
 
 
-def test_a_choice_like_none_is_a_warning_unless_the_image_says_that_it_is_known() -> None:
-    words = ["--kv-offloading-backend=quux"]
+@pytest.mark.parametrize(
+    ("name", "value"), [("--kv-offloading-backend", "quux"), ("--quantization", "int4")], ids=["newer", "plug-in"]
+)
+def test_a_choice_that_may_be_added_is_a_warning_unless_the_image_says_that_it_is_known(name: str, value: str) -> None:
+    words = [f"{name}={value}"]
     assert list(engine_args_violations(words)) == list(engine_args_violations(words, (0, 34))) == []
     warning = unknown_options_warning(words)
     assert warning is not None
-    assert 'do not have --kv-offloading-backend with "quux": ' in warning
+    assert f'do not have {name} with "{value}": unless the image is newer, or has a plug-in for it, ' in warning
     (violation,) = engine_args_violations(words, (0, 33))
-    assert violation.what == "--kv-offloading-backend needs one of lmcache, native"
+    assert violation.what == f"{name} needs {OPTIONS[name].expected}"
+
+
+@pytest.mark.parametrize("words", [["--dtype=fp16"], ["--kv-cache-dtype=fp8_e4m4"], ["--max-lora-rank=24"]])
+def test_an_image_that_is_newer_than_the_table_may_have_any_choice(words: list[str]) -> None:
+    assert len(list(engine_args_violations(words, (0, 33)))) == 1
+    assert list(engine_args_violations(words, (0, 34))) == []
+    assert unknown_options_warning(words) is not None
 
 
 def test_the_program_warns_of_an_option_like_none(caplog: pytest.LogCaptureFixture) -> None:
@@ -252,7 +314,7 @@ def test_the_opposite_of_a_derived_flag_is_derived_too() -> None:
 def test_an_image_that_is_newer_than_the_table_may_have_any_option() -> None:
     assert list(engine_args_violations(["--max-modl-len=8192"], (0, 34))) == []
     assert unknown_options_warning(["--max-modl-len=8192"]) is not None
-    assert only(["--max-modl-len=8192"]).fix.endswith("in the image: vllm-openai:v0.34.0@sha256:…")
+    assert only(["--max-modl-len=8192"]).fix.endswith("in the image: vllm/vllm-openai:v0.34.0@sha256:…")
 
 
 def test_no_value_that_may_be_a_secret_is_shown() -> None:

@@ -64,6 +64,7 @@ def test_pinned_references_pass(words: list[str]) -> None:
     [
         (["--tokenizer=acme/tok"], "--tokenizer-revision of the tokenizer acme/tok", None),
         (["--tokenizer", "acme/tok", "--tokenizer-revision=main"], "of the tokenizer acme/tok", "main"),
+        (["--tokenizer=hf://acme/tok"], "of the tokenizer hf://acme/tok", None),
         (["--tokenizer-revision=v1.0"], "--tokenizer-revision of the tokenizer org/model", "v1.0"),
         (["--code-revision=main"], "--code-revision of the model's code", "main"),
         (["--hf-config-path=acme/config"], "--hf-config-path", "acme/config"),

@@ -119,9 +119,34 @@ def test_no_other_colon_is_in_a_model(model: str) -> None:
         Release(**release(model=model))
 
 
-@pytest.mark.parametrize("model", ["s3://bucket/model", "/models/llama"])
+@pytest.mark.parametrize("model", ["s3://bucket/model", "gs://bucket/model", "az://container/model", "/models/llama"])
 def test_what_is_no_repository_has_versions_of_its_own(model: str) -> None:
     assert Release(**release(model=model, model_revision="v1.0")).model_revision == "v1.0"
+
+
+@pytest.mark.parametrize(
+    ("model", "fix"),
+    [
+        ("hf://Qwen/Qwen2.5-7B-Instruct", "Write Qwen/Qwen2.5-7B-Instruct."),
+        ("https://huggingface.co/Qwen/Qwen2.5-7B-Instruct", "Write Qwen/Qwen2.5-7B-Instruct."),
+        ("https://huggingface.co/Qwen/Qwen2.5-7B-Instruct/tree/main", "Write Qwen/Qwen2.5-7B-Instruct."),
+        ("huggingface.co/Qwen/Qwen2.5-7B-Instruct?x=1", "Write Qwen/Qwen2.5-7B-Instruct."),
+        ("https://hf.co/", "Write the repository alone."),
+        ("pvc://models/llama", "vLLM cannot load from pvc://: mount the claim with pods.model_cache_claim"),
+        ("https://example.com/llama", "vLLM cannot load from https://, only from s3://, gs://, az://"),
+        ("file:///models/llama", "vLLM cannot load from file://, only from"),
+        ("S3://bucket/llama", "Write s3://, in small letters."),
+        ("ftp+x://a/b", "vLLM cannot load from ftp+x://, only from"),
+    ],
+)
+@pytest.mark.parametrize("revision", ["main", "c0ffee"])
+def test_no_other_address_is_a_model_whatever_its_revision(model: str, fix: str, revision: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Release(**release(model=model, model_revision=revision))
+    (violation,) = explain(raised.value, Release)
+    assert violation.path == ("model",)
+    assert violation.fix.startswith(fix)
+    assert violation.value == model
 
 
 def test_prompts_fit_a_config_map() -> None:
@@ -180,7 +205,11 @@ def test_an_image_that_says_it_is_too_old_is_refused(tag: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["vllm/vllm-openai:v0.21.0", "vllm/vllm-openai:v1.0", "acme/vllm:0.1", "vllm-openai:2026"]
+    "name",
+    [
+        *("vllm/vllm-openai:v0.21.0", "vllm/vllm-openai:v1.0", "acme/vllm:0.1", "vllm-openai:2026"),
+        *("lmcache/vllm-openai:v0.3.9post2", "registry.example.com/acme/vllm-openai:0.1", "my-vllm/vllm-openai:0.1"),
+    ],
 )
 def test_any_other_image_is_accepted(name: str) -> None:
     assert Release(**release(image=f"{name}@sha256:{'a' * 64}"))

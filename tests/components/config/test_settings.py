@@ -334,7 +334,7 @@ def violations(extra: dict[str, str] | None = None, **changes: Any) -> list[str]
         (
             {"green": {"release": {key: value for key, value in release().items() if key != "model"}}},
             "green.release.model: is required but not set. Set it to a model repository or path, e.g. "
-            "Qwen/Qwen2.5-7B-Instruct. Model repository or s3:// path that vLLM serves.",
+            "Qwen/Qwen2.5-7B-Instruct. Model repository, path, or s3://, gs:// or az:// path that vLLM serves.",
         ),
         ({"green": [2]}, "green: must be an object with the keys release, replicas, parked, provisioned"),
         ({"candidate_route_secrt": "x"}, "secrt: is not a known key. Did you mean candidate_route_secret?"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.config.engine_args import DERIVED_ENGINE_ARGS, HARMFUL_ENGINE_ARGS
+from components.config.engine_args import DERIVED_ENGINE_ARGS, HARMFUL_ENGINE_ARGS, REMOVED_ENGINE_ARGS
 from components.domain.vllm_options import (
     KEYED,
     NEWEST,
@@ -65,8 +65,14 @@ def test_short_names_are_different() -> None:
 
 def test_the_program_derives_only_options_that_every_version_has() -> None:
     assert all(OPTIONS[name].since == MIN_VLLM and OPTIONS[name].until is None for name in DERIVED_ENGINE_ARGS)
-    gone = {name for name, why in HARMFUL_ENGINE_ARGS.items() if why.startswith("no longer exists")}
-    assert HARMFUL_ENGINE_ARGS.keys() - OPTIONS.keys() == gone
+    assert HARMFUL_ENGINE_ARGS.keys() <= OPTIONS.keys()
+    assert not REMOVED_ENGINE_ARGS.keys() & OPTIONS.keys()
+
+
+def test_what_takes_the_place_of_a_removed_option_exists() -> None:
+    written = [name for fix in REMOVED_ENGINE_ARGS.values() for name in re.findall(r"--[a-z-]*[a-z]", fix)]
+    assert len(written) > 10
+    assert {*written} <= OPTIONS.keys()
 
 
 @pytest.mark.parametrize(
