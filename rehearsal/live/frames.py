@@ -79,7 +79,8 @@ class Camera:
         now = time.monotonic()
         if now - self._looked_at >= _SECONDS:
             self._looked_at = now
-            self.frames.append(json.dumps(asdict(self._frame(now)), separators=(",", ":")))
+            with suppress(httpx.HTTPError):  # A world that is too busy to answer goes on; the next frame asks again.
+                self.frames.append(json.dumps(asdict(self._frame(now)), separators=(",", ":")))
 
     def _frame(self, now: float) -> Frame:
         traffic, weights = last_snapshot(self.world.logs / "load.log"), weights_asked(self.world.aws)

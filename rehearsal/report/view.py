@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import httpx
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -76,7 +77,10 @@ class LiveView:
         traffic = last_snapshot(self._world.logs / "load.log")
         if not traffic:
             return
-        weights = weights_asked(self._world.aws)
+        try:
+            weights = weights_asked(self._world.aws)
+        except httpx.HTTPError:  # A world that is too busy to answer goes on; the next look asks again.
+            return
         if self._live:
             self._live.update(Group(Text(self._phase, style="bold"), _table(traffic, weights)), refresh=True)
         elif now - self._lined_at >= _PLAIN_LINE_SECONDS:

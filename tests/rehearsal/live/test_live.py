@@ -91,6 +91,19 @@ def test_an_api_server_that_is_down_leaves_pods_out(camera: Camera) -> None:
     assert frame["finished"] == 7
 
 
+def test_a_load_balancer_that_does_not_answer_leaves_a_frame_out(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_busy(_: object) -> dict[str, int]:
+        raise httpx.ReadTimeout("timed out")
+
+    with monkeypatch.context() as busy:
+        busy.setattr(frames_module, "weights_asked", too_busy)
+        camera.tick()
+    assert camera.frames == []
+    assert any("promoted" in line["head"] for line in taken(camera)["lines"]), "no news are lost"
+
+
 def read_events(address: str, wanted: int, **headers: str) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     with httpx.stream("GET", f"{address}frames", headers=headers, timeout=10) as response:
