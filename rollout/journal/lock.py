@@ -1,6 +1,6 @@
 """One rollout per stack: a lock with a fencing token, and a mark that asks the lock's holder to stop.
 
-The lock is one document that stays once anything was done, so its token only ever grows. The holder renews the lock by
+The lock is one document that stays once anything was stored, so its token only grows. The holder renews the lock by
 conditional writes. Others watch the document to find out whether the holder is still running: the lock has expired when
 the document has not changed for the expiry time. Each watcher measures this time with its own monotonic clock. The
 clocks of two machines are never compared, so a clock that jumps cannot end a lock early. A process loses its lock at
@@ -161,7 +161,7 @@ class Lock:
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
-        self.give_back(refused=kind is not None and issubclass(kind, RefusedError))
+        self.give_back()
 
     def take(self) -> None:
         """Take the lock.
@@ -214,19 +214,14 @@ class Lock:
         self.left_mark = None if known is None or known.owner is None else self._mark_for(known.token)
         return True
 
-    def give_back(self, *, refused: bool = False) -> None:
-        """Release the lock. The document stays, with the token.
-
-        Args:
-            refused: whether nothing was done under the lock. Then the document goes if it is all that there is.
-        """
+    def give_back(self) -> None:
+        """Release the lock. The document stays, with the token, unless no record or mark was stored under it."""
         if self._held is None:
             return
         (mine, version), self._held = self._held, None
         try:
             version = self._store.replace(LOCK_KEY, replace(mine, owner=None, beat=mine.beat + 1).content(), version)
-            if refused:
-                self._store.withdraw(LOCK_KEY, version)
+            self._store.withdraw(LOCK_KEY, version)
         except StoreConflictError:
             return  # another command holds it by now
         except StoreError as error:

@@ -327,6 +327,7 @@ def test_a_lock_that_somebody_holds_is_refused_by_name(project: Path, command: C
     folder = project / ".rollout" / "prod"
     with Lock(FileStore(folder), "ramp", clock=SystemClock(lambda: None), expiry_seconds=120):
         assert f"in use by ramp (process {os.getpid()} on " in refused(command, project)
+    folder.mkdir(parents=True)
     (folder / "lock").write_text("garbage")
     assert "delete it" in refused(command, project)
 

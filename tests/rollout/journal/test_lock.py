@@ -42,7 +42,14 @@ def test_the_refusal_names_the_run_of_a_ci_job(tmp_path: Path, monkeypatch: pyte
         lock(tmp_path).__enter__()
 
 
+def test_a_command_that_stored_nothing_leaves_nothing(tmp_path: Path) -> None:
+    with lock(tmp_path / ".rollout" / "prod"):
+        assert (tmp_path / ".rollout" / "prod" / "lock").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_lock_is_free_after_its_block_and_its_token_is_never_used_again(tmp_path: Path) -> None:
+    FileStore(tmp_path).create("chat.jsonl", b"")
     tokens: list[int] = []
     for _ in range(3):
         with lock(tmp_path) as held:
@@ -293,6 +300,7 @@ def test_a_store_that_does_not_answer_ends_no_lock(tmp_path: Path) -> None:
 
 def test_of_many_that_take_the_lock_at_once_only_one_holds_it_at_a_time(tmp_path: Path) -> None:
     store, tokens, refused = FileStore(tmp_path), list[int](), list[str]()
+    store.create("chat.jsonl", b"")
 
     def take() -> None:
         mine = lock(store, beats=False)
