@@ -13,7 +13,7 @@ for service in ${SERVICES:-"${SERVICE:-}"}; do
   python -m "scripts.$script" --stack "$STACK" ${service:+--service "$service"} \
     ${WORK_DIR:+--work-dir "$WORK_DIR"} "$@" &
   child=$!
-  if [ -n "$stopped" ]; then kill -TERM "$child"; fi # the signal came before its number was known
+  if [ -n "$stopped" ]; then kill -TERM "$child" 2> /dev/null || true; fi # the signal came before its number was known
   code=0
   wait "$child" || code=$?
   while kill -0 "$child" 2> /dev/null; do # a signal has ended the wait, but the script still runs
