@@ -206,7 +206,10 @@ class Progress:
         for one in self._news.of(record):
             line = line_of(one)
             if line is not None:
-                console.print(f"[dim]{one.at:%H:%M:%S}[/] {markup(line)}")
+                text = f"[dim]{one.at:%H:%M:%S}[/] {markup(line)}"
+                # A terminal would break a line within words. One with a longer word, as a URL, is left to it: whole.
+                longest = max(map(len, f"{line.head}{line.text}".split()), default=0)
+                console.print(text, soft_wrap=not console.is_terminal or longest > console.width)
                 sys.stdout.flush()
 
 

@@ -9,6 +9,8 @@ from rich.console import Console
 from rollout.model.errors import RolloutError
 from rollout.model.machine import Phase
 from rollout.model.records import Record
+from rollout.model.verdict import Verdict
+from rollout.report.facts import Reading, Readings
 from rollout.report.progress import progress_of
 from rollout.status import ColorStatus, Status
 from scripts import status_screen
@@ -84,6 +86,16 @@ def test_a_hold_shows_its_gates_and_the_time_left(journal: list[Record]) -> None
         assert gate in text
     assert "░░░░░░░░░░" in text
     assert "p95 0.242 s over" in text
+
+
+def test_a_cell_that_was_cut_ends_with_an_ellipsis() -> None:
+    console = Console(width=WIDTH, record=True, file=open("/dev/null", "w"), force_terminal=True)  # noqa: SIM115, PTH123
+    reason = "0 of 312 requests failed (0.00 %, limit 2 %), 0 of 2913 of the active colour (0.00 %)"
+    reading = Reading(at=START, verdict=Verdict.PASS, reason=reason)
+    gates = [Readings(name=name, dry_run=False, readings=(reading,)) for name in ("error_rate", "target_group_errors")]
+    console.print(status_screen._gates(gates))  # pyright: ignore[reportPrivateUsage]
+    _, *rows = console.export_text().splitlines()
+    assert [row.rstrip()[-1] for row in rows] == ["…", "…"]
 
 
 def test_between_rollouts_it_shows_the_way_back(journal: list[Record]) -> None:
