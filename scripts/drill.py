@@ -39,7 +39,7 @@ def main(
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
         session = Session(place, "drill", console.Progress().tell, SCRIPT.interrupted)
         if if_warm and (owner := session.lock.owner()) is not None:
-            console.console.print(f"no drill: {owner}")
+            console.console.print(f"no drill: scripts.{owner} is under way")
             return
         try:
             drill(session)

@@ -41,7 +41,7 @@ def main(
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
         session = Session(place, "reap", console.Progress().tell, SCRIPT.interrupted)
         if if_due and (owner := session.lock.owner()) is not None:
-            console.console.print(f"not due: {owner}")
+            console.console.print(f"not due: scripts.{owner} is under way")
             return
         try:
             rollout = reap(session)

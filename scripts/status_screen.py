@@ -152,9 +152,10 @@ def _running(progress: Progress) -> list[str]:
     )
     lines = ["", f"[bold]{escape(what)}[/]: [bold cyan]{progress.phase}[/] for {duration(progress.phase_seconds)}"]
     if hold is not None:
+        left = progress.planned_left_seconds
+        planned = f"planned end in {duration(left)}" if left > 0 else f"{duration(-left)} over its planned end"
         lines.append(
-            f"{'soak' if hold.step is None else f'step of {hold.name}'}: planned end in "
-            f"{duration(progress.planned_left_seconds)}, without a verdict at the latest in "
+            f"{'soak' if hold.step is None else f'step of {hold.name}'}: {planned}, without a verdict at the latest in "
             f"{duration(progress.longest_left_seconds)}"
         )
     if report.weights:
