@@ -288,7 +288,10 @@ def reap(session: Session) -> Rollout | None:
         if not colored.serves and (settings.nodes_stay_up or not colored.nodes_wanted):
             return None
         if until := keep_warm_until(settings, now):
-            raise KeepWarmError(f"keep_until: {idle} is kept warm until {format_rfc3339(until)}")
+            raise KeepWarmError(
+                f"keep_until: {idle} is kept warm until {format_rfc3339(until)}; wait until then, or end the window "
+                "earlier: scripts.keep --until +1m --shorten <reason>"
+            )
         ports.journal.write(_keeping(session, settings, history))
         done = Rollout(plan=make_plan(active, settings.rollout), phase=Phase.DONE)
         return _reported(

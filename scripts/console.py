@@ -291,7 +291,10 @@ class Progress:
         for one in self._news.of(record):
             line = line_of(one)
             if line is not None:
-                self._out.print(f"[dim]{one.at:%H:%M:%S}[/] {markup(line)}")
+                # A terminal would break a line within words. One with a longer word, as a URL, is left to it: whole.
+                longest = max(map(len, f"{line.head}{line.text}".split()), default=0)
+                text, whole = f"[dim]{one.at:%H:%M:%S}[/] {markup(line)}", longest > self._out.width
+                self._out.print(text, soft_wrap=whole or not self._out.is_terminal)
                 self._out.file.flush()
 
 

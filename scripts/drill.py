@@ -40,7 +40,7 @@ def main(
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
         session = Session(place, "drill", output.tell, SCRIPT.interrupted)
         if if_warm and (owner := session.lock.owner()) is not None:
-            output.nothing_done(f"no drill: {owner}")
+            output.nothing_done(f"no drill: scripts.{owner} is under way")
             return
         try:
             drill(session)

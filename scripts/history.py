@@ -1,5 +1,6 @@
 """List the last rollouts, rollbacks, reaps and drills of a service, one line each, from the journal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,9 @@ from scripts import console
 from scripts.console import JsonOption, Script, ServiceOption, StackOption, WorkDirOption
 
 _STYLES = {"promoted": "green", "reaped": "green", "rolled_back": "bold red", "failed": "bold red", "refused": "yellow"}
+
+_LONGEST = 100_000
+"""The characters of a line that nothing cuts."""
 
 SCRIPT = Script(
     examples=(
@@ -42,9 +46,15 @@ def main(
     if not found:
         console.console.print("nothing yet: scripts.ramp begins the first rollout")
         return
+    show(table_of(found))
+
+
+def table_of(found: Sequence[Report]) -> Table:
+    """Return runs as a table."""
     table = Table(box=None, pad_edge=False)
     for heading in ("began", "id", "what", "outcome", "took", "why"):
-        table.add_column(heading, no_wrap=heading != "why", overflow="fold")
+        # A cell that is too long goes on in the next line, so that nothing is lost.
+        table.add_column(heading, no_wrap=heading not in ("what", "why"), overflow="fold", min_width=len(heading))
     for one in found:
         outcome = _outcome(one)
         table.add_row(
@@ -55,7 +65,17 @@ def main(
             "" if one.seconds is None else duration(one.seconds),
             escape(_why(one)),
         )
-    console.console.print(table, soft_wrap=False)
+    return table
+
+
+def show(table: Table) -> None:
+    """Print a table: as wide as a terminal, and for programs with each row as one whole line."""
+    out = console.console
+    if out.is_terminal:
+        out.print(table, soft_wrap=False)
+        return
+    for line in out.render_lines(table, out.options.update(width=_LONGEST), pad=False):
+        out.print("".join(segment.text for segment in line).rstrip(), markup=False)
 
 
 def _fields(one: Report) -> dict[str, object]:

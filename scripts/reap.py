@@ -42,7 +42,7 @@ def main(
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
         session = Session(place, "reap", output.tell, SCRIPT.interrupted)
         if if_due and (owner := session.lock.owner()) is not None:
-            output.nothing_done(f"not due: {owner}")
+            output.nothing_done(f"not due: scripts.{owner} is under way")
             return
         try:
             rollout = reap(session)

@@ -152,9 +152,10 @@ def _running(progress: Progress) -> list[str]:
     )
     lines = ["", f"[bold]{escape(what)}[/]: [bold cyan]{progress.phase}[/] for {duration(progress.phase_seconds)}"]
     if hold is not None:
+        left = progress.planned_left_seconds
+        planned = f"planned end in {duration(left)}" if left > 0 else f"{duration(-left)} over its planned end"
         lines.append(
-            f"{'soak' if hold.step is None else f'step of {hold.name}'}: planned end in "
-            f"{duration(progress.planned_left_seconds)}, without a verdict at the latest in "
+            f"{'soak' if hold.step is None else f'step of {hold.name}'}: {planned}, without a verdict at the latest in "
             f"{duration(progress.longest_left_seconds)}"
         )
     if report.weights:
@@ -179,15 +180,16 @@ def _people(started: Process | None, now: Process | None) -> str:
 
 def _gates(gates: Sequence[Readings]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading, width in (("gate", 20), ("verdict", 12), ("evidence against", 16), ("what it saw", None)):
+    for heading, width in (("gate", 20), ("verdict", 12), ("evidence against", 16)):
         table.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=width)
+    table.add_column("what it saw", ratio=1)  # what is left; a text that is longer ends with an ellipsis
     for gate in gates:
         verdict, share = gate.last.verdict, evidence_share(gate.last.evidence)
         table.add_row(
             f"{gate.name}{' (dry run)' if gate.dry_run else ''}",
             f"[{_VERDICTS[verdict]}]{verdict}[/]",
             "–" if share is None else _meter(share),
-            escape(gate.last.reason),
+            Text(gate.last.reason, no_wrap=True, overflow="ellipsis"),
         )
     return table
 

@@ -134,7 +134,7 @@ class _Sender:
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
             self._given_up.set()
-            self._report("the command has ended before all notifications were delivered")
+            self._report("the command ended before all notifications were delivered; the rest is lost", then="")
 
     def _run(self) -> None:
         while not self._given_up.is_set() and (notification := self._waiting.get()) is not None:
@@ -154,13 +154,13 @@ class _Sender:
                     raise
             delay = min(2 * delay, _LONGEST_DELAY_SECONDS)
 
-    def _report(self, text: str) -> None:
+    def _report(self, text: str, then: str = ". The command goes on without it") -> None:
         """Say the first failure. Later ones of the same target are no news."""
         with self._reporting:
             if self._reported:
                 return
             self._reported = True
-        self._say(f"warning: {self._target.name}: {text}. The command goes on without it")
+        self._say(f"warning: {self._target.name}: {text}{then}")
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
@@ -206,7 +206,7 @@ def _url(name: str, source: SecretSource, folder: Path) -> str:
         RolloutError: it is missing, is no URL, or would be sent in clear text. The message does not show it.
     """
     field = f"{name}.url_from"
-    url = read_secret(field, source, folder, WORD)
+    url = read_secret(field, source, folder, WORD, what="the URL")
     try:
         parts = urlsplit(url)
         usable = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))

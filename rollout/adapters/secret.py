@@ -17,7 +17,7 @@ LINE: Final = (re.compile(r"[!-~]([ -~]*[!-~])?"), "one line of printable ASCII 
 TEXT: Final = (re.compile(r"[^\x00-\x1f\x7f]+"), "one line of text without control characters")
 
 
-def read_secret(field: str, source: SecretSource, folder: Path, form: SecretForm) -> str:
+def read_secret(field: str, source: SecretSource, folder: Path, form: SecretForm, what: str = "the secret") -> str:
     """Read a secret, without the line's end.
 
     Args:
@@ -25,6 +25,7 @@ def read_secret(field: str, source: SecretSource, folder: Path, form: SecretForm
         source: where the secret is. A relative path is below ``folder``.
         folder: the folder of the program.
         form: the pattern that the secret must match, and its name.
+        what: what it is, for messages.
 
     Raises:
         RolloutError: the secret is missing or unusable.
@@ -33,12 +34,12 @@ def read_secret(field: str, source: SecretSource, folder: Path, form: SecretForm
     if source.env is not None:
         value = os.environ.get(source.env)
         if value is None:
-            raise RolloutError(f"{field}.env: {where} is not set. Set it to the secret, or name another one")
+            raise RolloutError(f"{field}.env: {where} is not set. Set it to {what}, or name another one")
     else:
         value = _content(f"{field}.file", folder / str(source.file))
     value = value.rstrip("\r\n")
     if not value:
-        raise RolloutError(f"{field}: {where} is empty. Put the secret there, or name another place")
+        raise RolloutError(f"{field}: {where} is empty. Put {what} there, or name another place")
     pattern, form_name = form
     if pattern.fullmatch(value) is None:
         raise RolloutError(f"{field}: the content of {where} must be {form_name}. It is not shown. Put it right")

@@ -23,7 +23,7 @@ class Progress:
     hold: Hold | None
     """The hold or soak that goes on. None in other phases."""
     planned_left_seconds: float
-    """Until the planned end of the hold; 0 once that has passed, and outside of a hold."""
+    """Until the planned end of the hold; negative once that has passed, and 0 outside of a hold."""
     longest_left_seconds: float
     """Until the hold ends at the latest, without a verdict."""
     started_by: Process | None
@@ -48,7 +48,7 @@ def progress_of(records: Sequence[Record], now: datetime) -> Progress | None:
     planned = longest = 0.0
     if hold is not None and report.plan is not None:
         elapsed = (now - hold.began_at).total_seconds()
-        planned = max(0.0, hold.planned_seconds - elapsed)
+        planned = hold.planned_seconds - elapsed
         longest = max(0.0, hold.planned_seconds + report.plan.extension_seconds(hold.step) - elapsed)
     return Progress(
         report=report,

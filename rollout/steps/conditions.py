@@ -73,7 +73,8 @@ def preflight_violations(
     if settings.color(candidate).serves and (until := keep_warm_until(settings, now)):
         violations.append(
             f"keep_until: {candidate} is kept warm until {format_rfc3339(until)} as the way back; wait, or give up the "
-            f'way back: set keep_until to "" and announced to "{settings.rollout_serial} <reason>", and `pulumi up`'
+            "way back: scripts.keep --until +1m --shorten <reason>. By hand: set keep_until to "
+            f'"" and announced to "{settings.rollout_serial} <reason>", and `pulumi up`'
         )
     return tuple(violations)
 

@@ -192,6 +192,7 @@ def test_a_ramp_onto_a_colour_that_is_kept_warm_is_refused_before_it_begins_with
         idle_timeout_seconds=state.required_idle_timeout_seconds,
     )
     assert [violation for violation in violations if violation.startswith("keep_until: blue is kept warm until")]
+    assert "give up the way back: scripts.keep --until +1m --shorten <reason>. By hand: set" in str(violations)
     assert f'announced to "{state.rollout_serial} <reason>"' in str(violations)
     # Exactly the fix in the message passes the guards.
     world.config.edit({"keep_until": ""})

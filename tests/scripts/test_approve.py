@@ -47,8 +47,8 @@ def test_another_step_can_be_decided_beforehand() -> None:
     [
         (None, None, "no rollout is under way"),
         (run(step=1, phase=Phase.DONE), None, "no rollout is under way"),
-        (run(step=0), None, "the step of 1 % needs no approval; .*25 %, 100 %"),
-        (run(step=1), 75, "the step of 75 % needs no approval"),
+        (run(step=0), None, "^the current step, 1 %, needs no approval; .*25 %, 100 %; name one with --percent"),
+        (run(step=1), 75, "^--percent: the step of 75 % needs no approval"),
     ],
 )
 def test_a_step_that_needs_no_approval_is_not_decided(under_way: Run | None, percent: int | None, message: str) -> None:

@@ -9,6 +9,8 @@ from rich.console import Console
 from rollout.model.errors import RolloutError
 from rollout.model.machine import Phase
 from rollout.model.records import Record
+from rollout.model.verdict import Verdict
+from rollout.report.facts import Reading, Readings
 from rollout.report.progress import progress_of
 from rollout.status import ColorStatus, Status
 from scripts import status_screen
@@ -77,13 +79,33 @@ def test_a_hold_shows_its_gates_and_the_time_left(journal: list[Record]) -> None
     last = [place for place, one in enumerate(journal) if one.phase is Phase.HOLDING and one.body.kind == "verdict"][-1]
     text = "\n".join(shown(status(), journal[: last + 1]))
     assert "holding for 1 min" in text
-    assert "step of 100 %: planned end in" in text
+    assert "step of 100 %: 3.0 s over its planned end, " in text
     assert "without a verdict at the latest in" in text
     assert "100 % asked, 100.0 % counted" in text
     for gate in ("targets", "error_rate", "ttft_p95", "queue_depth", "target_group_errors"):
         assert gate in text
     assert "░░░░░░░░░░" in text
     assert "p95 0.242 s over" in text
+
+
+def test_a_hold_that_goes_on_after_its_planned_end_says_by_how_much_it_is_over(journal: list[Record]) -> None:
+    last = [place for place, one in enumerate(journal) if one.phase is Phase.HOLDING and one.body.kind == "verdict"][-1]
+    progress = progress_of(journal[: last + 1], journal[last].at + timedelta(hours=1))
+    assert progress is not None
+    text = "\n".join(status_screen._running(progress))  # pyright: ignore[reportPrivateUsage]
+    assert " min" in text
+    assert " over its planned end, without a verdict at the latest in " in text
+    assert "planned end in" not in text
+
+
+def test_a_cell_that_was_cut_ends_with_an_ellipsis() -> None:
+    console = Console(width=WIDTH, record=True, file=open("/dev/null", "w"), force_terminal=True)  # noqa: SIM115, PTH123
+    reason = "0 of 312 requests failed (0.00 %, limit 2 %), 0 of 2913 of the active colour (0.00 %)"
+    reading = Reading(at=START, verdict=Verdict.PASS, reason=reason)
+    gates = [Readings(name=name, dry_run=False, readings=(reading,)) for name in ("error_rate", "target_group_errors")]
+    console.print(status_screen._gates(gates))  # pyright: ignore[reportPrivateUsage]
+    _, *rows = console.export_text().splitlines()
+    assert [row.rstrip()[-1] for row in rows] == ["…", "…"]
 
 
 def test_between_rollouts_it_shows_the_way_back(journal: list[Record]) -> None:

@@ -129,6 +129,15 @@ def test_a_missing_secret_is_a_line_that_names_its_place(monkeypatch: pytest.Mon
     assert "webhook.signing_secret_from.env: the variable HOOK_SECRET is not set" in line
 
 
+def test_a_missing_url_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    sender, said = notifier("slack", monkeypatch, "https://127.0.0.1:1/")
+    monkeypatch.delenv("HOOK_URL")
+    sender.send(note())
+    sender.close()
+    (line,) = said
+    assert "slack.url_from.env: the variable HOOK_URL is not set. Set it to the URL, or name another one" in line
+
+
 def followed(sender: Notifier | None) -> tuple[str | None, float, float]:
     """Return a failing rollout's outcome, its time by the fakes' clock, and the real seconds that it took."""
     world = World()
@@ -166,6 +175,7 @@ def test_a_rollout_ends_alike_and_in_the_same_time_whatever_its_targets_do(
         sender.close(0.5)
         assert time.monotonic() - began < 1.5
         assert len(said) == 1
+        assert ("The command goes on without it" in said[0]) is not ("the command ended before" in said[0])
 
 
 def test_what_does_not_fit_is_left_out_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
