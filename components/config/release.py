@@ -172,6 +172,12 @@ class Release(BaseModel):
         return revision
 
     @property
+    def paths(self) -> dict[str, str]:
+        """The folders of the pod that the release refers to, by the field that names them."""
+        adapters = {f"lora_adapters.{name}": path for name, path in self.lora_adapters.items()}
+        return {"model": self.model, **adapters} if self.model.startswith("/") else adapters
+
+    @property
     def release_id(self) -> str:
         """First twelve hex digits of the digest of every field that reaches a pod."""
         return _release_id(self.model_dump_json())

@@ -186,6 +186,12 @@ def test_an_adapter_comes_from_a_path(path: str) -> None:
     assert "below /var/cache/models" in violation.fix
 
 
+def test_the_paths_of_a_release_are_those_of_its_model_and_adapters() -> None:
+    adapters = {"law": "/adapters/law"}
+    assert Release(**release(lora_adapters=adapters)).paths == {"lora_adapters.law": "/adapters/law"}
+    assert Release(**release(model="/models/llama")).paths == {"model": "/models/llama"}
+
+
 def test_a_stray_word_before_the_first_option_is_refused() -> None:
     with pytest.raises(ValidationError, match="must begin with an option"):
         Release(**release(engine_args=["8192"]))
