@@ -106,7 +106,7 @@ class Release(BaseModel):
         if references := tuple(unpinned(info.data.get("model", ""), serve_options(engine_args))):
             raise wrong(
                 *(
-                    Violation((one.position,), f"{one.what} must be {one.must}", one.fix, one.value or UNSET)
+                    Violation((one.position,), f"{one.what} {one.wrong}", one.fix, one.value or UNSET)
                     for one in references
                 )
             )
