@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, Field, JsonValue, ValidationInfo, field_validator
 
 from components.config.answer_arguments import answer_arguments
+from components.config.chat_template import syntax_error
 from components.config.engine_args import engine_args_violations
 from components.config.environment import VARIABLE_NAME, environment_violations
 from components.config.forms import ADAPTER_NAME, ADAPTER_PATH, FILE_NAME, IMAGE, MODEL, REVISION
@@ -160,6 +161,9 @@ class Release(BaseModel):
             if (what := _no_content(name, text))
         ]:
             raise wrong(*violations)
+        if (error := syntax_error(prompts.get(CHAT_TEMPLATE, ""))) is not None:
+            what = f"must be a Jinja template without errors, but {error}"
+            raise wrong(Violation((CHAT_TEMPLATE,), what, "Correct it: vLLM would fail requests for a chat."))
         return prompts
 
     @field_validator("model_revision")

@@ -172,6 +172,16 @@ def test_a_chat_template_is_jinja(text: str) -> None:
         Release(**release(prompts={"chat_template.jinja": text}))
 
 
+def test_a_broken_chat_template_is_refused_with_the_line() -> None:
+    broken = "Hi\n{% for m in messages %}{{ m.content }}"
+    with pytest.raises(ValidationError) as raised:
+        Release(**release(prompts={"chat_template.jinja": broken}))
+    (violation,) = explain(raised.value, Release)
+    assert violation.path == ("prompts", "chat_template.jinja")
+    assert violation.what.startswith("must be a Jinja template without errors, but line 2: Unexpected end of template")
+    assert Release(**release(prompts={"other.jinja": broken}))
+
+
 @pytest.mark.parametrize("text", ["/no_think", "Be kind.", "Read notes.txt", "Yes/no.", "", "a\nb.txt", "e.g."])
 def test_any_other_text_is_a_prompt(text: str) -> None:
     assert Release(**release(prompts={"system.txt": text})).prompts == {"system.txt": text}
