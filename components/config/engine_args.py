@@ -6,6 +6,7 @@ from typing import Final
 
 from components.config.explain import nearest_name
 from components.config.secret_values import secret_kind
+from components.config.units import unit_fix
 from components.config.violations import Violation, shown
 from components.domain.serve_options import ServeOption, leading_words, serve_options
 from components.domain.vllm_options import (
@@ -144,6 +145,17 @@ GENERATING: Final[Mapping[str, frozenset[str]]] = {
     "--runner": frozenset({"auto", "generate"}),
     "--convert": frozenset({"auto", "none"}),
 }
+# The unit of an option's number, as a setting's name would have it. vLLM's gb are GiB.
+# https://github.com/vllm-project/vllm/blob/main/vllm/config/offload.py
+_UNITS: Final = {
+    "--cpu-offload-gb": "gib",
+    "--cpu-distributed-timeout-seconds": "seconds",
+    "--distributed-timeout-seconds": "seconds",
+    "--kv-offloading-size": "gib",
+    "--mm-ipc-gpu-memory-gb": "gib",
+    "--mm-processor-cache-gb": "gib",
+    "--mm-shm-cache-max-object-size-mb": "mib",
+}
 # argparse accepts any prefix of an option's name. Shorter prefixes than this are not checked.
 _MIN_ABBREVIATION: Final = len("--xx")
 _MOST_NAMES: Final = 5
@@ -222,8 +234,11 @@ def _option_violations(option: ServeOption, version: Version | None) -> Iterator
         yield Violation(here, what, replacement)
     elif option.joined:
         what = "an option and its value must not be separated by a space in one element: vLLM does not recognise them"
-        # The rest of the element may be a secret.
-        yield Violation(here, what, f"Write {option.given}=<value>, or make the value the next element.", option.given)
+        # What follows an option that vLLM does not have may be a secret.
+        known = bool(find_options(option.name)) and "\n" not in option.value
+        value, whole = (option.value, f"{option.given} {option.value}") if known else ("<value>", option.given)
+        follows = value if known else "the value"
+        yield Violation(here, what, f"Write {option.given}={value}, or make {follows} the next element.", whole)
     elif name in GENERATING and option.value not in GENERATING[name]:
         what = f"{subject} is for models that do not generate text, which the probes and checks need"
         fix = f"Remove it, or set it to one of: {', '.join(sorted(GENERATING[name]))}."
@@ -316,7 +331,8 @@ def _value_violations(option: ServeOption, known: VllmOption, version: Version |
     nearest = nearest_name(option.value, known.choices)
     hint = f"Did you mean {nearest}?" if nearest else ""
     if known.kind is not Kind.CHOICE or (version is not None and version <= NEWEST):
-        yield Violation(here, f"{option.given} needs {known.expected}", hint, option.value)
+        fix = hint or unit_fix(_UNITS.get(known.name, ""), option.value, whole=known.kind is not Kind.NUMBER)
+        yield Violation(here, f"{option.given} needs {known.expected}", fix, option.value)
     elif version is None and (nearest or not known.extensible):
         fix = f"{hint} {_newer('choice')}".lstrip()
         yield Violation(here, f"{option.given} needs {known.expected}", fix, option.value)

@@ -36,6 +36,11 @@ class Unpinned:
     must: str
     fix: str
 
+    @property
+    def wrong(self) -> str:
+        """What is wrong with it, in words that follow ``what``."""
+        return f"must be {self.must}" if self.value is not None else f"is not set, but must be {self.must}"
+
 
 def is_pinned(reference: str, revision: str) -> bool:
     """Return whether a revision of a repository is immutable."""

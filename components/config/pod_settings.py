@@ -1,5 +1,6 @@
 """What a service's pods need besides a release: secrets, caches, allowed networks and monitoring."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Self, cast
 
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -200,6 +201,25 @@ class PodSettings(BaseModel):
                     what = f"must not overlap {other.mount_path}, where another volume is"
                     raise wrong(Violation((position, "mount_path"), what, "Choose another folder.", volume.mount_path))
         return volumes
+
+
+def volumes_warning(paths: Mapping[str, str], pods: PodSettings) -> str | None:
+    """Return a warning about paths, by their fields, that no volume of the pods holds; None when each has one."""
+    mounts = [volume.mount_path for volume in pods.volumes]
+    if pods.model_cache_claim is not None:
+        mounts.append(MODEL_CACHE_PATH)
+    outside = [
+        f"{field} {path}"
+        for field, path in paths.items()
+        if not any(f"{path}/".startswith(f"{one}/") for one in mounts)
+    ]
+    if not outside:
+        return None
+    where = f"they are mounted at {', '.join(mounts)}" if mounts else "the pods have none"
+    return (
+        f"no volume holds {', '.join(outside)}: {where}. Unless the image has it, vLLM does not find it. Add the "
+        f"volume to pods.volumes, or set pods.model_cache_claim, which is mounted at {MODEL_CACHE_PATH}."
+    )
 
 
 def access_warning(model: str, service_account_name: str | None) -> str | None:

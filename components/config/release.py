@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, Field, JsonValue, ValidationInfo, field_validator
 
 from components.config.answer_arguments import answer_arguments
+from components.config.chat_template import syntax_error
 from components.config.engine_args import engine_args_violations
 from components.config.environment import VARIABLE_NAME, environment_violations
 from components.config.forms import ADAPTER_NAME, ADAPTER_PATH, FILE_NAME, IMAGE, MODEL, REVISION
@@ -106,7 +107,7 @@ class Release(BaseModel):
         if references := tuple(unpinned(info.data.get("model", ""), serve_options(engine_args))):
             raise wrong(
                 *(
-                    Violation((one.position,), f"{one.what} must be {one.must}", one.fix, one.value or UNSET)
+                    Violation((one.position,), f"{one.what} {one.wrong}", one.fix, one.value or UNSET)
                     for one in references
                 )
             )
@@ -160,6 +161,9 @@ class Release(BaseModel):
             if (what := _no_content(name, text))
         ]:
             raise wrong(*violations)
+        if (error := syntax_error(prompts.get(CHAT_TEMPLATE, ""))) is not None:
+            what = f"must be a Jinja template without errors, but {error}"
+            raise wrong(Violation((CHAT_TEMPLATE,), what, "Correct it: vLLM would fail requests for a chat."))
         return prompts
 
     @field_validator("model_revision")
@@ -170,6 +174,12 @@ class Release(BaseModel):
             what = f"must be {REVISION.expected}; a branch or a tag may move"
             raise wrong(Violation((), what, "Look the commit up in the model's repository.", revision))
         return revision
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The folders of the pod that the release refers to, by the field that names them."""
+        adapters = {f"lora_adapters.{name}": path for name, path in self.lora_adapters.items()}
+        return {"model": self.model, **adapters} if self.model.startswith("/") else adapters
 
     @property
     def release_id(self) -> str:

@@ -404,7 +404,15 @@ class ServiceSettings(BaseModel):
         path = ("shared_memory_gib",) if self.color(color).release is None else (color, "release")
         needed = self.host_memory(color).arithmetic(shared_memory=True)
         what = f"needs more memory than the {offered} MiB of a {self.instance_type} node: {needed}"
-        return Violation(path, what, f"{fix} Or declare weights_gib, or set replica_memory_mib to what you measured.")
+        release = self.color(color).release
+        if release is not None and release.weights_gib is None and self._loads_less(release):
+            fix += " Or declare weights_gib: without it, the loader counts as if the weights filled the GPUs."
+        return Violation(path, what, f"{fix} Or set replica_memory_mib to what you measured.")
+
+    def _loads_less(self, release: Release) -> bool:
+        """Return whether a replica could need less memory if the size of its weights were known."""
+        small = release.model_copy(update={"weights_gib": 0.001})
+        return self._host_memory_of(small, self.gpus_per_replica).most_mib < self.largest_shape.memory_mib
 
     def _memory_violations(self, color: Color) -> Iterator[Violation]:
         """Yield a violation where a request or a limit is less than what a replica needs."""

@@ -27,6 +27,7 @@ _WRITTEN_CPUS: Final = {"m": 0.001, **dict.fromkeys(("cpu", "cpus", "vcpu", "vcp
 _WRITTEN_SHARES: Final = {"%": 1.0}
 _NAMES: Final = {"millicpus": "thousandths of a CPU", "kib": "KiB", "mib": "MiB", "gib": "GiB"}
 _MOST_CHARACTERS: Final = 40
+_FEW: Final = 100
 _KINDS: Final = (
     (_TIMES, _WRITTEN_TIMES),
     (_SIZES, _WRITTEN_SIZES),
@@ -46,9 +47,14 @@ def unit_fix(name: str, value: object, *, whole: bool) -> str:
     """
     words = reversed(name.split("_"))
     found = next(((unit, *kind) for unit in words for kind in _KINDS if unit in kind[0]), None)
-    if found is None or not isinstance(value, str) or len(value) > _MOST_CHARACTERS:
+    if found is None:
         return ""
     unit, units, written = found
+    if unit == "millicpus" and isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _FEW:
+        # A replica with less than a tenth of a CPU could not serve: these are CPUs.
+        return f"Write {value * 1000:.15g} for {value:.15g} CPUs: the unit is {_NAMES[unit]}."
+    if not isinstance(value, str) or len(value) > _MOST_CHARACTERS:
+        return ""
     amount = _amount(value.strip().casefold(), written)
     if amount is None:
         return ""

@@ -37,8 +37,14 @@ def test_a_refused_option_and_its_value_in_one_element_are_refused_without_the_v
 def test_an_option_and_its_value_in_one_element_are_refused() -> None:
     violation = only(["--seed=1", "--max-model-len 8192"])
     assert violation.path == (1,)
-    assert violation.fix == "Write --max-model-len=<value>, or make the value the next element."
-    assert "8192" not in violation.line()
+    assert violation.fix == "Write --max-model-len=8192, or make 8192 the next element."
+    assert '(got "--max-model-len 8192")' in violation.line()
+
+
+def test_what_follows_an_option_that_vllm_does_not_have_is_not_shown() -> None:
+    violation = only(["--seed=1", "--api-kye precious"])
+    assert violation.fix == "Write --api-kye=<value>, or make the value the next element."
+    assert "precious" not in violation.line()
 
 
 @pytest.mark.parametrize(
@@ -155,6 +161,9 @@ def test_no_option_of_vllms_is_taken_for_an_abbreviation_of_a_refused_one() -> N
         (["--enable-prefix-caching", "false"], "takes no value", "Write --enable-prefix-caching alone"),
         (["--tokenizer-mode"], "--tokenizer-mode needs a value", "Write --tokenizer-mode=<value>: a text."),
         (["--uvicorn-log-level=warn"], "--uvicorn-log-level needs one of ", "Did you mean warning?"),
+        (["--cpu-offload-gb=16GiB"], "--cpu-offload-gb needs a number of at least 0", "Write 16: 16GiB in GiB."),
+        (["--kv-offloading-size", "512MiB"], "--kv-offloading-size needs a number", "Write 0.5: 512MiB in GiB."),
+        (["--mm-processor-cache-gb=4Gi"], "--mm-processor-cache-gb needs a number", "Write 4: 4Gi in GiB."),
         (["--dtype=bfloat-16"], "--dtype needs one of ", "Did you mean bfloat16?"),
         (["--dtype=fp16"], "--dtype needs one of auto, bfloat16, ", "If that choice is of a newer vLLM"),
         (["--max-lora-rank=24"], "--max-lora-rank needs one of 1, 8, 16, ", ""),

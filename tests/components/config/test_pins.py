@@ -101,8 +101,10 @@ def test_the_settings_name_the_argument() -> None:
     one = violation("--seed=1", "--tokenizer", "acme/tok")
     assert one.path == ("engine_args", 1)
     assert one.line() == (
-        "engine_args[1]: --tokenizer-revision of the tokenizer acme/tok must be a commit. "
+        "engine_args[1]: --tokenizer-revision of the tokenizer acme/tok is not set, but must be a commit. "
         "Set --tokenizer-revision to a commit; a branch or a tag may move."
     )
-    assert violation("--tokenizer-revision=main", "--tokenizer=acme/tok").path == ("engine_args", 0)
+    moving = violation("--tokenizer-revision=main", "--tokenizer=acme/tok")
+    assert moving.path == ("engine_args", 0)
+    assert 'acme/tok must be a commit (got "main"). ' in moving.line()
     assert violation("--seed=1", speculative(model="acme/draft")).path == ("engine_args", 1)

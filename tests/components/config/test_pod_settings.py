@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from components.config.pod_settings import access_warning
+from components.config.pod_settings import access_warning, volumes_warning
 from components.config.settings import SettingsError
 from tests.components.example import service_settings, settings
 
@@ -87,6 +87,36 @@ def test_monitoring_may_be_where_the_cluster_keeps_its_own() -> None:
 def test_volumes_may_be_beside_each_other() -> None:
     volumes = [{"claim": "a", "mount_path": "/a"}, {"secret": "b", "mount_path": "/ab"}]
     assert [one.mount_path for one in service_settings(pods={"volumes": volumes}).pods.volumes] == ["/a", "/ab"]
+
+
+VOLUMES = {"volumes": [{"claim": "adapters", "mount_path": "/adapters"}]}
+
+
+@pytest.mark.parametrize(
+    ("pods", "path"),
+    [
+        (VOLUMES, "/adapters/sql"),
+        (VOLUMES, "/adapters"),
+        ({"model_cache_claim": "models"}, "/var/cache/models/sql"),
+    ],
+)
+def test_a_path_on_a_volume_is_no_warning(pods: dict[str, Any], path: str) -> None:
+    assert volumes_warning({"lora_adapters.sql": path}, service_settings(pods=pods).pods) is None
+
+
+@pytest.mark.parametrize(
+    ("pods", "where"),
+    [
+        ({}, "the pods have none"),
+        (VOLUMES, "they are mounted at /adapters"),
+        ({**VOLUMES, "model_cache_claim": "models"}, "they are mounted at /adapters, /var/cache/models"),
+    ],
+)
+def test_a_path_on_no_volume_is_a_warning_with_the_volumes(pods: dict[str, Any], where: str) -> None:
+    paths = {"model": "/mnt/llama", "lora_adapters.sql": "/adapters-2/sql"}
+    warning = volumes_warning(paths, service_settings(pods=pods).pods)
+    assert warning is not None
+    assert warning.startswith(f"no volume holds model /mnt/llama, lora_adapters.sql /adapters-2/sql: {where}. ")
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,16 @@ def test_a_chat_template_is_jinja(text: str) -> None:
         Release(**release(prompts={"chat_template.jinja": text}))
 
 
+def test_a_broken_chat_template_is_refused_with_the_line() -> None:
+    broken = "Hi\n{% for m in messages %}{{ m.content }}"
+    with pytest.raises(ValidationError) as raised:
+        Release(**release(prompts={"chat_template.jinja": broken}))
+    (violation,) = explain(raised.value, Release)
+    assert violation.path == ("prompts", "chat_template.jinja")
+    assert violation.what.startswith("must be a Jinja template without errors, but line 2: Unexpected end of template")
+    assert Release(**release(prompts={"other.jinja": broken}))
+
+
 @pytest.mark.parametrize("text", ["/no_think", "Be kind.", "Read notes.txt", "Yes/no.", "", "a\nb.txt", "e.g."])
 def test_any_other_text_is_a_prompt(text: str) -> None:
     assert Release(**release(prompts={"system.txt": text})).prompts == {"system.txt": text}
@@ -184,6 +194,12 @@ def test_an_adapter_comes_from_a_path(path: str) -> None:
     (violation,) = explain(raised.value, Release)
     assert violation.path == ("lora_adapters", "law")
     assert "below /var/cache/models" in violation.fix
+
+
+def test_the_paths_of_a_release_are_those_of_its_model_and_adapters() -> None:
+    adapters = {"law": "/adapters/law"}
+    assert Release(**release(lora_adapters=adapters)).paths == {"lora_adapters.law": "/adapters/law"}
+    assert Release(**release(model="/models/llama")).paths == {"model": "/models/llama"}
 
 
 def test_a_stray_word_before_the_first_option_is_refused() -> None:

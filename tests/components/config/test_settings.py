@@ -421,6 +421,10 @@ def violations(extra: dict[str, str] | None = None, **changes: Any) -> list[str]
             "4096 MiB (got 4000). Leave it out, and the program sets it.",
         ),
         (
+            {"blue": {"release": release(model="s3://bucket/llm")}, "shared_memory_gib": 20},
+            "Or declare weights_gib: without it, the loader counts as if the weights filled the GPUs. Or set replica_",
+        ),
+        (
             {"blue": {"release": release(engine_args=["--cpu-offload-gb=64"])}},
             "blue.release: needs more memory than the 59115 MiB of a g6e.2xlarge node: 1024 for 1 API server + 3072 "
             "for 1 GPU worker + 65536 for --cpu-offload-gb on each GPU + 8192 for /dev/shm = 77824 MiB. Choose g6e.4x",
@@ -429,6 +433,9 @@ def violations(extra: dict[str, str] | None = None, **changes: Any) -> list[str]
             {"pods": {"memory_limit_mib": 12000}},
             "must be at least 12288 for blue: 1024 for 1 API server + 3072 for 1 GPU worker + 8192 for /dev/shm = ",
         ),
+        ({"replica_millicpus": 6}, "(got 6). Write 6000 for 6 CPUs: the unit is thousandths of a CPU."),
+        ({"replica_millicpus": 1.5}, "(got 1.5). Write 1500 for 1.5 CPUs: the unit is thousandths of a CPU."),
+        ({"replica_millicpus": -1}, "(got -1)."),
         ({"replica_millicpus": "500m"}, '(got "500m"). Write 500: 500m in thousandths of a CPU.'),
         (
             {"vpc_id": "subnet-0a"},

@@ -124,6 +124,12 @@ def test_a_model_in_s3_without_access_is_warned_of(caplog: pytest.LogCaptureFixt
     assert caplog.messages == []
 
 
+def test_a_colour_whose_adapters_are_on_no_volume_warns(caplog: pytest.LogCaptureFixture) -> None:
+    run_program(blue={"replicas": 2, "release": release(lora_adapters={"sql": "/mnt/adapters/sql"})})
+    (message,) = caplog.messages
+    assert message.startswith("llm-blue: no volume holds lora_adapters.sql /mnt/adapters/sql: the pods have none.")
+
+
 @pytest.mark.parametrize("mode", ["on_rollout", "always"])
 def test_parking_a_colour_changes_nothing_of_its_nodes(mode: str) -> None:
     """EKS refuses updates of a group that it is updating itself, for example while nodes cannot start."""
