@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from components.config.headroom import headroom_costs
 from rollout.status import Status
+from tests.components.example import service_settings
 
 
 @pytest.mark.parametrize(
@@ -29,5 +31,9 @@ def test_the_end_of_the_keep_warm_window_is_text(keep_until: datetime | None, te
         rollout_under_way=None,
         last_rollout=None,
         problems=(),
+        headroom=headroom_costs(service_settings()),
     )
-    assert json.loads(json.dumps(status.as_json()))["keep_until"] == text
+    plain = json.loads(json.dumps(status.as_json()))
+    assert plain["keep_until"] == text
+    assert plain["headroom"][0]["mode"] == "on_rollout"
+    assert plain["headroom"][0]["gpu_hours"] > 0
