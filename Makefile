@@ -20,7 +20,7 @@ help:
 	@echo "make package      write the component package's inputs and schema from the settings"
 	@echo "make policies     write the guide to the policies, docs/policies.md, from the policies"
 	@echo "make policy-pack  write the policy pack as a folder that stands alone, dist/policy-pack, to publish it"
-	@echo "make config       write the config reference, docs/config.md, from the settings"
+	@echo "make config       write docs/config.md, and the prices in docs/headroom.md, from the settings"
 	@echo "make monitoring   write rules for Prometheus and a dashboard for Grafana, dist/monitoring (STACK=prod: its limits)"
 	@echo "make lock         pin the dependencies of pyproject.toml in requirements.txt (needs uv)"
 	@echo "make lint         ruff and the type checker"
@@ -82,6 +82,7 @@ policy-pack: setup
 
 config: setup
 	@$(RUN) -m components.config.reference > docs/config.md
+	@$(RUN) -m components.config.headroom docs/headroom.md
 
 # STACK=prod SERVICE=chat: the limits of that service, instead of the defaults for every service.
 monitoring: setup

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from components.config.headroom import headroom_costs
 from components.config.release import Release
+from components.domain.headroom import headroom_lines
 from components.domain.moments import format_rfc3339
 from components.domain.naming import Color, other_color
 from rollout.gates.attestation import AttestationTimeoutError, WeightChange, attest_weight
@@ -285,7 +287,8 @@ class Controller:
     def _begin(self, rollout: Rollout) -> None:
         settings = self._ports.config.read()
         previous = settings.color(rollout.plan.outgoing).release
-        journal = self._ports.journal
+        journal, start_seconds = self._ports.journal, self._ports.start_seconds()
+        headroom = headroom_costs(settings, start_seconds)
         journal.write(
             Started(
                 plan=rollout.plan,
@@ -297,13 +300,16 @@ class Controller:
                 previous_release_id=None if previous is None else previous.release_id,
                 green_weight=settings.green_weight,
                 candidate_usd_per_hour=price_of(settings, rollout.plan.candidate),
+                headroom=headroom,
             )
         )
         if (skip := rollout.plan.skip) is not None:
             for check in skip.checks:
                 journal.write(CheckSkipped(check=check, because=skip.because))
+        for line in headroom_lines(headroom):
+            journal.write(Note(text=line))
         if settings.ladder is not None:
-            for line in settings.ladder.lines(wave_seconds=settings.wave_seconds(self._ports.start_seconds())):
+            for line in settings.ladder.lines(wave_seconds=settings.wave_seconds(start_seconds)):
                 journal.write(Note(text=line))
         if settings.rollout.gates.recorded_prompts is None:
             text = "no shadow check and no warm-up: rollout.gates.recorded_prompts names no prompts"

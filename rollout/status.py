@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from components.config.headroom import headroom_costs
+from components.domain.headroom import HeadroomCost
 from components.domain.moments import format_or_empty, format_rfc3339_micros
 from components.domain.naming import COLORS
 from rollout.journal.lock import Owner
@@ -51,6 +53,8 @@ class Status:
     """How long it took to bring a colour up. None when the journal does not say."""
     way_back: str | None = None
     """What a rollback takes, when the kept colour cannot take all traffic back at once."""
+    headroom: tuple[HeadroomCost, ...] = ()
+    """What a rollout costs in every headroom mode, the chosen one first."""
     colors: dict[str, ColorStatus]
     rollout_under_way: str | None
     last_rollout: dict[str, Any] | None
@@ -88,7 +92,7 @@ def read_status(session: Session) -> Status:
         )
     owner, history = session.lock.owner() or before, session.history()
     kept = warm_color(settings, history, session.clock.now())
-    brought_up = last_brought_up(history)
+    brought_up, start_seconds = last_brought_up(history), last_start_seconds(history)
     if owner is None:
         problems += drift
         if session.unfinished:
@@ -106,7 +110,8 @@ def read_status(session: Session) -> Status:
         usd_per_hour_kept=kept and kept.usd_per_hour,
         usd_so_far_kept=kept and kept.usd_so_far,
         brought_up=None if brought_up is None else str(brought_up),
-        way_back=kept_way_back(settings, last_start_seconds(history)),
+        way_back=kept_way_back(settings, start_seconds),
+        headroom=headroom_costs(settings, start_seconds),
         colors=colors,
         rollout_under_way=None if owner is None else _under_way(owner, differ=bool(drift)),
         last_rollout=_last_rollout(history),

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from components.domain.headroom import headroom_lines
 from components.domain.moments import format_or_empty
 from rollout.model.errors import RefusedError
 from rollout.session import Place, Session
@@ -56,7 +57,7 @@ def show(status: Status) -> None:
         f"rollout_serial: rule {console.known(status.serial_of_rule)}, config {status.serial_of_config}"
     )
     console.console.print(f"keep_until: {format_or_empty(status.keep_until) or '–'}")
-    for line in (status.kept, status.brought_up, status.way_back):
+    for line in (status.kept, status.brought_up, status.way_back, *headroom_lines(status.headroom)):
         if line is not None:
             console.console.print(line)
     console.console.print(f"under way: {escape(status.rollout_under_way or '–')}")

@@ -25,6 +25,7 @@ from pydantic import (
 
 from components.config.release import Release
 from components.domain.evidence import digest_of
+from components.domain.headroom import HeadroomCost
 from components.domain.moments import format_or_empty, format_rfc3339, format_rfc3339_micros, parse_rfc3339
 from components.domain.naming import Color
 from rollout.model.machine import Phase, Rollout
@@ -171,6 +172,8 @@ class Started(_Begin):
     green_weight: int
     candidate_usd_per_hour: float | None = None
     """The On-Demand price of the candidate's nodes in us-east-1. None when it is unknown."""
+    headroom: tuple[HeadroomCost, ...] = ()
+    """What the rollout costs in every headroom mode, the chosen one first."""
 
 
 class TakenUp(_Begin):

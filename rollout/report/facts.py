@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from components.domain.headroom import HeadroomCost
 from components.domain.naming import Color
 from rollout.model.machine import Phase
 from rollout.model.plan import Plan
@@ -194,6 +195,8 @@ class Report:
     candidate_usd_per_hour: float | None
     usd: float | None
     """What the candidate's nodes cost from their first update to the end. None when it is unknown."""
+    headroom: tuple[HeadroomCost, ...]
+    """What a rollout costs in every headroom mode by its plan, the chosen one first. Empty when it is not known."""
     timeline: tuple[Event, ...]
 
     @property

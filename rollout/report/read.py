@@ -108,6 +108,7 @@ def report_of(records: Sequence[Record]) -> Report | None:
         keep_until=next((body.keep_until for _, body in of_type(records, Promoted)), None),
         candidate_usd_per_hour=price,
         usd=_usd(records, plan, price, ended_at),
+        headroom=() if started is None else started.headroom,
         timeline=tuple(_timeline(records)),
     )
 

@@ -17,7 +17,7 @@ from rollout.model.errors import JournalError, UnavailableError
 from rollout.model.machine import Phase, ReapRequested, Rollout, advance
 from rollout.model.nodes import Pod
 from rollout.model.plan import make_plan
-from rollout.model.records import Body, Kind
+from rollout.model.records import Body, Kind, Note
 from rollout.model.rule import LiveRule
 from rollout.model.verdict import Verdict
 from tests.rollout.fakes import BASE, NEW, OLD, PERIOD_SECONDS, RULE_URN, SERVICE, World
@@ -80,6 +80,21 @@ def test_a_good_release_is_promoted_step_by_step() -> None:
     held = [record["status"] for record in world.journal.of("weight")]
     assert held == ["begun", "done"] * 3
     assert world.journal.of("finished")[0]["outcome"] == "promoted"
+
+
+def test_the_price_of_every_headroom_mode_is_noted_before_anything_else_happens() -> None:
+    world = World()
+    ramp(world)
+    kinds = [record.body.kind for record in world.journal.kept]
+    first = kinds.index(Kind.STARTED) + 1
+    noted = [record.body.text for record in world.journal.kept[first : first + 4] if isinstance(record.body, Note)]
+    assert [text.split(":")[0] for text in noted] == [
+        "headroom on_rollout",
+        "instead, headroom reserved",
+        "instead, headroom always",
+        "instead, headroom surge of 1",
+    ]
+    assert Kind.UPDATE not in kinds[:first]
 
 
 def test_a_rollout_onto_blue_lowers_the_green_weight() -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from components.config.headroom import headroom_costs
 from rollout.journal.lock import Lock
 from rollout.session import Session
 from rollout.status import Status, read_status
+from tests.components.example import service_settings
 from tests.rollout.fakes import World
 from tests.rollout.steps.test_adoption import BOTH
 from tests.rollout.test_session import session
@@ -35,8 +37,12 @@ def test_the_end_of_the_keep_warm_window_is_text(keep_until: datetime | None, te
         rollout_under_way=None,
         last_rollout=None,
         problems=(),
+        headroom=headroom_costs(service_settings()),
     )
-    assert json.loads(json.dumps(status.as_json()))["keep_until"] == text
+    plain = json.loads(json.dumps(status.as_json()))
+    assert plain["keep_until"] == text
+    assert plain["headroom"][0]["mode"] == "on_rollout"
+    assert plain["headroom"][0]["gpu_hours"] > 0
 
 
 def _with_rule_behind(folder: Path) -> Session:

@@ -56,6 +56,13 @@ def test_its_data_is_the_report(slow: World) -> None:
     assert data["explanation"]["commands"]
 
 
+def test_it_shows_every_headroom_mode_with_the_chosen_one_marked(slow: World) -> None:
+    rows = re.findall(r"<tr>(.*?)</tr>", html(slow.journal.kept).partition("headroom modes</h2>")[2], re.DOTALL)[1:5]
+    assert [re.findall(r'class="name">(\w+)', row)[0] for row in rows] == ["on_rollout", "reserved", "always", "surge"]
+    assert [row for row in rows if "(chosen)" in row] == rows[:1]
+    assert all("GPU-hours" in row and "instant" in row for row in rows)
+
+
 def test_a_message_is_never_markup(slow: World) -> None:
     evil = '</script><script>alert(1)</script><img src="x">'
     kept = slow.journal.kept

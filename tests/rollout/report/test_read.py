@@ -71,6 +71,15 @@ def test_it_has_the_releases_the_time_and_the_cost(promoted: Report) -> None:
     assert 0 < promoted.usd <= promoted.candidate_usd_per_hour * promoted.seconds / 3600 + 0.01
 
 
+def test_it_has_the_price_of_every_headroom_mode_and_the_chosen_one_agrees_with_the_measured_cost(
+    promoted: Report,
+) -> None:
+    assert [cost.mode for cost in promoted.headroom] == ["on_rollout", "reserved", "always", "surge"]
+    chosen = promoted.headroom[0]
+    assert promoted.candidate_usd_per_hour is not None
+    assert chosen.usd == pytest.approx(promoted.candidate_usd_per_hour * chosen.hours, rel=0.01)
+
+
 def test_holds_follow_each_other_and_end(promoted: Report) -> None:
     for hold in promoted.holds:
         assert hold.ended_at is not None
@@ -168,11 +177,13 @@ def test_a_long_hold_is_thinned_without_losing_a_change_of_verdict(promoted: Rep
 
 
 def test_a_journal_of_an_earlier_version_can_be_read() -> None:
-    """Its records lack who ran the command, and the price."""
+    """Its records lack who ran the command, and the prices."""
     world = World()
     ramp(world)
     started = next(body for _, body in of_type(world.journal.kept, Started))
     fields = started.model_dump(mode="json")
-    del fields["candidate_usd_per_hour"]
+    assert Started.model_validate(fields) == started
+    del fields["candidate_usd_per_hour"], fields["headroom"]
     assert Started.model_validate(fields).candidate_usd_per_hour is None
+    assert Started.model_validate(fields).headroom == ()
     assert LockTaken.model_validate({"by": "ramp", "before": ""}).user == ""
