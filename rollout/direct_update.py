@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 
 from components.domain.naming import PROJECT, Color, other_color
 from rollout.adapters.pulumi.project import Project, read_project
+from rollout.model.counts import counts_text
 from rollout.model.errors import RefusedError, RolloutError
 from rollout.model.rule import LiveRule
 from rollout.model.stack_name import parse_stack_name
@@ -119,8 +120,8 @@ def require_targets(load_balancer: LoadBalancer, color: Color, *, force: bool) -
         return
     if health.total:
         raise RefusedError(
-            f"{color} has no healthy target ({dict(health.states)}): requests sent there would most likely fail. "
-            "If the health checks are wrong and the targets do answer, use --force"
+            f"{color} has no healthy target ({counts_text(health.states)}): requests sent there would most likely "
+            "fail. If the health checks are wrong and the targets do answer, use --force"
         )
     raise RefusedError(f"{color} has no targets at all: every request sent there would fail")
 
