@@ -26,8 +26,9 @@ from rollout.model.errors import (
     UnreconciledError,
 )
 from rollout.model.machine import Phase, ReapRequested, Rollout, StopRequested, advance
-from rollout.model.plan import Skip, full_weight_of, make_plan, share_words
+from rollout.model.plan import Skip, full_weight_of, make_plan
 from rollout.model.records import Drilled, Keeping, Kept, Note, Record, last_start_seconds
+from rollout.model.rule import share_words
 from rollout.model.run import Run, begun_by
 from rollout.ports import Ports
 from rollout.session import Session

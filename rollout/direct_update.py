@@ -18,7 +18,7 @@ from components.domain.naming import PROJECT, Color, other_color
 from rollout.adapters.pulumi.project import Project, read_project
 from rollout.model.counts import counts_text
 from rollout.model.errors import RefusedError, RolloutError
-from rollout.model.rule import LiveRule
+from rollout.model.rule import LiveRule, share_words
 from rollout.model.stack_name import parse_stack_name
 from rollout.ports import LoadBalancer
 from rollout.system.files import load_yaml
@@ -37,8 +37,7 @@ class DirectUpdate:
     @property
     def share(self) -> str:
         """How much of the traffic the colour has, as the beginning of a sentence."""
-        percent = self.green_weight if self.to == "green" else 100 - self.green_weight
-        return "all traffic is" if percent == 100 else f"{percent} % of traffic are"
+        return share_words(self.to, self.green_weight)
 
 
 def send_back(stack: str, service: str | None, work_dir: Path, *, force: bool) -> DirectUpdate | None:

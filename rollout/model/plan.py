@@ -134,12 +134,6 @@ def make_plan(
     )
 
 
-def share_words(color: Color, green_weight: int) -> str:
-    """Return how much of the traffic a colour has, as the beginning of a sentence."""
-    percent = candidate_percent_of(color, green_weight)
-    return "all traffic is" if percent == FULL_PERCENT else f"{percent} % of traffic are"
-
-
 def _steps(candidate: Color, settings: RolloutSettings, ladder: Ladder | None) -> Iterator[Step]:
     if ladder is None:
         for step in settings.steps:

@@ -75,3 +75,9 @@ class LiveRule:
             return False
         share = self.weights[other_color(self.active_color)]
         return share == 100 or (self.capacity is not None and share > 1)
+
+
+def share_words(color: Color, green_weight: int) -> str:
+    """Return how much of the traffic a colour has, as the beginning of a sentence."""
+    percent = green_weight if color == "green" else 100 - green_weight
+    return "all traffic is" if percent == 100 else f"{percent} % of traffic are"

@@ -16,9 +16,9 @@ from rollout.model.errors import (
     UnreconciledError,
     UpdateFailedError,
 )
-from rollout.model.plan import full_weight_of, share_words
+from rollout.model.plan import full_weight_of
 from rollout.model.records import Note, RuleChanged
-from rollout.model.rule import LiveRule
+from rollout.model.rule import LiveRule, share_words
 from rollout.ports import Ports
 from rollout.steps.conditions import keep_warm_until
 from rollout.steps.retry import retry
@@ -107,8 +107,8 @@ def restore_traffic(
             if locked_since is None:
                 locked_since = now
                 ports.journal.write(Note(text=f"traffic is back; waiting for another update to end: {error}"))
-            if now - locked_since < ports.config.read().rollout.update_timeout_seconds:
-                limit_seconds = ports.config.read().rollout.update_timeout_seconds
+            limit_seconds = ports.config.read().rollout.update_timeout_seconds
+            if now - locked_since < limit_seconds:
                 what = "the end of another update of the stack"
                 with waiting(what, at_most_seconds=limit_seconds, lasted_seconds=now - locked_since):
                     _watch(ports, green_weight)
