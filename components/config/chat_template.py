@@ -1,33 +1,42 @@
 """Whether a chat template can be parsed, as vLLM's tokenizers parse it."""
 
-import jinja2
-from jinja2 import nodes
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
-class _Generation(Extension):
-    """The tag ``generation``, with which templates mark the assistant's part."""
+@cache
+def _environment() -> "Environment":
+    """Return Jinja as it is set up for chat templates. It is slow to import, and few releases have a template.
 
-    tags = {"generation"}  # noqa: RUF012 - as in the class above
+    https://github.com/huggingface/transformers/blob/main/src/transformers/utils/chat_template_utils.py
+    """
+    from jinja2 import nodes
+    from jinja2.ext import Extension, loopcontrols
+    from jinja2.parser import Parser
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    def parse(self, parser: Parser) -> list[nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+    class Generation(Extension):
+        """The tag ``generation``, with which templates mark the assistant's part."""
 
+        tags = {"generation"}  # noqa: RUF012 - as in the class above
 
-# https://github.com/huggingface/transformers/blob/main/src/transformers/utils/chat_template_utils.py
-_ENVIRONMENT = ImmutableSandboxedEnvironment(
-    trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
-)
+        def parse(self, parser: Parser) -> list[nodes.Node]:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+    return ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
 
 
 def syntax_error(template: str) -> str | None:
     """Return where a template breaks Jinja's rules, and how; None when it keeps them."""
+    from jinja2 import TemplateSyntaxError
+
     try:
-        _ENVIRONMENT.parse(template)
-    except jinja2.TemplateSyntaxError as error:
+        _environment().parse(template)
+    except TemplateSyntaxError as error:
         return f"line {error.lineno}: {(error.message or 'it cannot be parsed').rstrip('.')}"
     except RecursionError:
         return "it is nested too deeply"

@@ -161,7 +161,7 @@ class Release(BaseModel):
             if (what := _no_content(name, text))
         ]:
             raise wrong(*violations)
-        if (error := syntax_error(prompts.get(CHAT_TEMPLATE, ""))) is not None:
+        if (template := prompts.get(CHAT_TEMPLATE)) and (error := syntax_error(template)) is not None:
             what = f"must be a Jinja template without errors, but {error}"
             raise wrong(Violation((CHAT_TEMPLATE,), what, "Correct it: vLLM would fail requests for a chat."))
         return prompts
