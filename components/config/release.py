@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from functools import lru_cache
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field, JsonValue, ValidationInfo, field_validator
 
@@ -139,10 +139,13 @@ class Release(BaseModel):
             raise wrong(*violations)
         return adapters
 
-    @field_validator("sampling")
+    # Before the check for plain JSON, which would name the first wrong value and hide the others.
+    @field_validator("sampling", mode="before")
     @classmethod
-    def _have_an_effect(cls, sampling: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        return sampling_defaults(sampling)
+    def _have_an_effect(cls, sampling: Any) -> Any:
+        if isinstance(sampling, dict) and all(isinstance(key, str) for key in sampling):
+            return sampling_defaults(sampling)
+        return sampling
 
     @field_validator("prompts")
     @classmethod

@@ -292,6 +292,23 @@ def test_a_sampling_default_without_effect_is_refused_with_the_fix(key: str, fix
     assert fix in violation.fix
 
 
+def test_every_wrong_sampling_default_is_named_also_one_that_is_not_json() -> None:
+    with pytest.raises(ValidationError) as raised:
+        Release(**release(sampling={"a": {"b": [float("nan")]}, "stop": 1, "top_p": float("inf")}))
+    assert {one.path for one in explain(raised.value, Release)} == {
+        ("sampling", "a"),
+        ("sampling", "stop"),
+        ("sampling", "top_p"),
+    }
+
+
+@pytest.mark.parametrize("sampling", [None, 3, [1], {1: 2}])
+def test_sampling_defaults_are_an_object_of_names(sampling: object) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Release(**release(sampling=sampling))
+    assert {one.path[0] for one in explain(raised.value, Release)} == {"sampling"}
+
+
 @pytest.mark.parametrize(
     ("revision", "fix"),
     [
