@@ -16,6 +16,8 @@ from rehearsal.kube.client import KubeClient
 
 # No time limit for one example: other processes may take the machine for a while.
 settings.register_profile("patient", deadline=None)
+# The same examples on every run, for a check that decides about a change: `--hypothesis-profile=repeatable`.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("patient")
 
 _NEED_BINARIES = frozenset({"control_plane_binaries"})

@@ -202,7 +202,8 @@ def _service_relations(read: dict[str, Json]) -> Iterator[Path]:
     for color in COLORS if nodes.get("ami_type", "").startswith("BOTTLEROCKET") else ():
         if read.get(color, {}).get("node_release_version") is not None:
             yield (color, "node_release_version")
-    if any(read.get(color, {}).get("release") for color in COLORS):
+    # What memory too many GPUs would need does not matter.
+    if gpus <= limits[0] and any(read.get(color, {}).get("release") for color in COLORS):
         if memory < least:
             yield ("replica_memory_mib",)
         limit = read.get("pods", {}).get("memory_limit_mib")
