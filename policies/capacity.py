@@ -39,7 +39,8 @@ class WeightOptions(Options):
             ge=1,
             le=100,
             description="Replicas that the idle colour needs for all traffic, in percent of the active colour's "
-            "replicas. Set it below 100 for releases that need fewer.",
+            "replicas. Set it below 100 for releases that need fewer. In headroom_mode surge, max_utilization_percent "
+            "decides instead.",
         ),
     ] = 100
 
