@@ -132,9 +132,9 @@ class Release(BaseModel):
     @classmethod
     def _pin_the_adapters(cls, adapters: dict[str, str]) -> dict[str, str]:
         if violations := [
-            Violation((name,), f"must be {ADAPTER_PATH.expected}", SNAPSHOT_FIX, path)
+            Violation((name,), f"must be {ADAPTER_PATH.expected}", hint or SNAPSHOT_FIX, path)
             for name, path in adapters.items()
-            if ADAPTER_PATH.check(path) is not None
+            if (hint := ADAPTER_PATH.check(path)) is not None
         ]:
             raise wrong(*violations)
         return adapters

@@ -214,13 +214,28 @@ def test_any_other_text_is_a_prompt(text: str) -> None:
     assert Release(**release(prompts={"system.txt": text})).prompts == {"system.txt": text}
 
 
-@pytest.mark.parametrize("path", ["org/law", "s3://bucket/law", "~/law", "/", "/law/", "law", ""])
+@pytest.mark.parametrize("path", ["org/law", "s3://bucket/law", "~/law", "/", "law", ""])
 def test_an_adapter_comes_from_a_path(path: str) -> None:
     with pytest.raises(ValidationError, match="must be an absolute path") as raised:
         Release(**release(lora_adapters={"law": path}))
     (violation,) = explain(raised.value, Release)
     assert violation.path == ("lora_adapters", "law")
     assert "below /var/cache/models" in violation.fix
+
+
+def test_a_slash_at_the_end_of_an_adapters_path_is_all_that_is_wrong_with_it() -> None:
+    with pytest.raises(ValidationError) as raised:
+        Release(**release(lora_adapters={"law": "/law/"}))
+    (violation,) = explain(raised.value, Release)
+    assert violation.fix == "Remove the slash at its end."
+
+
+@pytest.mark.parametrize("field", ["sampling", "env", "prompts"])
+def test_a_key_is_a_text(field: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Release(**release(**{field: {7: "x"}}))
+    (violation,) = explain(raised.value, Release)
+    assert violation.line() == f'{field}.7: must have a text as its key. Put it in quotes: "7".'
 
 
 def test_the_paths_of_a_release_are_those_of_its_model_and_adapters() -> None:
