@@ -123,8 +123,8 @@ class Release(BaseModel):
 
     @field_validator("env")
     @classmethod
-    def _leave_derived_variables_alone(cls, env: dict[str, str]) -> dict[str, str]:
-        if violations := tuple(environment_violations(env)):
+    def _leave_derived_variables_alone(cls, env: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        if violations := tuple(environment_violations(env, image_version(info.data.get("image", "")))):
             raise wrong(*violations)
         return env
 

@@ -8,6 +8,7 @@ from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
 from components.config.engine_args import unknown_options_warning
+from components.config.environment import unknown_variables_warning
 from components.config.pod_settings import access_warning, volumes_warning
 from components.config.service_settings import ColorSettings, ServiceSettings
 from components.config.settings import Settings
@@ -164,8 +165,8 @@ class BlueGreenService(pulumi.ComponentResource):
         memory = memory_warning(release, service.instance, service.gpus_per_replica)
         access = access_warning(release.model, service.pods.service_account_name)
         volumes = volumes_warning(release.paths, service.pods)
-        unknown = unknown_options_warning(release.engine_args)
-        for warning in (memory, access, volumes, unknown, *service.load_warnings(color)):
+        unknown = (unknown_options_warning(release.engine_args), unknown_variables_warning(release.env))
+        for warning in (memory, access, volumes, *unknown, *service.load_warnings(color)):
             if warning:
                 pulumi.log.warn(f"{color_name(self._name, color)}: {warning}", self)
 
