@@ -199,6 +199,22 @@ def test_a_chat_template_is_jinja(text: str) -> None:
         Release(**release(prompts={"chat_template.jinja": text}))
 
 
+@pytest.mark.parametrize("name", ["chat-template.jinja", "template.jinja", "chat_template.j2", "Chat_Template.jinja"])
+def test_a_template_that_vllm_would_not_find_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Release(**release(prompts={name: "{{ messages }}"}))
+    (violation,) = explain(raised.value, Release)
+    assert violation.line() == (
+        f'prompts["{name}"]: is read by nothing: vLLM\'s chat template is chat_template.jinja. Rename it.'
+    )
+    assert Release(**release(prompts={name: "{{ messages }}", "chat_template.jinja": "{{ messages }}"}))
+
+
+def test_a_template_without_the_messages_is_refused() -> None:
+    with pytest.raises(ValidationError, match="every chat would be the same prompt"):
+        Release(**release(prompts={"chat_template.jinja": "{{ message }}"}))
+
+
 def test_a_broken_chat_template_is_refused_with_the_line() -> None:
     broken = "Hi\n{% for m in messages %}{{ m.content }}"
     with pytest.raises(ValidationError) as raised:
