@@ -2,10 +2,11 @@
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from components.config.durations import PositiveSeconds
 from components.config.forms import PATH
+from components.config.hook_settings import be_words
 from components.config.model import STRICT, Items
 from components.config.violations import Violation, wrong
 
@@ -77,6 +78,11 @@ class EvalSettings(BaseModel):
     request_timeout_seconds: _RequestTimeout = 60
     max_tokens: Annotated[int, Field(ge=1, le=100_000, description="Longest answer to a question, in tokens.")] = 512
     concurrency: _Concurrency = 4
+
+    @field_validator("command")
+    @classmethod
+    def _be_words(cls, command: tuple[str, ...]) -> tuple[str, ...]:
+        return be_words(command)
 
     @model_validator(mode="after")
     def _judge_something(self) -> Self:

@@ -144,7 +144,9 @@ def _region(text: str) -> str | None:
 
 def _ec2_id(prefix: str) -> Callable[[str], str | None]:
     """Return a check of an id that EC2 gave, with a hint when the text names something else."""
-    pattern = re.compile(rf"{prefix}-[0-9a-f]{{1,17}}", re.ASCII)
+    # Ids have 17 digits, older ones 8. Fewer are no real ids, but examples; what lies between has lost its end.
+    # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/resource-ids.html
+    pattern = re.compile(rf"{prefix}-([0-9a-f]{{1,8}}|[0-9a-f]{{17}})", re.ASCII)
 
     def check(text: str) -> str | None:
         if pattern.fullmatch(text):
@@ -153,8 +155,10 @@ def _ec2_id(prefix: str) -> Callable[[str], str | None]:
             return f"That is {_EC2_IDS[other]}'s id."
         if text.startswith("arn:"):
             return f"Write the id alone: the end of the ARN, which begins with {prefix}-."
-        if re.fullmatch(rf"{prefix}-[0-9a-f]{{18,}}", text, re.ASCII):
-            return f"After {prefix}- come at most 17 digits and letters."
+        if re.fullmatch(rf"{prefix}-[0-9a-f]+", text, re.ASCII):
+            return (
+                f"After {prefix}- come 17 digits and letters, in older ids 8; these are {len(text) - len(prefix) - 1}."
+            )
         return f"After {prefix}- come digits and letters from a to f only." if text.startswith(f"{prefix}-") else ""
 
     return check

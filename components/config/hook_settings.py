@@ -1,14 +1,29 @@
 """Settings of the user's own commands, which run after a promotion or a rollback."""
 
+import re
+import shlex
 from typing import Annotated, Final
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from components.config.durations import PositiveSeconds
 from components.config.forms import Form, matching
 from components.config.model import STRICT, Items
+from components.config.violations import Violation, shown, wrong
 
 WORD: Final = Form("a word of a command that does not begin with a space", "purge_cache.py", matching(r"(?s:\S.*)"))
+
+
+def be_words(command: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a command, unless it is a whole line of a shell in one element: no program has such a name."""
+    if len(command) == 1 and re.search(r"\s", command[0]) and not command[0].startswith(("/", "./")):
+        try:
+            words = shlex.split(command[0])
+        except ValueError:  # a quote is not closed
+            words = command[0].split()
+        what = "must be the name of a program: each word of a command is an element of its own"
+        raise wrong(Violation((0,), what, f"Write {shown(words)}.", command[0]))
+    return command
 
 
 class HookSettings(BaseModel):
@@ -30,3 +45,8 @@ class HookSettings(BaseModel):
         ),
     ] = ()
     timeout_seconds: Annotated[PositiveSeconds, Field(description="Longest time that one command may take.")] = 60
+
+    @field_validator("after_promotion", "after_rollback")
+    @classmethod
+    def _be_words(cls, command: tuple[str, ...]) -> tuple[str, ...]:
+        return be_words(command)

@@ -1,5 +1,6 @@
 """Settings of a rollout: steps, holds, gates and times, with production values as defaults."""
 
+import re
 from dataclasses import replace
 from typing import Annotated, Literal, Self
 
@@ -223,6 +224,9 @@ class RolloutSettings(BaseModel):
     @model_validator(mode="after")
     def _send_no_secret_in_clear_text(self) -> Self:
         url = self.prometheus_url
+        if url is not None and (api := re.search(r"/api/v1(/|$)", url)) is not None:
+            what = "must be the address below which the query API is"
+            raise wrong(Violation(("prometheus_url",), what, f"Write {url[: api.start()]}.", url))
         if url is not None and (found := self.prometheus.url_violation(url)) is not None:
             raise wrong(replace(found, path=("prometheus_url",)))
         return self

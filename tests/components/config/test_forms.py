@@ -33,8 +33,8 @@ NOT_TIMES = [
 
 
 def ids(kind: str) -> tuple[list[str], list[str]]:
-    """An AWS id: the kind, a dash, and 1 to 17 hex digits."""
-    good, bad = ("0", "f" * 17), ("", "f" * 18, "g", "F", "0 ")
+    """An AWS id: the kind, a dash, and at most 8 or exactly 17 hex digits."""
+    good, bad = ("0", "f" * 8, "f" * 17), ("", "f" * 9, "f" * 16, "f" * 18, "g", "F", "0 ")
     return [f"{kind}-{one}" for one in good], [f"{kind}0", f"x{kind}-0", *(f"{kind}-{one}" for one in bad)]
 
 
@@ -182,7 +182,8 @@ def test_no_form_takes_a_line_break_at_the_end(name: str) -> None:
         ("MODEL", "org/m@0a1b2c3", "Write org/m, and set model_revision to 0a1b2c3."),
         ("MODEL", "./m", "A path is one in the pod, and begins with /."),
         ("MODEL", "a/b/c", "A repository is an owner, a slash and a name; a path begins with /."),
-        ("VPC", f"vpc-{'0' * 18}", "After vpc- come at most 17 digits and letters."),
+        ("VPC", f"vpc-{'0' * 18}", "After vpc- come 17 digits and letters, in older ids 8; these are 18."),
+        ("SUBNET", f"subnet-{'0' * 16}", "After subnet- come 17 digits and letters, in older ids 8; these are 16."),
         ("ADAPTER_PATH", "/a/", "Remove the slash at its end."),
     ],
 )

@@ -354,6 +354,20 @@ def violations(extra: dict[str, str] | None = None, **changes: Any) -> list[str]
             {"blue": {"replicas": 2, "release": release(lora_adapters={"llm": "/adapters/llm"})}},
             "blue.release.lora_adapters.llm: must have another name than the model that clients request.",
         ),
+        (
+            {"rollout": {"hooks": {"after_promotion": ["curl -X POST 'a b'"]}}},
+            "rollout.hooks.after_promotion[0]: must be the name of a program: each word of a command is an element of "
+            'its own (got "curl -X POST \'a b\'"). Write ["curl", "-X", "POST", "a b"].',
+        ),
+        (
+            {"rollout": {"gates": {"eval": {"command": ["python evaluate.py"]}}}},
+            "gates.eval.command[0]: must be the name of a program: each word of a command is an element of its own "
+            '(got "python evaluate.py"). Write ["python", "evaluate.py"].',
+        ),
+        (
+            {"rollout": {"prometheus_url": "https://mimir/prometheus/api/v1/query"}},
+            "Write https://mimir/prometheus.",
+        ),
         ({"cluster_name": "dev "}, '(got "dev "). Remove the spaces around it.'),
         (
             {"blue.replicas": 3},
