@@ -35,7 +35,13 @@ from components.config.pod_settings import PodSettings, PodVolume, SecretReferen
 from components.config.prometheus_settings import BasicAuthSettings, PrometheusSettings, SecretSource, SigV4Settings
 from components.config.release import Release
 from components.config.reservation import Reservation
-from components.config.rollout_settings import AttestationSettings, GateSettings, RampStep, RolloutSettings
+from components.config.rollout_settings import (
+    AttestationSettings,
+    GateSettings,
+    RampStep,
+    RolloutSettings,
+    WatchSettings,
+)
 from components.config.router_settings import AccessLogs, AlarmSettings, ListenerSettings
 from components.config.sampling import Sampling
 from components.config.settings import DEFAULT_SERVICE_NAME, ColorSettings, ServiceSettings, Settings
@@ -113,6 +119,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout.prometheus.basic_auth`", BasicAuthSettings),
     ("`rollout.prometheus.sigv4`", SigV4Settings),
     ("`rollout.attestation`", AttestationSettings),
+    ("`rollout.watch`", WatchSettings),
     ("`rollout.gates`", GateSettings),
     ("`rollout.gates.error_rate` and `rollout.gates.target_group_errors`", ErrorRateSettings),
     ("`rollout.gates.abandoned`", AbandonedSettings),
