@@ -22,7 +22,6 @@ from rollout.watch import Seen, look
 from tests.rollout.fakes import World
 from tests.rollout.test_commands import HOUR, FakeSession, promoted_world
 
-TEN_MINUTES = 600.0
 ORIGIN = Origin(stack="prod", service="chat", options="--stack prod")
 
 
@@ -46,6 +45,11 @@ def watching(tmp_path: Path, world: World | None = None) -> Watching:
     return Watching(promoted_world() if world is None else world, tmp_path)
 
 
+def ten_minutes(world: World) -> None:
+    for _ in range(20):
+        world.clock.sleep(30)
+
+
 def seen(session: Watching) -> Seen:
     """Look once, as a job of its own would: with nothing but the store from before."""
     return look(cast(Session, session))
@@ -58,7 +62,7 @@ def failed_gates(found: Seen) -> list[str]:
 def test_a_release_that_is_well_passes_every_look_until_its_way_back_ends(tmp_path: Path) -> None:
     session = watching(tmp_path)
     for number in range(1, 6):
-        session.world.clock.sleep(TEN_MINUTES)
+        ten_minutes(session.world)
         found = seen(session)
         assert (found.failure, found.at_risk, found.unread, found.looks) == (None, (), (), number)
         assert {one.verdict for one in found.verdicts} == {Verdict.PASS}
@@ -71,7 +75,7 @@ def test_a_release_that_is_well_passes_every_look_until_its_way_back_ends(tmp_pa
 def test_each_look_begins_where_the_one_before_ended(tmp_path: Path) -> None:
     session = watching(tmp_path)
     for _ in range(3):
-        session.world.clock.sleep(TEN_MINUTES)
+        ten_minutes(session.world)
         seen(session)
     (kept,) = (tmp_path / "watch" / "chat").iterdir()
     looks = Watched.model_validate_json(kept.read_bytes()).looks
@@ -116,10 +120,10 @@ def test_what_begins_hours_after_the_promotion_is_found_and_rolled_back(
 ) -> None:
     session = watching(tmp_path)
     for _ in range(3):
-        session.world.clock.sleep(TEN_MINUTES)
+        ten_minutes(session.world)
         assert seen(session).failure is None
     spoil(session.world)
-    session.world.clock.sleep(TEN_MINUTES)
+    ten_minutes(session.world)
     found = seen(session)
     assert set(failed_gates(found)) == gates
     assert found.failure is not None
@@ -133,11 +137,11 @@ def test_what_begins_hours_after_the_promotion_is_found_and_rolled_back(
 def test_the_failure_says_since_when(tmp_path: Path) -> None:
     session = watching(tmp_path)
     for _ in range(3):
-        session.world.clock.sleep(TEN_MINUTES)
+        ten_minutes(session.world)
         seen(session)
     begun = session.world.clock.now()
     session.world.error_rate["green"] = 0.05
-    session.world.clock.sleep(TEN_MINUTES)
+    ten_minutes(session.world)
     (error,) = [one for one in seen(session).verdicts if one.gate == "error_rate"]
     assert error.verdict is Verdict.FAIL
     assert f"failed (5.00 %, limit 1 %) since {begun:%Y-%m-%dT%H:%M:%SZ}" in error.reason
@@ -148,15 +152,15 @@ def test_an_alarm_is_sent_once_until_the_failure_is_gone(tmp_path: Path) -> None
     session.world.config.values["rollout"]["watch"] = {"on_failure": "alarm"}
     session.world.healthy["green"] = 0
     for _ in range(2):
-        session.world.clock.sleep(TEN_MINUTES)
+        ten_minutes(session.world)
         seen(session)
     assert [one.event for one in session.sent] == ["watch_failed"]
     assert "scripts.rollback --stack prod" in session.sent[0].text
     session.world.healthy["green"] = None
-    session.world.clock.sleep(TEN_MINUTES)
+    ten_minutes(session.world)
     assert seen(session).failure is None
     session.world.healthy["green"] = 0
-    session.world.clock.sleep(TEN_MINUTES)
+    ten_minutes(session.world)
     seen(session)
     assert [one.event for one in session.sent] == ["watch_failed"] * 2
 
@@ -171,13 +175,13 @@ def test_a_way_back_that_is_not_whole_is_told_while_there_is_time(tmp_path: Path
         return [replace(node, cordoned=True) if node.name == "blue-0" else node for node in every()]
 
     world.nodes = closing  # pyright: ignore[reportAttributeAccessIssue]
-    world.clock.sleep(TEN_MINUTES)
+    ten_minutes(world)
     found = seen(session)
     assert found.at_risk == ("blue: 1 of 2 targets are healthy", "blue: its node blue-0 is cordoned")
     assert found.failure is None
     (sent,) = session.sent
     assert (sent.event, sent.details["color"]) == ("way_back_at_risk", "blue")
-    world.clock.sleep(TEN_MINUTES)
+    ten_minutes(world)
     seen(session)
     assert len(session.sent) == 1
 
@@ -187,7 +191,7 @@ def test_time_without_an_answer_is_covered_by_the_next_look(tmp_path: Path) -> N
     world = session.world
     world.error_rate["green"] = 0.1
     world.metrics_down = True
-    world.clock.sleep(TEN_MINUTES)
+    ten_minutes(world)
     found = seen(session)
     assert found.unread == ("Prometheus: Prometheus does not answer",)
     (error,) = [one for one in found.verdicts if one.gate == "error_rate"]
@@ -199,7 +203,7 @@ def test_time_without_an_answer_is_covered_by_the_next_look(tmp_path: Path) -> N
 def test_a_second_watch_at_the_same_time_changes_nothing(tmp_path: Path) -> None:
     session = watching(tmp_path)
     session.world.healthy["blue"] = 0
-    session.world.clock.sleep(TEN_MINUTES)
+    ten_minutes(session.world)
     create = session.store.create
 
     def both(key: str, content: bytes) -> str:
@@ -215,7 +219,7 @@ def test_failures_that_the_rollout_showed_to_be_none_raise_the_limit(tmp_path: P
     world = promoted_world()
     world.miscounted_rate["green"] = 0.05
     session = watching(tmp_path, world)
-    world.clock.sleep(TEN_MINUTES)
+    ten_minutes(world)
     assert failed_gates(seen(session)) == ["error_rate"]
     evidence = {"requests": 1000, "refuted": 50}
     world.journal.write(
@@ -231,7 +235,7 @@ def test_without_a_promotion_there_is_nothing_to_watch(tmp_path: Path) -> None:
 
 def test_a_look_that_is_not_ours_is_refused_by_name(tmp_path: Path) -> None:
     session = watching(tmp_path)
-    session.world.clock.sleep(TEN_MINUTES)
+    ten_minutes(session.world)
     seen(session)
     (kept,) = (tmp_path / "watch" / "chat").iterdir()
     kept.write_text("{}x")
