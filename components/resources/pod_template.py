@@ -18,7 +18,6 @@ from components.domain.naming import (
     RELEASE_KEY,
     Color,
     pod_labels,
-    pool_labels,
     readiness_gate,
 )
 from components.domain.pod_paths import (
@@ -31,6 +30,7 @@ from components.domain.pod_paths import (
     TEMPORARY_PATH,
 )
 from components.domain.pod_times import LIVENESS_TIMEOUT_SECONDS, READINESS_FAILURES, STARTUP_TIMEOUT_SECONDS
+from components.domain.tolerations import Toleration
 from components.resources.serve_command import serve_arguments, serve_environment
 
 PROBE_FILE = "readiness_probe.py"
@@ -71,8 +71,8 @@ def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemp
                 core.PodReadinessGateArgs(condition_type=readiness_gate(subject.service, subject.color)),
             ],
             termination_grace_period_seconds=settings.drain_chain.grace_period_seconds,
-            node_selector=pool_labels(subject.service, None if settings.shares_nodes else subject.color),
-            tolerations=[core.TolerationArgs(key=GPU_RESOURCE, operator="Exists", effect="NoSchedule")],
+            node_selector=settings.node_selector(subject.service, subject.color),
+            tolerations=[_toleration(one) for one in settings.tolerations],
             topology_spread_constraints=[
                 core.TopologySpreadConstraintArgs(
                     topology_key=topology_key,
@@ -81,7 +81,7 @@ def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemp
                     label_selector=meta.LabelSelectorArgs(match_labels=labels),
                     match_label_keys=["pod-template-hash"],
                 )
-                for topology_key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+                for topology_key in settings.topology
             ],
             volumes=_volumes(subject, settings),
             security_context=core.PodSecurityContextArgs(
@@ -103,6 +103,11 @@ def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemp
             enable_service_links=False,
         ),
     )
+
+
+def _toleration(one: Toleration) -> core.TolerationArgs:
+    operator = "Exists" if one.value is None else "Equal"
+    return core.TolerationArgs(key=one.key, operator=operator, value=one.value, effect=one.effect)
 
 
 def _container(subject: PodSubject, settings: ServiceSettings) -> core.ContainerArgs:
