@@ -11,11 +11,13 @@ from components.config.release import Release
 from components.config.service_settings import ServiceSettings
 from components.domain.naming import (
     CONTAINER_NAME,
+    DO_NOT_DISRUPT_KEY,
     GPU_RESOURCE,
     PORT,
     PORT_NAME,
     PROMPTS_HASH_KEY,
     RELEASE_KEY,
+    SAFE_TO_EVICT_KEY,
     Color,
     pod_labels,
     readiness_gate,
@@ -62,7 +64,7 @@ def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemp
     return core.PodTemplateSpecArgs(
         metadata=meta.ObjectMetaArgs(
             labels={**labels, RELEASE_KEY: subject.release.release_id},
-            annotations={PROMPTS_HASH_KEY: subject.prompts_hash},
+            annotations={PROMPTS_HASH_KEY: subject.prompts_hash, **_annotations_for_autoscalers(settings)},
         ),
         spec=core.PodSpecArgs(
             containers=[_container(subject, settings)],
@@ -103,6 +105,15 @@ def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemp
             enable_service_links=False,
         ),
     )
+
+
+def _annotations_for_autoscalers(settings: ServiceSettings) -> dict[str, str]:
+    """Return the annotations that keep autoscalers from moving pods, where others bring the nodes.
+
+    Every pod has them for its whole life: a change of the template would replace all pods of a colour. A colour whose
+    pods may go is parked, and then it has none.
+    """
+    return {} if settings.declares_nodes else {DO_NOT_DISRUPT_KEY: "true", SAFE_TO_EVICT_KEY: "false"}
 
 
 def _toleration(one: Toleration) -> core.TolerationArgs:

@@ -321,7 +321,10 @@ def test_on_others_nodes_the_program_declares_none_and_pods_say_where_they_may_r
     assert {kind for kind, _ in gone} == {"GpuNodeGroup", "NodeGroup", "LaunchTemplate", "Role", "RolePolicyAttachment"}
     assert declared.resources.keys() < before.resources.keys()
     for color in COLORS:
-        pod = declared["Deployment", f"llm-{color}"].inputs["spec"]["template"]["spec"]
+        template = declared["Deployment", f"llm-{color}"].inputs["spec"]["template"]
+        assert template["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"] == "true"
+        assert template["metadata"]["annotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
+        pod = template["spec"]
         assert pod["nodeSelector"] == {"team": "llm"}
         assert pod["tolerations"] == [
             {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
