@@ -26,7 +26,8 @@ class ColorStatus:
     weight: int | None
     release_id: str | None
     parked: bool
-    nodes_wanted: bool
+    nodes_wanted: bool | None
+    """Whether its nodes are up. None when others bring them."""
     replicas_ready: int | None
     replicas_wanted: int
     targets_healthy: int | None
@@ -84,7 +85,7 @@ def read_status(session: Session) -> Status:
             weight=None if rule is None else rule.weights[color],
             release_id=None if colored.release is None else colored.release.release_id,
             parked=colored.parked,
-            nodes_wanted=colored.nodes_wanted,
+            nodes_wanted=colored.nodes_wanted if settings.declares_nodes else None,
             replicas_ready=None if pods is None else sum(pod.ready for pod in pods),
             replicas_wanted=colored.wanted_replicas if colored.serves else 0,
             targets_healthy=None if health is None else health.healthy,

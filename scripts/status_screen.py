@@ -110,7 +110,7 @@ def colors(status: Status) -> Table:
             (color.release_id or "–") + (" (parked)" if color.parked else ""),
             f"{console.known(color.replicas_ready)} of {color.replicas_wanted}",
             f"{console.known(color.targets_healthy)} of {console.known(color.targets_total)}",
-            "up" if color.nodes_wanted else "given back",
+            {True: "up", False: "given back", None: "others'"}[color.nodes_wanted],
         )
     return table
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from components.config.check_settings import EvalSettings, ManualSettings, ShadowSettings, SmokeSettings, WarmUpSettings
+from components.config.existing_nodes import ExistingNodes, TolerationSettings
 from components.config.explain import range_of
 from components.config.forms import Form
 from components.config.gate_settings import (
@@ -103,6 +104,8 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`release`", Release),
     ("`release.sampling`", Sampling),
     ("`nodes`", NodeSettings),
+    ("`existing_nodes`", ExistingNodes),
+    ("`existing_nodes.tolerations[]`", TolerationSettings),
     ("`listener`", ListenerSettings),
     ("`alarms`", AlarmSettings),
     ("`pods`", PodSettings),

@@ -73,6 +73,14 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
         "blue": {**BOTH["blue"], "running_replicas": 3},
         "green": {**BOTH["green"], "running_replicas": 2},
     },
+    # On nodes that others bring, a quarter of the way.
+    "existing": {
+        **BOTH,
+        "existing_nodes": {"node_selector": {"team": "llm"}},
+        "green_weight": 25,
+        "rolling_out": True,
+        "rollout_serial": 5,
+    },
     # The second pool in a capacity reservation.
     "reserved": {
         **BOTH,

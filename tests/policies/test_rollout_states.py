@@ -46,6 +46,7 @@ LAYOUTS: Mapping[str, Mapping[str, Any]] = {
     "always": {"headroom_mode": "always", "spare_nodes": 1},
     "shared": {"headroom_mode": "always", "node_groups": "shared"},
     "surge": {"headroom_mode": "surge", "node_groups": "shared", "surge_replicas": 1},
+    "existing nodes": {"existing_nodes": {"node_selector": {"team": "llm"}}},
     "on_demand reservation that ends before the keep-warm window": {
         "headroom_mode": "reserved",
         "green": {
