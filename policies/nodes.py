@@ -10,6 +10,7 @@ from components.domain.capacity import CapacityError, ReplicaShape, instance_typ
 from components.domain.naming import COLOR_KEY, COLORS, RESERVATION_ENDS_KEY, Color
 from policies.pods import Pods
 from policies.resources import DEPLOYMENT, LAUNCH_TEMPLATE, NODE_GROUP, Resource, at, items, table, whole
+from policies.scaling import least_replicas, most_replicas
 from policies.service import Service
 
 EKS_DEFAULT_TYPE: Final = "t3.medium"
@@ -114,8 +115,13 @@ def pods_of(service: Service, color: Color) -> list[Pods]:
 
 
 def replicas_of(service: Service, color: Color) -> int:
-    """Return how many replicas of a colour should run; 0 while it is parked."""
-    return sum(pods.replicas for pods in pods_of(service, color))
+    """Return how many replicas of a colour should run, or run at least; 0 while it is parked."""
+    return sum(least_replicas(service, pods) for pods in pods_of(service, color))
+
+
+def most_replicas_of(service: Service, color: Color) -> int:
+    """Return how many replicas of a colour may run; 0 while it is parked."""
+    return sum(most_replicas(service, pods) for pods in pods_of(service, color))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,7 +77,9 @@ def ramp(session: Session, release: Release | None, *, resume: bool = False, ski
         with _refusing():
             ports = _end_untouched(session, ports)
         settings = session.settings()
-        plan = make_plan(settings.idle_color, settings.rollout, skip, settings.ladder)
+        plan = make_plan(
+            settings.idle_color, settings.rollout, skip, settings.ladder, autoscaled=settings.autoscaling is not None
+        )
         if run is not None and run.is_unfinished_rollout and not run.is_untouched:
             # Refused without a record: otherwise the refused rollout would replace the unfinished one as the last.
             unfinished = f"a rollout is unfinished: {run}. Continue it with --resume, or undo it with scripts.rollback"

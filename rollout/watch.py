@@ -210,7 +210,7 @@ def _at_risk(
         yield f"{idle}: {health.healthy} of {wanted} targets are healthy"
     found = _ask(lambda: (ports.cluster.nodes(), ports.cluster.bound_pods()), "Kubernetes", unread)
     if found is not None:
-        yield from _leaving(service, idle, *found)
+        yield from _leaving(settings, service, *found)
     reservation = colored.reservation
     if reservation is not None and not reservation.outlasts(until):
         yield (
@@ -219,11 +219,12 @@ def _at_risk(
         )
 
 
-def _leaving(service: str, idle: Color, nodes: Sequence[Node], pods: Sequence[BoundPod]) -> Iterator[str]:
+def _leaving(settings: ServiceSettings, service: str, nodes: Sequence[Node], pods: Sequence[BoundPod]) -> Iterator[str]:
+    idle = settings.idle_color
     labels = pool_labels(service, idle).items()
     used = {pod.node for pod in pods if labels <= pod.labels.items()}
     for node in nodes:
-        if node.name in used and (why := node.closed):
+        if node.name in used and (why := node.closed_to(settings.tolerations)):
             yield f"{idle}: its node {node.name} is {why}"
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from components.config.autoscaling_settings import AutoscalingSettings
 from components.config.check_settings import EvalSettings, ManualSettings, ShadowSettings, SmokeSettings, WarmUpSettings
 from components.config.existing_nodes import ExistingNodes, TolerationSettings
 from components.config.explain import range_of
@@ -100,6 +101,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`access_logs`", AccessLogs),
     ("The service", ServiceSettings),
     ("`blue` and `green`", ColorSettings),
+    ("`autoscaling`", AutoscalingSettings),
     ("`reservation`", Reservation),
     ("`release`", Release),
     ("`release.sampling`", Sampling),

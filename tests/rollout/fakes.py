@@ -350,7 +350,7 @@ class World:
         """Of the VPC CNI's service account; none in a cluster with another network plugin."""
         self.deployed = True
         self.rules_that_ask_for_a_login: list[str] = []
-        self.resource_types = {"targetgroupbindings", "podmonitors"}
+        self.resource_types = {"targetgroupbindings", "podmonitors", "scaledobjects"}
         self.plugins = ["kube-system/nvidia-device-plugin-daemonset"]
         self.denied: list[str] = []
         """Actions that IAM does not allow whoever runs the scripts."""
