@@ -28,7 +28,7 @@ class Release(TypedDict):
     model: str
     """Model repository, path, or s3://, gs:// or az:// path that vLLM serves."""
     model_revision: str
-    """Pinned revision of the model (a commit, never a branch)."""
+    """Pinned revision of the model: a commit of at least 7 digits."""
     image: str
     """Image of vLLM 0.21 or newer, pinned by digest (name@sha256:…)."""
     engine_args: NotRequired[list[str]]

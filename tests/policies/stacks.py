@@ -34,7 +34,7 @@ Stack = dict[str, Declared]
 BOTH: Final[dict[str, Any]] = {
     "service_name": "chat",
     "blue": {"replicas": 4, "release": release()},
-    "green": {"replicas": 4, "release": release(model_revision="beef")},
+    "green": {"replicas": 4, "release": release(model_revision="beef123")},
 }
 LATER: Final = "2099-01-01T00:00:00Z"
 SHARED: Final[dict[str, Any]] = {
@@ -146,7 +146,7 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
     # Two services on a shared listener.
     "joined": {
         "blue": {"replicas": 2, "release": release()},
-        "green": {"replicas": 2, "release": release(model_revision="beef")},
+        "green": {"replicas": 2, "release": release(model_revision="beef123")},
         "services": {
             "chat": {
                 "endpoint_url": "https://chat.example.com",
@@ -207,7 +207,7 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
     # Two services in one stack.
     "two": {
         "blue": {"replicas": 2, "release": release()},
-        "green": {"replicas": 2, "release": release(model_revision="beef")},
+        "green": {"replicas": 2, "release": release(model_revision="beef123")},
         "services": {"chat": {"green_weight": 25, "rolling_out": True}, "search": {"green_weight": 0}},
     },
 }

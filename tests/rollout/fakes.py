@@ -58,8 +58,8 @@ SIZED_URNS: dict[Color, str] = {
 }
 
 
-def release(revision: str) -> Release:
-    return Release(model="acme/assistant", model_revision=revision, image=f"vllm/vllm-openai@sha256:{'a' * 64}")
+def release(letter: str) -> Release:
+    return Release(model="acme/assistant", model_revision=letter * 7, image=f"vllm/vllm-openai@sha256:{'a' * 64}")
 
 
 OLD, NEW = release("a"), release("b")

@@ -18,7 +18,7 @@ from scripts import console
 from tests.rollout.fakes import record
 
 PROJECT = Path(__file__).parents[2]
-GOOD = f"model: acme/assistant\nmodel_revision: b\nimage: vllm/vllm-openai@sha256:{'b' * 64}\n"
+GOOD = f"model: acme/assistant\nmodel_revision: bbbbbbb\nimage: vllm/vllm-openai@sha256:{'b' * 64}\n"
 
 
 def call(command: Callable[..., None], *arguments: str) -> Result:

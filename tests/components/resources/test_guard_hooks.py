@@ -26,7 +26,7 @@ SCALING: dict[str, Any] = {
 BEHIND_THE_RULE = ("Deployment", "NodeGroup", "LaunchTemplate")
 BOTH_COLORS: dict[str, Any] = {
     "blue": {"replicas": 2, "release": release()},
-    "green": {"replicas": 2, "release": release(model_revision="beef")},
+    "green": {"replicas": 2, "release": release(model_revision="beef123")},
 }
 
 

@@ -159,7 +159,7 @@ def test_the_service_does_not_wait_for_pods_that_come_later(declared: Registrati
 
 
 def test_the_labels_that_select_pods_stay_when_the_release_changes(declared: Registrations) -> None:
-    other = _declare(_green(green={"release": release(model_revision="beef")}))
+    other = _declare(_green(green={"release": release(model_revision="beef123")}))
     assert _spec(other)["selector"] == _spec(declared)["selector"]
     labels = _spec(other)["template"]["metadata"]["labels"]
     assert (

@@ -21,7 +21,7 @@ from tests.components.domain.test_evidence import VALUES, at, changed, leaves
 from tests.rollout.fakes import NEW, World, record
 from tests.rollout.report.test_read import ramp
 
-LOCK = LockTaken(by="ramp", before="", user="ada", commit="c0ffee", config_sha256="a" * 64, pack_version="1.0.0")
+LOCK = LockTaken(by="ramp", before="", user="ada", commit="c0ffee0", config_sha256="a" * 64, pack_version="1.0.0")
 
 
 def records_of_a_ramp() -> list[Record]:
@@ -57,7 +57,7 @@ def test_the_bundle_of_a_promotion_is_intact_and_speaks_for_its_release() -> Non
     assert bundle.release_id == NEW.release_id
     assert bundle.objections == ()
     evidence = bundle.evidence
-    assert evidence["program"] == {"commits": ["c0ffee"]}
+    assert evidence["program"] == {"commits": ["c0ffee0"]}
     assert evidence["config"] == {"sha256": ["a" * 64]}
     assert evidence["pack"] == {"versions": ["1.0.0"]}
     assert evidence["journal"]["records"] == len(RECORDS)
@@ -136,7 +136,7 @@ def test_a_journal_without_the_rollout_does_not_confirm_it(records: list[Record]
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"commit": "beef"}, {"program", "journal"}),
+        ({"commit": "beef123"}, {"program", "journal"}),
         ({"config_sha256": "b" * 64}, {"config", "journal"}),
         ({"pack_version": "2.0.0"}, {"pack", "journal"}),
         ({"host": "elsewhere"}, {"journal"}),

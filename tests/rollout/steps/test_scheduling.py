@@ -22,7 +22,7 @@ GREEN = pool_labels(SERVICE, "green")
 
 def kept_warm(**changes: Any) -> ServiceSettings:
     """Return settings in which both colours' nodes are up, and green has its own release."""
-    return service_settings(**{"green": {"replicas": 2, "release": release(model_revision="a")}, **changes})
+    return service_settings(**{"green": {"replicas": 2, "release": release(model_revision="a1b2c3d")}, **changes})
 
 
 def green_nodes(count: int = 2, **changes: Any) -> list[Node]:
@@ -139,7 +139,7 @@ def test_what_daemonsets_take_of_the_nodes_that_are_up_they_take_of_those_to_com
 def test_a_violation_exactly_when_a_first_fit_would_leave_a_replica_over(
     replicas: int, free_gpus: list[int], millicpus: int
 ) -> None:
-    settings = kept_warm(green={"replicas": replicas, "release": release(model_revision="a")})
+    settings = kept_warm(green={"replicas": replicas, "release": release(model_revision="a1b2c3d")})
     nodes = [
         Node(
             name=f"n{i}",
