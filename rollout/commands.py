@@ -29,7 +29,7 @@ from rollout.model.machine import Phase, ReapRequested, Rollout, StopRequested, 
 from rollout.model.plan import Skip, full_weight_of, make_plan
 from rollout.model.records import Drilled, Keeping, Kept, Note, Record, last_start_seconds
 from rollout.model.rule import share_words
-from rollout.model.run import Run, begun_by
+from rollout.model.run import UNFINISHED, Run, begun_by
 from rollout.ports import Ports
 from rollout.session import Session
 from rollout.steps.conditions import keep_warm_until
@@ -400,7 +400,7 @@ def adopt(session: Session) -> dict[str, JsonValue]:
 
 def _unfinished_violations(session: Session, settings: ServiceSettings) -> Iterator[str]:
     if session.unfinished:
-        yield "the last rollout is unfinished; run scripts.rollback first"
+        yield UNFINISHED
     elif settings.rolling_out:
         yield "rolling_out: is true: a rollout from another checkout is unfinished; run scripts.rollback first"
 

@@ -50,7 +50,7 @@ def main(
 def show(status: Status) -> None:
     """Print a status for a person."""
     console.console.print(f"[bold]{status.service}[/]: {status.active_color} is active")
-    console.console.print(status_screen.colors(status))
+    console.print_table(status_screen.colors(status))
     rule, config = console.known(status.green_weight_of_rule), status.green_weight_of_config
     console.console.print(f"green_weight: rule {rule}, config {config}")
     console.console.print(
@@ -62,11 +62,7 @@ def show(status: Status) -> None:
             console.console.print(line)
     console.console.print(f"under way: {escape(status.rollout_under_way or '–')}")
     if last := status.last_rollout:
-        outcome = last["outcome"] or "not finished"
-        console.console.print(
-            f"last rollout: {last['release_id']} onto {last['candidate']}, {last['started_at']}: "
-            f"{outcome} {escape(last['reason'] or '')}".rstrip()
-        )
+        console.console.print(f"last: {escape(last['summary'])}")
     for problem in status.problems:
         console.console.print(f"[bold red]problem[/]: {escape(problem)}")
 
