@@ -278,16 +278,15 @@ def reap(session: Session) -> Rollout | None:
         violations = [*config_drift(settings, rule), *_unfinished_violations(session, settings)]
         if not rule.splits(full_weight_of(active)):
             violations.append(f"green_weight: {idle} still has weight {rule.weights[idle]}")
-        history = session.history()
+        history, run, colored = session.history(), session.last_run, settings.color(idle)
+        interrupted = run if run is not None and run.is_reap and not run.is_over else None
+        if not violations and interrupted is None and not colored.serves and not settings.gives_back_nodes(idle):
+            return None  # before anything is asked of the active colour: nothing is taken from it
         violations += last_passed_violations(settings, history, health)
         if violations:
             raise RefusedError("\n".join(violations))
-        run = session.last_run
-        if run is not None and run.is_reap and not run.is_over:
-            return _reported(session, Controller(ports, Subject(service=session.service)).resume(run))
-        colored = settings.color(idle)
-        if not colored.serves and not settings.gives_back_nodes(idle):
-            return None
+        if interrupted is not None:
+            return _reported(session, Controller(ports, Subject(service=session.service)).resume(interrupted))
         if until := keep_warm_until(settings, now):
             raise KeepWarmError(
                 f"keep_until: {idle} is kept warm until {format_rfc3339(until)}; wait until then, or end the window "

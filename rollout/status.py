@@ -94,6 +94,8 @@ def read_status(session: Session) -> Status:
             targets_healthy=None if health is None else health.healthy,
             targets_total=None if health is None else health.total,
         )
+        if (color_problem := _without_targets(color, colors[color])) is not None:
+            problems.append(color_problem)
     owner, history = session.lock.owner() or before, session.history()
     kept = warm_color(settings, history, session.clock.now())
     brought_up, start_seconds = last_brought_up(history), last_start_seconds(history)
@@ -120,6 +122,15 @@ def read_status(session: Session) -> Status:
         rollout_under_way=None if owner is None else _under_way(owner, differ=bool(drift)),
         last_rollout=_last_rollout(history),
         problems=tuple(dict.fromkeys(problems)),
+    )
+
+
+def _without_targets(name: str, color: ColorStatus) -> str | None:
+    if not color.weight or color.targets_healthy != 0:
+        return None
+    return (
+        f"{name}: has weight {color.weight} but no healthy target of {color.targets_total}; look at its pods, and send "
+        "traffic back with scripts.rollback while the other colour is warm"
     )
 
 

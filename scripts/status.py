@@ -30,7 +30,9 @@ def main(
     every_seconds: Annotated[float, typer.Option("--every", min=0.5, max=3600, help="Seconds between looks.")] = 2.0,
     json_output: JsonOption = False,
 ) -> None:
-    """Show the state of the load balancer, the config and Kubernetes. Exit code 3 means that they do not agree."""
+    """Show the state of the load balancer, the config and Kubernetes. Exit code 3 means that they do not agree, or that
+    something else needs a person; every problem is named.
+    """
     with console.refusals(SCRIPT, json_output=json_output):
         if watch and json_output:
             raise RefusedError("--json: is for one look; leave --watch out, and call it as often as you like")

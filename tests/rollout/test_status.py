@@ -94,3 +94,12 @@ def test_after_a_rollback_by_hand_it_is_the_last_thing_that_happened(tmp_path: P
     assert last["what"] == "rollback"
     assert last["summary"].startswith("The rollback from green is done, ")
     assert last["summary"].endswith(" after it began: too terse")
+
+
+def test_a_colour_that_has_traffic_and_no_healthy_target_is_a_problem(tmp_path: Path) -> None:
+    opened, world = session(tmp_path, "prod", **BOTH), World(**BOTH)
+    opened.__dict__.update(load_balancer=world, replicas=world)
+    assert read_status(opened).problems == ()
+    world.healthy.update(blue=0, green=0)
+    (problem,) = read_status(opened).problems
+    assert problem.startswith("blue: has weight 100 but no healthy target of 2; ")
