@@ -7,6 +7,7 @@ is lost when a process ends.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from components.config.release import Release
 from components.domain.floors import CarriedLoad
@@ -26,6 +27,11 @@ from rollout.model.records import (
     UpdateBegun,
     UpdateEnded,
 )
+
+UNFINISHED: Final = (
+    "the last rollout is unfinished; go on with scripts.ramp --resume, or send traffic back with scripts.rollback"
+)
+"""What a command says that has to wait for the end of a rollout which nobody works on."""
 
 
 @dataclass(frozen=True, kw_only=True)
