@@ -186,6 +186,13 @@ def needed_resources(settings: ServiceSettings) -> Iterator[tuple[str, str, str]
         "targetgroupbindings",
         f"Install the AWS Load Balancer Controller: {_CONTROLLER_GUIDE}",
     )
+    if settings.node_pool is not None:
+        yield (
+            "karpenter.sh/v1",
+            "nodepools",
+            "Install Karpenter 1.0 or newer (https://karpenter.sh), or switch EKS Auto Mode on, or name the nodes in "
+            "existing_nodes.node_selector",
+        )
     if settings.pods.pod_monitor:
         yield (
             "monitoring.coreos.com/v1",

@@ -47,6 +47,7 @@ LAYOUTS: Mapping[str, Mapping[str, Any]] = {
     "shared": {"headroom_mode": "always", "node_groups": "shared"},
     "surge": {"headroom_mode": "surge", "node_groups": "shared", "surge_replicas": 1},
     "existing nodes": {"existing_nodes": {"node_selector": {"team": "llm"}}},
+    "node pools": {"existing_nodes": {"karpenter_node_pool": {"node_class": "gpu"}}},
     "on_demand reservation that ends before the keep-warm window": {
         "headroom_mode": "reserved",
         "green": {
