@@ -777,6 +777,11 @@ class ServiceSettings(BaseModel):
         """What the program declares of Karpenter's node pools. None when it declares none."""
         return None if self.existing_nodes is None else self.existing_nodes.karpenter_node_pool
 
+    @property
+    def nodes_follow_pods(self) -> bool:
+        """Whether nodes come when pods need them, and go with them. Otherwise they are there, or the program's own."""
+        return self.node_pool is not None
+
     def node_pool_gpus(self, color: Color) -> int:
         """Return how many GPUs the nodes of a colour's node pool may have: enough for the colour at full size."""
         nodes = self.shared_pool.desired_nodes if self.shares_nodes else self.pools[color].max_nodes
