@@ -158,6 +158,26 @@ class NodeSettings(TypedDict):
     """Security groups of nodes and pods, in addition to the cluster's own."""
 
 
+class KarpenterNodePoolNodeClassKind(Enum):
+    """One of: EC2NodeClass, NodeClass."""
+
+    EC2NodeClass = "EC2NodeClass"
+    NodeClass = "NodeClass"
+
+
+class KarpenterNodePool(TypedDict):
+    """What Karpenter or EKS Auto Mode makes the nodes of each colour from."""
+
+    node_class: str
+    """An existing node class: image, subnets, security groups, role, disks."""
+    node_class_kind: NotRequired[KarpenterNodePoolNodeClassKind]
+    """Kind of the node class: EC2NodeClass of Karpenter, or NodeClass of EKS Auto Mode. Default: EC2NodeClass."""
+    zones: NotRequired[list[str]]
+    """Zones of the nodes. Default: those of the node class's subnets."""
+    capacity_reservation_ids: NotRequired[list[str]]
+    """Capacity reservations in which alone nodes start; the EC2NodeClass must select them, too. Default: those that the node class selects, and then plain On-Demand capacity."""
+
+
 class TolerationEffect(Enum):
     """One of: NoSchedule, PreferNoSchedule, NoExecute."""
 
@@ -180,8 +200,10 @@ class TolerationSettings(TypedDict):
 class ExistingNodes(TypedDict):
     """Where the pods of both colours may run."""
 
-    node_selector: dict[str, str]
-    """Labels of the nodes on which the pods of both colours run."""
+    node_selector: NotRequired[dict[str, str]]
+    """Labels of the nodes on which the pods of both colours run. Required unless `karpenter_node_pool` is given."""
+    karpenter_node_pool: NotRequired[KarpenterNodePool]
+    """Node pools of Karpenter or EKS Auto Mode that the program declares, one for each colour. Default: none."""
     tolerations: NotRequired[list[TolerationSettings]]
     """Taints of those nodes that the pods tolerate, besides `nvidia.com/gpu:NoSchedule`."""
     topology: NotRequired[list[str]]

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from components.config.autoscaling_settings import AutoscalingSettings
 from components.config.check_settings import EvalSettings, ManualSettings, ShadowSettings, SmokeSettings, WarmUpSettings
-from components.config.existing_nodes import ExistingNodes, TolerationSettings
+from components.config.existing_nodes import ExistingNodes, KarpenterNodePool, TolerationSettings
 from components.config.explain import range_of
 from components.config.forms import Form
 from components.config.gate_settings import (
@@ -108,6 +108,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`nodes`", NodeSettings),
     ("`existing_nodes`", ExistingNodes),
     ("`existing_nodes.tolerations[]`", TolerationSettings),
+    ("`existing_nodes.karpenter_node_pool`", KarpenterNodePool),
     ("`listener`", ListenerSettings),
     ("`alarms`", AlarmSettings),
     ("`pods`", PodSettings),

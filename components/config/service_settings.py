@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from components.config.autoscaling_settings import AutoscalingSettings
-from components.config.existing_nodes import ZONE_LABEL, ExistingNodes
+from components.config.existing_nodes import ZONE_LABEL, ExistingNodes, KarpenterNodePool
 from components.config.forms import (
     AMI_RELEASE,
     ANNOUNCEMENT,
@@ -814,7 +814,24 @@ class ServiceSettings(BaseModel):
     @property
     def shares_nodes(self) -> bool:
         """Whether both colours run on the same nodes."""
-        return self.node_groups == "shared" or not self.declares_nodes
+        if self.existing_nodes is not None:
+            return self.node_pool is None or self.headroom_mode == "surge"
+        return self.node_groups == "shared"
+
+    @property
+    def node_pool(self) -> KarpenterNodePool | None:
+        """What the program declares of Karpenter's node pools. None when it declares none."""
+        return None if self.existing_nodes is None else self.existing_nodes.karpenter_node_pool
+
+    @property
+    def nodes_follow_pods(self) -> bool:
+        """Whether nodes come when pods need them, and go with them. Otherwise they are there, or the program's own."""
+        return self.node_pool is not None
+
+    def node_pool_gpus(self, color: Color) -> int:
+        """Return how many GPUs the nodes of a colour's node pool may have: enough for the colour at full size."""
+        nodes = self.shared_pool.desired_nodes if self.shares_nodes else self.pools[color].max_nodes
+        return nodes * self.instance.gpus
 
     @property
     def nodes_stay_up(self) -> bool:
@@ -827,7 +844,7 @@ class ServiceSettings(BaseModel):
 
     def node_selector(self, service: str, color: Color) -> dict[str, str]:
         """Return the labels of the nodes on which a colour's pods run."""
-        if self.existing_nodes is not None:
+        if self.existing_nodes is not None and self.node_pool is None:
             return dict(self.existing_nodes.node_selector)
         return pool_labels(service, None if self.shares_nodes else color)
 
@@ -899,8 +916,12 @@ class ServiceSettings(BaseModel):
     @property
     def _nodes_up(self) -> int:
         if not self.declares_nodes:
-            running = sum(self.color(color).wanted_replicas for color in COLORS if self.color(color).serves)
-            return nodes_for(running, self.instance, self.largest_shape)
+            running: dict[Color, int] = {
+                color: self.color(color).wanted_replicas for color in COLORS if self.color(color).serves
+            }
+            if self.shares_nodes:
+                return nodes_for(sum(running.values()), self.instance, self.largest_shape)
+            return sum(nodes_for(count, self.instance, self.shape(color)) for color, count in running.items())
         pools = [self.shared_pool] if self.shares_nodes else self.pools.values()
         return sum(pool.desired_nodes for pool in pools)
 

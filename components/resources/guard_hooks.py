@@ -28,11 +28,13 @@ from components.domain.naming import (
     ACTIVE_COLOR_KEY,
     COLOR_KEY,
     COLORS,
+    GPU_RESOURCE,
     KEEP_UNTIL_KEY,
     RELEASE_KEY,
     ROLLOUT_SERIAL_KEY,
     Color,
 )
+from components.domain.node_pools import keeps_all_nodes
 from components.domain.traffic import Traffic
 from components.resources.scaled_object import PARKED
 
@@ -102,6 +104,8 @@ class ServiceGuards:
             return scaling_refusal(color, _scaling(old), _scaling(new), context)
         if type_ == "aws:eks/nodeGroup:NodeGroup":
             return nodes_refusal(_colors(new), _nodes(old), _nodes(new), context)
+        if type_ == "kubernetes:karpenter.sh/v1:NodePool":
+            return nodes_refusal(_colors(new["metadata"]), _node_pool(old), _node_pool(new), context)
         if type_ == "aws:ec2/launchTemplate:LaunchTemplate":
             # The template is guarded too: its new version would remain after the node group's update is refused.
             return nodes_refusal(_colors(new), _template(old), _template(new), context)
@@ -194,6 +198,15 @@ def _nodes(group: Json) -> DeclaredNodes:
         maximum=int(sizes["maxSize"]),
         made_from={key: _text(group[key]) for key in _MADE_FROM if group.get(key) is not None},
     )
+
+
+def _node_pool(pool: Json) -> DeclaredNodes:
+    """Return how many GPUs a node pool permits, and the disruption budgets if its nodes may be replaced by them."""
+    spec = pool["spec"]
+    gpus, budgets = int(spec["limits"][GPU_RESOURCE]), spec["disruption"].get("budgets")
+    # While the budgets keep all nodes, no other change replaces one.
+    replaced_by = {} if keeps_all_nodes(budgets) else {"disruption.budgets": _text(budgets)}
+    return DeclaredNodes(desired=gpus, maximum=gpus, made_from=replaced_by)
 
 
 def _template(template: Json) -> DeclaredNodes:

@@ -192,6 +192,13 @@ def needed_resources(settings: ServiceSettings) -> Iterator[tuple[str, str, str]
             "scaledobjects",
             "Install KEDA (https://keda.sh/docs/2.20/deploy/), or remove autoscaling",
         )
+    if settings.node_pool is not None:
+        yield (
+            "karpenter.sh/v1",
+            "nodepools",
+            "Install Karpenter 1.0 or newer (https://karpenter.sh), or switch EKS Auto Mode on, or name the nodes in "
+            "existing_nodes.node_selector",
+        )
     if settings.pods.pod_monitor:
         yield (
             "monitoring.coreos.com/v1",

@@ -134,7 +134,7 @@ class Inspection:
         return self.ask(lambda: self.ports.account.reservations(), "reservations")
 
     def new_nodes(self, color: Color) -> int:
-        """Return how many nodes EKS will start for a colour."""
+        """Return how many nodes EKS or an autoscaler will start for a colour."""
         return nodes_to_come(self.settings, color)
 
 
@@ -284,9 +284,12 @@ def _load_balancer_zones(on: Inspection) -> frozenset[str] | None:
 
 def _quota(on: Inspection) -> Iterator[str]:
     account, settings = on.ports.account, on.settings
+    pool = settings.node_pool
     colors: list[Color] = [
         color for color in on.colors if on.new_nodes(color) and settings.color(color).reservation is None
     ]
+    if pool is not None and pool.capacity_reservation_ids:
+        return
     if not colors:
         return
     limit = on.ask(lambda: account.vcpu_quota(quota_of(settings.instance_type).code))
@@ -321,7 +324,7 @@ def _members(account: Account, declared: Reservation) -> frozenset[str]:
 
 
 def _volume_key(on: Inspection) -> Iterator[str]:
-    if not any(map(on.new_nodes, on.colors)):
+    if not on.settings.declares_nodes or not any(map(on.new_nodes, on.colors)):
         return
     key = on.ask(lambda: on.ports.account.volume_key(on.settings.nodes.volume_kms_key_arn))
     if key is not None:
@@ -330,7 +333,7 @@ def _volume_key(on: Inspection) -> Iterator[str]:
 
 
 def _vpc_cni(on: Inspection) -> Iterator[str]:
-    if not any(map(on.new_nodes, on.colors)):
+    if not on.settings.declares_nodes or not any(map(on.new_nodes, on.colors)):
         return
     uses_node_role = on.ask(lambda: on.ports.config.vpc_cni_uses_node_role())
     if uses_node_role is not False:
@@ -414,7 +417,7 @@ def _later_questions(on: Inspection) -> Iterator[str]:
     ports, candidate, now = on.ports, on.plan.candidate, on.ports.clock.now()
     on.ask(lambda: ports.replicas.pods(on.plan.outgoing))
     on.ask(lambda: ports.target_group_metrics.counts(on.plan.outgoing, now - METRICS_WINDOW, now))
-    if on.new_nodes(candidate):
+    if on.settings.declares_nodes and on.new_nodes(candidate):
         on.ask(lambda: ports.account.node_group(candidate))
     yield from ()
 

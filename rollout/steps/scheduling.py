@@ -19,10 +19,17 @@ def replica_of(settings: ServiceSettings, color: Color) -> Resources:
 
 
 def nodes_to_come(settings: ServiceSettings, candidate: Color) -> int:
-    """Return how many nodes of the program's own will start for the candidate."""
-    if not settings.declares_nodes or settings.nodes_stay_up or settings.color(candidate).nodes_wanted:
+    """Return how many nodes EKS or an autoscaler will start for the candidate."""
+    replicas, instance, shape = replicas_to_come(settings, candidate), settings.instance, settings.shape(candidate)
+    if settings.declares_nodes:
+        up = settings.nodes_stay_up or settings.color(candidate).nodes_wanted
+        return 0 if up else nodes_for(replicas, instance, shape)
+    if not settings.nodes_follow_pods or settings.color(candidate).serves:
         return 0
-    return nodes_for(replicas_to_come(settings, candidate), settings.instance, settings.shape(candidate))
+    if not settings.shares_nodes or candidate == settings.active_color:
+        return nodes_for(replicas, instance, shape)
+    shape, serving = settings.largest_shape, settings.color(settings.active_color).wanted_replicas
+    return nodes_for(serving + replicas, instance, shape) - nodes_for(serving, instance, shape)
 
 
 def replicas_to_come(settings: ServiceSettings, color: Color) -> int:
@@ -32,6 +39,9 @@ def replicas_to_come(settings: ServiceSettings, color: Color) -> int:
 
 def without_nodes(settings: ServiceSettings) -> ServiceSettings:
     """Return the settings of a service whose nodes are all still to come, as before its first deployment."""
+    if settings.nodes_follow_pods:
+        parked = {color: settings.color(color).model_copy(update={"parked": True}) for color in COLORS}
+        return settings.model_copy(update=parked)
     if not settings.declares_nodes:
         return settings
     down = {
@@ -129,7 +139,9 @@ def _new_node_violations(
 ) -> Iterator[str]:
     """Check nodes that do not exist yet, by their instance type minus the daemonsets' share on current nodes."""
     instance, replica = settings.instance, replica_of(settings, candidate)
-    share = daemonset_share([node for node in nodes if node.belongs_to(pool_labels(service, None))], pods)
+    ours = settings.declares_nodes or settings.node_pool is not None
+    alike = pool_labels(service, None) if ours else settings.node_selector(service, candidate)
+    share = daemonset_share([node for node in nodes if node.belongs_to(alike)], pods)
     offered = Resources(
         gpus=instance.gpus,
         millicpus=instance.allocatable_millicpus,

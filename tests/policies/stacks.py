@@ -96,6 +96,14 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
         "blue": {"release": release(), "floor_replicas": 4},
         "green": {"release": release(model_revision="beef"), "floor_replicas": 4},
     },
+    # On Karpenter's nodes, from a node pool of each colour, a quarter of the way.
+    "karpenter": {
+        **BOTH,
+        "existing_nodes": {"karpenter_node_pool": {"node_class": "gpu"}},
+        "green_weight": 25,
+        "rolling_out": True,
+        "rollout_serial": 5,
+    },
     # The second pool in a capacity reservation.
     "reserved": {
         **BOTH,

@@ -52,6 +52,7 @@ LAYOUTS: Mapping[str, Mapping[str, Any]] = {
         "blue": {"release": BASE["blue"]["release"]},
         "green": {},
     },
+    "node pools": {"existing_nodes": {"karpenter_node_pool": {"node_class": "gpu"}}},
     "on_demand reservation that ends before the keep-warm window": {
         "headroom_mode": "reserved",
         "green": {

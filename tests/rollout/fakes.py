@@ -350,7 +350,7 @@ class World:
         """Of the VPC CNI's service account; none in a cluster with another network plugin."""
         self.deployed = True
         self.rules_that_ask_for_a_login: list[str] = []
-        self.resource_types = {"targetgroupbindings", "podmonitors", "scaledobjects"}
+        self.resource_types = {"targetgroupbindings", "podmonitors", "scaledobjects", "nodepools"}
         self.plugins = ["kube-system/nvidia-device-plugin-daemonset"]
         self.denied: list[str] = []
         """Actions that IAM does not allow whoever runs the scripts."""
@@ -556,7 +556,8 @@ class World:
         return [
             Node(name=f"{color}-{number}", allocatable=offered, labels=pool_labels(SERVICE, color))
             for color in COLORS
-            if settings.color(color).nodes_wanted or settings.nodes_stay_up
+            if (settings.color(color).serves if settings.nodes_follow_pods else settings.color(color).nodes_wanted)
+            or settings.nodes_stay_up
             for number in range(nodes_for(settings.color(color).replicas, settings.instance, settings.shape(color)))
         ]
 

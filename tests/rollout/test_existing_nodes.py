@@ -15,6 +15,7 @@ from tests.rollout.test_commands import session
 
 HOUR = 3600.0
 NODES: dict[str, Any] = {"existing_nodes": {"node_selector": {"team": "llm"}}}
+POOL: dict[str, Any] = {"existing_nodes": {"karpenter_node_pool": {"node_class": "gpu"}}}
 SURGE: dict[str, Any] = {
     **NODES,
     "headroom_mode": "surge",
@@ -34,7 +35,11 @@ def provisioned(world: World) -> set[bool | None]:
     return {settings.color(color).provisioned for settings in world.applied for color in ("blue", "green")}
 
 
-@pytest.mark.parametrize("overrides", [NODES, SURGE], ids=["on_rollout", "surge"])
+@pytest.mark.parametrize(
+    "overrides",
+    [NODES, SURGE, POOL, {**SURGE, **POOL}],
+    ids=["on_rollout", "surge", "node pools", "surge in a node pool"],
+)
 def test_a_release_is_promoted_and_the_old_one_reaped_without_a_word_about_nodes(overrides: dict[str, Any]) -> None:
     world = World(**overrides)
     assert rolled_out(world).phase is Phase.DONE
@@ -76,6 +81,19 @@ def test_a_candidate_that_does_not_fit_what_is_there_is_refused_and_nothing_is_c
     assert "green.replicas: 2 replicas of green need places, but the nodes labelled team=llm have 1" in rollout.reason
     assert "Wait until there are more of these nodes, or remove other pods from them" in rollout.reason
     assert world.ups == []
+
+
+def test_a_quota_that_is_too_small_for_the_nodes_that_karpenter_will_start_refuses_the_rollout() -> None:
+    world = World(**POOL)
+    world.quota_vcpus = 15.0
+    rollout = rolled_out(world)
+    assert rollout.phase is Phase.REFUSED
+    assert "2 new nodes of g6e.2xlarge for green need 16 vCPUs" in rollout.reason
+    assert world.ups == []
+    reserved = {"node_class": "gpu", "capacity_reservation_ids": ["cr-0a"]}
+    world = World(existing_nodes={"karpenter_node_pool": reserved})
+    world.quota_vcpus = 15.0
+    assert rolled_out(world).phase is Phase.DONE, "a reservation counts already"
 
 
 def test_a_stale_file_takes_the_live_replicas_over_without_a_word_about_nodes() -> None:

@@ -10,6 +10,8 @@ from components.domain.tolerations import GPU_TOLERATION, Toleration
 from tests.components.example import release, service_settings
 
 NODES: dict[str, Any] = {"node_selector": {"team": "llm"}}
+POOL: dict[str, Any] = {"karpenter_node_pool": {"node_class": "gpu"}}
+AUTO_MODE = {"node_class": "gpu", "node_class_kind": "NodeClass"}
 RESERVATION = {"kind": "on_demand", "id": "cr-0a", "subnet_id": "subnet-1", "ends": "2026-12-01T08:00:00Z"}
 BOTH: dict[str, Any] = {
     "blue": {"replicas": 2, "release": release()},
@@ -47,8 +49,31 @@ def test_both_colours_select_the_named_nodes_and_tolerate_their_taints() -> None
         ({"green": {"reservation": RESERVATION}}, "green.reservation: must not be set with existing_nodes"),
         ({"green": {"node_release_version": "1.33.4-20260801"}}, "green.node_release_version: must not be set with"),
         ({"green": {"node_subnet_ids": ["subnet-1"]}}, "green.node_subnet_ids: must not be set with existing_nodes"),
-        ({"existing_nodes": {}}, "existing_nodes.node_selector: is required but not set"),
-        ({"existing_nodes": {"node_selector": {}}}, "existing_nodes.node_selector: must be an object of names and"),
+        (
+            {"existing_nodes": {}},
+            "existing_nodes.node_selector: is required without karpenter_node_pool but not set. Name a label of the "
+            'nodes, e.g. {"team": "llm"}.',
+        ),
+        ({"existing_nodes": {"node_selector": {}}}, "existing_nodes.node_selector: is required without"),
+        (
+            {"existing_nodes": {**NODES, **POOL}},
+            "existing_nodes.node_selector: must not be set with karpenter_node_pool: pods select the nodes of that "
+            'pool (got {"team": "llm"}). Remove one of the two.',
+        ),
+        (
+            {"existing_nodes": {"karpenter_node_pool": {}}},
+            "existing_nodes.karpenter_node_pool.node_class: is required but not set",
+        ),
+        (
+            {"existing_nodes": {"karpenter_node_pool": {"node_class": "gpu", "zones": ["us-east-1"]}}},
+            "existing_nodes.karpenter_node_pool.zones[0]: must be an availability zone, e.g. us-east-1a",
+        ),
+        (
+            {"existing_nodes": {"karpenter_node_pool": {**AUTO_MODE, "capacity_reservation_ids": ["cr-0a"]}}},
+            "existing_nodes.karpenter_node_pool.capacity_reservation_ids: must not be set with node_class_kind "
+            'NodeClass: EKS Auto Mode has no label for it (got ["cr-0a"]). Select them in the NodeClass: '
+            "capacityReservationSelectorTerms.",
+        ),
         (
             {"existing_nodes": {**NODES, "topology": ["rack", "rack"]}},
             "existing_nodes.topology: must not name rack more than once",
@@ -85,6 +110,32 @@ def test_only_nodes_with_replicas_on_them_are_headroom(parked: bool) -> None:
     green = {**BOTH["green"], "parked": parked}
     settings = service_settings(**{**BOTH, "green": green}, existing_nodes=NODES)
     assert settings.headroom_usd_per_hour == (0 if parked else pytest.approx(2 * 2.24208))
+
+
+def test_each_colour_has_a_node_pool_of_its_own_unless_both_share_places() -> None:
+    own = service_settings(existing_nodes=POOL)
+    assert not own.shares_nodes
+    for color in COLORS:
+        assert own.node_selector("chat", color) == {"vllm-blue-green/service": "chat", "vllm-blue-green/color": color}
+    shared = service_settings(existing_nodes=POOL, headroom_mode="surge", surge_replicas=1)
+    assert shared.shares_nodes
+    assert shared.node_selector("chat", "blue") == {"vllm-blue-green/service": "chat"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "gpus"),
+    [
+        ({}, 2),
+        ({"blue": {"replicas": 5, "release": release()}, "instance_type": "g6e.12xlarge"}, 8),
+        ({"instance_type": "p5.48xlarge", "gpus_per_replica": 8}, 16),
+        ({"headroom_mode": "surge", "surge_replicas": 1}, 3),
+        ({"headroom_mode": "surge", "surge_replicas": 1, "active_color": "green"}, 3),
+    ],
+)
+def test_a_node_pool_may_have_as_many_gpus_as_the_nodes_of_a_colour_at_full_size(
+    changes: dict[str, Any], gpus: int
+) -> None:
+    assert service_settings(existing_nodes=POOL, **changes).node_pool_gpus("blue") == gpus
 
 
 @pytest.mark.parametrize("parked", [True, False])

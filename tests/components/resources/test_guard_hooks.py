@@ -74,8 +74,10 @@ def test_the_rule_is_judged_before_pods_and_nodes(declared: Registrations, color
 
 def test_guards_and_scripts_know_the_names_of_the_types_that_the_program_declares(declared: Registrations) -> None:
     # The SDKs have other names for some types. Guards and scripts see only what the program declares.
-    guarded = {resource.token for resource in declared.resources.values() if resource.hooks}
-    assert guarded == {RULE, NODE_GROUP, DEPLOYMENT, LAUNCH_TEMPLATE, SCALED_OBJECT}
+    pools = run_program(**BOTH_COLORS, existing_nodes={"karpenter_node_pool": {"node_class": "gpu"}})
+    resources = [*declared.resources.values(), *pools.resources.values()]
+    guarded = {resource.token for resource in resources if resource.hooks}
+    assert guarded == {RULE, NODE_GROUP, DEPLOYMENT, LAUNCH_TEMPLATE, SCALED_OBJECT, NODE_POOL}
     source = Path(guard_hooks.__file__).read_text(encoding="utf-8")
     assert set(re.findall(r'type_ == "([^"]+)"', source)) == guarded
     assert declared["ListenerRule", "chat"].token == RULE_TYPE
@@ -83,12 +85,13 @@ def test_guards_and_scripts_know_the_names_of_the_types_that_the_program_declare
 
 # Engines pass numbers as floats, inputs with secrets as outputs, and values that a preview does not know as Unknown.
 
-RULE, NODE_GROUP, LAUNCH_TEMPLATE, DEPLOYMENT, SCALED_OBJECT = (
+RULE, NODE_GROUP, LAUNCH_TEMPLATE, DEPLOYMENT, SCALED_OBJECT, NODE_POOL = (
     "aws:lb/listenerRule:ListenerRule",
     "aws:eks/nodeGroup:NodeGroup",
     "aws:ec2/launchTemplate:LaunchTemplate",
     "kubernetes:apps/v1:Deployment",
     "kubernetes:keda.sh/v1alpha1:ScaledObject",
+    "kubernetes:karpenter.sh/v1:NodePool",
 )
 
 
@@ -142,6 +145,15 @@ def node_group(desired: float = 2.0, version: Any = "3", color: str | None = "bl
         "launchTemplate": {"id": "lt-1", "version": version},
         "instanceTypes": ["g6e.2xlarge"],
         **more,
+    }
+
+
+def node_pool(gpus: str = "8", nodes: str = "0", color: str | None = "blue", **more: Any) -> dict[str, Any]:
+    labels = {} if color is None else {"vllm-blue-green/color": color}
+    disruption = {"budgets": [{"nodes": nodes}], "consolidationPolicy": "WhenEmpty"}
+    return {
+        "metadata": {"labels": labels},
+        "spec": {"limits": {"nvidia.com/gpu": gpus}, "disruption": disruption} | more,
     }
 
 
@@ -278,6 +290,32 @@ def test_nodes_without_a_colour_are_both_colours_nodes() -> None:
     update = (NODE_GROUP, node_group(color=None), node_group(1.0, color=None))
     assert judge(update, green=100).startswith("chat nodes: may not go from 2 to 1")
     assert judge(update, green=0).startswith("chat nodes: may not go from 2 to 1")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            node_pool(),
+            node_pool("4"),
+            "chat-blue nodes: may not go from 8 to 4, 8 is the least: 100 % of requests go to",
+        ),
+        (
+            node_pool(),
+            node_pool(nodes="100%"),
+            "chat-blue nodes: may not be replaced in place (disruption.budgets unset to 100%): 100 % of requests",
+        ),
+        (node_pool(nodes="10%"), node_pool(nodes="100%"), "(disruption.budgets 10% to 100%)"),
+        (node_pool(nodes="100%"), node_pool(), ""),
+        (node_pool(), node_pool("16", template={"spec": {"expireAfter": "Never"}}), ""),
+        (node_pool(color="green"), node_pool("4", nodes="100%", color="green"), ""),
+        (node_pool(color=None), node_pool("4", color=None), "chat nodes: may not go from 8 to 4"),
+    ],
+)
+def test_a_node_pool_is_judged_by_what_it_permits(old: dict[str, Any], new: dict[str, Any], said: str) -> None:
+    refusal = judge((NODE_POOL, old, new))
+    assert said in refusal
+    assert bool(refusal) == bool(said)
 
 
 def test_inputs_that_hold_a_secret_are_read_all_the_same() -> None:

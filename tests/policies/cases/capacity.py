@@ -387,6 +387,69 @@ _RESERVATIONS = (
     ),
 )
 
+_NOT_MOVED = 'spec.template.metadata.annotations["karpenter.sh/do-not-disrupt"]'
+_GPU_LIMIT = 'spec.limits["nvidia.com/gpu"]'
+_TYPES = "spec.template.spec.requirements[0].values"
+_ON_KARPENTER = (
+    Unsafe(
+        policy="capacity-serving-pods-stay",
+        why="Karpenter may move the pods that serve",
+        base="karpenter",
+        edits={"Deployment chat-blue": {_NOT_MOVED: GONE}},
+        says="chat-blue: the annotation karpenter.sh/do-not-disrupt of its pods is not set, but must be",
+    ),
+    Unsafe(
+        policy="capacity-serving-pods-stay",
+        why="the candidate's pods are protected only for their first half an hour",
+        base="karpenter",
+        edits={"Deployment chat-green": {_NOT_MOVED: "30m"}},
+        says="chat-green: the annotation karpenter.sh/do-not-disrupt of its pods is 30m, but must be",
+    ),
+    Unsafe(
+        policy="capacity-serving-pods-stay",
+        why="Karpenter may replace a tenth of the nodes that serve",
+        base="karpenter",
+        edits={"NodePool chat-blue": {"spec.disruption.budgets": [{"nodes": "10%"}], "#protect": True}},
+        says="chat-blue: spec.disruption.budgets is",
+    ),
+    Unsafe(
+        policy="capacity-serving-pods-stay",
+        why="the way back is on nodes that Karpenter may empty",
+        base="karpenter",
+        edits={
+            "ListenerRule chat": {
+                f"{_WEIGHTS}[0].weight": 100,
+                f"{_WEIGHTS}[1].weight": 0,
+                _KEEP_UNTIL: LATER,
+                _ROLLING_OUT: "false",
+            },
+            "NodePool chat-green": {"spec.disruption.budgets": [{"nodes": "0", "reasons": ["Drifted"]}]},
+        },
+        says="chat-green: spec.disruption.budgets is",
+    ),
+    Unsafe(
+        policy="capacity-node-pool-holds-its-colors",
+        why="Karpenter starts three nodes for four replicas",
+        base="karpenter",
+        edits={"NodePool chat-green": {_GPU_LIMIT: "3"}},
+        says="chat-green: spec.limits.nvidia.com/gpu is 3, but must be at least 4: nodes for 4 replicas of green",
+    ),
+    Unsafe(
+        policy="capacity-node-pool-holds-its-colors",
+        why="four replicas with one GPU each need a node with four, and the limit is less",
+        base="karpenter",
+        edits={"NodePool chat-blue": {_GPU_LIMIT: "4", _TYPES: ["g6e.2xlarge", "g6e.48xlarge"]}},
+        says="chat-blue: spec.limits.nvidia.com/gpu is 4, but must be at least 8: nodes for 4 replicas of blue",
+    ),
+    Unsafe(
+        policy="capacity-replica-fits-node",
+        why="two GPUs a replica, on a node pool whose nodes have one",
+        base="karpenter",
+        edits={"Deployment chat-green": {f"{_REQUESTS}{_GPU}": "2", f"{_LIMITS}{_GPU}": "2"}},
+        says="chat-green: GPUs of a replica is 2, but must be at most 1",
+    ),
+)
+
 _STAY = (
     Unsafe(
         policy="capacity-serving-nodes-stay",
@@ -625,6 +688,7 @@ UNSAFE = (
     *_DESIRED,
     *_GROUPS,
     *_RESERVATIONS,
+    *_ON_KARPENTER,
     *_STAY,
     *_WEIGHT,
     *_RUNS,
@@ -856,6 +920,23 @@ SAFE = (
         why="a rollback while the config is ahead by a size that was never applied",
         base="reaped",
         edits={"ListenerRule chat": {_GREEN: f"{_GREEN_ID} x6"}},
+    ),
+    Safe(
+        why="on Karpenter's nodes, a candidate that is not needed yet may be moved",
+        base="karpenter",
+        edits={
+            "ListenerRule chat": {f"{_WEIGHTS}[0].weight": 100, f"{_WEIGHTS}[1].weight": 0, _ROLLING_OUT: "false"},
+            "Deployment chat-green": {_NOT_MOVED: GONE},
+            "NodePool chat-green": {"spec.disruption.budgets": GONE},
+        },
+    ),
+    Safe(
+        why="a node pool without a limit, of types that are not listed",
+        base="karpenter",
+        edits={
+            "NodePool chat-blue": {_GPU_LIMIT: GONE},
+            "NodePool chat-green": {_GPU_LIMIT: "1", "spec.template.spec.requirements": []},
+        },
     ),
     Safe(
         why="pods that another tool deploys",

@@ -85,6 +85,15 @@ def test_keda_is_needed_only_with_autoscaling() -> None:
     assert [resource for _, resource, _ in needed_resources(with_keda)] == ["targetgroupbindings", "scaledobjects"]
 
 
+def test_node_pools_are_needed_only_where_they_are_declared() -> None:
+    pool = service_settings(existing_nodes={"karpenter_node_pool": {"node_class": "gpu"}})
+    assert [(version, resource) for version, resource, _ in needed_resources(pool)][1:] == [
+        ("karpenter.sh/v1", "nodepools")
+    ]
+    others = service_settings(existing_nodes={"node_selector": {"team": "llm"}})
+    assert [resource for _, resource, _ in needed_resources(others)] == ["targetgroupbindings"]
+
+
 def test_denied_actions_are_named_together() -> None:
     assert list(permission_violations([])) == []
     (violation,) = permission_violations(["ec2:RunInstances", "iam:PassRole"])
