@@ -1,6 +1,7 @@
 """The live status fits on one screen, in every phase, and shows what one needs to decide."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -73,6 +74,13 @@ def test_every_moment_of_a_rollout_fits_on_one_screen(journal: list[Record]) -> 
         lines = shown(status("the load balancer does not answer", under_way="ramp"), journal[:length])
         assert len(lines) <= HEIGHT
         assert all(len(line) <= WIDTH for line in lines)
+
+
+def test_replicas_of_an_autoscaler_are_shown_with_its_bounds() -> None:
+    scaled = replace(color(25), replicas_ready=3, replicas_most=6)
+    text = "\n".join(shown(replace(status(), colors={"blue": color(75), "green": scaled}), []))
+    assert "3 of 2 to 6" in text
+    assert "2 of 2 " in text
 
 
 def test_a_hold_shows_its_gates_and_the_time_left(journal: list[Record]) -> None:
