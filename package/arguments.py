@@ -158,6 +158,36 @@ class NodeSettings(TypedDict):
     """Security groups of nodes and pods, in addition to the cluster's own."""
 
 
+class TolerationEffect(Enum):
+    """One of: NoSchedule, PreferNoSchedule, NoExecute."""
+
+    NoSchedule = "NoSchedule"
+    PreferNoSchedule = "PreferNoSchedule"
+    NoExecute = "NoExecute"
+
+
+class TolerationSettings(TypedDict):
+    """A taint that pods tolerate."""
+
+    key: str
+    """Key of the taint."""
+    value: NotRequired[str]
+    """Value of the taint. Default: any."""
+    effect: NotRequired[TolerationEffect]
+    """Effect of the taint. Default: any."""
+
+
+class ExistingNodes(TypedDict):
+    """Where the pods of both colours may run."""
+
+    node_selector: dict[str, str]
+    """Labels of the nodes on which the pods of both colours run."""
+    tolerations: NotRequired[list[TolerationSettings]]
+    """Taints of those nodes that the pods tolerate, besides `nvidia.com/gpu:NoSchedule`."""
+    topology: NotRequired[list[str]]
+    """Labels of nodes over whose values a colour's pods are spread, if possible. Karpenter brings more nodes for that: with kubernetes.io/hostname, one for each replica. Default: topology.kubernetes.io/zone."""
+
+
 class SecretReference(TypedDict):
     """A reference to a secret value, never the value itself."""
 
@@ -324,6 +354,8 @@ class BlueGreenServiceArgs(TypedDict):
     """Size of a node's root volume, in GiB. Default: room for two images, and for weights that fill the GPUs."""
     nodes: NotRequired[NodeSettings]
     """The nodes' image, disks, user data, access and security groups."""
+    existing_nodes: NotRequired[ExistingNodes]
+    """Nodes that others bring, such as Karpenter or a platform team (docs/existing-nodes.md). Default: the program declares node groups."""
     shared_memory_gib: NotRequired[int]
     """Size of /dev/shm in each replica, in GiB. Default: 8."""
     max_stream_seconds: NotRequired[int]

@@ -288,7 +288,7 @@ def reap(session: Session) -> Rollout | None:
         if run is not None and run.is_reap and not run.is_over:
             return _reported(session, Controller(ports, Subject(service=session.service)).resume(run))
         colored = settings.color(idle)
-        if not colored.serves and (settings.nodes_stay_up or not colored.nodes_wanted):
+        if not colored.serves and not settings.gives_back_nodes(idle):
             return None
         if until := keep_warm_until(settings, now):
             raise KeepWarmError(

@@ -26,7 +26,8 @@ class ColorStatus:
     weight: int | None
     release_id: str | None
     parked: bool
-    nodes_wanted: bool
+    nodes_wanted: bool | None
+    """Whether its nodes are up. None when others bring them."""
     replicas_ready: int | None
     replicas_wanted: int
     """With an autoscaler, the fewest that it may run."""
@@ -87,7 +88,7 @@ def read_status(session: Session) -> Status:
             weight=None if rule is None else rule.weights[color],
             release_id=None if colored.release is None else colored.release.release_id,
             parked=colored.parked,
-            nodes_wanted=colored.nodes_wanted,
+            nodes_wanted=colored.nodes_wanted if settings.declares_nodes else None,
             replicas_ready=None if pods is None else sum(pod.ready for pod in pods),
             replicas_wanted=colored.wanted_replicas if colored.serves else 0,
             replicas_most=colored.replicas if colored.serves and settings.autoscaling is not None else None,

@@ -111,7 +111,7 @@ def colors(status: Status) -> Table:
             f"{console.known(color.replicas_ready)} of {color.replicas_wanted}"
             + ("" if color.replicas_most is None else f" to {color.replicas_most}"),
             f"{console.known(color.targets_healthy)} of {console.known(color.targets_total)}",
-            "up" if color.nodes_wanted else "given back",
+            {True: "up", False: "given back", None: "others'"}[color.nodes_wanted],
         )
     return table
 

@@ -21,7 +21,7 @@ LAYERS = {
         "steps|report",
         "controller|direct_update",
         "session",
-        "commands|status|doctor",
+        "commands|status|doctor|watch",
     ),
     "rehearsal": (
         "system",

@@ -105,6 +105,8 @@ class BlueGreenService(pulumi.ComponentResource):
 
     def _create_node_groups(self) -> dict[Color, GpuNodeGroup]:
         service = self._args.service
+        if not service.declares_nodes:
+            return {}
         if service.shares_nodes:
             shared = self._create_node_group(None, service.blue, service.shared_pool)
             return dict.fromkeys(COLORS, shared)
@@ -149,7 +151,7 @@ class BlueGreenService(pulumi.ComponentResource):
                 load_balancer_security_group_id=self.router.load_balancer_security_group_id,
                 settings=self._args.service,
                 rules=[self.router.weighted_rule, self.router.candidate_rules[color]],
-                nodes=[self.node_groups[color].node_group],
+                nodes=[self.node_groups[color].node_group] if color in self.node_groups else [],
                 protect=self._args.stack.protect,
                 guards=self._hooks,
             ),

@@ -158,9 +158,12 @@ def _controllers(pods: Sequence[BoundPod]) -> list[BoundPod]:
 def needs_device_plugin(settings: ServiceSettings, nodes: Sequence[Node], pods: Sequence[BoundPod]) -> bool:
     """Return whether something must still make the nodes' GPUs known to Kubernetes.
 
-    Bottlerocket does it itself. So does whatever made the GPUs of other nodes known, and NVIDIA's operator.
+    Bottlerocket does it itself. So does whatever made the GPUs of other nodes known, and NVIDIA's operator. Whoever
+    brings nodes in place of the program sees to it.
     https://bottlerocket.dev/en/os/1.34.x/api/settings/kubelet-device-plugins
     """
+    if not settings.declares_nodes:
+        return False
     if settings.nodes.is_bottlerocket or any(node.allocatable.gpus for node in nodes):
         return False
     return not any(_OPERATOR in image for pod in pods for image in pod.images)

@@ -51,18 +51,16 @@ def deploy(
     Raises:
         RolloutError: an update is refused or fails, nodes do not start, or the pods of an older release stay.
     """
-    colored, starts = ports.config.read().color(color), NodeStarts(ports, color)
+    settings, starts = ports.config.read(), NodeStarts(ports, color)
+    colored = settings.color(color)
     former = any(pod.release_id != release.release_id for pod in ports.replicas.pods(color))
     if former or (colored.serves and colored.release != release):
         # Two releases at once would need nodes for both, so park the former one first.
         park(ports, updater, color, message=f"park the former release of {color}")
-    edits: dict[str, JsonValue] = {
-        "rolling_out": True,
-        "keep_until": "",
-        f"{color}.provisioned": True,
-        f"{color}.parked": True,
-    }
-    if not colored.nodes_wanted:
+    edits: dict[str, JsonValue] = {"rolling_out": True, "keep_until": "", f"{color}.parked": True}
+    if settings.declares_nodes:
+        edits[f"{color}.provisioned"] = True
+    if settings.declares_nodes and not colored.nodes_wanted:
         updater.change_color(color, edits, message=f"bring the nodes of {color} up", watch=starts.check)
     bundle = release.model_dump(mode="json", exclude_defaults=True)
     edits |= {f"{color}.release": bundle, f"{color}.parked": False}

@@ -173,5 +173,5 @@ def _color_edits(settings: ServiceSettings, color: Color, state: ColorState) -> 
             yield f"{color}.replicas", state.replicas
         else:
             yield f"{color}.running_replicas", 0 if state.replicas == ours.replicas else state.replicas
-    if state.replicas and not ours.nodes_wanted:
+    if state.replicas and settings.declares_nodes and not ours.nodes_wanted:
         yield f"{color}.provisioned", True

@@ -79,6 +79,8 @@ class NodeStarts:
             )
 
     def _read(self) -> NodeGroupState | None:
+        if not self._settings.declares_nodes:
+            return None
         color = None if self._settings.shares_nodes else self._color
         try:
             return self._ports.account.node_group(color)

@@ -69,13 +69,12 @@ def park(
 
 
 def release_nodes(ports: Ports, updater: Updater, color: Color, *, message: str, patience_seconds: float = 0.0) -> None:
-    """Release a parked colour's nodes, unless the headroom mode keeps them.
+    """Release a parked colour's nodes, unless the headroom mode keeps them or others bring them.
 
     Raises:
         RolloutError: the update is refused or fails.
     """
-    settings = ports.config.read()
-    if settings.nodes_stay_up or not settings.color(color).nodes_wanted:
+    if not ports.config.read().gives_back_nodes(color):
         return
     _update(ports, updater, color, {f"{color}.provisioned": False}, message, patience_seconds)
     ports.journal.write(NodesReleased(color=color))

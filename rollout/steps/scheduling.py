@@ -19,8 +19,8 @@ def replica_of(settings: ServiceSettings, color: Color) -> Resources:
 
 
 def nodes_to_come(settings: ServiceSettings, candidate: Color) -> int:
-    """Return how many nodes EKS will start for the candidate."""
-    if settings.nodes_stay_up or settings.color(candidate).nodes_wanted:
+    """Return how many nodes of the program's own will start for the candidate."""
+    if not settings.declares_nodes or settings.nodes_stay_up or settings.color(candidate).nodes_wanted:
         return 0
     return nodes_for(replicas_to_come(settings, candidate), settings.instance, settings.shape(candidate))
 
@@ -32,6 +32,8 @@ def replicas_to_come(settings: ServiceSettings, color: Color) -> int:
 
 def without_nodes(settings: ServiceSettings) -> ServiceSettings:
     """Return the settings of a service whose nodes are all still to come, as before its first deployment."""
+    if not settings.declares_nodes:
+        return settings
     down = {
         color: settings.color(color).model_copy(
             update={"provisioned": False, "replicas": replicas_to_come(settings, color)}
@@ -87,26 +89,33 @@ def _ladder_violations(settings: ServiceSettings, plan: Plan) -> Iterator[str]:
 def _live_node_violations(
     settings: ServiceSettings, service: str, candidate: Color, nodes: Sequence[Node], pods: Sequence[BoundPod]
 ) -> Iterator[str]:
-    selector = pool_labels(service, None if settings.shares_nodes else candidate)
+    selector, tolerations = settings.node_selector(service, candidate), settings.tolerations
     ours = [node for node in nodes if node.belongs_to(selector)]
     replica = replica_of(settings, candidate)
     leaving = pool_labels(service, candidate).items()  # the current pods of the candidate's colour are parked first
     staying = [pod for pod in pods if not leaving <= pod.labels.items()]
     places = {
-        node.name: 0 if node.closed else (node.allocatable - _asked_on(node.name, staying)).places(replica)
+        node.name: (node.allocatable - _asked_on(node.name, staying)).places(replica)
         for node in ours
+        if not node.closed_to(tolerations)
     }
     needed, whose = replicas_to_come(settings, candidate), f"replicas of {candidate}"
-    if settings.shares_nodes and (missing := _unbound(settings, service, pods)):
+    if settings.shares_nodes and candidate != settings.active_color and (missing := _unbound(settings, service, pods)):
         whose = f"replicas ({needed} of {candidate}, and {missing} of {settings.active_color} that have no node)"
         needed += missing
     if sum(places.values()) >= needed:
         return
-    details = "; ".join(_describe_node(node, places[node.name], staying) for node in ours) or "there is no such node"
+    details = [
+        f"{node.name} is {closed}"
+        if (closed := node.closed_to(tolerations))
+        else _describe_node(node, places[node.name], staying)
+        for node in ours
+    ]
+    wait = "the node group has all its nodes" if settings.declares_nodes else "there are more of these nodes"
     yield (
         f"{candidate}.replicas: {needed} {whose} need places, but the nodes labelled "
-        f"{_selector(selector)} have {sum(places.values())}: {details}. Wait until the node group has all its nodes, "
-        "or remove other pods from them"
+        f"{_selector(selector)} have {sum(places.values())}: {'; '.join(details) or 'there is no such node'}. Wait "
+        f"until {wait}, or remove other pods from them"
     )
 
 
@@ -151,11 +160,12 @@ def daemonset_share(nodes: Sequence[Node], pods: Iterable[BoundPod]) -> Resource
 
 
 def _unbound(settings: ServiceSettings, service: str, pods: Iterable[BoundPod]) -> int:
-    """Return how many replicas of the active colour are not bound to a node yet."""
+    """Return how many replicas of the active colour are not bound to a node yet, or may come by an autoscaler."""
     active = settings.color(settings.active_color)
     labels = pool_labels(service, settings.active_color).items()
     bound = sum(labels <= pod.labels.items() for pod in pods)
-    return max(active.wanted_replicas - bound, 0) if active.serves else 0
+    full = active.wanted_replicas if settings.autoscaling is None else active.replicas
+    return max(full - bound, 0) if active.serves else 0
 
 
 def _asked_on(node: str, pods: Iterable[BoundPod]) -> Resources:
@@ -163,8 +173,6 @@ def _asked_on(node: str, pods: Iterable[BoundPod]) -> Resources:
 
 
 def _describe_node(node: Node, places: int, pods: Iterable[BoundPod]) -> str:
-    if node.closed:
-        return f"{node.name} is {node.closed}"
     free = node.allocatable - _asked_on(node.name, pods)
     return (
         f"{node.name} has {places} (free: {free.gpus} GPUs, {free.millicpus} millicpus, {free.memory_mib} MiB, "

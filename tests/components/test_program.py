@@ -310,6 +310,32 @@ def test_each_colours_pods_select_its_own_nodes(before: Registrations) -> None:
         assert pod["nodeSelector"].items() <= before["NodeGroup", f"llm-{color}"].inputs["labels"].items()
 
 
+def test_on_others_nodes_the_program_declares_none_and_pods_say_where_they_may_run(before: Registrations) -> None:
+    nodes = {
+        "node_selector": {"team": "llm"},
+        "tolerations": [{"key": "team", "value": "llm", "effect": "NoSchedule"}, {"key": "spot"}],
+        "topology": ["topology.kubernetes.io/zone", "rack"],
+    }
+    declared = run_program(**BOTH_COLORS, green_weight=1, existing_nodes=nodes)
+    gone = before.resources.keys() - declared.resources.keys()
+    assert {kind for kind, _ in gone} == {"GpuNodeGroup", "NodeGroup", "LaunchTemplate", "Role", "RolePolicyAttachment"}
+    assert declared.resources.keys() < before.resources.keys()
+    for color in COLORS:
+        template = declared["Deployment", f"llm-{color}"].inputs["spec"]["template"]
+        assert template["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"] == "true"
+        assert template["metadata"]["annotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
+        pod = template["spec"]
+        assert pod["nodeSelector"] == {"team": "llm"}
+        assert pod["tolerations"] == [
+            {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+            {"key": "team", "operator": "Equal", "value": "llm", "effect": "NoSchedule"},
+            {"key": "spot", "operator": "Exists"},
+        ]
+        spread = {one["topologyKey"]: one["whenUnsatisfiable"] for one in pod["topologySpreadConstraints"]}
+        assert spread == {"topology.kubernetes.io/zone": "ScheduleAnyway", "rack": "ScheduleAnyway"}
+    assert declared.stack_outputs()["llm"]["headroom_usd_per_hour"] == pytest.approx(2 * 2.24208)
+
+
 def test_headroom_costs_what_is_up_beyond_the_active_colour() -> None:
     one_up = run_program(blue=BOTH_COLORS["blue"], green={"replicas": 2})
     assert one_up.stack_outputs()["llm"]["headroom_usd_per_hour"] == 0

@@ -88,6 +88,14 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
         "blue": {"release": release(), "floor_replicas": 4},
         "green": {"release": release(model_revision="beef"), "floor_replicas": 4},
     },
+    # On nodes that others bring, a quarter of the way.
+    "existing": {
+        **BOTH,
+        "existing_nodes": {"node_selector": {"team": "llm"}},
+        "green_weight": 25,
+        "rolling_out": True,
+        "rollout_serial": 5,
+    },
     # The second pool in a capacity reservation.
     "reserved": {
         **BOTH,

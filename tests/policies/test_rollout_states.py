@@ -51,6 +51,7 @@ LAYOUTS: Mapping[str, Mapping[str, Any]] = {
         "blue": {"release": BASE["blue"]["release"]},
         "green": {},
     },
+    "existing nodes": {"existing_nodes": {"node_selector": {"team": "llm"}}},
     "on_demand reservation that ends before the keep-warm window": {
         "headroom_mode": "reserved",
         "green": {

@@ -550,7 +550,7 @@ class World:
         )
         if settings.shares_nodes:
             return [
-                Node(name=f"shared-{number}", allocatable=offered, labels=pool_labels(SERVICE, None))
+                Node(name=f"shared-{number}", allocatable=offered, labels=settings.node_selector(SERVICE, "blue"))
                 for number in range(settings.shared_pool.desired_nodes)
             ]
         return [

@@ -9,6 +9,7 @@ import pytest
 from kubernetes import client, config
 
 from components.domain.naming import GPU_RESOURCE
+from components.domain.tolerations import GPU_TOLERATION
 from rehearsal.controlplane.run import ControlPlane
 from rehearsal.kube.client import KubeClient
 from rollout.adapters.kubernetes.cluster import KubernetesCluster
@@ -77,7 +78,7 @@ def test_a_node_is_read_as_the_scheduler_sees_it(cluster: KubernetesCluster, nod
     assert found.labels["pool"] == node
     assert Taint(key=GPU_RESOURCE, value="present", effect="NoSchedule") in found.taints
     assert found.cordoned
-    assert found.closed is not None
+    assert found.closed_to((GPU_TOLERATION,)) == "cordoned"
 
 
 def test_pods_with_a_node_are_counted_with_all_they_ask_for(

@@ -57,6 +57,7 @@ def node(gpus: int) -> Node:
         ({}, [node(0)], [pod("nvcr.io/nvidia/gpu-operator:v25.3.4")], False),
         ({}, [node(0)], [pod("nvcr.io/nvidia/gpu-operator-validator:v25.3.4")], True),
         ({"nodes": {"ami_type": "BOTTLEROCKET_x86_64_NVIDIA"}}, [node(0)], [], False),
+        ({"existing_nodes": {"node_selector": {"team": "llm"}}}, [node(0)], [], False),
     ],
 )
 def test_a_device_plugin_is_needed_unless_something_else_makes_gpus_known(
