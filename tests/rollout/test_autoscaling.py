@@ -20,6 +20,7 @@ from rollout.model.records import FloorMoved
 from rollout.model.run import last_run
 from rollout.ports import Watch
 from rollout.status import read_status
+from rollout.steps.drift import adopted
 from tests.rollout.fakes import BASE, NEW, OLD, SERVICE
 from tests.rollout.killable import KillableWorld, Killed
 from tests.rollout.test_commands import session
@@ -219,6 +220,23 @@ def test_a_floor_that_cannot_be_handed_back_is_told_and_the_promotion_stands() -
     world.clock.sleep(world.config.read().rollout.keep_warm_seconds + 1)
     assert reap(session(world)) is not None
     assert world.state.color("green").floor_replicas == LEAST
+
+
+def test_replicas_that_no_autoscaler_starts_are_told_with_where_to_look() -> None:
+    world = ScaledWorld()
+    pods = world.pods
+    world.pods = lambda color: pods(color)[: 1 if color == "green" else None]  # type: ignore[method-assign]
+    rollout = ramp(world)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "The autoscaler has started 1 of 6; the events of the ScaledObject say why" in rollout.reason
+
+
+def test_a_stale_config_gets_the_floor_that_the_rule_has() -> None:
+    world = ScaledWorld()
+    rule = world.rule()
+    blue = replace(rule.colors["blue"], replicas=7)
+    stale = replace(rule, colors={**rule.colors, "blue": blue}, rollout_serial=3)
+    assert adopted(world.config.read(), stale) == {"rollout_serial": 3, "blue.floor_replicas": 7}
 
 
 def test_the_status_has_the_bounds_of_a_colour_that_is_not_parked() -> None:
