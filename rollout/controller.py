@@ -267,12 +267,13 @@ class Controller:
         else:
             await_unused(ports, color, since=self._known.sent_back_at or ports.rule_changed_at or ports.clock.now())
             patience_seconds = ports.config.read().rollout.update_timeout_seconds
+        # First: an unfinished move of its floor would look like somebody's change in the next preview.
+        hand_back(ports, self._updater, other_color(color))
         self._settle(color)
         message = f"park {color}"
         park(ports, self._updater, color, message=message, patience_seconds=patience_seconds)
         message = f"release the nodes of {color}"
         release_nodes(ports, self._updater, color, message=message, patience_seconds=patience_seconds)
-        hand_back(ports, self._updater, other_color(color))
 
     def _settle(self, color: Color) -> None:
         """Repeat an update whose process ended in the middle. After that, config and stack agree."""

@@ -33,6 +33,9 @@ class ColorStatus:
     """Whether its nodes are up. None when others bring them."""
     replicas_ready: int | None
     replicas_wanted: int
+    """With an autoscaler, the fewest that it may run."""
+    replicas_most: int | None = None
+    """The most that the autoscaler may run. None without autoscaler, and while the colour is parked."""
     targets_healthy: int | None
     targets_total: int | None
 
@@ -91,6 +94,7 @@ def read_status(session: Session) -> Status:
             nodes_wanted=colored.nodes_wanted if settings.declares_nodes else None,
             replicas_ready=None if pods is None else sum(pod.ready for pod in pods),
             replicas_wanted=colored.wanted_replicas if colored.serves else 0,
+            replicas_most=colored.replicas if colored.serves and settings.autoscaling is not None else None,
             targets_healthy=None if health is None else health.healthy,
             targets_total=None if health is None else health.total,
         )

@@ -126,8 +126,9 @@ def look(session: Session) -> Seen:
     new = _new_looks(ports, settings, watched, promotion.at, now, unread)
     watched = watched.model_copy(update={"looks": (*watched.looks, *new)})
     active_health = _ask(lambda: ports.load_balancer.health(active), "the load balancer", unread)
+    wanted, scaled = settings.color(active).wanted_replicas, settings.autoscaling is not None
     verdicts = (
-        *(() if active_health is None else (judge_targets(active_health, settings.color(active).wanted_replicas),)),
+        *(() if active_health is None else (judge_targets(active_health, wanted, more_may_start=scaled),)),
         *judge_looks(watched.looks, settings.rollout.gates, _refuted(history, promotion.rollout)),
     )
     seen = Seen(

@@ -109,7 +109,8 @@ def colors(status: Status) -> Table:
             Text(name, style=name),
             console.known(color.weight, " %"),
             (color.release_id or "–") + (" (parked)" if color.parked else ""),
-            f"{console.known(color.replicas_ready)} of {color.replicas_wanted}",
+            f"{console.known(color.replicas_ready)} of {color.replicas_wanted}"
+            + ("" if color.replicas_most is None else f" to {color.replicas_most}"),
             f"{console.known(color.targets_healthy)} of {console.known(color.targets_total)}",
             {True: "up", False: "given back", None: "others'"}[color.nodes_wanted],
         )

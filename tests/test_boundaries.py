@@ -26,7 +26,7 @@ LAYERS = {
     "rehearsal": (
         "system",
         "kube|vllm|evals",
-        "binder|providers|adapter|load",
+        "binder|keda|providers|adapter|load",
         "kubelet|aws|controlplane",
         "warm",
         "language_host|world",

@@ -270,7 +270,6 @@ class VllmStack(pulumi.ComponentResource):
                 prometheus_url=scaling.prometheus_url,
                 query=scaling.query(self._args.service, self._args.color),
             ),
-            opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[deployment], protect=self._args.protect, hooks=self._args.guards
-            ),
+            # Not protected: without it, as many replicas go on as run.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[deployment], hooks=self._args.guards),
         )

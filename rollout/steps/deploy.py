@@ -105,8 +105,11 @@ def await_ready(ports: Ports, color: Color, release_id: str) -> None:
             reasons = "; ".join(sorted({pod.waiting_reason for pod in ours if pod.waiting_reason}))
             state += f" ({reasons})" if reasons else ""
             if ports.clock.monotonic() > deadline:
+                started = len(ours)
+                scaler = f". The autoscaler has started {started} of {wanted}; the events of the ScaledObject say why"
                 raise RolloutError(
                     f"not ready after {timeout_seconds:.0f} s: {state}, target states {counts_text(health.states)}"
+                    + (scaler if settings.autoscaling is not None and started < wanted else "")
                 )
             if state != noted:
                 ports.journal.write(Note(text=state))

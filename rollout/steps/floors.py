@@ -35,7 +35,7 @@ def begin(ports: Ports, updater: Updater, plan: Plan) -> int | None:
         return None
     outgoing = _scaled(ports, settings, plan.outgoing)
     floor = first_floor(outgoing, settings.autoscaling.scaling)
-    rate = _requests_per_second(ports, LONGEST_WINDOW_SECONDS)
+    rate = _requests_per_second(ports, plan.steps[0].hold_seconds)
     _move(ports, updater, plan.outgoing, floor, requests_per_second=rate)
     return floor
 

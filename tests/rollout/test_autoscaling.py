@@ -19,6 +19,8 @@ from rollout.model.plan import make_plan
 from rollout.model.records import FloorMoved
 from rollout.model.run import last_run
 from rollout.ports import Watch
+from rollout.status import read_status
+from rollout.steps.drift import adopted
 from tests.rollout.fakes import BASE, NEW, OLD, SERVICE
 from tests.rollout.killable import KillableWorld, Killed
 from tests.rollout.test_commands import session
@@ -220,6 +222,29 @@ def test_a_floor_that_cannot_be_handed_back_is_told_and_the_promotion_stands() -
     assert world.state.color("green").floor_replicas == LEAST
 
 
+def test_replicas_that_no_autoscaler_starts_are_told_with_where_to_look() -> None:
+    world = ScaledWorld()
+    pods = world.pods
+    world.pods = lambda color: pods(color)[: 1 if color == "green" else None]  # type: ignore[method-assign]
+    rollout = ramp(world)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "The autoscaler has started 1 of 6; the events of the ScaledObject say why" in rollout.reason
+
+
+def test_a_stale_config_gets_the_floor_that_the_rule_has() -> None:
+    world = ScaledWorld()
+    rule = world.rule()
+    blue = replace(rule.colors["blue"], replicas=7)
+    stale = replace(rule, colors={**rule.colors, "blue": blue}, rollout_serial=3)
+    assert adopted(world.config.read(), stale) == {"rollout_serial": 3, "blue.floor_replicas": 7}
+
+
+def test_the_status_has_the_bounds_of_a_colour_that_is_not_parked() -> None:
+    colors = read_status(session(ScaledWorld())).colors
+    assert (colors["blue"].replicas_wanted, colors["blue"].replicas_most) == (LEAST, MOST)
+    assert (colors["green"].replicas_wanted, colors["green"].replicas_most) == (0, None)
+
+
 def test_without_keda_no_rollout_begins() -> None:
     world = ScaledWorld()
     world.resource_types.discard("scaledobjects")
@@ -257,3 +282,19 @@ def test_a_rollout_that_is_killed_while_a_floor_moves_goes_on_with_it(move: str,
     assert agree(world)
     assert world.state.color("green").floor_replicas == LEAST
     assert world.state.color("blue").floor_replicas == 12
+
+
+@pytest.mark.parametrize("move", ["run at least 6 replicas of blue", "run at least 12 replicas of blue"])
+def test_a_rollout_that_is_killed_while_a_floor_moves_can_be_rolled_back(move: str) -> None:
+    world = ScaledWorld(rollout={**BASE["rollout"], "steps": STEPS[1:5:3]})
+    world.at_weight(25, double(world))
+    world.kill_in_up_of(move, "before")
+    assert _killed(world)
+    world.killable.reopen()
+    found = run_to_resume(last_run(world.journal.kept), NEW)
+    assert found is not None
+    stopped = Controller(world.ports(), Subject(service=SERVICE, release=found.release)).resume(found, "asked to stop")
+    assert stopped.phase is Phase.ROLLED_BACK
+    assert agree(world)
+    assert world.state.color("blue").floor_replicas == LEAST
+    assert world.pods("green") == ()

@@ -77,6 +77,13 @@ def test_every_moment_of_a_rollout_fits_on_one_screen(journal: list[Record]) -> 
         assert all(len(line) <= WIDTH for line in lines)
 
 
+def test_replicas_of_an_autoscaler_are_shown_with_its_bounds() -> None:
+    scaled = replace(color(25), replicas_ready=3, replicas_most=6)
+    text = "\n".join(shown(replace(status(), colors={"blue": color(75), "green": scaled}), []))
+    assert "3 of 2 to 6" in text
+    assert "2 of 2 " in text
+
+
 def test_a_hold_shows_its_gates_and_the_time_left(journal: list[Record]) -> None:
     last = [place for place, one in enumerate(journal) if one.phase is Phase.HOLDING and one.body.kind == "verdict"][-1]
     text = "\n".join(shown(status(), journal[: last + 1]))

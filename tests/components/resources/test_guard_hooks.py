@@ -62,7 +62,7 @@ def test_what_an_autoscaler_may_do_is_guarded_too_and_comes_after_the_pods(
 ) -> None:
     scaled = ("ScaledObject", f"tuned-{color}")
     assert declared[scaled].hooks == {"beforeUpdate": ["tuned-guards"]}
-    assert declared[scaled].protect
+    assert not declared[scaled].protect, "or autoscaling could not be switched off"
     assert ("Deployment", f"tuned-{color}") in declared.precede(scaled)
 
 

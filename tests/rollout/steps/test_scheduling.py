@@ -90,6 +90,21 @@ def test_on_shared_nodes_replicas_of_the_active_colour_without_a_node_come_first
     assert violations(settings, nodes[:3], serving) != []
 
 
+def test_on_shared_nodes_the_active_colour_may_still_grow_to_its_ceiling() -> None:
+    autoscaling = {"min_replicas": 1, "max_replicas": 2, "target": 5, "prometheus_url": "http://prometheus:9090"}
+    settings = service_settings(
+        headroom_mode="always",
+        node_groups="shared",
+        autoscaling=autoscaling,
+        blue={"release": release()},
+        green={},
+    )
+    nodes = green_nodes(4, labels=pool_labels(SERVICE, None))
+    serving = [BoundPod(node="n0", requests=replica_of(settings, "blue"), labels=pool_labels(SERVICE, "blue"))]
+    assert violations(settings, nodes, serving) == []
+    assert "2 of green, and 1 of blue" in violations(settings, nodes[:3], serving)[0]
+
+
 @pytest.mark.parametrize(("value", "fits"), [("llm", True), ("web", False)])
 def test_on_others_nodes_selector_and_tolerations_decide(value: str, fits: bool) -> None:
     settings = service_settings(
