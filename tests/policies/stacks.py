@@ -94,7 +94,7 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
         "rolling_out": True,
         "rollout_serial": 5,
         "blue": {"release": release(), "floor_replicas": 4},
-        "green": {"release": release(model_revision="beef"), "floor_replicas": 4},
+        "green": {"release": release(model_revision="beef123"), "floor_replicas": 4},
     },
     # On Karpenter's nodes, from a node pool of each colour, a quarter of the way.
     "karpenter": {

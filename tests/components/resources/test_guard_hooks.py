@@ -21,7 +21,7 @@ SERIAL = 7
 SCALING: dict[str, Any] = {
     "autoscaling": {"min_replicas": 2, "max_replicas": 6, "target": 5, "prometheus_url": "http://prometheus:9090"},
     "blue": {"release": release()},
-    "green": {"release": release(model_revision="beef"), "parked": True},
+    "green": {"release": release(model_revision="beef123"), "parked": True},
 }
 BEHIND_THE_RULE = ("Deployment", "NodeGroup", "LaunchTemplate")
 BOTH_COLORS: dict[str, Any] = {
