@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from components.domain.evidence import digest_of
+from rollout.gates.verdicts import names_gate
 from rollout.model.machine import Phase
 from rollout.model.plan import Plan, candidate_percent_of
 from rollout.model.records import (
@@ -261,18 +262,13 @@ def _decision(records: Sequence[Record]) -> Ending | None:
     before = records[: records.index(record)]
     phases = [one for one in before if isinstance(one.body, PhaseBegun)]
     window = before[before.index(phases[-1]) :] if phases else before
-    named = [one for one in _readings(window) if _names(body.reason, one.name)]
+    named = [one for one in _readings(window) if names_gate(body.reason, one.name)]
     return Ending(
         action=body.action,
         reason=body.reason,
         decided_at=body.decided_at or record.at,
         tipped_by=tuple(named),
     )
-
-
-def _names(reason: str, gate: str) -> bool:
-    """Return whether a reason names a gate, in the way in which verdicts are combined."""
-    return reason.startswith(f"{gate}: ") or f"; {gate}: " in reason
 
 
 def _rule_back_seconds(records: Sequence[Record], plan: Plan | None) -> float | None:
