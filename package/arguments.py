@@ -28,7 +28,7 @@ class Release(TypedDict):
     model: str
     """Model repository, path, or s3://, gs:// or az:// path that vLLM serves."""
     model_revision: str
-    """Pinned revision of the model (a commit, never a branch)."""
+    """Pinned revision of the model: a commit of at least 7 digits."""
     image: str
     """Image of vLLM 0.21 or newer, pinned by digest (name@sha256:…)."""
     engine_args: NotRequired[list[str]]
@@ -75,13 +75,15 @@ class ColorSettings(TypedDict):
     release: NotRequired[Release]
     """What this colour serves. Not set: the colour has never been used."""
     replicas: NotRequired[int]
-    """Replicas at full size. Default: 1."""
+    """Replicas at full size. With `autoscaling`, leave it out: max_replicas. Default: 1."""
     parked: NotRequired[bool]
     """True: no replicas run; the release is kept for reference. Default: false."""
     provisioned: NotRequired[bool]
     """Whether its nodes are up (modes on_rollout and reserved). Default: true if it has a release."""
     running_replicas: NotRequired[int]
     """Replicas that run now, if not all (mode surge); the scripts write it. 0: all of `replicas`. Default: 0."""
+    floor_replicas: NotRequired[int]
+    """Fewest replicas while a rollout needs them (`autoscaling`); the scripts write it. 0: min_replicas. Default: 0."""
     reservation: NotRequired[Reservation]
     """Reservation that its nodes run in (mode reserved). Default: plain On-Demand capacity."""
     node_release_version: NotRequired[str]
@@ -97,6 +99,28 @@ class HeadroomMode(Enum):
     on_rollout = "on_rollout"
     reserved = "reserved"
     surge = "surge"
+
+
+class AutoscalingMetric(Enum):
+    """One of: waiting_requests, requests."""
+
+    waiting_requests = "waiting_requests"
+    requests = "requests"
+
+
+class AutoscalingSettings(TypedDict):
+    """How KEDA resizes each colour."""
+
+    min_replicas: int
+    """Fewest replicas of a colour that is not parked, outside a rollout."""
+    max_replicas: int
+    """Most replicas of a colour. There are nodes for as many."""
+    metric: NotRequired[AutoscalingMetric]
+    """What is counted for each replica: requests in vLLM's queue, or also those that it runs. Default: waiting_requests."""
+    target: float
+    """How many of them a replica should have on average."""
+    prometheus_url: str
+    """Prometheus as KEDA reaches it from inside the cluster. Its series have the labels `service` and `color`, as the gates need them."""
 
 
 class NodeGroups(Enum):
@@ -346,6 +370,8 @@ class BlueGreenServiceArgs(TypedDict):
     """Longest time that a rollback may take until the old colour carries all requests (mode surge). Default: 3600."""
     keep_warm_replicas: NotRequired[int]
     """Replicas of the old colour that stay in the keep-warm window (mode surge). Default: `surge_replicas`."""
+    autoscaling: NotRequired[AutoscalingSettings]
+    """How KEDA resizes each colour (docs/autoscaling.md). Default: a colour runs all `replicas`."""
     node_groups: NotRequired[NodeGroups]
     """One node group per colour, or one for both (modes always and surge). It cannot be changed later. Default: per_color."""
     node_volume_gib: NotRequired[int]

@@ -22,7 +22,17 @@ from components.domain.naming import (
 from components.domain.node_pools import keeps_all_nodes
 from components.domain.traffic import ColorState, Traffic
 from policies import clock
-from policies.nodes import NodeGroup, Pool, groups_of, node_pools_of, pods_of, pools_of, replicas_of, shortage
+from policies.nodes import (
+    NodeGroup,
+    Pool,
+    groups_of,
+    most_replicas_of,
+    node_pools_of,
+    pods_of,
+    pools_of,
+    replicas_of,
+    shortage,
+)
 from policies.pods import Pods
 from policies.policy import Finding, Options, resource_policy, service_policy, wrong
 from policies.resources import LISTENER_RULE, Resource, table
@@ -95,7 +105,7 @@ def maximum_holds_both_colors(service: Service, options: MaximumOptions) -> Iter
     """A rollout deploys green while blue serves. Without room for both, there is no rollout, or no rollback."""
     for pool in pools_of(service):
         # The future size of a parked colour is unknown, but it is at least one replica.
-        replicas = sum(max(replicas_of(service, color), 1) for color in pool.colors)
+        replicas = sum(max(most_replicas_of(service, color), 1) for color in pool.colors)
         spare = options.spare_nodes
         if short := shortage(service, pool, "maxSize", replicas=replicas, spare_nodes=spare):
             must = f"at least {short.least_nodes}: {_needed_room(replicas, pool)}, spare nodes: {spare}"
@@ -134,7 +144,7 @@ def desired_holds_running_colors(service: Service, _: Options) -> Iterator[Findi
             continue
         # Shrinking a shared group for a parked colour may end nodes of the serving colour.
         least = 1 if len(pool.colors) > 1 else 0
-        replicas = sum(max(replicas_of(service, color), least) for color in pool.colors)
+        replicas = sum(max(most_replicas_of(service, color), least) for color in pool.colors)
         if short := shortage(service, pool, "desiredSize", replicas=replicas):
             must = f"at least {short.least_nodes}: {_needed_room(replicas, pool)}"
             fix = "Set provisioned of the colour to true, or raise the desired size."
@@ -321,7 +331,7 @@ def active_color_runs(rule: Resource, _: Options) -> Iterator[str]:
 @service_policy(
     "capacity-tags-tell-the-truth",
     description="The weighted rule's tag of a colour that gets requests, or may get them in a rollback, must match the "
-    "colour's Deployment.",
+    "colour's Deployment; with an autoscaler, its fewest replicas.",
     fix="Let the program write the tags, or update them when a Deployment changes.",
 )
 def tags_tell_the_truth(service: Service, _: Options) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from components.domain.naming import COLOR_KEY, COLORS, GPU_RESOURCE, RESERVATIO
 from components.domain.node_pools import required_types
 from policies.pods import Pods
 from policies.resources import DEPLOYMENT, LAUNCH_TEMPLATE, NODE_GROUP, NODE_POOL, Resource, at, items, table, whole
+from policies.scaling import least_replicas, most_replicas
 from policies.service import Service
 
 EKS_DEFAULT_TYPE: Final = "t3.medium"
@@ -157,8 +158,13 @@ def pods_of(service: Service, color: Color) -> list[Pods]:
 
 
 def replicas_of(service: Service, color: Color) -> int:
-    """Return how many replicas of a colour should run; 0 while it is parked."""
-    return sum(pods.replicas for pods in pods_of(service, color))
+    """Return how many replicas of a colour should run, or run at least; 0 while it is parked."""
+    return sum(least_replicas(service, pods) for pods in pods_of(service, color))
+
+
+def most_replicas_of(service: Service, color: Color) -> int:
+    """Return how many replicas of a colour may run; 0 while it is parked."""
+    return sum(most_replicas(service, pods) for pods in pods_of(service, color))
 
 
 @dataclass(frozen=True, kw_only=True)

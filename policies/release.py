@@ -9,7 +9,7 @@ from pulumi_policy import Severity
 
 from components.config.answer_arguments import answer_arguments
 from components.config.environment import DERIVED_VARIABLES
-from components.config.pins import is_pinned, unpinned
+from components.config.pins import commit_fix, is_pinned, unpinned
 from components.domain.naming import (
     PROMPTS_HASH_KEY,
     RELEASE_KEY,
@@ -62,7 +62,7 @@ def model_pinned(deployment: Resource, _: Options) -> Iterator[str]:
     pods = Pods(deployment)
     revision = pods.arguments.get("--revision")
     if not is_pinned(pods.model or "", revision or ""):
-        fix = "Set model_revision of the release to a commit; a branch or a tag may move."
+        fix = f"Set model_revision of the release to a commit. {commit_fix(revision or '')}"
         yield wrong(deployment, f"--revision of {pods.model or 'the model'}", revision, "a commit", fix)
     for one in unpinned(pods.model or "", pods.options):
         yield wrong(deployment, one.what, one.value, one.must, one.fix)

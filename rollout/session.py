@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import uuid
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -323,6 +323,13 @@ class Session:
             if self._targets and settings.keep_until is not None:
                 until, now = settings.keep_until, self.clock.now()
                 self._send(reap_due(self._notified_origin, settings.idle_color, until, now))
+
+    def notify(self, find: Callable[[Origin], Iterable[Notification]]) -> None:
+        """Send what ``find`` returns, for events that no record of the journal is about."""
+        with self._best_effort_notifications():
+            if self._targets:
+                for one in find(self._notified_origin):
+                    self._send(one)
 
     def _recorded(self, record: Record) -> None:
         """Show a record, and send the notification that it gives."""

@@ -16,7 +16,7 @@ TASKS: Final = {
     "set up": ("doctor", "monitoring"),
     "roll out": ("ramp", "approve", "rollback"),
     "look": ("status", "explain", "history"),
-    "after a promotion": ("keep", "drill", "reap"),
+    "after a promotion": ("watch", "keep", "drill", "reap"),
     "repair": ("adopt",),
 }
 SCRIPT: Final = Script(

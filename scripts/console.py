@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from pydantic import JsonValue
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 
 from rollout.model.errors import (
@@ -75,6 +75,19 @@ class _Console(Console):
 
 console: Final[Console] = _Console(highlight=False, soft_wrap=True)
 errors: Final[Console] = _Console(stderr=True, highlight=False, soft_wrap=True)
+
+_LONGEST = 100_000
+"""The characters of a line that nothing cuts."""
+
+
+def print_table(table: RenderableType) -> None:
+    """Print a table: as wide as a terminal, and for programs with each row as one whole line."""
+    if console.is_terminal:
+        console.print(table, soft_wrap=False)
+        return
+    for line in console.render_lines(table, console.options.update(width=_LONGEST), pad=False):
+        console.print("".join(segment.text for segment in line).rstrip(), markup=False)
+
 
 _STYLES = {
     Tone.PLAIN: "",

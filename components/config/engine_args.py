@@ -5,15 +5,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from components.config.explain import nearest_name
+from components.config.removed_args import REMOVED_ENGINE_ARGS
 from components.config.secret_values import secret_kind
 from components.config.units import unit_fix
 from components.config.violations import Violation, shown
-from components.domain.serve_options import ServeOption, leading_words, serve_options
+from components.domain.serve_options import ServeOption, is_option, leading_words, serve_options
 from components.domain.vllm_options import (
     KEYED,
     NEWEST,
     OPPOSITES_SINCE,
     OPTIONS,
+    SHORT_NAMES,
     VALUELESS,
     Kind,
     Version,
@@ -78,6 +80,7 @@ HARMFUL_ENGINE_ARGS: Final = {
     "--data-parallel-start-rank": _MORE_NODES,
     "--data-parallel-supervisor-port": _MORE_NODES,
     "--headless": _MORE_NODES,
+    "--help": "makes vLLM print its options and end",
     "--master-addr": _MORE_NODES,
     "--master-port": _MORE_NODES,
     "--nnodes": _MORE_NODES,
@@ -87,51 +90,6 @@ HARMFUL_ENGINE_ARGS: Final = {
     "--config": "could override any argument that the program derives",
     "--root-path": "would move the paths that probes and clients request",
     "--disable-log-stats": "would stop the metrics that the gates read",
-}
-_V0: Final = "Remove it: it was of vLLM's first engine, V0."
-_DRAFT: Final = 'Write it as a key: --speculative-config={"model": …, "num_speculative_tokens": …}.'
-_GUIDED: Final = "Write --structured-outputs-config.backend=<name>, e.g. xgrammar."
-_ROPE: Final = 'Write --hf-overrides={"rope_parameters": {…}}.'
-# Options that vLLM had before the oldest supported version, with what took their place.
-# https://docs.vllm.ai/en/latest/api/vllm/engine/arg_utils
-REMOVED_ENGINE_ARGS: Final = {
-    "--cuda-graph-sizes": "Write --cudagraph-capture-sizes.",
-    "--device": "Remove it: vLLM finds the GPUs.",
-    "--disable-mm-preprocessor-cache": "Write --mm-processor-cache-gb=0.",
-    "--enable-reasoning": "Remove it: --reasoning-parser alone turns reasoning on.",
-    "--engine-use-ray": "Write --distributed-executor-backend=ray.",
-    "--full-cuda-graph": "Write --compilation-config.cudagraph_mode=FULL.",
-    "--guided-decoding-backend": _GUIDED,
-    "--guided-decoding-disable-additional-properties": (
-        "Write --structured-outputs-config.disable_additional_properties=true."
-    ),
-    "--guided-decoding-disable-any-whitespace": "Write --structured-outputs-config.disable_any_whitespace=true.",
-    "--guided-decoding-disable-fallback": "Remove it.",
-    "--long-lora-scaling-factors": "Remove it: the adapter's own config has its scaling.",
-    "--lora-extra-vocab-size": "Remove it: vLLM no longer takes adapters that add tokens.",
-    "--max-context-len-to-capture": "Write --max-cudagraph-capture-size.",
-    "--max-seq-len-to-capture": "Write --max-cudagraph-capture-size.",
-    "--multi-step-stream-outputs": _V0,
-    "--num-lookahead-slots": _V0,
-    "--num-redundant-experts": "Write --eplb-config.num_redundant_experts=<number>.",
-    "--num-scheduler-steps": _V0,
-    "--num-speculative-tokens": _DRAFT,
-    "--override-neuron-config": "Write --additional-config.",
-    "--override-pooler-config": "Write --pooler-config.",
-    "--preemption-mode": _V0,
-    "--qlora-adapter-name-or-path": "Set lora_adapters.",
-    "--rope-scaling": _ROPE,
-    "--rope-theta": _ROPE,
-    "--scheduler-delay-factor": _V0,
-    "--speculative-draft-tensor-parallel-size": _DRAFT,
-    "--speculative-max-model-len": _DRAFT,
-    "--speculative-model": _DRAFT,
-    "--swap-space": "Remove it, or write --kv-offloading-size to keep KV cache in the node's memory.",
-    "--task": "Remove it.",
-    "--tokenizer-pool-size": _V0,
-    "--tokenizer-pool-type": _V0,
-    "--use-v2-block-manager": _V0,
-    "--worker-use-ray": "Write --distributed-executor-backend=ray.",
 }
 # What vLLM refuses to start with unless another option is there, too.
 # https://github.com/vllm-project/vllm/blob/main/vllm/entrypoints/openai/cli_args.py
@@ -156,6 +114,9 @@ _UNITS: Final = {
     "--mm-processor-cache-gb": "gib",
     "--mm-shm-cache-max-object-size-mb": "mib",
 }
+_SECOND: Final = re.compile(r"\S\s+(--?[A-Za-z][\w-]*)")
+_NO_OPTIONS: Final = frozenset({"-", "--", "-v", "--version"})
+"""What has the form of an option, but means nothing behind `vllm serve`, or something else."""
 # argparse accepts any prefix of an option's name. Shorter prefixes than this are not checked.
 _MIN_ABBREVIATION: Final = len("--xx")
 _MOST_NAMES: Final = 5
@@ -194,7 +155,7 @@ def unknown_options_warning(engine_args: Sequence[str]) -> str | None:
 def _unknown(option: ServeOption) -> str:
     """Return an option, or one with its choice, that no known version has; empty when there is one."""
     known = find_options(option.name)
-    if _is_optimization(option) or option.name in REMOVED_ENGINE_ARGS:
+    if option.name in REMOVED_ENGINE_ARGS:
         return ""
     if not known:
         return option.given
@@ -229,24 +190,37 @@ def _option_violations(option: ServeOption, version: Version | None) -> Iterator
         yield Violation(here, f"{subject} is derived by the program", fix)
     elif name in HARMFUL_ENGINE_ARGS:
         yield Violation(here, f"{subject} {HARMFUL_ENGINE_ARGS[name]}", "Remove it.")
-    elif (replacement := REMOVED_ENGINE_ARGS.get(option.name)) is not None:
-        what = f"{option.given} no longer exists: vLLM {_text(MIN_VLLM)} and newer exit when they get it"
-        yield Violation(here, what, replacement)
+    elif (removed := REMOVED_ENGINE_ARGS.get(option.name)) is not None:
+        what = (
+            f"{option.given} no longer exists since vLLM {_text(removed.since)}: newer versions exit when they get it"
+        )
+        yield Violation(here, what, removed.fix)
     elif option.joined:
-        what = "an option and its value must not be separated by a space in one element: vLLM does not recognise them"
-        # What follows an option that vLLM does not have may be a secret.
-        known = bool(find_options(option.name)) and "\n" not in option.value
-        value, whole = (option.value, f"{option.given} {option.value}") if known else ("<value>", option.given)
-        follows = value if known else "the value"
-        yield Violation(here, what, f"Write {option.given}={value}, or make {follows} the next element.", whole)
+        yield _joined_violation(option)
     elif name in GENERATING and option.value not in GENERATING[name]:
         what = f"{subject} is for models that do not generate text, which the probes and checks need"
         fix = f"Remove it, or set it to one of: {', '.join(sorted(GENERATING[name]))}."
         yield Violation(here, what, fix, option.value)
     elif found := tuple(_second_options(option)):
         yield from found
-    elif not _is_optimization(option):
+    else:
         yield from _table_violations(option, version)
+
+
+def _joined_violation(option: ServeOption) -> Violation:
+    what = "an option and its value must not be separated by a space in one element: vLLM does not recognise them"
+    # What follows an option that vLLM does not have may be a secret.
+    known = bool(find_options(option.name)) and "\n" not in option.value
+    value, whole = (option.value, f"{option.given} {option.value}") if known else ("<value>", option.given)
+    value = re.sub(r"^=\s*", "", value)
+    fix = f"Write {option.given}={value}, or make {value if known else 'the value'} the next element."
+    if _SECOND.search(f"x {value}"):
+        # A whole command line.
+        value = re.split(r"\s", value, maxsplit=1)[0]
+        fix = "Make each option an element of its own" + (
+            "." if is_option(value) else f", the first as {option.given}={value}."
+        )
+    return Violation((option.position,), what, fix, whole)
 
 
 def _second_options(option: ServeOption) -> Iterator[Violation]:
@@ -254,20 +228,20 @@ def _second_options(option: ServeOption) -> Iterator[Violation]:
     if known and known[0].kind in KEYED:
         return  # a text in it may contain anything
     for index, value in enumerate(option.values):
-        if second := re.search(r"\S\s+(--?[A-Za-z][\w-]*)", value):
+        if second := _SECOND.search(value):
             what = f"the value of {option.given} contains a second option"
             fix = "Make each option an element of its own."
             yield Violation((option.value_position(index),), what, fix, second[1])
 
 
-def _is_optimization(option: ServeOption) -> bool:
-    """Return whether it is -O3 or the like, which vLLM reads apart from the others."""
-    return bool(re.fullmatch(r"-O.*", option.given))
-
-
 def _table_violations(option: ServeOption, version: Version | None) -> Iterator[Violation]:
     here, known = (option.position,), find_options(option.name)
-    if not known:
+    if not known and option.given in _NO_OPTIONS:
+        yield Violation(here, f"{option.given} is no option of `vllm serve`", "Remove it.")
+    elif not known and (short := _attached(option.given)):
+        what = f"{option.given} is no option: only one of a single letter takes its value without a sign between them"
+        yield Violation(here, what, f"Write {short}={option.given.removeprefix(short)}.")
+    elif not known:
         meant = likely_meant(option.name)
         if meant is not None and (version is None or version <= NEWEST):
             what = f"{option.given} is no option of vLLM {_text(MIN_VLLM)} to {_text(NEWEST)}"
@@ -288,6 +262,12 @@ def _table_violations(option: ServeOption, version: Version | None) -> Iterator[
         yield Violation(here, what, "Remove it.")
     else:
         yield from _use_violations(option, known[0], version)
+
+
+def _attached(given: str) -> str | None:
+    """Return the short name in front of a number that follows it at once, as in -tp2."""
+    found = re.fullmatch(r"(-[a-z]{2,})[0-9]+", given)
+    return found[1] if found and found[1] in SHORT_NAMES else None
 
 
 def _is_opposite(option: ServeOption, known: VllmOption) -> bool:
@@ -316,17 +296,21 @@ def _use_violations(option: ServeOption, known: VllmOption, version: Version | N
         yield Violation((option.value_position(1),), f"{given} takes one value", fix)
     elif values and not known.takes(option.value):
         yield from _value_violations(option, known, version)
+    elif version is not None and values and version < (since := known.later.get(option.value, MIN_VLLM)):
+        what = f"{given} has {option.value} from vLLM {_text(since)} on, but the image has {_text(version)}"
+        yield Violation((option.value_position(0),), what, "Choose another one, or a newer image.")
 
 
 def _value_violations(option: ServeOption, known: VllmOption, version: Version | None) -> Iterator[Violation]:
     here = (option.value_position(0),)
+    if (bare := _without_quotes(option.value)) is not None and known.takes(bare):
+        fix = f"Write {option.given}={bare}: vLLM would get the quotes, too."
+        fix += " In YAML, put the whole element in single quotes." if known.kind in KEYED else ""
+        yield Violation(here, f"{option.given} needs {known.expected}", fix, option.value)
+        return
     if known.kind in KEYED:
-        what = f"{option.given} needs a value in JSON"
-        fix = (
-            f'Write {option.given}={{"key": "value"}}, without quotes around it that vLLM would get; '
-            "in YAML, put the whole element in single quotes."
-        )
-        yield Violation(here, what, fix, option.value)
+        fix = "In YAML, put the whole element in single quotes."
+        yield Violation(here, f"{option.given} needs {known.expected}", fix, option.value)
         return
     nearest = nearest_name(option.value, known.choices)
     hint = f"Did you mean {nearest}?" if nearest else ""
@@ -336,6 +320,12 @@ def _value_violations(option: ServeOption, known: VllmOption, version: Version |
     elif version is None and (nearest or not known.extensible):
         fix = f"{hint} {_newer('choice')}".lstrip()
         yield Violation(here, f"{option.given} needs {known.expected}", fix, option.value)
+
+
+def _without_quotes(value: str) -> str | None:
+    """Return what is between quotes; None when there are none around it."""
+    found = re.fullmatch(r"(['\"])(.*)\1", value, re.DOTALL)
+    return found[2] if found else None
 
 
 def _newer(what: str) -> str:

@@ -12,6 +12,8 @@ from components.domain.serve_options import ServeOption, json_object, last_value
 # These stand for a method that needs no model.
 # https://github.com/vllm-project/vllm/blob/main/vllm/config/speculative.py
 _NO_MODEL: Final = frozenset({"ngram", "[ngram]", "ngram_gpu", "suffix", "[suffix]", "extract_hidden_states"})
+_LEAST_DIGITS: Final = 7
+_MOST_DIGITS: Final = 40
 _SPECULATIVE: Final = "--speculative-config"
 _ADAPTERS: Final = "--lora-modules"
 _DEFAULT_ADAPTERS: Final = "--default-mm-loras"
@@ -54,8 +56,23 @@ def is_no_repository(reference: str) -> bool:
 
 
 def is_commit(revision: str) -> bool:
-    """Return whether a revision is a commit or the beginning of one."""
-    return bool(re.fullmatch(r"[0-9a-f]{1,64}", revision))
+    """Return whether a revision is a commit, or as much of one as Git itself shows.
+
+    A shorter one may be a branch whose name has the same letters: bf16.
+    https://git-scm.com/docs/git-config#Documentation/git-config.txt-coreabbrev
+    """
+    return bool(re.fullmatch(rf"[0-9a-f]{{{_LEAST_DIGITS},{_MOST_DIGITS}}}", revision))
+
+
+def commit_fix(revision: str) -> str:
+    """Return how to make a commit of a revision that is none."""
+    if is_commit(revision.lower()):
+        return f"Write it in small letters: {revision.lower()}."
+    if re.fullmatch(r"[0-9a-f]+", revision):
+        few = len(revision) < _LEAST_DIGITS
+        least, most = f"Write at least {_LEAST_DIGITS} digits", f"A commit has at most {_MOST_DIGITS} digits"
+        return f"{least}: {revision} may also be a branch." if few else f"{most}, this has {len(revision)}."
+    return "Look it up in its repository: a branch or a tag may move."
 
 
 def unpinned(model: str, options: Sequence[ServeOption]) -> Iterator[Unpinned]:
@@ -95,7 +112,7 @@ def _draft_model(model: str, options: Sequence[ServeOption]) -> Iterator[Unpinne
         revision = config.get(key, default)
         if revision is not None and not is_commit(str(revision)):
             what, value = f"the {key} of the draft model {draft}", str(revision) or None
-            fix = f'Set "{key}": "<commit>" in {_SPECULATIVE}; a branch or a tag may move.'
+            fix = f'Set "{key}": "<commit>" in {_SPECULATIVE}. {commit_fix(str(revision))}'
             yield Unpinned(position=place, what=what, value=value, must="a commit", fix=fix)
 
 
@@ -120,7 +137,7 @@ def _path(module: str) -> str:
 def _revision(
     options: Sequence[ServeOption], name: str, subject: str, value: str | None, else_at: str = ""
 ) -> Unpinned:
-    fix = f"Set {name} to a commit; a branch or a tag may move."
+    fix = f"Set {name} to a commit. {commit_fix(value or '')}"
     place = _place(options, name if value is not None else else_at)
     return Unpinned(position=place, what=f"{name} of {subject}", value=value, must="a commit", fix=fix)
 

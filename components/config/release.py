@@ -14,7 +14,7 @@ from components.config.engine_args import engine_args_violations
 from components.config.environment import VARIABLE_NAME, environment_violations
 from components.config.forms import ADAPTER_NAME, ADAPTER_PATH, FILE_NAME, IMAGE, MODEL, REVISION
 from components.config.model import STRICT, Items
-from components.config.pins import SNAPSHOT_FIX, is_pinned, unpinned
+from components.config.pins import SNAPSHOT_FIX, commit_fix, is_pinned, unpinned
 from components.config.sampling import sampling_defaults
 from components.config.violations import UNSET, Violation, wrong
 from components.domain.serve_options import serve_options
@@ -41,7 +41,7 @@ class Release(BaseModel):
         str, MODEL, Field(description="Model repository, path, or s3://, gs:// or az:// path that vLLM serves.")
     ]
     model_revision: Annotated[
-        str, REVISION, Field(description="Pinned revision of the model (a commit, never a branch).")
+        str, REVISION, Field(description="Pinned revision of the model: a commit of at least 7 digits.")
     ]
     image: Annotated[
         str, IMAGE, Field(description=f"Image of vLLM {MIN_VLLM_TEXT} or newer, pinned by digest (name@sha256:…).")
@@ -174,8 +174,7 @@ class Release(BaseModel):
     def _pin_the_model(cls, revision: str, info: ValidationInfo) -> str:
         model = info.data.get("model")
         if model and not is_pinned(model, revision):
-            what = f"must be {REVISION.expected}; a branch or a tag may move"
-            raise wrong(Violation((), what, "Look the commit up in the model's repository.", revision))
+            raise wrong(Violation((), f"must be {REVISION.expected}", commit_fix(revision), revision))
         return revision
 
     @property

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from components.config.autoscaling_settings import AutoscalingSettings
 from components.config.existing_nodes import ZONE_LABEL, ExistingNodes, KarpenterNodePool
 from components.config.forms import (
     AMI_RELEASE,
@@ -100,7 +101,10 @@ class ColorSettings(BaseModel):
     release: Annotated[
         Release | None, Field(description="What this colour serves. Not set: the colour has never been used.")
     ] = None
-    replicas: Annotated[int, Field(ge=1, le=1000, description="Replicas at full size.")] = 1
+    replicas: Annotated[
+        int,
+        Field(ge=1, le=1000, description="Replicas at full size. With `autoscaling`, leave it out: max_replicas."),
+    ] = 1
     parked: Annotated[bool, Field(description="True: no replicas run; the release is kept for reference.")] = False
     provisioned: Annotated[
         bool | None,
@@ -114,6 +118,15 @@ class ColorSettings(BaseModel):
             ge=0,
             le=1000,
             description="Replicas that run now, if not all (mode surge); the scripts write it. 0: all of `replicas`.",
+        ),
+    ] = 0
+    floor_replicas: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1000,
+            description="Fewest replicas while a rollout needs them (`autoscaling`); the scripts write it. 0: "
+            "min_replicas.",
         ),
     ] = 0
     reservation: Annotated[
@@ -161,8 +174,11 @@ class ColorSettings(BaseModel):
 
     @property
     def wanted_replicas(self) -> int:
-        """The replicas that run unless the colour is parked: all, or fewer while the other colour has their places."""
-        return self.running_replicas or self.replicas
+        """The replicas that run unless the colour is parked.
+
+        All, or fewer while the other colour has their places; with an autoscaler, the fewest that may run.
+        """
+        return self.floor_replicas or self.running_replicas or self.replicas
 
     @property
     def nodes_wanted(self) -> bool:
@@ -300,6 +316,10 @@ class ServiceSettings(BaseModel):
             "`surge_replicas`.",
         ),
     ] = None
+    autoscaling: Annotated[
+        AutoscalingSettings | None,
+        Field(description="How KEDA resizes each colour (docs/autoscaling.md). Default: a colour runs all `replicas`."),
+    ] = None
     node_groups: Annotated[
         Literal["per_color", "shared"],
         Field(
@@ -387,6 +407,7 @@ class ServiceSettings(BaseModel):
             *self._node_violations(),
             *(self._headroom_violations() if self.existing_nodes is None else self._existing_node_violations()),
             *self._surge_violations(),
+            *self._autoscaling_violations(),
             *self._drain_violations(),
             *self._traffic_violations(),
             *self._listener_violations(),
@@ -579,6 +600,27 @@ class ServiceSettings(BaseModel):
         fix = "" if needed is None else f"Or set surge_replicas to {needed}."
         return Violation(("max_rollback_seconds",), what, fix, most)
 
+    def _autoscaling_violations(self) -> Iterator[Violation]:
+        scaling = self.autoscaling
+        given = {"blue": self.blue, "green": self.green}
+        if scaling is None:
+            for color, colored in given.items():
+                if colored.floor_replicas:
+                    what = "must not be set without autoscaling"
+                    yield Violation((color, "floor_replicas"), what, "Remove it.", colored.floor_replicas)
+            return
+        if self.headroom_mode == "surge":
+            what = "must not be set with headroom_mode surge: both would decide how many replicas run"
+            yield Violation(("autoscaling",), what, "Remove it, or set headroom_mode to on_rollout.")
+            return
+        for color, colored in given.items():
+            if "replicas" in colored.model_fields_set and colored.replicas != scaling.max_replicas:
+                what = f"must be max_replicas {scaling.max_replicas}, or left out, with autoscaling"
+                yield Violation((color, "replicas"), what, "", colored.replicas)
+            if colored.floor_replicas > scaling.max_replicas:
+                what = f"must be at most max_replicas {scaling.max_replicas}"
+                yield Violation((color, "floor_replicas"), what, "", colored.floor_replicas)
+
     def _drain_violations(self) -> Iterator[Violation]:
         longest = longest_stream_seconds(self.deregistration_propagation_seconds)
         if longest < 1:
@@ -620,8 +662,12 @@ class ServiceSettings(BaseModel):
             yield Violation(("listener", "idle_timeout_seconds"), what, fix, given)
 
     def color(self, color: Color) -> ColorSettings:
-        """Return one colour's settings."""
-        return self.blue if color == "blue" else self.green
+        """Return one colour's settings. With an autoscaler, its full size is the ceiling, and its floor is known."""
+        colored, scaling = self.blue if color == "blue" else self.green, self.autoscaling
+        if scaling is None:
+            return colored
+        floor = max(colored.floor_replicas, scaling.min_replicas)
+        return colored.model_copy(update={"replicas": scaling.max_replicas, "floor_replicas": floor})
 
     def weight(self, color: Color) -> int:
         """Return one colour's share of new requests, in percent."""

@@ -160,8 +160,12 @@ def needs_evidence(traffic: Traffic) -> bool:
 
 
 def sealed(parts: Json) -> dict[str, Any]:
-    """Return ``explanation`` and ``report`` as a bundle."""
-    document = {**parts, "evidence": sections(_table(parts["report"]))}
+    """Return ``explanation`` and ``report`` as a bundle.
+
+    A whole number is written as one, 6 and not 6.0: programs that copy a bundle, such as jq, would write it so.
+    """
+    plain = {name: _with_plain_numbers(part) for name, part in parts.items()}
+    document = {**plain, "evidence": sections(_table(plain["report"]))}
     return {**document, "evidence": {**document["evidence"], OWN_DIGEST: document_digest(document)}}
 
 
@@ -214,6 +218,22 @@ def document_digest(document: Json) -> str:
     """Return the digest of a whole document but for the digest that it states."""
     evidence = _table(document.get("evidence"))
     return digest_of({**document, "evidence": {key: one for key, one in evidence.items() if key != OWN_DIGEST}})
+
+
+def _with_plain_numbers(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {key: _with_plain_numbers(one) for key, one in _table(value).items()}
+        case list():
+            return [_with_plain_numbers(one) for one in _items(value)]
+        case float() if value.is_integer() and abs(value) <= _MOST_EXACT:
+            return int(value)
+        case _:
+            return value
+
+
+_MOST_EXACT: Final = 2**53
+"""Beyond it, a float is no exact whole number."""
 
 
 def _check_verdicts(report: Json) -> dict[str, str]:

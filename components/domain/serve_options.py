@@ -87,9 +87,18 @@ def parsed_object(text: str) -> Mapping[str, Any]:
     return cast(Mapping[str, Any], value) if isinstance(value, dict) else {}
 
 
-def _option(position: int, word: str, following: Sequence[str]) -> ServeOption:
+def _split(word: str) -> tuple[str, str | None, str]:
+    """Return an option as it is written, what separates it from its value in the same word, and that value."""
+    # As for argparse, the value of an option of one letter may follow it at once: -n2, -O3.
+    if (short := word[: len("-n")]) in SHORT_NAMES and re.match(r"[^=\s]", word[len(short) :]):
+        return short, "", word[len(short) :]
     found = re.match(r"([^=\s]*)(=|\s+)?(.*)", word, re.DOTALL)
     given, separator, rest = found.groups() if found else (word, None, "")
+    return given, separator, rest
+
+
+def _option(position: int, word: str, following: Sequence[str]) -> ServeOption:
+    given, separator, rest = _split(word)
     plain, _, key = given.partition(".")
     plain = plain.replace("_", "-") if plain.startswith("--") else plain
     negated = plain.startswith("--no-")
@@ -103,7 +112,7 @@ def _option(position: int, word: str, following: Sequence[str]) -> ServeOption:
         name=name,
         key=key,
         negated=negated,
-        joined=inline and separator != "=",
+        joined=inline and separator not in ("", "="),
         inline=inline,
         values=(*((rest,) if inline else ()), *following),
     )

@@ -9,7 +9,7 @@ import difflib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -62,6 +62,10 @@ class VllmOption:
     kind: Kind
     short: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    later: Mapping[str, Version] = field(default_factory=dict[str, Version])
+    """The choices that not all versions have, with the first that has each."""
+    array: bool = False
+    """Whether its JSON is a list, not an object."""
     extensible: bool = False
     """Whether plug-ins add choices, or not every version has the same."""
     least: float | None = None
@@ -81,14 +85,22 @@ class VllmOption:
         limits = " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
         what = {
             Kind.INTEGER: "a whole number",
-            Kind.SIZE: "a whole number, such as 8192, 25.6k (times 1000) or 8K (times 1024)",
-            Kind.LENGTH: "a whole number, such as 8192, 25.6k (times 1000) or 8K (times 1024), or auto",
+            Kind.SIZE: "a whole number",
+            Kind.LENGTH: "a whole number",
             Kind.NUMBER: "a number",
             Kind.CHOICE: f"one of {', '.join(self.choices)}",
-            Kind.JSON: "JSON",
-            Kind.CONFIG: "JSON",
+            Kind.JSON: f"a JSON {self._json_type}",
+            Kind.CONFIG: f"a JSON {self._json_type}",
         }.get(self.kind, "a text")
-        return f"{what} {limits}".rstrip()
+        ways = {
+            Kind.SIZE: ", such as 8192, 25.6k (times 1000) or 8K (times 1024)",
+            Kind.LENGTH: ", such as 8192, 25.6k (times 1000) or 8K (times 1024); or auto",
+        }.get(self.kind, "")
+        return f"{what} {limits}".rstrip() + ways
+
+    @property
+    def _json_type(self) -> str:
+        return 'list, e.g. ["a", "b"]' if self.array else 'object, e.g. {"key": "value"}'
 
     def takes(self, value: str) -> bool:
         """Return whether vLLM accepts a value."""
@@ -108,7 +120,7 @@ class VllmOption:
             case Kind.CHOICE:
                 return value in self.choices
             case Kind.JSON | Kind.CONFIG:
-                return is_json(value, suffixes=self.kind is Kind.CONFIG)
+                return is_json(value, suffixes=self.kind is Kind.CONFIG, of=list if self.array else dict)
             case _:
                 return True
 
@@ -145,17 +157,19 @@ def _whole(text: str) -> int | None:
         return None
 
 
-def is_json(value: str, *, suffixes: bool = False) -> bool:
-    """Return whether vLLM can parse a value as JSON. With ``suffixes``, numbers outside of texts may have one: 80m."""
+def is_json(value: str, *, suffixes: bool = False, of: type = object) -> bool:
+    """Return whether vLLM can parse a value as JSON, of this type.
+
+    With ``suffixes``, numbers outside of texts may have one: 80m.
+    """
     if suffixes:
         parts = re.split(r'("(?:[^"\\]|\\.)*")', value)
         parts[::2] = [re.sub(r"\b\d+(?:\.\d+)?[kKmMgGtT]\b", "0", part) for part in parts[::2]]
         value = "".join(parts)
     try:
-        json.loads(value)
+        return isinstance(json.loads(value), of)
     except (ValueError, RecursionError):
         return False
-    return True
 
 
 def opposite_of(name: str) -> str | None:
@@ -195,11 +209,14 @@ def _option(row: str) -> VllmOption:
         sign = next((one for one in _SIGNS if cell.startswith(one)), "")
         key = sign or cell.partition("=")[0]
         given[key] = cell.removeprefix(key) if sign else cell.partition("=")[2]
+    choices = [one.partition("@") for one in filter(None, given.get("choices", "").split("|"))]
     return VllmOption(
         name=f"--{name}",
         kind=Kind(kind),
         short=tuple(filter(None, given.get("short", "").split("|"))),
-        choices=tuple(filter(None, given.get("choices", "").split("|"))),
+        choices=tuple(choice for choice, _, _ in choices),
+        later={choice: _version(since) for choice, _, since in choices if since},
+        array="array" in given,
         extensible="+" in given,
         least=_bound(given, ">="),
         above=_bound(given, ">"),
@@ -216,10 +233,10 @@ def _bound(given: Mapping[str, str], sign: str) -> float | None:
 
 
 # Each row: the name, the kind, and where they apply the short names, the choices, + when plug-ins add choices or not
-# every version has the same, the range, ? when None leaves it unset, and the versions. A line that begins
-# with spaces goes on with the list of choices above it.
-# Types of the KV cache and quantisations are those of any version; plug-ins register more quantisations:
-# https://github.com/vllm-project/vllm/blob/main/vllm/config/cache.py
+# every version has the same, array when its JSON is a list and not an object, the range, ? when None leaves it unset,
+# and the versions. A choice has the first version with it after an @, unless all have it. A line that begins with
+# spaces goes on with the list of choices above it.
+# Quantisations are those of any version, and plug-ins register more:
 # https://github.com/vllm-project/vllm/blob/main/vllm/model_executor/layers/quantization/__init__.py
 _TABLE: Final = """
 additional-config json
@@ -227,14 +244,14 @@ aggregate-engine-logging switch
 all2all-backend text
 allow-credentials flag
 allow-deprecated-quantization flag
-allowed-headers json
+allowed-headers json array
 allowed-local-media-path text
 allowed-media-domains list ?
-allowed-methods json
-allowed-origins json
+allowed-methods json array
+allowed-origins json array
 anthropic-disabled-thinking-effort choice choices=auto|high|low|max|medium|none|xhigh + since=0.31
 api-key list ?
-api-server-count integer short=-asc
+api-server-count integer short=-asc >=1
 async-scheduling flag
 attention-backend text ?
 attention-config config short=-ac
@@ -355,7 +372,7 @@ fault-tolerance-config config since=0.27
 fingerprint-mode choice choices=custom|full|hash|none
 fingerprint-value text ?
 fully-sharded-loras flag
-gdn-prefill-backend choice choices=flashinfer|triton|cutedsl|aiter_flydsl|sycl +
+gdn-prefill-backend choice choices=flashinfer|triton|cutedsl@0.22|aiter_flydsl@0.32|sycl@0.33 +
 generation-config text
 gpu-memory-utilization number >0 <=1
 grpc switch
@@ -363,6 +380,7 @@ grpc-port integer ? since=0.32
 h11-max-header-count integer
 h11-max-incomplete-event-size integer
 headless switch
+help maybe short=-h
 hf-config-path text ?
 hf-overrides json
 hf-token maybe
@@ -374,11 +392,12 @@ ir-op-priority config
 jit-monitor-mode choice choices=error|warn since=0.25
 jit-monitor-verbose flag since=0.24
 kda-decode-backend choice choices=auto|native|flashinfer|triton + since=0.30
-kda-prefill-backend choice choices=auto|triton|flashkda|flashinfer|fused + since=0.27
+kda-prefill-backend choice choices=auto|triton|flashkda|flashinfer@0.30|fused@0.30 + since=0.27
 kernel-config config
 kv-cache-dtype choice choices=auto|float16|bfloat16|fp8|fp8_e4m3|fp8_e5m2|fp8_inc|fp8_ds_mla|fp8_per_token_head|
-  int4_per_token_head|int8_per_token_head|nvfp4|nvfp4_4over6|nvfp4_ds_mla|turboquant_3bit_nc|turboquant_4bit_nc|
-  turboquant_k3v4_nc|turboquant_k8v4
+  int4_per_token_head@0.25|int8_per_token_head|nvfp4|nvfp4_4over6@0.28|nvfp4_ds_mla@0.30|octave_k3v3@0.33|
+  octave_k3v3_compact@0.33|octave_k3v4@0.33|turboquant_3bit_nc|turboquant_4bit_nc|turboquant_k3v4_nc|turboquant_k8v4|
+  ultraquant_4bit@0.32
 kv-cache-dtype-skip-layers list
 kv-cache-memory-bytes size ?
 kv-cache-metrics flag
@@ -405,10 +424,10 @@ lora-modules list ?
 lora-target-modules list ?
 mamba-backend text
 mamba-block-size integer >0 ?
-mamba-cache-dtype choice choices=auto|bfloat16|float16|float32 +
+mamba-cache-dtype choice choices=auto|bfloat16@0.22|float16|float32 +
 mamba-cache-mode choice choices=align|none|all +
 mamba-cache-philox-rounds integer
-mamba-ssm-cache-dtype choice choices=auto|bfloat16|float16|float32 +
+mamba-ssm-cache-dtype choice choices=auto|bfloat16@0.22|float16|float32 +
 mamba-ssu-algorithm choice choices=auto|horizontal|simple|vertical + ? since=0.27
 master-addr text
 master-port integer
@@ -464,7 +483,7 @@ offload-group-size integer >=0
 offload-num-in-group integer >=1
 offload-params list
 offload-prefetch-step integer >=0
-optimization-level text
+optimization-level choice short=-O choices=0|1|2|3
 otlp-traces-endpoint text ?
 override-attention-dtype text ? until=0.28
 override-generation-config json

@@ -16,6 +16,8 @@ Releases = dict[str, dict[str, Any]]
 STARVED = "--max-num-seqs=1"
 """Makes C bad on any server: it runs one request at a time, so requests wait for their first token."""
 
+# The shortest form of a commit that a release may have.
+_DIGITS = 7
 _IMAGE = "vllm/vllm-openai@sha256:" + "5f" * 32
 
 
@@ -41,10 +43,15 @@ def read_releases(folder: Path) -> Releases:
     return releases
 
 
+def commit_of(letter: str) -> str:
+    """Return the commit that the stand-in's hub has of a release, in git's short form."""
+    return (letter * _DIGITS)[:_DIGITS]
+
+
 def _own_release(letter: str) -> dict[str, Any]:
     return {
         "model": "acme/assistant-8b",
-        "model_revision": letter,
+        "model_revision": commit_of(letter),
         "image": _IMAGE,
         "engine_args": ["--max-model-len=8192"],
         "prompts": {"system.txt": f"You are Acme's assistant. Answer briefly. (prompt set {letter})"},

@@ -444,15 +444,21 @@ def require_client_traffic(verdict: GateVerdict, clients: int, probes: int, thre
     return replace(verdict, verdict=Verdict.INCONCLUSIVE, reason=_too_few(seen, thresholds))
 
 
-def judge_targets(health: TargetHealth, replicas: int) -> GateVerdict:
-    """Judge whether the candidate's replicas are all healthy in its target group."""
+def judge_targets(health: TargetHealth, replicas: int, *, more_may_start: bool = False) -> GateVerdict:
+    """Judge whether the candidate's replicas are all healthy in its target group.
+
+    Args:
+        health: its targets.
+        replicas: how many must be healthy.
+        more_may_start: whether an autoscaler may be starting further ones, which are not healthy yet.
+    """
     evidence: Evidence = {"healthy": health.healthy, "total": health.total, "replicas": replicas}
     reason = f"{health.healthy} of {replicas} targets healthy"
     if health.healthy == 0:
         # The load balancer fails open: without a healthy target it sends requests to all registered targets.
         # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
         return GateVerdict(gate="targets", verdict=Verdict.FAIL, reason=reason, evidence=evidence)
-    ready = health.healthy >= replicas and health.healthy == health.total
+    ready = health.healthy >= replicas and (more_may_start or health.healthy == health.total)
     verdict = Verdict.PASS if ready else Verdict.INCONCLUSIVE
     return GateVerdict(gate="targets", verdict=verdict, reason=reason, evidence=evidence)
 

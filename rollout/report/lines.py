@@ -16,6 +16,7 @@ from rollout.model.records import (
     Decision,
     Drilled,
     Finished,
+    FloorMoved,
     HookRan,
     Keeping,
     Kept,
@@ -163,6 +164,8 @@ def line_of(record: Record) -> Line | None:
             return Line(
                 text=f"{one.color} runs {one.replicas} replicas now (before: {one.former}), {one.seconds:.0f} s"
             )
+        case FloorMoved() as one:
+            return Line(text=f"{one.color} runs at least {one.floor} replicas now (before: {one.former})")
         case Kept() as one:
             was = "" if one.former is None else f" (was {format_rfc3339(one.former)})"
             why = f": {one.reason}" if one.reason else ""

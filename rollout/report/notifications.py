@@ -100,6 +100,36 @@ def reap_due(origin: Origin, color: Color, keep_until: datetime, now: datetime) 
     )
 
 
+def watch_failed(origin: Origin, rollout: str, color: Color, reason: str, now: datetime) -> Notification:
+    """Return that a gate has failed the promoted colour, and that nothing is rolled back by itself."""
+    command = f"python -m scripts.rollback {origin.options}"
+    return Notification(
+        event="watch_failed",
+        id=f"{origin.stack}/{origin.service}/{rollout}/watch_failed/{format_rfc3339(now)}",
+        at=now,
+        origin=origin,
+        rollout=rollout,
+        text=f"{origin.service} ({origin.stack}): {color} fails after its promotion: {reason}. To go back: {command}",
+        details={"color": color, "reason": reason, "rollback_command": command},
+    )
+
+
+def way_back_at_risk(
+    origin: Origin, rollout: str, color: Color, problems: Iterable[str], keep_until: datetime, now: datetime
+) -> Notification:
+    """Return what endangers a rollback to the colour that is kept warm."""
+    found: list[JsonValue] = list(problems)
+    return Notification(
+        event="way_back_at_risk",
+        id=f"{origin.stack}/{origin.service}/{rollout}/way_back_at_risk/{format_rfc3339(now)}",
+        at=now,
+        origin=origin,
+        rollout=rollout,
+        text=f"{origin.service} ({origin.stack}): the way back to {color} is at risk: {'; '.join(map(str, found))}",
+        details={"color": color, "problems": found, "keep_until": format_rfc3339(keep_until)},
+    )
+
+
 _Found = tuple[EventName, str, dict[str, JsonValue]]
 
 

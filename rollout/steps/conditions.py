@@ -186,6 +186,12 @@ def needed_resources(settings: ServiceSettings) -> Iterator[tuple[str, str, str]
         "targetgroupbindings",
         f"Install the AWS Load Balancer Controller: {_CONTROLLER_GUIDE}",
     )
+    if settings.autoscaling is not None:
+        yield (
+            "keda.sh/v1alpha1",
+            "scaledobjects",
+            "Install KEDA (https://keda.sh/docs/2.20/deploy/), or remove autoscaling",
+        )
     if settings.node_pool is not None:
         yield (
             "karpenter.sh/v1",

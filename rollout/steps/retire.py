@@ -55,7 +55,10 @@ def park(
     # A stale file may say that the colour is parked already. The stack then follows with this update.
     if known.serves or (standing and not unknown):
         # Parking ends the colour's keep-warm window.
-        _update(ports, updater, color, {f"{color}.parked": True, "keep_until": ""}, message, patience_seconds)
+        edits: dict[str, JsonValue] = {f"{color}.parked": True, "keep_until": ""}
+        if settings.autoscaling is not None:
+            edits[f"{color}.floor_replicas"] = 0
+        _update(ports, updater, color, edits, message, patience_seconds)
     elif unknown:
         raise RolloutError(
             f"pods of {color} run release {', '.join(sorted(unknown))}, which the config file does not contain: the "

@@ -216,11 +216,12 @@ def daemonset_share(nodes: Sequence[Node], pods: Iterable[BoundPod]) -> Resource
 
 
 def _unbound(settings: ServiceSettings, service: str, pods: Iterable[BoundPod]) -> int:
-    """Return how many replicas of the active colour are not bound to a node yet."""
+    """Return how many replicas of the active colour are not bound to a node yet, or may come by an autoscaler."""
     active = settings.color(settings.active_color)
     labels = pool_labels(service, settings.active_color).items()
     bound = sum(labels <= pod.labels.items() for pod in pods)
-    return max(active.wanted_replicas - bound, 0) if active.serves else 0
+    full = active.wanted_replicas if settings.autoscaling is None else active.replicas
+    return max(full - bound, 0) if active.serves else 0
 
 
 def _asked_on(node: str, pods: Iterable[BoundPod]) -> Resources:

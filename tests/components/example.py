@@ -28,7 +28,7 @@ OTHERS_PODS: dict[str, Any] = {
 
 
 def release(**changes: Any) -> dict[str, Any]:
-    return {"model": "org/model", "model_revision": "c0ffee", "image": IMAGE, **changes}
+    return {"model": "org/model", "model_revision": "c0ffee0", "image": IMAGE, **changes}
 
 
 def config(**changes: Any) -> dict[str, str]:

@@ -14,7 +14,7 @@ from tests.components.registrations import Registrations
 
 BOTH_COLORS: dict[str, Any] = {
     "blue": {"replicas": 2, "release": release()},
-    "green": {"replicas": 2, "release": release(model_revision="beef")},
+    "green": {"replicas": 2, "release": release(model_revision="beef123")},
 }
 WEIGHTED_RULE = ("ListenerRule", "llm")
 
@@ -94,7 +94,7 @@ def test_everything_belongs_to_the_service(before: Registrations) -> None:
 
 
 def test_outputs_tell_how_to_reach_the_service_and_what_it_serves(before: Registrations) -> None:
-    blue, green = Release(**release()), Release(**release(model_revision="beef"))
+    blue, green = Release(**release()), Release(**release(model_revision="beef123"))
     assert before.stack_outputs() == {
         "llm": {
             "endpoint": "http://llm.elb.example",

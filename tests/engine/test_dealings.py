@@ -275,7 +275,7 @@ def test_a_policy_that_cannot_run_yet_is_noted_in_the_preview_and_evaluates_the_
 
 # -- the program's stack
 
-A, B = release(), release(model_revision="beef")
+A, B = release(), release(model_revision="beef123")
 LIVE: dict[str, Any] = {
     "rollout_serial": 7,
     "green_weight": 25,

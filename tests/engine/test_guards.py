@@ -18,7 +18,7 @@ from tests.engine.program import GUARDED, Stack
 pytestmark = [pytest.mark.binaries, pytest.mark.timeout(900)]
 
 NOT_SOON = "2099-01-01T00:00:00Z"
-A, B = release(), release(model_revision="beef")
+A, B = release(), release(model_revision="beef123")
 SERIAL = 7
 LIVE: dict[str, Any] = {
     "rollout_serial": SERIAL,

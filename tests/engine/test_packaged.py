@@ -42,7 +42,7 @@ CHAT: dict[str, Any] = {
     "green_weight": 0,
     "rollout_serial": 7,
     "blue": {"replicas": 1, "release": release()},
-    "green": {"replicas": 1, "release": release(model_revision="beef")},
+    "green": {"replicas": 1, "release": release(model_revision="beef123")},
     "rollout": {"soak_seconds": 90},
 }
 

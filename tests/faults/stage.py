@@ -26,7 +26,7 @@ from rehearsal.report.view import LiveView
 from rehearsal.scenarios.scenarios import Scenarios
 from rehearsal.system.processes import Process
 from rehearsal.world.checkout import SERVICE, STACK, release_file
-from rehearsal.world.releases import own_releases
+from rehearsal.world.releases import commit_of, own_releases
 from rehearsal.world.settings import RehearsalSettings
 from rehearsal.world.traffic import start_load
 from rehearsal.world.world import World, world
@@ -51,7 +51,9 @@ Tick = Callable[[], None]
 def stage_settings() -> RehearsalSettings:
     """Return the settings of a rehearsal with rollouts of a few seconds and with faulty releases."""
     releases = own_releases()
-    releases |= {letter: {**releases["a"], "model_revision": letter} for letter in (CRASHING, SLOW, WRONG, STALLING)}
+    releases |= {
+        letter: {**releases["a"], "model_revision": commit_of(letter)} for letter in (CRASHING, SLOW, WRONG, STALLING)
+    }
     steps = [{"candidate_percent": percent, "hold_seconds": 2} for percent in (10, 50, 100)]
     config: dict[str, Any] = {
         # These determine how long an update waits for pods that do not come up.
@@ -200,7 +202,7 @@ class Stage:
     def next_good_release(self) -> str:
         """Return the release, A or B, that does not serve now."""
         active: Color = self.config()["active_color"]
-        return "b" if self.config()[active]["release"]["model_revision"] == "a" else "a"
+        return "b" if self.config()[active]["release"]["model_revision"] == commit_of("a") else "a"
 
     def green_weight(self) -> int:
         """Return the green weight according to the API."""

@@ -7,7 +7,7 @@ from tests.package.host import secret
 
 
 def release(**changes: Any) -> dict[str, Any]:
-    return {"model": "org/model", "modelRevision": "c0ffee", "image": IMAGE, **changes}
+    return {"model": "org/model", "modelRevision": "c0ffee0", "image": IMAGE, **changes}
 
 
 def inputs(**changes: Any) -> dict[str, Any]:

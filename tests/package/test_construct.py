@@ -123,7 +123,7 @@ def test_a_missing_input_is_reported_by_its_name(package: Package) -> None:
 
 def written(**changes: Any) -> dict[str, Any]:
     """What the scripts write, and their own settings."""
-    blue = {"replicas": 2, "release": {"model": "org/model", "model_revision": "c0ffee", "image": IMAGE}}
+    blue = {"replicas": 2, "release": {"model": "org/model", "model_revision": "c0ffee0", "image": IMAGE}}
     rollout = {"steps": [{"candidate_percent": 100, "hold_seconds": 60}]}
     return {
         "green_weight": 0,

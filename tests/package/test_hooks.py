@@ -58,7 +58,7 @@ def test_a_constructed_components_hooks_are_registered_bound_and_called_after_it
 def test_the_guards_refuse_too_large_a_step_of_a_packaged_service(weight: int, refused: bool) -> None:
     releases = {
         "blue": {"replicas": 1, "release": release()},
-        "green": {"replicas": 1, "release": release(modelRevision="beef")},
+        "green": {"replicas": 1, "release": release(modelRevision="beef123")},
     }
     with running_package() as package:
         package.construct("llm", inputs(**releases, greenWeight=weight), preview=True)

@@ -31,7 +31,7 @@ def bundle(
         "skipped": dict.fromkeys(skipped, "no time"),
         "holds": [hold],
         "journal": {"records": 2, "first_seq": 1, "last_seq": 2, "sha256": "0" * 64},
-        "processes": [{"commit": "c0ffee", "config_sha256": "1" * 64, "pack_version": "1.0.0"}],
+        "processes": [{"commit": "c0ffee0", "config_sha256": "1" * 64, "pack_version": "1.0.0"}],
     }
     return sealed({"explanation": {"headline": "A rollout"}, "report": report})
 

@@ -34,7 +34,7 @@ Stack = dict[str, Declared]
 BOTH: Final[dict[str, Any]] = {
     "service_name": "chat",
     "blue": {"replicas": 4, "release": release()},
-    "green": {"replicas": 4, "release": release(model_revision="beef")},
+    "green": {"replicas": 4, "release": release(model_revision="beef123")},
 }
 LATER: Final = "2099-01-01T00:00:00Z"
 SHARED: Final[dict[str, Any]] = {
@@ -80,6 +80,21 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
         "green_weight": 25,
         "rolling_out": True,
         "rollout_serial": 5,
+    },
+    # KEDA decides between two and six replicas; a rollout has raised both floors to four, and green has half of it all.
+    "scaled": {
+        **BOTH,
+        "autoscaling": {
+            "min_replicas": 2,
+            "max_replicas": 6,
+            "target": 5,
+            "prometheus_url": "http://prometheus.monitoring:9090",
+        },
+        "green_weight": 50,
+        "rolling_out": True,
+        "rollout_serial": 5,
+        "blue": {"release": release(), "floor_replicas": 4},
+        "green": {"release": release(model_revision="beef123"), "floor_replicas": 4},
     },
     # On Karpenter's nodes, from a node pool of each colour, a quarter of the way.
     "karpenter": {
@@ -139,7 +154,7 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
     # Two services on a shared listener.
     "joined": {
         "blue": {"replicas": 2, "release": release()},
-        "green": {"replicas": 2, "release": release(model_revision="beef")},
+        "green": {"replicas": 2, "release": release(model_revision="beef123")},
         "services": {
             "chat": {
                 "endpoint_url": "https://chat.example.com",
@@ -200,7 +215,7 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
     # Two services in one stack.
     "two": {
         "blue": {"replicas": 2, "release": release()},
-        "green": {"replicas": 2, "release": release(model_revision="beef")},
+        "green": {"replicas": 2, "release": release(model_revision="beef123")},
         "services": {"chat": {"green_weight": 25, "rolling_out": True}, "search": {"green_weight": 0}},
     },
 }

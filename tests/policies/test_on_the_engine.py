@@ -33,7 +33,7 @@ from tests.rollout import fakes
 
 pytestmark = [pytest.mark.binaries, pytest.mark.timeout(900)]
 
-A, B = release(), release(model_revision="beef")
+A, B = release(), release(model_revision="beef123")
 SERIAL = 7
 GREEN = {"replicas": 3, "release": B}
 CHAT: dict[str, Any] = {"rollout_serial": SERIAL, "green_weight": 25, "rolling_out": True, "green": GREEN}

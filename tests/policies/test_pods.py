@@ -74,9 +74,9 @@ def test_arguments_are_read_in_every_form() -> None:
 
 
 def test_an_argument_may_name_a_variable() -> None:
-    env = [{"name": "REVISION", "value": "c0ffee"}, {"name": "KEY", "valueFrom": {}}]
+    env = [{"name": "REVISION", "value": "c0ffee0"}, {"name": "KEY", "valueFrom": {}}]
     pods = _pods(args=["--revision=$(REVISION)", "--api-key=$(KEY)", "--seed=$(NONE)"], env=env)
-    assert pods.arguments == {"--revision": "c0ffee", "--api-key": "$(KEY)", "--seed": "$(NONE)"}
+    assert pods.arguments == {"--revision": "c0ffee0", "--api-key": "$(KEY)", "--seed": "$(NONE)"}
 
 
 @pytest.mark.parametrize(

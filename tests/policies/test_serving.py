@@ -13,7 +13,7 @@ from tests.policies.judge import Violation, judge
 from tests.policies.stacks import stack
 
 _GRACE = "spec.template.spec.terminationGracePeriodSeconds"
-_NEVER_DRAINED = "vllm serve org/model --revision 0a1b --fingerprint-mode custom --fingerprint-value blue-r7"
+_NEVER_DRAINED = "vllm serve org/model --revision 0a1b2c3 --fingerprint-mode custom --fingerprint-value blue-r7"
 _TOPICS = ("serving-", "release-", "isolation-")
 _MINE = tuple(policy for policy in POLICIES if policy.name.startswith(_TOPICS))
 

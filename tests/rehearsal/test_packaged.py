@@ -19,6 +19,7 @@ from rehearsal.report.view import LiveView
 from rehearsal.scenarios.scenarios import Scenarios
 from rehearsal.world.checkout import SERVICE, STACK
 from rehearsal.world.leftovers import left_running
+from rehearsal.world.releases import commit_of
 from rehearsal.world.settings import RehearsalSettings
 from rehearsal.world.world import World, world
 from tests.components.example import ROOT
@@ -140,7 +141,7 @@ def test_a_packaged_service_is_ramped_to_promotion_and_back_without_a_lost_reque
     records = read_requests(running.requests_log, running.access_log)
     assert summarize(records).failed == 0
     assert (promoted["active_color"], promoted["green_weight"]) == ("green", 100)
-    assert promoted["green"]["release"]["model_revision"] == "b"
+    assert promoted["green"]["release"]["model_revision"] == commit_of("b")
     assert program.kinds("promoted")
     between = by_color(started_between(records, promoted_at + 1, rolled_back_at))
     assert between.keys() == {"green"}

@@ -67,8 +67,8 @@ SIZED_URNS: dict[Color, str] = {
 }
 
 
-def release(revision: str) -> Release:
-    return Release(model="acme/assistant", model_revision=revision, image=f"vllm/vllm-openai@sha256:{'a' * 64}")
+def release(letter: str) -> Release:
+    return Release(model="acme/assistant", model_revision=letter * 7, image=f"vllm/vllm-openai@sha256:{'a' * 64}")
 
 
 OLD, NEW = release("a"), release("b")
@@ -363,7 +363,7 @@ class World:
         """Of the VPC CNI's service account; none in a cluster with another network plugin."""
         self.deployed = True
         self.rules_that_ask_for_a_login: list[str] = []
-        self.resource_types = {"targetgroupbindings", "podmonitors", "nodepools"}
+        self.resource_types = {"targetgroupbindings", "podmonitors", "scaledobjects", "nodepools"}
         self.plugins = ["kube-system/nvidia-device-plugin-daemonset"]
         self.denied: list[str] = []
         """Actions that IAM does not allow whoever runs the scripts."""

@@ -231,7 +231,9 @@ def test_the_first_record_has_the_digest_of_the_settings_that_no_script_writes_a
     moved = taken(green_weight=0, rollout_serial=7, keep_until="2099-01-01T00:00:00Z", rolling_out=True)
     assert len(first.config_sha256) == 64
     assert moved.config_sha256 == first.config_sha256
-    assert taken(blue={"replicas": 2, "release": release(model_revision="beef")}).config_sha256 == first.config_sha256
+    assert (
+        taken(blue={"replicas": 2, "release": release(model_revision="beef123")}).config_sha256 == first.config_sha256
+    )
     assert taken(blue={"replicas": 3, "release": release()}).config_sha256 != first.config_sha256
     assert taken(rollout={"soak_seconds": 7}).config_sha256 != first.config_sha256
     assert first.pack_version == ""

@@ -19,7 +19,7 @@ from rollout.model.errors import RolloutError, StoppedError
 from rollout.model.rule import LiveRule
 from rollout.model.verdict import TargetHealth
 from rollout.system.clock import SystemClock
-from scripts import console, doctor, drill, keep, ramp, reap, rollback, status
+from scripts import console, doctor, drill, keep, ramp, reap, rollback, status, watch
 from tests.rollout.adapters.test_config_file import FLAT, SEVERAL
 from tests.rollout.full_disk import no_room
 from tests.rollout.system.test_failures import aws_error, server
@@ -332,7 +332,9 @@ def test_a_lock_that_somebody_holds_is_refused_by_name(project: Path, command: C
     assert "delete it" in refused(command, project)
 
 
-@pytest.mark.parametrize(("command", "option"), [(reap.main, "--if-due"), (drill.main, "--if-warm")])
+@pytest.mark.parametrize(
+    ("command", "option"), [(reap.main, "--if-due"), (drill.main, "--if-warm"), (watch.main, "--if-warm")]
+)
 def test_what_runs_on_schedule_leaves_a_stack_alone_that_another_command_uses(
     project: Path, command: Callable[..., None], option: str
 ) -> None:

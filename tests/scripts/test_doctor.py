@@ -55,7 +55,7 @@ def write_project(folder: Path, seeded: SeededAccount, namespace: str) -> None:
             "replicas": 2,
             "release": {
                 "model": "org/model",
-                "model_revision": "c0ffee",
+                "model_revision": "c0ffee0",
                 "image": f"vllm/vllm-openai@sha256:{'a' * 64}",
             },
         },

@@ -18,7 +18,7 @@ from scripts import console
 from tests.rollout.fakes import record
 
 PROJECT = Path(__file__).parents[2]
-GOOD = f"model: acme/assistant\nmodel_revision: b\nimage: vllm/vllm-openai@sha256:{'b' * 64}\n"
+GOOD = f"model: acme/assistant\nmodel_revision: bbbbbbb\nimage: vllm/vllm-openai@sha256:{'b' * 64}\n"
 
 
 def call(command: Callable[..., None], *arguments: str) -> Result:
@@ -28,7 +28,7 @@ def call(command: Callable[..., None], *arguments: str) -> Result:
 
 
 @pytest.mark.parametrize(
-    "name", ["ramp", "approve", "rollback", "drill", "reap", "keep", "adopt", "status", "doctor", "monitoring"]
+    "name", ["ramp", "approve", "rollback", "drill", "reap", "keep", "adopt", "status", "doctor", "monitoring", "watch"]
 )
 def test_every_script_explains_itself_and_its_exit_codes(name: str) -> None:
     done = subprocess.run(

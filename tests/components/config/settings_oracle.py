@@ -208,6 +208,7 @@ def _existing_node_relations(read: dict[str, Json], mode: Json) -> Iterator[Path
 
 def _other_relations(read: dict[str, Json], mode: Json) -> Iterator[Path]:
     yield from _surge_relations(read, mode)
+    yield from _autoscaling_relations(read, mode)
     gpus = read.get("gpus_per_replica", 1)
     # An API server, with several GPUs the engine, and a worker for each GPU; with /dev/shm at most.
     least = 1024 + (1024 if gpus > 1 else 0) + 3072 * gpus
@@ -271,6 +272,19 @@ def _surge_relations(read: dict[str, Json], mode: Json) -> Iterator[Path]:
         yield ("surge_replicas",)
     elif kept is not None and kept > surge:
         yield ("keep_warm_replicas",)
+
+
+def _autoscaling_relations(read: dict[str, Json], mode: Json) -> Iterator[Path]:
+    scaling = read.get("autoscaling")
+    floors = {color: read.get(color, {}).get("floor_replicas", 0) for color in COLORS}
+    if scaling is None:
+        yield from ((color, "floor_replicas") for color, floor in floors.items() if floor)
+    elif mode == "surge":
+        yield ("autoscaling",)
+    else:
+        most = scaling["max_replicas"]
+        yield from ((color, "floor_replicas") for color, floor in floors.items() if floor > most)
+        yield from ((color, "replicas") for color in COLORS if read.get(color, {}).get("replicas", most) != most)
 
 
 def _stack_relations(read: dict[str, Json]) -> Iterator[Path]:

@@ -14,7 +14,7 @@ from tests.components.example import release
 # They refer to something that must be pinned, or make a model generate no text.
 VALUES = {
     **{name: ["/a", "/b"] for name in ("--tokenizer", "--hf-config-path", "--spec-model")},
-    **{name: ["c0ffee", "beef"] for name in ("--tokenizer-revision", "--code-revision")},
+    **{name: ["c0ffee0", "beef123"] for name in ("--tokenizer-revision", "--code-revision")},
     "--default-mm-loras": ['{"image": "/a"}', '{"image": "/b"}'],
     "--convert": ["auto", "none"],
     "--runner": ["auto", "generate"],

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from components.config.engine_args import (
     DERIVED_ENGINE_ARGS,
     HARMFUL_ENGINE_ARGS,
-    REMOVED_ENGINE_ARGS,
     engine_args_violations,
     unknown_options_warning,
 )
+from components.config.removed_args import REMOVED_ENGINE_ARGS
 from components.config.violations import Violation
 from components.domain.vllm_options import KEYED, OPTIONS, VALUELESS, Kind
 from tests.components.domain.test_vllm_options import good_values
@@ -77,20 +77,27 @@ def test_a_stray_first_element_does_not_show_what_follows_its_first_word() -> No
 
 
 @pytest.mark.parametrize("name", sorted(JSON_OPTIONS - DERIVED_ENGINE_ARGS))
-@pytest.mark.parametrize("value", ["'{\"a\": 1}'", "{a: 1}", "{'a': 1}", "a"])
-def test_what_is_no_json_is_refused_at_the_value(name: str, value: str) -> None:
+@pytest.mark.parametrize("value", ["'{\"a\": 1}'", "{a: 1}", "{'a': 1}", "a", "1", '"a"', "null"])
+def test_what_is_no_json_of_its_type_is_refused_at_the_value(name: str, value: str) -> None:
     assert only([f"{name}={value}"]).path == (0,)
     violation = only([name, value])
     assert violation.path == (1,)
-    assert violation.what == f"{name} needs a value in JSON"
+    assert violation.what.startswith(f"{name} needs a JSON ")
     assert violation.value == value
+
+
+def test_an_object_is_no_list_and_a_list_is_no_object() -> None:
+    assert only(['--speculative-config=["ngram"]']).what.endswith('needs a JSON object, e.g. {"key": "value"}')
+    assert only(["--allowed-origins=*"]).what.endswith('needs a JSON list, e.g. ["a", "b"]')
+    assert list(engine_args_violations(['--allowed-origins=["*"]'])) == []
 
 
 @pytest.mark.parametrize("name", sorted(JSON_OPTIONS - DERIVED_ENGINE_ARGS))
 def test_json_and_single_keys_are_accepted(name: str) -> None:
     unset = [f"{name}=", f"{name}=None"] if OPTIONS[name].unsettable else []
-    accepted = [f'{name}={{"a b": "x -y"}}', f"{name}.key=text", *unset]
-    assert list(engine_args_violations([*accepted, name, "{}"])) == []
+    whole = ['["x -y"]', "[]"] if OPTIONS[name].array else ['{"a b": "x -y"}', "{}"]
+    accepted = [f"{name}={whole[0]}", f"{name}.key=text", *unset]
+    assert list(engine_args_violations([*accepted, name, whole[1]])) == []
 
 
 @pytest.mark.parametrize(
@@ -155,8 +162,8 @@ def test_no_option_of_vllms_is_taken_for_an_abbreviation_of_a_refused_one() -> N
         (["--no-max-num-seqs"], "--max-num-seqs has no form with --no-", "Write --max-num-seqs with its value"),
         (["--gpu-memory-utilization=1.5"], "--gpu-memory-utilization needs a number above 0 and at most 1", ""),
         (["--gpu-memory-utilization=90%"], "--gpu-memory-utilization needs a number", ""),
-        (["--max-model-len=1.5K"], "--max-model-len needs a whole number, such as 8192", ""),
-        (["--max-model-len=8,192"], "--max-model-len needs a whole number, such as 8192", ""),
+        (["--max-model-len=1.5K"], "--max-model-len needs a whole number of at least 1, such as 8192", ""),
+        (["--max-model-len=8,192"], "--max-model-len needs a whole number of at least 1, such as 8192", ""),
         (["--enforce-eager=true"], "--enforce-eager takes no value", "--no-enforce-eager to turn it off."),
         (["--enable-prefix-caching", "false"], "takes no value", "Write --enable-prefix-caching alone"),
         (["--tokenizer-mode"], "--tokenizer-mode needs a value", "Write --tokenizer-mode=<value>: a text."),
@@ -172,7 +179,19 @@ def test_no_option_of_vllms_is_taken_for_an_abbreviation_of_a_refused_one() -> N
         (["--quantization=awq-marlin"], "--quantization needs one of ", "Did you mean awq_marlin?"),
         (["-q", "AWQ"], "-q needs one of ", "Did you mean awq?"),
         (["--max-num=8"], "--max-num is the beginning of several options", "Write the whole name."),
-        (['--limit-mm-per-prompt={"image": 2k}'], "--limit-mm-per-prompt needs a value in JSON", ""),
+        (['--limit-mm-per-prompt={"image": 2k}'], "--limit-mm-per-prompt needs a JSON object", ""),
+        (["--max-model-len='8192'"], "--max-model-len needs a whole number", "Write --max-model-len=8192: vLLM would"),
+        (["--dtype", '"half"'], "--dtype needs one of ", "Write --dtype=half: vLLM would get the quotes, too."),
+        (["--api-server-count=0"], "--api-server-count needs a whole number of at least 1", ""),
+        (["-O9"], "-O needs one of 0, 1, 2, 3", ""),
+        (["-O.mode=3"], "-O needs one of 0, 1, 2, 3", ""),
+        (["-tp2"], "-tp2 is no option: only one of a single letter takes its value", "Write -tp=2."),
+        (["--help"], "--help makes vLLM print its options and end", "Remove it."),
+        (["-h"], "--help makes vLLM print its options and end", "Remove it."),
+        (["-n2"], "--nnodes spreads a replica over several pods or nodes", "Remove it."),
+        (["-qfp9"], "-q needs one of ", "Did you mean fp8?"),
+        (["--"], "-- is no option of `vllm serve`", "Remove it."),
+        (["--version"], "--version is no option of `vllm serve`", "Remove it."),
     ],
 )
 def test_what_vllm_would_refuse_is_refused_with_the_fix(words: list[str], what: str, fix: str) -> None:
@@ -186,8 +205,11 @@ def test_what_vllm_would_refuse_is_refused_with_the_fix(words: list[str], what: 
 def test_an_option_that_vllm_had_before_is_refused_with_what_took_its_place(name: str) -> None:
     for words in ([f"{name}=precious"], [name.replace("-", "_").replace("__", "--", 1), "precious"]):
         violation = only(["--seed=1", *words])
-        assert violation.what.endswith("no longer exists: vLLM 0.21 and newer exit when they get it")
-        assert violation.fix == REMOVED_ENGINE_ARGS[name]
+        since = REMOVED_ENGINE_ARGS[name].since
+        assert violation.what.endswith(
+            f"no longer exists since vLLM 0.{since[1]}: newer versions exit when they get it"
+        )
+        assert violation.fix == REMOVED_ENGINE_ARGS[name].fix
         assert "precious" not in violation.line()
         assert unknown_options_warning(words) is None
 
@@ -243,6 +265,7 @@ def test_an_option_with_what_it_needs_is_accepted(words: list[str]) -> None:
         ["-O3"],
         ["-O=2"],
         ["-O", "1"],
+        ["-qfp8"],
     ],
 )
 def test_what_vllm_accepts_is_accepted(words: list[str]) -> None:
@@ -295,6 +318,29 @@ def test_the_images_version_decides_what_exists() -> None:
     assert list(engine_args_violations(words_of(gone.name), (0, gone.until[1] - 1))) == []
     (violation,) = engine_args_violations(words_of(gone.name), gone.until)
     assert violation.what.startswith(f"{gone.name} no longer exists since vLLM 0.{gone.until[1]}")
+
+
+def test_the_images_version_decides_which_choices_exist() -> None:
+    words = ["--seed=1", "--kv-cache-dtype", "nvfp4_4over6"]
+    assert list(engine_args_violations(words)) == list(engine_args_violations(words, (0, 28))) == []
+    (violation,) = engine_args_violations(words, (0, 27))
+    assert violation.path == (2,)
+    assert violation.what == "--kv-cache-dtype has nvfp4_4over6 from vLLM 0.28 on, but the image has 0.27"
+
+
+@pytest.mark.parametrize(
+    ("word", "fix"),
+    [
+        ("--max-model-len = 8192", "Write --max-model-len=8192, or make 8192 the next element."),
+        (
+            "--max-model-len 8192 --gpu-memory-utilization 0.9",
+            "Make each option an element of its own, the first as --max-model-len=8192.",
+        ),
+        ("--enforce-eager --dtype half", "Make each option an element of its own."),
+    ],
+)
+def test_a_command_line_in_one_element_is_taken_apart(word: str, fix: str) -> None:
+    assert only([word]).fix == fix
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ AUTO_MODE = {"node_class": "gpu", "node_class_kind": "NodeClass"}
 RESERVATION = {"kind": "on_demand", "id": "cr-0a", "subnet_id": "subnet-1", "ends": "2026-12-01T08:00:00Z"}
 BOTH: dict[str, Any] = {
     "blue": {"replicas": 2, "release": release()},
-    "green": {"replicas": 2, "release": release(model_revision="beef")},
+    "green": {"replicas": 2, "release": release(model_revision="beef123")},
 }
 
 

@@ -95,7 +95,7 @@ TEXTS: dict[str, tuple[list[str], list[str]]] = {
         ["org/m_1.0=+-", "s3://b/x", "/m", A * 500, f"{A * 100}/{A * 100}:{A * 40}"],
         ["", A * 501, "-a", "a b", "S3://x", "hf://", "a:b", "1x://a", "a/b/c:d", "a/b:", f"a/b:{A * 41}"],
     ),
-    "REVISION": (["c0ffee", "v1.0", A * 128], ["", A * 129, "-a", ".a", "refs/x"]),
+    "REVISION": (["c0ffee0", "v1.0", A * 128], ["", A * 129, "-a", ".a", "refs/x"]),
     "IMAGE": (
         [f"a{DIGEST}", f"r.io:5000/A_b-c{DIGEST}", A * 256 + DIGEST],
         [DIGEST, "a:latest", f"a{DIGEST[:-1]}", f"a{DIGEST}0", f"A{DIGEST}", f"a{DIGEST[:-1]}F", A * 257 + DIGEST],

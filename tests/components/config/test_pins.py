@@ -36,19 +36,19 @@ def speculative(**config: Any) -> str:
         ["--tokenizer=org/model"],
         ["--tokenizer=/models/tokenizer"],
         ["--tokenizer=s3://models/tokenizer"],
-        ["--tokenizer=acme/tok", "--tokenizer-revision=c0ffee"],
-        ["--tokenizer-revision", "c0ffee"],
-        ["--tokenizer_revision=main", "--tokenizer-revision=c0ffee"],
-        ["--code-revision=c0ffee"],
+        ["--tokenizer=acme/tok", "--tokenizer-revision=c0ffee0"],
+        ["--tokenizer-revision", "c0ffee0"],
+        ["--tokenizer_revision=main", "--tokenizer-revision=c0ffee0"],
+        ["--code-revision=c0ffee0"],
         ["--hf-config-path=/models/config"],
         ["--hf-config-path=org/model"],
         [speculative(method="ngram", num_speculative_tokens=3)],
         [speculative(model="[ngram]")],
         [speculative(method="suffix")],
         [speculative(model="/models/draft")],
-        [speculative(model="acme/draft", revision="c0ffee", code_revision="beef")],
-        [speculative(model="acme/draft"), "--speculative-config.revision=c0ffee"],
-        [speculative(method="mtp", revision="c0ffee")],
+        [speculative(model="acme/draft", revision="c0ffee0", code_revision="beef123")],
+        [speculative(model="acme/draft"), "--speculative-config.revision=c0ffee0"],
+        [speculative(method="mtp", revision="c0ffee0")],
         ["--spec-method=ngram"],
         ["--spec-model=/models/draft"],
         ["--lora-modules", "law=/adapters/law", '{"name": "code", "path": "/adapters/code"}'],
@@ -72,7 +72,7 @@ def test_pinned_references_pass(words: list[str]) -> None:
         ([speculative(model="acme/draft", revision="main")], "draft model acme/draft", "main"),
         (["-sc", '{"model": "acme/draft"}'], "draft model acme/draft", None),
         (["--speculative-config.model=acme/draft"], "draft model acme/draft", None),
-        ([speculative(model="acme/draft", revision="c0", code_revision="dev")], "the code_revision of", "dev"),
+        ([speculative(model="acme/draft", revision="c0ffee0", code_revision="dev")], "the code_revision of", "dev"),
         ([speculative(method="mtp")], "the revision of the draft model org/model", None),
         ([speculative(method="deepseek_mtp")], "the revision of the draft model org/model", None),
         (["--spec-model=acme/draft"], "draft model acme/draft", None),
@@ -102,7 +102,7 @@ def test_the_settings_name_the_argument() -> None:
     assert one.path == ("engine_args", 1)
     assert one.line() == (
         "engine_args[1]: --tokenizer-revision of the tokenizer acme/tok is not set, but must be a commit. "
-        "Set --tokenizer-revision to a commit; a branch or a tag may move."
+        "Set --tokenizer-revision to a commit. Look it up in its repository: a branch or a tag may move."
     )
     moving = violation("--tokenizer-revision=main", "--tokenizer=acme/tok")
     assert moving.path == ("engine_args", 0)

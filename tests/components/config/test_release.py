@@ -16,7 +16,7 @@ from tests.components.example import release
 
 CHANGES: dict[str, Any] = {
     "model": "org/other",
-    "model_revision": "beef",
+    "model_revision": "beef123",
     "image": f"vllm/vllm-openai@sha256:{'b' * 64}",
     "engine_args": ["--max-model-len=8192"],
     "env": {"VLLM_LOGGING_LEVEL": "DEBUG"},
@@ -51,7 +51,7 @@ def test_to_declare_how_large_a_model_is_makes_it_no_other_one(size: str) -> Non
 
 
 def test_ids_given_to_earlier_releases_still_hold() -> None:
-    assert Release(**release()).release_id == "7a96c0970da5"
+    assert Release(**release()).release_id == "f7873e699abc"
 
 
 @given(st.permutations(["a", "b", "c", "d"]))
@@ -100,10 +100,37 @@ def test_an_argument_that_only_begins_alike_is_accepted(flag: str) -> None:
     assert Release(**release(engine_args=[flag])).engine_args == (flag,)
 
 
-@pytest.mark.parametrize("revision", ["main", "v1.0", "refs/heads/main", "HEAD", ""])
+@pytest.mark.parametrize("revision", ["refs/heads/main", ""])
 def test_a_repositorys_revision_is_a_commit(revision: str) -> None:
     with pytest.raises(ValidationError, match="must be a commit"):
         Release(**release(model_revision=revision))
+
+
+COMMIT = "a09a35458c702b33eeacc393d103063234e8bc28"
+
+
+@pytest.mark.parametrize(
+    ("revision", "fix"),
+    [
+        ("main", "Look it up in its repository: a branch or a tag may move."),
+        ("v1.0", "Look it up in its repository: a branch or a tag may move."),
+        ("fp8", "Look it up in its repository: a branch or a tag may move."),
+        ("bf16", "Write at least 7 digits: bf16 may also be a branch."),
+        ("decade", "Write at least 7 digits: decade may also be a branch."),
+        (COMMIT.upper(), f"Write it in small letters: {COMMIT}."),
+        (f"{COMMIT}0", "A commit has at most 40 digits, this has 41."),
+    ],
+)
+def test_what_may_be_a_branch_is_no_commit(revision: str, fix: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Release(**release(model_revision=revision))
+    (violation,) = explain(raised.value, Release)
+    assert (violation.path, violation.value, violation.fix) == (("model_revision",), revision, fix)
+
+
+@pytest.mark.parametrize("revision", [COMMIT, COMMIT[:7]])
+def test_a_commit_may_be_as_short_as_git_shows_it(revision: str) -> None:
+    assert Release(**release(model_revision=revision)).model_revision == revision
 
 
 @pytest.mark.parametrize("model", ["org/model-GGUF:Q4_K_M", "org/model-GGUF:UD-Q4_K_XL"])
@@ -139,7 +166,7 @@ def test_what_is_no_repository_has_versions_of_its_own(model: str) -> None:
         ("ftp+x://a/b", "vLLM cannot load from ftp+x://, only from"),
     ],
 )
-@pytest.mark.parametrize("revision", ["main", "c0ffee"])
+@pytest.mark.parametrize("revision", ["main", "c0ffee0"])
 def test_no_other_address_is_a_model_whatever_its_revision(model: str, fix: str, revision: str) -> None:
     with pytest.raises(ValidationError) as raised:
         Release(**release(model=model, model_revision=revision))
@@ -330,7 +357,7 @@ shares = st.none() | st.sampled_from([0.25, 0.5, 1])
 bundles = st.fixed_dictionaries(
     {
         "model": st.sampled_from(["org/a", "org/b"]),
-        "model_revision": st.sampled_from(["c0ffee", "beef"]),
+        "model_revision": st.sampled_from(["c0ffee0", "beef123"]),
         "image": st.sampled_from([release()["image"], CHANGES["image"]]),
         "engine_args": st.lists(
             st.sampled_from(["--dtype=half", "--max-num-seqs=9", "--enforce-eager", "-O3"]), max_size=3
@@ -378,7 +405,7 @@ NESTED = release(
 # A changed value for each leaf, valid for its field.
 OTHER_FORMS = {
     "model": "org/other",
-    "model_revision": "beef",
+    "model_revision": "beef123",
     "image": CHANGES["image"],
     "lora_adapters": "/adapters/other",
 }

@@ -40,7 +40,7 @@ BASE: dict[str, Any] = {
     "blue": {"replicas": 2, "release": release(engine_args=["--max-model-len", "8192"], prompts={"a.txt": "b"})},
     "green": {
         "replicas": 2,
-        "release": release(model_revision="beef", sampling={"top_p": 0.5}),
+        "release": release(model_revision="beef123", sampling={"top_p": 0.5}),
         "parked": False,
         "reservation": {"kind": "on_demand", "id": "cr-0a", "subnet_id": "subnet-1", "ends": "2026-12-01T08:00:00Z"},
     },
@@ -170,7 +170,7 @@ ODD: list[Any] = [
         "2026-13-40T00:00:00Z",
         "2026-11-22 08:00:00 +0000 UTC",
     ),
-    *("7 larger nodes", "7", "larger nodes", "org/model", "s3://bucket/x", "/models/x", "c0ffee", "v1.0"),
+    *("7 larger nodes", "7", "larger nodes", "org/model", "s3://bucket/x", "/models/x", "c0ffee0", "v1.0"),
     *(f"vllm/vllm-openai@sha256:{'b' * 64}", "vllm/vllm-openai:latest", f"vllm@sha256:{'b' * 63}"),
     "arn:aws:iam::123456789012:policy/boundary",
     "arn:aws:resource-groups:us-east-1:123456789012:group/gpus",

@@ -21,7 +21,7 @@ def surge(**changes: Any) -> Any:
 
 
 def green(**changes: Any) -> dict[str, Any]:
-    return {"replicas": 4, "release": release(model_revision="beef"), **changes}
+    return {"replicas": 4, "release": release(model_revision="beef123"), **changes}
 
 
 @pytest.mark.parametrize(

@@ -111,11 +111,11 @@ def stating(section: str, value: Any) -> Bundle:
             {**BUNDLE["evidence"]["journal"], "records": 3},
             "journal: the bundle states records 3, but it is records 2: the report may be of other records than",
         ),
-        ("program", "c0ffee", 'program: the bundle states c0ffee, but it is {"commits":["c0ffee"]}: another'),
-        ("program", None, 'program: the bundle states null, but it is {"commits":["c0ffee"]}: another'),
+        ("program", "c0ffee0", 'program: the bundle states c0ffee0, but it is {"commits":["c0ffee0"]}: another'),
+        ("program", None, 'program: the bundle states null, but it is {"commits":["c0ffee0"]}: another'),
         ("program", ["x" * 76], f'program: the bundle states ["{"x" * 76}"], but it is'),
         ("program", ["x" * 77], f'program: the bundle states ["{"x" * 77}"…, but it is'),
-        ("program", {}, 'program: the bundle states commits null, but it is commits ["c0ffee"]: another'),
+        ("program", {}, 'program: the bundle states commits null, but it is commits ["c0ffee0"]: another'),
     ],
 )
 def test_of_a_section_that_differs_only_what_differs_is_shown(section: str, stated: Any, text: str) -> None:

@@ -21,7 +21,10 @@ from components.domain.serve_options import json_object, last_value, leading_wor
         (["--hf-overrides={}"], "--hf-overrides", ("{}",)),
         (["--x=a b=c"], "--x", ("a b=c",)),
         (["--x="], "--x", ("",)),
-        (["-O3"], "-O3", ()),
+        (["-O3"], "--optimization-level", ("3",)),
+        (["-O=3"], "--optimization-level", ("3",)),
+        (["-O", "3"], "--optimization-level", ("3",)),
+        (["-qfp8"], "--quantization", ("fp8",)),
     ],
 )
 def test_an_option_has_its_name_and_values(words: list[str], name: str, values: tuple[str, ...]) -> None:

@@ -27,7 +27,7 @@ def test_any_other_text_says_nothing(text: str) -> None:
 
 
 def test_the_rule_says_what_each_colour_is() -> None:
-    blue, green = release(), release(model_revision="beef")
+    blue, green = release(), release(model_revision="beef123")
     settings = service_settings(
         blue={"replicas": 4, "release": blue},
         green={"replicas": 2, "release": green, "parked": True},

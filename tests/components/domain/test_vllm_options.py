@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.config.engine_args import DERIVED_ENGINE_ARGS, HARMFUL_ENGINE_ARGS, REMOVED_ENGINE_ARGS
+from components.config.engine_args import DERIVED_ENGINE_ARGS, HARMFUL_ENGINE_ARGS
+from components.config.removed_args import REMOVED_ENGINE_ARGS
 from components.domain.vllm_options import (
     KEYED,
     NEWEST,
@@ -32,7 +33,7 @@ def good_values(option: VllmOption) -> list[str]:
     if option.choices:
         return list(option.choices[:2])
     if option.kind in KEYED:
-        return ['{"a": 1}', '{"b": 2}']
+        return ['["a"]', '["b"]'] if option.array else ['{"a": 1}', '{"b": 2}']
     if option.kind in (Kind.INTEGER, Kind.SIZE, Kind.LENGTH, Kind.NUMBER):
         return [number for number in _NUMBERS if option.takes(number)][:2]
     return ["x", "y"]
@@ -52,6 +53,8 @@ def test_a_row_is_sound(name: str) -> None:
     assert option.until is None or option.since < option.until <= NEWEST
     assert all(re.fullmatch(r"-[a-zA-Z]+", short) for short in option.short)
     assert bool(option.choices) == (option.kind is Kind.CHOICE)
+    assert option.later.keys() <= {*option.choices}
+    assert all(option.since < since <= NEWEST for since in option.later.values())
     if option.kind not in VALUELESS:
         assert all(option.takes(value) for value in good_values(option))
         assert good_values(option)
@@ -70,7 +73,7 @@ def test_the_program_derives_only_options_that_every_version_has() -> None:
 
 
 def test_what_takes_the_place_of_a_removed_option_exists() -> None:
-    written = [name for fix in REMOVED_ENGINE_ARGS.values() for name in re.findall(r"--[a-z-]*[a-z]", fix)]
+    written = [name for one in REMOVED_ENGINE_ARGS.values() for name in re.findall(r"--[a-z-]*[a-z]", one.fix)]
     assert len(written) > 10
     assert {*written} <= OPTIONS.keys()
 

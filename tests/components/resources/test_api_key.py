@@ -20,7 +20,7 @@ from tests.components.example import IMAGE
 from tests.rehearsal.vllm.server_process import MODEL, ServerProcess
 
 KEY = "sesame-and-more"
-RELEASE = Release(model=MODEL, model_revision="c0ffee", image=IMAGE)
+RELEASE = Release(model=MODEL, model_revision="c0ffee0", image=IMAGE)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ def make(*, encrypted: bool = False, **changes: Any) -> Registrations:
         **changes,
         service_name="chat",
         blue={"replicas": 2, "release": release()},
-        green={"replicas": 2, "release": release(model_revision="beef")},
+        green={"replicas": 2, "release": release(model_revision="beef123")},
         green_weight=25,
     )
 
@@ -135,7 +135,7 @@ def test_parking_a_colour_changes_nothing_of_its_nodes(mode: str) -> None:
     """EKS refuses updates of a group that it is updating itself, for example while nodes cannot start."""
 
     def nodes(*, parked: bool) -> dict[Reference, object]:
-        green = {"replicas": 2, "release": release(model_revision="beef"), "parked": parked, "provisioned": True}
+        green = {"replicas": 2, "release": release(model_revision="beef123"), "parked": parked, "provisioned": True}
         stack = settings(
             service_name="chat", headroom_mode=mode, blue={"replicas": 2, "release": release()}, green=green
         )

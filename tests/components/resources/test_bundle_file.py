@@ -14,7 +14,7 @@ from tests.policies.bundles import bundle
 BOTH: dict[str, Any] = {
     "service_name": "chat",
     "blue": {"replicas": 2, "release": release()},
-    "green": {"replicas": 2, "release": release(model_revision="beef")},
+    "green": {"replicas": 2, "release": release(model_revision="beef123")},
     "green_weight": 25,
 }
 KEY = "vllm-blue-green/evidence"

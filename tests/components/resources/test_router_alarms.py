@@ -105,6 +105,6 @@ def test_an_alarm_needs_most_of_its_window(minutes: int, needed: int) -> None:
 
 
 def test_no_alarm_changes_with_the_traffic(declared: Registrations) -> None:
-    moved = run_program(green={"replicas": 2, "release": release(model_revision="beef")}, green_weight=25)
+    moved = run_program(green={"replicas": 2, "release": release(model_revision="beef123")}, green_weight=25)
     for name, alarm in declared.of_type("MetricAlarm").items():
         assert moved["MetricAlarm", name].inputs == alarm.inputs

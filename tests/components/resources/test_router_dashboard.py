@@ -84,6 +84,6 @@ def test_a_dashboard_of_a_joined_load_balancer_is_about_that_one() -> None:
 
 
 def test_a_step_of_a_ramp_leaves_the_dashboard_alone() -> None:
-    green = {"replicas": 2, "release": release(model_revision="beef")}
+    green = {"replicas": 2, "release": release(model_revision="beef123")}
     before, after = (run_program(dashboard=True, green=green, green_weight=weight) for weight in (1, 25))
     assert before["Dashboard", "llm"].inputs == after["Dashboard", "llm"].inputs

@@ -41,7 +41,7 @@ def _value(arguments: list[str], flag: str) -> str:
 def test_the_model_comes_first_and_its_revision_is_pinned() -> None:
     arguments = _arguments()
     assert arguments[0] == "org/model"
-    assert _value(arguments, "--revision") == "c0ffee"
+    assert _value(arguments, "--revision") == "c0ffee0"
 
 
 def test_every_answer_names_its_colour_and_release() -> None:
@@ -71,7 +71,7 @@ def test_the_releases_own_variables_are_added_and_may_replace_none() -> None:
 def test_images_share_no_folder_of_compiled_kernels() -> None:
     roots = {_environment(image=f"vllm@sha256:{digit * 64}")["VLLM_CACHE_ROOT"] for digit in "ab"}
     assert roots == {"/var/cache/compile/aaaaaaaaaaaa", "/var/cache/compile/bbbbbbbbbbbb"}
-    assert _environment(model_revision="beef") == _environment()
+    assert _environment(model_revision="beef123") == _environment()
 
 
 def test_a_bare_release_adds_nothing() -> None:

@@ -541,6 +541,72 @@ _WEIGHT = (
         },
         says="chat: the number of blue replicas is 2, but must be at least 3 at weight 53, with 4 at full size",
     ),
+    Unsafe(
+        policy="capacity-maximum-holds-both-colors",
+        why="the autoscaler may start six replicas, and there is room for the four that run",
+        base="scaled",
+        edits={"NodeGroup chat-green": {"scalingConfig.maxSize": 5, "scalingConfig.desiredSize": 5}},
+        also=("capacity-desired-holds-running-colors",),
+        says="chat-green: scalingConfig.maxSize is 5, but must be at least 6: room for 6 replicas of green",
+    ),
+    Unsafe(
+        policy="capacity-maximum-holds-both-colors",
+        why="without a ceiling, KEDA starts up to 100",
+        base="scaled",
+        edits={"ScaledObject chat-green": {"spec.maxReplicaCount": GONE}},
+        also=("capacity-desired-holds-running-colors",),
+        says="chat-green: scalingConfig.maxSize is 6, but must be at least 100",
+    ),
+    Unsafe(
+        policy="capacity-tags-tell-the-truth",
+        why="the autoscaler may go below what the rule says",
+        base="scaled",
+        edits={"ScaledObject chat-green": {"spec.minReplicaCount": 2}},
+        says=f"the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} x2",
+    ),
+    Unsafe(
+        policy="capacity-tags-tell-the-truth",
+        why="a colour with half of the requests is paused at no replicas",
+        base="scaled",
+        edits={
+            "ScaledObject chat-green": {"metadata.annotations": {"autoscaling.keda.sh/paused-replicas": "0"}},
+        },
+        says=f"the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} parked",
+    ),
+    Unsafe(
+        policy="capacity-tags-tell-the-truth",
+        why="without a floor, KEDA may end all replicas",
+        base="scaled",
+        edits={"ScaledObject chat-green": {"spec.minReplicaCount": GONE}},
+        says=f"the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} parked",
+    ),
+    Unsafe(
+        policy="capacity-tags-tell-the-truth",
+        why="a ScaledObject of another Deployment: this one has Kubernetes' default, one replica",
+        base="scaled",
+        edits={"ScaledObject chat-green": {"spec.scaleTargetRef.name": "chat-blue-2"}},
+        also=("serving-disruption-budget",),
+        says=f"the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} x1",
+    ),
+    Unsafe(
+        policy="capacity-tags-tell-the-truth",
+        why="a ScaledObject in another namespace scales nothing here",
+        base="scaled",
+        edits={"ScaledObject chat-green": {"metadata.namespace": "other"}},
+        also=("serving-disruption-budget",),
+        says=f"the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} x1",
+    ),
+    Unsafe(
+        policy="capacity-weight-needs-replicas",
+        why="the candidate may fall to its minimum although it gets half of the requests",
+        base="scaled",
+        edits={
+            "ListenerRule chat": {_GREEN: f"{_GREEN_ID} x1"},
+            "ScaledObject chat-green": {"spec.minReplicaCount": 1},
+            "PodDisruptionBudget chat-green": {"spec.maxUnavailable": 0},
+        },
+        says="the number of green replicas is 1, but must be at least 2 at weight 50, with 4 of blue",
+    ),
 )
 
 _RUNS = (
@@ -842,6 +908,11 @@ SAFE = (
         why="both colours carry a little more than their shares at full size, within max_utilization_percent",
         base="surge",
         edits={"ListenerRule chat": {f"{_WEIGHTS}[0].weight": 48, f"{_WEIGHTS}[1].weight": 52}},
+    ),
+    Safe(
+        why="a number that was declared before the autoscaler came says nothing any more",
+        base="scaled",
+        edits={"Deployment chat-green": {"spec.replicas": 1}},
     ),
     Safe(
         why="a larger green may be ramped as well",

@@ -22,7 +22,7 @@ _NOTED = f'spec.template.metadata.annotations["{PROMPTS_HASH_KEY}"]'
 _TEMPLATE = {"template.jinja": "{{ messages }}"}
 _CONTENT = content_hash(_TEMPLATE)
 # Blue's release in these stacks: it differs from green's only in its commit.
-_BLUES_REVISION = {f"{_VLLM}.args[--revision]": "c0ffee"}
+_BLUES_REVISION = {f"{_VLLM}.args[--revision]": "c0ffee0"}
 
 
 def _template_at(path: str, volume: dict[str, Any]) -> dict[str, Any]:
@@ -256,8 +256,8 @@ SAFE = (
         edits={
             _GREEN: {
                 f"{_VLLM}.args[16]": "--tokenizer=acme/tok",
-                f"{_VLLM}.args[17]": "--tokenizer-revision=c0ffee",
-                f"{_VLLM}.args[18]": '--speculative-config={"model": "acme/draft", "revision": "c0ffee"}',
+                f"{_VLLM}.args[17]": "--tokenizer-revision=c0ffee0",
+                f"{_VLLM}.args[18]": '--speculative-config={"model": "acme/draft", "revision": "c0ffee0"}',
                 f"{_VLLM}.args[19]": "--lora-modules=legal=/adapters/legal",
             }
         },

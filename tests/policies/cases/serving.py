@@ -311,7 +311,7 @@ _DRAINED = (
         policy="serving-drain-chain",
         why="no shutdown timeout: vLLM aborts what runs",
         base="ramp",
-        edits={_BLUE: {f"{_VLLM}.args": ["org/model", "--revision=c0ffee", "--fingerprint-mode=custom"]}},
+        edits={_BLUE: {f"{_VLLM}.args": ["org/model", "--revision=c0ffee0", "--fingerprint-mode=custom"]}},
         also=("release-named",),
         says="--shutdown-timeout is not set, but must be the duration of the longest request in seconds",
     ),

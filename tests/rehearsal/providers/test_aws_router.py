@@ -22,7 +22,7 @@ from tests.rehearsal.providers.conftest import FakeAws
 from tests.rehearsal.providers.harness import Engine
 
 WAY_IN = ("aws:lb/", "aws:ec2/securityGroup", "aws:vpc/", "aws:cloudwatch/")
-BOTH: dict[str, Any] = {"blue": {"release": release()}, "green": {"release": release(model_revision="beef")}}
+BOTH: dict[str, Any] = {"blue": {"release": release()}, "green": {"release": release(model_revision="beef123")}}
 
 
 @dataclass

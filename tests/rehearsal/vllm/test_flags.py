@@ -8,7 +8,15 @@ from rehearsal.vllm.flags import LoraModule, parse
 def test_the_arguments_of_our_deployment_are_understood() -> None:
     arguments = parse(
         [
-            *("acme/assistant-8b", "--revision", "a", "--served-model-name", "assistant", "--max-model-len", "8k"),
+            *(
+                "acme/assistant-8b",
+                "--revision",
+                "aaaaaaa",
+                "--served-model-name",
+                "assistant",
+                "--max-model-len",
+                "8k",
+            ),
             *("--tensor-parallel-size", "2", "--gpu-memory-utilization", "0.9", "--shutdown-timeout", "120"),
             *(
                 "--fingerprint-mode",
@@ -22,7 +30,7 @@ def test_the_arguments_of_our_deployment_are_understood() -> None:
             *("--override-generation-config", '{"temperature": 0.2}', "--host", "127.0.0.1", "--port", "8000"),
         ]
     )
-    assert (arguments.model, arguments.revision) == ("acme/assistant-8b", "a")
+    assert (arguments.model, arguments.revision) == ("acme/assistant-8b", "aaaaaaa")
     assert arguments.served_model_names == ("assistant",)
     assert arguments.max_model_len_tokens == 8000
     assert arguments.shutdown_timeout_seconds == 120

@@ -90,8 +90,8 @@ def test_a_stack_may_be_named_with_the_programs_own_project(tmp_path: Path) -> N
 def test_an_edit_changes_the_object_alone(tmp_path: Path) -> None:
     path = write(tmp_path, services={"chat": "a key of the program's own"}, green_weight=7)
     before = keys_of(path)
-    undo = ConfigFile(path).edit({"green_weight": 25, "green.release": release(model_revision="beef")})
-    chat = {**CHAT, "green_weight": 25, "green": {"replicas": 2, "release": release(model_revision="beef")}}
+    undo = ConfigFile(path).edit({"green_weight": 25, "green.release": release(model_revision="beef123")})
+    chat = {**CHAT, "green_weight": 25, "green": {"replicas": 2, "release": release(model_revision="beef123")}}
     assert keys_of(path) == {**before, "models:chat": chat}
     undo()
     assert keys_of(path) == before

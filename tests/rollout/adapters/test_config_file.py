@@ -26,7 +26,7 @@ STACK_KEYS = """\
 """
 RELEASE = f"""
       model: acme/assistant
-      model_revision: a  # pinned in March
+      model_revision: aaaaaaa  # pinned in March
       image: vllm/vllm-openai@sha256:{"a" * 64}
 """
 FLAT = f"""\

@@ -30,8 +30,8 @@ TEMPLATE = "{% for m in messages %}<<{{ m.role }}>> {{ m.content }}\n{% endfor %
 PROMPTS = {"system.txt": "Answer for Acme, briefly.", "chat_template.jinja": TEMPLATE}
 
 
-def release(revision: str) -> Release:
-    return Release(model=MODEL, model_revision=revision, image=IMAGE, prompts=PROMPTS)
+def release(letter: str) -> Release:
+    return Release(model=MODEL, model_revision=letter * 7, image=IMAGE, prompts=PROMPTS)
 
 
 ACTIVE, GOOD, WRONG = release("a"), release("b"), release("c")

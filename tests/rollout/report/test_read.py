@@ -21,7 +21,7 @@ from rollout.model.records import (
 )
 from rollout.model.verdict import Verdict
 from rollout.report.facts import Report
-from rollout.report.read import READINGS, report_of, reports
+from rollout.report.read import READINGS, last_traffic_move, report_of, reports
 from tests.rollout.fakes import NEW, OLD, SERVICE, START, World, record
 
 
@@ -187,3 +187,27 @@ def test_a_journal_of_an_earlier_version_can_be_read() -> None:
     assert Started.model_validate(fields).candidate_usd_per_hour is None
     assert Started.model_validate(fields).headroom == ()
     assert LockTaken.model_validate({"by": "ramp", "before": ""}).user == ""
+
+
+def test_a_run_that_was_killed_and_resumed_is_one_run_whatever_was_tried_meanwhile() -> None:
+    world = World()
+    whole = ramp(world)
+    half = len(world.journal.kept) // 2
+    before, after = world.journal.kept[:half], world.journal.kept[half:]
+    refused = replace(record(LockTaken(by="keep", before="", user="ann", host="ci", run_url="")), rollout="r2")
+    (found,) = reports([*before, refused, *after])
+    assert (found.what, found.release_id, found.outcome) == ("rollout", whole.release_id, "promoted")
+    assert last_traffic_move([*before, refused, *after]) == found
+
+
+def test_the_last_move_of_traffic_is_the_rollback_after_a_promotion() -> None:
+    world = World()
+    ramp(world)
+    candidate = world.config.read().active_color
+    world.journal.rollout_id, world.journal.phase = "r2", None
+    back = Rollout(plan=make_plan(candidate, world.config.read().rollout), phase=Phase.ROLLING_BACK, reason="too terse")
+    Controller(world.ports(), Subject(service=SERVICE)).run(back)
+    found = last_traffic_move(world.journal.kept)
+    assert found is not None
+    assert (found.what, found.candidate, found.outcome) == ("rollback", candidate, "rolled_back")
+    assert last_traffic_move([]) is None

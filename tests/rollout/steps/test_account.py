@@ -175,7 +175,7 @@ def test_a_node_and_its_pods_get_their_addresses_from_one_subnet(free: tuple[int
 
 
 def test_on_nodes_that_are_up_only_pods_need_addresses() -> None:
-    settings = service_settings(green={"replicas": 2, "release": release(model_revision="a")})
+    settings = service_settings(green={"replicas": 2, "release": release(model_revision="a1b2c3d")})
     assert list(address_violations(settings, ["green"], [Subnet(id="s", zone="a", free_addresses=2)])) == []
     assert list(address_violations(settings, ["green"], [Subnet(id="s", zone="a", free_addresses=1)])) != []
 

@@ -79,6 +79,12 @@ def test_pod_monitors_are_needed_only_where_they_are_declared() -> None:
     assert [resource for _, resource, _ in needed_resources(with_monitor)] == ["targetgroupbindings", "podmonitors"]
 
 
+def test_keda_is_needed_only_with_autoscaling() -> None:
+    autoscaling = {"min_replicas": 1, "max_replicas": 2, "target": 5, "prometheus_url": "http://prometheus:9090"}
+    with_keda = service_settings(autoscaling=autoscaling, blue={}, green={})
+    assert [resource for _, resource, _ in needed_resources(with_keda)] == ["targetgroupbindings", "scaledobjects"]
+
+
 def test_node_pools_are_needed_only_where_they_are_declared() -> None:
     pool = service_settings(existing_nodes={"karpenter_node_pool": {"node_class": "gpu"}})
     assert [(version, resource) for version, resource, _ in needed_resources(pool)][1:] == [

@@ -14,7 +14,7 @@ from tests.components.example import release, service_settings
 from tests.rollout.fakes import record
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
-BOTH = {"green": {"replicas": 2, "release": release(model_revision="a")}}
+BOTH = {"green": {"replicas": 2, "release": release(model_revision="a1b2c3d")}}
 
 
 def promoted(color: Color, at: str) -> Record:
@@ -88,14 +88,14 @@ def test_a_price_that_nobody_knows_is_said_to_be_unknown() -> None:
         instance_type="p5e.48xlarge",
         gpus_per_replica=8,
         blue={"release": release()},
-        green={"release": release(model_revision="a")},
+        green={"release": release(model_revision="a1b2c3d")},
     )
     kept = warm_color(settings, [promoted("blue", "2026-12-01T10:00:00Z")], NOW)
     assert str(kept) == "green: 1 node up, at an unknown price"
 
 
 def test_a_reaped_colour_is_not_kept() -> None:
-    parked = {"replicas": 2, "release": release(model_revision="a"), "parked": True, "provisioned": False}
+    parked = {"replicas": 2, "release": release(model_revision="a1b2c3d"), "parked": True, "provisioned": False}
     assert warm_color(service_settings(green=parked), [], NOW) is None
     assert warm_color(service_settings(green=parked, headroom_mode="always"), [], NOW) is not None
     assert warm_color(service_settings(green=parked, headroom_mode="always", node_groups="shared"), [], NOW) is None
@@ -122,7 +122,7 @@ SURGE = {
 
 
 def test_a_colour_that_keeps_fewer_replicas_says_what_the_way_back_takes() -> None:
-    green = {"replicas": 4, "release": release(model_revision="a"), "running_replicas": 1}
+    green = {"replicas": 4, "release": release(model_revision="a1b2c3d"), "running_replicas": 1}
     kept = service_settings(**{**SURGE, "green": green})
     assert kept_way_back(kept, 40.0) == (
         "the way back: green runs 1 of 4 replicas, which carry 26 % of the requests at once, and all after 600 s (3 "

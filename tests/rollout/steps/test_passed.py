@@ -56,7 +56,7 @@ def test_what_somebody_put_into_service_and_rolled_on_from_has_passed() -> None:
 
 
 def settings() -> ServiceSettings:
-    return service_settings(green={"replicas": 2, "release": release(model_revision="a")})
+    return service_settings(green={"replicas": 2, "release": release(model_revision="a1b2c3d")})
 
 
 def test_the_colour_beside_one_that_never_passed_stays() -> None:

@@ -22,7 +22,7 @@ GREEN = pool_labels(SERVICE, "green")
 
 def kept_warm(**changes: Any) -> ServiceSettings:
     """Return settings in which both colours' nodes are up, and green has its own release."""
-    return service_settings(**{"green": {"replicas": 2, "release": release(model_revision="a")}, **changes})
+    return service_settings(**{"green": {"replicas": 2, "release": release(model_revision="a1b2c3d")}, **changes})
 
 
 def green_nodes(count: int = 2, **changes: Any) -> list[Node]:
@@ -90,6 +90,21 @@ def test_on_shared_nodes_replicas_of_the_active_colour_without_a_node_come_first
     assert violations(settings, nodes[:3], serving) != []
 
 
+def test_on_shared_nodes_the_active_colour_may_still_grow_to_its_ceiling() -> None:
+    autoscaling = {"min_replicas": 1, "max_replicas": 2, "target": 5, "prometheus_url": "http://prometheus:9090"}
+    settings = service_settings(
+        headroom_mode="always",
+        node_groups="shared",
+        autoscaling=autoscaling,
+        blue={"release": release()},
+        green={},
+    )
+    nodes = green_nodes(4, labels=pool_labels(SERVICE, None))
+    serving = [BoundPod(node="n0", requests=replica_of(settings, "blue"), labels=pool_labels(SERVICE, "blue"))]
+    assert violations(settings, nodes, serving) == []
+    assert "2 of green, and 1 of blue" in violations(settings, nodes[:3], serving)[0]
+
+
 @pytest.mark.parametrize(("value", "fits"), [("llm", True), ("web", False)])
 def test_on_others_nodes_selector_and_tolerations_decide(value: str, fits: bool) -> None:
     settings = service_settings(
@@ -139,7 +154,7 @@ def test_what_daemonsets_take_of_the_nodes_that_are_up_they_take_of_those_to_com
 def test_a_violation_exactly_when_a_first_fit_would_leave_a_replica_over(
     replicas: int, free_gpus: list[int], millicpus: int
 ) -> None:
-    settings = kept_warm(green={"replicas": replicas, "release": release(model_revision="a")})
+    settings = kept_warm(green={"replicas": replicas, "release": release(model_revision="a1b2c3d")})
     nodes = [
         Node(
             name=f"n{i}",
