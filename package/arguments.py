@@ -208,6 +208,8 @@ class ExistingNodes(TypedDict):
     """Taints of those nodes that the pods tolerate, besides `nvidia.com/gpu:NoSchedule`."""
     topology: NotRequired[list[str]]
     """Labels of nodes over whose values a colour's pods are spread, if possible. Karpenter brings more nodes for that: with kubernetes.io/hostname, one for each replica. Default: topology.kubernetes.io/zone."""
+    autoscaled: NotRequired[bool]
+    """True: an autoscaler such as Karpenter brings these nodes when pods need them. With `karpenter_node_pool`, that is always so. Default: false."""
 
 
 class SecretReference(TypedDict):

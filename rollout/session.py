@@ -544,7 +544,9 @@ class Session:
         from rollout.adapters.kubernetes.cluster import KubernetesCluster
 
         return KubernetesCluster(
-            namespace=self.settings().namespace_of(self.service), context=self.config.raw("kubernetes:context")
+            service=self.service,
+            namespace=self.settings().namespace_of(self.service),
+            context=self.config.raw("kubernetes:context"),
         )
 
     def _account(self) -> AwsAccount:

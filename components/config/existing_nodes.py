@@ -106,6 +106,14 @@ class ExistingNodes(BaseModel):
         ),
     ] = (ZONE_LABEL,)
 
+    autoscaled: Annotated[
+        bool,
+        Field(
+            description="True: an autoscaler such as Karpenter brings these nodes when pods need them. With "
+            "`karpenter_node_pool`, that is always so."
+        ),
+    ] = False
+
     @field_validator("topology")
     @classmethod
     def _be_different(cls, items: tuple[str, ...]) -> tuple[str, ...]:

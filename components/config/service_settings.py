@@ -826,7 +826,7 @@ class ServiceSettings(BaseModel):
     @property
     def nodes_follow_pods(self) -> bool:
         """Whether nodes come when pods need them, and go with them. Otherwise they are there, or the program's own."""
-        return self.node_pool is not None
+        return self.existing_nodes is not None and (self.existing_nodes.autoscaled or self.node_pool is not None)
 
     def node_pool_gpus(self, color: Color) -> int:
         """Return how many GPUs the nodes of a colour's node pool may have: enough for the colour at full size."""

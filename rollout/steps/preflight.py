@@ -48,7 +48,14 @@ from rollout.steps.conditions import (
     secret_violations,
 )
 from rollout.steps.drift import state_drift
-from rollout.steps.scheduling import nodes_to_come, scheduling_violations, weight_violations, without_nodes
+from rollout.steps.scheduling import (
+    lacking_nodes,
+    nodes_to_come,
+    pool_violations,
+    scheduling_violations,
+    weight_violations,
+    without_nodes,
+)
 from rollout.system.failures import describe_error
 
 METRICS_WINDOW: Final = timedelta(minutes=5)
@@ -136,7 +143,10 @@ class Inspection:
 
     def new_nodes(self, color: Color) -> int:
         """Return how many nodes EKS or an autoscaler will start for a colour."""
-        return nodes_to_come(self.settings, color)
+        nodes, pods = (self.nodes(), self.pods()) if self.settings.nodes_follow_pods else (None, None)
+        if nodes is None or pods is None:
+            return nodes_to_come(self.settings, color)
+        return lacking_nodes(self.settings, self.service, color, nodes=nodes, pods=pods)
 
 
 class When(StrEnum):
@@ -262,6 +272,20 @@ def _places(on: Inspection) -> Iterator[str]:
     if nodes is not None and pods is not None:
         for color in on.colors:
             yield from scheduling_violations(on.settings, on.service, color, nodes=nodes, pods=pods)
+
+
+def _node_pools(on: Inspection) -> Iterator[str]:
+    """Yield what keeps an autoscaler from bringing nodes, as far as Karpenter's node pools say."""
+    if not on.settings.nodes_follow_pods:
+        return
+    pools = on.ask(lambda: (on.ports.cluster.node_pools(),))
+    if pools is None:
+        return
+    if pools[0] is None:
+        on.notes.append("existing_nodes: the cluster has no NodePools, so the limits of its autoscaler are unknown")
+        return
+    for color in on.colors:
+        yield from pool_violations(on.settings, color, pools[0], on.new_nodes(color))
 
 
 def _addresses(on: Inspection) -> Iterator[str]:
@@ -427,6 +451,8 @@ def _later_questions(on: Inspection) -> Iterator[str]:
     on.ask(lambda: ports.target_group_metrics.counts(on.plan.outgoing, now - METRICS_WINDOW, now))
     if on.settings.declares_nodes and on.new_nodes(candidate):
         on.ask(lambda: ports.account.node_group(candidate))
+    if on.settings.nodes_follow_pods:
+        on.ask(lambda: ports.cluster.node_launches([str(candidate)]))
     yield from ()
 
 
@@ -460,6 +486,7 @@ CONDITIONS: Final = (
     Condition(name="way back", find=_way_back),
     Condition(name="drill", find=_drill, when=When.DEPLOYED),
     Condition(name="places", find=_places),
+    Condition(name="node pools", find=_node_pools),
     Condition(name="addresses", find=_addresses),
     Condition(name="zones", find=_zones),
     Condition(name="quota", find=_quota),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from components.config.settings import ServiceSettings
 from components.domain.capacity import DAEMONSET_MEMORY_MIB, DAEMONSET_MILLICPUS, nodes_for, replicas_for_weight
 from components.domain.naming import COLORS, Color, pool_labels
+from rollout.model.node_pools import NodePool
 from rollout.model.nodes import BoundPod, Node, Resources
 from rollout.model.plan import Plan
 
@@ -24,12 +25,43 @@ def nodes_to_come(settings: ServiceSettings, candidate: Color) -> int:
     if settings.declares_nodes:
         up = settings.nodes_stay_up or settings.color(candidate).nodes_wanted
         return 0 if up else nodes_for(replicas, instance, shape)
-    if not settings.nodes_follow_pods or settings.color(candidate).serves:
+    if not settings.nodes_follow_pods or (settings.node_pool is not None and settings.color(candidate).serves):
         return 0
     if not settings.shares_nodes or candidate == settings.active_color:
         return nodes_for(replicas, instance, shape)
     shape, serving = settings.largest_shape, settings.color(settings.active_color).wanted_replicas
     return nodes_for(serving + replicas, instance, shape) - nodes_for(serving, instance, shape)
+
+
+def brings_nodes(pool: NodePool, settings: ServiceSettings, color: Color) -> bool:
+    """Return whether a node pool of the cluster may bring nodes for a colour's pods."""
+    if settings.existing_nodes is None or settings.node_pool is not None:
+        return color in pool.colors
+    return pool.may_take(settings.existing_nodes.node_selector, settings.tolerations)
+
+
+def pool_violations(settings: ServiceSettings, color: Color, pools: Sequence[NodePool], coming: int) -> Iterator[str]:
+    """Yield a violation if no node pool may bring the nodes that a colour lacks, or their limits are too low.
+
+    A pool that the program declares has the right limit, and may not be there yet.
+    """
+    if settings.existing_nodes is None or settings.node_pool is not None or not coming:
+        return
+    selector = _selector(settings.existing_nodes.node_selector)
+    usable = [pool for pool in pools if brings_nodes(pool, settings, color)]
+    if not usable:
+        yield (
+            f"existing_nodes: no NodePool of the cluster ({', '.join(pool.name for pool in pools) or 'there is none'}) "
+            f"brings nodes labelled {selector}, with taints that the pods tolerate. Give a NodePool these labels, or "
+            "correct node_selector and tolerations"
+        )
+        return
+    free, needed = [pool.free_gpus for pool in usable], coming * settings.instance.gpus
+    if None not in free and (left := sum(gpus or 0 for gpus in free)) < needed:
+        yield (
+            f"existing_nodes: {coming} new nodes for {color} have {needed} GPUs, but the limits of the NodePools "
+            f"{', '.join(pool.name for pool in usable)} leave {left}. Raise spec.limits of one"
+        )
 
 
 def replicas_to_come(settings: ServiceSettings, color: Color) -> int:
@@ -57,10 +89,22 @@ def scheduling_violations(
     settings: ServiceSettings, service: str, candidate: Color, *, nodes: Sequence[Node], pods: Sequence[BoundPod]
 ) -> Iterator[str]:
     """Yield a violation if not every replica of both colours fits at full size."""
-    if coming := nodes_to_come(settings, candidate):
+    if coming := lacking_nodes(settings, service, candidate, nodes=nodes, pods=pods):
         yield from _new_node_violations(settings, service, candidate, coming, nodes, pods)
     else:
         yield from _live_node_violations(settings, service, candidate, nodes, pods)
+
+
+def lacking_nodes(
+    settings: ServiceSettings, service: str, candidate: Color, *, nodes: Sequence[Node], pods: Sequence[BoundPod]
+) -> int:
+    """Return how many nodes will start for the candidate: none where an autoscaler finds room on those that are there.
+
+    All of the candidate's nodes, or none: what is partly there is left out.
+    """
+    if settings.nodes_follow_pods and not any(_live_node_violations(settings, service, candidate, nodes, pods)):
+        return 0
+    return nodes_to_come(settings, candidate)
 
 
 def weight_violations(settings: ServiceSettings, plan: Plan) -> Iterator[str]:
