@@ -107,7 +107,7 @@ def test_a_wrong_service_is_refused_with_the_nearest(project: Path, command: Cal
         (GOOD + "modle: x\n", "modle: is not a known key. Did you mean model?"),
         (GOOD + "replicas: 2\n", "replicas: is not a known key. Known here: engine_args"),
         (GOOD.replace("@sha256:", ":v"), "image: must be an image pinned by its digest"),
-        (GOOD.replace("revision: b", "revision: main"), "model_revision: must be a commit"),
+        (GOOD.replace("revision: bbbbbbb", "revision: main"), "model_revision: must be a commit"),
         (GOOD + "engine_args: [--port=1]\n", "engine_args[0]: --port is derived by the program. Remove it."),
         (GOOD + "engine_args: [--api-key, precious]\n", "--api-key would put a secret into plain config"),
         (

@@ -501,6 +501,7 @@ def test_a_key_that_is_set_with_and_without_the_projects_name_is_set_twice() -> 
         {"endpoint_url": "https://me:precious@llm"},
         {"blue": {"release": release(engine_args=["--hf-token", "preciouspreciousprecious"])}},
         {"blue": {"release": release(sampling={"AKIAPRECIOUSPRECIOUS": 1})}},
+        {"nodes": {"user_data": f"#!/bin/sh\nexport AWS_SECRET_ACCESS_KEY={'precious' * 5}"}},
     ],
 )
 def test_a_secret_in_plain_config_is_refused_and_never_shown(changes: dict[str, Any]) -> None:
