@@ -415,9 +415,21 @@ def test_ctrl_c_while_something_is_changed_says_what_remains_and_what_goes_on(
     result = call(keep.main, "--stack", "prod", "--work-dir", str(project), "--until", "+1h")
     assert result.exit_code == console.EXIT_NEEDS_HUMAN
     assert (
-        "stopped by SIGINT. An update that has begun is finished first; it takes seconds. To go on: run"
+        "stopped by SIGINT. Once its preview has begun, the change is made to its end; that takes seconds. To go on: "
         in result.stderr
     )
+
+
+def test_after_its_end_a_script_does_not_say_that_something_follows(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise StoppedError("stopped by SIGINT")
+
+    monkeypatch.setattr("rollout.commands.drill", stop)
+    result = call(drill.main, "--stack", "prod", "--work-dir", str(project))
+    assert result.exit_code == console.EXIT_NEEDS_HUMAN
+    assert "error: stopped by SIGINT. Traffic, config and state are as before the drill. " in result.stderr
 
 
 A_LOCK_THAT_WAITS = """
