@@ -75,13 +75,15 @@ class ColorSettings(TypedDict):
     release: NotRequired[Release]
     """What this colour serves. Not set: the colour has never been used."""
     replicas: NotRequired[int]
-    """Replicas at full size. Default: 1."""
+    """Replicas at full size. With `autoscaling`, leave it out: max_replicas. Default: 1."""
     parked: NotRequired[bool]
     """True: no replicas run; the release is kept for reference. Default: false."""
     provisioned: NotRequired[bool]
     """Whether its nodes are up (modes on_rollout and reserved). Default: true if it has a release."""
     running_replicas: NotRequired[int]
     """Replicas that run now, if not all (mode surge); the scripts write it. 0: all of `replicas`. Default: 0."""
+    floor_replicas: NotRequired[int]
+    """Fewest replicas while a rollout needs them (`autoscaling`); the scripts write it. 0: min_replicas. Default: 0."""
     reservation: NotRequired[Reservation]
     """Reservation that its nodes run in (mode reserved). Default: plain On-Demand capacity."""
     node_release_version: NotRequired[str]
@@ -97,6 +99,28 @@ class HeadroomMode(Enum):
     on_rollout = "on_rollout"
     reserved = "reserved"
     surge = "surge"
+
+
+class AutoscalingMetric(Enum):
+    """One of: waiting_requests, requests."""
+
+    waiting_requests = "waiting_requests"
+    requests = "requests"
+
+
+class AutoscalingSettings(TypedDict):
+    """How KEDA resizes each colour."""
+
+    min_replicas: int
+    """Fewest replicas of a colour that is not parked, outside a rollout."""
+    max_replicas: int
+    """Most replicas of a colour. There are nodes for as many."""
+    metric: NotRequired[AutoscalingMetric]
+    """What is counted for each replica: requests in vLLM's queue, or also those that it runs. Default: waiting_requests."""
+    target: float
+    """How many of them a replica should have on average."""
+    prometheus_url: str
+    """Prometheus as KEDA reaches it from inside the cluster. Its series have the labels `service` and `color`, as the gates need them."""
 
 
 class NodeGroups(Enum):
@@ -132,6 +156,60 @@ class NodeSettings(TypedDict):
     """True: nodes can be reached with AWS Systems Manager's Session Manager. Default: false."""
     security_group_ids: NotRequired[list[str]]
     """Security groups of nodes and pods, in addition to the cluster's own."""
+
+
+class KarpenterNodePoolNodeClassKind(Enum):
+    """One of: EC2NodeClass, NodeClass."""
+
+    EC2NodeClass = "EC2NodeClass"
+    NodeClass = "NodeClass"
+
+
+class KarpenterNodePool(TypedDict):
+    """What Karpenter or EKS Auto Mode makes the nodes of each colour from."""
+
+    node_class: str
+    """An existing node class: image, subnets, security groups, role, disks."""
+    node_class_kind: NotRequired[KarpenterNodePoolNodeClassKind]
+    """Kind of the node class: EC2NodeClass of Karpenter, or NodeClass of EKS Auto Mode. Default: EC2NodeClass."""
+    zones: NotRequired[list[str]]
+    """Zones of the nodes. Default: those of the node class's subnets."""
+    capacity_reservation_ids: NotRequired[list[str]]
+    """Capacity reservations in which alone nodes start; the EC2NodeClass must select them, too. Default: those that the node class selects, and then plain On-Demand capacity."""
+
+
+class TolerationEffect(Enum):
+    """One of: NoSchedule, PreferNoSchedule, NoExecute."""
+
+    NoSchedule = "NoSchedule"
+    PreferNoSchedule = "PreferNoSchedule"
+    NoExecute = "NoExecute"
+
+
+class TolerationSettings(TypedDict):
+    """A taint that pods tolerate."""
+
+    key: str
+    """Key of the taint."""
+    value: NotRequired[str]
+    """Value of the taint. Default: any."""
+    effect: NotRequired[TolerationEffect]
+    """Effect of the taint. Default: any."""
+
+
+class ExistingNodes(TypedDict):
+    """Where the pods of both colours may run."""
+
+    node_selector: NotRequired[dict[str, str]]
+    """Labels of the nodes on which the pods of both colours run. Required unless `karpenter_node_pool` is given."""
+    karpenter_node_pool: NotRequired[KarpenterNodePool]
+    """Node pools of Karpenter or EKS Auto Mode that the program declares, one for each colour. Default: none."""
+    tolerations: NotRequired[list[TolerationSettings]]
+    """Taints of those nodes that the pods tolerate, besides `nvidia.com/gpu:NoSchedule`."""
+    topology: NotRequired[list[str]]
+    """Labels of nodes over whose values a colour's pods are spread, if possible. Karpenter brings more nodes for that: with kubernetes.io/hostname, one for each replica. Default: topology.kubernetes.io/zone."""
+    autoscaled: NotRequired[bool]
+    """True: an autoscaler such as Karpenter brings these nodes when pods need them. With `karpenter_node_pool`, that is always so. Default: false."""
 
 
 class SecretReference(TypedDict):
@@ -292,12 +370,16 @@ class BlueGreenServiceArgs(TypedDict):
     """Longest time that a rollback may take until the old colour carries all requests (mode surge). Default: 3600."""
     keep_warm_replicas: NotRequired[int]
     """Replicas of the old colour that stay in the keep-warm window (mode surge). Default: `surge_replicas`."""
+    autoscaling: NotRequired[AutoscalingSettings]
+    """How KEDA resizes each colour (docs/autoscaling.md). Default: a colour runs all `replicas`."""
     node_groups: NotRequired[NodeGroups]
     """One node group per colour, or one for both (modes always and surge). It cannot be changed later. Default: per_color."""
     node_volume_gib: NotRequired[int]
     """Size of a node's root volume, in GiB. Default: room for two images, and for weights that fill the GPUs."""
     nodes: NotRequired[NodeSettings]
     """The nodes' image, disks, user data, access and security groups."""
+    existing_nodes: NotRequired[ExistingNodes]
+    """Nodes that others bring, such as Karpenter or a platform team (docs/existing-nodes.md). Default: the program declares node groups."""
     shared_memory_gib: NotRequired[int]
     """Size of /dev/shm in each replica, in GiB. Default: 8."""
     max_stream_seconds: NotRequired[int]

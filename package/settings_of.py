@@ -31,7 +31,7 @@ _STAND_INS: Final[Mapping[str, Any]] = {
     if (form := identifier(field))
 }
 # Keys under these are names that the user chose.
-_FREE_KEYS: Final = ("env", "prompts", "sampling", "lora_adapters")
+_FREE_KEYS: Final = ("env", "prompts", "sampling", "lora_adapters", "node_selector")
 
 
 class InputsError(pulumi.RunError):

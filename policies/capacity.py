@@ -11,10 +11,28 @@ from components.domain.capacity import ReplicaShape, gpu_types_like, misfit_fix,
 from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
 from components.domain.guards import is_kept_warm
 from components.domain.ladder import SharedCapacity
-from components.domain.naming import COLORS, RELEASE_KEY, RESERVATION_ENDS_KEY, Color
+from components.domain.naming import (
+    COLORS,
+    DO_NOT_DISRUPT_KEY,
+    GPU_RESOURCE,
+    RELEASE_KEY,
+    RESERVATION_ENDS_KEY,
+    Color,
+)
+from components.domain.node_pools import keeps_all_nodes
 from components.domain.traffic import ColorState, Traffic
 from policies import clock
-from policies.nodes import NodeGroup, Pool, groups_of, pods_of, pools_of, replicas_of, shortage
+from policies.nodes import (
+    NodeGroup,
+    Pool,
+    groups_of,
+    most_replicas_of,
+    node_pools_of,
+    pods_of,
+    pools_of,
+    replicas_of,
+    shortage,
+)
 from policies.pods import Pods
 from policies.policy import Finding, Options, resource_policy, service_policy, wrong
 from policies.resources import LISTENER_RULE, Resource, table
@@ -47,7 +65,7 @@ class WeightOptions(Options):
 
 @service_policy(
     "capacity-replica-fits-node",
-    description="A replica's GPU, CPU and memory requests must fit one node of its colour's node group.",
+    description="A replica's GPU, CPU and memory requests must fit one node of its colour's node group or node pool.",
     fix="Choose a larger instance_type, or a smaller replica.",
 )
 def replica_fits_node(service: Service, _: Options) -> Iterator[Finding]:
@@ -61,6 +79,10 @@ def replica_fits_node(service: Service, _: Options) -> Iterator[Finding]:
                     yield _finding(group.resource, "instanceTypes", name, must, gpu_types_like(name))
                 else:
                     yield from _misfits(INSTANCE_TYPES[name], pods)
+    for node_pool in node_pools_of(service):
+        pods = [(one, shape) for color in node_pool.colors for one in pods_of(service, color) if (shape := one.shape)]
+        for name in node_pool.instance_types:
+            yield from _misfits(INSTANCE_TYPES[name], pods) if name in INSTANCE_TYPES else ()
 
 
 def _misfits(instance: GpuInstance, pods: Sequence[tuple[Pods, ReplicaShape]]) -> Iterator[Finding]:
@@ -83,12 +105,30 @@ def maximum_holds_both_colors(service: Service, options: MaximumOptions) -> Iter
     """A rollout deploys green while blue serves. Without room for both, there is no rollout, or no rollback."""
     for pool in pools_of(service):
         # The future size of a parked colour is unknown, but it is at least one replica.
-        replicas = sum(max(replicas_of(service, color), 1) for color in pool.colors)
+        replicas = sum(max(most_replicas_of(service, color), 1) for color in pool.colors)
         spare = options.spare_nodes
         if short := shortage(service, pool, "maxSize", replicas=replicas, spare_nodes=spare):
             must = f"at least {short.least_nodes}: {_needed_room(replicas, pool)}, spare nodes: {spare}"
             fix = "Raise the maximum; the program derives it from replicas and spare_nodes."
             yield _finding(short.group.resource, "scalingConfig.maxSize", short.nodes, must, fix)
+
+
+@service_policy(
+    "capacity-node-pool-holds-its-colors",
+    description="The limit of GPUs of a Karpenter node pool must have room for its colour at full size; a shared "
+    "pool's, for both colours.",
+    fix="Raise limits of the node pool; the program derives it from replicas.",
+)
+def node_pool_holds_its_colors(service: Service, _: Options) -> Iterator[Finding]:
+    """Karpenter starts no node beyond the limit, so replicas stay pending, also after the loss of a node."""
+    for pool in node_pools_of(service):
+        replicas = sum(max(replicas_of(service, color), 1) for color in pool.colors)
+        shapes = [shape for color in COLORS for pods in pods_of(service, color) if (shape := pods.shape)]
+        needed = pool.needed_gpus(replicas, shapes)
+        if pool.most_gpus is not None and needed is not None and pool.most_gpus < needed:
+            must = f"at least {needed}: nodes for {replicas} replicas of {' and '.join(pool.colors)}"
+            fix = "Raise the limit; the program derives it from replicas."
+            yield _finding(pool.resource, f"spec.limits.{GPU_RESOURCE}", pool.most_gpus, must, fix)
 
 
 @service_policy(
@@ -104,7 +144,7 @@ def desired_holds_running_colors(service: Service, _: Options) -> Iterator[Findi
             continue
         # Shrinking a shared group for a parked colour may end nodes of the serving colour.
         least = 1 if len(pool.colors) > 1 else 0
-        replicas = sum(max(replicas_of(service, color), least) for color in pool.colors)
+        replicas = sum(max(most_replicas_of(service, color), least) for color in pool.colors)
         if short := shortage(service, pool, "desiredSize", replicas=replicas):
             must = f"at least {short.least_nodes}: {_needed_room(replicas, pool)}"
             fix = "Set provisioned of the colour to true, or raise the desired size."
@@ -191,6 +231,32 @@ def serving_nodes_stay(service: Service, _: Options) -> Iterator[Finding]:
             yield from _rough_updates(group)
 
 
+@service_policy(
+    "capacity-serving-pods-stay",
+    description="While a colour gets requests or is kept warm, its Karpenter node pool must keep all nodes, and its "
+    "pods must stay where they are.",
+    fix=f'Set a disruption budget of 0 nodes, and annotate the pods with {DO_NOT_DISRUPT_KEY}: "true".',
+    severity=Severity.CRITICAL,
+)
+def serving_pods_stay(service: Service, _: Options) -> Iterator[Finding]:
+    """Karpenter empties nodes to save money or to renew them, and each pod that moves is a cold start."""
+    traffic, pools = service.traffic, node_pools_of(service)
+    if traffic is None or not pools:
+        return
+    warm = [traffic.idle_color] if is_kept_warm(traffic, clock.now()) else []
+    needed: list[Color] = [
+        color for color in COLORS if (traffic.weights[color] or color in warm) and replicas_of(service, color)
+    ]
+    for pool in pools:
+        if not keeps_all_nodes(pool.budgets) and (served := [color for color in pool.colors if color in needed]):
+            must = f"one of 0 nodes, for all reasons, while {' and '.join(served)} is needed"
+            yield _finding(pool.resource, "spec.disruption.budgets", pool.budgets, must, "Park the colour first.")
+    for pods in (pods for color in needed for pods in pods_of(service, color)):
+        if (given := pods.annotations.get(DO_NOT_DISRUPT_KEY)) != "true":
+            where = f"the annotation {DO_NOT_DISRUPT_KEY} of its pods"
+            yield _finding(pods.deployment, where, given, '"true"', "Let the program write it: set existing_nodes.")
+
+
 def _rough_updates(group: NodeGroup) -> Iterator[Finding]:
     resource = group.resource
     fix = "Use it only for nodes on which nothing runs."
@@ -265,7 +331,7 @@ def active_color_runs(rule: Resource, _: Options) -> Iterator[str]:
 @service_policy(
     "capacity-tags-tell-the-truth",
     description="The weighted rule's tag of a colour that gets requests, or may get them in a rollback, must match the "
-    "colour's Deployment.",
+    "colour's Deployment; with an autoscaler, its fewest replicas.",
     fix="Let the program write the tags, or update them when a Deployment changes.",
 )
 def tags_tell_the_truth(service: Service, _: Options) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from components.domain.naming import (
     ROLLOUT_SERIAL_KEY,
     color_state_key,
 )
+from components.domain.node_pools import keeps_all_nodes
 from components.domain.traffic import ColorState
 from policies import clock
 from policies.policy import Options, resource_policy, wrong
@@ -25,6 +26,7 @@ from policies.resources import (
     LOAD_BALANCER,
     NAMESPACE,
     NODE_GROUP,
+    NODE_POOL,
     TARGET_GROUP,
     Resource,
     whole,
@@ -129,7 +131,7 @@ def rollout_ends_the_promise(rule: Resource, _: Options) -> Iterator[str]:
 
 @resource_policy(
     "lifecycle-protected",
-    *(LISTENER_RULE, TARGET_GROUP, LISTENER, LOAD_BALANCER, NODE_GROUP, DEPLOYMENT, NAMESPACE),
+    *(LISTENER_RULE, TARGET_GROUP, LISTENER, LOAD_BALANCER, NODE_GROUP, NODE_POOL, DEPLOYMENT, NAMESPACE),
     description="Resources that a service's requests pass through must be protected against deletion.",
     fix="Set protect to true. To tear a service down, exempt it from this policy.",
     severity=Severity.CRITICAL,
@@ -153,6 +155,8 @@ def _carries_requests(resource: Resource) -> bool:
         return resource.role != "redirect-listener"
     if resource.type == NODE_GROUP:
         return whole(resource.get("scalingConfig.desiredSize")) != 0
+    if resource.type == NODE_POOL:
+        return keeps_all_nodes(resource.get("spec.disruption.budgets"))
     if resource.type == DEPLOYMENT:
         return resource.color is not None and whole(resource.get("spec.replicas")) != 0
     return True

@@ -6,10 +6,12 @@ from functools import cached_property
 from math import ceil
 from typing import Any, Final
 
-from components.domain.capacity import CapacityError, ReplicaShape, instance_type, replicas_per_node
-from components.domain.naming import COLOR_KEY, COLORS, RESERVATION_ENDS_KEY, Color
+from components.domain.capacity import CapacityError, ReplicaShape, instance_type, nodes_for, replicas_per_node
+from components.domain.naming import COLOR_KEY, COLORS, GPU_RESOURCE, RESERVATION_ENDS_KEY, Color
+from components.domain.node_pools import required_types
 from policies.pods import Pods
-from policies.resources import DEPLOYMENT, LAUNCH_TEMPLATE, NODE_GROUP, Resource, at, items, table, whole
+from policies.resources import DEPLOYMENT, LAUNCH_TEMPLATE, NODE_GROUP, NODE_POOL, Resource, at, items, table, whole
+from policies.scaling import least_replicas, most_replicas
 from policies.service import Service
 
 EKS_DEFAULT_TYPE: Final = "t3.medium"
@@ -82,6 +84,48 @@ class NodeGroup:
         return max(counts, default=None)
 
 
+class NodePool:
+    """One node pool of Karpenter or EKS Auto Mode."""
+
+    def __init__(self, resource: Resource) -> None:
+        """Read a node pool."""
+        self.resource = resource
+
+    @property
+    def colors(self) -> Sequence[Color]:
+        """The colours whose pods run on its nodes: its own, or both."""
+        return COLORS if self.resource.color is None else (self.resource.color,)
+
+    @cached_property
+    def instance_types(self) -> Sequence[str]:
+        """The instance types that its requirements name. Empty when they name none."""
+        return required_types(self.resource.get("spec.template.spec.requirements")) or ()
+
+    @property
+    def budgets(self) -> Any:
+        """Its disruption budgets."""
+        return self.resource.get("spec.disruption.budgets")
+
+    @property
+    def most_gpus(self) -> int | None:
+        """The most GPUs of its nodes together. None when it has no such limit."""
+        return whole(table(self.resource.get("spec.limits")).get(GPU_RESOURCE))
+
+    def needed_gpus(self, replicas: int, shapes: Sequence[ReplicaShape]) -> int | None:
+        """Return how many GPUs the nodes for so many replicas have. None when it is unknown."""
+        try:
+            known = [instance_type(name) for name in self.instance_types]
+            needed = [nodes_for(replicas, one, shape) * one.gpus for one in known for shape in shapes]
+        except CapacityError:
+            return None
+        return max(needed, default=None)
+
+
+def node_pools_of(service: Service) -> list[NodePool]:
+    """Return the node pools of a service."""
+    return [NodePool(resource) for resource in service.of(NODE_POOL)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pool:
     """The node groups that take the same pods: those of one colour, or of both."""
@@ -114,8 +158,13 @@ def pods_of(service: Service, color: Color) -> list[Pods]:
 
 
 def replicas_of(service: Service, color: Color) -> int:
-    """Return how many replicas of a colour should run; 0 while it is parked."""
-    return sum(pods.replicas for pods in pods_of(service, color))
+    """Return how many replicas of a colour should run, or run at least; 0 while it is parked."""
+    return sum(least_replicas(service, pods) for pods in pods_of(service, color))
+
+
+def most_replicas_of(service: Service, color: Color) -> int:
+    """Return how many replicas of a colour may run; 0 while it is parked."""
+    return sum(most_replicas(service, pods) for pods in pods_of(service, color))
 
 
 @dataclass(frozen=True, kw_only=True)

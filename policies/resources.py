@@ -21,7 +21,9 @@ DEPLOYMENT: Final = "kubernetes:apps/v1:Deployment"
 DISRUPTION_BUDGET: Final = "kubernetes:policy/v1:PodDisruptionBudget"
 NETWORK_POLICY: Final = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
 NAMESPACE: Final = "kubernetes:core/v1:Namespace"
+SCALED_OBJECT: Final = "kubernetes:keda.sh/v1alpha1:ScaledObject"
 CONFIG_MAP: Final = "kubernetes:core/v1:ConfigMap"
+NODE_POOL: Final = "kubernetes:karpenter.sh/v1:NodePool"
 TARGET_GROUP_BINDING: Final = "kubernetes:elbv2.k8s.aws/v1beta1:TargetGroupBinding"
 
 OTHER_TOKENS: Final[Mapping[str, str]] = {

@@ -21,6 +21,7 @@ from policies.resources import (
     table,
     whole,
 )
+from policies.scaling import least_replicas
 from policies.service import Service
 
 # vLLM's default. With it, vLLM closes every idle connection before the load balancer does.
@@ -281,7 +282,8 @@ def disruption_budget(service: Service, options: DisruptionOptions) -> Iterator[
     """Without a budget, a node upgrade may evict a whole colour at once. With two budgets, Kubernetes evicts no pod."""
     deployments = [(deployment, Pods(deployment)) for deployment in vllm_deployments(service)]
     for deployment, pods in deployments:
-        if not pods.replicas:
+        replicas = least_replicas(service, pods)
+        if not replicas:
             continue
         budgets = [
             one
@@ -303,11 +305,11 @@ def disruption_budget(service: Service, options: DisruptionOptions) -> Iterator[
                 )
                 message = wrong(budget, "spec.selector", [deployment.name, *others], "for one colour's pods", fix)
                 yield Finding(message=message, resource=budget)
-            most = min(options.max_evicted_pods, pods.replicas - 1)
-            evicted = _evicted(budget, pods.replicas)
+            most = min(options.max_evicted_pods, replicas - 1)
+            evicted = _evicted(budget, replicas)
             if evicted is None or evicted > most:
                 fix = f"Set maxUnavailable to {most}, and no minAvailable."
-                must = f"at most {most} of {pods.replicas}"
+                must = f"at most {most} of {replicas}"
                 message = wrong(budget, "the number of pods that may be evicted at once", evicted, must, fix)
                 yield Finding(message=message, resource=budget)
 

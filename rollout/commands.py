@@ -29,7 +29,7 @@ from rollout.model.machine import Phase, ReapRequested, Rollout, StopRequested, 
 from rollout.model.plan import Skip, full_weight_of, make_plan
 from rollout.model.records import Drilled, Keeping, Kept, Note, Record, last_start_seconds
 from rollout.model.rule import share_words
-from rollout.model.run import Run, begun_by
+from rollout.model.run import UNFINISHED, Run, begun_by
 from rollout.ports import Ports
 from rollout.session import Session
 from rollout.steps.conditions import keep_warm_until
@@ -77,7 +77,9 @@ def ramp(session: Session, release: Release | None, *, resume: bool = False, ski
         with _refusing():
             ports = _end_untouched(session, ports)
         settings = session.settings()
-        plan = make_plan(settings.idle_color, settings.rollout, skip, settings.ladder)
+        plan = make_plan(
+            settings.idle_color, settings.rollout, skip, settings.ladder, autoscaled=settings.autoscaling is not None
+        )
         if run is not None and run.is_unfinished_rollout and not run.is_untouched:
             # Refused without a record: otherwise the refused rollout would replace the unfinished one as the last.
             unfinished = f"a rollout is unfinished: {run}. Continue it with --resume, or undo it with scripts.rollback"
@@ -278,16 +280,15 @@ def reap(session: Session) -> Rollout | None:
         violations = [*config_drift(settings, rule), *_unfinished_violations(session, settings)]
         if not rule.splits(full_weight_of(active)):
             violations.append(f"green_weight: {idle} still has weight {rule.weights[idle]}")
-        history = session.history()
+        history, run, colored = session.history(), session.last_run, settings.color(idle)
+        interrupted = run if run is not None and run.is_reap and not run.is_over else None
+        if not violations and interrupted is None and not colored.serves and not settings.gives_back_nodes(idle):
+            return None  # before anything is asked of the active colour: nothing is taken from it
         violations += last_passed_violations(settings, history, health)
         if violations:
             raise RefusedError("\n".join(violations))
-        run = session.last_run
-        if run is not None and run.is_reap and not run.is_over:
-            return _reported(session, Controller(ports, Subject(service=session.service)).resume(run))
-        colored = settings.color(idle)
-        if not colored.serves and (settings.nodes_stay_up or not colored.nodes_wanted):
-            return None
+        if interrupted is not None:
+            return _reported(session, Controller(ports, Subject(service=session.service)).resume(interrupted))
         if until := keep_warm_until(settings, now):
             raise KeepWarmError(
                 f"keep_until: {idle} is kept warm until {format_rfc3339(until)}; wait until then, or end the window "
@@ -400,7 +401,7 @@ def adopt(session: Session) -> dict[str, JsonValue]:
 
 def _unfinished_violations(session: Session, settings: ServiceSettings) -> Iterator[str]:
     if session.unfinished:
-        yield "the last rollout is unfinished; run scripts.rollback first"
+        yield UNFINISHED
     elif settings.rolling_out:
         yield "rolling_out: is true: a rollout from another checkout is unfinished; run scripts.rollback first"
 

@@ -61,6 +61,7 @@ from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Ports
 from rollout.steps.deploy import await_idle, await_ready, await_unused, deploy, require_standing
 from rollout.steps.drift import config_drift, rollout_drift
+from rollout.steps.floors import begin, follow_load, hand_back, settle
 from rollout.steps.keep_warm import price_of
 from rollout.steps.preflight import preflight
 from rollout.steps.resize import grow, release_id_of, shrink
@@ -266,6 +267,8 @@ class Controller:
         else:
             await_unused(ports, color, since=self._known.sent_back_at or ports.rule_changed_at or ports.clock.now())
             patience_seconds = ports.config.read().rollout.update_timeout_seconds
+        # First: an unfinished move of its floor would look like somebody's change in the next preview.
+        hand_back(ports, self._updater, other_color(color))
         self._settle(color)
         message = f"park {color}"
         park(ports, self._updater, color, message=message, patience_seconds=patience_seconds)
@@ -329,7 +332,9 @@ class Controller:
         ports.journal.write(Baseline(color=rollout.plan.outgoing, p95_seconds=baseline))
 
     def _deploy(self, rollout: Rollout, color: Color) -> None:
-        deploy(self._ports, self._updater, color, self._release, rollout.plan.steps[0].candidate_replicas)
+        floor = begin(self._ports, self._updater, rollout.plan)
+        replicas = rollout.plan.steps[0].candidate_replicas
+        deploy(self._ports, self._updater, color, self._release, replicas, floor=floor)
 
     def _await_ready(self, color: Color) -> None:
         await_ready(self._ports, color, self._release.release_id)
@@ -345,7 +350,7 @@ class Controller:
         return Succeeded() if verdict.verdict is Verdict.PASS else Failed(reason=f"{check}: {verdict.reason}")
 
     def _resize(self, rollout: Rollout, step: int) -> None:
-        """Let the outgoing colour give places up, and then the candidate take them."""
+        """Let the outgoing colour give places up, and then the candidate take them; or let floors follow the load."""
         plan, wanted, settings = rollout.plan, rollout.plan.steps[step], self._ports.config.read()
         found = rollout_drift(self._ports, self._subject.service, *expected_green_weights(rollout))
         # An unfinished update of the former process may have left the config ahead of the rule.
@@ -357,6 +362,7 @@ class Controller:
                 # The ones that stay must be able to carry their share.
                 await_ready(self._ports, plan.outgoing, release_id_of(outgoing))
             shrink(self._ports, self._updater, plan.outgoing, wanted.outgoing_replicas)
+        follow_load(self._ports, self._updater, plan, step)
         if wanted.candidate_replicas is not None:
             grow(self._ports, self._updater, plan.candidate, wanted.candidate_replicas)
 
@@ -445,7 +451,9 @@ class Controller:
                 self._ports.journal.write(Baseline(color=outgoing, p95_seconds={**seen, **known}))
 
     def _promote(self, rollout: Rollout, color: Color) -> None:
-        ports, settings = self._ports, self._ports.config.read()
+        ports = self._ports
+        settle(ports, self._updater)
+        settings = ports.config.read()
         attest_weight(ports, self._change(rollout, len(rollout.plan.steps) - 1))
         found = rollout_drift(ports, self._subject.service, *expected_green_weights(rollout))
         # An unfinished update of the former process may have left the config ahead of the rule.
@@ -460,6 +468,7 @@ class Controller:
         )
         ports.journal.write(Promoted(active_color=color, keep_until=keep_until))
         self._report_serving(color, "after_promotion")
+        hand_back(ports, self._updater, color)
 
     def _report_serving(self, color: Color, hook: Literal["after_promotion", "after_rollback"]) -> None:
         """Record which release answers users now, and run the user's hook. A failed hook does not fail a rollout."""

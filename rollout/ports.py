@@ -10,11 +10,20 @@ from pydantic import JsonValue
 from components.config.release import Release
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color
-from rollout.model.account import CapacityReservation, Credentials, NodeGroupState, RunningInstance, Subnet, VolumeKey
+from rollout.model.account import (
+    CapacityReservation,
+    Credentials,
+    Launch,
+    NodeGroupState,
+    RunningInstance,
+    Subnet,
+    VolumeKey,
+)
 from rollout.model.answers import Answer
 from rollout.model.approval import Approval
 from rollout.model.changes import EngineRun
 from rollout.model.machine import Phase
+from rollout.model.node_pools import NodePool
 from rollout.model.nodes import BoundPod, Node, Pod
 from rollout.model.records import Body, DrillHistory
 from rollout.model.rule import LiveRule, StateRule
@@ -222,6 +231,14 @@ class Cluster(Protocol):
 
     def has_resource(self, group_version: str, resource: str) -> bool:
         """Return whether the API server knows a type of resource, such as ``targetgroupbindings``."""
+        ...
+
+    def node_pools(self) -> Sequence[NodePool] | None:
+        """List the node pools of Karpenter or EKS Auto Mode. None when the cluster has neither."""
+        ...
+
+    def node_launches(self, pools: Sequence[str]) -> Sequence[Launch]:
+        """Return the latest starts of nodes of these node pools that have ended, newest first."""
         ...
 
     def device_plugins(self) -> Sequence[str]:

@@ -10,7 +10,10 @@ from components.domain.headroom import HeadroomCost
 from components.domain.moments import format_or_empty, format_rfc3339_micros
 from components.domain.naming import COLORS
 from rollout.journal.lock import Owner
-from rollout.model.records import Finished, Record, Started, last_start_seconds, of_type
+from rollout.model.records import Record, last_start_seconds
+from rollout.model.run import UNFINISHED
+from rollout.report.explanation import deciding_reason, headline
+from rollout.report.read import last_traffic_move
 from rollout.session import Session
 from rollout.steps.drift import config_drift
 from rollout.steps.keep_warm import kept_way_back, last_brought_up, warm_color
@@ -26,9 +29,13 @@ class ColorStatus:
     weight: int | None
     release_id: str | None
     parked: bool
-    nodes_wanted: bool
+    nodes_wanted: bool | None
+    """Whether its nodes are up. None when others bring them."""
     replicas_ready: int | None
     replicas_wanted: int
+    """With an autoscaler, the fewest that it may run."""
+    replicas_most: int | None = None
+    """The most that the autoscaler may run. None without autoscaler, and while the colour is parked."""
     targets_healthy: int | None
     targets_total: int | None
 
@@ -84,19 +91,22 @@ def read_status(session: Session) -> Status:
             weight=None if rule is None else rule.weights[color],
             release_id=None if colored.release is None else colored.release.release_id,
             parked=colored.parked,
-            nodes_wanted=colored.nodes_wanted,
+            nodes_wanted=colored.nodes_wanted if settings.declares_nodes else None,
             replicas_ready=None if pods is None else sum(pod.ready for pod in pods),
             replicas_wanted=colored.wanted_replicas if colored.serves else 0,
+            replicas_most=colored.replicas if colored.serves and settings.autoscaling is not None else None,
             targets_healthy=None if health is None else health.healthy,
             targets_total=None if health is None else health.total,
         )
+        if (color_problem := _without_targets(color, colors[color])) is not None:
+            problems.append(color_problem)
     owner, history = session.lock.owner() or before, session.history()
     kept = warm_color(settings, history, session.clock.now())
     brought_up, start_seconds = last_brought_up(history), last_start_seconds(history)
     if owner is None:
         problems += drift
         if session.unfinished:
-            problems.append("the last rollout is unfinished; run scripts.rollback")
+            problems.append(UNFINISHED)
     return Status(
         service=session.service,
         active_color=settings.active_color,
@@ -119,6 +129,15 @@ def read_status(session: Session) -> Status:
     )
 
 
+def _without_targets(name: str, color: ColorStatus) -> str | None:
+    if not color.weight or color.targets_healthy != 0:
+        return None
+    return (
+        f"{name}: has weight {color.weight} but no healthy target of {color.targets_total}; look at its pods, and send "
+        "traffic back with scripts.rollback while the other colour is warm"
+    )
+
+
 def _under_way(owner: Owner, *, differ: bool) -> str:
     if not differ:
         return str(owner)
@@ -135,18 +154,20 @@ def _ask(read: Callable[[], _T], what: str, problems: list[str]) -> _T | None:
 
 
 def _last_rollout(records: list[Record]) -> dict[str, Any] | None:
-    started = list(of_type(records, Started))
-    if not started:
+    """Return the last rollout or rollback, whichever decided who serves now, and what it came to."""
+    last = last_traffic_move(records)
+    if last is None:
         return None
-    last, begin = started[-1]
-    ends = [(record, body) for record, body in of_type(records, Finished) if record.rollout == last.rollout]
-    end, finished = ends[-1] if ends else (None, None)
+    reason = deciding_reason(last)
     return {
         "rollout": last.rollout,
-        "candidate": begin.candidate,
-        "release_id": begin.release_id,
-        "started_at": format_rfc3339_micros(last.at),
-        "finished_at": end and format_rfc3339_micros(end.at),
-        "outcome": finished and finished.outcome,
-        "reason": finished and finished.reason,
+        "what": last.what,
+        "candidate": last.candidate,
+        "release_id": last.release_id,
+        "started_at": format_rfc3339_micros(last.began_at),
+        "finished_at": last.ended_at and format_rfc3339_micros(last.ended_at),
+        "phase": last.phase,
+        "outcome": last.outcome,
+        "reason": reason,
+        "summary": f"{headline(last)}{f': {reason}' if reason else ''}",
     }

@@ -16,15 +16,15 @@ TASKS: Final = {
     "set up": ("doctor", "monitoring"),
     "roll out": ("ramp", "approve", "rollback"),
     "look": ("status", "explain", "history"),
-    "after a promotion": ("keep", "drill", "reap"),
+    "after a promotion": ("watch", "keep", "drill", "reap"),
     "repair": ("adopt",),
 }
 SCRIPT: Final = Script(
     examples=(
-        ("python -m scripts", "list the scripts; `python -m scripts` is the same"),
+        ("python -m scripts", "the scripts by task, each with what it does"),
         (
             "python -m scripts --completion bash",
-            'text for a shell, as in eval "$(python -m scripts --completion bash)"',
+            'text that a shell evaluates: eval "$(python -m scripts --completion bash)"',
         ),
     )
 )

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from pydantic import JsonValue
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 
 from rollout.model.errors import (
@@ -76,6 +76,19 @@ class _Console(Console):
 console: Final[Console] = _Console(highlight=False, soft_wrap=True)
 errors: Final[Console] = _Console(stderr=True, highlight=False, soft_wrap=True)
 
+_LONGEST = 100_000
+"""The characters of a line that nothing cuts."""
+
+
+def print_table(table: RenderableType) -> None:
+    """Print a table: as wide as a terminal, and for programs with each row as one whole line."""
+    if console.is_terminal:
+        console.print(table, soft_wrap=False)
+        return
+    for line in console.render_lines(table, console.options.update(width=_LONGEST), pad=False):
+        console.print("".join(segment.text for segment in line).rstrip(), markup=False)
+
+
 _STYLES = {
     Tone.PLAIN: "",
     Tone.STRONG: "bold",
@@ -96,6 +109,13 @@ class CtrlC:
     """What is still to do, and whether the script does it by itself."""
     command: str
     """What goes on from there."""
+    ended: str = ""
+    """What to say once it has ended, where that is not what remained at the signal."""
+
+    @property
+    def at_end(self) -> str:
+        """What to say when the script has ended because of it."""
+        return self.ended or f"{self.remains} To go on: {self.command}"
 
     def __str__(self) -> str:
         return f"Ctrl-C: {self.safe} {self.remains} To go on: {self.command}"
@@ -240,7 +260,7 @@ def refusals(script: Script, *, json_output: bool = False) -> Generator[Output]:
     except LostLockError as error:
         output.fail(str(error), EXIT_NEEDS_HUMAN)
     except StoppedError as error:
-        output.fail(f"{error}. {script.ctrl_c.remains} To go on: {script.ctrl_c.command}", EXIT_NEEDS_HUMAN)
+        output.fail(f"{error}. {script.ctrl_c.at_end}", EXIT_NEEDS_HUMAN)
     except (RolloutError, Interruption) as error:
         output.fail(str(error), EXIT_NEEDS_HUMAN)
     except KeyboardInterrupt:

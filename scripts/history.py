@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.domain.moments import format_rfc3339
-from rollout.report.explanation import decided_in, duration
+from rollout.report.explanation import decided_in, deciding_reason, duration
 from rollout.report.facts import Report
 from rollout.report.read import reports
 from rollout.session import Place, Session
@@ -17,9 +17,6 @@ from scripts import console
 from scripts.console import JsonOption, Script, ServiceOption, StackOption, WorkDirOption
 
 _STYLES = {"promoted": "green", "reaped": "green", "rolled_back": "bold red", "failed": "bold red", "refused": "yellow"}
-
-_LONGEST = 100_000
-"""The characters of a line that nothing cuts."""
 
 SCRIPT = Script(
     examples=(
@@ -46,7 +43,7 @@ def main(
     if not found:
         console.console.print("nothing yet: scripts.ramp begins the first rollout")
         return
-    show(table_of(found))
+    console.print_table(table_of(found))
 
 
 def table_of(found: Sequence[Report]) -> Table:
@@ -66,16 +63,6 @@ def table_of(found: Sequence[Report]) -> Table:
             escape(_why(one)),
         )
     return table
-
-
-def show(table: Table) -> None:
-    """Print a table: as wide as a terminal, and for programs with each row as one whole line."""
-    out = console.console
-    if out.is_terminal:
-        out.print(table, soft_wrap=False)
-        return
-    for line in out.render_lines(table, out.options.update(width=_LONGEST), pad=False):
-        out.print("".join(segment.text for segment in line).rstrip(), markup=False)
 
 
 def _fields(one: Report) -> dict[str, object]:
@@ -109,10 +96,9 @@ def _what(one: Report) -> str:
 
 
 def _why(one: Report) -> str:
-    if one.decision is None or one.decision.action == "promote":
-        return one.reason
-    hold = decided_in(one)
-    return f"{hold.name}: {one.decision.reason}" if hold is not None else one.decision.reason
+    reason, hold = deciding_reason(one), decided_in(one)
+    rolled_back = one.decision is not None and one.decision.action == "rollback"
+    return f"{hold.name}: {reason}" if rolled_back and hold is not None else reason
 
 
 if __name__ == "__main__":

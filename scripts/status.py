@@ -30,7 +30,9 @@ def main(
     every_seconds: Annotated[float, typer.Option("--every", min=0.5, max=3600, help="Seconds between looks.")] = 2.0,
     json_output: JsonOption = False,
 ) -> None:
-    """Show the state of the load balancer, the config and Kubernetes. Exit code 3 means that they do not agree."""
+    """Show the state of the load balancer, the config and Kubernetes. Exit code 3 means that they do not agree, or that
+    something else needs a person; every problem is named.
+    """
     with console.refusals(SCRIPT, json_output=json_output):
         if watch and json_output:
             raise RefusedError("--json: is for one look; leave --watch out, and call it as often as you like")
@@ -50,7 +52,7 @@ def main(
 def show(status: Status) -> None:
     """Print a status for a person."""
     console.console.print(f"[bold]{status.service}[/]: {status.active_color} is active")
-    console.console.print(status_screen.colors(status))
+    console.print_table(status_screen.colors(status))
     rule, config = console.known(status.green_weight_of_rule), status.green_weight_of_config
     console.console.print(f"green_weight: rule {rule}, config {config}")
     console.console.print(
@@ -62,11 +64,7 @@ def show(status: Status) -> None:
             console.console.print(line)
     console.console.print(f"under way: {escape(status.rollout_under_way or '–')}")
     if last := status.last_rollout:
-        outcome = last["outcome"] or "not finished"
-        console.console.print(
-            f"last rollout: {last['release_id']} onto {last['candidate']}, {last['started_at']}: "
-            f"{outcome} {escape(last['reason'] or '')}".rstrip()
-        )
+        console.console.print(f"last: {escape(last['summary'])}")
     for problem in status.problems:
         console.console.print(f"[bold red]problem[/]: {escape(problem)}")
 

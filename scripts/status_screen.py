@@ -67,7 +67,7 @@ def _lines(
 ) -> None:
     now = datetime.now(UTC)
     records = read_records()
-    console.console.print(view(read_status(), progress_of(records, now), now))
+    console.print_table(view(read_status(), progress_of(records, now), now))
     shown, lines = max((one.seq for one in records), default=0), console.Progress()
     while True:
         time.sleep(every_seconds)
@@ -102,15 +102,17 @@ def colors(status: Status) -> Table:
     """Return both colours as a table."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for heading in ("colour", "weight", "release", "replicas ready", "targets healthy", "nodes"):
-        table.add_column(heading, no_wrap=True)
+        # On a narrow terminal a long cell, such as a release that is parked, goes on in the next line.
+        table.add_column(heading, overflow="fold")
     for name, color in status.colors.items():
         table.add_row(
             Text(name, style=name),
             console.known(color.weight, " %"),
             (color.release_id or "–") + (" (parked)" if color.parked else ""),
-            f"{console.known(color.replicas_ready)} of {color.replicas_wanted}",
+            f"{console.known(color.replicas_ready)} of {color.replicas_wanted}"
+            + ("" if color.replicas_most is None else f" to {color.replicas_most}"),
             f"{console.known(color.targets_healthy)} of {console.known(color.targets_total)}",
-            "up" if color.nodes_wanted else "given back",
+            {True: "up", False: "given back", None: "others'"}[color.nodes_wanted],
         )
     return table
 
@@ -137,9 +139,8 @@ def _idle(status: Status, now: datetime) -> list[str]:
     lines += [escape(line) for line in (status.kept, status.brought_up, status.way_back) if line is not None]
     lines.append(f"under way: {escape(status.rollout_under_way or '–')}")
     if last := status.last_rollout:
-        outcome = last["outcome"] or "not finished"
-        lines.append(f"last rollout: {last['release_id']} onto {last['candidate']}: {outcome}")
-        lines.append("[dim]python -m scripts.explain says why[/]")
+        lines.append(f"last: {escape(last['summary'])}")
+        lines.append("[dim]scripts.explain says why[/]")
     return lines
 
 

@@ -91,7 +91,9 @@ def environment_violations(env: Mapping[str, str], version: Version | None = Non
 
 def unknown_variables_warning(env: Mapping[str, str]) -> str | None:
     """Return a warning about variables that vLLM may not read; None without any."""
-    unknown = [name for name in env if name.startswith(PREFIX) and name not in VARIABLES]
+    unknown = [
+        name for name in env if name.startswith(PREFIX) and name not in VARIABLES and name not in DERIVED_VARIABLES
+    ]
     if not unknown:
         return None
     return (

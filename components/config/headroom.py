@@ -5,14 +5,14 @@ The command writes the table of an example into the page docs/headroom.md; ``mak
 
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
 
 from components.config.service_settings import ColorSettings, ServiceSettings
 from components.domain.capacity import HeadroomMode
-from components.domain.headroom import MODES, HeadroomCase, HeadroomCost, climbing_way_back
+from components.domain.headroom import MODES, MODES_ON_OTHERS_NODES, HeadroomCase, HeadroomCost, climbing_way_back
 from components.domain.ladder import Ladder, SharedCapacity, make_ladder, smallest_surge
 
 BEGIN: Final = "<!-- table: make config -->\n"
@@ -27,7 +27,7 @@ _NEEDS: Final[Mapping[HeadroomMode, str]] = {
 
 
 def headroom_costs(settings: ServiceSettings, start_seconds: float | None = None) -> tuple[HeadroomCost, ...]:
-    """Return what a rollout onto the idle colour costs in every headroom mode, the chosen one first.
+    """Return what a rollout onto the idle colour costs in every headroom mode that there is, the chosen one first.
 
     Without `surge_replicas`, mode ``surge`` is priced with the fewest whose way back takes at most
     `max_rollback_seconds`.
@@ -37,7 +37,10 @@ def headroom_costs(settings: ServiceSettings, start_seconds: float | None = None
         start_seconds: how long the latest start of replicas took. None when that was not measured.
     """
     case = _case(settings, start_seconds)
-    return tuple(case.cost(mode) for mode in sorted(MODES, key=lambda mode: mode != settings.headroom_mode))
+    modes: Sequence[HeadroomMode] = MODES if settings.declares_nodes else MODES_ON_OTHERS_NODES
+    if settings.autoscaling is not None:
+        modes = [mode for mode in modes if mode != "surge"]  # the settings refuse both together
+    return tuple(case.cost(mode) for mode in sorted(modes, key=lambda mode: mode != settings.headroom_mode))
 
 
 def example() -> ServiceSettings:
@@ -102,6 +105,7 @@ def _case(settings: ServiceSettings, start_seconds: float | None) -> HeadroomCas
         shape=settings.largest_shape,
         shares_nodes=settings.shares_nodes,
         reservation=_reservation(settings),
+        others_nodes=not settings.declares_nodes,
         rollout_seconds=(
             settings.node_start_seconds
             + settings.cold_start_seconds

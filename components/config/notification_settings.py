@@ -17,6 +17,8 @@ EventName = Literal[
     "paused",
     "rollback",
     "promoted",
+    "watch_failed",
+    "way_back_at_risk",
     "reap_due",
     "ended",
 ]

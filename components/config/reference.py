@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from components.config.autoscaling_settings import AutoscalingSettings
 from components.config.check_settings import EvalSettings, ManualSettings, ShadowSettings, SmokeSettings, WarmUpSettings
+from components.config.existing_nodes import ExistingNodes, KarpenterNodePool, TolerationSettings
 from components.config.explain import range_of
 from components.config.forms import Form
 from components.config.gate_settings import (
@@ -35,7 +37,13 @@ from components.config.pod_settings import PodSettings, PodVolume, SecretReferen
 from components.config.prometheus_settings import BasicAuthSettings, PrometheusSettings, SecretSource, SigV4Settings
 from components.config.release import Release
 from components.config.reservation import Reservation
-from components.config.rollout_settings import AttestationSettings, GateSettings, RampStep, RolloutSettings
+from components.config.rollout_settings import (
+    AttestationSettings,
+    GateSettings,
+    RampStep,
+    RolloutSettings,
+    WatchSettings,
+)
 from components.config.router_settings import AccessLogs, AlarmSettings, ListenerSettings
 from components.config.sampling import Sampling
 from components.config.settings import DEFAULT_SERVICE_NAME, ColorSettings, ServiceSettings, Settings
@@ -93,10 +101,14 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`access_logs`", AccessLogs),
     ("The service", ServiceSettings),
     ("`blue` and `green`", ColorSettings),
+    ("`autoscaling`", AutoscalingSettings),
     ("`reservation`", Reservation),
     ("`release`", Release),
     ("`release.sampling`", Sampling),
     ("`nodes`", NodeSettings),
+    ("`existing_nodes`", ExistingNodes),
+    ("`existing_nodes.tolerations[]`", TolerationSettings),
+    ("`existing_nodes.karpenter_node_pool`", KarpenterNodePool),
     ("`listener`", ListenerSettings),
     ("`alarms`", AlarmSettings),
     ("`pods`", PodSettings),
@@ -113,6 +125,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout.prometheus.basic_auth`", BasicAuthSettings),
     ("`rollout.prometheus.sigv4`", SigV4Settings),
     ("`rollout.attestation`", AttestationSettings),
+    ("`rollout.watch`", WatchSettings),
     ("`rollout.gates`", GateSettings),
     ("`rollout.gates.error_rate` and `rollout.gates.target_group_errors`", ErrorRateSettings),
     ("`rollout.gates.abandoned`", AbandonedSettings),

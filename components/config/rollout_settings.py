@@ -126,6 +126,17 @@ class AttestationSettings(BaseModel):
     ] = 1800
 
 
+class WatchSettings(BaseModel):
+    """The watch over the promoted colour while the way back is warm: scripts.watch, run every few minutes."""
+
+    model_config = STRICT
+
+    on_failure: Annotated[
+        Literal["rollback", "alarm"],
+        Field(description="What happens when a gate fails: roll back, or only say so and exit with 3."),
+    ] = "rollback"
+
+
 class RolloutSettings(BaseModel):
     """Steps, holds, soak and the keep-warm window of the old colour."""
 
@@ -200,6 +211,7 @@ class RolloutSettings(BaseModel):
         ),
     ] = 60
     gates: Annotated[GateSettings, Field(description="The gates: their limits, and the checks.")] = GateSettings()
+    watch: Annotated[WatchSettings, Field(description="The watch until the reap (scripts.watch).")] = WatchSettings()
     hooks: Annotated[HookSettings, Field(description="Commands to run after a promotion or a rollback.")] = (
         HookSettings()
     )

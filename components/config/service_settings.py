@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from components.config.autoscaling_settings import AutoscalingSettings
+from components.config.existing_nodes import ZONE_LABEL, ExistingNodes, KarpenterNodePool
 from components.config.forms import (
     AMI_RELEASE,
     ANNOUNCEMENT,
@@ -27,7 +29,7 @@ from components.config.release import Release
 from components.config.reservation import Reservation
 from components.config.rollout_settings import RolloutSettings
 from components.config.router_settings import AlarmSettings, ListenerSettings
-from components.config.violations import Violation, wrong
+from components.config.violations import UNSET, Violation, wrong
 from components.domain.balancer_dashboard import DashboardLimits
 from components.domain.capacity import (
     ColorDemand,
@@ -41,6 +43,7 @@ from components.domain.capacity import (
     memory_share_mib,
     misfit_fix,
     misfits,
+    nodes_for,
     pool_sizes,
     replicas_per_node,
     shared_pool_size,
@@ -50,10 +53,11 @@ from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
 from components.domain.host_memory import OBJECT_STORES, HostMemory, host_memory
 from components.domain.ladder import Ladder, LadderError, SharedCapacity, make_ladder, smallest_surge, way_back
 from components.domain.moments import format_rfc3339
-from components.domain.naming import COLORS, Color, other_color
+from components.domain.naming import COLORS, Color, other_color, pool_labels
 from components.domain.pod_times import PodTimes, pod_times
 from components.domain.root_volume import load_warnings, root_volume_gib
 from components.domain.serve_options import last_value, serve_options
+from components.domain.tolerations import GPU_TOLERATION, Toleration
 from components.domain.traffic import ColorState, Traffic
 
 MAX_SERIAL: Final = 1_000_000_000
@@ -70,11 +74,17 @@ _MOVING: Final = (
     "evidence",
 )
 
+# What only node groups of the program's own can follow: settings of a service, and those of a colour.
+_OF_NODE_GROUPS: Final = ("node_groups", "spare_nodes", "nodes")
+_OF_COLORED_NODE_GROUPS: Final = ("provisioned", "reservation", "node_release_version", "node_subnet_ids")
+
 INSTANCE_TYPE: Final = Form(
     "an EC2 instance type with whole NVIDIA GPUs",
     "g6e.2xlarge",
     lambda name: None if name in INSTANCE_TYPES else gpu_types_like(name),
 )
+
+_TOPOLOGY: Final = (ZONE_LABEL, "kubernetes.io/hostname")
 
 _SIZES: Final[dict[NodeResource, str]] = {
     "GPUs": "gpus_per_replica",
@@ -91,7 +101,10 @@ class ColorSettings(BaseModel):
     release: Annotated[
         Release | None, Field(description="What this colour serves. Not set: the colour has never been used.")
     ] = None
-    replicas: Annotated[int, Field(ge=1, le=1000, description="Replicas at full size.")] = 1
+    replicas: Annotated[
+        int,
+        Field(ge=1, le=1000, description="Replicas at full size. With `autoscaling`, leave it out: max_replicas."),
+    ] = 1
     parked: Annotated[bool, Field(description="True: no replicas run; the release is kept for reference.")] = False
     provisioned: Annotated[
         bool | None,
@@ -105,6 +118,15 @@ class ColorSettings(BaseModel):
             ge=0,
             le=1000,
             description="Replicas that run now, if not all (mode surge); the scripts write it. 0: all of `replicas`.",
+        ),
+    ] = 0
+    floor_replicas: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1000,
+            description="Fewest replicas while a rollout needs them (`autoscaling`); the scripts write it. 0: "
+            "min_replicas.",
         ),
     ] = 0
     reservation: Annotated[
@@ -152,8 +174,11 @@ class ColorSettings(BaseModel):
 
     @property
     def wanted_replicas(self) -> int:
-        """The replicas that run unless the colour is parked: all, or fewer while the other colour has their places."""
-        return self.running_replicas or self.replicas
+        """The replicas that run unless the colour is parked.
+
+        All, or fewer while the other colour has their places; with an autoscaler, the fewest that may run.
+        """
+        return self.floor_replicas or self.running_replicas or self.replicas
 
     @property
     def nodes_wanted(self) -> bool:
@@ -291,6 +316,10 @@ class ServiceSettings(BaseModel):
             "`surge_replicas`.",
         ),
     ] = None
+    autoscaling: Annotated[
+        AutoscalingSettings | None,
+        Field(description="How KEDA resizes each colour (docs/autoscaling.md). Default: a colour runs all `replicas`."),
+    ] = None
     node_groups: Annotated[
         Literal["per_color", "shared"],
         Field(
@@ -310,6 +339,13 @@ class ServiceSettings(BaseModel):
     nodes: Annotated[
         NodeSettings, Field(description="The nodes' image, disks, user data, access and security groups.")
     ] = NodeSettings()
+    existing_nodes: Annotated[
+        ExistingNodes | None,
+        Field(
+            description="Nodes that others bring, such as Karpenter or a platform team (docs/existing-nodes.md). "
+            "Default: the program declares node groups."
+        ),
+    ] = None
     shared_memory_gib: Annotated[int, Field(ge=1, le=2048, description="Size of /dev/shm in each replica, in GiB.")] = 8
 
     max_stream_seconds: Annotated[
@@ -369,8 +405,9 @@ class ServiceSettings(BaseModel):
         if violations := (
             *self._size_violations(),
             *self._node_violations(),
-            *self._headroom_violations(),
+            *(self._headroom_violations() if self.existing_nodes is None else self._existing_node_violations()),
             *self._surge_violations(),
+            *self._autoscaling_violations(),
             *self._drain_violations(),
             *self._traffic_violations(),
             *self._listener_violations(),
@@ -485,6 +522,22 @@ class ServiceSettings(BaseModel):
                 what = f"must be at least 40 minutes after keep_until {until}: EKS ends the nodes that early"
                 yield Violation((color, "reservation", "ends"), what, "", format_rfc3339(reservation.ends))
 
+    def _existing_node_violations(self) -> Iterator[Violation]:
+        """Yield the settings that only node groups of the program's own can follow."""
+        mode = self.headroom_mode
+        if mode in ("always", "reserved"):
+            what = f"must not be {mode} with existing_nodes: whoever brings the nodes keeps or reserves them"
+            yield Violation(("headroom_mode",), what, "Set it to on_rollout or surge, or remove existing_nodes.", mode)
+        plain, colored = type(self).model_fields, ColorSettings.model_fields
+        given = {(name,): getattr(self, name) for name in _OF_NODE_GROUPS if getattr(self, name) != plain[name].default}
+        for color in COLORS:
+            values = {name: getattr(self.color(color), name) for name in _OF_COLORED_NODE_GROUPS}
+            given |= {(color, name): value for name, value in values.items() if value != colored[name].default}
+        for path, value in given.items():
+            what = "must not be set with existing_nodes: the program declares no node group"
+            shown = UNSET if isinstance(value, BaseModel) else value
+            yield Violation(path, what, "Remove it, or remove existing_nodes.", shown)
+
     def _surge_violations(self) -> Iterator[Violation]:
         surge, kept, full = self.surge_replicas, self.keep_warm_replicas, self.blue.replicas
         if self.headroom_mode != "surge":
@@ -547,6 +600,27 @@ class ServiceSettings(BaseModel):
         fix = "" if needed is None else f"Or set surge_replicas to {needed}."
         return Violation(("max_rollback_seconds",), what, fix, most)
 
+    def _autoscaling_violations(self) -> Iterator[Violation]:
+        scaling = self.autoscaling
+        given = {"blue": self.blue, "green": self.green}
+        if scaling is None:
+            for color, colored in given.items():
+                if colored.floor_replicas:
+                    what = "must not be set without autoscaling"
+                    yield Violation((color, "floor_replicas"), what, "Remove it.", colored.floor_replicas)
+            return
+        if self.headroom_mode == "surge":
+            what = "must not be set with headroom_mode surge: both would decide how many replicas run"
+            yield Violation(("autoscaling",), what, "Remove it, or set headroom_mode to on_rollout.")
+            return
+        for color, colored in given.items():
+            if "replicas" in colored.model_fields_set and colored.replicas != scaling.max_replicas:
+                what = f"must be max_replicas {scaling.max_replicas}, or left out, with autoscaling"
+                yield Violation((color, "replicas"), what, "", colored.replicas)
+            if colored.floor_replicas > scaling.max_replicas:
+                what = f"must be at most max_replicas {scaling.max_replicas}"
+                yield Violation((color, "floor_replicas"), what, "", colored.floor_replicas)
+
     def _drain_violations(self) -> Iterator[Violation]:
         longest = longest_stream_seconds(self.deregistration_propagation_seconds)
         if longest < 1:
@@ -588,8 +662,12 @@ class ServiceSettings(BaseModel):
             yield Violation(("listener", "idle_timeout_seconds"), what, fix, given)
 
     def color(self, color: Color) -> ColorSettings:
-        """Return one colour's settings."""
-        return self.blue if color == "blue" else self.green
+        """Return one colour's settings. With an autoscaler, its full size is the ceiling, and its floor is known."""
+        colored, scaling = self.blue if color == "blue" else self.green, self.autoscaling
+        if scaling is None:
+            return colored
+        floor = max(colored.floor_replicas, scaling.min_replicas)
+        return colored.model_copy(update={"replicas": scaling.max_replicas, "floor_replicas": floor})
 
     def weight(self, color: Color) -> int:
         """Return one colour's share of new requests, in percent."""
@@ -729,14 +807,56 @@ class ServiceSettings(BaseModel):
         )
 
     @property
+    def declares_nodes(self) -> bool:
+        """Whether the program declares the nodes. Otherwise others bring them."""
+        return self.existing_nodes is None
+
+    @property
     def shares_nodes(self) -> bool:
-        """Whether both colours run on the nodes of one group."""
+        """Whether both colours run on the same nodes."""
+        if self.existing_nodes is not None:
+            return self.node_pool is None or self.headroom_mode == "surge"
         return self.node_groups == "shared"
+
+    @property
+    def node_pool(self) -> KarpenterNodePool | None:
+        """What the program declares of Karpenter's node pools. None when it declares none."""
+        return None if self.existing_nodes is None else self.existing_nodes.karpenter_node_pool
+
+    @property
+    def nodes_follow_pods(self) -> bool:
+        """Whether nodes come when pods need them, and go with them. Otherwise they are there, or the program's own."""
+        return self.existing_nodes is not None and (self.existing_nodes.autoscaled or self.node_pool is not None)
+
+    def node_pool_gpus(self, color: Color) -> int:
+        """Return how many GPUs the nodes of a colour's node pool may have: enough for the colour at full size."""
+        nodes = self.shared_pool.desired_nodes if self.shares_nodes else self.pools[color].max_nodes
+        return nodes * self.instance.gpus
 
     @property
     def nodes_stay_up(self) -> bool:
         """Whether the nodes of the idle colour are up although no replicas run on them."""
         return self.headroom_mode in ("always", "surge")
+
+    def gives_back_nodes(self, color: Color) -> bool:
+        """Return whether a colour that is parked still has nodes of the program's own to give back."""
+        return self.declares_nodes and not self.nodes_stay_up and self.color(color).nodes_wanted
+
+    def node_selector(self, service: str, color: Color) -> dict[str, str]:
+        """Return the labels of the nodes on which a colour's pods run."""
+        if self.existing_nodes is not None and self.node_pool is None:
+            return dict(self.existing_nodes.node_selector)
+        return pool_labels(service, None if self.shares_nodes else color)
+
+    @property
+    def tolerations(self) -> tuple[Toleration, ...]:
+        """The taints that the pods tolerate."""
+        return (GPU_TOLERATION, *(() if self.existing_nodes is None else self.existing_nodes.as_tolerations))
+
+    @property
+    def topology(self) -> tuple[str, ...]:
+        """The labels of nodes over whose values a colour's pods are spread, if possible."""
+        return _TOPOLOGY if self.existing_nodes is None else self.existing_nodes.topology
 
     @property
     def shared_pool(self) -> PoolSize:
@@ -771,7 +891,7 @@ class ServiceSettings(BaseModel):
     def load_warnings(self, color: Color) -> Iterator[str]:
         """Yield what a colour's nodes cannot load in time from their disks, with the fix."""
         release = self.color(color).release
-        if release is None or self.nodes.instance_store:
+        if release is None or self.nodes.instance_store or not self.declares_nodes:
             return
         yield from load_warnings(
             model=release.model,
@@ -785,14 +905,25 @@ class ServiceSettings(BaseModel):
     @property
     def headroom_usd_per_hour(self) -> float | None:
         """Cost of the nodes beyond those of the active colour, in US dollars per hour; None when unknown."""
-        pools = [self.shared_pool] if self.shares_nodes else self.pools.values()
         active = self.color(self.active_color)
         return headroom_usd_per_hour(
-            sum(pool.desired_nodes for pool in pools),
+            self._nodes_up,
             active_replicas=0 if active.release is None else active.replicas,
             instance=self.instance,
             shape=self.shape(self.active_color),
         )
+
+    @property
+    def _nodes_up(self) -> int:
+        if not self.declares_nodes:
+            running: dict[Color, int] = {
+                color: self.color(color).wanted_replicas for color in COLORS if self.color(color).serves
+            }
+            if self.shares_nodes:
+                return nodes_for(sum(running.values()), self.instance, self.largest_shape)
+            return sum(nodes_for(count, self.instance, self.shape(color)) for color, count in running.items())
+        pools = [self.shared_pool] if self.shares_nodes else self.pools.values()
+        return sum(pool.desired_nodes for pool in pools)
 
     @property
     def drain_chain(self) -> DrainChain:

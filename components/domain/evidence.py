@@ -119,12 +119,14 @@ class Bundle:
 
     @property
     def objections(self) -> tuple[str, ...]:
-        """Why the checks do not speak for the release, such as ``eval: fail``; empty when they all passed."""
+        """Why the rollout does not speak for the release, such as ``eval: fail``; empty when all passed."""
         checks = _table(self.evidence.get("checks"))
         verdicts = {str(name): str(verdict) for name, verdict in _table(checks.get("verdicts")).items()}
         found = [f"{name}: {verdict}" for name, verdict in verdicts.items() if verdict not in PASSED]
         failed = [str(name) for name, verdict in _table(checks.get("gates")).items() if verdict == "fail"]
-        return (*([] if verdicts else ["no check ran"]), *found, *(f"gate {name}: fail" for name in failed))
+        outcome = self.report.get("outcome")
+        ended = [] if outcome in (None, "promoted") else [f"the rollout ended as {outcome}"]
+        return (*([] if verdicts else ["no check ran"]), *found, *(f"gate {name}: fail" for name in failed), *ended)
 
     @property
     def tag(self) -> EvidenceTag:
@@ -160,8 +162,12 @@ def needs_evidence(traffic: Traffic) -> bool:
 
 
 def sealed(parts: Json) -> dict[str, Any]:
-    """Return ``explanation`` and ``report`` as a bundle."""
-    document = {**parts, "evidence": sections(_table(parts["report"]))}
+    """Return ``explanation`` and ``report`` as a bundle.
+
+    A whole number is written as one, 6 and not 6.0: programs that copy a bundle, such as jq, would write it so.
+    """
+    plain = {name: _with_plain_numbers(part) for name, part in parts.items()}
+    document = {**plain, "evidence": sections(_table(plain["report"]))}
     return {**document, "evidence": {**document["evidence"], OWN_DIGEST: document_digest(document)}}
 
 
@@ -214,6 +220,22 @@ def document_digest(document: Json) -> str:
     """Return the digest of a whole document but for the digest that it states."""
     evidence = _table(document.get("evidence"))
     return digest_of({**document, "evidence": {key: one for key, one in evidence.items() if key != OWN_DIGEST}})
+
+
+def _with_plain_numbers(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {key: _with_plain_numbers(one) for key, one in _table(value).items()}
+        case list():
+            return [_with_plain_numbers(one) for one in _items(value)]
+        case float() if value.is_integer() and abs(value) <= _MOST_EXACT:
+            return int(value)
+        case _:
+            return value
+
+
+_MOST_EXACT: Final = 2**53
+"""Beyond it, a float is no exact whole number."""
 
 
 def _check_verdicts(report: Json) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Change guards: which changes to serving resources are refused, and what to do instead.
 
-Three kinds of resource are guarded: the weighted rule, a colour's pods and a colour's nodes. Each function checks one
-update. It returns None if the update is allowed, else the refusal in two lines: first what changes, with old value,
-new value and limit; then the fix.
+Four kinds of resource are guarded: the weighted rule, a colour's pods, what an autoscaler may do with them, and a
+colour's nodes. Each function checks one update. It returns None if the update is allowed, else the refusal in two
+lines: first what changes, with old value, new value and limit; then the fix.
 
 Each write of the scripts increments ``rollout_serial``, so the serial shows who makes the update. A lower serial than
 the deployed one means a stale config, an equal serial a person's plain update, and a higher serial a script, which has
@@ -41,10 +41,18 @@ class Context:
 
 @dataclass(frozen=True, kw_only=True)
 class DeclaredPods:
-    """What one colour's Deployment declares."""
+    """What one colour's Deployment declares. ``replicas`` is None where an autoscaler decides."""
 
     release_id: str
-    replicas: int
+    replicas: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeclaredScaling:
+    """Between how many replicas an autoscaler keeps one colour; both are 0 while it is parked."""
+
+    floor: int
+    ceiling: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +88,24 @@ def pods_refusal(color: Color, old: DeclaredPods, new: DeclaredPods, context: Co
     """
     if new.release_id != old.release_id:
         what = f"release may not go from {old.release_id} to {new.release_id} in place"
-    elif new.replicas < old.replicas and not _makes_room(color, new, context):
-        what = f"replicas may not go from {old.replicas} to {new.replicas}, {old.replicas} is the least"
+    elif old.replicas is not None and new.replicas is not None and new.replicas < old.replicas:
+        makes_room = _makes_room(color, new.replicas, context)
+        fewer = f"replicas may not go from {old.replicas} to {new.replicas}, {old.replicas} is the least"
+        what = None if makes_room else fewer
+    else:
+        what = None
+    return _refusal(f"{context.service}-{color}", what, (color,), context)
+
+
+def scaling_refusal(color: Color, old: DeclaredScaling, new: DeclaredScaling, context: Context) -> str | None:
+    """Check an update of what an autoscaler may do: a colour that serves or is kept warm keeps floor and ceiling.
+
+    Once a rollout is over, a script hands the active colour's floor back to the autoscaler.
+    """
+    if new.floor < old.floor and not _hands_back(color, new, context):
+        what = f"its fewest replicas may not go from {old.floor} to {new.floor}"
+    elif new.ceiling < old.ceiling:
+        what = f"its most replicas may not go from {old.ceiling} to {new.ceiling}"
     else:
         what = None
     return _refusal(f"{context.service}-{color}", what, (color,), context)
@@ -130,7 +154,13 @@ def _goes_back(context: Context, deployed: Traffic) -> bool:
     return desired.weights[idle] == 100 and is_kept_warm(deployed, context.now)
 
 
-def _makes_room(color: Color, new: DeclaredPods, context: Context) -> bool:
+def _hands_back(color: Color, new: DeclaredScaling, context: Context) -> bool:
+    deployed, desired = context.deployed, context.desired
+    by_script = deployed is not None and desired.rollout_serial > deployed.rollout_serial
+    return by_script and color == desired.active_color and not desired.rolling_out and new.floor > 0
+
+
+def _makes_room(color: Color, replicas: int, context: Context) -> bool:
     """Return whether a script gives replicas of this colour up to the other, as far as its share of requests allows.
 
     A rollback takes places from the colour that is not active, whatever its share.
@@ -139,7 +169,7 @@ def _makes_room(color: Color, new: DeclaredPods, context: Context) -> bool:
     if desired.capacity is None or deployed is None or desired.rollout_serial <= deployed.rollout_serial:
         return False
     share = max(deployed.weights.get(color, 100), desired.weights[color])
-    return color != desired.active_color or desired.capacity.carried_percent(new.replicas) >= share
+    return color != desired.active_color or desired.capacity.carried_percent(replicas) >= share
 
 
 def _overload(context: Context, deployed: Traffic) -> str | None:

@@ -13,6 +13,7 @@ from components.domain.gpu_instances import GpuInstance
 from components.domain.ladder import Ladder, way_back
 
 MODES: Final[tuple[HeadroomMode, ...]] = ("on_rollout", "reserved", "always", "surge")
+MODES_ON_OTHERS_NODES: Final[tuple[HeadroomMode, ...]] = ("on_rollout", "surge")
 HOURS_PER_MONTH: Final = 365 * 24 // 12
 
 _BLOCK: Final = "a Capacity Block has a price of its own"
@@ -84,9 +85,11 @@ class HeadroomCase:
     instance: GpuInstance
     shape: ReplicaShape
     shares_nodes: bool
-    """Whether both colours share nodes in mode ``always``. In mode ``surge`` they always do."""
+    """Whether both colours share nodes in mode ``always``, or on others' nodes. In mode ``surge`` they always do."""
     reservation: Literal["on_demand", "capacity_block"] | None
     """What the candidate's nodes run in, in mode ``reserved``. None for plain On-Demand capacity."""
+    others_nodes: bool = False
+    """Whether others bring the nodes. Then only those on which replicas run count."""
     rollout_seconds: float
     """From the start of the candidate's nodes until they are given back, with the keep-warm window."""
     surge_way_back: str
@@ -95,7 +98,7 @@ class HeadroomCase:
         """Return how many nodes there are in a rollout besides those that serve."""
         if mode == "surge":
             return self._nodes(self.replicas + self.surge_replicas) - self._nodes(self.replicas)
-        if mode == "always" and self.shares_nodes:
+        if self.shares_nodes and (mode == "always" or self.others_nodes):
             return self._nodes(self.replicas + self.candidate_replicas) - self._nodes(self.replicas)
         return self._nodes(self.candidate_replicas)
 
@@ -109,6 +112,7 @@ class HeadroomCase:
         in_block = mode == "reserved" and self.reservation == "capacity_block"
         usd = None if in_block else usd_per_hour(self.instance, nodes)
         paid_anyway = mode in ("always", "surge") or (mode == "reserved" and self.reservation is not None)
+        paid_anyway = paid_anyway and not self.others_nodes
         rollout_hours, month_hours = (0.0, HOURS_PER_MONTH) if paid_anyway else (hours, 0)
         unknown = _BLOCK if in_block else f"there is none for {self.instance.name}" if usd is None else ""
         return HeadroomCost(

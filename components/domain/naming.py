@@ -50,6 +50,17 @@ CANDIDATE_ROUTE_HEADER: Final = "x-candidate-route"
 GPU_RESOURCE: Final = "nvidia.com/gpu"
 GPU_LABEL: Final = "nvidia.com/gpu.present"
 
+DO_NOT_DISRUPT_KEY: Final = "karpenter.sh/do-not-disrupt"
+"""The annotation that keeps Karpenter from moving a pod.
+
+https://karpenter.sh/docs/concepts/disruption/#pod-level-controls
+"""
+SAFE_TO_EVICT_KEY: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+"""The annotation by which Cluster Autoscaler may, or may not, move a pod.
+
+https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md
+"""
+
 CONTAINER_NAME: Final = "vllm"
 PORT_NAME: Final = "http"
 PORT: Final = 8000

@@ -4,18 +4,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pulumi
+from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
+from components.config.existing_nodes import KarpenterNodePool
 from components.config.release_warnings import release_warnings
 from components.config.service_settings import ColorSettings, ServiceSettings
 from components.config.settings import Settings
 from components.domain.capacity import PoolSize
 from components.domain.moments import format_rfc3339
-from components.domain.naming import COLORS, SERVICE_KEY, SERVICE_TYPE, Color, color_name
+from components.domain.naming import COLORS, SERVICE_KEY, SERVICE_TYPE, Color, color_name, pool_labels
 from components.resources.bundle_file import evidence_tag
 from components.resources.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
 from components.resources.guard_hooks import ServiceGuards
+from components.resources.karpenter_node_pool import API_VERSION, KIND, node_pool_spec
 from components.resources.vllm_stack import VllmStack, VllmStackArgs
 from components.resources.weighted_router import WeightedRouter, WeightedRouterArgs
 
@@ -51,6 +54,7 @@ class BlueGreenService(pulumi.ComponentResource):
         self.router = self._create_router()
         guards.watch(self.router.weighted_rule, self.router.target_groups)
         self.node_groups = self._create_node_groups()
+        self.node_pools = self._create_node_pools()
         self.stacks = {color: self._create_stack(color) for color in COLORS}
         self.outputs = self._outputs()
         self.register_outputs(self.outputs)
@@ -103,6 +107,8 @@ class BlueGreenService(pulumi.ComponentResource):
 
     def _create_node_groups(self) -> dict[Color, GpuNodeGroup]:
         service = self._args.service
+        if not service.declares_nodes:
+            return {}
         if service.shares_nodes:
             shared = self._create_node_group(None, service.blue, service.shared_pool)
             return dict.fromkeys(COLORS, shared)
@@ -135,6 +141,40 @@ class BlueGreenService(pulumi.ComponentResource):
             opts=self._child,
         )
 
+    def _create_node_pools(self) -> dict[Color, CustomResource]:
+        service = self._args.service
+        if service.node_pool is None:
+            return {}
+        if service.shares_nodes:
+            return dict.fromkeys(COLORS, self._create_node_pool(service.node_pool, None))
+        return {color: self._create_node_pool(service.node_pool, color) for color in COLORS}
+
+    def _create_node_pool(self, pool: KarpenterNodePool, color: Color | None) -> CustomResource:
+        stack, service = self._args.stack, self._args.service
+        name = self._name if color is None else color_name(self._name, color)
+        in_use = any(service.color(one).serves for one in COLORS if color in (None, one))
+        return CustomResource(
+            name,
+            api_version=API_VERSION,
+            kind=KIND,
+            # Node pools are in no namespace, and neither are the labels of nodes.
+            metadata=meta.ObjectMetaArgs(name=name, labels=pool_labels(self._name, color)),
+            spec=node_pool_spec(
+                pool,
+                service=self._name,
+                color=color,
+                instance_types=[service.instance_type],
+                gpus=service.node_pool_gpus(color or service.active_color),
+                in_use=in_use,
+            ),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[self.router.weighted_rule],
+                protect=stack.protect and in_use,
+                hooks=self._hooks,
+            ),
+        )
+
     def _create_stack(self, color: Color) -> VllmStack:
         self._warn(color)
         return VllmStack(
@@ -147,7 +187,10 @@ class BlueGreenService(pulumi.ComponentResource):
                 load_balancer_security_group_id=self.router.load_balancer_security_group_id,
                 settings=self._args.service,
                 rules=[self.router.weighted_rule, self.router.candidate_rules[color]],
-                nodes=[self.node_groups[color].node_group],
+                nodes=[
+                    *([self.node_groups[color].node_group] if color in self.node_groups else []),
+                    *([self.node_pools[color]] if color in self.node_pools else []),
+                ],
                 protect=self._args.stack.protect,
                 guards=self._hooks,
             ),

@@ -13,18 +13,30 @@ import pulumi
 from pulumi_aws import lb
 
 from components.config.service_settings import ServiceSettings
-from components.domain.guards import Context, DeclaredNodes, DeclaredPods, nodes_refusal, pods_refusal, rule_refusal
+from components.domain.guards import (
+    Context,
+    DeclaredNodes,
+    DeclaredPods,
+    DeclaredScaling,
+    nodes_refusal,
+    pods_refusal,
+    rule_refusal,
+    scaling_refusal,
+)
 from components.domain.moments import parse_or_none
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
     COLOR_KEY,
     COLORS,
+    GPU_RESOURCE,
     KEEP_UNTIL_KEY,
     RELEASE_KEY,
     ROLLOUT_SERIAL_KEY,
     Color,
 )
+from components.domain.node_pools import keeps_all_nodes
 from components.domain.traffic import Traffic
+from components.resources.scaled_object import PARKED
 
 # A change of one of these inputs makes EKS replace the group's nodes one after the other.
 _MADE_FROM: Final = (
@@ -43,7 +55,7 @@ class UnsafeChangeError(Exception):
 
 
 class ServiceGuards:
-    """The guards of one service: for its weighted rule, its pods and its nodes.
+    """The guards of one service: for its weighted rule, its pods, their autoscaler and its nodes.
 
     Pods and nodes must depend on the rule. Then the guard checks the rule's update first, a refusal also stops the
     updates of pods and nodes, and their guards know what was deployed before.
@@ -87,8 +99,13 @@ class ServiceGuards:
         if type_ == "kubernetes:apps/v1:Deployment":
             (color,) = _colors(new["metadata"])
             return pods_refusal(color, _pods(old), _pods(new), context)
+        if type_ == "kubernetes:keda.sh/v1alpha1:ScaledObject":
+            (color,) = _colors(new["metadata"])
+            return scaling_refusal(color, _scaling(old), _scaling(new), context)
         if type_ == "aws:eks/nodeGroup:NodeGroup":
             return nodes_refusal(_colors(new), _nodes(old), _nodes(new), context)
+        if type_ == "kubernetes:karpenter.sh/v1:NodePool":
+            return nodes_refusal(_colors(new["metadata"]), _node_pool(old), _node_pool(new), context)
         if type_ == "aws:ec2/launchTemplate:LaunchTemplate":
             # The template is guarded too: its new version would remain after the node group's update is refused.
             return nodes_refusal(_colors(new), _template(old), _template(new), context)
@@ -160,7 +177,18 @@ def _colors(labelled: Json) -> Sequence[Color]:
 def _pods(deployment: Json) -> DeclaredPods:
     spec = deployment["spec"]
     labels = spec["template"]["metadata"].get("labels") or {}
-    return DeclaredPods(release_id=str(labels.get(RELEASE_KEY, "none")), replicas=int(spec.get("replicas", 1)))
+    replicas = spec.get("replicas")
+    return DeclaredPods(
+        release_id=str(labels.get(RELEASE_KEY, "none")), replicas=None if replicas is None else int(replicas)
+    )
+
+
+def _scaling(scaled_object: Json) -> DeclaredScaling:
+    annotations = scaled_object["metadata"].get("annotations") or {}
+    if PARKED.items() <= annotations.items():
+        return DeclaredScaling(floor=0, ceiling=0)
+    spec = scaled_object["spec"]
+    return DeclaredScaling(floor=int(spec["minReplicaCount"]), ceiling=int(spec["maxReplicaCount"]))
 
 
 def _nodes(group: Json) -> DeclaredNodes:
@@ -170,6 +198,15 @@ def _nodes(group: Json) -> DeclaredNodes:
         maximum=int(sizes["maxSize"]),
         made_from={key: _text(group[key]) for key in _MADE_FROM if group.get(key) is not None},
     )
+
+
+def _node_pool(pool: Json) -> DeclaredNodes:
+    """Return how many GPUs a node pool permits, and the disruption budgets if its nodes may be replaced by them."""
+    spec = pool["spec"]
+    gpus, budgets = int(spec["limits"][GPU_RESOURCE]), spec["disruption"].get("budgets")
+    # While the budgets keep all nodes, no other change replaces one.
+    replaced_by = {} if keeps_all_nodes(budgets) else {"disruption.budgets": _text(budgets)}
+    return DeclaredNodes(desired=gpus, maximum=gpus, made_from=replaced_by)
 
 
 def _template(template: Json) -> DeclaredNodes:

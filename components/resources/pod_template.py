@@ -11,14 +11,15 @@ from components.config.release import Release
 from components.config.service_settings import ServiceSettings
 from components.domain.naming import (
     CONTAINER_NAME,
+    DO_NOT_DISRUPT_KEY,
     GPU_RESOURCE,
     PORT,
     PORT_NAME,
     PROMPTS_HASH_KEY,
     RELEASE_KEY,
+    SAFE_TO_EVICT_KEY,
     Color,
     pod_labels,
-    pool_labels,
     readiness_gate,
 )
 from components.domain.pod_paths import (
@@ -31,6 +32,7 @@ from components.domain.pod_paths import (
     TEMPORARY_PATH,
 )
 from components.domain.pod_times import LIVENESS_TIMEOUT_SECONDS, READINESS_FAILURES, STARTUP_TIMEOUT_SECONDS
+from components.domain.tolerations import Toleration
 from components.resources.serve_command import serve_arguments, serve_environment
 
 PROBE_FILE = "readiness_probe.py"
@@ -62,7 +64,7 @@ def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemp
     return core.PodTemplateSpecArgs(
         metadata=meta.ObjectMetaArgs(
             labels={**labels, RELEASE_KEY: subject.release.release_id},
-            annotations={PROMPTS_HASH_KEY: subject.prompts_hash},
+            annotations={PROMPTS_HASH_KEY: subject.prompts_hash, **_annotations_for_autoscalers(settings)},
         ),
         spec=core.PodSpecArgs(
             containers=[_container(subject, settings)],
@@ -71,8 +73,8 @@ def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemp
                 core.PodReadinessGateArgs(condition_type=readiness_gate(subject.service, subject.color)),
             ],
             termination_grace_period_seconds=settings.drain_chain.grace_period_seconds,
-            node_selector=pool_labels(subject.service, None if settings.shares_nodes else subject.color),
-            tolerations=[core.TolerationArgs(key=GPU_RESOURCE, operator="Exists", effect="NoSchedule")],
+            node_selector=settings.node_selector(subject.service, subject.color),
+            tolerations=[_toleration(one) for one in settings.tolerations],
             topology_spread_constraints=[
                 core.TopologySpreadConstraintArgs(
                     topology_key=topology_key,
@@ -81,7 +83,7 @@ def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemp
                     label_selector=meta.LabelSelectorArgs(match_labels=labels),
                     match_label_keys=["pod-template-hash"],
                 )
-                for topology_key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+                for topology_key in settings.topology
             ],
             volumes=_volumes(subject, settings),
             security_context=core.PodSecurityContextArgs(
@@ -103,6 +105,20 @@ def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemp
             enable_service_links=False,
         ),
     )
+
+
+def _annotations_for_autoscalers(settings: ServiceSettings) -> dict[str, str]:
+    """Return the annotations that keep autoscalers from moving pods, where others bring the nodes.
+
+    Every pod has them for its whole life: a change of the template would replace all pods of a colour. A colour whose
+    pods may go is parked, and then it has none.
+    """
+    return {} if settings.declares_nodes else {DO_NOT_DISRUPT_KEY: "true", SAFE_TO_EVICT_KEY: "false"}
+
+
+def _toleration(one: Toleration) -> core.TolerationArgs:
+    operator = "Exists" if one.value is None else "Equal"
+    return core.TolerationArgs(key=one.key, operator=operator, value=one.value, effect=one.effect)
 
 
 def _container(subject: PodSubject, settings: ServiceSettings) -> core.ContainerArgs:

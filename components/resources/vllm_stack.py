@@ -27,6 +27,12 @@ from components.domain.naming import (
 from components.resources.network_policy import network_policy_spec
 from components.resources.pod_monitor import pod_monitor_spec
 from components.resources.pod_template import PROBE_FILE, PodSubject, pod_template
+from components.resources.scaled_object import (
+    PARKED,
+    SCALED_OBJECT_KIND,
+    SCALED_OBJECT_VERSION,
+    scaled_object_spec,
+)
 
 _PROBE_SOURCE = Path(__file__).with_name(PROBE_FILE)
 
@@ -53,6 +59,8 @@ class VllmStack(pulumi.ComponentResource):
     unused: only the permanent resources: Service, TargetGroupBinding, NetworkPolicy and, if enabled, a PodMonitor.
     serving: also the release's ConfigMaps, a PodDisruptionBudget and the Deployment at full size.
     parked: the same resources as serving, but the Deployment has no replicas.
+
+    With an autoscaler, a ScaledObject decides how many replicas run, and the Deployment declares no number.
     """
 
     TYPE = "vllm-blue-green:index:VllmStack"
@@ -62,6 +70,7 @@ class VllmStack(pulumi.ComponentResource):
     network_policy: networking.NetworkPolicy
     pod_monitor: CustomResource | None
     deployment: apps.Deployment | None
+    scaled_object: CustomResource | None
     outputs: dict[str, str | None]
 
     def __init__(self, name: str, args: VllmStackArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -78,6 +87,7 @@ class VllmStack(pulumi.ComponentResource):
         self.pod_monitor = self._create_pod_monitor() if args.settings.pods.pod_monitor else None
         release = self._color.release
         self.deployment = None if release is None else self._create_pods(release)
+        self.scaled_object = None if self.deployment is None else self._create_scaled_object(self.deployment)
         self.outputs = {
             "state": self._color.state,
             "release_id": release and release.release_id,
@@ -199,7 +209,7 @@ class VllmStack(pulumi.ComponentResource):
         )
 
     def _create_deployment(self, subject: PodSubject, config_maps: Sequence[pulumi.Resource]) -> apps.Deployment:
-        settings = self._args.settings
+        settings, scaled = self._args.settings, self._args.settings.autoscaling is not None
         times = settings.pod_times
         longest_update = f"{times.update_seconds(self._color.replicas)}s"
         return apps.Deployment(
@@ -208,11 +218,13 @@ class VllmStack(pulumi.ComponentResource):
                 annotations={
                     RELEASE_KEY: subject.release.release_id,
                     SEMANTIC_CACHE_NAMESPACE_KEY: subject.release.semantic_cache_namespace,
+                    # The ScaledObject must come before the first pod is ready, or all others would wait for that one.
+                    **({"pulumi.com/skipAwait": "true"} if scaled else {}),
                 },
                 more_labels={RELEASE_KEY: subject.release.release_id},
             ),
             spec=apps.DeploymentSpecArgs(
-                replicas=self._color.wanted_replicas if self._color.serves else 0,
+                replicas=None if scaled else self._color.wanted_replicas if self._color.serves else 0,
                 selector=meta.LabelSelectorArgs(match_labels=self._labels),
                 # There is no spare GPU for a surge. A new release starts from zero replicas, so all its pods start at
                 # once. Any other template change replaces the pods of a serving colour one at a time.
@@ -229,8 +241,35 @@ class VllmStack(pulumi.ComponentResource):
                 depends_on=[self.target_group_binding, self.network_policy, *config_maps, *self._args.nodes],
                 protect=self._args.protect,
                 hooks=self._args.guards,
+                # A number that was declared before the autoscaler came stays with the Deployment: without it, server-
+                # side apply would set the default, 1. Once somebody else has set it, the provider leaves it alone.
+                # https://kubernetes.io/docs/reference/using-api/server-side-apply/#transferring-ownership
+                # https://github.com/pulumi/pulumi-kubernetes/blob/v4.34.2/provider/pkg/await/await.go
+                ignore_changes=["spec.replicas"] if scaled else None,
                 custom_timeouts=pulumi.CustomTimeouts(
                     create=longest_update, update=longest_update, delete=f"{times.deletion_seconds}s"
                 ),
             ),
+        )
+
+    def _create_scaled_object(self, deployment: apps.Deployment) -> CustomResource | None:
+        """Create what KEDA scales the Deployment by. It comes after it, so that a new release starts from zero."""
+        scaling = self._args.settings.autoscaling
+        if scaling is None:
+            return None
+        return CustomResource(
+            self._name,
+            api_version=SCALED_OBJECT_VERSION,
+            kind=SCALED_OBJECT_KIND,
+            metadata=self._metadata(annotations=None if self._color.serves else PARKED),
+            spec=scaled_object_spec(
+                self._kubernetes_name,
+                floor=self._color.wanted_replicas,
+                ceiling=self._color.replicas,
+                target=scaling.target,
+                prometheus_url=scaling.prometheus_url,
+                query=scaling.query(self._args.service, self._args.color),
+            ),
+            # Not protected: without it, as many replicas go on as run.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[deployment], hooks=self._args.guards),
         )

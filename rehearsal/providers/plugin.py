@@ -202,7 +202,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Update(self, request: Any, context: grpc.ServicerContext) -> Any:
         with _errors_as_status(context, request.news):
             state = self._provider.update(
-                Resource(request.urn, request.id),
+                Resource(request.urn, request.id, tuple(request.ignoreChanges)),
                 from_struct(request.old_inputs),
                 from_struct(request.olds),
                 from_struct(request.news),

@@ -34,6 +34,8 @@ class Resource:
 
     urn: str
     id: str = ""
+    ignore_changes: tuple[str, ...] = ()
+    """The property paths whose changes the program ignores."""
 
     @property
     def type(self) -> str:

@@ -18,7 +18,9 @@ from rehearsal.world.traffic import start_load
 from rehearsal.world.world import CommandError, World
 
 # With the policy pack, which the scripts add by themselves.
-_UP = ("pulumi", "up", "--yes", "--non-interactive", "--stack", STACK, "--policy-pack", "policies")
+_OPTIONS = ("--non-interactive", "--stack", STACK, "--policy-pack", "policies")
+_UP = ("pulumi", "up", "--yes", *_OPTIONS)
+_PREVIEW = ("pulumi", "preview", *_OPTIONS)
 _TRAFFIC_BEFORE_SECONDS = 4.0
 _TRAFFIC_AFTER_SECONDS = 3.0
 _EXIT_ROLLED_BACK = 1
@@ -54,11 +56,12 @@ class Scenarios:
             self._world.run("first-up", *_UP)
 
     def release(self) -> None:
-        """Swap to release B under traffic. Afterwards a plain `pulumi up` has nothing to do."""
+        """Swap to release B under traffic, and watch it. Afterwards a plain `pulumi up` would change nothing."""
         self._view.phase("release: B onto green, by `scripts.ramp`")
         with self._window("release"):
             self._ramp("b")
-            self._world.run("plain-up", *_UP, "--expect-no-changes")
+            self._world.script("watch", "--service", SERVICE, "--if-warm")
+            self._world.run("plain-preview", *_PREVIEW, "--expect-no-changes")
 
     def _reap(self) -> None:
         self._view.phase("reap: blue's keep-warm window is over, `scripts.reap` releases its nodes")

@@ -19,7 +19,13 @@ _PRODUCT = ("Pulumi.yaml", "__main__.py", "components", "policies", "rollout", "
 
 
 def write_checkout(
-    folder: Path, account: SeededAccount, region: str, endpoint_url: str, settings: RehearsalSettings
+    folder: Path,
+    account: SeededAccount,
+    region: str,
+    endpoint_url: str,
+    settings: RehearsalSettings,
+    *,
+    prometheus_url: str,
 ) -> None:
     """Copy the product and write the stack's config: release A on blue, green unused."""
     folder.mkdir(parents=True)
@@ -30,7 +36,9 @@ def write_checkout(
         elif source.exists():
             shutil.copy2(source, folder / name)
     suite = "evals/sums.jsonl" if settings.runs_the_stand_in else "evals/says-something.jsonl"
-    keys = stack_config(account, endpoint_url, settings.releases["a"], settings.config, suite=suite)
+    keys = stack_config(
+        account, endpoint_url, settings.releases["a"], settings.config, suite=suite, prometheus_url=prometheus_url
+    )
     config = {"aws:region": region, **{f"vllm-blue-green:{key}": value for key, value in keys.items()}}
     (folder / f"Pulumi.{STACK}.yaml").write_text(yaml.safe_dump({"config": config}, sort_keys=False))
     shutil.copytree(PROJECT_FOLDER / "rehearsal" / "evals", folder / "evals")

@@ -50,12 +50,16 @@ def stack_config(
     chosen: Config,
     *,
     suite: str = "evals/sums.jsonl",
+    prometheus_url: str = "http://127.0.0.1",
 ) -> Config:
     """Return the stack's keys: a release on blue, green unused, and ``chosen`` on top.
 
     ``suite`` is the evaluation's question file; not every server can do sums.
     """
+    scaled = "autoscaling" in chosen
+    size = {} if scaled else {"replicas": _REPLICAS}
     own = {
+        **({"autoscaling": {"prometheus_url": prometheus_url}} if scaled else {}),
         "cluster_name": CLUSTER,
         "cluster_security_group_id": account.cluster_security_group_id,
         "vpc_id": account.vpc_id,
@@ -65,8 +69,8 @@ def stack_config(
         "endpoint_url": endpoint_url,
         "active_color": "blue",
         "green_weight": 0,
-        "blue": {"release": dict(release), "replicas": _REPLICAS},
-        "green": {"replicas": _REPLICAS},
+        "blue": {"release": dict(release), **size},
+        "green": size,
         "headroom_mode": "on_rollout",
         "instance_type": "g6e.xlarge",
         # Seconds instead of production's minutes; the drain chain is derived as usual.
@@ -85,7 +89,7 @@ def stack_config(
                 {"candidate_percent": 100, "hold_seconds": 5},
             ],
             "soak_seconds": 6,
-            "keep_warm_seconds": 12,
+            "keep_warm_seconds": 16,  # long enough for a look by scripts.watch
             "settle_seconds": 0,
             "attestation": {"error_percent": 5, "timeout_seconds": 60},
             "poll_seconds": 0.5,

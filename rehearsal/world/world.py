@@ -234,7 +234,16 @@ def world(
         stack.callback(controlling.kill)  # It has no state, and the real one is slow to end.
         controlling.wait_until(controller.ready, timeout_seconds=_READY_TIMEOUT_SECONDS)
         endpoint_url = f"http://127.0.0.1:{aws_settings.alb_port}"
-        write_checkout(folder / "checkout", account, aws_settings.region, endpoint_url, settings)
+        if "autoscaling" in settings.config:
+            start("keda", "rehearsal.keda", "--kubeconfig", cluster.kubeconfig)
+        write_checkout(
+            folder / "checkout",
+            account,
+            aws_settings.region,
+            endpoint_url,
+            settings,
+            prometheus_url=prometheus.url,
+        )
         yield World(
             folder=folder,
             engine=engine,

@@ -185,7 +185,8 @@ def _look(
 
 def _weight(ports: Ports, settings: ServiceSettings, change: WeightChange, split: Split) -> _Wait | Attested:
     health = ports.load_balancer.health(change.candidate)
-    targets = judge_targets(health, settings.color(change.candidate).wanted_replicas)
+    more, wanted = settings.autoscaling is not None, settings.color(change.candidate).wanted_replicas
+    targets = judge_targets(health, wanted, more_may_start=more)
     if targets.verdict is not Verdict.PASS:
         return _Wait(cause="targets", words=f"{targets.reason} in the target group of {change.candidate}")
     now = ports.clock.now()

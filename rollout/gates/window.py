@@ -155,7 +155,8 @@ class Gates:
     def _judge_targets(self) -> tuple[GateVerdict]:
         candidate = self._plan.candidate
         health = self._ports.load_balancer.health(candidate)
-        return (judge_targets(health, self._settings.color(candidate).wanted_replicas),)
+        more, wanted = self._settings.autoscaling is not None, self._settings.color(candidate).wanted_replicas
+        return (judge_targets(health, wanted, more_may_start=more),)
 
     def _judge_pods(self, now: datetime) -> tuple[GateVerdict, ...]:
         plan, limits, thresholds = self._plan, self._limits, self._thresholds

@@ -26,7 +26,9 @@ class Phase(StrEnum):
     VERIFYING = "verifying"
     """Run the checks through the candidate route."""
     RESIZING = "resizing"
-    """Give the candidate places of the outgoing colour: this one shrinks and drains, then the candidate grows."""
+    """Give the candidate places of the outgoing colour: this one shrinks and drains, then the candidate grows.
+
+    With an autoscaler: raise both floors to what the load needs."""
     SHIFTING = "shifting"
     """Move the weight to the current step's."""
     ATTESTING = "attesting"

@@ -1,10 +1,10 @@
 """Nodes and pods as Kubernetes reports them, with the resources that they offer and request."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from components.domain.naming import GPU_RESOURCE
+from components.domain.tolerations import Toleration
 
 # The service account of the VPC CNI, which gives nodes and pods their addresses.
 # https://docs.aws.amazon.com/eks/latest/userguide/cni-iam-role.html
@@ -81,14 +81,18 @@ class Node:
         """Return whether a pod with this node selector may run here."""
         return labels.items() <= self.labels.items()
 
-    @property
-    def closed(self) -> str | None:
-        """Why no new replica can start here. None when it can."""
+    def closed_to(self, tolerations: Sequence[Toleration]) -> str | None:
+        """Return why no new replica with these tolerations can start here. None when it can."""
         if not self.ready:
             return "not ready"
         if self.cordoned:
             return "cordoned"
-        barring = [str(taint) for taint in self.taints if taint.effect in _BARRING and not _is_tolerated(taint)]
+        barring = [
+            str(taint)
+            for taint in self.taints
+            if taint.effect in _BARRING
+            and not any(one.tolerates(taint.key, taint.value, taint.effect) for one in tolerations)
+        ]
         return f"tainted {', '.join(barring)}" if barring else None
 
 
@@ -102,11 +106,6 @@ class BoundPod:
     of_daemonset: bool = False
     images: tuple[str, ...] = ()
     """The images of its containers."""
-
-
-def _is_tolerated(taint: Taint) -> bool:
-    """Return whether replicas tolerate the taint: they tolerate only the GPU taint, with any value."""
-    return taint.key == GPU_RESOURCE and taint.effect == "NoSchedule"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,9 +67,13 @@ class Plan:
     skip: Skip | None = None
     capacity: SharedCapacity | None = None
     """The places that both colours share. None when each has places for all of its replicas."""
+    autoscaled: bool = False
+    """Whether an autoscaler resizes the colours, so that their floors may have to rise before each step."""
 
     def resizes(self, step: int) -> bool:
-        """Return whether the colours run other numbers of replicas at a step than at the one before."""
+        """Return whether the colours may run other numbers of replicas at a step than at the one before."""
+        if self.autoscaled:
+            return True
         now, before = self.steps[step], self.steps[max(step - 1, 0)]
         return (now.candidate_replicas, now.outgoing_replicas) != (before.candidate_replicas, before.outgoing_replicas)
 
@@ -112,7 +116,12 @@ def planned_checks(gates: GateSettings, skip: Skip | None = None) -> tuple[str, 
 
 
 def make_plan(
-    candidate: Color, settings: RolloutSettings, skip: Skip | None = None, ladder: Ladder | None = None
+    candidate: Color,
+    settings: RolloutSettings,
+    skip: Skip | None = None,
+    ladder: Ladder | None = None,
+    *,
+    autoscaled: bool = False,
 ) -> Plan:
     """Translate the settings into the plan of a rollout onto ``candidate``.
 
@@ -121,6 +130,7 @@ def make_plan(
         settings: how the rollout behaves.
         skip: the checks that a person chose to skip.
         ladder: the rungs, where both colours share places. None when each has places for all of its replicas.
+        autoscaled: whether an autoscaler resizes the colours.
     """
     return Plan(
         candidate=candidate,
@@ -131,6 +141,7 @@ def make_plan(
         on_timeout=settings.gates.on_timeout,
         checks=planned_checks(settings.gates, skip),
         skip=skip,
+        autoscaled=autoscaled,
     )
 
 

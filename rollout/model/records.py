@@ -74,6 +74,8 @@ class Kind(StrEnum):
     """Every replica of a colour is up."""
     RESIZED = "resized"
     """A colour runs another number of replicas, because it gave places to the other colour or got them."""
+    FLOOR = "floor"
+    """The fewest replicas that the autoscaler may run of a colour have changed."""
     KEPT = "kept"
     """An operator moved the end of the keep-warm window."""
     KEEPING = "keeping"
@@ -355,6 +357,17 @@ class Resized(_Fields):
     """Until the replicas that it gave up were gone, or the ones that it got were ready."""
 
 
+class FloorMoved(_Fields):
+    """See `Kind.FLOOR`."""
+
+    kind: Literal[Kind.FLOOR] = Kind.FLOOR
+    color: Color
+    former: int
+    floor: int
+    requests_per_second: float | None = None
+    """The service's requests then, which as many replicas of the outgoing colour carried. None when that is unknown."""
+
+
 class Kept(_Fields):
     """See `Kind.KEPT`."""
 
@@ -438,6 +451,7 @@ Body = Annotated[
     | HookRan
     | ColorReady
     | Resized
+    | FloorMoved
     | Kept
     | Keeping
     | Parked

@@ -7,13 +7,16 @@ is lost when a process ends.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from components.config.release import Release
+from components.domain.floors import CarriedLoad
 from rollout.model.machine import FINAL, UNTOUCHED, Phase, Rollout
 from rollout.model.records import (
     ActionEnded,
     Baseline,
     Finished,
+    FloorMoved,
     LockTaken,
     PhaseBegun,
     Record,
@@ -24,6 +27,11 @@ from rollout.model.records import (
     UpdateBegun,
     UpdateEnded,
 )
+
+UNFINISHED: Final = (
+    "the last rollout is unfinished; go on with scripts.ramp --resume, or send traffic back with scripts.rollback"
+)
+"""What a command says that has to wait for the end of a rollout which nobody works on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +51,8 @@ class Run:
     """The outgoing colour's p95 by gate, for windows in which it has too little traffic."""
     deploying_since: datetime | None = None
     """When the deploy began. None when the rollout was taken up: then the time says nothing."""
+    carried: CarriedLoad | None = None
+    """What the outgoing colour carried when the rollout began. None when that is unknown, or without autoscaler."""
     started_nodes: bool = False
     """Whether the deploy had to start nodes."""
     shifted_at: datetime | None = None
@@ -133,6 +143,8 @@ def after(run: Run | None, record: Record) -> Run | None:
             return replace(run, shifted_at=record.at)
         case RuleChanged() if record.phase is Phase.ROLLING_BACK:
             return replace(run, sent_back_at=record.at)
+        case FloorMoved(floor=floor, requests_per_second=float() as rate):
+            return replace(run, carried=CarriedLoad(replicas=floor, requests_per_second=rate))
         case Finished():
             return replace(run, finished=True)
         case _:

@@ -97,6 +97,12 @@ def decided_in(report: Report) -> Hold | None:
     return last[-1]
 
 
+def deciding_reason(report: Report) -> str:
+    """Return why a run came to its end, or stands where it does. Empty when nobody and nothing gave a reason."""
+    decision = report.decision
+    return report.reason if decision is None or decision.action == "promote" else decision.reason
+
+
 def _where(report: Report) -> str:
     if report.outcome != "rolled_back" or report.what != "rollout":
         return ""

@@ -16,6 +16,7 @@ from components.config.secret_values import secret_kind
 from components.domain.moments import format_rfc3339
 from components.domain.naming import Color
 from rollout.gates.verdicts import GATE as APPROVAL
+from rollout.gates.verdicts import names_gate
 from rollout.model.machine import Phase
 from rollout.model.notification import Notification, Origin
 from rollout.model.records import (
@@ -97,6 +98,36 @@ def reap_due(origin: Origin, color: Color, keep_until: datetime, now: datetime) 
         rollout="",
         text=f"{origin.service} ({origin.stack}): {color} can be reaped from {until} on. To keep it warm: {command}",
         details={"color": color, "keep_until": until, "keep_command": command},
+    )
+
+
+def watch_failed(origin: Origin, rollout: str, color: Color, reason: str, now: datetime) -> Notification:
+    """Return that a gate has failed the promoted colour, and that nothing is rolled back by itself."""
+    command = f"python -m scripts.rollback {origin.options}"
+    return Notification(
+        event="watch_failed",
+        id=f"{origin.stack}/{origin.service}/{rollout}/watch_failed/{format_rfc3339(now)}",
+        at=now,
+        origin=origin,
+        rollout=rollout,
+        text=f"{origin.service} ({origin.stack}): {color} fails after its promotion: {reason}. To go back: {command}",
+        details={"color": color, "reason": reason, "rollback_command": command},
+    )
+
+
+def way_back_at_risk(
+    origin: Origin, rollout: str, color: Color, problems: Iterable[str], keep_until: datetime, now: datetime
+) -> Notification:
+    """Return what endangers a rollback to the colour that is kept warm."""
+    found: list[JsonValue] = list(problems)
+    return Notification(
+        event="way_back_at_risk",
+        id=f"{origin.stack}/{origin.service}/{rollout}/way_back_at_risk/{format_rfc3339(now)}",
+        at=now,
+        origin=origin,
+        rollout=rollout,
+        text=f"{origin.service} ({origin.stack}): the way back to {color} is at risk: {'; '.join(map(str, found))}",
+        details={"color": color, "problems": found, "keep_until": format_rfc3339(keep_until)},
     )
 
 
@@ -214,7 +245,7 @@ def _of_a_verdict(
 def _figures(now: Following, reason: str) -> Iterator[JsonValue]:
     """Yield the numbers of the gates or checks that the decision names."""
     for gate, one in now.verdicts.items():
-        if f"{gate}: " in reason and one.verdict is not Verdict.PASS and not one.dry_run:
+        if names_gate(reason, gate) and one.verdict is not Verdict.PASS and not one.dry_run:
             numbers: dict[str, JsonValue] = {
                 name: value
                 for name, value in one.evidence.items()

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Final
 
 from components.domain.evidence import digest_of
+from rollout.gates.verdicts import names_gate
 from rollout.model.machine import Phase
 from rollout.model.plan import Plan, candidate_percent_of
 from rollout.model.records import (
@@ -57,14 +58,27 @@ _WATCHED: Final = (Phase.HOLDING, Phase.SOAKING)
 
 def reports(records: Sequence[Record]) -> Iterator[Report]:
     """Yield a report of every run in a journal, in order. Commands that did nothing are left out."""
-    for _, group in groupby(records, key=lambda record: record.rollout):
-        if (report := report_of(list(group))) is not None:
+    for own in _runs(records):
+        if (report := report_of(own)) is not None:
             yield report
+
+
+def _runs(records: Sequence[Record]) -> Iterator[list[Record]]:
+    for _, group in groupby(records, key=lambda record: record.rollout):
+        yield list(group)
 
 
 def last_report(records: Sequence[Record]) -> Report | None:
     """Return the report of the last command's run. None when that did nothing, or when there are no records."""
     return report_of([record for record in records if record.rollout == records[-1].rollout])
+
+
+def last_traffic_move(records: Sequence[Record]) -> Report | None:
+    """Return the report of the last rollout or rollback, after which another colour may serve. None without any."""
+    for own in reversed(list(_runs(records))):
+        if _what(own) in ("rollout", "rollback"):
+            return report_of(own)
+    return None
 
 
 def report_of(records: Sequence[Record]) -> Report | None:
@@ -244,18 +258,13 @@ def _decision(records: Sequence[Record]) -> Ending | None:
     before = records[: records.index(record)]
     phases = [one for one in before if isinstance(one.body, PhaseBegun)]
     window = before[before.index(phases[-1]) :] if phases else before
-    named = [one for one in _readings(window) if _names(body.reason, one.name)]
+    named = [one for one in _readings(window) if names_gate(body.reason, one.name)]
     return Ending(
         action=body.action,
         reason=body.reason,
         decided_at=body.decided_at or record.at,
         tipped_by=tuple(named),
     )
-
-
-def _names(reason: str, gate: str) -> bool:
-    """Return whether a reason names a gate, in the way in which verdicts are combined."""
-    return reason.startswith(f"{gate}: ") or f"; {gate}: " in reason
 
 
 def _rule_back_seconds(records: Sequence[Record], plan: Plan | None) -> float | None:

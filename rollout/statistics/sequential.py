@@ -78,23 +78,35 @@ def evidence_above(hits: int, trials: int, limit: float) -> float:
         return math.inf if hits else 0.0
     if limit >= 1:
         return 0.0
+    return float(_beta_mixture(hits, trials, limit))
+
+
+def evidence_above_each(hits: Floats, trials: Floats, limit: float) -> Floats:
+    """Return ``evidence_above`` for each pair of hits and trials."""
+    import numpy as np
+
+    if limit <= 0:
+        return np.where(hits > 0, np.inf, 0.0)
+    if limit >= 1:
+        return np.zeros(hits.shape)
     return _beta_mixture(hits, trials, limit)
 
 
-def _beta_mixture(hits: int, trials: int, limit: float) -> float:
+def _beta_mixture(hits: Floats | int, trials: Floats | int, limit: float) -> Floats:
     from scipy.special import betaln
 
     a, b = hits + 0.5, trials - hits + 0.5
-    mixed = float(betaln(a, b)) + _log_tail(a, b, limit)
-    prior = float(betaln(0.5, 0.5)) + _log_tail(0.5, 0.5, limit)
+    mixed = betaln(a, b) + _log_tail(a, b, limit)
+    prior = betaln(0.5, 0.5) + _log_tail(0.5, 0.5, limit)
     return mixed - prior - hits * math.log(limit) - (trials - hits) * math.log1p(-limit)
 
 
-def _log_tail(a: float, b: float, limit: float) -> float:
+def _log_tail(a: Floats | float, b: Floats | float, limit: float) -> Floats:
+    import numpy as np
     from scipy.special import betaincc
 
-    tail = float(betaincc(a, b, limit))
-    return math.log(tail) if tail > 0 else -math.inf
+    with np.errstate(divide="ignore"):
+        return np.log(betaincc(a, b, limit))
 
 
 class Comparison:

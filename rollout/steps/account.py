@@ -231,6 +231,8 @@ def zone_warnings(settings: ServiceSettings, candidate: Color, subnets: Sequence
 
     It respects no disruption budget (docs/decisions/0019-a-pool-in-one-zone-is-never-rebalanced.md).
     """
+    if not settings.declares_nodes:
+        return
     zones = sorted({subnet.zone for subnet in subnets})
     size = settings.shared_pool if settings.shares_nodes else settings.pools[candidate]
     if len(zones) > 1 and size.max_nodes > 1:

@@ -158,9 +158,12 @@ def _controllers(pods: Sequence[BoundPod]) -> list[BoundPod]:
 def needs_device_plugin(settings: ServiceSettings, nodes: Sequence[Node], pods: Sequence[BoundPod]) -> bool:
     """Return whether something must still make the nodes' GPUs known to Kubernetes.
 
-    Bottlerocket does it itself. So does whatever made the GPUs of other nodes known, and NVIDIA's operator.
+    Bottlerocket does it itself. So does whatever made the GPUs of other nodes known, and NVIDIA's operator. Whoever
+    brings nodes in place of the program sees to it.
     https://bottlerocket.dev/en/os/1.34.x/api/settings/kubelet-device-plugins
     """
+    if not settings.declares_nodes:
+        return False
     if settings.nodes.is_bottlerocket or any(node.allocatable.gpus for node in nodes):
         return False
     return not any(_OPERATOR in image for pod in pods for image in pod.images)
@@ -183,6 +186,19 @@ def needed_resources(settings: ServiceSettings) -> Iterator[tuple[str, str, str]
         "targetgroupbindings",
         f"Install the AWS Load Balancer Controller: {_CONTROLLER_GUIDE}",
     )
+    if settings.autoscaling is not None:
+        yield (
+            "keda.sh/v1alpha1",
+            "scaledobjects",
+            "Install KEDA (https://keda.sh/docs/2.20/deploy/), or remove autoscaling",
+        )
+    if settings.node_pool is not None:
+        yield (
+            "karpenter.sh/v1",
+            "nodepools",
+            "Install Karpenter 1.0 or newer (https://karpenter.sh), or switch EKS Auto Mode on, or name the nodes in "
+            "existing_nodes.node_selector",
+        )
     if settings.pods.pod_monitor:
         yield (
             "monitoring.coreos.com/v1",

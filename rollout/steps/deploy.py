@@ -14,6 +14,7 @@ from rollout.model.counts import counts_text
 from rollout.model.errors import RolloutError, UpdateFailedError
 from rollout.model.nodes import Pod
 from rollout.model.records import Note
+from rollout.model.verdict import TargetHealth
 from rollout.ports import Ports
 from rollout.steps.node_starts import NodeStarts
 from rollout.steps.retire import park
@@ -28,7 +29,15 @@ HOPELESS = frozenset({CRASHING, "ImagePullBackOff", "InvalidImageName", "CreateC
 FORGIVEN_RESTARTS = 2
 
 
-def deploy(ports: Ports, updater: Updater, color: Color, release: Release, replicas: int | None = None) -> None:
+def deploy(
+    ports: Ports,
+    updater: Updater,
+    color: Color,
+    release: Release,
+    replicas: int | None = None,
+    *,
+    floor: int | None = None,
+) -> None:
     """Bring up the nodes, then the replicas, at weight 0.
 
     Args:
@@ -37,27 +46,28 @@ def deploy(ports: Ports, updater: Updater, color: Color, release: Release, repli
         color: the colour.
         release: what it will serve.
         replicas: how many replicas. None for all of the colour's.
+        floor: how many replicas at least. None without an autoscaler.
 
     Raises:
         RolloutError: an update is refused or fails, nodes do not start, or the pods of an older release stay.
     """
-    colored, starts = ports.config.read().color(color), NodeStarts(ports, color)
+    settings, starts = ports.config.read(), NodeStarts(ports, color)
+    colored = settings.color(color)
     former = any(pod.release_id != release.release_id for pod in ports.replicas.pods(color))
     if former or (colored.serves and colored.release != release):
         # Two releases at once would need nodes for both, so park the former one first.
         park(ports, updater, color, message=f"park the former release of {color}")
-    edits: dict[str, JsonValue] = {
-        "rolling_out": True,
-        "keep_until": "",
-        f"{color}.provisioned": True,
-        f"{color}.parked": True,
-    }
-    if not colored.nodes_wanted:
+    edits: dict[str, JsonValue] = {"rolling_out": True, "keep_until": "", f"{color}.parked": True}
+    if settings.declares_nodes:
+        edits[f"{color}.provisioned"] = True
+    if settings.declares_nodes and not colored.nodes_wanted:
         updater.change_color(color, edits, message=f"bring the nodes of {color} up", watch=starts.check)
     bundle = release.model_dump(mode="json", exclude_defaults=True)
     edits |= {f"{color}.release": bundle, f"{color}.parked": False}
     if replicas is not None:
         edits[f"{color}.running_replicas"] = 0 if replicas == colored.replicas else replicas
+    if floor is not None:
+        edits[f"{color}.floor_replicas"] = floor
     updater.change_color(
         color,
         edits,
@@ -67,7 +77,7 @@ def deploy(ports: Ports, updater: Updater, color: Color, release: Release, repli
 
 
 def await_ready(ports: Ports, color: Color, release_id: str) -> None:
-    """Wait until every replica is ready and every target is healthy.
+    """Wait until every replica is ready and every target is healthy. With an autoscaler, at least the floor's.
 
     Raises:
         RolloutError: it takes too long, or a pod cannot come up. The message says what is missing.
@@ -83,7 +93,7 @@ def await_ready(ports: Ports, color: Color, release_id: str) -> None:
             ours = [pod for pod in pods if pod.release_id == release_id and not pod.terminating]
             ready = sum(pod.ready for pod in ours)
             health = ports.load_balancer.health(color)
-            if len(ours) == len(pods) and ready == wanted and health.healthy == health.total == wanted:
+            if len(ours) == len(pods) and _stands(settings, wanted, ready, health):
                 ports.journal.write(
                     Note(text=f"{ready} replicas of {color} are ready, {health.healthy} targets healthy")
                 )
@@ -95,13 +105,23 @@ def await_ready(ports: Ports, color: Color, release_id: str) -> None:
             reasons = "; ".join(sorted({pod.waiting_reason for pod in ours if pod.waiting_reason}))
             state += f" ({reasons})" if reasons else ""
             if ports.clock.monotonic() > deadline:
+                started = len(ours)
+                scaler = f". The autoscaler has started {started} of {wanted}; the events of the ScaledObject say why"
                 raise RolloutError(
                     f"not ready after {timeout_seconds:.0f} s: {state}, target states {counts_text(health.states)}"
+                    + (scaler if settings.autoscaling is not None and started < wanted else "")
                 )
             if state != noted:
                 ports.journal.write(Note(text=state))
                 noted = state
             ports.clock.sleep(min(settings.rollout.poll_seconds, 1))
+
+
+def _stands(settings: ServiceSettings, wanted: int, ready: int, health: TargetHealth) -> bool:
+    """Return whether a colour has its replicas. An autoscaler may be starting more."""
+    if settings.autoscaling is not None:
+        return ready >= wanted and health.healthy >= wanted
+    return ready == wanted and health.healthy == health.total == wanted
 
 
 def await_idle(ports: Ports, color: Color) -> None:

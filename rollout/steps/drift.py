@@ -167,9 +167,11 @@ def _color_edits(settings: ServiceSettings, color: Color, state: ColorState) -> 
     if ours.parked != (not state.replicas):
         yield f"{color}.parked", not state.replicas
     if state.replicas and state.replicas != ours.wanted_replicas:
-        if settings.capacity is None:
+        if settings.autoscaling is not None:
+            yield f"{color}.floor_replicas", state.replicas
+        elif settings.capacity is None:
             yield f"{color}.replicas", state.replicas
         else:
             yield f"{color}.running_replicas", 0 if state.replicas == ours.replicas else state.replicas
-    if state.replicas and not ours.nodes_wanted:
+    if state.replicas and settings.declares_nodes and not ours.nodes_wanted:
         yield f"{color}.provisioned", True

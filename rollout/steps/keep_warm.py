@@ -68,11 +68,14 @@ class BroughtUp:
 
 
 def warm_color(settings: ServiceSettings, records: Sequence[Record], now: datetime) -> WarmColor | None:
-    """Return the idle colour that is kept warm. None when its nodes are not up, or when both colours share nodes."""
+    """Return the idle colour that is kept warm. None when it keeps no nodes up that would otherwise be gone."""
     idle = settings.idle_color
     colored = settings.color(idle)
-    up = colored.nodes_wanted or settings.headroom_mode == "always"
-    if not up or settings.shares_nodes:
+    if settings.declares_nodes:
+        keeps = not settings.shares_nodes and (colored.nodes_wanted or settings.headroom_mode == "always")
+    else:
+        keeps = settings.headroom_mode != "surge" and colored.serves
+    if not keeps:
         return None
     return WarmColor(
         color=idle,

@@ -13,9 +13,13 @@ from components.domain.naming import Color
 from rollout.model.account import NodeGroupState
 from rollout.model.errors import UpdateFailedError
 from rollout.ports import Ports
+from rollout.steps.scheduling import brings_nodes
 
 # A group that cannot start an instance in one zone tries the others, so one failed launch decides nothing.
 MAX_PATIENCE_SECONDS: Final = 120.0
+# Karpenter gives up on a node once no type and no zone of a pool has capacity. The next pool gets its turn at once.
+# https://github.com/aws/karpenter-provider-aws/blob/main/pkg/providers/instance/instance.go
+POOL_PATIENCE_SECONDS: Final = 30.0
 _POLLS: Final = 12
 
 # Issues of AWS's own, which pass.
@@ -36,6 +40,12 @@ _FIXES: Final[Mapping[str, str]] = {
     "NodeCreationFailure": "The instances run but do not join the cluster. Check that the nodes' subnets reach the "
     "cluster and the registries, and vpc_cni_uses_node_role",
 }
+_FIXES_OF_POOLS: Final[Mapping[str, str]] = {
+    "InsufficientInstanceCapacity|UnfulfillableCapacity|were unavailable during launch": "EC2 has no {type} left "
+    "there. Let the node pool use more zones or a capacity reservation, choose another instance_type, or try later",
+    **{pattern: fix for pattern, fix in _FIXES.items() if "Exceeded" in pattern},
+    "InsufficientFreeAddresses": "Use larger subnets in the node class, or release addresses",
+}
 
 
 class NodeStarts:
@@ -50,7 +60,8 @@ class NodeStarts:
         self._settings = ports.config.read()
         self._color: Color = color
         self._before = self._read()
-        self._patience_seconds = min(MAX_PATIENCE_SECONDS, self._settings.node_start_seconds / 2)
+        most_seconds = MAX_PATIENCE_SECONDS if self._settings.declares_nodes else POOL_PATIENCE_SECONDS
+        self._patience_seconds = min(most_seconds, self._settings.node_start_seconds / 2)
         self._failing_since: float | None = None
         self._asked_at: float | None = None
 
@@ -74,16 +85,29 @@ class NodeStarts:
         self._failing_since = now if self._failing_since is None else self._failing_since
         if now - self._failing_since >= self._patience_seconds:
             raise UpdateFailedError(
-                f"the nodes of {self._color} do not start: node group {state.name} ({self._settings.instance_type}): "
+                f"the nodes of {self._color} do not start: {self._what} {state.name} ({self._settings.instance_type}): "
                 f"{found}. {_fix(found, self._settings, self._color)}"
             )
+
+    @property
+    def _what(self) -> str:
+        return "node group" if self._settings.declares_nodes else "node pool"
 
     def _read(self) -> NodeGroupState | None:
         color = None if self._settings.shares_nodes else self._color
         try:
-            return self._ports.account.node_group(color)
+            if self._settings.nodes_follow_pods:
+                return self._pools()
+            return self._ports.account.node_group(color) if self._settings.declares_nodes else None
         except Exception:  # a failed read is no evidence that nodes cannot start
             return None
+
+    def _pools(self) -> NodeGroupState:
+        """Return the node pools that may bring the nodes, as if they were one node group."""
+        pools = self._ports.cluster.node_pools() or ()
+        names = [pool.name for pool in pools if brings_nodes(pool, self._settings, self._color)]
+        launches = tuple(self._ports.cluster.node_launches(names)) if names else ()
+        return NodeGroupState(name=", ".join(names), status="", launches=launches)
 
 
 def failure(state: NodeGroupState, before: NodeGroupState) -> str | None:
@@ -100,7 +124,7 @@ def failure(state: NodeGroupState, before: NodeGroupState) -> str | None:
 
 
 def _fix(found: str, settings: ServiceSettings, color: Color) -> str:
-    for pattern, fix in _FIXES.items():
+    for pattern, fix in (_FIXES if settings.declares_nodes else _FIXES_OF_POOLS).items():
         if re.search(pattern, found):
             return fix.format(type=settings.instance_type, color=color)
     return "Correct that, and run scripts.ramp again"

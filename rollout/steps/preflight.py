@@ -48,7 +48,14 @@ from rollout.steps.conditions import (
     secret_violations,
 )
 from rollout.steps.drift import state_drift
-from rollout.steps.scheduling import nodes_to_come, scheduling_violations, weight_violations, without_nodes
+from rollout.steps.scheduling import (
+    lacking_nodes,
+    nodes_to_come,
+    pool_violations,
+    scheduling_violations,
+    weight_violations,
+    without_nodes,
+)
 from rollout.system.failures import describe_error
 
 METRICS_WINDOW: Final = timedelta(minutes=5)
@@ -135,8 +142,11 @@ class Inspection:
         return self.ask(lambda: self.ports.account.reservations(), "reservations")
 
     def new_nodes(self, color: Color) -> int:
-        """Return how many nodes EKS will start for a colour."""
-        return nodes_to_come(self.settings, color)
+        """Return how many nodes EKS or an autoscaler will start for a colour."""
+        nodes, pods = (self.nodes(), self.pods()) if self.settings.nodes_follow_pods else (None, None)
+        if nodes is None or pods is None:
+            return nodes_to_come(self.settings, color)
+        return lacking_nodes(self.settings, self.service, color, nodes=nodes, pods=pods)
 
 
 class When(StrEnum):
@@ -264,6 +274,20 @@ def _places(on: Inspection) -> Iterator[str]:
             yield from scheduling_violations(on.settings, on.service, color, nodes=nodes, pods=pods)
 
 
+def _node_pools(on: Inspection) -> Iterator[str]:
+    """Yield what keeps an autoscaler from bringing nodes, as far as Karpenter's node pools say."""
+    if not on.settings.nodes_follow_pods:
+        return
+    pools = on.ask(lambda: (on.ports.cluster.node_pools(),))
+    if pools is None:
+        return
+    if pools[0] is None:
+        on.notes.append("existing_nodes: the cluster has no NodePools, so the limits of its autoscaler are unknown")
+        return
+    for color in on.colors:
+        yield from pool_violations(on.settings, color, pools[0], on.new_nodes(color))
+
+
 def _addresses(on: Inspection) -> Iterator[str]:
     # Colours in the same subnets share their addresses.
     by_subnets: dict[tuple[str, ...], list[Color]] = {}
@@ -292,9 +316,12 @@ def _load_balancer_zones(on: Inspection) -> frozenset[str] | None:
 
 def _quota(on: Inspection) -> Iterator[str]:
     account, settings = on.ports.account, on.settings
+    pool = settings.node_pool
     colors: list[Color] = [
         color for color in on.colors if on.new_nodes(color) and settings.color(color).reservation is None
     ]
+    if pool is not None and pool.capacity_reservation_ids:
+        return
     if not colors:
         return
     limit = on.ask(lambda: account.vcpu_quota(quota_of(settings.instance_type).code))
@@ -329,7 +356,7 @@ def _members(account: Account, declared: Reservation) -> frozenset[str]:
 
 
 def _volume_key(on: Inspection) -> Iterator[str]:
-    if not any(map(on.new_nodes, on.colors)):
+    if not on.settings.declares_nodes or not any(map(on.new_nodes, on.colors)):
         return
     key = on.ask(lambda: on.ports.account.volume_key(on.settings.nodes.volume_kms_key_arn))
     if key is not None:
@@ -338,7 +365,7 @@ def _volume_key(on: Inspection) -> Iterator[str]:
 
 
 def _vpc_cni(on: Inspection) -> Iterator[str]:
-    if not any(map(on.new_nodes, on.colors)):
+    if not on.settings.declares_nodes or not any(map(on.new_nodes, on.colors)):
         return
     uses_node_role = on.ask(lambda: on.ports.config.vpc_cni_uses_node_role())
     if uses_node_role is not False:
@@ -422,8 +449,10 @@ def _later_questions(on: Inspection) -> Iterator[str]:
     ports, candidate, now = on.ports, on.plan.candidate, on.ports.clock.now()
     on.ask(lambda: ports.replicas.pods(on.plan.outgoing))
     on.ask(lambda: ports.target_group_metrics.counts(on.plan.outgoing, now - METRICS_WINDOW, now))
-    if on.new_nodes(candidate):
+    if on.settings.declares_nodes and on.new_nodes(candidate):
         on.ask(lambda: ports.account.node_group(candidate))
+    if on.settings.nodes_follow_pods:
+        on.ask(lambda: ports.cluster.node_launches([str(candidate)]))
     yield from ()
 
 
@@ -457,6 +486,7 @@ CONDITIONS: Final = (
     Condition(name="way back", find=_way_back),
     Condition(name="drill", find=_drill, when=When.DEPLOYED),
     Condition(name="places", find=_places),
+    Condition(name="node pools", find=_node_pools),
     Condition(name="addresses", find=_addresses),
     Condition(name="zones", find=_zones),
     Condition(name="quota", find=_quota),

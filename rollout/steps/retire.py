@@ -55,7 +55,10 @@ def park(
     # A stale file may say that the colour is parked already. The stack then follows with this update.
     if known.serves or (standing and not unknown):
         # Parking ends the colour's keep-warm window.
-        _update(ports, updater, color, {f"{color}.parked": True, "keep_until": ""}, message, patience_seconds)
+        edits: dict[str, JsonValue] = {f"{color}.parked": True, "keep_until": ""}
+        if settings.autoscaling is not None:
+            edits[f"{color}.floor_replicas"] = 0
+        _update(ports, updater, color, edits, message, patience_seconds)
     elif unknown:
         raise RolloutError(
             f"pods of {color} run release {', '.join(sorted(unknown))}, which the config file does not contain: the "
@@ -66,13 +69,12 @@ def park(
 
 
 def release_nodes(ports: Ports, updater: Updater, color: Color, *, message: str, patience_seconds: float = 0.0) -> None:
-    """Release a parked colour's nodes, unless the headroom mode keeps them.
+    """Release a parked colour's nodes, unless the headroom mode keeps them or others bring them.
 
     Raises:
         RolloutError: the update is refused or fails.
     """
-    settings = ports.config.read()
-    if settings.nodes_stay_up or not settings.color(color).nodes_wanted:
+    if not ports.config.read().gives_back_nodes(color):
         return
     _update(ports, updater, color, {f"{color}.provisioned": False}, message, patience_seconds)
     ports.journal.write(NodesReleased(color=color))

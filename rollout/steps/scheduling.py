@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from components.config.settings import ServiceSettings
 from components.domain.capacity import DAEMONSET_MEMORY_MIB, DAEMONSET_MILLICPUS, nodes_for, replicas_for_weight
 from components.domain.naming import COLORS, Color, pool_labels
+from rollout.model.node_pools import NodePool
 from rollout.model.nodes import BoundPod, Node, Resources
 from rollout.model.plan import Plan
 
@@ -19,10 +20,48 @@ def replica_of(settings: ServiceSettings, color: Color) -> Resources:
 
 
 def nodes_to_come(settings: ServiceSettings, candidate: Color) -> int:
-    """Return how many nodes EKS will start for the candidate."""
-    if settings.nodes_stay_up or settings.color(candidate).nodes_wanted:
+    """Return how many nodes EKS or an autoscaler will start for the candidate."""
+    replicas, instance, shape = replicas_to_come(settings, candidate), settings.instance, settings.shape(candidate)
+    if settings.declares_nodes:
+        up = settings.nodes_stay_up or settings.color(candidate).nodes_wanted
+        return 0 if up else nodes_for(replicas, instance, shape)
+    if not settings.nodes_follow_pods or (settings.node_pool is not None and settings.color(candidate).serves):
         return 0
-    return nodes_for(replicas_to_come(settings, candidate), settings.instance, settings.shape(candidate))
+    if not settings.shares_nodes or candidate == settings.active_color:
+        return nodes_for(replicas, instance, shape)
+    shape, serving = settings.largest_shape, settings.color(settings.active_color).wanted_replicas
+    return nodes_for(serving + replicas, instance, shape) - nodes_for(serving, instance, shape)
+
+
+def brings_nodes(pool: NodePool, settings: ServiceSettings, color: Color) -> bool:
+    """Return whether a node pool of the cluster may bring nodes for a colour's pods."""
+    if settings.existing_nodes is None or settings.node_pool is not None:
+        return color in pool.colors
+    return pool.may_take(settings.existing_nodes.node_selector, settings.tolerations)
+
+
+def pool_violations(settings: ServiceSettings, color: Color, pools: Sequence[NodePool], coming: int) -> Iterator[str]:
+    """Yield a violation if no node pool may bring the nodes that a colour lacks, or their limits are too low.
+
+    A pool that the program declares has the right limit, and may not be there yet.
+    """
+    if settings.existing_nodes is None or settings.node_pool is not None or not coming:
+        return
+    selector = _selector(settings.existing_nodes.node_selector)
+    usable = [pool for pool in pools if brings_nodes(pool, settings, color)]
+    if not usable:
+        yield (
+            f"existing_nodes: no NodePool of the cluster ({', '.join(pool.name for pool in pools) or 'there is none'}) "
+            f"brings nodes labelled {selector}, with taints that the pods tolerate. Give a NodePool these labels, or "
+            "correct node_selector and tolerations"
+        )
+        return
+    free, needed = [pool.free_gpus for pool in usable], coming * settings.instance.gpus
+    if None not in free and (left := sum(gpus or 0 for gpus in free)) < needed:
+        yield (
+            f"existing_nodes: {coming} new nodes for {color} have {needed} GPUs, but the limits of the NodePools "
+            f"{', '.join(pool.name for pool in usable)} leave {left}. Raise spec.limits of one"
+        )
 
 
 def replicas_to_come(settings: ServiceSettings, color: Color) -> int:
@@ -32,6 +71,11 @@ def replicas_to_come(settings: ServiceSettings, color: Color) -> int:
 
 def without_nodes(settings: ServiceSettings) -> ServiceSettings:
     """Return the settings of a service whose nodes are all still to come, as before its first deployment."""
+    if settings.nodes_follow_pods:
+        parked = {color: settings.color(color).model_copy(update={"parked": True}) for color in COLORS}
+        return settings.model_copy(update=parked)
+    if not settings.declares_nodes:
+        return settings
     down = {
         color: settings.color(color).model_copy(
             update={"provisioned": False, "replicas": replicas_to_come(settings, color)}
@@ -45,10 +89,22 @@ def scheduling_violations(
     settings: ServiceSettings, service: str, candidate: Color, *, nodes: Sequence[Node], pods: Sequence[BoundPod]
 ) -> Iterator[str]:
     """Yield a violation if not every replica of both colours fits at full size."""
-    if coming := nodes_to_come(settings, candidate):
+    if coming := lacking_nodes(settings, service, candidate, nodes=nodes, pods=pods):
         yield from _new_node_violations(settings, service, candidate, coming, nodes, pods)
     else:
         yield from _live_node_violations(settings, service, candidate, nodes, pods)
+
+
+def lacking_nodes(
+    settings: ServiceSettings, service: str, candidate: Color, *, nodes: Sequence[Node], pods: Sequence[BoundPod]
+) -> int:
+    """Return how many nodes will start for the candidate: none where an autoscaler finds room on those that are there.
+
+    All of the candidate's nodes, or none: what is partly there is left out.
+    """
+    if settings.nodes_follow_pods and not any(_live_node_violations(settings, service, candidate, nodes, pods)):
+        return 0
+    return nodes_to_come(settings, candidate)
 
 
 def weight_violations(settings: ServiceSettings, plan: Plan) -> Iterator[str]:
@@ -87,26 +143,33 @@ def _ladder_violations(settings: ServiceSettings, plan: Plan) -> Iterator[str]:
 def _live_node_violations(
     settings: ServiceSettings, service: str, candidate: Color, nodes: Sequence[Node], pods: Sequence[BoundPod]
 ) -> Iterator[str]:
-    selector = pool_labels(service, None if settings.shares_nodes else candidate)
+    selector, tolerations = settings.node_selector(service, candidate), settings.tolerations
     ours = [node for node in nodes if node.belongs_to(selector)]
     replica = replica_of(settings, candidate)
     leaving = pool_labels(service, candidate).items()  # the current pods of the candidate's colour are parked first
     staying = [pod for pod in pods if not leaving <= pod.labels.items()]
     places = {
-        node.name: 0 if node.closed else (node.allocatable - _asked_on(node.name, staying)).places(replica)
+        node.name: (node.allocatable - _asked_on(node.name, staying)).places(replica)
         for node in ours
+        if not node.closed_to(tolerations)
     }
     needed, whose = replicas_to_come(settings, candidate), f"replicas of {candidate}"
-    if settings.shares_nodes and (missing := _unbound(settings, service, pods)):
+    if settings.shares_nodes and candidate != settings.active_color and (missing := _unbound(settings, service, pods)):
         whose = f"replicas ({needed} of {candidate}, and {missing} of {settings.active_color} that have no node)"
         needed += missing
     if sum(places.values()) >= needed:
         return
-    details = "; ".join(_describe_node(node, places[node.name], staying) for node in ours) or "there is no such node"
+    details = [
+        f"{node.name} is {closed}"
+        if (closed := node.closed_to(tolerations))
+        else _describe_node(node, places[node.name], staying)
+        for node in ours
+    ]
+    wait = "the node group has all its nodes" if settings.declares_nodes else "there are more of these nodes"
     yield (
         f"{candidate}.replicas: {needed} {whose} need places, but the nodes labelled "
-        f"{_selector(selector)} have {sum(places.values())}: {details}. Wait until the node group has all its nodes, "
-        "or remove other pods from them"
+        f"{_selector(selector)} have {sum(places.values())}: {'; '.join(details) or 'there is no such node'}. Wait "
+        f"until {wait}, or remove other pods from them"
     )
 
 
@@ -120,7 +183,9 @@ def _new_node_violations(
 ) -> Iterator[str]:
     """Check nodes that do not exist yet, by their instance type minus the daemonsets' share on current nodes."""
     instance, replica = settings.instance, replica_of(settings, candidate)
-    share = daemonset_share([node for node in nodes if node.belongs_to(pool_labels(service, None))], pods)
+    ours = settings.declares_nodes or settings.node_pool is not None
+    alike = pool_labels(service, None) if ours else settings.node_selector(service, candidate)
+    share = daemonset_share([node for node in nodes if node.belongs_to(alike)], pods)
     offered = Resources(
         gpus=instance.gpus,
         millicpus=instance.allocatable_millicpus,
@@ -151,11 +216,12 @@ def daemonset_share(nodes: Sequence[Node], pods: Iterable[BoundPod]) -> Resource
 
 
 def _unbound(settings: ServiceSettings, service: str, pods: Iterable[BoundPod]) -> int:
-    """Return how many replicas of the active colour are not bound to a node yet."""
+    """Return how many replicas of the active colour are not bound to a node yet, or may come by an autoscaler."""
     active = settings.color(settings.active_color)
     labels = pool_labels(service, settings.active_color).items()
     bound = sum(labels <= pod.labels.items() for pod in pods)
-    return max(active.wanted_replicas - bound, 0) if active.serves else 0
+    full = active.wanted_replicas if settings.autoscaling is None else active.replicas
+    return max(full - bound, 0) if active.serves else 0
 
 
 def _asked_on(node: str, pods: Iterable[BoundPod]) -> Resources:
@@ -163,8 +229,6 @@ def _asked_on(node: str, pods: Iterable[BoundPod]) -> Resources:
 
 
 def _describe_node(node: Node, places: int, pods: Iterable[BoundPod]) -> str:
-    if node.closed:
-        return f"{node.name} is {node.closed}"
     free = node.allocatable - _asked_on(node.name, pods)
     return (
         f"{node.name} has {places} (free: {free.gpus} GPUs, {free.millicpus} millicpus, {free.memory_mib} MiB, "

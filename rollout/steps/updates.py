@@ -109,21 +109,23 @@ class Updater:
     def resize(
         self,
         color: Color,
-        running_replicas: int,
+        replicas: int,
         *,
         message: str,
+        key: Literal["running_replicas", "floor_replicas"] = "running_replicas",
         with_policies: bool = True,
         watch: Watch | None = None,
     ) -> None:
         """Change how many replicas a colour runs, by an update of nothing but its Deployment and the rule's tags.
 
-        The colour's disruption budget is part of it. No other change of the program or the config is applied, so that
-        neither stands in the way of a rollback.
+        The colour's disruption budget and its ScaledObject are part of it. No other change of the program or the config
+        is applied, so that neither stands in the way of a rollback.
 
         Args:
             color: the colour.
-            running_replicas: how many it should run; 0 for all.
+            replicas: how many it should run, or run at least; 0 for what it does without a rollout.
             message: what the update is for.
+            key: the colour's setting.
             with_policies: whether the policies judge it.
             watch: called while the update runs. Raises when the update has become pointless.
 
@@ -135,7 +137,7 @@ class Updater:
         if state is None or not state.sized.get(color):
             raise UpdateFailedError(f"Pulumi's state does not have the Deployment of {color}; is this the right stack?")
         self._apply(
-            {f"{color}.running_replicas": running_replicas},
+            {f"{color}.{key}": replicas},
             self._ports.load_balancer.rule(),
             lambda changes: unlike_candidate_change(changes, service=self._service, color=color),
             message,

@@ -35,6 +35,7 @@ class Registered:
     protect: bool
     timeouts: dict[str, str]
     hooks: dict[str, list[str]]
+    ignore_changes: tuple[str, ...]
     position: int
 
     @property
@@ -120,6 +121,7 @@ class _RecordingMonitor(MockMonitor):
                 protect=request.protect,
                 timeouts=json_format.MessageToDict(request.customTimeouts),
                 hooks=json_format.MessageToDict(request.hooks),
+                ignore_changes=tuple(request.ignoreChanges),
                 position=len(self.registrations.resources),
             )
             self.registrations.resources[resource.reference] = resource

@@ -310,6 +310,96 @@ def test_each_colours_pods_select_its_own_nodes(before: Registrations) -> None:
         assert pod["nodeSelector"].items() <= before["NodeGroup", f"llm-{color}"].inputs["labels"].items()
 
 
+def test_on_others_nodes_the_program_declares_none_and_pods_say_where_they_may_run(before: Registrations) -> None:
+    nodes = {
+        "node_selector": {"team": "llm"},
+        "tolerations": [{"key": "team", "value": "llm", "effect": "NoSchedule"}, {"key": "spot"}],
+        "topology": ["topology.kubernetes.io/zone", "rack"],
+    }
+    declared = run_program(**BOTH_COLORS, green_weight=1, existing_nodes=nodes)
+    gone = before.resources.keys() - declared.resources.keys()
+    assert {kind for kind, _ in gone} == {"GpuNodeGroup", "NodeGroup", "LaunchTemplate", "Role", "RolePolicyAttachment"}
+    assert declared.resources.keys() < before.resources.keys()
+    for color in COLORS:
+        template = declared["Deployment", f"llm-{color}"].inputs["spec"]["template"]
+        assert template["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"] == "true"
+        assert template["metadata"]["annotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
+        pod = template["spec"]
+        assert pod["nodeSelector"] == {"team": "llm"}
+        assert pod["tolerations"] == [
+            {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+            {"key": "team", "operator": "Equal", "value": "llm", "effect": "NoSchedule"},
+            {"key": "spot", "operator": "Exists"},
+        ]
+        spread = {one["topologyKey"]: one["whenUnsatisfiable"] for one in pod["topologySpreadConstraints"]}
+        assert spread == {"topology.kubernetes.io/zone": "ScheduleAnyway", "rack": "ScheduleAnyway"}
+    assert declared.stack_outputs()["llm"]["headroom_usd_per_hour"] == pytest.approx(2 * 2.24208)
+
+
+POOL: dict[str, Any] = {"existing_nodes": {"karpenter_node_pool": {"node_class": "gpu"}}}
+
+
+def test_a_node_pool_of_each_colour_is_declared_before_its_pods_and_kept_while_they_run() -> None:
+    green = {**BOTH_COLORS["green"], "parked": True}
+    declared = run_program(blue=BOTH_COLORS["blue"], green=green, **POOL)
+    assert set(declared.of_type("NodePool")) == {"llm-blue", "llm-green"}
+    assert not declared.of_type("NodeGroup")
+    for color, budget in {"blue": "0", "green": "100%"}.items():
+        pool = declared["NodePool", f"llm-{color}"]
+        assert pool.token == "kubernetes:karpenter.sh/v1:NodePool"
+        assert pool.protect is (color == "blue")
+        labels = {"vllm-blue-green/service": "llm", "vllm-blue-green/color": color}
+        assert pool.inputs["metadata"] == {"name": f"llm-{color}", "labels": labels}
+        spec = pool.inputs["spec"]
+        assert spec["limits"] == {"nvidia.com/gpu": "2"}
+        assert spec["disruption"] == {
+            "consolidationPolicy": "WhenEmpty",
+            "consolidateAfter": "1m",
+            "budgets": [{"nodes": budget}],
+        }
+        template = declared["Deployment", f"llm-{color}"].inputs["spec"]["template"]
+        assert template["spec"]["nodeSelector"].items() <= spec["template"]["metadata"]["labels"].items()
+        assert template["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"] == "true"
+        assert ("NodePool", f"llm-{color}") in declared.precede(("Deployment", f"llm-{color}"))
+        assert ("ListenerRule", "llm") in declared.precede(("NodePool", f"llm-{color}"))
+
+
+def test_a_node_pool_says_what_its_nodes_are() -> None:
+    pool = {"node_class": "gpu", "zones": ["us-east-1a"], "capacity_reservation_ids": ["cr-0a", "cr-0b"]}
+    spec = run_program(existing_nodes={"karpenter_node_pool": pool})["NodePool", "llm-blue"].inputs["spec"]["template"]
+    assert spec["spec"] == {
+        "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "gpu"},
+        "taints": [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}],
+        "requirements": [
+            {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["g6e.2xlarge"]},
+            {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["reserved"]},
+            {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["us-east-1a"]},
+            {"key": "karpenter.k8s.aws/capacity-reservation-id", "operator": "In", "values": ["cr-0a", "cr-0b"]},
+        ],
+        "expireAfter": "Never",
+    }
+    assert spec["metadata"]["labels"]["nvidia.com/gpu.present"] == "true"
+
+
+def test_on_auto_mode_a_node_lives_as_long_as_it_may() -> None:
+    pool = {"node_class": "default", "node_class_kind": "NodeClass"}
+    spec = run_program(existing_nodes={"karpenter_node_pool": pool})["NodePool", "llm-blue"].inputs["spec"]["template"]
+    assert spec["spec"]["nodeClassRef"] == {"group": "eks.amazonaws.com", "kind": "NodeClass", "name": "default"}
+    assert spec["spec"]["expireAfter"] == "480h"
+    assert spec["spec"]["requirements"][1]["values"] == ["reserved", "on-demand"]
+
+
+def test_colours_that_share_too_few_places_get_one_node_pool_for_them_all() -> None:
+    declared = run_program(**BOTH_COLORS, **POOL, headroom_mode="surge", surge_replicas=2)
+    (pool,) = declared.of_type("NodePool").values()
+    assert pool.name == "llm"
+    assert pool.inputs["spec"]["limits"] == {"nvidia.com/gpu": "4"}
+    assert pool.inputs["metadata"]["labels"] == {"vllm-blue-green/service": "llm"}
+    for color in COLORS:
+        template = declared["Deployment", f"llm-{color}"].inputs["spec"]["template"]
+        assert template["spec"]["nodeSelector"] == {"vllm-blue-green/service": "llm"}
+
+
 def test_headroom_costs_what_is_up_beyond_the_active_colour() -> None:
     one_up = run_program(blue=BOTH_COLORS["blue"], green={"replicas": 2})
     assert one_up.stack_outputs()["llm"]["headroom_usd_per_hour"] == 0

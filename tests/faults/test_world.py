@@ -54,7 +54,7 @@ ON_THE_WAY_BACK = frozenset({Kind.DECISION, Kind.PARKED, Kind.NODES_RELEASED})
 # No kill follows the last record, because there is nothing to resume; a drill or a changed keep-warm window, which are
 # not rollouts; or a note, a hook, a skipped check or another number of replicas, which not every rollout writes.
 WITHOUT_KILL = frozenset(
-    {Kind.FINISHED, Kind.DRILL, Kind.KEPT, Kind.KEEPING, Kind.NOTE, Kind.HOOK, Kind.SKIPPED, Kind.RESIZED}
+    {Kind.FINISHED, Kind.DRILL, Kind.KEPT, Kind.KEEPING, Kind.NOTE, Kind.HOOK, Kind.SKIPPED, Kind.RESIZED, Kind.FLOOR}
 )
 
 

@@ -73,6 +73,37 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
         "blue": {**BOTH["blue"], "running_replicas": 3},
         "green": {**BOTH["green"], "running_replicas": 2},
     },
+    # On nodes that others bring, a quarter of the way.
+    "existing": {
+        **BOTH,
+        "existing_nodes": {"node_selector": {"team": "llm"}},
+        "green_weight": 25,
+        "rolling_out": True,
+        "rollout_serial": 5,
+    },
+    # KEDA decides between two and six replicas; a rollout has raised both floors to four, and green has half of it all.
+    "scaled": {
+        **BOTH,
+        "autoscaling": {
+            "min_replicas": 2,
+            "max_replicas": 6,
+            "target": 5,
+            "prometheus_url": "http://prometheus.monitoring:9090",
+        },
+        "green_weight": 50,
+        "rolling_out": True,
+        "rollout_serial": 5,
+        "blue": {"release": release(), "floor_replicas": 4},
+        "green": {"release": release(model_revision="beef123"), "floor_replicas": 4},
+    },
+    # On Karpenter's nodes, from a node pool of each colour, a quarter of the way.
+    "karpenter": {
+        **BOTH,
+        "existing_nodes": {"karpenter_node_pool": {"node_class": "gpu"}},
+        "green_weight": 25,
+        "rolling_out": True,
+        "rollout_serial": 5,
+    },
     # The second pool in a capacity reservation.
     "reserved": {
         **BOTH,

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 RULE = f"ListenerRule {SERVICE}"
 SIZED = {
-    urn: (f"Deployment {SERVICE}-{color}", f"PodDisruptionBudget {SERVICE}-{color}")
+    urn: tuple(f"{kind} {SERVICE}-{color}" for kind in ("Deployment", "PodDisruptionBudget", "ScaledObject"))
     for color, urn in SIZED_URNS.items()
 }
 # On, and without a single bundle: what the scripts write must need none.
@@ -46,6 +46,13 @@ LAYOUTS: Mapping[str, Mapping[str, Any]] = {
     "always": {"headroom_mode": "always", "spare_nodes": 1},
     "shared": {"headroom_mode": "always", "node_groups": "shared"},
     "surge": {"headroom_mode": "surge", "node_groups": "shared", "surge_replicas": 1},
+    "existing nodes": {"existing_nodes": {"node_selector": {"team": "llm"}}},
+    "scaled": {
+        "autoscaling": {"min_replicas": 1, "max_replicas": 2, "target": 5, "prometheus_url": "http://prometheus:9090"},
+        "blue": {"release": BASE["blue"]["release"]},
+        "green": {},
+    },
+    "node pools": {"existing_nodes": {"karpenter_node_pool": {"node_class": "gpu"}}},
     "on_demand reservation that ends before the keep-warm window": {
         "headroom_mode": "reserved",
         "green": {
@@ -109,7 +116,8 @@ class Recorder(World):
 
     def ramp(self, subject: Release) -> Phase:
         settings = self.config.read()
-        plan = make_plan(settings.idle_color, settings.rollout, ladder=settings.ladder)
+        scaled = settings.autoscaling is not None
+        plan = make_plan(settings.idle_color, settings.rollout, ladder=settings.ladder, autoscaled=scaled)
         return Controller(self.ports(), Subject(service=SERVICE, release=subject)).run(Rollout(plan=plan)).phase
 
     def roll_back(self, candidate: Color) -> Phase:
@@ -207,7 +215,7 @@ def test_whatever_the_scripts_write_passes(
             judged = wanted
         if write.targets:
             reached = [RULE, *(key for urn in write.targets for key in SIZED.get(urn, ()))]
-            applied = {**applied, **{key: wanted[key] for key in reached}}
+            applied = {**applied, **{key: wanted[key] for key in reached if key in wanted}}
             assert judge(applied, policies=SERVICE_POLICIES) == [], write.what
         elif write.targets is not None:
             applied = wanted

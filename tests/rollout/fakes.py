@@ -25,7 +25,15 @@ from components.domain.naming import (
     pool_labels,
 )
 from rollout.adapters.aws.cloudwatch import PUBLICATION_PERIODS
-from rollout.model.account import CapacityReservation, Credentials, NodeGroupState, RunningInstance, Subnet, VolumeKey
+from rollout.model.account import (
+    CapacityReservation,
+    Credentials,
+    Launch,
+    NodeGroupState,
+    RunningInstance,
+    Subnet,
+    VolumeKey,
+)
 from rollout.model.answers import Answer
 from rollout.model.approval import Approval
 from rollout.model.changes import RULE_TYPE, Change, EngineRun
@@ -38,6 +46,7 @@ from rollout.model.errors import (
     UpdateFailedError,
 )
 from rollout.model.machine import Phase
+from rollout.model.node_pools import NodePool
 from rollout.model.nodes import BoundPod, Node, Pod, Resources
 from rollout.model.records import Body, DrillHistory, Record, read_record
 from rollout.model.rule import LiveRule, StateRule
@@ -339,6 +348,10 @@ class World:
         self.hooks = FakeHooks()
         self.aws_credentials = Credentials()
         self.quota_vcpus = 1000.0
+        self.others_node_pools: list[NodePool] | None = None
+        """Node pools of Karpenter that the program does not declare. None when the cluster has no Karpenter."""
+        self.pool_launches: dict[str, Sequence[Launch]] = {}
+        """Starts of nodes by node pool, newest first."""
         self.running_instances: list[RunningInstance] = []
         self.capacity_reservations: list[CapacityReservation] = []
         self.free_addresses = 1000
@@ -350,7 +363,7 @@ class World:
         """Of the VPC CNI's service account; none in a cluster with another network plugin."""
         self.deployed = True
         self.rules_that_ask_for_a_login: list[str] = []
-        self.resource_types = {"targetgroupbindings", "podmonitors"}
+        self.resource_types = {"targetgroupbindings", "podmonitors", "scaledobjects", "nodepools"}
         self.plugins = ["kube-system/nvidia-device-plugin-daemonset"]
         self.denied: list[str] = []
         """Actions that IAM does not allow whoever runs the scripts."""
@@ -550,13 +563,14 @@ class World:
         )
         if settings.shares_nodes:
             return [
-                Node(name=f"shared-{number}", allocatable=offered, labels=pool_labels(SERVICE, None))
+                Node(name=f"shared-{number}", allocatable=offered, labels=settings.node_selector(SERVICE, "blue"))
                 for number in range(settings.shared_pool.desired_nodes)
             ]
         return [
             Node(name=f"{color}-{number}", allocatable=offered, labels=pool_labels(SERVICE, color))
             for color in COLORS
-            if settings.color(color).nodes_wanted or settings.nodes_stay_up
+            if (settings.color(color).serves if settings.nodes_follow_pods else settings.color(color).nodes_wanted)
+            or settings.nodes_stay_up
             for number in range(nodes_for(settings.color(color).replicas, settings.instance, settings.shape(color)))
         ]
 
@@ -589,6 +603,14 @@ class World:
     def has_resource(self, group_version: str, resource: str) -> bool:
         assert "/" in group_version
         return resource in self.resource_types
+
+    def node_pools(self) -> Sequence[NodePool] | None:
+        if self.state.node_pool is not None:
+            return [NodePool(name=f"{SERVICE}-{color}", colors=(color,)) for color in COLORS]
+        return self.others_node_pools
+
+    def node_launches(self, pools: Sequence[str]) -> Sequence[Launch]:
+        return [launch for pool in pools for launch in self.pool_launches.get(pool, ())]
 
     def device_plugins(self) -> Sequence[str]:
         return self.plugins

@@ -124,6 +124,17 @@ def test_after_its_time_a_colour_is_reaped_and_what_it_cost_is_reported() -> Non
     assert reap(session(world)) is None
 
 
+def test_where_nothing_is_left_to_reap_nothing_is_asked_of_the_active_colour() -> None:
+    world = World()
+    world.error_rate["green"] = 0.3
+    plan = make_plan("green", world.config.read().rollout)
+    # The release that serves, onto fresh nodes: it is rolled back, and the candidate's nodes are given back.
+    rollout = Controller(world.ports(), Subject(service=SERVICE, release=OLD)).run(Rollout(plan=plan))
+    assert rollout.phase is Phase.ROLLED_BACK
+    world.healthy["blue"] = 1
+    assert reap(session(world)) is None
+
+
 def test_a_reaped_colour_takes_the_next_release_and_the_time_it_took_is_in_the_journal() -> None:
     world = promoted_world()
     world.clock.sleep(HOUR)

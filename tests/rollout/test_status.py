@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 
 from components.config.headroom import headroom_costs
+from rollout.controller import Controller, Subject
 from rollout.journal.lock import Lock
+from rollout.model.machine import Phase, Rollout
+from rollout.model.plan import make_plan
 from rollout.session import Session
 from rollout.status import Status, read_status
 from tests.components.example import service_settings
-from tests.rollout.fakes import World
+from tests.rollout.fakes import SERVICE, World
+from tests.rollout.report.test_read import ramp
 from tests.rollout.steps.test_adoption import BOTH
 from tests.rollout.test_session import session
 
@@ -70,3 +74,32 @@ def test_when_nobody_is_at_work_it_is_one(tmp_path: Path) -> None:
     assert problem.startswith("green_weight: the config file says 25, the live rule splits blue 100, green 0; ")
     assert "scripts.rollback brings them in line" in problem
     assert found.rollout_under_way is None
+
+
+def test_after_a_rollback_by_hand_it_is_the_last_thing_that_happened(tmp_path: Path) -> None:
+    opened = session(tmp_path, "prod", **BOTH)
+    world = World()
+    ramp(world)
+    promoted = list(world.journal.kept)
+    opened.__dict__.update(load_balancer=world, replicas=world, history=lambda: promoted)
+    last = read_status(opened).last_rollout
+    assert last is not None
+    assert (last["what"], last["outcome"]) == ("rollout", "promoted")
+    world.journal.rollout_id, world.journal.phase = "r2", None
+    back = Rollout(plan=make_plan("green", world.config.read().rollout), phase=Phase.ROLLING_BACK, reason="too terse")
+    Controller(world.ports(), Subject(service=SERVICE)).run(back)
+    opened.__dict__.update(history=lambda: world.journal.kept)
+    last = read_status(opened).last_rollout
+    assert last is not None
+    assert last["what"] == "rollback"
+    assert last["summary"].startswith("The rollback from green is done, ")
+    assert last["summary"].endswith(" after it began: too terse")
+
+
+def test_a_colour_that_has_traffic_and_no_healthy_target_is_a_problem(tmp_path: Path) -> None:
+    opened, world = session(tmp_path, "prod", **BOTH), World(**BOTH)
+    opened.__dict__.update(load_balancer=world, replicas=world)
+    assert read_status(opened).problems == ()
+    world.healthy["blue"] = world.healthy["green"] = 0
+    (problem,) = read_status(opened).problems
+    assert problem.startswith("blue: has weight 100 but no healthy target of 2; ")

@@ -19,7 +19,7 @@ from rollout.model.errors import RolloutError, StoppedError
 from rollout.model.rule import LiveRule
 from rollout.model.verdict import TargetHealth
 from rollout.system.clock import SystemClock
-from scripts import console, doctor, drill, keep, ramp, reap, rollback, status
+from scripts import console, doctor, drill, keep, ramp, reap, rollback, status, watch
 from tests.rollout.adapters.test_config_file import FLAT, SEVERAL
 from tests.rollout.full_disk import no_room
 from tests.rollout.system.test_failures import aws_error, server
@@ -332,7 +332,9 @@ def test_a_lock_that_somebody_holds_is_refused_by_name(project: Path, command: C
     assert "delete it" in refused(command, project)
 
 
-@pytest.mark.parametrize(("command", "option"), [(reap.main, "--if-due"), (drill.main, "--if-warm")])
+@pytest.mark.parametrize(
+    ("command", "option"), [(reap.main, "--if-due"), (drill.main, "--if-warm"), (watch.main, "--if-warm")]
+)
 def test_what_runs_on_schedule_leaves_a_stack_alone_that_another_command_uses(
     project: Path, command: Callable[..., None], option: str
 ) -> None:
@@ -413,9 +415,21 @@ def test_ctrl_c_while_something_is_changed_says_what_remains_and_what_goes_on(
     result = call(keep.main, "--stack", "prod", "--work-dir", str(project), "--until", "+1h")
     assert result.exit_code == console.EXIT_NEEDS_HUMAN
     assert (
-        "stopped by SIGINT. An update that has begun is finished first; it takes seconds. To go on: run"
+        "stopped by SIGINT. Once its preview has begun, the change is made to its end; that takes seconds. To go on: "
         in result.stderr
     )
+
+
+def test_after_its_end_a_script_does_not_say_that_something_follows(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise StoppedError("stopped by SIGINT")
+
+    monkeypatch.setattr("rollout.commands.drill", stop)
+    result = call(drill.main, "--stack", "prod", "--work-dir", str(project))
+    assert result.exit_code == console.EXIT_NEEDS_HUMAN
+    assert "error: stopped by SIGINT. Traffic, config and state are as before the drill. " in result.stderr
 
 
 A_LOCK_THAT_WAITS = """

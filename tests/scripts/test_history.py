@@ -27,7 +27,7 @@ def table() -> Table:
 
 
 def test_without_a_terminal_each_row_is_one_whole_line(capsys: pytest.CaptureFixture[str]) -> None:
-    history.show(table())
+    console.print_table(table())
     heading, row = capsys.readouterr().out.splitlines()
     assert heading.split() == ["began", "id", "what", "outcome", "took", "why"]
     assert row.endswith(f"60adc14628b1 onto green  rolled_back  1 min 43 s  {WHY}")
@@ -35,7 +35,7 @@ def test_without_a_terminal_each_row_is_one_whole_line(capsys: pytest.CaptureFix
 
 def test_on_a_narrow_terminal_a_cell_goes_on_in_the_next_line(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = on_a_terminal(monkeypatch, 80)
-    history.show(table())
+    console.print_table(table())
     lines = shown.getvalue().splitlines()
     assert all(len(line) <= 80 for line in lines)
     assert "why" in lines[0]

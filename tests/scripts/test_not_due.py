@@ -6,13 +6,18 @@ from pathlib import Path
 import pytest
 
 from rollout.journal.lock import Lock
-from scripts import console, drill, reap
+from scripts import console, drill, reap, watch
 from tests.rollout.test_session import session
 from tests.scripts.test_scripts import call
 
 
 @pytest.mark.parametrize(
-    ("command", "option", "begin"), [(reap.main, "--if-due", "not due"), (drill.main, "--if-warm", "no drill")]
+    ("command", "option", "begin"),
+    [
+        (reap.main, "--if-due", "not due"),
+        (drill.main, "--if-warm", "no drill"),
+        (watch.main, "--if-warm", "no look"),
+    ],
 )
 def test_a_schedule_is_told_what_is_under_way(
     command: Callable[..., None], option: str, begin: str, tmp_path: Path

@@ -28,7 +28,7 @@ def call(command: Callable[..., None], *arguments: str) -> Result:
 
 
 @pytest.mark.parametrize(
-    "name", ["ramp", "approve", "rollback", "drill", "reap", "keep", "adopt", "status", "doctor", "monitoring"]
+    "name", ["ramp", "approve", "rollback", "drill", "reap", "keep", "adopt", "status", "doctor", "monitoring", "watch"]
 )
 def test_every_script_explains_itself_and_its_exit_codes(name: str) -> None:
     done = subprocess.run(

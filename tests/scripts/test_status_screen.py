@@ -1,6 +1,7 @@
 """The live status fits on one screen, in every phase, and shows what one needs to decide."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from rollout.report.facts import Reading, Readings
 from rollout.report.progress import progress_of
 from rollout.status import ColorStatus, Status
 from scripts import status_screen
+from scripts.status import show
 from tests.rollout.fakes import START, World
 from tests.rollout.report.test_read import ramp
 
@@ -75,6 +77,13 @@ def test_every_moment_of_a_rollout_fits_on_one_screen(journal: list[Record]) -> 
         assert all(len(line) <= WIDTH for line in lines)
 
 
+def test_replicas_of_an_autoscaler_are_shown_with_its_bounds() -> None:
+    scaled = replace(color(25), replicas_ready=3, replicas_most=6)
+    text = "\n".join(shown(replace(status(), colors={"blue": color(75), "green": scaled}), []))
+    assert "3 of 2 to 6" in text
+    assert "2 of 2 " in text
+
+
 def test_a_hold_shows_its_gates_and_the_time_left(journal: list[Record]) -> None:
     last = [place for place, one in enumerate(journal) if one.phase is Phase.HOLDING and one.body.kind == "verdict"][-1]
     text = "\n".join(shown(status(), journal[: last + 1]))
@@ -113,6 +122,25 @@ def test_between_rollouts_it_shows_the_way_back(journal: list[Record]) -> None:
     assert "the way back stays warm for" in text
     assert "4.48 USD an hour" in text
     assert "problem" not in text
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_no_cell_of_the_colours_is_cut(width: int) -> None:
+    console = Console(width=width, record=True, file=open("/dev/null", "w"), force_terminal=True)  # noqa: SIM115, PTH123
+    parked = replace(color(0), parked=True, nodes_wanted=False)
+    console.print(status_screen.colors(replace(status(), colors={"blue": color(100), "green": parked})))
+    text = console.export_text()
+    assert "…" not in text
+    for word in ("colour", "weight", "replicas", "targets", "nodes", "60adc14628b1", "(parked)", "given", "back"):
+        assert word in text
+
+
+def test_in_a_pipe_every_row_is_one_whole_line(capsys: pytest.CaptureFixture[str]) -> None:
+    show(replace(status(), colors={"blue": replace(color(0), parked=True, nodes_wanted=False), "green": color(100)}))
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[1].split("  ")[-1].strip() == "nodes"
+    assert rows[2].startswith("blue")
+    assert rows[2].endswith("given back")
 
 
 def test_markup_in_a_problem_is_only_text() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from components.domain.moments import parse_rfc3339
-from tests.workflows.workflow import ROOT, GitLabRunner, Runner, clone_of, git, origin_of
+from tests.workflows.workflow import CHANGING, ROOT, SCHEDULED, GitLabRunner, Runner, clone_of, git, origin_of
 
 PRETENDING = """
 import os, pathlib, signal, sys, time
@@ -44,7 +44,7 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / ".github", source / ".github")
     shutil.copytree(ROOT / "ci", source / "ci")
     (source / "scripts").mkdir()
-    for name in ("ramp", "reap", "drill", "rollback", "status", "explain"):
+    for name in (*CHANGING, "rollback", "status", "explain"):
         (source / "scripts" / f"{name}.py").write_text(PRETENDING)
     for folder in (source, source / "infra"):
         folder.mkdir(exist_ok=True)
@@ -287,7 +287,7 @@ def test_the_summary_says_how_it_ended_and_where_the_service_stands(runner: Runn
     assert calls(runner) == ["status --stack prod --service chat", "explain --stack prod --service chat"]
 
 
-@pytest.mark.parametrize(("name", "option"), [("reap", "--if-due"), ("drill", "--if-warm")])
+@pytest.mark.parametrize(("name", "option"), SCHEDULED.items())
 def test_a_stack_s_services_come_one_after_the_other_and_the_worst_code_counts(
     runner: Runner, name: str, option: str
 ) -> None:
@@ -457,7 +457,7 @@ def test_gitlab_rolls_back_what_a_killed_ramp_has_begun(gitlab: GitLabRunner, ro
     assert "rollout_serial: 2" in committed(gitlab)
 
 
-@pytest.mark.parametrize(("name", "option"), [("reap", "--if-due"), ("drill", "--if-warm")])
+@pytest.mark.parametrize(("name", "option"), SCHEDULED.items())
 def test_gitlab_runs_what_is_scheduled_for_each_service(gitlab: GitLabRunner, name: str, option: str) -> None:
     assert gitlab.run(name, ROLLOUT_SERVICES="chat search").returncode == 0
     assert gitlab.run(name, "after_script", ROLLOUT_SERVICES="chat search").returncode == 0

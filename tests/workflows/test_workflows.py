@@ -14,10 +14,12 @@ from rehearsal.binaries.build import COMPONENTS
 from scripts import console
 from tests.workflows.workflow import (
     CHANGING,
+    CRON_JOB,
     GITLAB,
     NAMES,
     OTHERS,
     ROOT,
+    SCHEDULED,
     WORKFLOWS,
     expressions,
     gitlab_job,
@@ -113,7 +115,7 @@ def test_what_somebody_types_reaches_no_shell_as_code(name: str) -> None:
 
 
 def test_ramps_of_a_stack_wait_for_each_other_and_none_is_broken_off() -> None:
-    for concurrency in (load("ramp")["concurrency"], job("reap")["concurrency"], job("drill")["concurrency"]):
+    for concurrency in (load("ramp")["concurrency"], *(job(name)["concurrency"] for name in SCHEDULED)):
         assert concurrency["cancel-in-progress"] is False
         assert ".stack }}" in concurrency["group"]
 
@@ -175,7 +177,7 @@ def test_a_rerun_resumes() -> None:
     assert line("ramp", "Ramp").endswith(' ramp --release "$RELEASE" --resume')
 
 
-@pytest.mark.parametrize(("name", "quietly"), [("reap", "reap --if-due"), ("drill", "drill --if-warm")])
+@pytest.mark.parametrize(("name", "quietly"), [(name, f"{name} {option}") for name, option in SCHEDULED.items()])
 def test_what_runs_on_schedule_is_quiet_while_nothing_is_due(name: str, quietly: str) -> None:
     (schedule,) = load(name)["on"]["schedule"]
     assert len(schedule["cron"].split()) == 5
@@ -201,7 +203,7 @@ def shell_lines() -> Iterator[str]:
         yield from script.read_text().splitlines()
 
 
-@pytest.mark.parametrize("script", ["ramp", "reap", "drill", "rollback", "status", "explain"])
+@pytest.mark.parametrize("script", [*CHANGING, "rollback", "status", "explain"])
 def test_the_scripts_take_the_options_that_they_are_given(script: str) -> None:
     told = subprocess.run(
         [sys.executable, "-m", f"scripts.{script}", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -265,6 +267,7 @@ def test_gitlab_runs_nothing_that_nobody_asked_for() -> None:
         "ramp": [{"if": '$CI_PIPELINE_SOURCE == "web" && $RELEASE'}],
         "reap": [{"if": '$CI_PIPELINE_SOURCE == "schedule" && $TASK == "reap"'}],
         "drill": [{"if": '$CI_PIPELINE_SOURCE == "schedule" && $TASK == "drill"'}],
+        "watch": [{"if": '$CI_PIPELINE_SOURCE == "schedule" && $TASK == "watch"'}],
         "preview": [{"if": '$CI_PIPELINE_SOURCE == "merge_request_event"'}],
     }
     jobs = {name for name in yaml.safe_load(GITLAB.read_text()) if not name.startswith(".")}
@@ -275,3 +278,22 @@ def test_the_summary_knows_every_exit_code() -> None:
     codes = {value for name, value in vars(console).items() if name.startswith("EXIT_") and isinstance(value, int)}
     cases = re.findall(r"^  (\d)\) outcome=", (SHARED / "summary.sh").read_text(), re.MULTILINE)
     assert {int(code) for code in cases} == codes
+
+
+def test_the_cron_job_watches_with_the_same_scripts_and_never_twice_at_a_time() -> None:
+    account, cron = yaml.safe_load_all(CRON_JOB.read_text())
+    assert cron["spec"]["concurrencyPolicy"] == "Forbid"
+    assert cron["spec"]["jobTemplate"]["spec"]["backoffLimit"] == 0
+    pod = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == account["metadata"]["name"]
+    (container,) = pod["containers"]
+    assert container["image"] == gitlab_job("watch")["image"]["name"]
+    shell, options, lines = container["command"]
+    assert subprocess.run([shell, "-n", options.replace("c", ""), "-c", lines], check=False).returncode == 0
+    called = re.findall(r"\bci/([\w-]+\.sh)", lines)
+    assert called == ["install.sh", "find-cluster.sh", "run.sh", "commit-back.sh"]
+    assert all((SHARED / name).exists() for name in called)
+    assert f"ci/run.sh watch {SCHEDULED['watch']} " in lines
+    known = (SHARED / "host.sh").read_text()
+    given = {one["name"] for one in container["env"]} - {"HOME", "KUBECONFIG"}
+    assert all(f"    {name}) echo" in known for name in given)

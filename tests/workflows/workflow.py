@@ -12,13 +12,16 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = ROOT / ".github" / "workflows"
-CHANGING = ("ramp", "reap", "drill")
+CHANGING = ("ramp", "reap", "drill", "watch")
 """The workflows that change a stack."""
+SCHEDULED = {"reap": "--if-due", "drill": "--if-warm", "watch": "--if-warm"}
+"""The workflows that run by themselves, with the option that lets them be quiet while there is nothing to do."""
 NAMES = (*CHANGING, "preview")
 """The workflows for stacks."""
 OTHERS = ("tag", "test")
 """The workflows for this repository itself."""
 GITLAB = ROOT / "ci" / "gitlab.yml"
+CRON_JOB = ROOT / "ci" / "watch-cronjob.yaml"
 
 # How GitHub's runner runs `shell: bash`: the step's lines are in a file.
 # https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax#jobsjob_idstepsshell

@@ -1,6 +1,8 @@
 """The ownership of fields. Like the real provider, it creates and applies under different field managers."""
 
+import copy
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from rehearsal.kube.client import Json
@@ -55,6 +57,41 @@ def adoption(live: Json, manager: str) -> list[Json]:
         "time": theirs[-1]["time"],
     }
     return [{"op": "replace", "path": "/metadata/managedFields", "value": [*kept, applied]}]
+
+
+def left_to_others(inputs: Tree, live: Json, manager: str, paths: Sequence[str]) -> Tree:
+    """Return what to apply where changes of fields at these paths are ignored.
+
+    A field that only others own is left out; any other one keeps its live value. Paths through lists do not count.
+    https://github.com/pulumi/pulumi-kubernetes/blob/v4.34.2/provider/pkg/await/await.go
+    """
+    if not paths:
+        return inputs
+    wanted = copy.deepcopy(inputs)
+    for keys in (path.split(".") for path in paths):
+        mine, theirs = False, False
+        for entry in managed_fields(live):
+            owned = _has(entry.get("fieldsV1", {}), [f"f:{key}" for key in keys])
+            mine |= owned and entry["manager"] == manager
+            theirs |= owned and entry["manager"] != manager
+        *above, last = keys
+        parent, now = _at(wanted, above), _at(live, above)
+        if theirs and not mine:
+            parent.pop(last, None)
+        elif last in now:
+            parent[last] = now[last]
+    return wanted
+
+
+def _has(fields: Json, keys: Sequence[str]) -> bool:
+    return _at(fields, keys[:-1]).get(keys[-1]) is not None
+
+
+def _at(tree: Json, keys: Sequence[str]) -> Json:
+    """Return the object at a path. An empty one when there is none."""
+    for key in keys:
+        tree = tree.get(key) or {}
+    return tree
 
 
 def managed_fields(live: Json) -> list[Json]:

@@ -123,7 +123,8 @@ class KubernetesProvider(Provider):
         manager = ownership.field_manager(new, old_state)
         try:
             with self._session.errors(resource):
-                applied = self._apply(live, new, manager, dry_run=preview)
+                wanted = ownership.left_to_others(new, live, manager, resource.ignore_changes)
+                applied = self._apply(live, wanted, manager, dry_run=preview)
         except ProviderError as error:
             if preview:
                 raise

@@ -5,8 +5,11 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from components.domain.naming import GPU_RESOURCE
+from rollout.adapters.kubernetes.node_pools import NO_CAPACITY, event_launches, node_claim_launches, node_pool
 from rollout.adapters.kubernetes.replicas import LONGEST_CALL_SECONDS, REQUEST_TIMEOUT_SECONDS, core_api
+from rollout.model.account import Launch
 from rollout.model.errors import RolloutError
+from rollout.model.node_pools import NodePool
 from rollout.model.nodes import VPC_CNI_ACCOUNT, VPC_CNI_NAMESPACE, BoundPod, Node, Resources, Taint
 from rollout.system.failures import describe_error
 from rollout.system.waits import waiting
@@ -24,10 +27,11 @@ _DEVICE_PLUGIN: Final = "k8s-device-plugin"
 
 
 class KubernetesCluster:
-    """Reads nodes, the pods of all namespaces, and the Secrets and claims of one namespace."""
+    """Reads nodes, the pods of all namespaces, node pools, and the Secrets and claims of one namespace."""
 
-    def __init__(self, *, namespace: str, context: str | None = None) -> None:
-        """Read the cluster of ``context``, or of the kubeconfig's current context."""
+    def __init__(self, *, service: str, namespace: str, context: str | None = None) -> None:
+        """Read the cluster of ``context``, or of the kubeconfig's current context, for a service in a namespace."""
+        self._service = service
         self._namespace = namespace
         self._context = context
         self._api: CoreV1Api | None = None
@@ -99,6 +103,47 @@ class KubernetesCluster:
             ),
         )
         return answer is not None and any(one.name == resource for one in answer.resources)
+
+    def node_pools(self) -> Sequence[NodePool] | None:
+        """List the node pools of Karpenter or EKS Auto Mode. None when the cluster has neither.
+
+        Raises:
+            RolloutError: the API server refuses or does not answer.
+        """
+        items = self._karpenter("nodepools")
+        return None if items is None else [node_pool(item, self._service) for item in items]
+
+    def node_launches(self, pools: Sequence[str]) -> Sequence[Launch]:
+        """Return the latest starts of nodes of these node pools that have ended, newest first.
+
+        Karpenter deletes a NodeClaim for which there is no capacity, so only the event says so.
+
+        Raises:
+            RolloutError: the API server refuses or does not answer.
+        """
+        # Events about objects in no namespace are in the default one.
+        # https://github.com/kubernetes/client-go/blob/master/tools/record/event.go
+        events = self._paged(
+            "list the events of NodeClaims",
+            "list_namespaced_event",
+            namespace="default",
+            field_selector=f"involvedObject.kind=NodeClaim,reason={NO_CAPACITY}",
+        )
+        found = [*node_claim_launches(self._karpenter("nodeclaims") or (), pools), *event_launches(events, pools)]
+        return [launch for _, launch in sorted(found, key=lambda one: one[0], reverse=True)]
+
+    def _karpenter(self, plural: str) -> Sequence[Any] | None:
+        """List objects of Karpenter. None when the cluster does not know them."""
+        from kubernetes.client import CustomObjectsApi
+
+        def ask() -> Any:
+            api = CustomObjectsApi(self._core().api_client)
+            return api.list_cluster_custom_object(
+                "karpenter.sh", "v1", plural, _request_timeout=REQUEST_TIMEOUT_SECONDS
+            )
+
+        listed = self._asked(f"list the {plural} of karpenter.sh", lambda: _none_if_missing(ask))
+        return None if listed is None else listed["items"]
 
     def device_plugins(self) -> Sequence[str]:
         """Return the DaemonSets whose image is that of NVIDIA's device plugin, each as ``namespace/name``.

@@ -7,7 +7,11 @@ from components.domain.naming import ACTIVE_COLOR_KEY, COLOR_KEY, COLORS, ROLLOU
 from rollout.model.changes import Change, is_weighted_rule, weights_after
 from rollout.model.rule import StateRule
 
-_SIZED: Final = ("kubernetes:apps/v1:Deployment", "kubernetes:policy/v1:PodDisruptionBudget")
+_SIZED: Final = (
+    "kubernetes:apps/v1:Deployment",
+    "kubernetes:policy/v1:PodDisruptionBudget",
+    "kubernetes:keda.sh/v1alpha1:ScaledObject",
+)
 
 
 def state_rule(resources: Iterable[Mapping[str, Any]], service: str) -> StateRule | None:
@@ -31,7 +35,7 @@ def state_rule(resources: Iterable[Mapping[str, Any]], service: str) -> StateRul
 
 
 def _sized(resources: Iterable[Mapping[str, Any]], service: str, color: Color) -> Iterable[str]:
-    """Yield the URNs of a colour's Deployment and PodDisruptionBudget."""
+    """Yield the URNs of a colour's Deployment, its PodDisruptionBudget and, with an autoscaler, its ScaledObject."""
     for one in resources:
         if one.get("type") in _SIZED:
             labels: Mapping[str, str] = ((one.get("outputs") or {}).get("metadata") or {}).get("labels") or {}

@@ -15,6 +15,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from components.config.forms import SERVICE_NAME
+from components.config.node_settings import NodeSettings
 from components.config.sampling import Sampling
 from components.config.service_settings import ServiceSettings
 from components.config.settings import Settings
@@ -165,6 +166,10 @@ def _service_relations(read: dict[str, Json]) -> Iterator[Path]:
     mode = read.get("headroom_mode", "on_rollout")
     reserved = {color: one for color in COLORS if (one := read.get(color, {}).get("reservation")) is not None}
     shared = read.get("node_groups") == "shared"
+    if read.get("existing_nodes") is not None:
+        yield from _existing_node_relations(read, mode)
+        yield from _other_relations(read, mode)
+        return
     if (shared and mode not in ("always", "surge")) or (mode == "surge" and not shared):
         yield ("node_groups",)
     if shared:
@@ -179,7 +184,31 @@ def _service_relations(read: dict[str, Json]) -> Iterator[Path]:
             yield (color, "reservation")
         elif reservation["kind"] == "capacity_block":
             yield (color, "reservation", "kind")  # No P type is among NODES.
+    yield from _other_relations(read, mode)
+
+
+def _existing_node_relations(read: dict[str, Json], mode: Json) -> Iterator[Path]:
+    """What node groups of the program's own would follow, set to something else than its default."""
+    if mode in ("always", "reserved"):
+        yield ("headroom_mode",)
+    if read.get("node_groups", "per_color") != "per_color":
+        yield ("node_groups",)
+    if read.get("spare_nodes", 0):
+        yield ("spare_nodes",)
+    if NodeSettings.model_validate(read.get("nodes", {})) != NodeSettings():
+        yield ("nodes",)
+    for color in COLORS:
+        colored = read.get(color, {})
+        yield from (
+            (color, key)
+            for key in ("provisioned", "reservation", "node_release_version", "node_subnet_ids")
+            if colored.get(key) not in (None, [])
+        )
+
+
+def _other_relations(read: dict[str, Json], mode: Json) -> Iterator[Path]:
     yield from _surge_relations(read, mode)
+    yield from _autoscaling_relations(read, mode)
     gpus = read.get("gpus_per_replica", 1)
     # An API server, with several GPUs the engine, and a worker for each GPU; with /dev/shm at most.
     least = 1024 + (1024 if gpus > 1 else 0) + 3072 * gpus
@@ -243,6 +272,19 @@ def _surge_relations(read: dict[str, Json], mode: Json) -> Iterator[Path]:
         yield ("surge_replicas",)
     elif kept is not None and kept > surge:
         yield ("keep_warm_replicas",)
+
+
+def _autoscaling_relations(read: dict[str, Json], mode: Json) -> Iterator[Path]:
+    scaling = read.get("autoscaling")
+    floors = {color: read.get(color, {}).get("floor_replicas", 0) for color in COLORS}
+    if scaling is None:
+        yield from ((color, "floor_replicas") for color, floor in floors.items() if floor)
+    elif mode == "surge":
+        yield ("autoscaling",)
+    else:
+        most = scaling["max_replicas"]
+        yield from ((color, "floor_replicas") for color, floor in floors.items() if floor > most)
+        yield from ((color, "replicas") for color in COLORS if read.get(color, {}).get("replicas", most) != most)
 
 
 def _stack_relations(read: dict[str, Json]) -> Iterator[Path]:

@@ -124,6 +124,10 @@ TEXTS: dict[str, tuple[list[str], list[str]]] = {
         ["a", "a.b/A_.-c", LABEL, f"{LABEL}/a"],
         ["", "/a", "a/", "A/a", "-a", "a-", A * 64, f"{A * 64}/a", "a/b/c"],
     ),
+    "ZONE": (
+        ["us-east-1a", "us-gov-west-1b", "us-west-2-lax-1a", "ap-northeast-1c"],
+        ["", "us-east-1", "us-east-1A", "use1-az1", "us-east-1a ", "a"],
+    ),
     "LABEL_VALUE": (["a", "A_.-0", LABEL], ["", "-a", "a-", A * 64, "a/b"]),
     "LISTENER": (
         [f"{LISTENER}/A-0/0a/f", "/".join((LISTENER, A * 32, A * 32, A * 32))],

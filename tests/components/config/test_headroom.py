@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from components.config.headroom import BEGIN, headroom_costs, with_table
-from components.domain.headroom import MODES
+from components.domain.headroom import MODES, MODES_ON_OTHERS_NODES
 from tests.components.example import ROOT, release, service_settings
 
 PAGE = ROOT / "docs" / "headroom.md"
@@ -33,6 +33,21 @@ def test_the_chosen_mode_comes_first_and_every_other_one_follows(changes: dict[s
     modes = [cost.mode for cost in headroom_costs(settings)]
     assert modes[0] == settings.headroom_mode
     assert sorted(modes) == sorted(MODES)
+
+
+@pytest.mark.parametrize(("mode", "surge"), [("on_rollout", None), ("surge", 2)])
+def test_on_others_nodes_there_are_two_modes_to_compare(mode: str, surge: int | None) -> None:
+    nodes = {"existing_nodes": {"node_selector": {"team": "llm"}}}
+    costs = headroom_costs(service_settings(**FOUR, **nodes, headroom_mode=mode, surge_replicas=surge))
+    assert [cost.mode for cost in costs] == sorted(MODES_ON_OTHERS_NODES, key=lambda one: one != mode)
+    assert {cost.of_month for cost in costs} == {"nothing"}
+
+
+def test_with_an_autoscaler_surge_is_no_choice() -> None:
+    scaling = {"min_replicas": 1, "max_replicas": 4, "target": 5, "prometheus_url": "http://prometheus:9090"}
+    costs = headroom_costs(service_settings(autoscaling=scaling, blue={"release": release()}, green={}))
+    assert [cost.mode for cost in costs] == ["on_rollout", "reserved", "always"]
+    assert costs[0].nodes == 4, "at max_replicas"
 
 
 def test_a_rollout_lasts_from_the_start_of_the_nodes_to_the_end_of_the_keep_warm_window() -> None:

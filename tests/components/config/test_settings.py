@@ -399,8 +399,8 @@ def violations(extra: dict[str, str] | None = None, **changes: Any) -> list[str]
         ({"rollout": {"poll_second": 1}}, "rollout.poll_second: is not a known key. Did you mean poll_seconds?"),
         ({"rollout": '{"soak_seconds": NaN}'}, "rollout.soak_seconds: must be a number from 0 to 31536000"),
         (
-            {"blue": {"release": release(sampling={"t": float("nan")})}},
-            "blue.release.sampling.t: must be plain JSON, with finite numbers (got NaN).",
+            {"blue": {"release": release(sampling={"top_p": float("nan")})}},
+            "blue.release.sampling.top_p: must be a number above 0 and at most 1 (got NaN).",
         ),
         ({"max_stream_seconds": 860}, "max_stream_seconds: must be at most 859 with deregistration_propagation_"),
         (

@@ -192,6 +192,7 @@ ODD: list[Any] = [
         {"name": "Keys", "key": ".."},
         {"a": SECRET_TEXTS[0]},
     ),
+    *({"node_selector": {"team": "llm"}}, {"node_selector": {}}, {"team": "llm"}, [{"key": "team"}]),
     *([{"candidate_percent": 100, "hold_seconds": 1}], [{"candidate_percent": 50, "hold_seconds": 1}]),
     [{"candidate_percent": 100, "hold_seconds": 1}, {"candidate_percent": 100, "hold_seconds": 1}],
 ]

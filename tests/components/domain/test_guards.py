@@ -13,10 +13,12 @@ from components.domain.guards import (
     Context,
     DeclaredNodes,
     DeclaredPods,
+    DeclaredScaling,
     is_kept_warm,
     nodes_refusal,
     pods_refusal,
     rule_refusal,
+    scaling_refusal,
 )
 from components.domain.ladder import SharedCapacity
 from components.domain.moments import format_or_empty, parse_or_none
@@ -425,3 +427,52 @@ def test_a_script_takes_as_many_replicas_of_a_colour_that_serves_as_its_share_al
 def test_nobody_makes_room_where_each_colour_has_its_own_places() -> None:
     old, new = DeclaredPods(release_id="0a", replicas=4), DeclaredPods(release_id="0a", replicas=3)
     assert pods_refusal("blue", old, new, context(traffic(50), traffic(50, serial=SERIAL + 1))) is not None
+
+
+SCALING, FLOOR, CEILING, PAUSED = (
+    DeclaredScaling(floor=floor, ceiling=ceiling) for floor, ceiling in ((4, 6), (3, 6), (4, 5), (0, 0))
+)
+
+
+@pytest.mark.parametrize("less", [FLOOR, CEILING, PAUSED])
+@pytest.mark.parametrize("color", COLORS)
+def test_a_plain_update_lowers_neither_floor_nor_ceiling_of_a_colour_that_is_needed(
+    color: Color, less: DeclaredScaling
+) -> None:
+    shared, kept = context(traffic(25), traffic(25)), traffic(keep_until=LATER)
+    assert scaling_refusal(color, SCALING, less, shared) is not None
+    assert (scaling_refusal(color, SCALING, less, context(kept, kept)) is not None) == (less != SCALING)
+    idle = context(traffic(), traffic())
+    assert (scaling_refusal(color, SCALING, less, idle) is None) == (color == "green")
+    assert scaling_refusal(color, less, SCALING, shared) is None, "more is never refused"
+    assert scaling_refusal(color, SCALING, less, replace(shared, announced=f"{SERIAL} less at night")) is None
+
+
+def test_a_script_hands_a_floor_back_only_of_the_active_colour_and_when_no_rollout_is_under_way() -> None:
+    deployed, after = (
+        traffic(100, active="green", keep_until=LATER),
+        traffic(100, active="green", keep_until=LATER, serial=SERIAL + 1),
+    )
+    promoted = context(deployed, after)
+    assert scaling_refusal("green", SCALING, FLOOR, promoted) is None
+    assert scaling_refusal("green", SCALING, CEILING, promoted) is not None
+    assert scaling_refusal("green", SCALING, PAUSED, promoted) is not None
+    assert scaling_refusal("blue", SCALING, FLOOR, promoted) is not None, "it must take everything back"
+    under_way = replace(promoted, desired=replace(after, rolling_out=True))
+    assert scaling_refusal("green", SCALING, FLOOR, under_way) is not None
+
+
+def test_a_refusal_of_less_names_floor_or_ceiling() -> None:
+    case = context(traffic(), traffic())
+    assert scaling_refusal("blue", SCALING, FLOOR, case) == (
+        "chat-blue: its fewest replicas may not go from 4 to 3: 100 % of requests go to blue.\n"
+        "Change the idle colour, with `python -m scripts.ramp --stack prod`, or permit it once: set announced to "
+        '"7 <reason>".'
+    )
+    assert "its most replicas may not go from 6 to 5" in str(scaling_refusal("blue", SCALING, CEILING, case))
+
+
+def test_a_number_that_nobody_declares_is_not_judged() -> None:
+    scaled, fixed = DeclaredPods(release_id="0a", replicas=None), DeclaredPods(release_id="0a", replicas=4)
+    for old, new in ((fixed, scaled), (scaled, fixed), (scaled, scaled)):
+        assert pods_refusal("blue", old, new, context(traffic(), traffic())) is None

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from components.domain.capacity import HeadroomMode, ReplicaShape, nodes_for, usd_per_hour
 from components.domain.gpu_instances import INSTANCE_TYPES
-from components.domain.headroom import HOURS_PER_MONTH, MODES, HeadroomCase, climbing_way_back, headroom_lines
+from components.domain.headroom import (
+    HOURS_PER_MONTH,
+    MODES,
+    MODES_ON_OTHERS_NODES,
+    HeadroomCase,
+    climbing_way_back,
+    headroom_lines,
+)
 from components.domain.ladder import SharedCapacity, make_ladder
 
 PRICED = [one for one in INSTANCE_TYPES.values() if one.usd_per_hour is not None]
@@ -68,6 +75,17 @@ def test_a_surge_never_needs_more_nodes_than_a_second_pool(case: HeadroomCase) -
     assert case.extra_nodes("surge") <= case.extra_nodes("always") <= case.extra_nodes("on_rollout")
     both = nodes_for(case.replicas, case.instance, case.shape) + case.extra_nodes("surge")
     assert both == nodes_for(case.replicas + case.surge_replicas, case.instance, case.shape)
+
+
+@given(cases())
+def test_on_others_nodes_only_a_rollout_is_paid_and_all_replicas_share_nodes(case: HeadroomCase) -> None:
+    case = replace(case, others_nodes=True, shares_nodes=True)
+    for mode in MODES_ON_OTHERS_NODES:
+        cost = case.cost(mode)
+        assert cost.gpu_hours_per_month == 0
+        assert bool(cost.usd) is bool(cost.nodes)
+    both = nodes_for(2 * case.replicas, case.instance, case.shape)
+    assert case.extra_nodes("on_rollout") == both - nodes_for(case.replicas, case.instance, case.shape)
 
 
 @given(cases())

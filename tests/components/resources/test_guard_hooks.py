@@ -18,6 +18,11 @@ from tests.components.example import release, run_program, service_settings
 from tests.components.registrations import Reference, Registrations
 
 SERIAL = 7
+SCALING: dict[str, Any] = {
+    "autoscaling": {"min_replicas": 2, "max_replicas": 6, "target": 5, "prometheus_url": "http://prometheus:9090"},
+    "blue": {"release": release()},
+    "green": {"release": release(model_revision="beef123"), "parked": True},
+}
 BEHIND_THE_RULE = ("Deployment", "NodeGroup", "LaunchTemplate")
 BOTH_COLORS: dict[str, Any] = {
     "blue": {"replicas": 2, "release": release()},
@@ -27,11 +32,11 @@ BOTH_COLORS: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def declared() -> Registrations:
-    return run_program(blue=None, green=None, services={"chat": BOTH_COLORS, "code": BOTH_COLORS})
+    return run_program(blue=None, green=None, services={"chat": BOTH_COLORS, "code": BOTH_COLORS, "tuned": SCALING})
 
 
 def test_each_service_has_one_hook_that_previews_run_too(declared: Registrations) -> None:
-    assert declared.hooks == {"chat-guards": True, "code-guards": True}
+    assert declared.hooks == {"chat-guards": True, "code-guards": True, "tuned-guards": True}
 
 
 @pytest.mark.parametrize("service", ["chat", "code"])
@@ -52,6 +57,16 @@ def test_rule_pods_and_nodes_are_guarded_against_updates_and_nothing_else_is(
 
 
 @pytest.mark.parametrize("color", COLORS)
+def test_what_an_autoscaler_may_do_is_guarded_too_and_comes_after_the_pods(
+    declared: Registrations, color: Color
+) -> None:
+    scaled = ("ScaledObject", f"tuned-{color}")
+    assert declared[scaled].hooks == {"beforeUpdate": ["tuned-guards"]}
+    assert not declared[scaled].protect, "or autoscaling could not be switched off"
+    assert ("Deployment", f"tuned-{color}") in declared.precede(scaled)
+
+
+@pytest.mark.parametrize("color", COLORS)
 def test_the_rule_is_judged_before_pods_and_nodes(declared: Registrations, color: Color) -> None:
     for kind in BEHIND_THE_RULE:
         assert ("ListenerRule", "chat") in declared.precede((kind, f"chat-{color}"))
@@ -59,8 +74,10 @@ def test_the_rule_is_judged_before_pods_and_nodes(declared: Registrations, color
 
 def test_guards_and_scripts_know_the_names_of_the_types_that_the_program_declares(declared: Registrations) -> None:
     # The SDKs have other names for some types. Guards and scripts see only what the program declares.
-    guarded = {resource.token for resource in declared.resources.values() if resource.hooks}
-    assert guarded == {RULE, NODE_GROUP, DEPLOYMENT, LAUNCH_TEMPLATE}
+    pools = run_program(**BOTH_COLORS, existing_nodes={"karpenter_node_pool": {"node_class": "gpu"}})
+    resources = [*declared.resources.values(), *pools.resources.values()]
+    guarded = {resource.token for resource in resources if resource.hooks}
+    assert guarded == {RULE, NODE_GROUP, DEPLOYMENT, LAUNCH_TEMPLATE, SCALED_OBJECT, NODE_POOL}
     source = Path(guard_hooks.__file__).read_text(encoding="utf-8")
     assert set(re.findall(r'type_ == "([^"]+)"', source)) == guarded
     assert declared["ListenerRule", "chat"].token == RULE_TYPE
@@ -68,11 +85,13 @@ def test_guards_and_scripts_know_the_names_of_the_types_that_the_program_declare
 
 # Engines pass numbers as floats, inputs with secrets as outputs, and values that a preview does not know as Unknown.
 
-RULE, NODE_GROUP, LAUNCH_TEMPLATE, DEPLOYMENT = (
+RULE, NODE_GROUP, LAUNCH_TEMPLATE, DEPLOYMENT, SCALED_OBJECT, NODE_POOL = (
     "aws:lb/listenerRule:ListenerRule",
     "aws:eks/nodeGroup:NodeGroup",
     "aws:ec2/launchTemplate:LaunchTemplate",
     "kubernetes:apps/v1:Deployment",
+    "kubernetes:keda.sh/v1alpha1:ScaledObject",
+    "kubernetes:karpenter.sh/v1:NodePool",
 )
 
 
@@ -113,6 +132,12 @@ def deployment(replicas: float = 2.0, release_id: str = "aaaa", color: str = "bl
     return {"metadata": {"labels": labels}, "spec": {"replicas": replicas, "template": template}}
 
 
+def scaled_object(floor: float = 4.0, ceiling: float = 6.0, *, parked: bool = False) -> dict[str, Any]:
+    annotations = {"autoscaling.keda.sh/paused-replicas": "0"} if parked else {}
+    metadata = {"labels": {"vllm-blue-green/color": "blue"}, "annotations": annotations}
+    return {"metadata": metadata, "spec": {"minReplicaCount": floor, "maxReplicaCount": ceiling}}
+
+
 def node_group(desired: float = 2.0, version: Any = "3", color: str | None = "blue", **more: Any) -> dict[str, Any]:
     return {
         "labels": {} if color is None else {"vllm-blue-green/color": color},
@@ -120,6 +145,15 @@ def node_group(desired: float = 2.0, version: Any = "3", color: str | None = "bl
         "launchTemplate": {"id": "lt-1", "version": version},
         "instanceTypes": ["g6e.2xlarge"],
         **more,
+    }
+
+
+def node_pool(gpus: str = "8", nodes: str = "0", color: str | None = "blue", **more: Any) -> dict[str, Any]:
+    labels = {} if color is None else {"vllm-blue-green/color": color}
+    disruption = {"budgets": [{"nodes": nodes}], "consolidationPolicy": "WhenEmpty"}
+    return {
+        "metadata": {"labels": labels},
+        "spec": {"limits": {"nvidia.com/gpu": gpus}, "disruption": disruption} | more,
     }
 
 
@@ -204,6 +238,18 @@ def test_pods_are_judged_by_release_and_size_alone() -> None:
     assert judge((DEPLOYMENT, old, {**old, "spec": {**old["spec"], "progressDeadlineSeconds": 5.0}})) == ""
 
 
+def test_an_autoscaler_is_judged_by_floor_ceiling_and_pause() -> None:
+    old = scaled_object()
+    assert "fewest replicas may not go from 4 to 3" in judge((SCALED_OBJECT, old, scaled_object(3.0)))
+    assert "most replicas may not go from 6 to 5" in judge((SCALED_OBJECT, old, scaled_object(ceiling=5.0)))
+    assert "fewest replicas may not go from 4 to 0" in judge((SCALED_OBJECT, old, scaled_object(parked=True)))
+    assert judge((SCALED_OBJECT, old, scaled_object(5.0, 7.0))) == ""
+    assert judge((SCALED_OBJECT, scaled_object(parked=True), old)) == ""
+    undeclared = deployment()
+    del undeclared["spec"]["replicas"]
+    assert judge((DEPLOYMENT, deployment(), undeclared)) == judge((DEPLOYMENT, undeclared, undeclared)) == ""
+
+
 @pytest.mark.parametrize(
     ("new", "said"),
     [
@@ -244,6 +290,32 @@ def test_nodes_without_a_colour_are_both_colours_nodes() -> None:
     update = (NODE_GROUP, node_group(color=None), node_group(1.0, color=None))
     assert judge(update, green=100).startswith("chat nodes: may not go from 2 to 1")
     assert judge(update, green=0).startswith("chat nodes: may not go from 2 to 1")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            node_pool(),
+            node_pool("4"),
+            "chat-blue nodes: may not go from 8 to 4, 8 is the least: 100 % of requests go to",
+        ),
+        (
+            node_pool(),
+            node_pool(nodes="100%"),
+            "chat-blue nodes: may not be replaced in place (disruption.budgets unset to 100%): 100 % of requests",
+        ),
+        (node_pool(nodes="10%"), node_pool(nodes="100%"), "(disruption.budgets 10% to 100%)"),
+        (node_pool(nodes="100%"), node_pool(), ""),
+        (node_pool(), node_pool("16", template={"spec": {"expireAfter": "Never"}}), ""),
+        (node_pool(color="green"), node_pool("4", nodes="100%", color="green"), ""),
+        (node_pool(color=None), node_pool("4", color=None), "chat nodes: may not go from 8 to 4"),
+    ],
+)
+def test_a_node_pool_is_judged_by_what_it_permits(old: dict[str, Any], new: dict[str, Any], said: str) -> None:
+    refusal = judge((NODE_POOL, old, new))
+    assert said in refusal
+    assert bool(refusal) == bool(said)
 
 
 def test_inputs_that_hold_a_secret_are_read_all_the_same() -> None:

@@ -101,6 +101,18 @@ def test_the_api_server_takes_every_manifest_without_an_unknown_field_or_a_warni
     assert strict.warnings == []
 
 
+def test_so_it_does_those_of_a_service_on_others_nodes(applied: list[Json], strict: KubeClient) -> None:
+    assert applied
+    reserved = {"node_class": "gpu", "zones": ["us-east-1a"], "capacity_reservation_ids": ["cr-0a"]}
+    pool = _manifests({**BARE, "existing_nodes": {"karpenter_node_pool": reserved}})
+    tolerations = [{"key": "team", "value": "llm"}, {"key": "spot", "effect": "NoExecute"}]
+    others = _manifests({**BARE, "existing_nodes": {"node_selector": {"team": "llm"}, "tolerations": tolerations}})
+    assert [manifest["kind"] for manifest in pool].count("NodePool") == 2
+    for manifest in (*pool, *others):
+        strict.apply(manifest, field_manager="test", dry_run=True)
+    assert strict.warnings == []
+
+
 def test_so_it_does_those_of_a_service_without_extras(applied: list[Json], strict: KubeClient) -> None:
     assert applied
     for manifest in _manifests(BARE):

@@ -67,6 +67,63 @@ def test_a_colour_without_a_release_can_already_be_routed_to() -> None:
     assert declared.outputs["VllmStack", "chat-green"]["state"] == "unused"
 
 
+SCALED: dict[str, Any] = {
+    "autoscaling": {"min_replicas": 2, "max_replicas": 6, "target": 2.5, "prometheus_url": "http://prometheus:9090"},
+    "blue": {"release": release()},
+}
+
+
+def _scaled(**green: Any) -> Registrations:
+    return _declare(service_settings(**SCALED, green={"release": release(), **green}))
+
+
+def test_an_autoscaler_decides_between_floor_and_ceiling_and_nobody_else_does() -> None:
+    declared = _scaled(floor_replicas=4)
+    scaled = declared["ScaledObject", "chat-green"].inputs
+    assert scaled["apiVersion"] == "keda.sh/v1alpha1"
+    assert scaled["spec"] == {
+        "scaleTargetRef": {"name": "chat-green"},
+        "minReplicaCount": 4,
+        "maxReplicaCount": 6,
+        "triggers": [
+            {
+                "type": "prometheus",
+                "metricType": "AverageValue",
+                "metadata": {
+                    "serverAddress": "http://prometheus:9090",
+                    "query": 'sum({__name__=~"vllm[:_]num_requests_waiting", service="chat", color="green"})',
+                    "threshold": "2.5",
+                },
+            }
+        ],
+    }
+    assert scaled["metadata"].get("annotations") is None
+    assert "replicas" not in _spec(declared)
+    assert declared["PodDisruptionBudget", "chat-green"].inputs["spec"]["maxUnavailable"] == 1
+
+
+def test_a_number_that_was_declared_before_the_autoscaler_came_is_left_alone() -> None:
+    assert _scaled()["Deployment", "chat-green"].ignore_changes == ("spec.replicas",)
+    assert _declare(_green())["Deployment", "chat-green"].ignore_changes == ()
+
+
+def test_all_replicas_of_a_new_release_start_at_once() -> None:
+    declared = _scaled()
+    # After the new template, so that none starts with the old one; and before the first pod is ready.
+    assert ("Deployment", "chat-green") in declared["ScaledObject", "chat-green"].dependencies
+    assert declared["Deployment", "chat-green"].inputs["metadata"]["annotations"]["pulumi.com/skipAwait"] == "true"
+
+
+def test_a_parked_colour_is_paused_at_no_replicas() -> None:
+    metadata = _scaled(parked=True)["ScaledObject", "chat-green"].inputs["metadata"]
+    assert metadata["annotations"] == {"autoscaling.keda.sh/paused-replicas": "0"}
+
+
+def test_without_an_autoscaler_there_is_no_scaled_object(declared: Registrations) -> None:
+    assert ("ScaledObject", "chat-green") not in declared.resources
+    assert "pulumi.com/skipAwait" not in declared["Deployment", "chat-green"].inputs["metadata"]["annotations"]
+
+
 def test_the_binding_leads_from_the_target_group_to_the_service_and_opens_one_port(declared: Registrations) -> None:
     binding = declared["TargetGroupBinding", "chat-green"].inputs
     assert binding["apiVersion"] == "elbv2.k8s.aws/v1beta1"

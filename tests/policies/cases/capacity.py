@@ -387,6 +387,69 @@ _RESERVATIONS = (
     ),
 )
 
+_NOT_MOVED = 'spec.template.metadata.annotations["karpenter.sh/do-not-disrupt"]'
+_GPU_LIMIT = 'spec.limits["nvidia.com/gpu"]'
+_TYPES = "spec.template.spec.requirements[0].values"
+_ON_KARPENTER = (
+    Unsafe(
+        policy="capacity-serving-pods-stay",
+        why="Karpenter may move the pods that serve",
+        base="karpenter",
+        edits={"Deployment chat-blue": {_NOT_MOVED: GONE}},
+        says="chat-blue: the annotation karpenter.sh/do-not-disrupt of its pods is not set, but must be",
+    ),
+    Unsafe(
+        policy="capacity-serving-pods-stay",
+        why="the candidate's pods are protected only for their first half an hour",
+        base="karpenter",
+        edits={"Deployment chat-green": {_NOT_MOVED: "30m"}},
+        says="chat-green: the annotation karpenter.sh/do-not-disrupt of its pods is 30m, but must be",
+    ),
+    Unsafe(
+        policy="capacity-serving-pods-stay",
+        why="Karpenter may replace a tenth of the nodes that serve",
+        base="karpenter",
+        edits={"NodePool chat-blue": {"spec.disruption.budgets": [{"nodes": "10%"}], "#protect": True}},
+        says="chat-blue: spec.disruption.budgets is",
+    ),
+    Unsafe(
+        policy="capacity-serving-pods-stay",
+        why="the way back is on nodes that Karpenter may empty",
+        base="karpenter",
+        edits={
+            "ListenerRule chat": {
+                f"{_WEIGHTS}[0].weight": 100,
+                f"{_WEIGHTS}[1].weight": 0,
+                _KEEP_UNTIL: LATER,
+                _ROLLING_OUT: "false",
+            },
+            "NodePool chat-green": {"spec.disruption.budgets": [{"nodes": "0", "reasons": ["Drifted"]}]},
+        },
+        says="chat-green: spec.disruption.budgets is",
+    ),
+    Unsafe(
+        policy="capacity-node-pool-holds-its-colors",
+        why="Karpenter starts three nodes for four replicas",
+        base="karpenter",
+        edits={"NodePool chat-green": {_GPU_LIMIT: "3"}},
+        says="chat-green: spec.limits.nvidia.com/gpu is 3, but must be at least 4: nodes for 4 replicas of green",
+    ),
+    Unsafe(
+        policy="capacity-node-pool-holds-its-colors",
+        why="four replicas with one GPU each need a node with four, and the limit is less",
+        base="karpenter",
+        edits={"NodePool chat-blue": {_GPU_LIMIT: "4", _TYPES: ["g6e.2xlarge", "g6e.48xlarge"]}},
+        says="chat-blue: spec.limits.nvidia.com/gpu is 4, but must be at least 8: nodes for 4 replicas of blue",
+    ),
+    Unsafe(
+        policy="capacity-replica-fits-node",
+        why="two GPUs a replica, on a node pool whose nodes have one",
+        base="karpenter",
+        edits={"Deployment chat-green": {f"{_REQUESTS}{_GPU}": "2", f"{_LIMITS}{_GPU}": "2"}},
+        says="chat-green: GPUs of a replica is 2, but must be at most 1",
+    ),
+)
+
 _STAY = (
     Unsafe(
         policy="capacity-serving-nodes-stay",
@@ -477,6 +540,72 @@ _WEIGHT = (
             "Deployment chat-blue": {"spec.replicas": 2},
         },
         says="chat: the number of blue replicas is 2, but must be at least 3 at weight 53, with 4 at full size",
+    ),
+    Unsafe(
+        policy="capacity-maximum-holds-both-colors",
+        why="the autoscaler may start six replicas, and there is room for the four that run",
+        base="scaled",
+        edits={"NodeGroup chat-green": {"scalingConfig.maxSize": 5, "scalingConfig.desiredSize": 5}},
+        also=("capacity-desired-holds-running-colors",),
+        says="chat-green: scalingConfig.maxSize is 5, but must be at least 6: room for 6 replicas of green",
+    ),
+    Unsafe(
+        policy="capacity-maximum-holds-both-colors",
+        why="without a ceiling, KEDA starts up to 100",
+        base="scaled",
+        edits={"ScaledObject chat-green": {"spec.maxReplicaCount": GONE}},
+        also=("capacity-desired-holds-running-colors",),
+        says="chat-green: scalingConfig.maxSize is 6, but must be at least 100",
+    ),
+    Unsafe(
+        policy="capacity-tags-tell-the-truth",
+        why="the autoscaler may go below what the rule says",
+        base="scaled",
+        edits={"ScaledObject chat-green": {"spec.minReplicaCount": 2}},
+        says=f"the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} x2",
+    ),
+    Unsafe(
+        policy="capacity-tags-tell-the-truth",
+        why="a colour with half of the requests is paused at no replicas",
+        base="scaled",
+        edits={
+            "ScaledObject chat-green": {"metadata.annotations": {"autoscaling.keda.sh/paused-replicas": "0"}},
+        },
+        says=f"the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} parked",
+    ),
+    Unsafe(
+        policy="capacity-tags-tell-the-truth",
+        why="without a floor, KEDA may end all replicas",
+        base="scaled",
+        edits={"ScaledObject chat-green": {"spec.minReplicaCount": GONE}},
+        says=f"the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} parked",
+    ),
+    Unsafe(
+        policy="capacity-tags-tell-the-truth",
+        why="a ScaledObject of another Deployment: this one has Kubernetes' default, one replica",
+        base="scaled",
+        edits={"ScaledObject chat-green": {"spec.scaleTargetRef.name": "chat-blue-2"}},
+        also=("serving-disruption-budget",),
+        says=f"the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} x1",
+    ),
+    Unsafe(
+        policy="capacity-tags-tell-the-truth",
+        why="a ScaledObject in another namespace scales nothing here",
+        base="scaled",
+        edits={"ScaledObject chat-green": {"metadata.namespace": "other"}},
+        also=("serving-disruption-budget",),
+        says=f"the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} x1",
+    ),
+    Unsafe(
+        policy="capacity-weight-needs-replicas",
+        why="the candidate may fall to its minimum although it gets half of the requests",
+        base="scaled",
+        edits={
+            "ListenerRule chat": {_GREEN: f"{_GREEN_ID} x1"},
+            "ScaledObject chat-green": {"spec.minReplicaCount": 1},
+            "PodDisruptionBudget chat-green": {"spec.maxUnavailable": 0},
+        },
+        says="the number of green replicas is 1, but must be at least 2 at weight 50, with 4 of blue",
     ),
 )
 
@@ -582,6 +711,7 @@ UNSAFE = (
     *_DESIRED,
     *_GROUPS,
     *_RESERVATIONS,
+    *_ON_KARPENTER,
     *_STAY,
     *_WEIGHT,
     *_RUNS,
@@ -780,6 +910,11 @@ SAFE = (
         edits={"ListenerRule chat": {f"{_WEIGHTS}[0].weight": 48, f"{_WEIGHTS}[1].weight": 52}},
     ),
     Safe(
+        why="a number that was declared before the autoscaler came says nothing any more",
+        base="scaled",
+        edits={"Deployment chat-green": {"spec.replicas": 1}},
+    ),
+    Safe(
         why="a larger green may be ramped as well",
         base="ramp",
         edits={
@@ -808,6 +943,23 @@ SAFE = (
         why="a rollback while the config is ahead by a size that was never applied",
         base="reaped",
         edits={"ListenerRule chat": {_GREEN: f"{_GREEN_ID} x6"}},
+    ),
+    Safe(
+        why="on Karpenter's nodes, a candidate that is not needed yet may be moved",
+        base="karpenter",
+        edits={
+            "ListenerRule chat": {f"{_WEIGHTS}[0].weight": 100, f"{_WEIGHTS}[1].weight": 0, _ROLLING_OUT: "false"},
+            "Deployment chat-green": {_NOT_MOVED: GONE},
+            "NodePool chat-green": {"spec.disruption.budgets": GONE},
+        },
+    ),
+    Safe(
+        why="a node pool without a limit, of types that are not listed",
+        base="karpenter",
+        edits={
+            "NodePool chat-blue": {_GPU_LIMIT: GONE},
+            "NodePool chat-green": {_GPU_LIMIT: "1", "spec.template.spec.requirements": []},
+        },
     ),
     Safe(
         why="pods that another tool deploys",

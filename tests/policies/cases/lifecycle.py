@@ -182,6 +182,13 @@ _PROTECTED = (
     ),
     Unsafe(
         policy="lifecycle-protected",
+        why="the node pool of pods that serve could be deleted by a slip, and its nodes with it",
+        base="karpenter",
+        edits={"NodePool chat-blue": {"#protect": False}},
+        says="chat-blue: protect is false",
+    ),
+    Unsafe(
+        policy="lifecycle-protected",
         why="the load balancer could be deleted in AWS",
         base="ramp",
         edits={"LoadBalancer chat": {"enableDeletionProtection": GONE}},
@@ -272,6 +279,17 @@ SAFE = (
             "Namespace chat": {"#protect": False},
         },
         config={"lifecycle-protected": {"exempt": ["chat"]}},
+    ),
+    Safe(
+        why="the node pool of a colour that is not needed may go",
+        base="karpenter",
+        edits={
+            "ListenerRule chat": {
+                "actions[0].forward.targetGroups[0].weight": 100,
+                "actions[0].forward.targetGroups[1].weight": 0,
+            },
+            "NodePool chat-green": {"spec.disruption.budgets": [{"nodes": "100%"}], "#protect": False},
+        },
     ),
     Safe(
         why="a group without nodes may go: to another instance type, say",

@@ -1,6 +1,6 @@
 """Drives a provider over gRPC the way Pulumi's engine does: check, diff, then create, update or replace."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -99,7 +99,16 @@ class Engine:
             )
         )
 
-    def up(self, kind: str, name: str, inputs: Tree | Struct, *, preview: bool = False, timeout: float = 0) -> Tree:
+    def up(
+        self,
+        kind: str,
+        name: str,
+        inputs: Tree | Struct,
+        *,
+        preview: bool = False,
+        timeout: float = 0,
+        ignore_changes: Sequence[str] = (),
+    ) -> Tree:
         """Bring one resource to these inputs and return its outputs."""
         known = self.resources.get(_urn(kind, name))
         if known is None:
@@ -112,7 +121,7 @@ class Engine:
         op = "replace" if answer.replaces else "update"
         self.steps.append(_step(op, answer))
         if op == "update":
-            return self._update(kind, name, inputs, preview, timeout)
+            return self._update(kind, name, inputs, preview, timeout, ignore_changes)
         if preview:
             return self._create(kind, name, inputs, preview, timeout)
         if answer.deleteBeforeReplace:
@@ -134,7 +143,15 @@ class Engine:
             self.resources[_urn(kind, name)] = Deployed(answer.id, checked, answer.properties)
         return from_struct(answer.properties)
 
-    def _update(self, kind: str, name: str, inputs: Tree | Struct, preview: bool, timeout: float) -> Tree:
+    def _update(
+        self,
+        kind: str,
+        name: str,
+        inputs: Tree | Struct,
+        preview: bool,
+        timeout: float,
+        ignore_changes: Sequence[str],
+    ) -> Tree:
         known = self.resources[_urn(kind, name)]
         checked = self.check(kind, name, inputs)
         request = provider_pb2.UpdateRequest(
@@ -145,6 +162,7 @@ class Engine:
             news=checked,
             preview=preview,
             timeout=timeout,
+            ignoreChanges=ignore_changes,
         )
         with self._init_failures(kind, name, checked):
             answer = self.stub.Update(request)

@@ -218,6 +218,26 @@ def test_fields_of_another_owner_are_not_taken_over(engine: Engine, kube: KubeCl
     assert live["spec"]["template"]["spec"]["containers"][0]["image"] == "one"
 
 
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_number_whose_changes_are_ignored_is_its_owner_s(
+    engine: Engine, kube: KubeClient, namespace: str, declared: bool
+) -> None:
+    def wanted(image: str) -> Tree:
+        inputs = deployment(namespace, image=image)
+        inputs["metadata"]["annotations"] = {"pulumi.com/skipAwait": "true"}
+        if not declared:
+            del inputs["spec"]["replicas"]
+        return inputs
+
+    engine.up(DEPLOYMENT, "vllm", wanted("one"))
+    for image, replicas in (("two", 3), ("three", 2)):
+        kube.patch("apps/v1", "Deployment", namespace, "vllm", {"spec": {"replicas": replicas}})
+        engine.up(DEPLOYMENT, "vllm", wanted(image), ignore_changes=["spec.replicas"])
+        live = kube.get("apps/v1", "Deployment", namespace, "vllm")
+        assert live["spec"]["replicas"] == replicas
+        assert live["spec"]["template"]["spec"]["containers"][0]["image"] == image
+
+
 def test_an_object_that_exists_already_is_not_taken_over(engine: Engine, kube: KubeClient, namespace: str) -> None:
     kube.create(config_map(namespace, "mine", name="prompts"))
     with pytest.raises(grpc.RpcError, match="already exists"):

@@ -9,10 +9,12 @@ import pytest
 from kubernetes import client, config
 
 from components.domain.naming import GPU_RESOURCE
+from components.domain.tolerations import GPU_TOLERATION
 from rehearsal.controlplane.run import ControlPlane
 from rehearsal.kube.client import KubeClient
 from rollout.adapters.kubernetes.cluster import KubernetesCluster
 from rollout.model.errors import RolloutError
+from rollout.model.node_pools import Requirement
 from rollout.model.nodes import Resources, Taint
 
 IMAGE = f"vllm/vllm-openai@sha256:{'a' * 64}"
@@ -30,7 +32,7 @@ def cluster(control_plane: ControlPlane, namespace: str, monkeypatch: pytest.Mon
     # The client reads KUBECONFIG when it is imported, and another test may have imported it already.
     api = client.CoreV1Api(config.new_client_from_config(str(control_plane.kubeconfig)))
     use(monkeypatch, api)
-    return KubernetesCluster(namespace=namespace)
+    return KubernetesCluster(service="chat", namespace=namespace)
 
 
 @pytest.fixture
@@ -77,7 +79,7 @@ def test_a_node_is_read_as_the_scheduler_sees_it(cluster: KubernetesCluster, nod
     assert found.labels["pool"] == node
     assert Taint(key=GPU_RESOURCE, value="present", effect="NoSchedule") in found.taints
     assert found.cordoned
-    assert found.closed is not None
+    assert found.closed_to((GPU_TOLERATION,)) == "cordoned"
 
 
 def test_pods_with_a_node_are_counted_with_all_they_ask_for(
@@ -141,7 +143,7 @@ def test_an_api_server_that_does_not_answer_is_one_error(monkeypatch: pytest.Mon
     nobody = client.CoreV1Api(client.ApiClient(client.Configuration(host="http://127.0.0.1:9")))
     use(monkeypatch, nobody)
     with pytest.raises(RolloutError, match=r"Kubernetes cannot list nodes: 127\.0\.0\.1:9 does not answer"):
-        KubernetesCluster(namespace="chat").nodes()
+        KubernetesCluster(service="chat", namespace="chat").nodes()
 
 
 def test_the_vpc_cnis_service_account_is_the_clusters(cluster: KubernetesCluster, kube: KubeClient) -> None:
@@ -158,3 +160,61 @@ def test_the_vpc_cnis_service_account_is_the_clusters(cluster: KubernetesCluster
         assert cluster.vpc_cni_annotations() == annotations
     finally:
         kube.delete("v1", "ServiceAccount", "kube-system", "aws-node")
+
+
+POOL: dict[str, Any] = {
+    "apiVersion": "karpenter.sh/v1",
+    "kind": "NodePool",
+    "metadata": {"name": "chat-green"},
+    "spec": {
+        "template": {
+            "metadata": {"labels": {"vllm-blue-green/service": "chat", "vllm-blue-green/color": "green"}},
+            "spec": {
+                "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "gpu"},
+                "taints": [{"key": GPU_RESOURCE, "value": "present", "effect": "NoSchedule"}],
+                "requirements": [{"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand"]}],
+            },
+        },
+        "limits": {GPU_RESOURCE: "8"},
+    },
+}
+
+
+def test_node_pools_are_read_with_their_limits_and_what_became_of_their_nodes(
+    cluster: KubernetesCluster, kube: KubeClient
+) -> None:
+    kube.create(POOL)
+    labels = {"karpenter.sh/nodepool": "chat-green"}
+    name = "chat-green-b2x4z"
+    metadata = {"name": name, "labels": labels}
+    kube.create({"apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "metadata": metadata, "spec": {}})
+    launched = {"type": "Launched", "status": "True", "reason": "Launched", "message": ""}
+    status = {"conditions": [{**launched, "lastTransitionTime": "2026-12-01T08:00:00Z"}]}
+    kube.patch("karpenter.sh/v1", "NodeClaim", None, name, {"status": status}, subresource="status")
+    event = kube.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": "chat-green-c3y5z.1", "namespace": "default"},
+            "involvedObject": {"apiVersion": "karpenter.sh/v1", "kind": "NodeClaim", "name": "chat-green-c3y5z"},
+            "type": "Warning",
+            "reason": "InsufficientCapacityError",
+            "message": "NodeClaim chat-green-c3y5z event: InsufficientInstanceCapacity",
+            "lastTimestamp": "2026-12-01T08:00:01Z",
+            "count": 1,
+        }
+    )
+    try:
+        (pool,) = list(cluster.node_pools() or [])
+        assert (pool.name, pool.colors, pool.limit_gpus, pool.used_gpus) == ("chat-green", ("green",), 8, 0)
+        assert pool.requirements == {"karpenter.sh/capacity-type": Requirement(operator="In", values=("on-demand",))}
+        assert pool.taints == (Taint(key=GPU_RESOURCE, value="present", effect="NoSchedule"),)
+        newest, older = cluster.node_launches(["chat-green"])
+        assert newest.failed
+        assert "InsufficientInstanceCapacity" in newest.message
+        assert not older.failed
+        assert cluster.node_launches(["chat", "chat-blue"]) == []
+    finally:
+        kube.delete("v1", "Event", "default", event["metadata"]["name"])
+        kube.delete("karpenter.sh/v1", "NodeClaim", None, name)
+        kube.delete("karpenter.sh/v1", "NodePool", None, "chat-green")

@@ -500,7 +500,16 @@ def test_every_kind_of_record_that_a_rollout_writes_is_a_known_one() -> None:
         kinds |= {one["kind"] for one in world.journal.records}
     assert kinds <= set(Kind)
     # Other commands write the others, or they need settings that these worlds do not have.
-    assert set(Kind) - kinds <= {Kind.LOCK, Kind.DRILL, Kind.KEEPING, Kind.KEPT, Kind.SKIPPED, Kind.HOOK, Kind.RESIZED}
+    assert set(Kind) - kinds <= {
+        Kind.LOCK,
+        Kind.DRILL,
+        Kind.KEEPING,
+        Kind.KEPT,
+        Kind.SKIPPED,
+        Kind.HOOK,
+        Kind.RESIZED,
+        Kind.FLOOR,
+    }
 
 
 def test_the_record_of_the_start_has_everything_that_a_resume_needs() -> None:

@@ -219,6 +219,8 @@ def test_a_pool_of_several_nodes_in_several_zones_is_warned_of() -> None:
     assert list(zone_warnings(service_settings(green={"replicas": 1}), "green", [A, B])) == []
     shared = service_settings(headroom_mode="always", node_groups="shared", green={"replicas": 1}, blue={"replicas": 1})
     assert len(list(zone_warnings(shared, "green", [A, B]))) == 1
+    others = service_settings(existing_nodes={"node_selector": {"team": "llm"}}, green={"replicas": 2})
+    assert list(zone_warnings(others, "green", [A, B])) == []
 
 
 ARN = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"

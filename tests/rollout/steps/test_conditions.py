@@ -57,6 +57,7 @@ def node(gpus: int) -> Node:
         ({}, [node(0)], [pod("nvcr.io/nvidia/gpu-operator:v25.3.4")], False),
         ({}, [node(0)], [pod("nvcr.io/nvidia/gpu-operator-validator:v25.3.4")], True),
         ({"nodes": {"ami_type": "BOTTLEROCKET_x86_64_NVIDIA"}}, [node(0)], [], False),
+        ({"existing_nodes": {"node_selector": {"team": "llm"}}}, [node(0)], [], False),
     ],
 )
 def test_a_device_plugin_is_needed_unless_something_else_makes_gpus_known(
@@ -76,6 +77,21 @@ def test_pod_monitors_are_needed_only_where_they_are_declared() -> None:
     without, with_monitor = service_settings(), service_settings(pods={"pod_monitor": True})
     assert [resource for _, resource, _ in needed_resources(without)] == ["targetgroupbindings"]
     assert [resource for _, resource, _ in needed_resources(with_monitor)] == ["targetgroupbindings", "podmonitors"]
+
+
+def test_keda_is_needed_only_with_autoscaling() -> None:
+    autoscaling = {"min_replicas": 1, "max_replicas": 2, "target": 5, "prometheus_url": "http://prometheus:9090"}
+    with_keda = service_settings(autoscaling=autoscaling, blue={}, green={})
+    assert [resource for _, resource, _ in needed_resources(with_keda)] == ["targetgroupbindings", "scaledobjects"]
+
+
+def test_node_pools_are_needed_only_where_they_are_declared() -> None:
+    pool = service_settings(existing_nodes={"karpenter_node_pool": {"node_class": "gpu"}})
+    assert [(version, resource) for version, resource, _ in needed_resources(pool)][1:] == [
+        ("karpenter.sh/v1", "nodepools")
+    ]
+    others = service_settings(existing_nodes={"node_selector": {"team": "llm"}})
+    assert [resource for _, resource, _ in needed_resources(others)] == ["targetgroupbindings"]
 
 
 def test_denied_actions_are_named_together() -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from components.domain.naming import Color
 from rollout.model.account import Launch, NodeGroupIssue, NodeGroupState
 from rollout.model.errors import UpdateFailedError
-from rollout.steps.node_starts import MAX_PATIENCE_SECONDS, NodeStarts, failure
+from rollout.model.node_pools import NodePool
+from rollout.steps.node_starts import MAX_PATIENCE_SECONDS, POOL_PATIENCE_SECONDS, NodeStarts, failure
 from tests.rollout.fakes import World
 
 NO_CAPACITY = (
@@ -111,6 +112,52 @@ def test_a_shared_group_is_watched_for_both_colours() -> None:
     world.node_groups[None] = with_launches(FAILED)
     with pytest.raises(UpdateFailedError):
         wait(world, starts, 2 * MAX_PATIENCE_SECONDS)
+
+
+POOL = {"existing_nodes": {"karpenter_node_pool": {"node_class": "gpu"}}}
+NONE_LEFT = "NodeClaim chat-green-b2x4z event: with fleet error(s), InsufficientInstanceCapacity: We do not have enough"
+
+
+def test_a_node_pool_for_which_there_is_no_capacity_ends_the_wait_soon() -> None:
+    world = World(**POOL)
+    world.pool_launches["chat-green"] = [OLD]
+    starts = NodeStarts(world.ports(), "green")
+    world.pool_launches["chat-blue"] = [FAILED]
+    wait(world, starts, 600)  # the other colour's nodes are of no interest
+    world.pool_launches["chat-green"] = [Launch(id="1", failed=True, message=NONE_LEFT), OLD]
+    with pytest.raises(UpdateFailedError) as failed:
+        wait(world, starts, POOL_PATIENCE_SECONDS + 10)
+    said = str(failed.value)
+    assert said.startswith(f"the nodes of green do not start: node pool chat-green (g6e.2xlarge): {NONE_LEFT}")
+    assert "EC2 has no g6e.2xlarge left there. Let the node pool use more zones" in said
+
+
+def test_a_node_that_another_node_pool_starts_meanwhile_ends_nothing() -> None:
+    world = World(**POOL)
+    starts = NodeStarts(world.ports(), "green")
+    world.pool_launches["chat-green"] = [Launch(id="1", failed=True, message=NONE_LEFT)]
+    wait(world, starts, POOL_PATIENCE_SECONDS - 5)
+    world.pool_launches["chat-green"] = [STARTED, Launch(id="1", failed=True, message=NONE_LEFT)]
+    wait(world, starts, 600)
+
+
+def test_nodes_that_nobody_brings_are_not_watched() -> None:
+    world = World(existing_nodes={"node_selector": {"team": "llm"}})
+    world.node_groups[None] = with_launches(FAILED)
+    starts = NodeStarts(world.ports(), "green")
+    world.node_groups[None] = with_launches(Launch(id="9", failed=True, message=NO_CAPACITY))
+    wait(world, starts, 600)
+
+
+def test_node_pools_of_others_are_watched_if_they_may_bring_the_nodes() -> None:
+    world = World(existing_nodes={"node_selector": {"team": "llm"}, "autoscaled": True})
+    world.others_node_pools = [NodePool(name="llm", labels={"team": "llm"}), NodePool(name="web")]
+    starts = NodeStarts(world.ports(), "green")
+    world.pool_launches["web"] = [FAILED]
+    wait(world, starts, 600)
+    world.pool_launches["llm"] = [FAILED]
+    with pytest.raises(UpdateFailedError, match="node pool llm "):
+        wait(world, starts, POOL_PATIENCE_SECONDS + 10)
 
 
 @pytest.mark.parametrize(

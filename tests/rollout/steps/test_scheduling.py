@@ -90,6 +90,43 @@ def test_on_shared_nodes_replicas_of_the_active_colour_without_a_node_come_first
     assert violations(settings, nodes[:3], serving) != []
 
 
+def test_on_shared_nodes_the_active_colour_may_still_grow_to_its_ceiling() -> None:
+    autoscaling = {"min_replicas": 1, "max_replicas": 2, "target": 5, "prometheus_url": "http://prometheus:9090"}
+    settings = service_settings(
+        headroom_mode="always",
+        node_groups="shared",
+        autoscaling=autoscaling,
+        blue={"release": release()},
+        green={},
+    )
+    nodes = green_nodes(4, labels=pool_labels(SERVICE, None))
+    serving = [BoundPod(node="n0", requests=replica_of(settings, "blue"), labels=pool_labels(SERVICE, "blue"))]
+    assert violations(settings, nodes, serving) == []
+    assert "2 of green, and 1 of blue" in violations(settings, nodes[:3], serving)[0]
+
+
+@pytest.mark.parametrize(("value", "fits"), [("llm", True), ("web", False)])
+def test_on_others_nodes_selector_and_tolerations_decide(value: str, fits: bool) -> None:
+    settings = service_settings(
+        existing_nodes={"node_selector": {"team": "llm"}, "tolerations": [{"key": "team", "value": value}]}
+    )
+    taints = (
+        Taint(key="team", value="llm", effect="NoExecute"),
+        Taint(key=GPU_RESOURCE, value="", effect="NoSchedule"),
+    )
+    nodes = green_nodes(4, labels={"team": "llm", "zone": "a"}, taints=taints)
+    assert nodes_to_come(settings, "green") == 0
+    assert (violations(settings, nodes) == []) is fits
+    assert "the nodes labelled team=llm have 0" in violations(settings, green_nodes(4, taints=taints))[0]
+
+
+def test_the_active_colour_needs_no_more_places_than_its_own_before_its_first_deployment() -> None:
+    settings = service_settings(existing_nodes={"node_selector": {"team": "llm"}})
+    nodes = green_nodes(3, labels={"team": "llm"})
+    assert list(scheduling_violations(settings, SERVICE, "blue", nodes=nodes, pods=[])) == []
+    assert "4 replicas (2 of green, and 2 of blue that have no node)" in violations(settings, nodes)[0]
+
+
 def test_nodes_to_come_are_judged_by_their_type() -> None:
     settings = service_settings()
     assert nodes_to_come(settings, "green") == 2
