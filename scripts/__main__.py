@@ -1,6 +1,7 @@
 """List the scripts by task: `python -m scripts`."""
 
 import ast
+import sys
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -57,5 +58,13 @@ def main(
     console.console.print(EXIT_CODES)
 
 
+def refuse_subcommand(words: list[str]) -> None:
+    """End with the command to write when the first word is a script: each is a module of its own."""
+    if words and words[0] in {name for names in TASKS.values() for name in names}:
+        typer.echo(f"error: write python -m scripts.{' '.join(words)}", err=True)
+        raise SystemExit(console.EXIT_REFUSED)
+
+
 if __name__ == "__main__":
+    refuse_subcommand(sys.argv[1:])
     console.run(main, SCRIPT)

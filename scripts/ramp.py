@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from components.config.explain import explain
+from components.config.model import from_text
 from components.config.release import Release
 from components.config.violations import text_violations
 from rollout.commands import ramp
@@ -103,7 +104,8 @@ def read_release(path: Path) -> Release:
     bundle = load_yaml(content, f"--release {path}", YAML(typ="safe"))
     violations = list(text_violations(bundle))
     try:
-        release = Release.model_validate(bundle)
+        # As in the stack's config, a number may be a text.
+        release = Release.model_validate(from_text(bundle, Release))
     except ValidationError as error:
         violations += explain(error, Release)
     else:

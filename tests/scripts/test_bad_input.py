@@ -122,6 +122,12 @@ def test_a_wrong_release_is_refused_by_field(project: Path, release: str, messag
     assert message in refused(ramp.main, project)
 
 
+def test_a_number_in_a_release_may_be_a_text_as_in_the_config(tmp_path: Path) -> None:
+    (tmp_path / "release.yaml").write_text(GOOD + 'weights_gib: "15.5"\nsampling: {temperature: "0.5"}\n')
+    release = ramp.read_release(tmp_path / "release.yaml")
+    assert (release.weights_gib, release.sampling) == (15.5, {"temperature": 0.5})
+
+
 def test_a_release_that_cannot_be_read_is_refused(project: Path) -> None:
     message = refused(ramp.main, project, "--release", str(project / "nope.yaml"))
     assert "nope.yaml: cannot be read (No such file or directory)" in message

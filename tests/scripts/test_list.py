@@ -24,3 +24,12 @@ def test_each_has_a_description(capsys: pytest.CaptureFixture[str]) -> None:
             assert f"python -m scripts.{name}" in shown
             assert len(listing.description(name)) > 20
     assert "Exit codes: 0 done" in shown
+
+
+def test_a_script_named_as_a_word_is_told_its_module(capsys: pytest.CaptureFixture[str]) -> None:
+    listing.refuse_subcommand([])
+    listing.refuse_subcommand(["--help"])
+    with pytest.raises(SystemExit) as ended:
+        listing.refuse_subcommand(["doctor", "--stack", "prod"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: write python -m scripts.doctor --stack prod\n"
