@@ -5,7 +5,11 @@
 set -euo pipefail
 source "$(dirname "$0")/host.sh"
 need STACK
-script=$1
+script=${1:-}
+if ! [[ "$script" =~ ^[a-z]+$ && -f "scripts/$script.py" ]]; then
+  echo "error: ${script:-no script}: name one of scripts/ with its options, as in ci/run.sh reap --if-due" >&2
+  exit 2
+fi
 shift
 worst=0 stopped="" child=""
 trap 'stopped=yes; kill -TERM "$child" 2> /dev/null || true' INT TERM

@@ -39,14 +39,12 @@ from rollout.steps.keep_warm import keep_violations, kept_way_back, last_brought
 from rollout.steps.passed import last_passed_violations
 from rollout.steps.preflight import preflight
 from rollout.steps.rollback import candidate_to_undo, restore_traffic
-from rollout.steps.updates import Updater
+from rollout.steps.updates import Updater, message_of
 from rollout.steps.way_back import weight_back_to
 from rollout.system.failures import describe_error
 from rollout.system.waits import waiting
 
 HANDOVER_POLL_SECONDS = 0.5
-# The longest message of an update, in characters. Pulumi stores it in the stack's history.
-MAX_MESSAGE = 200
 
 
 def ramp(session: Session, release: Release | None, *, resume: bool = False, skip: Skip | None = None) -> Rollout:
@@ -364,7 +362,7 @@ def keep(session: Session, until: str, shorten: str) -> None:
         updater = Updater(ports, session.service)
         session.stop.shield()  # an update that was cut off would leave config and rule apart
         try:
-            updater.change_rule({"keep_until": end}, green_weight=settings.green_weight, message=message[:MAX_MESSAGE])
+            updater.change_rule({"keep_until": end}, green_weight=settings.green_weight, message=message_of(message))
         except RolloutError as error:
             if updater.touched:
                 raise

@@ -80,7 +80,9 @@ def _fields(one: Report) -> dict[str, object]:
 
 
 def _outcome(one: Report) -> str:
-    return one.outcome or ("done" if one.what in ("drill", "keep") else f"unfinished: {one.phase}")
+    if one.what in ("drill", "keep"):
+        return "done" if one.ended_at is not None else "unfinished"
+    return one.outcome or f"unfinished: {one.phase}"
 
 
 def _what(one: Report) -> str:

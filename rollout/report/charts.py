@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from components.domain.naming import Color, other_color
@@ -147,16 +147,21 @@ def number(evidence: Evidence, name: str) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
+_RATE_WINDOW: Final = timedelta(seconds=60)
+"""A rate is that of this time before. Counts grow by scrapes, so between two polls they may stand still, or leap."""
+
+
 def _per_second(name: str) -> Callable[[Hold, int, Sequence[Reading]], float | None]:
     """Return the growth of a count that begins at 0 with each hold."""
 
     def rate(hold: Hold, place: int, readings: Sequence[Reading]) -> float | None:
-        now = number(readings[place].evidence, name)
+        at, now = readings[place].at, number(readings[place].evidence, name)
         before_at, before = hold.began_at, 0.0
-        if place:
-            before_at, earlier = readings[place - 1].at, number(readings[place - 1].evidence, name)
-            before = earlier if earlier is not None else 0.0
-        seconds = (readings[place].at - before_at).total_seconds()
+        for earlier in readings[:place]:
+            count = number(earlier.evidence, name)
+            if count is not None and earlier.at <= at - _RATE_WINDOW:
+                before_at, before = earlier.at, count
+        seconds = (at - before_at).total_seconds()
         return None if now is None or seconds <= 0 else round(max(0.0, now - before) / seconds, 3)
 
     return rate

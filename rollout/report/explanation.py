@@ -63,10 +63,10 @@ def headline(report: Report) -> str:
             subject = f"The rollback from {report.candidate}"
         case "reap":
             subject = f"The reap after the promotion of {report.candidate}"
-        case "drill":
-            return f"A drill, at {format_rfc3339(report.began_at)}"
-        case "keep":
-            return f"A change of the keep-warm window, at {format_rfc3339(report.began_at)}"
+        case "drill" | "keep":
+            subject = "A drill" if report.what == "drill" else "A change of the keep-warm window"
+            unfinished = " that did not come to its end" if report.ended_at is None else ""
+            return f"{subject}{unfinished}, at {format_rfc3339(report.began_at)}"
     if report.seconds is None:
         return f"{subject} is unfinished ({report.phase}), and began at {format_rfc3339(report.began_at)}"
     how = _ENDS.get(report.outcome or "", "ended")

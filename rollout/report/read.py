@@ -33,7 +33,7 @@ from rollout.model.records import (
     WeightStep,
     of_type,
 )
-from rollout.model.run import last_run
+from rollout.model.run import Run, last_run
 from rollout.report.facts import (
     Drain,
     Ending,
@@ -52,6 +52,8 @@ from rollout.report.lines import line_of, news
 
 # A hold of hours has thousands of readings; a report of them all would be of no more use.
 READINGS: Final = 120
+
+_WITHOUT_PHASES: Final[tuple[What, ...]] = ("drill", "keep")
 
 _WATCHED: Final = (Phase.HOLDING, Phase.SOAKING)
 
@@ -90,7 +92,7 @@ def report_of(records: Sequence[Record]) -> Report | None:
     begun = started or next((body for _, body in of_type(records, TakenUp)), None)
     run, finished = last_run(records), list(of_type(records, Finished))
     plan = None if begun is None else begun.plan
-    over = run is None or run.is_over
+    over = _is_over(what, run, records)
     ended_at = (finished[-1][0] if finished else records[-1]).at if over else None
     price = None if started is None else started.candidate_usd_per_hour
     return Report(
@@ -144,7 +146,17 @@ def _what(records: Sequence[Record]) -> What | None:
             return what
         if isinstance(record.body, TakenUp):
             return "reap" if record.phase is Phase.REAPING else "rollback"
-    return None
+    # The record that names a drill or a keep is its last one. Without it, the command did not come to its end.
+    command = next((body.by for _, body in of_type(records, LockTaken)), "")
+    undone = {body.serial for _, body in of_type(records, UpdateEnded) if body.status == "taken_back"}
+    changed = any(body.serial not in undone for _, body in of_type(records, UpdateBegun))
+    return next((what for what in _WITHOUT_PHASES if changed and what == command), None)
+
+
+def _is_over(what: What, run: Run | None, records: Sequence[Record]) -> bool:
+    if what in _WITHOUT_PHASES:
+        return any(isinstance(record.body, Drilled | Kept) for record in records)
+    return run is None or run.is_over
 
 
 def _processes(records: Sequence[Record]) -> Iterator[Process]:

@@ -22,7 +22,7 @@ from rollout.model.rule import LiveRule, share_words
 from rollout.ports import Ports
 from rollout.steps.conditions import keep_warm_until
 from rollout.steps.retry import retry
-from rollout.steps.updates import Updater
+from rollout.steps.updates import Updater, message_of
 from rollout.system.waits import waiting
 
 MAX_ATTEMPTS = 5
@@ -89,7 +89,7 @@ def restore_traffic(
     else:
         _set_rule(ports, green_weight)
     _end_running_update(ports, green_weight)
-    message = f"roll back to {active_color}: {reason}"[:200]
+    message = message_of(f"roll back to {active_color}: {reason}")
     failure: RolloutError | None = None
     attempts, locked_since, reconciled = 0, None, False
     while attempts < MAX_ATTEMPTS:

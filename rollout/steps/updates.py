@@ -6,7 +6,7 @@ change is previewed and checked first. Every write increases the rollout serial.
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import JsonValue
 
@@ -28,7 +28,15 @@ from rollout.ports import Ports, Watch
 Refusal = Callable[[Iterable[Change]], tuple[str, ...]]
 """Returns every change that is not the intended one."""
 
+MAX_MESSAGE: Final = 200
+"""The longest message of an update, in characters. Pulumi stores it in the stack's history."""
+
 _WHO = "Somebody changed the program, the config or the infrastructure; bring them in line and try again."
+
+
+def message_of(text: str) -> str:
+    """Return what an update is for, cut where Pulumi's history would be flooded."""
+    return text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 1]}…"
 
 
 class Updater:

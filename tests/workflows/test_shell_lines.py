@@ -534,6 +534,23 @@ def test_a_script_says_which_variable_another_host_has_not_set(runner: Runner, s
     assert re.fullmatch(rf"error: {missing} is not set: the [^\n]+\n", done.stderr)
 
 
+@pytest.mark.parametrize(("words", "named"), [([], "no script"), (["rampp"], "rampp"), (["../x"], "../x")])
+def test_a_script_that_there_is_not_is_refused_and_not_taken_for_rolled_back(
+    runner: Runner, words: list[str], named: str
+) -> None:
+    done = subprocess.run(
+        ["ci/run.sh", *words],
+        cwd=runner.checkout,
+        env={"PATH": runner.environment["PATH"], "STACK": "prod"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {named}: name one of scripts/ with its options, ")
+
+
 def test_every_variable_of_the_scripts_is_explained_to_another_host() -> None:
     texts = {path.name: path.read_text() for path in (ROOT / "ci").glob("*.sh")}
     explained = set(re.findall(r"^    ([A-Z_]+)\) echo", texts.pop("host.sh"), re.MULTILINE))

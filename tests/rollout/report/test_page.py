@@ -3,19 +3,25 @@
 import hashlib
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from rollout.journal.store import FileStore
 from rollout.model.records import Note, Record
-from rollout.report.charts import charts, marks
+from rollout.model.verdict import Verdict
+from rollout.report.charts import (
+    _per_second,  # pyright: ignore[reportPrivateUsage]
+    charts,
+    marks,
+)
 from rollout.report.explanation import explain
-from rollout.report.facts import Report
+from rollout.report.facts import Hold, Reading, Report
 from rollout.report.files import as_json, page, store_report
 from rollout.report.page import FOLDER
 from rollout.report.read import report_of
-from tests.rollout.fakes import World
+from tests.rollout.fakes import START, World
 from tests.rollout.report.test_read import ramp
 
 
@@ -80,6 +86,24 @@ def test_every_chart_has_both_colours_and_its_limit(slow: World) -> None:
     assert "green from" in ttft.summary
     rates = found["Requests per second"]
     assert max(value for _, value in rates.series[0].points if value is not None) == pytest.approx(99, rel=0.1)
+
+
+def test_a_rate_does_not_leap_where_polls_are_more_frequent_than_scrapes() -> None:
+    # 30 requests a second are counted every 15 s, and looked at every 0.5 s.
+    looks = [
+        Reading(
+            at=START + timedelta(seconds=place / 2),
+            verdict=Verdict.PASS,
+            reason="",
+            evidence={"requests": 30 * 15 * (place // 30)},
+        )
+        for place in range(1, 600)
+    ]
+    hold = Hold(step=0, candidate_percent=100, planned_seconds=300, began_at=START, ended_at=None, gates=())
+    rate = _per_second("requests")
+    rates = [rate(hold, place, looks) or 0.0 for place in range(len(looks))]
+    assert max(rates) < 40
+    assert min(rates[120:]) > 20
 
 
 def test_the_evidence_reaches_the_limit_where_a_gate_fails(slow: World) -> None:

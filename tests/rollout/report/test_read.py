@@ -17,10 +17,12 @@ from rollout.model.records import (
     PhaseBegun,
     Started,
     TakenUp,
+    UpdateBegun,
     VerdictGiven,
     of_type,
 )
 from rollout.model.verdict import Verdict
+from rollout.report.explanation import headline
 from rollout.report.facts import Report
 from rollout.report.lines import line_of
 from rollout.report.read import READINGS, last_traffic_move, report_of, reports
@@ -157,6 +159,15 @@ def test_drills_and_changed_windows_are_runs_and_a_refused_command_is_none() -> 
     found = list(reports([lock, drilled, refused, kept]))
     assert [(one.rollout, one.what) for one in found] == [("d1", "drill"), ("k1", "keep")]
     assert found[0].processes[0].user == "ada"
+
+
+def test_a_drill_that_did_not_come_to_its_end_is_in_the_history() -> None:
+    lock = record(LockTaken(by="drill", before="", user="ada"), rollout="d1")
+    update = record(UpdateBegun(message="drill", edits={}, serial=7, green_weight=99, color=None), rollout="d1")
+    (found,) = reports([lock, update])
+    assert (found.what, found.ended_at, found.seconds) == ("drill", None, None)
+    assert headline(found).startswith("A drill that did not come to its end, at ")
+    assert list(reports([lock])) == [], "it changed nothing"
 
 
 def test_a_long_hold_is_thinned_without_losing_a_change_of_verdict(promoted: Report) -> None:

@@ -17,7 +17,7 @@ from rollout.model.errors import (
 )
 from rollout.model.rule import LiveRule, StateRule
 from rollout.ports import Watch
-from rollout.steps.updates import Updater
+from rollout.steps.updates import MAX_MESSAGE, Updater, message_of
 from tests.rollout.fakes import NEW, RULE_URN, SERVICE, World
 
 DEPLOYMENT = Change(op="update", urn="urn::x::chat-blue", type="kubernetes:apps/v1:Deployment", new={"metadata": {}})
@@ -246,3 +246,9 @@ def test_a_step_that_a_killed_process_has_begun_is_made_again_from_wherever_it_c
     updater.change_weight(25, message="a step", from_green_weight=0)  # updated, not recorded
     assert world.weights["green"] == world.state.green_weight == 25
     assert world.state.rollout_serial == world.config.read().rollout_serial == 3
+
+
+def test_a_message_that_is_cut_ends_with_an_ellipsis() -> None:
+    assert message_of("roll back to blue: too slow") == "roll back to blue: too slow"
+    cut = message_of("roll back to blue: " + 300 * "x")
+    assert (len(cut), cut[-1]) == (MAX_MESSAGE, "…")
