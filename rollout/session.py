@@ -71,6 +71,8 @@ RECORDS_FOLDER = ".rollout"
 AWS_CONNECT_TIMEOUT_SECONDS = 2
 AWS_READ_TIMEOUT_SECONDS = 5
 AWS_ATTEMPTS = 8
+# Gates and attestations ask CloudWatch again at every poll. While a call hangs, no other gate is judged.
+CLOUDWATCH_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -454,7 +456,10 @@ class Session:
         from rollout.adapters.aws.cloudwatch import CloudWatchMetrics
 
         return CloudWatchMetrics(
-            _named(boto3.client("cloudwatch", region_name=self._region, config=_aws_config())),
+            _named(
+                boto3.client("cloudwatch", region_name=self._region, config=_aws_config(CLOUDWATCH_ATTEMPTS)),
+                CLOUDWATCH_ATTEMPTS,
+            ),
             self.load_balancer.dimensions,
             period_seconds=self.settings().rollout.cloudwatch_period_seconds,
             now=self.clock.now,
@@ -591,18 +596,19 @@ class Session:
         return _named(boto3.client("s3", region_name=self._region, config=_aws_config()))
 
 
-def _named(client: _Client) -> _Client:
+def _named(client: _Client, attempts: int | None = None) -> _Client:
     """Let each call of a client be named while it lasts."""
     timeout_seconds = AWS_CONNECT_TIMEOUT_SECONDS + AWS_READ_TIMEOUT_SECONDS
-    name_calls(client, at_most_seconds=longest_call_seconds(attempts=AWS_ATTEMPTS, timeout_seconds=timeout_seconds))
+    attempts = AWS_ATTEMPTS if attempts is None else attempts
+    name_calls(client, at_most_seconds=longest_call_seconds(attempts=attempts, timeout_seconds=timeout_seconds))
     return client
 
 
-def _aws_config() -> Config:
+def _aws_config(attempts: int | None = None) -> Config:
     from botocore.config import Config
 
     return Config(
         connect_timeout=AWS_CONNECT_TIMEOUT_SECONDS,
         read_timeout=AWS_READ_TIMEOUT_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": AWS_ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": AWS_ATTEMPTS if attempts is None else attempts},
     )

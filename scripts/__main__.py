@@ -21,10 +21,10 @@ TASKS: Final = {
 }
 SCRIPT: Final = Script(
     examples=(
-        ("python -m scripts", "list the scripts; `python -m scripts` is the same"),
+        ("python -m scripts", "the scripts by task, each with what it does"),
         (
             "python -m scripts --completion bash",
-            'text for a shell, as in eval "$(python -m scripts --completion bash)"',
+            'text that a shell evaluates: eval "$(python -m scripts --completion bash)"',
         ),
     )
 )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -11,6 +11,7 @@ from rollout.journal.approvals import Approvals
 from rollout.journal.replay import Run
 from rollout.model.approval import Approval
 from rollout.model.errors import RefusedError
+from rollout.model.machine import Phase
 from rollout.session import Place, Session
 from rollout.system.origin import current_user
 from scripts import console
@@ -68,6 +69,10 @@ def main(
         )
 
 
+_AT_A_STEP: Final = frozenset({Phase.RESIZING, Phase.SHIFTING, Phase.ATTESTING, Phase.HOLDING, Phase.PAUSED})
+"""The phases in which a person can look at the current step, or is about to."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PendingStep:
     """A step of a running rollout."""
@@ -80,10 +85,15 @@ def step_to_decide(run: Run | None, percent: int | None) -> PendingStep:
     """Return the step to decide on: the named one, or the rollout's current step.
 
     Raises:
-        RefusedError: no rollout is running, or the step needs no approval.
+        RefusedError: no rollout is running, it has no current step, or the step needs no approval.
     """
     if run is None or not run.is_unfinished_rollout:
         raise RefusedError("no rollout is under way, so nothing waits for approval")
+    if percent is None and run.rollout.phase not in _AT_A_STEP:
+        raise RefusedError(
+            f"no step waits for approval: the rollout is {run.rollout.phase}. Wait for a step, or name one with "
+            "--percent to decide it beforehand"
+        )
     steps = run.rollout.plan.steps
     chosen = steps[run.rollout.step].candidate_percent if percent is None else percent
     waiting = [step.candidate_percent for step in steps if step.approval_timeout_seconds is not None]

@@ -109,6 +109,13 @@ class CtrlC:
     """What is still to do, and whether the script does it by itself."""
     command: str
     """What goes on from there."""
+    ended: str = ""
+    """What to say once it has ended, where that is not what remained at the signal."""
+
+    @property
+    def at_end(self) -> str:
+        """What to say when the script has ended because of it."""
+        return self.ended or f"{self.remains} To go on: {self.command}"
 
     def __str__(self) -> str:
         return f"Ctrl-C: {self.safe} {self.remains} To go on: {self.command}"
@@ -253,7 +260,7 @@ def refusals(script: Script, *, json_output: bool = False) -> Generator[Output]:
     except LostLockError as error:
         output.fail(str(error), EXIT_NEEDS_HUMAN)
     except StoppedError as error:
-        output.fail(f"{error}. {script.ctrl_c.remains} To go on: {script.ctrl_c.command}", EXIT_NEEDS_HUMAN)
+        output.fail(f"{error}. {script.ctrl_c.at_end}", EXIT_NEEDS_HUMAN)
     except (RolloutError, Interruption) as error:
         output.fail(str(error), EXIT_NEEDS_HUMAN)
     except KeyboardInterrupt:

@@ -17,6 +17,7 @@ SCRIPT = Script(
         safe="The drill ends. Users are safe: the 1 % goes back before that.",
         remains="Config and state follow; wait for the end.",
         command="scripts.rollback if the process was killed before its end, else scripts.drill again.",
+        ended="Traffic, config and state are as before the drill. To go on: scripts.drill again.",
     ),
 )
 

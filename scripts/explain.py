@@ -100,7 +100,7 @@ def _show_verification(found: Verification, path: Path) -> None:
     out.print(f"  not compared: {escape(found.not_compared)}")
     out.print(f"  release {bundle.release_id or '–'}, sha256:{bundle.digest}")
     objections = ", ".join(bundle.objections)
-    out.print(f"  checks: {escape(objections) if objections else 'all passed'}")
+    out.print(f"  no evidence for its release: {escape(objections)}" if objections else "  checks: all passed")
 
 
 def find(found: list[Report], wanted: str | None) -> Report:

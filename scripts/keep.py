@@ -20,8 +20,8 @@ SCRIPT = Script(
     ),
     ctrl_c=CtrlC(
         safe="Users are safe: only the rule's tags change.",
-        remains="An update that has begun is finished first; it takes seconds.",
-        command="run scripts.keep again if it had not begun.",
+        remains="Once its preview has begun, the change is made to its end; that takes seconds.",
+        command="scripts.status says until when the colour is kept; run scripts.keep again to change it.",
     ),
 )
 

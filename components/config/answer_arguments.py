@@ -15,7 +15,7 @@ NEUTRAL_OPTIONS: Final = frozenset(
         *("--max-num-seqs", "--max-num-batched-tokens", "--max-num-queued-reqs", "--max-num-queued-tokens"),
         *("--scheduling-policy", "--api-server-count", "--stream-interval", "--sse-keep-alive-interval"),
         *("--distributed-timeout-seconds", "--cpu-distributed-timeout-seconds"),
-        *("--download-dir", "--max-parallel-loading-workers"),
+        "--max-parallel-loading-workers",
         *("--log-level", "--uvicorn-log-level", "--log-config-file", "--max-log-len"),
         *("--disable-access-log-for-endpoints", "--otlp-traces-endpoint", "--collect-detailed-traces"),
         *("--show-hidden-metrics-for-version", "--kv-cache-metrics-sample"),

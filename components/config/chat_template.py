@@ -1,4 +1,4 @@
-"""Whether a chat template can be parsed, as vLLM's tokenizers parse it."""
+"""Whether a chat template can be parsed, as vLLM's tokenizers parse it, and whether it uses a request's messages."""
 
 from functools import cache
 from typing import TYPE_CHECKING
@@ -30,14 +30,23 @@ def _environment() -> "Environment":
     return ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
 
 
-def syntax_error(template: str) -> str | None:
+def template_error(template: str) -> str | None:
     """Return where a template breaks Jinja's rules, and how; None when it keeps them."""
-    from jinja2 import TemplateSyntaxError
+    from jinja2 import TemplateSyntaxError, nodes
 
     try:
-        _environment().parse(template)
+        tree = _environment().parse(template)
+        for reader in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+            return f"line {reader.lineno}: it reads another file, and there is none"
     except TemplateSyntaxError as error:
         return f"line {error.lineno}: {(error.message or 'it cannot be parsed').rstrip('.')}"
     except RecursionError:
         return "it is nested too deeply"
     return None
+
+
+def uses_messages(template: str) -> bool:
+    """Return whether a template without errors has a place for the messages of a request."""
+    from jinja2.meta import find_undeclared_variables
+
+    return "messages" in find_undeclared_variables(_environment().parse(template))

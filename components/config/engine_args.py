@@ -25,6 +25,7 @@ from components.domain.vllm_options import (
     opposite_of,
 )
 from components.domain.vllm_version import MIN_VLLM
+from components.domain.vllm_version import version_text as _text
 
 # The program derives these. A release that set them would break the rollout, or hide which colour gave an answer.
 DERIVED_ENGINE_ARGS: Final = frozenset(
@@ -88,6 +89,7 @@ HARMFUL_ENGINE_ARGS: Final = {
     "--ssl-keyfile": _TLS,
     "--ssl-certfile": _TLS,
     "--config": "could override any argument that the program derives",
+    "--download-dir": "moves the model's files away from the volume that pods have for them",
     "--root-path": "would move the paths that probes and clients request",
     "--disable-log-stats": "would stop the metrics that the gates read",
 }
@@ -332,10 +334,6 @@ def _newer(what: str) -> str:
     """Return what to do when an option or a choice is right all the same."""
     later = f"{NEWEST[0]}.{NEWEST[1] + 1}.0"
     return f"If that {what} is of a newer vLLM, name its version in the image: vllm/vllm-openai:v{later}@sha256:…"
-
-
-def _text(version: Version) -> str:
-    return ".".join(str(part) for part in version)
 
 
 def _meant(name: str) -> str:

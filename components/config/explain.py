@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 import types
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,12 +16,25 @@ from pydantic_core import ErrorDetails
 from components.config.forms import Form
 from components.config.units import unit_fix
 from components.config.violations import Path, Violation
+from components.domain.vllm_options import OPTIONS
 
 _NUMBERS: Final[Mapping[object, str]] = {int: "a whole number", float: "a number"}
 
 
 _KINDS: Final[Mapping[type, str]] = {bool: "true or false", int: "a number", float: "a number"}
 _MOST_DIGITS: Final = 40
+_MOST_NAMES: Final = 25
+OWN_KEYS: Final[Mapping[str, str]] = {
+    "--tensor-parallel-size": "Set gpus_per_replica.",
+    "--model": "Set model of a release.",
+    "--revision": "Set model_revision of a release.",
+    "--served-model-name": "Set served_model_name.",
+    "--chat-template": "Set prompts of a release, with the template as chat_template.jinja.",
+    "--lora-modules": "Set lora_adapters of a release.",
+    "--api-key": "Set pods.api_key_secret.",
+    "--hf-token": "Set pods.hub_token_secret.",
+}
+"""What takes the place of an argument that the program derives."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +59,27 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[Violation]:
 def unknown_key(path: Path, known: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> Violation:
     """Return the violation for an unknown key, with the nearest known key as a hint."""
     key, names = str(path[-1]), sorted(known)
-    if elsewhere and key in elsewhere:
+    elsewhere = elsewhere or {}
+    if key in elsewhere:
         return Violation(path, "is not a known key here", f"It belongs to {elsewhere[key]}.")
-    nearest = nearest_name(key, names)
-    fix = f"Did you mean {nearest}?" if nearest else f"Known here: {', '.join(names)}."
-    return Violation(path, "is not a known key", fix)
+    nearest = nearest_name(key, {*names, *elsewhere})
+    if nearest in names:
+        return Violation(path, "is not a known key", f"Did you mean {nearest}?")
+    if (option := _vllm_option(key)) is not None:
+        fix = f"It is an argument of vLLM: write {option} into engine_args of a release."
+        return Violation(path, "is not a known key", OWN_KEYS.get(option, fix))
+    if nearest is not None:
+        return Violation(path, "is not a known key", f"Did you mean {nearest}, which belongs to {elsewhere[nearest]}?")
+    few = len(names) <= _MOST_NAMES
+    return Violation(
+        path, "is not a known key", f"Known here: {', '.join(names)}." if few else "docs/config.md has all keys."
+    )
+
+
+def _vllm_option(key: str) -> str | None:
+    """Return the argument that other tools' settings, such as maxModelLen in Helm values, spell as a key."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", key).replace("_", "-").lower()
+    return f"--{words}" if f"--{words}" in OPTIONS else None
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
@@ -77,8 +107,10 @@ def _explain(error: ErrorDetails, model: type[BaseModel]) -> Iterator[Violation]
             owner = parent.type
             known = owner.model_fields if _is_model(owner) else ()
             yield unknown_key(path, known, homes(model, owner))
-        case "invalid_key":
-            yield Violation(path, "must have a text as its key", f'Put it in quotes: "{path[-1]}".')
+        case "invalid_key" | "string_type" if error["type"] == "invalid_key" or error["loc"][-1] == "[key]":
+            # As a number, it would look like a place in a list.
+            named = (*path[:-1], str(path[-1]))
+            yield Violation(named, "must have a text as its key", f'Put it in quotes: "{path[-1]}".')
         case "recursion_loop":
             yield Violation(path, "contains itself")
         case _:
@@ -140,7 +172,13 @@ def _expected(place: _Place) -> str:
     if origin is dict:
         return f"an object of names and values{_example(place)}"
     if _is_model(place.type):
-        return f"an object with the keys {', '.join(place.type.model_fields)}"
+        names = tuple(place.type.model_fields)
+        few = len(names) <= _MOST_NAMES
+        return (
+            f"an object with the keys {', '.join(names)}"
+            if few
+            else "an object with keys that docs/config.md describes"
+        )
     simple = {bool: "true or false", str: "a text"}
     return simple.get(place.type, "plain JSON, with finite numbers") + (_example(place) if place.type is str else "")
 
@@ -246,10 +284,16 @@ def homes(model: type[BaseModel], here: Any = None) -> dict[str, str]:
             if below is not None:
                 waiting.append((name if where in ("the stack", "services") else f"{where}.{name}", below))
     return {
-        name: " or ".join(sorted(places))
+        name: _nearest_homes(places)
         for name, places in homes.items()
         if not _is_model(here) or name not in here.model_fields
     }
+
+
+def _nearest_homes(places: Collection[str]) -> str:
+    """Return the levels that are least deep; a key such as env has many."""
+    least = min(place.count(".") for place in places)
+    return " or ".join(sorted(place for place in places if place.count(".") == least))
 
 
 def _innermost(annotation: Any) -> type[BaseModel] | None:

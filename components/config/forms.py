@@ -40,6 +40,8 @@ class Form:
     def _checked(self, text: str | None) -> str | None:
         if text is None or (hint := self.check(text)) is None:
             return text
+        if text != text.strip() and self.check(text.strip()) is None:
+            hint = "Remove the spaces around it."
         value = UNSET if secret_kind(text) else text
         raise wrong(Violation((), f"must be {self.expected}", hint, value))
 
@@ -151,6 +153,8 @@ def _ec2_id(prefix: str) -> Callable[[str], str | None]:
             return f"That is {_EC2_IDS[other]}'s id."
         if text.startswith("arn:"):
             return f"Write the id alone: the end of the ARN, which begins with {prefix}-."
+        if re.fullmatch(rf"{prefix}-[0-9a-f]{{18,}}", text, re.ASCII):
+            return f"After {prefix}- come at most 17 digits and letters."
         return f"After {prefix}- come digits and letters from a to f only." if text.startswith(f"{prefix}-") else ""
 
     return check
@@ -222,8 +226,28 @@ PATH_OR_S3: Final = Form(
 # https://github.com/vllm-project/vllm/pull/29137
 _GGUF = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9][A-Za-z0-9._-]{0,99}:[A-Za-z0-9_+-]{1,40}"
 _STORES = "|".join(OBJECT_STORES)
-_MODEL = matching(rf"({_STORES})?[A-Za-z0-9/][A-Za-z0-9._/+=-]{{0,499}}|{_GGUF}")
+_PART = r"[A-Za-z0-9._+=-]+"
+_SHORT = r"(?=.{1,500}$)"
+# A repository has a name, or an owner and a name, and one GGUF file may follow.
+# https://github.com/huggingface/huggingface_hub/blob/main/src/huggingface_hub/utils/_validators.py
+_REPOSITORY = rf"{_SHORT}[A-Za-z0-9]([A-Za-z0-9._+=-]*[A-Za-z0-9_+=-])?(/{_PART}(/{_PART}\.gguf)?)?"
+_MODEL = matching(
+    rf"{_REPOSITORY}|{_SHORT}/{_PART}(/{_PART})*/?|{_SHORT}({_STORES})[A-Za-z0-9][A-Za-z0-9._/+=-]*|{_GGUF}"
+)
 _HUB_PAGE = re.compile(r"(https?://)?(www\.)?(huggingface\.co|hf\.co)/|(hf|huggingface)://", re.ASCII)
+
+
+def _model_hint(text: str) -> str:
+    """Return how to write what is no model."""
+    repository, at, revision = text.partition("@")
+    if at and _MODEL(repository) is None:
+        return f"Write {repository}, and set model_revision to {revision}." if revision else f"Write {repository}."
+    if re.match(r"\.{1,2}/|~", text):
+        return "A path is one in the pod, and begins with /."
+    parts = text.split("/")
+    if text[:1] not in ("", "/") and "://" not in text and (len(parts) > len(("owner", "name")) or "" in parts):
+        return "A repository is an owner, a slash and a name; a path begins with /."
+    return ""
 
 
 def _model(text: str) -> str | None:
@@ -233,7 +257,7 @@ def _model(text: str) -> str | None:
         return f"Write {repository}." if _MODEL(repository) is None else "Write the repository alone."
     scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text)
     if scheme is None or scheme[0] in OBJECT_STORES:
-        return _MODEL(text)
+        return None if _MODEL(text) is None else _model_hint(text)
     if scheme[0].lower() in OBJECT_STORES:
         return f"Write {scheme[0].lower()}, in small letters."
     if scheme[0] == "pvc://":
@@ -248,15 +272,41 @@ MODEL: Final = Form("a model repository or path", "Qwen/Qwen2.5-7B-Instruct", _m
 REVISION: Final = Form(
     "a commit", "a09a35458c702b33eeacc393d103063234e8bc28", matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 )
-IMAGE: Final = Form(
-    "an image pinned by its digest",
-    "vllm/vllm-openai@sha256:<64 hex digits>",
-    matching(r"[a-z0-9][A-Za-z0-9._/:-]{0,255}@sha256:[0-9a-f]{64}"),
-)
+# https://github.com/distribution/reference/blob/main/regexp.go
+_IMAGE_HOST = r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?/"
+_IMAGE_PART = r"[a-z0-9]+((\.|_{1,2}|-+)[a-z0-9]+)*"
+_IMAGE_TAG = r":[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+_NAMED = rf"(?=[^@]{{1,256}}(@|$))({_IMAGE_HOST})?{_IMAGE_PART}(/{_IMAGE_PART})*({_IMAGE_TAG})?"
+_IMAGE = matching(rf"{_NAMED}@sha256:[0-9a-f]{{64}}")
+_UNPINNED = matching(_NAMED)
+
+
+def _image(text: str) -> str | None:
+    if _IMAGE(text) is None:
+        return None
+    if scheme := re.match(r"[a-z]+://", text):
+        return f"Remove {scheme[0]}."
+    if _IMAGE(text.replace(":sha256:", "@sha256:")) is None:
+        return "Write @ before sha256."
+    if _UNPINNED(text) is None:
+        return f"Its digest is shown by: docker buildx imagetools inspect {text}"
+    return "Write it in small letters." if _IMAGE(text.lower()) is None else ""
+
+
+IMAGE: Final = Form("an image pinned by its digest", "vllm/vllm-openai@sha256:<64 hex digits>", _image)
 FILE_NAME: Final = Form(
     "a file name: letters, digits, dots, dashes and underscores", "system.txt", matching(r"(?!\.)[A-Za-z0-9._-]{1,100}")
 )
-ADAPTER_PATH: Final = Form("an absolute path", "/adapters/legal", matching(r"/[A-Za-z0-9._/+-]{0,498}[A-Za-z0-9._+-]"))
+_ADAPTER_PATH = matching(r"/[A-Za-z0-9._/+-]{0,498}[A-Za-z0-9._+-]")
+
+
+def _adapter_path(text: str) -> str | None:
+    if _ADAPTER_PATH(text) is None:
+        return None
+    return "Remove the slash at its end." if _ADAPTER_PATH(text.rstrip("/")) is None else ""
+
+
+ADAPTER_PATH: Final = Form("an absolute path", "/adapters/legal", _adapter_path)
 ADAPTER_NAME: Final = Form("an adapter's name", "legal", matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"))
 
 SubnetId = Annotated[str, SUBNET]

@@ -5,7 +5,7 @@ The command writes the table of an example into the page docs/headroom.md; ``mak
 
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
@@ -37,7 +37,9 @@ def headroom_costs(settings: ServiceSettings, start_seconds: float | None = None
         start_seconds: how long the latest start of replicas took. None when that was not measured.
     """
     case = _case(settings, start_seconds)
-    modes = MODES if settings.declares_nodes else MODES_ON_OTHERS_NODES
+    modes: Sequence[HeadroomMode] = MODES if settings.declares_nodes else MODES_ON_OTHERS_NODES
+    if settings.autoscaling is not None:
+        modes = [mode for mode in modes if mode != "surge"]  # the settings refuse both together
     return tuple(case.cost(mode) for mode in sorted(modes, key=lambda mode: mode != settings.headroom_mode))
 
 

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field, JsonValue, ValidationInfo, field_validator
 
 from components.config.answer_arguments import answer_arguments
-from components.config.chat_template import syntax_error
+from components.config.chat_template import template_error, uses_messages
 from components.config.engine_args import engine_args_violations
 from components.config.environment import VARIABLE_NAME, environment_violations
+from components.config.explain import nearest_name
 from components.config.forms import ADAPTER_NAME, ADAPTER_PATH, FILE_NAME, IMAGE, MODEL, REVISION
 from components.config.model import STRICT, Items
 from components.config.pins import SNAPSHOT_FIX, commit_fix, is_pinned, unpinned
@@ -24,6 +25,7 @@ CHAT_TEMPLATE: Final = "chat_template.jinja"
 # One word that begins like a relative path or ends like a file's name. /no_think is a prompt, and so is a sentence.
 _PATH: Final = re.compile(r"@?(\.{1,2}|~)/\S+|@?\S+\.(jinja2?|j2|txt|md|json|ya?ml)")
 _OF_JINJA: Final = ("{{", "{%")
+_OF_TEMPLATES: Final = re.compile(r"\.(jinja2?|j2)$")
 # These declare the model's size, not its content. Declaring them later changes neither the release id nor the pods.
 SIZES: Final = frozenset({"weights_gib", "kv_cache_kib_per_token"})
 # Without a value, these are not part of the digest, so that the ids of releases from before they existed stay.
@@ -123,8 +125,8 @@ class Release(BaseModel):
 
     @field_validator("env")
     @classmethod
-    def _leave_derived_variables_alone(cls, env: dict[str, str]) -> dict[str, str]:
-        if violations := tuple(environment_violations(env)):
+    def _leave_derived_variables_alone(cls, env: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        if violations := tuple(environment_violations(env, image_version(info.data.get("image", "")))):
             raise wrong(*violations)
         return env
 
@@ -132,9 +134,9 @@ class Release(BaseModel):
     @classmethod
     def _pin_the_adapters(cls, adapters: dict[str, str]) -> dict[str, str]:
         if violations := [
-            Violation((name,), f"must be {ADAPTER_PATH.expected}", SNAPSHOT_FIX, path)
+            Violation((name,), f"must be {ADAPTER_PATH.expected}", hint or SNAPSHOT_FIX, path)
             for name, path in adapters.items()
-            if ADAPTER_PATH.check(path) is not None
+            if (hint := ADAPTER_PATH.check(path)) is not None
         ]:
             raise wrong(*violations)
         return adapters
@@ -164,9 +166,18 @@ class Release(BaseModel):
             if (what := _no_content(name, text))
         ]:
             raise wrong(*violations)
-        if (template := prompts.get(CHAT_TEMPLATE)) and (error := syntax_error(template)) is not None:
+        if not (template := prompts.get(CHAT_TEMPLATE)):
+            if others := [
+                name for name in prompts if _OF_TEMPLATES.search(name) and nearest_name(name, [CHAT_TEMPLATE])
+            ]:
+                what = f"is read by nothing: vLLM's chat template is {CHAT_TEMPLATE}"
+                raise wrong(*(Violation((name,), what, "Rename it.") for name in others))
+        elif (error := template_error(template)) is not None:
             what = f"must be a Jinja template without errors, but {error}"
             raise wrong(Violation((CHAT_TEMPLATE,), what, "Correct it: vLLM would fail requests for a chat."))
+        elif not uses_messages(template):
+            what = "must use the variable messages: without it, every chat would be the same prompt"
+            raise wrong(Violation((CHAT_TEMPLATE,), what))
         return prompts
 
     @field_validator("model_revision")

@@ -7,6 +7,7 @@ _KINDS: Final = (
     ("a Hugging Face token", r"\bhf_[A-Za-z0-9]{16,}"),
     ("an API key", r"\bsk-[A-Za-z0-9_-]{16,}"),
     ("an AWS access key", r"\b(AKIA|ASIA)[A-Z0-9]{16}\b"),
+    ("an AWS secret key", r"(?i:\baws_?secret_?(access_?)?key)[\"']?\s*[=:]\s*[\"']?[A-Za-z0-9/+]{40}"),
     ("a GitHub token", r"\b(gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})"),
     ("a GitLab token", r"\bglpat-[A-Za-z0-9_-]{16,}"),
     ("a Slack token", r"\bxox[abprs]-[A-Za-z0-9-]{10,}"),

@@ -126,6 +126,23 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _keep_adapters_apart_from_the_model(self) -> Self:
+        """Refuse an adapter by the name that clients request the model by: vLLM would give them the adapter."""
+        found = [
+            Violation(
+                ("services", name, color, "release", "lora_adapters", service.model_name(name)),
+                "must have another name than the model that clients request",
+                "Rename the adapter, or set served_model_name.",
+            )
+            for name, service in self.services.items()
+            for color in COLORS
+            if (release := service.color(color).release) and service.model_name(name) in release.lora_adapters
+        ]
+        if found:
+            raise wrong(*found)
+        return self
+
+    @model_validator(mode="after")
     def _place_load_balancers(self) -> Self:
         if all(service.listener for service in self.services.values()):
             return self
@@ -298,6 +315,11 @@ def _region_violations(settings: Settings, region: str | None) -> Iterator[Viola
         }
         if service.listener is not None:
             of_service["listener", "arn"] = service.listener.arn
+        if service.nodes.volume_kms_key_arn is not None:
+            of_service["nodes", "volume_kms_key_arn"] = service.nodes.volume_kms_key_arn
+        for color in COLORS:
+            if (reservation := service.color(color).reservation) and reservation.resource_group_arn is not None:
+                of_service[color, "reservation", "resource_group_arn"] = reservation.resource_group_arn
         for path, one in of_service.items():
             if region and one.split(":")[3] != region:
                 yield Violation(

@@ -119,12 +119,14 @@ class Bundle:
 
     @property
     def objections(self) -> tuple[str, ...]:
-        """Why the checks do not speak for the release, such as ``eval: fail``; empty when they all passed."""
+        """Why the rollout does not speak for the release, such as ``eval: fail``; empty when all passed."""
         checks = _table(self.evidence.get("checks"))
         verdicts = {str(name): str(verdict) for name, verdict in _table(checks.get("verdicts")).items()}
         found = [f"{name}: {verdict}" for name, verdict in verdicts.items() if verdict not in PASSED]
         failed = [str(name) for name, verdict in _table(checks.get("gates")).items() if verdict == "fail"]
-        return (*([] if verdicts else ["no check ran"]), *found, *(f"gate {name}: fail" for name in failed))
+        outcome = self.report.get("outcome")
+        ended = [] if outcome in (None, "promoted") else [f"the rollout ended as {outcome}"]
+        return (*([] if verdicts else ["no check ran"]), *found, *(f"gate {name}: fail" for name in failed), *ended)
 
     @property
     def tag(self) -> EvidenceTag:

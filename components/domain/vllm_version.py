@@ -6,7 +6,14 @@ from typing import Final
 # The first release with --fingerprint-mode; an older one exits at once.
 # https://github.com/vllm-project/vllm/releases/tag/v0.21.0
 MIN_VLLM: Final = (0, 21)
-MIN_VLLM_TEXT: Final = ".".join(str(part) for part in MIN_VLLM)
+
+
+def version_text(version: tuple[int, int]) -> str:
+    """Return a version as people write it."""
+    return ".".join(str(part) for part in version)
+
+
+MIN_VLLM_TEXT: Final = version_text(MIN_VLLM)
 
 
 def image_version(image: str) -> tuple[int, int] | None:

@@ -8,13 +8,11 @@ from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.config.engine_args import unknown_options_warning
 from components.config.existing_nodes import KarpenterNodePool
-from components.config.pod_settings import access_warning, volumes_warning
+from components.config.release_warnings import release_warnings
 from components.config.service_settings import ColorSettings, ServiceSettings
 from components.config.settings import Settings
 from components.domain.capacity import PoolSize
-from components.domain.model_memory import memory_warning
 from components.domain.moments import format_rfc3339
 from components.domain.naming import COLORS, SERVICE_KEY, SERVICE_TYPE, Color, color_name, pool_labels
 from components.resources.bundle_file import evidence_tag
@@ -208,17 +206,8 @@ class BlueGreenService(pulumi.ComponentResource):
         )
 
     def _warn(self, color: Color) -> None:
-        service = self._args.service
-        release = service.color(color).release
-        if release is None:
-            return
-        memory = memory_warning(release, service.instance, service.gpus_per_replica)
-        access = access_warning(release.model, service.pods.service_account_name)
-        volumes = volumes_warning(release.paths, service.pods)
-        unknown = unknown_options_warning(release.engine_args)
-        for warning in (memory, access, volumes, unknown, *service.load_warnings(color)):
-            if warning:
-                pulumi.log.warn(f"{color_name(self._name, color)}: {warning}", self)
+        for warning in release_warnings(self._args.service, color):
+            pulumi.log.warn(f"{color_name(self._name, color)}: {warning}", self)
 
     def _outputs(self) -> dict[str, Any]:
         service = self._args.service

@@ -96,7 +96,8 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `vllm serve` with all flags of the table."""
-    parser = _Parser(prog="vllm serve", allow_abbrev=False)
+    # The table has --help, too.
+    parser = _Parser(prog="vllm serve", allow_abbrev=False, add_help=False)
     parser.add_argument("model_tag", nargs="?")
     for option in OPTIONS.values():
         if option.until is None:

@@ -8,6 +8,7 @@ decides. Error rates may fail below the minimum of requests. Latencies may not, 
 cold caches, and say little about later ones.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import isinf
@@ -65,16 +66,23 @@ class Queue:
 def combine(verdicts: Iterable[GateVerdict]) -> tuple[Verdict, str]:
     """Return the combined verdict of all gates, and why. One failure fails; a pass needs a pass from every gate.
 
-    Gates in dry run do not count.
+    Gates in dry run do not count. Gates with the same reason, as when their source does not answer, are named together.
     """
     judged = tuple(verdict for verdict in verdicts if not verdict.dry_run)
-    for decisive in (Verdict.FAIL, Verdict.INCONCLUSIVE):
-        reasons = [f"{one.gate}: {one.reason}" for one in judged if one.verdict is decisive]
-        if reasons:
-            return decisive, "; ".join(reasons)
     if not judged:
         return Verdict.INCONCLUSIVE, "no gate was asked"
-    return Verdict.PASS, "; ".join(f"{one.gate}: {one.reason}" for one in judged)
+    given = {one.verdict for one in judged}
+    combined = next(one for one in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS) if one in given)
+    gates_of: dict[str, list[str]] = {}
+    for one in judged:
+        if one.verdict is combined:
+            gates_of.setdefault(one.reason, []).append(one.gate)
+    return combined, "; ".join(f"{', '.join(gates)}: {reason}" for reason, gates in gates_of.items())
+
+
+def names_gate(reason: str, gate: str) -> bool:
+    """Return whether a combined reason, or one that ends with such a reason, names a gate."""
+    return re.search(rf"(?:^|; |: )(?:\w+, )*{re.escape(gate)}(?:, \w+)*: ", reason) is not None
 
 
 def judge_error_rate(

@@ -13,7 +13,7 @@ class Need:
     """The statement's name."""
     actions: tuple[str, ...]
     resource: str = "*"
-    """The ARN, with ``{region}``, ``{account}``, ``{cluster}`` and ``{service}``."""
+    """The ARN, with ``{partition}``, ``{region}``, ``{account}``, ``{cluster}`` and ``{service}``."""
     context: Mapping[str, str] = field(default_factory=dict[str, str])
     """The values that the statement's condition asks for. One is ``{boundary}``."""
     for_dashboard: bool = False
@@ -37,7 +37,7 @@ NEEDS: Final = (
     Need(
         sid="RollBack",
         actions=("elasticloadbalancing:ModifyRule",),
-        resource="arn:aws:elasticloadbalancing:{region}:{account}:listener-rule/app/{service}/1/2/3",
+        resource="arn:{partition}:elasticloadbalancing:{region}:{account}:listener-rule/app/{service}/1/2/3",
         context={"aws:ResourceTag/vllm-blue-green/role": "weighted-rule"},
     ),
     Need(
@@ -115,7 +115,7 @@ NEEDS: Final = (
             "elasticloadbalancing:SetSecurityGroups",
             "elasticloadbalancing:SetSubnets",
         ),
-        resource="arn:aws:elasticloadbalancing:{region}:{account}:loadbalancer/app/{service}/1",
+        resource="arn:{partition}:elasticloadbalancing:{region}:{account}:loadbalancer/app/{service}/1",
     ),
     Need(
         sid="SecurityGroupsAndLaunchTemplates",
@@ -135,7 +135,7 @@ NEEDS: Final = (
             "ec2:RevokeSecurityGroupIngress",
             "ec2:RunInstances",
         ),
-        resource="arn:aws:ec2:{region}:{account}:security-group/sg-1",
+        resource="arn:{partition}:ec2:{region}:{account}:security-group/sg-1",
     ),
     Need(
         sid="NodeGroups",
@@ -149,7 +149,7 @@ NEEDS: Final = (
             "eks:UpdateNodegroupConfig",
             "eks:UpdateNodegroupVersion",
         ),
-        resource="arn:aws:eks:{region}:{account}:cluster/{cluster}",
+        resource="arn:{partition}:eks:{region}:{account}:cluster/{cluster}",
     ),
     Need(
         sid="NodeRolesInTheirBoundary",
@@ -157,7 +157,7 @@ NEEDS: Final = (
             "iam:CreateRole",
             "iam:PutRolePermissionsBoundary",
         ),
-        resource="arn:aws:iam::{account}:role/{service}-1",
+        resource="arn:{partition}:iam::{account}:role/{service}-1",
         context={"iam:PermissionsBoundary": "{boundary}"},
     ),
     Need(
@@ -173,7 +173,7 @@ NEEDS: Final = (
             "iam:UntagRole",
             "iam:UpdateAssumeRolePolicy",
         ),
-        resource="arn:aws:iam::{account}:role/{service}-1",
+        resource="arn:{partition}:iam::{account}:role/{service}-1",
     ),
     Need(
         sid="PoliciesOfNodes",
@@ -181,13 +181,13 @@ NEEDS: Final = (
             "iam:AttachRolePolicy",
             "iam:DetachRolePolicy",
         ),
-        resource="arn:aws:iam::{account}:role/{service}-1",
-        context={"iam:PolicyARN": "arn:aws:iam::aws:policy/AmazonEKSWorkerNodePolicy"},
+        resource="arn:{partition}:iam::{account}:role/{service}-1",
+        context={"iam:PolicyARN": "arn:{partition}:iam::aws:policy/AmazonEKSWorkerNodePolicy"},
     ),
     Need(
         sid="RolesOfServices",
         actions=("iam:CreateServiceLinkedRole",),
-        resource="arn:aws:iam::{account}:role/aws-service-role/eks-nodegroup.amazonaws.com/AWSServiceRoleForAmazonEKSNodegroup",
+        resource="arn:{partition}:iam::{account}:role/aws-service-role/eks-nodegroup.amazonaws.com/AWSServiceRoleForAmazonEKSNodegroup",
         context={"iam:AWSServiceName": "eks-nodegroup.amazonaws.com"},
     ),
     Need(
@@ -198,7 +198,7 @@ NEEDS: Final = (
             "cloudwatch:TagResource",
             "cloudwatch:UntagResource",
         ),
-        resource="arn:aws:cloudwatch:{region}:{account}:alarm:{service}",
+        resource="arn:{partition}:cloudwatch:{region}:{account}:alarm:{service}",
     ),
     Need(
         sid="Dashboards",
@@ -207,7 +207,7 @@ NEEDS: Final = (
             "cloudwatch:GetDashboard",
             "cloudwatch:PutDashboard",
         ),
-        resource="arn:aws:cloudwatch::{account}:dashboard/vllm-blue-green-{service}",
+        resource="arn:{partition}:cloudwatch::{account}:dashboard/vllm-blue-green-{service}",
         for_dashboard=True,
     ),
 )

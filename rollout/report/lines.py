@@ -146,11 +146,13 @@ def line_of(record: Record) -> Line | None:
             until = format_rfc3339(one.keep_until)
             return Line(text=f"{one.active_color} is the active colour; the way back stays warm until {until}")
         case NowServing() as one:
-            how = "changed" if one.cache_namespace_changed else "as before"
-            was = f" (was {one.previous_cache_namespace or 'none'})" if one.cache_namespace_changed else ""
+            other = one.previous_cache_namespace or "none"
+            of_other = (
+                f"that of the other colour is {other}" if one.cache_namespace_changed else "as on the other colour"
+            )
             return Line(
                 text=f"serving now: release {one.release_id} on {one.color}; semantic-cache namespace "
-                f"{one.cache_namespace or 'none'}, {how}{was}"
+                f"{one.cache_namespace or 'none'}, {of_other}"
             )
         case HookRan() as one:
             if not one.error:

@@ -16,6 +16,7 @@ from components.config.secret_values import secret_kind
 from components.domain.moments import format_rfc3339
 from components.domain.naming import Color
 from rollout.gates.verdicts import GATE as APPROVAL
+from rollout.gates.verdicts import names_gate
 from rollout.model.machine import Phase
 from rollout.model.notification import Notification, Origin
 from rollout.model.records import (
@@ -244,7 +245,7 @@ def _of_a_verdict(
 def _figures(now: Following, reason: str) -> Iterator[JsonValue]:
     """Yield the numbers of the gates or checks that the decision names."""
     for gate, one in now.verdicts.items():
-        if f"{gate}: " in reason and one.verdict is not Verdict.PASS and not one.dry_run:
+        if names_gate(reason, gate) and one.verdict is not Verdict.PASS and not one.dry_run:
             numbers: dict[str, JsonValue] = {
                 name: value
                 for name, value in one.evidence.items()

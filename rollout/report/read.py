@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import groupby
 from typing import Final
 
 from components.domain.evidence import digest_of
+from rollout.gates.verdicts import names_gate
 from rollout.model.machine import Phase
 from rollout.model.plan import Plan, candidate_percent_of
 from rollout.model.records import (
@@ -55,20 +57,15 @@ _WATCHED: Final = (Phase.HOLDING, Phase.SOAKING)
 
 
 def reports(records: Sequence[Record]) -> Iterator[Report]:
-    """Yield a report of every run in a journal, the oldest first. Commands that did nothing are left out.
-
-    A run that was killed and resumed is one run, whatever other commands tried meanwhile.
-    """
-    for own in _by_run(records).values():
+    """Yield a report of every run in a journal, in order. Commands that did nothing are left out."""
+    for own in _runs(records):
         if (report := report_of(own)) is not None:
             yield report
 
 
-def _by_run(records: Sequence[Record]) -> dict[str, list[Record]]:
-    runs: dict[str, list[Record]] = {}
-    for record in records:
-        runs.setdefault(record.rollout, []).append(record)
-    return runs
+def _runs(records: Sequence[Record]) -> Iterator[list[Record]]:
+    for _, group in groupby(records, key=lambda record: record.rollout):
+        yield list(group)
 
 
 def last_report(records: Sequence[Record]) -> Report | None:
@@ -78,7 +75,7 @@ def last_report(records: Sequence[Record]) -> Report | None:
 
 def last_traffic_move(records: Sequence[Record]) -> Report | None:
     """Return the report of the last rollout or rollback, after which another colour may serve. None without any."""
-    for own in reversed(_by_run(records).values()):
+    for own in reversed(list(_runs(records))):
         if _what(own) in ("rollout", "rollback"):
             return report_of(own)
     return None
@@ -261,18 +258,13 @@ def _decision(records: Sequence[Record]) -> Ending | None:
     before = records[: records.index(record)]
     phases = [one for one in before if isinstance(one.body, PhaseBegun)]
     window = before[before.index(phases[-1]) :] if phases else before
-    named = [one for one in _readings(window) if _names(body.reason, one.name)]
+    named = [one for one in _readings(window) if names_gate(body.reason, one.name)]
     return Ending(
         action=body.action,
         reason=body.reason,
         decided_at=body.decided_at or record.at,
         tipped_by=tuple(named),
     )
-
-
-def _names(reason: str, gate: str) -> bool:
-    """Return whether a reason names a gate, in the way in which verdicts are combined."""
-    return reason.startswith(f"{gate}: ") or f"; {gate}: " in reason
 
 
 def _rule_back_seconds(records: Sequence[Record], plan: Plan | None) -> float | None:

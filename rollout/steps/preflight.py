@@ -9,6 +9,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final, TypeVar, cast
 
+from components.config.release_warnings import release_warnings
 from components.config.reservation import Reservation
 from components.config.settings import ServiceSettings
 from components.domain.ladder import way_back
@@ -211,6 +212,13 @@ def _permissions(on: Inspection) -> Iterator[str]:
 
 def _stack(on: Inspection) -> Iterator[str]:
     on.ask(lambda: on.ports.stack.rule_in_state(on.service))
+    yield from ()
+
+
+def _releases(on: Inspection) -> Iterator[str]:
+    """Note what `pulumi up` would warn of, before GPUs are paid for it."""
+    for color in COLORS:
+        on.notes += [f"{color}: {warning}" for warning in release_warnings(on.settings, color)]
     yield from ()
 
 
@@ -472,6 +480,7 @@ CONDITIONS: Final = (
     Condition(name="credentials", find=_credentials),
     Condition(name="permissions", find=_permissions, when=When.BEFORE),
     Condition(name="stack", find=_stack, when=When.BEFORE),
+    Condition(name="releases", find=_releases, when=When.BEFORE),
     Condition(name="traffic", find=_traffic, when=When.DEPLOYED),
     Condition(name="steps", find=_steps),
     Condition(name="way back", find=_way_back),

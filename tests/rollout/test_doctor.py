@@ -13,7 +13,7 @@ from rollout.model.plan import make_plan
 from rollout.session import Late
 from rollout.steps.preflight import CONDITIONS, When, preflight
 from scripts.doctor import lines
-from tests.rollout.fakes import SERVICE, World
+from tests.rollout.fakes import OLD, SERVICE, World
 
 CONTROLLER = BoundPod(
     node="n",
@@ -49,6 +49,17 @@ def test_a_new_stack_in_order_lacks_nothing() -> None:
         one.name for one in CONDITIONS if one.when is not When.DEPLOYED
     ]
     assert found.later == tuple(one.name for one in CONDITIONS if one.when is When.DEPLOYED)
+
+
+def test_what_the_program_would_warn_of_is_noted_before_the_first_deployment() -> None:
+    release = {**OLD.model_dump(), "weights_gib": 140, "env": {"VLLM_ACME": "1"}}
+    world = new_world(blue={"replicas": 2, "release": release})
+    (size, variable, *_) = notes = finding(world, "releases").notes
+    assert finding(world, "releases").status is Status.OK
+    assert size.startswith("blue: ")
+    assert "140.0 GiB" in size
+    assert variable.startswith("blue: vLLM 0.21 to 0.33 do not read VLLM_ACME")
+    assert not any(note.startswith("green") for note in notes)
 
 
 def test_every_condition_has_its_own_name() -> None:

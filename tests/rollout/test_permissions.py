@@ -140,9 +140,10 @@ def test_the_doctor_asks_about_a_resource_and_with_a_context_that_the_statement_
 ) -> None:
     (need,) = [one for one in NEEDS if one.sid == statement["Sid"]]
     patterns = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
-    values = {"region": "us-east-1", "account": "123456789012", "cluster": "<cluster>", "service": "<service>"}
+    values = {"partition": "aws", "region": "us-east-1", "account": "123456789012"}
+    values |= {"cluster": "<cluster>", "service": "<service>"}
     assert any(fnmatch(need.resource.format(**values), pattern) for pattern in patterns)
     conditions = {key: allowed for test in statement.get("Condition", {}).values() for key, allowed in test.items()}
     assert need.context.keys() == conditions.keys()
     for key, value in need.context.items():
-        assert value.format(boundary="<node_permissions_boundary_arn>") in conditions[key]
+        assert value.format(partition="aws", boundary="<node_permissions_boundary_arn>") in conditions[key]

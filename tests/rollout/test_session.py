@@ -17,6 +17,7 @@ from rollout.model.run import begun_by
 from rollout.report.lines import line_of
 from rollout.report.read import report_of
 from rollout.session import Place, Session
+from rollout.system.waits import longest_call_seconds
 from tests.components.example import config, release
 from tests.rollout.fakes import World
 from tests.rollout.report.test_read import ramp
@@ -45,6 +46,19 @@ def test_a_service_with_an_api_key_needs_the_operators(tmp_path: Path, monkeypat
 def test_a_service_without_one_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ENDPOINT_API_KEY", raising=False)
     assert session(tmp_path).api_key() is None
+
+
+def test_while_cloudwatch_hangs_the_other_gates_are_judged_within_half_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    client: Any = session(tmp_path).cloudwatch._client  # pyright: ignore[reportPrivateUsage]
+    config = client.meta.config
+    attempts, seconds = config.retries["total_max_attempts"], config.connect_timeout + config.read_timeout
+    assert attempts > 1, "one lost packet is no outage"
+    assert longest_call_seconds(attempts=attempts, timeout_seconds=seconds) < 30
 
 
 def of_a_rollout(folder: Path) -> tuple[Session, list[str]]:

@@ -100,6 +100,6 @@ def test_a_colour_that_has_traffic_and_no_healthy_target_is_a_problem(tmp_path: 
     opened, world = session(tmp_path, "prod", **BOTH), World(**BOTH)
     opened.__dict__.update(load_balancer=world, replicas=world)
     assert read_status(opened).problems == ()
-    world.healthy.update(blue=0, green=0)
+    world.healthy["blue"] = world.healthy["green"] = 0
     (problem,) = read_status(opened).problems
     assert problem.startswith("blue: has weight 100 but no healthy target of 2; ")

@@ -40,6 +40,7 @@ def test_the_step_that_the_rollout_is_at_is_meant() -> None:
 
 def test_another_step_can_be_decided_beforehand() -> None:
     assert step_to_decide(run(step=0), 100).percent == 100
+    assert step_to_decide(run(step=0, phase=Phase.VERIFYING), 25).percent == 25
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,12 @@ def test_another_step_can_be_decided_beforehand() -> None:
         (None, None, "no rollout is under way"),
         (run(step=1, phase=Phase.DONE), None, "no rollout is under way"),
         (run(step=0), None, "^the current step, 1 %, needs no approval; .*25 %, 100 %; name one with --percent"),
+        (
+            run(step=0, phase=Phase.DEPLOYING),
+            None,
+            "^no step waits for approval: the rollout is deploying. .*--percent",
+        ),
+        (run(step=2, phase=Phase.SOAKING), None, "^no step waits for approval: the rollout is soaking"),
         (run(step=1), 75, "^--percent: the step of 75 % needs no approval"),
     ],
 )

@@ -107,7 +107,7 @@ def test_a_wrong_service_is_refused_with_the_nearest(project: Path, command: Cal
         (GOOD + "modle: x\n", "modle: is not a known key. Did you mean model?"),
         (GOOD + "replicas: 2\n", "replicas: is not a known key. Known here: engine_args"),
         (GOOD.replace("@sha256:", ":v"), "image: must be an image pinned by its digest"),
-        (GOOD.replace("revision: b", "revision: main"), "model_revision: must be a commit"),
+        (GOOD.replace("revision: bbbbbbb", "revision: main"), "model_revision: must be a commit"),
         (GOOD + "engine_args: [--port=1]\n", "engine_args[0]: --port is derived by the program. Remove it."),
         (GOOD + "engine_args: [--api-key, precious]\n", "--api-key would put a secret into plain config"),
         (
@@ -415,9 +415,21 @@ def test_ctrl_c_while_something_is_changed_says_what_remains_and_what_goes_on(
     result = call(keep.main, "--stack", "prod", "--work-dir", str(project), "--until", "+1h")
     assert result.exit_code == console.EXIT_NEEDS_HUMAN
     assert (
-        "stopped by SIGINT. An update that has begun is finished first; it takes seconds. To go on: run"
+        "stopped by SIGINT. Once its preview has begun, the change is made to its end; that takes seconds. To go on: "
         in result.stderr
     )
+
+
+def test_after_its_end_a_script_does_not_say_that_something_follows(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise StoppedError("stopped by SIGINT")
+
+    monkeypatch.setattr("rollout.commands.drill", stop)
+    result = call(drill.main, "--stack", "prod", "--work-dir", str(project))
+    assert result.exit_code == console.EXIT_NEEDS_HUMAN
+    assert "error: stopped by SIGINT. Traffic, config and state are as before the drill. " in result.stderr
 
 
 A_LOCK_THAT_WAITS = """

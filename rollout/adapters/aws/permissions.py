@@ -36,7 +36,8 @@ def denied_actions(iam: Any, sts: Any, values: Mapping[str, str], *, dashboard: 
     principal = _principal(iam, str(caller["Arn"]))
     if principal is None:
         return ()  # the account itself may do everything
-    known = {**values, "account": str(caller["Account"])}
+    # GovCloud's and China's ARNs begin otherwise: with aws-us-gov and aws-cn.
+    known = {**values, "account": str(caller["Account"]), "partition": principal.split(":")[1]}
     needs = [need for need in NEEDS if dashboard or not need.for_dashboard]
     denied = {action for need in needs for action in _denied(iam, principal, need, known)}
     return sorted(denied)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.config.chat_template import syntax_error
+from components.config.chat_template import template_error, uses_messages
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from components.config.chat_template import syntax_error
     ],
 )
 def test_what_the_tokenizers_take_has_no_error(template: str) -> None:
-    assert syntax_error(template) is None
+    assert template_error(template) is None
 
 
 @pytest.mark.parametrize(
@@ -29,10 +29,20 @@ def test_what_the_tokenizers_take_has_no_error(template: str) -> None:
         ("{% generation %}{{ messages }}", "line 1: Unexpected end of template"),
         ("{{ messages[0 }}", "line 1: "),
         (f"{{{{ {'(' * 5000} }}}}", "it is nested too deeply"),
+        ("{{ messages }}\n{% include 'tools.jinja' %}", "line 2: it reads another file, and there is none"),
+        ("{% import 'a' as a %}{{ messages }}", "line 1: it reads another file"),
+        ("{% from 'a' import b %}{{ messages }}", "line 1: it reads another file"),
+        ("{% extends 'a' %}", "line 1: it reads another file"),
     ],
 )
 def test_a_broken_template_has_its_line_and_what_is_wrong(template: str, error: str) -> None:
-    found = syntax_error(template)
+    found = template_error(template)
     assert found is not None
     assert found.startswith(error)
     assert not found.endswith(".")
+
+
+def test_a_template_uses_the_messages_of_a_request() -> None:
+    assert uses_messages("{% set all = messages %}{% for one in all %}{{ one.content }}{% endfor %}")
+    assert not uses_messages("{% set messages = [] %}{{ messages }}")
+    assert not uses_messages("{{ message.content }}")

@@ -92,13 +92,19 @@ TEXTS: dict[str, tuple[list[str], list[str]]] = {
         ["", "//", A * 501, "s3://abc", "s3://ab/", "s3://Abc/", "s3://abc/\x1f"],
     ),
     "MODEL": (
-        ["org/m_1.0=+-", "s3://b/x", "/m", A * 500, f"{A * 100}/{A * 100}:{A * 40}"],
-        ["", A * 501, "-a", "a b", "S3://x", "hf://", "a:b", "1x://a", "a/b/c:d", "a/b:", f"a/b:{A * 41}"],
+        ["org/m_1.0=+-", "s3://b/x/", "/m", "/m/a.b/", "org/m/q4.gguf", A * 500, f"{A * 100}/{A * 100}:{A * 40}"],
+        [
+            *("", A * 501, "-a", "a b", "S3://x", "hf://", "a:b", "1x://a", "a/b/c:d", "a/b:", f"a/b:{A * 41}", "a."),
+            *("/", "//a", "/a//b", "a/", "a//b", "a/b/c", "s3://", "s3:///a", "./a", "a/b/c/d.gguf"),
+        ],
     ),
     "REVISION": (["c0ffee0", "v1.0", A * 128], ["", A * 129, "-a", ".a", "refs/x"]),
     "IMAGE": (
-        [f"a{DIGEST}", f"r.io:5000/A_b-c{DIGEST}", A * 256 + DIGEST],
-        [DIGEST, "a:latest", f"a{DIGEST[:-1]}", f"a{DIGEST}0", f"A{DIGEST}", f"a{DIGEST[:-1]}F", A * 257 + DIGEST],
+        [f"a{DIGEST}", f"r.io:5000/a_b-c/d__e{DIGEST}", f"R.io/a:V_1.0-x{DIGEST}", A * 256 + DIGEST],
+        [
+            *(DIGEST, "a:latest", f"a{DIGEST[:-1]}", f"a{DIGEST}0", f"A{DIGEST}", f"a{DIGEST[:-1]}F", A * 257 + DIGEST),
+            *(f"https://r.io/a{DIGEST}", f"a//b{DIGEST}", f"a:b:c{DIGEST}", f"r.io/A{DIGEST}", f"a/{DIGEST}"),
+        ],
     ),
     "FILE_NAME": (["a..b_-", "-", "A" * 100], ["", ".a", "a/b", "a b", A * 101]),
     "ADAPTER_NAME": (["0", "a._-", A * 100], ["", ".a", "-a", "a/b", A * 101]),
@@ -167,3 +173,24 @@ def test_a_form_takes_and_refuses(name: str) -> None:
 def test_no_form_takes_a_line_break_at_the_end(name: str) -> None:
     broken = ["".join(pair) for pair in product(TEXTS[name][0], "\n\r")]
     assert [text for text in broken if FORMS[name].check(text) is None] == []
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "hint"),
+    [
+        ("IMAGE", "vllm/vllm-openai:v0.30.0", "docker buildx imagetools inspect vllm/vllm-openai:v0.30.0"),
+        ("IMAGE", f"docker://vllm/vllm-openai{DIGEST}", "Remove docker://."),
+        ("IMAGE", f"vllm/vllm-openai:{DIGEST[1:]}", "Write @ before sha256."),
+        ("IMAGE", f"a@sha256:{'A' * 64}", "Write it in small letters."),
+        ("IMAGE", "a:b:c", ""),
+        ("MODEL", "org/m@0a1b2c3", "Write org/m, and set model_revision to 0a1b2c3."),
+        ("MODEL", "./m", "A path is one in the pod, and begins with /."),
+        ("MODEL", "a/b/c", "A repository is an owner, a slash and a name; a path begins with /."),
+        ("VPC", f"vpc-{'0' * 18}", "After vpc- come at most 17 digits and letters."),
+        ("ADAPTER_PATH", "/a/", "Remove the slash at its end."),
+    ],
+)
+def test_a_hint_says_how_to_write_it(form: str, text: str, hint: str) -> None:
+    found = FORMS[form].check(text)
+    assert found is not None
+    assert found.endswith(hint)

@@ -43,6 +43,13 @@ def test_on_others_nodes_there_are_two_modes_to_compare(mode: str, surge: int | 
     assert {cost.of_month for cost in costs} == {"nothing"}
 
 
+def test_with_an_autoscaler_surge_is_no_choice() -> None:
+    scaling = {"min_replicas": 1, "max_replicas": 4, "target": 5, "prometheus_url": "http://prometheus:9090"}
+    costs = headroom_costs(service_settings(autoscaling=scaling, blue={"release": release()}, green={}))
+    assert [cost.mode for cost in costs] == ["on_rollout", "reserved", "always"]
+    assert costs[0].nodes == 4, "at max_replicas"
+
+
 def test_a_rollout_lasts_from_the_start_of_the_nodes_to_the_end_of_the_keep_warm_window() -> None:
     settings = service_settings(
         **FOUR,

@@ -199,6 +199,22 @@ def test_a_chat_template_is_jinja(text: str) -> None:
         Release(**release(prompts={"chat_template.jinja": text}))
 
 
+@pytest.mark.parametrize("name", ["chat-template.jinja", "template.jinja", "chat_template.j2", "Chat_Template.jinja"])
+def test_a_template_that_vllm_would_not_find_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Release(**release(prompts={name: "{{ messages }}"}))
+    (violation,) = explain(raised.value, Release)
+    assert violation.line() == (
+        f'prompts["{name}"]: is read by nothing: vLLM\'s chat template is chat_template.jinja. Rename it.'
+    )
+    assert Release(**release(prompts={name: "{{ messages }}", "chat_template.jinja": "{{ messages }}"}))
+
+
+def test_a_template_without_the_messages_is_refused() -> None:
+    with pytest.raises(ValidationError, match="every chat would be the same prompt"):
+        Release(**release(prompts={"chat_template.jinja": "{{ message }}"}))
+
+
 def test_a_broken_chat_template_is_refused_with_the_line() -> None:
     broken = "Hi\n{% for m in messages %}{{ m.content }}"
     with pytest.raises(ValidationError) as raised:
@@ -214,13 +230,28 @@ def test_any_other_text_is_a_prompt(text: str) -> None:
     assert Release(**release(prompts={"system.txt": text})).prompts == {"system.txt": text}
 
 
-@pytest.mark.parametrize("path", ["org/law", "s3://bucket/law", "~/law", "/", "/law/", "law", ""])
+@pytest.mark.parametrize("path", ["org/law", "s3://bucket/law", "~/law", "/", "law", ""])
 def test_an_adapter_comes_from_a_path(path: str) -> None:
     with pytest.raises(ValidationError, match="must be an absolute path") as raised:
         Release(**release(lora_adapters={"law": path}))
     (violation,) = explain(raised.value, Release)
     assert violation.path == ("lora_adapters", "law")
     assert "below /var/cache/models" in violation.fix
+
+
+def test_a_slash_at_the_end_of_an_adapters_path_is_all_that_is_wrong_with_it() -> None:
+    with pytest.raises(ValidationError) as raised:
+        Release(**release(lora_adapters={"law": "/law/"}))
+    (violation,) = explain(raised.value, Release)
+    assert violation.fix == "Remove the slash at its end."
+
+
+@pytest.mark.parametrize("field", ["sampling", "env", "prompts"])
+def test_a_key_is_a_text(field: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Release(**release(**{field: {7: "x"}}))
+    (violation,) = explain(raised.value, Release)
+    assert violation.line() == f'{field}.7: must have a text as its key. Put it in quotes: "7".'
 
 
 def test_the_paths_of_a_release_are_those_of_its_model_and_adapters() -> None:

@@ -84,7 +84,7 @@ def test_all_violations_are_listed_at_once_with_field_value_and_fix() -> None:
 
 def test_a_service_without_settings_is_a_violation_like_any_other() -> None:
     with pytest.raises(
-        SettingsError, match=r"vllm-blue-green:services\.chat: must be an object with the keys .* \(got null\)"
+        SettingsError, match=r"vllm-blue-green:services\.chat: must be an object with keys that docs.* \(got null\)"
     ):
         settings(services={"chat": None})
 
@@ -341,6 +341,20 @@ def violations(extra: dict[str, str] | None = None, **changes: Any) -> list[str]
         ({"active-color": "blue"}, "active-color: is not a known key. Did you mean active_color?"),
         ({"Green_Weight": 25}, "Green_Weight: is not a known key. Did you mean green_weight?"),
         ({"replicas": 3}, "replicas: is not a known key here. It belongs to blue or green."),
+        ({"repicas": 3}, "repicas: is not a known key. Did you mean replicas, which belongs to blue or green?"),
+        ({"pods": {"env": {}}}, "pods.env: is not a known key here. It belongs to blue.release or green.release."),
+        (
+            {"gpu_memory_utilization": 0.9},
+            "is not a known key. It is an argument of vLLM: write --gpu-memory-utilization into engine_args of a ",
+        ),
+        ({"maxModelLen": 8192}, "write --max-model-len into engine_args of a release."),
+        ({"tensorParallelSize": 2}, "tensorParallelSize: is not a known key. Set gpus_per_replica."),
+        ({"zzz": 2}, "zzz: is not a known key. docs/config.md has all keys."),
+        (
+            {"blue": {"replicas": 2, "release": release(lora_adapters={"llm": "/adapters/llm"})}},
+            "blue.release.lora_adapters.llm: must have another name than the model that clients request.",
+        ),
+        ({"cluster_name": "dev "}, '(got "dev "). Remove the spaces around it.'),
         (
             {"blue.replicas": 3},
             '["blue.replicas"]: is not a known key. Nest it: put replicas under blue, as '
@@ -396,7 +410,10 @@ def violations(extra: dict[str, str] | None = None, **changes: Any) -> list[str]
             {"rollout": {"gates": {"manual": {"at_percents": [30]}}}},
             "rollout.gates.manual.at_percents: must be the candidate_percent of steps (1, 25, 75, 100) (got 30).",
         ),
-        ({"blue": {"release": release(engine_args=["-O3", "a\x07"])}}, "engine_args[1]: must be text of printable"),
+        (
+            {"blue": {"release": release(engine_args=["--allowed-media-domains", "a\x07"])}},
+            "engine_args[1]: must be text of printable",
+        ),
         ({"blue": {"release": release(prompts={"x y": ""})}}, '["x y"]: must be a file name'),
         ({"blue": {"release": release(lora_adapters={"x y": "org/a"})}}, '["x y"]: must be an adapter\'s name'),
         ({"blue": {"release": release(lora_adapters={"x": "-"})}}, "lora_adapters.x: must be an absolute path"),
@@ -484,6 +501,7 @@ def test_a_key_that_is_set_with_and_without_the_projects_name_is_set_twice() -> 
         {"endpoint_url": "https://me:precious@llm"},
         {"blue": {"release": release(engine_args=["--hf-token", "preciouspreciousprecious"])}},
         {"blue": {"release": release(sampling={"AKIAPRECIOUSPRECIOUS": 1})}},
+        {"nodes": {"user_data": f"#!/bin/sh\nexport AWS_SECRET_ACCESS_KEY={'precious' * 5}"}},
     ],
 )
 def test_a_secret_in_plain_config_is_refused_and_never_shown(changes: dict[str, Any]) -> None:
@@ -496,6 +514,20 @@ def test_the_certificate_is_of_the_load_balancers_region() -> None:
     assert Settings.from_config({**config(certificate_arn=ARN), "aws:region": "us-east-1"}).certificate_arn == ARN
     (line,) = violations({"aws:region": "eu-central-1"}, certificate_arn=ARN)
     assert line.startswith("certificate_arn: must be in the load balancer's region, aws:region eu-central-1 (got ")
+
+
+def test_the_key_of_volumes_and_the_group_of_reservations_are_of_the_stacks_region() -> None:
+    key = f"arn:aws:kms:eu-central-1:123456789012:key/{ARN.rpartition('/')[2]}"
+    (line,) = violations({"aws:region": "us-east-1"}, nodes={"volume_kms_key_arn": key})
+    assert line.startswith("nodes.volume_kms_key_arn: must be in the stack's region, aws:region us-east-1 (got ")
+    reservation = {
+        "kind": "on_demand",
+        "resource_group_arn": "arn:aws:resource-groups:eu-central-1:123456789012:group/gpus",
+        "ends": "2099-01-01T00:00:00Z",
+    }
+    green = {"replicas": 2, "reservation": reservation}
+    (line,) = violations({"aws:region": "us-east-1"}, headroom_mode="reserved", green=green)
+    assert line.startswith("green.reservation.resource_group_arn: must be in the stack's region")
 
 
 @pytest.mark.parametrize(

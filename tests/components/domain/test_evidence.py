@@ -207,6 +207,15 @@ def test_a_gate_that_failed_once_has_failed() -> None:
     assert sections({"holds": holds[::2]})["checks"]["gates"] == {"error_rate": "pass"}
 
 
+@pytest.mark.parametrize(
+    ("outcome", "objections"),
+    [("promoted", ()), (None, ()), ("rolled_back", ("the rollout ended as rolled_back",))],
+)
+def test_a_rollout_that_went_back_speaks_for_nothing(outcome: str | None, objections: tuple[str, ...]) -> None:
+    report = {**copy.deepcopy(BUNDLE["report"]), "outcome": outcome}
+    assert Bundle(document=sealed({"explanation": {}, "report": report})).objections == objections
+
+
 def test_a_run_without_checks_speaks_for_nothing() -> None:
     assert Bundle(document=sealed({"explanation": {}, "report": {}})).objections == ("no check ran",)
 

@@ -128,6 +128,8 @@ def test_json_text_is_unfolded_when_something_in_it_changes(tmp_path: Path) -> N
     ("text", "message"),
     [
         ("config: [", ":1: is not YAML"),
+        ("config:\n<<<<<<< ours\n  a: 1\n=======\n  a: 2\n>>>>>>> theirs\n", ":2: has a merge conflict; resolve it"),
+        ("config:\n  a: {{ .Values.a }}\n", ": has {{ … }}, which a template engine such as Helm fills in; write"),
         ("a: 1\nb: *c\n", ":2: is not YAML: found undefined alias"),
         ("config:\n  a: 1\n  a: hunter2\n", ':3: is not YAML: it has this key twice: "a"'),
         (f"config:\n  a: {'9' * 5000}", "is not YAML"),

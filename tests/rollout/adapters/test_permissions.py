@@ -36,7 +36,9 @@ class Iam:
             asked = {
                 "PolicySourceArn": principal,
                 "ActionNames": list(need.actions),
-                "ResourceArns": ANY,
+                "ResourceArns": [
+                    need.resource.format(partition=principal.split(":")[1], account="123456789012", **VALUES)
+                ],
                 "ContextEntries": ANY,
             }
             results = [
@@ -61,6 +63,14 @@ def test_a_session_s_policies_are_those_of_its_role_with_its_path() -> None:
 def test_a_user_is_asked_about_as_it_is() -> None:
     iam = Iam(USER)
     iam.simulate(USER)
+    assert iam.denied() == []
+    iam.stub.assert_no_pending_responses()
+
+
+def test_the_resources_are_in_the_caller_s_part_of_aws() -> None:
+    user = "arn:aws-us-gov:iam::123456789012:user/ann"
+    iam = Iam(user)
+    iam.simulate(user)
     assert iam.denied() == []
     iam.stub.assert_no_pending_responses()
 

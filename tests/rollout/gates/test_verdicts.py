@@ -29,6 +29,7 @@ from rollout.gates.verdicts import (
     judge_queue,
     judge_response_times,
     judge_targets,
+    names_gate,
     require_client_traffic,
 )
 from rollout.model.verdict import GateVerdict, TargetHealth, Verdict
@@ -322,6 +323,31 @@ def test_one_failure_fails_and_only_a_unanimous_pass_passes(verdicts: list[Verdi
     assert combined in reason
     assert "dry" not in reason
     assert combine(dry)[0] is Verdict.INCONCLUSIVE
+
+
+def test_gates_with_the_same_reason_are_named_together() -> None:
+    def silent(gate: str, source: str) -> GateVerdict:
+        return GateVerdict(gate=gate, verdict=Verdict.INCONCLUSIVE, reason=f"no answer: {source}")
+
+    asked = [silent("error_rate", "Prometheus"), silent("target_group_errors", "AWS"), silent("ttft_p95", "Prometheus")]
+    _, reason = combine(asked)
+    assert reason == "error_rate, ttft_p95: no answer: Prometheus; target_group_errors: no answer: AWS"
+
+
+NAMED = ("error_rate", "ttft_p95", "target_group_errors")
+
+
+@pytest.mark.parametrize(
+    ("reason", "gates"),
+    [
+        ("error_rate: 3 of 8 requests failed", {"error_rate"}),
+        ("error_rate, ttft_p95: no answer: Prometheus; target_group_errors: no data", set(NAMED)),
+        ("no verdict after 90 s: error_rate: no data; ttft_p95, target_group_errors: no answer", set(NAMED)),
+        ("targets: 1 of 2 targets healthy (error_rate was well)", set[str]()),
+    ],
+)
+def test_a_reason_names_its_gates_alone_and_together(reason: str, gates: set[str]) -> None:
+    assert {gate for gate in NAMED if names_gate(reason, gate)} == gates
 
 
 def test_a_dry_run_is_marked_in_every_verdict() -> None:

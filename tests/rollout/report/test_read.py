@@ -13,6 +13,7 @@ from rollout.model.records import (
     Drilled,
     Kept,
     LockTaken,
+    NowServing,
     PhaseBegun,
     Started,
     TakenUp,
@@ -21,6 +22,7 @@ from rollout.model.records import (
 )
 from rollout.model.verdict import Verdict
 from rollout.report.facts import Report
+from rollout.report.lines import line_of
 from rollout.report.read import READINGS, last_traffic_move, report_of, reports
 from tests.rollout.fakes import NEW, OLD, SERVICE, START, World, record
 
@@ -189,17 +191,6 @@ def test_a_journal_of_an_earlier_version_can_be_read() -> None:
     assert LockTaken.model_validate({"by": "ramp", "before": ""}).user == ""
 
 
-def test_a_run_that_was_killed_and_resumed_is_one_run_whatever_was_tried_meanwhile() -> None:
-    world = World()
-    whole = ramp(world)
-    half = len(world.journal.kept) // 2
-    before, after = world.journal.kept[:half], world.journal.kept[half:]
-    refused = replace(record(LockTaken(by="keep", before="", user="ann", host="ci", run_url="")), rollout="r2")
-    (found,) = reports([*before, refused, *after])
-    assert (found.what, found.release_id, found.outcome) == ("rollout", whole.release_id, "promoted")
-    assert last_traffic_move([*before, refused, *after]) == found
-
-
 def test_the_last_move_of_traffic_is_the_rollback_after_a_promotion() -> None:
     world = World()
     ramp(world)
@@ -211,3 +202,24 @@ def test_the_last_move_of_traffic_is_the_rollback_after_a_promotion() -> None:
     assert found is not None
     assert (found.what, found.candidate, found.outcome) == ("rollback", candidate, "rolled_back")
     assert last_traffic_move([]) is None
+
+
+@pytest.mark.parametrize(
+    ("other", "words"), [("9188", "that of the other colour is 9188"), ("89e6", "as on the other")]
+)
+def test_after_a_rollback_the_serving_colours_cache_is_not_called_changed(other: str, words: str) -> None:
+    world = World()
+    world.error_rate["green"] = 0.3
+    ramp(world)
+    (written,) = [one for one in world.journal.kept if isinstance(one.body, NowServing)]
+    body = written.body.model_copy(
+        update={
+            "cache_namespace": "89e6",
+            "previous_cache_namespace": other,
+            "cache_namespace_changed": other != "89e6",
+        }
+    )
+    line = line_of(replace(written, body=body))
+    assert line is not None
+    assert f"semantic-cache namespace 89e6, {words}" in line.text
+    assert "changed" not in line.text
