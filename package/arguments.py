@@ -352,6 +352,8 @@ class BlueGreenServiceArgs(TypedDict):
     """Model name that clients request, the same for both colours. Default: the service's name."""
     instance_type: NotRequired[str]
     """EC2 instance type of the GPU nodes."""
+    fallback_instance_types: NotRequired[list[str]]
+    """Types that EC2 may take in this order where it has no capacity of instance_type, with as many GPUs and as much GPU memory. Default: none."""
     gpus_per_replica: NotRequired[int]
     """GPUs of one replica (tensor parallel size). Default: 1."""
     replica_millicpus: NotRequired[int]

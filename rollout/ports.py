@@ -281,13 +281,16 @@ class Account(Protocol):
         """Return whether a service account of the cluster has an IAM role by EKS Pod Identity."""
         ...
 
-    def denied_actions(self, service: str, boundary_arn: str | None, *, dashboard: bool) -> Sequence[str]:
+    def denied_actions(
+        self, service: str, boundary_arn: str | None, *, dashboard: bool, node_groups: bool
+    ) -> Sequence[str]:
         """Return the actions of `pulumi up` and the scripts that IAM's policies do not allow us, by its simulation.
 
         Args:
             service: the service, whose name the nodes' roles begin with.
             boundary_arn: the permissions boundary of these roles. None when they have none.
             dashboard: whether the service has a dashboard.
+            node_groups: whether the program declares the service's nodes.
         """
         ...
 

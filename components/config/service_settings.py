@@ -47,6 +47,7 @@ from components.domain.capacity import (
     pool_sizes,
     replicas_per_node,
     shared_pool_size,
+    smallest_of,
 )
 from components.domain.drain_chain import EXIT_MARGIN_SECONDS, DrainChain, drain_chain, longest_stream_seconds
 from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
@@ -91,6 +92,11 @@ _SIZES: Final[dict[NodeResource, str]] = {
     "millicpus": "replica_millicpus",
     "MiB of memory": "replica_memory_mib",
 }
+
+
+def _are_alike(one: GpuInstance, other: GpuInstance) -> bool:
+    """Return whether a replica finds the same GPUs on both types."""
+    return (one.gpus, one.gpu_memory_mib) == (other.gpus, other.gpu_memory_mib)
 
 
 class ColorSettings(BaseModel):
@@ -263,6 +269,13 @@ class ServiceSettings(BaseModel):
         Field(description="Model name that clients request, the same for both colours. Default: the service's name."),
     ] = None
     instance_type: Annotated[str, INSTANCE_TYPE, Field(description="EC2 instance type of the GPU nodes.")]
+    fallback_instance_types: Annotated[
+        Items[Annotated[str, INSTANCE_TYPE]],
+        Field(
+            description="Types that EC2 may take in this order where it has no capacity of instance_type, with as many "
+            "GPUs and as much GPU memory. Default: none."
+        ),
+    ] = ()
     gpus_per_replica: Annotated[int, Field(ge=1, description="GPUs of one replica (tensor parallel size).")] = 1
     replica_millicpus: Annotated[
         int, Field(ge=100, description="CPU request of one replica, in thousandths of a CPU.")
@@ -403,6 +416,7 @@ class ServiceSettings(BaseModel):
     @model_validator(mode="after")
     def _hold_together(self) -> Self:
         if violations := (
+            *self._type_violations(),
             *self._size_violations(),
             *self._node_violations(),
             *(self._headroom_violations() if self.existing_nodes is None else self._existing_node_violations()),
@@ -418,6 +432,22 @@ class ServiceSettings(BaseModel):
             raise wrong(violation)
         return self
 
+    def _type_violations(self) -> Iterator[Violation]:
+        """Yield the fallback types that cannot take the place of instance_type."""
+        first = instance_type(self.instance_type)
+        for position, name in enumerate(self.fallback_instance_types):
+            one, path = instance_type(name), ("fallback_instance_types", position)
+            if name in self.instance_types[: position + 1]:
+                yield Violation(path, "must not name a type twice, nor instance_type", "Remove it.", name)
+            elif not _are_alike(one, first):
+                what = (
+                    f"must have {first.gpus} GPUs of {first.gpu_memory_mib} MiB, as {first.name}: it has {one.gpus} of "
+                )
+                yield Violation(path, f"{what}{one.gpu_memory_mib} MiB", "", name)
+        if self.fallback_instance_types and self.headroom_mode == "reserved":
+            what = "must not be set with headroom_mode reserved: a reservation is for one type"
+            yield Violation(("fallback_instance_types",), what, "Remove it.", self.fallback_instance_types)
+
     def _size_violations(self) -> Iterator[Violation]:
         if too_many_gpus := self.gpus_per_replica > self.instance.gpus:
             # What memory they would need does not matter.
@@ -426,7 +456,7 @@ class ServiceSettings(BaseModel):
             shape = self.largest_shape
         for resource, offered in misfits(self.instance, shape).items():
             fix = misfit_fix(self.instance, shape)
-            what = f"must be at most {offered}: a {self.instance_type} node has no more {resource} for one replica"
+            what = f"must be at most {offered}: a {self._node} node has no more {resource} for one replica"
             if (value := getattr(self, _SIZES[resource])) is not None:
                 yield Violation((_SIZES[resource],), what, fix, value)
             elif not too_many_gpus:
@@ -435,12 +465,16 @@ class ServiceSettings(BaseModel):
             yield from () if too_many_gpus else self._memory_violations(color)
             yield from self._context_parallel_violations(color)
 
+    @property
+    def _node(self) -> str:
+        return " or ".join(self.instance_types)
+
     def _too_much_memory(self, offered: int, fix: str) -> Violation:
         """Return the violation when what a replica needs, by our own reckoning, is more than a node offers."""
         color = max(COLORS, key=lambda color: self.shape(color).memory_mib)
         path = ("shared_memory_gib",) if self.color(color).release is None else (color, "release")
         needed = self.host_memory(color).arithmetic(shared_memory=True)
-        what = f"needs more memory than the {offered} MiB of a {self.instance_type} node: {needed}"
+        what = f"needs more memory than the {offered} MiB of a {self._node} node: {needed}"
         release = self.color(color).release
         if release is not None and release.weights_gib is None and self._loads_less(release):
             fix += " Or declare weights_gib: without it, the loader counts as if the weights filled the GPUs."
@@ -751,8 +785,19 @@ class ServiceSettings(BaseModel):
 
     @property
     def instance(self) -> GpuInstance:
-        """The instance type of the service's nodes."""
-        return instance_type(self.instance_type)
+        """The instance type of the service's nodes. Of several types, the least that each of them offers."""
+        first, *others = map(instance_type, self.instance_types)
+        return smallest_of([first, *(one for one in others if _are_alike(one, first))])
+
+    @property
+    def instance_types(self) -> tuple[str, ...]:
+        """The instance types of the nodes, in order of preference."""
+        return (self.instance_type, *self.fallback_instance_types)
+
+    @property
+    def most_vcpus(self) -> int:
+        """The vCPUs of the largest of the instance types."""
+        return max(instance_type(name).vcpus for name in self.instance_types)
 
     def host_memory(self, color: Color) -> HostMemory:
         """Return what a replica of a colour needs of its node's memory."""

@@ -6,8 +6,8 @@ arrive cannot fragment a pool. The nodes that both colours share are reckoned wi
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
@@ -71,6 +71,20 @@ def instance_type(name: str) -> GpuInstance:
     if name in INSTANCE_TYPES:
         return INSTANCE_TYPES[name]
     raise CapacityError(f"instance_type={name!r} is not a known type with whole GPUs. {gpu_types_like(name)}")
+
+
+def smallest_of(instances: Sequence[GpuInstance]) -> GpuInstance:
+    """Return an instance that offers no more than any of these, which have the same GPUs. Its price is the first's."""
+    least_memory = min(instances, key=lambda one: one.allocatable_memory_mib)
+    return replace(
+        instances[0],
+        vcpus=min(one.vcpus for one in instances),
+        # The memory that pods may request also depends on how many pods there may be.
+        memory_gib=least_memory.memory_gib,
+        max_pods=least_memory.max_pods,
+        instance_store_gb=min(one.instance_store_gb for one in instances),
+        ebs_mbit_per_second=min(one.ebs_mbit_per_second for one in instances),
+    )
 
 
 def gpu_types_like(name: str) -> str:

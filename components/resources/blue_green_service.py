@@ -18,7 +18,7 @@ from components.domain.naming import COLORS, SERVICE_KEY, SERVICE_TYPE, Color, c
 from components.resources.bundle_file import evidence_tag
 from components.resources.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
 from components.resources.guard_hooks import ServiceGuards
-from components.resources.karpenter_node_pool import API_VERSION, KIND, node_pool_spec
+from components.resources.karpenter_node_pool import API_VERSION, KIND, MAX_WEIGHT, node_pool_spec
 from components.resources.vllm_stack import VllmStack, VllmStackArgs
 from components.resources.weighted_router import WeightedRouter, WeightedRouterArgs
 
@@ -125,6 +125,7 @@ class BlueGreenService(pulumi.ComponentResource):
                 cluster_security_group_id=stack.cluster_security_group_id,
                 subnet_ids=colored.node_subnet_ids or stack.node_subnet_ids,
                 instance_type=service.instance_type,
+                fallback_instance_types=service.fallback_instance_types,
                 volume_gib=service.root_volume_gib,
                 pool=pool,
                 in_use=colored.nodes_wanted,
@@ -141,17 +142,23 @@ class BlueGreenService(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _create_node_pools(self) -> dict[Color, CustomResource]:
+    def _create_node_pools(self) -> dict[Color, list[CustomResource]]:
         service = self._args.service
         if service.node_pool is None:
             return {}
         if service.shares_nodes:
-            return dict.fromkeys(COLORS, self._create_node_pool(service.node_pool, None))
-        return {color: self._create_node_pool(service.node_pool, color) for color in COLORS}
+            return dict.fromkeys(COLORS, self._create_node_pools_of(service.node_pool, None))
+        return {color: self._create_node_pools_of(service.node_pool, color) for color in COLORS}
 
-    def _create_node_pool(self, pool: KarpenterNodePool, color: Color | None) -> CustomResource:
+    def _create_node_pools_of(self, pool: KarpenterNodePool, color: Color | None) -> list[CustomResource]:
+        types = self._args.service.instance_types
+        return [self._create_node_pool(pool, color, place) for place in range(len(types))]
+
+    def _create_node_pool(self, pool: KarpenterNodePool, color: Color | None, place: int) -> CustomResource:
+        """Create the node pool of one instance type: only the weights of pools put types in order."""
         stack, service = self._args.stack, self._args.service
         name = self._name if color is None else color_name(self._name, color)
+        name = f"{name}-{place + 1}" if place else name
         in_use = any(service.color(one).serves for one in COLORS if color in (None, one))
         return CustomResource(
             name,
@@ -163,7 +170,8 @@ class BlueGreenService(pulumi.ComponentResource):
                 pool,
                 service=self._name,
                 color=color,
-                instance_types=[service.instance_type],
+                instance_type=service.instance_types[place],
+                weight=MAX_WEIGHT - place if service.fallback_instance_types else None,
                 gpus=service.node_pool_gpus(color or service.active_color),
                 in_use=in_use,
             ),
@@ -189,7 +197,7 @@ class BlueGreenService(pulumi.ComponentResource):
                 rules=[self.router.weighted_rule, self.router.candidate_rules[color]],
                 nodes=[
                     *([self.node_groups[color].node_group] if color in self.node_groups else []),
-                    *([self.node_pools[color]] if color in self.node_pools else []),
+                    *self.node_pools.get(color, ()),
                 ],
                 protect=self._args.stack.protect,
                 guards=self._hooks,

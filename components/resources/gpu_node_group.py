@@ -62,6 +62,7 @@ class GpuNodeGroupArgs:
     volume_gib: int
     pool: PoolSize
     in_use: bool
+    fallback_instance_types: Sequence[str] = ()
     reservation: Reservation | None = None
     release_version: str | None = None
     nodes: NodeSettings = field(default_factory=NodeSettings)
@@ -188,7 +189,9 @@ class GpuNodeGroup(pulumi.ComponentResource):
             version=args.release_version and args.release_version.rpartition(".")[0],
             force_update_version=False,
             capacity_type="CAPACITY_BLOCK" if in_block else "ON_DEMAND",
-            instance_types=None if in_block else [args.instance_type],
+            # EKS takes On-Demand instances in this order.
+            # https://docs.aws.amazon.com/eks/latest/userguide/managed-node-groups.html
+            instance_types=None if in_block else [args.instance_type, *args.fallback_instance_types],
             launch_template=eks.NodeGroupLaunchTemplateArgs(id=template.id, version=template.latest_version.apply(str)),
             scaling_config=eks.NodeGroupScalingConfigArgs(
                 min_size=args.pool.min_nodes, desired_size=args.pool.desired_nodes, max_size=args.pool.max_nodes

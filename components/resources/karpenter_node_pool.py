@@ -15,6 +15,8 @@ from components.resources.gpu_node_group import node_labels
 
 API_VERSION: Final = "karpenter.sh/v1"
 KIND: Final = "NodePool"
+MAX_WEIGHT: Final = 100
+"""The weight of the pool that Karpenter tries first. https://karpenter.sh/docs/concepts/nodepools/#specweight"""
 
 # https://docs.aws.amazon.com/eks/latest/userguide/create-node-pool.html
 _NODE_CLASS_GROUPS: Final = {"EC2NodeClass": "karpenter.k8s.aws", "NodeClass": "eks.amazonaws.com"}
@@ -32,7 +34,8 @@ def node_pool_spec(
     *,
     service: str,
     color: Color | None,
-    instance_types: Sequence[str],
+    instance_type: str,
+    weight: int | None,
     gpus: int,
     in_use: bool,
 ) -> dict[str, Any]:
@@ -42,7 +45,8 @@ def node_pool_spec(
         pool: its settings.
         service: the service.
         color: the colour whose pods run on the nodes. None for both.
-        instance_types: the types that a node may have.
+        instance_type: the type of the nodes.
+        weight: which pool Karpenter tries first, if there are several: the one with the largest.
         gpus: the most GPUs of all nodes together.
         in_use: whether replicas may run on the nodes.
     """
@@ -58,7 +62,7 @@ def node_pool_spec(
                 "taints": [{"key": GPU_RESOURCE, "value": "present", "effect": "NoSchedule"}],
                 "requirements": [
                     {"key": key, "operator": "In", "values": list(values)}
-                    for key, values in _requirements(pool, instance_types)
+                    for key, values in _requirements(pool, instance_type)
                 ],
                 "expireAfter": _EXPIRIES[pool.node_class_kind],
             },
@@ -71,15 +75,16 @@ def node_pool_spec(
             "budgets": [{"nodes": "0" if in_use else "100%"}],
         },
         "limits": {GPU_RESOURCE: str(gpus)},
+        **({} if weight is None else {"weight": weight}),
     }
 
 
-def _requirements(pool: KarpenterNodePool, instance_types: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
+def _requirements(pool: KarpenterNodePool, instance_type: str) -> Iterator[tuple[str, Sequence[str]]]:
     """Yield what a node must be.
 
     https://karpenter.sh/docs/tasks/odcrs/#selecting-capacity-reservations
     """
-    yield TYPE_REQUIREMENT, instance_types
+    yield TYPE_REQUIREMENT, [instance_type]
     # Reserved capacity comes first.
     yield "karpenter.sh/capacity-type", ["reserved"] if pool.capacity_reservation_ids else ["reserved", "on-demand"]
     if pool.zones:

@@ -18,6 +18,8 @@ class Need:
     """The values that the statement's condition asks for. One is ``{boundary}``."""
     for_dashboard: bool = False
     """Whether only a service with a dashboard needs them."""
+    for_node_groups: bool = False
+    """Whether only a service needs them whose nodes the program declares."""
 
 
 # Two are left out: the records' bucket, which taking the lock tries, and the topic of notifications, which only some
@@ -150,6 +152,7 @@ NEEDS: Final = (
             "eks:UpdateNodegroupVersion",
         ),
         resource="arn:{partition}:eks:{region}:{account}:cluster/{cluster}",
+        for_node_groups=True,
     ),
     Need(
         sid="NodeRolesInTheirBoundary",
@@ -159,6 +162,7 @@ NEEDS: Final = (
         ),
         resource="arn:{partition}:iam::{account}:role/{service}-1",
         context={"iam:PermissionsBoundary": "{boundary}"},
+        for_node_groups=True,
     ),
     Need(
         sid="NodeRoles",
@@ -174,6 +178,7 @@ NEEDS: Final = (
             "iam:UpdateAssumeRolePolicy",
         ),
         resource="arn:{partition}:iam::{account}:role/{service}-1",
+        for_node_groups=True,
     ),
     Need(
         sid="PoliciesOfNodes",
@@ -183,12 +188,14 @@ NEEDS: Final = (
         ),
         resource="arn:{partition}:iam::{account}:role/{service}-1",
         context={"iam:PolicyARN": "arn:{partition}:iam::aws:policy/AmazonEKSWorkerNodePolicy"},
+        for_node_groups=True,
     ),
     Need(
         sid="RolesOfServices",
         actions=("iam:CreateServiceLinkedRole",),
         resource="arn:{partition}:iam::{account}:role/aws-service-role/eks-nodegroup.amazonaws.com/AWSServiceRoleForAmazonEKSNodegroup",
         context={"iam:AWSServiceName": "eks-nodegroup.amazonaws.com"},
+        for_node_groups=True,
     ),
     Need(
         sid="Alarms",

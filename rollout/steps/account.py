@@ -100,7 +100,7 @@ def quota_violations(
     if not coming:
         return
     quota = quota_of(instance.name)
-    used, needed = used_vcpus(quota, instances, reservations), coming * instance.vcpus
+    used, needed = used_vcpus(quota, instances, reservations), coming * settings.most_vcpus
     if used + needed > limit_vcpus:
         yield (
             f"instance_type: {coming} new nodes of {instance.name} for {' and '.join(unreserved)} need {needed} "

@@ -85,7 +85,7 @@ class NodeStarts:
         self._failing_since = now if self._failing_since is None else self._failing_since
         if now - self._failing_since >= self._patience_seconds:
             raise UpdateFailedError(
-                f"the nodes of {self._color} do not start: {self._what} {state.name} ({self._settings.instance_type}): "
+                f"the nodes of {self._color} do not start: {self._what} {state.name} ({_types(self._settings)}): "
                 f"{found}. {_fix(found, self._settings, self._color)}"
             )
 
@@ -123,8 +123,12 @@ def failure(state: NodeGroupState, before: NodeGroupState) -> str | None:
     return f"{issues[0].code}: {issues[0].message}" if issues else None
 
 
+def _types(settings: ServiceSettings) -> str:
+    return " or ".join(settings.instance_types)
+
+
 def _fix(found: str, settings: ServiceSettings, color: Color) -> str:
     for pattern, fix in (_FIXES if settings.declares_nodes else _FIXES_OF_POOLS).items():
         if re.search(pattern, found):
-            return fix.format(type=settings.instance_type, color=color)
+            return fix.format(type=_types(settings), color=color)
     return "Correct that, and run scripts.ramp again"

@@ -205,8 +205,10 @@ def _credentials(on: Inspection) -> Iterator[str]:
 
 def _permissions(on: Inspection) -> Iterator[str]:
     boundary = on.ports.config.node_permissions_boundary_arn()
-    dashboard = on.settings.dashboard
-    denied = on.ask(lambda: on.ports.account.denied_actions(on.service, boundary, dashboard=dashboard))
+    dashboard, node_groups = on.settings.dashboard, on.settings.declares_nodes
+    denied = on.ask(
+        lambda: on.ports.account.denied_actions(on.service, boundary, dashboard=dashboard, node_groups=node_groups)
+    )
     yield from () if denied is None else permission_violations(denied)
 
 

@@ -389,6 +389,23 @@ def test_on_auto_mode_a_node_lives_as_long_as_it_may() -> None:
     assert spec["spec"]["requirements"][1]["values"] == ["reserved", "on-demand"]
 
 
+def test_types_are_taken_in_order_by_a_node_group_and_by_one_node_pool_for_each() -> None:
+    types = {"instance_type": "g6e.4xlarge", "fallback_instance_types": ["g6e.2xlarge"]}
+    group = run_program(**BOTH_COLORS, **types)["NodeGroup", "llm-blue"]
+    assert group.inputs["instanceTypes"] == ["g6e.4xlarge", "g6e.2xlarge"]
+    declared = run_program(**BOTH_COLORS, **types, **POOL)
+    pools = declared.of_type("NodePool")
+    assert set(pools) == {"llm-blue", "llm-blue-2", "llm-green", "llm-green-2"}
+    first, second = (pools[name].inputs["spec"] for name in ("llm-blue", "llm-blue-2"))
+    assert [one["template"]["spec"]["requirements"][0]["values"] for one in (first, second)] == [
+        ["g6e.4xlarge"],
+        ["g6e.2xlarge"],
+    ]
+    assert first["weight"] > second["weight"]
+    assert first["limits"] == second["limits"] == {"nvidia.com/gpu": "2"}
+    assert {("NodePool", "llm-blue"), ("NodePool", "llm-blue-2")} <= declared.precede(("Deployment", "llm-blue"))
+
+
 def test_colours_that_share_too_few_places_get_one_node_pool_for_them_all() -> None:
     declared = run_program(**BOTH_COLORS, **POOL, headroom_mode="surge", surge_replicas=2)
     (pool,) = declared.of_type("NodePool").values()

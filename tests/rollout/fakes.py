@@ -615,8 +615,11 @@ class World:
     def device_plugins(self) -> Sequence[str]:
         return self.plugins
 
-    def denied_actions(self, service: str, boundary_arn: str | None, *, dashboard: bool) -> Sequence[str]:
+    def denied_actions(
+        self, service: str, boundary_arn: str | None, *, dashboard: bool, node_groups: bool
+    ) -> Sequence[str]:
         assert dashboard is self.config.read().dashboard
+        assert node_groups is self.config.read().declares_nodes
         assert service == SERVICE
         assert boundary_arn is None
         return self.denied

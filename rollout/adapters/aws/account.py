@@ -150,7 +150,9 @@ class AwsAccount:
         )
         return bool(answer["associations"])
 
-    def denied_actions(self, service: str, boundary_arn: str | None, *, dashboard: bool) -> Sequence[str]:
+    def denied_actions(
+        self, service: str, boundary_arn: str | None, *, dashboard: bool, node_groups: bool
+    ) -> Sequence[str]:
         """Return the actions of `pulumi up` and the scripts that IAM's policies do not allow us, by its simulation."""
         values = {
             "region": self._ec2.meta.region_name,
@@ -158,7 +160,7 @@ class AwsAccount:
             "service": service,
             "boundary": boundary_arn or "",
         }
-        return denied_actions(self._iam, self._sts, values, dashboard=dashboard)
+        return denied_actions(self._iam, self._sts, values, dashboard=dashboard, node_groups=node_groups)
 
     def node_group(self, color: Color | None) -> NodeGroupState | None:
         """Return the state of a colour's node group, or of the shared one. None when there is no such group.

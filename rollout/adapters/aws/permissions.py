@@ -20,7 +20,9 @@ _USER: Final = re.compile(r"arn:[\w-]+:iam::\d+:user/.+")
 _ROOT: Final = re.compile(r"arn:[\w-]+:iam::\d+:root")
 
 
-def denied_actions(iam: Any, sts: Any, values: Mapping[str, str], *, dashboard: bool) -> Sequence[str]:
+def denied_actions(
+    iam: Any, sts: Any, values: Mapping[str, str], *, dashboard: bool, node_groups: bool
+) -> Sequence[str]:
     """Return the actions that are not allowed, in order.
 
     Args:
@@ -28,6 +30,7 @@ def denied_actions(iam: Any, sts: Any, values: Mapping[str, str], *, dashboard: 
         sts: the client for STS.
         values: the values for the example resources: region, cluster, service and boundary.
         dashboard: whether the service has a dashboard.
+        node_groups: whether the program declares the service's nodes.
 
     Raises:
         RolloutError: the caller is neither a user nor a role.
@@ -38,7 +41,9 @@ def denied_actions(iam: Any, sts: Any, values: Mapping[str, str], *, dashboard: 
         return ()  # the account itself may do everything
     # GovCloud's and China's ARNs begin otherwise: with aws-us-gov and aws-cn.
     known = {**values, "account": str(caller["Account"]), "partition": principal.split(":")[1]}
-    needs = [need for need in NEEDS if dashboard or not need.for_dashboard]
+    needs = [
+        need for need in NEEDS if (dashboard or not need.for_dashboard) and (node_groups or not need.for_node_groups)
+    ]
     denied = {action for need in needs for action in _denied(iam, principal, need, known)}
     return sorted(denied)
 

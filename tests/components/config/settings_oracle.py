@@ -208,6 +208,8 @@ def _existing_node_relations(read: dict[str, Json], mode: Json) -> Iterator[Path
 
 def _other_relations(read: dict[str, Json], mode: Json) -> Iterator[Path]:
     yield from _surge_relations(read, mode)
+    if read.get("fallback_instance_types"):
+        yield ("fallback_instance_types",)  # no two of NODES have the same GPUs
     yield from _autoscaling_relations(read, mode)
     gpus = read.get("gpus_per_replica", 1)
     # An API server, with several GPUs the engine, and a worker for each GPU; with /dev/shm at most.

@@ -30,9 +30,17 @@ class Iam:
         sts_stub.activate()
         self.stub.activate()
 
-    def simulate(self, principal: str, denied: frozenset[str] = frozenset(), *, dashboard: bool = False) -> None:
+    def simulate(
+        self,
+        principal: str,
+        denied: frozenset[str] = frozenset(),
+        *,
+        dashboard: bool = False,
+        without: frozenset[str] = frozenset(),
+    ) -> None:
         """Answer one simulation for each statement that a service needs."""
-        for need in (one for one in NEEDS if dashboard or one.sid != "Dashboards"):
+        without = without if dashboard else without | {"Dashboards"}
+        for need in (one for one in NEEDS if one.sid not in without):
             asked = {
                 "PolicySourceArn": principal,
                 "ActionNames": list(need.actions),
@@ -47,8 +55,8 @@ class Iam:
             ]
             self.stub.add_response("simulate_principal_policy", {"EvaluationResults": results}, asked)
 
-    def denied(self, *, dashboard: bool = False) -> list[str]:
-        return list(denied_actions(self.iam, self.sts, VALUES, dashboard=dashboard))
+    def denied(self, *, dashboard: bool = False, node_groups: bool = True) -> list[str]:
+        return list(denied_actions(self.iam, self.sts, VALUES, dashboard=dashboard, node_groups=node_groups))
 
 
 def test_a_session_s_policies_are_those_of_its_role_with_its_path() -> None:
@@ -72,6 +80,16 @@ def test_the_resources_are_in_the_caller_s_part_of_aws() -> None:
     iam = Iam(user)
     iam.simulate(user)
     assert iam.denied() == []
+    iam.stub.assert_no_pending_responses()
+
+
+def test_a_service_on_others_nodes_needs_neither_node_groups_nor_their_roles() -> None:
+    iam = Iam(USER)
+    of_node_groups = frozenset(
+        {"NodeGroups", "NodeRoles", "NodeRolesInTheirBoundary", "PoliciesOfNodes", "RolesOfServices"}
+    )
+    iam.simulate(USER, frozenset({"eks:CreateNodegroup", "iam:CreateRole"}), without=of_node_groups)
+    assert iam.denied(node_groups=False) == []
     iam.stub.assert_no_pending_responses()
 
 

@@ -210,6 +210,13 @@ def test_the_field_that_names_the_subnets_is_the_one_to_change(
     assert violation.startswith(f"{field}: subnet-c is in us-east-1c")
 
 
+def test_a_quota_must_allow_the_largest_of_several_types() -> None:
+    settings = service_settings(fallback_instance_types=["g6e.4xlarge"], green={"replicas": 2})
+    (violation,) = quota_violations(settings, ["green"], limit_vcpus=31, instances=[], reservations=[])
+    assert "need 32 vCPUs" in violation
+    assert list(quota_violations(settings, ["green"], limit_vcpus=32, instances=[], reservations=[])) == []
+
+
 def test_a_pool_of_several_nodes_in_several_zones_is_warned_of() -> None:
     settings = service_settings(green={"replicas": 2})
     (warning,) = zone_warnings(settings, "green", [A, B])
