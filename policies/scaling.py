@@ -36,12 +36,12 @@ def _bound(service: Service, pods: Pods, path: str, default: int) -> int:
 
 def _scaled_object(service: Service, deployment: Resource) -> Resource | None:
     """Return the ScaledObject of a Deployment: the one in its namespace that names it."""
+    # Without any, it does not matter that a name is not known yet.
+    return next((one for one in service.of(SCALED_OBJECT) if _scales(one, deployment)), None)
+
+
+def _scales(scaled_object: Resource, deployment: Resource) -> bool:
     name, namespace = (deployment.get(f"metadata.{key}") for key in ("name", "namespace"))
-    return next(
-        (
-            one
-            for one in service.of(SCALED_OBJECT)
-            if one.get("spec.scaleTargetRef.name") == name and one.get("metadata.namespace") == namespace
-        ),
-        None,
+    return (
+        scaled_object.get("spec.scaleTargetRef.name") == name and scaled_object.get("metadata.namespace") == namespace
     )

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from components.domain.evidence import Bundle, EvidenceTag, sealed
 
-GREEN_ID: Final = "3ed285688389"
+GREEN_ID: Final = "e5445bfe4a63"
 """The release of green in the stacks of the cases."""
 PASSED: Final = "passed"
 FAILED: Final = "failed"

@@ -77,8 +77,8 @@ def test_a_weight_needs_its_share_of_the_active_colours_replicas(weight: int, pe
             "ListenerRule chat": {
                 f"{_WEIGHTS}[0].weight": 100 - weight,
                 f"{_WEIGHTS}[1].weight": weight,
-                'tags["vllm-blue-green/blue"]': f"7a96c0970da5 x{full}",
-                'tags["vllm-blue-green/green"]': f"3ed285688389 x{replicas}",
+                'tags["vllm-blue-green/blue"]': f"f7873e699abc x{full}",
+                'tags["vllm-blue-green/green"]': f"e5445bfe4a63 x{replicas}",
             }
         }
         refused = found(weight_needs_replicas, "ramp", edits, {"replicas_percent": percent}) != []
@@ -86,9 +86,9 @@ def test_a_weight_needs_its_share_of_the_active_colours_replicas(weight: int, pe
 
 
 def test_requests_to_a_colour_that_does_not_run_are_left_to_the_traffic_policies() -> None:
-    candidate: Edits = {"ListenerRule chat": {'tags["vllm-blue-green/green"]': "3ed285688389 parked"}}
+    candidate: Edits = {"ListenerRule chat": {'tags["vllm-blue-green/green"]': "e5445bfe4a63 parked"}}
     assert found(weight_needs_replicas, "ramp", candidate) == []
-    active: Edits = {"ListenerRule chat": {'tags["vllm-blue-green/green"]': "3ed285688389 parked"}}
+    active: Edits = {"ListenerRule chat": {'tags["vllm-blue-green/green"]': "e5445bfe4a63 parked"}}
     assert found(active_color_runs, "promoted", active) == []
 
 

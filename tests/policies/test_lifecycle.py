@@ -36,7 +36,7 @@ def found(policy: Policy, base: str, edits: Edits) -> list[str | None]:
 @pytest.mark.parametrize(
     ("policy", "edits"),
     [
-        (idle_color_kept, {"ListenerRule chat": {_BLUE: "7a96c0970da5 parked"}}),
+        (idle_color_kept, {"ListenerRule chat": {_BLUE: "f7873e699abc parked"}}),
         (rollout_ends_the_promise, {"ListenerRule chat": {_ROLLING_OUT: "true"}}),
     ],
 )

@@ -169,12 +169,12 @@ class TestWeightNeedsRelease:
             "ListenerRule chat": {
                 f"{GROUPS}[0].weight": 99,
                 f"{GROUPS}[1].weight": 1,
-                'tags["vllm-blue-green/green"]': "3ed285688389 parked",
+                'tags["vllm-blue-green/green"]': "e5445bfe4a63 parked",
             }
         }
         [message] = messages("ramp", edits, traffic.weight_needs_release)
         assert message is not None
-        assert message.startswith("chat: the weight of green, which is 3ed285688389 parked is 1, but must be 0. Set")
+        assert message.startswith("chat: the weight of green, which is e5445bfe4a63 parked is 1, but must be 0. Set")
 
     def test_blue_gives_its_weight_to_green(self) -> None:
         edits = {

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from policies import resources
-from policies.resources import NODE_POOL, OTHER_TOKENS, TARGET_GROUP_BINDING, type_of
+from policies.resources import NODE_POOL, OTHER_TOKENS, SCALED_OBJECT, TARGET_GROUP_BINDING, type_of
 from tests.policies.all_cases import UNSAFE
 from tests.policies.case import Unsafe
 from tests.policies.judge import judge
@@ -22,7 +22,7 @@ TYPES: Final = {
 }
 """The types that policies read."""
 
-NO_SDK: Final = {TARGET_GROUP_BINDING, NODE_POOL}
+NO_SDK: Final = {TARGET_GROUP_BINDING, NODE_POOL, SCALED_OBJECT}
 """Custom resources, which no SDK knows."""
 
 

@@ -19,7 +19,7 @@ _GREEN = 'tags["vllm-blue-green/green"]'
 _ACTIVE = 'tags["vllm-blue-green/active-color"]'
 _KEEP_UNTIL = 'tags["vllm-blue-green/keep-until"]'
 _ROLLING_OUT = 'tags["vllm-blue-green/rolling-out"]'
-_BLUE_ID, _GREEN_ID = "7a96c0970da5", "3ed285688389"
+_BLUE_ID, _GREEN_ID = "f7873e699abc", "e5445bfe4a63"
 
 
 def _template(name: str, instance_type: str) -> Declared:
@@ -622,7 +622,7 @@ _RUNS = (
             },
             "Deployment chat-blue": {"spec.replicas": 0},
         },
-        says="chat: blue, the active colour, is 7a96c0970da5 parked, but must be running while green has weight 100",
+        says="chat: blue, the active colour, is f7873e699abc parked, but must be running while green has weight 100",
     ),
     Unsafe(
         policy="capacity-active-color-runs",

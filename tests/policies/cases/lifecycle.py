@@ -14,7 +14,7 @@ _ROLLING_OUT = 'tags["vllm-blue-green/rolling-out"]'
 _ANNOUNCED = 'tags["vllm-blue-green/announced"]'
 _ROLE = 'tags["vllm-blue-green/role"]'
 _SERVICE = 'tags["vllm-blue-green/service"]'
-_BLUE_ID = "7a96c0970da5"
+_BLUE_ID = "f7873e699abc"
 _OVER = "2020-01-01T00:00:00Z"
 
 _ALL_GREEN = {f"{_WEIGHTS}[0].weight": 0, f"{_WEIGHTS}[1].weight": 100}
@@ -99,7 +99,7 @@ _KEPT = (
         why="blue was parked while it is kept warm",
         base="promoted",
         edits={**_PARKED_BLUE, "ListenerRule chat": {_BLUE: f"{_BLUE_ID} parked"}},
-        says="chat: blue, the idle colour, is 7a96c0970da5 parked, but must be running until 2099-01-01",
+        says="chat: blue, the idle colour, is f7873e699abc parked, but must be running until 2099-01-01",
     ),
     Unsafe(
         policy="lifecycle-idle-color-kept",

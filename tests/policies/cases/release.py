@@ -111,21 +111,21 @@ _NAMED = (
         base="ramp",
         edits={_BLUE: {f'spec.template.metadata.labels["{RELEASE_KEY}"]': "0a1b2c"}},
         also=("capacity-tags-tell-the-truth",),
-        says=f"the label {RELEASE_KEY} on its pods is 0a1b2c, but must be 7a96c0970da5",
+        says=f"the label {RELEASE_KEY} on its pods is 0a1b2c, but must be f7873e699abc",
     ),
     Unsafe(
         policy="release-named",
         why="an annotation that scripts read, left behind by an edit",
         base="ramp",
         edits={_BLUE: {f'metadata.annotations["{RELEASE_KEY}"]': "0a1b2c"}},
-        says=f"the annotation {RELEASE_KEY} is 0a1b2c, but must be 7a96c0970da5",
+        says=f"the annotation {RELEASE_KEY} is 0a1b2c, but must be f7873e699abc",
     ),
     Unsafe(
         policy="release-named",
         why="answers that name the other colour",
         base="ramp",
-        edits={_BLUE: {f"{_VLLM}.args[--fingerprint-value]": "green-7a96c0970da5"}},
-        says="--fingerprint-value is green-7a96c0970da5, but must be blue-7a96c0970da5",
+        edits={_BLUE: {f"{_VLLM}.args[--fingerprint-value]": "green-f7873e699abc"}},
+        says="--fingerprint-value is green-f7873e699abc, but must be blue-f7873e699abc",
     ),
     Unsafe(
         policy="release-named",
@@ -190,8 +190,8 @@ _CACHED = (
         policy="release-cache-namespace",
         why="two revisions of a model in one namespace: green's answers in blue's name",
         base="ramp",
-        edits={_GREEN: {_NAMESPACE: "c6ccc5860bc6"}},
-        says=f"the annotation {SEMANTIC_CACHE_NAMESPACE_KEY} is c6ccc5860bc6, but must be different from that of chat-",
+        edits={_GREEN: {_NAMESPACE: "9842c4ed7b63"}},
+        says=f"the annotation {SEMANTIC_CACHE_NAMESPACE_KEY} is 9842c4ed7b63, but must be different from that of chat-",
     ),
     Unsafe(
         policy="release-cache-namespace",
@@ -204,7 +204,7 @@ _CACHED = (
         policy="release-cache-namespace",
         why="an argument that changes answers",
         base="ramp",
-        edits={_GREEN: {**_BLUES_REVISION, _NAMESPACE: "c6ccc5860bc6", f"{_VLLM}.args[16]": "--max-model-len=4096"}},
+        edits={_GREEN: {**_BLUES_REVISION, _NAMESPACE: "9842c4ed7b63", f"{_VLLM}.args[16]": "--max-model-len=4096"}},
         says="must be different from that of chat-",
     ),
     Unsafe(
@@ -214,7 +214,7 @@ _CACHED = (
         edits={
             _GREEN: {
                 **_BLUES_REVISION,
-                _NAMESPACE: "c6ccc5860bc6",
+                _NAMESPACE: "9842c4ed7b63",
                 f"{_VLLM}.env[7]": {"name": "VLLM_BATCH_INVARIANT", "value": "1"},
             }
         },
@@ -224,7 +224,7 @@ _CACHED = (
         policy="release-cache-namespace",
         why="other prompts",
         base="ramp",
-        edits={_GREEN: {**_BLUES_REVISION, _NAMESPACE: "c6ccc5860bc6", _NOTED: "0a1b2c3d4e"}},
+        edits={_GREEN: {**_BLUES_REVISION, _NAMESPACE: "9842c4ed7b63", _NOTED: "0a1b2c3d4e"}},
         also=("release-prompts-immutable",),
         says="must be different from that of chat-",
     ),
@@ -282,7 +282,7 @@ SAFE = (
         edits={
             _GREEN: {
                 **_BLUES_REVISION,
-                _NAMESPACE: "c6ccc5860bc6",
+                _NAMESPACE: "9842c4ed7b63",
                 f"{_VLLM}.image": f"vllm/vllm-openai@sha256:{'b' * 64}",
                 f"{_VLLM}.args[16]": "--max-num-seqs=64",
                 f"{_VLLM}.args[17]": "--host=0.0.0.0",

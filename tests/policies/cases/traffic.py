@@ -117,10 +117,10 @@ _WEIGHT_NEEDS_RELEASE = (
         why="the colour with all requests is parked, while the other one runs without any",
         base="promoted",
         edits={
-            "ListenerRule chat": {'tags["vllm-blue-green/green"]': "3ed285688389 parked"},
+            "ListenerRule chat": {'tags["vllm-blue-green/green"]': "e5445bfe4a63 parked"},
             "Deployment chat-green": {"spec.replicas": 0},
         },
-        says="the weight of green, which is 3ed285688389 parked is 100, but must be 0. Set green_weight to 0 first",
+        says="the weight of green, which is e5445bfe4a63 parked is 100, but must be 0. Set green_weight to 0 first",
     ),
     Unsafe(
         policy="traffic-weight-needs-release",
@@ -140,7 +140,7 @@ _WEIGHT_NEEDS_RELEASE = (
         why="both colours are parked while clients are still sent to one: a teardown that forgot them",
         base="reaped",
         edits={
-            "ListenerRule chat": {'tags["vllm-blue-green/green"]': "3ed285688389 parked"},
+            "ListenerRule chat": {'tags["vllm-blue-green/green"]': "e5445bfe4a63 parked"},
             "Deployment chat-green": {"spec.replicas": 0},
         },
         says="the weight of green",
