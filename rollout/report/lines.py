@@ -167,7 +167,8 @@ def line_of(record: Record) -> Line | None:
                 text=f"{one.color} runs {one.replicas} replicas now (before: {one.former}), {one.seconds:.0f} s"
             )
         case FloorMoved() as one:
-            return Line(text=f"{one.color} runs at least {one.floor} replicas now (before: {one.former})")
+            replicas = "1 replica" if one.floor == 1 else f"{one.floor} replicas"
+            return Line(text=f"{one.color} runs at least {replicas} now (before: {one.former})")
         case Kept() as one:
             was = "" if one.former is None else f" (was {format_rfc3339(one.former)})"
             why = f": {one.reason}" if one.reason else ""
