@@ -787,7 +787,8 @@ class ServiceSettings(BaseModel):
     def instance(self) -> GpuInstance:
         """The instance type of the service's nodes. Of several types, the least that each of them offers."""
         first, *others = map(instance_type, self.instance_types)
-        return smallest_of([first, *(one for one in others if _are_alike(one, first))])
+        alike = [one for one in others if _are_alike(one, first)]
+        return smallest_of([first, *alike]) if alike else first
 
     @property
     def instance_types(self) -> tuple[str, ...]:
