@@ -9,7 +9,7 @@ from tests.components.registrations import Registered
 NAMESPACE = "parity"
 
 _PROMPTS = {"chat_template.jinja": "{{ messages }}"}
-_NEW_PROMPTS = {"chat_template.jinja": "{{ question }}"}
+_NEW_PROMPTS = {"chat_template.jinja": "{{ messages }}?"}
 _GREEN = {"replicas": 1, "release": release(sampling={"temperature": 0.5})}
 
 FIRST = {"blue": {"replicas": 2, "release": release(prompts=_PROMPTS)}, "green": _GREEN}
