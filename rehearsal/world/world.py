@@ -171,7 +171,8 @@ def world(
             admin_port=free_port(),
             access_log=folder / "access.jsonl",
             weight_lag_seconds=settings.weight_lag_seconds,
-            deregistration_propagation_seconds=1.0,
+            # The pods wait for 2 s. On a busy machine the controller needs much of the rest to deregister a target.
+            deregistration_propagation_seconds=0.5,
             health_check_interval_scale=0.2,
             cloudwatch_period_seconds=1,
         )
