@@ -11,7 +11,7 @@ from rich.table import Table
 
 from scripts import console
 from scripts.completion import Shell, completion
-from scripts.console import EXIT_CODES, Script
+from scripts.console import EXIT_CODES, JsonOption, Script
 
 TASKS: Final = {
     "set up": ("doctor", "monitoring"),
@@ -41,10 +41,17 @@ def main(
     shell: Annotated[
         Shell | None, typer.Option("--completion", help="Print what this shell evaluates to complete the scripts.")
     ] = None,
+    json_output: JsonOption = False,
 ) -> None:
     """List every script with what it does."""
     if shell is not None:
         typer.echo(completion(shell, [name for names in TASKS.values() for name in names]))
+        return
+    if json_output:
+        found = [(task, name) for task, names in TASKS.items() for name in names]
+        console.print_json(
+            [{"task": task, "module": f"scripts.{name}", "description": description(name)} for task, name in found]
+        )
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("to", "run", "what it does"):

@@ -1,5 +1,6 @@
 """`python -m scripts` lists every script with what it does."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,16 @@ def test_each_has_a_description(capsys: pytest.CaptureFixture[str]) -> None:
             assert f"python -m scripts.{name}" in shown
             assert len(listing.description(name)) > 20
     assert "Exit codes: 0 done" in shown
+
+
+def test_a_program_gets_the_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    listing.main(json_output=True)
+    listed = json.loads(capsys.readouterr().out)
+    assert [one["module"] for one in listed] == [
+        f"scripts.{name}" for names in listing.TASKS.values() for name in names
+    ]
+    assert {one["task"] for one in listed} == listing.TASKS.keys()
+    assert all(len(one["description"]) > 20 for one in listed)
 
 
 def test_a_script_named_as_a_word_is_told_its_module(capsys: pytest.CaptureFixture[str]) -> None:
