@@ -1,9 +1,8 @@
 """The status of a service: what the load balancer, the config, Kubernetes and the journal say, side by side."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from components.config.headroom import headroom_costs
 from components.domain.headroom import HeadroomCost
@@ -17,9 +16,7 @@ from rollout.report.read import last_traffic_move
 from rollout.session import Session
 from rollout.steps.drift import config_drift
 from rollout.steps.keep_warm import kept_way_back, last_brought_up, warm_color
-from rollout.system.failures import describe_error
-
-_T = TypeVar("_T")
+from rollout.system.failures import ask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +77,13 @@ def read_status(session: Session) -> Status:
     before = session.lock.owner()
     settings = session.settings()
     problems: list[str] = []
-    rule = _ask(lambda: session.load_balancer.rule(), "load balancer", problems)
+    rule = ask(lambda: session.load_balancer.rule(), "load balancer", problems)
     drift = () if rule is None else config_drift(settings, rule)
     colors: dict[str, ColorStatus] = {}
     for color in COLORS:
         colored = settings.color(color)
-        pods = _ask(lambda color=color: session.replicas.pods(color), "Kubernetes", problems)
-        health = rule and _ask(lambda color=color: session.load_balancer.health(color), "load balancer", problems)
+        pods = ask(lambda color=color: session.replicas.pods(color), "Kubernetes", problems)
+        health = rule and ask(lambda color=color: session.load_balancer.health(color), "load balancer", problems)
         colors[color] = ColorStatus(
             weight=None if rule is None else rule.weights[color],
             release_id=None if colored.release is None else colored.release.release_id,
@@ -143,14 +140,6 @@ def _under_way(owner: Owner, *, differ: bool) -> str:
         return str(owner)
     known = "" if owner.is_alive else ". It runs elsewhere: --watch shows whether it has ended"
     return f"{owner}; config file and rule differ until its update is done{known}"
-
-
-def _ask(read: Callable[[], _T], what: str, problems: list[str]) -> _T | None:
-    try:
-        return read()
-    except Exception as error:  # the status is needed most when something is down
-        problems.append(f"{what}: {describe_error(error)}")
-        return None
 
 
 def _last_rollout(records: list[Record]) -> dict[str, Any] | None:

@@ -5,10 +5,10 @@ to look in the store of the journal: a job that looks every ten minutes finds wh
 all the time, with the same rate of false alarms (``statistics/onset.py``).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Final
 
 from pydantic import JsonValue
 
@@ -24,7 +24,7 @@ from rollout.model.look import Look, Watched
 from rollout.model.nodes import BoundPod, Node
 from rollout.model.notification import Notification, Origin
 from rollout.model.plan import full_weight_of
-from rollout.model.records import Promoted, Record, VerdictGiven, of_type
+from rollout.model.records import Record, VerdictGiven, of_type
 from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Ports
 from rollout.report.notifications import watch_failed, way_back_at_risk
@@ -32,12 +32,11 @@ from rollout.session import Session
 from rollout.statistics.measurements import sample
 from rollout.steps.conditions import keep_warm_until
 from rollout.steps.drift import config_drift
-from rollout.system.failures import describe_error
+from rollout.steps.keep_warm import last_promotion
+from rollout.system.failures import ask
 
 FAILED: Final = "failed"
 AT_RISK: Final = "way_back"
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +115,7 @@ def look(session: Session) -> Seen:
     if not rule.splits(full_weight_of(active)):
         violations.append(f"green_weight: {idle} has weight {rule.weights[idle]}; the watch is for after a promotion")
     history = session.history()
-    promotion = _promotion(history, active)
+    promotion = last_promotion(history, active)
     if promotion is None:
         violations.append(f"the journal has no promotion of {active}, so there is nothing to begin at")
     if violations or promotion is None:
@@ -125,7 +124,7 @@ def look(session: Session) -> Seen:
     watched = looks.read()
     new = _new_looks(ports, settings, watched, promotion.at, now, unread)
     watched = watched.model_copy(update={"looks": (*watched.looks, *new)})
-    active_health = _ask(lambda: ports.load_balancer.health(active), "the load balancer", unread)
+    active_health = ask(lambda: ports.load_balancer.health(active), "the load balancer", unread)
     wanted, scaled = settings.color(active).wanted_replicas, settings.autoscaling is not None
     verdicts = (
         *(() if active_health is None else (judge_targets(active_health, wanted, more_may_start=scaled),)),
@@ -145,11 +144,6 @@ def look(session: Session) -> Seen:
         news = [key for key in told if key not in watched.told]
         session.notify(lambda origin: _notifications(origin, seen, promotion.rollout, news, now, settings))
     return seen
-
-
-def _promotion(history: Sequence[Record], active: Color) -> Record | None:
-    promotions = list(of_type(history, Promoted))
-    return promotions[-1][0] if promotions and promotions[-1][1].active_color == active else None
 
 
 def _new_looks(
@@ -177,8 +171,8 @@ def _new_looks(
         return load_balancer_look(ports.target_group_metrics.periods(start, until)[active], limits, start, until)
 
     for one in (
-        _ask(lambda: pods(watched.looked_until("pods") or promoted_at), "Prometheus", unread),
-        _ask(lambda: balancer(watched.looked_until("load_balancer") or promoted_at), "CloudWatch", unread),
+        ask(lambda: pods(watched.looked_until("pods") or promoted_at), "Prometheus", unread),
+        ask(lambda: balancer(watched.looked_until("load_balancer") or promoted_at), "CloudWatch", unread),
     ):
         if one is not None:
             yield one
@@ -202,14 +196,14 @@ def _at_risk(
     idle = settings.idle_color
     colored = settings.color(idle)
     wanted = colored.wanted_replicas
-    pods = _ask(lambda: ports.replicas.pods(idle), "Kubernetes", unread)
+    pods = ask(lambda: ports.replicas.pods(idle), "Kubernetes", unread)
     if pods is not None and (ready := sum(pod.ready and not pod.terminating for pod in pods)) < wanted:
         waiting = next((f", {pod.name}: {pod.waiting_reason}" for pod in pods if pod.waiting_reason), "")
         yield f"{idle}: {ready} of {wanted} replicas are ready{waiting}"
-    health = _ask(lambda: ports.load_balancer.health(idle), "the load balancer", unread)
+    health = ask(lambda: ports.load_balancer.health(idle), "the load balancer", unread)
     if health is not None and health.healthy < wanted:
         yield f"{idle}: {health.healthy} of {wanted} targets are healthy"
-    found = _ask(lambda: (ports.cluster.nodes(), ports.cluster.bound_pods()), "Kubernetes", unread)
+    found = ask(lambda: (ports.cluster.nodes(), ports.cluster.bound_pods()), "Kubernetes", unread)
     if found is not None:
         yield from _leaving(settings, service, *found)
     reservation = colored.reservation
@@ -237,11 +231,3 @@ def _notifications(
         yield watch_failed(origin, rollout, seen.color, seen.failure, now)
     if AT_RISK in news:
         yield way_back_at_risk(origin, rollout, other_color(seen.color), seen.at_risk, seen.keep_until, now)
-
-
-def _ask(read: Callable[[], _T], what: str, unread: list[str]) -> _T | None:
-    try:
-        return read()
-    except Exception as error:  # one source that fails must not hide what the others show
-        unread.append(f"{what}: {describe_error(error)}")
-        return None

@@ -62,6 +62,9 @@ JsonOption = Annotated[
         "--json", help="Print JSON: one object, or a line for each record of the journal and the outcome as the last."
     ),
 ]
+IfWarmOption = Annotated[
+    bool, typer.Option("--if-warm", help="Exit with code 0 while no colour is kept warm or another command runs.")
+]
 WorkDirOption = Annotated[Path, typer.Option("--work-dir", help="Folder with Pulumi.yaml and Pulumi.<stack>.yaml.")]
 
 

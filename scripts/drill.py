@@ -1,12 +1,9 @@
 """Practise a rollback while the idle colour is kept warm: send it one percent of traffic, and measure the way back."""
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from scripts import console
-from scripts.console import CtrlC, JsonOption, Script, ServiceOption, StackOption, WorkDirOption
+from scripts.console import CtrlC, IfWarmOption, JsonOption, Script, ServiceOption, StackOption, WorkDirOption
 
 SCRIPT = Script(
     examples=(
@@ -26,10 +23,7 @@ def main(
     stack: StackOption,
     service: ServiceOption = None,
     work_dir: WorkDirOption = Path(),
-    if_warm: Annotated[
-        bool,
-        typer.Option("--if-warm", help="Exit with code 0 while no colour is kept warm or another command runs."),
-    ] = False,
+    if_warm: IfWarmOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Send one percent of traffic to the idle colour, move it back as a rollback would, and record the times."""

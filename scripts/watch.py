@@ -1,9 +1,7 @@
 """Look at the promoted colour and its way back, every few minutes until the reap; roll back when a gate fails."""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from pydantic import JsonValue
 
 from scripts import console
@@ -11,6 +9,7 @@ from scripts.console import (
     EXIT_DONE,
     EXIT_NEEDS_HUMAN,
     CtrlC,
+    IfWarmOption,
     JsonOption,
     Script,
     ServiceOption,
@@ -35,10 +34,7 @@ def main(
     stack: StackOption,
     service: ServiceOption = None,
     work_dir: WorkDirOption = Path(),
-    if_warm: Annotated[
-        bool,
-        typer.Option("--if-warm", help="Exit with code 0 while no colour is kept warm or another command runs."),
-    ] = False,
+    if_warm: IfWarmOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Check the promoted colour by all requests since its promotion, and whether the way back is whole.

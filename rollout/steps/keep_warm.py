@@ -77,11 +77,12 @@ def warm_color(settings: ServiceSettings, records: Sequence[Record], now: dateti
         keeps = settings.headroom_mode != "surge" and colored.serves
     if not keeps:
         return None
+    promotion = last_promotion(records, settings.active_color)
     return WarmColor(
         color=idle,
         nodes=nodes_for(colored.replicas, settings.instance, settings.shape(idle)),
         usd_per_hour=price_of(settings, idle),
-        since=_promoted_at(records, settings.active_color),
+        since=None if promotion is None else promotion.at,
         now=now,
     )
 
@@ -158,8 +159,7 @@ def keep_violations(settings: ServiceSettings, until: datetime, *, shorten: str)
         )
 
 
-def _promoted_at(records: Sequence[Record], active: Color) -> datetime | None:
+def last_promotion(records: Sequence[Record], active: Color) -> Record | None:
+    """Return the record of the active colour's promotion. None when the journal does not have it."""
     promoted = list(of_type(records, Promoted))
-    if not promoted or promoted[-1][1].active_color != active:
-        return None
-    return promoted[-1][0].at
+    return promoted[-1][0] if promoted and promoted[-1][1].active_color == active else None

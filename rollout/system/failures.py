@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from rollout.model.errors import Interruption, RolloutError
+
+_T = TypeVar("_T")
 
 LOG_IN: Final = "Log in again (`aws sso login`, or new keys), and check AWS_PROFILE"
 
@@ -18,6 +20,21 @@ _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "Unauthoriz
 # https://github.com/boto/botocore/blob/develop/botocore/credentials.py (RefreshableCredentials)
 _OUTLIVED: Final = "refreshed credentials are still expired"
 _THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"})
+
+
+def ask(read: Callable[[], _T], what: str, unanswered: list[str]) -> _T | None:
+    """Return what a source says. If it fails, return None and add why to ``unanswered``: the others still count.
+
+    Args:
+        read: asks the source.
+        what: the source, for the message.
+        unanswered: gets one line for a source that fails.
+    """
+    try:
+        return read()
+    except Exception as error:  # what looks at everything is needed most when something is down
+        unanswered.append(f"{what}: {describe_error(error)}")
+        return None
 
 
 def describe_error(error: BaseException) -> str:
