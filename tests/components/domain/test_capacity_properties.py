@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.domain.capacity import (
+from components.domain.capacity.capacity import (
     DAEMONSET_MEMORY_MIB,
     DAEMONSET_MILLICPUS,
     ColorDemand,
@@ -16,8 +16,8 @@ from components.domain.capacity import (
     shared_pool_size,
     usd_per_hour,
 )
-from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
 from components.domain.naming import COLORS, Color
+from components.domain.nodes.gpu_instances import INSTANCE_TYPES, GpuInstance
 
 MODES: list[HeadroomMode] = ["always", "on_rollout", "reserved"]
 Case = tuple[GpuInstance, ReplicaShape]
