@@ -2,14 +2,14 @@
 
 from importlib import import_module
 from itertools import product
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 
 import pytest
 
 import components.config
 from components.config.reading.forms import Form
 
-MODULES = [import_module(f"components.config.{one.name}") for one in iter_modules(components.config.__path__)]
+MODULES = [import_module(one.name) for one in walk_packages(components.config.__path__, "components.config.")]
 FORMS = {name: one for module in MODULES for name, one in vars(module).items() if isinstance(one, Form)}
 
 A = "a"

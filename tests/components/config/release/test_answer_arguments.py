@@ -3,12 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.components.domain.vllm.test_vllm_options import good_values
 
 from components.config.release.answer_arguments import NEUTRAL_OPTIONS, NEUTRAL_SWITCHES, answer_arguments
 from components.config.release.engine_args import engine_args_violations
 from components.config.release.release import Release
 from components.domain.vllm.vllm_options import KEYED, OPTIONS, VALUELESS, Kind
+from tests.components.domain.vllm.test_vllm_options import good_values
 from tests.components.example import release
 
 # They refer to something that must be pinned, or make a model generate no text.

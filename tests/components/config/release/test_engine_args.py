@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.components.domain.vllm.test_vllm_options import good_values
 
 from components.config.reading.violations import Violation
 from components.config.release.engine_args import (
@@ -14,6 +13,7 @@ from components.config.release.engine_args import (
 )
 from components.config.release.removed_args import REMOVED_ENGINE_ARGS
 from components.domain.vllm.vllm_options import KEYED, OPTIONS, VALUELESS, Kind
+from tests.components.domain.vllm.test_vllm_options import good_values
 from tests.components.example import release, run_program
 
 JSON_OPTIONS = {name for name, option in OPTIONS.items() if option.kind in KEYED}
