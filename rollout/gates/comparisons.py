@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from components.config.rollout_settings import GateSettings
+from components.config.sections.rollout_settings import GateSettings
 from components.domain.naming import Color
 from rollout.statistics.measurements import Counters, Histogram, Period, Sample, sample
 from rollout.statistics.sequential import BLOCK_REQUESTS, Comparison, categories

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from components.config.rollout_settings import GateSettings
+from components.config.sections.rollout_settings import GateSettings
 from components.domain.naming import Color
 from rollout.gates.comparisons import PodComparison, latency
 from rollout.gates.disputes import NO_DISPUTE, Dispute

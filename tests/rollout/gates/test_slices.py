@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.config.gate_settings import PodErrorRateSettings, TtftSettings
-from components.config.rollout_settings import GateSettings
+from components.config.sections.gate_settings import PodErrorRateSettings, TtftSettings
+from components.config.sections.rollout_settings import GateSettings
 from components.domain.naming import Color
 from rollout.gates.disputes import NO_DISPUTE, Dispute
 from rollout.gates.slices import MOST, Between, GateSlices, Places, share
