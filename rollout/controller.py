@@ -498,6 +498,7 @@ class Controller:
                 reason=verdict.reason,
                 evidence=verdict.evidence,
                 dry_run=verdict.dry_run,
+                slices=verdict.slices,
             )
         )
 

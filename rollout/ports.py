@@ -1,6 +1,6 @@
 """The ports: what a rollout needs from the outside world, as protocols."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -302,8 +302,8 @@ class Account(Protocol):
 class Metrics(Protocol):
     """The pods' own metrics."""
 
-    def counters(self, at: datetime) -> Mapping[Color, Counters]:
-        """Read both colours' counters at a given time."""
+    def counters(self, at: datetime, by: Collection[str] = ()) -> Mapping[Color, Counters]:
+        """Read both colours' counters at a given time, and their slices by these labels."""
         ...
 
     def running_requests(self, color: Color) -> float | None:

@@ -22,6 +22,7 @@ from components.config.sections.gate_settings import (
     EndToEndSettings,
     ErrorRateSettings,
     InterTokenSettings,
+    PodErrorRateSettings,
     ProbeSettings,
     QueueDepthSettings,
     TargetGroupLatencySettings,
@@ -67,12 +68,12 @@ class GateSettings(BaseModel):
         ),
     ] = 0.001
     error_rate: Annotated[
-        ErrorRateSettings,
+        PodErrorRateSettings,
         Field(
             description="Failed requests, as counted by the pods: 5xx answers, and generations that ended in an error "
             "or were aborted."
         ),
-    ] = ErrorRateSettings()
+    ] = PodErrorRateSettings()
     abandoned: Annotated[
         AbandonedSettings, Field(description="Requests whose client hung up before the answer was complete.")
     ] = AbandonedSettings()
@@ -110,6 +111,17 @@ class GateSettings(BaseModel):
     warm_up: Annotated[WarmUpSettings, Field(description="The warm-up of the prefix cache.")] = WarmUpSettings()
     shadow: Annotated[ShadowSettings, Field(description="The shadow check.")] = ShadowSettings()
     manual: Annotated[ManualSettings, Field(description="Steps that a person must approve.")] = ManualSettings()
+
+    @property
+    def slice_labels(self) -> dict[str, str]:
+        """The gates that judge slices, each with its label."""
+        gates = {
+            "error_rate": self.error_rate,
+            "ttft_p95": self.ttft_p95,
+            "inter_token_p95": self.inter_token_p95,
+            "end_to_end_p95": self.end_to_end_p95,
+        }
+        return {name: gate.by for name, gate in gates.items() if gate.by is not None}
 
 
 class AttestationSettings(BaseModel):
