@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.config.rollout_settings import RolloutSettings
+from components.config.sections.rollout_settings import RolloutSettings
 from components.domain.naming import Color, fingerprint
 from rehearsal.vllm.hub import Faults
 from rehearsal.vllm.protocol import render_chat
