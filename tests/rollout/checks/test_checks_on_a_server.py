@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from components.config.release.release import Release
@@ -23,6 +22,7 @@ from rollout.ports import Check
 from rollout.statistics.measurements import Counters, PrefixCache
 from rollout.system.clock import SystemClock
 from tests.rehearsal.vllm.server_process import FAST, MODEL, ServerProcess
+from tests.rollout.checks.two_servers import Router
 from tests.rollout.fakes import BASE, FakeConfig
 
 IMAGE = f"vllm/vllm-openai@sha256:{'a' * 64}"
@@ -40,19 +40,6 @@ SUMS = [
     {"id": f"{number}", "prompt": f"What is {number} + 5?", "check": {"contains": f"= {number + 5}."}}
     for number in range(12)
 ]
-
-
-class Router(httpx.BaseTransport):
-    """Routes a request by its secret header, as the candidate rules do."""
-
-    def __init__(self, ports: dict[Color, int]) -> None:
-        self.ports = ports
-        self._transport = httpx.HTTPTransport()
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        color: Color = "green" if request.headers.get("x-candidate-route") == "green-s3cret" else "blue"
-        request.url = request.url.copy_with(host="127.0.0.1", port=self.ports[color])
-        return self._transport.handle_request(request)
 
 
 class Scrapes:
