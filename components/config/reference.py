@@ -11,7 +11,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from components.config.autoscaling_settings import AutoscalingSettings
-from components.config.check_settings import EvalSettings, ManualSettings, ShadowSettings, SmokeSettings, WarmUpSettings
+from components.config.check_settings import (
+    EvalSettings,
+    LoadSettings,
+    ManualSettings,
+    ShadowSettings,
+    SmokeSettings,
+    WarmUpSettings,
+)
 from components.config.existing_nodes import ExistingNodes, KarpenterNodePool, TolerationSettings
 from components.config.explain import range_of
 from components.config.forms import Form
@@ -139,6 +146,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout.gates.eval`", EvalSettings),
     ("`rollout.gates.warm_up`", WarmUpSettings),
     ("`rollout.gates.shadow`", ShadowSettings),
+    ("`rollout.gates.load`", LoadSettings),
     ("`rollout.gates.manual`", ManualSettings),
     ("`rollout.hooks`", HookSettings),
     ("`rollout.notifications[]`", NotificationTarget),

@@ -6,7 +6,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from components.config.check_settings import EvalSettings, ManualSettings, ShadowSettings, SmokeSettings, WarmUpSettings
+from components.config.check_settings import (
+    EvalSettings,
+    LoadSettings,
+    ManualSettings,
+    ShadowSettings,
+    SmokeSettings,
+    WarmUpSettings,
+)
 from components.config.durations import PositiveSeconds, Seconds
 from components.config.forms import PATH_OR_S3, STORE_URL, URL
 from components.config.gate_settings import (
@@ -97,13 +104,36 @@ class GateSettings(BaseModel):
     recorded_prompts: Annotated[
         str | None,
         PATH_OR_S3,
-        Field(description="JSONL of recorded requests (docs/shadow.md), for the shadow check and the warm-up."),
+        Field(
+            description="JSONL of recorded requests (docs/shadow.md), for the warm-up and the checks shadow and load."
+        ),
     ] = None
     smoke: Annotated[SmokeSettings, Field(description="The smoke test.")] = SmokeSettings()
     eval: Annotated[EvalSettings, Field(description="The evaluation.")] = EvalSettings()
     warm_up: Annotated[WarmUpSettings, Field(description="The warm-up of the prefix cache.")] = WarmUpSettings()
     shadow: Annotated[ShadowSettings, Field(description="The shadow check.")] = ShadowSettings()
+    load: Annotated[
+        LoadSettings | None,
+        Field(description="The load check (docs/load.md); `{}` is enough. Default: it does not run.", examples=[{}]),
+    ] = None
     manual: Annotated[ManualSettings, Field(description="Steps that a person must approve.")] = ManualSettings()
+
+    @model_validator(mode="after")
+    def _limit_the_load(self) -> Self:
+        if self.load is not None and self.load_limits_seconds == (None, None):
+            what = "has no latency limit: both latency gates are dry runs"
+            fix = "Set load.ttft_p95_limit_seconds or load.inter_token_p95_limit_seconds."
+            raise wrong(Violation(("load",), what, fix))
+        return self
+
+    @property
+    def load_limits_seconds(self) -> tuple[float | None, float | None]:
+        """The load check's limits of the time to first token and between tokens, each None when it has none."""
+        if self.load is None:
+            return None, None
+        ttft = None if self.ttft_p95.dry_run else self.ttft_p95.limit_seconds
+        between = None if self.inter_token_p95.dry_run else self.inter_token_p95.limit_seconds
+        return self.load.ttft_p95_limit_seconds or ttft, self.load.inter_token_p95_limit_seconds or between
 
 
 class AttestationSettings(BaseModel):
