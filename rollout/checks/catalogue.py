@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from components.config.rollout_settings import GateSettings
+from components.config.sections.rollout_settings import GateSettings
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color
 from rollout.checks.evals.evaluation import Evaluation

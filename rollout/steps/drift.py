@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pydantic import JsonValue
 
 from components.config.settings import ServiceSettings
+from components.domain.balancer.traffic import ColorState
 from components.domain.moments import format_or_empty
 from components.domain.naming import COLORS, Color
-from components.domain.traffic import ColorState
 from rollout.model.counts import counts_text
 from rollout.model.plan import full_weight_of
 from rollout.model.rule import LiveRule, StateRule

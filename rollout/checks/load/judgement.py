@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.config.check_settings import LoadSettings
+from components.config.sections.check_settings import LoadSettings
 from rollout.checks.load.search import Level, Search
 from rollout.model.verdict import GateVerdict, Verdict
 from rollout.statistics.demand import Throughput

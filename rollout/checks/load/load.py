@@ -14,9 +14,9 @@ from functools import cached_property
 from itertools import cycle
 from typing import Any
 
-from components.config.check_settings import LoadSettings
-from components.config.release import Release
-from components.config.rollout_settings import GateSettings
+from components.config.release.release import Release
+from components.config.sections.check_settings import LoadSettings
+from components.config.sections.rollout_settings import GateSettings
 from components.domain.naming import Color, fingerprint, other_color
 from rollout.checks.load.judgement import Capacity, judge_load
 from rollout.checks.load.prompts import recorded_bodies, synthetic_bodies

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.config.check_settings import LoadSettings
+from components.config.sections.check_settings import LoadSettings
 from rollout.checks.load.judgement import Capacity, judge_load, percent_of
 from rollout.checks.load.search import Level, Limits, Search
 from rollout.model.verdict import GateVerdict, Verdict

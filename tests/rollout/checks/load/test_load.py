@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.config.rollout_settings import GateSettings
+from components.config.sections.rollout_settings import GateSettings
 from components.domain.naming import Color, fingerprint
 from rollout.checks.load.load import Load
 from rollout.checks.load.prompts import synthetic_bodies
