@@ -17,6 +17,7 @@ from components.config.release.sampling import Sampling
 from components.config.sections.autoscaling_settings import AutoscalingSettings
 from components.config.sections.check_settings import (
     EvalSettings,
+    LoadSettings,
     ManualSettings,
     ShadowSettings,
     SmokeSettings,
@@ -152,6 +153,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout.gates.eval`", EvalSettings),
     ("`rollout.gates.warm_up`", WarmUpSettings),
     ("`rollout.gates.shadow`", ShadowSettings),
+    ("`rollout.gates.load`", LoadSettings),
     ("`rollout.gates.manual`", ManualSettings),
     ("`rollout.hooks`", HookSettings),
     ("`rollout.notifications[]`", NotificationTarget),

@@ -212,6 +212,7 @@ class FakeCheck:
 
     name: str
     verdict: Verdict = Verdict.PASS
+    dry_run: bool = False
     runs: int = 0
     prepared: int = 0
 
@@ -222,7 +223,7 @@ class FakeCheck:
         assert color in COLORS
         assert release.release_id
         self.runs += 1
-        return GateVerdict(gate=self.name, verdict=self.verdict, reason="set by the test")
+        return GateVerdict(gate=self.name, verdict=self.verdict, reason="set by the test", dry_run=self.dry_run)
 
 
 @dataclass
@@ -334,7 +335,7 @@ class World:
         self.previews: list[str] = []
         self.smoke = Verdict.PASS
         self.approvals: dict[int, Approval] = {}
-        self.checks = {name: FakeCheck(name) for name in ("eval", "warm_up", "shadow")}
+        self.checks = {name: FakeCheck(name) for name in ("eval", "warm_up", "shadow", "load")}
         self.route = FakeRoute(self._answer, now=self.clock.now)
         self.healthy: dict[Color, int | None] = dict.fromkeys(COLORS)
         self.idle_timeout: int | None = None  # in seconds; None for the settings' value
