@@ -56,7 +56,7 @@ test: binaries
 test-fast: setup
 	@$(PYTEST) -m "not binaries and not slow and not long_world"
 
-# WORLDS=tests/faults: some of them.
+# WORLDS=tests/faults: some of them, by any arguments of pytest.
 WORLDS ?=
 test-worlds: binaries
 	@$(RUN) -m pytest -m long_world --durations 10 $(WORLDS)

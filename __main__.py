@@ -13,9 +13,9 @@ if sys.version_info < (3, 11):  # noqa: UP036 - the user's Python may be older
         "Run `make setup` and activate its environment: . .venv/bin/activate"
     )
 
-from components.config import route_secret
+from components.config.reading import route_secret
+from components.config.reading.violations import Violation
 from components.config.settings import PREFIX, Settings, SettingsError
-from components.config.violations import Violation
 from components.domain.naming import PROJECT
 from components.resources.blue_green_service import BlueGreenService, BlueGreenServiceArgs
 

@@ -5,7 +5,7 @@ from typing import Any, cast
 import pulumi
 from pulumi.provider.experimental.util import camel_case
 
-from components.config import route_secret
+from components.config.reading import route_secret
 from components.resources import blue_green_service
 from package.arguments import BlueGreenServiceArgs
 from package.settings_of import InputsError, declared_settings, settings_of

@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 
 from pydantic.fields import FieldInfo
 
-from components.config.forms import CERTIFICATE, EKS_NAME, SECURITY_GROUP, SUBNET, VPC, Form
+from components.config.reading.forms import CERTIFICATE, EKS_NAME, SECURITY_GROUP, SUBNET, VPC, Form
 from components.config.service_settings import ServiceSettings
 from components.config.settings import Settings
 

@@ -10,12 +10,12 @@ from pulumi.provider.experimental.util import camel_case
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from components.config import route_secret
-from components.config.explain import explain
-from components.config.forms import Form
+from components.config.reading import route_secret
+from components.config.reading.explain import explain
+from components.config.reading.forms import Form
+from components.config.reading.violations import Path, Violation, text_violations
 from components.config.service_settings import ServiceSettings
 from components.config.settings import Settings, object_values
-from components.config.violations import Path, Violation, text_violations
 from package.inputs import SERVICE_FIELDS, SETTINGS, STACK_FIELDS, identifier
 
 

@@ -6,11 +6,11 @@ from typing import Annotated
 from pulumi_policy import Severity
 from pydantic import Field
 
-from components.config.reservation import BLOCK_LEAD
-from components.domain.capacity import ReplicaShape, gpu_types_like, misfit_fix, misfits, replicas_for_weight
-from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
+from components.config.sections.reservation import BLOCK_LEAD
+from components.domain.balancer.traffic import ColorState, Traffic
+from components.domain.capacity.capacity import ReplicaShape, gpu_types_like, misfit_fix, misfits, replicas_for_weight
+from components.domain.capacity.ladder import SharedCapacity
 from components.domain.guards import is_kept_warm
-from components.domain.ladder import SharedCapacity
 from components.domain.naming import (
     COLORS,
     DO_NOT_DISRUPT_KEY,
@@ -19,8 +19,8 @@ from components.domain.naming import (
     RESERVATION_ENDS_KEY,
     Color,
 )
-from components.domain.node_pools import keeps_all_nodes
-from components.domain.traffic import ColorState, Traffic
+from components.domain.nodes.gpu_instances import INSTANCE_TYPES, GpuInstance
+from components.domain.nodes.node_pools import keeps_all_nodes
 from policies import clock
 from policies.nodes import (
     NodeGroup,

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from components.config.forms import TIME
+from components.config.reading.forms import TIME
 from components.domain.moments import parse_rfc3339
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pulumi_policy import Severity
 
-from components.config.secret_values import names_secret, secret_kind
+from components.config.reading.secret_values import names_secret, secret_kind
 from policies.label_selectors import is_empty, selects
 from policies.pods import Pods, is_vllm, share_namespace, vllm_deployments
 from policies.policy import Finding, Options, resource_policy, service_policy, wrong

@@ -5,6 +5,7 @@ from typing import Final
 
 from pulumi_policy import Severity
 
+from components.domain.balancer.traffic import ColorState
 from components.domain.guards import is_kept_warm
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
@@ -15,8 +16,7 @@ from components.domain.naming import (
     ROLLOUT_SERIAL_KEY,
     color_state_key,
 )
-from components.domain.node_pools import keeps_all_nodes
-from components.domain.traffic import ColorState
+from components.domain.nodes.node_pools import keeps_all_nodes
 from policies import clock
 from policies.policy import Options, resource_policy, wrong
 from policies.resources import (

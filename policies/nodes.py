@@ -6,9 +6,9 @@ from functools import cached_property
 from math import ceil
 from typing import Any, Final
 
-from components.domain.capacity import CapacityError, ReplicaShape, instance_type, nodes_for, replicas_per_node
+from components.domain.capacity.capacity import CapacityError, ReplicaShape, instance_type, nodes_for, replicas_per_node
 from components.domain.naming import COLOR_KEY, COLORS, GPU_RESOURCE, RESERVATION_ENDS_KEY, Color
-from components.domain.node_pools import required_types
+from components.domain.nodes.node_pools import required_types
 from policies.pods import Pods
 from policies.resources import DEPLOYMENT, LAUNCH_TEMPLATE, NODE_GROUP, NODE_POOL, Resource, at, items, table, whole
 from policies.scaling import least_replicas, most_replicas

@@ -7,9 +7,9 @@ from functools import cached_property
 from math import ceil
 from typing import Any, Final
 
-from components.domain.capacity import ReplicaShape
+from components.domain.capacity.capacity import ReplicaShape
 from components.domain.naming import COLOR_KEY, CONTAINER_NAME, GPU_RESOURCE
-from components.domain.serve_options import ServeOption, serve_options
+from components.domain.vllm.serve_options import ServeOption, serve_options
 from policies.commands import slept_seconds, words
 from policies.probes import Probe
 from policies.resources import DEPLOYMENT, Resource, at, items, table, tables, whole

@@ -23,7 +23,7 @@ from pulumi_policy import (
 from pulumi_policy.proxy import UnknownValueError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from components.config.secret_values import secret_kind
+from components.config.reading.secret_values import secret_kind
 from policies.resources import Resource, type_of
 from policies.service import Service, services_of
 

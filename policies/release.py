@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from pulumi_policy import Severity
 
-from components.config.answer_arguments import answer_arguments
-from components.config.environment import DERIVED_VARIABLES
-from components.config.pins import commit_fix, is_pinned, unpinned
+from components.config.release.answer_arguments import answer_arguments
+from components.config.release.environment import DERIVED_VARIABLES
+from components.config.release.pins import commit_fix, is_pinned, unpinned
 from components.domain.naming import (
     PROMPTS_HASH_KEY,
     RELEASE_KEY,
@@ -17,7 +17,7 @@ from components.domain.naming import (
     content_hash,
     fingerprint,
 )
-from components.domain.pod_paths import PROMPTS_PATH
+from components.domain.pods.pod_paths import PROMPTS_PATH
 from policies.pods import Pods, is_vllm, share_namespace, vllm_deployments
 from policies.policy import Finding, Options, resource_policy, service_policy, wrong
 from policies.resources import CONFIG_MAP, DEPLOYMENT, Resource, at, table

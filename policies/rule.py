@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.domain.ladder import SharedCapacity
+from components.domain.balancer.traffic import ColorState, Traffic
+from components.domain.capacity.ladder import SharedCapacity
 from components.domain.moments import parse_or_none
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
@@ -19,7 +20,6 @@ from components.domain.naming import (
     Color,
     color_state_key,
 )
-from components.domain.traffic import ColorState, Traffic
 from policies.resources import LISTENER, LISTENER_RULE, Resource, at, items, tables, whole
 
 

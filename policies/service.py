@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from components.domain.balancer.traffic import Traffic
 from components.domain.naming import Color
-from components.domain.traffic import Traffic
 from policies.resources import LISTENER_RULE, Resource
 from policies.rule import is_weighted_rule, traffic
 

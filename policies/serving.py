@@ -6,9 +6,9 @@ from typing import Annotated, Final
 from pulumi_policy import Severity
 from pydantic import Field
 
-from components.domain.drain_chain import EXIT_MARGIN_SECONDS, MAX_GRACE_PERIOD_SECONDS
 from components.domain.naming import COLOR_KEY, SERVICE_KEY, other_color, target_health
-from components.domain.pod_times import MIN_SILENCE_SECONDS, READINESS_MARGIN_SECONDS
+from components.domain.pods.drain_chain import EXIT_MARGIN_SECONDS, MAX_GRACE_PERIOD_SECONDS
+from components.domain.pods.pod_times import MIN_SILENCE_SECONDS, READINESS_MARGIN_SECONDS
 from policies.label_selectors import portion, selects
 from policies.pods import Pods, is_vllm, share_namespace, vllm_deployments
 from policies.policy import Finding, Options, resource_policy, service_policy, wrong

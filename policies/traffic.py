@@ -8,10 +8,10 @@ from typing import Annotated, Final
 from pulumi_policy import Severity
 from pydantic import Field
 
-from components.config import route_secret
-from components.domain.drain_chain import EXIT_MARGIN_SECONDS
+from components.config.reading import route_secret
 from components.domain.evidence import MOST_PERCENT_WITHOUT, EvidenceTag, needs_evidence
 from components.domain.naming import CANDIDATE_ROUTE_HEADER, COLORS, EVIDENCE_KEY, PROJECT, Color, other_color
+from components.domain.pods.drain_chain import EXIT_MARGIN_SECONDS
 from policies.bundles import BundleError, find_bundle
 from policies.pods import Pods, is_vllm
 from policies.policy import Finding, Options, resource_policy, service_policy, wrong

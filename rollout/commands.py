@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 from pydantic import JsonValue
 
-from components.config.release import Release
+from components.config.release.release import Release
 from components.config.settings import ServiceSettings
 from components.domain.moments import format_rfc3339
 from components.domain.naming import Color, other_color

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Literal
 
 from components.config.headroom import headroom_costs
-from components.config.release import Release
-from components.domain.headroom import headroom_lines
+from components.config.release.release import Release
+from components.domain.capacity.headroom import headroom_lines
 from components.domain.moments import format_rfc3339
 from components.domain.naming import Color, other_color
 from rollout.gates.attestation import AttestationTimeoutError, WeightChange, attest_weight

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from pydantic import JsonValue
 
-from components.config.release import Release
+from components.config.release.release import Release
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color
 from rollout.model.account import (

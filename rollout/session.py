@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from components.config import route_secret
-from components.config.notification_settings import NotificationTarget
+from components.config.reading import route_secret
+from components.config.sections.notification_settings import NotificationTarget
 from components.config.settings import ServiceSettings
 from components.domain.evidence import digest_of
 from rollout.adapters.config_file import ConfigFile, stack_file

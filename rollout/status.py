@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from components.config.headroom import headroom_costs
-from components.domain.headroom import HeadroomCost
+from components.domain.capacity.headroom import HeadroomCost
 from components.domain.moments import format_or_empty, format_rfc3339_micros
 from components.domain.naming import COLORS
 from rollout.journal.lock import Owner

@@ -8,10 +8,10 @@ import typer
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from components.config.explain import explain
-from components.config.model import from_text
-from components.config.release import Release
-from components.config.violations import text_violations
+from components.config.reading.explain import explain
+from components.config.reading.model import from_text
+from components.config.reading.violations import text_violations
+from components.config.release.release import Release
 from rollout.commands import ramp
 from rollout.model.errors import RefusedError
 from rollout.model.plan import CHECKS, Skip

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from components.domain.headroom import headroom_lines
+from components.domain.capacity.headroom import headroom_lines
 from components.domain.moments import format_or_empty
 from rollout.model.errors import RefusedError
 from rollout.session import Place, Session

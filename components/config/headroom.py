@@ -11,9 +11,15 @@ from pathlib import Path
 from typing import Final, Literal
 
 from components.config.service_settings import ColorSettings, ServiceSettings
-from components.domain.capacity import HeadroomMode
-from components.domain.headroom import MODES, MODES_ON_OTHERS_NODES, HeadroomCase, HeadroomCost, climbing_way_back
-from components.domain.ladder import Ladder, SharedCapacity, make_ladder, smallest_surge
+from components.domain.capacity.capacity import HeadroomMode
+from components.domain.capacity.headroom import (
+    MODES,
+    MODES_ON_OTHERS_NODES,
+    HeadroomCase,
+    HeadroomCost,
+    climbing_way_back,
+)
+from components.domain.capacity.ladder import Ladder, SharedCapacity, make_ladder, smallest_surge
 
 BEGIN: Final = "<!-- table: make config -->\n"
 END: Final = "<!-- end of table -->"

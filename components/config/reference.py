@@ -10,13 +10,21 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from components.config.autoscaling_settings import AutoscalingSettings
-from components.config.check_settings import EvalSettings, ManualSettings, ShadowSettings, SmokeSettings, WarmUpSettings
-from components.config.cohort_settings import CohortSettings
-from components.config.existing_nodes import ExistingNodes, KarpenterNodePool, TolerationSettings
-from components.config.explain import range_of
-from components.config.forms import Form
-from components.config.gate_settings import (
+from components.config.reading.explain import range_of
+from components.config.reading.forms import Form
+from components.config.release.release import Release
+from components.config.release.sampling import Sampling
+from components.config.sections.autoscaling_settings import AutoscalingSettings
+from components.config.sections.check_settings import (
+    EvalSettings,
+    ManualSettings,
+    ShadowSettings,
+    SmokeSettings,
+    WarmUpSettings,
+)
+from components.config.sections.cohort_settings import CohortSettings
+from components.config.sections.existing_nodes import ExistingNodes, KarpenterNodePool, TolerationSettings
+from components.config.sections.gate_settings import (
     AbandonedSettings,
     EndToEndSettings,
     ErrorRateSettings,
@@ -26,27 +34,30 @@ from components.config.gate_settings import (
     TargetGroupLatencySettings,
     TtftSettings,
 )
-from components.config.hook_settings import HookSettings
-from components.config.node_settings import NodeSettings
-from components.config.notification_settings import (
+from components.config.sections.hook_settings import HookSettings
+from components.config.sections.node_settings import NodeSettings
+from components.config.sections.notification_settings import (
     NotificationTarget,
     SlackSettings,
     SnsSettings,
     WebhookSettings,
 )
-from components.config.pod_settings import PodSettings, PodVolume, SecretReference
-from components.config.prometheus_settings import BasicAuthSettings, PrometheusSettings, SecretSource, SigV4Settings
-from components.config.release import Release
-from components.config.reservation import Reservation
-from components.config.rollout_settings import (
+from components.config.sections.pod_settings import PodSettings, PodVolume, SecretReference
+from components.config.sections.prometheus_settings import (
+    BasicAuthSettings,
+    PrometheusSettings,
+    SecretSource,
+    SigV4Settings,
+)
+from components.config.sections.reservation import Reservation
+from components.config.sections.rollout_settings import (
     AttestationSettings,
     GateSettings,
     RampStep,
     RolloutSettings,
     WatchSettings,
 )
-from components.config.router_settings import AccessLogs, AlarmSettings, ListenerSettings
-from components.config.sampling import Sampling
+from components.config.sections.router_settings import AccessLogs, AlarmSettings, ListenerSettings
 from components.config.settings import DEFAULT_SERVICE_NAME, ColorSettings, ServiceSettings, Settings
 from components.domain.naming import PROJECT
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from components.config.engine_args import unknown_options_warning
-from components.config.environment import unknown_variables_warning
-from components.config.pod_settings import access_warning, volumes_warning
+from components.config.release.engine_args import unknown_options_warning
+from components.config.release.environment import unknown_variables_warning
+from components.config.sections.pod_settings import access_warning, volumes_warning
 from components.config.service_settings import ServiceSettings
-from components.domain.model_memory import memory_warning
+from components.domain.capacity.model_memory import memory_warning
 from components.domain.naming import Color
 
 

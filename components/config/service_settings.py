@@ -8,10 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from components.config.autoscaling_settings import AutoscalingSettings
-from components.config.cohort_settings import COHORT, cohort_rule_violations
-from components.config.existing_nodes import ZONE_LABEL, ExistingNodes, KarpenterNodePool
-from components.config.forms import (
+from components.config.reading.forms import (
     AMI_RELEASE,
     ANNOUNCEMENT,
     BASE_URL,
@@ -23,16 +20,21 @@ from components.config.forms import (
     Form,
     all_different,
 )
-from components.config.model import STRICT, Items
-from components.config.node_settings import NodeSettings
-from components.config.pod_settings import PodSettings
-from components.config.release import Release
-from components.config.reservation import Reservation
-from components.config.rollout_settings import RolloutSettings
-from components.config.router_settings import AlarmSettings, ListenerSettings
-from components.config.violations import UNSET, Violation, wrong
-from components.domain.balancer_dashboard import DashboardLimits
-from components.domain.capacity import (
+from components.config.reading.model import STRICT, Items
+from components.config.reading.violations import UNSET, Violation, wrong
+from components.config.release.release import Release
+from components.config.sections.autoscaling_settings import AutoscalingSettings
+from components.config.sections.cohort_settings import COHORT, cohort_rule_violations
+from components.config.sections.existing_nodes import ZONE_LABEL, ExistingNodes, KarpenterNodePool
+from components.config.sections.node_settings import NodeSettings
+from components.config.sections.pod_settings import PodSettings
+from components.config.sections.reservation import Reservation
+from components.config.sections.rollout_settings import RolloutSettings
+from components.config.sections.router_settings import AlarmSettings, ListenerSettings
+from components.domain.balancer.balancer_dashboard import DashboardLimits
+from components.domain.balancer.listener_rules import OWN_PRIORITIES, RulePriorities
+from components.domain.balancer.traffic import ColorState, Traffic
+from components.domain.capacity.capacity import (
     ColorDemand,
     HeadroomMode,
     NodeResource,
@@ -50,18 +52,16 @@ from components.domain.capacity import (
     shared_pool_size,
     smallest_of,
 )
-from components.domain.drain_chain import EXIT_MARGIN_SECONDS, DrainChain, drain_chain, longest_stream_seconds
-from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
-from components.domain.host_memory import OBJECT_STORES, HostMemory, host_memory
-from components.domain.ladder import Ladder, LadderError, SharedCapacity, make_ladder, smallest_surge, way_back
-from components.domain.listener_rules import OWN_PRIORITIES, RulePriorities
+from components.domain.capacity.ladder import Ladder, LadderError, SharedCapacity, make_ladder, smallest_surge, way_back
 from components.domain.moments import format_rfc3339
 from components.domain.naming import COLORS, Color, other_color, pool_labels
-from components.domain.pod_times import PodTimes, pod_times
-from components.domain.root_volume import load_warnings, root_volume_gib
-from components.domain.serve_options import last_value, serve_options
-from components.domain.tolerations import GPU_TOLERATION, Toleration
-from components.domain.traffic import ColorState, Traffic
+from components.domain.nodes.gpu_instances import INSTANCE_TYPES, GpuInstance
+from components.domain.nodes.host_memory import OBJECT_STORES, HostMemory, host_memory
+from components.domain.nodes.root_volume import load_warnings, root_volume_gib
+from components.domain.nodes.tolerations import GPU_TOLERATION, Toleration
+from components.domain.pods.drain_chain import EXIT_MARGIN_SECONDS, DrainChain, drain_chain, longest_stream_seconds
+from components.domain.pods.pod_times import PodTimes, pod_times
+from components.domain.vllm.serve_options import last_value, serve_options
 
 MAX_SERIAL: Final = 1_000_000_000
 MAX_START_SECONDS: Final = 86_400

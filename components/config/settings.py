@@ -12,9 +12,9 @@ from typing import Annotated, Any, Final, Self, cast
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from components.config import route_secret
-from components.config.explain import explain, homes, nearest_name, unknown_key
-from components.config.forms import (
+from components.config.reading import route_secret
+from components.config.reading.explain import explain, homes, nearest_name, unknown_key
+from components.config.reading.forms import (
     CERTIFICATE,
     EKS_NAME,
     NETWORK,
@@ -26,11 +26,11 @@ from components.config.forms import (
     VPC,
     all_different,
 )
-from components.config.model import STRICT, Items, from_text
-from components.config.router_settings import AccessLogs, clashes
+from components.config.reading.model import STRICT, Items, from_text
+from components.config.reading.values import ConfigValues, read_values, without_empty
+from components.config.reading.violations import Path, Violation, shown, text_violations, wrong
+from components.config.sections.router_settings import AccessLogs, clashes
 from components.config.service_settings import ColorSettings, ServiceSettings
-from components.config.values import ConfigValues, read_values, without_empty
-from components.config.violations import Path, Violation, shown, text_violations, wrong
 from components.domain.naming import COLORS, PROJECT
 
 __all__ = ["ColorSettings", "ServiceSettings", "Settings", "SettingsError"]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, cast
 
-from components.domain.traffic import Traffic
+from components.domain.balancer.traffic import Traffic
 
 MOST_PERCENT_WITHOUT: Final = 1
 """A drill sends this share to the idle colour, so it needs no bundle."""

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from components.domain.balancer.traffic import Traffic
 from components.domain.moments import format_or_empty, format_rfc3339
 from components.domain.naming import COLORS, Color
-from components.domain.traffic import Traffic
 
 # A longer value is not shown: it helps no more than the input's name.
 _MAX_SHOWN_CHARACTERS: Final = 40

@@ -8,11 +8,11 @@ from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.config.existing_nodes import KarpenterNodePool
 from components.config.release_warnings import release_warnings
+from components.config.sections.existing_nodes import KarpenterNodePool
 from components.config.service_settings import ColorSettings, ServiceSettings
 from components.config.settings import Settings
-from components.domain.capacity import PoolSize
+from components.domain.capacity.capacity import PoolSize
 from components.domain.moments import format_rfc3339
 from components.domain.naming import COLORS, SERVICE_KEY, SERVICE_TYPE, Color, color_name, pool_labels
 from components.resources.bundle_file import evidence_tag

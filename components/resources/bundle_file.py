@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pulumi
 
+from components.domain.balancer.traffic import Traffic
 from components.domain.evidence import NoBundleError, needs_evidence, read_bundle
-from components.domain.traffic import Traffic
 
 
 def evidence_tag(path: str | None, service: str, traffic: Traffic, resource: pulumi.Resource) -> str:

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 import pulumi
 from pulumi_aws import ec2, eks, iam
 
-from components.config.node_settings import SCRIPT, NodeSettings
-from components.config.reservation import Reservation
-from components.domain.capacity import PoolSize
+from components.config.sections.node_settings import SCRIPT, NodeSettings
+from components.config.sections.reservation import Reservation
+from components.domain.capacity.capacity import PoolSize
 from components.domain.moments import format_rfc3339
 from components.domain.naming import (
     GPU_LABEL,

@@ -13,6 +13,7 @@ import pulumi
 from pulumi_aws import lb
 
 from components.config.service_settings import ServiceSettings
+from components.domain.balancer.traffic import Traffic
 from components.domain.guards import (
     Context,
     DeclaredNodes,
@@ -34,8 +35,7 @@ from components.domain.naming import (
     ROLLOUT_SERIAL_KEY,
     Color,
 )
-from components.domain.node_pools import keeps_all_nodes
-from components.domain.traffic import Traffic
+from components.domain.nodes.node_pools import keeps_all_nodes
 from components.resources.scaled_object import PARKED
 
 # A change of one of these inputs makes EKS replace the group's nodes one after the other.

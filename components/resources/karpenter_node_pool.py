@@ -8,9 +8,9 @@ https://karpenter.sh/docs/concepts/nodepools/
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from components.config.existing_nodes import ZONE_LABEL, KarpenterNodePool
+from components.config.sections.existing_nodes import ZONE_LABEL, KarpenterNodePool
 from components.domain.naming import GPU_RESOURCE, Color
-from components.domain.node_pools import TYPE_REQUIREMENT
+from components.domain.nodes.node_pools import TYPE_REQUIREMENT
 from components.resources.gpu_node_group import node_labels
 
 API_VERSION: Final = "karpenter.sh/v1"

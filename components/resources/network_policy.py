@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes.networking import v1 as networking
 
-from components.config.pod_settings import PodSettings
+from components.config.sections.pod_settings import PodSettings
 from components.domain.naming import PORT
 
 

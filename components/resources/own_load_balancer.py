@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import ec2, lb, vpc
 
-from components.config.router_settings import AccessLogs
+from components.config.sections.router_settings import AccessLogs
 from components.domain.naming import PORT, Role, aws_tags
 
 HTTP_PORT = 80

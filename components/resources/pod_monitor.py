@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from components.config.pod_settings import PodSettings
+from components.config.sections.pod_settings import PodSettings
 from components.domain.naming import COLOR_KEY, PORT_NAME, RELEASE_KEY, SERVICE_KEY
 
 # Both colours serve under one model name, so vLLM's own labels do not distinguish their metrics.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.config.pod_settings import PodVolume, SecretReference
-from components.config.release import Release
+from components.config.release.release import Release
+from components.config.sections.pod_settings import PodVolume, SecretReference
 from components.config.service_settings import ServiceSettings
 from components.domain.naming import (
     CONTAINER_NAME,
@@ -22,7 +22,8 @@ from components.domain.naming import (
     pod_labels,
     readiness_gate,
 )
-from components.domain.pod_paths import (
+from components.domain.nodes.tolerations import Toleration
+from components.domain.pods.pod_paths import (
     COMPILE_CACHE_PATH,
     HOME_PATH,
     MODEL_CACHE_PATH,
@@ -31,8 +32,7 @@ from components.domain.pod_paths import (
     SHARED_MEMORY_PATH,
     TEMPORARY_PATH,
 )
-from components.domain.pod_times import LIVENESS_TIMEOUT_SECONDS, READINESS_FAILURES, STARTUP_TIMEOUT_SECONDS
-from components.domain.tolerations import Toleration
+from components.domain.pods.pod_times import LIVENESS_TIMEOUT_SECONDS, READINESS_FAILURES, STARTUP_TIMEOUT_SECONDS
 from components.resources.serve_command import serve_arguments, serve_environment
 
 PROBE_FILE = "readiness_probe.py"

@@ -13,8 +13,8 @@ from typing import Any
 import pulumi
 from pulumi_aws import cloudwatch
 
-from components.config.router_settings import AlarmSettings
-from components.domain.balancer_metrics import (
+from components.config.sections.router_settings import AlarmSettings
+from components.domain.balancer.balancer_metrics import (
     BALANCER_ERRORS,
     NAMESPACE,
     P95_SECONDS,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import cloudwatch
 
-from components.domain.balancer_dashboard import DashboardLimits, Watched, dashboard_body, dashboard_name
+from components.domain.balancer.balancer_dashboard import DashboardLimits, Watched, dashboard_body, dashboard_name
 from components.domain.naming import COLORS, Color
 
 

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping
 
-from components.config.release import CHAT_TEMPLATE, Release
-from components.domain.drain_chain import DrainChain
+from components.config.release.release import CHAT_TEMPLATE, Release
 from components.domain.naming import PORT, Color, fingerprint
-from components.domain.pod_paths import COMPILE_CACHE_PATH, HOME_PATH, MODEL_CACHE_PATH, PROMPTS_PATH
-from components.domain.pod_times import PodTimes
+from components.domain.pods.drain_chain import DrainChain
+from components.domain.pods.pod_paths import COMPILE_CACHE_PATH, HOME_PATH, MODEL_CACHE_PATH, PROMPTS_PATH
+from components.domain.pods.pod_times import PodTimes
 
 
 def serve_arguments(

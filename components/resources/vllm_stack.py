@@ -12,7 +12,7 @@ from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes.networking import v1 as networking
 from pulumi_kubernetes.policy import v1 as policy
 
-from components.config.release import Release
+from components.config.release.release import Release
 from components.config.service_settings import ServiceSettings
 from components.domain.naming import (
     PORT,

@@ -7,12 +7,12 @@ import pulumi
 from pulumi_aws import lb
 
 from components.config import route_secret
-from components.config.cohort_settings import CohortSettings
-from components.config.router_settings import AccessLogs, AlarmSettings, ListenerSettings
-from components.domain.balancer_dashboard import DashboardLimits
-from components.domain.drain_chain import DrainChain
-from components.domain.listener_rules import OWN_PRIORITIES
-from components.domain.load_balancer_arns import load_balancer_dimension
+from components.config.sections.cohort_settings import CohortSettings
+from components.config.sections.router_settings import AccessLogs, AlarmSettings, ListenerSettings
+from components.domain.balancer.balancer_dashboard import DashboardLimits
+from components.domain.balancer.listener_rules import OWN_PRIORITIES
+from components.domain.balancer.load_balancer_arns import load_balancer_dimension
+from components.domain.balancer.traffic import Traffic
 from components.domain.naming import (
     CANDIDATE_ROUTE_HEADER,
     COHORT_KEY,
@@ -24,7 +24,7 @@ from components.domain.naming import (
     aws_tags,
     color_name,
 )
-from components.domain.traffic import Traffic
+from components.domain.pods.drain_chain import DrainChain
 from components.resources.own_load_balancer import OwnLoadBalancer, OwnLoadBalancerArgs
 from components.resources.router_alarms import RouterAlarms, RouterAlarmsArgs
 from components.resources.router_dashboard import RouterDashboard, RouterDashboardArgs

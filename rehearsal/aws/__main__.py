@@ -1,11 +1,12 @@
 """Command line: run the rehearsal's AWS account until SIGTERM."""
 
 import argparse
-import asyncio
 import json
 import os
 from pathlib import Path
 from typing import Any
+
+import uvloop
 
 from rehearsal.aws.server import serve
 from rehearsal.aws.settings import AwsSettings
@@ -25,5 +26,5 @@ def read_settings(arguments: list[str] | None = None) -> AwsSettings:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(read_settings()))
+    uvloop.run(serve(read_settings()))
     os._exit(0)  # Everything is closed; an ordinary exit would spend two more seconds on moto's modules and threads.

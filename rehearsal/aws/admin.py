@@ -5,8 +5,8 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
-from rehearsal.aws.metrics import Metrics
-from rehearsal.aws.plane import DataPlane, weights_of
+from rehearsal.aws.balancer.metrics import Metrics
+from rehearsal.aws.balancer.plane import DataPlane, weights_of
 
 
 def create_admin(plane: DataPlane, metrics: Metrics) -> web.Application:

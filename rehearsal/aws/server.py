@@ -10,15 +10,16 @@ from collections.abc import AsyncGenerator
 from aiohttp import web
 from moto.cloudwatch.models import cloudwatch_backends
 
-from rehearsal.aws import launches, moto_network, moto_patches
-from rehearsal.aws.access_log import AccessLog
+from rehearsal.aws import launches
 from rehearsal.aws.admin import create_admin
-from rehearsal.aws.api_server import start_api_server
+from rehearsal.aws.balancer.access_log import AccessLog
+from rehearsal.aws.balancer.metrics import Metrics, publish_forever
+from rehearsal.aws.balancer.plane import DataPlane
+from rehearsal.aws.balancer.proxy import Proxy
 from rehearsal.aws.events import EventLog
 from rehearsal.aws.faults import Faults
-from rehearsal.aws.metrics import Metrics, publish_forever
-from rehearsal.aws.plane import DataPlane
-from rehearsal.aws.proxy import Proxy
+from rehearsal.aws.moto import moto_network, moto_patches
+from rehearsal.aws.moto.api_server import start_api_server
 from rehearsal.aws.settings import ACCOUNT_ID, AwsSettings
 
 SWITCH_INTERVAL_SECONDS = 0.0005

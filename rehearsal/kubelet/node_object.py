@@ -1,6 +1,6 @@
 """The Node and Lease objects of an EKS GPU node, as its kubelet registers them."""
 
-from components.domain.gpu_instances import INSTANCE_TYPES
+from components.domain.nodes.gpu_instances import INSTANCE_TYPES
 from rehearsal.kube.client import Json
 from rehearsal.kube.time import timestamp
 from rehearsal.kubelet.instances import Instance

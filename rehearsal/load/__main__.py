@@ -1,10 +1,11 @@
 """`python -m rehearsal.load --url URL --model NAME --out FILE`: sends live traffic until SIGTERM."""
 
 import argparse
-import asyncio
 import signal
 import sys
 from pathlib import Path
+
+import uvloop
 
 from rehearsal.load.client import PATIENCE_SECONDS
 from rehearsal.load.generator import generate
@@ -35,7 +36,7 @@ def main() -> None:
         "--prompts", type=Path, default=PROMPTS, help="prompts file, one JSON object with messages per line"
     )
     options = parser.parse_args()
-    asyncio.run(
+    uvloop.run(
         generate(
             url=options.url,
             model=options.model,

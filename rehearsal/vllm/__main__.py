@@ -1,6 +1,5 @@
 """`python -m rehearsal.vllm MODEL [flags of vllm serve]`: serves a model of the hub in `REHEARSAL_MODEL_HUB`."""
 
-import asyncio
 import logging
 import math
 import signal
@@ -10,6 +9,8 @@ import time
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
+
+import uvloop
 
 from rehearsal.vllm import flags
 from rehearsal.vllm.hub import HubError, find_behavior, hub_path, load_hub
@@ -49,7 +50,7 @@ def main() -> None:
     cold_start_seconds = math.inf if behavior.faults.never_ready else behavior.cold_start_seconds
     while (remaining := started + cold_start_seconds - time.monotonic()) > 0:
         time.sleep(min(remaining, 3600))
-    asyncio.run(serve(arguments, behavior, listener))
+    uvloop.run(serve(arguments, behavior, listener))
 
 
 def _missing_template(template: str | None) -> bool:

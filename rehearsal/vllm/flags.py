@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from components.domain.vllm_options import OPTIONS, Kind, VllmOption, whole_number
+from components.domain.vllm.vllm_options import OPTIONS, Kind, VllmOption, whole_number
 
 _LORA = "--lora-modules"
 

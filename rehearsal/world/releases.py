@@ -8,7 +8,7 @@ from typing import Any, cast
 import yaml
 from pydantic import ValidationError
 
-from components.config.release import Release
+from components.config.release.release import Release
 
 Releases = dict[str, dict[str, Any]]
 """The fields of each release, by its letter."""

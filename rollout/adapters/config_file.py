@@ -17,12 +17,12 @@ from pydantic import JsonValue
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from components.config import route_secret
-from components.config.explain import nearest_name
+from components.config.reading import route_secret
+from components.config.reading.explain import nearest_name
+from components.config.reading.values import parse
+from components.config.reading.violations import Path as KeyPath
+from components.config.reading.violations import Violation, dotted, shown, texts_of
 from components.config.settings import ServiceSettings, Settings, SettingsError
-from components.config.values import parse
-from components.config.violations import Path as KeyPath
-from components.config.violations import Violation, dotted, shown, texts_of
 from components.domain.naming import COLORS, PROJECT
 from rollout.adapters.pulumi.declared import read_declared
 from rollout.adapters.pulumi.environment import open_environment

@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from components.config.notification_settings import EventName, NotificationTarget, SnsSettings, WebhookSettings
-from components.config.prometheus_settings import SecretSource, is_loopback
+from components.config.sections.notification_settings import EventName, NotificationTarget, SnsSettings, WebhookSettings
+from components.config.sections.prometheus_settings import SecretSource, is_loopback
 from rollout.adapters.secret import LINE, WORD, place_of, read_secret
 from rollout.model.errors import RolloutError, UnavailableError
 from rollout.model.notification import Notification

@@ -11,9 +11,9 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from components.config.forms import URL
-from components.config.prometheus_settings import PrometheusSettings
-from components.config.violations import shown
+from components.config.reading.forms import URL
+from components.config.reading.violations import shown
+from components.config.sections.prometheus_settings import PrometheusSettings
 from components.domain.naming import COLORS, Color
 from rollout.adapters.prometheus_access import SECTION, PrometheusAccess
 from rollout.model import pod_metrics

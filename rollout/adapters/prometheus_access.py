@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
-from components.config.prometheus_settings import PrometheusSettings, SecretSource, SigV4Settings
+from components.config.sections.prometheus_settings import PrometheusSettings, SecretSource, SigV4Settings
 from rollout.adapters.secret import LINE, TEXT, WORD, SecretForm, place_of, read_secret, unreadable
 from rollout.model.errors import RolloutError
 from rollout.system.failures import LOG_IN, describe_error

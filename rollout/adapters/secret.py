@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from components.config.prometheus_settings import SecretSource
+from components.config.sections.prometheus_settings import SecretSource
 from rollout.model.errors import RolloutError
 
 SecretForm = tuple[re.Pattern[str], str]

@@ -10,8 +10,8 @@ from functools import partial
 from statistics import fmean, median
 from typing import Any
 
-from components.config.check_settings import ShadowSettings
-from components.config.release import Release
+from components.config.release.release import Release
+from components.config.sections.check_settings import ShadowSettings
 from components.domain.naming import Color, fingerprint, other_color
 from rollout.checks.asking import ask_all
 from rollout.checks.recorded_prompts import KEY, RequestLog, newest, replayed

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.config.check_settings import SmokeSettings
-from components.config.release import CHAT_TEMPLATE, Release
+from components.config.release.release import CHAT_TEMPLATE, Release
+from components.config.sections.check_settings import SmokeSettings
 from components.domain.naming import Color, fingerprint
 from rollout.checks.prompt_presence import missing_text, template_error
 from rollout.model.answers import Answer

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from components.config.check_settings import WarmUpSettings
-from components.config.release import Release
+from components.config.release.release import Release
+from components.config.sections.check_settings import WarmUpSettings
 from components.domain.naming import Color
 from rollout.checks.asking import OutOfTimeError, ask_all
 from rollout.checks.recorded_prompts import RequestLog, frequent, replayed

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from components.config.rollout_settings import GateSettings
+from components.config.sections.rollout_settings import GateSettings
 from components.domain.naming import Color
 from rollout.statistics.measurements import Counters, Histogram, Period, Sample, sample
 from rollout.statistics.sequential import BLOCK_REQUESTS, Comparison, categories

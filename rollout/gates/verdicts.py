@@ -14,7 +14,12 @@ from dataclasses import dataclass, replace
 from math import isinf
 from statistics import median
 
-from components.config.gate_settings import AbandonedSettings, ErrorRateSettings, LatencySettings, QueueDepthSettings
+from components.config.sections.gate_settings import (
+    AbandonedSettings,
+    ErrorRateSettings,
+    LatencySettings,
+    QueueDepthSettings,
+)
 from components.domain.moments import format_rfc3339
 from rollout.gates.disputes import NO_DISPUTE, Dispute
 from rollout.model.approval import Approval

@@ -7,7 +7,7 @@ the fixed limits of the gates apply (``limit_percent``, ``limit_seconds``), not 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from components.config.rollout_settings import GateSettings
+from components.config.sections.rollout_settings import GateSettings
 from components.domain.moments import format_rfc3339
 from rollout.gates.comparisons import LATENCIES, latency
 from rollout.gates.verdicts import EARLY_FAILURES, QUANTILE

@@ -5,7 +5,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from components.config.release import Release
+from components.config.release.release import Release
 from rollout.model.errors import RefusedError
 from rollout.model.machine import Phase
 from rollout.model.records import Record, UpdateBegun, UpdateEnded

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from components.domain.naming import Color
-from components.domain.tolerations import Toleration
+from components.domain.nodes.tolerations import Toleration
 from rollout.model.nodes import Taint
 
 POOL_LABEL: Final = "karpenter.sh/nodepool"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from components.domain.tolerations import Toleration
+from components.domain.nodes.tolerations import Toleration
 
 # The service account of the VPC CNI, which gives nodes and pods their addresses.
 # https://docs.aws.amazon.com/eks/latest/userguide/cni-iam-role.html

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from components.config.notification_settings import EventName
+from components.config.sections.notification_settings import EventName
 from components.domain.moments import format_rfc3339
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from components.config.rollout_settings import GateSettings, RampStep, RolloutSettings
-from components.domain.ladder import Ladder, SharedCapacity
+from components.config.sections.rollout_settings import GateSettings, RampStep, RolloutSettings
+from components.domain.capacity.ladder import Ladder, SharedCapacity
 from components.domain.naming import Color, other_color
 from rollout.model.rule import Routing
 

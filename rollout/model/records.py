@@ -23,9 +23,9 @@ from pydantic import (
     field_serializer,
 )
 
-from components.config.release import Release
+from components.config.release.release import Release
+from components.domain.capacity.headroom import HeadroomCost
 from components.domain.evidence import digest_of
-from components.domain.headroom import HeadroomCost
 from components.domain.moments import format_or_empty, format_rfc3339, format_rfc3339_micros, parse_rfc3339
 from components.domain.naming import Color
 from rollout.model.machine import Phase, Rollout

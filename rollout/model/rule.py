@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from components.domain.ladder import SharedCapacity, share_at_once
+from components.domain.balancer.traffic import ColorState
+from components.domain.capacity.ladder import SharedCapacity, share_at_once
 from components.domain.naming import Color, other_color
-from components.domain.traffic import ColorState
 from rollout.model.counts import counts_text
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from components.config.release import Release
-from components.domain.floors import CarriedLoad
+from components.config.release.release import Release
+from components.domain.capacity.floors import CarriedLoad
 from rollout.model.machine import FINAL, UNTOUCHED, Phase, Rollout
 from rollout.model.records import (
     ActionEnded,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from components.config.release import Release
+from components.config.release.release import Release
 from components.domain.naming import Color
 
 

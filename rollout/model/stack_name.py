@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from components.config.violations import shown
+from components.config.reading.violations import shown
 from components.domain.naming import PROJECT
 from rollout.model.errors import RefusedError
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
-from components.config.rollout_settings import GateSettings, RolloutSettings
+from components.config.sections.rollout_settings import GateSettings, RolloutSettings
 from components.config.settings import ServiceSettings
 
 _LEAST_WINDOW_MINUTES = 5

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from components.config.rollout_settings import GateSettings
+from components.config.sections.rollout_settings import GateSettings
 from components.domain.moments import format_rfc3339
 from rollout.model.machine import UNTOUCHED, Phase
 from rollout.model.verdict import Evidence, Verdict

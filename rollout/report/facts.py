@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from components.domain.headroom import HeadroomCost
+from components.domain.capacity.headroom import HeadroomCost
 from components.domain.naming import Color
 from rollout.model.machine import Phase
 from rollout.model.plan import Plan

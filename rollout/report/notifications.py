@@ -11,8 +11,8 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from components.config.notification_settings import EventName
-from components.config.secret_values import secret_kind
+from components.config.reading.secret_values import secret_kind
+from components.config.sections.notification_settings import EventName
 from components.domain.moments import format_rfc3339
 from components.domain.naming import Color
 from rollout.gates.verdicts import GATE as APPROVAL

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from pydantic import ValidationError
 
-from components.config.release import Release
+from components.config.release.release import Release
 from components.domain.evidence import SECTIONS, Bundle, Difference, Json, NoBundleError, read_bundle
 from rollout.model.errors import RefusedError
 from rollout.model.records import Record

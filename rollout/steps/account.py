@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from components.config.reservation import Reservation
+from components.config.sections.reservation import Reservation
 from components.config.settings import ServiceSettings
-from components.domain.gpu_instances import GpuInstance
 from components.domain.moments import format_rfc3339
 from components.domain.naming import Color
+from components.domain.nodes.gpu_instances import GpuInstance
 from rollout.model.account import QUOTAS, CapacityReservation, Credentials, Quota, RunningInstance, Subnet, VolumeKey
 from rollout.model.nodes import VPC_CNI_ACCOUNT, VPC_CNI_NAMESPACE
 from rollout.model.plan import Plan

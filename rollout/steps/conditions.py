@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from components.config.pod_settings import SecretReference
+from components.config.sections.pod_settings import SecretReference
 from components.config.settings import ServiceSettings
 from components.domain.moments import format_rfc3339
 from components.domain.naming import COLORS

@@ -5,10 +5,10 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from components.config.release import Release
+from components.config.release.release import Release
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color, other_color
-from components.domain.vllm_version import MIN_VLLM_TEXT
+from components.domain.vllm.vllm_version import MIN_VLLM_TEXT
 from rollout.gates.attestation import CLIENTS_SEEN, AttestationTimeoutError, attest_idle
 from rollout.model.counts import counts_text
 from rollout.model.errors import RolloutError, UpdateFailedError

@@ -6,9 +6,9 @@ from typing import cast
 from pydantic import JsonValue
 
 from components.config.settings import ServiceSettings
+from components.domain.balancer.traffic import ColorState
 from components.domain.moments import format_or_empty
 from components.domain.naming import COLORS, Color, other_color
-from components.domain.traffic import ColorState
 from rollout.model.counts import counts_text
 from rollout.model.plan import full_weight_of
 from rollout.model.rule import LiveRule, Routing, StateRule

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from components.config.settings import ServiceSettings
-from components.domain.floors import ScaledColor, first_floor, next_floors
+from components.domain.capacity.floors import ScaledColor, first_floor, next_floors
 from components.domain.naming import COLORS, Color
 from rollout.model.errors import RolloutError
 from rollout.model.plan import Plan

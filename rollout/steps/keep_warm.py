@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from components.config.settings import ServiceSettings
-from components.domain.capacity import nodes_for, usd_per_hour
-from components.domain.ladder import waves_back, way_back
+from components.domain.capacity.capacity import nodes_for, usd_per_hour
+from components.domain.capacity.ladder import waves_back, way_back
 from components.domain.moments import format_rfc3339, parse_rfc3339
 from components.domain.naming import Color
 from rollout.model.errors import RefusedError

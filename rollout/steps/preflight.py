@@ -10,9 +10,9 @@ from enum import StrEnum
 from typing import Any, Final, TypeVar, cast
 
 from components.config.release_warnings import release_warnings
-from components.config.reservation import Reservation
+from components.config.sections.reservation import Reservation
 from components.config.settings import ServiceSettings
-from components.domain.ladder import way_back
+from components.domain.capacity.ladder import way_back
 from components.domain.naming import CANDIDATE_ROUTE_HEADER, COLORS, Color
 from rollout.model.account import CapacityReservation, Subnet
 from rollout.model.changes import unlike_candidate_change

@@ -6,7 +6,12 @@ Pure. A server-side dry run does not help, because it does not run the scheduler
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from components.config.settings import ServiceSettings
-from components.domain.capacity import DAEMONSET_MEMORY_MIB, DAEMONSET_MILLICPUS, nodes_for, replicas_for_weight
+from components.domain.capacity.capacity import (
+    DAEMONSET_MEMORY_MIB,
+    DAEMONSET_MILLICPUS,
+    nodes_for,
+    replicas_for_weight,
+)
 from components.domain.naming import COLORS, Color, pool_labels
 from rollout.model.node_pools import NodePool
 from rollout.model.nodes import BoundPod, Node, Resources

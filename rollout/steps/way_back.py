@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from components.config.settings import ServiceSettings
-from components.domain.ladder import next_wave, waves_back, way_back
+from components.domain.capacity.ladder import next_wave, waves_back, way_back
 from components.domain.naming import Color
 from rollout.model.errors import RefusedError, RolloutError
 from rollout.model.plan import Plan, candidate_percent_of, full_weight_of

@@ -6,8 +6,8 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.config.release import Release
-from components.config.router_settings import LISTENER
+from components.config.release.release import Release
+from components.config.sections.router_settings import LISTENER
 from components.domain.naming import COLORS
 from tests.components.example import SECRET, config, release, run_program, run_program_on
 from tests.components.registrations import Registrations

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from components.config.engine_args import DERIVED_ENGINE_ARGS
+from components.config.release.engine_args import DERIVED_ENGINE_ARGS
 from components.config.settings import SettingsError
 from components.domain.naming import COLORS
 from rehearsal.vllm.flags import build_parser

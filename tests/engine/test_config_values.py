@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.config.values import parse
+from components.config.reading.values import parse
 from rollout.adapters.config_file import ConfigFile, stack_file
 from rollout.adapters.pulumi.stack import PulumiStack
 from rollout.model.errors import RefusedError

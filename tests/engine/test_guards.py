@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.config.release import Release
+from components.config.release.release import Release
 from tests.components.example import release
 from tests.engine.conftest import World
 from tests.engine.fork_server import ForkServer

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from components.config.settings import Settings
-from components.domain.capacity import nodes_for, usd_per_hour
+from components.domain.capacity.capacity import nodes_for, usd_per_hour
 from components.domain.naming import COLORS, PROJECT
 from package.settings_of import settings_of
 from tests.components.example import ROOT, SECRET, run_program_on

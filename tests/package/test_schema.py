@@ -10,7 +10,7 @@ from pulumi.provider.experimental.util import camel_case
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from components.config.route_secret import KEY
+from components.config.reading.route_secret import KEY
 from components.domain.naming import PROJECT
 from package.generate import ARGUMENTS, SCHEMA, arguments, description
 from package.inputs import SERVICE_FIELDS, SETTINGS, STACK_FIELDS, identifier

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pulumi_policy import Policy
 
-from components.domain.gpu_instances import INSTANCE_TYPES
+from components.domain.nodes.gpu_instances import INSTANCE_TYPES
 from policies import clock
 from policies.capacity import (
     active_color_runs,

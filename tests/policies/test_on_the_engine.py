@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pytest
 from pulumi.automation.events import EngineEvent
 
-from components.config.release import Release
+from components.config.release.release import Release
 from components.domain.naming import COLORS, Color
 from policies.catalogue import POLICIES
 from rollout.adapters.config_file import ConfigFile

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from components.domain.capacity import ReplicaShape
+from components.domain.capacity.capacity import ReplicaShape
 from components.domain.naming import COLOR_KEY
 from policies.pods import Pods, is_vllm, quantity, share_namespace
 from policies.resources import Resource

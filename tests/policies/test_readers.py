@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from components.config import route_secret
-from components.config.forms import TIME
+from components.config.reading import route_secret
+from components.config.reading.forms import TIME
 from policies import clock
 from policies.catalogue import POLICIES, TOPICS, policies_of
 from policies.policy import shown

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pulumi_policy import StackValidationPolicy
 
-from components.config.release import Release
+from components.config.release.release import Release
 from components.domain.naming import COLORS, Color
 from policies import clock
 from policies.catalogue import POLICIES

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, Literal
 
-from components.domain.capacity import (
+from components.domain.capacity.capacity import (
     DAEMONSET_MEMORY_MIB,
     DAEMONSET_MILLICPUS,
     HeadroomMode,
     ReplicaShape,
     replicas_per_node,
 )
-from components.domain.gpu_instances import INSTANCE_TYPES, GpuInstance
-from components.domain.host_memory import host_memory
 from components.domain.naming import COLORS, Color
+from components.domain.nodes.gpu_instances import INSTANCE_TYPES, GpuInstance
+from components.domain.nodes.host_memory import host_memory
 
 Bound = Literal["GPUs", "CPU", "memory"]
 

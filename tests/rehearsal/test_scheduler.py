@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from components.domain.capacity import DAEMONSET_MEMORY_MIB, DAEMONSET_MILLICPUS, nodes_for
-from components.domain.gpu_instances import INSTANCE_TYPES
+from components.domain.capacity.capacity import DAEMONSET_MEMORY_MIB, DAEMONSET_MILLICPUS, nodes_for
 from components.domain.naming import COLOR_KEY, COLORS, SERVICE_KEY, color_name
+from components.domain.nodes.gpu_instances import INSTANCE_TYPES
 from rehearsal.kube.client import Json, KubeClient
 from rehearsal.kubelet.instances import Instance
 from rehearsal.kubelet.node_groups import NodeGroup, Taint

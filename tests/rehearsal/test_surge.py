@@ -7,7 +7,7 @@ from signal import SIGTERM, Signals
 
 import pytest
 
-from components.domain.ladder import SharedCapacity
+from components.domain.capacity.ladder import SharedCapacity
 from components.domain.naming import COLORS, pod_labels
 from rehearsal.kube.client import Json, KubeClient
 from rehearsal.report.journal import Record, of_kind

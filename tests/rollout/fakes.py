@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from components.config.release import Release
+from components.config.release.release import Release
 from components.config.settings import ColorSettings, ServiceSettings
-from components.domain.capacity import nodes_for
+from components.domain.capacity.capacity import nodes_for
 from components.domain.naming import (
     COHORT_KEY,
     COLOR_KEY,

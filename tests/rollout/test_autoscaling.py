@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.domain.capacity import replicas_for_weight
+from components.domain.capacity.capacity import replicas_for_weight
 from components.domain.naming import COLORS, Color
 from rollout.commands import ramp as ramp_by_script
 from rollout.commands import reap

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
-from components.config.router_settings import LISTENER
+from components.config.sections.router_settings import LISTENER
 from components.domain.moments import format_or_empty
 from components.domain.naming import Color
 from rollout.controller import Controller, Subject

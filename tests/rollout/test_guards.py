@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.config.service_settings import ServiceSettings
+from components.domain.balancer.traffic import Traffic
 from components.domain.guards import Context, DeclaredNodes, DeclaredPods, nodes_refusal, pods_refusal, rule_refusal
 from components.domain.naming import COLORS, Color
-from components.domain.traffic import Traffic
 from rollout.controller import Controller, Subject
 from rollout.model.changes import EngineRun
 from rollout.model.errors import UpdateFailedError

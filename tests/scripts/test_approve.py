@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from components.config.rollout_settings import RolloutSettings
+from components.config.sections.rollout_settings import RolloutSettings
 from rollout.journal.approvals import Approvals
 from rollout.journal.journal import RecordObjects
 from rollout.journal.replay import Run

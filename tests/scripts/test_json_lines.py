@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import typer
 
-from components.config.rollout_settings import RolloutSettings
+from components.config.sections.rollout_settings import RolloutSettings
 from rollout.model.machine import Phase, Rollout
 from rollout.model.plan import make_plan
 from rollout.model.records import Note

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from components.config.rollout_settings import RolloutSettings
+from components.config.sections.rollout_settings import RolloutSettings
 from rollout.model.machine import Phase, Rollout
 from rollout.model.plan import make_plan
 from rollout.model.records import Note, PhaseBegun, Record, VerdictGiven

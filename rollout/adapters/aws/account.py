@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from components.domain.gpu_instances import INSTANCE_TYPES
 from components.domain.naming import COLOR_KEY, Color, aws_tags
+from components.domain.nodes.gpu_instances import INSTANCE_TYPES
 from rollout.adapters.aws.credentials import read_credentials
 from rollout.adapters.aws.permissions import denied_actions
 from rollout.adapters.aws.volume_key import read_volume_key

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from components.domain.balancer_metrics import (
+from components.domain.balancer.balancer_metrics import (
     BALANCER_ERRORS,
     COLOR_METRICS,
     CONNECTION_ERRORS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from components.config.violations import shown
+from components.config.reading.violations import shown
 from components.domain.moments import parse_rfc3339
 from rollout.model.account import Credentials
 from rollout.model.errors import RolloutError

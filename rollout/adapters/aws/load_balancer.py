@@ -9,9 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
-from components.domain.balancer_metrics import color_dimensions
-from components.domain.ladder import SharedCapacity
-from components.domain.load_balancer_arns import load_balancer_dimension, load_balancer_of, target_group_dimension
+from components.domain.balancer.balancer_metrics import color_dimensions
+from components.domain.balancer.load_balancer_arns import (
+    load_balancer_dimension,
+    load_balancer_of,
+    target_group_dimension,
+)
+from components.domain.balancer.traffic import ColorState, parse_cohorts
+from components.domain.capacity.ladder import SharedCapacity
 from components.domain.moments import parse_or_none
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
@@ -30,7 +35,6 @@ from components.domain.naming import (
     Role,
     color_state_key,
 )
-from components.domain.traffic import ColorState, parse_cohorts
 from rollout.adapters.aws.elbv2_client import is_passing
 from rollout.model.errors import NotDeployedError, RolloutError, UnavailableError
 from rollout.model.rule import LiveRule

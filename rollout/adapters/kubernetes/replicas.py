@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING, Any
 
-from components.config.secret_values import secret_kind
+from components.config.reading.secret_values import secret_kind
 from components.domain.naming import COLOR_KEY, CONTAINER_NAME, RELEASE_KEY, SERVICE_KEY, Color
 from rollout.model.errors import RolloutError
 from rollout.model.nodes import Pod

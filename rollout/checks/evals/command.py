@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.config.check_settings import EvalSettings
+from components.config.sections.check_settings import EvalSettings
 from rollout.checks.evals.judgement import Score
 from rollout.checks.evals.score import NoScoreError, last_line, read_score
 from rollout.ports import Clock

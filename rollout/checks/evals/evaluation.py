@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from components.config.check_settings import EvalSettings
-from components.config.release import Release
+from components.config.release.release import Release
+from components.config.sections.check_settings import EvalSettings
 from components.domain.naming import Color, fingerprint, other_color
 from rollout.checks.asking import OutOfTimeError, ask_all
 from rollout.checks.evals.command import CommandError, Target, run_command

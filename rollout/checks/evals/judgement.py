@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.config.check_settings import EvalSettings
+from components.config.sections.check_settings import EvalSettings
 from rollout.model.verdict import GateVerdict, Verdict
 from rollout.statistics.exact_tests import LEVEL, fewest_sure_losses, paired_p_value
 

@@ -5,7 +5,7 @@ import math
 
 from pydantic import JsonValue
 
-from components.config.check_settings import EvalSettings
+from components.config.sections.check_settings import EvalSettings
 from rollout.checks.evals.judgement import Score
 
 

@@ -14,12 +14,12 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from components.config.forms import SERVICE_NAME
-from components.config.node_settings import NodeSettings
-from components.config.sampling import Sampling
+from components.config.reading.forms import SERVICE_NAME
+from components.config.reading.violations import Path, dotted
+from components.config.release.sampling import Sampling
+from components.config.sections.node_settings import NodeSettings
 from components.config.service_settings import ServiceSettings
 from components.config.settings import Settings
-from components.config.violations import Path, dotted
 from components.domain.naming import COLORS
 
 Json = Any

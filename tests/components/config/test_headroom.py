@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from components.config.headroom import BEGIN, headroom_costs, with_table
-from components.domain.headroom import MODES, MODES_ON_OTHERS_NODES
+from components.domain.capacity.headroom import MODES, MODES_ON_OTHERS_NODES
 from tests.components.example import ROOT, release, service_settings
 
 PAGE = ROOT / "docs" / "headroom.md"

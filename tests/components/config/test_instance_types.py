@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.config.settings import SettingsError
-from components.domain.capacity import smallest_of
-from components.domain.gpu_instances import INSTANCE_TYPES
+from components.domain.capacity.capacity import smallest_of
+from components.domain.nodes.gpu_instances import INSTANCE_TYPES
 from tests.components.example import service_settings
 
 RESERVED: dict[str, Any] = {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from components.config.settings import Settings, SettingsError
-from components.domain.capacity import PoolSize
+from components.domain.capacity.capacity import PoolSize
 from components.domain.naming import KEEP_UNTIL_KEY
 from tests.components.example import SECRET, config, release, service_settings, settings
 

@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import Field
 
-from components.config.router_settings import LISTENER, TOPIC
+from components.config.sections.router_settings import LISTENER, TOPIC
 from components.config.service_settings import ServiceSettings
 from components.config.settings import Settings, SettingsError
 from components.domain.naming import PROJECT

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.domain.balancer.traffic import Traffic
 from components.domain.evidence import (
     Bundle,
     EvidenceTag,
@@ -21,7 +22,6 @@ from components.domain.evidence import (
     sections,
 )
 from components.domain.naming import Color
-from components.domain.traffic import Traffic
 from tests.policies.bundles import bundle
 
 BUNDLE = bundle(checks={"smoke": "pass", "eval": "pass"})

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.domain.balancer.traffic import ColorState, Traffic
+from components.domain.capacity.ladder import SharedCapacity
 from components.domain.guards import (
     Context,
     DeclaredNodes,
@@ -20,10 +22,8 @@ from components.domain.guards import (
     rule_refusal,
     scaling_refusal,
 )
-from components.domain.ladder import SharedCapacity
 from components.domain.moments import format_or_empty, parse_or_none
 from components.domain.naming import COLORS, Color, other_color
-from components.domain.traffic import ColorState, Traffic
 
 NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
 PAST, SOON, LATER = ("2026-11-21T07:59:59Z", "2026-11-21T08:00:01Z", "2026-11-22T08:00:00Z")

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from components.config.check_settings import SmokeSettings
-from components.config.release import Release
+from components.config.release.release import Release
+from components.config.sections.check_settings import SmokeSettings
 from components.domain.naming import fingerprint
 from components.resources import readiness_probe
 from rollout.adapters.candidate_route import CandidateRoute

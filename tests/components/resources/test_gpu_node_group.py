@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from components.config.node_settings import NodeSettings
-from components.config.reservation import Reservation
-from components.domain.capacity import PoolSize
+from components.config.sections.node_settings import NodeSettings
+from components.config.sections.reservation import Reservation
+from components.domain.capacity.capacity import PoolSize
 from components.resources.gpu_node_group import GpuNodeGroup, GpuNodeGroupArgs
 from tests.components.registrations import Registrations, register
 

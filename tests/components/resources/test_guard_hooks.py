@@ -9,8 +9,8 @@ from typing import Any
 import pulumi
 import pytest
 
+from components.domain.balancer.traffic import Traffic
 from components.domain.naming import COLORS, Color
-from components.domain.traffic import Traffic
 from components.resources import guard_hooks
 from components.resources.guard_hooks import ServiceGuards, UnsafeChangeError
 from rollout.model.changes import RULE_TYPE

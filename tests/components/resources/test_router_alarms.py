@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from components.config.router_settings import LISTENER, TOPIC, AlarmSettings
+from components.config.sections.router_settings import LISTENER, TOPIC, AlarmSettings
 from components.domain.naming import COLORS, Color
 from tests.components.example import release, run_program
 from tests.components.registrations import Registrations

@@ -4,11 +4,11 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from components.config.router_settings import LISTENER
-from components.domain.balancer_metrics import color_dimensions
+from components.config.sections.router_settings import LISTENER
+from components.domain.balancer.balancer_metrics import color_dimensions
 from components.domain.naming import COLORS, Color
 from rollout.adapters.aws.cloudwatch import CloudWatchMetrics
-from tests.components.domain.test_balancer_dashboard import metrics
+from tests.components.domain.balancer.test_balancer_dashboard import metrics
 from tests.components.example import release, run_program
 from tests.components.registrations import Registrations
 

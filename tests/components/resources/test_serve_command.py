@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping
 
-from components.config.environment import DERIVED_VARIABLES
-from components.config.release import Release
-from components.domain.drain_chain import drain_chain
+from components.config.release.environment import DERIVED_VARIABLES
+from components.config.release.release import Release
 from components.domain.naming import Color
-from components.domain.pod_times import pod_times
+from components.domain.pods.drain_chain import drain_chain
+from components.domain.pods.pod_times import pod_times
 from components.resources.serve_command import serve_arguments, serve_environment
 from tests.components.example import release
 

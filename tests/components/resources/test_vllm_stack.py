@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.config.release import Release
+from components.config.release.release import Release
 from components.config.service_settings import ServiceSettings
 from components.resources.vllm_stack import VllmStack, VllmStackArgs
 from tests.components.example import OTHERS_PODS, release, service_settings

@@ -6,10 +6,10 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.config.router_settings import LISTENER, AccessLogs, ListenerSettings
-from components.domain.drain_chain import drain_chain
+from components.config.sections.router_settings import LISTENER, AccessLogs, ListenerSettings
+from components.domain.balancer.traffic import ColorState, Traffic
 from components.domain.naming import COLORS, Color
-from components.domain.traffic import ColorState, Traffic
+from components.domain.pods.drain_chain import drain_chain
 from components.resources.weighted_router import WeightedRouter, WeightedRouterArgs
 from tests.components.example import SECRET
 from tests.components.registrations import Registrations, register

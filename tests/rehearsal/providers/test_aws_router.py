@@ -9,10 +9,10 @@ import pytest
 from moto.elbv2.models import elbv2_backends
 from multidict import CIMultiDict
 
-from components.domain.balancer_metrics import REQUESTS, SERVER_ERRORS
+from components.domain.balancer.balancer_metrics import REQUESTS, SERVER_ERRORS
 from components.domain.naming import CANDIDATE_ROUTE_HEADER, COLORS
-from rehearsal.aws.moto_topology import read_topology
-from rehearsal.aws.routing import RequestView, rule_for
+from rehearsal.aws.balancer.routing import RequestView, rule_for
+from rehearsal.aws.moto.moto_topology import read_topology
 from rehearsal.aws.topology import Forward
 from rehearsal.providers.values import Tree
 from rollout.adapters.aws.load_balancer import Elbv2LoadBalancer

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.config.release import Release
+from components.config.release.release import Release
 from rehearsal.aws.seed import SeededAccount
 from rehearsal.vllm.hub import DEFAULT_HUB, find_behavior, load_hub
 from rehearsal.world.checkout import STACK, release_file, write_checkout

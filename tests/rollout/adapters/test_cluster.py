@@ -9,7 +9,7 @@ import pytest
 from kubernetes import client, config
 
 from components.domain.naming import GPU_RESOURCE
-from components.domain.tolerations import GPU_TOLERATION
+from components.domain.nodes.tolerations import GPU_TOLERATION
 from rehearsal.controlplane.run import ControlPlane
 from rehearsal.kube.client import KubeClient
 from rollout.adapters.kubernetes.cluster import KubernetesCluster

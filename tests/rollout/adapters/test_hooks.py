@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.config.release import Release
+from components.config.release.release import Release
 from rollout.adapters.hooks import CommandHooks
 from rollout.model.errors import StoppedError
 from rollout.model.serving import Serving

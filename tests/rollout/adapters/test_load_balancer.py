@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from moto import mock_aws
 
+from components.domain.balancer.traffic import ColorState
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
     COLORS,
@@ -20,7 +21,6 @@ from components.domain.naming import (
     aws_tags,
     color_state_key,
 )
-from components.domain.traffic import ColorState
 from rollout.adapters.aws.cloudwatch import CloudWatchMetrics
 from rollout.adapters.aws.load_balancer import Elbv2LoadBalancer
 from rollout.direct_update import target_of

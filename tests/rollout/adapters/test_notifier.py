@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
-from components.config.notification_settings import NotificationTarget
+from components.config.sections.notification_settings import NotificationTarget
 from rollout.adapters.notifier import WAITING, Notifier, Patience, open_targets
 from rollout.model.notification import Notification, Origin
 from rollout.report.notifications import Following, follow

@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from components.config.prometheus_settings import PrometheusSettings
+from components.config.sections.prometheus_settings import PrometheusSettings
 from rehearsal.controlplane.certificates import Certificates, write_certificates
 from rollout.adapters.prometheus import Prometheus
 from rollout.adapters.prometheus_access import PrometheusAccess

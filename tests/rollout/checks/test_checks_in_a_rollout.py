@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.config.rollout_settings import GateSettings, RolloutSettings
+from components.config.sections.rollout_settings import GateSettings, RolloutSettings
 from rollout.controller import Controller, Subject
 from rollout.model.approval import Approval
 from rollout.model.machine import Phase, Rollout

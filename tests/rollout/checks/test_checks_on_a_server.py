@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from components.config.release import Release
-from components.config.rollout_settings import GateSettings
+from components.config.release.release import Release
+from components.config.sections.rollout_settings import GateSettings
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color, fingerprint
 from rollout.adapters.candidate_route import CandidateRoute

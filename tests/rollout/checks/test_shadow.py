@@ -11,7 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from components.config.check_settings import ShadowSettings
+from components.config.sections.check_settings import ShadowSettings
 from components.domain.naming import Color, fingerprint
 from rollout.checks.log_lines import Recorded
 from rollout.checks.recorded_prompts import RecordedPrompts, RequestLog

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats  # imported before Hypothesis measures the time of an example
 
-from components.config.check_settings import ShadowSettings
+from components.config.sections.check_settings import ShadowSettings
 from rollout.checks.shadow import Triple, differences, judge_shadow, similarity
 from rollout.model.answers import Answer
 from rollout.model.verdict import GateVerdict, Verdict

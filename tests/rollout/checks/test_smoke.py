@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from components.config.check_settings import SmokeSettings
+from components.config.sections.check_settings import SmokeSettings
 from components.domain.naming import fingerprint
 from rollout.adapters.candidate_route import CandidateRoute
 from rollout.checks.smoke import QUESTION, Smoke

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.config.check_settings import WarmUpSettings
+from components.config.sections.check_settings import WarmUpSettings
 from components.domain.naming import Color
 from rollout.checks.log_lines import Recorded
 from rollout.checks.recorded_prompts import RequestLog

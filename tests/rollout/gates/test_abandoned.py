@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from components.config.gate_settings import AbandonedSettings
-from components.config.rollout_settings import GateSettings
+from components.config.sections.gate_settings import AbandonedSettings
+from components.config.sections.rollout_settings import GateSettings
 from components.domain.naming import Color
 from rollout.gates.comparisons import PodComparison
 from rollout.gates.verdicts import Thresholds, judge_abandoned

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.config.gate_settings import ErrorRateSettings
+from components.config.sections.gate_settings import ErrorRateSettings
 from rollout.gates.disputes import FEWEST, NO_DISPUTE, BothSources, Dispute, settle
 from rollout.gates.verdicts import Thresholds, judge_error_rate, require_client_traffic
 from rollout.model.verdict import GateVerdict, Verdict

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.config.gate_settings import (
+from components.config.sections.gate_settings import (
     ErrorRateSettings,
     LatencySettings,
     QueueDepthSettings,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from components.domain.tolerations import GPU_TOLERATION, Toleration
+from components.domain.nodes.tolerations import GPU_TOLERATION, Toleration
 from rollout.model.node_pools import NodePool, Requirement
 from rollout.model.nodes import Taint
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.config.rollout_settings import RolloutSettings
+from components.config.sections.rollout_settings import RolloutSettings
 from components.domain.naming import COLORS, Color
 from rollout.model.machine import Judged, Phase, Rollout, Succeeded, advance
 from rollout.model.plan import Plan, Step, candidate_percent_of, green_weight_for, make_plan

@@ -2,9 +2,9 @@
 
 import pytest
 
-from components.domain.ladder import SharedCapacity
+from components.domain.balancer.traffic import ColorState
+from components.domain.capacity.ladder import SharedCapacity
 from components.domain.naming import Color
-from components.domain.traffic import ColorState
 from rollout.model.rule import LiveRule
 
 CAPACITY = SharedCapacity(replicas=4, surge=1, max_utilization_percent=105)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from components.config.rollout_settings import RolloutSettings
+from components.config.sections.rollout_settings import RolloutSettings
 from rollout.model.machine import UNTOUCHED, Phase, Rollout
 from rollout.model.plan import make_plan
 from rollout.model.records import Body, LockTaken, Note, Record, TakenUp, state_of

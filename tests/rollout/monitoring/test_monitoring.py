@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from components.config.gate_settings import ErrorRateSettings, TtftSettings
-from components.config.rollout_settings import GateSettings
+from components.config.sections.gate_settings import ErrorRateSettings, TtftSettings
+from components.config.sections.rollout_settings import GateSettings
 from rollout.model import pod_metrics
 from rollout.monitoring.dashboard import dashboard
 from rollout.monitoring.figures import figures

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from components.config.gate_settings import AbandonedSettings
-from components.config.rollout_settings import GateSettings
+from components.config.sections.gate_settings import AbandonedSettings
+from components.config.sections.rollout_settings import GateSettings
 from components.domain.naming import COLORS, Color
 from rehearsal.controlplane.prometheus import start_prometheus
 from rehearsal.vllm.flags import parse

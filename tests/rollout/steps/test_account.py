@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.config.rollout_settings import RolloutSettings
+from components.config.sections.rollout_settings import RolloutSettings
 from components.config.settings import ServiceSettings
-from components.domain.gpu_instances import INSTANCE_TYPES
+from components.domain.nodes.gpu_instances import INSTANCE_TYPES
 from rollout.model.account import QUOTAS, CapacityReservation, Credentials, RunningInstance, Subnet, VolumeKey
 from rollout.model.plan import make_plan
 from rollout.steps.account import (

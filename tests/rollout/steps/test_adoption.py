@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.config.settings import ServiceSettings
-from components.domain.traffic import ColorState
+from components.domain.balancer.traffic import ColorState
 from rollout.model.rule import LiveRule
 from rollout.steps.drift import adopted, adoption_violations
 from tests.rollout.fakes import ARNS, NEW, OLD, World

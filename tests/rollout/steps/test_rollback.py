@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from components.config.settings import ServiceSettings
+from components.domain.naming import Color
 from rollout.model.errors import RefusedError, RolloutError, UnavailableError, UnreconciledError, UpdateFailedError
 from rollout.steps.rollback import candidate_to_undo, restore_traffic
 from rollout.steps.updates import Updater

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.config.settings import ServiceSettings
-from components.domain.capacity import DAEMONSET_MILLICPUS
+from components.domain.capacity.capacity import DAEMONSET_MILLICPUS
 from components.domain.naming import COLOR_KEY, GPU_RESOURCE, SERVICE_KEY, pool_labels
 from rollout.model.nodes import BoundPod, Node, Resources, Taint
 from rollout.model.plan import make_plan

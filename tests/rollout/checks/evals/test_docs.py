@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.config.rollout_settings import RolloutSettings
+from components.config.sections.rollout_settings import RolloutSettings
 from rollout.checks.evals.command import Target, filled
 from rollout.checks.evals.questions import read_suite
 from rollout.checks.recorded_prompts import read_log

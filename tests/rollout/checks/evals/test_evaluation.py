@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from components.config.check_settings import EvalSettings
+from components.config.sections.check_settings import EvalSettings
 from components.domain.naming import Color, fingerprint
 from rollout.adapters.candidate_route import CandidateRoute
 from rollout.adapters.relay import Relay

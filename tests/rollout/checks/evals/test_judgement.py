@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.config.check_settings import EvalSettings
+from components.config.sections.check_settings import EvalSettings
 from rollout.checks.evals.judgement import Graded, Score, judge_scores, judge_suite
 from rollout.model.verdict import Verdict
 from rollout.statistics.exact_tests import fewest_sure_losses

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from components.config.check_settings import EvalSettings
+from components.config.sections.check_settings import EvalSettings
 from rollout.checks.evals.score import NoScoreError, last_line, read_score
 
 # The formats of lm-evaluation-harness (results_<time>.json) and of inspect-ai (JSON log).

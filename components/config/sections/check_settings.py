@@ -1,0 +1,187 @@
+"""Settings of the checks that a candidate must pass before it gets user traffic, and of the approvals by a person."""
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from components.config.reading.durations import PositiveSeconds
+from components.config.reading.forms import PATH
+from components.config.reading.model import STRICT, Items
+from components.config.reading.violations import Violation, wrong
+from components.config.sections.hook_settings import be_words
+
+_Concurrency = Annotated[int, Field(ge=1, le=256, description="Concurrent requests to each colour.")]
+_RequestTimeout = Annotated[PositiveSeconds, Field(description="Longest time that one request may take.")]
+
+
+class SmokeSettings(BaseModel):
+    """The smoke test: synthetic requests through the candidate route, before the candidate gets user traffic."""
+
+    model_config = STRICT
+
+    requests: Annotated[
+        int, Field(ge=1, le=1000, description="Requests to send, both streaming and non-streaming.")
+    ] = 10
+    timeout_seconds: Annotated[PositiveSeconds, Field(description="Longest time that one request may take.")] = 60
+    max_tokens: Annotated[int, Field(ge=1, le=100_000, description="Tokens to ask for in each request.")] = 16
+
+
+class EvalSettings(BaseModel):
+    """The evaluation: it scores the candidate's answers with a suite of questions or with your own command."""
+
+    model_config = STRICT
+
+    command: Annotated[
+        Items[str],
+        Field(
+            description="Command that evaluates one colour, as a list of words (docs/evals.md). Default: the suite.",
+            examples=[["python", "evaluate.py"]],
+        ),
+    ] = ()
+    suite: Annotated[
+        str | None,
+        PATH,
+        Field(description="JSONL file of questions (docs/evals.md). Default: the built-in questions."),
+    ] = None
+    score_file: Annotated[
+        str | None,
+        PATH,
+        Field(
+            description="JSON file that the command writes into its folder; * matches any text. "
+            "Default: the last line of the command's output."
+        ),
+    ] = None
+    score_path: Annotated[
+        str, Field(min_length=1, description="Path of the score in that JSON: names and list positions, with dots.")
+    ] = "score"
+    standard_error_path: Annotated[
+        str | None,
+        Field(min_length=1, description="Path of the score's standard error in that JSON, if the command reports it."),
+    ] = None
+    full_score: Annotated[
+        float, Field(gt=0, le=1_000_000, description="The command's score when every answer is right.")
+    ] = 1.0
+    minimum_score_percent: Annotated[
+        float | None,
+        Field(ge=0, le=100, description="Lowest score that passes, in percent of the full score.", examples=[70]),
+    ] = None
+    max_drop_points: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=100,
+            description="Largest drop below the active colour's score, in percentage points. "
+            "A drop that chance can explain does not fail.",
+        ),
+    ] = 5.0
+    timeout_seconds: Annotated[PositiveSeconds, Field(description="Longest time that the evaluation may take.")] = 3600
+    request_timeout_seconds: _RequestTimeout = 60
+    max_tokens: Annotated[int, Field(ge=1, le=100_000, description="Longest answer to a question, in tokens.")] = 512
+    concurrency: _Concurrency = 4
+
+    @field_validator("command")
+    @classmethod
+    def _be_words(cls, command: tuple[str, ...]) -> tuple[str, ...]:
+        return be_words(command)
+
+    @model_validator(mode="after")
+    def _judge_something(self) -> Self:
+        if self.minimum_score_percent is None and self.max_drop_points is None:
+            what = "must not be null when minimum_score_percent is not set: any score would pass"
+            raise wrong(Violation(("max_drop_points",), what, "Set one of them."))
+        if self.command and self.suite is not None:
+            raise wrong(Violation(("suite",), "must not be set with command", "Remove one of them.", self.suite))
+        if self.score_file is not None and not self.command:
+            raise wrong(Violation(("score_file",), "needs a command that writes it", "Set command.", self.score_file))
+        return self
+
+
+class ShadowSettings(BaseModel):
+    """The shadow check: it replays recorded prompts to both colours and compares the answers in pairs.
+
+    It runs when ``recorded_prompts`` is set.
+    """
+
+    model_config = STRICT
+
+    samples: Annotated[
+        int, Field(ge=1, le=100_000, description="Prompts to replay, drawn at random from the newest.")
+    ] = 100
+    minimum_samples: Annotated[
+        # With fewer samples, chance can explain even a candidate that is worse in all of them.
+        int,
+        Field(
+            ge=9,
+            le=100_000,
+            description="Different prompts that the active colour must have answered before there is a verdict.",
+        ),
+    ] = 30
+    seed: Annotated[
+        int, Field(ge=0, le=2**31 - 1, description="Random seed for the choice of prompts and for the answers.")
+    ] = 1
+    max_tokens: Annotated[int, Field(ge=1, le=100_000, description="Longest answer to ask for, in tokens.")] = 128
+    max_difference_points: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=100,
+            description="Largest increase of structural differences, in percentage points, over those between two "
+            "answers of the active colour.",
+        ),
+    ] = 20.0
+    max_similarity_drop: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=1,
+            description="Largest drop in text similarity. Default: the drop is reported but does not fail the check.",
+            examples=[0.1],
+        ),
+    ] = None
+    latency_ratio_limit: Annotated[
+        float,
+        Field(
+            ge=1,
+            le=1000,
+            description="Highest typical ratio, candidate to active colour, of times to first token and per token.",
+        ),
+    ] = 1.5
+    timeout_seconds: _RequestTimeout = 120
+    concurrency: _Concurrency = 4
+
+
+class WarmUpSettings(BaseModel):
+    """The warm-up: it sends the most frequent prompt prefixes to the candidate until its prefix cache has them."""
+
+    model_config = STRICT
+
+    prefixes: Annotated[int, Field(ge=1, le=10_000, description="How many of the most frequent prefixes to send.")] = 50
+    max_seconds: Annotated[
+        float, Field(ge=0, le=86_400, description="Longest time that the warm-up may take; 0 turns it off.")
+    ] = 180
+    level_points: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=100,
+            description="The warm-up ends when the hit rates of three rounds differ by no more, in percentage points.",
+        ),
+    ] = 2.0
+    timeout_seconds: _RequestTimeout = 60
+    concurrency: _Concurrency = 4
+
+
+class ManualSettings(BaseModel):
+    """Steps that wait for a person's approval: ``python -m scripts.approve``."""
+
+    model_config = STRICT
+
+    at_percents: Annotated[
+        Items[Annotated[int, Field(ge=1, le=100)]],
+        Field(
+            description="Steps, by candidate_percent, that end only after a person has approved them.", examples=[[25]]
+        ),
+    ] = ()
+    timeout_seconds: Annotated[
+        PositiveSeconds, Field(description="How long a step waits for approval before `on_timeout` applies.")
+    ] = 14_400

@@ -1,0 +1,1 @@
+"""The load balancer: whose requests go where, and what it counts."""

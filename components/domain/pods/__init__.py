@@ -1,0 +1,1 @@
+"""A pod's life: its probes, its drain and its paths."""

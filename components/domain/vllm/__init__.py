@@ -1,0 +1,1 @@
+"""What vLLM takes: its options, variables and versions."""

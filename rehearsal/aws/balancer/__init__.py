@@ -1,0 +1,1 @@
+"""A load balancer that carries real traffic, as the account's API has it."""

@@ -1,0 +1,1 @@
+"""moto's API server, and the rehearsal's changes to it."""
