@@ -166,8 +166,12 @@ class LoadBalancer(Protocol):
         """
         ...
 
-    def set_green_weight(self, green_weight: int) -> None:
-        """Set the weights of the weighted rule directly. One API call if the rule has been read before.
+    def set_green_weight(self, green_weight: int, *, cohorts_to: Color | None = None) -> None:
+        """Set the weights of the weighted rule directly. One API call for each rule if they have been read before.
+
+        Args:
+            green_weight: the weight of green.
+            cohorts_to: the colour that every cohort is sent to first. None to leave the cohorts where they are.
 
         Raises:
             UnavailableError: the API does not answer now; a later call may succeed.

@@ -67,8 +67,8 @@ class SurgeWorld(KillableWorld):
         self._look()
         return run
 
-    def set_green_weight(self, green_weight: int) -> None:
-        super().set_green_weight(green_weight)
+    def set_green_weight(self, green_weight: int, *, cohorts_to: Color | None = None) -> None:
+        super().set_green_weight(green_weight, cohorts_to=cohorts_to)
         self._look()
 
     def _look(self) -> None:
