@@ -485,11 +485,10 @@ class World:
         for cohort, weight in _green_weights(wanted).items():
             before = _green_weights(self.state).get(cohort)
             if before != weight and (not targets or cohort_urn(cohort) in targets):
-                rule = {"urn": cohort_urn(cohort), "type": RULE_TYPE, "new": self._cohort_inputs(cohort, weight)}
-                if before is None:
-                    changes.append(Change(op="create", **rule))
-                else:
-                    changes.append(Change(op="update", old=self._cohort_inputs(cohort, before), **rule))
+                old = {} if before is None else self._cohort_inputs(cohort, before)
+                op = "create" if before is None else "update"
+                rule = self._cohort_inputs(cohort, weight)
+                changes.append(Change(op=op, urn=cohort_urn(cohort), type=RULE_TYPE, old=old, new=rule))
         for color in COLORS:
             reached = not targets or SIZED_URNS[color] in targets
             if reached and _deployed(wanted.color(color)) != _deployed(self.state.color(color)):

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -49,7 +49,7 @@ class Scrapes:
     def __init__(self, servers: dict[Color, ServerProcess]) -> None:
         self.servers = servers
 
-    def counters(self, at: datetime) -> dict[Color, Counters]:
+    def counters(self, at: datetime, by: Collection[str] = ()) -> dict[Color, Counters]:
         raise NotImplementedError
 
     def running_requests(self, color: Color) -> float | None:
