@@ -25,6 +25,7 @@ from components.config.sections.check_settings import (
 from components.config.sections.existing_nodes import ExistingNodes, KarpenterNodePool, TolerationSettings
 from components.config.sections.gate_settings import (
     AbandonedSettings,
+    CostSettings,
     EndToEndSettings,
     ErrorRateSettings,
     InterTokenSettings,
@@ -147,6 +148,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout.gates.queue_depth`", QueueDepthSettings),
     ("`rollout.gates.target_group_errors`", ErrorRateSettings),
     ("`rollout.gates.target_group_latency`", TargetGroupLatencySettings),
+    ("`rollout.gates.cost`", CostSettings),
     ("`rollout.gates.probes`", ProbeSettings),
     ("`rollout.gates.smoke`", SmokeSettings),
     ("`rollout.gates.eval`", EvalSettings),

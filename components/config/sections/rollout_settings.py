@@ -19,6 +19,7 @@ from components.config.sections.check_settings import (
 )
 from components.config.sections.gate_settings import (
     AbandonedSettings,
+    CostSettings,
     EndToEndSettings,
     ErrorRateSettings,
     InterTokenSettings,
@@ -98,6 +99,9 @@ class GateSettings(BaseModel):
     target_group_latency: Annotated[
         TargetGroupLatencySettings, Field(description="Time to the first byte, as measured by the load balancer.")
     ] = TargetGroupLatencySettings()
+    cost: Annotated[CostSettings, Field(description="US dollars per million output tokens, at full traffic.")] = (
+        CostSettings()
+    )
     probes: Annotated[ProbeSettings, Field(description="Probe requests, for when clients send too few requests.")] = (
         ProbeSettings()
     )
