@@ -354,6 +354,8 @@ class BlueGreenServiceArgs(TypedDict):
     """EC2 instance type of the GPU nodes."""
     fallback_instance_types: NotRequired[list[str]]
     """Types that EC2 may take in this order where it has no capacity of instance_type, with as many GPUs and as much GPU memory. Default: none."""
+    node_usd_per_hour: NotRequired[float]
+    """What a node costs you, in US dollars per hour. Default: its On-Demand price in us-east-1."""
     gpus_per_replica: NotRequired[int]
     """GPUs of one replica (tensor parallel size). Default: 1."""
     replica_millicpus: NotRequired[int]

@@ -63,6 +63,12 @@ class Hold:
         return "soak" if self.step is None else f"{self.candidate_percent} %"
 
     @property
+    def cost(self) -> Evidence | None:
+        """The costs of both colours at the end of the hold. None when they are not known."""
+        found = next((gate.last.evidence for gate in self.gates if gate.name == "cost"), {})
+        return found if found.get("usd_per_million_tokens") is not None else None
+
+    @property
     def has_slices(self) -> bool:
         """Whether a gate judged slices."""
         return any(gate.last.slices for gate in self.gates)

@@ -100,6 +100,55 @@ def test_a_label_that_no_metric_has_is_refused_by_name() -> None:
         assert f"rollout.gates.{gate}.by: no metric that this gate judges has the label model_name" in rollout.reason
 
 
+def costs_of(world: World) -> list[dict[str, Any]]:
+    return [one for one in world.journal.of("verdict") if one["gate"] == "cost"]
+
+
+def test_every_step_has_the_costs_of_both_colours() -> None:
+    world = World()
+    assert ramp(world).phase is Phase.DONE
+    shown = [one for one in costs_of(world) if one["evidence"].get("usd_per_million_tokens")]
+    assert {one["dry_run"] for one in shown} == {True}
+    assert {one["verdict"] for one in shown[1:]} >= {"pass"}
+    for one in shown:
+        evidence = one["evidence"]
+        assert evidence["usd_per_million_tokens"] == pytest.approx(evidence["active_usd_per_million_tokens"])
+        assert evidence["usd_per_hour_at_full_size"] == pytest.approx(2 * 2.24208)
+    # At 1 % of the requests, the same pool is as served nearly a hundred times as dear.
+    first = shown[0]["evidence"]
+    served, active = (first[f"{whose}usd_per_million_tokens_as_served"] for whose in ("", "active_"))
+    assert 50 < served / active < 100
+
+
+def at_most(percent: float, **overrides: Any) -> World:
+    gates = {**BASE["rollout"]["gates"], "cost": {"max_cost_increase_percent": percent}}
+    return World(rollout={**BASE["rollout"], "gates": gates}, **overrides)
+
+
+def test_a_release_with_more_replicas_for_the_same_tokens_is_rolled_back() -> None:
+    world = at_most(20, green={"replicas": 4})
+    rollout = ramp(world)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "cost: " in rollout.reason
+    assert "+100.0 %" in rollout.reason
+
+
+def test_a_release_that_costs_the_same_is_promoted_whatever_its_share_of_the_requests() -> None:
+    world = at_most(60)
+    assert ramp(world).phase is Phase.DONE
+    assert {one["dry_run"] for one in costs_of(world)} == {False}
+    # At the last step the outgoing colour has no requests: its tokens are those of the hour before.
+    assert costs_of(world)[-1]["verdict"] == "pass"
+
+
+def test_costs_without_a_price_are_refused_before_anything_changes() -> None:
+    world = at_most(20, instance_type="p5e.48xlarge")
+    rollout = ramp(world)
+    assert rollout.phase is Phase.REFUSED
+    assert "rollout.gates.cost.max_cost_increase_percent: the price of p5e.48xlarge is unknown" in rollout.reason
+    assert "Set node_usd_per_hour" in rollout.reason
+
+
 def test_a_good_release_is_promoted_step_by_step() -> None:
     world = World()
     assert ramp(world).phase is Phase.DONE
