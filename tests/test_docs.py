@@ -86,9 +86,8 @@ def test_the_index_lists_every_page_once() -> None:
 
 def test_the_journal_page_explains_every_kind_of_record_once() -> None:
     table = (DOCS / "journal.md").read_text(encoding="utf-8").partition("| kind | what it records |")[2]
-    kinds = [
-        kind for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for kind in re.findall(r"`(\w+)`", cell)
-    ]
+    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    kinds = [kind for cell in cells for kind in re.findall(r"`(\w+)`", cell)]
     assert sorted(kinds) == sorted(Kind)
 
 
