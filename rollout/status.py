@@ -56,7 +56,7 @@ class Status:
     brought_up: str | None
     """How long it took to bring a colour up. None when the journal does not say."""
     way_back: str | None = None
-    """What a rollback takes, when the kept colour cannot take all traffic back at once."""
+    """What a rollback takes, when the old colour cannot take all traffic back at once."""
     headroom: tuple[HeadroomCost, ...] = ()
     """What a rollout costs in every headroom mode, the chosen one first."""
     colors: dict[str, ColorStatus]

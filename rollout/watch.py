@@ -1,8 +1,8 @@
-"""The watch: the gates' eyes on the promoted colour for as long as the way back is warm, and on the way back itself.
+"""The watch: checks the promoted colour while the old one is kept warm, and whether the old one could take over.
 
-One look takes seconds and needs no lock, so that it never keeps another command out. The evidence is carried from look
-to look in the store of the journal: a job that looks every ten minutes finds what one process would find that looks
-all the time, with the same rate of false alarms (``statistics/onset.py``).
+One look takes seconds and needs no lock, so it never keeps another command out. The evidence is kept from look to look
+in the store of the journal. So a job that looks every ten minutes finds what a process that looks all the time would
+find, with the same rate of false alarms (``statistics/onset.py``).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from rollout.gates.verdicts import combine, judge_targets
 from rollout.gates.watch import judge_looks, load_balancer_look, pods_look
 from rollout.journal.looks import Looks
 from rollout.model.errors import NotWarmError, RefusedError
-from rollout.model.look import Look, Watched
+from rollout.model.look import Look, WatchState
 from rollout.model.nodes import BoundPod, Node
 from rollout.model.notification import Notification, Origin
 from rollout.model.plan import full_weight_of
@@ -50,13 +50,13 @@ class Seen:
     looks: int
     verdicts: tuple[GateVerdict, ...]
     at_risk: tuple[str, ...]
-    """What endangers the way back. Empty when it is whole."""
+    """What endangers the way back. Empty when the old colour is ready."""
     unread: tuple[str, ...]
     """The sources that did not answer. The next look covers their time, too."""
 
     @property
     def failure(self) -> str | None:
-        """Why the promoted colour must not go on. None when nothing says so."""
+        """Why the promoted colour must not keep serving. None when no gate has failed."""
         verdict, reason = combine(self.verdicts)
         return reason if verdict is Verdict.FAIL else None
 
@@ -74,7 +74,7 @@ class Seen:
         if not self.at_risk:
             yield f"the way back: {other_color(self.color)} is ready to take all requests back"
         yield from (f"warning: the way back is at risk: {one}" for one in self.at_risk)
-        yield from (f"warning: no answer, the next look covers this time too: {one}" for one in self.unread)
+        yield from (f"warning: no answer, so the next look covers this time too: {one}" for one in self.unread)
 
     def as_json(self) -> dict[str, JsonValue]:
         """Return it as plain values."""
@@ -152,9 +152,9 @@ def look(session: Session) -> Seen:
         at_risk=tuple(_at_risk(ports, settings, session.service, until, unread)),
         unread=tuple(dict.fromkeys(unread)),
     )
-    told = tuple(key for key, found in ((FAILED, seen.failure), (AT_RISK, seen.at_risk)) if found)
-    if looks.write(watched.model_copy(update={"told": told})):
-        news = [key for key in told if key not in watched.told]
+    notified = tuple(key for key, found in ((FAILED, seen.failure), (AT_RISK, seen.at_risk)) if found)
+    if looks.write(watched.model_copy(update={"notified": notified})):
+        news = [key for key in notified if key not in watched.notified]
         session.notify(lambda origin: _notifications(origin, seen, promotion.rollout, news, now, settings))
     return seen
 
@@ -162,7 +162,7 @@ def look(session: Session) -> Seen:
 def _new_looks(
     ports: Ports,
     settings: ServiceSettings,
-    watched: Watched,
+    watched: WatchState,
     promoted_at: datetime,
     now: datetime,
     unread: list[str],

@@ -499,7 +499,7 @@ class ServiceSettings(BaseModel):
         return " or ".join(self.instance_types)
 
     def _too_much_memory(self, offered: int, fix: str) -> Violation:
-        """Return the violation when what a replica needs, by our own reckoning, is more than a node offers."""
+        """Return the violation when a replica needs more, by our own computation, than a node offers."""
         color = max(COLORS, key=lambda color: self.shape(color).memory_mib)
         path = ("shared_memory_gib",) if self.color(color).release is None else (color, "release")
         needed = self.host_memory(color).arithmetic(shared_memory=True)

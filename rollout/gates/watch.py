@@ -1,6 +1,6 @@
-"""The gates of the watch: the promoted colour alone, look after look, until the way back is no longer warm. Pure.
+"""The gates of the watch: the promoted colour alone, look after look, until the keep-warm window ends. Pure.
 
-The former colour has no requests any more, so nothing shows what the hour of the day does to latencies. Therefore only
+The old colour has no requests any more, so nothing shows what the hour of the day does to latencies. Therefore only
 the fixed limits of the gates apply (``limit_percent``, ``limit_seconds``), not the ratios to the other colour.
 """
 

@@ -388,7 +388,7 @@ class Keeping(_Fields):
     usd_so_far: float | None
     brought_up: str | None
     way_back: str | None = None
-    """What a rollback takes, when the kept colour cannot take all traffic back at once."""
+    """What a rollback takes, when the old colour cannot take all traffic back at once."""
 
 
 class Parked(_Fields):

@@ -11,7 +11,7 @@ import pytest
 from rollout.commands import roll_back
 from rollout.journal.store import FileStore
 from rollout.model.errors import NotWarmError, RefusedError
-from rollout.model.look import Watched
+from rollout.model.look import WatchState
 from rollout.model.machine import Phase
 from rollout.model.notification import Notification, Origin
 from rollout.model.records import VerdictGiven
@@ -78,7 +78,7 @@ def test_each_look_begins_where_the_one_before_ended(tmp_path: Path) -> None:
         ten_minutes(session.world)
         seen(session)
     (kept,) = (tmp_path / "watch" / "chat").iterdir()
-    looks = Watched.model_validate_json(kept.read_bytes()).looks
+    looks = WatchState.model_validate_json(kept.read_bytes()).looks
     for source in ("pods", "load_balancer"):
         own = [one for one in looks if one.source == source]
         assert len(own) == 3
