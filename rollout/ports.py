@@ -1,6 +1,6 @@
 """The ports: what a rollout needs from the outside world, as protocols."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -166,8 +166,12 @@ class LoadBalancer(Protocol):
         """
         ...
 
-    def set_green_weight(self, green_weight: int) -> None:
-        """Set the weights of the weighted rule directly. One API call if the rule has been read before.
+    def set_green_weight(self, green_weight: int, *, cohorts_to: Color | None = None) -> None:
+        """Set the weights of the weighted rule directly. One API call for each rule if they have been read before.
+
+        Args:
+            green_weight: the weight of green.
+            cohorts_to: the colour that every cohort is sent to first. None to leave the cohorts where they are.
 
         Raises:
             UnavailableError: the API does not answer now; a later call may succeed.
@@ -303,8 +307,8 @@ class Account(Protocol):
 class Metrics(Protocol):
     """The pods' own metrics."""
 
-    def counters(self, at: datetime) -> Mapping[Color, Counters]:
-        """Read both colours' counters at a given time."""
+    def counters(self, at: datetime, by: Collection[str] = ()) -> Mapping[Color, Counters]:
+        """Read both colours' counters at a given time, and their slices by these labels."""
         ...
 
     def running_requests(self, color: Color) -> float | None:

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from rollout.adapters.prometheus_access import SECTION, PrometheusAccess
 from rollout.model import pod_metrics
 from rollout.model.errors import RefusedError, RolloutError
 from rollout.statistics.demand import Lengths, Rate, Throughput
-from rollout.statistics.measurements import Counters, Histogram, PrefixCache, bucket_label, histogram
+from rollout.statistics.measurements import Counters, Histogram, PrefixCache, bucket_label, histogram, responses_of
 from rollout.system.failures import describe_error
 from rollout.system.waits import waiting
 
@@ -33,6 +34,7 @@ LONGEST_CALL_SECONDS = 3 * TIMEOUT_SECONDS
 MOST_POINTS = 5000
 
 _GENERATING = re.compile(pod_metrics.GENERATING)
+_LABELS = ("__name__", "color", "pod", "instance", "handler", "status", "finished_reason", "le")
 _IN_FLIGHT = "vllm[:_]num_requests_(running|waiting)"
 
 
@@ -82,19 +84,19 @@ class Prometheus:
             follow_redirects=False,  # the credential is for this address alone
         )
 
-    def counters(self, at: datetime) -> Mapping[Color, Counters]:
-        """Read both colours' counters at a given time.
+    def counters(self, at: datetime, by: Collection[str] = ()) -> Mapping[Color, Counters]:
+        """Read both colours' counters at a given time, and their slices by these labels.
 
         Raises:
             RolloutError: Prometheus does not answer.
         """
         # One query for everything.
+        labels = ", ".join(dict.fromkeys((*_LABELS, *by)))
         found = self._query(
-            "sum by (__name__, color, pod, instance, handler, status, finished_reason, le) "
-            f'({{__name__=~"{pod_metrics.ALL}", service="{self._service}", {pod_metrics.TRAFFIC}}})',
+            f'sum by ({labels}) ({{__name__=~"{pod_metrics.ALL}", service="{self._service}", {pod_metrics.TRAFFIC}}})',
             at,
         )
-        return {color: _counters([one for one in found if one["metric"].get("color") == color]) for color in COLORS}
+        return {color: _counters([one for one in found if one["metric"].get("color") == color], by) for color in COLORS}
 
     def running_requests(self, color: Color) -> float | None:
         """Return how many requests run or wait on a colour. None when there is no data.
@@ -244,7 +246,7 @@ def _lengths(found: list[dict[str, Any]]) -> Histogram:
     return histogram({("", one["metric"]["le"]): float(one["value"][1]) for one in found})
 
 
-def _counters(found: list[dict[str, Any]]) -> Counters:
+def _counters(found: list[dict[str, Any]], by: Collection[str] = ()) -> Counters:
     inter_token = _buckets(found, pod_metrics.INTER_TOKEN)
     known = {pod for pod, _ in inter_token}
     formerly = _buckets(found, pod_metrics.INTER_TOKEN_FORMERLY)
@@ -263,7 +265,20 @@ def _counters(found: list[dict[str, Any]]) -> Counters:
         inter_token_buckets=inter_token | former,
         end_to_end_buckets=_buckets(found, pod_metrics.END_TO_END),
         waiting=_series(found, pod_metrics.WAITING, ""),
+        slices={label: _slices(found, label) for label in by},
     )
+
+
+def _slices(found: list[dict[str, Any]], label: str) -> dict[str, Counters]:
+    """Return the counters of each value of a label."""
+    by_value: dict[str, list[dict[str, Any]]] = {}
+    for one in found:
+        if value := one["metric"].get(label):
+            by_value.setdefault(value, []).append(one)
+    slices = {value: _counters(own) for value, own in by_value.items()}
+    if any(one.responses for one in slices.values()):
+        return slices
+    return {value: replace(one, responses=responses_of(one.finished)) for value, one in slices.items()}
 
 
 def _series(found: list[dict[str, Any]], name: str, label: str) -> dict[tuple[str, str], float]:

@@ -30,7 +30,7 @@ from components.domain.moments import format_or_empty, format_rfc3339, format_rf
 from components.domain.naming import Color
 from rollout.model.machine import Phase, Rollout
 from rollout.model.plan import Plan
-from rollout.model.verdict import Evidence, Verdict
+from rollout.model.verdict import Evidence, SliceVerdict, Verdict
 
 
 class Kind(StrEnum):
@@ -250,6 +250,7 @@ class VerdictGiven(_Fields):
     reason: str
     evidence: Evidence
     dry_run: bool
+    slices: tuple[SliceVerdict, ...] = ()
 
 
 class Attested(_Fields):

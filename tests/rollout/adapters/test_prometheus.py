@@ -10,7 +10,7 @@ import pytest
 
 from rollout.adapters.prometheus import Prometheus
 from rollout.model.errors import RefusedError, RolloutError
-from rollout.statistics.measurements import Histogram, sample
+from rollout.statistics.measurements import Counters, Histogram, sample
 
 NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
 
@@ -62,6 +62,58 @@ def test_counters_are_distinguished_by_colour_pod_and_metric() -> None:
     (params,) = asked  # one query returns everything
     assert params["time"] == f"{NOW.timestamp():.3f}"
     assert 'service="chat"' in params["query"]
+
+
+def test_slices_are_read_by_the_values_of_a_label() -> None:
+    asked: list[str] = []
+    bucket, finished = "vllm:time_to_first_token_seconds_bucket", "vllm:request_success_total"
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params["query"])
+        return httpx.Response(
+            200,
+            json=vector(
+                (pod("green", "g1", __name__="http_requests_total", status="2xx"), 10),
+                (pod("green", "g1", __name__=bucket, le="+Inf", model_name="base"), 6),
+                (pod("green", "g2", __name__=bucket, le="+Inf", model_name="base"), 1),
+                (pod("green", "g1", __name__=bucket, le="+Inf", model_name="lora"), 3),
+                (pod("green", "g1", __name__=finished, finished_reason="stop", model_name="lora"), 4),
+                (pod("green", "g1", __name__=finished, finished_reason="abort", model_name="lora"), 1),
+                (pod("green", "g1", __name__=finished, finished_reason="error", model_name="lora"), 2),
+            ),
+        )
+
+    green = prometheus(answer).counters(NOW, {"model_name"})["green"]
+    assert "le, model_name)" in asked[0]
+    slices = green.slices["model_name"]
+    assert {value: one.ttft_buckets for value, one in slices.items()} == {
+        "base": {("g1@g1:8000", "+Inf"): 6, ("g2@g2:8000", "+Inf"): 1},
+        "lora": {("g1@g1:8000", "+Inf"): 3},
+    }
+    # The whole is what it is without slices.
+    assert green.ttft_buckets == {("g1@g1:8000", "+Inf"): 9, ("g2@g2:8000", "+Inf"): 1}
+    assert green.responses == {("g1@g1:8000", "2xx"): 10}
+    # vLLM's count of HTTP responses has no model_name, so generations stand for the requests of a model.
+    lora = sample(Counters(), slices["lora"])
+    assert lora is not None
+    assert (lora.requests, lora.failed, lora.abandoned) == (7, 3, None)
+
+
+def test_responses_that_have_the_label_are_the_requests_of_its_slices() -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        http = "http_requests_total"
+        return httpx.Response(
+            200,
+            json=vector(
+                (pod("green", "g1", __name__=http, status="2xx", handler="/v1/completions"), 10),
+                (pod("green", "g1", __name__=http, status="5xx", handler="/v1/completions"), 2),
+                (pod("green", "g1", __name__="vllm:request_success_total", finished_reason="stop"), 12),
+            ),
+        )
+
+    green = prometheus(answer).counters(NOW, ["handler"])["green"]
+    (completions,) = green.slices["handler"].values()
+    assert completions.responses == green.responses == {("g1@g1:8000", "2xx"): 10, ("g1@g1:8000", "5xx"): 2}
 
 
 def test_exchanges_of_the_generating_endpoints_are_added_up() -> None:

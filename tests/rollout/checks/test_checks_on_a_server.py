@@ -2,13 +2,12 @@
 
 import json
 import sys
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from components.config.release.release import Release
@@ -24,6 +23,7 @@ from rollout.statistics.demand import Lengths, Rate, Throughput
 from rollout.statistics.measurements import Counters, PrefixCache
 from rollout.system.clock import SystemClock
 from tests.rehearsal.vllm.server_process import FAST, MODEL, ServerProcess
+from tests.rollout.checks.two_servers import Router
 from tests.rollout.fakes import BASE, FakeConfig
 
 IMAGE = f"vllm/vllm-openai@sha256:{'a' * 64}"
@@ -43,26 +43,13 @@ SUMS = [
 ]
 
 
-class Router(httpx.BaseTransport):
-    """Routes a request by its secret header, as the candidate rules do."""
-
-    def __init__(self, ports: dict[Color, int]) -> None:
-        self.ports = ports
-        self._transport = httpx.HTTPTransport()
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        color: Color = "green" if request.headers.get("x-candidate-route") == "green-s3cret" else "blue"
-        request.url = request.url.copy_with(host="127.0.0.1", port=self.ports[color])
-        return self._transport.handle_request(request)
-
-
 class Scrapes:
     """Reads the counters from the servers, as Prometheus would."""
 
     def __init__(self, servers: dict[Color, ServerProcess]) -> None:
         self.servers = servers
 
-    def counters(self, at: datetime) -> dict[Color, Counters]:
+    def counters(self, at: datetime, by: Collection[str] = ()) -> dict[Color, Counters]:
         raise NotImplementedError
 
     def running_requests(self, color: Color) -> float | None:
