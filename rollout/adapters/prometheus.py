@@ -133,7 +133,7 @@ class Prometheus:
         step_seconds = max(rate_seconds / 5, (end - start).total_seconds() / MOST_POINTS)
         requests, tokens = (
             self._rates(name, start, end, rate_seconds=rate_seconds, step_seconds=step_seconds)
-            for name in (pod_metrics.FINISHED, pod_metrics.GENERATED)
+            for name in (pod_metrics.FINISHED, pod_metrics.OUTPUT_TOKENS)
         )
         return [
             Rate(
@@ -165,7 +165,7 @@ class Prometheus:
         selector = f'service="{self._service}", color="{color}"'
         requests, tokens = (
             self._query(_rate(name, selector, rate_seconds), at)
-            for name in (pod_metrics.FINISHED, pod_metrics.GENERATED)
+            for name in (pod_metrics.FINISHED, pod_metrics.OUTPUT_TOKENS)
         )
         return Throughput(
             requests_per_second=float(requests[0]["value"][1]) if requests else 0.0,
@@ -182,7 +182,7 @@ class Prometheus:
         selector = f'service="{self._service}", color="{color}"'
         prompts, answers = (
             self._query(f'sum by (le) (increase({{__name__=~"{name}", {selector}}}[{window}]))', end)
-            for name in (pod_metrics.PROMPT_LENGTHS, pod_metrics.ANSWER_LENGTHS)
+            for name in (pod_metrics.PROMPT_TOKENS, pod_metrics.ANSWER_TOKENS)
         )
         return Lengths(prompts=_lengths(prompts), answers=_lengths(answers))
 
