@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pulumi
 from pulumi_aws import lb
 
-from components.config import route_secret
+from components.config.reading import route_secret
 from components.config.sections.cohort_settings import CohortSettings
 from components.config.sections.router_settings import AccessLogs, AlarmSettings, ListenerSettings
 from components.domain.balancer.balancer_dashboard import DashboardLimits

@@ -479,13 +479,11 @@ class World:
         if old != new:
             changes.append(Change(op="update", urn=RULE_URN, type=RULE_TYPE, old=old, new=new))
         for cohort, weight in _green_weights(wanted).items():
-            before = _green_weights(self.state).get(cohort)
-            if before != weight and (not targets or cohort_urn(cohort) in targets):
-                rule = {"urn": cohort_urn(cohort), "type": RULE_TYPE, "new": self._cohort_inputs(cohort, weight)}
-                if before is None:
-                    changes.append(Change(op="create", **rule))
-                else:
-                    changes.append(Change(op="update", old=self._cohort_inputs(cohort, before), **rule))
+            before, urn = _green_weights(self.state).get(cohort), cohort_urn(cohort)
+            if before != weight and (not targets or urn in targets):
+                former = {} if before is None else self._cohort_inputs(cohort, before)
+                inputs, op = self._cohort_inputs(cohort, weight), "create" if before is None else "update"
+                changes.append(Change(op=op, urn=urn, type=RULE_TYPE, old=former, new=inputs))
         for color in COLORS:
             reached = not targets or SIZED_URNS[color] in targets
             if reached and _deployed(wanted.color(color)) != _deployed(self.state.color(color)):
