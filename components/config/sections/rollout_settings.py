@@ -285,14 +285,9 @@ class RolloutSettings(BaseModel):
             if step.cohort is None:
                 continue
             if step.cohort not in names or step.cohort in moved:
-                again = (
-                    "that no step before has sent"
-                    if step.cohort in moved
-                    else f"of rollout.cohorts ({', '.join(names)})"
-                )
-                raise wrong(
-                    Violation(("steps", place, "cohort"), f"must be the name of a cohort {again}", "", step.cohort)
-                )
+                known = ", ".join(names) or "none"
+                what = f"must name a cohort of rollout.cohorts ({known}) that no step before has sent"
+                raise wrong(Violation(("steps", place, "cohort"), what, "", step.cohort))
             if any(one.candidate_percent is not None for one in self.steps[:place]):
                 what = "must come before the steps with candidate_percent: only without weight do all of the "
                 what += "candidate's requests come from cohorts"
