@@ -348,7 +348,8 @@ class Controller:
         with waiting(f"the check {check}"):
             verdict = self._ports.checks[check].run(candidate, self._release)
         self._record(verdict)
-        return Succeeded() if verdict.verdict is Verdict.PASS else Failed(reason=f"{check}: {verdict.reason}")
+        passes = verdict.verdict is Verdict.PASS or verdict.dry_run
+        return Succeeded() if passes else Failed(reason=f"{check}: {verdict.reason}")
 
     def _resize(self, rollout: Rollout, step: int) -> None:
         """Let the outgoing colour give places up, and then the candidate take them; or let floors follow the load."""
@@ -523,6 +524,7 @@ class Controller:
                 reason=verdict.reason,
                 evidence=verdict.evidence,
                 dry_run=verdict.dry_run,
+                slices=verdict.slices,
             )
         )
 

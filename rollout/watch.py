@@ -29,7 +29,7 @@ from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Ports
 from rollout.report.notifications import watch_failed, way_back_at_risk
 from rollout.session import Session
-from rollout.statistics.measurements import sample
+from rollout.statistics.measurements import sample, sample_slices
 from rollout.steps.conditions import keep_warm_until
 from rollout.steps.drift import config_drift
 from rollout.steps.keep_warm import last_promotion
@@ -69,6 +69,8 @@ class Seen:
         for one in self.verdicts:
             dry = " (dry run)" if one.dry_run else ""
             yield f"  {one.gate}: {one.verdict} {one.reason}{dry}"
+            for part in one.slices:
+                yield f"    {part.name}: {part.verdict if part.decides else 'no verdict'} {part.reason}"
         if not self.at_risk:
             yield f"the way back: {other_color(self.color)} is ready to take all requests back"
         yield from (f"warning: the way back is at risk: {one}" for one in self.at_risk)
@@ -83,6 +85,17 @@ class Seen:
                 "reason": one.reason,
                 "evidence": dict(one.evidence),
                 "dry_run": one.dry_run,
+                "slices": [
+                    {
+                        "label": part.label,
+                        "value": part.value,
+                        "verdict": str(part.verdict),
+                        "decides": part.decides,
+                        "reason": part.reason,
+                        "evidence": dict(part.evidence),
+                    }
+                    for part in one.slices
+                ],
             }
             for one in self.verdicts
         ]
@@ -157,8 +170,9 @@ def _new_looks(
     active, limits = settings.active_color, settings.rollout.gates
 
     def pods(start: datetime) -> Look | None:
-        before, after = ports.metrics.counters(start)[active], ports.metrics.counters(now)[active]
-        return pods_look(sample(before, after), limits, start, now)
+        labels = frozenset(limits.slice_labels.values())
+        before, after = (ports.metrics.counters(at, labels)[active] for at in (start, now))
+        return pods_look(sample(before, after), sample_slices(before, after), limits, start, now)
 
     period = settings.rollout.cloudwatch_period_seconds
     # What is older does not change any more.

@@ -193,6 +193,14 @@ def _gates(gates: Sequence[Readings]) -> Table:
             "–" if share is None else _meter(share),
             Text(gate.last.reason, no_wrap=True, overflow="ellipsis"),
         )
+        for one in gate.last.slices:
+            share = evidence_share(one.evidence)
+            table.add_row(
+                Text(f"  {one.name}", no_wrap=True, overflow="ellipsis"),
+                f"[{_VERDICTS[one.verdict]}]{one.verdict}[/]" if one.decides else "[dim]no verdict[/]",
+                "–" if share is None else _meter(share),
+                Text(one.reason, no_wrap=True, overflow="ellipsis"),
+            )
     return table
 
 

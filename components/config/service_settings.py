@@ -178,8 +178,15 @@ class ColorSettings(BaseModel):
     def as_tagged(self) -> ColorState:
         """What the weighted rule's tag says about this colour."""
         return ColorState(
-            release_id=self.release and self.release.release_id, replicas=self.wanted_replicas if self.serves else 0
+            release_id=self.release and self.release.release_id,
+            replicas=self.wanted_replicas if self.serves else 0,
+            starting=self.last_replicas_start,
         )
+
+    @property
+    def last_replicas_start(self) -> bool:
+        """Whether a rollback has begun to start the last replicas (mode surge). 0 says that all have been ready."""
+        return self.serves and self.running_replicas >= self.replicas
 
     @property
     def wanted_replicas(self) -> int:

@@ -6,9 +6,10 @@ from statistics import median
 
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color
-from rollout.gates.comparisons import LATENCIES, PodComparison, errors_compared, latency
+from rollout.gates.comparisons import GATES, LATENCIES, PodComparison, errors_compared, latency
 from rollout.gates.disputes import FEWEST, NO_DISPUTE, BothSources, Dispute, settle
 from rollout.gates.probes import Probes
+from rollout.gates.slices import Between, GateSlices, judge_sample, share
 from rollout.gates.verdicts import (
     BALANCED_TESTS,
     QUANTILE,
@@ -18,7 +19,6 @@ from rollout.gates.verdicts import (
     judge_abandoned,
     judge_balancer_errors,
     judge_error_rate,
-    judge_latency,
     judge_queue,
     judge_response_times,
     judge_targets,
@@ -108,6 +108,8 @@ class Gates:
         self._opened_monotonic = ports.clock.monotonic()
         self._start: Mapping[Color, Counters] | None = None
         self._comparison: PodComparison | None = None
+        self._labels = frozenset(self._limits.slice_labels.values())
+        self._slices: Mapping[str, GateSlices] = {}
         self._waiting: list[tuple[float, float | None]] = []
         self._waiting_since = 0.0
         self._clients: int | None = None
@@ -165,21 +167,33 @@ class Gates:
         plan, limits, thresholds = self._plan, self._limits, self._thresholds
         if self._start is None or self._comparison is None:
             # The query is for the time of opening, so the first answer may come late.
-            self._start = self._ports.metrics.counters(self._opened)
-            self._comparison = PodComparison(self._start, plan.candidate, plan.outgoing, limits)
-        end = self._ports.metrics.counters(now)
+            start = self._counters(self._opened)
+            self._comparison = PodComparison(start, plan.candidate, plan.outgoing, limits)
+            if self._labels:
+                colors, before = Between(candidate=plan.candidate, active=plan.outgoing), self._counters_before()
+                self._slices = {
+                    gate: GateSlices(gate, label, colors, limits, before, start)
+                    for gate, label in limits.slice_labels.items()
+                }
+            self._start = start
+        end = self._counters(now)
         mine, other = (sample(self._start[color], end[color]) for color in (plan.candidate, plan.outgoing))
         self.outgoing_p95_seconds |= _p95s(other, thresholds.minimum_requests)
         compared = self._comparison.look(end)
-        errors = judge_error_rate(
-            "error_rate",
-            _errors(mine),
-            _errors(other),
-            compared["error_rate"],
-            limits.error_rate,
-            thresholds,
-            self._dispute(mine, end[plan.outgoing], now),
-        )
+        dispute = self._dispute(mine, end[plan.outgoing], now)
+        sampled = {
+            gate: judge_sample(
+                gate,
+                mine,
+                other,
+                compared[gate],
+                self._known_p95_seconds.get(gate),
+                limits,
+                thresholds.shared(share(0)) if gate in self._slices else thresholds,
+                dispute,
+            )
+            for gate in ("error_rate", *LATENCIES)
+        }
         abandoned = judge_abandoned(
             "abandoned",
             _abandoned(mine),
@@ -189,25 +203,17 @@ class Gates:
             limits.abandoned,
             thresholds,
         )
-        latencies = (
-            judge_latency(
-                gate,
-                latency(mine, gate),
-                latency(other, gate),
-                compared[gate],
-                self._known_p95_seconds.get(gate),
-                getattr(limits, gate),
-                thresholds,
-            )
-            for gate in LATENCIES
-        )
         queue = judge_queue("queue_depth", self._queue(end, other), limits.queue_depth)
-        judged = (errors, abandoned, *latencies)
-        if self._clients is None:
-            # The load balancer does not answer, but the pods' metrics can still stop a bad candidate.
-            return (*judged, queue)
-        clients, probes = self._clients, self._probes.sent
-        return (*(require_client_traffic(verdict, clients, probes, thresholds) for verdict in judged), queue)
+
+        def finish(verdict: GateVerdict) -> GateVerdict:
+            if self._clients is None:
+                # The load balancer does not answer, but the pods' metrics can still stop a bad candidate.
+                return verdict
+            return require_client_traffic(verdict, self._clients, self._probes.sent, thresholds)
+
+        judged = {gate: finish(verdict) for gate, verdict in {**sampled, "abandoned": abandoned}.items()}
+        judged |= {gate: one.judge(judged[gate], end, dispute, finish) for gate, one in self._slices.items()}
+        return (*(judged[gate] for gate in GATES), queue)
 
     def _dispute(self, mine: Sample | None, outgoing: Counters, now: datetime) -> Dispute:
         """Ask whether the load balancer contradicts the pods. Without its counts, the pods' are taken as they are."""
@@ -230,9 +236,15 @@ class Gates:
         return 100 * seen.abandoned / seen.begun
 
     def _long_sample(self, outgoing: Counters) -> Sample | None:
+        return sample(self._counters_before()[self._plan.outgoing], outgoing)
+
+    def _counters_before(self) -> Mapping[Color, Counters]:
         if self._before is None:
-            self._before = self._ports.metrics.counters(self._opened - LONG_WINDOW)
-        return sample(self._before[self._plan.outgoing], outgoing)
+            self._before = self._counters(self._opened - LONG_WINDOW)
+        return self._before
+
+    def _counters(self, at: datetime) -> Mapping[Color, Counters]:
+        return self._ports.metrics.counters(at, self._labels)
 
     def _queue(self, now: Mapping[Color, Counters], outgoing: Sample | None) -> Queue | None:
         mine = now[self._plan.candidate].waiting_per_replica
@@ -296,10 +308,6 @@ class Gates:
             percent = 100 * counted[0] / sum(counted) if sum(counted) else percent
         limits = self._limits.target_group_errors
         return judge_balancer_errors(verdict, seen, self._balancer_before, percent, limits, self._thresholds)
-
-
-def _errors(of: Sample | None) -> tuple[int, int] | None:
-    return None if of is None else (of.requests, of.failed)
 
 
 def _abandoned(of: Sample | None) -> tuple[int, int] | None:

@@ -20,6 +20,8 @@ class Look(BaseModel):
     end: datetime
     counts: Mapping[str, tuple[int, int]]
     """By gate: how many were beyond its limit, of how many. A gate without data is absent."""
+    slices: Mapping[str, Mapping[str, Mapping[str, tuple[int, int]]]] = {}
+    """The same of each slice, by gate, label and value."""
 
 
 class Watched(BaseModel):

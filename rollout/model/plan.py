@@ -11,8 +11,10 @@ from rollout.model.rule import Routing
 
 FULL_PERCENT = 100
 
-CHECKS = ("smoke", "eval", "warm_up", "shadow")
-"""The checks through the candidate route, in order. Warm-up comes before shadow: cold caches would distort it."""
+CHECKS = ("smoke", "eval", "warm_up", "shadow", "load")
+"""The checks through the candidate route, in order. Warm-up comes before shadow and load: cold caches would distort
+them. Load comes last: it costs most.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,10 +140,17 @@ class Plan:
 def planned_checks(gates: GateSettings, skip: Skip | None = None) -> tuple[str, ...]:
     """Return the checks of a rollout, in order.
 
-    Smoke and eval always run. Warm-up and shadow need recorded prompts. Skipped checks are left out.
+    Smoke and eval always run. Warm-up and shadow need recorded prompts, load its settings. Skipped checks are left
+    out.
     """
     recorded = bool(gates.recorded_prompts)
-    on = {"smoke": True, "eval": True, "warm_up": recorded and gates.warm_up.max_seconds > 0, "shadow": recorded}
+    on = {
+        "smoke": True,
+        "eval": True,
+        "warm_up": recorded and gates.warm_up.max_seconds > 0,
+        "shadow": recorded,
+        "load": gates.load is not None,
+    }
     off = () if skip is None else skip.checks
     return tuple(check for check in CHECKS if on[check] and check not in off)
 

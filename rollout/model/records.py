@@ -30,7 +30,7 @@ from components.domain.moments import format_or_empty, format_rfc3339, format_rf
 from components.domain.naming import Color
 from rollout.model.machine import Phase, Rollout
 from rollout.model.plan import Plan
-from rollout.model.verdict import Evidence, Verdict
+from rollout.model.verdict import Evidence, SliceVerdict, Verdict
 
 
 class Kind(StrEnum):
@@ -254,6 +254,7 @@ class VerdictGiven(_Fields):
     reason: str
     evidence: Evidence
     dry_run: bool
+    slices: tuple[SliceVerdict, ...] = ()
 
 
 class Attested(_Fields):
@@ -544,6 +545,22 @@ def last_rule_change(records: Sequence[Record]) -> datetime | None:
     """Return when a command last changed the weighted rule. None when the journal does not say."""
     times = [record.at for record, _ in of_type(records, RuleChanged)]
     return times[-1] if times else None
+
+
+def checked_spans(records: Sequence[Record]) -> Sequence[tuple[datetime, datetime]]:
+    """Return when checks sent requests to a candidate: each time in the phase ``verifying``, with what followed it.
+
+    The pods count these requests as they count users'.
+    """
+    spans: list[tuple[datetime, datetime]] = []
+    began: datetime | None = None
+    for record in records:
+        if record.phase is Phase.VERIFYING:
+            began = began or record.at
+        elif began is not None:
+            spans.append((began, record.at))
+            began = None
+    return spans if began is None else [*spans, (began, records[-1].at)]
 
 
 def last_start_seconds(records: Sequence[Record]) -> float | None:

@@ -120,7 +120,7 @@ class LiveRule:
         sends = ", ".join(cohorts)
         return f"splits {counts_text(self.weights)}" + (f" and sends {sends}" if sends else "")
 
-    def weight_back(self, to: Color, healthy: Callable[[Color], int], *, starting: bool = False) -> int:
+    def weight_back(self, to: Color, healthy: Callable[[Color], int], *, starting: bool | None = None) -> int:
         """Return the green weight that a rollback to a colour may set at once.
 
         That is all requests, unless the colour has given up replicas: then what the others carry.
@@ -128,10 +128,13 @@ class LiveRule:
         Args:
             to: the colour that gets its requests back.
             healthy: returns how many targets of a colour are healthy. Asked only when it matters.
-            starting: whether replicas of the colour may still be starting, although the rule's tag counts them.
+            starting: whether replicas of the colour may still be starting, although the rule's tag counts them. None
+                when only the tag says it.
         """
-        percent, replicas = 100, self.colors[to].replicas if to in self.colors else None
-        if self.capacity is not None and replicas is not None and (starting or replicas < self.capacity.replicas):
+        percent, state = 100, self.colors.get(to)
+        if state is not None and starting is None:
+            starting = state.starting
+        if self.capacity is not None and state is not None and (starting or state.replicas < self.capacity.replicas):
             percent = share_at_once(
                 self.capacity,
                 has_percent=self.weights[to],

@@ -13,7 +13,7 @@ from components.domain.naming import Color
 from rollout.model.machine import Phase
 from rollout.model.plan import Plan
 from rollout.model.records import Kind, Outcome
-from rollout.model.verdict import Evidence, Verdict
+from rollout.model.verdict import Evidence, SliceVerdict, Verdict
 from rollout.report.lines import Tone
 
 What = Literal["rollout", "rollback", "reap", "drill", "keep"]
@@ -27,6 +27,7 @@ class Reading:
     verdict: Verdict
     reason: str
     evidence: Evidence = field(default_factory=dict[str, float | int | str | None])
+    slices: tuple[SliceVerdict, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,11 @@ class Hold:
         if self.step is None:
             return "soak"
         return f"cohort {self.cohort}" if self.cohort else f"{self.candidate_percent} %"
+
+    @property
+    def has_slices(self) -> bool:
+        """Whether a gate judged slices."""
+        return any(gate.last.slices for gate in self.gates)
 
     @property
     def extended_by_seconds(self) -> float:

@@ -185,7 +185,9 @@ def _readings(records: Iterator[Record] | Sequence[Record]) -> tuple[Readings, .
     by_name: dict[str, list[tuple[bool, Reading]]] = {}
     for record in records:
         if isinstance(body := record.body, VerdictGiven):
-            reading = Reading(at=record.at, verdict=body.verdict, reason=body.reason, evidence=body.evidence)
+            reading = Reading(
+                at=record.at, verdict=body.verdict, reason=body.reason, evidence=body.evidence, slices=body.slices
+            )
             by_name.setdefault(body.gate, []).append((body.dry_run, reading))
     return tuple(
         Readings(name=name, dry_run=found[-1][0], readings=_thinned([reading for _, reading in found]))
@@ -194,12 +196,19 @@ def _readings(records: Iterator[Record] | Sequence[Record]) -> tuple[Readings, .
 
 
 def _thinned(readings: Sequence[Reading]) -> tuple[Reading, ...]:
-    """Return evenly spaced readings, the first and last among them, and every one whose verdict is a new one."""
+    """Return evenly spaced readings, the first and last among them, and every one whose verdict is a new one.
+
+    Only the last one, and those with a new verdict, keep their slices.
+    """
     step = max(1, len(readings) // READINGS)
+
+    def is_news(place: int) -> bool:
+        return place == len(readings) - 1 or readings[place].verdict is not readings[place - 1].verdict
+
     return tuple(
-        reading
+        reading if is_news(place) or not reading.slices else replace(reading, slices=())
         for place, reading in enumerate(readings)
-        if place % step == 0 or place == len(readings) - 1 or reading.verdict is not readings[place - 1].verdict
+        if place % step == 0 or is_news(place)
     )
 
 

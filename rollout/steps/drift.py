@@ -217,6 +217,7 @@ def _color_edits(settings: ServiceSettings, color: Color, state: ColorState) -> 
         elif settings.capacity is None:
             yield f"{color}.replicas", state.replicas
         else:
-            yield f"{color}.running_replicas", 0 if state.replicas == ours.replicas else state.replicas
+            all_stand = state.replicas == ours.replicas and not state.starting
+            yield f"{color}.running_replicas", 0 if all_stand else state.replicas
     if state.replicas and settings.declares_nodes and not ours.nodes_wanted:
         yield f"{color}.provisioned", True

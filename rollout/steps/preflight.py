@@ -46,6 +46,7 @@ from rollout.steps.conditions import (
     plugin_violations,
     preflight_violations,
     secret_violations,
+    slice_violations,
 )
 from rollout.steps.drift import state_drift
 from rollout.steps.scheduling import (
@@ -429,8 +430,11 @@ def _references(on: Inspection) -> Iterator[str]:
 
 
 def _prometheus(on: Inspection) -> Iterator[str]:
-    on.ask(lambda: on.ports.metrics.counters(on.ports.clock.now()))
-    yield from ()
+    """Yield the labels of slices that no metric has. Before the first deployment there is nothing to see."""
+    labels = on.settings.rollout.gates.slice_labels
+    found = on.ask(lambda: on.ports.metrics.counters(on.ports.clock.now(), frozenset(labels.values())))
+    if found is not None and on.deployed:
+        yield from slice_violations(labels, found[on.plan.outgoing])
 
 
 def _preview(on: Inspection) -> Iterator[str]:

@@ -4,7 +4,7 @@ import copy
 import json
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -218,6 +218,7 @@ class FakeCheck:
 
     name: str
     verdict: Verdict = Verdict.PASS
+    dry_run: bool = False
     runs: int = 0
     prepared: int = 0
 
@@ -228,7 +229,7 @@ class FakeCheck:
         assert color in COLORS
         assert release.release_id
         self.runs += 1
-        return GateVerdict(gate=self.name, verdict=self.verdict, reason="set by the test")
+        return GateVerdict(gate=self.name, verdict=self.verdict, reason="set by the test", dry_run=self.dry_run)
 
 
 @dataclass
@@ -323,6 +324,9 @@ class World:
         """The share of requests whose connection the targets refuse: the load balancer answers 502."""
         self.reset_rate: dict[Color, float] = {"blue": 0.0, "green": 0.0}
         """The share of requests whose connection the targets reset later: the load balancer answers 502."""
+        self.models: dict[str, float] = {}
+        """The share of each model's requests, by the label model_name. Empty while no metric has the label."""
+        self.model_error_rate: dict[tuple[Color, str], float] = {}
         self.ttft_bucket: dict[Color, str] = {"blue": "0.25", "green": "0.25"}
         self.inter_token_bucket: dict[Color, str] = {"blue": "0.05", "green": "0.05"}
         self.end_to_end_bucket: dict[Color, str] = {"blue": "5", "green": "5"}
@@ -346,7 +350,7 @@ class World:
         self.previews: list[str] = []
         self.smoke = Verdict.PASS
         self.approvals: dict[int, Approval] = {}
-        self.checks = {name: FakeCheck(name) for name in ("eval", "warm_up", "shadow")}
+        self.checks = {name: FakeCheck(name) for name in ("eval", "warm_up", "shadow", "load")}
         self.route = FakeRoute(self._answer, now=self.clock.now)
         self.healthy: dict[Color, int | None] = dict.fromkeys(COLORS)
         self.idle_timeout: int | None = None  # in seconds; None for the settings' value
@@ -719,11 +723,22 @@ class World:
             for number in range(colored.wanted_replicas)
         )
 
-    def counters(self, at: datetime) -> Mapping[Color, Counters]:
+    def counters(self, at: datetime, by: Collection[str] = ()) -> Mapping[Color, Counters]:
         if self.metrics_down:
             raise UpdateFailedError("Prometheus does not answer")
         counted = self._counted_at(at)
-        return {color: self._counters(color, counted[color]) if self.pods(color) else Counters() for color in COLORS}
+        return {
+            color: self._with_slices(color, counted[color], by) if self.pods(color) else Counters() for color in COLORS
+        }
+
+    def _with_slices(self, color: Color, requests: float, by: Collection[str]) -> Counters:
+        whole, usual = self._counters(color, requests), self.error_rate[color]
+        models: dict[str, Counters] = {}
+        for model, share in self.models.items():
+            self.error_rate[color] = self.model_error_rate.get((color, model), usual)
+            models[model] = self._counters(color, requests * share)
+        self.error_rate[color] = usual
+        return replace(whole, slices={label: models if label == "model_name" else {} for label in by})
 
     def _counters(self, color: Color, requests: float) -> Counters:
         abandoned = requests * self.abandoned_rate[color]

@@ -65,6 +65,41 @@ def test_client_errors_that_only_the_candidates_pods_count_as_5xx_fail_it() -> N
     assert ramp(world).phase is Phase.ROLLED_BACK
 
 
+BY_MODEL: dict[str, Any] = {"error_rate": {"by": "model_name"}, "ttft_p95": {"by": "model_name"}}
+
+
+def by_model() -> World:
+    world = World(rollout={**BASE["rollout"], "gates": {**BASE["rollout"].get("gates", {}), **BY_MODEL}})
+    world.models = {"base": 0.9, "lora": 0.1}
+    return world
+
+
+def test_a_release_that_is_bad_for_one_model_is_rolled_back_by_its_name() -> None:
+    world = by_model()
+    world.model_error_rate["green", "lora"] = 0.3
+    rollout = ramp(world)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert 'model_name "lora"' in rollout.reason
+    last = [one for one in world.journal.of("verdict") if one["gate"] == "error_rate"][-1]
+    assert [(one["value"], one["verdict"]) for one in last["slices"]] == [("base", "pass"), ("lora", "fail")]
+
+
+def test_a_release_that_is_well_for_every_model_is_promoted() -> None:
+    world = by_model()
+    assert ramp(world).phase is Phase.DONE
+    last = [one for one in world.journal.of("verdict") if one["gate"] == "ttft_p95"][-1]
+    assert [(one["value"], one["verdict"]) for one in last["slices"]] == [("base", "pass"), ("lora", "pass")]
+
+
+def test_a_label_that_no_metric_has_is_refused_by_name() -> None:
+    world = by_model()
+    world.models = {}
+    rollout = ramp(world)
+    assert rollout.phase is Phase.REFUSED
+    for gate in BY_MODEL:
+        assert f"rollout.gates.{gate}.by: no metric that this gate judges has the label model_name" in rollout.reason
+
+
 def test_a_good_release_is_promoted_step_by_step() -> None:
     world = World()
     assert ramp(world).phase is Phase.DONE

@@ -15,7 +15,7 @@ from rollout.model.look import Watched
 from rollout.model.machine import Phase
 from rollout.model.notification import Notification, Origin
 from rollout.model.records import VerdictGiven
-from rollout.model.verdict import Verdict
+from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Ports
 from rollout.session import Session
 from rollout.watch import Seen, look
@@ -132,6 +132,27 @@ def test_what_begins_hours_after_the_promotion_is_found_and_rolled_back(
     rollout = roll_back(cast(Session, session), found.failure)
     assert rollout.phase is Phase.ROLLED_BACK
     assert session.world.weights == {"blue": 100, "green": 0}
+
+
+def test_a_model_that_turns_bad_after_the_promotion_is_found_by_its_name(tmp_path: Path) -> None:
+    session = watching(tmp_path)
+    session.world.config.edit({"rollout.gates.error_rate.by": "model_name"})
+    session.world.models = {"base": 0.99, "lora": 0.01}
+    for _ in range(3):
+        ten_minutes(session.world)
+        found = seen(session)
+        assert found.failure is None
+        assert [one.value for one in named(found, "error_rate").slices] == ["base", "lora"]
+    session.world.model_error_rate["green", "lora"] = 0.3
+    ten_minutes(session.world)
+    found = seen(session)
+    assert failed_gates(found) == ["error_rate"]
+    assert 'model_name "lora"' in (found.failure or "")
+    assert any(line.strip().startswith('model_name "base": pass') for line in found.lines())
+
+
+def named(found: Seen, gate: str) -> GateVerdict:
+    return next(one for one in found.verdicts if one.gate == gate)
 
 
 def test_the_failure_says_since_when(tmp_path: Path) -> None:

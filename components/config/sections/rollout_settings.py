@@ -12,6 +12,7 @@ from components.config.reading.model import STRICT, Items
 from components.config.reading.violations import UNSET, Violation, wrong
 from components.config.sections.check_settings import (
     EvalSettings,
+    LoadSettings,
     ManualSettings,
     ShadowSettings,
     SmokeSettings,
@@ -23,6 +24,7 @@ from components.config.sections.gate_settings import (
     EndToEndSettings,
     ErrorRateSettings,
     InterTokenSettings,
+    PodErrorRateSettings,
     ProbeSettings,
     QueueDepthSettings,
     TargetGroupLatencySettings,
@@ -88,12 +90,12 @@ class GateSettings(BaseModel):
         ),
     ] = 0.001
     error_rate: Annotated[
-        ErrorRateSettings,
+        PodErrorRateSettings,
         Field(
             description="Failed requests, as counted by the pods: 5xx answers, and generations that ended in an error "
             "or were aborted."
         ),
-    ] = ErrorRateSettings()
+    ] = PodErrorRateSettings()
     abandoned: Annotated[
         AbandonedSettings, Field(description="Requests whose client hung up before the answer was complete.")
     ] = AbandonedSettings()
@@ -124,13 +126,47 @@ class GateSettings(BaseModel):
     recorded_prompts: Annotated[
         str | None,
         PATH_OR_S3,
-        Field(description="JSONL of recorded requests (docs/shadow.md), for the shadow check and the warm-up."),
+        Field(
+            description="JSONL of recorded requests (docs/shadow.md), for the warm-up and the checks shadow and load."
+        ),
     ] = None
     smoke: Annotated[SmokeSettings, Field(description="The smoke test.")] = SmokeSettings()
     eval: Annotated[EvalSettings, Field(description="The evaluation.")] = EvalSettings()
     warm_up: Annotated[WarmUpSettings, Field(description="The warm-up of the prefix cache.")] = WarmUpSettings()
     shadow: Annotated[ShadowSettings, Field(description="The shadow check.")] = ShadowSettings()
+    load: Annotated[
+        LoadSettings | None,
+        Field(description="The load check (docs/load.md); `{}` is enough. Default: it does not run.", examples=[{}]),
+    ] = None
     manual: Annotated[ManualSettings, Field(description="Steps that a person must approve.")] = ManualSettings()
+
+    @property
+    def slice_labels(self) -> dict[str, str]:
+        """The gates that judge slices, each with its label."""
+        gates = {
+            "error_rate": self.error_rate,
+            "ttft_p95": self.ttft_p95,
+            "inter_token_p95": self.inter_token_p95,
+            "end_to_end_p95": self.end_to_end_p95,
+        }
+        return {name: gate.by for name, gate in gates.items() if gate.by is not None}
+
+    @model_validator(mode="after")
+    def _limit_the_load(self) -> Self:
+        if self.load is not None and self.load_limits_seconds == (None, None):
+            what = "has no latency limit: both latency gates are dry runs"
+            fix = "Set load.ttft_p95_limit_seconds or load.inter_token_p95_limit_seconds."
+            raise wrong(Violation(("load",), what, fix))
+        return self
+
+    @property
+    def load_limits_seconds(self) -> tuple[float | None, float | None]:
+        """The load check's limits of the time to first token and between tokens, each None when it has none."""
+        if self.load is None:
+            return None, None
+        ttft = None if self.ttft_p95.dry_run else self.ttft_p95.limit_seconds
+        between = None if self.inter_token_p95.dry_run else self.inter_token_p95.limit_seconds
+        return self.load.ttft_p95_limit_seconds or ttft, self.load.inter_token_p95_limit_seconds or between
 
 
 class AttestationSettings(BaseModel):

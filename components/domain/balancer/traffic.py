@@ -27,7 +27,7 @@ from components.domain.naming import (
 )
 
 _UNUSED = "unused"
-_STATE = re.compile(r"(?P<release>[0-9a-f]+) (?:x(?P<replicas>[1-9][0-9]*)|parked)")
+_STATE = re.compile(r"(?P<release>[0-9a-f]+) (?:x(?P<replicas>[1-9][0-9]*)(?P<starting> starting)?|parked)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +36,16 @@ class ColorState:
 
     release_id: str | None = None
     replicas: int = 0
+    starting: bool = field(default=False, compare=False)
+    """Whether some of these replicas are only on their way: in the last wave of a rollback."""
 
     def __str__(self) -> str:
         """Return the text of the tag, such as ``0a1b2c3d4e5f x4``."""
         if self.release_id is None:
             return _UNUSED
-        return f"{self.release_id} x{self.replicas}" if self.replicas else f"{self.release_id} parked"
+        if not self.replicas:
+            return f"{self.release_id} parked"
+        return f"{self.release_id} x{self.replicas}{' starting' if self.starting else ''}"
 
     @classmethod
     def parse(cls, text: str) -> "ColorState | None":
@@ -49,7 +53,11 @@ class ColorState:
         if text == _UNUSED:
             return cls()
         found = _STATE.fullmatch(text)
-        return None if found is None else cls(release_id=found["release"], replicas=int(found["replicas"] or 0))
+        if found is None:
+            return None
+        return cls(
+            release_id=found["release"], replicas=int(found["replicas"] or 0), starting=found["starting"] is not None
+        )
 
 
 def cohorts_text(cohorts: Mapping[str, Color]) -> str:

@@ -53,6 +53,10 @@ TEXTS: dict[str, tuple[list[str], list[str]]] = {
         [f"{GROUP}a_.-/0a", GROUP + A * 300],
         [GROUP, GROUP + A * 301, f"{GROUP}a/A", f"{AWS}:resource-groups::123456789012:group/a"],
     ),
+    "SLICE_LABEL": (
+        ["model_name", "_a", A * 100, "engine", "pod"],
+        ["", "1a", "a-b", "a b", A * 101, "__name__", "color", "service", "le", "status", "finished_reason"],
+    ),
     "AMI_RELEASE": (
         ["1.33.4-20260801", "1.33.14-20991231"],
         ["1.3.4-20260801", "1.333.4-20260801", "1.33.123-20260801", "1.33.4-2026081", "1.33.4-19991231"],
