@@ -199,8 +199,8 @@ def _found(before: Following, now: Following, record: Record, origin: Origin) ->
         case Decision(action="rollback") as one:
             safe = _safe(now, one.reason)
             figures: list[JsonValue] = list(_figures(now, one.reason))
-            details: dict[str, JsonValue] = {"reason": safe, "green_weight": one.green_weight, "figures": figures}
-            yield "rollback", f"rolls back to green_weight {one.green_weight}: {safe}", details
+            why: dict[str, JsonValue] = {"reason": safe, "green_weight": one.green_weight, "figures": figures}
+            yield "rollback", f"rolls back to green_weight {one.green_weight}: {safe}", why
         case Promoted() as one:
             until = format_rfc3339(one.keep_until)
             text = f"{one.active_color} is promoted; the way back stays warm until {until}"
