@@ -76,7 +76,7 @@ class Hold:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightChange:
+class ReportedWeight:
     """One change of the weights, and what the load balancer counted under them."""
 
     candidate_percent: int
@@ -186,7 +186,7 @@ class Report:
     skipped: Mapping[str, str]
     """The reasons of checks that somebody left out, by check."""
     checks: tuple[Readings, ...]
-    weights: tuple[WeightChange, ...]
+    weights: tuple[ReportedWeight, ...]
     holds: tuple[Hold, ...]
     decision: Ending | None
     """The last decision. None when none was made."""
