@@ -111,6 +111,7 @@ def _case(settings: ServiceSettings, start_seconds: float | None) -> HeadroomCas
         shape=settings.largest_shape,
         shares_nodes=settings.shares_nodes,
         reservation=_reservation(settings),
+        own_price=settings.node_usd_per_hour is not None,
         others_nodes=not settings.declares_nodes,
         rollout_seconds=(
             settings.node_start_seconds

@@ -27,6 +27,7 @@ from components.config.sections.cohort_settings import CohortSettings
 from components.config.sections.existing_nodes import ExistingNodes, KarpenterNodePool, TolerationSettings
 from components.config.sections.gate_settings import (
     AbandonedSettings,
+    CostSettings,
     EndToEndSettings,
     ErrorRateSettings,
     InterTokenSettings,
@@ -150,6 +151,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout.gates.queue_depth`", QueueDepthSettings),
     ("`rollout.gates.target_group_errors`", ErrorRateSettings),
     ("`rollout.gates.target_group_latency`", TargetGroupLatencySettings),
+    ("`rollout.gates.cost`", CostSettings),
     ("`rollout.gates.probes`", ProbeSettings),
     ("`rollout.gates.smoke`", SmokeSettings),
     ("`rollout.gates.eval`", EvalSettings),

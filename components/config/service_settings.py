@@ -51,6 +51,7 @@ from components.domain.capacity.capacity import (
     replicas_per_node,
     shared_pool_size,
     smallest_of,
+    usd_per_hour,
 )
 from components.domain.capacity.ladder import Ladder, LadderError, SharedCapacity, make_ladder, smallest_surge, way_back
 from components.domain.moments import format_rfc3339
@@ -294,6 +295,15 @@ class ServiceSettings(BaseModel):
             "GPUs and as much GPU memory. Default: none."
         ),
     ] = ()
+    node_usd_per_hour: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=100_000,
+            description="What a node costs you, in US dollars per hour. Default: its On-Demand price in us-east-1.",
+            examples=[4.2],
+        ),
+    ] = None
     gpus_per_replica: Annotated[int, Field(ge=1, description="GPUs of one replica (tensor parallel size).")] = 1
     replica_millicpus: Annotated[
         int, Field(ge=100, description="CPU request of one replica, in thousandths of a CPU.")
@@ -710,9 +720,8 @@ class ServiceSettings(BaseModel):
             yield replace(found, path=("rollout", "cohorts", *found.path))
         for place, name in enumerate(self.cohorts_on_candidate):
             if name not in self.cohort_names or name in self.cohorts_on_candidate[:place]:
-                what = (
-                    f"must be cohorts of rollout.cohorts ({', '.join(sorted(self.cohort_names)) or 'none'}), each once"
-                )
+                known = ", ".join(sorted(self.cohort_names)) or "none"
+                what = f"must name cohorts of rollout.cohorts ({known}), each once"
                 yield Violation(("cohorts_on_candidate", place), what, "", name)
         if self.cohorts_on_candidate and not self.color(idle).serves:
             what = f"must be empty while {idle} runs no replicas: it would get the requests of these cohorts"
@@ -849,7 +858,8 @@ class ServiceSettings(BaseModel):
         """The instance type of the service's nodes. Of several types, the least that each of them offers."""
         first, *others = map(instance_type, self.instance_types)
         alike = [one for one in others if _are_alike(one, first)]
-        return smallest_of([first, *alike]) if alike else first
+        found = smallest_of([first, *alike]) if alike else first
+        return found if self.node_usd_per_hour is None else replace(found, usd_per_hour=self.node_usd_per_hour)
 
     @property
     def instance_types(self) -> tuple[str, ...]:
@@ -1008,6 +1018,19 @@ class ServiceSettings(BaseModel):
             cold_start_seconds=self.cold_start_seconds,
             node_start_seconds=self.node_start_seconds,
         )
+
+    def price_of_replicas(self, color: Color, replicas: int) -> float | None:
+        """Return what so many replicas of a colour cost, in US dollars per hour. None when it is unknown.
+
+        A colour pays for whole nodes of its own, and for its part of nodes that both colours share.
+        """
+        kinds = {one.reservation.kind for one in map(self.color, COLORS) if one.reservation is not None}
+        if self.node_usd_per_hour is None and "capacity_block" in kinds:
+            return None  # a block has a price of its own
+        instance, shape = self.instance, self.shape(color)
+        whole = not self.shares_nodes
+        nodes = nodes_for(replicas, instance, shape) if whole else replicas / replicas_per_node(instance, shape)
+        return usd_per_hour(instance, nodes)
 
     @property
     def headroom_usd_per_hour(self) -> float | None:

@@ -56,11 +56,21 @@ class Hold:
     ended_at: datetime | None
     """None while it goes on, or when its process was killed."""
     gates: tuple[Readings, ...]
+    cohort: str = ""
+    """The cohort that the step has sent to the candidate. Empty for a step that moves the weight."""
 
     @property
     def name(self) -> str:
         """The name of the window, for people."""
-        return "soak" if self.step is None else f"{self.candidate_percent} %"
+        if self.step is None:
+            return "soak"
+        return f"cohort {self.cohort}" if self.cohort else f"{self.candidate_percent} %"
+
+    @property
+    def cost(self) -> Evidence | None:
+        """The costs of both colours at the end of the hold. None when they are not known."""
+        found = next((gate.last.evidence for gate in self.gates if gate.name == "cost"), {})
+        return found if found.get("usd_per_million_tokens") is not None else None
 
     @property
     def has_slices(self) -> bool:
@@ -76,8 +86,8 @@ class Hold:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportedWeight:
-    """One change of the weights, and what the load balancer counted under them."""
+class ReportedChange:
+    """One change of the weights or of a cohort, and what the load balancer counted under it."""
 
     candidate_percent: int
     green_weight: int
@@ -87,6 +97,8 @@ class ReportedWeight:
     requests: int | None = None
     candidate_requests: int | None = None
     observed_percent: float | None = None
+    cohort: str = ""
+    """The cohort that was sent to the candidate, whatever the weights. Empty when the weights changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +198,7 @@ class Report:
     skipped: Mapping[str, str]
     """The reasons of checks that somebody left out, by check."""
     checks: tuple[Readings, ...]
-    weights: tuple[ReportedWeight, ...]
+    weights: tuple[ReportedChange, ...]
     holds: tuple[Hold, ...]
     decision: Ending | None
     """The last decision. None when none was made."""
