@@ -43,9 +43,9 @@ from rollout.report.facts import (
     Reading,
     Readings,
     Report,
+    ReportedChange,
     Segment,
     Update,
-    ReportedChange,
     What,
 )
 from rollout.report.lines import line_of, news
