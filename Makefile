@@ -5,9 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.requirements
+EVALS := .venv-evals
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock binaries rehearse test test-fast test-worlds faults mutants package policies policy-pack config monitoring lint format clean
+.PHONY: help setup setup-evals lock binaries rehearse test test-fast test-worlds faults mutants package policies policy-pack config monitoring lint format clean
 
 # Times are for two idle cores with built binaries; building them takes about 13 minutes, once.
 help:
@@ -22,7 +23,8 @@ help:
 	@echo "make policy-pack  write the policy pack as a folder that stands alone, dist/policy-pack, to publish it"
 	@echo "make config       write docs/config.md, and the prices in docs/headroom.md, from the settings"
 	@echo "make monitoring   write rules for Prometheus and a dashboard for Grafana, dist/monitoring (STACK=prod: its limits)"
-	@echo "make lock         pin the dependencies of pyproject.toml in requirements.txt (needs uv)"
+	@echo "make setup-evals  install the evaluation harnesses of docs/evals.md into .venv-evals; about 2 minutes"
+	@echo "make lock         pin the dependencies of pyproject.toml in requirements.txt, and those of the evals (needs uv)"
 	@echo "make lint         ruff and the type checker"
 	@echo "make clean        remove the virtual environment and the rehearsal's output"
 
@@ -35,10 +37,21 @@ $(STAMP): requirements.txt
 
 setup: $(STAMP)
 
+# They share no package with the product, and are a gigabyte. The file names every package, so pip need not resolve.
+$(EVALS)/.requirements: examples/evals/requirements.txt
+	@echo "Setting up $(EVALS) (once; about 2 minutes)"
+	@$(PYTHON) -m venv $(EVALS)
+	@$(EVALS)/bin/python -m pip install --disable-pip-version-check --quiet --progress-bar off --no-deps --require-hashes -r $<
+	@touch $@
+
+setup-evals: $(EVALS)/.requirements
+
 # Needs uv. What is pinned already stays as it is; name a package to raise it: UPGRADE="--upgrade-package httpx".
 lock:
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 		pyproject.toml --group rehearsal --group dev $(UPGRADE) -o requirements.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		examples/evals/requirements.in $(UPGRADE) -o examples/evals/requirements.txt
 
 binaries: setup
 	@$(RUN) -m rehearsal.binaries build
@@ -56,7 +69,7 @@ test: binaries
 test-fast: setup
 	@$(PYTEST) -m "not binaries and not slow and not long_world"
 
-# WORLDS=tests/faults: some of them.
+# WORLDS=tests/faults: some of them, by any arguments of pytest.
 WORLDS ?=
 test-worlds: binaries
 	@$(RUN) -m pytest -m long_world --durations 10 $(WORLDS)
@@ -99,4 +112,4 @@ format: setup
 
 clean:
 	@test ! -x $(RUN) || $(RUN) -m rehearsal down --all
-	rm -rf $(VENV) dist rehearsal/out
+	rm -rf $(VENV) $(EVALS) dist rehearsal/out

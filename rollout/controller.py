@@ -16,7 +16,6 @@ from rollout.gates.verdicts import GATE as APPROVAL
 from rollout.gates.verdicts import combine, judge_approval
 from rollout.gates.window import Gates, measure_baseline
 from rollout.model import machine
-from rollout.model.counts import counts_text
 from rollout.model.errors import JournalError, LostLockError, RefusedError, RolloutError, StoppedError, UnavailableError
 from rollout.model.machine import (
     Action,
@@ -31,7 +30,7 @@ from rollout.model.machine import (
     TimedOut,
     action_of,
     advance,
-    expected_green_weights,
+    expected_routings,
 )
 from rollout.model.records import (
     OUTCOMES,
@@ -55,6 +54,7 @@ from rollout.model.records import (
     WeightStep,
     state_of,
 )
+from rollout.model.rule import Routing
 from rollout.model.run import Run
 from rollout.model.serving import Serving
 from rollout.model.verdict import GateVerdict, Verdict
@@ -132,11 +132,11 @@ class Controller:
             LostLockError: another command has taken over the stack; nothing was changed after that.
         """
         rollout = advance(run.rollout, ResumeRequested())
-        rule, expected = self._ports.load_balancer.rule(), expected_green_weights(rollout)
+        rule, expected = self._ports.load_balancer.rule(), expected_routings(rollout)
         if stop is not None:
             rollout = advance(rollout, StopRequested(reason=stop))
-        elif expected and not any(rule.splits(weight) for weight in expected):
-            found = f"the rule splits {counts_text(rule.weights)}, but the rollout was at green_weight {expected[-1]}"
+        elif expected and not any(rule.follows(routing) for routing in expected):
+            found = f"the rule {rule}, but the rollout was at {expected[-1]}"
             rollout = advance(rollout, StopRequested(reason=f"{found}: somebody has changed the rule since"))
         self._updater.touched = True
         baseline = None if rollout.going_back else {**run.baseline_p95_seconds, **self._fresh_baseline(rollout)}
@@ -205,7 +205,7 @@ class Controller:
         """Send traffic back before the rollback is even recorded. A failure is retried, and reported, later."""
         try:
             weight = weight_back(self._ports, rollout.plan)
-            self._ports.load_balancer.set_green_weight(weight)
+            self._ports.load_balancer.set_green_weight(weight, cohorts_to=rollout.plan.outgoing)
         except Exception:
             self._sent_back = None
         else:
@@ -239,8 +239,8 @@ class Controller:
                 return self._verify(check, rollout.plan.candidate)
             case machine.Resize(step=step):
                 self._resize(rollout, step)
-            case machine.Shift(step=step, green_weight=green_weight, from_green_weight=before):
-                self._shift(rollout, step, green_weight, before)
+            case machine.Shift(step=step, routing=routing, before=before):
+                self._shift(rollout, step, routing, before)
             case machine.Attest(step=step):
                 self._attest(rollout, step)
             case machine.Judge():
@@ -278,7 +278,7 @@ class Controller:
     def _settle(self, color: Color) -> None:
         """Repeat an update whose process ended in the middle. After that, config and stack agree."""
         update = self._known.unsettled
-        if update is not None and update.color == color and not self._ports.load_balancer.rule().weights[color]:
+        if update is not None and update.color == color and not self._ports.load_balancer.rule().serves(color):
             self._updater.change_color(color, update.edits, message=update.message)
 
     @property
@@ -347,12 +347,13 @@ class Controller:
         with waiting(f"the check {check}"):
             verdict = self._ports.checks[check].run(candidate, self._release)
         self._record(verdict)
-        return Succeeded() if verdict.verdict is Verdict.PASS else Failed(reason=f"{check}: {verdict.reason}")
+        passes = verdict.verdict is Verdict.PASS or verdict.dry_run
+        return Succeeded() if passes else Failed(reason=f"{check}: {verdict.reason}")
 
     def _resize(self, rollout: Rollout, step: int) -> None:
         """Let the outgoing colour give places up, and then the candidate take them; or let floors follow the load."""
         plan, wanted, settings = rollout.plan, rollout.plan.steps[step], self._ports.config.read()
-        found = rollout_drift(self._ports, self._subject.service, *expected_green_weights(rollout))
+        found = rollout_drift(self._ports, self._subject.service, *expected_routings(rollout))
         # An unfinished update of the former process may have left the config ahead of the rule.
         if found and self._known.unsettled is None:
             raise RolloutError("; ".join(found))
@@ -366,12 +367,13 @@ class Controller:
         if wanted.candidate_replicas is not None:
             grow(self._ports, self._updater, plan.candidate, wanted.candidate_replicas)
 
-    def _shift(self, rollout: Rollout, step: int, green_weight: int, before: int) -> None:
-        percent = rollout.plan.steps[step].candidate_percent
+    def _shift(self, rollout: Rollout, step: int, routing: Routing, before: Routing) -> None:
+        taken = rollout.plan.steps[step]
         self._record_weight(rollout, step, "begun")
-        message = f"{self._subject.service}: {percent} % of requests to {rollout.plan.candidate}"
-        self._updater.change_weight(green_weight, message=message, from_green_weight=before)
-        self._ports.journal.write(RuleChanged(green_weight=green_weight, how="up"))
+        what = taken.name if taken.cohort else f"{taken.name} of requests"
+        message = f"{self._subject.service}: {what} to {rollout.plan.candidate}"
+        self._updater.change_routing(routing, message=message, before=before)
+        self._ports.journal.write(RuleChanged(green_weight=routing.green_weight, how="up"))
 
     def _attest(self, rollout: Rollout, step: int) -> None:
         attest_weight(self._ports, self._change(rollout, step))
@@ -423,7 +425,7 @@ class Controller:
     def _judge_drift(self, rollout: Rollout) -> tuple[GateVerdict, ...]:
         """Check whether rule and config are still as the rollout left them. Return a verdict only if they are not."""
         try:
-            found = rollout_drift(self._ports, self._subject.service, *expected_green_weights(rollout))
+            found = rollout_drift(self._ports, self._subject.service, *expected_routings(rollout))
         except UnavailableError as error:
             reason = f"the rule cannot be read: {error}"
             return (GateVerdict(gate="drift", verdict=Verdict.INCONCLUSIVE, reason=reason),)
@@ -455,7 +457,7 @@ class Controller:
         settle(ports, self._updater)
         settings = ports.config.read()
         attest_weight(ports, self._change(rollout, len(rollout.plan.steps) - 1))
-        found = rollout_drift(ports, self._subject.service, *expected_green_weights(rollout))
+        found = rollout_drift(ports, self._subject.service, *expected_routings(rollout))
         # An unfinished update of the former process may have left the config ahead of the rule.
         if found and self._known.unsettled is None:
             raise RolloutError("; ".join(found))

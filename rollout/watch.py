@@ -125,8 +125,8 @@ def look(session: Session) -> Seen:
     ports = session.look()
     rule = ports.load_balancer.rule()
     violations = list(config_drift(settings, rule))
-    if not rule.splits(full_weight_of(active)):
-        violations.append(f"green_weight: {idle} has weight {rule.weights[idle]}; the watch is for after a promotion")
+    if not rule.splits(full_weight_of(active)) or rule.serves(idle):
+        violations.append(f"green_weight: {idle} has {rule.share_text(idle)}; the watch is for after a promotion")
     history = session.history()
     promotion = last_promotion(history, active)
     if promotion is None:

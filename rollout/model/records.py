@@ -539,6 +539,22 @@ def last_rule_change(records: Sequence[Record]) -> datetime | None:
     return times[-1] if times else None
 
 
+def checked_spans(records: Sequence[Record]) -> Sequence[tuple[datetime, datetime]]:
+    """Return when checks sent requests to a candidate: each time in the phase ``verifying``, with what followed it.
+
+    The pods count these requests as they count users'.
+    """
+    spans: list[tuple[datetime, datetime]] = []
+    began: datetime | None = None
+    for record in records:
+        if record.phase is Phase.VERIFYING:
+            began = began or record.at
+        elif began is not None:
+            spans.append((began, record.at))
+            began = None
+    return spans if began is None else [*spans, (began, records[-1].at)]
+
+
 def last_start_seconds(records: Sequence[Record]) -> float | None:
     """Return how long the latest start of replicas on nodes that were up took. None when the journal does not say."""
     found: float | None = None

@@ -63,10 +63,10 @@ def preflight_violations(
         violations.append(
             f"{active}: serves all traffic but has no healthy target ({counts_text(outgoing.states)}); fix it first"
         )
-    if not rule.splits(plan.initial_green_weight):
+    if not rule.splits(plan.initial_green_weight) or rule.cohorts_on(candidate):
         violations.append(
-            f"green_weight: the live rule splits {counts_text(rule.weights)}, but a rollout onto {candidate} starts "
-            f"from {plan.initial_green_weight}; run scripts.rollback to put all traffic on {active}"
+            f"green_weight: the live rule {rule}, but a rollout onto {candidate} starts from {plan.initial_routing}; "
+            f"run scripts.rollback to put all traffic on {active}"
         )
     violations += reservation_violations(settings, now)
     violations += config_drift(settings, rule)

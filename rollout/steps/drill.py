@@ -12,6 +12,7 @@ from components.domain.naming import Color, other_color
 from rollout.gates.attestation import WeightChange, attest_idle, attest_weight
 from rollout.model.plan import full_weight_of, green_weight_for
 from rollout.model.records import Drilled, RuleChanged
+from rollout.model.rule import Routing
 from rollout.ports import Ports
 from rollout.statistics.measurements import PeriodRequests
 from rollout.steps.rollback import restore_traffic, set_rule
@@ -46,7 +47,7 @@ def practise(ports: Ports, updater: Updater) -> Drilled:
         raise
     ports.shield()
     decided = ports.clock.monotonic()
-    set_rule(ports, full)
+    set_rule(ports, Routing(green_weight=full, active_color=active))
     set_at, rule_seconds = ports.clock.now(), ports.clock.monotonic() - decided
     restore_traffic(ports, updater, green_weight=full, active_color=active, reason="drill", sent_back=True)
     reconciled_seconds = ports.clock.monotonic() - decided

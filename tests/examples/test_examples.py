@@ -83,7 +83,7 @@ def _names(nodes: list[tuple[Any, int]]) -> str:
 def test_there_is_an_example_for_each_way_to_begin() -> None:
     assert set(CONFIGS) == {"own-load-balancer", "joined-listener", "two-services", "reserved-capacity"}
     assert set(PROGRAMS) == {"yaml", "typescript", "pulumi-eks"}
-    assert {path.name for path in FOLDER.iterdir()} == {*CONFIGS, *PROGRAMS}
+    assert {path.name for path in FOLDER.iterdir()} == {*CONFIGS, *PROGRAMS, "evals"}
 
 
 @pytest.mark.parametrize("name", [*CONFIGS, *PROGRAMS])

@@ -79,7 +79,7 @@ def test_a_preview_runs_for_branches_of_the_repository_with_a_role_of_its_own() 
 
 def test_a_pull_request_is_linted_and_tested_as_by_hand() -> None:
     lines = [step["run"] for step in job("test")["steps"] if "run" in step]
-    assert lines == ["make setup", "make lint", "make binaries", "make test"]
+    assert lines == ["make setup", "make lint", "make setup-evals", "make binaries", "make test"]
 
 
 def test_binaries_are_cached_by_their_sources_and_before_a_test_can_fail() -> None:

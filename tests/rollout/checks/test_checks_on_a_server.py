@@ -2,13 +2,12 @@
 
 import json
 import sys
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from components.config.release.release import Release
@@ -20,9 +19,11 @@ from rollout.adapters.relay import Relay
 from rollout.checks.catalogue import CheckDependencies, make_checks
 from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Check
+from rollout.statistics.demand import Lengths, Rate, Throughput
 from rollout.statistics.measurements import Counters, PrefixCache
 from rollout.system.clock import SystemClock
 from tests.rehearsal.vllm.server_process import FAST, MODEL, ServerProcess
+from tests.rollout.checks.two_servers import Router
 from tests.rollout.fakes import BASE, FakeConfig
 
 IMAGE = f"vllm/vllm-openai@sha256:{'a' * 64}"
@@ -34,25 +35,12 @@ def release(letter: str) -> Release:
     return Release(model=MODEL, model_revision=letter * 7, image=IMAGE, prompts=PROMPTS)
 
 
-ACTIVE, GOOD, WRONG = release("a"), release("b"), release("c")
+ACTIVE, GOOD, WRONG, CROWDED = release("a"), release("b"), release("c"), release("d")
 RULES = "Name where it rises, where it ends, and every town that it passes on its way, the largest ones first. " * 2
 SUMS = [
     {"id": f"{number}", "prompt": f"What is {number} + 5?", "check": {"contains": f"= {number + 5}."}}
     for number in range(12)
 ]
-
-
-class Router(httpx.BaseTransport):
-    """Routes a request by its secret header, as the candidate rules do."""
-
-    def __init__(self, ports: dict[Color, int]) -> None:
-        self.ports = ports
-        self._transport = httpx.HTTPTransport()
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        color: Color = "green" if request.headers.get("x-candidate-route") == "green-s3cret" else "blue"
-        request.url = request.url.copy_with(host="127.0.0.1", port=self.ports[color])
-        return self._transport.handle_request(request)
 
 
 class Scrapes:
@@ -61,7 +49,7 @@ class Scrapes:
     def __init__(self, servers: dict[Color, ServerProcess]) -> None:
         self.servers = servers
 
-    def counters(self, at: datetime) -> dict[Color, Counters]:
+    def counters(self, at: datetime, by: Collection[str] = ()) -> dict[Color, Counters]:
         raise NotImplementedError
 
     def running_requests(self, color: Color) -> float | None:
@@ -74,6 +62,20 @@ class Scrapes:
             return sum(value for key, value in samples.items() if key.startswith(f"vllm:prefix_cache_{name}_total"))
 
         return PrefixCache(queries=total("queries"), hits=total("hits"))
+
+
+class Users:
+    """Users who ask for 40 answers in a second, of 24 tokens each."""
+
+    def rates(self, start: datetime, end: datetime, *, rate_seconds: float) -> list[Rate]:
+        assert (end - start).total_seconds() > rate_seconds
+        return [Rate(at=end, throughput=Throughput(requests_per_second=40, tokens_per_second=960))]
+
+    def throughput(self, color: Color, at: datetime, *, rate_seconds: float) -> Throughput:
+        raise NotImplementedError
+
+    def lengths(self, color: Color, start: datetime, end: datetime) -> Lengths:
+        raise NotImplementedError
 
 
 class Stack:
@@ -107,6 +109,15 @@ class Stack:
         uses = CheckDependencies(
             route=route,
             relay=lambda color: Relay(route, color, timeout_seconds=20),
+            closed_loop=lambda color, bodies, timeout_seconds: CandidateRoute(
+                endpoint_url=lambda: f"http://127.0.0.1:{servers[color].port}",
+                route_secret=lambda: "s3cret",
+                api_key=lambda: None,
+                served_model_name="chat",
+            ).closed_loop(color, bodies, timeout_seconds=timeout_seconds),
+            replicas=lambda _: 1,
+            checked=list,
+            demand=Users(),
             config=FakeConfig(values),
             clock=SystemClock(lambda: None),
             metrics=Scrapes(servers),
@@ -118,7 +129,7 @@ class Stack:
     def run(self, check: str, candidate: str = "b", **gates: Any) -> GateVerdict:
         found = self.checks(candidate, **gates)[check]
         found.prepare()
-        return found.run("green", {"b": GOOD, "c": WRONG}[candidate])
+        return found.run("green", {"b": GOOD, "c": WRONG, "crowded": CROWDED}[candidate])
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +152,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
             return running.enter_context(started).wait_until_ready()
 
         active = server("blue", ACTIVE, FAST)
-        others = {"b": server("green", GOOD, FAST), "c": server("green", WRONG, wrong)}
+        crowded = {**FAST, "capacity_tokens_per_second": 800}
+        others = {
+            "b": server("green", GOOD, FAST),
+            "c": server("green", WRONG, wrong),
+            "crowded": server("green", CROWDED, crowded),
+        }
         yield Stack(folder, {"blue": active}, others)
 
 
@@ -203,3 +219,15 @@ def test_shadow_compares_both_colours(stack: Stack) -> None:
     other = stack.run("shadow", "c", shadow={"samples": 12, "minimum_samples": 9, "max_similarity_drop": 0.3})
     assert other.verdict is Verdict.FAIL
     assert "text similarity" in other.reason
+
+
+def test_load_finds_a_candidate_that_is_as_quick_as_any_until_it_is_crowded(stack: Stack) -> None:
+    load = {"level_seconds": 0.4, "inter_token_p95_limit_seconds": 0.012, "max_tokens": 24, "max_concurrency": 32}
+    assert stack.run("smoke", "crowded").verdict is Verdict.PASS
+    verdict = stack.run("load", "crowded", load=load)
+    assert verdict.verdict is Verdict.FAIL, verdict.reason
+    assert "time between tokens p95" in verdict.reason
+    # It gives 800 tokens/s in all, and each stream 200: from 4 open requests on, more of them are no faster.
+    assert 3 <= float(verdict.evidence["concurrency"] or 0) <= 12
+    assert 500 <= float(verdict.evidence["tokens_per_second_per_replica"] or 0) <= 850
+    assert verdict.evidence["load_tokens"]
