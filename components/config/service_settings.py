@@ -499,7 +499,7 @@ class ServiceSettings(BaseModel):
         return " or ".join(self.instance_types)
 
     def _too_much_memory(self, offered: int, fix: str) -> Violation:
-        """Return the violation when what a replica needs, by our own reckoning, is more than a node offers."""
+        """Return the violation when a replica needs more, by our own computation, than a node offers."""
         color = max(COLORS, key=lambda color: self.shape(color).memory_mib)
         path = ("shared_memory_gib",) if self.color(color).release is None else (color, "release")
         needed = self.host_memory(color).arithmetic(shared_memory=True)
@@ -720,9 +720,8 @@ class ServiceSettings(BaseModel):
             yield replace(found, path=("rollout", "cohorts", *found.path))
         for place, name in enumerate(self.cohorts_on_candidate):
             if name not in self.cohort_names or name in self.cohorts_on_candidate[:place]:
-                what = (
-                    f"must be cohorts of rollout.cohorts ({', '.join(sorted(self.cohort_names)) or 'none'}), each once"
-                )
+                known = ", ".join(sorted(self.cohort_names)) or "none"
+                what = f"must name cohorts of rollout.cohorts ({known}), each once"
                 yield Violation(("cohorts_on_candidate", place), what, "", name)
         if self.cohorts_on_candidate and not self.color(idle).serves:
             what = f"must be empty while {idle} runs no replicas: it would get the requests of these cohorts"

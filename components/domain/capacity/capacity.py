@@ -2,7 +2,7 @@
 
 This module is independent of Pulumi and AWS. A replica never spans nodes. All replicas of a colour request the same
 resources. So a node has a fixed number of places, every free place fits every replica, and the order in which replicas
-arrive cannot fragment a pool. The nodes that both colours share are reckoned with the larger colour's replicas.
+arrive cannot fragment a pool. Nodes that both colours share are computed for the larger colour's replicas.
 """
 
 import re

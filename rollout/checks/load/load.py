@@ -32,7 +32,7 @@ from rollout.system.waits import waiting
 KEY = "rollout.gates.load"
 LOOK_SECONDS = 0.1
 FEWEST_ANSWERS = 20
-"""A level lasts longer than ``level_seconds`` until so many answers have ended."""
+"""A level lasts longer than ``level_seconds`` until so many answers have ended, or two for each open request."""
 LONGEST_LEVELS = 3
 """A level lasts at most so many times ``level_seconds``."""
 BUSY_PERCENT = 80
@@ -198,7 +198,8 @@ class _Run:
             while ended < concurrency and clock.monotonic() - began < longest:
                 ended += len(self._look())
             began, computed, answers = clock.monotonic(), self._check.cpu_seconds(), list[Answer]()
-            while not self._is_over(clock.monotonic() - began, len(answers)):
+            fewest = min(FEWEST_ANSWERS, 2 * concurrency)
+            while not self._is_over(clock.monotonic() - began, enough=len(answers) >= fewest):
                 answers += self._look()
         seconds = clock.monotonic() - began
         busy_percent = 100 * (self._check.cpu_seconds() - computed) / seconds
@@ -214,9 +215,9 @@ class _Run:
         replicas = max(1, self._check.replicas(self._color))
         return level_of(answers, waited, concurrency=concurrency, replicas=replicas, seconds=seconds)
 
-    def _is_over(self, seconds: float, ended: int) -> bool:
-        longest = self._check.settings.level_seconds
-        return seconds >= longest and (ended >= FEWEST_ANSWERS or seconds >= LONGEST_LEVELS * longest)
+    def _is_over(self, seconds: float, *, enough: bool) -> bool:
+        planned = self._check.settings.level_seconds
+        return seconds >= planned and (enough or seconds >= LONGEST_LEVELS * planned)
 
     def _look(self) -> list[Answer]:
         """Wait a moment, and return what has ended in it."""

@@ -176,11 +176,8 @@ def test_a_candidate_that_saturates_below_the_peak_fails() -> None:
     assert "of the peak of 10 requests/s with 4 replicas (required 120 %)" in verdict.reason
 
 
-_LIMITS: tuple[dict[str, Any], ...] = ({}, {"inter_token_p95_limit_seconds": 0.0011})
-
-
 def test_the_gates_own_limits_count_unless_the_check_has_its_own() -> None:
-    loose, strict = (Stage(**limits).run() for limits in _LIMITS)
+    loose, strict = Stage().run(), Stage(inter_token_p95_limit_seconds=0.0011).run()
     assert float(strict.evidence["concurrency"] or 0) < float(loose.evidence["concurrency"] or 0)
 
 
