@@ -173,7 +173,7 @@ class Started(_Begin):
     previous_release_id: str | None
     green_weight: int
     candidate_usd_per_hour: float | None = None
-    """The On-Demand price of the candidate's nodes in us-east-1. None when it is unknown."""
+    """The price of the candidate's nodes: by `node_usd_per_hour`, else On-Demand in us-east-1. None when unknown."""
     headroom: tuple[HeadroomCost, ...] = ()
     """What the rollout costs in every headroom mode, the chosen one first."""
 
