@@ -108,7 +108,7 @@ Two services cannot share a load balancer that the stack makes; to share one, jo
 ## Keys
 
 `green_weight`, `active_color`, `rollout_serial`, `keep_until`, `rolling_out`, `cohorts_on_candidate`, `release`,
-`parked` and `provisioned` are also written by the scripts. During a rollout nobody else may edit the file.
+`parked`, `provisioned`, `running_replicas` and `floor_replicas` are also written by the scripts. During a rollout nobody else may edit the file.
 """
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
