@@ -336,6 +336,8 @@ class BlueGreenServiceArgs(TypedDict):
     """Permission for one unusual change: '<serial> <reason>'; it expires when the serial increases."""
     rolling_out: NotRequired[bool]
     """True while a rollout moves traffic to the idle colour; the scripts write it. Default: false."""
+    cohorts_on_candidate: NotRequired[list[str]]
+    """Cohorts (`rollout.cohorts`) whose requests go to the idle colour; those of all others go to the active one."""
     max_step_points: NotRequired[int]
     """Most percentage points by which a plain `pulumi up` may raise the idle colour's weight. Default: 50."""
     evidence: NotRequired[str]

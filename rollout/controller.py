@@ -1,7 +1,7 @@
 """The controller: performs the actions that the state machine asks for, and returns their results as events."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -11,7 +11,8 @@ from components.config.release.release import Release
 from components.domain.capacity.headroom import headroom_lines
 from components.domain.moments import format_rfc3339
 from components.domain.naming import Color, other_color
-from rollout.gates.attestation import AttestationTimeoutError, WeightChange, attest_weight
+from rollout.gates.attestation import AttestationTimeoutError, attest_routing, client_share
+from rollout.gates.changes import RoutingChange, change_of
 from rollout.gates.verdicts import GATE as APPROVAL
 from rollout.gates.verdicts import combine, judge_approval
 from rollout.gates.window import Gates, measure_baseline
@@ -369,26 +370,35 @@ class Controller:
 
     def _shift(self, rollout: Rollout, step: int, routing: Routing, before: Routing) -> None:
         taken = rollout.plan.steps[step]
-        self._record_weight(rollout, step, "begun")
+        self._record_weight(rollout, step, "begun", self._counted_percent(rollout, step, before))
         what = taken.name if taken.cohort else f"{taken.name} of requests"
         message = f"{self._subject.service}: {what} to {rollout.plan.candidate}"
         self._updater.change_routing(routing, message=message, before=before)
         self._ports.journal.write(RuleChanged(green_weight=routing.green_weight, how="up"))
 
     def _attest(self, rollout: Rollout, step: int) -> None:
-        attest_weight(self._ports, self._change(rollout, step))
+        attest_routing(self._ports, self._change(rollout, step))
         self._record_weight(rollout, step, "done")
 
-    def _change(self, rollout: Rollout, step: int) -> WeightChange:
-        intended, steps = rollout.plan.steps[step], rollout.plan.steps
-        return WeightChange(
-            candidate=rollout.plan.candidate,
-            previous_percent=steps[step - 1].candidate_percent if step else 0,
-            intended_percent=intended.candidate_percent,
-            green_weight=intended.green_weight,
+    def _change(self, rollout: Rollout, step: int) -> RoutingChange:
+        return change_of(
+            rollout.plan,
+            step,
             # After a resume, requests counted until now may be from before the change, or from our own checks.
             since=self._known.shifted_at or self._ports.clock.now(),
+            counted_percent=self._known.counted_percent.get(step),
         )
+
+    def _counted_percent(self, rollout: Rollout, step: int, before: Routing) -> float | None:
+        """Return the candidate's share of the requests until now, if the step needs it and is still to come."""
+        ports, plan = self._ports, rollout.plan
+        if plan.steps[step].cohort or not before.cohorts_on_candidate or not ports.load_balancer.rule().follows(before):
+            return None
+        window = timedelta(seconds=plan.steps[step - 1].hold_seconds)
+        now = ports.clock.now()
+        with suppress(RolloutError):
+            return client_share(ports, plan.candidate, now - window, now)
+        return None
 
     def _judge(self, rollout: Rollout) -> Event:
         settings = self._ports.config.read()
@@ -399,8 +409,16 @@ class Controller:
                 plan.soak_seconds if rollout.phase is Phase.SOAKING else plan.steps[rollout.step].hold_seconds
             )
             known = self._known.baseline_p95_seconds
-            percent = plan.steps[rollout.step].candidate_percent
-            gates = Gates(self._ports, plan, settings, known, hold_seconds=hold_seconds, candidate_percent=percent)
+            step = plan.steps[rollout.step]
+            gates = Gates(
+                self._ports,
+                plan,
+                settings,
+                known,
+                hold_seconds=hold_seconds,
+                candidate_percent=step.candidate_percent,
+                with_cohorts=bool(step.cohorts_on_candidate),
+            )
             self._gates = (rollout.phase, rollout.step, gates)
         gates = self._gates[2]
         with self._watching(rollout, gates):
@@ -415,7 +433,7 @@ class Controller:
         """Say until when the gates watch at most. The hold lasts for many polls."""
         plan, step = rollout.plan, rollout.judged_step
         planned = plan.soak_seconds if step is None else plan.steps[step].hold_seconds
-        where = "in the soak" if step is None else f"at {plan.steps[step].candidate_percent} %"
+        where = "in the soak" if step is None else f"at {plan.steps[step].name}"
         return waiting(
             f"the gates' verdict {where}",
             at_most_seconds=planned + plan.extension_seconds(step),
@@ -456,7 +474,7 @@ class Controller:
         ports = self._ports
         settle(ports, self._updater)
         settings = ports.config.read()
-        attest_weight(ports, self._change(rollout, len(rollout.plan.steps) - 1))
+        attest_routing(ports, self._change(rollout, len(rollout.plan.steps) - 1))
         found = rollout_drift(ports, self._subject.service, *expected_routings(rollout))
         # An unfinished update of the former process may have left the config ahead of the rule.
         if found and self._known.unsettled is None:
@@ -464,7 +482,13 @@ class Controller:
         kept_for = timedelta(seconds=settings.rollout.keep_warm_seconds)
         keep_until = (ports.clock.now() + kept_for).replace(microsecond=0)
         self._updater.change_rule(
-            {"active_color": color, "keep_until": format_rfc3339(keep_until), "rolling_out": False},
+            {
+                "active_color": color,
+                "keep_until": format_rfc3339(keep_until),
+                "rolling_out": False,
+                # They are on the colour that is the active one now.
+                **({"cohorts_on_candidate": []} if settings.cohorts_on_candidate else {}),
+            },
             green_weight=rollout.plan.steps[-1].green_weight,
             message=f"{self._subject.service}: promote {color}",
         )
@@ -504,7 +528,9 @@ class Controller:
             )
         )
 
-    def _record_weight(self, rollout: Rollout, step: int, status: Literal["begun", "done"]) -> None:
+    def _record_weight(
+        self, rollout: Rollout, step: int, status: Literal["begun", "done"], counted_percent: float | None = None
+    ) -> None:
         intended = rollout.plan.steps[step]
         self._ports.journal.write(
             WeightStep(
@@ -512,5 +538,7 @@ class Controller:
                 candidate_percent=intended.candidate_percent,
                 step=step,
                 status=status,
+                cohort=intended.cohort,
+                counted_percent=counted_percent,
             )
         )

@@ -29,6 +29,7 @@ from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Ports
 from rollout.report.notifications import watch_failed, way_back_at_risk
 from rollout.session import Session
+from rollout.statistics.exact_tests import highest_share
 from rollout.statistics.measurements import sample, sample_slices
 from rollout.steps.conditions import keep_warm_until
 from rollout.steps.drift import config_drift
@@ -139,9 +140,10 @@ def look(session: Session) -> Seen:
     watched = watched.model_copy(update={"looks": (*watched.looks, *new)})
     active_health = ask(lambda: ports.load_balancer.health(active), "the load balancer", unread)
     wanted, scaled = settings.color(active).wanted_replicas, settings.autoscaling is not None
+    limits = settings.rollout.gates
     verdicts = (
         *(() if active_health is None else (judge_targets(active_health, wanted, more_may_start=scaled),)),
-        *judge_looks(watched.looks, settings.rollout.gates, _refuted(history, promotion.rollout)),
+        *judge_looks(watched.looks, limits, _usual(history, promotion.rollout, limits.false_alarm_rate)),
     )
     seen = Seen(
         color=active,
@@ -182,7 +184,8 @@ def _new_looks(
     def balancer(start: datetime) -> Look | None:
         if start >= until:
             return None
-        return load_balancer_look(ports.target_group_metrics.periods(start, until)[active], limits, start, until)
+        periods = ports.target_group_metrics.periods(start, until)[active]
+        return load_balancer_look(periods, limits, start, until, alone=settings.listener is None)
 
     for one in (
         ask(lambda: pods(watched.looked_until("pods") or promoted_at), "Prometheus", unread),
@@ -192,14 +195,21 @@ def _new_looks(
             yield one
 
 
-def _refuted(history: Sequence[Record], rollout: str) -> Mapping[str, float]:
-    """Return the share of requests that the load balancer showed to be no failures, by the rollout's last verdict."""
+def _usual(history: Sequence[Record], rollout: str, chance: float) -> Mapping[str, float]:
+    """Return the share of requests that fail or seem to fail with every release, by gate, from the rollout's verdicts.
+
+    These are failures of the pods that the load balancer showed to be none, and the load balancer's own 5xx answers
+    from before the rollout.
+    """
     found = [body for record, body in of_type(history, VerdictGiven) if record.rollout == rollout]
     shares: dict[str, float] = {}
     for one in found:
         refuted, requests = one.evidence.get("refuted", 0), one.evidence.get("requests")
         if isinstance(refuted, int) and isinstance(requests, int) and requests:
             shares[one.gate] = refuted / requests
+        before, of = one.evidence.get("balancer_failed_before"), one.evidence.get("balancer_requests_before")
+        if isinstance(before, int) and isinstance(of, int) and before and of:
+            shares[one.gate] = highest_share(before, of, chance)
     return shares
 
 

@@ -720,9 +720,8 @@ class ServiceSettings(BaseModel):
             yield replace(found, path=("rollout", "cohorts", *found.path))
         for place, name in enumerate(self.cohorts_on_candidate):
             if name not in self.cohort_names or name in self.cohorts_on_candidate[:place]:
-                what = (
-                    f"must be cohorts of rollout.cohorts ({', '.join(sorted(self.cohort_names)) or 'none'}), each once"
-                )
+                known = ", ".join(sorted(self.cohort_names)) or "none"
+                what = f"must name cohorts of rollout.cohorts ({known}), each once"
                 yield Violation(("cohorts_on_candidate", place), what, "", name)
         if self.cohorts_on_candidate and not self.color(idle).serves:
             what = f"must be empty while {idle} runs no replicas: it would get the requests of these cohorts"

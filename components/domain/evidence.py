@@ -157,8 +157,10 @@ class Bundle:
 
 
 def needs_evidence(traffic: Traffic) -> bool:
-    """Return whether the idle colour has more weight than a drill's, and no rollout watches it."""
-    return not traffic.rolling_out and traffic.weights[traffic.idle_color] > MOST_PERCENT_WITHOUT
+    """Return whether the idle colour has a cohort, or more weight than a drill's, and no rollout watches it."""
+    idle = traffic.idle_color
+    much = traffic.weights[idle] > MOST_PERCENT_WITHOUT or bool(traffic.cohorts_on(idle))
+    return not traffic.rolling_out and much
 
 
 def sealed(parts: Json) -> dict[str, Any]:

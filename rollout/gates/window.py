@@ -87,6 +87,7 @@ class Gates:
         *,
         hold_seconds: float,
         candidate_percent: float,
+        with_cohorts: bool = False,
     ) -> None:
         """Open the window now.
 
@@ -96,7 +97,8 @@ class Gates:
             settings: the service's settings, with the limits.
             known_p95_seconds: the outgoing colour's p95 by gate, for a window in which it has too little traffic.
             hold_seconds: how long the window is meant to be open.
-            candidate_percent: the candidate's share of requests in this window.
+            candidate_percent: the candidate's share of requests in this window, by its weight.
+            with_cohorts: whether cohorts are on the candidate, too. Their share is what is counted.
         """
         self._ports = ports
         self._plan = plan
@@ -118,6 +120,7 @@ class Gates:
         self._balanced: Sequence[Period] | None = None
         self._before: Mapping[Color, Counters] | None = None
         self._candidate_percent = candidate_percent
+        self._cohorts = with_cohorts
         self._balancer_before: BalancerErrors | None = None
         self._probes = Probes(
             ports,
@@ -331,6 +334,9 @@ class Gates:
             before = self._ports.target_group_metrics.periods(self._opened - LONG_WINDOW, self._opened)
             self._balancer_before = _of_balancer(before[self._plan.candidate], before[self._plan.outgoing])
         seen, percent = _of_balancer(mine, other), self._candidate_percent
+        if self._cohorts:
+            counted = [sum(period.requests for period in periods) for periods in (mine, other)]
+            percent = 100 * counted[0] / sum(counted) if sum(counted) else percent
         limits = self._limits.target_group_errors
         return judge_balancer_errors(verdict, seen, self._balancer_before, percent, limits, self._thresholds)
 

@@ -231,6 +231,10 @@ class WeightStep(_Fields):
     candidate_percent: int
     step: int
     status: Literal["begun", "done"]
+    cohort: str = ""
+    """The cohort that this step sends to the candidate. Empty for a step that moves the weight."""
+    counted_percent: float | None = None
+    """The candidate's share of all requests just before. None where it is not needed, or not known."""
 
 
 class RuleChanged(_Fields):
@@ -266,6 +270,10 @@ class Attested(_Fields):
     candidate_percent: float | None
     healthy: int | None = None
     error_percent: float | None = None
+    cohort: str = ""
+    """The cohort whose requests now go to the candidate. Empty for a weight."""
+    proof: str = "split"
+    """What showed it: see ``rollout/gates/changes.py``."""
 
 
 class Drilled(_Fields):

@@ -56,11 +56,15 @@ class Hold:
     ended_at: datetime | None
     """None while it goes on, or when its process was killed."""
     gates: tuple[Readings, ...]
+    cohort: str = ""
+    """The cohort that the step has sent to the candidate. Empty for a step that moves the weight."""
 
     @property
     def name(self) -> str:
         """The name of the window, for people."""
-        return "soak" if self.step is None else f"{self.candidate_percent} %"
+        if self.step is None:
+            return "soak"
+        return f"cohort {self.cohort}" if self.cohort else f"{self.candidate_percent} %"
 
     @property
     def cost(self) -> Evidence | None:
@@ -83,7 +87,7 @@ class Hold:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightChange:
-    """One change of the weights, and what the load balancer counted under them."""
+    """One change of the weights or of a cohort, and what the load balancer counted under it."""
 
     candidate_percent: int
     green_weight: int
@@ -93,6 +97,8 @@ class WeightChange:
     requests: int | None = None
     candidate_requests: int | None = None
     observed_percent: float | None = None
+    cohort: str = ""
+    """The cohort that was sent to the candidate, whatever the weights. Empty when the weights changed."""
 
 
 @dataclass(frozen=True, kw_only=True)

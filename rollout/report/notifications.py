@@ -184,8 +184,10 @@ def _found(before: Following, now: Following, record: Record, origin: Origin) ->
             previous: dict[str, JsonValue] = {"previous_release_id": one.previous_release_id}
             yield "started", text, previous
         case WeightStep(status="done") as one:
-            text = f"{one.candidate_percent} % of requests go to the candidate"
-            yield "step_in_effect", text, {"candidate_percent": one.candidate_percent, "green_weight": one.green_weight}
+            details: dict[str, JsonValue] = {"candidate_percent": one.candidate_percent}
+            details |= {"green_weight": one.green_weight, **({"cohort": one.cohort} if one.cohort else {})}
+            what = f"the cohort {one.cohort} goes" if one.cohort else f"{one.candidate_percent} % of requests go"
+            yield "step_in_effect", f"{what} to the candidate", details
         case VerdictGiven() as one:
             yield from _of_a_verdict(before, now, record, one, origin)
         case PhaseBegun(reason=reason) if record.phase is Phase.PAUSED:
@@ -197,8 +199,8 @@ def _found(before: Following, now: Following, record: Record, origin: Origin) ->
         case Decision(action="rollback") as one:
             safe = _safe(now, one.reason)
             figures: list[JsonValue] = list(_figures(now, one.reason))
-            details: dict[str, JsonValue] = {"reason": safe, "green_weight": one.green_weight, "figures": figures}
-            yield "rollback", f"rolls back to green_weight {one.green_weight}: {safe}", details
+            why: dict[str, JsonValue] = {"reason": safe, "green_weight": one.green_weight, "figures": figures}
+            yield "rollback", f"rolls back to green_weight {one.green_weight}: {safe}", why
         case Promoted() as one:
             until = format_rfc3339(one.keep_until)
             text = f"{one.active_color} is promoted; the way back stays warm until {until}"
@@ -234,7 +236,7 @@ def _of_a_verdict(
         # One inconclusive verdict after the planned end may be of the last planned look.
         over = _seconds_over(now, record) or 0.0
         most = plan.extension_seconds(step)
-        what = "the soak" if step is None else f"the hold at {plan.steps[step].candidate_percent} %"
+        what = "the soak" if step is None else f"the hold at {plan.steps[step].name}"
         text = f"{what} goes beyond its planned time, by at most {most:.0f} s: {verdict.gate} is inconclusive"
         yield "hold_extended", text, {"gate": verdict.gate, "over_seconds": round(over, 1), "at_most_seconds": most}
 

@@ -220,7 +220,10 @@ def _weights(records: Sequence[Record], plan: Plan | None) -> Iterator[WeightCha
                 if change is not None:
                     yield change
                 change = WeightChange(
-                    candidate_percent=body.candidate_percent, green_weight=body.green_weight, asked_at=record.at
+                    candidate_percent=body.candidate_percent,
+                    green_weight=body.green_weight,
+                    asked_at=record.at,
+                    cohort=body.cohort,
                 )
             case Attested() as body if change is not None and change.requests is None:
                 change = replace(
@@ -229,7 +232,7 @@ def _weights(records: Sequence[Record], plan: Plan | None) -> Iterator[WeightCha
                     candidate_requests=body.candidate_requests,
                     observed_percent=body.candidate_percent,
                     # After a rollback no step says so: the counts themselves confirm that nothing arrives any more.
-                    in_effect_at=change.in_effect_at if change.candidate_percent else record.at,
+                    in_effect_at=change.in_effect_at if change.candidate_percent or change.cohort else record.at,
                 )
             case WeightStep(status="done") if change is not None:
                 change = replace(change, in_effect_at=record.at)
@@ -237,7 +240,7 @@ def _weights(records: Sequence[Record], plan: Plan | None) -> Iterator[WeightCha
                 change is not None and plan is not None
             ):
                 percent = candidate_percent_of(plan.candidate, weight)
-                if percent < change.candidate_percent:  # the rule and its record are one change
+                if percent < change.candidate_percent or change.cohort:  # the rule and its record are one change
                     yield change
                     change = WeightChange(candidate_percent=percent, green_weight=weight, asked_at=record.at)
             case _:
@@ -264,6 +267,7 @@ def _holds(records: Sequence[Record], plan: Plan | None) -> Iterator[Hold]:
             began_at=record.at,
             ended_at=records[following].at if following < len(records) else _end(window),
             gates=_readings(window),
+            cohort="" if step is None else plan.steps[step].cohort,
         )
 
 

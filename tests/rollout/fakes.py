@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from components.config.release.release import Release
+from components.config.sections.router_settings import LISTENER
 from components.config.settings import ColorSettings, ServiceSettings
 from components.domain.capacity.capacity import nodes_for
 from components.domain.naming import (
@@ -100,6 +101,15 @@ BASE: dict[str, Any] = {
         "keep_warm_seconds": 3600,
         "cloudwatch_period_seconds": PERIOD_SECONDS,
         "gates": {"max_hold_extension_seconds": 120},
+    },
+}
+JOINED = {
+    "endpoint_url": "https://chat.example.com",
+    "listener": {
+        "arn": LISTENER.example,
+        "security_group_id": "sg-0a",
+        "idle_timeout_seconds": 300,
+        "rule_priority": 100,
     },
 }
 
@@ -490,12 +500,11 @@ class World:
         if old != new:
             changes.append(Change(op="update", urn=RULE_URN, type=RULE_TYPE, old=old, new=new))
         for cohort, weight in _green_weights(wanted).items():
-            before = _green_weights(self.state).get(cohort)
-            if before != weight and (not targets or cohort_urn(cohort) in targets):
-                old = {} if before is None else self._cohort_inputs(cohort, before)
-                op = "create" if before is None else "update"
-                rule = self._cohort_inputs(cohort, weight)
-                changes.append(Change(op=op, urn=cohort_urn(cohort), type=RULE_TYPE, old=old, new=rule))
+            before, urn = _green_weights(self.state).get(cohort), cohort_urn(cohort)
+            if before != weight and (not targets or urn in targets):
+                former = {} if before is None else self._cohort_inputs(cohort, before)
+                inputs, op = self._cohort_inputs(cohort, weight), "create" if before is None else "update"
+                changes.append(Change(op=op, urn=urn, type=RULE_TYPE, old=former, new=inputs))
         for color in COLORS:
             reached = not targets or SIZED_URNS[color] in targets
             if reached and _deployed(wanted.color(color)) != _deployed(self.state.color(color)):

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
-from components.config.sections.router_settings import LISTENER
 from components.domain.moments import format_or_empty
 from components.domain.naming import Color
 from rollout.controller import Controller, Subject
@@ -20,7 +19,7 @@ from rollout.model.plan import make_plan
 from rollout.model.records import Body, Kind, Note
 from rollout.model.rule import LiveRule
 from rollout.model.verdict import Verdict
-from tests.rollout.fakes import BASE, NEW, OLD, PERIOD_SECONDS, RULE_URN, SERVICE, World
+from tests.rollout.fakes import BASE, JOINED, NEW, OLD, PERIOD_SECONDS, RULE_URN, SERVICE, World
 
 FOREIGN = Change(op="update", urn="urn::x::chat-blue", type="kubernetes:apps/v1:Deployment", new={"metadata": {}})
 
@@ -533,17 +532,6 @@ def test_preflight_refuses_and_changes_nothing(overrides: dict[str, Any], field:
     assert rollout.phase is Phase.REFUSED
     assert rollout.reason.startswith(field)
     assert world.ups == []
-
-
-JOINED = {
-    "endpoint_url": "https://chat.example.com",
-    "listener": {
-        "arn": LISTENER.example,
-        "security_group_id": "sg-0a",
-        "idle_timeout_seconds": 300,
-        "rule_priority": 100,
-    },
-}
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,8 @@ COHORT: Final = Form(
     "friends",
     matching(rf"[a-z][a-z0-9-]{{0,{MAX_NAME_CHARACTERS - 1}}}"),
 )
-HEADER: Final = Form(f"a header's name of at most {MAX_HEADER_CHARACTERS} characters", "x-tenant", _header)
-HEADER_VALUE: Final = Form(
+COHORT_HEADER: Final = Form(f"a header's name of at most {MAX_HEADER_CHARACTERS} characters", "x-tenant", _header)
+COHORT_VALUE: Final = Form(
     f"a header's value of at most {MAX_VALUE_CHARACTERS} characters",
     "acme",
     # A backslash might be read as an escape.
@@ -67,9 +67,11 @@ class CohortSettings(BaseModel):
             examples=[20],
         ),
     ]
-    header: Annotated[str, HEADER, Field(description="Header that the cohort's requests have; case does not matter.")]
+    header: Annotated[
+        str, COHORT_HEADER, Field(description="Header that the cohort's requests have; case does not matter.")
+    ]
     values: Annotated[
-        Items[Annotated[str, HEADER_VALUE]],
+        Items[Annotated[str, COHORT_VALUE]],
         Field(
             min_length=1,
             description="Values of the header, of which one must match; case does not matter, `*` matches any "
@@ -99,9 +101,7 @@ def cohort_rule_violations(
     most_values, most_wildcards = MAX_CONDITION_VALUES - 1 - has_host, MAX_CONDITION_WILDCARDS - 1
     for place, cohort in enumerate(cohorts):
         if cohort.priority >= priorities.weighted or cohort.priority in priorities.candidates:
-            what = (
-                f"must be lower than {priorities.weighted}, the weighted rule's, and not {taken}, the candidate routes'"
-            )
+            what = f"must be below {priorities.weighted}, the weighted rule's, and not {taken}, the candidate routes'"
             yield Violation((place, "priority"), what, "", cohort.priority)
         if len(cohort.values) > most_values:
             what = f"must be at most {most_values}: with path{' and host' if has_host else ''}, a rule has at most "

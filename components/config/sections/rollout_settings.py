@@ -225,8 +225,8 @@ class RolloutSettings(BaseModel):
     cohorts: Annotated[
         Items[CohortSettings],
         Field(
-            description="Cohorts (docs/cohorts.md): clients that a step of their own sends to the candidate, before or "
-            "between the steps that raise its share.",
+            description="Cohorts (docs/cohorts.md): clients that a step of their own sends to the candidate, before "
+            "the steps that give it a share of all requests.",
             examples=[[{"name": "friends", "priority": 20, "header": "x-tenant", "values": ["acme"]}]],
         ),
     ] = ()
@@ -325,19 +325,18 @@ class RolloutSettings(BaseModel):
             if step.cohort is None:
                 continue
             if step.cohort not in names or step.cohort in moved:
-                again = (
-                    "that no step before has sent"
-                    if step.cohort in moved
-                    else f"of rollout.cohorts ({', '.join(names)})"
-                )
-                raise wrong(
-                    Violation(("steps", place, "cohort"), f"must be the name of a cohort {again}", "", step.cohort)
-                )
+                known = ", ".join(names) or "none"
+                what = f"must name a cohort of rollout.cohorts ({known}) that no step before has sent"
+                raise wrong(Violation(("steps", place, "cohort"), what, "", step.cohort))
+            if any(one.candidate_percent is not None for one in self.steps[:place]):
+                what = "must come before the steps with candidate_percent: only without weight do all of the "
+                what += "candidate's requests come from cohorts"
+                raise wrong(Violation(("steps", place, "cohort"), what, "", step.cohort))
             moved.append(step.cohort)
         for place, name in enumerate(names):
             if name not in moved:
                 what = "must have a step that sends it to the candidate"
-                fix = f"Add {{cohort: {name}, hold_seconds: 600}} to rollout.steps, before 100 %."
+                fix = f"Add {{cohort: {name}, hold_seconds: 600}} to rollout.steps, before the others."
                 raise wrong(Violation(("cohorts", place, "name"), what, fix, name))
         return self
 

@@ -49,8 +49,8 @@ WITH_COHORTS = {
                 ],
                 "steps": [
                     {"cohort": "friends", "hold_seconds": 60},
-                    {"candidate_percent": 1, "hold_seconds": 60},
                     {"cohort": "partners", "hold_seconds": 60},
+                    {"candidate_percent": 1, "hold_seconds": 60},
                     {"candidate_percent": 100, "hold_seconds": 60},
                 ],
             }
