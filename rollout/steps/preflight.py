@@ -50,6 +50,7 @@ from rollout.steps.conditions import (
 )
 from rollout.steps.drift import state_drift
 from rollout.steps.scheduling import (
+    growing_nodes,
     lacking_nodes,
     nodes_to_come,
     pool_violations,
@@ -121,7 +122,7 @@ class Inspection:
             condition=condition.name,
             missing=tuple(dict.fromkeys((*violations, *self.refused))),
             unanswered=tuple(dict.fromkeys(self.unanswered)),
-            notes=tuple(self.notes),
+            notes=tuple(dict.fromkeys(self.notes)),
         )
 
     # Answers that several conditions need.
@@ -148,6 +149,11 @@ class Inspection:
         if nodes is None or pods is None:
             return nodes_to_come(self.settings, color)
         return lacking_nodes(self.settings, self.service, color, nodes=nodes, pods=pods)
+
+    def growing_nodes(self) -> int:
+        """Return how many nodes the active colour may still ask for, if an autoscaler resizes it."""
+        pods = self.pods() if self.settings.autoscaling is not None and self.settings.nodes_follow_pods else None
+        return 0 if pods is None else growing_nodes(self.settings, self.service, pods)
 
 
 class When(StrEnum):
@@ -288,7 +294,7 @@ def _node_pools(on: Inspection) -> Iterator[str]:
         on.notes.append("existing_nodes: the cluster has no NodePools, so the limits of its autoscaler are unknown")
         return
     for color in on.colors:
-        yield from pool_violations(on.settings, color, pools[0], on.new_nodes(color))
+        yield from pool_violations(on.settings, color, pools[0], on.new_nodes(color), on.growing_nodes())
 
 
 def _addresses(on: Inspection) -> Iterator[str]:
@@ -325,12 +331,21 @@ def _quota(on: Inspection) -> Iterator[str]:
     ]
     if pool is not None and pool.capacity_reservation_ids:
         return
-    if not colors:
+    # Nodes of both colours that hold the candidate hold what the active colour may become, too.
+    growing = on.growing_nodes() if colors or not settings.shares_nodes else 0
+    if not colors and not growing:
         return
     limit = on.ask(lambda: account.vcpu_quota(quota_of(settings.instance_type).code))
     instances, reservations = on.ask(lambda: account.instances()), on.reservations()
     if limit is not None and instances is not None and reservations is not None:
-        yield from quota_violations(settings, colors, limit_vcpus=limit, instances=instances, reservations=reservations)
+        yield from quota_violations(
+            settings,
+            colors,
+            limit_vcpus=limit,
+            instances=instances,
+            reservations=reservations,
+            growing=growing,
+        )
 
 
 def _reservation(on: Inspection) -> Iterator[str]:
