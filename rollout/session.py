@@ -574,6 +574,7 @@ class Session:
         )
 
     def _checks(self) -> Mapping[str, Check]:
+        from rollout.adapters.judge_model import HttpJudge
         from rollout.adapters.relay import Relay
         from rollout.checks.catalogue import CheckDependencies, make_checks
 
@@ -582,6 +583,7 @@ class Session:
         dependencies = CheckDependencies(
             route=self.route,
             relay=lambda color: Relay(self.route, color, timeout_seconds=timeout_seconds),
+            judge_model=lambda judge: HttpJudge(settings=judge, folder=self._place.work_dir, sleep=self.clock.sleep),
             config=self.config,
             clock=self.clock,
             metrics=self.prometheus,
