@@ -336,6 +336,8 @@ class BlueGreenServiceArgs(TypedDict):
     """Permission for one unusual change: '<serial> <reason>'; it expires when the serial increases."""
     rolling_out: NotRequired[bool]
     """True while a rollout moves traffic to the idle colour; the scripts write it. Default: false."""
+    cohorts_on_candidate: NotRequired[list[str]]
+    """Cohorts (`rollout.cohorts`) whose requests go to the idle colour; those of all others go to the active one."""
     max_step_points: NotRequired[int]
     """Most percentage points by which a plain `pulumi up` may raise the idle colour's weight. Default: 50."""
     evidence: NotRequired[str]
@@ -354,6 +356,8 @@ class BlueGreenServiceArgs(TypedDict):
     """EC2 instance type of the GPU nodes."""
     fallback_instance_types: NotRequired[list[str]]
     """Types that EC2 may take in this order where it has no capacity of instance_type, with as many GPUs and as much GPU memory. Default: none."""
+    node_usd_per_hour: NotRequired[float]
+    """What a node costs you, in US dollars per hour. Default: its On-Demand price in us-east-1."""
     gpus_per_replica: NotRequired[int]
     """GPUs of one replica (tensor parallel size). Default: 1."""
     replica_millicpus: NotRequired[int]

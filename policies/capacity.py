@@ -225,7 +225,7 @@ def serving_nodes_stay(service: Service, _: Options) -> Iterator[Finding]:
     if traffic is None:
         return
     for pool in pools_of(service):
-        if not any(traffic.weights[color] and replicas_of(service, color) for color in pool.colors):
+        if not any(traffic.serves(color) and replicas_of(service, color) for color in pool.colors):
             continue
         for group in pool.groups:
             yield from _rough_updates(group)
@@ -245,7 +245,7 @@ def serving_pods_stay(service: Service, _: Options) -> Iterator[Finding]:
         return
     warm = [traffic.idle_color] if is_kept_warm(traffic, clock.now()) else []
     needed: list[Color] = [
-        color for color in COLORS if (traffic.weights[color] or color in warm) and replicas_of(service, color)
+        color for color in COLORS if (traffic.serves(color) or color in warm) and replicas_of(service, color)
     ]
     for pool in pools:
         if not keeps_all_nodes(pool.budgets) and (served := [color for color in pool.colors if color in needed]):
@@ -271,8 +271,9 @@ def _rough_updates(group: NodeGroup) -> Iterator[Finding]:
 @resource_policy(
     "capacity-weight-needs-replicas",
     LISTENER_RULE,
-    description="The idle colour's replicas must be at least its weight's share of the active colour's replicas. Where "
-    "both share places (headroom_mode surge), so must the active colour's, of a colour's full size.",
+    description="The idle colour's replicas must be at least its weight's share of the active colour's replicas, and "
+    "with a cohort as many. Where both share places (headroom_mode surge), so must the active colour's, of a colour's "
+    "full size.",
     fix="Give the idle colour as many replicas as the active colour before it gets requests, or lower its weight.",
     severity=Severity.CRITICAL,
     options=WeightOptions,
@@ -287,10 +288,13 @@ def weight_needs_replicas(rule: Resource, options: WeightOptions) -> Iterator[st
         yield from _overloaded(rule, traffic, traffic.capacity)
         return
     weight, has, full = traffic.weights[idle], traffic.colors[idle].replicas, traffic.colors[active].replicas
-    needs = replicas_for_weight(weight, full, replicas_percent=options.replicas_percent)
+    # How much of the load a cohort brings is not known: it may be nearly all.
+    cohorts = traffic.cohorts_on(idle)
+    needs = replicas_for_weight(100 if cohorts else weight, full, replicas_percent=options.replicas_percent)
     # The traffic policies check a weight on a colour without replicas.
     if 0 < has < needs:
-        must = f"at least {needs} at weight {weight}, with {full} of {active}"
+        at = " and the cohorts ".join((f"weight {weight}", *([", ".join(cohorts)] if cohorts else [])))
+        must = f"at least {needs} at {at}, with {full} of {active}"
         fix = f"Set {idle}.replicas to {full}, or set green_weight so that {idle} gets less."
         yield wrong(rule, f"the number of {idle} replicas", has, must, fix)
 
@@ -311,7 +315,8 @@ def _overloaded(rule: Resource, traffic: Traffic, capacity: SharedCapacity) -> I
 @resource_policy(
     "capacity-active-color-runs",
     LISTENER_RULE,
-    description="While the idle colour has weight, the active colour must run, so that a rollback can go there.",
+    description="While the idle colour has weight or a cohort, the active colour must run, so that a rollback can go "
+    "there.",
     fix="Un-park the active colour, or set active_color to the colour that serves.",
     severity=Severity.CRITICAL,
 )
@@ -322,8 +327,10 @@ def active_color_runs(rule: Resource, _: Options) -> Iterator[str]:
         return
     active, idle = traffic.active_color, traffic.idle_color
     # On a new stack, weights do not matter: no colour runs, so no request can be lost.
-    if traffic.weights[idle] and traffic.colors[idle].replicas and not traffic.colors[active].replicas:
-        must = f"running while {idle} has weight {traffic.weights[idle]}"
+    if traffic.serves(idle) and traffic.colors[idle].replicas and not traffic.colors[active].replicas:
+        must = f"running while {idle} has " + " and ".join(
+            (f"weight {traffic.weights[idle]}", *traffic.cohorts_on(idle))
+        )
         fix = f"Set {active}.parked to false, or set active_color to {idle} if {idle} is to stay."
         yield wrong(rule, f"{active}, the active colour,", traffic.colors[active], must, fix)
 
@@ -338,13 +345,13 @@ def tags_tell_the_truth(service: Service, _: Options) -> Iterator[Finding]:
     """Policies, scripts and people who see only the rule rely on its tags.
 
     A rollback updates only the rule, perhaps while a Deployment is changing. So the policy does not check an idle
-    colour that has no weight and is not kept warm. For an active colour with all traffic, it checks only whether the
-    colour runs.
+    colour that has neither weight nor cohorts and is not kept warm. For an active colour with all traffic, it checks
+    only whether the colour runs.
     """
     traffic, rule = service.traffic, service.rule
     if traffic is None or rule is None or not any(pods_of(service, color) for color in COLORS):
         return
-    shifted = traffic.weights[traffic.idle_color] > 0
+    shifted = traffic.serves(traffic.idle_color)
     for color in COLORS:
         tagged, found = traffic.colors[color], _state(service, color)
         if color == traffic.idle_color:

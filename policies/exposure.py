@@ -161,7 +161,7 @@ class ApiOptions(Options):
 )
 def api_only(rule: Resource, options: ApiOptions) -> Iterator[str]:
     """Pods serve more than the API, and require no key for it: /metrics, /invocations, /pause."""
-    if rule.role not in ("weighted-rule", "candidate-rule") and not leads_to_pods(rule):
+    if rule.role not in ("weighted-rule", "candidate-rule", "cohort-rule") and not leads_to_pods(rule):
         return
     conditions = [[str(value) for value in items(one.get("values"))] for one in path_conditions(rule)]
     if not any(paths and all(_is_within(path, options.paths) for path in paths) for paths in conditions):

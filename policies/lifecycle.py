@@ -5,11 +5,12 @@ from typing import Final
 
 from pulumi_policy import Severity
 
-from components.domain.balancer.traffic import ColorState
+from components.domain.balancer.traffic import ColorState, cohorts_text, parse_cohorts
 from components.domain.guards import is_kept_warm
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
     ANNOUNCED_KEY,
+    COHORTS_KEY,
     COLORS,
     KEEP_UNTIL_KEY,
     ROLLING_OUT_KEY,
@@ -59,12 +60,14 @@ def rule_says_what_it_does(rule: Resource, _: Options) -> Iterator[str]:
             yield _unreadable(
                 rule, color_state_key(color), state, '"<release> x<replicas>", "<release> parked" or unused'
             )
-    # The next three may be missing: then nothing is kept warm, announced or under way.
+    # The next four may be missing: then nothing is kept warm, announced or under way, and there is no cohort.
     keep_until, announced = marks.get(KEEP_UNTIL_KEY), marks.get(ANNOUNCED_KEY)
     if keep_until and clock.moment(str(keep_until)) is None:
         yield _unreadable(rule, KEEP_UNTIL_KEY, keep_until, _EMPTY_OR_TIME)
     if announced and whole(announced) is None:
         yield _unreadable(rule, ANNOUNCED_KEY, announced, "a serial, or empty")
+    if (cohorts := marks.get(COHORTS_KEY)) and cohorts_text(parse_cohorts(str(cohorts))) != cohorts:
+        yield _unreadable(rule, COHORTS_KEY, cohorts, '"<cohort>:<color>" for each cohort, with spaces between')
     if (rolling_out := marks.get(ROLLING_OUT_KEY) or "false") not in ("true", "false"):
         yield _unreadable(rule, ROLLING_OUT_KEY, rolling_out, "true or false")
 

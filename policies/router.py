@@ -79,6 +79,11 @@ def candidate_header(rule: Resource) -> Mapping[str, Any] | None:
     return next((one for one in headers if str(one.get("httpHeaderName")).lower() == CANDIDATE_ROUTE_HEADER), None)
 
 
+def has_header(rule: Resource) -> bool:
+    """Return whether a rule takes only requests with a certain header."""
+    return any(table(one).get("httpHeaderName") for one in _conditions(rule, "httpHeader"))
+
+
 def candidate_routes(service: Service, color: Color) -> Iterator[Resource]:
     """Yield the rules that reach one colour at any weight."""
     for rule in service.of(LISTENER_RULE):

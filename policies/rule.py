@@ -5,12 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.domain.balancer.traffic import ColorState, Traffic
+from components.domain.balancer.traffic import ColorState, Traffic, parse_cohorts
 from components.domain.capacity.ladder import SharedCapacity
 from components.domain.moments import parse_or_none
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
     ANNOUNCED_KEY,
+    COHORTS_KEY,
     COLORS,
     EVIDENCE_KEY,
     KEEP_UNTIL_KEY,
@@ -42,6 +43,16 @@ def is_weighted_rule(resource: Resource) -> bool:
     if role is not None:
         return role == "weighted-rule"
     return {share.color for share in shares(resource)} == set(COLORS)
+
+
+def splits_traffic(resource: Resource) -> bool:
+    """Return whether a resource is a service's weighted rule, or the rule of one of its cohorts."""
+    return is_cohort_rule(resource) or is_weighted_rule(resource)
+
+
+def is_cohort_rule(resource: Resource) -> bool:
+    """Return whether a resource is the rule of a cohort."""
+    return resource.type == LISTENER_RULE and resource.role == "cohort-rule"
 
 
 def shares(forwarder: Resource) -> list[Share]:
@@ -79,6 +90,7 @@ def traffic(rule: Resource) -> Traffic | None:
         evidence=str(rule.marks.get(EVIDENCE_KEY) or ""),
         colors=known,
         capacity=SharedCapacity.parse(str(rule.marks.get(SHARED_CAPACITY_KEY))),
+        cohorts=parse_cohorts(str(rule.marks.get(COHORTS_KEY) or "")),
     )
 
 

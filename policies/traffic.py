@@ -10,7 +10,16 @@ from pydantic import Field
 
 from components.config.reading import route_secret
 from components.domain.evidence import MOST_PERCENT_WITHOUT, EvidenceTag, needs_evidence
-from components.domain.naming import CANDIDATE_ROUTE_HEADER, COLORS, EVIDENCE_KEY, PROJECT, Color, other_color
+from components.domain.naming import (
+    CANDIDATE_ROUTE_HEADER,
+    COHORT_KEY,
+    COHORTS_KEY,
+    COLORS,
+    EVIDENCE_KEY,
+    PROJECT,
+    Color,
+    other_color,
+)
 from components.domain.pods.drain_chain import EXIT_MARGIN_SECONDS
 from policies.bundles import BundleError, find_bundle
 from policies.pods import Pods, is_vllm
@@ -27,8 +36,8 @@ from policies.resources import (
     tables,
     whole,
 )
-from policies.router import candidate_header, candidate_routes, is_application, target_group_color
-from policies.rule import is_weighted_rule, shares, traffic
+from policies.router import candidate_header, candidate_routes, has_header, is_application, target_group_color
+from policies.rule import is_cohort_rule, is_weighted_rule, shares, splits_traffic, traffic
 from policies.service import Service
 
 # The defaults of AWS and vLLM.
@@ -86,14 +95,15 @@ def both_target_groups(rule: Resource, _: Options) -> Iterator[str]:
 @resource_policy(
     "traffic-weights-not-ignored",
     LISTENER_RULE,
-    description="No option of a weighted rule must make Pulumi ignore its weights or the tags that scripts read.",
+    description="No option of a weighted rule, or of a cohort's, must make Pulumi ignore its weights or the tags that "
+    "scripts read.",
     fix="Remove the path from ignore_changes, and change the weights in the stack's config.",
     severity=Severity.CRITICAL,
 )
 def weights_not_ignored(rule: Resource, _: Options) -> Iterator[str]:
     """If Pulumi ignores the weights, a rollback by config changes nothing but reports success."""
     ignored = [path for path in rule.ignore_changes if _covers_traffic(path)]
-    if ignored and is_weighted_rule(rule):
+    if ignored and splits_traffic(rule):
         fix = "Remove it, and move traffic by green_weight, so that the weights and their tags have one owner."
         yield wrong(rule, "ignore_changes", ignored, f"without actions, weights and {PROJECT} tags", fix)
 
@@ -101,7 +111,8 @@ def weights_not_ignored(rule: Resource, _: Options) -> Iterator[str]:
 @resource_policy(
     "traffic-weight-needs-release",
     LISTENER_RULE,
-    description="A colour without running replicas must have weight 0, except on a new stack where no colour runs.",
+    description="A colour without running replicas must have weight 0 and no cohort, except on a new stack where no "
+    "colour runs.",
     fix="Set green_weight for the colour that runs, or give the other colour a release and wait until it is ready.",
     severity=Severity.CRITICAL,
 )
@@ -113,7 +124,12 @@ def weight_needs_release(rule: Resource, _: Options) -> Iterator[str]:
     for color in COLORS:
         state = found.colors[color]
         is_new = state.release_id is None and not found.colors[other_color(color)].replicas
-        if found.weights[color] and not state.replicas and not is_new:
+        if state.replicas or is_new:
+            continue
+        if cohorts := found.cohorts_on(color):
+            fix = "Set cohorts_on_candidate so that they go to the colour that runs, or start this one again."
+            yield wrong(rule, f"the cohorts on {color}, which is {state},", cohorts, "none", fix)
+        if found.weights[color]:
             fix = f"Set green_weight to {0 if color == 'green' else 100} first, or start {color} again."
             yield wrong(rule, f"the weight of {color}, which is {state}", found.weights[color], "0", fix)
 
@@ -133,8 +149,8 @@ class EvidenceOptions(Options):
 @resource_policy(
     "traffic-weight-needs-evidence",
     LISTENER_RULE,
-    description=f"Outside a rollout, more than {MOST_PERCENT_WITHOUT} % on the candidate must have an evidence bundle: "
-    "of its release, unchanged, with checks that passed, and named by its digest in the rule's tag.",
+    description=f"Outside a rollout, more than {MOST_PERCENT_WITHOUT} % or a cohort on the candidate must have an "
+    "evidence bundle: of its release, unchanged, with checks that passed, and named by its digest in the rule's tag.",
     fix="Set evidence to the bundle of a rollout of this release, or roll out with scripts.ramp.",
     severity=Severity.CRITICAL,
     options=EvidenceOptions,
@@ -145,9 +161,10 @@ def weight_needs_evidence(rule: Resource, options: EvidenceOptions) -> Iterator[
     if found is None or not needs_evidence(found):
         return
     idle = found.idle_color
-    percent, release_id = found.weights[idle], found.colors[idle].release_id
+    has = " and ".join((f"{found.weights[idle]} %", *found.cohorts_on(idle)))
+    release_id = found.colors[idle].release_id
     tag = EvidenceTag.parse(found.evidence)
-    whose = f"of release {release_id}, which has {percent} % on {idle}"
+    whose = f"of release {release_id}, which has {has} on {idle}"
     field = f"the tag {EVIDENCE_KEY}"
     if tag is None:
         fix = "Set evidence to the bundle of its rollout, or lower the weight to 1 %."
@@ -166,7 +183,7 @@ def weight_needs_evidence(rule: Resource, options: EvidenceOptions) -> Iterator[
     "traffic-stickiness-off",
     LISTENER_RULE,
     TARGET_GROUP,
-    description="Stickiness must be off on the weighted rule and on both target groups.",
+    description="Stickiness must be off on the weighted rule, on the rules of cohorts, and on both target groups.",
     fix="Set stickiness to enabled: false.",
 )
 def stickiness_off(resource: Resource, _: Options) -> Iterator[str]:
@@ -177,10 +194,51 @@ def stickiness_off(resource: Resource, _: Options) -> Iterator[str]:
         block = table(resource.get("stickiness"))
         if block and is_on(block.get("enabled"), by_default=True):
             yield wrong(resource, "stickiness.enabled", True, "false", fix)
-    elif is_weighted_rule(resource):
+    elif splits_traffic(resource):
         forwards = (table(action.get("forward")) for action in tables(resource.get("actions")))
         if any(is_on(table(forward.get("stickiness")).get("enabled")) for forward in forwards):
             yield wrong(resource, "actions.forward.stickiness.enabled", True, "false", fix)
+
+
+@service_policy(
+    "traffic-cohort-goes-to-one-colour",
+    description="A cohort's rule must send all of its requests to one colour, that in the weighted rule's tag, by a "
+    "header, on the weighted rule's listener and before it.",
+    fix="Let the program declare the rules of rollout.cohorts, and move a cohort by cohorts_on_candidate.",
+    severity=Severity.CRITICAL,
+)
+def cohort_goes_to_one_color(service: Service, _: Options) -> Iterator[Finding]:
+    """A tenant of a cohort must not flip between releases. Rollbacks and guards read where it is from the tag."""
+    weighted, traffic = service.rule, service.traffic
+    if weighted is None or traffic is None:
+        return
+    rules = {str(rule.marks.get(COHORT_KEY)): rule for rule in service.of(LISTENER_RULE) if is_cohort_rule(rule)}
+    for cohort in traffic.cohorts.keys() - rules.keys():
+        fix = "Declare its rule, or take it out of the tag."
+        missing = wrong(weighted, f"the rule of the cohort {cohort}", None, "a rule before this one", fix)
+        yield Finding(message=missing, resource=weighted)
+    for cohort, rule in rules.items():
+        for message in _cohort_violations(rule, weighted, traffic.cohorts.get(cohort)):
+            yield Finding(message=message, resource=rule)
+
+
+def _cohort_violations(rule: Resource, weighted: Resource, tagged: Color | None) -> Iterator[str]:
+    """Yield what is wrong with a cohort's rule, which the weighted rule's tag says leads to one colour."""
+    priority, limit = whole(rule.get("priority")), whole(weighted.get("priority"))
+    if priority is None or limit is None or priority >= limit:
+        fix = "The lower number comes first; the weighted rule would take the cohort's requests."
+        yield wrong(rule, "priority", priority, f"less than {limit}, that of {weighted.name}", fix)
+    if rule.get("listenerArn") != weighted.get("listenerArn"):
+        yield wrong(
+            rule, "listenerArn", rule.get("listenerArn"), f"that of {weighted.name}", "Put both on one listener."
+        )
+    if not has_header(rule):
+        fix = "Without it, the rule takes everybody's requests."
+        yield wrong(rule, "the condition on a header", None, "set", fix)
+    goes_to = [share.color or "unknown" for share in shares(rule) if share.weight != 0]
+    if goes_to != [tagged]:
+        fix = "Give that colour's target group the weight 100, and the other one 0; move it by cohorts_on_candidate."
+        yield wrong(rule, "what it forwards to", goes_to, tagged or f"in the tag {COHORTS_KEY}", fix)
 
 
 @service_policy(

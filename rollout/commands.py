@@ -28,7 +28,7 @@ from rollout.model.errors import (
 from rollout.model.machine import Phase, ReapRequested, Rollout, StopRequested, advance
 from rollout.model.plan import Skip, full_weight_of, make_plan
 from rollout.model.records import Drilled, Keeping, Kept, Note, Record, last_start_seconds
-from rollout.model.rule import share_words
+from rollout.model.rule import Routing, share_words
 from rollout.model.run import UNFINISHED, Run, begun_by
 from rollout.ports import Ports
 from rollout.session import Session
@@ -151,7 +151,7 @@ def roll_back(
             weight = _send_back(session, other_color(candidate))
             outgoing = other_color(candidate)
         plan = make_plan(other_color(outgoing), settings.rollout, ladder=settings.ladder)
-        _take_over(session, weight, reason)
+        _take_over(session, Routing(green_weight=weight, active_color=outgoing), reason)
         with session.lock:
             with suppress(RolloutError):  # if it fails, the update of the rule alone reports what remains
                 _catch_up(session)
@@ -192,7 +192,7 @@ def roll_back_own(session: Session, reason: str, run_url: str, *, force: bool = 
     run = _own_unfinished(session, run_url)
     if run is not None and run.is_untouched:
         session.stop.listen()
-        _take_over(session, run.rollout.plan.initial_green_weight, reason)
+        _take_over(session, run.rollout.plan.initial_routing, reason)
         with session.lock, _refusing():
             _end_untouched(session, session.ports())
         run = _own_unfinished(session, run_url)
@@ -217,7 +217,7 @@ def _send_back(session: Session, outgoing: Color) -> int:
     """
     try:
         weight = weight_back_to(session.load_balancer, session.config, outgoing)
-        session.load_balancer.set_green_weight(weight)
+        session.load_balancer.set_green_weight(weight, cohorts_to=outgoing)
     except UnavailableError as error:
         raise RolloutError(f"{error}. It is unknown whether the rule changed: run scripts.rollback again") from error
     except Exception as error:
@@ -276,8 +276,8 @@ def reap(session: Session) -> Rollout | None:
             health = session.load_balancer.health(active)
         now = session.clock.now()
         violations = [*config_drift(settings, rule), *_unfinished_violations(session, settings)]
-        if not rule.splits(full_weight_of(active)):
-            violations.append(f"green_weight: {idle} still has weight {rule.weights[idle]}")
+        if not rule.splits(full_weight_of(active)) or rule.serves(idle):
+            violations.append(f"green_weight: {idle} still has {rule.share_text(idle)}")
         history, run, colored = session.history(), session.last_run, settings.color(idle)
         interrupted = run if run is not None and run.is_reap and not run.is_over else None
         if not violations and interrupted is None and not colored.serves and not settings.gives_back_nodes(idle):
@@ -315,9 +315,9 @@ def drill(session: Session) -> Drilled:
             rule, ports = session.load_balancer.rule(), _end_untouched(session, session.ports())
             health = {color: session.load_balancer.health(color) for color in (active, idle)}
         violations = [*config_drift(settings, rule), *_unfinished_violations(session, settings)]
-        if not rule.splits(full_weight_of(active)):
+        if not rule.splits(full_weight_of(active)) or rule.serves(idle):
             violations.append(
-                f"green_weight: {idle} has weight {rule.weights[idle]}; a drill begins with all traffic on {active}"
+                f"green_weight: {idle} has {rule.share_text(idle)}; a drill begins with all traffic on {active}"
             )
         warm = settings.color(idle).serves
         if not warm:
@@ -405,7 +405,7 @@ def _unfinished_violations(session: Session, settings: ServiceSettings) -> Itera
 
 
 def _keeping(session: Session, settings: ServiceSettings, history: Sequence[Record]) -> Keeping:
-    """Return the known facts about the kept colour, for the journal."""
+    """Return the known facts about the old colour, for the journal."""
     kept = warm_color(settings, history, session.clock.now())
     brought_up = last_brought_up(history)
     return Keeping(
@@ -428,8 +428,8 @@ def _refusing() -> Generator[None]:
         raise RefusedError(describe_error(error)) from error
 
 
-def _take_over(session: Session, green_weight: int, reason: str) -> None:
-    """Ask the owner of the lock to stop, and keep the weight in place until it has ended."""
+def _take_over(session: Session, routing: Routing, reason: str) -> None:
+    """Ask the owner of the lock to stop, and keep the rules in place until it has ended."""
     owner = session.lock.owner()
     if owner is None:
         return
@@ -441,6 +441,6 @@ def _take_over(session: Session, green_weight: int, reason: str) -> None:
             if session.clock.monotonic() > deadline:
                 raise RefusedError(f"{owner} does not stop; end it yourself")
             with suppress(UnavailableError):  # tried again shortly
-                if not session.load_balancer.rule().splits(green_weight):
-                    session.load_balancer.set_green_weight(green_weight)
+                if not session.load_balancer.rule().follows(routing):
+                    session.load_balancer.set_green_weight(routing.green_weight, cohorts_to=routing.active_color)
             session.clock.sleep(HANDOVER_POLL_SECONDS)

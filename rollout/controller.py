@@ -1,7 +1,7 @@
 """The controller: performs the actions that the state machine asks for, and returns their results as events."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -11,12 +11,12 @@ from components.config.release.release import Release
 from components.domain.capacity.headroom import headroom_lines
 from components.domain.moments import format_rfc3339
 from components.domain.naming import Color, other_color
-from rollout.gates.attestation import AttestationTimeoutError, WeightChange, attest_weight
+from rollout.gates.attestation import AttestationTimeoutError, attest_routing, client_share
+from rollout.gates.changes import RoutingChange, change_of
 from rollout.gates.verdicts import GATE as APPROVAL
 from rollout.gates.verdicts import combine, judge_approval
 from rollout.gates.window import Gates, measure_baseline
 from rollout.model import machine
-from rollout.model.counts import counts_text
 from rollout.model.errors import JournalError, LostLockError, RefusedError, RolloutError, StoppedError, UnavailableError
 from rollout.model.machine import (
     Action,
@@ -31,7 +31,7 @@ from rollout.model.machine import (
     TimedOut,
     action_of,
     advance,
-    expected_green_weights,
+    expected_routings,
 )
 from rollout.model.records import (
     OUTCOMES,
@@ -55,6 +55,7 @@ from rollout.model.records import (
     WeightStep,
     state_of,
 )
+from rollout.model.rule import Routing
 from rollout.model.run import Run
 from rollout.model.serving import Serving
 from rollout.model.verdict import GateVerdict, Verdict
@@ -132,11 +133,11 @@ class Controller:
             LostLockError: another command has taken over the stack; nothing was changed after that.
         """
         rollout = advance(run.rollout, ResumeRequested())
-        rule, expected = self._ports.load_balancer.rule(), expected_green_weights(rollout)
+        rule, expected = self._ports.load_balancer.rule(), expected_routings(rollout)
         if stop is not None:
             rollout = advance(rollout, StopRequested(reason=stop))
-        elif expected and not any(rule.splits(weight) for weight in expected):
-            found = f"the rule splits {counts_text(rule.weights)}, but the rollout was at green_weight {expected[-1]}"
+        elif expected and not any(rule.follows(routing) for routing in expected):
+            found = f"the rule {rule}, but the rollout was at {expected[-1]}"
             rollout = advance(rollout, StopRequested(reason=f"{found}: somebody has changed the rule since"))
         self._updater.touched = True
         baseline = None if rollout.going_back else {**run.baseline_p95_seconds, **self._fresh_baseline(rollout)}
@@ -205,7 +206,7 @@ class Controller:
         """Send traffic back before the rollback is even recorded. A failure is retried, and reported, later."""
         try:
             weight = weight_back(self._ports, rollout.plan)
-            self._ports.load_balancer.set_green_weight(weight)
+            self._ports.load_balancer.set_green_weight(weight, cohorts_to=rollout.plan.outgoing)
         except Exception:
             self._sent_back = None
         else:
@@ -239,8 +240,8 @@ class Controller:
                 return self._verify(check, rollout.plan.candidate)
             case machine.Resize(step=step):
                 self._resize(rollout, step)
-            case machine.Shift(step=step, green_weight=green_weight, from_green_weight=before):
-                self._shift(rollout, step, green_weight, before)
+            case machine.Shift(step=step, routing=routing, before=before):
+                self._shift(rollout, step, routing, before)
             case machine.Attest(step=step):
                 self._attest(rollout, step)
             case machine.Judge():
@@ -278,7 +279,7 @@ class Controller:
     def _settle(self, color: Color) -> None:
         """Repeat an update whose process ended in the middle. After that, config and stack agree."""
         update = self._known.unsettled
-        if update is not None and update.color == color and not self._ports.load_balancer.rule().weights[color]:
+        if update is not None and update.color == color and not self._ports.load_balancer.rule().serves(color):
             self._updater.change_color(color, update.edits, message=update.message)
 
     @property
@@ -347,12 +348,13 @@ class Controller:
         with waiting(f"the check {check}"):
             verdict = self._ports.checks[check].run(candidate, self._release)
         self._record(verdict)
-        return Succeeded() if verdict.verdict is Verdict.PASS else Failed(reason=f"{check}: {verdict.reason}")
+        passes = verdict.verdict is Verdict.PASS or verdict.dry_run
+        return Succeeded() if passes else Failed(reason=f"{check}: {verdict.reason}")
 
     def _resize(self, rollout: Rollout, step: int) -> None:
         """Let the outgoing colour give places up, and then the candidate take them; or let floors follow the load."""
         plan, wanted, settings = rollout.plan, rollout.plan.steps[step], self._ports.config.read()
-        found = rollout_drift(self._ports, self._subject.service, *expected_green_weights(rollout))
+        found = rollout_drift(self._ports, self._subject.service, *expected_routings(rollout))
         # An unfinished update of the former process may have left the config ahead of the rule.
         if found and self._known.unsettled is None:
             raise RolloutError("; ".join(found))
@@ -366,27 +368,37 @@ class Controller:
         if wanted.candidate_replicas is not None:
             grow(self._ports, self._updater, plan.candidate, wanted.candidate_replicas)
 
-    def _shift(self, rollout: Rollout, step: int, green_weight: int, before: int) -> None:
-        percent = rollout.plan.steps[step].candidate_percent
-        self._record_weight(rollout, step, "begun")
-        message = f"{self._subject.service}: {percent} % of requests to {rollout.plan.candidate}"
-        self._updater.change_weight(green_weight, message=message, from_green_weight=before)
-        self._ports.journal.write(RuleChanged(green_weight=green_weight, how="up"))
+    def _shift(self, rollout: Rollout, step: int, routing: Routing, before: Routing) -> None:
+        taken = rollout.plan.steps[step]
+        self._record_weight(rollout, step, "begun", self._counted_percent(rollout, step, before))
+        what = taken.name if taken.cohort else f"{taken.name} of requests"
+        message = f"{self._subject.service}: {what} to {rollout.plan.candidate}"
+        self._updater.change_routing(routing, message=message, before=before)
+        self._ports.journal.write(RuleChanged(green_weight=routing.green_weight, how="up"))
 
     def _attest(self, rollout: Rollout, step: int) -> None:
-        attest_weight(self._ports, self._change(rollout, step))
+        attest_routing(self._ports, self._change(rollout, step))
         self._record_weight(rollout, step, "done")
 
-    def _change(self, rollout: Rollout, step: int) -> WeightChange:
-        intended, steps = rollout.plan.steps[step], rollout.plan.steps
-        return WeightChange(
-            candidate=rollout.plan.candidate,
-            previous_percent=steps[step - 1].candidate_percent if step else 0,
-            intended_percent=intended.candidate_percent,
-            green_weight=intended.green_weight,
+    def _change(self, rollout: Rollout, step: int) -> RoutingChange:
+        return change_of(
+            rollout.plan,
+            step,
             # After a resume, requests counted until now may be from before the change, or from our own checks.
             since=self._known.shifted_at or self._ports.clock.now(),
+            counted_percent=self._known.counted_percent.get(step),
         )
+
+    def _counted_percent(self, rollout: Rollout, step: int, before: Routing) -> float | None:
+        """Return the candidate's share of the requests until now, if the step needs it and is still to come."""
+        ports, plan = self._ports, rollout.plan
+        if plan.steps[step].cohort or not before.cohorts_on_candidate or not ports.load_balancer.rule().follows(before):
+            return None
+        window = timedelta(seconds=plan.steps[step - 1].hold_seconds)
+        now = ports.clock.now()
+        with suppress(RolloutError):
+            return client_share(ports, plan.candidate, now - window, now)
+        return None
 
     def _judge(self, rollout: Rollout) -> Event:
         settings = self._ports.config.read()
@@ -397,8 +409,16 @@ class Controller:
                 plan.soak_seconds if rollout.phase is Phase.SOAKING else plan.steps[rollout.step].hold_seconds
             )
             known = self._known.baseline_p95_seconds
-            percent = plan.steps[rollout.step].candidate_percent
-            gates = Gates(self._ports, plan, settings, known, hold_seconds=hold_seconds, candidate_percent=percent)
+            step = plan.steps[rollout.step]
+            gates = Gates(
+                self._ports,
+                plan,
+                settings,
+                known,
+                hold_seconds=hold_seconds,
+                candidate_percent=step.candidate_percent,
+                with_cohorts=bool(step.cohorts_on_candidate),
+            )
             self._gates = (rollout.phase, rollout.step, gates)
         gates = self._gates[2]
         with self._watching(rollout, gates):
@@ -413,7 +433,7 @@ class Controller:
         """Say until when the gates watch at most. The hold lasts for many polls."""
         plan, step = rollout.plan, rollout.judged_step
         planned = plan.soak_seconds if step is None else plan.steps[step].hold_seconds
-        where = "in the soak" if step is None else f"at {plan.steps[step].candidate_percent} %"
+        where = "in the soak" if step is None else f"at {plan.steps[step].name}"
         return waiting(
             f"the gates' verdict {where}",
             at_most_seconds=planned + plan.extension_seconds(step),
@@ -423,7 +443,7 @@ class Controller:
     def _judge_drift(self, rollout: Rollout) -> tuple[GateVerdict, ...]:
         """Check whether rule and config are still as the rollout left them. Return a verdict only if they are not."""
         try:
-            found = rollout_drift(self._ports, self._subject.service, *expected_green_weights(rollout))
+            found = rollout_drift(self._ports, self._subject.service, *expected_routings(rollout))
         except UnavailableError as error:
             reason = f"the rule cannot be read: {error}"
             return (GateVerdict(gate="drift", verdict=Verdict.INCONCLUSIVE, reason=reason),)
@@ -454,15 +474,21 @@ class Controller:
         ports = self._ports
         settle(ports, self._updater)
         settings = ports.config.read()
-        attest_weight(ports, self._change(rollout, len(rollout.plan.steps) - 1))
-        found = rollout_drift(ports, self._subject.service, *expected_green_weights(rollout))
+        attest_routing(ports, self._change(rollout, len(rollout.plan.steps) - 1))
+        found = rollout_drift(ports, self._subject.service, *expected_routings(rollout))
         # An unfinished update of the former process may have left the config ahead of the rule.
         if found and self._known.unsettled is None:
             raise RolloutError("; ".join(found))
         kept_for = timedelta(seconds=settings.rollout.keep_warm_seconds)
         keep_until = (ports.clock.now() + kept_for).replace(microsecond=0)
         self._updater.change_rule(
-            {"active_color": color, "keep_until": format_rfc3339(keep_until), "rolling_out": False},
+            {
+                "active_color": color,
+                "keep_until": format_rfc3339(keep_until),
+                "rolling_out": False,
+                # They are on the colour that is the active one now.
+                **({"cohorts_on_candidate": []} if settings.cohorts_on_candidate else {}),
+            },
             green_weight=rollout.plan.steps[-1].green_weight,
             message=f"{self._subject.service}: promote {color}",
         )
@@ -498,10 +524,13 @@ class Controller:
                 reason=verdict.reason,
                 evidence=verdict.evidence,
                 dry_run=verdict.dry_run,
+                slices=verdict.slices,
             )
         )
 
-    def _record_weight(self, rollout: Rollout, step: int, status: Literal["begun", "done"]) -> None:
+    def _record_weight(
+        self, rollout: Rollout, step: int, status: Literal["begun", "done"], counted_percent: float | None = None
+    ) -> None:
         intended = rollout.plan.steps[step]
         self._ports.journal.write(
             WeightStep(
@@ -509,5 +538,7 @@ class Controller:
                 candidate_percent=intended.candidate_percent,
                 step=step,
                 status=status,
+                cohort=intended.cohort,
+                counted_percent=counted_percent,
             )
         )

@@ -86,7 +86,7 @@ def send_back_by(load_balancer: LoadBalancer, now: datetime, *, force: bool) -> 
         return None
     require_targets(load_balancer, to, force=force)
     green_weight = rule.weight_back(to, lambda color: load_balancer.health(color).healthy)
-    load_balancer.set_green_weight(green_weight)
+    load_balancer.set_green_weight(green_weight, cohorts_to=to)
     return DirectUpdate(to=to, green_weight=green_weight, at=datetime.now(UTC))
 
 
@@ -97,7 +97,7 @@ def target_of(rule: LiveRule, now: datetime) -> Color | None:
         return None
     if rule.undoes_promotion(now):
         return other_color(active)
-    if rule.weights[active] != 100 or rule.weights[other_color(active)]:
+    if rule.weights[active] != 100 or rule.serves(other_color(active)):
         return active
     kept = rule.keep_until is not None and rule.keep_until > now
     return other_color(active) if kept else None

@@ -1,6 +1,6 @@
 """The ports: what a rollout needs from the outside world, as protocols."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -30,6 +30,7 @@ from rollout.model.rule import LiveRule, StateRule
 from rollout.model.run import Run
 from rollout.model.serving import HookResult
 from rollout.model.verdict import GateVerdict, TargetGroupCounts, TargetHealth
+from rollout.statistics.demand import Lengths, Rate, Throughput
 from rollout.statistics.measurements import Counters, Period, PeriodRequests, PrefixCache
 
 
@@ -165,8 +166,12 @@ class LoadBalancer(Protocol):
         """
         ...
 
-    def set_green_weight(self, green_weight: int) -> None:
-        """Set the weights of the weighted rule directly. One API call if the rule has been read before.
+    def set_green_weight(self, green_weight: int, *, cohorts_to: Color | None = None) -> None:
+        """Set the weights of the weighted rule directly. One API call for each rule if they have been read before.
+
+        Args:
+            green_weight: the weight of green.
+            cohorts_to: the colour that every cohort is sent to first. None to leave the cohorts where they are.
 
         Raises:
             UnavailableError: the API does not answer now; a later call may succeed.
@@ -302,8 +307,8 @@ class Account(Protocol):
 class Metrics(Protocol):
     """The pods' own metrics."""
 
-    def counters(self, at: datetime) -> Mapping[Color, Counters]:
-        """Read both colours' counters at a given time."""
+    def counters(self, at: datetime, by: Collection[str] = ()) -> Mapping[Color, Counters]:
+        """Read both colours' counters at a given time, and their slices by these labels."""
         ...
 
     def running_requests(self, color: Color) -> float | None:
@@ -366,6 +371,54 @@ class Route(Protocol):
 
     def sent(self, color: Color, start: datetime, end: datetime) -> int:
         """Return how many of our own requests went to a colour in a window. The load balancer counts them too."""
+        ...
+
+
+class ClosedLoop(Protocol):
+    """Our own requests to one colour, of which a set number is open: each that ends is followed by the next."""
+
+    def keep_open(self, count: int) -> None:
+        """Have so many requests open from now on."""
+        ...
+
+    def answers(self) -> Sequence[Answer]:
+        """Return the answers that have ended since the last call."""
+        ...
+
+    def waiting_seconds(self) -> Sequence[float]:
+        """Return for how long each open request without a first token has waited for it."""
+        ...
+
+    def open_tokens(self) -> int:
+        """Return about how many tokens the open answers have so far."""
+        ...
+
+
+class Demand(Protocol):
+    """What users ask of the service, by the pods' own metrics."""
+
+    def rates(self, start: datetime, end: datetime, *, rate_seconds: float) -> Sequence[Rate]:
+        """Return both colours' throughput together at times of a window, each on average over ``rate_seconds``.
+
+        Raises:
+            RolloutError: the source does not answer.
+        """
+        ...
+
+    def throughput(self, color: Color, at: datetime, *, rate_seconds: float) -> Throughput:
+        """Return one colour's throughput at a time.
+
+        Raises:
+            RolloutError: the source does not answer.
+        """
+        ...
+
+    def lengths(self, color: Color, start: datetime, end: datetime) -> Lengths:
+        """Return the lengths of a colour's requests over a window.
+
+        Raises:
+            RolloutError: the source does not answer.
+        """
         ...
 
 

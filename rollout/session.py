@@ -26,7 +26,15 @@ from rollout.journal.store import FileStore, StoreError, open_store
 from rollout.model.errors import LostLockError, RefusedError
 from rollout.model.notification import Notification, Origin
 from rollout.model.plan import CHECKS
-from rollout.model.records import LockTaken, Note, Record, drill_history, last_rule_change, last_start_seconds
+from rollout.model.records import (
+    LockTaken,
+    Note,
+    Record,
+    checked_spans,
+    drill_history,
+    last_rule_change,
+    last_start_seconds,
+)
 from rollout.model.run import Run, last_run, unended_updates
 from rollout.model.stack_name import parse_stack_name
 from rollout.ports import (
@@ -584,9 +592,15 @@ class Session:
             route=self.route,
             relay=lambda color: Relay(self.route, color, timeout_seconds=timeout_seconds),
             judge_model=lambda judge: HttpJudge(settings=judge, folder=self._place.work_dir, sleep=self.clock.sleep),
+            closed_loop=lambda color, bodies, timeout_seconds: self.route.closed_loop(
+                color, bodies, timeout_seconds=timeout_seconds
+            ),
+            replicas=lambda color: sum(pod.ready and not pod.terminating for pod in self.replicas.pods(color)),
+            checked=lambda: checked_spans(self._kept.history()),
             config=self.config,
             clock=self.clock,
             metrics=self.prometheus,
+            demand=self.prometheus,
             s3=self._s3,
             work_dir=self._place.work_dir,
         )

@@ -35,6 +35,8 @@ class ColorStatus:
     """The most that the autoscaler may run. None without autoscaler, and while the colour is parked."""
     targets_healthy: int | None
     targets_total: int | None
+    cohorts: tuple[str, ...] = ()
+    """The cohorts whose requests go to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ class Status:
     brought_up: str | None
     """How long it took to bring a colour up. None when the journal does not say."""
     way_back: str | None = None
-    """What a rollback takes, when the kept colour cannot take all traffic back at once."""
+    """What a rollback takes, when the old colour cannot take all traffic back at once."""
     headroom: tuple[HeadroomCost, ...] = ()
     """What a rollout costs in every headroom mode, the chosen one first."""
     colors: dict[str, ColorStatus]
@@ -94,6 +96,7 @@ def read_status(session: Session) -> Status:
             replicas_most=colored.replicas if colored.serves and settings.autoscaling is not None else None,
             targets_healthy=None if health is None else health.healthy,
             targets_total=None if health is None else health.total,
+            cohorts=() if rule is None else rule.cohorts_on(color),
         )
         if (color_problem := _without_targets(color, colors[color])) is not None:
             problems.append(color_problem)
@@ -127,10 +130,11 @@ def read_status(session: Session) -> Status:
 
 
 def _without_targets(name: str, color: ColorStatus) -> str | None:
-    if not color.weight or color.targets_healthy != 0:
+    if not (color.weight or color.cohorts) or color.targets_healthy != 0:
         return None
+    what = f"weight {color.weight}" if color.weight else f"the cohorts {', '.join(color.cohorts)}"
     return (
-        f"{name}: has weight {color.weight} but no healthy target of {color.targets_total}; look at its pods, and send "
+        f"{name}: has {what} but no healthy target of {color.targets_total}; look at its pods, and send "
         "traffic back with scripts.rollback while the other colour is warm"
     )
 

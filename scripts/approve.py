@@ -27,7 +27,7 @@ SCRIPT = Script(
     ),
     ctrl_c=CtrlC(
         safe="The ramp goes on waiting; a decision is stored whole or not at all.",
-        remains="Nothing remains by halves.",
+        remains="Nothing is left unfinished.",
         command="run scripts.approve again.",
     ),
 )
@@ -98,7 +98,11 @@ def step_to_decide(run: Run | None, percent: int | None) -> PendingStep:
     chosen = steps[run.rollout.step].candidate_percent if percent is None else percent
     waiting = [step.candidate_percent for step in steps if step.approval_timeout_seconds is not None]
     if chosen not in waiting:
-        step = f"the current step, {chosen} %," if percent is None else f"--percent: the step of {chosen} %"
+        step = (
+            f"the current step, {steps[run.rollout.step].name},"
+            if percent is None
+            else f"--percent: the step of {chosen} %"
+        )
         known = ", ".join(f"{one} %" for one in waiting)
         others = f"these steps do: {known}; name one with --percent" if known else "no step does"
         raise RefusedError(f"{step} needs no approval; by rollout.gates.manual.at_percents of this rollout, {others}")

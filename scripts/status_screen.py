@@ -107,7 +107,7 @@ def colors(status: Status) -> Table:
     for name, color in status.colors.items():
         table.add_row(
             Text(name, style=name),
-            console.known(color.weight, " %"),
+            ", ".join((console.known(color.weight, " %"), *color.cohorts)),
             (color.release_id or "–") + (" (parked)" if color.parked else ""),
             f"{console.known(color.replicas_ready)} of {color.replicas_wanted}"
             + ("" if color.replicas_most is None else f" to {color.replicas_most}"),
@@ -162,7 +162,8 @@ def _running(progress: Progress) -> list[str]:
     if report.weights:
         last = report.weights[-1]
         seen = "not counted yet" if last.observed_percent is None else f"{last.observed_percent:.1f} % counted"
-        lines.append(f"weight: {last.candidate_percent} % asked, {seen}")
+        asked = f"cohort: {last.cohort}" if last.cohort else f"weight: {last.candidate_percent} %"
+        lines.append(f"{asked} asked, {seen}")
     if report.candidate_usd_per_hour is not None:
         lines.append(f"cost of {report.candidate}'s nodes: {report.candidate_usd_per_hour:.2f} USD an hour")
     lines.append(_people(progress.started_by, progress.now_by))
@@ -192,6 +193,14 @@ def _gates(gates: Sequence[Readings]) -> Table:
             "–" if share is None else _meter(share),
             Text(gate.last.reason, no_wrap=True, overflow="ellipsis"),
         )
+        for one in gate.last.slices:
+            share = evidence_share(one.evidence)
+            table.add_row(
+                Text(f"  {one.name}", no_wrap=True, overflow="ellipsis"),
+                f"[{_VERDICTS[one.verdict]}]{one.verdict}[/]" if one.decides else "[dim]no verdict[/]",
+                "–" if share is None else _meter(share),
+                Text(one.reason, no_wrap=True, overflow="ellipsis"),
+            )
     return table
 
 

@@ -10,6 +10,8 @@ import pytest
 import typer
 from typer.main import get_command
 
+from rollout.model.records import Kind
+
 ROOT: Final = Path(__file__).parent.parent
 DOCS: Final = ROOT / "docs"
 PAGES: Final = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("examples/*/*.md"))]
@@ -80,6 +82,13 @@ def test_every_option_of_a_script_exists(page: Path) -> None:
 def test_the_index_lists_every_page_once() -> None:
     listed = re.findall(r"\| \[([\w-]+\.md)\]", (DOCS / "README.md").read_text(encoding="utf-8"))
     assert sorted(listed) == sorted(page.name for page in DOCS.glob("*.md") if page.name != "README.md")
+
+
+def test_the_journal_page_explains_every_kind_of_record_once() -> None:
+    table = (DOCS / "journal.md").read_text(encoding="utf-8").partition("| kind | what it records |")[2]
+    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    kinds = [kind for cell in cells for kind in re.findall(r"`(\w+)`", cell)]
+    assert sorted(kinds) == sorted(Kind)
 
 
 def test_the_architecture_lists_every_decision_that_stands() -> None:

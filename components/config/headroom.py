@@ -111,6 +111,7 @@ def _case(settings: ServiceSettings, start_seconds: float | None) -> HeadroomCas
         shape=settings.largest_shape,
         shares_nodes=settings.shares_nodes,
         reservation=_reservation(settings),
+        own_price=settings.node_usd_per_hour is not None,
         others_nodes=not settings.declares_nodes,
         rollout_seconds=(
             settings.node_start_seconds
@@ -124,7 +125,7 @@ def _case(settings: ServiceSettings, start_seconds: float | None) -> HeadroomCas
 
 
 def _smallest_ladder(settings: ServiceSettings, replicas: int, wave_seconds: float) -> Ladder:
-    percents = [step.candidate_percent for step in settings.rollout.steps]
+    percents = settings.rollout.percents
     places = SharedCapacity(replicas=replicas, surge=replicas, max_utilization_percent=settings.max_utilization_percent)
     # With as many surge places as replicas, every step is in reach and every way back is instant.
     surge = smallest_surge(places, percents, most_waves=int(settings.max_rollback_seconds / wave_seconds))

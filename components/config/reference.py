@@ -18,17 +18,21 @@ from components.config.sections.autoscaling_settings import AutoscalingSettings
 from components.config.sections.check_settings import (
     EvalSettings,
     JudgeSettings,
+    LoadSettings,
     ManualSettings,
     ShadowSettings,
     SmokeSettings,
     WarmUpSettings,
 )
+from components.config.sections.cohort_settings import CohortSettings
 from components.config.sections.existing_nodes import ExistingNodes, KarpenterNodePool, TolerationSettings
 from components.config.sections.gate_settings import (
     AbandonedSettings,
+    CostSettings,
     EndToEndSettings,
     ErrorRateSettings,
     InterTokenSettings,
+    PodErrorRateSettings,
     ProbeSettings,
     QueueDepthSettings,
     TargetGroupLatencySettings,
@@ -104,8 +108,8 @@ Two services cannot share a load balancer that the stack makes; to share one, jo
 
 ## Keys
 
-`green_weight`, `active_color`, `rollout_serial`, `keep_until`, `rolling_out`, `release`, `parked` and `provisioned` are
-also written by the scripts. During a rollout nobody else may edit the file.
+`green_weight`, `active_color`, `rollout_serial`, `keep_until`, `rolling_out`, `cohorts_on_candidate`, `release`,
+`parked` and `provisioned` are also written by the scripts. During a rollout nobody else may edit the file.
 """
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -128,6 +132,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`pods.volumes[]`", PodVolume),
     ("`rollout`", RolloutSettings),
     ("`rollout.steps[]`", RampStep),
+    ("`rollout.cohorts[]`", CohortSettings),
     ("`rollout.prometheus`", PrometheusSettings),
     (
         "`rollout.prometheus.bearer_token_from`, `….password_from` and `….headers_from.<header>`; "
@@ -139,19 +144,22 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout.attestation`", AttestationSettings),
     ("`rollout.watch`", WatchSettings),
     ("`rollout.gates`", GateSettings),
-    ("`rollout.gates.error_rate` and `rollout.gates.target_group_errors`", ErrorRateSettings),
+    ("`rollout.gates.error_rate`", PodErrorRateSettings),
     ("`rollout.gates.abandoned`", AbandonedSettings),
     ("`rollout.gates.ttft_p95`", TtftSettings),
     ("`rollout.gates.inter_token_p95`", InterTokenSettings),
     ("`rollout.gates.end_to_end_p95`", EndToEndSettings),
     ("`rollout.gates.queue_depth`", QueueDepthSettings),
+    ("`rollout.gates.target_group_errors`", ErrorRateSettings),
     ("`rollout.gates.target_group_latency`", TargetGroupLatencySettings),
+    ("`rollout.gates.cost`", CostSettings),
     ("`rollout.gates.probes`", ProbeSettings),
     ("`rollout.gates.smoke`", SmokeSettings),
     ("`rollout.gates.eval`", EvalSettings),
     ("`rollout.gates.eval.judge`", JudgeSettings),
     ("`rollout.gates.warm_up`", WarmUpSettings),
     ("`rollout.gates.shadow`", ShadowSettings),
+    ("`rollout.gates.load`", LoadSettings),
     ("`rollout.gates.manual`", ManualSettings),
     ("`rollout.hooks`", HookSettings),
     ("`rollout.notifications[]`", NotificationTarget),
@@ -219,7 +227,7 @@ def _default(field: FieldInfo) -> str:
         case BaseModel():
             return "see below"
         case (RampStep(), *_) as steps:
-            return ", ".join(f"{step.candidate_percent} % for {step.hold_seconds:g} s" for step in steps)
+            return ", ".join(map(str, steps))
         case tuple() as values:
             return ", ".join(f"`{value}`" for value in values)
         case value:

@@ -24,6 +24,7 @@ from components.config.reading.model import STRICT, Items
 from components.config.reading.violations import UNSET, Violation, wrong
 from components.config.release.release import Release
 from components.config.sections.autoscaling_settings import AutoscalingSettings
+from components.config.sections.cohort_settings import COHORT, cohort_rule_violations
 from components.config.sections.existing_nodes import ZONE_LABEL, ExistingNodes, KarpenterNodePool
 from components.config.sections.node_settings import NodeSettings
 from components.config.sections.pod_settings import PodSettings
@@ -31,6 +32,7 @@ from components.config.sections.reservation import Reservation
 from components.config.sections.rollout_settings import RolloutSettings
 from components.config.sections.router_settings import AlarmSettings, ListenerSettings
 from components.domain.balancer.balancer_dashboard import DashboardLimits
+from components.domain.balancer.listener_rules import OWN_PRIORITIES, RulePriorities
 from components.domain.balancer.traffic import ColorState, Traffic
 from components.domain.capacity.capacity import (
     ColorDemand,
@@ -49,6 +51,7 @@ from components.domain.capacity.capacity import (
     replicas_per_node,
     shared_pool_size,
     smallest_of,
+    usd_per_hour,
 )
 from components.domain.capacity.ladder import Ladder, LadderError, SharedCapacity, make_ladder, smallest_surge, way_back
 from components.domain.moments import format_rfc3339
@@ -71,6 +74,7 @@ _MOVING: Final = (
     "rollout_serial",
     "keep_until",
     "rolling_out",
+    "cohorts_on_candidate",
     "announced",
     "evidence",
 )
@@ -175,8 +179,15 @@ class ColorSettings(BaseModel):
     def as_tagged(self) -> ColorState:
         """What the weighted rule's tag says about this colour."""
         return ColorState(
-            release_id=self.release and self.release.release_id, replicas=self.wanted_replicas if self.serves else 0
+            release_id=self.release and self.release.release_id,
+            replicas=self.wanted_replicas if self.serves else 0,
+            starting=self.last_replicas_start,
         )
+
+    @property
+    def last_replicas_start(self) -> bool:
+        """Whether a rollback has begun to start the last replicas (mode surge). 0 says that all have been ready."""
+        return self.serves and self.running_replicas >= self.replicas
 
     @property
     def wanted_replicas(self) -> int:
@@ -234,6 +245,14 @@ class ServiceSettings(BaseModel):
     rolling_out: Annotated[
         bool, Field(description="True while a rollout moves traffic to the idle colour; the scripts write it.")
     ] = False
+    cohorts_on_candidate: Annotated[
+        Items[Annotated[str, COHORT]],
+        Field(
+            description="Cohorts (`rollout.cohorts`) whose requests go to the idle colour; those of all others "
+            "go to the active one.",
+            examples=[["friends"]],
+        ),
+    ] = ()
     max_step_points: Annotated[
         int,
         Field(
@@ -276,6 +295,15 @@ class ServiceSettings(BaseModel):
             "GPUs and as much GPU memory. Default: none."
         ),
     ] = ()
+    node_usd_per_hour: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=100_000,
+            description="What a node costs you, in US dollars per hour. Default: its On-Demand price in us-east-1.",
+            examples=[4.2],
+        ),
+    ] = None
     gpus_per_replica: Annotated[int, Field(ge=1, description="GPUs of one replica (tensor parallel size).")] = 1
     replica_millicpus: Annotated[
         int, Field(ge=100, description="CPU request of one replica, in thousandths of a CPU.")
@@ -424,6 +452,7 @@ class ServiceSettings(BaseModel):
             *self._autoscaling_violations(),
             *self._drain_violations(),
             *self._traffic_violations(),
+            *self._cohort_violations(),
             *self._listener_violations(),
         ):
             raise wrong(*violations)
@@ -470,7 +499,7 @@ class ServiceSettings(BaseModel):
         return " or ".join(self.instance_types)
 
     def _too_much_memory(self, offered: int, fix: str) -> Violation:
-        """Return the violation when what a replica needs, by our own reckoning, is more than a node offers."""
+        """Return the violation when a replica needs more, by our own computation, than a node offers."""
         color = max(COLORS, key=lambda color: self.shape(color).memory_mib)
         path = ("shared_memory_gib",) if self.color(color).release is None else (color, "release")
         needed = self.host_memory(color).arithmetic(shared_memory=True)
@@ -680,6 +709,30 @@ class ServiceSettings(BaseModel):
                 fix = f"Give {color} a release, or send all traffic to the other colour."
                 yield Violation(("green_weight",), what, fix, self.green_weight)
 
+    def _cohort_violations(self) -> Iterator[Violation]:
+        cohorts, idle = self.rollout.cohorts, self.idle_color
+        mode = "headroom_mode surge" if self.headroom_mode == "surge" else "autoscaling" if self.autoscaling else None
+        if cohorts and mode is not None:
+            what = f"must not be set with {mode}: how much of the load a cohort brings is not known before it moves"
+            yield Violation(("rollout", "cohorts"), what, "Remove the cohorts and their steps.")
+        has_host = self.listener is not None and self.listener.host is not None
+        for found in cohort_rule_violations(cohorts, self.rule_priorities, has_host=has_host):
+            yield replace(found, path=("rollout", "cohorts", *found.path))
+        for place, name in enumerate(self.cohorts_on_candidate):
+            if name not in self.cohort_names or name in self.cohorts_on_candidate[:place]:
+                known = ", ".join(sorted(self.cohort_names)) or "none"
+                what = f"must name cohorts of rollout.cohorts ({known}), each once"
+                yield Violation(("cohorts_on_candidate", place), what, "", name)
+        if self.cohorts_on_candidate and not self.color(idle).serves:
+            what = f"must be empty while {idle} runs no replicas: it would get the requests of these cohorts"
+            yield Violation(("cohorts_on_candidate",), what, "", self.cohorts_on_candidate)
+        active, staying = self.active_color, self.cohort_names - set(self.cohorts_on_candidate)
+        if staying and self.color(active).parked and self.color(idle).serves:
+            what = f"must be false while {', '.join(sorted(staying))} are on {active}, the active colour"
+            yield Violation(
+                (active, "parked"), what, f"Add them to cohorts_on_candidate, or set active_color to {idle}."
+            )
+
     def _listener_violations(self) -> Iterator[Violation]:
         if self.listener is None:
             return
@@ -719,7 +772,24 @@ class ServiceSettings(BaseModel):
             announced_serial=self._announced_serial,
             colors={color: self.color(color).as_tagged for color in COLORS},
             capacity=self.capacity,
+            cohorts=self.cohort_colors,
         )
+
+    @property
+    def cohort_names(self) -> frozenset[str]:
+        """The names of all cohorts."""
+        return frozenset(one.name for one in self.rollout.cohorts)
+
+    @property
+    def cohort_colors(self) -> dict[str, Color]:
+        """The colour that each cohort's requests go to."""
+        on = self.cohorts_on_candidate
+        return {one.name: self.idle_color if one.name in on else self.active_color for one in self.rollout.cohorts}
+
+    @property
+    def rule_priorities(self) -> RulePriorities:
+        """The priorities of the service's rules, without those of cohorts."""
+        return OWN_PRIORITIES if self.listener is None else self.listener.priorities
 
     @property
     def capacity(self) -> SharedCapacity | None:
@@ -742,7 +812,7 @@ class ServiceSettings(BaseModel):
 
     @property
     def _percents(self) -> list[int]:
-        return [step.candidate_percent for step in self.rollout.steps]
+        return self.rollout.percents
 
     def wave_seconds(self, start_seconds: float | None = None) -> float:
         """Return how long one wave of a rollback takes: replicas drain, and others start in their places.
@@ -788,7 +858,8 @@ class ServiceSettings(BaseModel):
         """The instance type of the service's nodes. Of several types, the least that each of them offers."""
         first, *others = map(instance_type, self.instance_types)
         alike = [one for one in others if _are_alike(one, first)]
-        return smallest_of([first, *alike]) if alike else first
+        found = smallest_of([first, *alike]) if alike else first
+        return found if self.node_usd_per_hour is None else replace(found, usd_per_hour=self.node_usd_per_hour)
 
     @property
     def instance_types(self) -> tuple[str, ...]:
@@ -947,6 +1018,19 @@ class ServiceSettings(BaseModel):
             cold_start_seconds=self.cold_start_seconds,
             node_start_seconds=self.node_start_seconds,
         )
+
+    def price_of_replicas(self, color: Color, replicas: int) -> float | None:
+        """Return what so many replicas of a colour cost, in US dollars per hour. None when it is unknown.
+
+        A colour pays for whole nodes of its own, and for its part of nodes that both colours share.
+        """
+        kinds = {one.reservation.kind for one in map(self.color, COLORS) if one.reservation is not None}
+        if self.node_usd_per_hour is None and "capacity_block" in kinds:
+            return None  # a block has a price of its own
+        instance, shape = self.instance, self.shape(color)
+        whole = not self.shares_nodes
+        nodes = nodes_for(replicas, instance, shape) if whole else replicas / replicas_per_node(instance, shape)
+        return usd_per_hour(instance, nodes)
 
     @property
     def headroom_usd_per_hour(self) -> float | None:

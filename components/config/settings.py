@@ -162,7 +162,9 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _keep_rules_apart(self) -> Self:
         listeners = {name: service.listener for name, service in self.services.items() if service.listener is not None}
-        if violations := [replace(violation, path=("services", *violation.path)) for violation in clashes(listeners)]:
+        cohorts = {name: service.rollout.cohorts for name, service in self.services.items()}
+        found = clashes(listeners, cohorts)
+        if violations := [replace(violation, path=("services", *violation.path)) for violation in found]:
             raise wrong(*violations)
         return self
 

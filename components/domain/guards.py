@@ -73,7 +73,7 @@ def rule_refusal(context: Context) -> str | None:
         return _stale(context, deployed)
     if desired.rollout_serial > deployed.rollout_serial or _is_announced(context):
         return None
-    if refusal := _overload(context, deployed):
+    if refusal := _overload(context, deployed) or _cohort_to_absent_pods(context, deployed):
         return refusal
     if _goes_back(context, deployed):
         return None
@@ -205,6 +205,23 @@ def _stale(context: Context, deployed: Traffic) -> str:
     )
 
 
+def _cohort_to_absent_pods(context: Context, deployed: Traffic) -> str | None:
+    """Refuse to send a cohort to pods that this update starts: they must be up before."""
+    desired = context.desired
+    for cohort, color in desired.cohorts.items():
+        state = deployed.colors.get(color)
+        if deployed.cohorts.get(cohort, color) == color or state is None:
+            continue
+        if not state.replicas or state.release_id != desired.colors[color].release_id:
+            what = (
+                f"{context.service}: the cohort {cohort} may not go to {color}, which is {state}, in the update that "
+            )
+            what += f"makes it {desired.colors[color]}"
+            fix = "Set cohorts_on_candidate once its pods are ready, in an update of its own"
+            return _lines(what, fix, context)
+    return None
+
+
 def _unknown_weights(context: Context, deployed: Traffic) -> str | None:
     if len(deployed.weights) == len(COLORS):
         return None
@@ -271,10 +288,13 @@ def _serving_color(colors: Sequence[Color], context: Context) -> tuple[str, str]
     # An unknown weight is taken for 100 %.
     shares = {color: max(deployed.weights.get(color, 100), desired.weights[color]) for color in colors}
     color = max(shares, key=lambda color: shares[color])
-    if not shares[color]:
-        return None
     fix = f"Change the idle colour, with `python -m scripts.ramp --stack {context.stack}`"
-    return f"{shares[color]} % of requests go to {color}", fix
+    if shares[color]:
+        return f"{shares[color]} % of requests go to {color}", fix
+    for color in colors:
+        if cohorts := dict.fromkeys((*deployed.cohorts_on(color), *desired.cohorts_on(color))):
+            return f"the requests of {', '.join(cohorts)} go to {color}", f"{fix}, or take it off cohorts_on_candidate"
+    return None
 
 
 def _warm_color(colors: Sequence[Color], context: Context) -> tuple[str, str] | None:

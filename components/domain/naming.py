@@ -29,12 +29,15 @@ ROLLOUT_SERIAL_KEY: Final = f"{PROJECT}/rollout-serial"
 ROLLING_OUT_KEY: Final = f"{PROJECT}/rolling-out"
 ANNOUNCED_KEY: Final = f"{PROJECT}/announced"
 EVIDENCE_KEY: Final = f"{PROJECT}/evidence"
+COHORT_KEY: Final = f"{PROJECT}/cohort"
+COHORTS_KEY: Final = f"{PROJECT}/cohorts"
 RESERVATION_ENDS_KEY: Final = f"{PROJECT}/reservation-ends"
 SHARED_CAPACITY_KEY: Final = f"{PROJECT}/shared-capacity"
 
 Role = Literal[
     "weighted-rule",
     "candidate-rule",
+    "cohort-rule",
     "target-group",
     "load-balancer",
     "listener",

@@ -36,7 +36,8 @@ class BlueGreenService(pulumi.ComponentResource):
     """Two colours behind one load balancer. The component's name is the service's name.
 
     The settings ``green_weight``, ``active_color``, ``keep_until`` and ``rollout_serial`` affect only the weighted
-    rule and the outputs, so one step of a ramp updates one resource.
+    rule and the outputs, so one step of a ramp updates one resource. ``cohorts_on_candidate`` affects the cohorts' own
+    rules besides.
     """
 
     TYPE = SERVICE_TYPE
@@ -98,6 +99,7 @@ class BlueGreenService(pulumi.ComponentResource):
                 protect=stack.protect,
                 guards=self._hooks,
                 listener=service.listener,
+                cohorts=service.rollout.cohorts,
                 access_logs=stack.access_logs,
                 alarms=service.alarms,
                 dashboard=service.dashboard_limits,

@@ -13,7 +13,7 @@ import pulumi
 from pulumi_aws import lb
 
 from components.config.service_settings import ServiceSettings
-from components.domain.balancer.traffic import Traffic
+from components.domain.balancer.traffic import ColorState, Traffic, parse_cohorts
 from components.domain.guards import (
     Context,
     DeclaredNodes,
@@ -27,6 +27,7 @@ from components.domain.guards import (
 from components.domain.moments import parse_or_none
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
+    COHORTS_KEY,
     COLOR_KEY,
     COLORS,
     GPU_RESOURCE,
@@ -34,6 +35,7 @@ from components.domain.naming import (
     RELEASE_KEY,
     ROLLOUT_SERIAL_KEY,
     Color,
+    color_state_key,
 )
 from components.domain.nodes.node_pools import keeps_all_nodes
 from components.resources.scaled_object import PARKED
@@ -93,6 +95,7 @@ class ServiceGuards:
 
     async def _refusal(self, type_: str, old: Json, new: Json) -> str | None:
         if type_ == "aws:lb/listenerRule:ListenerRule":
+            # The weighted rule's tag says where the cohorts are, so a cohort's rule needs no guard.
             self._before = await self._traffic(_weights(old), old.get("tags") or {})
             return rule_refusal(self._context(self._before))
         context = self._context(self._before or await self._recorded())
@@ -148,6 +151,12 @@ class ServiceGuards:
             active_color=active_color if active_color in COLORS else self._desired.active_color,
             keep_until=parse_or_none(str(tags.get(KEEP_UNTIL_KEY, ""))),
             rollout_serial=int(serial) if serial.isdecimal() else self._desired.rollout_serial,
+            colors={
+                color: state
+                for color in COLORS
+                if (state := ColorState.parse(str(tags.get(color_state_key(color), "")))) is not None
+            },
+            cohorts=parse_cohorts(str(tags.get(COHORTS_KEY, ""))),
         )
 
 

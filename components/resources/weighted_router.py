@@ -7,12 +7,15 @@ import pulumi
 from pulumi_aws import lb
 
 from components.config.reading import route_secret
+from components.config.sections.cohort_settings import CohortSettings
 from components.config.sections.router_settings import AccessLogs, AlarmSettings, ListenerSettings
 from components.domain.balancer.balancer_dashboard import DashboardLimits
+from components.domain.balancer.listener_rules import OWN_PRIORITIES
 from components.domain.balancer.load_balancer_arns import load_balancer_dimension
 from components.domain.balancer.traffic import Traffic
 from components.domain.naming import (
     CANDIDATE_ROUTE_HEADER,
+    COHORT_KEY,
     COLORS,
     PORT,
     PROJECT,
@@ -29,8 +32,6 @@ from components.resources.router_dashboard import RouterDashboard, RouterDashboa
 # Clients reach only the API: vLLM serves other paths (/metrics, /invocations, /pause) without requiring a key.
 # https://docs.vllm.ai/en/latest/usage/security/
 API_PATHS = "/v1/*"
-CANDIDATE_PRIORITIES: Mapping[Color, int] = {"blue": 10, "green": 11}
-WEIGHTED_PRIORITY = 100
 # The API requires a valid duration even when stickiness is off.
 # https://github.com/pulumi/pulumi-aws/issues/1824
 _UNUSED_STICKINESS_SECONDS = 3600
@@ -57,6 +58,7 @@ class WeightedRouterArgs:
     protect: bool
     guards: pulumi.ResourceHookBinding | None = None
     listener: ListenerSettings | None = None
+    cohorts: Sequence[CohortSettings] = ()
     access_logs: AccessLogs | None = None
     alarms: AlarmSettings = field(default_factory=AlarmSettings)
     dashboard: DashboardLimits | None = None
@@ -74,6 +76,8 @@ class WeightedRouter(pulumi.ComponentResource):
     target_groups: dict[Color, lb.TargetGroup]
     candidate_rules: dict[Color, lb.ListenerRule]
     weighted_rule: lb.ListenerRule
+    cohort_rules: dict[str, lb.ListenerRule]
+    """By cohort."""
     endpoint: pulumi.Output[str] | None
     """URL of the service's own load balancer; None when it joins an existing listener."""
 
@@ -89,18 +93,18 @@ class WeightedRouter(pulumi.ComponentResource):
             self.load_balancer_security_group_id = self.own.security_group.id
             self._listener_arn = self.own.listener.arn
             load_balancer = self.own.load_balancer.arn_suffix
-            self._candidate_priorities, self._weighted_priority = CANDIDATE_PRIORITIES, WEIGHTED_PRIORITY
+            self._priorities = OWN_PRIORITIES
         else:
             self.own = self.endpoint = None
             self.load_balancer_security_group_id = pulumi.Output.from_input(args.listener.security_group_id)
             self._listener_arn = pulumi.Output.from_input(args.listener.arn)
             load_balancer = pulumi.Output.from_input(load_balancer_dimension(args.listener.load_balancer_arn))
-            self._candidate_priorities = args.listener.candidate_priorities
-            self._weighted_priority = args.listener.rule_priority
+            self._priorities = args.listener.priorities
         self.target_groups = {color: self._create_target_group(color) for color in COLORS}
         secret = pulumi.Output.secret(args.candidate_route_secret).apply(_checked_secret)
         self.candidate_rules = {color: self._create_candidate_rule(color, secret) for color in COLORS}
         self.weighted_rule = self._create_weighted_rule()
+        self.cohort_rules = {cohort.name: self._create_cohort_rule(cohort) for cohort in args.cohorts}
         self._create_alarms(load_balancer)
         if args.dashboard is not None:
             self._create_dashboard(load_balancer, args.dashboard)
@@ -202,7 +206,7 @@ class WeightedRouter(pulumi.ComponentResource):
         return lb.ListenerRule(
             f"{color_name(self._name, color)}-candidate",
             listener_arn=self._listener_arn,
-            priority=self._candidate_priorities[color],
+            priority=self._priorities.candidate[color],
             conditions=[
                 lb.ListenerRuleConditionArgs(
                     http_header=lb.ListenerRuleConditionHttpHeaderArgs(
@@ -222,27 +226,49 @@ class WeightedRouter(pulumi.ComponentResource):
         return lb.ListenerRule(
             self._name,
             listener_arn=self._listener_arn,
-            priority=self._weighted_priority,
+            priority=self._priorities.weighted,
             conditions=self._addressed(),
-            actions=[
-                lb.ListenerRuleActionArgs(
-                    type="forward",
-                    forward=lb.ListenerRuleActionForwardArgs(
-                        # Both stay in the rule, even at weight 0: a target group in no rule is not health-checked.
-                        target_groups=[
-                            lb.ListenerRuleActionForwardTargetGroupArgs(
-                                arn=self.target_groups[color].arn, weight=traffic.weights[color]
-                            )
-                            for color in COLORS
-                        ],
-                        stickiness=lb.ListenerRuleActionForwardStickinessArgs(
-                            enabled=False, duration=_UNUSED_STICKINESS_SECONDS
-                        ),
-                    ),
-                )
-            ],
+            actions=[self._forward(traffic.weights)],
             tags={**self._tags("weighted-rule"), **traffic.tags()},
             opts=pulumi.ResourceOptions(parent=self, protect=self._args.protect, hooks=self._args.guards),
+        )
+
+    def _create_cohort_rule(self, cohort: CohortSettings) -> lb.ListenerRule:
+        """Create the rule that sends a cohort's requests to one colour, whatever the weights."""
+        goes_to = self._args.traffic.cohorts[cohort.name]
+        return lb.ListenerRule(
+            f"{self._name}-cohort-{cohort.name}",
+            listener_arn=self._listener_arn,
+            priority=cohort.priority,
+            conditions=[
+                lb.ListenerRuleConditionArgs(
+                    http_header=lb.ListenerRuleConditionHttpHeaderArgs(
+                        http_header_name=cohort.header, values=list(cohort.values)
+                    )
+                ),
+                *self._addressed(),
+            ],
+            actions=[self._forward({color: 100 if color == goes_to else 0 for color in COLORS})],
+            tags={**self._tags("cohort-rule"), COHORT_KEY: cohort.name},
+            # The guard of the weighted rule, whose tag names every cohort's colour, is asked before this rule changes.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.weighted_rule]),
+        )
+
+    def _forward(self, weights: Mapping[Color, int]) -> lb.ListenerRuleActionArgs:
+        return lb.ListenerRuleActionArgs(
+            type="forward",
+            forward=lb.ListenerRuleActionForwardArgs(
+                # Both stay in the rule, even at weight 0: a target group in no rule is not health-checked.
+                target_groups=[
+                    lb.ListenerRuleActionForwardTargetGroupArgs(
+                        arn=self.target_groups[color].arn, weight=weights[color]
+                    )
+                    for color in COLORS
+                ],
+                stickiness=lb.ListenerRuleActionForwardStickinessArgs(
+                    enabled=False, duration=_UNUSED_STICKINESS_SECONDS
+                ),
+            ),
         )
 
 

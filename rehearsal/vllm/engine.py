@@ -105,7 +105,7 @@ class Run:
             self._count(count)
             yield "".join(work.output[self.output_tokens - count : self.output_tokens])
             count = min(work.tokens_per_chunk, tokens - self.output_tokens)
-            due += count * behavior.faults.slow_factor / behavior.tokens_per_second
+            due += count * self._engine.slowness / behavior.tokens_per_second
         if stalls:
             await self.wait()
             return
@@ -241,4 +241,15 @@ class Engine:
         self.metrics.prefilled(len(prompt), run.cached_tokens)
         cached = run.cached_tokens / len(prompt) if prompt else 0.0
         seconds = behavior.ttft_seconds + (behavior.ttft_cached_seconds - behavior.ttft_seconds) * cached
-        return seconds * behavior.faults.slow_factor
+        return seconds * self.slowness
+
+    @property
+    def slowness(self) -> float:
+        """The factor on all times now. It rises once the running requests ask for more than the capacity.
+
+        A step of vLLM takes longer the more tokens it computes, for every request in it alike.
+        """
+        behavior = self.behavior
+        limit = behavior.capacity_tokens_per_second
+        crowd = 1.0 if limit is None else max(1.0, self._running * behavior.tokens_per_second / limit)
+        return crowd * behavior.faults.slow_factor

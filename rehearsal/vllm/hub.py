@@ -83,6 +83,12 @@ class Behavior(_Strict):
         default=0.03, ge=0, description="the same when the whole prompt is in the prefix cache"
     )
     tokens_per_second: float = Field(default=20.0, gt=0, description="pace of one request")
+    capacity_tokens_per_second: float | None = Field(
+        default=None,
+        gt=0,
+        description="pace of all running requests together; when they would be faster, each takes longer "
+        "(default: no limit)",
+    )
     stream_interval: int = Field(default=1, ge=1, description="tokens per streamed chunk (--stream-interval overrides)")
     mean_output_tokens: int = Field(default=24, ge=2, description="an answer has 0.5 to 1.5 times as many")
     max_concurrent: int = Field(

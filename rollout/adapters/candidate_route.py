@@ -1,6 +1,5 @@
 """The candidate route: requests to one colour at any weight, with a header that contains the stack's secret."""
 
-import json
 import socket
 import ssl
 import threading
@@ -16,7 +15,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from components.domain.naming import CANDIDATE_ROUTE_HEADER, Color
-from rollout.model.answers import Answer, carries_tokens, path_of, read_chunks, read_error
+from rollout.adapters.closed_loop import ClosedLoop
+from rollout.adapters.event_stream import BrokenStreamError, EventStream, answer_of
+from rollout.model.answers import Answer, path_of, read_error
 from rollout.model.errors import RolloutError
 from rollout.model.route_answers import answer_violation
 from rollout.system.endpoint_key import FIX, VARIABLE
@@ -25,10 +26,6 @@ from rollout.system.waits import waiting
 
 MODELS_PATH = "/v1/models"
 CONNECT_TIMEOUT_SECONDS = 10.0
-
-
-class _BrokenStreamError(Exception):
-    """A stream broke off before its end."""
 
 
 @dataclass(kw_only=True)
@@ -108,9 +105,25 @@ class CandidateRoute:
                 "POST", path_of(body), json=asked, headers=self.headers(color), timeout=timeout_seconds
             ) as response:
                 answer = _read(response, began, stream=stream)
-        except (httpx.HTTPError, _BrokenStreamError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except (httpx.HTTPError, BrokenStreamError, ValueError, LookupError, TypeError, AttributeError) as error:
             answer = Answer(status=None, error=str(error) or type(error).__name__)
         return replace(answer, total_seconds=time.monotonic() - began)
+
+    def closed_loop(self, color: Color, bodies: Iterator[Mapping[str, Any]], *, timeout_seconds: float) -> ClosedLoop:
+        """Return a loop that sends streamed requests to a colour while its context is entered.
+
+        Args:
+            color: the colour.
+            bodies: the requests, one after the other. It must not end.
+            timeout_seconds: the longest time without a byte of an answer.
+        """
+        return ClosedLoop(
+            base_url=self.endpoint_url(),
+            headers={**self._credential, **self.headers(color)},
+            requests=({"model": self.served_model_name, **body, "stream": True} for body in bodies),
+            timeout_seconds=timeout_seconds,
+            count=lambda: self._count(color),
+        )
 
     def headers(self, color: Color) -> Mapping[str, str]:
         """Return the secret header that routes a request to a colour."""
@@ -149,9 +162,16 @@ class CandidateRoute:
 
     @cached_property
     def _client(self) -> httpx.Client:
+        # Without a limit of connections: the check that sends decides how many requests are open at once.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+        return httpx.Client(
+            base_url=self.endpoint_url(), headers=self._credential, transport=self.transport, limits=limits
+        )
+
+    @cached_property
+    def _credential(self) -> Mapping[str, str]:
         key = self.api_key()
-        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        return httpx.Client(base_url=self.endpoint_url(), headers=headers, transport=self.transport)
+        return {} if key is None else {"Authorization": f"Bearer {key}"}
 
 
 def _unreachable(url: str, error: Exception) -> RolloutError:
@@ -183,43 +203,11 @@ def _read(response: httpx.Response, began: float, *, stream: bool) -> Answer:
     if response.status_code != 200:
         response.read()
         return Answer(status=response.status_code, error=read_error(response.status_code, response.text))
-    first: float | None = None
-    gaps: list[float] = []
-    if stream:
-        chunks: list[Mapping[str, Any]] = []
-        latest = began
-        for chunk in _chunks(response):
-            chunks.append(chunk)
-            if carries_tokens(chunk):
-                arrived = time.monotonic()
-                if first is None:
-                    first = arrived - began
-                else:
-                    gaps.append(arrived - latest)
-                latest = arrived
-    else:
+    if not stream:
         response.read()
-        chunks = [response.json()]
-    reading = read_chunks(chunks)
-    return Answer(
-        status=response.status_code,
-        text=reading.text,
-        reasoning=reading.reasoning,
-        tool_calls=reading.tool_calls,
-        fingerprint=reading.fingerprint,
-        finish_reason=reading.finish_reason,
-        prompt_text=reading.prompt_text,
-        ttft_seconds=first,
-        inter_token_seconds=tuple(gaps),
-        error=reading.error,
-    )
-
-
-def _chunks(response: httpx.Response) -> Iterator[dict[str, Any]]:
+        return answer_of([response.json()], response.status_code)
+    events = EventStream(began)
     for line in response.iter_lines():
-        data = line.removeprefix("data:").strip()
-        if data == "[DONE]":
-            return
-        if data and not data.startswith(":"):
-            yield json.loads(data)
-    raise _BrokenStreamError("the stream broke off before [DONE]")
+        if events.read(line, time.monotonic()):
+            break
+    return events.answer(response.status_code)

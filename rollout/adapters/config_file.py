@@ -37,7 +37,7 @@ Tree = MutableMapping[str, object]
 
 # What a rollout writes; a reap, a drill and a rollback write some of these.
 _WRITTEN: Final = (
-    *("green_weight", "active_color", "rollout_serial", "keep_until", "rolling_out"),
+    *("green_weight", "active_color", "rollout_serial", "keep_until", "rolling_out", "cohorts_on_candidate"),
     *(f"{color}.{part}" for color in COLORS for part in ("release", "parked", "provisioned")),
     *(f"{color}.{part}" for color in COLORS for part in ("running_replicas", "floor_replicas")),
 )

@@ -216,7 +216,7 @@ def _url(name: str, source: SecretSource, folder: Path) -> str:
     if not usable:
         what = "a URL that begins with https:// (http:// only to this machine)"
         # No cause: its message may contain a part of the URL.
-        raise RolloutError(f"{field}: {place_of(source)} must contain {what}. It is not shown. Put it right") from None
+        raise RolloutError(f"{field}: {place_of(source)} must contain {what}. It is not shown. Correct it") from None
     return url
 
 

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,8 @@ from components.domain.naming import COLORS, Color
 from rollout.adapters.prometheus_access import SECTION, PrometheusAccess
 from rollout.model import pod_metrics
 from rollout.model.errors import RefusedError, RolloutError
-from rollout.statistics.measurements import Counters, PrefixCache, bucket_label
+from rollout.statistics.demand import Lengths, Rate, Throughput
+from rollout.statistics.measurements import Counters, Histogram, PrefixCache, bucket_label, histogram, responses_of
 from rollout.system.failures import describe_error
 from rollout.system.waits import waiting
 
@@ -27,7 +29,12 @@ TIMEOUT_SECONDS = 5.0
 # https://www.python-httpx.org/advanced/timeouts/
 LONGEST_CALL_SECONDS = 3 * TIMEOUT_SECONDS
 
+# Prometheus answers a range with at most 11,000 points.
+# https://prometheus.io/docs/prometheus/latest/querying/api/#range-queries
+MOST_POINTS = 5000
+
 _GENERATING = re.compile(pod_metrics.GENERATING)
+_LABELS = ("__name__", "color", "pod", "instance", "handler", "status", "finished_reason", "le")
 _IN_FLIGHT = "vllm[:_]num_requests_(running|waiting)"
 
 
@@ -77,19 +84,19 @@ class Prometheus:
             follow_redirects=False,  # the credential is for this address alone
         )
 
-    def counters(self, at: datetime) -> Mapping[Color, Counters]:
-        """Read both colours' counters at a given time.
+    def counters(self, at: datetime, by: Collection[str] = ()) -> Mapping[Color, Counters]:
+        """Read both colours' counters at a given time, and their slices by these labels.
 
         Raises:
             RolloutError: Prometheus does not answer.
         """
         # One query for everything.
+        labels = ", ".join(dict.fromkeys((*_LABELS, *by)))
         found = self._query(
-            "sum by (__name__, color, pod, instance, handler, status, finished_reason, le) "
-            f'({{__name__=~"{pod_metrics.ALL}", service="{self._service}", {pod_metrics.TRAFFIC}}})',
+            f'sum by ({labels}) ({{__name__=~"{pod_metrics.ALL}", service="{self._service}", {pod_metrics.TRAFFIC}}})',
             at,
         )
-        return {color: _counters([one for one in found if one["metric"].get("color") == color]) for color in COLORS}
+        return {color: _counters([one for one in found if one["metric"].get("color") == color], by) for color in COLORS}
 
     def running_requests(self, color: Color) -> float | None:
         """Return how many requests run or wait on a colour. None when there is no data.
@@ -117,12 +124,77 @@ class Prometheus:
             return None
         return PrefixCache(hits=float(hits[0]["value"][1]), queries=float(queries[0]["value"][1]))
 
+    def rates(self, start: datetime, end: datetime, *, rate_seconds: float) -> Sequence[Rate]:
+        """Return both colours' throughput together at times of a window, each on average over ``rate_seconds``.
+
+        Raises:
+            RolloutError: Prometheus does not answer.
+        """
+        step_seconds = max(rate_seconds / 5, (end - start).total_seconds() / MOST_POINTS)
+        requests, tokens = (
+            self._rates(name, start, end, rate_seconds=rate_seconds, step_seconds=step_seconds)
+            for name in (pod_metrics.FINISHED, pod_metrics.GENERATED)
+        )
+        return [
+            Rate(
+                at=datetime.fromtimestamp(moment, UTC),
+                throughput=Throughput(requests_per_second=value, tokens_per_second=tokens.get(moment)),
+            )
+            for moment, value in requests.items()
+        ]
+
+    def _rates(
+        self, name: str, start: datetime, end: datetime, *, rate_seconds: float, step_seconds: float
+    ) -> dict[float, float]:
+        """Return the sum of a counter's rates by the moments of a window, in seconds since the epoch."""
+        found = self._answer(
+            "query_range",
+            query=_rate(name, f'service="{self._service}"', rate_seconds),
+            start=f"{start.timestamp():.3f}",
+            end=f"{end.timestamp():.3f}",
+            step=f"{step_seconds:.3f}",
+        )
+        return {float(moment): float(value) for one in found for moment, value in one["values"]}
+
+    def throughput(self, color: Color, at: datetime, *, rate_seconds: float) -> Throughput:
+        """Return one colour's throughput at a time, on average over ``rate_seconds``.
+
+        Raises:
+            RolloutError: Prometheus does not answer.
+        """
+        selector = f'service="{self._service}", color="{color}"'
+        requests, tokens = (
+            self._query(_rate(name, selector, rate_seconds), at)
+            for name in (pod_metrics.FINISHED, pod_metrics.GENERATED)
+        )
+        return Throughput(
+            requests_per_second=float(requests[0]["value"][1]) if requests else 0.0,
+            tokens_per_second=float(tokens[0]["value"][1]) if tokens else None,
+        )
+
+    def lengths(self, color: Color, start: datetime, end: datetime) -> Lengths:
+        """Return the lengths of a colour's requests over a window.
+
+        Raises:
+            RolloutError: Prometheus does not answer.
+        """
+        window = f"{max(1, round((end - start).total_seconds()))}s"
+        selector = f'service="{self._service}", color="{color}"'
+        prompts, answers = (
+            self._query(f'sum by (le) (increase({{__name__=~"{name}", {selector}}}[{window}]))', end)
+            for name in (pod_metrics.PROMPT_LENGTHS, pod_metrics.ANSWER_LENGTHS)
+        )
+        return Lengths(prompts=_lengths(prompts), answers=_lengths(answers))
+
     def _query(self, query: str, at: datetime) -> list[dict[str, Any]]:
+        return self._answer("query", query=query, time=f"{at.timestamp():.3f}")
+
+    def _answer(self, endpoint: str, *, query: str, **times: str) -> list[dict[str, Any]]:
         # Spaces as %20: a signature is over the text as it is sent, and AWS reads a plus sign as one.
-        asked = urlencode({"query": query, "time": f"{at.timestamp():.3f}"}, quote_via=quote)
+        asked = urlencode({"query": query, **times}, quote_via=quote)
         try:
             with waiting(f"Prometheus at {self._base}", at_most_seconds=LONGEST_CALL_SECONDS):
-                response = self._client.get(f"/api/v1/query?{asked}")
+                response = self._client.get(f"/api/v1/{endpoint}?{asked}")
             self._require_success(response)
             answer = response.json()
         except httpx.HTTPError as error:
@@ -166,7 +238,15 @@ def _fix(error: httpx.HTTPError) -> str:
     return "Check rollout.prometheus_url or PROMETHEUS_URL, and the network"
 
 
-def _counters(found: list[dict[str, Any]]) -> Counters:
+def _rate(name: str, selector: str, seconds: float) -> str:
+    return f'sum(rate({{__name__=~"{name}", {selector}}}[{round(1000 * seconds)}ms]))'
+
+
+def _lengths(found: list[dict[str, Any]]) -> Histogram:
+    return histogram({("", one["metric"]["le"]): float(one["value"][1]) for one in found})
+
+
+def _counters(found: list[dict[str, Any]], by: Collection[str] = ()) -> Counters:
     inter_token = _buckets(found, pod_metrics.INTER_TOKEN)
     known = {pod for pod, _ in inter_token}
     formerly = _buckets(found, pod_metrics.INTER_TOKEN_FORMERLY)
@@ -185,7 +265,23 @@ def _counters(found: list[dict[str, Any]]) -> Counters:
         inter_token_buckets=inter_token | former,
         end_to_end_buckets=_buckets(found, pod_metrics.END_TO_END),
         waiting=_series(found, pod_metrics.WAITING, ""),
+        output_tokens=_series(found, pod_metrics.OUTPUT_TOKENS, ""),
+        answer_tokens_buckets=_buckets(found, pod_metrics.ANSWER_TOKENS),
+        answer_tokens_sum=_series(found, pod_metrics.ANSWER_TOKENS_SUM, ""),
+        slices={label: _slices(found, label) for label in by},
     )
+
+
+def _slices(found: list[dict[str, Any]], label: str) -> dict[str, Counters]:
+    """Return the counters of each value of a label."""
+    by_value: dict[str, list[dict[str, Any]]] = {}
+    for one in found:
+        if value := one["metric"].get(label):
+            by_value.setdefault(value, []).append(one)
+    slices = {value: _counters(own) for value, own in by_value.items()}
+    if any(one.responses for one in slices.values()):
+        return slices
+    return {value: replace(one, responses=responses_of(one.finished)) for value, one in slices.items()}
 
 
 def _series(found: list[dict[str, Any]], name: str, label: str) -> dict[tuple[str, str], float]:

@@ -1,6 +1,6 @@
 """The checks of a rollout, by their names in the plan."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from components.config.sections.check_settings import JudgeSettings
+from components.config.sections.rollout_settings import GateSettings
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color
 from rollout.checks.evals.evaluation import Evaluation
 from rollout.checks.evals.judge import Judge
+from rollout.checks.load.load import Load
 from rollout.checks.recorded_prompts import RecordedPrompts, RequestLog
 from rollout.checks.shadow import Shadow
 from rollout.checks.smoke import Smoke
 from rollout.checks.warm_up import WarmUp
-from rollout.ports import Check, Clock, Config, JudgeModel, Metrics, Relay, Route
+from rollout.ports import Check, Clock, ClosedLoop, Config, Demand, JudgeModel, Metrics, Relay, Route
+from rollout.statistics.demand import Span
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +31,16 @@ class CheckDependencies:
     """Opens a base URL that leads to a colour."""
     judge_model: Callable[[JudgeSettings], JudgeModel]
     """Returns the user's judge."""
+    closed_loop: Callable[[Color, Iterator[Mapping[str, Any]], float], AbstractContextManager[ClosedLoop]]
+    """Opens a loop of requests to a colour, with the longest time that one may be silent, in seconds."""
+    replicas: Callable[[Color], int]
+    """Counts a colour's ready replicas."""
+    checked: Callable[[], Sequence[Span]]
+    """Returns when our own checks sent requests."""
     config: Config
     clock: Clock
     metrics: Metrics
+    demand: Demand
     s3: Callable[[], Any]
     """Returns an S3 client."""
     work_dir: Path
@@ -67,10 +77,10 @@ def make_checks(
         ),
     }
     if gates.recorded_prompts is None:
-        return checks
+        return {**checks, **_load(dependencies, gates, None)}
     source = RecordedPrompts(source=gates.recorded_prompts, work_dir=dependencies.work_dir, s3=dependencies.s3)
 
-    @cache  # both checks get the same prompts
+    @cache  # all checks get the same prompts
     def recorded() -> RequestLog:
         return source.read()
 
@@ -85,4 +95,25 @@ def make_checks(
             recorded=recorded,
         ),
         "shadow": Shadow(route=route, config=config, clock=clock, settings=gates.shadow, recorded=recorded),
+        **_load(dependencies, gates, recorded),
     }
+
+
+def _load(
+    dependencies: CheckDependencies, gates: GateSettings, recorded: Callable[[], RequestLog] | None
+) -> Mapping[str, Check]:
+    """Create the load check, if the settings have it."""
+    if gates.load is None:
+        return {}
+    check = Load(
+        closed_loop=dependencies.closed_loop,
+        demand=dependencies.demand,
+        replicas=dependencies.replicas,
+        config=dependencies.config,
+        clock=dependencies.clock,
+        settings=gates.load,
+        gates=gates,
+        recorded=recorded,
+        checked=dependencies.checked,
+    )
+    return {"load": check}

@@ -6,7 +6,8 @@ https://github.com/argoproj/argo-rollouts/issues/4595
 
 So a weight is in effect when the rule reads as intended twice, the candidate's targets are healthy, and the requests
 that the load balancer counted follow the weight (see ``statistics/split_test.py``; ``adapters/aws/cloudwatch.py``
-explains why these counts). The journal records what attestation waits for, each time that this changes.
+explains why these counts, and ``changes.py`` what they must show where there are cohorts). The journal records what
+attestation waits for, each time that this changes.
 
 AWS does not document whether the load balancer counts a request when it begins or when it ends. Both must give the
 right result:
@@ -24,14 +25,15 @@ from datetime import datetime, timedelta
 
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color, other_color
+from rollout.gates.changes import COHORT_TOLERANCE, Proof, RoutingChange
 from rollout.gates.verdicts import judge_targets
-from rollout.model.counts import counts_text
 from rollout.model.errors import RolloutError, UnavailableError
 from rollout.model.records import Attested, Note
+from rollout.model.rule import Routing
 from rollout.model.verdict import Verdict
 from rollout.ports import Ports
 from rollout.statistics.measurements import PeriodRequests
-from rollout.statistics.split_test import PeriodCounts, Split, SplitOutcome, SplitResult, examine
+from rollout.statistics.split_test import TOLERANCE, PeriodCounts, Split, SplitOutcome, SplitResult, examine
 from rollout.system.failures import describe_error
 from rollout.system.waits import waiting
 
@@ -41,6 +43,9 @@ RULE_PATIENCE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 5.0
 PUBLISHED_WITHIN_PERIODS = 10
 """Do not wait for counts that are published later than this: they say little about the present."""
+
+COHORT_REQUESTS = 5
+"""Client requests on a candidate that got none before, which show that a cohort's rule is in effect."""
 
 CLIENTS_SEEN = "requests"
 """The cause of waiting for an idle colour while clients' requests still reach it."""
@@ -59,18 +64,6 @@ class AttestationTimeoutError(RolloutError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightChange:
-    """A requested change of the weight."""
-
-    candidate: Color
-    previous_percent: int
-    intended_percent: int
-    green_weight: int
-    since: datetime
-    """When the rule was changed. Counts from before are not evidence."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Wait:
     """What an attestation waits for: the cause's fixed name, and a description with the current figures."""
 
@@ -78,25 +71,45 @@ class _Wait:
     words: str
 
 
-def attest_weight(ports: Ports, change: WeightChange) -> None:
-    """Wait until a weight is in effect.
+def attest_routing(ports: Ports, change: RoutingChange) -> None:
+    """Wait until a weight is in effect, or a cohort's requests go to the candidate.
 
     Raises:
         AttestationTimeoutError: there were too few requests, or they follow another split.
-        RolloutError: the rule is no longer as intended, or the load balancer's API does not answer.
+        RolloutError: a rule is no longer as intended, or the load balancer's API does not answer.
     """
     settings = ports.config.read()
-    split = Split(
+    ports.journal.write(Note(text=_plan_text(change, settings)))
+    _await(ports, settings, change.routing, lambda: _in_effect(ports, settings, change))
+
+
+def _plan_text(change: RoutingChange, settings: ServiceSettings) -> str:
+    where = f"attesting {change.name} to {change.candidate}"
+    error_percent = settings.rollout.attestation.error_percent
+    match change.proof:
+        case Proof.SPLIT | Proof.SHARE:
+            split = _split(change, settings)
+            expected = "" if change.proof is Proof.SPLIT else f", {split.intended_percent:.1f} % with its cohorts,"
+            return (
+                f"{where}{expected} takes about {split.expected_requests} requests once it is in effect; chance of a "
+                f"wrong attestation at most {error_percent:g} %"
+            )
+        case Proof.COHORT:
+            return f"{where} takes {COHORT_REQUESTS} requests of the cohort there"
+        case Proof.RULES:
+            return (
+                f"{where}: the rule is read, and settle_seconds are waited for. The counts cannot show it: other "
+                "requests of cohorts reach the candidate, and their share varies by as much"
+            )
+
+
+def _split(change: RoutingChange, settings: ServiceSettings) -> Split:
+    return Split(
         previous_percent=change.previous_percent,
         intended_percent=change.intended_percent,
         error_percent=settings.rollout.attestation.error_percent,
+        tolerance=TOLERANCE if change.proof is Proof.SPLIT else COHORT_TOLERANCE,
     )
-    text = (
-        f"attesting {change.intended_percent} % to {change.candidate} takes about {split.expected_requests} "
-        f"requests once it is in effect; chance of a wrong attestation at most {split.error_percent:g} %"
-    )
-    ports.journal.write(Note(text=text))
-    _await(ports, settings, change.green_weight, lambda: _weight(ports, settings, change, split))
 
 
 def attest_idle(ports: Ports, color: Color, *, since: datetime | None, quiet_seconds: float | None = None) -> None:
@@ -114,13 +127,13 @@ def attest_idle(ports: Ports, color: Color, *, since: datetime | None, quiet_sec
         RolloutError: the colour has weight.
     """
     settings = ports.config.read()
-    green_weight = 0 if color == "green" else 100
+    routing = Routing(green_weight=0 if color == "green" else 100, active_color=other_color(color))
     delay_seconds = settings.drain_chain.deregistration_delay_seconds if quiet_seconds is None else quiet_seconds
     # The last requests may be counted when they end, and only then does the quiet time begin.
     _await(
         ports,
         settings,
-        green_weight,
+        routing,
         lambda: _idle(ports, settings, color, since, delay_seconds),
         longer_seconds=settings.max_stream_seconds + delay_seconds,
     )
@@ -129,22 +142,22 @@ def attest_idle(ports: Ports, color: Color, *, since: datetime | None, quiet_sec
 def _await(
     ports: Ports,
     settings: ServiceSettings,
-    green_weight: int,
+    routing: Routing,
     look: Callable[[], _Wait | Attested],
     *,
     longer_seconds: float = 0.0,
 ) -> None:
     """Look until the rule has read as intended twice and there is evidence, then record the evidence."""
     timeout_seconds = settings.rollout.attestation.timeout_seconds + longer_seconds
-    what = f"the load balancer's counts to agree with green_weight {green_weight}"
+    what = f"the load balancer's counts to agree with {routing}"
     with waiting(what, at_most_seconds=timeout_seconds):
-        _look(ports, settings, green_weight, look, timeout_seconds)
+        _look(ports, settings, routing, look, timeout_seconds)
 
 
 def _look(
     ports: Ports,
     settings: ServiceSettings,
-    green_weight: int,
+    routing: Routing,
     look: Callable[[], _Wait | Attested],
     timeout_seconds: float,
 ) -> None:
@@ -155,26 +168,24 @@ def _look(
         try:
             rule = ports.load_balancer.rule()
             now = ports.clock.monotonic()
-            if rule.splits(green_weight):
+            if rule.follows(routing):
                 reads, agreed = reads + 1, now
                 seen = look()
             else:
                 reads = 0
-                seen = _Wait(cause="rule", words=f"the rule splits {counts_text(rule.weights)}")
+                seen = _Wait(cause="rule", words=f"the rule {rule}")
         except UnavailableError as error:
             reads, agreed = 0, now
             seen = _Wait(cause="load balancer", words=f"the load balancer's API does not answer: {error}")
         if now - agreed >= RULE_PATIENCE_SECONDS and isinstance(seen, _Wait):
-            raise RolloutError(
-                f"green_weight {green_weight} could not be attested: {seen.words} for {RULE_PATIENCE_SECONDS:.0f} s"
-            )
+            raise RolloutError(f"{routing} could not be attested: {seen.words} for {RULE_PATIENCE_SECONDS:.0f} s")
         if not isinstance(seen, _Wait):
             if reads >= READS:
                 ports.journal.write(seen)
                 return
         elif now - began >= timeout_seconds:
             raise AttestationTimeoutError(
-                f"green_weight {green_weight} could not be attested within {timeout_seconds:g} s: {seen.words}",
+                f"{routing} could not be attested within {timeout_seconds:g} s: {seen.words}",
                 seen.cause,
             )
         elif seen.cause != noted:
@@ -183,7 +194,7 @@ def _look(
         ports.clock.sleep(min(settings.rollout.poll_seconds, LONGEST_PAUSE_SECONDS))
 
 
-def _weight(ports: Ports, settings: ServiceSettings, change: WeightChange, split: Split) -> _Wait | Attested:
+def _in_effect(ports: Ports, settings: ServiceSettings, change: RoutingChange) -> _Wait | Attested:
     health = ports.load_balancer.health(change.candidate)
     more, wanted = settings.autoscaling is not None, settings.color(change.candidate).wanted_replicas
     targets = judge_targets(health, wanted, more_may_start=more)
@@ -194,37 +205,59 @@ def _weight(ports: Ports, settings: ServiceSettings, change: WeightChange, split
         periods = _client_requests(ports, change.candidate, change.since, now)
     except Exception as error:  # a failed read is no evidence that the weight is in effect
         return _Wait(cause="metrics", words=f"the load balancer's counts cannot be read: {describe_error(error)}")
-    result = examine(split, periods)
-    if result.outcome is not SplitOutcome.AGREES:
-        elapsed_seconds = (now - change.since).total_seconds()
-        return _Wait(cause=result.outcome, words=_words(result, split, change, elapsed_seconds))
+    attested = _examined(periods, settings, change, now)
     settled = change.since + timedelta(seconds=settings.rollout.settle_seconds)
-    if now < settled:
-        return _Wait(cause="settle", words=f"the counts agree; settle_seconds end at {settled:%H:%M:%S}")
+    if isinstance(attested, Attested) and now < settled:
+        return _Wait(cause="settle", words=f"nothing contradicts it; settle_seconds end at {settled:%H:%M:%S}")
+    return attested.model_copy(update={"healthy": health.healthy}) if isinstance(attested, Attested) else attested
+
+
+def _examined(
+    periods: Sequence[PeriodCounts], settings: ServiceSettings, change: RoutingChange, now: datetime
+) -> _Wait | Attested:
+    """Return what the counts since the change show."""
+    seen = sum(period.candidate for period in periods)
+    requests = seen + sum(period.other for period in periods)
+    if change.proof is Proof.COHORT and seen < COHORT_REQUESTS:
+        words = f"{seen} of {COHORT_REQUESTS} requests of the cohort {change.cohort} have reached {change.candidate}"
+        return _Wait(cause="cohort", words=words)
+    if change.proof in (Proof.SPLIT, Proof.SHARE):
+        split = _split(change, settings)
+        result = examine(split, periods)
+        if result.outcome is not SplitOutcome.AGREES:
+            elapsed_seconds = (now - change.since).total_seconds()
+            return _Wait(cause=result.outcome, words=_words(result, split, change, elapsed_seconds))
+        seen, requests = result.candidate_requests, result.requests
+    proven = change.proof in (Proof.SPLIT, Proof.SHARE)
     return Attested(
         color=change.candidate,
-        intended_percent=change.intended_percent,
-        previous_percent=change.previous_percent,
-        requests=result.requests,
-        candidate_requests=result.candidate_requests,
-        candidate_percent=_rounded(result.candidate_percent),
-        healthy=health.healthy,
-        error_percent=split.error_percent,
+        intended_percent=_weight_of(change.candidate, change.routing),
+        previous_percent=round(change.previous_percent) if proven else None,
+        requests=requests,
+        candidate_requests=seen,
+        candidate_percent=_rounded(100 * seen / requests if requests else None),
+        error_percent=settings.rollout.attestation.error_percent if proven else None,
+        cohort=change.cohort,
+        proof=change.proof,
     )
 
 
-def _words(result: SplitResult, split: Split, change: WeightChange, elapsed_seconds: float) -> str:
+def _weight_of(candidate: Color, routing: Routing) -> int:
+    return routing.green_weight if candidate == "green" else 100 - routing.green_weight
+
+
+def _words(result: SplitResult, split: Split, change: RoutingChange, elapsed_seconds: float) -> str:
     seen = f"{result.candidate_requests} of {result.requests} requests"
     match result.outcome:
         case SplitOutcome.PREVIOUS:
             return (
-                f"{seen} went to {change.candidate}, as before the change ({change.previous_percent} %): the load "
+                f"{seen} went to {change.candidate}, as before the change ({change.previous_percent:g} %): the load "
                 "balancer does not apply it yet"
             )
         case SplitOutcome.NEITHER:
             return (
-                f"{seen} went to {change.candidate}, which is neither {change.intended_percent} % nor the "
-                f"{change.previous_percent} % before: is stickiness on, or did somebody else change the weights?"
+                f"{seen} went to {change.candidate}, which is neither {change.intended_percent:g} % nor the "
+                f"{change.previous_percent:g} % before: is stickiness on, or did somebody else change the weights?"
             )
         case _:
             rate = result.requests / elapsed_seconds if elapsed_seconds > 0 else 0.0
@@ -263,6 +296,17 @@ def _idle(
         candidate_requests=0,
         candidate_percent=0,
     )
+
+
+def client_share(ports: Ports, candidate: Color, start: datetime, end: datetime) -> float | None:
+    """Return a colour's share of the clients' requests in a window, in percent. None without requests.
+
+    Raises:
+        RolloutError: the load balancer's counts cannot be read.
+    """
+    periods = _client_requests(ports, candidate, start, end)
+    mine, others = sum(period.candidate for period in periods), sum(period.other for period in periods)
+    return _rounded(100 * mine / (mine + others)) if mine + others else None
 
 
 def _client_requests(ports: Ports, candidate: Color, start: datetime, end: datetime) -> Sequence[PeriodCounts]:

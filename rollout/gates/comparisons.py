@@ -1,8 +1,9 @@
 """Compares both colours' counters over a window, block by block, and accumulates the evidence for each metric."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from components.config.sections.rollout_settings import GateSettings
 from components.domain.naming import Color
@@ -11,6 +12,9 @@ from rollout.statistics.sequential import BLOCK_REQUESTS, Comparison, categories
 
 LATENCIES = {"ttft_p95": "ttft", "inter_token_p95": "inter_token", "end_to_end_p95": "end_to_end"}
 """The latency gates on the pods' own metrics, each with its attribute of ``Sample``."""
+
+GATES: Final = ("error_rate", "abandoned", *LATENCIES)
+"""The gates on the pods' own metrics that compare the colours' requests."""
 
 
 def latency(of: Sample | None, gate: str) -> Histogram | None:
@@ -25,14 +29,24 @@ class PodComparison:
     goes away, its counts since the end of the last block are lost.
     """
 
-    def __init__(self, start: Mapping[Color, Counters], candidate: Color, active: Color, limits: GateSettings) -> None:
-        """Begin with the counters at the start of the window."""
+    def __init__(
+        self,
+        start: Mapping[Color, Counters],
+        candidate: Color,
+        active: Color,
+        limits: GateSettings,
+        gates: Collection[str] = GATES,
+    ) -> None:
+        """Begin with the counters at the start of the window, for these gates."""
+        self._gates = gates
         self._candidate: Color = candidate
         self._active: Color = active
         self._limits = limits
-        self._errors = _Metric(start, Comparison(allowed_increase=limits.error_rate.increase_limit_points / 100))
-        self._abandoned = _Metric(start, Comparison(allowed_increase=limits.abandoned.increase_limit_points / 100))
-        self._latencies = {gate: _Metric(start, Comparison()) for gate in LATENCIES}
+        self._shares = {
+            "error_rate": _Metric(start, Comparison(allowed_increase=limits.error_rate.increase_limit_points / 100)),
+            "abandoned": _Metric(start, Comparison(allowed_increase=limits.abandoned.increase_limit_points / 100)),
+        }
+        self._latencies = {gate: _Metric(start, Comparison()) for gate in LATENCIES if gate in gates}
 
     def look(self, now: Mapping[Color, Counters]) -> dict[str, float]:
         """Add the counts so far, and return the log evidence by gate."""
@@ -46,23 +60,28 @@ class PodComparison:
                 grown[id(start)] = mine, other
             return grown[id(start)]
 
-        mine, other = growth(self._errors)
-        if mine is not None and other is not None and min(mine.requests, other.requests) >= BLOCK_REQUESTS:
-            self._errors.comparison.add(
-                (mine.requests - mine.failed, mine.failed), (other.requests - other.failed, other.failed)
-            )
-            self._errors.start = now
-        mine, other = growth(self._abandoned)
-        if mine is not None and other is not None and _comparable(mine) and _comparable(other):
-            self._abandoned.comparison.add(_abandoned(mine), _abandoned(other))
-            self._abandoned.start = now
+        judged = {gate: metric for gate, metric in self._shares.items() if gate in self._gates}
+        for gate, metric in judged.items():
+            mine, other = growth(metric)
+            comparable, outcomes = _OUTCOMES[gate]
+            if mine is not None and other is not None and comparable(mine) and comparable(other):
+                metric.comparison.add(outcomes(mine), outcomes(other))
+                metric.start = now
         for gate, metric in self._latencies.items():
             taken, usual = (latency(one, gate) for one in growth(metric))
             if taken is not None and usual is not None and min(taken.count, usual.count) >= BLOCK_REQUESTS:
                 metric.comparison.add(*blocks(taken, usual, getattr(self._limits, gate).ratio_limit))
                 metric.start = now
-        judged = {"error_rate": self._errors, "abandoned": self._abandoned, **self._latencies}
+        judged |= self._latencies
         return {gate: float(metric.comparison.log_evidence) for gate, metric in judged.items()}
+
+
+def _enough(of: Sample) -> bool:
+    return of.requests >= BLOCK_REQUESTS
+
+
+def _failed(of: Sample) -> tuple[int, int]:
+    return of.requests - of.failed, of.failed
 
 
 def _comparable(of: Sample) -> bool:
@@ -77,6 +96,10 @@ def _comparable(of: Sample) -> bool:
 def _abandoned(of: Sample) -> tuple[int, int]:
     abandoned = of.abandoned or 0
     return of.begun - abandoned, abandoned
+
+
+_OUTCOMES: Final = {"error_rate": (_enough, _failed), "abandoned": (_comparable, _abandoned)}
+"""By gate on a share: whether a block can end with a sample, and its outcomes, the good ones first."""
 
 
 @dataclass

@@ -55,6 +55,12 @@ class Thresholds:
 
     minimum_requests: int
     false_alarm_rate: float
+    share: float = 1.0
+    """The share that these tests have of a gate's false alarms. ``false_alarm_rate`` is that share already."""
+
+    def shared(self, share: float) -> "Thresholds":
+        """Return what tests with a share of these requires."""
+        return replace(self, false_alarm_rate=self.false_alarm_rate * share, share=self.share * share)
 
 
 @dataclass(frozen=True, kw_only=True)

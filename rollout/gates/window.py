@@ -1,14 +1,18 @@
 """The metric gates of a hold or a soak: measure both colours over a window, and judge the figures."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from statistics import median
 
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color
-from rollout.gates.comparisons import LATENCIES, PodComparison, errors_compared, latency
+from rollout.gates.comparisons import GATES, LATENCIES, PodComparison, errors_compared, latency
+from rollout.gates.cost import GATE as COST
+from rollout.gates.cost import Answers, Prices, answers, judge_cost, only_shown
 from rollout.gates.disputes import FEWEST, NO_DISPUTE, BothSources, Dispute, settle
 from rollout.gates.probes import Probes
+from rollout.gates.slices import Between, GateSlices, judge_sample, share
 from rollout.gates.verdicts import (
     BALANCED_TESTS,
     QUANTILE,
@@ -18,7 +22,6 @@ from rollout.gates.verdicts import (
     judge_abandoned,
     judge_balancer_errors,
     judge_error_rate,
-    judge_latency,
     judge_queue,
     judge_response_times,
     judge_targets,
@@ -27,6 +30,7 @@ from rollout.gates.verdicts import (
 from rollout.model.plan import Plan
 from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Ports
+from rollout.statistics.means import FEWEST as FEWEST_ANSWERS
 from rollout.statistics.measurements import Counters, Period, Sample, sample
 from rollout.statistics.sequential import preload
 from rollout.system.failures import describe_error
@@ -83,6 +87,7 @@ class Gates:
         *,
         hold_seconds: float,
         candidate_percent: float,
+        with_cohorts: bool = False,
     ) -> None:
         """Open the window now.
 
@@ -92,7 +97,8 @@ class Gates:
             settings: the service's settings, with the limits.
             known_p95_seconds: the outgoing colour's p95 by gate, for a window in which it has too little traffic.
             hold_seconds: how long the window is meant to be open.
-            candidate_percent: the candidate's share of requests in this window.
+            candidate_percent: the candidate's share of requests in this window, by its weight.
+            with_cohorts: whether cohorts are on the candidate, too. Their share is what is counted.
         """
         self._ports = ports
         self._plan = plan
@@ -106,12 +112,15 @@ class Gates:
         self._opened_monotonic = ports.clock.monotonic()
         self._start: Mapping[Color, Counters] | None = None
         self._comparison: PodComparison | None = None
+        self._labels = frozenset(self._limits.slice_labels.values())
+        self._slices: Mapping[str, GateSlices] = {}
         self._waiting: list[tuple[float, float | None]] = []
         self._waiting_since = 0.0
         self._clients: int | None = None
         self._balanced: Sequence[Period] | None = None
         self._before: Mapping[Color, Counters] | None = None
         self._candidate_percent = candidate_percent
+        self._cohorts = with_cohorts
         self._balancer_before: BalancerErrors | None = None
         self._probes = Probes(
             ports,
@@ -137,6 +146,7 @@ class Gates:
             "abandoned": limits.abandoned.dry_run,
             **{gate: getattr(limits, gate).dry_run for gate in LATENCIES},
             "queue_depth": limits.queue_depth.dry_run,
+            COST: only_shown(limits.cost),
         }
         balanced = {
             TARGET_GROUP_ERRORS: limits.target_group_errors.dry_run,
@@ -162,21 +172,33 @@ class Gates:
         plan, limits, thresholds = self._plan, self._limits, self._thresholds
         if self._start is None or self._comparison is None:
             # The query is for the time of opening, so the first answer may come late.
-            self._start = self._ports.metrics.counters(self._opened)
-            self._comparison = PodComparison(self._start, plan.candidate, plan.outgoing, limits)
-        end = self._ports.metrics.counters(now)
+            start = self._counters(self._opened)
+            self._comparison = PodComparison(start, plan.candidate, plan.outgoing, limits)
+            if self._labels:
+                colors, before = Between(candidate=plan.candidate, active=plan.outgoing), self._counters_before()
+                self._slices = {
+                    gate: GateSlices(gate, label, colors, limits, before, start)
+                    for gate, label in limits.slice_labels.items()
+                }
+            self._start = start
+        end = self._counters(now)
         mine, other = (sample(self._start[color], end[color]) for color in (plan.candidate, plan.outgoing))
         self.outgoing_p95_seconds |= _p95s(other, thresholds.minimum_requests)
         compared = self._comparison.look(end)
-        errors = judge_error_rate(
-            "error_rate",
-            _errors(mine),
-            _errors(other),
-            compared["error_rate"],
-            limits.error_rate,
-            thresholds,
-            self._dispute(mine, end[plan.outgoing], now),
-        )
+        dispute = self._dispute(mine, end[plan.outgoing], now)
+        sampled = {
+            gate: judge_sample(
+                gate,
+                mine,
+                other,
+                compared[gate],
+                self._known_p95_seconds.get(gate),
+                limits,
+                thresholds.shared(share(0)) if gate in self._slices else thresholds,
+                dispute,
+            )
+            for gate in ("error_rate", *LATENCIES)
+        }
         abandoned = judge_abandoned(
             "abandoned",
             _abandoned(mine),
@@ -186,25 +208,43 @@ class Gates:
             limits.abandoned,
             thresholds,
         )
-        latencies = (
-            judge_latency(
-                gate,
-                latency(mine, gate),
-                latency(other, gate),
-                compared[gate],
-                self._known_p95_seconds.get(gate),
-                getattr(limits, gate),
-                thresholds,
-            )
-            for gate in LATENCIES
-        )
         queue = judge_queue("queue_depth", self._queue(end, other), limits.queue_depth)
-        judged = (errors, abandoned, *latencies)
-        if self._clients is None:
-            # The load balancer does not answer, but the pods' metrics can still stop a bad candidate.
-            return (*judged, queue)
-        clients, probes = self._clients, self._probes.sent
-        return (*(require_client_traffic(verdict, clients, probes, thresholds) for verdict in judged), queue)
+
+        def finish(verdict: GateVerdict) -> GateVerdict:
+            if self._clients is None:
+                # The load balancer does not answer, but the pods' metrics can still stop a bad candidate.
+                return verdict
+            return require_client_traffic(verdict, self._clients, self._probes.sent, thresholds)
+
+        judged = {gate: finish(verdict) for gate, verdict in {**sampled, "abandoned": abandoned}.items()}
+        judged |= {gate: one.judge(judged[gate], end, dispute, finish) for gate, one in self._slices.items()}
+        return (*(judged[gate] for gate in GATES), queue, finish(self._judge_cost(end)))
+
+    def _judge_cost(self, now: Mapping[Color, Counters]) -> GateVerdict:
+        plan, cost, start = self._plan, self._limits.cost, self._start or now
+        colors = (plan.candidate, plan.outgoing)
+        prices = tuple(self._prices(color, now[color]) for color in colors)
+        seen = [self._answers(start[color], now[color]) for color in colors]
+        requests = sum(one.per_request.count for one in seen if one is not None and one.per_request is not None)
+        mine, other = seen
+        if other is not None and (other.per_request is None or other.per_request.count < FEWEST_ANSWERS):
+            before = self._answers(self._counters_before()[plan.outgoing], now[plan.outgoing])
+            other = replace(other, per_request=None if before is None else before.per_request)
+        known = None if prices[0] is None or prices[1] is None else (prices[0], prices[1])
+        lasted = timedelta(seconds=self.elapsed_seconds)
+        return judge_cost(mine, other, known, requests, lasted, cost, self._thresholds)
+
+    def _answers(self, start: Counters, end: Counters) -> Answers | None:
+        return answers(start, end, probes=self._probes.sent, probe_tokens=self._limits.probes.max_tokens)
+
+    def _prices(self, color: Color, now: Counters) -> Prices | None:
+        settings = self._settings
+        full = settings.color(color).replicas
+        varies = settings.autoscaling is not None or settings.capacity is not None
+        prices = [settings.price_of_replicas(color, number) for number in (full, now.pods if varies else full)]
+        if prices[0] is None or prices[1] is None:
+            return None
+        return Prices(at_full_size=prices[0], as_served=prices[1])
 
     def _dispute(self, mine: Sample | None, outgoing: Counters, now: datetime) -> Dispute:
         """Ask whether the load balancer contradicts the pods. Without its counts, the pods' are taken as they are."""
@@ -227,9 +267,15 @@ class Gates:
         return 100 * seen.abandoned / seen.begun
 
     def _long_sample(self, outgoing: Counters) -> Sample | None:
+        return sample(self._counters_before()[self._plan.outgoing], outgoing)
+
+    def _counters_before(self) -> Mapping[Color, Counters]:
         if self._before is None:
-            self._before = self._ports.metrics.counters(self._opened - LONG_WINDOW)
-        return sample(self._before[self._plan.outgoing], outgoing)
+            self._before = self._counters(self._opened - LONG_WINDOW)
+        return self._before
+
+    def _counters(self, at: datetime) -> Mapping[Color, Counters]:
+        return self._ports.metrics.counters(at, self._labels)
 
     def _queue(self, now: Mapping[Color, Counters], outgoing: Sample | None) -> Queue | None:
         mine = now[self._plan.candidate].waiting_per_replica
@@ -288,12 +334,11 @@ class Gates:
             before = self._ports.target_group_metrics.periods(self._opened - LONG_WINDOW, self._opened)
             self._balancer_before = _of_balancer(before[self._plan.candidate], before[self._plan.outgoing])
         seen, percent = _of_balancer(mine, other), self._candidate_percent
+        if self._cohorts:
+            counted = [sum(period.requests for period in periods) for periods in (mine, other)]
+            percent = 100 * counted[0] / sum(counted) if sum(counted) else percent
         limits = self._limits.target_group_errors
         return judge_balancer_errors(verdict, seen, self._balancer_before, percent, limits, self._thresholds)
-
-
-def _errors(of: Sample | None) -> tuple[int, int] | None:
-    return None if of is None else (of.requests, of.failed)
 
 
 def _abandoned(of: Sample | None) -> tuple[int, int] | None:

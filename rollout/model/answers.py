@@ -34,6 +34,9 @@ class Answer:
     inter_token_seconds: tuple[float, ...] = ()
     """Times between the events of a stream that carry tokens."""
     total_seconds: float = 0.0
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    """Tokens by the server's count. None when it does not say: in a stream, only ``include_usage`` makes it."""
     error: str | None = None
     """Why this is not a valid answer: no connection, an error status, a broken stream, invalid JSON, or a bad end."""
 
@@ -54,6 +57,8 @@ class Reading:
     fingerprint: str | None = None
     finish_reason: str | None = None
     prompt_text: str | None = None
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
     error: str | None = None
 
 
@@ -78,6 +83,7 @@ def read_chunks(chunks: Iterable[Mapping[str, Any]]) -> Reading:
     names: list[str] = []
     finish_reason: str | None = None
     prompt_text: str | None = None
+    usage: Mapping[str, Any] = {}
     for chunk in chunks:
         if error := chunk.get("error"):
             return Reading(error=f"the answer is an error: {json.dumps(error, ensure_ascii=False)[:200]}")
@@ -92,6 +98,7 @@ def read_chunks(chunks: Iterable[Mapping[str, Any]]) -> Reading:
             _add_calls(calls, part.get("tool_calls") or ())
             finish_reason = choice.get("finish_reason") or finish_reason
         prompt_text = prompt_text or chunk.get("prompt_text")
+        usage = chunk.get("usage") or usage
     error = None if finish_reason in GOOD_FINISHES else f"the answer ended with {finish_reason!r}"
     if not texts:
         error = "the answer is empty"
@@ -102,6 +109,8 @@ def read_chunks(chunks: Iterable[Mapping[str, Any]]) -> Reading:
         fingerprint=" and ".join(names) or None,
         finish_reason=finish_reason,
         prompt_text=prompt_text,
+        prompt_tokens=usage.get("prompt_tokens"),
+        output_tokens=usage.get("completion_tokens"),
         error=error,
     )
 

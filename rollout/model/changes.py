@@ -1,13 +1,15 @@
 """The changes of a preview or an update, and the check that they are exactly the intended ones."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
     ANNOUNCED_KEY,
+    COHORT_KEY,
+    COHORTS_KEY,
     COLOR_KEY,
     COLORS,
     EVIDENCE_KEY,
@@ -26,7 +28,8 @@ from components.domain.naming import (
 RULE_TYPE = "aws:lb/listenerRule:ListenerRule"
 OUR_TAGS = frozenset(
     {
-        *(ACTIVE_COLOR_KEY, ANNOUNCED_KEY, EVIDENCE_KEY, KEEP_UNTIL_KEY, ROLLING_OUT_KEY, ROLLOUT_SERIAL_KEY),
+        *(ACTIVE_COLOR_KEY, ANNOUNCED_KEY, COHORTS_KEY, EVIDENCE_KEY, KEEP_UNTIL_KEY),
+        *(ROLLING_OUT_KEY, ROLLOUT_SERIAL_KEY),
         *(color_state_key(color) for color in COLORS),
     }
 )
@@ -78,6 +81,13 @@ def is_weighted_rule(change: Change, service: str) -> bool:
     return change.type == RULE_TYPE and tags.get(ROLE_KEY) == "weighted-rule" and tags.get(SERVICE_KEY) == service
 
 
+def cohort_of_rule(change: Change, service: str) -> str | None:
+    """Return the cohort whose rule this is. None for any other resource."""
+    tags = _mapping(change.inputs.get("tags"))
+    is_ours = change.type == RULE_TYPE and tags.get(ROLE_KEY) == "cohort-rule" and tags.get(SERVICE_KEY) == service
+    return str(tags.get(COHORT_KEY)) if is_ours else None
+
+
 def weights_after(rule: Change) -> dict[str, int]:
     """Return the weight of each target group after the change, by ARN."""
     weights: dict[str, int] = {}
@@ -87,27 +97,42 @@ def weights_after(rule: Change) -> dict[str, int]:
     return weights
 
 
-def unlike_weight_change(changes: Iterable[Change], *, service: str, weights: Mapping[str, int]) -> tuple[str, ...]:
-    """Return every change that is not the intended weight change.
+def unlike_weight_change(
+    changes: Iterable[Change],
+    *,
+    service: str,
+    weights: Mapping[str, int],
+    cohorts: Mapping[str, Mapping[str, int]] | None = None,
+    moving: Collection[str] = (),
+) -> tuple[str, ...]:
+    """Return every change that is not the intended change of the weighted rule, and of the rules of cohorts.
 
     Args:
         changes: the changes of a preview or an update.
-        service: the service whose rule may change.
+        service: the service whose rules may change.
         weights: the weight that each target group must have afterwards, by ARN.
+        cohorts: the same for each cohort's rule that may change, by cohort. None when none may.
+        moving: the cohorts whose rule must change.
     """
     found: list[str] = []
     rules = 0
+    missing = set(moving)
     for change in _concrete(changes):
-        if not is_weighted_rule(change, service) or change.op != "update":
+        cohort = cohort_of_rule(change, service)
+        intended = weights if is_weighted_rule(change, service) else (cohorts or {}).get(cohort or "")
+        if intended is None or change.op != "update":
             found.append(str(change))
             continue
-        rules += 1
+        rules += cohort is None
+        missing.discard(cohort or "")
         found += [f"{change.name}: {path}" for path in _foreign_paths(change, weights=True)]
         planned = weights_after(change)
-        if planned != dict(weights):
-            found.append(f"{change.name}: weights {planned}, intended {dict(weights)}")
+        if planned != dict(intended):
+            found.append(f"{change.name}: weights {planned}, intended {dict(intended)}")
     if not rules and not found:
         found.append("no change of the weighted rule")
+    elif missing:
+        found.append(f"no change of the rule of {', '.join(sorted(missing))}")
     return tuple(found)
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from components.domain.naming import Color
 from rollout.model.plan import Plan
+from rollout.model.rule import Routing
 from rollout.model.verdict import Verdict
 
 
@@ -184,19 +185,18 @@ class Resize:
 
 @dataclass(frozen=True, kw_only=True)
 class Shift:
-    """Move the weight from the previous step's to this step's."""
+    """Move the weight, or a cohort, from where the previous step left it."""
 
     step: int
-    green_weight: int
-    from_green_weight: int
+    routing: Routing
+    before: Routing
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attest:
-    """Make sure that the load balancer applies this step's weight."""
+    """Make sure that the load balancer applies this step's weight, or sends its cohort to the candidate."""
 
     step: int
-    green_weight: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,11 +269,9 @@ def action_of(rollout: Rollout) -> Action | None:
         case Phase.RESIZING:
             return Resize(step=step)
         case Phase.SHIFTING:
-            return Shift(
-                step=step, green_weight=plan.steps[step].green_weight, from_green_weight=_weight_before(rollout)
-            )
+            return Shift(step=step, routing=plan.routing_of(step), before=plan.routing_of(step - 1))
         case Phase.ATTESTING:
-            return Attest(step=step, green_weight=plan.steps[step].green_weight)
+            return Attest(step=step)
         case Phase.HOLDING | Phase.SOAKING:
             return Judge(step=rollout.judged_step)
         case Phase.PROMOTING:
@@ -288,24 +286,22 @@ def action_of(rollout: Rollout) -> Action | None:
             return None
 
 
-def expected_green_weights(rollout: Rollout) -> tuple[int, ...]:
-    """Return the green weights that the rule may have in this state. Empty when the state does not determine them."""
-    plan = rollout.plan
+def expected_routings(rollout: Rollout) -> tuple[Routing, ...]:
+    """Return the routings that the rules may have in this state. Empty when the state does not determine them."""
+    plan, step = rollout.plan, rollout.step
     match rollout.phase:
         case Phase.DEPLOYING | Phase.WARMING | Phase.VERIFYING:
-            return (plan.initial_green_weight,)
+            return (plan.initial_routing,)
         case Phase.RESIZING:
-            return (_weight_before(rollout),)
+            return (plan.routing_of(step - 1),)
         case Phase.SHIFTING:
-            return (_weight_before(rollout), plan.steps[rollout.step].green_weight)
-        case Phase.ATTESTING | Phase.HOLDING | Phase.PAUSED | Phase.PROMOTING | Phase.SOAKING:
-            return (plan.steps[rollout.step].green_weight,)
+            return (plan.routing_of(step - 1), plan.routing_of(step))
+        case Phase.ATTESTING | Phase.HOLDING | Phase.PROMOTING:
+            return (plan.routing_of(step),)
+        case Phase.PAUSED | Phase.SOAKING:
+            return (plan.promoted_routing if rollout.promoted else plan.routing_of(step),)
         case _:
             return ()
-
-
-def _weight_before(rollout: Rollout) -> int:
-    return rollout.plan.steps[rollout.step - 1].green_weight if rollout.step else rollout.plan.initial_green_weight
 
 
 def advance(rollout: Rollout, event: Event) -> Rollout:

@@ -7,11 +7,14 @@ from typing import Literal
 from components.config.sections.rollout_settings import GateSettings, RampStep, RolloutSettings
 from components.domain.capacity.ladder import Ladder, SharedCapacity
 from components.domain.naming import Color, other_color
+from rollout.model.rule import Routing
 
 FULL_PERCENT = 100
 
-CHECKS = ("smoke", "eval", "warm_up", "shadow")
-"""The checks through the candidate route, in order. Warm-up comes before shadow: cold caches would distort it."""
+CHECKS = ("smoke", "eval", "warm_up", "shadow", "load")
+"""The checks through the candidate route, in order. Warm-up comes before shadow and load: cold caches would distort
+them. Load comes last: it costs most.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,15 @@ class Step:
     """How many replicas the candidate runs. None for all of them, as in every headroom mode but ``surge``."""
     outgoing_replicas: int | None = None
     """How many the outgoing colour runs. None for all of them."""
+    cohort: str = ""
+    """The cohort that this step sends to the candidate. Empty for a step that moves the weight."""
+    cohorts_on_candidate: tuple[str, ...] = ()
+    """The cohorts that are on the candidate at this step, whatever the weight."""
+
+    @property
+    def name(self) -> str:
+        """How people call this step."""
+        return f"cohort {self.cohort}" if self.cohort else f"{self.candidate_percent} %"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +111,27 @@ class Plan:
         return other_color(self.candidate)
 
     @property
+    def initial_routing(self) -> Routing:
+        """Where requests go before the first step, and after a rollback: all to the outgoing colour."""
+        return Routing(green_weight=self.initial_green_weight, active_color=self.outgoing)
+
+    @property
+    def promoted_routing(self) -> Routing:
+        """Where requests go after the promotion: all to the candidate, which is the active colour then."""
+        return Routing(green_weight=green_weight_for(self.candidate, FULL_PERCENT), active_color=self.candidate)
+
+    def routing_of(self, step: int) -> Routing:
+        """Return where requests go at a step. Below 0: before the first one."""
+        if step < 0:
+            return self.initial_routing
+        taken = self.steps[step]
+        return Routing(
+            green_weight=taken.green_weight,
+            active_color=self.outgoing,
+            cohorts_on_candidate=frozenset(taken.cohorts_on_candidate),
+        )
+
+    @property
     def initial_green_weight(self) -> int:
         """The green weight before the first step, and after a rollback: all traffic on the outgoing colour."""
         return green_weight_for(self.candidate, 0)
@@ -107,10 +140,17 @@ class Plan:
 def planned_checks(gates: GateSettings, skip: Skip | None = None) -> tuple[str, ...]:
     """Return the checks of a rollout, in order.
 
-    Smoke and eval always run. Warm-up and shadow need recorded prompts. Skipped checks are left out.
+    Smoke and eval always run. Warm-up and shadow need recorded prompts, load its settings. Skipped checks are left
+    out.
     """
     recorded = bool(gates.recorded_prompts)
-    on = {"smoke": True, "eval": True, "warm_up": recorded and gates.warm_up.max_seconds > 0, "shadow": recorded}
+    on = {
+        "smoke": True,
+        "eval": True,
+        "warm_up": recorded and gates.warm_up.max_seconds > 0,
+        "shadow": recorded,
+        "load": gates.load is not None,
+    }
     off = () if skip is None else skip.checks
     return tuple(check for check in CHECKS if on[check] and check not in off)
 
@@ -147,12 +187,15 @@ def make_plan(
 
 def _steps(candidate: Color, settings: RolloutSettings, ladder: Ladder | None) -> Iterator[Step]:
     if ladder is None:
+        percent, cohorts = 0, list[str]()
         for step in settings.steps:
-            yield _step(candidate, settings, step, step.candidate_percent)
+            percent = percent if step.candidate_percent is None else step.candidate_percent
+            cohorts += [] if step.cohort is None else [step.cohort]
+            yield _step(candidate, settings, step, percent, tuple(cohorts))
         return
     for rung in ladder.rungs:
-        # A rung between two steps is held for as long as the step that it leads to.
-        leads_to = next(step for step in settings.steps if step.candidate_percent >= rung.candidate_percent)
+        # A rung between two steps is held for as long as the step that it leads to. No cohort shares places.
+        leads_to = next(step for step in settings.steps if (step.candidate_percent or 0) >= rung.candidate_percent)
         yield replace(
             _step(candidate, settings, leads_to, rung.candidate_percent),
             candidate_replicas=rung.candidate_replicas,
@@ -160,13 +203,17 @@ def _steps(candidate: Color, settings: RolloutSettings, ladder: Ladder | None) -
         )
 
 
-def _step(candidate: Color, settings: RolloutSettings, step: RampStep, percent: int) -> Step:
+def _step(
+    candidate: Color, settings: RolloutSettings, step: RampStep, percent: int, cohorts: tuple[str, ...] = ()
+) -> Step:
     manual = settings.gates.manual
     return Step(
         candidate_percent=percent,
         green_weight=green_weight_for(candidate, percent),
         hold_seconds=step.hold_seconds,
-        approval_timeout_seconds=manual.timeout_seconds if percent in manual.at_percents else None,
+        approval_timeout_seconds=manual.timeout_seconds if step.candidate_percent in manual.at_percents else None,
+        cohort=step.cohort or "",
+        cohorts_on_candidate=cohorts,
     )
 
 

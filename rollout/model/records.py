@@ -30,7 +30,7 @@ from components.domain.moments import format_or_empty, format_rfc3339, format_rf
 from components.domain.naming import Color
 from rollout.model.machine import Phase, Rollout
 from rollout.model.plan import Plan
-from rollout.model.verdict import Evidence, Verdict
+from rollout.model.verdict import Evidence, SliceVerdict, Verdict
 
 
 class Kind(StrEnum):
@@ -231,6 +231,10 @@ class WeightStep(_Fields):
     candidate_percent: int
     step: int
     status: Literal["begun", "done"]
+    cohort: str = ""
+    """The cohort that this step sends to the candidate. Empty for a step that moves the weight."""
+    counted_percent: float | None = None
+    """The candidate's share of all requests just before. None where it is not needed, or not known."""
 
 
 class RuleChanged(_Fields):
@@ -250,6 +254,7 @@ class VerdictGiven(_Fields):
     reason: str
     evidence: Evidence
     dry_run: bool
+    slices: tuple[SliceVerdict, ...] = ()
 
 
 class Attested(_Fields):
@@ -265,6 +270,10 @@ class Attested(_Fields):
     candidate_percent: float | None
     healthy: int | None = None
     error_percent: float | None = None
+    cohort: str = ""
+    """The cohort whose requests now go to the candidate. Empty for a weight."""
+    proof: str = "split"
+    """What showed it: see ``rollout/gates/changes.py``."""
 
 
 class Drilled(_Fields):
@@ -387,7 +396,7 @@ class Keeping(_Fields):
     usd_so_far: float | None
     brought_up: str | None
     way_back: str | None = None
-    """What a rollback takes, when the kept colour cannot take all traffic back at once."""
+    """What a rollback takes, when the old colour cannot take all traffic back at once."""
 
 
 class Parked(_Fields):
@@ -536,6 +545,22 @@ def last_rule_change(records: Sequence[Record]) -> datetime | None:
     """Return when a command last changed the weighted rule. None when the journal does not say."""
     times = [record.at for record, _ in of_type(records, RuleChanged)]
     return times[-1] if times else None
+
+
+def checked_spans(records: Sequence[Record]) -> Sequence[tuple[datetime, datetime]]:
+    """Return when checks sent requests to a candidate: each time in the phase ``verifying``, with what followed it.
+
+    The pods count these requests as they count users'.
+    """
+    spans: list[tuple[datetime, datetime]] = []
+    began: datetime | None = None
+    for record in records:
+        if record.phase is Phase.VERIFYING:
+            began = began or record.at
+        elif began is not None:
+            spans.append((began, record.at))
+            began = None
+    return spans if began is None else [*spans, (began, records[-1].at)]
 
 
 def last_start_seconds(records: Sequence[Record]) -> float | None:

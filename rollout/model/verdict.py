@@ -1,5 +1,6 @@
 """The verdict of a gate, and the load balancer's figures for a target group."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +17,24 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SliceVerdict:
+    """A gate's verdict on one slice: the requests with one value of a label."""
+
+    label: str
+    value: str
+    verdict: Verdict
+    decides: bool
+    """Whether it counts. A slice with too few requests does not, nor does one that chance may explain."""
+    reason: str
+    evidence: Evidence = field(default_factory=dict[str, float | int | str | None])
+
+    @property
+    def name(self) -> str:
+        """The slice in words. A value may hold any character."""
+        return f"{self.label} {json.dumps(self.value, ensure_ascii=False)}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class GateVerdict:
     """One gate's verdict."""
 
@@ -25,6 +44,8 @@ class GateVerdict:
     evidence: Evidence = field(default_factory=dict[str, float | int | str | None])
     dry_run: bool = False
     """Whether the verdict is only recorded and decides nothing."""
+    slices: tuple[SliceVerdict, ...] = ()
+    """The slices that were judged by themselves, the largest first."""
 
 
 @dataclass(frozen=True, kw_only=True)

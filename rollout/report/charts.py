@@ -85,7 +85,9 @@ def charts(report: Report) -> Iterator[Chart]:
 def marks(report: Report) -> Iterator[Mark]:
     """Yield the changes of the weights, the promotion and the rollback."""
     for change in report.weights:
-        if change.candidate_percent:
+        if change.cohort:
+            yield Mark(at_seconds=_since(report, change.asked_at), text=change.cohort)
+        elif change.candidate_percent:
             yield Mark(at_seconds=_since(report, change.asked_at), text=f"{change.candidate_percent} %")
     if report.decision is not None:
         yield Mark(at_seconds=_since(report, report.decision.decided_at), text=report.decision.action)

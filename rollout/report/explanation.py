@@ -19,7 +19,7 @@ _ENDS: Final = {
 }
 # Evidence that explains a verdict, in the order in which people ask for it. The unit is the end of the name.
 _UNITS: Final = {"seconds": "s", "percent": "%", "points": "points"}
-_TESTS: Final = ("log_evidence_absolute", "log_evidence_compared", "log_evidence_from_before")
+_TESTS: Final = ("log_evidence", "log_evidence_absolute", "log_evidence_compared", "log_evidence_from_before")
 _HIDDEN: Final = frozenset({"false_alarm_rate", "log_evidence_needed", *_TESTS})
 
 
@@ -163,6 +163,37 @@ def figures(evidence: Evidence) -> Iterator[tuple[str, str]]:
         yield label, f"{value:g} {unit}".rstrip() if isinstance(value, int | float) else str(value)
     if (found := _log_evidence(evidence)) is not None:
         yield "evidence", f"{found[0]:.1f} of the {found[1]:.1f} that rules out chance"
+
+
+def cost_rows(evidence: Evidence) -> Iterator[tuple[str, ...]]:
+    """Yield a row for the candidate and one for the active colour: the costs, the tokens of a request, the increase."""
+
+    def figure(name: str) -> str:
+        value = evidence.get(name)
+        return f"{value:,.2f}" if isinstance(value, int | float) else "–"
+
+    def percent(name: str) -> str:
+        value = evidence.get(name)
+        return f"{value:+.1f} %" if isinstance(value, int | float) else "unknown"
+
+    for color, whose in (("candidate", ""), ("active colour", "active_")):
+        names = ("usd_per_million_tokens", "usd_per_million_tokens_as_served", "usd_per_thousand_requests")
+        known = [figure(f"{whose}{name}") for name in (*names, "tokens_per_request")]
+        sure = f"{percent('least_increase_percent')} to {percent('most_increase_percent')}"
+        known_increase = "cost_increase_percent" in evidence
+        increase = f"{percent('cost_increase_percent')}, surely {sure}" if known_increase else "–"
+        yield (color, *known, "" if whose else increase)
+
+
+def slice_figures(evidence: Evidence) -> tuple[str, str]:
+    """Return what a gate measured of a slice, on the candidate and on the active colour. A dash when it is unknown."""
+    known = {name: value for name, value in evidence.items() if isinstance(value, int | float)}
+    if "error_rate_percent" in known:
+        requests, failed = known.get("active_requests", 0), known.get("active_failed")
+        active = f"{100 * failed / requests:.2f} %" if requests and failed is not None else "–"
+        return f"{known['error_rate_percent']:.2f} %", active
+    mine, other = (f"{known[name]:.3f} s" if name in known else "–" for name in ("p95_seconds", "active_p95_seconds"))
+    return mine, other
 
 
 def evidence_share(evidence: Evidence) -> float | None:

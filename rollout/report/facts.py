@@ -13,7 +13,7 @@ from components.domain.naming import Color
 from rollout.model.machine import Phase
 from rollout.model.plan import Plan
 from rollout.model.records import Kind, Outcome
-from rollout.model.verdict import Evidence, Verdict
+from rollout.model.verdict import Evidence, SliceVerdict, Verdict
 from rollout.report.lines import Tone
 
 What = Literal["rollout", "rollback", "reap", "drill", "keep"]
@@ -27,6 +27,7 @@ class Reading:
     verdict: Verdict
     reason: str
     evidence: Evidence = field(default_factory=dict[str, float | int | str | None])
+    slices: tuple[SliceVerdict, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +56,26 @@ class Hold:
     ended_at: datetime | None
     """None while it goes on, or when its process was killed."""
     gates: tuple[Readings, ...]
+    cohort: str = ""
+    """The cohort that the step has sent to the candidate. Empty for a step that moves the weight."""
 
     @property
     def name(self) -> str:
         """The name of the window, for people."""
-        return "soak" if self.step is None else f"{self.candidate_percent} %"
+        if self.step is None:
+            return "soak"
+        return f"cohort {self.cohort}" if self.cohort else f"{self.candidate_percent} %"
+
+    @property
+    def cost(self) -> Evidence | None:
+        """The costs of both colours at the end of the hold. None when they are not known."""
+        found = next((gate.last.evidence for gate in self.gates if gate.name == "cost"), {})
+        return found if found.get("usd_per_million_tokens") is not None else None
+
+    @property
+    def has_slices(self) -> bool:
+        """Whether a gate judged slices."""
+        return any(gate.last.slices for gate in self.gates)
 
     @property
     def extended_by_seconds(self) -> float:
@@ -71,7 +87,7 @@ class Hold:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightChange:
-    """One change of the weights, and what the load balancer counted under them."""
+    """One change of the weights or of a cohort, and what the load balancer counted under it."""
 
     candidate_percent: int
     green_weight: int
@@ -81,6 +97,8 @@ class WeightChange:
     requests: int | None = None
     candidate_requests: int | None = None
     observed_percent: float | None = None
+    cohort: str = ""
+    """The cohort that was sent to the candidate, whatever the weights. Empty when the weights changed."""
 
 
 @dataclass(frozen=True, kw_only=True)

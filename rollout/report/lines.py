@@ -121,8 +121,13 @@ def line_of(record: Record) -> Line | None:
             return Line(head=record.phase or "", text=": taken up", tone=Tone.STRONG, detail=False)
         case WeightStep() as one:
             word = "asking for" if one.status == "begun" else "in effect:"
+            if one.cohort:
+                return Line(text=f"{word} the cohort {one.cohort} on the candidate (green_weight {one.green_weight})")
             return Line(text=f"{word} {one.candidate_percent} % candidate (green_weight {one.green_weight})")
         case Attested() as one:
+            if one.proof == "rules":
+                what = f"the cohort {one.cohort}" if one.cohort else f"{one.intended_percent} %"
+                return Line(text=f"the rules send {what} to {one.color}; the counts cannot show it")
             return Line(text=f"attested: {one.candidate_requests} of {one.requests} requests went to {one.color}")
         case Drilled() as one:
             return Line(

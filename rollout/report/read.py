@@ -185,7 +185,9 @@ def _readings(records: Iterator[Record] | Sequence[Record]) -> tuple[Readings, .
     by_name: dict[str, list[tuple[bool, Reading]]] = {}
     for record in records:
         if isinstance(body := record.body, VerdictGiven):
-            reading = Reading(at=record.at, verdict=body.verdict, reason=body.reason, evidence=body.evidence)
+            reading = Reading(
+                at=record.at, verdict=body.verdict, reason=body.reason, evidence=body.evidence, slices=body.slices
+            )
             by_name.setdefault(body.gate, []).append((body.dry_run, reading))
     return tuple(
         Readings(name=name, dry_run=found[-1][0], readings=_thinned([reading for _, reading in found]))
@@ -194,12 +196,19 @@ def _readings(records: Iterator[Record] | Sequence[Record]) -> tuple[Readings, .
 
 
 def _thinned(readings: Sequence[Reading]) -> tuple[Reading, ...]:
-    """Return evenly spaced readings, the first and last among them, and every one whose verdict is a new one."""
+    """Return evenly spaced readings, the first and last among them, and every one whose verdict is a new one.
+
+    Only the last one, and those with a new verdict, keep their slices.
+    """
     step = max(1, len(readings) // READINGS)
+
+    def is_news(place: int) -> bool:
+        return place == len(readings) - 1 or readings[place].verdict is not readings[place - 1].verdict
+
     return tuple(
-        reading
+        reading if is_news(place) or not reading.slices else replace(reading, slices=())
         for place, reading in enumerate(readings)
-        if place % step == 0 or place == len(readings) - 1 or reading.verdict is not readings[place - 1].verdict
+        if place % step == 0 or is_news(place)
     )
 
 
@@ -211,7 +220,10 @@ def _weights(records: Sequence[Record], plan: Plan | None) -> Iterator[WeightCha
                 if change is not None:
                     yield change
                 change = WeightChange(
-                    candidate_percent=body.candidate_percent, green_weight=body.green_weight, asked_at=record.at
+                    candidate_percent=body.candidate_percent,
+                    green_weight=body.green_weight,
+                    asked_at=record.at,
+                    cohort=body.cohort,
                 )
             case Attested() as body if change is not None and change.requests is None:
                 change = replace(
@@ -220,7 +232,7 @@ def _weights(records: Sequence[Record], plan: Plan | None) -> Iterator[WeightCha
                     candidate_requests=body.candidate_requests,
                     observed_percent=body.candidate_percent,
                     # After a rollback no step says so: the counts themselves confirm that nothing arrives any more.
-                    in_effect_at=change.in_effect_at if change.candidate_percent else record.at,
+                    in_effect_at=change.in_effect_at if change.candidate_percent or change.cohort else record.at,
                 )
             case WeightStep(status="done") if change is not None:
                 change = replace(change, in_effect_at=record.at)
@@ -228,7 +240,7 @@ def _weights(records: Sequence[Record], plan: Plan | None) -> Iterator[WeightCha
                 change is not None and plan is not None
             ):
                 percent = candidate_percent_of(plan.candidate, weight)
-                if percent < change.candidate_percent:  # the rule and its record are one change
+                if percent < change.candidate_percent or change.cohort:  # the rule and its record are one change
                     yield change
                     change = WeightChange(candidate_percent=percent, green_weight=weight, asked_at=record.at)
             case _:
@@ -255,6 +267,7 @@ def _holds(records: Sequence[Record], plan: Plan | None) -> Iterator[Hold]:
             began_at=record.at,
             ended_at=records[following].at if following < len(records) else _end(window),
             gates=_readings(window),
+            cohort="" if step is None else plan.steps[step].cohort,
         )
 
 

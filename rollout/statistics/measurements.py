@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
+from typing import Final
 
 from components.domain.naming import Color
-from rollout.model.pod_metrics import ABORTED, ENGINE_ERROR, SERVER_ERROR_STATUS
+from rollout.model.pod_metrics import ABORTED, ANSWERED_STATUS, ENGINE_ERROR, SERVER_ERROR_STATUS
 
 Series = Mapping[tuple[str, str], float]
 """Counter values by pod and one more label: the status, the finish reason, or the upper bound of a bucket.
@@ -166,11 +167,43 @@ class Counters:
     waiting: Series = field(default_factory=dict[tuple[str, str], float])
     """How many requests wait for capacity: a gauge, by pod only."""
 
+    output_tokens: Series = field(default_factory=dict[tuple[str, str], float])
+    """Generated tokens, by pod only."""
+    answer_tokens_buckets: Series = field(default_factory=dict[tuple[str, str], float])
+    """Generated tokens of each finished request, cumulative buckets."""
+    answer_tokens_sum: Series = field(default_factory=dict[tuple[str, str], float])
+    """Generated tokens of all finished requests, by pod only."""
+    slices: Mapping[str, Mapping[str, "Counters"]] = field(default_factory=dict[str, Mapping[str, "Counters"]])
+    """The same by label and its value, for the labels that were asked for. Where no response has the label, its
+    generations stand for its requests."""
+
+    @property
+    def pods(self) -> int:
+        """How many pods publish their metrics."""
+        return len({pod for pod, _ in self.waiting})
+
     @property
     def waiting_per_replica(self) -> float | None:
         """The mean number of waiting requests per pod. None when there is no data."""
-        pods = {pod for pod, _ in self.waiting}
-        return sum(self.waiting.values()) / len(pods) if pods else None
+        return sum(self.waiting.values()) / self.pods if self.pods else None
+
+
+SLICED_COUNTERS: Final = {
+    "error_rate": "responses",
+    "ttft_p95": "ttft_buckets",
+    "inter_token_p95": "inter_token_buckets",
+    "end_to_end_p95": "end_to_end_buckets",
+}
+"""The gates that can judge slices, each with the counters that must have the label."""
+
+
+def responses_of(finished: Series) -> Series:
+    """Return generations as the responses that they are part of: one that ends in an error fails its request."""
+    responses: dict[tuple[str, str], float] = {}
+    for (pod, reason), count in finished.items():
+        key = pod, f"{SERVER_ERROR_STATUS if reason == ENGINE_ERROR else ANSWERED_STATUS}xx"
+        responses[key] = responses.get(key, 0.0) + count
+    return responses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,6 +273,18 @@ def sample(start: Counters, end: Counters) -> Sample | None:
         inter_token=tokens.scaled(total(finished)),
         end_to_end=histogram_growth(start.end_to_end_buckets, end.end_to_end_buckets),
     )
+
+
+def sample_slices(start: Counters, end: Counters) -> dict[str, dict[str, Sample]]:
+    """Return the samples of all slices, by label and value. A slice without data at the end is absent."""
+    return {
+        label: {
+            value: found
+            for value, one in slices.items()
+            if (found := sample(start.slices.get(label, {}).get(value, Counters()), one)) is not None
+        }
+        for label, slices in end.slices.items()
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

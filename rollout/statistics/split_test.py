@@ -36,6 +36,8 @@ class Split:
     intended_percent: float
     error_percent: float
     """The highest probability that a split is found to be in effect when it is not."""
+    tolerance: float = TOLERANCE
+    """How far the share may be from the intended one, as a part of the change."""
 
     @property
     def threshold(self) -> float:
@@ -56,7 +58,7 @@ class Split:
     @property
     def fitting(self) -> tuple[float, float]:
         """The range of shares that count as the intended one."""
-        return _ordered(self.along(1 - TOLERANCE), self.along(1 + TOLERANCE))
+        return _ordered(self.along(1 - self.tolerance), self.along(1 + self.tolerance))
 
     @property
     def former(self) -> tuple[float, float]:

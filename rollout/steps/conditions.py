@@ -1,7 +1,7 @@
 """The conditions for starting a rollout that can be decided from values alone. Pure: ``preflight.py`` asks."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -15,6 +15,7 @@ from rollout.model.plan import Plan
 from rollout.model.records import DrillHistory
 from rollout.model.rule import LiveRule
 from rollout.model.verdict import TargetHealth
+from rollout.statistics.measurements import SLICED_COUNTERS, Counters, Series
 from rollout.steps.drift import config_drift
 
 # The label that the controller's Helm chart and its manifests give its pods.
@@ -62,10 +63,10 @@ def preflight_violations(
         violations.append(
             f"{active}: serves all traffic but has no healthy target ({counts_text(outgoing.states)}); fix it first"
         )
-    if not rule.splits(plan.initial_green_weight):
+    if not rule.splits(plan.initial_green_weight) or rule.cohorts_on(candidate):
         violations.append(
-            f"green_weight: the live rule splits {counts_text(rule.weights)}, but a rollout onto {candidate} starts "
-            f"from {plan.initial_green_weight}; run scripts.rollback to put all traffic on {active}"
+            f"green_weight: the live rule {rule}, but a rollout onto {candidate} starts from {plan.initial_routing}; "
+            f"run scripts.rollback to put all traffic on {active}"
         )
     violations += reservation_violations(settings, now)
     violations += config_drift(settings, rule)
@@ -205,6 +206,24 @@ def needed_resources(settings: ServiceSettings) -> Iterator[tuple[str, str, str]
             "podmonitors",
             "Install the Prometheus Operator (https://prometheus-operator.dev), or set pods.pod_monitor to false",
         )
+
+
+def slice_violations(labels: Mapping[str, str], active: Counters) -> Iterator[str]:
+    """Yield the gates whose metric has no such label on the active colour.
+
+    Args:
+        labels: the label of each gate that judges slices, by gate.
+        active: the active colour's counters. Without data, nothing can be said.
+    """
+    for gate, label in labels.items():
+        metric = SLICED_COUNTERS[gate]
+        whole: Series = getattr(active, metric)
+        if whole and not any(getattr(one, metric) for one in active.slices.get(label, {}).values()):
+            yield (
+                f"rollout.gates.{gate}.by: no metric that this gate judges has the label {label} on the active colour. "
+                "Set a label that Prometheus shows there (vLLM gives model_name and engine, your scrape config "
+                "others), or remove the setting"
+            )
 
 
 def permission_violations(denied: Sequence[str]) -> Iterator[str]:

@@ -142,8 +142,8 @@ def await_idle(ports: Ports, color: Color) -> None:
                 what = "there is no data of its requests" if running is None else f"{running:.0f} requests still run"
                 raise RolloutError(f"{color} is not idle after {timeout_seconds:.0f} s: {what}; it is left as it is")
             ports.clock.sleep(settings.rollout.poll_seconds)
-    if weight := ports.load_balancer.rule().weights[color]:
-        raise RolloutError(f"{color} got weight {weight} meanwhile; it is left as it is")
+    if (rule := ports.load_balancer.rule()).serves(color):
+        raise RolloutError(f"{color} got {rule.share_text(color)} meanwhile; it is left as it is")
 
 
 def await_unused(ports: Ports, color: Color, *, since: datetime) -> None:

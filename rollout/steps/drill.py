@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from components.domain.naming import Color, other_color
-from rollout.gates.attestation import WeightChange, attest_idle, attest_weight
+from rollout.gates.attestation import attest_idle, attest_routing
+from rollout.gates.changes import Proof, RoutingChange
 from rollout.model.plan import full_weight_of, green_weight_for
 from rollout.model.records import Drilled, RuleChanged
+from rollout.model.rule import Routing
 from rollout.ports import Ports
 from rollout.statistics.measurements import PeriodRequests
 from rollout.steps.rollback import restore_traffic, set_rule
@@ -36,17 +38,23 @@ def practise(ports: Ports, updater: Updater) -> Drilled:
     attest_idle(ports, idle, since=ports.rule_changed_at)
     try:
         updater.change_weight(one, message=f"drill: {PERCENT} % of requests to {idle}")
-        change = WeightChange(
-            candidate=idle, previous_percent=0, intended_percent=PERCENT, green_weight=one, since=ports.clock.now()
+        change = RoutingChange(
+            candidate=idle,
+            name=f"{PERCENT} %",
+            routing=Routing(green_weight=one, active_color=active),
+            previous_percent=0,
+            intended_percent=PERCENT,
+            proof=Proof.SHARE if settings.cohort_names else Proof.SPLIT,
+            since=ports.clock.now(),
         )
         ports.journal.write(RuleChanged(green_weight=one, how="up"))
-        attest_weight(ports, change)
+        attest_routing(ports, change)
     except BaseException:
         restore_traffic(ports, updater, green_weight=full, active_color=active, reason="a drill that failed")
         raise
     ports.shield()
     decided = ports.clock.monotonic()
-    set_rule(ports, full)
+    set_rule(ports, Routing(green_weight=full, active_color=active))
     set_at, rule_seconds = ports.clock.now(), ports.clock.monotonic() - decided
     restore_traffic(ports, updater, green_weight=full, active_color=active, reason="drill", sent_back=True)
     reconciled_seconds = ports.clock.monotonic() - decided

@@ -46,6 +46,7 @@ from rollout.steps.conditions import (
     plugin_violations,
     preflight_violations,
     secret_violations,
+    slice_violations,
 )
 from rollout.steps.drift import state_drift
 from rollout.steps.scheduling import (
@@ -428,9 +429,24 @@ def _references(on: Inspection) -> Iterator[str]:
             yield f"{field_}: namespace {namespace} has no PersistentVolumeClaim {name}; create it, or set another name"
 
 
+def _cost(on: Inspection) -> Iterator[str]:
+    """Yield a violation if costs are to be judged and the price of a node is unknown."""
+    settings = on.settings
+    if settings.rollout.gates.cost.max_cost_increase_percent is None:
+        return
+    if any(settings.price_of_replicas(color, 1) is None for color in COLORS):
+        yield (
+            f"rollout.gates.cost.max_cost_increase_percent: the price of {settings.instance_type} is unknown, so costs "
+            "cannot be compared. Set node_usd_per_hour to what a node costs you, or remove the limit"
+        )
+
+
 def _prometheus(on: Inspection) -> Iterator[str]:
-    on.ask(lambda: on.ports.metrics.counters(on.ports.clock.now()))
-    yield from ()
+    """Yield the labels of slices that no metric has. Before the first deployment there is nothing to see."""
+    labels = on.settings.rollout.gates.slice_labels
+    found = on.ask(lambda: on.ports.metrics.counters(on.ports.clock.now(), frozenset(labels.values())))
+    if found is not None and on.deployed:
+        yield from slice_violations(labels, found[on.plan.outgoing])
 
 
 def _preview(on: Inspection) -> Iterator[str]:
@@ -499,6 +515,7 @@ CONDITIONS: Final = (
     Condition(name="device plugin", find=_device_plugin, when=When.BEFORE),
     Condition(name="resource types", find=_resource_types),
     Condition(name="secrets and claims", find=_references),
+    Condition(name="cost", find=_cost),
     Condition(name="Prometheus", find=_prometheus),
     Condition(name="preview", find=_preview, when=When.DEPLOYED),
     Condition(name="pods and metrics", find=_later_questions, when=When.DEPLOYED),

@@ -46,8 +46,8 @@ def park(
         patience_seconds=lambda: patience_seconds,
         pause_seconds=RETRY_SECONDS,
     )
-    if rule.weights[color]:
-        raise RolloutError(f"{color} still has weight {rule.weights[color]} and is not parked")
+    if rule.serves(color):
+        raise RolloutError(f"{color} still has {rule.share_text(color)} and is not parked")
     settings = ports.config.read()
     known = settings.color(color)
     standing = frozenset[str]() if known.serves else _standing(ports, color)

@@ -5,9 +5,11 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TypeVar
 
+from pydantic import JsonValue
+
 from components.config.settings import ServiceSettings
 from components.domain.moments import format_or_empty
-from components.domain.naming import COLORS, Color, other_color
+from components.domain.naming import Color, other_color
 from rollout.model.errors import (
     RefusedError,
     RolloutError,
@@ -18,9 +20,10 @@ from rollout.model.errors import (
 )
 from rollout.model.plan import full_weight_of
 from rollout.model.records import Note, RuleChanged
-from rollout.model.rule import LiveRule, share_words
+from rollout.model.rule import LiveRule, Routing, share_words
 from rollout.ports import Ports
 from rollout.steps.conditions import keep_warm_until
+from rollout.steps.drift import routing_of, state_agrees
 from rollout.steps.retry import retry
 from rollout.steps.updates import Updater, message_of
 from rollout.system.waits import waiting
@@ -46,7 +49,7 @@ def candidate_to_undo(settings: ServiceSettings, rule: LiveRule, now: datetime, 
     idle = other_color(active)
     if rule.undoes_promotion(now):
         return active
-    if not rule.splits(full_weight_of(active)):
+    if not rule.splits(full_weight_of(active)) or rule.cohorts_on(idle):
         return idle
     if settings.color(idle).serves and keep_warm_until(settings, now):
         return active
@@ -84,22 +87,23 @@ def restore_traffic(
         RolloutError: the rule could not be set.
     """
     ports.shield()
+    routing = Routing(green_weight=green_weight, active_color=active_color)
     if sent_back:
         ports.journal.write(RuleChanged(green_weight=green_weight, how="direct"))
     else:
-        _set_rule(ports, green_weight)
-    _end_running_update(ports, green_weight)
+        _set_rule(ports, routing)
+    _end_running_update(ports, routing)
     message = message_of(f"roll back to {active_color}: {reason}")
     failure: RolloutError | None = None
     attempts, locked_since, reconciled = 0, None, False
     while attempts < MAX_ATTEMPTS:
-        rule = _hold_rule(ports, green_weight)
-        agree = failure is None and _agree(rule, ports.config.read(), green_weight, active_color)
+        rule = _hold_rule(ports, routing)
+        agree = failure is None and _agree(rule, ports.config.read(), routing)
         # After our own update, matching serials prove that the state agrees. Before it, read the state.
         if agree and (reconciled or _is_in_state(ports, updater, rule)):
             return
         try:
-            _reconcile(ports, updater, rule, green_weight, active_color, message, rolling_out=rolling_out)
+            _reconcile(ports, updater, rule, routing, message, rolling_out=rolling_out)
             failure, reconciled = None, True
         except StackLockedError as error:
             # The other update may write the rule once more before it ends. Then we update.
@@ -111,7 +115,7 @@ def restore_traffic(
             if now - locked_since < limit_seconds:
                 what = "the end of another update of the stack"
                 with waiting(what, at_most_seconds=limit_seconds, lasted_seconds=now - locked_since):
-                    _watch(ports, green_weight)
+                    _watch(ports, routing)
                 continue
             attempts = MAX_ATTEMPTS
         except UpdateFailedError as error:
@@ -128,35 +132,39 @@ def restore_traffic(
     )
 
 
-def set_rule(ports: Ports, green_weight: int) -> None:
-    """Set the rule directly. While AWS does not take the call, retry for as long as an update may take.
+def set_rule(ports: Ports, routing: Routing) -> None:
+    """Set the rules directly. While AWS does not take the calls, retry for as long as an update may take.
 
     Raises:
         RolloutError: the rule could not be set; traffic is unchanged.
     """
     note = "traffic is NOT back yet, retrying the rule update"
-    _retry(ports, lambda: ports.load_balancer.set_green_weight(green_weight), note)
+    _retry(ports, lambda: _send(ports, routing), note)
 
 
-def _set_rule(ports: Ports, green_weight: int) -> None:
-    set_rule(ports, green_weight)
-    ports.journal.write(RuleChanged(green_weight=green_weight, how="direct"))
+def _send(ports: Ports, routing: Routing) -> None:
+    ports.load_balancer.set_green_weight(routing.green_weight, cohorts_to=routing.active_color)
 
 
-def _hold_rule(ports: Ports, green_weight: int) -> LiveRule:
-    """Read the rule, and set it again if it has moved. While it cannot be read, set it anyway."""
+def _set_rule(ports: Ports, routing: Routing) -> None:
+    set_rule(ports, routing)
+    ports.journal.write(RuleChanged(green_weight=routing.green_weight, how="direct"))
+
+
+def _hold_rule(ports: Ports, routing: Routing) -> LiveRule:
+    """Read the rules, and set them again if one has moved. While they cannot be read, set them anyway."""
 
     def read() -> LiveRule:
         try:
             return ports.load_balancer.rule()
         except UnavailableError:
             with suppress(UnavailableError):
-                ports.load_balancer.set_green_weight(green_weight)
+                _send(ports, routing)
             raise
 
     rule = _retry(ports, read, "the rule cannot be read back, so it is set repeatedly")
-    if not rule.splits(green_weight):
-        _set_rule(ports, green_weight)
+    if not rule.follows(routing):
+        _set_rule(ports, routing)
     return rule
 
 
@@ -178,34 +186,34 @@ def _patience_seconds(ports: Ports) -> float:
         return RULE_PATIENCE_SECONDS
 
 
-def _watch(ports: Ports, green_weight: int) -> None:
+def _watch(ports: Ports, routing: Routing) -> None:
     """Keep the rule in place for a while."""
     until = ports.clock.monotonic() + RETRY_SECONDS
     while ports.clock.monotonic() < until:
         ports.clock.sleep(REASSERT_SECONDS)
-        _hold_rule(ports, green_weight)
+        _hold_rule(ports, routing)
 
 
-def _end_running_update(ports: Ports, green_weight: int) -> None:
+def _end_running_update(ports: Ports, routing: Routing) -> None:
     ports.stack.interrupt()
     deadline = ports.clock.monotonic() + INTERRUPT_GRACE_SECONDS
     with waiting("the end of the update that was interrupted", at_most_seconds=INTERRUPT_GRACE_SECONDS):
         while ports.stack.is_running():
             if ports.clock.monotonic() > deadline:
                 raise UnreconciledError(
-                    f"the rule is at green_weight {green_weight}, but a running update does not end although it was "
+                    f"the rule is at {routing}, but a running update does not end although it was "
                     "interrupted; see `pulumi cancel`, then run scripts.rollback again"
                 )
             ports.clock.sleep(REASSERT_SECONDS)
-            _hold_rule(ports, green_weight)  # the update may write the old weight after us
+            _hold_rule(ports, routing)  # the update may write the old weight after us
 
 
-def _agree(rule: LiveRule, settings: ServiceSettings, green_weight: int, active_color: Color) -> bool:
+def _agree(rule: LiveRule, settings: ServiceSettings, routing: Routing) -> bool:
     """Return whether rule and config agree."""
     return (
-        rule.splits(green_weight)
-        and settings.green_weight == green_weight
-        and rule.active_color == settings.active_color == active_color
+        rule.follows(routing)
+        and routing_of(settings) == routing
+        and rule.active_color == routing.active_color
         and rule.rollout_serial == settings.rollout_serial
     )
 
@@ -219,7 +227,7 @@ def _is_in_state(ports: Ports, updater: Updater, rule: LiveRule) -> bool:
         return False
     return (
         state is not None
-        and state.weights == {rule.target_groups[color]: rule.weights[color] for color in COLORS}
+        and state_agrees(rule, state)
         and state.active_color == rule.active_color
         and state.rollout_serial == rule.rollout_serial
     )
@@ -229,22 +237,31 @@ def _reconcile(
     ports: Ports,
     updater: Updater,
     rule: LiveRule,
-    green_weight: int,
-    active_color: Color,
+    routing: Routing,
     message: str,
     *,
     rolling_out: bool,
 ) -> None:
     settings = ports.config.read()
     # Undoing a promotion ends the keep-warm window. Undoing an unfinished step keeps it.
-    window = {"keep_until": ""} if settings.active_color != active_color else {}
-    edits = {"green_weight": green_weight, "active_color": active_color, "rolling_out": rolling_out, **window}
+    window = {"keep_until": ""} if settings.active_color != routing.active_color else {}
+    cohorts: dict[str, JsonValue] = {"cohorts_on_candidate": []} if settings.cohorts_on_candidate else {}
+    edits = {
+        "green_weight": routing.green_weight,
+        "active_color": routing.active_color,
+        "rolling_out": rolling_out,
+        **window,
+        **cohorts,
+    }
     updater.write(edits, rule, message=message)
-    if updater.rule_urn is None:
-        updater.rule_in_state()  # not a preview, which would also need Kubernetes' API
-    if updater.rule_urn is None:
+    targets = (updater.rule_urn,)
+    if updater.rule_urn is None or rule.cohorts:
+        # Not a preview, which would also need Kubernetes' API.
+        state = updater.rule_in_state()
+        targets = () if state is None else state.urns
+    if not (urns := [urn for urn in targets if urn is not None]):
         raise UpdateFailedError("Pulumi's state does not have the weighted rule; is this the right stack?")
-    # Only the rule: a rollback must not apply other changes of the program or the config. No policies either: a
+    # Only the rules: a rollback must not apply other changes of the program or the config. No policies either: a
     # rollback must always pass, and an interrupted update may have left things that a policy refuses.
-    ports.stack.up(message, targets=[updater.rule_urn], with_policies=False)
-    ports.journal.write(RuleChanged(green_weight=green_weight, how="up"))
+    ports.stack.up(message, targets=urns, with_policies=False)
+    ports.journal.write(RuleChanged(green_weight=routing.green_weight, how="up"))

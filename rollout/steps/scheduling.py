@@ -131,7 +131,7 @@ def weight_violations(settings: ServiceSettings, plan: Plan) -> Iterator[str]:
 
 
 def _ladder_violations(settings: ServiceSettings, plan: Plan) -> Iterator[str]:
-    """Yield a violation if a rollout would not begin at the foot of the ladder, or would climb another one."""
+    """Yield a violation if a rollout would not begin below the first rung, or if its ladder is out of date."""
     outgoing = settings.color(plan.outgoing)
     if outgoing.wanted_replicas < outgoing.replicas:
         yield (

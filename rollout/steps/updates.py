@@ -4,15 +4,15 @@ A weight change targets only the rule, so it can change nothing else, and is che
 change is previewed and checked first. Every write increases the rollout serial.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final, Literal
 
 from pydantic import JsonValue
 
 from components.domain.naming import Color
 from rollout.model.changes import Change, EngineRun, is_weighted_rule, unlike_candidate_change, unlike_weight_change
-from rollout.model.counts import counts_text
 from rollout.model.errors import (
     Interruption,
     JournalError,
@@ -22,8 +22,9 @@ from rollout.model.errors import (
     UpdateFailedError,
 )
 from rollout.model.records import Note, UpdateBegun, UpdateEnded
-from rollout.model.rule import LiveRule, StateRule
+from rollout.model.rule import LiveRule, Routing, StateRule
 from rollout.ports import Ports, Watch
+from rollout.steps.drift import routing_of
 
 Refusal = Callable[[Iterable[Change]], tuple[str, ...]]
 """Returns every change that is not the intended one."""
@@ -66,13 +67,32 @@ class Updater:
             UnexpectedChangeError: the update made other changes than the weight.
             UpdateFailedError: the update failed; if the rule is unchanged, so is the config.
         """
-        rule = self._rule_to_change(message, green_weight, from_green_weight)
+        now = routing_of(self._ports.config.read())
+        before = None if from_green_weight is None else replace(now, green_weight=from_green_weight)
+        self.change_routing(replace(now, green_weight=green_weight), message=message, before=before)
+
+    def change_routing(self, routing: Routing, *, message: str, before: Routing | None = None) -> None:
+        """Move the weight and cohorts, by one update whose only targets are the weighted rule and those cohorts' rules.
+
+        Args:
+            routing: the new routing.
+            message: what the update is for.
+            before: the routing before, if the update may be a repeated one: config and rules may then each have it or
+                the new one. If None, rules and config must agree.
+
+        Raises:
+            PlanRefusedError: somebody moved a rule, or none would change; the config is unchanged.
+            UnexpectedChangeError: the update made other changes.
+            UpdateFailedError: the update failed; if the weighted rule is unchanged, so is the config.
+        """
+        rule = self._rule_to_change(message, routing, before)
+        former = routing_of(self._ports.config.read()) if before is None else before
+        cohorts = routing.cohorts_on_candidate ^ former.cohorts_on_candidate
+        edits: dict[str, JsonValue] = {"green_weight": routing.green_weight}
+        if cohorts:
+            edits["cohorts_on_candidate"] = [*sorted(routing.cohorts_on_candidate)]
         self._apply(
-            {"green_weight": green_weight},
-            rule,
-            self._unlike_weight(rule, green_weight),
-            message,
-            targets=self._rule_alone(),
+            edits, rule, self._unlike_routing(rule, routing, cohorts), message, targets=self._rules_alone(cohorts)
         )
 
     def change_rule(self, edits: Mapping[str, JsonValue], *, green_weight: int, message: str) -> None:
@@ -87,8 +107,9 @@ class Updater:
             PlanRefusedError: the preview contains other changes; the config is unchanged.
             UpdateFailedError: the preview or the update failed.
         """
-        rule = self._rule_to_change(message, green_weight)
-        self._apply({**edits, "green_weight": green_weight}, rule, self._unlike_weight(rule, green_weight), message)
+        routing = replace(routing_of(self._ports.config.read()), green_weight=green_weight)
+        rule = self._rule_to_change(message, routing)
+        self._apply({**edits, "green_weight": green_weight}, rule, self._unlike_routing(rule, routing), message)
 
     def change_color(
         self, color: Color, edits: Mapping[str, JsonValue], *, message: str, watch: Watch | None = None
@@ -191,28 +212,42 @@ class Updater:
         """Preview the whole program, and remember the weighted rule's URN if it is among the changes."""
         return self._noted(self._ports.stack.preview(message))
 
-    def _rule_to_change(self, message: str, green_weight: int, from_green_weight: int | None = None) -> LiveRule:
+    def _rule_to_change(self, message: str, routing: Routing, before: Routing | None = None) -> LiveRule:
         rule = self._ports.load_balancer.rule()
-        configured = self._ports.config.read().green_weight
-        ours = {configured} if from_green_weight is None else {from_green_weight, green_weight}
-        if configured not in ours or not any(rule.splits(weight) for weight in ours):
+        configured = routing_of(self._ports.config.read())
+        ours = (configured,) if before is None else (before, routing)
+        if configured not in ours or not any(rule.follows(one) for one in ours):
             raise PlanRefusedError(
-                f"{message}: the live rule splits {counts_text(rule.weights)} but the config says green_weight "
-                f"{configured}; somebody changed the rule outside of Pulumi"
+                f"{message}: the live rule {rule} but the config says {configured}; somebody changed the rule outside "
+                "of Pulumi"
             )
         return rule
 
-    def _unlike_weight(self, rule: LiveRule, green_weight: int) -> Refusal:
-        groups = rule.target_groups
-        weights = {groups["green"]: green_weight, groups["blue"]: 100 - green_weight}
-        return lambda changes: unlike_weight_change(changes, service=self._service, weights=weights)
+    def _unlike_routing(self, rule: LiveRule, routing: Routing, cohorts: Collection[str] = ()) -> Refusal:
+        def by_group(green_weight: int) -> dict[str, int]:
+            return {rule.target_groups["green"]: green_weight, rule.target_groups["blue"]: 100 - green_weight}
 
-    def _rule_alone(self) -> tuple[str, ...]:
-        """Return the weighted rule's URN as the target. Empty when neither a preview nor the state has shown it."""
-        if self.rule_urn is None:
-            with suppress(UpdateFailedError):  # without a target, the whole program is previewed
-                self.rule_in_state()
-        return () if self.rule_urn is None else (self.rule_urn,)
+        green_weights = {cohort: routing.green_weight_of(cohort) for cohort in cohorts}
+        return lambda changes: unlike_weight_change(
+            changes,
+            service=self._service,
+            weights=by_group(routing.green_weight),
+            cohorts={cohort: by_group(weight) for cohort, weight in green_weights.items()},
+            moving=[cohort for cohort, weight in green_weights.items() if rule.cohorts.get(cohort) != weight],
+        )
+
+    def _rules_alone(self, cohorts: Collection[str]) -> tuple[str, ...]:
+        """Return the URNs of the weighted rule and these cohorts' rules, as targets.
+
+        Empty when neither a preview nor the state has shown them: the whole program is then previewed.
+        """
+        state: StateRule | None = None
+        if self.rule_urn is None or cohorts:
+            with suppress(UpdateFailedError):
+                state = self.rule_in_state()
+        if self.rule_urn is None or (cohorts and (state is None or not state.cohorts.keys() >= set(cohorts))):
+            return ()
+        return (self.rule_urn, *(state.cohorts[one].urn for one in sorted(cohorts) if state is not None))
 
     def _apply(
         self,

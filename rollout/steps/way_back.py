@@ -98,10 +98,9 @@ def weight_back_to(load_balancer: LoadBalancer, config: Config, to: Color) -> in
         UnavailableError: the load balancer does not answer now.
     """
     try:
-        colored = config.read().color(to)
-        starting = colored.running_replicas >= colored.replicas
+        starting = config.read().color(to).last_replicas_start
     except RolloutError:  # users must not wait for a file
-        starting = False
+        starting = None
     return load_balancer.rule().weight_back(to, lambda color: load_balancer.health(color).healthy, starting=starting)
 
 

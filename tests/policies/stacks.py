@@ -49,6 +49,24 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
     "first": {"service_name": "chat", "blue": {"replicas": 4, "release": release()}, "green": {"replicas": 4}},
     # A rollout onto green, a quarter of the way.
     "ramp": {**BOTH, "green_weight": 25, "rolling_out": True, "rollout_serial": 5},
+    # A rollout onto green: one cohort of two is there, and no weight yet.
+    "cohorts": {
+        **BOTH,
+        "rolling_out": True,
+        "rollout_serial": 5,
+        "cohorts_on_candidate": ["friends"],
+        "rollout": {
+            "cohorts": [
+                {"name": "friends", "priority": 20, "header": "x-tenant", "values": ["acme", "umbrella-*"]},
+                {"name": "partners", "priority": 21, "header": "x-tenant", "values": ["initech"]},
+            ],
+            "steps": [
+                {"cohort": "friends", "hold_seconds": 600},
+                {"cohort": "partners", "hold_seconds": 600},
+                {"candidate_percent": 100, "hold_seconds": 600},
+            ],
+        },
+    },
     # Green is promoted, and blue is kept warm.
     "promoted": {**BOTH, "green_weight": 100, "active_color": "green", "keep_until": LATER, "rollout_serial": 7},
     # Much later: blue is parked and its nodes are released.

@@ -4,7 +4,7 @@ import copy
 import json
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -13,9 +13,11 @@ from typing import Any
 from pydantic import JsonValue
 
 from components.config.release.release import Release
+from components.config.sections.router_settings import LISTENER
 from components.config.settings import ColorSettings, ServiceSettings
 from components.domain.capacity.capacity import nodes_for
 from components.domain.naming import (
+    COHORT_KEY,
     COLOR_KEY,
     COLORS,
     ROLE_KEY,
@@ -49,12 +51,12 @@ from rollout.model.machine import Phase
 from rollout.model.node_pools import NodePool
 from rollout.model.nodes import BoundPod, Node, Pod, Resources
 from rollout.model.records import Body, DrillHistory, Record, read_record
-from rollout.model.rule import LiveRule, StateRule
+from rollout.model.rule import LiveRule, StateCohort, StateRule
 from rollout.model.run import Run, after
 from rollout.model.serving import HookResult
 from rollout.model.verdict import GateVerdict, TargetGroupCounts, TargetHealth, Verdict
 from rollout.ports import Ports, Watch
-from rollout.statistics.measurements import Counters, Period, PeriodRequests, PrefixCache, Series
+from rollout.statistics.measurements import Counters, Period, PeriodRequests, PrefixCache, Series, bucket_label
 from rollout.steps.scheduling import replica_of
 
 SERVICE = "chat"
@@ -65,6 +67,11 @@ SIZED_URNS: dict[Color, str] = {
     "blue": "urn:pulumi:prod::vllm-blue-green::kubernetes:apps/v1:Deployment::chat-blue",
     "green": "urn:pulumi:prod::vllm-blue-green::kubernetes:apps/v1:Deployment::chat-green",
 }
+
+
+def cohort_urn(cohort: str) -> str:
+    """Return the URN of a cohort's rule."""
+    return f"{RULE_URN}-cohort-{cohort}"
 
 
 def release(letter: str) -> Release:
@@ -94,6 +101,15 @@ BASE: dict[str, Any] = {
         "keep_warm_seconds": 3600,
         "cloudwatch_period_seconds": PERIOD_SECONDS,
         "gates": {"max_hold_extension_seconds": 120},
+    },
+}
+JOINED = {
+    "endpoint_url": "https://chat.example.com",
+    "listener": {
+        "arn": LISTENER.example,
+        "security_group_id": "sg-0a",
+        "idle_timeout_seconds": 300,
+        "rule_priority": 100,
     },
 }
 
@@ -212,6 +228,7 @@ class FakeCheck:
 
     name: str
     verdict: Verdict = Verdict.PASS
+    dry_run: bool = False
     runs: int = 0
     prepared: int = 0
 
@@ -222,7 +239,7 @@ class FakeCheck:
         assert color in COLORS
         assert release.release_id
         self.runs += 1
-        return GateVerdict(gate=self.name, verdict=self.verdict, reason="set by the test")
+        return GateVerdict(gate=self.name, verdict=self.verdict, reason="set by the test", dry_run=self.dry_run)
 
 
 @dataclass
@@ -284,6 +301,17 @@ def _buckets(count: float, slow: str) -> Series:
     return {("pod", bound): count if float(bound) >= float(slow) else 0.0 for bound in bounds}
 
 
+def _green_weights(settings: ServiceSettings) -> dict[str, int]:
+    """Return the green weight of each cohort's rule."""
+    return {cohort: 100 if color == "green" else 0 for cohort, color in settings.cohort_colors.items()}
+
+
+def _token_buckets(count: float, tokens: float) -> Series:
+    """Return the buckets of answers that all have the same length."""
+    bounds = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, math.inf)
+    return {("pod", bucket_label(str(bound)) or ""): count if bound >= tokens else 0.0 for bound in bounds}
+
+
 def _deployed(colored: ColorSettings) -> ColorSettings:
     """Return a colour's settings as they affect what is deployed: all replicas are as many, however that is written."""
     return colored.model_copy(update={"running_replicas": colored.wanted_replicas})
@@ -298,6 +326,10 @@ class World:
         self.config = FakeConfig({**BASE, **overrides})
         self.state = self.config.read()  # as of the last update
         self.weights: dict[Color, int] = {color: self.state.weight(color) for color in COLORS}
+        self.cohorts: dict[str, int] = _green_weights(self.state)
+        """The green weight of each cohort's rule."""
+        self.cohort_percent = 20.0
+        """The share of all requests that each cohort sends."""
         self.requests_per_second = 100.0
         self.error_rate: dict[Color, float] = {"blue": 0.0, "green": 0.0}
         self.abandoned_rate: dict[Color, float] = {"blue": 0.02, "green": 0.02}
@@ -308,6 +340,10 @@ class World:
         """The share of requests whose connection the targets refuse: the load balancer answers 502."""
         self.reset_rate: dict[Color, float] = {"blue": 0.0, "green": 0.0}
         """The share of requests whose connection the targets reset later: the load balancer answers 502."""
+        self.tokens_per_request: dict[Color, float] = {"blue": 150.0, "green": 150.0}
+        self.models: dict[str, float] = {}
+        """The share of each model's requests, by the label model_name. Empty while no metric has the label."""
+        self.model_error_rate: dict[tuple[Color, str], float] = {}
         self.ttft_bucket: dict[Color, str] = {"blue": "0.25", "green": "0.25"}
         self.inter_token_bucket: dict[Color, str] = {"blue": "0.05", "green": "0.05"}
         self.end_to_end_bucket: dict[Color, str] = {"blue": "5", "green": "5"}
@@ -331,7 +367,7 @@ class World:
         self.previews: list[str] = []
         self.smoke = Verdict.PASS
         self.approvals: dict[int, Approval] = {}
-        self.checks = {name: FakeCheck(name) for name in ("eval", "warm_up", "shadow")}
+        self.checks = {name: FakeCheck(name) for name in ("eval", "warm_up", "shadow", "load")}
         self.route = FakeRoute(self._answer, now=self.clock.now)
         self.healthy: dict[Color, int | None] = dict.fromkeys(COLORS)
         self.idle_timeout: int | None = None  # in seconds; None for the settings' value
@@ -413,7 +449,7 @@ class World:
         seconds = self.clock.elapsed - self._last_count
         self._last_count = self.clock.elapsed
         for color in COLORS:
-            self.counted[color] += seconds * self.requests_per_second * self.served[color] / 100
+            self.counted[color] += seconds * self.requests_per_second * self.share(color) / 100
             # Requests through the candidate route are counted like all others.
             asked = sum(to == color for to, _ in self.route.times)
             self.counted[color] += asked - self._probed[color]
@@ -426,6 +462,13 @@ class World:
     def served(self) -> dict[Color, int]:
         """The weights that requests follow now."""
         return self._served if self.weight_lag_seconds or self.ignore_weights else self.weights
+
+    def share(self, color: Color) -> float:
+        """Return a colour's share of all requests, in percent: of the weights, and of the cohorts on it."""
+        own = 100 if color == "green" else 0
+        cohorts = sum(self.cohort_percent for weight in self.cohorts.values() if weight == own)
+        rest = 100 - self.cohort_percent * len(self.cohorts)
+        return cohorts + rest * self.served[color] / 100
 
     def _counted_at(self, at: datetime) -> dict[Color, float]:
         elapsed = (at - START).total_seconds()
@@ -456,6 +499,12 @@ class World:
         old, new = self._rule_inputs(self.state) | self.state_rule, self._rule_inputs(wanted) | self.program_rule
         if old != new:
             changes.append(Change(op="update", urn=RULE_URN, type=RULE_TYPE, old=old, new=new))
+        for cohort, weight in _green_weights(wanted).items():
+            before, urn = _green_weights(self.state).get(cohort), cohort_urn(cohort)
+            if before != weight and (not targets or urn in targets):
+                former = {} if before is None else self._cohort_inputs(cohort, before)
+                inputs, op = self._cohort_inputs(cohort, weight), "create" if before is None else "update"
+                changes.append(Change(op=op, urn=urn, type=RULE_TYPE, old=former, new=inputs))
         for color in COLORS:
             reached = not targets or SIZED_URNS[color] in targets
             if reached and _deployed(wanted.color(color)) != _deployed(self.state.color(color)):
@@ -467,7 +516,7 @@ class World:
     def up(
         self, message: str, *, targets: Sequence[str] = (), with_policies: bool = True, watch: Watch | None = None
     ) -> EngineRun:
-        assert set(targets) <= {RULE_URN, *SIZED_URNS.values()}
+        assert set(targets) <= {RULE_URN, *SIZED_URNS.values(), *map(cohort_urn, self.cohorts)}
         self.clock.elapsed += 3
         self.clock.check()
         if with_policies and self.refused_by_policy:
@@ -479,10 +528,16 @@ class World:
             raise UpdateFailedError("update failed: no credentials")
         self.ups.append((message, tuple(targets)))
         wanted, changes = self.config.read(), self._changes(targets)
+        self._count()
+        for cohort, weight in _green_weights(wanted).items():
+            # As with the weights: only what differs from the state is written.
+            if _green_weights(self.state).get(cohort) != weight and (not targets or cohort_urn(cohort) in targets):
+                self.cohorts[cohort] = weight
         if self.state.green_weight != wanted.green_weight:
             self._set_weights(wanted.green_weight)
         if targets:
             rule_keys = ("green_weight", "active_color", "keep_until", "rollout_serial", "rolling_out")
+            rule_keys += ("cohorts_on_candidate",)
             sized = {color: wanted.color(color) for color, urn in SIZED_URNS.items() if urn in targets}
             wanted = self.state.model_copy(update={**{key: getattr(wanted, key) for key in rule_keys}, **sized})
         self.state, self.state_rule = wanted, dict(self.program_rule)
@@ -499,6 +554,10 @@ class World:
             active_color=self.state.active_color,
             rollout_serial=self.state.rollout_serial,
             sized={color: (urn,) for color, urn in SIZED_URNS.items()},
+            cohorts={
+                cohort: StateCohort(urn=cohort_urn(cohort), weights={ARNS["green"]: weight, ARNS["blue"]: 100 - weight})
+                for cohort, weight in _green_weights(self.state).items()
+            },
         )
 
     def interrupt(self) -> None:
@@ -510,6 +569,11 @@ class World:
     def _rule_inputs(self, settings: ServiceSettings) -> dict[str, object]:
         groups = [{"arn": ARNS[color], "weight": settings.weight(color)} for color in COLORS]
         tags = {ROLE_KEY: "weighted-rule", SERVICE_KEY: SERVICE, **settings.traffic.tags()}
+        return {"actions": [{"type": "forward", "forward": {"targetGroups": groups}}], "tags": tags}
+
+    def _cohort_inputs(self, cohort: str, green_weight: int) -> dict[str, object]:
+        groups = [{"arn": ARNS["blue"], "weight": 100 - green_weight}, {"arn": ARNS["green"], "weight": green_weight}]
+        tags = {ROLE_KEY: "cohort-rule", SERVICE_KEY: SERVICE, COHORT_KEY: cohort}
         return {"actions": [{"type": "forward", "forward": {"targetGroups": groups}}], "tags": tags}
 
     # Load balancer
@@ -527,10 +591,15 @@ class World:
             rolling_out=self.state.rolling_out,
             colors={color: self.state.color(color).as_tagged for color in COLORS},
             capacity=self.state.capacity,
+            cohorts=dict(self.cohorts),
+            tagged_cohorts=self.state.cohort_colors,
         )
 
-    def set_green_weight(self, green_weight: int) -> None:
+    def set_green_weight(self, green_weight: int, *, cohorts_to: Color | None = None) -> None:
         self.direct.append(green_weight)
+        if cohorts_to is not None:
+            self._count()
+            self.cohorts = dict.fromkeys(self.cohorts, 100 if cohorts_to == "green" else 0)
         self._set_weights(green_weight)
 
     def health(self, color: Color) -> TargetHealth:
@@ -671,11 +740,22 @@ class World:
             for number in range(colored.wanted_replicas)
         )
 
-    def counters(self, at: datetime) -> Mapping[Color, Counters]:
+    def counters(self, at: datetime, by: Collection[str] = ()) -> Mapping[Color, Counters]:
         if self.metrics_down:
             raise UpdateFailedError("Prometheus does not answer")
         counted = self._counted_at(at)
-        return {color: self._counters(color, counted[color]) if self.pods(color) else Counters() for color in COLORS}
+        return {
+            color: self._with_slices(color, counted[color], by) if self.pods(color) else Counters() for color in COLORS
+        }
+
+    def _with_slices(self, color: Color, requests: float, by: Collection[str]) -> Counters:
+        whole, usual = self._counters(color, requests), self.error_rate[color]
+        models: dict[str, Counters] = {}
+        for model, share in self.models.items():
+            self.error_rate[color] = self.model_error_rate.get((color, model), usual)
+            models[model] = self._counters(color, requests * share)
+        self.error_rate[color] = usual
+        return replace(whole, slices={label: models if label == "model_name" else {} for label in by})
 
     def _counters(self, color: Color, requests: float) -> Counters:
         abandoned = requests * self.abandoned_rate[color]
@@ -688,10 +768,13 @@ class World:
             inter_token_buckets=_buckets(requests * 100, self.inter_token_bucket[color]),
             end_to_end_buckets=_buckets(requests, self.end_to_end_bucket[color]),
             waiting={("pod", ""): self.waiting_per_replica[color]},
+            output_tokens={("pod", ""): requests * self.tokens_per_request[color]},
+            answer_tokens_buckets=_token_buckets(requests, self.tokens_per_request[color]),
+            answer_tokens_sum={("pod", ""): requests * self.tokens_per_request[color]},
         )
 
     def running_requests(self, color: Color) -> float | None:
-        return 1.0 if self.running_for_ever or self.weights[color] else 0.0
+        return 1.0 if self.running_for_ever or self.share(color) else 0.0
 
     def counts(self, color: Color, start: datetime, end: datetime) -> TargetGroupCounts | None:
         requests = self._counted_at(end)[color] - self._counted_at(start)[color]

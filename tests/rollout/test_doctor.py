@@ -155,7 +155,7 @@ def test_what_does_not_answer_could_not_be_checked(question: str, conditions: li
 def test_what_cannot_even_be_asked_is_missing() -> None:
     world = new_world()
 
-    def unset(_: object) -> object:
+    def unset(*_: object) -> object:
         raise RefusedError("rollout.prometheus_url: is not set")
 
     world.counters = unset  # type: ignore[method-assign, assignment]

@@ -67,8 +67,8 @@ class SurgeWorld(KillableWorld):
         self._look()
         return run
 
-    def set_green_weight(self, green_weight: int) -> None:
-        super().set_green_weight(green_weight)
+    def set_green_weight(self, green_weight: int, *, cohorts_to: Color | None = None) -> None:
+        super().set_green_weight(green_weight, cohorts_to=cohorts_to)
         self._look()
 
     def _look(self) -> None:
@@ -223,6 +223,29 @@ def test_one_unhealthy_replica_of_a_colour_that_has_given_up_none_delays_no_roll
     world.healthy["blue"] = 3
     assert ramp(world).phase is Phase.ROLLED_BACK
     assert world.shifts_of_traffic == [0, 1, 25, 0]
+
+
+def test_a_second_rollback_overloads_nobody_when_the_first_was_killed_in_its_last_wave() -> None:
+    world = failing_at(100)
+    whole = failing_at(100)
+    ramp(whole)
+    messages = [message for message, _ in whole.ups]
+    world.kill_in_up = messages.index("run 4 replicas of blue") + 1, "after"
+    with pytest.raises(Killed):
+        ramp(world)
+    before, world.healthy["blue"] = world.weights["green"], 3  # the fourth is still starting
+    moved = send_back_by(world, world.clock.now(), force=False)
+    assert moved is not None
+    assert 0 < moved.green_weight <= before
+    capacity = world.state.capacity
+    assert capacity is not None
+    assert 100 - moved.green_weight == capacity.carried_percent(3)
+    world.healthy["blue"] = None
+    world.killable.reopen()
+    world.kill_in_up = None
+    assert roll_back_by_script(session(world), "users complain", moved).phase is Phase.ROLLED_BACK
+    assert_kept_within(world)
+    assert_home(world, "blue")
 
 
 def test_a_promotion_is_undone_in_waves_too() -> None:

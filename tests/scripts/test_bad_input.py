@@ -306,7 +306,8 @@ def test_a_rollback_sends_traffic_back_although_the_disk_is_full(
 ) -> None:
     sent: list[int] = []
 
-    def modify(_: object, green_weight: int) -> None:
+    def modify(_: object, green_weight: int, *, cohorts_to: str) -> None:
+        assert cohorts_to == "blue"
         sent.append(green_weight)
 
     set_rule(monkeypatch, HALF)
@@ -320,7 +321,7 @@ def test_a_rollback_sends_traffic_back_although_the_disk_is_full(
 
 
 def test_a_rollback_that_may_not_change_the_rule_is_refused(with_aws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbidden(_: object, green_weight: int) -> None:
+    def forbidden(_: object, green_weight: int, **_options: object) -> None:
         raise RolloutError(f"AWS ModifyRule: AccessDenied: no {green_weight}")
 
     set_rule(monkeypatch, HALF)
@@ -365,7 +366,7 @@ def test_a_rollback_of_a_run_s_own_rollout_needs_a_run(project: Path) -> None:
 def test_a_run_that_has_begun_nothing_rolls_nothing_back_whatever_the_rule_says(
     with_aws: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def set_green_weight(*_: object) -> None:
+    def set_green_weight(*_: object, **_options: object) -> None:
         raise AssertionError("the rule was changed")
 
     monkeypatch.setattr("rollout.adapters.aws.load_balancer.Elbv2LoadBalancer.set_green_weight", set_green_weight)

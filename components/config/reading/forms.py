@@ -218,6 +218,23 @@ ANNOUNCEMENT: Final = Form(
     matching(r"([0-9]{1,10} \S[^\x00-\x1f]*)?"),
 )
 
+# https://prometheus.io/docs/concepts/data_model/#metric-names-and-labels
+_PROMETHEUS_LABEL = matching(r"(?!__)[A-Za-z_][A-Za-z0-9_]{0,99}")
+_TAKEN_LABELS: Final = {
+    "service": "All requests that a gate judges are of one service.",
+    "color": "A gate compares the colours anyway.",
+    "le": "That label has the buckets of a latency.",
+    "status": "That label says whether a request failed.",
+    "finished_reason": "That label says whether a request failed.",
+}
+
+
+def _slice_label(text: str) -> str | None:
+    return _TAKEN_LABELS.get(text, _PROMETHEUS_LABEL(text))
+
+
+SLICE_LABEL: Final = Form("a label of the pods' metrics", "model_name", _slice_label)
+
 _PATH = r"(?!/*$)[^\x00-\x1f:]{1,500}"
 PATH: Final = Form("a path, relative to the folder of Pulumi.yaml", "evals/suite.jsonl", matching(_PATH))
 PATH_OR_S3: Final = Form(

@@ -9,6 +9,7 @@ from components.config.reading.durations import PositiveSeconds
 from components.config.reading.forms import PATH, URL
 from components.config.reading.model import STRICT, Items
 from components.config.reading.violations import Violation, wrong
+from components.config.sections.gate_settings import DryRun
 from components.config.sections.hook_settings import be_words
 from components.config.sections.prometheus_settings import SecretSource, is_loopback
 
@@ -246,6 +247,105 @@ class WarmUpSettings(BaseModel):
     ] = 2.0
     timeout_seconds: _RequestTimeout = 60
     concurrency: _Concurrency = 4
+
+
+# A search has about three levels that rise, one that is repeated, and two in between.
+_FEWEST_LEVELS = 6
+
+
+class LoadSettings(BaseModel):
+    """The load check: how much of the users' peak the candidate can carry, measured before it gets any of it.
+
+    It runs when this block is set; ``{}`` is enough.
+    """
+
+    model_config = STRICT
+
+    dry_run: DryRun = False
+    required_percent_of_peak: Annotated[
+        float | None,
+        Field(
+            ge=1,
+            le=10_000,
+            description="Share of the peak that the candidate must carry at its full size, in percent. "
+            "null: it is only reported.",
+        ),
+    ] = 120.0
+    peak_window_seconds: Annotated[
+        PositiveSeconds, Field(le=2_678_400, description="How far back the peak of users' requests is looked for.")
+    ] = 86_400
+    peak_rate_seconds: Annotated[
+        PositiveSeconds,
+        Field(description="Time over which the peak is an average; at least four scrape intervals of Prometheus."),
+    ] = 300
+    ttft_p95_limit_seconds: Annotated[
+        PositiveSeconds | None,
+        Field(
+            description="Highest p95 of the time to first token under load. Default: `ttft_p95.limit_seconds`, unless "
+            "that gate is a dry run.",
+            examples=[2],
+        ),
+    ] = None
+    inter_token_p95_limit_seconds: Annotated[
+        PositiveSeconds | None,
+        Field(
+            description="Highest p95 of the time between tokens under load. Default: `inter_token_p95.limit_seconds`, "
+            "unless that gate is a dry run.",
+            examples=[0.1],
+        ),
+    ] = None
+    send_to_active_color: Annotated[
+        bool,
+        Field(
+            description="True: the active colour is loaded to its limits, too, after the candidate. Its users feel it."
+        ),
+    ] = False
+    max_throughput_drop_percent: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=100,
+            description="Largest drop of what a replica carries, below the active colour's, in percent; needs "
+            "`send_to_active_color`.",
+            examples=[10],
+        ),
+    ] = None
+    max_concurrency: Annotated[
+        int, Field(ge=1, le=800, description="Most requests to have open at once, on all replicas together.")
+    ] = 256
+    level_seconds: Annotated[PositiveSeconds, Field(description="How long each number of open requests is kept.")] = 20
+    max_seconds: Annotated[PositiveSeconds, Field(description="Longest time that the load on one colour may last.")] = (
+        900
+    )
+    max_total_tokens: Annotated[
+        int,
+        Field(ge=1, le=1_000_000_000, description="Most tokens to use on one colour, of prompts and answers together."),
+    ] = 5_000_000
+    max_tokens: Annotated[int, Field(ge=1, le=100_000, description="Longest answer to ask for, in tokens.")] = 1024
+    seed: Annotated[
+        int, Field(ge=0, le=2**31 - 1, description="Random seed for the choice of prompts and for the answers.")
+    ] = 1
+    timeout_seconds: Annotated[
+        PositiveSeconds, Field(description="Longest time for which a request may be silent; then it has failed.")
+    ] = 120
+
+    @model_validator(mode="after")
+    def _judge_something(self) -> Self:
+        drop = self.max_throughput_drop_percent
+        if self.required_percent_of_peak is None and drop is None and not self.dry_run:
+            what = "must not be null when max_throughput_drop_percent is not set: any capacity would pass"
+            raise wrong(Violation(("required_percent_of_peak",), what, "Set one of them, or dry_run: true."))
+        if drop is not None and not self.send_to_active_color:
+            what = "needs the active colour's throughput, and the check may not send to it"
+            fix = "Set send_to_active_color: true, or remove it."
+            raise wrong(Violation(("max_throughput_drop_percent",), what, fix, drop))
+        if self.max_seconds < _FEWEST_LEVELS * self.level_seconds:
+            what = f"must be at least {_FEWEST_LEVELS} times level_seconds {self.level_seconds:g}: a search needs them"
+            raise wrong(Violation(("max_seconds",), what, value=self.max_seconds))
+        if self.peak_rate_seconds > self.peak_window_seconds:
+            what = f"must be at most peak_window_seconds {self.peak_window_seconds:g}"
+            raise wrong(Violation(("peak_rate_seconds",), what, value=self.peak_rate_seconds))
+        return self
 
 
 class ManualSettings(BaseModel):

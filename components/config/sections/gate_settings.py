@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from components.config.reading.durations import PositiveSeconds
+from components.config.reading.forms import SLICE_LABEL
 from components.config.reading.model import STRICT
 
 DryRun = Annotated[bool, Field(description="True: the verdict is written to the journal but decides nothing.")]
@@ -14,6 +15,12 @@ Ratio = Annotated[
 ]
 Increase = Annotated[
     float, Field(ge=0, le=100, description="Largest increase over the active colour's share, in percentage points.")
+]
+
+By = Annotated[
+    str | None,
+    SLICE_LABEL,
+    Field(description="Label of the pods' metrics: each of its values is judged by itself, too. Default: none."),
 ]
 
 
@@ -27,6 +34,14 @@ class ErrorRateSettings(BaseModel):
         1.0
     )
     increase_limit_points: Increase = 0.5
+
+
+class PodErrorRateSettings(ErrorRateSettings):
+    """Failed requests as the pods count them."""
+
+    model_config = STRICT
+
+    by: By = None
 
 
 class AbandonedSettings(BaseModel):
@@ -54,7 +69,15 @@ class LatencySettings(BaseModel):
     ratio_limit: Ratio = 1.5
 
 
-class TtftSettings(LatencySettings):
+class PodLatencySettings(LatencySettings):
+    """A latency that the pods measure."""
+
+    model_config = STRICT
+
+    by: By = None
+
+
+class TtftSettings(PodLatencySettings):
     """Time to first token."""
 
     model_config = STRICT
@@ -62,7 +85,7 @@ class TtftSettings(LatencySettings):
     limit_seconds: P95Limit = 2.0
 
 
-class InterTokenSettings(LatencySettings):
+class InterTokenSettings(PodLatencySettings):
     """Time between two consecutive tokens of an answer."""
 
     model_config = STRICT
@@ -70,7 +93,7 @@ class InterTokenSettings(LatencySettings):
     limit_seconds: P95Limit = 0.2
 
 
-class EndToEndSettings(LatencySettings):
+class EndToEndSettings(PodLatencySettings):
     """Time from a request's arrival to its last token.
 
     Colours can be compared only over holds that are longer than their requests. In a shorter hold, the colour whose
@@ -104,6 +127,22 @@ class QueueDepthSettings(BaseModel):
         float,
         Field(ge=0, le=1_000_000, description="Largest increase per replica over the active colour."),
     ] = 5.0
+
+
+class CostSettings(BaseModel):
+    """US dollars per million output tokens, at full traffic (docs/cost.md)."""
+
+    model_config = STRICT
+
+    dry_run: DryRun = False
+    max_cost_increase_percent: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=10_000,
+            description="Largest increase over the active colour, in percent. Default: the cost is only shown.",
+        ),
+    ] = None
 
 
 class ProbeSettings(BaseModel):

@@ -1,6 +1,6 @@
 """Settings of a service's entry point: an existing listener to join, access logs and alarms."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Annotated, Final
 
@@ -10,7 +10,9 @@ from components.config.reading.durations import MAX_SECONDS
 from components.config.reading.forms import SECURITY_GROUP, Form, all_different, matching
 from components.config.reading.model import STRICT, Items
 from components.config.reading.violations import Violation, wrong
+from components.config.sections.cohort_settings import CohortSettings
 from components.config.sections.rollout_settings import GateSettings
+from components.domain.balancer.listener_rules import MAX_RULES, RulePriorities
 from components.domain.balancer.load_balancer_arns import load_balancer_of
 from components.domain.naming import COLORS, Color
 
@@ -105,9 +107,12 @@ class ListenerSettings(BaseModel):
         return load_balancer_of(self.arn)
 
     @property
-    def candidate_priorities(self) -> Mapping[Color, int]:
-        """Priorities of the candidate routes, directly before that of the weighted rule."""
-        return {color: self.rule_priority - len(COLORS) + position for position, color in enumerate(COLORS)}
+    def priorities(self) -> RulePriorities:
+        """The priorities of the rules: the candidate routes come directly before the weighted rule."""
+        before: dict[Color, int] = {
+            color: self.rule_priority - len(COLORS) + position for position, color in enumerate(COLORS)
+        }
+        return RulePriorities(weighted=self.rule_priority, candidate=before)
 
 
 class AlarmSettings(BaseModel):
@@ -169,11 +174,26 @@ class AlarmSettings(BaseModel):
         return max_stream_seconds / 2 if given is None else given
 
 
-def clashes(listeners: Mapping[str, ListenerSettings]) -> Iterator[Violation]:
-    """Find services whose rules conflict on a shared listener; the listeners are given by service name."""
+def clashes(
+    listeners: Mapping[str, ListenerSettings], cohorts: Mapping[str, Sequence[CohortSettings]]
+) -> Iterator[Violation]:
+    """Find services whose rules conflict on a shared listener; listeners and cohorts are given by service name."""
+    for arn in dict.fromkeys(one.arn for one in listeners.values()):
+        rules = {name: 1 + len(COLORS) + len(cohorts[name]) for name, one in listeners.items() if one.arn == arn}
+        if (total := sum(rules.values())) > MAX_RULES:
+            what = f"must have at most {MAX_RULES} rules of all services together: a load balancer has no more"
+            yield Violation((next(reversed(rules)), "listener", "arn"), what, "Use a second listener.", total)
     for (one, theirs), (two, mine) in combinations(listeners.items(), 2):
         if mine.arn != theirs.arn:
             continue
+        for name, other in ((two, one), (one, two)):
+            taken = {*listeners[other].priorities.candidates, listeners[other].priorities.weighted}
+            # Of two cohorts with the same priority, the later one is named.
+            taken |= {cohort.priority for cohort in cohorts[other]} if name == two else set[int]()
+            for place, cohort in enumerate(cohorts[name]):
+                if cohort.priority in taken:
+                    what = f"must not be that of a rule of service {other} on the same listener"
+                    yield Violation((name, "rollout", "cohorts", place, "priority"), what, "", cohort.priority)
         if abs(mine.rule_priority - theirs.rule_priority) <= len(COLORS):
             what = f"must be at least {len(COLORS) + 1} away from {theirs.rule_priority}, the priority of service {one}"
             fix = "Each service uses its priority and the two before it."

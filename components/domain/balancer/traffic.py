@@ -14,6 +14,8 @@ from components.domain.moments import format_or_empty
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
     ANNOUNCED_KEY,
+    COHORTS_KEY,
+    COLORS,
     EVIDENCE_KEY,
     KEEP_UNTIL_KEY,
     ROLLING_OUT_KEY,
@@ -25,7 +27,7 @@ from components.domain.naming import (
 )
 
 _UNUSED = "unused"
-_STATE = re.compile(r"(?P<release>[0-9a-f]+) (?:x(?P<replicas>[1-9][0-9]*)|parked)")
+_STATE = re.compile(r"(?P<release>[0-9a-f]+) (?:x(?P<replicas>[1-9][0-9]*)(?P<starting> starting)?|parked)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +36,16 @@ class ColorState:
 
     release_id: str | None = None
     replicas: int = 0
+    starting: bool = field(default=False, compare=False)
+    """Whether some of these replicas are only on their way: in the last wave of a rollback."""
 
     def __str__(self) -> str:
         """Return the text of the tag, such as ``0a1b2c3d4e5f x4``."""
         if self.release_id is None:
             return _UNUSED
-        return f"{self.release_id} x{self.replicas}" if self.replicas else f"{self.release_id} parked"
+        if not self.replicas:
+            return f"{self.release_id} parked"
+        return f"{self.release_id} x{self.replicas}{' starting' if self.starting else ''}"
 
     @classmethod
     def parse(cls, text: str) -> "ColorState | None":
@@ -47,7 +53,22 @@ class ColorState:
         if text == _UNUSED:
             return cls()
         found = _STATE.fullmatch(text)
-        return None if found is None else cls(release_id=found["release"], replicas=int(found["replicas"] or 0))
+        if found is None:
+            return None
+        return cls(
+            release_id=found["release"], replicas=int(found["replicas"] or 0), starting=found["starting"] is not None
+        )
+
+
+def cohorts_text(cohorts: Mapping[str, Color]) -> str:
+    """Return the text of the tag that says where each cohort's requests go, such as ``friends:green partners:blue``."""
+    return " ".join(f"{name}:{color}" for name, color in cohorts.items())
+
+
+def parse_cohorts(text: str) -> dict[str, Color]:
+    """Return what a tag's text says of each cohort; what has another format is left out."""
+    parts = (one.partition(":") for one in text.split())
+    return {name: color for name, _, color in parts if name and color in COLORS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +78,7 @@ class Traffic:
     ``keep_until`` is None when there is no keep-warm window, or when the rule's tag for it cannot be read.
     ``announced_serial`` is the serial at which an announcement permits changes; empty when there is no announcement.
     ``evidence`` names the evidence bundle behind the weights; empty when there is none.
+    ``cohorts`` says to which colour each cohort's requests go, whatever the weights.
     ``capacity`` is None when each colour has places for all of its replicas (every headroom mode but ``surge``).
     """
 
@@ -69,11 +91,20 @@ class Traffic:
     evidence: str = ""
     colors: Mapping[Color, ColorState] = field(default_factory=dict["Color", ColorState])
     capacity: SharedCapacity | None = None
+    cohorts: Mapping[str, Color] = field(default_factory=dict["str", Color])
 
     @property
     def idle_color(self) -> Color:
         """The colour that is not promoted."""
         return other_color(self.active_color)
+
+    def cohorts_on(self, color: Color) -> tuple[str, ...]:
+        """Return the cohorts whose requests go to a colour."""
+        return tuple(name for name, goes_to in self.cohorts.items() if goes_to == color)
+
+    def serves(self, color: Color) -> bool:
+        """Return whether clients' requests go to a colour: by its weight, or because a cohort is on it."""
+        return bool(self.weights.get(color)) or color in self.cohorts.values()
 
     def tags(self) -> dict[str, str]:
         """Return the tags of the weighted rule."""
@@ -86,4 +117,5 @@ class Traffic:
             **({EVIDENCE_KEY: self.evidence} if self.evidence else {}),
             **{color_state_key(color): str(state) for color, state in self.colors.items()},
             **({} if self.capacity is None else {SHARED_CAPACITY_KEY: str(self.capacity)}),
+            **({COHORTS_KEY: cohorts_text(self.cohorts)} if self.cohorts else {}),
         }

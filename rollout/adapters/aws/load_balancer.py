@@ -15,11 +15,13 @@ from components.domain.balancer.load_balancer_arns import (
     load_balancer_of,
     target_group_dimension,
 )
-from components.domain.balancer.traffic import ColorState
+from components.domain.balancer.traffic import ColorState, parse_cohorts
 from components.domain.capacity.ladder import SharedCapacity
 from components.domain.moments import parse_or_none
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
+    COHORT_KEY,
+    COHORTS_KEY,
     COLOR_KEY,
     COLORS,
     KEEP_UNTIL_KEY,
@@ -53,13 +55,23 @@ NOT_SERVING: Final = frozenset({"draining", "unused"})
 
 
 @dataclass(frozen=True, kw_only=True)
+class _CohortRule:
+    """A cohort's rule, and its actions as last read."""
+
+    arn: str
+    actions: list[ActionTypeDef]
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Found:
-    """The ARNs of a service, which do not change, and the rule's actions as last read."""
+    """The ARNs of a service, which do not change, and the rules' actions as last read."""
 
     load_balancer_arn: str
     rule_arn: str
     target_groups: Mapping[Color, str]
     actions: list[ActionTypeDef]
+    cohorts: Mapping[str, _CohortRule]
+    """The cohorts' rules, by cohort."""
 
 
 class Elbv2LoadBalancer:
@@ -98,8 +110,11 @@ class Elbv2LoadBalancer:
             self._found, tags = self._search()
             found = self._found
         else:
-            rule = self._client.describe_rules(RuleArns=[self._found.rule_arn])["Rules"][0]
-            self._found = found = replace(self._found, actions=_actions(rule))
+            try:
+                self._found = found = self._read(self._found)
+            except self._client.exceptions.RuleNotFoundException:
+                self._found, _ = self._search()
+                found = self._found
             tags = self._tags([found.rule_arn])[found.rule_arn]
         active, keep_until = tags.get(ACTIVE_COLOR_KEY), tags.get(KEEP_UNTIL_KEY, "")
         kept_until = parse_or_none(keep_until)
@@ -119,18 +134,49 @@ class Elbv2LoadBalancer:
                 if (state := ColorState.parse(tags.get(color_state_key(color), ""))) is not None
             },
             capacity=SharedCapacity.parse(tags.get(SHARED_CAPACITY_KEY, "")),
+            cohorts={
+                cohort: _weights(rule.actions).get(found.target_groups["green"], 0)
+                for cohort, rule in found.cohorts.items()
+            },
+            tagged_cohorts=parse_cohorts(tags.get(COHORTS_KEY, "")),
         )
 
-    def set_green_weight(self, green_weight: int) -> None:
-        """Set the weights of the weighted rule. One API call if the rule has been read before.
+    def _read(self, known: _Found) -> _Found:
+        """Read the actions of all rules again, in one call."""
+        arns = [known.rule_arn, *(rule.arn for rule in known.cohorts.values())]
+        described = self._client.describe_rules(RuleArns=arns)["Rules"]
+        actions = {rule.get("RuleArn", ""): _actions(rule) for rule in described}
+        cohorts = {cohort: replace(rule, actions=actions[rule.arn]) for cohort, rule in known.cohorts.items()}
+        return replace(known, actions=actions[known.rule_arn], cohorts=cohorts)
+
+    def set_green_weight(self, green_weight: int, *, cohorts_to: Color | None = None) -> None:
+        """Set the weights of the weighted rule. One API call for each rule if they have been read before.
+
+        Args:
+            green_weight: the weight of green.
+            cohorts_to: the colour that every cohort is sent to first. None to leave the cohorts where they are.
 
         Raises:
             UnavailableError: AWS does not take the call now; a later call may succeed.
         """
         with _marking_transient_errors():
             found = self._find()
-            weights = {found.target_groups["green"]: green_weight, found.target_groups["blue"]: 100 - green_weight}
-            self._client.modify_rule(RuleArn=found.rule_arn, Actions=_with_weights(found.actions, weights))
+            failures: list[Exception] = []
+            for rule in () if cohorts_to is None else found.cohorts.values():
+                try:
+                    self._set(rule.arn, rule.actions, 100 if cohorts_to == "green" else 0)
+                except self._client.exceptions.RuleNotFoundException:
+                    pass  # somebody has deleted it: the weighted rule gets the cohort's requests, too
+                except Exception as error:  # all others must not wait for this cohort
+                    failures.append(error)
+            self._set(found.rule_arn, found.actions, green_weight)
+            if failures:
+                raise failures[0]
+
+    def _set(self, rule_arn: str, actions: list[ActionTypeDef], green_weight: int) -> None:
+        groups = self._find().target_groups
+        weights = {groups["green"]: green_weight, groups["blue"]: 100 - green_weight}
+        self._client.modify_rule(RuleArn=rule_arn, Actions=_with_weights(actions, weights))
 
     def health(self, color: Color) -> TargetHealth:
         """Count a colour's targets by health.
@@ -195,10 +241,20 @@ class Elbv2LoadBalancer:
     def _search(self) -> tuple[_Found, Mapping[str, str]]:
         """Find the rule and its tags."""
         candidates: list[tuple[str, RuleTypeDef, Mapping[str, str]]] = []
+        cohorts: dict[str, _CohortRule] = {}
         for load_balancer_arn, listener_arns in self._places():
             rules = {rule.get("RuleArn", ""): rule for arn in listener_arns for rule in self._rules(arn)}
-            tagged = self._marked(rules, "weighted-rule")
-            candidates += [(load_balancer_arn, rules[arn], tags) for arn, tags in tagged.items()]
+            ours = self._ours(rules)
+            candidates += [
+                (load_balancer_arn, rules[arn], tags)
+                for arn, tags in ours.items()
+                if tags.get(ROLE_KEY) == "weighted-rule"
+            ]
+            cohorts |= {
+                tags.get(COHORT_KEY, ""): _CohortRule(arn=arn, actions=_actions(rules[arn]))
+                for arn, tags in ours.items()
+                if tags.get(ROLE_KEY) == "cohort-rule"
+            }
             if candidates and self._service:
                 break
         if len(candidates) > 1:
@@ -219,6 +275,7 @@ class Elbv2LoadBalancer:
                 rule_arn=arn,
                 target_groups={color: groups[color] for color in COLORS},
                 actions=actions,
+                cohorts=cohorts,
             )
             return found, tags
         where = f"on listener {self._listener_arn}" if self._listener_arn else "in this account and region"
@@ -253,7 +310,11 @@ class Elbv2LoadBalancer:
 
     def _marked(self, arns: Iterable[str], role: Role) -> dict[str, dict[str, str]]:
         """Return the resources that have our tags for this role, with all their tags."""
-        wanted = {STACK_KEY: self._stack, ROLE_KEY: role} | ({SERVICE_KEY: self._service} if self._service else {})
+        return {arn: tags for arn, tags in self._ours(arns).items() if tags.get(ROLE_KEY) == role}
+
+    def _ours(self, arns: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Return the resources that have our tags, with all their tags."""
+        wanted = {STACK_KEY: self._stack} | ({SERVICE_KEY: self._service} if self._service else {})
         return {arn: tags for arn, tags in self._tags(arns).items() if wanted.items() <= tags.items()}
 
     def _tags(self, arns: Iterable[str]) -> dict[str, dict[str, str]]:

@@ -1,11 +1,11 @@
 """Reads Pulumi's state, in the format of its deployments."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from components.domain.naming import ACTIVE_COLOR_KEY, COLOR_KEY, COLORS, ROLLOUT_SERIAL_KEY, SERVICE_KEY, Color
-from rollout.model.changes import Change, is_weighted_rule, weights_after
-from rollout.model.rule import StateRule
+from rollout.model.changes import Change, cohort_of_rule, is_weighted_rule, weights_after
+from rollout.model.rule import StateCohort, StateRule
 
 _SIZED: Final = (
     "kubernetes:apps/v1:Deployment",
@@ -29,9 +29,18 @@ def state_rule(resources: Iterable[Mapping[str, Any]], service: str) -> StateRul
                 weights=weights_after(rule),
                 active_color=tags.get(ACTIVE_COLOR_KEY, ""),
                 rollout_serial=int(tags.get(ROLLOUT_SERIAL_KEY) or 0),
+                cohorts=dict(_cohorts(every, service)),
                 sized={color: urns for color in COLORS if (urns := tuple(_sized(every, service, color)))},
             )
     return None
+
+
+def _cohorts(resources: Iterable[Mapping[str, Any]], service: str) -> Iterator[tuple[str, StateCohort]]:
+    """Yield the rules of the service's cohorts."""
+    for one in resources:
+        rule = Change(op="same", urn=one.get("urn", ""), type=one.get("type", ""), new=one.get("outputs") or {})
+        if (cohort := cohort_of_rule(rule, service)) is not None:
+            yield cohort, StateCohort(urn=rule.urn, weights=weights_after(rule))
 
 
 def _sized(resources: Iterable[Mapping[str, Any]], service: str, color: Color) -> Iterable[str]:

@@ -208,6 +208,7 @@ def _existing_node_relations(read: dict[str, Json], mode: Json) -> Iterator[Path
 
 def _other_relations(read: dict[str, Json], mode: Json) -> Iterator[Path]:
     yield from _surge_relations(read, mode)
+    yield from _cohort_relations(read)
     if read.get("fallback_instance_types"):
         yield ("fallback_instance_types",)  # no two of NODES have the same GPUs
     yield from _autoscaling_relations(read, mode)
@@ -257,6 +258,15 @@ def _other_relations(read: dict[str, Json], mode: Json) -> Iterator[Path]:
             yield (color, "parked")
         elif share and mine.get("release") is None and _serves(theirs):
             yield ("green_weight",)
+
+
+def _cohort_relations(read: dict[str, Json]) -> Iterator[Path]:
+    """What the cohorts on the candidate need. The cohorts themselves have tests of their own."""
+    known = [one["name"] for one in read.get("rollout", {}).get("cohorts", [])]
+    idle = "green" if read.get("active_color", "blue") == "blue" else "blue"
+    named = read.get("cohorts_on_candidate", [])
+    if any(name not in known for name in named) or (named and not _serves(read.get(idle, {}))):
+        yield ("cohorts_on_candidate",)
 
 
 def _surge_relations(read: dict[str, Json], mode: Json) -> Iterator[Path]:

@@ -3,7 +3,7 @@
 from tests.policies.bundles import CHANGED, FAILED, GATE_FAILED, GREEN_ID, OTHER, PASSED, bundles, tag
 from tests.policies.case import Safe, Unsafe
 from tests.policies.edits import GONE
-from tests.policies.stacks import Declared
+from tests.policies.stacks import SHARED, Declared
 
 _FORWARD = "actions[0].forward"
 _GROUPS = f"{_FORWARD}.targetGroups"
@@ -392,6 +392,116 @@ _CANDIDATE_ROUTE_FIRST = (
     ),
 )
 
+_FRIENDS = "ListenerRule chat-cohort-friends"
+_COHORT = "traffic-cohort-goes-to-one-colour"
+
+_COHORTS = (
+    Unsafe(
+        policy=_COHORT,
+        why="somebody splits a cohort by weight, so that its tenants flip between two releases",
+        base="cohorts",
+        edits={_FRIENDS: {f"{_GROUPS}[0].weight": 50, f"{_GROUPS}[1].weight": 50}},
+        says="what it forwards to is blue, green, but must be green",
+    ),
+    Unsafe(
+        policy=_COHORT,
+        why="a cohort's rule was moved by hand, and the tag still says the former colour",
+        base="cohorts",
+        edits={_FRIENDS: {f"{_GROUPS}[0].weight": 100, f"{_GROUPS}[1].weight": 0}},
+        says="what it forwards to is blue, but must be green",
+    ),
+    Unsafe(
+        policy=_COHORT,
+        why="the weighted rule takes the cohort's requests first",
+        base="cohorts",
+        edits={_FRIENDS: {"priority": 100}},
+        says="priority is 100, but must be less than 100, that of chat",
+    ),
+    Unsafe(
+        policy=_COHORT,
+        why="the rule lost its header, so everybody is sent to the candidate",
+        base="cohorts",
+        edits={_FRIENDS: {"conditions[0].httpHeader": GONE}},
+        says="the condition on a header is not set",
+    ),
+    Unsafe(
+        policy=_COHORT,
+        why="a cohort's rule is on a listener that its requests do not reach",
+        base="cohorts",
+        edits={_FRIENDS: {"listenerArn": f"{SHARED['arn']}0"}},
+        says="listenerArn",
+    ),
+    Unsafe(
+        policy=_COHORT,
+        why="the tag names a cohort that no rule takes: its requests follow the weights",
+        base="cohorts",
+        edits={_FRIENDS: GONE},
+        says="the rule of the cohort friends is not set",
+    ),
+    Unsafe(
+        policy=_COHORT,
+        why="the tag does not name the cohort, so nobody knows that clients are on the candidate",
+        base="cohorts",
+        edits={"ListenerRule chat": {'tags["vllm-blue-green/cohorts"]': "partners:blue"}},
+        says="must be in the tag vllm-blue-green/cohorts",
+    ),
+    Unsafe(
+        policy="traffic-weight-needs-release",
+        why="the candidate was parked while a cohort is on it",
+        base="cohorts",
+        edits={"ListenerRule chat": {'tags["vllm-blue-green/green"]': "beef123 parked"}},
+        also=("capacity-tags-tell-the-truth",),
+        says="the cohorts on green, which is beef123 parked, is friends, but must be none",
+    ),
+    Unsafe(
+        policy="traffic-stickiness-off",
+        why="a cookie would keep the cohort's clients on the candidate after a rollback",
+        base="cohorts",
+        edits={_FRIENDS: {f"{_FORWARD}.stickiness.enabled": True}},
+        says="actions.forward.stickiness.enabled is true",
+    ),
+    Unsafe(
+        policy="traffic-weights-not-ignored",
+        why="a rollback by config would not move the cohort",
+        base="cohorts",
+        edits={_FRIENDS: {"#ignore_changes": ("actions",)}},
+        says="ignore_changes",
+    ),
+    Unsafe(
+        policy="lifecycle-rule-says-what-it-does",
+        why="the tag of the cohorts was written by hand",
+        base="cohorts",
+        edits={"ListenerRule chat": {'tags["vllm-blue-green/cohorts"]': "friends:green, partners:blue"}},
+        also=(_COHORT,),
+        says="the tag vllm-blue-green/cohorts",
+    ),
+    Unsafe(
+        policy="capacity-weight-needs-replicas",
+        why="a cohort may bring nearly all of the load, and the candidate has half of the replicas",
+        base="cohorts",
+        edits={
+            "ListenerRule chat": {'tags["vllm-blue-green/green"]': "beef123 x2"},
+        },
+        also=("capacity-tags-tell-the-truth",),
+        says="must be at least 4 at weight 0 and the cohorts friends, with 4 of blue",
+    ),
+    Unsafe(
+        policy="capacity-active-color-runs",
+        why="the cohort could not go back: the active colour is parked",
+        base="cohorts",
+        edits={"ListenerRule chat": {'tags["vllm-blue-green/blue"]': "beef123 parked"}},
+        also=("capacity-tags-tell-the-truth", "traffic-weight-needs-release"),
+        says="must be running while green has weight 0 and friends",
+    ),
+    Unsafe(
+        policy="exposure-api-only",
+        why="the cohort's rule leads to paths of the pods that need no key",
+        base="cohorts",
+        edits={_FRIENDS: {"conditions[1].pathPattern": GONE}},
+        says="the path condition",
+    ),
+)
+
 _DRAIN = (
     Unsafe(
         policy="traffic-deregistration-delay-covers-drain",
@@ -521,6 +631,7 @@ UNSAFE: tuple[Unsafe, ...] = (
     *_WEIGHT_NEEDS_EVIDENCE,
     *_STICKINESS_OFF,
     *_CANDIDATE_ROUTE_FIRST,
+    *_COHORTS,
     *_DRAIN,
     *_HEALTH_CHECKED,
 )

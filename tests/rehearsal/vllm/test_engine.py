@@ -154,3 +154,18 @@ def test_without_a_drain_time_open_requests_are_aborted_at_once() -> None:
         assert texts[1] == "", "the second was still waiting"
 
     asyncio.run(scenario())
+
+
+def test_requests_beyond_the_capacity_take_longer_and_are_served_no_faster() -> None:
+    async def seconds_of(requests: int) -> float:
+        behavior = Behavior(
+            ttft_seconds=0.02, ttft_cached_seconds=0.02, tokens_per_second=50, capacity_tokens_per_second=100
+        )
+        tested = Engine(behavior, Metrics(parse(["acme/tiny"]), 8192), max_concurrent=64, prefix_caching=False)
+        began = asyncio.get_running_loop().time()
+        await asyncio.gather(*(Asked(tested).answer for _ in range(requests)))
+        return asyncio.get_running_loop().time() - began
+
+    alone, full, twice = (asyncio.run(seconds_of(requests)) for requests in (1, 2, 4))
+    assert full == pytest.approx(alone, rel=0.3), "two requests ask for just the capacity"
+    assert twice > 1.6 * alone

@@ -10,7 +10,7 @@ import pytest
 
 from rollout.adapters.prometheus import Prometheus
 from rollout.model.errors import RefusedError, RolloutError
-from rollout.statistics.measurements import Histogram, sample
+from rollout.statistics.measurements import Counters, Histogram, sample
 
 NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
 
@@ -62,6 +62,58 @@ def test_counters_are_distinguished_by_colour_pod_and_metric() -> None:
     (params,) = asked  # one query returns everything
     assert params["time"] == f"{NOW.timestamp():.3f}"
     assert 'service="chat"' in params["query"]
+
+
+def test_slices_are_read_by_the_values_of_a_label() -> None:
+    asked: list[str] = []
+    bucket, finished = "vllm:time_to_first_token_seconds_bucket", "vllm:request_success_total"
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params["query"])
+        return httpx.Response(
+            200,
+            json=vector(
+                (pod("green", "g1", __name__="http_requests_total", status="2xx"), 10),
+                (pod("green", "g1", __name__=bucket, le="+Inf", model_name="base"), 6),
+                (pod("green", "g2", __name__=bucket, le="+Inf", model_name="base"), 1),
+                (pod("green", "g1", __name__=bucket, le="+Inf", model_name="lora"), 3),
+                (pod("green", "g1", __name__=finished, finished_reason="stop", model_name="lora"), 4),
+                (pod("green", "g1", __name__=finished, finished_reason="abort", model_name="lora"), 1),
+                (pod("green", "g1", __name__=finished, finished_reason="error", model_name="lora"), 2),
+            ),
+        )
+
+    green = prometheus(answer).counters(NOW, {"model_name"})["green"]
+    assert "le, model_name)" in asked[0]
+    slices = green.slices["model_name"]
+    assert {value: one.ttft_buckets for value, one in slices.items()} == {
+        "base": {("g1@g1:8000", "+Inf"): 6, ("g2@g2:8000", "+Inf"): 1},
+        "lora": {("g1@g1:8000", "+Inf"): 3},
+    }
+    # The whole is what it is without slices.
+    assert green.ttft_buckets == {("g1@g1:8000", "+Inf"): 9, ("g2@g2:8000", "+Inf"): 1}
+    assert green.responses == {("g1@g1:8000", "2xx"): 10}
+    # vLLM's count of HTTP responses has no model_name, so generations stand for the requests of a model.
+    lora = sample(Counters(), slices["lora"])
+    assert lora is not None
+    assert (lora.requests, lora.failed, lora.abandoned) == (7, 3, None)
+
+
+def test_responses_that_have_the_label_are_the_requests_of_its_slices() -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        http = "http_requests_total"
+        return httpx.Response(
+            200,
+            json=vector(
+                (pod("green", "g1", __name__=http, status="2xx", handler="/v1/completions"), 10),
+                (pod("green", "g1", __name__=http, status="5xx", handler="/v1/completions"), 2),
+                (pod("green", "g1", __name__="vllm:request_success_total", finished_reason="stop"), 12),
+            ),
+        )
+
+    green = prometheus(answer).counters(NOW, ["handler"])["green"]
+    (completions,) = green.slices["handler"].values()
+    assert completions.responses == green.responses == {("g1@g1:8000", "2xx"): 10, ("g1@g1:8000", "5xx"): 2}
 
 
 def test_exchanges_of_the_generating_endpoints_are_added_up() -> None:
@@ -159,3 +211,62 @@ def test_two_spellings_of_a_bound_at_once_are_one_counter() -> None:
     series = [(pod("green", "g1", __name__=name, le=bound), value) for bound, value in (("1", 5), ("1.0", 6), ("?", 7))]
     counters = prometheus(lambda _: httpx.Response(200, json=vector(*series))).counters(NOW)
     assert counters["green"].ttft_buckets == {("g1@g1:8000", "1"): 6}
+
+
+def matrix(*series: list[tuple[float, float]]) -> dict[str, Any]:
+    result = [{"metric": {}, "values": [[at, str(value)] for at, value in one]} for one in series]
+    return {"status": "success", "data": {"resultType": "matrix", "result": result}}
+
+
+def test_rates_are_of_both_colours_together_over_a_window() -> None:
+    asked: list[httpx.URL] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url)
+        tokens = "generation_tokens" in request.url.params["query"]
+        points = [(60.0, 900.0)] if tokens else [(0.0, 2.0), (60.0, 3.0)]
+        return httpx.Response(200, json=matrix(points))
+
+    start, end = datetime.fromtimestamp(0, UTC), datetime.fromtimestamp(86_400, UTC)
+    rates = prometheus(answer).rates(start, end, rate_seconds=300)
+    assert [(rate.at.timestamp(), rate.throughput.requests_per_second) for rate in rates] == [(0, 2), (60, 3)]
+    assert [rate.throughput.tokens_per_second for rate in rates] == [None, 900]
+    assert {url.path for url in asked} == {"/api/v1/query_range"}
+    requests, tokens = (url.params for url in asked)
+    assert requests["query"] == 'sum(rate({__name__=~"vllm[:_]request_success(_total)?", service="chat"}[300000ms]))'
+    assert (requests["start"], requests["end"], requests["step"]) == ("0.000", "86400.000", "60.000")
+    assert "vllm[:_]generation_tokens(_total)?" in tokens["query"]
+
+
+def test_a_long_window_is_asked_for_in_fewer_points_than_prometheus_allows() -> None:
+    steps: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        steps.append(float(request.url.params["step"]))
+        return httpx.Response(200, json=matrix())
+
+    start, end = datetime.fromtimestamp(0, UTC), datetime.fromtimestamp(31 * 86_400, UTC)
+    assert prometheus(answer).rates(start, end, rate_seconds=20) == []
+    assert 31 * 86_400 / steps[0] <= 11_000
+
+
+def test_a_colours_throughput_is_read() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert 'color="blue"' in request.url.params["query"]
+        tokens = "generation_tokens" in request.url.params["query"]
+        return httpx.Response(200, json=vector() if tokens else vector(({}, 4.5)))
+
+    found = prometheus(answer).throughput("blue", NOW, rate_seconds=60)
+    assert (found.requests_per_second, found.tokens_per_second) == (4.5, None)
+
+
+def test_lengths_of_prompts_and_answers_are_read() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        query = request.url.params["query"]
+        assert 'service="chat", color="blue"}[3600s]' in query
+        longest = 20.0 if "request_generation_tokens_bucket" in query else 500.0
+        return httpx.Response(200, json=vector(({"le": "+Inf"}, 8), ({"le": "10"}, 0), ({"le": str(longest)}, 8)))
+
+    found = prometheus(answer).lengths("blue", datetime.fromtimestamp(0, UTC), datetime.fromtimestamp(3600, UTC))
+    assert (found.prompts.quantile(1.0), found.answers.quantile(1.0)) == (500, 20)
+    assert found.answers.count == 8

@@ -13,7 +13,7 @@ from rollout.model.approval import Approval
 from rollout.model.machine import Phase, Rollout
 from rollout.model.plan import CHECKS, Skip, make_plan, planned_checks
 from rollout.model.verdict import Verdict
-from tests.rollout.fakes import BASE, NEW, SERVICE, World
+from tests.rollout.fakes import BASE, NEW, SERVICE, FakeCheck, World
 
 pytestmark = pytest.mark.slow
 
@@ -36,15 +36,15 @@ def checked(world: World) -> list[str]:
 
 
 def test_every_check_runs_in_order_before_any_user_is_sent_there() -> None:
-    world = world_with(**RECORDED)
+    world = world_with(**RECORDED, load={})
     assert ramp(world).phase is Phase.DONE
-    assert checked(world) == ["smoke", "eval", "warm_up", "shadow"]
+    assert checked(world) == ["smoke", "eval", "warm_up", "shadow", "load"]
 
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("verdict", [Verdict.FAIL, Verdict.INCONCLUSIVE])
 def test_a_candidate_that_does_not_pass_a_check_never_gets_traffic(check: str, verdict: Verdict) -> None:
-    world = world_with(**RECORDED)
+    world = world_with(**RECORDED, load={})
     if check == "smoke":
         world.smoke = verdict
     else:
@@ -54,6 +54,17 @@ def test_a_candidate_that_does_not_pass_a_check_never_gets_traffic(check: str, v
     assert done.reason.startswith(f"{check}: ")
     assert world.shifts_of_traffic == [0]
     assert checked(world)[-1] == check
+
+
+def test_the_load_check_runs_only_when_it_is_set_and_decides_nothing_in_a_dry_run() -> None:
+    world = world_with(**RECORDED)
+    assert ramp(world).phase is Phase.DONE
+    assert world.checks["load"].prepared == 0
+    dry = world_with(load={})
+    dry.checks["load"] = FakeCheck("load", Verdict.FAIL, dry_run=True)
+    assert ramp(dry).phase is Phase.DONE
+    (verdict,) = (record for record in dry.journal.of("verdict") if record["gate"] == "load")
+    assert (verdict["verdict"], verdict["dry_run"]) == ("fail", True)
 
 
 def test_without_recorded_prompts_the_journal_says_what_is_not_checked() -> None:
@@ -86,6 +97,7 @@ def test_smoke_and_eval_are_left_out_only_by_name(skipped: set[str], prompts: st
     planned = planned_checks(gates, Skip(checks=tuple(skipped), because="so"))
     assert not skipped & set(planned)
     assert {"smoke", "eval"} - skipped <= set(planned)
+    assert "load" not in planned
     assert ("shadow" in planned) == (prompts is not None and "shadow" not in skipped)
     assert ("warm_up" in planned) == (prompts is not None and warm_up > 0 and "warm_up" not in skipped)
     assert list(planned) == sorted(planned, key=CHECKS.index)

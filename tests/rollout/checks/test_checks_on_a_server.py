@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from rollout.adapters.relay import Relay
 from rollout.checks.catalogue import CheckDependencies, make_checks
 from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Check
+from rollout.statistics.demand import Lengths, Rate, Throughput
 from rollout.statistics.measurements import Counters, PrefixCache
 from rollout.system.clock import SystemClock
 from tests.rehearsal.vllm.server_process import FAST, MODEL, ServerProcess
@@ -37,7 +38,7 @@ def release(letter: str) -> Release:
     return Release(model=MODEL, model_revision=letter * 7, image=IMAGE, prompts=PROMPTS)
 
 
-ACTIVE, GOOD, WRONG = release("a"), release("b"), release("c")
+ACTIVE, GOOD, WRONG, CROWDED = release("a"), release("b"), release("c"), release("d")
 RULES = "Name where it rises, where it ends, and every town that it passes on its way, the largest ones first. " * 2
 SUMS = [
     {"id": f"{number}", "prompt": f"What is {number} + 5?", "check": {"contains": f"= {number + 5}."}}
@@ -51,7 +52,7 @@ class Scrapes:
     def __init__(self, servers: dict[Color, ServerProcess]) -> None:
         self.servers = servers
 
-    def counters(self, at: datetime) -> dict[Color, Counters]:
+    def counters(self, at: datetime, by: Collection[str] = ()) -> dict[Color, Counters]:
         raise NotImplementedError
 
     def running_requests(self, color: Color) -> float | None:
@@ -64,6 +65,20 @@ class Scrapes:
             return sum(value for key, value in samples.items() if key.startswith(f"vllm:prefix_cache_{name}_total"))
 
         return PrefixCache(queries=total("queries"), hits=total("hits"))
+
+
+class Users:
+    """Users who ask for 40 answers in a second, of 24 tokens each."""
+
+    def rates(self, start: datetime, end: datetime, *, rate_seconds: float) -> list[Rate]:
+        assert (end - start).total_seconds() > rate_seconds
+        return [Rate(at=end, throughput=Throughput(requests_per_second=40, tokens_per_second=960))]
+
+    def throughput(self, color: Color, at: datetime, *, rate_seconds: float) -> Throughput:
+        raise NotImplementedError
+
+    def lengths(self, color: Color, start: datetime, end: datetime) -> Lengths:
+        raise NotImplementedError
 
 
 class Stack:
@@ -100,6 +115,15 @@ class Stack:
             judge_model=lambda judge: HttpJudge(
                 settings=judge, folder=self.folder, transport=httpx.MockTransport(JudgeServer())
             ),
+            closed_loop=lambda color, bodies, timeout_seconds: CandidateRoute(
+                endpoint_url=lambda: f"http://127.0.0.1:{servers[color].port}",
+                route_secret=lambda: "s3cret",
+                api_key=lambda: None,
+                served_model_name="chat",
+            ).closed_loop(color, bodies, timeout_seconds=timeout_seconds),
+            replicas=lambda _: 1,
+            checked=list,
+            demand=Users(),
             config=FakeConfig(values),
             clock=SystemClock(lambda: None),
             metrics=Scrapes(servers),
@@ -111,7 +135,7 @@ class Stack:
     def run(self, check: str, candidate: str = "b", **gates: Any) -> GateVerdict:
         found = self.checks(candidate, **gates)[check]
         found.prepare()
-        return found.run("green", {"b": GOOD, "c": WRONG}[candidate])
+        return found.run("green", {"b": GOOD, "c": WRONG, "crowded": CROWDED}[candidate])
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +158,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
             return running.enter_context(started).wait_until_ready()
 
         active = server("blue", ACTIVE, FAST)
-        others = {"b": server("green", GOOD, FAST), "c": server("green", WRONG, wrong)}
+        crowded = {**FAST, "capacity_tokens_per_second": 800}
+        others = {
+            "b": server("green", GOOD, FAST),
+            "c": server("green", WRONG, wrong),
+            "crowded": server("green", CROWDED, crowded),
+        }
         yield Stack(folder, {"blue": active}, others)
 
 
@@ -209,3 +238,15 @@ def test_shadow_compares_both_colours(stack: Stack) -> None:
     other = stack.run("shadow", "c", shadow={"samples": 12, "minimum_samples": 9, "max_similarity_drop": 0.3})
     assert other.verdict is Verdict.FAIL
     assert "text similarity" in other.reason
+
+
+def test_load_finds_a_candidate_that_is_as_quick_as_any_until_it_is_crowded(stack: Stack) -> None:
+    load = {"level_seconds": 0.4, "inter_token_p95_limit_seconds": 0.012, "max_tokens": 24, "max_concurrency": 32}
+    assert stack.run("smoke", "crowded").verdict is Verdict.PASS
+    verdict = stack.run("load", "crowded", load=load)
+    assert verdict.verdict is Verdict.FAIL, verdict.reason
+    assert "time between tokens p95" in verdict.reason
+    # It gives 800 tokens/s in all, and each stream 200: from 4 open requests on, more of them are no faster.
+    assert 3 <= float(verdict.evidence["concurrency"] or 0) <= 12
+    assert 500 <= float(verdict.evidence["tokens_per_second_per_replica"] or 0) <= 850
+    assert verdict.evidence["load_tokens"]

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from components.domain.naming import Color
-from rollout.gates.attestation import AttestationTimeoutError, WeightChange, attest_idle, attest_weight
+from rollout.gates.attestation import AttestationTimeoutError, attest_idle, attest_routing
+from rollout.gates.changes import Proof, RoutingChange
 from rollout.model.errors import RolloutError
+from rollout.model.rule import Routing
 from rollout.statistics.measurements import PeriodRequests
 from tests.rollout.fakes import BASE, NEW, PERIOD_SECONDS, World
 
@@ -21,13 +23,15 @@ def world_at(percent: int = 1, *, lag_seconds: float = 0, settle_seconds: float 
     return world
 
 
-def shift(world: World, before: int, after: int) -> WeightChange:
+def shift(world: World, before: int, after: int) -> RoutingChange:
     world.set_green_weight(after)
-    return WeightChange(
+    return RoutingChange(
         candidate="green",
         previous_percent=before,
         intended_percent=after,
-        green_weight=after,
+        name=f"{after} %",
+        routing=Routing(green_weight=after, active_color="blue"),
+        proof=Proof.SPLIT,
         since=world.clock.now(),
     )
 
@@ -36,7 +40,7 @@ def attest(world: World, before: int, after: int) -> float:
     """Attest, and return how long it took, in seconds."""
     change = shift(world, before, after)
     began = world.clock.elapsed
-    attest_weight(world.ports(), change)
+    attest_routing(world.ports(), change)
     return world.clock.elapsed - began
 
 
@@ -129,7 +133,7 @@ def test_a_rule_that_somebody_changes_ends_the_wait() -> None:
     change = shift(world, 1, 25)
     world.weights = {"blue": 50, "green": 50}
     with pytest.raises(RolloutError, match="the rule splits"):
-        attest_weight(world.ports(), change)
+        attest_routing(world.ports(), change)
 
 
 def test_counts_that_cannot_be_read_are_waited_for_and_reported() -> None:

@@ -31,15 +31,16 @@ from rollout.direct_update import send_back_by
 from rollout.gates.attestation import (
     CLIENTS_SEEN,
     AttestationTimeoutError,
-    WeightChange,
     attest_idle,
-    attest_weight,
+    attest_routing,
 )
+from rollout.gates.changes import Proof, RoutingChange
 from rollout.gates.window import TARGET_GROUP_ERRORS, Gates
 from rollout.model.errors import RefusedError, UnavailableError
 from rollout.model.machine import Phase
 from rollout.model.plan import make_plan
 from rollout.model.records import Attested, Body, Note
+from rollout.model.rule import Routing
 from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Ports
 from tests.rehearsal.aws.account import REGION, Account, Service, running_account, wait_for
@@ -105,19 +106,21 @@ class Site:
     farm: Farm
     green: Target
 
-    def shift(self, before: int, after: int) -> WeightChange:
+    def shift(self, before: int, after: int) -> RoutingChange:
         self.load_balancer.set_green_weight(after)
-        return WeightChange(
+        return RoutingChange(
             candidate="green",
             previous_percent=before,
             intended_percent=after,
-            green_weight=after,
+            name=f"{after} %",
+            routing=Routing(green_weight=after, active_color="blue"),
+            proof=Proof.SPLIT,
             since=datetime.now(UTC),
         )
 
     def attest(self, before: int, after: int) -> float:
         change, began = self.shift(before, after), time.monotonic()
-        attest_weight(self.ports, change)
+        attest_routing(self.ports, change)
         return time.monotonic() - began
 
 

@@ -30,12 +30,34 @@ from rollout.model.machine import (
     Succeeded,
     action_of,
     advance,
-    expected_green_weights,
+    expected_routings,
 )
 from rollout.model.plan import Plan, make_plan
+from rollout.model.rule import Routing
 from rollout.model.verdict import Verdict
 
 PLANS = {color: make_plan(color, RolloutSettings()) for color in COLORS}
+COHORTS = ("friends", "partners")
+WITH_COHORTS = {
+    color: make_plan(
+        color,
+        RolloutSettings.model_validate(
+            {
+                "cohorts": [
+                    {"name": name, "priority": place, "header": "x-tenant", "values": [name]}
+                    for place, name in enumerate(COHORTS, 20)
+                ],
+                "steps": [
+                    {"cohort": "friends", "hold_seconds": 60},
+                    {"cohort": "partners", "hold_seconds": 60},
+                    {"candidate_percent": 1, "hold_seconds": 60},
+                    {"candidate_percent": 100, "hold_seconds": 60},
+                ],
+            }
+        ),
+    )
+    for color in COLORS
+}
 PAUSING = {color: replace(plan, on_timeout="pause") for color, plan in PLANS.items()}
 LONG = 1e6
 RAMPING = (Phase.DEPLOYING, Phase.WARMING, Phase.VERIFYING, Phase.SHIFTING, Phase.ATTESTING, Phase.HOLDING)
@@ -65,7 +87,7 @@ def test_the_straight_way_shifts_through_every_step_and_promotes(candidate: Colo
     plan = PLANS[candidate]
     states = straight(Rollout(plan=plan))
     actions = [action_of(state) for state in states]
-    shifts = [action.green_weight for action in actions if isinstance(action, Shift)]
+    shifts = [action.routing.green_weight for action in actions if isinstance(action, Shift)]
     assert shifts == [step.green_weight for step in plan.steps]
     assert [action for action in actions if isinstance(action, Promote)] == [Promote(color=candidate)]
     assert states[-1].phase is Phase.DONE
@@ -157,20 +179,25 @@ class Live:
 
     def __init__(self, state: Rollout) -> None:
         self.green_weight = state.plan.initial_green_weight
+        self.cohorts: dict[str, Color] = dict.fromkeys(COHORTS, state.plan.outgoing)
         self.active: Color = state.plan.outgoing
         self.retired: set[Color] = set()
         self.step = -1
 
     def follow(self, action: Action | None) -> None:
         match action:
-            case Shift(step=step, green_weight=green_weight, from_green_weight=before):
+            case Shift(step=step, routing=routing, before=before):
                 assert step == self.step + 1, "a shift to another step than the next"
-                assert before == self.green_weight
-                self.step, self.green_weight = step, green_weight
+                assert before.green_weight == self.green_weight
+                moved = {cohort for cohort in COHORTS if routing.color_of(cohort) != self.cohorts[cohort]}
+                assert len(moved) + (routing.green_weight != self.green_weight) == 1, "a step moves one thing"
+                self.step, self.green_weight = step, routing.green_weight
+                self.cohorts = {cohort: routing.color_of(cohort) for cohort in COHORTS}
             case Promote(color=color):
                 self.active = color
             case RestoreTraffic(green_weight=green_weight, active_color=color):
                 self.green_weight, self.active = green_weight, color
+                self.cohorts = dict.fromkeys(COHORTS, color)
             case Retire(color=color):
                 self.retired.add(color)
             case _:
@@ -179,8 +206,13 @@ class Live:
     def weight(self, color: Color) -> int:
         return self.green_weight if color == "green" else 100 - self.green_weight
 
+    def is_at(self, routing: Routing) -> bool:
+        return routing.green_weight == self.green_weight and all(
+            routing.color_of(cohort) == color for cohort, color in self.cohorts.items()
+        )
 
-@given(st.sampled_from(COLORS), st.sampled_from([PLANS, PAUSING]), st.lists(EVENTS, max_size=60))
+
+@given(st.sampled_from(COLORS), st.sampled_from([PLANS, PAUSING, WITH_COHORTS]), st.lists(EVENTS, max_size=60))
 def test_invariants_hold_under_any_events(candidate: Color, plans: dict[Color, Plan], events: list[Event]) -> None:
     state = Rollout(plan=plans[candidate])
     live = Live(state)
@@ -193,8 +225,11 @@ def test_invariants_hold_under_any_events(candidate: Color, plans: dict[Color, P
             if live.weight(candidate) > before and isinstance(action, Shift):
                 assert passes == action.step, "a step without the passes of all steps before it"
         following = advance(state, event)
-        expected = expected_green_weights(following)
-        assert not expected or live.green_weight in expected, "the state expects another weight than there is"
+        expected = expected_routings(following)
+        knows_cohorts = plans is WITH_COHORTS
+        assert not expected or any(
+            live.is_at(one) if knows_cohorts else one.green_weight == live.green_weight for one in expected
+        ), "the state expects another routing than there is"
         assert live.weight("blue") + live.weight("green") == 100
         assert following == state or following.phase is not Phase.PAUSED or isinstance(event, Judged)
         if state.phase is Phase.HOLDING and following.phase in (Phase.SHIFTING, Phase.PROMOTING):
@@ -208,6 +243,7 @@ def test_invariants_hold_under_any_events(candidate: Color, plans: dict[Color, P
         state = following
     if state.phase is Phase.ROLLED_BACK:
         assert live.weight(state.plan.outgoing) == 100
+        assert set(live.cohorts.values()) == {state.plan.outgoing}
         assert live.active == state.plan.outgoing
 
 

@@ -1,5 +1,7 @@
 """What a rollback may set at once, by the weighted rule's tags and the targets' health."""
 
+from dataclasses import replace
+
 import pytest
 
 from components.domain.balancer.traffic import ColorState
@@ -55,3 +57,11 @@ def test_a_colour_whose_last_replicas_are_still_starting_gets_what_the_others_ca
     healthy: dict[Color, int] = {"blue": 3, "green": 1}
     running: dict[Color, int] = {"blue": 4, "green": 1}
     assert rule(48, running).weight_back("blue", lambda color: healthy[color], starting=True) == 22
+
+
+@pytest.mark.parametrize(("starting", "back"), [(True, 22), (False, 0)])
+def test_a_rule_alone_says_that_the_last_replicas_are_still_starting(starting: bool, back: int) -> None:
+    healthy: dict[Color, int] = {"blue": 3, "green": 1}
+    told = rule(48, {"blue": 4, "green": 1})
+    blue = replace(told.colors["blue"], starting=starting)
+    assert replace(told, colors={**told.colors, "blue": blue}).weight_back("blue", lambda color: healthy[color]) == back

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from components.config.sections.gate_settings import ErrorRateSettings, TtftSettings
+from components.config.sections.gate_settings import PodErrorRateSettings, TtftSettings
 from components.config.sections.rollout_settings import GateSettings
 from rollout.model import pod_metrics
 from rollout.monitoring.dashboard import dashboard
@@ -23,7 +23,7 @@ from tests.scripts.test_scripts import call
 EVERY = Subject.every_service()
 CHAT = Subject(
     service="chat",
-    gates=GateSettings(error_rate=ErrorRateSettings(limit_percent=0.7), ttft_p95=TtftSettings(limit_seconds=3.5)),
+    gates=GateSettings(error_rate=PodErrorRateSettings(limit_percent=0.7), ttft_p95=TtftSettings(limit_seconds=3.5)),
     start_seconds=1500,
     window_minutes=5,
 )

@@ -21,7 +21,7 @@ from rollout.report.facts import Hold, Reading, Report
 from rollout.report.files import as_json, page, store_report
 from rollout.report.page import FOLDER
 from rollout.report.read import report_of
-from tests.rollout.fakes import START, World
+from tests.rollout.fakes import BASE, START, World
 from tests.rollout.report.test_read import ramp
 
 
@@ -67,6 +67,44 @@ def test_it_shows_every_headroom_mode_with_the_chosen_one_marked(slow: World) ->
     assert [re.findall(r'class="name">(\w+)', row)[0] for row in rows] == ["on_rollout", "reserved", "always", "surge"]
     assert [row for row in rows if "(chosen)" in row] == rows[:1]
     assert all("GPU-hours" in row and "instant" in row for row in rows)
+
+
+def test_slices_are_a_table_by_value_and_their_values_are_never_markup() -> None:
+    gates = {**BASE["rollout"]["gates"], "error_rate": {"by": "model_name"}}
+    world = World(rollout={**BASE["rollout"], "gates": gates})
+    world.models = {"base": 0.9, "<b>lora": 0.1, "rare": 0.01}
+    world.model_error_rate["green", "<b>lora"] = 0.3
+    ramp(world)
+    text = html(world.journal.kept)
+    table = text.partition("Slices at the end of the hold of 25 %</h2>")[2].partition("</table>")[0]
+    rows = [re.sub(r"<[^>]*>", " ", row).split() for row in re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)[1:]]
+    assert [row[:4] for row in rows] == [
+        ["error_rate", "model_name", "&#34;base&#34;", "pass"],
+        ["model_name", "&#34;&lt;b&gt;lora&#34;", "fail", rows[1][3]],
+        ["model_name", "&#34;rare&#34;", "no", "verdict"],
+    ]
+    assert "30.00 % 0.00 %" in " ".join(rows[1])
+    assert "<b>" not in text
+    hold = report(world.journal.kept).holds[-1]
+    (gate,) = [one for one in hold.gates if one.name == "error_rate"]
+    assert all(not one.slices for one in gate.readings[1:-1] if one.verdict is gate.readings[0].verdict)
+
+
+def test_the_costs_of_both_colours_are_a_table_by_hold() -> None:
+    world = World(green={"replicas": 4})
+    ramp(world)
+    table = html(world.journal.kept).partition("What the tokens cost")[2].partition("</table>")[0]
+    rows = [re.sub(r"<[^>]*>", " ", row).split() for row in re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)[1:]]
+    assert [row[:3] for row in rows[::2]] == [
+        ["1", "%", "candidate"],
+        ["25", "%", "candidate"],
+        ["100", "%", "candidate"],
+        ["soak", "candidate", rows[6][2]],
+    ]
+    dear, usual = rows[2], rows[3]
+    assert usual[:2] == ["active", "colour"]
+    assert float(dear[3]) == pytest.approx(2 * float(usual[2]), abs=0.02)
+    assert dear[dear.index("+100.0") :][:3] == ["+100.0", "%,", "surely"]
 
 
 def test_a_message_is_never_markup(slow: World) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from components.config.settings import ServiceSettings
+from components.domain.naming import Color
 from rollout.model.errors import RefusedError, RolloutError, UnavailableError, UnreconciledError, UpdateFailedError
 from rollout.steps.rollback import candidate_to_undo, restore_traffic
 from rollout.steps.updates import Updater
@@ -102,11 +103,11 @@ def test_a_rule_update_that_aws_does_not_take_is_retried_and_reported_once() -> 
     world = at_25()
     failures, set_weight = [10], world.set_green_weight
 
-    def throttled(green_weight: int) -> None:
+    def throttled(green_weight: int, *, cohorts_to: Color | None = None) -> None:
         if failures[0]:
             failures[0] -= 1
             raise UnavailableError("AWS ModifyRule: Throttling: Rate exceeded, also after retries. Try again later")
-        set_weight(green_weight)
+        set_weight(green_weight, cohorts_to=cohorts_to)
 
     world.set_green_weight = throttled  # pyright: ignore[reportAttributeAccessIssue]
     restore(world)
@@ -117,7 +118,8 @@ def test_a_rule_update_that_aws_does_not_take_is_retried_and_reported_once() -> 
 def test_a_rule_update_that_is_forbidden_is_not_tried_again() -> None:
     world = at_25()
 
-    def forbidden(green_weight: int) -> None:
+    def forbidden(green_weight: int, *, cohorts_to: Color | None = None) -> None:
+        assert cohorts_to == "blue"
         world.direct.append(green_weight)
         raise RolloutError("AWS ModifyRule: AccessDenied")
 

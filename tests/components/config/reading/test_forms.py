@@ -53,6 +53,10 @@ TEXTS: dict[str, tuple[list[str], list[str]]] = {
         [f"{GROUP}a_.-/0a", GROUP + A * 300],
         [GROUP, GROUP + A * 301, f"{GROUP}a/A", f"{AWS}:resource-groups::123456789012:group/a"],
     ),
+    "SLICE_LABEL": (
+        ["model_name", "_a", A * 100, "engine", "pod"],
+        ["", "1a", "a-b", "a b", A * 101, "__name__", "color", "service", "le", "status", "finished_reason"],
+    ),
     "AMI_RELEASE": (
         ["1.33.4-20260801", "1.33.14-20991231"],
         ["1.3.4-20260801", "1.333.4-20260801", "1.33.123-20260801", "1.33.4-2026081", "1.33.4-19991231"],
@@ -150,6 +154,12 @@ TEXTS: dict[str, tuple[list[str], list[str]]] = {
         ["", "us-east-1a", "us-east", "u-east-1", "US-EAST-1", "us-1", "us-east-100", f"us-{A * 13}-1", "us-a-b-c-d-1"],
     ),
     "SIGNING_NAME": (["aps", "a-1", f"a{A * 40}"], ["", "a", "1a", "Aps", "a_b", f"a{A * 41}"]),
+    "COHORT": (["a", "a-1", A * 16], ["", "1a", "-a", "A", "a b", "a:b", A * 17]),
+    "COHORT_HEADER": (
+        ["X-Tenant", "!#$%&'*+-.^_`|~", A * 40],
+        ["", "a:", "a b", "ä", A * 41, "Host", "authorization", "X-Candidate-Route"],
+    ),
+    "COHORT_VALUE": (["a", "a b|c", "*-?", A * 128], ["", " a", "a ", "a\\b", "a\nb", "ä", "a\x7f", A * 129]),
     "HEADER_NAME": (["X-Scope-OrgID", "!#$%&'*+-.^_`|~", A * 100], ["", "a:", "a b", "a\n", "ä", A * 101]),
     "HEADER_VALUE": (["a", "a b|c", A * 1000], ["", " a", "a ", "a\nb", "ä", "a\x7f", A * 1001]),
     "INSTANCE_TYPE": (["g6e.2xlarge", "p5.48xlarge"], ["", "m5.large", "g6f.xlarge", "p5.48xlarge "]),

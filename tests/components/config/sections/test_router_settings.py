@@ -7,9 +7,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.config.sections.cohort_settings import CohortSettings
 from components.config.sections.router_settings import LISTENER, TOPIC, ListenerSettings, clashes
 from components.config.settings import Settings, SettingsError
-from components.domain.naming import COLORS
 from components.domain.pods.drain_chain import drain_chain
 from tests.components.example import ROOT, config, service_settings, settings
 
@@ -157,24 +157,56 @@ def test_the_guides_example_is_a_config_that_works() -> None:
     }
 
 
+def cohort(priority: int) -> CohortSettings:
+    values = {"name": f"c{priority}", "priority": priority, "header": "x-tenant", "values": [f"t{priority}"]}
+    return CohortSettings.model_validate(values)
+
+
 PRIORITIES = st.integers(3, 60)
 HOSTS = st.sampled_from([None, "a.example.com", "b.example.com", "c.example.com"])
 
 
-@given(st.lists(st.tuples(PRIORITIES, HOSTS), min_size=1, max_size=4))
-def test_services_without_a_clash_share_no_priority_and_no_request(rules: list[tuple[int, str | None]]) -> None:
+RULES = st.tuples(PRIORITIES, HOSTS, st.sets(st.integers(1, 60), max_size=2))
+
+
+@given(st.lists(RULES, min_size=1, max_size=4))
+def test_services_without_a_clash_share_no_priority_and_no_request(
+    rules: list[tuple[int, str | None, set[int]]],
+) -> None:
     listeners = {
-        f"s{number}": parsed(rule_priority=priority, host=host) for number, (priority, host) in enumerate(rules)
+        f"s{number}": parsed(rule_priority=priority, host=host) for number, (priority, host, _) in enumerate(rules)
     }
-    taken = [one for each in listeners.values() for one in (each.rule_priority, *each.candidate_priorities.values())]
+    # A service's own rules are looked at by itself.
+    cohorts = {
+        name: [cohort(place) for place in places - {*own.priorities.candidates, own.rule_priority}]
+        for (name, own), (_, _, places) in zip(listeners.items(), rules, strict=True)
+    }
+    taken = [one for each in listeners.values() for one in (each.rule_priority, *each.priorities.candidates)]
+    taken += [one.priority for each in cohorts.values() for one in each]
     hosts = [each.host for each in listeners.values()]
     apart = len(set(taken)) == len(taken) and (len(rules) == 1 or (None not in hosts and len(set(hosts)) == len(hosts)))
-    assert (not list(clashes(listeners))) is apart
+    found = list(clashes(listeners, cohorts))
+    # The priorities of two services must also be far enough apart.
+    assert not found or not apart or any(one.path[-1] == "rule_priority" for one in found)
+    assert apart or found
+
+
+def test_all_services_of_a_listener_have_no_more_rules_than_a_load_balancer() -> None:
+    listeners = {
+        f"s{number}": parsed(rule_priority=20 * number + 20, host=f"s{chr(97 + number)}.example.com")
+        for number in range(8)
+    }
+    cohorts = {name: [cohort(20 * n + place) for place in range(1, 11)] for n, name in enumerate(listeners)}
+    (found,) = clashes(listeners, cohorts)
+    assert found.line() == (
+        "s7.listener.arn: must have at most 100 rules of all services together: a load balancer has no more (got 104). "
+        "Use a second listener."
+    )
 
 
 @given(st.integers(3, 50_000))
 def test_the_candidate_routes_are_asked_before_the_weights_and_one_after_the_other(priority: int) -> None:
     one = parsed(rule_priority=priority)
-    priorities = [*(one.candidate_priorities[color] for color in COLORS), one.rule_priority]
+    priorities = [*one.priorities.candidates, one.rule_priority]
     assert priorities == list(range(priority - 2, priority + 1))
     assert min(priorities) >= 1
