@@ -235,6 +235,8 @@ class WeightStep(_Fields):
     """The cohort that this step sends to the candidate. Empty for a step that moves the weight."""
     counted_percent: float | None = None
     """The candidate's share of all requests just before. None where it is not needed, or not known."""
+    counted_requests: int = 0
+    """The requests that this share was counted of."""
 
 
 class RuleChanged(_Fields):

@@ -51,6 +51,11 @@ def test_with_an_autoscaler_surge_is_no_choice() -> None:
     assert costs[0].nodes == 4, "at max_replicas"
 
 
+def test_with_several_instance_types_a_reservation_is_no_choice() -> None:
+    costs = headroom_costs(service_settings(fallback_instance_types=["g6e.4xlarge"]))
+    assert [cost.mode for cost in costs] == ["on_rollout", "always", "surge"]
+
+
 def test_a_rollout_lasts_from_the_start_of_the_nodes_to_the_end_of_the_keep_warm_window() -> None:
     settings = service_settings(
         **FOUR,
