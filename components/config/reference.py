@@ -17,6 +17,7 @@ from components.config.release.sampling import Sampling
 from components.config.sections.autoscaling_settings import AuthenticationSettings, AutoscalingSettings
 from components.config.sections.check_settings import (
     EvalSettings,
+    JudgeSettings,
     LoadSettings,
     ManualSettings,
     ShadowSettings,
@@ -137,7 +138,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout.prometheus`", PrometheusSettings),
     (
         "`rollout.prometheus.bearer_token_from`, `….password_from` and `….headers_from.<header>`; "
-        "`….url_from` and `….signing_secret_from` of notifications",
+        "`….url_from` and `….signing_secret_from` of notifications; `….api_key_from` of a judge",
         SecretSource,
     ),
     ("`rollout.prometheus.basic_auth`", BasicAuthSettings),
@@ -157,6 +158,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout.gates.probes`", ProbeSettings),
     ("`rollout.gates.smoke`", SmokeSettings),
     ("`rollout.gates.eval`", EvalSettings),
+    ("`rollout.gates.eval.judge`", JudgeSettings),
     ("`rollout.gates.warm_up`", WarmUpSettings),
     ("`rollout.gates.shadow`", ShadowSettings),
     ("`rollout.gates.load`", LoadSettings),

@@ -32,7 +32,7 @@ class WarmColor:
     more: bool = False
     """Whether an autoscaler may run more replicas, and so more nodes."""
     usd_per_hour: float | None
-    """The On-Demand price in us-east-1. None when it is unknown."""
+    """By `node_usd_per_hour`, else On-Demand in us-east-1. None when it is unknown."""
     since: datetime | None
     """When the other colour was promoted. None when the journal does not say."""
     now: datetime
@@ -102,7 +102,7 @@ def _others_nodes(settings: ServiceSettings, idle: Color) -> int:
 
 
 def price_of(settings: ServiceSettings, color: Color) -> float | None:
-    """Return the On-Demand price of a colour's nodes in us-east-1, in US dollars per hour. None when it is unknown.
+    """Return the price of a colour's nodes, in US dollars per hour. None when it is unknown.
 
     Of nodes that both colours share, those beyond one colour's are the idle colour's.
     """

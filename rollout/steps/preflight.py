@@ -16,8 +16,8 @@ from components.domain.capacity.ladder import way_back
 from components.domain.naming import CANDIDATE_ROUTE_HEADER, COLORS, Color
 from rollout.model.account import CapacityReservation, Subnet
 from rollout.model.changes import unlike_candidate_change
+from rollout.model.condition_result import ConditionResult
 from rollout.model.errors import RefusedError
-from rollout.model.finding import Finding
 from rollout.model.nodes import VPC_CNI_ACCOUNT, VPC_CNI_NAMESPACE, BoundPod, Node
 from rollout.model.plan import Plan
 from rollout.model.records import Note
@@ -114,11 +114,11 @@ class Inspection:
             (self.refused if isinstance(failure, RefusedError) else self.unanswered).append(describe_error(failure))
         return answer[0]
 
-    def look(self, condition: "Condition") -> Finding:
+    def look(self, condition: "Condition") -> ConditionResult:
         """Look at one condition."""
         self.refused, self.unanswered, self.notes = [], [], []
         violations = tuple(condition.find(self))
-        return Finding(
+        return ConditionResult(
             condition=condition.name,
             missing=tuple(dict.fromkeys((*violations, *self.refused))),
             unanswered=tuple(dict.fromkeys(self.unanswered)),
@@ -180,7 +180,7 @@ class Condition:
         return self.when is When.ALWAYS or deployed == (self.when is When.DEPLOYED)
 
 
-def inspect(ports: Ports, plan: Plan, service: str, *, deployed: bool) -> tuple[Finding, ...]:
+def inspect(ports: Ports, plan: Plan, service: str, *, deployed: bool) -> tuple[ConditionResult, ...]:
     """Look at every condition that counts, and return what was found about each."""
     settings = ports.config.read()
     inspection = Inspection(

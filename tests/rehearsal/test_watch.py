@@ -9,11 +9,7 @@ import pytest
 
 from rehearsal.world.leftovers import left_running
 from scripts.console import EXIT_DONE, EXIT_ROLLED_BACK
-<<<<<<< Updated upstream
 from tests.faults.stage import Played, Stage, stage, stage_settings
-=======
-from tests.faults.stage import Stage, stage, stage_settings
->>>>>>> Stashed changes
 
 pytestmark = [pytest.mark.long_world, pytest.mark.timeout(1200)]
 
@@ -24,55 +20,35 @@ _MOST_LOOKS = 20
 @pytest.fixture(scope="module")
 def running(control_plane_binaries: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Generator[Stage]:
     folder = tmp_path_factory.mktemp("watch") / "world"
-<<<<<<< Updated upstream
     quiet = {"open_streams": 20, "requests_per_second": 15, "patience_seconds": 60}
     settings = stage_settings().model_copy(update=quiet)
-=======
-    settings = stage_settings()
->>>>>>> Stashed changes
     settings.config["rollout"]["keep_warm_seconds"] = 1800
     with stage(folder, control_plane_binaries, lambda _: None, settings) as started:
         yield started
     assert left_running(folder) == []
 
 
-<<<<<<< Updated upstream
 def _look(running: Stage) -> Played:
     """Look as a scheduled job does."""
     time.sleep(_SECONDS_BETWEEN_LOOKS)
     return running.play("watch", "--if-warm", "--json")
 
 
-=======
->>>>>>> Stashed changes
 def test_a_release_that_goes_bad_after_two_good_looks_is_rolled_back(running: Stage) -> None:
     promoted = running.play("ramp", *running.release("b"))
     assert promoted.exit_code == EXIT_DONE, promoted.output
     for _ in range(2):
-<<<<<<< Updated upstream
         look = _look(running)
-=======
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
-        look = running.play("watch", "--if-warm")
->>>>>>> Stashed changes
         assert look.exit_code == EXIT_DONE, look.output
     assert [str(one) for one in running.new_requests() if one.failed] == []
 
     before = running.world.aws.faults()
     running.world.aws.set_faults(target_error_fraction=0.2, target_error_colors=["green"])
     try:
-<<<<<<< Updated upstream
         look = _look(running)
         for _ in range(_MOST_LOOKS):
             if look.exit_code == EXIT_DONE:
                 look = _look(running)
-=======
-        for _ in range(_MOST_LOOKS):
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
-            look = running.play("watch", "--if-warm", "--json")
-            if look.exit_code != EXIT_DONE:
-                break
->>>>>>> Stashed changes
     finally:
         running.world.aws.set_faults(**before)
 
