@@ -29,7 +29,7 @@ def main() -> None:
         # `pulumi config set` would write keys that neither this program nor the scripts read.
         raise pulumi.RunError(
             f"the project is named {name}, but its config keys begin with {PROJECT}: Set name: {PROJECT} in "
-            "Pulumi.yaml; the stacks' names tell your deployments apart"
+            "Pulumi.yaml; the stacks' names distinguish your deployments"
         )
     config = {**get_config_env(), **CONFIG.get()}
     try:

@@ -21,7 +21,7 @@ code=0
 pulumi preview --stack "$STACK" --cwd "${WORK_DIR:-.}" --policy-pack "$PWD/policies" \
   --non-interactive --color never --suppress-progress > "$shown" 2>&1 || code=$?
 cat "$shown"
-outcome="nothing speaks against it"
+outcome="no policy and no guard refuses it"
 if [ "$code" -ne 0 ]; then outcome="refused by a policy or a guard, or not possible"; fi
 {
   echo "## preview of $STACK: $outcome"

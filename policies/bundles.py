@@ -11,7 +11,7 @@ _SHOWN: Final = 3
 
 
 class BundleError(Exception):
-    """There is no bundle that speaks for a release: what the tag must name instead, and the fix."""
+    """No usable bundle belongs to a release: what the tag must name instead, and the fix."""
 
     def __init__(self, must: str, fix: str) -> None:
         super().__init__(f"must be {must}. {fix}")

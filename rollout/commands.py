@@ -405,7 +405,7 @@ def _unfinished_violations(session: Session, settings: ServiceSettings) -> Itera
 
 
 def _keeping(session: Session, settings: ServiceSettings, history: Sequence[Record]) -> Keeping:
-    """Return the known facts about the kept colour, for the journal."""
+    """Return the known facts about the old colour, for the journal."""
     kept = warm_color(settings, history, session.clock.now())
     brought_up = last_brought_up(history)
     return Keeping(

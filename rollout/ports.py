@@ -444,6 +444,22 @@ class Relay(Protocol):
         ...
 
 
+class JudgeModel(Protocol):
+    """A model of the user's that judges answers."""
+
+    def prepare(self) -> None:
+        """Make sure that the API key can be read.
+
+        Raises:
+            RolloutError: it cannot.
+        """
+        ...
+
+    def ask(self, system: str, user: str) -> Answer:
+        """Ask for a judgement. Any failure becomes the answer's ``error``."""
+        ...
+
+
 class Check(Protocol):
     """A check through the candidate route."""
 

@@ -58,7 +58,7 @@ class Status:
     brought_up: str | None
     """How long it took to bring a colour up. None when the journal does not say."""
     way_back: str | None = None
-    """What a rollback takes, when the kept colour cannot take all traffic back at once."""
+    """What a rollback takes, when the old colour cannot take all traffic back at once."""
     headroom: tuple[HeadroomCost, ...] = ()
     """What a rollout costs in every headroom mode, the chosen one first."""
     colors: dict[str, ColorStatus]
@@ -90,7 +90,7 @@ def read_status(session: Session) -> Status:
             weight=None if rule is None else rule.weights[color],
             release_id=None if colored.release is None else colored.release.release_id,
             parked=colored.parked,
-            nodes_wanted=colored.nodes_wanted if settings.declares_nodes else None,
+            nodes_wanted=(settings.nodes_stay_up or colored.nodes_wanted) if settings.declares_nodes else None,
             replicas_ready=None if pods is None else sum(pod.ready for pod in pods),
             replicas_wanted=colored.wanted_replicas if colored.serves else 0,
             replicas_most=colored.replicas if colored.serves and settings.autoscaling is not None else None,

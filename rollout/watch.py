@@ -1,8 +1,8 @@
-"""The watch: the gates' eyes on the promoted colour for as long as the way back is warm, and on the way back itself.
+"""The watch: checks the promoted colour while the old one is kept warm, and whether the old one could take over.
 
-One look takes seconds and needs no lock, so that it never keeps another command out. The evidence is carried from look
-to look in the store of the journal: a job that looks every ten minutes finds what one process would find that looks
-all the time, with the same rate of false alarms (``statistics/onset.py``).
+One look takes seconds and needs no lock, so it never keeps another command out. The evidence is kept from look to look
+in the store of the journal. So a job that looks every ten minutes finds what a process that looks all the time would
+find, with the same rate of false alarms (``statistics/onset.py``).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from rollout.gates.verdicts import combine, judge_targets
 from rollout.gates.watch import judge_looks, load_balancer_look, pods_look
 from rollout.journal.looks import Looks
 from rollout.model.errors import NotWarmError, RefusedError
-from rollout.model.look import Look, Watched
+from rollout.model.look import Look, WatchState
 from rollout.model.nodes import BoundPod, Node
 from rollout.model.notification import Notification, Origin
 from rollout.model.plan import full_weight_of
@@ -29,6 +29,7 @@ from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Ports
 from rollout.report.notifications import watch_failed, way_back_at_risk
 from rollout.session import Session
+from rollout.statistics.exact_tests import highest_share
 from rollout.statistics.measurements import sample, sample_slices
 from rollout.steps.conditions import keep_warm_until
 from rollout.steps.drift import config_drift
@@ -50,13 +51,13 @@ class Seen:
     looks: int
     verdicts: tuple[GateVerdict, ...]
     at_risk: tuple[str, ...]
-    """What endangers the way back. Empty when it is whole."""
+    """What endangers the way back. Empty when the old colour is ready."""
     unread: tuple[str, ...]
     """The sources that did not answer. The next look covers their time, too."""
 
     @property
     def failure(self) -> str | None:
-        """Why the promoted colour must not go on. None when nothing says so."""
+        """Why the promoted colour must not keep serving. None when no gate has failed."""
         verdict, reason = combine(self.verdicts)
         return reason if verdict is Verdict.FAIL else None
 
@@ -74,7 +75,7 @@ class Seen:
         if not self.at_risk:
             yield f"the way back: {other_color(self.color)} is ready to take all requests back"
         yield from (f"warning: the way back is at risk: {one}" for one in self.at_risk)
-        yield from (f"warning: no answer, the next look covers this time too: {one}" for one in self.unread)
+        yield from (f"warning: no answer, so the next look covers this time too: {one}" for one in self.unread)
 
     def as_json(self) -> dict[str, JsonValue]:
         """Return it as plain values."""
@@ -139,9 +140,10 @@ def look(session: Session) -> Seen:
     watched = watched.model_copy(update={"looks": (*watched.looks, *new)})
     active_health = ask(lambda: ports.load_balancer.health(active), "the load balancer", unread)
     wanted, scaled = settings.color(active).wanted_replicas, settings.autoscaling is not None
+    limits = settings.rollout.gates
     verdicts = (
         *(() if active_health is None else (judge_targets(active_health, wanted, more_may_start=scaled),)),
-        *judge_looks(watched.looks, settings.rollout.gates, _refuted(history, promotion.rollout)),
+        *judge_looks(watched.looks, limits, _usual(history, promotion.rollout, limits.false_alarm_rate)),
     )
     seen = Seen(
         color=active,
@@ -152,9 +154,9 @@ def look(session: Session) -> Seen:
         at_risk=tuple(_at_risk(ports, settings, session.service, until, unread)),
         unread=tuple(dict.fromkeys(unread)),
     )
-    told = tuple(key for key, found in ((FAILED, seen.failure), (AT_RISK, seen.at_risk)) if found)
-    if looks.write(watched.model_copy(update={"told": told})):
-        news = [key for key in told if key not in watched.told]
+    notified = tuple(key for key, found in ((FAILED, seen.failure), (AT_RISK, seen.at_risk)) if found)
+    if looks.write(watched.model_copy(update={"notified": notified})):
+        news = [key for key in notified if key not in watched.notified]
         session.notify(lambda origin: _notifications(origin, seen, promotion.rollout, news, now, settings))
     return seen
 
@@ -162,7 +164,7 @@ def look(session: Session) -> Seen:
 def _new_looks(
     ports: Ports,
     settings: ServiceSettings,
-    watched: Watched,
+    watched: WatchState,
     promoted_at: datetime,
     now: datetime,
     unread: list[str],
@@ -182,7 +184,8 @@ def _new_looks(
     def balancer(start: datetime) -> Look | None:
         if start >= until:
             return None
-        return load_balancer_look(ports.target_group_metrics.periods(start, until)[active], limits, start, until)
+        periods = ports.target_group_metrics.periods(start, until)[active]
+        return load_balancer_look(periods, limits, start, until, alone=settings.listener is None)
 
     for one in (
         ask(lambda: pods(watched.looked_until("pods") or promoted_at), "Prometheus", unread),
@@ -192,14 +195,21 @@ def _new_looks(
             yield one
 
 
-def _refuted(history: Sequence[Record], rollout: str) -> Mapping[str, float]:
-    """Return the share of requests that the load balancer showed to be no failures, by the rollout's last verdict."""
+def _usual(history: Sequence[Record], rollout: str, chance: float) -> Mapping[str, float]:
+    """Return the share of requests that fail or seem to fail with every release, by gate, from the rollout's verdicts.
+
+    These are failures of the pods that the load balancer showed to be none, and the load balancer's own 5xx answers
+    from before the rollout.
+    """
     found = [body for record, body in of_type(history, VerdictGiven) if record.rollout == rollout]
     shares: dict[str, float] = {}
     for one in found:
         refuted, requests = one.evidence.get("refuted", 0), one.evidence.get("requests")
         if isinstance(refuted, int) and isinstance(requests, int) and requests:
             shares[one.gate] = refuted / requests
+        before, of = one.evidence.get("balancer_failed_before"), one.evidence.get("balancer_requests_before")
+        if isinstance(before, int) and isinstance(of, int) and before and of:
+            shares[one.gate] = highest_share(before, of, chance)
     return shares
 
 

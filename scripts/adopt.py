@@ -17,7 +17,7 @@ SCRIPT = Script(
     ),
     ctrl_c=CtrlC(
         safe="The config file is as it was, or complete; nothing else is touched.",
-        remains="Nothing remains by halves.",
+        remains="Nothing is left unfinished.",
         command="run scripts.adopt again.",
     ),
 )

@@ -27,7 +27,7 @@ SCRIPT = Script(
     ),
     ctrl_c=CtrlC(
         safe="The ramp goes on waiting; a decision is stored whole or not at all.",
-        remains="Nothing remains by halves.",
+        remains="Nothing is left unfinished.",
         command="run scripts.approve again.",
     ),
 )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from pydantic import JsonValue
@@ -30,6 +30,9 @@ from rollout.report.facts import Event
 from rollout.report.lines import Line, News, Tone, line_of
 from rollout.system.failures import describe_error
 from scripts.wait_line import wait_line
+
+if TYPE_CHECKING:
+    from rollout.session import Session
 
 EXIT_DONE = 0
 """The command did what it was asked to do."""
@@ -189,7 +192,7 @@ class Output:
     def __init__(self, *, json_output: bool) -> None:
         """Print lines for a person, or JSON lines."""
         self._json = json_output
-        self._lines = Progress(errors if json_output else console)
+        self._lines = RecordLines(errors if json_output else console)
 
     def tell(self, record: Record) -> None:
         """Print a record of the journal. What the journal does not keep is only for a person."""
@@ -238,6 +241,29 @@ class Output:
     def nothing_done(self, why: str) -> None:
         """Print why a command had nothing to do."""
         self.end("nothing_done", why, reason=why)
+
+    @contextmanager
+    def unless_due(
+        self, session: "Session", nothing: str, too_early: type[RefusedError], *, on_a_schedule: bool
+    ) -> Generator[None]:
+        """On a schedule, end with code 0 while another command works on the stack, or when it is ``too_early``.
+
+        Args:
+            session: the service.
+            nothing: what was not done, as the beginning of a line.
+            too_early: the refusal of a command that has nothing to do yet.
+            on_a_schedule: whether the option ``--if-…`` was given. Without it, a refusal is an error as always.
+        """
+        if on_a_schedule and (owner := session.lock.owner()) is not None:
+            self.nothing_done(f"{nothing}: scripts.{owner} is under way")
+            raise typer.Exit
+        try:
+            yield
+        except too_early as error:
+            if not on_a_schedule:
+                raise
+            self.nothing_done(f"{nothing}: {error}")
+            raise typer.Exit from None
 
     def fail(self, message: str, code: int) -> NoReturn:
         """Say what is wrong and exit."""
@@ -301,7 +327,7 @@ def print_json(value: object) -> None:
         typer.echo(value if isinstance(value, str) else json.dumps(value, indent=2))
 
 
-class Progress:
+class RecordLines:
     """Prints journal records as lines."""
 
     def __init__(self, out: Console = console) -> None:

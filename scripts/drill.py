@@ -34,16 +34,8 @@ def main(
 
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
         session = Session(place, "drill", output.tell, SCRIPT.interrupted)
-        if if_warm and (owner := session.lock.owner()) is not None:
-            output.nothing_done(f"no drill: scripts.{owner} is under way")
-            return
-        try:
+        with output.unless_due(session, "no drill", NotWarmError, on_a_schedule=if_warm):
             drill(session)
-        except NotWarmError as error:
-            if not if_warm:
-                raise
-            output.nothing_done(f"no drill: {error}")
-            return
         output.end("done")
 
 

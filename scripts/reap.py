@@ -41,17 +41,13 @@ def main(
     with console.refusals(SCRIPT, json_output=json_output) as output:
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
         session = Session(place, "reap", output.tell, SCRIPT.interrupted)
-        if if_due and (owner := session.lock.owner()) is not None:
-            output.nothing_done(f"not due: scripts.{owner} is under way")
-            return
-        try:
-            rollout = reap(session)
-        except KeepWarmError as error:
-            if not if_due:
+        with output.unless_due(session, "not due", KeepWarmError, on_a_schedule=if_due):
+            try:
+                rollout = reap(session)
+            except KeepWarmError:
+                if if_due:
+                    session.notify_reap_due()
                 raise
-            session.notify_reap_due()
-            output.nothing_done(f"not due: {error}")
-            return
         if rollout is None:
             output.nothing_done("nothing to reap")
         else:

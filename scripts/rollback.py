@@ -1,4 +1,4 @@
-"""Send all traffic back: during a ramp, during the soak, and until the keep-warm window of the former colour ends."""
+"""Send all traffic back: during a ramp, during the soak, and until the keep-warm window of the old colour ends."""
 
 import os
 from pathlib import Path
@@ -91,7 +91,7 @@ def main(
 def _roll_back_own(
     stack: str, service: str | None, work_dir: Path, reason: str, output: Output, *, force: bool
 ) -> None:
-    """Roll back what this CI run left, which only the journal knows. Slower than a rollback by the rule's tags."""
+    """Roll back what this CI run left unfinished, by the journal. Slower than a rollback by the rule's tags."""
     from rollout.commands import roll_back_own
     from rollout.model.machine import Phase
     from rollout.session import Place, Session

@@ -1,4 +1,4 @@
-"""Look at the promoted colour and its way back, every few minutes until the reap; roll back when a gate fails."""
+"""Check the promoted colour and its way back, every few minutes until the reap; roll back when a gate fails."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ SCRIPT = Script(
         ("python -m scripts.watch --stack prod --if-warm", "the same as a scheduled job, every ten minutes"),
     ),
     ctrl_c=CtrlC(
-        safe="A look changes nothing. If a rollback has begun, it does not end: all traffic goes back first.",
+        safe="A look changes nothing. A rollback that has begun does not end: all traffic goes back first.",
         remains="The next look counts from where the last one ended.",
         command="scripts.watch again.",
     ),
@@ -37,13 +37,13 @@ def main(
     if_warm: IfWarmOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Check the promoted colour by all requests since its promotion, and whether the way back is whole.
+    """Check the promoted colour by all requests since its promotion, and whether the old colour could take over.
 
-    The former colour has no requests, so only the gates' fixed limits apply. The evidence grows from look to look,
-    with the false-alarm rate of a single one: a look every ten minutes finds what a look every second would find.
+    The old colour has no requests, so only the gates' fixed limits apply. The evidence grows from look to look, but all
+    looks together keep one false-alarm rate: a look every ten minutes finds what a look every second would find.
 
-    Exit code 0: nothing speaks against the release. 1: a gate failed, and all traffic is back. 3: a gate failed and
-    rollout.watch.on_failure is alarm, or the way back is at risk, or a source of figures did not answer.
+    Exit code 0: no gate failed, and the way back is ready. 1: a gate failed, and all traffic is back. 3: a gate failed
+    and rollout.watch.on_failure is alarm, or the way back is at risk, or a source of figures did not answer.
     """
     with console.refusals(SCRIPT, json_output=json_output) as output:
         from rollout.commands import roll_back
@@ -53,16 +53,8 @@ def main(
 
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
         session = Session(place, "watch", output.tell, SCRIPT.interrupted)
-        if if_warm and (owner := session.lock.owner()) is not None:
-            output.nothing_done(f"no look: scripts.{owner} is under way")
-            return
-        try:
+        with output.unless_due(session, "no look", NotWarmError, on_a_schedule=if_warm):
             seen = look(session)
-        except NotWarmError as error:
-            if not if_warm:
-                raise
-            output.nothing_done(f"no look: {error}")
-            return
         for line in seen.lines():
             output.say(line)
         if seen.failure is not None and session.settings().rollout.watch.on_failure == "rollback":

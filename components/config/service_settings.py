@@ -51,6 +51,7 @@ from components.domain.capacity.capacity import (
     replicas_per_node,
     shared_pool_size,
     smallest_of,
+    usd_per_hour,
 )
 from components.domain.capacity.ladder import Ladder, LadderError, SharedCapacity, make_ladder, smallest_surge, way_back
 from components.domain.moments import format_rfc3339
@@ -294,6 +295,15 @@ class ServiceSettings(BaseModel):
             "GPUs and as much GPU memory. Default: none."
         ),
     ] = ()
+    node_usd_per_hour: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=100_000,
+            description="What a node costs you, in US dollars per hour. Default: its On-Demand price in us-east-1.",
+            examples=[4.2],
+        ),
+    ] = None
     gpus_per_replica: Annotated[int, Field(ge=1, description="GPUs of one replica (tensor parallel size).")] = 1
     replica_millicpus: Annotated[
         int, Field(ge=100, description="CPU request of one replica, in thousandths of a CPU.")
@@ -489,7 +499,7 @@ class ServiceSettings(BaseModel):
         return " or ".join(self.instance_types)
 
     def _too_much_memory(self, offered: int, fix: str) -> Violation:
-        """Return the violation when what a replica needs, by our own reckoning, is more than a node offers."""
+        """Return the violation when a replica needs more, by our own computation, than a node offers."""
         color = max(COLORS, key=lambda color: self.shape(color).memory_mib)
         path = ("shared_memory_gib",) if self.color(color).release is None else (color, "release")
         needed = self.host_memory(color).arithmetic(shared_memory=True)
@@ -848,7 +858,8 @@ class ServiceSettings(BaseModel):
         """The instance type of the service's nodes. Of several types, the least that each of them offers."""
         first, *others = map(instance_type, self.instance_types)
         alike = [one for one in others if _are_alike(one, first)]
-        return smallest_of([first, *alike]) if alike else first
+        found = smallest_of([first, *alike]) if alike else first
+        return found if self.node_usd_per_hour is None else replace(found, usd_per_hour=self.node_usd_per_hour)
 
     @property
     def instance_types(self) -> tuple[str, ...]:
@@ -1008,13 +1019,31 @@ class ServiceSettings(BaseModel):
             node_start_seconds=self.node_start_seconds,
         )
 
+    def price_of_replicas(self, color: Color, replicas: int) -> float | None:
+        """Return what so many replicas of a colour cost, in US dollars per hour. None when it is unknown.
+
+        A colour pays for whole nodes of its own, and for its part of nodes that both colours share.
+        """
+        kinds = {one.reservation.kind for one in map(self.color, COLORS) if one.reservation is not None}
+        if self.node_usd_per_hour is None and "capacity_block" in kinds:
+            return None  # a block has a price of its own
+        instance, shape = self.instance, self.shape(color)
+        whole = not self.shares_nodes
+        nodes = nodes_for(replicas, instance, shape) if whole else replicas / replicas_per_node(instance, shape)
+        return usd_per_hour(instance, nodes)
+
     @property
     def headroom_usd_per_hour(self) -> float | None:
-        """Cost of the nodes beyond those of the active colour, in US dollars per hour; None when unknown."""
+        """Cost of the nodes beyond those of the active colour, in US dollars per hour; None when unknown.
+
+        Where others bring nodes for the replicas that an autoscaler starts, each colour has at least its floor's.
+        """
         active = self.color(self.active_color)
+        at_floor = self.autoscaling is not None and not self.declares_nodes
+        replicas = active.wanted_replicas if at_floor else active.replicas
         return headroom_usd_per_hour(
             self._nodes_up,
-            active_replicas=0 if active.release is None else active.replicas,
+            active_replicas=0 if active.release is None else replicas,
             instance=self.instance,
             shape=self.shape(self.active_color),
         )

@@ -4,8 +4,8 @@ A bundle is one JSON object with the keys ``explanation``, ``report`` and ``evid
 journal alone, and everything in ``evidence`` is made from the report. So whoever has a bundle can make its digests
 again, and whoever has the journal can make the bundle again.
 
-The digests show that nothing was changed by mistake or by halves. They are no signature: somebody who may write bundles
-can make a new one. So keep bundles where only rollouts may write, and name the digest in a place that is reviewed.
+The digests reveal accidental and incomplete changes. They are no signature: somebody who may write bundles can make a
+new one. So keep bundles where only rollouts may write, and name the digest in a place that is reviewed.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ MOST_PERCENT_WITHOUT: Final = 1
 OWN_DIGEST: Final = "sha256"
 DRY_RUN: Final = "dry run"
 PASSED: Final = frozenset({"pass", DRY_RUN})
-"""The verdicts of checks that are in nobody's way."""
+"""The verdicts of checks that do not fail a release."""
 SECTIONS: Final[Mapping[str, str]] = {
     "release": "the checks may have tried another release than the one in the report",
     "config": "other limits and settings may have applied",
@@ -119,7 +119,7 @@ class Bundle:
 
     @property
     def objections(self) -> tuple[str, ...]:
-        """Why the rollout does not speak for the release, such as ``eval: fail``; empty when all passed."""
+        """Why the rollout is no evidence for its release, such as ``eval: fail``; empty when all passed."""
         checks = _table(self.evidence.get("checks"))
         verdicts = {str(name): str(verdict) for name, verdict in _table(checks.get("verdicts")).items()}
         found = [f"{name}: {verdict}" for name, verdict in verdicts.items() if verdict not in PASSED]

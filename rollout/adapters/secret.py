@@ -42,7 +42,7 @@ def read_secret(field: str, source: SecretSource, folder: Path, form: SecretForm
         raise RolloutError(f"{field}: {where} is empty. Put {what} there, or name another place")
     pattern, form_name = form
     if pattern.fullmatch(value) is None:
-        raise RolloutError(f"{field}: the content of {where} must be {form_name}. It is not shown. Put it right")
+        raise RolloutError(f"{field}: the content of {where} must be {form_name}. It is not shown. Correct it")
     return value
 
 

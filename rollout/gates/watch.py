@@ -1,6 +1,6 @@
-"""The gates of the watch: the promoted colour alone, look after look, until the way back is no longer warm. Pure.
+"""The gates of the watch: the promoted colour alone, look after look, until the keep-warm window ends. Pure.
 
-The former colour has no requests any more, so nothing shows what the hour of the day does to latencies. Therefore only
+The old colour has no requests any more, so nothing shows what the hour of the day does to latencies. Therefore only
 the fixed limits of the gates apply (``limit_percent``, ``limit_seconds``), not the ratios to the other colour.
 """
 
@@ -50,27 +50,44 @@ def _counts(seen: Sample, limits: GateSettings) -> dict[str, tuple[int, int]]:
     return counts
 
 
-def load_balancer_look(periods: Sequence[Period], limits: GateSettings, start: datetime, end: datetime) -> Look:
-    """Return what the load balancer counted in whole periods."""
+def load_balancer_look(
+    periods: Sequence[Period], limits: GateSettings, start: datetime, end: datetime, *, alone: bool
+) -> Look:
+    """Return what the load balancer counted in whole periods.
+
+    Args:
+        periods: the figures of the promoted colour's target group.
+        limits: the limits of the gates.
+        start: the beginning of the first period.
+        end: the end of the last one.
+        alone: whether the load balancer serves nothing else. Then its own 5xx answers are failures of the promoted
+            colour, which has all requests: a pod that resets connections or crashes in the middle of a request is
+            seen in them alone.
+    """
     requests = sum(period.requests for period in periods)
+    failed = sum(period.failed for period in periods)
+    if alone:
+        # A failed connection to a target is among them, too.
+        reset = sum(period.balancer_errors - period.connection_errors for period in periods)
+        failed += max(0, reset)
     p95s = [period.p95_seconds for period in periods if period.p95_seconds is not None]
     counts: dict[str, tuple[int, int]] = {}
     if requests:
         # Requests count when they begin, errors when they end.
-        counts["target_group_errors"] = (min(requests, sum(period.failed for period in periods)), requests)
+        counts["target_group_errors"] = (min(requests, failed), requests)
     if p95s:
         limit = limits.target_group_latency.limit_seconds
         counts["target_group_latency"] = (sum(p95 > limit for p95 in p95s), len(p95s))
     return Look(source="load_balancer", start=start, end=end, counts=counts)
 
 
-def judge_looks(looks: Sequence[Look], limits: GateSettings, refuted: Mapping[str, float]) -> Iterator[GateVerdict]:
+def judge_looks(looks: Sequence[Look], limits: GateSettings, usual: Mapping[str, float]) -> Iterator[GateVerdict]:
     """Yield each gate's verdict on all looks since the promotion.
 
     Args:
         looks: the looks, oldest first.
         limits: the limits of the gates.
-        refuted: by gate, the share of requests that only seem to fail, as the rollout found by comparison.
+        usual: by gate, the share of requests that fail or seem to fail with every release, as the rollout found.
     """
     labels = limits.slice_labels
     for gate in GATES:
@@ -80,7 +97,7 @@ def judge_looks(looks: Sequence[Look], limits: GateSettings, refuted: Mapping[st
             reason = "no data since the promotion"
             yield GateVerdict(gate=gate, verdict=Verdict.INCONCLUSIVE, reason=reason, dry_run=dry_run)
             continue
-        allowed = min(1.0, _limit(gate, limits) + refuted.get(gate, 0.0))
+        allowed = min(1.0, _limit(gate, limits) + usual.get(gate, 0.0))
         label = labels.get(gate)
         if label is None:
             yield _judge(gate, found, limits, allowed, limits.false_alarm_rate)

@@ -1,12 +1,15 @@
 """The metric gates of a hold or a soak: measure both colours over a window, and judge the figures."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from statistics import median
 
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color
 from rollout.gates.comparisons import GATES, LATENCIES, PodComparison, errors_compared, latency
+from rollout.gates.cost import GATE as COST
+from rollout.gates.cost import Answers, Prices, answers, judge_cost, only_shown
 from rollout.gates.disputes import FEWEST, NO_DISPUTE, BothSources, Dispute, settle
 from rollout.gates.probes import Probes
 from rollout.gates.slices import Between, GateSlices, judge_sample, share
@@ -27,6 +30,7 @@ from rollout.gates.verdicts import (
 from rollout.model.plan import Plan
 from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Ports
+from rollout.statistics.means import FEWEST as FEWEST_ANSWERS
 from rollout.statistics.measurements import Counters, Period, Sample, sample
 from rollout.statistics.sequential import preload
 from rollout.system.failures import describe_error
@@ -142,6 +146,7 @@ class Gates:
             "abandoned": limits.abandoned.dry_run,
             **{gate: getattr(limits, gate).dry_run for gate in LATENCIES},
             "queue_depth": limits.queue_depth.dry_run,
+            COST: only_shown(limits.cost),
         }
         balanced = {
             TARGET_GROUP_ERRORS: limits.target_group_errors.dry_run,
@@ -213,7 +218,33 @@ class Gates:
 
         judged = {gate: finish(verdict) for gate, verdict in {**sampled, "abandoned": abandoned}.items()}
         judged |= {gate: one.judge(judged[gate], end, dispute, finish) for gate, one in self._slices.items()}
-        return (*(judged[gate] for gate in GATES), queue)
+        return (*(judged[gate] for gate in GATES), queue, finish(self._judge_cost(end)))
+
+    def _judge_cost(self, now: Mapping[Color, Counters]) -> GateVerdict:
+        plan, cost, start = self._plan, self._limits.cost, self._start or now
+        colors = (plan.candidate, plan.outgoing)
+        prices = tuple(self._prices(color, now[color]) for color in colors)
+        seen = [self._answers(start[color], now[color]) for color in colors]
+        requests = sum(one.per_request.count for one in seen if one is not None and one.per_request is not None)
+        mine, other = seen
+        if other is not None and (other.per_request is None or other.per_request.count < FEWEST_ANSWERS):
+            before = self._answers(self._counters_before()[plan.outgoing], now[plan.outgoing])
+            other = replace(other, per_request=None if before is None else before.per_request)
+        known = None if prices[0] is None or prices[1] is None else (prices[0], prices[1])
+        lasted = timedelta(seconds=self.elapsed_seconds)
+        return judge_cost(mine, other, known, requests, lasted, cost, self._thresholds)
+
+    def _answers(self, start: Counters, end: Counters) -> Answers | None:
+        return answers(start, end, probes=self._probes.sent, probe_tokens=self._limits.probes.max_tokens)
+
+    def _prices(self, color: Color, now: Counters) -> Prices | None:
+        settings = self._settings
+        full = settings.color(color).replicas
+        varies = settings.autoscaling is not None or settings.capacity is not None
+        prices = [settings.price_of_replicas(color, number) for number in (full, now.pods if varies else full)]
+        if prices[0] is None or prices[1] is None:
+            return None
+        return Prices(at_full_size=prices[0], as_served=prices[1])
 
     def _dispute(self, mine: Sample | None, outgoing: Counters, now: datetime) -> Dispute:
         """Ask whether the load balancer contradicts the pods. Without its counts, the pods' are taken as they are."""

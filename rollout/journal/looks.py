@@ -4,7 +4,7 @@ from pydantic import ValidationError
 
 from rollout.journal.store import Store, StoreConflictError
 from rollout.model.errors import RefusedError
-from rollout.model.look import Watched
+from rollout.model.look import WatchState
 
 
 class Looks:
@@ -16,7 +16,7 @@ class Looks:
         self._key = f"watch/{service}/{rollout_id}.json"
         self._version: str | None = None
 
-    def read(self) -> Watched:
+    def read(self) -> WatchState:
         """Return the looks so far.
 
         Raises:
@@ -25,17 +25,17 @@ class Looks:
         """
         stored = self._store.read(self._key)
         if stored is None:
-            return Watched()
+            return WatchState()
         self._version = stored.version
         try:
-            return Watched.model_validate_json(stored.content)
+            return WatchState.model_validate_json(stored.content)
         except ValidationError as error:
             raise RefusedError(
                 f"{self._key} in the store of the journal is not what scripts.watch writes ({error.error_count()} "
                 "errors). Delete it: the watch then begins again at the promotion"
             ) from error
 
-    def write(self, watched: Watched) -> bool:
+    def write(self, watched: WatchState) -> bool:
         """Store the looks in place of those that were read. Return False when another watch has looked meanwhile.
 
         Raises:

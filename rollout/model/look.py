@@ -1,4 +1,4 @@
-"""What the watch saw of the promoted colour: one look, and all of them since the promotion."""
+"""What the watch has counted of the promoted colour: one look, and all of them since the promotion."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,7 +11,7 @@ _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
 class Look(BaseModel):
-    """What one source counted, from the end of its look before on."""
+    """What one source has counted since its previous look."""
 
     model_config = _FROZEN
 
@@ -24,14 +24,14 @@ class Look(BaseModel):
     """The same of each slice, by gate, label and value."""
 
 
-class Watched(BaseModel):
-    """All looks since a promotion, oldest first, and what people have been told."""
+class WatchState(BaseModel):
+    """All looks since a promotion, oldest first, and the problems that were sent as notifications."""
 
     model_config = _FROZEN
 
     looks: tuple[Look, ...] = ()
-    told: tuple[str, ...] = ()
-    """The problems that the last look found and sent. They are sent again only after they were gone."""
+    notified: tuple[str, ...] = ()
+    """The problems that the last look found. A problem is sent once, and again only after it was gone."""
 
     def looked_until(self, source: Source) -> datetime | None:
         """Return the end of a source's last look. None when there was none."""

@@ -15,8 +15,14 @@ END_TO_END: Final = "vllm[:_]e2e_request_latency_seconds_bucket"
 GENERATED: Final = "vllm[:_]generation_tokens(_total)?"
 PROMPT_LENGTHS: Final = "vllm[:_]request_prompt_tokens_bucket"
 ANSWER_LENGTHS: Final = "vllm[:_]request_generation_tokens_bucket"
+ANSWER_LENGTHS_SUM: Final = "vllm[:_]request_generation_tokens_sum"
 WAITING: Final = "vllm[:_]num_requests_waiting"
-ALL: Final = "|".join((RESPONSES, FINISHED, TTFT, INTER_TOKEN, INTER_TOKEN_FORMERLY, END_TO_END, WAITING))
+ALL: Final = "|".join(
+    (
+        *(RESPONSES, FINISHED, TTFT, INTER_TOKEN, INTER_TOKEN_FORMERLY, END_TO_END, WAITING),
+        *(GENERATED, ANSWER_LENGTHS, ANSWER_LENGTHS_SUM),
+    )
+)
 
 TRAFFIC: Final = 'handler=~"(/v1/.*)?", method=~"(POST)?"'
 """Selects the exchanges that count as requests. A label that a metric does not have counts as empty."""

@@ -173,7 +173,7 @@ class Started(_Begin):
     previous_release_id: str | None
     green_weight: int
     candidate_usd_per_hour: float | None = None
-    """The On-Demand price of the candidate's nodes in us-east-1. None when it is unknown."""
+    """The price of the candidate's nodes: by `node_usd_per_hour`, else On-Demand in us-east-1. None when unknown."""
     headroom: tuple[HeadroomCost, ...] = ()
     """What the rollout costs in every headroom mode, the chosen one first."""
 
@@ -398,7 +398,7 @@ class Keeping(_Fields):
     usd_so_far: float | None
     brought_up: str | None
     way_back: str | None = None
-    """What a rollback takes, when the kept colour cannot take all traffic back at once."""
+    """What a rollback takes, when the old colour cannot take all traffic back at once."""
 
 
 class Parked(_Fields):

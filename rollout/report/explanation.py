@@ -165,6 +165,26 @@ def figures(evidence: Evidence) -> Iterator[tuple[str, str]]:
         yield "evidence", f"{found[0]:.1f} of the {found[1]:.1f} that rules out chance"
 
 
+def cost_rows(evidence: Evidence) -> Iterator[tuple[str, ...]]:
+    """Yield a row for the candidate and one for the active colour: the costs, the tokens of a request, the increase."""
+
+    def figure(name: str) -> str:
+        value = evidence.get(name)
+        return f"{value:,.2f}" if isinstance(value, int | float) else "–"
+
+    def percent(name: str) -> str:
+        value = evidence.get(name)
+        return f"{value:+.1f} %" if isinstance(value, int | float) else "unknown"
+
+    for color, whose in (("candidate", ""), ("active colour", "active_")):
+        names = ("usd_per_million_tokens", "usd_per_million_tokens_as_served", "usd_per_thousand_requests")
+        known = [figure(f"{whose}{name}") for name in (*names, "tokens_per_request")]
+        sure = f"{percent('least_increase_percent')} to {percent('most_increase_percent')}"
+        known_increase = "cost_increase_percent" in evidence
+        increase = f"{percent('cost_increase_percent')}, surely {sure}" if known_increase else "–"
+        yield (color, *known, "" if whose else increase)
+
+
 def slice_figures(evidence: Evidence) -> tuple[str, str]:
     """Return what a gate measured of a slice, on the candidate and on the active colour. A dash when it is unknown."""
     known = {name: value for name, value in evidence.items() if isinstance(value, int | float)}

@@ -67,6 +67,12 @@ class Hold:
         return f"cohort {self.cohort}" if self.cohort else f"{self.candidate_percent} %"
 
     @property
+    def cost(self) -> Evidence | None:
+        """The costs of both colours at the end of the hold. None when they are not known."""
+        found = next((gate.last.evidence for gate in self.gates if gate.name == "cost"), {})
+        return found if found.get("usd_per_million_tokens") is not None else None
+
+    @property
     def has_slices(self) -> bool:
         """Whether a gate judged slices."""
         return any(gate.last.slices for gate in self.gates)
@@ -80,7 +86,7 @@ class Hold:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightChange:
+class ReportedChange:
     """One change of the weights or of a cohort, and what the load balancer counted under it."""
 
     candidate_percent: int
@@ -192,7 +198,7 @@ class Report:
     skipped: Mapping[str, str]
     """The reasons of checks that somebody left out, by check."""
     checks: tuple[Readings, ...]
-    weights: tuple[WeightChange, ...]
+    weights: tuple[ReportedChange, ...]
     holds: tuple[Hold, ...]
     decision: Ending | None
     """The last decision. None when none was made."""

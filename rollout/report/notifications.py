@@ -73,61 +73,58 @@ def follow(known: Following, record: Record, origin: Origin) -> tuple[Following,
         return following, None
     event, text, details = found
     following = replace(following, sent=following.sent | {event})
-    return following, Notification(
-        event=event,
-        id=f"{origin.stack}/{origin.service}/{record.rollout}/{record.seq}",
-        at=record.at,
-        origin=origin,
-        rollout=record.rollout,
-        text=f"{origin.service} ({origin.stack}): {text}",
-        details={**_subject(following.run), **details},
-    )
+    details = {**_subject(following.run), **details}
+    return following, _notification(origin, event, str(record.seq), record.rollout, record.at, text, details)
 
 
 def reap_due(origin: Origin, color: Color, keep_until: datetime, now: datetime) -> Notification | None:
-    """Return that a colour's keep-warm window ends within an hour. None when it does not, or has ended."""
+    """Return the notification of a keep-warm window that ends within an hour. None when it ends later, or has ended."""
     if not timedelta() <= keep_until - now <= REAP_DUE_WITHIN:
         return None
     until = format_rfc3339(keep_until)
     command = f"python -m scripts.keep {origin.options} --until +24h"
-    return Notification(
-        event="reap_due",
-        id=f"{origin.stack}/{origin.service}/reap_due/{until}",
-        at=now,
-        origin=origin,
-        rollout="",
-        text=f"{origin.service} ({origin.stack}): {color} can be reaped from {until} on. To keep it warm: {command}",
-        details={"color": color, "keep_until": until, "keep_command": command},
-    )
+    text = f"{color} can be reaped from {until} on. To keep it warm: {command}"
+    details: dict[str, JsonValue] = {"color": color, "keep_until": until, "keep_command": command}
+    return _notification(origin, "reap_due", f"reap_due/{until}", "", now, text, details)
 
 
 def watch_failed(origin: Origin, rollout: str, color: Color, reason: str, now: datetime) -> Notification:
-    """Return that a gate has failed the promoted colour, and that nothing is rolled back by itself."""
+    """Return the notification of a gate that has failed the promoted colour, without an automatic rollback."""
     command = f"python -m scripts.rollback {origin.options}"
-    return Notification(
-        event="watch_failed",
-        id=f"{origin.stack}/{origin.service}/{rollout}/watch_failed/{format_rfc3339(now)}",
-        at=now,
-        origin=origin,
-        rollout=rollout,
-        text=f"{origin.service} ({origin.stack}): {color} fails after its promotion: {reason}. To go back: {command}",
-        details={"color": color, "reason": reason, "rollback_command": command},
-    )
+    text = f"{color} fails after its promotion: {reason}. To go back: {command}"
+    details: dict[str, JsonValue] = {"color": color, "reason": reason, "rollback_command": command}
+    return _notification(origin, "watch_failed", f"watch_failed/{format_rfc3339(now)}", rollout, now, text, details)
 
 
 def way_back_at_risk(
     origin: Origin, rollout: str, color: Color, problems: Iterable[str], keep_until: datetime, now: datetime
 ) -> Notification:
-    """Return what endangers a rollback to the colour that is kept warm."""
+    """Return the notification of what endangers a rollback to the old colour."""
     found: list[JsonValue] = list(problems)
+    key = f"way_back_at_risk/{format_rfc3339(now)}"
+    text = f"the way back to {color} is at risk: {'; '.join(map(str, found))}"
+    details: dict[str, JsonValue] = {"color": color, "problems": found, "keep_until": format_rfc3339(keep_until)}
+    return _notification(origin, "way_back_at_risk", key, rollout, now, text, details)
+
+
+def _notification(
+    origin: Origin,
+    event: EventName,
+    key: str,
+    rollout: str,
+    at: datetime,
+    text: str,
+    details: dict[str, JsonValue],
+) -> Notification:
+    """Return a notification. Its key distinguishes it from all others of its rollout, or of the service without one."""
     return Notification(
-        event="way_back_at_risk",
-        id=f"{origin.stack}/{origin.service}/{rollout}/way_back_at_risk/{format_rfc3339(now)}",
-        at=now,
+        event=event,
+        id="/".join(filter(None, (origin.stack, origin.service, rollout, key))),
+        at=at,
         origin=origin,
         rollout=rollout,
-        text=f"{origin.service} ({origin.stack}): the way back to {color} is at risk: {'; '.join(map(str, found))}",
-        details={"color": color, "problems": found, "keep_until": format_rfc3339(keep_until)},
+        text=f"{origin.service} ({origin.stack}): {text}",
+        details=details,
     )
 
 
@@ -202,8 +199,8 @@ def _found(before: Following, now: Following, record: Record, origin: Origin) ->
         case Decision(action="rollback") as one:
             safe = _safe(now, one.reason)
             figures: list[JsonValue] = list(_figures(now, one.reason))
-            details: dict[str, JsonValue] = {"reason": safe, "green_weight": one.green_weight, "figures": figures}
-            yield "rollback", f"rolls back to green_weight {one.green_weight}: {safe}", details
+            why: dict[str, JsonValue] = {"reason": safe, "green_weight": one.green_weight, "figures": figures}
+            yield "rollback", f"rolls back to green_weight {one.green_weight}: {safe}", why
         case Promoted() as one:
             until = format_rfc3339(one.keep_until)
             text = f"{one.active_color} is promoted; the way back stays warm until {until}"

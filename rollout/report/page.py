@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from components.domain.moments import format_rfc3339
 from rollout.model.records import Kind
 from rollout.report.charts import Chart, Mark, charts, marks
-from rollout.report.explanation import Explanation, duration, evidence_share, gate_meanings, slice_figures
+from rollout.report.explanation import Explanation, cost_rows, duration, evidence_share, gate_meanings, slice_figures
 from rollout.report.facts import Event, Report
 from rollout.report.lines import Tone
 
@@ -74,6 +74,7 @@ def environment(*folders: Path) -> Environment:
     cast(dict[str, Any], templates.filters).update(
         {
             "chart_data": _chart_data,
+            "cost_rows": cost_rows,
             "duration": duration,
             "evidence_share": evidence_share,
             "gate_meanings": gate_meanings,

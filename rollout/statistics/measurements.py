@@ -167,15 +167,25 @@ class Counters:
     waiting: Series = field(default_factory=dict[tuple[str, str], float])
     """How many requests wait for capacity: a gauge, by pod only."""
 
+    output_tokens: Series = field(default_factory=dict[tuple[str, str], float])
+    """Generated tokens, by pod only."""
+    answer_tokens_buckets: Series = field(default_factory=dict[tuple[str, str], float])
+    """Generated tokens of each finished request, cumulative buckets."""
+    answer_tokens_sum: Series = field(default_factory=dict[tuple[str, str], float])
+    """Generated tokens of all finished requests, by pod only."""
     slices: Mapping[str, Mapping[str, "Counters"]] = field(default_factory=dict[str, Mapping[str, "Counters"]])
     """The same by label and its value, for the labels that were asked for. Where no response has the label, its
     generations stand for its requests."""
 
     @property
+    def pods(self) -> int:
+        """How many pods publish their metrics."""
+        return len({pod for pod, _ in self.waiting})
+
+    @property
     def waiting_per_replica(self) -> float | None:
         """The mean number of waiting requests per pod. None when there is no data."""
-        pods = {pod for pod, _ in self.waiting}
-        return sum(self.waiting.values()) / len(pods) if pods else None
+        return sum(self.waiting.values()) / self.pods if self.pods else None
 
 
 SLICED_COUNTERS: Final = {

@@ -227,7 +227,7 @@ def test_a_project_of_another_name_is_one_clean_error(monkeypatch: pytest.Monkey
         run_program()
     assert str(raised.value) == (
         "the project is named mine, but its config keys begin with vllm-blue-green: Set name: vllm-blue-green in "
-        "Pulumi.yaml; the stacks' names tell your deployments apart"
+        "Pulumi.yaml; the stacks' names distinguish your deployments"
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from components.config.release.release import Release
+from components.config.sections.router_settings import LISTENER
 from components.config.settings import ColorSettings, ServiceSettings
 from components.domain.capacity.capacity import nodes_for
 from components.domain.naming import (
@@ -55,7 +56,7 @@ from rollout.model.run import Run, after
 from rollout.model.serving import HookResult
 from rollout.model.verdict import GateVerdict, TargetGroupCounts, TargetHealth, Verdict
 from rollout.ports import Ports, Watch
-from rollout.statistics.measurements import Counters, Period, PeriodRequests, PrefixCache, Series
+from rollout.statistics.measurements import Counters, Period, PeriodRequests, PrefixCache, Series, bucket_label
 from rollout.steps.scheduling import replica_of
 
 SERVICE = "chat"
@@ -100,6 +101,15 @@ BASE: dict[str, Any] = {
         "keep_warm_seconds": 3600,
         "cloudwatch_period_seconds": PERIOD_SECONDS,
         "gates": {"max_hold_extension_seconds": 120},
+    },
+}
+JOINED = {
+    "endpoint_url": "https://chat.example.com",
+    "listener": {
+        "arn": LISTENER.example,
+        "security_group_id": "sg-0a",
+        "idle_timeout_seconds": 300,
+        "rule_priority": 100,
     },
 }
 
@@ -296,6 +306,12 @@ def green_weights(settings: ServiceSettings) -> dict[str, int]:
     return {cohort: 100 if color == "green" else 0 for cohort, color in settings.cohort_colors.items()}
 
 
+def _token_buckets(count: float, tokens: float) -> Series:
+    """Return the buckets of answers that all have the same length."""
+    bounds = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, math.inf)
+    return {("pod", bucket_label(str(bound)) or ""): count if bound >= tokens else 0.0 for bound in bounds}
+
+
 def _deployed(colored: ColorSettings) -> ColorSettings:
     """Return a colour's settings as they affect what is deployed: all replicas are as many, however that is written."""
     return colored.model_copy(update={"running_replicas": colored.wanted_replicas})
@@ -324,6 +340,7 @@ class World:
         """The share of requests whose connection the targets refuse: the load balancer answers 502."""
         self.reset_rate: dict[Color, float] = {"blue": 0.0, "green": 0.0}
         """The share of requests whose connection the targets reset later: the load balancer answers 502."""
+        self.tokens_per_request: dict[Color, float] = {"blue": 150.0, "green": 150.0}
         self.models: dict[str, float] = {}
         """The share of each model's requests, by the label model_name. Empty while no metric has the label."""
         self.model_error_rate: dict[tuple[Color, str], float] = {}
@@ -755,6 +772,9 @@ class World:
             inter_token_buckets=_buckets(requests * 100, self.inter_token_bucket[color]),
             end_to_end_buckets=_buckets(requests, self.end_to_end_bucket[color]),
             waiting={("pod", ""): self.waiting_per_replica[color]},
+            output_tokens={("pod", ""): requests * self.tokens_per_request[color]},
+            answer_tokens_buckets=_token_buckets(requests, self.tokens_per_request[color]),
+            answer_tokens_sum={("pod", ""): requests * self.tokens_per_request[color]},
         )
 
     def running_requests(self, color: Color) -> float | None:

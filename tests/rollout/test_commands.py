@@ -82,8 +82,8 @@ def session(world: World) -> Session:
     return cast(Session, FakeSession(world))
 
 
-def promoted_world() -> World:
-    world = World()
+def promoted_world(world: World | None = None) -> World:
+    world = world or World()
     plan = make_plan("green", world.config.read().rollout)
     assert Controller(world.ports(), Subject(service=SERVICE, release=NEW)).run(Rollout(plan=plan)).phase is Phase.DONE
     return world

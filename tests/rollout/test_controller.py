@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
-from components.config.sections.router_settings import LISTENER
 from components.domain.moments import format_or_empty
 from components.domain.naming import Color
 from rollout.controller import Controller, Subject
@@ -20,7 +19,7 @@ from rollout.model.plan import make_plan
 from rollout.model.records import Body, Kind, Note
 from rollout.model.rule import LiveRule
 from rollout.model.verdict import Verdict
-from tests.rollout.fakes import BASE, NEW, OLD, PERIOD_SECONDS, RULE_URN, SERVICE, World
+from tests.rollout.fakes import BASE, JOINED, NEW, OLD, PERIOD_SECONDS, RULE_URN, SERVICE, World
 
 FOREIGN = Change(op="update", urn="urn::x::chat-blue", type="kubernetes:apps/v1:Deployment", new={"metadata": {}})
 
@@ -98,6 +97,55 @@ def test_a_label_that_no_metric_has_is_refused_by_name() -> None:
     assert rollout.phase is Phase.REFUSED
     for gate in BY_MODEL:
         assert f"rollout.gates.{gate}.by: no metric that this gate judges has the label model_name" in rollout.reason
+
+
+def costs_of(world: World) -> list[dict[str, Any]]:
+    return [one for one in world.journal.of("verdict") if one["gate"] == "cost"]
+
+
+def test_every_step_has_the_costs_of_both_colours() -> None:
+    world = World()
+    assert ramp(world).phase is Phase.DONE
+    shown = [one for one in costs_of(world) if one["evidence"].get("usd_per_million_tokens")]
+    assert {one["dry_run"] for one in shown} == {True}
+    assert {one["verdict"] for one in shown[1:]} >= {"pass"}
+    for one in shown:
+        evidence = one["evidence"]
+        assert evidence["usd_per_million_tokens"] == pytest.approx(evidence["active_usd_per_million_tokens"])
+        assert evidence["usd_per_hour_at_full_size"] == pytest.approx(2 * 2.24208)
+    # At 1 % of the requests, the same pool is as served nearly a hundred times as dear.
+    first = shown[0]["evidence"]
+    served, active = (first[f"{whose}usd_per_million_tokens_as_served"] for whose in ("", "active_"))
+    assert 50 < served / active < 100
+
+
+def at_most(percent: float, **overrides: Any) -> World:
+    gates = {**BASE["rollout"]["gates"], "cost": {"max_cost_increase_percent": percent}}
+    return World(rollout={**BASE["rollout"], "gates": gates}, **overrides)
+
+
+def test_a_release_with_more_replicas_for_the_same_tokens_is_rolled_back() -> None:
+    world = at_most(20, green={"replicas": 4})
+    rollout = ramp(world)
+    assert rollout.phase is Phase.ROLLED_BACK
+    assert "cost: " in rollout.reason
+    assert "+100.0 %" in rollout.reason
+
+
+def test_a_release_that_costs_the_same_is_promoted_whatever_its_share_of_the_requests() -> None:
+    world = at_most(60)
+    assert ramp(world).phase is Phase.DONE
+    assert {one["dry_run"] for one in costs_of(world)} == {False}
+    # At the last step the outgoing colour has no requests: its tokens are those of the hour before.
+    assert costs_of(world)[-1]["verdict"] == "pass"
+
+
+def test_costs_without_a_price_are_refused_before_anything_changes() -> None:
+    world = at_most(20, instance_type="p5e.48xlarge")
+    rollout = ramp(world)
+    assert rollout.phase is Phase.REFUSED
+    assert "rollout.gates.cost.max_cost_increase_percent: the price of p5e.48xlarge is unknown" in rollout.reason
+    assert "Set node_usd_per_hour" in rollout.reason
 
 
 def test_a_good_release_is_promoted_step_by_step() -> None:
@@ -484,17 +532,6 @@ def test_preflight_refuses_and_changes_nothing(overrides: dict[str, Any], field:
     assert rollout.phase is Phase.REFUSED
     assert rollout.reason.startswith(field)
     assert world.ups == []
-
-
-JOINED = {
-    "endpoint_url": "https://chat.example.com",
-    "listener": {
-        "arn": LISTENER.example,
-        "security_group_id": "sg-0a",
-        "idle_timeout_seconds": 300,
-        "rule_priority": 100,
-    },
-}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from rollout.commands import roll_back
 from rollout.journal.store import FileStore
 from rollout.model.errors import NotWarmError, RefusedError
-from rollout.model.look import Watched
+from rollout.model.look import WatchState
 from rollout.model.machine import Phase
 from rollout.model.notification import Notification, Origin
 from rollout.model.records import VerdictGiven
@@ -19,7 +19,7 @@ from rollout.model.verdict import GateVerdict, Verdict
 from rollout.ports import Ports
 from rollout.session import Session
 from rollout.watch import Seen, look
-from tests.rollout.fakes import World
+from tests.rollout.fakes import JOINED, World
 from tests.rollout.test_commands import HOUR, FakeSession, promoted_world
 
 ORIGIN = Origin(stack="prod", service="chat", options="--stack prod")
@@ -72,13 +72,32 @@ def test_a_release_that_is_well_passes_every_look_until_its_way_back_ends(tmp_pa
     assert session.sent == []
 
 
+def test_what_the_load_balancer_failed_before_the_rollout_too_is_no_reason_against_the_release(tmp_path: Path) -> None:
+    world = World()
+    world.reset_rate.update({"blue": 0.03, "green": 0.03})  # above the limit
+    session = watching(tmp_path, promoted_world(world))
+    for _ in range(3):
+        ten_minutes(world)
+        assert seen(session).failure is None
+    _reset(world)
+    ten_minutes(world)
+    assert failed_gates(seen(session)) == ["target_group_errors"]
+
+
+def test_on_a_joined_listener_the_load_balancers_own_errors_may_be_those_of_others(tmp_path: Path) -> None:
+    session = watching(tmp_path, promoted_world(World(**JOINED)))
+    _reset(session.world)
+    ten_minutes(session.world)
+    assert seen(session).failure is None
+
+
 def test_each_look_begins_where_the_one_before_ended(tmp_path: Path) -> None:
     session = watching(tmp_path)
     for _ in range(3):
         ten_minutes(session.world)
         seen(session)
     (kept,) = (tmp_path / "watch" / "chat").iterdir()
-    looks = Watched.model_validate_json(kept.read_bytes()).looks
+    looks = WatchState.model_validate_json(kept.read_bytes()).looks
     for source in ("pods", "load_balancer"):
         own = [one for one in looks if one.source == source]
         assert len(own) == 3
@@ -91,6 +110,10 @@ def _fail(world: World) -> None:
 
 def _refuse(world: World) -> None:
     world.refused_rate["green"] = 0.1
+
+
+def _reset(world: World) -> None:
+    world.reset_rate["green"] = 0.1
 
 
 def _begin_late(world: World) -> None:
@@ -110,6 +133,7 @@ def _lose_every_target(world: World) -> None:
     [
         (_fail, {"error_rate", "target_group_errors"}),
         (_refuse, {"target_group_errors"}),
+        (_reset, {"target_group_errors"}),
         (_begin_late, {"ttft_p95"}),
         (_answer_late, {"target_group_latency"}),
         (_lose_every_target, {"targets"}),

@@ -121,7 +121,7 @@ def test_a_release_is_ramped_on_one_host_and_the_old_colour_reaped_on_the_other(
     ready = {name: running.environment[name] for name in ("KUBECONFIG", "PULUMI_HOME")}
     shown = second.run("preview", **ready)
     assert shown.returncode == 0, shown.stdout + shown.stderr
-    assert second.summary.startswith(f"## preview of {STACK}: nothing speaks against it")
+    assert second.summary.startswith(f"## preview of {STACK}: no policy and no guard refuses it")
     early = second.run("reap", **ready)
     assert early.returncode == 0, early.stdout + early.stderr
     assert "not due: keep_until: blue is kept warm until" in early.stdout

@@ -363,7 +363,7 @@ PREVIEW = "~ aws:lb:ListenerRule chat update\n```\n[mandatory] traffic-weights c
 
 
 @pytest.mark.parametrize(
-    ("code", "outcome"), [(0, "nothing speaks against it"), (255, "refused by a policy or a guard")]
+    ("code", "outcome"), [(0, "no policy and no guard refuses it"), (255, "refused by a policy or a guard")]
 )
 def test_a_preview_shows_the_change_and_what_speaks_against_it(runner: Runner, code: int, outcome: str) -> None:
     called = runner.checkout.parent / "called"
@@ -504,7 +504,9 @@ def test_a_job_of_gitlab_starts_from_the_newest_config_with_credentials_of_its_o
 def test_a_preview_of_gitlab_is_in_the_job_s_summary(gitlab: GitLabRunner) -> None:
     put_tool(gitlab, "pulumi", "echo nothing changes")
     assert gitlab.run("preview").returncode == 0
-    assert gitlab.summary.startswith("## preview of prod: nothing speaks against it\n````\nnothing changes\n````")
+    assert gitlab.summary.startswith(
+        "## preview of prod: no policy and no guard refuses it\n````\nnothing changes\n````"
+    )
 
 
 NEEDED = {

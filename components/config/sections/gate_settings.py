@@ -129,6 +129,22 @@ class QueueDepthSettings(BaseModel):
     ] = 5.0
 
 
+class CostSettings(BaseModel):
+    """US dollars per million output tokens, at full traffic (docs/cost.md)."""
+
+    model_config = STRICT
+
+    dry_run: DryRun = False
+    max_cost_increase_percent: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=10_000,
+            description="Largest increase over the active colour, in percent. Default: the cost is only shown.",
+        ),
+    ] = None
+
+
 class ProbeSettings(BaseModel):
     """Probe requests to both colours, for steps in which clients send too few requests for a verdict."""
 

@@ -21,6 +21,7 @@ from components.config.sections.check_settings import (
 from components.config.sections.cohort_settings import COHORT, CohortSettings, cohort_violations
 from components.config.sections.gate_settings import (
     AbandonedSettings,
+    CostSettings,
     EndToEndSettings,
     ErrorRateSettings,
     InterTokenSettings,
@@ -120,6 +121,9 @@ class GateSettings(BaseModel):
     target_group_latency: Annotated[
         TargetGroupLatencySettings, Field(description="Time to the first byte, as measured by the load balancer.")
     ] = TargetGroupLatencySettings()
+    cost: Annotated[CostSettings, Field(description="US dollars per million output tokens, at full traffic.")] = (
+        CostSettings()
+    )
     probes: Annotated[ProbeSettings, Field(description="Probe requests, for when clients send too few requests.")] = (
         ProbeSettings()
     )

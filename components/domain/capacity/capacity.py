@@ -2,7 +2,7 @@
 
 This module is independent of Pulumi and AWS. A replica never spans nodes. All replicas of a colour request the same
 resources. So a node has a fixed number of places, every free place fits every replica, and the order in which replicas
-arrive cannot fragment a pool. The nodes that both colours share are reckoned with the larger colour's replicas.
+arrive cannot fragment a pool. Nodes that both colours share are computed for the larger colour's replicas.
 """
 
 import re
@@ -214,8 +214,8 @@ def shared_pool_size(
     return PoolSize(min_nodes=0, desired_nodes=full, max_nodes=full + spare_nodes)
 
 
-def usd_per_hour(instance: GpuInstance, nodes: int) -> float | None:
-    """Return the On-Demand price of so many nodes, in US dollars per hour; None when unknown."""
+def usd_per_hour(instance: GpuInstance, nodes: float) -> float | None:
+    """Return the price of so many nodes, in US dollars per hour; None when unknown."""
     return None if instance.usd_per_hour is None else round(instance.usd_per_hour * nodes, 6)
 
 

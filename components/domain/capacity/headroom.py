@@ -21,7 +21,7 @@ _BLOCK: Final = "a Capacity Block has a price of its own"
 
 @dataclass(frozen=True, kw_only=True)
 class HeadroomCost:
-    """What one headroom mode costs besides the nodes that serve, On-Demand in us-east-1, and its way back."""
+    """What one headroom mode costs besides the nodes that serve, and its way back."""
 
     mode: HeadroomMode
     surge_replicas: int | None
@@ -88,6 +88,8 @@ class HeadroomCase:
     """Whether both colours share nodes in mode ``always``, or on others' nodes. In mode ``surge`` they always do."""
     reservation: Literal["on_demand", "capacity_block"] | None
     """What the candidate's nodes run in, in mode ``reserved``. None for plain On-Demand capacity."""
+    own_price: bool = False
+    """Whether the user has said what a node costs, whatever it runs in."""
     others_nodes: bool = False
     """Whether others bring the nodes. Then only those on which replicas run count."""
     rollout_seconds: float
@@ -109,7 +111,7 @@ class HeadroomCase:
         (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/capacity-reservations-pricing-billing.html).
         """
         nodes, hours = self.extra_nodes(mode), self.rollout_seconds / 3600
-        in_block = mode == "reserved" and self.reservation == "capacity_block"
+        in_block = mode == "reserved" and self.reservation == "capacity_block" and not self.own_price
         usd = None if in_block else usd_per_hour(self.instance, nodes)
         paid_anyway = mode in ("always", "surge") or (mode == "reserved" and self.reservation is not None)
         paid_anyway = paid_anyway and not self.others_nodes

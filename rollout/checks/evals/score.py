@@ -63,8 +63,8 @@ def _at(value: JsonValue, rest: str, path: str) -> JsonValue:
             if rest == name or rest.startswith(f"{name}."):
                 return _at(value[name], rest[len(name) + 1 :], path)
         known = ", ".join(sorted(value)[:10])
-        raise NoScoreError(f"{path!r} leads nowhere: there is no {rest!r} among {known or 'nothing'}")
+        raise NoScoreError(f"{path!r} does not exist: there is no {rest!r} among {known or 'nothing'}")
     name, _, further = rest.partition(".")
     if isinstance(value, list) and name.lstrip("-").isdigit() and -len(value) <= int(name) < len(value):
         return _at(value[int(name)], further, path)
-    raise NoScoreError(f"{path!r} leads nowhere: {rest!r} is not in {json.dumps(value)[:100]}")
+    raise NoScoreError(f"{path!r} does not exist: {rest!r} is not in {json.dumps(value)[:100]}")

@@ -119,6 +119,13 @@ def test_a_new_value_of_the_candidate_gets_the_next_place() -> None:
     assert [one.value for one in found.slices] == ["base", "lora", "new"]
 
 
+def test_the_largest_twenty_are_judged_and_how_many_are_left_out_is_said() -> None:
+    sizes: Counted = {f"m{number:02}": (100 + number, 0) for number in range(MOST + 3)}
+    found = judged(window(sizes), sizes, sizes)
+    assert [one.value for one in found.slices] == sorted(sizes, reverse=True)[:MOST]
+    assert found.reason.endswith("20 of 20 values have a verdict of their own, 3 smaller ones are left out")
+
+
 def test_a_slow_model_is_compared_with_itself_and_at_the_last_step_with_before() -> None:
     """The active colour has no requests in this window. Its hour before says that this model answers at once."""
     before: Counted = {"base": (1000, 0), "lora": (300, 0)}

@@ -22,6 +22,7 @@ from rollout.model.records import (
     RuleChanged,
     Started,
     UpdateEnded,
+    checked_spans,
     last_rule_change,
     state_of,
 )
@@ -131,6 +132,16 @@ def test_the_last_change_of_the_rule_is_found(folder: Any) -> None:
     assert last_rule_change(folder().read()) is None
     journal(folder()).write(RuleChanged(green_weight=1, how="up"))
     assert last_rule_change(folder().read()) == NOW
+
+
+def test_the_times_in_which_checks_sent_requests_are_found(folder: Any) -> None:
+    assert checked_spans(folder().read()) == []
+    writing = journal(folder())
+    phases = (Phase.WARMING, Phase.VERIFYING, Phase.VERIFYING, Phase.SHIFTING, Phase.VERIFYING)
+    for phase in phases:
+        writing.phase = phase
+        writing.write(Note(text="x"))
+    assert checked_spans(folder().read()) == [(NOW, NOW), (NOW, NOW)]
 
 
 def test_a_record_that_does_not_fit_on_the_disk_is_an_error_that_names_the_file(tmp_path: Path) -> None:

@@ -90,6 +90,23 @@ def test_slices_are_a_table_by_value_and_their_values_are_never_markup() -> None
     assert all(not one.slices for one in gate.readings[1:-1] if one.verdict is gate.readings[0].verdict)
 
 
+def test_the_costs_of_both_colours_are_a_table_by_hold() -> None:
+    world = World(green={"replicas": 4})
+    ramp(world)
+    table = html(world.journal.kept).partition("What the tokens cost")[2].partition("</table>")[0]
+    rows = [re.sub(r"<[^>]*>", " ", row).split() for row in re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)[1:]]
+    assert [row[:3] for row in rows[::2]] == [
+        ["1", "%", "candidate"],
+        ["25", "%", "candidate"],
+        ["100", "%", "candidate"],
+        ["soak", "candidate", rows[6][2]],
+    ]
+    dear, usual = rows[2], rows[3]
+    assert usual[:2] == ["active", "colour"]
+    assert float(dear[3]) == pytest.approx(2 * float(usual[2]), abs=0.02)
+    assert dear[dear.index("+100.0") :][:3] == ["+100.0", "%,", "surely"]
+
+
 def test_a_message_is_never_markup(slow: World) -> None:
     evil = '</script><script>alert(1)</script><img src="x">'
     kept = slow.journal.kept

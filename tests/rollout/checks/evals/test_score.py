@@ -61,7 +61,7 @@ def test_a_score_is_where_the_path_leads(
         ('{"score": true}', "score", "not a number"),
         ('{"score": NaN}', "score", "not a number"),
         ('{"a": {"b": 1}}', "a.c", "there is no 'c' among b"),
-        ('{"a": [1]}', "a.1", "leads nowhere"),
+        ('{"a": [1]}', "a.1", "does not exist"),
         ('{"score": 61}', "score", "set full_score"),
         ('{"score": -0.5}', "score", "set full_score"),
     ],
