@@ -417,8 +417,8 @@ class World:
         self.shifts_of_traffic: list[int] = [self.weights["green"]]
         self._last_count = 0.0
         self._probed: dict[Color, int] = dict.fromkeys(COLORS, 0)
-        self.clock.on_sleep = self._count
-        self._count()
+        self.clock.on_sleep = self.count_requests
+        self.count_requests()
         self.clock.sleep(600)  # the active colour has served for a while
 
     def ports(self, rule_changed_at: datetime | None = None) -> Ports:
@@ -446,7 +446,7 @@ class World:
 
     # Traffic
 
-    def _count(self) -> None:
+    def count_requests(self) -> None:
         seconds = self.clock.elapsed - self._last_count
         self._last_count = self.clock.elapsed
         for color in COLORS:
@@ -477,7 +477,7 @@ class World:
         return self.history[known - 1][1] if known else dict.fromkeys(COLORS, 0.0)
 
     def _set_weights(self, green_weight: int) -> None:
-        self._count()
+        self.count_requests()
         self.weights = {"blue": 100 - green_weight, "green": green_weight}
         if not self.ignore_weights:
             self._pending.append((self.clock.elapsed + self.weight_lag_seconds, dict(self.weights)))
@@ -529,7 +529,7 @@ class World:
             raise UpdateFailedError("update failed: no credentials")
         self.ups.append((message, tuple(targets)))
         wanted, changes = self.config.read(), self._changes(targets)
-        self._count()
+        self.count_requests()
         for cohort, weight in green_weights(wanted).items():
             # As with the weights: only what differs from the state is written.
             if green_weights(self.state).get(cohort) != weight and (not targets or cohort_urn(cohort) in targets):
@@ -599,7 +599,7 @@ class World:
     def set_green_weight(self, green_weight: int, *, cohorts_to: Color | None = None) -> None:
         self.direct.append(green_weight)
         if cohorts_to is not None:
-            self._count()
+            self.count_requests()
             self.cohorts = dict.fromkeys(self.cohorts, 100 if cohorts_to == "green" else 0)
         self._set_weights(green_weight)
 

@@ -60,13 +60,13 @@ class Watched(World):
 
     seen: list[tuple[str, Color]]
 
-    def _count(self) -> None:
+    def count_requests(self) -> None:
         self.seen = getattr(self, "seen", [])
         for cohort, weight in getattr(self, "cohorts", {}).items():
             color: Color = "green" if weight else "blue"
             if [one for name, one in self.seen if name == cohort][-1:] != [color]:
                 self.seen.append((cohort, color))
-        super()._count()
+        super().count_requests()
 
 
 def test_cohorts_go_to_the_candidate_one_after_the_other_and_stay_there_through_the_promotion() -> None:
@@ -133,7 +133,7 @@ def test_a_rollback_takes_one_update_for_all_rules() -> None:
     def worse() -> None:
         if world.weights["green"] == 50 and next(steps) == 5:
             world.error_rate["green"] = 0.5
-        type(world)._count(world)
+        type(world).count_requests(world)
 
     world.clock.on_sleep = worse
     assert ramp(world).phase is Phase.ROLLED_BACK
@@ -159,7 +159,7 @@ def test_a_cohort_that_somebody_moves_ends_the_hold() -> None:
     def meddle() -> None:
         if world.weights["green"] == 50 and world.journal.phase is Phase.HOLDING:
             world.cohorts["friends"] = 0
-        type(world)._count(world)
+        type(world).count_requests(world)
 
     world.clock.on_sleep = meddle
     ended = ramp(world)
