@@ -133,7 +133,7 @@ class Prometheus:
         step_seconds = max(rate_seconds / 5, (end - start).total_seconds() / MOST_POINTS)
         requests, tokens = (
             self._rates(name, start, end, rate_seconds=rate_seconds, step_seconds=step_seconds)
-            for name in (pod_metrics.FINISHED, pod_metrics.OUTPUT_TOKENS)
+            for name in (pod_metrics.FINISHED, pod_metrics.GENERATED)
         )
         return [
             Rate(
@@ -165,7 +165,7 @@ class Prometheus:
         selector = f'service="{self._service}", color="{color}"'
         requests, tokens = (
             self._query(_rate(name, selector, rate_seconds), at)
-            for name in (pod_metrics.FINISHED, pod_metrics.OUTPUT_TOKENS)
+            for name in (pod_metrics.FINISHED, pod_metrics.GENERATED)
         )
         return Throughput(
             requests_per_second=float(requests[0]["value"][1]) if requests else 0.0,
@@ -182,7 +182,7 @@ class Prometheus:
         selector = f'service="{self._service}", color="{color}"'
         prompts, answers = (
             self._query(f'sum by (le) (increase({{__name__=~"{name}", {selector}}}[{window}]))', end)
-            for name in (pod_metrics.PROMPT_TOKENS, pod_metrics.ANSWER_TOKENS)
+            for name in (pod_metrics.PROMPT_LENGTHS, pod_metrics.ANSWER_LENGTHS)
         )
         return Lengths(prompts=_lengths(prompts), answers=_lengths(answers))
 
@@ -265,9 +265,9 @@ def _counters(found: list[dict[str, Any]], by: Collection[str] = ()) -> Counters
         inter_token_buckets=inter_token | former,
         end_to_end_buckets=_buckets(found, pod_metrics.END_TO_END),
         waiting=_series(found, pod_metrics.WAITING, ""),
-        output_tokens=_series(found, pod_metrics.OUTPUT_TOKENS, ""),
-        answer_tokens_buckets=_buckets(found, pod_metrics.ANSWER_TOKENS),
-        answer_tokens_sum=_series(found, pod_metrics.ANSWER_TOKENS_SUM, ""),
+        output_tokens=_series(found, pod_metrics.GENERATED, ""),
+        answer_tokens_buckets=_buckets(found, pod_metrics.ANSWER_LENGTHS),
+        answer_tokens_sum=_series(found, pod_metrics.ANSWER_LENGTHS_SUM, ""),
         slices={label: _slices(found, label) for label in by},
     )
 

@@ -13,7 +13,7 @@ from components.config.sections.rollout_settings import GateSettings
 from components.domain.naming import Color, fingerprint
 from rollout.checks.load.load import Load
 from rollout.checks.load.prompts import synthetic_bodies
-from rollout.checks.log_lines import Recorded
+from rollout.checks.log_lines import RecordedRequest
 from rollout.checks.recorded_prompts import RequestLog
 from rollout.model.answers import Answer
 from rollout.model.errors import RefusedError, RolloutError, StoppedError
@@ -23,7 +23,9 @@ from rollout.statistics.measurements import Histogram
 from tests.rollout.fakes import NEW, OLD, START, FakeClock, FakeConfig, World
 
 RECORDED = RequestLog(
-    requests=[Recorded(body={"messages": [{"role": "user", "content": f"question {number}"}]}) for number in range(9)]
+    requests=[
+        RecordedRequest(body={"messages": [{"role": "user", "content": f"question {number}"}]}) for number in range(9)
+    ]
 )
 LENGTHS = Lengths(
     prompts=Histogram(((100.0, 0.0), (200.0, 10.0), (float("inf"), 10.0))),
