@@ -84,7 +84,7 @@ class NodeGroup:
         return max(counts, default=None)
 
 
-class NodePool:
+class KarpenterPool:
     """One node pool of Karpenter or EKS Auto Mode."""
 
     def __init__(self, resource: Resource) -> None:
@@ -121,9 +121,9 @@ class NodePool:
         return max(needed, default=None)
 
 
-def node_pools_of(service: Service) -> list[NodePool]:
+def node_pools_of(service: Service) -> list[KarpenterPool]:
     """Return the node pools of a service."""
-    return [NodePool(resource) for resource in service.of(NODE_POOL)]
+    return [KarpenterPool(resource) for resource in service.of(NODE_POOL)]
 
 
 @dataclass(frozen=True, kw_only=True)

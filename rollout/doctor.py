@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from rollout.model.condition_result import ConditionResult, ConditionStatus
 from rollout.model.errors import NotDeployedError
-from rollout.model.finding import Finding, Status
 from rollout.model.plan import make_plan
 from rollout.ports import Ports
 from rollout.session import Session
@@ -18,11 +18,11 @@ class Examination:
     service: str
     deployed: bool
     """Whether the service was deployed before."""
-    findings: tuple[Finding, ...]
+    findings: tuple[ConditionResult, ...]
     later: tuple[str, ...]
     """The conditions that count only once the service is deployed."""
 
-    def has(self, status: Status) -> bool:
+    def has(self, status: ConditionStatus) -> bool:
         """Return whether a condition has this status."""
         return any(finding.status is status for finding in self.findings)
 

@@ -192,7 +192,7 @@ class Output:
     def __init__(self, *, json_output: bool) -> None:
         """Print lines for a person, or JSON lines."""
         self._json = json_output
-        self._lines = Progress(errors if json_output else console)
+        self._lines = RecordLines(errors if json_output else console)
 
     def tell(self, record: Record) -> None:
         """Print a record of the journal. What the journal does not keep is only for a person."""
@@ -327,7 +327,7 @@ def print_json(value: object) -> None:
         typer.echo(value if isinstance(value, str) else json.dumps(value, indent=2))
 
 
-class Progress:
+class RecordLines:
     """Prints journal records as lines."""
 
     def __init__(self, out: Console = console) -> None:

@@ -6,13 +6,13 @@ import typer
 from rich.markup import escape
 
 from rollout.doctor import Examination, examine
-from rollout.model.finding import Finding, Status
+from rollout.model.condition_result import ConditionResult, ConditionStatus
 from rollout.session import Place, Session
 from scripts import console
 from scripts.console import JsonOption, Script, ServiceOption, StackOption, WorkDirOption
 
-_STYLES = {Status.OK: "green", Status.MISSING: "bold red", Status.UNCHECKED: "yellow"}
-_WIDTH = max(len(status) for status in Status)
+_STYLES = {ConditionStatus.OK: "green", ConditionStatus.MISSING: "bold red", ConditionStatus.UNCHECKED: "yellow"}
+_WIDTH = max(len(status) for status in ConditionStatus)
 
 SCRIPT = Script(
     examples=(
@@ -41,9 +41,9 @@ def main(
         console.print_json(found.as_json())
     else:
         show(found)
-    if found.has(Status.MISSING):
+    if found.has(ConditionStatus.MISSING):
         raise typer.Exit(console.EXIT_REFUSED)
-    if found.has(Status.UNCHECKED):
+    if found.has(ConditionStatus.UNCHECKED):
         raise typer.Exit(console.EXIT_NEEDS_HUMAN)
 
 
@@ -56,19 +56,19 @@ def show(found: Examination) -> None:
         console.console.print(f"once it is deployed: {', '.join(found.later)}")
 
 
-def lines(finding: Finding) -> list[str]:
+def lines(finding: ConditionResult) -> list[str]:
     """Return a finding as lines for a person."""
     texts = [
-        *((Status.MISSING, text) for text in finding.missing),
-        *((Status.UNCHECKED, f"could not be checked: {text}") for text in finding.unanswered),
+        *((ConditionStatus.MISSING, text) for text in finding.missing),
+        *((ConditionStatus.UNCHECKED, f"could not be checked: {text}") for text in finding.unanswered),
     ]
     notes = f" ({'; '.join(finding.notes)})" if finding.notes else ""
     if not texts:
-        return [_line(Status.OK, finding.condition, escape(notes))]
+        return [_line(ConditionStatus.OK, finding.condition, escape(notes))]
     return [_line(status, finding.condition, f": {escape(text)}") for status, text in texts]
 
 
-def _line(status: Status, condition: str, text: str) -> str:
+def _line(status: ConditionStatus, condition: str, text: str) -> str:
     return f"[{_STYLES[status]}]{status:<{_WIDTH}}[/] {condition}{text}"
 
 

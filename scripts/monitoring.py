@@ -10,7 +10,7 @@ from rollout.model.errors import RefusedError
 from rollout.model.stack_name import parse_stack_name
 from rollout.monitoring.dashboard import dashboard_file
 from rollout.monitoring.rules import rules_file
-from rollout.monitoring.subject import Subject
+from rollout.monitoring.subject import Monitored
 from rollout.system.failures import describe_error
 from scripts import console
 from scripts.console import CtrlC, JsonOption, OptionalStackOption, Script, ServiceOption, WorkDirOption
@@ -55,14 +55,14 @@ def main(
         output.end("written", *written, files=[*written])
 
 
-def _subject(stack: str | None, service: str | None, work_dir: Path) -> Subject:
+def _subject(stack: str | None, service: str | None, work_dir: Path) -> Monitored:
     if stack is None:
         if service is not None:
             raise RefusedError(f"--service {service}: needs --stack, whose config has the service's limits. Add it")
-        return Subject.every_service()
+        return Monitored.every_service()
     path, name = stack_file(work_dir, stack), parse_stack_name(stack).qualified
     config = ConfigFile(path, service, work_dir, name)
-    return Subject.of(config.service, config.read())
+    return Monitored.of(config.service, config.read())
 
 
 if __name__ == "__main__":

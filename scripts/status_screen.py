@@ -68,7 +68,7 @@ def _lines(
     now = datetime.now(UTC)
     records = read_records()
     console.print_table(view(read_status(), progress_of(records, now), now))
-    shown, lines = max((one.seq for one in records), default=0), console.Progress()
+    shown, lines = max((one.seq for one in records), default=0), console.RecordLines()
     while True:
         time.sleep(every_seconds)
         try:

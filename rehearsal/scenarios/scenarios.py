@@ -22,7 +22,7 @@ _OPTIONS = ("--non-interactive", "--stack", STACK, "--policy-pack", "policies")
 _UP = ("pulumi", "up", "--yes", *_OPTIONS)
 _PREVIEW = ("pulumi", "preview", *_OPTIONS)
 _TRAFFIC_BEFORE_SECONDS = 4.0
-_TRAFFIC_AFTER_SECONDS = 3.0
+_TRAFFIC_AFTER_SECONDS = 1.0
 _EXIT_ROLLED_BACK = 1
 
 

@@ -13,10 +13,10 @@ from rehearsal.vllm.flags import ServeArguments
 from rehearsal.vllm.hub import Fault
 from rehearsal.vllm.protocol import (
     DONE_EVENT,
-    Answer,
     ApiError,
     ChatTemplate,
     CompletionRequest,
+    ServedAnswer,
     Usage,
     bad_request,
     read_body,
@@ -59,7 +59,7 @@ class Completions:
             raise ApiError(HTTPStatus.NOT_FOUND, message, "NotFoundError", "model")
         work = self._plan(asked)
         request_id = request.headers.get("X-Request-Id") or uuid4().hex
-        answer = Answer(request_id, model, self._fingerprint, chat=chat)
+        answer = ServedAnswer(request_id, model, self._fingerprint, chat=chat)
         with self._engine.run(work) as run:
             if asked.stream and work.finish_reason != "error":
                 return await self._stream(request, asked, work, run, answer)
@@ -73,7 +73,7 @@ class Completions:
             return web.json_response(body)
 
     async def _stream(
-        self, request: web.Request, asked: CompletionRequest, work: Work, run: Run, answer: Answer
+        self, request: web.Request, asked: CompletionRequest, work: Work, run: Run, answer: ServedAnswer
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         response.enable_chunked_encoding()

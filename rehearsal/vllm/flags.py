@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from components.domain.vllm.vllm_options import OPTIONS, Kind, VllmOption, whole_number
+from components.domain.vllm.vllm_options import OPTIONS, OptionKind, VllmOption, whole_number
 
 _LORA = "--lora-modules"
 
@@ -62,11 +62,11 @@ def _lora_module(text: str) -> LoraModule:
     return LoraModule(entry["name"], entry["path"])
 
 
-_KINDS: dict[Kind, dict[str, Any]] = {
-    Kind.FLAG: {"action": argparse.BooleanOptionalAction},
-    Kind.SWITCH: {"action": "store_true"},
-    Kind.LIST: {"nargs": "+"},
-    Kind.MAYBE: {"nargs": "?", "const": True},
+_KINDS: dict[OptionKind, dict[str, Any]] = {
+    OptionKind.FLAG: {"action": argparse.BooleanOptionalAction},
+    OptionKind.SWITCH: {"action": "store_true"},
+    OptionKind.LIST: {"nargs": "+"},
+    OptionKind.MAYBE: {"nargs": "?", "const": True},
 }
 
 
@@ -79,9 +79,9 @@ def _value(option: VllmOption) -> Callable[[str], Any]:
         if option.unsettable and text in ("", "None"):
             return None
         match option.kind:
-            case Kind.INTEGER | Kind.SIZE | Kind.LENGTH:
+            case OptionKind.INTEGER | OptionKind.SIZE | OptionKind.LENGTH:
                 return -1 if text == "auto" else whole_number(text)
-            case Kind.NUMBER:
+            case OptionKind.NUMBER:
                 return float(text)
             case _:
                 return text

@@ -133,7 +133,7 @@ class Usage:
         }
 
 
-class Answer:
+class ServedAnswer:
     """The envelope of one answer: a whole body, or the chunks of a stream."""
 
     def __init__(self, request_id: str, model: str, fingerprint: str | None, *, chat: bool) -> None:

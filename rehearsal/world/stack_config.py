@@ -78,7 +78,7 @@ def stack_config(
         "deregistration_propagation_seconds": 2,
         "node_start_seconds": 30,
         "cold_start_seconds": 30,
-        "probe_period_seconds": 2,
+        "probe_period_seconds": 3,
         "pods": {"pod_monitor": True},
         "health_check_interval_seconds": 5,
         "rollout": {

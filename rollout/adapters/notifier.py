@@ -50,7 +50,7 @@ class Patience:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class Recipient:
     """Where notifications go."""
 
     name: str
@@ -61,10 +61,10 @@ class Target:
     """Tries once. Raises UnavailableError when a later attempt may succeed, another error when none will."""
 
 
-def open_targets(settings: Sequence[NotificationTarget], folder: Path) -> list[Target]:
+def open_targets(settings: Sequence[NotificationTarget], folder: Path) -> list[Recipient]:
     """Return the targets of the settings. Relative paths of secrets are below ``folder``."""
     return [
-        Target(name=name, events=frozenset(one.events), deliver=_deliver_to(one, name, folder))
+        Recipient(name=name, events=frozenset(one.events), deliver=_deliver_to(one, name, folder))
         for number, one in enumerate(settings)
         for name in [f"rollout.notifications[{number}].{one.kind}"]
     ]
@@ -73,7 +73,9 @@ def open_targets(settings: Sequence[NotificationTarget], folder: Path) -> list[T
 class Notifier:
     """Sends notifications to all targets."""
 
-    def __init__(self, targets: Sequence[Target], say: Callable[[str], None], patience: Patience | None = None) -> None:
+    def __init__(
+        self, targets: Sequence[Recipient], say: Callable[[str], None], patience: Patience | None = None
+    ) -> None:
         """Start nothing yet.
 
         Args:
@@ -99,7 +101,7 @@ class Notifier:
 
 
 class _Sender:
-    def __init__(self, target: Target, say: Callable[[str], None], patience: Patience) -> None:
+    def __init__(self, target: Recipient, say: Callable[[str], None], patience: Patience) -> None:
         self._target = target
         self._say = say
         self._patience = patience

@@ -72,7 +72,7 @@ _BATCH_URLS: Final = ("/chat/completions", "/completions")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recorded:
+class RecordedRequest:
     """One recorded request. ``at`` is in seconds since the epoch, or None when the line has no time."""
 
     body: Mapping[str, Any]
@@ -97,7 +97,7 @@ class NoRequest(StrEnum):
     REDACTED = "a redaction mark instead of a prompt"
 
 
-def read_line(line: str) -> Recorded | NoRequest:
+def read_line(line: str) -> RecordedRequest | NoRequest:
     """Read the request from a line of the log."""
     try:
         value: object = json.loads(line)
@@ -113,7 +113,7 @@ def read_line(line: str) -> Recorded | NoRequest:
     if any(_MARK.fullmatch(text.strip()) for text in _texts(body)):
         return NoRequest.REDACTED
     times = [seconds for name in TIMES if (seconds := _seconds(record.get(name))) is not None]
-    return Recorded(body=body, at=times[0] if times else None)
+    return RecordedRequest(body=body, at=times[0] if times else None)
 
 
 def _unwrapped(record: Mapping[str, Any]) -> Mapping[str, Any] | None:

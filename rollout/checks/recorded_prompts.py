@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rollout.checks.log_lines import REPLAYED, NoRequest, Recorded, read_line
+from rollout.checks.log_lines import REPLAYED, NoRequest, RecordedRequest, read_line
 from rollout.model.errors import RefusedError, RolloutError
 from rollout.system.failures import describe_error
 
@@ -28,7 +28,7 @@ Line = tuple[str, str]
 class RequestLog:
     """What a source contains."""
 
-    requests: Sequence[Recorded]
+    requests: Sequence[RecordedRequest]
     """In the order of the source: oldest first."""
     redacted: Sequence[str] = ()
     """Where the lines are whose prompt was replaced by a redaction mark."""
@@ -55,14 +55,14 @@ class RequestLog:
 
 def read_log(lines: Iterable[Line]) -> RequestLog:
     """Read the lines of a source. Empty lines do not count."""
-    requests: list[Recorded] = []
+    requests: list[RecordedRequest] = []
     redacted: list[str] = []
     others = 0
     for where, line in lines:
         if not line.strip():
             continue
         match read_line(line):
-            case Recorded() as request:
+            case RecordedRequest() as request:
                 requests.append(request)
             case NoRequest.REDACTED:
                 redacted.append(where)
@@ -71,29 +71,29 @@ def read_log(lines: Iterable[Line]) -> RequestLog:
     return RequestLog(requests=requests, redacted=redacted, others=others)
 
 
-def newest(records: Sequence[Recorded], count: int, seed: int) -> list[Recorded]:
+def newest(records: Sequence[RecordedRequest], count: int, seed: int) -> list[RecordedRequest]:
     """Draw ``count`` of the newest requests, each prompt once. The same records give the same sample.
 
     Requests without a time are ordered by position: the later, the newer.
     """
     ordered = sorted(enumerate(records), key=lambda one: (one[1].at or 0.0, one[0]), reverse=True)
-    distinct: dict[str, Recorded] = {}
+    distinct: dict[str, RecordedRequest] = {}
     for _, record in ordered:
         distinct.setdefault(record.prompt, record)
     window = list(distinct.values())[: count * WINDOW]
     return random.Random(seed).sample(window, min(count, len(window)))
 
 
-def frequent(records: Sequence[Recorded], count: int) -> list[Recorded]:
+def frequent(records: Sequence[RecordedRequest], count: int) -> list[RecordedRequest]:
     """Return the newest request of each of the most frequent prefixes, most frequent first."""
-    groups: dict[str, list[Recorded]] = {}
+    groups: dict[str, list[RecordedRequest]] = {}
     for record in records:
         groups.setdefault(record.prefix, []).append(record)
     ordered = sorted(groups.values(), key=len, reverse=True)
     return [max(enumerate(group), key=lambda one: (one[1].at or 0.0, one[0]))[1] for group in ordered[:count]]
 
 
-def replayed(record: Recorded, *, max_tokens: int, seed: int, names: Collection[str] = ()) -> dict[str, Any]:
+def replayed(record: RecordedRequest, *, max_tokens: int, seed: int, names: Collection[str] = ()) -> dict[str, Any]:
     """Return the request to send: the recorded one, set to be as deterministic as the server allows.
 
     A field that must agree with one that the replay sets moves with it: vLLM answers 400 to a ``min_tokens`` above

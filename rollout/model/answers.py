@@ -48,7 +48,7 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class AnswerFields:
     """The fields of an answer that come from its body."""
 
     text: str = ""
@@ -72,7 +72,7 @@ def read_error(status: int, text: str) -> str:
     return f"status {status}: {text[:200]}"
 
 
-def read_chunks(chunks: Iterable[Mapping[str, Any]]) -> Reading:
+def read_chunks(chunks: Iterable[Mapping[str, Any]]) -> AnswerFields:
     """Read a whole answer (one chunk) or all chunks of a stream.
 
     Only the first choice is read. In a stream, the fingerprint may come in the last chunk only.
@@ -86,7 +86,7 @@ def read_chunks(chunks: Iterable[Mapping[str, Any]]) -> Reading:
     usage: Mapping[str, Any] = {}
     for chunk in chunks:
         if error := chunk.get("error"):
-            return Reading(error=f"the answer is an error: {json.dumps(error, ensure_ascii=False)[:200]}")
+            return AnswerFields(error=f"the answer is an error: {json.dumps(error, ensure_ascii=False)[:200]}")
         if (name := chunk.get("system_fingerprint")) and name not in names:
             names.append(str(name))
         for choice in chunk.get("choices") or ():
@@ -102,7 +102,7 @@ def read_chunks(chunks: Iterable[Mapping[str, Any]]) -> Reading:
     error = None if finish_reason in GOOD_FINISHES else f"the answer ended with {finish_reason!r}"
     if not texts:
         error = "the answer is empty"
-    return Reading(
+    return AnswerFields(
         text="".join(texts),
         reasoning="".join(thoughts),
         tool_calls=tuple("".join(parts) for _, parts in sorted(calls.items())),

@@ -6,7 +6,7 @@ from typing import Any, Final
 from components.domain.naming import COLORS, PROJECT, content_hash
 from rollout.monitoring.figures import Figure, figures
 from rollout.monitoring.series import SeriesNames
-from rollout.monitoring.subject import Subject
+from rollout.monitoring.subject import Monitored
 
 SCHEMA_VERSION: Final = 42
 """Grafana's latest version of this JSON model.
@@ -20,7 +20,7 @@ _WIDTH: Final = 12  # Grafana's grid has 24 columns
 _HEIGHT: Final = 8
 
 
-def dashboard(subject: Subject) -> dict[str, Any]:
+def dashboard(subject: Monitored) -> dict[str, Any]:
     """Return the dashboard's JSON model."""
     title = "vLLM blue/green" if subject.service is None else f"vLLM blue/green: {subject.service}"
     uid = PROJECT if subject.service is None else f"{PROJECT}-{content_hash({'service': subject.service})}"
@@ -42,12 +42,12 @@ def dashboard(subject: Subject) -> dict[str, Any]:
     }
 
 
-def dashboard_file(subject: Subject) -> str:
+def dashboard_file(subject: Monitored) -> str:
     """Return the text of the dashboard's file."""
     return json.dumps(dashboard(subject), indent=2, ensure_ascii=False) + "\n"
 
 
-def _variables(subject: Subject) -> list[dict[str, Any]]:
+def _variables(subject: Monitored) -> list[dict[str, Any]]:
     services = f"label_values({SeriesNames(subject.window_minutes).requests}{{{subject.matcher}}}, service)"
     chosen = {} if subject.service is None else {"text": subject.service, "value": subject.service}
     return [

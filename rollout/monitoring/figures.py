@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rollout.monitoring.series import SeriesNames
-from rollout.monitoring.subject import Subject
+from rollout.monitoring.subject import Monitored
 
 _UNITS: Final = {"percent": " %", "s": " s"}
 """How the units of limits are written."""
@@ -40,7 +40,7 @@ class Figure:
         return f"{factor}{self.series}{{{matcher}}}"
 
 
-def figures(subject: Subject) -> Iterator[Figure]:
+def figures(subject: Monitored) -> Iterator[Figure]:
     """Return the figures in the order of the dashboard."""
     names, gates = SeriesNames(subject.window_minutes), subject.gates
     yield Figure(

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from components.domain.naming import PROJECT
 from rollout.monitoring.figures import figures
 from rollout.monitoring.series import SeriesNames, recorded_series
-from rollout.monitoring.subject import Subject
+from rollout.monitoring.subject import Monitored
 
 _SETTLED_FOR: Final = "1h"
 """How long a colour must have had replicas before missing data is an alert: longer than it takes to start."""
@@ -18,7 +18,7 @@ _COLOR: Final = "{{ $labels.service }}, {{ $labels.color }}"
 _HEADER: Final = "# Written by `make monitoring`. Change the limits in the stack's config, not here.\n"
 
 
-def rules(subject: Subject) -> dict[str, Any]:
+def rules(subject: Monitored) -> dict[str, Any]:
     """Return the content of the rules file."""
     name = PROJECT if subject.service is None else f"{PROJECT}-{subject.service}"
     recording = [{"record": one.name, "expr": one.expression} for one in recorded_series(subject)]
@@ -30,7 +30,7 @@ def rules(subject: Subject) -> dict[str, Any]:
     }
 
 
-def rules_file(subject: Subject) -> str:
+def rules_file(subject: Monitored) -> str:
     """Return the rules file's text."""
     writer, text = YAML(), io.StringIO()
     writer.width = 100_000  # one line an expression
@@ -38,7 +38,7 @@ def rules_file(subject: Subject) -> str:
     return _HEADER + text.getvalue()
 
 
-def _limits(subject: Subject) -> Iterator[dict[str, Any]]:
+def _limits(subject: Monitored) -> Iterator[dict[str, Any]]:
     # Longer than the window: one burst of failures alone never lasts as long.
     lasts = f"{subject.window_minutes + 1}m"
     for figure in figures(subject):
@@ -55,7 +55,7 @@ def _limits(subject: Subject) -> Iterator[dict[str, Any]]:
             )
 
 
-def _replicas(subject: Subject) -> Iterator[dict[str, Any]]:
+def _replicas(subject: Monitored) -> Iterator[dict[str, Any]]:
     names = SeriesNames(subject.window_minutes)
     declared, ready, requests = (
         f"{name}{{{subject.matcher}}}" for name in (names.replicas_declared, names.replicas_ready, names.requests)

@@ -10,7 +10,7 @@ from typing import Final
 
 from components.domain.naming import COLORS
 from rollout.model import pod_metrics
-from rollout.monitoring.subject import Subject
+from rollout.monitoring.subject import Monitored
 
 _COLORS: Final = "|".join(COLORS)
 _BY: Final = "service, color"
@@ -50,7 +50,7 @@ class SeriesNames:
         self.replicas_ready: Final = "service_color:vllm_replicas_ready:sum"
 
 
-def recorded_series(subject: Subject) -> Iterator[Recorded]:
+def recorded_series(subject: Monitored) -> Iterator[Recorded]:
     """Return the series in an order in which each needs only those before it."""
     names = SeriesNames(subject.window_minutes)
 
@@ -123,7 +123,7 @@ def _larger(one: str, other: str) -> str:
     return f"({one} > {other} or {other})"
 
 
-def _replicas(metric: str, names: SeriesNames, subject: Subject) -> str:
+def _replicas(metric: str, names: SeriesNames, subject: Monitored) -> str:
     """Return a figure of the colours' Deployments, whose names are those of ``color_name``.
 
     https://github.com/kubernetes/kube-state-metrics/blob/main/docs/metrics/workload/deployment-metrics.md

@@ -13,7 +13,7 @@ _SCRAPES_IN_WINDOW = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class Monitored:
     """What the rules and the dashboard are about."""
 
     service: str | None

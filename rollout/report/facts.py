@@ -86,7 +86,7 @@ class Hold:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightChange:
+class ReportedChange:
     """One change of the weights or of a cohort, and what the load balancer counted under it."""
 
     candidate_percent: int
@@ -198,7 +198,7 @@ class Report:
     skipped: Mapping[str, str]
     """The reasons of checks that somebody left out, by check."""
     checks: tuple[Readings, ...]
-    weights: tuple[WeightChange, ...]
+    weights: tuple[ReportedChange, ...]
     holds: tuple[Hold, ...]
     decision: Ending | None
     """The last decision. None when none was made."""

@@ -43,9 +43,9 @@ from rollout.report.facts import (
     Reading,
     Readings,
     Report,
+    ReportedChange,
     Segment,
     Update,
-    WeightChange,
     What,
 )
 from rollout.report.lines import line_of, news
@@ -212,14 +212,14 @@ def _thinned(readings: Sequence[Reading]) -> tuple[Reading, ...]:
     )
 
 
-def _weights(records: Sequence[Record], plan: Plan | None) -> Iterator[WeightChange]:
-    change: WeightChange | None = None
+def _weights(records: Sequence[Record], plan: Plan | None) -> Iterator[ReportedChange]:
+    change: ReportedChange | None = None
     for record in records:
         match record.body:
             case WeightStep(status="begun") as body:
                 if change is not None:
                     yield change
-                change = WeightChange(
+                change = ReportedChange(
                     candidate_percent=body.candidate_percent,
                     green_weight=body.green_weight,
                     asked_at=record.at,
@@ -242,7 +242,7 @@ def _weights(records: Sequence[Record], plan: Plan | None) -> Iterator[WeightCha
                 percent = candidate_percent_of(plan.candidate, weight)
                 if percent < change.candidate_percent or change.cohort:  # the rule and its record are one change
                     yield change
-                    change = WeightChange(candidate_percent=percent, green_weight=weight, asked_at=record.at)
+                    change = ReportedChange(candidate_percent=percent, green_weight=weight, asked_at=record.at)
             case _:
                 pass
     if change is not None:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from components.domain.evidence import Bundle, EvidenceTag, sealed
+from tests.policies.releases import GREEN_ID
 
-GREEN_ID: Final = "e5445bfe4a63"
-"""The release of green in the stacks of the cases."""
 PASSED: Final = "passed"
 FAILED: Final = "failed"
 GATE_FAILED: Final = "gate_failed"

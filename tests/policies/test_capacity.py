@@ -24,6 +24,7 @@ from policies.capacity import (
 )
 from tests.policies.edits import GONE, UNKNOWN, Edits, edited
 from tests.policies.judge import judge
+from tests.policies.releases import BLUE_ID, GREEN_ID
 from tests.policies.stacks import stack
 
 _REQUESTS = 'spec.template.spec.containers[0].resources.requests["nvidia.com/gpu"]'
@@ -77,8 +78,8 @@ def test_a_weight_needs_its_share_of_the_active_colours_replicas(weight: int, pe
             "ListenerRule chat": {
                 f"{_WEIGHTS}[0].weight": 100 - weight,
                 f"{_WEIGHTS}[1].weight": weight,
-                'tags["vllm-blue-green/blue"]': f"f7873e699abc x{full}",
-                'tags["vllm-blue-green/green"]': f"e5445bfe4a63 x{replicas}",
+                'tags["vllm-blue-green/blue"]': f"{BLUE_ID} x{full}",
+                'tags["vllm-blue-green/green"]': f"{GREEN_ID} x{replicas}",
             }
         }
         refused = found(weight_needs_replicas, "ramp", edits, {"replicas_percent": percent}) != []
@@ -86,9 +87,9 @@ def test_a_weight_needs_its_share_of_the_active_colours_replicas(weight: int, pe
 
 
 def test_requests_to_a_colour_that_does_not_run_are_left_to_the_traffic_policies() -> None:
-    candidate: Edits = {"ListenerRule chat": {'tags["vllm-blue-green/green"]': "e5445bfe4a63 parked"}}
+    candidate: Edits = {"ListenerRule chat": {'tags["vllm-blue-green/green"]': f"{GREEN_ID} parked"}}
     assert found(weight_needs_replicas, "ramp", candidate) == []
-    active: Edits = {"ListenerRule chat": {'tags["vllm-blue-green/green"]': "e5445bfe4a63 parked"}}
+    active: Edits = {"ListenerRule chat": {'tags["vllm-blue-green/green"]': f"{GREEN_ID} parked"}}
     assert found(active_color_runs, "promoted", active) == []
 
 

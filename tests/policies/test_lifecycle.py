@@ -15,6 +15,7 @@ from policies.lifecycle import (
 )
 from tests.policies.edits import UNKNOWN, Edits, edited
 from tests.policies.judge import judge
+from tests.policies.releases import BLUE_ID
 from tests.policies.stacks import stack
 
 _BLUE = 'tags["vllm-blue-green/blue"]'
@@ -36,7 +37,7 @@ def found(policy: Policy, base: str, edits: Edits) -> list[str | None]:
 @pytest.mark.parametrize(
     ("policy", "edits"),
     [
-        (idle_color_kept, {"ListenerRule chat": {_BLUE: "f7873e699abc parked"}}),
+        (idle_color_kept, {"ListenerRule chat": {_BLUE: f"{BLUE_ID} parked"}}),
         (rollout_ends_the_promise, {"ListenerRule chat": {_ROLLING_OUT: "true"}}),
     ],
 )

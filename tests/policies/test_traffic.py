@@ -12,6 +12,7 @@ from policies.router import candidate_header, only_redirects, target_group_color
 from policies.rule import Share, color_in, shares
 from tests.policies.edits import GONE, UNKNOWN, Edits, edited
 from tests.policies.judge import Violation, judge
+from tests.policies.releases import GREEN_ID
 from tests.policies.stacks import Declared, stack
 
 GROUPS = "actions[0].forward.targetGroups"
@@ -169,12 +170,12 @@ class TestWeightNeedsRelease:
             "ListenerRule chat": {
                 f"{GROUPS}[0].weight": 99,
                 f"{GROUPS}[1].weight": 1,
-                'tags["vllm-blue-green/green"]': "e5445bfe4a63 parked",
+                'tags["vllm-blue-green/green"]': f"{GREEN_ID} parked",
             }
         }
         [message] = messages("ramp", edits, traffic.weight_needs_release)
         assert message is not None
-        assert message.startswith("chat: the weight of green, which is e5445bfe4a63 parked is 1, but must be 0. Set")
+        assert message.startswith(f"chat: the weight of green, which is {GREEN_ID} parked is 1, but must be 0. Set")
 
     def test_blue_gives_its_weight_to_green(self) -> None:
         edits = {

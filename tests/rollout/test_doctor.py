@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from rollout.doctor import Examination, examine_ports
+from rollout.model.condition_result import ConditionResult, ConditionStatus
 from rollout.model.errors import RefusedError
-from rollout.model.finding import Finding, Status
 from rollout.model.nodes import BoundPod, Resources
 from rollout.model.plan import make_plan
 from rollout.session import Late
@@ -36,14 +36,16 @@ def examined(world: World) -> Examination:
     return examine_ports(world.ports(), SERVICE)
 
 
-def finding(world: World, condition: str) -> Finding:
+def finding(world: World, condition: str) -> ConditionResult:
     (found,) = [one for one in examined(world).findings if one.condition == condition]
     return found
 
 
 def test_a_new_stack_in_order_lacks_nothing() -> None:
     found = examined(new_world())
-    assert {one.condition: (one.missing, one.unanswered) for one in found.findings if one.status is not Status.OK} == {}
+    assert {
+        one.condition: (one.missing, one.unanswered) for one in found.findings if one.status is not ConditionStatus.OK
+    } == {}
     assert not found.deployed
     assert [one.condition for one in found.findings] == [
         one.name for one in CONDITIONS if one.when is not When.DEPLOYED
@@ -55,7 +57,7 @@ def test_what_the_program_would_warn_of_is_noted_before_the_first_deployment() -
     release = {**OLD.model_dump(), "weights_gib": 140, "env": {"VLLM_ACME": "1"}}
     world = new_world(blue={"replicas": 2, "release": release})
     (size, variable, *_) = notes = finding(world, "releases").notes
-    assert finding(world, "releases").status is Status.OK
+    assert finding(world, "releases").status is ConditionStatus.OK
     assert size.startswith("blue: ")
     assert "140.0 GiB" in size
     assert variable.startswith("blue: vLLM 0.21 to 0.33 do not read VLLM_ACME")
@@ -77,7 +79,7 @@ def test_the_quota_must_hold_the_nodes_of_both_colours() -> None:
     # Each colour needs two nodes with 8 vCPUs each.
     world = new_world()
     world.quota_vcpus = 32
-    assert finding(world, "quota").status is Status.OK
+    assert finding(world, "quota").status is ConditionStatus.OK
     world.quota_vcpus = 31
     (missing,) = finding(world, "quota").missing
     assert missing.startswith("instance_type: 4 new nodes of g6e.2xlarge for blue and green need 32 vCPUs")
@@ -87,13 +89,13 @@ def test_colours_in_the_same_subnets_share_their_addresses() -> None:
     # Each colour needs two nodes, and each node two addresses: its own and its replica's.
     world = new_world()
     world.free_addresses = 8
-    assert finding(world, "addresses").status is Status.OK
+    assert finding(world, "addresses").status is ConditionStatus.OK
     world.free_addresses = 7
     (missing,) = finding(world, "addresses").missing
     assert "4 new nodes and 4 new replicas of blue and green need at least 8 addresses" in missing
     apart = new_world(blue={**World().config.values["blue"], "node_subnet_ids": ["subnet-b1b1b1b1"]})
     apart.free_addresses = 7
-    assert finding(apart, "addresses").status is Status.OK
+    assert finding(apart, "addresses").status is ConditionStatus.OK
 
 
 def test_nodes_must_be_in_zones_of_the_load_balancer_that_will_be() -> None:
@@ -117,9 +119,9 @@ def test_what_a_new_cluster_or_account_lacks_is_named(breaks: dict[str, Any], co
     for name, value in breaks.items():
         setattr(world, name, value)
     found = examined(world)
-    assert [one.condition for one in found.findings if one.status is not Status.OK] == [condition]
+    assert [one.condition for one in found.findings if one.status is not ConditionStatus.OK] == [condition]
     assert words in finding(world, condition).missing[0]
-    assert found.has(Status.MISSING)
+    assert found.has(ConditionStatus.MISSING)
 
 
 @pytest.mark.parametrize(
@@ -145,9 +147,9 @@ def test_what_does_not_answer_could_not_be_checked(question: str, conditions: li
 
     setattr(world, question, silent)
     found = examined(world)
-    unchecked = {one.condition: one.unanswered for one in found.findings if one.status is Status.UNCHECKED}
+    unchecked = {one.condition: one.unanswered for one in found.findings if one.status is ConditionStatus.UNCHECKED}
     assert unchecked == dict.fromkeys(conditions, (f"no {question}",))
-    assert not found.has(Status.MISSING)
+    assert not found.has(ConditionStatus.MISSING)
     # Subnets are asked for the nodes and for the load balancer.
     assert asked == (2 if question == "subnets" else 1)
 
@@ -187,14 +189,14 @@ def test_a_load_balancer_that_does_not_answer_is_no_new_stack() -> None:
 
 
 def test_each_thing_that_is_missing_has_a_line() -> None:
-    found = Finding(condition="quota", missing=("a [b]", "c"), unanswered=("d",), notes=("n",))
+    found = ConditionResult(condition="quota", missing=("a [b]", "c"), unanswered=("d",), notes=("n",))
     assert lines(found) == [
         r"[bold red]missing  [/] quota: a \[b]",
         "[bold red]missing  [/] quota: c",
         "[yellow]unchecked[/] quota: could not be checked: d",
     ]
-    assert lines(Finding(condition="quota", notes=("n", "m"))) == ["[green]ok       [/] quota (n; m)"]
-    assert lines(Finding(condition="quota")) == ["[green]ok       [/] quota"]
+    assert lines(ConditionResult(condition="quota", notes=("n", "m"))) == ["[green]ok       [/] quota (n; m)"]
+    assert lines(ConditionResult(condition="quota")) == ["[green]ok       [/] quota"]
 
 
 class Port:

@@ -17,7 +17,7 @@ from components.domain.vllm.vllm_options import (
     OPTIONS,
     SHORT_NAMES,
     VALUELESS,
-    Kind,
+    OptionKind,
     Version,
     VllmOption,
     find_options,
@@ -161,7 +161,7 @@ def _unknown(option: ServeOption) -> str:
         return ""
     if not known:
         return option.given
-    foreign = known[0].kind is Kind.CHOICE and option.values and not known[0].takes(option.value)
+    foreign = known[0].kind is OptionKind.CHOICE and option.values and not known[0].takes(option.value)
     return f"{option.given} with {shown(option.value)}" if foreign else ""
 
 
@@ -279,7 +279,7 @@ def _is_opposite(option: ServeOption, known: VllmOption) -> bool:
 
 def _use_violations(option: ServeOption, known: VllmOption, version: Version | None) -> Iterator[Violation]:
     here, given, values = (option.position,), option.given, len(option.values)
-    if option.negated and known.kind is not Kind.FLAG:
+    if option.negated and known.kind is not OptionKind.FLAG:
         yield Violation(here, f"{known.name} has no form with --no-", f"Write {known.name} with its value, or nothing.")
     elif option.key:
         # One key has one value, of any kind.
@@ -288,12 +288,12 @@ def _use_violations(option: ServeOption, known: VllmOption, version: Version | N
             yield Violation(here, what, f"Write {known.name}.key=value." if known.kind in KEYED else "Remove the key.")
     elif known.kind in VALUELESS:
         if values:
-            off = f", or --no-{known.name[2:]} to turn it off" if known.kind is Kind.FLAG else ", or leave it out"
+            off = f", or --no-{known.name[2:]} to turn it off" if known.kind is OptionKind.FLAG else ", or leave it out"
             fix = f"Write {known.name} alone{off}."
             yield Violation((option.value_position(0),), f"{given} takes no value", fix, option.value)
-    elif not values and known.kind is not Kind.MAYBE:
+    elif not values and known.kind is not OptionKind.MAYBE:
         yield Violation(here, f"{given} needs a value", f"Write {given}=<value>: {known.expected}.")
-    elif values > 1 and known.kind is not Kind.LIST:
+    elif values > 1 and known.kind is not OptionKind.LIST:
         fix = "Remove it; a list in JSON is one value." if known.kind in KEYED else "Remove it."
         yield Violation((option.value_position(1),), f"{given} takes one value", fix)
     elif values and not known.takes(option.value):
@@ -316,8 +316,8 @@ def _value_violations(option: ServeOption, known: VllmOption, version: Version |
         return
     nearest = nearest_name(option.value, known.choices)
     hint = f"Did you mean {nearest}?" if nearest else ""
-    if known.kind is not Kind.CHOICE or (version is not None and version <= NEWEST):
-        fix = hint or unit_fix(_UNITS.get(known.name, ""), option.value, whole=known.kind is not Kind.NUMBER)
+    if known.kind is not OptionKind.CHOICE or (version is not None and version <= NEWEST):
+        fix = hint or unit_fix(_UNITS.get(known.name, ""), option.value, whole=known.kind is not OptionKind.NUMBER)
         yield Violation(here, f"{option.given} needs {known.expected}", fix, option.value)
     elif version is None and (nearest or not known.extensible):
         fix = f"{hint} {_newer('choice')}".lstrip()

@@ -24,7 +24,7 @@ OPPOSITES_SINCE: Final[Version] = (0, 33)
 _LIKENESS: Final = 0.88
 
 
-class Kind(StrEnum):
+class OptionKind(StrEnum):
     """What an option takes."""
 
     FLAG = "flag"
@@ -48,8 +48,8 @@ class Kind(StrEnum):
     """One value or none."""
 
 
-VALUELESS: Final = frozenset({Kind.FLAG, Kind.SWITCH})
-KEYED: Final = frozenset({Kind.JSON, Kind.CONFIG})
+VALUELESS: Final = frozenset({OptionKind.FLAG, OptionKind.SWITCH})
+KEYED: Final = frozenset({OptionKind.JSON, OptionKind.CONFIG})
 """Kinds whose keys can be set one by one: ``--option.key=value``."""
 
 
@@ -59,7 +59,7 @@ class VllmOption:
 
     name: str
     """With its dashes."""
-    kind: Kind
+    kind: OptionKind
     short: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     later: Mapping[str, Version] = field(default_factory=dict[str, Version])
@@ -84,17 +84,17 @@ class VllmOption:
         bounds = (("of at least", self.least), ("above", self.above), ("at most", self.most), ("below", self.below))
         limits = " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
         what = {
-            Kind.INTEGER: "a whole number",
-            Kind.SIZE: "a whole number",
-            Kind.LENGTH: "a whole number",
-            Kind.NUMBER: "a number",
-            Kind.CHOICE: f"one of {', '.join(self.choices)}",
-            Kind.JSON: f"a JSON {self._json_type}",
-            Kind.CONFIG: f"a JSON {self._json_type}",
+            OptionKind.INTEGER: "a whole number",
+            OptionKind.SIZE: "a whole number",
+            OptionKind.LENGTH: "a whole number",
+            OptionKind.NUMBER: "a number",
+            OptionKind.CHOICE: f"one of {', '.join(self.choices)}",
+            OptionKind.JSON: f"a JSON {self._json_type}",
+            OptionKind.CONFIG: f"a JSON {self._json_type}",
         }.get(self.kind, "a text")
         ways = {
-            Kind.SIZE: ", such as 8192, 25.6k (times 1000) or 8K (times 1024)",
-            Kind.LENGTH: ", such as 8192, 25.6k (times 1000) or 8K (times 1024); or auto",
+            OptionKind.SIZE: ", such as 8192, 25.6k (times 1000) or 8K (times 1024)",
+            OptionKind.LENGTH: ", such as 8192, 25.6k (times 1000) or 8K (times 1024); or auto",
         }.get(self.kind, "")
         return f"{what} {limits}".rstrip() + ways
 
@@ -107,20 +107,20 @@ class VllmOption:
         if self.unsettable and value in ("", "None"):
             return True
         match self.kind:
-            case Kind.INTEGER | Kind.SIZE | Kind.LENGTH:
-                number = _whole(value) if self.kind is Kind.INTEGER else whole_number(value)
-                if self.kind is Kind.LENGTH and value.strip().lower() in ("auto", "-1"):
+            case OptionKind.INTEGER | OptionKind.SIZE | OptionKind.LENGTH:
+                number = _whole(value) if self.kind is OptionKind.INTEGER else whole_number(value)
+                if self.kind is OptionKind.LENGTH and value.strip().lower() in ("auto", "-1"):
                     return True
                 return number is not None and self._in_range(number)
-            case Kind.NUMBER:
+            case OptionKind.NUMBER:
                 try:
                     return self._in_range(float(value))
                 except ValueError:
                     return False
-            case Kind.CHOICE:
+            case OptionKind.CHOICE:
                 return value in self.choices
-            case Kind.JSON | Kind.CONFIG:
-                return is_json(value, suffixes=self.kind is Kind.CONFIG, of=list if self.array else dict)
+            case OptionKind.JSON | OptionKind.CONFIG:
+                return is_json(value, suffixes=self.kind is OptionKind.CONFIG, of=list if self.array else dict)
             case _:
                 return True
 
@@ -176,7 +176,7 @@ def opposite_of(name: str) -> str | None:
     """Return the flag that a name turns off, or on: ``--enable-lora`` of ``--disable-lora``. None for other names."""
     for prefix, other in (("--disable-", "--enable-"), ("--enable-", "--disable-")):
         flag = OPTIONS.get(other + name.removeprefix(prefix)) if name.startswith(prefix) else None
-        if flag is not None and flag.kind is Kind.FLAG and flag.until is None and name not in OPTIONS:
+        if flag is not None and flag.kind is OptionKind.FLAG and flag.until is None and name not in OPTIONS:
             return flag.name
     return None
 
@@ -212,7 +212,7 @@ def _option(row: str) -> VllmOption:
     choices = [one.partition("@") for one in filter(None, given.get("choices", "").split("|"))]
     return VllmOption(
         name=f"--{name}",
-        kind=Kind(kind),
+        kind=OptionKind(kind),
         short=tuple(filter(None, given.get("short", "").split("|"))),
         choices=tuple(choice for choice, _, _ in choices),
         later={choice: _version(since) for choice, _, since in choices if since},

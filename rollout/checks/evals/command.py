@@ -28,7 +28,7 @@ class CommandError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class EvaluatedColor:
     """What a command gets to know about the colour that it evaluates."""
 
     base_url: str
@@ -59,7 +59,7 @@ def filled(words: Sequence[str], values: Mapping[str, str]) -> list[str]:
     return done
 
 
-def run_command(settings: EvalSettings, target: Target, *, folder: Path, work_dir: Path, clock: Clock) -> Score:
+def run_command(settings: EvalSettings, target: EvaluatedColor, *, folder: Path, work_dir: Path, clock: Clock) -> Score:
     """Run the command in ``work_dir``, with its files in ``folder``, and read its score.
 
     Raises:

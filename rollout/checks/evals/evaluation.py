@@ -11,7 +11,7 @@ from components.config.release.release import Release
 from components.config.sections.check_settings import EvalSettings
 from components.domain.naming import Color, fingerprint, other_color
 from rollout.checks.asking import OutOfTimeError, ask_all
-from rollout.checks.evals.command import CommandError, Target, run_command
+from rollout.checks.evals.command import CommandError, EvaluatedColor, run_command
 from rollout.checks.evals.judge import Judge
 from rollout.checks.evals.judgement import GATE, Graded, Score, judge_scores, judge_suite
 from rollout.checks.evals.preference import with_judge
@@ -118,7 +118,7 @@ class Evaluation:
 
     def _score(self, color: Color, release: Release) -> Score:
         with tempfile.TemporaryDirectory(prefix=f"eval-{color}-") as folder, self.relay(color) as relay:
-            target = Target(
+            target = EvaluatedColor(
                 base_url=relay.base_url,
                 model=self.served_model_name,
                 color=color,

@@ -7,7 +7,7 @@ import random
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
-from rollout.checks.log_lines import Recorded
+from rollout.checks.log_lines import RecordedRequest
 from rollout.checks.recorded_prompts import newest, replayed
 from rollout.statistics.demand import Lengths, draw_length
 
@@ -22,7 +22,9 @@ _WORDS: Final = (
 SAMPLES: Final = 1000
 
 
-def recorded_bodies(records: Sequence[Recorded], *, max_tokens: int, seed: int, names: Collection[str]) -> list[Body]:
+def recorded_bodies(
+    records: Sequence[RecordedRequest], *, max_tokens: int, seed: int, names: Collection[str]
+) -> list[Body]:
     """Return requests of the log to send again: the newest ones, in an order of chance."""
     chosen = newest(records, SAMPLES, seed)
     return [_counted(replayed(one, max_tokens=max_tokens, seed=seed, names=names)) for one in chosen]

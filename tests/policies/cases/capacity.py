@@ -4,6 +4,7 @@ from typing import Any
 
 from tests.policies.case import Safe, Unsafe
 from tests.policies.edits import GONE, UNKNOWN
+from tests.policies.releases import BLUE_ID, GREEN_ID
 from tests.policies.stacks import LATER, Declared
 
 _WEIGHTS = "actions[0].forward.targetGroups"
@@ -19,7 +20,6 @@ _GREEN = 'tags["vllm-blue-green/green"]'
 _ACTIVE = 'tags["vllm-blue-green/active-color"]'
 _KEEP_UNTIL = 'tags["vllm-blue-green/keep-until"]'
 _ROLLING_OUT = 'tags["vllm-blue-green/rolling-out"]'
-_BLUE_ID, _GREEN_ID = "f7873e699abc", "e5445bfe4a63"
 
 
 def _template(name: str, instance_type: str) -> Declared:
@@ -270,7 +270,7 @@ _DESIRED = (
         edits={
             "NodeGroup chat": {"scalingConfig.desiredSize": 4},
             "Deployment chat-green": {"spec.replicas": 0},
-            "ListenerRule chat": {_GREEN: f"{_GREEN_ID} parked"},
+            "ListenerRule chat": {_GREEN: f"{GREEN_ID} parked"},
         },
         says="chat: scalingConfig.desiredSize is 4, but must be at least 5: room for 5 replicas of blue and green",
     ),
@@ -442,6 +442,13 @@ _ON_KARPENTER = (
         says="chat-blue: spec.limits.nvidia.com/gpu is 4, but must be at least 8: nodes for 4 replicas of blue",
     ),
     Unsafe(
+        policy="capacity-node-pool-holds-its-colors",
+        why="the autoscaler may start six replicas, and Karpenter brings nodes for the four that run",
+        base="scaled-karpenter",
+        edits={"NodePool chat-green": {_GPU_LIMIT: "4"}},
+        says="chat-green: spec.limits.nvidia.com/gpu is 4, but must be at least 6: nodes for 6 replicas of green",
+    ),
+    Unsafe(
         policy="capacity-replica-fits-node",
         why="two GPUs a replica, on a node pool whose nodes have one",
         base="karpenter",
@@ -483,7 +490,7 @@ _WEIGHT = (
             "ListenerRule chat": {
                 f"{_WEIGHTS}[0].weight": 50,
                 f"{_WEIGHTS}[1].weight": 50,
-                _GREEN: f"{_GREEN_ID} x1",
+                _GREEN: f"{GREEN_ID} x1",
             },
             "Deployment chat-green": {"spec.replicas": 1},
             "PodDisruptionBudget chat-green": {"spec.maxUnavailable": 0},
@@ -498,7 +505,7 @@ _WEIGHT = (
             "ListenerRule chat": {
                 f"{_WEIGHTS}[0].weight": 74,
                 f"{_WEIGHTS}[1].weight": 26,
-                _GREEN: f"{_GREEN_ID} x1",
+                _GREEN: f"{GREEN_ID} x1",
             },
             "Deployment chat-green": {"spec.replicas": 1},
             "PodDisruptionBudget chat-green": {"spec.maxUnavailable": 0},
@@ -513,7 +520,7 @@ _WEIGHT = (
             "ListenerRule chat": {
                 f"{_WEIGHTS}[0].weight": 0,
                 f"{_WEIGHTS}[1].weight": 100,
-                _GREEN: f"{_GREEN_ID} x2",
+                _GREEN: f"{GREEN_ID} x2",
             },
             "Deployment chat-green": {"spec.replicas": 2},
         },
@@ -535,7 +542,7 @@ _WEIGHT = (
             "ListenerRule chat": {
                 f"{_WEIGHTS}[0].weight": 53,
                 f"{_WEIGHTS}[1].weight": 47,
-                _BLUE: f"{_BLUE_ID} x2",
+                _BLUE: f"{BLUE_ID} x2",
             },
             "Deployment chat-blue": {"spec.replicas": 2},
         },
@@ -562,7 +569,7 @@ _WEIGHT = (
         why="the autoscaler may go below what the rule says",
         base="scaled",
         edits={"ScaledObject chat-green": {"spec.minReplicaCount": 2}},
-        says=f"the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} x2",
+        says=f"the tag of green is {GREEN_ID} x4, but must be {GREEN_ID} x2",
     ),
     Unsafe(
         policy="capacity-tags-tell-the-truth",
@@ -571,14 +578,14 @@ _WEIGHT = (
         edits={
             "ScaledObject chat-green": {"metadata.annotations": {"autoscaling.keda.sh/paused-replicas": "0"}},
         },
-        says=f"the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} parked",
+        says=f"the tag of green is {GREEN_ID} x4, but must be {GREEN_ID} parked",
     ),
     Unsafe(
         policy="capacity-tags-tell-the-truth",
         why="without a floor, KEDA may end all replicas",
         base="scaled",
         edits={"ScaledObject chat-green": {"spec.minReplicaCount": GONE}},
-        says=f"the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} parked",
+        says=f"the tag of green is {GREEN_ID} x4, but must be {GREEN_ID} parked",
     ),
     Unsafe(
         policy="capacity-tags-tell-the-truth",
@@ -586,7 +593,7 @@ _WEIGHT = (
         base="scaled",
         edits={"ScaledObject chat-green": {"spec.scaleTargetRef.name": "chat-blue-2"}},
         also=("serving-disruption-budget",),
-        says=f"the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} x1",
+        says=f"the tag of green is {GREEN_ID} x4, but must be {GREEN_ID} x1",
     ),
     Unsafe(
         policy="capacity-tags-tell-the-truth",
@@ -594,14 +601,14 @@ _WEIGHT = (
         base="scaled",
         edits={"ScaledObject chat-green": {"metadata.namespace": "other"}},
         also=("serving-disruption-budget",),
-        says=f"the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} x1",
+        says=f"the tag of green is {GREEN_ID} x4, but must be {GREEN_ID} x1",
     ),
     Unsafe(
         policy="capacity-weight-needs-replicas",
         why="the candidate may fall to its minimum although it gets half of the requests",
         base="scaled",
         edits={
-            "ListenerRule chat": {_GREEN: f"{_GREEN_ID} x1"},
+            "ListenerRule chat": {_GREEN: f"{GREEN_ID} x1"},
             "ScaledObject chat-green": {"spec.minReplicaCount": 1},
             "PodDisruptionBudget chat-green": {"spec.maxUnavailable": 0},
         },
@@ -618,11 +625,11 @@ _RUNS = (
             "ListenerRule chat": {
                 f"{_WEIGHTS}[0].weight": 0,
                 f"{_WEIGHTS}[1].weight": 100,
-                _BLUE: f"{_BLUE_ID} parked",
+                _BLUE: f"{BLUE_ID} parked",
             },
             "Deployment chat-blue": {"spec.replicas": 0},
         },
-        says="chat: blue, the active colour, is f7873e699abc parked, but must be running while green has weight 100",
+        says=f"chat: blue, the active colour, is {BLUE_ID} parked, but must be running while green has weight 100",
     ),
     Unsafe(
         policy="capacity-active-color-runs",
@@ -649,35 +656,35 @@ _TRUTH = (
         why="the tag names more replicas than the candidate has",
         base="ramp",
         edits={"Deployment chat-green": {"spec.replicas": 3}},
-        says=f"chat: the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} x3, as its Deployment",
+        says=f"chat: the tag of green is {GREEN_ID} x4, but must be {GREEN_ID} x3, as its Deployment",
     ),
     Unsafe(
         policy="capacity-tags-tell-the-truth",
         why="the tag names another release than the one that gets requests",
         base="ramp",
-        edits={"ListenerRule chat": {_GREEN: f"{_BLUE_ID} x4"}},
-        says=f"but must be {_GREEN_ID} x4, as its Deployment",
+        edits={"ListenerRule chat": {_GREEN: f"{BLUE_ID} x4"}},
+        says=f"but must be {GREEN_ID} x4, as its Deployment",
     ),
     Unsafe(
         policy="capacity-tags-tell-the-truth",
         why="while requests go to both, the active colour is what shares are measured by",
         base="ramp",
-        edits={"ListenerRule chat": {_BLUE: f"{_BLUE_ID} x3"}},
-        says=f"the tag of blue is {_BLUE_ID} x3, but must be {_BLUE_ID} x4",
+        edits={"ListenerRule chat": {_BLUE: f"{BLUE_ID} x3"}},
+        says=f"the tag of blue is {BLUE_ID} x3, but must be {BLUE_ID} x4",
     ),
     Unsafe(
         policy="capacity-tags-tell-the-truth",
         why="the way back that the tag speaks of is parked",
         base="promoted",
         edits={"Deployment chat-blue": {"spec.replicas": 0}},
-        says=f"the tag of blue is {_BLUE_ID} x4, but must be {_BLUE_ID} parked",
+        says=f"the tag of blue is {BLUE_ID} x4, but must be {BLUE_ID} parked",
     ),
     Unsafe(
         policy="capacity-tags-tell-the-truth",
         why="the way back is there in the tag alone",
         base="promoted",
         edits={"Deployment chat-blue": GONE},
-        says=f"the tag of blue is {_BLUE_ID} x4, but must be unused",
+        says=f"the tag of blue is {BLUE_ID} x4, but must be unused",
     ),
     Unsafe(
         policy="capacity-tags-tell-the-truth",
@@ -692,13 +699,13 @@ _TRUTH = (
         why="the colour with all the requests has no replicas",
         base="reaped",
         edits={"Deployment chat-green": {"spec.replicas": 0}},
-        says=f"the tag of green is {_GREEN_ID} x4, but must be {_GREEN_ID} parked",
+        says=f"the tag of green is {GREEN_ID} x4, but must be {GREEN_ID} parked",
     ),
     Unsafe(
         policy="capacity-tags-tell-the-truth",
         why="the colour with all the requests is said to be parked",
         base="first",
-        edits={"ListenerRule chat": {_BLUE: f"{_BLUE_ID} parked"}},
+        edits={"ListenerRule chat": {_BLUE: f"{BLUE_ID} parked"}},
         also=("traffic-weight-needs-release",),
         says="the tag of blue is",
     ),
@@ -816,7 +823,7 @@ SAFE = (
         edits={
             "NodeGroup chat": {"scalingConfig.maxSize": 5, "scalingConfig.desiredSize": 5},
             "Deployment chat-green": {"spec.replicas": 0},
-            "ListenerRule chat": {_GREEN: f"{_GREEN_ID} parked"},
+            "ListenerRule chat": {_GREEN: f"{GREEN_ID} parked"},
         },
     ),
     Safe(
@@ -886,7 +893,7 @@ SAFE = (
         why="a replica for a quarter of the requests",
         base="ramp",
         edits={
-            "ListenerRule chat": {_GREEN: f"{_GREEN_ID} x1"},
+            "ListenerRule chat": {_GREEN: f"{GREEN_ID} x1"},
             "Deployment chat-green": {"spec.replicas": 1},
             "PodDisruptionBudget chat-green": {"spec.maxUnavailable": 0},
         },
@@ -898,7 +905,7 @@ SAFE = (
             "ListenerRule chat": {
                 f"{_WEIGHTS}[0].weight": 0,
                 f"{_WEIGHTS}[1].weight": 100,
-                _GREEN: f"{_GREEN_ID} x2",
+                _GREEN: f"{GREEN_ID} x2",
             },
             "Deployment chat-green": {"spec.replicas": 2},
         },
@@ -918,7 +925,7 @@ SAFE = (
         why="a larger green may be ramped as well",
         base="ramp",
         edits={
-            "ListenerRule chat": {_GREEN: f"{_GREEN_ID} x6"},
+            "ListenerRule chat": {_GREEN: f"{GREEN_ID} x6"},
             "Deployment chat-green": {"spec.replicas": 6},
             "NodeGroup chat-green": {"scalingConfig.maxSize": 6, "scalingConfig.desiredSize": 6},
         },
@@ -942,7 +949,7 @@ SAFE = (
     Safe(
         why="a rollback while the config is ahead by a size that was never applied",
         base="reaped",
-        edits={"ListenerRule chat": {_GREEN: f"{_GREEN_ID} x6"}},
+        edits={"ListenerRule chat": {_GREEN: f"{GREEN_ID} x6"}},
     ),
     Safe(
         why="on Karpenter's nodes, a candidate that is not needed yet may be moved",

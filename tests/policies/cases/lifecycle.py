@@ -2,6 +2,7 @@
 
 from tests.policies.case import Safe, Unsafe
 from tests.policies.edits import GONE
+from tests.policies.releases import BLUE_ID
 from tests.policies.stacks import LATER, Declared
 
 _WEIGHTS = "actions[0].forward.targetGroups"
@@ -14,7 +15,6 @@ _ROLLING_OUT = 'tags["vllm-blue-green/rolling-out"]'
 _ANNOUNCED = 'tags["vllm-blue-green/announced"]'
 _ROLE = 'tags["vllm-blue-green/role"]'
 _SERVICE = 'tags["vllm-blue-green/service"]'
-_BLUE_ID = "f7873e699abc"
 _OVER = "2020-01-01T00:00:00Z"
 
 _ALL_GREEN = {f"{_WEIGHTS}[0].weight": 0, f"{_WEIGHTS}[1].weight": 100}
@@ -98,8 +98,8 @@ _KEPT = (
         policy="lifecycle-idle-color-kept",
         why="blue was parked while it is kept warm",
         base="promoted",
-        edits={**_PARKED_BLUE, "ListenerRule chat": {_BLUE: f"{_BLUE_ID} parked"}},
-        says="chat: blue, the idle colour, is f7873e699abc parked, but must be running until 2099-01-01",
+        edits={**_PARKED_BLUE, "ListenerRule chat": {_BLUE: f"{BLUE_ID} parked"}},
+        says=f"chat: blue, the idle colour, is {BLUE_ID} parked, but must be running until 2099-01-01",
     ),
     Unsafe(
         policy="lifecycle-idle-color-kept",
@@ -112,7 +112,7 @@ _KEPT = (
         policy="lifecycle-idle-color-kept",
         why="it was announced for another time",
         base="promoted",
-        edits={**_PARKED_BLUE, "ListenerRule chat": {_BLUE: f"{_BLUE_ID} parked", _ANNOUNCED: "6"}},
+        edits={**_PARKED_BLUE, "ListenerRule chat": {_BLUE: f"{BLUE_ID} parked", _ANNOUNCED: "6"}},
         says="but must be running until",
     ),
 )
@@ -236,12 +236,12 @@ SAFE = (
     Safe(
         why="blue is parked once its time is over",
         base="promoted",
-        edits={**_PARKED_BLUE, "ListenerRule chat": {_BLUE: f"{_BLUE_ID} parked", _KEEP_UNTIL: _OVER}},
+        edits={**_PARKED_BLUE, "ListenerRule chat": {_BLUE: f"{BLUE_ID} parked", _KEEP_UNTIL: _OVER}},
     ),
     Safe(
         why="blue is parked before its time is over, by announcement",
         base="promoted",
-        edits={**_PARKED_BLUE, "ListenerRule chat": {_BLUE: f"{_BLUE_ID} parked", _ANNOUNCED: "7"}},
+        edits={**_PARKED_BLUE, "ListenerRule chat": {_BLUE: f"{BLUE_ID} parked", _ANNOUNCED: "7"}},
     ),
     Safe(
         why="all but one percent without a promotion",

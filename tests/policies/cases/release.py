@@ -13,6 +13,7 @@ from components.domain.naming import (
 from tests.policies.by_hand import CONTAINER, by_hand
 from tests.policies.case import Safe, Unsafe
 from tests.policies.edits import GONE
+from tests.policies.releases import BLUE_CACHE, BLUE_ID
 
 _BLUE, _GREEN = "Deployment chat-blue", "Deployment chat-green"
 _PROMPTS = "ConfigMap chat-blue-prompts"
@@ -111,21 +112,21 @@ _NAMED = (
         base="ramp",
         edits={_BLUE: {f'spec.template.metadata.labels["{RELEASE_KEY}"]': "0a1b2c"}},
         also=("capacity-tags-tell-the-truth",),
-        says=f"the label {RELEASE_KEY} on its pods is 0a1b2c, but must be f7873e699abc",
+        says=f"the label {RELEASE_KEY} on its pods is 0a1b2c, but must be {BLUE_ID}",
     ),
     Unsafe(
         policy="release-named",
         why="an annotation that scripts read, left behind by an edit",
         base="ramp",
         edits={_BLUE: {f'metadata.annotations["{RELEASE_KEY}"]': "0a1b2c"}},
-        says=f"the annotation {RELEASE_KEY} is 0a1b2c, but must be f7873e699abc",
+        says=f"the annotation {RELEASE_KEY} is 0a1b2c, but must be {BLUE_ID}",
     ),
     Unsafe(
         policy="release-named",
         why="answers that name the other colour",
         base="ramp",
-        edits={_BLUE: {f"{_VLLM}.args[--fingerprint-value]": "green-f7873e699abc"}},
-        says="--fingerprint-value is green-f7873e699abc, but must be blue-f7873e699abc",
+        edits={_BLUE: {f"{_VLLM}.args[--fingerprint-value]": f"green-{BLUE_ID}"}},
+        says=f"--fingerprint-value is green-{BLUE_ID}, but must be blue-{BLUE_ID}",
     ),
     Unsafe(
         policy="release-named",
@@ -190,8 +191,8 @@ _CACHED = (
         policy="release-cache-namespace",
         why="two revisions of a model in one namespace: green's answers in blue's name",
         base="ramp",
-        edits={_GREEN: {_NAMESPACE: "9842c4ed7b63"}},
-        says=f"the annotation {SEMANTIC_CACHE_NAMESPACE_KEY} is 9842c4ed7b63, but must be different from that of chat-",
+        edits={_GREEN: {_NAMESPACE: BLUE_CACHE}},
+        says=f"the annotation {SEMANTIC_CACHE_NAMESPACE_KEY} is {BLUE_CACHE}, but must be different from that of chat-",
     ),
     Unsafe(
         policy="release-cache-namespace",
@@ -204,7 +205,7 @@ _CACHED = (
         policy="release-cache-namespace",
         why="an argument that changes answers",
         base="ramp",
-        edits={_GREEN: {**_BLUES_REVISION, _NAMESPACE: "9842c4ed7b63", f"{_VLLM}.args[16]": "--max-model-len=4096"}},
+        edits={_GREEN: {**_BLUES_REVISION, _NAMESPACE: BLUE_CACHE, f"{_VLLM}.args[16]": "--max-model-len=4096"}},
         says="must be different from that of chat-",
     ),
     Unsafe(
@@ -214,7 +215,7 @@ _CACHED = (
         edits={
             _GREEN: {
                 **_BLUES_REVISION,
-                _NAMESPACE: "9842c4ed7b63",
+                _NAMESPACE: BLUE_CACHE,
                 f"{_VLLM}.env[7]": {"name": "VLLM_BATCH_INVARIANT", "value": "1"},
             }
         },
@@ -224,7 +225,7 @@ _CACHED = (
         policy="release-cache-namespace",
         why="other prompts",
         base="ramp",
-        edits={_GREEN: {**_BLUES_REVISION, _NAMESPACE: "9842c4ed7b63", _NOTED: "0a1b2c3d4e"}},
+        edits={_GREEN: {**_BLUES_REVISION, _NAMESPACE: BLUE_CACHE, _NOTED: "0a1b2c3d4e"}},
         also=("release-prompts-immutable",),
         says="must be different from that of chat-",
     ),
@@ -282,7 +283,7 @@ SAFE = (
         edits={
             _GREEN: {
                 **_BLUES_REVISION,
-                _NAMESPACE: "9842c4ed7b63",
+                _NAMESPACE: BLUE_CACHE,
                 f"{_VLLM}.image": f"vllm/vllm-openai@sha256:{'b' * 64}",
                 f"{_VLLM}.args[16]": "--max-num-seqs=64",
                 f"{_VLLM}.args[17]": "--host=0.0.0.0",

@@ -1,8 +1,9 @@
 """Cases: traffic."""
 
-from tests.policies.bundles import CHANGED, FAILED, GATE_FAILED, GREEN_ID, OTHER, PASSED, bundles, tag
+from tests.policies.bundles import CHANGED, FAILED, GATE_FAILED, OTHER, PASSED, bundles, tag
 from tests.policies.case import Safe, Unsafe
 from tests.policies.edits import GONE
+from tests.policies.releases import GREEN_ID
 from tests.policies.stacks import SHARED, Declared
 
 _FORWARD = "actions[0].forward"
@@ -117,10 +118,10 @@ _WEIGHT_NEEDS_RELEASE = (
         why="the colour with all requests is parked, while the other one runs without any",
         base="promoted",
         edits={
-            "ListenerRule chat": {'tags["vllm-blue-green/green"]': "e5445bfe4a63 parked"},
+            "ListenerRule chat": {'tags["vllm-blue-green/green"]': f"{GREEN_ID} parked"},
             "Deployment chat-green": {"spec.replicas": 0},
         },
-        says="the weight of green, which is e5445bfe4a63 parked is 100, but must be 0. Set green_weight to 0 first",
+        says=f"the weight of green, which is {GREEN_ID} parked is 100, but must be 0. Set green_weight to 0 first",
     ),
     Unsafe(
         policy="traffic-weight-needs-release",
@@ -140,7 +141,7 @@ _WEIGHT_NEEDS_RELEASE = (
         why="both colours are parked while clients are still sent to one: a teardown that forgot them",
         base="reaped",
         edits={
-            "ListenerRule chat": {'tags["vllm-blue-green/green"]': "e5445bfe4a63 parked"},
+            "ListenerRule chat": {'tags["vllm-blue-green/green"]': f"{GREEN_ID} parked"},
             "Deployment chat-green": {"spec.replicas": 0},
         },
         says="the weight of green",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.checks.log_lines import REPLAYED, NoRequest, Recorded, read_line
+from rollout.checks.log_lines import REPLAYED, NoRequest, RecordedRequest, read_line
 from rollout.checks.recorded_prompts import replayed
 
 ADDRESS = "203.0.113.77"
@@ -34,27 +34,27 @@ LITELLM: dict[str, Any] = {
 }
 
 
-def read(record: Any) -> Recorded | NoRequest:
+def read(record: Any) -> RecordedRequest | NoRequest:
     return read_line(json.dumps(record))
 
 
 def body_of(record: Any) -> dict[str, Any]:
     found = read(record)
-    assert isinstance(found, Recorded), found
+    assert isinstance(found, RecordedRequest), found
     return dict(found.body)
 
 
 def test_a_request_is_taken_out_of_what_is_logged_beside_it() -> None:
     record = {"messages": MESSAGES, "startTime": 1.5, "response": {}, "requester_ip_address": ADDRESS, "stop": ["."]}
-    assert read(record) == Recorded(body={"messages": MESSAGES, "stop": ["."]}, at=1.5)
+    assert read(record) == RecordedRequest(body={"messages": MESSAGES, "stop": ["."]}, at=1.5)
 
 
 def test_a_payload_of_litellm_is_unwrapped() -> None:
     found = read(LITELLM)
-    assert found == Recorded(
+    assert found == RecordedRequest(
         body={"messages": MESSAGES, "max_tokens": 200, "tools": TOOLS, "model": "legal"}, at=1795248000.5
     )
-    assert isinstance(found, Recorded)
+    assert isinstance(found, RecordedRequest)
     assert replayed(found, max_tokens=100, seed=1, names=["legal"]) == {
         "messages": MESSAGES,
         "tools": TOOLS,
@@ -135,7 +135,7 @@ def test_a_redaction_mark_is_no_prompt(mark: str) -> None:
     ["My card is [REDACTED], why?", "What does redacted mean?", "?", "…", "!!", "**", "x", "[1, 2]", "👍", "{deep: 1}"],
 )
 def test_a_mark_inside_a_prompt_and_a_short_prompt_are_prompts(prompt: str) -> None:
-    assert isinstance(read({"prompt": prompt}), Recorded)
+    assert isinstance(read({"prompt": prompt}), RecordedRequest)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +177,6 @@ def test_nothing_that_is_not_of_the_request_is_kept(around: dict[str, str], insi
         "c": {**around, "messages": messages, "call_type": "completion", "model_parameters": inside},
     }[shape]
     found = read(record)
-    assert isinstance(found, Recorded)
+    assert isinstance(found, RecordedRequest)
     assert ADDRESS not in json.dumps(replayed(found, max_tokens=9, seed=1))
     assert found.body == {"messages": [{"role": "user", "content": "hello"}]}

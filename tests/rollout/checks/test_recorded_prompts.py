@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.checks.log_lines import Recorded
+from rollout.checks.log_lines import RecordedRequest
 from rollout.checks.recorded_prompts import RequestLog, frequent, newest, read_log, replayed
 
 
@@ -20,8 +20,8 @@ def numbered(lines: list[str]) -> RequestLog:
     return read_log((f"line {number}", line) for number, line in enumerate(lines, 1))
 
 
-def recorded(count: int) -> list[Recorded]:
-    return [Recorded(body=chat(f"question {number}"), at=float(number)) for number in range(count)]
+def recorded(count: int) -> list[RecordedRequest]:
+    return [RecordedRequest(body=chat(f"question {number}"), at=float(number)) for number in range(count)]
 
 
 def test_lines_are_read_with_their_times_and_bad_ones_counted() -> None:
@@ -57,7 +57,7 @@ def test_a_draw_is_the_same_each_time_and_of_the_newest(count: int, size: int, s
 
 
 def test_a_prompt_asked_often_is_drawn_once() -> None:
-    assert len(newest([Recorded(body=chat("a"), at=float(at)) for at in range(9)], 5, 1)) == 1
+    assert len(newest([RecordedRequest(body=chat("a"), at=float(at)) for at in range(9)], 5, 1)) == 1
 
 
 def test_prompts_that_differ_only_in_how_they_were_sent_are_one_prompt() -> None:
@@ -80,9 +80,9 @@ def test_redacted_lines_are_refused_by_their_number() -> None:
 def test_the_most_frequent_prefixes_come_first_with_their_newest_prompt() -> None:
     rules = "You answer for Acme. " * 40
     records = [
-        *(Recorded(body=chat(f"q{number}", rules)) for number in range(5)),
-        *(Recorded(body=chat("hello")) for _ in range(3)),
-        Recorded(body=chat("once")),
+        *(RecordedRequest(body=chat(f"q{number}", rules)) for number in range(5)),
+        *(RecordedRequest(body=chat("hello")) for _ in range(3)),
+        RecordedRequest(body=chat("once")),
     ]
     found = frequent(records, 2)
     assert [one.body["messages"][-1]["content"] for one in found] == ["q4", "hello"]
@@ -91,14 +91,14 @@ def test_the_most_frequent_prefixes_come_first_with_their_newest_prompt() -> Non
 def test_a_replay_keeps_what_was_asked_and_chooses_how_it_is_answered() -> None:
     tools = [{"type": "function", "function": {"name": "weather"}}]
     body = chat("a", tools=tools, temperature=1.3, stream=True, n=3, user="u1", model="legal", max_tokens=9000)
-    sent = replayed(Recorded(body=body), max_tokens=100, seed=7)
+    sent = replayed(RecordedRequest(body=body), max_tokens=100, seed=7)
     assert sent == {**chat("a"), "tools": tools, "max_tokens": 100, "temperature": 0, "seed": 7}
-    assert replayed(Recorded(body=body), max_tokens=100, seed=7, names=["legal"])["model"] == "legal"
+    assert replayed(RecordedRequest(body=body), max_tokens=100, seed=7, names=["legal"])["model"] == "legal"
 
 
 @pytest.mark.parametrize(("asked", "limit"), [(5, 5), (500, 100), (None, 100), ("many", 100), (0, 100)])
 def test_no_answer_is_asked_for_longer_than_the_limit(asked: Any, limit: int) -> None:
-    assert replayed(Recorded(body=chat("a", max_tokens=asked)), max_tokens=100, seed=1)["max_tokens"] == limit
+    assert replayed(RecordedRequest(body=chat("a", max_tokens=asked)), max_tokens=100, seed=1)["max_tokens"] == limit
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_no_answer_is_asked_for_longer_than_the_limit(asked: Any, limit: int) ->
 def test_fields_that_must_agree_move_together(recorded: dict[str, Any], sent: dict[str, Any]) -> None:
     (request,) = numbered([json.dumps(chat("a", **recorded))]).requests
     assert replayed(request, max_tokens=100, seed=1) == {**chat("a"), **sent, "temperature": 0, "seed": 1}
-    assert replayed(Recorded(body=chat("a", **recorded)), max_tokens=100, seed=1) == replayed(
+    assert replayed(RecordedRequest(body=chat("a", **recorded)), max_tokens=100, seed=1) == replayed(
         request, max_tokens=100, seed=1
     )
 
@@ -131,5 +131,5 @@ def test_fields_that_must_agree_move_together(recorded: dict[str, Any], sent: di
     st.integers(1, 200),
 )
 def test_a_replay_never_asks_for_more_tokens_than_it_allows(asked: dict[str, int], most: int) -> None:
-    sent = replayed(Recorded(body={**chat("a"), **asked}), max_tokens=most, seed=1)
+    sent = replayed(RecordedRequest(body={**chat("a"), **asked}), max_tokens=most, seed=1)
     assert 0 <= sent.get("min_tokens", 0) <= sent["max_tokens"] <= most

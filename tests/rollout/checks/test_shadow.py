@@ -13,7 +13,7 @@ from moto import mock_aws
 
 from components.config.sections.check_settings import ShadowSettings
 from components.domain.naming import Color, fingerprint
-from rollout.checks.log_lines import Recorded
+from rollout.checks.log_lines import RecordedRequest
 from rollout.checks.recorded_prompts import RecordedPrompts, RequestLog
 from rollout.checks.shadow import Shadow
 from rollout.model.answers import Answer
@@ -38,9 +38,9 @@ def good(color: Color, body: Mapping[str, Any]) -> Answer:
     )
 
 
-def prompts(count: int) -> list[Recorded]:
+def prompts(count: int) -> list[RecordedRequest]:
     return [
-        Recorded(body={"messages": [{"role": "user", "content": f"question {number}"}]}, at=float(number))
+        RecordedRequest(body={"messages": [{"role": "user", "content": f"question {number}"}]}, at=float(number))
         for number in range(count)
     ]
 
@@ -85,7 +85,9 @@ def test_a_replay_stops_when_the_rollout_is_asked_to() -> None:
         shadow(FakeRoute(good), FakeClock(stop_at=0)).run("green", NEW)
 
 
-REDACTED = [Recorded(body={"messages": [{"role": "user", "content": "hello"}]}, at=float(at)) for at in range(40)]
+REDACTED = [
+    RecordedRequest(body={"messages": [{"role": "user", "content": "hello"}]}, at=float(at)) for at in range(40)
+]
 
 
 def test_one_prompt_asked_forty_times_is_no_evidence() -> None:

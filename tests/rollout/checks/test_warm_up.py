@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from components.config.sections.check_settings import WarmUpSettings
 from components.domain.naming import Color
-from rollout.checks.log_lines import Recorded
+from rollout.checks.log_lines import RecordedRequest
 from rollout.checks.recorded_prompts import RequestLog
 from rollout.checks.warm_up import WarmUp, is_level
 from rollout.model.answers import Answer
@@ -20,7 +20,9 @@ from rollout.model.verdict import GateVerdict, Verdict
 from rollout.statistics.measurements import PrefixCache
 from tests.rollout.fakes import NEW, FakeClock, FakeRoute, World
 
-PROMPTS = [Recorded(body={"messages": [{"role": "user", "content": f"question {number}"}]}) for number in range(5)]
+PROMPTS = [
+    RecordedRequest(body={"messages": [{"role": "user", "content": f"question {number}"}]}) for number in range(5)
+]
 
 
 class CachingWorld(World):

@@ -15,13 +15,13 @@ from rollout.monitoring.dashboard import dashboard
 from rollout.monitoring.figures import figures
 from rollout.monitoring.rules import rules
 from rollout.monitoring.series import recorded_series
-from rollout.monitoring.subject import Subject
+from rollout.monitoring.subject import Monitored
 from scripts import console, monitoring
 from tests.rollout.adapters.test_config_file import FLAT, SEVERAL
 from tests.scripts.test_scripts import call
 
-EVERY = Subject.every_service()
-CHAT = Subject(
+EVERY = Monitored.every_service()
+CHAT = Monitored(
     service="chat",
     gates=GateSettings(error_rate=PodErrorRateSettings(limit_percent=0.7), ttft_p95=TtftSettings(limit_seconds=3.5)),
     start_seconds=1500,
@@ -37,7 +37,7 @@ def project(folder: Path, config: str, more: str = "") -> Path:
     return folder
 
 
-def alerts(subject: Subject) -> dict[str, dict[str, Any]]:
+def alerts(subject: Monitored) -> dict[str, dict[str, Any]]:
     return {one["alert"]: one for one in rules(subject)["groups"][1]["rules"]}
 
 
@@ -52,7 +52,7 @@ def test_the_files_are_reproducible(tmp_path: Path) -> None:
 
 
 @each_subject
-def test_each_series_is_recorded_once_and_before_its_use(subject: Subject) -> None:
+def test_each_series_is_recorded_once_and_before_its_use(subject: Monitored) -> None:
     known: set[str] = set()
     for one in recorded_series(subject):
         assert set(RECORDED.findall(one.expression)) <= known
@@ -65,7 +65,7 @@ def test_each_series_is_recorded_once_and_before_its_use(subject: Subject) -> No
 
 
 @each_subject
-def test_the_series_are_made_of_all_metrics_of_the_gates(subject: Subject) -> None:
+def test_the_series_are_made_of_all_metrics_of_the_gates(subject: Monitored) -> None:
     expressions = " ".join(one.expression for one in recorded_series(subject))
     for name in (
         *(pod_metrics.RESPONSES, pod_metrics.FINISHED, pod_metrics.TTFT, pod_metrics.INTER_TOKEN),
@@ -103,14 +103,14 @@ def test_every_gate_on_the_pods_metrics_has_an_alert() -> None:
 
 
 @each_subject
-def test_no_burst_alone_lasts_as_long_as_an_alert_waits(subject: Subject) -> None:
+def test_no_burst_alone_lasts_as_long_as_an_alert_waits(subject: Monitored) -> None:
     for name, alert in alerts(subject).items():
         minutes = int(alert["for"].removesuffix("m"))
         assert minutes > subject.window_minutes or name == "VllmNoData"
 
 
 @each_subject
-def test_the_panels_are_core_ones_and_do_not_overlap(subject: Subject) -> None:
+def test_the_panels_are_core_ones_and_do_not_overlap(subject: Monitored) -> None:
     model = dashboard(subject)
     cells = [
         (panel["gridPos"]["x"] + x, panel["gridPos"]["y"] + y)

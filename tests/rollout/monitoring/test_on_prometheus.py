@@ -24,11 +24,11 @@ from rollout.adapters.prometheus import Prometheus
 from rollout.monitoring.dashboard import dashboard
 from rollout.monitoring.rules import rules_file
 from rollout.monitoring.series import SeriesNames, recorded_series
-from rollout.monitoring.subject import Subject
+from rollout.monitoring.subject import Monitored
 from rollout.statistics.measurements import Counters, Sample, sample
 from tests.rehearsal.world_parts import wait_for
 
-EVERY = Subject.every_service()
+EVERY = Monitored.every_service()
 CHAT = replace(EVERY, service="chat", gates=GateSettings(abandoned=AbandonedSettings(limit_percent=20)))
 LOST = replace(EVERY, service="lost")
 GONE = replace(EVERY, service="gone")
@@ -170,7 +170,7 @@ def serving(pages: Mapping[str, Callable[[], str]]) -> Generator[str]:
 
 
 @contextmanager
-def monitored(folder: Path, binary: Path, *subjects: Subject) -> Generator[Running]:
+def monitored(folder: Path, binary: Path, *subjects: Monitored) -> Generator[Running]:
     """Run Prometheus with the rules of some subjects on a service with a bad blue and a good green."""
     pods: dict[str, tuple[Color, Pod]] = {
         "/b1": ("blue", Pod(slow=True, waiting=30)),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from components.config.release.answer_arguments import NEUTRAL_OPTIONS, NEUTRAL_SWITCHES, answer_arguments
 from components.config.release.engine_args import engine_args_violations
 from components.config.release.release import Release
-from components.domain.vllm.vllm_options import KEYED, OPTIONS, VALUELESS, Kind
+from components.domain.vllm.vllm_options import KEYED, OPTIONS, VALUELESS, OptionKind
 from tests.components.domain.vllm.test_vllm_options import good_values
 from tests.components.example import release
 
@@ -27,7 +27,7 @@ def values_of(flag: str, place: int = 0) -> list[str]:
     if option.kind in VALUELESS:
         return []
     values = VALUES.get(flag) or good_values(option)
-    return values if option.kind is Kind.LIST else values[place : place + 1]
+    return values if option.kind is OptionKind.LIST else values[place : place + 1]
 
 
 CHANGING = sorted(
@@ -63,8 +63,8 @@ def _flat(groups: list[list[str]]) -> list[str]:
 def test_every_neutral_argument_is_one_of_vllms_and_takes_as_many_values_as_we_think() -> None:
     kinds = {name: OPTIONS[name].kind for name in NEUTRAL_OPTIONS}
     # Given several values, it counts as changing.
-    assert kinds.pop("--collect-detailed-traces") is Kind.LIST
-    assert set(kinds.values()).isdisjoint({*VALUELESS, *KEYED, Kind.LIST, Kind.MAYBE})
+    assert kinds.pop("--collect-detailed-traces") is OptionKind.LIST
+    assert set(kinds.values()).isdisjoint({*VALUELESS, *KEYED, OptionKind.LIST, OptionKind.MAYBE})
     assert {OPTIONS[flag].kind for flag in NEUTRAL_SWITCHES} <= VALUELESS
     assert len(CHANGING) > 200
     assert NEUTRAL_SWITCHES - set(SWITCHES_ALONE) == {"--enable-log-outputs"}

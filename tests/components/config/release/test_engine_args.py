@@ -12,7 +12,7 @@ from components.config.release.engine_args import (
     unknown_options_warning,
 )
 from components.config.release.removed_args import REMOVED_ENGINE_ARGS
-from components.domain.vllm.vllm_options import KEYED, OPTIONS, VALUELESS, Kind
+from components.domain.vllm.vllm_options import KEYED, OPTIONS, VALUELESS, OptionKind
 from tests.components.domain.vllm.test_vllm_options import good_values
 from tests.components.example import release, run_program
 
@@ -309,7 +309,7 @@ def test_the_program_warns_of_an_option_like_none(caplog: pytest.LogCaptureFixtu
 
 
 def test_the_images_version_decides_what_exists() -> None:
-    later = next(one for one in OPTIONS.values() if one.since > (0, 21) and one.kind is Kind.FLAG)
+    later = next(one for one in OPTIONS.values() if one.since > (0, 21) and one.kind is OptionKind.FLAG)
     assert list(engine_args_violations([later.name], later.since)) == []
     (violation,) = engine_args_violations([later.name], (0, 21))
     assert violation.what.startswith(f"{later.name} exists from vLLM 0.{later.since[1]} on, but the image has 0.21")

@@ -15,7 +15,7 @@ from components.domain.vllm.vllm_options import (
     OPTIONS,
     SHORT_NAMES,
     VALUELESS,
-    Kind,
+    OptionKind,
     VllmOption,
     find_options,
     is_json,
@@ -34,7 +34,7 @@ def good_values(option: VllmOption) -> list[str]:
         return list(option.choices[:2])
     if option.kind in KEYED:
         return ['["a"]', '["b"]'] if option.array else ['{"a": 1}', '{"b": 2}']
-    if option.kind in (Kind.INTEGER, Kind.SIZE, Kind.LENGTH, Kind.NUMBER):
+    if option.kind in (OptionKind.INTEGER, OptionKind.SIZE, OptionKind.LENGTH, OptionKind.NUMBER):
         return [number for number in _NUMBERS if option.takes(number)][:2]
     return ["x", "y"]
 
@@ -42,7 +42,7 @@ def good_values(option: VllmOption) -> list[str]:
 def test_the_table_has_every_option_once_and_in_order() -> None:
     assert list(OPTIONS) == sorted(OPTIONS)
     assert len(OPTIONS) > 300
-    assert {option.kind for option in OPTIONS.values()} == set(Kind)
+    assert {option.kind for option in OPTIONS.values()} == set(OptionKind)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -52,13 +52,15 @@ def test_a_row_is_sound(name: str) -> None:
     assert MIN_VLLM <= option.since <= NEWEST
     assert option.until is None or option.since < option.until <= NEWEST
     assert all(re.fullmatch(r"-[a-zA-Z]+", short) for short in option.short)
-    assert bool(option.choices) == (option.kind is Kind.CHOICE)
+    assert bool(option.choices) == (option.kind is OptionKind.CHOICE)
     assert option.later.keys() <= {*option.choices}
     assert all(option.since < since <= NEWEST for since in option.later.values())
     if option.kind not in VALUELESS:
         assert all(option.takes(value) for value in good_values(option))
         assert good_values(option)
-        assert option.takes("None") is (option.unsettable or option.kind in (Kind.TEXT, Kind.LIST, Kind.MAYBE))
+        assert option.takes("None") is (
+            option.unsettable or option.kind in (OptionKind.TEXT, OptionKind.LIST, OptionKind.MAYBE)
+        )
 
 
 def test_short_names_are_different() -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from components.config.sections.rollout_settings import RolloutSettings
-from rollout.checks.evals.command import Target, filled
+from rollout.checks.evals.command import EvaluatedColor, filled
 from rollout.checks.evals.preference import fewest_labels
 from rollout.checks.evals.questions import Label, Prompt, read_lines, read_suite
 from rollout.checks.recorded_prompts import read_log
@@ -16,7 +16,9 @@ from rollout.statistics.exact_tests import fewest_sure_losses
 
 ROOT = Path(__file__).parents[4]
 DOCS = ROOT / "docs"
-TARGET = Target(base_url="http://127.0.0.1:1/x/v1", model="chat", color="green", release_id="r", release_model="a/b")
+TARGET = EvaluatedColor(
+    base_url="http://127.0.0.1:1/x/v1", model="chat", color="green", release_id="r", release_model="a/b"
+)
 
 
 def blocks(name: str, language: str) -> list[str]:

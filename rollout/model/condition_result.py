@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Status(StrEnum):
+class ConditionStatus(StrEnum):
     """Whether a condition is met."""
 
     OK = "ok"
@@ -14,7 +14,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class ConditionResult:
     """What was found about one condition."""
 
     condition: str
@@ -27,8 +27,8 @@ class Finding:
     """What a person should know, but what does not stop a rollout."""
 
     @property
-    def status(self) -> Status:
+    def status(self) -> ConditionStatus:
         """Whether the condition is met. Missing data is never a pass."""
         if self.missing:
-            return Status.MISSING
-        return Status.UNCHECKED if self.unanswered else Status.OK
+            return ConditionStatus.MISSING
+        return ConditionStatus.UNCHECKED if self.unanswered else ConditionStatus.OK
