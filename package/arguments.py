@@ -108,6 +108,38 @@ class AutoscalingMetric(Enum):
     requests = "requests"
 
 
+class AuthenticationKind(Enum):
+    """One of: TriggerAuthentication, ClusterTriggerAuthentication."""
+
+    TriggerAuthentication = "TriggerAuthentication"
+    ClusterTriggerAuthentication = "ClusterTriggerAuthentication"
+
+
+class AuthenticationModes(Enum):
+    """One of: basic, bearer, custom, tls."""
+
+    basic = "basic"
+    bearer = "bearer"
+    custom = "custom"
+    tls = "tls"
+
+
+class AuthenticationSettings(TypedDict):
+    """How KEDA proves to Prometheus who it is: by an object that you made from a Secret or a pod identity.
+
+    https://keda.sh/docs/2.20/concepts/authentication/
+    https://keda.sh/docs/2.20/scalers/prometheus/#authentication-parameters"""
+
+    name: str
+    """An existing TriggerAuthentication of KEDA in the service's namespace."""
+    kind: NotRequired[AuthenticationKind]
+    """Its kind. A ClusterTriggerAuthentication is in no namespace. Default: TriggerAuthentication."""
+    modes: NotRequired[list[AuthenticationModes]]
+    """How Prometheus is asked: KEDA's authModes. Default: none, as with a pod identity."""
+    aws_region: NotRequired[str]
+    """Region of the workspace, for Amazon Managed Service for Prometheus by a pod identity."""
+
+
 class AutoscalingSettings(TypedDict):
     """How KEDA resizes each colour."""
 
@@ -121,6 +153,10 @@ class AutoscalingSettings(TypedDict):
     """How many of them a replica should have on average."""
     prometheus_url: str
     """Prometheus as KEDA reaches it from inside the cluster. Its series have the labels `service` and `color`, as the gates need them."""
+    authentication: NotRequired[AuthenticationSettings]
+    """How KEDA proves to Prometheus who it is. Default: Prometheus asks for nothing."""
+    headers: NotRequired[dict[str, str]]
+    """Headers of KEDA's requests, e.g. X-Scope-OrgID: tenant-1 for Mimir. Not for secrets."""
 
 
 class NodeGroups(Enum):

@@ -122,7 +122,7 @@ def maximum_holds_both_colors(service: Service, options: MaximumOptions) -> Iter
 def node_pool_holds_its_colors(service: Service, _: Options) -> Iterator[Finding]:
     """Karpenter starts no node beyond the limit, so replicas stay pending, also after the loss of a node."""
     for pool in node_pools_of(service):
-        replicas = sum(max(replicas_of(service, color), 1) for color in pool.colors)
+        replicas = sum(max(most_replicas_of(service, color), 1) for color in pool.colors)
         shapes = [shape for color in COLORS for pods in pods_of(service, color) if (shape := pods.shape)]
         needed = pool.needed_gpus(replicas, shapes)
         if pool.most_gpus is not None and needed is not None and pool.most_gpus < needed:

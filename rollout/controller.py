@@ -12,7 +12,7 @@ from components.domain.capacity.headroom import headroom_lines
 from components.domain.moments import format_rfc3339
 from components.domain.naming import Color, other_color
 from rollout.gates.attestation import AttestationTimeoutError, attest_routing, client_share
-from rollout.gates.changes import RoutingChange, change_of
+from rollout.gates.changes import CountedShare, RoutingChange, change_of
 from rollout.gates.verdicts import GATE as APPROVAL
 from rollout.gates.verdicts import combine, judge_approval
 from rollout.gates.window import Gates, measure_baseline
@@ -370,7 +370,7 @@ class Controller:
 
     def _shift(self, rollout: Rollout, step: int, routing: Routing, before: Routing) -> None:
         taken = rollout.plan.steps[step]
-        self._record_weight(rollout, step, "begun", self._counted_percent(rollout, step, before))
+        self._record_weight(rollout, step, "begun", self._counted(rollout, step, before))
         what = taken.name if taken.cohort else f"{taken.name} of requests"
         message = f"{self._subject.service}: {what} to {rollout.plan.candidate}"
         self._updater.change_routing(routing, message=message, before=before)
@@ -381,15 +381,16 @@ class Controller:
         self._record_weight(rollout, step, "done")
 
     def _change(self, rollout: Rollout, step: int) -> RoutingChange:
+        known = self._known.counted.get(step)
         return change_of(
             rollout.plan,
             step,
             # After a resume, requests counted until now may be from before the change, or from our own checks.
             since=self._known.shifted_at or self._ports.clock.now(),
-            counted_percent=self._known.counted_percent.get(step),
+            counted=known and CountedShare(percent=known[0], requests=known[1]),
         )
 
-    def _counted_percent(self, rollout: Rollout, step: int, before: Routing) -> float | None:
+    def _counted(self, rollout: Rollout, step: int, before: Routing) -> CountedShare | None:
         """Return the candidate's share of the requests until now, if the step needs it and is still to come."""
         ports, plan = self._ports, rollout.plan
         if plan.steps[step].cohort or not before.cohorts_on_candidate or not ports.load_balancer.rule().follows(before):
@@ -529,7 +530,7 @@ class Controller:
         )
 
     def _record_weight(
-        self, rollout: Rollout, step: int, status: Literal["begun", "done"], counted_percent: float | None = None
+        self, rollout: Rollout, step: int, status: Literal["begun", "done"], counted: CountedShare | None = None
     ) -> None:
         intended = rollout.plan.steps[step]
         self._ports.journal.write(
@@ -539,6 +540,7 @@ class Controller:
                 step=step,
                 status=status,
                 cohort=intended.cohort,
-                counted_percent=counted_percent,
+                counted_percent=counted and counted.percent,
+                counted_requests=0 if counted is None else counted.requests,
             )
         )

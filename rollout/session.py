@@ -582,6 +582,7 @@ class Session:
         )
 
     def _checks(self) -> Mapping[str, Check]:
+        from rollout.adapters.judge_model import HttpJudge
         from rollout.adapters.relay import Relay
         from rollout.checks.catalogue import CheckDependencies, make_checks
 
@@ -590,6 +591,7 @@ class Session:
         dependencies = CheckDependencies(
             route=self.route,
             relay=lambda color: Relay(self.route, color, timeout_seconds=timeout_seconds),
+            judge_model=lambda judge: HttpJudge(settings=judge, folder=self._place.work_dir, sleep=self.clock.sleep),
             closed_loop=lambda color, bodies, timeout_seconds: self.route.closed_loop(
                 color, bodies, timeout_seconds=timeout_seconds
             ),

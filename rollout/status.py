@@ -90,7 +90,7 @@ def read_status(session: Session) -> Status:
             weight=None if rule is None else rule.weights[color],
             release_id=None if colored.release is None else colored.release.release_id,
             parked=colored.parked,
-            nodes_wanted=colored.nodes_wanted if settings.declares_nodes else None,
+            nodes_wanted=(settings.nodes_stay_up or colored.nodes_wanted) if settings.declares_nodes else None,
             replicas_ready=None if pods is None else sum(pod.ready for pod in pods),
             replicas_wanted=colored.wanted_replicas if colored.serves else 0,
             replicas_most=colored.replicas if colored.serves and settings.autoscaling is not None else None,

@@ -44,8 +44,11 @@ def headroom_costs(settings: ServiceSettings, start_seconds: float | None = None
     """
     case = _case(settings, start_seconds)
     modes: Sequence[HeadroomMode] = MODES if settings.declares_nodes else MODES_ON_OTHERS_NODES
+    # What the settings refuse together is no choice.
     if settings.autoscaling is not None:
-        modes = [mode for mode in modes if mode != "surge"]  # the settings refuse both together
+        modes = [mode for mode in modes if mode != "surge"]
+    if settings.fallback_instance_types:
+        modes = [mode for mode in modes if mode != "reserved"]
     return tuple(case.cost(mode) for mode in sorted(modes, key=lambda mode: mode != settings.headroom_mode))
 
 

@@ -14,9 +14,10 @@ from components.config.reading.explain import range_of
 from components.config.reading.forms import Form
 from components.config.release.release import Release
 from components.config.release.sampling import Sampling
-from components.config.sections.autoscaling_settings import AutoscalingSettings
+from components.config.sections.autoscaling_settings import AuthenticationSettings, AutoscalingSettings
 from components.config.sections.check_settings import (
     EvalSettings,
+    JudgeSettings,
     LoadSettings,
     ManualSettings,
     ShadowSettings,
@@ -108,7 +109,8 @@ Two services cannot share a load balancer that the stack makes; to share one, jo
 ## Keys
 
 `green_weight`, `active_color`, `rollout_serial`, `keep_until`, `rolling_out`, `cohorts_on_candidate`, `release`,
-`parked` and `provisioned` are also written by the scripts. During a rollout nobody else may edit the file.
+`parked`, `provisioned`, `running_replicas` and `floor_replicas` are also written by the scripts. During a rollout
+nobody else may edit the file.
 """
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -117,6 +119,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The service", ServiceSettings),
     ("`blue` and `green`", ColorSettings),
     ("`autoscaling`", AutoscalingSettings),
+    ("`autoscaling.authentication`", AuthenticationSettings),
     ("`reservation`", Reservation),
     ("`release`", Release),
     ("`release.sampling`", Sampling),
@@ -135,7 +138,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout.prometheus`", PrometheusSettings),
     (
         "`rollout.prometheus.bearer_token_from`, `….password_from` and `….headers_from.<header>`; "
-        "`….url_from` and `….signing_secret_from` of notifications",
+        "`….url_from` and `….signing_secret_from` of notifications; `….api_key_from` of a judge",
         SecretSource,
     ),
     ("`rollout.prometheus.basic_auth`", BasicAuthSettings),
@@ -155,6 +158,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`rollout.gates.probes`", ProbeSettings),
     ("`rollout.gates.smoke`", SmokeSettings),
     ("`rollout.gates.eval`", EvalSettings),
+    ("`rollout.gates.eval.judge`", JudgeSettings),
     ("`rollout.gates.warm_up`", WarmUpSettings),
     ("`rollout.gates.shadow`", ShadowSettings),
     ("`rollout.gates.load`", LoadSettings),

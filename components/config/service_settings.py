@@ -1034,11 +1034,16 @@ class ServiceSettings(BaseModel):
 
     @property
     def headroom_usd_per_hour(self) -> float | None:
-        """Cost of the nodes beyond those of the active colour, in US dollars per hour; None when unknown."""
+        """Cost of the nodes beyond those of the active colour, in US dollars per hour; None when unknown.
+
+        Where others bring nodes for the replicas that an autoscaler starts, each colour has at least its floor's.
+        """
         active = self.color(self.active_color)
+        at_floor = self.autoscaling is not None and not self.declares_nodes
+        replicas = active.wanted_replicas if at_floor else active.replicas
         return headroom_usd_per_hour(
             self._nodes_up,
-            active_replicas=0 if active.release is None else active.replicas,
+            active_replicas=0 if active.release is None else replicas,
             instance=self.instance,
             shape=self.shape(self.active_color),
         )

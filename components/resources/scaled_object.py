@@ -8,6 +8,7 @@ https://keda.sh/docs/2.20/concepts/scaling-deployments/#pausing-autoscaling
 https://github.com/kedacore/keda/blob/v2.20.0/pkg/scaling/executor/scale_scaledobjects.go
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 SCALED_OBJECT_VERSION: Final = "keda.sh/v1alpha1"
@@ -17,7 +18,13 @@ PARKED: Final = {"autoscaling.keda.sh/paused-replicas": "0"}
 
 
 def scaled_object_spec(
-    deployment: str, *, floor: int, ceiling: int, target: float, prometheus_url: str, query: str
+    deployment: str,
+    *,
+    floor: int,
+    ceiling: int,
+    trigger: Mapping[str, str],
+    query: str,
+    authentication: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the spec of a colour's ScaledObject.
 
@@ -27,9 +34,10 @@ def scaled_object_spec(
         deployment: the name of the Deployment.
         floor: fewest replicas.
         ceiling: most replicas.
-        target: how many of what the query counts one replica should have.
-        prometheus_url: Prometheus, as KEDA reaches it.
+        trigger: the trigger's metadata but the query: Prometheus, and how many of what the query counts one replica
+            should have.
         query: a PromQL query for the sum over all of the colour's pods.
+        authentication: name and kind of the object by which KEDA proves who it is. None when it need not.
     """
     return {
         "scaleTargetRef": {"name": deployment},
@@ -40,7 +48,8 @@ def scaled_object_spec(
             {
                 "type": "prometheus",
                 "metricType": "AverageValue",
-                "metadata": {"serverAddress": prometheus_url, "query": query, "threshold": f"{target:g}"},
+                "metadata": {**trigger, "query": query},
+                **({} if authentication is None else {"authenticationRef": dict(authentication)}),
             }
         ],
     }

@@ -266,9 +266,9 @@ class VllmStack(pulumi.ComponentResource):
                 self._kubernetes_name,
                 floor=self._color.wanted_replicas,
                 ceiling=self._color.replicas,
-                target=scaling.target,
-                prometheus_url=scaling.prometheus_url,
+                trigger=scaling.trigger,
                 query=scaling.query(self._args.service, self._args.color),
+                authentication=scaling.authentication and scaling.authentication.reference,
             ),
             # Not protected: without it, as many replicas go on as run.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[deployment], hooks=self._args.guards),

@@ -34,7 +34,7 @@ class Controller:
         replicas = self._kube.request("GET", path)["spec"].get("replicas", 0)
         key = (scaled.namespace, scaled.deployment)
         autoscaler = self._autoscalers.setdefault(key, Autoscaler(self._stabilization_seconds))
-        total = self._total(scaled) if scaled.paused_at is None and replicas else None
+        total = self._total(scaled) if scaled.paused_at is None else None
         wanted = autoscaler.decide(scaled, replicas, total, time.monotonic())
         if wanted == replicas:
             return
@@ -54,5 +54,6 @@ class Controller:
         except (httpx.HTTPError, ValueError, KeyError) as error:
             _LOG.warning("%s: Prometheus: %s", scaled.deployment, error)
             return None
-        # KEDA takes an empty answer for 0.
-        return float(found[0]["value"][1]) if found else 0.0
+        if not found:
+            return 0.0 if scaled.empty_is_zero else None
+        return float(found[0]["value"][1])

@@ -32,6 +32,8 @@ class ScaledObject:
     query: str
     target: float
     """Of what the query counts, on average for each replica."""
+    empty_is_zero: bool = True
+    """Whether an answer without data counts as 0. Otherwise it is an error."""
 
     @classmethod
     def parse(cls, obj: Json) -> Self:
@@ -48,6 +50,7 @@ class ScaledObject:
             prometheus_url=asked["serverAddress"],
             query=asked["query"],
             target=float(asked["threshold"]),
+            empty_is_zero=asked.get("ignoreNullValues", "true") == "true",
         )
 
 
@@ -64,14 +67,14 @@ class Autoscaler:
         Args:
             scaled: what is asked for.
             replicas: how many the Deployment has.
-            total: what the query counts, for all replicas together. None when Prometheus does not answer.
+            total: what the query counts, for all replicas together. None when that is an error. Then KEDA starts none.
             now: seconds of a clock that never goes back.
         """
         if scaled.paused_at is not None:
             self._wanted.clear()
             return scaled.paused_at
         if not replicas:
-            return scaled.floor
+            return 0 if total is None else scaled.floor
         self._wanted.append((now, replicas if total is None else _by_metric(replicas, total, scaled.target)))
         while self._wanted[0][0] < now - self._stabilization_seconds:
             self._wanted.popleft()

@@ -35,13 +35,21 @@ def main() -> None:
     parser.add_argument(
         "--prompts", type=Path, default=PROMPTS, help="prompts file, one JSON object with messages per line"
     )
+    parser.add_argument(
+        "--tenants", default="", help="clients, with commas between: each request names one in the header x-tenant"
+    )
     options = parser.parse_args()
     uvloop.run(
         generate(
             url=options.url,
             model=options.model,
             rate_per_second=options.rate,
-            mix=Mix(load_prompts(options.prompts), options.open_streams, options.rate),
+            mix=Mix(
+                load_prompts(options.prompts),
+                options.open_streams,
+                options.rate,
+                tenants=[one for one in options.tenants.split(",") if one],
+            ),
             out=options.out,
             status=sys.stdout,
             gateway_log=options.gateway_log,

@@ -14,6 +14,7 @@ from rehearsal.load.records import GOOD_FINISHES, Record
 
 # The longest request that the drain chain protects by default; no answer comes after that.
 PATIENCE_SECONDS = 120.0
+TENANT_HEADER = "x-tenant"
 
 # Quotes inside a text are escaped, so these match only the fields of the envelope.
 _FINGERPRINT = re.compile(rb'"system_fingerprint": ?"([^"]*)"')
@@ -73,6 +74,7 @@ class Client:
             "x-request-id": request_id,
             # An ALB keeps and logs this id, so its log can be joined with these records.
             "x-amzn-trace-id": f"Root=1-{int(started_at):08x}-{request_id}",
+            **({} if call.tenant is None else {TENANT_HEADER: call.tenant}),
         }
         outcome = _Outcome()
         try:
@@ -100,6 +102,7 @@ class Client:
             complete=outcome.complete,
             finish_reason=outcome.finish_reason,
             error=outcome.error,
+            tenant=call.tenant,
         )
 
     def body(self, call: Call) -> dict[str, Any]:

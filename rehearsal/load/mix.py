@@ -4,7 +4,7 @@ are open."""
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 PROMPTS = Path(__file__).parent / "prompts.jsonl"
@@ -30,6 +30,8 @@ class Call:
     stream: bool
     max_tokens: int
     ignore_eos: bool = False
+    tenant: str | None = None
+    """Whose request it is. None when clients do not say."""
 
 
 def load_prompts(path: Path = PROMPTS) -> list[list[Message]]:
@@ -41,18 +43,30 @@ class Mix:
     """Chooses the next call so that about `open_streams_wanted` streams are open at any time."""
 
     def __init__(
-        self, prompts: Sequence[Sequence[Message]], open_streams_wanted: int, rate_per_second: float, *, seed: int = 1
+        self,
+        prompts: Sequence[Sequence[Message]],
+        open_streams_wanted: int,
+        rate_per_second: float,
+        *,
+        seed: int = 1,
+        tenants: Sequence[str] = (),
     ) -> None:
         self._prompts = list(prompts)
         self._open_streams_wanted = open_streams_wanted
         long_streams_per_second = rate_per_second * (CYCLE - 1) / CYCLE
         self._long_stream_seconds = LONG_STREAM_MARGIN * open_streams_wanted / long_streams_per_second
         self._random = random.Random(seed)
+        self._tenants = list(tenants)
         self._count = 0
         self._tokens_per_second = FIRST_GUESS_TOKENS_PER_SECOND
 
     def next(self, open_streams: int) -> Call:
         """Return the next call, given the number of open streams."""
+        call = self._next(open_streams)
+        # Not in turn with the kinds of calls, so that each tenant sends all of them.
+        return replace(call, tenant=self._random.choice(self._tenants)) if self._tenants else call
+
+    def _next(self, open_streams: int) -> Call:
         self._count += 1
         turn = self._count % CYCLE
         messages = self._random.choice(self._prompts)

@@ -27,6 +27,8 @@ class Record:
     complete: bool
     finish_reason: str | None
     error: str | None
+    tenant: str | None = None
+    """Whose request it was. None when clients do not say."""
 
     @property
     def failed(self) -> bool:

@@ -54,6 +54,9 @@ class RehearsalSettings(BaseModel):
     requests_per_second: float = Field(default=46.0, ge=1, description="New requests per second, streamed or not.")
     open_streams: int = Field(default=150, ge=30, description="Streams that the load generator keeps open at once.")
     patience_seconds: float = Field(default=PATIENCE_SECONDS, gt=0, description="When clients give up on an answer.")
+    tenants: str = Field(
+        default="", description="Clients, with commas between: each request names one in the header x-tenant."
+    )
     weight_lag_seconds: float = Field(default=0.5, ge=0, description="Lag of the load balancer's weight changes.")
     releases: Annotated[Releases, BeforeValidator(_file(read_releases))] = Field(
         default_factory=own_releases, description="Folder with the releases a.yaml, b.yaml and optionally c.yaml."

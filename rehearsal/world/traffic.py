@@ -20,6 +20,7 @@ def start_load(world: World, settings: RehearsalSettings) -> Process:
             *(sys.executable, "-m", "rehearsal.load", "--url", world.endpoint_url, "--model", SERVICE),
             *("--rate", str(settings.requests_per_second), "--open-streams", str(settings.open_streams)),
             *("--patience", str(settings.patience_seconds)),
+            *("--tenants", settings.tenants),
             *("--out", world.requests_log, "--gateway-log", world.gateway_log),
         ],
         folder=PROJECT_FOLDER,

@@ -265,9 +265,9 @@ def _counters(found: list[dict[str, Any]], by: Collection[str] = ()) -> Counters
         inter_token_buckets=inter_token | former,
         end_to_end_buckets=_buckets(found, pod_metrics.END_TO_END),
         waiting=_series(found, pod_metrics.WAITING, ""),
-        output_tokens=_series(found, pod_metrics.OUTPUT_TOKENS, ""),
-        answer_tokens_buckets=_buckets(found, pod_metrics.ANSWER_TOKENS),
-        answer_tokens_sum=_series(found, pod_metrics.ANSWER_TOKENS_SUM, ""),
+        output_tokens=_series(found, pod_metrics.GENERATED, ""),
+        answer_tokens_buckets=_buckets(found, pod_metrics.ANSWER_LENGTHS),
+        answer_tokens_sum=_series(found, pod_metrics.ANSWER_LENGTHS_SUM, ""),
         slices={label: _slices(found, label) for label in by},
     )
 

@@ -7,16 +7,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from components.config.sections.check_settings import JudgeSettings
 from components.config.sections.rollout_settings import GateSettings
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color
 from rollout.checks.evals.evaluation import Evaluation
+from rollout.checks.evals.judge import Judge
 from rollout.checks.load.load import Load
 from rollout.checks.recorded_prompts import RecordedPrompts, RequestLog
 from rollout.checks.shadow import Shadow
 from rollout.checks.smoke import Smoke
 from rollout.checks.warm_up import WarmUp
-from rollout.ports import Check, Clock, ClosedLoop, Config, Demand, Metrics, Relay, Route
+from rollout.ports import Check, Clock, ClosedLoop, Config, Demand, JudgeModel, Metrics, Relay, Route
 from rollout.statistics.demand import Span
 
 
@@ -27,6 +29,8 @@ class CheckDependencies:
     route: Route
     relay: Callable[[Color], AbstractContextManager[Relay]]
     """Opens a base URL that leads to a colour."""
+    judge_model: Callable[[JudgeSettings], JudgeModel]
+    """Returns the user's judge."""
     closed_loop: Callable[[Color, Iterator[Mapping[str, Any]], float], AbstractContextManager[ClosedLoop]]
     """Opens a loop of requests to a colour, with the longest time that one may be silent, in seconds."""
     replicas: Callable[[Color], int]
@@ -49,6 +53,16 @@ def make_checks(
     """Create every check that the settings allow. The plan decides which of them run."""
     gates = settings.rollout.gates
     route, config, clock = dependencies.route, dependencies.config, dependencies.clock
+    judge = None
+    if gates.eval.judge is not None:
+        judge = Judge(
+            model=dependencies.judge_model(gates.eval.judge),
+            route=route,
+            clock=clock,
+            settings=gates.eval,
+            judge=gates.eval.judge,
+            work_dir=dependencies.work_dir,
+        )
     checks: dict[str, Check] = {
         "smoke": Smoke(route=route, served_model_name=served_model_name, settings=gates.smoke),
         "eval": Evaluation(
@@ -59,6 +73,7 @@ def make_checks(
             settings=gates.eval,
             served_model_name=served_model_name,
             work_dir=dependencies.work_dir,
+            judge=judge,
         ),
     }
     if gates.recorded_prompts is None:

@@ -25,7 +25,7 @@ from datetime import datetime, timedelta
 
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color, other_color
-from rollout.gates.changes import COHORT_TOLERANCE, Proof, RoutingChange
+from rollout.gates.changes import COHORT_TOLERANCE, CountedShare, Proof, RoutingChange
 from rollout.gates.verdicts import judge_targets
 from rollout.model.errors import RolloutError, UnavailableError
 from rollout.model.records import Attested, Note
@@ -298,15 +298,16 @@ def _idle(
     )
 
 
-def client_share(ports: Ports, candidate: Color, start: datetime, end: datetime) -> float | None:
-    """Return a colour's share of the clients' requests in a window, in percent. None without requests.
+def client_share(ports: Ports, candidate: Color, start: datetime, end: datetime) -> CountedShare | None:
+    """Return a colour's share of the clients' requests in a window. None without requests.
 
     Raises:
         RolloutError: the load balancer's counts cannot be read.
     """
     periods = _client_requests(ports, candidate, start, end)
-    mine, others = sum(period.candidate for period in periods), sum(period.other for period in periods)
-    return _rounded(100 * mine / (mine + others)) if mine + others else None
+    mine = sum(period.candidate for period in periods)
+    requests = mine + sum(period.other for period in periods)
+    return CountedShare(percent=round(100 * mine / requests, 3), requests=requests) if requests else None
 
 
 def _client_requests(ports: Ports, candidate: Color, start: datetime, end: datetime) -> Sequence[PeriodCounts]:

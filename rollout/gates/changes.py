@@ -30,6 +30,23 @@ COHORT_TOLERANCE: Final = 2 / 3
 """How far the share may be from the expected one while cohorts are on the candidate, as a part of the change."""
 
 
+STANDARD_ERRORS: Final = 4.0
+"""How many standard errors of the share that was counted before a visible change must have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountedShare:
+    """The candidate's share of the clients' requests in a window."""
+
+    percent: float
+    requests: int
+
+    @property
+    def error_points(self) -> float:
+        """The standard error of the share, in percentage points."""
+        return (self.percent * (FULL_PERCENT - self.percent) / self.requests) ** 0.5
+
+
 class Proof(StrEnum):
     """What shows that a step is in effect."""
 
@@ -74,15 +91,15 @@ def share_after(counted_percent: float, *, former_weight: int, weight: int) -> f
     return FULL_PERCENT - (FULL_PERCENT - counted_percent) * (FULL_PERCENT - weight) / (FULL_PERCENT - former_weight)
 
 
-def change_of(plan: Plan, step: int, *, since: datetime, counted_percent: float | None) -> RoutingChange:
+def change_of(plan: Plan, step: int, *, since: datetime, counted: CountedShare | None) -> RoutingChange:
     """Return what must be proven of a step.
 
     Args:
         plan: the plan.
         step: the step.
         since: when the rules were changed.
-        counted_percent: the candidate's share of the requests just before. None when it is not known; without cohorts
-            it is not needed.
+        counted: the candidate's share of the requests just before. None when it is not known; without cohorts it is
+            not needed.
     """
     taken = plan.steps[step]
     former = plan.steps[step - 1] if step else None
@@ -92,10 +109,11 @@ def change_of(plan: Plan, step: int, *, since: datetime, counted_percent: float 
         proof = Proof.RULES if former and former.cohorts_on_candidate else Proof.COHORT
     elif taken.cohorts_on_candidate:
         proof = Proof.RULES
-        if counted_percent is not None:
-            before = counted_percent
-            after = share_after(counted_percent, former_weight=former_weight, weight=weight)
-            visible = VISIBLE_POINTS_AT_THE_END if weight == FULL_PERCENT else VISIBLE_POINTS
+        if counted is not None:
+            before = counted.percent
+            after = share_after(before, former_weight=former_weight, weight=weight)
+            visible = max(VISIBLE_POINTS, STANDARD_ERRORS * counted.error_points)
+            visible = VISIBLE_POINTS_AT_THE_END if weight == FULL_PERCENT else visible
             proof = Proof.SHARE if after - before >= visible else Proof.RULES
         elif weight == FULL_PERCENT:
             proof = Proof.SHARE  # whatever the cohorts' share is

@@ -15,14 +15,12 @@ END_TO_END: Final = "vllm[:_]e2e_request_latency_seconds_bucket"
 GENERATED: Final = "vllm[:_]generation_tokens(_total)?"
 PROMPT_LENGTHS: Final = "vllm[:_]request_prompt_tokens_bucket"
 ANSWER_LENGTHS: Final = "vllm[:_]request_generation_tokens_bucket"
+ANSWER_LENGTHS_SUM: Final = "vllm[:_]request_generation_tokens_sum"
 WAITING: Final = "vllm[:_]num_requests_waiting"
-OUTPUT_TOKENS: Final = "vllm[:_]generation_tokens(_total)?"
-ANSWER_TOKENS: Final = "vllm[:_]request_generation_tokens_bucket"
-ANSWER_TOKENS_SUM: Final = "vllm[:_]request_generation_tokens_sum"
 ALL: Final = "|".join(
     (
         *(RESPONSES, FINISHED, TTFT, INTER_TOKEN, INTER_TOKEN_FORMERLY, END_TO_END, WAITING),
-        *(OUTPUT_TOKENS, ANSWER_TOKENS, ANSWER_TOKENS_SUM),
+        *(GENERATED, ANSWER_LENGTHS, ANSWER_LENGTHS_SUM),
     )
 )
 

@@ -173,7 +173,7 @@ class Started(_Begin):
     previous_release_id: str | None
     green_weight: int
     candidate_usd_per_hour: float | None = None
-    """The On-Demand price of the candidate's nodes in us-east-1. None when it is unknown."""
+    """The price of the candidate's nodes: by `node_usd_per_hour`, else On-Demand in us-east-1. None when unknown."""
     headroom: tuple[HeadroomCost, ...] = ()
     """What the rollout costs in every headroom mode, the chosen one first."""
 
@@ -235,6 +235,8 @@ class WeightStep(_Fields):
     """The cohort that this step sends to the candidate. Empty for a step that moves the weight."""
     counted_percent: float | None = None
     """The candidate's share of all requests just before. None where it is not needed, or not known."""
+    counted_requests: int = 0
+    """The requests that this share was counted of."""
 
 
 class RuleChanged(_Fields):

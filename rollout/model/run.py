@@ -58,8 +58,8 @@ class Run:
     """Whether the deploy had to start nodes."""
     shifted_at: datetime | None = None
     """When this process last shifted traffic. None after it was taken up: what was counted before is not known."""
-    counted_percent: Mapping[int, float] = field(default_factory=dict[int, float])
-    """By step: the candidate's share of all requests just before it. Needed while cohorts are on the candidate."""
+    counted: Mapping[int, tuple[float, int]] = field(default_factory=dict[int, tuple[float, int]])
+    """By step: the candidate's share of all requests just before it, in percent, and of how many it was counted."""
     sent_back_at: datetime | None = None
     """When a rollback last changed the rule."""
     finished: bool = False
@@ -142,9 +142,9 @@ def after(run: Run | None, record: Record) -> Run | None:
             return replace(run, update=None)
         case Baseline(p95_seconds=known):
             return replace(run, baseline_p95_seconds=known)
-        case WeightStep(status="begun", step=step, counted_percent=float() as percent):
+        case WeightStep(status="begun", step=step, counted_percent=float() as percent, counted_requests=requests):
             # A repeated step finds the new share: the first one counts.
-            return replace(run, counted_percent={step: percent, **run.counted_percent})
+            return replace(run, counted={step: (percent, requests), **run.counted})
         case RuleChanged() if record.phase is Phase.SHIFTING:
             return replace(run, shifted_at=record.at)
         case RuleChanged() if record.phase is Phase.ROLLING_BACK:

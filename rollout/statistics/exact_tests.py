@@ -33,3 +33,8 @@ def highest_share(hits: int, trials: int, chance: float) -> float:
     from scipy.special import betaincinv  # slow to import, and needed only here
 
     return float(betaincinv(hits + 1, trials - hits, 1 - chance))
+
+
+def lowest_share(hits: int, trials: int, chance: float) -> float:
+    """Return the lower bound that the true share is below with at most this chance (Clopper and Pearson's)."""
+    return 1 - highest_share(trials - hits, trials, chance)

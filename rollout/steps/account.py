@@ -16,7 +16,7 @@ from components.domain.nodes.gpu_instances import GpuInstance
 from rollout.model.account import QUOTAS, CapacityReservation, Credentials, Quota, RunningInstance, Subnet, VolumeKey
 from rollout.model.nodes import VPC_CNI_ACCOUNT, VPC_CNI_NAMESPACE
 from rollout.model.plan import Plan
-from rollout.steps.scheduling import nodes_to_come, replicas_to_come
+from rollout.steps.scheduling import nodes_to_come, replicas_to_come, whose_nodes
 
 # Each node needs one address itself. The VPC CNI, kube-proxy and the device plugin share it.
 _OWN_ADDRESSES: Final = 1
@@ -91,22 +91,26 @@ def quota_violations(
     limit_vcpus: float,
     instances: Sequence[RunningInstance],
     reservations: Sequence[CapacityReservation],
+    growing: int = 0,
 ) -> Iterator[str]:
-    """Yield a violation if the vCPU quota is too small for the colours' new nodes together."""
+    """Yield a violation if the vCPU quota is too small for the colours' new nodes together.
+
+    ``growing`` is how many nodes the active colour may ask for besides, up to its autoscaler's ceiling.
+    """
     instance = settings.instance
     # Reserved capacity is already counted, and a Capacity Block does not count at all.
     unreserved: list[Color] = [color for color in colors if settings.color(color).reservation is None]
-    coming = sum(nodes_to_come(settings, color) for color in unreserved)
+    coming = sum(nodes_to_come(settings, color) for color in unreserved) + growing
     if not coming:
         return
     quota = quota_of(instance.name)
     used, needed = used_vcpus(quota, instances, reservations), coming * settings.most_vcpus
     if used + needed > limit_vcpus:
         yield (
-            f"instance_type: {coming} new nodes of {instance.name} for {' and '.join(unreserved)} need {needed} "
-            f"vCPUs, but the quota {quota.name!r} ({quota.code}) is {limit_vcpus:g} and {used} are in use. Request "
-            f"at least {used + needed}: `aws service-quotas request-service-quota-increase --service-code ec2 "
-            f"--quota-code {quota.code} --desired-value {used + needed}`"
+            f"instance_type: {coming} new nodes of {instance.name} for {whose_nodes(settings, unreserved, growing)} "
+            f"need {needed} vCPUs, but the quota {quota.name!r} ({quota.code}) is {limit_vcpus:g} and {used} are in "
+            f"use. Request at least {used + needed}: `aws service-quotas request-service-quota-increase --service-code "
+            f"ec2 --quota-code {quota.code} --desired-value {used + needed}`"
         )
 
 
@@ -237,10 +241,14 @@ def zone_warnings(settings: ServiceSettings, candidate: Color, subnets: Sequence
     size = settings.shared_pool if settings.shares_nodes else settings.pools[candidate]
     if len(zones) > 1 and size.max_nodes > 1:
         where, _ = _named_subnets(settings, candidate)
+        whose, fix = (
+            ("both colours", "give both colours the same one node_subnet_ids, before the first `pulumi up`")
+            if settings.shares_nodes
+            else (candidate, f"set {candidate}.node_subnet_ids to one subnet while {candidate} has no nodes")
+        )
         yield (
-            f"{where}: the nodes of {candidate} are spread over {', '.join(zones)}. Auto "
-            "Scaling may end a serving node to balance the zones, whatever the disruption budget says. To prevent "
-            f"that, set {candidate}.node_subnet_ids to one subnet while {candidate} has no nodes"
+            f"{where}: the nodes of {whose} are spread over {', '.join(zones)}. Auto Scaling may end a serving node to "
+            f"balance the zones, whatever the disruption budget says. To prevent that, {fix}"
         )
 
 

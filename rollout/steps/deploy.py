@@ -60,7 +60,7 @@ def deploy(
     edits: dict[str, JsonValue] = {"rolling_out": True, "keep_until": "", f"{color}.parked": True}
     if settings.declares_nodes:
         edits[f"{color}.provisioned"] = True
-    if settings.declares_nodes and not colored.nodes_wanted:
+    if settings.declares_nodes and not settings.nodes_stay_up and not colored.nodes_wanted:
         updater.change_color(color, edits, message=f"bring the nodes of {color} up", watch=starts.check)
     bundle = release.model_dump(mode="json", exclude_defaults=True)
     edits |= {f"{color}.release": bundle, f"{color}.parked": False}

@@ -29,8 +29,10 @@ class WarmColor:
 
     color: Color
     nodes: int
+    more: bool = False
+    """Whether an autoscaler may run more replicas, and so more nodes."""
     usd_per_hour: float | None
-    """The On-Demand price in us-east-1. None when it is unknown."""
+    """By `node_usd_per_hour`, else On-Demand in us-east-1. None when it is unknown."""
     since: datetime | None
     """When the other colour was promoted. None when the journal does not say."""
     now: datetime
@@ -44,7 +46,8 @@ class WarmColor:
 
     def __str__(self) -> str:
         """Describe the colour and its cost in one line."""
-        nodes = f"{self.color}: {self.nodes} node{'s' if self.nodes != 1 else ''} up"
+        least = "at least " if self.more else ""
+        nodes = f"{self.color}: {least}{self.nodes} node{'s' if self.nodes != 1 else ''} up"
         if self.usd_per_hour is None:
             return f"{nodes}, at an unknown price"
         price = f"{nodes}, about {self.usd_per_hour:.2f} USD an hour"
@@ -73,22 +76,33 @@ def warm_color(settings: ServiceSettings, records: Sequence[Record], now: dateti
     colored = settings.color(idle)
     if settings.declares_nodes:
         keeps = not settings.shares_nodes and (colored.nodes_wanted or settings.headroom_mode == "always")
+        nodes = nodes_for(colored.replicas, settings.instance, settings.shape(idle)) if keeps else 0
     else:
-        keeps = settings.headroom_mode != "surge" and colored.serves
-    if not keeps:
+        nodes = _others_nodes(settings, idle) if colored.serves else 0
+    if not nodes:
         return None
     promotion = last_promotion(records, settings.active_color)
     return WarmColor(
         color=idle,
-        nodes=nodes_for(colored.replicas, settings.instance, settings.shape(idle)),
-        usd_per_hour=price_of(settings, idle),
+        nodes=nodes,
+        more=settings.autoscaling is not None and not settings.declares_nodes,
+        usd_per_hour=usd_per_hour(settings.instance, nodes),
         since=None if promotion is None else promotion.at,
         now=now,
     )
 
 
+def _others_nodes(settings: ServiceSettings, idle: Color) -> int:
+    """Return how many nodes of others run only for the idle colour's replicas."""
+    instance, replicas = settings.instance, settings.color(idle).wanted_replicas
+    if not settings.shares_nodes:
+        return nodes_for(replicas, instance, settings.shape(idle))
+    shape, serving = settings.largest_shape, settings.color(settings.active_color).wanted_replicas
+    return nodes_for(serving + replicas, instance, shape) - nodes_for(serving, instance, shape)
+
+
 def price_of(settings: ServiceSettings, color: Color) -> float | None:
-    """Return the On-Demand price of a colour's nodes in us-east-1, in US dollars per hour. None when it is unknown.
+    """Return the price of a colour's nodes, in US dollars per hour. None when it is unknown.
 
     Of nodes that both colours share, those beyond one colour's are the idle colour's.
     """

@@ -45,11 +45,13 @@ from rollout.steps.conditions import (
     permission_violations,
     plugin_violations,
     preflight_violations,
+    rule_violations,
     secret_violations,
     slice_violations,
 )
 from rollout.steps.drift import state_drift
 from rollout.steps.scheduling import (
+    growing_nodes,
     lacking_nodes,
     nodes_to_come,
     pool_violations,
@@ -121,7 +123,7 @@ class Inspection:
             condition=condition.name,
             missing=tuple(dict.fromkeys((*violations, *self.refused))),
             unanswered=tuple(dict.fromkeys(self.unanswered)),
-            notes=tuple(self.notes),
+            notes=tuple(dict.fromkeys(self.notes)),
         )
 
     # Answers that several conditions need.
@@ -148,6 +150,11 @@ class Inspection:
         if nodes is None or pods is None:
             return nodes_to_come(self.settings, color)
         return lacking_nodes(self.settings, self.service, color, nodes=nodes, pods=pods)
+
+    def growing_nodes(self) -> int:
+        """Return how many nodes the active colour may still ask for, if an autoscaler resizes it."""
+        pods = self.pods() if self.settings.autoscaling is not None and self.settings.nodes_follow_pods else None
+        return 0 if pods is None else growing_nodes(self.settings, self.service, pods)
 
 
 class When(StrEnum):
@@ -288,7 +295,7 @@ def _node_pools(on: Inspection) -> Iterator[str]:
         on.notes.append("existing_nodes: the cluster has no NodePools, so the limits of its autoscaler are unknown")
         return
     for color in on.colors:
-        yield from pool_violations(on.settings, color, pools[0], on.new_nodes(color))
+        yield from pool_violations(on.settings, color, pools[0], on.new_nodes(color), on.growing_nodes())
 
 
 def _addresses(on: Inspection) -> Iterator[str]:
@@ -325,12 +332,21 @@ def _quota(on: Inspection) -> Iterator[str]:
     ]
     if pool is not None and pool.capacity_reservation_ids:
         return
-    if not colors:
+    # Nodes of both colours that hold the candidate hold what the active colour may become, too.
+    growing = on.growing_nodes() if colors or not settings.shares_nodes else 0
+    if not colors and not growing:
         return
     limit = on.ask(lambda: account.vcpu_quota(quota_of(settings.instance_type).code))
     instances, reservations = on.ask(lambda: account.instances()), on.reservations()
     if limit is not None and instances is not None and reservations is not None:
-        yield from quota_violations(settings, colors, limit_vcpus=limit, instances=instances, reservations=reservations)
+        yield from quota_violations(
+            settings,
+            colors,
+            limit_vcpus=limit,
+            instances=instances,
+            reservations=reservations,
+            growing=growing,
+        )
 
 
 def _reservation(on: Inspection) -> Iterator[str]:
@@ -488,6 +504,19 @@ def _candidate_route(on: Inspection) -> Iterator[str]:
         )
 
 
+def _listener_rules(on: Inspection) -> Iterator[str]:
+    """Yield why `pulumi up` could not create the rules of cohorts, or the first ones on a listener of others."""
+    settings, deployed = on.settings, on.deployed
+    if not deployed and settings.listener is None:
+        return  # a load balancer of its own has no other rules
+    rule = on.ask(lambda: on.ports.load_balancer.rule()) if deployed else None
+    if deployed and (rule is None or settings.cohort_names <= rule.cohorts.keys()):
+        return
+    found = on.ask(lambda: on.ports.load_balancer.listener_rules())
+    if found is not None:
+        yield from rule_violations(settings, found, deployed=() if rule is None else rule.cohorts, first=not deployed)
+
+
 def _checks(on: Inspection) -> Iterator[str]:
     for name in on.plan.checks:
         on.ask(lambda name=name: on.ports.checks[name].prepare())
@@ -503,6 +532,7 @@ CONDITIONS: Final = (
     Condition(name="steps", find=_steps),
     Condition(name="way back", find=_way_back),
     Condition(name="drill", find=_drill, when=When.DEPLOYED),
+    Condition(name="listener rules", find=_listener_rules),
     Condition(name="places", find=_places),
     Condition(name="node pools", find=_node_pools),
     Condition(name="addresses", find=_addresses),

@@ -45,10 +45,34 @@ def brings_nodes(pool: NodePool, settings: ServiceSettings, color: Color) -> boo
     return pool.may_take(settings.existing_nodes.node_selector, settings.tolerations)
 
 
-def pool_violations(settings: ServiceSettings, color: Color, pools: Sequence[NodePool], coming: int) -> Iterator[str]:
+def growing_nodes(settings: ServiceSettings, service: str, pods: Iterable[BoundPod]) -> int:
+    """Return how many nodes the active colour may still ask for while an autoscaler resizes it, up to its ceiling."""
+    if settings.autoscaling is None or not settings.nodes_follow_pods:
+        return 0
+    active, shape = settings.color(settings.active_color), settings.shape(settings.active_color)
+    running = active.replicas - _unbound(settings, service, pods)
+    return nodes_for(active.replicas, settings.instance, shape) - nodes_for(running, settings.instance, shape)
+
+
+def whose_nodes(settings: ServiceSettings, colors: Sequence[Color], growing: int) -> str:
+    """Return in words for whom new nodes are."""
+    active = [f"{settings.active_color} at max_replicas"] if growing else []
+    return " and ".join([*colors, *active])
+
+
+def pool_violations(
+    settings: ServiceSettings, color: Color, pools: Sequence[NodePool], coming: int, growing: int = 0
+) -> Iterator[str]:
     """Yield a violation if no node pool may bring the nodes that a colour lacks, or their limits are too low.
 
     A pool that the program declares has the right limit, and may not be there yet.
+
+    Args:
+        settings: the service's settings.
+        color: the colour.
+        pools: the cluster's node pools.
+        coming: how many nodes it lacks.
+        growing: how many the active colour may ask for besides.
     """
     if settings.existing_nodes is None or settings.node_pool is not None or not coming:
         return
@@ -61,10 +85,12 @@ def pool_violations(settings: ServiceSettings, color: Color, pools: Sequence[Nod
             "correct node_selector and tolerations"
         )
         return
+    coming += growing
     free, needed = [pool.free_gpus for pool in usable], coming * settings.instance.gpus
     if None not in free and (left := sum(gpus or 0 for gpus in free)) < needed:
         yield (
-            f"existing_nodes: {coming} new nodes for {color} have {needed} GPUs, but the limits of the NodePools "
+            f"existing_nodes: {coming} new nodes for {whose_nodes(settings, [color], growing)} have {needed} GPUs, but "
+            "the limits of the NodePools "
             f"{', '.join(pool.name for pool in usable)} leave {left}. Raise spec.limits of one"
         )
 

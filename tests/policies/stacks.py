@@ -122,6 +122,22 @@ CONFIGS: Final[dict[str, dict[str, Any]]] = {
         "rolling_out": True,
         "rollout_serial": 5,
     },
+    # KEDA decides between two and six replicas, and Karpenter brings their nodes.
+    "scaled-karpenter": {
+        **BOTH,
+        "autoscaling": {
+            "min_replicas": 2,
+            "max_replicas": 6,
+            "target": 5,
+            "prometheus_url": "http://prometheus.monitoring:9090",
+        },
+        "existing_nodes": {"karpenter_node_pool": {"node_class": "gpu"}},
+        "green_weight": 50,
+        "rolling_out": True,
+        "rollout_serial": 5,
+        "blue": {"release": release(), "floor_replicas": 4},
+        "green": {"release": release(model_revision="beef123"), "floor_replicas": 4},
+    },
     # The second pool in a capacity reservation.
     "reserved": {
         **BOTH,

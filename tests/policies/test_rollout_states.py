@@ -53,6 +53,12 @@ LAYOUTS: Mapping[str, Mapping[str, Any]] = {
         "green": {},
     },
     "node pools": {"existing_nodes": {"karpenter_node_pool": {"node_class": "gpu"}}},
+    "scaled on node pools": {
+        "autoscaling": {"min_replicas": 1, "max_replicas": 2, "target": 5, "prometheus_url": "http://prometheus:9090"},
+        "existing_nodes": {"karpenter_node_pool": {"node_class": "gpu"}},
+        "blue": {"release": BASE["blue"]["release"]},
+        "green": {},
+    },
     "on_demand reservation that ends before the keep-warm window": {
         "headroom_mode": "reserved",
         "green": {

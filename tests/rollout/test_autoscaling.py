@@ -194,6 +194,38 @@ def test_a_reap_parks_the_kept_colour_with_its_floor() -> None:
     assert world.config.read().blue.floor_replicas == 0
 
 
+OTHERS = [
+    {"node_selector": {"team": "llm"}},
+    {"node_selector": {"team": "llm"}, "autoscaled": True},
+    {"karpenter_node_pool": {"node_class": "gpu"}},
+]
+
+
+@pytest.mark.parametrize("nodes", OTHERS, ids=["there", "autoscaled", "node pools"])
+def test_on_nodes_of_others_traffic_is_followed_and_taken_back_as_on_node_groups(nodes: dict[str, Any]) -> None:
+    world = ScaledWorld(existing_nodes=nodes)
+    world.at_weight(25, double(world))
+    world.at_weight(75, lambda: world.error_rate.__setitem__("green", 0.35))
+    assert ramp(world).phase is Phase.ROLLED_BACK
+    assert world.short == []
+    assert ("blue", 12) in world.floors
+    assert world.floors[-1] == ("blue", LEAST)
+    assert world.pods("green") == ()
+    assert agree(world)
+    world.error_rate["green"] = 0
+    assert ramp(world).phase is Phase.DONE
+
+
+def test_a_rollout_needs_a_quota_for_both_colours_at_their_ceiling_where_nodes_follow_pods() -> None:
+    world = ScaledWorld(existing_nodes={"karpenter_node_pool": {"node_class": "gpu"}})
+    world.quota_vcpus = 143.0
+    rollout = ramp(world)
+    assert rollout.phase is Phase.REFUSED
+    assert "18 new nodes of g6e.2xlarge for green and blue at max_replicas need 144 vCPUs" in rollout.reason
+    world.quota_vcpus = 144.0
+    assert ramp(world).phase is Phase.DONE
+
+
 def test_a_floor_that_cannot_be_handed_back_is_told_and_the_promotion_stands() -> None:
     world = ScaledWorld()
     promoted: list[bool] = []

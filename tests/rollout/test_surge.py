@@ -33,7 +33,6 @@ SHARED: dict[str, Any] = {
     "green": {"replicas": 4},
 }
 UP = [
-    (0, 4, 0),
     (1, 4, 0),
     (1, 4, 1),
     (1, 4, 25),
@@ -161,6 +160,14 @@ def test_a_rollout_climbs_the_ladder_and_leaves_the_surge_as_the_way_back() -> N
         ("blue", 2, 1),
         ("green", 3, 4),
     ]
+
+
+def test_no_update_brings_nodes_up_that_are_always_up() -> None:
+    world = SurgeWorld()
+    ramp(world)
+    assert world.ups[0][0].startswith("deploy release")
+    (ready,) = world.journal.of("ready")
+    assert not ready["with_nodes"], "the time is one of replicas alone, so it counts for the waves"
 
 
 def test_each_resize_is_an_update_of_nothing_but_its_colour_and_the_rule() -> None:

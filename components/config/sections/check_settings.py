@@ -1,15 +1,17 @@
 """Settings of the checks that a candidate must pass before it gets user traffic, and of the approvals by a person."""
 
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from components.config.reading.durations import PositiveSeconds
-from components.config.reading.forms import PATH
+from components.config.reading.forms import PATH, URL
 from components.config.reading.model import STRICT, Items
 from components.config.reading.violations import Violation, wrong
 from components.config.sections.gate_settings import DryRun
 from components.config.sections.hook_settings import be_words
+from components.config.sections.prometheus_settings import SecretSource, is_loopback
 
 _Concurrency = Annotated[int, Field(ge=1, le=256, description="Concurrent requests to each colour.")]
 _RequestTimeout = Annotated[PositiveSeconds, Field(description="Longest time that one request may take.")]
@@ -25,6 +27,67 @@ class SmokeSettings(BaseModel):
     ] = 10
     timeout_seconds: Annotated[PositiveSeconds, Field(description="Longest time that one request may take.")] = 60
     max_tokens: Annotated[int, Field(ge=1, le=100_000, description="Tokens to ask for in each request.")] = 16
+
+
+class JudgeSettings(BaseModel):
+    """The judge, a part of the evaluation: a model of yours that compares both colours' answers in pairs."""
+
+    model_config = STRICT
+
+    url: Annotated[
+        str,
+        URL,
+        Field(
+            description="Base URL of an OpenAI-compatible API. Prompts and answers are sent to it.",
+            examples=["https://judge.internal/v1"],
+        ),
+    ]
+    model: Annotated[str, Field(min_length=1, max_length=200, description="The model's name there.")]
+    api_key_from: Annotated[SecretSource | None, Field(description="Where the API key is read, if it needs one.")] = (
+        None
+    )
+    prompts: Annotated[str, PATH, Field(description="JSONL file of prompts that both colours answer (docs/evals.md).")]
+    labels: Annotated[
+        str,
+        PATH,
+        Field(description="JSONL file of pairs of answers, each with a person's choice between them (docs/evals.md)."),
+    ]
+    minimum_agreement_percent: Annotated[
+        float,
+        Field(
+            ge=50,
+            le=95,
+            description="The judge decides only if it surely agrees with people on this share of the labels; "
+            "else it only reports.",
+        ),
+    ] = 65.0
+    minimum_win_rate_percent: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=50,
+            description="Lowest win rate of the candidate: the share of pairs that it wins, a tie being half a win. "
+            "A rate that chance can explain does not fail.",
+        ),
+    ] = 45.0
+    criteria: Annotated[
+        str | None,
+        Field(min_length=1, max_length=4000, description="What makes an answer better, in words for the judge."),
+    ] = None
+    max_tokens: Annotated[
+        int | None, Field(ge=1, le=100_000, description="Longest answer of the judge, in tokens. null: not sent.")
+    ] = 1024
+    temperature: Annotated[float | None, Field(ge=0, le=2, description="The judge's temperature. null: not sent.")] = 0
+    request_timeout_seconds: _RequestTimeout = 120
+    concurrency: Annotated[int, Field(ge=1, le=256, description="Concurrent requests to the judge.")] = 4
+
+    @model_validator(mode="after")
+    def _send_no_key_in_clear_text(self) -> Self:
+        parts = urlsplit(self.url)
+        if self.api_key_from is not None and parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+            what = "must begin with https://, because api_key_from would be sent in clear text"
+            raise wrong(Violation(("url",), what, "Begin it with https://, or remove api_key_from.", self.url))
+        return self
 
 
 class EvalSettings(BaseModel):
@@ -79,6 +142,20 @@ class EvalSettings(BaseModel):
     request_timeout_seconds: _RequestTimeout = 60
     max_tokens: Annotated[int, Field(ge=1, le=100_000, description="Longest answer to a question, in tokens.")] = 512
     concurrency: _Concurrency = 4
+    judge: Annotated[
+        JudgeSettings | None,
+        Field(
+            description="A model that compares both colours' answers, in addition. Default: none.",
+            examples=[
+                {
+                    "url": "https://judge.internal/v1",
+                    "model": "judge",
+                    "prompts": "evals/prompts.jsonl",
+                    "labels": "evals/labels.jsonl",
+                }
+            ],
+        ),
+    ] = None
 
     @field_validator("command")
     @classmethod

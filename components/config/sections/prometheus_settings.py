@@ -141,11 +141,7 @@ class PrometheusSettings(BaseModel):
     @field_validator("headers")
     @classmethod
     def _hold_no_secrets(cls, headers: dict[str, str]) -> dict[str, str]:
-        secret = [name for name in headers if name.lower() in _ALSO_SECRET or names_secret(name)]
-        if secret:
-            fix = "Remove it, and name in headers_from where its value is read."
-            raise wrong(*(Violation((name,), "would put a secret into plain config", fix) for name in secret))
-        return headers
+        return refuse_secret_headers(headers, "Remove it, and name in headers_from where its value is read.")
 
     @field_validator("headers", "headers_from")
     @classmethod
@@ -174,6 +170,17 @@ class PrometheusSettings(BaseModel):
                 if name.lower() in seen and not _is_credential(name):
                     yield Violation((section, name), "must not be named more than once", "Remove one of them.")
                 seen.add(name.lower())
+
+
+def refuse_secret_headers(headers: dict[str, str], fix: str) -> dict[str, str]:
+    """Return the headers of plain config, unless their names say that their values are secrets.
+
+    Raises:
+        ValueError: some are. Each is named with the fix.
+    """
+    if secret := [name for name in headers if name.lower() in _ALSO_SECRET or names_secret(name)]:
+        raise wrong(*(Violation((name,), "would put a secret into plain config", fix) for name in secret))
+    return headers
 
 
 def is_loopback(host: str) -> bool:

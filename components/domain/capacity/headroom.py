@@ -21,7 +21,7 @@ _BLOCK: Final = "a Capacity Block has a price of its own"
 
 @dataclass(frozen=True, kw_only=True)
 class HeadroomCost:
-    """What one headroom mode costs besides the nodes that serve, On-Demand in us-east-1, and its way back."""
+    """What one headroom mode costs besides the nodes that serve, and its way back."""
 
     mode: HeadroomMode
     surge_replicas: int | None

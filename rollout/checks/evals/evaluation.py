@@ -12,7 +12,9 @@ from components.config.sections.check_settings import EvalSettings
 from components.domain.naming import Color, fingerprint, other_color
 from rollout.checks.asking import OutOfTimeError, ask_all
 from rollout.checks.evals.command import CommandError, EvaluatedColor, run_command
+from rollout.checks.evals.judge import Judge
 from rollout.checks.evals.judgement import GATE, Graded, Score, judge_scores, judge_suite
+from rollout.checks.evals.preference import with_judge
 from rollout.checks.evals.questions import Question, SuiteError, read_suite
 from rollout.model.answers import Answer
 from rollout.model.errors import RefusedError
@@ -24,7 +26,7 @@ BUILT_IN = Path(__file__).parent / "general.jsonl"
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Evaluates both colours through their candidate routes, with the suite or the command."""
+    """Evaluates both colours through their candidate routes, with the suite or the command, and then the judge."""
 
     route: Route
     relay: Callable[[Color], AbstractContextManager[Relay]]
@@ -33,14 +35,17 @@ class Evaluation:
     settings: EvalSettings
     served_model_name: str
     work_dir: Path
+    judge: Judge | None = None
 
     def prepare(self) -> None:
-        """Make sure that the endpoint can be reached, and read the suite.
+        """Make sure that the endpoint can be reached, and read the suite and the judge's files.
 
         Raises:
-            RolloutError: the endpoint does not answer, or the suite cannot be read or is invalid.
+            RolloutError: the endpoint does not answer, or a file cannot be read or is invalid.
         """
         self.route.prepare()
+        if self.judge is not None:
+            self.judge.prepare()
         if not self.settings.command:
             _ = self._questions
 
@@ -58,9 +63,11 @@ class Evaluation:
         """Judge the candidate. The verdict is inconclusive if the evaluation cannot be completed."""
         active = self.config.read().color(other_color(color)).release
         try:
-            if self.settings.command:
-                return self._run_command(color, release, active)
-            return self._ask_suite(color, release, active)
+            ask = self._run_command if self.settings.command else self._ask_suite
+            verdict = ask(color, release, active)
+            if self.judge is None or active is None or verdict.verdict is not Verdict.PASS:
+                return verdict
+            return with_judge(verdict, self.judge.run(color, release.release_id, active.release_id))
         except (CommandError, OutOfTimeError) as error:
             return GateVerdict(gate=GATE, verdict=Verdict.INCONCLUSIVE, reason=str(error))
 

@@ -1,12 +1,17 @@
-"""A suite of questions. Each line is a JSON object with a question and a check of the answer. Pure.
+"""The files of an evaluation: JSON, one object a line. Pure.
+
+A suite has a question and a check of the answer in each line. For a judge there are prompts, and pairs of answers with
+a person's choice between them:
 
 {"id": "capital", "prompt": "What is the capital of France?", "check": {"contains": "Paris"}}
+{"id": "late", "prompt": "My lamp is late. What can I do?"}
+{"id": "late", "prompt": "My lamp is late.", "a": "Wait.", "b": "I am sorry. Call 555, they trace it.", "better": "b"}
 """
 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
@@ -26,7 +31,7 @@ Lines = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
 
 
 class SuiteError(ValueError):
-    """A suite is invalid. The message names the line and the problem."""
+    """A file is invalid. The message names the line and the problem."""
 
 
 class Shape(BaseModel):
@@ -103,16 +108,14 @@ class AnswerCheck(BaseModel):
         return self.json_shape is None or _fits(self.json_shape, answer)
 
 
-class Question(BaseModel):
-    """One question of a suite: a prompt, or the messages of a chat."""
+class Conversation(BaseModel):
+    """What is asked: a prompt, or the messages of a chat."""
 
     model_config = _STRICT
 
     id: str = ""
     prompt: str | None = None
     messages: list[dict[str, JsonValue]] | None = None
-    check: AnswerCheck
-    max_tokens: Annotated[int | None, Field(ge=1)] = None
 
     @model_validator(mode="after")
     def _ask_one_thing(self) -> Self:
@@ -120,10 +123,37 @@ class Question(BaseModel):
             raise ValueError("needs either prompt or messages, not both")
         return self
 
+    @property
+    def turns(self) -> list[dict[str, JsonValue]]:
+        """The messages of the chat."""
+        return self.messages or [{"role": "user", "content": self.prompt}]
+
+
+class Prompt(Conversation):
+    """A conversation that the colours are asked to go on with."""
+
+    max_tokens: Annotated[int | None, Field(ge=1)] = None
+
     def body(self, max_tokens: int) -> dict[str, Any]:
         """Return the request body: always a chat, as deterministic as the server allows."""
-        messages = self.messages or [{"role": "user", "content": self.prompt}]
-        return {"messages": messages, "max_tokens": self.max_tokens or max_tokens, "temperature": 0, "seed": 1}
+        return {"messages": self.turns, "max_tokens": self.max_tokens or max_tokens, "temperature": 0, "seed": 1}
+
+
+class Question(Prompt):
+    """One question of a suite."""
+
+    check: AnswerCheck
+
+
+class Label(Conversation):
+    """Two answers to a conversation, and which of them a person finds better."""
+
+    a: Annotated[str, Field(min_length=1)]
+    b: Annotated[str, Field(min_length=1)]
+    better: Literal["a", "b"]
+
+
+_Line = TypeVar("_Line", bound=Conversation)
 
 
 def read_suite(text: str, where: str) -> tuple[Question, ...]:
@@ -132,23 +162,32 @@ def read_suite(text: str, where: str) -> tuple[Question, ...]:
     Raises:
         SuiteError: a line is invalid, an id is used twice, or there is no question.
     """
-    questions: list[Question] = []
+    return read_lines(Question, text, where, "question")
+
+
+def read_lines(kind: type[_Line], text: str, where: str, what: str) -> tuple[_Line, ...]:
+    """Read a file of objects of one kind. Empty lines are skipped. Without an id, the line's number is one.
+
+    Raises:
+        SuiteError: a line is invalid, an id is used twice, or there is no object.
+    """
+    found: list[_Line] = []
     numbers: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         try:
-            question = Question.model_validate_json(line)
+            one = kind.model_validate_json(line)
         except ValidationError as error:
             raise SuiteError(f"{where}, line {number}: {_describe(error)}") from error
-        name = question.id or f"line {number}"
+        name = one.id or f"line {number}"
         if name in numbers:
             raise SuiteError(f"{where}, line {number}: id {name!r} is already used in line {numbers[name]}; rename one")
         numbers[name] = number
-        questions.append(question.model_copy(update={"id": name}))
-    if not questions:
-        raise SuiteError(f"{where}: has no question")
-    return tuple(questions)
+        found.append(one.model_copy(update={"id": name}))
+    if not found:
+        raise SuiteError(f"{where}: has no {what}")
+    return tuple(found)
 
 
 def _describe(error: ValidationError) -> str:

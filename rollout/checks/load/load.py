@@ -23,7 +23,7 @@ from rollout.checks.load.prompts import recorded_bodies, synthetic_bodies
 from rollout.checks.load.search import Level, Limits, Search, level_of, next_concurrency, tokens_of
 from rollout.checks.recorded_prompts import RequestLog
 from rollout.model.answers import Answer
-from rollout.model.errors import RefusedError
+from rollout.model.errors import RefusedError, RolloutError
 from rollout.model.verdict import GateVerdict
 from rollout.ports import Clock, ClosedLoop, Config, Demand
 from rollout.statistics.demand import Lengths, Span, Throughput, peak_of
@@ -111,18 +111,18 @@ class Load:
         other = other_color(color)
         active = settings.color(other).release
         peak = self._peak  # before the load
-        candidate = Capacity(search=self._search(color, release))
+        candidate = Capacity(search=self._search(color, release, settings.color(color).wanted_replicas))
         compared: Capacity | None = None
         if self.settings.send_to_active_color and active is not None:
             # Its users are served meanwhile, and what they get is part of what it carries.
             seconds = self.settings.peak_rate_seconds
             served = self.demand.throughput(other, self.clock.now(), rate_seconds=seconds)
-            replicas = max(1, self.replicas(other))
+            replicas = self.ready_replicas(other, settings.color(other).wanted_replicas)
             users = Throughput(
                 requests_per_second=served.requests_per_second / replicas,
                 tokens_per_second=(served.tokens_per_second or 0.0) / replicas,
             )
-            compared = Capacity(search=self._search(other, active), users=users)
+            compared = Capacity(search=self._search(other, active, replicas), users=users)
         return judge_load(
             candidate,
             compared,
@@ -148,16 +148,23 @@ class Load:
         records = self.recorded().requests
         return cycle(recorded_bodies(records, max_tokens=most, seed=seed, names=release.lora_adapters))
 
-    def _search(self, color: Color, release: Release) -> Search:
+    def ready_replicas(self, color: Color, before: int) -> int:
+        """Return how many replicas are ready. If Kubernetes does not answer now, as many as before."""
+        try:
+            return max(1, self.replicas(color))
+        except RolloutError:
+            return before
+
+    def _search(self, color: Color, release: Release, replicas: int) -> Search:
         most = self.settings.max_concurrency
-        first = max(1, self.replicas(color))
+        first = self.ready_replicas(color, replicas)
         with self.closed_loop(color, self._bodies(release), self.settings.timeout_seconds) as loop:
             run = _Run(self, loop, color, fingerprint(color, release.release_id), self._limits)
             levels: list[Level] = []
             cut = ""
             try:
                 while (number := next_concurrency(levels, self._limits, first=first, most=most)) is not None:
-                    levels.append(run.level(number))
+                    levels.append(run.level(number, levels[-1].replicas if levels else first))
             except _CutError as error:
                 cut = str(error)
         found = Search(
@@ -184,8 +191,12 @@ class _Run:
     def seconds(self) -> float:
         return self._check.clock.monotonic() - self._began
 
-    def level(self, concurrency: int) -> Level:
+    def level(self, concurrency: int, replicas: int) -> Level:
         """Measure a level, once the requests of the one before have mostly ended.
+
+        Args:
+            concurrency: how many requests to keep open.
+            replicas: how many replicas were ready before.
 
         Raises:
             StoppedError: the rollout was asked to stop.
@@ -212,7 +223,7 @@ class _Run:
         waited = [one for one in self._loop.waiting_seconds() if limit is not None and one > limit]
         if not answers and not waited:
             raise _CutError(f"{KEY}.level_seconds ({longest:g}): no answer ended in {seconds:.0f} s")
-        replicas = max(1, self._check.replicas(self._color))
+        replicas = self._check.ready_replicas(self._color, replicas)
         return level_of(answers, waited, concurrency=concurrency, replicas=replicas, seconds=seconds)
 
     def _is_over(self, seconds: float, *, enough: bool) -> bool:

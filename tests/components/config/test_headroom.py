@@ -6,6 +6,7 @@ import pytest
 
 from components.config.headroom import BEGIN, headroom_costs, with_table
 from components.domain.capacity.headroom import MODES, MODES_ON_OTHERS_NODES
+from components.domain.naming import COLORS
 from tests.components.example import ROOT, release, service_settings
 
 PAGE = ROOT / "docs" / "headroom.md"
@@ -48,6 +49,11 @@ def test_with_an_autoscaler_surge_is_no_choice() -> None:
     costs = headroom_costs(service_settings(autoscaling=scaling, blue={"release": release()}, green={}))
     assert [cost.mode for cost in costs] == ["on_rollout", "reserved", "always"]
     assert costs[0].nodes == 4, "at max_replicas"
+
+
+def test_with_several_instance_types_a_reservation_is_no_choice() -> None:
+    costs = headroom_costs(service_settings(fallback_instance_types=["g6e.4xlarge"]))
+    assert [cost.mode for cost in costs] == ["on_rollout", "always", "surge"]
 
 
 def test_a_rollout_lasts_from_the_start_of_the_nodes_to_the_end_of_the_keep_warm_window() -> None:
@@ -93,3 +99,17 @@ def test_a_block_for_the_idle_colour_has_no_known_price() -> None:
     blue = service_settings(**base, blue={"replicas": 2, "release": release(), "reservation": block})
     assert headroom_costs(green)[0].of_month.endswith("price unknown (a Capacity Block has a price of its own)")
     assert headroom_costs(blue)[0].usd, "green's nodes are plain On-Demand capacity"
+    # A colour's replicas cost what the other's do, whichever runs in the block.
+    assert [blue.price_of_replicas(color, 1) for color in COLORS] == [None, None]
+    own = service_settings(**base, green={"replicas": 2, "reservation": block}, node_usd_per_hour=40.0)
+    assert headroom_costs(own)[0].usd_per_month == pytest.approx(730 * 2 * 40)
+    assert [own.price_of_replicas(color, 3) for color in COLORS] == [120.0, 120.0]
+
+
+def test_a_colour_pays_for_whole_nodes_of_its_own_and_for_its_part_of_shared_ones() -> None:
+    base: dict[str, Any] = {"instance_type": "p5.48xlarge", "gpus_per_replica": 2, "node_usd_per_hour": 40.0}
+    alone = service_settings(**base)
+    assert [alone.price_of_replicas("blue", replicas) for replicas in (1, 4, 5)] == [40.0, 40.0, 80.0]
+    shared = service_settings(**base, headroom_mode="always", node_groups="shared")
+    assert [shared.price_of_replicas("blue", replicas) for replicas in (1, 4, 5)] == [10.0, 40.0, 50.0]
+    assert alone.instance.usd_per_hour == 40.0

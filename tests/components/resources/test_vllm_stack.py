@@ -91,8 +91,10 @@ def test_an_autoscaler_decides_between_floor_and_ceiling_and_nobody_else_does() 
                 "metricType": "AverageValue",
                 "metadata": {
                     "serverAddress": "http://prometheus:9090",
-                    "query": 'sum({__name__=~"vllm[:_]num_requests_waiting", service="chat", color="green"})',
+                    "query": 'sum({__name__=~"vllm[:_]num_requests_waiting", service="chat", color="green"}) '
+                    'or 0 * sum({__name__=~"vllm[:_]num_requests_waiting", service="chat"})',
                     "threshold": "2.5",
+                    "ignoreNullValues": "false",
                 },
             }
         ],
@@ -100,6 +102,34 @@ def test_an_autoscaler_decides_between_floor_and_ceiling_and_nobody_else_does() 
     assert scaled["metadata"].get("annotations") is None
     assert "replicas" not in _spec(declared)
     assert declared["PodDisruptionBudget", "chat-green"].inputs["spec"]["maxUnavailable"] == 1
+
+
+def test_keda_proves_who_it_is_by_the_named_object() -> None:
+    scaling = {
+        **SCALED["autoscaling"],
+        "prometheus_url": "https://mimir.example.com/prometheus",
+        "authentication": {"name": "mimir", "kind": "ClusterTriggerAuthentication", "modes": ["tls", "basic"]},
+        "headers": {"X-Scope-OrgID": "tenant-1", "X-Source": "keda"},
+    }
+    declared = _declare(service_settings(**{**SCALED, "autoscaling": scaling}, green={"release": release()}))
+    (trigger,) = declared["ScaledObject", "chat-green"].inputs["spec"]["triggers"]
+    assert trigger["authenticationRef"] == {"name": "mimir", "kind": "ClusterTriggerAuthentication"}
+    assert trigger["metadata"]["authModes"] == "tls,basic"
+    assert trigger["metadata"]["customHeaders"] == "X-Scope-OrgID=tenant-1,X-Source=keda"
+    assert "authenticationRef" not in _scaled()["ScaledObject", "chat-green"].inputs["spec"]["triggers"][0]
+
+
+def test_keda_signs_requests_to_a_workspace_of_aws_by_a_pod_identity() -> None:
+    scaling = {
+        **SCALED["autoscaling"],
+        "prometheus_url": "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1",
+        "authentication": {"name": "aps", "aws_region": "eu-central-1"},
+    }
+    declared = _declare(service_settings(**{**SCALED, "autoscaling": scaling}, green={"release": release()}))
+    (trigger,) = declared["ScaledObject", "chat-green"].inputs["spec"]["triggers"]
+    assert trigger["authenticationRef"] == {"name": "aps", "kind": "TriggerAuthentication"}
+    assert trigger["metadata"]["awsRegion"] == "eu-central-1"
+    assert "authModes" not in trigger["metadata"]
 
 
 def test_a_number_that_was_declared_before_the_autoscaler_came_is_left_alone() -> None:

@@ -442,6 +442,13 @@ _ON_KARPENTER = (
         says="chat-blue: spec.limits.nvidia.com/gpu is 4, but must be at least 8: nodes for 4 replicas of blue",
     ),
     Unsafe(
+        policy="capacity-node-pool-holds-its-colors",
+        why="the autoscaler may start six replicas, and Karpenter brings nodes for the four that run",
+        base="scaled-karpenter",
+        edits={"NodePool chat-green": {_GPU_LIMIT: "4"}},
+        says="chat-green: spec.limits.nvidia.com/gpu is 4, but must be at least 6: nodes for 6 replicas of green",
+    ),
+    Unsafe(
         policy="capacity-replica-fits-node",
         why="two GPUs a replica, on a node pool whose nodes have one",
         base="karpenter",

@@ -67,6 +67,12 @@ vllm:request_success_total{engine="1",finished_reason="stop"} 1
 vllm:time_to_first_token_seconds_bucket{le="+Inf"} 8
 vllm:inter_token_latency_seconds_bucket{le="0.05"} 70
 vllm:e2e_request_latency_seconds_bucket{le="10"} 7
+vllm:generation_tokens_total{engine="0"} 900
+vllm:generation_tokens_total{engine="1"} 100
+vllm:request_generation_tokens_bucket{le="200.0"} 6
+vllm:request_generation_tokens_bucket{le="+Inf"} 7
+vllm:request_generation_tokens_sum 990
+vllm:request_generation_tokens_count 7
 vllm:num_requests_waiting 2
 vllm:num_requests_waiting_by_reason{reason="capacity"} 2
 """
@@ -91,7 +97,10 @@ def test_one_query_returns_all_metrics_of_the_gates(control_plane_binaries: dict
     )
     try:
         asked = Prometheus(prometheus.url, "chat")
-        green = wait_for(lambda: (found := asked.counters(datetime.now(UTC))["green"]).responses and found, "a sample")
+        by = {"engine"}
+        green = wait_for(
+            lambda: (found := asked.counters(datetime.now(UTC), by)["green"]).responses and found, "a sample"
+        )
     finally:
         prometheus.stop()
         server.shutdown()
@@ -104,4 +113,18 @@ def test_one_query_returns_all_metrics_of_the_gates(control_plane_binaries: dict
         inter_token_buckets={(pod, "0.05"): 70.0},
         end_to_end_buckets={(pod, "10"): 7.0},
         waiting={(pod, ""): 2.0},
+        output_tokens={(pod, ""): 1000.0},
+        answer_tokens_buckets={(pod, "200"): 6.0, (pod, "+Inf"): 7.0},
+        answer_tokens_sum={(pod, ""): 990.0},
+        slices={
+            "engine": {
+                engine: Counters(
+                    # No response has the label, so the generations stand for the requests.
+                    responses={(pod, "2xx"): finished},
+                    finished={(pod, "stop"): finished},
+                    output_tokens={(pod, ""): tokens},
+                )
+                for engine, finished, tokens in (("0", 6.0, 900.0), ("1", 1.0, 100.0))
+            }
+        },
     )

@@ -20,19 +20,23 @@ SCALED = ScaledObject(
 
 
 def test_it_reads_what_the_program_declares() -> None:
-    spec = scaled_object_spec(
-        "chat-green", floor=2, ceiling=6, target=5, prometheus_url="http://prometheus:9090", query="sum(x)"
-    )
+    trigger = {"serverAddress": "http://prometheus:9090", "threshold": "5"}
+    spec = scaled_object_spec("chat-green", floor=2, ceiling=6, trigger=trigger, query="sum(x)")
     obj = {"metadata": {"namespace": "chat"}, "spec": spec}
     assert ScaledObject.parse(obj) == SCALED
     paused = {**obj, "metadata": {"namespace": "chat", "annotations": PARKED}}
     assert ScaledObject.parse(paused) == replace(SCALED, paused_at=0)
+    strict = scaled_object_spec(
+        "chat-green", floor=2, ceiling=6, trigger={**trigger, "ignoreNullValues": "false"}, query="sum(x)"
+    )
+    assert ScaledObject.parse({**obj, "spec": strict}) == replace(SCALED, empty_is_zero=False)
 
 
 @pytest.mark.parametrize(
     ("replicas", "total", "wanted"),
     [
-        pytest.param(0, None, 2, id="from zero to the floor at once"),
+        pytest.param(0, 0, 2, id="from zero to the floor at once"),
+        pytest.param(0, None, 0, id="without a metric it starts nothing"),
         pytest.param(1, 0, 2, id="never below the floor"),
         pytest.param(1, None, 2, id="not even without a metric"),
         pytest.param(3, None, 3, id="without a metric it stays"),

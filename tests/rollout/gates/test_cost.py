@@ -104,7 +104,7 @@ def test_without_a_price_nothing_passes() -> None:
     assert "set node_usd_per_hour" in found.reason
 
 
-def counters(lengths: dict[float, int], tokens: int) -> Counters:
+def counters(lengths: dict[int, int], tokens: int) -> Counters:
     """Counters of so many answers of each length."""
     return Counters(
         output_tokens={("pod", ""): float(tokens)},
@@ -147,8 +147,8 @@ def test_a_good_candidate_is_failed_at_most_as_often_as_the_rate_says() -> None:
     for _ in range(runs):
         mine, other = (np.ceil(generator.lognormal(5, 1, 200 * looks)) + 1 for _ in range(2))
         for look in range(1, looks + 1):
-            seen = [answers(Counters(), _counted(one[: 200 * look])) for one in (mine, other)]
-            verdict = judge_cost(*seen, (price(12), price(10)), 10_000, HOUR, LIMIT, bar)
+            ours, theirs = (answers(Counters(), _counted(one[: 200 * look])) for one in (mine, other))
+            verdict = judge_cost(ours, theirs, (price(12), price(10)), 10_000, HOUR, LIMIT, bar)
             if verdict.verdict is Verdict.FAIL:
                 alarms += 1
                 break

@@ -1,6 +1,7 @@
 """Whether an account has enough for the new nodes: quota, reservation, addresses."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from components.config.sections.rollout_settings import RolloutSettings
 from components.config.settings import ServiceSettings
+from components.domain.naming import COLORS
 from components.domain.nodes.gpu_instances import INSTANCE_TYPES
 from rollout.model.account import QUOTAS, CapacityReservation, Credentials, RunningInstance, Subnet, VolumeKey
 from rollout.model.plan import make_plan
@@ -217,6 +219,14 @@ def test_a_quota_must_allow_the_largest_of_several_types() -> None:
     assert list(quota_violations(settings, ["green"], limit_vcpus=32, instances=[], reservations=[])) == []
 
 
+def test_a_quota_must_also_allow_what_the_active_colour_may_become() -> None:
+    settings = service_settings(green={"replicas": 2})
+    ask = partial(quota_violations, settings, ["green"], instances=[], reservations=[], growing=3)
+    (violation,) = ask(limit_vcpus=39)
+    assert "5 new nodes of g6e.2xlarge for green and blue at max_replicas need 40 vCPUs" in violation
+    assert list(ask(limit_vcpus=40)) == []
+
+
 def test_a_pool_of_several_nodes_in_several_zones_is_warned_of() -> None:
     settings = service_settings(green={"replicas": 2})
     (warning,) = zone_warnings(settings, "green", [A, B])
@@ -225,7 +235,9 @@ def test_a_pool_of_several_nodes_in_several_zones_is_warned_of() -> None:
     assert list(zone_warnings(settings, "green", [A, A])) == []
     assert list(zone_warnings(service_settings(green={"replicas": 1}), "green", [A, B])) == []
     shared = service_settings(headroom_mode="always", node_groups="shared", green={"replicas": 1}, blue={"replicas": 1})
-    assert len(list(zone_warnings(shared, "green", [A, B]))) == 1
+    warnings = {one for color in COLORS for one in zone_warnings(shared, color, [A, B])}
+    assert len(warnings) == 1
+    assert "give both colours the same one node_subnet_ids, before the first `pulumi up`" in warnings.pop()
     others = service_settings(existing_nodes={"node_selector": {"team": "llm"}}, green={"replicas": 2})
     assert list(zone_warnings(others, "green", [A, B])) == []
 

@@ -1,6 +1,7 @@
 """The colour that is kept warm: until when, and what it costs."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -99,6 +100,35 @@ def test_a_reaped_colour_is_not_kept() -> None:
     assert warm_color(service_settings(green=parked), [], NOW) is None
     assert warm_color(service_settings(green=parked, headroom_mode="always"), [], NOW) is not None
     assert warm_color(service_settings(green=parked, headroom_mode="always", node_groups="shared"), [], NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"headroom_mode": "surge", "surge_replicas": 1, "replicas": 4, "running_replicas": 1},
+            "1 node up, about 2.24",
+        ),
+        ({"autoscaling": True, "floor_replicas": 3}, "at least 3 nodes up, about 6.73"),
+        ({"autoscaling": True}, "at least 2 nodes up, about 4.48"),
+        ({"replicas": 2}, "2 nodes up, about 4.48"),
+    ],
+)
+@pytest.mark.parametrize("nodes", [{"node_selector": {"team": "llm"}}, {"karpenter_node_pool": {"node_class": "gpu"}}])
+def test_on_others_nodes_a_kept_colour_costs_what_its_replicas_need(
+    nodes: dict[str, Any], changes: dict[str, Any], says: str
+) -> None:
+    scaling = {"min_replicas": 2, "max_replicas": 8, "target": 5, "prometheus_url": "http://prometheus:9090"}
+    of_color = {key: value for key, value in changes.items() if key.endswith("replicas") and key != "surge_replicas"}
+    size = {key: value for key, value in of_color.items() if key == "replicas"}
+    settings = service_settings(
+        existing_nodes=nodes,
+        blue={"release": release(), **size},
+        green={"release": release(model_revision="a1b2c3d"), **of_color},
+        **{key: value for key, value in changes.items() if key not in of_color and key != "autoscaling"},
+        **({"autoscaling": scaling} if "autoscaling" in changes else {}),
+    )
+    assert str(warm_color(settings, [], NOW)) == f"green: {says} USD an hour"
 
 
 def test_the_latest_time_with_nodes_is_what_a_reap_costs() -> None:

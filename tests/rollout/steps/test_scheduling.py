@@ -12,7 +12,13 @@ from components.domain.capacity.capacity import DAEMONSET_MILLICPUS
 from components.domain.naming import COLOR_KEY, GPU_RESOURCE, SERVICE_KEY, pool_labels
 from rollout.model.nodes import BoundPod, Node, Resources, Taint
 from rollout.model.plan import make_plan
-from rollout.steps.scheduling import nodes_to_come, replica_of, scheduling_violations, weight_violations
+from rollout.steps.scheduling import (
+    growing_nodes,
+    nodes_to_come,
+    replica_of,
+    scheduling_violations,
+    weight_violations,
+)
 from tests.components.example import release, service_settings
 
 SERVICE = "chat"
@@ -125,6 +131,31 @@ def test_the_active_colour_needs_no_more_places_than_its_own_before_its_first_de
     nodes = green_nodes(3, labels={"team": "llm"})
     assert list(scheduling_violations(settings, SERVICE, "blue", nodes=nodes, pods=[])) == []
     assert "4 replicas (2 of green, and 2 of blue that have no node)" in violations(settings, nodes)[0]
+
+
+SCALING = {"min_replicas": 1, "max_replicas": 6, "target": 5, "prometheus_url": "http://prometheus:9090"}
+POOLS = {"existing_nodes": {"karpenter_node_pool": {"node_class": "gpu"}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "growing"),
+    [
+        ({**POOLS, "autoscaling": SCALING}, 4),
+        ({**POOLS, "autoscaling": SCALING, "instance_type": "g6e.12xlarge"}, 1),
+        ({"existing_nodes": {"node_selector": {"team": "llm"}, "autoscaled": True}, "autoscaling": SCALING}, 4),
+        ({"existing_nodes": {"node_selector": {"team": "llm"}}, "autoscaling": SCALING}, 0),
+        ({"autoscaling": SCALING}, 0),
+    ],
+)
+def test_the_active_colour_may_ask_for_nodes_up_to_its_ceiling_where_they_follow_pods(
+    changes: dict[str, Any], growing: int
+) -> None:
+    settings = service_settings(**changes, blue={"release": release()}, green={})
+    running = [
+        BoundPod(node=f"n{number}", requests=replica_of(settings, "blue"), labels=pool_labels(SERVICE, "blue"))
+        for number in range(2)
+    ]
+    assert growing_nodes(settings, SERVICE, running) == growing
 
 
 def test_nodes_to_come_are_judged_by_their_type() -> None:

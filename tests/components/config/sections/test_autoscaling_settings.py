@@ -53,6 +53,40 @@ def scaled(**changes: Any) -> Any:
             "autoscaling.min_replicas: must be a whole number from 1",
         ),
         ({"autoscaling": {**AUTOSCALING, "target": 0}}, "autoscaling.target: must be a number"),
+        (
+            {"autoscaling": {**AUTOSCALING, "target": 0.0009}},
+            "autoscaling.target: must be a number from 0.001 to 100000",
+        ),
+        (
+            {"autoscaling": {**AUTOSCALING, "authentication": {"name": "x", "modes": ["bearer", "basic"]}}},
+            "autoscaling.authentication.modes: must not have both basic and bearer: both set the header Authorization "
+            '(got ["bearer", "basic"]). Remove one of them.',
+        ),
+        (
+            {"autoscaling": {**AUTOSCALING, "authentication": {"name": "x", "modes": ["tls"]}}},
+            "autoscaling.prometheus_url: must begin with https:// for authentication with aws_region or the mode tls",
+        ),
+        (
+            {
+                "autoscaling": {
+                    **AUTOSCALING,
+                    "authentication": {"name": "x", "modes": ["bearer"], "aws_region": "eu-central-1"},
+                }
+            },
+            "autoscaling.authentication.modes: must not be set with aws_region",
+        ),
+        (
+            {"autoscaling": {**AUTOSCALING, "authentication": {"modes": ["bearer"]}}},
+            "autoscaling.authentication.name: is required but not set",
+        ),
+        (
+            {"autoscaling": {**AUTOSCALING, "headers": {"Authorization": "Bearer-x"}}},
+            "would put a secret into plain config. Remove it, and put it into the TriggerAuthentication",
+        ),
+        (
+            {"autoscaling": {**AUTOSCALING, "headers": {"X-Scope-OrgID": "a,b"}}},
+            "autoscaling.headers.X-Scope-OrgID: must be the value of an HTTP header without commas",
+        ),
         ({"autoscaling": {**AUTOSCALING, "prometheus_url": "prometheus"}}, "autoscaling.prometheus_url: must be"),
     ],
 )
@@ -91,4 +125,6 @@ def test_the_floor_is_what_is_wanted_and_what_the_rule_says(floor: int, wanted: 
 )
 def test_the_query_is_for_one_colours_pods(metric: str, pattern: str) -> None:
     scaling = scaled(autoscaling={**AUTOSCALING, "metric": metric}).autoscaling
-    assert scaling.query("chat", "green") == f'sum({{__name__=~"{pattern}", service="chat", color="green"}})'
+    of_service = f'__name__=~"{pattern}", service="chat"'
+    query = scaling.query("chat", "green")
+    assert query == f'sum({{{of_service}, color="green"}}) or 0 * sum({{{of_service}}})'

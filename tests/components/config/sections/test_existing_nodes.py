@@ -112,6 +112,17 @@ def test_only_nodes_with_replicas_on_them_are_headroom(parked: bool) -> None:
     assert settings.headroom_usd_per_hour == (0 if parked else pytest.approx(2 * 2.24208))
 
 
+@pytest.mark.parametrize("nodes", [NODES, POOL])
+@pytest.mark.parametrize(("floor", "headroom"), [(0, 2), (5, 5)])
+def test_with_an_autoscaler_others_nodes_are_headroom_as_far_as_the_idle_floor_needs_them(
+    nodes: dict[str, Any], floor: int, headroom: int
+) -> None:
+    scaling = {"min_replicas": 2, "max_replicas": 8, "target": 5, "prometheus_url": "http://prometheus:9090"}
+    green = {"release": release(model_revision="a1b2c3d"), "floor_replicas": floor}
+    settings = service_settings(autoscaling=scaling, existing_nodes=nodes, blue={"release": release()}, green=green)
+    assert settings.headroom_usd_per_hour == pytest.approx(headroom * 2.24208)
+
+
 def test_each_colour_has_a_node_pool_of_its_own_unless_both_share_places() -> None:
     own = service_settings(existing_nodes=POOL)
     assert not own.shares_nodes
@@ -129,6 +140,19 @@ def test_each_colour_has_a_node_pool_of_its_own_unless_both_share_places() -> No
         ({"blue": {"replicas": 5, "release": release()}, "instance_type": "g6e.12xlarge"}, 8),
         ({"instance_type": "p5.48xlarge", "gpus_per_replica": 8}, 16),
         ({"headroom_mode": "surge", "surge_replicas": 1}, 3),
+        (
+            {
+                "blue": {"release": release()},
+                "green": {},
+                "autoscaling": {
+                    "min_replicas": 2,
+                    "max_replicas": 8,
+                    "target": 5,
+                    "prometheus_url": "http://prometheus:9090",
+                },
+            },
+            8,
+        ),
         ({"headroom_mode": "surge", "surge_replicas": 1, "active_color": "green"}, 3),
     ],
 )

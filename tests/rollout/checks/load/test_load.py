@@ -16,7 +16,7 @@ from rollout.checks.load.prompts import synthetic_bodies
 from rollout.checks.log_lines import RecordedRequest
 from rollout.checks.recorded_prompts import RequestLog
 from rollout.model.answers import Answer
-from rollout.model.errors import RefusedError, StoppedError
+from rollout.model.errors import RefusedError, RolloutError, StoppedError
 from rollout.model.verdict import GateVerdict, Verdict
 from rollout.statistics.demand import Lengths, Rate, Throughput
 from rollout.statistics.measurements import Histogram
@@ -132,7 +132,7 @@ class Stage:
         self.check = Load(
             closed_loop=self.closed_loop,
             demand=self.users,
-            replicas=lambda _: self.ready,
+            replicas=self.replicas,
             config=FakeConfig({**values, "green": green}),
             clock=self.clock,
             settings=gates.load,
@@ -141,6 +141,12 @@ class Stage:
             checked=list,
             cpu_seconds=lambda: self.clock.monotonic() * self.cpu_seconds,
         )
+
+    def replicas(self, color: Color) -> int:
+        assert color in self.servers
+        if not self.ready:
+            raise RolloutError("Kubernetes cannot list the pods")
+        return self.ready
 
     @contextmanager
     def closed_loop(
@@ -264,6 +270,14 @@ def test_replicas_that_an_autoscaler_adds_share_what_was_served() -> None:
     stage.ready = 8
     verdict = stage.run()
     assert float(verdict.evidence["requests_per_second_per_replica"] or 0) <= 40 * 4 / 8
+
+
+def test_a_kubernetes_that_does_not_answer_ends_no_load() -> None:
+    stage = Stage(carries=40)
+    stage.ready = 0
+    verdict = stage.run()
+    assert verdict.verdict is Verdict.PASS, verdict.reason
+    assert verdict.evidence["replicas"] == 4, "those of the config"
 
 
 def test_without_recorded_prompts_they_are_as_long_as_users() -> None:

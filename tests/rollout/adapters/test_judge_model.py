@@ -1,0 +1,75 @@
+"""The judge's API is asked with the user's key, which nothing shows, and again where that may help."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from components.config.sections.check_settings import JudgeSettings
+from rollout.adapters.judge_model import HttpJudge
+from rollout.model.errors import RolloutError
+from tests.rollout.checks.evals.judges import JudgeServer
+
+SHOWN = "<answer-A>\n1 + 1 = 2.\n</answer-A>\n\n<answer-B>\n1 + 1 = 3.\n</answer-B>"
+BASE = {"url": "https://judge/v1", "model": "j", "prompts": "p.jsonl", "labels": "l.jsonl"}
+
+
+def judge(folder: Path, server: JudgeServer, slept: list[float] | None = None, **more: Any) -> HttpJudge:
+    return HttpJudge(
+        settings=JudgeSettings.model_validate({**BASE, **more}),
+        folder=folder,
+        sleep=(slept if slept is not None else []).append,
+        transport=httpx.MockTransport(server),
+    )
+
+
+def test_it_is_asked_with_the_key_of_the_moment(tmp_path: Path) -> None:
+    server = JudgeServer()
+    asked = judge(tmp_path, server, api_key_from={"file": "key"})
+    for key in ("one", "two"):
+        (tmp_path / "key").write_text(f"{key}\n")
+        assert asked.ask("Judge.", SHOWN).text == "Because. [[A]]"
+    assert [request.headers["authorization"] for request in server.requests] == ["Bearer one", "Bearer two"]
+    body = json.loads(server.requests[0].content)
+    assert (body["model"], body["temperature"], body["max_tokens"]) == ("j", 0, 1024)
+    assert str(server.requests[0].url) == "https://judge/v1/chat/completions"
+
+
+def test_what_the_model_does_not_take_is_not_sent(tmp_path: Path) -> None:
+    server = JudgeServer()
+    judge(tmp_path, server, max_tokens=None, temperature=None).ask("Judge.", SHOWN)
+    assert json.loads(server.requests[0].content).keys() == {"model", "messages"}
+    assert "authorization" not in server.requests[0].headers
+
+
+@pytest.mark.parametrize(("statuses", "requests"), [([429, 503], 3), ([429] * 9, 4), ([401], 1), ([404], 1)])
+def test_only_what_may_pass_is_asked_again(tmp_path: Path, statuses: list[int], requests: int) -> None:
+    server, slept = JudgeServer(), list[float]()
+    server.statuses = list(statuses)
+    answer = judge(tmp_path, server, slept).ask("Judge.", SHOWN)
+    assert (len(server.requests), len(slept)) == (requests, requests - 1)
+    assert (answer.error is None) == (requests == 3)
+
+
+def test_an_error_does_not_show_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUDGE_KEY", "s3cret")
+    server = JudgeServer()
+    server.statuses = [401]
+    answer = judge(tmp_path, server, api_key_from={"env": "JUDGE_KEY"}).ask("Judge.", SHOWN)
+    assert answer.error == "the judge: status 401: no: Bearer <key>"
+
+
+def test_a_key_that_is_not_there_is_refused_beforehand(tmp_path: Path) -> None:
+    with pytest.raises(RolloutError, match=r"judge\.api_key_from\.env: the variable NO_KEY is not set"):
+        judge(tmp_path, JudgeServer(), api_key_from={"env": "NO_KEY"}).prepare()
+
+
+def test_a_key_is_not_sent_in_clear_text() -> None:
+    keyed = {**BASE, "api_key_from": {"env": "KEY"}}
+    with pytest.raises(ValidationError, match="must begin with https://, because api_key_from"):
+        JudgeSettings.model_validate({**keyed, "url": "http://judge.internal/v1"})
+    JudgeSettings.model_validate({**keyed, "url": "http://127.0.0.1:8080/v1"})
+    JudgeSettings.model_validate({**BASE, "url": "http://judge.internal/v1"})
