@@ -43,7 +43,7 @@ class DirectUpdate:
 def send_back(stack: str, service: str | None, work_dir: Path, *, force: bool) -> DirectUpdate | None:
     """Send all traffic back with one rule update. Return None when the rule's tags do not call for it.
 
-    A colour that has given up replicas gets what the others carry; the rest of the rollback brings it the rest.
+    A colour that has given up replicas gets what its remaining ones carry; the waves of the rollback bring the rest.
 
     Raises:
         RefusedError: the stack's name cannot be one, or the colour to go back to has no healthy target; nothing was

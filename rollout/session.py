@@ -94,7 +94,7 @@ class Place:
 
 
 class Late:
-    """A port that opens when it is first asked. If it cannot be opened, that is the failure of every question."""
+    """A port that opens at its first call. If it cannot be opened, every call raises that error."""
 
     def __init__(self, open_port: Callable[[], object]) -> None:
         """Open the port with this function."""

@@ -131,7 +131,7 @@ def write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RefusedError(
-            f"--page {path}: cannot be written ({error.strerror}). Name a file in a folder of yours"
+            f"--page {path}: cannot be written ({error.strerror}). Name a file that you may write"
         ) from error
 
 

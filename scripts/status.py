@@ -35,7 +35,7 @@ def main(
     """
     with console.refusals(SCRIPT, json_output=json_output):
         if watch and json_output:
-            raise RefusedError("--json: is for one look; leave --watch out, and call it as often as you like")
+            raise RefusedError("--json: prints the status once; leave --watch out, and run it again as often as needed")
         session = Session(Place(stack=stack, service=service, work_dir=work_dir.resolve()), "status")
         if watch:
             status_screen.watch(lambda: read_status(session), session.read_again, every_seconds=every_seconds)

@@ -73,7 +73,10 @@ class EvidenceTag:
     digest: str
 
     def __str__(self) -> str:
-        """Return the tag's text. AWS allows 256 characters of these kinds."""
+        """Return the tag's text. AWS allows 256 characters of these kinds.
+
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_Tag.html
+        """
         return f"{self.release_id} sha256:{self.digest}"
 
     @classmethod

@@ -102,6 +102,7 @@ def pod_template(subject: PodSubject, settings: ServiceSettings) -> core.PodTemp
             or None,
             priority_class_name=settings.pods.priority_class_name,
             # For a Service named vllm, service links would set VLLM_PORT, which vLLM reads as its own setting.
+            # https://docs.vllm.ai/en/latest/configuration/env_vars/
             enable_service_links=False,
         ),
     )

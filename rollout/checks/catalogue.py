@@ -12,7 +12,7 @@ from components.config.sections.rollout_settings import GateSettings
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color
 from rollout.checks.evals.evaluation import Evaluation
-from rollout.checks.evals.judge import Judge
+from rollout.checks.evals.judge import PreferenceJudge
 from rollout.checks.load.load import Load
 from rollout.checks.recorded_prompts import RecordedPrompts, RequestLog
 from rollout.checks.shadow import Shadow
@@ -55,7 +55,7 @@ def make_checks(
     route, config, clock = dependencies.route, dependencies.config, dependencies.clock
     judge = None
     if gates.eval.judge is not None:
-        judge = Judge(
+        judge = PreferenceJudge(
             model=dependencies.judge_model(gates.eval.judge),
             route=route,
             clock=clock,

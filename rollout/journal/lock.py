@@ -49,6 +49,7 @@ class Owner:
     process_started: str
     """The process's start time in the kernel's clock ticks. It distinguishes processes that had the same pid."""
     since: str
+    """When it took the lock, as messages show it."""
     run_url: str
 
     @property

@@ -31,6 +31,7 @@ _GUARD: Final = ".writing"
 _CHANGED: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _MISSING: Final = frozenset({"NoSuchKey", "NotFound", "404"})
 # S3 answers 409 to one of two simultaneous writes. Either may be sent again.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 _WRITE_ATTEMPTS: Final = 5
 
 

@@ -132,7 +132,7 @@ class LiveRule:
     def weight_back(self, to: Color, healthy: Callable[[Color], int], *, starting: bool | None = None) -> int:
         """Return the green weight that a rollback to a colour may set at once.
 
-        That is all requests, unless the colour has given up replicas: then what the others carry.
+        That is all requests, unless the colour has given up replicas: then what its remaining replicas carry.
 
         Args:
             to: the colour that gets its requests back.

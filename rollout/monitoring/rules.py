@@ -77,7 +77,7 @@ def _replicas(subject: Monitored) -> Iterator[dict[str, Any]]:
         severity="warning",
         summary=f"{_COLOR}: replicas are missing",
         description="Of {{ $value }} replicas, some are not ready for longer than a start takes. On the active colour, "
-        "capacity is short; on a kept one, a rollback would not find what it needs.",
+        "capacity is short; on the old colour, a rollback would lack replicas.",
     )
 
 

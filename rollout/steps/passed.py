@@ -34,7 +34,7 @@ def refused_releases(records: Sequence[Record]) -> frozenset[str]:
 
 
 def last_passed_violations(settings: ServiceSettings, records: Sequence[Record], active: TargetHealth) -> Iterator[str]:
-    """Yield why the idle colour is needed: what serves has not passed, or does not stand by itself."""
+    """Yield why the idle colour is still needed: the serving release has not passed, or cannot serve alone."""
     color = settings.active_color
     release, idle = settings.color(color).release, other_color(color)
     if release is not None and release.release_id in refused_releases(records):
@@ -46,5 +46,5 @@ def last_passed_violations(settings: ServiceSettings, records: Sequence[Record],
     if active.healthy < needed:
         yield (
             f"{color}: has {active.healthy} healthy targets of {needed} ({counts_text(active.states)}), and {idle} is "
-            "all there is besides; repair it first"
+            "the only other colour; repair it first"
         )

@@ -68,7 +68,7 @@ _T = TypeVar("_T")
 
 @dataclass(kw_only=True)
 class Inspection:
-    """Asks the questions of one condition after another, and collects what it learns. No answer is never a pass."""
+    """Looks at one condition after another, and collects the answers. A missing answer is never a pass."""
 
     ports: Ports
     service: str

@@ -2,6 +2,7 @@
 
 botocore's own retries back off for up to 20 s and share one retry quota among all calls of a client. Users on a failing
 candidate cannot wait that long. One call at a time, a few times a second, is little load even for a throttled account.
+https://boto3.amazonaws.com/v1/documentation/api/latest/guide/retries.html
 """
 
 from __future__ import annotations

@@ -46,11 +46,13 @@ if TYPE_CHECKING:
     from mypy_boto3_elbv2.type_defs import ActionTypeDef, LoadBalancerTypeDef, RuleTypeDef
 
 # DescribeTags takes at most this many resources in one call.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTags.html
 TAGS_PER_CALL: Final = 20
 IDLE_TIMEOUT: Final = "idle_timeout.timeout_seconds"
 DEFAULT_IDLE_TIMEOUT_SECONDS: Final = 60
 NAME_ONE: Final = "Name one with --service."
 # Targets in these states are leaving, or are not in use.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html
 NOT_SERVING: Final = frozenset({"draining", "unused"})
 
 

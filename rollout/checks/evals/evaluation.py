@@ -12,7 +12,7 @@ from components.config.sections.check_settings import EvalSettings
 from components.domain.naming import Color, fingerprint, other_color
 from rollout.checks.asking import OutOfTimeError, ask_all
 from rollout.checks.evals.command import CommandError, EvaluatedColor, run_command
-from rollout.checks.evals.judge import Judge
+from rollout.checks.evals.judge import PreferenceJudge
 from rollout.checks.evals.judgement import GATE, Graded, Score, judge_scores, judge_suite
 from rollout.checks.evals.preference import with_judge
 from rollout.checks.evals.questions import Question, SuiteError, read_suite
@@ -35,7 +35,7 @@ class Evaluation:
     settings: EvalSettings
     served_model_name: str
     work_dir: Path
-    judge: Judge | None = None
+    judge: PreferenceJudge | None = None
 
     def prepare(self) -> None:
         """Make sure that the endpoint can be reached, and read the suite and the judge's files.

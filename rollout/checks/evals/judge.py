@@ -16,7 +16,7 @@ from rollout.checks.evals.preference import (
     WON,
     Agreement,
     Choice,
-    Judged,
+    JudgedPair,
     fewest_labels,
     judge_pairs,
     read_choice,
@@ -47,7 +47,7 @@ class _Pair:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judge:
+class PreferenceJudge:
     """Asks both colours the prompts, and the model which answers are better. It also judges what people have judged."""
 
     model: JudgeModel
@@ -113,7 +113,7 @@ class Judge:
             )
         mine, usual = self._answers(candidate, candidate_id), self._answers(other_color(candidate), active_id)
         to_judge: list[_Pair] = []
-        places: list[Judged | int] = []
+        places: list[JudgedPair | int] = []
         for prompt, new, old in zip(self._prompts, mine, usual, strict=True):
             if old.error and new.error:
                 continue
@@ -143,7 +143,7 @@ class Judge:
             limit_seconds=self.settings.timeout_seconds,
         )
 
-    def _judge(self, pairs: Sequence[_Pair]) -> Sequence[Judged]:
+    def _judge(self, pairs: Sequence[_Pair]) -> Sequence[JudgedPair]:
         """Let the model see each pair in both orders."""
 
         def choose(pair: _Pair) -> Choice | None:
@@ -158,7 +158,7 @@ class Judge:
             limit_seconds=self.settings.timeout_seconds,
         )
         return [
-            Judged(forward=forward, swapped=back)
+            JudgedPair(forward=forward, swapped=back)
             for forward, back in zip(choices[: len(pairs)], choices[len(pairs) :], strict=True)
         ]
 

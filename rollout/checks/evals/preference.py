@@ -42,7 +42,7 @@ def read_choice(text: str) -> Choice | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class JudgedPair:
     """A pair of answers, one and the other, as a judge saw it in both orders."""
 
     forward: Choice | None
@@ -67,10 +67,10 @@ class Judged:
         return self.forward == self.swapped and self.forward in ("first", "second")
 
 
-ALIKE: Final = Judged(forward="tie", swapped="tie")
+ALIKE: Final = JudgedPair(forward="tie", swapped="tie")
 """Two answers with the same text, which no judge need see."""
-WON: Final = Judged(forward="first", swapped="second")
-LOST: Final = Judged(forward="second", swapped="first")
+WON: Final = JudgedPair(forward="first", swapped="second")
+LOST: Final = JudgedPair(forward="second", swapped="first")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ def fewest_labels(minimum_agreement_percent: float) -> int:
 
 
 def judge_pairs(
-    pairs: Sequence[Judged], agreement: Agreement, settings: JudgeSettings, *, missing: int = 0
+    pairs: Sequence[JudgedPair], agreement: Agreement, settings: JudgeSettings, *, missing: int = 0
 ) -> GateVerdict:
     """Judge the candidate by the preferences. A judge that does not agree with people enough decides nothing.
 

@@ -11,7 +11,7 @@ import pytest
 from components.config.sections.check_settings import EvalSettings
 from components.domain.naming import Color, fingerprint
 from rollout.adapters.judge_model import HttpJudge
-from rollout.checks.evals.judge import Judge
+from rollout.checks.evals.judge import PreferenceJudge
 from rollout.model.answers import Answer
 from rollout.model.errors import RolloutError, StoppedError
 from rollout.model.verdict import GateVerdict, Verdict
@@ -50,7 +50,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def judge(folder: Path, server: JudgeServer, says: Says = right, clock: FakeClock | None = None, **more: Any) -> Judge:
+def judge(
+    folder: Path, server: JudgeServer, says: Says = right, clock: FakeClock | None = None, **more: Any
+) -> PreferenceJudge:
     asked = {"url": "https://judge/v1", "model": "j", "prompts": "prompts.jsonl", "labels": "labels.jsonl", **more}
     settings = EvalSettings.model_validate({"judge": asked})
     assert settings.judge is not None
@@ -63,7 +65,7 @@ def judge(folder: Path, server: JudgeServer, says: Says = right, clock: FakeCloc
 
     model = HttpJudge(settings=settings.judge, folder=folder, sleep=FakeClock().sleep)
     model.transport = httpx.MockTransport(server)
-    return Judge(
+    return PreferenceJudge(
         model=model,
         route=FakeRoute(answer),
         clock=clock or FakeClock(),

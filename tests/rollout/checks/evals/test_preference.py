@@ -15,7 +15,7 @@ from rollout.checks.evals.preference import (
     WON,
     Agreement,
     Choice,
-    Judged,
+    JudgedPair,
     fewest_labels,
     judge_pairs,
     read_choice,
@@ -25,9 +25,9 @@ from rollout.model.verdict import GateVerdict, Verdict
 from rollout.statistics.exact_tests import LEVEL, paired_p_value
 
 CHOICES = st.sampled_from([*get_args(Choice), None])
-PAIRS = st.lists(st.builds(Judged, forward=CHOICES, swapped=CHOICES), max_size=60)
-UNREAD = Judged(forward=None, swapped="first")
-FLIPPED = Judged(forward="first", swapped="first")
+PAIRS = st.lists(st.builds(JudgedPair, forward=CHOICES, swapped=CHOICES), max_size=60)
+UNREAD = JudgedPair(forward=None, swapped="first")
+FLIPPED = JudgedPair(forward="first", swapped="first")
 TRUSTED = Agreement(agreed=48, labels=50)
 UNTRUSTED = Agreement(agreed=30, labels=50)
 GOOD = GateVerdict(gate="eval", verdict=Verdict.PASS, reason="9 of 9 questions right", evidence={"right": 9})
@@ -39,7 +39,7 @@ def settings(**more: Any) -> JudgeSettings:
     )
 
 
-def seen(won: int = 0, lost: int = 0, tied: int = 0) -> list[Judged]:
+def seen(won: int = 0, lost: int = 0, tied: int = 0) -> list[JudgedPair]:
     return [WON] * won + [LOST] * lost + [ALIKE] * tied
 
 
@@ -62,13 +62,13 @@ def test_the_last_mark_is_the_choice(text: str, choice: Choice | None) -> None:
 @given(CHOICES, CHOICES)
 def test_the_order_of_the_two_questions_does_not_matter(forward: Choice | None, swapped: Choice | None) -> None:
     mirrored = {"one": "other", "other": "one", "tie": "tie", None: None}
-    there, back = Judged(forward=forward, swapped=swapped), Judged(forward=swapped, swapped=forward)
+    there, back = JudgedPair(forward=forward, swapped=swapped), JudgedPair(forward=swapped, swapped=forward)
     assert mirrored[there.preference] == back.preference
 
 
 @pytest.mark.parametrize("habit", get_args(Choice))
 def test_a_judge_that_always_says_the_same_prefers_neither(habit: Choice) -> None:
-    assert Judged(forward=habit, swapped=habit).preference == "tie"
+    assert JudgedPair(forward=habit, swapped=habit).preference == "tie"
 
 
 def test_a_flip_is_a_tie_and_is_counted() -> None:
@@ -128,7 +128,7 @@ def test_a_small_loss_within_the_limit_passes_however_sure_it_is() -> None:
 
 
 @given(PAIRS, st.integers(0, 60))
-def test_more_losses_never_turn_a_failure_into_a_pass(pairs: list[Judged], more: int) -> None:
+def test_more_losses_never_turn_a_failure_into_a_pass(pairs: list[JudgedPair], more: int) -> None:
     order = [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL]
     readable = [pair for pair in pairs if pair.preference is not None]
     few = judge_pairs([*readable, ALIKE], TRUSTED, settings()).verdict
@@ -145,7 +145,7 @@ def test_too_few_choices_or_answers_are_no_pass(unread: int, missing: int, verdi
 
 @given(PAIRS, st.integers(0, 60), st.integers(0, 40))
 def test_below_the_limit_of_agreement_a_judge_changes_no_verdict(
-    pairs: list[Judged], missing: int, agreed: int
+    pairs: list[JudgedPair], missing: int, agreed: int
 ) -> None:
     verdict = judge_pairs(pairs, Agreement(agreed=agreed, labels=60), settings(), missing=missing)
     assert verdict.dry_run == (Agreement(agreed=agreed, labels=60).at_least_percent < 65)
