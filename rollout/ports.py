@@ -26,7 +26,7 @@ from rollout.model.machine import Phase
 from rollout.model.node_pools import NodePool
 from rollout.model.nodes import BoundPod, Node, Pod
 from rollout.model.records import Body, DrillHistory
-from rollout.model.rule import LiveRule, StateRule
+from rollout.model.rule import ListenerRules, LiveRule, StateRule
 from rollout.model.run import Run
 from rollout.model.serving import HookResult
 from rollout.model.verdict import GateVerdict, TargetGroupCounts, TargetHealth
@@ -192,6 +192,14 @@ class LoadBalancer(Protocol):
 
     def login_rules(self) -> Sequence[str]:
         """Return the priorities of the listener's rules that come before the candidate rules and ask for a login."""
+        ...
+
+    def listener_rules(self) -> ListenerRules:
+        """Return which rules the service's listener and its load balancer have.
+
+        Raises:
+            NotDeployedError: the service is not deployed yet, and has a load balancer of its own.
+        """
         ...
 
     def zones(self) -> frozenset[str]:

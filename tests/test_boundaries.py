@@ -133,11 +133,14 @@ def rooms_imported(path: Path, folder: str) -> set[str]:
     package = tuple(folder.split("/"))
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            words = tuple(node.module.split("."))
-            if words[: len(package)] == package:
-                rest = words[len(package) :]
-                found |= {rest[0]} if rest else {alias.name for alias in node.names}
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        words = (tuple(name.split(".")) for name in names)
+        found |= {one[len(package)] for one in words if one[: len(package)] == package and len(one) > len(package)}
     return found
 
 
@@ -168,6 +171,14 @@ def test_rooms_import_only_from_below(folder: str) -> None:
         if imported != own and level_of[imported] >= level_of[own]
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_every_way_to_import_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "one.py"
+    path.write_text(
+        "import rollout.commands\nfrom rollout import status\ndef f():\n    from rollout.steps.drift import found\n"
+    )
+    assert rooms_imported(path, "rollout") == {"commands", "status", "steps"}
 
 
 @pytest.mark.parametrize("folder", FORBIDDEN)

@@ -4,17 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from components.config.release.chat_template import chat_environment
 from rehearsal.vllm.protocol import ChatTemplate
 
 
 def load_template(given: str) -> ChatTemplate:
     """Return the template from a file, or from the text of the template itself."""
     text = given if "{" in given else Path(given).read_text(encoding="utf-8")
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-    template = environment.from_string(text)
+    template = chat_environment().from_string(text)
 
     def render(messages: Sequence[Mapping[str, str]]) -> str:
         try:

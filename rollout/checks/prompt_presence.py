@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 
 import jinja2
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from components.config.release.chat_template import chat_environment
 
 OPEN = "\ufdd0"
 """Placeholder for values that only the tokenizer knows. This character occurs in no text."""
@@ -54,16 +54,19 @@ def _render(template: str, messages: Sequence[Mapping[str, str]]) -> str:
     def raise_exception(message: str) -> None:
         raise jinja2.TemplateError(message)
 
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-    return environment.from_string(template).render(
-        messages=[dict(message) for message in messages],
-        add_generation_prompt=True,
-        bos_token=OPEN,
-        eos_token=OPEN,
-        unk_token=OPEN,
-        pad_token=OPEN,
-        raise_exception=raise_exception,
-        strftime_now=_now,
+    return (
+        chat_environment()
+        .from_string(template)
+        .render(
+            messages=[dict(message) for message in messages],
+            add_generation_prompt=True,
+            bos_token=OPEN,
+            eos_token=OPEN,
+            unk_token=OPEN,
+            pad_token=OPEN,
+            raise_exception=raise_exception,
+            strftime_now=_now,
+        )
     )
 
 

@@ -252,5 +252,5 @@ def _counted(label: str, deciding: int, number: int, left_out: int) -> str:
     """Return in words how many slices count."""
     if not number:
         return f"no request with a {label}"
-    told = f"{deciding} of {number} values have a verdict of their own" if deciding else "no value has enough requests"
+    told = f"{deciding} of {number} values judged" if deciding else "no value has enough requests"
     return f"{told}, {left_out} smaller ones are left out" if left_out else told

@@ -35,6 +35,15 @@ class Routing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ListenerRules:
+    """The rules that a listener has, whoever's they are, without default rules."""
+
+    priorities: frozenset[int]
+    on_load_balancer: int
+    """How many all listeners of the load balancer have together."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StateCohort:
     """A cohort's rule in Pulumi's state."""
 

@@ -1,19 +1,20 @@
 """The conditions for starting a rollout that can be decided from values alone. Pure: ``preflight.py`` asks."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from components.config.sections.pod_settings import SecretReference
 from components.config.settings import ServiceSettings
+from components.domain.balancer.listener_rules import MAX_RULES, RULES_GUIDE
 from components.domain.moments import format_rfc3339
 from components.domain.naming import COLORS
 from rollout.model.counts import counts_text
 from rollout.model.nodes import BoundPod, Node
 from rollout.model.plan import Plan
 from rollout.model.records import DrillHistory
-from rollout.model.rule import LiveRule
+from rollout.model.rule import ListenerRules, LiveRule
 from rollout.model.verdict import TargetHealth
 from rollout.statistics.measurements import SLICED_COUNTERS, Counters, Series
 from rollout.steps.drift import config_drift
@@ -232,4 +233,29 @@ def permission_violations(denied: Sequence[str]) -> Iterator[str]:
         yield (
             f"IAM does not allow {', '.join(denied)} to whoever runs this, by its simulation. Allow what "
             "docs/permissions.md lists. (The simulation may not know a condition in a policy of your own.)"
+        )
+
+
+def rule_violations(
+    settings: ServiceSettings, found: ListenerRules, *, deployed: Collection[str], first: bool
+) -> Iterator[str]:
+    """Yield why the rules that are still to come do not fit on the listener.
+
+    Args:
+        settings: the service's settings.
+        found: the rules that there are.
+        deployed: the cohorts that have a rule.
+        first: whether the weighted rule and the candidate routes are still to come, too.
+    """
+    cohorts = {cohort.name: cohort.priority for cohort in settings.rollout.cohorts if cohort.name not in deployed}
+    own = settings.rule_priorities
+    others = {"the weighted rule": own.weighted, **{f"the candidate route of {c}": p for c, p in own.candidate.items()}}
+    wanted = {**(others if first else {}), **{f"the cohort {name}": priority for name, priority in cohorts.items()}}
+    for whose, priority in wanted.items():
+        if priority in found.priorities:
+            yield f"priority {priority} of {whose}: another rule of the listener has it already; choose another one"
+    if (total := found.on_load_balancer + len(wanted)) > MAX_RULES:
+        yield (
+            f"rules: the load balancer would have {total}, and AWS allows {MAX_RULES} unless the quota was raised "
+            f"({RULES_GUIDE}). Use another load balancer, or fewer cohorts"
         )

@@ -45,6 +45,7 @@ from rollout.steps.conditions import (
     permission_violations,
     plugin_violations,
     preflight_violations,
+    rule_violations,
     secret_violations,
     slice_violations,
 )
@@ -503,6 +504,19 @@ def _candidate_route(on: Inspection) -> Iterator[str]:
         )
 
 
+def _listener_rules(on: Inspection) -> Iterator[str]:
+    """Yield why `pulumi up` could not create the rules of cohorts, or the first ones on a listener of others."""
+    settings, deployed = on.settings, on.deployed
+    if not deployed and settings.listener is None:
+        return  # a load balancer of its own has no other rules
+    rule = on.ask(lambda: on.ports.load_balancer.rule()) if deployed else None
+    if deployed and (rule is None or settings.cohort_names <= rule.cohorts.keys()):
+        return
+    found = on.ask(lambda: on.ports.load_balancer.listener_rules())
+    if found is not None:
+        yield from rule_violations(settings, found, deployed=() if rule is None else rule.cohorts, first=not deployed)
+
+
 def _checks(on: Inspection) -> Iterator[str]:
     for name in on.plan.checks:
         on.ask(lambda name=name: on.ports.checks[name].prepare())
@@ -518,6 +532,7 @@ CONDITIONS: Final = (
     Condition(name="steps", find=_steps),
     Condition(name="way back", find=_way_back),
     Condition(name="drill", find=_drill, when=When.DEPLOYED),
+    Condition(name="listener rules", find=_listener_rules),
     Condition(name="places", find=_places),
     Condition(name="node pools", find=_node_pools),
     Condition(name="addresses", find=_addresses),

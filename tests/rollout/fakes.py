@@ -51,7 +51,7 @@ from rollout.model.machine import Phase
 from rollout.model.node_pools import NodePool
 from rollout.model.nodes import BoundPod, Node, Pod, Resources
 from rollout.model.records import Body, DrillHistory, Record, read_record
-from rollout.model.rule import LiveRule, StateCohort, StateRule
+from rollout.model.rule import ListenerRules, LiveRule, StateCohort, StateRule
 from rollout.model.run import Run, after
 from rollout.model.serving import HookResult
 from rollout.model.verdict import GateVerdict, TargetGroupCounts, TargetHealth, Verdict
@@ -301,7 +301,7 @@ def _buckets(count: float, slow: str) -> Series:
     return {("pod", bound): count if float(bound) >= float(slow) else 0.0 for bound in bounds}
 
 
-def _green_weights(settings: ServiceSettings) -> dict[str, int]:
+def green_weights(settings: ServiceSettings) -> dict[str, int]:
     """Return the green weight of each cohort's rule."""
     return {cohort: 100 if color == "green" else 0 for cohort, color in settings.cohort_colors.items()}
 
@@ -326,7 +326,7 @@ class World:
         self.config = FakeConfig({**BASE, **overrides})
         self.state = self.config.read()  # as of the last update
         self.weights: dict[Color, int] = {color: self.state.weight(color) for color in COLORS}
-        self.cohorts: dict[str, int] = _green_weights(self.state)
+        self.cohorts: dict[str, int] = green_weights(self.state)
         """The green weight of each cohort's rule."""
         self.cohort_percent = 20.0
         """The share of all requests that each cohort sends."""
@@ -399,6 +399,7 @@ class World:
         """Of the VPC CNI's service account; none in a cluster with another network plugin."""
         self.deployed = True
         self.rules_that_ask_for_a_login: list[str] = []
+        self.others_rules = ListenerRules(priorities=frozenset(), on_load_balancer=0)
         self.resource_types = {"targetgroupbindings", "podmonitors", "scaledobjects", "nodepools"}
         self.plugins = ["kube-system/nvidia-device-plugin-daemonset"]
         self.denied: list[str] = []
@@ -416,8 +417,8 @@ class World:
         self.shifts_of_traffic: list[int] = [self.weights["green"]]
         self._last_count = 0.0
         self._probed: dict[Color, int] = dict.fromkeys(COLORS, 0)
-        self.clock.on_sleep = self._count
-        self._count()
+        self.clock.on_sleep = self.count_requests
+        self.count_requests()
         self.clock.sleep(600)  # the active colour has served for a while
 
     def ports(self, rule_changed_at: datetime | None = None) -> Ports:
@@ -445,7 +446,7 @@ class World:
 
     # Traffic
 
-    def _count(self) -> None:
+    def count_requests(self) -> None:
         seconds = self.clock.elapsed - self._last_count
         self._last_count = self.clock.elapsed
         for color in COLORS:
@@ -476,7 +477,7 @@ class World:
         return self.history[known - 1][1] if known else dict.fromkeys(COLORS, 0.0)
 
     def _set_weights(self, green_weight: int) -> None:
-        self._count()
+        self.count_requests()
         self.weights = {"blue": 100 - green_weight, "green": green_weight}
         if not self.ignore_weights:
             self._pending.append((self.clock.elapsed + self.weight_lag_seconds, dict(self.weights)))
@@ -499,8 +500,8 @@ class World:
         old, new = self._rule_inputs(self.state) | self.state_rule, self._rule_inputs(wanted) | self.program_rule
         if old != new:
             changes.append(Change(op="update", urn=RULE_URN, type=RULE_TYPE, old=old, new=new))
-        for cohort, weight in _green_weights(wanted).items():
-            before, urn = _green_weights(self.state).get(cohort), cohort_urn(cohort)
+        for cohort, weight in green_weights(wanted).items():
+            before, urn = green_weights(self.state).get(cohort), cohort_urn(cohort)
             if before != weight and (not targets or urn in targets):
                 former = {} if before is None else self._cohort_inputs(cohort, before)
                 inputs, op = self._cohort_inputs(cohort, weight), "create" if before is None else "update"
@@ -528,10 +529,10 @@ class World:
             raise UpdateFailedError("update failed: no credentials")
         self.ups.append((message, tuple(targets)))
         wanted, changes = self.config.read(), self._changes(targets)
-        self._count()
-        for cohort, weight in _green_weights(wanted).items():
+        self.count_requests()
+        for cohort, weight in green_weights(wanted).items():
             # As with the weights: only what differs from the state is written.
-            if _green_weights(self.state).get(cohort) != weight and (not targets or cohort_urn(cohort) in targets):
+            if green_weights(self.state).get(cohort) != weight and (not targets or cohort_urn(cohort) in targets):
                 self.cohorts[cohort] = weight
         if self.state.green_weight != wanted.green_weight:
             self._set_weights(wanted.green_weight)
@@ -556,7 +557,7 @@ class World:
             sized={color: (urn,) for color, urn in SIZED_URNS.items()},
             cohorts={
                 cohort: StateCohort(urn=cohort_urn(cohort), weights={ARNS["green"]: weight, ARNS["blue"]: 100 - weight})
-                for cohort, weight in _green_weights(self.state).items()
+                for cohort, weight in green_weights(self.state).items()
             },
         )
 
@@ -598,7 +599,7 @@ class World:
     def set_green_weight(self, green_weight: int, *, cohorts_to: Color | None = None) -> None:
         self.direct.append(green_weight)
         if cohorts_to is not None:
-            self._count()
+            self.count_requests()
             self.cohorts = dict.fromkeys(self.cohorts, 100 if cohorts_to == "green" else 0)
         self._set_weights(green_weight)
 
@@ -611,6 +612,9 @@ class World:
         if self.idle_timeout is not None:
             return self.idle_timeout
         return self.state.drain_chain.idle_timeout_seconds
+
+    def listener_rules(self) -> ListenerRules:
+        return self.others_rules
 
     def login_rules(self) -> Sequence[str]:
         return self.rules_that_ask_for_a_login

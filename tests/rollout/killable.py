@@ -7,7 +7,7 @@ from rollout.model.changes import EngineRun
 from rollout.model.records import Body
 from rollout.model.run import last_run
 from rollout.ports import Watch
-from tests.rollout.fakes import FakeJournal, World
+from tests.rollout.fakes import FakeJournal, World, green_weights
 
 
 class Killed(BaseException):
@@ -60,6 +60,7 @@ class KillableWorld(World):
             raise Killed
         if how == "weights":  # the rule has its new weights, but not its new tags, and the state has neither
             self._set_weights(self.config.read().green_weight)
+            self.cohorts = green_weights(self.config.read())
             raise Killed
         run = super().up(message, targets=targets, with_policies=with_policies, watch=watch)
         if how == "after":

@@ -8,14 +8,17 @@ import pytest
 from components.domain.naming import Color
 from rollout.controller import Controller, Subject
 from rollout.direct_update import send_back_by, target_of
+from rollout.journal.replay import run_to_resume
 from rollout.model.errors import PlanRefusedError, UnavailableError
 from rollout.model.machine import Phase, ReapRequested, Rollout, advance
 from rollout.model.plan import make_plan
 from rollout.model.rule import Routing
+from rollout.model.run import last_run
 from rollout.steps.drift import adopted, config_drift, routing_of
 from rollout.steps.drill import practise
 from rollout.steps.updates import Updater
 from tests.rollout.fakes import BASE, NEW, SERVICE, World, cohort_urn
+from tests.rollout.killable import KillableWorld, Killed
 
 COHORTS: list[dict[str, Any]] = [
     {"name": "friends", "priority": 20, "header": "x-tenant", "values": ["acme"]},
@@ -57,13 +60,13 @@ class Watched(World):
 
     seen: list[tuple[str, Color]]
 
-    def _count(self) -> None:
+    def count_requests(self) -> None:
         self.seen = getattr(self, "seen", [])
         for cohort, weight in getattr(self, "cohorts", {}).items():
             color: Color = "green" if weight else "blue"
             if [one for name, one in self.seen if name == cohort][-1:] != [color]:
                 self.seen.append((cohort, color))
-        super()._count()
+        super().count_requests()
 
 
 def test_cohorts_go_to_the_candidate_one_after_the_other_and_stay_there_through_the_promotion() -> None:
@@ -130,7 +133,7 @@ def test_a_rollback_takes_one_update_for_all_rules() -> None:
     def worse() -> None:
         if world.weights["green"] == 50 and next(steps) == 5:
             world.error_rate["green"] = 0.5
-        type(world)._count(world)
+        type(world).count_requests(world)
 
     world.clock.on_sleep = worse
     assert ramp(world).phase is Phase.ROLLED_BACK
@@ -156,7 +159,7 @@ def test_a_cohort_that_somebody_moves_ends_the_hold() -> None:
     def meddle() -> None:
         if world.weights["green"] == 50 and world.journal.phase is Phase.HOLDING:
             world.cohorts["friends"] = 0
-        type(world)._count(world)
+        type(world).count_requests(world)
 
     world.clock.on_sleep = meddle
     ended = ramp(world)
@@ -240,3 +243,65 @@ def test_a_cohort_goes_back_although_one_rule_cannot_be_set_at_first() -> None:
     state = Rollout(plan=make_plan("green", world.config.read().rollout), phase=Phase.ROLLING_BACK, reason="asked")
     assert Controller(world.ports(), Subject(service=SERVICE)).run(state).phase is Phase.ROLLED_BACK
     assert_all_on(world, "blue")
+
+
+def killable(**overrides: Any) -> KillableWorld:
+    return KillableWorld(**{"rollout": {**BASE["rollout"], "cohorts": COHORTS, "steps": STEPS}, **overrides})
+
+
+def resumed(world: KillableWorld) -> Rollout:
+    world.kill_in_up = None
+    world.killable.reopen()
+    found = run_to_resume(last_run(world.journal.kept), NEW)
+    assert found is not None
+    return Controller(world.ports(), Subject(service=SERVICE, release=found.release)).resume(found)
+
+
+@pytest.mark.parametrize("how", ["before", "weights", "after"])
+@pytest.mark.parametrize("cohort", ["friends", "partners"])
+def test_a_step_whose_update_was_killed_is_made_again(how: str, cohort: str) -> None:
+    straight = killable()
+    ramp(straight)
+    number = [message for message, _ in straight.ups].index(f"chat: cohort {cohort} to green") + 1
+    world = killable()
+    world.kill_in_up = (number, how)
+    with pytest.raises(Killed):
+        ramp(world)
+    assert resumed(world).phase is Phase.DONE
+    assert_all_on(world, "green")
+    moved = [one["cohort"] for one in world.journal.of("weight") if one["status"] == "done"]
+    assert [one for one in moved if one] == ["friends", "partners"]
+
+
+@pytest.mark.parametrize("kind", ["weight", "update", "rule", "attested", "phase"])
+def test_a_rollout_that_is_killed_at_a_record_of_a_cohorts_step_goes_on(kind: str) -> None:
+    straight = killable()
+    ramp(straight)
+    first = next(record for record in straight.journal.of("weight") if record["cohort"] == "partners")
+    number = next(one["seq"] for one in straight.journal.of(kind) if one["seq"] >= first["seq"])
+    world = killable()
+    world.killable.kill_at = number
+    with pytest.raises(Killed):
+        ramp(world)
+    assert resumed(world).phase is Phase.DONE
+    assert_all_on(world, "green")
+
+
+def test_a_rollback_after_a_kill_takes_the_cohorts_back() -> None:
+    world = killable()
+    world.killable.kill_at = next(
+        record["seq"] for record in _straight_records("weight") if record["candidate_percent"] == 50
+    )
+    with pytest.raises(Killed):
+        ramp(world)
+    assert world.cohorts == {"friends": 100, "partners": 100}
+    world.killable.reopen()
+    state = Rollout(plan=make_plan("green", world.config.read().rollout), phase=Phase.ROLLING_BACK, reason="asked")
+    assert Controller(world.ports(), Subject(service=SERVICE)).run(state).phase is Phase.ROLLED_BACK
+    assert_all_on(world, "blue")
+
+
+def _straight_records(kind: str) -> list[dict[str, Any]]:
+    world = killable()
+    ramp(world)
+    return world.journal.of(kind)

@@ -1,4 +1,4 @@
-"""Whether a chat template can be parsed, as vLLM's tokenizers parse it, and whether it uses a request's messages."""
+"""Chat templates, as vLLM reads them: whether one can be parsed, and whether it uses a request's messages."""
 
 from functools import cache
 from typing import TYPE_CHECKING
@@ -8,8 +8,8 @@ if TYPE_CHECKING:
 
 
 @cache
-def _environment() -> "Environment":
-    """Return Jinja as it is set up for chat templates. It is slow to import, and few releases have a template.
+def chat_environment() -> "Environment":
+    """Return Jinja as tokenizers set it up for chat templates. It is slow to import, and few releases have a template.
 
     https://github.com/huggingface/transformers/blob/main/src/transformers/utils/chat_template_utils.py
     """
@@ -35,7 +35,7 @@ def template_error(template: str) -> str | None:
     from jinja2 import TemplateSyntaxError, nodes
 
     try:
-        tree = _environment().parse(template)
+        tree = chat_environment().parse(template)
         for reader in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
             return f"line {reader.lineno}: it reads another file, and there is none"
     except TemplateSyntaxError as error:
@@ -49,4 +49,4 @@ def uses_messages(template: str) -> bool:
     """Return whether a template without errors has a place for the messages of a request."""
     from jinja2.meta import find_undeclared_variables
 
-    return "messages" in find_undeclared_variables(_environment().parse(template))
+    return "messages" in find_undeclared_variables(chat_environment().parse(template))

@@ -18,7 +18,7 @@ _METRICS: Final = {
     "requests": "vllm[:_]num_requests_(running|waiting)",
 }
 # KEDA writes headers as one text: "name=value,name=value".
-_HEADER_VALUE: Final = Form(
+KEDA_HEADER_VALUE: Final = Form(
     "the value of an HTTP header without commas, equals signs and spaces", "tenant-1", matching(r"[!-+\--<>-~]{1,500}")
 )
 
@@ -108,7 +108,7 @@ class AutoscalingSettings(BaseModel):
         Field(description="How KEDA proves to Prometheus who it is. Default: Prometheus asks for nothing."),
     ] = None
     headers: Annotated[
-        dict[Annotated[str, HEADER_NAME], Annotated[str, _HEADER_VALUE]],
+        dict[Annotated[str, HEADER_NAME], Annotated[str, KEDA_HEADER_VALUE]],
         Field(
             description="Headers of KEDA's requests, e.g. X-Scope-OrgID: tenant-1 for Mimir. Not for secrets.",
             examples=[{"X-Scope-OrgID": "tenant-1"}],

@@ -18,6 +18,7 @@ MAX_CONDITION_WILDCARDS: Final = 5
 """The most wildcards of all conditions of one rule together."""
 MAX_VALUE_CHARACTERS: Final = 128
 MAX_HEADER_CHARACTERS: Final = 40
+RULES_GUIDE: Final = "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html"
 MAX_RULES: Final = 100
 """The most rules of one load balancer, default rules not counted, unless AWS has raised the quota."""
 MAX_COHORTS: Final = 10

@@ -37,7 +37,7 @@ from components.domain.naming import (
 )
 from rollout.adapters.aws.elbv2_client import is_passing
 from rollout.model.errors import NotDeployedError, RolloutError, UnavailableError
-from rollout.model.rule import LiveRule
+from rollout.model.rule import ListenerRules, LiveRule
 from rollout.model.verdict import TargetHealth
 from rollout.system.failures import describe_error
 
@@ -200,8 +200,7 @@ class Elbv2LoadBalancer:
 
     def login_rules(self) -> Sequence[str]:
         """Return the priorities of the listener's rules that come before the candidate rules and ask for a login."""
-        # A rule's ARN is its listener's with another type (listener-rule/… for listener/…) and the rule's id.
-        listener_arn = self._find().rule_arn.replace(":listener-rule/", ":listener/", 1).rpartition("/")[0]
+        listener_arn = _listener_of(self._find().rule_arn)
         rules = {rule.get("RuleArn", ""): rule for rule in self._rules(listener_arn)}
         ours = [_priority(rules[arn]) for arn in self._marked(rules, "candidate-rule")]
         return [
@@ -210,6 +209,22 @@ class Elbv2LoadBalancer:
             if _priority(rule) < min(ours, default=0)
             and any(action.get("Type", "").startswith("authenticate-") for action in _actions(rule))
         ]
+
+    def listener_rules(self) -> ListenerRules:
+        """Return which rules the service's listener and its load balancer have.
+
+        Raises:
+            NotDeployedError: the service is not deployed yet, and has a load balancer of its own.
+        """
+        listener_arn = self._listener_arn or _listener_of(self._find().rule_arn)
+        by_listener = {
+            arn: [rule for rule in self._rules(arn) if _priority(rule) < math.inf]
+            for arn in self._listeners(load_balancer_of(listener_arn))
+        }
+        return ListenerRules(
+            priorities=frozenset(int(_priority(rule)) for rule in by_listener.get(listener_arn, ())),
+            on_load_balancer=sum(map(len, by_listener.values())),
+        )
 
     def zones(self) -> frozenset[str]:
         """Return the Availability Zones in which the load balancer has a subnet."""
@@ -338,6 +353,11 @@ def _marking_transient_errors() -> Generator[None]:
         if is_passing(error):
             raise UnavailableError(describe_error(error)) from error
         raise
+
+
+def _listener_of(rule_arn: str) -> str:
+    """Return a rule's listener: its ARN has another type (listener/… for listener-rule/…) and not the rule's id."""
+    return rule_arn.replace(":listener-rule/", ":listener/", 1).rpartition("/")[0]
 
 
 def _priority(rule: RuleTypeDef) -> float:

@@ -476,3 +476,47 @@ def test_a_number_that_nobody_declares_is_not_judged() -> None:
     scaled, fixed = DeclaredPods(release_id="0a", replicas=None), DeclaredPods(release_id="0a", replicas=4)
     for old, new in ((fixed, scaled), (scaled, fixed), (scaled, scaled)):
         assert pods_refusal("blue", old, new, context(traffic(), traffic())) is None
+
+
+def with_cohort(color: Color, *, replicas: int = 4, release: str = "beef", serial: int = SERIAL) -> Traffic:
+    """Traffic whose cohort is on a colour, and whose green colour is as given."""
+    states = {
+        "blue": ColorState(release_id="0a1b", replicas=4),
+        "green": ColorState(release_id=release, replicas=replicas),
+    }
+    return replace(traffic(serial=serial), cohorts={"friends": color}, colors=states)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("deployed", "desired"),
+    [
+        (with_cohort("blue", replicas=0), with_cohort("green")),
+        (with_cohort("blue", release="0ff"), with_cohort("green")),
+    ],
+)
+def test_a_cohort_may_not_go_to_pods_that_the_same_update_starts(deployed: Traffic, desired: Traffic) -> None:
+    refusal = rule_refusal(context(deployed, desired))
+    assert refusal is not None
+    assert refusal.startswith("chat: the cohort friends may not go to green, which is ")
+    assert rule_refusal(context(deployed, desired, announced=f"{SERIAL} at night")) is None
+    assert rule_refusal(context(deployed, replace(desired, rollout_serial=SERIAL + 1))) is None
+
+
+@pytest.mark.parametrize("color", COLORS)
+def test_a_plain_update_may_move_a_cohort_to_pods_that_run(color: Color) -> None:
+    assert rule_refusal(context(with_cohort(other_color(color)), with_cohort(color))) is None
+
+
+@pytest.mark.parametrize(("before", "after"), [("green", "green"), ("green", "blue"), ("blue", "green")])
+def test_a_colour_with_a_cohort_serves_although_it_has_no_weight(before: Color, after: Color) -> None:
+    asked = context(with_cohort(before), with_cohort(after, serial=SERIAL + 1))
+    fewer = DeclaredPods(release_id="beef", replicas=2)
+    refusal = pods_refusal("green", DeclaredPods(release_id="beef", replicas=4), fewer, asked)
+    assert refusal is not None
+    assert "the requests of friends go to green" in refusal
+
+
+def test_a_colour_that_a_cohort_has_left_long_ago_may_shrink() -> None:
+    asked = context(with_cohort("blue"), with_cohort("blue"))
+    fewer = DeclaredPods(release_id="beef", replicas=2)
+    assert pods_refusal("green", DeclaredPods(release_id="beef", replicas=4), fewer, asked) is None

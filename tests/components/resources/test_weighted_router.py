@@ -1,11 +1,13 @@
 """The declared path of a request."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pulumi
 import pytest
 
+from components.config.sections.cohort_settings import CohortSettings
 from components.config.sections.router_settings import LISTENER, AccessLogs, ListenerSettings
 from components.domain.balancer.traffic import ColorState, Traffic
 from components.domain.naming import COLORS, Color
@@ -312,3 +314,27 @@ def test_nothing_has_a_name_that_would_stand_in_a_replacements_way_or_another_st
     for resource in declared.resources.values():
         assert {"name", "namePrefix"}.isdisjoint(resource.inputs), resource.reference
     assert max(len(name) + len("-1234567") for name in declared.of_type("TargetGroup")) <= 32
+
+
+FRIENDS = CohortSettings.model_validate(
+    {"name": "friends", "priority": 20, "header": "X-Tenant", "values": ["acme", "umbrella-*"]}
+)
+
+
+@pytest.mark.parametrize("color", COLORS)
+def test_a_cohort_has_a_rule_of_its_own_that_leads_to_one_colour_whatever_the_weights(color: Color) -> None:
+    declared = _declare(cohorts=(FRIENDS,), traffic=replace(_traffic(25), cohorts={"friends": color}))
+    rule = declared["ListenerRule", "chat-cohort-friends"].inputs
+    assert rule["priority"] == 20
+    assert rule["conditions"][0]["httpHeader"] == {
+        "httpHeaderName": "X-Tenant",
+        "values": ["acme", "umbrella-*"],
+    }
+    assert any("pathPattern" in one for one in rule["conditions"])
+    groups = rule["actions"][0]["forward"]["targetGroups"]
+    assert [group["weight"] for group in groups] == [100 if one == color else 0 for one in COLORS]
+    assert rule["tags"]["vllm-blue-green/cohort"] == "friends"
+    assert rule["tags"]["vllm-blue-green/role"] == "cohort-rule"
+    weighted = declared["ListenerRule", "chat"].inputs
+    assert weighted["tags"]["vllm-blue-green/cohorts"] == f"friends:{color}"
+    assert [group["weight"] for group in weighted["actions"][0]["forward"]["targetGroups"]] == [75, 25]

@@ -13,6 +13,8 @@ from moto import mock_aws
 from components.domain.balancer.traffic import ColorState
 from components.domain.naming import (
     ACTIVE_COLOR_KEY,
+    COHORT_KEY,
+    COHORTS_KEY,
     COLORS,
     KEEP_UNTIL_KEY,
     ROLLING_OUT_KEY,
@@ -25,6 +27,7 @@ from rollout.adapters.aws.cloudwatch import CloudWatchMetrics
 from rollout.adapters.aws.load_balancer import Elbv2LoadBalancer
 from rollout.direct_update import target_of
 from rollout.model.errors import NotDeployedError, RolloutError, UnavailableError
+from rollout.model.rule import Routing
 from rollout.model.verdict import TargetGroupCounts
 
 if TYPE_CHECKING:
@@ -486,3 +489,78 @@ def test_a_listener_s_zones_are_known_before_the_service_is_deployed(account: Ac
         joining.rule()
     with pytest.raises(NotDeployedError):
         Elbv2LoadBalancer(client, stack=STACK, service="new").zones()
+
+
+def add_cohort(account: Account, name: str, priority: int, *, on: Color) -> str:
+    weights = [{"TargetGroupArn": arn, "Weight": 100 if color == on else 0} for color, arn in account.groups.items()]
+    header: Any = {"HttpHeaderName": "x-tenant", "Values": [name]}
+    rule = account.client.create_rule(
+        ListenerArn=account.listener,
+        Priority=priority,
+        Conditions=[{"Field": "http-header", "HttpHeaderConfig": header}],
+        Actions=[{"Type": "forward", "ForwardConfig": {"TargetGroups": weights}}],  # pyright: ignore[reportArgumentType]
+        Tags=tags("cohort-rule", **{COHORT_KEY: name}),
+    )
+    return rule["Rules"][0].get("RuleArn", "")
+
+
+def test_the_cohorts_rules_are_found_by_their_tags_and_read_with_the_weighted_one(account: Account) -> None:
+    add_cohort(account, "friends", 20, on="green")
+    add_cohort(account, "partners", 21, on="blue")
+    account.client.add_tags(ResourceArns=[account.rule], Tags=[{"Key": COHORTS_KEY, "Value": "friends:green"}])
+    load_balancer = account.load_balancer()
+    for _ in range(2):  # the first reading is the search
+        rule = load_balancer.rule()
+        assert rule.cohorts == {"friends": 100, "partners": 0}
+        assert rule.tagged_cohorts == {"friends": "green"}
+        assert rule.cohorts_on("green") == ("friends",)
+
+
+def test_cohorts_are_sent_back_before_the_weight(account: Account) -> None:
+    friends, partners = (add_cohort(account, name, 20 + len(name), on="green") for name in ("friends", "partners"))
+    load_balancer = account.load_balancer()
+    load_balancer.rule()
+    set_: list[str] = []
+
+    def note(params: Any, **_: Any) -> None:
+        set_.append(params["body"]["RuleArn"])
+
+    account.client.meta.events.register("before-call.elastic-load-balancing-v2.ModifyRule", note)
+    load_balancer.set_green_weight(0, cohorts_to="blue")
+    assert set_ == [friends, partners, account.rule]
+    assert load_balancer.rule().follows(Routing(green_weight=0, active_color="blue"))
+
+
+def test_a_cohorts_rule_that_somebody_has_deleted_holds_nothing_up(account: Account) -> None:
+    friends = add_cohort(account, "friends", 20, on="green")
+    load_balancer = account.load_balancer()
+    assert load_balancer.rule().cohorts == {"friends": 100}
+    account.client.delete_rule(RuleArn=friends)
+    load_balancer.set_green_weight(0, cohorts_to="blue")
+    rule = load_balancer.rule()
+    assert rule.splits(0)
+    assert rule.cohorts == {}
+
+
+def test_a_cohorts_rule_that_may_not_be_changed_does_not_keep_the_others_on_the_candidate(account: Account) -> None:
+    friends = add_cohort(account, "friends", 20, on="green")
+    load_balancer = account.load_balancer()
+    load_balancer.rule()
+
+    def refuse(params: Any, **_: Any) -> None:
+        if params["body"]["RuleArn"] == friends:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "ModifyRule")
+
+    account.client.meta.events.register("before-call.elastic-load-balancing-v2.ModifyRule", refuse)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        load_balancer.set_green_weight(0, cohorts_to="blue")
+    assert load_balancer.rule().splits(0)
+
+
+def test_the_rules_of_a_listener_are_counted_with_those_of_the_whole_load_balancer(account: Account) -> None:
+    found = account.load_balancer().listener_rules()
+    assert found.priorities == {10, 100}
+    assert found.on_load_balancer == 2
+    add_cohort(account, "friends", 20, on="blue")
+    joined = Elbv2LoadBalancer(account.client, stack=STACK, service="search", listener_arn=account.listener)
+    assert joined.listener_rules().priorities == {10, 20, 100}

@@ -77,7 +77,7 @@ def test_one_bad_value_fails_the_gate_by_name_although_the_whole_is_well() -> No
 def test_when_all_are_well_the_whole_decides_and_says_how_many_have_a_verdict() -> None:
     found = judged(window(BOTH), {"base": (900, 0), "lora": (90, 0)}, {"base": (1900, 0), "lora": (290, 0)})
     assert found.verdict is Verdict.PASS
-    assert found.reason == "all is well; by model_name: 2 of 2 values have a verdict of their own"
+    assert found.reason == "all is well; by model_name: 2 of 2 values judged"
     assert [one.value for one in found.slices] == ["base", "lora"]
 
 
@@ -123,7 +123,7 @@ def test_the_largest_twenty_are_judged_and_how_many_are_left_out_is_said() -> No
     sizes: Counted = {f"m{number:02}": (100 + number, 0) for number in range(MOST + 3)}
     found = judged(window(sizes), sizes, sizes)
     assert [one.value for one in found.slices] == sorted(sizes, reverse=True)[:MOST]
-    assert found.reason.endswith("20 of 20 values have a verdict of their own, 3 smaller ones are left out")
+    assert found.reason.endswith("20 of 20 values judged, 3 smaller ones are left out")
 
 
 def test_a_slow_model_is_compared_with_itself_and_at_the_last_step_with_before() -> None:

@@ -1,6 +1,7 @@
 """Whether an account has enough for the new nodes: quota, reservation, addresses."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -220,10 +221,10 @@ def test_a_quota_must_allow_the_largest_of_several_types() -> None:
 
 def test_a_quota_must_also_allow_what_the_active_colour_may_become() -> None:
     settings = service_settings(green={"replicas": 2})
-    asked = {"instances": [], "reservations": [], "growing": 3}
-    (violation,) = quota_violations(settings, ["green"], limit_vcpus=39, **asked)
+    ask = partial(quota_violations, settings, ["green"], instances=[], reservations=[], growing=3)
+    (violation,) = ask(limit_vcpus=39)
     assert "5 new nodes of g6e.2xlarge for green and blue at max_replicas need 40 vCPUs" in violation
-    assert list(quota_violations(settings, ["green"], limit_vcpus=40, **asked)) == []
+    assert list(ask(limit_vcpus=40)) == []
 
 
 def test_a_pool_of_several_nodes_in_several_zones_is_warned_of() -> None:

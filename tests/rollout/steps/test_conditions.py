@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from rollout.model.nodes import BoundPod, Node, Resources
+from rollout.model.rule import ListenerRules
 from rollout.steps.conditions import (
     controller_versions,
     controller_violations,
@@ -12,6 +13,7 @@ from rollout.steps.conditions import (
     needs_device_plugin,
     permission_violations,
     plugin_violations,
+    rule_violations,
 )
 from tests.components.example import service_settings
 
@@ -98,3 +100,37 @@ def test_denied_actions_are_named_together() -> None:
     assert list(permission_violations([])) == []
     (violation,) = permission_violations(["ec2:RunInstances", "iam:PassRole"])
     assert violation.startswith("IAM does not allow ec2:RunInstances, iam:PassRole to whoever runs this")
+
+
+COHORTS: dict[str, Any] = {
+    "cohorts": [
+        {"name": name, "priority": priority, "header": "x-tenant", "values": [name]}
+        for name, priority in (("friends", 20), ("partners", 21))
+    ],
+    "steps": [
+        *({"cohort": name, "hold_seconds": 1} for name in ("friends", "partners")),
+        {"candidate_percent": 100, "hold_seconds": 1},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("priorities", "total", "deployed", "first", "says"),
+    [
+        ({20}, 5, ("friends",), False, []),
+        ({20, 21}, 5, ("friends",), False, ["priority 21 of the cohort partners: another rule of the listener has it"]),
+        ({10}, 5, (), True, ["priority 10 of the candidate route of blue: another rule of the listener has it"]),
+        ({100}, 95, (), True, ["priority 100 of the weighted rule"]),
+        (set[int](), 96, (), True, ["rules: the load balancer would have 101, and AWS allows 100"]),
+        (set[int](), 98, (), False, []),
+        (set[int](), 99, (), False, ["rules: the load balancer would have 101, and AWS allows 100"]),
+    ],
+)
+def test_rules_that_are_to_come_must_fit_on_the_listener(
+    priorities: set[int], total: int, deployed: tuple[str, ...], first: bool, says: list[str]
+) -> None:
+    settings = service_settings(rollout=COHORTS)
+    rules = ListenerRules(priorities=frozenset(priorities), on_load_balancer=total)
+    found = list(rule_violations(settings, rules, deployed=deployed, first=first))
+    assert len(found) == len(says)
+    assert all(one.startswith(start) for one, start in zip(found, says, strict=True))

@@ -162,6 +162,7 @@ TEXTS: dict[str, tuple[list[str], list[str]]] = {
     "COHORT_VALUE": (["a", "a b|c", "*-?", A * 128], ["", " a", "a ", "a\\b", "a\nb", "ä", "a\x7f", A * 129]),
     "HEADER_NAME": (["X-Scope-OrgID", "!#$%&'*+-.^_`|~", A * 100], ["", "a:", "a b", "a\n", "ä", A * 101]),
     "HEADER_VALUE": (["a", "a b|c", A * 1000], ["", " a", "a ", "a\nb", "ä", "a\x7f", A * 1001]),
+    "KEDA_HEADER_VALUE": (["tenant-1", "a|b", A * 500], ["", "a b", "a,b", "a=b", "ä", A * 501]),
     "INSTANCE_TYPE": (["g6e.2xlarge", "p5.48xlarge"], ["", "m5.large", "g6f.xlarge", "p5.48xlarge "]),
 }
 
