@@ -56,9 +56,9 @@ class RampStep(BaseModel):
     @model_validator(mode="after")
     def _move_one_thing(self) -> Self:
         if (self.candidate_percent is None) == (self.cohort is None):
-            what = "must have candidate_percent" if self.cohort is None else "must not have candidate_percent, too"
+            what = "is not set" if self.cohort is None else "must not have candidate_percent, too"
             raise wrong(
-                Violation(("candidate_percent",), what, "A step has it, or cohort.", self.candidate_percent or UNSET)
+                Violation(("candidate_percent",), what, "A step has this or cohort.", self.candidate_percent or UNSET)
             )
         return self
 

@@ -117,7 +117,7 @@ def test_the_same_value_of_another_header_is_another_client() -> None:
             "rollout.steps[1].cohort: must come before the steps with candidate_percent",
         ),
         ([step("friends")], "rollout.steps: must have candidate_percent rise from step to step and end at 100"),
-        ([{"hold_seconds": 60}, ALL], "rollout.steps[0].candidate_percent: must have candidate_percent"),
+        ([{"hold_seconds": 60}, ALL], "rollout.steps[0].candidate_percent: is not set. A step has this or cohort"),
         (
             [{**step("friends"), "candidate_percent": 5}, ALL],
             "rollout.steps[0].candidate_percent: must not have candidate_percent, too",
