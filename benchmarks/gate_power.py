@@ -22,8 +22,12 @@ and assigns the requests to the colours at random, as a load balancer does, incl
 makes every request of the candidate take 1.2 times as long; a tail regression affects only those above the 80th
 percentile. Errors rise from 0.5 % to 1.5 %.
 
-Requests are the candidate's requests. The median is over all runs; a run without detection counts as never. The last
-line is JSON.
+Requests are the candidate's requests. The median is over all runs; a run without detection counts as never. In the mean
+it counts as the whole hold. For errors there are two more figures. *elsewhere* is the share of false alarms with the
+same cut-off where both colours fail 5 % of their requests: only ours keeps its rate there. And no test that keeps its
+rate at every share of failures has a mean below ``least_mean_requests``.
+
+At the end is the watch after a promotion (``benchmarks/watch_power.py``). The last line is JSON.
 """
 
 import argparse
@@ -38,6 +42,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import watch_power
 from rollout.statistics.sequential import Comparison, alarm_threshold
 
 Floats = NDArray[np.float64]
@@ -51,6 +56,7 @@ BLOCKS: Final = 200
 REGRESSION: Final = 1.2
 ERROR_RATE: Final = 0.005
 ERROR_RISE: Final = 0.01
+ERROR_RATE_ELSEWHERE: Final = 0.05
 
 # For the others: blocks per interval, and how many measurements beyond the threshold are allowed.
 INTERVALS: Final = (2, 5, 10, 20, 40)
@@ -134,7 +140,7 @@ def latencies(draw: Draw, change: Callable[[Floats], Floats], seed: int, runs: i
     )
 
 
-def failures(candidate_rate: float, seed: int, runs: int) -> Traffic:
+def failures(candidate_rate: float, seed: int, runs: int, *, active_rate: float = ERROR_RATE) -> Traffic:
     """Draw traffic with failed requests."""
     generator = np.random.default_rng(seed)
 
@@ -142,7 +148,7 @@ def failures(candidate_rate: float, seed: int, runs: int) -> Traffic:
         failed = generator.binomial(requests, rate, (runs, BLOCKS)).astype(np.float64)
         return np.stack([requests - failed, failed], axis=-1)
 
-    return Traffic(outcomes(BLOCK_CANDIDATE, candidate_rate), outcomes(BLOCK_ACTIVE, ERROR_RATE))
+    return Traffic(outcomes(BLOCK_CANDIDATE, candidate_rate), outcomes(BLOCK_ACTIVE, active_rate))
 
 
 def counted(values: Floats, bounds: Floats) -> Floats:
@@ -250,17 +256,46 @@ class Power:
     false_alarms: float
     """Share of runs without a difference in which it failed the candidate."""
     median_requests: float
+    mean_requests: float
     detected: float
     """Share of runs with a difference that it detected within the hold."""
+    elsewhere: float | None
+    """Its share of false alarms on other traffic without a difference. None when there is no other."""
 
 
-def power(gate: Callable[[Traffic], Statistic], null: Statistic, worse: Traffic, cut_off: float) -> Power:
+def power(
+    gate: Callable[[Traffic], Statistic], null: Statistic, worse: Traffic, cut_off: float, other: Traffic | None
+) -> Power:
     """Return a gate's performance with this cut-off."""
     statistic, blocks = gate(worse)
     beyond = statistic >= cut_off
     found = beyond.any(axis=1)
     requests = np.where(found, blocks[beyond.argmax(axis=1)] * BLOCK_CANDIDATE, np.inf)
-    return Power(float((null[0].max(axis=1) >= cut_off).mean()), float(np.median(requests)), float(found.mean()))
+    return Power(
+        false_alarms=float((null[0].max(axis=1) >= cut_off).mean()),
+        median_requests=float(np.median(requests)),
+        mean_requests=float(np.minimum(requests, BLOCKS * BLOCK_CANDIDATE).mean()),
+        detected=float(found.mean()),
+        elsewhere=None if other is None else float((gate(other)[0].max(axis=1) >= cut_off).mean()),
+    )
+
+
+def least_mean_requests(rate: float, detected: float) -> float:
+    """Return the least mean of any test of errors that keeps its false-alarm rate whatever share of requests fails.
+
+    Such a test keeps it where both colours fail as often as both together do here. What it learns from a request, on
+    average, is the divergence from that; what it must learn for its rates is that of its answers (Wald; for a hold of
+    any length by the data-processing inequality).
+    """
+    worse = ERROR_RATE + ERROR_RISE
+    alike = (BLOCK_CANDIDATE * worse + BLOCK_ACTIVE * ERROR_RATE) / (BLOCK_CANDIDATE + BLOCK_ACTIVE)
+    learnt = BLOCK_CANDIDATE * _divergence(worse, alike) + BLOCK_ACTIVE * _divergence(ERROR_RATE, alike)
+    return BLOCK_CANDIDATE * _divergence(detected, rate) / learnt
+
+
+def _divergence(one: float, other: float) -> float:
+    """Return the Kullback-Leibler divergence of two coins."""
+    return sum(mine * math.log(mine / its) for mine, its in ((one, other), (1 - one, 1 - other)) if mine)
 
 
 def calibrated(null: Statistic, rate: float) -> float:
@@ -277,18 +312,18 @@ OTHERS: Final = {
 }
 
 
-def compare(null: Traffic, worse: dict[str, Traffic]) -> dict[str, dict[str, Power]]:
-    """Return each gate's performance in each case."""
+def compare(null: Traffic, worse: dict[str, Traffic], elsewhere: Traffic | None = None) -> dict[str, dict[str, Power]]:
+    """Return each gate's performance in each case. ``null`` and ``elsewhere`` are traffic without a difference."""
     mine = ours(null)
     stated = alarm_threshold(FALSE_ALARM_RATE, 1)
-    results = {case: {"ours": power(ours, mine, traffic, stated)} for case, traffic in worse.items()}
+    results = {case: {"ours": power(ours, mine, traffic, stated, elsewhere)} for case, traffic in worse.items()}
     rate = float((mine[0].max(axis=1) >= stated).mean())
     for name, gates in OTHERS.items():
         for gate in gates():
             other = gate(null)
             cut_off = calibrated(other, rate)
             for case, traffic in worse.items():
-                new = power(gate, other, traffic, cut_off)
+                new = power(gate, other, traffic, cut_off, elsewhere)
                 best = results[case].get(name)
                 if best is None or (new.median_requests, -new.detected) < (best.median_requests, -best.detected):
                     results[case][name] = new
@@ -308,7 +343,8 @@ def run(runs: int, seed: int) -> dict[str, dict[str, Power]]:
         worse = {case: latencies(draw, change, seed + 2, runs // 2, bins) for case, change in changes.items()}
         cases |= {f"{case} ({source})": found for case, found in compare(alike, worse).items()}
     rise = {"error_rise_1pt": failures(ERROR_RATE + ERROR_RISE, seed + 2, runs // 2)}
-    return cases | compare(failures(ERROR_RATE, seed + 1, runs), rise)
+    elsewhere = failures(ERROR_RATE_ELSEWHERE, seed + 3, runs, active_rate=ERROR_RATE_ELSEWHERE)
+    return cases | compare(failures(ERROR_RATE, seed + 1, runs), rise, elsewhere)
 
 
 def shown(requests: float) -> str:
@@ -324,11 +360,16 @@ def main() -> None:
     options = parser.parse_args()
     began = time.monotonic()
     cases = run(options.runs, options.seed)
-    print(f"{'case':<36}{'gate':<18}{'false alarms':>13}{'median requests':>17}{'detected':>9}")
+    print(
+        f"{'case':<36}{'gate':<18}{'false alarms':>13}{'elsewhere':>11}{'median requests':>17}"
+        f"{'mean':>6}{'detected':>10}"
+    )
     for case, gates in cases.items():
         for name, found in gates.items():
+            other = "" if found.elsewhere is None else f"{found.elsewhere:.1%}"
             print(
-                f"{case:<36}{name:<18}{found.false_alarms:>12.1%}{shown(found.median_requests):>17}{found.detected:>9.0%}"
+                f"{case:<36}{name:<18}{found.false_alarms:>13.1%}{other:>11}{shown(found.median_requests):>17}"
+                f"{found.mean_requests:>6.0f}{found.detected:>10.0%}"
             )
     print(
         f"{options.runs} runs of {BLOCKS * BLOCK_CANDIDATE} candidate requests and {BLOCKS * BLOCK_ACTIVE} of the "
@@ -342,7 +383,18 @@ def main() -> None:
         ]
         if fewer:
             print(f"{case}: {' and '.join(fewer)} needed no more requests than ours")
-    print(json.dumps(summary(cases)))
+    least = least_mean_requests(FALSE_ALARM_RATE, cases["error_rise_1pt"]["ours"].detected)
+    print(f"error_rise_1pt: no test with this rate at every share of failures has a mean below {least:.0f}")
+    after = watch_power.run(options.runs // 3, options.seed)
+    print(f"\n{'after a promotion':<36}{'watch':<18}{'false alarms':>13}{'median minutes':>17}{'detected':>10}")
+    for case, watches in after.items():
+        for name, seen in watches.items():
+            print(f"{case:<36}{name:<18}{seen.false_alarms:>13.1%}{seen.median_minutes:>17.0f}{seen.detected:>10.0%}")
+    print(
+        f"{options.runs // 3} runs of {watch_power.LOOKS} looks at their limit, and of {watch_power.RISE_LOOKS} looks "
+        f"with a rise after {watch_power.GOOD_LOOKS}; {time.monotonic() - began:.0f} s in all"
+    )
+    print(json.dumps({**summary(cases), "least_mean_requests": round(least), "watch": watch_power.summary(after)}))
 
 
 def summary(cases: dict[str, dict[str, Power]]) -> Mapping[str, Mapping[str, object]]:
@@ -371,6 +423,12 @@ def summary(cases: dict[str, dict[str, Power]]) -> Mapping[str, Mapping[str, obj
     return {
         "false_alarm_rate": rates,
         "median_requests_to_detect": {name: medians(gates) for name, gates in named.items()},
+        "mean_requests_to_detect": {
+            name: {gate: round(found.mean_requests) for gate, found in gates.items()} for name, gates in named.items()
+        },
+        "false_alarm_rate_where_5_percent_fail": {
+            gate: found.elsewhere for gate, found in cases["error_rise_1pt"].items()
+        },
     }
 
 

@@ -469,10 +469,17 @@ class ServiceSettings(BaseModel):
             if name in self.instance_types[: position + 1]:
                 yield Violation(path, "must not name a type twice, nor instance_type", "Remove it.", name)
             elif not _are_alike(one, first):
-                what = (
-                    f"must have {first.gpus} GPUs of {first.gpu_memory_mib} MiB, as {first.name}: it has {one.gpus} of "
-                )
-                yield Violation(path, f"{what}{one.gpu_memory_mib} MiB", "", name)
+                must = f"must have the GPUs of {first.name}, {first.gpus} of {first.gpu_memory_mib} MiB"
+                what = f"{must}: it has {one.gpus} of {one.gpu_memory_mib} MiB"
+                alike = [other.name for other in INSTANCE_TYPES.values() if other != first and _are_alike(other, first)]
+                fix = f"Such are {', '.join(alike)}." if alike else "No other type has them: remove it."
+                yield Violation(path, what, fix, name)
+        reserved = () if self.node_pool is None else self.node_pool.capacity_reservation_ids
+        if 0 < len(reserved) < len(self.instance_types):
+            where = "existing_nodes.karpenter_node_pool.capacity_reservation_ids"
+            what = f"must not be more than the {len(reserved)} of {where} allow: a reservation is for one type"
+            fix = "Remove one, or name a reservation for each type."
+            yield Violation(("fallback_instance_types",), what, fix, self.fallback_instance_types)
         if self.fallback_instance_types and self.headroom_mode == "reserved":
             what = "must not be set with headroom_mode reserved: a reservation is for one type"
             yield Violation(("fallback_instance_types",), what, "Remove it.", self.fallback_instance_types)

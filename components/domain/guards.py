@@ -57,10 +57,12 @@ class DeclaredScaling:
 
 @dataclass(frozen=True, kw_only=True)
 class DeclaredNodes:
-    """What a node group declares: its sizes, and by name the inputs that its nodes are made from."""
+    """What a node group or a node pool declares: its sizes, and by name the inputs that its nodes are made from."""
 
     desired: int
     maximum: int
+    unit: str = ""
+    """What the sizes count, such as GPUs. Empty for nodes."""
     made_from: Mapping[str, str]
 
 
@@ -121,7 +123,8 @@ def nodes_refusal(colors: Sequence[Color], old: DeclaredNodes, new: DeclaredNode
         if old.made_from.get(key) != value
     ]
     if fewest < old.desired:
-        what = f"may not go from {old.desired} to {fewest}, {old.desired} is the least"
+        unit = f" {old.unit}" if old.unit else ""
+        what = f"may not go from {old.desired}{unit} to {fewest}{unit}, {old.desired} is the least"
     elif changed:
         what = f"may not be replaced in place ({', '.join(changed)})"
     else:

@@ -215,7 +215,7 @@ def _node_pool(pool: Json) -> DeclaredNodes:
     gpus, budgets = int(spec["limits"][GPU_RESOURCE]), spec["disruption"].get("budgets")
     # While the budgets keep all nodes, no other change replaces one.
     replaced_by = {} if keeps_all_nodes(budgets) else {"disruption.budgets": _text(budgets)}
-    return DeclaredNodes(desired=gpus, maximum=gpus, made_from=replaced_by)
+    return DeclaredNodes(desired=gpus, maximum=gpus, unit="GPUs", made_from=replaced_by)
 
 
 def _template(template: Json) -> DeclaredNodes:

@@ -7,7 +7,16 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.gate_power import BLOCK_ACTIVE, BLOCK_CANDIDATE, TTFT_BUCKETS, calibrated, counted, draw_recorded, p95
+from benchmarks.gate_power import (
+    BLOCK_ACTIVE,
+    BLOCK_CANDIDATE,
+    TTFT_BUCKETS,
+    calibrated,
+    counted,
+    draw_recorded,
+    least_mean_requests,
+    p95,
+)
 from rollout.statistics.measurements import Histogram
 
 
@@ -41,6 +50,12 @@ def test_all_recorded_requests_are_dealt() -> None:
     assert 0.02 < np.median(active) < 0.1
 
 
+def test_the_least_mean_is_less_for_a_test_that_errs_more_often() -> None:
+    assert 600 < least_mean_requests(0.05, 1.0) < 800
+    assert least_mean_requests(0.05, 0.9) < least_mean_requests(0.05, 1.0) < least_mean_requests(0.01, 1.0)
+    assert least_mean_requests(0.05, 0.05) == 0
+
+
 def test_the_last_line_contains_the_figures() -> None:
     command = [sys.executable, "-m", "benchmarks.gate_power", "--runs", "20"]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -51,3 +66,7 @@ def test_the_last_line_contains_the_figures() -> None:
         assert gates <= set(medians[case])
         assert gates <= set(result["false_alarm_rate"][case])
         assert 0 < medians[case]["ours"] <= 4000
+        assert 0 < result["mean_requests_to_detect"][case]["ours"] <= 4000
+    assert set(result["false_alarm_rate_where_5_percent_fail"]) >= gates
+    for watches in result["watch"].values():
+        assert set(watches) == {"ours", "no_onset", "threshold", "cusum"}

@@ -128,12 +128,12 @@ def test_a_candidate_that_fails_its_first_cohort_gets_no_other_client() -> None:
 
 def test_a_rollback_takes_one_update_for_all_rules() -> None:
     world = with_cohorts()
-    steps = iter(range(1000))
+    steps, count = iter(range(1000)), world.clock.on_sleep
 
     def worse() -> None:
         if world.weights["green"] == 50 and next(steps) == 5:
             world.error_rate["green"] = 0.5
-        type(world).count_requests(world)
+        count()
 
     world.clock.on_sleep = worse
     assert ramp(world).phase is Phase.ROLLED_BACK
@@ -155,11 +155,12 @@ def test_the_idle_colour_is_not_parked_while_a_cohort_is_on_it() -> None:
 
 def test_a_cohort_that_somebody_moves_ends_the_hold() -> None:
     world = with_cohorts()
+    count = world.clock.on_sleep
 
     def meddle() -> None:
         if world.weights["green"] == 50 and world.journal.phase is Phase.HOLDING:
             world.cohorts["friends"] = 0
-        type(world).count_requests(world)
+        count()
 
     world.clock.on_sleep = meddle
     ended = ramp(world)

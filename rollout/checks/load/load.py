@@ -69,12 +69,13 @@ class Load:
         Raises:
             RefusedError: Prometheus has no requests of users, or the prompts cannot be read.
         """
-        if self.settings.required_percent_of_peak is not None and self._peak is None:
+        needs_peak = self.settings.required_percent_of_peak is not None and not self.settings.dry_run
+        if self._peak is None and needs_peak:
             days = self.settings.peak_window_seconds / 86_400
             raise RefusedError(
                 f"{KEY}: Prometheus has no finished requests of the service within {days:g} days, apart from our own "
-                "checks, so its peak is not known; raise peak_window_seconds, set required_percent_of_peak to null, or "
-                "leave the check out with --skip load --because REASON"
+                "checks, so its peak is not known; raise peak_window_seconds, set dry_run: true, or leave the check "
+                "out with --skip load --because REASON"
             )
         if self.recorded is not None:
             self.recorded()

@@ -29,9 +29,23 @@ ALIKE = [
     [
         (
             {"fallback_instance_types": ["g6e.12xlarge"]},
-            "fallback_instance_types[0]: must have 1 GPUs of 45776 MiB, as g6e.2xlarge: it has 4 of 45776 MiB",
+            "fallback_instance_types[0]: must have the GPUs of g6e.2xlarge, 1 of 45776 MiB: it has 4 of 45776 MiB (got "
+            '"g6e.12xlarge"). Such are g6e.xlarge, g6e.4xlarge, g6e.8xlarge, g6e.16xlarge.',
         ),
-        ({"fallback_instance_types": ["g6.2xlarge"]}, "as g6e.2xlarge: it has 1 of 22888 MiB"),
+        ({"fallback_instance_types": ["g6.2xlarge"]}, "1 of 45776 MiB: it has 1 of 22888 MiB"),
+        (
+            {
+                "fallback_instance_types": ["g6e.4xlarge"],
+                "existing_nodes": {
+                    "karpenter_node_pool": {
+                        "node_class": "gpu",
+                        "capacity_reservation_ids": ["cr-0a1b2c3d4e5f60718"],
+                    }
+                },
+            },
+            "fallback_instance_types: must not be more than the 1 of existing_nodes.karpenter_node_pool."
+            "capacity_reservation_ids allow: a reservation is for one type",
+        ),
         (
             {"fallback_instance_types": ["g6e.4xlarge", "g6e.2xlarge"]},
             "fallback_instance_types[1]: must not name a type",

@@ -298,7 +298,7 @@ def test_nodes_without_a_colour_are_both_colours_nodes() -> None:
         (
             node_pool(),
             node_pool("4"),
-            "chat-blue nodes: may not go from 8 to 4, 8 is the least: 100 % of requests go to",
+            "chat-blue nodes: may not go from 8 GPUs to 4 GPUs, 8 is the least: 100 % of requests go to",
         ),
         (
             node_pool(),
@@ -309,7 +309,7 @@ def test_nodes_without_a_colour_are_both_colours_nodes() -> None:
         (node_pool(nodes="100%"), node_pool(), ""),
         (node_pool(), node_pool("16", template={"spec": {"expireAfter": "Never"}}), ""),
         (node_pool(color="green"), node_pool("4", nodes="100%", color="green"), ""),
-        (node_pool(color=None), node_pool("4", color=None), "chat nodes: may not go from 8 to 4"),
+        (node_pool(color=None), node_pool("4", color=None), "chat nodes: may not go from 8 GPUs to 4 GPUs"),
     ],
 )
 def test_a_node_pool_is_judged_by_what_it_permits(old: dict[str, Any], new: dict[str, Any], said: str) -> None:

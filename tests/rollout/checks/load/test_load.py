@@ -312,6 +312,12 @@ def test_what_it_needs_is_missed_before_anything_changes(users: Users, recorded:
     assert stage.loops == {}
 
 
+def test_a_dry_run_measures_a_service_without_users_too() -> None:
+    verdict = Stage(users=Users(requests_per_second=0), dry_run=True).run()
+    assert (verdict.verdict, verdict.dry_run) == (Verdict.INCONCLUSIVE, True)
+    assert float(verdict.evidence["requests_per_second_per_replica"] or 0) > 0
+
+
 def test_the_peak_is_as_of_preflight() -> None:
     stage = Stage()
     stage.check.prepare()
