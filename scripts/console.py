@@ -194,13 +194,13 @@ class Output:
         self._json = json_output
         self._lines = RecordLines(errors if json_output else console)
 
-    def tell(self, record: Record) -> None:
+    def show(self, record: Record) -> None:
         """Print a record of the journal. What the journal does not keep is only for a person."""
         with _although_nobody_reads():
             if self._json and record.seq:
                 _print_line(record.as_json())
             else:
-                self._lines.tell(record)
+                self._lines.show(record)
 
     def say(self, text: str) -> None:
         """Print a line that is only for a person."""
@@ -335,7 +335,7 @@ class RecordLines:
         self._news = News()
         self._out = out
 
-    def tell(self, record: Record) -> None:
+    def show(self, record: Record) -> None:
         """Print what is new in a record."""
         for one in self._news.of(record):
             line = line_of(one)

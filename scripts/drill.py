@@ -33,7 +33,7 @@ def main(
         from rollout.session import Place, Session
 
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
-        session = Session(place, "drill", output.tell, SCRIPT.interrupted)
+        session = Session(place, "drill", output.show, SCRIPT.interrupted)
         with output.unless_due(session, "no drill", NotWarmError, on_a_schedule=if_warm):
             drill(session)
         output.end("done")

@@ -42,7 +42,7 @@ def main(
     """Change keep_until with one previewed update of the rule's tags, and show what the warm colour costs."""
     with console.refusals(SCRIPT, json_output=json_output) as output:
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
-        session = Session(place, "keep", output.tell, SCRIPT.interrupted)
+        session = Session(place, "keep", output.show, SCRIPT.interrupted)
         keep(session, until, shorten)
         output.end("done", reason=shorten.strip())
 

@@ -68,7 +68,7 @@ def main(
         bundle = None if release is None else read_release(release)
         left_out = read_skip(skip or (), because)
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
-        session = Session(place, "ramp", output.tell, SCRIPT.interrupted)
+        session = Session(place, "ramp", output.show, SCRIPT.interrupted)
         output.end_of(ramp(session, bundle, resume=resume, skip=left_out), session.report)
 
 

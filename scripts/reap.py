@@ -40,7 +40,7 @@ def main(
     """Park the idle colour, wait until its pods are gone, then release its nodes."""
     with console.refusals(SCRIPT, json_output=json_output) as output:
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
-        session = Session(place, "reap", output.tell, SCRIPT.interrupted)
+        session = Session(place, "reap", output.show, SCRIPT.interrupted)
         with output.unless_due(session, "not due", KeepWarmError, on_a_schedule=if_due):
             try:
                 rollout = reap(session)

@@ -79,7 +79,7 @@ def main(
 
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
         try:
-            session = Session(place, "rollback", output.tell, SCRIPT.interrupted)
+            session = Session(place, "rollback", output.show, SCRIPT.interrupted)
         except Exception as error:
             if moved is None:
                 raise
@@ -104,7 +104,7 @@ def _roll_back_own(
             "CI_JOB_URL is set. Set CI_JOB_URL to what names the run, for the ramp too, or leave --if-own out"
         )
     place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
-    session = Session(place, "rollback", output.tell, SCRIPT.interrupted)
+    session = Session(place, "rollback", output.show, SCRIPT.interrupted)
     rollout = roll_back_own(session, reason, run_url, force=force)
     if rollout is None:
         output.nothing_done("nothing to roll back: this CI run has left no rollout that changed anything")

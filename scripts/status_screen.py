@@ -79,7 +79,7 @@ def _lines(
         for record in records:
             if record.seq > shown:
                 shown = record.seq
-                lines.tell(record)
+                lines.show(record)
 
 
 def view(status: Status, progress: Progress | None, now: datetime) -> RenderableType:

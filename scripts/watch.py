@@ -52,7 +52,7 @@ def main(
         from rollout.watch import look
 
         place = Place(stack=stack, service=service, work_dir=work_dir.resolve())
-        session = Session(place, "watch", output.tell, SCRIPT.interrupted)
+        session = Session(place, "watch", output.show, SCRIPT.interrupted)
         with output.unless_due(session, "no look", NotWarmError, on_a_schedule=if_warm):
             seen = look(session)
         for line in seen.lines():

@@ -237,7 +237,7 @@ def slice_verdict(label: str, value: str, judged: GateVerdict, thresholds: Thres
 def with_slices(whole: GateVerdict, label: str, slices: Sequence[SliceVerdict], left_out: int = 0) -> GateVerdict:
     """Return the whole gate's verdict, or a worse one because of a slice."""
     deciding = [one for one in slices if one.decides]
-    told = f"by {label}: {_counted(label, len(deciding), len(slices), left_out)}"
+    counted = f"by {label}: {_counted(label, len(deciding), len(slices), left_out)}"
     for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
         found = [one for one in deciding if one.verdict is verdict]
         if whole.verdict is verdict:
@@ -245,12 +245,12 @@ def with_slices(whole: GateVerdict, label: str, slices: Sequence[SliceVerdict], 
         if found:
             reason = " and ".join(f"{one.name}: {one.reason}" for one in found)
             return replace(whole, verdict=verdict, reason=reason, slices=tuple(slices))
-    return replace(whole, reason=f"{whole.reason}; {told}", slices=tuple(slices))
+    return replace(whole, reason=f"{whole.reason}; {counted}", slices=tuple(slices))
 
 
 def _counted(label: str, deciding: int, number: int, left_out: int) -> str:
     """Return in words how many slices count."""
     if not number:
         return f"no request with a {label}"
-    told = f"{deciding} of {number} values judged" if deciding else "no value has enough requests"
-    return f"{told}, {left_out} smaller ones are left out" if left_out else told
+    counted = f"{deciding} of {number} values judged" if deciding else "no value has enough requests"
+    return f"{counted}, {left_out} smaller ones are left out" if left_out else counted

@@ -46,10 +46,10 @@ def test_on_a_narrow_terminal_a_cell_goes_on_in_the_next_line(monkeypatch: pytes
 def test_a_line_of_progress_breaks_at_spaces_and_keeps_long_words_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = on_a_terminal(monkeypatch, 40)
     text = "a replica of the candidate is not ready after a while, and nobody says why"
-    console.RecordLines(console.console).tell(record(Note(text=text)))
+    console.RecordLines(console.console).show(record(Note(text=text)))
     lines = [line.strip() for line in shown.getvalue().splitlines()]
     assert len(lines) > 2
     assert " ".join(lines).endswith(text)
     url = f"https://{'x' * 60}.example"
-    console.RecordLines(console.console).tell(record(Note(text=f"the reason is at {url}")))
+    console.RecordLines(console.console).show(record(Note(text=f"the reason is at {url}")))
     assert shown.getvalue().endswith(f"the reason is at {url}\n")

@@ -39,7 +39,7 @@ def test_every_script_takes_json() -> None:
 
 def test_a_record_is_the_line_that_the_journal_has(capsys: pytest.CaptureFixture[str]) -> None:
     written = record(Note(text="waiting for é [bold]"), seq=7)
-    console.Output(json_output=True).tell(written)
+    console.Output(json_output=True).show(written)
     shown = capsys.readouterr()
     assert lines_of(shown.out) == [written.as_json()]
     assert shown.err == ""
@@ -47,7 +47,7 @@ def test_a_record_is_the_line_that_the_journal_has(capsys: pytest.CaptureFixture
 
 def test_what_the_journal_does_not_keep_is_for_a_person(capsys: pytest.CaptureFixture[str]) -> None:
     output = console.Output(json_output=True)
-    output.tell(record(Note(text="report: here"), seq=0))
+    output.show(record(Note(text="report: here"), seq=0))
     output.say("100 % on blue [0]")
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -119,7 +119,7 @@ from scripts import console
 from tests.rollout.fakes import record
 with console.refusals(console.Script(examples=())) as output:
     for number in range(1, 4):
-        output.tell(record(Note(text="x" * 100), seq=number))
+        output.show(record(Note(text="x" * 100), seq=number))
     output.end("done", "the end", exit_code=0)
 print("went on", file=sys.stderr)
 """

@@ -60,12 +60,12 @@ def verdict(reason: str) -> Record:
 def test_of_many_equal_verdicts_the_first_and_the_last_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     progress = console.RecordLines()
     for number in range(5):
-        progress.tell(verdict(f"look {number}"))
-    progress.tell(record(PhaseBegun(step=0, check=0, promoted=False, reason="")))
+        progress.show(verdict(f"look {number}"))
+    progress.show(record(PhaseBegun(step=0, check=0, promoted=False, reason="")))
     shown = capsys.readouterr().out
     assert [number for number in range(5) if f"look {number}" in shown] == [0, 4]
 
 
 def test_markup_in_a_message_is_only_text(capsys: pytest.CaptureFixture[str]) -> None:
-    console.RecordLines().tell(record(Note(text="actions[0].x [bold]")))
+    console.RecordLines().show(record(Note(text="actions[0].x [bold]")))
     assert "actions[0].x [bold]" in capsys.readouterr().out
