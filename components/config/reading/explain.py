@@ -154,7 +154,8 @@ def _place(annotation: Any, metadata: tuple[Any, ...] = (), field: FieldInfo | N
         (annotation,) = (option for option in get_args(annotation) if option is not types.NoneType)
     if get_origin(annotation) is Annotated:
         annotation, *more = get_args(annotation)
-        metadata = (*metadata, *more)
+        below = [part for one in more for part in (one.metadata if isinstance(one, FieldInfo) else [one])]
+        metadata = (*metadata, *below)
     return _Place(annotation, metadata, field)
 
 
@@ -184,14 +185,18 @@ def _expected(place: _Place) -> str:
 
 
 def range_of(metadata: Collection[Any]) -> str:
-    """Return the range of a number, or of a length, in words that follow the type."""
+    """Return the range of a number, or of a length, in words that follow the type. The narrowest bounds count."""
 
-    def bound(kind: Any, name: str) -> float | None:
-        return next((getattr(one, name) for one in metadata if isinstance(one, kind)), None)
+    def bounds(kind: Any, name: str) -> list[float]:
+        return [getattr(one, name) for one in metadata if isinstance(one, kind)]
 
-    least, most = bound(annotated_types.Ge, "ge"), bound(annotated_types.Le, "le")
-    shortest, longest = bound(annotated_types.MinLen, "min_length"), bound(annotated_types.MaxLen, "max_length")
-    above = bound(annotated_types.Gt, "gt")
+    least, most = (
+        max(bounds(annotated_types.Ge, "ge"), default=None),
+        min(bounds(annotated_types.Le, "le"), default=None),
+    )
+    shortest = max(bounds(annotated_types.MinLen, "min_length"), default=None)
+    longest = min(bounds(annotated_types.MaxLen, "max_length"), default=None)
+    above = max(bounds(annotated_types.Gt, "gt"), default=None)
     if shortest or longest:
         return f" of at least {shortest}" if shortest else f" of at most {longest}"
     if above is not None:
@@ -211,7 +216,7 @@ def _example(place: _Place) -> str:
     if field.examples:
         return f", e.g. {field.examples[0]}"
     default = field.get_default()
-    return f", e.g. {default:g}" if isinstance(default, int | float) else ""
+    return f", e.g. {default:.15g}" if isinstance(default, int | float) else ""
 
 
 def _composed(place: _Place) -> Any:
@@ -282,7 +287,9 @@ def homes(model: type[BaseModel], here: Any = None) -> dict[str, str]:
                 homes.setdefault(name, []).append(where)
             below = _innermost(field.annotation)
             if below is not None:
-                waiting.append((name if where in ("the stack", "services") else f"{where}.{name}", below))
+                # The keys of a service may stand without ``services``.
+                inner = "the service" if name == "services" else name
+                waiting.append((inner if where in ("the stack", "the service") else f"{where}.{name}", below))
     return {
         name: _nearest_homes(places)
         for name, places in homes.items()

@@ -233,7 +233,11 @@ def _slice_label(text: str) -> str | None:
     return _TAKEN_LABELS.get(text, _PROMETHEUS_LABEL(text))
 
 
-SLICE_LABEL: Final = Form("a label of the pods' metrics", "model_name", _slice_label)
+SLICE_LABEL: Final = Form(
+    "a label of the pods' metrics: letters, digits and underscores, not starting with a digit",
+    "model_name",
+    _slice_label,
+)
 
 _PATH = r"(?!/*$)[^\x00-\x1f:]{1,500}"
 PATH: Final = Form("a path, relative to the folder of Pulumi.yaml", "evals/suite.jsonl", matching(_PATH))

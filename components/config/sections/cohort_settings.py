@@ -32,8 +32,10 @@ _TAKEN: Final = {
 def _header(text: str) -> str | None:
     if (taken := _TAKEN.get(text.lower())) is not None:
         return taken
+    if "*" in text:
+        return "Write the whole name: a load balancer takes wildcards in values alone."
     # https://www.rfc-editor.org/rfc/rfc7230#section-3.2.6
-    token = rf"[A-Za-z0-9!#$%&'*+.^_`|~-]{{1,{MAX_HEADER_CHARACTERS}}}"
+    token = rf"[A-Za-z0-9!#$%&'+.^_`|~-]{{1,{MAX_HEADER_CHARACTERS}}}"
     return None if re.fullmatch(token, text) else ""
 
 
@@ -42,9 +44,13 @@ COHORT: Final = Form(
     "friends",
     matching(rf"[a-z][a-z0-9-]{{0,{MAX_NAME_CHARACTERS - 1}}}"),
 )
-COHORT_HEADER: Final = Form(f"a header's name of at most {MAX_HEADER_CHARACTERS} characters", "x-tenant", _header)
+COHORT_HEADER: Final = Form(
+    f"a header's name: at most {MAX_HEADER_CHARACTERS} characters, without spaces, colons and wildcards",
+    "x-tenant",
+    _header,
+)
 COHORT_VALUE: Final = Form(
-    f"a header's value of at most {MAX_VALUE_CHARACTERS} characters",
+    f"a header's value: at most {MAX_VALUE_CHARACTERS} ASCII characters, without a backslash",
     "acme",
     # A backslash might be read as an escape.
     matching(rf"(?!\s)(?!.*\s\Z)[ -\[\]-~]{{1,{MAX_VALUE_CHARACTERS}}}"),

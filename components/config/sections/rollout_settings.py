@@ -302,6 +302,9 @@ class RolloutSettings(BaseModel):
     @classmethod
     def _rise_to_full_traffic(cls, steps: tuple[RampStep, ...]) -> tuple[RampStep, ...]:
         shares = [step.candidate_percent for step in steps if step.candidate_percent is not None]
+        if steps[-1].cohort is not None:
+            what = "must end with the step of candidate_percent 100; cohorts have their steps before all of the weights"
+            raise wrong(Violation((), what, value=[str(step) for step in steps]))
         if shares != sorted(set(shares)) or steps[-1].candidate_percent != 100:
             raise wrong(
                 Violation((), "must have candidate_percent rise from step to step and end at 100", value=shares)

@@ -8,7 +8,8 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from components.config.reading.explain import explain
+from components.config.reading.explain import explain, homes
+from components.config.sections.check_settings import LoadSettings
 from components.config.settings import Settings
 
 
@@ -39,3 +40,23 @@ def test_a_message_about_a_list_or_an_object_has_an_example_that_is_accepted(
     _, found, example = violation.what.partition(", e.g. ")
     assert found
     TypeAdapter(field.rebuild_annotation(), config=model.model_config).validate_python(json.loads(example))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("peak_window_seconds", 2_678_401, "must be a number above 0 and at most 2678400, e.g. 86400"),  # two bounds
+        ("ttft_p95_limit_seconds", 0, "must be a number above 0 and at most 31536000, e.g. 2"),  # of an optional one
+        ("max_total_tokens", 0, "must be a whole number from 1 to 1000000000, e.g. 5000000"),  # as YAML reads it
+    ],
+)
+def test_a_message_has_the_range_that_holds_and_an_example_in_it(key: str, value: int, says: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        LoadSettings.model_validate({key: value})
+    (violation,) = explain(raised.value, LoadSettings)
+    assert violation.what == says
+
+
+def test_a_key_of_the_service_is_said_to_be_the_services_own() -> None:
+    assert homes(Settings)["node_usd_per_hour"] == "the service"
+    assert homes(Settings)["load"] == "rollout.gates"

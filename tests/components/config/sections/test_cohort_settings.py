@@ -71,6 +71,11 @@ def test_cohorts_are_on_the_active_colour_unless_the_config_says_otherwise() -> 
         ),
         ({"values": []}, "rollout.cohorts[0].values"),
         ({"header": "Host"}, "rollout.cohorts[0].header"),
+        (
+            {"header": "x-*"},
+            "rollout.cohorts[0].header: must be a header's name: at most 40 characters, without spaces, colons and "
+            'wildcards, e.g. x-tenant (got "x-*"). Write the whole name',
+        ),
     ],
 )
 def test_a_rule_that_no_load_balancer_takes_is_refused(changed: dict[str, Any], says: str) -> None:
@@ -116,7 +121,12 @@ def test_the_same_value_of_another_header_is_another_client() -> None:
             [{"candidate_percent": 1, "hold_seconds": 60}, step("friends"), ALL],
             "rollout.steps[1].cohort: must come before the steps with candidate_percent",
         ),
-        ([step("friends")], "rollout.steps: must have candidate_percent rise from step to step and end at 100"),
+        (
+            [ALL, step("friends")],
+            "rollout.steps: must end with the step of candidate_percent 100; cohorts have their steps before all of "
+            'the weights (got ["100 % for 60 s", "cohort friends for 60 s"]).',
+        ),
+        ([step("friends")], "rollout.steps: must end with the step of candidate_percent 100"),
         ([{"hold_seconds": 60}, ALL], "rollout.steps[0].candidate_percent: is not set. A step has this or cohort"),
         (
             [{**step("friends"), "candidate_percent": 5}, ALL],
