@@ -160,7 +160,8 @@ def figures(evidence: Evidence) -> Iterator[tuple[str, str]]:
         words = name.split("_")
         unit = _UNITS.get(words[-1], "")
         label = " ".join(words[:-1] if unit and len(words) > 1 else words)
-        yield label, f"{value:g} {unit}".rstrip() if isinstance(value, int | float) else str(value)
+        shown = format(value, "g") if isinstance(value, float) else str(value)
+        yield label, shown if isinstance(value, str) else f"{shown} {unit}".rstrip()
     if (found := _log_evidence(evidence)) is not None:
         yield "evidence", f"{found[0]:.1f} of the {found[1]:.1f} that rules out chance"
 

@@ -83,3 +83,7 @@ def test_the_share_of_the_evidence_is_of_the_strongest_test() -> None:
 def test_figures_have_units_and_unknown_ones_are_left_out() -> None:
     found = dict(figures({"p95_seconds": 1.5, "limit_percent": 2, "requests": 3, "active_p95_seconds": None}))
     assert found == {"p95": "1.5 s", "limit": "2 %", "requests": "3"}
+
+
+def test_a_large_count_is_written_out() -> None:
+    assert dict(figures({"output_tokens": 1_485_000})) == {"output tokens": "1485000"}
