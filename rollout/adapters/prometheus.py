@@ -217,13 +217,13 @@ class Prometheus:
             raise RolloutError(f"Prometheus at {self._base} answers {answer} {self._access.refusal(status)}")
         if response.is_redirect:
             raise RolloutError(
-                f"Prometheus at {self._base} redirects to {_origin(response)}, and credentials must not follow. Set "
-                "rollout.prometheus_url or PROMETHEUS_URL to the address that answers"
+                f"Prometheus at {self._base} redirects to {redirect_origin(response)}, and credentials must not follow. "
+                "Set rollout.prometheus_url or PROMETHEUS_URL to the address that answers"
             )
         response.raise_for_status()
 
 
-def _origin(response: httpx.Response) -> str:
+def redirect_origin(response: httpx.Response) -> str:
     """Return where a redirect leads, without what may be a secret: user, path and query."""
     try:
         to = response.url.join(response.headers.get("location", ""))

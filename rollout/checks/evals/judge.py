@@ -108,6 +108,10 @@ class PreferenceJudge:
         if all(pair.preference is None for pair in labelled):
             answer = self._say(_Pair(conversation=self._labels[0], one=self._labels[0].a, other=self._labels[0].b))
             reason = answer.error or "it does not end its answers with [[A]], [[B]] or [[TIE]]"
+            if answer.error is None and answer.finish_reason == "length":
+                reason = (
+                    f"its answers are cut off before they end with [[A]], [[B]] or [[TIE]]; raise {FIELD}.max_tokens"
+                )
             return GateVerdict(
                 gate=GATE, verdict=Verdict.INCONCLUSIVE, reason=f"the judge chose in none of the labels: {reason}"
             )

@@ -128,6 +128,16 @@ def test_a_judge_that_does_not_answer_is_named_and_no_pass(folder: Path) -> None
     assert "chose in none of the labels: the judge: status 401" in verdict.reason
 
 
+def test_a_judge_that_is_cut_off_is_told_apart_from_one_that_does_not_choose(folder: Path) -> None:
+    asked = judge(folder, JudgeServer())
+    choice = {"index": 0, "message": {"content": None, "reasoning": "Hm"}, "finish_reason": "length"}
+    assert isinstance(asked.model, HttpJudge)
+    asked.model.transport = httpx.MockTransport(lambda _request: httpx.Response(200, json={"choices": [choice]}))
+    verdict = asked.run("green", NEW.release_id, OLD.release_id)
+    assert verdict.verdict is Verdict.INCONCLUSIVE
+    assert verdict.reason.endswith("raise rollout.gates.eval.judge.max_tokens")
+
+
 def test_what_it_is_told_has_the_criteria_and_the_whole_conversation(folder: Path) -> None:
     chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 1 + 2?"}]
     (folder / "labels.jsonl").write_text(
