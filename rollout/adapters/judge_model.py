@@ -102,7 +102,7 @@ def _read(response: httpx.Response, text: str) -> Answer:
         where = redirect_origin(response)
         fix = "Set rollout.gates.eval.judge.url to what it leads to"
         return Answer(status=status, error=f"status {status}: it redirects to {where}, and is not followed. {fix}")
-    if status != httpx.codes.OK:
+    if status != 200:
         return Answer(status=status, error=read_error(status, text))
     try:
         reading = read_chunks([json.loads(text)])

@@ -141,3 +141,14 @@ def test_a_key_is_not_sent_in_clear_text() -> None:
         JudgeSettings.model_validate({**keyed, "url": "http://judge.internal/v1"})
     JudgeSettings.model_validate({**keyed, "url": "http://127.0.0.1:8080/v1"})
     JudgeSettings.model_validate({**BASE, "url": "http://judge.internal/v1"})
+
+
+def test_no_url_with_a_key_is_shown_and_none_names_the_endpoint_itself() -> None:
+    with pytest.raises(ValidationError, match="must be an http") as refused:
+        JudgeSettings.model_validate({**BASE, "url": "https://judge/v1?key=precious"})
+    (violation,) = refused.value.errors()[0].get("ctx", {})["violations"]
+    assert violation.line() == (
+        "all of it: must be an http(s) URL, e.g. https://judge.internal/v1. Remove the query and the fragment."
+    )
+    with pytest.raises(ValidationError, match="must be an http"):
+        JudgeSettings.model_validate({**BASE, "url": "https://judge/v1/chat/completions"})
