@@ -88,10 +88,14 @@ class PreferenceJudge:
     def _read(self, name: str, kind: type[_Line], place: str) -> tuple[_Line, ...]:
         path = self.work_dir / place
         try:
-            return read_lines(kind, path.read_text(encoding="utf-8"), f"{FIELD}.{name} {path.name}", name.rstrip("s"))
+            return read_lines(
+                kind, path.read_text(encoding="utf-8-sig"), f"{FIELD}.{name} {path.name}", name.rstrip("s")
+            )
         except OSError as error:
             raise RefusedError(f"{FIELD}.{name}: {path} cannot be read ({error.strerror})") from error
-        except (UnicodeDecodeError, SuiteError) as error:
+        except UnicodeDecodeError as error:
+            raise RefusedError(f"{FIELD}.{name}: {path} is not text in UTF-8. Save it as UTF-8") from error
+        except SuiteError as error:
             raise RefusedError(str(error)) from error
 
     def run(self, candidate: Color, candidate_id: str, active_id: str) -> GateVerdict:
