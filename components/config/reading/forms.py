@@ -251,8 +251,21 @@ def _slice_label(text: str) -> str | None:
 
 SLICE_LABEL: Final = Form("a label of the pods' metrics", "model_name", _slice_label)
 
+
+def _score_file(text: str) -> str | None:
+    if re.fullmatch(_PATH, text) is None:
+        return ""
+    parts = text.split("/")
+    if text.startswith(("/", "{folder}")) or ".." in parts:
+        return "Write it relative to {folder}."
+    return (
+        "Write * there: ** is a whole part of a path." if any("**" in part and part != "**" for part in parts) else None
+    )
+
+
 _PATH = r"(?!/*$)[^\x00-\x1f:]{1,500}"
 PATH: Final = Form("a path, relative to the folder of Pulumi.yaml", "evals/suite.jsonl", matching(_PATH))
+SCORE_FILE: Final = Form("a path in the command's folder", "**/results_*.json", _score_file)
 PATH_OR_S3: Final = Form(
     "a path, relative to the folder of Pulumi.yaml, or s3://<bucket>/<prefix>",
     "s3://gateway-logs/chat/",

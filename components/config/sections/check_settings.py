@@ -1,13 +1,12 @@
 """Settings of the checks that a candidate must pass before it gets user traffic, and of the approvals by a person."""
 
-from pathlib import PurePosixPath
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from components.config.reading.durations import PositiveSeconds
-from components.config.reading.forms import JUDGE_URL, PATH
+from components.config.reading.forms import JUDGE_URL, PATH, SCORE_FILE
 from components.config.reading.model import STRICT, Items
 from components.config.reading.violations import Violation, wrong
 from components.config.sections.gate_settings import DryRun
@@ -110,7 +109,7 @@ class EvalSettings(BaseModel):
     ] = None
     score_file: Annotated[
         str | None,
-        PATH,
+        SCORE_FILE,
         Field(
             description="JSON file that the command writes into its folder; * matches any text. "
             "Default: the last line of the command's output."
@@ -157,18 +156,6 @@ class EvalSettings(BaseModel):
             ],
         ),
     ] = None
-
-    @field_validator("score_file")
-    @classmethod
-    def _be_below_the_folder(cls, pattern: str | None) -> str | None:
-        parts = PurePosixPath(pattern or "").parts
-        if pattern is not None and (pattern.startswith(("/", "{folder}")) or ".." in parts):
-            what = "must be a path below {folder}, e.g. **/results_*.json"
-            raise wrong(Violation((), what, "Write it relative to that folder.", pattern))
-        if any("**" in part and part != "**" for part in parts):
-            what = "must have ** only as a whole part of the path, e.g. **/results_*.json"
-            raise wrong(Violation((), what, "Write * there.", pattern))
-        return pattern
 
     @field_validator("command")
     @classmethod

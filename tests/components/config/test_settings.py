@@ -364,19 +364,23 @@ def violations(extra: dict[str, str] | None = None, **changes: Any) -> list[str]
         ),
         (
             {"rollout": {"gates": {"eval": {"command": ["x"], "score_file": "/tmp/*.json"}}}},
-            "gates.eval.score_file: must be a path below {folder}",
+            "gates.eval.score_file: must be a path in the command's folder, e.g. **/results_*.json (got "
+            '"/tmp/*.json"). Write it relative to {folder}.',
         ),
         (
             {"rollout": {"gates": {"eval": {"command": ["x"], "score_file": "../*.json"}}}},
-            "gates.eval.score_file: must be a path below {folder}",
+            "gates.eval.score_file: must be a path in the command's folder, e.g. **/results_*.json (got "
+            '"../*.json"). Write it relative to {folder}.',
         ),
         (
             {"rollout": {"gates": {"eval": {"command": ["x"], "score_file": "{folder}/*.json"}}}},
-            "gates.eval.score_file: must be a path below {folder}",
+            "gates.eval.score_file: must be a path in the command's folder, e.g. **/results_*.json (got "
+            '"{folder}/*.json"). Write it relative to {folder}.',
         ),
         (
             {"rollout": {"gates": {"eval": {"command": ["x"], "score_file": "**.json"}}}},
-            "gates.eval.score_file: must have ** only as a whole part of the path",
+            "gates.eval.score_file: must be a path in the command's folder, e.g. **/results_*.json (got "
+            '"**.json"). Write * there',
         ),
         (
             {"rollout": {"hooks": {"after_promotion": ["curl -X POST 'a b'"]}}},
