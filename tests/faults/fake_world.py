@@ -126,9 +126,9 @@ class FaultyWorld(World):
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass inside a call that cannot be interrupted."""
-        self._count()
+        self.count_requests()
         self.clock.elapsed += seconds
-        self._count()
+        self.count_requests()
 
     def move_traffic(self, green_weight: int) -> None:
         """Change the rule on behalf of somebody else."""
@@ -140,12 +140,12 @@ class FaultyWorld(World):
             return call.ask() + offset if call.method == "now" else call.ask()
         if call.port == "journal" and call.arguments and isinstance(begun := call.arguments[0], PhaseBegun):
             self._perhaps_break(str(self.journal.phase), begun.step)
-        self._count()
+        self.count_requests()
         self._perhaps_repair()
         try:
             return self._breakage.call(self, call) if self._broken and self._breakage is not None else call.ask()
         finally:
-            self._count()
+            self.count_requests()
 
     def _perhaps_break(self, phase: str, step: int) -> None:
         if self._breakage is not None and self._since is None and self._strikes(phase, step):
@@ -161,7 +161,7 @@ class FaultyWorld(World):
 
     # Traffic
 
-    def _count(self) -> None:
+    def count_requests(self) -> None:
         begin, now = self._last_count, self.clock.elapsed
         self._last_count = now
         if not self._followed:
