@@ -54,6 +54,8 @@ class Seen:
     """What endangers the way back. Empty when the old colour is ready."""
     unread: tuple[str, ...]
     """The sources that did not answer. The next look covers their time, too."""
+    way_back_known: bool = True
+    """Whether every source answered that shows if the old colour could take over."""
 
     @property
     def failure(self) -> str | None:
@@ -73,7 +75,8 @@ class Seen:
             for part in one.slices:
                 yield f"    {part.name}: {part.verdict if part.decides else 'no verdict'} {part.reason}"
         if not self.at_risk:
-            yield f"the way back: {other_color(self.color)} is ready to take all requests back"
+            state = "is ready to take" if self.way_back_known else "may not be ready to take"
+            yield f"the way back: {other_color(self.color)} {state} all requests back"
         yield from (f"warning: the way back is at risk: {one}" for one in self.at_risk)
         yield from (f"warning: no answer, so the next look covers this time too: {one}" for one in self.unread)
 
@@ -145,16 +148,21 @@ def look(session: Session) -> Seen:
         *(() if active_health is None else (judge_targets(active_health, wanted, more_may_start=scaled),)),
         *judge_looks(watched.looks, limits, _usual(history, promotion.rollout, limits.false_alarm_rate)),
     )
+    unanswered = list[str]()
+    at_risk = tuple(_at_risk(ports, settings, session.service, until, unanswered))
     seen = Seen(
         color=active,
         promoted_at=promotion.at,
         keep_until=until,
         looks=max(sum(one.source == source for one in watched.looks) for source in ("pods", "load_balancer")),
         verdicts=verdicts,
-        at_risk=tuple(_at_risk(ports, settings, session.service, until, unread)),
-        unread=tuple(dict.fromkeys(unread)),
+        at_risk=at_risk,
+        unread=tuple(dict.fromkeys((*unread, *unanswered))),
+        way_back_known=not unanswered,
     )
-    notified = tuple(key for key, found in ((FAILED, seen.failure), (AT_RISK, seen.at_risk)) if found)
+    found = {FAILED: (seen.failure, active_health is not None), AT_RISK: (at_risk, not unanswered)}
+    # What a source that does not answer had shown is not over: it must not be told twice.
+    notified = tuple(key for key, (bad, known) in found.items() if bad or (not known and key in watched.notified))
     if looks.write(watched.model_copy(update={"notified": notified})):
         news = [key for key in notified if key not in watched.notified]
         session.notify(lambda origin: _notifications(origin, seen, promotion.rollout, news, now, settings))

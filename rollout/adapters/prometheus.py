@@ -62,7 +62,8 @@ class Prometheus:
             )
         where = "rollout.prometheus_url" if url else "the variable PROMETHEUS_URL"
         if (hint := URL.check(base)) is not None:
-            raise RefusedError(f"{where}: must be {URL.expected} (got {shown(base)}). {hint}".rstrip())
+            got = "" if URL.hides(base) else f" (got {shown(base)})"
+            raise RefusedError(f"{where}: must be {URL.expected}{got}. {hint}".rstrip())
         self._access = access or PrometheusAccess(PrometheusSettings(), Path())
         if (found := self._access.settings.url_violation(base)) is not None:
             raise RefusedError(f"{where}: {found.what} (got {shown(base)}). {found.fix}")
@@ -217,13 +218,13 @@ class Prometheus:
             raise RolloutError(f"Prometheus at {self._base} answers {answer} {self._access.refusal(status)}")
         if response.is_redirect:
             raise RolloutError(
-                f"Prometheus at {self._base} redirects to {_origin(response)}, and credentials must not follow. Set "
-                "rollout.prometheus_url or PROMETHEUS_URL to the address that answers"
+                f"Prometheus at {self._base} redirects to {redirect_origin(response)}, and credentials must not "
+                "follow. Set rollout.prometheus_url or PROMETHEUS_URL to the address that answers"
             )
         response.raise_for_status()
 
 
-def _origin(response: httpx.Response) -> str:
+def redirect_origin(response: httpx.Response) -> str:
     """Return where a redirect leads, without what may be a secret: user, path and query."""
     try:
         to = response.url.join(response.headers.get("location", ""))

@@ -10,7 +10,7 @@ import pytest
 
 from rollout.commands import roll_back
 from rollout.journal.store import FileStore
-from rollout.model.errors import NotWarmError, RefusedError
+from rollout.model.errors import NotWarmError, RefusedError, RolloutError
 from rollout.model.look import WatchState
 from rollout.model.machine import Phase
 from rollout.model.notification import Notification, Origin
@@ -229,6 +229,30 @@ def test_a_way_back_that_is_not_whole_is_told_while_there_is_time(tmp_path: Path
     ten_minutes(world)
     seen(session)
     assert len(session.sent) == 1
+
+
+def test_a_way_back_that_nobody_can_see_is_not_called_ready_and_a_known_risk_is_not_told_twice(tmp_path: Path) -> None:
+    session = watching(tmp_path)
+    world = session.world
+    nodes = world.nodes
+
+    def down() -> Any:
+        raise RolloutError("Kubernetes does not answer")
+
+    world.healthy["blue"] = 1
+    ten_minutes(world)
+    assert seen(session).at_risk
+    world.healthy["blue"] = 2
+    world.nodes = down  # pyright: ignore[reportAttributeAccessIssue]
+    ten_minutes(world)
+    blind = seen(session)
+    assert (blind.at_risk, blind.unread) == ((), ("Kubernetes: Kubernetes does not answer",))
+    assert "the way back: blue may not be ready to take all requests back" in blind.lines()
+    world.nodes = nodes  # pyright: ignore[reportAttributeAccessIssue]
+    world.healthy["blue"] = 1
+    ten_minutes(world)
+    assert seen(session).at_risk
+    assert [one.event for one in session.sent] == ["way_back_at_risk"]
 
 
 def test_time_without_an_answer_is_covered_by_the_next_look(tmp_path: Path) -> None:

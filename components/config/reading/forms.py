@@ -27,6 +27,8 @@ class Form:
     example: str
     check: Callable[[str], str | None]
     """Returns None for a valid text, else a hint, which may be empty."""
+    hides: Callable[[str], bool] = lambda text: secret_kind(text) is not None
+    """Whether a text may contain a secret, so that no message may show it."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Check the format after pydantic has checked the type."""
@@ -42,7 +44,7 @@ class Form:
             return text
         if text != text.strip() and self.check(text.strip()) is None:
             hint = "Remove the spaces around it."
-        value = UNSET if secret_kind(text) else text
+        value = UNSET if self.hides(text) else text
         raise wrong(Violation((), f"must be {self.expected}", hint, value))
 
 
@@ -99,6 +101,19 @@ def _url(text: str) -> str | None:
         return "Remove the query and the fragment."
     authority = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)(:[0-9]+)?", parts.netloc)
     return None if usable and authority and re.fullmatch(r"[!-~]+", text) else ""
+
+
+def _api_url(text: str) -> str | None:
+    if (hint := _url(text)) is not None:
+        return hint
+    path = urlsplit(text).path.rstrip("/")
+    end = next((one for one in ("/chat/completions", "/completions", "/chat") if path.endswith(one)), None)
+    return None if end is None else f"Remove {end} at its end: /chat/completions is added to it."
+
+
+def _hides(url: str) -> bool:
+    """Return whether a URL may contain a key: in its user or its query, which no setting of this kind may have."""
+    return secret_kind(url) is not None or bool(set(url) & set("@?#"))
 
 
 _RFC3339 = re.compile(
@@ -202,8 +217,9 @@ SERVICE_NAME: Final = Form(
 )
 NAMESPACE: Final = Form("a Kubernetes namespace: lower-case letters, digits and dashes", "chat", _namespace)
 MODEL_NAME: Final = Form("a model name without spaces", "qwen2.5-7b", matching(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,199}"))
-BASE_URL: Final = Form("an http(s) URL of scheme and host", "https://llm.example.com", _base_url)
-URL: Final = Form("an http(s) URL", "https://prometheus.internal", _url)
+BASE_URL: Final = Form("an http(s) URL of scheme and host", "https://llm.example.com", _base_url, _hides)
+URL: Final = Form("an http(s) URL", "https://prometheus.internal", _url, _hides)
+JUDGE_URL: Final = Form("an http(s) URL", "https://judge.internal/v1", _api_url, _hides)
 STORE_URL: Final = Form(
     "the URL of an S3 prefix or a folder",
     "s3://team-rollouts/llm",
@@ -239,8 +255,21 @@ SLICE_LABEL: Final = Form(
     _slice_label,
 )
 
+
+def _score_file(text: str) -> str | None:
+    if re.fullmatch(_PATH, text) is None:
+        return ""
+    parts = text.split("/")
+    if text.startswith(("/", "{folder}")) or ".." in parts:
+        return "Write it relative to {folder}."
+    return (
+        "Write * there: ** is a whole part of a path." if any("**" in part and part != "**" for part in parts) else None
+    )
+
+
 _PATH = r"(?!/*$)[^\x00-\x1f:]{1,500}"
 PATH: Final = Form("a path, relative to the folder of Pulumi.yaml", "evals/suite.jsonl", matching(_PATH))
+SCORE_FILE: Final = Form("a path in the command's folder", "**/results_*.json", _score_file)
 PATH_OR_S3: Final = Form(
     "a path, relative to the folder of Pulumi.yaml, or s3://<bucket>/<prefix>",
     "s3://gateway-logs/chat/",

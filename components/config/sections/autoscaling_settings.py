@@ -8,7 +8,11 @@ from components.config.reading.forms import REGION, URL, Form, all_different, ma
 from components.config.reading.model import STRICT, Items
 from components.config.reading.violations import Violation, wrong
 from components.config.sections.pod_settings import OBJECT_NAME
-from components.config.sections.prometheus_settings import HEADER_NAME, refuse_secret_headers
+from components.config.sections.prometheus_settings import (
+    HEADER_NAME,
+    refuse_headers_of_the_client,
+    refuse_secret_headers,
+)
 from components.domain.capacity.floors import Scaling
 from components.domain.naming import Color
 
@@ -115,10 +119,22 @@ class AutoscalingSettings(BaseModel):
         ),
     ] = {}
 
+    @field_validator("headers", mode="before")
+    @classmethod
+    def _hold_no_secrets(cls, headers: object) -> object:
+        return refuse_secret_headers(headers, "Remove it, and put it into the TriggerAuthentication (mode custom).")
+
     @field_validator("headers")
     @classmethod
-    def _hold_no_secrets(cls, headers: dict[str, str]) -> dict[str, str]:
-        return refuse_secret_headers(headers, "Remove it, and put it into the TriggerAuthentication (mode custom).")
+    def _be_different(cls, headers: dict[str, str]) -> dict[str, str]:
+        refuse_headers_of_the_client(headers)
+        names = [name.lower() for name in headers]
+        twice = [name for place, name in enumerate(headers) if name.lower() in names[:place]]
+        if twice:
+            raise wrong(
+                *(Violation((name,), "must not be named more than once", "Remove one of them.") for name in twice)
+            )
+        return headers
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from components.config.reading.durations import PositiveSeconds
-from components.config.reading.forms import PATH, URL
+from components.config.reading.forms import JUDGE_URL, PATH, SCORE_FILE
 from components.config.reading.model import STRICT, Items
 from components.config.reading.violations import Violation, wrong
 from components.config.sections.gate_settings import DryRun
@@ -36,7 +36,7 @@ class JudgeSettings(BaseModel):
 
     url: Annotated[
         str,
-        URL,
+        JUDGE_URL,
         Field(
             description="Base URL of an OpenAI-compatible API. Prompts and answers are sent to it.",
             examples=["https://judge.internal/v1"],
@@ -109,7 +109,7 @@ class EvalSettings(BaseModel):
     ] = None
     score_file: Annotated[
         str | None,
-        PATH,
+        SCORE_FILE,
         Field(
             description="JSON file that the command writes into its folder; * matches any text. "
             "Default: the last line of the command's output."

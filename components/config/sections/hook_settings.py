@@ -16,6 +16,10 @@ WORD: Final = Form("a word of a command that does not begin with a space", "purg
 
 def be_words(command: tuple[str, ...]) -> tuple[str, ...]:
     """Return a command, unless it is a whole line of a shell in one element: no program has such a name."""
+    for place, word in enumerate(command):
+        if "\0" in word or (place == 0 and not word.strip()):
+            what = "must be the name of a program" if place == 0 else "must have no null character"
+            raise wrong(Violation((place,), what, "Correct it.", word))
     if len(command) == 1 and re.search(r"\s", command[0]) and not command[0].startswith(("/", "./")):
         try:
             words = shlex.split(command[0])

@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Final, Self, cast
+from typing import Annotated, Final, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -27,6 +27,8 @@ AUTHORIZATION: Final = "authorization"
 _OF_THE_CLIENT: Final = frozenset(
     {"connection", "content-length", "host", "te", "trailer", "transfer-encoding", "upgrade"}
 )
+_Value = TypeVar("_Value")
+
 _ALSO_SECRET: Final = frozenset({AUTHORIZATION, "proxy-authorization", "cookie"})
 
 
@@ -138,17 +140,15 @@ class PrometheusSettings(BaseModel):
         what = f"must begin with https://, because rollout.prometheus.{secret} would be sent in clear text"
         return Violation((), what, f"Begin it with https://, use a tunnel to 127.0.0.1, or remove {secret}.", url)
 
-    @field_validator("headers")
+    @field_validator("headers", mode="before")
     @classmethod
-    def _hold_no_secrets(cls, headers: dict[str, str]) -> dict[str, str]:
+    def _hold_no_secrets(cls, headers: object) -> object:
         return refuse_secret_headers(headers, "Remove it, and name in headers_from where its value is read.")
 
     @field_validator("headers", "headers_from")
     @classmethod
     def _leave_the_clients_own_alone(cls, headers: dict[str, object]) -> dict[str, object]:
-        if found := [name for name in headers if name.lower() in _OF_THE_CLIENT]:
-            raise wrong(*(Violation((name,), "is set by the HTTP client", "Remove it.") for name in found))
-        return headers
+        return refuse_headers_of_the_client(headers)
 
     @model_validator(mode="after")
     def _authenticate_in_one_way(self) -> Self:
@@ -172,14 +172,32 @@ class PrometheusSettings(BaseModel):
                 seen.add(name.lower())
 
 
-def refuse_secret_headers(headers: dict[str, str], fix: str) -> dict[str, str]:
+def refuse_secret_headers(headers: object, fix: str) -> object:
     """Return the headers of plain config, unless their names say that their values are secrets.
+
+    It comes before any other check, whose message would show the value.
 
     Raises:
         ValueError: some are. Each is named with the fix.
     """
-    if secret := [name for name in headers if name.lower() in _ALSO_SECRET or names_secret(name)]:
+    names = (
+        [name for name in cast(dict[object, object], headers) if isinstance(name, str)]
+        if isinstance(headers, dict)
+        else []
+    )
+    if secret := [name for name in names if name.lower() in _ALSO_SECRET or names_secret(name)]:
         raise wrong(*(Violation((name,), "would put a secret into plain config", fix) for name in secret))
+    return headers
+
+
+def refuse_headers_of_the_client(headers: dict[str, _Value]) -> dict[str, _Value]:
+    """Return headers, unless they say how the request is sent, or whom the connection leads to.
+
+    Raises:
+        ValueError: some do. Each is named.
+    """
+    if found := [name for name in headers if name.lower() in _OF_THE_CLIENT]:
+        raise wrong(*(Violation((name,), "is set by the HTTP client", "Remove it.") for name in found))
     return headers
 
 

@@ -122,7 +122,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _document(settings: EvalSettings, folder: Path, output: Path) -> str:
     if settings.score_file is None:
         return last_line(output.read_text(encoding="utf-8", errors="replace"))
-    found = sorted(folder.glob(settings.score_file), key=lambda path: path.stat().st_mtime)
+    files = [path for path in folder.glob(settings.score_file) if path.is_file()]
+    found = sorted(files, key=lambda path: path.stat().st_mtime)
     if not found:
         raise NoScoreError(f"it left no {settings.score_file!r} in {{folder}}")
     return found[-1].read_text(encoding="utf-8", errors="replace")

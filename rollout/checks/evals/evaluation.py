@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from shutil import which
 
 from components.config.release.release import Release
 from components.config.sections.check_settings import EvalSettings
@@ -46,17 +47,30 @@ class Evaluation:
         self.route.prepare()
         if self.judge is not None:
             self.judge.prepare()
-        if not self.settings.command:
+        if self.settings.command:
+            self._find(self.settings.command[0])
+        else:
             _ = self._questions
+
+    def _find(self, program: str) -> None:
+        """Make sure that the command can be run, before nodes are paid for it."""
+        if "{" in program or which(str(self.work_dir / program) if "/" in program else program):
+            return
+        raise RefusedError(
+            f"rollout.gates.eval.command: {program!r} is no program that can be run in {self.work_dir}. Install it "
+            "there, or correct its path"
+        )
 
     @cached_property
     def _questions(self) -> tuple[Question, ...]:
         path = BUILT_IN if self.settings.suite is None else self.work_dir / self.settings.suite
         try:
-            return read_suite(path.read_text(encoding="utf-8"), f"rollout.gates.eval.suite {path.name}")
+            return read_suite(path.read_text(encoding="utf-8-sig"), f"rollout.gates.eval.suite {path.name}")
         except OSError as error:
             raise RefusedError(f"rollout.gates.eval.suite: {path} cannot be read ({error.strerror})") from error
-        except (UnicodeDecodeError, SuiteError) as error:
+        except UnicodeDecodeError as error:
+            raise RefusedError(f"rollout.gates.eval.suite: {path} is not text in UTF-8. Save it as UTF-8") from error
+        except SuiteError as error:
             raise RefusedError(str(error)) from error
 
     def run(self, color: Color, release: Release) -> GateVerdict:

@@ -88,10 +88,14 @@ class PreferenceJudge:
     def _read(self, name: str, kind: type[_Line], place: str) -> tuple[_Line, ...]:
         path = self.work_dir / place
         try:
-            return read_lines(kind, path.read_text(encoding="utf-8"), f"{FIELD}.{name} {path.name}", name.rstrip("s"))
+            return read_lines(
+                kind, path.read_text(encoding="utf-8-sig"), f"{FIELD}.{name} {path.name}", name.rstrip("s")
+            )
         except OSError as error:
             raise RefusedError(f"{FIELD}.{name}: {path} cannot be read ({error.strerror})") from error
-        except (UnicodeDecodeError, SuiteError) as error:
+        except UnicodeDecodeError as error:
+            raise RefusedError(f"{FIELD}.{name}: {path} is not text in UTF-8. Save it as UTF-8") from error
+        except SuiteError as error:
             raise RefusedError(str(error)) from error
 
     def run(self, candidate: Color, candidate_id: str, active_id: str) -> GateVerdict:
@@ -108,6 +112,10 @@ class PreferenceJudge:
         if all(pair.preference is None for pair in labelled):
             answer = self._say(_Pair(conversation=self._labels[0], one=self._labels[0].a, other=self._labels[0].b))
             reason = answer.error or "it does not end its answers with [[A]], [[B]] or [[TIE]]"
+            if answer.error is None and answer.finish_reason == "length":
+                reason = (
+                    f"its answers are cut off before they end with [[A]], [[B]] or [[TIE]]; raise {FIELD}.max_tokens"
+                )
             return GateVerdict(
                 gate=GATE, verdict=Verdict.INCONCLUSIVE, reason=f"the judge chose in none of the labels: {reason}"
             )

@@ -94,6 +94,8 @@ class AnswerCheck(BaseModel):
     def _checks_something(self) -> Self:
         if (self.exact, self.contains, self.regex, self.json_shape) == (None,) * 4:
             raise ValueError("needs exact, contains, regex or json")
+        if "" in (self.regex, *map(_plain, _all(() if self.contains is None else self.contains))):
+            raise ValueError("contains and regex must not be empty: every answer would be right")
         return self
 
     def holds(self, answer: str) -> bool:
@@ -121,6 +123,8 @@ class Conversation(BaseModel):
     def _ask_one_thing(self) -> Self:
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("needs either prompt or messages, not both")
+        if not (self.prompt or self.messages):
+            raise ValueError("prompt or messages must not be empty")
         return self
 
     @property
@@ -152,6 +156,12 @@ class Label(Conversation):
     b: Annotated[str, Field(min_length=1)]
     better: Literal["a", "b"]
 
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        if self.a == self.b:
+            raise ValueError("a and b must differ, since one of them is better")
+        return self
+
 
 _Line = TypeVar("_Line", bound=Conversation)
 
@@ -173,7 +183,8 @@ def read_lines(kind: type[_Line], text: str, where: str, what: str) -> tuple[_Li
     """
     found: list[_Line] = []
     numbers: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    # Not splitlines(): inside JSON, other line separators of Unicode are a part of a text.
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:

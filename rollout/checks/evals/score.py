@@ -2,11 +2,15 @@
 
 import json
 import math
+import re
+from typing import Final
 
 from pydantic import JsonValue
 
 from components.config.sections.check_settings import EvalSettings
 from rollout.checks.evals.judgement import Score
+
+_POSITION: Final = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 
 
 class NoScoreError(ValueError):
@@ -21,7 +25,7 @@ def read_score(text: str, settings: EvalSettings) -> Score:
     """
     try:
         document: JsonValue = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NoScoreError(f"the score must be in JSON, but this is not JSON: {text[:200]!r}") from error
     percent = 100 * _number(document, settings.score_path) / settings.full_score
     if not -1e-6 <= percent <= 100 + 1e-6:
@@ -32,6 +36,8 @@ def read_score(text: str, settings: EvalSettings) -> Score:
     error_points = None
     if settings.standard_error_path is not None:
         error_points = 100 * _number(document, settings.standard_error_path) / settings.full_score
+        if error_points < 0:
+            raise NoScoreError(f"rollout.gates.eval.standard_error_path {settings.standard_error_path!r} is below 0")
     return Score(percent=percent, standard_error_points=error_points)
 
 
@@ -65,6 +71,6 @@ def _at(value: JsonValue, rest: str, path: str) -> JsonValue:
         known = ", ".join(sorted(value)[:10])
         raise NoScoreError(f"{path!r} does not exist: there is no {rest!r} among {known or 'nothing'}")
     name, _, further = rest.partition(".")
-    if isinstance(value, list) and name.lstrip("-").isdigit() and -len(value) <= int(name) < len(value):
+    if isinstance(value, list) and _POSITION.fullmatch(name) and -len(value) <= int(name) < len(value):
         return _at(value[int(name)], further, path)
     raise NoScoreError(f"{path!r} does not exist: {rest!r} is not in {json.dumps(value)[:100]}")

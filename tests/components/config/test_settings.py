@@ -355,6 +355,34 @@ def violations(extra: dict[str, str] | None = None, **changes: Any) -> list[str]
             "blue.release.lora_adapters.llm: must have another name than the model that clients request.",
         ),
         (
+            {"rollout": {"gates": {"eval": {"command": ["sh", "-c", "x\0y"]}}}},
+            "gates.eval.command[2]: must have no null character",
+        ),
+        (
+            {"rollout": {"gates": {"eval": {"command": ["", "x"]}}}},
+            'gates.eval.command[0]: must be the name of a program (got "")',
+        ),
+        (
+            {"rollout": {"gates": {"eval": {"command": ["x"], "score_file": "/tmp/*.json"}}}},
+            "gates.eval.score_file: must be a path in the command's folder, e.g. **/results_*.json (got "
+            '"/tmp/*.json"). Write it relative to {folder}.',
+        ),
+        (
+            {"rollout": {"gates": {"eval": {"command": ["x"], "score_file": "../*.json"}}}},
+            "gates.eval.score_file: must be a path in the command's folder, e.g. **/results_*.json (got "
+            '"../*.json"). Write it relative to {folder}.',
+        ),
+        (
+            {"rollout": {"gates": {"eval": {"command": ["x"], "score_file": "{folder}/*.json"}}}},
+            "gates.eval.score_file: must be a path in the command's folder, e.g. **/results_*.json (got "
+            '"{folder}/*.json"). Write it relative to {folder}.',
+        ),
+        (
+            {"rollout": {"gates": {"eval": {"command": ["x"], "score_file": "**.json"}}}},
+            "gates.eval.score_file: must be a path in the command's folder, e.g. **/results_*.json (got "
+            '"**.json"). Write * there',
+        ),
+        (
             {"rollout": {"hooks": {"after_promotion": ["curl -X POST 'a b'"]}}},
             "rollout.hooks.after_promotion[0]: must be the name of a program: each word of a command is an element of "
             'its own (got "curl -X POST \'a b\'"). Write ["curl", "-X", "POST", "a b"].',

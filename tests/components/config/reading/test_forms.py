@@ -82,6 +82,8 @@ TEXTS: dict[str, tuple[list[str], list[str]]] = {
     "ANY_NAMESPACE": (["0a", "kube-system", "default", LABEL], ["", A * 64, "a-", "-a", "A", "mon.itoring"]),
     "MODEL_NAME": (["O/m_1.5:x@y+z-", A * 200], ["", A * 201, "/a", "-a", "a b"]),
     "BASE_URL": (["http://l", "https://a-b.c:65535", "http://[::1]:80"], [*NOT_URLS, "https://l/", "https://l/v1"]),
+    "JUDGE_URL": (["http://l", "https://l/v1/"], [*NOT_URLS, "https://l/v1/chat/completions", "https://l/v1/chat/"]),
+    "SCORE_FILE": (["a", "*.json", "**/a_*.json", "a/**/b"], ["", "/a", "../a", "a/../b", "{folder}/a", "**a", "a\n"]),
     "URL": (["http://l", "https://l/", "https://l:1/a(b)!~"], [*NOT_URLS, "http://l/a b", "http://l/a?b"]),
     "STORE_URL": (
         ["s3://a.b", f"s3://{LABEL}/", f"s3://abc/{A * 500}", "file:///", "file:///a=_/%20@+-."],

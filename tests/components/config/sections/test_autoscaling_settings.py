@@ -76,6 +76,22 @@ def scaled(**changes: Any) -> Any:
             "autoscaling.authentication.modes: must not be set with aws_region",
         ),
         (
+            {"autoscaling": {**AUTOSCALING, "headers": {"Authorization": "Bearer precious"}}},
+            "autoscaling.headers.Authorization: would put a secret into plain config. Remove it",
+        ),
+        (
+            {"autoscaling": {**AUTOSCALING, "headers": {"X-Scope-OrgID": "a", "x-scope-orgid": "b"}}},
+            "autoscaling.headers.x-scope-orgid: must not be named more than once. Remove one of them.",
+        ),
+        (
+            {"autoscaling": {**AUTOSCALING, "headers": {"Host": "mimir"}}},
+            "autoscaling.headers.Host: is set by the HTTP client. Remove it.",
+        ),
+        (
+            {"autoscaling": {**AUTOSCALING, "prometheus_url": "https://mimir/?t=precious"}},
+            "autoscaling.prometheus_url: must be an http(s) URL, e.g. https://prometheus.internal. Remove the query",
+        ),
+        (
             {"autoscaling": {**AUTOSCALING, "authentication": {"modes": ["bearer"]}}},
             "autoscaling.authentication.name: is required but not set",
         ),

@@ -71,6 +71,8 @@ def test_each_way_of_access_is_accepted(given: dict[str, Any]) -> None:
             {"headers": {"Authorization": "Bearer precious"}},
             "headers.Authorization: would put a secret into plain config. Remove it, and name in headers_from where",
         ),
+        ({"headers": {"Authorization": " Bearer precious"}}, "headers.Authorization: would put a secret into plain"),
+        ({"headers": {"X-Api-Key": ["precious"]}}, "headers.X-Api-Key: would put a secret into plain config"),
         ({"headers": {"X-Api-Key": "precious"}}, "headers.X-Api-Key: would put a secret into plain config"),
         ({"headers": {"Cookie": "a=precious"}}, "headers.Cookie: would put a secret into plain config"),
         ({"headers": {"Host": "b"}}, "headers.Host: is set by the HTTP client. Remove it."),

@@ -120,10 +120,20 @@ def test_answers_of_another_colour_are_no_answers(tmp_path: Path, suite: str) ->
     assert f"answered by {NAMES['green']}" in verdict.reason
 
 
-@pytest.mark.parametrize(("content", "reported"), [(None, "cannot be read"), ("{", "line 1"), ("", "has no question")])
-def test_a_suite_that_cannot_be_used_is_refused_beforehand(tmp_path: Path, content: str | None, reported: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "reported"),
+    [
+        (None, "cannot be read"),
+        (b"{", "line 1"),
+        (b"", "has no question"),
+        (b"\xff\xfe", r"eval\.suite: .*suite\.jsonl is not text in UTF-8\. Save it as UTF-8"),
+    ],
+)
+def test_a_suite_that_cannot_be_used_is_refused_beforehand(
+    tmp_path: Path, content: bytes | None, reported: str
+) -> None:
     if content is not None:
-        (tmp_path / "suite.jsonl").write_text(content)
+        (tmp_path / "suite.jsonl").write_bytes(content)
     with pytest.raises(RefusedError, match=reported):
         evaluation(tmp_path, Colours(), suite="suite.jsonl").prepare()
 
@@ -254,6 +264,26 @@ def test_a_command_without_a_score_of_the_candidate_is_no_pass(
     verdict = run(tmp_path, command(script))
     assert verdict.verdict is Verdict.INCONCLUSIVE
     assert reported in verdict.reason
+
+
+@pytest.mark.parametrize("program", ["no-such-command", ".venv-evals/bin/lm_eval", "./folder", "./notes"])
+def test_a_program_that_cannot_be_run_is_refused_beforehand(tmp_path: Path, program: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "notes").write_text("")
+    with pytest.raises(RefusedError, match=r"eval\.command: .* is no program that can be run in"):
+        evaluation(tmp_path, Colours(), command=[program, "x"]).prepare()
+    evaluation(tmp_path, Colours(), command=["sh", "-c", ":"]).prepare()
+
+
+def test_only_a_file_is_read_for_the_score(tmp_path: Path, command: Callable[[str], list[str]]) -> None:
+    script = ASK + (
+        "folder = os.environ['EVAL_FOLDER']\n"
+        "os.mkdir(folder + '/folder.json')\n"
+        "os.symlink('nowhere', folder + '/link.json')"
+    )
+    verdict = run(tmp_path, command(script), score_file="*.json")
+    assert verdict.verdict is Verdict.INCONCLUSIVE
+    assert "it left no '*.json' in {folder}" in verdict.reason
 
 
 def test_a_command_that_is_not_there_is_no_pass(tmp_path: Path) -> None:

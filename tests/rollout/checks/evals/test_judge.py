@@ -128,6 +128,16 @@ def test_a_judge_that_does_not_answer_is_named_and_no_pass(folder: Path) -> None
     assert "chose in none of the labels: the judge: status 401" in verdict.reason
 
 
+def test_a_judge_that_is_cut_off_is_told_apart_from_one_that_does_not_choose(folder: Path) -> None:
+    asked = judge(folder, JudgeServer())
+    choice = {"index": 0, "message": {"content": None, "reasoning": "Hm"}, "finish_reason": "length"}
+    assert isinstance(asked.model, HttpJudge)
+    asked.model.transport = httpx.MockTransport(lambda _request: httpx.Response(200, json={"choices": [choice]}))
+    verdict = asked.run("green", NEW.release_id, OLD.release_id)
+    assert verdict.verdict is Verdict.INCONCLUSIVE
+    assert verdict.reason.endswith("raise rollout.gates.eval.judge.max_tokens")
+
+
 def test_what_it_is_told_has_the_criteria_and_the_whole_conversation(folder: Path) -> None:
     chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 1 + 2?"}]
     (folder / "labels.jsonl").write_text(
@@ -153,6 +163,10 @@ def test_it_stops_when_the_rollout_is_asked_to(folder: Path) -> None:
         ("labels", '{"prompt": "x", "a": "1", "b": "2", "better": "c"}', "line 1: better: Input should be 'a' or 'b'"),
         ("labels", '{"prompt": "x", "a": "1", "better": "a"}', "line 1: b: Field required"),
         ("prompts", '{"prompt": "x", "messages": []}', "line 1: needs either prompt or messages, not both"),
+        ("labels", '{"prompt": "x", "a": "1", "b": "1", "better": "a"}', "line 1: a and b must differ"),
+        ("prompts", '{"messages": []}', "line 1: prompt or messages must not be empty"),
+        ("prompts", '{"prompt": ""}', "line 1: prompt or messages must not be empty"),
+        ("prompts", b"\xff", r"judge\.prompts: .*prompts\.jsonl is not text in UTF-8\. Save it"),
         ("prompts", '{"prompt": "x", "check": {}}', "line 1: check: Extra inputs"),
         ("prompts", "\n", r"prompts\.jsonl: has no prompt"),
         ("prompts", '{"prompt": "x"}\n' * 6, "has 6 prompts, but fewer than 7 rule out chance in no case"),
@@ -160,9 +174,11 @@ def test_it_stops_when_the_rollout_is_asked_to(folder: Path) -> None:
     ],
 )
 def test_files_that_cannot_be_used_are_refused_beforehand(
-    folder: Path, name: str, content: str | None, reported: str
+    folder: Path, name: str, content: str | bytes | None, reported: str
 ) -> None:
     path = folder / f"{name}.jsonl"
-    path.unlink() if content is None else path.write_text(content)
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(RolloutError, match=reported):
         judge(folder, JudgeServer()).prepare()

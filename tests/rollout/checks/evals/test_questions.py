@@ -64,6 +64,9 @@ def test_no_answer_makes_a_check_fail_otherwise_than_by_saying_no(answer: str) -
         (['{"prompt": "a", "check": {}}'], "line 1: check: needs exact, contains, regex or json"),
         (['{"prompt": "a", "check": {"regex": "("}}'], "check.regex: is not a regular expression"),
         (['{"prompt": "a", "check": {"json": {"type": "text"}}}'], "must be one of object"),
+        (['{"prompt": "a", "check": {"contains": ["a", " "]}}'], "check: contains and regex must not be empty"),
+        (['{"prompt": "a", "check": {"regex": ""}}'], "check: contains and regex must not be empty"),
+        (['{"messages": [], "check": {"exact": "a"}}'], "prompt or messages must not be empty"),
         (['{"check": {"exact": "a"}}'], "needs either prompt or messages"),
         (['{"prompt": "a", "chek": {"exact": "a"}, "check": {"exact": "a"}}'], "chek"),
         (['{"id": "x", "prompt": "a", "check": {"exact": "a"}}'] * 2, "line 2: id 'x' is already used in line 1"),
@@ -74,6 +77,12 @@ def test_a_wrong_suite_is_refused_with_its_line(lines: list[str], message: str) 
         read_suite("\n".join(lines), "suite.jsonl")
     assert message in str(raised.value)
     assert str(raised.value).startswith("suite.jsonl")
+
+
+def test_a_line_ends_only_at_its_end() -> None:
+    asked = "a\u2028b\x85c"
+    line = json.dumps({"prompt": asked, "check": {"exact": "a"}}, ensure_ascii=False)
+    assert [one.prompt for one in read_suite(f"{line}\r\n\r\n{line}", "x")] == [asked] * 2
 
 
 def test_the_built_in_suite_is_large_enough_to_notice_a_drop_of_a_sixth() -> None:

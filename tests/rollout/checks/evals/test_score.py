@@ -62,6 +62,9 @@ def test_a_score_is_where_the_path_leads(
         ('{"score": NaN}', "score", "not a number"),
         ('{"a": {"b": 1}}', "a.c", "there is no 'c' among b"),
         ('{"a": [1]}', "a.1", "does not exist"),
+        ('{"a": [1]}', "a.--0", "does not exist"),
+        ('{"a": [1]}', "a.²", "does not exist"),
+        ("[" * 100_000, "score", "is not JSON"),
         ('{"score": 61}', "score", "set full_score"),
         ('{"score": -0.5}', "score", "set full_score"),
     ],
@@ -70,6 +73,11 @@ def test_what_is_no_score_is_none(text: str, path: str, message: str) -> None:
     with pytest.raises(NoScoreError) as raised:
         read_score(text, settings(path))
     assert message in str(raised.value)
+
+
+def test_a_standard_error_below_zero_is_none() -> None:
+    with pytest.raises(NoScoreError, match="standard_error_path 'error' is below 0"):
+        read_score('{"score": 0.5, "error": -0.1}', settings("score", "error"))
 
 
 def test_the_last_line_that_says_something_is_the_scores() -> None:
