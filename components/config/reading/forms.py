@@ -44,8 +44,10 @@ class Form:
             return text
         if text != text.strip() and self.check(text.strip()) is None:
             hint = "Remove the spaces around it."
-        value = UNSET if self.hides(text) else text
-        raise wrong(Violation((), f"must be {self.expected}", hint, value))
+        what, value = f"must be {self.expected}", UNSET if self.hides(text) else text
+        if value is UNSET and secret_kind(text) is None:
+            what += " (got a text that may contain a key, so it is not shown)"
+        raise wrong(Violation((), what, hint, value))
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,8 @@ def test_no_url_with_a_key_is_shown_and_none_names_the_endpoint_itself() -> None
         JudgeSettings.model_validate({**BASE, "url": "https://judge/v1?key=precious"})
     (violation,) = refused.value.errors()[0].get("ctx", {})["violations"]
     assert violation.line() == (
-        "all of it: must be an http(s) URL, e.g. https://judge.internal/v1. Remove the query and the fragment."
+        "all of it: must be an http(s) URL, e.g. https://judge.internal/v1 (got a text that may contain a key, so it "
+        "is not shown). Remove the query and the fragment."
     )
     with pytest.raises(ValidationError, match="must be an http"):
         JudgeSettings.model_validate({**BASE, "url": "https://judge/v1/chat/completions"})

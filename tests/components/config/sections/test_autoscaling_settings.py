@@ -89,7 +89,9 @@ def scaled(**changes: Any) -> Any:
         ),
         (
             {"autoscaling": {**AUTOSCALING, "prometheus_url": "https://mimir/?t=precious"}},
-            "autoscaling.prometheus_url: must be an http(s) URL, e.g. https://prometheus.internal. Remove the query",
+            "autoscaling.prometheus_url: must be an http(s) URL, e.g. https://prometheus.internal "
+            "(got a text that may contain a key, so "
+            "it is not shown). Remove the query",
         ),
         (
             {"autoscaling": {**AUTOSCALING, "authentication": {"modes": ["bearer"]}}},
