@@ -1,5 +1,7 @@
 """Shared by tests of several parts: a real Kubernetes control plane per test process, and the test tiers."""
 
+import gc
+import os
 import signal
 import uuid
 from collections.abc import Generator
@@ -20,6 +22,10 @@ settings.register_profile("patient", deadline=None)
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("patient")
 
+# No test uses an image of moto's, and every new account would list a thousand of them.
+# https://docs.getmoto.org/en/latest/docs/configuration/environment_variables.html
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+
 _NEED_BINARIES = frozenset({"control_plane_binaries"})
 """The fixtures that build or find a world's binaries. Tests that use one belong to the tiers that need binaries."""
 
@@ -38,6 +44,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 _LEFT_OUT = pytest.StashKey[int]()
 """How many tests the selected tier leaves out."""
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported and collected out of garbage collection: each full one would visit millions of objects."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:

@@ -50,6 +50,8 @@ BLOCK_REQUESTS: Final = 10
 
 MOST_RESULTS: Final = 256
 """How many numbers of failures a block with an allowed increase is averaged over, at most."""
+MOST_DRAWS: Final = 512
+"""How many different draws from two categories are summed one by one, at most. Usually a block has fewer failures."""
 LARGEST_PART: Final = 20_000
 """How many numbers, times the root of the requests, are computed at once: some tens of MB."""
 
@@ -175,9 +177,10 @@ def log_ratio(candidate: Floats, pooled: Floats, scores: Floats) -> Floats:
 def _log_mean_by_chance(pooled: Floats, drawn: Floats, scores: Floats) -> Floats:
     """Return log E[exp(sum of the scores of ``drawn`` outcomes)], drawn from the pooled ones without replacement.
 
-    This is the coefficient of z^drawn in the product of (1 + exp(score) z)^pooled, divided by the number of ways to
-    draw. With z = r exp(it), the product is the generating function of a sum of independent coin flips. r is chosen so
-    that the sum's mean is ``drawn``; the coefficient is then a Fourier sum over a few points.
+    With two categories and few possible draws, it is summed over them. In general, it is the coefficient of z^drawn in
+    the product of (1 + exp(score) z)^pooled, divided by the number of ways to draw. With z = r exp(it), the product is
+    the generating function of a sum of independent coin flips. r is chosen so that the sum's mean is ``drawn``; the
+    coefficient is then a Fourier sum over a few points.
     """
     import numpy as np
     from scipy.special import expit, gammaln
@@ -186,6 +189,8 @@ def _log_mean_by_chance(pooled: Floats, drawn: Floats, scores: Floats) -> Floats
     pooled, scores = pooled[..., filled], scores[..., filled]
     if not filled.any():
         return np.zeros(scores.shape[:-1])
+    if scores.shape[-1] == 2 and np.minimum(pooled[..., 1], drawn).max() < MOST_DRAWS:
+        return _log_mean_of_two(pooled, drawn, scores)
     total = pooled.sum(axis=-1)
     drawn = np.broadcast_to(drawn, np.broadcast_shapes(drawn.shape, total.shape, scores.shape[:-1]))
     trivial = (drawn <= 0) | (drawn >= total)
@@ -213,6 +218,27 @@ def _log_mean_by_chance(pooled: Floats, drawn: Floats, scores: Floats) -> Floats
     mean = np.log(chance) + (pooled * np.logaddexp(0, scores + log_radius[..., None])).sum(axis=-1)
     everything = (pooled * scores).sum(axis=-1)
     return np.where(trivial, np.where(drawn <= 0, 0.0, everything), mean - safe * log_radius - ways)
+
+
+def _log_mean_of_two(pooled: Floats, drawn: Floats, scores: Floats) -> Floats:
+    """Return the same for two categories: the sum over every number of the second one that may be drawn."""
+    import numpy as np
+    from scipy.special import gammaln
+
+    def log_ways(chosen: Floats, among: Floats) -> Floats:
+        possible = (chosen >= 0) & (chosen <= among)
+        ways = gammaln(among + 1) - gammaln(np.abs(chosen) + 1) - gammaln(np.abs(among - chosen) + 1)
+        return np.where(possible, ways, -np.inf)
+
+    # The last axis is how many of the second category are drawn.
+    second = np.arange(np.minimum(pooled[..., 1], drawn).max() + 1)
+    of_first, of_second, of_both = pooled[..., 0, None], pooled[..., 1, None], pooled.sum(axis=-1)
+    ways = log_ways(second, of_second) + log_ways(drawn[..., None] - second, of_first)
+    by_chance = ways - log_ways(drawn, of_both)[..., None]
+    odds = (scores[..., 1] - scores[..., 0])[..., None] * second
+    terms = by_chance + odds
+    largest = terms.max(axis=-1)
+    return drawn * scores[..., 0] + largest + np.log(np.exp(terms - largest[..., None]).sum(axis=-1))
 
 
 def _log_mean_ratio(candidate: Floats, pooled: Floats, scores: Floats, increase: float) -> Floats:
