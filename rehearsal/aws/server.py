@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import signal
 import sys
 from collections.abc import AsyncGenerator
@@ -21,6 +20,7 @@ from rehearsal.aws.faults import Faults
 from rehearsal.aws.moto import moto_network, moto_patches
 from rehearsal.aws.moto.api_server import start_api_server
 from rehearsal.aws.settings import ACCOUNT_ID, AwsSettings
+from rehearsal.system.garbage import collect_rarely
 
 SWITCH_INTERVAL_SECONDS = 0.0005
 """moto's handlers keep the interpreter busy for milliseconds; the data plane must not wait that long for its turn."""
@@ -29,7 +29,7 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 async def serve(settings: AwsSettings) -> None:
     """Run until SIGTERM or SIGINT, then cut open requests."""
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    gc.freeze()  # with moto's many objects, each full collection would pause the data plane
+    collect_rarely()  # With moto's many objects, each full collection would also pause the data plane.
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -20,6 +20,8 @@ from rehearsal.kubelet.probes import ProbeTarget, act, verdicts
 from rehearsal.kubelet.sandbox import ConfigError, Sandbox, base_environment, expanded
 from rehearsal.kubelet.settings import KubeletSettings
 from rehearsal.system.processes import die_with
+from rehearsal.warm.command import run_warm, script_of
+from rehearsal.warm.launch import SOCKET_VARIABLE
 
 _LOG = logging.getLogger(__name__)
 # https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
@@ -220,12 +222,14 @@ class Container:
 
     async def _run_inside(self, command: list[str]) -> int:
         words = _with_our_python([self._sandbox.local(word, self._spec) for word in command])
-        with self._log.open("ab") as log:
+        with self._log.open("ab") as log:  # No event reports why a probe fails.
+            if (status := await self._run_warm(words, log.fileno())) is not None:
+                return status
             process = await asyncio.create_subprocess_exec(
                 *words,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
-                stderr=log,  # No event reports why a probe fails.
+                stderr=log,
                 env=self._environment,
                 cwd=self._sandbox.folder,
                 start_new_session=True,
@@ -235,6 +239,16 @@ class Container:
             return await process.wait()
         finally:
             _signal_group(process, signal.SIGKILL)
+
+    async def _run_warm(self, words: list[str], errors: int) -> int | None:
+        """Run a Python script as a fork of the warm process. Return None when there is none, or for another command.
+
+        Each pod's readiness probe is a script that runs every few seconds.
+        """
+        path, script = os.environ.get(SOCKET_VARIABLE), script_of(words)
+        if not path or script is None:
+            return None
+        return await run_warm(path, script, folder=self._sandbox.folder, environment=self._environment, errors=errors)
 
     async def _end(self, grace: Grace) -> None:
         process = self._process

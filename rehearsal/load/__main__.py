@@ -10,6 +10,7 @@ import uvloop
 from rehearsal.load.client import PATIENCE_SECONDS
 from rehearsal.load.generator import generate
 from rehearsal.load.mix import PROMPTS, Mix, load_prompts
+from rehearsal.system.garbage import collect_rarely
 
 
 def main() -> None:
@@ -39,6 +40,7 @@ def main() -> None:
         "--tenants", default="", help="clients, with commas between: each request names one in the header x-tenant"
     )
     options = parser.parse_args()
+    collect_rarely()
     uvloop.run(
         generate(
             url=options.url,

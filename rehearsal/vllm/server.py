@@ -8,6 +8,7 @@ import socket
 
 from aiohttp import web
 
+from rehearsal.system.garbage import collect_rarely
 from rehearsal.vllm.app import Server
 from rehearsal.vllm.engine import Engine
 from rehearsal.vllm.flags import ServeArguments
@@ -24,6 +25,7 @@ log = logging.getLogger("vllm")
 
 async def serve(arguments: ServeArguments, behavior: Behavior, listener: socket.socket) -> None:
     """Answer on `listener` until SIGTERM or SIGINT, then stop within `--shutdown-timeout` and return."""
+    collect_rarely()
     max_model_len_tokens = arguments.max_model_len_tokens or behavior.max_model_len_tokens
     metrics = Metrics(arguments, max_model_len_tokens)
     engine = Engine(

@@ -86,18 +86,10 @@ def _warm_run(words: list[str]) -> "_WarmRun | None":
     path = os.environ.get(SOCKET_VARIABLE)
     if not path:
         return None
-    import json
-
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.connect(path)
-        request = {
-            "interpreter": interpreter_folder(),
-            "words": words,
-            "cwd": os.getcwd(),  # noqa: PTH109 - pathlib is slow to import
-            "environment": dict(os.environ),
-        }
-        text = json.dumps(request).encode() + b"\n"
+        text = request_for(words, os.getcwd(), dict(os.environ))  # noqa: PTH109 - pathlib is slow to import
         sent = socket.send_fds(connection, [text], [0, 1, 2])
         connection.sendall(text[sent:])
         if connection.recv(len(ACCEPTED), socket.MSG_WAITALL) == ACCEPTED:
@@ -106,6 +98,14 @@ def _warm_run(words: list[str]) -> "_WarmRun | None":
         pass
     connection.close()
     return None
+
+
+def request_for(words: list[str], folder: str, environment: dict[str, str]) -> bytes:
+    """Return what asks a warm process for a run."""
+    import json
+
+    request = {"interpreter": interpreter_folder(), "words": words, "cwd": folder, "environment": environment}
+    return json.dumps(request).encode() + b"\n"
 
 
 def interpreter_folder() -> str:

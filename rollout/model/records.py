@@ -105,7 +105,7 @@ OptionalMoment = Annotated[
 
 
 class _Fields(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class State(_Fields):

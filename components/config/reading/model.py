@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Strict
 
 _Item = TypeVar("_Item")
 
-STRICT: Final = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+STRICT: Final = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 # A list in the config becomes an immutable tuple; its items stay strict.
 Items = Annotated[tuple[_Item, ...], Strict(False)]
