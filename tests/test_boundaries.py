@@ -34,10 +34,9 @@ LAYERS = {
     ),
     "rehearsal": (
         "system",
-        "kube|vllm|evals",
+        "kube|vllm|evals|warm",
         "binder|keda|providers|adapter|load",
         "kubelet|aws|controlplane",
-        "warm",
         "language_host|world",
         "binaries|report",
         "live",
