@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -99,8 +100,14 @@ def _beta_mixture(hits: Floats | int, trials: Floats | int, limit: float) -> Flo
 
     a, b = hits + 0.5, trials - hits + 0.5
     mixed = betaln(a, b) + _log_tail(a, b, limit)
-    prior = betaln(0.5, 0.5) + _log_tail(0.5, 0.5, limit)
-    return mixed - prior - hits * math.log(limit) - (trials - hits) * math.log1p(-limit)
+    return mixed - _log_prior(limit) - hits * math.log(limit) - (trials - hits) * math.log1p(-limit)
+
+
+@lru_cache
+def _log_prior(limit: float) -> float:
+    from scipy.special import betaln
+
+    return float(betaln(0.5, 0.5) + _log_tail(0.5, 0.5, limit))
 
 
 def _log_tail(a: Floats | float, b: Floats | float, limit: float) -> Floats:
@@ -155,7 +162,7 @@ class Comparison:
         if scores is None:
             return
         if self._allowed_increase:
-            gain = _log_mean_ratio(mine, pooled, scores, self._allowed_increase)
+            gain = log_mean_ratio(tuple(mine.tolist()), tuple(pooled.tolist()), self._allowed_increase)
         else:
             gain = log_ratio(mine, pooled, scores)
         self._bets = gain if self._bets is None else self._bets + gain
@@ -241,14 +248,17 @@ def _log_mean_of_two(pooled: Floats, drawn: Floats, scores: Floats) -> Floats:
     return drawn * scores[..., 0] + largest + np.log(np.exp(terms - largest[..., None]).sum(axis=-1))
 
 
-def _log_mean_ratio(candidate: Floats, pooled: Floats, scores: Floats, increase: float) -> Floats:
+@lru_cache(maxsize=10_000)  # every look at a window begins with the blocks of the look before
+def log_mean_ratio(candidate: tuple[float, ...], pooled: tuple[float, ...], increase: float) -> Floats:
+    """Return ``log_ratio`` of the bets on a failure, meaned over the results of an allowed increase."""
     import numpy as np
 
-    turned, chances = turned_successes(float(pooled[0] - candidate[0]), increase)
-    moved = pooled + np.stack([-turned, turned], axis=-1)
+    turned, chances = turned_successes(pooled[0] - candidate[0], increase)
+    moved = np.asarray(pooled) + np.stack([-turned, turned], axis=-1)
     # The points of a ratio grow with the root of the requests, so many ratios at once would need gigabytes.
-    parts = np.array_split(moved, math.ceil(len(turned) * math.sqrt(pooled.sum()) / LARGEST_PART))
-    ratios = [log_ratio(np.broadcast_to(candidate, part.shape), part, scores) for part in parts]
+    parts = np.array_split(moved, math.ceil(len(turned) * math.sqrt(sum(pooled)) / LARGEST_PART))
+    scores = _failure_scores()
+    ratios = [log_ratio(np.broadcast_to(np.asarray(candidate), part.shape), part, scores) for part in parts]
     return np.logaddexp.reduce(np.concatenate(ratios) + chances[:, None], axis=0)
 
 

@@ -150,20 +150,22 @@ def examine(split: Split, periods: Sequence[PeriodCounts]) -> SplitResult:
     """
     if split.previous_percent == split.intended_percent:
         raise ValueError(f"a split must change, got {split.intended_percent} percent twice")
-    evidence = [-inf for _ in split.refuted]
+    intended, refuted, fitting, threshold = split.intended, split.refuted, split.fitting, split.threshold
+    evidence = [-inf for _ in refuted]
     after, before, rejected = _Window(), _Window(), False
     for number, counts in enumerate(periods):
         # The prior probability that the change comes into effect in this period. It falls slowly and sums to one.
         prior = -log((number + 1) * (number + 2))
-        gains = [_likelihood(split.intended, counts) - _likelihood(share, counts) for share in split.refuted]
+        likely = _likelihood(intended, counts)
+        gains = [likely - _likelihood(share, counts) for share in refuted]
         evidence = [_log_sum(one, prior) + gain for one, gain in zip(evidence, gains, strict=True)]
         after, before = after.extended(counts, gains[0]), before.extended(counts, -gains[0])
-        if after.misfit(split.fitting) >= split.threshold:
+        if after.misfit(fitting) >= threshold:
             evidence, after, rejected = [-inf for _ in evidence], _Window(), True
-    if min(evidence) >= split.threshold:
+    if min(evidence) >= threshold:
         return _result(SplitOutcome.AGREES, after)
-    if before.evidence >= split.threshold:
-        follows = before.misfit(split.former) < split.threshold
+    if before.evidence >= threshold:
+        follows = before.misfit(split.former) < threshold
         return _result(SplitOutcome.PREVIOUS if follows else SplitOutcome.NEITHER, before)
     if rejected and after.candidate + after.other < split.expected_requests:
         return _result(SplitOutcome.NEITHER, _all(periods))

@@ -170,7 +170,7 @@ class FaultyWorld(World):
             self._followed.append((now + self.weight_lag_seconds, dict(self.weights)))
             if sum(self.weights.values()) != 100:
                 self.wrong_totals.append(dict(self.weights))
-        if begin == now and self.history:
+        if begin == now and self._history:
             return
         cuts = [begin, *sorted(at for at, _ in self._followed if begin < at < now), now]
         excused = frozenset[Color]() if self._breakage is None else self._breakage.excused
@@ -181,7 +181,7 @@ class FaultyWorld(World):
                 self.counted[color] += requests
                 if requests and color not in excused and not self.health(color).healthy:
                     self.lost += requests
-        self.history.append((now, dict(self.counted)))
+        self._note_counted()
         self._perhaps_repair()
 
     @property
@@ -195,7 +195,9 @@ class FaultyWorld(World):
 
     def pods(self, color: Color) -> tuple[Pod, ...]:
         pods = super().pods(color)
-        count, reason = self.not_ready.get(color, (0, ""))
+        if color not in self.not_ready:
+            return pods
+        count, reason = self.not_ready[color]
         return tuple(
             replace(pod, ready=False, waiting_reason=reason, restarts=5) if number < count else pod
             for number, pod in enumerate(pods)

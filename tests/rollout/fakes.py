@@ -146,6 +146,7 @@ def record(body: Body, *, rollout: str = "r1", at: datetime = START, seq: int = 
 
 
 _READ_BACK: set[type] = set()
+_MOST_SETTINGS = 1000
 
 
 @dataclass
@@ -242,13 +243,25 @@ class FakeCheck:
         return GateVerdict(gate=self.name, verdict=self.verdict, reason="set by the test", dry_run=self.dry_run)
 
 
+_SETTINGS: dict[str, ServiceSettings] = {}
+
+
+def _settings(values: dict[str, Any]) -> ServiceSettings:
+    """Validate a config. Rollouts read the same ones again and again, at every poll and after every write."""
+    text = repr(values)
+    if (known := _SETTINGS.get(text)) is not None:
+        return known
+    if len(_SETTINGS) == _MOST_SETTINGS:
+        _SETTINGS.clear()
+    _SETTINGS[text] = settings = ServiceSettings.model_validate(copy.deepcopy(values))
+    return settings
+
+
 @dataclass
 class FakeConfig:
     values: dict[str, Any]
     cni_uses_node_role: bool = False
     balancer_subnets: tuple[str, ...] = ("subnet-8", "subnet-9")
-    _latest: tuple[dict[str, Any], ServiceSettings] | None = None
-    """The values as last read, with their settings: a rollout reads them at every poll."""
 
     def vpc_cni_uses_node_role(self) -> bool:
         return self.cni_uses_node_role
@@ -260,9 +273,7 @@ class FakeConfig:
         return None
 
     def read(self) -> ServiceSettings:
-        if self._latest is None or self._latest[0] != self.values:
-            self._latest = copy.deepcopy(self.values), ServiceSettings.model_validate(self.values)
-        return self._latest[1]
+        return _settings(self.values)
 
     def edit(self, changes: Mapping[str, JsonValue]) -> Callable[[], None]:
         before = self.values
@@ -273,7 +284,7 @@ class FakeConfig:
             for part in path:
                 tree = tree.setdefault(part, {})
             tree[last] = value
-        ServiceSettings.model_validate(after)
+        _settings(after)
         self.values = after
 
         def take_back() -> None:
@@ -357,7 +368,11 @@ class World:
         """Whether requests keep following the current weights, whatever the rule says later."""
         self._served: dict[Color, int] = dict(self.weights)
         self._pending: list[tuple[float, dict[Color, int]]] = []
-        self.history: list[tuple[float, dict[Color, float]]] = []
+        self._history: list[dict[Color, float]] = []
+        """What had been counted at each of ``_counted_at_seconds``."""
+        self._counted_at_seconds: list[float] = []
+        self._pods: tuple[ServiceSettings, dict[Color, tuple[Pod, ...]]] | None = None
+        """The pods of a state: asked for at every turn of the clock."""
         self.foreign: list[Change] = []
         """Changes that somebody has made in the program, outside the rule."""
         self.program_rule: dict[str, object] = {}
@@ -455,9 +470,13 @@ class World:
             asked = sum(to == color for to, _ in self.route.times)
             self.counted[color] += asked - self._probed[color]
             self._probed[color] = asked
-        self.history.append((self.clock.elapsed, dict(self.counted)))
+        self._note_counted()
         while self._pending and self._pending[0][0] <= self.clock.elapsed:
             self._served = self._pending.pop(0)[1]
+
+    def _note_counted(self) -> None:
+        self._history.append(dict(self.counted))
+        self._counted_at_seconds.append(self.clock.elapsed)
 
     @property
     def served(self) -> dict[Color, int]:
@@ -473,8 +492,8 @@ class World:
 
     def _counted_at(self, at: datetime) -> dict[Color, float]:
         elapsed = (at - START).total_seconds()
-        known = bisect_right(self.history, elapsed, key=lambda one: one[0])
-        return self.history[known - 1][1] if known else dict.fromkeys(COLORS, 0.0)
+        known = bisect_right(self._counted_at_seconds, elapsed)
+        return self._history[known - 1] if known else dict.fromkeys(COLORS, 0.0)
 
     def _set_weights(self, green_weight: int) -> None:
         self.count_requests()
@@ -729,13 +748,19 @@ class World:
     # Kubernetes, Prometheus, CloudWatch, smoke
 
     def pods(self, color: Color) -> tuple[Pod, ...]:
+        if self._pods is None or self._pods[0] is not self.state:
+            self._pods = self.state, {one: self._deployed_pods(one) for one in COLORS}
+        return self._pods[1][color]
+
+    def _deployed_pods(self, color: Color) -> tuple[Pod, ...]:
         colored = self.state.color(color)
         if not colored.serves or colored.release is None:
             return ()
+        release_id = colored.release.release_id
         return tuple(
             Pod(
                 name=f"{SERVICE}-{color}-{number}",
-                release_id=colored.release.release_id,
+                release_id=release_id,
                 ready=True,
                 terminating=False,
                 waiting_reason="",
@@ -790,14 +815,16 @@ class World:
         edges = [start + number * PERIOD for number in range(int((end - start) / PERIOD) + 1)]
         counted = [self._counted_at(edge) for edge in edges]
         requests = [{color: after[color] - before[color] for color in COLORS} for before, after in pairwise(counted)]
-        refused = [
-            sum(round(round(of[color]) * (self.refused_rate[color] + self.reset_rate[color])) for color in COLORS)
-            for of in requests
-        ]
+        lost = {color: rate for color in COLORS if (rate := self.refused_rate[color] + self.reset_rate[color])}
+        refused = [sum(round(round(of[color]) * rate) for color, rate in lost.items()) for of in requests]
         return {
-            color: [self._period(color, of[color], errors) for of, errors in zip(requests, refused, strict=True)]
+            color: self._periods([(of[color], errors) for of, errors in zip(requests, refused, strict=True)], color)
             for color in COLORS
         }
+
+    def _periods(self, counts: Sequence[tuple[float, int]], color: Color) -> Sequence[Period]:
+        made = {count: self._period(color, *count) for count in set(counts)}  # there are few different ones
+        return [made[count] for count in counts]
 
     def _period(self, color: Color, requests: float, balancer_errors: int) -> Period:
         if not requests:

@@ -55,12 +55,21 @@ class Account:
         return self.client.describe_rules(RuleArns=[self.rule])["Rules"][0].get("Actions", [])[0].get("ForwardConfig")
 
 
+@pytest.fixture(scope="module")
+def session() -> Generator[None]:
+    """One default session for all tests: a new one reads the models of its services again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("boto3.DEFAULT_SESSION", boto3.Session())
+        yield
+
+
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Generator[Account]:
+def account(session: None, monkeypatch: pytest.MonkeyPatch) -> Generator[Account]:
+    del session
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
+    with mock_aws(config={"core": {"reset_boto3_session": False}}):
         yield make_account()
 
 
