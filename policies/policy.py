@@ -107,7 +107,7 @@ def resource_policy(
             if type_of(args.resource_type) not in types:
                 return
             chosen = _chosen(options, args.get_config(), report_violation)
-            resource = _resource(args)
+            resource = resource_of(args)
             if {resource.name, resource.service} & set(chosen.exempt):
                 return
             for message in function(resource, chosen):
@@ -145,7 +145,7 @@ def service_policy(
         def validate(args: StackValidationArgs, report_violation: ReportViolation) -> None:
             chosen = _chosen(options, args.get_config(), report_violation)
             unknown: list[UnknownValueError] = []
-            for service in services_of([_resource(resource) for resource in args.resources]):
+            for service in services_of([resource_of(resource) for resource in args.resources]):
                 if service.name in chosen.exempt:
                     continue
                 try:
@@ -208,7 +208,8 @@ def _chosen(options: type[AnyOptions], config: Mapping[str, Any], report_violati
         return options()
 
 
-def _resource(shown_as: ResourceValidationArgs | PolicyResource) -> Resource:
+def resource_of(shown_as: ResourceValidationArgs | PolicyResource) -> Resource:
+    """Return a resource as the pack's functions know it."""
     return Resource(
         type=type_of(shown_as.resource_type),
         name=shown_as.name,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, cast
 
 from components.domain.naming import COLOR_KEY, COLORS, ROLE_KEY, SERVICE_KEY, Color
@@ -70,23 +71,23 @@ class Resource:
         """Return the value at a path such as ``spec.template.spec``; None when a part of the path is missing."""
         return at(self.props, path)
 
-    @property
+    @cached_property
     def marks(self) -> Mapping[str, Any]:
         """The tags of an AWS resource, the labels of a Kubernetes one."""
         return table(self.get("metadata.labels" if self.type.startswith("kubernetes:") else "tags"))
 
-    @property
+    @cached_property
     def service(self) -> str | None:
         """The service in the resource's tag or label."""
         return text(self.marks.get(SERVICE_KEY))
 
-    @property
+    @cached_property
     def color(self) -> Color | None:
         """The colour in the resource's tag or label."""
         marked = self.marks.get(COLOR_KEY)
         return next((color for color in COLORS if color == marked), None)
 
-    @property
+    @cached_property
     def role(self) -> str | None:
         """The role in the resource's tag or label."""
         return text(self.marks.get(ROLE_KEY))

@@ -6,13 +6,14 @@ import subprocess
 import textwrap
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import pulumi.automation as auto
 import pytest
+import yaml
 
 from rehearsal.binaries.build import COMPONENTS, binaries, can_build, find
 from rehearsal.warm.launch import SOCKET_VARIABLE
@@ -44,13 +45,16 @@ def pulumi_cli() -> Path:
     return found or binaries()["pulumi"]
 
 
+_new_stacks: dict[str, dict[str, bytes]] = {}
+"""What ``pulumi stack init dev`` writes, by the project's name. It takes a second, most of it for the passphrase."""
+
+
 @dataclass
 class World:
     """One project with one stack. Its runs are forked from a fork server if there is one."""
 
     root: Path
     warm: ForkServer | None = None
-    stack: auto.Stack = field(init=False)
 
     def __post_init__(self) -> None:
         for folder in ("state", "cloud", "project"):
@@ -101,13 +105,30 @@ class World:
         (folder / "__main__.py").write_text(textwrap.dedent(text), encoding="utf-8")
         return folder
 
-    def open(self) -> auto.Stack:
-        """Return the stack; create it if necessary."""
+    def open(self) -> None:
+        """Create the stack, and select it."""
+        name = yaml.safe_load((self.project / "Pulumi.yaml").read_text(encoding="utf-8"))["name"]
+        if name not in _new_stacks:
+            before = self._files()
+            self.pulumi("stack", "init", "dev")
+            _new_stacks[name] = {file: content for file, content in self._files().items() if file not in before}
+        for file, content in _new_stacks[name].items():
+            (self.root / file).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / file).write_bytes(content)
+        self.environment["PULUMI_STACK"] = "dev"
+
+    def _files(self) -> dict[str, bytes]:
+        """Return the files of the backend and of the project."""
+        found = (path for folder in ("state", "project") for path in (self.root / folder).rglob("*") if path.is_file())
+        return {str(path.relative_to(self.root)): path.read_bytes() for path in found}
+
+    @cached_property
+    def stack(self) -> auto.Stack:
+        """The stack, through the automation API."""
         options = auto.LocalWorkspaceOptions(env_vars=self.environment)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PATH", self.environment["PATH"])  # the SDK looks there for the CLI
-            self.stack = auto.create_or_select_stack("dev", work_dir=str(self.project), opts=options)
-        return self.stack
+            return auto.select_stack("dev", work_dir=str(self.project), opts=options)
 
     @contextmanager
     def around(self) -> Generator[None]:
@@ -141,8 +162,25 @@ class World:
 
     def deployment(self) -> dict[str, Any]:
         """Return the deployment in the backend."""
-        file = next((self.root / "state" / ".pulumi" / "stacks").glob("*/dev.json"))
-        return json.loads(file.read_text(encoding="utf-8"))["checkpoint"].get("latest") or {}
+        return json.loads(self.state.read_text(encoding="utf-8"))["checkpoint"].get("latest") or {}
+
+    @property
+    def state(self) -> Path:
+        """The backend's file with the stack's state."""
+        return next((self.root / "state" / ".pulumi" / "stacks").glob("*/dev.json"))
+
+    @contextmanager
+    def put_back(self) -> Generator[None]:
+        """Put the stack's state back after the block."""
+        kept = self.state.read_bytes()
+        try:
+            yield
+        finally:
+            self.state.write_bytes(kept)
+
+    def outputs(self) -> dict[str, Any]:
+        """Return the recorded outputs of the stack."""
+        return next(each for each in self.resources().values() if each["type"] == "pulumi:pulumi:Stack")["outputs"]
 
     def locks(self) -> list[Path]:
         """Return the backend's lock files."""

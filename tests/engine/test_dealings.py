@@ -355,10 +355,8 @@ def test_with_the_rule_as_target_nothing_else_is_updated(live: Stack) -> None:
     stack = open_stack(live.world)
     rule = live.urn("ListenerRule", "llm")
     others = {urn: recorded for urn, recorded in live.recorded().items() if urn != rule}
-    kept = live.world.root / "state.json"
-    live.world.pulumi("stack", "export", "--file", str(kept))
     live.configure(green_weight=50, green={"replicas": 4, "release": B}, cold_start_seconds=900)
-    try:
+    with live.world.put_back():
         assert len(stack.preview("both").changes) > 1
         stack.up("only the rule", targets=[rule])
         assert live.world.calls() == [("update", "llm")]
@@ -366,9 +364,7 @@ def test_with_the_rule_as_target_nothing_else_is_updated(live: Stack) -> None:
         changed = stack.rule_in_state("llm")
         assert changed is not None
         assert sorted(changed.weights.values()) == [50, 50]
-    finally:
-        live.world.pulumi("stack", "import", "--file", str(kept))
-        live.world.forget_calls()
+    live.world.forget_calls()
 
 
 def test_a_secret_is_decrypted(live: Stack) -> None:

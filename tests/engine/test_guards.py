@@ -133,10 +133,8 @@ def test_allowed_changes_pass(stack: Stack, changes: dict[str, Any]) -> None:
 @pytest.fixture
 def put_back(stack: Stack) -> Iterator[None]:
     """Restores the stack's state after the test."""
-    kept = stack.world.root / "state.json"
-    stack.world.pulumi("stack", "export", "--file", str(kept))
-    yield
-    stack.world.pulumi("stack", "import", "--file", str(kept))
+    with stack.world.put_back():
+        yield
 
 
 @pytest.mark.usefixtures("put_back")

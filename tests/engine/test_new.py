@@ -10,6 +10,7 @@ import yaml
 
 from tests.components.example import ROOT, SECRET
 from tests.engine.conftest import World
+from tests.engine.fork_server import ForkServer
 
 pytestmark = [pytest.mark.binaries, pytest.mark.timeout(300)]
 
@@ -46,9 +47,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> World:
+def here(tmp_path: Path, warm: ForkServer) -> World:
     """A world without a stack of its own, with fake clouds."""
-    world = World(tmp_path / "world")
+    world = World(tmp_path / "world", warm)
     for plugin in ("aws", "kubernetes"):
         world.plugin(plugin, version(f"pulumi-{plugin}"), "tests.engine.provider.clouds")
     return world

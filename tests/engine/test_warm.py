@@ -25,14 +25,10 @@ pulumi.export("home", os.environ["PULUMI_HOME"])
 """
 
 
-def outputs(world: World) -> dict[str, object]:
-    return {key: output.value for key, output in world.stack.outputs().items()}
-
-
 def test_program_and_plugin_run_in_forks_with_their_own_folder_and_environment(world: World, warm: ForkServer) -> None:
     world.program(PARENTS)
     world.pulumi(*UP)
-    values = outputs(world)
+    values = world.outputs()
     assert values["parent"] == warm.pid
     assert values["cwd"] == str(world.project)
     assert values["home"] == world.environment["PULUMI_HOME"]
@@ -50,14 +46,14 @@ def test_each_run_reloads_the_projects_modules(world: World) -> None:
     world.pulumi(*UP)
     (world.project / "local.py").write_text("VALUE = 2000\n", encoding="utf-8")
     world.pulumi(*UP)
-    assert outputs(world)["value"] == 2000
+    assert world.outputs()["value"] == 2000
 
 
 @pytest.mark.parametrize("socket", ["", "/nowhere/warm.sock"])
 def test_without_a_server_at_the_socket_runs_start_by_themselves(world: World, warm: ForkServer, socket: str) -> None:
     world.program(PARENTS)
     world.pulumi(*UP, REHEARSAL_WARM_SOCKET=socket)
-    assert outputs(world)["parent"] != warm.pid
+    assert world.outputs()["parent"] != warm.pid
     assert world.calls() == [("create", "a")]
 
 

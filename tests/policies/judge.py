@@ -35,12 +35,18 @@ class Violation:
 def judge(stack: Stack, config: Config | None = None, policies: tuple[Policy, ...] = POLICIES) -> list[Violation]:
     """Return every violation, and every policy that could not be evaluated."""
     # Policies only read, so they can share what they are shown.
-    shown = [_Shown.of(resource) for resource in stack.values()]
+    return judge_shown([Shown.of(resource) for resource in stack.values()], config, policies)
+
+
+def judge_shown(
+    shown: Sequence["Shown"], config: Config | None = None, policies: tuple[Policy, ...] = POLICIES
+) -> list[Violation]:
+    """Return the same of resources that are ready to be shown."""
     return [violation for policy in policies for violation in _judged(policy, shown, (config or {}).get(policy.name))]
 
 
 @dataclass(frozen=True)
-class _Shown:
+class Shown:
     """A resource as policies are shown it: by itself, and in its stack."""
 
     key: str
@@ -64,7 +70,7 @@ class _Shown:
         return ResourceValidationArgs(one.resource_type, one.props, one.urn, one.name, one.opts, None, config)
 
 
-def _judged(policy: Policy, shown: Sequence[_Shown], config: Mapping[str, Any] | None) -> Iterator[Violation]:
+def _judged(policy: Policy, shown: Sequence[Shown], config: Mapping[str, Any] | None) -> Iterator[Violation]:
     found: list[Violation] = []
     names = {one.urn: one.key for one in shown}
 

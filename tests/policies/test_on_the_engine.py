@@ -129,10 +129,8 @@ def live(stack: PackStack) -> Iterator[PackStack]:
 @pytest.fixture
 def put_back(live: PackStack) -> Iterator[None]:
     """What a test does to the stack is undone in its state."""
-    kept = live.world.root / "state.json"
-    live.world.pulumi("stack", "export", "--file", str(kept))
-    yield
-    live.world.pulumi("stack", "import", "--file", str(kept))
+    with live.world.put_back():
+        yield
 
 
 def test_a_first_preview_is_refused_by_no_policy_and_reports_what_is_not_evaluated_yet(stack: PackStack) -> None:

@@ -11,14 +11,15 @@ from itertools import cycle
 from typing import Any, cast
 
 import pytest
-from pulumi_policy import Policy, StackValidationPolicy
-from pulumi_policy.proxy import unknown_checking_proxy
+from pulumi_policy import Policy, PolicyResource, ResourceValidationArgs, StackValidationPolicy
 
+from policies import policy as policy_module
 from policies.catalogue import POLICIES
+from policies.resources import Resource
 from tests.policies import judge as judging
 from tests.policies.case import Unsafe
 from tests.policies.edits import GONE, UNKNOWN, Gone
-from tests.policies.judge import Violation, judge
+from tests.policies.judge import Shown, Violation, judge, judge_shown
 from tests.policies.stacks import CONFIGS, Stack, stack
 from tests.policies.test_cases import UNSAFE
 
@@ -150,26 +151,29 @@ def outcomes(
     """What policies make of a safe stack with other values in the place of those that they read."""
     whole = stack(name)
     found: dict[str, Outcome] = {}
-    # Unchanged resources are wrapped only once.
-    wrapped = {id(resource.props): unknown_checking_proxy(resource.props) for resource in whole.values()}
+    # Policies only read, so unchanged resources are made ready for them once.
+    ready = {key: Shown.of(resource) for key, resource in whole.items()}
+    known = {id(shown.whole): policy_module.resource_of(shown.whole) for shown in ready.values()}
+    fresh = policy_module.resource_of
 
-    def proxy(props: dict[str, Any]) -> Any:
-        return wrapped.get(id(props)) or unknown_checking_proxy(props)
+    def resource_of(view: ResourceValidationArgs | PolicyResource) -> Resource:
+        return known.get(id(view)) or fresh(view)
 
-    monkeypatch.setattr(judging, "unknown_checking_proxy", proxy)
+    monkeypatch.setattr(policy_module, "resource_of", resource_of)
     for policy_name, key, place in reads:
         policy = next(one for one in POLICIES if one.name == policy_name)
         is_of_services = isinstance(policy, StackValidationPolicy)
         for value in values_for(is_of_services):
             changed = replace(whole[key], props=put(whole[key].props, place, value))
             where = f"{policy_name} with {value!r} at {key}: {'.'.join(map(str, place))}"
-            found[where] = checked(policy, {**(whole if is_of_services else {}), key: changed})
+            others = ready if is_of_services else {}
+            found[where] = checked(policy, list({**others, key: Shown.of(changed)}.values()))
     return found
 
 
-def checked(policy: Policy, of: Stack) -> Outcome:
+def checked(policy: Policy, shown: Sequence[Shown]) -> Outcome:
     try:
-        return judge(of, policies=(policy,))
+        return judge_shown(shown, policies=(policy,))
     except Exception as error:
         return error
 

@@ -6,6 +6,7 @@ import re
 import types
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import annotated_types
@@ -276,8 +277,13 @@ def _without_unit(path: Path, value: object, place: _Place) -> str:
     return unit_fix(name, value, whole=place.type is int)
 
 
-def homes(model: type[BaseModel], here: Any = None) -> dict[str, str]:
+def homes(model: type[BaseModel], here: Any = None) -> Mapping[str, str]:
     """Map each key to the levels that it belongs to, joined by "or". Keys that ``here`` has too are left out."""
+    return _homes(model, here if _is_model(here) else None)
+
+
+@cache  # Every reading of a config asks, and it takes as long as the rest of the reading.
+def _homes(model: type[BaseModel], here: type[BaseModel] | None) -> Mapping[str, str]:
     homes: dict[str, list[str]] = {}
     waiting: list[tuple[str, Any]] = [("the stack", model)]
     while waiting:
@@ -291,9 +297,7 @@ def homes(model: type[BaseModel], here: Any = None) -> dict[str, str]:
                 inner = "the service" if name == "services" else name
                 waiting.append((inner if where in ("the stack", "the service") else f"{where}.{name}", below))
     return {
-        name: _nearest_homes(places)
-        for name, places in homes.items()
-        if not _is_model(here) or name not in here.model_fields
+        name: _nearest_homes(places) for name, places in homes.items() if here is None or name not in here.model_fields
     }
 
 

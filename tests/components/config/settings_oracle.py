@@ -64,8 +64,8 @@ def _from_texts(model: type[BaseModel], values: Json) -> Json:
         field, given = model.model_fields[name].annotation, values[name]
         if inner := _model(name, field):
             read[name] = _from_texts(inner, given)
-        elif not _accepts(model, name, given):
-            scalar = _scalar(_model(name, _item(field)), given)
+        # To ask the model is slow, so only about a value that could be read in two ways.
+        elif (scalar := _scalar(_model(name, _item(field)), given)) != given and not _accepts(model, name, given):
             read[name] = scalar if _accepts(model, name, scalar) else given
     return read
 
