@@ -7,6 +7,9 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.requirements
 EVALS := .venv-evals
 
+# Where it is set, every process that the tests and the rehearsal start would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-evals lock binaries rehearse test test-fast test-worlds faults mutants package policies policy-pack config monitoring lint format clean
 

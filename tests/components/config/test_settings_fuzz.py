@@ -3,6 +3,7 @@
 import copy
 import re
 from contextlib import suppress
+from itertools import product
 from typing import Annotated, Any
 
 import pytest
@@ -360,5 +361,8 @@ def test_the_oracle_catches_a_message_that_names_another_field(monkeypatch: pyte
 
 
 def test_the_changes_reach_every_field_and_both_verdicts() -> None:
-    good = sum(not violating_settings({**BASE, key: value}) for key in KEYS for value in ODD)
-    assert 100 < good < len(KEYS) * len(ODD) / 2
+    # Every seventh: all of them take a minute.
+    pairs = list(product(KEYS, ODD))[::7]
+    assert {key for key, _ in pairs} == set(KEYS)
+    good = sum(not violating_settings({**BASE, key: value}) for key, value in pairs)
+    assert 20 < good < len(pairs) / 2
