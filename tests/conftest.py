@@ -5,6 +5,7 @@ import os
 import signal
 import uuid
 from collections.abc import Generator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ settings.load_profile("patient")
 # https://docs.getmoto.org/en/latest/docs/configuration/environment_variables.html
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
+_WAITING = pytest.StashKey[set[Path]]()
+"""The files with tests that need binaries. They run first."""
+_CONTROL_PLANE = pytest.StashKey[ExitStack]()
+"""Ends the running control plane."""
+
 _NEED_BINARIES = frozenset({"control_plane_binaries"})
 """The fixtures that build or find a world's binaries. Tests that use one belong to the tiers that need binaries."""
 
@@ -40,6 +46,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.binaries)
     waiting = {item.path for item in items if item.get_closest_marker("binaries")}
     items.sort(key=lambda item: item.path not in waiting)
+    if items:
+        items[0].config.stash[_WAITING] = waiting
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """End this process's control plane once no test may need it any more: idle, it takes a twentieth of a core."""
+    stash = item.config.stash
+    if _CONTROL_PLANE in stash and item.path not in stash[_WAITING]:
+        stash[_CONTROL_PLANE].close()
 
 
 _LEFT_OUT = pytest.StashKey[int]()
@@ -97,11 +112,13 @@ def control_plane_binaries() -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def control_plane(
-    control_plane_binaries: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+    control_plane_binaries: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Generator[ControlPlane]:
     """A real control plane that all tests of this process share. Each test uses its own namespace."""
-    with running_control_plane(tmp_path_factory.mktemp("control-plane"), control_plane_binaries) as running:
-        yield running
+    folder = tmp_path_factory.mktemp("control-plane")
+    with ExitStack() as stack:
+        pytestconfig.stash[_CONTROL_PLANE] = stack
+        yield stack.enter_context(running_control_plane(folder, control_plane_binaries))
 
 
 @pytest.fixture(scope="session")
