@@ -37,15 +37,16 @@ _NEED_BINARIES = frozenset({"control_plane_binaries"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need binaries, from their fixtures, and begin with their files.
+    """Mark the tests that need binaries, from their fixtures, and begin with their files, then with slow ones.
 
-    These files mostly wait for processes. Run last, they would leave the other workers without work.
+    These files mostly wait for processes or for real time. Run last, they would leave the other workers without work.
     """
     for item in items:
         if _NEED_BINARIES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.binaries)
     waiting = {item.path for item in items if item.get_closest_marker("binaries")}
-    items.sort(key=lambda item: item.path not in waiting)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in waiting, item.path not in slow))
     if items:
         items[0].config.stash[_WAITING] = waiting
 
